@@ -1,0 +1,122 @@
+"""Acknowledge: tells CodePipeline that we have the job, and the state machine what it said."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from acknowledger import acknowledgment
+from acknowledger.aws import client, input_shape
+from acknowledger.config import required
+from acknowledger.errors import (
+    CodePipelineRefused,
+    CodePipelineUnavailable,
+    EventInvalid,
+    TaskTokenGone,
+)
+from acknowledger.validation import validate
+
+logger = Logger(service="Acknowledge")
+metrics = Metrics(service="Acknowledge")
+
+
+@functools.cache
+def table_name() -> str:
+    """JobTable's name, from the environment."""
+    return required(os.environ, "TABLE_NAME")
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
+    """Acknowledge one job and answer with its status.
+
+    Args:
+        event: the EventBridge event `Job Dispatched`, or just its detail:
+            `{jobId: str, nonce: str, taskToken?: str}`.
+
+    Returns:
+        `{"status": one of CodePipeline's seven}`; with a task token the state machine is told the
+        same, and what CodePipeline refuses is told to it instead of raised:
+        `{"error": name, "cause": message}`.
+
+    Raises:
+        EventInvalid, ValidationException: the event breaks a limit; every field is named.
+        CodePipelineRefused, CodePipelineUnavailable: only without a task token.
+        TaskTokenGone: acknowledged, but no execution waits for it.
+    """
+    request, task_token = parse(event)
+    logger.append_keys(job_id=request.get("jobId"))
+    if task_token is None:
+        return {"status": acknowledge(request)}
+    return answer(task_token, request)
+
+
+def parse(event: Any) -> tuple[dict[str, Any], str | None]:
+    """The API request and the task token in an event.
+
+    Raises:
+        EventInvalid: naming the field.
+    """
+    if not isinstance(event, dict):
+        raise EventInvalid("the event must be a JSON object")
+    detail = event
+    if "detail-type" in event or "detail" in event:
+        if event.get("detail-type") != "Job Dispatched":
+            raise EventInvalid("detail-type must be 'Job Dispatched'")
+        detail = event.get("detail", {})
+        if not isinstance(detail, dict):
+            raise EventInvalid("detail must be an object")
+    task_token = detail.get("taskToken")
+    if task_token is not None and not (isinstance(task_token, str) and 1 <= len(task_token) <= 2048):
+        raise EventInvalid("taskToken must be a string of 1 to 2048 characters")
+    return {name: value for name, value in detail.items() if name != "taskToken"}, task_token
+
+
+def acknowledge(request: dict[str, Any]) -> str:
+    """Acknowledge a job, and say so in the log and the metrics."""
+    validate(input_shape("codepipeline", "AcknowledgeJob"), request)
+    status, assumed = acknowledgment.acknowledge(table_name(), request)
+    if assumed:
+        metrics.add_metric("AcknowledgmentsAssumed", MetricUnit.Count, 1)
+        logger.warning("An earlier call must have got through: going on as acknowledged")
+    else:
+        metrics.add_metric("Acknowledgments", MetricUnit.Count, 1)
+        logger.info("Acknowledged", status=status)
+    return status
+
+
+def answer(task_token: str, request: dict[str, Any]) -> dict[str, str]:
+    """Acknowledge a job and tell the execution that waits with `task_token`."""
+    step_functions = client("stepfunctions")
+    try:
+        try:
+            told = {"status": acknowledge(request)}
+            step_functions.send_task_success(taskToken=task_token, output=json.dumps(told))
+        except (CodePipelineRefused, CodePipelineUnavailable) as error:
+            told = {"error": type(error).__name__, "cause": str(error)}
+            metrics.add_metric("AcknowledgmentsRefused", MetricUnit.Count, 1)
+            logger.warning("Not acknowledged", **told)
+            step_functions.send_task_failure(taskToken=task_token, **told)
+    except (
+        step_functions.exceptions.InvalidToken,
+        step_functions.exceptions.TaskDoesNotExist,
+        step_functions.exceptions.TaskTimedOut,
+    ) as error:
+        if isinstance(request.get("jobId"), str) and _was_answered(request["jobId"]):
+            logger.info("This event was answered before")
+            return told
+        code = error.response["Error"]["Code"]
+        raise TaskTokenGone(f"taskToken: no execution waits for it ({code})") from None
+    return told
+
+
+def _was_answered(job_id: str) -> bool:
+    return acknowledgment.status_in_row(table_name(), job_id) not in (None, "Dispatched")
+

@@ -1,0 +1,74 @@
+"""One counted call of AcknowledgeJob, for Acknowledge and for Report.
+
+Every call is counted in the job's row before it is made, and taken off again when CodePipeline
+certainly turned it down. So the count tells how many calls may have got through unseen, and what
+an InvalidNonceException means: at the first call the offer is lost; at a later one most likely
+our own earlier call got through and only its answer was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from acknowledger import job_api
+from acknowledger.aws import client
+from acknowledger.errors import (
+    CodePipelineRefused,
+    CodePipelineThrottled,
+    InvalidNonceException,
+)
+
+
+def acknowledge(table_name: str, request: Mapping[str, Any]) -> tuple[str, bool]:
+    """Acknowledge a job and return its status, and whether that status is only assumed.
+
+    Args:
+        table_name: JobTable.
+        request: `{jobId, nonce}`, within the API's limits.
+
+    Raises:
+        InvalidNonceException: the offer is lost.
+        CodePipelineRefused, CodePipelineUnavailable: as `job_api.acknowledge` raises them.
+    """
+    calls = _count(table_name, request, 1)
+    try:
+        return job_api.acknowledge(request), False
+    except InvalidNonceException:
+        if calls > 1:
+            return "InProgress", True
+        _count(table_name, request, -1)
+        raise
+    except (CodePipelineRefused, CodePipelineThrottled):
+        _count(table_name, request, -1)
+        raise
+
+
+def status_in_row(table_name: str, job_id: str) -> str | None:
+    """The job's status as the state machine last wrote it, or None where there is no row."""
+    answer = client("dynamodb").get_item(
+        TableName=table_name,
+        Key={"jobId": {"S": job_id}},
+        ConsistentRead=True,
+        ProjectionExpression="#status",
+        ExpressionAttributeNames={"#status": "status"},
+    )
+    return answer["Item"]["status"]["S"] if "Item" in answer else None
+
+
+def _count(table_name: str, request: Mapping[str, Any], by: int) -> int:
+    """Add to the calls made with this nonce; a job polled by hand has no row and counts as new."""
+    dynamodb = client("dynamodb")
+    try:
+        answer = dynamodb.update_item(
+            TableName=table_name,
+            Key={"jobId": {"S": request["jobId"]}},
+            UpdateExpression="ADD acknowledgeCalls.#nonce :by",
+            ConditionExpression="attribute_exists(acknowledgeCalls)",
+            ExpressionAttributeNames={"#nonce": request["nonce"]},
+            ExpressionAttributeValues={":by": {"N": str(by)}},
+            ReturnValues="UPDATED_NEW",
+        )
+    except dynamodb.exceptions.ConditionalCheckFailedException:
+        return max(by, 0)
+    return int(answer["Attributes"]["acknowledgeCalls"]["M"][request["nonce"]]["N"])

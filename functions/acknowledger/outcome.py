@@ -1,0 +1,110 @@
+"""What Report tells CodePipeline, from what the state machine knows. Nothing here calls AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from acknowledger.errors import EventInvalid, ValidationException
+
+FAILURE_TYPES = frozenset(
+    {
+        "ConfigurationError",
+        "JobFailed",
+        "PermissionError",
+        "RevisionOutOfSync",
+        "RevisionUnavailable",
+        "SystemUnavailable",
+    }
+)
+MESSAGE_LENGTH = 5000
+
+_STATUSES = ("Succeeded", "Failed", "TimedOut")
+_PASSED = {
+    "AcknowledgeTimeoutSeconds": "The job was not acknowledged within {} seconds",
+    "HeartbeatTimeoutSeconds": "The worker gave no sign of life for {} seconds",
+    "JobTimeoutSeconds": "The worker was not done within {} seconds",
+}
+
+
+def parse(event: Any) -> dict[str, Any]:
+    """Check that an event is one of the three that the state machine sends.
+
+    Returns:
+        the event:
+        `{jobId, status: "Succeeded", result}` with the worker's result,
+        `{jobId, status: "Failed", error, cause}`, or
+        `{jobId, status: "TimedOut", limit, seconds}`, with the offer's `nonce` when it isn't known
+        whether the job was acknowledged.
+
+    Raises:
+        EventInvalid: naming every field that is wrong.
+    """
+    if not isinstance(event, dict):
+        raise EventInvalid("the event must be a JSON object")
+    wrong = [
+        f"{name} must be a string"
+        for name in ("jobId", *(("error", "cause") if event.get("status") == "Failed" else ()))
+        if not isinstance(event.get(name), str)
+    ]
+    if event.get("status") not in _STATUSES:
+        wrong.append(f"status must be one of: {', '.join(_STATUSES)}")
+    if event.get("status") == "Succeeded" and "result" not in event:
+        wrong.append("result must be there")
+    if event.get("status") == "TimedOut":
+        if event.get("limit") not in _PASSED:
+            wrong.append(f"limit must be one of: {', '.join(_PASSED)}")
+        if not isinstance(event.get("seconds"), int) or isinstance(event.get("seconds"), bool):
+            wrong.append("seconds must be a whole number")
+        if not isinstance(event.get("nonce", ""), str):
+            wrong.append("nonce must be a string where there is one")
+    if wrong:
+        raise EventInvalid("; ".join(wrong))
+    return event
+
+
+def success_request(job_id: str, result: Any) -> dict[str, Any]:
+    """The `PutJobSuccessResult` request for what a worker answered.
+
+    Args:
+        result: the worker's output: null or an object with any of outputVariables,
+            executionDetails, currentRevision and continuationToken.
+
+    Raises:
+        ValidationException: it is something else.
+    """
+    if result is None:
+        result = {}
+    if not isinstance(result, dict):
+        raise ValidationException("the worker's output must be a JSON object or null")
+    if "jobId" in result:
+        raise ValidationException("the worker's output must not have a jobId")
+    return {"jobId": job_id, **result}
+
+
+def failure_details(event: Mapping[str, Any]) -> dict[str, str]:
+    """The `failureDetails` for a job that failed or timed out: `{type, message}`.
+
+    The same event always gives the same details, since CodePipeline accepts a repeated result
+    only if it is identical. A worker's error that is none of CodePipeline's failure types becomes
+    the beginning of a JobFailed message.
+    """
+    if event["status"] == "TimedOut":
+        limit = event["limit"]
+        message = f"{_PASSED[limit].format(event['seconds'])} ({limit})"
+        ours = limit == "AcknowledgeTimeoutSeconds"
+        return {"type": "SystemUnavailable" if ours else "JobFailed", "message": message}
+    error, cause = event["error"], event["cause"]
+    if error in FAILURE_TYPES:
+        return {"type": error, "message": _message(cause or "The worker gave no reason")}
+    # Step Functions' own names: the worker was never reached.
+    ours = error.startswith(("States.", "EventBridge.", "DynamoDB."))
+    message = f"{error}: {cause}" if error and cause else error or cause
+    return {
+        "type": "SystemUnavailable" if ours else "JobFailed",
+        "message": _message(message or "The worker gave no reason"),
+    }
+
+
+def _message(text: str) -> str:
+    return text if len(text) <= MESSAGE_LENGTH else f"{text[: MESSAGE_LENGTH - 1]}…"

@@ -1,0 +1,106 @@
+"""Checks a request against the limits in the AWS SDK's own model of the API.
+
+botocore checks types and required members before it sends, but no maximum, pattern or enum, and
+its messages repeat the value. Here every broken limit is named, in CodePipeline's own words, and
+no value is ever repeated: it may be a client token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.utils import parse_timestamp
+
+from acknowledger.errors import ValidationException
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "long": (int,),
+    "boolean": (bool,),
+    "structure": (dict,),
+    "map": (dict,),
+    "list": (list,),
+    "timestamp": (str, int, float),
+}
+
+
+def validate(shape: Any, value: Any) -> None:
+    """Raise one error that names every member of `value` that breaks a limit of `shape`.
+
+    Args:
+        shape: a botocore input shape, `client.meta.service_model.operation_model(…).input_shape`.
+        value: the request as a dict with the API's member names.
+
+    Raises:
+        ValidationException: "N validation errors detected: Value at 'a.b' failed to satisfy
+            constraint: …; …".
+    """
+    broken = [
+        f"Value at '{path}' failed to satisfy constraint: {constraint}"
+        for path, constraint in _violations(shape, value, "")
+    ]
+    if broken:
+        count = f"{len(broken)} validation error{'s' if len(broken) > 1 else ''} detected"
+        raise ValidationException(f"{count}: {'; '.join(broken)}")
+
+
+def _violations(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str]]:
+    kind = shape.type_name
+    right_type = isinstance(value, _TYPES[kind]) and (
+        kind == "boolean" or not isinstance(value, bool)
+    )
+    if not right_type:
+        yield path or "request", f"Member must be a {kind}"
+    elif kind == "structure":
+        yield from _structure_violations(shape, value, path)
+    elif kind == "map":
+        yield from _size_violations(shape, len(value), path, "length")
+        for key, item in value.items():
+            where = f"{path}.{key}"
+            yield from _violations(shape.key, key, where)
+            yield from _violations(shape.value, item, where)
+    elif kind == "list":
+        yield from _size_violations(shape, len(value), path, "length")
+        for index, item in enumerate(value, start=1):
+            yield from _violations(shape.member, item, f"{path}.{index}.member")
+    elif kind == "string":
+        yield from _string_violations(shape, value, path)
+    elif kind == "timestamp":
+        try:
+            parse_timestamp(value)
+        except ValueError:
+            yield path, "Member must be a timestamp"
+    elif kind in ("integer", "long"):
+        yield from _size_violations(shape, value, path, "value")
+
+
+def _structure_violations(shape: Any, value: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    prefix = f"{path}." if path else ""
+    for name in shape.required_members:
+        if value.get(name) is None:
+            yield f"{prefix}{name}", "Member must not be null"
+    for name, item in value.items():
+        if name not in shape.members:
+            yield f"{prefix}{name}", f"Member must be one of: {', '.join(shape.members)}"
+        elif item is not None:
+            yield from _violations(shape.members[name], item, f"{prefix}{name}")
+
+
+def _string_violations(shape: Any, value: str, path: str) -> Iterator[tuple[str, str]]:
+    limits = shape.metadata
+    yield from _size_violations(shape, len(value), path, "length")
+    if "pattern" in limits and not re.fullmatch(limits["pattern"], value):
+        yield path, f"Member must satisfy regular expression pattern: {limits['pattern']}"
+    if "enum" in limits and value not in limits["enum"]:
+        yield path, f"Member must satisfy enum value set: [{', '.join(limits['enum'])}]"
+
+
+def _size_violations(shape: Any, size: int, path: str, what: str) -> Iterator[tuple[str, str]]:
+    least, most = shape.metadata.get("min"), shape.metadata.get("max")
+    if least is not None and size < least:
+        yield path, f"Member must have {what} greater than or equal to {least}"
+    if most is not None and size > most:
+        yield path, f"Member must have {what} less than or equal to {most}"

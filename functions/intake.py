@@ -1,0 +1,168 @@
+"""Intake: takes every job that CodePipeline offers and starts its execution."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import BotoCoreError, ClientError
+
+from acknowledger import job_api, offers
+from acknowledger.aws import client
+from acknowledger.config import ActionType, IntakeConfig
+from acknowledger.errors import AcknowledgerError, IntakeIncomplete
+
+logger = Logger(service="Intake")
+metrics = Metrics(service="Intake")
+
+# STARTED may come before its job can be polled: then Intake looks again after these pauses.
+LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4, 5)
+# What is still offered when an invocation ends is found by the next one.
+TIME_TO_FINISH_MS = 10_000
+STARTS_AT_ONCE = 16
+# An offer whose execution was killed before it acknowledged, and whose nonce stayed the same.
+STARTS_PER_OFFER = 5
+
+
+@functools.cache
+def config() -> IntakeConfig:
+    """The deployment's settings, read once."""
+    return IntakeConfig.from_environment(os.environ)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Poll until nothing more is offered, and start one execution per offer.
+
+    Args:
+        event: "CodePipeline Action Execution State Change" with state STARTED, which polls its
+            action type until its very job has come or a bounded while has passed; or
+            "Scheduled Event", which polls every action type once through.
+
+    Returns:
+        `{"offered": jobs that CodePipeline offered, "started": executions started for them}`.
+
+    Raises:
+        EventInvalid: the event is neither, or names an action type that is not served.
+        IntakeIncomplete: after all the rest was done; names what failed. Nothing is lost by it:
+            CodePipeline offers again what is not acknowledged.
+    """
+    started = offers.started_action(event, set(config().action_types))
+    sweep = Sweep(lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS)
+    if started is None:
+        for action_type in config().action_types:
+            sweep.take(action_type)
+    else:
+        action_type, detail = started
+        logger.append_keys(
+            action_type=str(action_type), action_execution_id=detail.get("action-execution-id")
+        )
+        sweep.take_until_found(action_type, detail)
+    metrics.add_metric("OffersSeen", MetricUnit.Count, sweep.offered)
+    metrics.add_metric("ExecutionsStarted", MetricUnit.Count, sweep.started)
+    if sweep.problems:
+        raise IntakeIncomplete("; ".join(sweep.problems))
+    return {"offered": sweep.offered, "started": sweep.started}
+
+
+class Sweep:
+    """One invocation's polling: what it took, and what went wrong on the way."""
+
+    def __init__(self, has_time: Callable[[], bool]) -> None:
+        self.has_time = has_time
+        self.offered = 0
+        self.started = 0
+        self.problems: list[str] = []
+
+    def take(
+        self, action_type: ActionType, wanted: Callable[[dict[str, Any]], bool] = lambda _: False
+    ) -> bool:
+        """Take everything offered for an action type; whether a wanted job was among it."""
+        found = False
+        try:
+            secret = job_api.secret_properties(action_type)
+            while self.has_time() and (batch := job_api.poll(action_type)):
+                self.offered += len(batch)
+                found = any(map(wanted, batch)) or found
+                self._start(batch, action_type, secret)
+        except AcknowledgerError as error:
+            self.problems.append(f"polling {action_type}: {type(error).__name__}: {error}")
+        return found
+
+    def take_until_found(self, action_type: ActionType, detail: dict[str, Any]) -> None:
+        """Take everything offered, again and again for a while, until the job of `detail` was there."""
+        for pause in (0, *LOOK_AGAIN_SECONDS):
+            time.sleep(pause)
+            found = self.take(action_type, lambda offer: offers.is_for(offer, detail))
+            if found or self.problems or not self.has_time():
+                return
+        logger.info("The job of this event was not offered: taken before, or left to the sweep")
+
+    def _start(
+        self, batch: list[dict[str, Any]], action_type: ActionType, secret: frozenset[str]
+    ) -> None:
+        offered_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
+            problems = pool.map(
+                lambda offer: self._start_one(offer, action_type, secret, offered_at), batch
+            )
+            for offer, problem in zip(batch, problems, strict=True):
+                if problem:
+                    self.problems.append(f"starting job {offer.get('id')}: {problem}")
+                else:
+                    self.started += 1
+
+    def _start_one(
+        self, offer: dict[str, Any], action_type: ActionType, secret: frozenset[str], at: str
+    ) -> str:
+        """Start one offer's execution; what went wrong, or ""."""
+        try:
+            start_input = offers.execution_input(
+                offer,
+                action_type,
+                timeouts=config().timeouts,
+                secret_properties=secret,
+                offered_at=at,
+            )
+            arn = start_execution(offer["id"], offer["nonce"], json.dumps(start_input))
+        except (AcknowledgerError, ClientError, BotoCoreError) as error:
+            return str(error)
+        except (KeyError, TypeError, AttributeError) as error:
+            # No job of CodePipeline's looks like that; its neighbours in the batch may.
+            return f"the offer has another shape than documented: {type(error).__name__} {error}"
+        logger.info(
+            "Offer taken", job_id=offer["id"], action_type=str(action_type), execution_arn=arn
+        )
+        return ""
+
+
+def start_execution(job_id: str, nonce: str, start_input: str) -> str:
+    """Start an offer's execution, or find it running; its ARN.
+
+    Where CodePipeline offers a job again under the same nonce, the execution's name is taken: by
+    one still running, which goes on, or by one that was killed before it acknowledged the job,
+    which is followed by one more.
+    """
+    step_functions = client("stepfunctions")
+    for start in range(1, STARTS_PER_OFFER + 1):
+        name = offers.execution_name(job_id, nonce, start)
+        try:
+            started = step_functions.start_execution(
+                stateMachineArn=config().state_machine_arn, name=name, input=start_input
+            )
+            return str(started["executionArn"])
+        except step_functions.exceptions.ExecutionAlreadyExists:
+            arn = config().state_machine_arn.replace(":stateMachine:", ":execution:") + f":{name}"
+            if step_functions.describe_execution(executionArn=arn)["status"] == "RUNNING":
+                return arn
+    raise IntakeIncomplete(f"still offered after {STARTS_PER_OFFER} executions for it have ended")

@@ -1,0 +1,73 @@
+"""Report: tells CodePipeline how a job ended."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from acknowledger import acknowledgment, job_api
+from acknowledger.config import required
+from acknowledger.errors import OfferLost
+from acknowledger.outcome import failure_details, parse, success_request
+
+logger = Logger(service="Report")
+metrics = Metrics(service="Report")
+
+
+@functools.cache
+def table_name() -> str:
+    """JobTable's name, from the environment."""
+    return required(os.environ, "TABLE_NAME")
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
+    """Report one job's result to CodePipeline, with the same words however often it is asked to.
+
+    Args:
+        event: as `outcome.parse` takes it.
+
+    Returns:
+        `{status}`, with `error` and `cause` for Failed and TimedOut: CodePipeline's failure type
+        and the message that it was given.
+
+    Raises:
+        EventInvalid: the event is none of the state machine's.
+        ValidationException, OutputVariablesSizeExceededException: the worker's result breaks a limit.
+        InvalidJobStateException, JobNotFoundException: CodePipeline has ended the job otherwise.
+        InvalidNonceException, OfferLost: the job was never ours; nothing was reported.
+        CodePipelineUnavailable: worth another try.
+    """
+    outcome = parse(event)
+    logger.append_keys(job_id=outcome["jobId"])
+    told = report(outcome)
+    metrics.add_metric(f"Jobs{outcome['status']}", MetricUnit.Count, 1)
+    logger.info("Reported", **told)
+    return told
+
+
+def report(outcome: dict[str, Any]) -> dict[str, str]:
+    """Make the calls for an outcome and return what was told."""
+    job_id, status = outcome["jobId"], outcome["status"]
+    if status == "Succeeded":
+        job_api.put_success(success_request(job_id, outcome["result"]))
+        return {"status": status}
+    if "nonce" in outcome:
+        make_ours(job_id, outcome["nonce"])
+    details = failure_details(outcome)
+    job_api.put_failure({"jobId": job_id, "failureDetails": details})
+    return {"status": status, "error": details["type"], "cause": details["message"]}
+
+
+def make_ours(job_id: str, nonce: str) -> None:
+    """Acknowledge a job before failing it: what another worker holds must not be touched."""
+    status, assumed = acknowledgment.acknowledge(table_name(), {"jobId": job_id, "nonce": nonce})
+    logger.info("Acknowledged late", status=status, assumed=assumed)
+    if status != "InProgress":
+        raise OfferLost(f"the acknowledgment was answered with {status}")
