@@ -74,7 +74,9 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None]:
         if not isinstance(detail, dict):
             raise EventInvalid("detail must be an object")
     task_token = detail.get("taskToken")
-    if task_token is not None and not (isinstance(task_token, str) and 1 <= len(task_token) <= 2048):
+    if task_token is not None and not (
+        isinstance(task_token, str) and 1 <= len(task_token) <= 2048
+    ):
         raise EventInvalid("taskToken must be a string of 1 to 2048 characters")
     return {name: value for name, value in detail.items() if name != "taskToken"}, task_token
 
@@ -102,7 +104,7 @@ def answer(task_token: str, request: dict[str, Any]) -> dict[str, str]:
         except (CodePipelineRefused, CodePipelineUnavailable) as error:
             told = {"error": type(error).__name__, "cause": str(error)}
             metrics.add_metric("AcknowledgmentsRefused", MetricUnit.Count, 1)
-            logger.warning("Not acknowledged", **told)
+            logger.warning("Not acknowledged", extra=told)
             step_functions.send_task_failure(taskToken=task_token, **told)
     except (
         step_functions.exceptions.InvalidToken,
@@ -119,4 +121,3 @@ def answer(task_token: str, request: dict[str, Any]) -> dict[str, str]:
 
 def _was_answered(job_id: str) -> bool:
     return acknowledgment.status_in_row(table_name(), job_id) not in (None, "Dispatched")
-

@@ -84,70 +84,80 @@ class Sweep:
         self.started = 0
         self.problems: list[str] = []
 
-    def take(
-        self, action_type: ActionType, wanted: Callable[[dict[str, Any]], bool] = lambda _: False
-    ) -> bool:
-        """Take everything offered for an action type; whether a wanted job was among it."""
-        found = False
+    def take(self, action_type: ActionType) -> list[dict[str, Any]]:
+        """Take everything offered for an action type; the inputs of the executions started."""
+        taken = []
         try:
             secret = job_api.secret_properties(action_type)
             while self.has_time() and (batch := job_api.poll(action_type)):
                 self.offered += len(batch)
-                found = any(map(wanted, batch)) or found
-                self._start(batch, action_type, secret)
+                taken += self._start(batch, action_type, secret)
         except AcknowledgerError as error:
             self.problems.append(f"polling {action_type}: {type(error).__name__}: {error}")
-        return found
+        return taken
 
     def take_until_found(self, action_type: ActionType, detail: dict[str, Any]) -> None:
-        """Take everything offered, again and again for a while, until the job of `detail` was there."""
+        """Take everything offered, again for a while, until the job of `detail` was there."""
         for pause in (0, *LOOK_AGAIN_SECONDS):
             time.sleep(pause)
-            found = self.take(action_type, lambda offer: offers.is_for(offer, detail))
+            taken = self.take(action_type)
+            found = any(offers.is_for(start_input["job"], detail) for start_input in taken)
             if found or self.problems or not self.has_time():
                 return
         logger.info("The job of this event was not offered: taken before, or left to the sweep")
 
     def _start(
         self, batch: list[dict[str, Any]], action_type: ActionType, secret: frozenset[str]
-    ) -> None:
+    ) -> list[dict[str, Any]]:
+        """Start an execution for each offer of a batch; their inputs."""
         offered_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        start_inputs = []
+        for offer in batch:
+            try:
+                start_input = offers.execution_input(
+                    offer,
+                    action_type,
+                    timeouts=config().timeouts,
+                    secret_properties=secret,
+                    offered_at=offered_at,
+                )
+            except (KeyError, TypeError, AttributeError) as error:
+                # No job of CodePipeline's looks like that; its neighbours in the batch may.
+                self._give_up(offer.get("id"), f"not as documented: {type(error).__name__} {error}")
+            else:
+                start_inputs.append(start_input)
         with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
-            problems = pool.map(
-                lambda offer: self._start_one(offer, action_type, secret, offered_at), batch
-            )
-            for offer, problem in zip(batch, problems, strict=True):
-                if problem:
-                    self.problems.append(f"starting job {offer.get('id')}: {problem}")
-                else:
-                    self.started += 1
+            taken = [
+                start_input
+                for start_input in pool.map(self._start_one, start_inputs)
+                if start_input
+            ]
+        self.started += len(taken)
+        return taken
 
-    def _start_one(
-        self, offer: dict[str, Any], action_type: ActionType, secret: frozenset[str], at: str
-    ) -> str:
-        """Start one offer's execution; what went wrong, or ""."""
+    def _start_one(self, start_input: dict[str, Any]) -> dict[str, Any] | None:
+        job = start_input["job"]
         try:
-            start_input = offers.execution_input(
-                offer,
-                action_type,
-                timeouts=config().timeouts,
-                secret_properties=secret,
-                offered_at=at,
-            )
-            arn = start_execution(offer["id"], offer["nonce"], json.dumps(start_input))
+            arn = start_execution(job["id"], job["nonce"], json.dumps(start_input))
         except (AcknowledgerError, ClientError, BotoCoreError) as error:
-            return str(error)
-        except (KeyError, TypeError, AttributeError) as error:
-            # No job of CodePipeline's looks like that; its neighbours in the batch may.
-            return f"the offer has another shape than documented: {type(error).__name__} {error}"
+            self._give_up(job["id"], str(error))
+            return None
         logger.info(
-            "Offer taken", job_id=offer["id"], action_type=str(action_type), execution_arn=arn
+            "Offer taken",
+            job_id=job["id"],
+            action_type=start_input["actionType"],
+            execution_arn=arn,
         )
-        return ""
+        return start_input
+
+    def _give_up(self, job_id: Any, why: str) -> None:
+        self.problems.append(f"starting job {job_id}: {why}")
 
 
 def start_execution(job_id: str, nonce: str, start_input: str) -> str:
     """Start an offer's execution, or find it running; its ARN.
+
+    Source: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 
     Where CodePipeline offers a job again under the same nonce, the execution's name is taken: by
     one still running, which goes on, or by one that was killed before it acknowledged the job,

@@ -39,7 +39,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
 
     Raises:
         EventInvalid: the event is none of the state machine's.
-        ValidationException, OutputVariablesSizeExceededException: the worker's result breaks a limit.
+        ValidationException, OutputVariablesSizeExceededException: the result breaks a limit.
         InvalidJobStateException, JobNotFoundException: CodePipeline has ended the job otherwise.
         InvalidNonceException, OfferLost: the job was never ours; nothing was reported.
         CodePipelineUnavailable: worth another try.
@@ -48,7 +48,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     logger.append_keys(job_id=outcome["jobId"])
     told = report(outcome)
     metrics.add_metric(f"Jobs{outcome['status']}", MetricUnit.Count, 1)
-    logger.info("Reported", **told)
+    logger.info("Reported", extra=told)
     return told
 
 

@@ -19,7 +19,7 @@ BATCH_SIZE = 100
 
 
 def poll(action_type: ActionType) -> list[dict[str, Any]]:
-    """The next jobs offered for an action type, with their secrets, or [] when there are none now."""
+    """The next jobs offered for an action type, with their secrets; [] when none are."""
     with codepipeline_errors():
         answer = client("codepipeline").poll_for_jobs(
             actionTypeId=action_type.as_id(), maxBatchSize=BATCH_SIZE

@@ -67,7 +67,7 @@ def execution_input(
 
 
 def job_timeouts(configuration: Mapping[str, str], most: Timeouts) -> tuple[Timeouts, str]:
-    """The time limits of one job, and what is wrong with those that its action asks for ("" if fine).
+    """The time limits of one job, and what is wrong with those its action asks for ("" if fine).
 
     An action's configuration may set any of the three by its name; it may ask for less than the
     stack's limit but not for more.
@@ -116,7 +116,7 @@ def is_for(offer: Mapping[str, Any], started: Mapping[str, Any]) -> bool:
 
 
 def started_action(event: Any, served: Set[ActionType]) -> tuple[ActionType, dict[str, Any]] | None:
-    """What an event tells Intake: the action type and the detail of a STARTED event, or None for a sweep.
+    """The action type and the detail of a STARTED event, or None where a schedule asks for a sweep.
 
     Args:
         event: an EventBridge event, "CodePipeline Action Execution State Change" or a schedule's.

@@ -77,7 +77,9 @@ def _violations(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str]]:
         yield from _size_violations(shape, value, path, "value")
 
 
-def _structure_violations(shape: Any, value: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+def _structure_violations(
+    shape: Any, value: dict[str, Any], path: str
+) -> Iterator[tuple[str, str]]:
     prefix = f"{path}." if path else ""
     for name in shape.required_members:
         if value.get(name) is None:

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import acknowledge
+from acknowledger import errors
+from tests.support import load_event
+
+BY_HAND = load_event("acknowledge-by-hand")
+DISPATCHED = load_event("acknowledge-job-dispatched")
+TOKEN = DISPATCHED["detail"]["taskToken"]
+IN_PROGRESS = {"status": "InProgress"}
+
+
+def count(calls):
+    return {"Attributes": {"acknowledgeCalls": {"M": {"3": {"N": str(calls)}}}}}
+
+
+def metric_names(capsys):
+    out = capsys.readouterr().out
+    lines = [json.loads(line) for line in out.splitlines() if '"_aws"' in line]
+    return {
+        metric["Name"]
+        for line in lines
+        for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+    }
+
+
+@pytest.mark.parametrize(
+    "event", ["acknowledge-by-hand", "acknowledge-job-dispatched-without-task-token"]
+)
+def test_an_offered_job_is_acknowledged_and_its_status_returned(event, aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS, BY_HAND)
+    assert acknowledge.handler(load_event(event), context) == IN_PROGRESS
+
+
+@pytest.mark.parametrize("status", ["InProgress", "Queued", "Succeeded", "TimedOut"])
+def test_the_waiting_execution_is_told_the_status(status, aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects("codepipeline", "acknowledge_job", {"status": status}, BY_HAND)
+    told = {"taskToken": TOKEN, "output": json.dumps({"status": status})}
+    aws_calls.expects("stepfunctions", "send_task_success", {}, told)
+    assert acknowledge.handler(DISPATCHED, context) == {"status": status}
+
+
+def test_a_job_polled_by_hand_has_no_row_and_is_acknowledged(aws_calls, context):
+    aws_calls.expects_error("dynamodb", "update_item", "ConditionalCheckFailedException")
+    aws_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS)
+    assert acknowledge.handler(BY_HAND, context) == IN_PROGRESS
+
+
+def test_a_wrong_nonce_at_the_first_call_is_a_lost_offer(aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
+    aws_calls.expects("dynamodb", "update_item", count(0))
+    with pytest.raises(errors.InvalidNonceException):
+        acknowledge.handler(BY_HAND, context)
+
+
+def test_a_wrong_nonce_at_a_later_call_means_that_an_earlier_one_got_through(
+    aws_calls, context, capsys
+):
+    aws_calls.expects("dynamodb", "update_item", count(2))
+    aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
+    assert acknowledge.handler(BY_HAND, context) == IN_PROGRESS
+    assert "AcknowledgmentsAssumed" in metric_names(capsys)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "name", "counted_off"),
+    [
+        ("JobNotFoundException", 400, "JobNotFoundException", True),
+        ("ValidationException", 400, "ValidationException", True),
+        ("AccessDeniedException", 400, "CodePipelineRefused", True),
+        ("ThrottlingException", 400, "CodePipelineThrottled", True),
+        ("InternalFailure", 500, "CodePipelineUnavailable", False),
+    ],
+)
+def test_what_codepipeline_says_no_with_is_told_by_name_and_counted_if_it_may_have_worked(
+    code, status, name, counted_off, aws_calls, context
+):
+    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects_error("codepipeline", "acknowledge_job", code, "Why.", status)
+    if counted_off:
+        aws_calls.expects("dynamodb", "update_item", count(0))
+    aws_calls.expects("stepfunctions", "send_task_failure", {})
+    told = acknowledge.handler(DISPATCHED, context)
+    assert told["error"] == name
+    assert "Why." in told["cause"]
+
+
+def test_without_a_task_token_the_apis_own_error_is_raised(aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects_error("codepipeline", "acknowledge_job", "JobNotFoundException", "Gone.")
+    aws_calls.expects("dynamodb", "update_item", count(0))
+    with pytest.raises(errors.JobNotFoundException, match="Gone"):
+        acknowledge.handler(BY_HAND, context)
+
+
+@pytest.mark.parametrize("code", ["InvalidToken", "TaskDoesNotExist", "TaskTimedOut"])
+def test_a_task_token_that_has_gone_is_an_error_that_names_it(code, aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS)
+    aws_calls.expects_error("stepfunctions", "send_task_success", code)
+    aws_calls.expects("dynamodb", "get_item", {"Item": {"status": {"S": "Dispatched"}}})
+    with pytest.raises(errors.TaskTokenGone, match="taskToken"):
+        acknowledge.handler(DISPATCHED, context)
+
+
+def test_an_event_delivered_twice_is_answered_once_and_is_no_error(aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", count(2))
+    aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
+    aws_calls.expects_error("stepfunctions", "send_task_success", "TaskTimedOut")
+    aws_calls.expects("dynamodb", "get_item", {"Item": {"status": {"S": "InProgress"}}})
+    assert acknowledge.handler(DISPATCHED, context) == IN_PROGRESS
+
+
+@pytest.mark.parametrize(
+    ("event", "error", "fields"),
+    [
+        ("bad/acknowledge-job-id", errors.ValidationException, ["'jobId'", "regular expression"]),
+        ("bad/acknowledge-nonce-missing", errors.ValidationException, ["'nonce'", "not be null"]),
+        (
+            "bad/acknowledge-several-fields",
+            errors.ValidationException,
+            ["3 validation errors", "'jobId'", "'nonce'", "'nonse'"],
+        ),
+        ("bad/acknowledge-task-token", errors.EventInvalid, ["taskToken", "2048"]),
+        ("intake-schedule", errors.EventInvalid, ["detail-type must be 'Job Dispatched'"]),
+    ],
+)
+def test_bad_input_is_refused_naming_every_field_before_any_call(
+    event, error, fields, aws_calls, context
+):
+    with pytest.raises(error) as refused:
+        acknowledge.handler(load_event(event), context)
+    assert all(field in str(refused.value) for field in fields)
+
+
+@pytest.mark.parametrize("event", [None, [], "x", {"detail-type": "Job Dispatched", "detail": []}])
+def test_what_is_no_event_is_refused(event, aws_calls, context):
+    with pytest.raises(errors.EventInvalid):
+        acknowledge.handler(event, context)
+
+
+def test_bad_input_with_a_task_token_is_told_to_the_execution(aws_calls, context):
+    event = {**DISPATCHED, "detail": {"jobId": "x", "nonce": "3", "taskToken": TOKEN}}
+    aws_calls.expects("stepfunctions", "send_task_failure", {})
+    assert acknowledge.handler(event, context)["error"] == "ValidationException"

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+import report
+from acknowledger import errors
+from tests.support import load_event
+
+SUCCEEDED = load_event("report-succeeded")
+FAILED = load_event("report-failed")
+TIMED_OUT = load_event("report-timed-out")
+NOT_ACKNOWLEDGED = load_event("report-timed-out-not-acknowledged")
+JOB = {"jobId": SUCCEEDED["jobId"]}
+
+
+def counted(calls):
+    return {"Attributes": {"acknowledgeCalls": {"M": {"3": {"N": str(calls)}}}}}
+
+
+def test_a_success_is_reported_with_the_workers_result(aws_calls, context):
+    aws_calls.expects("codepipeline", "put_job_success_result", {}, {**JOB, **SUCCEEDED["result"]})
+    assert report.handler(SUCCEEDED, context) == {"status": "Succeeded"}
+
+
+def test_a_failure_is_reported_with_the_workers_words(aws_calls, context):
+    details = {"type": FAILED["error"], "message": FAILED["cause"]}
+    aws_calls.expects(
+        "codepipeline", "put_job_failure_result", {}, {**JOB, "failureDetails": details}
+    )
+    told = {"status": "Failed", "error": FAILED["error"], "cause": FAILED["cause"]}
+    assert report.handler(FAILED, context) == told
+
+
+def test_a_timeout_is_reported_as_a_failure_that_names_the_limit(aws_calls, context):
+    aws_calls.expects("codepipeline", "put_job_failure_result", {})
+    told = report.handler(TIMED_OUT, context)
+    assert told["status"] == "TimedOut"
+    assert "900 seconds (HeartbeatTimeoutSeconds)" in told["cause"]
+
+
+@pytest.mark.parametrize("event", [SUCCEEDED, FAILED, TIMED_OUT])
+def test_asked_again_it_says_the_same_byte_for_byte(event, aws_calls, context):
+    sent: list[bytes] = []
+    aws_calls.service("codepipeline").client.meta.events.register_first(
+        "before-call.*.*", lambda params, **_: sent.append(params["body"])
+    )
+    operation = "put_job_success_result" if event is SUCCEEDED else "put_job_failure_result"
+    for _ in range(2):
+        aws_calls.expects("codepipeline", operation, {})
+        report.handler(event, context)
+    assert sent[0] == sent[1]
+
+
+def test_a_job_that_may_not_be_ours_is_acknowledged_before_it_is_failed(aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", counted(1))
+    aws_calls.expects(
+        "codepipeline", "acknowledge_job", {"status": "InProgress"}, {**JOB, "nonce": "3"}
+    )
+    aws_calls.expects("codepipeline", "put_job_failure_result", {})
+    assert report.handler(NOT_ACKNOWLEDGED, context)["status"] == "TimedOut"
+
+
+def test_a_job_that_another_worker_holds_is_not_touched(aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", counted(1))
+    aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
+    aws_calls.expects("dynamodb", "update_item", counted(0))
+    with pytest.raises(errors.InvalidNonceException):
+        report.handler(NOT_ACKNOWLEDGED, context)
+
+
+def test_a_job_that_has_ended_elsewhere_is_not_touched(aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", counted(1))
+    aws_calls.expects("codepipeline", "acknowledge_job", {"status": "Succeeded"})
+    with pytest.raises(errors.OfferLost, match="Succeeded"):
+        report.handler(NOT_ACKNOWLEDGED, context)
+
+
+@pytest.mark.parametrize("code", ["InvalidJobStateException", "JobNotFoundException"])
+@pytest.mark.parametrize("event", [SUCCEEDED, FAILED, TIMED_OUT])
+def test_what_codepipeline_refuses_is_raised_by_its_name(code, event, aws_calls, context):
+    operation = "put_job_success_result" if event is SUCCEEDED else "put_job_failure_result"
+    aws_calls.expects_error("codepipeline", operation, code)
+    with pytest.raises(getattr(errors, code)):
+        report.handler(event, context)
+
+
+def test_a_result_that_breaks_a_limit_is_refused_naming_every_member(aws_calls, context):
+    with pytest.raises(errors.ValidationException) as refused:
+        report.handler(load_event("bad/report-result"), context)
+    told = str(refused.value)
+    assert "4 validation errors" in told
+    for member in ("percentComplete", "summary", "outputVariables.not a key", "output_variables"):
+        assert member in told
+
+
+def test_an_event_that_is_not_the_state_machines_is_refused(aws_calls, context):
+    with pytest.raises(errors.EventInvalid, match="status"):
+        report.handler(load_event("bad/report-status"), context)
