@@ -1,0 +1,50 @@
+# Everything installs what it needs into .venv (and .venv-sam) by itself.
+PYTHON ?= python3
+BIN := .venv/bin
+HOST ?= 127.0.0.1
+PORT ?= 4566
+ACTION_TYPES ?=
+
+.PHONY: help demo local test check fix build clean
+
+help: ## What there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 10
+
+demo: .venv/installed ## Run a pipeline with all three outcomes on the local stack and check it
+	@$(BIN)/python -m local demo
+
+local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127.0.0.1 ACTION_TYPES=…
+	@$(BIN)/python -m local serve --host "$(HOST)" --port "$(PORT)" --action-types "$(ACTION_TYPES)"
+
+test: .venv/installed ## Run the tests
+	@$(BIN)/python -m pytest
+
+check: .venv/installed ## Lint, format, types, template; changes nothing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/cfn-lint template.yaml
+
+fix: .venv/installed ## Mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+build: .venv-sam/installed ## Package the functions for Lambda with sam build (python3.13 must be on the PATH)
+	@.venv-sam/bin/sam build
+
+clean: ## Remove what was built and installed
+	rm -rf .venv .venv-sam .aws-sam
+
+# pip from outside the environment: Debian's Python has no ensurepip to put one in.
+.venv/installed: requirements-dev.txt functions/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 …")'
+	@echo "Installing what the local stack and the tests need into .venv …"
+	@$(PYTHON) -m venv --clear --without-pip .venv
+	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv-sam/installed: requirements-sam.txt
+	@echo "Installing the SAM CLI into .venv-sam …"
+	@$(PYTHON) -m venv --clear --without-pip .venv-sam
+	@$(PYTHON) -m pip --python .venv-sam/bin/python install --quiet --disable-pip-version-check -r requirements-sam.txt
+	@touch $@
