@@ -11,7 +11,7 @@ from typing import Any
 
 from acknowledger.aws import client, input_shape
 from acknowledger.config import ActionType
-from acknowledger.errors import codepipeline_errors
+from acknowledger.errors import ActionTypeNotFoundException, codepipeline_errors
 from acknowledger.validation import validate
 
 # PollForJobs has no documented maximum; what it gives back beyond a batch comes with the next.
@@ -32,16 +32,19 @@ def secret_properties(action_type: ActionType) -> frozenset[str]:
     """The names of the configuration properties that the action type declares secret.
 
     An action type cannot be changed under its version, so the answer is kept.
+
+    Raises:
+        ActionTypeNotFoundException: it isn't registered (yet).
+        CodePipelineUnavailable: worth another try.
     """
     with codepipeline_errors():
         pages = client("codepipeline").get_paginator("list_action_types")
-        return frozenset(
-            name
-            for page in pages.paginate(actionOwnerFilter=action_type.owner)
-            for listed in page["actionTypes"]
-            if listed["id"] == action_type.as_id()
-            for name in _secret_names(listed.get("actionConfigurationProperties", []))
-        )
+        for page in pages.paginate(actionOwnerFilter=action_type.owner):
+            for listed in page["actionTypes"]:
+                if listed["id"] == action_type.as_id():
+                    properties = listed.get("actionConfigurationProperties", [])
+                    return frozenset(item["name"] for item in properties if item.get("secret"))
+    raise ActionTypeNotFoundException(f"{action_type} is not registered in this account and region")
 
 
 def acknowledge(request: Mapping[str, Any]) -> str:
@@ -91,7 +94,3 @@ def put_failure(request: Mapping[str, Any]) -> None:
     validate(input_shape("codepipeline", "PutJobFailureResult"), request)
     with codepipeline_errors():
         client("codepipeline").put_job_failure_result(**request)
-
-
-def _secret_names(properties: list[dict[str, Any]]) -> list[str]:
-    return [item["name"] for item in properties if item.get("secret")]

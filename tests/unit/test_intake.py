@@ -6,6 +6,7 @@ import pytest
 
 import intake
 from acknowledger import errors
+from acknowledger.config import ActionType
 from tests.support import load_event
 from tests.unit.conftest import ENVIRONMENT
 
@@ -15,18 +16,14 @@ ARN = ENVIRONMENT["STATE_MACHINE_ARN"].replace("stateMachine", "execution")
 TYPES = {
     "actionTypes": [
         {
-            "id": {
-                "category": "Build",
-                "owner": "Custom",
-                "provider": "Acknowledger",
-                "version": "1",
-            },
+            "id": ActionType.parse(name).as_id(),
             "actionConfigurationProperties": [
                 {"name": "Password", "required": True, "key": False, "secret": True}
             ],
             "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
             "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
         }
+        for name in ENVIRONMENT["ACTION_TYPES"].split(",")
     ]
 }
 
@@ -133,6 +130,17 @@ def test_an_action_type_that_cannot_be_polled_costs_only_itself(aws_calls, conte
     with pytest.raises(errors.IntakeIncomplete) as told:
         intake.handler(SCHEDULE, context)
     assert "Build/Custom/Acknowledger/1: ActionTypeNotFoundException" in str(told.value)
+
+
+def test_an_action_type_that_is_not_registered_yet_is_looked_up_again(aws_calls, context):
+    aws_calls.expects("codepipeline", "list_action_types", {"actionTypes": []})
+    with pytest.raises(errors.IntakeIncomplete, match="is not registered"):
+        intake.handler(STARTED, context)
+    aws_calls.expects("codepipeline", "list_action_types", TYPES)
+    expect_poll(aws_calls, offer())
+    expect_start(aws_calls)
+    expect_poll(aws_calls)
+    assert intake.handler(STARTED, context) == {"offered": 1, "started": 1}
 
 
 @pytest.mark.parametrize(
