@@ -1,0 +1,52 @@
+"""CodePipeline's jobs and real pipeline runs, for moto.
+
+moto knows CodePipeline's pipelines, and calls an execution Succeeded when it is started. Importing
+this package makes moto run pipelines: AWS's own actions succeed at once, and a custom action waits
+for a worker that polls for its job, acknowledges it and puts a result. It works wherever moto
+works, in ``mock_aws`` and in moto's server:
+
+    import local.codepipeline
+
+    with mock_aws():
+        client = boto3.client("codepipeline", region_name="eu-west-1")
+        client.create_custom_action_type(...)
+        client.create_pipeline(...)
+        client.start_pipeline_execution(name="release")
+        [job] = client.poll_for_jobs(actionTypeId=...)["jobs"]
+
+A backend has a ``clock`` that a test can advance, and a ``behaviour`` for everything about the real
+service that is not known. Each is new for each ``mock_aws``:
+
+    backend = local.codepipeline.backend("123456789012", "eu-west-1")
+    backend.clock.advance(seconds=60)
+    backend.behaviour.nonce_rotates = False
+
+What is due happens at the next call. A stack that nobody calls for a while uses ``Ticker``, or
+``tick_all`` in a loop of its own. Events go to moto's EventBridge; ``JobBackend.deliver_event`` is
+the place to send them elsewhere.
+"""
+
+from __future__ import annotations
+
+from .behaviour import Behaviour
+from .clock import Clock, ManualClock
+from .install import install
+from .jobs import CREDENTIAL_MARKS, JobStatus
+from .models import JobBackend, backend, backends, tick_all
+from .ticker import Ticker
+
+__all__ = [
+    "CREDENTIAL_MARKS",
+    "Behaviour",
+    "Clock",
+    "JobBackend",
+    "JobStatus",
+    "ManualClock",
+    "Ticker",
+    "backend",
+    "backends",
+    "install",
+    "tick_all",
+]
+
+install()

@@ -1,0 +1,197 @@
+"""Action types: what an action of a pipeline may be, and how it must be declared.
+
+Custom types are registered by CreateCustomActionType. AWS's own types are a short list, enough for
+ListActionTypes to show a source, a build, a deployment, an invocation and an approval; any other
+type of AWS's is taken in a pipeline too, and none of theirs has its configuration checked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .exceptions import InvalidActionDeclarationError, ValidationError
+
+MASK = "****"
+_MASKED = re.compile(r"\*+")
+_PLACEHOLDER = re.compile(r"\{(ExternalExecutionId|Config:([^}]+))\}")
+_QUERYABLE_VALUE = re.compile(r"[a-zA-Z0-9_-]{1,20}")
+
+
+class TypeKey(NamedTuple):
+    """An action type's identity."""
+
+    category: str
+    owner: str
+    provider: str
+    version: str
+
+    @classmethod
+    def of(cls, type_id: dict[str, str]) -> TypeKey:
+        """The key of an ``ActionTypeId``."""
+        return cls(type_id["category"], type_id["owner"], type_id["provider"], type_id["version"])
+
+
+@dataclass
+class ActionType:
+    """A registered action type. ``definition`` is the API's ``ActionType``."""
+
+    key: TypeKey
+    definition: dict[str, Any]
+    tags: list[dict[str, str]] = field(default_factory=list)
+    deleted: bool = False
+
+    @classmethod
+    def custom(cls, request: dict[str, Any]) -> ActionType:
+        """The type that a CreateCustomActionType request describes.
+
+        Raises ValidationError where the properties or counts do not go together (documented rules,
+        own texts).
+        """
+        properties = request.get("configurationProperties", [])
+        _check_queryable(properties)
+        for side in ("inputArtifactDetails", "outputArtifactDetails"):
+            if request[side]["minimumCount"] > request[side]["maximumCount"]:
+                raise ValidationError(f"The minimumCount of {side} is larger than its maximumCount")
+        key = TypeKey(request["category"], "Custom", request["provider"], request["version"])
+        definition = {
+            "id": key._asdict(),
+            "settings": request.get("settings", {}),
+            "actionConfigurationProperties": properties,
+            "inputArtifactDetails": request["inputArtifactDetails"],
+            "outputArtifactDetails": request["outputArtifactDetails"],
+        }
+        return cls(key, definition, request.get("tags", []))
+
+    @property
+    def properties(self) -> list[dict[str, Any]]:
+        """The configuration properties, as the API's ``ActionConfigurationProperty``."""
+        properties: list[dict[str, Any]] = self.definition["actionConfigurationProperties"]
+        return properties
+
+    @property
+    def queryable(self) -> str | None:
+        """The name of the property that PollForJobs selects by, if there is one."""
+        return next((each["name"] for each in self.properties if each.get("queryable")), None)
+
+    def masked(self, configuration: dict[str, str]) -> dict[str, str]:
+        """``configuration`` with its secrets hidden, as all but the job operations show it."""
+        secret = {each["name"] for each in self.properties if each["secret"]}
+        return {name: MASK if name in secret else text for name, text in configuration.items()}
+
+    def url(
+        self, template: str, configuration: dict[str, str], external_id: str | None
+    ) -> str | None:
+        """The settings' URL template, filled in, or None if it is not there or lacks something.
+
+        Documented: ``{Config:name}`` stands for a property that is required and not secret.
+        """
+        text: str | None = self.definition["settings"].get(template)
+        if text is None:
+            return None
+        values = {
+            f"Config:{each['name']}": configuration[each["name"]]
+            for each in self.properties
+            if each["required"] and not each["secret"] and each["name"] in configuration
+        }
+        if external_id is not None:
+            values["ExternalExecutionId"] = external_id
+        if any(match[1] not in values for match in _PLACEHOLDER.finditer(text)):
+            return None
+        return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+
+    def check(self, action: dict[str, Any]) -> None:
+        """Raise InvalidActionDeclarationError unless ``action`` can be of this type.
+
+        That unknown keys, missing required keys and artifact counts are refused is documented, and
+        the text for too few artifacts is reported by users. The other texts are unknown.
+        """
+        self._check_configuration(action["name"], action.get("configuration", {}))
+        for side, what in (("inputArtifacts", "input"), ("outputArtifacts", "output")):
+            count, limits = len(action.get(side, [])), self.definition[f"{what}ArtifactDetails"]
+            problem = f"Action {action['name']} declares {count} {what} artifacts which is"
+            if count < limits["minimumCount"]:
+                raise InvalidActionDeclarationError(
+                    f"{problem} less than the minimum count ({limits['minimumCount']})"
+                )
+            if count > limits["maximumCount"]:
+                raise InvalidActionDeclarationError(
+                    f"{problem} more than the maximum count ({limits['maximumCount']})"
+                )
+
+    def _check_configuration(self, action: str, configuration: dict[str, str]) -> None:
+        problem = f"Action configuration for action '{action}'"
+        known = {each["name"] for each in self.properties}
+        for name in configuration:
+            if name not in known:
+                raise InvalidActionDeclarationError(
+                    f"{problem} contains unknown configuration '{name}'"
+                )
+        for each in self.properties:
+            if each["required"] and each["name"] not in configuration:
+                raise InvalidActionDeclarationError(
+                    f"{problem} is missing required configuration '{each['name']}'"
+                )
+        queryable = self.queryable
+        if queryable and not _QUERYABLE_VALUE.fullmatch(configuration[queryable]):
+            raise InvalidActionDeclarationError(
+                f"{problem} has a value for the queryable configuration '{queryable}' that is "
+                "longer than 20 characters, or has others than letters, digits, '_' and '-'"
+            )
+
+
+def _check_queryable(properties: list[dict[str, Any]]) -> None:
+    queryable = [each for each in properties if each.get("queryable")]
+    if len(queryable) > 1:
+        raise ValidationError("An action type can have only one queryable configuration property")
+    for each in queryable:
+        if each["secret"] or not each["required"]:
+            raise ValidationError(
+                f"The queryable configuration property '{each['name']}' must be required, "
+                "and must not be secret"
+            )
+
+
+def keep_secrets(
+    new: dict[str, Any], old: dict[str, Any], types: dict[TypeKey, ActionType]
+) -> None:
+    """Where an updated pipeline repeats a secret's mask, put its present value in (documented)."""
+    present = {(stage, action["name"]): action for stage, action in actions_of(old)}
+    for stage, action in actions_of(new):
+        kind = types.get(TypeKey.of(action["actionTypeId"]))
+        before = present.get((stage, action["name"]), {}).get("configuration", {})
+        configuration = action.get("configuration", {})
+        for each in kind.properties if kind else []:
+            name = each["name"]
+            if each["secret"] and name in before and _MASKED.fullmatch(configuration.get(name, "")):
+                configuration[name] = before[name]
+
+
+def actions_of(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Stage name and declaration of each action of a pipeline."""
+    for stage in pipeline["stages"]:
+        for action in stage["actions"]:
+            yield stage["name"], action
+
+
+def _aws(category: str, provider: str, inputs: tuple[int, int], outputs: tuple[int, int]) -> Any:
+    return {
+        "id": {"category": category, "owner": "AWS", "provider": provider, "version": "1"},
+        "settings": {},
+        "actionConfigurationProperties": [],
+        "inputArtifactDetails": {"minimumCount": inputs[0], "maximumCount": inputs[1]},
+        "outputArtifactDetails": {"minimumCount": outputs[0], "maximumCount": outputs[1]},
+    }
+
+
+AWS_ACTION_TYPES: list[dict[str, Any]] = [
+    _aws("Source", "S3", (0, 0), (1, 1)),
+    _aws("Source", "CodeCommit", (0, 0), (1, 1)),
+    _aws("Source", "CodeStarSourceConnection", (0, 0), (1, 1)),
+    _aws("Build", "CodeBuild", (1, 5), (0, 5)),
+    _aws("Deploy", "S3", (1, 1), (0, 0)),
+    _aws("Invoke", "Lambda", (0, 5), (0, 5)),
+    _aws("Approval", "Manual", (0, 0), (0, 0)),
+]

@@ -1,0 +1,72 @@
+"""What nobody outside CodePipeline knows about it, as switches.
+
+Every field is a question that neither AWS's documentation nor any recording answers. A worker has
+to be right in both worlds, so tests run it in both. The default is the world that is harder on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass
+class Behaviour:
+    """How this CodePipeline behaves where the real one's behaviour is unknown.
+
+    It is an attribute of the backend and may be changed while jobs are under way; a delay that has
+    begun keeps its length.
+
+    acknowledge_seconds
+        How long an offered job waits for its acknowledgment before it is offered again. That it is
+        offered again is known from AWS's own worker, the time is not: 60 is a choice.
+    nonce_rotates
+        True: every offer of a job has a new nonce, so that a slow worker loses the job to a quick
+        one. False: a job keeps its nonce, so that two workers hold the same.
+    repeated_acknowledgment
+        The same nonce a second time, as when the first answer got lost.
+        "InvalidNonceException": refused. "status": answered with ``InProgress`` again.
+    acknowledge_of_ended
+        The acknowledgment of a job that is Succeeded, Failed or TimedOut.
+        "InvalidNonceException": refused. "status": answered with that status, if the nonce is
+        right.
+    result_before_acknowledgment
+        A result for a job that nobody acknowledged. "InvalidJobStateException": refused, and the
+        job is offered again. "accept": taken.
+    continuation_seconds
+        How long after a result with a continuation token the next job can be polled. 30 is
+        documented for Lambda actions (27.85 were measured), nothing is known for custom actions.
+    batch_cap
+        The largest number of jobs in one answer. None: as many as were asked for.
+    default_batch_size
+        How many jobs one answer has if ``maxBatchSize`` is not given.
+    started_before_queued_seconds
+        How long an action's job stays Created, not to be polled, after the action's STARTED event.
+        0: the job is there when the event arrives. More: a worker that polls at the event finds
+        nothing.
+    event_lag_seconds
+        How long events are under way. 2 to 11 were recorded.
+    events_twice
+        True: every event is delivered twice, as at-least-once delivery allows.
+    throttle
+        Calls of each job operation that are answered in a second; the others get
+        ThrottlingException. None: all are answered. The real quotas are unknown.
+    action_timeout_seconds
+        How long an action may wait for its job. 24 hours are documented (2023) for custom actions.
+    """
+
+    acknowledge_seconds: float = 60
+    nonce_rotates: bool = True
+    repeated_acknowledgment: Literal["InvalidNonceException", "status"] = "InvalidNonceException"
+    acknowledge_of_ended: Literal["InvalidNonceException", "status"] = "InvalidNonceException"
+    result_before_acknowledgment: Literal["InvalidJobStateException", "accept"] = (
+        "InvalidJobStateException"
+    )
+    continuation_seconds: float = 30
+    batch_cap: int | None = None
+    default_batch_size: int = 1
+    started_before_queued_seconds: float = 0
+    event_lag_seconds: float = 0
+    events_twice: bool = False
+    throttle: int | None = None
+    action_timeout_seconds: float = 24 * 60 * 60

@@ -1,0 +1,105 @@
+"""The EventBridge events of pipelines, stages and actions, and their way to the default bus.
+
+Fields and their types are those of events recorded from CodePipeline in September 2026, and of the
+user guide's page on monitoring events: ``version`` and ``pipeline-execution-attempt`` are floats (a
+stage's attempt is 0.0), the action type's version is a string, and there is no job id anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from .runs import FAILED, SUCCEEDED, ActionRun, PipelineRun, StageRun, without_none
+
+STARTED = "STARTED"
+
+
+def pipeline_event(run: PipelineRun, state: str, at: float) -> dict[str, Any]:
+    """An entry for PutEvents: a pipeline execution's new state."""
+    detail: dict[str, Any] = {"pipeline": run.pipeline_name}
+    detail["execution-id"] = run.pipeline_execution_id
+    if state == STARTED:
+        trigger = {"trigger-type": "StartPipelineExecution", "trigger-detail": ""}
+        detail["execution-trigger"] = trigger
+    detail |= {"start-time": _timestamp(run.started), "state": state, **_version(run, attempt=1.0)}
+    return _entry("Pipeline", run, detail, at)
+
+
+def stage_event(stage: StageRun, state: str, at: float) -> dict[str, Any]:
+    """An entry for PutEvents: a stage's new state."""
+    run = stage.run
+    detail = {
+        "pipeline": run.pipeline_name,
+        "execution-id": run.pipeline_execution_id,
+        "start-time": _timestamp(stage.started),
+        "stage": stage.name,
+        "state": state,
+        **_version(run, attempt=0.0),
+    }
+    return _entry("Stage", run, detail, at)
+
+
+def action_event(action: ActionRun, state: str, at: float) -> dict[str, Any]:
+    """An entry for PutEvents: an action's new state."""
+    run = action.run
+    detail: dict[str, Any] = {
+        "pipeline": run.pipeline_name,
+        "execution-id": run.pipeline_execution_id,
+        "start-time": _timestamp(action.started),
+        "stage": action.stage.name,
+    }
+    if action.status in (SUCCEEDED, FAILED) and (result := _result(action)):
+        detail["execution-result"] = result
+    if action.inputs:
+        detail["input-artifacts"] = [artifact.detail() for artifact in action.inputs]
+    if action.status == SUCCEEDED and action.outputs:
+        detail["output-artifacts"] = [artifact.detail() for artifact in action.outputs]
+    detail |= {
+        "action-execution-id": action.id,
+        "action": action.name,
+        "state": state,
+        "region": action.declaration.get("region", run.region),
+        "type": dict(action.type_id),
+        **_version(run, attempt=1.0),
+    }
+    return _entry("Action", run, detail, at)
+
+
+def _result(action: ActionRun) -> dict[str, str]:
+    result = action.result()
+    return without_none(
+        **{
+            "external-execution-summary": result.get("externalExecutionSummary"),
+            "external-execution-id": result.get("externalExecutionId"),
+            "external-execution-url": result.get("externalExecutionUrl"),
+            "error-code": action.error["code"] if action.error else None,
+        }
+    )
+
+
+def _version(run: PipelineRun, attempt: float) -> dict[str, float]:
+    return {"version": float(run.pipeline_version), "pipeline-execution-attempt": attempt}
+
+
+def _timestamp(at: float) -> str:
+    moment = datetime.fromtimestamp(at, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def _entry(what: str, run: PipelineRun, detail: dict[str, Any], at: float) -> dict[str, Any]:
+    return {
+        "Source": "aws.codepipeline",
+        "DetailType": f"CodePipeline {what} Execution State Change",
+        "Resources": [run.arn],
+        "Time": at,
+        "Detail": json.dumps(detail),
+    }
+
+
+def put_on_default_bus(account_id: str, region_name: str, entry: dict[str, Any]) -> None:
+    """Give an event to moto's EventBridge, in this process."""
+    from moto.events.models import events_backends  # noqa: PLC0415 - slow, and not always needed
+
+    events_backends[account_id][region_name].put_events([entry])

@@ -1,0 +1,126 @@
+"""The errors that this service answers with, and the only place where their texts are put together.
+
+    CodePipelineError                 HTTP 400, {"__type": "<Name>Exception", "message": "..."}
+    ├── ValidationError               a request that the service model or a documented rule forbids
+    ├── SerializationError            a body that is not JSON, or a member of the wrong JSON type
+    ├── UnknownOperationError
+    ├── ThrottlingError
+    ├── ActionTypeNotFoundError
+    ├── JobNotFoundError
+    ├── InvalidNonceError
+    ├── InvalidJobStateError
+    ├── OutputVariablesSizeExceededError
+    ├── LimitExceededError
+    ├── InvalidActionDeclarationError
+    └── InvalidNextTokenError
+
+A class is called ``...Error`` here and ``...Exception`` on the wire. Texts are recorded from
+CodePipeline or reported by its users where a docstring says so; the others are this module's own.
+"""
+
+from __future__ import annotations
+
+from moto.core.exceptions import JsonRESTError
+
+CONTENT_TYPE = "application/x-amz-json-1.1"
+
+
+class CodePipelineError(JsonRESTError):
+    """An error as CodePipeline sends it: HTTP 400 with the short name and a lower-case message."""
+
+    code = 400
+
+    def __init__(self, message: str) -> None:
+        name = type(self).__name__.removesuffix("Error")
+        super().__init__(f"{name}Exception", message)
+        self.content_type = CONTENT_TYPE
+
+
+class ValidationError(CodePipelineError):
+    """A member breaks a constraint, or members do not go together."""
+
+
+class SerializationError(CodePipelineError):
+    """The body cannot be read as this operation's JSON."""
+
+
+class UnknownOperationError(CodePipelineError):
+    """No such operation in CodePipeline's API."""
+
+    def __init__(self) -> None:
+        super().__init__("The requested operation is not known to this service.")
+
+
+class ThrottlingError(CodePipelineError):
+    """Too many calls. Reported: "Rate exceeded" for other operations of the service."""
+
+    def __init__(self) -> None:
+        super().__init__("Rate exceeded")
+
+
+class ActionTypeNotFoundError(CodePipelineError):
+    """The action type was never created, or is deleted. Text reported by users."""
+
+    def __init__(self, type_id: dict[str, str]) -> None:
+        super().__init__(
+            f"ActionType (Category: '{type_id['category']}', Owner: '{type_id['owner']}', "
+            f"Provider: '{type_id['provider']}', Version: '{type_id['version']}') is not available"
+        )
+
+
+class JobNotFoundError(CodePipelineError):
+    """No such job in this account and region. Text recorded."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job with id '{job_id}' does not exist")
+
+
+class InvalidNonceError(CodePipelineError):
+    """The nonce is not the job's newest, or the job is claimed already. Text unknown."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"The nonce is not valid for the job with id {job_id}")
+
+
+class InvalidJobStateError(CodePipelineError):
+    """The job cannot take this result now."""
+
+    @classmethod
+    def terminated(cls, job_id: str) -> InvalidJobStateError:
+        """The job ended the other way. Text recorded."""
+        return cls(f"Job with id {job_id} has already terminated")
+
+    @classmethod
+    def differs(cls, job_id: str) -> InvalidJobStateError:
+        """The job ended the same way with another result. Text recorded."""
+        return cls(
+            f"The status of job with id {job_id} is already set to the desired value. It cannot be "
+            "updated with the same status, but different result or output variables."
+        )
+
+    @classmethod
+    def not_acknowledged(cls, job_id: str, status: str) -> InvalidJobStateError:
+        """The job is not InProgress yet. Text unknown."""
+        return cls(f"The job with id {job_id} has not been acknowledged, its status is {status}")
+
+
+class OutputVariablesSizeExceededError(CodePipelineError):
+    """Keys and values are larger than 122880 bytes together. Text unknown."""
+
+    def __init__(self) -> None:
+        super().__init__("Exceeded the total size limit for all variables in the pipeline.")
+
+
+class LimitExceededError(CodePipelineError):
+    """A quota of the account and region is used up. Text unknown."""
+
+
+class InvalidActionDeclarationError(CodePipelineError):
+    """An action in a pipeline's structure cannot be: its type, configuration or artifacts."""
+
+
+class InvalidNextTokenError(CodePipelineError):
+    """A token that this service did not give out. Text unknown."""
+
+    def __init__(self) -> None:
+        super().__init__("The next token was specified in an invalid format.")

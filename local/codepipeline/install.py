@@ -1,0 +1,43 @@
+"""Puts this package in the place of moto's CodePipeline."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from moto.codepipeline.models import codepipeline_backends
+from moto.codepipeline.responses import CodePipelineResponse
+
+from . import cloudformation  # noqa: F401 - being imported makes the resource known to moto
+from .models import JobBackend
+from .responses import JobResponse
+
+
+def install() -> None:
+    """Make moto serve CodePipeline from here, from now on. Doing it again changes nothing.
+
+    What moto made before goes on: backends in use are replaced by ones with the same pipelines,
+    and a server that has moto's handler already is led here.
+    """
+    codepipeline_backends.backend = JobBackend
+    for account in codepipeline_backends.values():
+        account.backend = JobBackend
+        for region, present in list(account.items()):
+            if not isinstance(present, JobBackend):
+                replacement = JobBackend(region, account.account_id)
+                replacement.pipelines = present.pipelines
+                account[region] = replacement
+    setattr(CodePipelineResponse, "_dispatch", _led_here)  # noqa: B010 - mypy forbids the plain form
+    _forget_resource_types()
+
+
+def _led_here(_: CodePipelineResponse, *args: Any, **kwargs: Any) -> Any:
+    return JobResponse()._dispatch(*args, **kwargs)
+
+
+def _forget_resource_types() -> None:
+    """Let CloudFormation look for resource types again, if it has looked already."""
+    parsing = sys.modules.get("moto.cloudformation.parsing")
+    if parsing is not None:
+        for cached in (parsing.get_model_list, parsing.get_model_map, parsing.get_name_type_map):
+            cached.cache_clear()

@@ -1,0 +1,255 @@
+"""Jobs: the seven statuses, the queues, offers, acknowledgments and results.
+
+    Created ──► Queued ──► Dispatched ──► InProgress ──► Succeeded | Failed
+                  ▲            │                    └──► TimedOut
+                  └────────────┘ not acknowledged in time
+
+The rules are the same for custom and partner jobs. What differs (ids, who may call, client tokens)
+belongs to the operations, in ``models``.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import secrets
+import string
+import uuid
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from .action_types import TypeKey
+from .behaviour import Behaviour
+from .clock import Appointment, Timeline
+from .exceptions import (
+    InvalidJobStateError,
+    InvalidNonceError,
+    OutputVariablesSizeExceededError,
+    ValidationError,
+)
+from .runs import ActionRun, without_none
+
+OUTPUT_VARIABLES_BYTES = 122880
+
+CREDENTIAL_MARKS = ("ASIAJOBCRED", "job-secret-access-key-", "job-session-token-")
+"""What access key id, secret access key and session token of every artifact credential begin with,
+so that a test can look for them where they must not be."""
+
+
+class JobStatus(StrEnum):
+    """The API's ``JobStatus``; meanings are those of AWS's own worker's documentation."""
+
+    CREATED = "Created"
+    QUEUED = "Queued"
+    DISPATCHED = "Dispatched"
+    IN_PROGRESS = "InProgress"
+    TIMED_OUT = "TimedOut"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+    @property
+    def ended(self) -> bool:
+        return self in (JobStatus.TIMED_OUT, JobStatus.SUCCEEDED, JobStatus.FAILED)
+
+
+@dataclass(eq=False)
+class Job:
+    """One piece of work for a worker. ``age`` counts up: a lower one is older."""
+
+    id: str
+    action: ActionRun
+    age: int
+    continuation_token: str | None = None
+    status: JobStatus = JobStatus.CREATED
+    nonce: str | None = None
+    result: str | None = None
+    deadline: Appointment | None = None
+
+    @property
+    def owner(self) -> str:
+        return self.action.type_id["owner"]
+
+    def data(self) -> dict[str, Any]:
+        """The API's ``JobData``, with credentials that are new each time."""
+        action, run = self.action, self.action.run
+        region = action.declaration.get("region", run.region)
+        return without_none(
+            actionTypeId=action.type_id,
+            actionConfiguration={"configuration": action.configuration},
+            pipelineContext={
+                "pipelineName": run.pipeline_name,
+                "stage": {"name": action.stage.name},
+                "action": {"name": action.name, "actionExecutionId": action.id},
+                "pipelineArn": run.arn,
+                "pipelineExecutionId": run.pipeline_execution_id,
+            },
+            inputArtifacts=[artifact.for_job() for artifact in action.inputs],
+            outputArtifacts=[artifact.for_job() for artifact in action.outputs],
+            artifactCredentials=new_credentials(),
+            continuationToken=self.continuation_token,
+            encryptionKey=run.store(region).get("encryptionKey"),
+        )
+
+
+def new_credentials() -> dict[str, str]:
+    """The API's ``AWSSessionCredentials``, random, never the same twice, good for nothing."""
+    unique = "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(9))
+    access_key, secret_key, token = CREDENTIAL_MARKS
+    return {
+        "accessKeyId": access_key + unique,
+        "secretAccessKey": secret_key + secrets.token_hex(16),
+        "sessionToken": token + secrets.token_hex(32),
+    }
+
+
+class JobBoard:
+    """All jobs of an account and region.
+
+    ``succeed`` and ``fail`` are called with an action and its end; ``behaviour`` gives the present
+    switches. Not thread-safe: its owner holds a lock.
+    """
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        behaviour: Callable[[], Behaviour],
+        succeed: Callable[[ActionRun, dict[str, Any]], None],
+        fail: Callable[[ActionRun, str, str], None],
+    ) -> None:
+        self._timeline = timeline
+        self._behaviour = behaviour
+        self._succeed = succeed
+        self._fail = fail
+        self._jobs: dict[str, Job] = {}
+        self._queues: dict[tuple[TypeKey, str | None], list[tuple[int, Job]]] = defaultdict(list)
+        self._newest: dict[ActionRun, Job] = {}
+        self._timeouts: dict[ActionRun, Appointment] = {}
+        self._ages = itertools.count(1)
+
+    def find(self, job_id: str) -> Job | None:
+        """The job with this id."""
+        return self._jobs.get(job_id)
+
+    def open(self, action: ActionRun) -> Job:
+        """Make an action's first job. The action's time limit begins now."""
+        behaviour = self._behaviour()
+        self._timeouts[action] = self._timeline.after(
+            behaviour.action_timeout_seconds, lambda: self._time_out(action)
+        )
+        return self._create(action, None, behaviour.started_before_queued_seconds)
+
+    def offer(self, key: TypeKey, query_value: str | None, limit: int) -> list[Job]:
+        """Hand out up to ``limit`` queued jobs, the oldest first, each with a nonce."""
+        queue = self._queues.get((key, query_value), [])
+        offered: list[Job] = []
+        while queue and len(offered) < limit:
+            _, job = heapq.heappop(queue)
+            if job.status is JobStatus.QUEUED:
+                self._dispatch(job)
+                offered.append(job)
+        return offered
+
+    def acknowledge(self, job: Job, nonce: str) -> JobStatus:
+        """Claim an offered job; answers its status.
+
+        Until a job that was not acknowledged in time is offered again, its last nonce still counts.
+        """
+        behaviour = self._behaviour()
+        if job.nonce is None or not secrets.compare_digest(job.nonce.encode(), nonce.encode()):
+            raise InvalidNonceError(job.id)
+        if job.status.ended:
+            refused = behaviour.acknowledge_of_ended != "status"
+        else:
+            claimed = job.status is JobStatus.IN_PROGRESS
+            refused = claimed and behaviour.repeated_acknowledgment != "status"
+        if refused:
+            raise InvalidNonceError(job.id)
+        if not job.status.ended:
+            self._enter(job, JobStatus.IN_PROGRESS)
+        return job.status
+
+    def succeed(self, job: Job, result: dict[str, Any]) -> None:
+        """Take a successful result. With a continuation token, the action goes on in a new job."""
+        token, variables = result.get("continuationToken"), result.get("outputVariables", {})
+        if token and variables:
+            raise ValidationError(
+                "A job can not contain both a continuation token and output variables."
+            )
+        size = sum(len(text.encode()) for pair in variables.items() for text in pair)
+        if size > OUTPUT_VARIABLES_BYTES:
+            raise OutputVariablesSizeExceededError
+        if not self._end(job, JobStatus.SUCCEEDED, result):
+            return
+        if token is None:
+            self._close(job.action)
+            self._succeed(job.action, result)
+            return
+        job.action.take_details(result.get("executionDetails", {}))
+        self._create(job.action, token, self._behaviour().continuation_seconds)
+
+    def fail(self, job: Job, result: dict[str, Any]) -> None:
+        """Take a failure."""
+        if not self._end(job, JobStatus.FAILED, result):
+            return
+        details = result["failureDetails"]
+        job.action.external_id = details.get("externalExecutionId", job.action.external_id)
+        self._close(job.action)
+        self._fail(job.action, details["type"], details["message"])
+
+    def _create(self, action: ActionRun, token: str | None, delay: float) -> Job:
+        job = Job(str(uuid.uuid4()), action, next(self._ages), token)
+        self._jobs[job.id] = self._newest[action] = job
+        if delay > 0:
+            job.deadline = self._timeline.after(delay, lambda: self._queue(job))
+        else:
+            self._queue(job)
+        return job
+
+    def _queue(self, job: Job) -> None:
+        self._enter(job, JobStatus.QUEUED)
+        action_type = job.action.action_type
+        queryable = action_type.queryable if action_type else None
+        query_value = job.action.configuration[queryable] if queryable else None
+        heapq.heappush(self._queues[(job.action.type_key, query_value)], (job.age, job))
+
+    def _dispatch(self, job: Job) -> None:
+        behaviour = self._behaviour()
+        if job.nonce is None or behaviour.nonce_rotates:
+            job.nonce = str(secrets.randbelow(9 * 10**17) + 10**17)
+        self._enter(job, JobStatus.DISPATCHED)
+        job.deadline = self._timeline.after(behaviour.acknowledge_seconds, lambda: self._queue(job))
+
+    def _end(self, job: Job, status: JobStatus, result: dict[str, Any]) -> bool:
+        """Set a job's terminal status. False: it has this very result already."""
+        canonical = json.dumps(result, sort_keys=True)
+        if job.status is status:
+            if job.result == canonical:
+                return False
+            raise InvalidJobStateError.differs(job.id)
+        if job.status.ended:
+            raise InvalidJobStateError.terminated(job.id)
+        acknowledged = job.status is JobStatus.IN_PROGRESS
+        if not acknowledged and self._behaviour().result_before_acknowledgment != "accept":
+            raise InvalidJobStateError.not_acknowledged(job.id, job.status)
+        job.result = canonical
+        self._enter(job, status)
+        return True
+
+    def _time_out(self, action: ActionRun) -> None:
+        self._enter(self._newest[action], JobStatus.TIMED_OUT)
+        self._close(action)
+        self._fail(action, "JobFailed", "The action timed out: no result came for its job in time.")
+
+    def _close(self, action: ActionRun) -> None:
+        del self._newest[action]
+        self._timeouts.pop(action).cancel()
+
+    def _enter(self, job: Job, status: JobStatus) -> None:
+        if job.deadline is not None:
+            job.deadline.cancel()
+            job.deadline = None
+        job.status = status

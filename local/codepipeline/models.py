@@ -1,0 +1,440 @@
+"""The backend: moto's CodePipeline, with action types, jobs and pipelines that really run."""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+import logging
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from threading import RLock
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
+
+from moto.codepipeline.exceptions import PipelineExecutionNotFoundException
+from moto.codepipeline.models import CodePipeline, CodePipelineBackend, codepipeline_backends
+
+from .action_types import AWS_ACTION_TYPES, ActionType, TypeKey, keep_secrets
+from .behaviour import Behaviour
+from .clock import Clock, Timeline
+from .engine import Engine
+from .events import put_on_default_bus
+from .exceptions import (
+    ActionTypeNotFoundError,
+    JobNotFoundError,
+    LimitExceededError,
+    ThrottlingError,
+    ValidationError,
+)
+from .jobs import Job, JobBoard
+from .runs import ActionRun, PipelineRun
+from .states import page, stage_states
+from .structure import check_structure
+
+CUSTOM_ACTION_TYPES = 50
+"""How many custom action types an account may have in a region (documented, 2023)."""
+
+LIST_PAGE = 100
+
+logger = logging.getLogger(__name__)
+
+Parameters = ParamSpec("Parameters")
+Answer = TypeVar("Answer")
+
+
+def operation(
+    method: Callable[Concatenate[Any, Parameters], Answer],
+) -> Callable[Concatenate[Any, Parameters], Answer]:
+    """Make a method one step: what was due happens before it, and its events go out after it."""
+
+    @functools.wraps(method)
+    def wrapped(self: JobBackend, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Answer:
+        with self.step():
+            return method(self, *args, **kwargs)
+
+    return wrapped
+
+
+class JobBackend(CodePipelineBackend):
+    """CodePipeline in one account and region.
+
+    ``behaviour`` and ``clock`` may be changed at any time. ``deliver_event`` is how an event
+    leaves: called with account id, region and an entry for PutEvents, while no lock is held. To
+    deliver otherwise, replace it on the class.
+    """
+
+    deliver_event: ClassVar[Callable[[str, str, dict[str, Any]], None]] = staticmethod(
+        put_on_default_bus
+    )
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self.behaviour = Behaviour()
+        self.action_types: dict[TypeKey, ActionType] = {}
+        self._lock = RLock()
+        self._depth = 0
+        self._timeline = Timeline(Clock())
+        self._outbox: list[tuple[float, int, dict[str, Any]]] = []
+        self._entry_numbers = itertools.count()
+        self._calls: dict[str, deque[float]] = defaultdict(deque)
+        self._start_tokens: dict[tuple[str, str], str] = {}
+        self._engine = Engine(self._timeline, self.action_types, self._announce, self._open_job)
+        self._board = JobBoard(
+            self._timeline, lambda: self.behaviour, self._engine.succeed, self._engine.fail
+        )
+
+    @property
+    def clock(self) -> Clock:
+        """What tells the time here."""
+        return self._timeline.clock
+
+    @clock.setter
+    def clock(self, clock: Clock) -> None:
+        with self._lock:
+            self._timeline.clock = clock
+
+    # Steps, time and events
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Hold the lock, after what is due has happened; send events when the lock is gone."""
+        try:
+            with self._lock:
+                self._depth += 1
+                try:
+                    self._timeline.keep_due()
+                    yield
+                finally:
+                    self._depth -= 1
+                    outermost = self._depth == 0
+        finally:
+            if outermost:
+                self._send_due_events()
+
+    def tick(self) -> None:
+        """Let everything happen that is due: for a loop, where no call may come for a while."""
+        with self.step():
+            pass
+
+    def next_due(self) -> float | None:
+        """When ``tick`` will have something to do, in seconds since the epoch by ``clock``."""
+        with self._lock:
+            times = [self._timeline.next_due(), self._outbox[0][0] if self._outbox else None]
+            return min((time for time in times if time is not None), default=None)
+
+    def _announce(self, entry: dict[str, Any]) -> None:
+        due = self._timeline.now() + self.behaviour.event_lag_seconds
+        for _ in range(2 if self.behaviour.events_twice else 1):
+            heapq.heappush(self._outbox, (due, next(self._entry_numbers), entry))
+
+    def _send_due_events(self) -> None:
+        while True:
+            with self._lock:
+                if not self._outbox or self._outbox[0][0] > self.clock.now():
+                    return
+                _, _, entry = heapq.heappop(self._outbox)
+            try:
+                type(self).deliver_event(self.account_id, self.region_name, entry)
+            except Exception:
+                logger.exception("An event could not be delivered: %s", entry["DetailType"])
+
+    def admit(self, operation_name: str) -> None:
+        """Count a call of a job operation. Raises ThrottlingError beyond ``behaviour.throttle``."""
+        limit = self.behaviour.throttle
+        if limit is None:
+            return
+        with self._lock:
+            calls, now = self._calls[operation_name], self.clock.now()
+            while calls and calls[0] <= now - 1:
+                calls.popleft()
+            if len(calls) >= limit:
+                raise ThrottlingError
+            calls.append(now)
+
+    # Action types
+
+    @operation
+    def create_custom_action_type(self, request: dict[str, Any]) -> ActionType:
+        """Register a type, or restore a deleted one by an identical request (documented).
+
+        Raises ValidationError, also where the type exists or a deleted one was different, and
+        LimitExceededError. Both texts are unknown.
+        """
+        action_type = ActionType.custom(request)
+        known = self.action_types.get(action_type.key)
+        if known is not None and not known.deleted:
+            raise ValidationError(f"The action type {_named(action_type.key)} already exists")
+        if known is not None and known.definition != action_type.definition:
+            raise ValidationError(
+                f"The action type {_named(action_type.key)} was deleted, and can only be restored "
+                "as it was: use a version that has never been used"
+            )
+        present = [each for each in self._live_types() if each.key.owner == "Custom"]
+        if len(present) >= CUSTOM_ACTION_TYPES:
+            raise LimitExceededError(
+                f"There can be no more than {CUSTOM_ACTION_TYPES} custom actions"
+            )
+        self.action_types[action_type.key] = action_type
+        return action_type
+
+    @operation
+    def delete_custom_action_type(self, category: str, provider: str, version: str) -> None:
+        """Mark a type as deleted. A type that is not there is no error (none is modelled)."""
+        action_type = self.action_types.get(TypeKey(category, "Custom", provider, version))
+        if action_type is not None:
+            action_type.deleted = True
+
+    @operation
+    def list_action_types(self, owner: str | None = None) -> list[dict[str, Any]]:
+        """All types, as the API's ``ActionType``."""
+        types = AWS_ACTION_TYPES + [each.definition for each in self._live_types()]
+        return [each for each in types if owner in (None, each["id"]["owner"])]
+
+    def _live_types(self) -> list[ActionType]:
+        return [each for each in self.action_types.values() if not each.deleted]
+
+    # Pipelines
+
+    @operation
+    def create_pipeline(
+        self, pipeline: dict[str, Any], tags: list[dict[str, str]]
+    ) -> tuple[dict[str, Any], list[dict[str, str]]]:
+        """moto's, after the structure is checked. Secrets are masked in the answer."""
+        check_structure(pipeline, self.action_types, self.region_name)
+        created, shown_tags = super().create_pipeline(pipeline, tags)
+        return self._masked(created), shown_tags
+
+    @operation
+    def update_pipeline(self, pipeline: dict[str, Any]) -> dict[str, Any]:
+        """moto's, after the structure is checked; a masked secret keeps its value (documented)."""
+        check_structure(pipeline, self.action_types, self.region_name)
+        present = self.pipelines.get(pipeline["name"])
+        if present is not None:
+            keep_secrets(pipeline, present.pipeline, self.action_types)
+        return self._masked(super().update_pipeline(pipeline))
+
+    @operation
+    def get_pipeline(self, name: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """moto's, with secrets masked (documented)."""
+        pipeline, metadata = super().get_pipeline(name)
+        return self._masked(pipeline), metadata
+
+    list_pipelines = operation(CodePipelineBackend.list_pipelines)
+    delete_pipeline = operation(CodePipelineBackend.delete_pipeline)
+    list_tags_for_resource = operation(CodePipelineBackend.list_tags_for_resource)
+    tag_resource = operation(CodePipelineBackend.tag_resource)
+    untag_resource = operation(CodePipelineBackend.untag_resource)
+
+    def _masked(self, pipeline: dict[str, Any]) -> dict[str, Any]:
+        shown = deepcopy(pipeline)
+        for stage in shown["stages"]:
+            for action in stage["actions"]:
+                action_type = self.action_types.get(TypeKey.of(action["actionTypeId"]))
+                if action_type is not None and "configuration" in action:
+                    action["configuration"] = action_type.masked(action["configuration"])
+        return shown
+
+    # Executions
+
+    @operation
+    def start_pipeline_execution(
+        self,
+        name: str,
+        variables: list[dict[str, str]] | None,
+        client_request_token: str | None = None,
+    ) -> str:
+        """Start an execution; the same client request token starts no second one."""
+        pipeline = self._pipeline(name)
+        token = (name, client_request_token) if client_request_token else None
+        if token is not None and token in self._start_tokens:
+            return self._start_tokens[token]
+        run = PipelineRun(
+            pipeline.metadata["pipelineArn"],
+            self.region_name,
+            pipeline.pipeline,
+            variables,
+            self._timeline.now(),
+        )
+        pipeline.executions[run.pipeline_execution_id] = run
+        if token is not None:
+            self._start_tokens[token] = run.pipeline_execution_id
+        self._engine.start(run)
+        return run.pipeline_execution_id
+
+    @operation
+    def describe_pipeline_execution(self, name: str, execution_id: str) -> dict[str, Any]:
+        """The API's ``PipelineExecution``."""
+        return deepcopy(self.get_pipeline_execution(name, execution_id).to_dict())
+
+    @operation
+    def summarize_pipeline_executions(
+        self, name: str, succeeded_in: str | None, limit: int, token: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of the API's ``PipelineExecutionSummary``, newest first."""
+        runs = [
+            run
+            for run in self._runs(self._pipeline(name))
+            if succeeded_in is None
+            or any(each.name == succeeded_in and each.status == "Succeeded" for each in run.stages)
+        ]
+        shown, next_token = page(runs, limit, token)
+        return [run.to_summary_dict() for run in shown], next_token
+
+    @operation
+    def get_pipeline_state(self, name: str) -> dict[str, Any]:
+        """The answer of GetPipelineState."""
+        pipeline = self._pipeline(name)
+        states = stage_states(pipeline.pipeline, self._runs(pipeline), self.action_types)
+        return deepcopy(
+            {
+                "pipelineName": name,
+                "pipelineVersion": pipeline.pipeline["version"],
+                "stageStates": states,
+                "created": pipeline.metadata["created"],
+                "updated": pipeline.metadata["updated"],
+            }
+        )
+
+    @operation
+    def list_action_executions(
+        self, name: str, execution_id: str | None, limit: int, token: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of the API's ``ActionExecutionDetail``, newest first."""
+        pipeline = self._pipeline(name)
+        if execution_id is not None and execution_id not in pipeline.executions:
+            raise PipelineExecutionNotFoundException(
+                f"Account '{self.account_id}' does not have an execution with id "
+                f"'{execution_id}' for pipeline '{name}'"
+            )
+        actions = [
+            action
+            for run in self._runs(pipeline)
+            if execution_id in (None, run.pipeline_execution_id)
+            for action in reversed(run.begun)
+        ]
+        actions.sort(key=lambda action: action.started, reverse=True)
+        shown, next_token = page(actions, limit, token)
+        return deepcopy([action.detail() for action in shown]), next_token
+
+    def _pipeline(self, name: str) -> CodePipeline:
+        super().get_pipeline(name)
+        return self.pipelines[name]
+
+    @staticmethod
+    def _runs(pipeline: CodePipeline) -> list[PipelineRun]:
+        runs = reversed(pipeline.executions.values())
+        return [run for run in runs if isinstance(run, PipelineRun)]
+
+    # Jobs
+
+    @operation
+    def poll_for_jobs(
+        self, type_id: dict[str, str], max_batch_size: int | None, query: dict[str, str] | None
+    ) -> list[dict[str, Any]]:
+        """Offer queued jobs of a custom type, as the API's ``Job``.
+
+        Raises ValidationError for another owner (text reported by users) or a query parameter that
+        the type does not ask for (rule documented, text unknown), and ActionTypeNotFoundError.
+        """
+        if type_id["owner"] != "Custom":
+            raise ValidationError(f"ActionType with owner '{type_id['owner']}' is not supported")
+        jobs = self._offer(type_id, max_batch_size, query)
+        return [
+            {"id": job.id, "data": job.data(), "nonce": job.nonce, "accountId": self.account_id}
+            for job in jobs
+        ]
+
+    @operation
+    def acknowledge_job(self, job_id: str, nonce: str) -> str:
+        """Claim an offered custom job; answers its status.
+
+        Raises JobNotFoundError and InvalidNonceError. Which comes first is unknown, as is what a
+        second acknowledgment gets: see Behaviour.
+        """
+        return self._board.acknowledge(self._job(job_id, "Custom"), nonce)
+
+    @operation
+    def get_job_details(self, job_id: str) -> dict[str, Any]:
+        """The API's ``JobDetails`` of a custom job, in whatever status. There is no nonce in it."""
+        job = self._job(job_id, "Custom")
+        return {"id": job.id, "data": job.data(), "accountId": self.account_id}
+
+    @operation
+    def put_job_success_result(self, job_id: str, result: dict[str, Any]) -> None:
+        """Take a success. ``result`` is the request without its job id.
+
+        An identical repeat is accepted. Raises JobNotFoundError, InvalidJobStateError (texts
+        recorded), ValidationError for a token together with variables (text recorded) and
+        OutputVariablesSizeExceededError.
+        """
+        self._board.succeed(self._job(job_id, "Custom"), result)
+
+    @operation
+    def put_job_failure_result(self, job_id: str, result: dict[str, Any]) -> None:
+        """Take a failure. ``result`` is the request without its job id."""
+        self._board.fail(self._job(job_id, "Custom"), result)
+
+    def _open_job(self, action: ActionRun) -> None:
+        self._board.open(action)
+
+    def _job(self, job_id: str, owner: str) -> Job:
+        job = self._board.find(job_id)
+        if job is None or job.owner != owner:
+            raise JobNotFoundError(job_id)
+        return job
+
+    def _offer(
+        self, type_id: dict[str, str], max_batch_size: int | None, query: dict[str, str] | None
+    ) -> list[Job]:
+        key = TypeKey.of(type_id)
+        action_type = self.action_types.get(key)
+        if action_type is None or action_type.deleted:
+            raise ActionTypeNotFoundError(type_id)
+        limit = max_batch_size or self.behaviour.default_batch_size
+        if self.behaviour.batch_cap is not None:
+            limit = min(limit, self.behaviour.batch_cap)
+        return self._board.offer(key, _query_value(action_type, query or {}), limit)
+
+
+def _query_value(action_type: ActionType, query: dict[str, str]) -> str | None:
+    """The value that a poll selects jobs by. Rules documented, texts unknown."""
+    queryable = action_type.queryable
+    if queryable is None:
+        if query:
+            raise ValidationError(
+                f"The action type {_named(action_type.key)} has no queryable property, "
+                "so that queryParam must be empty"
+            )
+        return None
+    if queryable not in query:
+        raise ValidationError(
+            f"The action type {_named(action_type.key)} has a queryable property, "
+            f"so that queryParam must have the key '{queryable}'"
+        )
+    return query[queryable]
+
+
+def _named(key: TypeKey) -> str:
+    return (
+        f"(Category: '{key.category}', Owner: '{key.owner}', "
+        f"Provider: '{key.provider}', Version: '{key.version}')"
+    )
+
+
+def backend(account_id: str, region_name: str) -> JobBackend:
+    """The backend of an account and region."""
+    return cast(JobBackend, codepipeline_backends[account_id][region_name])
+
+
+def backends() -> list[JobBackend]:
+    """All backends that are in use."""
+    present = [each for _, _, each in list(codepipeline_backends.iter_backends())]
+    return [each for each in present if isinstance(each, JobBackend)]
+
+
+def tick_all() -> None:
+    """Let everything happen that is due, in all accounts and regions."""
+    for each in backends():
+        each.tick()

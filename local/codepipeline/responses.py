@@ -1,0 +1,167 @@
+"""The wire: JSON 1.1 in and out, checked against the service model before anything else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from moto.codepipeline.models import codepipeline_backends
+from moto.codepipeline.responses import CodePipelineResponse
+from moto.core.request import Request
+
+from .exceptions import CONTENT_TYPE, CodePipelineError
+from .models import LIST_PAGE, JobBackend
+from .validation import read_request
+
+JOB_OPERATIONS = (
+    "PollForJobs",
+    "AcknowledgeJob",
+    "GetJobDetails",
+    "PutJobSuccessResult",
+    "PutJobFailureResult",
+)
+
+Wire = tuple[int, dict[str, Any], str | bytes]
+
+
+class JobResponse(CodePipelineResponse):
+    """One request to CodePipeline."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._request: dict[str, Any] = {}
+
+    @property
+    def codepipeline_backend(self) -> JobBackend:
+        backend = codepipeline_backends[self.current_account][self.region]
+        assert isinstance(backend, JobBackend)  # noqa: S101 - see install()
+        return backend
+
+    def _dispatch(self, request: Request, full_url: str | None = None, headers: Any = None) -> Wire:
+        if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
+            return _cbor_refusal()
+        self.setup_class(request, full_url, headers)
+        return self.call_action()
+
+    def call_action(self) -> Wire:
+        operation = self._get_action()
+        try:
+            if operation in JOB_OPERATIONS:
+                self.codepipeline_backend.admit(operation)
+            self._request = read_request(operation, self.body)
+        except CodePipelineError as error:
+            headers, body = self._enrich_response(
+                self.response_headers | dict(error.get_headers()), error.get_body()
+            )
+            return error.code, headers, body
+        status, headers, body = super().call_action()
+        headers.pop("status", None)
+        headers["Content-Type"] = CONTENT_TYPE
+        return status, headers, body
+
+    def _get_param(self, param_name: str, if_none: Any = None) -> Any:
+        return self._request.get(param_name, if_none)
+
+    # Action types
+
+    def create_custom_action_type(self) -> str:
+        action_type = self.codepipeline_backend.create_custom_action_type(self._request)
+        return json.dumps({"actionType": action_type.definition, "tags": action_type.tags})
+
+    def delete_custom_action_type(self) -> str:
+        self.codepipeline_backend.delete_custom_action_type(**self._request)
+        return ""
+
+    def list_action_types(self) -> str:
+        types = self.codepipeline_backend.list_action_types(self._get_param("actionOwnerFilter"))
+        return json.dumps({"actionTypes": types})
+
+    # Executions
+
+    def start_pipeline_execution(self) -> str:
+        execution_id = self.codepipeline_backend.start_pipeline_execution(
+            self._get_param("name"),
+            self._get_param("variables"),
+            self._get_param("clientRequestToken"),
+        )
+        return json.dumps({"pipelineExecutionId": execution_id})
+
+    def get_pipeline_execution(self) -> str:
+        execution = self.codepipeline_backend.describe_pipeline_execution(
+            self._get_param("pipelineName"), self._get_param("pipelineExecutionId")
+        )
+        return json.dumps({"pipelineExecution": execution})
+
+    def list_pipeline_executions(self) -> str:
+        filters = self._get_param("filter", {})
+        summaries, next_token = self.codepipeline_backend.summarize_pipeline_executions(
+            self._get_param("pipelineName"),
+            filters.get("succeededInStage", {}).get("stageName"),
+            self._get_param("maxResults", LIST_PAGE),
+            self._get_param("nextToken"),
+        )
+        return _page("pipelineExecutionSummaries", summaries, next_token)
+
+    def get_pipeline_state(self) -> str:
+        return json.dumps(self.codepipeline_backend.get_pipeline_state(self._get_param("name")))
+
+    def list_action_executions(self) -> str:
+        filters = self._get_param("filter", {})
+        latest = filters.get("latestInPipelineExecution", {})
+        details, next_token = self.codepipeline_backend.list_action_executions(
+            self._get_param("pipelineName"),
+            filters.get("pipelineExecutionId", latest.get("pipelineExecutionId")),
+            self._get_param("maxResults", LIST_PAGE),
+            self._get_param("nextToken"),
+        )
+        return _page("actionExecutionDetails", details, next_token)
+
+    # Jobs
+
+    def poll_for_jobs(self) -> str:
+        jobs = self.codepipeline_backend.poll_for_jobs(
+            self._get_param("actionTypeId"),
+            self._get_param("maxBatchSize"),
+            self._get_param("queryParam"),
+        )
+        return json.dumps({"jobs": jobs})
+
+    def acknowledge_job(self) -> str:
+        status = self.codepipeline_backend.acknowledge_job(
+            self._get_param("jobId"), self._get_param("nonce")
+        )
+        return json.dumps({"status": status})
+
+    def get_job_details(self) -> str:
+        details = self.codepipeline_backend.get_job_details(self._get_param("jobId"))
+        return json.dumps({"jobDetails": details})
+
+    def put_job_success_result(self) -> str:
+        self.codepipeline_backend.put_job_success_result(*self._result())
+        return ""
+
+    def put_job_failure_result(self) -> str:
+        self.codepipeline_backend.put_job_failure_result(*self._result())
+        return ""
+
+    def _result(self) -> tuple[str, dict[str, Any]]:
+        result = dict(self._request)
+        return result.pop("jobId"), result
+
+
+def _page(name: str, items: list[dict[str, Any]], next_token: str | None) -> str:
+    return json.dumps({name: items} | ({"nextToken": next_token} if next_token else {}))
+
+
+def _cbor_refusal() -> Wire:
+    """Tell a client that speaks RPC v2 CBOR, in CBOR, that only JSON is spoken here."""
+    error = {
+        "__type": "UnsupportedProtocolException",
+        "message": "This local CodePipeline speaks JSON 1.1 only, not RPC v2 CBOR.",
+    }
+    body = bytes([0xA0 + len(error)])
+    for text in (text for member in error.items() for text in member):
+        encoded = text.encode()
+        # Major type 3, text, with its length in one byte.
+        body += bytes([0x78, len(encoded)]) + encoded
+    return 400, {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}, body

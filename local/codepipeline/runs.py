@@ -1,0 +1,327 @@
+"""A pipeline execution and what is in it: stages, actions, artifacts, variables.
+
+What is shown of them is in the API's shapes.
+
+Statuses are the API's: an execution and a stage are InProgress, Succeeded or Failed, and a stage or
+an action that has not begun has none.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+import uuid
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from moto.codepipeline.models import PipelineExecution
+
+from .action_types import ActionType, TypeKey
+
+IN_PROGRESS, SUCCEEDED, FAILED = "InProgress", "Succeeded", "Failed"
+
+_VARIABLE = re.compile(r"#\{([A-Za-z0-9@\-_]+)\.([A-Za-z0-9@\-_]+)\}")
+_KEY_CHARACTERS = string.ascii_letters + string.digits
+
+
+def without_none(**members: Any) -> dict[str, Any]:
+    """Only the members that have a value."""
+    return {name: member for name, member in members.items() if member is not None}
+
+
+@dataclass
+class Artifact:
+    """A named place in the artifact store.
+
+    The object key is ``<pipeline, 20 characters>/<artifact, 10>/<7 at random>`` (truncation
+    documented, form recorded), with ``.zip`` for what a source action puts out.
+    """
+
+    name: str
+    bucket: str
+    key: str
+    revision: str | None = None
+
+    @classmethod
+    def placed(cls, name: str, pipeline: str, bucket: str, suffix: str) -> Artifact:
+        """An artifact with a new place of its own."""
+        unique = "".join(secrets.choice(_KEY_CHARACTERS) for _ in range(7))
+        return cls(name, bucket, f"{pipeline[:20]}/{name[:10]}/{unique}{suffix}")
+
+    def for_job(self) -> dict[str, Any]:
+        """The API's ``Artifact``."""
+        location = {"bucketName": self.bucket, "objectKey": self.key}
+        return without_none(
+            name=self.name,
+            revision=self.revision,
+            location={"type": "S3", "s3Location": location},
+        )
+
+    def detail(self) -> dict[str, Any]:
+        """The API's ``ArtifactDetail``, which events use too."""
+        return {"name": self.name, "s3location": {"bucket": self.bucket, "key": self.key}}
+
+
+@dataclass(eq=False)
+class ActionRun:
+    """One action of one execution."""
+
+    stage: StageRun
+    declaration: dict[str, Any]
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    action_type: ActionType | None = None
+    status: str | None = None
+    started: float = 0.0
+    changed: float = 0.0
+    configuration: dict[str, str] = field(default_factory=dict)
+    inputs: list[Artifact] = field(default_factory=list)
+    outputs: list[Artifact] = field(default_factory=list)
+    summary: str | None = None
+    external_id: str | None = None
+    percent_complete: int | None = None
+    error: dict[str, str] | None = None
+    output_variables: dict[str, str] = field(default_factory=dict)
+    revision: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.declaration["name"])
+
+    @property
+    def run(self) -> PipelineRun:
+        return self.stage.run
+
+    @property
+    def type_id(self) -> dict[str, str]:
+        type_id: dict[str, str] = self.declaration["actionTypeId"]
+        return type_id
+
+    @property
+    def type_key(self) -> TypeKey:
+        return TypeKey.of(self.type_id)
+
+    def url(self, template: str) -> str | None:
+        """One of the action type's URLs, filled in with this execution's values."""
+        if self.action_type is None:
+            return None
+        return self.action_type.url(template, self.configuration, self.external_id)
+
+    def take_details(self, details: dict[str, Any]) -> None:
+        """Take over a job result's ``executionDetails``."""
+        self.summary = details.get("summary", self.summary)
+        self.external_id = details.get("externalExecutionId", self.external_id)
+        self.percent_complete = details.get("percentComplete", self.percent_complete)
+
+    def state(self) -> dict[str, Any]:
+        """The API's ``ActionExecution``, in GetPipelineState."""
+        return without_none(
+            actionExecutionId=self.id,
+            status=self.status,
+            summary=self.summary,
+            lastStatusChange=round(self.changed, 3),
+            externalExecutionId=self.external_id,
+            externalExecutionUrl=self.url("executionUrlTemplate"),
+            percentComplete=self.percent_complete,
+            errorDetails=self.error,
+        )
+
+    def detail(self) -> dict[str, Any]:
+        """The API's ``ActionExecutionDetail``, in ListActionExecutions. Secrets are masked."""
+        return without_none(
+            pipelineExecutionId=self.run.pipeline_execution_id,
+            actionExecutionId=self.id,
+            pipelineVersion=self.run.pipeline_version,
+            stageName=self.stage.name,
+            actionName=self.name,
+            startTime=round(self.started, 3),
+            lastUpdateTime=round(self.changed, 3),
+            status=self.status,
+            input=self._input_detail(),
+            output=self._output_detail(),
+        )
+
+    def result(self) -> dict[str, Any]:
+        """External execution id, summary and URL, as far as they are known."""
+        return without_none(
+            externalExecutionId=self.external_id,
+            externalExecutionSummary=self.summary,
+            externalExecutionUrl=self.url("executionUrlTemplate"),
+        )
+
+    def _input_detail(self) -> dict[str, Any]:
+        declared: dict[str, str] = self.declaration.get("configuration", {})
+        masked = self.action_type.masked if self.action_type else dict[str, str]
+        return without_none(
+            actionTypeId=self.type_id,
+            configuration=masked(declared),
+            resolvedConfiguration=masked(self.configuration),
+            roleArn=self.declaration.get("roleArn"),
+            region=self.declaration.get("region", self.run.region),
+            inputArtifacts=[artifact.detail() for artifact in self.inputs],
+            namespace=self.declaration.get("namespace"),
+        )
+
+    def _output_detail(self) -> dict[str, Any]:
+        result = self.result() | without_none(errorDetails=self.error)
+        ended_well = self.status == SUCCEEDED
+        return {
+            "outputArtifacts": [artifact.detail() for artifact in self.outputs if ended_well],
+            "executionResult": result,
+            "outputVariables": self.output_variables,
+        }
+
+
+@dataclass(eq=False)
+class StageRun:
+    """One stage of one execution."""
+
+    run: PipelineRun
+    name: str
+    actions: list[ActionRun] = field(default_factory=list)
+    status: str | None = None
+    started: float = 0.0
+
+    def execution(self) -> dict[str, Any]:
+        """The API's ``StageExecution``."""
+        return {"pipelineExecutionId": self.run.pipeline_execution_id, "status": self.status}
+
+    def next_actions(self) -> list[ActionRun]:
+        """The actions that have not begun and have the lowest runOrder."""
+        waiting = [action for action in self.actions if action.status is None]
+        first = min((action.declaration["runOrder"] for action in waiting), default=0)
+        return [action for action in waiting if action.declaration["runOrder"] == first]
+
+
+class PipelineRun(PipelineExecution):
+    """One execution of a pipeline, by the structure that the pipeline had when it began."""
+
+    def __init__(
+        self,
+        arn: str,
+        region: str,
+        pipeline: dict[str, Any],
+        variables: list[dict[str, str]] | None,
+        started: float,
+    ) -> None:
+        given = {each["name"]: each["value"] for each in variables or []}
+        defaults = {
+            each["name"]: each["defaultValue"]
+            for each in pipeline.get("variables", [])
+            if "defaultValue" in each
+        }
+        values = [{"name": name, "value": text} for name, text in (defaults | given).items()]
+        super().__init__(pipeline["name"], pipeline["version"], values)
+        self.arn = arn
+        self.region = region
+        self.pipeline = deepcopy(pipeline)
+        self.status = IN_PROGRESS
+        self.started = started
+        self.updated = started
+        self.artifacts: dict[str, Artifact] = {}
+        self.revisions: list[dict[str, Any]] = []
+        self.begun: list[ActionRun] = []
+        self.stages: list[StageRun] = []
+        for declared in self.pipeline["stages"]:
+            stage = StageRun(self, declared["name"])
+            stage.actions = [ActionRun(stage, action) for action in declared["actions"]]
+            self.stages.append(stage)
+
+    @property
+    def actions(self) -> Iterator[ActionRun]:
+        """All actions, in the order of the pipeline's structure."""
+        return (action for stage in self.stages for action in stage.actions)
+
+    @property
+    def execution_mode(self) -> str:
+        return str(self.pipeline.get("executionMode", "SUPERSEDED"))
+
+    def store(self, region: str) -> dict[str, Any]:
+        """The artifact store that serves a region; an empty one if the pipeline names none."""
+        store = self.pipeline.get("artifactStores", {}).get(region)
+        found: dict[str, Any] = store or self.pipeline.get("artifactStore", {})
+        return found
+
+    def resolve(self, configuration: dict[str, str]) -> dict[str, str]:
+        """``configuration`` with its ``#{namespace.name}`` filled in.
+
+        Known are ``variables``, ``codepipeline.PipelineExecutionId`` and the output variables of
+        actions that have a namespace. What cannot be resolved stays as it is.
+        """
+        known: dict[tuple[Any, str], str] = {
+            ("codepipeline", "PipelineExecutionId"): self.pipeline_execution_id
+        }
+        known |= {("variables", each["name"]): each["value"] for each in self.variables}
+        for action in self.actions:
+            namespace = action.declaration.get("namespace")
+            for name, text in action.output_variables.items():
+                known[(namespace, name)] = text
+        return {
+            name: _VARIABLE.sub(lambda match: known.get((match[1], match[2]), match[0]), text)
+            for name, text in configuration.items()
+        }
+
+    def place_artifacts(self, action: ActionRun) -> None:
+        """Find the action's input artifacts, and give its output artifacts their places."""
+        declared, region = action.declaration, action.declaration.get("region", self.region)
+        bucket = self.store(region).get("location", "")
+        suffix = ".zip" if action.type_id["category"] == "Source" else ""
+        names = [each["name"] for each in declared.get("inputArtifacts", [])]
+        action.inputs = [self.artifacts[name] for name in names if name in self.artifacts]
+        for each in declared.get("outputArtifacts", []):
+            artifact = Artifact.placed(each["name"], self.pipeline_name, bucket, suffix)
+            self.artifacts[artifact.name] = artifact
+            action.outputs.append(artifact)
+
+    def take_revision(self, action: ActionRun, revision: dict[str, Any], at: float) -> None:
+        """Take over a job result's ``currentRevision``, for the action and what it puts out."""
+        action.revision = {
+            "revisionId": revision["revision"],
+            "revisionChangeId": revision["changeIdentifier"],
+            "created": revision.get("created", round(at, 3)),
+        }
+        for artifact in action.outputs:
+            artifact.revision = revision["revision"]
+            self.revisions.append(
+                without_none(
+                    name=artifact.name,
+                    revisionId=revision["revision"],
+                    revisionChangeIdentifier=revision["changeIdentifier"],
+                    revisionSummary=revision.get("revisionSummary"),
+                    created=revision.get("created"),
+                    revisionUrl=action.url("revisionUrlTemplate"),
+                )
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The API's ``PipelineExecution``."""
+        shape = super().to_dict() | {
+            "artifactRevisions": self.revisions,
+            "executionMode": self.execution_mode,
+            "executionType": "STANDARD",
+        }
+        return without_none(**shape)
+
+    def to_summary_dict(self) -> dict[str, Any]:
+        """The API's ``PipelineExecutionSummary``."""
+        shape = super().to_summary_dict() | {
+            "startTime": round(self.started, 3),
+            "lastUpdateTime": round(self.updated, 3),
+            "sourceRevisions": self._source_revisions(),
+            "executionMode": self.execution_mode,
+            "executionType": "STANDARD",
+        }
+        return without_none(**shape)
+
+    def _source_revisions(self) -> list[dict[str, Any]]:
+        return [
+            without_none(
+                actionName=action.name,
+                revisionId=action.revision["revisionId"],
+                revisionUrl=action.url("revisionUrlTemplate"),
+            )
+            for action in self.actions
+            if action.revision and action.type_id["category"] == "Source"
+        ]

@@ -1,0 +1,73 @@
+"""Answers about executions: GetPipelineState, and pages of lists."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from .action_types import ActionType, TypeKey
+from .exceptions import InvalidNextTokenError
+from .runs import PipelineRun, without_none
+
+Item = TypeVar("Item")
+
+
+def page(items: list[Item], limit: int, token: str | None) -> tuple[list[Item], str | None]:
+    """One page of ``items``, and the token of the next if there is one."""
+    if token is not None and not (token.isdecimal() and token.isascii()):
+        raise InvalidNextTokenError
+    begin = int(token or 0)
+    end = begin + limit
+    return items[begin:end], str(end) if end < len(items) else None
+
+
+def stage_states(
+    pipeline: dict[str, Any], runs: list[PipelineRun], types: dict[TypeKey, ActionType]
+) -> list[dict[str, Any]]:
+    """The API's ``StageState`` of each stage. ``runs`` are the executions, newest first."""
+    return [_stage_state(stage, runs, types) for stage in pipeline["stages"]]
+
+
+def _stage_state(
+    stage: dict[str, Any], runs: list[PipelineRun], types: dict[TypeKey, ActionType]
+) -> dict[str, Any]:
+    entered = (
+        each for run in runs for each in run.stages if each.name == stage["name"] and each.status
+    )
+    latest = next(entered, None)
+    return without_none(
+        stageName=stage["name"],
+        inboundTransitionState={"enabled": True},
+        actionStates=[
+            _action_state(stage["name"], action, runs, types) for action in stage["actions"]
+        ],
+        latestExecution=latest.execution() if latest else None,
+    )
+
+
+def _action_state(
+    stage: str,
+    action: dict[str, Any],
+    runs: list[PipelineRun],
+    types: dict[TypeKey, ActionType],
+) -> dict[str, Any]:
+    begun = (
+        each
+        for run in runs
+        for each in run.actions
+        if each.status and (each.stage.name, each.name) == (stage, action["name"])
+    )
+    latest = next(begun, None)
+    action_type = types.get(TypeKey.of(action["actionTypeId"]))
+    configuration = latest.configuration if latest else action["configuration"]
+    external_id = latest.external_id if latest else None
+
+    def url(template: str) -> str | None:
+        return action_type.url(template, configuration, external_id) if action_type else None
+
+    return without_none(
+        actionName=action["name"],
+        currentRevision=latest.revision if latest else None,
+        latestExecution=latest.state() if latest else None,
+        entityUrl=url("entityUrlTemplate"),
+        revisionUrl=url("revisionUrlTemplate"),
+    )

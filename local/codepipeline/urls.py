@@ -1,0 +1,14 @@
+"""Where requests come in. moto finds this module by the name of the backend's."""
+
+from __future__ import annotations
+
+from moto.codepipeline.urls import url_bases
+
+from .responses import JobResponse
+
+url_paths = {
+    "{0}/$": JobResponse.dispatch,
+    "{0}/service/CodePipeline_20150709/operation/(?P<operation>[^/]+)$": JobResponse.dispatch,
+}
+
+__all__ = ["url_bases", "url_paths"]

@@ -1,0 +1,14 @@
+"""The trust that a pipeline's role needs. It imports nothing, so that moto can be used before."""
+
+from __future__ import annotations
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "codepipeline.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}

@@ -1,0 +1,182 @@
+"""Results of jobs: taken once, repeated, contradicted, continued, late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local.codepipeline_fixtures import Service, error_of, running_service
+
+TERMINATED = "Job with id {} has already terminated"
+DIFFERS = (
+    "The status of job with id {} is already set to the desired value. It cannot be updated with "
+    "the same status, but different result or output variables."
+)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with running_service() as running:
+        yield running
+
+
+def test_a_result_is_answered_with_an_empty_body(service: Service) -> None:
+    job = service.job()
+    answer = service.api.put_job_success_result(jobId=job["id"])
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert set(answer) == {"ResponseMetadata"}
+
+
+def success(**result: Any) -> Callable[[Service, dict[str, Any]], None]:
+    return lambda service, job: service.succeed(job, **result)
+
+
+def failure(message: str) -> Callable[[Service, dict[str, Any]], None]:
+    return lambda service, job: service.fail(job, message)
+
+
+RICH = {
+    "executionDetails": {"summary": "done", "externalExecutionId": "7", "percentComplete": 100},
+    "outputVariables": {"a": "1", "b": "2"},
+    "currentRevision": {"revision": "r", "changeIdentifier": "c", "created": 1_800_000_000},
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (success(), success(), None),
+        (success(**RICH), success(**dict(reversed(RICH.items()))), None),
+        (failure("no"), failure("no"), None),
+        (success(outputVariables={"a": "1"}), success(outputVariables={"a": "2"}), DIFFERS),
+        (success(), success(executionDetails={"summary": "s"}), DIFFERS),
+        (failure("no"), failure("no!"), DIFFERS),
+        (success(), failure("no"), TERMINATED),
+        (failure("no"), success(), TERMINATED),
+        (success(continuationToken="t"), success(continuationToken="t"), None),
+        (success(continuationToken="t"), success(continuationToken="u"), DIFFERS),
+        (success(continuationToken="t"), success(), DIFFERS),
+        (success(continuationToken="t"), failure("no"), TERMINATED),
+    ],
+)
+def test_a_second_result_is_taken_only_if_it_is_the_same(
+    service: Service,
+    first: Callable[[Service, dict[str, Any]], None],
+    second: Callable[[Service, dict[str, Any]], None],
+    message: str | None,
+) -> None:
+    job = service.job()
+    first(service, job)
+    before = service.api.get_pipeline_state(name="release")["stageStates"]
+    if message is None:
+        second(service, job)
+    else:
+        with pytest.raises(ClientError) as caught:
+            second(service, job)
+        assert error_of(caught.value) == ("InvalidJobStateException", message.format(job["id"]))
+    assert service.api.get_pipeline_state(name="release")["stageStates"] == before
+
+
+def test_a_token_and_variables_together_are_refused_and_use_nothing_up(service: Service) -> None:
+    job = service.job()
+    with pytest.raises(ClientError) as caught:
+        service.succeed(job, continuationToken="t", outputVariables={"a": "1"})
+    message = "A job can not contain both a continuation token and output variables."
+    assert error_of(caught.value) == ("ValidationException", message)
+    service.succeed(job)
+    assert service.action_statuses() == {"Build": "Succeeded"}
+
+
+@pytest.mark.parametrize(("size", "refused"), [(122880, False), (122881, True)])
+def test_output_variables_have_a_size(service: Service, size: int, refused: bool) -> None:
+    job = service.job()
+    # Bytes are counted, of keys and values: 4 for the keys, 2 for each é.
+    variables = {"k1": "é" * 1000, "k2": "x" * (size - 2004)}
+    if refused:
+        with pytest.raises(ClientError) as caught:
+            service.succeed(job, outputVariables=variables)
+        assert error_of(caught.value)[0] == "OutputVariablesSizeExceededException"
+        assert service.action_statuses() == {"Build": "InProgress"}
+    else:
+        service.succeed(job, outputVariables=variables)
+        assert service.action_statuses() == {"Build": "Succeeded"}
+
+
+def test_a_continuation_makes_a_new_job_of_the_same_action_later(service: Service) -> None:
+    first = service.job()
+    details = {"summary": "half", "percentComplete": 50, "externalExecutionId": "e-1"}
+    service.succeed(first, continuationToken='{"step": "é 2"}', executionDetails=details)
+    service.clock.advance(29)
+    assert service.poll() == []
+    service.clock.advance(1)
+    [second] = service.poll()
+    assert second["id"] != first["id"]
+    assert second["data"]["continuationToken"] == '{"step": "é 2"}'
+    for member in ("pipelineContext", "inputArtifacts", "outputArtifacts", "actionConfiguration"):
+        assert second["data"][member] == first["data"][member]
+    assert second["data"]["artifactCredentials"] != first["data"]["artifactCredentials"]
+    [state] = service.stage("Stage2")["actionStates"]
+    shown = state["latestExecution"]
+    assert (shown["status"], shown["summary"], shown["percentComplete"]) == (
+        "InProgress",
+        "half",
+        50,
+    )
+    assert shown["externalExecutionId"] == "e-1"
+    service.acknowledge(second)
+    service.succeed(second)
+    assert service.action_statuses() == {"Build": "Succeeded"}
+
+
+def test_a_continuation_is_announced_by_no_event(service: Service) -> None:
+    job = service.job()
+    before = len(service.entries)
+    service.succeed(job, continuationToken="t")
+    service.clock.advance(30)
+    assert len(service.poll()) == 1
+    assert len(service.entries) == before
+
+
+def test_a_job_without_result_times_out_after_a_day(service: Service) -> None:
+    job = service.job()
+    service.clock.advance(24 * 3600 - 1)
+    assert service.action_statuses() == {"Build": "InProgress"}
+    service.clock.advance(1)
+    [state] = service.stage("Stage2")["actionStates"]
+    assert state["latestExecution"]["status"] == "Failed"
+    assert state["latestExecution"]["errorDetails"]["code"] == "JobFailed"
+    assert service.stage("Stage2")["latestExecution"]["status"] == "Failed"
+    for put in (service.succeed, service.fail):
+        with pytest.raises(ClientError) as caught:
+            put(job)
+        message = TERMINATED.format(job["id"])
+        assert error_of(caught.value) == ("InvalidJobStateException", message)
+
+
+def test_a_continued_action_has_one_day_in_all(service: Service) -> None:
+    job = service.job()
+    service.clock.advance(23 * 3600)
+    service.succeed(job, continuationToken="t")
+    service.clock.advance(3600)
+    assert service.action_statuses() == {"Build": "Failed"}
+    assert service.poll() == []
+
+
+def test_a_timeout_noticed_late_has_its_own_time(service: Service) -> None:
+    service.job()
+    [state] = service.stage("Stage2")["actionStates"]
+    started = state["latestExecution"]["lastStatusChange"]
+    service.clock.advance(3 * 24 * 3600)
+    [state] = service.stage("Stage2")["actionStates"]
+    ended = state["latestExecution"]["lastStatusChange"]
+    assert (ended - started).total_seconds() == 24 * 3600
+
+
+def test_a_result_after_the_pipeline_is_gone_is_taken(service: Service) -> None:
+    job = service.job()
+    service.api.delete_pipeline(name="release")
+    service.succeed(job)
+    service.succeed(job)
