@@ -1,0 +1,317 @@
+"""EventBridge that delivers: rules reach their targets, and schedules fire.
+
+moto matches events with rules and knows a few kinds of targets. This replaces the delivery: Lambda
+functions (asynchronously, as EventBridge invokes them), SQS queues, other buses, log groups and
+state machines get the event as EventBridge writes it, or what the target makes of it with `Input`,
+`InputPath` or `InputTransformer`. moto keeps the kinds that are not named here.
+
+Where AWS differs:
+
+- a target that can't be reached is tried once (AWS: again for up to 24 hours, where that may help);
+  then the event goes to the target's dead-letter queue, as in AWS;
+- permissions of rules on their targets are not checked;
+- a `rate` schedule first fires one period after it was first seen; `cron` schedules are named in
+  the log and never fire.
+"""
+
+import copy
+import json
+import logging
+import re
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from jsonpath_ng.ext.parser import parse as parse_json_path
+from moto.awslambda.utils import get_backend as get_lambda_backend
+from moto.core.exceptions import ServiceException
+from moto.events.models import EventBus, Rule, events_backends
+from moto.logs.models import logs_backends
+from moto.sqs.models import sqs_backends
+from moto.stepfunctions.responses import get_backend as get_stepfunctions_backend
+from moto.utilities.arns import parse_arn
+from werkzeug.exceptions import HTTPException
+
+from local import functions
+from local.patch import replace
+
+logger = logging.getLogger(__name__)
+
+Event = dict[str, Any]
+
+SECONDS = {"minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}
+RATE = re.compile(r"rate\((?P<count>\d+) (?P<unit>minute|hour|day)s?\)")
+PLACEHOLDER = re.compile(r"<([\w.-]+)>")
+
+moto_send_to_targets: Callable[..., None] = Rule.send_to_targets
+
+
+# -- Events ---------------------------------------------------------------------------------------
+
+
+def as_delivered(event: Event) -> Event:
+    """Return an event with exactly the members that EventBridge gives it, the time as text."""
+    when = event["time"]
+    if isinstance(when, int | float):
+        when = timestamp(when)
+    return {
+        "version": "0",
+        "id": event["id"],
+        "detail-type": event["detail-type"],
+        "source": event["source"],
+        "account": event["account"],
+        "time": when,
+        "region": event["region"],
+        "resources": event["resources"] or [],
+        "detail": event["detail"],
+    }
+
+
+def timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def target_input(target: dict[str, Any], rule: Any, event: Event) -> str:
+    """Return what a target is given for an event, as JSON."""
+    if target.get("Input"):
+        return str(target["Input"])
+    if path := target.get("InputPath"):
+        return json.dumps(select(path, event))
+    if transformer := target.get("InputTransformer"):
+        return transform(transformer, rule, event)
+    return json.dumps(event)
+
+
+def select(path: str, event: Event) -> Any:
+    """Return the first value at a JSON path; None if there is none."""
+    found = parse_json_path(path).find(event)
+    return found[0].value if found else None
+
+
+def transform(transformer: dict[str, Any], rule: Any, event: Event) -> str:
+    """Fill in an input template.
+
+    As in EventBridge, a placeholder inside a JSON string becomes part of that string, and one
+    outside becomes a JSON value; what a path does not find is "" and null.
+    """
+    values = {
+        name: select(path, event) for name, path in transformer.get("InputPathsMap", {}).items()
+    }
+    values |= {
+        "aws.events.rule-arn": rule.arn,
+        "aws.events.rule-name": rule.name,
+        "aws.events.event": {name: value for name, value in event.items() if name != "detail"},
+        "aws.events.event.json": event,
+        "aws.events.event.ingestion-time": timestamp(time.time()),
+    }
+    template = transformer["InputTemplate"]
+    result, end, in_string = [], 0, False
+    for match in PLACEHOLDER.finditer(template):
+        before = template[end : match.start()]
+        in_string ^= len(re.findall(r'(?<!\\)"', before)) % 2 == 1
+        result.append(before)
+        end = match.end()
+        name = match[1]
+        if name not in values:
+            result.append(match[0])
+        elif not in_string:
+            result.append(json.dumps(values[name]))
+        else:
+            value = values[name]
+            text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
+            result.append(json.dumps(text)[1:-1])
+    return "".join([*result, template[end:]])
+
+
+# -- Delivery -------------------------------------------------------------------------------------
+
+
+def send_to_targets(rule: Any, event: Event) -> None:
+    """Deliver an event to every target of a rule; one that fails does not keep it from the rest."""
+    for target in list(rule.targets):
+        try:
+            deliver(rule, target, event)
+        except (ServiceException, HTTPException, LookupError) as error:
+            logger.warning("%s: %s was not reached: %s", rule.name, target["Arn"], error)
+            dead_letter(rule, target, event, error)
+        except Exception as error:  # whoever put the event has nothing to do with the target
+            logger.exception("%s: %s failed", rule.name, target["Arn"])
+            dead_letter(rule, target, event, error)
+
+
+def deliver(rule: Any, target: dict[str, Any], event: Event) -> None:
+    arn = parse_arn(target["Arn"])
+    kind = (arn.service, arn.resource_type)
+    if kind == ("events", "event-bus"):
+        bus = events_backends[arn.account][arn.region].describe_event_bus(arn.resource_id)
+        for other_rule in list(bus.rules.values()):
+            offer(other_rule, event)
+        return
+    body = target_input(target, rule, event)
+    if kind[0] == "lambda":
+        function = get_lambda_backend(arn.account, arn.region).get_function(target["Arn"])
+        functions.runner().invoke_async(function, body)
+    elif kind[0] == "sqs":
+        sqs_backends[arn.account][arn.region].send_message(
+            arn.resource_id, body, group_id=target.get("SqsParameters", {}).get("MessageGroupId")
+        )
+    elif kind == ("states", "stateMachine"):
+        get_stepfunctions_backend(arn.account, arn.region).start_execution(
+            target["Arn"], str(uuid.uuid4()), body
+        )
+    elif kind == ("logs", "log-group"):
+        group, stream = arn.resource_id.removesuffix(":*"), str(uuid.uuid4())
+        logs = logs_backends[arn.account][arn.region]
+        logs.create_log_stream(group, stream)
+        message = {"timestamp": int(time.time() * 1000), "message": body}
+        logs.put_log_events(group, stream, [message])
+    else:
+        only_this = copy.copy(rule)
+        only_this.targets = [target]
+        moto_send_to_targets(only_this, {**event, "ingestion-time": time.time()})
+
+
+def dead_letter(rule: Any, target: dict[str, Any], event: Event, error: Exception) -> None:
+    """Send an event that a target could not be given to the target's dead-letter queue."""
+    queue_arn = target.get("DeadLetterConfig", {}).get("Arn")
+    if queue_arn:
+        attributes: dict[str, str | int] = {
+            "RULE_ARN": rule.arn,
+            "TARGET_ARN": target["Arn"],
+            "ERROR_CODE": "NO_RESOURCE",
+            "ERROR_MESSAGE": str(error) or type(error).__name__,
+        }
+        functions.send_to_queue(queue_arn, target_input(target, rule, event), attributes)
+
+
+def offer(rule: Any, event: Event) -> None:
+    """Deliver an event if the rule is enabled and its pattern matches.
+
+    A rule without a pattern is a schedule and matches no event; moto has it match all of them.
+    """
+    pattern = rule.event_pattern
+    if rule.state != "DISABLED" and pattern.get_pattern() and pattern.matches_event(event):
+        send_to_targets(rule, event)
+
+
+# -- Schedules ------------------------------------------------------------------------------------
+
+
+class Schedule:
+    """Fires the rules that have a schedule."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(0.5):
+            try:
+                self.tick(time.monotonic())
+            except Exception:  # one bad rule must not end the schedules of all others
+                logger.exception("schedules")
+
+    def tick(self, now: float) -> None:
+        """Fire what is due."""
+        rules = {rule.arn: rule for rule in scheduled_rules()}
+        for arn in [arn for arn in self._due if arn not in rules]:
+            del self._due[arn]
+        for arn, rule in rules.items():
+            if arn not in self._due:
+                self._due[arn] = now + self._first(rule)
+            elif self._due[arn] <= now:
+                self._due[arn] += period(rule.scheduled_expression) or 0
+                if rule.state != "DISABLED":
+                    self._fire(rule)
+
+    @staticmethod
+    def _first(rule: Any) -> float:
+        seconds = period(rule.scheduled_expression)
+        if seconds is None:
+            logger.warning("%s: %s never fires here", rule.name, rule.scheduled_expression)
+            return float("inf")
+        return seconds
+
+    def fire(self, name: str | None = None) -> int:
+        """Fire the enabled schedules now (or the one of a rule); return how many there were."""
+        rules = [rule for rule in scheduled_rules() if name in (None, rule.name, rule.arn)]
+        enabled = [rule for rule in rules if rule.state != "DISABLED"]
+        for rule in enabled:
+            self._fire(rule)
+        return len(enabled)
+
+    @staticmethod
+    def _fire(rule: Any) -> None:
+        event = {
+            "id": str(uuid.uuid4()),
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "account": rule.account_id,
+            "time": time.time(),
+            "region": rule.region_name,
+            "resources": [rule.arn],
+            "detail": {},
+        }
+        send_to_targets(rule, as_delivered(event))
+
+
+def scheduled_rules() -> list[Any]:
+    """Return every rule that has a schedule, in any account and region in use."""
+    return [
+        rule
+        for account in list(events_backends.values())
+        for backend in list(account.values())
+        for bus in list(backend.event_buses.values())
+        for rule in list(bus.rules.values())
+        if rule.scheduled_expression
+    ]
+
+
+def period(expression: str) -> float | None:
+    """Return the seconds between two firings; None if the expression is not a rate."""
+    match = RATE.fullmatch(expression)
+    return int(match["count"]) * SECONDS[match["unit"]] if match else None
+
+
+# -- In moto's place ------------------------------------------------------------------------------
+
+
+class Rules(OrderedDict[str, Any]):
+    """The rules of a bus, which may be changed while an event is being delivered."""
+
+    def values(self) -> Any:
+        return list(super().values())
+
+
+def install() -> None:
+    """Put this in moto's place. Does nothing the second time."""
+    if Rule.send_to_targets is not moto_send_to_targets:
+        return
+    moto_init: Callable[..., None] = EventBus.__init__
+
+    def send(rule: Any, event: Event, **_: bool) -> None:
+        offer(rule, as_delivered(event))
+
+    def init(bus: Any, *args: Any, **kwargs: Any) -> None:
+        moto_init(bus, *args, **kwargs)
+        bus.rules = Rules()
+
+    # moto knows no Lambda functions and no state machines as targets, adds members to events,
+    # ignores states, and lets one failing target fail PutEvents.
+    replace(Rule, "send_to_targets", send)
+    # moto iterates over the rules of a bus while others may be put.
+    replace(EventBus, "__init__", init)

@@ -1,0 +1,204 @@
+"""What Lambda's Python runtime is to a function, for one function in one process of its own.
+
+Run by path, never imported: ``python lambda_runtime.py <requests fd> <answers fd>``. Only the
+standard library is used, so that a function finds nothing here that it would not find in AWS.
+
+Events come in, and answers go out, as one JSON document a line over two pipes that the function
+does not know of: whatever it prints can't be taken for an answer. Its standard output and error
+are its log. The requests pipe is also the lifeline: when the parent is gone, so is this process.
+"""
+
+import decimal
+import importlib
+import json
+import logging
+import os
+import queue
+import resource
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Handler = Callable[[Any, Any], Any]
+
+
+class CognitoIdentity:
+    """Who called, when Amazon Cognito knows; nobody here."""
+
+    cognito_identity_id = None
+    cognito_identity_pool_id = None
+
+
+class Context:
+    """The second argument of a handler."""
+
+    client_context = None
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.aws_request_id = request["requestId"]
+        self.invoked_function_arn = request["functionArn"]
+        self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
+        self.function_version = os.environ["AWS_LAMBDA_FUNCTION_VERSION"]
+        self.memory_limit_in_mb = os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
+        self.log_group_name = os.environ["AWS_LAMBDA_LOG_GROUP_NAME"]
+        self.log_stream_name = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"]
+        self.identity = CognitoIdentity()
+        self._deadline = time.monotonic() + request["timeout"]
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, int((self._deadline - time.monotonic()) * 1000))
+
+
+class RequestIdFilter(logging.Filter):
+    """Puts the id of the running invocation into every log record, as Lambda does."""
+
+    request_id = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.aws_request_id = self.request_id
+        return True
+
+
+def set_up_logging() -> RequestIdFilter:
+    """Give the root logger the handler that it has in Lambda; its level stays WARNING."""
+    request_id = RequestIdFilter()
+    formatter = logging.Formatter(
+        "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s",
+        "%Y-%m-%dT%H:%M:%S",
+    )
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    handler.addFilter(request_id)
+    logging.getLogger().addHandler(handler)
+    return request_id
+
+
+def load(handler: str) -> Handler:
+    """Import ``module.function``; the module may be in a package, written with dots or slashes."""
+    module_name, _, function_name = handler.rpartition(".")
+    try:
+        module = importlib.import_module(module_name.replace("/", "."))
+    except ImportError as error:
+        message = f"Unable to import module '{module_name}': {error}"
+        raise InitError("Runtime.ImportModuleError", message) from error
+    except SyntaxError as error:
+        message = f"Syntax error in module '{module_name}': {error}"
+        raise InitError("Runtime.UserCodeSyntaxError", message) from error
+    try:
+        found: Handler = getattr(module, function_name)
+    except AttributeError as error:
+        message = f"Handler '{function_name}' missing on module '{module_name}'"
+        raise InitError("Runtime.HandlerNotFound", message) from error
+    return found
+
+
+class InitError(Exception):
+    """The handler could not be loaded; carries the error type that Lambda answers."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+def describe(error: Exception, request_id: str) -> dict[str, Any]:
+    """Return what Lambda answers for an exception, and log it as Lambda does."""
+    if isinstance(error, InitError):
+        error_type, stack = error.error_type, []
+    else:
+        error_type = type(error).__name__
+        # The first frame is this file.
+        stack = traceback.format_list(traceback.extract_tb(error.__traceback__)[1:])
+    print(f"[ERROR] {error_type}: {error}")
+    if stack:
+        print("Traceback (most recent call last):\n" + "".join(stack), end="")
+    return {
+        "errorMessage": str(error),
+        "errorType": error_type,
+        "requestId": request_id,
+        "stackTrace": stack,
+    }
+
+
+def encode(value: Any) -> float:
+    """Lambda's encoder knows one type more than JSON does."""
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def run(handler: Handler, request: dict[str, Any]) -> dict[str, Any]:
+    """Run one event; the answer has ``payload``, and ``error`` if the function failed."""
+    try:
+        result = handler(json.loads(request["event"]), Context(request))
+    except Exception as error:  # noqa: BLE001 - whatever a function raises is its answer
+        return {"error": True, "payload": json.dumps(describe(error, request["requestId"]))}
+    try:
+        return {"payload": json.dumps(result, default=encode)}
+    except (TypeError, ValueError) as error:
+        marshal = {
+            "errorMessage": f"Unable to marshal response: {error}",
+            "errorType": "Runtime.MarshalError",
+            "requestId": request["requestId"],
+            "stackTrace": [],
+        }
+        print(f"[ERROR] Runtime.MarshalError: {marshal['errorMessage']}")
+        return {"error": True, "payload": json.dumps(marshal)}
+
+
+def max_memory() -> int:
+    """Return the most memory this process has used, in MB."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:  # not Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 * 1024)
+    # getrusage would count what the parent used when it made this process.
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+def receive(requests_fd: int, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
+    """Hand requests over to the main thread, and end the process with the parent."""
+    with os.fdopen(requests_fd, encoding="utf-8") as requests:
+        for line in requests:
+            inbox.put(json.loads(line))
+    os._exit(0)
+
+
+def main() -> None:
+    requests_fd, answers_fd = int(sys.argv[1]), int(sys.argv[2])
+    sys.argv = [os.environ["_HANDLER"]]
+    sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
+    for fd in (requests_fd, answers_fd):  # not for what the function starts itself
+        os.set_inheritable(fd, False)
+    answers = os.fdopen(answers_fd, "w", encoding="utf-8")
+
+    def answer(document: dict[str, Any], marker: str) -> None:
+        # The marker tells the parent that it has read everything this invocation printed.
+        sys.stderr.flush()
+        print(marker, flush=True)
+        document["maxMemory"] = max_memory()
+        print(json.dumps(document), file=answers, flush=True)
+
+    inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=receive, args=(requests_fd, inbox), daemon=True).start()
+    request_id = set_up_logging()
+    marker = sys.stdin.readline().rstrip("\n")
+    try:
+        handler = load(os.environ["_HANDLER"])
+    except Exception as error:  # noqa: BLE001 - told as the answer to the event
+        answer({"error": True, "payload": json.dumps(describe(error, ""))}, marker)
+        return
+    answer({}, marker)
+    while True:
+        request = inbox.get()
+        request_id.request_id = request["requestId"]
+        os.environ["_X_AMZN_TRACE_ID"] = request["traceId"]
+        answer(run(handler, request), marker)
+
+
+if __name__ == "__main__":
+    main()

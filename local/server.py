@@ -1,0 +1,182 @@
+"""The local stack's process: moto, an HTTP endpoint in front of it, and everything that ticks."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from unittest.mock import patch
+
+import boto3
+from moto import mock_aws
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+from local import events, functions, stack, stepfunctions
+
+#: Seconds between two looks at what is due in the services that have no thread of their own.
+TICK_SECONDS = 0.2
+
+
+class AddressInUseError(RuntimeError):
+    """Something else listens where the endpoint should."""
+
+
+class QuietHandler(MotoRequestHandler):
+    """Says nothing about requests; failures are still reported."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
+class LocalCloud:
+    """As much of AWS as the stack needs, in this process, behind one HTTP endpoint.
+
+    Any AWS SDK and the AWS CLI can use the endpoint, with credentials of any kind. The account is
+    123456789012; the region is `region`, AWS_REGION, AWS_DEFAULT_REGION or us-east-1.
+
+    Use it as a context manager, or `start` and `stop` it. There can be one at a time, since moto's
+    state belongs to the process, and it starts empty.
+
+    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine.
+    `ticks` are called several times a second; they fire what is due in services that don't run by
+    themselves. `retry_delays` are the two waits of asynchronous Lambda invocations, in seconds,
+    and `retry_scale` multiplies the waits in Retry of state machines.
+    """
+
+    account_id = DEFAULT_ACCOUNT_ID
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 4566,
+        region: str | None = None,
+        ticks: tuple[Callable[[], object], ...] = (),
+        retry_delays: tuple[float, float] = (1.0, 2.0),
+        retry_scale: float = 1.0,
+    ) -> None:
+        environ = os.environ
+        self.region: str = (
+            region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        )
+        self.schedule = events.Schedule()
+        self.endpoint_url = ""
+        self._host = host
+        self._port = port
+        self._ticks = ticks
+        self._retry_delays = retry_delays
+        self._retry_scale = retry_scale
+        self._stopping: list[Callable[[], object]] = []
+        self._stopped = threading.Event()
+
+    # -- Starting and stopping ----------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start it all; raises AddressInUseError if the port is taken."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
+        listener = self._listen()
+        self._stopping.append(listener.close)
+        port = listener.getsockname()[1]
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104
+        self.endpoint_url = f"http://{host}:{port}"
+
+        region = patch.dict(os.environ, AWS_DEFAULT_REGION=self.region, AWS_REGION=self.region)
+        region.start()
+        self._stopping.append(region.stop)
+        functions.install()
+        events.install()
+        stepfunctions.install()
+        stack.install()
+        moto = mock_aws(config={"stepfunctions": {"execute_state_machine": True}})
+        moto.start()
+        self._stopping.append(moto.stop)
+        self._stopping.append(stepfunctions.stop_all)
+        stepfunctions.retry_scale = self._retry_scale
+        functions.start(self.endpoint_url, retry_delays=self._retry_delays)
+        self._stopping.append(functions.stop)
+
+        server = make_server(
+            self._host,
+            port,
+            DomainDispatcherApplication(create_backend_app),
+            threaded=True,
+            request_handler=QuietHandler,
+            fd=listener.fileno(),
+        )
+        threading.Thread(target=server.serve_forever, name="endpoint", daemon=True).start()
+        self._stopping.append(server.server_close)
+        self._stopping.append(server.shutdown)
+        ticker = threading.Thread(target=self._tick, name="ticks", daemon=True)
+        ticker.start()
+        self._stopping.append(ticker.join)
+        self._stopping.append(self._stopped.set)
+        self.schedule.start()
+        self._stopping.append(self.schedule.stop)
+
+    def _listen(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            return socket.create_server((self._host, self._port), family=family, backlog=128)
+        except OSError as error:
+            raise AddressInUseError(
+                f"can't listen on {self._host}:{self._port}: {error.strerror}; "
+                "end what does, or choose another port"
+            ) from error
+
+    def _tick(self) -> None:
+        while not self._stopped.wait(TICK_SECONDS):
+            for tick in self._ticks:
+                tick()
+
+    def stop(self) -> None:
+        """Stop it all, in the opposite order. What ran is gone, and nothing is left behind."""
+        while self._stopping:
+            self._stopping.pop()()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # -- Using it -----------------------------------------------------------------------------
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client that uses the endpoint, as any program would."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint_url,
+            region_name=self.region,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 - any will do
+        )
+
+    def deploy(
+        self,
+        template: Path,
+        parameters: dict[str, str] | None = None,
+        *,
+        name: str = stack.DEFAULT_NAME,
+    ) -> stack.Stack:
+        """Deploy a SAM template, as `sam deploy` would."""
+        return stack.deploy(template, parameters or {}, name=name, region=self.region)

@@ -1,0 +1,960 @@
+"""Step Functions on moto's interpreter, made faithful enough for workflows that wait and retry.
+
+moto runs state machines with an interpreter of its own when told to. This module supplies what it
+leaves out (JSONata) and puts right what would make a local run differ from AWS; `install` lists
+what is replaced, and why. What the user of a state machine sees:
+
+- JSONata expressions see variables and `$states` as values, never as text composed into code;
+  what is undefined or fails raises States.QueryEvaluationError. `Assign` and `Output` both see the
+  variables as they were when the state was entered.
+- A task token is used up by its first answer, its timeout or the end of its execution; after that
+  an answer gets TaskTimedOut. A retry has a new token. An unknown token gets InvalidToken.
+- A missed heartbeat ends the task as AWS records it, with the error States.Timeout, which
+  retriers and catchers match as States.HeartbeatTimeout or as States.Timeout.
+- StartExecution with the name and input of a running execution answers with that execution; any
+  other use of a name gets ExecutionAlreadyExists.
+- StopExecution ends the execution at once, whatever it is waiting for.
+
+Where AWS differs: permissions are not checked, nothing is written to the log group of the state
+machine, and GetExecutionHistory answers with all events at once.
+"""
+
+import base64
+import copy
+import functools
+import hashlib
+import json
+import logging
+import math
+import random
+import secrets
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+from jsonata.jexception import JException
+from jsonata.jsonata import Jsonata
+from jsonata.utils import Utils
+from moto.core.base_backend import BackendDict
+from moto.core.exceptions import AWSError
+from moto.core.responses import ActionResult, EmptyResult
+from moto.events.models import events_backends
+from moto.stepfunctions import exceptions, responses
+from moto.stepfunctions.parser import models
+from moto.stepfunctions.parser.api import (
+    EvaluationFailedEventDetails,
+    ExecutionFailedEventDetails,
+    ExecutionStartedEventDetails,
+    ExecutionStatus,
+    HistoryEventExecutionDataDetails,
+    HistoryEventType,
+    InvalidToken,
+    TaskFailedEventDetails,
+)
+from moto.stepfunctions.parser.asl.component import eval_component
+from moto.stepfunctions.parser.asl.component.common.catch.catch_outcome import CatchOutcome
+from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
+    ErrorEqualsDecl,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
+    FailureEvent,
+    FailureEventException,
+)
+from moto.stepfunctions.parser.asl.component.common.retry.max_attempts_decl import (
+    MaxAttemptsOutcome,
+)
+from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import RetrierDecl
+from moto.stepfunctions.parser.asl.component.common.retry.retrier_outcome import RetrierOutcome
+from moto.stepfunctions.parser.asl.component.common.retry.retry_outcome import RetryOutcome
+from moto.stepfunctions.parser.asl.component.common.string import string_expression
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
+from moto.stepfunctions.parser.asl.component.state.choice.state_choice import StateChoice
+from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_callback,
+    state_task_service_events,
+)
+from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
+from moto.stepfunctions.parser.asl.eval.callback import callback
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.eval.states import ContextObject, TaskData
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import boto_client
+from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
+from moto.stepfunctions.parser.backend.execution import (
+    BaseExecutionWorkerCommunication,
+    Execution,
+)
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+
+from local import events
+from local.patch import replace
+
+MAX_INPUT = 262144
+MAX_ERROR = 256
+MAX_CAUSE = 32768
+
+#: What the waits of every Retry are multiplied with; tests make it small.
+retry_scale = 1.0
+
+
+# -- JSONata --------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=4096)
+def parse_jsonata(expression: str) -> Jsonata:
+    return Jsonata(expression)
+
+
+def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
+    """Evaluate a JSONata expression with the given variables.
+
+    Returns None for undefined and Utils.NULL_VALUE for null. Raises JException.
+    """
+    # One parsed expression serves all threads, each with a copy of its small runtime state; the
+    # library finds what is running, for $now() and $map() say, through CURRENT.
+    running = copy.copy(parse_jsonata(expression))
+    running.output_convert_nulls = False
+    Jsonata.CURRENT.jsonata = running
+    values = {
+        name: Utils.NULL_VALUE if value is None else value for name, value in bindings.items()
+    }
+    return running.evaluate(None, {**FUNCTIONS, **values})
+
+
+def plain(value: Any) -> Any:
+    """Return a JSONata result as JSON values; raises TypeError for what is none, a function say."""
+    if value is Utils.NULL_VALUE:
+        return None
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise TypeError
+        return int(value) if value.is_integer() and abs(value) < 1 << 53 else value
+    if isinstance(value, dict):
+        return {name: plain(member) for name, member in value.items()}
+    if isinstance(value, Sequence):
+        return [plain(member) for member in value]
+    raise TypeError
+
+
+def _parse(text: str | None, *_: Any) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _uuid(*_: Any) -> str:
+    return str(uuid.uuid4())
+
+
+def _random(seed: float | None = None, *_: Any) -> float:
+    return random.random() if seed is None else random.Random(seed).random()
+
+
+def _hash(value: Any, algorithm: str, *_: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(plain(value), separators=(",", ":"))
+    return hashlib.new(algorithm.replace("-", "").lower(), text.encode()).hexdigest()
+
+
+def _partition(array: list[Any], size: int, *_: Any) -> list[Any]:
+    return [array[start : start + size] for start in range(0, len(array), size)]
+
+
+def _range(first: int, last: int, step: int, *_: Any) -> list[int]:
+    return list(range(first, last + (1 if step > 0 else -1), step))
+
+
+def _eval(*_: Any) -> Any:
+    raise JException("T1006", 0)
+
+
+#: The functions that Step Functions adds to JSONata, and the one that it takes away.
+FUNCTIONS = {
+    name: Jsonata.JLambda(function)
+    for name, function in {
+        "parse": _parse,
+        "uuid": _uuid,
+        "random": _random,
+        "hash": _hash,
+        "partition": _partition,
+        "range": _range,
+        "eval": _eval,
+    }.items()
+}
+
+
+def aws_time(when: datetime | str) -> str:
+    """Return a time as it is in Step Functions' context object."""
+    moment = datetime.fromisoformat(when) if isinstance(when, str) else when
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def states_variable(env: Environment) -> dict[str, Any]:
+    """Return the value of `$states`; `result` and `errorOutput` only where there is one."""
+    states = {name: value for name, value in env.states._states_data.items() if value is not None}
+    context = dict(env.states.context_object.context_object_data)
+    context["Execution"] = {
+        **context["Execution"],
+        "StartTime": aws_time(context["Execution"]["StartTime"]),
+    }
+    if context.get("State"):
+        entered = aws_time(context["State"]["EnteredTime"])
+        context["State"] = {**context["State"], "EnteredTime": entered}
+    return {**states, "input": env.states._states_data["input"], "context": context}
+
+
+def variables(env: Environment) -> dict[str, Any]:
+    """Return the workflow variables as they were when the running state was entered."""
+    store = env.variable_store
+    known = getattr(store, "at_entry", None)
+    if known is None:
+        return {**store._outer_scope, **store._inner_scope}
+    return dict(known)
+
+
+def eval_jsonata(self: Any, env: Environment) -> None:
+    expression = self.expression
+    what = f"The JSONata expression '{expression}' specified for the field '{env.next_field_name}'"
+    try:
+        result = evaluate(expression, {**variables(env), "states": states_variable(env)})
+        if result is None:
+            raise query_evaluation_error(env, f"{what} returned nothing (undefined).")
+        env.stack.append(plain(result))
+    except JException as error:
+        code = f"{error.error}: {error}"
+        raise query_evaluation_error(
+            env, f"{what} threw an error during evaluation. {code}"
+        ) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        # The library's own failures come as these too; both are for the expression's author.
+        raise query_evaluation_error(env, f"{what} returned an unsupported result type.") from error
+
+
+def eval_variable_sample(self: Any, env: Environment) -> None:
+    """Evaluate `$name.path` in a JSONPath state."""
+    env.stack.append(plain(evaluate(self.expression, variables(env))))
+
+
+def query_evaluation_error(env: Environment, cause: str) -> FailureEventException:
+    error = "States.QueryEvaluationError"
+    exception = FailureEventException(
+        FailureEvent(
+            env=env,
+            error_name=ErrorName(error),
+            event_type=HistoryEventType.EvaluationFailed,
+            event_details=EventDetails(
+                evaluationFailedEventDetails=EvaluationFailedEventDetails(error=error, cause=cause)
+            ),
+        )
+    )
+    env.event_manager.add_event(
+        context=env.event_history_context,
+        event_type=HistoryEventType.EvaluationFailed,
+        event_details=EventDetails(
+            evaluationFailedEventDetails=exception.get_evaluation_failed_event_details()
+        ),
+    )
+    return exception
+
+
+# -- Task tokens ----------------------------------------------------------------------------------
+
+
+class TaskToken(callback.CallbackEndpoint):  # type: ignore[misc]
+    """One wait for an answer from outside, used up by its first answer or its end."""
+
+    def __init__(self, callback_id: str) -> None:
+        super().__init__(callback_id)
+        self._changed = threading.Condition()
+        self._closed = False
+        self._heartbeat_seconds: float | None = None
+        self._last_heartbeat = time.monotonic()
+
+    def notify(self, outcome: callback.CallbackOutcome) -> None:
+        with self._changed:
+            self._check_open()
+            self._outcome = outcome
+            self._closed = True
+            self._changed.notify_all()
+
+    def notify_heartbeat(self) -> bool:
+        with self._changed:
+            self._check_open()
+            self._last_heartbeat = time.monotonic()
+        return True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            message = "Task Timed Out: 'Provided task does not exist anymore'"
+            raise AWSError(message, "TaskTimedOut", 400)
+
+    def setup_heartbeat_endpoint(self, heartbeat_seconds: float) -> "TaskToken":
+        self._heartbeat_seconds = heartbeat_seconds
+        return self
+
+    def close(self) -> bool:
+        """Take no more answers; return whether there is none."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            return self._outcome is None
+
+    interrupt_all = close
+
+    def wait_in(self, env: Environment) -> Any:
+        """Wait for the outcome: an answer, a missed heartbeat, or the end of the task."""
+        with self._changed, waking(env, self._wake):
+            while self._outcome is None and env.is_running():
+                left = None
+                if self._heartbeat_seconds is not None:
+                    left = self._last_heartbeat + self._heartbeat_seconds - time.monotonic()
+                    if left <= 0:
+                        self._closed = True
+                        return callback.HeartbeatTimedOut()
+                self._changed.wait(left)
+            return self._outcome or callback.CallbackOutcomeTimedOut(self.callback_id)
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+#: All tokens ever handed out, so that an answer finds its task without a look at any execution.
+_tokens: dict[str, TaskToken] = {}
+
+
+def add_token(self: Any, callback_id: str) -> TaskToken:
+    token = TaskToken(callback_id)
+    self._pool[callback_id] = _tokens[callback_id] = token
+    return token
+
+
+def update_task_token(self: ContextObject) -> str:
+    """Make a token as long, and with the same characters, as AWS's are."""
+    token = "AQC" + base64.b64encode(secrets.token_bytes(480)).decode()
+    self.context_object_data["Task"] = TaskData(Token=token)
+    return token
+
+
+def find_token(task_token: str) -> TaskToken:
+    try:
+        return _tokens[task_token]
+    except KeyError:
+        raise InvalidToken from None
+
+
+# -- Interrupting what waits ----------------------------------------------------------------------
+
+
+@contextmanager
+def waking(env: Environment, wake: Callable[[], None]) -> Iterator[None]:
+    """Call `wake` when the environment's program stops running, for whatever reason."""
+    wakers = env.__dict__.setdefault("wakers", [])
+    wakers.append(wake)
+    try:
+        yield
+    finally:
+        wakers.remove(wake)
+
+
+def and_wake(moto_method: Callable[..., None]) -> Callable[..., None]:
+    """Make a method that ends an environment's program also wake what waits in it."""
+
+    @functools.wraps(moto_method)
+    def end(self: Environment, *args: Any, **kwargs: Any) -> None:
+        moto_method(self, *args, **kwargs)
+        for wake in list(self.__dict__.get("wakers", ())):
+            wake()
+
+    return end
+
+
+# -- Running a state ------------------------------------------------------------------------------
+
+
+class HeartbeatTimeout(ErrorName):  # type: ignore[misc]
+    """The error of a missed heartbeat, which AWS records under the name of the wider one."""
+
+    def __init__(self) -> None:
+        super().__init__("States.Timeout")
+
+
+def error_equals(self: ErrorEqualsDecl, env: Environment) -> None:
+    """Say whether an error is one of those named, as Step Functions' documentation has it."""
+    error = env.stack.pop()
+    names = {name.error_name for name in self.error_names}
+    name = error.error_name
+    if name == "States.Runtime":
+        found = False
+    elif name in names or (
+        isinstance(error, HeartbeatTimeout) and "States.HeartbeatTimeout" in names
+    ):
+        found = True
+    elif "States.ALL" in names:
+        found = name != "States.DataLimitExceeded"
+    else:
+        found = "States.TaskFailed" in names and name not in (
+            "States.Timeout",
+            "States.DataLimitExceeded",
+        )
+    env.stack.append(found)
+
+
+def retrier(self: RetrierDecl, env: Environment) -> None:
+    """Wait for the next attempt, unless there is none left or the execution ends."""
+    self.error_equals.eval(env)
+    if not env.stack.pop():
+        env.stack.append(RetrierOutcome.Skipped)
+        return
+    self.max_attempts.eval(env)
+    if env.stack.pop() == MaxAttemptsOutcome.EXHAUSTED:
+        env.stack.append(RetrierOutcome.Failed)
+        return
+    self.interval_seconds.eval(env)
+    self.backoff_rate.eval(env)
+    self.max_delay_seconds.eval(env)
+    self.jitter_strategy.eval(env)
+    ended = threading.Event()
+    with waking(env, ended.set):
+        ended.wait(env.stack.pop() * retry_scale)
+    env.stack.append(RetrierOutcome.Executed)
+
+
+def enter_state(moto_eval: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(moto_eval)
+    def enter(self: CommonStateField, env: Environment) -> None:
+        store = env.variable_store
+        store.at_entry = {**store._outer_scope, **store._inner_scope}
+        moto_eval(self, env)
+
+    return enter
+
+
+def run_state(self: ExecutionState, env: Environment) -> None:
+    """Attempt a state until it succeeds, is caught, or fails the execution."""
+    state = env.states.context_object.context_object_data["State"]
+    state["RetryCount"] = 0
+    while env.is_running():
+        try:
+            attempt(self, env)
+        except Exception as error:  # any of them is the state's failure
+            if not env.is_running():  # stopped, or timed out as a whole
+                return
+            failure = failure_event(self, env, error)
+        else:
+            return
+        if failure.event_type != HistoryEventType.EvaluationFailed:  # that is in the history
+            env.event_manager.add_event(
+                context=env.event_history_context,
+                event_type=failure.event_type,
+                event_details=failure.event_details,
+            )
+        env.states.set_error_output(self._construct_error_output_value(failure_event=failure))
+        if self.retry and self._handle_retry(env, failure) == RetryOutcome.CanRetry:
+            continue
+        if self.catch:
+            self._handle_catch(env=env, failure_event=failure)
+            if env.stack[-1] == CatchOutcome.Caught:
+                return
+        raise FailureEventException(failure)
+
+
+def attempt(self: ExecutionState, env: Environment) -> None:
+    """Attempt a state once, for as long as its timeout allows."""
+    self.timeout.eval(env=env)
+    seconds = env.stack.pop()
+    if self.timeout.is_default_value():
+        seconds = None
+    env.states.set_error_output(None)
+    context = env.states.context_object
+    if "Task" in context.context_object_data and context.context_object_data["State"]["RetryCount"]:
+        env.callback_pool_manager.add(context.update_task_token())
+
+    frame = env.open_frame()
+    frame.states.reset(input_value=env.states.get_input())
+    frame.stack = copy.deepcopy(env.stack)
+    errors: list[Exception] = []
+    done, ended = threading.Event(), threading.Event()
+
+    def run() -> None:
+        try:
+            self._eval_execution(frame)
+        except Exception as error:  # handed over to the thread of the state machine
+            errors.append(error)
+        done.set()
+        ended.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    with waking(env, ended.set):
+        in_time = ended.wait(seconds)
+    if not in_time:
+        task = frame.states.context_object.context_object_data.get("Task")
+        token = env.callback_pool_manager.get(task["Token"]) if task else None
+        if token and not token.close():  # it was answered at the last moment
+            done.wait()
+            in_time = True
+    frame.set_ended()
+    env.close_frame(frame)
+    if not in_time or not done.is_set():
+        raise EvalTimeoutError
+    if errors:
+        raise errors[0]
+    output = frame.stack[-1]
+    env.stack.append(output)
+    if not self._is_language_query_jsonpath():
+        env.states.set_result(output)
+    if self.assign_decl:
+        self.assign_decl.eval(env=env)
+    if self.result_selector:
+        self.result_selector.eval(env=env)
+    if self.result_path:
+        self.result_path.eval(env)
+    else:
+        env.states.reset(input_value=env.stack.pop())
+
+
+def failure_event(self: ExecutionState, env: Environment, error: Exception) -> FailureEvent:
+    """Return an error as the state's failure, putting right what moto's tasks make of some."""
+    if isinstance(error, FailureEventException):
+        return error.failure_event
+    if isinstance(error, TimeoutError) and hasattr(self, "_get_timed_out_failure_event"):
+        failure = self._get_timed_out_failure_event(env)
+        if isinstance(error, callback.HeartbeatTimeoutError):
+            failure.error_name = HeartbeatTimeout()
+        return failure
+    if isinstance(error, callback.CallbackOutcomeFailureError):
+        outcome = error.callback_outcome_failure
+        return task_failed(self, env, outcome.error or "", outcome.cause or "")
+    if isinstance(self, state_task_service_events.StateTaskServiceEvents):
+        if isinstance(error, state_task_service_events.SfnFailedEntryCountException):
+            return task_failed(self, env, "EventBridge.FailedEntry", json.dumps(error.cause))
+        if isinstance(error, ClientError):
+            code = error.response["Error"]["Code"]
+            name = code if code.endswith("Exception") else "AmazonEventBridgeException"
+            return task_failed(self, env, f"EventBridge.{name}", error.response["Error"]["Message"])
+    return self._from_error(env=env, ex=error)
+
+
+def task_failed(self: Any, env: Environment, error: str, cause: str) -> FailureEvent:
+    return FailureEvent(
+        env=env,
+        error_name=ErrorName(error),
+        event_type=HistoryEventType.TaskFailed,
+        event_details=EventDetails(
+            taskFailedEventDetails=TaskFailedEventDetails(
+                resource=self._get_sfn_resource(),
+                resourceType=self._get_sfn_resource_type(),
+                error=error,
+                cause=cause,
+            )
+        ),
+    )
+
+
+class Default(str):
+    """The name of a Choice state's Default, when that is where it goes on."""
+
+    __slots__ = ()
+
+
+def choose(self: StateChoice, env: Environment) -> None:
+    for rule in self.choices_decl.rules:
+        rule.eval(env)
+        matches = env.stack.pop()
+        if not isinstance(matches, bool):
+            raise query_evaluation_error(
+                env, f"A Condition of '{self.name}' returned an unexpected result type."
+            )
+        if matches:
+            env.stack.append(rule.next_stmt.name)
+            return
+    if self.default_state is None:
+        error = "States.NoChoiceMatched"
+        raise FailureEventException(
+            FailureEvent(
+                env=env,
+                error_name=ErrorName(error),
+                event_type=HistoryEventType.ExecutionFailed,
+                event_details=EventDetails(
+                    executionFailedEventDetails=ExecutionFailedEventDetails(
+                        error=error,
+                        cause=f"No choice of '{self.name}' matches, and it has no Default",
+                    )
+                ),
+            )
+        )
+    env.stack.append(Default(self.default_state.state_name))
+
+
+def choice_output(self: StateChoice, env: Environment) -> None:
+    next_state_name = env.stack.pop()
+    if isinstance(next_state_name, Default):
+        if self.assign_decl:
+            self.assign_decl.eval(env=env)
+        if self.output:
+            self.output.eval(env=env)
+    if self._is_language_query_jsonpath():
+        self.output_path.eval(env=env)
+    env.next_state_name = str(next_state_name)
+
+
+def wait_for_task_token(
+    _: Any, env: Environment, callback_endpoint: TaskToken, **__: Any
+) -> callback.CallbackOutcome:
+    return callback_endpoint.wait_in(env)
+
+
+# -- Executions -----------------------------------------------------------------------------------
+
+
+class Worker(ExecutionWorker):  # type: ignore[misc]
+    """Runs one execution. Its environment is there from the start, so that it can be stopped."""
+
+    def start(self) -> None:
+        self.env = self._get_evaluation_environment()
+        self.env.next_state_name = ""
+        threading.Thread(target=self._execution_logic, daemon=True).start()
+
+    def _execution_logic(self) -> None:
+        details = self._evaluation_details
+        program = self._get_evaluation_entrypoint()
+        self.env.event_manager.add_event(
+            context=self.env.event_history_context,
+            event_type=HistoryEventType.ExecutionStarted,
+            event_details=EventDetails(
+                executionStartedEventDetails=ExecutionStartedEventDetails(
+                    input=to_json_str(details.execution_details.inpt, separators=(",", ":")),
+                    inputDetails=HistoryEventExecutionDataDetails(truncated=False),
+                    roleArn=details.aws_execution_details.role_arn,
+                )
+            ),
+            update_source_event_id=False,
+        )
+        if program.timeout_seconds:
+            program.eval(self.env)  # in another thread, to be left behind
+        else:
+            if self.env.is_running():
+                self.env.next_state_name = program.start_at.start_at_name
+            program._eval_body(self.env)
+        self._execution_communication.terminated()
+
+
+class Communication(BaseExecutionWorkerCommunication):  # type: ignore[misc]
+    def terminated(self) -> None:
+        super().terminated()
+        self.execution.ended()
+
+
+class LocalExecution(Execution):  # type: ignore[misc]
+    """One execution, which tells EventBridge when it starts and ends, as AWS's do."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._ended = threading.Event()
+
+    def _get_start_execution_worker_comm(self) -> Communication:
+        return Communication(self)
+
+    def _get_start_execution_worker(self) -> Worker:
+        moto_worker = super()._get_start_execution_worker()
+        return Worker(
+            evaluation_details=moto_worker._evaluation_details,
+            exec_comm=moto_worker._execution_communication,
+            cloud_watch_logging_session=None,
+            activity_store=self._activity_store,
+        )
+
+    def start(self) -> None:
+        super().start()
+        self._tell()
+
+    def ended(self) -> None:
+        self._close_tokens()
+        self._tell()
+        self._ended.set()
+
+    def stop(self, stop_date: datetime, error: str | None, cause: str | None) -> None:
+        """End at once; the history says so before this returns."""
+        self.error, self.cause = error, cause
+        self._close_tokens()
+        super().stop(stop_date=stop_date, error=error, cause=cause)
+        self._ended.wait(timeout=5)
+
+    def _close_tokens(self) -> None:
+        for token in list(self.exec_worker.env.callback_pool_manager._pool.values()):
+            token.close()
+
+    def _tell(self) -> None:
+        """Put a "Step Functions Execution Status Change" on the default bus."""
+        rules = events_backends[self.account_id][self.region_name].event_buses["default"].rules
+        if not rules:
+            return
+        detail = {
+            "executionArn": self.exec_arn,
+            "stateMachineArn": self.state_machine.arn,
+            "name": self.name,
+            "status": self.status,
+            "startDate": int(self.start_date.timestamp() * 1000),
+            "stopDate": int(self.stop_date.timestamp() * 1000) if self.stop_date else None,
+            "input": self.execution_input,
+            "output": json.dumps(self.output) if self.status == "SUCCEEDED" else None,
+            "error": self.error,
+            "cause": self.cause,
+        }
+        event = {
+            "id": str(uuid.uuid4()),
+            "detail-type": "Step Functions Execution Status Change",
+            "source": "aws.states",
+            "account": self.account_id,
+            "time": time.time(),
+            "region": self.region_name,
+            "resources": [self.exec_arn],
+            "detail": detail,
+        }
+        for rule in rules.values():
+            events.offer(rule, events.as_delivered(event))
+
+
+class Backend(models.StepFunctionsParserBackend):  # type: ignore[misc]
+    """moto's backend, with executions found by their ARN and tokens by themselves."""
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self._executions: dict[str, LocalExecution] = {}
+        self._starting = threading.Lock()
+
+    def start_execution(
+        self,
+        state_machine_arn: str,
+        name: str | None = None,
+        execution_input: str | None = None,
+        trace_header: str | None = None,
+    ) -> LocalExecution:
+        name = name or str(uuid.uuid4())
+        self._validate_name(name)
+        execution_input = "{}" if execution_input is None else execution_input
+        check_length("input", execution_input, MAX_INPUT)
+        try:
+            json.loads(execution_input)
+        except ValueError as error:
+            raise exceptions.InvalidExecutionInput(
+                f"Invalid State Machine Execution Input: '{error}'"
+            ) from error
+        state_machine = self.describe_state_machine(state_machine_arn)
+        arn = (
+            f"arn:{self.partition}:states:{self.region_name}:{self.account_id}"
+            f":execution:{state_machine.name}:{name}"
+        )
+        with self._starting:
+            if existing := self._executions.get(arn):
+                same = existing.execution_input == execution_input
+                if same and existing.status == ExecutionStatus.RUNNING:
+                    return existing
+                raise exceptions.ExecutionAlreadyExists(f"Execution Already Exists: '{arn}'")
+            execution = LocalExecution(
+                name=name,
+                sm_type=state_machine.sm_type,
+                role_arn=state_machine.roleArn,
+                exec_arn=arn,
+                account_id=self.account_id,
+                region_name=self.region_name,
+                # As it is now: an update is for later executions.
+                state_machine=copy.copy(state_machine),
+                start_date=datetime.now(UTC),
+                cloud_watch_logging_session=None,
+                input_data=execution_input,
+                trace_header=trace_header,
+                activity_store={},
+            )
+            execution.exec_status = ExecutionStatus.RUNNING
+            self._executions[arn] = execution
+            state_machine.executions.append(execution)
+        execution.start()
+        return execution
+
+    def describe_execution(self, execution_arn: str) -> LocalExecution:
+        self._validate_execution_arn(execution_arn)
+        try:
+            return self._executions[execution_arn]
+        except KeyError:
+            raise exceptions.ExecutionDoesNotExist(
+                f"Execution Does Not Exist: '{execution_arn}'"
+            ) from None
+
+    def describe_state_machine_for_execution(self, execution_arn: str) -> Any:
+        return self.describe_execution(execution_arn).state_machine
+
+    def stop_execution(
+        self, execution_arn: str, error: str | None = None, cause: str | None = None
+    ) -> LocalExecution:
+        execution = self.describe_execution(execution_arn)
+        if execution.status == ExecutionStatus.RUNNING:
+            execution.stop(datetime.now(UTC), error, cause)
+        return execution
+
+    def stop_all(self) -> None:
+        for execution in list(self._executions.values()):
+            if execution.status == ExecutionStatus.RUNNING:
+                execution.stop(datetime.now(UTC), None, None)
+
+    def send_task_success(self, task_token: str, outcome: str) -> None:
+        check_length("output", outcome, MAX_INPUT)
+        try:
+            json.loads(outcome)
+        except ValueError as error:
+            raise AWSError(f"Invalid Output: '{error}'", "InvalidOutput", 400) from error
+        find_token(task_token).notify(callback.CallbackOutcomeSuccess(task_token, outcome))
+
+    def send_task_failure(
+        self, task_token: str, error: str | None = None, cause: str | None = None
+    ) -> None:
+        check_length("error", error or "", MAX_ERROR)
+        check_length("cause", cause or "", MAX_CAUSE)
+        find_token(task_token).notify(callback.CallbackOutcomeFailure(task_token, error, cause))
+
+    def send_task_heartbeat(self, task_token: str) -> None:
+        find_token(task_token).notify_heartbeat()
+
+
+def check_length(member: str, value: str, limit: int) -> None:
+    if len(value) > limit:
+        raise exceptions.ValidationException(
+            f"1 validation error detected: Value at '{member}' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {limit}"
+        )
+
+
+# -- Answers --------------------------------------------------------------------------------------
+
+
+def answer_send_task_failure(self: Any) -> ActionResult:
+    self.stepfunction_backend.send_task_failure(
+        self._get_param("taskToken"), self._get_param("error"), self._get_param("cause")
+    )
+    return EmptyResult()
+
+
+def answer_stop_execution(self: Any) -> ActionResult:
+    execution = self.stepfunction_backend.stop_execution(
+        self._get_param("executionArn"), self._get_param("error"), self._get_param("cause")
+    )
+    return ActionResult({"stopDate": execution.stop_date})
+
+
+def answer_describe_execution(self: Any) -> ActionResult:
+    execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+    answer: dict[str, Any] = {
+        "executionArn": execution.exec_arn,
+        "stateMachineArn": execution.state_machine.arn,
+        "name": execution.name,
+        "status": execution.status,
+        "startDate": execution.start_date,
+        "input": execution.execution_input,
+        "inputDetails": {"included": True},
+        "stopDate": execution.stop_date,
+        "error": execution.error,
+        "cause": execution.cause,
+    }
+    if execution.status == ExecutionStatus.SUCCEEDED:
+        answer["output"] = json.dumps(execution.output)
+        answer["outputDetails"] = {"included": True}
+    return ActionResult({name: value for name, value in answer.items() if value is not None})
+
+
+def answer_get_execution_history(self: Any) -> ActionResult:
+    history = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))
+    if self._get_param("reverseOrder"):
+        history["events"].reverse()
+    return ActionResult(history)
+
+
+# -- In moto's place ------------------------------------------------------------------------------
+
+
+class Clients:
+    """Hands out one client per service and region: making one takes longer than most tasks."""
+
+    def __init__(self) -> None:
+        self._session = boto3.Session()
+        self._clients: dict[tuple[str, str, str | None], Any] = {}
+        self._lock = threading.Lock()
+
+    def client(self, *, service_name: str, region_name: str, **settings: Any) -> Any:
+        key = (service_name, region_name, settings.get("endpoint_url"))
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._session.client(
+                    service_name, region_name=region_name, **settings
+                )
+            return self._clients[key]
+
+
+def stop_all() -> None:
+    """Stop every running execution, so that none outlives the stack it runs on."""
+    for account in list(models.stepfunctions_parser_backends.values()):
+        for backend in list(account.values()):
+            backend.stop_all()
+    _tokens.clear()
+
+
+def install() -> None:
+    """Put this in moto's place. Does nothing the second time."""
+    if models.stepfunctions_parser_backends.backend is Backend:
+        return
+    events.install()
+    backends = BackendDict(Backend, "stepfunctions")
+    # moto looks through all executions for one, or for a token's, and crashes on used tokens.
+    replace(models, "stepfunctions_parser_backends", backends)
+    # moto reports every failing state as an error of its own, on standard error.
+    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
+
+    # moto has no evaluator, and composes values into the text of expressions without escaping.
+    replace(string_expression.StringJSONata, "_eval_body", eval_jsonata)
+    replace(string_expression.StringVariableSample, "_eval_body", eval_variable_sample)
+    # moto lets Output see what Assign of the same state has assigned.
+    replace(CommonStateField, "_eval_body", enter_state(CommonStateField._eval_body))
+    # moto has a Choice state's own Assign and Output also apply to a rule that goes to Default.
+    replace(StateChoice, "_eval_state", choose)
+    replace(StateChoice, "_eval_state_output", choice_output)
+
+    # moto reuses the token in a retry, loses answers at the last moment, and takes the end of an
+    # execution for a failure of the task that it interrupts.
+    replace(ExecutionState, "_eval_state", run_state)
+    # moto's wildcards match the errors that can't be caught.
+    replace(ErrorEqualsDecl, "_eval_body", error_equals)
+    # moto sleeps through the end of an execution.
+    replace(RetrierDecl, "_eval_body", retrier)
+    for name in ("set_ended", "set_error", "set_timed_out", "set_stop"):
+        replace(Environment, name, and_wake(getattr(Environment, name)))
+    # moto misses an answer that comes before it waits, and never says that a token is used up.
+    replace(callback.CallbackPoolManager, "add", add_token)
+    replace(ContextObject, "update_task_token", update_task_token)
+    replace(
+        state_task_service_callback.StateTaskServiceCallback,
+        "_eval_wait_for_task_token",
+        wait_for_task_token,
+    )
+
+    # moto makes a client for every task, and parses the definition for every execution; the
+    # parsed one is then shared, so what it keeps per execution needs a key known from the start.
+    replace(boto_client, "boto3", Clients())
+    parse = functools.lru_cache(maxsize=64)(AmazonStateLanguageParser.parse)
+    replace(AmazonStateLanguageParser, "parse", staticmethod(parse))
+    replace(eval_component.EvalComponent, "heap_key", property(lambda self: str(id(self))))
+
+    # moto drops the cause of a failure, and the error and cause of a stop.
+    answers = responses.StepFunctionResponse
+    replace(answers, "send_task_failure", answer_send_task_failure)
+    replace(answers, "stop_execution", answer_stop_execution)
+    # moto leaves out when an execution timed out, and writes an output that is a string unquoted.
+    replace(answers, "describe_execution", answer_describe_execution)
+    # moto does not know reverseOrder.
+    replace(answers, "get_execution_history", answer_get_execution_history)
