@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,3 +14,13 @@ ROOT = Path(__file__).parent.parent
 def load_event(name: str) -> Any:
     """A sample event by its path under events/, without .json."""
     return json.loads((ROOT / "events" / f"{name}.json").read_text())
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float) -> Any:
+    """What `condition` gives once it is true; fails after `seconds` saying what it waited for."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} seconds for {what}")
+        time.sleep(0.01)
+    return found

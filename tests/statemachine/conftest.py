@@ -1,0 +1,241 @@
+"""Runs the real definition, with the table and the bus on moto and everybody else's part scripted."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.awslambda_simple.models import LambdaSimpleBackend
+
+from local import events, stepfunctions
+from tests.support import ROOT, wait_for
+
+DEFINITION = (ROOT / "statemachine" / "job.asl.json").read_text()
+TRUST = {"Version": "2012-10-17", "Statement": []}
+SILENT = "no answer"
+
+
+@dataclass
+class Script:
+    """What everybody else says, call by call: an answer, an (error, cause), or nothing at all."""
+
+    acknowledge: list[Any] = field(default_factory=lambda: [{"status": "InProgress"}])
+    work: list[Any] = field(default_factory=lambda: [{}])
+    report: list[Any] = field(default_factory=list)
+
+
+@dataclass
+class Ended:
+    """An execution that has ended, and what is left of it."""
+
+    path: list[str]
+    status: str
+    error: str | None
+    cause: str | None
+    output: dict[str, Any] | None
+    row: dict[str, Any] | None
+    events: list[tuple[str, dict[str, Any]]]
+    reports: list[dict[str, Any]]
+    arn: str
+
+    @property
+    def row_status(self) -> str | None:
+        return self.row["status"]["S"] if self.row else None
+
+    def details(self, detail_type: str) -> list[dict[str, Any]]:
+        return [detail for kind, detail in self.events if kind == detail_type]
+
+
+class Machine:
+    """JobStateMachine with what it is wired to."""
+
+    def __init__(self) -> None:
+        self.dynamodb = boto3.client("dynamodb")
+        self.step_functions = boto3.client("stepfunctions")
+        self._events = boto3.client("events")
+        self._sqs = boto3.client("sqs")
+        self._reports: list[dict[str, Any]] = []
+        self._report_answers: list[Any] = []
+        self.dynamodb.create_table(
+            TableName="JobTable",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "jobId", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "jobId", "AttributeType": "S"}],
+        )
+        self._events.create_event_bus(Name="JobBus")
+        self._queue = self._sqs.create_queue(QueueName="everything")["QueueUrl"]
+        self._events.put_rule(
+            Name="everything",
+            EventBusName="JobBus",
+            EventPattern=json.dumps({"source": ["acknowledger"]}),
+        )
+        queue_arn = "arn:aws:sqs:us-east-1:123456789012:everything"
+        self._events.put_targets(
+            Rule="everything", EventBusName="JobBus", Targets=[{"Id": "1", "Arn": queue_arn}]
+        )
+        role = boto3.client("iam").create_role(
+            RoleName="Job", AssumeRolePolicyDocument=json.dumps(TRUST)
+        )["Role"]["Arn"]
+        report = boto3.client("lambda").create_function(
+            FunctionName="Report",
+            Role=role,
+            Runtime="python3.13",
+            Handler="x",
+            Code={"ZipFile": b"-"},
+        )["FunctionArn"]
+        definition = DEFINITION
+        for name, value in (
+            ("TableName", "JobTable"),
+            ("BusName", "JobBus"),
+            ("ReportFunctionArn", report),
+        ):
+            definition = definition.replace(f"${{{name}}}", value)
+        self.arn = self.step_functions.create_state_machine(
+            name="Job", definition=definition, roleArn=role
+        )["stateMachineArn"]
+
+    def answer_report(self, body: str, response_headers: dict[str, str]) -> bytes:
+        """Be ReportFunction."""
+        event = json.loads(body)
+        self._reports.append(event)
+        answer = self._report_answers.pop(0) if self._report_answers else None
+        if isinstance(answer, tuple):
+            response_headers["x-amz-function-error"] = "Unhandled"
+            return json.dumps({"errorType": answer[0], "errorMessage": answer[1]}).encode()
+        told = {"status": event["status"]}
+        if event["status"] != "Succeeded":
+            told |= {"error": "JobFailed", "cause": event.get("cause") or event.get("limit")}
+        return json.dumps(told).encode()
+
+    def row(self, job_id: str) -> dict[str, Any] | None:
+        found = self.dynamodb.get_item(TableName="JobTable", Key={"jobId": {"S": job_id}})
+        return found.get("Item")
+
+    def start(self, job: dict[str, Any], **changes: Any) -> str:
+        start_input = {
+            "job": job,
+            "actionType": "Build/Custom/Acknowledger/1",
+            "offeredAt": "2026-01-01T00:00:00.000Z",
+            "timeouts": {
+                "AcknowledgeTimeoutSeconds": 1,
+                "HeartbeatTimeoutSeconds": 1,
+                "JobTimeoutSeconds": 2,
+            },
+        } | changes
+        return str(
+            self.step_functions.start_execution(
+                stateMachineArn=self.arn, name=str(uuid.uuid4()), input=json.dumps(start_input)
+            )["executionArn"]
+        )
+
+    def take_events(self) -> list[tuple[str, dict[str, Any]]]:
+        answer = self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
+        taken = []
+        for message in answer.get("Messages", []):
+            self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+            event = json.loads(message["Body"])
+            taken.append((event["detail-type"], event["detail"]))
+        return taken
+
+    def answer(self, task_token: str, answers: list[Any]) -> None:
+        """Be Acknowledge, or the worker."""
+        answer = answers.pop(0)
+        if answer == SILENT:
+            return
+        if isinstance(answer, tuple):
+            self.step_functions.send_task_failure(
+                taskToken=task_token, error=answer[0], cause=answer[1]
+            )
+        else:
+            self.step_functions.send_task_success(taskToken=task_token, output=json.dumps(answer))
+
+    def run(self, job: dict[str, Any], script: Script, **changes: Any) -> Ended:
+        """Start a job and play everybody's part until its execution has ended."""
+        self._reports.clear()
+        self._report_answers = list(script.report)
+        arn = self.start(job, **changes)
+        events: list[tuple[str, dict[str, Any]]] = []
+        answers = {
+            "Job Dispatched": list(script.acknowledge),
+            "Job In Progress": list(script.work),
+        }
+
+        def ended() -> Any:
+            for kind, detail in self.take_events():
+                events.append((kind, detail))
+                if kind in answers:
+                    self.answer(detail["taskToken"], answers[kind])
+            found = self.step_functions.describe_execution(executionArn=arn)
+            return found if found["status"] != "RUNNING" else None
+
+        found = wait_for(ended, "the execution to end", seconds=20)
+        events += self.take_events()
+        output = found.get("output")
+        return Ended(
+            path=self.path(arn),
+            status=found["status"],
+            error=found.get("error"),
+            cause=found.get("cause"),
+            output=json.loads(output) if output else None,
+            row=self.row(job["id"]),
+            events=events,
+            reports=list(self._reports),
+            arn=arn,
+        )
+
+    def path(self, arn: str) -> list[str]:
+        pages = self.step_functions.get_paginator("get_execution_history")
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for page in pages.paginate(executionArn=arn)
+            for event in page["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    events.install()
+    stepfunctions.install()
+    monkeypatch.setattr(stepfunctions, "retry_scale", 0.0001)
+    made: list[Machine] = []
+
+    def invoke(
+        _backend: Any, _name: str, _qualifier: Any, body: str, _headers: Any, response_headers: Any
+    ) -> bytes:
+        return made[0].answer_report(body, response_headers)
+
+    monkeypatch.setattr(LambdaSimpleBackend, "invoke", invoke)
+    config = {"lambda": {"use_docker": False}, "stepfunctions": {"execute_state_machine": True}}
+    with mock_aws(config=config):
+        made.append(Machine())
+        yield made[0]
+
+
+@pytest.fixture
+def job() -> Callable[..., dict[str, Any]]:
+    def make(**data: Any) -> dict[str, Any]:
+        return {
+            "id": str(uuid.uuid4()),
+            "nonce": "3",
+            "accountId": "123456789012",
+            "data": {
+                "actionConfiguration": {"configuration": {"Input": 'quotes " \\ and {% $x %}\n'}},
+                "pipelineContext": {
+                    "pipelineName": "my-pipeline",
+                    "stage": {"name": "Build"},
+                    "action": {"name": "Compile", "actionExecutionId": "a8748f7a"},
+                    "pipelineExecutionId": "7f5094f0",
+                },
+                **data,
+            },
+        }
+
+    return make

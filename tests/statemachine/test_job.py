@@ -1,0 +1,467 @@
+"""The ways of a job, each on the real definition."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.statemachine.conftest import SILENT, Machine, Script
+from tests.support import wait_for
+
+TO_ACKNOWLEDGE = ["Created", "Queued", "Dispatched", "Acknowledge"]
+TO_WORK = [*TO_ACKNOWLEDGE, "Acknowledged", "InProgress", "Work"]
+SUCCEEDED = ["Succeeded", "AnnounceSucceeded"]
+FAILED = ["Failed", "AnnounceFailed", "JobFailed"]
+TIMED_OUT = ["TimedOut", "AnnounceTimedOut", "JobTimedOut"]
+NO = ("JobFailed", 'it said "no"\n{% $job %}')
+
+
+@dataclass
+class Scenario:
+    """A script and the end that it must come to."""
+
+    name: str
+    script: Script
+    path: list[str]
+    ends: str
+    row: str | None
+    error: str | None = None
+    cause: str | None = None
+    announced: str | None = None
+    reported: list[str] = field(default_factory=list)
+    input: dict[str, Any] = field(default_factory=dict)
+
+
+SCENARIOS = [
+    Scenario(
+        "success",
+        Script(work=[{"outputVariables": {"A": "b"}}]),
+        [*TO_WORK, "ReportSuccess", *SUCCEEDED],
+        "SUCCEEDED",
+        row="Succeeded",
+        announced="Job Succeeded",
+        reported=["Succeeded"],
+    ),
+    Scenario(
+        "success with nothing to say",
+        Script(work=[None]),
+        [*TO_WORK, "ReportSuccess", *SUCCEEDED],
+        "SUCCEEDED",
+        row="Succeeded",
+        announced="Job Succeeded",
+        reported=["Succeeded"],
+    ),
+    Scenario(
+        "failure",
+        Script(work=[NO]),
+        [*TO_WORK, "ReportFailure", *FAILED],
+        "FAILED",
+        row="Failed",
+        error="JobFailed",
+        cause=NO[1],
+        announced="Job Failed",
+        reported=["Failed"],
+    ),
+    Scenario(
+        "worker timeout",
+        Script(work=[SILENT]),
+        [*TO_WORK, "ReportTimeout", *TIMED_OUT],
+        "FAILED",
+        row="TimedOut",
+        error="JobTimedOut",
+        cause="JobTimeoutSeconds",
+        announced="Job Timed Out",
+        reported=["TimedOut"],
+        input={
+            "timeouts": {
+                "AcknowledgeTimeoutSeconds": 60,
+                "HeartbeatTimeoutSeconds": 1,
+                "JobTimeoutSeconds": 1,
+            }
+        },
+    ),
+    Scenario(
+        "missed heartbeat",
+        Script(work=[SILENT]),
+        [*TO_WORK, "ReportTimeout", *TIMED_OUT],
+        "FAILED",
+        row="TimedOut",
+        error="JobTimedOut",
+        cause="HeartbeatTimeoutSeconds",
+        announced="Job Timed Out",
+        reported=["TimedOut"],
+        input={
+            "timeouts": {
+                "AcknowledgeTimeoutSeconds": 60,
+                "HeartbeatTimeoutSeconds": 1,
+                "JobTimeoutSeconds": 60,
+            }
+        },
+    ),
+    Scenario(
+        "acknowledge too late",
+        Script(acknowledge=[SILENT]),
+        [*TO_ACKNOWLEDGE, "ReportTimeout", *TIMED_OUT],
+        "FAILED",
+        row="TimedOut",
+        error="JobTimedOut",
+        cause="AcknowledgeTimeoutSeconds",
+        announced="Job Timed Out",
+        reported=["TimedOut"],
+    ),
+    Scenario(
+        "acknowledge too late, and another worker has it",
+        Script(acknowledge=[SILENT], report=[("InvalidNonceException", "No.")]),
+        [*TO_ACKNOWLEDGE, "ReportTimeout", "Release", "Released", "StandDown"],
+        "SUCCEEDED",
+        row=None,
+        reported=["TimedOut"],
+    ),
+    Scenario(
+        "offer lost to another worker",
+        Script(acknowledge=[("InvalidNonceException", "No.")]),
+        [*TO_ACKNOWLEDGE, "Release", "Released", "StandDown"],
+        "SUCCEEDED",
+        row=None,
+    ),
+    Scenario(
+        "acknowledgment refused for good",
+        Script(acknowledge=[("JobNotFoundException", "Gone.")]),
+        [*TO_ACKNOWLEDGE, "Release", "Released", "AcknowledgmentRefused"],
+        "FAILED",
+        row=None,
+        error="JobNotFoundException",
+        cause="Gone.",
+    ),
+    Scenario(
+        "acknowledgment that did not take",
+        Script(acknowledge=[{"status": "Queued"}]),
+        [*TO_ACKNOWLEDGE, "Acknowledged", "Release", "Released", "StandDown"],
+        "SUCCEEDED",
+        row=None,
+    ),
+    Scenario(
+        "acknowledged at the third try",
+        Script(
+            acknowledge=[
+                ("CodePipelineUnavailable", "502"),
+                ("CodePipelineThrottled", "Rate exceeded"),
+                {"status": "InProgress"},
+            ]
+        ),
+        [*TO_WORK, "ReportSuccess", *SUCCEEDED],
+        "SUCCEEDED",
+        row="Succeeded",
+        announced="Job Succeeded",
+        reported=["Succeeded"],
+    ),
+    Scenario(
+        "acknowledgment answered with Succeeded",
+        Script(acknowledge=[{"status": "Succeeded"}]),
+        [*TO_ACKNOWLEDGE, "Acknowledged", *SUCCEEDED],
+        "SUCCEEDED",
+        row="Succeeded",
+        announced="Job Succeeded",
+    ),
+    Scenario(
+        "acknowledgment answered with Failed",
+        Script(acknowledge=[{"status": "Failed"}]),
+        [*TO_ACKNOWLEDGE, "Acknowledged", *FAILED],
+        "FAILED",
+        row="Failed",
+        error="EndedElsewhere",
+        announced="Job Failed",
+    ),
+    Scenario(
+        "acknowledgment answered with TimedOut",
+        Script(acknowledge=[{"status": "TimedOut"}]),
+        [*TO_ACKNOWLEDGE, "Acknowledged", *TIMED_OUT],
+        "FAILED",
+        row="TimedOut",
+        error="JobTimedOut",
+        announced="Job Timed Out",
+    ),
+    Scenario(
+        "an action whose own limits can't be used",
+        Script(),
+        [*TO_ACKNOWLEDGE, "Acknowledged", "ReportFailure", *FAILED],
+        "FAILED",
+        row="Failed",
+        cause="JobTimeoutSeconds must be less",
+        announced="Job Failed",
+        reported=["Failed"],
+        input={"configurationError": "JobTimeoutSeconds must be less"},
+    ),
+    Scenario(
+        "a result that breaks a limit",
+        Script(report=[("ValidationException", "percentComplete")]),
+        [*TO_WORK, "ReportSuccess", "ReportFailure", *FAILED],
+        "FAILED",
+        row="Failed",
+        cause="percentComplete",
+        announced="Job Failed",
+        reported=["Succeeded", "Failed"],
+    ),
+    Scenario(
+        "a success that CodePipeline no longer takes",
+        Script(report=[("InvalidJobStateException", "has already terminated")]),
+        [*TO_WORK, "ReportSuccess", *FAILED],
+        "FAILED",
+        row="Failed",
+        error="InvalidJobStateException",
+        cause="has already terminated",
+        announced="Job Failed",
+        reported=["Succeeded"],
+    ),
+    Scenario(
+        "a failure that CodePipeline no longer takes",
+        Script(work=[NO], report=[("JobNotFoundException", "no such job")]),
+        [*TO_WORK, "ReportFailure", *FAILED],
+        "FAILED",
+        row="Failed",
+        error="JobNotFoundException",
+        announced="Job Failed",
+        reported=["Failed"],
+    ),
+    Scenario(
+        "reported at the third try",
+        Script(report=[("CodePipelineUnavailable", "502"), ("Sandbox.Timedout", "slow")]),
+        [*TO_WORK, "ReportSuccess", *SUCCEEDED],
+        "SUCCEEDED",
+        row="Succeeded",
+        announced="Job Succeeded",
+        reported=["Succeeded"] * 3,
+    ),
+    Scenario(
+        "a result that could never be reported",
+        Script(report=[("CodePipelineRefused", "AccessDeniedException")] * 61),
+        [*TO_WORK, "ReportSuccess", "Unreported"],
+        "FAILED",
+        row="InProgress",
+        error="Unreported",
+        cause="CodePipelineRefused: ",
+        reported=["Succeeded"] * 61,
+    ),
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_way_of_a_job(scenario: Scenario, machine: Machine, job: Any) -> None:
+    offered = job()
+    ended = machine.run(offered, scenario.script, **scenario.input)
+    assert ended.path == scenario.path
+    assert ended.status == scenario.ends
+    assert ended.row_status == scenario.row
+    if scenario.error:
+        assert ended.error == scenario.error
+    if scenario.ends == "FAILED":
+        assert (scenario.cause or "") in ended.cause
+    assert [report["status"] for report in ended.reports] == scenario.reported
+    announced = [
+        kind for kind, _ in ended.events if kind not in ("Job Dispatched", "Job In Progress")
+    ]
+    assert announced == ([scenario.announced] if scenario.announced else [])
+
+
+def test_every_scenario_that_ends_leaves_a_row_that_dynamodb_forgets(machine, job):
+    ended = machine.run(job(), Script(work=[NO]))
+    times = ended.row["times"]["M"]
+    assert list(times) == ["Created", "Queued", "Dispatched", "InProgress", "Failed"]
+    assert sorted(time["S"] for time in times.values()) == [time["S"] for time in times.values()]
+    assert ended.row["updatedAt"] == times["Failed"]
+    assert int(ended.row["expiresAt"]["N"]) > 1_700_000_000
+    assert ended.row["error"]["S"] == "JobFailed"
+    assert ended.row["cause"]["S"] == NO[1]
+    assert ended.row["execution"]["S"] == ended.arn
+    assert ended.row["pipelineName"]["S"] == "my-pipeline"
+    assert ended.row["actionExecutionId"]["S"] == "a8748f7a"
+
+
+def test_acknowledge_gets_the_api_request_and_a_task_token(machine, job):
+    offered = job()
+    (detail,) = machine.run(offered, Script()).details("Job Dispatched")
+    assert detail.pop("taskToken")
+    assert detail == {"jobId": offered["id"], "nonce": "3"}
+
+
+def test_the_worker_gets_the_job_as_it_is_and_no_nonce(machine, job):
+    offered = job(continuationToken="again")
+    (detail,) = machine.run(offered, Script()).details("Job In Progress")
+    assert detail.pop("taskToken")
+    assert detail == {
+        "jobId": offered["id"],
+        "actionType": "Build/Custom/Acknowledger/1",
+        "heartbeatTimeoutSeconds": 1,
+        "jobTimeoutSeconds": 2,
+        "job": {name: value for name, value in offered.items() if name != "nonce"},
+    }
+
+
+def test_the_last_event_says_how_the_job_ended(machine, job):
+    offered = job()
+    (detail,) = machine.run(offered, Script(work=[NO])).details("Job Failed")
+    assert detail["status"] == "Failed"
+    assert detail["cause"] == NO[1]
+    assert detail["job"]["data"] == offered["data"]
+    assert "nonce" not in detail["job"]
+
+
+@pytest.mark.parametrize(
+    ("acknowledge", "nonce"), [(SILENT, "3"), ({"status": "InProgress"}, None)]
+)
+def test_report_is_given_the_nonce_only_if_the_job_may_not_be_ours(
+    machine, job, acknowledge, nonce
+):
+    (report,) = machine.run(job(), Script(acknowledge=[acknowledge], work=[SILENT])).reports
+    assert report.get("nonce") == nonce
+    assert report["seconds"] == 1
+
+
+def test_a_heartbeat_keeps_a_job_alive(machine, job):
+    arn = machine.start(job())
+    machine_events = Events(machine)
+    machine.answer(machine_events.next("Job Dispatched")["taskToken"], [{"status": "InProgress"}])
+    token = machine_events.next("Job In Progress")["taskToken"]
+    beat_until_done(machine, token, seconds=1.5)
+    machine.answer(token, [{}])
+    machine_events.next("Job Succeeded")
+    assert "ReportTimeout" not in machine.path(arn)
+
+
+def test_a_job_offered_again_before_it_was_acknowledged_goes_to_the_newer_offer(machine, job):
+    older = job()
+    newer = {**older, "nonce": "4"}
+    events = Events(machine)
+    first = machine.start(older, timeouts=PATIENT)
+    old_token = events.next("Job Dispatched")["taskToken"]
+    second = machine.start(newer, timeouts=PATIENT, offeredAt="2026-01-01T00:01:00.000Z")
+    detail = events.next("Job Dispatched")
+    assert detail["nonce"] == "4"
+    machine.answer(old_token, [("InvalidNonceException", "No.")])
+    assert events.ended(first) == "SUCCEEDED"
+    assert machine.path(first)[-2:] == ["Release", "StandDown"]
+    machine.answer(detail["taskToken"], [{"status": "InProgress"}])
+    machine.answer(events.next("Job In Progress")["taskToken"], [{}])
+    assert events.ended(second) == "SUCCEEDED"
+    row = machine.row(older["id"])
+    assert row["status"]["S"] == "Succeeded"
+    assert row["execution"]["S"] == second
+    assert row["offers"]["N"] == "2"
+    assert events.seen.count("Job In Progress") == 1
+
+
+def test_an_older_offer_that_comes_late_leaves_the_newer_one_alone(machine, job):
+    newer = job()
+    events = Events(machine)
+    first = machine.start(newer, timeouts=PATIENT, offeredAt="2026-01-01T00:01:00.000Z")
+    detail = events.next("Job Dispatched")
+    late = machine.start({**newer, "nonce": "2"}, timeouts=PATIENT)
+    assert events.ended(late) == "SUCCEEDED"
+    assert machine.path(late) == ["Created", "FindClaim", "ClaimFound", "StandDown"]
+    machine.answer(detail["taskToken"], [("JobNotFoundException", "x")])
+    assert events.ended(first) == "FAILED"
+
+
+@pytest.mark.parametrize(
+    "answer", [{"status": "InProgress"}, ("InvalidNonceException", "No.")], ids=["status", "nonce"]
+)
+def test_a_job_offered_again_after_it_was_acknowledged_is_acknowledged_again_and_not_worked_twice(
+    machine, job, answer
+):
+    offered = job()
+    events = Events(machine)
+    first = machine.start(offered, timeouts=PATIENT)
+    machine.answer(events.next("Job Dispatched")["taskToken"], [{"status": "InProgress"}])
+    token = events.next("Job In Progress")["taskToken"]
+    again = machine.start(
+        {**offered, "nonce": "4"}, timeouts=PATIENT, offeredAt="2026-01-01T00:01:00.000Z"
+    )
+    detail = events.next("Job Dispatched")
+    assert detail["nonce"] == "4"
+    machine.answer(detail["taskToken"], [answer])
+    assert events.ended(again) == "SUCCEEDED"
+    assert machine.path(again) == [
+        "Created",
+        "FindClaim",
+        "ClaimFound",
+        "AcknowledgeAgain",
+        "StandDown",
+    ]
+    assert machine.row(offered["id"])["status"]["S"] == "InProgress"
+    machine.answer(token, [{}])
+    assert events.ended(first) == "SUCCEEDED"
+    assert machine.row(offered["id"])["execution"]["S"] == first
+    assert events.seen.count("Job In Progress") == 1
+
+
+def test_a_job_offered_again_after_its_end_is_left_alone(machine, job):
+    offered = job()
+    machine.run(offered, Script())
+    ended = machine.run({**offered, "nonce": "4"}, Script(), offeredAt="2026-01-01T00:01:00.000Z")
+    assert ended.path == ["Created", "FindClaim", "ClaimFound", "StandDown"]
+    assert ended.output["reason"] == "AlreadyEnded"
+    assert ended.row_status == "Succeeded"
+    assert ended.events == []
+
+
+def test_a_job_that_takes_longer_takes_no_more_states(machine, job):
+    quick = machine.run(job(), Script())
+    arn = machine.start(job(), timeouts=PATIENT)
+    events = Events(machine)
+    machine.answer(events.next("Job Dispatched")["taskToken"], [{"status": "InProgress"}])
+    token = events.next("Job In Progress")["taskToken"]
+    beat_until_done(machine, token, seconds=1)
+    machine.answer(token, [{}])
+    assert events.ended(arn) == "SUCCEEDED"
+    assert machine.path(arn) == quick.path
+    assert len(quick.path) <= 12
+
+
+PATIENT = {
+    "AcknowledgeTimeoutSeconds": 60,
+    "HeartbeatTimeoutSeconds": 30,
+    "JobTimeoutSeconds": 60,
+}
+
+
+class Events:
+    """The events on the JobBus, one after the other."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.seen: list[str] = []
+        self._waiting: list[tuple[str, dict[str, Any]]] = []
+
+    def next(self, kind: str) -> dict[str, Any]:
+        def taken() -> Any:
+            self._waiting += self.machine.take_events()
+            for number, (found, detail) in enumerate(self._waiting):
+                if found == kind:
+                    del self._waiting[number]
+                    return detail
+            return None
+
+        detail: dict[str, Any] = wait_for(taken, kind, seconds=10)
+        self.seen.append(kind)
+        return detail
+
+    def ended(self, arn: str) -> str:
+        describe = self.machine.step_functions.describe_execution
+        found = wait_for(
+            lambda: (status := describe(executionArn=arn)["status"]) != "RUNNING" and status,
+            "the execution to end",
+            seconds=10,
+        )
+        self._waiting += self.machine.take_events()
+        self.seen += [kind for kind, _ in self._waiting]
+        return str(found)
+
+
+def beat_until_done(machine: Machine, task_token: str, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        machine.step_functions.send_task_heartbeat(taskToken=task_token)
+        time.sleep(0.1)
