@@ -159,7 +159,7 @@ class JobBoard:
         Until a job that was not acknowledged in time is offered again, its last nonce still counts.
         """
         behaviour = self._behaviour()
-        if job.nonce is None or not secrets.compare_digest(job.nonce.encode(), nonce.encode()):
+        if job.nonce != nonce:
             raise InvalidNonceError(job.id)
         if job.status.ended:
             refused = behaviour.acknowledge_of_ended != "status"
@@ -179,7 +179,11 @@ class JobBoard:
             raise ValidationError(
                 "A job can not contain both a continuation token and output variables."
             )
-        size = sum(len(text.encode()) for pair in variables.items() for text in pair)
+        size = sum(
+            len(text.encode("utf-8", "surrogatepass"))
+            for pair in variables.items()
+            for text in pair
+        )
         if size > OUTPUT_VARIABLES_BYTES:
             raise OutputVariablesSizeExceededError
         if not self._end(job, JobStatus.SUCCEEDED, result):

@@ -2,156 +2,45 @@
 
 from __future__ import annotations
 
-import functools
-import heapq
-import itertools
-import logging
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import deepcopy
-from threading import RLock
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 from moto.codepipeline.exceptions import PipelineExecutionNotFoundException
 from moto.codepipeline.models import CodePipeline, CodePipelineBackend, codepipeline_backends
 
 from .action_types import AWS_ACTION_TYPES, ActionType, TypeKey, keep_secrets
-from .behaviour import Behaviour
-from .clock import Clock, Timeline
 from .engine import Engine
-from .events import put_on_default_bus
 from .exceptions import (
     ActionTypeNotFoundError,
     JobNotFoundError,
     LimitExceededError,
-    ThrottlingError,
     ValidationError,
 )
 from .jobs import Job, JobBoard
 from .runs import ActionRun, PipelineRun
 from .states import page, stage_states
+from .steps import SteppedBackend, operation
 from .structure import check_structure
 
 CUSTOM_ACTION_TYPES = 50
 """How many custom action types an account may have in a region (documented, 2023)."""
 
-LIST_PAGE = 100
 
-logger = logging.getLogger(__name__)
-
-Parameters = ParamSpec("Parameters")
-Answer = TypeVar("Answer")
-
-
-def operation(
-    method: Callable[Concatenate[Any, Parameters], Answer],
-) -> Callable[Concatenate[Any, Parameters], Answer]:
-    """Make a method one step: what was due happens before it, and its events go out after it."""
-
-    @functools.wraps(method)
-    def wrapped(self: JobBackend, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Answer:
-        with self.step():
-            return method(self, *args, **kwargs)
-
-    return wrapped
-
-
-class JobBackend(CodePipelineBackend):
+class JobBackend(SteppedBackend):
     """CodePipeline in one account and region.
 
-    ``behaviour`` and ``clock`` may be changed at any time. ``deliver_event`` is how an event
-    leaves: called with account id, region and an entry for PutEvents, while no lock is held. To
-    deliver otherwise, replace it on the class.
+    Methods that are named like an API operation do what it does, with its parameters or its request
+    as it came in, checked already. Creating a pipeline does not start it, other than in AWS.
     """
-
-    deliver_event: ClassVar[Callable[[str, str, dict[str, Any]], None]] = staticmethod(
-        put_on_default_bus
-    )
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
-        self.behaviour = Behaviour()
         self.action_types: dict[TypeKey, ActionType] = {}
-        self._lock = RLock()
-        self._depth = 0
-        self._timeline = Timeline(Clock())
-        self._outbox: list[tuple[float, int, dict[str, Any]]] = []
-        self._entry_numbers = itertools.count()
-        self._calls: dict[str, deque[float]] = defaultdict(deque)
         self._start_tokens: dict[tuple[str, str], str] = {}
         self._engine = Engine(self._timeline, self.action_types, self._announce, self._open_job)
         self._board = JobBoard(
             self._timeline, lambda: self.behaviour, self._engine.succeed, self._engine.fail
         )
-
-    @property
-    def clock(self) -> Clock:
-        """What tells the time here."""
-        return self._timeline.clock
-
-    @clock.setter
-    def clock(self, clock: Clock) -> None:
-        with self._lock:
-            self._timeline.clock = clock
-
-    # Steps, time and events
-
-    @contextmanager
-    def step(self) -> Iterator[None]:
-        """Hold the lock, after what is due has happened; send events when the lock is gone."""
-        try:
-            with self._lock:
-                self._depth += 1
-                try:
-                    self._timeline.keep_due()
-                    yield
-                finally:
-                    self._depth -= 1
-                    outermost = self._depth == 0
-        finally:
-            if outermost:
-                self._send_due_events()
-
-    def tick(self) -> None:
-        """Let everything happen that is due: for a loop, where no call may come for a while."""
-        with self.step():
-            pass
-
-    def next_due(self) -> float | None:
-        """When ``tick`` will have something to do, in seconds since the epoch by ``clock``."""
-        with self._lock:
-            times = [self._timeline.next_due(), self._outbox[0][0] if self._outbox else None]
-            return min((time for time in times if time is not None), default=None)
-
-    def _announce(self, entry: dict[str, Any]) -> None:
-        due = self._timeline.now() + self.behaviour.event_lag_seconds
-        for _ in range(2 if self.behaviour.events_twice else 1):
-            heapq.heappush(self._outbox, (due, next(self._entry_numbers), entry))
-
-    def _send_due_events(self) -> None:
-        while True:
-            with self._lock:
-                if not self._outbox or self._outbox[0][0] > self.clock.now():
-                    return
-                _, _, entry = heapq.heappop(self._outbox)
-            try:
-                type(self).deliver_event(self.account_id, self.region_name, entry)
-            except Exception:
-                logger.exception("An event could not be delivered: %s", entry["DetailType"])
-
-    def admit(self, operation_name: str) -> None:
-        """Count a call of a job operation. Raises ThrottlingError beyond ``behaviour.throttle``."""
-        limit = self.behaviour.throttle
-        if limit is None:
-            return
-        with self._lock:
-            calls, now = self._calls[operation_name], self.clock.now()
-            while calls and calls[0] <= now - 1:
-                calls.popleft()
-            if len(calls) >= limit:
-                raise ThrottlingError
-            calls.append(now)
 
     # Action types
 

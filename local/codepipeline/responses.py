@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
-from moto.codepipeline.models import codepipeline_backends
 from moto.codepipeline.responses import CodePipelineResponse
 from moto.core.request import Request
 
 from .exceptions import CONTENT_TYPE, CodePipelineError
-from .models import LIST_PAGE, JobBackend
+from .models import JobBackend, backend
 from .validation import read_request
 
 JOB_OPERATIONS = (
@@ -21,11 +21,15 @@ JOB_OPERATIONS = (
     "PutJobFailureResult",
 )
 
+LIST_PAGE = 100
+
 Wire = tuple[int, dict[str, Any], str | bytes]
 
 
 class JobResponse(CodePipelineResponse):
     """One request to CodePipeline."""
+
+    use_raw_body = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,9 +37,7 @@ class JobResponse(CodePipelineResponse):
 
     @property
     def codepipeline_backend(self) -> JobBackend:
-        backend = codepipeline_backends[self.current_account][self.region]
-        assert isinstance(backend, JobBackend)  # noqa: S101 - see install()
-        return backend
+        return backend(self.current_account, self.region)
 
     def _dispatch(self, request: Request, full_url: str | None = None, headers: Any = None) -> Wire:
         if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
@@ -76,6 +78,16 @@ class JobResponse(CodePipelineResponse):
         types = self.codepipeline_backend.list_action_types(self._get_param("actionOwnerFilter"))
         return json.dumps({"actionTypes": types})
 
+    # Pipelines: moto's answers, with timestamps as numbers, which is what JSON 1.1 has
+
+    def get_pipeline(self) -> str:
+        pipeline, metadata = self.codepipeline_backend.get_pipeline(self._get_param("name"))
+        return json.dumps({"pipeline": pipeline, "metadata": _with_numbers(metadata)})
+
+    def list_pipelines(self) -> str:
+        pipelines = self.codepipeline_backend.list_pipelines()
+        return json.dumps({"pipelines": [_with_numbers(each) for each in pipelines]})
+
     # Executions
 
     def start_pipeline_execution(self) -> str:
@@ -103,7 +115,8 @@ class JobResponse(CodePipelineResponse):
         return _page("pipelineExecutionSummaries", summaries, next_token)
 
     def get_pipeline_state(self) -> str:
-        return json.dumps(self.codepipeline_backend.get_pipeline_state(self._get_param("name")))
+        state = self.codepipeline_backend.get_pipeline_state(self._get_param("name"))
+        return json.dumps(_with_numbers(state))
 
     def list_action_executions(self) -> str:
         filters = self._get_param("filter", {})
@@ -151,6 +164,14 @@ class JobResponse(CodePipelineResponse):
 
 def _page(name: str, items: list[dict[str, Any]], next_token: str | None) -> str:
     return json.dumps({name: items} | ({"nextToken": next_token} if next_token else {}))
+
+
+def _with_numbers(shape: dict[str, Any]) -> dict[str, Any]:
+    return shape | {
+        name: datetime.fromisoformat(shape[name]).timestamp()
+        for name in ("created", "updated")
+        if name in shape
+    }
 
 
 def _cbor_refusal() -> Wire:

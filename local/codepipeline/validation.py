@@ -34,21 +34,25 @@ def _operation_model(operation: str) -> OperationModel:
     return service_model().operation_model(operation)
 
 
-def read_request(operation: str, body: str) -> dict[str, Any]:
+def read_request(operation: str, body: str | bytes) -> dict[str, Any]:
     """The request that ``body`` holds, with null members left out.
 
     Raises UnknownOperationError, SerializationError or ValidationError.
     """
     shape = _operation_model(operation).input_shape
     try:
-        request = json.loads(body) if body else {}
-    except ValueError as error:
+        request = json.loads(body, parse_constant=_refuse) if body else {}
+    except (ValueError, RecursionError) as error:
         raise SerializationError("The request body is not valid JSON.") from error
     if not isinstance(request, dict):
         raise SerializationError("The request body is not a JSON object.")
     typed: dict[str, Any] = request if shape is None else _typed(shape, request)
     check(operation, typed)
     return typed
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def check(operation: str, request: dict[str, Any]) -> None:
@@ -69,10 +73,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_whole(value: Any) -> bool:
+    return _is_number(value) and (isinstance(value, int) or value.is_integer())
+
+
 _SCALARS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "string": ("String", lambda value: isinstance(value, str)),
-    "integer": ("Integer", lambda value: _is_number(value) and value == int(value)),
-    "long": ("Long", lambda value: _is_number(value) and value == int(value)),
+    "integer": ("Integer", _is_whole),
+    "long": ("Long", _is_whole),
     "boolean": ("Boolean", lambda value: isinstance(value, bool)),
     "timestamp": ("Timestamp", _is_number),
 }

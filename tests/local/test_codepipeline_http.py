@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.error import HTTPError
@@ -62,7 +63,9 @@ def post(url: str, body: bytes, **headers: str) -> tuple[int, Any, bytes]:
             return error.code, error.headers, error.read()
 
 
-def test_a_pipeline_runs_over_http(url: str) -> None:
+@pytest.fixture(scope="module")
+def pipeline(url: str) -> str:
+    """A pipeline with one custom action; answers its name."""
     api("iam", url).create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST))
     client = api("codepipeline", url)
     client.create_custom_action_type(**action_type())
@@ -77,14 +80,19 @@ def test_a_pipeline_runs_over_http(url: str) -> None:
             ],
         }
     )
-    execution_id = client.start_pipeline_execution(name="release")["pipelineExecutionId"]
+    return "release"
+
+
+def test_a_pipeline_runs_over_http(url: str, pipeline: str) -> None:
+    client = api("codepipeline", url)
+    execution_id = client.start_pipeline_execution(name=pipeline)["pipelineExecutionId"]
     [job] = client.poll_for_jobs(actionTypeId=TYPE, maxBatchSize=10)["jobs"]
     assert client.acknowledge_job(jobId=job["id"], nonce=job["nonce"])["status"] == "InProgress"
     body = json.dumps({"jobId": job["id"], "outputVariables": {"a": "1"}}).encode()
     status, _, answer = post(url, body, X_Amz_Target="CodePipeline_20150709.PutJobSuccessResult")
     assert (status, answer) == (200, b"")
     execution = client.get_pipeline_execution(
-        pipelineName="release", pipelineExecutionId=execution_id
+        pipelineName=pipeline, pipelineExecutionId=execution_id
     )
     assert execution["pipelineExecution"]["status"] == "Succeeded"
 
@@ -103,6 +111,27 @@ def test_an_error_over_http(url: str) -> None:
         "__type": "JobNotFoundException",
         "message": f"Job with id '{UNKNOWN_JOB}' does not exist",
     }
+
+
+@pytest.mark.parametrize("target", ["CodePipeline_20150709.Dance", "CodePipeline_20150709.", ""])
+def test_an_operation_that_there_is_not(url: str, target: str) -> None:
+    status, _, answer = post(url, b"{}", X_Amz_Target=target)
+    assert status == 400
+    assert json.loads(answer)["__type"] == "UnknownOperationException"
+
+
+def test_timestamps_are_numbers(url: str, pipeline: str) -> None:
+    for operation, body in (
+        ("ListPipelines", {}),
+        ("GetPipeline", {"name": pipeline}),
+        ("GetPipelineState", {"name": pipeline}),
+        ("ListPipelineExecutions", {"pipelineName": pipeline}),
+        ("ListActionExecutions", {"pipelineName": pipeline}),
+    ):
+        target = f"CodePipeline_20150709.{operation}"
+        status, _, answer = post(url, json.dumps(body).encode(), X_Amz_Target=target)
+        assert status == 200
+        assert not re.search(rb'"\d{4}-\d\d-\d\dT', answer), answer
 
 
 def test_a_client_that_speaks_cbor_is_told(url: str) -> None:

@@ -32,7 +32,7 @@ def service() -> Iterator[Service]:
 
 
 def refusal(operation: str, body: Any) -> tuple[str, str]:
-    text = body if isinstance(body, str) else json.dumps(body)
+    text = body if isinstance(body, str | bytes) else json.dumps(body)
     with pytest.raises(CodePipelineError) as caught:
         read_request(operation, text)
     return caught.value.error_type, caught.value.message
@@ -191,6 +191,10 @@ def test_what_the_model_forbids(operation: str, request_: Any, message: str) -> 
         ("PollForJobs", {"actionTypeId": TYPE, "queryParam": []}, "Expected a map."),
         ("CreateCustomActionType", action_type(tags={}), "Expected list or null"),
         ("GetJobDetails", "{", "The request body is not valid JSON."),
+        ("GetJobDetails", b"\xff", "The request body is not valid JSON."),
+        ("GetJobDetails", "[" * 100_000, "The request body is not valid JSON."),
+        ("PollForJobs", '{"maxBatchSize": NaN}', "The request body is not valid JSON."),
+        ("PollForJobs", '{"maxBatchSize": 1e999}', "NUMBER_VALUE cannot be converted to Integer"),
         ("GetJobDetails", "[]", "The request body is not a JSON object."),
     ],
 )
