@@ -1,0 +1,78 @@
+"""`python -m local serve` and `python -m local demo`: what `make local` and `make demo` call."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+
+from local import acknowledger, demo
+from local.server import AddressInUseError
+
+
+def serve(host: str, port: int, action_types: str, *, worker: bool) -> int:
+    """Serve until Ctrl-C."""
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    parameters = {"ActionTypes": action_types} if action_types else {}
+    with acknowledger.running(host=host, port=port, parameters=parameters, worker=worker) as (
+        cloud,
+        stack,
+    ):
+        first, *more = stack.parameters["ActionTypes"].split(",")
+        print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
+        print(f"\nThe stack {stack.name} serves {first}, which is registered here.")
+        for action_type in more:
+            print(f"It serves {action_type} too, once you have registered it.")
+        if worker:
+            print(
+                "A sample worker does what an action's configuration says: Outcome = Succeed, Fail "
+                "or Hang; Seconds."
+            )
+        role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+        print(f"A pipeline may have the role {role}.\n")
+        for name, value in sorted(stack.outputs.items()):
+            print(f"  {name:28} {value}")
+        for what in stack.not_made:
+            print(f"  not made locally: {what}")
+        print(
+            "\nTry it:\n"
+            f"  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_DEFAULT_REGION={cloud.region}\n"
+            "  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local\n"
+            "  aws codepipeline list-action-types --action-owner-filter Custom\n"
+            "\nCtrl-C ends it, and all that is in it.",
+            flush=True,
+        )
+        over.wait()
+    return 0
+
+
+def main() -> int:
+    """Parse the command line and do it; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    serving = commands.add_parser("serve", help="serve the local stack until Ctrl-C")
+    serving.add_argument("--host", default="127.0.0.1")
+    serving.add_argument("--port", type=int, default=4566)
+    serving.add_argument("--action-types", default="", help="the template's ActionTypes")
+    serving.add_argument("--no-worker", action="store_true", help="leave the sample worker out")
+    commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "demo":
+            return demo.main()
+        return serve(
+            arguments.host,
+            arguments.port,
+            arguments.action_types,
+            worker=not arguments.no_worker,
+        )
+    except AddressInUseError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

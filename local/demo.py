@@ -1,0 +1,232 @@
+"""`make demo`: one pipeline, a dozen jobs, all three outcomes, and three witnesses compared."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from local import acknowledger
+from local.server import LocalCloud
+from local.stack import Stack
+
+SECONDS = 45
+STATUSES = ("Created", "Queued", "Dispatched", "InProgress")
+
+# Outcome in the action's configuration -> status in the table, of the execution, in CodePipeline.
+ENDS = {
+    "Succeed": ("Succeeded", "SUCCEEDED", "Succeeded"),
+    "Fail": ("Failed", "FAILED", "Failed"),
+    "Hang": ("TimedOut", "FAILED", "Failed"),
+}
+
+STAGES: dict[str, list[dict[str, Any]]] = {
+    "Build": [
+        {"name": "Compile", "configuration": {"Outcome": "Succeed", "Seconds": "1"}},
+        {"name": "Document", "configuration": {"Outcome": "Succeed"}},
+        {"name": "Package", "configuration": {"Outcome": "Succeed"}, "runOrder": 2},
+    ],
+    "Test": [
+        *({"name": f"Unit-{n}", "configuration": {"Outcome": "Succeed"}} for n in range(1, 5)),
+        {"name": "Slow", "configuration": {"Outcome": "Succeed", "Seconds": "4"}},
+        {
+            "name": "Beating",
+            "configuration": {
+                "Outcome": "Succeed",
+                "Seconds": "4",
+                "HeartbeatTimeoutSeconds": "2",
+            },
+        },
+        {"name": "Broken", "configuration": {"Outcome": "Fail"}},
+        {"name": "Broken-late", "configuration": {"Outcome": "Fail", "Seconds": "2"}},
+        {"name": "Stuck", "configuration": {"Outcome": "Hang", "JobTimeoutSeconds": "3"}},
+        {"name": "Silent", "configuration": {"Outcome": "Hang", "HeartbeatTimeoutSeconds": "3"}},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What one action's configuration asks for, and what each of three says became of it."""
+
+    action: str
+    asked: str
+    row: str
+    execution: str
+    codepipeline: str
+    path: tuple[str, ...]
+
+    def objection(self) -> str:
+        """What is wrong, or ""."""
+        row, execution, codepipeline = ENDS[self.asked]
+        if (self.row, self.execution, self.codepipeline) != (row, execution, codepipeline):
+            return (
+                f"{self.action} was asked to {self.asked}, but the table says {self.row}, the "
+                f"execution {self.execution} and CodePipeline {self.codepipeline}"
+            )
+        if [state for state in self.path if state in (*STATUSES, row)] != [*STATUSES, row]:
+            return f"{self.action} went another way: {' → '.join(self.path)}"
+        return ""
+
+
+def main() -> int:
+    """Run it; 0 if everything agrees, else 1."""
+    began = time.monotonic()
+    print("Starting the stack of template.yaml on this machine …")
+    with acknowledger.running() as (cloud, stack):
+        print(f"… {cloud.endpoint_url}, ready after {time.monotonic() - began:.1f} s")
+        actions = [action for stage in STAGES.values() for action in stage]
+        print(f"\nThe pipeline `demo` has {len(actions)} custom actions. Each becomes a job:\n")
+        execution_id = start(cloud, stack)
+        rows = watch(cloud, stack, execution_id, len(actions))
+        witnesses = [compare(cloud, action, rows, execution_id) for action in actions]
+        show(rows, witnesses)
+        status = cloud.client("codepipeline").get_pipeline_execution(
+            pipelineName="demo", pipelineExecutionId=execution_id
+        )["pipelineExecution"]["status"]
+    objections = [words for witness in witnesses if (words := witness.objection())]
+    if status != "Failed":
+        objections.append(f"CodePipeline says that the pipeline is {status}, not Failed")
+    for words in objections:
+        print(f"✗ {words}")
+    if not objections:
+        print(
+            f"✓ {len(witnesses)} jobs: the table, the executions and CodePipeline agree, and each "
+            "job ended as its configuration asked."
+        )
+    print(f"{time.monotonic() - began:.0f} s in all.")
+    return 1 if objections else 0
+
+
+def start(cloud: LocalCloud, stack: Stack) -> str:
+    """Make the pipeline and start it; the id of its execution."""
+    codepipeline = cloud.client("codepipeline")
+    role_arn = cloud.client("iam").get_role(RoleName=acknowledger.PIPELINE_ROLE)["Role"]["Arn"]
+    action_type = stack.parameters["ActionTypes"].split(",")[0]
+    codepipeline.create_pipeline(
+        pipeline=acknowledger.pipeline("demo", action_type, STAGES, role_arn)
+    )
+    return str(codepipeline.start_pipeline_execution(name="demo")["pipelineExecutionId"])
+
+
+def watch(cloud: LocalCloud, stack: Stack, execution_id: str, jobs: int) -> dict[str, Any]:
+    """Print every status as it is reached until the pipeline has ended; the rows by action."""
+    rows = scanner(cloud, stack)
+    codepipeline = cloud.client("codepipeline")
+    shown: set[tuple[str, str]] = set()
+    began = time.time()
+    while True:
+        ended = (
+            codepipeline.get_pipeline_execution(
+                pipelineName="demo", pipelineExecutionId=execution_id
+            )["pipelineExecution"]["status"]
+            != "InProgress"
+        )
+        found = {row["actionName"]["S"]: row for row in rows()}
+        moves = sorted(
+            (moment, action, status)
+            for action, row in found.items()
+            for status, moment in times(row).items()
+            if (action, status) not in shown
+        )
+        for moment, action, status in moves:
+            shown.add((action, status))
+            since = max(moment - began, 0)
+            print(f"  {since:5.1f} s  {action:12} {indent(status)}{status}", flush=True)
+        over = [row for row in found.values() if row["status"]["S"] not in STATUSES]
+        if (ended and len(over) == jobs) or time.time() - began > SECONDS:
+            return found
+        time.sleep(0.1)
+
+
+def scanner(cloud: LocalCloud, stack: Stack) -> Callable[[], Iterator[dict[str, Any]]]:
+    """A function that reads all rows of the table."""
+    pages = cloud.client("dynamodb").get_paginator("scan")
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for page in pages.paginate(TableName=stack.outputs["JobTableName"]):
+            yield from page["Items"]
+
+    return rows
+
+
+def times(row: dict[str, Any]) -> dict[str, float]:
+    """When a job reached each of its statuses, in seconds since the epoch."""
+    return {
+        status: datetime.fromisoformat(value["S"].replace("Z", "+00:00")).timestamp()
+        for status, value in row["times"]["M"].items()
+    }
+
+
+def indent(status: str) -> str:
+    """The further on, the further right."""
+    return "  " * (STATUSES.index(status) if status in STATUSES else len(STATUSES))
+
+
+def compare(
+    cloud: LocalCloud, action: dict[str, Any], rows: dict[str, Any], execution_id: str
+) -> Witness:
+    """Ask the table, Step Functions and CodePipeline about one action."""
+    name = action["name"]
+    said = {
+        detail["actionName"]: detail["status"]
+        for page in cloud.client("codepipeline")
+        .get_paginator("list_action_executions")
+        .paginate(pipelineName="demo", filter={"pipelineExecutionId": execution_id})
+        for detail in page["actionExecutionDetails"]
+    }
+    asked = action["configuration"]["Outcome"]
+    if name not in rows:
+        return Witness(name, asked, "nothing", "nothing", said.get(name, "nothing"), ())
+    row = rows[name]
+    step_functions = cloud.client("stepfunctions")
+    arn = row["execution"]["S"]
+    history = step_functions.get_paginator("get_execution_history").paginate(executionArn=arn)
+    return Witness(
+        action=name,
+        asked=asked,
+        row=row["status"]["S"],
+        execution=step_functions.describe_execution(executionArn=arn)["status"],
+        codepipeline=said.get(name, "nothing"),
+        path=tuple(
+            event["stateEnteredEventDetails"]["name"]
+            for page in history
+            for event in page["events"]
+            if "stateEnteredEventDetails" in event
+        ),
+    )
+
+
+def show(rows: dict[str, Any], witnesses: list[Witness]) -> None:
+    """Print each job's way with its times, and what the three say of it."""
+    print("\nEach job's way, in seconds after its first status:\n")
+    for witness in witnesses:
+        if witness.action not in rows:
+            continue
+        row = rows[witness.action]
+        reached = sorted(times(row).items(), key=lambda item: item[1])
+        first = reached[0][1]
+        way = " → ".join(
+            f"{status} {moment - first:.1f}" if moment > first else status
+            for status, moment in reached
+        )
+        print(f"  {witness.action:12} {way}")
+        print(
+            f"  {'':12} asked to {witness.asked}: table {witness.row}, execution "
+            f"{witness.execution}, CodePipeline {witness.codepipeline}"
+        )
+        if "cause" in row:
+            print(f"  {'':12} {row['error']['S']}: {row['cause']['S']}")
+    durations = sorted(max(times(row).values()) - min(times(row).values()) for row in rows.values())
+    counts = {
+        status: len(list(group))
+        for status, group in itertools.groupby(sorted(row["status"]["S"] for row in rows.values()))
+    }
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    if durations:
+        print(
+            f"\n{told}; the quickest took {durations[0]:.1f} s, the slowest {durations[-1]:.1f} s"
+        )
