@@ -21,6 +21,15 @@ service that is not known. Each is new for each ``mock_aws``:
     backend.clock.advance(seconds=60)
     backend.behaviour.nonce_rotates = False
 
+Partner actions (owner ThirdParty) run as well. AWS has no public operations for what comes before
+their jobs, so that is Python: a type is registered, and a client's token is set. Which client an
+action belongs to is a choice of this package: the account's default one, unless it is bound.
+
+    backend.register_third_party_action_type(...)
+    backend.put_client(backend.default_client_id, "the partner's token")
+    backend.put_client("11111111-2222-3333-4444-555555555555", "another customer's")
+    backend.bind_client("11111111-2222-3333-4444-555555555555", "release")
+
 What is due happens at the next call. A stack that nobody calls for a while uses ``Ticker``, or
 ``tick_all`` in a loop of its own. Events go to moto's EventBridge; ``JobBackend.deliver_event`` is
 the place to send them elsewhere.

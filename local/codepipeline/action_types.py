@@ -1,6 +1,7 @@
 """Action types: what an action of a pipeline may be, and how it must be declared.
 
-Custom types are registered by CreateCustomActionType. AWS's own types are a short list, enough for
+Custom types are registered by CreateCustomActionType, partners' (owner ThirdParty) in Python, since
+AWS has no public operation that registers one. AWS's own types are a short list, enough for
 ListActionTypes to show a source, a build, a deployment, an invocation and an approval; any other
 type of AWS's is taken in a pipeline too, and none of theirs has its configuration checked.
 """
@@ -44,8 +45,8 @@ class ActionType:
     deleted: bool = False
 
     @classmethod
-    def custom(cls, request: dict[str, Any]) -> ActionType:
-        """The type that a CreateCustomActionType request describes.
+    def registered(cls, request: dict[str, Any], owner: str) -> ActionType:
+        """The type of an owner that a CreateCustomActionType request describes.
 
         Raises ValidationError where the properties or counts do not go together (documented rules,
         own texts).
@@ -55,7 +56,7 @@ class ActionType:
         for side in ("inputArtifactDetails", "outputArtifactDetails"):
             if request[side]["minimumCount"] > request[side]["maximumCount"]:
                 raise ValidationError(f"The minimumCount of {side} is larger than its maximumCount")
-        key = TypeKey(request["category"], "Custom", request["provider"], request["version"])
+        key = TypeKey(request["category"], owner, request["provider"], request["version"])
         definition = {
             "id": key._asdict(),
             "settings": request.get("settings", {}),
@@ -73,7 +74,12 @@ class ActionType:
 
     @property
     def queryable(self) -> str | None:
-        """The name of the property that PollForJobs selects by, if there is one."""
+        """The name of the property that PollForJobs selects by, if there is one.
+
+        A partner type has none, whatever it says: PollForThirdPartyJobs cannot select.
+        """
+        if self.key.owner != "Custom":
+            return None
         return next((each["name"] for each in self.properties if each.get("queryable")), None)
 
     def masked(self, configuration: dict[str, str]) -> dict[str, str]:

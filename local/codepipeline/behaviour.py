@@ -6,8 +6,15 @@ to be right in both worlds, so tests run it in both. The default is the world th
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+
+def new_third_party_job_id() -> str:
+    """An id for a partner's job that is not a UUID, nor a name that other services would take."""
+    return f"partner-job/{secrets.token_hex(12)}"
 
 
 @dataclass
@@ -52,7 +59,17 @@ class Behaviour:
         Calls of each job operation that are answered in a second; the others get
         ThrottlingException. None: all are answered. The real quotas are unknown.
     action_timeout_seconds
-        How long an action may wait for its job. 24 hours are documented (2023) for custom actions.
+        How long a custom action may wait for its job. 24 hours are documented (2023).
+    third_party_timeout_seconds
+        How long a partner action may wait for its job. That page names no partner actions; "all
+        other actions" have one hour.
+    third_party_job_ids
+        Makes the id of each partner job: 1 to 512 characters, none twice. The service model
+        contradicts itself: every request takes any 1 to 512 characters, but the answer of
+        PollForThirdPartyJobs has a UUID. The default is no UUID. Custom jobs always have UUIDs.
+    third_party_details_of_ended
+        GetThirdPartyJobDetails for a partner job that is Succeeded, Failed or TimedOut.
+        "InvalidJobException": refused. "details": answered, with the nonce of its last offer.
     """
 
     acknowledge_seconds: float = 60
@@ -70,3 +87,6 @@ class Behaviour:
     events_twice: bool = False
     throttle: int | None = None
     action_timeout_seconds: float = 24 * 60 * 60
+    third_party_timeout_seconds: float = 60 * 60
+    third_party_job_ids: Callable[[], str] = new_third_party_job_id
+    third_party_details_of_ended: Literal["InvalidJobException", "details"] = "InvalidJobException"

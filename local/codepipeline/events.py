@@ -3,6 +3,10 @@
 Fields and their types are those of events recorded from CodePipeline in September 2026, and of the
 user guide's page on monitoring events: ``version`` and ``pipeline-execution-attempt`` are floats (a
 stage's attempt is 0.0), the action type's version is a string, and there is no job id anywhere.
+
+Events of partner actions (owner ThirdParty) are put too. AWS puts them in the account that has the
+pipeline, the customer's, where the partner does not see them: here partner and customer share one
+account, so a partner's worker must not count on an event that it sees here.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@
     ├── ThrottlingError
     ├── ActionTypeNotFoundError
     ├── JobNotFoundError
+    ├── InvalidJobError
+    ├── InvalidClientTokenError
     ├── InvalidNonceError
     ├── InvalidJobStateError
     ├── OutputVariablesSizeExceededError
@@ -73,6 +75,20 @@ class JobNotFoundError(CodePipelineError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job with id '{job_id}' does not exist")
+
+
+class InvalidJobError(CodePipelineError):
+    """The partner job has no offer to tell about. When it is raised, and its text, are unknown."""
+
+    def __init__(self, job_id: str, status: str) -> None:
+        super().__init__(f"The job with id {job_id} is not available, its status is {status}")
+
+
+class InvalidClientTokenError(CodePipelineError):
+    """The client token is not that of the partner job's client. Text unknown."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"The client token is not valid for the job with id {job_id}")
 
 
 class InvalidNonceError(CodePipelineError):

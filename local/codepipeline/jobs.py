@@ -4,8 +4,9 @@
                   ▲            │                    └──► TimedOut
                   └────────────┘ not acknowledged in time
 
-The rules are the same for custom and partner jobs. What differs (ids, who may call, client tokens)
-belongs to the operations, in ``models``.
+The rules are the same for custom and partner jobs. What differs is the id, the time limit and
+what a job's data tells of the pipeline. Who may call, and with which client token, belongs to
+``operations``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .action_types import TypeKey
 from .behaviour import Behaviour
 from .clock import Appointment, Timeline
 from .exceptions import (
+    InvalidJobError,
     InvalidJobStateError,
     InvalidNonceError,
     OutputVariablesSizeExceededError,
@@ -34,6 +36,8 @@ from .exceptions import (
 from .runs import ActionRun, without_none
 
 OUTPUT_VARIABLES_BYTES = 122880
+
+THIRD_PARTY_JOB_ID_CHARACTERS = 512
 
 CREDENTIAL_MARKS = ("ASIAJOBCRED", "job-secret-access-key-", "job-session-token-")
 """What access key id, secret access key and session token of every artifact credential begin with,
@@ -74,19 +78,23 @@ class Job:
         return self.action.type_id["owner"]
 
     def data(self) -> dict[str, Any]:
-        """The API's ``JobData``, with credentials that are new each time."""
+        """The API's ``JobData`` or ``ThirdPartyJobData``, with credentials that are new each time.
+
+        A partner is not told the pipeline's ARN and execution id (documented).
+        """
         action, run = self.action, self.action.run
+        in_own_account = self.owner == "Custom"
         region = action.declaration.get("region", run.region)
         return without_none(
             actionTypeId=action.type_id,
             actionConfiguration={"configuration": action.configuration},
-            pipelineContext={
-                "pipelineName": run.pipeline_name,
-                "stage": {"name": action.stage.name},
-                "action": {"name": action.name, "actionExecutionId": action.id},
-                "pipelineArn": run.arn,
-                "pipelineExecutionId": run.pipeline_execution_id,
-            },
+            pipelineContext=without_none(
+                pipelineName=run.pipeline_name,
+                stage={"name": action.stage.name},
+                action={"name": action.name, "actionExecutionId": action.id},
+                pipelineArn=run.arn if in_own_account else None,
+                pipelineExecutionId=run.pipeline_execution_id if in_own_account else None,
+            ),
             inputArtifacts=[artifact.for_job() for artifact in action.inputs],
             outputArtifacts=[artifact.for_job() for artifact in action.outputs],
             artifactCredentials=new_credentials(),
@@ -137,9 +145,12 @@ class JobBoard:
     def open(self, action: ActionRun) -> Job:
         """Make an action's first job. The action's time limit begins now."""
         behaviour = self._behaviour()
-        self._timeouts[action] = self._timeline.after(
-            behaviour.action_timeout_seconds, lambda: self._time_out(action)
+        limit = (
+            behaviour.action_timeout_seconds
+            if action.type_id["owner"] == "Custom"
+            else behaviour.third_party_timeout_seconds
         )
+        self._timeouts[action] = self._timeline.after(limit, lambda: self._time_out(action))
         return self._create(action, None, behaviour.started_before_queued_seconds)
 
     def offer(self, key: TypeKey, query_value: str | None, limit: int) -> list[Job]:
@@ -152,6 +163,17 @@ class JobBoard:
                 self._dispatch(job)
                 offered.append(job)
         return offered
+
+    def nonce(self, job: Job) -> str:
+        """The nonce of a job's present offer, or of the last one, which still counts.
+
+        Raises InvalidJobError if it was never offered or, by ``behaviour``, has ended.
+        """
+        behaviour = self._behaviour()
+        gone = job.status.ended and behaviour.third_party_details_of_ended != "details"
+        if job.nonce is None or gone:
+            raise InvalidJobError(job.id, job.status)
+        return job.nonce
 
     def acknowledge(self, job: Job, nonce: str) -> JobStatus:
         """Claim an offered job; answers its status.
@@ -205,13 +227,21 @@ class JobBoard:
         self._fail(job.action, details["type"], details["message"])
 
     def _create(self, action: ActionRun, token: str | None, delay: float) -> Job:
-        job = Job(str(uuid.uuid4()), action, next(self._ages), token)
+        job = Job(self._new_id(action), action, next(self._ages), token)
         self._jobs[job.id] = self._newest[action] = job
         if delay > 0:
             job.deadline = self._timeline.after(delay, lambda: self._queue(job))
         else:
             self._queue(job)
         return job
+
+    def _new_id(self, action: ActionRun) -> str:
+        if action.type_id["owner"] == "Custom":
+            return str(uuid.uuid4())
+        job_id = self._behaviour().third_party_job_ids()
+        if not 1 <= len(job_id) <= THIRD_PARTY_JOB_ID_CHARACTERS or job_id in self._jobs:
+            raise ValueError(f"third_party_job_ids made an id that cannot be, or twice: {job_id!r}")
+        return job_id
 
     def _queue(self, job: Job) -> None:
         self._enter(job, JobStatus.QUEUED)

@@ -9,24 +9,19 @@ from moto.codepipeline.exceptions import PipelineExecutionNotFoundException
 from moto.codepipeline.models import CodePipeline, CodePipelineBackend, codepipeline_backends
 
 from .action_types import AWS_ACTION_TYPES, ActionType, TypeKey, keep_secrets
-from .engine import Engine
-from .exceptions import (
-    ActionTypeNotFoundError,
-    JobNotFoundError,
-    LimitExceededError,
-    ValidationError,
-)
-from .jobs import Job, JobBoard
-from .runs import ActionRun, PipelineRun
+from .exceptions import LimitExceededError, ValidationError
+from .operations import JobOperations, named
+from .runs import PipelineRun
 from .states import page, stage_states
-from .steps import SteppedBackend, operation
+from .steps import operation
 from .structure import check_structure
+from .validation import check
 
 CUSTOM_ACTION_TYPES = 50
 """How many custom action types an account may have in a region (documented, 2023)."""
 
 
-class JobBackend(SteppedBackend):
+class JobBackend(JobOperations):
     """CodePipeline in one account and region.
 
     Methods that are named like an API operation do what it does, with its parameters or its request
@@ -35,12 +30,7 @@ class JobBackend(SteppedBackend):
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
-        self.action_types: dict[TypeKey, ActionType] = {}
         self._start_tokens: dict[tuple[str, str], str] = {}
-        self._engine = Engine(self._timeline, self.action_types, self._announce, self._open_job)
-        self._board = JobBoard(
-            self._timeline, lambda: self.behaviour, self._engine.succeed, self._engine.fail
-        )
 
     # Action types
 
@@ -51,35 +41,55 @@ class JobBackend(SteppedBackend):
         Raises ValidationError, also where the type exists or a deleted one was different, and
         LimitExceededError. Both texts are unknown.
         """
-        action_type = ActionType.custom(request)
-        known = self.action_types.get(action_type.key)
-        if known is not None and not known.deleted:
-            raise ValidationError(f"The action type {_named(action_type.key)} already exists")
-        if known is not None and known.definition != action_type.definition:
-            raise ValidationError(
-                f"The action type {_named(action_type.key)} was deleted, and can only be restored "
-                "as it was: use a version that has never been used"
-            )
-        present = [each for each in self._live_types() if each.key.owner == "Custom"]
-        if len(present) >= CUSTOM_ACTION_TYPES:
-            raise LimitExceededError(
-                f"There can be no more than {CUSTOM_ACTION_TYPES} custom actions"
-            )
-        self.action_types[action_type.key] = action_type
-        return action_type
+        return self._register(ActionType.registered(request, "Custom"))
 
     @operation
     def delete_custom_action_type(self, category: str, provider: str, version: str) -> None:
         """Mark a type as deleted. A type that is not there is no error (none is modelled)."""
-        action_type = self.action_types.get(TypeKey(category, "Custom", provider, version))
-        if action_type is not None:
-            action_type.deleted = True
+        self._delete(TypeKey(category, "Custom", provider, version))
+
+    @operation
+    def register_third_party_action_type(self, request: dict[str, Any]) -> ActionType:
+        """Register a partner's type, or restore a deleted one by an identical request.
+
+        ``request`` is one of CreateCustomActionType, and is checked as one is. This is no operation
+        of AWS, which does not publish how partners register types; nor does it count towards the
+        50. Raises ValidationError.
+        """
+        check("CreateCustomActionType", request)
+        return self._register(ActionType.registered(deepcopy(request), "ThirdParty"))
+
+    @operation
+    def delete_third_party_action_type(self, category: str, provider: str, version: str) -> None:
+        """Mark a partner's type as deleted. A type that is not there is no error."""
+        self._delete(TypeKey(category, "ThirdParty", provider, version))
 
     @operation
     def list_action_types(self, owner: str | None = None) -> list[dict[str, Any]]:
         """All types, as the API's ``ActionType``."""
         types = AWS_ACTION_TYPES + [each.definition for each in self._live_types()]
         return [each for each in types if owner in (None, each["id"]["owner"])]
+
+    def _register(self, action_type: ActionType) -> ActionType:
+        known = self.action_types.get(action_type.key)
+        if known is not None and not known.deleted:
+            raise ValidationError(f"The action type {named(action_type.key)} already exists")
+        if known is not None and known.definition != action_type.definition:
+            raise ValidationError(
+                f"The action type {named(action_type.key)} was deleted, and can only be restored "
+                "as it was: use a version that has never been used"
+            )
+        custom = [each for each in self._live_types() if each.key.owner == "Custom"]
+        if action_type.key.owner == "Custom" and len(custom) >= CUSTOM_ACTION_TYPES:
+            raise LimitExceededError(
+                f"There can be no more than {CUSTOM_ACTION_TYPES} custom actions"
+            )
+        self.action_types[action_type.key] = action_type
+        return action_type
+
+    def _delete(self, key: TypeKey) -> None:
+        if key in self.action_types:
+            self.action_types[key].deleted = True
 
     def _live_types(self) -> list[ActionType]:
         return [each for each in self.action_types.values() if not each.deleted]
@@ -215,101 +225,6 @@ class JobBackend(SteppedBackend):
     def _runs(pipeline: CodePipeline) -> list[PipelineRun]:
         runs = reversed(pipeline.executions.values())
         return [run for run in runs if isinstance(run, PipelineRun)]
-
-    # Jobs
-
-    @operation
-    def poll_for_jobs(
-        self, type_id: dict[str, str], max_batch_size: int | None, query: dict[str, str] | None
-    ) -> list[dict[str, Any]]:
-        """Offer queued jobs of a custom type, as the API's ``Job``.
-
-        Raises ValidationError for another owner (text reported by users) or a query parameter that
-        the type does not ask for (rule documented, text unknown), and ActionTypeNotFoundError.
-        """
-        if type_id["owner"] != "Custom":
-            raise ValidationError(f"ActionType with owner '{type_id['owner']}' is not supported")
-        jobs = self._offer(type_id, max_batch_size, query)
-        return [
-            {"id": job.id, "data": job.data(), "nonce": job.nonce, "accountId": self.account_id}
-            for job in jobs
-        ]
-
-    @operation
-    def acknowledge_job(self, job_id: str, nonce: str) -> str:
-        """Claim an offered custom job; answers its status.
-
-        Raises JobNotFoundError and InvalidNonceError. Which comes first is unknown, as is what a
-        second acknowledgment gets: see Behaviour.
-        """
-        return self._board.acknowledge(self._job(job_id, "Custom"), nonce)
-
-    @operation
-    def get_job_details(self, job_id: str) -> dict[str, Any]:
-        """The API's ``JobDetails`` of a custom job, in whatever status. There is no nonce in it."""
-        job = self._job(job_id, "Custom")
-        return {"id": job.id, "data": job.data(), "accountId": self.account_id}
-
-    @operation
-    def put_job_success_result(self, job_id: str, result: dict[str, Any]) -> None:
-        """Take a success. ``result`` is the request without its job id.
-
-        An identical repeat is accepted. Raises JobNotFoundError, InvalidJobStateError (texts
-        recorded), ValidationError for a token together with variables (text recorded) and
-        OutputVariablesSizeExceededError.
-        """
-        self._board.succeed(self._job(job_id, "Custom"), result)
-
-    @operation
-    def put_job_failure_result(self, job_id: str, result: dict[str, Any]) -> None:
-        """Take a failure. ``result`` is the request without its job id."""
-        self._board.fail(self._job(job_id, "Custom"), result)
-
-    def _open_job(self, action: ActionRun) -> None:
-        self._board.open(action)
-
-    def _job(self, job_id: str, owner: str) -> Job:
-        job = self._board.find(job_id)
-        if job is None or job.owner != owner:
-            raise JobNotFoundError(job_id)
-        return job
-
-    def _offer(
-        self, type_id: dict[str, str], max_batch_size: int | None, query: dict[str, str] | None
-    ) -> list[Job]:
-        key = TypeKey.of(type_id)
-        action_type = self.action_types.get(key)
-        if action_type is None or action_type.deleted:
-            raise ActionTypeNotFoundError(type_id)
-        limit = max_batch_size or self.behaviour.default_batch_size
-        if self.behaviour.batch_cap is not None:
-            limit = min(limit, self.behaviour.batch_cap)
-        return self._board.offer(key, _query_value(action_type, query or {}), limit)
-
-
-def _query_value(action_type: ActionType, query: dict[str, str]) -> str | None:
-    """The value that a poll selects jobs by. Rules documented, texts unknown."""
-    queryable = action_type.queryable
-    if queryable is None:
-        if query:
-            raise ValidationError(
-                f"The action type {_named(action_type.key)} has no queryable property, "
-                "so that queryParam must be empty"
-            )
-        return None
-    if queryable not in query:
-        raise ValidationError(
-            f"The action type {_named(action_type.key)} has a queryable property, "
-            f"so that queryParam must have the key '{queryable}'"
-        )
-    return query[queryable]
-
-
-def _named(key: TypeKey) -> str:
-    return (
-        f"(Category: '{key.category}', Owner: '{key.owner}', "
-        f"Provider: '{key.provider}', Version: '{key.version}')"
-    )
 
 
 def backend(account_id: str, region_name: str) -> JobBackend:

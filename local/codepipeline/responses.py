@@ -19,6 +19,11 @@ JOB_OPERATIONS = (
     "GetJobDetails",
     "PutJobSuccessResult",
     "PutJobFailureResult",
+    "PollForThirdPartyJobs",
+    "AcknowledgeThirdPartyJob",
+    "GetThirdPartyJobDetails",
+    "PutThirdPartyJobSuccessResult",
+    "PutThirdPartyJobFailureResult",
 )
 
 LIST_PAGE = 100
@@ -150,16 +155,47 @@ class JobResponse(CodePipelineResponse):
         return json.dumps({"jobDetails": details})
 
     def put_job_success_result(self) -> str:
-        self.codepipeline_backend.put_job_success_result(*self._result())
+        self.codepipeline_backend.put_job_success_result(self._get_param("jobId"), self._result())
         return ""
 
     def put_job_failure_result(self) -> str:
-        self.codepipeline_backend.put_job_failure_result(*self._result())
+        self.codepipeline_backend.put_job_failure_result(self._get_param("jobId"), self._result())
         return ""
 
-    def _result(self) -> tuple[str, dict[str, Any]]:
-        result = dict(self._request)
-        return result.pop("jobId"), result
+    def poll_for_third_party_jobs(self) -> str:
+        jobs = self.codepipeline_backend.poll_for_third_party_jobs(
+            self._get_param("actionTypeId"), self._get_param("maxBatchSize")
+        )
+        return json.dumps({"jobs": jobs})
+
+    def acknowledge_third_party_job(self) -> str:
+        status = self.codepipeline_backend.acknowledge_third_party_job(
+            self._get_param("jobId"), self._get_param("nonce"), self._get_param("clientToken")
+        )
+        return json.dumps({"status": status})
+
+    def get_third_party_job_details(self) -> str:
+        details = self.codepipeline_backend.get_third_party_job_details(
+            self._get_param("jobId"), self._get_param("clientToken")
+        )
+        return json.dumps({"jobDetails": details})
+
+    def put_third_party_job_success_result(self) -> str:
+        self.codepipeline_backend.put_third_party_job_success_result(
+            self._get_param("jobId"), self._get_param("clientToken"), self._result()
+        )
+        return ""
+
+    def put_third_party_job_failure_result(self) -> str:
+        self.codepipeline_backend.put_third_party_job_failure_result(
+            self._get_param("jobId"), self._get_param("clientToken"), self._result()
+        )
+        return ""
+
+    def _result(self) -> dict[str, Any]:
+        """The request without what says whose result it is: a repeat is compared by the rest."""
+        addressed = ("jobId", "clientToken")
+        return {name: each for name, each in self._request.items() if name not in addressed}
 
 
 def _page(name: str, items: list[dict[str, Any]], next_token: str | None) -> str:

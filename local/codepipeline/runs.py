@@ -67,12 +67,13 @@ class Artifact:
 
 @dataclass(eq=False)
 class ActionRun:
-    """One action of one execution."""
+    """One action of one execution. ``client_id`` is whose it is, if it is a partner action."""
 
     stage: StageRun
     declaration: dict[str, Any]
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     action_type: ActionType | None = None
+    client_id: str | None = None
     status: str | None = None
     started: float = 0.0
     changed: float = 0.0

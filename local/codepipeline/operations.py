@@ -1,0 +1,235 @@
+"""The job operations: for custom jobs, for partner jobs, and whose a partner job is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .action_types import ActionType, TypeKey
+from .clients import Clients
+from .engine import Engine
+from .exceptions import ActionTypeNotFoundError, JobNotFoundError, ValidationError
+from .jobs import Job, JobBoard
+from .runs import ActionRun
+from .steps import SteppedBackend, operation
+
+
+class JobOperations(SteppedBackend):
+    """The jobs of an account and region.
+
+    Both kinds of jobs are on one board and keep its rules. A job of the other kind is not found.
+    For partner jobs the order is: validation, the job exists, the client token is right, the nonce
+    or status is (unknown).
+    """
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self.action_types: dict[TypeKey, ActionType] = {}
+        self._clients = Clients(account_id)
+        self._engine = Engine(self._timeline, self.action_types, self._announce, self._open_job)
+        self._board = JobBoard(
+            self._timeline, lambda: self.behaviour, self._engine.succeed, self._engine.fail
+        )
+
+    # Custom jobs
+
+    @operation
+    def poll_for_jobs(
+        self, type_id: dict[str, str], max_batch_size: int | None, query: dict[str, str] | None
+    ) -> list[dict[str, Any]]:
+        """Offer queued jobs of a custom type, as the API's ``Job``.
+
+        Raises ValidationError for another owner (text reported by users) or a query parameter that
+        the type does not ask for (rule documented, text unknown), and ActionTypeNotFoundError.
+        """
+        jobs = self._offer("Custom", type_id, max_batch_size, query)
+        return [
+            {"id": job.id, "data": job.data(), "nonce": job.nonce, "accountId": self.account_id}
+            for job in jobs
+        ]
+
+    @operation
+    def acknowledge_job(self, job_id: str, nonce: str) -> str:
+        """Claim an offered custom job; answers its status.
+
+        Raises JobNotFoundError and InvalidNonceError. Which comes first is unknown, as is what a
+        second acknowledgment gets: see Behaviour.
+        """
+        return self._board.acknowledge(self._job(job_id, "Custom"), nonce)
+
+    @operation
+    def get_job_details(self, job_id: str) -> dict[str, Any]:
+        """The API's ``JobDetails`` of a custom job, in whatever status. There is no nonce in it."""
+        job = self._job(job_id, "Custom")
+        return {"id": job.id, "data": job.data(), "accountId": self.account_id}
+
+    @operation
+    def put_job_success_result(self, job_id: str, result: dict[str, Any]) -> None:
+        """Take a success. ``result`` is the request without its job id.
+
+        An identical repeat is accepted. Raises JobNotFoundError, InvalidJobStateError (texts
+        recorded), ValidationError for a token together with variables (text recorded) and
+        OutputVariablesSizeExceededError.
+        """
+        self._board.succeed(self._job(job_id, "Custom"), result)
+
+    @operation
+    def put_job_failure_result(self, job_id: str, result: dict[str, Any]) -> None:
+        """Take a failure. ``result`` is the request without its job id."""
+        self._board.fail(self._job(job_id, "Custom"), result)
+
+    # Partner jobs
+
+    @operation
+    def poll_for_third_party_jobs(
+        self, type_id: dict[str, str], max_batch_size: int | None
+    ) -> list[dict[str, Any]]:
+        """Offer queued jobs of a partner's type, of all clients, as the API's ``ThirdPartyJob``.
+
+        That is ``{clientId, jobId}``: the nonce is told by get_third_party_job_details. Raises
+        ValidationError for another owner (text reported by users of PollForJobs) and
+        ActionTypeNotFoundError.
+        """
+        jobs = self._offer("ThirdParty", type_id, max_batch_size, None)
+        return [{"clientId": job.action.client_id, "jobId": job.id} for job in jobs]
+
+    @operation
+    def get_third_party_job_details(self, job_id: str, client_token: str) -> dict[str, Any]:
+        """The API's ``ThirdPartyJobDetails``, with the nonce of the job's present offer.
+
+        The nonce changes when the job is offered, not when its details are asked for (unknown); the
+        credentials are new each time. Raises JobNotFoundError, InvalidClientTokenError, and
+        InvalidJobError for a job that was never offered or has ended (unknown: see Behaviour).
+        """
+        job = self._third_party_job(job_id, client_token)
+        nonce = self._board.nonce(job)
+        return {"id": job.id, "data": job.data(), "nonce": nonce}
+
+    @operation
+    def acknowledge_third_party_job(self, job_id: str, nonce: str, client_token: str) -> str:
+        """Claim an offered partner job; answers its status.
+
+        Raises JobNotFoundError, InvalidClientTokenError and InvalidNonceError.
+        """
+        return self._board.acknowledge(self._third_party_job(job_id, client_token), nonce)
+
+    @operation
+    def put_third_party_job_success_result(
+        self, job_id: str, client_token: str, result: dict[str, Any]
+    ) -> None:
+        """Take a success. ``result`` is the request without job id and client token.
+
+        An identical repeat is accepted, also after the client's token was changed. Raises
+        JobNotFoundError, InvalidClientTokenError and InvalidJobStateError. A partner job has no
+        output variables (documented).
+        """
+        self._board.succeed(self._third_party_job(job_id, client_token), result)
+
+    @operation
+    def put_third_party_job_failure_result(
+        self, job_id: str, client_token: str, result: dict[str, Any]
+    ) -> None:
+        """Take a failure. ``result`` is the request without job id and client token."""
+        self._board.fail(self._third_party_job(job_id, client_token), result)
+
+    # Clients: no operations of AWS, which does not publish how partners and customers get them
+
+    @property
+    def default_client_id(self) -> str:
+        """The client of every partner action that is not bound: one for each account.
+
+        It is there from the beginning, with a token that is made at random.
+        """
+        return self._clients.default_id
+
+    @operation
+    def put_client(self, client_id: str, client_token: str) -> None:
+        """Add a client, or give one another token; the token before is refused from then on.
+
+        ``client_id`` is a UUID in lower case, ``client_token`` has 1 to 256 characters (documented
+        as the API's shapes). Raises ValueError.
+        """
+        self._clients.put(client_id, client_token)
+
+    @operation
+    def remove_client(self, client_id: str) -> None:
+        """Forget a client's token. Raises LookupError if there is no such client.
+
+        Its jobs are offered as before, and refuse every token until the client is put again.
+        """
+        self._clients.remove(client_id)
+
+    @operation
+    def client_token(self, client_id: str) -> str:
+        """A client's token, for the partner's store. Raises LookupError."""
+        return self._clients.token(client_id)
+
+    @operation
+    def bind_client(self, client_id: str, pipeline: str, action: str | None = None) -> None:
+        """Give a client the partner actions of a pipeline, or only those of the name ``action``.
+
+        Names need not exist yet. An action that has begun stays with the client that it had. Raises
+        LookupError if there is no such client.
+        """
+        self._clients.bind(client_id, pipeline, action)
+
+    # Both
+
+    def _open_job(self, action: ActionRun) -> None:
+        if action.type_id["owner"] == "ThirdParty":
+            action.client_id = self._clients.owning(action.run.pipeline_name, action.name)
+        self._board.open(action)
+
+    def _job(self, job_id: str, owner: str) -> Job:
+        job = self._board.find(job_id)
+        if job is None or job.owner != owner:
+            raise JobNotFoundError(job_id)
+        return job
+
+    def _third_party_job(self, job_id: str, client_token: str) -> Job:
+        job = self._job(job_id, "ThirdParty")
+        self._clients.check(job.action.client_id, client_token, job_id)
+        return job
+
+    def _offer(
+        self,
+        owner: str,
+        type_id: dict[str, str],
+        max_batch_size: int | None,
+        query: dict[str, str] | None,
+    ) -> list[Job]:
+        if type_id["owner"] != owner:
+            raise ValidationError(f"ActionType with owner '{type_id['owner']}' is not supported")
+        key = TypeKey.of(type_id)
+        action_type = self.action_types.get(key)
+        if action_type is None or action_type.deleted:
+            raise ActionTypeNotFoundError(type_id)
+        limit = max_batch_size or self.behaviour.default_batch_size
+        if self.behaviour.batch_cap is not None:
+            limit = min(limit, self.behaviour.batch_cap)
+        return self._board.offer(key, _query_value(action_type, query or {}), limit)
+
+
+def _query_value(action_type: ActionType, query: dict[str, str]) -> str | None:
+    """The value that a poll selects jobs by. Rules documented, texts unknown."""
+    queryable = action_type.queryable
+    if queryable is None:
+        if query:
+            raise ValidationError(
+                f"The action type {named(action_type.key)} has no queryable property, "
+                "so that queryParam must be empty"
+            )
+        return None
+    if queryable not in query:
+        raise ValidationError(
+            f"The action type {named(action_type.key)} has a queryable property, "
+            f"so that queryParam must have the key '{queryable}'"
+        )
+    return query[queryable]
+
+
+def named(key: TypeKey) -> str:
+    """An action type, as messages name it."""
+    return (
+        f"(Category: '{key.category}', Owner: '{key.owner}', "
+        f"Provider: '{key.provider}', Version: '{key.version}')"
+    )
