@@ -137,10 +137,10 @@ def send_to_targets(rule: Any, event: Event) -> None:
             deliver(rule, target, event)
         except (ServiceException, HTTPException, LookupError) as error:
             logger.warning("%s: %s was not reached: %s", rule.name, target["Arn"], error)
-            dead_letter(rule, target, event, error)
+            dead_letter(rule, target, event, "NO_RESOURCE", error)
         except Exception as error:  # whoever put the event has nothing to do with the target
             logger.exception("%s: %s failed", rule.name, target["Arn"])
-            dead_letter(rule, target, event, error)
+            dead_letter(rule, target, event, "INTERNAL_ERROR", error)
 
 
 def deliver(rule: Any, target: dict[str, Any], event: Event) -> None:
@@ -175,14 +175,16 @@ def deliver(rule: Any, target: dict[str, Any], event: Event) -> None:
         moto_send_to_targets(only_this, {**event, "ingestion-time": time.time()})
 
 
-def dead_letter(rule: Any, target: dict[str, Any], event: Event, error: Exception) -> None:
+def dead_letter(
+    rule: Any, target: dict[str, Any], event: Event, code: str, error: Exception
+) -> None:
     """Send an event that a target could not be given to the target's dead-letter queue."""
     queue_arn = target.get("DeadLetterConfig", {}).get("Arn")
     if queue_arn:
         attributes: dict[str, str | int] = {
             "RULE_ARN": rule.arn,
             "TARGET_ARN": target["Arn"],
-            "ERROR_CODE": "NO_RESOURCE",
+            "ERROR_CODE": code,
             "ERROR_MESSAGE": str(error) or type(error).__name__,
         }
         functions.send_to_queue(queue_arn, target_input(target, rule, event), attributes)

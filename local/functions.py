@@ -46,6 +46,7 @@ from typing import Any
 
 from moto.awslambda import models
 from moto.awslambda.exceptions import LambdaClientError
+from moto.awslambda.responses import LambdaResponse
 from moto.logs.models import logs_backends
 from moto.sqs.models import sqs_backends
 from moto.utilities.arns import parse_arn
@@ -580,8 +581,8 @@ def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> N
         return
     message_attributes = {
         name: {
-            "data_type": "Number" if isinstance(value, int) else "String",
-            "string_value": str(value),
+            "DataType": "Number" if isinstance(value, int) else "String",
+            "StringValue": str(value),
         }
         for name, value in attributes.items()
         if value != ""
@@ -636,10 +637,10 @@ def _invoke(
     if kind == "DryRun":
         return b""
     if kind == "Event":
-        response_headers["x-amzn-RequestId"] = runner().invoke_async(self, payload)
+        response_headers["x-amzn-requestid"] = runner().invoke_async(self, payload)
         return b""
     result = runner().invoke(self, payload)
-    response_headers["x-amzn-RequestId"] = result.request_id
+    response_headers["x-amzn-requestid"] = result.request_id
     response_headers["x-amz-executed-version"] = result.version
     response_headers["x-amz-log-result"] = base64.b64encode(result.log.encode()[-4096:]).decode()
     if result.failed:
@@ -695,8 +696,19 @@ def install() -> None:
         configuration: dict[str, Any] = update_configuration(self, updates)
         return configuration
 
+    enrich = LambdaResponse._enrich_response
+
+    def keep_request_id(headers: dict[str, str], body: Any) -> tuple[dict[str, str], Any]:
+        of_invocation = headers.get("x-amzn-requestid")
+        headers, body = enrich(headers, body)
+        if of_invocation:
+            headers["x-amzn-requestid"] = of_invocation
+        return headers, body
+
     # moto runs functions in Docker, or not at all.
     replace(function, "invoke", _invoke)
+    # moto answers every request with an id of its own, but this one is in the log.
+    replace(LambdaResponse, "_enrich_response", staticmethod(keep_request_id))
     # moto drops two properties that say where failed events and logs go.
     replace(function, "__init__", init_and_keep)
     replace(function, "get_configuration", get_all_configuration)

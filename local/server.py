@@ -74,6 +74,13 @@ class LocalCloud:
         self._ticks = ticks
         self._retry_delays = retry_delays
         self._retry_scale = retry_scale
+        self._session = boto3.Session(
+            region_name=self.region,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 - any will do
+        )
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
         self._stopping: list[Callable[[], object]] = []
         self._stopped = threading.Event()
 
@@ -91,6 +98,8 @@ class LocalCloud:
     def _start(self) -> None:
         listener = self._listen()
         self._stopping.append(listener.close)
+        self._clients.clear()
+        self._stopped.clear()
         port = listener.getsockname()[1]
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104
         self.endpoint_url = f"http://{host}:{port}"
@@ -118,7 +127,10 @@ class LocalCloud:
             request_handler=QuietHandler,
             fd=listener.fileno(),
         )
-        threading.Thread(target=server.serve_forever, name="endpoint", daemon=True).start()
+        endpoint = threading.Thread(
+            target=server.serve_forever, args=(0.05,), name="endpoint", daemon=True
+        )
+        endpoint.start()
         self._stopping.append(server.server_close)
         self._stopping.append(server.shutdown)
         ticker = threading.Thread(target=self._tick, name="ticks", daemon=True)
@@ -162,14 +174,13 @@ class LocalCloud:
     # -- Using it -----------------------------------------------------------------------------
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client that uses the endpoint, as any program would."""
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint_url,
-            region_name=self.region,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",  # noqa: S106 - any will do
-        )
+        """Return the boto3 client of a service, which uses the endpoint as any program would."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._session.client(
+                    service, endpoint_url=self.endpoint_url
+                )
+            return self._clients[service]
 
     def deploy(
         self,

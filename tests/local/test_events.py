@@ -1,0 +1,280 @@
+"""EventBridge rules reach their targets, with events as EventBridge writes them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.server import LocalCloud
+from tests.local.fixtures.cloud import (
+    ACCOUNT,
+    REGION,
+    SECONDS,
+    Queue,
+    make_function,
+    role,
+    running,
+)
+from tests.support import wait_for
+
+PATTERN = {"source": ["shop"], "detail-type": ["Sold"]}
+DETAIL = {"item": 'a "big" \\ hat', "count": 2, "é": None, "tags": ["x", "y"], "in": {"b": True}}
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with running() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def bus(cloud: LocalCloud, request: pytest.FixtureRequest) -> str:
+    """The name of a bus of the test's own."""
+    name = re.sub(r"\W", "-", request.node.name)[:60]
+    cloud.client("events").create_event_bus(Name=name)
+    return name
+
+
+def put_rule(
+    cloud: LocalCloud, bus: str, *targets: dict[str, Any], name: str = "sold", **settings: Any
+) -> str:
+    """Put a rule for the test's event; its ARN."""
+    events = cloud.client("events")
+    rule = {"EventPattern": json.dumps(PATTERN), **settings}
+    arn = events.put_rule(Name=name, EventBusName=bus, **rule)["RuleArn"]
+    numbered = [{"Id": str(number), **target} for number, target in enumerate(targets)]
+    events.put_targets(Rule=name, EventBusName=bus, Targets=numbered)
+    return str(arn)
+
+
+def put_event(cloud: LocalCloud, bus: str, **members: Any) -> str:
+    """Put the test's event; its id."""
+    entry = {
+        "Source": "shop",
+        "DetailType": "Sold",
+        "Detail": json.dumps(DETAIL),
+        "EventBusName": bus,
+        **members,
+    }
+    answer = cloud.client("events").put_events(Entries=[entry])
+    assert answer["FailedEntryCount"] == 0
+    return str(answer["Entries"][0]["EventId"])
+
+
+def expected(event_id: str, event: dict[str, Any]) -> dict[str, Any]:
+    """The event as EventBridge delivers it; only its time is taken from what was delivered."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", event["time"])
+    return {
+        "version": "0",
+        "id": event_id,
+        "detail-type": "Sold",
+        "source": "shop",
+        "account": ACCOUNT,
+        "time": event["time"],
+        "region": REGION,
+        "resources": [],
+        "detail": DETAIL,
+    }
+
+
+# -- Kinds of targets -----------------------------------------------------------------------------
+
+
+def test_a_lambda_function_is_invoked_with_the_event(cloud: LocalCloud, bus: str) -> None:
+    got = Queue(cloud, "function-got")
+    source = """
+        import boto3, json, os
+        def handler(event, context):
+            boto3.client("sqs").send_message(
+                QueueUrl=os.environ["QUEUE"], MessageBody=json.dumps(event))
+    """
+    environment = {"Variables": {"QUEUE": got.url}}
+    arn = make_function(cloud, "target", source, Environment=environment, Timeout=10)
+    put_rule(cloud, bus, {"Arn": arn})
+    event_id = put_event(cloud, bus)
+    event = got.body()
+    assert event == expected(event_id, event)
+
+
+def test_a_queue_gets_the_event_exactly_as_eventbridge_writes_it(
+    cloud: LocalCloud, bus: str
+) -> None:
+    queue = Queue(cloud, "exact")
+    put_rule(cloud, bus, {"Arn": queue.arn})
+    event_id = put_event(cloud, bus, Time=1_700_000_000, Resources=["arn:aws:s3:::hats"])
+    event = queue.body()
+    assert list(event) == [
+        "version",
+        "id",
+        "detail-type",
+        "source",
+        "account",
+        "time",
+        "region",
+        "resources",
+        "detail",
+    ]
+    assert event["id"] == event_id
+    assert event["time"] == "2023-11-14T22:13:20Z"
+    assert event["resources"] == ["arn:aws:s3:::hats"]
+    assert event["detail"] == DETAIL
+
+
+def test_another_bus_gets_the_same_event(cloud: LocalCloud, bus: str) -> None:
+    queue = Queue(cloud, "other-bus")
+    other = cloud.client("events").create_event_bus(Name="other")["EventBusArn"]
+    put_rule(cloud, bus, {"Arn": other})
+    put_rule(cloud, "other", {"Arn": queue.arn})
+    event_id = put_event(cloud, bus)
+    event = queue.body()
+    assert event == expected(event_id, event)
+
+
+def test_a_state_machine_is_started_with_the_event(cloud: LocalCloud, bus: str) -> None:
+    states = cloud.client("stepfunctions")
+    definition = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
+    machine = states.create_state_machine(
+        name="target", definition=json.dumps(definition), roleArn=role(cloud)
+    )["stateMachineArn"]
+    put_rule(cloud, bus, {"Arn": machine, "RoleArn": role(cloud)})
+    event_id = put_event(cloud, bus)
+    [execution] = wait_for(
+        lambda: states.list_executions(stateMachineArn=machine)["executions"],
+        "an execution",
+        SECONDS,
+    )
+    described = states.describe_execution(executionArn=execution["executionArn"])
+    event = json.loads(described["input"])
+    assert event == expected(event_id, event)
+
+
+def test_a_log_group_gets_the_event(cloud: LocalCloud, bus: str) -> None:
+    logs = cloud.client("logs")
+    logs.create_log_group(logGroupName="/aws/events/sold")
+    arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/events/sold"
+    put_rule(cloud, bus, {"Arn": arn})
+    event_id = put_event(cloud, bus)
+    [logged] = logs.filter_log_events(logGroupName="/aws/events/sold")["events"]
+    event = json.loads(logged["message"])
+    assert event == expected(event_id, event)
+
+
+# -- What a target is given -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ({"Input": '{"constant": 1}'}, {"constant": 1}),
+        ({"InputPath": "$.detail"}, DETAIL),
+        ({"InputPath": "$.detail.item"}, DETAIL["item"]),
+        (
+            {
+                "InputTransformer": {
+                    "InputPathsMap": {
+                        "item": "$.detail.item",
+                        "tags": "$.detail.tags",
+                        "in": "$.detail.in",
+                        "none": "$.detail.none",
+                    },
+                    "InputTemplate": (
+                        '{"value": <item>, "text": "sold <item> (<tags>)", "in": <in>, '
+                        '"none": <none>, "empty": "<none>", "rule": "<aws.events.rule-name>"}'
+                    ),
+                }
+            },
+            {
+                "value": DETAIL["item"],
+                "text": f'sold {DETAIL["item"]} (["x", "y"])',
+                "in": DETAIL["in"],
+                "none": None,
+                "empty": "",
+                "rule": "sold",
+            },
+        ),
+    ],
+    ids=["Input", "InputPath", "InputPath-text", "InputTransformer"],
+)
+def test_a_target_can_choose_what_it_is_given(
+    cloud: LocalCloud, bus: str, target: dict[str, Any], body: Any
+) -> None:
+    queue = Queue(cloud, f"chosen-{bus}"[:80])
+    put_rule(cloud, bus, {"Arn": queue.arn, **target})
+    put_event(cloud, bus)
+    assert queue.body() == body
+
+
+# -- Which rules ----------------------------------------------------------------------------------
+
+
+def test_only_enabled_rules_that_match_deliver(cloud: LocalCloud, bus: str) -> None:
+    wrong, right = Queue(cloud, "wrong"), Queue(cloud, "right")
+    put_rule(cloud, bus, {"Arn": wrong.arn}, name="disabled", State="DISABLED")
+    other = json.dumps({"source": ["bank"]})
+    put_rule(cloud, bus, {"Arn": wrong.arn}, name="other", EventPattern=other)
+    put_rule(cloud, bus, {"Arn": right.arn})
+    put_event(cloud, bus)
+    assert right.body()["detail"] == DETAIL
+    assert wrong.receive() is None
+
+
+def test_a_rule_that_is_enabled_again_delivers(cloud: LocalCloud, bus: str) -> None:
+    queue = Queue(cloud, "again")
+    events = cloud.client("events")
+    put_rule(cloud, bus, {"Arn": queue.arn})
+    events.disable_rule(Name="sold", EventBusName=bus)
+    put_event(cloud, bus)
+    assert queue.receive() is None
+    events.enable_rule(Name="sold", EventBusName=bus)
+    event_id = put_event(cloud, bus)
+    assert queue.body()["id"] == event_id
+
+
+def test_a_schedule_matches_no_event(cloud: LocalCloud) -> None:
+    scheduled = Queue(cloud, "scheduled")
+    events = cloud.client("events")
+    events.put_rule(Name="every-hour", ScheduleExpression="rate(1 hour)")
+    events.put_targets(Rule="every-hour", Targets=[{"Id": "1", "Arn": scheduled.arn}])
+    put_event(cloud, "default")
+    assert scheduled.receive() is None
+
+
+def test_the_bus_may_be_named_by_its_arn(cloud: LocalCloud, bus: str) -> None:
+    queue = Queue(cloud, "by-arn")
+    arn = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}"
+    put_rule(cloud, arn, {"Arn": queue.arn})
+    event_id = put_event(cloud, arn)
+    assert queue.body()["id"] == event_id
+
+
+# -- Targets that can't be reached ----------------------------------------------------------------
+
+
+def test_a_target_that_is_gone_costs_only_its_own_dead_letter(cloud: LocalCloud, bus: str) -> None:
+    queue, dead_letters = Queue(cloud, "reached"), Queue(cloud, "unreached")
+    gone = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:gone"
+    rule_arn = put_rule(
+        cloud,
+        bus,
+        {"Arn": gone, "DeadLetterConfig": {"Arn": dead_letters.arn}},
+        {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:no-such-queue"},
+        {"Arn": queue.arn},
+    )
+    event_id = put_event(cloud, bus)
+    assert queue.body()["id"] == event_id
+    message = dead_letters.message()
+    assert json.loads(message["Body"])["id"] == event_id
+    attributes = {
+        name: attribute["StringValue"] for name, attribute in message["MessageAttributes"].items()
+    }
+    assert attributes == {
+        "RULE_ARN": rule_arn,
+        "TARGET_ARN": gone,
+        "ERROR_CODE": "NO_RESOURCE",
+        "ERROR_MESSAGE": attributes["ERROR_MESSAGE"],
+    }
+    assert "Function not found" in attributes["ERROR_MESSAGE"]

@@ -1,0 +1,423 @@
+"""Lambda functions run, and answer as in AWS."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.server import LocalCloud
+from tests.local.fixtures.cloud import (
+    ACCOUNT,
+    REGION,
+    SECONDS,
+    Queue,
+    make_function,
+    running,
+    zipped,
+)
+from tests.support import wait_for
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with running() as cloud:
+        yield cloud
+
+
+def invoke(cloud: LocalCloud, name: str, event: Any = None, **settings: Any) -> Any:
+    """What a function answers to an event; `error` is its FunctionError."""
+    answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), **settings)
+    answer["json"] = json.loads(answer["Payload"].read() or "null")
+    return answer
+
+
+def log_lines(cloud: LocalCloud, group: str) -> list[str]:
+    events = cloud.client("logs").filter_log_events(logGroupName=group)["events"]
+    return [event["message"] for event in events]
+
+
+# -- What a function is given ---------------------------------------------------------------------
+
+
+def test_a_function_is_given_the_event_and_answers_what_it_returns(cloud: LocalCloud) -> None:
+    make_function(cloud, "echo", "def handler(event, context): return {'got': event}")
+    event = {"text": 'quotes " and \\ and é😀', "none": None, "list": [1, 2.5, True]}
+    answer = invoke(cloud, "echo", event)
+    assert answer["StatusCode"] == 200
+    assert answer["ExecutedVersion"] == "$LATEST"
+    assert "FunctionError" not in answer
+    assert answer["json"] == {"got": event}
+
+
+def test_a_function_can_be_invoked_by_its_arn(cloud: LocalCloud) -> None:
+    arn = make_function(cloud, "by-arn", "def handler(event, context): return 'yes'")
+    assert invoke(cloud, arn)["json"] == "yes"
+    assert invoke(cloud, arn, Qualifier="$LATEST")["json"] == "yes"
+
+
+def test_the_context_says_what_runs_and_for_how_long(cloud: LocalCloud) -> None:
+    source = """
+        def handler(event, context):
+            names = ("function_name", "function_version", "invoked_function_arn",
+                     "memory_limit_in_mb", "aws_request_id", "log_group_name", "log_stream_name")
+            found = {name: getattr(context, name) for name in names}
+            return found | {"left": context.get_remaining_time_in_millis()}
+    """
+    make_function(cloud, "context", source, Timeout=7, MemorySize=512)
+    answer = invoke(cloud, "context")
+    context = answer["json"]
+    assert context["function_name"] == "context"
+    assert context["function_version"] == "$LATEST"
+    assert context["invoked_function_arn"] == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:context"
+    assert context["memory_limit_in_mb"] == "512"
+    assert context["log_group_name"] == "/aws/lambda/context"
+    assert "[$LATEST]" in context["log_stream_name"]
+    assert context["aws_request_id"] == answer["ResponseMetadata"]["RequestId"]
+    assert 6000 < context["left"] <= 7000
+
+
+def test_a_function_has_its_own_environment_and_nothing_of_this_process(
+    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_THIS_PROCESS", "secret")
+    source = """
+        import os
+        def handler(event, context): return dict(os.environ)
+    """
+    make_function(cloud, "environment", source, Environment={"Variables": {"MINE": "1"}})
+    environment = invoke(cloud, "environment")["json"]
+    assert environment["MINE"] == "1"
+    assert environment["AWS_ENDPOINT_URL"] == cloud.endpoint_url
+    assert environment["AWS_REGION"] == REGION
+    assert environment["AWS_LAMBDA_FUNCTION_NAME"] == "environment"
+    assert environment["_HANDLER"] == "app.handler"
+    assert "OF_THIS_PROCESS" not in environment
+    assert "PYTHONPATH" not in environment
+
+
+def test_nothing_of_this_repository_can_be_imported(cloud: LocalCloud) -> None:
+    source = """
+        import importlib.util
+        def handler(event, context):
+            return [name for name in event if importlib.util.find_spec(name)]
+    """
+    make_function(cloud, "imports", source)
+    names = ["app", "boto3", "local", "events", "functions", "stepfunctions", "tests"]
+    assert invoke(cloud, "imports", names)["json"] == ["app", "boto3"]
+
+
+def test_a_function_reaches_the_same_local_stack(cloud: LocalCloud) -> None:
+    source = """
+        import boto3
+        def handler(event, context):
+            return boto3.client("sts").get_caller_identity()["Account"]
+    """
+    make_function(cloud, "caller", source, Timeout=10)
+    assert invoke(cloud, "caller")["json"] == ACCOUNT
+
+
+# -- What it prints -------------------------------------------------------------------------------
+
+
+def test_what_a_function_prints_is_its_log_and_never_its_answer(cloud: LocalCloud) -> None:
+    source = """
+        import logging, sys
+        print("loaded")
+        def handler(event, context):
+            print('{"payload": "not the answer"}')
+            print("to stderr", file=sys.stderr)
+            logging.getLogger().warning("careful")
+            return "answer"
+    """
+    make_function(cloud, "prints", source)
+    answer = invoke(cloud, "prints", LogType="Tail")
+    assert answer["json"] == "answer"
+    lines = log_lines(cloud, "/aws/lambda/prints")
+    request_id = answer["ResponseMetadata"]["RequestId"]
+    assert lines[0] == f"START RequestId: {request_id} Version: $LATEST"
+    assert lines[1:4] == ["loaded", '{"payload": "not the answer"}', "to stderr"]
+    assert lines[4].startswith("[WARNING]\t")
+    assert lines[4].endswith(f"\t{request_id}\tcareful")
+    assert lines[5] == f"END RequestId: {request_id}"
+    assert lines[6].startswith(f"REPORT RequestId: {request_id}\tDuration: ")
+    assert "Init Duration" in lines[6]
+    assert base64.b64decode(answer["LogResult"]).decode().splitlines() == lines
+
+
+def test_the_log_is_only_returned_when_asked_for(cloud: LocalCloud) -> None:
+    make_function(cloud, "no-tail", "def handler(event, context): return 1")
+    assert "LogResult" not in invoke(cloud, "no-tail")
+
+
+def test_a_function_logs_to_the_group_of_its_configuration(cloud: LocalCloud) -> None:
+    source = "def handler(event, context): print('here'); return context.log_group_name"
+    make_function(cloud, "grouped", source, LoggingConfig={"LogGroup": "/mine"})
+    assert invoke(cloud, "grouped")["json"] == "/mine"
+    assert "here" in log_lines(cloud, "/mine")
+    configuration = cloud.client("lambda").get_function_configuration(FunctionName="grouped")
+    assert configuration["LoggingConfig"]["LogGroup"] == "/mine"
+
+
+# -- How it fails ---------------------------------------------------------------------------------
+
+
+def test_an_exception_is_answered_with_its_class_name_and_trace(cloud: LocalCloud) -> None:
+    source = """
+        class OutOfStock(Exception): pass
+        def handler(event, context): raise OutOfStock('no "tea"')
+    """
+    make_function(cloud, "raises", source)
+    answer = invoke(cloud, "raises")
+    assert answer["StatusCode"] == 200
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["json"]["errorType"] == "OutOfStock"
+    assert answer["json"]["errorMessage"] == 'no "tea"'
+    assert answer["json"]["requestId"] == answer["ResponseMetadata"]["RequestId"]
+    assert "in handler" in answer["json"]["stackTrace"][-1]
+    assert '[ERROR] OutOfStock: no "tea"' in log_lines(cloud, "/aws/lambda/raises")
+
+
+@pytest.mark.parametrize(
+    ("source", "error_type", "message"),
+    [
+        ("def handler(event, context): return {1, 2}", "Runtime.MarshalError", "Unable to marshal"),
+        ("import no_such_module", "Runtime.ImportModuleError", "Unable to import module 'app'"),
+        (
+            "def other(): pass",
+            "Runtime.HandlerNotFound",
+            "Handler 'handler' missing on module 'app'",
+        ),
+        ("def handler(:", "Runtime.UserCodeSyntaxError", "Syntax error in module 'app'"),
+        ("raise ValueError('at once')", "ValueError", "at once"),
+        (
+            "def handler(event, context): exit(3)",
+            "Runtime.ExitError",
+            "Runtime exited with error: exit status 3",
+        ),
+        (
+            "def handler(event, context): exit()",
+            "Runtime.ExitError",
+            "exited without providing a reason",
+        ),
+        (
+            "import os\ndef handler(event, context): os.abort()",
+            "Runtime.ExitError",
+            "signal: Aborted",
+        ),
+    ],
+)
+def test_what_goes_wrong_has_lambdas_name(
+    cloud: LocalCloud, source: str, error_type: str, message: str
+) -> None:
+    name = f"fails-{abs(hash(source))}"
+    make_function(cloud, name, source)
+    answer = invoke(cloud, name)
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["json"]["errorType"] == error_type
+    assert message in answer["json"]["errorMessage"]
+
+
+def test_a_function_that_takes_too_long_is_killed_and_starts_anew(cloud: LocalCloud) -> None:
+    source = """
+        import time
+        count = 0
+        def handler(event, context):
+            global count
+            count += 1
+            time.sleep(event)
+            return count
+    """
+    make_function(cloud, "slow", source, Timeout=1)
+    assert invoke(cloud, "slow", 0)["json"] == 1
+    answer = invoke(cloud, "slow", 30)
+    assert answer["FunctionError"] == "Unhandled"
+    assert answer["json"]["errorType"] == "Sandbox.Timedout"
+    assert answer["json"]["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
+    assert any("Task timed out" in line for line in log_lines(cloud, "/aws/lambda/slow"))
+    assert invoke(cloud, "slow", 0)["json"] == 1
+
+
+def test_an_event_that_is_not_json_is_refused(cloud: LocalCloud) -> None:
+    make_function(cloud, "json-only", "def handler(event, context): return event")
+    client = cloud.client("lambda")
+    with pytest.raises(client.exceptions.InvalidRequestContentException):
+        client.invoke(FunctionName="json-only", Payload=b"{")
+
+
+def test_an_unknown_function_is_not_found(cloud: LocalCloud) -> None:
+    client = cloud.client("lambda")
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName="nobody")
+
+
+# -- Sandboxes ------------------------------------------------------------------------------------
+
+PID = """
+    import os, time
+    def handler(event, context):
+        time.sleep(event or 0)
+        return os.getpid()
+"""
+
+
+def test_a_sandbox_stays_warm_until_the_code_or_the_configuration_changes(
+    cloud: LocalCloud,
+) -> None:
+    make_function(cloud, "warm", PID)
+    client = cloud.client("lambda")
+    first = invoke(cloud, "warm")["json"]
+    assert invoke(cloud, "warm")["json"] == first
+    environment = {"Variables": {"NEW": "1"}}
+    client.update_function_configuration(FunctionName="warm", Environment=environment)
+    second = invoke(cloud, "warm")["json"]
+    assert second != first
+    client.update_function_code(
+        FunctionName="warm", ZipFile=zipped("def handler(event, context): return 'new code'")
+    )
+    assert invoke(cloud, "warm")["json"] == "new code"
+    assert not Path(f"/proc/{first}").exists()
+
+
+def test_events_at_the_same_time_run_in_sandboxes_of_their_own(cloud: LocalCloud) -> None:
+    make_function(cloud, "parallel", PID)
+    with ThreadPoolExecutor(3) as threads:
+        pids = list(threads.map(lambda _: invoke(cloud, "parallel", 0.3)["json"], range(3)))
+    assert len(set(pids)) == 3
+    assert os.getpid() not in pids
+
+
+def test_more_events_than_sandboxes_wait_for_one(cloud: LocalCloud) -> None:
+    make_function(cloud, "crowded", PID)
+    with ThreadPoolExecutor(10) as threads:
+        pids = list(threads.map(lambda _: invoke(cloud, "crowded", 0.05)["json"], range(10)))
+    assert len(set(pids)) <= 4
+
+
+def test_reserved_concurrency_throttles(cloud: LocalCloud) -> None:
+    make_function(cloud, "reserved", PID)
+    client = cloud.client("lambda")
+    client.put_function_concurrency(FunctionName="reserved", ReservedConcurrentExecutions=0)
+    with pytest.raises(client.exceptions.TooManyRequestsException) as caught:
+        client.invoke(FunctionName="reserved")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    client.delete_function_concurrency(FunctionName="reserved")
+    assert invoke(cloud, "reserved")["json"]
+
+
+# -- Asynchronous invocation ----------------------------------------------------------------------
+
+FAILS_UNTIL = """
+    count = 0
+    def handler(event, context):
+        global count
+        count += 1
+        print("attempt", count, context.aws_request_id)
+        if count <= event["failures"]:
+            raise RuntimeError("failure %d" % count)
+"""
+
+
+def test_a_dry_run_does_not_run(cloud: LocalCloud) -> None:
+    make_function(cloud, "dry", "def handler(event, context): print('ran')")
+    answer = cloud.client("lambda").invoke(FunctionName="dry", InvocationType="DryRun")
+    assert answer["StatusCode"] == 204
+
+
+def test_an_asynchronous_invocation_is_accepted_and_run_later(cloud: LocalCloud) -> None:
+    make_function(cloud, "later", "def handler(event, context): print('ran with', event)")
+    answer = cloud.client("lambda").invoke(
+        FunctionName="later", InvocationType="Event", Payload=b'{"n": 1}'
+    )
+    assert answer["StatusCode"] == 202
+    assert answer["Payload"].read() == b""
+    lines = wait_for(
+        lambda: (
+            cloud.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/later")[
+                "logGroups"
+            ]
+            and log_lines(cloud, "/aws/lambda/later")
+        ),
+        "the function to run",
+        SECONDS,
+    )
+    assert "ran with {'n': 1}" in lines
+
+
+def test_a_failing_event_is_tried_three_times_and_then_a_dead_letter(cloud: LocalCloud) -> None:
+    dead_letters = Queue(cloud, "dead-letters")
+    config = {"TargetArn": dead_letters.arn}
+    make_function(cloud, "dead", FAILS_UNTIL, DeadLetterConfig=config)
+    cloud.client("lambda").invoke(
+        FunctionName="dead", InvocationType="Event", Payload=b'{"failures": 9}'
+    )
+    message = dead_letters.message()
+    assert message["Body"] == '{"failures": 9}'
+    attributes = {
+        name: attribute["StringValue"] for name, attribute in message["MessageAttributes"].items()
+    }
+    assert attributes["ErrorCode"] == "200"
+    assert attributes["ErrorMessage"] == "failure 3"
+    attempts = [line for line in log_lines(cloud, "/aws/lambda/dead") if line.startswith("attempt")]
+    request_id = attributes["RequestID"]
+    assert attempts == [f"attempt {n} {request_id}" for n in (1, 2, 3)]
+
+
+def test_an_event_that_succeeds_when_tried_again_is_no_dead_letter(cloud: LocalCloud) -> None:
+    dead_letters, done = Queue(cloud, "none"), Queue(cloud, "done")
+    make_function(cloud, "recovers", FAILS_UNTIL, DeadLetterConfig={"TargetArn": dead_letters.arn})
+    cloud.client("lambda").put_function_event_invoke_config(
+        FunctionName="recovers", DestinationConfig={"OnSuccess": {"Destination": done.arn}}
+    )
+    cloud.client("lambda").invoke(
+        FunctionName="recovers", InvocationType="Event", Payload=b'{"failures": 2}'
+    )
+    assert done.body()["requestContext"]["condition"] == "Success"
+    assert dead_letters.receive() is None
+
+
+def test_the_invoke_config_limits_attempts_and_sends_the_record(cloud: LocalCloud) -> None:
+    failed = Queue(cloud, "failed")
+    arn = make_function(cloud, "configured", FAILS_UNTIL)
+    client = cloud.client("lambda")
+    client.put_function_event_invoke_config(FunctionName="configured", MaximumRetryAttempts=2)
+    client.put_function_event_invoke_config(
+        FunctionName="configured",
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnFailure": {"Destination": failed.arn}},
+    )
+    client.invoke(FunctionName="configured", InvocationType="Event", Payload=b'{"failures": 9}')
+    record = failed.body()
+    assert record["version"] == "1.0"
+    assert record["requestContext"]["functionArn"] == f"{arn}:$LATEST"
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 1
+    assert record["requestPayload"] == {"failures": 9}
+    assert record["responseContext"] == {
+        "statusCode": 200,
+        "executedVersion": "$LATEST",
+        "functionError": "Unhandled",
+    }
+    assert record["responsePayload"]["errorMessage"] == "failure 1"
+
+
+def test_a_throttled_event_waits_for_its_turn(cloud: LocalCloud) -> None:
+    done = Queue(cloud, "unthrottled")
+    make_function(cloud, "throttled", "def handler(event, context): return 'ran'")
+    client = cloud.client("lambda")
+    client.put_function_event_invoke_config(
+        FunctionName="throttled",
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnSuccess": {"Destination": done.arn}},
+    )
+    client.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
+    client.invoke(FunctionName="throttled", InvocationType="Event")
+    assert done.receive() is None
+    client.delete_function_concurrency(FunctionName="throttled")
+    assert done.body()["responsePayload"] == "ran"

@@ -1,0 +1,78 @@
+"""Schedules of rules fire, by themselves and when told to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.events import Schedule
+from local.server import LocalCloud
+from tests.local.fixtures.cloud import ACCOUNT, REGION, Queue, running
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with running() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def queue(cloud: LocalCloud) -> Iterator[Queue]:
+    """The target of a rule "sweep" that fires every two minutes."""
+    queue = Queue(cloud, "swept")
+    events = cloud.client("events")
+    events.put_rule(Name="sweep", ScheduleExpression="rate(2 minutes)")
+    events.put_targets(Rule="sweep", Targets=[{"Id": "1", "Arn": queue.arn}])
+    yield queue
+    events.remove_targets(Rule="sweep", Ids=["1"])
+    events.delete_rule(Name="sweep")
+
+
+def test_a_schedule_fires_a_scheduled_event(cloud: LocalCloud, queue: Queue) -> None:
+    assert cloud.schedule.fire() == 1
+    event = queue.body()
+    assert event == {
+        "version": "0",
+        "id": event["id"],
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": ACCOUNT,
+        "time": event["time"],
+        "region": REGION,
+        "resources": [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/sweep"],
+        "detail": {},
+    }
+
+
+def test_one_schedule_can_be_fired_by_its_name(cloud: LocalCloud, queue: Queue) -> None:
+    assert cloud.schedule.fire("sweep") == 1
+    assert queue.body()["detail-type"] == "Scheduled Event"
+    assert cloud.schedule.fire("other") == 0
+
+
+def test_a_schedule_fires_once_a_period(queue: Queue) -> None:
+    schedule = Schedule()
+    for seconds, fires in ((0, False), (119, False), (121, True), (239, False), (240, True)):
+        schedule.tick(1000.0 + seconds)
+        assert (queue.receive() is not None) == fires, f"after {seconds} seconds"
+
+
+def test_a_disabled_schedule_does_not_fire(cloud: LocalCloud, queue: Queue) -> None:
+    cloud.client("events").disable_rule(Name="sweep")
+    schedule = Schedule()
+    schedule.tick(0)
+    schedule.tick(1000)
+    assert schedule.fire() == 0
+    assert queue.receive() is None
+
+
+def test_a_cron_schedule_is_named_and_never_fires_by_itself(
+    cloud: LocalCloud, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.client("events").put_rule(Name="sweep", ScheduleExpression="cron(0 12 * * ? *)")
+    schedule = Schedule()
+    for seconds in (0, 10, 10_000_000):
+        schedule.tick(seconds)
+    assert caplog.messages == ["sweep: cron(0 12 * * ? *) never fires here"]
+    assert queue.receive() is None

@@ -1,0 +1,841 @@
+"""State machines run as in AWS, where it matters to a workflow that waits and retries."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.server import LocalCloud
+from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, Queue, make_function, role, running
+from tests.support import wait_for
+
+NASTY = "quotes \" and ' and \\ and \n and {% $states.input %} and é😀 and ${x} and $x := 1;"
+PUT_EVENTS = "arn:aws:states:::events:putEvents.waitForTaskToken"
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with running() as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def states(cloud: LocalCloud) -> Any:
+    return cloud.client("stepfunctions")
+
+
+@pytest.fixture(scope="module")
+def tokens(cloud: LocalCloud) -> Callable[[str], str]:
+    """Gives the task token of the next event that a state machine puts under a detail-type."""
+    queue = Queue(cloud, "tokens")
+    events = cloud.client("events")
+    events.put_rule(Name="tokens", EventPattern=json.dumps({"source": ["test"]}))
+    events.put_targets(Rule="tokens", Targets=[{"Id": "1", "Arn": queue.arn}])
+
+    def next_token(detail_type: str) -> str:
+        event = queue.body()
+        assert event["detail-type"] == detail_type
+        return str(event["detail"]["token"])
+
+    return next_token
+
+
+@pytest.fixture
+def machine(cloud: LocalCloud, states: Any) -> Callable[..., str]:
+    """Makes a state machine, in JSONata, of states that run in their order."""
+
+    def make(*, timeout: int | None = None, **definitions: dict[str, Any]) -> str:
+        names = list(definitions)
+        for name, following in itertools.pairwise(names):
+            definition = definitions[name]
+            if definition["Type"] not in ("Choice", "Fail", "Succeed"):
+                definition.setdefault("Next", following)
+        last = definitions[names[-1]]
+        if last["Type"] not in ("Fail", "Succeed", "Choice"):
+            last.setdefault("End", True)
+        definition = {"QueryLanguage": "JSONata", "StartAt": names[0], "States": definitions}
+        if timeout:
+            definition["TimeoutSeconds"] = timeout
+        answer = states.create_state_machine(
+            name=f"m{uuid.uuid4()}", definition=json.dumps(definition), roleArn=role(cloud)
+        )
+        return str(answer["stateMachineArn"])
+
+    return make
+
+
+def start(states: Any, machine: str, data: Any = None) -> str:
+    answer = states.start_execution(stateMachineArn=machine, input=json.dumps(data))
+    return str(answer["executionArn"])
+
+
+def ended(states: Any, execution: str) -> Any:
+    """What an execution is like when it has ended; `output` is its JSON."""
+
+    def when_ended() -> Any:
+        described = states.describe_execution(executionArn=execution)
+        return described if described["status"] != "RUNNING" else None
+
+    described = wait_for(when_ended, f"{execution} to end", SECONDS)
+    if "output" in described:
+        described["output"] = json.loads(described["output"])
+    return described
+
+
+def run(states: Any, machine: str, data: Any = None) -> Any:
+    return ended(states, start(states, machine, data))
+
+
+def output(states: Any, machine: str, data: Any = None) -> Any:
+    described = run(states, machine, data)
+    assert described["status"] == "SUCCEEDED", described.get("cause")
+    return described["output"]
+
+
+def history(states: Any, execution: str) -> list[str]:
+    events = states.get_execution_history(executionArn=execution)["events"]
+    return [event["type"] for event in events]
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    with pytest.raises(ClientError) as caught:
+        call()
+    return str(caught.value.response["Error"]["Code"])
+
+
+def waiting(detail_type: str, **settings: Any) -> dict[str, Any]:
+    """A state that hands out a token and waits for the answer."""
+    detail = {"token": "{% $states.context.Task.Token %}"}
+    entry = {"Source": "test", "DetailType": detail_type, "Detail": detail}
+    return {"Type": "Task", "Resource": PUT_EVENTS, "Arguments": {"Entries": [entry]}, **settings}
+
+
+# -- JSONata --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [NASTY, None, True, 0, 2.5, [], [NASTY], [[1]], {}, {NASTY: NASTY}, {"a": [{"b": None}]}],
+    ids=str,
+)
+def test_values_pass_through_expressions_untouched(
+    states: Any, machine: Callable[..., str], value: Any
+) -> None:
+    arn = machine(
+        Keep={"Type": "Pass", "Assign": {"kept": "{% $states.input.value %}"}, "Output": {}},
+        Give={"Type": "Pass", "Output": {"kept": "{% $kept %}", "text": "{% $string($kept) %}"}},
+    )
+    assert output(states, arn, {"value": value})["kept"] == value
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("$states.input.a + 1", 2),
+        ("$states.input.text & '!'", NASTY + "!"),
+        ("4 / 2", 2),
+        ("$merge([{'a': 1}, {'b': $states.input.missing}])", {"a": 1}),
+        ("$exists($states.input.missing) ? 1 : 'none'", "none"),
+        ("[$states.input.missing, ''][0]", ""),
+        ("$sift($states.input.object, function($v, $k) { $k != 'secret' })", {"open": 1}),
+        ("$lookup($states.input.object, 'open')", 1),
+        ("$parse('{\"a\": [1]}').a", [1]),
+        ("$partition([1, 2, 3], 2)", [[1, 2], [3]]),
+        ("$range(0, 4, 2)", [0, 2, 4]),
+        ("$hash('content', 'SHA-1')", "040f06fd774092478d450774f5ba30c5da78acc8"),
+        ("$length($uuid())", 36),
+        ("$random(7) = $random(7)", True),
+        ("$type($states.input.none)", "null"),
+        ("$states.context.Execution.Input.a", 1),
+    ],
+)
+def test_expressions_are_evaluated(
+    states: Any, machine: Callable[..., str], expression: str, value: Any
+) -> None:
+    data = {"a": 1, "text": NASTY, "object": {"open": 1, "secret": 2}, "none": None}
+    arn = machine(Evaluate={"Type": "Pass", "Output": f"{{% {expression} %}}"})
+    assert output(states, arn, data) == value
+
+
+@pytest.mark.parametrize(
+    ("expression", "cause"),
+    [
+        ("$states.input.missing", "returned nothing (undefined)"),
+        ("$undefined", "returned nothing (undefined)"),
+        ("1 + 'a'", "T2002"),
+        ("$error('mine')", "mine"),
+        ("$eval('1')", "T1006"),
+        ("function($x) { $x }", "unsupported result type"),
+        ("1 +", "S0207"),
+    ],
+)
+def test_an_expression_without_a_value_fails_the_execution(
+    states: Any, machine: Callable[..., str], expression: str, cause: str
+) -> None:
+    arn = machine(Evaluate={"Type": "Pass", "Output": f"{{% {expression} %}}"})
+    described = run(states, arn, {})
+    assert described["status"] == "FAILED"
+    assert described["error"] == "States.QueryEvaluationError"
+    assert cause in described["cause"]
+    assert "EvaluationFailed" in history(states, described["executionArn"])
+
+
+def test_data_is_never_code(states: Any, machine: Callable[..., str]) -> None:
+    arn = machine(
+        Keep={"Type": "Pass", "Assign": {"x": "{% $states.input %}", "y": 1}},
+        Give={"Type": "Pass", "Output": "{% $x %}"},
+    )
+    attack = '"; $y := "broken"; "'
+    assert output(states, arn, attack) == attack
+
+
+def test_the_context_says_what_runs_in_aws_time(states: Any, machine: Callable[..., str]) -> None:
+    arn = machine(
+        Look={
+            "Type": "Pass",
+            "Output": {
+                "context": "{% $states.context %}",
+                "seconds": "{% $floor($toMillis($states.context.State.EnteredTime) / 1000) %}",
+            },
+        }
+    )
+    execution = start(states, arn, 5)
+    given = ended(states, execution)["output"]
+    context = given["context"]
+    assert context["Execution"]["Id"] == execution
+    assert context["Execution"]["Input"] == 5
+    assert context["StateMachine"]["Id"] == arn
+    assert context["State"]["Name"] == "Look"
+    for when in (context["Execution"]["StartTime"], context["State"]["EnteredTime"]):
+        assert len(when) == len("2026-01-01T00:00:00.000Z")
+        assert datetime.fromisoformat(when).timestamp() == pytest.approx(time.time(), abs=5)
+    assert given["seconds"] == pytest.approx(time.time(), abs=5)
+
+
+def test_output_sees_the_variables_as_they_were_on_entry(
+    states: Any, machine: Callable[..., str]
+) -> None:
+    arn = machine(
+        First={"Type": "Pass", "Assign": {"n": 1}},
+        Second={"Type": "Pass", "Assign": {"n": "{% $n + 1 %}"}, "Output": "{% $n %}"},
+        Third={"Type": "Pass", "Output": ["{% $states.input %}", "{% $n %}"]},
+    )
+    assert output(states, arn) == [1, 2]
+
+
+# -- Choice and Fail ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("data", "reason"), [("rule", "of the rule"), ("other", "of the state")])
+def test_a_choice_assigns_what_belongs_to_the_way_it_takes(
+    states: Any, machine: Callable[..., str], data: str, reason: str
+) -> None:
+    arn = machine(
+        Choose={
+            "Type": "Choice",
+            "Choices": [
+                {
+                    "Condition": "{% $states.input = 'rule' %}",
+                    "Assign": {"reason": "of the rule"},
+                    "Next": "Give",
+                }
+            ],
+            "Assign": {"reason": "of the state"},
+            "Default": "Give",
+        },
+        Give={"Type": "Succeed", "Output": ["{% $states.input %}", "{% $reason %}"]},
+    )
+    assert output(states, arn, data) == [data, reason]
+
+
+def test_a_choice_that_nothing_matches_fails(states: Any, machine: Callable[..., str]) -> None:
+    choice = {"Condition": "{% $states.input = 1 %}", "Next": "End"}
+    arn = machine(Choose={"Type": "Choice", "Choices": [choice]}, End={"Type": "Succeed"})
+    assert run(states, arn, 2)["error"] == "States.NoChoiceMatched"
+
+
+def test_a_condition_must_be_true_or_false(states: Any, machine: Callable[..., str]) -> None:
+    choice = {"Condition": "{% $states.input %}", "Next": "End"}
+    arn = machine(
+        Choose={"Type": "Choice", "Choices": [choice], "Default": "End"}, End={"Type": "Succeed"}
+    )
+    assert run(states, arn, "text")["error"] == "States.QueryEvaluationError"
+
+
+def test_fail_takes_error_and_cause_from_expressions(
+    states: Any, machine: Callable[..., str]
+) -> None:
+    arn = machine(
+        End={"Type": "Fail", "Error": "{% $states.input.e %}", "Cause": "{% $states.input.c %}"}
+    )
+    described = run(states, arn, {"e": "Mine", "c": NASTY})
+    assert (described["status"], described["error"], described["cause"]) == (
+        "FAILED",
+        "Mine",
+        NASTY,
+    )
+    assert described["stopDate"]
+
+
+# -- Task tokens ----------------------------------------------------------------------------------
+
+
+def test_an_answer_ends_the_wait(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    arn = machine(Wait=waiting("answer", Output={"got": "{% $states.result %}"}))
+    execution = start(states, arn)
+    states.send_task_success(taskToken=tokens("answer"), output=json.dumps({"text": NASTY}))
+    assert ended(states, execution)["output"] == {"got": {"text": NASTY}}
+
+
+def test_a_failure_can_be_caught_with_its_error_and_cause(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    catch = {
+        "ErrorEquals": ["Broken"],
+        "Assign": {"error": "{% $states.errorOutput.Error %}"},
+        "Output": "{% $states.errorOutput.Cause %}",
+        "Next": "Caught",
+    }
+    arn = machine(
+        Wait=waiting("failure", Catch=[catch]),
+        Caught={"Type": "Pass", "Output": ["{% $error %}", "{% $states.input %}"]},
+    )
+    execution = start(states, arn)
+    states.send_task_failure(taskToken=tokens("failure"), error="Broken", cause=NASTY)
+    assert ended(states, execution)["output"] == ["Broken", NASTY]
+
+
+@pytest.mark.parametrize("heartbeat", [{}, {"HeartbeatSeconds": 30}], ids=["plain", "heartbeat"])
+def test_an_answer_that_comes_at_once_is_never_missed(
+    cloud: LocalCloud, states: Any, machine: Callable[..., str], heartbeat: dict[str, Any]
+) -> None:
+    source = """
+        import boto3
+        states = boto3.client("stepfunctions")
+        def handler(event, context):
+            states.send_task_success(taskToken=event["detail"]["token"], output='"quick"')
+    """
+    name = f"quick{len(heartbeat)}"
+    function = make_function(cloud, name, source, Timeout=10)
+    events = cloud.client("events")
+    pattern = {"source": ["test"], "detail-type": [name]}
+    bus = events.create_event_bus(Name=name)["EventBusArn"]
+    events.put_rule(Name=name, EventBusName=name, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "1", "Arn": function}])
+    state = waiting(name, **heartbeat)
+    state["Arguments"]["Entries"][0]["EventBusName"] = bus
+    arn = machine(Wait=state)
+    executions = [start(states, arn) for _ in range(12)]
+    assert [ended(states, execution)["output"] for execution in executions] == ["quick"] * 12
+
+
+def test_a_token_takes_one_answer(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    execution = start(states, machine(Wait=waiting("once")))
+    token = tokens("once")
+    states.send_task_success(taskToken=token, output="1")
+    assert ended(states, execution)["output"] == 1
+    for answer in (
+        lambda: states.send_task_success(taskToken=token, output="2"),
+        lambda: states.send_task_failure(taskToken=token),
+        lambda: states.send_task_heartbeat(taskToken=token),
+    ):
+        assert code_of(answer) == "TaskTimedOut"
+
+
+def test_an_answer_to_nothing_or_with_nothing_is_refused(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    for answer in (
+        lambda: states.send_task_success(taskToken="garbage", output="1"),
+        lambda: states.send_task_failure(taskToken="garbage"),
+        lambda: states.send_task_heartbeat(taskToken="garbage"),
+    ):
+        assert code_of(answer) == "InvalidToken"
+    execution = start(states, machine(Wait=waiting("refused")))
+    token = tokens("refused")
+    for answer, code in (
+        (lambda: states.send_task_success(taskToken=token, output="{"), "InvalidOutput"),
+        (
+            lambda: states.send_task_success(taskToken=token, output=json.dumps("x" * 262144)),
+            "ValidationException",
+        ),
+        (
+            lambda: states.send_task_failure(taskToken=token, error="x" * 257),
+            "ValidationException",
+        ),
+        (
+            lambda: states.send_task_failure(taskToken=token, cause="x" * 32769),
+            "ValidationException",
+        ),
+    ):
+        assert code_of(answer) == code
+    states.send_task_success(taskToken=token, output="1")
+    assert ended(states, execution)["output"] == 1
+
+
+def test_a_heartbeat_without_a_limit_is_accepted(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    execution = start(states, machine(Wait=waiting("unlimited")))
+    token = tokens("unlimited")
+    states.send_task_heartbeat(taskToken=token)
+    states.send_task_success(taskToken=token, output="1")
+    assert ended(states, execution)["status"] == "SUCCEEDED"
+
+
+def test_heartbeats_keep_a_task_alive_and_their_end_times_it_out(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    arn = machine(
+        Wait=waiting(
+            "alive",
+            HeartbeatSeconds="{% $states.input.beat %}",
+            TimeoutSeconds="{% $states.input.limit %}",
+        )
+    )
+    execution = start(states, arn, {"beat": 1, "limit": 60})
+    token = tokens("alive")
+    began = time.monotonic()
+    while time.monotonic() - began < 1.5:
+        states.send_task_heartbeat(taskToken=token)
+        time.sleep(0.1)
+    last = time.monotonic()
+    assert states.describe_execution(executionArn=execution)["status"] == "RUNNING"
+    described = ended(states, execution)
+    assert 0.8 < time.monotonic() - last < 2
+    assert (described["status"], described["error"]) == ("FAILED", "States.Timeout")
+    assert "TaskTimedOut" in history(states, execution)
+    assert code_of(lambda: states.send_task_heartbeat(taskToken=token)) == "TaskTimedOut"
+
+
+@pytest.mark.parametrize(
+    ("limits", "names", "caught"),
+    [
+        ({"HeartbeatSeconds": 1, "TimeoutSeconds": 60}, ["States.HeartbeatTimeout"], True),
+        ({"HeartbeatSeconds": 1, "TimeoutSeconds": 60}, ["States.Timeout"], True),
+        ({"TimeoutSeconds": 1}, ["States.Timeout"], True),
+        ({"TimeoutSeconds": 1}, ["States.ALL"], True),
+        ({"TimeoutSeconds": 1}, ["States.HeartbeatTimeout"], False),
+        ({"TimeoutSeconds": 1}, ["States.TaskFailed"], False),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list | dict) else str(value),
+)
+def test_timeouts_are_caught_by_their_names(
+    states: Any,
+    machine: Callable[..., str],
+    tokens: Callable[[str], str],
+    limits: dict[str, int],
+    names: list[str],
+    caught: bool,
+) -> None:
+    catch = {"ErrorEquals": names, "Output": "{% $states.errorOutput %}", "Next": "Caught"}
+    arn = machine(Wait=waiting("limits", **limits, Catch=[catch]), Caught={"Type": "Succeed"})
+    execution = start(states, arn)
+    token = tokens("limits")
+    described = ended(states, execution)
+    if caught:
+        assert described["output"] == {"Error": "States.Timeout", "Cause": ""}
+    else:
+        assert described["error"] == "States.Timeout"
+    late = lambda: states.send_task_success(taskToken=token, output="1")  # noqa: E731
+    assert code_of(late) == "TaskTimedOut"
+
+
+def test_a_heartbeat_alone_is_the_only_limit(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    execution = start(states, machine(Wait=waiting("alone", HeartbeatSeconds=86400)))
+    states.send_task_success(taskToken=tokens("alone"), output="1")
+    [scheduled] = [
+        event["taskScheduledEventDetails"]
+        for event in states.get_execution_history(executionArn=execution)["events"]
+        if event["type"] == "TaskScheduled"
+    ]
+    assert scheduled["heartbeatInSeconds"] == 86400
+    assert "timeoutInSeconds" not in scheduled
+    ended(states, execution)
+
+
+def test_a_retry_has_a_new_token_and_the_old_one_is_used_up(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    retry = {"ErrorEquals": ["Again"], "IntervalSeconds": 1, "MaxAttempts": 2}
+    execution = start(states, machine(Wait=waiting("retry", Retry=[retry])))
+    first = tokens("retry")
+    states.send_task_failure(taskToken=first, error="Again")
+    second = tokens("retry")
+    assert second != first
+    late = lambda: states.send_task_success(taskToken=first, output="1")  # noqa: E731
+    assert code_of(late) == "TaskTimedOut"
+    states.send_task_success(taskToken=second, output="2")
+    assert ended(states, execution)["output"] == 2
+
+
+# -- Retry and Catch ------------------------------------------------------------------------------
+
+
+def failing(cloud: LocalCloud, name: str) -> str:
+    """A function that fails with each error it is given, then answers how often it was asked."""
+    source = """
+        asked = 0
+        def handler(event, context):
+            global asked
+            asked += 1
+            if asked <= len(event):
+                raise type(event[asked - 1], (Exception,), {})("because")
+            return asked
+    """
+    return make_function(cloud, name, source)
+
+
+def test_each_error_is_retried_by_its_own_retrier(
+    cloud: LocalCloud, states: Any, machine: Callable[..., str]
+) -> None:
+    function = failing(cloud, "retried")
+    arn = machine(
+        Ask={
+            "Type": "Task",
+            "Resource": "arn:aws:states:::lambda:invoke",
+            "Arguments": {"FunctionName": function, "Payload": "{% $states.input %}"},
+            "Retry": [
+                {"ErrorEquals": ["Never"], "MaxAttempts": 0},
+                {"ErrorEquals": ["Twice"], "MaxAttempts": 2, "JitterStrategy": "FULL"},
+                {"ErrorEquals": ["States.TaskFailed"], "MaxAttempts": 5, "MaxDelaySeconds": 2},
+            ],
+            "Output": "{% $states.result.Payload %}",
+        }
+    )
+    assert output(states, arn, ["Twice", "Other", "Twice", "Other"]) == 5
+    never = run(states, arn, [""] * 5 + ["Never"])
+    assert (never["error"], "because" in never["cause"]) == ("Never", True)
+
+
+def test_retries_run_out_and_the_rest_is_caught(
+    cloud: LocalCloud, states: Any, machine: Callable[..., str]
+) -> None:
+    function = failing(cloud, "exhausted")
+    arn = machine(
+        Ask={
+            "Type": "Task",
+            "Resource": function,
+            "Arguments": "{% $states.input %}",
+            "Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 2}],
+            "Catch": [
+                {
+                    "ErrorEquals": ["States.ALL"],
+                    "Output": "{% $parse($states.errorOutput.Cause).errorMessage %}",
+                    "Next": "Caught",
+                }
+            ],
+        },
+        Caught={"Type": "Succeed"},
+    )
+    execution = start(states, arn, ["A", "B", "C", "D"])
+    assert ended(states, execution)["output"] == "because"
+    assert history(states, execution).count("LambdaFunctionFailed") == 3
+
+
+def test_a_query_evaluation_error_in_arguments_can_be_caught(
+    states: Any, machine: Callable[..., str]
+) -> None:
+    arn = machine(
+        Ask={
+            "Type": "Task",
+            "Resource": "arn:aws:states:::dynamodb:getItem",
+            "Arguments": {"TableName": "{% $states.input.missing %}", "Key": {}},
+            "Retry": [{"ErrorEquals": ["DynamoDB.AmazonDynamoDBException"]}],
+            "Catch": [
+                {
+                    "ErrorEquals": ["States.QueryEvaluationError"],
+                    "Output": "{% $states.errorOutput.Error %}",
+                    "Next": "Caught",
+                }
+            ],
+        },
+        Caught={"Type": "Succeed"},
+    )
+    assert output(states, arn, {}) == "States.QueryEvaluationError"
+
+
+# -- Executions -----------------------------------------------------------------------------------
+
+
+def test_the_same_start_of_a_running_execution_is_that_execution(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    arn = machine(Wait=waiting("same"))
+
+    def again(data: str) -> Any:
+        return states.start_execution(stateMachineArn=arn, name="job-1", input=data)
+
+    first = again('{"a": 1}')
+    token = tokens("same")
+    second = again('{"a": 1}')
+    assert second["executionArn"] == first["executionArn"]
+    assert second["startDate"] == first["startDate"]
+    assert code_of(lambda: again('{"a": 2}')) == "ExecutionAlreadyExists"
+    states.send_task_success(taskToken=token, output="1")
+    ended(states, first["executionArn"])
+    assert code_of(lambda: again('{"a": 1}')) == "ExecutionAlreadyExists"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("has space", "{}", "InvalidName"),
+        ("a/b", "{}", "InvalidName"),
+        ("x" * 81, "{}", "ValidationException"),
+        ("input", "{", "InvalidExecutionInput"),
+        ("input", json.dumps("x" * 262144), "ValidationException"),
+    ],
+)
+def test_a_start_that_aws_refuses_is_refused(
+    states: Any, machine: Callable[..., str], name: str, data: str, code: str
+) -> None:
+    arn = machine(End={"Type": "Succeed"})
+    assert (
+        code_of(lambda: states.start_execution(stateMachineArn=arn, name=name, input=data)) == code
+    )
+
+
+def test_a_start_without_a_name_gets_one(states: Any, machine: Callable[..., str]) -> None:
+    arn = machine(End={"Type": "Succeed"})
+    names = {start(states, arn).rpartition(":")[2] for _ in range(2)}
+    assert len(names) == 2
+    assert "None" not in names
+
+
+def test_stop_ends_what_waits_and_its_token(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    catch = {"ErrorEquals": ["States.ALL"], "Next": "Caught"}
+    arn = machine(Wait=waiting("stopped", Catch=[catch]), Caught={"Type": "Succeed"})
+    execution = start(states, arn)
+    token = tokens("stopped")
+    stopped = states.stop_execution(executionArn=execution, error="Cancelled", cause="By hand")
+    described = states.describe_execution(executionArn=execution)
+    assert described["status"] == "ABORTED"
+    assert (described["error"], described["cause"]) == ("Cancelled", "By hand")
+    assert described["stopDate"] >= stopped["stopDate"]
+    assert history(states, execution)[-2:] == ["TaskSubmitted", "ExecutionAborted"]
+    late = lambda: states.send_task_success(taskToken=token, output="1")  # noqa: E731
+    assert code_of(late) == "TaskTimedOut"
+
+
+def test_stop_ends_a_wait_and_a_retry(states: Any, machine: Callable[..., str]) -> None:
+    execution = start(states, machine(Wait={"Type": "Wait", "Seconds": 60}))
+    wait_for(lambda: "WaitStateEntered" in history(states, execution), "the wait", SECONDS)
+    states.stop_execution(executionArn=execution)
+    assert states.describe_execution(executionArn=execution)["status"] == "ABORTED"
+
+
+def test_an_execution_can_time_out_as_a_whole(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    catch = {"ErrorEquals": ["States.ALL"], "Next": "Caught"}
+    arn = machine(timeout=1, Wait=waiting("whole", Catch=[catch]), Caught={"Type": "Succeed"})
+    execution = start(states, arn)
+    token = tokens("whole")
+    described = ended(states, execution)
+    assert described["status"] == "TIMED_OUT"
+    assert described["stopDate"]
+    late = lambda: states.send_task_success(taskToken=token, output="1")  # noqa: E731
+    assert code_of(late) == "TaskTimedOut"
+
+
+def test_the_history_can_be_read_backwards(states: Any, machine: Callable[..., str]) -> None:
+    execution = run(states, machine(End={"Type": "Succeed"}))["executionArn"]
+    events = states.get_execution_history(executionArn=execution, reverseOrder=True)["events"]
+    assert events[0]["type"] == "ExecutionSucceeded"
+    assert history(states, execution)[0] == "ExecutionStarted"
+
+
+def test_eventbridge_is_told_when_an_execution_starts_and_ends(
+    cloud: LocalCloud, states: Any, machine: Callable[..., str]
+) -> None:
+    queue = Queue(cloud, "status-changes")
+    events = cloud.client("events")
+    arn = machine(End={"Type": "Fail", "Error": "Mine", "Cause": "because"})
+    pattern = {"source": ["aws.states"], "detail": {"stateMachineArn": [arn]}}
+    events.put_rule(Name="status", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="status", Targets=[{"Id": "1", "Arn": queue.arn}])
+    execution = start(states, arn)
+    told = {event["detail"]["status"]: event for event in (queue.body(), queue.body())}
+    assert set(told) == {"RUNNING", "FAILED"}
+    failed = told["FAILED"]
+    assert failed["detail-type"] == "Step Functions Execution Status Change"
+    assert failed["resources"] == [execution]
+    assert (failed["detail"]["error"], failed["detail"]["cause"]) == ("Mine", "because")
+
+
+def test_an_update_of_a_state_machine_is_for_later_executions(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    arn = machine(Wait=waiting("updated"), Give={"Type": "Pass", "Output": "old"})
+    execution = start(states, arn)
+    token = tokens("updated")
+    definition = {
+        "StartAt": "New",
+        "States": {"New": {"Type": "Pass", "Result": "new", "End": True}},
+    }
+    states.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
+    assert output(states, arn) == "new"
+    states.send_task_success(taskToken=token, output="1")
+    assert ended(states, execution)["output"] == "old"
+
+
+# -- Integrations ---------------------------------------------------------------------------------
+
+
+def test_an_event_of_a_state_machine_names_it_and_the_execution(
+    cloud: LocalCloud, states: Any, machine: Callable[..., str]
+) -> None:
+    queue = Queue(cloud, "resources")
+    events = cloud.client("events")
+    events.put_rule(Name="resources", EventPattern=json.dumps({"source": ["resources"]}))
+    events.put_targets(Rule="resources", Targets=[{"Id": "1", "Arn": queue.arn}])
+    entry = {
+        "Source": "resources",
+        "DetailType": "x",
+        "Detail": {"text": "{% $states.input %}"},
+        "Resources": ["arn:mine"],
+    }
+    arn = machine(
+        Put={
+            "Type": "Task",
+            "Resource": "arn:aws:states:::events:putEvents",
+            "Arguments": {"Entries": [entry]},
+        }
+    )
+    described = run(states, arn, NASTY)
+    assert described["status"] == "SUCCEEDED"
+    event = queue.body()
+    assert event["resources"] == ["arn:mine", arn, described["executionArn"]]
+    assert event["detail"] == {"text": NASTY}
+
+
+def test_an_event_that_is_refused_fails_the_task(states: Any, machine: Callable[..., str]) -> None:
+    entry = {"Source": "s", "DetailType": "", "Detail": {}}
+    arn = machine(
+        Put={
+            "Type": "Task",
+            "Resource": "arn:aws:states:::events:putEvents",
+            "Arguments": {"Entries": [entry]},
+        }
+    )
+    described = run(states, arn)
+    assert described["error"] == "EventBridge.FailedEntry"
+    assert json.loads(described["cause"])["FailedEntryCount"] == 1
+
+
+def test_the_table_can_be_read_and_written(
+    cloud: LocalCloud, states: Any, machine: Callable[..., str]
+) -> None:
+    cloud.client("dynamodb").create_table(
+        TableName="jobs",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    key = {"id": {"S": "{% $states.context.Execution.Input %}"}}
+
+    def table(action: str, **arguments: Any) -> dict[str, Any]:
+        resource = f"arn:aws:states:::dynamodb:{action}"
+        return {
+            "Type": "Task",
+            "Resource": resource,
+            "Arguments": {"TableName": "jobs", **arguments},
+        }
+
+    arn = machine(
+        Put=table("putItem", Item={**key, "n": {"N": "1"}, "times": {"M": {}}}),
+        Update=table(
+            "updateItem",
+            Key=key,
+            ConditionExpression="n = :one",
+            UpdateExpression="SET #times.#name = :now, n = n + :one",
+            ExpressionAttributeNames={"#times": "times", "#name": "Created"},
+            ExpressionAttributeValues={":one": {"N": "1"}, ":now": {"S": "now"}},
+        ),
+        Get={
+            **table("getItem", Key=key, ConsistentRead=True),
+            "Assign": {"item": "{% $states.result.Item %}"},
+        },
+        Conflict={
+            **table(
+                "updateItem",
+                Key=key,
+                ConditionExpression="n = :one",
+                UpdateExpression="SET n = :one",
+                ExpressionAttributeValues={":one": {"N": "1"}},
+            ),
+            "Retry": [{"ErrorEquals": ["States.TaskFailed"], "MaxAttempts": 1}],
+            "Catch": [
+                {"ErrorEquals": ["DynamoDB.ConditionalCheckFailedException"], "Next": "Delete"}
+            ],
+            "Next": "Delete",
+        },
+        Delete=table("deleteItem", Key=key),
+        Missing={
+            **table("getItem", Key=key),
+            "Output": ["{% $exists($states.result.Item) %}", "{% $item %}"],
+        },
+    )
+    described = run(states, arn, NASTY)
+    assert described["status"] == "SUCCEEDED", described.get("cause")
+    assert described["output"] == [
+        False,
+        {"id": {"S": NASTY}, "n": {"N": "2"}, "times": {"M": {"Created": {"S": "now"}}}},
+    ]
+    assert history(states, described["executionArn"]).count("TaskFailed") == 2
+
+
+def test_any_api_can_be_called(cloud: LocalCloud, states: Any, machine: Callable[..., str]) -> None:
+    queue = Queue(cloud, "sdk")
+    arn = machine(
+        Send={
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sqs:sendMessage",
+            "Arguments": {"QueueUrl": queue.url, "MessageBody": "{% $string($states.input) %}"},
+            "Output": "{% $exists($states.result.MessageId) %}",
+        }
+    )
+    assert output(states, arn, {"a": NASTY}) is True
+    assert queue.body() == {"a": NASTY}
+
+
+def test_an_api_error_has_the_name_of_its_service(states: Any, machine: Callable[..., str]) -> None:
+    missing = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:missing"
+    for resource, arguments, error in (
+        ("lambda:invoke", {"FunctionName": missing}, "Lambda.ResourceNotFoundException"),
+        (
+            "dynamodb:getItem",
+            {"TableName": "missing", "Key": {"id": {"S": "1"}}},
+            "DynamoDB.ResourceNotFoundException",
+        ),
+        (
+            "events:putEvents",
+            {"Entries": [{"Source": "s", "DetailType": "d", "Detail": {}, "EventBusName": "no"}]},
+            "EventBridge.ResourceNotFoundException",
+        ),
+    ):
+        arn = machine(
+            Ask={
+                "Type": "Task",
+                "Resource": f"arn:aws:states:::{resource}",
+                "Arguments": arguments,
+            }
+        )
+        assert run(states, arn)["error"] == error
