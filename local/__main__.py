@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import threading
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from local import acknowledger, demo
-from local.server import AddressInUseError
+from local.server import AddressInUseError, LocalCloud
+from local.stack import Stack
+
+SAM_ENVIRONMENT = Path(".aws-sam") / "local-env.json"
+
+
+def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
+    """What sam local invoke can't know: the names made here, and the way out of its container."""
+    port = urlsplit(cloud.endpoint_url).port
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://host.docker.internal:{port}",
+        "STATE_MACHINE_ARN": stack.outputs["JobStateMachineArn"],
+        "TABLE_NAME": stack.outputs["JobTableName"],
+        "ACTION_TYPES": stack.parameters["ActionTypes"],
+    }
+    SAM_ENVIRONMENT.parent.mkdir(exist_ok=True)
+    SAM_ENVIRONMENT.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
 
 
 def serve(host: str, port: int, action_types: str, *, worker: bool) -> int:
@@ -37,11 +56,14 @@ def serve(host: str, port: int, action_types: str, *, worker: bool) -> int:
             print(f"  {name:28} {value}")
         for what in stack.not_made:
             print(f"  not made locally: {what}")
+        write_sam_environment(cloud, stack)
         print(
             "\nTry it:\n"
             f"  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_DEFAULT_REGION={cloud.region}\n"
             "  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local\n"
             "  aws codepipeline list-action-types --action-owner-filter Custom\n"
+            "\nWith HOST=0.0.0.0, sam local invoke finds the stack from inside its container by\n"
+            f"  --env-vars {SAM_ENVIRONMENT} --add-host host.docker.internal:host-gateway\n"
             "\nCtrl-C ends it, and all that is in it.",
             flush=True,
         )

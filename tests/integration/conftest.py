@@ -1,0 +1,173 @@
+"""The whole stack on the local cloud, and pipelines to send through it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from local import acknowledger, codepipeline
+from local.server import LocalCloud
+from local.stack import Stack
+from tests.support import wait_for
+
+numbers = itertools.count(1)
+
+
+@dataclass
+class World:
+    """The cloud and the stack in it, with what the tests ask them."""
+
+    cloud: LocalCloud
+    stack: Stack
+
+    @property
+    def emulator(self) -> codepipeline.JobBackend:
+        return codepipeline.backend(self.cloud.account_id, self.cloud.region)
+
+    def client(self, service: str) -> Any:
+        return self.cloud.client(service)
+
+    @property
+    def action_type(self) -> str:
+        return self.stack.parameters["ActionTypes"].split(",")[0]
+
+    def start(self, configuration: dict[str, str], **stages: list[dict[str, Any]]) -> str:
+        """Start a new pipeline of one action with a configuration; the pipeline's name."""
+        name = f"pipeline-{next(numbers)}"
+        stages = stages or {"Build": [{"name": "Work", "configuration": configuration}]}
+        role = f"arn:aws:iam::{self.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+        client = self.client("codepipeline")
+        client.create_pipeline(pipeline=acknowledger.pipeline(name, self.action_type, stages, role))
+        client.start_pipeline_execution(name=name)
+        return name
+
+    def pipeline_status(self, name: str) -> str:
+        client = self.client("codepipeline")
+        (summary,) = client.list_pipeline_executions(pipelineName=name)[
+            "pipelineExecutionSummaries"
+        ]
+        return str(summary["status"])
+
+    def action(self, name: str) -> dict[str, Any]:
+        """The latest execution of a pipeline's only custom action."""
+        state = self.client("codepipeline").get_pipeline_state(name=name)
+        latest: dict[str, Any] = state["stageStates"][1]["actionStates"][0].get(
+            "latestExecution", {}
+        )
+        return latest
+
+    def pipeline_ended(self, name: str, seconds: float = 20) -> str:
+        def ended() -> str | None:
+            status = self.pipeline_status(name)
+            return status if status != "InProgress" else None
+
+        return str(wait_for(ended, f"{name} to end", seconds))
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        pages = self.client("dynamodb").get_paginator("scan")
+        return [
+            row
+            for page in pages.paginate(TableName=self.stack.outputs["JobTableName"])
+            for row in page["Items"]
+            if row["pipelineName"]["S"] == name
+        ]
+
+    def row(self, name: str, status: str, seconds: float = 20) -> dict[str, Any]:
+        """A pipeline's only job's row, once it has that status."""
+
+        def reached() -> dict[str, Any] | None:
+            rows = self.rows(name)
+            return rows[0] if rows and rows[0]["status"]["S"] == status else None
+
+        found: dict[str, Any] = wait_for(reached, f"{name}'s job to be {status}", seconds)
+        return found
+
+    def execution(self, arn: str, seconds: float = 20) -> dict[str, Any]:
+        """An execution, once it has ended."""
+        describe = self.client("stepfunctions").describe_execution
+
+        def ended() -> dict[str, Any] | None:
+            found: dict[str, Any] = describe(executionArn=arn)
+            return found if found["status"] != "RUNNING" else None
+
+        found: dict[str, Any] = wait_for(ended, "the execution to end", seconds)
+        return found
+
+    def path(self, arn: str) -> list[str]:
+        pages = self.client("stepfunctions").get_paginator("get_execution_history")
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for page in pages.paginate(executionArn=arn)
+            for event in page["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+
+    def executions(self, job_id: str) -> list[dict[str, Any]]:
+        """All executions of a job, the newest first."""
+        pages = self.client("stepfunctions").get_paginator("list_executions")
+        machine = self.stack.outputs["JobStateMachineArn"]
+        return [
+            execution
+            for page in pages.paginate(stateMachineArn=machine)
+            for execution in page["executions"]
+            if execution["name"].startswith(job_id)
+        ]
+
+    def invoke(self, function: str, event: Any, kind: str = "RequestResponse") -> dict[str, Any]:
+        """Invoke Intake, Acknowledge or Report through the API; the payload it answers with."""
+        answer = self.client("lambda").invoke(
+            FunctionName=self.stack.outputs[f"{function}FunctionName"],
+            InvocationType=kind,
+            Payload=json.dumps(event),
+        )
+        text = answer["Payload"].read()
+        payload: dict[str, Any] = json.loads(text) if text else {}
+        return payload
+
+    def letters(self, function: str) -> list[dict[str, Any]]:
+        """Take what is in a function's dead-letter queue."""
+        sqs = self.client("sqs")
+        url = self.stack.outputs[f"{function}DeadLettersUrl"]
+        taken = []
+        for message in sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages", []):
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            taken.append(message)
+        return taken
+
+    def rule(self, bus_name: str, detail_type: str) -> str:
+        """The name of the stack's rule for a detail-type."""
+        rules = self.client("events").list_rules(EventBusName=bus_name)["Rules"]
+        (name,) = [
+            rule["Name"]
+            for rule in rules
+            if detail_type in rule.get("EventPattern", "") and rule["Name"] != "sample-worker"
+        ]
+        return str(name)
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[World]:
+    parameters = {"ActionTypes": "Build/Custom/Acknowledger/1,Test/Custom/Second/2"}
+    with acknowledger.running(
+        parameters=parameters, retry_delays=(0.05, 0.05), retry_scale=0.05
+    ) as (cloud, stack):
+        acknowledger.register(cloud, "Test/Custom/Second/2")
+        yield World(cloud, stack)
+
+
+@pytest.fixture
+def world(running: World) -> Iterator[World]:
+    """The stack as it came: every switch and rule is put back afterwards."""
+    yield running
+    running.emulator.behaviour = codepipeline.Behaviour()
+    events = running.client("events")
+    for bus in events.list_event_buses()["EventBuses"]:
+        for rule in events.list_rules(EventBusName=bus["Name"])["Rules"]:
+            events.enable_rule(Name=rule["Name"], EventBusName=bus["Name"])

@@ -1,0 +1,277 @@
+"""Jobs through the whole stack: CodePipeline, both buses, all functions, the worker."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.support import load_event, wait_for
+
+
+@dataclass
+class Scenario:
+    name: str
+    configuration: dict[str, str]
+    row: str
+    pipeline: str
+    message: str
+    error: str | None = None
+
+
+SCENARIOS = [
+    Scenario("success", {"Outcome": "Succeed"}, "Succeeded", "Succeeded", "took 0 seconds"),
+    Scenario(
+        "failure", {"Outcome": "Fail"}, "Failed", "Failed", "configuration says so", "JobFailed"
+    ),
+    Scenario(
+        "worker timeout",
+        {"Outcome": "Hang", "JobTimeoutSeconds": "1"},
+        "TimedOut",
+        "Failed",
+        "not done within 1 seconds (JobTimeoutSeconds)",
+        "JobTimedOut",
+    ),
+    Scenario(
+        "missed heartbeat",
+        {"Outcome": "Hang", "HeartbeatTimeoutSeconds": "1"},
+        "TimedOut",
+        "Failed",
+        "no sign of life for 1 seconds (HeartbeatTimeoutSeconds)",
+        "JobTimedOut",
+    ),
+    Scenario(
+        "heartbeats in time",
+        {"Outcome": "Succeed", "Seconds": "2", "HeartbeatTimeoutSeconds": "1"},
+        "Succeeded",
+        "Succeeded",
+        "took 2 seconds",
+    ),
+    Scenario(
+        "more time than the stack allows",
+        {"Outcome": "Succeed", "JobTimeoutSeconds": "3601"},
+        "Failed",
+        "Failed",
+        "JobTimeoutSeconds in the action's configuration must be a whole number of seconds from 1",
+        "ConfigurationError",
+    ),
+    Scenario(
+        "a worker that refuses its configuration",
+        {"Outcome": "Maybe"},
+        "Failed",
+        "Failed",
+        "Outcome must be",
+        "ConfigurationError",
+    ),
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_job_ends_as_it_should_everywhere(scenario, world):
+    name = world.start(scenario.configuration)
+    row = world.row(name, scenario.row)
+    assert world.pipeline_ended(name) == scenario.pipeline
+    execution = world.execution(row["execution"]["S"])
+    assert execution["status"] == ("FAILED" if scenario.error else "SUCCEEDED")
+    assert execution.get("error") == scenario.error
+    action = world.action(name)
+    assert action["actionExecutionId"] == row["actionExecutionId"]["S"]
+    if scenario.error:
+        assert scenario.message in action["errorDetails"]["message"]
+        assert scenario.message in execution["cause"]
+        assert scenario.message in row["cause"]["S"]
+    else:
+        assert scenario.message in action["summary"]
+
+
+def test_a_result_lets_the_pipeline_go_on_and_a_failure_stops_it(world):
+    def action(name, outcome):
+        return [{"name": name, "configuration": {"Outcome": outcome}}]
+
+    stages = {
+        "Build": action("A", "Succeed"),
+        "Test": action("B", "Fail"),
+        "Ship": action("C", "Succeed"),
+    }
+    name = world.start({}, **stages)
+    assert world.pipeline_ended(name) == "Failed"
+    assert {row["actionName"]["S"] for row in world.rows(name)} == {"A", "B"}
+
+
+def test_jobs_of_every_action_type_are_served(world):
+    category, owner, provider, version = ["Test", "Custom", "Second", "2"]
+    kind = {"category": category, "owner": owner, "provider": provider, "version": version}
+    action = {"name": "Work", "actionTypeId": kind, "configuration": {"Outcome": "Succeed"}}
+    name = world.start({}, Test=[action])
+    assert world.row(name, "Succeeded")["actionType"]["S"] == "Test/Custom/Second/2"
+
+
+def test_a_job_that_no_event_told_of_is_found_by_the_sweep(world):
+    world.client("events").disable_rule(Name=world.rule("default", "CodePipeline Action Execution"))
+    name = world.start({"Outcome": "Succeed"})
+    assert world.rows(name) == []
+    world.cloud.schedule.fire()
+    world.row(name, "Succeeded")
+
+
+def test_a_job_that_can_be_polled_only_after_its_event_is_waited_for(world):
+    world.emulator.behaviour.started_before_queued_seconds = 1
+    name = world.start({"Outcome": "Succeed"})
+    world.row(name, "Succeeded")
+
+
+def test_an_event_that_comes_twice_makes_one_job(world):
+    world.emulator.behaviour.events_twice = True
+    name = world.start({"Outcome": "Succeed"})
+    row = world.row(name, "Succeeded")
+    assert len(world.executions(row["jobId"]["S"])) == 1
+
+
+def hold_back_acknowledge(world):
+    """Let no Job Dispatched event reach Acknowledge; returns how to undo it."""
+    bus = world.stack.outputs["JobBusName"]
+    rule = world.rule(bus, "Job Dispatched")
+    world.client("events").disable_rule(Name=rule, EventBusName=bus)
+    return lambda: world.client("events").enable_rule(Name=rule, EventBusName=bus)
+
+
+def test_a_job_offered_again_before_it_was_acknowledged_is_acknowledged_once_and_worked_once(world):
+    let_go = hold_back_acknowledge(world)
+    name = world.start({"Outcome": "Succeed"})
+    first = world.row(name, "Dispatched")
+    let_go()
+    world.emulator.clock.advance(seconds=61)
+    world.cloud.schedule.fire()
+    row = world.row(name, "Succeeded")
+    assert world.pipeline_ended(name) == "Succeeded"
+    assert row["offers"]["N"] == "2"
+    assert row["execution"]["S"] != first["execution"]["S"]
+    paths = [world.path(found["executionArn"]) for found in world.executions(row["jobId"]["S"])]
+    assert sum("Work" in path for path in paths) == 1
+
+
+def test_a_job_that_another_worker_took_meanwhile_is_left_to_it(world):
+    hold_back_acknowledge(world)
+    name = world.start({"Outcome": "Fail", "AcknowledgeTimeoutSeconds": "1"})
+    ours = world.row(name, "Dispatched")
+    world.client("events").disable_rule(Name=world.rule("default", "CodePipeline Action Execution"))
+    world.emulator.clock.advance(seconds=61)
+    codepipeline = world.client("codepipeline")
+    category, owner, provider, version = world.action_type.split("/")
+    kind = {"category": category, "owner": owner, "provider": provider, "version": version}
+    (job,) = codepipeline.poll_for_jobs(actionTypeId=kind)["jobs"]
+    assert job["id"] == ours["jobId"]["S"]
+    codepipeline.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
+    assert world.execution(ours["execution"]["S"])["status"] == "SUCCEEDED"
+    assert world.path(ours["execution"]["S"])[-1] == "StandDown"
+    assert world.rows(name) == []
+    assert world.pipeline_status(name) == "InProgress"
+    codepipeline.put_job_success_result(jobId=job["id"])
+    assert world.pipeline_ended(name) == "Succeeded"
+
+
+def test_a_job_that_was_never_acknowledged_in_time_is_failed_with_the_limit_that_passed(world):
+    hold_back_acknowledge(world)
+    name = world.start({"Outcome": "Succeed", "AcknowledgeTimeoutSeconds": "1"})
+    world.row(name, "TimedOut")
+    assert world.pipeline_ended(name) == "Failed"
+    message = world.action(name)["errorDetails"]["message"]
+    assert message == "The job was not acknowledged within 1 seconds (AcknowledgeTimeoutSeconds)"
+
+
+@pytest.mark.parametrize("repeated", ["status", "InvalidNonceException"])
+@pytest.mark.parametrize("rotates", [True, False])
+def test_an_acknowledgment_delivered_twice_is_one(world, repeated, rotates):
+    world.emulator.behaviour.repeated_acknowledgment = repeated
+    world.emulator.behaviour.nonce_rotates = rotates
+    bus = world.stack.outputs["JobBusName"]
+    events = world.client("events")
+    function = world.client("lambda").get_function(
+        FunctionName=world.stack.outputs["AcknowledgeFunctionName"]
+    )["Configuration"]["FunctionArn"]
+    pattern = '{"source": ["acknowledger"], "detail-type": ["Job Dispatched"]}'
+    events.put_rule(Name="again", EventBusName=bus, EventPattern=pattern)
+    events.put_targets(Rule="again", EventBusName=bus, Targets=[{"Id": "1", "Arn": function}])
+    try:
+        name = world.start({"Outcome": "Succeed"})
+        row = world.row(name, "Succeeded")
+        assert world.pipeline_ended(name) == "Succeeded"
+        assert world.path(row["execution"]["S"]).count("Work") == 1
+    finally:
+        events.remove_targets(Rule="again", EventBusName=bus, Ids=["1"])
+        events.delete_rule(Name="again", EventBusName=bus)
+    assert world.letters("Acknowledge") == []
+
+
+def test_an_execution_killed_before_it_acknowledged_is_followed_by_another(world):
+    """Also where the nonce, and so the execution's name, stays the same."""
+    world.emulator.behaviour.nonce_rotates = False
+    let_go = hold_back_acknowledge(world)
+    name = world.start({"Outcome": "Succeed"})
+    row = world.row(name, "Dispatched")
+    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+    let_go()
+    world.emulator.clock.advance(seconds=61)
+    world.cloud.schedule.fire()
+    assert world.row(name, "Succeeded")["execution"]["S"] == row["execution"]["S"] + "-2"
+    assert world.pipeline_ended(name) == "Succeeded"
+
+
+def test_acknowledge_can_be_invoked_by_hand(world):
+    world.client("events").disable_rule(Name=world.rule("default", "CodePipeline Action Execution"))
+    name = world.start({"Outcome": "Succeed"})
+    category, owner, provider, version = world.action_type.split("/")
+    kind = {"category": category, "owner": owner, "provider": provider, "version": version}
+    codepipeline = world.client("codepipeline")
+    (job,) = codepipeline.poll_for_jobs(actionTypeId=kind)["jobs"]
+    request = {"jobId": job["id"], "nonce": job["nonce"]}
+    wrong = world.invoke("Acknowledge", {**request, "nonce": "wrong"})
+    assert wrong["errorType"] == "InvalidNonceException"
+    event = load_event("acknowledge-job-dispatched-without-task-token")
+    assert world.invoke("Acknowledge", {**event, "detail": request}) == {"status": "InProgress"}
+    unknown = world.invoke("Acknowledge", load_event("acknowledge-by-hand"))
+    assert unknown["errorType"] == "JobNotFoundException"
+    codepipeline.put_job_success_result(jobId=job["id"])
+    assert world.pipeline_ended(name) == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    ("function", "event", "reason"),
+    [
+        ("Intake", "bad/intake-not-ours", "detail-type must be"),
+        ("Intake", "bad/intake-action-type-not-served", "detail.type must be"),
+        ("Acknowledge", "bad/acknowledge-nonce-missing", "'nonce' failed to satisfy constraint"),
+        ("Acknowledge", "bad/acknowledge-task-token", "taskToken must be"),
+        ("Acknowledge", "acknowledge-job-dispatched", "InvalidToken"),
+    ],
+)
+def test_what_cannot_be_handled_is_dead_lettered_with_the_reason(world, function, event, reason):
+    world.letters(function)
+    sent = load_event(event)
+    world.invoke(function, sent, kind="Event")
+    (letter,) = wait_for(lambda: world.letters(function), "a dead letter", seconds=20)
+    assert json.loads(letter["Body"]) == sent
+    assert reason in letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
+
+
+def test_the_index_finds_jobs_by_status_in_the_order_of_time(world):
+    began = datetime.now(UTC).isoformat()
+    names = [world.start({"Outcome": "Succeed"}) for _ in range(2)]
+    for name in names:
+        world.row(name, "Succeeded")
+    found = world.client("dynamodb").query(
+        TableName=world.stack.outputs["JobTableName"],
+        IndexName="ByStatus",
+        KeyConditionExpression="#status = :status AND updatedAt > :began",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":status": {"S": "Succeeded"}, ":began": {"S": began}},
+    )["Items"]
+    assert {row["pipelineName"]["S"] for row in found} >= set(names)
+    moments = [row["updatedAt"]["S"] for row in found]
+    assert moments == sorted(moments)
+
+
+def test_the_stack_is_made_whole(world):
+    assert world.stack.not_made == []
