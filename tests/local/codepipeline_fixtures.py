@@ -71,21 +71,123 @@ def source(**changes: Any) -> dict[str, Any]:
     )
 
 
-class Service:
-    """The service under test, and what a user and a worker do with it."""
+class CustomWorker:
+    """A worker for custom jobs. A job is what PollForJobs answers."""
 
-    def __init__(self, api: Any, jobs_backend: JobBackend, events: list[dict[str, Any]]) -> None:
+    owner = "Custom"
+    time_limit = "action_timeout_seconds"
+
+    def __init__(self, api: Any, jobs_backend: JobBackend) -> None:
         self.api = api
         self.backend = jobs_backend
+
+    def poll(self, **request: Any) -> list[dict[str, Any]]:
+        jobs: list[dict[str, Any]] = self.api.poll_for_jobs(**request)["jobs"]
+        return jobs
+
+    def acknowledge(self, job: dict[str, Any]) -> str:
+        answer = self.api.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
+        status: str = answer["status"]
+        return status
+
+    def details(self, job: dict[str, Any]) -> dict[str, Any]:
+        details: dict[str, Any] = self.api.get_job_details(jobId=job["id"])["jobDetails"]
+        return details
+
+    def succeed(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api.put_job_success_result(jobId=job["id"], **result)
+        return answer
+
+    def fail(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api.put_job_failure_result(jobId=job["id"], **result)
+        return answer
+
+
+class PartnerWorker:
+    """A worker for partner jobs. A job is what its details answer, with its ``clientId``.
+
+    The token is the client's, unless the job has a ``clientToken`` of its own.
+    """
+
+    owner = "ThirdParty"
+    time_limit = "third_party_timeout_seconds"
+
+    def __init__(self, api: Any, jobs_backend: JobBackend) -> None:
+        self.api = api
+        self.backend = jobs_backend
+
+    def poll(self, **request: Any) -> list[dict[str, Any]]:
+        jobs = self.api.poll_for_third_party_jobs(**request)["jobs"]
+        offered = [{"id": job["jobId"], "clientId": job["clientId"]} for job in jobs]
+        return [job | self.details(job) for job in offered]
+
+    def acknowledge(self, job: dict[str, Any]) -> str:
+        answer = self.api.acknowledge_third_party_job(nonce=job["nonce"], **self._named(job))
+        status: str = answer["status"]
+        return status
+
+    def details(self, job: dict[str, Any]) -> dict[str, Any]:
+        answer = self.api.get_third_party_job_details(**self._named(job))
+        details: dict[str, Any] = answer["jobDetails"]
+        return details
+
+    def succeed(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api.put_third_party_job_success_result(
+            **self._named(job), **result
+        )
+        return answer
+
+    def fail(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api.put_third_party_job_failure_result(
+            **self._named(job), **result
+        )
+        return answer
+
+    def _named(self, job: dict[str, Any]) -> dict[str, Any]:
+        client_id = job.get("clientId", self.backend.default_client_id)
+        token = job.get("clientToken") or self.backend.client_token(client_id)
+        return {"jobId": job["id"], "clientToken": token}
+
+
+WORKERS = {each.owner: each for each in (CustomWorker, PartnerWorker)}
+
+
+class Service:
+    """The service under test, and what a user and a worker of ``owner``'s jobs do with it."""
+
+    def __init__(
+        self, api: Any, jobs_backend: JobBackend, events: list[dict[str, Any]], owner: str
+    ) -> None:
+        self.api = api
+        self.backend = jobs_backend
+        self.worker = WORKERS[owner](api, jobs_backend)
+        self.type_id = TYPE | {"owner": owner}
         self.behaviour = jobs_backend.behaviour
         self.clock = jobs_backend.clock
         self.entries = events
 
     def register(self, **changes: Any) -> dict[str, str]:
-        """Register an action type; answers its id."""
-        answer = self.api.create_custom_action_type(**action_type(**changes))
-        type_id: dict[str, str] = answer["actionType"]["id"]
+        """Register an action type of the worker's owner; answers its id."""
+        request = action_type(**changes)
+        type_id: dict[str, str]
+        if self.worker.owner == "ThirdParty":
+            registered = self.backend.register_third_party_action_type(request)
+            type_id = registered.definition["id"]
+        else:
+            type_id = self.api.create_custom_action_type(**request)["actionType"]["id"]
         return type_id
+
+    def unregister(self) -> None:
+        """Delete the usual action type."""
+        usual = {"category": "Build", "provider": "Builder", "version": "1"}
+        if self.worker.owner == "ThirdParty":
+            self.backend.delete_third_party_action_type(**usual)
+        else:
+            self.api.delete_custom_action_type(**usual)
+
+    def action(self, name: str, **changes: Any) -> dict[str, Any]:
+        """The declaration of an action for the worker."""
+        return action(name, self.type_id, **changes)
 
     def structure(self, *stages: list[dict[str, Any]], name: str = "release") -> dict[str, Any]:
         """A pipeline whose first stage is ``Source``, and whose others are ``Stage2`` and so on."""
@@ -100,8 +202,8 @@ class Service:
         }
 
     def create(self, *stages: list[dict[str, Any]], **changes: Any) -> None:
-        """Create a pipeline. Without stages it has one custom action, ``Build``."""
-        structure = self.structure(*stages or ([action("Build")],)) | changes
+        """Create a pipeline. Without stages it has one action, ``Build``."""
+        structure = self.structure(*stages or ([self.action("Build")],)) | changes
         self.api.create_pipeline(pipeline=structure)
 
     def start(self, name: str = "release") -> str:
@@ -109,17 +211,13 @@ class Service:
         execution_id: str = self.api.start_pipeline_execution(name=name)["pipelineExecutionId"]
         return execution_id
 
-    def poll(self, limit: int = 100, **changes: Any) -> list[dict[str, Any]]:
+    def poll(self, limit: int | None = 100, **changes: Any) -> list[dict[str, Any]]:
         """Poll for jobs of the usual type."""
-        jobs: list[dict[str, Any]] = self.api.poll_for_jobs(
-            **{"actionTypeId": TYPE, "maxBatchSize": limit} | changes
-        )["jobs"]
-        return jobs
+        return self.worker.poll(**{"actionTypeId": self.type_id, "maxBatchSize": limit} | changes)
 
     def acknowledge(self, job: dict[str, Any]) -> str:
         """Acknowledge a job as it was offered."""
-        status: str = self.api.acknowledge_job(jobId=job["id"], nonce=job["nonce"])["status"]
-        return status
+        return self.worker.acknowledge(job)
 
     def take(self) -> dict[str, Any]:
         """Poll for the one job there is, and acknowledge it."""
@@ -128,18 +226,17 @@ class Service:
         return job
 
     def job(self) -> dict[str, Any]:
-        """A job in progress, of a new pipeline's only custom action."""
+        """A job in progress, of a new pipeline's only action that is not a source."""
         self.register()
         self.create()
         self.start()
         return self.take()
 
     def succeed(self, job: dict[str, Any], **result: Any) -> None:
-        self.api.put_job_success_result(jobId=job["id"], **result)
+        self.worker.succeed(job, **result)
 
     def fail(self, job: dict[str, Any], message: str = "It broke", kind: str = "JobFailed") -> None:
-        details = {"type": kind, "message": message}
-        self.api.put_job_failure_result(jobId=job["id"], failureDetails=details)
+        self.worker.fail(job, failureDetails={"type": kind, "message": message})
 
     def status(self, execution_id: str, name: str = "release") -> str:
         """An execution's status."""
@@ -179,7 +276,7 @@ class Service:
 
 
 @contextmanager
-def running_service() -> Iterator[Service]:
+def running_service(owner: str = "Custom") -> Iterator[Service]:
     """A new service whose clock stands still, and whose events are only noted down."""
     entries: list[dict[str, Any]] = []
 
@@ -192,7 +289,7 @@ def running_service() -> Iterator[Service]:
         client("iam").create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST))
         jobs_backend = backend(ACCOUNT, REGION)
         jobs_backend.clock = ManualClock()
-        yield Service(client("codepipeline"), jobs_backend, entries)
+        yield Service(client("codepipeline"), jobs_backend, entries, owner)
 
 
 def error_of(error: ClientError) -> tuple[str, str]:

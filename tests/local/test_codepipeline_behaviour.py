@@ -1,4 +1,4 @@
-"""What is unknown about the real service, in both worlds."""
+"""What is unknown about the real service, in both worlds, for custom and partner jobs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.codepipeline import Behaviour
-from tests.local.codepipeline_fixtures import Service, error_of, running_service
+from tests.local.codepipeline_fixtures import WORKERS, Service, error_of, running_service
 
 
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
+@pytest.fixture(params=WORKERS)
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    with running_service(request.param) as running:
         yield running
 
 
@@ -112,11 +112,7 @@ def test_the_size_of_a_batch(
 ) -> None:
     service.behaviour.batch_cap = cap
     queued(service, 4)
-    request = {"actionTypeId": service.api.list_action_types(actionOwnerFilter="Custom")}
-    request["actionTypeId"] = request["actionTypeId"]["actionTypes"][0]["id"]
-    if asked is not None:
-        request["maxBatchSize"] = asked
-    assert len(service.api.poll_for_jobs(**request)["jobs"]) == offered
+    assert len(service.poll(asked)) == offered
 
 
 def test_a_job_may_be_queued_after_its_event(service: Service) -> None:
@@ -140,8 +136,24 @@ def test_throttled_calls_fail_until_the_second_is_over(service: Service) -> None
     assert service.poll() == []
 
 
+def test_every_call_about_a_job_can_be_throttled(service: Service) -> None:
+    job = service.job()
+    service.behaviour.throttle = 0
+    failure = {"type": "JobFailed", "message": "no"}
+    for call in (
+        service.poll,
+        lambda: service.worker.details(job),
+        lambda: service.acknowledge(job),
+        lambda: service.succeed(job),
+        lambda: service.worker.fail(job, failureDetails=failure),
+    ):
+        with pytest.raises(ClientError) as caught:
+            call()
+        assert error_of(caught.value)[0] == "ThrottlingException"
+
+
 def test_the_time_limit_of_an_action(service: Service) -> None:
-    service.behaviour.action_timeout_seconds = 10
+    setattr(service.behaviour, service.worker.time_limit, 10)
     queued(service)
     service.clock.advance(10)
     assert service.action_statuses() == {"Build": "Failed"}

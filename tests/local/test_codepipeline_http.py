@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
-import local.codepipeline  # noqa: F401 - being imported is what is tested
+from local.codepipeline import backend
 from tests.local.codepipeline_fixtures import (
     ACCOUNT,
     REGION,
@@ -94,6 +94,32 @@ def test_a_pipeline_runs_over_http(url: str, pipeline: str) -> None:
     execution = client.get_pipeline_execution(
         pipelineName=pipeline, pipelineExecutionId=execution_id
     )
+    assert execution["pipelineExecution"]["status"] == "Succeeded"
+
+
+def test_a_partner_job_over_http(url: str, pipeline: str) -> None:
+    served = backend(ACCOUNT, REGION)
+    served.behaviour.third_party_job_ids = lambda: "a partner's jöb/1"
+    partner_type = served.register_third_party_action_type(action_type()).definition["id"]
+    client = api("codepipeline", url)
+    structure = client.get_pipeline(name=pipeline)["pipeline"] | {"name": "sold"}
+    structure["stages"][1]["actions"] = [{"name": "Build", "actionTypeId": partner_type}]
+    client.create_pipeline(pipeline=structure)
+    execution_id = client.start_pipeline_execution(name="sold")["pipelineExecutionId"]
+    target = "CodePipeline_20150709.PollForThirdPartyJobs"
+    body = json.dumps({"actionTypeId": partner_type}).encode()
+    status, headers, answer = post(url, body, X_Amz_Target=target)
+    assert (status, headers["Content-Type"]) == (200, "application/x-amz-json-1.1")
+    [job] = json.loads(answer)["jobs"]
+    assert job == {"clientId": served.default_client_id, "jobId": "a partner's jöb/1"}
+    named = {"jobId": job["jobId"], "clientToken": served.client_token(job["clientId"])}
+    details = client.get_third_party_job_details(**named)["jobDetails"]
+    acknowledged = client.acknowledge_third_party_job(nonce=details["nonce"], **named)
+    assert acknowledged["status"] == "InProgress"
+    target = "CodePipeline_20150709.PutThirdPartyJobSuccessResult"
+    status, _, answer = post(url, json.dumps(named).encode(), X_Amz_Target=target)
+    assert (status, answer) == (200, b"")
+    execution = client.get_pipeline_execution(pipelineName="sold", pipelineExecutionId=execution_id)
     assert execution["pipelineExecution"]["status"] == "Succeeded"
 
 

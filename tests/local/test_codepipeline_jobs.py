@@ -1,4 +1,4 @@
-"""Polling for jobs, acknowledging them, and asking for their details."""
+"""Polling for jobs, acknowledging them, and asking for their details: custom and partner jobs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.local.codepipeline_fixtures import (
     ACCOUNT,
     TYPE,
     UNKNOWN_JOB,
+    WORKERS,
     Service,
     action,
     client,
@@ -23,12 +24,16 @@ from tests.local.codepipeline_fixtures import (
 )
 
 
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
+@pytest.fixture(params=WORKERS)
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    with running_service(request.param) as running:
         yield running
 
 
+only_custom = pytest.mark.parametrize("service", ["Custom"], indirect=True)
+
+
+@only_custom
 def test_a_job_carries_all_that_its_worker_needs(service: Service) -> None:
     service.register(configurationProperties=[configuration_property("Project")])
     build = action(
@@ -81,7 +86,7 @@ def test_credentials_are_recognisable_and_never_the_same(service: Service) -> No
     job = service.job()
     seen = [job["data"]["artifactCredentials"]]
     for _ in range(2):
-        details = service.api.get_job_details(jobId=job["id"])["jobDetails"]
+        details = service.worker.details(job)
         seen.append(details["data"]["artifactCredentials"])
     for credentials in seen:
         values = [credentials[k] for k in ("accessKeyId", "secretAccessKey", "sessionToken")]
@@ -90,6 +95,7 @@ def test_credentials_are_recognisable_and_never_the_same(service: Service) -> No
     assert len({credentials["sessionToken"] for credentials in seen}) == 3
 
 
+@only_custom
 def test_details_have_no_nonce_and_the_same_data(service: Service) -> None:
     job = service.job()
     details = service.api.get_job_details(jobId=job["id"])["jobDetails"]
@@ -104,8 +110,12 @@ def test_polling_hands_out_the_oldest_first_and_no_more_than_asked(service: Serv
     service.create()
     started = [service.start() for _ in range(5)]
 
+    shown = service.api.list_action_executions(pipelineName="release")["actionExecutionDetails"]
+    execution_of = {each["actionExecutionId"]: each["pipelineExecutionId"] for each in shown}
+
     def executions(jobs: list[dict[str, Any]]) -> list[str]:
-        return [job["data"]["pipelineContext"]["pipelineExecutionId"] for job in jobs]
+        actions = [job["data"]["pipelineContext"]["action"] for job in jobs]
+        return [execution_of[each["actionExecutionId"]] for each in actions]
 
     assert executions(service.poll(2)) == started[:2]
     assert executions(service.poll(10)) == started[2:]
@@ -185,27 +195,24 @@ def test_a_wrong_nonce_is_refused(service: Service, nonce: str) -> None:
     service.start()
     [job] = service.poll()
     with pytest.raises(ClientError) as caught:
-        service.api.acknowledge_job(jobId=job["id"], nonce=nonce)
+        service.acknowledge(job | {"nonce": nonce})
     assert error_of(caught.value)[0] == "InvalidNonceException"
     assert service.acknowledge(job) == "InProgress"
 
 
-def calls(job_id: str) -> list[tuple[str, dict[str, Any]]]:
-    failure = {"type": "JobFailed", "message": "no"}
-    return [
-        ("acknowledge_job", {"jobId": job_id, "nonce": "1"}),
-        ("get_job_details", {"jobId": job_id}),
-        ("put_job_success_result", {"jobId": job_id}),
-        ("put_job_failure_result", {"jobId": job_id, "failureDetails": failure}),
-    ]
+CALLS = ("acknowledge", "details", "succeed", "fail")
 
 
-@pytest.mark.parametrize(("method", "request_"), calls(UNKNOWN_JOB))
-def test_an_unknown_job_is_not_found(
-    service: Service, method: str, request_: dict[str, Any]
-) -> None:
+def call(service: Service, name: str, job_id: str) -> None:
+    """Make one of the calls about a job of the worker's owner."""
+    failure = {"failureDetails": {"type": "JobFailed", "message": "no"}} if name == "fail" else {}
+    getattr(service.worker, name)({"id": job_id, "nonce": "1"}, **failure)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_unknown_job_is_not_found(service: Service, name: str) -> None:
     with pytest.raises(ClientError) as caught:
-        getattr(service.api, method)(**request_)
+        call(service, name, UNKNOWN_JOB)
     message = f"Job with id '{UNKNOWN_JOB}' does not exist"
     assert error_of(caught.value) == ("JobNotFoundException", message)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
@@ -213,13 +220,24 @@ def test_an_unknown_job_is_not_found(
 
 def test_a_job_of_another_region_is_not_found(service: Service) -> None:
     job = service.job()
+    elsewhere = client("codepipeline", region="us-east-1")
     with pytest.raises(ClientError) as caught:
-        client("codepipeline", region="us-east-1").get_job_details(jobId=job["id"])
+        type(service.worker)(elsewhere, service.backend).details(job)
     assert error_of(caught.value)[0] == "JobNotFoundException"
 
 
-@pytest.mark.parametrize("owner", ["AWS", "ThirdParty"])
-def test_only_custom_types_can_be_polled(service: Service, owner: str) -> None:
+@pytest.mark.parametrize(
+    ("service", "owner"),
+    [
+        ("Custom", "AWS"),
+        ("Custom", "ThirdParty"),
+        ("ThirdParty", "AWS"),
+        ("ThirdParty", "Custom"),
+    ],
+    indirect=["service"],
+)
+def test_only_types_of_the_own_owner_can_be_polled(service: Service, owner: str) -> None:
+    service.register()
     with pytest.raises(ClientError) as caught:
         service.poll(actionTypeId=TYPE | {"owner": owner})
     message = f"ActionType with owner '{owner}' is not supported"
@@ -230,17 +248,18 @@ def test_polling_for_an_unknown_or_deleted_type_fails(service: Service) -> None:
     service.register()
     service.create()
     service.start()
-    service.api.delete_custom_action_type(category="Build", provider="Builder", version="1")
+    service.unregister()
     for version in ("1", "7"):
         with pytest.raises(ClientError) as caught:
-            service.poll(actionTypeId=TYPE | {"version": version})
+            service.poll(actionTypeId=service.type_id | {"version": version})
         message = (
-            "ActionType (Category: 'Build', Owner: 'Custom', Provider: 'Builder', "
-            f"Version: '{version}') is not available"
+            f"ActionType (Category: 'Build', Owner: '{service.worker.owner}', "
+            f"Provider: 'Builder', Version: '{version}') is not available"
         )
         assert error_of(caught.value) == ("ActionTypeNotFoundException", message)
 
 
+@only_custom
 def test_a_queryable_type_offers_only_the_jobs_asked_for(service: Service) -> None:
     service.register(configurationProperties=[configuration_property("Project", queryable=True)])
     projects = ("web", "api", "web")
@@ -260,6 +279,7 @@ def test_a_queryable_type_offers_only_the_jobs_asked_for(service: Service) -> No
     assert len(service.poll(queryParam={"Project": "api"})) == 1
 
 
+@only_custom
 @pytest.mark.parametrize("query", [{}, {"Other": "web"}])
 def test_a_queryable_type_must_be_asked_by_its_property(
     service: Service, query: dict[str, str]
@@ -270,6 +290,7 @@ def test_a_queryable_type_must_be_asked_by_its_property(
     assert error_of(caught.value)[0] == "ValidationException"
 
 
+@only_custom
 def test_a_type_without_queryable_property_takes_no_query(service: Service) -> None:
     service.register(configurationProperties=[configuration_property("Project")])
     assert service.poll(queryParam={}) == []

@@ -1,4 +1,4 @@
-"""Results of jobs: taken once, repeated, contradicted, continued, late."""
+"""Results of jobs, custom and partner: taken once, repeated, contradicted, continued, late."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.codepipeline_fixtures import Service, error_of, running_service
+from tests.local.codepipeline_fixtures import WORKERS, Service, error_of, running_service
 
 TERMINATED = "Job with id {} has already terminated"
 DIFFERS = (
@@ -17,15 +17,18 @@ DIFFERS = (
 )
 
 
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
+@pytest.fixture(params=WORKERS)
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    with running_service(request.param) as running:
         yield running
+
+
+only_custom = pytest.mark.parametrize("service", ["Custom"], indirect=True)
 
 
 def test_a_result_is_answered_with_an_empty_body(service: Service) -> None:
     job = service.job()
-    answer = service.api.put_job_success_result(jobId=job["id"])
+    answer = service.worker.succeed(job)
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
     assert set(answer) == {"ResponseMetadata"}
 
@@ -40,7 +43,6 @@ def failure(message: str) -> Callable[[Service, dict[str, Any]], None]:
 
 RICH = {
     "executionDetails": {"summary": "done", "externalExecutionId": "7", "percentComplete": 100},
-    "outputVariables": {"a": "1", "b": "2"},
     "currentRevision": {"revision": "r", "changeIdentifier": "c", "created": 1_800_000_000},
 }
 
@@ -51,7 +53,6 @@ RICH = {
         (success(), success(), None),
         (success(**RICH), success(**dict(reversed(RICH.items()))), None),
         (failure("no"), failure("no"), None),
-        (success(outputVariables={"a": "1"}), success(outputVariables={"a": "2"}), DIFFERS),
         (success(), success(executionDetails={"summary": "s"}), DIFFERS),
         (failure("no"), failure("no!"), DIFFERS),
         (success(), failure("no"), TERMINATED),
@@ -80,6 +81,18 @@ def test_a_second_result_is_taken_only_if_it_is_the_same(
     assert service.api.get_pipeline_state(name="release")["stageStates"] == before
 
 
+@only_custom
+def test_output_variables_are_a_part_of_the_result(service: Service) -> None:
+    job = service.job()
+    service.succeed(job, outputVariables={"a": "1", "b": "2"})
+    service.succeed(job, outputVariables={"b": "2", "a": "1"})
+    with pytest.raises(ClientError) as caught:
+        service.succeed(job, outputVariables={"a": "1", "b": "3"})
+    message = DIFFERS.format(job["id"])
+    assert error_of(caught.value) == ("InvalidJobStateException", message)
+
+
+@only_custom
 def test_a_token_and_variables_together_are_refused_and_use_nothing_up(service: Service) -> None:
     job = service.job()
     with pytest.raises(ClientError) as caught:
@@ -90,6 +103,7 @@ def test_a_token_and_variables_together_are_refused_and_use_nothing_up(service: 
     assert service.action_statuses() == {"Build": "Succeeded"}
 
 
+@only_custom
 @pytest.mark.parametrize(("size", "refused"), [(122880, False), (122881, True)])
 def test_output_variables_have_a_size(service: Service, size: int, refused: bool) -> None:
     job = service.job()
@@ -140,9 +154,14 @@ def test_a_continuation_is_announced_by_no_event(service: Service) -> None:
     assert len(service.entries) == before
 
 
-def test_a_job_without_result_times_out_after_a_day(service: Service) -> None:
+DOCUMENTED_LIMITS = [("Custom", 24 * 3600), ("ThirdParty", 3600)]
+limits = pytest.mark.parametrize(("service", "limit"), DOCUMENTED_LIMITS, indirect=["service"])
+
+
+@limits
+def test_a_job_without_result_times_out(service: Service, limit: int) -> None:
     job = service.job()
-    service.clock.advance(24 * 3600 - 1)
+    service.clock.advance(limit - 1)
     assert service.action_statuses() == {"Build": "InProgress"}
     service.clock.advance(1)
     [state] = service.stage("Stage2")["actionStates"]
@@ -156,23 +175,25 @@ def test_a_job_without_result_times_out_after_a_day(service: Service) -> None:
         assert error_of(caught.value) == ("InvalidJobStateException", message)
 
 
-def test_a_continued_action_has_one_day_in_all(service: Service) -> None:
+@limits
+def test_a_continued_action_has_one_time_limit_in_all(service: Service, limit: int) -> None:
     job = service.job()
-    service.clock.advance(23 * 3600)
+    service.clock.advance(limit - 60)
     service.succeed(job, continuationToken="t")
-    service.clock.advance(3600)
+    service.clock.advance(60)
     assert service.action_statuses() == {"Build": "Failed"}
     assert service.poll() == []
 
 
-def test_a_timeout_noticed_late_has_its_own_time(service: Service) -> None:
+@limits
+def test_a_timeout_noticed_late_has_its_own_time(service: Service, limit: int) -> None:
     service.job()
     [state] = service.stage("Stage2")["actionStates"]
     started = state["latestExecution"]["lastStatusChange"]
     service.clock.advance(3 * 24 * 3600)
     [state] = service.stage("Stage2")["actionStates"]
     ended = state["latestExecution"]["lastStatusChange"]
-    assert (ended - started).total_seconds() == 24 * 3600
+    assert (ended - started).total_seconds() == limit
 
 
 def test_a_result_after_the_pipeline_is_gone_is_taken(service: Service) -> None:

@@ -137,6 +137,35 @@ TYPE_PATTERN = "Member must satisfy regular expression pattern: [0-9A-Za-z_-]+"
             ),
         ),
         (
+            "AcknowledgeThirdPartyJob",
+            {},
+            "3 validation errors detected: "
+            + "; ".join(
+                f"Value at '{name}' failed to satisfy constraint: {NULL}"
+                for name in ("jobId", "nonce", "clientToken")
+            ),
+        ),
+        (
+            "AcknowledgeThirdPartyJob",
+            {"jobId": "j" * 513, "nonce": "1", "clientToken": "t"},
+            one("jobId", "Member must have length less than or equal to 512"),
+        ),
+        (
+            "GetThirdPartyJobDetails",
+            {"jobId": "", "clientToken": "t"},
+            one("jobId", "Member must have length greater than or equal to 1"),
+        ),
+        (
+            "PollForThirdPartyJobs",
+            {"actionTypeId": TYPE, "maxBatchSize": 0},
+            one("maxBatchSize", "Member must have value greater than or equal to 1"),
+        ),
+        (
+            "PutThirdPartyJobFailureResult",
+            {"jobId": "j", "clientToken": "t"},
+            one("failureDetails", NULL),
+        ),
+        (
             "CreateCustomActionType",
             action_type(configurationProperties=[configuration_property("n"), {"name": "a"}]),
             "3 validation errors detected: "
