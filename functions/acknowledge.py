@@ -11,16 +11,10 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from acknowledger import acknowledgment
-from acknowledger.aws import client, input_shape
+from acknowledger import acknowledgment, job_api
+from acknowledger.aws import client
 from acknowledger.config import required
-from acknowledger.errors import (
-    CodePipelineRefused,
-    CodePipelineUnavailable,
-    EventInvalid,
-    TaskTokenGone,
-)
-from acknowledger.validation import validate
+from acknowledger.errors import AcknowledgerError, EventInvalid, TaskTokenGone
 
 logger = Logger(service="Acknowledge")
 metrics = Metrics(service="Acknowledge")
@@ -39,16 +33,18 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
 
     Args:
         event: the EventBridge event `Job Dispatched`, or just its detail:
-            `{jobId: str, nonce: str, taskToken?: str}`.
+            `{jobId: str, nonce: str, clientId?: str, taskToken?: str}`, with clientId for a
+            partner's job. By hand a clientToken may stand in its place.
 
     Returns:
         `{"status": one of CodePipeline's seven}`; with a task token the state machine is told the
-        same, and what CodePipeline refuses is told to it instead of raised:
+        same, and what keeps the job from being acknowledged is told to it instead of raised:
         `{"error": name, "cause": message}`.
 
     Raises:
-        EventInvalid, ValidationException: the event breaks a limit; every field is named.
-        CodePipelineRefused, CodePipelineUnavailable: only without a task token.
+        EventInvalid: the event is not of that form.
+        AcknowledgerError: what CodePipeline says, or ValidationException naming every field that
+            breaks a limit; only without a task token.
         TaskTokenGone: acknowledged, but no execution waits for it.
     """
     request, task_token = parse(event)
@@ -83,7 +79,7 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None]:
 
 def acknowledge(request: dict[str, Any]) -> str:
     """Acknowledge a job, and say so in the log and the metrics."""
-    validate(input_shape("codepipeline", "AcknowledgeJob"), request)
+    job_api.validate_acknowledgment(request)
     status, assumed = acknowledgment.acknowledge(table_name(), request)
     if assumed:
         metrics.add_metric("AcknowledgmentsAssumed", MetricUnit.Count, 1)
@@ -101,7 +97,7 @@ def answer(task_token: str, request: dict[str, Any]) -> dict[str, str]:
         try:
             told = {"status": acknowledge(request)}
             step_functions.send_task_success(taskToken=task_token, output=json.dumps(told))
-        except (CodePipelineRefused, CodePipelineUnavailable) as error:
+        except AcknowledgerError as error:
             told = {"error": type(error).__name__, "cause": str(error)}
             metrics.add_metric("AcknowledgmentsRefused", MetricUnit.Count, 1)
             logger.warning("Not acknowledged", extra=told)

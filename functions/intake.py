@@ -19,7 +19,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from acknowledger import job_api, offers
 from acknowledger.aws import client
 from acknowledger.config import ActionType, IntakeConfig
-from acknowledger.errors import AcknowledgerError, IntakeIncomplete
+from acknowledger.errors import (
+    AcknowledgerError,
+    ActionTypeNotFoundException,
+    ClientTokenMissing,
+    IntakeIncomplete,
+    InvalidClientTokenException,
+)
 
 logger = Logger(service="Intake")
 metrics = Metrics(service="Intake")
@@ -88,7 +94,7 @@ class Sweep:
         """Take everything offered for an action type; the inputs of the executions started."""
         taken = []
         try:
-            secret = job_api.secret_properties(action_type)
+            secret = secret_properties(action_type)
             while self.has_time() and (batch := job_api.poll(action_type)):
                 self.offered += len(batch)
                 taken += self._start(batch, action_type, secret)
@@ -107,40 +113,35 @@ class Sweep:
         logger.info("The job of this event was not offered: taken before, or left to the sweep")
 
     def _start(
-        self, batch: list[dict[str, Any]], action_type: ActionType, secret: frozenset[str]
+        self, batch: list[dict[str, Any]], action_type: ActionType, secret: frozenset[str] | None
     ) -> list[dict[str, Any]]:
         """Start an execution for each offer of a batch; their inputs."""
-        offered_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        start_inputs = []
-        for offer in batch:
-            try:
-                start_input = offers.execution_input(
-                    offer,
-                    action_type,
-                    timeouts=config().timeouts,
-                    secret_properties=secret,
-                    offered_at=offered_at,
-                )
-            except (KeyError, TypeError, AttributeError) as error:
-                # No job of CodePipeline's looks like that; its neighbours in the batch may.
-                self._give_up(offer.get("id"), f"not as documented: {type(error).__name__} {error}")
-            else:
-                start_inputs.append(start_input)
+        start = functools.partial(
+            self._start_one,
+            action_type=action_type,
+            timeouts=config().timeouts,
+            secret_properties=secret,
+            offered_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        )
         with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
-            taken = [
-                start_input
-                for start_input in pool.map(self._start_one, start_inputs)
-                if start_input
-            ]
+            taken = [start_input for start_input in pool.map(start, batch) if start_input]
         self.started += len(taken)
         return taken
 
-    def _start_one(self, start_input: dict[str, Any]) -> dict[str, Any] | None:
-        job = start_input["job"]
+    def _start_one(self, offer: dict[str, Any], **known: Any) -> dict[str, Any] | None:
+        """Start one offer's execution; its input, or None if this offer can't be taken."""
         try:
+            start_input = offers.execution_input(job_api.details(offer), **known)
+            job = start_input["job"]
             arn = start_execution(job["id"], job["nonce"], json.dumps(start_input))
         except (AcknowledgerError, ClientError, BotoCoreError) as error:
-            self._give_up(job["id"], str(error))
+            self._give_up(offer, f"{type(error).__name__}: {error}")
+            if isinstance(error, ClientTokenMissing | InvalidClientTokenException):
+                metrics.add_metric("ClientTokensRefused", MetricUnit.Count, 1)
+            return None
+        except (KeyError, TypeError, AttributeError) as error:
+            # No job of CodePipeline's looks like that; its neighbours in the batch may.
+            self._give_up(offer, f"not as documented: {type(error).__name__} {error}")
             return None
         logger.info(
             "Offer taken",
@@ -150,8 +151,19 @@ class Sweep:
         )
         return start_input
 
-    def _give_up(self, job_id: Any, why: str) -> None:
+    def _give_up(self, offer: dict[str, Any], why: str) -> None:
+        job_id = offer.get("id") or offer.get("jobId")
         self.problems.append(f"starting job {job_id}: {why}")
+
+
+def secret_properties(action_type: ActionType) -> frozenset[str] | None:
+    """The names of the secret properties, or None where a partner's action type isn't listed."""
+    try:
+        return job_api.secret_properties(action_type)
+    except ActionTypeNotFoundException:
+        if action_type.owner == "Custom":
+            raise
+        return None
 
 
 def start_execution(job_id: str, nonce: str, start_input: str) -> str:

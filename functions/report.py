@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from acknowledger import acknowledgment, job_api
 from acknowledger.config import required
 from acknowledger.errors import OfferLost
-from acknowledger.outcome import failure_details, parse, success_request
+from acknowledger.outcome import failure_details, job_of, parse, success_request
 
 logger = Logger(service="Report")
 metrics = Metrics(service="Report")
@@ -54,20 +54,20 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
 
 def report(outcome: dict[str, Any]) -> dict[str, str]:
     """Make the calls for an outcome and return what was told."""
-    job_id, status = outcome["jobId"], outcome["status"]
+    job, status = job_of(outcome), outcome["status"]
     if status == "Succeeded":
-        job_api.put_success(success_request(job_id, outcome["result"]))
+        job_api.put_success(success_request(job, outcome["result"]))
         return {"status": status}
     if "nonce" in outcome:
-        make_ours(job_id, outcome["nonce"])
+        make_ours({**job, "nonce": outcome["nonce"]})
     details = failure_details(outcome)
-    job_api.put_failure({"jobId": job_id, "failureDetails": details})
+    job_api.put_failure({**job, "failureDetails": details})
     return {"status": status, "error": details["type"], "cause": details["message"]}
 
 
-def make_ours(job_id: str, nonce: str) -> None:
+def make_ours(request: dict[str, str]) -> None:
     """Acknowledge a job before failing it: what another worker holds must not be touched."""
-    status, assumed = acknowledgment.acknowledge(table_name(), {"jobId": job_id, "nonce": nonce})
+    status, assumed = acknowledgment.acknowledge(table_name(), request)
     logger.info("Acknowledged late", status=status, assumed=assumed)
     if status != "InProgress":
         raise OfferLost(f"the acknowledgment was answered with {status}")

@@ -14,8 +14,8 @@ from typing import Any
 from acknowledger import job_api
 from acknowledger.aws import client
 from acknowledger.errors import (
-    CodePipelineRefused,
-    CodePipelineThrottled,
+    AcknowledgerError,
+    CodePipelineUnavailable,
     InvalidNonceException,
 )
 
@@ -25,21 +25,20 @@ def acknowledge(table_name: str, request: Mapping[str, Any]) -> tuple[str, bool]
 
     Args:
         table_name: JobTable.
-        request: `{jobId, nonce}`, within the API's limits.
+        request: `{jobId, nonce}` and a partner's `clientId`, within the API's limits.
 
     Raises:
         InvalidNonceException: the offer is lost.
-        CodePipelineRefused, CodePipelineUnavailable: as `job_api.acknowledge` raises them.
+        AcknowledgerError: as `job_api.acknowledge` raises them.
     """
     calls = _count(table_name, request, 1)
     try:
         return job_api.acknowledge(request), False
-    except InvalidNonceException:
-        if calls > 1:
-            return "InProgress", True
-        _count(table_name, request, -1)
+    except CodePipelineUnavailable:
         raise
-    except (CodePipelineRefused, CodePipelineThrottled):
+    except AcknowledgerError as error:
+        if isinstance(error, InvalidNonceException) and calls > 1:
+            return "InProgress", True
         _count(table_name, request, -1)
         raise
 

@@ -6,11 +6,14 @@
     ├── IntakeIncomplete                some polls or offers failed; all the others went on
     ├── TaskTokenGone                   nobody waits for this answer any more
     ├── OfferLost                       the job is not ours to report on
+    ├── ClientTokenMissing              Parameter Store has no token for a partner's client
+    ├── ParameterStoreUnavailable       passing: it did not answer, or throttled us
     ├── CodePipelineUnavailable         passing: no answer, or a 5xx; it may have taken effect
-    │   └── CodePipelineThrottled       passing, and certainly without effect
+    ├── CodePipelineThrottled           passing, and certainly without effect
     └── CodePipelineRefused             permanent, with these known by CodePipeline's own names:
         ├── ActionTypeNotFoundException
         ├── InvalidClientTokenException
+        ├── InvalidJobException
         ├── InvalidJobStateException
         ├── InvalidNonceException
         ├── JobNotFoundException
@@ -54,11 +57,19 @@ class OfferLost(AcknowledgerError):
     """The acknowledgment did not make the job ours, so nothing may be reported on it."""
 
 
+class ClientTokenMissing(AcknowledgerError):
+    """Parameter Store has no token for this client; the message names the parameter to put."""
+
+
+class ParameterStoreUnavailable(AcknowledgerError):
+    """The client token could not be read just now."""
+
+
 class CodePipelineUnavailable(AcknowledgerError):
     """CodePipeline did not answer or failed; the call may or may not have taken effect."""
 
 
-class CodePipelineThrottled(CodePipelineUnavailable):
+class CodePipelineThrottled(AcknowledgerError):
     """CodePipeline turned the call away before looking at it."""
 
 
@@ -72,6 +83,10 @@ class ActionTypeNotFoundException(CodePipelineRefused):
 
 class InvalidClientTokenException(CodePipelineRefused):
     """The client token does not belong to the job's client."""
+
+
+class InvalidJobException(CodePipelineRefused):
+    """The partner's job is not to be had."""
 
 
 class InvalidJobStateException(CodePipelineRefused):

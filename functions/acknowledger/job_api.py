@@ -1,30 +1,67 @@
 """CodePipeline's job operations as this project calls them, with its errors as ours.
 
+A partner's job has a client id, and its operations take the client's token; apart from that they
+are the same. A request here has `clientId` for a partner's job, and the token is put in its place
+at the last moment.
+
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_Operations.html
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from acknowledger.aws import client, input_shape
+from acknowledger.client_tokens import client_token
 from acknowledger.config import ActionType
-from acknowledger.errors import ActionTypeNotFoundException, codepipeline_errors
-from acknowledger.validation import validate
+from acknowledger.errors import (
+    ActionTypeNotFoundException,
+    InvalidClientTokenException,
+    codepipeline_errors,
+)
+from acknowledger.validation import validate, violations
 
 # PollForJobs has no documented maximum; what it gives back beyond a batch comes with the next.
 BATCH_SIZE = 100
 
 
 def poll(action_type: ActionType) -> list[dict[str, Any]]:
-    """The next jobs offered for an action type, with their secrets; [] when none are."""
+    """What is offered next for an action type; [] when nothing is.
+
+    Returns:
+        for a custom action type jobs with their secrets, `{id, nonce, accountId, data}`; for a
+        partner's `{clientId, jobId}`, whose `details` are yet to be asked for.
+
+    Raises:
+        ActionTypeNotFoundException, CodePipelineThrottled, CodePipelineUnavailable
+    """
+    codepipeline = client("codepipeline")
+    operation = (
+        codepipeline.poll_for_third_party_jobs
+        if action_type.owner == "ThirdParty"
+        else codepipeline.poll_for_jobs
+    )
     with codepipeline_errors():
-        answer = client("codepipeline").poll_for_jobs(
-            actionTypeId=action_type.as_id(), maxBatchSize=BATCH_SIZE
-        )
+        answer = operation(actionTypeId=action_type.as_id(), maxBatchSize=BATCH_SIZE)
     return list(answer.get("jobs", []))
+
+
+def details(offer: dict[str, Any]) -> dict[str, Any]:
+    """An offer as the job that it is, with its secrets: `{id, nonce, data}` and more.
+
+    A custom job is complete as it was polled; a partner's is asked for and gets its `clientId`.
+
+    Raises:
+        ClientTokenMissing, InvalidClientTokenException: this client's jobs can't be had.
+        JobNotFoundException, InvalidJobException: this job can't be had.
+        CodePipelineThrottled, CodePipelineUnavailable, ParameterStoreUnavailable
+    """
+    if "jobId" not in offer:
+        return offer
+    answer = _with_token(client("codepipeline").get_third_party_job_details, offer)
+    return {**answer["jobDetails"], "clientId": offer["clientId"]}
 
 
 @functools.cache
@@ -34,8 +71,8 @@ def secret_properties(action_type: ActionType) -> frozenset[str]:
     An action type cannot be changed under its version, so the answer is kept.
 
     Raises:
-        ActionTypeNotFoundException: it isn't registered (yet).
-        CodePipelineUnavailable: worth another try.
+        ActionTypeNotFoundException: it isn't registered (yet), or not listed for us.
+        CodePipelineThrottled, CodePipelineUnavailable
     """
     with codepipeline_errors():
         pages = client("codepipeline").get_paginator("list_action_types")
@@ -47,50 +84,103 @@ def secret_properties(action_type: ActionType) -> frozenset[str]:
     raise ActionTypeNotFoundException(f"{action_type} is not registered in this account and region")
 
 
+def validate_acknowledgment(request: Mapping[str, Any]) -> None:
+    """Check an acknowledgment: `{jobId, nonce}`, with `clientId` or `clientToken` for a partner's.
+
+    Raises:
+        ValidationException: naming every member that breaks a limit.
+    """
+    if "clientId" not in request:
+        partner = "clientToken" in request
+        operation = "AcknowledgeThirdPartyJob" if partner else "AcknowledgeJob"
+        validate(input_shape("codepipeline", operation), request)
+        return
+    jobs = client("codepipeline").meta.service_model.operation_model("PollForThirdPartyJobs")
+    client_id = jobs.output_shape.members["jobs"].member.members["clientId"]
+    also = list(violations(client_id, request["clientId"], "clientId"))
+    if "clientToken" in request:
+        also.append(("clientToken", "Member must not stand beside clientId"))
+    rest = {name: value for name, value in request.items() if name != "clientId"}
+    known = {"clientToken": "-"}
+    validate(input_shape("codepipeline", "AcknowledgeThirdPartyJob"), rest | known, also=also)
+
+
 def acknowledge(request: Mapping[str, Any]) -> str:
     """Acknowledge a job once and return its status: InProgress means that it is ours.
 
     Args:
-        request: `{jobId, nonce}`.
+        request: as `validate_acknowledgment` takes it.
 
     Raises:
-        ValidationException, InvalidNonceException, JobNotFoundException: final.
-        CodePipelineThrottled: without effect, worth another try.
         CodePipelineUnavailable: perhaps with effect.
+        every other AcknowledgerError: without.
     """
-    with codepipeline_errors():
-        answer = client("codepipeline", retrying=False).acknowledge_job(**request)
-    return str(answer["status"])
+    codepipeline = client("codepipeline", retrying=False)
+    partner = "clientId" in request or "clientToken" in request
+    operation = (
+        codepipeline.acknowledge_third_party_job if partner else codepipeline.acknowledge_job
+    )
+    return str(_with_token(operation, request)["status"])
 
 
 def put_success(request: Mapping[str, Any]) -> None:
     """Report a job's success; saying the same again is accepted.
 
     Args:
-        request: `{jobId, outputVariables, executionDetails, currentRevision, continuationToken}`,
-            all but the first optional.
+        request: `{jobId, clientId, executionDetails, currentRevision, continuationToken}` and for a
+            custom job `outputVariables`; all but the first optional.
 
     Raises:
         ValidationException, OutputVariablesSizeExceededException: the result breaks a limit.
         InvalidJobStateException, JobNotFoundException: CodePipeline has ended the job otherwise.
-        CodePipelineUnavailable: worth another try.
+        CodePipelineThrottled, CodePipelineUnavailable: worth another try.
+        ClientTokenMissing, InvalidClientTokenException, ParameterStoreUnavailable: a partner's.
     """
-    validate(input_shape("codepipeline", "PutJobSuccessResult"), request)
-    with codepipeline_errors():
-        client("codepipeline").put_job_success_result(**request)
+    _put("SuccessResult", request)
 
 
 def put_failure(request: Mapping[str, Any]) -> None:
     """Report a job's failure; saying the same again is accepted.
 
     Args:
-        request: `{jobId, failureDetails: {type, message}}`.
+        request: `{jobId, clientId, failureDetails: {type, message}}`, clientId for a partner's.
 
     Raises:
-        ValidationException: the request breaks a limit.
-        InvalidJobStateException, JobNotFoundException: CodePipeline has ended the job otherwise.
-        CodePipelineUnavailable: worth another try.
+        as `put_success`.
     """
-    validate(input_shape("codepipeline", "PutJobFailureResult"), request)
+    _put("FailureResult", request)
+
+
+def _put(result: str, request: Mapping[str, Any]) -> None:
+    partner = "clientId" in request
+    name = f"PutThirdPartyJob{result}" if partner else f"PutJob{result}"
+    known = {"clientToken": "-"} if partner else {}
+    rest = {name: value for name, value in request.items() if name != "clientId"}
+    validate(input_shape("codepipeline", name), {**known, **rest})
+    codepipeline = client("codepipeline")
+    put: dict[str, Callable[..., Any]] = {
+        "PutJobSuccessResult": codepipeline.put_job_success_result,
+        "PutJobFailureResult": codepipeline.put_job_failure_result,
+        "PutThirdPartyJobSuccessResult": codepipeline.put_third_party_job_success_result,
+        "PutThirdPartyJobFailureResult": codepipeline.put_third_party_job_failure_result,
+    }
+    _with_token(put[name], request)
+
+
+def _with_token(operation: Callable[..., Any], request: Mapping[str, Any]) -> Any:
+    """Call an operation, with the client's token in place of its id; a rotated one is reread."""
+    if "clientId" not in request:
+        with codepipeline_errors():
+            return operation(**request)
+    client_id = request["clientId"]
+    rest = {name: value for name, value in request.items() if name != "clientId"}
+    token = client_token(client_id)
+    try:
+        with codepipeline_errors():
+            return operation(**rest, clientToken=token)
+    except InvalidClientTokenException:
+        rotated = client_token(client_id, anew=True)
+        if rotated == token:
+            raise
     with codepipeline_errors():
-        client("codepipeline").put_job_failure_result(**request)
+        return operation(**rest, clientToken=rotated)

@@ -31,16 +31,17 @@ def execution_input(
     action_type: ActionType,
     *,
     timeouts: Timeouts,
-    secret_properties: Set[str],
+    secret_properties: Set[str] | None,
     offered_at: str,
 ) -> dict[str, Any]:
     """What the state machine is started with: the job without its secrets, and its time limits.
 
     Args:
-        offer: a job as `PollForJobs` gives it.
+        offer: a job as `job_api.details` gives it.
         action_type: the action type it was polled for.
         timeouts: the stack's limits, each the most that a job may ask for.
-        secret_properties: the configuration properties whose values must not be written down.
+        secret_properties: the configuration properties whose values must not be written down;
+            None where it isn't known which those are, so that none is.
         offered_at: when it was polled, ISO 8601 in UTC; of two offers the later one counts.
 
     Returns:
@@ -52,13 +53,14 @@ def execution_input(
     if configuration:
         data["actionConfiguration"] = {
             "configuration": {
-                name: MASK if name in secret_properties else value
+                name: MASK if secret_properties is None or name in secret_properties else value
                 for name, value in configuration.items()
             }
         }
     limits, problem = job_timeouts(configuration, timeouts)
+    whose = {name: offer[name] for name in ("accountId", "clientId") if name in offer}
     start_input = {
-        "job": {**{name: offer[name] for name in ("id", "nonce", "accountId")}, "data": data},
+        "job": {"id": offer["id"], "nonce": offer["nonce"], **whose, "data": data},
         "actionType": str(action_type),
         "offeredAt": offered_at,
         "timeouts": asdict(limits),

@@ -35,7 +35,7 @@ def parse(event: Any) -> dict[str, Any]:
         `{jobId, status: "Succeeded", result}` with the worker's result,
         `{jobId, status: "Failed", error, cause}`, or
         `{jobId, status: "TimedOut", limit, seconds}`, with the offer's `nonce` when it isn't known
-        whether the job was acknowledged.
+        whether the job was acknowledged; a partner's also has `clientId`.
 
     Raises:
         EventInvalid: naming every field that is wrong.
@@ -58,17 +58,25 @@ def parse(event: Any) -> dict[str, Any]:
             wrong.append("seconds must be a whole number")
         if not isinstance(event.get("nonce", ""), str):
             wrong.append("nonce must be a string where there is one")
+    if not isinstance(event.get("clientId", ""), str):
+        wrong.append("clientId must be a string where there is one")
     if wrong:
         raise EventInvalid("; ".join(wrong))
     return event
 
 
-def success_request(job_id: str, result: Any) -> dict[str, Any]:
+def job_of(event: Mapping[str, Any]) -> dict[str, str]:
+    """What names the job in a request: `{jobId}`, and `clientId` for a partner's."""
+    return {name: event[name] for name in ("jobId", "clientId") if name in event}
+
+
+def success_request(job: Mapping[str, str], result: Any) -> dict[str, Any]:
     """The `PutJobSuccessResult` request for what a worker answered.
 
     Args:
-        result: the worker's output: null or an object with any of outputVariables,
-            executionDetails, currentRevision and continuationToken.
+        job: as `job_of` gives it.
+        result: the worker's output: null or an object with any of outputVariables (not for a
+            partner's job), executionDetails, currentRevision and continuationToken.
 
     Raises:
         ValidationException: it is something else.
@@ -77,9 +85,14 @@ def success_request(job_id: str, result: Any) -> dict[str, Any]:
         result = {}
     if not isinstance(result, dict):
         raise ValidationException("the worker's output must be a JSON object or null")
-    if "jobId" in result:
-        raise ValidationException("the worker's output must not have a jobId")
-    return {"jobId": job_id, **result}
+    for name in ("jobId", "clientId", "clientToken"):
+        if name in result:
+            raise ValidationException(f"the worker's output must not have a {name}")
+    if "clientId" in job and "outputVariables" in result:
+        raise ValidationException(
+            "the worker's output must not have outputVariables: partner actions have none"
+        )
+    return {**job, **result}
 
 
 def failure_details(event: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ no value is ever repeated: it may be a client token.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from botocore.utils import parse_timestamp
@@ -27,12 +27,13 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def validate(shape: Any, value: Any) -> None:
+def validate(shape: Any, value: Any, also: Iterable[tuple[str, str]] = ()) -> None:
     """Raise one error that names every member of `value` that breaks a limit of `shape`.
 
     Args:
         shape: a botocore input shape, `client.meta.service_model.operation_model(…).input_shape`.
         value: the request as a dict with the API's member names.
+        also: violations found elsewhere, to be told with these.
 
     Raises:
         ValidationException: "N validation errors detected: Value at 'a.b' failed to satisfy
@@ -40,14 +41,15 @@ def validate(shape: Any, value: Any) -> None:
     """
     broken = [
         f"Value at '{path}' failed to satisfy constraint: {constraint}"
-        for path, constraint in _violations(shape, value, "")
+        for path, constraint in (*also, *violations(shape, value, ""))
     ]
     if broken:
         count = f"{len(broken)} validation error{'s' if len(broken) > 1 else ''} detected"
         raise ValidationException(f"{count}: {'; '.join(broken)}")
 
 
-def _violations(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str]]:
+def violations(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every member at or below `path` that breaks a limit of `shape`, with the limit."""
     kind = shape.type_name
     right_type = isinstance(value, _TYPES[kind]) and (
         kind == "boolean" or not isinstance(value, bool)
@@ -60,12 +62,12 @@ def _violations(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str]]:
         yield from _size_violations(shape, len(value), path, "length")
         for key, item in value.items():
             where = f"{path}.{key}"
-            yield from _violations(shape.key, key, where)
-            yield from _violations(shape.value, item, where)
+            yield from violations(shape.key, key, where)
+            yield from violations(shape.value, item, where)
     elif kind == "list":
         yield from _size_violations(shape, len(value), path, "length")
         for index, item in enumerate(value, start=1):
-            yield from _violations(shape.member, item, f"{path}.{index}.member")
+            yield from violations(shape.member, item, f"{path}.{index}.member")
     elif kind == "string":
         yield from _string_violations(shape, value, path)
     elif kind == "timestamp":
@@ -88,7 +90,7 @@ def _structure_violations(
         if name not in shape.members:
             yield f"{prefix}{name}", f"Member must be one of: {', '.join(shape.members)}"
         elif item is not None:
-            yield from _violations(shape.members[name], item, f"{prefix}{name}")
+            yield from violations(shape.members[name], item, f"{prefix}{name}")
 
 
 def _string_violations(shape: Any, value: str, path: str) -> Iterator[tuple[str, str]]:

@@ -219,20 +219,27 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
         yield made[0]
 
 
-@pytest.fixture
-def job() -> Callable[..., dict[str, Any]]:
+CLIENT_ID = "3c9f2f3a-5f0e-4c1b-9d55-0d8d2a1b7c6e"
+
+
+@pytest.fixture(params=["Custom", "ThirdParty"])
+def job(request: pytest.FixtureRequest) -> Callable[..., dict[str, Any]]:
+    """Makes a job as Intake hands it on: of a custom action, and of a partner's."""
+    partner = request.param == "ThirdParty"
+
     def make(**data: Any) -> dict[str, Any]:
+        whose = {"clientId": CLIENT_ID} if partner else {"accountId": "123456789012"}
         return {
-            "id": str(uuid.uuid4()),
+            "id": f"customer 7/ünï #{uuid.uuid4()}" if partner else str(uuid.uuid4()),
             "nonce": "3",
-            "accountId": "123456789012",
+            **whose,
             "data": {
                 "actionConfiguration": {"configuration": {"Input": 'quotes " \\ and {% $x %}\n'}},
                 "pipelineContext": {
                     "pipelineName": "my-pipeline",
                     "stage": {"name": "Build"},
                     "action": {"name": "Compile", "actionExecutionId": "a8748f7a"},
-                    "pipelineExecutionId": "7f5094f0",
+                    **({} if partner else {"pipelineExecutionId": "7f5094f0"}),
                 },
                 **data,
             },

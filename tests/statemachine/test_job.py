@@ -260,6 +260,9 @@ def test_the_way_of_a_job(scenario: Scenario, machine: Machine, job: Any) -> Non
     if scenario.ends == "FAILED":
         assert (scenario.cause or "") in ended.cause
     assert [report["status"] for report in ended.reports] == scenario.reported
+    for report in ended.reports:
+        assert report["jobId"] == offered["id"]
+        assert report.get("clientId") == offered.get("clientId")
     announced = [
         kind for kind, _ in ended.events if kind not in ("Job Dispatched", "Job In Progress")
     ]
@@ -284,7 +287,8 @@ def test_acknowledge_gets_the_api_request_and_a_task_token(machine, job):
     offered = job()
     (detail,) = machine.run(offered, Script()).details("Job Dispatched")
     assert detail.pop("taskToken")
-    assert detail == {"jobId": offered["id"], "nonce": "3"}
+    whose = {"clientId": offered["clientId"]} if "clientId" in offered else {}
+    assert detail == {"jobId": offered["id"], "nonce": "3", **whose}
 
 
 def test_the_worker_gets_the_job_as_it_is_and_no_nonce(machine, job):

@@ -23,7 +23,8 @@ FUNCTIONS = {
 }
 ROLES = {
     name: [
-        statement
+        # What only a stack that serves partners is allowed counts as well.
+        statement["Fn::If"][1] if "Fn::If" in statement else statement
         for policy in resource["Properties"]["Policies"]
         for statement in policy["PolicyDocument"]["Statement"]
     ]
@@ -66,6 +67,10 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own(name):
             {
                 "codepipeline:PollForJobs",
                 "codepipeline:ListActionTypes",
+                "codepipeline:PollForThirdPartyJobs",
+                "codepipeline:GetThirdPartyJobDetails",
+                "ssm:GetParameter",
+                "kms:Decrypt",
                 "states:StartExecution",
                 "states:DescribeExecution",
             },
@@ -74,6 +79,9 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own(name):
             "AcknowledgeRole",
             {
                 "codepipeline:AcknowledgeJob",
+                "codepipeline:AcknowledgeThirdPartyJob",
+                "ssm:GetParameter",
+                "kms:Decrypt",
                 "dynamodb:GetItem",
                 "dynamodb:UpdateItem",
                 "states:SendTaskSuccess",
@@ -86,6 +94,11 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own(name):
                 "codepipeline:AcknowledgeJob",
                 "codepipeline:PutJobSuccessResult",
                 "codepipeline:PutJobFailureResult",
+                "codepipeline:AcknowledgeThirdPartyJob",
+                "codepipeline:PutThirdPartyJobSuccessResult",
+                "codepipeline:PutThirdPartyJobFailureResult",
+                "ssm:GetParameter",
+                "kms:Decrypt",
                 "dynamodb:UpdateItem",
             },
         ),
@@ -112,7 +125,7 @@ def test_a_role_may_do_what_its_owner_does_and_nothing_else(role, expected):
 
 # Those for which IAM knows no resource: the service authorization reference says so.
 WITHOUT_RESOURCE = re.compile(
-    r"codepipeline:(AcknowledgeJob|ListActionTypes|PutJob(Success|Failure)Result)"
+    r"codepipeline:(AcknowledgeJob|ListActionTypes|PutJob(Success|Failure)Result|\w*ThirdParty\w+)"
     r"|xray:\w+|logs:(\w+LogDelivery|ListLogDeliveries|\w+ResourcePolic\w+|DescribeLogGroups)"
 )
 
@@ -131,6 +144,27 @@ def test_jobs_are_polled_only_for_the_providers_served():
     assert len(statement["Resource"]) == 10
     for resource in statement["Resource"]:
         assert resource["Fn::Sub"][0].endswith(":action?ype:*/*/${Provider}/*")
+
+
+def test_a_stack_that_serves_no_partners_is_not_allowed_what_they_need():
+    assert TEMPLATE["Parameters"]["ClientTokenPrefix"]["Default"] == ""
+    for name, resource in RESOURCES.items():
+        if resource["Type"] == "AWS::IAM::Role":
+            (policy,) = resource["Properties"]["Policies"]
+            always = [s for s in policy["PolicyDocument"]["Statement"] if "Fn::If" not in s]
+            for action in actions(always):
+                assert "ThirdParty" not in action, name
+                assert not action.startswith(("ssm:", "kms:")), name
+
+
+def test_client_tokens_are_read_only_under_their_prefix():
+    for statements in ROLES.values():
+        for statement in statements:
+            if statement["Action"] == "ssm:GetParameter":
+                assert statement["Resource"]["Fn::Sub"].endswith(":parameter${ClientTokenPrefix}*")
+            if statement["Action"] == "kms:Decrypt":
+                (context,) = statement["Condition"]["StringLike"].values()
+                assert context["Fn::Sub"].endswith(":parameter${ClientTokenPrefix}*")
 
 
 def test_what_eventbridge_or_lambda_gives_up_on_goes_to_a_dead_letter_queue():
@@ -170,7 +204,9 @@ def test_the_table_can_be_restored_and_forgets_ended_jobs():
 def test_every_environment_variable_that_the_functions_read_is_given():
     code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
     read = set(re.findall(r'(?:required|_seconds)\((?:os\.)?environ, "(\w+)"\)', code))
+    every = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     given = {name for f in FUNCTIONS.values() for name in f["Environment"]["Variables"]}
+    given |= {name for name in every if not name.startswith(("POWERTOOLS_", "AWS_"))}
     assert read
     assert read == given
 

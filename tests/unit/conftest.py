@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 import acknowledge
 import intake
 import report
-from acknowledger import aws, job_api
+from acknowledger import aws, client_tokens, job_api
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -20,6 +20,7 @@ ENVIRONMENT = {
     "ACTION_TYPES": "Build/Custom/Acknowledger/1,Test/Custom/Other/2",
     "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:Job",
     "TABLE_NAME": "JobTable",
+    "CLIENT_TOKEN_PREFIX": "/acknowledger/client-tokens/",
     "ACKNOWLEDGE_TIMEOUT_SECONDS": "60",
     "HEARTBEAT_TIMEOUT_SECONDS": "900",
     "JOB_TIMEOUT_SECONDS": "3600",
@@ -56,6 +57,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         acknowledge.table_name,
         report.table_name,
         job_api.secret_properties,
+        client_tokens._prefix,
+        client_tokens._provider,
     ):
         cached.cache_clear()
 
@@ -77,13 +80,13 @@ class Aws:
     def expects(
         self, service: str, operation: str, answer: dict[str, Any], request: Any = None
     ) -> None:
-        retrying = operation != "acknowledge_job"
+        retrying = not operation.startswith("acknowledge_")
         self.service(service, retrying=retrying).add_response(operation, answer, request)
 
     def expects_error(
         self, service: str, operation: str, code: str, message: str = "No.", status: int = 400
     ) -> None:
-        retrying = operation != "acknowledge_job"
+        retrying = not operation.startswith("acknowledge_")
         self.service(service, retrying=retrying).add_client_error(
             operation, code, message, http_status_code=status
         )
@@ -96,7 +99,7 @@ class Aws:
 @pytest.fixture
 def aws_calls() -> Iterator[Aws]:
     calls = Aws()
-    for service in ("codepipeline", "dynamodb", "stepfunctions"):
+    for service in ("codepipeline", "dynamodb", "stepfunctions", "ssm"):
         calls.service(service)
     calls.service("codepipeline", retrying=False)
     yield calls

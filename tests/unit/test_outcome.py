@@ -103,10 +103,10 @@ def test_a_timeout_says_which_limit_passed(limit, kind, words):
     ],
 )
 def test_a_workers_output_becomes_the_request(result, request_):
-    assert outcome.success_request("j", result) == request_
+    assert outcome.success_request({"jobId": "j"}, result) == request_
 
 
 @pytest.mark.parametrize("result", ["done", 1, [], True, {"jobId": "other"}])
 def test_a_workers_output_that_is_no_result_is_refused(result):
     with pytest.raises(ValidationException, match="the worker's output must"):
-        outcome.success_request("j", result)
+        outcome.success_request({"jobId": "j"}, result)

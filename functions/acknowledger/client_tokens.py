@@ -1,0 +1,70 @@
+"""The client tokens of a partner's customers, from Parameter Store.
+
+Each is a SecureString under one prefix, named after the client id. Tokens are kept in memory for a
+while and go nowhere else.
+
+Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetThirdPartyJobDetails.html
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from acknowledger.aws import client
+from acknowledger.config import required
+from acknowledger.errors import ClientTokenMissing, ParameterStoreUnavailable
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.parameters import SSMProvider
+
+KEPT_SECONDS = 300
+KEPT_AT_MOST = 1000
+
+
+def client_token(client_id: str, *, anew: bool = False) -> str:
+    """The token of a client.
+
+    Args:
+        client_id: as PollForThirdPartyJobs gives it, a UUID.
+        anew: read it again, since it may have been rotated.
+
+    Raises:
+        ClientTokenMissing: there is no such parameter.
+        ParameterStoreUnavailable: worth another try.
+    """
+    from aws_lambda_powertools.utilities.parameters.exceptions import (  # noqa: PLC0415
+        GetParameterError,
+    )
+
+    name = f"{_prefix()}{client_id}"
+    provider = _provider()
+    if len(provider.store) >= KEPT_AT_MOST:
+        provider.store.clear()
+    try:
+        token = provider.get(name, max_age=KEPT_SECONDS, decrypt=True, force_fetch=anew)
+    except GetParameterError as error:
+        aws_error = error.__context__
+        code = aws_error.response["Error"]["Code"] if isinstance(aws_error, ClientError) else ""
+        if code == "ParameterNotFound":
+            raise ClientTokenMissing(
+                f"client {client_id} has no token: put a SecureString at {name}"
+            ) from None
+        raise ParameterStoreUnavailable(f"{name} could not be read: {code or aws_error}") from None
+    return str(token)
+
+
+@functools.cache
+def _prefix() -> str:
+    return required(os.environ, "CLIENT_TOKEN_PREFIX")
+
+
+@functools.cache
+def _provider() -> SSMProvider:
+    # Imported for partners only: others need not pay for it at every cold start.
+    from aws_lambda_powertools.utilities.parameters import SSMProvider  # noqa: PLC0415
+
+    return SSMProvider(boto3_client=client("ssm"))

@@ -1,0 +1,246 @@
+"""What is particular to partner actions: client ids, client tokens, free job ids."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import acknowledge
+import intake
+import report
+from acknowledger import client_tokens, errors, offers
+from acknowledger.client_tokens import client_token
+from tests.support import load_event
+
+CLIENT_ID = "3c9f2f3a-5f0e-4c1b-9d55-0d8d2a1b7c6e"
+PARAMETER = f"/acknowledger/client-tokens/{CLIENT_ID}"
+TOKEN = "token-of-the-client"
+EVENT = load_event("acknowledge-job-dispatched-partner")
+REQUEST = {name: EVENT["detail"][name] for name in ("jobId", "nonce")}
+IN_PROGRESS = {"status": "InProgress"}
+
+
+def expect_token(aws_calls, token=TOKEN):
+    answer = {"Parameter": {"Name": PARAMETER, "Type": "SecureString", "Value": token}}
+    aws_calls.expects("ssm", "get_parameter", answer, {"Name": PARAMETER, "WithDecryption": True})
+
+
+def expect_count(aws_calls, calls=1):
+    counted = {REQUEST["nonce"]: {"N": str(calls)}}
+    aws_calls.expects(
+        "dynamodb", "update_item", {"Attributes": {"acknowledgeCalls": {"M": counted}}}
+    )
+
+
+def test_a_partners_job_is_acknowledged_with_its_clients_token(aws_calls, context):
+    expect_count(aws_calls)
+    expect_token(aws_calls)
+    aws_calls.expects(
+        "codepipeline",
+        "acknowledge_third_party_job",
+        IN_PROGRESS,
+        {**REQUEST, "clientToken": TOKEN},
+    )
+    aws_calls.expects("stepfunctions", "send_task_success", {})
+    assert acknowledge.handler(EVENT, context) == IN_PROGRESS
+
+
+def test_by_hand_the_client_token_itself_is_taken(aws_calls, context):
+    event = load_event("acknowledge-by-hand-partner")
+    expect_count(aws_calls)
+    aws_calls.expects("codepipeline", "acknowledge_third_party_job", IN_PROGRESS, event)
+    assert acknowledge.handler(event, context) == IN_PROGRESS
+
+
+def test_a_token_is_kept_for_a_while(aws_calls):
+    expect_token(aws_calls)
+    assert client_token(CLIENT_ID) == TOKEN
+    assert client_token(CLIENT_ID) == TOKEN
+
+
+def test_no_more_tokens_are_kept_than_fit(aws_calls, monkeypatch):
+    monkeypatch.setattr(client_tokens, "KEPT_AT_MOST", 1)
+    for _ in range(2):
+        expect_token(aws_calls)
+        client_token(CLIENT_ID)
+
+
+def test_a_rotated_token_is_read_anew_once(aws_calls, context):
+    expect_token(aws_calls, "old")
+    client_token(CLIENT_ID)
+    expect_count(aws_calls)
+    aws_calls.expects_error(
+        "codepipeline", "acknowledge_third_party_job", "InvalidClientTokenException"
+    )
+    expect_token(aws_calls, "new")
+    aws_calls.expects(
+        "codepipeline",
+        "acknowledge_third_party_job",
+        IN_PROGRESS,
+        {**REQUEST, "clientToken": "new"},
+    )
+    aws_calls.expects("stepfunctions", "send_task_success", {})
+    assert acknowledge.handler(EVENT, context) == IN_PROGRESS
+
+
+def test_a_wrong_token_that_was_not_rotated_is_the_apis_error(aws_calls, context):
+    expect_count(aws_calls)
+    expect_token(aws_calls)
+    aws_calls.expects_error(
+        "codepipeline", "acknowledge_third_party_job", "InvalidClientTokenException"
+    )
+    expect_token(aws_calls)
+    expect_count(aws_calls, 0)
+    aws_calls.expects("stepfunctions", "send_task_failure", {})
+    assert acknowledge.handler(EVENT, context)["error"] == "InvalidClientTokenException"
+
+
+def test_a_client_without_a_token_is_named_with_the_parameter_to_put(aws_calls):
+    aws_calls.expects_error("ssm", "get_parameter", "ParameterNotFound")
+    with pytest.raises(errors.ClientTokenMissing) as missing:
+        client_token(CLIENT_ID)
+    assert CLIENT_ID in str(missing.value)
+    assert PARAMETER in str(missing.value)
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError", "AccessDenied"])
+def test_a_token_that_cannot_be_read_now_is_worth_another_try(aws_calls, code):
+    aws_calls.expects_error("ssm", "get_parameter", code)
+    with pytest.raises(errors.ParameterStoreUnavailable, match=code):
+        client_token(CLIENT_ID)
+
+
+@pytest.mark.parametrize(
+    ("change", "member"),
+    [
+        ({"jobId": ""}, "'jobId'"),
+        ({"jobId": "x" * 513}, "'jobId'"),
+        ({"nonce": "n" * 51}, "'nonce'"),
+        ({"clientId": "../other"}, "'clientId'"),
+        ({"clientId": 7}, "'clientId'"),
+        ({"clientToken": "both"}, "'clientToken'"),
+    ],
+)
+def test_a_partners_acknowledgment_that_breaks_a_limit_is_refused(
+    aws_calls, context, change, member
+):
+    with pytest.raises(errors.ValidationException, match=member):
+        acknowledge.handler({**REQUEST, "clientId": CLIENT_ID, **change}, context)
+
+
+def test_a_client_id_that_is_a_path_reaches_no_parameter(aws_calls, context):
+    with pytest.raises(errors.ValidationException, match="'clientId'"):
+        acknowledge.handler(load_event("bad/acknowledge-client-id"), context)
+
+
+def test_a_client_token_that_breaks_a_limit_is_not_repeated(aws_calls, context):
+    with pytest.raises(errors.ValidationException) as refused:
+        acknowledge.handler({**REQUEST, "clientToken": "secret" * 50}, context)
+    assert "'clientToken'" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("event", "operation"),
+    [
+        ("report-succeeded-partner", "put_third_party_job_success_result"),
+        ("report-failed-partner", "put_third_party_job_failure_result"),
+    ],
+)
+def test_a_partners_result_is_reported_with_the_token(aws_calls, context, event, operation):
+    outcome = load_event(event)
+    sent = []
+    aws_calls.service("codepipeline").client.meta.events.register(
+        "before-parameter-build.codepipeline.*", lambda params, **_: sent.append(params)
+    )
+    expect_token(aws_calls)
+    aws_calls.expects("codepipeline", operation, {})
+    assert report.handler(outcome, context)["status"] == outcome["status"]
+    assert sent[0]["clientToken"] == TOKEN
+    assert sent[0]["jobId"] == outcome["jobId"]
+    assert "clientId" not in sent[0]
+
+
+def test_a_partners_worker_is_told_that_there_are_no_output_variables(aws_calls, context):
+    outcome = load_event("bad/report-partner-output-variables")
+    with pytest.raises(errors.ValidationException, match="partner actions have none"):
+        report.handler(outcome, context)
+
+
+class TestIntake:
+    """Two clients' jobs, offered in one batch."""
+
+    OTHER = "5d1c7c7e-0b7a-4f0c-8f8a-9c2f0a3b4c5d"
+    ACTION_TYPE = "Deploy/ThirdParty/Partner/1"
+
+    @pytest.fixture(autouse=True)
+    def serves_partners(self, monkeypatch):
+        monkeypatch.setenv("ACTION_TYPES", self.ACTION_TYPE)
+        monkeypatch.setattr(intake, "STARTS_AT_ONCE", 1)
+
+    def expect_poll(self, aws_calls, listed):
+        category, owner, provider, version = self.ACTION_TYPE.split("/")
+        kind = {"category": category, "owner": owner, "provider": provider, "version": version}
+        found = {
+            "id": kind,
+            "actionConfigurationProperties": [
+                {"name": "Password", "required": False, "key": False, "secret": True}
+            ],
+            "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+            "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+        }
+        aws_calls.expects(
+            "codepipeline", "list_action_types", {"actionTypes": [found] if listed else []}
+        )
+        jobs = [
+            {"clientId": self.OTHER, "jobId": "theirs/1"},
+            {"clientId": CLIENT_ID, "jobId": "ours/1"},
+        ]
+        aws_calls.expects("codepipeline", "poll_for_third_party_jobs", {"jobs": jobs})
+
+    def expect_details(self, aws_calls):
+        configuration = {"configuration": {"Region": "here", "Password": "hunter2"}}
+        credentials = dict.fromkeys(("accessKeyId", "secretAccessKey", "sessionToken"), "SECRET")
+        data = {"actionConfiguration": configuration, "artifactCredentials": credentials}
+        details = {"id": "ours/1", "nonce": "3", "data": data}
+        aws_calls.expects(
+            "codepipeline",
+            "get_third_party_job_details",
+            {"jobDetails": details},
+            {"jobId": "ours/1", "clientToken": TOKEN},
+        )
+
+    @pytest.mark.parametrize("listed", [True, False])
+    def test_a_client_without_a_token_costs_only_its_own_jobs(
+        self, aws_calls, context, capsys, listed
+    ):
+        sent = []
+        aws_calls.service("stepfunctions").client.meta.events.register(
+            "before-parameter-build.stepfunctions.StartExecution",
+            lambda params, **_: sent.append(params),
+        )
+        self.expect_poll(aws_calls, listed)
+        aws_calls.expects_error("ssm", "get_parameter", "ParameterNotFound")
+        expect_token(aws_calls)
+        self.expect_details(aws_calls)
+        aws_calls.expects(
+            "stepfunctions", "start_execution", {"executionArn": "arn", "startDate": 0}
+        )
+        aws_calls.expects("codepipeline", "poll_for_third_party_jobs", {})
+        with pytest.raises(errors.IntakeIncomplete, match=self.OTHER):
+            intake.handler(load_event("intake-schedule"), context)
+        (started,) = sent
+        assert started["name"] == offers.execution_name("ours/1", "3")
+        job = json.loads(started["input"])["job"]
+        assert job["clientId"] == CLIENT_ID
+        # Which properties of a type are secret isn't known where it isn't listed: then all are.
+        assert job["data"]["actionConfiguration"]["configuration"] == {
+            "Region": "here" if listed else "****",
+            "Password": "****",
+        }
+        out = capsys.readouterr().out
+        assert "ClientTokensRefused" in out
+        for secret in (TOKEN, "SECRET", "hunter2"):
+            assert secret not in out
+            assert secret not in started["input"]
