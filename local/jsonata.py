@@ -27,6 +27,10 @@ class UndefinedError(EvaluationError):
     """The expression has no value."""
 
 
+#: null, where the library takes None for undefined.
+NULL = Utils.NULL_VALUE
+
+
 @functools.lru_cache(maxsize=4096)
 def parse(expression: str) -> Any:
     return Jsonata(expression)
@@ -37,9 +41,7 @@ def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
 
     The variables are bound, never made part of the expression's text.
     """
-    values = {
-        name: Utils.NULL_VALUE if value is None else value for name, value in variables.items()
-    }
+    values = {name: NULL if value is None else value for name, value in variables.items()}
     try:
         # One parsed expression serves all threads, each with a copy of its small runtime state;
         # the library finds what is running, for $now() and $map() say, through CURRENT.
@@ -61,7 +63,7 @@ def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
 
 def plain(value: Any) -> Any:
     """Return a result as JSON values."""
-    if value is Utils.NULL_VALUE:
+    if value is NULL:
         return None
     if isinstance(value, str | bool | int) or value is None:
         return value

@@ -422,6 +422,8 @@ def attempt(self: Any, env: Any) -> None:
     env.stack.append(output)
     if not self._is_language_query_jsonpath():
         env.states.set_result(output)
+        if output is None:  # a result that is null, where moto knows only of none
+            env.states._states_data["result"] = jsonata.NULL
     if self.assign_decl:
         self.assign_decl.eval(env=env)
     if self.result_selector:
