@@ -19,7 +19,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local import events, functions, stack, stepfunctions
+from local import dynamodb, events, functions, stack, stepfunctions
 
 #: Seconds between two looks at what is due in the services that have no thread of their own.
 TICK_SECONDS = 0.2
@@ -109,6 +109,7 @@ class LocalCloud:
         self._stopping.append(region.stop)
         functions.install()
         events.install()
+        dynamodb.install()
         stepfunctions.install()
         stack.install()
         moto = mock_aws(config={"stepfunctions": {"execute_state_machine": True}})
