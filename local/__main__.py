@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local import acknowledger, demo
+from local import acknowledger, codepipeline, demo
 from local.server import AddressInUseError, LocalCloud
 from local.stack import Stack
 
@@ -35,23 +35,30 @@ def serve(host: str, port: int, action_types: str, *, worker: bool) -> int:
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
-    parameters = {"ActionTypes": action_types} if action_types else {}
+    parameters = {"ActionTypes": action_types} if action_types else None
     with acknowledger.running(host=host, port=port, parameters=parameters, worker=worker) as (
         cloud,
         stack,
     ):
-        first, *more = stack.parameters["ActionTypes"].split(",")
+        first, *more = acknowledger.action_types(stack)
         print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
         print(f"\nThe stack {stack.name} serves {first}, which is registered here.")
         for action_type in more:
-            print(f"It serves {action_type} too, once you have registered it.")
+            partner = "/ThirdParty/" in action_type
+            registered = "registered here" if partner else "once you have registered it"
+            print(f"It serves {action_type} too, {registered}.")
         if worker:
             print(
                 "A sample worker does what an action's configuration says: Outcome = Succeed, Fail "
                 "or Hang; Seconds."
             )
         role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
-        print(f"A pipeline may have the role {role}.\n")
+        print(f"A pipeline may have the role {role}.")
+        if any("/ThirdParty/" in action_type for action_type in (first, *more)):
+            prefix = stack.parameters["ClientTokenPrefix"]
+            client_id = codepipeline.backend(cloud.account_id, cloud.region).default_client_id
+            print(f"Partner actions belong to a client, whose token is at {prefix}{client_id}.")
+        print()
         for name, value in sorted(stack.outputs.items()):
             print(f"  {name:28} {value}")
         for what in stack.not_made:

@@ -15,6 +15,12 @@ from local.worker import CONFIGURATION_PROPERTIES, SampleWorker
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 PIPELINE_ROLE = "pipeline"
+CUSTOM_ACTION_TYPE = "Build/Custom/Acknowledger/1"
+PARTNER_ACTION_TYPE = "Deploy/ThirdParty/Acknowledger/1"
+PARAMETERS = {
+    "ActionTypes": f"{CUSTOM_ACTION_TYPE},{PARTNER_ACTION_TYPE}",
+    "ClientTokenPrefix": "/acknowledger/client-tokens/",
+}
 
 
 @contextmanager
@@ -26,17 +32,22 @@ def running(
     worker: bool = True,
     **settings: Any,
 ) -> Iterator[tuple[LocalCloud, Stack]]:
-    """Run the stack `acknowledger`, with its first action type registered, until left.
+    """Run the stack `acknowledger`, with its first action type and its partners', until left.
 
     Args:
         host, port: where the endpoint listens; port 0 is any free one.
-        parameters: the template's parameters.
+        parameters: the template's parameters, over PARAMETERS.
         worker: whether the sample worker takes the jobs.
         settings: LocalCloud's further ones.
     """
     with LocalCloud(host=host, port=port, ticks=(codepipeline.tick_all,), **settings) as cloud:
-        stack = cloud.deploy(TEMPLATE, parameters)
-        register(cloud, stack.parameters["ActionTypes"].split(",")[0].strip())
+        stack = cloud.deploy(TEMPLATE, PARAMETERS | (parameters or {}))
+        first, *more = action_types(stack)
+        register(cloud, stack, first)
+        for action_type in more:
+            # Nobody can register a partner's through the API.
+            if "/ThirdParty/" in action_type:
+                register(cloud, stack, action_type)
         create_pipeline_role(cloud)
         if not worker:
             yield cloud, stack
@@ -49,22 +60,37 @@ def running(
             sample_worker.stop()
 
 
-def register(cloud: LocalCloud, action_type: str) -> None:
-    """Register a custom action type that the sample worker can work."""
+def action_types(stack: Stack) -> list[str]:
+    """What a stack serves, each as Category/Owner/Provider/Version."""
+    return [name.strip() for name in stack.parameters["ActionTypes"].split(",")]
+
+
+def register(cloud: LocalCloud, stack: Stack, action_type: str) -> None:
+    """Register an action type that the sample worker can work.
+
+    A partner's comes with one client, whose token is put where the stack looks for it.
+    """
     category, owner, provider, version = action_type.split("/")
-    if owner != "Custom":
+    request = {
+        "category": category,
+        "provider": provider,
+        "version": version,
+        "settings": {"executionUrlTemplate": "https://example.com/jobs/{ExternalExecutionId}"},
+        "configurationProperties": CONFIGURATION_PROPERTIES,
+        "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+        "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+    }
+    if owner == "Custom":
+        cloud.client("codepipeline").create_custom_action_type(**request)
         return
-    cloud.client("codepipeline").create_custom_action_type(
-        category=category,
-        provider=provider,
-        version=version,
-        settings={
-            "entityUrlTemplate": "https://example.com/jobs/{Config:Outcome}",
-            "executionUrlTemplate": "https://example.com/jobs/{ExternalExecutionId}",
-        },
-        configurationProperties=CONFIGURATION_PROPERTIES,
-        inputArtifactDetails={"minimumCount": 0, "maximumCount": 5},
-        outputArtifactDetails={"minimumCount": 0, "maximumCount": 5},
+    emulator = codepipeline.backend(cloud.account_id, cloud.region)
+    emulator.register_third_party_action_type(request)
+    client_id = emulator.default_client_id
+    cloud.client("ssm").put_parameter(
+        Name=stack.parameters["ClientTokenPrefix"] + client_id,
+        Value=emulator.client_token(client_id),
+        Type="SecureString",
+        Overwrite=True,
     )
 
 
@@ -86,16 +112,23 @@ def create_pipeline_role(cloud: LocalCloud) -> str:
     return str(role["Role"]["Arn"])
 
 
+def action_type_id(action_type: str) -> dict[str, str]:
+    """`Category/Owner/Provider/Version` as the API has it."""
+    return dict(
+        zip(("category", "owner", "provider", "version"), action_type.split("/"), strict=True)
+    )
+
+
 def pipeline(
     name: str, action_type: str, stages: dict[str, list[dict[str, Any]]], role_arn: str
 ) -> dict[str, Any]:
-    """A pipeline declaration: a source, and then stages of custom actions of one type.
+    """A pipeline declaration: a source, and then stages of actions.
 
     Args:
-        stages: for each stage its actions as `{name, configuration, runOrder?}`.
+        action_type: that of the actions that don't name one.
+        stages: for each stage its actions as `{name, configuration, runOrder?, actionTypeId?}`.
     """
-    category, owner, provider, version = action_type.split("/")
-    kind = {"category": category, "owner": owner, "provider": provider, "version": version}
+    kind = action_type_id(action_type)
     source = {
         "name": "Source",
         "actionTypeId": {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"},

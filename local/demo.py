@@ -1,4 +1,4 @@
-"""`make demo`: one pipeline, a dozen jobs, all three outcomes, and three witnesses compared."""
+"""`make demo`: one pipeline, custom and partner actions, all three outcomes, three witnesses."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from local.server import LocalCloud
 from local.stack import Stack
 
 SECONDS = 45
+SWEEP_SECONDS = 2
+PARTNER = acknowledger.action_type_id(acknowledger.PARTNER_ACTION_TYPE)
 STATUSES = ("Created", "Queued", "Dispatched", "InProgress")
 
 # Outcome in the action's configuration -> status in the table, of the execution, in CodePipeline.
@@ -44,6 +46,14 @@ STAGES: dict[str, list[dict[str, Any]]] = {
         {"name": "Broken-late", "configuration": {"Outcome": "Fail", "Seconds": "2"}},
         {"name": "Stuck", "configuration": {"Outcome": "Hang", "JobTimeoutSeconds": "3"}},
         {"name": "Silent", "configuration": {"Outcome": "Hang", "HeartbeatTimeoutSeconds": "3"}},
+        *(
+            {"name": f"Partner-{name}", "actionTypeId": PARTNER, "configuration": configuration}
+            for name, configuration in (
+                ("good", {"Outcome": "Succeed", "Seconds": "1"}),
+                ("bad", {"Outcome": "Fail"}),
+                ("stuck", {"Outcome": "Hang", "JobTimeoutSeconds": "3"}),
+            )
+        ),
     ],
 }
 
@@ -79,8 +89,13 @@ def main() -> int:
     with acknowledger.running() as (cloud, stack):
         print(f"… {cloud.endpoint_url}, ready after {time.monotonic() - began:.1f} s")
         actions = [action for stage in STAGES.values() for action in stage]
-        print(f"\nThe pipeline `demo` has {len(actions)} custom actions. Each becomes a job:\n")
-        execution_id = start(cloud, stack)
+        partners = sum("actionTypeId" in action for action in actions)
+        print(
+            f"\nThe pipeline `demo` has {len(actions) - partners} custom actions and {partners} of "
+            "a partner. Each becomes a job.\nOf partners' jobs no event tells: the sweep that "
+            f"finds them, else every minute, is run every {SWEEP_SECONDS} seconds.\n"
+        )
+        execution_id = start(cloud)
         rows = watch(cloud, stack, execution_id, len(actions))
         witnesses = [compare(cloud, action, rows, execution_id) for action in actions]
         show(rows, witnesses)
@@ -101,11 +116,11 @@ def main() -> int:
     return 1 if objections else 0
 
 
-def start(cloud: LocalCloud, stack: Stack) -> str:
+def start(cloud: LocalCloud) -> str:
     """Make the pipeline and start it; the id of its execution."""
     codepipeline = cloud.client("codepipeline")
     role_arn = cloud.client("iam").get_role(RoleName=acknowledger.PIPELINE_ROLE)["Role"]["Arn"]
-    action_type = stack.parameters["ActionTypes"].split(",")[0]
+    action_type = acknowledger.CUSTOM_ACTION_TYPE
     codepipeline.create_pipeline(
         pipeline=acknowledger.pipeline("demo", action_type, STAGES, role_arn)
     )
@@ -117,8 +132,11 @@ def watch(cloud: LocalCloud, stack: Stack, execution_id: str, jobs: int) -> dict
     rows = scanner(cloud, stack)
     codepipeline = cloud.client("codepipeline")
     shown: set[tuple[str, str]] = set()
-    began = time.time()
+    began = swept = time.time()
     while True:
+        if time.time() - swept > SWEEP_SECONDS:
+            swept = time.time()
+            cloud.schedule.fire()
         ended = (
             codepipeline.get_pipeline_execution(
                 pipelineName="demo", pipelineExecutionId=execution_id
@@ -135,7 +153,7 @@ def watch(cloud: LocalCloud, stack: Stack, execution_id: str, jobs: int) -> dict
         for moment, action, status in moves:
             shown.add((action, status))
             since = max(moment - began, 0)
-            print(f"  {since:5.1f} s  {action:12} {indent(status)}{status}", flush=True)
+            print(f"  {since:5.1f} s  {action:14} {indent(status)}{status}", flush=True)
         over = [row for row in found.values() if row["status"]["S"] not in STATUSES]
         if (ended and len(over) == jobs) or time.time() - began > SECONDS:
             return found
@@ -213,13 +231,13 @@ def show(rows: dict[str, Any], witnesses: list[Witness]) -> None:
             f"{status} {moment - first:.1f}" if moment > first else status
             for status, moment in reached
         )
-        print(f"  {witness.action:12} {way}")
+        print(f"  {witness.action:14} {way}")
         print(
-            f"  {'':12} asked to {witness.asked}: table {witness.row}, execution "
+            f"  {'':14} asked to {witness.asked}: table {witness.row}, execution "
             f"{witness.execution}, CodePipeline {witness.codepipeline}"
         )
         if "cause" in row:
-            print(f"  {'':12} {row['error']['S']}: {row['cause']['S']}")
+            print(f"  {'':14} {row['error']['S']}: {row['cause']['S']}")
     durations = sorted(max(times(row).values()) - min(times(row).values()) for row in rows.values())
     counts = {
         status: len(list(group))

@@ -17,13 +17,20 @@ logger = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 32
 CONFIGURATION_PROPERTIES: list[dict[str, Any]] = [
-    {"name": name, "description": description, "required": False, "key": True, "secret": False}
-    for name, description in (
-        ("Outcome", "Succeed, Fail or Hang; Succeed when left out"),
-        ("Seconds", "How long the sample worker takes; 0 when left out"),
-        ("AcknowledgeTimeoutSeconds", "Less than the stack's limit for acknowledging a job"),
-        ("HeartbeatTimeoutSeconds", "Less than the stack's limit between two heartbeats"),
-        ("JobTimeoutSeconds", "Less than the stack's limit for the whole job"),
+    {
+        "name": name,
+        "description": description,
+        "required": False,
+        "key": not secret,
+        "secret": secret,
+    }
+    for name, description, secret in (
+        ("Outcome", "Succeed, Fail or Hang; Succeed when left out", False),
+        ("Seconds", "How long the sample worker takes; 0 when left out", False),
+        ("Password", "Something secret; the sample worker needs none", True),
+        ("AcknowledgeTimeoutSeconds", "Less than the stack's limit for acknowledging", False),
+        ("HeartbeatTimeoutSeconds", "Less than the stack's limit between two heartbeats", False),
+        ("JobTimeoutSeconds", "Less than the stack's limit for the whole job", False),
     )
 ]
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from acknowledger.offers import execution_name
 from local import acknowledger, codepipeline
 from local.server import LocalCloud
 from local.stack import Stack
+from tests.integration.written import Written
 from tests.support import wait_for
+
+CLIENT_TOKEN = "client-token-that-nobody-may-see"
+PASSWORD = "password-that-nobody-may-see"
 
 numbers = itertools.count(1)
 
@@ -24,6 +29,8 @@ class World:
 
     cloud: LocalCloud
     stack: Stack
+    written: Written
+    owner: str = "Custom"
 
     @property
     def emulator(self) -> codepipeline.JobBackend:
@@ -34,7 +41,7 @@ class World:
 
     @property
     def action_type(self) -> str:
-        return self.stack.parameters["ActionTypes"].split(",")[0]
+        return acknowledger.CUSTOM_ACTION_TYPE
 
     def start(self, configuration: dict[str, str], **stages: list[dict[str, Any]]) -> str:
         """Start a new pipeline of one action with a configuration; the pipeline's name."""
@@ -109,13 +116,14 @@ class World:
 
     def executions(self, job_id: str) -> list[dict[str, Any]]:
         """All executions of a job, the newest first."""
+        stem = execution_name(job_id, "").rsplit("-", 1)[0]
         pages = self.client("stepfunctions").get_paginator("list_executions")
         machine = self.stack.outputs["JobStateMachineArn"]
         return [
             execution
             for page in pages.paginate(stateMachineArn=machine)
             for execution in page["executions"]
-            if execution["name"].startswith(job_id)
+            if execution["name"].startswith(stem)
         ]
 
     def invoke(self, function: str, event: Any, kind: str = "RequestResponse") -> dict[str, Any]:
@@ -154,12 +162,23 @@ class World:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[World]:
-    parameters = {"ActionTypes": "Build/Custom/Acknowledger/1,Test/Custom/Second/2"}
+    second = "Test/Custom/Second/2"
+    types = f"{acknowledger.CUSTOM_ACTION_TYPE},{second},{acknowledger.PARTNER_ACTION_TYPE}"
     with acknowledger.running(
-        parameters=parameters, retry_delays=(0.05, 0.05), retry_scale=0.05
+        parameters={"ActionTypes": types}, retry_delays=(0.05, 0.05), retry_scale=0.05
     ) as (cloud, stack):
-        acknowledger.register(cloud, "Test/Custom/Second/2")
-        yield World(cloud, stack)
+        acknowledger.register(cloud, stack, second)
+        world = World(cloud, stack, Written(cloud, stack))
+        world.emulator.put_client(world.emulator.default_client_id, CLIENT_TOKEN)
+        cloud.client("ssm").put_parameter(
+            Name=stack.parameters["ClientTokenPrefix"] + world.emulator.default_client_id,
+            Value=CLIENT_TOKEN,
+            Type="SecureString",
+            Overwrite=True,
+        )
+        yield world
+        # Whatever the tests have done, nothing of it may have been written down.
+        assert world.written.secrets([CLIENT_TOKEN, PASSWORD]) == []
 
 
 @pytest.fixture
@@ -171,3 +190,9 @@ def world(running: World) -> Iterator[World]:
     for bus in events.list_event_buses()["EventBuses"]:
         for rule in events.list_rules(EventBusName=bus["Name"])["Rules"]:
             events.enable_rule(Name=rule["Name"], EventBusName=bus["Name"])
+
+
+@pytest.fixture(params=["Custom", "ThirdParty"])
+def owners_world(request: pytest.FixtureRequest, world: World) -> World:
+    """The world of an owner of custom actions, and that of a partner."""
+    return replace(world, owner=request.param)

@@ -69,7 +69,8 @@ SCENARIOS = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_a_job_ends_as_it_should_everywhere(scenario, world):
+def test_a_job_ends_as_it_should_everywhere(scenario, owners_world):
+    world = owners_world
     name = world.start(scenario.configuration)
     row = world.row(name, scenario.row)
     assert world.pipeline_ended(name) == scenario.pipeline
@@ -137,7 +138,10 @@ def hold_back_acknowledge(world):
     return lambda: world.client("events").enable_rule(Name=rule, EventBusName=bus)
 
 
-def test_a_job_offered_again_before_it_was_acknowledged_is_acknowledged_once_and_worked_once(world):
+def test_a_job_offered_again_before_it_was_acknowledged_is_acknowledged_once_and_worked_once(
+    owners_world,
+):
+    world = owners_world
     let_go = hold_back_acknowledge(world)
     name = world.start({"Outcome": "Succeed"})
     first = world.row(name, "Dispatched")
@@ -152,27 +156,30 @@ def test_a_job_offered_again_before_it_was_acknowledged_is_acknowledged_once_and
     assert sum("Work" in path for path in paths) == 1
 
 
-def test_a_job_that_another_worker_took_meanwhile_is_left_to_it(world):
+def test_a_job_that_another_worker_took_meanwhile_is_left_to_it(
+    owners_world,
+):
+    world = owners_world
     hold_back_acknowledge(world)
     name = world.start({"Outcome": "Fail", "AcknowledgeTimeoutSeconds": "1"})
     ours = world.row(name, "Dispatched")
     world.client("events").disable_rule(Name=world.rule("default", "CodePipeline Action Execution"))
     world.emulator.clock.advance(seconds=61)
-    codepipeline = world.client("codepipeline")
-    category, owner, provider, version = world.action_type.split("/")
-    kind = {"category": category, "owner": owner, "provider": provider, "version": version}
-    (job,) = codepipeline.poll_for_jobs(actionTypeId=kind)["jobs"]
-    assert job["id"] == ours["jobId"]["S"]
-    codepipeline.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
+    request = world.poll()
+    assert request["jobId"] == ours["jobId"]["S"]
+    world.acknowledge(request)
     assert world.execution(ours["execution"]["S"])["status"] == "SUCCEEDED"
     assert world.path(ours["execution"]["S"])[-1] == "StandDown"
     assert world.rows(name) == []
     assert world.pipeline_status(name) == "InProgress"
-    codepipeline.put_job_success_result(jobId=job["id"])
+    world.succeed(request)
     assert world.pipeline_ended(name) == "Succeeded"
 
 
-def test_a_job_that_was_never_acknowledged_in_time_is_failed_with_the_limit_that_passed(world):
+def test_a_job_that_was_never_acknowledged_in_time_is_failed_with_the_limit_that_passed(
+    owners_world,
+):
+    world = owners_world
     hold_back_acknowledge(world)
     name = world.start({"Outcome": "Succeed", "AcknowledgeTimeoutSeconds": "1"})
     world.row(name, "TimedOut")
@@ -205,8 +212,11 @@ def test_an_acknowledgment_delivered_twice_is_one(world, repeated, rotates):
     assert world.letters("Acknowledge") == []
 
 
-def test_an_execution_killed_before_it_acknowledged_is_followed_by_another(world):
+def test_an_execution_killed_before_it_acknowledged_is_followed_by_another(
+    owners_world,
+):
     """Also where the nonce, and so the execution's name, stays the same."""
+    world = owners_world
     world.emulator.behaviour.nonce_rotates = False
     let_go = hold_back_acknowledge(world)
     name = world.start({"Outcome": "Succeed"})
@@ -219,21 +229,18 @@ def test_an_execution_killed_before_it_acknowledged_is_followed_by_another(world
     assert world.pipeline_ended(name) == "Succeeded"
 
 
-def test_acknowledge_can_be_invoked_by_hand(world):
+def test_acknowledge_can_be_invoked_by_hand(owners_world):
+    world = owners_world
     world.client("events").disable_rule(Name=world.rule("default", "CodePipeline Action Execution"))
-    name = world.start({"Outcome": "Succeed"})
-    category, owner, provider, version = world.action_type.split("/")
-    kind = {"category": category, "owner": owner, "provider": provider, "version": version}
-    codepipeline = world.client("codepipeline")
-    (job,) = codepipeline.poll_for_jobs(actionTypeId=kind)["jobs"]
-    request = {"jobId": job["id"], "nonce": job["nonce"]}
+    name = world.start({"Outcome": "Succeed"}, sweep=False)
+    request = world.poll()
     wrong = world.invoke("Acknowledge", {**request, "nonce": "wrong"})
     assert wrong["errorType"] == "InvalidNonceException"
     event = load_event("acknowledge-job-dispatched-without-task-token")
     assert world.invoke("Acknowledge", {**event, "detail": request}) == {"status": "InProgress"}
-    unknown = world.invoke("Acknowledge", load_event("acknowledge-by-hand"))
+    unknown = world.invoke("Acknowledge", {**request, **load_event("acknowledge-by-hand")})
     assert unknown["errorType"] == "JobNotFoundException"
-    codepipeline.put_job_success_result(jobId=job["id"])
+    world.succeed(request)
     assert world.pipeline_ended(name) == "Succeeded"
 
 

@@ -1,0 +1,75 @@
+"""What is particular to partner actions, through the whole stack."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from local import acknowledger
+from tests.integration.conftest import CLIENT_TOKEN
+from tests.support import wait_for
+
+OTHER = "5d1c7c7e-0b7a-4f0c-8f8a-9c2f0a3b4c5d"
+
+
+@pytest.fixture
+def partner(world):
+    return replace(world, owner="ThirdParty")
+
+
+def put_token(world, client_id, token):
+    world.client("ssm").put_parameter(
+        Name=world.stack.parameters["ClientTokenPrefix"] + client_id,
+        Value=token,
+        Type="SecureString",
+        Overwrite=True,
+    )
+
+
+def test_a_rotated_client_token_is_noticed(partner):
+    """The functions have the old one in memory."""
+    partner.row(partner.start({"Outcome": "Succeed"}), "Succeeded")
+    client_id = partner.emulator.default_client_id
+    rotated = f"{CLIENT_TOKEN}-2"
+    partner.emulator.put_client(client_id, rotated)
+    put_token(partner, client_id, rotated)
+    try:
+        partner.row(partner.start({"Outcome": "Succeed"}), "Succeeded")
+    finally:
+        partner.emulator.put_client(client_id, CLIENT_TOKEN)
+        put_token(partner, client_id, CLIENT_TOKEN)
+
+
+def test_a_client_without_a_token_costs_only_its_own_jobs(partner):
+    partner.emulator.put_client(OTHER, f"{CLIENT_TOKEN}-other")
+    name = f"{partner.start({'Outcome': 'Succeed'}, sweep=False)}"
+    role = f"arn:aws:iam::{partner.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+    stages = {"Deploy": [{"name": "Work", "configuration": {"Outcome": "Succeed"}}]}
+    declared = acknowledger.pipeline("of-the-other", partner.action_type, stages, role)
+    partner.emulator.bind_client(OTHER, "of-the-other")
+    codepipeline = partner.client("codepipeline")
+    codepipeline.create_pipeline(pipeline=declared)
+    codepipeline.start_pipeline_execution(name="of-the-other")
+    partner.cloud.schedule.fire()
+    partner.row(name, "Succeeded")
+    assert partner.rows("of-the-other") == []
+    letters = wait_for(lambda: partner.letters("Intake"), "Intake to give up", seconds=20)
+    assert OTHER in letters[0]["MessageAttributes"]["ErrorMessage"]["StringValue"]
+    put_token(partner, OTHER, f"{CLIENT_TOKEN}-other")
+    partner.emulator.clock.advance(seconds=61)
+    partner.cloud.schedule.fire()
+    partner.row("of-the-other", "Succeeded")
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    ["a/b c", "a-b c", "ünïcödé/日本 #1 🚀", "x" * 512, "'; DROP TABLE jobs; -- {% $job %} ${x}"],
+)
+def test_a_job_id_may_be_any_string(partner, job_id):
+    ids = iter([job_id])
+    partner.emulator.behaviour.third_party_job_ids = lambda: next(ids)
+    name = partner.start({"Outcome": "Succeed"})
+    row = partner.row(name, "Succeeded")
+    assert row["jobId"]["S"] == job_id
+    assert partner.pipeline_ended(name) == "Succeeded"

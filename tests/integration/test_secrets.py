@@ -1,0 +1,104 @@
+"""Nothing secret is written down: the search at the end of the session would find it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from local.codepipeline import CREDENTIAL_MARKS
+from tests.integration.conftest import CLIENT_TOKEN, PASSWORD
+from tests.support import load_event, wait_for
+
+PLANTED = "planted-secret"
+
+
+@pytest.fixture
+def written(world):
+    return world.written
+
+
+def plant_in_log(world):
+    world.invoke("Intake", {"detail-type": "Scheduled Event", "detail": PLANTED})
+    logs = world.client("logs")
+    group = logs.describe_log_groups()["logGroups"][0]["logGroupName"]
+    logs.create_log_stream(logGroupName=group, logStreamName="planted")
+    logs.put_log_events(
+        logGroupName=group,
+        logStreamName="planted",
+        logEvents=[{"timestamp": 1, "message": PLANTED}],
+    )
+
+
+def plant_in_execution(world):
+    world.client("stepfunctions").start_execution(
+        stateMachineArn=world.stack.outputs["JobStateMachineArn"], input=json.dumps({"a": PLANTED})
+    )
+
+
+def plant_in_event(world):
+    entry = {"Source": "x", "DetailType": "x", "Detail": json.dumps({"a": PLANTED})}
+    world.client("events").put_events(
+        Entries=[{**entry, "EventBusName": world.stack.outputs["JobBusName"]}]
+    )
+
+
+def plant_in_table(world):
+    world.client("dynamodb").put_item(
+        TableName=world.stack.outputs["JobTableName"],
+        Item={"jobId": {"S": PLANTED}, "pipelineName": {"S": ""}, "status": {"S": "x"}},
+    )
+
+
+def plant_in_dead_letter(world):
+    world.client("sqs").send_message(
+        QueueUrl=world.stack.outputs["IntakeDeadLettersUrl"], MessageBody=PLANTED
+    )
+
+
+@pytest.mark.parametrize(
+    ("plant", "place"),
+    [
+        (plant_in_log, "log"),
+        (plant_in_execution, "execution"),
+        (plant_in_execution, "history"),
+        (plant_in_event, "event"),
+        (plant_in_table, "table"),
+        (plant_in_dead_letter, "dead letter"),
+    ],
+)
+def test_a_secret_that_was_written_is_found(world, written, plant, place):
+    plant(world)
+    found = wait_for(lambda: written.secrets([PLANTED]), f"the {place}", seconds=10)
+    assert place in {text.split(": ")[0] for text in found}
+
+
+@pytest.mark.parametrize("owner", ["Custom", "ThirdParty"])
+def test_no_secret_of_a_job_is_written_though_everything_else_is(world, written, owner):
+    world = replace(world, owner=owner)
+    names = [
+        world.start({"Outcome": outcome, "JobTimeoutSeconds": "1"})
+        for outcome in ("Succeed", "Fail", "Hang")
+    ]
+    for name in names:
+        world.pipeline_ended(name)
+    world.invoke("Acknowledge", load_event("bad/acknowledge-several-fields"), kind="Event")
+    bad_token = {"jobId": "x", "nonce": "3", "clientToken": CLIENT_TOKEN}
+    answer = world.invoke("Acknowledge", bad_token)
+    assert answer["errorType"] in ("JobNotFoundException", "InvalidClientTokenException")
+    assert CLIENT_TOKEN not in json.dumps(answer)
+    wait_for(lambda: "dead letter" in written.kinds(), "a dead letter", seconds=20)
+    assert written.kinds() >= {"log", "execution", "history", "event", "table"}
+    assert written.secrets([CLIENT_TOKEN, PASSWORD]) == []
+
+
+def test_the_credentials_that_are_searched_for_are_those_that_are_given_out(world):
+    world.client("events").disable_rule(Name=world.rule("default", "CodePipeline Action Execution"))
+    world.start({"Outcome": "Succeed"})
+    request = world.poll()
+    details = world.client("codepipeline").get_job_details(jobId=request["jobId"])["jobDetails"]
+    for value in details["data"]["artifactCredentials"].values():
+        assert any(mark in value for mark in CREDENTIAL_MARKS)
+    world.acknowledge(request)
+    world.succeed(request)

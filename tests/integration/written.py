@@ -1,0 +1,87 @@
+"""Everything that a run has written anywhere, to be searched for secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from local.codepipeline import CREDENTIAL_MARKS
+from local.server import LocalCloud
+from local.stack import Stack
+
+
+class Written:
+    """Reads back what was logged, started, sent, stored and dead-lettered since it was made."""
+
+    def __init__(self, cloud: LocalCloud, stack: Stack) -> None:
+        self._client = cloud.client
+        self._stack = stack
+        self._events: list[str] = []
+        sqs, events = self._client("sqs"), self._client("events")
+        self._recorder = sqs.create_queue(QueueName="recorder")["QueueUrl"]
+        arn = f"arn:aws:sqs:{cloud.region}:{cloud.account_id}:recorder"
+        for bus in events.list_event_buses()["EventBuses"]:
+            pattern = json.dumps({"source": [{"prefix": ""}]})
+            events.put_rule(Name="recorder", EventBusName=bus["Name"], EventPattern=pattern)
+            target = {"Id": "1", "Arn": arn}
+            events.put_targets(Rule="recorder", EventBusName=bus["Name"], Targets=[target])
+
+    def everything(self) -> Iterator[tuple[str, str]]:
+        """Where something was written, and what."""
+        for text in self._logs():
+            yield "log", text
+        for where, text in self._executions():
+            yield where, text
+        for text in self._recorded():
+            yield "event", text
+        pages = self._client("dynamodb").get_paginator("scan")
+        for page in pages.paginate(TableName=self._stack.outputs["JobTableName"]):
+            for row in page["Items"]:
+                yield "table", json.dumps(row)
+        for function in ("Intake", "Acknowledge"):
+            for message in self._messages(self._stack.outputs[f"{function}DeadLettersUrl"]):
+                yield "dead letter", json.dumps(message, default=str)
+
+    def secrets(self, secrets: list[str]) -> list[str]:
+        """Where a secret, or any artifact credential, was written: ["log: …", …]."""
+        marks = (*secrets, *CREDENTIAL_MARKS)
+        return [
+            f"{where}: {text}" for where, text in self.everything() if any(m in text for m in marks)
+        ]
+
+    def kinds(self) -> set[str]:
+        """The places where anything was written at all."""
+        return {where for where, _ in self.everything()}
+
+    def _logs(self) -> Iterator[str]:
+        logs = self._client("logs")
+        for group in logs.describe_log_groups()["logGroups"]:
+            pages = logs.get_paginator("filter_log_events")
+            for page in pages.paginate(logGroupName=group["logGroupName"]):
+                for event in page["events"]:
+                    yield event["message"]
+
+    def _executions(self) -> Iterator[tuple[str, str]]:
+        step_functions = self._client("stepfunctions")
+        machine = self._stack.outputs["JobStateMachineArn"]
+        listed = step_functions.get_paginator("list_executions").paginate(stateMachineArn=machine)
+        for arn in [item["executionArn"] for page in listed for item in page["executions"]]:
+            found = step_functions.describe_execution(executionArn=arn)
+            yield "execution", json.dumps(found, default=str)
+            pages = step_functions.get_paginator("get_execution_history")
+            for page in pages.paginate(executionArn=arn):
+                yield "history", json.dumps(page["events"], default=str)
+
+    def _recorded(self) -> list[str]:
+        self._events += [message["Body"] for message in self._messages(self._recorder)]
+        return self._events
+
+    def _messages(self, queue_url: str) -> Iterator[dict[str, Any]]:
+        sqs = self._client("sqs")
+        while messages := sqs.receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            for message in messages:
+                yield message
+                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
