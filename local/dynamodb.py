@@ -1,12 +1,9 @@
-"""DynamoDB in moto, one request at a time.
+"""DynamoDB whose writes are atomic.
 
-moto checks a condition, makes the item and then updates it; another thread may come in between, and
-see half an item or claim what is already claimed. In AWS every request on an item is atomic.
+moto checks the condition of a write and then writes, in as many threads as there are requests:
+two conditional writes at the same time can both succeed, and a claim is then held twice.
 """
 
-from __future__ import annotations
-
-import functools
 import threading
 from typing import Any
 
@@ -14,19 +11,19 @@ from moto.dynamodb.responses import DynamoHandler
 
 from local.patch import replace
 
-_lock = threading.RLock()
+_one_at_a_time = threading.RLock()
 
 
 def install() -> None:
     """Put this in moto's place. Does nothing the second time."""
-    moto_call = DynamoHandler.call_action
-    if hasattr(moto_call, "one_at_a_time"):
+    call_action: Any = DynamoHandler.call_action
+    if hasattr(call_action, "atomic"):
         return
 
-    @functools.wraps(moto_call)
-    def call_action(self: Any) -> Any:
-        with _lock:
-            return moto_call(self)
+    def atomic_call_action(self: Any) -> Any:
+        with _one_at_a_time:
+            return call_action(self)
 
-    call_action.one_at_a_time = True  # type: ignore[attr-defined]
-    replace(DynamoHandler, "call_action", call_action)
+    replace(atomic_call_action, "atomic", True)
+    # moto has no locks.
+    replace(DynamoHandler, "call_action", atomic_call_action)

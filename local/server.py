@@ -1,5 +1,6 @@
 """The local stack's process: moto, an HTTP endpoint in front of it, and everything that ticks."""
 
+import logging
 import os
 import socket
 import threading
@@ -20,6 +21,8 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from local import dynamodb, events, functions, stack, stepfunctions
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at what is due in the services that have no thread of their own.
 TICK_SECONDS = 0.2
@@ -107,6 +110,7 @@ class LocalCloud:
         region = patch.dict(os.environ, AWS_DEFAULT_REGION=self.region, AWS_REGION=self.region)
         region.start()
         self._stopping.append(region.stop)
+        dynamodb.install()
         functions.install()
         events.install()
         dynamodb.install()
@@ -154,7 +158,10 @@ class LocalCloud:
     def _tick(self) -> None:
         while not self._stopped.wait(TICK_SECONDS):
             for tick in self._ticks:
-                tick()
+                try:
+                    tick()
+                except Exception:  # the others are not to stop with it
+                    logger.exception("a tick failed")
 
     def stop(self) -> None:
         """Stop it all, in the opposite order. What ran is gone, and nothing is left behind."""

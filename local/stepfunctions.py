@@ -29,7 +29,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -71,7 +71,13 @@ from moto.stepfunctions.parser.asl.component.state.choice.state_choice import St
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_callback,
-    state_task_service_events,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_dynamodb import (  # noqa: E501
+    StateTaskServiceDynamoDB,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_events import (  # noqa: E501
+    SfnFailedEntryCountException,
+    StateTaskServiceEvents,
 )
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.eval.callback import callback
@@ -349,13 +355,24 @@ def enter_state(moto_eval: Callable[..., None]) -> Callable[..., None]:
     return enter
 
 
+#: A task that is one quick request takes its turn, so that a thousand executions at once don't
+#: slow each other down until their timeouts pass; the time it waits for that is not counted.
+_turns = threading.BoundedSemaphore(4)
+
+
+def turn(self: Any) -> AbstractContextManager[Any]:
+    quick = isinstance(self, StateTaskServiceDynamoDB | StateTaskServiceEvents)
+    return _turns if quick and self.resource.condition is None else nullcontext()
+
+
 def run_state(self: Any, env: Any) -> None:
     """Attempt a state until it succeeds, is caught, or fails the execution."""
     state = env.states.context_object.context_object_data["State"]
     state["RetryCount"] = 0
     while env.is_running():
         try:
-            attempt(self, env)
+            with turn(self):
+                attempt(self, env)
         except Exception as error:  # noqa: BLE001 - any of them is the state's failure
             if not env.is_running():  # stopped, or timed out as a whole
                 return
@@ -446,8 +463,8 @@ def failure_event(self: Any, env: Any, error: Exception) -> FailureEvent:
     if isinstance(error, callback.CallbackOutcomeFailureError):
         outcome = error.callback_outcome_failure
         return task_failed(self, env, outcome.error or "", outcome.cause or "")
-    if isinstance(self, state_task_service_events.StateTaskServiceEvents):
-        if isinstance(error, state_task_service_events.SfnFailedEntryCountException):
+    if isinstance(self, StateTaskServiceEvents):
+        if isinstance(error, SfnFailedEntryCountException):
             return task_failed(self, env, "EventBridge.FailedEntry", json.dumps(error.cause))
         if isinstance(error, ClientError):
             code = error.response["Error"]["Code"]

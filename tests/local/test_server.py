@@ -1,0 +1,217 @@
+"""The process: one endpoint, and nothing left of it when it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from local.server import AddressInUseError, LocalCloud
+from tests.local.fixtures.cloud import ACCOUNT, SECONDS, make_function, role, running
+from tests.support import ROOT, wait_for
+
+PID = "import os\ndef handler(event, context): return os.getpid()"
+
+
+def invoke(cloud: LocalCloud, name: str) -> Any:
+    return json.loads(cloud.client("lambda").invoke(FunctionName=name)["Payload"].read())
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def no_thread_left() -> Iterator[None]:
+    """Fails if a test leaves a thread running."""
+    before = set(threading.enumerate())
+    yield
+    wait_for(
+        lambda: not [thread for thread in set(threading.enumerate()) - before if thread.is_alive()],
+        "all threads to end",
+        SECONDS,
+    )
+
+
+@pytest.mark.parametrize("which", ["first", "second"])
+@pytest.mark.usefixtures("no_thread_left")
+def test_it_starts_empty_and_stops_clean(which: str) -> None:
+    with running() as cloud:
+        assert cloud.client("sqs").list_queues().get("QueueUrls") is None
+        cloud.client("sqs").create_queue(QueueName=which)
+        make_function(cloud, "pid", PID)
+        pid = invoke(cloud, "pid")
+        assert alive(pid)
+        endpoint = cloud.endpoint_url
+    assert not alive(pid)
+    port = int(endpoint.rpartition(":")[2])
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.mark.usefixtures("no_thread_left")
+def test_what_still_runs_is_stopped_with_it() -> None:
+    definition = {
+        "StartAt": "Wait",
+        "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}},
+    }
+    with running() as cloud:
+        states = cloud.client("stepfunctions")
+        machine = states.create_state_machine(
+            name="waits", definition=json.dumps(definition), roleArn=role(cloud)
+        )["stateMachineArn"]
+        states.start_execution(stateMachineArn=machine)
+
+
+@pytest.mark.usefixtures("no_thread_left")
+def test_it_stops_clean_when_what_uses_it_fails() -> None:
+    with pytest.raises(ZeroDivisionError), running():
+        raise ZeroDivisionError
+
+
+def test_a_port_in_use_is_said_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AddressInUseError) as caught, LocalCloud(port=port):
+            pass
+    assert str(caught.value).startswith(f"can't listen on 127.0.0.1:{port}: Address already in use")
+    assert "\n" not in str(caught.value)
+
+
+def test_any_credentials_are_accepted_and_the_account_is_always_the_same() -> None:
+    with running() as cloud:
+        for key in ("AKIAIOSFODNN7EXAMPLE", "test", "000000000000"):
+            sts = boto3.client(
+                "sts",
+                endpoint_url=cloud.endpoint_url,
+                region_name="us-east-1",
+                aws_access_key_id=key,
+                aws_secret_access_key="secret",
+            )
+            assert sts.get_caller_identity()["Account"] == ACCOUNT == cloud.account_id
+
+
+def test_the_region_is_the_one_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    with LocalCloud(port=0) as cloud:
+        assert cloud.region == "eu-west-1"
+        url = cloud.client("sqs").create_queue(QueueName="regional")["QueueUrl"]
+        attributes = cloud.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        assert attributes["Attributes"]["QueueArn"].split(":")[3] == "eu-west-1"
+        make_function(
+            cloud, "region", "import os\ndef handler(e, c): return os.environ['AWS_REGION']"
+        )
+        assert invoke(cloud, "region") == "eu-west-1"
+    assert "AWS_REGION" not in os.environ
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert LocalCloud(port=0).region == "us-east-1"
+
+
+def test_one_of_many_conditional_writes_at_once_succeeds() -> None:
+    at_once = threading.Barrier(8)
+    switch_interval = sys.getswitchinterval()
+    with running() as cloud, ThreadPoolExecutor(8) as threads:
+        # Not over HTTP, where requests hardly come at the same time.
+        dynamodb = boto3.client("dynamodb", region_name=cloud.region)
+        dynamodb.create_table(
+            TableName="claims",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "job", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "job", "KeyType": "HASH"}],
+        )
+
+        def claim(job: str) -> bool:
+            at_once.wait()
+            try:
+                dynamodb.update_item(
+                    TableName="claims",
+                    Key={"job": {"S": job}},
+                    ConditionExpression="attribute_not_exists(job)",
+                    UpdateExpression="SET claimed = :yes",
+                    ExpressionAttributeValues={":yes": {"BOOL": True}},
+                )
+            except dynamodb.exceptions.ConditionalCheckFailedException:
+                return False
+            return True
+
+        sys.setswitchinterval(1e-6)
+        try:
+            for job in map(str, range(20)):
+                assert sum(threads.map(claim, [job] * 8)) == 1
+        finally:
+            sys.setswitchinterval(switch_interval)
+
+
+def test_queue_urls_lead_to_the_endpoint() -> None:
+    with running() as cloud:
+        url = cloud.client("sqs").create_queue(QueueName="urls")["QueueUrl"]
+        assert url == f"{cloud.endpoint_url}/{ACCOUNT}/urls"
+
+
+def test_ticks_are_called() -> None:
+    ticked = threading.Event()
+    with LocalCloud(port=0, ticks=(ticked.set,)):
+        assert ticked.wait(SECONDS), "no tick"
+
+
+def test_a_tick_that_fails_does_not_end_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    ticked = threading.Semaphore(0)
+
+    def fails() -> None:
+        raise ZeroDivisionError
+
+    with LocalCloud(port=0, ticks=(fails, ticked.release)):
+        assert ticked.acquire(timeout=SECONDS)
+        assert ticked.acquire(timeout=SECONDS), "ticks have ended"
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_requests_are_not_reported(capfd: pytest.CaptureFixture[str]) -> None:
+    with running() as cloud:
+        cloud.client("sqs").list_queues()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
+def test_no_sandbox_outlives_the_process(number: int, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"""
+import time
+from tests.local.fixtures.cloud import make_function, running
+from tests.local.test_server import PID, invoke
+with running() as cloud:
+    make_function(cloud, "pid", {PID!r})
+    print(invoke(cloud, "pid"), flush=True)
+    time.sleep(60)
+"""
+    )
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and file
+        [sys.executable, str(program)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+    ) as process:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        assert alive(pid)
+        process.send_signal(number)
+        process.wait(SECONDS)
+    wait_for(lambda: not alive(pid), "the sandbox to end", SECONDS)
