@@ -132,14 +132,15 @@ class SampleWorker:
                 cause="Failed because the action's configuration says so",
             )
             return
-        result = {
+        result: dict[str, Any] = {
             "executionDetails": {
                 "summary": f"The sample worker took {seconds} seconds",
                 "externalExecutionId": detail["jobId"],
                 "percentComplete": 100,
             },
-            "outputVariables": {"WorkedBy": "sample-worker"},
         }
+        if "clientId" not in detail["job"]:  # partner actions have no output variables
+            result["outputVariables"] = {"WorkedBy": "sample-worker"}
         self._step_functions.send_task_success(taskToken=task_token, output=json.dumps(result))
 
     def _take_time(self, task_token: str, seconds: float, between_heartbeats: float) -> None:

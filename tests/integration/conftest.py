@@ -41,17 +41,59 @@ class World:
 
     @property
     def action_type(self) -> str:
-        return acknowledger.CUSTOM_ACTION_TYPE
+        partner = self.owner == "ThirdParty"
+        return acknowledger.PARTNER_ACTION_TYPE if partner else acknowledger.CUSTOM_ACTION_TYPE
 
-    def start(self, configuration: dict[str, str], **stages: list[dict[str, Any]]) -> str:
-        """Start a new pipeline of one action with a configuration; the pipeline's name."""
+    def start(
+        self,
+        configuration: dict[str, str],
+        *,
+        sweep: bool = True,
+        **stages: list[dict[str, Any]],
+    ) -> str:
+        """Start a new pipeline of one action with a configuration; the pipeline's name.
+
+        Of a partner's job no event tells, so that it needs a sweep.
+        """
         name = f"pipeline-{next(numbers)}"
+        configuration = {"Password": PASSWORD, **configuration}
         stages = stages or {"Build": [{"name": "Work", "configuration": configuration}]}
         role = f"arn:aws:iam::{self.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
         client = self.client("codepipeline")
         client.create_pipeline(pipeline=acknowledger.pipeline(name, self.action_type, stages, role))
         client.start_pipeline_execution(name=name)
+        if sweep and self.owner == "ThirdParty":
+            self.cloud.schedule.fire()
         return name
+
+    def poll(self) -> dict[str, Any]:
+        """Be another worker: take the only offer there is; what to acknowledge it with."""
+        client = self.client("codepipeline")
+        kind = acknowledger.action_type_id(self.action_type)
+        if self.owner == "Custom":
+            (job,) = client.poll_for_jobs(actionTypeId=kind)["jobs"]
+            return {"jobId": job["id"], "nonce": job["nonce"]}
+        (job,) = client.poll_for_third_party_jobs(actionTypeId=kind)["jobs"]
+        request = {"jobId": job["jobId"], "clientToken": CLIENT_TOKEN}
+        details = client.get_third_party_job_details(**request)["jobDetails"]
+        return {**request, "nonce": details["nonce"]}
+
+    def acknowledge(self, request: dict[str, Any]) -> str:
+        """Be another worker: acknowledge what was polled."""
+        client = self.client("codepipeline")
+        partner = self.owner == "ThirdParty"
+        operation = client.acknowledge_third_party_job if partner else client.acknowledge_job
+        return str(operation(**request)["status"])
+
+    def succeed(self, request: dict[str, Any]) -> None:
+        """Be another worker: report that it is done."""
+        client = self.client("codepipeline")
+        if self.owner == "ThirdParty":
+            client.put_third_party_job_success_result(
+                jobId=request["jobId"], clientToken=request["clientToken"]
+            )
+        else:
+            client.put_job_success_result(jobId=request["jobId"])
 
     def pipeline_status(self, name: str) -> str:
         client = self.client("codepipeline")

@@ -54,8 +54,16 @@ def test_a_client_without_a_token_costs_only_its_own_jobs(partner):
     partner.cloud.schedule.fire()
     partner.row(name, "Succeeded")
     assert partner.rows("of-the-other") == []
-    letters = wait_for(lambda: partner.letters("Intake"), "Intake to give up", seconds=20)
-    assert OTHER in letters[0]["MessageAttributes"]["ErrorMessage"]["StringValue"]
+    logs = partner.client("logs")
+    said = wait_for(
+        lambda: logs.filter_log_events(
+            logGroupName="/aws/lambda/acknowledger-intake",
+            filterPattern=f'"client {OTHER} has no token"',
+        )["events"],
+        "Intake's error to name the client",
+        seconds=20,
+    )
+    assert partner.stack.parameters["ClientTokenPrefix"] + OTHER in said[0]["message"]
     put_token(partner, OTHER, f"{CLIENT_TOKEN}-other")
     partner.emulator.clock.advance(seconds=61)
     partner.cloud.schedule.fire()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -27,7 +28,7 @@ def plant_in_log(world):
     logs.put_log_events(
         logGroupName=group,
         logStreamName="planted",
-        logEvents=[{"timestamp": 1, "message": PLANTED}],
+        logEvents=[{"timestamp": int(time.time() * 1000), "message": PLANTED}],
     )
 
 
