@@ -60,6 +60,9 @@ RUNTIME = Path(__file__).with_name("lambda_runtime.py")
 #: An init that takes longer is, in AWS too, counted as part of the first invocation.
 INIT_SECONDS = 10
 
+#: Two sandboxes that make the same log group at once would lose one's log.
+_logging = threading.Lock()
+
 DEFAULT_EVENT_AGE = 6 * 60 * 60
 DEFAULT_RETRIES = 2
 
@@ -238,11 +241,12 @@ class Sandbox:
         ]
         logs = logs_backends[function.account_id][function.region]
         group = log_group(function)
-        logs.ensure_log_group(group)
-        logs.ensure_log_stream(group, self._log_stream)
         now = int(time.time() * 1000)
         events = [{"timestamp": now, "message": line} for line in lines if line]
-        logs.put_log_events(group, self._log_stream, events)
+        with _logging:
+            logs.ensure_log_group(group)
+            logs.ensure_log_stream(group, self._log_stream)
+            logs.put_log_events(group, self._log_stream, events)
         return "\n".join(lines) + "\n"
 
     def close(self) -> None:
@@ -480,42 +484,49 @@ class Runner:
         max_age = config.get("MaximumEventAgeInSeconds", DEFAULT_EVENT_AGE)
         retries = config.get("MaximumRetryAttempts", DEFAULT_RETRIES)
         result = None
+        error = "Rate Exceeded."
         try:
             result = self.invoke(function, event.payload, event.request_id)
             event.attempts += 1
+            error = result.error_message
         except TooManyRequestsError:
             event.throttles += 1
-        except Exception:  # a queued event must not end the thread that serves the queue
+        except Exception as failure:  # a queued event must not end the thread that serves the queue
             logger.exception("%s could not be run", function.function_name)
             event.attempts += 1
+            error = str(failure)
         if self._closed:
             return None
         if result and not result.failed:
             self._send_record(event, config, "OnSuccess", "Success", result)
             return None
         if event.attempts > retries:
-            self._give_up(event, config, "RetriesExhausted", result)
+            self._give_up(event, config, "RetriesExhausted", result, error)
             return None
         if result is None and event.throttles:  # throttles are retried as long as the event lives
             delay: float = self.retry_delays[0] * min(2 ** (event.throttles - 1), 300)
         else:
             delay = self.retry_delays[event.attempts - 1]
         if time.monotonic() + delay - event.queued > max_age:
-            self._give_up(event, config, "EventAgeExceeded", result)
+            self._give_up(event, config, "EventAgeExceeded", result, error)
             return None
         return delay
 
     def _give_up(
-        self, event: QueuedEvent, config: dict[str, Any], condition: str, result: Result | None
+        self,
+        event: QueuedEvent,
+        config: dict[str, Any],
+        condition: str,
+        result: Result | None,
+        error: str,
     ) -> None:
         self._send_record(event, config, "OnFailure", condition, result)
         target = event.function.dead_letter_config.get("TargetArn")
         if target:
-            message = result.error_message if result else "Rate Exceeded."
             attributes = {
                 "RequestID": event.request_id,
                 "ErrorCode": 200 if result else 429,
-                "ErrorMessage": message[:1024],
+                "ErrorMessage": error[:1024],
             }
             send_to_queue(target, event.payload, attributes)
 

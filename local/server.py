@@ -4,11 +4,11 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
@@ -37,6 +37,21 @@ class QuietHandler(MotoRequestHandler):
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set variables of this process's environment, and put back what they were."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 class LocalCloud:
@@ -84,45 +99,37 @@ class LocalCloud:
         )
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
-        self._stopping: list[Callable[[], object]] = []
-        self._stopped = threading.Event()
+        self._started = ExitStack()
 
     # -- Starting and stopping ----------------------------------------------------------------
 
     def start(self) -> Self:
         """Start it all; raises AddressInUseError if the port is taken."""
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
+        with ExitStack() as started:
+            self._start(started)
+            self._started = started.pop_all()
         return self
 
-    def _start(self) -> None:
-        listener = self._listen()
-        self._stopping.append(listener.close)
-        self._clients.clear()
-        self._stopped.clear()
-        port = listener.getsockname()[1]
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104
-        self.endpoint_url = f"http://{host}:{port}"
+    def stop(self) -> None:
+        """Stop it all, in the opposite order. What ran is gone, and nothing is left behind."""
+        self._started.close()
 
-        region = patch.dict(os.environ, AWS_DEFAULT_REGION=self.region, AWS_REGION=self.region)
-        region.start()
-        self._stopping.append(region.stop)
-        dynamodb.install()
-        functions.install()
-        events.install()
-        dynamodb.install()
-        stepfunctions.install()
-        stack.install()
-        moto = mock_aws(config={"stepfunctions": {"execute_state_machine": True}})
-        moto.start()
-        self._stopping.append(moto.stop)
-        self._stopping.append(stepfunctions.stop_all)
-        stepfunctions.retry_scale = self._retry_scale
+    def _start(self, started: ExitStack) -> None:
+        listener = started.enter_context(self._listen())
+        port = listener.getsockname()[1]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        self.endpoint_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._clients.clear()
+        self.schedule = events.Schedule()
+
+        for module in (dynamodb, events, functions, stack, stepfunctions):
+            module.install()
+        started.enter_context(environment(AWS_REGION=self.region, AWS_DEFAULT_REGION=self.region))
+        started.enter_context(mock_aws(config={"stepfunctions": {"execute_state_machine": True}}))
         functions.start(self.endpoint_url, retry_delays=self._retry_delays)
-        self._stopping.append(functions.stop)
+        started.callback(functions.stop)
+        stepfunctions.retry_scale = self._retry_scale
+        started.callback(stepfunctions.stop_all)
 
         server = make_server(
             self._host,
@@ -132,18 +139,19 @@ class LocalCloud:
             request_handler=QuietHandler,
             fd=listener.fileno(),
         )
+        started.callback(server.server_close)
         endpoint = threading.Thread(
             target=server.serve_forever, args=(0.05,), name="endpoint", daemon=True
         )
         endpoint.start()
-        self._stopping.append(server.server_close)
-        self._stopping.append(server.shutdown)
-        ticker = threading.Thread(target=self._tick, name="ticks", daemon=True)
+        started.callback(server.shutdown)
+        stopped = threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(stopped,), name="ticks", daemon=True)
         ticker.start()
-        self._stopping.append(ticker.join)
-        self._stopping.append(self._stopped.set)
+        started.callback(ticker.join)
+        started.callback(stopped.set)
         self.schedule.start()
-        self._stopping.append(self.schedule.stop)
+        started.callback(self.schedule.stop)
 
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -155,18 +163,13 @@ class LocalCloud:
                 "end what does, or choose another port"
             ) from error
 
-    def _tick(self) -> None:
-        while not self._stopped.wait(TICK_SECONDS):
+    def _tick(self, stopped: threading.Event) -> None:
+        while not stopped.wait(TICK_SECONDS):
             for tick in self._ticks:
                 try:
                     tick()
                 except Exception:  # the others are not to stop with it
                     logger.exception("a tick failed")
-
-    def stop(self) -> None:
-        """Stop it all, in the opposite order. What ran is gone, and nothing is left behind."""
-        while self._stopping:
-            self._stopping.pop()()
 
     def __enter__(self) -> Self:
         return self.start()

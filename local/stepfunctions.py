@@ -82,6 +82,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.eval.callback import callback
 from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped
 from moto.stepfunctions.parser.asl.eval.states import ContextObject, TaskData
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import boto_client
@@ -568,6 +569,9 @@ class Worker(MotoWorker):  # type: ignore[misc]
 class Communication(MotoCommunication):  # type: ignore[misc]
     def terminated(self) -> None:
         super().terminated()
+        state = self.execution.exec_worker.env.program_state()
+        if isinstance(state, ProgramStopped):
+            self.execution.error, self.execution.cause = state.error, state.cause
         self.execution.ended()
 
 
@@ -601,7 +605,6 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
 
     def stop(self, stop_date: datetime, error: str | None, cause: str | None) -> None:
         """End at once; the history says so before this returns."""
-        self.error, self.cause = error, cause
         self._close_tokens()
         super().stop(stop_date=stop_date, error=error, cause=cause)
         self._ended.wait(timeout=5)

@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from local.server import AddressInUseError, LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, SECONDS, make_function, role, running
@@ -146,7 +147,9 @@ def test_one_of_many_conditional_writes_at_once_succeeds() -> None:
                     UpdateExpression="SET claimed = :yes",
                     ExpressionAttributeValues={":yes": {"BOOL": True}},
                 )
-            except dynamodb.exceptions.ConditionalCheckFailedException:
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
                 return False
             return True
 

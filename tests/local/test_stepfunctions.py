@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import time
@@ -408,7 +409,7 @@ def test_heartbeats_keep_a_task_alive_and_their_end_times_it_out(
     execution = start(states, arn, {"beat": 1, "limit": 60})
     token = tokens("alive")
     began = time.monotonic()
-    while time.monotonic() - began < 1.5:
+    while time.monotonic() - began < 1.2:
         states.send_task_heartbeat(taskToken=token)
         time.sleep(0.1)
     last = time.monotonic()
@@ -420,37 +421,32 @@ def test_heartbeats_keep_a_task_alive_and_their_end_times_it_out(
     assert code_of(lambda: states.send_task_heartbeat(taskToken=token)) == "TaskTimedOut"
 
 
-@pytest.mark.parametrize(
-    ("limits", "names", "caught"),
-    [
-        ({"HeartbeatSeconds": 1, "TimeoutSeconds": 60}, ["States.HeartbeatTimeout"], True),
-        ({"HeartbeatSeconds": 1, "TimeoutSeconds": 60}, ["States.Timeout"], True),
-        ({"TimeoutSeconds": 1}, ["States.Timeout"], True),
-        ({"TimeoutSeconds": 1}, ["States.ALL"], True),
-        ({"TimeoutSeconds": 1}, ["States.HeartbeatTimeout"], False),
-        ({"TimeoutSeconds": 1}, ["States.TaskFailed"], False),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, list | dict) else str(value),
-)
 def test_timeouts_are_caught_by_their_names(
-    states: Any,
-    machine: Callable[..., str],
-    tokens: Callable[[str], str],
-    limits: dict[str, int],
-    names: list[str],
-    caught: bool,
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
-    catch = {"ErrorEquals": names, "Output": "{% $states.errorOutput %}", "Next": "Caught"}
-    arn = machine(Wait=waiting("limits", **limits, Catch=[catch]), Caught={"Type": "Succeed"})
-    execution = start(states, arn)
-    token = tokens("limits")
-    described = ended(states, execution)
-    if caught:
-        assert described["output"] == {"Error": "States.Timeout", "Cause": ""}
-    else:
-        assert described["error"] == "States.Timeout"
-    late = lambda: states.send_task_success(taskToken=token, output="1")  # noqa: E731
-    assert code_of(late) == "TaskTimedOut"
+    timeout, heartbeat = {"TimeoutSeconds": 1}, {"TimeoutSeconds": 60, "HeartbeatSeconds": 1}
+    executions = []
+    for limits, name, caught in (
+        (heartbeat, "States.HeartbeatTimeout", True),
+        (heartbeat, "States.Timeout", True),
+        (timeout, "States.Timeout", True),
+        (timeout, "States.ALL", True),
+        (timeout, "States.HeartbeatTimeout", False),
+        (timeout, "States.TaskFailed", False),
+    ):
+        catch = {"ErrorEquals": [name], "Output": "{% $states.errorOutput %}", "Next": "Caught"}
+        arn = machine(Wait=waiting("limits", **limits, Catch=[catch]), Caught={"Type": "Succeed"})
+        executions.append((start(states, arn), name, caught))
+    used_up = [tokens("limits") for _ in executions]
+    for execution, name, caught in executions:
+        described = ended(states, execution)
+        if caught:
+            assert described["output"] == {"Error": "States.Timeout", "Cause": ""}, name
+        else:
+            assert described["error"] == "States.Timeout", name
+    for token in used_up:
+        late = functools.partial(states.send_task_success, taskToken=token, output="1")
+        assert code_of(late) == "TaskTimedOut"
 
 
 def test_a_heartbeat_alone_is_the_only_limit(
@@ -694,6 +690,61 @@ def test_an_update_of_a_state_machine_is_for_later_executions(
     assert output(states, arn) == "new"
     states.send_task_success(taskToken=token, output="1")
     assert ended(states, execution)["output"] == "old"
+
+
+def test_branches_and_items_run_beside_each_other(states: Any, machine: Callable[..., str]) -> None:
+    double = {
+        "StartAt": "Double",
+        "States": {
+            "Double": {"Type": "Pass", "Assign": {"n": "{% $states.input.n * 2 %}"}, "Next": "Add"},
+            "Add": {"Type": "Pass", "Output": "{% $n + $base %}", "End": True},
+        },
+    }
+    arn = machine(
+        Base={"Type": "Pass", "Assign": {"base": 100}},
+        Items={
+            "Type": "Map",
+            "Items": "{% $states.input %}",
+            "ItemSelector": {"n": "{% $states.context.Map.Item.Value %}"},
+            "ItemProcessor": double,
+        },
+        Branches={
+            "Type": "Parallel",
+            "Branches": [
+                {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}},
+                {"StartAt": "B", "States": {"B": {"Type": "Wait", "Seconds": 0, "End": True}}},
+            ],
+        },
+    )
+    executions = [start(states, arn, [1, 2, 3]) for _ in range(5)]
+    for execution in executions:
+        assert ended(states, execution)["output"] == [[102, 104, 106]] * 2
+
+
+def test_states_may_be_in_jsonpath(cloud: LocalCloud, states: Any) -> None:
+    definition = {
+        "StartAt": "Get",
+        "States": {
+            "Get": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::dynamodb:getItem",
+                "Parameters": {"TableName": "missing", "Key": {"id": {"S.$": "$.id"}}},
+                "Retry": [{"ErrorEquals": ["States.TaskFailed"], "MaxAttempts": 1}],
+                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.e", "Next": "Which"}],
+                "End": True,
+            },
+            "Which": {
+                "Type": "Choice",
+                "Choices": [{"Variable": "$.e.Error", "StringMatches": "Dynamo*", "Next": "Keep"}],
+            },
+            "Keep": {"Type": "Pass", "Assign": {"kept.$": "$.id"}, "Next": "Give"},
+            "Give": {"Type": "Pass", "Parameters": {"id.$": "$kept"}, "End": True},
+        },
+    }
+    arn = states.create_state_machine(
+        name="jsonpath", definition=json.dumps(definition), roleArn=role(cloud)
+    )["stateMachineArn"]
+    assert output(states, arn, {"id": NASTY}) == {"id": NASTY}
 
 
 # -- Integrations ---------------------------------------------------------------------------------
