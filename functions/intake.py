@@ -108,9 +108,9 @@ class Sweep:
             time.sleep(pause)
             taken = self.take(action_type)
             found = any(offers.is_for(start_input["job"], detail) for start_input in taken)
-            if found or self.problems or not self.has_time():
+            if found or self.problems or not self.has_time() or taken_before(detail):
                 return
-        logger.info("The job of this event was not offered: taken before, or left to the sweep")
+        logger.info("The job of this event was not offered in time: it is left to the sweep")
 
     def _start(
         self, batch: list[dict[str, Any]], action_type: ActionType, secret: frozenset[str] | None
@@ -154,6 +154,20 @@ class Sweep:
     def _give_up(self, offer: dict[str, Any], why: str) -> None:
         job_id = offer.get("id") or offer.get("jobId")
         self.problems.append(f"starting job {job_id}: {why}")
+
+
+def taken_before(detail: dict[str, Any]) -> bool:
+    """Whether another invocation has taken the job of a STARTED event: the table knows it then."""
+    if "action-execution-id" not in detail:
+        return False
+    answer = client("dynamodb").query(
+        TableName=config().table_name,
+        IndexName="ByActionExecution",
+        KeyConditionExpression="actionExecutionId = :id",
+        ExpressionAttributeValues={":id": {"S": detail["action-execution-id"]}},
+        Limit=1,
+    )
+    return bool(answer["Items"])
 
 
 def secret_properties(action_type: ActionType) -> frozenset[str] | None:

@@ -72,11 +72,12 @@ class IntakeConfig:
 
     action_types: tuple[ActionType, ...]
     state_machine_arn: str
+    table_name: str
     timeouts: Timeouts
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> IntakeConfig:
-        """Read ACTION_TYPES (comma-separated), STATE_MACHINE_ARN and the three …_SECONDS.
+        """Read ACTION_TYPES (comma-separated), STATE_MACHINE_ARN, TABLE_NAME, three …_SECONDS.
 
         Raises:
             ConfigurationInvalid: naming the variable.
@@ -85,6 +86,7 @@ class IntakeConfig:
         return cls(
             action_types=tuple(dict.fromkeys(ActionType.parse(name) for name in names)),
             state_machine_arn=required(environ, "STATE_MACHINE_ARN"),
+            table_name=required(environ, "TABLE_NAME"),
             timeouts=Timeouts(
                 AcknowledgeTimeoutSeconds=_seconds(environ, "ACKNOWLEDGE_TIMEOUT_SECONDS"),
                 HeartbeatTimeoutSeconds=_seconds(environ, "HEARTBEAT_TIMEOUT_SECONDS"),

@@ -73,6 +73,7 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own(name):
                 "kms:Decrypt",
                 "states:StartExecution",
                 "states:DescribeExecution",
+                "dynamodb:Query",
             },
         ),
         (
@@ -198,7 +199,8 @@ def test_the_table_can_be_restored_and_forgets_ended_jobs():
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
     assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
     assert properties["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
-    assert properties["GlobalSecondaryIndexes"][0]["IndexName"] == "ByStatus"
+    indexes = [index["IndexName"] for index in properties["GlobalSecondaryIndexes"]]
+    assert indexes == ["ByStatus", "ByActionExecution"]
 
 
 def test_every_environment_variable_that_the_functions_read_is_given():

@@ -58,6 +58,10 @@ def expect_poll(aws_calls, *offers):
     aws_calls.expects("codepipeline", "poll_for_jobs", {"jobs": list(offers)})
 
 
+def expect_query(aws_calls, *rows):
+    aws_calls.expects("dynamodb", "query", {"Items": list(rows)})
+
+
 def expect_start(aws_calls):
     aws_calls.expects("stepfunctions", "start_execution", {"executionArn": ARN, "startDate": 0})
 
@@ -95,9 +99,11 @@ def test_a_started_event_polls_its_action_type_until_its_job_has_come(
 ):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
     expect_poll(aws_calls)
+    expect_query(aws_calls)
     expect_poll(aws_calls, offer(1, execution="another"))
     expect_start(aws_calls)
     expect_poll(aws_calls)
+    expect_query(aws_calls)
     expect_poll(aws_calls, offer(2))
     expect_start(aws_calls)
     expect_poll(aws_calls)
@@ -105,10 +111,28 @@ def test_a_started_event_polls_its_action_type_until_its_job_has_come(
     assert one_at_a_time == [0, *intake.LOOK_AGAIN_SECONDS[:2]]
 
 
-def test_looking_for_a_job_that_another_sweep_took_has_an_end(aws_calls, context, one_at_a_time):
+def test_a_job_that_another_invocation_took_is_not_looked_for(aws_calls, context, one_at_a_time):
+    aws_calls.expects("codepipeline", "list_action_types", TYPES)
+    expect_poll(aws_calls)
+    expect_query(aws_calls, {"jobId": {"S": offer()["id"]}})
+    assert intake.handler(STARTED, context) == {"offered": 0, "started": 0}
+    assert one_at_a_time == [0]
+
+
+def test_an_older_event_is_looked_for_by_its_pipeline_for_as_long(
+    aws_calls, context, one_at_a_time
+):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
     for _ in range(1 + len(intake.LOOK_AGAIN_SECONDS)):
         expect_poll(aws_calls)
+    intake.handler(load_event("intake-action-started-older"), context)
+
+
+def test_looking_for_a_job_that_never_comes_has_an_end(aws_calls, context, one_at_a_time):
+    aws_calls.expects("codepipeline", "list_action_types", TYPES)
+    for _ in range(1 + len(intake.LOOK_AGAIN_SECONDS)):
+        expect_poll(aws_calls)
+        expect_query(aws_calls)
     assert intake.handler(STARTED, context) == {"offered": 0, "started": 0}
     assert sum(one_at_a_time) < 20
 
