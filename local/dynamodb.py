@@ -1,9 +1,12 @@
-"""DynamoDB whose writes are atomic.
+"""DynamoDB in moto, one request at a time.
 
-moto checks the condition of a write and then writes, in as many threads as there are requests:
-two conditional writes at the same time can both succeed, and a claim is then held twice.
+moto checks a condition, makes the item and then updates it; another thread may come in between, and
+see half an item or claim what is already claimed. In AWS every request on an item is atomic.
 """
 
+from __future__ import annotations
+
+import functools
 import threading
 from typing import Any
 
@@ -11,19 +14,19 @@ from moto.dynamodb.responses import DynamoHandler
 
 from local.patch import replace
 
-_one_at_a_time = threading.RLock()
+_lock = threading.RLock()
 
 
 def install() -> None:
     """Put this in moto's place. Does nothing the second time."""
-    call_action: Any = DynamoHandler.call_action
-    if hasattr(call_action, "atomic"):
+    moto_call = DynamoHandler.call_action
+    if hasattr(moto_call, "one_at_a_time"):
         return
 
-    def atomic_call_action(self: Any) -> Any:
-        with _one_at_a_time:
-            return call_action(self)
+    @functools.wraps(moto_call)
+    def call_action(self: Any) -> Any:
+        with _lock:
+            return moto_call(self)
 
-    replace(atomic_call_action, "atomic", True)
-    # moto has no locks.
-    replace(DynamoHandler, "call_action", atomic_call_action)
+    call_action.one_at_a_time = True  # type: ignore[attr-defined]
+    replace(DynamoHandler, "call_action", call_action)

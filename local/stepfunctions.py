@@ -277,6 +277,8 @@ def waking(env: Any, wake: Callable[[], None]) -> Iterator[None]:
     """Call `wake` when the environment's program stops running, for whatever reason."""
     wakers = env.__dict__.setdefault("wakers", [])
     wakers.append(wake)
+    if not env.is_running():  # it has ended before anything was registered
+        wake()
     try:
         yield
     finally:

@@ -10,13 +10,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from local.server import AddressInUseError, LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, SECONDS, make_function, role, running
@@ -122,43 +120,6 @@ def test_the_region_is_the_one_in_the_environment(monkeypatch: pytest.MonkeyPatc
     assert "AWS_REGION" not in os.environ
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert LocalCloud(port=0).region == "us-east-1"
-
-
-def test_one_of_many_conditional_writes_at_once_succeeds() -> None:
-    at_once = threading.Barrier(8)
-    switch_interval = sys.getswitchinterval()
-    with running() as cloud, ThreadPoolExecutor(8) as threads:
-        # Not over HTTP, where requests hardly come at the same time.
-        dynamodb = boto3.client("dynamodb", region_name=cloud.region)
-        dynamodb.create_table(
-            TableName="claims",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "job", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "job", "KeyType": "HASH"}],
-        )
-
-        def claim(job: str) -> bool:
-            at_once.wait()
-            try:
-                dynamodb.update_item(
-                    TableName="claims",
-                    Key={"job": {"S": job}},
-                    ConditionExpression="attribute_not_exists(job)",
-                    UpdateExpression="SET claimed = :yes",
-                    ExpressionAttributeValues={":yes": {"BOOL": True}},
-                )
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                    raise
-                return False
-            return True
-
-        sys.setswitchinterval(1e-6)
-        try:
-            for job in map(str, range(20)):
-                assert sum(threads.map(claim, [job] * 8)) == 1
-        finally:
-            sys.setswitchinterval(switch_interval)
 
 
 def test_queue_urls_lead_to_the_endpoint() -> None:
