@@ -17,7 +17,7 @@ local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127
 	@$(BIN)/python -m local serve --host "$(HOST)" --port "$(PORT)" --action-types "$(ACTION_TYPES)"
 
 test: .venv/installed ## Run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/installed ## Lint, format, types, template; changes nothing
 	@$(BIN)/ruff check .

@@ -202,7 +202,7 @@ class World:
         return str(name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running() -> Iterator[World]:
     second = "Test/Custom/Second/2"
     types = f"{acknowledger.CUSTOM_ACTION_TYPE},{second},{acknowledger.PARTNER_ACTION_TYPE}"

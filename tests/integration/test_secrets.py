@@ -1,4 +1,4 @@
-"""Nothing secret is written down: the search at the end of the session would find it."""
+"""Nothing secret is written down: the search at the end of each module would find it."""
 
 from __future__ import annotations
 
