@@ -1,0 +1,101 @@
+"""`make demo` and `make local`, as a person runs them."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import boto3
+import pytest
+
+from local.codepipeline import CREDENTIAL_MARKS
+from local.demo import STAGES, STATUSES, Witness
+from tests.support import ROOT
+
+WAY = (*STATUSES[:3], "Acknowledge", "Acknowledged", "InProgress", "Work", "ReportSuccess")
+
+
+def test_the_demo_ends_well_and_shows_every_job_in_every_status():
+    done = subprocess.run(
+        [sys.executable, "-m", "local", "demo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    for action in [action for stage in STAGES.values() for action in stage]:
+        for status in STATUSES:
+            assert re.search(rf" s +{action['name']} +{status}\n", done.stdout)
+    assert "3 Failed, 10 Succeeded, 3 TimedOut" in done.stdout
+    assert not [mark for mark in CREDENTIAL_MARKS if mark in done.stdout]
+
+
+@pytest.mark.parametrize(
+    ("witness", "objection"),
+    [
+        (Witness("A", "Succeed", "Succeeded", "SUCCEEDED", "Succeeded", (*WAY, "Succeeded")), None),
+        (
+            Witness("A", "Succeed", "Failed", "FAILED", "Failed", (*WAY, "Failed")),
+            "A was asked to Succeed, but the table says Failed",
+        ),
+        (
+            Witness("A", "Fail", "Failed", "FAILED", "InProgress", (*WAY, "Failed")),
+            "CodePipeline InProgress",
+        ),
+        (
+            Witness("A", "Hang", "TimedOut", "SUCCEEDED", "Failed", (*WAY, "TimedOut")),
+            "the execution SUCCEEDED",
+        ),
+        (
+            Witness(
+                "A", "Succeed", "Succeeded", "SUCCEEDED", "Succeeded", ("Created", "Succeeded")
+            ),
+            "went another way",
+        ),
+    ],
+)
+def test_the_demo_objects_to_what_does_not_agree(witness, objection):
+    assert objection in witness.objection() if objection else witness.objection() == ""
+
+
+@pytest.fixture
+def serving() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`make local` on any free port, and the endpoint that it says it serves on."""
+    command = [sys.executable, "-m", "local", "serve", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        found = re.search(r"http://\S+", line)
+        assert found, line
+        yield process, found.group()
+        process.kill()
+
+
+def test_make_local_serves_until_it_is_interrupted(serving):
+    process, endpoint = serving
+    client = boto3.client(
+        "cloudformation",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+    (stack,) = client.describe_stacks()["Stacks"]
+    assert stack["StackName"] == "acknowledger"
+    for output in sorted(stack["Outputs"], key=lambda output: output["OutputKey"]):
+        assert output["OutputValue"] in said_until(process, output["OutputValue"])
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+
+
+def said_until(process, words):
+    said = ""
+    while words not in said and (line := process.stdout.readline()):
+        said += line
+    return said
