@@ -47,10 +47,12 @@ class SerializationError(CodePipelineError):
 
 
 class UnknownOperationError(CodePipelineError):
-    """No such operation in CodePipeline's API."""
+    """No such operation in CodePipeline's API, or none here."""
 
-    def __init__(self) -> None:
-        super().__init__("The requested operation is not known to this service.")
+    def __init__(
+        self, message: str = "The requested operation is not known to this service."
+    ) -> None:
+        super().__init__(message)
 
 
 class ThrottlingError(CodePipelineError):

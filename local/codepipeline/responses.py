@@ -6,10 +6,11 @@ import json
 from datetime import datetime
 from typing import Any
 
+from botocore import xform_name
 from moto.codepipeline.responses import CodePipelineResponse
 from moto.core.request import Request
 
-from .exceptions import CONTENT_TYPE, CodePipelineError
+from .exceptions import CONTENT_TYPE, CodePipelineError, UnknownOperationError
 from .models import JobBackend, backend
 from .validation import read_request
 
@@ -56,6 +57,8 @@ class JobResponse(CodePipelineResponse):
             if operation in JOB_OPERATIONS:
                 self.codepipeline_backend.admit(operation)
             self._request = read_request(operation, self.body)
+            if not hasattr(self, xform_name(operation)):
+                raise UnknownOperationError(f"{operation} is not emulated by this CodePipeline.")
         except CodePipelineError as error:
             headers, body = self._enrich_response(
                 self.response_headers | dict(error.get_headers()), error.get_body()
