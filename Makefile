@@ -4,6 +4,7 @@ BIN := .venv/bin
 HOST ?= 127.0.0.1
 PORT ?= 4566
 ACTION_TYPES ?=
+BEHAVIOUR ?=
 
 .PHONY: help demo local test check fix build clean
 
@@ -13,8 +14,9 @@ help: ## What there is to make
 demo: .venv/installed ## Run a pipeline with all three outcomes on the local stack and check it
 	@$(BIN)/python -m local demo
 
-local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127.0.0.1 ACTION_TYPES=…
-	@$(BIN)/python -m local serve --host "$(HOST)" --port "$(PORT)" --action-types "$(ACTION_TYPES)"
+local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127.0.0.1 ACTION_TYPES=… BEHAVIOUR="name=value …"
+	@$(BIN)/python -m local serve --host "$(HOST)" --port "$(PORT)" --action-types "$(ACTION_TYPES)" \
+		$(foreach switch,$(BEHAVIOUR),--behaviour "$(switch)")
 
 test: .venv/installed ## Run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile

@@ -8,9 +8,11 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from local import acknowledger, codepipeline, demo
+from local.codepipeline import switches
 from local.server import AddressInUseError, LocalCloud
 from local.stack import Stack
 
@@ -30,16 +32,17 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
     SAM_ENVIRONMENT.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
 
 
-def serve(host: str, port: int, action_types: str, *, worker: bool) -> int:
-    """Serve until Ctrl-C."""
+def serve(
+    host: str, port: int, action_types: str, behaviour: dict[str, Any], *, worker: bool
+) -> int:
+    """Serve until Ctrl-C, with a CodePipeline whose `Behaviour` is changed as `behaviour` says."""
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     parameters = {"ActionTypes": action_types} if action_types else None
-    with acknowledger.running(host=host, port=port, parameters=parameters, worker=worker) as (
-        cloud,
-        stack,
-    ):
+    with acknowledger.running(
+        host=host, port=port, parameters=parameters, worker=worker, behaviour=behaviour
+    ) as (cloud, stack):
         first, *more = acknowledger.action_types(stack)
         print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
         print(f"\nThe stack {stack.name} serves {first}, which is registered here.")
@@ -87,6 +90,13 @@ def main() -> int:
     serving.add_argument("--port", type=int, default=4566)
     serving.add_argument("--action-types", default="", help="the template's ActionTypes")
     serving.add_argument("--no-worker", action="store_true", help="leave the sample worker out")
+    serving.add_argument(
+        "--behaviour",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a switch of CodePipeline's, as in docs/local-codepipeline.md; may be repeated",
+    )
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
     arguments = parser.parse_args()
     try:
@@ -96,9 +106,10 @@ def main() -> int:
             arguments.host,
             arguments.port,
             arguments.action_types,
+            switches.read(arguments.behaviour),
             worker=not arguments.no_worker,
         )
-    except AddressInUseError as error:
+    except (AddressInUseError, switches.SwitchError) as error:
         print(error, file=sys.stderr)
         return 1
 

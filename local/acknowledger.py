@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from local import codepipeline
+from local.codepipeline import switches
 from local.server import LocalCloud
 from local.stack import Stack
 from local.worker import CONFIGURATION_PROPERTIES, SampleWorker
@@ -30,6 +31,7 @@ def running(
     port: int = 0,
     parameters: dict[str, str] | None = None,
     worker: bool = True,
+    behaviour: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[tuple[LocalCloud, Stack]]:
     """Run the stack `acknowledger`, with its first action type and its partners', until left.
@@ -38,9 +40,12 @@ def running(
         host, port: where the endpoint listens; port 0 is any free one.
         parameters: the template's parameters, over PARAMETERS.
         worker: whether the sample worker takes the jobs.
+        behaviour: CodePipeline's switches by name; raises SwitchError.
         settings: LocalCloud's further ones.
     """
     with LocalCloud(host=host, port=port, ticks=(codepipeline.tick_all,), **settings) as cloud:
+        emulator = codepipeline.backend(cloud.account_id, cloud.region)
+        switches.change(emulator.behaviour, behaviour or {})
         stack = cloud.deploy(TEMPLATE, PARAMETERS | (parameters or {}))
         first, *more = action_types(stack)
         register(cloud, stack, first)

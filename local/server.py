@@ -21,6 +21,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from local import dynamodb, events, functions, stack, stepfunctions
+from local.codepipeline.http import Endpoint
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class LocalCloud:
         server = make_server(
             self._host,
             port,
-            DomainDispatcherApplication(create_backend_app),
+            Endpoint(DomainDispatcherApplication(create_backend_app), self.account_id, self.region),
             threaded=True,
             request_handler=QuietHandler,
             fd=listener.fileno(),

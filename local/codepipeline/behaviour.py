@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -53,8 +53,14 @@ class Behaviour:
         nothing.
     event_lag_seconds
         How long events are under way. 2 to 11 were recorded.
+    events_shuffled
+        True: each event is under way for a time of its own, at random up to ``event_lag_seconds``,
+        so that a later one may come first, as was recorded. False: for exactly that time.
+    events_seed
+        Which random times these are. The same events with the same seed come in the same order.
     events_twice
-        True: every event is delivered twice, as at-least-once delivery allows.
+        True: every event is delivered twice, as at-least-once delivery allows. Shuffled ones have a
+        time for each delivery.
     throttle
         Calls of each job operation that are answered in a second; the others get
         ThrottlingException. None: all are answered. The real quotas are unknown.
@@ -70,6 +76,9 @@ class Behaviour:
     third_party_details_of_ended
         GetThirdPartyJobDetails for a partner job that is Succeeded, Failed or TimedOut.
         "InvalidJobException": refused. "details": answered, with the nonce of its last offer.
+    artifact_credentials_seconds
+        How long a job's artifact credentials are good for. AWS's Jenkins plugin counts on 15
+        minutes, and 896 seconds were recorded for Lambda actions.
     """
 
     acknowledge_seconds: float = 60
@@ -80,13 +89,16 @@ class Behaviour:
         "InvalidJobStateException"
     )
     continuation_seconds: float = 30
-    batch_cap: int | None = None
-    default_batch_size: int = 1
+    batch_cap: int | None = field(default=None, metadata={"minimum": 1})
+    default_batch_size: int = field(default=1, metadata={"minimum": 1})
     started_before_queued_seconds: float = 0
     event_lag_seconds: float = 0
+    events_shuffled: bool = False
+    events_seed: int = 0
     events_twice: bool = False
     throttle: int | None = None
     action_timeout_seconds: float = 24 * 60 * 60
     third_party_timeout_seconds: float = 60 * 60
     third_party_job_ids: Callable[[], str] = new_third_party_job_id
     third_party_details_of_ended: Literal["InvalidJobException", "details"] = "InvalidJobException"
+    artifact_credentials_seconds: float = 15 * 60

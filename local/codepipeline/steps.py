@@ -9,6 +9,7 @@ import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from random import Random
 from threading import RLock
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
@@ -60,6 +61,7 @@ class SteppedBackend(CodePipelineBackend):
         self._timeline = Timeline(Clock())
         self._outbox: list[tuple[float, int, dict[str, Any]]] = []
         self._entry_numbers = itertools.count()
+        self._lags: tuple[int | None, Random] = (None, Random())
         self._calls: dict[str, deque[float]] = defaultdict(deque)
 
     @property
@@ -100,9 +102,19 @@ class SteppedBackend(CodePipelineBackend):
             return min((time for time in times if time is not None), default=None)
 
     def _announce(self, entry: dict[str, Any]) -> None:
-        due = self._timeline.now() + self.behaviour.event_lag_seconds
         for _ in range(2 if self.behaviour.events_twice else 1):
+            due = self._timeline.now() + self._lag()
             heapq.heappush(self._outbox, (due, next(self._entry_numbers), entry))
+
+    def _lag(self) -> float:
+        behaviour = self.behaviour
+        if not behaviour.events_shuffled:
+            return behaviour.event_lag_seconds
+        seed, lags = self._lags
+        if seed != behaviour.events_seed:
+            lags = Random(behaviour.events_seed)
+            self._lags = behaviour.events_seed, lags
+        return lags.uniform(0, behaviour.event_lag_seconds)
 
     def _send_due_events(self) -> None:
         while True:

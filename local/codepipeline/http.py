@@ -1,0 +1,118 @@
+"""What an HTTP endpoint has beyond moto's: switches, time, and artifact credentials that count.
+
+``Endpoint`` goes in front of moto's WSGI application:
+
+    GET   /_local/codepipeline/behaviour   the switches: {"nonce_rotates": true, ...}
+    PATCH /_local/codepipeline/behaviour   {"nonce_rotates": false}; answers all of them
+    GET   /_local/codepipeline/clock       {"now": 1800000000.0}, in seconds since the epoch
+    POST  /_local/codepipeline/clock       {"advance_seconds": 60}; what is then due happens
+
+``?region=eu-west-1`` means another region than the endpoint's own. What is refused is answered with
+HTTP 400 (404, 405) and ``{"message": "..."}``. All else goes to moto, unless it is signed with the
+artifact credentials of a job and these do not allow it: see ``credentials``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.wrappers import Request, Response
+
+from .models import JobBackend, backend
+from .switches import SwitchError, change, values
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+PREFIX = "/_local/codepipeline/"
+
+
+class RefusedError(ValueError):
+    """The request asks for what cannot be."""
+
+
+class Endpoint:
+    """A WSGI application: CodePipeline's switches, clock and credentials in front of moto's.
+
+    ``account_id`` and ``region`` say which backend is meant where a request does not.
+    """
+
+    def __init__(self, application: WSGIApplication, account_id: str, region: str) -> None:
+        self._application = application
+        self._account_id = account_id
+        self._region = region
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not environ.get("PATH_INFO", "").startswith(PREFIX):
+            return self._application(environ, start_response)
+        return self._answer(Request(environ))(environ, start_response)
+
+    def _answer(self, request: Request) -> Response:
+        methods = _RESOURCES.get(request.path.removeprefix(PREFIX))
+        if methods is None:
+            there_are = " and ".join(PREFIX + name for name in _RESOURCES)
+            return _json(404, {"message": f"There are {there_are}"})
+        if request.method not in methods:
+            response = _json(405, {"message": f"{request.path} takes {' and '.join(methods)}"})
+            response.headers["Allow"] = ", ".join(methods)
+            return response
+        try:
+            return _json(200, methods[request.method](self._backend(request), request))
+        except (RefusedError, SwitchError) as error:
+            return _json(400, {"message": str(error)})
+
+    def _backend(self, request: Request) -> JobBackend:
+        region = request.args.get("region", self._region)
+        try:
+            return backend(self._account_id, region)
+        except KeyError as error:
+            raise RefusedError(f"region: there is no {region!r}") from error
+
+
+def _body(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(request.get_data())
+    except (ValueError, RecursionError) as error:
+        raise RefusedError("The body must be a JSON object") from error
+    if not isinstance(body, dict):
+        raise RefusedError("The body must be a JSON object")
+    return body
+
+
+def _show_behaviour(jobs: JobBackend, _: Request) -> dict[str, Any]:
+    return values(jobs.behaviour)
+
+
+def _change_behaviour(jobs: JobBackend, request: Request) -> dict[str, Any]:
+    with jobs.step():
+        change(jobs.behaviour, _body(request))
+        return values(jobs.behaviour)
+
+
+def _show_clock(jobs: JobBackend, _: Request) -> dict[str, Any]:
+    return {"now": jobs.clock.now()}
+
+
+def _advance_clock(jobs: JobBackend, request: Request) -> dict[str, Any]:
+    match _body(request):
+        case {"advance_seconds": int() | float() as seconds, **others} if (
+            not others and not isinstance(seconds, bool) and math.isfinite(seconds) and seconds >= 0
+        ):
+            with jobs.step():
+                jobs.clock.advance(seconds)
+            jobs.tick()
+            return {"now": jobs.clock.now()}
+    raise RefusedError('The body must be {"advance_seconds": a number from 0}')
+
+
+_RESOURCES: dict[str, dict[str, Callable[[JobBackend, Request], dict[str, Any]]]] = {
+    "behaviour": {"GET": _show_behaviour, "PATCH": _change_behaviour},
+    "clock": {"GET": _show_clock, "POST": _advance_clock},
+}
+
+
+def _json(status: int, body: dict[str, Any]) -> Response:
+    return Response(json.dumps(body) + "\n", status, mimetype="application/json")
