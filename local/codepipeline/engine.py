@@ -12,7 +12,7 @@ from typing import Any
 
 from .action_types import ActionType, TypeKey
 from .clock import Timeline
-from .events import STARTED, action_event, pipeline_event, stage_event
+from .events import RESUMED, STARTED, action_event, pipeline_event, stage_event
 from .exceptions import ActionTypeNotFoundError
 from .runs import FAILED, IN_PROGRESS, SUCCEEDED, ActionRun, PipelineRun, StageRun
 
@@ -43,6 +43,23 @@ class Engine:
         self._announce(pipeline_event(run, STARTED, self._timeline.now()))
         self._advance(run)
 
+    def retry(self, stage: StageRun, *, all_actions: bool) -> None:
+        """Run a stage's failed actions again, or all of them, in the same execution.
+
+        What is in progress goes on. Recorded: the execution and the stage are RESUMED, and the
+        events that follow have the next attempt; each new run of an action has a new id.
+        """
+        run, now = stage.run, self._timeline.now()
+        again = [each for each in stage.actions if all_actions or each.status == FAILED]
+        run.attempt, run.retried, run.updated = run.attempt + 1, now, now
+        stage.retries, stage.retried = stage.retries + 1, now
+        run.status = stage.status = IN_PROGRESS
+        self._announce(pipeline_event(run, RESUMED, now))
+        self._announce(stage_event(stage, RESUMED, now))
+        stage.renew(again)
+        self._begin(stage.next_actions())
+        self._advance(run)
+
     def succeed(self, action: ActionRun, result: dict[str, Any]) -> None:
         """End an action by a job's successful result, and go on."""
         action.take_details(result.get("executionDetails", {}))
@@ -70,17 +87,20 @@ class Engine:
                 self._end_stage(stage, FAILED)
                 self._end_run(run, FAILED)
             elif actions := stage.next_actions():
-                # All of one order are started before any can fail, since each may end at once.
-                for action in actions:
-                    self._start(action)
-                for action in actions:
-                    self._work(action)
+                self._begin(actions)
             else:
                 self._end_stage(stage, SUCCEEDED)
 
     def _start_stage(self, stage: StageRun) -> None:
         stage.status, stage.started = IN_PROGRESS, self._timeline.now()
         self._announce(stage_event(stage, STARTED, stage.started))
+
+    def _begin(self, actions: list[ActionRun]) -> None:
+        """Start actions of one order, all before any can fail, since each may end at once."""
+        for action in actions:
+            self._start(action)
+        for action in actions:
+            self._work(action)
 
     def _start(self, action: ActionRun) -> None:
         action.status = IN_PROGRESS

@@ -2,7 +2,8 @@
 
 Fields and their types are those of events recorded from CodePipeline in September 2026, and of the
 user guide's page on monitoring events: ``version`` and ``pipeline-execution-attempt`` are floats (a
-stage's attempt is 0.0), the action type's version is a string, and there is no job id anywhere.
+stage's attempt is 0.0 until the execution is retried), the action type's version is a string, and
+there is no job id anywhere.
 
 Events of partner actions (owner ThirdParty) are put too. AWS puts them in the account that has the
 pipeline, the customer's, where the partner does not see them: here partner and customer share one
@@ -17,7 +18,7 @@ from typing import Any
 
 from .runs import FAILED, SUCCEEDED, ActionRun, PipelineRun, StageRun, without_none
 
-STARTED = "STARTED"
+STARTED, RESUMED = "STARTED", "RESUMED"
 
 
 def pipeline_event(run: PipelineRun, state: str, at: float) -> dict[str, Any]:
@@ -27,20 +28,25 @@ def pipeline_event(run: PipelineRun, state: str, at: float) -> dict[str, Any]:
     if state == STARTED:
         trigger = {"trigger-type": "StartPipelineExecution", "trigger-detail": ""}
         detail["execution-trigger"] = trigger
-    detail |= {"start-time": _timestamp(run.started), "state": state, **_version(run, attempt=1.0)}
+    detail["start-time"] = _timestamp(run.started)
+    if run.retried is not None:
+        detail["last-retry-attempt-time"] = _timestamp(run.retried)
+    detail |= {"state": state, **_version(run, attempt=run.attempt)}
     return _entry("Pipeline", run, detail, at)
 
 
 def stage_event(stage: StageRun, state: str, at: float) -> dict[str, Any]:
     """An entry for PutEvents: a stage's new state."""
     run = stage.run
-    detail = {
-        "pipeline": run.pipeline_name,
-        "execution-id": run.pipeline_execution_id,
+    detail: dict[str, Any] = {"pipeline": run.pipeline_name}
+    detail["execution-id"] = run.pipeline_execution_id
+    if stage.retried is not None:
+        detail["stage-last-retry-attempt-time"] = _timestamp(stage.retried)
+    detail |= {
         "start-time": _timestamp(stage.started),
         "stage": stage.name,
         "state": state,
-        **_version(run, attempt=0.0),
+        **_version(run, attempt=run.attempt if run.attempt > 1 else 0),
     }
     return _entry("Stage", run, detail, at)
 
@@ -66,7 +72,7 @@ def action_event(action: ActionRun, state: str, at: float) -> dict[str, Any]:
         "state": state,
         "region": action.declaration.get("region", run.region),
         "type": dict(action.type_id),
-        **_version(run, attempt=1.0),
+        **_version(run, attempt=run.attempt),
     }
     return _entry("Action", run, detail, at)
 
@@ -83,8 +89,11 @@ def _result(action: ActionRun) -> dict[str, str]:
     )
 
 
-def _version(run: PipelineRun, attempt: float) -> dict[str, float]:
-    return {"version": float(run.pipeline_version), "pipeline-execution-attempt": attempt}
+def _version(run: PipelineRun, attempt: int) -> dict[str, float]:
+    return {
+        "version": float(run.pipeline_version),
+        "pipeline-execution-attempt": float(attempt),
+    }
 
 
 def _timestamp(at: float) -> str:

@@ -14,7 +14,10 @@
     ├── OutputVariablesSizeExceededError
     ├── LimitExceededError
     ├── InvalidActionDeclarationError
-    └── InvalidNextTokenError
+    ├── InvalidNextTokenError
+    ├── StageNotFoundError
+    ├── StageNotRetryableError
+    └── NotLatestPipelineExecutionError
 
 A class is called ``...Error`` here and ``...Exception`` on the wire. Texts are recorded from
 CodePipeline or reported by its users where a docstring says so; the others are this module's own.
@@ -142,3 +145,21 @@ class InvalidNextTokenError(CodePipelineError):
 
     def __init__(self) -> None:
         super().__init__("The next token was specified in an invalid format.")
+
+
+class StageNotFoundError(CodePipelineError):
+    """The pipeline has no such stage. Text unknown."""
+
+    def __init__(self, pipeline: str, stage: str) -> None:
+        super().__init__(f"Pipeline '{pipeline}' does not have a stage with name '{stage}'")
+
+
+class StageNotRetryableError(CodePipelineError):
+    """The stage has no failed actions, or something else forbids its retry. Texts unknown."""
+
+
+class NotLatestPipelineExecutionError(CodePipelineError):
+    """A later execution is in the stage, or there is no such execution. Text unknown."""
+
+    def __init__(self, stage: str, execution_id: str) -> None:
+        super().__init__(f"Execution '{execution_id}' is not the latest in stage '{stage}'")

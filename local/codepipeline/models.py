@@ -9,9 +9,15 @@ from moto.codepipeline.exceptions import PipelineExecutionNotFoundException
 from moto.codepipeline.models import CodePipeline, CodePipelineBackend, codepipeline_backends
 
 from .action_types import AWS_ACTION_TYPES, ActionType, TypeKey, keep_secrets
-from .exceptions import LimitExceededError, ValidationError
+from .exceptions import (
+    LimitExceededError,
+    NotLatestPipelineExecutionError,
+    StageNotFoundError,
+    StageNotRetryableError,
+    ValidationError,
+)
 from .operations import JobOperations, named
-from .runs import PipelineRun
+from .runs import FAILED, IN_PROGRESS, PipelineRun, StageRun
 from .states import page, stage_states
 from .steps import operation
 from .structure import check_structure
@@ -161,6 +167,42 @@ class JobBackend(JobOperations):
             self._start_tokens[token] = run.pipeline_execution_id
         self._engine.start(run)
         return run.pipeline_execution_id
+
+    @operation
+    def retry_stage_execution(
+        self, name: str, stage_name: str, execution_id: str, retry_mode: str
+    ) -> str:
+        """Retry a failed stage's FAILED_ACTIONS or ALL_ACTIONS; answers the same execution id.
+
+        Documented: failed actions can be retried while others of the stage are in progress, all
+        can't; and neither after the structure was changed. Raises PipelineNotFoundException,
+        StageNotFoundError, NotLatestPipelineExecutionError, also for an execution that there is not
+        (the model has no better error), and StageNotRetryableError.
+        """
+        pipeline = self._pipeline(name)
+        if stage_name not in [each["name"] for each in pipeline.pipeline["stages"]]:
+            raise StageNotFoundError(name, stage_name)
+        stage = self._latest_in_stage(pipeline, stage_name, execution_id)
+        if stage.run.pipeline_version != pipeline.pipeline["version"]:
+            raise StageNotRetryableError("The pipeline structure was changed after the execution")
+        statuses = [action.status for action in stage.actions]
+        if FAILED not in statuses:
+            raise StageNotRetryableError(f"Stage '{stage_name}' has no failed actions")
+        all_actions = retry_mode == "ALL_ACTIONS"
+        if all_actions and IN_PROGRESS in statuses:
+            raise StageNotRetryableError(f"Stage '{stage_name}' has actions in progress")
+        self._engine.retry(stage, all_actions=all_actions)
+        return execution_id
+
+    def _latest_in_stage(self, pipeline: CodePipeline, name: str, execution_id: str) -> StageRun:
+        """An execution's stage, unless a later execution has entered it that is not PARALLEL."""
+        for run in self._runs(pipeline):
+            stage = next((each for each in run.stages if each.name == name), None)
+            if run.pipeline_execution_id == execution_id and stage is not None:
+                return stage
+            if stage is not None and stage.status and run.execution_mode != "PARALLEL":
+                break
+        raise NotLatestPipelineExecutionError(name, execution_id)
 
     @operation
     def describe_pipeline_execution(self, name: str, execution_id: str) -> dict[str, Any]:

@@ -106,6 +106,15 @@ class JobResponse(CodePipelineResponse):
         )
         return json.dumps({"pipelineExecutionId": execution_id})
 
+    def retry_stage_execution(self) -> str:
+        execution_id = self.codepipeline_backend.retry_stage_execution(
+            self._get_param("pipelineName"),
+            self._get_param("stageName"),
+            self._get_param("pipelineExecutionId"),
+            self._get_param("retryMode"),
+        )
+        return json.dumps({"pipelineExecutionId": execution_id})
+
     def get_pipeline_execution(self) -> str:
         execution = self.codepipeline_backend.describe_pipeline_execution(
             self._get_param("pipelineName"), self._get_param("pipelineExecutionId")

@@ -177,17 +177,32 @@ class ActionRun:
 
 @dataclass(eq=False)
 class StageRun:
-    """One stage of one execution."""
+    """One stage of one execution. ``retried`` is when it was retried for the last time."""
 
     run: PipelineRun
     name: str
     actions: list[ActionRun] = field(default_factory=list)
     status: str | None = None
     started: float = 0.0
+    retries: int = 0
+    retried: float | None = None
 
     def execution(self) -> dict[str, Any]:
         """The API's ``StageExecution``."""
         return {"pipelineExecutionId": self.run.pipeline_execution_id, "status": self.status}
+
+    def renew(self, actions: list[ActionRun]) -> None:
+        """Put new runs, with new ids, in the place of actions that are to be retried."""
+        self.actions = [
+            ActionRun(self, each.declaration) if each in actions else each for each in self.actions
+        ]
+
+    def retry_metadata(self) -> dict[str, Any] | None:
+        """The API's ``RetryStageMetadata``, once the stage was retried (recorded)."""
+        if not self.retries:
+            return None
+        trigger = {"latestRetryTrigger": "ManualStageRetry"}
+        return {"manualStageRetryAttempt": self.retries} | trigger
 
     def next_actions(self) -> list[ActionRun]:
         """The actions that have not begun and have the lowest runOrder."""
@@ -197,7 +212,11 @@ class StageRun:
 
 
 class PipelineRun(PipelineExecution):
-    """One execution of a pipeline, by the structure that the pipeline had when it began."""
+    """One execution of a pipeline, by the structure that the pipeline had when it began.
+
+    ``attempt`` counts the retries of all its stages, from 1; ``begun`` has the actions of all
+    attempts in the order of their beginning.
+    """
 
     def __init__(
         self,
@@ -221,6 +240,8 @@ class PipelineRun(PipelineExecution):
         self.status = IN_PROGRESS
         self.started = started
         self.updated = started
+        self.attempt = 1
+        self.retried: float | None = None
         self.artifacts: dict[str, Artifact] = {}
         self.revisions: list[dict[str, Any]] = []
         self.begun: list[ActionRun] = []
@@ -283,6 +304,8 @@ class PipelineRun(PipelineExecution):
             "revisionChangeId": revision["changeIdentifier"],
             "created": revision.get("created", round(at, 3)),
         }
+        names = {artifact.name for artifact in action.outputs}
+        self.revisions = [each for each in self.revisions if each["name"] not in names]
         for artifact in action.outputs:
             artifact.revision = revision["revision"]
             self.revisions.append(

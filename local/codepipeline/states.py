@@ -41,6 +41,7 @@ def _stage_state(
             _action_state(stage["name"], action, runs, types) for action in stage["actions"]
         ],
         latestExecution=latest.execution() if latest else None,
+        retryStageMetadata=latest.retry_metadata() if latest else None,
     )
 
 
@@ -53,8 +54,8 @@ def _action_state(
     begun = (
         each
         for run in runs
-        for each in run.actions
-        if each.status and (each.stage.name, each.name) == (stage, action["name"])
+        for each in reversed(run.begun)
+        if (each.stage.name, each.name) == (stage, action["name"])
     )
     latest = next(begun, None)
     action_type = types.get(TypeKey.of(action["actionTypeId"]))

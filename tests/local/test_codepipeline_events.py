@@ -172,6 +172,59 @@ def test_events_may_come_twice(service: Service) -> None:
     assert service.events()[:2] == [("Pipeline", "release", "STARTED")] * 2
 
 
+def order_of_arrival(service: Service, seed: int) -> list[tuple[float, tuple[str, str, str]]]:
+    """Run an execution with shuffled events; answers when each came, in seconds, in steps of 1."""
+    service.behaviour.events_seed = seed
+    execution_id = service.start()
+    service.succeed(service.take())
+    assert service.status(execution_id) == "Succeeded"
+    service.entries.clear()
+    arrivals = []
+    for second in range(11):
+        arrivals += [(second, each) for each in service.events()[len(arrivals) :]]
+        service.clock.advance(1)
+        service.backend.tick()
+    return arrivals
+
+
+def test_events_may_come_out_of_order_in_one_that_the_seed_decides(service: Service) -> None:
+    service.register()
+    service.create()
+    service.start()
+    service.succeed(service.take())
+    in_order = service.events()
+    service.behaviour.event_lag_seconds = 10
+    service.behaviour.events_shuffled = True
+    first, other, again = (order_of_arrival(service, seed) for seed in (1, 2, 1))
+    assert first == again
+    assert [event for _, event in first] != [event for _, event in other]
+    for arrivals in (first, other):
+        assert [event for _, event in arrivals] != in_order
+        assert sorted(event for _, event in arrivals) == sorted(in_order)
+        assert len({second for second, _ in arrivals}) > 3
+
+
+def test_an_event_that_comes_out_of_order_has_the_time_when_it_happened(service: Service) -> None:
+    service.behaviour.event_lag_seconds = 10
+    service.behaviour.events_shuffled = True
+    service.job()
+    happened = service.clock.now()
+    service.clock.advance(10)
+    service.backend.tick()
+    assert {entry["Time"] for entry in service.entries} == {happened}
+
+
+def test_both_deliveries_of_a_shuffled_event_have_a_time_of_their_own(service: Service) -> None:
+    service.behaviour.event_lag_seconds = 10
+    service.behaviour.events_shuffled = service.behaviour.events_twice = True
+    service.job()
+    service.clock.advance(10)
+    service.backend.tick()
+    events = service.events()
+    assert {events.count(each) for each in events} == {2}
+    assert events[::2] != events[1::2]
+
+
 def test_a_target_that_fails_does_not_fail_the_call(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
