@@ -25,7 +25,7 @@ class Clients:
 
     def __init__(self, account_id: str) -> None:
         self.default_id = str(uuid.uuid5(uuid.NAMESPACE_OID, account_id))
-        self._tokens = {self.default_id: secrets.token_urlsafe(32)}
+        self._tokens = {self.default_id: secrets.token_hex(32)}
         self._bound: dict[tuple[str, str | None], str] = {}
 
     def put(self, client_id: str, token: str) -> None:
