@@ -1,0 +1,54 @@
+"""The local cloud behind its endpoint, and clients that use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+import local.codepipeline  # noqa: F401 - being imported makes the cloud's CodePipeline ours
+from local.server import LocalCloud
+from tests.conformance.clients import CLIENTS, Call
+from tests.conformance.installs import NotInstalled
+from tests.conformance.service import REGION, Service
+from tests.local.codepipeline_role import TRUST
+
+
+# Not for the session: moto's state belongs to the process, and other modules' tests run in it.
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with LocalCloud(port=0, region=REGION) as running:
+        running.client("iam").create_role(
+            RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST)
+        )
+        yield running
+
+
+@pytest.fixture
+def service(cloud: LocalCloud) -> Service:
+    """CodePipeline as it is in the beginning, with a clock that stands still."""
+    return Service.new()
+
+
+@pytest.fixture(scope="module")
+def call(request: pytest.FixtureRequest, cloud: LocalCloud) -> Iterator[Call]:
+    """The client of the name that the test gives."""
+    name = request.param
+    try:
+        with CLIENTS[name](cloud.endpoint_url, REGION) as client:
+            yield client
+    except NotInstalled as error:
+        pytest.skip(f"{name} cannot be installed: {error}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was tried, since a service model with nothing in it would pass as well."""
+    tried: dict[str, int] = {}
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "tried":
+                tried[value] = tried.get(value, 0) + 1
+    if tried:
+        shown = ", ".join(f"{count} {what}" for what, count in sorted(tried.items()))
+        terminalreporter.write_line(f"CodePipeline's conformance: {shown}")
