@@ -39,8 +39,9 @@ from __future__ import annotations
 
 from .behaviour import Behaviour
 from .clock import Clock, ManualClock
+from .credentials import CREDENTIAL_MARKS
 from .install import install
-from .jobs import CREDENTIAL_MARKS, JobStatus
+from .jobs import JobStatus
 from .models import JobBackend, backend, backends, tick_all
 from .ticker import Ticker
 

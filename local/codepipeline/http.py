@@ -9,25 +9,32 @@
 
 ``?region=eu-west-1`` means another region than the endpoint's own. What is refused is answered with
 HTTP 400 (404, 405) and ``{"message": "..."}``. All else goes to moto, unless it is signed with the
-artifact credentials of a job and these do not allow it: see ``credentials``.
+artifact credentials of a job and these do not allow it: see ``credentials``. Signatures are not
+checked, here as in moto.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request, Response
 
-from .models import JobBackend, backend
+from .credentials import CREDENTIAL_MARKS, AccessDeniedError, ExpiredTokenError, S3Request
+from .models import JobBackend, backend, backends
 from .switches import SwitchError, change, values
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PREFIX = "/_local/codepipeline/"
+
+_CREDENTIAL = re.compile(r"Credential=(?P<key>[^/,\s]+)/[^/]+/[^/]+/(?P<service>[^/]+)/")
+_PRESIGNED = re.compile(r"(?P<key>[^/]+)/[^/]+/[^/]+/(?P<service>[^/]+)/")
+_SIGNATURE_2 = re.compile(r"AWS (?P<key>[^:]+):")
 
 
 class RefusedError(ValueError):
@@ -46,9 +53,10 @@ class Endpoint:
         self._region = region
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if not environ.get("PATH_INFO", "").startswith(PREFIX):
-            return self._application(environ, start_response)
-        return self._answer(Request(environ))(environ, start_response)
+        if environ.get("PATH_INFO", "").startswith(PREFIX):
+            return self._answer(Request(environ))(environ, start_response)
+        refusal = _refusal(Request(environ, populate_request=False))
+        return (refusal or self._application)(environ, start_response)
 
     def _answer(self, request: Request) -> Response:
         methods = _RESOURCES.get(request.path.removeprefix(PREFIX))
@@ -116,3 +124,55 @@ _RESOURCES: dict[str, dict[str, Callable[[JobBackend, Request], dict[str, Any]]]
 
 def _json(status: int, body: dict[str, Any]) -> Response:
     return Response(json.dumps(body) + "\n", status, mimetype="application/json")
+
+
+def _refusal(request: Request) -> Response | None:
+    """The answer to a request that is signed with artifact credentials which don't allow it."""
+    access_key, service = _signer(request)
+    if not access_key.startswith(CREDENTIAL_MARKS[0]):
+        return None
+    asked = _s3_request(request) if service == "s3" else None
+    try:
+        for jobs in backends():
+            jobs.check_artifact_credentials(access_key, asked)
+    except (AccessDeniedError, ExpiredTokenError) as error:
+        # A connection that is closed with a body unread loses the answer.
+        while request.stream.read(2**16):
+            pass
+        return _aws_error(request, error, service)
+    return None
+
+
+def _signer(request: Request) -> tuple[str, str]:
+    """Access key and service of a request that is signed, by header or query, else two times ""."""
+    header, query = request.headers.get("Authorization", ""), request.args
+    if found := _CREDENTIAL.search(header) or _PRESIGNED.match(query.get("X-Amz-Credential", "")):
+        return found["key"], found["service"].lower()
+    if found := _SIGNATURE_2.match(header):
+        return found["key"], "s3"
+    return query.get("AWSAccessKeyId", ""), "s3"
+
+
+def _s3_request(request: Request) -> S3Request:
+    """What is asked of S3. The bucket is the first part of the path, or of the host."""
+    path = request.path.removeprefix("/")
+    bucket, _, key = path.partition("/")
+    objects = frozenset({(bucket, key), (request.host.partition(".")[0], path)})
+    copies = "x-amz-copy-source" in request.headers
+    return S3Request(request.method, objects, frozenset(request.args), copies)
+
+
+def _aws_error(
+    request: Request, error: AccessDeniedError | ExpiredTokenError, service: str
+) -> Response:
+    """An error in the form that the service's clients read."""
+    xml = f"<Error><Code>{error.code}</Code><Message>{error.message}</Message></Error>"
+    if service == "s3":
+        return Response(xml, error.status, mimetype="application/xml")
+    if request.mimetype == "application/x-www-form-urlencoded":
+        body = f"<ErrorResponse>{xml}</ErrorResponse>"
+        return Response(body, error.status, mimetype="text/xml")
+    name = f"{error.code}Exception"
+    response = _json(error.status, {"__type": name, "message": error.message})
+    response.headers["x-amzn-ErrorType"] = name
+    return response

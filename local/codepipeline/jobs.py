@@ -15,7 +15,6 @@ import heapq
 import itertools
 import json
 import secrets
-import string
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
@@ -38,10 +37,6 @@ from .runs import ActionRun, without_none
 OUTPUT_VARIABLES_BYTES = 122880
 
 THIRD_PARTY_JOB_ID_CHARACTERS = 512
-
-CREDENTIAL_MARKS = ("ASIAJOBCRED", "job-secret-access-key-", "job-session-token-")
-"""What access key id, secret access key and session token of every artifact credential begin with,
-so that a test can look for them where they must not be."""
 
 
 class JobStatus(StrEnum):
@@ -77,8 +72,8 @@ class Job:
     def owner(self) -> str:
         return self.action.type_id["owner"]
 
-    def data(self) -> dict[str, Any]:
-        """The API's ``JobData`` or ``ThirdPartyJobData``, with credentials that are new each time.
+    def data(self, credentials: dict[str, str]) -> dict[str, Any]:
+        """The API's ``JobData`` or ``ThirdPartyJobData``, with these artifact credentials.
 
         A partner is not told the pipeline's ARN and execution id (documented).
         """
@@ -97,21 +92,10 @@ class Job:
             ),
             inputArtifacts=[artifact.for_job() for artifact in action.inputs],
             outputArtifacts=[artifact.for_job() for artifact in action.outputs],
-            artifactCredentials=new_credentials(),
+            artifactCredentials=credentials,
             continuationToken=self.continuation_token,
             encryptionKey=run.store(region).get("encryptionKey"),
         )
-
-
-def new_credentials() -> dict[str, str]:
-    """The API's ``AWSSessionCredentials``, random, never the same twice, good for nothing."""
-    unique = "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(9))
-    access_key, secret_key, token = CREDENTIAL_MARKS
-    return {
-        "accessKeyId": access_key + unique,
-        "secretAccessKey": secret_key + secrets.token_hex(16),
-        "sessionToken": token + secrets.token_hex(32),
-    }
 
 
 class JobBoard:

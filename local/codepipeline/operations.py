@@ -6,6 +6,7 @@ from typing import Any
 
 from .action_types import ActionType, TypeKey
 from .clients import Clients
+from .credentials import ArtifactCredentials, S3Request
 from .engine import Engine
 from .exceptions import ActionTypeNotFoundError, JobNotFoundError, ValidationError
 from .jobs import Job, JobBoard
@@ -25,6 +26,7 @@ class JobOperations(SteppedBackend):
         super().__init__(region_name, account_id)
         self.action_types: dict[TypeKey, ActionType] = {}
         self._clients = Clients(account_id)
+        self._credentials = ArtifactCredentials(self._timeline, lambda: self.behaviour)
         self._engine = Engine(self._timeline, self.action_types, self._announce, self._open_job)
         self._board = JobBoard(
             self._timeline, lambda: self.behaviour, self._engine.succeed, self._engine.fail
@@ -41,10 +43,10 @@ class JobOperations(SteppedBackend):
         Raises ValidationError for another owner (text reported by users) or a query parameter that
         the type does not ask for (rule documented, text unknown), and ActionTypeNotFoundError.
         """
-        jobs = self._offer("Custom", type_id, max_batch_size, query)
+        account = {"accountId": self.account_id}
         return [
-            {"id": job.id, "data": job.data(), "nonce": job.nonce, "accountId": self.account_id}
-            for job in jobs
+            {"id": job.id, "data": self._data(job), "nonce": job.nonce} | account
+            for job in self._offer("Custom", type_id, max_batch_size, query)
         ]
 
     @operation
@@ -60,7 +62,7 @@ class JobOperations(SteppedBackend):
     def get_job_details(self, job_id: str) -> dict[str, Any]:
         """The API's ``JobDetails`` of a custom job, in whatever status. There is no nonce in it."""
         job = self._job(job_id, "Custom")
-        return {"id": job.id, "data": job.data(), "accountId": self.account_id}
+        return {"id": job.id, "data": self._data(job), "accountId": self.account_id}
 
     @operation
     def put_job_success_result(self, job_id: str, result: dict[str, Any]) -> None:
@@ -102,7 +104,7 @@ class JobOperations(SteppedBackend):
         """
         job = self._third_party_job(job_id, client_token)
         nonce = self._board.nonce(job)
-        return {"id": job.id, "data": job.data(), "nonce": nonce}
+        return {"id": job.id, "data": self._data(job), "nonce": nonce}
 
     @operation
     def acknowledge_third_party_job(self, job_id: str, nonce: str, client_token: str) -> str:
@@ -173,6 +175,18 @@ class JobOperations(SteppedBackend):
         self._clients.bind(client_id, pipeline, action)
 
     # Both
+
+    @operation
+    def check_artifact_credentials(self, access_key: str, request: S3Request | None) -> None:
+        """Raise ExpiredTokenError or AccessDeniedError if a job's credentials don't allow it.
+
+        No operation of AWS: what an endpoint asks before it serves a request, which is None for one
+        to another service than S3.
+        """
+        self._credentials.check(access_key, request)
+
+    def _data(self, job: Job) -> dict[str, Any]:
+        return job.data(self._credentials.issue(job.action))
 
     def _open_job(self, action: ActionRun) -> None:
         if action.type_id["owner"] == "ThirdParty":

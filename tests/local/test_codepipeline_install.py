@@ -84,7 +84,7 @@ print("installed")
 
 
 def test_it_can_be_installed_after_moto_was_used() -> None:
-    answer = subprocess.run(  # noqa: S603 - our own text, in our own interpreter
+    answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", USED_BEFORE],
         capture_output=True,
         text=True,

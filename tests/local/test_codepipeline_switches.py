@@ -6,21 +6,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
-from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
 
 from local.codepipeline import Behaviour
-from local.codepipeline.http import Endpoint
 from local.codepipeline.switches import SwitchError, change, read, switches, values
-from tests.local.codepipeline_fixtures import ACCOUNT, REGION, Service, running_service
+from tests.local.codepipeline_fixtures import Service
+from tests.local.codepipeline_served import served_service
 from tests.support import ROOT
 
 REFUSED = [
@@ -41,26 +37,10 @@ REFUSED = [
 ]
 
 
-@contextmanager
-def served() -> Iterator[tuple[Service, str]]:
-    """A service behind an endpoint, and the endpoint's URL."""
-    with running_service() as service:
-        application = Endpoint(DomainDispatcherApplication(create_backend_app), ACCOUNT, REGION)
-        server = make_server("127.0.0.1", 0, application, threaded=True)
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield service, f"http://127.0.0.1:{server.server_port}/_local/codepipeline/"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
-
-
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[tuple[Service, str]]:
-    with served() as running:
-        yield running
+    with served_service() as (service, url):
+        yield service, f"{url}/_local/codepipeline/"
 
 
 def call(url: str, method: str = "GET", body: str | None = None) -> tuple[int, Any]:
