@@ -223,7 +223,7 @@ def template_at(template_url: str, account_id: str, partition: str) -> str:
 def properties(logical_id: str, having: ResourceMap) -> dict[str, Any]:
     """Return a resource's properties with everything in them resolved."""
     declared = having._resource_json_map[logical_id].get("Properties", {})
-    resolved: dict[str, Any] = parsing.clean_json(copy.deepcopy(declared), having)
+    resolved: dict[str, Any] = resources.typed(parsing.clean_json(copy.deepcopy(declared), having))
     return resolved
 
 

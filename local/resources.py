@@ -212,6 +212,47 @@ def resource_class(resource_type: str) -> type[CloudFormationModel]:
     return Placeholder
 
 
+#: Properties that are numbers, however they are written: SAM writes a parameter as a string.
+NUMBERS = {
+    "DelaySeconds",
+    "MaximumEventAgeInSeconds",
+    "MaximumRetryAttempts",
+    "MaxSessionDuration",
+    "MemorySize",
+    "MessageRetentionPeriod",
+    "ReceiveMessageWaitTimeSeconds",
+    "ReservedConcurrentExecutions",
+    "RetentionInDays",
+    "Size",
+    "Timeout",
+    "VisibilityTimeout",
+}
+
+
+def typed(value: Any) -> Any:
+    """Return a resolved part of a template with numbers where CloudFormation has them."""
+    if isinstance(value, list):
+        return [typed(member) for member in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: int(member)
+        if name in NUMBERS and isinstance(member, str) and member.isdecimal()
+        else member
+        if name == "Variables"
+        else typed(member)
+        for name, member in value.items()
+    }
+
+
+moto_parse_resource = parsing.parse_resource
+
+
+def parse_resource(declared: dict[str, Any], having: Any) -> Any:
+    model, resolved, kind = moto_parse_resource(declared, having)
+    return model, typed(resolved), kind
+
+
 # -- Lambda functions -----------------------------------------------------------------------------
 
 
@@ -565,6 +606,8 @@ def install() -> None:
     create = "create_from_cloudformation_json"
     # moto drops resources of types that it does not know, and then fails on references to them.
     replace(parsing, "resource_class_from_type", resource_class)
+    # moto takes numbers written as strings for strings.
+    replace(parsing, "parse_resource", parse_resource)
     # moto drops most properties of a function.
     replace(LambdaFunction, create, staticmethod(create_function))
     # moto makes state machines where nothing runs them, and only of a DefinitionString.
