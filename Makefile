@@ -6,7 +6,7 @@ PORT ?= 4566
 ACTION_TYPES ?=
 BEHAVIOUR ?=
 
-.PHONY: help demo local test check fix build clean
+.PHONY: help demo local test bench check fix build clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 10
@@ -20,6 +20,9 @@ local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127
 
 test: .venv/installed ## Run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile
+
+bench: .venv/installed ## Measure what is claimed about speed: everything in benchmarks/
+	@for each in benchmarks/[!_]*.py; do PYTHONPATH=. $(BIN)/python $$each || exit 1; done
 
 check: .venv/installed ## Lint, format, types, template; changes nothing
 	@$(BIN)/ruff check .

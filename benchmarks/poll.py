@@ -1,0 +1,143 @@
+"""How long a poll takes with few and with many queued jobs: the ratio, measured in one run.
+
+    python benchmarks/poll.py [--few 100] [--many 10000] [--rounds 20]
+
+Two regions of one local CodePipeline have jobs queued, a hundred and ten thousand. They are polled
+in turn, one job at a time, so that whatever else the machine does falls on both. After each round
+the offered jobs are queued again, so that the queues keep their lengths. It prints the machine, the
+number of runs, median and quartiles of each, and the ratio of the medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from moto import mock_aws
+
+from local.codepipeline import JobBackend, ManualClock, backend
+
+ACCOUNT = "123456789012"
+TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
+SOURCE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
+POLLS_A_ROUND = 50
+ACTIONS = 50
+
+
+def ignore(*_: Any) -> None:
+    """Where the events go: delivering them is not what is measured."""
+
+
+def queued(region: str, count: int) -> JobBackend:
+    """A CodePipeline with `count` queued jobs, a multiple of 50."""
+    jobs = backend(ACCOUNT, region)
+    jobs.clock = ManualClock()
+    artifacts = {"minimumCount": 0, "maximumCount": 5}
+    jobs.create_custom_action_type(
+        {
+            **{name: text for name, text in TYPE.items() if name != "owner"},
+            "inputArtifactDetails": artifacts,
+            "outputArtifactDetails": artifacts,
+        }
+    )
+    source = {"name": "Source", "actionTypeId": SOURCE, "outputArtifacts": [{"name": "App"}]}
+    actions = [{"name": f"Build{number}", "actionTypeId": TYPE} for number in range(ACTIONS)]
+    jobs.create_pipeline(
+        {
+            "name": "release",
+            "roleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
+            "artifactStore": {"type": "S3", "location": "artifacts"},
+            "stages": [
+                {"name": "Source", "actions": [source]},
+                {"name": "Build", "actions": actions},
+            ],
+        },
+        [],
+    )
+    for _ in range(count // ACTIONS):
+        jobs.start_pipeline_execution("release", None)
+    return jobs
+
+
+def poll_time(jobs: JobBackend) -> float:
+    """Poll for one job; the microseconds that it took."""
+    begun = time.perf_counter_ns()
+    offered = jobs.poll_for_jobs(TYPE, 1, None)
+    taken = time.perf_counter_ns() - begun
+    if len(offered) != 1:
+        raise RuntimeError("the queue ran dry")
+    return taken / 1000
+
+
+def measure(few: int, many: int, rounds: int) -> tuple[list[float], list[float]]:
+    """The microseconds of each poll, with few and with many jobs queued."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "codepipeline.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    with mock_aws(), patch.object(JobBackend, "deliver_event", staticmethod(ignore)):
+        iam = boto3.client("iam", region_name="eu-west-1")
+        iam.create_role(RoleName="pipeline", AssumeRolePolicyDocument=document)
+        queues = queued("eu-west-1", few), queued("eu-central-1", many)
+        times: tuple[list[float], list[float]] = ([], [])
+        # The first round warms up, and is not counted.
+        for counted in [False] + [True] * rounds:
+            for _ in range(POLLS_A_ROUND):
+                for jobs, taken in zip(queues, times, strict=True):
+                    microseconds = poll_time(jobs)
+                    if counted:
+                        taken.append(microseconds)
+            for jobs in queues:
+                jobs.clock.advance(jobs.behaviour.acknowledge_seconds)
+                jobs.tick()
+        return times
+
+
+def machine() -> str:
+    """The processor, its number of cores, and the Python that runs."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor() or platform.machine()
+    version = platform.python_version()
+    return f"{processor}, {os.cpu_count()} cores, {platform.system()}, Python {version}"
+
+
+def shown(count: int, taken: list[float]) -> str:
+    """One line of the table."""
+    low, median, high = statistics.quantiles(taken, n=4)
+    return f"{count:>7} queued   median {median:7.1f} µs   quartiles {low:.1f} to {high:.1f} µs\n"
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--few", type=int, default=100)
+    parser.add_argument("--many", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=20)
+    arguments = parser.parse_args()
+    few, many = measure(arguments.few, arguments.many, arguments.rounds)
+    ratio = statistics.median(many) / statistics.median(few)
+    sys.stdout.write(
+        "PollForJobs, one job at a time, in process\n"
+        f"{machine()}\n"
+        f"{len(few)} polls of each, in turn\n"
+        f"{shown(arguments.few, few)}{shown(arguments.many, many)}"
+        f"ratio of the medians: {ratio:.2f}\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
