@@ -80,14 +80,14 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None]:
 def acknowledge(request: dict[str, Any]) -> str:
     """Acknowledge a job, and say so in the log and the metrics."""
     job_api.validate_acknowledgment(request)
-    status, assumed = acknowledgment.acknowledge(table_name(), request)
-    if assumed:
+    answered = acknowledgment.acknowledge(table_name(), request)
+    if answered.assumed:
         metrics.add_metric("AcknowledgmentsAssumed", MetricUnit.Count, 1)
         logger.warning("An earlier call must have got through: going on as acknowledged")
     else:
         metrics.add_metric("Acknowledgments", MetricUnit.Count, 1)
-        logger.info("Acknowledged", status=status)
-    return status
+        logger.info("Acknowledged", status=answered.status)
+    return answered.status
 
 
 def answer(task_token: str, request: dict[str, Any]) -> dict[str, str]:

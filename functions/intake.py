@@ -25,6 +25,7 @@ from acknowledger.errors import (
     ClientTokenMissing,
     IntakeIncomplete,
     InvalidClientTokenException,
+    table_errors,
 )
 
 logger = Logger(service="Intake")
@@ -35,8 +36,6 @@ LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4, 5)
 # What is still offered when an invocation ends is found by the next one.
 TIME_TO_FINISH_MS = 10_000
 STARTS_AT_ONCE = 16
-# An offer whose execution was killed before it acknowledged, and whose nonce stayed the same.
-STARTS_PER_OFFER = 5
 
 
 @functools.cache
@@ -56,7 +55,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
             "Scheduled Event", which polls every action type once through.
 
     Returns:
-        `{"offered": jobs that CodePipeline offered, "started": executions started for them}`.
+        `{"offered": jobs that CodePipeline offered, "taken": those that an execution follows}`.
 
     Raises:
         EventInvalid: the event is neither, or names an action type that is not served.
@@ -75,10 +74,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
         )
         sweep.take_until_found(action_type, detail)
     metrics.add_metric("OffersSeen", MetricUnit.Count, sweep.offered)
-    metrics.add_metric("ExecutionsStarted", MetricUnit.Count, sweep.started)
+    metrics.add_metric("OffersTaken", MetricUnit.Count, sweep.taken)
     if sweep.problems:
         raise IntakeIncomplete("; ".join(sweep.problems))
-    return {"offered": sweep.offered, "started": sweep.started}
+    return {"offered": sweep.offered, "taken": sweep.taken}
 
 
 class Sweep:
@@ -87,7 +86,7 @@ class Sweep:
     def __init__(self, has_time: Callable[[], bool]) -> None:
         self.has_time = has_time
         self.offered = 0
-        self.started = 0
+        self.taken = 0
         self.problems: list[str] = []
 
     def take(self, action_type: ActionType) -> list[dict[str, Any]]:
@@ -108,7 +107,13 @@ class Sweep:
             time.sleep(pause)
             taken = self.take(action_type)
             found = any(offers.is_for(start_input["job"], detail) for start_input in taken)
-            if found or self.problems or not self.has_time() or taken_before(detail):
+            if found or self.problems or not self.has_time():
+                return
+            try:
+                if taken_before(detail):
+                    return
+            except AcknowledgerError as error:
+                self.problems.append(str(error))
                 return
         logger.info("The job of this event was not offered in time: it is left to the sweep")
 
@@ -125,7 +130,7 @@ class Sweep:
         )
         with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
             taken = [start_input for start_input in pool.map(start, batch) if start_input]
-        self.started += len(taken)
+        self.taken += len(taken)
         return taken
 
     def _start_one(self, offer: dict[str, Any], **known: Any) -> dict[str, Any] | None:
@@ -133,13 +138,16 @@ class Sweep:
         try:
             start_input = offers.execution_input(job_api.details(offer), **known)
             job = start_input["job"]
-            arn = start_execution(job["id"], job["nonce"], json.dumps(start_input))
+            arn = start_execution(start_input)
+        except (ClientTokenMissing, InvalidClientTokenException) as error:
+            # It costs only that client's jobs, and nothing here can mend it.
+            logger.warning("Client token refused", job_id=offer["jobId"], error=str(error))
+            metrics.add_metric("ClientTokensRefused", MetricUnit.Count, 1)
+            return None
         except (AcknowledgerError, ClientError, BotoCoreError) as error:
             self._give_up(offer, f"{type(error).__name__}: {error}")
-            if isinstance(error, ClientTokenMissing | InvalidClientTokenException):
-                metrics.add_metric("ClientTokensRefused", MetricUnit.Count, 1)
             return None
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             # No job of CodePipeline's looks like that; its neighbours in the batch may.
             self._give_up(offer, f"not as documented: {type(error).__name__} {error}")
             return None
@@ -160,13 +168,14 @@ def taken_before(detail: dict[str, Any]) -> bool:
     """Whether another invocation has taken the job of a STARTED event: the table knows it then."""
     if "action-execution-id" not in detail:
         return False
-    answer = client("dynamodb").query(
-        TableName=config().table_name,
-        IndexName="ByActionExecution",
-        KeyConditionExpression="actionExecutionId = :id",
-        ExpressionAttributeValues={":id": {"S": detail["action-execution-id"]}},
-        Limit=1,
-    )
+    with table_errors():
+        answer = client("dynamodb").query(
+            TableName=config().table_name,
+            IndexName="ByActionExecution",
+            KeyConditionExpression="actionExecutionId = :id",
+            ExpressionAttributeValues={":id": {"S": detail["action-execution-id"]}},
+            Limit=1,
+        )
     return bool(answer["Items"])
 
 
@@ -180,25 +189,27 @@ def secret_properties(action_type: ActionType) -> frozenset[str] | None:
         return None
 
 
-def start_execution(job_id: str, nonce: str, start_input: str) -> str:
+def start_execution(start_input: dict[str, Any]) -> str:
     """Start an offer's execution, or find it running; its ARN.
 
     Source: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 
     Where CodePipeline offers a job again under the same nonce, the execution's name is taken: by
-    one still running, which goes on, or by one that was killed before it acknowledged the job,
-    which is followed by one more.
+    one still running, which goes on, or by one that has ended without an acknowledgment, which is
+    followed by another.
     """
     step_functions = client("stepfunctions")
-    for start in range(1, STARTS_PER_OFFER + 1):
-        name = offers.execution_name(job_id, nonce, start)
-        try:
-            started = step_functions.start_execution(
-                stateMachineArn=config().state_machine_arn, name=name, input=start_input
-            )
-            return str(started["executionArn"])
-        except step_functions.exceptions.ExecutionAlreadyExists:
-            arn = config().state_machine_arn.replace(":stateMachine:", ":execution:") + f":{name}"
-            if step_functions.describe_execution(executionArn=arn)["status"] == "RUNNING":
-                return arn
-    raise IntakeIncomplete(f"still offered after {STARTS_PER_OFFER} executions for it have ended")
+    machine = config().state_machine_arn
+    job, at = start_input["job"], start_input["offeredAt"]
+    start = functools.partial(
+        step_functions.start_execution, stateMachineArn=machine, input=json.dumps(start_input)
+    )
+    name = offers.execution_name(job["id"], job["nonce"])
+    try:
+        return str(start(name=name)["executionArn"])
+    except step_functions.exceptions.ExecutionAlreadyExists:
+        arn = machine.replace(":stateMachine:", ":execution:") + f":{name}"
+        if step_functions.describe_execution(executionArn=arn)["status"] == "RUNNING":
+            return arn
+    again = offers.execution_name_again(job["id"], job["nonce"], at)
+    return str(start(name=again)["executionArn"])

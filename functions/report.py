@@ -67,7 +67,8 @@ def report(outcome: dict[str, Any]) -> dict[str, str]:
 
 def make_ours(request: dict[str, str]) -> None:
     """Acknowledge a job before failing it: what another worker holds must not be touched."""
-    status, assumed = acknowledgment.acknowledge(table_name(), request)
-    logger.info("Acknowledged late", status=status, assumed=assumed)
-    if status != "InProgress":
-        raise OfferLost(f"the acknowledgment was answered with {status}")
+    answered = acknowledgment.acknowledge(table_name(), request)
+    logger.info("Acknowledged late", status=answered.status, assumed=answered.assumed)
+    # After an earlier call of ours, a terminal status is most likely our own report's.
+    if answered.status != "InProgress" and answered.first:
+        raise OfferLost(f"the acknowledgment was answered with {answered.status}")

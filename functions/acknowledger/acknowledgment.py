@@ -9,6 +9,7 @@ our own earlier call got through and only its answer was lost.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from acknowledger import job_api
@@ -17,11 +18,26 @@ from acknowledger.errors import (
     AcknowledgerError,
     CodePipelineUnavailable,
     InvalidNonceException,
+    table_errors,
 )
 
 
-def acknowledge(table_name: str, request: Mapping[str, Any]) -> tuple[str, bool]:
-    """Acknowledge a job and return its status, and whether that status is only assumed.
+@dataclass(frozen=True)
+class Acknowledgment:
+    """What became of an acknowledgment.
+
+    status: CodePipeline's answer, or InProgress where that is only assumed.
+    assumed: whether it is.
+    first: whether no earlier call for this offer may have got through.
+    """
+
+    status: str
+    assumed: bool
+    first: bool
+
+
+def acknowledge(table_name: str, request: Mapping[str, Any]) -> Acknowledgment:
+    """Acknowledge a job.
 
     Args:
         table_name: JobTable.
@@ -29,45 +45,48 @@ def acknowledge(table_name: str, request: Mapping[str, Any]) -> tuple[str, bool]
 
     Raises:
         InvalidNonceException: the offer is lost.
+        TableUnavailable: not called, since the call could not be counted.
         AcknowledgerError: as `job_api.acknowledge` raises them.
     """
     calls = _count(table_name, request, 1)
     try:
-        return job_api.acknowledge(request), False
+        return Acknowledgment(job_api.acknowledge(request), assumed=False, first=calls <= 1)
     except CodePipelineUnavailable:
         raise
     except AcknowledgerError as error:
         if isinstance(error, InvalidNonceException) and calls > 1:
-            return "InProgress", True
+            return Acknowledgment("InProgress", assumed=True, first=False)
         _count(table_name, request, -1)
         raise
 
 
 def status_in_row(table_name: str, job_id: str) -> str | None:
     """The job's status as the state machine last wrote it, or None where there is no row."""
-    answer = client("dynamodb").get_item(
-        TableName=table_name,
-        Key={"jobId": {"S": job_id}},
-        ConsistentRead=True,
-        ProjectionExpression="#status",
-        ExpressionAttributeNames={"#status": "status"},
-    )
+    with table_errors():
+        answer = client("dynamodb").get_item(
+            TableName=table_name,
+            Key={"jobId": {"S": job_id}},
+            ConsistentRead=True,
+            ProjectionExpression="#status",
+            ExpressionAttributeNames={"#status": "status"},
+        )
     return answer["Item"]["status"]["S"] if "Item" in answer else None
 
 
 def _count(table_name: str, request: Mapping[str, Any], by: int) -> int:
     """Add to the calls made with this nonce; a job polled by hand has no row and counts as new."""
     dynamodb = client("dynamodb")
-    try:
-        answer = dynamodb.update_item(
-            TableName=table_name,
-            Key={"jobId": {"S": request["jobId"]}},
-            UpdateExpression="ADD acknowledgeCalls.#nonce :by",
-            ConditionExpression="attribute_exists(acknowledgeCalls)",
-            ExpressionAttributeNames={"#nonce": request["nonce"]},
-            ExpressionAttributeValues={":by": {"N": str(by)}},
-            ReturnValues="UPDATED_NEW",
-        )
-    except dynamodb.exceptions.ConditionalCheckFailedException:
-        return max(by, 0)
+    with table_errors():
+        try:
+            answer = dynamodb.update_item(
+                TableName=table_name,
+                Key={"jobId": {"S": request["jobId"]}},
+                UpdateExpression="ADD acknowledgeCalls.#nonce :by",
+                ConditionExpression="attribute_exists(acknowledgeCalls)",
+                ExpressionAttributeNames={"#nonce": request["nonce"]},
+                ExpressionAttributeValues={":by": {"N": str(by)}},
+                ReturnValues="UPDATED_NEW",
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return max(by, 0)
     return int(answer["Attributes"]["acknowledgeCalls"]["M"][request["nonce"]]["N"])

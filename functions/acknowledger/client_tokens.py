@@ -33,7 +33,7 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
         anew: read it again, since it may have been rotated.
 
     Raises:
-        ClientTokenMissing: there is no such parameter.
+        ClientTokenMissing: there is no such parameter, or none that we may read.
         ParameterStoreUnavailable: worth another try.
     """
     from aws_lambda_powertools.utilities.parameters.exceptions import (  # noqa: PLC0415
@@ -53,8 +53,12 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
             raise ClientTokenMissing(
                 f"client {client_id} has no token: put a SecureString at {name}"
             ) from None
+        if code.startswith(("AccessDenied", "InvalidKeyId", "KMS")):
+            raise ClientTokenMissing(
+                f"the token of client {client_id} at {name} could not be read: {code}"
+            ) from None
         raise ParameterStoreUnavailable(f"{name} could not be read: {code or aws_error}") from None
-    return str(token)
+    return str(token).strip()
 
 
 @functools.cache

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 
 from acknowledger.errors import ConfigurationInvalid
 
+# The template's rule and IAM statements are made for as many.
+MOST_ACTION_TYPES = 10
+
 _ACTION_TYPE = re.compile(
     r"(?P<category>Source|Build|Deploy|Test|Invoke|Approval|Compute)"
     r"/(?P<owner>Custom|ThirdParty)"
@@ -83,6 +86,8 @@ class IntakeConfig:
             ConfigurationInvalid: naming the variable.
         """
         names = [name.strip() for name in required(environ, "ACTION_TYPES").split(",")]
+        if len(names) > MOST_ACTION_TYPES:
+            raise ConfigurationInvalid(f"ACTION_TYPES must be {MOST_ACTION_TYPES} at most")
         return cls(
             action_types=tuple(dict.fromkeys(ActionType.parse(name) for name in names)),
             state_machine_arn=required(environ, "STATE_MACHINE_ARN"),

@@ -6,9 +6,11 @@
     ├── IntakeIncomplete                some polls or offers failed; all the others went on
     ├── TaskTokenGone                   nobody waits for this answer any more
     ├── OfferLost                       the job is not ours to report on
-    ├── ClientTokenMissing              Parameter Store has no token for a partner's client
+    ├── ClientTokenMissing              Parameter Store has no token for us of a partner's client
     ├── ParameterStoreUnavailable       passing: it did not answer, or throttled us
+    ├── TableUnavailable                passing: DynamoDB did not answer, or refused
     ├── CodePipelineUnavailable         passing: no answer, or a 5xx; it may have taken effect
+    ├── CodePipelineUnreachable         passing, and certainly without effect: it was never sent
     ├── CodePipelineThrottled           passing, and certainly without effect
     └── CodePipelineRefused             permanent, with these known by CodePipeline's own names:
         ├── ActionTypeNotFoundException
@@ -30,7 +32,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ProxyConnectionError,
+)
 
 
 class AcknowledgerError(Exception):
@@ -58,11 +68,19 @@ class OfferLost(AcknowledgerError):
 
 
 class ClientTokenMissing(AcknowledgerError):
-    """Parameter Store has no token for this client; the message names the parameter to put."""
+    """We can read no token of this client; the message names the parameter."""
 
 
 class ParameterStoreUnavailable(AcknowledgerError):
     """The client token could not be read just now."""
+
+
+class TableUnavailable(AcknowledgerError):
+    """The job's row could not be read or written just now."""
+
+
+class CodePipelineUnreachable(AcknowledgerError):
+    """The call was never sent: no connection, or no credentials to sign it with."""
 
 
 class CodePipelineUnavailable(AcknowledgerError):
@@ -112,6 +130,13 @@ class ValidationException(CodePipelineRefused):
 _BY_CODE: dict[str, type[CodePipelineRefused]] = {
     refused.__name__: refused for refused in CodePipelineRefused.__subclasses__()
 }
+_NEVER_SENT = (
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ProxyConnectionError,
+)
 _THROTTLES = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException"})
 
 
@@ -120,7 +145,7 @@ def codepipeline_errors() -> Iterator[None]:
     """Turn what botocore raises for a CodePipeline call into this module's errors.
 
     Raises:
-        CodePipelineThrottled, CodePipelineUnavailable: worth another try.
+        CodePipelineThrottled, CodePipelineUnavailable, CodePipelineUnreachable: worth another try.
         CodePipelineRefused: or the subclass with the API's own name.
     """
     try:
@@ -135,5 +160,16 @@ def codepipeline_errors() -> Iterator[None]:
         if code in _BY_CODE:
             raise _BY_CODE[code](message) from None
         raise CodePipelineRefused(f"{code}: {message}") from None
+    except _NEVER_SENT as error:
+        raise CodePipelineUnreachable(f"{type(error).__name__}: {error}") from None
     except BotoCoreError as error:
         raise CodePipelineUnavailable(f"{type(error).__name__}: {error}") from None
+
+
+@contextlib.contextmanager
+def table_errors() -> Iterator[None]:
+    """Turn what botocore raises for a DynamoDB call into TableUnavailable."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise TableUnavailable(f"JobTable: {error}") from None

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Set
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from acknowledger.config import ActionType, Timeouts
@@ -15,15 +16,23 @@ MASK = "****"
 _UNSAFE_IN_NAME = re.compile(r"[^0-9A-Za-z_-]")
 
 
-def execution_name(job_id: str, nonce: str, start: int = 1) -> str:
-    """The name of the execution that follows an offer: 1 to 80 of A-Z a-z 0-9 - and _.
+def execution_name(job_id: str, nonce: str) -> str:
+    """The name of the execution that follows an offer: up to 65 of A-Z a-z 0-9 - and _.
 
     The same job and nonce always give the same name, so Step Functions refuses to start one offer
-    twice. `start` is for an offer whose earlier execution was killed before it acknowledged.
+    twice.
     """
     digest = hashlib.sha256(f"{job_id}\n{nonce}".encode()).hexdigest()[:24]
-    name = f"{_UNSAFE_IN_NAME.sub('-', job_id)[:50]}-{digest}"
-    return name if start == 1 else f"{name}-{start}"
+    return f"{_UNSAFE_IN_NAME.sub('-', job_id)[:40]}-{digest}"
+
+
+def execution_name_again(job_id: str, nonce: str, offered_at: str) -> str:
+    """The name for an offer whose first execution ended without the job being acknowledged.
+
+    Such an offer comes only where the nonce stays the same; it is told from the first by its time.
+    """
+    moment = datetime.fromisoformat(offered_at.replace("Z", "+00:00")).timestamp()
+    return f"{execution_name(job_id, nonce)}-{round(moment * 1000)}"
 
 
 def execution_input(
@@ -80,7 +89,7 @@ def job_timeouts(configuration: Mapping[str, str], most: Timeouts) -> tuple[Time
         asked = configuration.get(name)
         if asked is None:
             continue
-        if asked.isascii() and asked.isdigit() and 1 <= int(asked) <= at_most:
+        if re.fullmatch("[0-9]{1,6}", asked) and 1 <= int(asked) <= at_most:
             limits[name] = int(asked)
         else:
             problems.append(

@@ -54,8 +54,8 @@ def parse(event: Any) -> dict[str, Any]:
     if event.get("status") == "TimedOut":
         if event.get("limit") not in _PASSED:
             wrong.append(f"limit must be one of: {', '.join(_PASSED)}")
-        if not isinstance(event.get("seconds"), int) or isinstance(event.get("seconds"), bool):
-            wrong.append("seconds must be a whole number")
+        if type(event.get("seconds")) not in (int, float):
+            wrong.append("seconds must be a number")
         if not isinstance(event.get("nonce", ""), str):
             wrong.append("nonce must be a string where there is one")
     if not isinstance(event.get("clientId", ""), str):
@@ -84,7 +84,9 @@ def success_request(job: Mapping[str, str], result: Any) -> dict[str, Any]:
     if result is None:
         result = {}
     if not isinstance(result, dict):
-        raise ValidationException("the worker's output must be a JSON object or null")
+        raise ValidationException(
+            "the worker's output must be null or a JSON object of at most 130,000 characters"
+        )
     for name in ("jobId", "clientId", "clientToken"):
         if name in result:
             raise ValidationException(f"the worker's output must not have a {name}")
@@ -104,7 +106,7 @@ def failure_details(event: Mapping[str, Any]) -> dict[str, str]:
     """
     if event["status"] == "TimedOut":
         limit = event["limit"]
-        message = f"{_PASSED[limit].format(event['seconds'])} ({limit})"
+        message = f"{_PASSED[limit].format(round(event['seconds']))} ({limit})"
         ours = limit == "AcknowledgeTimeoutSeconds"
         return {"type": "SystemUnavailable" if ours else "JobFailed", "message": message}
     error, cause = event["error"], event["cause"]

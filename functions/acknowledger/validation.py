@@ -73,7 +73,7 @@ def violations(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str]]:
     elif kind == "timestamp":
         try:
             parse_timestamp(value)
-        except ValueError:
+        except (OverflowError, RuntimeError, ValueError):
             yield path, "Member must be a timestamp"
     elif kind in ("integer", "long"):
         yield from _size_violations(shape, value, path, "value")

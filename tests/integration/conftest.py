@@ -175,21 +175,18 @@ class World:
             InvocationType=kind,
             Payload=json.dumps(event),
         )
-        text = answer["Payload"].read()
+        text = answer["Payload"].read().decode()
+        self.written.answers.append(text)
         payload: dict[str, Any] = json.loads(text) if text else {}
         return payload
 
-    def letters(self, function: str) -> list[dict[str, Any]]:
-        """Take what is in a function's dead-letter queue."""
-        sqs = self.client("sqs")
-        url = self.stack.outputs[f"{function}DeadLettersUrl"]
-        taken = []
-        for message in sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-        ).get("Messages", []):
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            taken.append(message)
-        return taken
+    def letters(self, function: str, event: Any) -> list[dict[str, Any]]:
+        """The dead letters of a function that hold an event."""
+        return [
+            letter
+            for letter in self.written.letters(function)
+            if json.loads(letter["Body"]) == event
+        ]
 
     def rule(self, bus_name: str, detail_type: str) -> str:
         """The name of the stack's rule for a detail-type."""

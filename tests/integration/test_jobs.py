@@ -209,7 +209,8 @@ def test_an_acknowledgment_delivered_twice_is_one(world, repeated, rotates):
     finally:
         events.remove_targets(Rule="again", EventBusName=bus, Ids=["1"])
         events.delete_rule(Name="again", EventBusName=bus)
-    assert world.letters("Acknowledge") == []
+    letters = json.dumps(world.written.letters("Acknowledge"))
+    assert row["jobId"]["S"] not in letters
 
 
 def test_an_execution_killed_before_it_acknowledged_is_followed_by_another(
@@ -225,7 +226,9 @@ def test_an_execution_killed_before_it_acknowledged_is_followed_by_another(
     let_go()
     world.emulator.clock.advance(seconds=61)
     world.cloud.schedule.fire()
-    assert world.row(name, "Succeeded")["execution"]["S"] == row["execution"]["S"] + "-2"
+    again = world.row(name, "Succeeded")["execution"]["S"]
+    assert again.startswith(row["execution"]["S"])
+    assert again != row["execution"]["S"]
     assert world.pipeline_ended(name) == "Succeeded"
 
 
@@ -255,11 +258,9 @@ def test_acknowledge_can_be_invoked_by_hand(owners_world):
     ],
 )
 def test_what_cannot_be_handled_is_dead_lettered_with_the_reason(world, function, event, reason):
-    world.letters(function)
     sent = load_event(event)
     world.invoke(function, sent, kind="Event")
-    (letter,) = wait_for(lambda: world.letters(function), "a dead letter", seconds=20)
-    assert json.loads(letter["Body"]) == sent
+    letter, *_ = wait_for(lambda: world.letters(function, sent), "a dead letter", seconds=20)
     assert reason in letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
 
 

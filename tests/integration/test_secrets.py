@@ -52,6 +52,10 @@ def plant_in_table(world):
     )
 
 
+def plant_in_answer(world):
+    world.invoke("Acknowledge", {"jobId": "x", "nonce": "3", PLANTED: 1})
+
+
 def plant_in_dead_letter(world):
     world.client("sqs").send_message(
         QueueUrl=world.stack.outputs["IntakeDeadLettersUrl"], MessageBody=PLANTED
@@ -67,6 +71,7 @@ def plant_in_dead_letter(world):
         (plant_in_event, "event"),
         (plant_in_table, "table"),
         (plant_in_dead_letter, "dead letter"),
+        (plant_in_answer, "answer"),
     ],
 )
 def test_a_secret_that_was_written_is_found(world, written, plant, place):

@@ -18,6 +18,8 @@ class Written:
         self._client = cloud.client
         self._stack = stack
         self._events: list[str] = []
+        self._letters: dict[str, list[dict[str, Any]]] = {"Intake": [], "Acknowledge": []}
+        self.answers: list[str] = []
         sqs, events = self._client("sqs"), self._client("events")
         self._recorder = sqs.create_queue(QueueName="recorder")["QueueUrl"]
         arn = f"arn:aws:sqs:{cloud.region}:{cloud.account_id}:recorder"
@@ -39,9 +41,11 @@ class Written:
         for page in pages.paginate(TableName=self._stack.outputs["JobTableName"]):
             for row in page["Items"]:
                 yield "table", json.dumps(row)
-        for function in ("Intake", "Acknowledge"):
-            for message in self._messages(self._stack.outputs[f"{function}DeadLettersUrl"]):
+        for function in self._letters:
+            for message in self.letters(function):
                 yield "dead letter", json.dumps(message, default=str)
+        for text in self.answers:
+            yield "answer", text
 
     def secrets(self, secrets: list[str]) -> list[str]:
         """Where a secret, or any artifact credential, was written: ["log: …", …]."""
@@ -49,6 +53,12 @@ class Written:
         return [
             f"{where}: {text}" for where, text in self.everything() if any(m in text for m in marks)
         ]
+
+    def letters(self, function: str) -> list[dict[str, Any]]:
+        """All that was ever in a function's dead-letter queue."""
+        url = self._stack.outputs[f"{function}DeadLettersUrl"]
+        self._letters[function] += self._messages(url)
+        return self._letters[function]
 
     def kinds(self) -> set[str]:
         """The places where anything was written at all."""

@@ -19,6 +19,7 @@ from tests.support import ROOT, wait_for
 DEFINITION = (ROOT / "statemachine" / "job.asl.json").read_text()
 TRUST = {"Version": "2012-10-17", "Statement": []}
 SILENT = "no answer"
+WORDLESS = "a failure without error or cause"
 
 
 @dataclass
@@ -110,7 +111,7 @@ class Machine:
             return json.dumps({"errorType": answer[0], "errorMessage": answer[1]}).encode()
         told = {"status": event["status"]}
         if event["status"] != "Succeeded":
-            told |= {"error": "JobFailed", "cause": event.get("cause") or event.get("limit")}
+            told |= {"error": "JobFailed", "cause": event.get("cause") or event.get("limit", "?")}
         return json.dumps(told).encode()
 
     def row(self, job_id: str) -> dict[str, Any] | None:
@@ -148,7 +149,9 @@ class Machine:
         answer = answers.pop(0)
         if answer == SILENT:
             return
-        if isinstance(answer, tuple):
+        if answer == WORDLESS:
+            self.step_functions.send_task_failure(taskToken=task_token)
+        elif isinstance(answer, tuple):
             self.step_functions.send_task_failure(
                 taskToken=task_token, error=answer[0], cause=answer[1]
             )

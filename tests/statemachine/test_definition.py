@@ -88,6 +88,17 @@ def test_every_error_of_ours_that_is_caught_or_retried_exists():
     assert caught <= OUR_ERRORS
 
 
+def test_no_expression_needs_an_error_or_a_cause_to_be_there():
+    """A worker may give neither, and a Catch whose expression fails can't be caught."""
+    bare = [
+        text
+        for text in re.findall(r'"{% [^"]*%}"', json.dumps(DEFINITION))
+        if re.search(r"\$states\.errorOutput\.(Error|Cause)(?! =)", text)
+        and not re.search(r"& \$states\.errorOutput\.(Error|Cause)", text)
+    ]
+    assert bare == []
+
+
 def test_no_secret_and_no_credentials_are_in_it():
     text = json.dumps(DEFINITION)
     for word in ("artifactCredentials", "clientToken", "arn:aws:lambda", "123456789012"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.statemachine.conftest import SILENT, Machine, Script
+from tests.statemachine.conftest import SILENT, WORDLESS, Machine, Script
 from tests.support import wait_for
 
 TO_ACKNOWLEDGE = ["Created", "Queued", "Dispatched", "Acknowledge"]
@@ -16,6 +16,7 @@ TO_WORK = [*TO_ACKNOWLEDGE, "Acknowledged", "InProgress", "Work"]
 SUCCEEDED = ["Succeeded", "AnnounceSucceeded"]
 FAILED = ["Failed", "AnnounceFailed", "JobFailed"]
 TIMED_OUT = ["TimedOut", "AnnounceTimedOut", "JobTimedOut"]
+NO_OBJECT = ("ValidationException", "a JSON object of at most 130,000 characters")
 NO = ("JobFailed", 'it said "no"\n{% $job %}')
 
 
@@ -66,6 +67,25 @@ SCENARIOS = [
         reported=["Failed"],
     ),
     Scenario(
+        "failure without a word",
+        Script(work=[WORDLESS]),
+        [*TO_WORK, "ReportFailure", *FAILED],
+        "FAILED",
+        row="Failed",
+        announced="Job Failed",
+        reported=["Failed"],
+    ),
+    Scenario(
+        "a result longer than Step Functions can hand on",
+        Script(work=[{"outputVariables": {"A": "x" * 200_000}}], report=[NO_OBJECT]),
+        [*TO_WORK, "ReportSuccess", "ReportFailure", *FAILED],
+        "FAILED",
+        row="Failed",
+        cause="at most",
+        announced="Job Failed",
+        reported=["Succeeded", "Failed"],
+    ),
+    Scenario(
         "worker timeout",
         Script(work=[SILENT]),
         [*TO_WORK, "ReportTimeout", *TIMED_OUT],
@@ -104,7 +124,7 @@ SCENARIOS = [
     Scenario(
         "acknowledge too late",
         Script(acknowledge=[SILENT]),
-        [*TO_ACKNOWLEDGE, "ReportTimeout", *TIMED_OUT],
+        [*TO_ACKNOWLEDGE, "TooLate", "ReportTimeout", *TIMED_OUT],
         "FAILED",
         row="TimedOut",
         error="JobTimedOut",
@@ -115,7 +135,7 @@ SCENARIOS = [
     Scenario(
         "acknowledge too late, and another worker has it",
         Script(acknowledge=[SILENT], report=[("InvalidNonceException", "No.")]),
-        [*TO_ACKNOWLEDGE, "ReportTimeout", "Release", "Released", "StandDown"],
+        [*TO_ACKNOWLEDGE, "TooLate", "ReportTimeout", "Release", "Released", "StandDown"],
         "SUCCEEDED",
         row=None,
         reported=["TimedOut"],
@@ -355,6 +375,66 @@ def test_a_job_offered_again_before_it_was_acknowledged_goes_to_the_newer_offer(
     assert row["execution"]["S"] == second
     assert row["offers"]["N"] == "2"
     assert events.seen.count("Job In Progress") == 1
+
+
+def test_who_is_acknowledged_has_the_job_also_if_a_newer_offer_took_its_row(machine, job):
+    """As when an acknowledgment and a poll cross, or an older nonce still counts."""
+    older = job()
+    newer = {**older, "nonce": "4"}
+    events = Events(machine)
+    first = machine.start(older, timeouts=PATIENT)
+    old_token = events.next("Job Dispatched")["taskToken"]
+    second = machine.start(newer, timeouts=PATIENT, offeredAt="2026-01-01T00:01:00.000Z")
+    new_token = events.next("Job Dispatched")["taskToken"]
+    machine.answer(old_token, [{"status": "InProgress"}])
+    token = events.next("Job In Progress")["taskToken"]
+    machine.answer(new_token, [("InvalidNonceException", "No.")])
+    assert events.ended(second) == "SUCCEEDED"
+    row = machine.row(older["id"])
+    assert (row["status"]["S"], row["execution"]["S"]) == ("InProgress", first)
+    machine.answer(token, [{}])
+    assert events.ended(first) == "SUCCEEDED"
+    assert machine.path(first)[-6:] == [
+        "InProgress",
+        "TakeBack",
+        "Work",
+        "ReportSuccess",
+        *SUCCEEDED,
+    ]
+    assert machine.row(older["id"])["status"]["S"] == "Succeeded"
+    assert events.seen.count("Job In Progress") == 1
+
+
+def test_of_two_that_are_acknowledged_one_works(machine, job):
+    older = job()
+    events = Events(machine)
+    first = machine.start(older, timeouts=PATIENT)
+    old_token = events.next("Job Dispatched")["taskToken"]
+    newer = {**older, "nonce": "4"}
+    second = machine.start(newer, timeouts=PATIENT, offeredAt="2026-01-01T00:01:00.000Z")
+    machine.answer(events.next("Job Dispatched")["taskToken"], [{"status": "InProgress"}])
+    token = events.next("Job In Progress")["taskToken"]
+    machine.answer(old_token, [{"status": "InProgress"}])
+    assert events.ended(first) == "SUCCEEDED"
+    assert machine.path(first)[-2:] == ["TakeBack", "StandDown"]
+    machine.answer(token, [{}])
+    assert events.ended(second) == "SUCCEEDED"
+    assert events.seen.count("Job In Progress") == 1
+
+
+def test_an_execution_that_lost_its_row_fails_nobodys_job(machine, job):
+    older = job()
+    events = Events(machine)
+    impatient = {**PATIENT, "AcknowledgeTimeoutSeconds": 1}
+    first = machine.start(older, timeouts=impatient)
+    events.next("Job Dispatched")
+    newer = {**older, "nonce": "4"}
+    second = machine.start(newer, timeouts=PATIENT, offeredAt="2026-01-01T00:01:00.000Z")
+    detail = events.next("Job Dispatched")
+    assert events.ended(first) == "SUCCEEDED"
+    assert machine.path(first)[-2:] == ["TooLate", "StandDown"]
+    machine.answer(detail["taskToken"], [("JobNotFoundException", "x")])
+    assert events.ended(second) == "FAILED"
 
 
 def test_an_older_offer_that_comes_late_leaves_the_newer_one_alone(machine, job):

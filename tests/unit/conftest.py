@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,15 @@ class Aws:
     def assert_all_called(self) -> None:
         for stub in self._stubs.values():
             stub.assert_no_pending_responses()
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """All that the functions log."""
+    stream = io.StringIO()
+    for module in (intake, acknowledge, report):
+        monkeypatch.setattr(module.logger.registered_handler, "stream", stream)
+    return stream
 
 
 @pytest.fixture

@@ -92,6 +92,12 @@ def test_what_codepipeline_says_no_with_is_told_by_name_and_counted_if_it_may_ha
     assert "Why." in told["cause"]
 
 
+def test_a_call_that_could_not_be_counted_is_not_made(aws_calls, context):
+    aws_calls.expects_error("dynamodb", "update_item", "InternalServerError", "Why.", 500)
+    aws_calls.expects("stepfunctions", "send_task_failure", {})
+    assert acknowledge.handler(DISPATCHED, context)["error"] == "TableUnavailable"
+
+
 def test_without_a_task_token_the_apis_own_error_is_raised(aws_calls, context):
     aws_calls.expects("dynamodb", "update_item", count(1))
     aws_calls.expects_error("codepipeline", "acknowledge_job", "JobNotFoundException", "Gone.")

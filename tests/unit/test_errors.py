@@ -1,7 +1,14 @@
 from __future__ import annotations
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 
 from acknowledger import errors
 from acknowledger.aws import client
@@ -24,8 +31,11 @@ def aws_error(code, status):
         (aws_error("ThrottlingException", 400), errors.CodePipelineThrottled),
         (aws_error("InternalFailure", 500), errors.CodePipelineUnavailable),
         (aws_error("ThrottlingException", 503), errors.CodePipelineThrottled),
-        (ConnectTimeoutError(endpoint_url="x"), errors.CodePipelineUnavailable),
-        (EndpointConnectionError(endpoint_url="x"), errors.CodePipelineUnavailable),
+        (ConnectTimeoutError(endpoint_url="x"), errors.CodePipelineUnreachable),
+        (EndpointConnectionError(endpoint_url="x"), errors.CodePipelineUnreachable),
+        (NoCredentialsError(), errors.CodePipelineUnreachable),
+        (ReadTimeoutError(endpoint_url="x"), errors.CodePipelineUnavailable),
+        (ConnectionClosedError(endpoint_url="x"), errors.CodePipelineUnavailable),
     ],
 )
 def test_codepipelines_errors_become_ours(raised, expected):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -73,10 +74,10 @@ def test_a_sweep_takes_all_that_is_offered_for_every_action_type(aws_calls, cont
         for _ in offers:
             expect_start(aws_calls)
         aws_calls.expects("codepipeline", "poll_for_jobs", {})
-    assert intake.handler(SCHEDULE, context) == {"offered": 3, "started": 3}
+    assert intake.handler(SCHEDULE, context) == {"offered": 3, "taken": 3}
 
 
-def test_no_secret_reaches_the_execution_or_the_log(aws_calls, context, capsys):
+def test_no_secret_reaches_the_execution_or_the_log(aws_calls, context, capsys, log):
     sent = []
     aws_calls.service("stepfunctions").client.meta.events.register(
         "before-parameter-build.stepfunctions.StartExecution",
@@ -89,7 +90,8 @@ def test_no_secret_reaches_the_execution_or_the_log(aws_calls, context, capsys):
     intake.handler(STARTED, context)
     captured = capsys.readouterr()
     assert offer()["id"] in sent[0]
-    for written in (sent[0], captured.out, captured.err):
+    assert offer()["id"] in log.getvalue()
+    for written in (sent[0], captured.out, captured.err, log.getvalue()):
         assert "SECRET" not in written
         assert "hunter2" not in written
 
@@ -107,7 +109,7 @@ def test_a_started_event_polls_its_action_type_until_its_job_has_come(
     expect_poll(aws_calls, offer(2))
     expect_start(aws_calls)
     expect_poll(aws_calls)
-    assert intake.handler(STARTED, context) == {"offered": 2, "started": 2}
+    assert intake.handler(STARTED, context) == {"offered": 2, "taken": 2}
     assert one_at_a_time == [0, *intake.LOOK_AGAIN_SECONDS[:2]]
 
 
@@ -115,7 +117,7 @@ def test_a_job_that_another_invocation_took_is_not_looked_for(aws_calls, context
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
     expect_poll(aws_calls)
     expect_query(aws_calls, {"jobId": {"S": offer()["id"]}})
-    assert intake.handler(STARTED, context) == {"offered": 0, "started": 0}
+    assert intake.handler(STARTED, context) == {"offered": 0, "taken": 0}
     assert one_at_a_time == [0]
 
 
@@ -133,7 +135,7 @@ def test_looking_for_a_job_that_never_comes_has_an_end(aws_calls, context, one_a
     for _ in range(1 + len(intake.LOOK_AGAIN_SECONDS)):
         expect_poll(aws_calls)
         expect_query(aws_calls)
-    assert intake.handler(STARTED, context) == {"offered": 0, "started": 0}
+    assert intake.handler(STARTED, context) == {"offered": 0, "taken": 0}
     assert sum(one_at_a_time) < 20
 
 
@@ -141,7 +143,7 @@ def test_with_no_time_left_the_rest_is_left_to_the_next_sweep(aws_calls, context
     context.remaining_ms = intake.TIME_TO_FINISH_MS
     for _ in range(2):
         aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    assert intake.handler(SCHEDULE, context) == {"offered": 0, "started": 0}
+    assert intake.handler(SCHEDULE, context) == {"offered": 0, "taken": 0}
 
 
 def test_an_action_type_that_cannot_be_polled_costs_only_itself(aws_calls, context):
@@ -164,7 +166,7 @@ def test_an_action_type_that_is_not_registered_yet_is_looked_up_again(aws_calls,
     expect_poll(aws_calls, offer())
     expect_start(aws_calls)
     expect_poll(aws_calls)
-    assert intake.handler(STARTED, context) == {"offered": 1, "started": 1}
+    assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
 
 
 @pytest.mark.parametrize(
@@ -211,7 +213,7 @@ def test_an_offer_under_the_same_nonce_finds_its_execution_running(aws_calls, co
     aws_calls.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
     aws_calls.expects("stepfunctions", "describe_execution", described("RUNNING"))
     expect_poll(aws_calls)
-    assert intake.handler(STARTED, context) == {"offered": 1, "started": 1}
+    assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
 
 
 def test_an_offer_under_the_same_nonce_whose_execution_was_killed_gets_another(aws_calls, context):
@@ -227,7 +229,8 @@ def test_an_offer_under_the_same_nonce_whose_execution_was_killed_gets_another(a
     expect_start(aws_calls)
     expect_poll(aws_calls)
     intake.handler(STARTED, context)
-    assert names == [names[0], f"{names[0]}-2"]
+    first, again = names
+    assert re.fullmatch(rf"{first}-\d{{13}}", again)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_an_action_may_ask_for_less_time(configuration, expected):
     assert offers.job_timeouts(configuration, MOST) == (Timeouts(*expected), "")
 
 
-@pytest.mark.parametrize("asked", ["3601", "0", "-5", "1.5", "", "an hour", "٣"])
+@pytest.mark.parametrize("asked", ["3601", "0", "-5", "1.5", "", "an hour", "٣", "9" * 5000])
 def test_more_time_than_the_stack_allows_or_no_number_is_named_with_the_limit(asked):
     limits, problem = offers.job_timeouts({"JobTimeoutSeconds": asked}, MOST)
     assert limits == MOST
@@ -103,13 +103,19 @@ def test_every_wrong_limit_of_an_action_is_named():
 def test_one_offer_has_one_execution_name():
     assert offers.execution_name("job", "1") == offers.execution_name("job", "1")
     assert offers.execution_name("job", "1") != offers.execution_name("job", "2")
-    assert offers.execution_name("job", "1", 2) == offers.execution_name("job", "1") + "-2"
+
+
+def test_an_offer_whose_first_execution_has_ended_is_told_by_its_time():
+    again = offers.execution_name_again("job", "1", "2026-01-01T00:00:00.123Z")
+    assert again == offers.execution_name("job", "1") + "-1767225600123"
 
 
 @pytest.mark.parametrize("job_id", [OFFER["id"], "a/b c", "a-b c", "ünï", "x" * 512])
 @pytest.mark.parametrize("nonce", ["3", "n" * 50, "!"])
 def test_execution_names_are_names_for_every_job_id(job_id, nonce):
-    assert re.fullmatch(r"[0-9A-Za-z_-]{1,80}", offers.execution_name(job_id, nonce, 10))
+    again = offers.execution_name_again(job_id, nonce, "2026-01-01T00:00:00.123Z")
+    for name in (offers.execution_name(job_id, nonce), again):
+        assert re.fullmatch(r"[0-9A-Za-z_-]{1,80}", name)
 
 
 def test_ids_that_differ_only_in_what_a_name_cannot_hold_get_different_names():

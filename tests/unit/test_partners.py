@@ -104,11 +104,23 @@ def test_a_client_without_a_token_is_named_with_the_parameter_to_put(aws_calls):
     assert PARAMETER in str(missing.value)
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError", "AccessDenied"])
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError"])
 def test_a_token_that_cannot_be_read_now_is_worth_another_try(aws_calls, code):
     aws_calls.expects_error("ssm", "get_parameter", code)
     with pytest.raises(errors.ParameterStoreUnavailable, match=code):
         client_token(CLIENT_ID)
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "KMSDisabledException"])
+def test_a_token_that_may_not_be_read_is_as_good_as_none(aws_calls, code):
+    aws_calls.expects_error("ssm", "get_parameter", code)
+    with pytest.raises(errors.ClientTokenMissing, match=code):
+        client_token(CLIENT_ID)
+
+
+def test_a_line_end_behind_a_token_is_none_of_it(aws_calls):
+    expect_token(aws_calls, f"{TOKEN}\n")
+    assert client_token(CLIENT_ID) == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -213,7 +225,7 @@ class TestIntake:
 
     @pytest.mark.parametrize("listed", [True, False])
     def test_a_client_without_a_token_costs_only_its_own_jobs(
-        self, aws_calls, context, capsys, listed
+        self, aws_calls, context, capsys, log, listed
     ):
         sent = []
         aws_calls.service("stepfunctions").client.meta.events.register(
@@ -228,8 +240,8 @@ class TestIntake:
             "stepfunctions", "start_execution", {"executionArn": "arn", "startDate": 0}
         )
         aws_calls.expects("codepipeline", "poll_for_third_party_jobs", {})
-        with pytest.raises(errors.IntakeIncomplete, match=self.OTHER):
-            intake.handler(load_event("intake-schedule"), context)
+        taken = intake.handler(load_event("intake-schedule"), context)
+        assert taken == {"offered": 2, "taken": 1}
         (started,) = sent
         assert started["name"] == offers.execution_name("ours/1", "3")
         job = json.loads(started["input"])["job"]
@@ -239,8 +251,9 @@ class TestIntake:
             "Region": "here" if listed else "****",
             "Password": "****",
         }
-        out = capsys.readouterr().out
+        out = capsys.readouterr().out + log.getvalue()
         assert "ClientTokensRefused" in out
+        assert f"client {self.OTHER} has no token" in out
         for secret in (TOKEN, "SECRET", "hunter2"):
             assert secret not in out
             assert secret not in started["input"]

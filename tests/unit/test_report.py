@@ -75,6 +75,13 @@ def test_a_job_that_has_ended_elsewhere_is_not_touched(aws_calls, context):
         report.handler(NOT_ACKNOWLEDGED, context)
 
 
+def test_asked_again_after_its_own_answer_was_lost_it_reports_again(aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", counted(2))
+    aws_calls.expects("codepipeline", "acknowledge_job", {"status": "Failed"})
+    aws_calls.expects("codepipeline", "put_job_failure_result", {})
+    assert report.handler(NOT_ACKNOWLEDGED, context)["status"] == "TimedOut"
+
+
 @pytest.mark.parametrize("code", ["InvalidJobStateException", "JobNotFoundException"])
 @pytest.mark.parametrize("event", [SUCCEEDED, FAILED, TIMED_OUT])
 def test_what_codepipeline_refuses_is_raised_by_its_name(code, event, aws_calls, context):

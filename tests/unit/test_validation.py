@@ -103,6 +103,14 @@ def test_what_the_api_takes_passes(operation, request_):
             {"currentRevision": {"revision": "r", "changeIdentifier": "c", "created": "noon"}},
             "'currentRevision.created' failed to satisfy constraint: Member must be a timestamp",
         ),
+        *(
+            (
+                SUCCESS,
+                {"currentRevision": {"revision": "r", "changeIdentifier": "c", "created": created}},
+                "Member must be a timestamp",
+            )
+            for created in (1790000000000, "1790000000000", 1e300, float("inf"))
+        ),
         (SUCCESS, {"currentRevision": {"revision": "r"}}, "'currentRevision.changeIdentifier'"),
         (
             FAILURE,
