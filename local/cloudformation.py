@@ -126,7 +126,19 @@ def submit(body: str, given: dict[str, str], tags: dict[str, str]) -> Submission
             causes = " ".join([error.message, *(cause.message for cause in error.causes)])
             message = f"Transform {SERVERLESS} failed with: {causes}"
             raise ValidationError(message=message) from error
+    check_references(document)
     return Submission(body, parameters, tags, json.loads(json.dumps(document, default=str)))
+
+
+def check_references(document: dict[str, Any]) -> None:
+    known = {*document["Resources"], *(document.get("Parameters") or {})}
+    for block in ("Resources", "Outputs"):
+        named = references(document.get(block) or {})
+        if unknown := sorted({n for n in named if n not in known and not n.startswith("AWS::")}):
+            raise ValidationError(
+                message=f"Template format error: Unresolved resource dependencies "
+                f"[{', '.join(unknown)}] in the {block} block of the template"
+            )
 
 
 def all_parameters(declared: dict[str, Any], given: dict[str, str]) -> dict[str, str]:
@@ -155,7 +167,9 @@ def constraint_problem(parameter: dict[str, Any], value: str) -> str | None:
     if allowed and value not in allowed:
         return f"must be one of AllowedValues: [{', '.join(allowed)}]"
     pattern = parameter.get("AllowedPattern")
-    if pattern is not None and not re.fullmatch(pattern, value):
+    # Of a list each value must match.
+    values = value.split(",") if parameter.get("Type") == "CommaDelimitedList" else [value]
+    if pattern is not None and not all(re.fullmatch(pattern, one.strip()) for one in values):
         return f"failed to satisfy constraint: must match pattern {pattern}"
     if parameter.get("Type") == "Number":
         try:
@@ -268,10 +282,11 @@ def references(value: Any) -> Iterator[str]:
             elif name == "DependsOn":
                 yield from [member] if isinstance(member, str) else member
             elif name == "Fn::Sub":
-                text = member[0] if isinstance(member, list) else member
+                text, own = member if isinstance(member, list) else (member, {})
                 for inner in re.findall(r"\$\{([^!][^}]*)\}", text):
-                    yield inner.partition(".")[0]
-                yield from references(member)
+                    if (referred := inner.partition(".")[0]) not in own:
+                        yield referred
+                yield from references(own)
             else:
                 yield from references(member)
 
@@ -387,7 +402,7 @@ class Deployment:
             elif self.kind == "CREATE":
                 self.status("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
                 self.delete_all()
-                self.status("ROLLBACK_COMPLETE")
+                self.status("ROLLBACK_COMPLETE", reason)
             else:
                 self.roll_back(before, reason)
             raise ValidationError(message=failure(error)) from error
@@ -407,7 +422,7 @@ class Deployment:
         except Exception as error:  # noqa: BLE001 - whatever it is, the stack's status tells of it
             self.status("UPDATE_ROLLBACK_FAILED", failure(error))
         else:
-            self.status("UPDATE_ROLLBACK_COMPLETE")
+            self.status("UPDATE_ROLLBACK_COMPLETE", reason)
 
     def converge(self, wanted: Submission) -> None:
         """Make the stack what a template says; what is no longer needed goes last."""
@@ -605,11 +620,9 @@ class ChangeSet:
             "Status": self.status,
             "StatusReason": self.status_reason,
             "ExecutionStatus": self.execution_status,
-        } | (
-            {"Parameters": submission.parameters, "Tags": key_values(submission.tags)}
-            if submission
-            else {}
-        )
+            "Parameters": submission.parameters if submission else {},
+            "Tags": key_values(submission.tags) if submission else [],
+        }
 
     def prepare(self, given: "Request", stack: Any) -> None:
         """Find out what it would change, or what is wrong with it."""
@@ -830,22 +843,24 @@ def create_change_set(response: Any) -> ActionResult:
     stack = request.stack()
     if kind == "UPDATE":
         stack = updatable(request)
-    elif stack is None:
-        stack = request.new_stack("REVIEW_IN_PROGRESS")
-        stack._add_stack_event("REVIEW_IN_PROGRESS", resource_status_reason="User Initiated")
-    elif stack.status != "REVIEW_IN_PROGRESS":
+    elif stack is not None and stack.status != "REVIEW_IN_PROGRESS":
         message = f"Stack [{stack.name}] already exists and cannot be created again"
         raise ValidationError(message=f"{message} with the changeSet [{name}].")
+    body = request.body(stack)
     sets = request.backend.change_sets
     if any(other.stack is stack and other.change_set_name == name for other in sets.values()):
         raise AlreadyExistsException(f"ChangeSet [{name}] already exists")
+    all_parameters(parse(body).get("Parameters") or {}, request.parameters(stack))
+    if stack is None:
+        stack = request.new_stack("REVIEW_IN_PROGRESS")
+        stack._add_stack_event("REVIEW_IN_PROGRESS", resource_status_reason="User Initiated")
     change_set = ChangeSet(
         generate_changeset_id(name, response.region, response.current_account),
         name,
         stack,
         kind,
         request.get("Description"),
-        request.body(stack),
+        body,
     )
     change_set.prepare(request, stack)
     sets[change_set.change_set_id] = change_set

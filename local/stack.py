@@ -74,6 +74,11 @@ def deploy(
         client.update_stack(**request)
     else:
         client.create_stack(**request)
+    return described(client, name)
+
+
+def described(client: Any, name: str = DEFAULT_NAME) -> Stack:
+    """Return what CloudFormation tells of a stack that is there, however it was deployed."""
     [deployed] = client.describe_stacks(StackName=name)["Stacks"]
     pages = client.get_paginator("list_stack_resources").paginate(StackName=name)
     return Stack(

@@ -61,7 +61,7 @@ def test_everything_in_the_template_is_made(product: Stack) -> None:
 
 def test_parameters_are_the_given_ones_and_the_defaults(cloud: LocalCloud, product: Stack) -> None:
     assert product.parameters["JobTimeoutSeconds"] == "120"
-    assert product.parameters["AcknowledgeTimeoutSeconds"] == "60"
+    assert product.parameters["LogRetentionDays"] == "30"
     described = cloud.client("cloudformation").describe_stacks(StackName=product.name)
     assert described["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
 
