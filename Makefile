@@ -44,12 +44,12 @@ clean: ## Remove what was built and installed
 .venv/installed: requirements-dev.txt functions/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 …")'
 	@echo "Installing what the local stack and the tests need into .venv …"
-	@$(PYTHON) -m venv --clear --without-pip .venv
+	@$(PYTHON) -m venv --without-pip .venv
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 .venv-sam/installed: requirements-sam.txt
 	@echo "Installing the SAM CLI into .venv-sam …"
-	@$(PYTHON) -m venv --clear --without-pip .venv-sam
+	@$(PYTHON) -m venv --without-pip .venv-sam
 	@$(PYTHON) -m pip --python .venv-sam/bin/python install --quiet --disable-pip-version-check -r requirements-sam.txt
 	@touch $@

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import os
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -13,17 +11,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import acknowledgment, job_api
 from acknowledger.aws import client
-from acknowledger.config import required
 from acknowledger.errors import AcknowledgerError, EventInvalid, TaskTokenGone
 
 logger = Logger(service="Acknowledge")
 metrics = Metrics(service="Acknowledge")
-
-
-@functools.cache
-def table_name() -> str:
-    """JobTable's name, from the environment."""
-    return required(os.environ, "TABLE_NAME")
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -80,7 +71,7 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None]:
 def acknowledge(request: dict[str, Any]) -> str:
     """Acknowledge a job, and say so in the log and the metrics."""
     job_api.validate_acknowledgment(request)
-    answered = acknowledgment.acknowledge(table_name(), request)
+    answered = acknowledgment.acknowledge(request)
     if answered.assumed:
         metrics.add_metric("AcknowledgmentsAssumed", MetricUnit.Count, 1)
         logger.warning("An earlier call must have got through: going on as acknowledged")
@@ -116,4 +107,4 @@ def answer(task_token: str, request: dict[str, Any]) -> dict[str, str]:
 
 
 def _was_answered(job_id: str) -> bool:
-    return acknowledgment.status_in_row(table_name(), job_id) not in (None, "Dispatched")
+    return acknowledgment.status_in_row(job_id) not in (None, "Dispatched")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -11,18 +9,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import acknowledgment, job_api
-from acknowledger.config import required
 from acknowledger.errors import OfferLost
 from acknowledger.outcome import failure_details, job_of, parse, success_request
 
 logger = Logger(service="Report")
 metrics = Metrics(service="Report")
-
-
-@functools.cache
-def table_name() -> str:
-    """JobTable's name, from the environment."""
-    return required(os.environ, "TABLE_NAME")
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -67,7 +58,7 @@ def report(outcome: dict[str, Any]) -> dict[str, str]:
 
 def make_ours(request: dict[str, str]) -> None:
     """Acknowledge a job before failing it: what another worker holds must not be touched."""
-    answered = acknowledgment.acknowledge(table_name(), request)
+    answered = acknowledgment.acknowledge(request)
     logger.info("Acknowledged late", status=answered.status, assumed=answered.assumed)
     # After an earlier call of ours, a terminal status is most likely our own report's.
     if answered.status != "InProgress" and answered.first:

@@ -8,12 +8,15 @@ our own earlier call got through and only its answer was lost.
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from acknowledger import job_api
 from acknowledger.aws import client
+from acknowledger.config import required
 from acknowledger.errors import (
     AcknowledgerError,
     CodePipelineUnavailable,
@@ -36,11 +39,16 @@ class Acknowledgment:
     first: bool
 
 
-def acknowledge(table_name: str, request: Mapping[str, Any]) -> Acknowledgment:
+@functools.cache
+def table_name() -> str:
+    """JobTable's name, from the environment."""
+    return required(os.environ, "TABLE_NAME")
+
+
+def acknowledge(request: Mapping[str, Any]) -> Acknowledgment:
     """Acknowledge a job.
 
     Args:
-        table_name: JobTable.
         request: `{jobId, nonce}` and a partner's `clientId`, within the API's limits.
 
     Raises:
@@ -48,7 +56,7 @@ def acknowledge(table_name: str, request: Mapping[str, Any]) -> Acknowledgment:
         TableUnavailable: not called, since the call could not be counted.
         AcknowledgerError: as `job_api.acknowledge` raises them.
     """
-    calls = _count(table_name, request, 1)
+    calls = _count(request, 1)
     try:
         return Acknowledgment(job_api.acknowledge(request), assumed=False, first=calls <= 1)
     except CodePipelineUnavailable:
@@ -56,15 +64,15 @@ def acknowledge(table_name: str, request: Mapping[str, Any]) -> Acknowledgment:
     except AcknowledgerError as error:
         if isinstance(error, InvalidNonceException) and calls > 1:
             return Acknowledgment("InProgress", assumed=True, first=False)
-        _count(table_name, request, -1)
+        _count(request, -1)
         raise
 
 
-def status_in_row(table_name: str, job_id: str) -> str | None:
+def status_in_row(job_id: str) -> str | None:
     """The job's status as the state machine last wrote it, or None where there is no row."""
     with table_errors():
         answer = client("dynamodb").get_item(
-            TableName=table_name,
+            TableName=table_name(),
             Key={"jobId": {"S": job_id}},
             ConsistentRead=True,
             ProjectionExpression="#status",
@@ -73,13 +81,13 @@ def status_in_row(table_name: str, job_id: str) -> str | None:
     return answer["Item"]["status"]["S"] if "Item" in answer else None
 
 
-def _count(table_name: str, request: Mapping[str, Any], by: int) -> int:
+def _count(request: Mapping[str, Any], by: int) -> int:
     """Add to the calls made with this nonce; a job polled by hand has no row and counts as new."""
     dynamodb = client("dynamodb")
     with table_errors():
         try:
             answer = dynamodb.update_item(
-                TableName=table_name,
+                TableName=table_name(),
                 Key={"jobId": {"S": request["jobId"]}},
                 UpdateExpression="ADD acknowledgeCalls.#nonce :by",
                 ConditionExpression="attribute_exists(acknowledgeCalls)",

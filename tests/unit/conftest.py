@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 import acknowledge
 import intake
 import report
-from acknowledger import aws, client_tokens, job_api
+from acknowledger import acknowledgment, aws, client_tokens, job_api
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -55,8 +55,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for cached in (
         aws.client,
         intake.config,
-        acknowledge.table_name,
-        report.table_name,
+        acknowledgment.table_name,
         job_api.secret_properties,
         client_tokens._prefix,
         client_tokens._provider,
