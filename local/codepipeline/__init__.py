@@ -21,6 +21,9 @@ service that is not known. Each is new for each ``mock_aws``:
     backend.clock.advance(seconds=60)
     backend.behaviour.nonce_rotates = False
 
+Behind an HTTP endpoint, ``http.Endpoint`` lets both be changed by requests, and makes artifact
+credentials count. docs/local-codepipeline.md says of each behaviour how it is known.
+
 Partner actions (owner ThirdParty) run as well. AWS has no public operations for what comes before
 their jobs, so that is Python: a type is registered, and a client's token is set. Which client an
 action belongs to is a choice of this package: the account's default one, unless it is bound.
