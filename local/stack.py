@@ -2,7 +2,7 @@
 
 `deploy` does what `sam build`, `sam package` and `sam deploy` do together: it zips the folders
 that functions name, puts them and the definitions of state machines into a bucket, and has
-CloudFormation create the stack (see local/cloudformation.py, which is what the SAM CLI meets, too).
+CloudFormation create the stack (see local/cloudformation, which is what the SAM CLI meets, too).
 
 Where AWS differs: the zip holds the folder as it is, without installing its requirements (the
 functions find them where this process does); managed policies are known by name only; resource
@@ -21,7 +21,7 @@ from typing import Any
 import boto3
 from samtranslator.yaml_helper import yaml_parse
 
-from local import cloudformation, resources
+from local import cloudformation
 
 DEFAULT_NAME = "acknowledger"
 
@@ -69,7 +69,7 @@ def deploy(
         ],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     }
-    resources.placeholders.clear()
+    cloudformation.placeholders.clear()
     if name in [stack["StackName"] for stack in client.describe_stacks()["Stacks"]]:
         client.update_stack(**request)
     else:
@@ -95,14 +95,13 @@ def described(client: Any, name: str = DEFAULT_NAME) -> Stack:
             for page in pages
             for resource in page["StackResourceSummaries"]
         },
-        not_made=list(resources.placeholders),
+        not_made=list(cloudformation.placeholders),
     )
 
 
 def install() -> None:
     """Put this in moto's place. Does nothing the second time."""
     cloudformation.install()
-    resources.install()
 
 
 # -- sam package ----------------------------------------------------------------------------------

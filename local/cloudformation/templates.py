@@ -1,0 +1,208 @@
+"""Templates: how they are found, checked and transformed."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml  # type: ignore[import-untyped]
+from moto.cloudformation.exceptions import CloudFormationError, ValidationError
+from moto.s3.exceptions import S3ClientError
+from moto.s3.models import s3_backends
+from samtranslator.model.exceptions import InvalidDocumentException
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+SERVERLESS = "AWS::Serverless-2016-10-31"
+
+#: The properties that name an IAM resource.
+IAM_NAMES = {
+    "GroupName",
+    "InstanceProfileName",
+    "ManagedPolicyName",
+    "PolicyName",
+    "RoleName",
+    "UserName",
+}
+
+
+class InsufficientCapabilitiesError(CloudFormationError):
+    code = "InsufficientCapabilitiesException"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A template and its parameters, and what transforms make of them."""
+
+    body: str
+    parameters: dict[str, str]
+    tags: dict[str, str]
+    processed: dict[str, Any]
+
+
+class NoManagedPolicies:
+    """SAM asks IAM for the ARNs of AWS's managed policies; the names it has are enough here."""
+
+    @staticmethod
+    def load() -> dict[str, str]:
+        return {}
+
+
+def parse(body: str) -> dict[str, Any]:
+    try:
+        document = yaml_parse(body)
+    except yaml.YAMLError as error:
+        raise ValidationError(message=f"Template format error: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
+        raise ValidationError(
+            message="Template format error: At least one Resources member must be defined."
+        )
+    return document
+
+
+def transforms(document: dict[str, Any]) -> list[str]:
+    named = document.get("Transform", [])
+    return named if isinstance(named, list) else [named]
+
+
+def submit(body: str, given: dict[str, str], tags: dict[str, str]) -> Submission:
+    """Check what was submitted, and transform it. Raises what CloudFormation objects to."""
+    document = parse(body)
+    parameters = all_parameters(document.get("Parameters") or {}, given)
+    if unknown := [name for name in transforms(document) if name != SERVERLESS]:
+        raise ValidationError(message=f"No transform named {unknown[0]} found.")
+    if transforms(document):
+        try:
+            document = transform(document, dict(parameters), NoManagedPolicies())
+        except InvalidDocumentException as error:
+            causes = " ".join([error.message, *(cause.message for cause in error.causes)])
+            message = f"Transform {SERVERLESS} failed with: {causes}"
+            raise ValidationError(message=message) from error
+    check_references(document)
+    return Submission(body, parameters, tags, json.loads(json.dumps(document, default=str)))
+
+
+def check_references(document: dict[str, Any]) -> None:
+    known = {*document["Resources"], *(document.get("Parameters") or {})}
+    for block in ("Resources", "Outputs"):
+        named = references(document.get(block) or {})
+        if unknown := sorted({n for n in named if n not in known and not n.startswith("AWS::")}):
+            raise ValidationError(
+                message=f"Template format error: Unresolved resource dependencies "
+                f"[{', '.join(unknown)}] in the {block} block of the template"
+            )
+
+
+def all_parameters(declared: dict[str, Any], given: dict[str, str]) -> dict[str, str]:
+    """Return all parameters' values as strings, checked against what is declared."""
+    defaults = {
+        name: str(parameter["Default"])
+        for name, parameter in declared.items()
+        if "Default" in parameter
+    }
+    if unknown := [name for name in given if name not in declared]:
+        message = f"Parameters: [{', '.join(unknown)}] do not exist in the template"
+        raise ValidationError(message=message)
+    values = {**defaults, **given}
+    if missing := [name for name in declared if name not in values]:
+        raise ValidationError(message=f"Parameters: [{', '.join(missing)}] must have values")
+    for name, parameter in declared.items():
+        if problem := constraint_problem(parameter, values[name]):
+            told = parameter.get("ConstraintDescription", problem)
+            raise ValidationError(message=f"Parameter '{name}' {told}")
+    return {name: values[name] for name in declared}
+
+
+def constraint_problem(parameter: dict[str, Any], value: str) -> str | None:
+    """Return what is wrong with a parameter's value, if anything is."""
+    allowed = [str(one) for one in parameter.get("AllowedValues", [])]
+    if allowed and value not in allowed:
+        return f"must be one of AllowedValues: [{', '.join(allowed)}]"
+    pattern = parameter.get("AllowedPattern")
+    # Of a list each value must match.
+    values = value.split(",") if parameter.get("Type") == "CommaDelimitedList" else [value]
+    if pattern is not None and not all(re.fullmatch(pattern, one.strip()) for one in values):
+        return f"failed to satisfy constraint: must match pattern {pattern}"
+    if parameter.get("Type") == "Number":
+        try:
+            number = float(value)
+        except ValueError:
+            return "must be a number"
+        if "MinValue" in parameter and number < float(parameter["MinValue"]):
+            return f"must be a number not less than {parameter['MinValue']}"
+        if "MaxValue" in parameter and number > float(parameter["MaxValue"]):
+            return f"must be a number not greater than {parameter['MaxValue']}"
+    return None
+
+
+def required_capability(processed: dict[str, Any]) -> str | None:
+    """Return the capability that the IAM resources of a template need."""
+    iam = [
+        resource
+        for resource in processed["Resources"].values()
+        if resource["Type"].startswith("AWS::IAM::")
+    ]
+    if any(
+        resource["Type"] != "AWS::IAM::Policy" and IAM_NAMES & set(resource.get("Properties", {}))
+        for resource in iam
+    ):
+        return "CAPABILITY_NAMED_IAM"
+    return "CAPABILITY_IAM" if iam else None
+
+
+def check_capabilities(submission: Submission, given: list[str]) -> None:
+    required = required_capability(submission.processed)
+    enough = {required, "CAPABILITY_NAMED_IAM"}
+    if required and not enough.intersection(given):
+        raise InsufficientCapabilitiesError(f"Requires capabilities : [{required}]")
+
+
+def template_at(template_url: str, account_id: str, partition: str) -> str:
+    """Return the template that is at an S3 address, be it AWS's or this endpoint's.
+
+    The bucket is the first part of the path, or of the host's name.
+    """
+    address = urlsplit(template_url)
+    host, path = address.hostname or "", unquote(address.path).lstrip("/")
+    s3 = s3_backends[account_id][partition]
+    first, _, rest = path.partition("/")
+    in_host = re.match(r"(.+?)\.s3[.-][a-z0-9.-]*amazonaws\.com", host)
+    if in_host:
+        bucket, key = in_host[1], path
+    elif first not in s3.buckets and host.partition(".")[0] in s3.buckets:
+        bucket, key = host.partition(".")[0], path
+    else:
+        bucket, key = first, rest
+    [version] = parse_qs(address.query).get("versionId", [None])
+    try:
+        stored: Any = s3.get_object(bucket, key, version_id=version)
+    except S3ClientError as error:
+        raise ValidationError(message=f"S3 error: {error.message}") from error
+    if stored is None:
+        raise ValidationError(message=f"S3 error: The specified key does not exist: {key}")
+    return str(stored.value.decode())
+
+
+def references(value: Any) -> Iterator[str]:
+    """Yield the names that a part of a template refers to."""
+    if isinstance(value, list):
+        for member in value:
+            yield from references(member)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            if name == "Ref":
+                yield member
+            elif name == "Fn::GetAtt":
+                yield member[0] if isinstance(member, list) else member.partition(".")[0]
+            elif name == "DependsOn":
+                yield from [member] if isinstance(member, str) else member
+            elif name == "Fn::Sub":
+                text, own = member if isinstance(member, list) else (member, {})
+                for inner in re.findall(r"\$\{([^!][^}]*)\}", text):
+                    if (referred := inner.partition(".")[0]) not in own:
+                        yield referred
+                yield from references(own)
+            else:
+                yield from references(member)
