@@ -13,12 +13,14 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
 from local import cloudformation
@@ -71,7 +73,11 @@ def deploy(
     }
     cloudformation.placeholders.clear()
     if name in [stack["StackName"] for stack in client.describe_stacks()["Stacks"]]:
-        client.update_stack(**request)
+        try:
+            client.update_stack(**request)
+        except ClientError as error:
+            if "No updates are to be performed" not in str(error):
+                raise
     else:
         client.create_stack(**request)
     return described(client, name)
@@ -111,9 +117,10 @@ def package(document: dict[str, Any], folder: Path, bucket: str, region: str) ->
     """Upload the local files that a template names, and have it name the uploads instead."""
     s3 = boto3.client("s3", region_name=region)
     elsewhere = {} if region == "us-east-1" else {"LocationConstraint": region}
-    s3.create_bucket(
-        Bucket=bucket, **({"CreateBucketConfiguration": elsewhere} if elsewhere else {})
-    )
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(
+            Bucket=bucket, **({"CreateBucketConfiguration": elsewhere} if elsewhere else {})
+        )
     for properties, path_property in local_paths(document):
         body = archive(folder / properties[path_property])
         key = sha256(body).hexdigest()

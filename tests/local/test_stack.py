@@ -7,10 +7,12 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 import local.codepipeline  # noqa: F401 - knows AWS::CodePipeline::CustomActionType
 from local.server import LocalCloud
@@ -213,3 +215,244 @@ def test_the_same_code_makes_the_same_zip(tmp_path: Path) -> None:
     assert archive(tmp_path) == first
     with zipfile.ZipFile(io.BytesIO(first)) as zipped:
         assert zipped.namelist() == ["a/__init__.py", "b.py"]
+
+
+# -- What becomes of a stack ----------------------------------------------------------------------
+
+
+def queue(**properties: Any) -> dict[str, Any]:
+    return {"Type": "AWS::SQS::Queue", "Properties": properties}
+
+
+def bus(name: str) -> dict[str, Any]:
+    return {"Type": "AWS::Events::EventBus", "Properties": {"Name": name}}
+
+
+class Templates:
+    """CloudFormation, given a stack's resources."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self.client = cloud.client("cloudformation")
+
+    def create(self, name: str, resources: dict[str, Any], **more: Any) -> None:
+        body = json.dumps({"Resources": resources})
+        self.client.create_stack(StackName=name, TemplateBody=body, **more)
+
+    def update(self, name: str, resources: dict[str, Any], **more: Any) -> None:
+        body = json.dumps({"Resources": resources})
+        self.client.update_stack(StackName=name, TemplateBody=body, **more)
+
+    def status(self, name: str) -> str:
+        return str(self.client.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
+
+    def resources(self, name: str) -> dict[str, str]:
+        found = self.client.list_stack_resources(StackName=name)["StackResourceSummaries"]
+        return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
+
+    def events(self, name: str) -> list[tuple[str, str]]:
+        """What happened to the stack and its resources, from the beginning."""
+        events = self.client.describe_stack_events(StackName=name)["StackEvents"]
+        return [(each["LogicalResourceId"], each["ResourceStatus"]) for each in reversed(events)]
+
+
+@pytest.fixture
+def templates(cloud: LocalCloud) -> Iterator[Templates]:
+    templates = Templates(cloud)
+    before = {each["StackName"] for each in templates.client.describe_stacks()["Stacks"]}
+    yield templates
+    for each in templates.client.describe_stacks()["Stacks"]:
+        if each["StackName"] not in before:
+            templates.client.delete_stack(StackName=each["StackName"])
+
+
+def test_what_changes_is_changed_in_place_or_replaced(
+    cloud: LocalCloud, templates: Templates
+) -> None:
+    letters = {"Fn::GetAtt": ["Letters", "QueueName"]}
+    log = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": letters}}
+    templates.create("changing", {"Letters": queue(DelaySeconds=1), "Log": log, "Gone": queue()})
+    before = templates.resources("changing")
+    templates.update("changing", {"Letters": queue(DelaySeconds="2"), "Log": log, "New": queue()})
+    after = templates.resources("changing")
+    assert set(after) == {"Letters", "Log", "New"}
+    assert after["Letters"] == before["Letters"]
+    assert after["Log"] == before["Log"]
+    attributes = cloud.client("sqs").get_queue_attributes(
+        QueueUrl=after["Letters"], AttributeNames=["DelaySeconds"]
+    )
+    assert attributes["Attributes"] == {"DelaySeconds": "2"}
+    assert templates.events("changing")[-8:] == [
+        ("changing", "UPDATE_IN_PROGRESS"),
+        ("Letters", "UPDATE_IN_PROGRESS"),
+        ("Letters", "UPDATE_COMPLETE"),
+        ("New", "CREATE_IN_PROGRESS"),
+        ("New", "CREATE_COMPLETE"),
+        ("Gone", "DELETE_IN_PROGRESS"),
+        ("Gone", "DELETE_COMPLETE"),
+        ("changing", "UPDATE_COMPLETE"),
+    ]
+    # Another name is another queue, and what has its name in its own is another, too.
+    templates.update("changing", {"Letters": queue(QueueName="renamed"), "Log": log})
+    assert templates.resources("changing")["Letters"].endswith("/renamed")
+    assert templates.resources("changing")["Log"] == "renamed"
+    urls = cloud.client("sqs").list_queues()["QueueUrls"]
+    names = [url.rpartition("/")[2] for url in urls]
+    assert [name for name in names if name.startswith("changing-")] == []
+
+
+def test_a_failed_creation_leaves_nothing_but_a_stack_that_says_why(
+    cloud: LocalCloud, templates: Templates
+) -> None:
+    cloud.client("events").create_event_bus(Name="taken")
+    with pytest.raises(ClientError, match="taken already exists"):
+        templates.create("unlucky", {"First": queue(), "Taken": bus("taken")})
+    assert templates.status("unlucky") == "ROLLBACK_COMPLETE"
+    assert templates.resources("unlucky") == {}
+    assert ("Taken", "CREATE_FAILED") in templates.events("unlucky")
+    assert ("First", "DELETE_COMPLETE") in templates.events("unlucky")
+    with pytest.raises(ClientError, match="ROLLBACK_COMPLETE state and can not be updated"):
+        templates.update("unlucky", {"First": queue()})
+    with pytest.raises(ClientError):
+        templates.create("stuck", {"First": queue(), "Taken": bus("taken")}, DisableRollback=True)
+    assert templates.status("stuck") == "CREATE_FAILED"
+    assert set(templates.resources("stuck")) == {"First"}
+    cloud.client("events").delete_event_bus(Name="taken")
+
+
+def test_a_failed_update_is_taken_back(cloud: LocalCloud, templates: Templates) -> None:
+    cloud.client("events").create_event_bus(Name="taken")
+    before = {"Letters": queue(DelaySeconds=1), "Old": queue(), "Bus": bus("mine")}
+    templates.create("careful", before)
+    made = templates.resources("careful")
+    with pytest.raises(ClientError, match="taken already exists"):
+        templates.update(
+            "careful", {"Letters": queue(DelaySeconds=2), "New": queue(), "Bus": bus("taken")}
+        )
+    assert templates.status("careful") == "UPDATE_ROLLBACK_COMPLETE"
+    assert templates.resources("careful") == made
+    attributes = cloud.client("sqs").get_queue_attributes(
+        QueueUrl=made["Letters"], AttributeNames=["DelaySeconds"]
+    )
+    assert attributes["Attributes"] == {"DelaySeconds": "1"}
+    cloud.client("events").delete_event_bus(Name="taken")
+    templates.update("careful", {**before, "Bus": bus("taken")})
+    assert templates.resources("careful")["Bus"] == "taken"
+    with pytest.raises(ClientError, match="No updates are to be performed"):
+        templates.update("careful", {**before, "Bus": bus("taken")})
+
+
+@pytest.mark.parametrize(
+    ("template", "parameters", "objection"),
+    [
+        ({"Resources": {"A": queue(QueueName={"Ref": "B"})}}, {}, r"dependencies \[B\]"),
+        ({"Resources": {"A": queue()}}, {"B": "1"}, "do not exist in the template"),
+        (
+            {"Parameters": {"B": {"Type": "String"}}, "Resources": {"A": queue()}},
+            {},
+            "must have values",
+        ),
+        (
+            {
+                "Parameters": {"B": {"Type": "Number", "MaxValue": 3}},
+                "Resources": {"A": queue()},
+            },
+            {"B": "4"},
+            "not greater than 3",
+        ),
+        (
+            {"Resources": {"A": {**queue(), "DependsOn": "B"}, "B": {**queue(), "DependsOn": "A"}}},
+            {},
+            "Circular dependency",
+        ),
+        (
+            {
+                "Transform": "AWS::Serverless-2016-10-31",
+                "Resources": {"A": {"Type": "AWS::Serverless::Function", "Properties": {}}},
+            },
+            {},
+            "Invalid Serverless Application Specification document",
+        ),
+        (
+            {
+                "Resources": {
+                    "A": {
+                        "Type": "AWS::IAM::Role",
+                        "Properties": {"AssumeRolePolicyDocument": {"Statement": []}},
+                    }
+                }
+            },
+            {},
+            r"Requires capabilities : \[CAPABILITY_IAM\]",
+        ),
+        ({"Description": "nothing"}, {}, "At least one Resources member must be defined"),
+    ],
+)
+def test_a_template_that_can_not_be_is_refused(
+    templates: Templates, template: dict[str, Any], parameters: dict[str, str], objection: str
+) -> None:
+    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+    with pytest.raises(ClientError, match=objection):
+        templates.client.create_stack(
+            StackName="refused", TemplateBody=json.dumps(template), Parameters=given
+        )
+    with pytest.raises(ClientError, match="does not exist"):
+        templates.status("refused")
+
+
+def test_a_change_set_tells_what_it_would_do_and_does_it_once(templates: Templates) -> None:
+    client = templates.client
+    templates.create("planned", {"Letters": queue(), "Gone": queue()})
+    body = json.dumps({"Resources": {"Letters": queue(DelaySeconds=3), "New": queue()}})
+    about = {"StackName": "planned", "ChangeSetName": "one"}
+    client.create_change_set(**about, TemplateBody=body, ChangeSetType="UPDATE")
+    told = client.describe_change_set(**about)
+    assert (told["Status"], told["ExecutionStatus"]) == ("CREATE_COMPLETE", "AVAILABLE")
+    changes = [change["ResourceChange"] for change in told["Changes"]]
+    assert [
+        (change["Action"], change["LogicalResourceId"], change.get("Replacement"))
+        for change in changes
+    ] == [("Modify", "Letters", "False"), ("Add", "New", None), ("Remove", "Gone", None)]
+    assert set(templates.resources("planned")) == {"Letters", "Gone"}
+    client.execute_change_set(**about)
+    assert set(templates.resources("planned")) == {"Letters", "New"}
+    with pytest.raises(ClientError, match="cannot be executed"):
+        client.execute_change_set(**about)
+    again = {**about, "ChangeSetName": "two"}
+    client.create_change_set(**again, TemplateBody=body, ChangeSetType="UPDATE")
+    told = client.describe_change_set(**again)
+    assert told["Status"] == "FAILED"
+    assert told["StatusReason"].startswith("The submitted information didn't contain changes.")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "{endpoint}/templates/a/b.json",
+        "https://s3.us-east-1.amazonaws.com/templates/a/b.json",
+        "https://s3.amazonaws.com/templates/a/b.json",
+        "https://templates.s3.us-east-1.amazonaws.com/a/b.json",
+        "https://templates.s3.amazonaws.com/a/b.json",
+        "http://templates.localhost:4566/a/b.json",
+    ],
+)
+def test_a_template_is_found_in_s3(cloud: LocalCloud, templates: Templates, address: str) -> None:
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="templates")
+    body = json.dumps({"Description": "Found", "Resources": {"Letters": queue()}})
+    s3.put_object(Bucket="templates", Key="a/b.json", Body=body)
+    url = address.format(endpoint=cloud.endpoint_url)
+    assert templates.client.validate_template(TemplateURL=url)["Description"] == "Found"
+    templates.client.create_stack(StackName="found", TemplateURL=url)
+    told = templates.client.get_template(StackName="found")
+    assert told["TemplateBody"] == json.loads(body)
+    with pytest.raises(ClientError, match="S3 error"):
+        templates.client.validate_template(TemplateURL=url.replace("b.json", "c.json"))
+
+
+def test_deploying_again_updates(cloud: LocalCloud) -> None:
+    first = cloud.deploy(SMALL, name="again")
+    second = cloud.deploy(SMALL, {"Limit": "9"}, name="again")
+    assert second.resources == first.resources
+    assert outcome(cloud, second.resources["Inline"]) == 9
+    assert cloud.deploy(SMALL, {"Limit": "9"}, name="again") == replace(second, not_made=[])
+    cloud.client("cloudformation").delete_stack(StackName="again")

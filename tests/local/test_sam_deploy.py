@@ -1,0 +1,319 @@
+"""The SAM CLI, as released, deploys to the local endpoint: create, update, delete, again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import acknowledger, codepipeline
+from local.server import LocalCloud
+from local.stack import Stack, described
+from local.worker import SampleWorker
+from tests.local.fixtures.cloud import REGION, SECONDS
+from tests.support import ROOT, wait_for
+
+SAM = next(
+    (
+        found
+        for name in (ROOT / ".venv-sam" / "bin" / "sam", "sam")
+        if (found := shutil.which(name))
+    ),
+    None,
+)
+NO_PROMPTS = ("--no-confirm-changeset", "--no-fail-on-empty-changeset")
+
+pytestmark = pytest.mark.skipif(
+    SAM is None, reason="needs the SAM CLI: make .venv-sam/installed, or have sam on the PATH"
+)
+
+
+class Project:
+    """A copy of what sam deploys, and sam at work on it."""
+
+    def __init__(self, folder: Path, cloud: LocalCloud) -> None:
+        self.folder = folder
+        self.cloud = cloud
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder / "home"),
+            "AWS_ENDPOINT_URL": cloud.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_DEFAULT_REGION": REGION,
+            "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "0.1",
+        }
+        (folder / "home").mkdir()
+        for name in ("template.yaml", "samconfig.toml"):
+            shutil.copy(ROOT / name, folder)
+        for name in ("functions", "statemachine"):
+            # What a build adds, the functions' requirements, is where the tests run anyway.
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+
+    def sam(self, *arguments: str, status: int = 0) -> str:
+        assert SAM
+        done = subprocess.run(
+            [SAM, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+    def deploy(self, **parameters: str) -> Stack:
+        """Deploy with these parameters, and all others as they are."""
+        overrides = [f"{name}={value}" for name, value in parameters.items()]
+        more = ["--parameter-overrides", *overrides] if overrides else []
+        self.sam("deploy", *NO_PROMPTS, *more)
+        return self.stack()
+
+    def stack(self) -> Stack:
+        return described(self.cloud.client("cloudformation"))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    with LocalCloud(port=0, region=REGION, ticks=(codepipeline.tick_all,)) as cloud:
+        yield Project(tmp_path_factory.mktemp("project"), cloud)
+
+
+@pytest.fixture(scope="module")
+def deployed(project: Project) -> Stack:
+    """The stack as sam deploys it onto an empty endpoint, by this repository's samconfig.toml."""
+    return project.deploy()
+
+
+# -- What there is --------------------------------------------------------------------------------
+
+
+def made(cloud: LocalCloud, stack: Stack) -> dict[str, Any]:
+    """All that a stack consists of, as the services describe it, with logical for physical ids."""
+    client = cloud.client
+    ids = stack.resources
+    found: dict[str, Any] = {"outputs": stack.outputs, "parameters": stack.parameters}
+    for name in ("Intake", "Acknowledge", "Report"):
+        function = ids[f"{name}Function"]
+        about = client("lambda").get_function(FunctionName=function)
+        found[name] = {
+            "configuration": about["Configuration"],
+            "tags": about["Tags"],
+            "policy": json.loads(client("lambda").get_policy(FunctionName=function)["Policy"])
+            if name != "Report"
+            else None,
+        }
+        role = ids[f"{name}Role"]
+        found[f"{name}Role"] = client("iam").get_role(RoleName=role)["Role"]
+        for policy in client("iam").list_role_policies(RoleName=role)["PolicyNames"]:
+            found[f"{name}Role"][policy] = client("iam").get_role_policy(
+                RoleName=role, PolicyName=policy
+            )["PolicyDocument"]
+        group = client("logs").describe_log_groups(logGroupNamePrefix=ids[f"{name}LogGroup"])
+        found[f"{name}LogGroup"] = group["logGroups"]
+        if f"{name}DeadLetters" in ids:
+            url = ids[f"{name}DeadLetters"]
+            found[f"{name}DeadLetters"] = client("sqs").get_queue_attributes(
+                QueueUrl=url, AttributeNames=["All"]
+            )
+    for bus in ("default", stack.outputs["JobBusName"]):
+        for rule in client("events").list_rules(EventBusName=bus)["Rules"]:
+            if rule["Name"].startswith(f"{stack.name}-"):
+                about = {"Rule": rule["Name"], "EventBusName": bus}
+                targets = client("events").list_targets_by_rule(**about)["Targets"]
+                pattern = json.loads(rule.pop("EventPattern", "null"))
+                found[rule["Name"]] = {**rule, "pattern": pattern, "targets": targets}
+    found["bus"] = client("events").describe_event_bus(Name=stack.outputs["JobBusName"])
+    machine = client("stepfunctions").describe_state_machine(
+        stateMachineArn=stack.outputs["JobStateMachineArn"]
+    )
+    found["machine"] = {**machine, "definition": json.loads(machine["definition"])}
+    table = stack.outputs["JobTableName"]
+    for what in ("table", "time_to_live", "continuous_backups"):
+        answer = getattr(client("dynamodb"), f"describe_{what}")(TableName=table)
+        answer.pop("ResponseMetadata")
+        found[what] = answer
+    return dict(with_logical_ids(found, stack))
+
+
+def with_logical_ids(found: dict[str, Any], stack: Stack) -> Any:
+    """Leave out what differs from time to time, and name everything as the template does."""
+    written = json.dumps(found, default=str, sort_keys=True)
+    for logical_id, physical_id in sorted(
+        stack.resources.items(), key=lambda pair: len(pair[1]), reverse=True
+    ):
+        name = physical_id.rpartition("/")[2].rpartition("|")[2].rpartition(":")[2]
+        written = written.replace(name, logical_id)
+    # The one is named as the source of the events of both is.
+    written = written.replace(stack.name, "STACK").replace("acknowledger", "STACK")
+    return strip(json.loads(written))
+
+
+#: What differs each time, and the zip's measures: sam zips the same files in another way.
+MOVING = re.compile(
+    r"(?i).*(modified|timestamp|created?date|creationtime|creationdate|datetime|requestid).*"
+    r"|(role|table|revision)id|updatedate|codesha256|codesize|responsemetadata"
+)
+
+
+def strip(value: Any) -> Any:
+    if isinstance(value, list):
+        return [strip(member) for member in value]
+    if isinstance(value, dict):
+        return {name: strip(member) for name, member in value.items() if not MOVING.fullmatch(name)}
+    return value
+
+
+def left(cloud: LocalCloud) -> list[str]:
+    """The names of everything that a stack's resources could be, without sam's own stack."""
+    client = cloud.client
+    names = [each["FunctionName"] for each in client("lambda").list_functions()["Functions"]]
+    names += [
+        each["name"] for each in client("stepfunctions").list_state_machines()["stateMachines"]
+    ]
+    names += client("dynamodb").list_tables()["TableNames"]
+    names += client("sqs").list_queues().get("QueueUrls", [])
+    names += [each["logGroupName"] for each in client("logs").describe_log_groups()["logGroups"]]
+    names += [each["RoleName"] for each in client("iam").list_roles()["Roles"]]
+    names += [each["Name"] for each in client("events").list_event_buses()["EventBuses"]]
+    names += [each["Name"] for each in client("events").list_rules()["Rules"]]
+    names += [each["StackName"] for each in client("cloudformation").describe_stacks()["Stacks"]]
+    return [name for name in names if name not in ("default", "aws-sam-cli-managed-default")]
+
+
+# -- Deploying ------------------------------------------------------------------------------------
+
+
+def test_sam_makes_the_same_stack_as_the_local_deployment(
+    project: Project, deployed: Stack
+) -> None:
+    cloud = project.cloud
+    other = cloud.deploy(ROOT / "template.yaml", name="by-itself")
+    try:
+        assert other.not_made == []
+        assert set(deployed.resources) == set(other.resources)
+        assert made(cloud, deployed) == made(cloud, other)
+    finally:
+        cloud.client("cloudformation").delete_stack(StackName="by-itself")
+
+
+def test_a_job_runs_through(project: Project, deployed: Stack) -> None:
+    cloud = project.cloud
+    service = cloud.client("codepipeline")
+    acknowledger.register(cloud, deployed, acknowledger.CUSTOM_ACTION_TYPE)
+    role = acknowledger.create_pipeline_role(cloud)
+    stages = {"Build": [{"name": "Compile", "configuration": {"Outcome": "Succeed"}}]}
+    action_type = acknowledger.CUSTOM_ACTION_TYPE
+    worker = SampleWorker(cloud.client, deployed.outputs["JobBusName"])
+    worker.start()
+    try:
+        service.create_pipeline(
+            pipeline=acknowledger.pipeline("deployed", action_type, stages, role)
+        )
+        execution = service.start_pipeline_execution(name="deployed")["pipelineExecutionId"]
+
+        def ended() -> Any:
+            status = service.get_pipeline_execution(
+                pipelineName="deployed", pipelineExecutionId=execution
+            )["pipelineExecution"]["status"]
+            return status if status != "InProgress" else None
+
+        assert wait_for(ended, "the pipeline to end", SECONDS) == "Succeeded"
+    finally:
+        worker.stop()
+        service.delete_pipeline(name="deployed")
+        cloud.client("iam").delete_role(RoleName=acknowledger.PIPELINE_ROLE)
+        queue = cloud.client("sqs").get_queue_url(QueueName="sample-worker")["QueueUrl"]
+        cloud.client("sqs").delete_queue(QueueUrl=queue)
+    rows = cloud.client("dynamodb").scan(TableName=deployed.outputs["JobTableName"])["Items"]
+    assert [row["status"]["S"] for row in rows] == ["Succeeded"]
+
+
+def test_a_parameter_changes_what_depends_on_it_and_nothing_else(
+    project: Project, deployed: Stack
+) -> None:
+    client = project.cloud.client
+    dynamodb, table = client("dynamodb"), deployed.outputs["JobTableName"]
+    dynamodb.put_item(TableName=table, Item={"jobId": {"S": "kept"}})
+    before = made(project.cloud, deployed)
+    changed = project.deploy(
+        JobTimeoutSeconds="1234", LogRetentionDays="7", ActionTypes="Build/Custom/Other/2"
+    )
+    assert changed.resources == deployed.resources
+    after = made(project.cloud, changed)
+    variables = after["Intake"]["configuration"]["Environment"]["Variables"]
+    assert variables["JOB_TIMEOUT_SECONDS"] == "1234"
+    assert variables["ACTION_TYPES"] == "Build/Custom/Other/2"
+    started = after["IntakeFunctionActionStarted"]["pattern"]["detail"]
+    assert started["type"]["provider"][0] == "Other"
+    assert after["IntakeLogGroup"][0]["retentionInDays"] == 7
+    for same in ("machine", "table", "bus", "Acknowledge", "IntakeFunctionSweep"):
+        assert after[same] == before[same]
+    kept = dynamodb.get_item(TableName=table, Key={"jobId": {"S": "kept"}})
+    assert kept["Item"] == {"jobId": {"S": "kept"}}
+
+
+def test_what_has_not_changed_is_not_deployed(project: Project, deployed: Stack) -> None:
+    project.deploy()
+    answer = project.sam("deploy", *NO_PROMPTS)
+    assert "No changes to deploy. Stack acknowledger is up to date" in answer
+
+
+def test_changed_code_and_a_changed_definition_are_deployed(
+    project: Project, deployed: Stack
+) -> None:
+    functions = project.cloud.client("lambda")
+    states = project.cloud.client("stepfunctions")
+    source = project.folder / "functions" / "intake.py"
+    source.write_text("def handler(event, context):\n    return 'changed'\n")
+    machine = project.folder / "statemachine" / "job.asl.json"
+    machine.write_text(json.dumps({**json.loads(machine.read_text()), "Comment": "Changed"}))
+    try:
+        changed = project.deploy()
+        assert changed.resources == deployed.resources
+        answer = functions.invoke(FunctionName=changed.outputs["IntakeFunctionName"])
+        assert json.loads(answer["Payload"].read()) == "changed"
+        told = states.describe_state_machine(stateMachineArn=changed.outputs["JobStateMachineArn"])
+        assert json.loads(told["definition"])["Comment"] == "Changed"
+        assert "${" not in told["definition"]
+    finally:
+        shutil.copy(ROOT / "functions" / "intake.py", source)
+        shutil.copy(ROOT / "statemachine" / "job.asl.json", machine)
+
+
+def test_nothing_is_left_after_a_deletion_and_it_can_be_deployed_again(
+    project: Project, deployed: Stack
+) -> None:
+    answer = project.sam(
+        "delete", "--no-prompts", "--stack-name", "acknowledger", "--region", REGION
+    )
+    assert "Deleted successfully" in answer
+    assert left(project.cloud) == []
+    again = project.deploy()
+    assert set(again.resources) == set(deployed.resources)
+    assert again.resources["JobTable"] != deployed.resources["JobTable"]
+
+
+def test_sam_tells_why_a_stack_could_not_be_made(project: Project, deployed: Stack) -> None:
+    # The name of the event bus, which is the stack's with -jobs, is taken.
+    project.cloud.client("events").create_event_bus(Name="failing-jobs")
+    answer = project.sam("deploy", *NO_PROMPTS, "--stack-name", "failing", status=1)
+    assert "CREATE_FAILED" in answer
+    assert "ROLLBACK_COMPLETE" in answer
+    stacks = project.cloud.client("cloudformation")
+    [stack] = stacks.describe_stacks(StackName="failing")["Stacks"]
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert "JobBus" in stack["StackStatusReason"]
+    assert stacks.list_stack_resources(StackName="failing")["StackResourceSummaries"] == []
