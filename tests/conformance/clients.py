@@ -117,7 +117,11 @@ def cli_answer(code: int, stdout: str, stderr: str) -> Answer:
 def javascript(endpoint_url: str, region: str) -> Iterator[Call]:
     """The AWS SDK for JavaScript, version 3."""
     node, program = installs.javascript()
-    environment = os.environ | {"ENDPOINT_URL": endpoint_url, "AWS_REGION": region}
+    environment = os.environ | {
+        "ENDPOINT_URL": endpoint_url,
+        "AWS_REGION": region,
+        "NODE_NO_WARNINGS": "1",
+    }
     with _lines([node, str(program)], environment) as ask:
         yield lambda operation, params: Answer(**ask({"operation": operation, "params": params}))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 
@@ -32,14 +34,21 @@ def service(cloud: LocalCloud) -> Service:
 
 
 @pytest.fixture(scope="module")
-def call(request: pytest.FixtureRequest, cloud: LocalCloud) -> Iterator[Call]:
-    """The client of the name that the test gives."""
-    name = request.param
-    try:
-        with CLIENTS[name](cloud.endpoint_url, REGION) as client:
-            yield client
-    except NotInstalled as error:
-        pytest.skip(f"{name} cannot be installed: {error}")
+def client(cloud: LocalCloud) -> Iterator[Callable[[str], Call]]:
+    """Each client by its name, started once. The test is skipped where it cannot be installed."""
+    with ExitStack() as started:
+
+        @cache
+        def start(name: str) -> Call:
+            return started.enter_context(CLIENTS[name](cloud.endpoint_url, REGION))
+
+        def find(name: str) -> Call:
+            try:
+                return start(name)
+            except NotInstalled as error:
+                pytest.skip(f"{name} cannot be installed: {error}")
+
+        yield find
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

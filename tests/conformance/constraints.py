@@ -29,6 +29,7 @@ _SAMPLES = (
     "arn:aws:codepipeline:eu-west-1:123456789012:zq",
     "arn:aws:lambda:eu-west-1:123456789012:function:zq",
     "123456789012",
+    "ThirdParty",
 )
 _BREAKING = (f"{MARK}!*\n", f"{MARK}\n", "!*", "\n", "!", "*")
 

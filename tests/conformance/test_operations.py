@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -17,27 +18,26 @@ ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
 
 
 @pytest.mark.parametrize(
-    ("call", "case"),
+    ("name", "case"),
     [
         pytest.param(name, case, id=f"{name}-{case}")
         for name, cases in ASKED.items()
         for case in cases
     ],
-    indirect=["call"],
 )
 def test_an_operation_answers_as_it_should(
-    call: Call,
+    client: Callable[[str], Call],
     service: Service,
+    name: str,
     case: Case,
-    request: pytest.FixtureRequest,
     record_property: pytest.RecordProperty,
 ) -> None:
     job = case.state(service, case.type_id)
-    answer = call(case.operation, case.params(job))
+    answer = client(name)(case.operation, case.params(job))
     case.answer.check(answer, job)
     if case.leaves is not None:
         assert service.status(job.id) == case.leaves
-    record_property("tried", f"answers to {request.node.callspec.params['call']}")
+    record_property("tried", f"answers to {name}")
 
 
 def test_the_aws_cli_as_it_is_run_in_a_shell(cloud: LocalCloud, service: Service) -> None:
