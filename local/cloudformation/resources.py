@@ -26,7 +26,7 @@ from moto.dynamodb.models.table import Table
 from moto.events.models import EventBus, Rule, events_backends
 from moto.iam.models import Role
 from moto.logs.models import LogGroup
-from moto.s3.exceptions import MissingBucket
+from moto.s3.exceptions import BucketNotEmpty, MissingBucket
 from moto.s3.models import FakeBucket, s3_backends
 from moto.sqs.exceptions import QueueDoesNotExist
 from moto.sqs.models import Queue, sqs_backends
@@ -514,6 +514,12 @@ def update_bucket(
     return configure_bucket(bucket, properties, account_id, region_name)
 
 
+def delete_bucket(bucket: Any, account_id: str, region_name: str) -> None:
+    if bucket.keys:
+        raise BucketNotEmpty(bucket.name)
+    s3_backends[account_id][get_partition(region_name)].delete_bucket(bucket.name)
+
+
 moto_update_bucket = FakeBucket.update_from_cloudformation_json
 
 #: The properties that CloudFormation can't change without making another resource.
@@ -625,6 +631,8 @@ def install() -> None:
     replace(Table, create, and_configure(Table, complete_table))
     # moto drops a bucket's versioning and its block of public access.
     replace(FakeBucket, create, and_configure(FakeBucket, configure_bucket))
+    # moto takes a bucket that is not empty for deleted.
+    replace(FakeBucket, "delete", delete_bucket)
     # moto keeps a role's policies in a form that its API can't give.
     replace(Role, create, and_configure(Role, configure_role))
     # moto drops an event bus's description.

@@ -449,6 +449,19 @@ def test_a_template_is_found_in_s3(cloud: LocalCloud, templates: Templates, addr
         templates.client.validate_template(TemplateURL=url.replace("b.json", "c.json"))
 
 
+def test_a_bucket_that_is_not_empty_is_not_deleted(cloud: LocalCloud, templates: Templates) -> None:
+    templates.create("full", {"Bucket": {"Type": "AWS::S3::Bucket"}, "Letters": queue()})
+    s3, bucket = cloud.client("s3"), templates.resources("full")["Bucket"]
+    s3.put_object(Bucket=bucket, Key="a")
+    templates.client.delete_stack(StackName="full")
+    assert templates.status("full") == "DELETE_FAILED"
+    assert set(templates.resources("full")) == {"Bucket"}
+    s3.delete_object(Bucket=bucket, Key="a")
+    templates.client.delete_stack(StackName="full")
+    with pytest.raises(ClientError, match="does not exist"):
+        templates.status("full")
+
+
 def test_deploying_again_updates(cloud: LocalCloud) -> None:
     first = cloud.deploy(SMALL, name="again")
     second = cloud.deploy(SMALL, {"Limit": "9"}, name="again")
