@@ -5,6 +5,7 @@ HOST ?= 127.0.0.1
 PORT ?= 4566
 ACTION_TYPES ?=
 BEHAVIOUR ?=
+EMPTY ?=
 
 .PHONY: help demo local test bench check fix build clean
 
@@ -14,11 +15,11 @@ help: ## What there is to make
 demo: .venv/installed ## Run a pipeline with all three outcomes on the local stack and check it
 	@$(BIN)/python -m local demo
 
-local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127.0.0.1 ACTION_TYPES=… BEHAVIOUR="name=value …"
+local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127.0.0.1 ACTION_TYPES=… BEHAVIOUR="name=value …" EMPTY=1
 	@$(BIN)/python -m local serve --host "$(HOST)" --port "$(PORT)" --action-types "$(ACTION_TYPES)" \
-		$(foreach switch,$(BEHAVIOUR),--behaviour "$(switch)")
+		$(foreach switch,$(BEHAVIOUR),--behaviour "$(switch)") $(if $(EMPTY),--empty)
 
-test: .venv/installed ## Run the tests
+test: .venv/installed .venv-sam/installed ## Run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 bench: .venv/installed ## Measure what is claimed about speed: everything in benchmarks/

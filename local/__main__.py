@@ -16,6 +16,10 @@ from local.codepipeline import switches
 from local.server import AddressInUseError, LocalCloud
 from local.stack import Stack
 
+EXPORTS = (
+    "  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_DEFAULT_REGION={cloud.region}\n"
+    "  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
+)
 SAM_ENVIRONMENT = Path(".aws-sam") / "local-env.json"
 
 
@@ -32,17 +36,31 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
     SAM_ENVIRONMENT.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
 
 
-def serve(
-    host: str, port: int, action_types: str, behaviour: dict[str, Any], *, worker: bool
-) -> int:
-    """Serve until Ctrl-C, with a CodePipeline whose `Behaviour` is changed as `behaviour` says."""
+def until_interrupted() -> threading.Event:
+    """An event that Ctrl-C, or a polite kill, sets."""
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
+    return over
+
+
+def serve_empty(**settings: Any) -> int:
+    """Serve a cloud without the stack until Ctrl-C, for `sam deploy`."""
+    over = until_interrupted()
+    with acknowledger.empty(**settings) as cloud:
+        print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
+        print("\nThere is nothing in it yet. Deploy the stack, in another terminal:")
+        print(EXPORTS.format(cloud=cloud))
+        print("  sam build && sam deploy --no-confirm-changeset", flush=True)
+        over.wait()
+    return 0
+
+
+def serve(action_types: str, *, worker: bool, **settings: Any) -> int:
+    """Serve the stack until Ctrl-C."""
+    over = until_interrupted()
     parameters = {"ActionTypes": action_types} if action_types else None
-    with acknowledger.running(
-        host=host, port=port, parameters=parameters, worker=worker, behaviour=behaviour
-    ) as (cloud, stack):
+    with acknowledger.running(parameters=parameters, worker=worker, **settings) as (cloud, stack):
         first, *more = acknowledger.action_types(stack)
         print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
         print(f"\nThe stack {stack.name} serves {first}, which is registered here.")
@@ -68,9 +86,7 @@ def serve(
             print(f"  not made locally: {what}")
         write_sam_environment(cloud, stack)
         print(
-            "\nTry it:\n"
-            f"  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_DEFAULT_REGION={cloud.region}\n"
-            "  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local\n"
+            f"\nTry it:\n{EXPORTS.format(cloud=cloud)}\n"
             "  aws codepipeline list-action-types --action-owner-filter Custom\n"
             "\nWith HOST=0.0.0.0, sam local invoke finds the stack from inside its container by\n"
             f"  --env-vars {SAM_ENVIRONMENT} --add-host host.docker.internal:host-gateway\n"
@@ -89,6 +105,7 @@ def main() -> int:
     serving.add_argument("--host", default="127.0.0.1")
     serving.add_argument("--port", type=int, default=4566)
     serving.add_argument("--action-types", default="", help="the template's ActionTypes")
+    serving.add_argument("--empty", action="store_true", help="leave the stack out")
     serving.add_argument("--no-worker", action="store_true", help="leave the sample worker out")
     serving.add_argument(
         "--behaviour",
@@ -102,13 +119,14 @@ def main() -> int:
     try:
         if arguments.command == "demo":
             return demo.main()
-        return serve(
-            arguments.host,
-            arguments.port,
-            arguments.action_types,
-            switches.read(arguments.behaviour),
-            worker=not arguments.no_worker,
-        )
+        settings: dict[str, Any] = {
+            "host": arguments.host,
+            "port": arguments.port,
+            "behaviour": switches.read(arguments.behaviour),
+        }
+        if arguments.empty:
+            return serve_empty(**settings)
+        return serve(arguments.action_types, worker=not arguments.no_worker, **settings)
     except (AddressInUseError, switches.SwitchError) as error:
         print(error, file=sys.stderr)
         return 1

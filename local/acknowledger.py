@@ -25,27 +25,39 @@ PARAMETERS = {
 
 
 @contextmanager
-def running(
+def empty(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    parameters: dict[str, str] | None = None,
-    worker: bool = True,
     behaviour: dict[str, Any] | None = None,
     **settings: Any,
-) -> Iterator[tuple[LocalCloud, Stack]]:
-    """Run the stack `acknowledger`, with its first action type and its partners', until left.
+) -> Iterator[LocalCloud]:
+    """Run a local cloud with nothing in it but a role for pipelines, until left.
 
     Args:
         host, port: where the endpoint listens; port 0 is any free one.
-        parameters: the template's parameters, over PARAMETERS.
-        worker: whether the sample worker takes the jobs.
         behaviour: CodePipeline's switches by name; raises SwitchError.
         settings: LocalCloud's further ones.
     """
     with LocalCloud(host=host, port=port, ticks=(codepipeline.tick_all,), **settings) as cloud:
         emulator = codepipeline.backend(cloud.account_id, cloud.region)
         switches.change(emulator.behaviour, behaviour or {})
+        create_pipeline_role(cloud)
+        yield cloud
+
+
+@contextmanager
+def running(
+    *, parameters: dict[str, str] | None = None, worker: bool = True, **settings: Any
+) -> Iterator[tuple[LocalCloud, Stack]]:
+    """Run the stack `acknowledger`, with its first action type and its partners', until left.
+
+    Args:
+        parameters: the template's parameters, over PARAMETERS.
+        worker: whether the sample worker takes the jobs.
+        settings: those of `empty`.
+    """
+    with empty(**settings) as cloud:
         stack = cloud.deploy(TEMPLATE, PARAMETERS | (parameters or {}))
         first, *more = action_types(stack)
         register(cloud, stack, first)
@@ -53,7 +65,6 @@ def running(
             # Nobody can register a partner's through the API.
             if "/ThirdParty/" in action_type:
                 register(cloud, stack, action_type)
-        create_pipeline_role(cloud)
         if not worker:
             yield cloud, stack
             return

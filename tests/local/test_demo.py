@@ -65,9 +65,9 @@ def test_the_demo_objects_to_what_does_not_agree(witness, objection):
 
 
 @pytest.fixture
-def serving() -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`make local` on any free port, and the endpoint that it says it serves on."""
-    command = [sys.executable, "-m", "local", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "local", "serve", "--port", "0", *request.param]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         line = process.stdout.readline()
@@ -77,16 +77,29 @@ def serving() -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.kill()
 
 
-def test_make_local_serves_until_it_is_interrupted(serving):
-    process, endpoint = serving
-    client = boto3.client(
-        "cloudformation",
+def client_of(endpoint, service):
+    return boto3.client(
+        service,
         endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id="any",
         aws_secret_access_key="any",
     )
-    (stack,) = client.describe_stacks()["Stacks"]
+
+
+@pytest.mark.parametrize("serving", [["--empty"]], indirect=True)
+def test_an_empty_endpoint_has_nothing_but_a_role_for_pipelines(serving):
+    process, endpoint = serving
+    assert client_of(endpoint, "cloudformation").describe_stacks()["Stacks"] == []
+    assert client_of(endpoint, "iam").get_role(RoleName="pipeline")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("serving", [[]], indirect=True)
+def test_make_local_serves_until_it_is_interrupted(serving):
+    process, endpoint = serving
+    (stack,) = client_of(endpoint, "cloudformation").describe_stacks()["Stacks"]
     assert stack["StackName"] == "acknowledger"
     for output in sorted(stack["Outputs"], key=lambda output: output["OutputKey"]):
         assert output["OutputValue"] in said_until(process, output["OutputValue"])
