@@ -39,7 +39,7 @@ build: .venv-sam/installed ## Package the functions for Lambda with sam build (p
 	@.venv-sam/bin/sam build
 
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-sam .aws-sam
+	rm -rf .venv .venv-sam .aws-sam tests/conformance/awscli/.venv tests/conformance/js/node_modules
 
 # pip from outside the environment: Debian's Python has no ensurepip to put one in.
 .venv/installed: requirements-dev.txt functions/requirements.txt

@@ -166,7 +166,7 @@ with running() as cloud:
     time.sleep(60)
 """
     )
-    with subprocess.Popen(  # noqa: S603 - our own interpreter and file
+    with subprocess.Popen(
         [sys.executable, str(program)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
