@@ -12,6 +12,7 @@ works, in ``mock_aws`` and in moto's server:
         client.create_custom_action_type(...)
         client.create_pipeline(...)
         client.start_pipeline_execution(name="release")
+        local.codepipeline.backend("123456789012", "eu-west-1").clock.advance(seconds=1)
         [job] = client.poll_for_jobs(actionTypeId=...)["jobs"]
 
 A backend has a ``clock`` that a test can advance, and a ``behaviour`` for everything about the real

@@ -1,7 +1,8 @@
 """What nobody outside CodePipeline knows about it, as switches.
 
 Every field is a question that neither AWS's documentation nor any recording answers. A worker has
-to be right in both worlds, so tests run it in both. The default is the world that is harder on it.
+to be right in both worlds, so tests run it in both. The default is the world that is harder on it;
+what limits a number of calls or jobs is off, since any number would be made up.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Behaviour:
     started_before_queued_seconds
         How long an action's job stays Created, not to be polled, after the action's STARTED event.
         0: the job is there when the event arrives. More: a worker that polls at the event finds
-        nothing.
+        nothing. That there is such a time is what AWS's samples expect; how long is a choice.
     event_lag_seconds
         How long events are under way. 2 to 11 were recorded.
     events_shuffled
@@ -92,7 +93,7 @@ class Behaviour:
     continuation_seconds: float = 30
     batch_cap: int | None = field(default=None, metadata={"minimum": 1})
     default_batch_size: int = field(default=1, metadata={"minimum": 1})
-    started_before_queued_seconds: float = 0
+    started_before_queued_seconds: float = 0.3
     event_lag_seconds: float = 0
     events_shuffled: bool = False
     events_seed: int = 0

@@ -70,10 +70,11 @@ class World:
         """Be another worker: take the only offer there is; what to acknowledge it with."""
         client = self.client("codepipeline")
         kind = acknowledger.action_type_id(self.action_type)
-        if self.owner == "Custom":
-            (job,) = client.poll_for_jobs(actionTypeId=kind)["jobs"]
+        partner = self.owner == "ThirdParty"
+        operation = client.poll_for_third_party_jobs if partner else client.poll_for_jobs
+        (job,) = wait_for(lambda: operation(actionTypeId=kind)["jobs"], "an offer", seconds=10)
+        if not partner:
             return {"jobId": job["id"], "nonce": job["nonce"]}
-        (job,) = client.poll_for_third_party_jobs(actionTypeId=kind)["jobs"]
         request = {"jobId": job["jobId"], "clientToken": CLIENT_TOKEN}
         details = client.get_third_party_job_details(**request)["jobDetails"]
         return {**request, "nonce": details["nonce"]}
@@ -223,8 +224,9 @@ def running() -> Iterator[World]:
 @pytest.fixture
 def world(running: World) -> Iterator[World]:
     """The stack as it came: every switch and rule is put back afterwards."""
+    # A sweep, which is fired once, finds what can be polled at once.
+    running.emulator.behaviour = codepipeline.Behaviour(started_before_queued_seconds=0)
     yield running
-    running.emulator.behaviour = codepipeline.Behaviour()
     events = running.client("events")
     for bus in events.list_event_buses()["EventBuses"]:
         for rule in events.list_rules(EventBusName=bus["Name"])["Rules"]:

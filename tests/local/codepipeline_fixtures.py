@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from local.codepipeline import JobBackend, ManualClock, backend
+from local.codepipeline import Behaviour, JobBackend, ManualClock, backend
 from tests.local.codepipeline_role import TRUST
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
@@ -275,6 +275,11 @@ class Service:
         return [detail for detail in found if detail["state"] == state]
 
 
+def at_once(**changes: Any) -> Behaviour:
+    """The default with changes, but that a job can be polled as soon as its action has started."""
+    return Behaviour(started_before_queued_seconds=0, **changes)
+
+
 @contextmanager
 def running_service(owner: str = "Custom") -> Iterator[Service]:
     """A new service whose clock stands still, and whose events are only noted down."""
@@ -289,6 +294,7 @@ def running_service(owner: str = "Custom") -> Iterator[Service]:
         client("iam").create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST))
         jobs_backend = backend(ACCOUNT, REGION)
         jobs_backend.clock = ManualClock()
+        jobs_backend.behaviour = at_once()
         yield Service(client("codepipeline"), jobs_backend, entries, owner)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from local.codepipeline import Behaviour
-from tests.local.codepipeline_fixtures import WORKERS, Service, error_of, running_service
+from tests.local.codepipeline_fixtures import WORKERS, Service, at_once, error_of, running_service
 
 
 @pytest.fixture(params=WORKERS)
@@ -32,7 +33,8 @@ def refused(service: Service, job: dict[str, Any]) -> str:
 
 
 def test_each_backend_has_its_own_and_the_default_is_the_harsher(service: Service) -> None:
-    assert service.behaviour == Behaviour()
+    behaviour = Behaviour()
+    assert behaviour == replace(service.behaviour, started_before_queued_seconds=0.3)
     assert service.behaviour.nonce_rotates
     assert service.behaviour.repeated_acknowledgment == "InvalidNonceException"
 
@@ -161,6 +163,6 @@ def test_the_time_limit_of_an_action(service: Service) -> None:
 
 
 def test_a_whole_behaviour_can_be_put_in(service: Service) -> None:
-    service.backend.behaviour = Behaviour(repeated_acknowledgment="status")
+    service.backend.behaviour = at_once(repeated_acknowledgment="status")
     queued(service)
     assert service.acknowledge(service.take()) == "InProgress"

@@ -22,6 +22,7 @@ from tests.local.codepipeline_fixtures import (
     TYPE,
     UNKNOWN_JOB,
     action_type,
+    at_once,
     error_of,
     source,
 )
@@ -34,6 +35,7 @@ AUTHORIZATION = f"AWS4-HMAC-SHA256 Credential=none/20260101/{REGION}/codepipelin
 def url() -> Iterator[str]:
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
+    backend(ACCOUNT, REGION).behaviour = at_once()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()

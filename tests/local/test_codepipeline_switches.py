@@ -15,7 +15,7 @@ import pytest
 
 from local.codepipeline import Behaviour
 from local.codepipeline.switches import SwitchError, change, read, switches, values
-from tests.local.codepipeline_fixtures import Service
+from tests.local.codepipeline_fixtures import Service, at_once
 from tests.local.codepipeline_served import served_service
 from tests.support import ROOT
 
@@ -109,13 +109,13 @@ def test_the_command_line_says_what_is_wrong_before_anything_is_served() -> None
 
 def test_switches_are_shown_and_changed_while_it_runs(endpoint: tuple[Service, str]) -> None:
     service, url = endpoint
-    assert call(url + "behaviour") == (200, values(Behaviour()))
-    changed = values(Behaviour(nonce_rotates=False, batch_cap=3))
+    assert call(url + "behaviour") == (200, values(at_once()))
+    changed = values(at_once(nonce_rotates=False, batch_cap=3))
     body = '{"nonce_rotates": false, "batch_cap": 3}'
     assert call(url + "behaviour", "PATCH", body) == (200, changed)
-    assert service.behaviour == Behaviour(nonce_rotates=False, batch_cap=3)
+    assert service.behaviour == at_once(nonce_rotates=False, batch_cap=3)
     body = '{"nonce_rotates": true, "batch_cap": null}'
-    assert call(url + "behaviour", "PATCH", body) == (200, values(Behaviour()))
+    assert call(url + "behaviour", "PATCH", body) == (200, values(at_once()))
 
 
 def test_another_region_has_switches_of_its_own(endpoint: tuple[Service, str]) -> None:
@@ -138,7 +138,7 @@ def test_http_refuses_in_the_same_words(
     status, answer = call(url + "behaviour", "PATCH", f'{{"events_twice": true, "{name}": {text}}}')
     assert status == 400
     assert answer["message"].startswith(message)
-    assert service.behaviour == Behaviour()
+    assert service.behaviour == at_once()
 
 
 def test_time_passes_when_told_and_what_is_due_happens(endpoint: tuple[Service, str]) -> None:
