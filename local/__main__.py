@@ -31,6 +31,7 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
         "STATE_MACHINE_ARN": stack.outputs["JobStateMachineArn"],
         "TABLE_NAME": stack.outputs["JobTableName"],
         "ACTION_TYPES": stack.parameters["ActionTypes"],
+        "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
     }
     SAM_ENVIRONMENT.parent.mkdir(exist_ok=True)
     SAM_ENVIRONMENT.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
