@@ -324,6 +324,13 @@ def test_the_worker_gets_the_job_as_it_is_and_no_nonce(machine, job):
     }
 
 
+@pytest.mark.parametrize(("length", "handed_on"), [(120_000, True), (200_000, False)])
+def test_a_result_is_handed_on_only_if_a_payload_can_hold_it(machine, job, length, handed_on):
+    result = {"outputVariables": {"A": "x" * length}}
+    (report,) = machine.run(job(), Script(work=[result])).reports
+    assert report["result"] == (result if handed_on else "too long")
+
+
 def test_the_last_event_says_how_the_job_ended(machine, job):
     offered = job()
     (detail,) = machine.run(offered, Script(work=[NO])).details("Job Failed")

@@ -177,6 +177,21 @@ def test_what_eventbridge_or_lambda_gives_up_on_goes_to_a_dead_letter_queue():
             assert queue == function["DeadLetterQueue"]["TargetArn"]
 
 
+def test_a_job_dispatched_too_long_ago_is_not_acknowledged_any_more():
+    """No execution waits for the answer then, and CodePipeline would not offer the job again."""
+    function = FUNCTIONS["AcknowledgeFunction"]
+    limit = {"Ref": "AcknowledgeTimeoutSeconds"}
+    assert function["EventInvokeConfig"] == {"MaximumEventAgeInSeconds": limit}
+    (event,) = function["Events"].values()
+    assert event["Properties"]["RetryPolicy"] == {"MaximumEventAgeInSeconds": limit}
+    # The least that EventBridge and Lambda take.
+    assert TEMPLATE["Parameters"]["AcknowledgeTimeoutSeconds"]["MinValue"] == 60
+
+
+def test_the_next_sweep_is_intakes_retry():
+    assert FUNCTIONS["IntakeFunction"]["EventInvokeConfig"] == {"MaximumRetryAttempts": 0}
+
+
 def test_dead_letters_are_kept_as_long_as_sqs_keeps_anything():
     queues = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::SQS::Queue"]
     assert [queue["MessageRetentionPeriod"] for queue in queues] == [1209600, 1209600]
