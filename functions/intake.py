@@ -140,8 +140,10 @@ class Sweep:
             job = start_input["job"]
             arn = start_execution(start_input)
         except (ClientTokenMissing, InvalidClientTokenException) as error:
-            # It costs only that client's jobs, and nothing here can mend it.
-            logger.warning("Client token refused", job_id=offer["jobId"], error=str(error))
+            # It costs only that client's jobs. The message says all; a trace would add nothing.
+            logger.error(  # noqa: TRY400
+                "Client token refused", job_id=offer["jobId"], error=str(error)
+            )
             metrics.add_metric("ClientTokensRefused", MetricUnit.Count, 1)
             return None
         except (AcknowledgerError, ClientError, BotoCoreError) as error:

@@ -34,8 +34,8 @@ action belongs to is a choice of this package: the account's default one, unless
     backend.put_client("11111111-2222-3333-4444-555555555555", "another customer's")
     backend.bind_client("11111111-2222-3333-4444-555555555555", "release")
 
-What is due happens at the next call. A stack that nobody calls for a while uses ``Ticker``, or
-``tick_all`` in a loop of its own. Events go to moto's EventBridge; ``JobBackend.deliver_event`` is
+What is due happens at the next call. A stack that nobody calls for a while calls ``tick_all`` in a
+loop of its own. Events go to moto's EventBridge; ``JobBackend.deliver_event`` is
 the place to send them elsewhere.
 """
 
@@ -47,7 +47,6 @@ from .credentials import CREDENTIAL_MARKS
 from .install import install
 from .jobs import JobStatus
 from .models import JobBackend, backend, backends, tick_all
-from .ticker import Ticker
 
 __all__ = [
     "CREDENTIAL_MARKS",
@@ -56,7 +55,6 @@ __all__ = [
     "JobBackend",
     "JobStatus",
     "ManualClock",
-    "Ticker",
     "backend",
     "backends",
     "install",

@@ -184,7 +184,7 @@ class _Place:
             if self.is_key:
                 nested = "Map keys"
             elif isinstance(self.shape, StructureShape | ListShape | MapShape):
-                raise NotImplementedError(steps)
+                raise NotImplementedError(f"AWS's words for {steps} are not known")
             else:
                 nested = "Map value" if isinstance(self.holder, MapShape) else "Member"
             steps = steps[:-1]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.codepipeline import Clock, ManualClock, Ticker, tick_all
+from local.codepipeline import Clock, ManualClock, tick_all
 from local.codepipeline.clock import Timeline
 from tests.local.codepipeline_fixtures import Service, running_service
 
@@ -86,12 +86,3 @@ def test_a_tick_reaches_every_backend(service: Service) -> None:
     service.clock.advance(24 * 3600)
     tick_all()
     assert service.events()[-1] == ("Pipeline", "release", "FAILED")
-
-
-def test_a_ticker_lets_time_pass_without_a_call(service: Service) -> None:
-    service.job()
-    with Ticker(interval=0.001):
-        service.clock.advance(24 * 3600)
-        limit = time.monotonic() + 5
-        while service.events()[-1] != ("Pipeline", "release", "FAILED"):
-            assert time.monotonic() < limit
