@@ -10,6 +10,7 @@ Where AWS differs:
 - a target that can't be reached is tried once (AWS: again for up to 24 hours, where that may help);
   then the event goes to the target's dead-letter queue, as in AWS;
 - permissions of rules on their targets are not checked;
+- patterns don't look into objects in arrays, and take `true` for 1 and 1.0 for 1;
 - a `rate` schedule first fires one period after it was first seen; `cron` schedules are named in
   the log and never fire.
 """
@@ -29,7 +30,8 @@ from typing import Any
 from jsonpath_ng.ext.parser import parse as parse_json_path
 from moto.awslambda.utils import get_backend as get_lambda_backend
 from moto.core.exceptions import ServiceException
-from moto.events.models import EventBus, Rule, events_backends
+from moto.events.exceptions import InvalidEventPatternException
+from moto.events.models import EventBus, EventPatternParser, Rule, events_backends
 from moto.logs.models import logs_backends
 from moto.sqs.models import sqs_backends
 from moto.stepfunctions.responses import get_backend as get_stepfunctions_backend
@@ -45,6 +47,16 @@ Event = dict[str, Any]
 
 SECONDS = {"minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}
 RATE = re.compile(r"rate\((?P<count>\d+) (?P<unit>minute|hour|day)s?\)")
+MATCHERS = {
+    "anything-but",
+    "cidr",
+    "equals-ignore-case",
+    "exists",
+    "numeric",
+    "prefix",
+    "suffix",
+    "wildcard",
+}
 PLACEHOLDER = re.compile(r"<([\w.-]+)>")
 
 moto_send_to_targets: Callable[..., None] = Rule.send_to_targets
@@ -200,6 +212,86 @@ def offer(rule: Any, event: Event) -> None:
         send_to_targets(rule, event)
 
 
+def check_pattern(_: Any, pattern: Any) -> None:
+    """Refuse a pattern that EventBridge refuses. Raises InvalidEventPatternException."""
+    if not isinstance(pattern, dict):
+        raise InvalidEventPatternException("Filter is not an object")
+    for name, value in pattern.items():
+        if not isinstance(value, dict | list):
+            raise InvalidEventPatternException(f"'{name}' must be an object or an array")
+        if not value:
+            kind = "arrays" if isinstance(value, list) else "objects"
+            raise InvalidEventPatternException(f"Empty {kind} are not allowed")
+        if isinstance(value, dict):
+            check_pattern(_, value)
+        elif name == "$or":
+            for alternative in value:
+                check_pattern(_, alternative)
+        else:
+            check_matchers(value)
+
+
+def check_matchers(values: list[Any]) -> None:
+    for value in values:
+        if isinstance(value, list):
+            raise InvalidEventPatternException(
+                "Match value must be String, number, true, false, or null"
+            )
+        if isinstance(value, dict):
+            if len(value) != 1:
+                raise InvalidEventPatternException("Only one key allowed in match expression")
+            [kind] = value
+            if kind not in MATCHERS:
+                raise InvalidEventPatternException(f"Unrecognized match type {kind}")
+
+
+def may_match(rule: Any, **members: str) -> bool:
+    """Tell whether a rule may match events with these members, whatever else they have."""
+    pattern = rule.event_pattern.get_pattern()
+    return (
+        rule.state != "DISABLED"
+        and bool(pattern)
+        and all(
+            rule.event_pattern._does_item_match_filters(value, pattern[name])
+            for name, value in members.items()
+            if name in pattern
+        )
+    )
+
+
+def put_from_service(
+    account_id: str,
+    region_name: str,
+    *,
+    source: str,
+    detail_type: str,
+    resources: list[str],
+    detail: Callable[[], dict[str, Any]],
+) -> None:
+    """Put an event of an AWS service on the default bus.
+
+    The detail is made only if there is a rule for events of this kind.
+    """
+    bus = events_backends[account_id][region_name].event_buses["default"]
+    kind = {"source": source, "detail-type": detail_type}
+    rules = [rule for rule in bus.rules.values() if may_match(rule, **kind)]
+    if not rules:
+        return
+    event = as_delivered(
+        {
+            **kind,
+            "id": str(uuid.uuid4()),
+            "account": account_id,
+            "time": time.time(),
+            "region": region_name,
+            "resources": resources,
+            "detail": detail(),
+        }
+    )
+    for rule in rules:
+        offer(rule, event)
+
+
 # -- Schedules ------------------------------------------------------------------------------------
 
 
@@ -315,5 +407,7 @@ def install() -> None:
     # moto knows no Lambda functions and no state machines as targets, adds members to events,
     # ignores states, and lets one failing target fail PutEvents.
     replace(Rule, "send_to_targets", send)
+    # moto takes a matcher that it does not know for one that matches everything.
+    replace(EventPatternParser, "_validate_event_pattern", check_pattern)
     # moto iterates over the rules of a bus while others may be put.
     replace(EventBus, "__init__", init)

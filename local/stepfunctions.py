@@ -14,9 +14,10 @@ what is replaced, and why. What the user of a state machine sees:
 - StartExecution with the name and input of a running execution answers with that execution; any
   other use of a name gets ExecutionAlreadyExists.
 - StopExecution ends the execution at once, whatever it is waiting for.
+- EventBridge is told of every execution's start and end, on the default bus.
 
 Where AWS differs: permissions are not checked, nothing is written to the log group of the state
-machine, and GetExecutionHistory answers with all events at once.
+machine, and no execution can be redriven.
 """
 
 import base64
@@ -29,7 +30,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -38,7 +39,6 @@ from botocore.exceptions import ClientError
 from moto.core.base_backend import BackendDict
 from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
-from moto.events.models import events_backends
 from moto.stepfunctions import exceptions, responses
 from moto.stepfunctions.parser import models
 from moto.stepfunctions.parser.api import (
@@ -72,6 +72,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.execute_state import Exe
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_callback,
 )
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: E501
+    StateTaskServiceAwsSdk,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_dynamodb import (  # noqa: E501
     StateTaskServiceDynamoDB,
 )
@@ -80,9 +83,17 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceEvents,
 )
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import (
+    WaitFunction,
+)
 from moto.stepfunctions.parser.asl.eval.callback import callback
 from moto.stepfunctions.parser.asl.eval.environment import Environment
-from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
+from moto.stepfunctions.parser.asl.eval.program_state import (
+    ProgramEnded,
+    ProgramError,
+    ProgramStopped,
+)
 from moto.stepfunctions.parser.asl.eval.states import ContextObject, TaskData
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import boto_client
@@ -105,6 +116,10 @@ MotoWorker: Any = ExecutionWorker
 MAX_INPUT = 262144
 MAX_ERROR = 256
 MAX_CAUSE = 32768
+DEFAULT_PAGE = 100
+MAX_PAGE = 1000
+#: What an event has room for, of input and output as they are written in it.
+MAX_EVENT_DATA = 248 * 1024
 
 QUERY_EVALUATION_ERROR = "States.QueryEvaluationError"
 
@@ -285,16 +300,29 @@ def waking(env: Any, wake: Callable[[], None]) -> Iterator[None]:
         wakers.remove(wake)
 
 
-def and_wake(moto_method: Callable[..., None]) -> Callable[..., None]:
-    """Make a method that ends an environment's program also wake what waits in it."""
+def end_once(moto_method: Callable[..., None]) -> Callable[..., None]:
+    """Make a method that ends an environment's program wake what waits in it, and end it once."""
 
     @functools.wraps(moto_method)
     def end(self: Any, *args: Any, **kwargs: Any) -> None:
-        moto_method(self, *args, **kwargs)
+        with self._state_mutex:
+            if self.is_running():
+                moto_method(self, *args, **kwargs)
         for wake in list(self.__dict__.get("wakers", ())):
             wake()
 
     return end
+
+
+def sleep(env: Any, seconds: float) -> None:
+    """Wait, unless the environment's program ends meanwhile."""
+    ended = threading.Event()
+    with waking(env, ended.set):
+        ended.wait(seconds)
+
+
+def wait_interval(_: Any, env: Any, wait_seconds: float) -> None:
+    sleep(env, wait_seconds)
 
 
 # -- Running a state ------------------------------------------------------------------------------
@@ -342,9 +370,7 @@ def retrier(self: Any, env: Any) -> None:
     self.backoff_rate.eval(env)
     self.max_delay_seconds.eval(env)
     self.jitter_strategy.eval(env)
-    ended = threading.Event()
-    with waking(env, ended.set):
-        ended.wait(env.stack.pop() * retry_scale)
+    sleep(env, env.stack.pop() * retry_scale)
     env.stack.append(RetrierOutcome.Executed)
 
 
@@ -358,14 +384,31 @@ def enter_state(moto_eval: Callable[..., None]) -> Callable[..., None]:
     return enter
 
 
-#: A task that is one quick request takes its turn, so that a thousand executions at once don't
+#: A task that makes one quick request takes its turn, so that a thousand executions at once don't
 #: slow each other down until their timeouts pass; the time it waits for that is not counted.
 _turns = threading.BoundedSemaphore(4)
 
 
-def turn(self: Any) -> AbstractContextManager[Any]:
-    quick = isinstance(self, StateTaskServiceDynamoDB | StateTaskServiceEvents)
-    return _turns if quick and self.resource.condition is None else nullcontext()
+class Turn:
+    """A task's turn, which ends with the task, or when it begins to wait for an answer."""
+
+    def __init__(self, state: Any) -> None:
+        self._is_taken = isinstance(state, StateTaskServiceDynamoDB | StateTaskServiceEvents) or (
+            isinstance(state, StateTaskServiceAwsSdk) and state.resource.api_name == "dynamodb"
+        )
+        self._ended = threading.Lock()
+
+    def __enter__(self) -> "Turn":
+        if self._is_taken:
+            _turns.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        if self._is_taken and self._ended.acquire(blocking=False):
+            _turns.release()
 
 
 def run_state(self: Any, env: Any) -> None:
@@ -374,8 +417,8 @@ def run_state(self: Any, env: Any) -> None:
     state["RetryCount"] = 0
     while env.is_running():
         try:
-            with turn(self):
-                attempt(self, env)
+            with Turn(self) as turn:
+                attempt(self, env, turn)
         except Exception as error:  # noqa: BLE001 - any of them is the state's failure
             if not env.is_running():  # stopped, or timed out as a whole
                 return
@@ -398,7 +441,7 @@ def run_state(self: Any, env: Any) -> None:
         raise FailureEventException(failed)
 
 
-def attempt(self: Any, env: Any) -> None:
+def attempt(self: Any, env: Any, turn: Turn) -> None:
     """Attempt a state once, for as long as its timeout allows."""
     self.timeout.eval(env=env)
     seconds = env.stack.pop()
@@ -412,6 +455,7 @@ def attempt(self: Any, env: Any) -> None:
     frame = env.open_frame()
     frame.states.reset(input_value=env.states.get_input())
     frame.stack = copy.deepcopy(env.stack)
+    frame.turn = turn
     errors: list[Exception] = []
     done, ended = threading.Event(), threading.Event()
 
@@ -426,19 +470,24 @@ def attempt(self: Any, env: Any) -> None:
     threading.Thread(target=run, daemon=True).start()
     with waking(env, ended.set):
         in_time = ended.wait(seconds)
-    if not in_time:
-        task = frame.states.context_object.context_object_data.get("Task")
-        token = env.callback_pool_manager.get(task["Token"]) if task else None
-        if token and not token.close():  # it was answered at the last moment
-            done.wait()
-            in_time = True
+    task = frame.states.context_object.context_object_data.get("Task")
+    token = env.callback_pool_manager.get(task["Token"]) if task else None
+    if not in_time and token and not token.close():  # it was answered at the last moment
+        done.wait()
+        in_time = True
     frame.set_ended()
     env.close_frame(frame)
     if not in_time or not done.is_set():
         raise EvalTimeoutError
     if errors:
+        if token:  # also where the request itself failed, and nothing waited
+            token.close()
         raise errors[0]
-    output = frame.stack[-1]
+    take_output(self, env, frame.stack[-1])
+
+
+def take_output(self: Any, env: Any, output: Any) -> None:
+    """Make of what a task gave what its state gives."""
     env.stack.append(output)
     if not self._is_language_query_jsonpath():
         env.states.set_result(output)
@@ -529,7 +578,24 @@ def choice_output(self: Any, env: Any) -> None:
     env.next_state_name = str(next_state_name)
 
 
+def name_parameters(self: Any, parameters: dict[str, Any], *_: Any) -> None:
+    """Name an AWS SDK task's parameters as botocore does, where that begins with a small letter.
+
+    Tasks write them all with a capital, whatever the API does.
+    """
+    api_action = self.resource.api_action
+    service = boto_client.boto3.client(  # type: ignore[attr-defined]
+        service_name=self._get_boto_service_name(), region_name="us-east-1"
+    )
+    model = service.meta.service_model.operation_model(api_action[0].upper() + api_action[1:])
+    for name in [name for name in parameters if name not in model.input_shape.members]:
+        small = name[0].lower() + name[1:]
+        if small in model.input_shape.members:
+            parameters[small] = parameters.pop(name)
+
+
 def wait_for_task_token(_: Any, env: Any, callback_endpoint: TaskToken, **__: Any) -> Any:
+    env.turn.end()
     return callback_endpoint.wait_in(env)
 
 
@@ -539,14 +605,13 @@ def wait_for_task_token(_: Any, env: Any, callback_endpoint: TaskToken, **__: An
 class Worker(MotoWorker):  # type: ignore[misc]
     """Runs one execution. Its environment is there from the start, so that it can be stopped."""
 
-    def start(self) -> None:
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self.env = self._get_evaluation_environment()
         self.env.next_state_name = ""
-        threading.Thread(target=self._execution_logic, daemon=True).start()
 
-    def _execution_logic(self) -> None:
+    def start(self) -> None:
         details = self._evaluation_details
-        program = self._get_evaluation_entrypoint()
         self.env.event_manager.add_event(
             context=self.env.event_history_context,
             event_type=HistoryEventType.ExecutionStarted,
@@ -559,22 +624,39 @@ class Worker(MotoWorker):  # type: ignore[misc]
             },
             update_source_event_id=False,
         )
+        threading.Thread(target=self._execution_logic, daemon=True).start()
+
+    def _execution_logic(self) -> None:
+        env, program = self.env, self._get_evaluation_entrypoint()
+        with env._state_mutex:
+            if env.is_running():
+                env.next_state_name = program.start_at.start_at_name
         if program.timeout_seconds:
-            program.eval(self.env)  # in another thread, to be left behind
+            states = threading.Thread(target=program._eval_body, args=(env,), daemon=True)
+            states.start()
+            states.join(program.timeout_seconds.timeout_seconds)
+            if states.is_alive():
+                env.set_timed_out()
+                states.join(5)  # it writes the end of the history
         else:
-            if self.env.is_running():
-                self.env.next_state_name = program.start_at.start_at_name
-            program._eval_body(self.env)
+            program._eval_body(env)
         self._execution_communication.terminated()
 
 
 class Communication(MotoCommunication):  # type: ignore[misc]
     def terminated(self) -> None:
-        super().terminated()
-        state = self.execution.exec_worker.env.program_state()
+        execution, env = self.execution, self.execution.exec_worker.env
+        state = env.program_state()
+        # First, for whoever sees that it has ended asks how.
         if isinstance(state, ProgramStopped):
-            self.execution.error, self.execution.cause = state.error, state.cause
-        self.execution.ended()
+            execution.error, execution.cause = state.error, state.cause
+        elif isinstance(state, ProgramError):
+            failed: Any = state.error
+            execution.error, execution.cause = failed.get("error"), failed.get("cause")
+        elif isinstance(state, ProgramEnded):
+            execution.output = env.states.get_input()
+        super().terminated()
+        execution.ended()
 
 
 class LocalExecution(MotoExecution):  # type: ignore[misc]
@@ -583,6 +665,8 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._ended = threading.Event()
+        self.exec_status = ExecutionStatus.RUNNING
+        self.exec_worker = self._get_start_execution_worker()
 
     def _get_start_execution_worker_comm(self) -> Communication:
         return Communication(self)
@@ -598,52 +682,82 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
 
     def start(self) -> None:
         self._tell()
-        super().start()
+        self.exec_worker.start()
 
     def ended(self) -> None:
         self._close_tokens()
-        self._tell()
-        self._ended.set()
+        try:
+            self._tell()
+        finally:
+            self._ended.set()
 
     def stop(self, stop_date: datetime, error: str | None, cause: str | None) -> None:
         """End at once; the history says so before this returns."""
-        self._close_tokens()
+        # First, for a task that finds its token closed while it runs has timed out.
         super().stop(stop_date=stop_date, error=error, cause=cause)
+        self._close_tokens()
         self._ended.wait(timeout=5)
 
     def _close_tokens(self) -> None:
         for token in list(self.exec_worker.env.callback_pool_manager._pool.values()):
             token.close()
 
+    @property
+    def result(self) -> str | None:
+        """The output, as JSON."""
+        return json.dumps(self.output) if self.status == ExecutionStatus.SUCCEEDED else None
+
+    @property
+    def redrive(self) -> dict[str, Any]:
+        """What is told of redriving it, which nobody can do here."""
+        told: dict[str, Any] = {"redriveCount": 0, "redriveDate": None}
+        if self.status in (ExecutionStatus.RUNNING, ExecutionStatus.SUCCEEDED):
+            reason = f"Execution is {self.status} and cannot be redriven"
+            return {**told, "redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": reason}
+        return {**told, "redriveStatus": "REDRIVABLE", "redriveStatusReason": None}
+
     def _tell(self) -> None:
         """Put a "Step Functions Execution Status Change" on the default bus."""
-        rules = events_backends[self.account_id][self.region_name].event_buses["default"].rules
-        if not rules:
-            return
-        detail = {
+        events.put_from_service(
+            self.account_id,
+            self.region_name,
+            source="aws.states",
+            detail_type="Step Functions Execution Status Change",
+            resources=[self.exec_arn],
+            detail=self._detail,
+        )
+
+    def _detail(self) -> dict[str, Any]:
+        given, result = self.execution_input, self.result
+        size = 0 if result is None else escaped_size(result)
+        output_included = size <= MAX_EVENT_DATA
+        input_included = size + escaped_size(given) <= MAX_EVENT_DATA
+        return {
             "executionArn": self.exec_arn,
             "stateMachineArn": self.state_machine.arn,
             "name": self.name,
             "status": self.status,
-            "startDate": int(self.start_date.timestamp() * 1000),
-            "stopDate": int(self.stop_date.timestamp() * 1000) if self.stop_date else None,
-            "input": self.execution_input,
-            "output": json.dumps(self.output) if self.status == "SUCCEEDED" else None,
+            "startDate": milliseconds(self.start_date),
+            "stopDate": milliseconds(self.stop_date) if self.stop_date else None,
+            "input": given if input_included else None,
+            "output": result if output_included else None,
+            "stateMachineVersionArn": None,
+            "stateMachineAliasArn": None,
+            **self.redrive,
+            "inputDetails": {"included": input_included},
+            "outputDetails": None if result is None else {"included": output_included},
             "error": self.error,
             "cause": self.cause,
         }
-        event = {
-            "id": str(uuid.uuid4()),
-            "detail-type": "Step Functions Execution Status Change",
-            "source": "aws.states",
-            "account": self.account_id,
-            "time": time.time(),
-            "region": self.region_name,
-            "resources": [self.exec_arn],
-            "detail": detail,
-        }
-        for rule in rules.values():
-            events.offer(rule, events.as_delivered(event))
+
+
+def milliseconds(when: datetime) -> int:
+    return int(when.timestamp() * 1000)
+
+
+def escaped_size(text: str) -> int:
+    """Return how many bytes a text takes as a member of an event."""
+    return len(json.dumps(text, ensure_ascii=False).encode())
 
 
 class Backend(MotoBackend):  # type: ignore[misc]
@@ -697,7 +811,6 @@ class Backend(MotoBackend):  # type: ignore[misc]
                 trace_header=trace_header,
                 activity_store={},
             )
-            execution.exec_status = ExecutionStatus.RUNNING
             self._executions[arn] = execution
             state_machine.executions.append(execution)
         execution.start()
@@ -712,12 +825,20 @@ class Backend(MotoBackend):  # type: ignore[misc]
                 f"Execution Does Not Exist: '{execution_arn}'"
             ) from None
 
+    def list_executions(
+        self, state_machine_arn: str, status_filter: str | None = None
+    ) -> list[LocalExecution]:
+        executions = list(self.describe_state_machine(state_machine_arn).executions)
+        return [one for one in executions if status_filter in (None, one.status)]
+
     def describe_state_machine_for_execution(self, execution_arn: str) -> Any:
         return self.describe_execution(execution_arn).state_machine
 
     def stop_execution(
         self, execution_arn: str, error: str | None = None, cause: str | None = None
     ) -> LocalExecution:
+        check_length("error", error or "", MAX_ERROR)
+        check_length("cause", cause or "", MAX_CAUSE)
         execution = self.describe_execution(execution_arn)
         if execution.status == ExecutionStatus.RUNNING:
             execution.stop(datetime.now(UTC), error, cause)
@@ -755,6 +876,14 @@ def check_length(member: str, value: str, limit: int) -> None:
         )
 
 
+def check_range(member: str, value: int, limit: int) -> None:
+    if value > limit:
+        raise exceptions.ValidationException(
+            f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy "
+            f"constraint: Member must have value less than or equal to {limit}"
+        )
+
+
 # -- Answers --------------------------------------------------------------------------------------
 
 
@@ -774,29 +903,108 @@ def answer_stop_execution(self: Any) -> ActionResult:
 
 def answer_describe_execution(self: Any) -> ActionResult:
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+    result = execution.result
     answer: dict[str, Any] = {
         "executionArn": execution.exec_arn,
         "stateMachineArn": execution.state_machine.arn,
         "name": execution.name,
         "status": execution.status,
         "startDate": execution.start_date,
+        "stopDate": execution.stop_date,
         "input": execution.execution_input,
         "inputDetails": {"included": True},
-        "stopDate": execution.stop_date,
+        "output": result,
+        "outputDetails": None if result is None else {"included": True},
         "error": execution.error,
         "cause": execution.cause,
+        **execution.redrive,
     }
-    if execution.status == ExecutionStatus.SUCCEEDED:
-        answer["output"] = json.dumps(execution.output)
-        answer["outputDetails"] = {"included": True}
-    return ActionResult({name: value for name, value in answer.items() if value is not None})
+    return ActionResult(without_none(answer))
+
+
+def answer_list_executions(self: Any) -> ActionResult:
+    executions = self.stepfunction_backend.list_executions(
+        self._get_param("stateMachineArn"), self._get_param("statusFilter")
+    )
+    return ActionResult(
+        page(
+            self,
+            "executions",
+            executions,
+            place=lambda execution: [execution.start_date.timestamp(), execution.exec_arn],
+            told=lambda execution: without_none(
+                {
+                    "executionArn": execution.exec_arn,
+                    "stateMachineArn": execution.state_machine.arn,
+                    "name": execution.name,
+                    "status": execution.status,
+                    "startDate": execution.start_date,
+                    "stopDate": execution.stop_date,
+                    "redriveCount": 0,
+                }
+            ),
+            newest_first=True,
+        )
+    )
 
 
 def answer_get_execution_history(self: Any) -> ActionResult:
     history = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))
-    if self._get_param("reverseOrder"):
-        history["events"].reverse()
-    return ActionResult(history)
+
+    def told(event: dict[str, Any]) -> dict[str, Any]:
+        if self._get_param("includeExecutionData") is False:
+            for details in event.values():
+                if isinstance(details, dict):
+                    EventManager._remove_data_from_history_log(details)
+        return event
+
+    return ActionResult(
+        page(
+            self,
+            "events",
+            history["events"],
+            place=lambda event: event["id"],
+            told=told,
+            newest_first=bool(self._get_param("reverseOrder")),
+        )
+    )
+
+
+def page(
+    request: Any,
+    name: str,
+    items: list[Any],
+    *,
+    place: Callable[[Any], Any],
+    told: Callable[[Any], dict[str, Any]],
+    newest_first: bool,
+) -> dict[str, Any]:
+    """Return the page of a list that is asked for.
+
+    Its token says where it ends, so that the next one goes on there whatever has come or gone.
+    """
+    size = request._get_param("maxResults") or DEFAULT_PAGE
+    check_range("maxResults", size, MAX_PAGE)
+    items = sorted(items, key=place, reverse=newest_first)
+    if token := request._get_param("nextToken"):
+        try:
+            last = json.loads(base64.b64decode(token, validate=True))
+            items = [
+                item
+                for item in items
+                if (place(item) < last if newest_first else place(item) > last)
+            ]
+        except (ValueError, TypeError):
+            raise exceptions.InvalidToken(f"'{token}'") from None
+    answer: dict[str, Any] = {name: [told(item) for item in items[:size]]}
+    if len(items) > size:
+        end = json.dumps(place(items[size - 1]))
+        answer["nextToken"] = base64.b64encode(end.encode()).decode()
+    return answer
+
+
+def without_none(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
 
 
 # -- In moto's place ------------------------------------------------------------------------------
@@ -857,8 +1065,10 @@ def install() -> None:
     replace(ErrorEqualsDecl, "_eval_body", error_equals)
     # moto sleeps through the end of an execution.
     replace(RetrierDecl, "_eval_body", retrier)
+    replace(WaitFunction, "_wait_interval", wait_interval)
+    # moto lets what fails or times out after it was stopped end as that.
     for name in ("set_ended", "set_error", "set_timed_out", "set_stop"):
-        replace(Environment, name, and_wake(getattr(Environment, name)))
+        replace(Environment, name, end_once(getattr(Environment, name)))
     # moto misses an answer that comes before it waits, and never says that a token is used up.
     replace(callback.CallbackPoolManager, "add", add_token)
     replace(ContextObject, "update_task_token", update_task_token)
@@ -867,6 +1077,9 @@ def install() -> None:
         "_eval_wait_for_task_token",
         wait_for_task_token,
     )
+
+    # moto passes the names of a task's parameters on as they are.
+    replace(StateTaskServiceAwsSdk, "_normalise_parameters", name_parameters)
 
     # moto makes a client for every task, and parses the definition for every execution; the
     # parsed one is then shared, so what it keeps per execution needs a key known from the start.
@@ -881,5 +1094,7 @@ def install() -> None:
     replace(answers, "stop_execution", answer_stop_execution)
     # moto leaves out when an execution timed out, and writes an output that is a string unquoted.
     replace(answers, "describe_execution", answer_describe_execution)
-    # moto does not know reverseOrder.
+    # moto fails where the first of the next page is gone, ended while RUNNING ones are listed say.
+    replace(answers, "list_executions", answer_list_executions)
+    # moto answers with the whole history, as if nothing else was asked.
     replace(answers, "get_execution_history", answer_get_execution_history)

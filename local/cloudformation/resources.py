@@ -24,7 +24,7 @@ from moto.core.common_models import CloudFormationModel
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
 from moto.events.models import EventBus, Rule, events_backends
-from moto.iam.models import Role
+from moto.iam.models import InlinePolicy, Role
 from moto.logs.models import LogGroup
 from moto.s3.exceptions import BucketNotEmpty, MissingBucket
 from moto.s3.models import FakeBucket, s3_backends
@@ -466,11 +466,24 @@ def configure_role(role: Any, properties: dict[str, Any], *_: str) -> Any:
     role.assume_role_policy_document = trust if isinstance(trust, str) else json.dumps(trust)
     role.description = properties.get("Description", "")
     role.max_session_duration = properties.get("MaxSessionDuration", 3600)
-    role.policies = {
+    own = {
         policy["PolicyName"]: json.dumps(policy["PolicyDocument"])
         for policy in properties.get("Policies", [])
     }
+    before = vars(role).get("own_policies", role.policies)
+    # Others are resources of their own.
+    others = {name: policy for name, policy in role.policies.items() if name not in before}
+    role.policies, role.own_policies = own | others, own
     return role
+
+
+def update_policy(
+    policy: Any, properties: dict[str, Any], account_id: str, region_name: str
+) -> Any:
+    """Put a policy into other roles, or in another form, under the id that it has."""
+    return InlinePolicy.update_from_cloudformation_json(
+        policy, policy.name, {"Properties": properties}, account_id, region_name
+    )
 
 
 def update_queue(queue: Any, properties: dict[str, Any], *_: str) -> Any:
@@ -551,6 +564,7 @@ FIXED = {
 _UPDATES: dict[type, Callable[[Any, dict[str, Any], str, str], Any]] = {
     EventBus: configure_bus,
     FakeBucket: update_bucket,
+    InlinePolicy: update_policy,
     LambdaFunction: update_function,
     LogGroup: update_log_group,
     Queue: update_queue,

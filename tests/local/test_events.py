@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.server import LocalCloud
 from tests.local.fixtures.cloud import (
@@ -34,7 +36,7 @@ def cloud() -> Iterator[LocalCloud]:
 @pytest.fixture
 def bus(cloud: LocalCloud, request: pytest.FixtureRequest) -> str:
     """The name of a bus of the test's own."""
-    name = re.sub(r"\W", "-", request.node.name)[:60]
+    name = f"{request.node.originalname[:50]}-{uuid.uuid4().hex[:8]}"
     cloud.client("events").create_event_bus(Name=name)
     return name
 
@@ -249,6 +251,98 @@ def test_the_bus_may_be_named_by_its_arn(cloud: LocalCloud, bus: str) -> None:
     put_rule(cloud, arn, {"Arn": queue.arn})
     event_id = put_event(cloud, arn)
     assert queue.body()["id"] == event_id
+
+
+# -- Patterns ------------------------------------------------------------------------------------
+
+
+def field(*matchers: Any) -> dict[str, Any]:
+    return {"detail": {"in": {"name": list(matchers)}}}
+
+
+def named(*values: Any) -> list[dict[str, Any]]:
+    return [{"in": {"name": value}} for value in values]
+
+
+ABSENT: list[dict[str, Any]] = [{}, {"in": {}}, {"in": {"other": 1}}, {"in": 1}]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "others"),
+    [
+        (field("a", None, 3, True), named("a", None, 3, True, ["b", "a"]), named("b", 4, [], "aa")),
+        (field({"prefix": "ab"}), named("ab", "abc", ["x", "abc"]), named("b", "a", 1, None)),
+        (field({"prefix": {"equals-ignore-case": "AB"}}), named("abc", "ABC"), named("b")),
+        (field({"suffix": ".py"}), named("a.py", ".py"), named("a.pyc", 1)),
+        (field({"anything-but": "a"}), named("b", 1, None, ""), named("a") + ABSENT),
+        (field({"anything-but": ["a", 1]}), named("b", 2), named("a", 1) + ABSENT),
+        (field({"anything-but": {"prefix": "a"}}), named("b", "ba"), named("a", "ab")),
+        (field({"anything-but": {"prefix": ["a", "b"]}}), named("c"), named("ab", "b")),
+        (field({"anything-but": {"suffix": "a"}}), named("b", "ab"), named("a", "ba")),
+        (field({"anything-but": {"wildcard": "*a*"}}), named("b"), named("bab", "a")),
+        (field({"anything-but": {"equals-ignore-case": ["A"]}}), named("b"), named("a", "A")),
+        (field({"exists": True}), named("a", None, 0, False, ""), ABSENT),
+        (field({"exists": False}), ABSENT, named("a", None, 0, False, "")),
+        (field({"exists": False}, "a"), [*ABSENT, *named("a")], named("b")),
+        (field({"wildcard": "a/*/b"}), named("a/x/b", "a//b", "a/x/y/b"), named("a/b", "xa/x/b")),
+        (field({"wildcard": "*\\*.?"}), named("a*.?", "*.?"), named("a.?", "a*.x", 1)),
+        (field({"equals-ignore-case": "aB"}), named("AB", "ab"), named("abc", 1, None)),
+        (field({"numeric": ["=", 3]}), named(3, 3.0, [1, 3]), named(4, "3", None)),
+        (field({"numeric": [">", 0, "<=", 5]}), named(0.5, 5), named(0, 5.1, -1, "1")),
+        (field({"cidr": "10.0.0.0/24"}), named("10.0.0.255"), named("10.0.1.0", "x", 1)),
+        (field({"prefix": "a"}, {"numeric": [">", 1]}, "b"), named("ab", 2, "b"), named("c", 1)),
+        (
+            {"source": ["shop"], "$or": [field("a"), {"detail": {"x": [1]}}]},
+            [*named("a"), {"x": 1}, {"x": 1, "in": {"name": "b"}}],
+            [*named("b"), {"x": 2}, {}],
+        ),
+        (
+            {"detail": {"y": [1], "$or": [{"x": [{"exists": False}]}, {"in": {"name": ["a"]}}]}},
+            [{"y": 1}, {"y": 1, "x": 1, "in": {"name": "a"}}],
+            [{}, {"y": 2}, {"y": 1, "x": 1}],
+        ),
+        ({"source": ["bank"], "$or": [field("a"), field("b")]}, [], named("a", "b")),
+    ],
+)
+def test_patterns_match_as_in_eventbridge(
+    cloud: LocalCloud,
+    bus: str,
+    pattern: dict[str, Any],
+    matching: list[dict[str, Any]],
+    others: list[dict[str, Any]],
+) -> None:
+    queue = Queue(cloud, f"pattern-{bus}"[:80])
+    put_rule(cloud, bus, {"Arn": queue.arn}, EventPattern=json.dumps(pattern))
+    for detail in others:
+        put_event(cloud, bus, Detail=json.dumps(detail))
+        assert queue.receive() is None, detail
+    for detail in matching:
+        put_event(cloud, bus, Detail=json.dumps(detail))
+        message = queue.receive()
+        assert message, detail
+        assert json.loads(message["Body"])["detail"] == detail
+
+
+@pytest.mark.parametrize(
+    ("pattern", "objection"),
+    [
+        ({"source": "shop"}, "'source' must be an object or an array"),
+        ({"source": []}, "Empty arrays are not allowed"),
+        ({"detail": {}}, "Empty objects are not allowed"),
+        (["shop"], "Filter is not an object"),
+        ({"detail": {"x": [{"prefixed": "a"}]}}, "Unrecognized match type prefixed"),
+        ({"detail": {"x": [{"prefix": "a", "suffix": "b"}]}}, "Only one key allowed"),
+        ({"detail": {"x": [["a"]]}}, "Match value must be String"),
+        ({"$or": [{"source": ["a"]}, {"source": [{"exist": True}]}]}, "Unrecognized match type"),
+    ],
+    ids=str,
+)
+def test_a_pattern_that_can_not_be_is_refused(
+    cloud: LocalCloud, bus: str, pattern: Any, objection: str
+) -> None:
+    with pytest.raises(ClientError, match=objection) as caught:
+        put_rule(cloud, bus, EventPattern=json.dumps(pattern))
+    assert caught.value.response["Error"]["Code"] == "InvalidEventPatternException"
 
 
 # -- Targets that can't be reached ----------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from samtranslator.yaml_helper import yaml_parse
 
 import local.codepipeline  # noqa: F401 - knows AWS::CodePipeline::CustomActionType
 from local.server import LocalCloud
@@ -91,11 +92,14 @@ def test_rules_reach_the_functions_on_both_buses(cloud: LocalCloud, product: Sta
             [target] = events.list_targets_by_rule(Rule=rule["Name"], EventBusName=bus)["Targets"]
             assert target["DeadLetterConfig"]["Arn"]
             targets[rule["Name"].split("-")[1]] = target["Arn"].rpartition(":")[2]
+    template = yaml_parse((ROOT / "template.yaml").read_text())
     assert targets == {
-        "IntakeFunctionActionStarted": product.outputs["IntakeFunctionName"],
-        "IntakeFunctionSweep": product.outputs["IntakeFunctionName"],
-        "AcknowledgeFunctionJobDispatched": product.outputs["AcknowledgeFunctionName"],
+        f"{name}{event}": product.resources[name]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function" and name in product.resources
+        for event in resource["Properties"].get("Events", {})
     }
+    assert targets["IntakeFunctionSweep"] == product.outputs["IntakeFunctionName"]
 
 
 def test_the_definition_has_its_substitutions(cloud: LocalCloud, product: Stack) -> None:
@@ -460,6 +464,214 @@ def test_a_bucket_that_is_not_empty_is_not_deleted(cloud: LocalCloud, templates:
     templates.client.delete_stack(StackName="full")
     with pytest.raises(ClientError, match="does not exist"):
         templates.status("full")
+
+
+def test_a_policy_is_put_into_roles_by_their_names(cloud: LocalCloud, templates: Templates) -> None:
+    iam = cloud.client("iam")
+
+    def document(action: str) -> dict[str, Any]:
+        statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+        return {"Version": "2012-10-17", "Statement": [statement]}
+
+    def role(*policies: str, **properties: Any) -> dict[str, Any]:
+        trust = {"Version": "2012-10-17", "Statement": []}
+        own = [{"PolicyName": name, "PolicyDocument": document("a:A")} for name in policies]
+        properties |= {"AssumeRolePolicyDocument": trust, "Policies": own}
+        return {"Type": "AWS::IAM::Role", "Properties": properties}
+
+    def policy(action: str, *roles: str) -> dict[str, Any]:
+        properties = {
+            "PolicyName": "shared",
+            "PolicyDocument": document(action),
+            "Roles": [{"Ref": name} for name in roles],
+        }
+        return {"Type": "AWS::IAM::Policy", "Properties": properties}
+
+    def policies(logical_id: str) -> list[str]:
+        name = templates.resources("policies")[logical_id]
+        return sorted(iam.list_role_policies(RoleName=name)["PolicyNames"])
+
+    def update(resources: dict[str, Any]) -> None:
+        templates.update("policies", resources, Capabilities=["CAPABILITY_IAM"])
+
+    roles = {"One": role("own"), "Two": role()}
+    first = {**roles, "Shared": policy("a:B", "One")}
+    templates.create("policies", first, Capabilities=["CAPABILITY_IAM"])
+    made = templates.resources("policies")
+    assert (policies("One"), policies("Two")) == (["own", "shared"], [])
+
+    update({**roles, "Shared": policy("a:C", "One", "Two")})
+    assert templates.resources("policies") == made
+    assert (policies("One"), policies("Two")) == (["own", "shared"], ["shared"])
+    for name in (made["One"], made["Two"]):
+        found = iam.get_role_policy(RoleName=name, PolicyName="shared")["PolicyDocument"]
+        assert found == document("a:C")
+
+    # A role that changes keeps what others have put into it.
+    update({"One": role("other"), "Two": role(), "Shared": policy("a:C", "One", "Two")})
+    assert templates.resources("policies") == made
+    assert (policies("One"), policies("Two")) == (["other", "shared"], ["shared"])
+
+    # A role that is replaced takes the policy with it.
+    roles = {"One": role("other"), "Two": role(Path="/elsewhere/")}
+    update({**roles, "Shared": policy("a:C", "One", "Two")})
+    assert templates.resources("policies")["Two"] != made["Two"]
+    assert (policies("One"), policies("Two")) == (["other", "shared"], ["shared"])
+
+    update(roles)
+    assert (policies("One"), policies("Two")) == (["other"], [])
+    update(first)
+    templates.client.delete_stack(StackName="policies")
+    names = [each["RoleName"] for each in iam.list_roles()["Roles"]]
+    assert [name for name in names if name.startswith("policies-")] == []
+
+
+def test_a_second_table_is_made_changed_and_deleted(
+    cloud: LocalCloud, templates: Templates
+) -> None:
+    dynamodb = cloud.client("dynamodb")
+
+    def table(key: str, **properties: Any) -> dict[str, Any]:
+        return {
+            "Type": "AWS::DynamoDB::Table",
+            "Properties": {
+                "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"}],
+                "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+                "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+                **properties,
+            },
+        }
+
+    one = table("id")
+    templates.create("tables", {"One": one})
+    names = templates.resources("tables")
+    dynamodb.put_item(TableName=names["One"], Item={"id": {"S": "kept"}})
+    expiry = {"TimeToLiveSpecification": {"AttributeName": "expiresAt", "Enabled": True}}
+    templates.update("tables", {"One": one, "Two": table("type", **expiry)})
+    names = templates.resources("tables")
+    assert len(set(names.values())) == 2
+    dynamodb.put_item(TableName=names["Two"], Item={"type": {"S": "kept"}})
+    told = dynamodb.describe_time_to_live(TableName=names["Two"])["TimeToLiveDescription"]
+    assert told == {"AttributeName": "expiresAt", "TimeToLiveStatus": "ENABLED"}
+    templates.update("tables", {"One": one, "Two": table("type")})
+    assert templates.resources("tables") == names
+    assert dynamodb.scan(TableName=names["One"])["Count"] == 1
+    assert dynamodb.scan(TableName=names["Two"])["Count"] == 1
+    templates.update("tables", {"One": one, "Two": table("other")})
+    assert templates.resources("tables")["Two"] != names["Two"]
+    templates.client.delete_stack(StackName="tables")
+    left = dynamodb.list_tables()["TableNames"]
+    assert [name for name in left if name.startswith("tables-")] == []
+
+
+def test_the_events_of_a_function_are_made_changed_and_deleted(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "app.py").write_text("def handler(event, context): return event")
+
+    def deploy(limited: str, *events: str, attempts: int = 1) -> Stack:
+        letters = {"Fn::GetAtt": ["Letters", "Arn"]}
+        limit = {"Fn::If": ["Limited", ["FAILED"], {"Ref": "AWS::NoValue"}]}
+        kinds: dict[str, Any] = {
+            "Default": {
+                "Pattern": {
+                    "source": ["aws.states"],
+                    "detail": {"status": limit, "stateMachineArn": [{"prefix": "arn:"}]},
+                },
+                "DeadLetterConfig": {"Arn": letters},
+            },
+            "Named": {
+                "EventBusName": {"Fn::GetAtt": ["Bus", "Name"]},
+                "Pattern": {
+                    "detail-type": [
+                        {"Fn::If": ["Limited", "One", "Two"]},
+                        {"Fn::If": ["Limited", {"Ref": "AWS::NoValue"}, "Three"]},
+                    ]
+                },
+                "RetryPolicy": {"MaximumEventAgeInSeconds": 60},
+            },
+            "Either": {
+                "Pattern": {"Fn::If": ["Limited", {"source": ["a"]}, {"source": ["a", "b"]}]}
+            },
+        }
+        function = {
+            "Handler": "app.handler",
+            "Runtime": "python3.13",
+            "CodeUri": "code/",
+            "DeadLetterQueue": {"Type": "SQS", "TargetArn": letters},
+            "EventInvokeConfig": {
+                "MaximumRetryAttempts": attempts,
+                "DestinationConfig": {"OnFailure": {"Type": "SQS", "Destination": letters}},
+            },
+            "Events": {
+                name: {"Type": "EventBridgeRule", "Properties": kinds[name]} for name in events
+            },
+        }
+        document = {
+            "Transform": "AWS::Serverless-2016-10-31",
+            "Parameters": {"Limit": {"Type": "String"}},
+            "Conditions": {"Limited": {"Fn::Equals": [{"Ref": "Limit"}, "true"]}},
+            "Resources": {
+                "Bus": bus("eventful-bus"),
+                "Letters": queue(),
+                "Function": {"Type": "AWS::Serverless::Function", "Properties": function},
+            },
+        }
+        (tmp_path / "template.json").write_text(json.dumps(document))
+        return cloud.deploy(tmp_path / "template.json", {"Limit": limited}, name="eventful")
+
+    client, functions = cloud.client("events"), cloud.client("lambda")
+
+    def patterns() -> dict[str, Any]:
+        """Those of the function's rules, by the event's name, each of which has one target."""
+        found = {}
+        for name in ("default", "eventful-bus"):
+            for rule in client.list_rules(EventBusName=name)["Rules"]:
+                if rule["Name"].startswith("eventful-"):
+                    targets = client.list_targets_by_rule(Rule=rule["Name"], EventBusName=name)
+                    [target] = targets["Targets"]
+                    assert target["Arn"].endswith(f":{stack.resources['Function']}")
+                    event = rule["Name"].split("-")[1].removeprefix("Function")
+                    found[event] = json.loads(rule["EventPattern"])
+        return found
+
+    stack = deploy("false", "Default", "Named", "Either")
+    assert stack.not_made == []
+    assert patterns() == {
+        "Default": {
+            "source": ["aws.states"],
+            "detail": {"stateMachineArn": [{"prefix": "arn:"}]},
+        },
+        "Named": {"detail-type": ["Two", "Three"]},
+        "Either": {"source": ["a", "b"]},
+    }
+    name = stack.resources["Function"]
+    policy = json.loads(functions.get_policy(FunctionName=name)["Policy"])
+    assert len(policy["Statement"]) == 3
+
+    before = stack.resources
+    stack = deploy("true", "Default", "Named", "Either", attempts=0)
+    assert stack.resources == before
+    assert patterns() == {
+        "Default": {
+            "source": ["aws.states"],
+            "detail": {"status": ["FAILED"], "stateMachineArn": [{"prefix": "arn:"}]},
+        },
+        "Named": {"detail-type": ["One"]},
+        "Either": {"source": ["a"]},
+    }
+    config = functions.get_function_event_invoke_config(FunctionName=name)
+    assert config["MaximumRetryAttempts"] == 0
+
+    stack = deploy("true", "Named")
+    assert patterns() == {"Named": {"detail-type": ["One"]}}
+    assert len(json.loads(functions.get_policy(FunctionName=name)["Policy"])["Statement"]) == 1
+    cloud.client("cloudformation").delete_stack(StackName="eventful")
+    assert "eventful-bus" not in [each["Name"] for each in client.list_event_buses()["EventBuses"]]
+    rules = [rule["Name"] for rule in client.list_rules()["Rules"]]
+    assert [rule for rule in rules if rule.startswith("eventful-")] == []
 
 
 def test_deploying_again_updates(cloud: LocalCloud) -> None:

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local import events
 from local.server import LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, Queue, make_function, role, running
 from tests.support import wait_for
 
 NASTY = "quotes \" and ' and \\ and \n and {% $states.input %} and é😀 and ${x} and $x := 1;"
 PUT_EVENTS = "arn:aws:states:::events:putEvents.waitForTaskToken"
+UPDATE_ITEM = "arn:aws:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken"
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +119,56 @@ def waiting(detail_type: str, **settings: Any) -> dict[str, Any]:
     detail = {"token": "{% $states.context.Task.Token %}"}
     entry = {"Source": "test", "DetailType": detail_type, "Detail": detail}
     return {"Type": "Task", "Resource": PUT_EVENTS, "Arguments": {"Entries": [entry]}, **settings}
+
+
+def events_of(states: Any, execution: str, **request: Any) -> list[dict[str, Any]]:
+    """The history of an execution, of all pages."""
+    pages = states.get_paginator("get_execution_history")
+    return [
+        event
+        for page in pages.paginate(executionArn=execution, **request)
+        for event in page["events"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def rows(cloud: LocalCloud) -> Any:
+    """The table that tokens are kept in."""
+    client = cloud.client("dynamodb")
+    client.create_table(
+        TableName="tokens",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    return client
+
+
+def waiting_in_row(row: str, **settings: Any) -> dict[str, Any]:
+    """A state that writes its token into a row that is free, and waits for the answer."""
+    arguments = {
+        "TableName": "tokens",
+        "Key": {"id": {"S": row}},
+        "ConditionExpression": "attribute_not_exists(taken) OR taken = :no",
+        "UpdateExpression": "SET #token = :token, taken = :no",
+        "ExpressionAttributeNames": {"#token": "token"},
+        "ExpressionAttributeValues": {
+            ":token": {"S": "{% $states.context.Task.Token %}"},
+            ":no": {"BOOL": False},
+        },
+    }
+    return {"Type": "Task", "Resource": UPDATE_ITEM, "Arguments": arguments, **settings}
+
+
+def token_in(rows: Any, row: str, *others: str) -> str:
+    """The token in a row, once there is one that is none of the others."""
+
+    def found() -> str | None:
+        item = rows.get_item(TableName="tokens", Key={"id": {"S": row}}).get("Item", {})
+        token = item.get("token", {}).get("S")
+        return None if token in others else token
+
+    return str(wait_for(found, f"a token in {row}", SECONDS))
 
 
 # -- JSONata --------------------------------------------------------------------------------------
@@ -479,6 +531,102 @@ def test_a_retry_has_a_new_token_and_the_old_one_is_used_up(
     assert ended(states, execution)["output"] == 2
 
 
+# -- Task tokens in a table ----------------------------------------------------------------------
+
+
+def test_a_token_can_be_written_into_a_table(
+    states: Any, machine: Callable[..., str], rows: Any
+) -> None:
+    arn = machine(Wait=waiting_in_row("written", Output={"got": "{% $states.result %}"}))
+    execution = start(states, arn)
+    token = token_in(rows, "written")
+    assert states.describe_execution(executionArn=execution)["status"] == "RUNNING"
+    states.send_task_heartbeat(taskToken=token)
+    states.send_task_success(taskToken=token, output=json.dumps({"text": NASTY}))
+    assert ended(states, execution)["output"] == {"got": {"text": NASTY}}
+    late = lambda: states.send_task_success(taskToken=token, output="1")  # noqa: E731
+    assert code_of(late) == "TaskTimedOut"
+
+
+@pytest.mark.parametrize("name", ["DynamoDb.ConditionalCheckFailedException", "States.TaskFailed"])
+def test_a_failed_condition_is_raised_at_once_by_the_name_of_the_sdk(
+    states: Any, machine: Callable[..., str], rows: Any, name: str
+) -> None:
+    rows.put_item(TableName="tokens", Item={"id": {"S": "taken"}, "taken": {"BOOL": True}})
+    retry = {"ErrorEquals": ["DynamoDB.ConditionalCheckFailedException"], "MaxAttempts": 3}
+    catch = {"ErrorEquals": [name], "Output": "{% $states.errorOutput %}", "Next": "Caught"}
+    arn = machine(
+        Wait=waiting_in_row("taken", TimeoutSeconds=60, Retry=[retry], Catch=[catch]),
+        Caught={"Type": "Succeed"},
+    )
+    execution = start(states, arn)
+    error = ended(states, execution)["output"]
+    assert error["Error"] == "DynamoDb.ConditionalCheckFailedException"
+    assert error["Cause"].startswith("The conditional request failed (Service: DynamoDb, Status")
+    [failed] = [event for event in events_of(states, execution) if event["type"] == "TaskFailed"]
+    assert failed["taskFailedEventDetails"]["resourceType"] == "aws-sdk:dynamodb"
+    assert failed["taskFailedEventDetails"]["resource"] == "updateItem.waitForTaskToken"
+    # Nobody was given the token, but it is in the history.
+    [scheduled] = [
+        event["taskScheduledEventDetails"]
+        for event in events_of(states, execution)
+        if event["type"] == "TaskScheduled"
+    ]
+    token = json.loads(scheduled["parameters"])["ExpressionAttributeValues"][":token"]["S"]
+    late = lambda: states.send_task_success(taskToken=token, output="1")  # noqa: E731
+    assert code_of(late) == "TaskTimedOut"
+
+
+def test_a_wait_in_a_table_fails_times_out_and_is_retried(
+    states: Any, machine: Callable[..., str], rows: Any
+) -> None:
+    retry = {"ErrorEquals": ["Again"], "IntervalSeconds": 1, "MaxAttempts": 1}
+    catch = {
+        "ErrorEquals": ["States.ALL"],
+        "Output": "{% $states.errorOutput.Error %}",
+        "Next": "Caught",
+    }
+    arn = machine(
+        Wait=waiting_in_row(
+            "retried", TimeoutSeconds="{% $states.input %}", Retry=[retry], Catch=[catch]
+        ),
+        Caught={"Type": "Succeed"},
+    )
+    execution = start(states, arn, 60)
+    first = token_in(rows, "retried")
+    states.send_task_failure(taskToken=first, error="Again")
+    second = token_in(rows, "retried", first)
+    states.send_task_failure(taskToken=second, error="Enough")
+    assert ended(states, execution)["output"] == "Enough"
+    execution = start(states, arn, 1)
+    third = token_in(rows, "retried", first, second)
+    assert ended(states, execution)["output"] == "States.Timeout"
+    assert code_of(lambda: states.send_task_heartbeat(taskToken=third)) == "TaskTimedOut"
+
+
+def test_an_answer_out_of_a_table_is_never_missed(
+    states: Any, machine: Callable[..., str], rows: Any
+) -> None:
+    executions = {}
+    for number in range(12):
+        row = f"quick-{number}"
+        executions[row] = start(states, machine(Wait=waiting_in_row(row)))
+    for row in executions:
+        states.send_task_success(taskToken=token_in(rows, row), output='"quick"')
+    assert [ended(states, each)["output"] for each in executions.values()] == ["quick"] * 12
+
+
+def test_those_that_wait_keep_nobody_from_running(
+    states: Any, machine: Callable[..., str], rows: Any
+) -> None:
+    arn = machine(Wait=waiting_in_row("{% $string($states.input) %}"))
+    executions = [start(states, arn, f"crowd-{number}") for number in range(20)]
+    tokens = [token_in(rows, f"crowd-{number}") for number in range(20)]
+    for token in tokens:
+        states.send_task_success(taskToken=token, output="1")
+    assert {ended(states, execution)["status"] for execution in executions} == {"SUCCEEDED"}
+
+
 # -- Retry and Catch ------------------------------------------------------------------------------
 
 
@@ -630,11 +778,100 @@ def test_stop_ends_what_waits_and_its_token(
     assert code_of(late) == "TaskTimedOut"
 
 
-def test_stop_ends_a_wait_and_a_retry(states: Any, machine: Callable[..., str]) -> None:
+def stop(states: Any, execution: str) -> None:
+    """Stop an execution, and see that this is its end."""
+    began = time.monotonic()
+    stopped = states.stop_execution(executionArn=execution, error="Cancelled", cause=NASTY)
+    assert time.monotonic() - began < 2
+    described = states.describe_execution(executionArn=execution)
+    assert (described["status"], described["error"], described["cause"]) == (
+        "ABORTED",
+        "Cancelled",
+        NASTY,
+    )
+    assert described["stopDate"] == stopped["stopDate"]
+    assert "output" not in described
+    last = events_of(states, execution)[-1]
+    assert last["type"] == "ExecutionAborted"
+    assert last["executionAbortedEventDetails"] == {"error": "Cancelled", "cause": NASTY}
+    # Again, it changes nothing.
+    assert states.stop_execution(executionArn=execution)["stopDate"] == stopped["stopDate"]
+    assert events_of(states, execution)[-1] == last
+
+
+def test_stop_ends_a_wait(states: Any, machine: Callable[..., str]) -> None:
+    arn = machine(Wait={"Type": "Wait", "Seconds": 60}, Never={"Type": "Succeed"})
+    for _ in range(10):
+        execution = start(states, arn)
+        wait_for(lambda e=execution: "WaitStateEntered" in history(states, e), "the wait", SECONDS)
+        stop(states, execution)
+        assert "SucceedStateEntered" not in history(states, execution)
+
+
+def test_stop_ends_branches(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    def branch(state: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "StartAt": "Wait",
+            "States": {"Wait": {**state, "Next": "Never"}, "Never": {"Type": "Succeed"}},
+        }
+
+    branches = [branch({"Type": "Wait", "Seconds": 60}), branch(waiting("branch"))]
+    arn = machine(Branches={"Type": "Parallel", "Branches": branches}, Never={"Type": "Succeed"})
+    execution = start(states, arn)
+    token = tokens("branch")
+    stop(states, execution)
+    assert "SucceedStateEntered" not in history(states, execution)
+    assert code_of(lambda: states.send_task_heartbeat(taskToken=token)) == "TaskTimedOut"
+
+
+def test_stop_ends_a_retry(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    retry = {"ErrorEquals": ["Again"], "IntervalSeconds": 6000, "MaxAttempts": 3}
+    catch = {"ErrorEquals": ["States.ALL"], "Next": "Never"}
+    arn = machine(
+        Wait=waiting("retry-stopped", Retry=[retry], Catch=[catch]), Never={"Type": "Succeed"}
+    )
+    execution = start(states, arn)
+    states.send_task_failure(taskToken=tokens("retry-stopped"), error="Again")
+    wait_for(lambda: "TaskFailed" in history(states, execution), "the failure", SECONDS)
+    stop(states, execution)
+    assert history(states, execution)[-2:] == ["TaskFailed", "ExecutionAborted"]
+
+
+def test_no_state_runs_after_a_stop(states: Any, machine: Callable[..., str], rows: Any) -> None:
+    catch = {"ErrorEquals": ["States.ALL"], "Next": "Never"}
+    retry = {"ErrorEquals": ["States.ALL"], "MaxAttempts": 3}
+    arn = machine(
+        Wait=waiting_in_row("{% $string($states.input) %}", Retry=[retry], Catch=[catch]),
+        Never={"Type": "Pass", "Output": 1},
+    )
+    for number in range(15):
+        execution = start(states, arn, f"stopped-{number}")
+        token = token_in(rows, f"stopped-{number}")
+        stop(states, execution)
+        assert "PassStateEntered" not in history(states, execution)
+        for answer in (
+            functools.partial(states.send_task_success, taskToken=token, output="1"),
+            functools.partial(states.send_task_failure, taskToken=token),
+            functools.partial(states.send_task_heartbeat, taskToken=token),
+        ):
+            assert code_of(answer) == "TaskTimedOut"
+
+
+def test_an_execution_with_a_limit_can_be_stopped(states: Any, machine: Callable[..., str]) -> None:
+    arn = machine(timeout=60, Wait={"Type": "Wait", "Seconds": 50})
+    stop(states, start(states, arn))
+
+
+def test_a_stop_that_says_too_much_is_refused(states: Any, machine: Callable[..., str]) -> None:
     execution = start(states, machine(Wait={"Type": "Wait", "Seconds": 60}))
-    wait_for(lambda: "WaitStateEntered" in history(states, execution), "the wait", SECONDS)
-    states.stop_execution(executionArn=execution)
-    assert states.describe_execution(executionArn=execution)["status"] == "ABORTED"
+    for words in ({"error": "x" * 257}, {"cause": "x" * 32769}):
+        refused = functools.partial(states.stop_execution, executionArn=execution, **words)
+        assert code_of(refused) == "ValidationException"
+    stop(states, execution)
 
 
 def test_an_execution_can_time_out_as_a_whole(
@@ -647,33 +884,320 @@ def test_an_execution_can_time_out_as_a_whole(
     described = ended(states, execution)
     assert described["status"] == "TIMED_OUT"
     assert described["stopDate"]
+    assert history(states, execution)[-1] == "ExecutionTimedOut"
     late = lambda: states.send_task_success(taskToken=token, output="1")  # noqa: E731
     assert code_of(late) == "TaskTimedOut"
 
 
-def test_the_history_can_be_read_backwards(states: Any, machine: Callable[..., str]) -> None:
-    execution = run(states, machine(End={"Type": "Succeed"}))["executionArn"]
-    events = states.get_execution_history(executionArn=execution, reverseOrder=True)["events"]
-    assert events[0]["type"] == "ExecutionSucceeded"
-    assert history(states, execution)[0] == "ExecutionStarted"
+def test_the_history_says_what_a_task_was_asked(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    arn = machine(
+        Wait=waiting("asked", HeartbeatSeconds=20, TimeoutSeconds="{% $states.input.limit %}")
+    )
+    execution = start(states, arn, {"limit": 30})
+    token = tokens("asked")
+    wait_for(lambda: "TaskSubmitted" in history(states, execution), "the wait", SECONDS)
+    events = events_of(states, execution)
+    assert [event["type"] for event in events] == [
+        "ExecutionStarted",
+        "TaskStateEntered",
+        "TaskScheduled",
+        "TaskStarted",
+        "TaskSubmitted",
+    ]
+    assert [event["id"] for event in events] == [1, 2, 3, 4, 5]
+    assert [event["previousEventId"] for event in events] == [0, 0, 2, 3, 4]
+    scheduled = events[2]["taskScheduledEventDetails"]
+    parameters = json.loads(scheduled.pop("parameters"))
+    assert parameters["Entries"][0]["Detail"] == {"token": token}
+    assert scheduled == {
+        "resourceType": "events",
+        "resource": "putEvents.waitForTaskToken",
+        "region": REGION,
+        "timeoutInSeconds": 30,
+        "heartbeatInSeconds": 20,
+    }
+    submitted = events[4]["taskSubmittedEventDetails"]
+    assert submitted["resource"] == "putEvents.waitForTaskToken"
+    assert json.loads(submitted["output"])["FailedEntryCount"] == 0
+    states.stop_execution(executionArn=execution)
 
 
-def test_eventbridge_is_told_when_an_execution_starts_and_ends(
+def test_the_last_token_in_the_history_answers_the_task(
+    states: Any, machine: Callable[..., str], rows: Any
+) -> None:
+    retry = {"ErrorEquals": ["Again"], "MaxAttempts": 2}
+    execution = start(states, machine(Wait=waiting_in_row("history", Retry=[retry])))
+
+    def waits(times: int) -> bool:
+        return history(states, execution).count("TaskSubmitted") == times
+
+    for times in (1, 2, 3):
+        wait_for(functools.partial(waits, times), "the wait", SECONDS)
+        newest = states.get_execution_history(
+            executionArn=execution, reverseOrder=True, maxResults=3
+        )["events"]
+        [scheduled] = [event for event in newest if event["type"] == "TaskScheduled"]
+        arguments = json.loads(scheduled["taskScheduledEventDetails"]["parameters"])
+        token = arguments["ExpressionAttributeValues"][":token"]["S"]
+        assert token == token_in(rows, "history")
+        if times < 3:
+            states.send_task_failure(taskToken=token, error="Again")
+        else:
+            states.send_task_success(taskToken=token, output='"last"')
+    assert ended(states, execution)["output"] == "last"
+
+
+def test_the_history_comes_in_pages(states: Any, machine: Callable[..., str]) -> None:
+    passes = {f"Pass{number}": {"Type": "Pass"} for number in range(60)}
+    execution = run(states, machine(**passes), {"a": 1})["executionArn"]
+    first = states.get_execution_history(executionArn=execution)
+    assert len(first["events"]) == 100
+    assert first["nextToken"]
+    forth = events_of(states, execution)
+    assert [event["id"] for event in forth] == list(range(1, 123))
+    assert (forth[0]["type"], forth[-1]["type"]) == ("ExecutionStarted", "ExecutionSucceeded")
+    back = events_of(states, execution, reverseOrder=True, PaginationConfig={"PageSize": 7})
+    assert back == forth[::-1]
+    page = states.get_execution_history(executionArn=execution, maxResults=122)
+    assert "nextToken" not in page
+    for request, code in (
+        ({"maxResults": 1001}, "ValidationException"),
+        ({"nextToken": "garbage"}, "InvalidToken"),
+    ):
+        asked = functools.partial(states.get_execution_history, executionArn=execution, **request)
+        assert code_of(asked) == code
+
+
+def test_the_history_can_leave_out_the_data(states: Any, machine: Callable[..., str]) -> None:
+    execution = run(states, machine(Pass={"Type": "Pass"}), {"a": NASTY})["executionArn"]
+    assert "quotes" in str(events_of(states, execution))
+    without = events_of(states, execution, includeExecutionData=False)
+    assert len(without) == 4
+    assert "quotes" not in str(without)
+
+
+def test_executions_are_listed_by_status_in_pages(states: Any, machine: Callable[..., str]) -> None:
+    arn = machine(
+        Which={
+            "Type": "Choice",
+            "Choices": [{"Condition": "{% $states.input = 'wait' %}", "Next": "Wait"}],
+            "Default": "End",
+        },
+        Wait={"Type": "Wait", "Seconds": 600, "Next": "End"},
+        End={"Type": "Succeed"},
+    )
+    ended(states, start(states, arn, "end"))
+    running = [start(states, arn, "wait") for _ in range(5)]
+    pages = states.get_paginator("list_executions").paginate(
+        stateMachineArn=arn, statusFilter="RUNNING", PaginationConfig={"PageSize": 2}
+    )
+    listed = []
+    for page in pages:
+        assert len(page["executions"]) <= 2
+        for execution in page["executions"]:
+            assert execution["status"] == "RUNNING"
+            assert "stopDate" not in execution
+            listed.append(execution["executionArn"])
+            # What ends while the list is read does not disturb the rest of it.
+            states.stop_execution(executionArn=running[1])
+            states.stop_execution(executionArn=execution["executionArn"])
+    assert listed == [running[4], running[3], running[2], running[0]]
+    everything = states.list_executions(stateMachineArn=arn)["executions"]
+    assert [execution["status"] for execution in everything] == ["ABORTED"] * 5 + ["SUCCEEDED"]
+    assert all(execution["stopDate"] for execution in everything)
+    assert states.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"] == []
+
+
+def test_what_is_not_there_can_not_be_asked_about(states: Any, machine: Callable[..., str]) -> None:
+    name = machine(End={"Type": "Succeed"}).rpartition(":")[2]
+    missing = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{name}:missing"
+    for call in (
+        states.describe_execution,
+        states.get_execution_history,
+        states.stop_execution,
+        states.describe_state_machine_for_execution,
+    ):
+        assert code_of(functools.partial(call, executionArn=missing)) == "ExecutionDoesNotExist"
+    machine_arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:missing"
+    listing = functools.partial(states.list_executions, stateMachineArn=machine_arn)
+    assert code_of(listing) == "StateMachineDoesNotExist"
+
+
+# -- What EventBridge is told ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(cloud: LocalCloud) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Gives the next event about a state machine."""
+    queue = Queue(cloud, f"told-{uuid.uuid4()}")
+    client = cloud.client("events")
+
+    def next_event(arn: str) -> dict[str, Any]:
+        event: dict[str, Any] = queue.body()
+        while event["detail"]["stateMachineArn"] != arn:  # an earlier test's
+            event = queue.body()
+        assert event["detail-type"] == "Step Functions Execution Status Change"
+        assert event["resources"] == [event["detail"]["executionArn"]]
+        return dict(event["detail"])
+
+    client.put_rule(Name="told", EventPattern=json.dumps({"source": ["aws.states"]}))
+    client.put_targets(Rule="told", Targets=[{"Id": "1", "Arn": queue.arn}])
+    yield next_event
+    client.remove_targets(Rule="told", Ids=["1"])
+    client.delete_rule(Name="told")
+
+
+def detail_of(states: Any, execution: str, **changes: Any) -> dict[str, Any]:
+    """What an event tells of an execution that runs, as far as nothing has changed."""
+    described = states.describe_execution(executionArn=execution)
+    return {
+        "executionArn": execution,
+        "stateMachineArn": described["stateMachineArn"],
+        "name": described["name"],
+        "status": "RUNNING",
+        "startDate": int(described["startDate"].timestamp() * 1000),
+        "stopDate": None,
+        "input": described["input"],
+        "inputDetails": {"included": True},
+        "output": None,
+        "outputDetails": None,
+        "error": None,
+        "cause": None,
+        "stateMachineVersionArn": None,
+        "stateMachineAliasArn": None,
+        "redriveCount": 0,
+        "redriveDate": None,
+        "redriveStatus": "NOT_REDRIVABLE",
+        "redriveStatusReason": "Execution is RUNNING and cannot be redriven",
+        **changes,
+    }
+
+
+def stop_date(states: Any, execution: str) -> int:
+    return int(states.describe_execution(executionArn=execution)["stopDate"].timestamp() * 1000)
+
+
+def test_eventbridge_is_told_of_success(
+    states: Any, machine: Callable[..., str], told: Callable[[str], dict[str, Any]]
+) -> None:
+    arn = machine(End={"Type": "Succeed", "Output": "Hello"})
+    execution = start(states, arn, {"text": NASTY})
+    ended(states, execution)
+    assert told(arn) == detail_of(states, execution)
+    assert told(arn) == detail_of(
+        states,
+        execution,
+        status="SUCCEEDED",
+        stopDate=stop_date(states, execution),
+        output='"Hello"',
+        outputDetails={"included": True},
+        redriveStatusReason="Execution is SUCCEEDED and cannot be redriven",
+    )
+
+
+@pytest.mark.parametrize("how", ["FAILED", "TIMED_OUT", "ABORTED"])
+def test_eventbridge_is_told_of_every_other_end(
+    states: Any, machine: Callable[..., str], told: Callable[[str], dict[str, Any]], how: str
+) -> None:
+    if how == "FAILED":
+        arn = machine(End={"Type": "Fail", "Error": "Mine", "Cause": NASTY})
+    else:
+        arn = machine(timeout=1 if how == "TIMED_OUT" else 60, Wait={"Type": "Wait", "Seconds": 50})
+    execution = start(states, arn)
+    assert told(arn)["status"] == "RUNNING"
+    if how == "ABORTED":
+        states.stop_execution(executionArn=execution, error="Mine", cause=NASTY)
+    ended(states, execution)
+    words = {} if how == "TIMED_OUT" else {"error": "Mine", "cause": NASTY}
+    assert told(arn) == detail_of(
+        states,
+        execution,
+        status=how,
+        stopDate=stop_date(states, execution),
+        redriveStatus="REDRIVABLE",
+        redriveStatusReason=None,
+        **words,
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "given_back", "included"),
+    [
+        (120_000, 120_000, (True, True)),
+        (150_000, 150_000, (False, True)),
+        (10, 255_000, (False, False)),
+        (255_000, 10, (False, True)),
+    ],
+)
+def test_what_an_event_has_no_room_for_is_left_out(
+    states: Any,
+    machine: Callable[..., str],
+    told: Callable[[str], dict[str, Any]],
+    given: int,
+    given_back: int,
+    included: tuple[bool, bool],
+) -> None:
+    give = f"{{% $pad('', {given_back}, 'x') %}}"
+    arn = machine(End={"Type": "Succeed", "Output": give})
+    ended(states, start(states, arn, "x" * given))
+    assert (told(arn)["input"] is not None) == (given < 250_000)
+    detail = told(arn)
+    assert detail["inputDetails"] == {"included": included[0]}
+    assert detail["outputDetails"] == {"included": included[1]}
+    assert (detail["input"] is not None, detail["output"] is not None) == included
+
+
+def test_a_function_that_is_told_can_ask_about_the_execution(
     cloud: LocalCloud, states: Any, machine: Callable[..., str]
 ) -> None:
-    queue = Queue(cloud, "status-changes")
-    events = cloud.client("events")
-    arn = machine(End={"Type": "Fail", "Error": "Mine", "Cause": "because"})
+    source = """
+        import boto3
+        states = boto3.client("stepfunctions")
+        def handler(event, context):
+            if event["detail"]["status"] == "RUNNING":
+                execution = event["detail"]["executionArn"]
+                states.get_execution_history(executionArn=execution)
+                states.stop_execution(executionArn=execution, error="Unwanted")
+    """
+    function = make_function(cloud, "told", source, Timeout=10)
+    arn = machine(Wait={"Type": "Wait", "Seconds": 600})
+    client = cloud.client("events")
     pattern = {"source": ["aws.states"], "detail": {"stateMachineArn": [arn]}}
-    events.put_rule(Name="status", EventPattern=json.dumps(pattern))
-    events.put_targets(Rule="status", Targets=[{"Id": "1", "Arn": queue.arn}])
-    execution = start(states, arn)
-    told = {event["detail"]["status"]: event for event in (queue.body(), queue.body())}
-    assert set(told) == {"RUNNING", "FAILED"}
-    failed = told["FAILED"]
-    assert failed["detail-type"] == "Step Functions Execution Status Change"
-    assert failed["resources"] == [execution]
-    assert (failed["detail"]["error"], failed["detail"]["cause"]) == ("Mine", "because")
+    client.put_rule(Name="function", EventPattern=json.dumps(pattern))
+    client.put_targets(Rule="function", Targets=[{"Id": "1", "Arn": function}])
+    assert ended(states, start(states, arn))["error"] == "Unwanted"
+    client.remove_targets(Rule="function", Ids=["1"])
+    client.delete_rule(Name="function")
+
+
+def test_nothing_is_written_for_a_bus_without_a_rule_for_it(cloud: LocalCloud) -> None:
+    client = cloud.client("events")
+    client.put_rule(Name="others", EventPattern=json.dumps({"source": ["aws.codepipeline"]}))
+    client.put_rule(Name="hours", ScheduleExpression="rate(1 hour)")
+    asked: list[str] = []
+
+    def put() -> None:
+        events.put_from_service(
+            ACCOUNT,
+            REGION,
+            source="aws.states",
+            detail_type="x",
+            resources=[],
+            detail=lambda: {"asked": asked.append("")},
+        )
+
+    put()
+    assert asked == []
+    client.put_rule(Name="all", EventPattern=json.dumps({"$or": [{"source": ["aws.states"]}]}))
+    put()
+    assert asked == [""]
+    for name in ("others", "hours", "all"):
+        client.delete_rule(Name=name)
+
+
+# -- Definitions ----------------------------------------------------------------------------------
 
 
 def test_an_update_of_a_state_machine_is_for_later_executions(
