@@ -35,12 +35,16 @@ class Behaviour:
         The same nonce a second time, as when the first answer got lost.
         "InvalidNonceException": refused. "status": answered with ``InProgress`` again.
     acknowledge_of_ended
-        The acknowledgment of a job that is Succeeded, Failed or TimedOut.
-        "InvalidNonceException": refused. "status": answered with that status, if the nonce is
-        right.
+        The acknowledgment of a job that is Succeeded, Failed or TimedOut, or whose action was
+        abandoned or canceled. "InvalidNonceException": refused. "status": answered with that
+        status, or with Failed for a job that lost its action, if the nonce is right.
     result_before_acknowledgment
         A result for a job that nobody acknowledged. "InvalidJobStateException": refused, and the
         job is offered again. "accept": taken.
+    result_after_abandonment
+        The first result for a job whose action was abandoned or canceled. "accept": answered as
+        always, and the action stays as it is, as was recorded for a Lambda action.
+        "InvalidJobStateException": refused.
     continuation_seconds
         How long after a result with a continuation token the next job can be polled. 30 is
         documented for Lambda actions (27.85 were measured), nothing is known for custom actions.
@@ -71,12 +75,20 @@ class Behaviour:
     third_party_timeout_seconds
         How long a partner action may wait for its job. That page names no partner actions; "all
         other actions" have one hour.
+    timeout_counts
+        What those two limits are for. "action": all jobs of an action together. "job": each of
+        them, from when it is made.
+    update_under_way
+        What UpdatePipeline does to executions under way. "cancel": all are Cancelled, and their
+        actions in progress are CANCELED, as is documented; which executions that concerns is not.
+        "leave": they go on by the structure that they began with.
     third_party_job_ids
         Makes the id of each partner job: 1 to 512 characters, none twice. The service model
         contradicts itself: every request takes any 1 to 512 characters, but the answer of
         PollForThirdPartyJobs has a UUID. The default is no UUID. Custom jobs always have UUIDs.
     third_party_details_of_ended
-        GetThirdPartyJobDetails for a partner job that is Succeeded, Failed or TimedOut.
+        GetThirdPartyJobDetails for a partner job that is Succeeded, Failed or TimedOut, or whose
+        action was abandoned or canceled.
         "InvalidJobException": refused. "details": answered, with the nonce of its last offer.
     artifact_credentials_seconds
         How long a job's artifact credentials are good for. AWS's Jenkins plugin counts on 15
@@ -90,6 +102,7 @@ class Behaviour:
     result_before_acknowledgment: Literal["InvalidJobStateException", "accept"] = (
         "InvalidJobStateException"
     )
+    result_after_abandonment: Literal["accept", "InvalidJobStateException"] = "accept"
     continuation_seconds: float = 30
     batch_cap: int | None = field(default=None, metadata={"minimum": 1})
     default_batch_size: int = field(default=1, metadata={"minimum": 1})
@@ -101,6 +114,8 @@ class Behaviour:
     throttle: int | None = None
     action_timeout_seconds: float = 24 * 60 * 60
     third_party_timeout_seconds: float = 60 * 60
+    timeout_counts: Literal["action", "job"] = "action"
+    update_under_way: Literal["cancel", "leave"] = "cancel"
     third_party_job_ids: Callable[[], str] = new_third_party_job_id
     third_party_details_of_ended: Literal["InvalidJobException", "details"] = "InvalidJobException"
     artifact_credentials_seconds: float = 15 * 60

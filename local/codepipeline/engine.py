@@ -1,20 +1,43 @@
 """Takes executions through their stages. It moves when something happens, and never waits.
 
 A stage's actions run by ``runOrder``, those of the same order side by side. An action that fails
-lets the others of its order end, then fails its stage and the execution. Executions of a pipeline
-run side by side, whatever its execution mode: none waits for a stage, or is superseded.
+lets the others of its order end, then fails its stage and the execution. An execution that is being
+stopped lets them end as well, or abandons them, and starts no other. Which execution may enter a
+stage is ``traffic``'s to say.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from .action_types import ActionType, TypeKey
 from .clock import Timeline
-from .events import RESUMED, STARTED, action_event, pipeline_event, stage_event
+from .events import (
+    CANCELED,
+    RESUMED,
+    STARTED,
+    action_event,
+    pipeline_event,
+    stage_event,
+    state_of,
+)
 from .exceptions import ActionTypeNotFoundError
-from .runs import FAILED, IN_PROGRESS, SUCCEEDED, ActionRun, PipelineRun, StageRun
+from .runs import (
+    ABANDONED,
+    CANCELLED,
+    FAILED,
+    IN_PROGRESS,
+    STOPPED,
+    STOPPING,
+    SUCCEEDED,
+    SUPERSEDED,
+    UNDER_WAY,
+    ActionRun,
+    PipelineRun,
+    StageRun,
+)
 
 OWNERS_WITH_JOBS = ("Custom", "ThirdParty")
 
@@ -22,8 +45,9 @@ OWNERS_WITH_JOBS = ("Custom", "ThirdParty")
 class Engine:
     """Runs pipelines.
 
-    ``announce`` takes an event's entry; ``open_job`` is called when an action needs a worker;
-    ``action_types`` are the types that are registered.
+    ``announce`` takes an event's entry; ``open_job`` is called when an action needs a worker, and
+    ``withdraw_job`` when it needs none any more; ``action_types`` are the types that are
+    registered.
     """
 
     def __init__(
@@ -32,11 +56,13 @@ class Engine:
         action_types: dict[TypeKey, ActionType],
         announce: Callable[[dict[str, Any]], None],
         open_job: Callable[[ActionRun], None],
+        withdraw_job: Callable[[ActionRun], None],
     ) -> None:
         self._timeline = timeline
         self._action_types = action_types
         self._announce = announce
         self._open_job = open_job
+        self._withdraw_job = withdraw_job
 
     def start(self, run: PipelineRun) -> None:
         """Begin an execution, and take it as far as it goes without a worker."""
@@ -44,21 +70,49 @@ class Engine:
         self._advance(run)
 
     def retry(self, stage: StageRun, *, all_actions: bool) -> None:
-        """Run a stage's failed actions again, or all of them, in the same execution.
+        """Run a stage's failed or abandoned actions again, or all of them, in the same execution.
 
         What is in progress goes on. Recorded: the execution and the stage are RESUMED, and the
         events that follow have the next attempt; each new run of an action has a new id.
         """
         run, now = stage.run, self._timeline.now()
-        again = [each for each in stage.actions if all_actions or each.status == FAILED]
+        failed = (FAILED, ABANDONED)
+        again = [each for each in stage.actions if all_actions or each.status in failed]
         run.attempt, run.retried, run.updated = run.attempt + 1, now, now
         stage.retries, stage.retried = stage.retries + 1, now
         run.status = stage.status = IN_PROGRESS
+        run.status_summary = run.stopped_for = None
+        run.traffic.enter(stage)
         self._announce(pipeline_event(run, RESUMED, now))
         self._announce(stage_event(stage, RESUMED, now))
         stage.renew(again)
         self._begin(stage.next_actions())
         self._advance(run)
+
+    def stop(self, stage: StageRun, trigger: dict[str, str], *, abandon: bool) -> None:
+        """Stop an execution in a stage that has actions in progress: abandon them, or let them end.
+
+        Recorded: it is Stopping until then, and has the reason as its summary once it is Stopped.
+        """
+        run, now = stage.run, self._timeline.now()
+        run.stopped_for, run.updated = trigger, now
+        if run.status != STOPPING:
+            run.status = stage.status = STOPPING
+            self._announce(pipeline_event(run, state_of(STOPPING), now))
+            self._announce(stage_event(stage, state_of(STOPPING), now))
+        if abandon:
+            self._give_up(stage, state_of(ABANDONED))
+        self._advance(run)
+
+    def cancel(self, runs: list[PipelineRun]) -> None:
+        """End executions whose pipeline was updated, those that wait for a stage as well."""
+        for run in runs:
+            run.traffic.forget(run)
+            stage = run.stage
+            if stage is not None and stage.status in UNDER_WAY:
+                self._give_up(stage, CANCELED)
+                self._end_stage(stage, CANCELLED)
+            self._end_run(run, CANCELLED)
 
     def succeed(self, action: ActionRun, result: dict[str, Any]) -> None:
         """End an action by a job's successful result, and go on."""
@@ -75,21 +129,44 @@ class Engine:
         self._advance(action.run)
 
     def _advance(self, run: PipelineRun) -> None:
-        while run.status == IN_PROGRESS:
-            stage = next((each for each in run.stages if each.status != SUCCEEDED), None)
-            if stage is None:
-                self._end_run(run, SUCCEEDED)
-            elif stage.status is None:
-                self._start_stage(stage)
-            elif any(action.status == IN_PROGRESS for action in stage.actions):
-                return
-            elif any(action.status == FAILED for action in stage.actions):
-                self._end_stage(stage, FAILED)
-                self._end_run(run, FAILED)
-            elif actions := stage.next_actions():
-                self._begin(actions)
-            else:
-                self._end_stage(stage, SUCCEEDED)
+        """Take an execution as far as it goes, then those that waited for what it has left."""
+        moving = deque([run])
+        while moving:
+            run = moving.popleft()
+            while run.status in UNDER_WAY and self._step(run):
+                pass
+            moving.extend(run.traffic.admit())
+
+    def _step(self, run: PipelineRun) -> bool:
+        """Do the next thing that an execution is to do. False: it waits."""
+        stage = run.stage
+        if stage is None:
+            self._end_run(run, SUCCEEDED)
+        elif stage.status is None:
+            return self._enter(stage)
+        elif stage.in_progress:
+            return False
+        elif run.status == STOPPING:
+            self._end_stage(stage, STOPPED)
+            run.status_summary = (run.stopped_for or {}).get("reason")
+            self._end_run(run, STOPPED)
+        elif any(action.status == FAILED for action in stage.actions):
+            self._end_stage(stage, FAILED)
+            self._end_run(run, FAILED)
+        elif actions := stage.next_actions():
+            self._begin(actions)
+        else:
+            self._end_stage(stage, SUCCEEDED)
+        return True
+
+    def _enter(self, stage: StageRun) -> bool:
+        """Start a stage. False: its execution waits until another has left it."""
+        if stage.run.traffic.enter(stage):
+            self._start_stage(stage)
+            return True
+        for superseded in stage.run.traffic.wait(stage):
+            self._end_run(superseded, SUPERSEDED)
+        return False
 
     def _start_stage(self, stage: StageRun) -> None:
         stage.status, stage.started = IN_PROGRESS, self._timeline.now()
@@ -125,15 +202,21 @@ class Engine:
         action.error, action.summary = {"code": code, "message": message}, message
         self._end(action, FAILED)
 
-    def _end(self, action: ActionRun, status: str) -> None:
+    def _give_up(self, stage: StageRun, state: str) -> None:
+        for action in stage.in_progress:
+            self._withdraw_job(action)
+            self._end(action, ABANDONED, state)
+
+    def _end(self, action: ActionRun, status: str, state: str | None = None) -> None:
         action.status, action.changed = status, self._timeline.now()
         action.run.updated = action.changed
-        self._announce(action_event(action, status.upper(), action.changed))
+        self._announce(action_event(action, state or state_of(status), action.changed))
 
     def _end_stage(self, stage: StageRun, status: str) -> None:
         stage.status = status
-        self._announce(stage_event(stage, status.upper(), self._timeline.now()))
+        stage.run.traffic.leave(stage)
+        self._announce(stage_event(stage, state_of(status), self._timeline.now()))
 
     def _end_run(self, run: PipelineRun, status: str) -> None:
         run.status, run.updated = status, self._timeline.now()
-        self._announce(pipeline_event(run, status.upper(), run.updated))
+        self._announce(pipeline_event(run, state_of(status), run.updated))

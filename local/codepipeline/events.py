@@ -16,9 +16,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from .runs import FAILED, SUCCEEDED, ActionRun, PipelineRun, StageRun, without_none
+from .runs import CANCELLED, FAILED, SUCCEEDED, ActionRun, PipelineRun, StageRun, without_none
 
-STARTED, RESUMED = "STARTED", "RESUMED"
+STARTED, RESUMED, STOPPING, CANCELED = "STARTED", "RESUMED", "STOPPING", "CANCELED"
+
+
+def state_of(status: str) -> str:
+    """What events call a status."""
+    return CANCELED if status == CANCELLED else status.upper()
 
 
 def pipeline_event(run: PipelineRun, state: str, at: float) -> dict[str, Any]:
@@ -32,6 +37,8 @@ def pipeline_event(run: PipelineRun, state: str, at: float) -> dict[str, Any]:
     if run.retried is not None:
         detail["last-retry-attempt-time"] = _timestamp(run.retried)
     detail |= {"state": state, **_version(run, attempt=run.attempt)}
+    if state == STOPPING and run.stopped_for:
+        detail["stop-execution-comments"] = run.stopped_for["reason"]
     return _entry("Pipeline", run, detail, at)
 
 

@@ -17,6 +17,8 @@
     ├── InvalidNextTokenError
     ├── StageNotFoundError
     ├── StageNotRetryableError
+    ├── PipelineExecutionNotStoppableError
+    ├── DuplicatedStopRequestError
     └── NotLatestPipelineExecutionError
 
 A class is called ``...Error`` here and ``...Exception`` on the wire. Texts are recorded from
@@ -156,6 +158,29 @@ class StageNotFoundError(CodePipelineError):
 
 class StageNotRetryableError(CodePipelineError):
     """The stage has no failed actions, or something else forbids its retry. Texts unknown."""
+
+
+class PipelineExecutionNotStoppableError(CodePipelineError):
+    """No such execution, or none of its actions is in progress. Text recorded."""
+
+    def __init__(self, pipeline: str, execution_id: str) -> None:
+        super().__init__(
+            f"The pipeline execution with ID '{execution_id}' in '{pipeline}' can't be stopped "
+            "now. Either it does not exist in the pipeline, or the pipeline execution has no "
+            "action executions in progress."
+        )
+
+
+class DuplicatedStopRequestError(CodePipelineError):
+    """The execution waits for its actions to end already. Text recorded."""
+
+    def __init__(self, pipeline: str, execution_id: str) -> None:
+        super().__init__(
+            f"The execution with ID {execution_id} in {pipeline} is already in a stopping state. "
+            "If you already chose to stop and wait, you cannot make that request again. You can "
+            "choose to stop and abandon now, but be aware that this option can lead to failed "
+            "actions. If you already chose to stop and abandon, you cannot make that request again."
+        )
 
 
 class NotLatestPipelineExecutionError(CodePipelineError):

@@ -4,6 +4,9 @@
                   ▲            │                    └──► TimedOut
                   └────────────┘ not acknowledged in time
 
+A job whose action was abandoned or canceled is *withdrawn*: it keeps its status, is not offered any
+more, and a result for it changes nothing but itself.
+
 The rules are the same for custom and partner jobs. What differs is the id, the time limit and
 what a job's data tells of the pipeline. Who may call, and with which client token, belongs to
 ``operations``.
@@ -67,6 +70,12 @@ class Job:
     nonce: str | None = None
     result: str | None = None
     deadline: Appointment | None = None
+    withdrawn: bool = False
+
+    @property
+    def told(self) -> JobStatus:
+        """The status as it is told to workers: to one that lost its action, Failed."""
+        return JobStatus.FAILED if self.withdrawn and not self.status.ended else self.status
 
     @property
     def owner(self) -> str:
@@ -128,14 +137,15 @@ class JobBoard:
 
     def open(self, action: ActionRun) -> Job:
         """Make an action's first job. The action's time limit begins now."""
-        behaviour = self._behaviour()
-        limit = (
-            behaviour.action_timeout_seconds
-            if action.type_id["owner"] == "Custom"
-            else behaviour.third_party_timeout_seconds
-        )
-        self._timeouts[action] = self._timeline.after(limit, lambda: self._time_out(action))
-        return self._create(action, None, behaviour.started_before_queued_seconds)
+        self._limit(action)
+        return self._create(action, None, self._behaviour().started_before_queued_seconds)
+
+    def withdraw(self, action: ActionRun) -> None:
+        """Give up the job of an action that was abandoned or canceled, in whatever status."""
+        job = self._newest[action]
+        job.withdrawn = True
+        self._enter(job, job.status)
+        self._close(action)
 
     def offer(self, key: TypeKey, query_value: str | None, limit: int) -> list[Job]:
         """Hand out up to ``limit`` queued jobs, the oldest first, each with a nonce."""
@@ -143,7 +153,7 @@ class JobBoard:
         offered: list[Job] = []
         while queue and len(offered) < limit:
             _, job = heapq.heappop(queue)
-            if job.status is JobStatus.QUEUED:
+            if job.status is JobStatus.QUEUED and not job.withdrawn:
                 self._dispatch(job)
                 offered.append(job)
         return offered
@@ -154,9 +164,9 @@ class JobBoard:
         Raises InvalidJobError if it was never offered or, by ``behaviour``, has ended.
         """
         behaviour = self._behaviour()
-        gone = job.status.ended and behaviour.third_party_details_of_ended != "details"
+        gone = job.told.ended and behaviour.third_party_details_of_ended != "details"
         if job.nonce is None or gone:
-            raise InvalidJobError(job.id, job.status)
+            raise InvalidJobError(job.id, job.told)
         return job.nonce
 
     def acknowledge(self, job: Job, nonce: str) -> JobStatus:
@@ -167,16 +177,16 @@ class JobBoard:
         behaviour = self._behaviour()
         if job.nonce != nonce:
             raise InvalidNonceError(job.id)
-        if job.status.ended:
+        if job.told.ended:
             refused = behaviour.acknowledge_of_ended != "status"
         else:
             claimed = job.status is JobStatus.IN_PROGRESS
             refused = claimed and behaviour.repeated_acknowledgment != "status"
         if refused:
             raise InvalidNonceError(job.id)
-        if not job.status.ended:
+        if not job.told.ended:
             self._enter(job, JobStatus.IN_PROGRESS)
-        return job.status
+        return job.told
 
     def succeed(self, job: Job, result: dict[str, Any]) -> None:
         """Take a successful result. With a continuation token, the action goes on in a new job."""
@@ -192,18 +202,20 @@ class JobBoard:
         )
         if size > OUTPUT_VARIABLES_BYTES:
             raise OutputVariablesSizeExceededError
-        if not self._end(job, JobStatus.SUCCEEDED, result):
+        if not self._end(job, JobStatus.SUCCEEDED, result) or job.withdrawn:
             return
         if token is None:
             self._close(job.action)
             self._succeed(job.action, result)
             return
         job.action.take_details(result.get("executionDetails", {}))
+        if self._behaviour().timeout_counts == "job":
+            self._limit(job.action)
         self._create(job.action, token, self._behaviour().continuation_seconds)
 
     def fail(self, job: Job, result: dict[str, Any]) -> None:
         """Take a failure."""
-        if not self._end(job, JobStatus.FAILED, result):
+        if not self._end(job, JobStatus.FAILED, result) or job.withdrawn:
             return
         details = result["failureDetails"]
         job.action.external_id = details.get("externalExecutionId", job.action.external_id)
@@ -248,7 +260,8 @@ class JobBoard:
             if job.result == canonical:
                 return False
             raise InvalidJobStateError.differs(job.id)
-        if job.status.ended:
+        late = job.withdrawn and self._behaviour().result_after_abandonment != "accept"
+        if job.status.ended or late:
             raise InvalidJobStateError.terminated(job.id)
         acknowledged = job.status is JobStatus.IN_PROGRESS
         if not acknowledged and self._behaviour().result_before_acknowledgment != "accept":
@@ -256,6 +269,17 @@ class JobBoard:
         job.result = canonical
         self._enter(job, status)
         return True
+
+    def _limit(self, action: ActionRun) -> None:
+        """Begin an action's time limit, anew if it has begun."""
+        behaviour = self._behaviour()
+        custom = action.type_id["owner"] == "Custom"
+        limit = (
+            behaviour.action_timeout_seconds if custom else behaviour.third_party_timeout_seconds
+        )
+        if action in self._timeouts:
+            self._timeouts[action].cancel()
+        self._timeouts[action] = self._timeline.after(limit, lambda: self._time_out(action))
 
     def _time_out(self, action: ActionRun) -> None:
         self._enter(self._newest[action], JobStatus.TIMED_OUT)

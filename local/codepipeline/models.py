@@ -5,20 +5,12 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any, cast
 
-from moto.codepipeline.exceptions import PipelineExecutionNotFoundException
-from moto.codepipeline.models import CodePipeline, CodePipelineBackend, codepipeline_backends
+from moto.codepipeline.models import CodePipelineBackend, codepipeline_backends
 
 from .action_types import AWS_ACTION_TYPES, ActionType, TypeKey, keep_secrets
-from .exceptions import (
-    LimitExceededError,
-    NotLatestPipelineExecutionError,
-    StageNotFoundError,
-    StageNotRetryableError,
-    ValidationError,
-)
-from .operations import JobOperations, named
-from .runs import FAILED, IN_PROGRESS, PipelineRun, StageRun
-from .states import page, stage_states
+from .exceptions import LimitExceededError, ValidationError
+from .executions import ExecutionOperations
+from .operations import named
 from .steps import operation
 from .structure import check_structure
 from .validation import check
@@ -27,16 +19,12 @@ CUSTOM_ACTION_TYPES = 50
 """How many custom action types an account may have in a region (documented, 2023)."""
 
 
-class JobBackend(JobOperations):
+class JobBackend(ExecutionOperations):
     """CodePipeline in one account and region.
 
     Methods that are named like an API operation do what it does, with its parameters or its request
     as it came in, checked already. Creating a pipeline does not start it, other than in AWS.
     """
-
-    def __init__(self, region_name: str, account_id: str) -> None:
-        super().__init__(region_name, account_id)
-        self._start_tokens: dict[tuple[str, str], str] = {}
 
     # Action types
 
@@ -113,12 +101,24 @@ class JobBackend(JobOperations):
 
     @operation
     def update_pipeline(self, pipeline: dict[str, Any]) -> dict[str, Any]:
-        """moto's, after the structure is checked; a masked secret keeps its value (documented)."""
+        """moto's, after the structure is checked; a masked secret keeps its value (documented).
+
+        Executions under way are Cancelled, unless ``behaviour`` lets them go on.
+        """
         check_structure(pipeline, self.action_types, self.region_name)
         present = self.pipelines.get(pipeline["name"])
         if present is not None:
             keep_secrets(pipeline, present.pipeline, self.action_types)
-        return self._masked(super().update_pipeline(pipeline))
+        updated = super().update_pipeline(pipeline)
+        if self.behaviour.update_under_way == "cancel":
+            self._cancel_executions(pipeline["name"])
+        return self._masked(updated)
+
+    @operation
+    def delete_pipeline(self, name: str) -> None:
+        """moto's. What is under way goes on, and nobody can ask for it any more."""
+        super().delete_pipeline(name)
+        self._traffic.pop(name, None)
 
     @operation
     def get_pipeline(self, name: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -127,7 +127,6 @@ class JobBackend(JobOperations):
         return self._masked(pipeline), metadata
 
     list_pipelines = operation(CodePipelineBackend.list_pipelines)
-    delete_pipeline = operation(CodePipelineBackend.delete_pipeline)
     list_tags_for_resource = operation(CodePipelineBackend.list_tags_for_resource)
     tag_resource = operation(CodePipelineBackend.tag_resource)
     untag_resource = operation(CodePipelineBackend.untag_resource)
@@ -140,133 +139,6 @@ class JobBackend(JobOperations):
                 if action_type is not None and "configuration" in action:
                     action["configuration"] = action_type.masked(action["configuration"])
         return shown
-
-    # Executions
-
-    @operation
-    def start_pipeline_execution(
-        self,
-        name: str,
-        variables: list[dict[str, str]] | None,
-        client_request_token: str | None = None,
-    ) -> str:
-        """Start an execution; the same client request token starts no second one."""
-        pipeline = self._pipeline(name)
-        token = (name, client_request_token) if client_request_token else None
-        if token is not None and token in self._start_tokens:
-            return self._start_tokens[token]
-        run = PipelineRun(
-            pipeline.metadata["pipelineArn"],
-            self.region_name,
-            pipeline.pipeline,
-            variables,
-            self._timeline.now(),
-        )
-        pipeline.executions[run.pipeline_execution_id] = run
-        if token is not None:
-            self._start_tokens[token] = run.pipeline_execution_id
-        self._engine.start(run)
-        return run.pipeline_execution_id
-
-    @operation
-    def retry_stage_execution(
-        self, name: str, stage_name: str, execution_id: str, retry_mode: str
-    ) -> str:
-        """Retry a failed stage's FAILED_ACTIONS or ALL_ACTIONS; answers the same execution id.
-
-        Documented: failed actions can be retried while others of the stage are in progress, all
-        can't; and neither after the structure was changed. Raises PipelineNotFoundException,
-        StageNotFoundError, NotLatestPipelineExecutionError, also for an execution that there is not
-        (the model has no better error), and StageNotRetryableError.
-        """
-        pipeline = self._pipeline(name)
-        if stage_name not in [each["name"] for each in pipeline.pipeline["stages"]]:
-            raise StageNotFoundError(name, stage_name)
-        stage = self._latest_in_stage(pipeline, stage_name, execution_id)
-        if stage.run.pipeline_version != pipeline.pipeline["version"]:
-            raise StageNotRetryableError("The pipeline structure was changed after the execution")
-        statuses = [action.status for action in stage.actions]
-        if FAILED not in statuses:
-            raise StageNotRetryableError(f"Stage '{stage_name}' has no failed actions")
-        all_actions = retry_mode == "ALL_ACTIONS"
-        if all_actions and IN_PROGRESS in statuses:
-            raise StageNotRetryableError(f"Stage '{stage_name}' has actions in progress")
-        self._engine.retry(stage, all_actions=all_actions)
-        return execution_id
-
-    def _latest_in_stage(self, pipeline: CodePipeline, name: str, execution_id: str) -> StageRun:
-        """An execution's stage, unless a later execution has entered it that is not PARALLEL."""
-        for run in self._runs(pipeline):
-            stage = next((each for each in run.stages if each.name == name), None)
-            if run.pipeline_execution_id == execution_id and stage is not None:
-                return stage
-            if stage is not None and stage.status and run.execution_mode != "PARALLEL":
-                break
-        raise NotLatestPipelineExecutionError(name, execution_id)
-
-    @operation
-    def describe_pipeline_execution(self, name: str, execution_id: str) -> dict[str, Any]:
-        """The API's ``PipelineExecution``."""
-        return deepcopy(self.get_pipeline_execution(name, execution_id).to_dict())
-
-    @operation
-    def summarize_pipeline_executions(
-        self, name: str, succeeded_in: str | None, limit: int, token: str | None
-    ) -> tuple[list[dict[str, Any]], str | None]:
-        """A page of the API's ``PipelineExecutionSummary``, newest first."""
-        runs = [
-            run
-            for run in self._runs(self._pipeline(name))
-            if succeeded_in is None
-            or any(each.name == succeeded_in and each.status == "Succeeded" for each in run.stages)
-        ]
-        shown, next_token = page(runs, limit, token)
-        return [run.to_summary_dict() for run in shown], next_token
-
-    @operation
-    def get_pipeline_state(self, name: str) -> dict[str, Any]:
-        """The answer of GetPipelineState."""
-        pipeline = self._pipeline(name)
-        states = stage_states(pipeline.pipeline, self._runs(pipeline), self.action_types)
-        return deepcopy(
-            {
-                "pipelineName": name,
-                "pipelineVersion": pipeline.pipeline["version"],
-                "stageStates": states,
-                "created": pipeline.metadata["created"],
-                "updated": pipeline.metadata["updated"],
-            }
-        )
-
-    @operation
-    def list_action_executions(
-        self, name: str, execution_id: str | None, limit: int, token: str | None
-    ) -> tuple[list[dict[str, Any]], str | None]:
-        """A page of the API's ``ActionExecutionDetail``, newest first."""
-        pipeline = self._pipeline(name)
-        if execution_id is not None and execution_id not in pipeline.executions:
-            raise PipelineExecutionNotFoundException(
-                f"Account '{self.account_id}' does not have an execution with id "
-                f"'{execution_id}' for pipeline '{name}'"
-            )
-        actions = [
-            action
-            for run in self._runs(pipeline)
-            if execution_id in (None, run.pipeline_execution_id)
-            for action in reversed(run.begun)
-        ]
-        actions.sort(key=lambda action: action.started, reverse=True)
-        shown, next_token = page(actions, limit, token)
-        return deepcopy([action.detail() for action in shown]), next_token
-
-    def _pipeline(self, name: str) -> CodePipeline:
-        super().get_pipeline(name)
-        return self.pipelines[name]
-
-    @staticmethod
-    def _runs(pipeline: CodePipeline) -> list[PipelineRun]:
-        runs = reversed(pipeline.executions.values())
-        return [run for run in runs if isinstance(run, PipelineRun)]
 
 
 def backend(account_id: str, region_name: str) -> JobBackend:

@@ -27,7 +27,9 @@ class JobOperations(SteppedBackend):
         self.action_types: dict[TypeKey, ActionType] = {}
         self._clients = Clients(account_id)
         self._credentials = ArtifactCredentials(self._timeline, lambda: self.behaviour)
-        self._engine = Engine(self._timeline, self.action_types, self._announce, self._open_job)
+        self._engine = Engine(
+            self._timeline, self.action_types, self._announce, self._open_job, self._withdraw_job
+        )
         self._board = JobBoard(
             self._timeline, lambda: self.behaviour, self._engine.succeed, self._engine.fail
         )
@@ -192,6 +194,9 @@ class JobOperations(SteppedBackend):
         if action.type_id["owner"] == "ThirdParty":
             action.client_id = self._clients.owning(action.run.pipeline_name, action.name)
         self._board.open(action)
+
+    def _withdraw_job(self, action: ActionRun) -> None:
+        self._board.withdraw(action)
 
     def _job(self, job_id: str, owner: str) -> Job:
         job = self._board.find(job_id)

@@ -115,6 +115,15 @@ class JobResponse(CodePipelineResponse):
         )
         return json.dumps({"pipelineExecutionId": execution_id})
 
+    def stop_pipeline_execution(self) -> str:
+        execution_id = self.codepipeline_backend.stop_pipeline_execution(
+            self._get_param("pipelineName"),
+            self._get_param("pipelineExecutionId"),
+            abandon=self._get_param("abandon", False),
+            reason=self._get_param("reason"),
+        )
+        return json.dumps({"pipelineExecutionId": execution_id})
+
     def get_pipeline_execution(self) -> str:
         execution = self.codepipeline_backend.describe_pipeline_execution(
             self._get_param("pipelineName"), self._get_param("pipelineExecutionId")

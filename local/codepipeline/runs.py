@@ -2,8 +2,8 @@
 
 What is shown of them is in the API's shapes.
 
-Statuses are the API's: an execution and a stage are InProgress, Succeeded or Failed, and a stage or
-an action that has not begun has none.
+Statuses are the API's, and a stage or an action that has not begun has none. The API has no
+Cancelled for actions: one whose pipeline was updated is Abandoned here, and CANCELED in its event.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ from typing import Any
 from moto.codepipeline.models import PipelineExecution
 
 from .action_types import ActionType, TypeKey
+from .traffic import SUPERSEDING, Traffic
 
 IN_PROGRESS, SUCCEEDED, FAILED = "InProgress", "Succeeded", "Failed"
+STOPPING, STOPPED, ABANDONED = "Stopping", "Stopped", "Abandoned"
+CANCELLED, SUPERSEDED = "Cancelled", "Superseded"
+UNDER_WAY = (IN_PROGRESS, STOPPING)
 
 _VARIABLE = re.compile(r"#\{([A-Za-z0-9@\-_]+)\.([A-Za-z0-9@\-_]+)\}")
 _KEY_CHARACTERS = string.ascii_letters + string.digits
@@ -168,11 +172,11 @@ class ActionRun:
     def _output_detail(self) -> dict[str, Any]:
         result = self.result() | without_none(errorDetails=self.error)
         ended_well = self.status == SUCCEEDED
-        return {
-            "outputArtifacts": [artifact.detail() for artifact in self.outputs if ended_well],
-            "executionResult": result,
-            "outputVariables": self.output_variables,
-        }
+        return without_none(
+            outputArtifacts=[artifact.detail() for artifact in self.outputs if ended_well],
+            executionResult=result if result and self.status != ABANDONED else None,
+            outputVariables=self.output_variables,
+        )
 
 
 @dataclass(eq=False)
@@ -187,9 +191,15 @@ class StageRun:
     retries: int = 0
     retried: float | None = None
 
+    @property
+    def in_progress(self) -> list[ActionRun]:
+        """The actions that have begun and not ended."""
+        return [action for action in self.actions if action.status == IN_PROGRESS]
+
     def execution(self) -> dict[str, Any]:
-        """The API's ``StageExecution``."""
-        return {"pipelineExecutionId": self.run.pipeline_execution_id, "status": self.status}
+        """The API's ``StageExecution``. One that waits before the stage is InProgress."""
+        status = self.status or IN_PROGRESS
+        return {"pipelineExecutionId": self.run.pipeline_execution_id, "status": status}
 
     def renew(self, actions: list[ActionRun]) -> None:
         """Put new runs, with new ids, in the place of actions that are to be retried."""
@@ -214,8 +224,9 @@ class StageRun:
 class PipelineRun(PipelineExecution):
     """One execution of a pipeline, by the structure that the pipeline had when it began.
 
-    ``attempt`` counts the retries of all its stages, from 1; ``begun`` has the actions of all
-    attempts in the order of their beginning.
+    ``traffic`` is shared by the pipeline's executions. ``attempt`` counts the retries of all its
+    stages, from 1; ``begun`` has the actions of all attempts in the order of their beginning.
+    ``stopped_for`` is the API's ``StopExecutionTrigger``, once somebody wants it stopped.
     """
 
     def __init__(
@@ -225,6 +236,8 @@ class PipelineRun(PipelineExecution):
         pipeline: dict[str, Any],
         variables: list[dict[str, str]] | None,
         started: float,
+        *,
+        traffic: Traffic,
     ) -> None:
         given = {each["name"]: each["value"] for each in variables or []}
         defaults = {
@@ -236,12 +249,14 @@ class PipelineRun(PipelineExecution):
         super().__init__(pipeline["name"], pipeline["version"], values)
         self.arn = arn
         self.region = region
+        self.traffic = traffic
         self.pipeline = deepcopy(pipeline)
         self.status = IN_PROGRESS
         self.started = started
         self.updated = started
         self.attempt = 1
         self.retried: float | None = None
+        self.stopped_for: dict[str, str] | None = None
         self.artifacts: dict[str, Artifact] = {}
         self.revisions: list[dict[str, Any]] = []
         self.begun: list[ActionRun] = []
@@ -258,7 +273,12 @@ class PipelineRun(PipelineExecution):
 
     @property
     def execution_mode(self) -> str:
-        return str(self.pipeline.get("executionMode", "SUPERSEDED"))
+        return str(self.pipeline.get("executionMode", SUPERSEDING))
+
+    @property
+    def stage(self) -> StageRun | None:
+        """The stage that the execution is in, or waits for; none if all have succeeded."""
+        return next((each for each in self.stages if each.status != SUCCEEDED), None)
 
     def store(self, region: str) -> dict[str, Any]:
         """The artifact store that serves a region; an empty one if the pipeline names none."""
@@ -334,6 +354,7 @@ class PipelineRun(PipelineExecution):
             "startTime": round(self.started, 3),
             "lastUpdateTime": round(self.updated, 3),
             "sourceRevisions": self._source_revisions(),
+            "stopTrigger": self.stopped_for,
             "executionMode": self.execution_mode,
             "executionType": "STANDARD",
         }

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from .action_types import ActionType, TypeKey
 from .exceptions import InvalidNextTokenError
 from .runs import PipelineRun, without_none
+from .traffic import Traffic
 
 Item = TypeVar("Item")
 
@@ -21,21 +22,35 @@ def page(items: list[Item], limit: int, token: str | None) -> tuple[list[Item], 
 
 
 def stage_states(
-    pipeline: dict[str, Any], runs: list[PipelineRun], types: dict[TypeKey, ActionType]
+    pipeline: dict[str, Any],
+    runs: list[PipelineRun],
+    traffic: Traffic,
+    types: dict[TypeKey, ActionType],
 ) -> list[dict[str, Any]]:
     """The API's ``StageState`` of each stage. ``runs`` are the executions, newest first."""
-    return [_stage_state(stage, runs, types) for stage in pipeline["stages"]]
+    return [_stage_state(stage, runs, traffic, types) for stage in pipeline["stages"]]
 
 
 def _stage_state(
-    stage: dict[str, Any], runs: list[PipelineRun], types: dict[TypeKey, ActionType]
+    stage: dict[str, Any],
+    runs: list[PipelineRun],
+    traffic: Traffic,
+    types: dict[TypeKey, ActionType],
 ) -> dict[str, Any]:
     entered = (
         each for run in runs for each in run.stages if each.name == stage["name"] and each.status
     )
     latest = next(entered, None)
+    inbound = [
+        each.execution()
+        for run in traffic.before(stage["name"])
+        for each in run.stages
+        if each.name == stage["name"]
+    ]
     return without_none(
         stageName=stage["name"],
+        inboundExecution=inbound[0] if inbound else None,
+        inboundExecutions=inbound,
         inboundTransitionState={"enabled": True},
         actionStates=[
             _action_state(stage["name"], action, runs, types) for action in stage["actions"]

@@ -19,6 +19,8 @@ from tests.conformance.service import (
     UNKNOWN_JOB,
     Job,
     State,
+    abandoned,
+    abandoned_unclaimed,
     claimed,
     continued,
     crowded,
@@ -31,6 +33,7 @@ from tests.conformance.service import (
     offered_to_another,
     queryable,
     queued,
+    stopping,
     succeeded,
     timed_out,
     where,
@@ -40,16 +43,23 @@ from tests.conformance.service import (
 Params = Callable[[Job], dict[str, Any]]
 
 
+def filled(text: str, job: Job) -> str:
+    """``text`` with the job's id, and with its pipeline's name and its execution's id."""
+    known = {"id": job.id} | job.execution
+    for name, value in known.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
 @dataclass
 class Error:
-    """An error to be answered: its code, and its text, in which ``{id}`` is the job's id."""
+    """An error to be answered: its code, and its text, in which ``filled`` puts in the ids."""
 
     code: str
     text: str
 
     def check(self, answer: Answer, job: Job) -> None:
-        text = self.text.replace("{id}", job.id)
-        assert (answer.code, answer.message) == (self.code, text)
+        assert (answer.code, answer.message) == (self.code, filled(self.text, job))
         assert answer.status in (400, None)
 
 
@@ -62,7 +72,8 @@ class Output:
 
     def check(self, answer: Answer, job: Job) -> None:
         assert answer.code is None, answer.message
-        expected = job.id if self.expected == "{id}" else self.expected
+        known = isinstance(self.expected, str)
+        expected = filled(self.expected, job) if known else self.expected
         assert self.look(answer.output) == expected
         assert answer.status in (200, None)
 
@@ -133,6 +144,19 @@ DIFFERS = Error(
 NOT_ACKNOWLEDGED = Error(
     "InvalidJobStateException",
     "The job with id {id} has not been acknowledged, its status is Dispatched",
+)
+NOT_STOPPABLE = Error(
+    "PipelineExecutionNotStoppableException",
+    "The pipeline execution with ID '{pipelineExecutionId}' in '{pipelineName}' can't be stopped "
+    "now. Either it does not exist in the pipeline, or the pipeline execution has no action "
+    "executions in progress.",
+)
+STOPPING_ALREADY = Error(
+    "DuplicatedStopRequestException",
+    "The execution with ID {pipelineExecutionId} in {pipelineName} is already in a stopping state. "
+    "If you already chose to stop and wait, you cannot make that request again. You can choose to "
+    "stop and abandon now, but be aware that this option can lead to failed actions. If you already "
+    "chose to stop and abandon, you cannot make that request again.",
 )
 THROTTLED = Error("ThrottlingException", "Rate exceeded")
 
@@ -207,6 +231,7 @@ def _poll_cases(kind: Kind) -> Iterator[tuple[str, State, Params, Error | Output
     yield "no job waits", idle, polling(), returns("jobs", [])
     yield "an offered job is not offered to others", offered, polling(), returns("jobs", [])
     yield "a claimed job is not offered", claimed, polling(), returns("jobs", [])
+    yield "a job of an abandoned action", abandoned_unclaimed, polling(), returns("jobs", [])
     yield "a type that was never created", nothing, polling(), missing
     yield "a type that was deleted", deleted, polling(), missing
     yield "a type of AWS", idle, of_type(owner="AWS"), unsupported("AWS")
@@ -276,6 +301,11 @@ def _acknowledge_cases() -> Iterator[tuple[str, State, Params, Error | Output, s
     for state, status in ((succeeded, "Succeeded"), (failed, "Failed"), (timed_out, "TimedOut")):
         told = returns("status", status)
         yield f"a job that is {status} tells it", where(state, **ended), acknowledging, told, status
+    for state in (abandoned, abandoned_unclaimed):
+        where_told, told = where(state, **ended), returns("status", "Failed")
+        what = f"a job that is {state.__name__}"
+        yield what, state, acknowledging, NONCE, None
+        yield f"{what} tells that it failed", where_told, acknowledging, told, None
     long = invalid("nonce", "Member must have length less than or equal to 50")
     yield "a nonce that cannot be", nothing, naming(nonce="n" * 51), long, None
 
@@ -298,6 +328,9 @@ def _result_cases(
     yield "too late", timed_out, naming(**result), TERMINATED, "TimedOut"
     yield "no acknowledgment", offered, naming(**result), NOT_ACKNOWLEDGED, "Dispatched"
     yield "no acknowledgment, which is accepted", accepting, naming(**result), EMPTY, status
+    refusing = where(abandoned, result_after_abandonment="InvalidJobStateException")
+    yield "the action was abandoned", abandoned, naming(**result), EMPTY, status
+    yield "the action was abandoned, which counts", refusing, naming(**result), TERMINATED, None
     if success:
         token = {"continuationToken": "second-half"}
         yield "the action goes on in another job", claimed, naming(**token), EMPTY, "Succeeded"
@@ -345,7 +378,7 @@ def _custom_success_cases() -> Iterator[tuple[str, State, Params, Error | Output
 def _details_cases() -> Iterator[tuple[Kind, str, State, Error | Output]]:
     custom, partner = KINDS
     data = Output(keys("jobDetails", "data"), DATA)
-    for state in (queued, offered, claimed, succeeded):
+    for state in (queued, offered, claimed, succeeded, abandoned):
         told = Output(keys("jobDetails"), {"id", "data", "accountId"})
         yield custom, f"a job that is {state.__name__}, without nonce", state, told
     yield custom, "the job has its data", claimed, data
@@ -361,6 +394,7 @@ def _details_cases() -> Iterator[tuple[Kind, str, State, Error | Output]]:
     )
     yield partner, "no offer yet", queued, unavailable("Queued")
     yield partner, "a job that has ended", succeeded, unavailable("Succeeded")
+    yield partner, "a job that is abandoned", abandoned, unavailable("Failed")
     lenient = where(succeeded, third_party_details_of_ended="details")
     yield partner, "a job that has ended tells it", lenient, told
 
@@ -474,6 +508,34 @@ def _action_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Erro
     yield every, "an owner that cannot be", nothing, {"actionOwnerFilter": "Nobody"}, nobody
 
 
+def _stop_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | None]]:
+    def stop(**more: Any) -> Params:
+        return lambda job: job.execution | more
+
+    stopped = returns("pipelineExecutionId", "{pipelineExecutionId}")
+    abandon = stop(abandon=True, reason="Too late")
+    yield "actions in progress may end", claimed, stop(), stopped, "InProgress"
+    yield "actions in progress are abandoned", claimed, abandon, stopped, "InProgress"
+    yield "a second wish to wait", stopping, stop(abandon=False), STOPPING_ALREADY, "InProgress"
+    yield "who waits may abandon", stopping, abandon, stopped, "InProgress"
+    for state in (succeeded, failed, timed_out, abandoned):
+        yield f"the action is {state.__name__}", state, abandon, NOT_STOPPABLE, None
+    unknown = Error(
+        NOT_STOPPABLE.code, NOT_STOPPABLE.text.replace("{pipelineExecutionId}", UNKNOWN_JOB)
+    )
+    yield "no such execution", claimed, stop(pipelineExecutionId=UNKNOWN_JOB), unknown, "InProgress"
+    missing = Error(
+        "PipelineNotFoundException",
+        "Account '123456789012' does not have a pipeline with name 'other'",
+    )
+    yield "no such pipeline", claimed, stop(pipelineName="other"), missing, "InProgress"
+    long = invalid("reason", "Member must have length less than or equal to 200")
+    yield "a reason that cannot be", claimed, stop(reason="r" * 201), long, "InProgress"
+    pattern = f"Member must satisfy regular expression pattern: {UUID_PATTERN}"
+    wrong = invalid("pipelineExecutionId", pattern)
+    yield "an id that cannot be", claimed, stop(pipelineExecutionId="e"), wrong, "InProgress"
+
+
 def _cases() -> Iterator[Case]:
     for kind in KINDS:
         type_id, custom = kind.type_id, kind.type_id["owner"] == "Custom"
@@ -491,6 +553,9 @@ def _cases() -> Iterator[Case]:
             for row in _custom_success_cases():
                 yield Case(kind.success, row[0], type_id, *row[1:])
         yield from _named_job_cases(kind)
+        for row in _stop_cases():
+            what = f"{type_id['owner']} {row[0]}"
+            yield Case("StopPipelineExecution", what, type_id, *row[1:])
     partner_job = Output(keys("jobs", 0), {"clientId", "jobId"})
     yield Case(
         "PollForThirdPartyJobs",

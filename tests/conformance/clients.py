@@ -100,7 +100,10 @@ def cli_arguments(endpoint_url: str, operation: str, params: dict[str, Any]) -> 
     for name, value in params.items():
         # --version is the AWS CLI's own.
         option = "action-version" if name == "version" else xform_name(name, "-")
-        arguments += [f"--{option}", value if isinstance(value, str) else json.dumps(value)]
+        if isinstance(value, bool):
+            arguments.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            arguments += [f"--{option}", value if isinstance(value, str) else json.dumps(value)]
     return arguments
 
 

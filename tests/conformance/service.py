@@ -27,11 +27,15 @@ FAILURE = {"failureDetails": {"type": "JobFailed", "message": "It broke"}}
 
 @dataclass
 class Job:
-    """What a worker has of a job; ``token`` is a partner's, for the job's client."""
+    """What a worker has of a job; ``token`` is a partner's, for the job's client.
+
+    ``execution`` has the parameters that say which pipeline execution the job belongs to.
+    """
 
     id: str
     nonce: str = "0"
     token: str | None = None
+    execution: dict[str, str] = field(default_factory=dict)
 
     @property
     def named(self) -> dict[str, str]:
@@ -44,6 +48,7 @@ class Service:
     """CodePipeline in one account and region, with nothing in it yet."""
 
     backend: JobBackend
+    execution: dict[str, str] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     @classmethod
@@ -72,8 +77,8 @@ class Service:
         else:
             self.backend.delete_third_party_action_type(*identity)
 
-    def start(self, type_id: dict[str, str], **declared: Any) -> str:
-        """Start a new pipeline of one action of the type; answers its name."""
+    def start(self, type_id: dict[str, str], **declared: Any) -> None:
+        """Start a new pipeline of one action of the type."""
         name = f"release-{next(self._numbers)}"
         action = {"name": "Work", "actionTypeId": type_id} | declared
         fetched = {"name": "Fetch", "actionTypeId": SOURCE, "outputArtifacts": [{"name": "Code"}]}
@@ -87,18 +92,18 @@ class Service:
             ],
         }
         self.backend.create_pipeline(pipeline, [])
-        self.backend.start_pipeline_execution(name, None)
-        return name
+        execution_id = self.backend.start_pipeline_execution(name, None)
+        self.execution = {"pipelineName": name, "pipelineExecutionId": execution_id}
 
     def offer(self, type_id: dict[str, str]) -> Job:
         """Poll for the one job there is."""
         if type_id["owner"] == "Custom":
             [job] = self.backend.poll_for_jobs(type_id, 2, None)
-            return Job(job["id"], job["nonce"])
+            return Job(job["id"], job["nonce"], execution=self.execution)
         [job] = self.backend.poll_for_third_party_jobs(type_id, 2)
         token = self.backend.client_token(job["clientId"])
         details = self.backend.get_third_party_job_details(job["jobId"], token)
-        return Job(job["jobId"], details["nonce"], token)
+        return Job(job["jobId"], details["nonce"], token, self.execution)
 
     def acknowledge(self, job: Job) -> None:
         if job.token is None:
@@ -117,6 +122,11 @@ class Service:
             self.backend.put_job_failure_result(job.id, FAILURE)
         else:
             self.backend.put_third_party_job_failure_result(job.id, job.token, FAILURE)
+
+    def stop(self, job: Job, *, abandon: bool) -> None:
+        """Stop the job's execution."""
+        name, execution_id = job.execution.values()
+        self.backend.stop_pipeline_execution(name, execution_id, abandon=abandon)
 
     def status(self, job_id: str) -> JobStatus | None:
         """A job's status, which no operation tells of a job that is not to be acknowledged."""
@@ -148,7 +158,8 @@ def queued(service: Service, type_id: dict[str, str]) -> Job:
     [job_id] = service.backend._board._jobs
     default = service.backend.default_client_id
     partner = type_id["owner"] == "ThirdParty"
-    return Job(job_id, token=service.backend.client_token(default) if partner else None)
+    token = service.backend.client_token(default) if partner else None
+    return Job(job_id, token=token, execution=service.execution)
 
 
 def offered(service: Service, type_id: dict[str, str]) -> Job:
@@ -193,6 +204,27 @@ def continued(service: Service, type_id: dict[str, str]) -> Job:
     job = claimed(service, type_id)
     service.succeed(job, continuationToken="first-half")
     service.backend.clock.advance(service.backend.behaviour.continuation_seconds)
+    return job
+
+
+def stopping(service: Service, type_id: dict[str, str]) -> Job:
+    """A job in progress of an execution that waits for it, to be stopped then."""
+    job = claimed(service, type_id)
+    service.stop(job, abandon=False)
+    return job
+
+
+def abandoned(service: Service, type_id: dict[str, str]) -> Job:
+    """A job in progress whose action was abandoned."""
+    job = claimed(service, type_id)
+    service.stop(job, abandon=True)
+    return job
+
+
+def abandoned_unclaimed(service: Service, type_id: dict[str, str]) -> Job:
+    """An offered job whose action was abandoned before anybody acknowledged it."""
+    job = offered(service, type_id)
+    service.stop(job, abandon=True)
     return job
 
 

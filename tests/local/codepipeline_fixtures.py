@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -12,6 +13,7 @@ from unittest.mock import patch
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
 from local.codepipeline import Behaviour, JobBackend, ManualClock, backend
@@ -20,6 +22,17 @@ from tests.local.codepipeline_role import TRUST
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
 SOURCE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
+SIDE_BY_SIDE = {"executionMode": "PARALLEL", "pipelineType": "V2"}
+"""What a pipeline declares whose executions neither wait for each other nor supersede any."""
+
+BOUNDED = settings(
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+"""What every property-based test has in common."""
+
 UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
 
 
@@ -225,10 +238,18 @@ class Service:
         self.acknowledge(job)
         return job
 
-    def job(self) -> dict[str, Any]:
+    def take_all(self, *names: str) -> list[dict[str, Any]]:
+        """Poll for and acknowledge the jobs of these actions, which are all there are."""
+        jobs = {job["data"]["pipelineContext"]["action"]["name"]: job for job in self.poll()}
+        assert set(jobs) == set(names)
+        for job in jobs.values():
+            self.acknowledge(job)
+        return [jobs[name] for name in names]
+
+    def job(self, **changes: Any) -> dict[str, Any]:
         """A job in progress, of a new pipeline's only action that is not a source."""
         self.register()
-        self.create()
+        self.create(**changes)
         self.start()
         return self.take()
 
@@ -238,12 +259,41 @@ class Service:
     def fail(self, job: dict[str, Any], message: str = "It broke", kind: str = "JobFailed") -> None:
         self.worker.fail(job, failureDetails={"type": kind, "message": message})
 
-    def status(self, execution_id: str, name: str = "release") -> str:
-        """An execution's status."""
+    def stop(self, execution_id: str, name: str = "release", **request: Any) -> str:
+        """Stop an execution; answers the id that is answered."""
+        answer = self.api.stop_pipeline_execution(
+            pipelineName=name, pipelineExecutionId=execution_id, **request
+        )
+        answered: str = answer["pipelineExecutionId"]
+        return answered
+
+    def retry(self, execution_id: str, mode: str = "FAILED_ACTIONS", **changes: str) -> str:
+        """Retry ``Stage2``; answers the id that is answered."""
+        request = {
+            "pipelineName": "release",
+            "stageName": "Stage2",
+            "pipelineExecutionId": execution_id,
+            "retryMode": mode,
+        }
+        answered: str = self.api.retry_stage_execution(**request | changes)["pipelineExecutionId"]
+        return answered
+
+    def execution(self, execution_id: str, name: str = "release") -> dict[str, Any]:
+        """What GetPipelineExecution answers."""
         answer = self.api.get_pipeline_execution(
             pipelineName=name, pipelineExecutionId=execution_id
         )
-        status: str = answer["pipelineExecution"]["status"]
+        execution: dict[str, Any] = answer["pipelineExecution"]
+        return execution
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """What ListPipelineExecutions answers, by execution."""
+        answer = self.api.list_pipeline_executions(pipelineName="release")
+        return {e["pipelineExecutionId"]: e for e in answer["pipelineExecutionSummaries"]}
+
+    def status(self, execution_id: str, name: str = "release") -> str:
+        """An execution's status."""
+        status: str = self.execution(execution_id, name)["status"]
         return status
 
     def stage(self, name: str, pipeline: str = "release") -> dict[str, Any]:

@@ -10,7 +10,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.codepipeline import Behaviour
-from tests.local.codepipeline_fixtures import WORKERS, Service, at_once, error_of, running_service
+from tests.local.codepipeline_fixtures import (
+    SIDE_BY_SIDE,
+    WORKERS,
+    Service,
+    at_once,
+    error_of,
+    running_service,
+)
 
 
 @pytest.fixture(params=WORKERS)
@@ -21,7 +28,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
 
 def queued(service: Service, count: int = 1) -> None:
     service.register()
-    service.create()
+    service.create(**SIDE_BY_SIDE)
     for _ in range(count):
         service.start()
 

@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.local.codepipeline_fixtures import REGION, WORKERS, Service, error_of
+from tests.local.codepipeline_fixtures import REGION, SIDE_BY_SIDE, WORKERS, Service, error_of
 from tests.local.codepipeline_served import served_service
 
 PART = b"x" * 5 * 2**20
@@ -56,7 +56,7 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[Service, str]]:
             )
         service.register()
         build = {"inputArtifacts": ["SourceOutput"], "outputArtifacts": ["Package"]}
-        service.create([service.action("Build", **build)])
+        service.create([service.action("Build", **build)], **SIDE_BY_SIDE)
         yield service, url
 
 

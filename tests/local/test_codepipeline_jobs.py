@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from local.codepipeline import CREDENTIAL_MARKS
 from tests.local.codepipeline_fixtures import (
     ACCOUNT,
+    SIDE_BY_SIDE,
     TYPE,
     UNKNOWN_JOB,
     WORKERS,
@@ -107,7 +108,7 @@ def test_details_have_no_nonce_and_the_same_data(service: Service) -> None:
 
 def test_polling_hands_out_the_oldest_first_and_no_more_than_asked(service: Service) -> None:
     service.register()
-    service.create()
+    service.create(**SIDE_BY_SIDE)
     started = [service.start() for _ in range(5)]
 
     shown = service.api.list_action_executions(pipelineName="release")["actionExecutionDetails"]
@@ -156,7 +157,7 @@ def test_a_job_that_nobody_acknowledges_is_offered_again(service: Service) -> No
 
 def test_a_job_offered_again_is_still_the_oldest(service: Service) -> None:
     service.register()
-    service.create()
+    service.create(**SIDE_BY_SIDE)
     service.start()
     [first] = service.poll()
     service.start()

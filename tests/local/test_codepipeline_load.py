@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local.codepipeline.exceptions import InvalidJobStateError, InvalidNonceError
-from tests.local.codepipeline_fixtures import TYPE, Service, action, running_service
+from tests.local.codepipeline_fixtures import SIDE_BY_SIDE, TYPE, Service, action, running_service
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_many_workers_at_once_lose_no_job_and_double_none(service: Service) -> N
     """Offers run out under the workers' hands, and acknowledgments and results come twice."""
     service.behaviour.acknowledge_seconds = 0
     service.register()
-    service.create([action(f"Build{number}") for number in range(40)])
+    service.create([action(f"Build{number}") for number in range(40)], **SIDE_BY_SIDE)
     for _ in range(5):
         service.start()
     acknowledged: list[str] = []

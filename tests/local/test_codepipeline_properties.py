@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -27,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from local.codepipeline.exceptions import CodePipelineError
-from tests.local.codepipeline_fixtures import Service, running_service
+from tests.local.codepipeline_fixtures import BOUNDED, Service, running_service
 
 SWITCHES: dict[str, tuple[Any, Any]] = {
     "nonce_rotates": (True, False),
@@ -35,11 +34,13 @@ SWITCHES: dict[str, tuple[Any, Any]] = {
     "acknowledge_of_ended": ("InvalidNonceException", "status"),
     "result_before_acknowledgment": ("InvalidJobStateException", "accept"),
     "third_party_details_of_ended": ("InvalidJobException", "details"),
+    "result_after_abandonment": ("accept", "InvalidJobStateException"),
 }
 DELAYS: dict[str, tuple[Any, Any]] = {
     "started_before_queued_seconds": (0, 5),
     "continuation_seconds": (30, 0),
     "batch_cap": (None, 1),
+    "timeout_counts": ("action", "job"),
 }
 WORLDS = [
     dict(zip(SWITCHES, values, strict=True)) for values in itertools.product(*SWITCHES.values())
@@ -57,17 +58,14 @@ FAILURES: tuple[dict[str, Any], ...] = tuple(
     {"failureDetails": {"type": "JobFailed", "message": text}} for text in ("no", "never")
 )
 ENDED = ("Succeeded", "Failed", "TimedOut")
-BOUNDED = settings(
-    deadline=None,
-    derandomize="CI" in os.environ,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
-)
 
 
 @dataclass(eq=False)
 class Job:
-    """What a job must be. It has no id before it is offered."""
+    """What a job must be. It has no id before it is offered.
+
+    ``withdrawn`` is its status when its action was abandoned, which it keeps until a result comes.
+    """
 
     pipeline: str
     owner: str
@@ -79,12 +77,15 @@ class Job:
     offered_at: float | None = None
     claimed: bool = False
     result: dict[str, Any] | None = None
+    withdrawn: str | None = None
     status_seen: str | None = None
     claims: list[tuple[str, str]] = field(default_factory=list)
 
     def status(self, now: float) -> str:
         if self.result is not None:
             return "Failed" if "failureDetails" in self.result else "Succeeded"
+        if self.withdrawn is not None:
+            return self.withdrawn
         if now >= self.times_out_at:
             return "TimedOut"
         if self.claimed:
@@ -92,6 +93,11 @@ class Job:
         if self.offered_at is not None and now < self.offered_at + ACKNOWLEDGE_SECONDS:
             return "Dispatched"
         return "Queued" if now >= self.queued_at else "Created"
+
+    def told(self, now: float) -> str:
+        """The status that workers learn of."""
+        status = self.status(now)
+        return "Failed" if self.withdrawn is not None and status not in ENDED else status
 
 
 @dataclass(eq=False)
@@ -187,7 +193,7 @@ class Workers(RuleBasedStateMachine):
     def poll(self, worker: str, owner: str, limit: int | None) -> None:
         """The jobs that wait are offered, the oldest first, and no others."""
         expected = [
-            job for job in self.jobs if job.owner == owner and job.status(self.now) == "Queued"
+            job for job in self.jobs if job.owner == owner and job.told(self.now) == "Queued"
         ]
         expected = expected[: self.behaviour["batch_cap"] or limit or 1]
         offered = self._poll(owner, limit)
@@ -215,7 +221,7 @@ class Workers(RuleBasedStateMachine):
         """Only the newest nonce counts, once, unless the world says otherwise."""
         worker, offer = self._some_offer(data)
         job, nonce = offer.job, "not-a-nonce" if wrong else offer.nonce
-        status = job.status(self.now)
+        status = job.told(self.now)
         switch = "acknowledge_of_ended" if status in ENDED else "repeated_acknowledgment"
         taken = status in (*ENDED, "InProgress")
         refused = nonce != job.nonce or (taken and self.behaviour[switch] != "status")
@@ -244,15 +250,36 @@ class Workers(RuleBasedStateMachine):
         accepted = status == "InProgress" or (
             status not in ENDED and self.behaviour["result_before_acknowledgment"] == "accept"
         )
+        late = job.withdrawn is not None
+        accepted &= not late or self.behaviour["result_after_abandonment"] == "accept"
         identical = job.result == result
         answer = self._put(job, result, success)
         assert answer == (None if accepted or identical else "InvalidJobStateException")
         if accepted:
             job.result = result
-            if "continuationToken" in result:
+            if "continuationToken" in result and not late:
                 queued_at = self.now + self.behaviour["continuation_seconds"]
-                age = len(self.jobs)
-                self._add(Job(job.pipeline, job.owner, age, queued_at, job.times_out_at))
+                age, times_out_at = len(self.jobs), job.times_out_at
+                if self.behaviour["timeout_counts"] == "job":
+                    times_out_at = self.now + TIME_LIMITS[job.owner]
+                self._add(Job(job.pipeline, job.owner, age, queued_at, times_out_at))
+
+    @precondition(lambda self: self.newest)
+    @rule(data=st.data())
+    def stop_and_abandon(self, data: st.DataObject) -> None:
+        """What is under way can be abandoned, and nothing else."""
+        name = data.draw(st.sampled_from(sorted(self.newest)))
+        job = self.newest[name]
+        status = job.status(self.now)
+        execution_id = self.executions[name]
+        answer = _outcome(
+            lambda: self.backend.stop_pipeline_execution(name, execution_id, abandon=True)
+        )
+        if status in ENDED or job.withdrawn is not None:
+            assert answer == "PipelineExecutionNotStoppableException"
+        else:
+            assert answer == execution_id
+            job.withdrawn = status
 
     @precondition(lambda self: self._any_offer())
     @rule(data=st.data())
@@ -279,7 +306,7 @@ class Workers(RuleBasedStateMachine):
     @rule(data=st.data())
     def get_details(self, data: st.DataObject) -> None:
         job = self._some_offer(data)[1].job
-        ended = job.status(self.now) in ENDED
+        ended = job.told(self.now) in ENDED
         answer = self._call(
             job,
             lambda: self.backend.get_job_details(job.id or ""),
@@ -304,9 +331,7 @@ class Workers(RuleBasedStateMachine):
         """No job that nobody acknowledged is lost: within the limit each is offered again."""
         self.service.clock.advance(ACKNOWLEDGE_SECONDS)
         waiting = {
-            job.pipeline
-            for job in self.jobs
-            if job.result is None and not job.claimed and self.now < job.times_out_at
+            job.pipeline for job in self.jobs if job.told(self.now) not in ENDED and not job.claimed
         }
         offered: set[str] = set()
         for owner, worker in itertools.product(TIME_LIMITS, WORKERS):
@@ -355,11 +380,13 @@ class Workers(RuleBasedStateMachine):
         for name, job in self.newest.items():
             status = job.status(self.now)
             expected = {"Succeeded": "Succeeded", "Failed": "Failed", "TimedOut": "Failed"}
+            found = expected.get(status, "InProgress"), expected.get(status, "InProgress")
+            if job.withdrawn is not None:
+                found = "Stopped", "Abandoned"
             execution = self.backend.describe_pipeline_execution(name, self.executions[name])
-            assert execution["status"] == expected.get(status, "InProgress")
             [_, stage] = self.backend.get_pipeline_state(name)["stageStates"]
             [action] = stage["actionStates"]
-            assert action["latestExecution"]["status"] == execution["status"]
+            assert (execution["status"], action["latestExecution"]["status"]) == found
             assert stage["latestExecution"]["status"] == execution["status"]
 
     # Helpers

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.codepipeline_fixtures import WORKERS, Service, error_of, running_service
+from tests.local.codepipeline_fixtures import (
+    WORKERS,
+    Service,
+    configuration_property,
+    error_of,
+    running_service,
+)
 
 TERMINATED = "Job with id {} has already terminated"
 DIFFERS = (
@@ -120,7 +126,15 @@ def test_output_variables_have_a_size(service: Service, size: int, refused: bool
 
 
 def test_a_continuation_makes_a_new_job_of_the_same_action_later(service: Service) -> None:
-    first = service.job()
+    service.register(
+        settings={
+            "executionUrlTemplate": "https://ci.example/{Config:Project}/{ExternalExecutionId}"
+        },
+        configurationProperties=[configuration_property("Project")],
+    )
+    service.create([service.action("Build", configuration={"Project": "web"})])
+    service.start()
+    first = service.take()
     details = {"summary": "half", "percentComplete": 50, "externalExecutionId": "e-1"}
     service.succeed(first, continuationToken='{"step": "é 2"}', executionDetails=details)
     service.clock.advance(29)
@@ -140,6 +154,14 @@ def test_a_continuation_makes_a_new_job_of_the_same_action_later(service: Servic
         50,
     )
     assert shown["externalExecutionId"] == "e-1"
+    assert shown["externalExecutionUrl"] == "https://ci.example/web/e-1"
+    listed = service.api.list_action_executions(pipelineName="release")["actionExecutionDetails"]
+    assert listed[0]["status"] == "InProgress"
+    assert listed[0]["output"]["executionResult"] == {
+        "externalExecutionId": "e-1",
+        "externalExecutionSummary": "half",
+        "externalExecutionUrl": "https://ci.example/web/e-1",
+    }
     service.acknowledge(second)
     service.succeed(second)
     assert service.action_statuses() == {"Build": "Succeeded"}
@@ -183,6 +205,51 @@ def test_a_continued_action_has_one_time_limit_in_all(service: Service, limit: i
     service.clock.advance(60)
     assert service.action_statuses() == {"Build": "Failed"}
     assert service.poll() == []
+
+
+def test_later_progress_replaces_only_what_it_says_anew(service: Service) -> None:
+    job = service.job()
+    [before] = service.stage("Stage2")["actionStates"]
+    for details in ({"summary": "half", "percentComplete": 50}, {"percentComplete": 75}, {}):
+        service.succeed(job, continuationToken="t", executionDetails=details)
+        service.clock.advance(30)
+        job = service.take()
+    [state] = service.stage("Stage2")["actionStates"]
+    changed = {"summary": "half", "percentComplete": 75}
+    assert state["latestExecution"] == before["latestExecution"] | changed
+
+
+def test_a_time_limit_is_announced_as_a_failure(service: Service) -> None:
+    service.job()
+    service.clock.advance(24 * 3600)
+    [state] = service.stage("Stage2")["actionStates"]
+    error = state["latestExecution"]["errorDetails"]
+    [failed] = service.details("Action", "FAILED")
+    assert failed["execution-result"] == {
+        "external-execution-summary": error["message"],
+        "error-code": error["code"],
+    }
+
+
+@limits
+def test_in_the_other_world_each_job_has_a_time_limit_of_its_own(
+    service: Service, limit: int
+) -> None:
+    service.behaviour.timeout_counts = "job"
+    job = service.job()
+    for _ in range(3):
+        service.clock.advance(limit - 60)
+        service.succeed(job, continuationToken="t")
+        service.clock.advance(30)
+        job = service.take()
+    service.clock.advance(limit - 31)
+    assert service.action_statuses() == {"Build": "InProgress"}
+    service.clock.advance(1)
+    assert service.action_statuses() == {"Build": "Failed"}
+    with pytest.raises(ClientError) as caught:
+        service.succeed(job)
+    message = TERMINATED.format(job["id"])
+    assert error_of(caught.value) == ("InvalidJobStateException", message)
 
 
 @limits

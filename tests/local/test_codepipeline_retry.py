@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.codepipeline_fixtures import WORKERS, Service, error_of, running_service
+from tests.local.codepipeline_fixtures import (
+    SIDE_BY_SIDE,
+    WORKERS,
+    Service,
+    error_of,
+    running_service,
+)
 
 EXECUTION = "00000000-0000-0000-0000-000000000000"
 
@@ -19,33 +25,12 @@ def service() -> Iterator[Service]:
         yield running
 
 
-def retry(service: Service, execution_id: str, mode: str = "FAILED_ACTIONS", **changes: str) -> str:
-    request = {
-        "pipelineName": "release",
-        "stageName": "Stage2",
-        "pipelineExecutionId": execution_id,
-        "retryMode": mode,
-    }
-    answer = service.api.retry_stage_execution(**request | changes)
-    answered: str = answer["pipelineExecutionId"]
-    return answered
-
-
 def refused(
     service: Service, execution_id: str, mode: str = "FAILED_ACTIONS", **changes: str
 ) -> str:
     with pytest.raises(ClientError) as caught:
-        retry(service, execution_id, mode, **changes)
+        service.retry(execution_id, mode, **changes)
     return error_of(caught.value)[0]
-
-
-def take(service: Service, *names: str) -> list[dict[str, Any]]:
-    """Poll for and acknowledge the jobs of these actions, which are all there are."""
-    jobs = {job["data"]["pipelineContext"]["action"]["name"]: job for job in service.poll()}
-    assert set(jobs) == set(names)
-    for job in jobs.values():
-        service.acknowledge(job)
-    return [jobs[name] for name in names]
 
 
 def failed(service: Service, *stages: list[dict[str, Any]]) -> str:
@@ -81,7 +66,7 @@ def test_a_failed_action_gets_a_new_execution_and_a_new_job(owner: str, mode: st
         ]
         service.fail(first)
         service.clock.advance(60)
-        assert retry(service, execution_id, mode) == execution_id
+        assert service.retry(execution_id, mode) == execution_id
         assert service.status(execution_id) == "InProgress"
         second = service.take()
         assert second["id"] != first["id"]
@@ -102,9 +87,9 @@ def test_the_retry_of_failed_actions_leaves_what_succeeded_and_goes_on_from_ther
 ) -> None:
     stage = [service.action("Build"), service.action("Test"), service.action("Pack", runOrder=2)]
     execution_id = failed(service, stage, [service.action("Deploy")])
-    retry(service, execution_id)
+    service.retry(execution_id)
     for name in ("Build", "Pack", "Deploy"):
-        [job] = take(service, name)
+        [job] = service.take_all(name)
         service.succeed(job)
     assert service.status(execution_id) == "Succeeded"
     assert [name for name, _ in executions(service)] == [
@@ -118,14 +103,14 @@ def test_the_retry_of_all_actions_begins_at_the_first_order(service: Service) ->
     service.register()
     service.create(stage)
     execution_id = service.start()
-    [job] = take(service, "First")
+    [job] = service.take_all("First")
     service.succeed(job, outputVariables={"a": "1"})
-    [job] = take(service, "Build")
+    [job] = service.take_all("Build")
     service.fail(job)
-    retry(service, execution_id, "ALL_ACTIONS")
+    service.retry(execution_id, "ALL_ACTIONS")
     assert service.action_statuses() == {"First": "InProgress", "Build": "Failed"}
     for name in ("First", "Build"):
-        [job] = take(service, name)
+        [job] = service.take_all(name)
         service.succeed(job)
     assert service.status(execution_id) == "Succeeded"
 
@@ -134,13 +119,13 @@ def test_failed_actions_can_be_retried_while_others_go_on_and_all_cannot(service
     service.register()
     service.create([service.action("Build"), service.action("Slow")])
     execution_id = service.start()
-    build, slow = take(service, "Build", "Slow")
+    build, slow = service.take_all("Build", "Slow")
     service.fail(build)
     assert refused(service, execution_id, "ALL_ACTIONS") == "StageNotRetryableException"
-    retry(service, execution_id)
+    service.retry(execution_id)
     assert service.action_statuses() == {"Build": "InProgress", "Slow": "InProgress"}
     service.succeed(slow)
-    [build] = take(service, "Build")
+    [build] = service.take_all("Build")
     service.succeed(build)
     assert service.status(execution_id) == "Succeeded"
 
@@ -149,7 +134,7 @@ def test_events_have_the_attempt_and_the_time_of_the_retry(service: Service) -> 
     execution_id = failed(service, [service.action("Build")], [service.action("Deploy")])
     service.entries.clear()
     service.clock.advance(60)
-    retry(service, execution_id)
+    service.retry(execution_id)
     assert service.events() == [
         ("Pipeline", "release", "RESUMED"),
         ("Stage", "Stage2", "RESUMED"),
@@ -172,14 +157,14 @@ def test_events_have_the_attempt_and_the_time_of_the_retry(service: Service) -> 
     assert stage == common | {"stage": "Stage2", "stage-last-retry-attempt-time": retried}
     assert (action["start-time"], action["pipeline-execution-attempt"]) == (retried, 2.0)
 
-    [job] = take(service, "Build")
+    [job] = service.take_all("Build")
     service.succeed(job)
     [deploy] = service.details("Stage", "STARTED")
     assert (deploy["stage"], deploy["pipeline-execution-attempt"]) == ("Stage3", 2.0)
     assert "stage-last-retry-attempt-time" not in deploy
-    [job] = take(service, "Deploy")
+    [job] = service.take_all("Deploy")
     service.fail(job)
-    retry(service, execution_id, stageName="Stage3")
+    service.retry(execution_id, stageName="Stage3")
     assert service.details("Pipeline", "RESUMED")[1]["pipeline-execution-attempt"] == 3.0
 
 
@@ -187,7 +172,7 @@ def test_the_state_counts_the_retries_of_each_stage(service: Service) -> None:
     execution_id = failed(service)
     assert "retryStageMetadata" not in service.stage("Stage2")
     for attempt in (1, 2):
-        retry(service, execution_id)
+        service.retry(execution_id)
         stage = service.stage("Stage2")
         assert stage["latestExecution"]["status"] == "InProgress"
         assert stage["retryStageMetadata"] == {
@@ -202,7 +187,7 @@ def test_a_late_result_of_the_first_attempt_changes_nothing(service: Service) ->
     first = service.job()
     execution_id = first["data"]["pipelineContext"]["pipelineExecutionId"]
     service.fail(first)
-    retry(service, execution_id)
+    service.retry(execution_id)
     with pytest.raises(ClientError) as caught:
         service.succeed(first)
     assert error_of(caught.value)[0] == "InvalidJobStateException"
@@ -216,12 +201,12 @@ def test_a_retried_action_overrides_artifacts_and_revisions(service: Service) ->
     execution_id = service.start()
     keys = []
     for revision in ("1", "2"):
-        [job] = take(service, "Build")
+        [job] = service.take_all("Build")
         keys.append(job["data"]["outputArtifacts"][0]["location"]["s3Location"]["objectKey"])
         service.succeed(job, currentRevision={"revision": revision, "changeIdentifier": "c"})
-        [job] = take(service, "Break")
+        [job] = service.take_all("Break")
         service.fail(job)
-        retry(service, execution_id, "ALL_ACTIONS")
+        service.retry(execution_id, "ALL_ACTIONS")
     assert keys[0] != keys[1]
     answer = service.api.get_pipeline_execution(
         pipelineName="release", pipelineExecutionId=execution_id
@@ -266,14 +251,14 @@ def test_only_the_latest_execution_in_a_stage_can_be_retried(service: Service) -
     later = service.start()
     assert refused(service, execution_id) == "NotLatestPipelineExecutionException"
     service.fail(service.take())
-    assert retry(service, later) == later
+    assert service.retry(later) == later
 
 
 def test_parallel_executions_can_each_be_retried(service: Service) -> None:
     service.register()
-    service.create(executionMode="PARALLEL", pipelineType="V2")
+    service.create(**SIDE_BY_SIDE)
     first, _ = service.start(), service.start()
     for job in service.poll():
         service.acknowledge(job)
         service.fail(job)
-    assert retry(service, first) == first
+    assert service.retry(first) == first

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from tests.local.codepipeline_fixtures import (
     ACCOUNT,
+    SIDE_BY_SIDE,
     TYPE,
     Service,
     action,
@@ -115,7 +116,7 @@ def test_the_other_actions_of_its_order_go_on_to_their_end(service: Service) -> 
 
 def test_executions_do_not_disturb_each_other(service: Service) -> None:
     service.register()
-    service.create()
+    service.create(**SIDE_BY_SIDE)
     first, second = service.start(), service.start()
     jobs = {j["data"]["pipelineContext"]["pipelineExecutionId"]: j for j in service.poll()}
     for job in jobs.values():
@@ -150,7 +151,8 @@ def test_a_type_deleted_under_way_fails_the_action(service: Service) -> None:
     )
 
 
-def test_an_updated_pipeline_leaves_a_running_execution_as_it_was(service: Service) -> None:
+def test_an_updated_pipeline_may_leave_a_running_execution_as_it_was(service: Service) -> None:
+    service.behaviour.update_under_way = "leave"
     service.register()
     service.create([action("Build")], [action("Deploy")])
     execution_id = service.start()

@@ -18,6 +18,7 @@ from local.codepipeline.exceptions import CodePipelineError
 from local.codepipeline.validation import read_request
 from tests.local.codepipeline_fixtures import (
     ACCOUNT,
+    SIDE_BY_SIDE,
     TYPE,
     UNKNOWN_JOB,
     Service,
@@ -50,7 +51,7 @@ def service() -> Iterator[Service]:
 
 def queued(service: Service) -> None:
     service.register()
-    service.create()
+    service.create(**SIDE_BY_SIDE)
     service.start()
 
 
@@ -350,7 +351,7 @@ def test_an_action_belongs_to_the_client_that_is_nearest(service: Service) -> No
 
 
 def test_an_action_that_has_begun_keeps_its_client(service: Service) -> None:
-    job = service.job()
+    job = service.job(**SIDE_BY_SIDE)
     service.backend.put_client(CLIENT, "token")
     service.backend.bind_client(CLIENT, "release")
     service.succeed(job, continuationToken="t")

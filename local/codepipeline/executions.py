@@ -1,0 +1,196 @@
+"""Executions: how they are started, stopped, retried and asked for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from copy import deepcopy
+from typing import Any
+
+from moto.codepipeline.exceptions import PipelineExecutionNotFoundException
+from moto.codepipeline.models import CodePipeline
+
+from .exceptions import (
+    DuplicatedStopRequestError,
+    NotLatestPipelineExecutionError,
+    PipelineExecutionNotStoppableError,
+    StageNotFoundError,
+    StageNotRetryableError,
+)
+from .operations import JobOperations
+from .runs import (
+    FAILED,
+    IN_PROGRESS,
+    STOPPED,
+    STOPPING,
+    SUCCEEDED,
+    UNDER_WAY,
+    PipelineRun,
+    StageRun,
+    without_none,
+)
+from .states import page, stage_states
+from .steps import operation
+from .traffic import PARALLEL, Traffic
+
+
+class ExecutionOperations(JobOperations):
+    """The executions of an account's and region's pipelines."""
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self._start_tokens: dict[tuple[str, str], str] = {}
+        self._traffic: dict[str, Traffic] = defaultdict(Traffic)
+
+    @operation
+    def start_pipeline_execution(
+        self,
+        name: str,
+        variables: list[dict[str, str]] | None,
+        client_request_token: str | None = None,
+    ) -> str:
+        """Start an execution; the same client request token starts no second one."""
+        pipeline = self._pipeline(name)
+        token = (name, client_request_token) if client_request_token else None
+        if token is not None and token in self._start_tokens:
+            return self._start_tokens[token]
+        run = PipelineRun(
+            pipeline.metadata["pipelineArn"],
+            self.region_name,
+            pipeline.pipeline,
+            variables,
+            self._timeline.now(),
+            traffic=self._traffic[name],
+        )
+        pipeline.executions[run.pipeline_execution_id] = run
+        if token is not None:
+            self._start_tokens[token] = run.pipeline_execution_id
+        self._engine.start(run)
+        return run.pipeline_execution_id
+
+    @operation
+    def stop_pipeline_execution(
+        self, name: str, execution_id: str, *, abandon: bool = False, reason: str | None = None
+    ) -> str:
+        """Stop an execution; answers its id.
+
+        Its actions in progress run to their end, or are abandoned; one that waits for them may
+        still be told to abandon them (documented). Raises PipelineNotFoundException,
+        PipelineExecutionNotStoppableError, also for an execution that only waits for a stage (as
+        the recorded text says), and DuplicatedStopRequestError.
+        """
+        run = self._pipeline(name).executions.get(execution_id)
+        stage = run.stage if isinstance(run, PipelineRun) and run.status in UNDER_WAY else None
+        if stage is None or not stage.in_progress:
+            raise PipelineExecutionNotStoppableError(name, execution_id)
+        if stage.run.status == STOPPING and not abandon:
+            raise DuplicatedStopRequestError(name, execution_id)
+        self._engine.stop(stage, without_none(reason=reason), abandon=abandon)
+        return execution_id
+
+    @operation
+    def retry_stage_execution(
+        self, name: str, stage_name: str, execution_id: str, retry_mode: str
+    ) -> str:
+        """Retry a failed or stopped stage's FAILED_ACTIONS or ALL_ACTIONS; answers the same id.
+
+        Documented: failed actions can be retried while others of the stage are in progress, all
+        can't; neither can after the structure was changed. Raises PipelineNotFoundException,
+        StageNotFoundError, NotLatestPipelineExecutionError, also for an execution that there is not
+        (the model has no better error), and StageNotRetryableError.
+        """
+        pipeline = self._pipeline(name)
+        if stage_name not in [each["name"] for each in pipeline.pipeline["stages"]]:
+            raise StageNotFoundError(name, stage_name)
+        stage = self._latest_in_stage(pipeline, stage_name, execution_id)
+        if stage.run.pipeline_version != pipeline.pipeline["version"]:
+            raise StageNotRetryableError("The pipeline structure was changed after the execution")
+        statuses = [action.status for action in stage.actions]
+        if stage.status == STOPPING:
+            raise StageNotRetryableError(f"Stage '{stage_name}' is being stopped")
+        if FAILED not in statuses and stage.status != STOPPED:
+            raise StageNotRetryableError(f"Stage '{stage_name}' has no failed actions")
+        all_actions = retry_mode == "ALL_ACTIONS"
+        if all_actions and IN_PROGRESS in statuses:
+            raise StageNotRetryableError(f"Stage '{stage_name}' has actions in progress")
+        self._engine.retry(stage, all_actions=all_actions)
+        return execution_id
+
+    def _latest_in_stage(self, pipeline: CodePipeline, name: str, execution_id: str) -> StageRun:
+        """An execution's stage, unless a later execution has entered it that is not PARALLEL."""
+        for run in self._runs(pipeline):
+            stage = next((each for each in run.stages if each.name == name), None)
+            if run.pipeline_execution_id == execution_id and stage is not None:
+                return stage
+            if stage is not None and stage.status and run.execution_mode != PARALLEL:
+                break
+        raise NotLatestPipelineExecutionError(name, execution_id)
+
+    @operation
+    def describe_pipeline_execution(self, name: str, execution_id: str) -> dict[str, Any]:
+        """The API's ``PipelineExecution``."""
+        return deepcopy(self.get_pipeline_execution(name, execution_id).to_dict())
+
+    @operation
+    def summarize_pipeline_executions(
+        self, name: str, succeeded_in: str | None, limit: int, token: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of the API's ``PipelineExecutionSummary``, newest first."""
+        runs = [
+            run
+            for run in self._runs(self._pipeline(name))
+            if succeeded_in is None
+            or any(each.name == succeeded_in and each.status == SUCCEEDED for each in run.stages)
+        ]
+        shown, next_token = page(runs, limit, token)
+        return [run.to_summary_dict() for run in shown], next_token
+
+    @operation
+    def get_pipeline_state(self, name: str) -> dict[str, Any]:
+        """The answer of GetPipelineState."""
+        pipeline = self._pipeline(name)
+        states = stage_states(
+            pipeline.pipeline, self._runs(pipeline), self._traffic[name], self.action_types
+        )
+        return deepcopy(
+            {
+                "pipelineName": name,
+                "pipelineVersion": pipeline.pipeline["version"],
+                "stageStates": states,
+                "created": pipeline.metadata["created"],
+                "updated": pipeline.metadata["updated"],
+            }
+        )
+
+    @operation
+    def list_action_executions(
+        self, name: str, execution_id: str | None, limit: int, token: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of the API's ``ActionExecutionDetail``, newest first."""
+        pipeline = self._pipeline(name)
+        if execution_id is not None and execution_id not in pipeline.executions:
+            raise PipelineExecutionNotFoundException(
+                f"Account '{self.account_id}' does not have an execution with id "
+                f"'{execution_id}' for pipeline '{name}'"
+            )
+        actions = [
+            action
+            for run in self._runs(pipeline)
+            if execution_id in (None, run.pipeline_execution_id)
+            for action in reversed(run.begun)
+        ]
+        actions.sort(key=lambda action: action.started, reverse=True)
+        shown, next_token = page(actions, limit, token)
+        return deepcopy([action.detail() for action in shown]), next_token
+
+    def _cancel_executions(self, name: str) -> None:
+        runs = self._runs(self._pipeline(name))
+        self._engine.cancel([run for run in reversed(runs) if run.status in UNDER_WAY])
+
+    def _pipeline(self, name: str) -> CodePipeline:
+        super().get_pipeline(name)
+        return self.pipelines[name]
+
+    @staticmethod
+    def _runs(pipeline: CodePipeline) -> list[PipelineRun]:
+        runs = reversed(pipeline.executions.values())
+        return [run for run in runs if isinstance(run, PipelineRun)]
