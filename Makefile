@@ -3,11 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 HOST ?= 127.0.0.1
 PORT ?= 4566
-ACTION_TYPES ?=
+PARAMETERS ?=
 BEHAVIOUR ?=
 EMPTY ?=
+JOBS ?= 200
+SEED ?= 1
+RATE ?= 0.1
 
-.PHONY: help demo local test bench check fix build clean
+.PHONY: help demo local test chaos bench check fix build clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 10
@@ -15,12 +18,16 @@ help: ## What there is to make
 demo: .venv/installed ## Run a pipeline with all three outcomes on the local stack and check it
 	@$(BIN)/python -m local demo
 
-local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127.0.0.1 ACTION_TYPES=… BEHAVIOUR="name=value …" EMPTY=1
-	@$(BIN)/python -m local serve --host "$(HOST)" --port "$(PORT)" --action-types "$(ACTION_TYPES)" \
+local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127.0.0.1 PARAMETERS="Name=value …" BEHAVIOUR="name=value …" EMPTY=1
+	@$(BIN)/python -m local serve --host "$(HOST)" --port "$(PORT)" \
+		$(foreach parameter,$(PARAMETERS),--parameter "$(parameter)") \
 		$(foreach switch,$(BEHAVIOUR),--behaviour "$(switch)") $(if $(EMPTY),--empty)
 
 test: .venv/installed .venv-sam/installed ## Run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile
+
+chaos: .venv/installed ## Run many jobs while everything goes wrong at random: JOBS=200 SEED=1 RATE=0.1
+	@$(BIN)/python -m local chaos --jobs "$(JOBS)" --seed "$(SEED)" --rate "$(RATE)"
 
 bench: .venv/installed ## Measure what is claimed about speed: everything in benchmarks/
 	@for each in benchmarks/[!_]*.py; do PYTHONPATH=. $(BIN)/python $$each || exit 1; done

@@ -56,6 +56,8 @@ def queued(region: str, count: int) -> JobBackend:
             "name": "release",
             "roleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
             "artifactStore": {"type": "S3", "location": "artifacts"},
+            "pipelineType": "V2",
+            "executionMode": "PARALLEL",
             "stages": [
                 {"name": "Source", "actions": [source]},
                 {"name": "Build", "actions": actions},
@@ -65,6 +67,8 @@ def queued(region: str, count: int) -> JobBackend:
     )
     for _ in range(count // ACTIONS):
         jobs.start_pipeline_execution("release", None)
+    # They are queued a moment after their events.
+    jobs.clock.advance(jobs.behaviour.started_before_queued_seconds)
     return jobs
 
 

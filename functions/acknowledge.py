@@ -9,12 +9,13 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from acknowledger import acknowledgment, job_api
+from acknowledger import acknowledgment, job_api, job_table
 from acknowledger.aws import client
 from acknowledger.errors import AcknowledgerError, EventInvalid, TaskTokenGone
+from acknowledger.log import as_json
 
-logger = Logger(service="Acknowledge")
-metrics = Metrics(service="Acknowledge")
+logger = Logger(json_serializer=as_json)
+metrics = Metrics()
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -36,7 +37,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
         EventInvalid: the event is not of that form.
         AcknowledgerError: what CodePipeline says, or ValidationException naming every field that
             breaks a limit; only without a task token.
-        TaskTokenGone: acknowledged, but no execution waits for it.
+        TaskTokenGone: no execution waits for it any more.
     """
     request, task_token = parse(event)
     logger.append_keys(job_id=request.get("jobId"))
@@ -68,10 +69,10 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None]:
     return {name: value for name, value in detail.items() if name != "taskToken"}, task_token
 
 
-def acknowledge(request: dict[str, Any]) -> str:
+def acknowledge(request: dict[str, Any], *, must_have_row: bool = False) -> str:
     """Acknowledge a job, and say so in the log and the metrics."""
     job_api.validate_acknowledgment(request)
-    answered = acknowledgment.acknowledge(request)
+    answered = acknowledgment.acknowledge(request, must_have_row=must_have_row)
     if answered.assumed:
         metrics.add_metric("AcknowledgmentsAssumed", MetricUnit.Count, 1)
         logger.warning("An earlier call must have got through: going on as acknowledged")
@@ -86,7 +87,7 @@ def answer(task_token: str, request: dict[str, Any]) -> dict[str, str]:
     step_functions = client("stepfunctions")
     try:
         try:
-            told = {"status": acknowledge(request)}
+            told = {"status": acknowledge(request, must_have_row=True)}
             step_functions.send_task_success(taskToken=task_token, output=json.dumps(told))
         except AcknowledgerError as error:
             told = {"error": type(error).__name__, "cause": str(error)}
@@ -107,4 +108,5 @@ def answer(task_token: str, request: dict[str, Any]) -> dict[str, str]:
 
 
 def _was_answered(job_id: str) -> bool:
-    return acknowledgment.status_in_row(job_id) not in (None, "Dispatched")
+    row = job_table.find(job_id)
+    return row is not None and row["status"] != "Dispatched"

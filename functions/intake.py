@@ -6,9 +6,8 @@ import functools
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -16,26 +15,33 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
-from acknowledger import job_api, offers
+from acknowledger import bus, executions, intake_table, job_api, job_table, offers
 from acknowledger.aws import client
 from acknowledger.config import ActionType, IntakeConfig
+from acknowledger.continuation import continued
 from acknowledger.errors import (
     AcknowledgerError,
     ActionTypeNotFoundException,
     ClientTokenMissing,
+    ContinuedElsewhere,
     IntakeIncomplete,
     InvalidClientTokenException,
-    table_errors,
 )
+from acknowledger.log import as_json
+from acknowledger.moments import ago
+from acknowledger.room_keeping import execution_arn, make_room
+from acknowledger.rooms import AWAITED, BATCH_SIZE, GIVEN, Room
 
-logger = Logger(service="Intake")
-metrics = Metrics(service="Intake")
+logger = Logger(json_serializer=as_json)
+metrics = Metrics()
 
 # STARTED may come before its job can be polled: then Intake looks again after these pauses.
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4, 5)
 # What is still offered when an invocation ends is found by the next one.
 TIME_TO_FINISH_MS = 10_000
 STARTS_AT_ONCE = 16
+# After so many batches of which nothing could be taken it is the other action types' turn.
+FRUITLESS_BATCHES = 10
 
 
 @functools.cache
@@ -46,38 +52,94 @@ def config() -> IntakeConfig:
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Poll until nothing more is offered, and start one execution per offer.
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Poll until nothing more is offered, or there is no more room, and start an execution each.
 
     Args:
-        event: "CodePipeline Action Execution State Change" with state STARTED, which polls its
-            action type until its very job has come or a bounded while has passed; or
-            "Scheduled Event", which polls every action type once through.
+        event: one of
+            "CodePipeline Action Execution State Change" with state STARTED, which polls its
+            action type until its very job has come or a bounded while has passed;
+            "Scheduled Event", which polls every action type once through and heals what went
+            wrong before;
+            "Step Functions Execution Status Change" of an execution that has ended, which gives
+            its room to the next;
+            "Pause Intake" and "Resume Intake", with the detail `{actionTypes: [...]}` or for all.
 
     Returns:
-        `{"offered": jobs that CodePipeline offered, "taken": those that an execution follows}`.
+        `{"offered": jobs that CodePipeline offered, "taken": those that an execution follows}`;
+        for a pause or its end `{"paused": the action types that are paused now}`.
 
     Raises:
-        EventInvalid: the event is neither, or names an action type that is not served.
+        EventInvalid: the event is none of these, or names an action type that is not served.
         IntakeIncomplete: after all the rest was done; names what failed. Nothing is lost by it:
             CodePipeline offers again what is not acknowledged.
     """
-    started = offers.started_action(event, set(config().action_types))
+    kind, detail = offers.detail_of(event, HANDLED.keys())
     sweep = Sweep(lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS)
-    if started is None:
-        for action_type in config().action_types:
-            sweep.take(action_type)
-    else:
-        action_type, detail = started
-        logger.append_keys(
-            action_type=str(action_type), action_execution_id=detail.get("action-execution-id")
-        )
-        sweep.take_until_found(action_type, detail)
+    answer = HANDLED[kind](sweep, detail)
+    if answer is not None:
+        return answer
     metrics.add_metric("OffersSeen", MetricUnit.Count, sweep.offered)
     metrics.add_metric("OffersTaken", MetricUnit.Count, sweep.taken)
     if sweep.problems:
         raise IntakeIncomplete("; ".join(sweep.problems))
     return {"offered": sweep.offered, "taken": sweep.taken}
+
+
+def on_schedule(sweep: Sweep, _detail: dict[str, Any]) -> None:
+    """Take what is offered for every action type, and heal what went wrong before."""
+    for action_type in config().action_types:
+        sweep.take(action_type, heal=True)
+    sweep.keep_alive()
+
+
+def on_started(sweep: Sweep, detail: dict[str, Any]) -> None:
+    """Take the job that a STARTED event tells of, and what else is offered."""
+    action_type = offers.started_action(detail, set(config().action_types))
+    logger.append_keys(
+        action_type=str(action_type), action_execution_id=detail.get("action-execution-id")
+    )
+    sweep.take_until_found(action_type, detail)
+
+
+def on_ended(sweep: Sweep, detail: dict[str, Any]) -> None:
+    """Give an ended execution's room to the next."""
+    execution, ended_type = offers.ended_execution(detail)
+    for action_type in config().action_types:
+        if ended_type in (str(action_type), None) and config().max_jobs_in_flight[action_type]:
+            intake_table.give_back(str(action_type), execution)
+            sweep.take(action_type)
+
+
+def on_pause(_sweep: Sweep, detail: dict[str, Any]) -> dict[str, list[str]]:
+    """Take no more jobs; those in flight go on."""
+    return pause(detail, paused=True)
+
+
+def on_resume(_sweep: Sweep, detail: dict[str, Any]) -> dict[str, list[str]]:
+    """Take jobs again, from the next event or sweep on."""
+    return pause(detail, paused=False)
+
+
+def pause(detail: dict[str, Any], *, paused: bool) -> dict[str, list[str]]:
+    """Pause or resume intake; the action types that are paused then."""
+    chosen = offers.chosen_types(detail, set(config().action_types))
+    for action_type in chosen:
+        intake_table.pause(str(action_type), paused=paused)
+    logger.info(
+        "Intake paused" if paused else "Intake resumed", action_types=[str(one) for one in chosen]
+    )
+    rooms = (intake_table.read(str(one), 0) for one in config().action_types)
+    return {"paused": [room.action_type for room in rooms if room.paused]}
+
+
+HANDLED: dict[str, Callable[[Sweep, dict[str, Any]], dict[str, Any] | None]] = {
+    "Scheduled Event": on_schedule,
+    "CodePipeline Action Execution State Change": on_started,
+    "Step Functions Execution Status Change": on_ended,
+    "Pause Intake": on_pause,
+    "Resume Intake": on_resume,
+}
 
 
 class Sweep:
@@ -88,26 +150,54 @@ class Sweep:
         self.offered = 0
         self.taken = 0
         self.problems: list[str] = []
+        self.may_look_again = True
 
-    def take(self, action_type: ActionType) -> list[dict[str, Any]]:
-        """Take everything offered for an action type; the inputs of the executions started."""
+    def take(self, action_type: ActionType, *, heal: bool = False) -> list[dict[str, Any]]:
+        """Take everything offered for an action type that there is room for.
+
+        Args:
+            heal: also give back the room of executions that ended unnoticed.
+
+        Returns:
+            the inputs of the executions started.
+        """
         taken = []
         try:
             secret = secret_properties(action_type)
-            while self.has_time() and (batch := job_api.poll(action_type)):
+            limit = config().max_jobs_in_flight[action_type]
+            room = make_room(str(action_type), limit, config().state_machine_arn, heal=heal)
+            wanted, fruitless = room.to_ask_for, 0
+            while (
+                self.has_time()
+                and fruitless < FRUITLESS_BATCHES
+                and wanted
+                and (batch := job_api.poll(action_type, wanted))
+            ):
                 self.offered += len(batch)
-                taken += self._start(batch, action_type, secret)
+                started = self._start(batch, action_type, secret, room)
+                taken += started
+                fruitless = 0 if started else fruitless + 1
+                if not room.unlimited:
+                    room = intake_table.read(str(action_type), limit)
+                if room.left:
+                    wanted = room.to_ask_for
+                else:
+                    more = room.to_ask_for and len(batch) == wanted
+                    wanted = min(BATCH_SIZE, wanted * 2) if more else 0
+            self.may_look_again = bool(room.to_ask_for)
+            if heal:
+                self._remind({"jobId": job_id} for job_id in room.unshown)
         except AcknowledgerError as error:
             self.problems.append(f"polling {action_type}: {type(error).__name__}: {error}")
         return taken
 
     def take_until_found(self, action_type: ActionType, detail: dict[str, Any]) -> None:
         """Take everything offered, again for a while, until the job of `detail` was there."""
-        for pause in (0, *LOOK_AGAIN_SECONDS):
-            time.sleep(pause)
+        for wait in (0, *LOOK_AGAIN_SECONDS):
+            time.sleep(wait)
             taken = self.take(action_type)
             found = any(offers.is_for(start_input["job"], detail) for start_input in taken)
-            if found or self.problems or not self.has_time():
+            if found or self.problems or not self.may_look_again or not self.has_time():
                 return
             try:
                 if taken_before(detail):
@@ -117,28 +207,63 @@ class Sweep:
                 return
         logger.info("The job of this event was not offered in time: it is left to the sweep")
 
+    def keep_alive(self) -> None:
+        """Ask Report to continue long work by a new job, before CodePipeline gives up the old."""
+        if config().timeouts.JobTimeoutSeconds <= config().continue_after_seconds:
+            return
+        try:
+            job_ids = job_table.in_progress_since(
+                ago(config().continue_after_seconds), ago(config().timeouts.JobTimeoutSeconds)
+            )
+            self._remind({"jobId": job_id, "keepAlive": True} for job_id in job_ids)
+        except AcknowledgerError as error:
+            self.problems.append(f"keeping long work alive: {type(error).__name__}: {error}")
+
+    def _remind(self, details: Iterable[dict[str, Any]]) -> None:
+        """Ask Report to show what it knows of the progress of jobs."""
+        for detail in details:
+            bus.put(config().bus_name, "Job Progress", detail)
+
     def _start(
-        self, batch: list[dict[str, Any]], action_type: ActionType, secret: frozenset[str] | None
+        self,
+        batch: list[dict[str, Any]],
+        action_type: ActionType,
+        secret: frozenset[str] | None,
+        room: Room,
     ) -> list[dict[str, Any]]:
         """Start an execution for each offer of a batch; their inputs."""
         start = functools.partial(
             self._start_one,
+            room=room,
             action_type=action_type,
             timeouts=config().timeouts,
             secret_properties=secret,
-            offered_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            offered_at=ago(0),
         )
         with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
             taken = [start_input for start_input in pool.map(start, batch) if start_input]
         self.taken += len(taken)
         return taken
 
-    def _start_one(self, offer: dict[str, Any], **known: Any) -> dict[str, Any] | None:
+    def _start_one(self, offer: dict[str, Any], *, room: Room, **known: Any) -> Any:
         """Start one offer's execution; its input, or None if this offer can't be taken."""
         try:
-            start_input = offers.execution_input(job_api.details(offer), **known)
+            offer = job_api.details(offer)
+            continues = continued(
+                offer["data"].get("continuationToken"), config().state_machine_arn
+            )
+            if continues is None and not room.left:
+                # It came with one that was awaited, and is offered again when there is room.
+                return None
+            start_input = offers.execution_input(offer, continues=continues, **known)
             job = start_input["job"]
-            arn = start_execution(start_input)
+            arn = start_execution(start_input, room)
+            if continues and continues["jobId"] in room.awaiting:
+                since = room.awaiting[continues["jobId"]]
+                intake_table.expect_no_more(room.action_type, continues["jobId"], since)
+        except ContinuedElsewhere as error:
+            logger.warning("Offer left alone", job_id=offer["id"], reason=str(error))
+            return None
         except (ClientTokenMissing, InvalidClientTokenException) as error:
             # It costs only that client's jobs. The message says all; a trace would add nothing.
             logger.error(  # noqa: TRY400
@@ -161,8 +286,9 @@ class Sweep:
         )
         return start_input
 
-    def _give_up(self, offer: dict[str, Any], why: str) -> None:
-        job_id = offer.get("id") or offer.get("jobId")
+    def _give_up(self, offer: Any, why: str) -> None:
+        named = offer if isinstance(offer, dict) else {}
+        job_id = named.get("id") or named.get("jobId")
         self.problems.append(f"starting job {job_id}: {why}")
 
 
@@ -170,15 +296,10 @@ def taken_before(detail: dict[str, Any]) -> bool:
     """Whether another invocation has taken the job of a STARTED event: the table knows it then."""
     if "action-execution-id" not in detail:
         return False
-    with table_errors():
-        answer = client("dynamodb").query(
-            TableName=config().table_name,
-            IndexName="ByActionExecution",
-            KeyConditionExpression="actionExecutionId = :id",
-            ExpressionAttributeValues={":id": {"S": detail["action-execution-id"]}},
-            Limit=1,
-        )
-    return bool(answer["Items"])
+    known = job_table.find_by(
+        "ByActionExecution", "actionExecutionId", detail["action-execution-id"]
+    )
+    return next(known, None) is not None
 
 
 def secret_properties(action_type: ActionType) -> frozenset[str] | None:
@@ -191,7 +312,7 @@ def secret_properties(action_type: ActionType) -> frozenset[str] | None:
         return None
 
 
-def start_execution(start_input: dict[str, Any]) -> str:
+def start_execution(start_input: dict[str, Any], room: Room) -> str:
     """Start an offer's execution, or find it running; its ARN.
 
     Source: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
@@ -200,18 +321,28 @@ def start_execution(start_input: dict[str, Any]) -> str:
     one still running, which goes on, or by one that has ended without an acknowledgment, which is
     followed by another.
     """
-    step_functions = client("stepfunctions")
-    machine = config().state_machine_arn
     job, at = start_input["job"], start_input["offeredAt"]
-    start = functools.partial(
-        step_functions.start_execution, stateMachineArn=machine, input=json.dumps(start_input)
-    )
     name = offers.execution_name(job["id"], job["nonce"])
     try:
-        return str(start(name=name)["executionArn"])
-    except step_functions.exceptions.ExecutionAlreadyExists:
-        arn = machine.replace(":stateMachine:", ":execution:") + f":{name}"
-        if step_functions.describe_execution(executionArn=arn)["status"] == "RUNNING":
+        return start_as(name, start_input, room)
+    except client("stepfunctions").exceptions.ExecutionAlreadyExists:
+        arn = execution_arn(config().state_machine_arn, name)
+        if executions.is_running(arn):
             return arn
-    again = offers.execution_name_again(job["id"], job["nonce"], at)
-    return str(start(name=again)["executionArn"])
+    if not room.unlimited:
+        intake_table.give_back(room.action_type, name)
+    return start_as(offers.execution_name_again(job["id"], job["nonce"], at), start_input, room)
+
+
+def start_as(name: str, start_input: dict[str, Any], room: Room) -> str:
+    """Start an execution under a name, with room or a place among the waiting; its ARN.
+
+    A job that continues one in flight has that one's room.
+    """
+    if not room.unlimited and "continues" not in start_input:
+        has_room = intake_table.take(room, name, start_input["job"]["id"], start_input["offeredAt"])
+        start_input = {**start_input, "room": GIVEN if has_room else AWAITED}
+    answer = client("stepfunctions").start_execution(
+        stateMachineArn=config().state_machine_arn, name=name, input=json.dumps(start_input)
+    )
+    return str(answer["executionArn"])

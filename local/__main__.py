@@ -1,4 +1,4 @@
-"""`python -m local serve` and `python -m local demo`: what `make local` and `make demo` call."""
+"""`python -m local serve`, `demo` and `chaos`: what the make targets of these names call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from local import acknowledger, codepipeline, demo
+from local import acknowledger, chaos, codepipeline, demo
 from local.codepipeline import switches
 from local.server import AddressInUseError, LocalCloud
 from local.stack import Stack
@@ -30,6 +30,8 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
         "AWS_ENDPOINT_URL": f"http://host.docker.internal:{port}",
         "STATE_MACHINE_ARN": stack.outputs["JobStateMachineArn"],
         "TABLE_NAME": stack.outputs["JobTableName"],
+        "INTAKE_TABLE_NAME": stack.outputs["IntakeTableName"],
+        "BUS_NAME": stack.outputs["JobBusName"],
         "ACTION_TYPES": stack.parameters["ActionTypes"],
         "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
     }
@@ -57,10 +59,22 @@ def serve_empty(**settings: Any) -> int:
     return 0
 
 
-def serve(action_types: str, *, worker: bool, **settings: Any) -> int:
+def parameters_of(given: list[str]) -> dict[str, str]:
+    """The template's parameters as they stand on the command line, each NAME=VALUE.
+
+    Raises:
+        argparse.ArgumentTypeError: one isn't of that form.
+    """
+    pairs = [pair.partition("=") for pair in given]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise argparse.ArgumentTypeError(f"'{name}' must be a parameter as NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def serve(parameters: dict[str, str], *, worker: bool, **settings: Any) -> int:
     """Serve the stack until Ctrl-C."""
     over = until_interrupted()
-    parameters = {"ActionTypes": action_types} if action_types else None
     with acknowledger.running(parameters=parameters, worker=worker, **settings) as (cloud, stack):
         first, *more = acknowledger.action_types(stack)
         print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
@@ -72,7 +86,7 @@ def serve(action_types: str, *, worker: bool, **settings: Any) -> int:
         if worker:
             print(
                 "A sample worker does what an action's configuration says: Outcome = Succeed, Fail "
-                "or Hang; Seconds."
+                "or Hang; Seconds; Progress."
             )
         role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
         print(f"A pipeline may have the role {role}.")
@@ -105,7 +119,13 @@ def main() -> int:
     serving = commands.add_parser("serve", help="serve the local stack until Ctrl-C")
     serving.add_argument("--host", default="127.0.0.1")
     serving.add_argument("--port", type=int, default=4566)
-    serving.add_argument("--action-types", default="", help="the template's ActionTypes")
+    serving.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the template; may be repeated",
+    )
     serving.add_argument("--empty", action="store_true", help="leave the stack out")
     serving.add_argument("--no-worker", action="store_true", help="leave the sample worker out")
     serving.add_argument(
@@ -116,10 +136,16 @@ def main() -> int:
         help="a switch of CodePipeline's, as in docs/local-codepipeline.md; may be repeated",
     )
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
+    trouble = commands.add_parser("chaos", help="run many jobs while everything goes wrong")
+    trouble.add_argument("--jobs", type=int, default=200)
+    trouble.add_argument("--seed", type=int, default=1)
+    trouble.add_argument("--rate", type=float, default=0.1)
     arguments = parser.parse_args()
     try:
         if arguments.command == "demo":
             return demo.main()
+        if arguments.command == "chaos":
+            return chaos.main(arguments.jobs, arguments.seed, arguments.rate)
         settings: dict[str, Any] = {
             "host": arguments.host,
             "port": arguments.port,
@@ -127,8 +153,9 @@ def main() -> int:
         }
         if arguments.empty:
             return serve_empty(**settings)
-        return serve(arguments.action_types, worker=not arguments.no_worker, **settings)
-    except (AddressInUseError, switches.SwitchError) as error:
+        parameters = parameters_of(arguments.parameter)
+        return serve(parameters, worker=not arguments.no_worker, **settings)
+    except (AddressInUseError, argparse.ArgumentTypeError, switches.SwitchError) as error:
         print(error, file=sys.stderr)
         return 1
 

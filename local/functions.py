@@ -10,15 +10,17 @@ more, and what is left goes to the function's dead-letter queue and its on-failu
 Where AWS differs:
 
 - the waits before the two retries are 1 and 2 seconds (AWS: 1 and 2 minutes), and
-  `Runner(retry_delays=...)` sets others;
+  `Runner(retry_delays=...)` sets others; `sleep_scale` multiplies what a function itself, and the
+  SDK in it, sleeps;
 - a function has 4 sandboxes at most (AWS: 1000 per account); more events wait for one, unless
   `ReservedConcurrentExecutions` makes them throttled;
 - the code may import whatever this interpreter has installed, layers are not unpacked, and the
-  permissions of its role are not checked;
+  permissions of its role are checked only if the local stack is told to: see `permissions`;
 - the log's START, END and REPORT lines are text even if the function's log format is JSON.
 """
 
 import base64
+import contextlib
 import hashlib
 import heapq
 import io
@@ -51,6 +53,7 @@ from moto.logs.models import logs_backends
 from moto.sqs.models import sqs_backends
 from moto.utilities.arns import parse_arn
 
+from local import permissions
 from local.patch import replace
 
 logger = logging.getLogger(__name__)
@@ -103,11 +106,24 @@ class Result:
 class Sandbox:
     """One process that runs one function, and the log stream that goes with it."""
 
-    def __init__(self, function: Any, revision: str, task_root: Path, endpoint_url: str) -> None:
+    def __init__(
+        self,
+        function: Any,
+        revision: str,
+        task_root: Path,
+        endpoint_url: str,
+        sleep_scale: float = 1.0,
+    ) -> None:
         self.revision = revision
         self._function = function
         today = datetime.now(UTC).strftime("%Y/%m/%d")
-        self._log_stream = f"{today}/[{function.version}]{secrets.token_hex(16)}"
+        name = secrets.token_hex(16)
+        self._log_stream = f"{today}/[{function.version}]{name}"
+        #: By it the endpoint knows which sandbox calls.
+        self.session = f"{function.function_name}/{name}"
+        #: What it was last invoked with, and how often it was.
+        self.event = ""
+        self.invocations = 0
         self._lines: deque[str] = deque()
         self._printed: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -124,7 +140,8 @@ class Sandbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=task_root,
-            env=environment(function, self._log_stream, task_root, endpoint_url),
+            env=environment(function, self._log_stream, task_root, endpoint_url)
+            | {"AWS_SESSION_TOKEN": self.session, "LOCAL_SLEEP_SCALE": str(sleep_scale)},
             pass_fds=(requests_fd, answers_fd),
             start_new_session=True,  # Ctrl-C is for us; and its children end with it
             text=True,
@@ -140,8 +157,17 @@ class Sandbox:
             threading.Thread(target=target, args=(fd,), daemon=True).start()
 
     @property
+    def function_name(self) -> str:
+        return str(self._function.function_name)
+
+    @property
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End the process as a crash does; whoever waits for its answer learns that it died."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _read_answers(self, fd: int) -> None:
         with os.fdopen(fd, encoding="utf-8") as answers:
@@ -162,6 +188,8 @@ class Sandbox:
     def invoke(self, event: str, request_id: str) -> Result:
         """Run one event to its end, one way or another; the sandbox may be dead afterwards."""
         function = self._function
+        self.event = event
+        self.invocations += 1
         timeout = int(function.timeout)
         answer: dict[str, Any] | None = {}
         timed_out = False
@@ -293,7 +321,8 @@ def environment(
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
         "AWS_REGION": function.region,
         "AWS_DEFAULT_REGION": function.region,
-        "AWS_ACCESS_KEY_ID": "local",
+        # By it the endpoint knows whose role it is that calls.
+        "AWS_ACCESS_KEY_ID": permissions.access_key(function.role),
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_SESSION_TOKEN": "local",
         # Whatever the function's configuration or the developer's own says, it stays here.
@@ -350,6 +379,16 @@ class Pool:
                     self._discard(sandbox)
             self._changed.notify_all()
 
+    def find(self, session: str) -> Sandbox | None:
+        with self._changed:
+            return next((one for one in self._all if one.session == session), None)
+
+    def cool(self) -> None:
+        """End the sandboxes that wait for an event, so that the next one starts anew."""
+        with self._changed:
+            while self._idle:
+                self._discard(self._idle.pop())
+
     def _discard(self, sandbox: Sandbox) -> None:
         self._all.discard(sandbox)
         sandbox.close()
@@ -385,15 +424,17 @@ class Runner:
         *,
         sandboxes: int = 4,
         retry_delays: tuple[float, float] = (1.0, 2.0),
+        sleep_scale: float = 1.0,
     ) -> None:
         self.endpoint_url = endpoint_url
         self.retry_delays = retry_delays
+        self.sleep_scale = sleep_scale
         self._sandboxes = sandboxes
         self._pools: dict[str, Pool] = {}
         self._code = Path(tempfile.mkdtemp(prefix="functions-"))
         self._events: dict[str, list[QueuedEvent]] = {}
         self._workers: dict[str, int] = {}
-        self._unfinished = 0
+        self._unfinished: dict[int, QueuedEvent] = {}
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -414,11 +455,26 @@ class Runner:
         try:
             if sandbox is None:
                 task_root = self._unpack(function)
-                sandbox = Sandbox(function, revision, task_root, self.endpoint_url)
+                sandbox = Sandbox(
+                    function, revision, task_root, self.endpoint_url, self.sleep_scale
+                )
                 pool.started(sandbox)
             return sandbox.invoke(payload, request_id or str(uuid.uuid4()))
         finally:
             pool.release(sandbox)
+
+    def sandbox(self, session: str) -> Sandbox | None:
+        """Return the sandbox of a session, by which its calls are signed."""
+        with self._lock:
+            pools = list(self._pools.values())
+        return next((found for pool in pools if (found := pool.find(session))), None)
+
+    def cool(self) -> None:
+        """Let every function start anew at its next event, as Lambda does after a while."""
+        with self._lock:
+            pools = list(self._pools.values())
+        for pool in pools:
+            pool.cool()
 
     def _unpack(self, function: Any) -> Path:
         """Unpack the function's code, once for each version of it."""
@@ -438,7 +494,7 @@ class Runner:
         request_id = str(uuid.uuid4())
         event = QueuedEvent(now, next(self._numbers), function, payload, now, request_id)
         with self._changed:
-            self._unfinished += 1
+            self._unfinished[event.number] = event
             self._put(event)
             arn = function.function_arn
             if self._workers.get(arn, 0) < self._sandboxes:
@@ -451,6 +507,11 @@ class Runner:
         with self._changed:
             return self._changed.wait_for(lambda: not self._unfinished, timeout)
 
+    def unfinished(self) -> list[str]:
+        """Return the asynchronous events that are queued, running or waiting for their retry."""
+        with self._lock:
+            return [event.payload for event in self._unfinished.values()]
+
     def _put(self, event: QueuedEvent) -> None:
         heapq.heappush(self._events.setdefault(event.function.function_arn, []), event)
         self._changed.notify_all()
@@ -460,7 +521,7 @@ class Runner:
             again = self._attempt(event)
             with self._changed:
                 if again is None:
-                    self._unfinished -= 1
+                    del self._unfinished[event.number]
                     self._changed.notify_all()
                 else:
                     event.due = time.monotonic() + again
@@ -522,7 +583,7 @@ class Runner:
     ) -> None:
         self._send_record(event, config, "OnFailure", condition, result)
         target = event.function.dead_letter_config.get("TargetArn")
-        if target:
+        if target and permissions.may_send(event.function.role, target):
             attributes = {
                 "RequestID": event.request_id,
                 "ErrorCode": 200 if result else 429,
@@ -576,6 +637,7 @@ def _revision(function: Any) -> str:
     configuration = [
         function.code_sha_256,
         function.handler,
+        function.role,
         function.memory_size,
         function.timeout,
         function.environment_vars,
@@ -626,6 +688,11 @@ def stop() -> None:
     if _runner:
         _runner.close()
     _runner = None
+
+
+def sandbox(session: str) -> Sandbox | None:
+    """Return the sandbox that calls with a session token; None if it is none of ours."""
+    return _runner.sandbox(session) if _runner and "/" in session else None
 
 
 def runner() -> Runner:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from moto import mock_aws
@@ -20,8 +20,12 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local import dynamodb, events, functions, stack, stepfunctions
+from local import dynamodb, events, functions, permissions, stack, stepfunctions
 from local.codepipeline.http import Endpoint
+from local.faults import Faults
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +71,9 @@ class LocalCloud:
     `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine.
     `ticks` are called several times a second; they fire what is due in services that don't run by
     themselves. `retry_delays` are the two waits of asynchronous Lambda invocations, in seconds,
-    and `retry_scale` multiplies the waits in Retry of state machines.
+    `retry_scale` multiplies the waits in Retry of state machines, and `sleep_scale` those of
+    functions. `faults` go wrong with the calls of both. `permissions` has what roles
+    called; with `enforce_permissions` they are refused what their policies don't allow.
     """
 
     account_id = DEFAULT_ACCOUNT_ID
@@ -81,18 +87,25 @@ class LocalCloud:
         ticks: tuple[Callable[[], object], ...] = (),
         retry_delays: tuple[float, float] = (1.0, 2.0),
         retry_scale: float = 1.0,
+        sleep_scale: float = 1.0,
+        faults: Faults | None = None,
+        enforce_permissions: bool = False,
     ) -> None:
         environ = os.environ
         self.region: str = (
             region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         )
         self.schedule = events.Schedule()
+        self.permissions = permissions.Record(self.account_id, self.region)
         self.endpoint_url = ""
         self._host = host
         self._port = port
         self._ticks = ticks
         self._retry_delays = retry_delays
         self._retry_scale = retry_scale
+        self._sleep_scale = sleep_scale
+        self._faults = faults
+        self._enforce_permissions = enforce_permissions
         self._session = boto3.Session(
             region_name=self.region,
             aws_access_key_id="local",
@@ -127,15 +140,30 @@ class LocalCloud:
             module.install()
         started.enter_context(environment(AWS_REGION=self.region, AWS_DEFAULT_REGION=self.region))
         started.enter_context(mock_aws(config={"stepfunctions": {"execute_state_machine": True}}))
-        functions.start(self.endpoint_url, retry_delays=self._retry_delays)
+        self.permissions = permissions.start(
+            self.account_id, self.region, enforce=self._enforce_permissions
+        )
+        started.callback(permissions.stop)
+        functions.start(
+            self.endpoint_url, retry_delays=self._retry_delays, sleep_scale=self._sleep_scale
+        )
         started.callback(functions.stop)
         stepfunctions.retry_scale = self._retry_scale
         started.callback(stepfunctions.stop_all)
 
+        application: WSGIApplication = Endpoint(
+            permissions.Watch(DomainDispatcherApplication(create_backend_app)),
+            self.account_id,
+            self.region,
+        )
+        if self._faults:
+            application = self._faults.endpoint(application)
+            self._faults.start()
+            started.callback(self._faults.stop)
         server = make_server(
             self._host,
             port,
-            Endpoint(DomainDispatcherApplication(create_backend_app), self.account_id, self.region),
+            application,
             threaded=True,
             request_handler=QuietHandler,
             fd=listener.fileno(),

@@ -16,8 +16,8 @@ what is replaced, and why. What the user of a state machine sees:
 - StopExecution ends the execution at once, whatever it is waiting for.
 - EventBridge is told of every execution's start and end, on the default bus.
 
-Where AWS differs: permissions are not checked, nothing is written to the log group of the state
-machine, and no execution can be redriven.
+Where AWS differs: permissions are checked only if the local stack is told to (see `permissions`),
+nothing is written to the log group of the state machine, and no execution can be redriven.
 """
 
 import base64
@@ -31,6 +31,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -103,7 +104,7 @@ from moto.stepfunctions.parser.backend.execution import (
 )
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
-from local import events, jsonata
+from local import events, jsonata, permissions
 from local.patch import replace
 
 # The interpreter's own annotations are too far from what it does to be checked against.
@@ -125,6 +126,12 @@ QUERY_EVALUATION_ERROR = "States.QueryEvaluationError"
 
 #: What the waits of every Retry are multiplied with; tests make it small.
 retry_scale = 1.0
+
+#: Sees every call that a state makes, and may let it go wrong: a local.faults.Faults.
+watcher: Any = None
+
+#: The state that runs in this thread.
+_state: ContextVar[str] = ContextVar("state", default="")
 
 
 # -- Expressions -----------------------------------------------------------------------------------
@@ -274,6 +281,7 @@ def update_task_token(self: Any) -> str:
     """Make a token as long, and with the same characters, as AWS's are."""
     token = "AQC" + base64.b64encode(secrets.token_bytes(480)).decode()
     self.context_object_data["Task"] = TaskData(Token=token)
+    permissions.token_made(token, self.context_object_data["StateMachine"]["Id"])
     return token
 
 
@@ -461,7 +469,9 @@ def attempt(self: Any, env: Any, turn: Turn) -> None:
 
     def run() -> None:
         try:
-            self._eval_execution(frame)
+            with permissions.acting(frame.aws_execution_details.role_arn):
+                _state.set(self.name)
+                self._eval_execution(frame)
         except Exception as error:  # noqa: BLE001 - for the thread of the state machine
             errors.append(error)
         done.set()
@@ -1010,6 +1020,22 @@ def without_none(members: dict[str, Any]) -> dict[str, Any]:
 # -- In moto's place ------------------------------------------------------------------------------
 
 
+def watched(client: Any) -> Any:
+    """Let the watcher, if there is one, see a client's calls and what is answered."""
+
+    def before(model: Any, params: Any, context: Any, **_: Any) -> Any:
+        state = _state.get()
+        return watcher.before(state, model.name, params, context) if watcher and state else None
+
+    def after(context: dict[str, Any], http_response: Any, parsed: Any, **_: Any) -> None:
+        if watcher:
+            watcher.after(context, http_response, parsed)
+
+    client.meta.events.register("before-call", before)
+    client.meta.events.register("after-call", after)
+    return client
+
+
 class Clients:
     """Hands out one client per service and region: making one takes longer than most tasks."""
 
@@ -1022,8 +1048,10 @@ class Clients:
         key = (service_name, region_name, settings.get("endpoint_url"))
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self._session.client(
-                    service_name, region_name=region_name, **settings
+                self._clients[key] = watched(
+                    permissions.watch(
+                        self._session.client(service_name, region_name=region_name, **settings)
+                    )
                 )
             return self._clients[key]
 

@@ -27,6 +27,11 @@ CONFIGURATION_PROPERTIES: list[dict[str, Any]] = [
     for name, description, secret in (
         ("Outcome", "Succeed, Fail or Hang; Succeed when left out", False),
         ("Seconds", "How long the sample worker takes; 0 when left out", False),
+        (
+            "Progress",
+            "How many times the sample worker tells how far it is; 0 when left out",
+            False,
+        ),
         ("Password", "Something secret; the sample worker needs none", True),
         ("AcknowledgeTimeoutSeconds", "Less than the stack's limit for acknowledging", False),
         ("HeartbeatTimeoutSeconds", "Less than the stack's limit between two heartbeats", False),
@@ -39,7 +44,8 @@ class SampleWorker:
     """Takes jobs from the JobBus until it is stopped.
 
     The action's configuration says what becomes of a job: `Outcome` is Succeed, Fail, or Hang,
-    which never answers and gives no sign of life; `Seconds` is how long it takes.
+    which never answers and gives no sign of life; `Seconds` is how long it takes; `Progress` how
+    many times it tells meanwhile how far it is.
 
     Args:
         client: makes a boto3 client of a service.
@@ -113,16 +119,21 @@ class SampleWorker:
         )
         outcome = configuration.get("Outcome", "Succeed")
         seconds = configuration.get("Seconds", "0")
-        if outcome not in ("Succeed", "Fail", "Hang") or not seconds.isdigit():
+        progress = configuration.get("Progress", "0")
+        if outcome not in ("Succeed", "Fail", "Hang") or not (seconds + progress).isdigit():
             self._step_functions.send_task_failure(
                 taskToken=task_token,
                 error="ConfigurationError",
-                cause="Outcome must be Succeed, Fail or Hang; Seconds must be a whole number",
+                cause="Outcome must be Succeed, Fail or Hang; Seconds and Progress whole numbers",
             )
             return
         if outcome == "Hang":
             return
-        self._take_time(task_token, int(seconds), detail["heartbeatTimeoutSeconds"] / 3)
+        steps = int(progress) + 1
+        for step in range(1, steps + 1):
+            self._take_time(task_token, int(seconds) / steps, detail["heartbeatTimeoutSeconds"] / 3)
+            if step < steps:
+                self._tell_progress(detail["jobId"], 100 * step // steps)
         if self._stopped.is_set():
             return
         if outcome == "Fail":
@@ -142,6 +153,21 @@ class SampleWorker:
         if "clientId" not in detail["job"]:  # partner actions have no output variables
             result["outputVariables"] = {"WorkedBy": "sample-worker"}
         self._step_functions.send_task_success(taskToken=task_token, output=json.dumps(result))
+
+    def _tell_progress(self, job_id: str, percent: int) -> None:
+        detail = {
+            "jobId": job_id,
+            "percentComplete": percent,
+            "summary": f"The sample worker has done {percent} %",
+            "externalExecutionId": job_id,
+        }
+        entry = {
+            "EventBusName": self._bus_name,
+            "Source": "sample-worker",
+            "DetailType": "Job Progress",
+            "Detail": json.dumps(detail),
+        }
+        self._events.put_events(Entries=[entry])
 
     def _take_time(self, task_token: str, seconds: float, between_heartbeats: float) -> None:
         while seconds > between_heartbeats:

@@ -8,20 +8,18 @@ our own earlier call got through and only its answer was lost.
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from acknowledger import job_api
-from acknowledger.aws import client
-from acknowledger.config import required
+from acknowledger import job_api, job_table
+from acknowledger.client_tokens import client_token
 from acknowledger.errors import (
     AcknowledgerError,
     CodePipelineUnavailable,
     InvalidNonceException,
-    table_errors,
+    TableUnavailable,
+    TaskTokenGone,
 )
 
 
@@ -39,62 +37,58 @@ class Acknowledgment:
     first: bool
 
 
-@functools.cache
-def table_name() -> str:
-    """JobTable's name, from the environment."""
-    return required(os.environ, "TABLE_NAME")
-
-
-def acknowledge(request: Mapping[str, Any]) -> Acknowledgment:
+def acknowledge(request: Mapping[str, Any], *, must_have_row: bool = False) -> Acknowledgment:
     """Acknowledge a job.
 
     Args:
         request: `{jobId, nonce}` and a partner's `clientId`, within the API's limits.
+        must_have_row: whether it is known to have had one. If that is gone, the job was given
+            back, and acknowledging it now would leave it to nobody.
 
     Raises:
+        TaskTokenGone: it must have a row and has none; not called.
         InvalidNonceException: the offer is lost.
         TableUnavailable: not called, since the call could not be counted.
         AcknowledgerError: as `job_api.acknowledge` raises them.
     """
+    if "clientId" in request:
+        # Without it nothing is called, and nothing needs to be counted.
+        client_token(request["clientId"])
     calls = _count(request, 1)
+    if calls is None:
+        if must_have_row:
+            raise TaskTokenGone("the job was given back, and no execution waits for it")
+        calls = 1
     try:
         return Acknowledgment(job_api.acknowledge(request), assumed=False, first=calls <= 1)
     except CodePipelineUnavailable:
         raise
     except AcknowledgerError as error:
-        if isinstance(error, InvalidNonceException) and calls > 1:
+        lost = isinstance(error, InvalidNonceException)
+        if lost and calls > 1:
             return Acknowledgment("InProgress", assumed=True, first=False)
-        _count(request, -1)
+        try:
+            left = _count(request, -1)
+        except TableUnavailable:
+            # A count too many only makes a later call cautious; a lost offer must not be retried.
+            if lost:
+                raise error from None
+            raise
+        if lost and left:
+            # A call that began after this one may just have got through.
+            raise CodePipelineUnavailable(
+                "another acknowledgment of the job is under way"
+            ) from None
         raise
 
 
-def status_in_row(job_id: str) -> str | None:
-    """The job's status as the state machine last wrote it, or None where there is no row."""
-    with table_errors():
-        answer = client("dynamodb").get_item(
-            TableName=table_name(),
-            Key={"jobId": {"S": job_id}},
-            ConsistentRead=True,
-            ProjectionExpression="#status",
-            ExpressionAttributeNames={"#status": "status"},
-        )
-    return answer["Item"]["status"]["S"] if "Item" in answer else None
-
-
-def _count(request: Mapping[str, Any], by: int) -> int:
-    """Add to the calls made with this nonce; a job polled by hand has no row and counts as new."""
-    dynamodb = client("dynamodb")
-    with table_errors():
-        try:
-            answer = dynamodb.update_item(
-                TableName=table_name(),
-                Key={"jobId": {"S": request["jobId"]}},
-                UpdateExpression="ADD acknowledgeCalls.#nonce :by",
-                ConditionExpression="attribute_exists(acknowledgeCalls)",
-                ExpressionAttributeNames={"#nonce": request["nonce"]},
-                ExpressionAttributeValues={":by": {"N": str(by)}},
-                ReturnValues="UPDATED_NEW",
-            )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return max(by, 0)
-    return int(answer["Attributes"]["acknowledgeCalls"]["M"][request["nonce"]]["N"])
+def _count(request: Mapping[str, Any], by: int) -> int | None:
+    """Add to the calls made with this nonce; a job polled by hand has no row to count in."""
+    row = job_table.update(
+        request["jobId"],
+        "ADD acknowledgeCalls.#nonce :by",
+        condition="attribute_exists(acknowledgeCalls)",
+        values={":by": by},
+        names={"#nonce": request["nonce"]},
+    )
+    return int(row["acknowledgeCalls"][request["nonce"]]) if row else None

@@ -10,6 +10,8 @@ from acknowledger.errors import ConfigurationInvalid
 
 # The template's rule and IAM statements are made for as many.
 MOST_ACTION_TYPES = 10
+# One row of IntakeTable has all those in flight.
+MOST_JOBS_IN_FLIGHT = 200
 
 _ACTION_TYPE = re.compile(
     r"(?P<category>Source|Build|Deploy|Test|Invoke|Approval|Compute)"
@@ -71,33 +73,106 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class IntakeConfig:
-    """What Intake needs to know."""
+    """What Intake needs to know.
+
+    max_jobs_in_flight: for each action type how many of its jobs may be in flight, 0 for no limit.
+    continue_after_seconds: how long one job of CodePipeline's may be worked before it is continued
+        by another.
+    """
 
     action_types: tuple[ActionType, ...]
+    max_jobs_in_flight: Mapping[ActionType, int]
     state_machine_arn: str
-    table_name: str
+    bus_name: str
     timeouts: Timeouts
+    continue_after_seconds: int
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> IntakeConfig:
-        """Read ACTION_TYPES (comma-separated), STATE_MACHINE_ARN, TABLE_NAME, three …_SECONDS.
+        """Read ACTION_TYPES and MAX_JOBS_IN_FLIGHT (comma-separated), STATE_MACHINE_ARN, BUS_NAME
+        and four …_SECONDS.
 
         Raises:
             ConfigurationInvalid: naming the variable.
         """
-        names = [name.strip() for name in required(environ, "ACTION_TYPES").split(",")]
-        if len(names) > MOST_ACTION_TYPES:
-            raise ConfigurationInvalid(f"ACTION_TYPES must be {MOST_ACTION_TYPES} at most")
+        types = action_types(environ)
         return cls(
-            action_types=tuple(dict.fromkeys(ActionType.parse(name) for name in names)),
+            action_types=tuple(dict.fromkeys(types)),
+            max_jobs_in_flight=_limits(environ, types),
             state_machine_arn=required(environ, "STATE_MACHINE_ARN"),
-            table_name=required(environ, "TABLE_NAME"),
+            bus_name=required(environ, "BUS_NAME"),
             timeouts=Timeouts(
                 AcknowledgeTimeoutSeconds=_seconds(environ, "ACKNOWLEDGE_TIMEOUT_SECONDS"),
                 HeartbeatTimeoutSeconds=_seconds(environ, "HEARTBEAT_TIMEOUT_SECONDS"),
                 JobTimeoutSeconds=_seconds(environ, "JOB_TIMEOUT_SECONDS"),
             ),
+            continue_after_seconds=_seconds(environ, "CONTINUE_AFTER_SECONDS"),
         )
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What Report needs to know.
+
+    progress_interval_seconds: how often at most CodePipeline is told how far a job is.
+    """
+
+    progress_interval_seconds: int
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> ReportConfig:
+        """Read PROGRESS_INTERVAL_SECONDS.
+
+        Raises:
+            ConfigurationInvalid: naming the variable.
+        """
+        return cls(progress_interval_seconds=_seconds(environ, "PROGRESS_INTERVAL_SECONDS"))
+
+
+@dataclass(frozen=True)
+class StopConfig:
+    """What Stop needs to know."""
+
+    action_types: frozenset[ActionType]
+    bus_name: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> StopConfig:
+        """Read ACTION_TYPES (comma-separated) and BUS_NAME.
+
+        Raises:
+            ConfigurationInvalid: naming the variable.
+        """
+        return cls(
+            action_types=frozenset(action_types(environ)), bus_name=required(environ, "BUS_NAME")
+        )
+
+
+def action_types(environ: Mapping[str, str]) -> list[ActionType]:
+    """The action types of ACTION_TYPES, as they stand there.
+
+    Raises:
+        ConfigurationInvalid: naming the variable.
+    """
+    names = [name.strip() for name in required(environ, "ACTION_TYPES").split(",")]
+    if len(names) > MOST_ACTION_TYPES:
+        raise ConfigurationInvalid(f"ACTION_TYPES must be {MOST_ACTION_TYPES} at most")
+    return [ActionType.parse(name) for name in names]
+
+
+def _limits(environ: Mapping[str, str], types: list[ActionType]) -> dict[ActionType, int]:
+    numbers = [number.strip() for number in required(environ, "MAX_JOBS_IN_FLIGHT").split(",")]
+    if len(numbers) == 1:
+        numbers *= len(types)
+    if len(numbers) != len(types) or not all(
+        re.fullmatch("[0-9]{1,3}", number) and int(number) <= MOST_JOBS_IN_FLIGHT
+        for number in numbers
+    ):
+        raise ConfigurationInvalid(
+            "MAX_JOBS_IN_FLIGHT must be one whole number for all action types or one for each, "
+            f"from 1 to {MOST_JOBS_IN_FLIGHT}, or 0 for no limit"
+        )
+    return {action_type: int(number) for action_type, number in zip(types, numbers, strict=True)}
 
 
 def required(environ: Mapping[str, str], name: str) -> str:

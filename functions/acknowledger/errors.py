@@ -6,9 +6,15 @@
     ├── IntakeIncomplete                some polls or offers failed; all the others went on
     ├── TaskTokenGone                   nobody waits for this answer any more
     ├── OfferLost                       the job is not ours to report on
+    ├── NextJobNotHere                  the newest job was continued, and the next has yet to come
+    ├── ContinuedElsewhere              the offer continues the work of another deployment
+    ├── EndedElsewhere                  CodePipeline has ended the job's action without us
+    ├── NotStopped                      an execution whose job is over could not be told so yet
     ├── ClientTokenMissing              Parameter Store has no token for us of a partner's client
     ├── ParameterStoreUnavailable       passing: it did not answer, or throttled us
     ├── TableUnavailable                passing: DynamoDB did not answer, or refused
+    ├── BusUnavailable                  passing: EventBridge did not take an event
+    ├── StepFunctionsUnavailable        passing: Step Functions did not answer, or refused
     ├── CodePipelineUnavailable         passing: no answer, or a 5xx; it may have taken effect
     ├── CodePipelineUnreachable         passing, and certainly without effect: it was never sent
     ├── CodePipelineThrottled           passing, and certainly without effect
@@ -39,6 +45,7 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
+    ParamValidationError,
     ProxyConnectionError,
 )
 
@@ -67,6 +74,22 @@ class OfferLost(AcknowledgerError):
     """The acknowledgment did not make the job ours, so nothing may be reported on it."""
 
 
+class NextJobNotHere(AcknowledgerError):
+    """The result belongs to a job that CodePipeline has yet to offer."""
+
+
+class ContinuedElsewhere(AcknowledgerError):
+    """The offer belongs to work that this deployment doesn't have: it is left alone."""
+
+
+class EndedElsewhere(AcknowledgerError):
+    """The action is over in CodePipeline: nothing is worked or reported any more."""
+
+
+class NotStopped(AcknowledgerError):
+    """CodePipeline has ended the action, and the execution of its job doesn't wait to hear it."""
+
+
 class ClientTokenMissing(AcknowledgerError):
     """We can read no token of this client; the message names the parameter."""
 
@@ -77,6 +100,14 @@ class ParameterStoreUnavailable(AcknowledgerError):
 
 class TableUnavailable(AcknowledgerError):
     """The job's row could not be read or written just now."""
+
+
+class BusUnavailable(AcknowledgerError):
+    """An event could not be put on the JobBus just now."""
+
+
+class StepFunctionsUnavailable(AcknowledgerError):
+    """An execution could not be asked or answered just now."""
 
 
 class CodePipelineUnreachable(AcknowledgerError):
@@ -160,6 +191,9 @@ def codepipeline_errors() -> Iterator[None]:
         if code in _BY_CODE:
             raise _BY_CODE[code](message) from None
         raise CodePipelineRefused(f"{code}: {message}") from None
+    except ParamValidationError:
+        # Its own message has the values in it.
+        raise ValidationException("a member has a type that the API does not take") from None
     except _NEVER_SENT as error:
         raise CodePipelineUnreachable(f"{type(error).__name__}: {error}") from None
     except BotoCoreError as error:
@@ -173,3 +207,12 @@ def table_errors() -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise TableUnavailable(f"JobTable: {error}") from None
+
+
+@contextlib.contextmanager
+def step_functions_errors() -> Iterator[None]:
+    """Turn what botocore raises for a Step Functions call into StepFunctionsUnavailable."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StepFunctionsUnavailable(f"Step Functions: {error}") from None

@@ -18,16 +18,14 @@ from acknowledger.client_tokens import client_token
 from acknowledger.config import ActionType
 from acknowledger.errors import (
     ActionTypeNotFoundException,
+    CodePipelineUnavailable,
     InvalidClientTokenException,
     codepipeline_errors,
 )
 from acknowledger.validation import validate, violations
 
-# PollForJobs has no documented maximum; what it gives back beyond a batch comes with the next.
-BATCH_SIZE = 100
 
-
-def poll(action_type: ActionType) -> list[dict[str, Any]]:
+def poll(action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
     """What is offered next for an action type; [] when nothing is.
 
     Returns:
@@ -44,8 +42,14 @@ def poll(action_type: ActionType) -> list[dict[str, Any]]:
         else codepipeline.poll_for_jobs
     )
     with codepipeline_errors():
-        answer = operation(actionTypeId=action_type.as_id(), maxBatchSize=BATCH_SIZE)
-    return list(answer.get("jobs", []))
+        try:
+            answer = operation(actionTypeId=action_type.as_id(), maxBatchSize=at_most)
+            return list(answer.get("jobs", []))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # botocore takes for granted that answers are as they are modelled.
+            raise CodePipelineUnavailable(
+                f"an answer that is not as documented: {type(error).__name__}"
+            ) from None
 
 
 def details(offer: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +127,15 @@ def acknowledge(request: Mapping[str, Any]) -> str:
     return str(_with_token(operation, request)["status"])
 
 
+def validate_success(request: Mapping[str, Any]) -> None:
+    """Check what `put_success` is to be told.
+
+    Raises:
+        ValidationException: naming every member that breaks a limit.
+    """
+    _validate_result("SuccessResult", request)
+
+
 def put_success(request: Mapping[str, Any]) -> None:
     """Report a job's success; saying the same again is accepted.
 
@@ -151,12 +164,18 @@ def put_failure(request: Mapping[str, Any]) -> None:
     _put("FailureResult", request)
 
 
-def _put(result: str, request: Mapping[str, Any]) -> None:
+def _validate_result(result: str, request: Mapping[str, Any]) -> str:
+    """Check a result's request; the operation that takes it."""
     partner = "clientId" in request
     name = f"PutThirdPartyJob{result}" if partner else f"PutJob{result}"
     known = {"clientToken": "-"} if partner else {}
     rest = {name: value for name, value in request.items() if name != "clientId"}
     validate(input_shape("codepipeline", name), {**known, **rest})
+    return name
+
+
+def _put(result: str, request: Mapping[str, Any]) -> None:
+    name = _validate_result(result, request)
     codepipeline = client("codepipeline")
     put: dict[str, Callable[..., Any]] = {
         "PutJobSuccessResult": codepipeline.put_job_success_result,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Set
 from dataclasses import asdict
@@ -42,6 +43,7 @@ def execution_input(
     timeouts: Timeouts,
     secret_properties: Set[str] | None,
     offered_at: str,
+    continues: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What the state machine is started with: the job without its secrets, and its time limits.
 
@@ -52,10 +54,12 @@ def execution_input(
         secret_properties: the configuration properties whose values must not be written down;
             None where it isn't known which those are, so that none is.
         offered_at: when it was polled, ISO 8601 in UTC; of two offers the later one counts.
+        continues: what this one continues, if it does, as `continuation.continued` gives it.
 
     Returns:
-        `{job, actionType, offeredAt, timeouts}`, and `configurationError` if the action's own
-        limits can't be used: such a job is acknowledged and then failed with that message.
+        `{job, actionType, offeredAt, timeouts}`, with `continues` if there is one, and with
+        `configurationError` if the action's own limits can't be used: such a job is acknowledged
+        and then failed with that message.
     """
     data = {key: value for key, value in offer["data"].items() if key != "artifactCredentials"}
     configuration = data.get("actionConfiguration", {}).get("configuration", {})
@@ -74,6 +78,8 @@ def execution_input(
         "offeredAt": offered_at,
         "timeouts": asdict(limits),
     }
+    if continues:
+        start_input["continues"] = continues
     return start_input | ({"configurationError": problem} if problem else {})
 
 
@@ -126,29 +132,36 @@ def is_for(offer: Mapping[str, Any], started: Mapping[str, Any]) -> bool:
     )
 
 
-def started_action(event: Any, served: Set[ActionType]) -> tuple[ActionType, dict[str, Any]] | None:
-    """The action type and the detail of a STARTED event, or None where a schedule asks for a sweep.
-
-    Args:
-        event: an EventBridge event, "CodePipeline Action Execution State Change" or a schedule's.
-        served: the action types of this deployment.
+def detail_of(event: Any, detail_types: Set[str]) -> tuple[str, dict[str, Any]]:
+    """The detail-type and the detail of an EventBridge event of one of these types.
 
     Raises:
-        EventInvalid: it is neither, or it names an action type that is not served here; the
-            message names every field that is wrong.
+        EventInvalid: it is none of them.
     """
     if not isinstance(event, dict):
         raise EventInvalid("the event must be a JSON object")
     kind = event.get("detail-type")
-    if kind == "Scheduled Event":
-        return None
-    if kind != "CodePipeline Action Execution State Change":
+    if not isinstance(kind, str) or kind not in detail_types:
         raise EventInvalid(
-            "detail-type must be 'CodePipeline Action Execution State Change' or 'Scheduled Event'"
+            "detail-type must be " + " or ".join(f"'{name}'" for name in sorted(detail_types))
         )
-    detail = event.get("detail")
+    detail = event.get("detail", {})
     if not isinstance(detail, dict):
         raise EventInvalid("detail must be an object")
+    return kind, detail
+
+
+def started_action(detail: Mapping[str, Any], served: Set[ActionType]) -> ActionType:
+    """The action type of a STARTED event.
+
+    Args:
+        detail: that of a "CodePipeline Action Execution State Change".
+        served: the action types of this deployment.
+
+    Raises:
+        EventInvalid: it is another event, or names an action type that is not served here; the
+            message names every field that is wrong.
+    """
     wrong = [
         f"detail.{name} must be a string"
         for name in ("pipeline", "execution-id", "stage", "action")
@@ -158,16 +171,55 @@ def started_action(event: Any, served: Set[ActionType]) -> tuple[ActionType, dic
         wrong.append("detail.action-execution-id must be a string where there is one")
     if detail.get("state") != "STARTED":
         wrong.append("detail.state must be STARTED")
-    by_id = {tuple(sorted(action_type.as_id().items())): action_type for action_type in served}
-    kind_id = detail.get("type")
-    action_type = (
-        by_id.get(tuple(sorted(kind_id.items())))
-        if isinstance(kind_id, dict) and all(isinstance(part, str) for part in kind_id.values())
-        else None
-    )
+    action_type = served_type(detail, served)
     if action_type is None:
         names = ", ".join(sorted(map(str, served)))
         wrong.append(f"detail.type must be the id of an action type served here ({names})")
     if wrong or action_type is None:
         raise EventInvalid("; ".join(wrong))
-    return action_type, detail
+    return action_type
+
+
+def served_type(detail: Mapping[str, Any], served: Set[ActionType]) -> ActionType | None:
+    """The action type that an event of CodePipeline's names, or None if it isn't served."""
+    kind = detail.get("type")
+    return next((one for one in served if one.as_id() == kind), None)
+
+
+def chosen_types(detail: Mapping[str, Any], served: Set[ActionType]) -> list[ActionType]:
+    """The action types that an operator means: those of `actionTypes`, or all.
+
+    Raises:
+        EventInvalid: it names one that is not served here.
+    """
+    by_name = {str(action_type): action_type for action_type in served}
+    names = detail.get("actionTypes", sorted(by_name))
+    known = isinstance(names, list) and all(
+        isinstance(name, str) and name in by_name for name in names
+    )
+    if not known or not names:
+        raise EventInvalid(
+            "detail.actionTypes must be a list of action types served here "
+            f"({', '.join(sorted(by_name))}), or be left out for all"
+        )
+    return [by_name[name] for name in names]
+
+
+def ended_execution(detail: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The name of an execution that has ended, and its job's action type where that is known.
+
+    Args:
+        detail: that of a "Step Functions Execution Status Change"; it has no input where that is
+            too long for an event.
+
+    Raises:
+        EventInvalid: it is another event.
+    """
+    name = detail.get("name")
+    if not isinstance(name, str) or detail.get("status") == "RUNNING":
+        raise EventInvalid("detail must have a name and a status other than RUNNING")
+    try:
+        action_type = json.loads(detail.get("input") or "{}").get("actionType")
+    except (AttributeError, RecursionError, TypeError, ValueError):
+        action_type = None
+    return name, action_type if isinstance(action_type, str) else None

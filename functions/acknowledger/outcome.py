@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from acknowledger.continuation import PREFIX
 from acknowledger.errors import EventInvalid, ValidationException
+from acknowledger.log import printable
 
 FAILURE_TYPES = frozenset(
     {
@@ -18,7 +22,10 @@ FAILURE_TYPES = frozenset(
     }
 )
 MESSAGE_LENGTH = 5000
+JOB_ID_LENGTH = 512
 
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z")
+_PROGRESS = ("percentComplete", "summary", "externalExecutionId")
 _STATUSES = ("Succeeded", "Failed", "TimedOut")
 _PASSED = {
     "AcknowledgeTimeoutSeconds": "The job was not acknowledged within {} seconds",
@@ -52,9 +59,10 @@ def parse(event: Any) -> dict[str, Any]:
     if event.get("status") == "Succeeded" and "result" not in event:
         wrong.append("result must be there")
     if event.get("status") == "TimedOut":
-        if event.get("limit") not in _PASSED:
+        if not isinstance(event.get("limit"), str) or event["limit"] not in _PASSED:
             wrong.append(f"limit must be one of: {', '.join(_PASSED)}")
-        if type(event.get("seconds")) not in (int, float):
+        seconds = event.get("seconds")
+        if type(seconds) not in (int, float) or not math.isfinite(float(seconds or 0)):
             wrong.append("seconds must be a number")
         if not isinstance(event.get("nonce", ""), str):
             wrong.append("nonce must be a string where there is one")
@@ -63,6 +71,33 @@ def parse(event: Any) -> dict[str, Any]:
     if wrong:
         raise EventInvalid("; ".join(wrong))
     return event
+
+
+def parse_progress(event: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None, str]:
+    """The job in a `Job Progress` event, how far it is, and since when.
+
+    How far is None where the sweep asks for the job to be continued, news or not.
+
+    Its detail is `{jobId, percentComplete?, summary?, externalExecutionId?}`, or the sweep's
+    `{jobId, keepAlive: true}`. Further members are the worker's own affair.
+
+    Raises:
+        EventInvalid: naming every field that is wrong.
+    """
+    if event.get("detail-type") != "Job Progress":
+        raise EventInvalid("detail-type must be 'Job Progress'")
+    detail = event.get("detail")
+    if not isinstance(detail, dict):
+        raise EventInvalid("detail must be an object")
+    job_id = detail.get("jobId")
+    if not isinstance(job_id, str) or not 1 <= len(job_id) <= JOB_ID_LENGTH:
+        raise EventInvalid(f"detail.jobId must be a string of 1 to {JOB_ID_LENGTH} characters")
+    told = {name: detail[name] for name in _PROGRESS if detail.get(name) is not None}
+    told_at = event.get("time")
+    if not isinstance(told_at, str) or not _MOMENT.fullmatch(told_at):
+        raise EventInvalid("time must be a moment as EventBridge writes it")
+    keep_alive = detail.get("keepAlive") is True and not told
+    return job_id, None if keep_alive else told, told_at
 
 
 def job_of(event: Mapping[str, Any]) -> dict[str, str]:
@@ -81,8 +116,7 @@ def success_request(job: Mapping[str, str], result: Any) -> dict[str, Any]:
     Raises:
         ValidationException: it is something else.
     """
-    if result is None:
-        result = {}
+    result = _without_nulls({} if result is None else result)
     if not isinstance(result, dict):
         raise ValidationException(
             "the worker's output must be null or a JSON object of at most 130,000 characters"
@@ -90,6 +124,10 @@ def success_request(job: Mapping[str, str], result: Any) -> dict[str, Any]:
     for name in ("jobId", "clientId", "clientToken"):
         if name in result:
             raise ValidationException(f"the worker's output must not have a {name}")
+    if str(result.get("continuationToken", "")).startswith(PREFIX):
+        raise ValidationException(
+            f"the worker's continuationToken must not begin with '{PREFIX}', as our own do"
+        )
     if "clientId" in job and "outputVariables" in result:
         raise ValidationException(
             "the worker's output must not have outputVariables: partner actions have none"
@@ -121,5 +159,12 @@ def failure_details(event: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _without_nulls(value: Any) -> Any:
+    """A result without the members that are null: to the API they are not there."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+
+
 def _message(text: str) -> str:
-    return text if len(text) <= MESSAGE_LENGTH else f"{text[: MESSAGE_LENGTH - 1]}…"
+    return printable(text if len(text) <= MESSAGE_LENGTH else f"{text[: MESSAGE_LENGTH - 1]}…")

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import UTC
 from typing import Any
 
-from botocore.utils import parse_timestamp
+from botocore.utils import parse_to_aware_datetime
 
 from acknowledger.errors import ValidationException
+from acknowledger.log import printable
 
+# The message of a failure that CodePipeline takes has as many characters.
+MESSAGE_LENGTH = 5000
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -45,7 +49,11 @@ def validate(shape: Any, value: Any, also: Iterable[tuple[str, str]] = ()) -> No
     ]
     if broken:
         count = f"{len(broken)} validation error{'s' if len(broken) > 1 else ''} detected"
-        raise ValidationException(f"{count}: {'; '.join(broken)}")
+        message = f"{count}: {'; '.join(broken)}"
+        cut = len(message) > MESSAGE_LENGTH
+        raise ValidationException(
+            printable(f"{message[: MESSAGE_LENGTH - 1]}…" if cut else message)
+        )
 
 
 def violations(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -72,7 +80,7 @@ def violations(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str]]:
         yield from _string_violations(shape, value, path)
     elif kind == "timestamp":
         try:
-            parse_timestamp(value)
+            parse_to_aware_datetime(value).astimezone(UTC)
         except (OverflowError, RuntimeError, ValueError):
             yield path, "Member must be a timestamp"
     elif kind in ("integer", "long"):

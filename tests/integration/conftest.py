@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from acknowledger import executions, job_table
+from acknowledger.moments import ago
 from acknowledger.offers import execution_name
 from local import acknowledger, codepipeline
 from local.server import LocalCloud
@@ -189,23 +191,109 @@ class World:
             if json.loads(letter["Body"]) == event
         ]
 
-    def rule(self, bus_name: str, detail_type: str) -> str:
-        """The name of the stack's rule for a detail-type."""
+    def rule(self, bus_name: str, text: str) -> str:
+        """The name of the stack's rule whose pattern has a text in it."""
         rules = self.client("events").list_rules(EventBusName=bus_name)["Rules"]
         (name,) = [
             rule["Name"]
             for rule in rules
-            if detail_type in rule.get("EventPattern", "") and rule["Name"] != "sample-worker"
+            if text in rule.get("EventPattern", "") and rule["Name"] != "sample-worker"
         ]
         return str(name)
 
+    def intake_row(self) -> dict[str, Any]:
+        """What IntakeTable has of the action type: `{holders: {}, waiting: {}, awaiting: {}}`."""
+        found = self.client("dynamodb").get_item(
+            TableName=self.stack.outputs["IntakeTableName"],
+            Key={"actionType": {"S": self.action_type}},
+            ConsistentRead=True,
+        )
+        return job_table.plain(found.get("Item", {}))
+
+    def expect_one_more(self) -> None:
+        """Let Intake expect a job that continues another's work: it asks then, room or not."""
+        self._awaiting({"a job of somebody's": {"S": ago(0)}})
+
+    def overflow(self, count: int) -> list[str]:
+        """Start pipelines with room for one job; their names, once one works and the others wait.
+
+        All are polled at once, as when several are awaited that continue others.
+        """
+        self.intake_quiet()
+        self.expect_one_more()
+        names = [self.start({"Outcome": "Hang"}, sweep=False) for _ in range(count)]
+        self.cloud.schedule.fire()
+
+        def settled() -> bool:
+            rows = [row["status"]["S"] for name in names for row in self.rows(name)]
+            return sorted(rows) == ["InProgress", *["Queued"] * (count - 1)]
+
+        wait_for(settled, "one to work and the others to wait", seconds=20)
+        self.expect_no_more()
+        return names
+
+    def intake_quiet(self) -> None:
+        """Let no event of CodePipeline's start Intake."""
+        self.client("events").disable_rule(Name=self.rule("default", "STARTED"))
+
+    def expect_no_more(self) -> None:
+        self._awaiting({})
+
+    def _awaiting(self, jobs: dict[str, Any]) -> None:
+        self.client("dynamodb").update_item(
+            TableName=self.stack.outputs["IntakeTableName"],
+            Key={"actionType": {"S": self.action_type}},
+            UpdateExpression="SET awaiting = :jobs",
+            ExpressionAttributeValues={":jobs": {"M": jobs}},
+        )
+
+    def task_token(self, row: dict[str, Any]) -> str:
+        """The task token that a job's execution waits with, once it does."""
+        arn = row["execution"]["S"]
+        history = self.client("stepfunctions").get_execution_history
+
+        def token() -> str | None:
+            for event in history(executionArn=arn, reverseOrder=True, maxResults=5)["events"]:
+                if event["type"] == "TaskScheduled":
+                    return executions.find_token(
+                        json.loads(event["taskScheduledEventDetails"]["parameters"])
+                    )
+            return None
+
+        return str(wait_for(token, "the execution to wait", seconds=10))
+
+    def tell_progress(self, job_id: str, **progress: Any) -> None:
+        """Be the worker: tell how far a job is."""
+        entry = {
+            "EventBusName": self.stack.outputs["JobBusName"],
+            "Source": "worker",
+            "DetailType": "Job Progress",
+            "Detail": json.dumps({"jobId": job_id, **progress}),
+        }
+        self.client("events").put_events(Entries=[entry])
+
+    def bus_events(self, detail_type: str) -> list[dict[str, Any]]:
+        """All events of a type that were put on any bus."""
+        events = (json.loads(text) for text in self.written.events())
+        return [event for event in events if event["detail-type"] == detail_type]
+
+    def announced(self, detail_type: str, job_id: str) -> list[dict[str, Any]]:
+        """The details of the events of a type that tell of a job."""
+        details = [event["detail"] for event in self.bus_events(detail_type)]
+        return [detail for detail in details if detail["jobId"] == job_id]
+
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[World]:
+def running(request: pytest.FixtureRequest) -> Iterator[World]:
+    """The stack, with the parameters that a module names in PARAMETERS."""
     second = "Test/Custom/Second/2"
     types = f"{acknowledger.CUSTOM_ACTION_TYPE},{second},{acknowledger.PARTNER_ACTION_TYPE}"
+    parameters = {"ActionTypes": types} | getattr(request.module, "PARAMETERS", {})
     with acknowledger.running(
-        parameters={"ActionTypes": types}, retry_delays=(0.05, 0.05), retry_scale=0.05
+        parameters=parameters,
+        retry_delays=(0.05, 0.05),
+        retry_scale=0.05,
+        enforce_permissions=True,
     ) as (cloud, stack):
         acknowledger.register(cloud, stack, second)
         world = World(cloud, stack, Written(cloud, stack))

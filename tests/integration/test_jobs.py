@@ -110,7 +110,7 @@ def test_jobs_of_every_action_type_are_served(world):
 
 
 def test_a_job_that_no_event_told_of_is_found_by_the_sweep(world):
-    world.client("events").disable_rule(Name=world.rule("default", "CodePipeline Action Execution"))
+    world.client("events").disable_rule(Name=world.rule("default", "STARTED"))
     name = world.start({"Outcome": "Succeed"})
     assert world.rows(name) == []
     world.cloud.schedule.fire()
@@ -163,7 +163,7 @@ def test_a_job_that_another_worker_took_meanwhile_is_left_to_it(
     hold_back_acknowledge(world)
     name = world.start({"Outcome": "Fail", "AcknowledgeTimeoutSeconds": "1"})
     ours = world.row(name, "Dispatched")
-    world.client("events").disable_rule(Name=world.rule("default", "CodePipeline Action Execution"))
+    world.client("events").disable_rule(Name=world.rule("default", "STARTED"))
     world.emulator.clock.advance(seconds=61)
     request = world.poll()
     assert request["jobId"] == ours["jobId"]["S"]
@@ -213,16 +213,17 @@ def test_an_acknowledgment_delivered_twice_is_one(world, repeated, rotates):
     assert row["jobId"]["S"] not in letters
 
 
-def test_an_execution_killed_before_it_acknowledged_is_followed_by_another(
-    owners_world,
-):
+def test_an_execution_that_ended_without_an_acknowledgment_is_followed_by_another(owners_world):
     """Also where the nonce, and so the execution's name, stays the same."""
     world = owners_world
     world.emulator.behaviour.nonce_rotates = False
     let_go = hold_back_acknowledge(world)
     name = world.start({"Outcome": "Succeed"})
     row = world.row(name, "Dispatched")
-    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+    world.client("stepfunctions").send_task_failure(
+        taskToken=world.task_token(row), error="JobNotFoundException"
+    )
+    assert world.execution(row["execution"]["S"])["status"] == "FAILED"
     let_go()
     world.emulator.clock.advance(seconds=61)
     world.cloud.schedule.fire()
@@ -234,7 +235,7 @@ def test_an_execution_killed_before_it_acknowledged_is_followed_by_another(
 
 def test_acknowledge_can_be_invoked_by_hand(owners_world):
     world = owners_world
-    world.client("events").disable_rule(Name=world.rule("default", "CodePipeline Action Execution"))
+    world.client("events").disable_rule(Name=world.rule("default", "STARTED"))
     name = world.start({"Outcome": "Succeed"}, sweep=False)
     request = world.poll()
     wrong = world.invoke("Acknowledge", {**request, "nonce": "wrong"})

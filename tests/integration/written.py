@@ -18,7 +18,9 @@ class Written:
         self._client = cloud.client
         self._stack = stack
         self._events: list[str] = []
-        self._letters: dict[str, list[dict[str, Any]]] = {"Intake": [], "Acknowledge": []}
+        self._letters: dict[str, list[dict[str, Any]]] = {
+            function: [] for function in ("Intake", "Acknowledge", "Report", "Stop")
+        }
         self.answers: list[str] = []
         sqs, events = self._client("sqs"), self._client("events")
         self._recorder = sqs.create_queue(QueueName="recorder")["QueueUrl"]
@@ -35,12 +37,13 @@ class Written:
             yield "log", text
         for where, text in self._executions():
             yield where, text
-        for text in self._recorded():
+        for text in self.events():
             yield "event", text
         pages = self._client("dynamodb").get_paginator("scan")
-        for page in pages.paginate(TableName=self._stack.outputs["JobTableName"]):
-            for row in page["Items"]:
-                yield "table", json.dumps(row)
+        for table in ("JobTableName", "IntakeTableName"):
+            for page in pages.paginate(TableName=self._stack.outputs[table]):
+                for row in page["Items"]:
+                    yield "table", json.dumps(row)
         for function in self._letters:
             for message in self.letters(function):
                 yield "dead letter", json.dumps(message, default=str)
@@ -83,7 +86,8 @@ class Written:
             for page in pages.paginate(executionArn=arn):
                 yield "history", json.dumps(page["events"], default=str)
 
-    def _recorded(self) -> list[str]:
+    def events(self) -> list[str]:
+        """All that was put on any bus."""
         self._events += [message["Body"] for message in self._messages(self._recorder)]
         return self._events
 

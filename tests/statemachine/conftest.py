@@ -20,15 +20,21 @@ DEFINITION = (ROOT / "statemachine" / "job.asl.json").read_text()
 TRUST = {"Version": "2012-10-17", "Statement": []}
 SILENT = "no answer"
 WORDLESS = "a failure without error or cause"
+WAITS_IN_ROW = "updateItem.waitForTaskToken"
 
 
 @dataclass
 class Script:
-    """What everybody else says, call by call: an answer, an (error, cause), or nothing at all."""
+    """What everybody else says, call by call: an answer, an (error, cause), or nothing at all.
+
+    `rows` answers the tokens that states write into a row of the table, by the state's name; the
+    token of a state that is not in it is answered with {}, each time.
+    """
 
     acknowledge: list[Any] = field(default_factory=lambda: [{"status": "InProgress"}])
     work: list[Any] = field(default_factory=lambda: [{}])
     report: list[Any] = field(default_factory=list)
+    rows: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -114,6 +120,20 @@ class Machine:
             told |= {"error": "JobFailed", "cause": event.get("cause") or event.get("limit", "?")}
         return json.dumps(told).encode()
 
+    def report_says(self, answers: list[Any]) -> None:
+        """What ReportFunction is to answer next."""
+        self._report_answers = answers
+
+    def set(self, job_id: str, **attributes: dict[str, Any]) -> None:
+        """Change a row, or make it."""
+        self.dynamodb.update_item(
+            TableName="JobTable",
+            Key={"jobId": {"S": job_id}},
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in attributes),
+            ExpressionAttributeNames={f"#{name}": name for name in attributes},
+            ExpressionAttributeValues={f":{name}": value for name, value in attributes.items()},
+        )
+
     def row(self, job_id: str) -> dict[str, Any] | None:
         found = self.dynamodb.get_item(TableName="JobTable", Key={"jobId": {"S": job_id}})
         return found.get("Item")
@@ -144,8 +164,22 @@ class Machine:
             taken.append((event["detail-type"], event["detail"]))
         return taken
 
+    def row_token(self, arn: str) -> tuple[str, str] | None:
+        """The state that waits with a token in a row of the table, and the token, if one does."""
+        events = self.step_functions.get_execution_history(executionArn=arn, reverseOrder=True)[
+            "events"
+        ]
+        if events[0].get("taskSubmittedEventDetails", {}).get("resource") != WAITS_IN_ROW:
+            return None
+        scheduled, entered = (
+            next(event[details] for event in events if details in event)
+            for details in ("taskScheduledEventDetails", "stateEnteredEventDetails")
+        )
+        values = json.loads(scheduled["parameters"])["ExpressionAttributeValues"]
+        return entered["name"], values[":token"]["S"]
+
     def answer(self, task_token: str, answers: list[Any]) -> None:
-        """Be Acknowledge, or the worker."""
+        """Be Acknowledge, the worker, or who has read the row."""
         answer = answers.pop(0)
         if answer == SILENT:
             return
@@ -168,8 +202,14 @@ class Machine:
             "Job Dispatched": list(script.acknowledge),
             "Job In Progress": list(script.work),
         }
+        rows = {state: list(answers) for state, answers in script.rows.items()}
+        seen = set[str]()
 
         def ended() -> Any:
+            waits = self.row_token(arn)
+            if waits and waits[1] not in seen:
+                seen.add(waits[1])
+                self.answer(waits[1], rows.get(waits[0], [{}]))
             for kind, detail in self.take_events():
                 events.append((kind, detail))
                 if kind in answers:

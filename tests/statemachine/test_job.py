@@ -17,6 +17,7 @@ SUCCEEDED = ["Succeeded", "AnnounceSucceeded"]
 FAILED = ["Failed", "AnnounceFailed", "JobFailed"]
 TIMED_OUT = ["TimedOut", "AnnounceTimedOut", "JobTimedOut"]
 NO_OBJECT = ("ValidationException", "a JSON object of at most 130,000 characters")
+OVER = ("EndedElsewhere", "CodePipeline has ended the action without us: ABANDONED")
 NO = ("JobFailed", 'it said "no"\n{% $job %}')
 
 
@@ -122,9 +123,72 @@ SCENARIOS = [
         },
     ),
     Scenario(
+        "waits for room",
+        Script(rows={"WaitForRoom": [{}]}),
+        [
+            *TO_ACKNOWLEDGE[:2],
+            "WaitForRoom",
+            *TO_WORK[2:],
+            "ReportSuccess",
+            *SUCCEEDED,
+        ],
+        "SUCCEEDED",
+        row="Succeeded",
+        announced="Job Succeeded",
+        reported=["Succeeded"],
+        input={"room": "awaited"},
+    ),
+    Scenario(
+        "the action ends while it waits for room",
+        Script(rows={"WaitForRoom": [OVER]}),
+        [*TO_ACKNOWLEDGE[:2], "WaitForRoom", *FAILED],
+        "FAILED",
+        row="Failed",
+        error=OVER[0],
+        cause=OVER[1],
+        announced="Job Failed",
+        input={"room": "awaited"},
+    ),
+    Scenario(
+        "the action ends while it is acknowledged",
+        Script(acknowledge=[OVER]),
+        [*TO_ACKNOWLEDGE, *FAILED],
+        "FAILED",
+        row="Failed",
+        error=OVER[0],
+        cause=OVER[1],
+        announced="Job Failed",
+    ),
+    Scenario(
+        "the action ends while it is worked",
+        Script(work=[OVER]),
+        [*TO_WORK, *FAILED],
+        "FAILED",
+        row="Failed",
+        error=OVER[0],
+        cause=OVER[1],
+        announced="Job Failed",
+    ),
+    *(
+        Scenario(
+            f"{name} belongs to a next job that comes before it is waited for",
+            Script(work=[work], report=[("NextJobNotHere", "it was continued")]),
+            [*TO_WORK, report, "AwaitNextJob", "ReportAgain", report, *ending],
+            "SUCCEEDED" if ending == SUCCEEDED else "FAILED",
+            row=row,
+            announced=announced,
+            reported=[row, row],
+        )
+        for name, work, report, ending, row, announced in (
+            ("a success", {}, "ReportSuccess", SUCCEEDED, "Succeeded", "Job Succeeded"),
+            ("a failure", NO, "ReportFailure", FAILED, "Failed", "Job Failed"),
+            ("a timeout", SILENT, "ReportTimeout", TIMED_OUT, "TimedOut", "Job Timed Out"),
+        )
+    ),
+    Scenario(
         "acknowledge too late",
         Script(acknowledge=[SILENT]),
-        [*TO_ACKNOWLEDGE, "TooLate", "ReportTimeout", *TIMED_OUT],
+        [*TO_ACKNOWLEDGE, "TooLate", "TooLateForWhat", "ReportTimeout", *TIMED_OUT],
         "FAILED",
         row="TimedOut",
         error="JobTimedOut",
@@ -135,7 +199,15 @@ SCENARIOS = [
     Scenario(
         "acknowledge too late, and another worker has it",
         Script(acknowledge=[SILENT], report=[("InvalidNonceException", "No.")]),
-        [*TO_ACKNOWLEDGE, "TooLate", "ReportTimeout", "Release", "Released", "StandDown"],
+        [
+            *TO_ACKNOWLEDGE,
+            "TooLate",
+            "TooLateForWhat",
+            "ReportTimeout",
+            "Release",
+            "Released",
+            "StandDown",
+        ],
         "SUCCEEDED",
         row=None,
         reported=["TimedOut"],
@@ -150,7 +222,14 @@ SCENARIOS = [
     Scenario(
         "acknowledgment refused for good",
         Script(acknowledge=[("JobNotFoundException", "Gone.")]),
-        [*TO_ACKNOWLEDGE, "Release", "Released", "AcknowledgmentRefused"],
+        [
+            *TO_ACKNOWLEDGE,
+            "TooLate",
+            "TooLateForWhat",
+            "Release",
+            "Released",
+            "AcknowledgmentRefused",
+        ],
         "FAILED",
         row=None,
         error="JobNotFoundException",
@@ -486,6 +565,181 @@ def test_a_job_offered_again_after_it_was_acknowledged_is_acknowledged_again_and
     assert events.ended(first) == "SUCCEEDED"
     assert machine.row(offered["id"])["execution"]["S"] == first
     assert events.seen.count("Job In Progress") == 1
+
+
+def test_a_job_refused_after_a_call_that_may_have_got_through_is_failed_and_not_given_back(
+    machine, job
+):
+    """Else CodePipeline would wait for whoever it thinks has it."""
+    offered = job()
+    events = Events(machine)
+    arn = machine.start(offered, timeouts=PATIENT)
+    token = events.next("Job Dispatched")["taskToken"]
+    machine.set(offered["id"], acknowledgeCalls={"M": {offered["nonce"]: {"N": "1"}}})
+    machine.answer(token, [("JobNotFoundException", "No.")])
+    assert events.ended(arn) == "FAILED"
+    assert machine.path(arn)[4:] == ["TooLate", "TooLateForWhat", "ReportTimeout", *TIMED_OUT]
+
+
+def test_a_job_that_waits_for_room_says_so_and_a_newer_offer_may_have_it(machine, job):
+    older = job()
+    events = Events(machine)
+    first = machine.start(older, timeouts=PATIENT, room="awaited")
+    token = row_token(machine, first, "WaitForRoom")
+    row = machine.row(older["id"])
+    assert (row["status"]["S"], row["roomToken"]["S"]) == ("Queued", token)
+    newer = {**older, "nonce": "4"}
+    second = machine.start(newer, timeouts=PATIENT, offeredAt="2026-01-01T00:01:00.000Z")
+    detail = events.next("Job Dispatched")
+    assert detail["nonce"] == "4"
+    assert "roomToken" not in machine.row(older["id"])
+    machine.answer(token, [{}])
+    assert events.ended(first) == "SUCCEEDED"
+    assert machine.path(first)[-3:] == ["WaitForRoom", "Dispatched", "StandDown"]
+    machine.answer(detail["taskToken"], [{"status": "InProgress"}])
+    machine.answer(events.next("Job In Progress")["taskToken"], [{}])
+    assert events.ended(second) == "SUCCEEDED"
+
+
+JOIN = [*TO_ACKNOWLEDGE, "Acknowledged", "Join"]
+
+
+def test_a_job_that_continues_one_in_progress_is_tied_to_it_and_ends_without_a_word(machine, job):
+    first, nxt = job(), job()
+    events = Events(machine)
+    work = machine.start(first, timeouts=PATIENT)
+    machine.answer(events.next("Job Dispatched")["taskToken"], [{"status": "InProgress"}])
+    token = events.next("Job In Progress")["taskToken"]
+    machine.set(first["id"], continuing={"M": {"jobId": {"S": first["id"]}}})
+    after = {"jobId": first["id"], "after": first["id"]}
+    joined = machine.run(nxt, Script(), continues=after)
+    assert joined.path == [*JOIN, "Joined", "Release", "Released", "StandDown"]
+    assert joined.output["reason"] == "Joined"
+    assert joined.row is None
+    assert joined.reports == []
+    assert machine.row(first["id"])["currentJobId"]["S"] == nxt["id"]
+    # Offered again, since its acknowledgment was not seen, or after others have followed it.
+    for later in (None, "yet another"):
+        if later:
+            machine.set(first["id"], currentJobId={"S": later})
+        again = machine.run({**nxt, "nonce": "4"}, Script(), continues=after)
+        found = ["FindContinued", "ContinuedFound", "Joined", "Release", "Released", "StandDown"]
+        assert again.path == [*JOIN, *found]
+        assert machine.row(first["id"])["currentJobId"]["S"] == (later or nxt["id"])
+    machine.answer(token, [{}])
+    assert events.ended(work) == "SUCCEEDED"
+
+
+def test_a_job_that_continues_others_is_as_late_as_it_may_be(machine, job):
+    first, nxt = job(), job()
+    machine.set(
+        first["id"],
+        execution={"S": "arn:of:the:work"},
+        status={"S": "InProgress"},
+        continuing={"M": {"jobId": {"S": first["id"]}}},
+    )
+    ended = machine.run(
+        nxt,
+        Script(acknowledge=[SILENT, {"status": "InProgress"}]),
+        continues={"jobId": first["id"], "after": first["id"]},
+    )
+    assert ended.path == [
+        *TO_ACKNOWLEDGE,
+        "TooLate",
+        "TooLateForWhat",
+        "Acknowledge",
+        "Acknowledged",
+        "Join",
+        "Joined",
+        "Release",
+        "Released",
+        "StandDown",
+    ]
+    assert ended.reports == []
+
+
+@pytest.mark.parametrize("answered", ["Succeeded", "Failed", "TimedOut"])
+def test_a_job_that_continues_others_and_has_ended_says_nothing(machine, job, answered):
+    ended = machine.run(
+        job(),
+        Script(acknowledge=[{"status": answered}]),
+        continues={"jobId": "first", "after": "first"},
+    )
+    assert ended.path[-4:] == ["Acknowledged", "Release", "Released", "StandDown"]
+    assert [kind for kind, _ in ended.events] == ["Job Dispatched"]
+
+
+def test_a_result_that_waits_for_the_next_job_goes_on_with_it(machine, job):
+    first, nxt = job(), job()
+    events = Events(machine)
+    work = machine.start(first, timeouts=PATIENT)
+    machine.answer(events.next("Job Dispatched")["taskToken"], [{"status": "InProgress"}])
+    token = events.next("Job In Progress")["taskToken"]
+    machine.set(first["id"], continuing={"M": {"jobId": {"S": first["id"]}}})
+    machine.report_says([("NextJobNotHere", "it was continued")])
+    machine.answer(token, [{}])
+    row_token(machine, work, "AwaitNextJob")
+    joined = machine.run(nxt, Script(), continues={"jobId": first["id"], "after": first["id"]})
+    assert joined.path == [*JOIN, "Joined", "TellReport", "Release", "Released", "StandDown"]
+    assert events.ended(work) == "SUCCEEDED"
+    assert machine.path(work)[-5:] == ["AwaitNextJob", "ReportAgain", "ReportSuccess", *SUCCEEDED]
+    row = machine.row(first["id"])
+    assert "continuing" not in row
+
+
+def test_a_result_that_waits_for_a_next_job_hears_that_the_action_is_over(machine, job):
+    first = job()
+    events = Events(machine)
+    work = machine.start(first, timeouts=PATIENT)
+    machine.answer(events.next("Job Dispatched")["taskToken"], [{"status": "InProgress"}])
+    token = events.next("Job In Progress")["taskToken"]
+    machine.set(first["id"], continuing={"M": {"jobId": {"S": first["id"]}}})
+    machine.report_says([("NextJobNotHere", "it was continued")])
+    machine.answer(token, [{}])
+    machine.answer(row_token(machine, work, "AwaitNextJob"), [OVER])
+    assert events.ended(work) == "FAILED"
+    assert machine.path(work)[-4:] == ["AwaitNextJob", *FAILED]
+
+
+@pytest.mark.parametrize(
+    ("row", "cause"),
+    [
+        (
+            {"status": {"S": "Failed"}, "error": {"S": "JobFailed"}, "cause": {"S": "stopped"}},
+            "sto",
+        ),
+        ({"status": {"S": "Succeeded"}}, "is over: Succeeded"),
+        (None, "is over: nothing is known of it"),
+    ],
+    ids=["failed", "succeeded", "unknown"],
+)
+def test_a_job_that_continues_what_is_over_is_failed_so_that_nobody_waits(machine, job, row, cause):
+    first, nxt = job(), job()
+    if row:
+        machine.set(first["id"], execution={"S": "arn:gone"}, **row)
+    ended = machine.run(nxt, Script(), continues={"jobId": first["id"], "after": first["id"]})
+    assert ended.path == [*JOIN, "FindContinued", "ContinuedFound", "ReportFailure", *FAILED]
+    (report,) = ended.reports
+    assert (report["status"], report["jobId"]) == ("Failed", nxt["id"])
+    assert cause in report["cause"]
+    assert ended.row_status == "Failed"
+
+
+def test_the_event_of_a_success_tells_the_token_that_the_action_goes_on_with(machine, job):
+    ended = machine.run(job(), Script(work=[{"continuationToken": "page-2"}]))
+    assert ended.details("Job Succeeded")[0]["continuationToken"] == "page-2"
+    ended = machine.run(job(), Script())
+    assert "continuationToken" not in ended.details("Job Succeeded")[0]
+
+
+def row_token(machine: Machine, arn: str, state: str) -> str:
+    """The token that a state has written into its row."""
+
+    def token() -> str | None:
+        found = machine.row_token(arn)
+        return found[1] if found and found[0] == state else None
+
+    return str(wait_for(token, state, seconds=10))
 
 
 def test_a_job_offered_again_after_its_end_is_left_alone(machine, job):

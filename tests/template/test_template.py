@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 import yaml
 from cfnlint.api import lint_file
 from cfnlint.decode import cfn_yaml
+from moto.events.models import EventPattern
 
-from tests.support import ROOT
+from acknowledger.config import MOST_JOBS_IN_FLIGHT, IntakeConfig
+from tests.support import ROOT, load_event
 
 TEMPLATE: dict[str, Any] = cfn_yaml.load(str(ROOT / "template.yaml"))
 RESOURCES = TEMPLATE["Resources"]
@@ -21,12 +24,24 @@ FUNCTIONS = {
     for name, resource in RESOURCES.items()
     if resource["Type"] == "AWS::Serverless::Function"
 }
+QUEUES = [name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::SQS::Queue"]
+
+
+def policies_of(role):
+    """A role's own policies, and those that are attached to it."""
+    yield from (policy["PolicyDocument"] for policy in RESOURCES[role]["Properties"]["Policies"])
+    for resource in RESOURCES.values():
+        attached = resource["Type"] == "AWS::IAM::Policy"
+        if attached and {"Ref": role} in resource["Properties"]["Roles"]:
+            yield resource["Properties"]["PolicyDocument"]
+
+
 ROLES = {
     name: [
         # What only a stack that serves partners is allowed counts as well.
         statement["Fn::If"][1] if "Fn::If" in statement else statement
-        for policy in resource["Properties"]["Policies"]
-        for statement in policy["PolicyDocument"]["Statement"]
+        for policy in policies_of(name)
+        for statement in policy["Statement"]
     ]
     for name, resource in RESOURCES.items()
     if resource["Type"] == "AWS::IAM::Role"
@@ -73,7 +88,12 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own(name):
                 "kms:Decrypt",
                 "states:StartExecution",
                 "states:DescribeExecution",
+                "states:ListExecutions",
+                "states:SendTaskSuccess",
+                "dynamodb:GetItem",
                 "dynamodb:Query",
+                "dynamodb:UpdateItem",
+                "events:PutEvents",
             },
         ),
         (
@@ -100,7 +120,27 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own(name):
                 "codepipeline:PutThirdPartyJobFailureResult",
                 "ssm:GetParameter",
                 "kms:Decrypt",
+                "dynamodb:GetItem",
                 "dynamodb:UpdateItem",
+            },
+        ),
+        (
+            "StopRole",
+            {
+                "codepipeline:AcknowledgeJob",
+                "codepipeline:PutJobFailureResult",
+                "codepipeline:AcknowledgeThirdPartyJob",
+                "codepipeline:PutThirdPartyJobFailureResult",
+                "ssm:GetParameter",
+                "kms:Decrypt",
+                "dynamodb:DeleteItem",
+                "dynamodb:GetItem",
+                "dynamodb:Query",
+                "dynamodb:UpdateItem",
+                "events:PutEvents",
+                "states:DescribeExecution",
+                "states:GetExecutionHistory",
+                "states:SendTaskFailure",
             },
         ),
         (
@@ -111,6 +151,7 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own(name):
                 "dynamodb:DeleteItem",
                 "events:PutEvents",
                 "lambda:InvokeFunction",
+                "states:SendTaskSuccess",
             },
         ),
     ],
@@ -122,6 +163,68 @@ def test_a_role_may_do_what_its_owner_does_and_nothing_else(role, expected):
         if action.split(":")[0] not in ("logs", "xray", "sqs")
     }
     assert own == expected
+
+
+def test_the_roles_above_are_all_there_are():
+    (marker,) = test_a_role_may_do_what_its_owner_does_and_nothing_else.pytestmark
+    assert {role for role, _ in marker.args[1]} == set(ROLES)
+
+
+def named(resource):
+    """A resource in a policy by the name that the template gives it: `JobTable`, `JobTable/Index`."""
+    (text,) = resource.values()
+    if isinstance(text, str):
+        return text.replace("${JobTable.Arn}/index", "JobTable").rpartition("execution:${")[2]
+    return text[0]
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        (
+            "IntakeRole",
+            {
+                "GetItem": {"JobTable", "IntakeTable"},
+                "UpdateItem": {"JobTable", "IntakeTable"},
+                "Query": {"JobTable/ByActionExecution", "JobTable/ByStatus"},
+            },
+        ),
+        ("AcknowledgeRole", {"GetItem": {"JobTable"}, "UpdateItem": {"JobTable"}}),
+        ("ReportRole", {"GetItem": {"JobTable"}, "UpdateItem": {"JobTable", "IntakeTable"}}),
+        (
+            "StopRole",
+            {
+                "GetItem": {"JobTable"},
+                "UpdateItem": {"JobTable"},
+                "DeleteItem": {"JobTable"},
+                "Query": {"JobTable/ByActionExecution"},
+            },
+        ),
+        (
+            "JobStateMachineRole",
+            {"GetItem": {"JobTable"}, "UpdateItem": {"JobTable"}, "DeleteItem": {"JobTable"}},
+        ),
+    ],
+)
+def test_a_role_reaches_the_tables_and_indexes_that_its_owner_uses(role, expected):
+    found: dict[str, set[str]] = {}
+    for statement in ROLES[role]:
+        resources = statement["Resource"]
+        for action in actions([statement]):
+            service, _, operation = action.partition(":")
+            if service == "dynamodb":
+                listed = resources if isinstance(resources, list) else [resources]
+                found.setdefault(operation, set()).update(map(named, listed))
+    assert found == expected
+
+
+def test_an_execution_may_answer_another_of_its_own_state_machine_only():
+    (statement,) = RESOURCES["JobStateMachineToItself"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "states:SendTaskSuccess"
+    assert statement["Resource"] == {"Ref": "JobStateMachine"}
+    # With the role it would be a circle: the state machine needs the role, and this its ARN.
+    own = json.dumps(RESOURCES["JobStateMachineRole"])
+    assert '"JobStateMachine"' not in own
 
 
 # Those for which IAM knows no resource: the service authorization reference says so.
@@ -175,6 +278,24 @@ def test_what_eventbridge_or_lambda_gives_up_on_goes_to_a_dead_letter_queue():
         for event in events.values():
             queue = event["Properties"]["DeadLetterConfig"]["Arn"]
             assert queue == function["DeadLetterQueue"]["TargetArn"]
+            assert queue == {"Fn::GetAtt": [name.removesuffix("Function") + "DeadLetters", "Arn"]}
+
+
+def test_whoever_gives_up_may_send_to_the_dead_letter_queue():
+    properties = RESOURCES["DeadLettersPolicy"]["Properties"]
+    (statement,) = properties["PolicyDocument"]["Statement"]
+    arns = [{"Fn::GetAtt": [queue, "Arn"]} for queue in QUEUES]
+    assert properties["Queues"] == [{"Ref": queue} for queue in QUEUES]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", arns)
+    for queue, arn in zip(QUEUES, arns, strict=True):
+        (own,) = [
+            statement
+            for statement in ROLES[queue.replace("DeadLetters", "Role")]
+            if statement["Action"] == "sqs:SendMessage"
+        ]
+        assert own["Resource"] == arn
+        assert {"Ref": queue} in [output["Value"] for output in TEMPLATE["Outputs"].values()]
 
 
 def test_a_job_dispatched_too_long_ago_is_not_acknowledged_any_more():
@@ -193,8 +314,12 @@ def test_the_next_sweep_is_intakes_retry():
 
 
 def test_dead_letters_are_kept_as_long_as_sqs_keeps_anything():
-    queues = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::SQS::Queue"]
-    assert [queue["MessageRetentionPeriod"] for queue in queues] == [1209600, 1209600]
+    assert len(QUEUES) == len(FUNCTIONS)
+    for queue in QUEUES:
+        assert RESOURCES[queue]["Properties"] == {
+            "MessageRetentionPeriod": 1209600,
+            "SqsManagedSseEnabled": True,
+        }
 
 
 def test_every_log_group_forgets_after_the_time_given():
@@ -218,18 +343,298 @@ def test_the_table_can_be_restored_and_forgets_ended_jobs():
     assert indexes == ["ByStatus", "ByActionExecution"]
 
 
+def test_the_table_of_intake_can_be_restored_and_forgets_nothing():
+    properties = RESOURCES["IntakeTable"]["Properties"]
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties["KeySchema"] == [{"AttributeName": "actionType", "KeyType": "HASH"}]
+    assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert "TimeToLiveSpecification" not in properties
+
+
+@pytest.mark.parametrize("table", ["JobTable", "IntakeTable"])
+def test_a_table_declares_just_the_attributes_that_keys_are_made_of(table):
+    properties = RESOURCES[table]["Properties"]
+    declared = [one["AttributeName"] for one in properties["AttributeDefinitions"]]
+    keys = [properties, *properties.get("GlobalSecondaryIndexes", [])]
+    used = {key["AttributeName"] for one in keys for key in one["KeySchema"]}
+    assert sorted(declared) == sorted(used)
+
+
+RULES = {
+    f"{function}.{name}": event["Properties"]
+    for function, properties in FUNCTIONS.items()
+    for name, event in properties.get("Events", {}).items()
+    if event["Type"] == "EventBridgeRule"
+}
+
+
+def matches(rule, event):
+    """Whether a rule's pattern has an event, with what the template makes of it at deployment."""
+    text = json.dumps(RULES[rule]["Pattern"])
+    pattern = json.loads(
+        text.replace(
+            '{"Ref": "JobStateMachine"}', json.dumps(event["detail"].get("stateMachineArn"))
+        )
+    )
+    kind = pattern["detail"].get("type", {}) if "detail" in pattern else {}
+    if "provider" in kind:
+        kind["provider"] = ["Acknowledger"]
+    return EventPattern.load(json.dumps(pattern)).matches_event(event)
+
+
+@pytest.mark.parametrize(
+    ("event", "rules"),
+    [
+        ("intake-action-started", {"IntakeFunction.ActionStarted"}),
+        ("intake-action-started-older", {"IntakeFunction.ActionStarted"}),
+        ("bad/intake-action-type-not-served", set()),
+        ("bad/intake-several-fields", set()),
+        ("bad/intake-not-ours", set()),
+        ("intake-schedule", set()),
+        ("intake-execution-ended", {"IntakeFunction.ExecutionEnded"}),
+        ("bad/intake-execution-running", set()),
+        ("acknowledge-job-dispatched", {"AcknowledgeFunction.JobDispatched"}),
+        ("report-job-progress", {"ReportFunction.JobProgress"}),
+        ("stop-action-abandoned", {"StopFunction.ActionEnded"}),
+        ("stop-action-failed", {"StopFunction.ActionEnded"}),
+        ("bad/stop-action-state", set()),
+        (
+            "stop-execution-aborted",
+            {"StopFunction.ExecutionStopped", "IntakeFunction.ExecutionEnded"},
+        ),
+    ],
+)
+def test_an_event_goes_to_whom_it_is_for(event, rules):
+    assert {rule for rule in RULES if matches(rule, load_event(event))} == rules
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "stops"),
+    [
+        ("FAILED", "States.Runtime", True),
+        ("FAILED", "States.DataLimitExceeded", True),
+        ("FAILED", "JobFailed", False),
+        ("FAILED", "Unreported", False),
+        ("SUCCEEDED", None, False),
+        ("TIMED_OUT", None, True),
+        ("ABORTED", None, True),
+    ],
+)
+def test_stop_is_told_of_executions_that_ended_otherwise_than_by_their_definition(
+    status, error, stops
+):
+    event = load_event("stop-execution-aborted")
+    event["detail"] |= {"status": status, "error": error}
+    found = {rule for rule in RULES if rule.startswith("Stop") and matches(rule, event)}
+    assert bool(found) is stops
+
+
+@pytest.mark.parametrize("state", ["ABANDONED", "CANCELED", "FAILED"])
+@pytest.mark.parametrize(("owner", "told"), [("Custom", 1), ("ThirdParty", 1), ("AWS", 0)])
+def test_stop_is_told_of_ended_actions_that_workers_have(state, owner, told):
+    event = load_event("stop-action-abandoned")
+    event["detail"]["state"] = state
+    event["detail"]["type"]["owner"] = owner
+    assert len([rule for rule in RULES if matches(rule, event)]) == told
+
+
+def test_only_jobs_progress_comes_from_anyone_on_the_bus():
+    for name, rule in RULES.items():
+        assert ("source" in rule["Pattern"]) is (name != "ReportFunction.JobProgress")
+        ours = rule["Pattern"].get("source", ["acknowledger"]) == ["acknowledger"]
+        bus = {"Fn::GetAtt": ["JobBus", "Name"]}
+        assert rule.get("EventBusName") == (bus if ours else None)
+
+
+def test_executions_that_end_are_of_interest_only_where_jobs_are_limited():
+    state = RULES["IntakeFunction.ExecutionEnded"]["State"]
+    assert state == {"Fn::If": ["LimitsJobs", "ENABLED", "DISABLED"]}
+    none = {"Fn::Equals": [{"Ref": "MaxJobsInFlight"}, "0"]}
+    assert TEMPLATE["Conditions"]["LimitsJobs"] == {"Fn::Not": [none]}
+    assert TEMPLATE["Parameters"]["MaxJobsInFlight"]["Default"] == "0"
+    assert [name for name, rule in RULES.items() if "State" in rule] == [
+        "IntakeFunction.ExecutionEnded"
+    ]
+
+
+LIMITS = TEMPLATE["Parameters"]["MaxJobsInFlight"]
+
+
+def is_taken(given, types=10):
+    """Whether Intake can use a limit that the template took."""
+    names = ",".join(f"Build/Custom/A/{number}" for number in range(types))
+    environ = {
+        "ACTION_TYPES": names,
+        "MAX_JOBS_IN_FLIGHT": given,
+        "STATE_MACHINE_ARN": "arn",
+        "BUS_NAME": "jobs",
+        **dict.fromkeys(
+            (
+                "ACKNOWLEDGE_TIMEOUT_SECONDS",
+                "HEARTBEAT_TIMEOUT_SECONDS",
+                "JOB_TIMEOUT_SECONDS",
+                "CONTINUE_AFTER_SECONDS",
+            ),
+            "1",
+        ),
+    }
+    return bool(IntakeConfig.from_environment(environ))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "0",
+        "1",
+        "20",
+        "100",
+        "199",
+        "3,200",
+        str(MOST_JOBS_IN_FLIGHT),
+        "3,0,10",
+        "1,1,1,1,1,1,1,1,1,1",
+    ],
+)
+def test_a_limit_of_jobs_in_flight_is_one_number_or_several(given):
+    assert re.fullmatch(LIMITS["AllowedPattern"], given)
+    assert is_taken(given, given.count(",") + 1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "-1",
+        "1.5",
+        "many",
+        ",",
+        "1,",
+        ",1",
+        "1,,2",
+        "1;2",
+        "10000",
+        "1,10000",
+        "1\n",
+        "999",
+        "0200",
+    ],
+)
+def test_what_is_no_limit_of_jobs_in_flight_is_refused_at_deployment(given):
+    assert not re.fullmatch(LIMITS["AllowedPattern"], given)
+
+
+@pytest.mark.parametrize("given", [str(MOST_JOBS_IN_FLIGHT + 1), "1,9999", "300,1"])
+def test_a_limit_that_intake_cannot_use_is_refused_at_deployment(given):
+    assert not re.fullmatch(LIMITS["AllowedPattern"], given)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("ProgressIntervalSeconds", 1, 3_600), ("ContinueAfterSeconds", 60, 604_800)],
+)
+def test_a_number_of_seconds_has_bounds(name, least, most):
+    parameter = TEMPLATE["Parameters"][name]
+    assert (parameter["Type"], parameter["MinValue"]) == ("Number", least)
+    assert parameter["MaxValue"] == most
+    assert least <= parameter["Default"] <= most
+
+
+def test_long_work_is_continued_well_before_codepipeline_gives_it_up():
+    """A custom action's job has a day."""
+    assert TEMPLATE["Parameters"]["ContinueAfterSeconds"]["Default"] <= 86_400 - 3_600
+    assert TEMPLATE["Parameters"]["JobTimeoutSeconds"]["MaxValue"] > 86_400
+
+
+def test_every_parameter_stands_in_a_group_of_the_console():
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    listed = [name for group in groups for name in group["Parameters"]]
+    assert sorted(listed) == sorted(TEMPLATE["Parameters"])
+
+
 def test_every_environment_variable_that_the_functions_read_is_given():
     code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
     read = set(re.findall(r'(?:required|_seconds)\((?:os\.)?environ, "(\w+)"\)', code))
     every = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     given = {name for f in FUNCTIONS.values() for name in f["Environment"]["Variables"]}
-    given |= {name for name in every if not name.startswith(("POWERTOOLS_", "AWS_"))}
+    given = {name for name in given | set(every) if not name.startswith(("POWERTOOLS_", "AWS_"))}
     assert read
     assert read == given
 
 
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (
+            "IntakeFunction",
+            {
+                "ACTION_TYPES",
+                "MAX_JOBS_IN_FLIGHT",
+                "STATE_MACHINE_ARN",
+                "TABLE_NAME",
+                "INTAKE_TABLE_NAME",
+                "BUS_NAME",
+                "ACKNOWLEDGE_TIMEOUT_SECONDS",
+                "HEARTBEAT_TIMEOUT_SECONDS",
+                "JOB_TIMEOUT_SECONDS",
+                "CONTINUE_AFTER_SECONDS",
+            },
+        ),
+        ("AcknowledgeFunction", {"TABLE_NAME"}),
+        ("ReportFunction", {"TABLE_NAME", "INTAKE_TABLE_NAME", "PROGRESS_INTERVAL_SECONDS"}),
+        # It reports no progress, and needs no IntakeTable.
+        ("StopFunction", {"ACTION_TYPES", "TABLE_NAME", "BUS_NAME"}),
+    ],
+)
+def test_every_function_is_given_just_what_it_reads(function, names):
+    given = FUNCTIONS[function]["Environment"]["Variables"]
+    assert set(given) == names | {"POWERTOOLS_SERVICE_NAME"}
+    module = importlib.import_module(FUNCTIONS[function]["Handler"].partition(".")[0])
+    if hasattr(module, "config"):
+        types = "Build/Custom/A/1"
+        values = {name: types if name == "ACTION_TYPES" else "1" for name in names}
+        read = Reading(values)
+        config_class = getattr(module, module.config.__annotations__["return"])
+        config_class.from_environment(read)
+        # The tables' names are read where the tables are used.
+        assert read.names == names - {"TABLE_NAME", "INTAKE_TABLE_NAME"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_logs_and_counts_under_its_own_name(name):
+    """It is set there only: the shared modules' loggers are children of whichever function's."""
+    variables = FUNCTIONS[name]["Environment"]["Variables"]
+    assert variables["POWERTOOLS_SERVICE_NAME"] == name.removesuffix("Function")
+    code = (ROOT / "functions" / f"{FUNCTIONS[name]['Handler'].partition('.')[0]}.py").read_text()
+    made = re.findall(r"^(?:logger|metrics) = (?:Logger|Metrics)\((.*)\)$", code, re.MULTILINE)
+    assert len(made) == 2
+    assert not any("service" in arguments or "child" in arguments for arguments in made)
+
+
+def test_the_shared_modules_log_as_the_function_that_uses_them():
+    modules = (ROOT / "functions" / "acknowledger").glob("*.py")
+    code = "".join(path.read_text() for path in modules)
+    assert set(re.findall(r"Logger\(.*\)", code)) == {"Logger(child=True)"}
+    assert "Metrics(" not in code
+
+
+class Reading(dict[str, str]):
+    """An environment that keeps what was read of it."""
+
+    def __init__(self, values):
+        super().__init__(values)
+        self.names = set()
+
+    def get(self, name, *default):
+        self.names.add(name)
+        return super().get(name, *default)
+
+
 def test_a_worker_finds_what_it_needs_in_the_outputs():
-    assert {"JobBusName", "JobStateMachineArn", "JobTableName"} <= set(TEMPLATE["Outputs"])
+    assert {"JobBusName", "JobStateMachineArn", "JobTableName", "IntakeTableName"} <= set(
+        TEMPLATE["Outputs"]
+    )
+    for function in FUNCTIONS:
+        assert TEMPLATE["Outputs"][f"{function}Name"]["Value"] == {"Ref": function}
     assert all("Description" in output for output in TEMPLATE["Outputs"].values())
 
 

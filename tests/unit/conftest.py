@@ -1,17 +1,28 @@
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from botocore.stub import Stubber
+from cfnlint.decode import cfn_yaml
+from moto import mock_aws
+
+# Powertools reads it when a module is imported: the shared modules' loggers are this one's children.
+SERVICE = os.environ["POWERTOOLS_SERVICE_NAME"] = "Acknowledger"
 
 import acknowledge
 import intake
 import report
-from acknowledger import acknowledgment, aws, client_tokens, job_api
+import stop
+from acknowledger import aws, client_tokens, intake_table, job_api, job_table
+from acknowledger.moments import ago
+from acknowledger.rooms import GIVEN
+from tests.support import ROOT
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -19,12 +30,17 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "POWERTOOLS_METRICS_NAMESPACE": "acknowledger",
     "ACTION_TYPES": "Build/Custom/Acknowledger/1,Test/Custom/Other/2",
+    "MAX_JOBS_IN_FLIGHT": "0",
     "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:Job",
     "TABLE_NAME": "JobTable",
+    "INTAKE_TABLE_NAME": "IntakeTable",
+    "BUS_NAME": "JobBus",
     "CLIENT_TOKEN_PREFIX": "/acknowledger/client-tokens/",
     "ACKNOWLEDGE_TIMEOUT_SECONDS": "60",
     "HEARTBEAT_TIMEOUT_SECONDS": "900",
     "JOB_TIMEOUT_SECONDS": "3600",
+    "CONTINUE_AFTER_SECONDS": "82800",
+    "PROGRESS_INTERVAL_SECONDS": "60",
 }
 
 
@@ -55,7 +71,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for cached in (
         aws.client,
         intake.config,
-        acknowledgment.table_name,
+        report.config,
+        stop.config,
+        job_table.table_name,
+        intake_table.table_name,
         job_api.secret_properties,
         client_tokens._prefix,
         client_tokens._provider,
@@ -100,16 +119,119 @@ class Aws:
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """All that the functions log."""
     stream = io.StringIO()
-    for module in (intake, acknowledge, report):
+    for module in (intake, acknowledge, report, stop):
         monkeypatch.setattr(module.logger.registered_handler, "stream", stream)
     return stream
 
 
 @pytest.fixture
 def aws_calls() -> Iterator[Aws]:
+    """Every service is a stub."""
     calls = Aws()
-    for service in ("codepipeline", "dynamodb", "stepfunctions", "ssm"):
+    for service in ("codepipeline", "dynamodb", "stepfunctions", "ssm", "events"):
         calls.service(service)
     calls.service("codepipeline", retrying=False)
     yield calls
     calls.assert_all_called()
+
+
+@pytest.fixture
+def other_calls(tables: Tables) -> Iterator[Aws]:
+    """Every service is a stub, save for DynamoDB, which has the tables."""
+    calls = Aws()
+    for service in ("codepipeline", "stepfunctions", "ssm", "events"):
+        calls.service(service)
+    calls.service("codepipeline", retrying=False)
+    yield calls
+    calls.assert_all_called()
+
+
+class Tables:
+    """JobTable and IntakeTable as the template has them, in moto's DynamoDB."""
+
+    ACTION_TYPE = "Build/Custom/Acknowledger/1"
+
+    def __init__(self) -> None:
+        self.dynamodb = aws.client("dynamodb")
+        self.calls: list[str] = []
+        for name, properties in table_properties().items():
+            self.dynamodb.create_table(TableName=name, **properties)
+        self.dynamodb.meta.events.register_first(
+            "before-parameter-build.dynamodb.*",
+            lambda params, model, **_: self.calls.append(f"{params['TableName']} {model.name}"),
+        )
+
+    def put_job(self, job_id: str, **row: Any) -> None:
+        """A job's row, in progress since now if not told otherwise."""
+        moment = row.get("updatedAt", ago(0))
+        row = {
+            "jobId": job_id,
+            "status": "InProgress",
+            "execution": f"arn:{job_id}",
+            "times": {"InProgress": moment},
+            "updatedAt": moment,
+            "actionType": self.ACTION_TYPE,
+            "clientId": "",
+            "offeredAt": moment,
+            "room": GIVEN,
+            "actionExecutionId": f"action of {job_id}",
+            "pipelineExecutionId": f"pipeline execution of {job_id}",
+            "acknowledgeCalls": {},
+        } | row
+        self.dynamodb.put_item(TableName="JobTable", Item=job_table.typed(row))
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """A job's row, {} if there is none."""
+        answer = self.dynamodb.get_item(TableName="JobTable", Key={"jobId": {"S": job_id}})
+        return job_table.plain(answer.get("Item", {}))
+
+    def put_intake(self, **row: Any) -> None:
+        """The row of an action type; its maps are empty if not told otherwise."""
+        maps: Mapping[str, Any] = {"holders": {}, "waiting": {}, "awaiting": {}, "unshown": {}}
+        row = {"actionType": self.ACTION_TYPE, **maps} | row
+        self.dynamodb.put_item(TableName="IntakeTable", Item=job_table.typed(row))
+
+    def intake(self, action_type: str = ACTION_TYPE) -> dict[str, Any]:
+        """The row of an action type, {} if there is none."""
+        key = {"actionType": {"S": action_type}}
+        answer = self.dynamodb.get_item(TableName="IntakeTable", Key=key)
+        return job_table.plain(answer.get("Item", {}))
+
+    def before(self, operation: str, act: Callable[[], None]) -> None:
+        """Let something happen just before the next call of an operation, once."""
+        event = f"before-parameter-build.dynamodb.{operation}"
+
+        def once(**_: Any) -> None:
+            self.dynamodb.meta.events.unregister(event, once)
+            act()
+
+        self.dynamodb.meta.events.register(event, once)
+
+
+@functools.cache
+def table_properties() -> dict[str, dict[str, Any]]:
+    """What the template says of the tables, as CreateTable takes it."""
+    resources = cfn_yaml.load(str(ROOT / "template.yaml"))["Resources"]
+    later = ("PointInTimeRecoverySpecification", "TimeToLiveSpecification")
+    return {
+        table: {
+            name: plain(value)
+            for name, value in resources[table]["Properties"].items()
+            if name not in later
+        }
+        for table in ("JobTable", "IntakeTable")
+    }
+
+
+def plain(value: Any) -> Any:
+    """What cfn-lint decoded, as ordinary dicts and lists."""
+    if isinstance(value, dict):
+        return {str(name): plain(member) for name, member in value.items()}
+    return [plain(member) for member in value] if isinstance(value, list) else value
+
+
+@pytest.fixture
+def tables(environment: None) -> Iterator[Tables]:
+    with mock_aws():
+        yield Tables()
+        aws.client.cache_clear()

@@ -52,6 +52,30 @@ def test_a_job_polled_by_hand_has_no_row_and_is_acknowledged(aws_calls, context)
     assert acknowledge.handler(BY_HAND, context) == IN_PROGRESS
 
 
+def test_a_job_that_was_given_back_is_acknowledged_for_nobody(aws_calls, context):
+    """Such an event comes late. Nobody would work the job; so it is offered again."""
+    aws_calls.expects_error("dynamodb", "update_item", "ConditionalCheckFailedException")
+    told = []
+    aws_calls.service("stepfunctions").client.meta.events.register(
+        "before-parameter-build.stepfunctions.*", lambda params, **_: told.append(params)
+    )
+    aws_calls.expects("stepfunctions", "send_task_failure", {})
+    answered = acknowledge.handler(DISPATCHED, context)
+    assert answered["error"] == "TaskTokenGone"
+    assert told == [{"taskToken": TOKEN, **answered}]
+
+
+@pytest.mark.parametrize("code", ["InvalidToken", "TaskDoesNotExist", "TaskTimedOut"])
+def test_a_job_that_was_given_back_by_an_execution_that_waits_no_more_is_an_error_as_well(
+    code, aws_calls, context
+):
+    aws_calls.expects_error("dynamodb", "update_item", "ConditionalCheckFailedException")
+    aws_calls.expects_error("stepfunctions", "send_task_failure", code)
+    aws_calls.expects("dynamodb", "get_item", {})
+    with pytest.raises(errors.TaskTokenGone, match="taskToken"):
+        acknowledge.handler(DISPATCHED, context)
+
+
 def test_a_wrong_nonce_at_the_first_call_is_a_lost_offer(aws_calls, context):
     aws_calls.expects("dynamodb", "update_item", count(1))
     aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")

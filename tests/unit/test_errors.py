@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -42,6 +44,33 @@ def test_codepipelines_errors_become_ours(raised, expected):
     with pytest.raises(errors.AcknowledgerError) as told, errors.codepipeline_errors():
         raise raised
     assert type(told.value) is expected
+
+
+def test_a_member_of_another_type_is_refused_for_good_without_its_value():
+    request = {"jobId": "j", "nonce": ["secret"]}
+    with pytest.raises(errors.ValidationException) as told, errors.codepipeline_errors():
+        client("codepipeline").acknowledge_job(**request)
+    assert "secret" not in str(told.value)
+    assert "type" in str(told.value)
+    assert told.value.__suppress_context__
+
+
+@pytest.mark.parametrize("name", ["ContinuedElsewhere", "EndedElsewhere"])
+def test_what_happened_elsewhere_is_no_refusal_of_codepipelines(name):
+    error = getattr(errors, name)
+    assert issubclass(error, errors.AcknowledgerError)
+    assert not issubclass(error, errors.CodePipelineRefused)
+
+
+def test_every_error_stands_in_the_modules_own_list():
+    assert errors.__doc__
+    named = set(re.findall(r"[├└]── (\w+)", errors.__doc__))
+    found = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.AcknowledgerError)
+    }
+    assert found == named | {"AcknowledgerError"}
 
 
 @pytest.mark.parametrize(

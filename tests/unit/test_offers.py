@@ -122,42 +122,121 @@ def test_ids_that_differ_only_in_what_a_name_cannot_hold_get_different_names():
     assert offers.execution_name("a/b", "1") != offers.execution_name("a b", "1")
 
 
+def started_action(event, served=frozenset({ACTION_TYPE})):
+    return offers.started_action(load_event(event)["detail"], served)
+
+
 @pytest.mark.parametrize("event", ["intake-action-started", "intake-action-started-older"])
 def test_a_started_event_names_its_job(event):
-    action_type, detail = offers.started_action(load_event(event), {ACTION_TYPE})
-    assert action_type == ACTION_TYPE
+    assert started_action(event) == ACTION_TYPE
+    detail = load_event(event)["detail"]
     assert offers.is_for(OFFER, detail)
     other = copy.deepcopy(OFFER)
     other["data"]["pipelineContext"]["action"] = {"name": "Other", "actionExecutionId": "other"}
     assert not offers.is_for(other, detail)
 
 
-def test_a_schedule_names_no_job():
-    assert offers.started_action(load_event("intake-schedule"), {ACTION_TYPE}) is None
-
-
 @pytest.mark.parametrize(
     ("event", "fields"),
     [
         ("bad/intake-action-type-not-served", ["detail.type", "Build/Custom/Acknowledger/1"]),
-        ("bad/intake-not-ours", ["detail-type"]),
         ("bad/intake-several-fields", ["detail.state", "detail.pipeline", "detail.stage"]),
     ],
 )
-def test_an_event_that_is_not_intakes_is_refused_naming_each_field(event, fields):
+def test_a_started_event_that_is_not_intakes_is_refused_naming_each_field(event, fields):
     with pytest.raises(EventInvalid) as refused:
-        offers.started_action(load_event(event), {ACTION_TYPE})
+        started_action(event)
     assert all(field in str(refused.value) for field in fields)
 
 
-@pytest.mark.parametrize("event", [None, [], "x", {}, {"detail-type": []}])
-def test_what_is_no_event_is_refused(event):
-    with pytest.raises(EventInvalid):
-        offers.started_action(event, {ACTION_TYPE})
-
-
-@pytest.mark.parametrize("detail", [None, [], {"type": []}, {"type": {"owner": []}}])
+@pytest.mark.parametrize("detail", [{}, {"type": []}, {"type": {"owner": []}}])
 def test_a_started_event_of_another_shape_is_refused(detail):
-    event = {**load_event("intake-action-started"), "detail": detail}
     with pytest.raises(EventInvalid, match="detail"):
-        offers.started_action(event, {ACTION_TYPE})
+        offers.started_action(detail, {ACTION_TYPE})
+
+
+def test_an_event_of_a_kind_that_is_handled_is_taken_apart():
+    kinds = {"Scheduled Event", "Pause Intake"}
+    assert offers.detail_of(load_event("intake-schedule"), kinds) == ("Scheduled Event", {})
+    detail = {"actionTypes": ["Build/Custom/Acknowledger/1"]}
+    assert offers.detail_of(load_event("intake-pause"), kinds) == ("Pause Intake", detail)
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (None, "JSON object"),
+        ([], "JSON object"),
+        ("x", "JSON object"),
+        ({}, "detail-type must be 'Pause Intake' or 'Scheduled Event'"),
+        ({"detail-type": []}, "detail-type"),
+        (load_event("bad/intake-not-ours"), "detail-type"),
+        ({"detail-type": "Scheduled Event", "detail": None}, "detail must be an object"),
+        ({"detail-type": "Scheduled Event", "detail": []}, "detail must be an object"),
+    ],
+)
+def test_an_event_of_another_kind_is_refused_naming_the_field(event, field):
+    with pytest.raises(EventInvalid, match=field):
+        offers.detail_of(event, {"Scheduled Event", "Pause Intake"})
+
+
+OTHER_TYPE = ActionType.parse("Test/Custom/Other/2")
+
+
+@pytest.mark.parametrize(
+    ("detail", "chosen"),
+    [
+        ({}, [ACTION_TYPE, OTHER_TYPE]),
+        ({"actionTypes": ["Test/Custom/Other/2"]}, [OTHER_TYPE]),
+        ({"actionTypes": ["Test/Custom/Other/2", str(ACTION_TYPE)]}, [OTHER_TYPE, ACTION_TYPE]),
+        ({"actionTypes": ["Build/Custom/SomebodyElses/1"]}, None),
+        ({"actionTypes": [str(ACTION_TYPE), "x"]}, None),
+        ({"actionTypes": []}, None),
+        ({"actionTypes": str(ACTION_TYPE)}, None),
+        ({"actionTypes": [["x"]]}, None),
+        ({"actionTypes": None}, None),
+    ],
+)
+def test_an_operator_names_action_types_that_are_served_or_means_all(detail, chosen):
+    served = {ACTION_TYPE, OTHER_TYPE}
+    if chosen is None:
+        with pytest.raises(
+            EventInvalid, match=r"detail\.actionTypes .*Build/Custom/Acknowledger/1"
+        ):
+            offers.chosen_types(detail, served)
+    else:
+        assert offers.chosen_types(detail, served) == chosen
+
+
+@pytest.mark.parametrize(
+    ("given", "action_type"),
+    [
+        (load_event("intake-execution-ended")["detail"]["input"], str(ACTION_TYPE)),
+        (None, None),
+        ("", None),
+        ("not JSON", None),
+        ("[]", None),
+        ("{}", None),
+        (7, None),
+        (json.dumps({"actionType": 7}), None),
+    ],
+)
+def test_an_ended_execution_is_known_by_name_and_mostly_by_action_type(given, action_type):
+    detail = {"name": "n", "status": "FAILED", "input": given}
+    assert offers.ended_execution(detail) == ("n", action_type)
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [load_event("bad/intake-execution-running")["detail"], {"status": "FAILED"}, {"name": 7}],
+)
+def test_an_execution_that_runs_or_has_no_name_has_not_ended(detail):
+    with pytest.raises(EventInvalid, match="detail must have a name and a status"):
+        offers.ended_execution(detail)
+
+
+@pytest.mark.parametrize("continues", [None, {"jobId": "first", "after": "second"}])
+def test_only_a_job_that_continues_another_says_so(continues):
+    expected = {"continues": continues} if continues else {}
+    made = start_input(continues=continues)
+    assert {name: made[name] for name in made if name == "continues"} == expected

@@ -166,6 +166,7 @@ def test_a_partners_result_is_reported_with_the_token(aws_calls, context, event,
     aws_calls.service("codepipeline").client.meta.events.register(
         "before-parameter-build.codepipeline.*", lambda params, **_: sent.append(params)
     )
+    aws_calls.expects("dynamodb", "get_item", {})
     expect_token(aws_calls)
     aws_calls.expects("codepipeline", operation, {})
     assert report.handler(outcome, context)["status"] == outcome["status"]
@@ -176,6 +177,7 @@ def test_a_partners_result_is_reported_with_the_token(aws_calls, context, event,
 
 def test_a_partners_worker_is_told_that_there_are_no_output_variables(aws_calls, context):
     outcome = load_event("bad/report-partner-output-variables")
+    aws_calls.expects("dynamodb", "get_item", {})
     with pytest.raises(errors.ValidationException, match="partner actions have none"):
         report.handler(outcome, context)
 
@@ -205,6 +207,7 @@ class TestIntake:
         aws_calls.expects(
             "codepipeline", "list_action_types", {"actionTypes": [found] if listed else []}
         )
+        aws_calls.expects("dynamodb", "get_item", {})
         jobs = [
             {"clientId": self.OTHER, "jobId": "theirs/1"},
             {"clientId": CLIENT_ID, "jobId": "ours/1"},

@@ -4,6 +4,7 @@ import pytest
 
 import report
 from acknowledger import errors
+from acknowledger.job_table import typed
 from tests.support import load_event
 
 SUCCEEDED = load_event("report-succeeded")
@@ -17,13 +18,20 @@ def counted(calls):
     return {"Attributes": {"acknowledgeCalls": {"M": {"3": {"N": str(calls)}}}}}
 
 
+def expect_row(aws_calls, **row):
+    """Report looks which job is the newest of the work; a row without any means the job itself."""
+    aws_calls.expects("dynamodb", "get_item", {"Item": typed({"jobId": JOB["jobId"], **row})})
+
+
 def test_a_success_is_reported_with_the_workers_result(aws_calls, context):
+    expect_row(aws_calls)
     aws_calls.expects("codepipeline", "put_job_success_result", {}, {**JOB, **SUCCEEDED["result"]})
     assert report.handler(SUCCEEDED, context) == {"status": "Succeeded"}
 
 
 def test_a_failure_is_reported_with_the_workers_words(aws_calls, context):
     details = {"type": FAILED["error"], "message": FAILED["cause"]}
+    expect_row(aws_calls)
     aws_calls.expects(
         "codepipeline", "put_job_failure_result", {}, {**JOB, "failureDetails": details}
     )
@@ -32,6 +40,7 @@ def test_a_failure_is_reported_with_the_workers_words(aws_calls, context):
 
 
 def test_a_timeout_is_reported_as_a_failure_that_names_the_limit(aws_calls, context):
+    expect_row(aws_calls)
     aws_calls.expects("codepipeline", "put_job_failure_result", {})
     told = report.handler(TIMED_OUT, context)
     assert told["status"] == "TimedOut"
@@ -46,6 +55,7 @@ def test_asked_again_it_says_the_same_byte_for_byte(event, aws_calls, context):
     )
     operation = "put_job_success_result" if event is SUCCEEDED else "put_job_failure_result"
     for _ in range(2):
+        expect_row(aws_calls)
         aws_calls.expects("codepipeline", operation, {})
         report.handler(event, context)
     assert sent[0] == sent[1]
@@ -56,6 +66,7 @@ def test_a_job_that_may_not_be_ours_is_acknowledged_before_it_is_failed(aws_call
     aws_calls.expects(
         "codepipeline", "acknowledge_job", {"status": "InProgress"}, {**JOB, "nonce": "3"}
     )
+    expect_row(aws_calls)
     aws_calls.expects("codepipeline", "put_job_failure_result", {})
     assert report.handler(NOT_ACKNOWLEDGED, context)["status"] == "TimedOut"
 
@@ -78,6 +89,7 @@ def test_a_job_that_has_ended_elsewhere_is_not_touched(aws_calls, context):
 def test_asked_again_after_its_own_answer_was_lost_it_reports_again(aws_calls, context):
     aws_calls.expects("dynamodb", "update_item", counted(2))
     aws_calls.expects("codepipeline", "acknowledge_job", {"status": "Failed"})
+    expect_row(aws_calls)
     aws_calls.expects("codepipeline", "put_job_failure_result", {})
     assert report.handler(NOT_ACKNOWLEDGED, context)["status"] == "TimedOut"
 
@@ -86,12 +98,17 @@ def test_asked_again_after_its_own_answer_was_lost_it_reports_again(aws_calls, c
 @pytest.mark.parametrize("event", [SUCCEEDED, FAILED, TIMED_OUT])
 def test_what_codepipeline_refuses_is_raised_by_its_name(code, event, aws_calls, context):
     operation = "put_job_success_result" if event is SUCCEEDED else "put_job_failure_result"
+    expect_row(aws_calls)
     aws_calls.expects_error("codepipeline", operation, code)
+    if code == "InvalidJobStateException":
+        # It may have been ended by ourselves, to show progress.
+        expect_row(aws_calls)
     with pytest.raises(getattr(errors, code)):
         report.handler(event, context)
 
 
 def test_a_result_that_breaks_a_limit_is_refused_naming_every_member(aws_calls, context):
+    expect_row(aws_calls)
     with pytest.raises(errors.ValidationException) as refused:
         report.handler(load_event("bad/report-result"), context)
     told = str(refused.value)
@@ -103,3 +120,33 @@ def test_a_result_that_breaks_a_limit_is_refused_naming_every_member(aws_calls, 
 def test_an_event_that_is_not_the_state_machines_is_refused(aws_calls, context):
     with pytest.raises(errors.EventInvalid, match="status"):
         report.handler(load_event("bad/report-status"), context)
+
+
+@pytest.mark.parametrize(
+    "event", [load_event("intake-schedule"), {"detail-type": "Job In Progress", "detail": {}}]
+)
+def test_an_event_of_the_bus_that_tells_of_no_progress_is_refused(event, aws_calls, context):
+    with pytest.raises(errors.EventInvalid, match="detail-type must be 'Job Progress'"):
+        report.handler(event, context)
+
+
+def test_a_result_goes_to_the_newest_job_of_the_work(aws_calls, context):
+    newest = "11111111-2222-3333-4444-555555555555"
+    expect_row(aws_calls, currentJobId=newest)
+    request = {"jobId": newest, **SUCCEEDED["result"]}
+    aws_calls.expects("codepipeline", "put_job_success_result", {}, request)
+    assert report.handler(SUCCEEDED, context) == {"status": "Succeeded"}
+
+
+def test_where_the_newest_job_is_cannot_be_read_nothing_is_reported(aws_calls, context):
+    aws_calls.expects_error("dynamodb", "get_item", "InternalServerError", "Later.", 500)
+    with pytest.raises(errors.TableUnavailable, match="Later"):
+        report.handler(SUCCEEDED, context)
+
+
+def test_why_a_result_was_refused_cannot_be_read_is_worth_another_try(aws_calls, context):
+    expect_row(aws_calls)
+    aws_calls.expects_error("codepipeline", "put_job_success_result", "InvalidJobStateException")
+    aws_calls.expects_error("dynamodb", "get_item", "InternalServerError", "Later.", 500)
+    with pytest.raises(errors.TableUnavailable, match="Later"):
+        report.handler(SUCCEEDED, context)

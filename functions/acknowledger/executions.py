@@ -1,0 +1,131 @@
+"""The state machine's executions as the functions see them from outside.
+
+Source: https://docs.aws.amazon.com/step-functions/latest/apireference/Welcome.html
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from acknowledger.aws import client
+from acknowledger.errors import step_functions_errors
+
+CAUSE_LENGTH = 32_768
+
+
+def is_running(arn: str) -> bool:
+    """Whether an execution runs; False also if there is none of that name.
+
+    Raises:
+        StepFunctionsUnavailable
+    """
+    step_functions = client("stepfunctions")
+    with step_functions_errors():
+        try:
+            answer = step_functions.describe_execution(executionArn=arn)
+        except step_functions.exceptions.ExecutionDoesNotExist:
+            return False
+    return bool(answer["status"] == "RUNNING")
+
+
+def running(state_machine_arn: str) -> set[str]:
+    """The names of the executions that run, as far as the list has come.
+
+    Raises:
+        StepFunctionsUnavailable
+    """
+    pages = client("stepfunctions").get_paginator("list_executions")
+    with step_functions_errors():
+        return {
+            execution["name"]
+            for page in pages.paginate(stateMachineArn=state_machine_arn, statusFilter="RUNNING")
+            for execution in page["executions"]
+        }
+
+
+def input_of(arn: str) -> dict[str, Any]:
+    """What an execution was started with.
+
+    Raises:
+        StepFunctionsUnavailable
+    """
+    with step_functions_errors():
+        answer = client("stepfunctions").describe_execution(executionArn=arn)
+    found: dict[str, Any] = json.loads(answer["input"])
+    return found
+
+
+def succeed(task_token: str) -> bool:
+    """Let an execution go on that waits with this token; False if none does any more.
+
+    Raises:
+        StepFunctionsUnavailable
+    """
+    return _answer("send_task_success", taskToken=task_token, output="{}")
+
+
+def fail(task_token: str, error: str, cause: str) -> bool:
+    """Fail the task that waits with this token; False if none does any more.
+
+    Raises:
+        StepFunctionsUnavailable
+    """
+    return _answer(
+        "send_task_failure", taskToken=task_token, error=error, cause=cause[:CAUSE_LENGTH]
+    )
+
+
+def waiting_token(arn: str) -> str | None:
+    """The task token that an execution waits with just now, or None if it waits for nobody.
+
+    It is in the arguments of the task that the history tells of last.
+
+    Raises:
+        StepFunctionsUnavailable
+    """
+    with step_functions_errors():
+        history = client("stepfunctions").get_execution_history(
+            executionArn=arn, reverseOrder=True, maxResults=5
+        )["events"]
+    for event in history:
+        if event["type"] == "TaskScheduled":
+            scheduled = event["taskScheduledEventDetails"]
+            if not scheduled["resource"].endswith(".waitForTaskToken"):
+                return None
+            return find_token(json.loads(scheduled["parameters"]))
+        if event["type"] not in ("TaskStarted", "TaskSubmitted"):
+            return None
+    return None
+
+
+def find_token(value: Any) -> str | None:
+    """The token within a task's arguments: `taskToken` of an event, `:token` of a table's row."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    if isinstance(value, list):
+        return next((token for member in value if (token := find_token(member))), None)
+    if not isinstance(value, dict):
+        return None
+    if isinstance(value.get("taskToken"), str):
+        return str(value["taskToken"])
+    if isinstance(value.get(":token"), dict):
+        return str(value[":token"]["S"])
+    return next((token for member in value.values() if (token := find_token(member))), None)
+
+
+def _answer(operation: str, **request: str) -> bool:
+    step_functions = client("stepfunctions")
+    with step_functions_errors():
+        try:
+            getattr(step_functions, operation)(**request)
+        except (
+            step_functions.exceptions.InvalidToken,
+            step_functions.exceptions.TaskDoesNotExist,
+            step_functions.exceptions.TaskTimedOut,
+        ):
+            return False
+    return True

@@ -1,0 +1,200 @@
+"""Telling CodePipeline how a job ended, or how far it is, on the newest job of its work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from acknowledger import acknowledgment, intake_table, job_api, job_table
+from acknowledger.continuation import token
+from acknowledger.errors import (
+    CodePipelineRefused,
+    InvalidJobStateException,
+    JobNotFoundException,
+    NextJobNotHere,
+    OfferLost,
+)
+from acknowledger.moments import ago
+from acknowledger.outcome import failure_details, job_of, success_request
+
+logger = Logger(child=True)
+
+
+def report(outcome: dict[str, Any]) -> dict[str, str]:
+    """Report a result, in the same words however often.
+
+    Args:
+        outcome: as `outcome.parse` gives it.
+
+    Returns:
+        `{status}`, with `error` and `cause` for Failed and TimedOut: CodePipeline's failure type
+        and the message that it was given.
+
+    Raises:
+        NextJobNotHere: the job was continued, and the result belongs to the next.
+        AcknowledgerError: as `job_api.put_success` and `job_api.put_failure` raise them.
+    """
+    job, status = job_of(outcome), outcome["status"]
+    if "nonce" in outcome:
+        make_ours({**job, "nonce": outcome["nonce"]})
+    first = job["jobId"]
+    newest = (job_table.find(first) or {}).get("currentJobId", first)
+    job["jobId"] = newest
+    try:
+        if status == "Succeeded":
+            job_api.put_success(success_request(job, outcome["result"]))
+            return {"status": status}
+        details = failure_details(outcome)
+        job_api.put_failure({**job, "failureDetails": details})
+    except InvalidJobStateException:
+        # Perhaps ended by a progress report of ours, begun before or since.
+        row = job_table.find(first) or {}
+        if row.get("continuing", {}).get("jobId") == newest or row.get("currentJobId") not in (
+            newest,
+            None,
+        ):
+            raise NextJobNotHere(f"job {newest} was continued") from None
+        raise
+    return {"status": status, "error": details["type"], "cause": details["message"]}
+
+
+def make_ours(request: dict[str, str]) -> None:
+    """Acknowledge a job before failing it: what another worker holds must not be touched.
+
+    Raises:
+        InvalidNonceException, OfferLost: it is not ours.
+    """
+    answered = acknowledgment.acknowledge(request)
+    logger.info("Acknowledged late", status=answered.status, assumed=answered.assumed)
+    # After an earlier call of ours, a terminal status is most likely our own report's.
+    if answered.status != "InProgress" and answered.first:
+        raise OfferLost(f"the acknowledgment was answered with {answered.status}")
+
+
+def show_progress(
+    job_id: str, told: dict[str, Any] | None, told_at: str, interval_seconds: int
+) -> bool:
+    """Keep how far a job is, and show it in the pipeline unless that was done just now.
+
+    CodePipeline takes it only with a continuation, which ends the newest job of the work and makes
+    a next one. What is about to be done is noted in the row first: then whoever reports the result
+    knows that a next job may be to come, and a repeat says the same byte for byte.
+
+    Args:
+        told: any of `percentComplete`, `summary` and `externalExecutionId`; what is left out stays
+            as it was told before. {} asks to show what is known and isn't shown yet, None to
+            continue the work in a next job, news or not.
+        told_at: when, ISO 8601 in UTC; what was told before something known is too late.
+        interval_seconds: how often at most it is shown.
+
+    Returns:
+        whether it was shown.
+
+    Raises:
+        ValidationException: it breaks a limit; the message names every member.
+        AcknowledgerError: what CodePipeline says, apart from that the job is over.
+    """
+    now = ago(0)
+    row = job_table.find(job_id)
+    if row is None or row["status"] != "InProgress":
+        logger.info("Progress of a job that is not in progress", status=row and row["status"])
+        if row is not None:
+            intake_table.forget(row["actionType"], job_id, now)
+        return False
+    if told:
+        job_api.validate_success(_request(row, row.get("progress", {}) | told))
+        # To the second, and no worker's clock is ahead of ours.
+        row = _keep(row, told, min(told_at, now)[:19])
+    begun = row.get("continuing", {}).get("sent") is False
+    if told is not None and not begun and row.get("progress") == row.get("shown"):
+        intake_table.forget(row["actionType"], job_id, now)
+        return False
+    details, continuing = row.get("progress", {}), row.get("continuing")
+    request = _request(row, details)
+    if continuing is None:
+        noted = job_table.update(
+            job_id,
+            "SET progressAt = :now, shown = :details, continuing = :continuing",
+            condition="#status = :inProgress AND attribute_not_exists(continuing)"
+            " AND (attribute_not_exists(currentJobId) OR currentJobId = :newest)"
+            " AND (attribute_not_exists(progressAt) OR progressAt <= :due)",
+            values={
+                ":details": details,
+                ":now": ago(0),
+                ":due": ago(interval_seconds),
+                ":continuing": {
+                    "jobId": request["jobId"],
+                    "executionDetails": details,
+                    "sent": False,
+                },
+                ":inProgress": "InProgress",
+                ":newest": request["jobId"],
+            },
+        )
+        if noted is None:
+            return False
+    elif continuing["sent"]:
+        return False
+    else:
+        # An earlier try got no further than the note: it is repeated as it was.
+        request = _request(row, continuing["executionDetails"])
+    return _continue(row, request, first_try=continuing is None)
+
+
+def _request(row: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
+    """The `PutJobSuccessResult` request that shows progress and continues the work."""
+    newest = row.get("currentJobId", row["jobId"])
+    return {
+        "jobId": newest,
+        **({"clientId": row["clientId"]} if row.get("clientId") else {}),
+        "continuationToken": token(row["execution"], row["jobId"], newest),
+        **({"executionDetails": details} if details else {}),
+    }
+
+
+def _keep(row: dict[str, Any], told: dict[str, Any], told_at: str) -> dict[str, Any]:
+    """Keep what was told; the row with it. If it isn't shown now, the sweep reminds of it."""
+    details = row.get("progress", {}) | told
+    kept = job_table.update(
+        row["jobId"],
+        "SET progress = :details, toldAt = :at",
+        condition="#status = :inProgress AND (attribute_not_exists(toldAt) OR toldAt <= :at)",
+        values={":details": details, ":at": told_at, ":inProgress": "InProgress"},
+    )
+    if kept is None:
+        return row
+    if details != kept.get("shown"):
+        intake_table.remind(row["actionType"], row["jobId"], ago(0))
+    return kept
+
+
+def _continue(row: dict[str, Any], request: dict[str, Any], *, first_try: bool) -> bool:
+    """End the newest job of some work, so that CodePipeline makes the next."""
+    now = ago(0)
+    intake_table.expect(row["actionType"], row["jobId"], now)
+    newest = {":newest": request["jobId"]}
+    try:
+        job_api.put_success(request)
+    except CodePipelineRefused as error:
+        over = isinstance(error, (InvalidJobStateException, JobNotFoundException))
+        # Of a repeat it isn't known what became of the first try.
+        if over or first_try:
+            job_table.update(
+                row["jobId"],
+                "REMOVE continuing, shown, progressAt",
+                condition="continuing.jobId = :newest",
+                values=newest,
+            )
+            intake_table.expect_no_more(row["actionType"], row["jobId"], now)
+        if over:
+            logger.warning("CodePipeline has ended the job", error=str(error))
+            return False
+        raise
+    job_table.update(
+        row["jobId"],
+        "SET continuing.sent = :yes",
+        condition="continuing.jobId = :newest",
+        values={**newest, ":yes": True},
+    )
+    return True

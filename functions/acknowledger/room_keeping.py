@@ -1,0 +1,105 @@
+"""Giving room to the executions that wait for it, and taking it back from those that have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from acknowledger import executions, intake_table, job_table
+from acknowledger.moments import ago
+from acknowledger.rooms import GIVEN, Room
+
+logger = Logger(child=True)
+
+# A younger execution may be about to start.
+LEAK_SECONDS = 120
+# Action executions don't last longer than a day, nor do the jobs that were to come for them.
+AWAITED_SECONDS = 24 * 3600
+
+
+def make_room(action_type: str, limit: int, machine: str, *, heal: bool = False) -> Room:
+    """Give room that came free to the executions that wait for it; what there is after that.
+
+    Args:
+        action_type, limit: as `Room` has them.
+        machine: the ARN of the state machine.
+        heal: also give back, where it is wanted, the room of executions that ended unnoticed.
+
+    Raises:
+        TableUnavailable, StepFunctionsUnavailable
+    """
+    room = intake_table.read(action_type, limit)
+    if heal:
+        _forget_awaited(room)
+        if not (limit and room.left) and _heal_leaks(room, machine):
+            room = intake_table.read(action_type, limit)
+    for execution in room.untold:
+        _tell(room, execution, room.holders[execution], machine)
+    given = [execution for execution in room.next if intake_table.give(room, execution)]
+    for execution in given:
+        _tell(room, execution, room.waiting[execution], machine)
+    return intake_table.read(action_type, limit) if given else room
+
+
+def execution_arn(machine: str, name: str) -> str:
+    """The ARN of the execution of a name."""
+    return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+
+
+def _tell(room: Room, execution: str, entry: Mapping[str, Any], machine: str) -> None:
+    """Let an execution go on that has room now.
+
+    As long as it may still write its row anew, whoever looks next tells it again. If the row is a
+    newer offer's by now, or acknowledged by another, it has no use for the room: it stands down.
+    """
+    row = job_table.update(
+        entry["jobId"],
+        "SET room = :given",
+        condition="#execution = :execution",
+        values={":given": GIVEN, ":execution": execution_arn(machine, execution)},
+    )
+    if row is None:
+        row = job_table.find(entry["jobId"])
+        waits = ("Created", "Queued", "Dispatched")
+        if row and (row["status"] not in waits or row["offeredAt"] > entry["since"]):
+            intake_table.give_back(room.action_type, execution)
+        return
+    if "roomToken" in row:
+        executions.succeed(row["roomToken"])
+    elif row["status"] in ("Created", "Queued"):
+        return
+    if room.limit:
+        intake_table.told(room.action_type, execution)
+    else:
+        intake_table.give_back(room.action_type, execution)
+
+
+def _heal_leaks(room: Room, machine: str) -> bool:
+    """Give back what executions have that are no longer running; whether there were any."""
+    present = {**room.holders, **room.waiting}
+    old = {name for name, entry in present.items() if entry["since"] < ago(LEAK_SECONDS)}
+    if not old:
+        return False
+    leaks = [
+        name
+        for name in old - executions.running(machine)
+        if not executions.is_running(execution_arn(machine, name))
+    ]
+    for name in leaks:
+        logger.warning("Room of an ended execution given back", execution=name)
+        intake_table.give_back(room.action_type, name)
+    return bool(leaks)
+
+
+def _forget_awaited(room: Room) -> None:
+    """Stop asking for jobs that were to continue some work and never came, and the like."""
+    for job_id, since in room.unshown.items():
+        if since < ago(AWAITED_SECONDS):
+            intake_table.forget(room.action_type, job_id, ago(AWAITED_SECONDS))
+    for job_id, since in room.awaiting.items():
+        row = job_table.find(job_id)
+        joined = row and row["status"] == "InProgress" and "continuing" not in row
+        if joined or since < ago(AWAITED_SECONDS):
+            intake_table.expect_no_more(room.action_type, job_id, since)

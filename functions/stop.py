@@ -1,0 +1,251 @@
+"""Stop: when a job's life is cut short on one side, tells the other."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from acknowledger import bus, executions, job_table, offers, reporting
+from acknowledger.config import StopConfig
+from acknowledger.errors import (
+    EndedElsewhere,
+    EventInvalid,
+    InvalidJobStateException,
+    InvalidNonceException,
+    JobNotFoundException,
+    NextJobNotHere,
+    NotStopped,
+    OfferLost,
+)
+from acknowledger.log import as_json
+from acknowledger.moments import ago
+
+logger = Logger(json_serializer=as_json)
+metrics = Metrics()
+
+# An event may come before the job it is about, and while the execution is between two waits.
+LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4)
+ACTION_ENDED = ("ABANDONED", "CANCELED", "FAILED")
+# A failure is worth as many tries: each finds the newest job, unless one more has come since.
+REPORTS = 5
+
+
+@functools.cache
+def config() -> StopConfig:
+    """The deployment's settings, read once."""
+    return StopConfig.from_environment(os.environ)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """End the executions of an action that is over, or the job of an execution that is.
+
+    Args:
+        event: one of
+            "CodePipeline Action Execution State Change" with a state that leaves nothing to work:
+            the execution of its job ends as Failed, and nothing is reported;
+            "Step Functions Execution Status Change" of an execution that ended otherwise than by
+            its definition: its job is failed.
+
+    Returns:
+        `{"ended": [job ids]}`
+
+    Raises:
+        EventInvalid: the event is none of these.
+        NotStopped: an execution could not be told; worth another try.
+        AcknowledgerError: what CodePipeline or the table say; worth another try.
+    """
+    kind, detail = offers.detail_of(event, HANDLED.keys())
+    ended = HANDLED[kind](detail)
+    metrics.add_metric("JobsStopped", MetricUnit.Count, len(ended))
+    return {"ended": ended}
+
+
+def on_action(detail: dict[str, Any]) -> list[str]:
+    """End the executions of the jobs of an action execution that CodePipeline has ended.
+
+    Only by its own id is it told from a retry of the same action.
+    """
+    state, action = detail.get("state"), detail.get("action-execution-id")
+    if state not in ACTION_ENDED or not isinstance(action, str):
+        raise EventInvalid(
+            f"detail must have an action-execution-id and a state of {', '.join(ACTION_ENDED)}"
+        )
+    logger.append_keys(action_execution_id=action)
+    if offers.served_type(detail, config().action_types) is None:
+        return []
+    cause = f"CodePipeline has ended the action without us: {state}"
+    result = detail.get("execution-result")
+    if isinstance(result, dict):
+        words = (result.get("error-code"), result.get("external-execution-summary"))
+        cause = ": ".join([cause, *(str(word) for word in words if word)])
+    return end_executions(action, cause)
+
+
+def on_execution(detail: dict[str, Any]) -> list[str]:
+    """Fail the job of an execution that was stopped, timed out or broke, so that nobody waits."""
+    arn, status = detail.get("executionArn"), detail.get("status")
+    if not isinstance(arn, str) or status not in ("ABORTED", "FAILED", "TIMED_OUT"):
+        raise EventInvalid("detail must have an executionArn and a status of ABORTED or the like")
+    given = detail.get("input")
+    try:
+        start_input = json.loads(given) if given else executions.input_of(arn)
+        job = start_input["job"]
+        texts = (job["id"], job["nonce"], job.get("clientId", ""), start_input["actionType"])
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        texts = (None,) * 4
+    if not all(isinstance(text, str) for text in texts):
+        raise EventInvalid("detail.input must be what Intake starts executions with")
+    job_id = job["id"]
+    logger.append_keys(job_id=job_id)
+    words = [str(word) for word in (detail.get("error"), detail.get("cause")) if word]
+    cause = ": ".join([f"The job's execution was ended from outside ({status})", *words])
+    return [job_id] if fail_job(arn, start_input, cause) else []
+
+
+HANDLED: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "CodePipeline Action Execution State Change": on_action,
+    "Step Functions Execution Status Change": on_execution,
+}
+
+
+def end_executions(action: str, cause: str) -> list[str]:
+    """End the executions that work the jobs of an action execution; these jobs' ids."""
+    told: set[str] = set()
+    for wait in (0, *LOOK_AGAIN_SECONDS):
+        time.sleep(wait)
+        found = job_table.find_by("ByActionExecution", "actionExecutionId", action)
+        rows = [job_table.find(job_id) for job_id in found]
+        living = [
+            row
+            for row in rows
+            if row and (row["status"] not in job_table.ENDED or "unannounced" in row)
+        ]
+        for row in living:
+            if row["jobId"] not in told and _tell(row, cause):
+                logger.info("Ended", job_id=row["jobId"], cause=cause)
+                told.add(row["jobId"])
+        left = [row["jobId"] for row in living if row["jobId"] not in told]
+        if rows and not left:
+            break
+    if left:
+        raise NotStopped(f"jobs {', '.join(left)}: their executions don't wait to be told")
+    return sorted(told)
+
+
+def _tell(row: dict[str, Any], cause: str) -> bool:
+    """Tell an execution that its job is over, or end the row of one that is over itself."""
+    arn = row["execution"]
+    said = {"error": EndedElsewhere.__name__, "cause": cause}
+    if row["status"] in job_table.ENDED:
+        said = {name: row[name] for name in said}
+    else:
+        task_token = executions.waiting_token(arn)
+        if task_token is not None:
+            return executions.fail(task_token, EndedElsewhere.__name__, cause)
+        if executions.is_running(arn) or not _end(row, said, also=", unannounced = :now"):
+            return False
+    _announce(executions.input_of(arn), said)
+    job_table.update(
+        row["jobId"],
+        "REMOVE unannounced",
+        condition="#execution = :execution",
+        values={":execution": arn},
+    )
+    return True
+
+
+def fail_job(arn: str, start_input: dict[str, Any], cause: str) -> bool:
+    """Fail a job whose execution is over; whether it was still to be failed."""
+    job = start_input["job"]
+    outcome = {
+        "jobId": job["id"],
+        "status": "Failed",
+        "error": "JobFailed",
+        "cause": cause,
+        **({"clientId": job["clientId"]} if "clientId" in job else {}),
+    }
+    announced = False
+    for _ in range(REPORTS):
+        row = job_table.find(job["id"])
+        if row is None or row["execution"] != arn or row["status"] in job_table.ENDED:
+            return False
+        if _joined(start_input):
+            job_table.release(job["id"], arn)
+            return False
+        acknowledged = row["status"] == "InProgress"
+        try:
+            said = reporting.report(outcome | ({} if acknowledged else {"nonce": job["nonce"]}))
+        except (InvalidNonceException, OfferLost):
+            job_table.release(job["id"], arn)
+            return False
+        except (InvalidJobStateException, JobNotFoundException, NextJobNotHere) as error:
+            # A job that is yet to continue this one is failed with this cause when it comes.
+            logger.info("There is nothing to report on", error=str(error))
+            said = {"error": "JobFailed", "cause": cause}
+        if not announced:
+            _announce(start_input, said)
+            announced = True
+        if _end(row, said):
+            return True
+    raise NotStopped(f"job {job['id']}: it was continued again and again")
+
+
+def _joined(start_input: dict[str, Any]) -> bool:
+    """Whether the job has been tied to the work that it continues, so that others report on it."""
+    if "continues" not in start_input:
+        return False
+    continues = start_input["continues"]
+    row = job_table.find(continues["jobId"])
+    if row is None or row["status"] != "InProgress":
+        return False
+    return bool(row.get("continuing", {}).get("jobId") != continues["after"])
+
+
+def _end(row: dict[str, Any], said: dict[str, str], also: str = "") -> bool:
+    """Record the failure, unless the work has been continued by yet another job meanwhile.
+
+    Args:
+        also: what else is set in the row.
+    """
+    newest = row.get("currentJobId", "")
+    ended = job_table.update(
+        row["jobId"],
+        "SET #status = :failed, #times.#failed = :now, updatedAt = :now, expiresAt = :expiresAt,"
+        f" #error = :error, cause = :cause{also}",
+        condition="#execution = :execution AND #status = :status"
+        + (" AND currentJobId = :newest" if newest else " AND attribute_not_exists(currentJobId)"),
+        values={
+            ":failed": "Failed",
+            ":now": ago(0),
+            ":expiresAt": int(time.time()) + job_table.EXPIRES_AFTER_SECONDS,
+            ":error": said["error"],
+            ":cause": said["cause"],
+            ":execution": row["execution"],
+            ":status": row["status"],
+        }
+        | ({":newest": newest} if newest else {}),
+        names={"#failed": "Failed"},
+    )
+    return ended is not None
+
+
+def _announce(start_input: dict[str, Any], said: dict[str, str]) -> None:
+    job = {name: value for name, value in start_input["job"].items() if name != "nonce"}
+    detail = {
+        "jobId": job["id"],
+        "actionType": start_input["actionType"],
+        "status": "Failed",
+        "job": job,
+        **said,
+    }
+    bus.put(config().bus_name, "Job Failed", detail)

@@ -1,0 +1,387 @@
+"""Who does what: every call that a role makes to AWS, and whether its policies allow it.
+
+The callers are the functions, the state machines with their tasks, and Lambda where it sends a dead
+letter for a function. Each call is recorded as IAM sees it, by action and resource. With `enforce`
+a call that the role's policies don't allow is answered with AccessDeniedException, as in AWS.
+
+Everybody else, with credentials of any kind, may do everything and is not recorded.
+
+What IAM makes of an operation is in `SERVICES` and `resources`; one that isn't there is recorded
+with the resource UNKNOWN, which nothing allows, so that it can't go unnoticed. Policies are read
+from moto's IAM as they are at that moment. moto's own evaluation is for users' access keys, knows
+no "?" in a resource, and takes a condition that it can't judge for a Deny, so that it isn't used.
+
+Where AWS differs: only Allow statements of a role's inline policies count; what a statement's
+Condition demands is taken to be so; there are no permission boundaries and no policies of an
+organization. A function's log and its traces are written by Lambda itself and not seen here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from moto.iam.models import iam_backends
+from moto.utilities.utils import get_partition
+from werkzeug.wrappers import Request, Response
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+UNKNOWN = "unknown"
+
+#: The services that roles call over HTTP, by the beginning of X-Amz-Target, as IAM names them.
+SERVICES = {
+    "AmazonSQS": "sqs",
+    "AmazonSSM": "ssm",
+    "AWSEvents": "events",
+    "AWSStepFunctions": "states",
+    "CodePipeline_20150709": "codepipeline",
+    "DynamoDB_20120810": "dynamodb",
+}
+
+#: The operations that IAM knows no resource for: allowed on "*" or not at all.
+WITHOUT_RESOURCE = re.compile(
+    r"codepipeline:(AcknowledgeJob|GetJobDetails|ListActionTypes|PutJob(Success|Failure)Result"
+    r"|\w*ThirdPartyJob\w*)"
+)
+
+_ACCESS_KEY = re.compile(r"Credential=(?P<key>ROLE[0-9A-F]{16})/")
+
+
+@dataclass(frozen=True, order=True)
+class Call:
+    """One call as IAM sees it.
+
+    role: the caller's role, by its ARN.
+    action: such as "dynamodb:Query".
+    resource: an ARN; "*" for an action that has no resource.
+    """
+
+    role: str
+    action: str
+    resource: str
+
+
+@dataclass(frozen=True)
+class Grant:
+    """The smallest piece of an Allow statement: one action on one resource, as they are written.
+
+    role: the role, by its ARN.
+    """
+
+    role: str
+    action: str
+    resource: str
+
+    def allows(self, call: Call) -> bool:
+        return (
+            self.role == call.role
+            and _matches(self.action.lower(), call.action.lower())
+            and _matches(self.resource, call.resource)
+        )
+
+
+class Record:
+    """The calls of one local stack.
+
+    enforce: whether what isn't allowed is refused.
+    """
+
+    def __init__(self, account_id: str, region: str, *, enforce: bool = False) -> None:
+        self.enforce = enforce
+        self.region = region
+        self.account_id = account_id
+        self._calls: dict[Call, None] = {}
+        self._refused: dict[Call, None] = {}
+        self._roles: dict[str, str] = {}
+        self._machines: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def calls(self) -> list[Call]:
+        """Each different call once, in the order in which they were first made."""
+        with self._lock:
+            return list(self._calls)
+
+    @property
+    def refused(self) -> list[Call]:
+        """Those that were refused."""
+        with self._lock:
+            return list(self._refused)
+
+    # -- Who calls ----------------------------------------------------------------------------
+
+    def access_key(self, role: str) -> str:
+        """Return an access key id by which the calls of a role are known."""
+        key = f"ROLE{hashlib.sha256(role.encode()).hexdigest()[:16].upper()}"
+        self._roles[key] = role
+        return key
+
+    def role_of(self, authorization: str) -> str | None:
+        """Return the role that signed a request, if it was one."""
+        signed = _ACCESS_KEY.search(authorization)
+        return self._roles.get(signed["key"]) if signed else None
+
+    def token_made(self, token: str, machine: str) -> None:
+        """Know a task token's state machine, which is what IAM asks for."""
+        self._machines[token] = machine
+
+    # -- What is called -----------------------------------------------------------------------
+
+    def check(self, role: str, service: str, operation: str, parameters: dict[str, Any]) -> None:
+        """Record an operation that a role calls; raises NotAllowedError if that is refused."""
+        action = ACTIONS.get((service, operation), f"{service}:{operation}")
+        self.check_all(
+            [Call(role, action, resource) for resource in self._resources(action, parameters)]
+        )
+
+    def check_all(self, calls: list[Call]) -> None:
+        """Record what one operation takes; raises NotAllowedError if any of it is refused."""
+        with self._lock:
+            self._calls.update(dict.fromkeys(calls))
+        for call in calls if self.enforce else ():
+            if not any(grant.allows(call) for grant in grants(call.role)):
+                with self._lock:
+                    self._refused[call] = None
+                raise NotAllowedError(call)
+
+    def _resources(self, action: str, parameters: dict[str, Any]) -> list[str]:
+        if WITHOUT_RESOURCE.fullmatch(action):
+            return ["*"]
+        find = _RESOURCES.get(action.partition(":")[0])
+        try:
+            found = find(self, parameters) if find else [UNKNOWN]
+        except (KeyError, TypeError, AttributeError):
+            found = [UNKNOWN]
+        return found
+
+    def arn(self, service: str, resource: str) -> str:
+        partition = get_partition(self.region)
+        return f"arn:{partition}:{service}:{self.region}:{self.account_id}:{resource}"
+
+    def machine_of(self, token: str) -> str | None:
+        return self._machines.get(token)
+
+
+class NotAllowedError(Exception):
+    """The role's policies don't allow it."""
+
+    def __init__(self, call: Call) -> None:
+        role = call.role.rpartition("/")[2]
+        super().__init__(
+            f"User: {role} is not authorized to perform: {call.action} on resource: "
+            f"{call.resource} because no identity-based policy allows the {call.action} action"
+        )
+
+
+# -- What IAM makes of an operation ---------------------------------------------------------------
+
+#: The operations that IAM knows by another name.
+ACTIONS = {("lambda", "Invoke"): "lambda:InvokeFunction"}
+
+
+def _named(record: Record, service: str, kind: str, name: str) -> str:
+    """Return the ARN of what a request names or gives the ARN of."""
+    return name if name.startswith("arn:") else record.arn(service, f"{kind}{name}")
+
+
+def _table(record: Record, parameters: dict[str, Any]) -> list[str]:
+    table = _named(record, "dynamodb", "table/", parameters["TableName"])
+    return [f"{table}/index/{parameters['IndexName']}" if "IndexName" in parameters else table]
+
+
+def _buses(record: Record, parameters: dict[str, Any]) -> list[str]:
+    names = [entry.get("EventBusName", "default") for entry in parameters["Entries"]]
+    return [_named(record, "events", "event-bus/", name) for name in dict.fromkeys(names)]
+
+
+def _machine_or_execution(record: Record, parameters: dict[str, Any]) -> list[str]:
+    if "taskToken" in parameters:
+        machine = record.machine_of(parameters["taskToken"])
+        # One that nobody was given is refused before anybody asks who may use it.
+        return [machine] if machine else []
+    return [parameters.get("executionArn") or parameters["stateMachineArn"]]
+
+
+def _action_type(record: Record, parameters: dict[str, Any]) -> list[str]:
+    kind = parameters["actionTypeId"]
+    parts = (kind[name] for name in ("owner", "category", "provider", "version"))
+    return [record.arn("codepipeline", f"actiontype:{'/'.join(parts)}")]
+
+
+def _parameter(record: Record, parameters: dict[str, Any]) -> list[str]:
+    name = parameters["Name"]
+    return [record.arn("ssm", f"parameter{name}" if name.startswith("/") else f"parameter/{name}")]
+
+
+def _function(record: Record, parameters: dict[str, Any]) -> list[str]:
+    return [_named(record, "lambda", "function:", parameters["FunctionName"])]
+
+
+def _queue(record: Record, parameters: dict[str, Any]) -> list[str]:
+    return [record.arn("sqs", parameters["QueueUrl"].rpartition("/")[2])]
+
+
+_RESOURCES: dict[str, Callable[[Record, dict[str, Any]], list[str]]] = {
+    "codepipeline": _action_type,
+    "dynamodb": _table,
+    "events": _buses,
+    "lambda": _function,
+    "sqs": _queue,
+    "ssm": _parameter,
+    "states": _machine_or_execution,
+}
+
+
+# -- What is allowed ------------------------------------------------------------------------------
+
+
+def policies(role: str) -> list[dict[str, Any]]:
+    """Return the inline policies of a role as they are now; none if there is no such role."""
+    _, partition, _, _, account, _ = role.split(":")
+    backend = iam_backends[account][partition]
+    found = [one for one in list(backend.roles.values()) if one.arn == role]
+    return [json.loads(text) for one in found for text in list(one.policies.values())]
+
+
+def grants(role: str, documents: Iterable[dict[str, Any]] | None = None) -> list[Grant]:
+    """Return all that a role's policies allow, piece by piece.
+
+    `documents` are policies to be taken for the role's own.
+    """
+    return [
+        Grant(role, action, resource)
+        for document in (policies(role) if documents is None else documents)
+        for statement in _listed(document["Statement"])
+        if statement["Effect"] == "Allow"
+        for action in _listed(statement["Action"])
+        for resource in _listed(statement["Resource"])
+    ]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Tell whether a text is what IAM means by a pattern: "*" is anything, "?" any character."""
+    parts = ({"*": ".*", "?": "."}.get(part, re.escape(part)) for part in pattern)
+    return re.fullmatch("".join(parts), text, re.DOTALL) is not None
+
+
+# -- Where calls are made -------------------------------------------------------------------------
+
+#: There is one local stack at a time.
+_record: Record | None = None
+
+#: The role of the state machine that runs in this thread.
+_acting: ContextVar[str | None] = ContextVar("acting", default=None)
+
+
+def start(account_id: str, region: str, *, enforce: bool = False) -> Record:
+    """Begin to record."""
+    global _record  # noqa: PLW0603 - moto's backends are global, and so is what watches them
+    _record = Record(account_id, region, enforce=enforce)
+    return _record
+
+
+def stop() -> None:
+    """Record no more."""
+    global _record  # noqa: PLW0603
+    _record = None
+
+
+def access_key(role: str) -> str:
+    """Return the access key id for a process that acts in a role."""
+    return _record.access_key(role) if _record else "local"
+
+
+def token_made(token: str, machine: str) -> None:
+    """Know of a task token and its state machine."""
+    if _record:
+        _record.token_made(token, machine)
+
+
+@contextmanager
+def acting(role: str) -> Iterator[None]:
+    """Take the calls of watched clients in this thread for a role's."""
+    token = _acting.set(role)
+    try:
+        yield
+    finally:
+        _acting.reset(token)
+
+
+def watch(client: Any) -> Any:
+    """Have a client's calls recorded, and refused, where somebody is acting."""
+    client.meta.events.register_first("provide-client-params", _check_parameters)
+    return client
+
+
+def _check_parameters(params: dict[str, Any], model: Any, **_: Any) -> None:
+    role = _acting.get()
+    if not role or not _record:
+        return
+    service = {"stepfunctions": "states"}.get(model.service_model.service_name)
+    try:
+        _record.check(role, service or model.service_model.service_name, model.name, params)
+    except NotAllowedError as error:
+        answer: Any = {
+            "Error": {"Code": "AccessDeniedException", "Message": str(error)},
+            "ResponseMetadata": {"HTTPStatusCode": 400, "RequestId": "local", "HTTPHeaders": {}},
+        }
+        raise ClientError(answer, model.name) from None
+
+
+def may_send(role: str, queue_arn: str) -> bool:
+    """Record that Lambda sends a dead letter in a function's role; tell whether it may."""
+    if not _record:
+        return True
+    try:
+        _record.check_all([Call(role, "sqs:SendMessage", queue_arn)])
+    except NotAllowedError:
+        return False
+    return True
+
+
+class Watch:
+    """A WSGI application in front of another: records what roles ask of it, and refuses."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        role = _record and _record.role_of(environ.get("HTTP_AUTHORIZATION", ""))
+        if role and _record:
+            body = Request(environ).get_data()
+            environ["wsgi.input"] = BytesIO(body)
+            prefix, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
+            try:
+                parameters = json.loads(body)
+            except ValueError:
+                parameters = {}
+            try:
+                _record.check(role, SERVICES.get(prefix, UNKNOWN), operation, parameters)
+            except NotAllowedError as error:
+                return _denied(error)(environ, start_response)
+        return self._application(environ, start_response)
+
+
+def _denied(error: NotAllowedError) -> Response:
+    body = {"__type": "AccessDeniedException", "message": str(error)}
+    return Response(
+        json.dumps(body),
+        400,
+        content_type="application/x-amz-json-1.1",
+        headers={"x-amzn-ErrorType": "AccessDeniedException"},
+    )

@@ -1,0 +1,486 @@
+"""Every permission used, no permission missing: what the roles did, held against their policies.
+
+One stack with every condition of the template on runs SCENARIOS, which between them make every call
+that the roles are for. `local/permissions.py` records who called what; whatever a role's policies do
+not allow is refused, here as in every other module of these tests.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from acknowledger.moments import ago
+from local import acknowledger, codepipeline, permissions
+from local.permissions import Call, Grant
+from tests.integration.conftest import World
+from tests.support import load_event, wait_for
+
+SECOND = "Test/Custom/Second/2"
+# The template's policies are made for ten.
+MORE = [f"Build/Custom/Provider{number}/1" for number in range(7)]
+PARAMETERS = {
+    "ActionTypes": ",".join(
+        [acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE, *MORE]
+    ),
+    "MaxJobsInFlight": ",".join(["2", *["0"] * 9]),
+    "ProgressIntervalSeconds": "1",
+    "ContinueAfterSeconds": "60",
+}
+
+#: What nothing on this machine can show to be needed, and why.
+UNSEEN = {
+    r"xray:\w+": "moto takes no trace segments, and Lambda sends a function's itself",
+    r"logs:(CreateLogStream|PutLogEvents)": "Lambda writes the log, without the endpoint",
+    r"logs:(\w+LogDelivery|ListLogDeliveries|PutResourcePolicy|Describe\w+)": (
+        "Step Functions sets the delivery of its log up, and there is none here"
+    ),
+    r"kms:Decrypt": "Parameter Store decrypts for the caller, and moto without asking KMS",
+}
+
+#: Where a resource is a pattern, and why it can be no ARN.
+PATTERNS = {
+    r"arn:aws:codepipeline:[^:]+:\d+:action\?ype:\*/\*/[\w-]+/\*": (
+        "the order of the parts is documented in two ways"
+    ),
+    r"arn:aws:states:[^:]+:\d+:execution:[\w-]+:\*": "an execution is named after its job",
+    r"arn:aws:ssm:[^:]+:\d+:parameter/acknowledger/client-tokens/\*": "a client is one parameter",
+    r"arn:aws:kms:[^:]+:\d+:key/\*": "the key is the user's; the condition names the parameters",
+    r"\*": "IAM knows no resource",
+}
+
+
+# -- Scenarios ------------------------------------------------------------------------------------
+
+
+def hold_back_acknowledge(world: World) -> Callable[[], Any]:
+    """Let no Job Dispatched event reach Acknowledge; returns how to undo it."""
+    bus = world.stack.outputs["JobBusName"]
+    rule = world.rule(bus, "Job Dispatched")
+    world.client("events").disable_rule(Name=rule, EventBusName=bus)
+    return lambda: world.client("events").enable_rule(Name=rule, EventBusName=bus)
+
+
+def dispatched(world: World, **configuration: str) -> tuple[str, dict[str, Any]]:
+    """A job that Acknowledge has not heard of: its pipeline and its row."""
+    let_go = hold_back_acknowledge(world)
+    try:
+        name = world.start({"Outcome": "Hang", **configuration})
+        return name, world.row(name, "Dispatched")
+    finally:
+        let_go()
+
+
+def in_progress(world: World, **configuration: str) -> tuple[str, dict[str, Any]]:
+    name = world.start({"Outcome": "Hang", **configuration})
+    return name, world.row(name, "InProgress")
+
+
+def stop(world: World, row: dict[str, Any]) -> None:
+    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+
+
+def taken_by_another(world: World, row: dict[str, Any]) -> None:
+    """Have another worker acknowledge a dispatched job under a newer nonce."""
+    world.client("events").disable_rule(Name=world.rule("default", "STARTED"))
+    world.emulator.clock.advance(seconds=61)
+    request = world.poll()
+    assert request["jobId"] == row["jobId"]["S"]
+    world.acknowledge(request)
+    world.succeed(request)
+    world.client("events").enable_rule(Name=world.rule("default", "STARTED"))
+
+
+def start_input(world: World, row: dict[str, Any]) -> dict[str, Any]:
+    described = world.client("stepfunctions").describe_execution(executionArn=row["execution"]["S"])
+    given: dict[str, Any] = json.loads(described["input"])
+    return given
+
+
+def update_job(world: World, row: dict[str, Any], expression: str, value: str) -> None:
+    world.client("dynamodb").update_item(
+        TableName=world.stack.outputs["JobTableName"],
+        Key={"jobId": row["jobId"]},
+        UpdateExpression=expression,
+        ExpressionAttributeValues={":value": {"S": value}},
+    )
+
+
+def sweep_until(world: World, name: str, status: str) -> None:
+    """Sweep until a pipeline has ended, once the next job of its chain has come."""
+
+    def ended() -> bool:
+        world.cloud.schedule.fire()
+        time.sleep(0.3)
+        return world.pipeline_status(name) == status
+
+    wait_for(ended, f"{name} to be {status}", seconds=30)
+
+
+def succeeds_and_fails(world: World) -> None:
+    names = {outcome: world.start({"Outcome": outcome}) for outcome in ("Succeed", "Fail")}
+    world.row(names["Succeed"], "Succeeded")
+    world.row(names["Fail"], "Failed")
+
+
+def is_acknowledged_too_late(world: World) -> None:
+    """Report acknowledges it before it fails it."""
+    name, _ = dispatched(world, AcknowledgeTimeoutSeconds="1")
+    world.row(name, "TimedOut")
+    assert world.pipeline_ended(name) == "Failed"
+
+
+def is_lost_to_another_worker(world: World) -> None:
+    """Acknowledge says so, and the state machine gives the row back."""
+    name, row = dispatched(world)
+    offer, token = start_input(world, row)["job"], world.task_token(row)
+    taken_by_another(world, row)
+    request = {"jobId": offer["id"], "nonce": offer["nonce"], "taskToken": token}
+    if "clientId" in offer:
+        request["clientId"] = offer["clientId"]
+    assert world.invoke("Acknowledge", request)["error"] == "InvalidNonceException"
+    world.execution(row["execution"]["S"])
+    assert world.rows(name) == []
+
+
+def is_acknowledged_by_an_event_that_comes_twice(world: World) -> None:
+    """The second finds its token used up, and looks for the row."""
+    row = world.row(world.start({"Outcome": "Succeed"}), "Succeeded")
+    (event,) = [
+        event
+        for event in world.bus_events("Job Dispatched")
+        if event["detail"]["jobId"] == row["jobId"]["S"]
+    ]
+    assert "errorType" not in world.invoke("Acknowledge", event)
+
+
+def is_offered_again_after_its_end(world: World) -> None:
+    """The state machine looks whose the row is; Intake, whether the event's job was taken."""
+    name = world.start({"Outcome": "Succeed"})
+    row = world.row(name, "Succeeded")
+    again = world.client("stepfunctions").start_execution(
+        stateMachineArn=world.stack.outputs["JobStateMachineArn"],
+        input=json.dumps(start_input(world, row)),
+    )
+    assert world.execution(again["executionArn"])["status"] == "SUCCEEDED"
+    (event,) = [
+        event
+        for event in world.bus_events("CodePipeline Action Execution State Change")
+        if event["detail"]["pipeline"] == name
+        and event["detail"]["state"] == "STARTED"
+        and event["detail"]["type"]["owner"] == "Custom"
+    ]
+    assert world.invoke("Intake", event) == {"offered": 0, "taken": 0}
+
+
+def waits_for_room(world: World) -> None:
+    """Intake tells the execution that room came free."""
+    _, held = in_progress(world)
+    names = world.overflow(2)
+    late = next(name for name in names if world.rows(name)[0]["status"]["S"] == "Queued")
+    (row,) = world.rows(late)
+    wait_for(lambda: world.task_token(row), "it to wait", seconds=10)
+    stop(world, held)
+    world.row(late, "InProgress")
+    world.expect_one_more()
+    for name in names:
+        stop(world, world.rows(name)[0])
+    world.client("events").enable_rule(Name=world.rule("default", "STARTED"))
+    # The sweep asks whether the job that is awaited has come.
+    world.cloud.schedule.fire()
+    world.expect_no_more()
+    wait_for(lambda: not world.intake_row()["holders"], "room to be given back", seconds=20)
+
+
+def finds_room_that_was_never_given_back(world: World) -> None:
+    holder = {"M": {"jobId": {"S": "x"}, "since": {"S": ago(300)}, "told": {"BOOL": True}}}
+    world.client("dynamodb").update_item(
+        TableName=world.stack.outputs["IntakeTableName"],
+        Key={"actionType": {"S": world.action_type}},
+        UpdateExpression="SET holders = :leaks",
+        ExpressionAttributeValues={":leaks": {"M": {f"leak-{n}": holder for n in range(2)}}},
+    )
+    world.cloud.schedule.fire()
+    wait_for(lambda: not world.intake_row()["holders"], "the leak to be healed", seconds=20)
+
+
+def is_paused(world: World) -> None:
+    chosen = {"actionTypes": [world.action_type]}
+    paused = world.invoke("Intake", {"detail-type": "Pause Intake", "detail": chosen})
+    assert paused == {"paused": [world.action_type]}
+    resumed = world.invoke("Intake", {"detail-type": "Resume Intake", "detail": chosen})
+    assert resumed == {"paused": []}
+
+
+def shows_progress_and_ends_before_its_next_job(world: World) -> None:
+    """The execution of the next job tells the one whose report waits for it."""
+    world.emulator.behaviour.continuation_seconds = 2
+    name, row = in_progress(world)
+    world.tell_progress(row["jobId"]["S"], percentComplete=50)
+    wait_for(lambda: world.action(name).get("percentComplete") == 50, "it to show", seconds=20)
+    world.client("stepfunctions").send_task_success(taskToken=world.task_token(row), output="{}")
+    arn = row["execution"]["S"]
+    wait_for(lambda: "AwaitNextJob" in world.path(arn), "the report to wait", seconds=20)
+
+    sweep_until(world, name, "Succeeded")
+
+
+def is_kept_alive(world: World) -> None:
+    """Intake asks for progress of what has been in progress for long."""
+    world.emulator.behaviour.continuation_seconds = 0.5
+    name, row = in_progress(world)
+    update_job(world, row, "SET updatedAt = :value", ago(120))
+    world.cloud.schedule.fire()
+    (asked, *_) = wait_for(
+        lambda: world.announced("Job Progress", row["jobId"]["S"]), "the event", seconds=20
+    )
+    assert asked == {"jobId": row["jobId"]["S"]}
+    update_job(world, row, "SET updatedAt = :value", ago(0))
+    stop(world, row)
+    sweep_until(world, name, "Failed")
+
+
+def is_ended_by_codepipeline(world: World) -> None:
+    name, row = in_progress(world)
+    client = world.client("codepipeline")
+    (summary,) = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
+    client.stop_pipeline_execution(
+        pipelineName=name,
+        pipelineExecutionId=summary["pipelineExecutionId"],
+        abandon=True,
+    )
+    assert world.execution(row["execution"]["S"])["error"] == "EndedElsewhere"
+
+
+def is_stopped_by_hand(world: World) -> None:
+    """Stop fails its job, which it acknowledges first where nobody has."""
+    for begin in (in_progress, dispatched):
+        name, row = begin(world)
+        stop(world, row)
+        assert world.pipeline_ended(name) == "Failed"
+        world.row(name, "Failed")
+
+
+def is_stopped_when_another_worker_has_its_job(world: World) -> None:
+    """Stop gives the row back."""
+    name, row = dispatched(world)
+    taken_by_another(world, row)
+    stop(world, row)
+    wait_for(lambda: not world.rows(name), "the row to go", seconds=20)
+
+
+def is_stopped_with_an_input_too_long_for_an_event(world: World) -> None:
+    """Stop asks for it."""
+    row = world.row(world.start({"Outcome": "Succeed"}), "Succeeded")
+    detail = {"executionArn": row["execution"]["S"], "status": "ABORTED", "input": None}
+    event = {"detail-type": "Step Functions Execution Status Change", "detail": detail}
+    assert world.invoke("Stop", event) == {"ended": []}
+
+
+def is_told_what_cannot_be_handled(world: World) -> None:
+    """Lambda sends the dead letter in the function's role."""
+    bad = {
+        "Intake": "bad/intake-not-ours",
+        "Acknowledge": "bad/acknowledge-nonce-missing",
+        "Report": "bad/report-status",
+        "Stop": "bad/stop-action-state",
+    }
+    for function, name in bad.items():
+        event = load_event(name)
+        world.invoke(function, event, kind="Event")
+        wait_for(lambda f=function, e=event: world.letters(f, e), "a dead letter", seconds=20)
+
+
+BOTH, CUSTOM = ("Custom", "ThirdParty"), ("Custom",)
+
+
+@dataclass
+class Scenario:
+    run: Callable[[World], None]
+    owners: tuple[str, ...] = CUSTOM
+
+
+SCENARIOS = [
+    Scenario(succeeds_and_fails, BOTH),
+    Scenario(is_acknowledged_too_late, BOTH),
+    Scenario(is_lost_to_another_worker),
+    Scenario(is_acknowledged_by_an_event_that_comes_twice),
+    Scenario(is_offered_again_after_its_end),
+    Scenario(waits_for_room),
+    Scenario(finds_room_that_was_never_given_back),
+    Scenario(is_paused),
+    Scenario(shows_progress_and_ends_before_its_next_job),
+    Scenario(is_kept_alive),
+    Scenario(is_ended_by_codepipeline),
+    Scenario(is_stopped_by_hand, BOTH),
+    Scenario(is_stopped_when_another_worker_has_its_job),
+    Scenario(is_stopped_with_an_input_too_long_for_an_event),
+    Scenario(is_told_what_cannot_be_handled),
+]
+
+
+# -- What the roles did and may do ----------------------------------------------------------------
+
+
+@dataclass
+class Recorded:
+    """All that the roles of the stack called, and what the template allows them, by their ARNs."""
+
+    calls: list[Call]
+    refused: list[Call]
+    policies: dict[str, list[dict[str, Any]]]
+
+    @property
+    def grants(self) -> list[Grant]:
+        found = [
+            grant
+            for role, documents in self.policies.items()
+            for grant in permissions.grants(role, documents)
+        ]
+        return list(dict.fromkeys(found))
+
+    def denied(self) -> list[Call]:
+        """What was called and isn't allowed."""
+        grants = self.grants
+        return [call for call in self.calls if not any(grant.allows(call) for grant in grants)]
+
+    def needless(self) -> list[Grant]:
+        """What is allowed and wasn't called, apart from what can't be seen."""
+        return [
+            grant
+            for grant in self.grants
+            if not any(re.fullmatch(action, grant.action) for action in UNSEEN)
+            and not any(grant.allows(call) for call in self.calls)
+        ]
+
+    def too_wide(self) -> list[Grant]:
+        """What allows more than what was called, though it could name that."""
+        return [
+            grant
+            for grant in self.grants
+            if re.search(r"[*?]", grant.action)
+            or (
+                re.search(r"[*?]", grant.resource)
+                and not any(re.fullmatch(known, grant.resource) for known in PATTERNS)
+            )
+            or (
+                grant.resource == "*"
+                and not permissions.WITHOUT_RESOURCE.fullmatch(grant.action)
+                and not re.match("xray:|logs:", grant.action)
+            )
+        ]
+
+
+@pytest.fixture(scope="module")
+def recorded(running: World) -> Recorded:
+    """All scenarios, run one after the other."""
+    for action_type in MORE:
+        acknowledger.register(running.cloud, running.stack, action_type)
+    for scenario in SCENARIOS:
+        for owner in scenario.owners:
+            running.emulator.behaviour = codepipeline.Behaviour(started_before_queued_seconds=0)
+            scenario.run(replace(running, owner=owner))
+    iam = running.client("iam")
+    roles = [role["Arn"] for role in iam.list_roles()["Roles"]]
+    made = set(running.stack.resources.values())
+    of_stack = [arn for arn in roles if arn.rpartition("/")[2] in made]
+    assert len(of_stack) == 5
+    return Recorded(
+        running.cloud.permissions.calls,
+        running.cloud.permissions.refused,
+        {role: permissions.policies(role) for role in of_stack},
+    )
+
+
+def test_nothing_is_called_that_the_role_does_not_allow(recorded):
+    assert recorded.denied() == []
+    assert recorded.refused == []
+
+
+def test_nothing_is_allowed_that_no_scenario_needs(recorded):
+    assert recorded.needless() == []
+
+
+def test_every_role_of_the_stack_has_called_something(recorded):
+    assert {call.role for call in recorded.calls} == set(recorded.policies)
+
+
+def test_what_cannot_be_seen_is_in_the_template_and_was_not_seen(recorded):
+    for action in UNSEEN:
+        assert any(re.fullmatch(action, grant.action) for grant in recorded.grants), action
+        assert not any(re.fullmatch(action, call.action) for call in recorded.calls), action
+
+
+def test_nothing_is_a_pattern_where_an_action_or_an_arn_could_stand(recorded):
+    assert recorded.too_wide() == []
+
+
+# -- That it would be noticed ---------------------------------------------------------------------
+
+
+def without(documents: list[dict[str, Any]], gone: Grant) -> list[dict[str, Any]]:
+    """A copy of a role's policies without one action on one resource."""
+    copies = deepcopy(documents)
+    for document in copies:
+        document["Statement"] = [
+            {"Effect": "Allow", "Action": grant.action, "Resource": grant.resource}
+            for grant in permissions.grants(gone.role, [document])
+            if grant != gone
+        ]
+    return copies
+
+
+def test_it_is_noticed_when_any_permission_is_taken_away(recorded):
+    seen = [g for g in recorded.grants if not any(re.fullmatch(a, g.action) for a in UNSEEN)]
+    assert len(seen) > 60
+    for grant in seen:
+        less = recorded.policies | {grant.role: without(recorded.policies[grant.role], grant)}
+        denied = replace(recorded, policies=less).denied()
+        assert denied, grant
+        assert all(grant.allows(call) for call in denied)
+
+
+TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("dynamodb:Scan", "*"),
+        ("dynamodb:PutItem", f"{TABLE}acknowledger-JobTable-1"),
+        ("dynamodb:UpdateItem", f"{TABLE}of-somebody-else"),
+        ("dynamodb:UpdateItem", f"{TABLE}*"),
+        ("dynamodb:*", f"{TABLE}acknowledger-JobTable-1"),
+        ("codepipeline:PutApprovalResult", "*"),
+        ("sqs:SendMessage", "*"),
+        ("sqs:*", "*"),
+        ("*", "*"),
+    ],
+)
+def test_it_is_noticed_when_a_permission_is_added(recorded, action, resource):
+    for role, documents in recorded.policies.items():
+        statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+        more = recorded.policies | {role: [*documents, {"Statement": [statement]}]}
+        changed = replace(recorded, policies=more)
+        added = Grant(role, action, resource)
+        assert {*changed.needless(), *changed.too_wide()} == {added}
+
+
+def test_it_is_noticed_when_a_permission_is_given_to_another_role_too(recorded):
+    """What one role needs, another doesn't."""
+    everything = {(grant.action, grant.resource) for grant in recorded.grants}
+    for role, documents in recorded.policies.items():
+        own = {(grant.action, grant.resource) for grant in permissions.grants(role, documents)}
+        for action, resource in sorted(everything - own):
+            if any(re.fullmatch(unseen, action) for unseen in UNSEEN):
+                continue
+            statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+            more = recorded.policies | {role: [*documents, {"Statement": statement}]}
+            assert replace(recorded, policies=more).needless() == [Grant(role, action, resource)]

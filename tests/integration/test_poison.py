@@ -1,0 +1,254 @@
+"""One job, client or action type that always fails costs itself only; its neighbours go on."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from local import acknowledger
+from local.codepipeline import exceptions
+from tests.integration.conftest import CLIENT_TOKEN, World
+from tests.support import wait_for
+
+SECOND = "Test/Custom/Second/2"
+DELETED = "Test/Custom/Deleted/1"
+NEVER = "Test/Custom/Never/1"
+# The deleted one and the one that nobody registered stand first: the sweep comes to them first.
+PARAMETERS = {
+    "ActionTypes": ",".join(
+        (
+            DELETED,
+            NEVER,
+            acknowledger.CUSTOM_ACTION_TYPE,
+            SECOND,
+            acknowledger.PARTNER_ACTION_TYPE,
+        )
+    )
+}
+OTHER_CLIENT = "5d1c7c7e-0b7a-4f0c-8f8a-9c2f0a3b4c5d"
+
+numbers = itertools.count(1)
+
+
+def start(
+    world: World,
+    action_type: str,
+    configuration: dict[str, str] | None = None,
+    name: str | None = None,
+) -> str:
+    """Start a new pipeline of an action type; its name."""
+    name = name or f"poison-{next(numbers)}"
+    role = f"arn:aws:iam::{world.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+    stages = {"Build": [{"name": "Work", "configuration": configuration or {}}]}
+    codepipeline = world.client("codepipeline")
+    codepipeline.create_pipeline(pipeline=acknowledger.pipeline(name, action_type, stages, role))
+    codepipeline.start_pipeline_execution(name=name)
+    return name
+
+
+TYPES = (acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE)
+
+
+@pytest.fixture(scope="module")
+def registered(running: World) -> World:
+    """What the module names in ACTION_TYPES is there, but for one that is not and one no more."""
+    acknowledger.register(running.cloud, running.stack, acknowledger.CUSTOM_ACTION_TYPE)
+    kind = acknowledger.action_type_id(DELETED)
+    running.client("codepipeline").delete_custom_action_type(
+        category=kind["category"], provider=kind["provider"], version=kind["version"]
+    )
+    return running
+
+
+@pytest.fixture
+def quiet(registered: World, world: World) -> World:
+    """Only a sweep finds jobs here, so that all of them are offered in the same one."""
+    world.client("events").disable_rule(Name=world.rule("default", "STARTED"))
+    return world
+
+
+def neighbours(world: World) -> list[str]:
+    """A pipeline of every action type that works, in wait for the sweep."""
+    return [start(world, action_type) for action_type in TYPES]
+
+
+def assert_all_succeed(world: World, names: list[str]) -> None:
+    assert [world.pipeline_ended(name, seconds=60) for name in names] == ["Succeeded"] * len(names)
+    assert [row["status"]["S"] for name in names for row in world.rows(name)] == [
+        "Succeeded" for _ in names
+    ]
+
+
+def intake_logs(world: World, text: str) -> list[Any]:
+    found: list[Any] = wait_for(
+        lambda: world.client("logs").filter_log_events(
+            logGroupName="/aws/lambda/acknowledger-intake", filterPattern=f'"{text}"'
+        )["events"],
+        f"Intake to say {text}",
+        seconds=20,
+    )
+    return found
+
+
+def pipeline_of(world: World, job_id: str) -> str:
+    details = world.emulator.get_job_details(job_id)
+    return str(details["data"]["pipelineContext"]["pipelineName"])
+
+
+def test_action_types_that_are_deleted_or_were_never_there_cost_only_themselves(
+    quiet: World,
+) -> None:
+    names = neighbours(quiet)
+    quiet.cloud.schedule.fire()
+    assert_all_succeed(quiet, names)
+
+    def told() -> list[str]:
+        letters = quiet.written.letters("Intake")
+        said = [letter["MessageAttributes"]["ErrorMessage"]["StringValue"] for letter in letters]
+        return [text for text in said if DELETED in text and NEVER in text]
+
+    wait_for(told, "a dead letter that names both", seconds=20)
+
+
+class InternalFailureError(exceptions.CodePipelineError):
+    """CodePipeline fails, and nobody knows whether the call took effect."""
+
+    code = 500
+
+    def __init__(self) -> None:
+        super().__init__("Try again.")
+
+
+REFUSALS = {
+    "for good": exceptions.JobNotFoundError("the poisoned one"),
+    "throttled": exceptions.ThrottlingError(),
+    "perhaps with effect": InternalFailureError(),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_job_whose_acknowledgment_always_fails(
+    quiet: World, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    # Where there is an answer, it has all the time that it takes.
+    hurry = {} if refusal == "for good" else {"AcknowledgeTimeoutSeconds": "1"}
+    poison = start(quiet, acknowledger.CUSTOM_ACTION_TYPE, hurry)
+    names = neighbours(quiet)
+    acknowledge = quiet.emulator.acknowledge_job
+    tried: list[str] = []
+
+    def refuse(job_id: str, nonce: str) -> str:
+        if pipeline_of(quiet, job_id) == poison:
+            tried.append(job_id)
+            raise REFUSALS[refusal]
+        return str(acknowledge(job_id, nonce))
+
+    monkeypatch.setattr(quiet.emulator, "acknowledge_job", refuse)
+    quiet.cloud.schedule.fire()
+    assert_all_succeed(quiet, names)
+    wait_for(lambda: tried, "an acknowledgment to be tried", seconds=20)
+    if refusal == "for good":
+        (execution, *_) = quiet.executions(tried[0])
+        ended = quiet.execution(execution["executionArn"])
+        assert (ended["status"], ended["error"]) == ("FAILED", "JobNotFoundException")
+        assert quiet.rows(poison) == []
+    # It is offered again, and does no more harm than at first.
+    more = neighbours(quiet)
+    quiet.emulator.clock.advance(seconds=61)
+    quiet.cloud.schedule.fire()
+    assert_all_succeed(quiet, more)
+    for execution in quiet.executions(tried[0]):
+        if execution["status"] == "RUNNING":
+            quiet.client("stepfunctions").stop_execution(executionArn=execution["executionArn"])
+
+
+@pytest.mark.parametrize("action_type", TYPES)
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"Outcome": "Fail"},
+        {"Outcome": "Hang", "HeartbeatTimeoutSeconds": "1"},
+        {"Outcome": "Explode"},
+    ],
+    ids=["fails", "dies", "does not understand"],
+)
+def test_a_job_whose_worker_always_crashes(
+    quiet: World, action_type: str, configuration: dict[str, str]
+) -> None:
+    poison = [start(quiet, action_type, configuration) for _ in range(2)]
+    names = neighbours(quiet)
+    quiet.cloud.schedule.fire()
+    assert_all_succeed(quiet, names)
+    assert [quiet.pipeline_ended(name, seconds=60) for name in poison] == ["Failed"] * 2
+
+
+def test_a_client_whose_token_is_wrong(quiet: World) -> None:
+    quiet.emulator.put_client(OTHER_CLIENT, f"{CLIENT_TOKEN}-of-the-other")
+    quiet.client("ssm").put_parameter(
+        Name=quiet.stack.parameters["ClientTokenPrefix"] + OTHER_CLIENT,
+        Value=f"{CLIENT_TOKEN}-that-is-wrong",
+        Type="SecureString",
+        Overwrite=True,
+    )
+    poison = f"poison-{next(numbers)}"
+    quiet.emulator.bind_client(OTHER_CLIENT, poison)
+    assert start(quiet, acknowledger.PARTNER_ACTION_TYPE, name=poison) == poison
+    for _ in range(2):
+        names = neighbours(quiet)
+        quiet.cloud.schedule.fire()
+        assert_all_succeed(quiet, names)
+        quiet.emulator.clock.advance(seconds=61)
+    assert quiet.rows(poison) == []
+    assert intake_logs(quiet, "Client token refused")
+
+
+ODD = (
+    {"id": "odd"},
+    {"id": "odd", "nonce": "3", "data": None},
+    {"id": 7, "nonce": [], "data": {}},
+    {"nonce": "3", "data": {"continuationToken": {"a": 1}}, "id": "odd"},
+    {"id": "odd", "nonce": "3", "data": {"continuationToken": "acknowledger:Another:job"}},
+    {"id": "odd\ud800", "nonce": "3", "data": {}},
+    {"id": "{% $states.input %}", "nonce": "3" * 300_000, "data": {}},
+)
+UNREADABLE = ({"id": "odd", "nonce": "3", "data": []}, 7)
+
+
+def offer_once(world: World, monkeypatch: pytest.MonkeyPatch, odd: list[Any]) -> None:
+    """Let the next answer to PollForJobs for the first action type begin with odd offers."""
+    poll = world.emulator.poll_for_jobs
+    left = [odd]
+
+    def answer(kind: dict[str, str], *more: Any) -> list[Any]:
+        first = kind == acknowledger.action_type_id(acknowledger.CUSTOM_ACTION_TYPE)
+        return [*(left.pop() if first and left else []), *poll(kind, *more)]
+
+    monkeypatch.setattr(world.emulator, "poll_for_jobs", answer)
+
+
+def test_offers_of_a_shape_that_nobody_expects(
+    quiet: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = neighbours(quiet)
+    offer_once(quiet, monkeypatch, list(ODD))
+    quiet.cloud.schedule.fire()
+    assert_all_succeed(quiet, names)
+
+
+@pytest.mark.parametrize("odd", UNREADABLE)
+def test_an_answer_that_the_sdk_cannot_read(
+    quiet: World, monkeypatch: pytest.MonkeyPatch, odd: Any
+) -> None:
+    """It costs its own action type only: the next one in the same sweep is polled."""
+    name = start(quiet, SECOND)
+    poll = quiet.emulator.poll_for_jobs
+
+    def answer(kind: dict[str, str], *more: Any) -> list[Any]:
+        first = kind == acknowledger.action_type_id(acknowledger.CUSTOM_ACTION_TYPE)
+        return [odd] if first else poll(kind, *more)
+
+    monkeypatch.setattr(quiet.emulator, "poll_for_jobs", answer)
+    quiet.cloud.schedule.fire()
+    assert quiet.pipeline_ended(name, seconds=8) == "Succeeded"

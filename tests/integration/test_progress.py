@@ -1,0 +1,239 @@
+"""Progress, long work and continuation through the whole stack."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support import wait_for
+
+PARAMETERS = {"ProgressIntervalSeconds": "1"}
+JOIN = [
+    "Created",
+    "Queued",
+    "Dispatched",
+    "Acknowledge",
+    "Acknowledged",
+    "Join",
+    "Joined",
+    "Release",
+    "Released",
+    "StandDown",
+]
+
+
+@pytest.fixture
+def quick(owners_world):
+    """A CodePipeline that makes the next job of a chain soon."""
+    owners_world.emulator.behaviour.continuation_seconds = 0.5
+    return owners_world
+
+
+def begin(world, **configuration):
+    """Start a job that hangs until it is answered for; its pipeline and its row."""
+    name = world.start({"Outcome": "Hang", **configuration})
+    return name, world.row(name, "InProgress")
+
+
+def show(world, name, row, *, joined=True, **progress):
+    """Tell progress until it is shown, and wait for the next job of the chain."""
+    job_id = row["jobId"]["S"]
+    before = current(world, name)
+
+    def shown():
+        world.tell_progress(job_id, **progress)
+        return wait_for_half(lambda: shows(world.action(name), progress))
+
+    wait_for(shown, f"{progress} to show", seconds=20)
+    if joined:
+        join(world, name, before)
+
+
+def wait_for_half(condition):
+    try:
+        return wait_for(condition, "it", seconds=0.5)
+    except AssertionError:
+        return False
+
+
+def shows(action, progress):
+    return all(action.get(name) == value for name, value in progress.items())
+
+
+def join(world, name, before):
+    def joined():
+        world.cloud.schedule.fire()
+        return wait_for_half(lambda: current(world, name) != before)
+
+    wait_for(joined, "the next job to be tied to the work", seconds=30)
+
+
+def current(world, name):
+    return max((row.get("currentJobId", {}).get("S", "") for row in world.rows(name)), default="")
+
+
+def first_row(world, row):
+    table = world.stack.outputs["JobTableName"]
+    found = world.client("dynamodb").get_item(TableName=table, Key={"jobId": row["jobId"]})
+    return found["Item"]
+
+
+def answer(world, row, **result):
+    world.client("stepfunctions").send_task_success(
+        taskToken=world.task_token(row), output=json.dumps(result)
+    )
+
+
+def ended(world, row, status):
+    wait_for(
+        lambda: first_row(world, row)["status"]["S"] == status, f"it to be {status}", seconds=20
+    )
+
+
+def test_progress_shows_while_the_job_runs_over_a_chain_of_jobs(quick):
+    name, row = begin(quick)
+    token = quick.task_token(row)
+    jobs = {row["jobId"]["S"]}
+    show(quick, name, row, percentComplete=10, summary="Begun", externalExecutionId="run-1")
+    action = quick.action(name)
+    assert action["status"] == "InProgress"
+    assert action["externalExecutionUrl"] == "https://example.com/jobs/run-1"
+    for percent in (40, 70):
+        jobs.add(current(quick, name))
+        # What isn't told again stays.
+        show(quick, name, row, percentComplete=percent)
+        assert shows(quick.action(name), {"summary": "Begun", "externalExecutionId": "run-1"})
+    jobs.add(current(quick, name))
+    assert len(jobs) == 4
+    # The worker has noticed nothing.
+    assert quick.task_token(row) == token
+    details = {"summary": "Done", "percentComplete": 100}
+    answer(quick, row, executionDetails=details)
+    assert quick.pipeline_ended(name) == "Succeeded"
+    assert shows(quick.action(name), details)
+    ended(quick, row, "Succeeded")
+    assert [found["jobId"] for found in quick.rows(name)] == [row["jobId"]]
+    for job_id in jobs - {row["jobId"]["S"]}:
+        (execution,) = quick.executions(job_id)
+        assert quick.execution(execution["executionArn"])["status"] == "SUCCEEDED"
+        assert quick.path(execution["executionArn"]) == JOIN
+    assert quick.intake_row().get("awaiting", {}) == {}
+
+
+def test_what_was_told_between_two_reports_of_progress_is_shown_when_it_is_time(quick):
+    name, row = begin(quick)
+    show(quick, name, row, joined=False, percentComplete=1)
+    quick.tell_progress(row["jobId"]["S"], percentComplete=2)
+
+    def shown():
+        quick.cloud.schedule.fire()
+        return wait_for_half(lambda: shows(quick.action(name), {"percentComplete": 2}))
+
+    wait_for(shown, "the last progress to show", seconds=30)
+
+    def nothing_left():
+        quick.cloud.schedule.fire()
+        return wait_for_half(lambda: not quick.intake_row()["unshown"])
+
+    wait_for(nothing_left, "nothing more to show", seconds=30)
+    join(quick, name, current(quick, name))
+    answer(quick, row)
+    assert quick.pipeline_ended(name) == "Succeeded"
+
+
+@dataclass
+class Outcome:
+    name: str
+    answer: str
+    pipeline: str
+    row: str
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome("success", "success", "Succeeded", "Succeeded"),
+        Outcome("failure", "failure", "Failed", "Failed"),
+        Outcome("timeout", "none", "Failed", "TimedOut"),
+    ],
+    ids=lambda outcome: outcome.name,
+)
+def test_a_result_waits_for_the_job_that_it_belongs_to(outcome, quick):
+    """The work ends while CodePipeline has yet to make the next job of the chain."""
+    quick.emulator.behaviour.continuation_seconds = 3
+    name, row = begin(quick, JobTimeoutSeconds="3" if outcome.answer == "none" else "60")
+    show(quick, name, row, joined=False, percentComplete=50)
+    step_functions = quick.client("stepfunctions")
+    if outcome.answer == "success":
+        answer(quick, row)
+    elif outcome.answer == "failure":
+        step_functions.send_task_failure(
+            taskToken=quick.task_token(row), error="JobFailed", cause="It broke"
+        )
+    arn = row["execution"]["S"]
+    wait_for(lambda: "AwaitNextJob" in quick.path(arn), "the report to wait", seconds=20)
+    join(quick, name, "")
+    assert quick.pipeline_ended(name) == outcome.pipeline
+    ended(quick, row, outcome.row)
+
+
+def test_an_execution_that_is_stopped_while_its_chain_has_no_job_fails_the_next(quick):
+    quick.emulator.behaviour.continuation_seconds = 2
+    name, row = begin(quick)
+    show(quick, name, row, joined=False, percentComplete=50)
+    quick.client("stepfunctions").stop_execution(
+        executionArn=row["execution"]["S"], error="Operator", cause="not today"
+    )
+    ended(quick, row, "Failed")
+
+    def over():
+        quick.cloud.schedule.fire()
+        return wait_for_half(lambda: quick.pipeline_status(name) == "Failed")
+
+    wait_for(over, "the pipeline to fail", seconds=30)
+    assert "not today" in quick.action(name)["errorDetails"]["message"]
+
+
+def test_a_worker_that_asks_to_be_asked_again_is_given_its_token_in_a_new_job(quick):
+    name, row = begin(quick)
+    answer(quick, row, continuationToken="page-2")
+    ended(quick, row, "Succeeded")
+    (told,) = wait_for(
+        lambda: quick.announced("Job Succeeded", row["jobId"]["S"]), "the event", seconds=20
+    )
+    assert told["continuationToken"] == "page-2"
+
+    def second():
+        quick.cloud.schedule.fire()
+        return wait_for_half(
+            lambda: [found for found in quick.rows(name) if found["jobId"] != row["jobId"]]
+        )
+
+    (again,) = wait_for(second, "the next job", seconds=30)
+    wait_for(lambda: first_row(quick, again)["status"]["S"] == "InProgress", "it", seconds=20)
+    assert again["actionExecutionId"] == row["actionExecutionId"]
+    (asked,) = quick.announced("Job In Progress", again["jobId"]["S"])
+    assert asked["job"]["data"]["continuationToken"] == "page-2"
+    answer(quick, again, executionDetails={"summary": "All pages"})
+    assert quick.pipeline_ended(name) == "Succeeded"
+
+
+def test_a_worker_may_not_make_up_a_token_of_ours(world):
+    name, row = begin(world)
+    answer(world, row, continuationToken="acknowledger:x:y")
+    assert world.pipeline_ended(name) == "Failed"
+    assert "must not begin with" in world.action(name)["errorDetails"]["message"]
+
+
+def test_progress_of_no_job_changes_nothing_and_one_that_breaks_a_limit_is_dead_lettered(world):
+    name, row = begin(world)
+    world.tell_progress("no such job", percentComplete=1)
+    world.tell_progress(row["jobId"]["S"], percentComplete=101)
+    (letter,) = wait_for(lambda: world.written.letters("Report"), "a dead letter", seconds=20)
+    said = letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
+    assert "executionDetails.percentComplete" in said
+    assert "100" in said
+    answer(world, row)
+    assert world.pipeline_ended(name) == "Succeeded"

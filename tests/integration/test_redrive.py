@@ -1,0 +1,364 @@
+"""Everything that gave up can be brought back, and what is done already isn't done again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from local import functions
+from tests.support import ROOT, load_event, wait_for
+
+PARAMETERS = {"ProgressIntervalSeconds": "1"}
+SCRIPT = ROOT / "tools" / "redrive.py"
+
+
+def redrive(world, *arguments, status=0):
+    """What the command prints, run as a user runs it."""
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "AWS_ENDPOINT_URL": world.cloud.endpoint_url,
+            "AWS_DEFAULT_REGION": world.cloud.region,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout
+
+
+def idle():
+    assert functions.runner().wait_until_idle(30)
+
+
+def waiting(world, function):
+    """How many messages are in a dead-letter queue, seen or not."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = world.client("sqs").get_queue_attributes(
+        QueueUrl=world.stack.outputs[f"{function}DeadLettersUrl"], AttributeNames=names
+    )["Attributes"]
+    return sum(int(attributes[name]) for name in names)
+
+
+def lay(world, function, event, **attributes):
+    """Lay a dead letter down, with the attributes that Lambda gives it unless others are given."""
+    attributes = attributes or {"ErrorMessage": "It broke", "RequestID": "1"}
+    world.client("sqs").send_message(
+        QueueUrl=world.stack.outputs[f"{function}DeadLettersUrl"],
+        MessageBody=event if isinstance(event, str) else json.dumps(event),
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+        },
+    )
+    # The command leaves alone what comes while it runs, and SQS's clock has whole seconds.
+    idle()
+
+
+@pytest.fixture(autouse=True)
+def empty(world):
+    """All dead-letter queues, emptied of what another test left."""
+    idle()
+    for function in ("Intake", "Acknowledge", "Report", "Stop"):
+        world.written.letters(function)
+
+
+# -- What lies there ------------------------------------------------------------------------------
+
+
+def test_it_says_why_and_for_which_job_and_a_list_changes_nothing(world):
+    event = load_event("acknowledge-job-dispatched")
+    world.invoke("Acknowledge", event, kind="Event")
+    wait_for(lambda: waiting(world, "Acknowledge"), "the dead letter", seconds=20)
+    for _ in range(2):
+        said = redrive(world, "Acknowledge", "--list")
+        assert f"job {event['detail']['jobId']}" in said
+        assert "no execution waits for it (InvalidToken)" in said
+        assert "1 lie there" in said
+    assert waiting(world, "Acknowledge") == 1
+
+
+def test_it_says_why_eventbridge_could_not_deliver(world):
+    event = load_event("stop-execution-aborted")
+    lay(
+        world,
+        "Stop",
+        event,
+        RULE_ARN="arn:aws:events:us-east-1:123456789012:rule/stack-Stopped",
+        TARGET_ARN="arn:aws:lambda:us-east-1:123456789012:function:stop",
+        ERROR_CODE="NO_PERMISSIONS",
+        ERROR_MESSAGE="Lambda does not allow it",
+        EXHAUSTED_RETRY_CONDITION="MaximumEventAgeInSeconds",
+    )
+    said = redrive(world, "--list")
+    assert f"job {json.loads(event['detail']['input'])['job']['id']}" in said
+    assert "rule stack-Stopped could not deliver it" in said
+    assert "NO_PERMISSIONS: Lambda does not allow it (MaximumEventAgeInSeconds)" in said
+
+
+def test_it_says_what_eventbridge_itself_wrote(world):
+    """A rule whose target is gone."""
+    events, bus = world.client("events"), world.stack.outputs["JobBusName"]
+    url = world.stack.outputs["ReportDeadLettersUrl"]
+    queue = world.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    target = {
+        "Id": "1",
+        "Arn": f"arn:aws:lambda:{world.cloud.region}:{world.cloud.account_id}:function:gone",
+        "DeadLetterConfig": {"Arn": queue["Attributes"]["QueueArn"]},
+    }
+    events.put_rule(Name="lost", EventBusName=bus, EventPattern='{"detail-type": ["Job Lost"]}')
+    events.put_targets(Rule="lost", EventBusName=bus, Targets=[target])
+    try:
+        detail = json.dumps({"jobId": "lost-job"})
+        entry = {"EventBusName": bus, "Source": "x", "DetailType": "Job Lost", "Detail": detail}
+        events.put_events(Entries=[entry])
+        wait_for(lambda: waiting(world, "Report"), "the dead letter", seconds=20)
+    finally:
+        events.remove_targets(Rule="lost", EventBusName=bus, Ids=["1"])
+        events.delete_rule(Name="lost", EventBusName=bus)
+    said = redrive(world, "Report", "--list")
+    assert "Job Lost: job lost-job" in said
+    assert "rule lost could not deliver it: NO_RESOURCE" in said
+
+
+def test_what_others_wrote_can_not_write_on_the_terminal(world):
+    lay(world, "Report", {"jobId": "a\x1b[2Jb\nc"}, ErrorMessage="x\r\x1b]0;y\x07")
+    said = redrive(world, "Report", "--list")
+    assert "job a\\u001b[2Jb\\u000ac" in said
+    assert "\x1b" not in said
+
+
+def test_what_is_no_event_stays_and_the_others_go_on(world):
+    lay(world, "Report", "this is no JSON")
+    lay(world, "Report", load_event("report-job-progress"))
+    said = redrive(world, "Report", status=1)
+    assert "NOT REDRIVEN" in said
+    assert "1 dealt with, 1 not" in said
+    idle()
+    assert waiting(world, "Report") == 1
+
+
+def test_one_message_can_be_chosen(world):
+    for number in range(2):
+        lay(world, "Report", {"jobId": f"job-{number}"})
+    chosen = redrive(world, "Report", "--list").split()[1]
+    assert "1 dealt with" in redrive(world, "Report", "--message", chosen)
+    idle()
+    # It is no result, so that it is back with another reason.
+    said = redrive(world, "Report", "--list")
+    assert "2 lie there" in said
+    assert chosen not in said
+    assert "status must be one of" in said
+
+
+def test_a_stack_that_is_not_there_is_said_to_be(world):
+    assert redrive(world, "--stack", "nowhere", status=1) == ""
+
+
+# -- What is brought back -------------------------------------------------------------------------
+
+
+def without(world, role, action):
+    """Take an action from a role; returns how to give it back."""
+    iam, name = world.client("iam"), world.stack.resources[role]
+    (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    before = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+    statements = [
+        {**each, "Action": [one for one in listed(each["Action"]) if one != action]}
+        for each in before["Statement"]
+    ]
+
+    def put(statements):
+        document = {**before, "Statement": [each for each in statements if each["Action"]]}
+        iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
+
+    put(statements)
+    return lambda: put(before["Statement"])
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def test_a_job_that_intake_gave_up_is_taken(world):
+    give_back = without(world, "IntakeRole", "codepipeline:PollForJobs")
+    try:
+        name = world.start({"Outcome": "Succeed"})
+        wait_for(lambda: waiting(world, "Intake"), "the dead letter", seconds=30)
+    finally:
+        give_back()
+    said = redrive(world, "Intake")
+    assert f"pipeline {name}" in said
+    assert "is not authorized to perform: codepipeline:PollForJobs" in said
+    world.row(name, "Succeeded")
+    idle()
+    assert waiting(world, "Intake") == 0
+
+
+def test_a_job_whose_execution_was_stopped_and_that_stop_gave_up_is_failed(owners_world):
+    world = owners_world
+    name = world.start({"Outcome": "Hang"})
+    row = world.row(name, "InProgress")
+    partner = "ThirdParty" if world.owner == "ThirdParty" else ""
+    give_back = without(world, "StopRole", f"codepipeline:Put{partner}JobFailureResult")
+    try:
+        world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+        wait_for(lambda: waiting(world, "Stop"), "the dead letter", seconds=30)
+    finally:
+        give_back()
+    assert world.pipeline_status(name) == "InProgress"
+    assert f"job {row['jobId']['S']}" in redrive(world, "Stop")
+    assert world.pipeline_ended(name) == "Failed"
+    world.row(name, "Failed")
+
+
+def test_progress_that_report_gave_up_shows(world):
+    name = world.start({"Outcome": "Hang"})
+    row = world.row(name, "InProgress")
+    give_back = without(world, "ReportRole", "dynamodb:GetItem")
+    try:
+        world.tell_progress(row["jobId"]["S"], percentComplete=30)
+        wait_for(lambda: waiting(world, "Report"), "the dead letter", seconds=30)
+    finally:
+        give_back()
+    redrive(world, "Report")
+    wait_for(lambda: world.action(name).get("percentComplete") == 30, "it to show", seconds=20)
+    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+
+
+def test_an_acknowledgment_that_the_execution_was_not_told_of_is_told(owners_world):
+    world = owners_world
+    give_back = without(world, "AcknowledgeRole", "states:SendTaskSuccess")
+    try:
+        name = world.start({"Outcome": "Succeed"})
+        wait_for(lambda: waiting(world, "Acknowledge"), "the dead letter", seconds=30)
+    finally:
+        give_back()
+    row = world.row(name, "Dispatched")
+    assert f"job {row['jobId']['S']}" in redrive(world, "Acknowledge")
+    assert world.pipeline_ended(name) == "Succeeded"
+    assert len(world.announced("Job In Progress", row["jobId"]["S"])) == 1
+
+
+# -- What is done already -------------------------------------------------------------------------
+
+
+def told(world, row) -> dict[str, Any]:
+    """All that can be seen of a job, from CodePipeline's side and ours."""
+    job_id = row["jobId"]["S"]
+    kinds = ("Job Dispatched", "Job In Progress", "Job Succeeded", "Job Failed", "Job Timed Out")
+    state = world.client("codepipeline").get_pipeline_state(name=row["pipelineName"]["S"])
+    return {
+        "rows": world.rows(row["pipelineName"]["S"]),
+        "executions": [each["executionArn"] for each in world.executions(job_id)],
+        "announced": {kind: world.announced(kind, job_id) for kind in kinds},
+        "pipeline": state["stageStates"],
+    }
+
+
+def of_job(world, kind, row):
+    """The event of a type on the JobBus that was about a job."""
+    return next(
+        event
+        for event in world.bus_events(kind)
+        if event["detail"].get("jobId") == row["jobId"]["S"]
+    )
+
+
+def of_pipeline(world, state, row):
+    name = row["pipelineName"]["S"]
+    return next(
+        event
+        for event in world.bus_events("CodePipeline Action Execution State Change")
+        if event["detail"]["pipeline"] == name
+        and event["detail"]["state"] == state
+        and event["detail"]["type"]["owner"] != "AWS"
+    )
+
+
+def of_execution(world, row, **changes):
+    found = next(
+        event
+        for event in world.bus_events("Step Functions Execution Status Change")
+        if event["detail"]["executionArn"] == row["execution"]["S"]
+        and event["detail"]["status"] != "RUNNING"
+    )
+    return {**found, "detail": {**found["detail"], **changes}}
+
+
+def progress(row):
+    event = load_event("report-job-progress")
+    return {**event, "detail": {**event["detail"], "jobId": row["jobId"]["S"]}}
+
+
+def letters_of(world, row):
+    """Each kind of event that a function is given about a job, as (function, event)."""
+    yield "Intake", of_execution(world, row)
+    yield "Intake", load_event("intake-schedule")
+    if world.owner == "Custom":  # of partners' jobs no event tells
+        yield "Intake", of_pipeline(world, "STARTED", row)
+    yield "Acknowledge", of_job(world, "Job Dispatched", row)
+    yield "Report", progress(row)
+    yield "Stop", of_pipeline(world, "FAILED", row)
+    yield "Stop", of_execution(world, row, status="ABORTED")
+
+
+@pytest.mark.parametrize("repeated", ["status", "InvalidNonceException"])
+def test_what_is_done_already_is_not_done_again(repeated, owners_world):
+    world = owners_world
+    world.emulator.behaviour.repeated_acknowledgment = repeated
+    world.emulator.behaviour.acknowledge_of_ended = repeated
+    world.emulator.behaviour.nonce_rotates = repeated == "status"
+    row = world.row(world.start({"Outcome": "Fail"}), "Failed")
+    world.execution(row["execution"]["S"])
+    assert world.pipeline_ended(row["pipelineName"]["S"]) == "Failed"
+    wait_for(lambda: world.announced("Job Failed", row["jobId"]["S"]), "the event", seconds=10)
+    before = told(world, row)
+    letters = list(letters_of(world, row))
+    for function, event in letters:
+        lay(world, function, event)
+    assert f"{len(letters)} dealt with, 0 not" in redrive(world)
+    idle()
+    after = told(world, row)
+    for one in (*before["rows"], *after["rows"]):
+        # One call more, answered as the first.
+        one.pop("acknowledgeCalls")
+    assert after == before
+    assert [waiting(world, function) for function, _ in letters] == [0] * len(letters)
+
+
+def hold_back_acknowledge(world):
+    """Let no Job Dispatched event reach Acknowledge; returns how to undo it."""
+    bus = world.stack.outputs["JobBusName"]
+    rule = world.rule(bus, "Job Dispatched")
+    world.client("events").disable_rule(Name=rule, EventBusName=bus)
+    return lambda: world.client("events").enable_rule(Name=rule, EventBusName=bus)
+
+
+def test_a_job_whose_execution_gave_it_back_is_not_acknowledged_for_nobody(world):
+    """Its offer is still good, but nobody would work it; CodePipeline offers it again."""
+    let_go = hold_back_acknowledge(world)
+    name = world.start({"Outcome": "Succeed"})
+    row = world.row(name, "Dispatched")
+    dispatched = wait_for(lambda: of_job(world, "Job Dispatched", row), "the event", seconds=10)
+    world.client("stepfunctions").send_task_failure(
+        taskToken=world.task_token(row), error="ClientTokenMissing", cause="as it was then"
+    )
+    assert world.execution(row["execution"]["S"])["status"] == "FAILED"
+    let_go()
+    lay(world, "Acknowledge", dispatched)
+    assert "dropped: no execution waits for it any more" in redrive(world, "Acknowledge")
+    idle()
+    assert waiting(world, "Acknowledge") == 0
+    world.emulator.clock.advance(seconds=61)
+    world.cloud.schedule.fire()
+    assert world.pipeline_ended(name) == "Succeeded"

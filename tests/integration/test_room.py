@@ -1,0 +1,132 @@
+"""A limited number of jobs in flight, through the whole stack."""
+
+from __future__ import annotations
+
+import time
+
+from acknowledger.moments import ago
+from tests.support import wait_for
+
+PARAMETERS = {"MaxJobsInFlight": "3"}
+TO_WORK = ["Created", "Queued", "Dispatched", "Acknowledge", "Acknowledged", "InProgress", "Work"]
+
+
+def statuses(world, names):
+    return [row["status"]["S"] for name in names for row in world.rows(name)]
+
+
+def sweep(world):
+    world.cloud.schedule.fire()
+
+
+def fill(world, count):
+    """Take room; the pipelines whose jobs have it."""
+    names = [world.start({"Outcome": "Hang"}) for _ in range(count)]
+    for name in names:
+        world.row(name, "InProgress")
+    return names
+
+
+def stop(world, name):
+    (row,) = world.rows(name)
+    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+
+
+def room_came_back(world):
+    world.expect_no_more()
+    wait_for(lambda: world.intake_row()["holders"] == {}, "all room to be given back", seconds=20)
+
+
+def test_ten_jobs_with_room_for_three_are_never_more_than_three_and_all_end(owners_world):
+    world = owners_world
+    configuration = {"Outcome": "Succeed", "Seconds": "1"}
+    names = [world.start(configuration, sweep=False) for _ in range(10)]
+    sweep(world)
+    most = 0
+
+    def all_ended():
+        nonlocal most
+        now = statuses(world, names)
+        most = max(most, now.count("InProgress"))
+        return now.count("Succeeded") == len(names)
+
+    wait_for(all_ended, "ten jobs to end", seconds=60)
+    assert most == 3
+    room_came_back(world)
+    # Those that came when there was room took not one step more than without a limit.
+    paths = [world.path(world.rows(name)[0]["execution"]["S"]) for name in names]
+    waited = [path for path in paths if "WaitForRoom" in path]
+    assert all(path[: len(TO_WORK)] == TO_WORK for path in paths if path not in waited)
+
+
+def test_what_was_offered_beyond_the_room_waits_queued_and_goes_on_when_there_is_some(owners_world):
+    """Intake asks for more than there is room for, where it expects a job that needs none."""
+    world = owners_world
+    held = fill(world, 2)
+    late = world.overflow(2)
+    (working,) = [name for name in late if statuses(world, [name]) == ["InProgress"]]
+    (waiting,) = [name for name in late if name != working]
+    stop(world, held[0])
+    row = world.row(waiting, "InProgress")
+    assert world.path(row["execution"]["S"])[:4] == [
+        "Created",
+        "Queued",
+        "WaitForRoom",
+        "Dispatched",
+    ]
+    for name in (held[1], *late):
+        stop(world, name)
+    room_came_back(world)
+
+
+def test_a_waiting_job_that_is_stopped_gives_its_place_back(owners_world):
+    world = owners_world
+    held = fill(world, 2)
+    late = world.overflow(2)
+    (waiting,) = [name for name in late if statuses(world, [name]) == ["Queued"]]
+    stop(world, waiting)
+    assert world.pipeline_ended(waiting) == "Failed"
+    wait_for(lambda: not world.intake_row()["waiting"], "the place to be given back", seconds=20)
+    for name in (*held, *(name for name in late if name != waiting)):
+        stop(world, name)
+    room_came_back(world)
+
+
+def test_room_is_given_back_however_an_execution_ends(owners_world):
+    world = owners_world
+    ends = [
+        {"Outcome": "Succeed"},
+        {"Outcome": "Fail"},
+        {"Outcome": "Hang", "JobTimeoutSeconds": "1"},
+    ]
+    for configuration in ends:
+        world.start(configuration)
+    stopped = world.start({"Outcome": "Hang"}, sweep=False)
+    wait_for(lambda: sweep(world) or world.rows(stopped), "the fourth job to be taken", seconds=20)
+    world.row(stopped, "InProgress")
+    stop(world, stopped)
+    room_came_back(world)
+
+
+def test_a_leak_is_healed_by_the_sweep(world):
+    """As it is left by an event that was lost, or an Intake that died."""
+    leaks = {
+        f"leak-{n}": {"M": {"jobId": {"S": "x"}, "since": {"S": ago(300)}, "told": {"BOOL": True}}}
+        for n in range(3)
+    }
+    none = {"M": {}}
+    world.client("dynamodb").put_item(
+        TableName=world.stack.outputs["IntakeTableName"],
+        Item={
+            "actionType": {"S": world.action_type},
+            "holders": {"M": leaks},
+            "waiting": none,
+            "awaiting": none,
+        },
+    )
+    name = world.start({"Outcome": "Succeed"})
+    time.sleep(1)
+    assert world.rows(name) == []
+    sweep(world)
+    world.row(name, "Succeeded")
+    room_came_back(world)

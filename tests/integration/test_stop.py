@@ -1,0 +1,198 @@
+"""Jobs whose life is cut short, by CodePipeline or on our side, through the whole stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support import wait_for
+
+
+@dataclass
+class Cut:
+    """How CodePipeline ends an action without us, and what is seen of it."""
+
+    name: str
+    pipeline: str
+    cause: str
+
+
+CUTS = [
+    Cut("abandon", "Stopped", "ABANDONED"),
+    Cut("update", "Cancelled", "CANCELED"),
+    Cut("time out", "Failed", "FAILED"),
+]
+STATUSES = ["Queued", "Dispatched", "InProgress"]
+PARAMETERS = {"MaxJobsInFlight": "1"}
+
+
+def cut(world, name, how):
+    client = world.client("codepipeline")
+    (summary,) = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
+    if how == "abandon":
+        client.stop_pipeline_execution(
+            pipelineName=name,
+            pipelineExecutionId=summary["pipelineExecutionId"],
+            abandon=True,
+            reason="lunch",
+        )
+    elif how == "update":
+        client.update_pipeline(pipeline=client.get_pipeline(name=name)["pipeline"])
+    else:
+        world.emulator.clock.advance(61)
+
+
+def begin(world, status):
+    """Start a job and hold it in a status; its pipeline and its row."""
+    if status == "Queued":
+        names = world.overflow(2)
+        (name,) = [name for name in names if world.rows(name)[0]["status"]["S"] == "Queued"]
+        return name, world.row(name, status)
+    if status == "Dispatched":
+        bus = world.stack.outputs["JobBusName"]
+        rule = world.rule(bus, "Job Dispatched")
+        world.client("events").disable_rule(Name=rule, EventBusName=bus)
+    name = world.start({"Outcome": "Hang"})
+    return name, world.row(name, status)
+
+
+@pytest.fixture
+def stoppable(owners_world):
+    """A world that has room again afterwards."""
+    world = owners_world
+    world.emulator.behaviour.action_timeout_seconds = 60
+    world.emulator.behaviour.third_party_timeout_seconds = 60
+    yield world
+    listed = world.client("stepfunctions").list_executions(
+        stateMachineArn=world.stack.outputs["JobStateMachineArn"], statusFilter="RUNNING"
+    )
+    for execution in listed["executions"]:
+        world.client("stepfunctions").stop_execution(executionArn=execution["executionArn"])
+    wait_for(lambda: not world.intake_row().get("holders"), "room to come back", seconds=20)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("how", CUTS, ids=lambda how: how.name)
+def test_what_codepipeline_ends_without_us_ends_here_and_nothing_is_reported(
+    how, status, stoppable
+):
+    world = stoppable
+    name, row = begin(world, status)
+    token = world.task_token(row)
+    cut(world, name, how.name)
+    assert world.pipeline_ended(name) == how.pipeline
+    execution = world.execution(row["execution"]["S"], seconds=10)
+    assert (execution["status"], execution["error"]) == ("FAILED", "EndedElsewhere")
+    assert how.cause in execution["cause"]
+    assert world.row(name, "Failed")["cause"]["S"] == execution["cause"]
+    path = world.path(row["execution"]["S"])
+    assert not [state for state in path if state.startswith("Report")]
+    (told,) = wait_for(
+        lambda: world.announced("Job Failed", row["jobId"]["S"]), "the event", seconds=10
+    )
+    assert told["error"] == "EndedElsewhere"
+    step_functions = world.client("stepfunctions")
+    with pytest.raises(step_functions.exceptions.TaskTimedOut):
+        step_functions.send_task_heartbeat(taskToken=token)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_stopped_execution_is_answered_to_codepipeline(status, stoppable):
+    world = stoppable
+    name, row = begin(world, status)
+    world.client("stepfunctions").stop_execution(
+        executionArn=row["execution"]["S"], error="Operator", cause="not today"
+    )
+    assert world.pipeline_ended(name) == "Failed"
+    assert "Operator: not today" in world.action(name)["errorDetails"]["message"]
+    assert "Operator: not today" in world.row(name, "Failed")["cause"]["S"]
+    assert wait_for(
+        lambda: world.announced("Job Failed", row["jobId"]["S"]), "the event", seconds=10
+    )
+
+
+def test_a_pipeline_that_stops_and_waits_lets_its_jobs_end(stoppable):
+    world = stoppable
+    name = world.start({"Outcome": "Succeed", "Seconds": "2"})
+    world.row(name, "InProgress")
+    client = world.client("codepipeline")
+    (summary,) = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
+    client.stop_pipeline_execution(
+        pipelineName=name, pipelineExecutionId=summary["pipelineExecutionId"]
+    )
+    world.row(name, "Succeeded")
+    wait_for(lambda: world.pipeline_status(name) == "Stopped", "it to stop", seconds=10)
+    assert world.action(name)["status"] == "Succeeded"
+
+
+def test_an_event_of_an_older_attempt_does_not_end_the_retried_job(stoppable):
+    world = stoppable
+    name = world.start({"Outcome": "Hang"})
+    first = world.row(name, "InProgress")
+    world.client("stepfunctions").send_task_failure(
+        taskToken=world.task_token(first), error="JobFailed", cause="try again"
+    )
+    assert world.pipeline_ended(name) == "Failed"
+    (failed,) = wait_for(
+        lambda: [
+            event
+            for event in world.bus_events("CodePipeline Action Execution State Change")
+            if event["detail"]["pipeline"] == name and event["detail"]["state"] == "FAILED"
+        ],
+        "the event",
+        seconds=10,
+    )
+    client = world.client("codepipeline")
+    (summary,) = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
+    client.retry_stage_execution(
+        pipelineName=name,
+        stageName="Build",
+        pipelineExecutionId=summary["pipelineExecutionId"],
+        retryMode="FAILED_ACTIONS",
+    )
+    if world.owner == "ThirdParty":
+        world.cloud.schedule.fire()
+    (second,) = wait_for(
+        lambda: [row for row in world.rows(name) if row["status"]["S"] == "InProgress"],
+        "the retried job",
+        seconds=20,
+    )
+    # It comes late, and twice.
+    for _ in range(2):
+        assert world.invoke("Stop", failed) == {"ended": []}
+    world.client("stepfunctions").send_task_success(taskToken=world.task_token(second), output="{}")
+    assert world.pipeline_ended(name) == "Succeeded"
+
+
+def test_a_superseded_execution_has_no_job_and_the_one_that_runs_goes_on(stoppable):
+    world = stoppable
+    name = world.start({"Outcome": "Hang"})
+    row = world.row(name, "InProgress")
+    client = world.client("codepipeline")
+    for _ in range(2):
+        client.start_pipeline_execution(name=name)
+
+    def superseded():
+        listed = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
+        return [each for each in listed if each["status"] == "Superseded"]
+
+    wait_for(superseded, "the one between to be superseded", seconds=10)
+    world.client("stepfunctions").send_task_heartbeat(taskToken=world.task_token(row))
+    assert [found["jobId"] for found in world.rows(name)] == [row["jobId"]]
+    # Nor does the one that waits go on after this test.
+    client.update_pipeline(pipeline=client.get_pipeline(name=name)["pipeline"])
+
+
+def test_a_job_whose_execution_is_gone_ends_when_codepipeline_ends_it(stoppable):
+    """As after Unreported: nobody waits any more to be told."""
+    world = stoppable
+    events = world.client("events")
+    stopped = world.rule("default", '["ABORTED", "TIMED_OUT"]')
+    events.disable_rule(Name=stopped)
+    name = world.start({"Outcome": "Hang"})
+    row = world.row(name, "InProgress")
+    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+    cut(world, name, "abandon")
+    assert "ABANDONED" in world.row(name, "Failed")["cause"]["S"]
+    assert world.announced("Job Failed", row["jobId"]["S"])

@@ -1,0 +1,202 @@
+"""Workers' answers and jobs such as nobody sends by mistake: text stays text, and every way ends."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acknowledger import job_api, outcome
+from acknowledger.errors import EventInvalid, ValidationException
+from tests.hostile import fits, mutated, settled, texts, values
+from tests.statemachine.conftest import DEFINITION, Ended, Machine, Script
+from tests.support import load_event
+
+STATES = json.loads(DEFINITION)["States"]
+# The errors by which README says that an execution may end; a worker's own are CodePipeline's.
+ENDS = outcome.FAILURE_TYPES | {
+    *("JobTimedOut", "NotDispatched", "Unreported", "Unrecorded", "Unannounced", "EndedElsewhere")
+}
+RESULT = load_event("report-succeeded")["result"]
+MOST_ERROR, MOST_CAUSE, MOST_OUTPUT = 256, 32_768, 262_144
+
+# Nothing here is about time, and generated input may take some.
+UNHURRIED = dict.fromkeys(
+    ("AcknowledgeTimeoutSeconds", "HeartbeatTimeoutSeconds", "JobTimeoutSeconds"), 60
+)
+
+Job = Callable[..., dict[str, Any]]
+
+
+def sayable(value: Any) -> bool:
+    """Whether Step Functions takes a value: its JSON has neither infinity nor half characters."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (ValueError, UnicodeEncodeError):
+        return False
+    return len(text.encode()) < MOST_OUTPUT and fits(value)
+
+
+def said(most: int) -> st.SearchStrategy[str]:
+    return texts().map(lambda text: text[:most]).filter(sayable)
+
+
+def is_end(state: str) -> bool:
+    return STATES[state]["Type"] in ("Fail", "Succeed") or STATES[state].get("End", False)
+
+
+def check(ended: Ended) -> None:
+    """What holds whatever came in."""
+    last = ended.path[-1]
+    assert is_end(last), (ended.path, ended.error, ended.cause)
+    assert ended.status in ("SUCCEEDED", "FAILED")
+    for text in (ended.error, ended.cause):
+        assert "QueryEvaluation" not in (text or ""), (ended.error, ended.cause)
+        assert "States.Runtime" not in (ended.error or "")
+    if ended.status == "FAILED":
+        assert ended.error in ENDS
+
+
+def refusal(job: dict[str, Any], result: Any) -> Any:
+    """What Report would say of a worker's result: None, or an error."""
+    event = {"jobId": job["id"], "status": "Succeeded", "result": result}
+    event |= {"clientId": job["clientId"]} if "clientId" in job else {}
+    try:
+        request = outcome.success_request(outcome.job_of(outcome.parse(event)), result)
+        job_api.validate_success(request)
+    except (EventInvalid, ValidationException) as error:
+        return type(error).__name__, str(error)[:MOST_CAUSE]
+    return None
+
+
+@settled(4)
+@given(
+    result=st.one_of(
+        mutated({"result": RESULT}).map(lambda one: one.get("result")), values()
+    ).filter(sayable)
+)
+def test_a_workers_answer_reaches_report_as_it_was_given(
+    machine: Machine, job: Job, result: Any
+) -> None:
+    own = job()
+    no = refusal(own, result)
+    ended = machine.run(own, Script(work=[result], report=[no] if no else []), timeouts=UNHURRIED)
+    check(ended)
+    first, *more = ended.reports
+    assert first["status"] == "Succeeded"
+    text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
+    if len(text) < 129_000:
+        assert first["result"] == result
+    if no is None:
+        assert (more, ended.status, ended.row_status) == ([], "SUCCEEDED", "Succeeded")
+    else:
+        (second,) = more
+        # A function's error comes as the JSON that Lambda makes of it.
+        assert second["error"] == no[0]
+        assert json.loads(second["cause"])["errorMessage"] == no[1]
+        assert (ended.status, ended.row_status) == ("FAILED", "Failed")
+
+
+@settled(4)
+@given(error=said(MOST_ERROR), cause=said(MOST_CAUSE))
+def test_a_workers_failure_is_told_word_for_word(
+    machine: Machine, job: Job, error: str, cause: str
+) -> None:
+    ended = machine.run(job(), Script(work=[(error, cause)]), timeouts=UNHURRIED)
+    check(ended)
+    if error == "States.Timeout":
+        return
+    (told,) = ended.reports
+    assert (told["status"], told["error"], told["cause"]) == ("Failed", error, cause)
+    assert ended.row is not None
+    assert ended.row["cause"]["S"] == ended.cause == (cause or "?")
+    assert [detail["cause"] for detail in ended.details("Job Failed")] == [ended.cause]
+
+
+@settled(4)
+@given(error=said(MOST_ERROR), cause=said(MOST_CAUSE))
+def test_a_refused_acknowledgment_is_told_word_for_word(
+    machine: Machine, job: Job, error: str, cause: str
+) -> None:
+    ended = machine.run(job(), Script(acknowledge=[(error, cause)] * 20), timeouts=UNHURRIED)
+    assert "QueryEvaluation" not in f"{ended.error} {ended.cause}".replace(error, "")
+    assert ended.path[-1] in ("AcknowledgmentRefused", "StandDown", "JobFailed", "JobTimedOut")
+    if ended.path[-1] == "AcknowledgmentRefused":
+        assert (ended.error or "", ended.cause or "") == (error, cause)
+
+
+@settled(4)
+@given(
+    names=st.lists(said(2000), min_size=9, max_size=9),
+    more=st.dictionaries(said(200), values().filter(sayable), max_size=3).filter(sayable),
+)
+def test_what_a_job_says_stays_text(
+    machine: Machine, job: Job, names: list[str], more: dict[str, Any]
+) -> None:
+    """As Intake hands it on: the names and values of CodePipeline's members are any strings."""
+    pipeline, stage, action, config, value, nonce, problem, artifact, token = names
+    own = job(
+        pipelineContext={
+            "pipelineName": pipeline,
+            "stage": {"name": stage},
+            "action": {"name": action},
+        },
+        actionConfiguration={"configuration": {config: value, **more}},
+        inputArtifacts=[{"name": artifact}],
+        continuationToken=token,
+    )
+    own["nonce"] = nonce
+    changes = {"configurationError": problem} if problem else {}
+    ended = machine.run(own, Script(), timeouts=UNHURRIED, **changes)
+    check(ended)
+    assert ended.row is not None
+    for column, text in (("pipelineName", pipeline), ("stageName", stage), ("actionName", action)):
+        assert ended.row[column]["S"] == text
+    (dispatched,) = ended.details("Job Dispatched")
+    assert dispatched["nonce"] == nonce
+    shown = {name: member for name, member in own.items() if name != "nonce"}
+    if problem:
+        (told,) = ended.reports
+        assert (told["error"], told["cause"]) == ("ConfigurationError", problem)
+    else:
+        assert [detail["job"] for detail in ended.details("Job In Progress")] == [shown]
+        assert [detail["job"] for detail in ended.details("Job Succeeded")] == [shown]
+
+
+@settled(4)
+@given(data=st.data())
+def test_an_execution_that_somebody_started_by_hand_ends(
+    machine: Machine, job: Job, data: st.DataObject
+) -> None:
+    """With whatever input, it is never left hanging: at the latest it fails where it stood."""
+    whole = {
+        "job": job(),
+        "actionType": "Build/Custom/Acknowledger/1",
+        "offeredAt": "2026-01-01T00:00:00.000Z",
+        "timeouts": UNHURRIED,
+        "room": True,
+        "continues": "",
+        "configurationError": "",
+    }
+    odd = data.draw(mutated(whole, keep=("timeouts",)).filter(sayable))
+    own = odd.get("job") if isinstance(odd, dict) else None
+    job_id = own.get("id") if isinstance(own, dict) else None
+    known = isinstance(job_id, str) and 1 <= len(job_id.encode()) <= 2048
+
+    def start(_job: Any) -> str:
+        answer = machine.step_functions.start_execution(
+            stateMachineArn=machine.arn, name=str(uuid.uuid4()), input=json.dumps(odd)
+        )
+        return str(answer["executionArn"])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(machine, "start", start)
+        ended = machine.run({"id": job_id if known else "none"}, Script())
+    assert ended.status in ("SUCCEEDED", "FAILED")
+    assert is_end(ended.path[-1]), (ended.path, ended.error, ended.cause)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from acknowledger import bus
+from acknowledger.errors import BusUnavailable
+
+
+def test_an_event_is_put_with_our_source(aws_calls):
+    entry = {
+        "EventBusName": "jobs",
+        "Source": "acknowledger",
+        "DetailType": "Job Progress",
+        "Detail": json.dumps({"jobId": "j"}),
+    }
+    answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]}
+    aws_calls.expects("events", "put_events", answer, {"Entries": [entry]})
+    bus.put("jobs", "Job Progress", {"jobId": "j"})
+
+
+def test_an_event_that_is_turned_away_alone_is_an_error_too(aws_calls):
+    failed = {"ErrorCode": "InternalFailure", "ErrorMessage": "Later."}
+    aws_calls.expects("events", "put_events", {"FailedEntryCount": 1, "Entries": [failed]})
+    with pytest.raises(BusUnavailable, match=r"InternalFailure: Later\."):
+        bus.put("jobs", "Job Progress", {})
+
+
+def test_a_bus_that_does_not_answer_is_worth_another_try(aws_calls):
+    aws_calls.expects_error("events", "put_events", "InternalFailure", "Later.", 500)
+    with pytest.raises(BusUnavailable, match="Later"):
+        bus.put("jobs", "Job Progress", {})

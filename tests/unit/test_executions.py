@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from acknowledger import executions
+from acknowledger.errors import StepFunctionsUnavailable
+from tests.unit.conftest import ENVIRONMENT
+
+MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
+ARN = f"{MACHINE.replace('stateMachine', 'execution')}:name"
+GONE = ["InvalidToken", "TaskDoesNotExist", "TaskTimedOut"]
+DISPATCHED = {
+    "Entries": [
+        {
+            "EventBusName": "jobs",
+            "Detail": {"jobId": "j", "nonce": "3", "taskToken": "of the event"},
+            "DetailType": "Job Dispatched",
+        }
+    ]
+}
+QUEUED = {
+    "TableName": "JobTable",
+    "Key": {"jobId": {"S": "j"}},
+    "ExpressionAttributeValues": {":no": {"BOOL": False}, ":token": {"S": "of the row"}},
+}
+
+
+def described(status):
+    return {
+        "executionArn": ARN,
+        "stateMachineArn": MACHINE,
+        "status": status,
+        "startDate": 0,
+        "input": '{"job": {"id": "j"}}',
+    }
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
+def test_an_execution_runs_only_while_it_is_running(aws_calls, status):
+    aws_calls.expects("stepfunctions", "describe_execution", described(status))
+    assert executions.is_running(ARN) is (status == "RUNNING")
+
+
+def test_an_execution_that_there_is_none_of_does_not_run(aws_calls):
+    aws_calls.expects_error("stepfunctions", "describe_execution", "ExecutionDoesNotExist")
+    assert executions.is_running(ARN) is False
+
+
+def test_what_runs_is_listed_to_the_last_page(aws_calls):
+    for names, token in ((["a", "b"], {"nextToken": "t"}), (["c"], {})):
+        found = [
+            {
+                "executionArn": f"{ARN}-{name}",
+                "stateMachineArn": MACHINE,
+                "name": name,
+                "status": "RUNNING",
+                "startDate": 0,
+            }
+            for name in names
+        ]
+        aws_calls.expects("stepfunctions", "list_executions", {"executions": found, **token})
+    assert executions.running(MACHINE) == {"a", "b", "c"}
+
+
+def test_an_executions_input_is_asked_for(aws_calls):
+    aws_calls.expects("stepfunctions", "describe_execution", described("ABORTED"))
+    assert executions.input_of(ARN) == {"job": {"id": "j"}}
+
+
+@pytest.mark.parametrize("code", [None, *GONE])
+@pytest.mark.parametrize(
+    ("answer", "operation", "request_"),
+    [
+        (
+            lambda: executions.succeed("t"),
+            "send_task_success",
+            {"taskToken": "t", "output": "{}"},
+        ),
+        (
+            lambda: executions.fail("t", "EndedElsewhere", "c"),
+            "send_task_failure",
+            {"taskToken": "t", "error": "EndedElsewhere", "cause": "c"},
+        ),
+    ],
+)
+def test_who_waits_is_answered_and_who_does_not_any_more_is_no_error(
+    aws_calls, answer, operation, request_, code
+):
+    if code:
+        aws_calls.expects_error("stepfunctions", operation, code)
+    else:
+        aws_calls.expects("stepfunctions", operation, {}, request_)
+    assert answer() is (code is None)
+
+
+def test_a_long_cause_is_cut_to_what_step_functions_takes(aws_calls):
+    request = {"taskToken": "t", "error": "e", "cause": "x" * 32_768}
+    aws_calls.expects("stepfunctions", "send_task_failure", {}, request)
+    assert executions.fail("t", "e", "x" * 40_000)
+
+
+def event(number, kind, **details):
+    at = datetime(2026, 9, 28, tzinfo=UTC)
+    return {"timestamp": at, "type": kind, "id": number, "previousEventId": number - 1, **details}
+
+
+def scheduled(number, resource, parameters):
+    details = {
+        "resourceType": "dynamodb",
+        "resource": resource,
+        "region": "us-east-1",
+        "parameters": json.dumps(parameters),
+    }
+    return event(number, "TaskScheduled", taskScheduledEventDetails=details)
+
+
+WAITS = "putEvents.waitForTaskToken"
+
+
+@pytest.mark.parametrize(
+    ("history", "token"),
+    [
+        # Newest first, as it is asked for.
+        (
+            [
+                event(4, "TaskSubmitted"),
+                event(3, "TaskStarted"),
+                scheduled(2, WAITS, DISPATCHED),
+                event(1, "TaskStateEntered"),
+            ],
+            "of the event",
+        ),
+        ([event(3, "TaskStarted"), scheduled(2, WAITS, DISPATCHED)], "of the event"),
+        ([scheduled(2, WAITS, DISPATCHED)], "of the event"),
+        (
+            [
+                event(4, "TaskSubmitted"),
+                event(3, "TaskStarted"),
+                scheduled(2, "updateItem.waitForTaskToken", QUEUED),
+            ],
+            "of the row",
+        ),
+        # An event's detail may be text.
+        (
+            [scheduled(2, WAITS, {"Entries": [{"Detail": json.dumps({"taskToken": "in text"})}]})],
+            "in text",
+        ),
+        ([scheduled(2, WAITS, {"Entries": [{"Detail": "{not JSON"}]})], None),
+        # Between two waits.
+        ([event(4, "TaskStarted"), scheduled(2, "updateItem", QUEUED)], None),
+        ([event(5, "TaskSucceeded"), event(4, "TaskSubmitted"), scheduled(2, WAITS, {})], None),
+        ([event(5, "TaskFailed"), scheduled(2, WAITS, DISPATCHED)], None),
+        ([event(5, "TaskStateEntered"), scheduled(2, WAITS, DISPATCHED)], None),
+        ([event(5, "ExecutionAborted")], None),
+        ([event(1, "ExecutionStarted")], None),
+    ],
+)
+def test_the_token_is_that_of_the_task_which_the_history_ends_with(aws_calls, history, token):
+    aws_calls.expects(
+        "stepfunctions",
+        "get_execution_history",
+        {"events": history},
+        {"executionArn": ARN, "reverseOrder": True, "maxResults": 5},
+    )
+    assert executions.waiting_token(ARN) == token
+
+
+@pytest.mark.parametrize(
+    ("operation", "act"),
+    [
+        ("describe_execution", lambda: executions.is_running(ARN)),
+        ("describe_execution", lambda: executions.input_of(ARN)),
+        ("list_executions", lambda: executions.running(MACHINE)),
+        ("send_task_success", lambda: executions.succeed("t")),
+        ("send_task_failure", lambda: executions.fail("t", "e", "c")),
+        ("get_execution_history", lambda: executions.waiting_token(ARN)),
+    ],
+)
+def test_step_functions_not_answering_is_worth_another_try(aws_calls, operation, act):
+    aws_calls.expects_error("stepfunctions", operation, "ThrottlingException", "Slow down.")
+    with pytest.raises(StepFunctionsUnavailable, match="Slow down"):
+        act()

@@ -1,0 +1,810 @@
+"""Events, offers and results such as nobody sends by mistake: each is refused by name or handled.
+
+Every service is there as far as it is called, on the wire: it records what it is asked, and turns
+away what breaks the limits of its API, as the real one would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import itertools
+import json
+import re
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import acknowledge
+import intake
+import report
+import stop
+from acknowledger import aws, job_table
+from acknowledger.config import ActionType
+from acknowledger.errors import AcknowledgerError, EventInvalid, IntakeIncomplete
+from acknowledger.log import printable
+from acknowledger.moments import ago
+from acknowledger.validation import violations
+from tests.hostile import VICTIM, fits, mutated, settled, texts, values
+from tests.support import ROOT, load_event
+from tests.unit.conftest import Context
+
+SECRET = "secret-that-nobody-may-see"
+CUSTOM, PARTNER, OTHER = (
+    "Build/Custom/Acknowledger/1",
+    "Deploy/ThirdParty/Product/1",
+    "Test/Custom/Other/2",
+)
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Job"
+CLIENT_ID = load_event("acknowledge-job-dispatched-partner")["detail"]["clientId"]
+TASK_TOKEN = "token of the execution that waits"
+# What Step Functions takes as the cause of a failed task, and shows of a failed function.
+MOST_CAUSE = 32_768
+STARTS = ("StartExecution",)
+CHANGES = re.compile("Put|Acknowledge|Update|Delete|Send|Start")
+
+
+def samples(prefix: str) -> list[Any]:
+    """The sample events of a function, good and bad; what an execution was started with is JSON."""
+    paths = sorted((ROOT / "events").glob(f"**/{prefix}-*.json"))
+    found = [json.loads(path.read_text()) for path in paths]
+    for event in found:
+        if "clientToken" in event:
+            event["clientToken"] = SECRET
+        detail = event.get("detail", {})
+        if isinstance(detail.get("input"), str):
+            detail["input"] = json.loads(detail["input"])
+    return found
+
+
+def packed(event: Any, *, pack: bool = True) -> Any:
+    """An event with the input of its execution as the text that it is."""
+    if pack and isinstance(event, dict) and isinstance(event.get("detail"), dict):
+        given_input = event["detail"].get("input")
+        if isinstance(given_input, (dict, list)):
+            detail = {**event["detail"], "input": json.dumps(given_input)}
+            return {**event, "detail": detail}
+    return event
+
+
+INTAKE, ACKNOWLEDGE, REPORT, STOP = map(samples, ("intake", "acknowledge", "report", "stop"))
+EVERYBODYS = [*INTAKE, *ACKNOWLEDGE, *REPORT, *STOP]
+JOB_ID = load_event("report-succeeded")["jobId"]
+PARTNERS_JOB_ID = load_event("report-succeeded-partner")["jobId"]
+ARN = load_event("stop-execution-aborted")["detail"]["executionArn"]
+ACTION = load_event("stop-action-failed")["detail"]["action-execution-id"]
+
+
+def events(*of: Any, keep: tuple[str, ...] = ("clientToken",)) -> st.SearchStrategy[Any]:
+    """Any JSON, samples with something changed, and now and then another function's."""
+    changed = mutated(*of, keep=keep)
+    anything = st.one_of(changed, changed, changed, mutated(*EVERYBODYS, keep=keep), values())
+    return st.builds(packed, anything, pack=st.sampled_from([True, True, True, False])).filter(fits)
+
+
+class Raw(io.BytesIO):
+    def stream(self, **_: Any) -> Any:
+        yield self.getvalue()
+
+
+def answered(answer: Any, status: int = 200) -> AWSResponse:
+    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    return AWSResponse("https://aws", status, {}, Raw(body))
+
+
+def refused(code: str, message: str = "No.") -> AWSResponse:
+    return answered({"__type": code, "message": message}, 400)
+
+
+@dataclass
+class Said:
+    """What came of a call: an answer or a named error, and all that was written meanwhile."""
+
+    answer: Any = None
+    error: AcknowledgerError | None = None
+    written: str = ""
+    requests: list[tuple[str, Any]] = field(default_factory=list)
+
+    def asked(self, operation: str) -> list[Any]:
+        return [request for name, request in self.requests if name == operation]
+
+
+class Cloud:
+    """Every service, each call recorded."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, Any]] = []
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.offers: dict[str, Any] = {}
+        self.jobs: dict[str, Any] = {}
+        self.clients = [
+            aws.client("codepipeline"),
+            aws.client("codepipeline", retrying=False),
+            *map(aws.client, ("dynamodb", "stepfunctions", "events", "ssm")),
+        ]
+        for client in self.clients:
+            client.meta.events.register_first(
+                "before-send", functools.partial(self._answer, client.meta.service_model)
+            )
+
+    def clear(self) -> None:
+        self.requests = []
+        self.offers, self.jobs = {}, {}
+        own = {
+            "times": {},
+            "acknowledgeCalls": {},
+            "actionType": CUSTOM,
+            "status": "InProgress",
+            "action": "another",
+        }
+        self.rows = {
+            JOB_ID: {**own, "execution": ARN, "action": ACTION},
+            PARTNERS_JOB_ID: {**own, "execution": f"{ARN}-2", "clientId": CLIENT_ID},
+            VICTIM: {**own, "execution": "arn:of:the:execution:of:the:victim"},
+        }
+        for job_id, row in self.rows.items():
+            row["jobId"] = job_id
+
+    def call(self, module: ModuleType, event: Any) -> Said:
+        """Hand a function an event, as Lambda does; anything but an error of ours is raised."""
+        out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+        said = Said(requests=self.requests)
+        module.logger.registered_handler.stream = out
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            try:
+                said.answer = module.handler(event, Context())
+            except AcknowledgerError as error:
+                said.error = error
+        said.written = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+        return said
+
+    def _answer(
+        self, service: Any, request: Any, event_name: str = "", **_: Any
+    ) -> AWSResponse | None:
+        operation = event_name.rsplit(".", 1)[-1]
+        asked = json.loads(request.body)
+        self.requests.append((operation, asked))
+        shape = service.operation_model(operation).input_shape
+        if service.service_name in ("codepipeline", "stepfunctions", "ssm"):
+            broken = list(violations(shape, asked, ""))
+            if broken:
+                return refused("ValidationException", f"{broken}")
+        return getattr(self, f"_{operation}", lambda _: answered({}))(asked)
+
+    # CodePipeline
+
+    def _PollForJobs(self, asked: Any) -> AWSResponse:  # noqa: N802
+        kind = "/".join(
+            asked["actionTypeId"][name] for name in ("category", "owner", "provider", "version")
+        )
+        offers = self.offers.pop(kind, [])
+        return answered(offers if isinstance(offers, bytes) else {"jobs": offers})
+
+    _PollForThirdPartyJobs = _PollForJobs
+
+    def _GetThirdPartyJobDetails(self, asked: Any) -> AWSResponse:  # noqa: N802
+        if asked["jobId"] not in self.jobs:
+            return refused("JobNotFoundException")
+        return answered({"jobDetails": self.jobs[asked["jobId"]]})
+
+    def _AcknowledgeJob(self, _: Any) -> AWSResponse:  # noqa: N802
+        return answered({"status": "InProgress"})
+
+    _AcknowledgeThirdPartyJob = _AcknowledgeJob
+
+    def _ListActionTypes(self, _: Any) -> AWSResponse:  # noqa: N802
+        secret = {"name": "Password", "required": True, "key": False, "secret": True}
+        kinds = [
+            {"id": ActionType.parse(name).as_id(), "actionConfigurationProperties": [secret]}
+            for name in (CUSTOM, PARTNER, OTHER)
+        ]
+        return answered({"actionTypes": kinds})
+
+    # Parameter Store
+
+    def _GetParameter(self, asked: Any) -> AWSResponse:  # noqa: N802
+        if not asked["Name"].endswith(f"/{CLIENT_ID}"):
+            return refused("ParameterNotFound")
+        return answered({"Parameter": {"Name": asked["Name"], "Value": SECRET}})
+
+    # Step Functions
+
+    def _StartExecution(self, asked: Any) -> AWSResponse:  # noqa: N802
+        if len(asked["input"].encode()) > 262_144:
+            return refused("InvalidExecutionInput")
+        arn = f"{MACHINE.replace('stateMachine', 'execution')}:{asked['name']}"
+        return answered({"executionArn": arn, "startDate": 0})
+
+    def _DescribeExecution(self, _: Any) -> AWSResponse:  # noqa: N802
+        return refused("ExecutionDoesNotExist")
+
+    def _GetExecutionHistory(self, _: Any) -> AWSResponse:  # noqa: N802
+        scheduled = {
+            "resourceType": "events",
+            "resource": "putEvents.waitForTaskToken",
+            "region": "us-east-1",
+            "parameters": json.dumps({"Entries": [{"Detail": {"taskToken": TASK_TOKEN}}]}),
+        }
+        event = {"timestamp": 0, "type": "TaskScheduled", "id": 2}
+        return answered({"events": [{**event, "taskScheduledEventDetails": scheduled}]})
+
+    # DynamoDB
+
+    def _GetItem(self, asked: Any) -> AWSResponse:  # noqa: N802
+        if "jobId" not in asked["Key"]:
+            maps = {name: {} for name in ("holders", "waiting", "awaiting")}
+            return answered({"Item": job_table.typed({"actionType": CUSTOM, **maps})})
+        if broken := self._broken_key(asked):
+            return broken
+        row = self.rows.get(asked["Key"]["jobId"]["S"])
+        return answered({"Item": job_table.typed(row)} if row else {})
+
+    def _UpdateItem(self, asked: Any) -> AWSResponse:  # noqa: N802
+        if "jobId" not in asked["Key"]:
+            return answered({})
+        if broken := self._broken_key(asked):
+            return broken
+        row = self.rows.get(asked["Key"]["jobId"]["S"])
+        if row is None:
+            return refused("ConditionalCheckFailedException")
+        names = asked.get("ExpressionAttributeNames", {})
+        calls = {names["#nonce"]: 1} if "#nonce" in names else {}
+        return answered({"Attributes": job_table.typed({**row, "acknowledgeCalls": calls})})
+
+    def _DeleteItem(self, asked: Any) -> AWSResponse:  # noqa: N802
+        return self._broken_key(asked) or answered({})
+
+    def _Query(self, asked: Any) -> AWSResponse:  # noqa: N802
+        value = asked["ExpressionAttributeValues"].get(":value", {}).get("S", ago(0))
+        if not 1 <= len(value.encode("utf-8", "replace")) <= 2048:
+            return refused("ValidationException", "a key must have 1 to 2048 bytes")
+        found = [
+            row["jobId"] for row in self.rows.values() if value in row.values() and value != CUSTOM
+        ]
+        return answered({"Items": [{"jobId": {"S": job_id}} for job_id in found]})
+
+    @staticmethod
+    def _broken_key(asked: Any) -> AWSResponse | None:
+        key = asked["Key"]["jobId"]["S"]
+        if not 1 <= len(key.encode("utf-8", "replace")) <= 2048:
+            return refused("ValidationException", "a key must have 1 to 2048 bytes")
+        return None
+
+
+@pytest.fixture
+def cloud(environment: None, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    monkeypatch.setenv("ACTION_TYPES", f"{CUSTOM},{PARTNER},{OTHER}")
+    monkeypatch.setenv("MAX_JOBS_IN_FLIGHT", "5,0,5")
+    for module in (intake, stop):
+        monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    for module in (intake, acknowledge, report, stop):
+        monkeypatch.setattr(
+            module.logger.registered_handler, "stream", module.logger.registered_handler.stream
+        )
+    return Cloud()
+
+
+def check(said: Said, allowed: set[Any], *, executions: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    """What holds whatever came in.
+
+    Args:
+        allowed: the ids of the jobs that may be asked for.
+    """
+    _check_written(said)
+    for operation, asked in said.requests:
+        for job_id in _jobs_of(operation, asked):
+            assert job_id in allowed, f"{operation} for {job_id!r:.200}"
+        for name, expression in asked.items():
+            if name.endswith("Expression"):
+                assert re.fullmatch(r"[\w#:., ()<>=]{1,700}", expression), (operation, name)
+        if operation.startswith(("Update", "Get", "Delete", "Put", "Start", "Query", "Send")) and (
+            "clientToken" not in asked
+        ):
+            assert SECRET not in json.dumps(asked), operation
+
+
+def _check_written(said: Said) -> None:
+    for line in said.written.split("\n")[:-1]:
+        # NaN and Infinity are not JSON.
+        found = json.loads(line, parse_constant=pytest.fail)
+        assert isinstance(found, dict)
+        assert len(line.encode()) <= 1024 * 1024
+    assert said.written.endswith(("\n", "")) or not said.written
+    told = str(said.error or "")
+    told.encode()
+    answer = json.dumps(said.answer, ensure_ascii=False, allow_nan=False)
+    answer.encode()
+    for text in (said.written, told, answer):
+        assert SECRET not in text
+    assert said.error is None or told, "an error without a message"
+
+
+def _jobs_of(operation: str, asked: Any) -> list[Any]:
+    if operation == "StartExecution":
+        return [json.loads(asked["input"])["job"]["id"]]
+    if operation == "PutEvents":
+        details = [json.loads(entry["Detail"]) for entry in asked["Entries"]]
+        return [detail["jobId"] for detail in details]
+    if "jobId" in asked.get("Key", {}):
+        return [asked["Key"]["jobId"]["S"]]
+    return [asked["jobId"]] if "jobId" in asked else []
+
+
+def detail_in(event: Any) -> dict[str, Any]:
+    if isinstance(event, dict) and ("detail" in event or "detail-type" in event):
+        event = event.get("detail")
+    return event if isinstance(event, dict) else {}
+
+
+# Acknowledge
+
+
+@st.composite
+def acknowledge_events(draw: st.DrawFn) -> Any:
+    event = draw(events(*ACKNOWLEDGE))
+    if isinstance(event, dict) and "clientToken" in event:
+        odd = [SECRET, [SECRET], {SECRET: SECRET}, SECRET * 100, f"{SECRET}\n\0", f"{SECRET}\ud800"]
+        event = {**event, "clientToken": draw(st.sampled_from(odd))}
+    return event
+
+
+@settled(40)
+@given(event=acknowledge_events())
+def test_acknowledge(cloud: Cloud, event: Any) -> None:
+    cloud.clear()
+    said = cloud.call(acknowledge, event)
+    request = detail_in(event)
+    job_id, token = request.get("jobId"), request.get("taskToken")
+    check(said, {job_id} if isinstance(job_id, str) else set())
+    told = said.asked("SendTaskSuccess") + said.asked("SendTaskFailure")
+    if said.error is None and token is not None:
+        assert [one["taskToken"] for one in told] == [token]
+    elif said.error is None:
+        assert said.asked("AcknowledgeJob") + said.asked("AcknowledgeThirdPartyJob")
+    if token is None:
+        assert not told
+
+
+# Report
+
+
+@settled(40)
+@given(event=events(*REPORT))
+def test_report(cloud: Cloud, event: Any) -> None:
+    cloud.clear()
+    said = cloud.call(report, event)
+    progress = isinstance(event, dict) and "detail-type" in event
+    job_id = (detail_in(event) if progress else event if isinstance(event, dict) else {}).get(
+        "jobId"
+    )
+    check(said, {job_id} if isinstance(job_id, str) else set())
+    puts = [asked for operation, asked in said.requests if operation.startswith("Put")]
+    if said.error is None and not (progress and said.answer == {"shown": False}):
+        assert len(puts) == 1
+
+
+def results() -> st.SearchStrategy[Any]:
+    """What a worker may answer: outputs with something changed, and any JSON."""
+    whole = load_event("report-succeeded")["result"]
+    dated = {**whole, "currentRevision": {**whole["currentRevision"], "created": 1790616877}}
+    text = json.loads(json.dumps(dated).replace("1790616877", '"2026-09-28T17:34:37Z"'))
+    return st.one_of(mutated({"result": whole}, {"result": dated}, {"result": text}), values())
+
+
+@settled(40)
+@given(result=results(), partner=st.booleans())
+def test_a_workers_result_through_report(cloud: Cloud, result: Any, partner: bool) -> None:
+    """It is told to CodePipeline word for word, or the job is refused with what is wrong."""
+    cloud.clear()
+    result = result["result"] if isinstance(result, dict) and "result" in result else result
+    event = load_event("report-succeeded-partner" if partner else "report-succeeded")
+    event["result"] = result
+    assume(fits(event))
+    said = cloud.call(report, event)
+    check(said, {event["jobId"]})
+    kind = "PutThirdPartyJobSuccessResult" if partner else "PutJobSuccessResult"
+    if said.error is None:
+        assert [operation for operation, _ in said.requests if operation.startswith("Put")] == [
+            kind
+        ]
+    else:
+        assert type(said.error).__name__ in ("ValidationException", "EventInvalid")
+        assert not said.asked(kind)
+
+
+@settled(30)
+@given(error=texts(), cause=texts(), partner=st.booleans())
+def test_a_workers_failure_through_report(
+    cloud: Cloud, error: str, cause: str, partner: bool
+) -> None:
+    cloud.clear()
+    event = load_event("report-failed-partner" if partner else "report-failed")
+    said = cloud.call(report, {**event, "error": error, "cause": cause})
+    check(said, {event["jobId"]})
+    assert said.error is None
+    kind = "PutThirdPartyJobFailureResult" if partner else "PutJobFailureResult"
+    (told,) = said.asked(kind)
+    details = told["failureDetails"]
+    assert 1 <= len(details["message"]) <= 5000
+    if cause.strip() and len(error) + len(cause) < 4000:
+        assert printable(cause) in details["message"]
+
+
+# Stop
+
+
+@settled(40)
+@given(event=events(*STOP))
+def test_stop(cloud: Cloud, event: Any) -> None:
+    """It may look at the row of any job that is named, but changes those of the execution only."""
+    cloud.clear()
+    said = cloud.call(stop, event)
+    detail = detail_in(event)
+    named, arn = {JOB_ID, PARTNERS_JOB_ID}, detail.get("executionArn")
+    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+        given_input = json.loads(detail["input"])
+        named |= {given_input.get("continues")} | {given_input["job"]["id"]}
+    check(said, named)
+    for operation, asked in said.requests:
+        for job_id in _jobs_of(operation, asked) if CHANGES.match(operation) else ():
+            row = cloud.rows[job_id]
+            assert row["execution"] == arn or row["action"] == detail.get("action-execution-id")
+    for asked in said.asked("SendTaskFailure"):
+        assert asked["taskToken"] == TASK_TOKEN
+        assert detail["action-execution-id"] == ACTION
+    if said.error is None and said.answer["ended"]:
+        assert said.asked("SendTaskFailure") or said.asked("PutJobFailureResult")
+
+
+# Intake
+
+
+def offer(number: int = 1, **changes: Any) -> dict[str, Any]:
+    """A job as PollForJobs gives it, with all that it may have."""
+    return {
+        "id": f"00000000-0000-0000-0000-{number:012}",
+        "nonce": "3",
+        "accountId": "123456789012",
+        "data": {
+            "actionTypeId": ActionType.parse(CUSTOM).as_id(),
+            "actionConfiguration": {
+                "configuration": {"Password": SECRET, "Input": "x", "JobTimeoutSeconds": "60"}
+            },
+            "pipelineContext": {
+                "pipelineName": "my-pipeline",
+                "stage": {"name": "Build"},
+                "action": {"name": "Compile", "actionExecutionId": "of another"},
+                "pipelineArn": "arn:aws:codepipeline:us-east-1:123456789012:my-pipeline",
+                "pipelineExecutionId": "7f5094f0-1c2d-4e3f-8a9b-0c1d2e3f4a5b",
+            },
+            "inputArtifacts": [
+                {
+                    "name": "Source",
+                    "revision": "1",
+                    "location": {
+                        "type": "S3",
+                        "s3Location": {"bucketName": "b", "objectKey": "k"},
+                    },
+                }
+            ],
+            "outputArtifacts": [],
+            "artifactCredentials": {
+                "accessKeyId": SECRET,
+                "secretAccessKey": SECRET,
+                "sessionToken": SECRET,
+            },
+            "continuationToken": "the worker's own",
+            "encryptionKey": {"id": "key", "type": "KMS"},
+        },
+        **changes,
+    }
+
+
+@settled(40)
+@given(event=events(*INTAKE))
+def test_intake(cloud: Cloud, event: Any) -> None:
+    cloud.clear()
+    cloud.offers = {CUSTOM: [offer(1)], OTHER: [offer(2)]}
+    said = cloud.call(intake, event)
+    check(said, {offer(1)["id"], offer(2)["id"]})
+    kind = event.get("detail-type") if isinstance(event, dict) else None
+    if said.error is None and "paused" not in said.answer:
+        assert kind in intake.HANDLED
+        assert said.asked("PollForJobs") or "Step Functions" in kind
+    elif isinstance(said.error, EventInvalid):
+        assert not said.requests
+
+
+SECRETS = ("artifactCredentials", "Password")
+STARTED = load_event("intake-action-started")
+
+
+def poll(cloud: Cloud, event: Any, kind: str, odd: list[Any]) -> Said:
+    """Intake's answer to an event, where odd offers stand between good ones."""
+    cloud.offers = {CUSTOM: [offer(1)], OTHER: [offer(2)]}
+    if kind == PARTNER:
+        cloud.jobs |= {"good": offer(3)}
+        cloud.offers[kind] = [*odd, {"clientId": CLIENT_ID, "jobId": "good"}]
+    else:
+        cloud.offers[kind] = [offer(1), *odd, offer(3)]
+    return cloud.call(intake, event)
+
+
+def started(said: Said) -> list[Any]:
+    return [json.loads(asked["input"])["job"]["id"] for asked in said.asked("StartExecution")]
+
+
+def parsed(operation: str, answer: Any) -> bool:
+    """Whether botocore can read an answer."""
+    from botocore.parsers import create_parser  # noqa: PLC0415
+
+    client = aws.client("codepipeline")
+    shape = client.meta.service_model.operation_model(operation).output_shape
+    body = {"body": json.dumps(answer).encode(), "headers": {}, "status_code": 200}
+    try:
+        create_parser("json").parse(body, shape)
+    except Exception:  # noqa: BLE001
+        return False
+    return True
+
+
+GOOD = {offer(1)["id"], offer(3)["id"]}
+
+
+@settled(40)
+@given(
+    odd=st.one_of(mutated(offer(9), keep=SECRETS), st.dictionaries(texts(), values(), max_size=3)),
+    event=st.sampled_from([load_event("intake-schedule"), STARTED]),
+)
+def test_an_odd_offer_costs_only_itself(cloud: Cloud, odd: Any, event: Any) -> None:
+    cloud.clear()
+    assume(fits(odd) and parsed("PollForJobs", {"jobs": [odd]}))
+    said = poll(cloud, event, CUSTOM, [odd])
+    ids = {odd["id"]} if isinstance(odd.get("id"), str) else set()
+    check(said, {offer(number)["id"] for number in (1, 2, 3)} | ids)
+    taken = started(said)
+    assert set(taken) >= (GOOD | {offer(2)["id"]} if event is not STARTED else GOOD)
+    if said.error is None:
+        assert odd["id"] in taken
+    else:
+        assert isinstance(said.error, IntakeIncomplete)
+        assert f"starting job {odd.get('id') or None}" in str(said.error)
+
+
+@settled(30)
+@given(odd=mutated({"clientId": CLIENT_ID, "jobId": "odd", "details": offer(9)}, keep=SECRETS))
+def test_a_partners_odd_offer_costs_only_itself(cloud: Cloud, odd: Any) -> None:
+    cloud.clear()
+    assume(isinstance(odd, dict) and fits(odd))
+    details = odd.pop("details", None)
+    assume(parsed("PollForThirdPartyJobs", {"jobs": [odd]}))
+    if isinstance(odd.get("jobId"), str):
+        cloud.jobs[odd["jobId"]] = details
+    said = poll(cloud, load_event("intake-schedule"), PARTNER, [odd])
+    named = [odd.get("jobId"), details.get("id") if isinstance(details, dict) else None]
+    ids = {"good", *(job_id for job_id in named if isinstance(job_id, str))}
+    check(said, {offer(number)["id"] for number in (1, 2, 3)} | ids)
+    assert set(started(said)) >= GOOD | {offer(2)["id"]}
+    if said.error is not None:
+        assert isinstance(said.error, IntakeIncomplete)
+        assert "starting job " in str(said.error)
+    else:
+        assert len(started(said)) == 4 or "Client token refused" in said.written
+
+
+# What the generated ones have found, one by one
+
+
+def expect_named(cloud: Cloud, module: ModuleType, event: Any) -> Said:
+    cloud.clear()
+    said = cloud.call(module, event)
+    check(said, {JOB_ID})
+    return said
+
+
+@pytest.mark.parametrize("limit", [["JobTimeoutSeconds"], {}])
+def test_report_refuses_a_limit_that_is_no_string(cloud: Cloud, limit: Any) -> None:
+    said = expect_named(cloud, report, {**load_event("report-timed-out"), "limit": limit})
+    assert isinstance(said.error, EventInvalid)
+
+
+def test_report_refuses_seconds_without_end(cloud: Cloud) -> None:
+    event = json.loads(json.dumps(load_event("report-timed-out")).replace("900", "1e999"))
+    assert isinstance(expect_named(cloud, report, event).error, EventInvalid)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"outputVariables": None},
+        {"executionDetails": {"summary": None}},
+        {"currentRevision": None, "executionDetails": {"percentComplete": None}},
+        {"continuationToken": None},
+    ],
+)
+def test_null_in_a_workers_result_is_as_good_as_nothing_or_refused(
+    cloud: Cloud, result: Any
+) -> None:
+    """Never is it worth another try: that would keep the pipeline waiting for hours."""
+    said = expect_named(cloud, report, {**load_event("report-succeeded"), "result": result})
+    assert said.error is None or type(said.error).__name__ == "ValidationException"
+
+
+def test_null_in_progress_is_as_good_as_nothing_or_refused(cloud: Cloud) -> None:
+    event = load_event("report-job-progress")
+    event["detail"]["summary"] = None
+    said = expect_named(cloud, report, event)
+    assert said.error is None or type(said.error).__name__ == "ValidationException"
+
+
+@pytest.mark.parametrize("created", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_moment_that_no_clock_shows_is_refused(cloud: Cloud, created: str) -> None:
+    result = {"currentRevision": {"revision": "1", "changeIdentifier": "x", "created": created}}
+    said = expect_named(cloud, report, {**load_event("report-succeeded"), "result": result})
+    assert type(said.error).__name__ == "ValidationException"
+
+
+def test_what_no_encoding_can_write_is_logged_all_the_same(cloud: Cloud) -> None:
+    said = expect_named(cloud, report, {**load_event("report-failed"), "cause": "a\ud800b"})
+    assert said.error is None
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 30_000])
+@pytest.mark.parametrize(
+    ("module", "name"), [(stop, "stop-execution-aborted"), (intake, "intake-execution-ended")]
+)
+def test_the_input_of_an_execution_may_be_nested_however_deep(
+    cloud: Cloud, module: ModuleType, name: str, text: str
+) -> None:
+    event = load_event(name)
+    event["detail"]["input"] = text
+    said = expect_named(cloud, module, event)
+    assert module is intake or isinstance(said.error, EventInvalid)
+
+
+@pytest.mark.parametrize("name", ["message", "args", "name", "exc_info", "asctime"])
+def test_an_operators_detail_may_have_any_member(cloud: Cloud, name: str) -> None:
+    said = expect_named(cloud, intake, {"detail-type": "Pause Intake", "detail": {name: "x"}})
+    assert said.error is None or isinstance(said.error, EventInvalid)
+
+
+def test_what_json_has_no_number_for_is_not_logged(cloud: Cloud) -> None:
+    expect_named(
+        cloud, intake, json.loads('{"detail-type": "Pause Intake", "detail": {"a": 1e999}}')
+    )
+
+
+def test_a_refusal_too_long_for_the_state_machine_is_told_to_it_all_the_same(cloud: Cloud) -> None:
+    event = load_event("acknowledge-job-dispatched")
+    event["detail"] |= {f"member {number}": 1 for number in range(1000)}
+    said = expect_named(cloud, acknowledge, event)
+    (told,) = said.asked("SendTaskFailure")
+    assert told["error"] == "ValidationException"
+
+
+def test_a_refusal_is_not_longer_than_the_state_machine_takes(cloud: Cloud) -> None:
+    """A function's error that is too long ends an execution with nobody told."""
+    result = {f"m{number}": 1 for number in range(10_000)}
+    assert len(json.dumps(result)) < 130_000
+    said = expect_named(cloud, report, {**load_event("report-succeeded"), "result": result})
+    assert len(str(said.error)) <= MOST_CAUSE
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("nonce", "Dispatched"),
+        ("actionType", "Dispatched"),
+        ("actionType", "InProgress"),
+        ("nonce", "InProgress"),
+        ("accountId", "InProgress"),
+        ("data", "Dispatched"),
+    ],
+)
+def test_an_execution_that_somebody_started_by_hand_is_refused_or_stopped(
+    cloud: Cloud, name: str, status: str
+) -> None:
+    cloud.clear()
+    cloud.rows[JOB_ID]["status"] = status
+    event = load_event("stop-execution-aborted")
+    given_input = json.loads(event["detail"]["input"])
+    given_input.pop(name, None)
+    given_input["job"].pop(name, None)
+    event["detail"]["input"] = json.dumps(given_input)
+    said = cloud.call(stop, event)
+    check(said, {JOB_ID})
+    assert isinstance(said.error, EventInvalid) or said.answer == {"ended": [JOB_ID]}
+
+
+@pytest.mark.parametrize("levels", [20, 3])
+@pytest.mark.parametrize(
+    ("module", "event"),
+    [
+        (acknowledge, {"jobId": None, "nonce": "3"}),
+        (report, {"jobId": JOB_ID, "status": "Succeeded", "result": {"continuationToken": None}}),
+        (intake, {"detail-type": "Pause Intake", "detail": {"a": None}}),
+        (
+            stop,
+            {
+                **load_event("stop-action-failed"),
+                "detail": {
+                    **load_event("stop-action-failed")["detail"],
+                    "execution-result": {"error-code": None},
+                },
+            },
+        ),
+    ],
+    ids=["acknowledge", "report", "intake", "stop"],
+)
+def test_the_deepest_event_that_python_can_read_is_refused_or_handled(
+    cloud: Cloud, module: ModuleType, event: Any, levels: int
+) -> None:
+    """Lambda's runtime reads the event a few calls above the handler."""
+    deepest = next(n for n in range(5000, 0, -1) if _readable(n))
+    text = json.dumps(event).replace("null", "[" * (deepest - levels) + "]" * (deepest - levels))
+    expect_named(cloud, module, json.loads(text))
+
+
+def _readable(levels: int) -> bool:
+    try:
+        json.loads("[" * levels + "]" * levels)
+    except RecursionError:
+        return False
+    return True
+
+
+UNREADABLE = (
+    b'{"jobs": [7]}',
+    b'{"jobs": 7}',
+    b'{"jobs": "abc"}',
+    b'{"jobs": [{"id": "x", "nonce": "3", "data": []}]}',
+    b'{"jobs": [{"id": "x", "nonce": "3", "data": {"pipelineContext": "x"}}]}',
+    b'{"jobs": [{"data": {"actionConfiguration": {"configuration": ["x"]}}}]}',
+    b"[]",
+    b"\xff",
+)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>",
+        b'{"jobs": null}',
+        *UNREADABLE,
+    ],
+)
+def test_an_answer_that_the_sdk_cannot_read_costs_its_action_type_only(
+    cloud: Cloud, answer: bytes
+) -> None:
+    cloud.clear()
+    cloud.offers = {CUSTOM: answer, OTHER: [offer(2)]}
+    said = cloud.call(intake, load_event("intake-schedule"))
+    check(said, {offer(2)["id"]})
+    assert started(said) == [offer(2)["id"]]
+    assert said.error is None or f"polling {CUSTOM}" in str(said.error)
+
+
+def test_an_action_type_that_offers_without_end_costs_itself_only(cloud: Cloud) -> None:
+    """Such as where what nobody can take is offered again at once."""
+    cloud.clear()
+    cloud.offers = {OTHER: [offer(2)]}
+    left = itertools.count(40, -1)
+    context = Context()
+    context.get_remaining_time_in_millis = lambda: 1000 * next(left)  # type: ignore[method-assign]
+    poll = cloud._PollForJobs
+    odd = answered({"jobs": [{"id": "odd"}]})
+
+    def endless(asked: Any) -> AWSResponse:
+        custom = asked["actionTypeId"] == ActionType.parse(CUSTOM).as_id()
+        return odd if custom else poll(asked)
+
+    cloud._PollForJobs = endless  # type: ignore[method-assign]
+    with pytest.raises(IntakeIncomplete):
+        intake.handler(load_event("intake-schedule"), context)
+    assert started(Said(requests=cloud.requests)) == [offer(2)["id"]]

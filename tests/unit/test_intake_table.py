@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from acknowledger import intake_table
+from acknowledger.errors import TableUnavailable
+from acknowledger.rooms import Room
+from tests.unit.interleaving import interleave, orders
+
+TYPE = "Build/Custom/Acknowledger/1"
+NOW = "2026-01-01T00:00:00.000Z"
+LATER = "2027-01-01T00:00:00.000Z"
+
+
+def take(room, *executions):
+    return [intake_table.take(room, name, f"job of {name}", NOW) for name in executions]
+
+
+def held(told=True):
+    return {"jobId": "job", "since": NOW, "told": told}
+
+
+WAITS = {"jobId": "job", "since": NOW}
+
+
+def names(tables):
+    row = tables.intake()
+    return sorted(row["holders"]), sorted(row["waiting"])
+
+
+def test_an_action_type_without_a_row_is_unlimited_and_costs_no_write(tables):
+    assert intake_table.read(TYPE, 0) == Room(TYPE)
+    assert tables.calls == ["IntakeTable GetItem"]
+    assert tables.intake() == {}
+
+
+@pytest.mark.parametrize(("limit", "paused"), [(2, False), (0, True), (2, True)])
+def test_where_jobs_are_counted_the_row_is_made_ready_once(tables, limit, paused):
+    if paused:
+        intake_table.pause(TYPE, paused=True)
+    for _ in range(2):
+        assert intake_table.read(TYPE, limit) == Room(TYPE, limit, paused)
+    assert names(tables) == ([], [])
+    assert tables.calls[-3:-1] == ["IntakeTable UpdateItem", "IntakeTable GetItem"]
+
+
+def test_making_a_row_ready_takes_nothing_from_one_that_another_intake_made_ready(tables):
+    tables.before("UpdateItem", lambda: tables.put_intake(holders={"a": held()}))
+    intake_table.read(TYPE, 2)
+    assert names(tables) == (["a"], [])
+
+
+def test_pausing_and_resuming_leave_the_rest_of_the_row_as_it_is(tables):
+    tables.put_intake(holders={"a": held()}, waiting={"b": WAITS}, awaiting={"j": NOW})
+    before = tables.intake()
+    for paused in (True, True, False, False):
+        intake_table.pause(TYPE, paused=paused)
+        assert tables.intake() == before | {"paused": paused}
+
+
+def test_room_is_given_up_to_the_limit_and_the_rest_waits(tables):
+    room = intake_table.read(TYPE, 2)
+    assert take(room, "a", "b", "c", "d") == [True, True, False, False]
+    assert names(tables) == (["a", "b"], ["c", "d"])
+    assert tables.intake()["holders"]["a"] == {"jobId": "job of a", "since": NOW, "told": True}
+    assert tables.intake()["waiting"]["c"] == {"jobId": "job of c", "since": NOW}
+
+
+def test_while_paused_who_comes_waits_and_who_has_room_keeps_it(tables):
+    take(intake_table.read(TYPE, 2), "a")
+    intake_table.pause(TYPE, paused=True)
+    room = intake_table.read(TYPE, 2)
+    assert take(room, "a", "b") == [True, False]
+    assert names(tables) == (["a"], ["b"])
+
+
+def test_who_waits_goes_before_who_comes(tables):
+    room = intake_table.read(TYPE, 1)
+    take(room, "first", "waits")
+    intake_table.give_back(TYPE, "first")
+    assert take(room, "comes") == [False]
+    room = intake_table.read(TYPE, 1)
+    assert room.next == ["comes"]  # of the same moment, by name
+    assert [intake_table.give(room, name) for name in ("waits", "comes")] == [True, False]
+    assert names(tables) == (["waits"], ["comes"])
+
+
+def changes(room):
+    return {
+        "take room": lambda: intake_table.take(room, "c", "job", NOW),
+        "take a place": lambda: intake_table.take(Room(TYPE, 1), "c", "job", NOW),
+        "give": lambda: intake_table.give(room, "b"),
+        "told": lambda: intake_table.told(TYPE, "a"),
+        "give back room": lambda: intake_table.give_back(TYPE, "a"),
+        "give back a place": lambda: intake_table.give_back(TYPE, "b"),
+        "give back nothing": lambda: intake_table.give_back(TYPE, "z"),
+        "expect": lambda: intake_table.expect(TYPE, "j", NOW),
+        "expect no more": lambda: intake_table.expect_no_more(TYPE, "i", NOW),
+        "remind": lambda: intake_table.remind(TYPE, "j", NOW),
+        "forget": lambda: intake_table.forget(TYPE, "i", LATER),
+    }
+
+
+@pytest.mark.parametrize("change", changes(None))
+def test_a_change_made_twice_is_made_once(tables, change):
+    waiting = {} if change == "take room" else {"b": WAITS}
+    noted = {"awaiting": {"i": NOW}, "unshown": {"i": NOW}}
+    tables.put_intake(holders={"a": held(told=False)}, waiting=waiting, **noted)
+    make = changes(intake_table.read(TYPE, 3))[change]
+    first = make()
+    once = tables.intake()
+    again = make()
+    assert tables.intake() == once
+    if change.startswith("take"):
+        assert again is first
+
+
+def test_room_that_is_given_keeps_since_when_it_was_waited_for_and_is_untold(tables):
+    tables.put_intake(waiting={"b": WAITS})
+    intake_table.give(intake_table.read(TYPE, 1), "b")
+    assert tables.intake()["holders"] == {"b": {**WAITS, "told": False}}
+    assert intake_table.read(TYPE, 1).untold == ["b"]
+    intake_table.told(TYPE, "b")
+    assert intake_table.read(TYPE, 1).untold == []
+
+
+@pytest.mark.parametrize("limit", [0, 5])
+def test_who_has_left_the_waiting_meanwhile_is_given_nothing(tables, limit):
+    tables.put_intake(waiting={"b": WAITS})
+    room = intake_table.read(TYPE, limit)
+    intake_table.give_back(TYPE, "b")
+    assert intake_table.give(room, "b") is False
+    assert names(tables) == ([], [])
+
+
+def test_without_a_limit_all_that_wait_are_given_room(tables):
+    tables.put_intake(holders={"a": held()}, waiting=dict.fromkeys("bcde", WAITS))
+    room = intake_table.read(TYPE, 0)
+    assert all(intake_table.give(room, name) for name in room.next)
+    assert names(tables) == (list("abcde"), [])
+
+
+def test_who_has_nothing_to_give_back_makes_no_row(tables):
+    intake_table.give_back(TYPE, "a")
+    intake_table.told(TYPE, "a")
+    intake_table.expect_no_more(TYPE, "j", NOW)
+    intake_table.forget(TYPE, "j", LATER)
+    assert tables.intake() == {}
+
+
+def test_a_job_to_come_is_noted_also_where_there_is_no_row_yet(tables):
+    intake_table.expect(TYPE, "j", NOW)
+    assert intake_table.read(TYPE, 0).awaiting == {"j": NOW}
+    intake_table.expect_no_more(TYPE, "j", NOW)
+    assert intake_table.read(TYPE, 0).awaiting == {}
+
+
+def test_only_the_job_that_is_awaited_since_then_is_awaited_no_more(tables):
+    """By then the next of the same work may be to come."""
+    intake_table.expect(TYPE, "j", NOW)
+    intake_table.expect(TYPE, "j", LATER)
+    intake_table.expect_no_more(TYPE, "j", NOW)
+    intake_table.expect_no_more(TYPE, "i", LATER)
+    assert intake_table.read(TYPE, 0).awaiting == {"j": LATER}
+    intake_table.expect_no_more(TYPE, "j", LATER)
+    assert intake_table.read(TYPE, 0).awaiting == {}
+
+
+def test_a_job_that_is_about_to_be_continued_is_reminded_of_until_it_is_seen_to_be_shown(tables):
+    for job_id in ("i", "j"):
+        intake_table.remind(TYPE, job_id, NOW)
+    intake_table.expect(TYPE, "j", NOW)
+    room = intake_table.read(TYPE, 0)
+    assert (room.awaiting, room.unshown) == ({"j": NOW}, {"i": NOW, "j": NOW})
+    intake_table.forget(TYPE, "j", LATER)
+    room = intake_table.read(TYPE, 0)
+    assert (room.awaiting, room.unshown) == ({"j": NOW}, {"i": NOW})
+
+
+def test_to_forget_what_is_to_be_shown_takes_away_nothing_that_is_awaited(tables):
+    tables.put_intake(awaiting={"i": NOW, "j": NOW}, unshown={"i": NOW, "k": NOW})
+    for job_id in ("i", "j"):
+        intake_table.forget(TYPE, job_id, LATER)
+    room = intake_table.read(TYPE, 0)
+    assert (room.awaiting, room.unshown) == ({"i": NOW, "j": NOW}, {"k": NOW})
+
+
+def test_what_was_told_since_then_is_not_forgotten(tables):
+    """Who finds that all is shown doesn't know of what is told meanwhile."""
+    intake_table.remind(TYPE, "j", NOW)
+    intake_table.remind(TYPE, "j", LATER)
+    assert intake_table.read(TYPE, 0).unshown == {"j": LATER}
+    for now in (NOW, LATER):
+        intake_table.forget(TYPE, "j", now)
+        assert intake_table.read(TYPE, 0).unshown == {"j": LATER}
+    intake_table.forget(TYPE, "j", "2027-01-01T00:00:00.001Z")
+    assert intake_table.read(TYPE, 0).unshown == {}
+
+
+@pytest.mark.parametrize("name", ["a.b", "a-b", "0", "size", "customer-7/deploy #42"])
+def test_a_name_with_a_meaning_in_expressions_is_just_a_name(tables, name):
+    room = intake_table.read(TYPE, 1)
+    assert intake_table.take(room, name, name, NOW)
+    intake_table.expect(TYPE, name, NOW)
+    row = tables.intake()
+    assert (list(row["holders"]), list(row["awaiting"])) == ([name], [name])
+
+
+def test_a_table_that_does_not_answer_is_worth_another_try(tables):
+    tables.dynamodb.delete_table(TableName="IntakeTable")
+    for act in (lambda: intake_table.read(TYPE, 1), lambda: intake_table.pause(TYPE, paused=True)):
+        with pytest.raises(TableUnavailable):
+            act()
+
+
+class TestTwoIntakesAtOnce:
+    """Each order of their calls is tried: DynamoDB makes one change of a row at a time."""
+
+    @pytest.mark.parametrize("limit", [1, 3])
+    def test_they_never_give_more_room_than_the_limit(self, tables, limit):
+        def intake(*executions):
+            return lambda: take(Room(TYPE, limit), *executions)
+
+        for order in orders(4, 4):
+            tables.put_intake()
+            given = interleave(tables.dynamodb, order, intake("a", "b"), intake("c", "d"))
+            holders, waiting = names(tables)
+            assert len(holders) == limit, order
+            assert sorted(holders + waiting) == list("abcd"), order
+            answered = dict(zip("abcd", itertools.chain(*given), strict=True))
+            assert [name for name, has_room in answered.items() if has_room] == holders, order
+
+    def test_they_give_room_that_came_free_only_once(self, tables):
+        room = Room(TYPE, 1, waiting=dict.fromkeys("ab", WAITS))
+
+        def intake(*executions):
+            return lambda: [name for name in executions if intake_table.give(room, name)]
+
+        for order in orders(2, 2):
+            tables.put_intake(waiting=room.waiting)
+            given = interleave(tables.dynamodb, order, intake("a", "b"), intake("b", "a"))
+            holders, waiting = names(tables)
+            assert len(holders) == len(waiting) == 1, order
+            assert list(itertools.chain(*given)) == holders, order
+
+    def test_who_comes_never_goes_before_who_waits(self, tables):
+        room = Room(TYPE, 1, waiting={"a": WAITS})
+
+        for order in orders(2, 2):
+            tables.put_intake(holders={"x": held()}, waiting=room.waiting)
+            intake_table.give_back(TYPE, "x")
+            given = interleave(
+                tables.dynamodb,
+                order,
+                lambda: take(room, "b"),
+                lambda: intake_table.give(room, "a"),
+            )
+            assert given == [[False], True], order
+            assert names(tables) == (["a"], ["b"]), order
+
+    def test_the_same_offer_seen_by_both_is_counted_once(self, tables):
+        def intake():
+            return take(Room(TYPE, 2), "a")
+
+        for order in orders(2, 2):
+            tables.put_intake(holders={"x": held()})
+            assert interleave(tables.dynamodb, order, intake, intake) == [[True], [True]], order
+            assert names(tables) == (["a", "x"], []), order

@@ -1,0 +1,651 @@
+"""How far a job is, and on which job of the work its result is reported."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import report
+from acknowledger import errors, outcome, reporting
+from acknowledger.continuation import continued, token
+from acknowledger.moments import ago
+from tests.support import load_event
+from tests.unit.conftest import ENVIRONMENT, SERVICE
+
+PROGRESS = load_event("report-job-progress")
+JOB_ID, DETAILS, TOLD_AT = outcome.parse_progress(PROGRESS)
+# After the sample's own.
+AT, LATER = "2026-09-28T17:35:40Z", "2026-09-28T17:35:41Z"
+# As it is kept: to the second.
+KEPT_AT = "2026-09-28T17:35:40"
+SECOND = "11111111-2222-3333-4444-555555555555"
+MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
+EXECUTION = f"{MACHINE.replace('stateMachine', 'execution')}:name"
+PUT = "put_job_success_result"
+SUCCEEDED = load_event("report-succeeded")
+FAILED = load_event("report-failed")
+TIMED_OUT = load_event("report-timed-out")
+
+
+def put_job(tables, **row):
+    tables.put_job(JOB_ID, execution=EXECUTION, **row)
+
+
+def show(context, at=AT, **told):
+    detail = {"jobId": JOB_ID, **told}
+    event = {"detail-type": "Job Progress", "time": at, "detail": detail}
+    return report.handler(event, context)["shown"]
+
+
+def keep_alive(context):
+    return show(context, keepAlive=True)
+
+
+def expect_continuation(calls, details=DETAILS, job_id=JOB_ID, answer=None):
+    request = {"jobId": job_id, "continuationToken": token(EXECUTION, JOB_ID, job_id)}
+    request |= {"executionDetails": details} if details else {}
+    calls.expects("codepipeline", PUT, answer or {}, request)
+
+
+@pytest.fixture
+def sent(other_calls):
+    """The bodies of the requests that CodePipeline is sent."""
+    bodies = []
+    other_calls.service("codepipeline").client.meta.events.register_first(
+        "before-call.*.*", lambda params, **_: bodies.append(params["body"])
+    )
+    return bodies
+
+
+def before_noting(tables, act):
+    """Let something happen just before it is noted that a job is about to be continued."""
+
+    def once(params, **_):
+        if "continuing = " in params["UpdateExpression"]:
+            tables.dynamodb.meta.events.unregister(name, once)
+            act()
+
+    name = "before-parameter-build.dynamodb.UpdateItem"
+    tables.dynamodb.meta.events.register(name, once)
+
+
+class TestProgress:
+    def test_it_is_shown_by_ending_the_job_so_that_another_continues_it(
+        self, tables, other_calls, context, sent
+    ):
+        put_job(tables)
+        expect_continuation(other_calls)
+        assert report.handler(PROGRESS, context) == {"shown": True}
+        row = tables.job(JOB_ID)
+        assert (row["progress"], row["toldAt"]) == (DETAILS, TOLD_AT[:19])
+        assert row["shown"] == DETAILS
+        assert row["continuing"] == {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": True}
+        assert row["status"] == "InProgress"
+        assert ago(60) < row["progressAt"] <= ago(0)
+        # Intake asks for the job that is to come, also when it asks for no others.
+        assert list(tables.intake()["awaiting"]) == [JOB_ID]
+        # The next look finds that it is shown.
+        assert list(tables.intake()["unshown"]) == [JOB_ID]
+        assert show(context) is False
+        assert list(tables.intake()["awaiting"]) == [JOB_ID]
+        assert tables.intake()["unshown"] == {}
+        made = json.loads(sent[0])["continuationToken"]
+        assert continued(made, MACHINE) == {"jobId": JOB_ID, "after": JOB_ID}
+
+    def test_the_newest_job_of_the_work_is_ended_next(self, tables, other_calls, context, sent):
+        put_job(tables, currentJobId=SECOND, progress=DETAILS, progressAt=ago(61))
+        expect_continuation(other_calls, {**DETAILS, "percentComplete": 50}, SECOND)
+        assert show(context, percentComplete=50)
+        assert tables.job(JOB_ID)["continuing"]["jobId"] == SECOND
+        made = json.loads(sent[0])["continuationToken"]
+        assert continued(made, MACHINE) == {"jobId": JOB_ID, "after": SECOND}
+
+    def test_a_partners_job_is_continued_with_its_clients_token(self, tables, other_calls, context):
+        tables.put_job("theirs/1", execution=EXECUTION, clientId="c")
+        parameter = {"Parameter": {"Name": "n", "Value": "secret"}}
+        other_calls.expects("ssm", "get_parameter", parameter)
+        request = {
+            "jobId": "theirs/1",
+            "clientToken": "secret",
+            "continuationToken": token(EXECUTION, "theirs/1", "theirs/1"),
+            "executionDetails": {"percentComplete": 1},
+        }
+        other_calls.expects("codepipeline", "put_third_party_job_success_result", {}, request)
+        assert reporting.show_progress("theirs/1", {"percentComplete": 1}, AT, 60)
+
+    @pytest.mark.parametrize(
+        ("before", "told", "shown"),
+        [
+            ({}, {"summary": "s"}, {"summary": "s"}),
+            ({"summary": "s"}, {"percentComplete": 2}, {"summary": "s", "percentComplete": 2}),
+            ({"summary": "s"}, {"summary": "t"}, {"summary": "t"}),
+            ({"percentComplete": 2}, {}, {"percentComplete": 2}),
+            ({"percentComplete": 2}, {"percentComplete": 0}, {"percentComplete": 0}),
+        ],
+    )
+    def test_what_is_left_out_stays_as_it_was_told_before(
+        self, tables, other_calls, context, before, told, shown
+    ):
+        put_job(tables, **({"progress": before} if before else {}))
+        expect_continuation(other_calls, shown)
+        assert show(context, **told)
+        row = tables.job(JOB_ID)
+        assert row["progress"] == row["shown"] == shown
+
+    @pytest.mark.parametrize("progress", [{}, {"progress": DETAILS, "shown": DETAILS}])
+    def test_without_news_a_job_is_continued_only_to_keep_it_alive(
+        self, tables, other_calls, context, progress
+    ):
+        put_job(tables, **progress)
+        before = tables.job(JOB_ID)
+        assert show(context) is False
+        assert tables.job(JOB_ID) == before
+        expect_continuation(other_calls, progress.get("shown", {}))
+        assert keep_alive(context)
+        assert tables.job(JOB_ID)["shown"] == progress.get("shown", {})
+        assert list(tables.intake()["awaiting"]) == [JOB_ID]
+
+    @pytest.mark.parametrize("continuing", [{"jobId": JOB_ID, "sent": True}, None])
+    def test_a_job_that_is_continued_or_was_just_now_is_not_continued_to_keep_it_alive(
+        self, tables, other_calls, context, continuing
+    ):
+        put_job(
+            tables,
+            progressAt=ago(500 if continuing else 50),
+            **({"continuing": continuing} if continuing else {}),
+        )
+        before = tables.job(JOB_ID)
+        assert keep_alive(context) is False
+        assert tables.job(JOB_ID) == before
+
+    def test_to_keep_a_job_alive_shows_what_is_known_and_says_nothing_of_when(
+        self, tables, other_calls, context
+    ):
+        put_job(tables, progress=DETAILS, toldAt=KEPT_AT)
+        expect_continuation(other_calls)
+        assert show(context, LATER, keepAlive=True)
+        assert (tables.job(JOB_ID)["progress"], tables.job(JOB_ID)["toldAt"]) == (DETAILS, KEPT_AT)
+
+    def test_what_else_a_worker_tells_is_its_own_affair(self, tables, other_calls, context):
+        put_job(tables)
+        expect_continuation(other_calls, {"percentComplete": 5})
+        assert show(context, percentComplete=5, phase="link", continuationToken="x")
+
+    @pytest.mark.parametrize(
+        ("age", "row"),
+        [
+            (50, {"currentJobId": SECOND}),
+            (50, {}),
+            (500, {"continuing": {"jobId": JOB_ID, "sent": True}}),
+        ],
+    )
+    def test_it_is_shown_at_most_once_in_a_while_and_kept_for_the_next_time(
+        self, tables, other_calls, context, age, row
+    ):
+        put_job(tables, progress=DETAILS, progressAt=ago(age), **row)
+        before = tables.job(JOB_ID)
+        assert show(context, percentComplete=50) is False
+        kept = {"progress": {**DETAILS, "percentComplete": 50}, "toldAt": KEPT_AT}
+        assert tables.job(JOB_ID) == before | kept
+        # The sweep reminds of it.
+        assert list(tables.intake()["unshown"]) == [JOB_ID]
+        assert tables.intake()["awaiting"] == {}
+
+    def test_what_is_shown_already_needs_no_reminder(self, tables, other_calls, context):
+        put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(5))
+        assert show(context, **DETAILS) is False
+        assert (tables.job(JOB_ID)["toldAt"], tables.intake()) == (KEPT_AT, {})
+
+    def test_what_is_shown_already_ends_an_older_reminder(self, tables, other_calls, context):
+        put_job(tables, progress={"summary": "s"}, shown=DETAILS, progressAt=ago(5))
+        tables.put_intake(unshown={JOB_ID: ago(40), "other": ago(30)}, awaiting={JOB_ID: ago(5)})
+        assert show(context, **DETAILS) is False
+        assert tables.job(JOB_ID)["progress"] == DETAILS
+        assert list(tables.intake()["unshown"]) == ["other"]
+        assert list(tables.intake()["awaiting"]) == [JOB_ID]
+
+    @pytest.mark.parametrize("told", [{}, DETAILS])
+    def test_what_is_told_while_a_reminder_is_being_ended_is_reminded_of(
+        self, tables, other_calls, context, told
+    ):
+        put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(5))
+        tables.put_intake(unshown={JOB_ID: ago(40)})
+
+        def told_meanwhile(params, **_):
+            if "REMOVE unshown" in params["UpdateExpression"]:
+                tables.dynamodb.meta.events.unregister(name, told_meanwhile)
+                assert show(context, percentComplete=99) is False
+
+        name = "before-parameter-build.dynamodb.UpdateItem"
+        tables.dynamodb.meta.events.register(name, told_meanwhile)
+        assert show(context, **told) is False
+        assert tables.job(JOB_ID)["progress"] == {**DETAILS, "percentComplete": 99}
+        assert list(tables.intake()["unshown"]) == [JOB_ID]
+
+    def test_what_is_no_longer_shown_when_it_is_kept_is_reminded_of(
+        self, tables, other_calls, context
+    ):
+        """It was shown when the row was read, and something else is by now."""
+        put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(70))
+        other = {**DETAILS, "percentComplete": 1}
+        now = {"progress": other, "shown": other, "progressAt": ago(5)}
+        tables.before("UpdateItem", lambda: put_job(tables, **now))
+        assert show(context, **DETAILS) is False
+        assert (tables.job(JOB_ID)["progress"], tables.job(JOB_ID)["shown"]) == (DETAILS, other)
+        assert list(tables.intake().get("unshown", {})) == [JOB_ID]
+
+    def test_what_is_told_is_kept_and_reminded_of_before_it_is_shown(
+        self, tables, other_calls, context
+    ):
+        """So that it is shown later if this goes no further."""
+        put_job(tables)
+        seen = []
+        before_noting(tables, lambda: seen.extend([tables.job(JOB_ID), tables.intake()]))
+        expect_continuation(other_calls)
+        assert report.handler(PROGRESS, context) == {"shown": True}
+        row, noted = seen
+        assert (row["progress"], "shown" in row) == (DETAILS, False)
+        assert list(noted["unshown"]) == [JOB_ID]
+
+    def test_a_worker_whose_clock_is_ahead_does_not_drown_what_is_told_after(
+        self, tables, other_calls, context
+    ):
+        put_job(tables, progressAt=ago(5))
+        before = ago(0)[:19]
+        assert show(context, "2999-01-01T00:00:00Z", percentComplete=1) is False
+        assert before <= tables.job(JOB_ID)["toldAt"] <= ago(0)[:19]
+        assert len(tables.job(JOB_ID)["toldAt"]) == 19
+        assert show(context, "2999-01-01T00:00:00Z", percentComplete=2) is False
+        assert tables.job(JOB_ID)["progress"] == {"percentComplete": 2}
+
+    @pytest.mark.parametrize(
+        ("at", "kept"),
+        [
+            (TOLD_AT, False),
+            (AT, True),
+            ("2026-09-28T17:35:40.000001Z", True),
+            ("2026-09-28T17:35:40.9Z", True),
+            (LATER, True),
+            ("2026-09-28T17:35:39.9Z", False),
+        ],
+    )
+    def test_what_was_told_before_something_known_comes_too_late(
+        self, tables, other_calls, context, at, kept
+    ):
+        """Events may come in another order. Of two of the same second the last to come counts."""
+        put_job(tables, progress=DETAILS, toldAt=KEPT_AT, shown=DETAILS, progressAt=ago(5))
+        before = tables.job(JOB_ID)
+        assert show(context, at, percentComplete=10) is False
+        told = {"progress": {**DETAILS, "percentComplete": 10}, "toldAt": at[:19]}
+        assert tables.job(JOB_ID) == (before | told if kept else before)
+        assert list(tables.intake().get("unshown", {})) == ([JOB_ID] if kept else [])
+
+    def test_what_comes_too_late_shows_what_is_known_where_it_is_time(
+        self, tables, other_calls, context
+    ):
+        put_job(tables, progress=DETAILS, toldAt=KEPT_AT)
+        expect_continuation(other_calls)
+        assert show(context, TOLD_AT, percentComplete=10, summary="old")
+        assert tables.job(JOB_ID)["progress"] == DETAILS
+
+    def test_a_reminder_says_nothing_of_when_something_was_told(self, tables, other_calls, context):
+        put_job(tables, progress=DETAILS, toldAt=KEPT_AT)
+        expect_continuation(other_calls)
+        assert show(context, LATER)
+        assert tables.job(JOB_ID)["toldAt"] == KEPT_AT
+
+    @pytest.mark.parametrize(
+        "meanwhile",
+        [{"status": "Succeeded"}, {"progress": {"percentComplete": 90}, "toldAt": LATER[:19]}],
+    )
+    def test_what_comes_too_late_meanwhile_is_dropped_as_well(
+        self, tables, other_calls, context, meanwhile
+    ):
+        put_job(tables, progressAt=ago(5))
+        tables.before("UpdateItem", lambda: put_job(tables, progressAt=ago(5), **meanwhile))
+        assert show(context, **DETAILS) is False
+        assert tables.job(JOB_ID).get("progress") == meanwhile.get("progress")
+        assert tables.intake() == {}
+
+    def test_a_reminder_that_comes_too_early_changes_nothing(self, tables, other_calls, context):
+        put_job(tables, progress=DETAILS, progressAt=ago(50))
+        tables.put_intake(unshown={JOB_ID: ago(40)})
+        before = tables.job(JOB_ID), tables.intake()
+        assert show(context) is False
+        assert (tables.job(JOB_ID), tables.intake()) == before
+
+    def test_a_reminder_shows_what_was_kept_once(self, tables, other_calls, context):
+        put_job(tables, progress=DETAILS, progressAt=ago(70))
+        tables.put_intake(unshown={JOB_ID: ago(40)})
+        expect_continuation(other_calls)
+        assert show(context)
+        assert not show(context)
+        assert tables.intake()["unshown"] == {}
+        assert list(tables.intake()["awaiting"]) == [JOB_ID]
+
+    @pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
+    def test_of_a_job_that_is_over_nobody_is_reminded_any_more(
+        self, tables, other_calls, context, status
+    ):
+        put_job(tables, status=status, progress=DETAILS)
+        tables.put_intake(unshown={JOB_ID: ago(40), "other": ago(30)})
+        assert show(context) is False
+        assert list(tables.intake()["unshown"]) == ["other"]
+
+    def test_a_job_that_is_to_come_and_to_be_failed_stays_awaited(
+        self, tables, other_calls, context
+    ):
+        put_job(tables, status="Failed", continuing={"jobId": JOB_ID, "sent": True})
+        tables.put_intake(awaiting={JOB_ID: ago(40)}, unshown={JOB_ID: ago(30)}, paused=True)
+        assert show(context) is False
+        assert list(tables.intake()["awaiting"]) == [JOB_ID]
+
+    @pytest.mark.parametrize(("age", "due"), [(59, False), (61, True)])
+    def test_how_often_is_a_setting(self, tables, other_calls, context, age, due):
+        put_job(tables, progressAt=ago(age))
+        if due:
+            expect_continuation(other_calls)
+        assert report.handler(PROGRESS, context) == {"shown": due}
+        assert reporting.show_progress(JOB_ID, {}, AT, 10_000) is False
+
+    @pytest.mark.parametrize(
+        "status", ["Created", "Queued", "Dispatched", "Succeeded", "Failed", "TimedOut", None]
+    )
+    def test_of_a_job_that_is_not_in_progress_nothing_is_shown(
+        self, tables, other_calls, context, status
+    ):
+        if status:
+            put_job(tables, status=status)
+        before = tables.job(JOB_ID)
+        assert report.handler(PROGRESS, context) == {"shown": False}
+        assert tables.job(JOB_ID) == before
+
+    @pytest.mark.parametrize(
+        "meanwhile",
+        [
+            {"status": "Succeeded"},
+            {"currentJobId": SECOND},
+            {"progressAt": "2999-01-01T00:00:00.000Z"},
+            {"continuing": {"jobId": JOB_ID, "executionDetails": {}, "sent": False}},
+        ],
+    )
+    def test_of_two_at_once_one_is_shown(self, tables, other_calls, context, meanwhile):
+        put_job(tables)
+        before_noting(tables, lambda: tables.put_job(JOB_ID, **(tables.job(JOB_ID) | meanwhile)))
+        assert report.handler(PROGRESS, context) == {"shown": False}
+        row = tables.job(JOB_ID)
+        assert {name: row[name] for name in meanwhile} == meanwhile
+        # For the next time.
+        assert row["progress"] == DETAILS
+        assert list(tables.intake()["unshown"]) == [JOB_ID]
+
+    def test_where_the_next_job_has_come_meanwhile_it_is_shown_on_that_one(
+        self, tables, other_calls, context
+    ):
+        put_job(tables)
+        tables.before("UpdateItem", lambda: put_job(tables, currentJobId=SECOND))
+        expect_continuation(other_calls, DETAILS, SECOND)
+        assert report.handler(PROGRESS, context) == {"shown": True}
+        assert tables.job(JOB_ID)["continuing"]["jobId"] == SECOND
+
+    def test_limits_are_named_before_anything_is_noted(self, tables, other_calls, context):
+        put_job(tables)
+        before = tables.job(JOB_ID)
+        with pytest.raises(errors.ValidationException) as refused:
+            report.handler(load_event("bad/report-job-progress"), context)
+        assert "2 validation errors" in str(refused.value)
+        for member in ("executionDetails.percentComplete", "executionDetails.summary"):
+            assert member in str(refused.value)
+        assert (tables.job(JOB_ID), tables.intake()) == (before, {})
+
+    def test_an_event_that_names_no_job_is_refused(self, other_calls, context):
+        with pytest.raises(errors.EventInvalid, match=r"detail\.jobId"):
+            report.handler(load_event("bad/report-job-progress-job-id"), context)
+
+    @pytest.mark.parametrize(
+        ("code", "status", "raised"),
+        [
+            ("InternalFailure", 500, errors.CodePipelineUnavailable),
+            ("ThrottlingException", 400, errors.CodePipelineThrottled),
+        ],
+    )
+    @pytest.mark.parametrize("details", [DETAILS, {}])
+    def test_after_a_call_that_may_not_have_got_through_it_says_the_same_byte_for_byte(
+        self, tables, other_calls, context, sent, code, status, raised, details
+    ):
+        put_job(tables)
+        noted = []
+        other_calls.service("codepipeline").client.meta.events.register_first(
+            "before-call.*.*", lambda **_: noted.append(tables.job(JOB_ID))
+        )
+        other_calls.expects_error("codepipeline", PUT, code, "No.", status)
+        with pytest.raises(raised):
+            show(context, **(details or {"keepAlive": True}))
+        assert noted[0]["continuing"] == {
+            "jobId": JOB_ID,
+            "executionDetails": details,
+            "sent": False,
+        }
+        expect_continuation(other_calls, details)
+        # What is told meanwhile, or when, makes no difference.
+        assert show(context, percentComplete=99)
+        assert sent[0] == sent[1]
+        assert tables.job(JOB_ID)["continuing"]["sent"] is True
+
+    def test_what_is_told_while_an_earlier_note_is_repeated_is_kept(
+        self, tables, other_calls, context
+    ):
+        continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
+        put_job(tables, progress=DETAILS, progressAt=ago(5), continuing=continuing)
+        expect_continuation(other_calls)
+        show(context, percentComplete=99)
+        assert tables.job(JOB_ID)["progress"] == {**DETAILS, "percentComplete": 99}
+        assert "shown" not in tables.job(JOB_ID)
+
+    def test_what_is_told_while_an_earlier_note_is_repeated_is_shown_the_next_time(
+        self, tables, other_calls, context
+    ):
+        continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
+        put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(5), continuing=continuing)
+        expect_continuation(other_calls)
+        show(context, percentComplete=99)
+        assert list(tables.intake()["unshown"]) == [JOB_ID]
+
+    @pytest.mark.parametrize("until", ["awaiting.#job", "continuing.sent"])
+    def test_what_is_told_while_something_is_being_shown_is_shown_the_next_time(
+        self, tables, other_calls, context, sent, until
+    ):
+        put_job(tables)
+        # It isn't known whether the other got any further than its note.
+        expect_continuation(other_calls)
+        expect_continuation(other_calls)
+
+        def told_meanwhile(params, **_):
+            if until in params["UpdateExpression"]:
+                tables.dynamodb.meta.events.unregister(name, told_meanwhile)
+                assert show(context, percentComplete=99)
+
+        name = "before-parameter-build.dynamodb.UpdateItem"
+        tables.dynamodb.meta.events.register(name, told_meanwhile)
+        assert report.handler(PROGRESS, context) == {"shown": True}
+        assert sent[0] == sent[1]
+        assert tables.job(JOB_ID)["progress"] == {**DETAILS, "percentComplete": 99}
+        assert tables.job(JOB_ID)["shown"] == DETAILS
+        assert list(tables.intake()["unshown"]) == [JOB_ID]
+        assert show(context) is False
+        assert list(tables.intake()["unshown"]) == [JOB_ID]
+
+    @pytest.mark.parametrize("code", ["InvalidJobStateException", "JobNotFoundException"])
+    def test_a_job_that_codepipeline_has_ended_is_none_to_continue(
+        self, tables, other_calls, context, code
+    ):
+        put_job(tables)
+        other_calls.expects_error("codepipeline", PUT, code)
+        assert report.handler(PROGRESS, context) == {"shown": False}
+        assert not {"continuing", "shown", "progressAt"} & tables.job(JOB_ID).keys()
+        assert tables.intake()["awaiting"] == {}
+
+    @pytest.mark.parametrize("code", ["InvalidJobStateException", "JobNotFoundException"])
+    def test_a_repeat_finds_out_as_well_that_codepipeline_has_ended_the_job(
+        self, tables, other_calls, context, code
+    ):
+        continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
+        put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(5), continuing=continuing)
+        other_calls.expects_error("codepipeline", PUT, code)
+        assert show(context) is False
+        assert not {"continuing", "shown", "progressAt"} & tables.job(JOB_ID).keys()
+        assert tables.intake()["awaiting"] == {}
+
+    @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException"])
+    def test_of_a_refused_repeat_it_is_not_known_what_became_of_the_first_try(
+        self, tables, other_calls, context, code
+    ):
+        continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
+        put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(5), continuing=continuing)
+        before = tables.job(JOB_ID)
+        other_calls.expects_error("codepipeline", PUT, code)
+        with pytest.raises(errors.CodePipelineRefused):
+            show(context)
+        assert tables.job(JOB_ID) == before
+        assert list(tables.intake()["awaiting"]) == [JOB_ID]
+        expect_continuation(other_calls)
+        assert show(context)
+
+    def test_what_else_codepipeline_refuses_is_undone_and_raised(
+        self, tables, other_calls, context
+    ):
+        put_job(tables)
+        other_calls.expects_error("codepipeline", PUT, "AccessDeniedException")
+        with pytest.raises(errors.CodePipelineRefused, match="AccessDenied"):
+            report.handler(PROGRESS, context)
+        row = tables.job(JOB_ID)
+        assert not {"continuing", "shown", "progressAt"} & row.keys()
+        assert (row["progress"], row["toldAt"]) == (DETAILS, TOLD_AT[:19])
+        assert list(tables.intake()["unshown"]) == [JOB_ID]
+        assert tables.intake()["awaiting"] == {}
+        # It is time at once, since nothing was shown.
+        expect_continuation(other_calls)
+        assert report.handler(PROGRESS, context) == {"shown": True}
+
+    def test_the_next_job_may_be_here_before_the_answer(self, tables, other_calls, context):
+        put_job(tables)
+        expect_continuation(other_calls)
+
+        def next_job_joins(**_):
+            put_job(tables, currentJobId=SECOND)
+
+        other_calls.service("codepipeline").client.meta.events.register_first(
+            "before-call.*.*", next_job_joins
+        )
+        assert report.handler(PROGRESS, context) == {"shown": True}
+        assert "continuing" not in tables.job(JOB_ID)
+
+    def test_how_often_progress_is_shown_is_counted(self, tables, other_calls, context, capsys):
+        put_job(tables)
+        expect_continuation(other_calls)
+        for _ in range(2):
+            report.handler(PROGRESS, context)
+        counted = [
+            json.loads(line)["ProgressShown"]
+            for line in capsys.readouterr().out.splitlines()
+            if "ProgressShown" in line
+        ]
+        assert counted == [[1.0], [0.0]]
+
+    def test_what_keeps_it_from_being_shown_is_logged_with_the_job(
+        self, tables, other_calls, context, log
+    ):
+        report.handler(PROGRESS, context)
+        (line,) = [json.loads(line) for line in log.getvalue().splitlines()]
+        assert line["job_id"] == JOB_ID
+        assert line["service"] == SERVICE
+        assert "not in progress" in line["message"]
+
+    def test_that_codepipeline_has_ended_it_is_logged_with_the_job(
+        self, tables, other_calls, context, log
+    ):
+        put_job(tables)
+        other_calls.expects_error("codepipeline", PUT, "InvalidJobStateException", "It is over.")
+        report.handler(PROGRESS, context)
+        (line,) = [json.loads(line) for line in log.getvalue().splitlines()]
+        assert (line["job_id"], line["service"], line["level"]) == (JOB_ID, SERVICE, "WARNING")
+        assert line["error"] == "It is over."
+
+
+class TestResult:
+    """On which job of the work a result is reported."""
+
+    @pytest.mark.parametrize(
+        ("event", "operation"),
+        [
+            (SUCCEEDED, PUT),
+            (FAILED, "put_job_failure_result"),
+            (TIMED_OUT, "put_job_failure_result"),
+        ],
+    )
+    def test_it_goes_to_the_newest_job(self, tables, other_calls, context, sent, event, operation):
+        put_job(tables, currentJobId=SECOND)
+        other_calls.expects("codepipeline", operation, {})
+        assert report.handler(event, context)["status"] == event["status"]
+        assert json.loads(sent[0])["jobId"] == SECOND
+
+    @pytest.mark.parametrize("event", [SUCCEEDED, FAILED, TIMED_OUT])
+    @pytest.mark.parametrize(
+        ("before", "meanwhile", "error"),
+        [
+            # The continuation of the newest job was noted before, or between reading and putting.
+            ({"continuing": {"jobId": JOB_ID, "sent": True}}, None, "NextJobNotHere"),
+            ({"continuing": {"jobId": JOB_ID, "sent": False}}, None, "NextJobNotHere"),
+            ({}, {"continuing": {"jobId": JOB_ID, "sent": True}}, "NextJobNotHere"),
+            # The next job has even come meanwhile.
+            ({}, {"currentJobId": SECOND}, "NextJobNotHere"),
+            (
+                {"currentJobId": SECOND},
+                {"currentJobId": SECOND, "continuing": {"jobId": SECOND, "sent": True}},
+                "NextJobNotHere",
+            ),
+            ({"currentJobId": SECOND}, {"currentJobId": JOB_ID[::-1]}, "NextJobNotHere"),
+            # It has ended for another reason.
+            ({}, None, "InvalidJobStateException"),
+            ({"currentJobId": SECOND}, None, "InvalidJobStateException"),
+            ({"currentJobId": JOB_ID}, None, "InvalidJobStateException"),
+            ({"continuing": {"jobId": SECOND, "sent": True}}, None, "InvalidJobStateException"),
+            (None, None, "InvalidJobStateException"),
+        ],
+    )
+    def test_where_the_newest_job_was_continued_the_next_has_to_come_first(
+        self, tables, other_calls, context, event, before, meanwhile, error
+    ):
+        if before is not None:
+            put_job(tables, **before)
+        if meanwhile is not None:
+            other_calls.service("codepipeline").client.meta.events.register_first(
+                "before-call.*.*", lambda **_: put_job(tables, **meanwhile)
+            )
+        operation = PUT if event is SUCCEEDED else "put_job_failure_result"
+        other_calls.expects_error("codepipeline", operation, "InvalidJobStateException")
+        with pytest.raises(getattr(errors, error)):
+            report.handler(event, context)
+
+    def test_a_late_acknowledgment_is_of_the_job_that_was_offered(
+        self, tables, other_calls, context, log
+    ):
+        event = load_event("report-timed-out-not-acknowledged")
+        tables.put_job(event["jobId"], status="Dispatched")
+        request = {"jobId": event["jobId"], "nonce": event["nonce"]}
+        other_calls.expects("codepipeline", "acknowledge_job", {"status": "InProgress"}, request)
+        other_calls.expects("codepipeline", "put_job_failure_result", {})
+        report.handler(event, context)
+        assert tables.job(event["jobId"])["acknowledgeCalls"] == {event["nonce"]: 1}
+        for line in map(json.loads, log.getvalue().splitlines()):
+            assert (line["job_id"], line["service"]) == (event["jobId"], SERVICE)
+
+    @pytest.mark.parametrize("given", ["acknowledger:Job:x", "acknowledger:"])
+    def test_a_workers_own_continuation_token_must_not_look_like_ours(
+        self, tables, other_calls, context, given
+    ):
+        put_job(tables)
+        event = {"jobId": JOB_ID, "status": "Succeeded", "result": {"continuationToken": given}}
+        with pytest.raises(errors.ValidationException, match="continuationToken must not begin"):
+            report.handler(event, context)

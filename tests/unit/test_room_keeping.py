@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from acknowledger import errors, room_keeping
+from acknowledger.moments import ago
+from acknowledger.room_keeping import execution_arn, make_room
+from acknowledger.rooms import AWAITED, GIVEN
+from tests.unit.conftest import ENVIRONMENT, SERVICE
+
+MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
+TYPE = "Build/Custom/Acknowledger/1"
+
+
+def entry(name, age=0, **more):
+    return {"jobId": f"job of {name}", "since": ago(age), **more}
+
+
+def holder(name, age=0, told=True):
+    return entry(name, age, told=told)
+
+
+def put_waiting_job(tables, name, **row):
+    """A job whose execution waits in Queued."""
+    execution = execution_arn(MACHINE, name)
+    row = {
+        "status": "Queued",
+        "execution": execution,
+        "room": AWAITED,
+        "roomToken": f"t-{name}",
+    } | row
+    tables.put_job(f"job of {name}", **row)
+
+
+def expect_go_on(calls, name):
+    request = {"taskToken": f"t-{name}", "output": "{}"}
+    calls.expects("stepfunctions", "send_task_success", {}, request)
+
+
+def expect_running(calls, *names):
+    found = [
+        {
+            "executionArn": execution_arn(MACHINE, name),
+            "stateMachineArn": MACHINE,
+            "name": name,
+            "status": "RUNNING",
+            "startDate": 0,
+        }
+        for name in names
+    ]
+    request = {"stateMachineArn": MACHINE, "statusFilter": "RUNNING"}
+    calls.expects("stepfunctions", "list_executions", {"executions": found}, request)
+
+
+def expect_described(calls, name, status):
+    arn = execution_arn(MACHINE, name)
+    if status is None:
+        calls.expects_error("stepfunctions", "describe_execution", "ExecutionDoesNotExist")
+        return
+    answer = {"executionArn": arn, "stateMachineArn": MACHINE, "status": status, "startDate": 0}
+    calls.expects("stepfunctions", "describe_execution", answer, {"executionArn": arn})
+
+
+def test_without_limit_and_pause_it_costs_one_read(tables):
+    for heal in (False, True):
+        assert make_room(TYPE, 0, MACHINE, heal=heal).unlimited
+    assert tables.calls == ["IntakeTable GetItem"] * 2
+
+
+def test_room_that_came_free_goes_to_the_longest_waiting_who_is_told(tables, other_calls):
+    tables.put_intake(holders={"a": holder("a")}, waiting={"c": entry("c", 5), "b": entry("b", 9)})
+    for name in "bc":
+        put_waiting_job(tables, name)
+    expect_go_on(other_calls, "b")
+    room = make_room(TYPE, 2, MACHINE)
+    assert (sorted(room.holders), sorted(room.waiting)) == (["a", "b"], ["c"])
+    assert tables.intake()["holders"]["b"]["told"] is True
+    assert tables.job("job of b")["room"] == GIVEN
+    assert tables.job("job of c")["room"] == AWAITED
+
+
+@pytest.mark.parametrize(("limit", "paused"), [(0, True), (5, True), (1, False)])
+def test_who_waits_goes_on_waiting_while_there_is_none(tables, other_calls, limit, paused):
+    tables.put_intake(holders={"a": holder("a")}, waiting={"b": entry("b")}, paused=paused)
+    put_waiting_job(tables, "b")
+    assert list(make_room(TYPE, limit, MACHINE).waiting) == ["b"]
+    assert tables.job("job of b")["room"] == AWAITED
+
+
+@pytest.mark.parametrize("limit", [0, 5])
+def test_when_resumed_all_that_wait_go_on_the_longest_waiting_first(tables, other_calls, limit):
+    waiting = {name: entry(name, age) for age, name in enumerate("bcd")}
+    tables.put_intake(waiting=waiting, paused=False)
+    for name in "dcb":
+        put_waiting_job(tables, name)
+        expect_go_on(other_calls, name)
+    room = make_room(TYPE, limit, MACHINE)
+    # Where there is no limit, nobody needs to be counted any more.
+    assert sorted(tables.intake()["holders"]) == (list("bcd") if limit else [])
+    assert tables.intake()["waiting"] == {}
+    assert (room.waiting, room.unlimited) == ({}, not limit)
+
+
+def put_job(tables, name, **row):
+    """A job whose execution doesn't wait, or not yet."""
+    tables.put_job(f"job of {name}", **({"execution": execution_arn(MACHINE, name)} | row))
+
+
+@pytest.mark.parametrize("limit", [1, 0])
+@pytest.mark.parametrize("status", ["Created", "Queued"])
+def test_a_job_whose_execution_does_not_wait_yet_finds_its_room_in_its_row(
+    tables, other_calls, status, limit
+):
+    """It may still write its row anew, so it is told again until that is over."""
+    tables.put_intake(waiting={"b": entry("b")})
+    put_job(tables, "b", status=status, room=AWAITED)
+    assert make_room(TYPE, limit, MACHINE).untold == ["b"]
+    assert tables.job("job of b")["room"] == GIVEN
+    put_job(tables, "b", status=status, room=AWAITED)
+    assert make_room(TYPE, limit, MACHINE).untold == ["b"]
+    assert tables.job("job of b")["room"] == GIVEN
+    put_waiting_job(tables, "b")
+    expect_go_on(other_calls, "b")
+    make_room(TYPE, limit, MACHINE)
+    assert list(tables.intake()["holders"]) == (["b"] if limit else [])
+    assert make_room(TYPE, limit, MACHINE).untold == []
+
+
+@pytest.mark.parametrize("status", ["Dispatched", "InProgress", "Succeeded", "Failed", "TimedOut"])
+def test_a_job_that_has_gone_on_without_waiting_counts_as_told(tables, other_calls, status):
+    tables.put_intake(holders={"b": holder("b", told=False)})
+    put_job(tables, "b", status=status)
+    make_room(TYPE, 1, MACHINE)
+    assert make_room(TYPE, 1, MACHINE).untold == []
+    assert list(tables.intake()["holders"]) == ["b"]
+
+
+@pytest.mark.parametrize("limit", [1, 0])
+def test_a_row_that_is_not_written_yet_leaves_its_execution_untold_until_the_next_look(
+    tables, other_calls, limit
+):
+    tables.put_intake(waiting={"b": entry("b")})
+    assert make_room(TYPE, limit, MACHINE).untold == ["b"]
+    put_waiting_job(tables, "b")
+    expect_go_on(other_calls, "b")
+    make_room(TYPE, limit, MACHINE)
+    assert tables.intake()["holders"] == (
+        {"b": tables.intake()["holders"]["b"] | {"told": True}} if limit else {}
+    )
+    make_room(TYPE, limit, MACHINE)
+
+
+@pytest.mark.parametrize("limit", [1, 0])
+@pytest.mark.parametrize(
+    ("status", "offered", "stands_down"),
+    [
+        # Its own execution has yet to take the row over, as the newer one of the two.
+        ("Created", 60, False),
+        ("Queued", 60, False),
+        ("Dispatched", 60, False),
+        # Or never will: a newer offer has it, or the job is acknowledged.
+        ("Created", 10, True),
+        ("Queued", 10, True),
+        ("Dispatched", 10, True),
+        ("InProgress", 60, True),
+        ("Succeeded", 60, True),
+        ("Failed", 60, True),
+        ("TimedOut", 60, True),
+    ],
+)
+def test_a_row_that_is_another_executions_is_left_alone_and_shows_who_needs_no_room(
+    tables, other_calls, status, offered, stands_down, limit
+):
+    tables.put_intake(waiting={"b": entry("b", 30)})
+    other = {"execution": execution_arn(MACHINE, "other"), "offeredAt": ago(offered)}
+    put_waiting_job(tables, "b", status=status, **other)
+    before = tables.job("job of b")
+    make_room(TYPE, limit, MACHINE)
+    assert make_room(TYPE, limit, MACHINE).untold == ([] if stands_down else ["b"])
+    assert list(tables.intake()["holders"]) == ([] if stands_down else ["b"])
+    assert tables.intake()["waiting"] == {}
+    assert tables.job("job of b") == before
+
+
+def test_the_same_offer_in_another_execution_is_no_newer_one(tables, other_calls):
+    waits = entry("b", 30)
+    tables.put_intake(waiting={"b": waits})
+    execution = execution_arn(MACHINE, "other")
+    put_waiting_job(tables, "b", execution=execution, offeredAt=waits["since"])
+    assert make_room(TYPE, 1, MACHINE).untold == ["b"]
+
+
+def test_an_execution_that_stopped_waiting_meanwhile_counts_as_told(tables, other_calls):
+    tables.put_intake(waiting={"b": entry("b")})
+    put_waiting_job(tables, "b")
+    other_calls.expects_error("stepfunctions", "send_task_success", "TaskTimedOut")
+    assert make_room(TYPE, 1, MACHINE).untold == []
+
+
+def test_an_execution_that_cannot_be_told_now_is_told_at_the_next_look(tables, other_calls):
+    tables.put_intake(waiting={"b": entry("b")})
+    put_waiting_job(tables, "b")
+    other_calls.expects_error("stepfunctions", "send_task_success", "ThrottlingException")
+    with pytest.raises(errors.StepFunctionsUnavailable):
+        make_room(TYPE, 1, MACHINE)
+    expect_go_on(other_calls, "b")
+    make_room(TYPE, 1, MACHINE)
+    assert tables.intake()["holders"]["b"]["told"] is True
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", None])
+def test_a_sweep_gives_back_the_room_of_an_execution_that_is_over_or_never_began(
+    tables, other_calls, status
+):
+    tables.put_intake(
+        holders={"over": holder("over", 300), "runs": holder("runs", 300)},
+        waiting={"next": entry("next", 10)},
+    )
+    put_waiting_job(tables, "next")
+    expect_running(other_calls, "runs")
+    expect_described(other_calls, "over", status)
+    expect_go_on(other_calls, "next")
+    room = make_room(TYPE, 2, MACHINE, heal=True)
+    assert sorted(room.holders) == ["next", "runs"]
+
+
+def test_an_execution_that_the_list_has_not_come_to_yet_keeps_its_room(tables, other_calls):
+    tables.put_intake(holders={"runs": holder("runs", 300)})
+    expect_running(other_calls)
+    expect_described(other_calls, "runs", "RUNNING")
+    assert list(make_room(TYPE, 1, MACHINE, heal=True).holders) == ["runs"]
+
+
+def test_a_place_among_the_waiting_is_given_back_as_well(tables, other_calls):
+    tables.put_intake(paused=True, waiting={"over": entry("over", 300)})
+    expect_running(other_calls)
+    expect_described(other_calls, "over", "ABORTED")
+    assert make_room(TYPE, 1, MACHINE, heal=True).waiting == {}
+
+
+@pytest.mark.parametrize(
+    ("why", "age", "limit", "heal"),
+    [
+        ("it may be about to start", 110, 1, True),
+        ("there is room left", 300, 2, True),
+        ("only the sweep looks", 300, 1, False),
+    ],
+)
+def test_otherwise_nobody_is_asked_after(tables, other_calls, why, age, limit, heal):
+    tables.put_intake(holders={"over": holder("over", age)})
+    assert list(make_room(TYPE, limit, MACHINE, heal=heal).holders) == ["over"], why
+
+
+@pytest.mark.parametrize(("limit", "paused"), [(0, False), (0, True), (5, True), (1, False)])
+def test_where_there_is_no_limit_or_no_room_left_leaks_are_looked_for(
+    tables, other_calls, limit, paused
+):
+    tables.put_intake(holders={"over": holder("over", 300)}, paused=paused)
+    expect_running(other_calls)
+    expect_described(other_calls, "over", "ABORTED")
+    assert make_room(TYPE, limit, MACHINE, heal=True).holders == {}
+
+
+def test_who_looks_for_leaks_says_so_in_the_log_of_its_function(tables, other_calls, log):
+    tables.put_intake(holders={"over": holder("over", 300)})
+    expect_running(other_calls)
+    expect_described(other_calls, "over", "ABORTED")
+    make_room(TYPE, 1, MACHINE, heal=True)
+    (line,) = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert (line["service"], line["level"], line["execution"]) == (SERVICE, "WARNING", "over")
+
+
+def test_a_leak_is_none_before_two_minutes():
+    assert room_keeping.LEAK_SECONDS == 120
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_an_execution_that_was_aborted_while_it_waited_leaves_nothing_where_there_is_no_limit(
+    tables, other_calls, paused
+):
+    tables.put_intake(waiting={"over": entry("over", 300)}, paused=paused)
+    other_calls.expects("stepfunctions", "list_executions", {"executions": []})
+    expect_described(other_calls, "over", "ABORTED")
+    for _ in range(2):
+        room = make_room(TYPE, 0, MACHINE, heal=True)
+    assert (room.holders, room.waiting) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("row", "age", "awaited"),
+    [
+        ({"continuing": {"jobId": "first", "sent": True}}, 3600, True),
+        ({"currentJobId": "second"}, 60, False),
+        ({"currentJobId": "second", "continuing": {"jobId": "second"}}, 60, True),
+        # It is to come still, and to be failed.
+        ({"status": "Failed", "continuing": {"jobId": "first"}}, 3600, True),
+        ({"status": "Failed"}, 3600, True),
+        (None, 3600, True),
+        ({"status": "Succeeded", "currentJobId": "second"}, 3600, True),
+        ({"continuing": {"jobId": "first", "sent": True}}, 86_500, False),
+        (None, 86_500, False),
+    ],
+)
+def test_a_job_that_is_to_continue_another_is_awaited_until_it_is_here_or_for_a_day(
+    tables, row, age, awaited
+):
+    tables.put_intake(awaiting={"first": ago(age)})
+    if row is not None:
+        tables.put_job("first", **row)
+    make_room(TYPE, 0, MACHINE)
+    assert list(tables.intake()["awaiting"]) == ["first"]
+    make_room(TYPE, 0, MACHINE, heal=True)
+    assert list(tables.intake()["awaiting"]) == (["first"] if awaited else [])
+
+
+@pytest.mark.parametrize(("age", "kept"), [(86_300, ["j"]), (86_500, [])])
+def test_progress_that_was_not_shown_for_a_day_is_forgotten(tables, age, kept):
+    tables.put_intake(unshown={"j": ago(age)})
+    make_room(TYPE, 0, MACHINE)
+    assert list(tables.intake()["unshown"]) == ["j"]
+    make_room(TYPE, 0, MACHINE, heal=True)
+    assert list(tables.intake()["unshown"]) == kept
+
+
+def test_progress_that_is_told_while_what_is_older_is_forgotten_is_not(tables):
+    tables.put_intake(unshown={"j": ago(86_500)})
+    told = {"j": ago(1)}
+    tables.before("UpdateItem", lambda: tables.put_intake(unshown=told))
+    make_room(TYPE, 0, MACHINE, heal=True)
+    assert tables.intake()["unshown"] == told

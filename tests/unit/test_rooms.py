@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from acknowledger.rooms import BATCH_SIZE, Room
+
+
+def room(limit=0, paused=False, holders=(), waiting=(), awaiting=()):
+    """Executions are named by letters; the earlier one in `waiting` waits longer."""
+    return Room(
+        "Build/Custom/Acknowledger/1",
+        limit,
+        paused,
+        {name: {"jobId": name, "since": "0", "told": name.islower()} for name in holders},
+        {name: {"jobId": name, "since": f"{since}"} for since, name in enumerate(waiting)},
+        dict.fromkeys(awaiting, "0"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("of", "unlimited", "left", "to_ask_for"),
+    [
+        # No limit: a batch at a time, whoever waits from before.
+        (room(), True, BATCH_SIZE, BATCH_SIZE),
+        (room(holders="ab", waiting="c", awaiting="d"), True, BATCH_SIZE, BATCH_SIZE),
+        # A limit: as many as there is room for, those included that wait for some.
+        (room(3), False, 3, 3),
+        (room(3, holders="a"), False, 2, 2),
+        (room(3, holders="a", waiting="b"), False, 1, 1),
+        (room(3, holders="ab", waiting="cd"), False, 0, 0),
+        (room(3, holders="abcde"), False, 0, 0),
+        (room(200), False, BATCH_SIZE, BATCH_SIZE),
+        (room(200, holders=map(str, range(190))), False, 10, 10),
+        # A job that is to continue one in flight needs none.
+        (room(3, holders="abc", awaiting="ac"), False, 0, 2),
+        (room(3, holders="a", awaiting="a"), False, 2, 3),
+        (room(200, awaiting="a"), False, BATCH_SIZE, BATCH_SIZE),
+        (room(1, holders="a", awaiting=map(str, range(150))), False, 0, BATCH_SIZE),
+        # Paused: only such jobs.
+        (room(paused=True), False, 0, 0),
+        (room(3, paused=True), False, 0, 0),
+        (room(paused=True, awaiting="ab"), False, 0, 2),
+        (room(3, paused=True, holders="a", awaiting="a"), False, 0, 1),
+    ],
+)
+def test_as_many_jobs_are_asked_for_as_can_be_taken(of, unlimited, left, to_ask_for):
+    assert (of.unlimited, of.left, of.to_ask_for) == (unlimited, left, to_ask_for)
+
+
+@pytest.mark.parametrize(
+    ("of", "following"),
+    [
+        (room(2), ""),
+        (room(2, holders="a", waiting="bcd"), "b"),
+        (room(2, waiting="bcd"), "bc"),
+        (room(2, holders="ab", waiting="c"), ""),
+        (room(2, holders="abc", waiting="d"), ""),
+        (room(2, paused=True, waiting="b"), ""),
+        # Resumed, or the limit taken away: all that wait.
+        (room(0, holders="a", waiting="bcd"), "bcd"),
+        (room(0, paused=True, waiting="bcd"), ""),
+    ],
+)
+def test_room_goes_to_the_longest_waiting_as_far_as_it_reaches(of, following):
+    assert of.next == list(following)
+
+
+def test_of_two_that_wait_as_long_the_order_is_the_same_for_every_intake():
+    waiting = {name: {"jobId": name, "since": "0"} for name in "cab"}
+    assert Room("t", 2, waiting=waiting).next == ["a", "b"]
+
+
+def test_who_was_given_room_and_may_not_know_it_is_untold():
+    assert room(3, holders="aBC").untold == ["B", "C"]

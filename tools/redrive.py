@@ -1,0 +1,306 @@
+#!/usr/bin/env python3
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["boto3"]
+# ///
+# ruff: noqa: T201 - it is a command: what it prints is what it is for
+"""Bring back what lies in a stack's dead-letter queues.
+
+    python tools/redrive.py --list
+    python tools/redrive.py Intake --stack acknowledger
+    python tools/redrive.py --message 0b9e…
+
+Each message is an event that a function failed at, or that EventBridge could not give it. It is
+given to the function again, asynchronously as the first time, and taken from the queue. One that
+fails again comes back, with a new reason, and is left for the next time. With --list nothing is
+changed; what the messages are about and why they are there is printed in any case.
+
+Giving an event again that was handled meanwhile does nothing, so that it is safe to do all of them,
+and to do it twice. One that an execution waits for (it has a task token) is given only while it
+does: later, acknowledging its job would leave that to nobody. It is dropped then, for the job has
+ended, or CodePipeline offers it again.
+
+SQS's own redrive (StartMessageMoveTask, "Start DLQ redrive" in the console) can't do it: it knows
+only the dead-letter queues of other SQS queues.
+
+Needs boto3 alone. Credentials, region and AWS_ENDPOINT_URL (for the local stack) are found as by
+any program with an AWS SDK. The caller needs cloudformation:DescribeStacks on the stack;
+sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:DeleteMessage and sqs:GetQueueAttributes on the
+queues; lambda:InvokeFunction on the functions; states:SendTaskHeartbeat on the state machine. Ends
+with 1 if a message could not be given to its function.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+FUNCTIONS = ("Intake", "Acknowledge", "Report", "Stop")
+#: For so long nobody else sees what we have received.
+HIDDEN_SECONDS = 120
+#: A long poll asks all of SQS's servers; a short one may miss what there is.
+WAIT_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message in a dead-letter queue.
+
+    reason: why it is there, as Lambda or EventBridge wrote it.
+    about: the job, or what is known of it.
+    """
+
+    id: str
+    receipt: str
+    body: str
+    sent: float
+    reason: str
+    about: str
+
+    @classmethod
+    def of(cls, message: dict[str, Any]) -> Letter:
+        """What SQS's ReceiveMessage answers with, as a letter."""
+        given = message.get("MessageAttributes", {})
+        attributes = {name: str(value.get("StringValue", "")) for name, value in given.items()}
+        return cls(
+            id=message["MessageId"],
+            receipt=message["ReceiptHandle"],
+            body=message["Body"],
+            sent=int(message["Attributes"]["SentTimestamp"]) / 1000,
+            reason=reason(attributes),
+            about=about(message["Body"]),
+        )
+
+
+def reason(attributes: dict[str, str]) -> str:
+    """Why a message is in the queue.
+
+    Lambda writes ErrorMessage, ErrorCode (200: the function failed; 4xx: it never ran) and
+    RequestID, which finds the invocation in the function's log. EventBridge writes ERROR_CODE,
+    ERROR_MESSAGE, RULE_ARN, TARGET_ARN, and EXHAUSTED_RETRY_CONDITION where it had tried again.
+    """
+    if "ERROR_CODE" in attributes or "RULE_ARN" in attributes:
+        rule = attributes.get("RULE_ARN", "").rpartition("/")[2]
+        parts = [attributes.get("ERROR_CODE"), attributes.get("ERROR_MESSAGE")]
+        exhausted = attributes.get("EXHAUSTED_RETRY_CONDITION")
+        return (
+            f"EventBridge's rule {rule} could not deliver it: "
+            + ": ".join(part for part in parts if part)
+            + (f" ({exhausted})" if exhausted else "")
+        )
+    code, request = attributes.get("ErrorCode", ""), attributes.get("RequestID", "")
+    said = attributes.get("ErrorMessage") or "no reason given"
+    return (
+        said
+        + (f" (not run: {code})" if code not in ("", "200") else "")
+        + (f" [request {request}]" if request else "")
+    )
+
+
+def about(body: str) -> str:
+    """Which job an event is about; for one that names no job, what it does name."""
+    try:
+        event = json.loads(body)
+    except ValueError:
+        return "no JSON"
+    if not isinstance(event, dict):
+        return "no event"
+    detail = event.get("detail", event)
+    detail = detail if isinstance(detail, dict) else {}
+    job_id = detail.get("jobId")
+    with suppress(KeyError, TypeError, ValueError):
+        job_id = job_id or json.loads(detail["input"])["job"]["id"]
+    named = [
+        f"{label} {value}"
+        for label, value in (
+            ("job", job_id),
+            ("execution", detail.get("name")),
+            ("pipeline", detail.get("pipeline")),
+            ("pipeline execution", detail.get("execution-id")),
+            ("action", detail.get("action")),
+            ("action execution", detail.get("action-execution-id")),
+            ("state", detail.get("state") or detail.get("status")),
+        )
+        if value
+    ]
+    kind = event.get("detail-type", "a request")
+    return f"{kind}: {', '.join(named)}" if named else str(kind)
+
+
+def task_token(body: str) -> str | None:
+    """The task token in an event, by which an execution waits for its answer."""
+    try:
+        event = json.loads(body)
+        token = event.get("detail", event).get("taskToken")
+    except (ValueError, AttributeError):
+        return None
+    return token if isinstance(token, str) and token else None
+
+
+def shown(text: str) -> str:
+    """A text on one line, which can't tell the terminal what to do: others have written it."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
+class Queue:
+    """The dead-letter queue of one of the stack's functions."""
+
+    def __init__(self, session: Any, url: str, function: str) -> None:
+        self._sqs = session.client("sqs")
+        self._lambda = session.client("lambda")
+        self._step_functions = session.client("stepfunctions")
+        self._url = url
+        self._function = function
+
+    def letters(self) -> Iterator[Letter]:
+        """All that was in it when we began, each once.
+
+        A message that fails again may be back before the last one is given out.
+        """
+        answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
+        # SQS's clock, which may not be ours; it is told in whole seconds.
+        date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+        began = parsedate_to_datetime(date).timestamp()
+        seen: set[str] = set()
+        later = []
+        try:
+            while received := self._receive():
+                for letter in received:
+                    # Within that second, one of what has been given again is one that came back.
+                    back = letter.sent >= began and letter.body in seen
+                    if letter.sent < began + 1 and letter.id not in seen and not back:
+                        seen |= {letter.id, letter.body}
+                        yield letter
+                    else:
+                        later.append(letter)
+        finally:
+            # Not before, or they would be received again and again.
+            for letter in later:
+                self.put_back(letter)
+
+    def _receive(self) -> list[Letter]:
+        received = self._sqs.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=HIDDEN_SECONDS,
+            WaitTimeSeconds=WAIT_SECONDS,
+            AttributeNames=["SentTimestamp"],
+            MessageAttributeNames=["All"],
+        )
+        return [Letter.of(message) for message in received.get("Messages", [])]
+
+    def redrive(self, letter: Letter) -> bool:
+        """Give an event to the function again; False if that is over, and it was dropped.
+
+        What comes between giving and deleting has it given twice, but not lost.
+        """
+        token = task_token(letter.body)
+        given = token is None or self._is_awaited(token)
+        if given:
+            self._lambda.invoke(
+                FunctionName=self._function, InvocationType="Event", Payload=letter.body
+            )
+        self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt)
+        return given
+
+    def _is_awaited(self, token: str) -> bool:
+        exceptions = self._step_functions.exceptions
+        try:
+            self._step_functions.send_task_heartbeat(taskToken=token)
+        except (exceptions.InvalidToken, exceptions.TaskDoesNotExist, exceptions.TaskTimedOut):
+            return False
+        return True
+
+    def put_back(self, letter: Letter) -> None:
+        """Let others see it again."""
+        self._sqs.change_message_visibility(
+            QueueUrl=self._url, ReceiptHandle=letter.receipt, VisibilityTimeout=0
+        )
+
+
+def queues(session: Any, stack: str, functions: list[str]) -> dict[str, Queue]:
+    """The dead-letter queues of a stack, by the names of their functions."""
+    answer = session.client("cloudformation").describe_stacks(StackName=stack)
+    (described,) = answer["Stacks"]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
+    return {
+        name: Queue(session, outputs[f"{name}DeadLettersUrl"], outputs[f"{name}FunctionName"])
+        for name in functions
+    }
+
+
+def handle(name: str, queue: Queue, *, only: set[str], listing: bool) -> tuple[int, int]:
+    """Print, and redrive, what is in a queue; how many were wanted, and how many failed."""
+    wanted = failed = 0
+    held = []
+    for letter in queue.letters():
+        if only and letter.id not in only:
+            held.append(letter)
+            continue
+        wanted += 1
+        print(f"{name}  {letter.id}\n  {shown(letter.about)}\n  {shown(letter.reason)}")
+        if listing:
+            held.append(letter)
+            continue
+        try:
+            given = queue.redrive(letter)
+        except (BotoCoreError, ClientError) as error:
+            failed += 1
+            held.append(letter)
+            print(f"  NOT REDRIVEN: {error}")
+        else:
+            print("  redriven" if given else "  dropped: no execution waits for it any more")
+    for letter in held:
+        queue.put_back(letter)
+    return wanted, failed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line says; its exit status."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n\n    ")[0],
+        epilog="An event that was handled meanwhile does nothing when it is given again.",
+    )
+    parser.add_argument(
+        "queue", nargs="*", metavar="QUEUE", help=f"{', '.join(FUNCTIONS)}; all when left out"
+    )
+    parser.add_argument("--stack", default="acknowledger", help="the stack's name (%(default)s)")
+    parser.add_argument("--list", action="store_true", help="only print what lies there and why")
+    parser.add_argument(
+        "--message", action="append", default=[], metavar="ID", help="only this one; repeatable"
+    )
+    parser.add_argument("--region", help="instead of the one that your AWS configuration says")
+    parser.add_argument("--profile", help="of your AWS configuration")
+    asked = parser.parse_args(arguments)
+    for name in asked.queue:
+        if name not in FUNCTIONS:
+            parser.error(f"QUEUE must be one of {', '.join(FUNCTIONS)}, not {name}")
+    wanted = failed = 0
+    try:
+        session = boto3.Session(region_name=asked.region, profile_name=asked.profile)
+        found = queues(session, asked.stack, asked.queue or list(FUNCTIONS))
+        for name, queue in found.items():
+            here, not_done = handle(name, queue, only=set(asked.message), listing=asked.list)
+            wanted, failed = wanted + here, failed + not_done
+    except KeyError as error:
+        print(f"The stack {asked.stack} has no output {error}", file=sys.stderr)
+        return 1
+    except (BotoCoreError, ClientError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    did = "lie there" if asked.list else f"dealt with, {failed} not"
+    print(f"{wanted if asked.list else wanted - failed} {did}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
