@@ -6,11 +6,13 @@ PORT ?= 4566
 PARAMETERS ?=
 BEHAVIOUR ?=
 EMPTY ?=
+# More than there are cores make slow what is timed.
+WORKERS ?= auto
 JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local test chaos bench check fix build clean
+.PHONY: help demo local test faults chaos bench check fix build clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 10
@@ -24,7 +26,10 @@ local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127
 		$(foreach switch,$(BEHAVIOUR),--behaviour "$(switch)") $(if $(EMPTY),--empty)
 
 test: .venv/installed .venv-sam/installed ## Run the tests
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=some, every (in every world) or write (the table)
+	@FAULTS="$(or $(FAULTS),some)" $(BIN)/python -m pytest tests/integration/test_faults.py
 
 chaos: .venv/installed ## Run many jobs while everything goes wrong at random: JOBS=200 SEED=1 RATE=0.1
 	@$(BIN)/python -m local chaos --jobs "$(JOBS)" --seed "$(SEED)" --rate "$(RATE)"

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import functools
 import os
 
+import botocore.session
 import pytest
 
 # Powertools reads it when a function's module is imported.
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "acknowledger"
+
+
+# moto forgets the SDK's session with every test, and a new one would read the services' models,
+# megabytes of JSON, anew.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -89,7 +89,7 @@ def settled(tries: int) -> Callable[[Any], Any]:
     return settings(
         max_examples=tries * (LONG if LONG_RUN else 1),
         deadline=None,
-        derandomize="CI" in os.environ and not LONG_RUN,
+        derandomize=not LONG_RUN,
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )

@@ -8,7 +8,7 @@ from local.chaos import Chaos
 from local.faults import Call
 from local.witness import Execution
 
-JOBS = 60
+JOBS = 30
 
 
 @pytest.fixture(scope="module")

@@ -241,7 +241,7 @@ def is_kept_alive(world: World) -> None:
     (asked, *_) = wait_for(
         lambda: world.announced("Job Progress", row["jobId"]["S"]), "the event", seconds=20
     )
-    assert asked == {"jobId": row["jobId"]["S"]}
+    assert asked == {"jobId": row["jobId"]["S"], "keepAlive": True}
     update_job(world, row, "SET updatedAt = :value", ago(0))
     stop(world, row)
     sweep_until(world, name, "Failed")

@@ -126,7 +126,11 @@ def test_a_refused_acknowledgment_is_told_word_for_word(
 ) -> None:
     ended = machine.run(job(), Script(acknowledge=[(error, cause)] * 20), timeouts=UNHURRIED)
     assert "QueryEvaluation" not in f"{ended.error} {ended.cause}".replace(error, "")
-    assert ended.path[-1] in ("AcknowledgmentRefused", "StandDown", "JobFailed", "JobTimedOut")
+    assert ended.path[-1] in ("AcknowledgmentRefused", "StandDown", "JobFailed", "JobTimedOut"), (
+        ended.status,
+        ended.error,
+        (ended.cause or "")[:200],
+    )
     if ended.path[-1] == "AcknowledgmentRefused":
         assert (ended.error or "", ended.cause or "") == (error, cause)
 
