@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,9 @@ from tests.hostile import fits, mutated, settled, texts, values
 from tests.statemachine.conftest import DEFINITION, Ended, Machine, Script
 from tests.support import load_event
 
+pytestmark = pytest.mark.skipif(
+    "LONG" not in os.environ, reason="make test-long runs it: with it the tests take too long"
+)
 STATES = json.loads(DEFINITION)["States"]
 # The errors by which README says that an execution may end; a worker's own are CodePipeline's.
 ENDS = outcome.FAILURE_TYPES | {
