@@ -13,7 +13,7 @@ import pytest
 from acknowledger import executions, job_table
 from acknowledger.moments import ago
 from acknowledger.offers import execution_name
-from local import acknowledger, codepipeline
+from local import acknowledger, codepipeline, functions
 from local.server import LocalCloud
 from local.stack import Stack
 from tests.integration.written import Written
@@ -233,8 +233,9 @@ class World:
         return names
 
     def intake_quiet(self) -> None:
-        """Let no event of CodePipeline's start Intake."""
+        """Let no event of CodePipeline's start Intake, and what was started end."""
         self.client("events").disable_rule(Name=self.rule("default", "STARTED"))
+        assert functions.runner().wait_until_idle(30)
 
     def expect_no_more(self) -> None:
         self._awaiting({})

@@ -89,7 +89,7 @@ def stop(world: World, row: dict[str, Any]) -> None:
 
 def taken_by_another(world: World, row: dict[str, Any]) -> None:
     """Have another worker acknowledge a dispatched job under a newer nonce."""
-    world.client("events").disable_rule(Name=world.rule("default", "STARTED"))
+    world.intake_quiet()
     world.emulator.clock.advance(seconds=61)
     request = world.poll()
     assert request["jobId"] == row["jobId"]["S"]

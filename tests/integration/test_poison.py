@@ -69,7 +69,7 @@ def registered(running: World) -> World:
 @pytest.fixture
 def quiet(registered: World, world: World) -> World:
     """Only a sweep finds jobs here, so that all of them are offered in the same one."""
-    world.client("events").disable_rule(Name=world.rule("default", "STARTED"))
+    world.intake_quiet()
     return world
 
 

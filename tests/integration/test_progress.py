@@ -138,7 +138,12 @@ def test_what_was_told_between_two_reports_of_progress_is_shown_when_it_is_time(
         return wait_for_half(lambda: not quick.intake_row()["unshown"])
 
     wait_for(nothing_left, "nothing more to show", seconds=30)
-    join(quick, name, current(quick, name))
+
+    def joined():
+        quick.cloud.schedule.fire()
+        return wait_for_half(lambda: "continuing" not in first_row(quick, row))
+
+    wait_for(joined, "the last job of the chain", seconds=30)
     answer(quick, row)
     assert quick.pipeline_ended(name) == "Succeeded"
 
@@ -214,7 +219,9 @@ def test_a_worker_that_asks_to_be_asked_again_is_given_its_token_in_a_new_job(qu
     (again,) = wait_for(second, "the next job", seconds=30)
     wait_for(lambda: first_row(quick, again)["status"]["S"] == "InProgress", "it", seconds=20)
     assert again["actionExecutionId"] == row["actionExecutionId"]
-    (asked,) = quick.announced("Job In Progress", again["jobId"]["S"])
+    (asked,) = wait_for(
+        lambda: quick.announced("Job In Progress", again["jobId"]["S"]), "the event", seconds=20
+    )
     assert asked["job"]["data"]["continuationToken"] == "page-2"
     answer(quick, again, executionDetails={"summary": "All pages"})
     assert quick.pipeline_ended(name) == "Succeeded"

@@ -100,7 +100,7 @@ def test_no_secret_of_a_job_is_written_though_everything_else_is(world, written,
 
 
 def test_the_credentials_that_are_searched_for_are_those_that_are_given_out(world):
-    world.client("events").disable_rule(Name=world.rule("default", "STARTED"))
+    world.intake_quiet()
     world.start({"Outcome": "Succeed"})
     request = world.poll()
     details = world.client("codepipeline").get_job_details(jobId=request["jobId"])["jobDetails"]

@@ -195,4 +195,4 @@ def test_a_job_whose_execution_is_gone_ends_when_codepipeline_ends_it(stoppable)
     world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
     cut(world, name, "abandon")
     assert "ABANDONED" in world.row(name, "Failed")["cause"]["S"]
-    assert world.announced("Job Failed", row["jobId"]["S"])
+    wait_for(lambda: world.announced("Job Failed", row["jobId"]["S"]), "the event", seconds=10)
