@@ -18,9 +18,10 @@ def load_event(name: str) -> Any:
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float) -> Any:
     """What `condition` gives once it is true; fails after `seconds` saying what it waited for."""
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, 0.01
     while not (found := condition()):
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds} seconds for {what}")
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
     return found

@@ -166,9 +166,9 @@ class Machine:
 
     def row_token(self, arn: str) -> tuple[str, str] | None:
         """The state that waits with a token in a row of the table, and the token, if one does."""
-        events = self.step_functions.get_execution_history(executionArn=arn, reverseOrder=True)[
-            "events"
-        ]
+        events = self.step_functions.get_execution_history(
+            executionArn=arn, reverseOrder=True, maxResults=4
+        )["events"]
         if events[0].get("taskSubmittedEventDetails", {}).get("resource") != WAITS_IN_ROW:
             return None
         scheduled, entered = (
@@ -196,6 +196,7 @@ class Machine:
         """Start a job and play everybody's part until its execution has ended."""
         self._reports.clear()
         self._report_answers = list(script.report)
+        self.take_events()
         arn = self.start(job, **changes)
         events: list[tuple[str, dict[str, Any]]] = []
         answers = {
@@ -242,12 +243,8 @@ class Machine:
         ]
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    events.install()
-    stepfunctions.install()
-    monkeypatch.setattr(stepfunctions, "retry_scale", 0.0001)
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
     made: list[Machine] = []
 
     def invoke(
@@ -255,11 +252,17 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     ) -> bytes:
         return made[0].answer_report(body, response_headers)
 
-    monkeypatch.setattr(LambdaSimpleBackend, "invoke", invoke)
     config = {"lambda": {"use_docker": False}, "stepfunctions": {"execute_state_machine": True}}
-    with mock_aws(config=config):
-        made.append(Machine())
-        yield made[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        events.install()
+        stepfunctions.install()
+        patch.setattr(stepfunctions, "retry_scale", 0.0001)
+        patch.setattr(LambdaSimpleBackend, "invoke", invoke)
+        with mock_aws(config=config):
+            made.append(Machine())
+            yield made[0]
+            stepfunctions.stop_all()
 
 
 CLIENT_ID = "3c9f2f3a-5f0e-4c1b-9d55-0d8d2a1b7c6e"
