@@ -41,7 +41,7 @@ from moto.core.base_backend import BackendDict
 from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
 from moto.stepfunctions import exceptions, responses
-from moto.stepfunctions.parser import models
+from moto.stepfunctions.parser import models, quotas
 from moto.stepfunctions.parser.api import (
     ExecutionStatus,
     HistoryEventType,
@@ -1056,6 +1056,12 @@ class Clients:
             return self._clients[key]
 
 
+def counted(data: Any) -> str:
+    """The JSON whose bytes count as the size of a state's data: UTF-8, without spaces."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode(errors="replace").decode()
+
+
 def stop_all() -> None:
     """Stop every running execution, so that none outlives the stack it runs on."""
     for account in list(models.stepfunctions_parser_backends.values()):
@@ -1105,6 +1111,9 @@ def install() -> None:
         "_eval_wait_for_task_token",
         wait_for_task_token,
     )
+
+    # moto counts the data of a state with every other letter than ASCII's written as an escape.
+    replace(quotas, "to_json_str", counted)
 
     # moto passes the names of a task's parameters on as they are.
     replace(StateTaskServiceAwsSdk, "_normalise_parameters", name_parameters)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from local.chaos import Chaos
 from local.faults import Call
 from local.witness import Execution
 
-pytestmark = pytest.mark.skipif(
-    "LONG" not in os.environ, reason="make test-long runs it: with it the tests take too long"
-)
 JOBS = 30
 
 

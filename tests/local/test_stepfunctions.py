@@ -438,6 +438,19 @@ def test_an_answer_to_nothing_or_with_nothing_is_refused(
     assert ended(states, execution)["output"] == 1
 
 
+@pytest.mark.parametrize(
+    ("letters", "status"), [(32_000, "SUCCEEDED"), (33_000, "FAILED")], ids=["within", "beyond"]
+)
+def test_a_states_data_is_counted_in_utf_8(letters, status, states, machine):
+    arn = machine(
+        Repeat={"Type": "Pass", "Output": "{% $join([1..4].($states.input)) %}"},
+        Take={"Type": "Pass"},
+    )
+    execution = ended(states, start(states, arn, "é" * letters))
+    assert execution["status"] == status
+    assert execution.get("error") == (None if status == "SUCCEEDED" else "States.DataLimitExceeded")
+
+
 def test_a_heartbeat_without_a_limit_is_accepted(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
