@@ -124,9 +124,12 @@ class World:
         pages = self.client("dynamodb").get_paginator("scan")
         return [
             row
-            for page in pages.paginate(TableName=self.stack.outputs["JobTableName"])
+            for page in pages.paginate(
+                TableName=self.stack.outputs["JobTableName"],
+                FilterExpression="pipelineName = :name",
+                ExpressionAttributeValues={":name": {"S": name}},
+            )
             for row in page["Items"]
-            if row["pipelineName"]["S"] == name
         ]
 
     def row(self, name: str, status: str, seconds: float = 20) -> dict[str, Any]:
@@ -275,7 +278,7 @@ class World:
 
     def bus_events(self, detail_type: str) -> list[dict[str, Any]]:
         """All events of a type that were put on any bus."""
-        events = (json.loads(text) for text in self.written.events())
+        events = (json.loads(text) for text in self.written.events() if detail_type in text)
         return [event for event in events if event["detail-type"] == detail_type]
 
     def announced(self, detail_type: str, job_id: str) -> list[dict[str, Any]]:
