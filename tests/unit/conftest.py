@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
 import pytest
 from botocore.stub import Stubber
 from cfnlint.decode import cfn_yaml
@@ -63,11 +64,45 @@ def context() -> Context:
     return Context()
 
 
+class Clients:
+    """boto3's clients, made once for all tests, without what a test has registered with them."""
+
+    def __init__(self) -> None:
+        self._clients: dict[Any, Any] = {}
+        self._registered: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
+
+    def make(self, service: str, *, config: Any) -> Any:
+        key = (service, id(config))
+        if key not in self._clients:
+            self._clients[key] = boto3.Session().client(service, config=config)
+            for name in ("register", "register_first", "register_last"):
+                self._watch(self._clients[key].meta.events, name)
+        return self._clients[key]
+
+    def _watch(self, events: Any, name: str) -> None:
+        register = getattr(events, name)
+
+        def registering(*args: Any, **kwargs: Any) -> None:
+            register(*args, **kwargs)
+            self._registered.append((events, args, kwargs))
+
+        setattr(events, name, registering)
+
+    def take_back(self) -> None:
+        while self._registered:
+            events, args, kwargs = self._registered.pop()
+            events.unregister(*args, **kwargs)
+
+
+CLIENTS = Clients()
+
+
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The environment that the template gives, and nothing kept from the test before."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "client", CLIENTS.make)
     for cached in (
         aws.client,
         intake.config,
@@ -80,6 +115,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         client_tokens._provider,
     ):
         cached.cache_clear()
+    yield
+    CLIENTS.take_back()
 
 
 class Aws:
