@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from typing import Any
 
 import pytest
@@ -13,9 +12,6 @@ from local.codepipeline import exceptions
 from tests.integration.conftest import CLIENT_TOKEN, World
 from tests.support import wait_for
 
-pytestmark = pytest.mark.skipif(
-    "LONG" not in os.environ, reason="make test-long runs it: with it the tests take too long"
-)
 SECOND = "Test/Custom/Second/2"
 DELETED = "Test/Custom/Deleted/1"
 NEVER = "Test/Custom/Never/1"

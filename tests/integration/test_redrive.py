@@ -13,9 +13,6 @@ import pytest
 from local import functions
 from tests.support import ROOT, load_event, wait_for
 
-pytestmark = pytest.mark.skipif(
-    "LONG" not in os.environ, reason="make test-long runs it: with it the tests take too long"
-)
 PARAMETERS = {"ProgressIntervalSeconds": "1"}
 SCRIPT = ROOT / "tools" / "redrive.py"
 
