@@ -108,5 +108,6 @@ def answer(task_token: str, request: dict[str, Any]) -> dict[str, str]:
 
 
 def _was_answered(job_id: str) -> bool:
+    """Whether its execution was told: it went on, or gave the job back."""
     row = job_table.find(job_id)
-    return row is not None and row["status"] != "Dispatched"
+    return row is None or row["status"] != "Dispatched"

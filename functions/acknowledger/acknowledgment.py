@@ -1,13 +1,15 @@
-"""One counted call of AcknowledgeJob, for Acknowledge and for Report.
+"""One recorded call of AcknowledgeJob, for Acknowledge and for Report.
 
-Every call is counted in the job's row before it is made, and taken off again when CodePipeline
-certainly turned it down. So the count tells how many calls may have got through unseen, and what
-an InvalidNonceException means: at the first call the offer is lost; at a later one most likely
-our own earlier call got through and only its answer was lost.
+Every call is noted in the job's row before it is made, and taken back when CodePipeline certainly
+turned it down. What is noted there is a call that may have got through unseen, and that tells what
+an InvalidNonceException means: without another call for the offer it is lost; with one that isn't
+taken back in time most likely that one got through, and only its answer was lost.
 """
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +23,9 @@ from acknowledger.errors import (
     TableUnavailable,
     TaskTokenGone,
 )
+
+# Another call, if it is under way, is answered within 13 seconds: the timeouts of `aws.client`.
+TAKEN_BACK_AFTER_SECONDS = (1, 2, 4, 7)
 
 
 @dataclass(frozen=True)
@@ -48,47 +53,64 @@ def acknowledge(request: Mapping[str, Any], *, must_have_row: bool = False) -> A
     Raises:
         TaskTokenGone: it must have a row and has none; not called.
         InvalidNonceException: the offer is lost.
-        TableUnavailable: not called, since the call could not be counted.
+        TableUnavailable: not called, since the call could not be noted.
         AcknowledgerError: as `job_api.acknowledge` raises them.
     """
     if "clientId" in request:
-        # Without it nothing is called, and nothing needs to be counted.
+        # Without it nothing is called, and nothing needs to be noted.
         client_token(request["clientId"])
-    calls = _count(request, 1)
-    if calls is None:
-        if must_have_row:
-            raise TaskTokenGone("the job was given back, and no execution waits for it")
-        calls = 1
+    call = str(uuid.uuid4())
+    row = _change(request, "SET acknowledgeCalls.#call = :nonce", call)
+    if row is None and must_have_row:
+        raise TaskTokenGone("the job was given back, and no execution waits for it")
+    others = _others(row, request, call)
     try:
-        return Acknowledgment(job_api.acknowledge(request), assumed=False, first=calls <= 1)
+        return Acknowledgment(job_api.acknowledge(request), assumed=False, first=not others)
     except CodePipelineUnavailable:
         raise
-    except AcknowledgerError as error:
-        lost = isinstance(error, InvalidNonceException)
-        if lost and calls > 1:
+    except InvalidNonceException:
+        if _take_back(request, call, others) and _one_got_through(request, call):
             return Acknowledgment("InProgress", assumed=True, first=False)
-        try:
-            left = _count(request, -1)
-        except TableUnavailable:
-            # A count too many only makes a later call cautious; a lost offer must not be retried.
-            if lost:
-                raise error from None
-            raise
-        if lost and left:
-            # A call that began after this one may just have got through.
-            raise CodePipelineUnavailable(
-                "another acknowledgment of the job is under way"
-            ) from None
+        raise
+    except AcknowledgerError:
+        _take_back(request, call, others)
         raise
 
 
-def _count(request: Mapping[str, Any], by: int) -> int | None:
-    """Add to the calls made with this nonce; a job polled by hand has no row to count in."""
-    row = job_table.update(
+def _change(request: Mapping[str, Any], expression: str, call: str) -> dict[str, Any] | None:
+    """Change what is noted of a call; a job polled by hand has no row to note it in."""
+    return job_table.update(
         request["jobId"],
-        "ADD acknowledgeCalls.#nonce :by",
+        expression,
         condition="attribute_exists(acknowledgeCalls)",
-        values={":by": by},
-        names={"#nonce": request["nonce"]},
+        values={":nonce": request["nonce"]} if ":nonce" in expression else {},
+        names={"#call": call},
     )
-    return int(row["acknowledgeCalls"][request["nonce"]]) if row else None
+
+
+def _others(row: Mapping[str, Any] | None, request: Mapping[str, Any], call: str) -> set[str]:
+    """The other calls for the same offer that may have got through."""
+    calls = row["acknowledgeCalls"] if row else {}
+    return {one for one, nonce in calls.items() if nonce == request["nonce"] and one != call}
+
+
+def _take_back(request: Mapping[str, Any], call: str, others: set[str]) -> set[str]:
+    """Take a call back that was turned down; the others that are noted now."""
+    try:
+        row = _change(request, "REMOVE acknowledgeCalls.#call", call)
+    except TableUnavailable:
+        # A call too many only makes a later one cautious.
+        return others
+    return _others(row, request, call)
+
+
+def _one_got_through(request: Mapping[str, Any], call: str) -> bool:
+    """Whether another call for the offer is still noted when it must have been answered."""
+    for seconds in TAKEN_BACK_AFTER_SECONDS:
+        time.sleep(seconds)
+        row = job_table.find(request["jobId"])
+        if not _others(row, request, call):
+            return False
+        if row and row["status"] != "Dispatched":
+            break
+    return True

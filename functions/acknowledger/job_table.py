@@ -121,7 +121,7 @@ def update(
                 Key={"jobId": {"S": job_id}},
                 UpdateExpression=expression,
                 ConditionExpression=condition,
-                ExpressionAttributeValues=typed(values),
+                **({"ExpressionAttributeValues": typed(values)} if values else {}),
                 **({"ExpressionAttributeNames": used | dict(names or {})} if used or names else {}),
                 ReturnValues="ALL_NEW",
             )

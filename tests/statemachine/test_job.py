@@ -575,7 +575,7 @@ def test_a_job_refused_after_a_call_that_may_have_got_through_is_failed_and_not_
     events = Events(machine)
     arn = machine.start(offered, timeouts=PATIENT)
     token = events.next("Job Dispatched")["taskToken"]
-    machine.set(offered["id"], acknowledgeCalls={"M": {offered["nonce"]: {"N": "1"}}})
+    machine.set(offered["id"], acknowledgeCalls={"M": {"one": {"S": offered["nonce"]}}})
     machine.answer(token, [("JobNotFoundException", "No.")])
     assert events.ended(arn) == "FAILED"
     assert machine.path(arn)[4:] == ["TooLate", "TooLateForWhat", "ReportTimeout", *TIMED_OUT]

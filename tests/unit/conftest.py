@@ -20,7 +20,7 @@ import acknowledge
 import intake
 import report
 import stop
-from acknowledger import aws, client_tokens, intake_table, job_api, job_table
+from acknowledger import acknowledgment, aws, client_tokens, intake_table, job_api, job_table
 from acknowledger.moments import ago
 from acknowledger.rooms import GIVEN
 from tests.support import ROOT
@@ -103,6 +103,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "client", CLIENTS.make)
+    monkeypatch.setattr(acknowledgment, "TAKEN_BACK_AFTER_SECONDS", (0, 0))
     for cached in (
         aws.client,
         intake.config,
@@ -181,6 +182,12 @@ def other_calls(tables: Tables) -> Iterator[Aws]:
     calls.service("codepipeline", retrying=False)
     yield calls
     calls.assert_all_called()
+
+
+def noted(others: int, nonce: str = "3") -> dict[str, Any]:
+    """DynamoDB's answer where so many other calls for an offer are noted in the job's row."""
+    calls = {f"call-{number}": {"S": nonce} for number in range(others)}
+    return {"Attributes": {"acknowledgeCalls": {"M": calls | {"of-another-offer": {"S": "?"}}}}}
 
 
 class Tables:

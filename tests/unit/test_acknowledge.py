@@ -5,8 +5,9 @@ import json
 import pytest
 
 import acknowledge
-from acknowledger import errors
+from acknowledger import acknowledgment, errors
 from tests.support import load_event
+from tests.unit.conftest import noted
 
 BY_HAND = load_event("acknowledge-by-hand")
 DISPATCHED = load_event("acknowledge-job-dispatched")
@@ -14,8 +15,8 @@ TOKEN = DISPATCHED["detail"]["taskToken"]
 IN_PROGRESS = {"status": "InProgress"}
 
 
-def count(calls):
-    return {"Attributes": {"acknowledgeCalls": {"M": {"3": {"N": str(calls)}}}}}
+def row(others, status="Dispatched"):
+    return {"Item": {**noted(others)["Attributes"], "status": {"S": status}}}
 
 
 def metric_names(capsys):
@@ -32,14 +33,14 @@ def metric_names(capsys):
     "event", ["acknowledge-by-hand", "acknowledge-job-dispatched-without-task-token"]
 )
 def test_an_offered_job_is_acknowledged_and_its_status_returned(event, aws_calls, context):
-    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects("dynamodb", "update_item", noted(0))
     aws_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS, BY_HAND)
     assert acknowledge.handler(load_event(event), context) == IN_PROGRESS
 
 
 @pytest.mark.parametrize("status", ["InProgress", "Queued", "Succeeded", "TimedOut"])
 def test_the_waiting_execution_is_told_the_status(status, aws_calls, context):
-    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects("dynamodb", "update_item", noted(0))
     aws_calls.expects("codepipeline", "acknowledge_job", {"status": status}, BY_HAND)
     told = {"taskToken": TOKEN, "output": json.dumps({"status": status})}
     aws_calls.expects("stepfunctions", "send_task_success", {}, told)
@@ -66,20 +67,19 @@ def test_a_job_that_was_given_back_is_acknowledged_for_nobody(aws_calls, context
 
 
 @pytest.mark.parametrize("code", ["InvalidToken", "TaskDoesNotExist", "TaskTimedOut"])
-def test_a_job_that_was_given_back_by_an_execution_that_waits_no_more_is_an_error_as_well(
+def test_a_job_that_was_given_back_by_an_execution_that_waits_no_more_is_nobodys_affair(
     code, aws_calls, context
 ):
     aws_calls.expects_error("dynamodb", "update_item", "ConditionalCheckFailedException")
     aws_calls.expects_error("stepfunctions", "send_task_failure", code)
     aws_calls.expects("dynamodb", "get_item", {})
-    with pytest.raises(errors.TaskTokenGone, match="taskToken"):
-        acknowledge.handler(DISPATCHED, context)
+    assert acknowledge.handler(DISPATCHED, context)["error"] == "TaskTokenGone"
 
 
 def test_a_wrong_nonce_at_the_first_call_is_a_lost_offer(aws_calls, context):
-    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects("dynamodb", "update_item", noted(0))
     aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
-    aws_calls.expects("dynamodb", "update_item", count(0))
+    aws_calls.expects("dynamodb", "update_item", noted(0))
     with pytest.raises(errors.InvalidNonceException):
         acknowledge.handler(BY_HAND, context)
 
@@ -87,10 +87,44 @@ def test_a_wrong_nonce_at_the_first_call_is_a_lost_offer(aws_calls, context):
 def test_a_wrong_nonce_at_a_later_call_means_that_an_earlier_one_got_through(
     aws_calls, context, capsys
 ):
-    aws_calls.expects("dynamodb", "update_item", count(2))
+    aws_calls.expects("dynamodb", "update_item", noted(1))
     aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
+    aws_calls.expects("dynamodb", "update_item", noted(1))
+    for _ in acknowledgment.TAKEN_BACK_AFTER_SECONDS:
+        aws_calls.expects("dynamodb", "get_item", row(1))
     assert acknowledge.handler(BY_HAND, context) == IN_PROGRESS
     assert "AcknowledgmentsAssumed" in metric_names(capsys)
+
+
+def test_a_wrong_nonce_while_another_call_is_under_way_waits_for_what_that_is_told(
+    aws_calls, context
+):
+    aws_calls.expects("dynamodb", "update_item", noted(0))
+    aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
+    aws_calls.expects("dynamodb", "update_item", noted(1))
+    aws_calls.expects("dynamodb", "get_item", row(1))
+    aws_calls.expects("dynamodb", "get_item", row(0))
+    with pytest.raises(errors.InvalidNonceException):
+        acknowledge.handler(BY_HAND, context)
+
+
+def test_a_wrong_nonce_of_a_job_that_has_gone_on_waits_for_nobody(aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", noted(1))
+    aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
+    aws_calls.expects("dynamodb", "update_item", noted(1))
+    aws_calls.expects("dynamodb", "get_item", row(1, "InProgress"))
+    assert acknowledge.handler(BY_HAND, context) == IN_PROGRESS
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_call_that_could_not_be_taken_back_is_as_lost_as_it_was(others, aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", noted(others))
+    aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
+    aws_calls.expects_error("dynamodb", "update_item", "InternalServerError", "Why.", 500)
+    if others:
+        aws_calls.expects("dynamodb", "get_item", row(0))
+    with pytest.raises(errors.InvalidNonceException):
+        acknowledge.handler(BY_HAND, context)
 
 
 @pytest.mark.parametrize(
@@ -106,10 +140,10 @@ def test_a_wrong_nonce_at_a_later_call_means_that_an_earlier_one_got_through(
 def test_what_codepipeline_says_no_with_is_told_by_name_and_counted_if_it_may_have_worked(
     code, status, name, counted_off, aws_calls, context
 ):
-    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects("dynamodb", "update_item", noted(0))
     aws_calls.expects_error("codepipeline", "acknowledge_job", code, "Why.", status)
     if counted_off:
-        aws_calls.expects("dynamodb", "update_item", count(0))
+        aws_calls.expects("dynamodb", "update_item", noted(0))
     aws_calls.expects("stepfunctions", "send_task_failure", {})
     told = acknowledge.handler(DISPATCHED, context)
     assert told["error"] == name
@@ -123,16 +157,16 @@ def test_a_call_that_could_not_be_counted_is_not_made(aws_calls, context):
 
 
 def test_without_a_task_token_the_apis_own_error_is_raised(aws_calls, context):
-    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects("dynamodb", "update_item", noted(0))
     aws_calls.expects_error("codepipeline", "acknowledge_job", "JobNotFoundException", "Gone.")
-    aws_calls.expects("dynamodb", "update_item", count(0))
+    aws_calls.expects("dynamodb", "update_item", noted(0))
     with pytest.raises(errors.JobNotFoundException, match="Gone"):
         acknowledge.handler(BY_HAND, context)
 
 
 @pytest.mark.parametrize("code", ["InvalidToken", "TaskDoesNotExist", "TaskTimedOut"])
 def test_a_task_token_that_has_gone_is_an_error_that_names_it(code, aws_calls, context):
-    aws_calls.expects("dynamodb", "update_item", count(1))
+    aws_calls.expects("dynamodb", "update_item", noted(0))
     aws_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS)
     aws_calls.expects_error("stepfunctions", "send_task_success", code)
     aws_calls.expects("dynamodb", "get_item", {"Item": {"status": {"S": "Dispatched"}}})
@@ -141,10 +175,12 @@ def test_a_task_token_that_has_gone_is_an_error_that_names_it(code, aws_calls, c
 
 
 def test_an_event_delivered_twice_is_answered_once_and_is_no_error(aws_calls, context):
-    aws_calls.expects("dynamodb", "update_item", count(2))
+    aws_calls.expects("dynamodb", "update_item", noted(1))
     aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
+    aws_calls.expects("dynamodb", "update_item", noted(1))
+    aws_calls.expects("dynamodb", "get_item", row(1, "InProgress"))
     aws_calls.expects_error("stepfunctions", "send_task_success", "TaskTimedOut")
-    aws_calls.expects("dynamodb", "get_item", {"Item": {"status": {"S": "InProgress"}}})
+    aws_calls.expects("dynamodb", "get_item", row(1, "InProgress"))
     assert acknowledge.handler(DISPATCHED, context) == IN_PROGRESS
 
 

@@ -255,7 +255,7 @@ class Cloud:
         if row is None:
             return refused("ConditionalCheckFailedException")
         names = asked.get("ExpressionAttributeNames", {})
-        calls = {names["#nonce"]: 1} if "#nonce" in names else {}
+        calls = {names["#call"]: "?"} if "#call" in names else {}
         return answered({"Attributes": job_table.typed({**row, "acknowledgeCalls": calls})})
 
     def _DeleteItem(self, asked: Any) -> AWSResponse:  # noqa: N802

@@ -14,11 +14,11 @@ def test_a_row_is_read_as_it_is_now_with_plain_values(tables):
     tables.dynamodb.meta.events.register(
         "before-parameter-build.dynamodb.GetItem", lambda params, **_: requests.append(params)
     )
-    row = {"times": {"InProgress": "2026"}, "offers": 2, "acknowledgeCalls": {"3": 1}, "x": True}
+    row = {"times": {"InProgress": "2026"}, "offers": 2, "shown": {"percentComplete": 1}, "x": True}
     tables.put_job("j", **row)
     found = job_table.find("j")
     assert {name: found[name] for name in row} == row
-    assert type(found["acknowledgeCalls"]["3"]) is int
+    assert type(found["shown"]["percentComplete"]) is int
     assert requests[0]["ConsistentRead"] is True
 
 
