@@ -13,7 +13,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from acknowledger import bus, executions, job_table, offers, reporting
+from acknowledger import bus, executions, job_table, offers, outcome, reporting
 from acknowledger.config import StopConfig
 from acknowledger.errors import (
     EndedElsewhere,
@@ -31,6 +31,9 @@ from acknowledger.moments import ago
 logger = Logger(json_serializer=as_json)
 metrics = Metrics()
 
+# The name of the Fail state of an execution whose outcome could not be reported.
+UNREPORTED = "Unreported"
+ANNOUNCED = {"Succeeded": "Job Succeeded", "Failed": "Job Failed", "TimedOut": "Job Timed Out"}
 # An event may come before the job it is about, and while the execution is between two waits.
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4)
 ACTION_ENDED = ("ABANDONED", "CANCELED", "FAILED")
@@ -54,7 +57,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
             "CodePipeline Action Execution State Change" with a state that leaves nothing to work:
             the execution of its job ends as Failed, and nothing is reported;
             "Step Functions Execution Status Change" of an execution that ended otherwise than by
-            its definition: its job is failed.
+            its definition: its job is failed; or of one that had an outcome which CodePipeline
+            could not be told: it is told now.
 
     Returns:
         `{"ended": [job ids]}`
@@ -92,7 +96,7 @@ def on_action(detail: dict[str, Any]) -> list[str]:
 
 
 def on_execution(detail: dict[str, Any]) -> list[str]:
-    """Fail the job of an execution that was stopped, timed out or broke, so that nobody waits."""
+    """Report on the job of an execution that can't any more, so that nobody waits."""
     arn, status = detail.get("executionArn"), detail.get("status")
     if not isinstance(arn, str) or status not in ("ABORTED", "FAILED", "TIMED_OUT"):
         raise EventInvalid("detail must have an executionArn and a status of ABORTED or the like")
@@ -107,9 +111,14 @@ def on_execution(detail: dict[str, Any]) -> list[str]:
         raise EventInvalid("detail.input must be what Intake starts executions with")
     job_id = job["id"]
     logger.append_keys(job_id=job_id)
-    words = [str(word) for word in (detail.get("error"), detail.get("cause")) if word]
-    cause = ": ".join([f"The job's execution was ended from outside ({status})", *words])
-    return [job_id] if fail_job(arn, start_input, cause) else []
+    if detail.get("error") == UNREPORTED:
+        result = outcome.parse(executions.last_payload(arn))
+    else:
+        words = [str(word) for word in (detail.get("error"), detail.get("cause")) if word]
+        cause = ": ".join([f"The job's execution was ended from outside ({status})", *words])
+        known = {"jobId": job_id} | {name: job[name] for name in ("clientId",) if name in job}
+        result = {**known, "status": "Failed", "error": "JobFailed", "cause": cause}
+    return [job_id] if end_job(arn, start_input, result) else []
 
 
 HANDLED: dict[str, Callable[[dict[str, Any]], list[str]]] = {
@@ -145,7 +154,7 @@ def end_executions(action: str, cause: str) -> list[str]:
 def _tell(row: dict[str, Any], cause: str) -> bool:
     """Tell an execution that its job is over, or end the row of one that is over itself."""
     arn = row["execution"]
-    said = {"error": EndedElsewhere.__name__, "cause": cause}
+    said = {"status": "Failed", "error": EndedElsewhere.__name__, "cause": cause}
     if row["status"] in job_table.ENDED:
         said = {name: row[name] for name in said}
     else:
@@ -164,16 +173,18 @@ def _tell(row: dict[str, Any], cause: str) -> bool:
     return True
 
 
-def fail_job(arn: str, start_input: dict[str, Any], cause: str) -> bool:
-    """Fail a job whose execution is over; whether it was still to be failed."""
+def end_job(arn: str, start_input: dict[str, Any], result: dict[str, Any]) -> bool:
+    """Report the outcome of a job whose execution is over; whether it was still to be reported.
+
+    Args:
+        arn, start_input: the execution's.
+        result: as `outcome.parse` gives it.
+
+    Raises:
+        NotStopped: it was continued again and again.
+        AcknowledgerError: as `reporting.report` raises them.
+    """
     job = start_input["job"]
-    outcome = {
-        "jobId": job["id"],
-        "status": "Failed",
-        "error": "JobFailed",
-        "cause": cause,
-        **({"clientId": job["clientId"]} if "clientId" in job else {}),
-    }
     announced = False
     for _ in range(REPORTS):
         row = job_table.find(job["id"])
@@ -184,16 +195,23 @@ def fail_job(arn: str, start_input: dict[str, Any], cause: str) -> bool:
             return False
         acknowledged = row["status"] == "InProgress"
         try:
-            said = reporting.report(outcome | ({} if acknowledged else {"nonce": job["nonce"]}))
+            said = reporting.report(result | ({} if acknowledged else {"nonce": job["nonce"]}))
         except (InvalidNonceException, OfferLost):
             job_table.release(job["id"], arn)
             return False
         except (InvalidJobStateException, JobNotFoundException, NextJobNotHere) as error:
-            # A job that is yet to continue this one is failed with this cause when it comes.
+            if result["status"] == "Succeeded":
+                if isinstance(error, NextJobNotHere):
+                    raise
+                said = {"status": "Failed", "error": type(error).__name__, "cause": str(error)}
+            else:
+                # A job that is yet to continue this one is failed with this cause when it comes.
+                details = outcome.failure_details(result)
+                said = {"status": result["status"], "error": details["type"]}
+                said["cause"] = details["message"]
             logger.info("There is nothing to report on", error=str(error))
-            said = {"error": "JobFailed", "cause": cause}
         if not announced:
-            _announce(start_input, said)
+            _announce(start_input, said, result)
             announced = True
         if _end(row, said):
             return True
@@ -212,40 +230,41 @@ def _joined(start_input: dict[str, Any]) -> bool:
 
 
 def _end(row: dict[str, Any], said: dict[str, str], also: str = "") -> bool:
-    """Record the failure, unless the work has been continued by yet another job meanwhile.
+    """Record how a job ended, unless the work has been continued by yet another job meanwhile.
 
     Args:
+        said: `{status}`, with `error` and `cause` for Failed and TimedOut.
         also: what else is set in the row.
     """
     newest = row.get("currentJobId", "")
+    failed = ", #error = :error, cause = :cause" if "error" in said else ""
     ended = job_table.update(
         row["jobId"],
-        "SET #status = :failed, #times.#failed = :now, updatedAt = :now, expiresAt = :expiresAt,"
-        f" #error = :error, cause = :cause{also}",
+        "SET #status = :ended, #times.#ended = :now, updatedAt = :now, expiresAt = :expiresAt"
+        f"{failed}{also}",
         condition="#execution = :execution AND #status = :status"
         + (" AND currentJobId = :newest" if newest else " AND attribute_not_exists(currentJobId)"),
         values={
-            ":failed": "Failed",
+            ":ended": said["status"],
             ":now": ago(0),
             ":expiresAt": int(time.time()) + job_table.EXPIRES_AFTER_SECONDS,
-            ":error": said["error"],
-            ":cause": said["cause"],
             ":execution": row["execution"],
             ":status": row["status"],
         }
+        | ({":error": said["error"], ":cause": said["cause"]} if failed else {})
         | ({":newest": newest} if newest else {}),
-        names={"#failed": "Failed"},
+        names={"#ended": said["status"]},
     )
     return ended is not None
 
 
-def _announce(start_input: dict[str, Any], said: dict[str, str]) -> None:
+def _announce(
+    start_input: dict[str, Any], said: dict[str, str], result: dict[str, Any] | None = None
+) -> None:
+    """Tell on the JobBus how a job ended, in the state machine's words."""
     job = {name: value for name, value in start_input["job"].items() if name != "nonce"}
-    detail = {
-        "jobId": job["id"],
-        "actionType": start_input["actionType"],
-        "status": "Failed",
-        "job": job,
-        **said,
-    }
-    bus.put(config().bus_name, "Job Failed", detail)
+    detail = {"jobId": job["id"], "actionType": start_input["actionType"], "job": job, **said}
+    answer = (result or {}).get("result")
+    if said["status"] == "Succeeded" and isinstance(answer, dict) and "continuationToken" in answer:
+        detail["continuationToken"] = answer["continuationToken"]
+    bus.put(config().bus_name, ANNOUNCED[said["status"]], detail)

@@ -99,6 +99,24 @@ def waiting_token(arn: str) -> str | None:
     return None
 
 
+def last_payload(arn: str) -> Any:
+    """What the last function that an execution called was told, or None if it called none lately.
+
+    Raises:
+        StepFunctionsUnavailable
+    """
+    with step_functions_errors():
+        history = client("stepfunctions").get_execution_history(
+            executionArn=arn, reverseOrder=True, maxResults=10
+        )["events"]
+    for event in history:
+        if event["type"] == "TaskScheduled":
+            scheduled = event["taskScheduledEventDetails"]
+            if scheduled["resourceType"] == "lambda":
+                return json.loads(scheduled["parameters"]).get("Payload")
+    return None
+
+
 def find_token(value: Any) -> str | None:
     """The token within a task's arguments: `taskToken` of an event, `:token` of a table's row."""
     if isinstance(value, str) and value.startswith("{"):

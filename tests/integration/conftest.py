@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from acknowledger import executions, job_table
 from acknowledger.moments import ago
 from acknowledger.offers import execution_name
-from local import acknowledger, codepipeline, functions
+from local import acknowledger, codepipeline, functions, stepfunctions
 from local.server import LocalCloud
 from local.stack import Stack
 from tests.integration.written import Written
@@ -234,6 +235,19 @@ class World:
         wait_for(settled, "one to work and the others to wait", seconds=20)
         self.expect_no_more()
         return names
+
+    @contextmanager
+    def unheard_report(self) -> Iterator[None]:
+        """Let nobody reach Report, while the hours of a state machine's retries pass quickly."""
+        name = self.stack.outputs["ReportFunctionName"]
+        client = self.client("lambda")
+        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(stepfunctions, "retry_scale", 0.0001)
+                yield
+        finally:
+            client.delete_function_concurrency(FunctionName=name)
 
     def intake_quiet(self) -> None:
         """Let no event of CodePipeline's start Intake, and what was started end."""

@@ -140,7 +140,10 @@ class Trial:
                 return case.fault
         elif self.way == "unheard" and call.caller == "Acknowledge state":
             return "swallowed"
-        elif self.way == "unreported" and call.caller == "ReportFailure state":
+        elif self.way == "unreported" and (
+            call.caller == "ReportFailure state"
+            or (call.caller == "Stop" and "FailureResult" in call.name)
+        ):
             return "error"
         return None
 
@@ -306,6 +309,7 @@ class Matrix:
             self.witness.wait(partial(self.worker.jobs.__contains__, trial.job_id), "a worker", 30)
             if trial.way == "unreported":
                 self.witness.wait(partial(self.is_over, trial), "it to be given up", 60)
+                self.witness.wait(partial(self.handled, trial), "Stop to give it up too", 60)
             if trial.way == "stopped":
                 (execution,) = self.witness.executions(trial.job_id)[trial.job_id]
                 self.cloud.client("stepfunctions").stop_execution(
@@ -634,7 +638,8 @@ way     succeeds    the worker succeeds
         unheard     nobody acknowledges it within AcknowledgeTimeoutSeconds
         lost        another worker is offered it again, and acknowledges it first
         stopped     its execution is stopped by hand, while a worker has it
-        unreported  the worker fails, and Report can't be asked; then its pipeline is stopped
+        unreported  the worker fails, and neither Report nor Stop can tell CodePipeline; then its
+                    pipeline is stopped
 owner   Custom, ThirdParty, or both
 caller  a function; or, with "state" after its name, a state of the state machine
 call    the AWS operation; "#2" is the second such call of an invocation

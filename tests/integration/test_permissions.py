@@ -284,6 +284,14 @@ def is_stopped_with_an_input_too_long_for_an_event(world: World) -> None:
     assert world.invoke("Stop", event) == {"ended": []}
 
 
+def could_not_be_reported(world: World) -> None:
+    """Stop reads what Report was to say, and says it."""
+    for outcome, status in (("Succeed", "Succeeded"), ("Fail", "Failed")):
+        with world.unheard_report():
+            row = world.row(world.start({"Outcome": outcome}), status)
+        assert world.execution(row["execution"]["S"])["error"] == "Unreported"
+
+
 def is_told_what_cannot_be_handled(world: World) -> None:
     """Lambda sends the dead letter in the function's role."""
     bad = {
@@ -322,6 +330,7 @@ SCENARIOS = [
     Scenario(is_stopped_by_hand, BOTH),
     Scenario(is_stopped_when_another_worker_has_its_job),
     Scenario(is_stopped_with_an_input_too_long_for_an_event),
+    Scenario(could_not_be_reported, BOTH),
     Scenario(is_told_what_cannot_be_handled),
 ]
 

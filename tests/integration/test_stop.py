@@ -196,3 +196,22 @@ def test_a_job_whose_execution_is_gone_ends_when_codepipeline_ends_it(stoppable)
     cut(world, name, "abandon")
     assert "ABANDONED" in world.row(name, "Failed")["cause"]["S"]
     wait_for(lambda: world.announced("Job Failed", row["jobId"]["S"]), "the event", seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "announced"),
+    [("Succeed", "Succeeded", "Job Succeeded"), ("Fail", "Failed", "Job Failed")],
+)
+def test_an_outcome_that_could_not_be_reported_is_reported_after_the_execution(
+    stoppable, outcome, status, announced
+):
+    world = stoppable
+    with world.unheard_report():
+        name = world.start({"Outcome": outcome})
+        row = world.row(name, status)
+    assert world.execution(row["execution"]["S"])["error"] == "Unreported"
+    assert world.pipeline_ended(name) == status
+    (told,) = wait_for(
+        lambda: world.announced(announced, row["jobId"]["S"]), "the event", seconds=10
+    )
+    assert (told["status"], told.get("cause")) == (status, row.get("cause", {}).get("S"))

@@ -129,8 +129,10 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own(name):
             {
                 "codepipeline:AcknowledgeJob",
                 "codepipeline:PutJobFailureResult",
+                "codepipeline:PutJobSuccessResult",
                 "codepipeline:AcknowledgeThirdPartyJob",
                 "codepipeline:PutThirdPartyJobFailureResult",
+                "codepipeline:PutThirdPartyJobSuccessResult",
                 "ssm:GetParameter",
                 "kms:Decrypt",
                 "dynamodb:DeleteItem",
@@ -414,15 +416,13 @@ def test_an_event_goes_to_whom_it_is_for(event, rules):
         ("FAILED", "States.Runtime", True),
         ("FAILED", "States.DataLimitExceeded", True),
         ("FAILED", "JobFailed", False),
-        ("FAILED", "Unreported", False),
+        ("FAILED", "Unreported", True),
         ("SUCCEEDED", None, False),
         ("TIMED_OUT", None, True),
         ("ABORTED", None, True),
     ],
 )
-def test_stop_is_told_of_executions_that_ended_otherwise_than_by_their_definition(
-    status, error, stops
-):
+def test_stop_is_told_of_executions_whose_jobs_nobody_has_reported_on(status, error, stops):
     event = load_event("stop-execution-aborted")
     event["detail"] |= {"status": status, "error": error}
     found = {rule for rule in RULES if rule.startswith("Stop") and matches(rule, event)}

@@ -313,7 +313,8 @@ def announced(other_calls):
     def note(params, **_):
         (entry,) = params["Entries"]
         assert entry["EventBusName"] == "JobBus"
-        assert (entry["Source"], entry["DetailType"]) == ("acknowledger", "Job Failed")
+        status = json.loads(entry["Detail"])["status"].replace("TimedOut", "Timed Out")
+        assert (entry["Source"], entry["DetailType"]) == ("acknowledger", f"Job {status}")
         found.append(json.loads(entry["Detail"]))
 
     other_calls.service("events").client.meta.events.register(
@@ -663,3 +664,110 @@ def test_how_many_jobs_were_stopped_is_counted(tables, other_calls, context, cap
     told = json.loads(log.getvalue().splitlines()[0])
     assert (told["job_id"], told["service"]) == ("j", SERVICE)
     assert told["action_execution_id"] == ACTION["actionExecutionId"]
+
+
+UNREPORTED = with_detail(ABORTED, status="FAILED", error="Unreported", cause="Lambda: No.")
+
+
+def expect_payload(calls, payload):
+    """The execution told Report something last."""
+    scheduled = {
+        "resourceType": "lambda",
+        "resource": "invoke",
+        "region": "us-east-1",
+        "parameters": json.dumps({"FunctionName": "Report", "Payload": payload}),
+    }
+    events = [
+        {"timestamp": 0, "type": "ExecutionFailed", "id": 4},
+        {"timestamp": 0, "type": "TaskScheduled", "id": 3, "taskScheduledEventDetails": scheduled},
+    ]
+    request = {"executionArn": ARN, "reverseOrder": True, "maxResults": 10}
+    calls.expects("stepfunctions", "get_execution_history", {"events": events}, request)
+
+
+class TestUnreported:
+    """An execution had an outcome, and could tell nobody."""
+
+    OUTCOMES = (
+        (
+            {"status": "Succeeded", "result": {"continuationToken": "page-2"}},
+            {"status": "Succeeded", "continuationToken": "page-2"},
+        ),
+        ({"status": "Succeeded", "result": None}, {"status": "Succeeded"}),
+        (
+            {"status": "Failed", "error": "ConfigurationError", "cause": "Why."},
+            {"status": "Failed", "error": "ConfigurationError", "cause": "Why."},
+        ),
+        (
+            {"status": "TimedOut", "limit": "JobTimeoutSeconds", "seconds": 60},
+            {
+                "status": "TimedOut",
+                "error": "JobFailed",
+                "cause": "The worker was not done within 60 seconds (JobTimeoutSeconds)",
+            },
+        ),
+    )
+
+    @pytest.mark.parametrize(("payload", "said"), OUTCOMES)
+    def test_the_outcome_is_reported_as_it_is_recorded_and_announced(
+        self, tables, other_calls, context, announced, payload, said
+    ):
+        put_job(tables)
+        expect_payload(other_calls, {"jobId": JOB_ID, **payload})
+        put = "put_job_success_result" if payload["status"] == "Succeeded" else PUT
+        other_calls.expects("codepipeline", put, {})
+        expect_announcement(other_calls)
+        assert ended(UNREPORTED, context) == [JOB_ID]
+        row = tables.job(JOB_ID)
+        known = {name: row.get(name) for name in ("status", "error", "cause") if name in row}
+        assert known == {name: said[name] for name in known}
+        assert row["times"][said["status"]] == row["updatedAt"]
+        assert announced[0] | said == announced[0]
+
+    @pytest.mark.parametrize("code", ["InvalidJobStateException", "JobNotFoundException"])
+    def test_a_success_that_comes_too_late_is_recorded_as_a_failure_like_the_state_machines(
+        self, tables, other_calls, context, announced, code
+    ):
+        put_job(tables)
+        expect_payload(other_calls, {"jobId": JOB_ID, "status": "Succeeded", "result": {}})
+        other_calls.expects_error("codepipeline", "put_job_success_result", code, "Over.")
+        expect_announcement(other_calls)
+        assert ended(UNREPORTED, context) == [JOB_ID]
+        assert_failed(tables.job(JOB_ID), "Over.", code)
+
+    def test_a_success_waits_for_the_next_job_of_its_chain(
+        self, tables, other_calls, context, announced
+    ):
+        put_job(tables, continuing={"jobId": JOB_ID, "executionDetails": {}, "sent": True})
+        expect_payload(other_calls, {"jobId": JOB_ID, "status": "Succeeded", "result": {}})
+        other_calls.expects_error(
+            "codepipeline", "put_job_success_result", "InvalidJobStateException"
+        )
+        with pytest.raises(errors.NextJobNotHere):
+            stop.handler(UNREPORTED, context)
+        assert tables.job(JOB_ID)["status"] == "InProgress"
+
+    def test_codepipeline_still_not_answering_is_worth_another_try(
+        self, tables, other_calls, context, announced
+    ):
+        put_job(tables)
+        expect_payload(other_calls, {"jobId": JOB_ID, "status": "Succeeded", "result": {}})
+        other_calls.expects_error(
+            "codepipeline", "put_job_success_result", "InternalFailure", "No.", 500
+        )
+        with pytest.raises(errors.CodePipelineUnavailable):
+            stop.handler(UNREPORTED, context)
+        assert tables.job(JOB_ID)["status"] == "InProgress"
+
+    def test_what_has_ended_meanwhile_is_left_as_it_is(self, tables, other_calls, context):
+        put_job(tables, status="Failed", error="JobFailed", cause="Why.")
+        expect_payload(other_calls, {"jobId": JOB_ID, "status": "Succeeded", "result": {}})
+        assert ended(UNREPORTED, context) == []
+
+    def test_an_execution_that_had_told_nobody_anything_is_no_such_thing(
+        self, tables, other_calls, context
+    ):
+        put_job(tables)
+        expect_payload(other_calls, None)
+        with pytest.raises(errors.EventInvalid, match="JSON object"):
+            stop.handler(UNREPORTED, context)
