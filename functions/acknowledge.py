@@ -13,6 +13,7 @@ from acknowledger import acknowledgment, job_api, job_table
 from acknowledger.aws import client
 from acknowledger.errors import AcknowledgerError, EventInvalid, TaskTokenGone
 from acknowledger.log import as_json
+from acknowledger.moments import milliseconds_since
 
 logger = Logger(json_serializer=as_json)
 metrics = Metrics()
@@ -78,6 +79,9 @@ def acknowledge(request: dict[str, Any], *, must_have_row: bool = False) -> str:
         logger.warning("An earlier call must have got through: going on as acknowledged")
     else:
         metrics.add_metric("Acknowledgments", MetricUnit.Count, 1)
+        if answered.offered_at:
+            taken = milliseconds_since(answered.offered_at)
+            metrics.add_metric("TimeToAcknowledge", MetricUnit.Milliseconds, taken)
         logger.info("Acknowledged", status=answered.status)
     return answered.status
 

@@ -42,6 +42,8 @@ TIME_TO_FINISH_MS = 10_000
 STARTS_AT_ONCE = 16
 # After so many batches of which nothing could be taken it is the other action types' turn.
 FRUITLESS_BATCHES = 10
+# The metrics of an invocation. A sweep is an action type looked through without a failure.
+COUNTED = ("Sweeps", "Polls", "EmptyPolls", "PollFailures", "OffersSeen", "OffersTaken")
 
 
 @functools.cache
@@ -79,11 +81,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     answer = HANDLED[kind](sweep, detail)
     if answer is not None:
         return answer
-    metrics.add_metric("OffersSeen", MetricUnit.Count, sweep.offered)
-    metrics.add_metric("OffersTaken", MetricUnit.Count, sweep.taken)
+    for name, count in sweep.counts.items():
+        metrics.add_metric(name, MetricUnit.Count, count)
     if sweep.problems:
         raise IntakeIncomplete("; ".join(sweep.problems))
-    return {"offered": sweep.offered, "taken": sweep.taken}
+    return {"offered": sweep.counts["OffersSeen"], "taken": sweep.counts["OffersTaken"]}
 
 
 def on_schedule(sweep: Sweep, _detail: dict[str, Any]) -> None:
@@ -147,8 +149,7 @@ class Sweep:
 
     def __init__(self, has_time: Callable[[], bool]) -> None:
         self.has_time = has_time
-        self.offered = 0
-        self.taken = 0
+        self.counts = dict.fromkeys(COUNTED, 0)
         self.problems: list[str] = []
         self.may_look_again = True
 
@@ -171,9 +172,8 @@ class Sweep:
                 self.has_time()
                 and fruitless < FRUITLESS_BATCHES
                 and wanted
-                and (batch := job_api.poll(action_type, wanted))
+                and (batch := self._poll(action_type, wanted))
             ):
-                self.offered += len(batch)
                 started = self._start(batch, action_type, secret, room)
                 taken += started
                 fruitless = 0 if started else fruitless + 1
@@ -187,6 +187,7 @@ class Sweep:
             self.may_look_again = bool(room.to_ask_for)
             if heal:
                 self._remind({"jobId": job_id} for job_id in room.unshown)
+            self.counts["Sweeps"] += 1
         except AcknowledgerError as error:
             self.problems.append(f"polling {action_type}: {type(error).__name__}: {error}")
         return taken
@@ -224,6 +225,18 @@ class Sweep:
         for detail in details:
             bus.put(config().bus_name, "Job Progress", detail)
 
+    def _poll(self, action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
+        """What is offered next, counted."""
+        self.counts["Polls"] += 1
+        try:
+            batch = job_api.poll(action_type, at_most)
+        except AcknowledgerError:
+            self.counts["PollFailures"] += 1
+            raise
+        self.counts["EmptyPolls"] += not batch
+        self.counts["OffersSeen"] += len(batch)
+        return batch
+
     def _start(
         self,
         batch: list[dict[str, Any]],
@@ -242,7 +255,7 @@ class Sweep:
         )
         with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
             taken = [start_input for start_input in pool.map(start, batch) if start_input]
-        self.taken += len(taken)
+        self.counts["OffersTaken"] += len(taken)
         return taken
 
     def _start_one(self, offer: dict[str, Any], *, room: Room, **known: Any) -> Any:

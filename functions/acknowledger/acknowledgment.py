@@ -35,11 +35,13 @@ class Acknowledgment:
     status: CodePipeline's answer, or InProgress where that is only assumed.
     assumed: whether it is.
     first: whether no earlier call for this offer may have got through.
+    offered_at: when Intake was offered the job; None of a job polled by hand.
     """
 
     status: str
     assumed: bool
     first: bool
+    offered_at: str | None
 
 
 def acknowledge(request: Mapping[str, Any], *, must_have_row: bool = False) -> Acknowledgment:
@@ -64,13 +66,15 @@ def acknowledge(request: Mapping[str, Any], *, must_have_row: bool = False) -> A
     if row is None and must_have_row:
         raise TaskTokenGone("the job was given back, and no execution waits for it")
     others = _others(row, request, call)
+    offered_at = row.get("offeredAt") if row else None
     try:
-        return Acknowledgment(job_api.acknowledge(request), assumed=False, first=not others)
+        status = job_api.acknowledge(request)
+        return Acknowledgment(status, assumed=False, first=not others, offered_at=offered_at)
     except CodePipelineUnavailable:
         raise
     except InvalidNonceException:
         if _take_back(request, call, others) and _one_got_through(request, call):
-            return Acknowledgment("InProgress", assumed=True, first=False)
+            return Acknowledgment("InProgress", assumed=True, first=False, offered_at=offered_at)
         raise
     except AcknowledgerError:
         _take_back(request, call, others)

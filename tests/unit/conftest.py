@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -182,6 +183,21 @@ def other_calls(tables: Tables) -> Iterator[Aws]:
     calls.service("codepipeline", retrying=False)
     yield calls
     calls.assert_all_called()
+
+
+def metrics_in(text: str) -> dict[str, tuple[Any, str]]:
+    """The metrics that were printed, by name: `(value, unit)`; all in the stack's namespace."""
+    found = {}
+    for line in text.splitlines():
+        if '"_aws"' in line:
+            document = json.loads(line)
+            (directive,) = document["_aws"]["CloudWatchMetrics"]
+            assert directive["Namespace"] == ENVIRONMENT["POWERTOOLS_METRICS_NAMESPACE"]
+            assert directive["Dimensions"] == [["service"]]
+            for metric in directive["Metrics"]:
+                (value,) = document[metric["Name"]]
+                found[metric["Name"]] = (value, metric["Unit"])
+    return found
 
 
 def noted(others: int, nonce: str = "3") -> dict[str, Any]:

@@ -6,8 +6,9 @@ import pytest
 
 import acknowledge
 from acknowledger import acknowledgment, errors
+from acknowledger.moments import ago
 from tests.support import load_event
-from tests.unit.conftest import noted
+from tests.unit.conftest import metrics_in, noted
 
 BY_HAND = load_event("acknowledge-by-hand")
 DISPATCHED = load_event("acknowledge-job-dispatched")
@@ -17,16 +18,6 @@ IN_PROGRESS = {"status": "InProgress"}
 
 def row(others, status="Dispatched"):
     return {"Item": {**noted(others)["Attributes"], "status": {"S": status}}}
-
-
-def metric_names(capsys):
-    out = capsys.readouterr().out
-    lines = [json.loads(line) for line in out.splitlines() if '"_aws"' in line]
-    return {
-        metric["Name"]
-        for line in lines
-        for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
-    }
 
 
 @pytest.mark.parametrize(
@@ -45,6 +36,19 @@ def test_the_waiting_execution_is_told_the_status(status, aws_calls, context):
     told = {"taskToken": TOKEN, "output": json.dumps({"status": status})}
     aws_calls.expects("stepfunctions", "send_task_success", {}, told)
     assert acknowledge.handler(DISPATCHED, context) == {"status": status}
+
+
+def test_how_long_an_offer_has_waited_is_measured(aws_calls, context, capsys):
+    answer = noted(0)
+    answer["Attributes"]["offeredAt"] = {"S": ago(90)}
+    aws_calls.expects("dynamodb", "update_item", answer)
+    aws_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS)
+    acknowledge.handler(BY_HAND, context)
+    found = metrics_in(capsys.readouterr().out)
+    assert found.keys() == {"Acknowledgments", "TimeToAcknowledge"}
+    taken, unit = found["TimeToAcknowledge"]
+    assert 90_000 <= taken < 95_000
+    assert unit == "Milliseconds"
 
 
 def test_a_job_polled_by_hand_has_no_row_and_is_acknowledged(aws_calls, context):
@@ -93,7 +97,7 @@ def test_a_wrong_nonce_at_a_later_call_means_that_an_earlier_one_got_through(
     for _ in acknowledgment.TAKEN_BACK_AFTER_SECONDS:
         aws_calls.expects("dynamodb", "get_item", row(1))
     assert acknowledge.handler(BY_HAND, context) == IN_PROGRESS
-    assert "AcknowledgmentsAssumed" in metric_names(capsys)
+    assert metrics_in(capsys.readouterr().out) == {"AcknowledgmentsAssumed": (1, "Count")}
 
 
 def test_a_wrong_nonce_while_another_call_is_under_way_waits_for_what_that_is_told(

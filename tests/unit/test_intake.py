@@ -14,7 +14,7 @@ from acknowledger.offers import execution_name
 from acknowledger.room_keeping import execution_arn
 from acknowledger.rooms import AWAITED, BATCH_SIZE, GIVEN
 from tests.support import load_event
-from tests.unit.conftest import ENVIRONMENT
+from tests.unit.conftest import ENVIRONMENT, metrics_in
 
 STARTED = load_event("intake-action-started")
 SCHEDULE = load_event("intake-schedule")
@@ -77,7 +77,13 @@ def expect_start(aws_calls):
     aws_calls.expects("stepfunctions", "start_execution", {"executionArn": ARN, "startDate": 0})
 
 
-def test_a_sweep_takes_all_that_is_offered_for_every_action_type(aws_calls, context):
+def counted(of, **counts):
+    """The metrics of an invocation that was offered, and took, so many jobs."""
+    counts = dict.fromkeys(intake.COUNTED, 0) | {"OffersSeen": of, "OffersTaken": of} | counts
+    return {name: (count, "Count") for name, count in counts.items()}
+
+
+def test_a_sweep_takes_all_that_is_offered_for_every_action_type(aws_calls, context, capsys):
     for offers in ([offer(1), offer(2)], [offer(3)]):
         aws_calls.expects("codepipeline", "list_action_types", TYPES)
         expect_room(aws_calls)
@@ -86,6 +92,7 @@ def test_a_sweep_takes_all_that_is_offered_for_every_action_type(aws_calls, cont
             expect_start(aws_calls)
         aws_calls.expects("codepipeline", "poll_for_jobs", {})
     assert intake.handler(SCHEDULE, context) == {"offered": 3, "taken": 3}
+    assert metrics_in(capsys.readouterr().out) == counted(Sweeps=2, Polls=4, EmptyPolls=2, of=3)
 
 
 def test_no_secret_reaches_the_execution_or_the_log(aws_calls, context, capsys, log):
@@ -165,7 +172,7 @@ def test_with_no_time_left_the_rest_is_left_to_the_next_sweep(aws_calls, context
     assert intake.handler(SCHEDULE, context) == {"offered": 0, "taken": 0}
 
 
-def test_an_action_type_that_cannot_be_polled_costs_only_itself(aws_calls, context):
+def test_an_action_type_that_cannot_be_polled_costs_only_itself(aws_calls, context, capsys):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
     expect_room(aws_calls)
     aws_calls.expects_error("codepipeline", "poll_for_jobs", "ActionTypeNotFoundException")
@@ -177,6 +184,9 @@ def test_an_action_type_that_cannot_be_polled_costs_only_itself(aws_calls, conte
     with pytest.raises(errors.IntakeIncomplete) as told:
         intake.handler(SCHEDULE, context)
     assert "Build/Custom/Acknowledger/1: ActionTypeNotFoundException" in str(told.value)
+    assert metrics_in(capsys.readouterr().out) == counted(
+        Sweeps=1, Polls=3, PollFailures=1, EmptyPolls=1, of=1
+    )
 
 
 def test_an_action_type_that_is_not_registered_yet_is_looked_up_again(aws_calls, context):
