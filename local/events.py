@@ -38,7 +38,7 @@ from moto.stepfunctions.responses import get_backend as get_stepfunctions_backen
 from moto.utilities.arns import parse_arn
 from werkzeug.exceptions import HTTPException
 
-from local import functions
+from local import functions, metrics
 from local.patch import replace
 
 logger = logging.getLogger(__name__)
@@ -144,7 +144,9 @@ def transform(transformer: dict[str, Any], rule: Any, event: Event) -> str:
 
 def send_to_targets(rule: Any, event: Event) -> None:
     """Deliver an event to every target of a rule; one that fails does not keep it from the rest."""
+    metrics.of_rule(rule, TriggeredRules=1)
     for target in list(rule.targets):
+        metrics.of_rule(rule, Invocations=1)
         try:
             deliver(rule, target, event)
         except (ServiceException, HTTPException, LookupError) as error:
@@ -191,6 +193,7 @@ def dead_letter(
     rule: Any, target: dict[str, Any], event: Event, code: str, error: Exception
 ) -> None:
     """Send an event that a target could not be given to the target's dead-letter queue."""
+    metrics.of_rule(rule, FailedInvocations=1)
     queue_arn = target.get("DeadLetterConfig", {}).get("Arn")
     if queue_arn:
         attributes: dict[str, str | int] = {
@@ -199,7 +202,10 @@ def dead_letter(
             "ERROR_CODE": code,
             "ERROR_MESSAGE": str(error) or type(error).__name__,
         }
-        functions.send_to_queue(queue_arn, target_input(target, rule, event), attributes)
+        if functions.send_to_queue(queue_arn, target_input(target, rule, event), attributes):
+            metrics.of_rule(rule, InvocationsSentToDlq=1)
+        else:
+            metrics.of_rule(rule, InvocationsFailedToBeSentToDlq=1)
 
 
 def offer(rule: Any, event: Event) -> None:
@@ -209,6 +215,7 @@ def offer(rule: Any, event: Event) -> None:
     """
     pattern = rule.event_pattern
     if rule.state != "DISABLED" and pattern.get_pattern() and pattern.matches_event(event):
+        metrics.of_rule(rule, MatchedEvents=1)
         send_to_targets(rule, event)
 
 

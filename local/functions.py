@@ -53,7 +53,7 @@ from moto.logs.models import logs_backends
 from moto.sqs.models import sqs_backends
 from moto.utilities.arns import parse_arn
 
-from local import permissions
+from local import metrics, permissions
 from local.patch import replace
 
 logger = logging.getLogger(__name__)
@@ -234,6 +234,7 @@ class Sandbox:
         max_memory = (answer or {}).get("maxMemory", 0)
         log = self._write_log(request_id, seconds, max_memory, init)
         failed = answer is None or timed_out or bool(answer.get("error"))
+        metrics.of_invocation(function, seconds, failed=failed)
         return Result(request_id, payload, failed, log, str(function.version))
 
     def _answer(self, timeout: float) -> tuple[dict[str, Any] | None, bool]:
@@ -275,6 +276,7 @@ class Sandbox:
             logs.ensure_log_group(group)
             logs.ensure_log_stream(group, self._log_stream)
             logs.put_log_events(group, self._log_stream, events)
+        metrics.of_printed(function, printed)
         return "\n".join(lines) + "\n"
 
     def close(self) -> None:
@@ -451,7 +453,11 @@ class Runner:
         with self._lock:
             pool = self._pools.setdefault(function.function_arn, Pool(self._sandboxes))
         reserved = function.reserved_concurrency
-        sandbox = pool.acquire(None if reserved is None else int(reserved), revision)
+        try:
+            sandbox = pool.acquire(None if reserved is None else int(reserved), revision)
+        except TooManyRequestsError:
+            metrics.of_function(function, Throttles=1)
+            raise
         try:
             if sandbox is None:
                 task_root = self._unpack(function)
@@ -500,6 +506,7 @@ class Runner:
             if self._workers.get(arn, 0) < self._sandboxes:
                 self._workers[arn] = self._workers.get(arn, 0) + 1
                 threading.Thread(target=self._work, args=(arn,), daemon=True).start()
+        metrics.of_function(function, AsyncEventsReceived=1)
         return request_id
 
     def wait_until_idle(self, timeout: float) -> bool:
@@ -546,6 +553,7 @@ class Runner:
         retries = config.get("MaximumRetryAttempts", DEFAULT_RETRIES)
         result = None
         error = "Rate Exceeded."
+        metrics.of_function(function, AsyncEventAge=(time.monotonic() - event.queued) * 1000)
         try:
             result = self.invoke(function, event.payload, event.request_id)
             event.attempts += 1
@@ -583,13 +591,17 @@ class Runner:
     ) -> None:
         self._send_record(event, config, "OnFailure", condition, result)
         target = event.function.dead_letter_config.get("TargetArn")
-        if target and permissions.may_send(event.function.role, target):
-            attributes = {
-                "RequestID": event.request_id,
-                "ErrorCode": 200 if result else 429,
-                "ErrorMessage": error[:1024],
-            }
-            send_to_queue(target, event.payload, attributes)
+        attributes = {
+            "RequestID": event.request_id,
+            "ErrorCode": 200 if result else 429,
+            "ErrorMessage": error[:1024],
+        }
+        if target and not (
+            permissions.may_send(event.function.role, target)
+            and send_to_queue(target, event.payload, attributes)
+        ):
+            metrics.of_function(event.function, DeadLetterErrors=1)
+        metrics.of_function(event.function, AsyncEventsDropped=1)
 
     @staticmethod
     def _send_record(
@@ -617,7 +629,8 @@ class Runner:
                 context["functionError"] = "Unhandled"
             record["responseContext"] = context
             record["responsePayload"] = json.loads(result.payload)
-        send_to_queue(target, json.dumps(record), {})
+        if not send_to_queue(target, json.dumps(record), {}):
+            metrics.of_function(function, DestinationDeliveryFailures=1)
 
     # -- The end ------------------------------------------------------------------------------
 
@@ -646,12 +659,15 @@ def _revision(function: Any) -> str:
     return json.dumps(configuration, sort_keys=True, default=str)
 
 
-def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> None:
-    """Send a message to an SQS queue; one that can't be sent is logged, as nobody waits for it."""
+def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> bool:
+    """Send a message to an SQS queue, and return whether it was sent.
+
+    One that can't be sent is logged, as nobody waits for it.
+    """
     queue_arn = parse_arn(arn)
     if queue_arn.service != "sqs":
         logger.warning("not sent: %s is not an SQS queue", arn)
-        return
+        return False
     message_attributes = {
         name: {
             "DataType": "Number" if isinstance(value, int) else "String",
@@ -666,6 +682,8 @@ def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> N
         )
     except Exception:  # whatever is wrong with the queue, the event was not for its sender
         logger.exception("not sent to %s", arn)
+        return False
+    return True
 
 
 # -- In moto's place ------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local import dynamodb, events, functions, permissions, stack, stepfunctions
+from local import dynamodb, events, functions, metrics, permissions, stack, stepfunctions
 from local.codepipeline.http import Endpoint
 from local.faults import Faults
 
@@ -136,7 +136,7 @@ class LocalCloud:
         self._clients.clear()
         self.schedule = events.Schedule()
 
-        for module in (dynamodb, events, functions, stack, stepfunctions):
+        for module in (dynamodb, events, functions, metrics, stack, stepfunctions):
             module.install()
         started.enter_context(environment(AWS_REGION=self.region, AWS_DEFAULT_REGION=self.region))
         started.enter_context(mock_aws(config={"stepfunctions": {"execute_state_machine": True}}))
@@ -193,8 +193,9 @@ class LocalCloud:
             ) from error
 
     def _tick(self, stopped: threading.Event) -> None:
+        ticks: tuple[Callable[[], object], ...] = (*self._ticks, metrics.Sampler())
         while not stopped.wait(TICK_SECONDS):
-            for tick in self._ticks:
+            for tick in ticks:
                 try:
                     tick()
                 except Exception:  # the others are not to stop with it

@@ -104,7 +104,7 @@ from moto.stepfunctions.parser.backend.execution import (
 )
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
-from local import events, jsonata, permissions
+from local import events, jsonata, metrics, permissions
 from local.patch import replace
 
 # The interpreter's own annotations are too far from what it does to be checked against.
@@ -691,11 +691,13 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
         )
 
     def start(self) -> None:
+        metrics.of_execution(self, ExecutionsStarted=1)
         self._tell()
         self.exec_worker.start()
 
     def ended(self) -> None:
         self._close_tokens()
+        metrics.of_end(self)
         try:
             self._tell()
         finally:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import boto3
 import yaml  # type: ignore[import-untyped]
 from moto.awslambda.exceptions import UnknownFunctionException, UnknownPolicyException
 from moto.awslambda.models import LambdaFunction, lambda_backends
@@ -168,6 +169,34 @@ class EventInvokeConfig(Resource):
         return lambda_backends[self.account_id][self.region]
 
 
+class Alarm(Resource):
+    """Has the properties that PutMetricAlarm takes; nothing evaluates it here."""
+
+    kind = "AWS::CloudWatch::Alarm"
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return "AlarmName"
+
+    def get_cfn_attribute(self, attribute: str) -> str:
+        name = f"alarm:{self.physical_resource_id}"
+        arn = f"arn:{get_partition(self.region)}:cloudwatch:{self.region}:{self.account_id}:{name}"
+        return arn if attribute == "Arn" else super().get_cfn_attribute(attribute)
+
+    def make(self) -> None:
+        self.cloudwatch.put_metric_alarm(
+            **{**self.properties, "AlarmName": self.physical_resource_id}
+        )
+
+    def undo(self) -> None:
+        self.cloudwatch.delete_alarms(AlarmNames=[self.physical_resource_id])
+
+    @property
+    def cloudwatch(self) -> Any:
+        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+        return boto3.client("cloudwatch", region_name=self.region, **keys)
+
+
 class Placeholder(Resource):
     """Stands in for a resource that can't be made here, so that others can refer to it."""
 
@@ -185,7 +214,7 @@ class Placeholder(Resource):
 
 
 KINDS: dict[str, type[CloudFormationModel]] = {
-    model.kind: model for model in (QueuePolicy, BucketPolicy, Permission, EventInvokeConfig)
+    model.kind: model for model in (QueuePolicy, BucketPolicy, Permission, EventInvokeConfig, Alarm)
 }
 
 placeholders: list[str] = []

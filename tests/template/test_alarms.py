@@ -96,3 +96,27 @@ def test_a_metric_of_ours_is_of_the_function_that_counts_it():
                 function = RESOURCES[f"{dimension['Value']}Function"]["Properties"]
                 variables = function["Environment"]["Variables"]
                 assert variables["POWERTOOLS_SERVICE_NAME"] == dimension["Value"]
+
+
+def test_the_readme_has_just_the_metrics_that_the_functions_count():
+    code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
+    (counted,) = re.findall(r"^COUNTED = \(([^)]+)\)", code, re.MULTILINE)
+    found = set(re.findall(r'"(\w+)"', counted))
+    for name in re.findall(r'add_metric\(\s*f?"([^"]+)"', code):
+        # The outcomes of jobs have one name for each status.
+        statuses = ("Succeeded", "Failed", "TimedOut") if "{" in name else ("",)
+        found |= {re.sub(r"\{.*\}", status, name) for status in statuses}
+    table = re.findall(
+        r"^\| (`\w+`(?:, `\w+`)*) \| \w+ \| (?:Count|Milliseconds) \|",
+        (ROOT / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    assert {name for names in table for name in re.findall(r"`(\w+)`", names)} == found
+
+
+def test_an_alarm_of_ours_is_about_a_metric_that_is_counted():
+    readme = (ROOT / "README.md").read_text()
+    for alarm in ALARMS.values():
+        for metric in metrics(alarm):
+            if metric["Namespace"] == OWN:
+                assert f"`{metric['MetricName']}`" in readme

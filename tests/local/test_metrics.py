@@ -1,0 +1,495 @@
+"""What functions print and what services count becomes CloudWatch metrics."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from moto.cloudwatch.models import CloudWatchBackend
+from moto.sqs.models import SQSBackend
+
+from local import metrics
+from local.server import LocalCloud
+from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, Queue, make_function, role, running
+from tests.support import wait_for
+
+MINUTE = timedelta(minutes=1)
+
+# -- The embedded metric format -------------------------------------------------------------------
+
+
+def document(*, values: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """A document with one metric of one dimension; `changes` are to its directive."""
+    directive = {
+        "Namespace": "Shop",
+        "Dimensions": [["Service"]],
+        "Metrics": [{"Name": "Orders", "Unit": "Count"}],
+    }
+    return {
+        "_aws": {
+            "Timestamp": int(time.time() * 1000),
+            "CloudWatchMetrics": [{**directive, **changes}],
+        },
+        "Service": "till",
+        "Orders": 3,
+        **(values or {}),
+    }
+
+
+def found(given: dict[str, Any]) -> list[tuple[str, str, dict[str, str], str, list[float]]]:
+    """What is embedded in a document: namespace, name, dimensions, unit and values."""
+    return [
+        (
+            namespace,
+            datum["MetricName"],
+            {one["Name"]: one["Value"] for one in datum["Dimensions"]},
+            datum["Unit"],
+            datum["Values"],
+        )
+        for namespace, datum in metrics.embedded(json.dumps(given))
+    ]
+
+
+def test_a_metric_has_the_name_namespace_dimension_unit_and_value_of_its_document() -> None:
+    assert found(document()) == [("Shop", "Orders", {"Service": "till"}, "Count", [3])]
+
+
+def test_a_metric_has_the_time_of_its_document() -> None:
+    given = document()
+    given["_aws"]["Timestamp"] = milliseconds = int(time.time() * 1000) - 90_000
+    [(_, datum)] = metrics.embedded(json.dumps(given))
+    assert datum["Timestamp"].replace(tzinfo=UTC).timestamp() * 1000 == pytest.approx(milliseconds)
+
+
+def test_a_metric_without_a_unit_has_the_unit_none() -> None:
+    [(*_, unit, _)] = found(document(Metrics=[{"Name": "Orders"}]))
+    assert unit == "None"
+
+
+def test_every_number_of_an_array_is_a_value() -> None:
+    [(*_, values)] = found(document(values={"Orders": [1, 2.5, 1]}))
+    assert values == [1, 2.5, 1]
+
+
+def test_an_empty_array_is_no_value() -> None:
+    assert found(document(values={"Orders": []})) == []
+
+
+def test_every_dimension_set_makes_a_metric_and_an_empty_one_has_no_dimension() -> None:
+    given = document(
+        Dimensions=[[], ["Service"], ["Service", "Shop"]], values={"Shop": "north", "Other": "x"}
+    )
+    assert [dimensions for _, _, dimensions, _, _ in found(given)] == [
+        {},
+        {"Service": "till"},
+        {"Service": "till", "Shop": "north"},
+    ]
+
+
+def test_a_document_may_have_many_metrics_in_many_namespaces() -> None:
+    given = document(Metrics=[{"Name": "Orders"}, {"Name": "Took", "Unit": "Milliseconds"}])
+    other = {"Namespace": "Other", "Dimensions": [[]], "Metrics": [{"Name": "Took"}]}
+    given["_aws"]["CloudWatchMetrics"].append(other)
+    given["Took"] = 12.5
+    assert [(namespace, name) for namespace, name, *_ in found(given)] == [
+        ("Shop", "Orders"),
+        ("Shop", "Took"),
+        ("Other", "Took"),
+    ]
+
+
+def test_what_the_format_does_not_name_is_ignored() -> None:
+    given = document(
+        Metrics=[{"Name": "Orders", "StorageResolution": 1, "Color": "red"}], Color="red"
+    )
+    given["_aws"]["Color"] = given["requestId"] = "red"
+    assert len(found(given)) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "_aws",
+        "no JSON, but with '\"_aws\"'",
+        '"_aws"',
+        '["_aws"]',
+        '{"_aws": {',
+        '{"_aws": null}',
+        '{"_aws": {}}',
+        '{"_aws": []}',
+        '{"level": "INFO", "message": "\\"_aws\\""}',
+        '{"_aws": ' + "[" * 100_000,
+    ],
+)
+def test_a_line_that_is_no_document_has_no_metrics(line: str) -> None:
+    assert metrics.embedded(line) == []
+
+
+def test_text_around_a_document_makes_it_none() -> None:
+    assert metrics.embedded(f"[INFO] {json.dumps(document())}") == []
+    assert metrics.embedded(f"{json.dumps(document())} done") == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Namespace": None},
+        {"Namespace": ""},
+        {"Namespace": "n" * 256},
+        {"Dimensions": None},
+        {"Dimensions": []},
+        {"Dimensions": ["Service"]},
+        {"Dimensions": [[1]]},
+        {"Dimensions": [["Service"], ["Missing"]]},
+        {"Dimensions": [["Orders"]]},
+        {"Dimensions": [["Service"] * 31]},
+        {"Metrics": None},
+        {"Metrics": ["Orders"]},
+        {"Metrics": [{"Unit": "Count"}]},
+        {"Metrics": [{"Name": ""}]},
+        {"Metrics": [{"Name": "Missing"}]},
+        {"Metrics": [{"Name": "Orders", "Unit": "Parsecs"}]},
+        {"Metrics": [{"Name": "Orders", "Unit": ["Count"]}]},
+        {"Metrics": [{"Name": "Orders", "StorageResolution": 5}]},
+        {"Metrics": [{"Name": "Orders"}] * 101},
+        {"values": {"Service": ""}},
+        {"values": {"Service": "s" * 1025}},
+        {"values": {"Service": ["till"]}},
+        {"values": {"Orders": "3"}},
+        {"values": {"Orders": True}},
+        {"values": {"Orders": None}},
+        {"values": {"Orders": {"value": 3}}},
+        {"values": {"Orders": [1, "2"]}},
+        {"values": {"Orders": [1] * 101}},
+        {"values": {"Orders": float("nan")}},
+        {"values": {"Orders": float("-inf")}},
+        {"values": {"Orders": 10**400}},
+    ],
+)
+def test_a_document_that_breaks_a_rule_has_no_metrics(changes: dict[str, Any]) -> None:
+    assert found(document(**changes)) == []
+
+
+@pytest.mark.parametrize("timestamp", [None, "now", True, 0, -1e300, 1e300, 10**400, float("nan")])
+def test_a_document_without_a_time_that_may_be_has_no_metrics(timestamp: Any) -> None:
+    given = document()
+    given["_aws"]["Timestamp"] = timestamp
+    assert found(given) == []
+
+
+@pytest.mark.parametrize(("hours", "count"), [(-15 * 24, 0), (-13 * 24, 1), (1, 1), (3, 0)])
+def test_a_document_may_be_two_weeks_old_or_two_hours_early(hours: int, count: int) -> None:
+    given = document()
+    given["_aws"]["Timestamp"] += hours * 60 * 60 * 1000
+    assert len(found(given)) == count
+
+
+# -- Keeping it -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> CloudWatchBackend:
+    """The one backend there is, with data of all ages up to five hours."""
+    backend = CloudWatchBackend(REGION, ACCOUNT)
+    monkeypatch.setattr(metrics, "cloudwatch_backends", {ACCOUNT: {REGION: backend}})
+    for hours in (5, 4, 2, 1, 0):
+        metrics.put(ACCOUNT, REGION, "Shop", {}, {"Orders": hours}, ago=hours * 60 * 60)
+    return backend
+
+
+def test_data_is_kept_for_three_hours(kept: CloudWatchBackend) -> None:
+    metrics.forget()
+    assert [datum.value for datum in kept.metric_data] == [2, 1, 0]  # type: ignore[attr-defined]
+
+
+def test_only_so_much_data_is_kept(
+    kept: CloudWatchBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "MAX_KEPT", 2)
+    metrics.forget()
+    assert [datum.value for datum in kept.metric_data] == [1, 0]  # type: ignore[attr-defined]
+
+
+def test_a_sample_tells_how_many_messages_can_be_received_and_how_old_the_oldest_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queues, backend = SQSBackend(REGION, ACCOUNT), CloudWatchBackend(REGION, ACCOUNT)
+    monkeypatch.setattr(metrics, "cloudwatch_backends", {ACCOUNT: {REGION: backend}})
+    monkeypatch.setattr(metrics, "sqs_backends", {ACCOUNT: {REGION: queues}})
+    for name in ("empty", "used"):
+        queues.create_queue(name, {})
+    for delay in (0, 0, 0, 60):
+        sent = queues.send_message("used", "body", delay_seconds=delay)
+        sent.sent_timestamp -= 90_000  # type: ignore[operator]
+    queues.receive_message("used", 1, 0, 30)
+    backend.metric_data.clear()
+    metrics.sample_queues()
+    found = {(one.dimensions[0].value, one.name): one for one in backend.metric_data}
+    values = {key: one.value for key, one in found.items()}  # type: ignore[attr-defined]
+    assert values.pop(("used", "ApproximateAgeOfOldestMessage")) == pytest.approx(90, abs=1)
+    assert values == {
+        ("empty", "ApproximateNumberOfMessagesVisible"): 0,
+        ("empty", "ApproximateAgeOfOldestMessage"): 0,
+        ("used", "ApproximateNumberOfMessagesVisible"): 2,
+    }
+
+
+def test_what_goes_wrong_with_metrics_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
+    metrics.of_function(SimpleNamespace(), Invocations=1)
+    assert "no metrics from of_function" in caplog.text
+
+
+# -- In the local stack ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "SAMPLE_SECONDS", 0.2)
+        with running() as cloud:
+            yield cloud
+
+
+def statistics(
+    cloud: LocalCloud, namespace: str, name: str, unit: str | None = None, **dimensions: str
+) -> dict[str, Any]:
+    """A metric's statistics of the last half hour; nothing if it has no data."""
+    now = datetime.now(UTC)
+    data = cloud.client("cloudwatch").get_metric_statistics(
+        Namespace=namespace,
+        MetricName=name,
+        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+        StartTime=now - 30 * MINUTE,
+        EndTime=now + MINUTE,
+        Period=3600,
+        Statistics=["Sum", "SampleCount", "Minimum", "Maximum"],
+        **({"Unit": unit} if unit else {}),
+    )["Datapoints"]
+    return data[0] if data else {}
+
+
+def total(cloud: LocalCloud, namespace: str, name: str, **dimensions: str) -> float | None:
+    """The sum of a metric that is a count; None if it has no data."""
+    return statistics(cloud, namespace, name, "Count", **dimensions).get("Sum")
+
+
+def prints(cloud: LocalCloud, name: str, *lines: str) -> None:
+    """Make and invoke a function that prints something."""
+    make_function(cloud, name, f"def handler(event, context): print({chr(10).join(lines)!r})")
+    answer = cloud.client("lambda").invoke(FunctionName=name)
+    assert "FunctionError" not in answer
+
+
+def test_what_a_function_prints_in_the_format_is_in_cloudwatch_with_the_answer(
+    cloud: LocalCloud,
+) -> None:
+    given = document(
+        Namespace="Printed",
+        Dimensions=[[], ["Service"], ["Service", "Shop"]],
+        values={"Orders": [1, 2, 6], "Shop": "north"},
+    )
+    malformed = document(Namespace="Malformed", Dimensions=[])
+    prints(cloud, "printer", "hello", json.dumps(given), json.dumps(malformed))
+    for dimensions in ({}, {"Service": "till"}, {"Service": "till", "Shop": "north"}):
+        told = statistics(cloud, "Printed", "Orders", "Count", **dimensions)
+        assert (told["Sum"], told["SampleCount"], told["Maximum"]) == (9, 3, 6)
+        assert told["Unit"] == "Count"
+    assert statistics(cloud, "Printed", "Orders", Shop="north") == {}
+    logs = cloud.client("logs").filter_log_events(logGroupName="/aws/lambda/printer")["events"]
+    lines = [event["message"] for event in logs]
+    assert lines[1:4] == ["hello", json.dumps(given), json.dumps(malformed)]
+    listed = cloud.client("cloudwatch").list_metrics
+    assert listed(Namespace="Malformed")["Metrics"] == []
+    assert sorted(len(one["Dimensions"]) for one in listed(Namespace="Printed")["Metrics"]) == [
+        0,
+        1,
+        2,
+    ]
+
+
+def test_metric_data_is_that_of_exactly_the_metrics_asked_for(cloud: LocalCloud) -> None:
+    def query(number: int, namespace: str, **dimensions: str) -> dict[str, Any]:
+        named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+        metric = {"Namespace": namespace, "MetricName": "Orders", "Dimensions": named}
+        stat = {"Metric": metric, "Period": 3600, "Stat": "Sum"}
+        return {"Id": f"q{number}", "MetricStat": stat, "ReturnData": number != 0}
+
+    given = [
+        document(Namespace="One", Dimensions=[["Shop", "Service"]], values={"Shop": "a"}),
+        document(Namespace="Two", values={"Orders": 5}),
+        document(Namespace="Three", values={"Orders": 7}),
+    ]
+    prints(cloud, "exact", *(json.dumps(one) for one in given))
+    now = datetime.now(UTC)
+    results = cloud.client("cloudwatch").get_metric_data(
+        MetricDataQueries=[
+            query(0, "Three", Service="till"),
+            query(1, "One", Service="till", Shop="a"),
+            query(2, "Two", Service="till"),
+            query(3, "One", Service="till"),
+            query(4, "Two"),
+            {"Id": "same", "Expression": "q0"},
+        ],
+        StartTime=now - 30 * MINUTE,
+        EndTime=now + MINUTE,
+    )["MetricDataResults"]
+    assert [(one["Id"], one["Values"]) for one in results] == [
+        ("q1", [3]),
+        ("q2", [5]),
+        ("q3", []),
+        ("q4", []),
+        ("same", [7]),
+    ]
+
+
+def test_lambda_counts_invocations_and_errors_and_measures_durations(cloud: LocalCloud) -> None:
+    source = """
+        import time
+        def handler(event, context):
+            time.sleep(0.02)
+            if event: raise ValueError(event)
+    """
+    make_function(cloud, "counted", source)
+    for event in ("", "once", ""):
+        cloud.client("lambda").invoke(FunctionName="counted", Payload=json.dumps(event))
+    assert total(cloud, "AWS/Lambda", "Invocations", FunctionName="counted") == 3
+    assert total(cloud, "AWS/Lambda", "Errors", FunctionName="counted") == 1
+    assert total(cloud, "AWS/Lambda", "Throttles", FunctionName="counted") == 0
+    took = statistics(cloud, "AWS/Lambda", "Duration", "Milliseconds", FunctionName="counted")
+    assert took["SampleCount"] == 3
+    assert 20 <= took["Minimum"] <= took["Maximum"] < 10_000
+
+
+def test_lambda_counts_a_throttled_invocation_as_nothing_else(cloud: LocalCloud) -> None:
+    make_function(cloud, "throttled", "def handler(event, context): pass")
+    client = cloud.client("lambda")
+    client.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
+    with pytest.raises(client.exceptions.TooManyRequestsException) as refused:
+        client.invoke(FunctionName="throttled")
+    attempts = refused.value.response["ResponseMetadata"]["RetryAttempts"] + 1
+    assert total(cloud, "AWS/Lambda", "Throttles", FunctionName="throttled") == attempts
+    assert total(cloud, "AWS/Lambda", "Invocations", FunctionName="throttled") is None
+    assert total(cloud, "AWS/Lambda", "Errors", FunctionName="throttled") is None
+
+
+def test_lambda_counts_events_that_it_drops_and_dead_letters_that_it_cannot_send(
+    cloud: LocalCloud,
+) -> None:
+    missing = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gone"
+    make_function(
+        cloud,
+        "dropped",
+        "def handler(event, context): raise ValueError",
+        DeadLetterConfig={"TargetArn": missing},
+    )
+    cloud.client("lambda").invoke(FunctionName="dropped", InvocationType="Event")
+
+    def count(name: str) -> float | None:
+        return total(cloud, "AWS/Lambda", name, FunctionName="dropped")
+
+    wait_for(lambda: count("AsyncEventsDropped"), "the event to be dropped", SECONDS)
+    assert count("AsyncEventsReceived") == 1
+    assert count("AsyncEventsDropped") == 1
+    assert count("DeadLetterErrors") == 1
+    assert count("Errors") == 3
+    age = statistics(cloud, "AWS/Lambda", "AsyncEventAge", "Milliseconds", FunctionName="dropped")
+    assert age["SampleCount"] == 3
+    assert age["Maximum"] >= 150
+
+
+def test_step_functions_counts_how_executions_end_and_measures_how_long_they_take(
+    cloud: LocalCloud,
+) -> None:
+    definition = {
+        "QueryLanguage": "JSONata",
+        "StartAt": "Choose",
+        "TimeoutSeconds": 1,
+        "States": {
+            "Choose": {
+                "Type": "Choice",
+                "Choices": [
+                    {"Condition": "{% $states.input = 'fail' %}", "Next": "Fail"},
+                    {"Condition": "{% $states.input = 'wait' %}", "Next": "Wait"},
+                ],
+                "Default": "Succeed",
+            },
+            "Fail": {"Type": "Fail", "Error": "E"},
+            "Wait": {"Type": "Wait", "Seconds": 60, "Next": "Succeed"},
+            "Succeed": {"Type": "Succeed"},
+        },
+    }
+    client = cloud.client("stepfunctions")
+    arn = client.create_state_machine(
+        name="counted", definition=json.dumps(definition), roleArn=role(cloud)
+    )["stateMachineArn"]
+    for given in ("succeed", "succeed", "fail", "wait"):
+        client.start_execution(stateMachineArn=arn, input=json.dumps(given))
+    stopped = client.start_execution(stateMachineArn=arn, input='"wait"')["executionArn"]
+    client.stop_execution(executionArn=stopped)
+
+    def times() -> dict[str, Any]:
+        return statistics(cloud, "AWS/States", "ExecutionTime", "Milliseconds", StateMachineArn=arn)
+
+    wait_for(lambda: times().get("SampleCount") == 5, "five executions to end", SECONDS)
+    ends = ("Started", "Succeeded", "Failed", "TimedOut", "Aborted")
+    counts = [total(cloud, "AWS/States", f"Executions{end}", StateMachineArn=arn) for end in ends]
+    assert counts == [5, 2, 1, 1, 1]
+    assert 1000 <= times()["Maximum"] < 10_000
+
+
+def test_sqs_counts_what_is_sent(cloud: LocalCloud) -> None:
+    url = Queue(cloud, "sent").url
+    sqs = cloud.client("sqs")
+    sqs.send_message(QueueUrl=url, MessageBody="1")
+    entries = [{"Id": str(number), "MessageBody": "2"} for number in range(2)]
+    sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    assert total(cloud, "AWS/SQS", "NumberOfMessagesSent", QueueName="sent") == 3
+
+
+def test_queues_are_sampled_from_time_to_time(cloud: LocalCloud) -> None:
+    cloud.client("sqs").send_message(QueueUrl=Queue(cloud, "waiting").url, MessageBody="1")
+
+    def sampled(name: str, unit: str) -> Any:
+        return statistics(cloud, "AWS/SQS", name, unit, QueueName="waiting").get("Maximum")
+
+    def visible() -> Any:
+        return sampled("ApproximateNumberOfMessagesVisible", "Count")
+
+    def age() -> Any:
+        return sampled("ApproximateAgeOfOldestMessage", "Seconds")
+
+    assert wait_for(visible, "the message to be counted", SECONDS) == 1
+    assert wait_for(age, "the message to have an age", SECONDS) < SECONDS
+
+
+def test_eventbridge_counts_what_its_rules_do(cloud: LocalCloud) -> None:
+    events = cloud.client("events")
+    events.create_event_bus(Name="counted")
+    letters = Queue(cloud, "rule-letters")
+    gone = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gone"
+    pattern = json.dumps({"source": ["tests.metrics"]})
+    targets: list[dict[str, Any]] = [
+        {"Id": "here", "Arn": Queue(cloud, "rule-target").arn},
+        {"Id": "gone", "Arn": gone, "DeadLetterConfig": {"Arn": letters.arn}},
+        {"Id": "lost", "Arn": gone},
+    ]
+    for bus in ("default", "counted"):
+        events.put_rule(Name="counted", EventBusName=bus, EventPattern=pattern)
+        events.put_targets(Rule="counted", EventBusName=bus, Targets=targets)
+    for bus, source in [("default", "metrics"), *[("counted", "metrics")] * 2, ("counted", "no")]:
+        entry = {"Source": f"tests.{source}", "DetailType": "t", "Detail": "{}"}
+        events.put_events(Entries=[{**entry, "EventBusName": bus}])
+    names = ("MatchedEvents", "TriggeredRules", "Invocations", "FailedInvocations")
+    names += ("InvocationsSentToDlq",)
+
+    def counts(**dimensions: str) -> list[float | None]:
+        return [total(cloud, "AWS/Events", name, **dimensions) for name in names]
+
+    assert counts(RuleName="counted") == [1, 1, 3, 2, 1]
+    assert counts(EventBusName="counted", RuleName="counted") == [2, 2, 6, 4, 2]
