@@ -27,7 +27,7 @@ from acknowledger.errors import (
     IntakeIncomplete,
     InvalidClientTokenException,
 )
-from acknowledger.log import as_json
+from acknowledger.log import as_json, printable
 from acknowledger.moments import ago
 from acknowledger.room_keeping import execution_arn, make_room
 from acknowledger.rooms import AWAITED, BATCH_SIZE, GIVEN, Room
@@ -84,7 +84,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for name, count in sweep.counts.items():
         metrics.add_metric(name, MetricUnit.Count, count)
     if sweep.problems:
-        raise IntakeIncomplete("; ".join(sweep.problems))
+        raise IntakeIncomplete(printable("; ".join(sweep.problems)))
     return {"offered": sweep.counts["OffersSeen"], "taken": sweep.counts["OffersTaken"]}
 
 
