@@ -39,6 +39,8 @@ IN_FLIGHT = 60
 OFFERED_AGAIN_SECONDS = 40.0
 #: How often at most a minute passes in which all is offered again that has to be.
 ROUNDS = 30
+#: In so many of these something still goes wrong.
+TROUBLED_ROUNDS = 10
 #: Where something goes wrong with these, nobody can tell any more whether our own acknowledgment
 #: got through or another worker's.
 ACKNOWLEDGING = ("UpdateItem JobTable", "Acknowledge", "GetParameter")
@@ -349,6 +351,8 @@ class Chaos:
         for turn in range(ROUNDS):
             if turn == 1:
                 self.foreign.stop()
+            if turn == TROUBLED_ROUNDS:
+                self._end_trouble()
             cloud.schedule.fire()
             self.witness.settle(300)
             open_jobs = self._open()
@@ -360,6 +364,12 @@ class Chaos:
         for timer in self._timers:
             timer.join()
         self.witness.settle(300)
+
+    def _end_trouble(self) -> None:
+        """Let nothing more go wrong: what CodePipeline still offers must end now."""
+        with self._lock:
+            self._over = True
+            self._bursts.clear()
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began
