@@ -103,15 +103,15 @@ def answer(task_token: str, request: dict[str, Any]) -> dict[str, str]:
         step_functions.exceptions.TaskDoesNotExist,
         step_functions.exceptions.TaskTimedOut,
     ) as error:
-        if isinstance(request.get("jobId"), str) and _was_answered(request["jobId"]):
+        code = error.response["Error"]["Code"]
+        if isinstance(request.get("jobId"), str) and _was_answered(request["jobId"], code):
             logger.info("This event was answered before")
             return told
-        code = error.response["Error"]["Code"]
         raise TaskTokenGone(f"taskToken: no execution waits for it ({code})") from None
     return told
 
 
-def _was_answered(job_id: str) -> bool:
-    """Whether its execution was told: it went on, or gave the job back."""
+def _was_answered(job_id: str, code: str) -> bool:
+    """Whether the execution was told: it has gone on, or given the job back."""
     row = job_table.find(job_id)
-    return row is None or row["status"] != "Dispatched"
+    return row["status"] != "Dispatched" if row else code != "InvalidToken"

@@ -303,7 +303,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def running(request: pytest.FixtureRequest) -> Iterator[World]:
-    """The stack, with the parameters that a module names in PARAMETERS."""
+    """The stack, with the PARAMETERS that a module names, and its functions' SLEEP_SCALE."""
     second = "Test/Custom/Second/2"
     types = f"{acknowledger.CUSTOM_ACTION_TYPE},{second},{acknowledger.PARTNER_ACTION_TYPE}"
     parameters = {"ActionTypes": types} | getattr(request.module, "PARAMETERS", {})
@@ -311,6 +311,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[World]:
         parameters=parameters,
         retry_delays=(0.05, 0.05),
         retry_scale=0.05,
+        sleep_scale=getattr(request.module, "SLEEP_SCALE", 1.0),
         enforce_permissions=True,
     ) as (cloud, stack):
         acknowledger.register(cloud, stack, second)

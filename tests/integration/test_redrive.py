@@ -14,6 +14,8 @@ from local import functions
 from tests.support import ROOT, load_event, wait_for
 
 PARAMETERS = {"ProgressIntervalSeconds": "1"}
+# Acknowledge waits long for what another call is told.
+SLEEP_SCALE = 0.05
 SCRIPT = ROOT / "tools" / "redrive.py"
 
 

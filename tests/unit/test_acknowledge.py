@@ -70,7 +70,7 @@ def test_a_job_that_was_given_back_is_acknowledged_for_nobody(aws_calls, context
     assert told == [{"taskToken": TOKEN, **answered}]
 
 
-@pytest.mark.parametrize("code", ["InvalidToken", "TaskDoesNotExist", "TaskTimedOut"])
+@pytest.mark.parametrize("code", ["TaskDoesNotExist", "TaskTimedOut"])
 def test_a_job_that_was_given_back_by_an_execution_that_waits_no_more_is_nobodys_affair(
     code, aws_calls, context
 ):
@@ -78,6 +78,14 @@ def test_a_job_that_was_given_back_by_an_execution_that_waits_no_more_is_nobodys
     aws_calls.expects_error("stepfunctions", "send_task_failure", code)
     aws_calls.expects("dynamodb", "get_item", {})
     assert acknowledge.handler(DISPATCHED, context)["error"] == "TaskTokenGone"
+
+
+def test_a_token_that_never_was_one_is_an_error(aws_calls, context):
+    aws_calls.expects_error("dynamodb", "update_item", "ConditionalCheckFailedException")
+    aws_calls.expects_error("stepfunctions", "send_task_failure", "InvalidToken")
+    aws_calls.expects("dynamodb", "get_item", {})
+    with pytest.raises(errors.TaskTokenGone, match="taskToken"):
+        acknowledge.handler(DISPATCHED, context)
 
 
 def test_a_wrong_nonce_at_the_first_call_is_a_lost_offer(aws_calls, context):
