@@ -115,6 +115,6 @@ def _one_got_through(request: Mapping[str, Any], call: str) -> bool:
         row = job_table.find(request["jobId"])
         if not _others(row, request, call):
             return False
-        if row and row["status"] != "Dispatched":
+        if row and row["status"] not in job_table.UNACKNOWLEDGED:
             break
     return True

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-# AcknowledgeJob is never repeated by the SDK: every call is counted in the job's row first,
+# AcknowledgeJob is never repeated by the SDK: every call is noted in the job's row first,
 # so that an InvalidNonceException after a lost answer can be told from a lost offer.
 _SINGLE_CALL = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
 _RETRYING = Config(

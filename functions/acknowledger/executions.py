@@ -84,11 +84,7 @@ def waiting_token(arn: str) -> str | None:
     Raises:
         StepFunctionsUnavailable
     """
-    with step_functions_errors():
-        history = client("stepfunctions").get_execution_history(
-            executionArn=arn, reverseOrder=True, maxResults=5
-        )["events"]
-    for event in history:
+    for event in _newest_events(arn, 5):
         if event["type"] == "TaskScheduled":
             scheduled = event["taskScheduledEventDetails"]
             if not scheduled["resource"].endswith(".waitForTaskToken"):
@@ -105,11 +101,7 @@ def last_payload(arn: str) -> Any:
     Raises:
         StepFunctionsUnavailable
     """
-    with step_functions_errors():
-        history = client("stepfunctions").get_execution_history(
-            executionArn=arn, reverseOrder=True, maxResults=10
-        )["events"]
-    for event in history:
+    for event in _newest_events(arn, 10):
         if event["type"] == "TaskScheduled":
             scheduled = event["taskScheduledEventDetails"]
             if scheduled["resourceType"] == "lambda":
@@ -133,6 +125,15 @@ def find_token(value: Any) -> str | None:
     if isinstance(value.get(":token"), dict):
         return str(value[":token"]["S"])
     return next((token for member in value.values() if (token := find_token(member))), None)
+
+
+def _newest_events(arn: str, count: int) -> list[dict[str, Any]]:
+    """The last events of an execution's history, the newest first."""
+    with step_functions_errors():
+        answer = client("stepfunctions").get_execution_history(
+            executionArn=arn, reverseOrder=True, maxResults=count
+        )
+    return list(answer["events"])
 
 
 def _answer(operation: str, **request: str) -> bool:

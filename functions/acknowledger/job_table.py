@@ -24,6 +24,7 @@ from acknowledger.aws import client
 from acknowledger.config import required
 from acknowledger.errors import table_errors
 
+UNACKNOWLEDGED = frozenset({"Created", "Queued", "Dispatched"})
 ENDED = frozenset({"Succeeded", "Failed", "TimedOut"})
 EXPIRES_AFTER_SECONDS = 90 * 24 * 3600
 
@@ -53,16 +54,11 @@ def find_by(index: str, attribute: str, value: str) -> Iterator[str]:
     Raises:
         TableUnavailable
     """
-    pages = client("dynamodb").get_paginator("query")
-    with table_errors():
-        for page in pages.paginate(
-            TableName=table_name(),
-            IndexName=index,
-            KeyConditionExpression=f"{attribute} = :value",
-            ExpressionAttributeValues={":value": {"S": value}},
-        ):
-            for item in page["Items"]:
-                yield item["jobId"]["S"]
+    return _job_ids(
+        IndexName=index,
+        KeyConditionExpression=f"{attribute} = :value",
+        ExpressionAttributeValues={":value": {"S": value}},
+    )
 
 
 def in_progress_since(before: str, after: str) -> Iterator[str]:
@@ -75,19 +71,22 @@ def in_progress_since(before: str, after: str) -> Iterator[str]:
     Raises:
         TableUnavailable
     """
+    return _job_ids(
+        IndexName="ByStatus",
+        KeyConditionExpression="#status = :status AND updatedAt < :before",
+        FilterExpression="#times.InProgress > :after",
+        ProjectionExpression="jobId",
+        ExpressionAttributeNames={"#status": "status", "#times": "times"},
+        ExpressionAttributeValues=typed(
+            {":status": "InProgress", ":before": before, ":after": after}
+        ),
+    )
+
+
+def _job_ids(**query: Any) -> Iterator[str]:
     pages = client("dynamodb").get_paginator("query")
     with table_errors():
-        for page in pages.paginate(
-            TableName=table_name(),
-            IndexName="ByStatus",
-            KeyConditionExpression="#status = :status AND updatedAt < :before",
-            FilterExpression="#times.InProgress > :after",
-            ProjectionExpression="jobId",
-            ExpressionAttributeNames={"#status": "status", "#times": "times"},
-            ExpressionAttributeValues=typed(
-                {":status": "InProgress", ":before": before, ":after": after}
-            ),
-        ):
+        for page in pages.paginate(TableName=table_name(), **query):
             for item in page["Items"]:
                 yield item["jobId"]["S"]
 

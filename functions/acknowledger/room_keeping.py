@@ -62,8 +62,8 @@ def _tell(room: Room, execution: str, entry: Mapping[str, Any], machine: str) ->
     )
     if row is None:
         row = job_table.find(entry["jobId"])
-        waits = ("Created", "Queued", "Dispatched")
-        if row and (row["status"] not in waits or row["offeredAt"] > entry["since"]):
+        acknowledged = row and row["status"] not in job_table.UNACKNOWLEDGED
+        if row and (acknowledged or row["offeredAt"] > entry["since"]):
             intake_table.give_back(room.action_type, execution)
         return
     if "roomToken" in row:

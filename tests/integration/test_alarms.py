@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +14,6 @@ from tests.integration.alarms import firing
 from tests.integration.conftest import World
 from tests.support import ROOT, load_event, wait_for
 
-# Report, which a worker's failure reaches, is not among them: it is told by the state machine.
 DEAD_LETTERS = {
     "IntakeDeadLettersAlarm": ("Intake", "bad/intake-not-ours"),
     "AcknowledgeDeadLettersAlarm": ("Acknowledge", "bad/acknowledge-nonce-missing"),
@@ -25,14 +23,12 @@ DEAD_LETTERS = {
 
 
 @pytest.fixture
-def quiet(world: World) -> Iterator[World]:
-    """A world in which nothing has been counted yet."""
-    counted = cloudwatch_backends[world.cloud.account_id][world.cloud.region]
-    for function in ("Intake", "Acknowledge", "Report", "Stop"):
+def quiet(world: World) -> World:
+    """A world in which nothing has been counted yet, and no dead letter is left."""
+    for function, _ in DEAD_LETTERS.values():
         world.written.letters(function)
-    counted.metric_data.clear()
-    yield world
-    world.emulator.behaviour.third_party_timeout_seconds = 60
+    cloudwatch_backends[world.cloud.account_id][world.cloud.region].metric_data.clear()
+    return world
 
 
 def sweep(world: World) -> None:

@@ -128,6 +128,17 @@ def test_a_wrong_nonce_of_a_job_that_has_gone_on_waits_for_nobody(aws_calls, con
     assert acknowledge.handler(BY_HAND, context) == IN_PROGRESS
 
 
+@pytest.mark.parametrize("status", ["Created", "Queued", "Dispatched"])
+def test_a_job_that_was_offered_again_meanwhile_has_not_gone_on(status, aws_calls, context):
+    aws_calls.expects("dynamodb", "update_item", noted(1))
+    aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
+    aws_calls.expects("dynamodb", "update_item", noted(1))
+    aws_calls.expects("dynamodb", "get_item", row(1, status))
+    aws_calls.expects("dynamodb", "get_item", row(0, status))
+    with pytest.raises(errors.InvalidNonceException):
+        acknowledge.handler(BY_HAND, context)
+
+
 @pytest.mark.parametrize("others", [0, 1])
 def test_a_call_that_could_not_be_taken_back_is_as_lost_as_it_was(others, aws_calls, context):
     aws_calls.expects("dynamodb", "update_item", noted(others))
@@ -140,7 +151,7 @@ def test_a_call_that_could_not_be_taken_back_is_as_lost_as_it_was(others, aws_ca
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "name", "counted_off"),
+    ("code", "status", "name", "taken_back"),
     [
         ("JobNotFoundException", 400, "JobNotFoundException", True),
         ("ValidationException", 400, "ValidationException", True),
@@ -149,12 +160,12 @@ def test_a_call_that_could_not_be_taken_back_is_as_lost_as_it_was(others, aws_ca
         ("InternalFailure", 500, "CodePipelineUnavailable", False),
     ],
 )
-def test_what_codepipeline_says_no_with_is_told_by_name_and_counted_if_it_may_have_worked(
-    code, status, name, counted_off, aws_calls, context
+def test_what_codepipeline_says_no_with_is_told_by_name_and_stays_noted_if_it_may_have_worked(
+    code, status, name, taken_back, aws_calls, context
 ):
     aws_calls.expects("dynamodb", "update_item", noted(0))
     aws_calls.expects_error("codepipeline", "acknowledge_job", code, "Why.", status)
-    if counted_off:
+    if taken_back:
         aws_calls.expects("dynamodb", "update_item", noted(0))
     aws_calls.expects("stepfunctions", "send_task_failure", {})
     told = acknowledge.handler(DISPATCHED, context)
@@ -162,7 +173,7 @@ def test_what_codepipeline_says_no_with_is_told_by_name_and_counted_if_it_may_ha
     assert "Why." in told["cause"]
 
 
-def test_a_call_that_could_not_be_counted_is_not_made(aws_calls, context):
+def test_a_call_that_could_not_be_noted_is_not_made(aws_calls, context):
     aws_calls.expects_error("dynamodb", "update_item", "InternalServerError", "Why.", 500)
     aws_calls.expects("stepfunctions", "send_task_failure", {})
     assert acknowledge.handler(DISPATCHED, context)["error"] == "TableUnavailable"
