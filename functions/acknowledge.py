@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import acknowledgment, job_api, job_table
 from acknowledger.aws import client
-from acknowledger.errors import AcknowledgerError, EventInvalid, TaskTokenGone
-from acknowledger.log import as_json
-from acknowledger.moments import milliseconds_since
+from acknowledger.errors import (
+    AcknowledgerError,
+    EventInvalid,
+    InvalidNonceException,
+    TaskTokenGone,
+)
+from acknowledger.log import logger
+from acknowledger.moments import seconds_since
 
-logger = Logger(json_serializer=as_json)
 metrics = Metrics()
 
 
@@ -77,12 +81,16 @@ def acknowledge(request: dict[str, Any], *, must_have_row: bool = False) -> str:
     if answered.assumed:
         metrics.add_metric("AcknowledgmentsAssumed", MetricUnit.Count, 1)
         logger.warning("An earlier call must have got through: going on as acknowledged")
+        return answered.status
+    taken: dict[str, Any] = {"status": answered.status}
+    if answered.status != "InProgress":
+        metrics.add_metric("OffersLost", MetricUnit.Count, 1)
     else:
         metrics.add_metric("Acknowledgments", MetricUnit.Count, 1)
         if answered.offered_at:
-            taken = milliseconds_since(answered.offered_at)
-            metrics.add_metric("TimeToAcknowledge", MetricUnit.Milliseconds, taken)
-        logger.info("Acknowledged", status=answered.status)
+            taken["milliseconds"] = round(1000 * seconds_since(answered.offered_at))
+            metrics.add_metric("TimeToAcknowledge", MetricUnit.Milliseconds, taken["milliseconds"])
+    logger.info("Acknowledged", extra=taken)
     return answered.status
 
 
@@ -95,7 +103,9 @@ def answer(task_token: str, request: dict[str, Any]) -> dict[str, str]:
             step_functions.send_task_success(taskToken=task_token, output=json.dumps(told))
         except AcknowledgerError as error:
             told = {"error": type(error).__name__, "cause": str(error)}
-            metrics.add_metric("AcknowledgmentsRefused", MetricUnit.Count, 1)
+            lost = isinstance(error, InvalidNonceException)
+            metrics.add_metric("OffersLost", MetricUnit.Count, int(lost))
+            metrics.add_metric("AcknowledgmentsRefused", MetricUnit.Count, int(not lost))
             logger.warning("Not acknowledged", extra=told)
             step_functions.send_task_failure(taskToken=task_token, **told)
     except (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
@@ -27,12 +27,11 @@ from acknowledger.errors import (
     IntakeIncomplete,
     InvalidClientTokenException,
 )
-from acknowledger.log import as_json, printable
-from acknowledger.moments import ago
+from acknowledger.log import about, logger, printable
+from acknowledger.moments import ago, seconds_since
 from acknowledger.room_keeping import execution_arn, make_room
 from acknowledger.rooms import AWAITED, BATCH_SIZE, GIVEN, Room
 
-logger = Logger(json_serializer=as_json)
 metrics = Metrics()
 
 # STARTED may come before its job can be polled: then Intake looks again after these pauses.
@@ -93,6 +92,7 @@ def on_schedule(sweep: Sweep, _detail: dict[str, Any]) -> None:
     for action_type in config().action_types:
         sweep.take(action_type, heal=True)
     sweep.keep_alive()
+    sweep.measure()
 
 
 def on_started(sweep: Sweep, detail: dict[str, Any]) -> None:
@@ -220,6 +220,19 @@ class Sweep:
         except AcknowledgerError as error:
             self.problems.append(f"keeping long work alive: {type(error).__name__}: {error}")
 
+    def measure(self) -> None:
+        """Count the jobs in flight, of whatever action type, and how old the oldest is."""
+        if not self.has_time():
+            return
+        try:
+            recorded = job_table.in_flight()
+        except AcknowledgerError as error:
+            self.problems.append(f"counting the jobs in flight: {error}")
+            return
+        oldest = seconds_since(min(recorded)) if recorded else 0
+        metrics.add_metric("JobsInFlight", MetricUnit.Count, len(recorded))
+        metrics.add_metric("OldestJobAge", MetricUnit.Seconds, oldest)
+
     def _remind(self, details: Iterable[dict[str, Any]]) -> None:
         """Ask Report to show what it knows of the progress of jobs."""
         for detail in details:
@@ -275,12 +288,21 @@ class Sweep:
                 since = room.awaiting[continues["jobId"]]
                 intake_table.expect_no_more(room.action_type, continues["jobId"], since)
         except ContinuedElsewhere as error:
-            logger.warning("Offer left alone", job_id=offer["id"], reason=str(error))
+            logger.warning(
+                "Offer left alone",
+                job_id=offer["id"],
+                action_type=room.action_type,
+                reason=str(error),
+            )
             return None
         except (ClientTokenMissing, InvalidClientTokenException) as error:
             # It costs only that client's jobs. The message says all; a trace would add nothing.
-            logger.error(  # noqa: TRY400
-                "Client token refused", job_id=offer["jobId"], error=str(error)
+            logger.error(
+                "Client token refused",
+                job_id=offer["jobId"],
+                client_id=offer["clientId"],
+                action_type=room.action_type,
+                error=str(error),
             )
             metrics.add_metric("ClientTokensRefused", MetricUnit.Count, 1)
             return None
@@ -291,12 +313,9 @@ class Sweep:
             # No job of CodePipeline's looks like that; its neighbours in the batch may.
             self._give_up(offer, f"not as documented: {type(error).__name__} {error}")
             return None
-        logger.info(
-            "Offer taken",
-            job_id=job["id"],
-            action_type=start_input["actionType"],
-            execution_arn=arn,
-        )
+        pipeline = job["data"].get("pipelineContext", {}).get("pipelineName")
+        row = {**start_input, **job, "jobId": job["id"], "execution": arn, "pipelineName": pipeline}
+        logger.info("Offer taken", **about(row))
         return start_input
 
     def _give_up(self, offer: Any, why: str) -> None:

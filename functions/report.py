@@ -6,15 +6,16 @@ import functools
 import os
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import outcome, reporting
 from acknowledger.config import ReportConfig
-from acknowledger.log import as_json
+from acknowledger.errors import CodePipelineRefused
+from acknowledger.log import logger
+from acknowledger.moments import ago, seconds_in_each
 
-logger = Logger(json_serializer=as_json)
 metrics = Metrics()
 
 
@@ -50,10 +51,27 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         logger.append_keys(job_id=job_id)
         shown = reporting.show_progress(job_id, told, told_at, config().progress_interval_seconds)
         metrics.add_metric("ProgressShown", MetricUnit.Count, int(shown))
+        if shown:
+            logger.info("Progress shown")
         return {"shown": shown}
     result = outcome.parse(event)
     logger.append_keys(job_id=result["jobId"])
-    said = reporting.report(result)
+    try:
+        reported = reporting.report(result)
+    except CodePipelineRefused as error:
+        metrics.add_metric("ReportsRefused", MetricUnit.Count, 1)
+        logger.warning("Report refused", error=type(error).__name__, cause=str(error))
+        raise
     metrics.add_metric(f"Jobs{result['status']}", MetricUnit.Count, 1)
-    logger.info("Reported", extra=said)
-    return said
+    measure(reported.times)
+    logger.info("Reported", extra=reported.said)
+    return reported.said
+
+
+def measure(times: dict[str, str]) -> None:
+    """Count how long a job took that ends now, and how long it was in each status."""
+    spent = seconds_in_each(times, ago(0))
+    for status, seconds in spent.items():
+        metrics.add_metric(f"TimeIn{status}", MetricUnit.Seconds, seconds)
+    if spent:
+        metrics.add_metric("JobDuration", MetricUnit.Seconds, sum(spent.values()))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -25,10 +25,9 @@ from acknowledger.errors import (
     NotStopped,
     OfferLost,
 )
-from acknowledger.log import as_json
+from acknowledger.log import about, logger
 from acknowledger.moments import ago
 
-logger = Logger(json_serializer=as_json)
 metrics = Metrics()
 
 # The name of the Fail state of an execution whose outcome could not be reported.
@@ -141,7 +140,7 @@ def end_executions(action: str, cause: str) -> list[str]:
         ]
         for row in living:
             if row["jobId"] not in told and _tell(row, cause):
-                logger.info("Ended", job_id=row["jobId"], cause=cause)
+                logger.info("Ended", cause=cause, **about(row))
                 told.add(row["jobId"])
         left = [row["jobId"] for row in living if row["jobId"] not in told]
         if rows and not left:
@@ -195,7 +194,8 @@ def end_job(arn: str, start_input: dict[str, Any], result: dict[str, Any]) -> bo
             return False
         acknowledged = row["status"] == "InProgress"
         try:
-            said = reporting.report(result | ({} if acknowledged else {"nonce": job["nonce"]}))
+            nonce = {} if acknowledged else {"nonce": job["nonce"]}
+            said = reporting.report(result | nonce).said
         except (InvalidNonceException, OfferLost):
             job_table.release(job["id"], arn)
             return False
@@ -214,6 +214,7 @@ def end_job(arn: str, start_input: dict[str, Any], result: dict[str, Any]) -> bo
             _announce(start_input, said, result)
             announced = True
         if _end(row, said):
+            logger.info("Reported", extra=said, **about(row))
             return True
     raise NotStopped(f"job {job['id']}: it was continued again and again")
 

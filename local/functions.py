@@ -16,7 +16,7 @@ Where AWS differs:
   `ReservedConcurrentExecutions` makes them throttled;
 - the code may import whatever this interpreter has installed, layers are not unpacked, and the
   permissions of its role are checked only if the local stack is told to: see `permissions`;
-- the log's START, END and REPORT lines are text even if the function's log format is JSON.
+- what a function prints below the level of its JSON log is written nevertheless.
 """
 
 import base64
@@ -195,10 +195,9 @@ class Sandbox:
         timed_out = False
         if self._init_seconds is None:
             answer, timed_out = self._answer(max(INIT_SECONDS, timeout))
-            self._init_seconds = time.monotonic() - self._started
-            init = f"\tInit Duration: {self._init_seconds * 1000:.2f} ms"
+            self._init_seconds = init = time.monotonic() - self._started
         else:
-            init = ""
+            init = None
         began = time.monotonic()
         if answer is not None and not answer.get("error") and not timed_out:
             request = {
@@ -232,8 +231,8 @@ class Sandbox:
         else:
             payload = answer["payload"]
         max_memory = (answer or {}).get("maxMemory", 0)
-        log = self._write_log(request_id, seconds, max_memory, init)
         failed = answer is None or timed_out or bool(answer.get("error"))
+        log = self._write_log(request_id, seconds, max_memory, init, failed=failed)
         metrics.of_invocation(function, seconds, failed=failed)
         return Result(request_id, payload, failed, log, str(function.version))
 
@@ -256,18 +255,22 @@ class Sandbox:
         error_message = f"RequestId: {request_id} Error: {message}"
         return json.dumps({"errorType": error_type, "errorMessage": error_message})
 
-    def _write_log(self, request_id: str, seconds: float, max_memory: int, init: str) -> str:
+    def _write_log(
+        self, request_id: str, seconds: float, max_memory: int, init: float | None, *, failed: bool
+    ) -> str:
         function = self._function
         printed = [self._lines.popleft() for _ in range(len(self._lines))]
-        milliseconds = seconds * 1000
-        lines = [
-            f"START RequestId: {request_id} Version: {function.version}",
-            *printed,
-            f"END RequestId: {request_id}",
-            f"REPORT RequestId: {request_id}\tDuration: {milliseconds:.2f} ms\t"
-            f"Billed Duration: {int(milliseconds) + 1} ms\tMemory Size: {function.memory_size} MB\t"
-            f"Max Memory Used: {max_memory} MB{init}",
-        ]
+        tell = platform_json if is_json(function) else platform_text
+        figures = {
+            "durationMs": round(seconds * 1000, 2),
+            "billedDurationMs": int(seconds * 1000) + 1,
+            "memorySizeMB": int(function.memory_size),
+            "maxMemoryUsedMB": max_memory,
+        }
+        if init is not None:
+            figures["initDurationMs"] = round(init * 1000, 2)
+        before, after = tell(request_id, str(function.version), figures, failed=failed)
+        lines = [*before, *printed, *after]
         logs = logs_backends[function.account_id][function.region]
         group = log_group(function)
         now = int(time.time() * 1000)
@@ -296,8 +299,51 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def is_json(function: Any) -> bool:
+    return bool(function.logging_config.get("LogFormat") == "JSON")
+
+
+def platform_text(
+    request_id: str, version: str, figures: dict[str, float], **_: bool
+) -> tuple[list[str], list[str]]:
+    """Return what Lambda logs before and after an invocation, as text."""
+    init = (
+        "\tInit Duration: {:.2f} ms".format(figures["initDurationMs"])
+        if "initDurationMs" in figures
+        else ""
+    )
+    return [f"START RequestId: {request_id} Version: {version}"], [
+        f"END RequestId: {request_id}",
+        f"REPORT RequestId: {request_id}\tDuration: {figures['durationMs']:.2f} ms\t"
+        f"Billed Duration: {figures['billedDurationMs']} ms\t"
+        f"Memory Size: {figures['memorySizeMB']} MB\t"
+        f"Max Memory Used: {figures['maxMemoryUsedMB']} MB{init}",
+    ]
+
+
+def platform_json(
+    request_id: str, version: str, figures: dict[str, float], *, failed: bool
+) -> tuple[list[str], list[str]]:
+    """Return what Lambda logs before and after an invocation, as JSON.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
+    """
+    known = {"requestId": request_id}
+    start = {"time": _now(), "type": "platform.start", "record": {**known, "version": version}}
+    record = {**known, "metrics": figures, "status": "error" if failed else "success"}
+    report = {"time": _now(), "type": "platform.report", "record": record}
+    return [json.dumps(start)], [json.dumps(report)]
+
+
 def log_group(function: Any) -> str:
     return str(function.logging_config.get("LogGroup") or function.logs_group_name)
+
+
+def log_level(function: Any) -> dict[str, str]:
+    """Return the variable that has the level below which Lambda drops what a JSON log says."""
+    if not is_json(function):
+        return {}
+    return {"AWS_LAMBDA_LOG_LEVEL": function.logging_config.get("ApplicationLogLevel") or "INFO"}
 
 
 def environment(
@@ -319,6 +365,8 @@ def environment(
         "AWS_LAMBDA_FUNCTION_VERSION": str(function.version),
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_FORMAT": str(function.logging_config.get("LogFormat", "Text")),
+        **log_level(function),
         "AWS_LAMBDA_LOG_GROUP_NAME": log_group(function),
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
         "AWS_REGION": function.region,

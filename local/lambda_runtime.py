@@ -64,8 +64,10 @@ class RequestIdFilter(logging.Filter):
 
 
 def set_up_logging() -> RequestIdFilter:
-    """Give the root logger the handler that it has in Lambda; its level stays WARNING."""
+    """Give the root logger the handler, and where it is set the level, that it has in Lambda."""
     request_id = RequestIdFilter()
+    if level := os.environ.get("AWS_LAMBDA_LOG_LEVEL"):
+        logging.getLogger().setLevel(level)
     formatter = logging.Formatter(
         "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s",
         "%Y-%m-%dT%H:%M:%S",
@@ -113,15 +115,25 @@ def describe(error: Exception, request_id: str) -> dict[str, Any]:
         error_type = type(error).__name__
         # The first frame is this file.
         stack = traceback.format_list(traceback.extract_tb(error.__traceback__)[1:])
-    print(f"[ERROR] {error_type}: {error}")
-    if stack:
-        print("Traceback (most recent call last):\n" + "".join(stack), end="")
-    return {
+    answer = {
         "errorMessage": str(error),
         "errorType": error_type,
         "requestId": request_id,
         "stackTrace": stack,
     }
+    log_error(answer)
+    return answer
+
+
+def log_error(answer: dict[str, Any]) -> None:
+    """Log that the function failed, in the function's log format."""
+    if os.environ["AWS_LAMBDA_LOG_FORMAT"] == "JSON":
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        print(json.dumps({"timestamp": moment, "log_level": "ERROR", **answer}))
+        return
+    print(f"[ERROR] {answer['errorType']}: {answer['errorMessage']}")
+    if answer["stackTrace"]:
+        print("Traceback (most recent call last):\n" + "".join(answer["stackTrace"]), end="")
 
 
 def encode(value: Any) -> float:
@@ -146,7 +158,7 @@ def run(handler: Handler, request: dict[str, Any]) -> dict[str, Any]:
             "requestId": request["requestId"],
             "stackTrace": [],
         }
-        print(f"[ERROR] Runtime.MarshalError: {marshal['errorMessage']}")
+        log_error(marshal)
         return {"error": True, "payload": json.dumps(marshal)}
 
 

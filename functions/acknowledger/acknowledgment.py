@@ -23,6 +23,7 @@ from acknowledger.errors import (
     TableUnavailable,
     TaskTokenGone,
 )
+from acknowledger.log import about, logger
 
 # Another call, if it is under way, is answered within 13 seconds: the timeouts of `aws.client`.
 TAKEN_BACK_AFTER_SECONDS = (1, 2, 4, 7)
@@ -63,6 +64,7 @@ def acknowledge(request: Mapping[str, Any], *, must_have_row: bool = False) -> A
         client_token(request["clientId"])
     call = str(uuid.uuid4())
     row = _change(request, "SET acknowledgeCalls.#call = :nonce", call)
+    logger.append_keys(**about(row))
     if row is None and must_have_row:
         raise TaskTokenGone("the job was given back, and no execution waits for it")
     others = _others(row, request, call)

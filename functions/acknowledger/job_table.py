@@ -24,7 +24,8 @@ from acknowledger.aws import client
 from acknowledger.config import required
 from acknowledger.errors import table_errors
 
-UNACKNOWLEDGED = frozenset({"Created", "Queued", "Dispatched"})
+IN_FLIGHT = ("Created", "Queued", "Dispatched", "InProgress")
+UNACKNOWLEDGED = frozenset(IN_FLIGHT[:3])
 ENDED = frozenset({"Succeeded", "Failed", "TimedOut"})
 EXPIRES_AFTER_SECONDS = 90 * 24 * 3600
 
@@ -81,6 +82,29 @@ def in_progress_since(before: str, after: str) -> Iterator[str]:
             {":status": "InProgress", ":before": before, ":after": after}
         ),
     )
+
+
+def in_flight() -> list[str]:
+    """When each of the jobs that have not ended was recorded, in no order.
+
+    Raises:
+        TableUnavailable
+    """
+    pages = client("dynamodb").get_paginator("query")
+    with table_errors():
+        return [
+            min(plain(row)["times"].values())
+            for status in IN_FLIGHT
+            for page in pages.paginate(
+                TableName=table_name(),
+                IndexName="ByStatus",
+                KeyConditionExpression="#status = :status",
+                ProjectionExpression="#times",
+                ExpressionAttributeNames={"#status": "status", "#times": "times"},
+                ExpressionAttributeValues={":status": {"S": status}},
+            )
+            for row in page["Items"]
+        ]
 
 
 def _job_ids(**query: Any) -> Iterator[str]:

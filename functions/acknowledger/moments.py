@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 
 def ago(seconds: float) -> str:
@@ -11,7 +13,25 @@ def ago(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def milliseconds_since(moment: str) -> float:
+def seconds_between(first: str, second: str) -> float:
+    """How long after a moment another was."""
+    return (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds()
+
+
+def seconds_since(moment: str) -> float:
     """How long ago a moment was."""
-    since = datetime.now(UTC) - datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    return since / timedelta(milliseconds=1)
+    return seconds_between(moment, ago(0))
+
+
+def seconds_in_each(times: Mapping[str, str], end: str) -> dict[str, float]:
+    """How long a job was in each status.
+
+    Args:
+        times: when it reached each, as its row has them.
+        end: when it left the last.
+    """
+    reached = sorted(times.items(), key=lambda each: each[1])
+    return {
+        status: seconds_between(since, until)
+        for (status, since), (_, until) in pairwise([*reached, ("", end)])
+    }

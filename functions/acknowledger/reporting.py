@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
-
-from aws_lambda_powertools import Logger
 
 from acknowledger import acknowledgment, intake_table, job_api, job_table
 from acknowledger.continuation import token
@@ -15,21 +14,29 @@ from acknowledger.errors import (
     NextJobNotHere,
     OfferLost,
 )
+from acknowledger.log import about, logger
 from acknowledger.moments import ago
 from acknowledger.outcome import failure_details, job_of, success_request
 
-logger = Logger(child=True)
+
+@dataclass(frozen=True)
+class Report:
+    """What CodePipeline was told.
+
+    said: `{status}`, with `error` and `cause` for Failed and TimedOut: CodePipeline's failure type
+        and the message that it was given.
+    times: when the job had reached each status, as far as it is known.
+    """
+
+    said: dict[str, str]
+    times: dict[str, str]
 
 
-def report(outcome: dict[str, Any]) -> dict[str, str]:
+def report(outcome: dict[str, Any]) -> Report:
     """Report a result, in the same words however often.
 
     Args:
         outcome: as `outcome.parse` gives it.
-
-    Returns:
-        `{status}`, with `error` and `cause` for Failed and TimedOut: CodePipeline's failure type
-        and the message that it was given.
 
     Raises:
         NextJobNotHere: the job was continued, and the result belongs to the next.
@@ -39,12 +46,17 @@ def report(outcome: dict[str, Any]) -> dict[str, str]:
     if "nonce" in outcome:
         make_ours({**job, "nonce": outcome["nonce"]})
     first = job["jobId"]
-    newest = (job_table.find(first) or {}).get("currentJobId", first)
+    row = job_table.find(first) or {}
+    logger.append_keys(**about(row))
+    newest = row.get("currentJobId", first)
     job["jobId"] = newest
+    times = {
+        each: row["times"][each] for each in job_table.IN_FLIGHT if each in row.get("times", {})
+    }
     try:
         if status == "Succeeded":
             job_api.put_success(success_request(job, outcome["result"]))
-            return {"status": status}
+            return Report({"status": status}, times)
         details = failure_details(outcome)
         job_api.put_failure({**job, "failureDetails": details})
     except InvalidJobStateException:
@@ -56,7 +68,8 @@ def report(outcome: dict[str, Any]) -> dict[str, str]:
         ):
             raise NextJobNotHere(f"job {newest} was continued") from None
         raise
-    return {"status": status, "error": details["type"], "cause": details["message"]}
+    said = {"status": status, "error": details["type"], "cause": details["message"]}
+    return Report(said, times)
 
 
 def make_ours(request: dict[str, str]) -> None:
@@ -97,6 +110,7 @@ def show_progress(
     """
     now = ago(0)
     row = job_table.find(job_id)
+    logger.append_keys(**about(row))
     if row is None or row["status"] != "InProgress":
         logger.info("Progress of a job that is not in progress", status=row and row["status"])
         if row is not None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from acknowledger import executions, intake_table, job_table
+from acknowledger.log import logger
 from acknowledger.moments import ago
 from acknowledger.rooms import GIVEN, Room
-
-logger = Logger(child=True)
 
 # A younger execution may be about to start.
 LEAK_SECONDS = 120

@@ -14,14 +14,14 @@ from botocore.stub import Stubber
 from cfnlint.decode import cfn_yaml
 from moto import mock_aws
 
-# Powertools reads it when a module is imported: the shared modules' loggers are this one's children.
+# Powertools reads it when a module is imported.
 SERVICE = os.environ["POWERTOOLS_SERVICE_NAME"] = "Acknowledger"
 
-import acknowledge
 import intake
 import report
 import stop
 from acknowledger import acknowledgment, aws, client_tokens, intake_table, job_api, job_table
+from acknowledger.log import logger
 from acknowledger.moments import ago
 from acknowledger.rooms import GIVEN
 from tests.support import ROOT
@@ -154,12 +154,18 @@ class Aws:
             stub.assert_no_pending_responses()
 
 
+def expect_in_flight(aws_calls: Aws, *recorded: str) -> None:
+    """Intake's sweep asks for the jobs of the four statuses that are none of an end."""
+    rows = [{"times": {"M": {"Created": {"S": moment}}}} for moment in recorded]
+    for found in (rows, [], [], []):
+        aws_calls.expects("dynamodb", "query", {"Items": found})
+
+
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """All that the functions log."""
     stream = io.StringIO()
-    for module in (intake, acknowledge, report, stop):
-        monkeypatch.setattr(module.logger.registered_handler, "stream", stream)
+    monkeypatch.setattr(logger.registered_handler, "stream", stream)
     return stream
 
 

@@ -51,6 +51,46 @@ def test_how_long_an_offer_has_waited_is_measured(aws_calls, context, capsys):
     assert unit == "Milliseconds"
 
 
+def test_every_line_about_a_job_names_its_execution_and_action_type(aws_calls, context, log):
+    answer = noted(0)
+    named = {
+        "action_type": ("actionType", "Build/Custom/MyTool/1"),
+        "execution_arn": ("execution", "arn:of:the:execution"),
+        "pipeline_name": ("pipelineName", "my-pipeline"),
+    }
+    answer["Attributes"] |= {column: {"S": value} for column, value in named.values()}
+    aws_calls.expects("dynamodb", "update_item", answer)
+    aws_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS)
+    acknowledge.handler(BY_HAND, context)
+    (line,) = map(json.loads, log.getvalue().splitlines())
+    known = {"job_id": BY_HAND["jobId"]} | {key: value for key, (_, value) in named.items()}
+    assert line | known == line
+
+
+@pytest.mark.parametrize(
+    ("answer", "counted"),
+    [
+        ("InProgress", {"Acknowledgments": 1}),
+        ("Queued", {"OffersLost": 1}),
+        ("Succeeded", {"OffersLost": 1}),
+        ("InvalidNonceException", {"OffersLost": 1, "AcknowledgmentsRefused": 0}),
+        ("ValidationException", {"OffersLost": 0, "AcknowledgmentsRefused": 1}),
+    ],
+)
+def test_what_becomes_of_an_offer_is_counted(answer, counted, aws_calls, context, capsys):
+    aws_calls.expects("dynamodb", "update_item", noted(0))
+    if answer.endswith("Exception"):
+        aws_calls.expects_error("codepipeline", "acknowledge_job", answer)
+        aws_calls.expects("dynamodb", "update_item", noted(0))
+        aws_calls.expects("stepfunctions", "send_task_failure", {})
+    else:
+        aws_calls.expects("codepipeline", "acknowledge_job", {"status": answer})
+        aws_calls.expects("stepfunctions", "send_task_success", {})
+    acknowledge.handler(DISPATCHED, context)
+    found = metrics_in(capsys.readouterr().out)
+    assert found == {name: (number, "Count") for name, number in counted.items()}
+
+
 def test_a_job_polled_by_hand_has_no_row_and_is_acknowledged(aws_calls, context):
     aws_calls.expects_error("dynamodb", "update_item", "ConditionalCheckFailedException")
     aws_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS)

@@ -29,7 +29,7 @@ import stop
 from acknowledger import aws, job_table
 from acknowledger.config import ActionType
 from acknowledger.errors import AcknowledgerError, EventInvalid, IntakeIncomplete
-from acknowledger.log import printable
+from acknowledger.log import logger, printable
 from acknowledger.moments import ago
 from acknowledger.validation import violations
 from tests.hostile import VICTIM, fits, mutated, settled, texts, values
@@ -156,7 +156,7 @@ class Cloud:
         """Hand a function an event, as Lambda does; anything but an error of ours is raised."""
         out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
         said = Said(requests=self.requests)
-        module.logger.registered_handler.stream = out
+        logger.registered_handler.stream = out
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             try:
                 said.answer = module.handler(event, Context())
@@ -284,10 +284,7 @@ def cloud(environment: None, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setenv("MAX_JOBS_IN_FLIGHT", "5,0,5")
     for module in (intake, stop):
         monkeypatch.setattr(module.time, "sleep", lambda _: None)
-    for module in (intake, acknowledge, report, stop):
-        monkeypatch.setattr(
-            module.logger.registered_handler, "stream", module.logger.registered_handler.stream
-        )
+    monkeypatch.setattr(logger.registered_handler, "stream", logger.registered_handler.stream)
     return Cloud()
 
 

@@ -14,7 +14,7 @@ from acknowledger.offers import execution_name
 from acknowledger.room_keeping import execution_arn
 from acknowledger.rooms import AWAITED, BATCH_SIZE, GIVEN
 from tests.support import load_event
-from tests.unit.conftest import ENVIRONMENT, metrics_in
+from tests.unit.conftest import ENVIRONMENT, expect_in_flight, metrics_in
 
 STARTED = load_event("intake-action-started")
 SCHEDULE = load_event("intake-schedule")
@@ -91,8 +91,12 @@ def test_a_sweep_takes_all_that_is_offered_for_every_action_type(aws_calls, cont
         for _ in offers:
             expect_start(aws_calls)
         aws_calls.expects("codepipeline", "poll_for_jobs", {})
+    expect_in_flight(aws_calls)
     assert intake.handler(SCHEDULE, context) == {"offered": 3, "taken": 3}
-    assert metrics_in(capsys.readouterr().out) == counted(Sweeps=2, Polls=4, EmptyPolls=2, of=3)
+    found = metrics_in(capsys.readouterr().out)
+    assert found.pop("JobsInFlight") == (0, "Count")
+    assert found.pop("OldestJobAge") == (0, "Seconds")
+    assert found == counted(Sweeps=2, Polls=4, EmptyPolls=2, of=3)
 
 
 def test_no_secret_reaches_the_execution_or_the_log(aws_calls, context, capsys, log):
@@ -181,12 +185,26 @@ def test_an_action_type_that_cannot_be_polled_costs_only_itself(aws_calls, conte
     expect_poll(aws_calls, offer())
     expect_start(aws_calls)
     expect_poll(aws_calls)
+    expect_in_flight(aws_calls, ago(50), ago(70), ago(60))
     with pytest.raises(errors.IntakeIncomplete) as told:
         intake.handler(SCHEDULE, context)
-    assert "Build/Custom/Acknowledger/1: ActionTypeNotFoundException" in str(told.value)
-    assert metrics_in(capsys.readouterr().out) == counted(
-        Sweeps=1, Polls=3, PollFailures=1, EmptyPolls=1, of=1
+    assert str(told.value).startswith(
+        "polling Build/Custom/Acknowledger/1: ActionTypeNotFoundException"
     )
+    found = metrics_in(capsys.readouterr().out)
+    assert found.pop("JobsInFlight") == (3, "Count")
+    assert found.pop("OldestJobAge") == (pytest.approx(70, abs=5), "Seconds")
+    assert found == counted(Sweeps=1, Polls=3, PollFailures=1, EmptyPolls=1, of=1)
+
+
+def test_that_the_jobs_in_flight_cannot_be_counted_is_told_after_all_the_rest(aws_calls, context):
+    for _ in range(2):
+        aws_calls.expects("codepipeline", "list_action_types", TYPES)
+        expect_room(aws_calls)
+        expect_poll(aws_calls)
+    aws_calls.expects_error("dynamodb", "query", "ThrottlingException")
+    with pytest.raises(errors.IntakeIncomplete, match=r"^counting the jobs in flight: JobTable: "):
+        intake.handler(SCHEDULE, context)
 
 
 def test_an_action_type_that_is_not_registered_yet_is_looked_up_again(aws_calls, context):
@@ -797,7 +815,8 @@ class TestKeepAlive:
             expect_reminder(other_calls, job_id, keepAlive=True)
         tables.calls.clear()
         intake.handler(SCHEDULE, context)
-        assert ("JobTable Query" in tables.calls) is bool(kept)
+        # Beside those that count the jobs in flight.
+        assert tables.calls.count("JobTable Query") == 4 + bool(kept)
 
     def test_an_event_that_cannot_be_put_is_named_after_all_the_rest(
         self, tables, other_calls, context, monkeypatch

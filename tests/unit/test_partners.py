@@ -12,7 +12,7 @@ import report
 from acknowledger import client_tokens, errors, offers
 from acknowledger.client_tokens import client_token
 from tests.support import load_event
-from tests.unit.conftest import noted
+from tests.unit.conftest import expect_in_flight, noted
 
 CLIENT_ID = "3c9f2f3a-5f0e-4c1b-9d55-0d8d2a1b7c6e"
 PARAMETER = f"/acknowledger/client-tokens/{CLIENT_ID}"
@@ -241,6 +241,7 @@ class TestIntake:
             "stepfunctions", "start_execution", {"executionArn": "arn", "startDate": 0}
         )
         aws_calls.expects("codepipeline", "poll_for_third_party_jobs", {})
+        expect_in_flight(aws_calls)
         taken = intake.handler(load_event("intake-schedule"), context)
         assert taken == {"offered": 2, "taken": 1}
         (started,) = sent

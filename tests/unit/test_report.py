@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import report
 from acknowledger import errors
 from acknowledger.job_table import typed
+from acknowledger.moments import ago
 from tests.support import load_event
-from tests.unit.conftest import noted
+from tests.unit.conftest import metrics_in, noted
 
 SUCCEEDED = load_event("report-succeeded")
 FAILED = load_event("report-failed")
@@ -42,6 +45,37 @@ def test_a_timeout_is_reported_as_a_failure_that_names_the_limit(aws_calls, cont
     told = report.handler(TIMED_OUT, context)
     assert told["status"] == "TimedOut"
     assert "900 seconds (HeartbeatTimeoutSeconds)" in told["cause"]
+
+
+def test_how_long_a_job_took_and_was_in_each_status_is_measured(aws_calls, context, capsys):
+    reached = {"Created": 100, "Queued": 95, "Dispatched": 65, "InProgress": 60}
+    times = {status: ago(seconds) for status, seconds in reached.items()}
+    # As of a report that is repeated after it was recorded.
+    expect_row(aws_calls, times={**times, "Succeeded": ago(1)})
+    aws_calls.expects("codepipeline", "put_job_success_result", {})
+    report.handler(SUCCEEDED, context)
+    found = metrics_in(capsys.readouterr().out)
+    assert found.pop("JobsSucceeded") == (1, "Count")
+    assert {unit for _, unit in found.values()} == {"Seconds"}
+    seconds = {name: value for name, (value, _) in found.items()}
+    expected = {"Created": 5, "Queued": 30, "Dispatched": 5, "InProgress": 60}
+    assert seconds == pytest.approx(
+        {f"TimeIn{status}": value for status, value in expected.items()} | {"JobDuration": 100},
+        abs=2,
+    )
+
+
+def test_a_result_that_is_refused_is_counted_and_logged_with_its_job(
+    aws_calls, context, capsys, log
+):
+    expect_row(aws_calls, actionType="Build/Custom/MyTool/1")
+    aws_calls.expects_error("codepipeline", "put_job_success_result", "JobNotFoundException")
+    with pytest.raises(errors.JobNotFoundException):
+        report.handler(SUCCEEDED, context)
+    assert metrics_in(capsys.readouterr().out) == {"ReportsRefused": (1, "Count")}
+    (line,) = map(json.loads, log.getvalue().splitlines())
+    assert (line["job_id"], line["action_type"]) == (JOB["jobId"], "Build/Custom/MyTool/1")
+    assert (line["level"], line["error"]) == ("WARNING", "JobNotFoundException")
 
 
 @pytest.mark.parametrize("event", [SUCCEEDED, FAILED, TIMED_OUT])

@@ -411,10 +411,9 @@ class TestExecution:
         row = tables.job(JOB_ID)
         assert_failed(row)
         assert list(row["acknowledgeCalls"].values()) == [INPUT["job"]["nonce"]]
-        # That of a module that is shared.
-        (line,) = map(json.loads, log.getvalue().splitlines())
-        assert line["message"] == "Acknowledged late"
-        assert (line["job_id"], line["service"]) == (JOB_ID, SERVICE)
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        assert [line["message"] for line in lines] == ["Acknowledged late", "Reported"]
+        assert {(line["job_id"], line["service"]) for line in lines} == {(JOB_ID, SERVICE)}
 
     @pytest.mark.parametrize("answer", ["InvalidNonceException", "Succeeded"])
     def test_a_job_that_is_another_workers_is_let_go(
