@@ -37,11 +37,13 @@ chaos: .venv/installed ## Run many jobs while everything goes wrong at random: J
 bench: .venv/installed ## Measure what is claimed about speed: everything in benchmarks/
 	@for each in benchmarks/[!_]*.py; do PYTHONPATH=. $(BIN)/python $$each || exit 1; done
 
-check: .venv/installed ## Lint, format, types, template; changes nothing
+check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, template; changes nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint template.yaml
+	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint
+	@LOG_LEVEL=ERROR .venv-checkov/bin/checkov --config-file .checkov.yaml
 
 fix: .venv/installed ## Mend what ruff can mend
 	@$(BIN)/ruff check --fix .
@@ -51,7 +53,7 @@ build: .venv-sam/installed ## Package the functions for Lambda with sam build (p
 	@.venv-sam/bin/sam build
 
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-sam .aws-sam tests/conformance/awscli/.venv tests/conformance/js/node_modules
+	rm -rf .venv .venv-sam .venv-checkov .aws-sam tests/conformance/awscli/.venv tests/conformance/js/node_modules
 
 # pip from outside the environment: Debian's Python has no ensurepip to put one in.
 .venv/installed: requirements-dev.txt functions/requirements.txt
@@ -61,8 +63,8 @@ clean: ## Remove what was built and installed
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.venv-sam/installed: requirements-sam.txt
-	@echo "Installing the SAM CLI into .venv-sam …"
-	@$(PYTHON) -m venv --without-pip .venv-sam
-	@$(PYTHON) -m pip --python .venv-sam/bin/python install --quiet --disable-pip-version-check -r requirements-sam.txt
+.venv-%/installed: requirements-%.txt
+	@echo "Installing what is in $< into $(@D) …"
+	@$(PYTHON) -m venv --without-pip $(@D)
+	@$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --disable-pip-version-check -r $<
 	@touch $@

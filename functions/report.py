@@ -46,32 +46,37 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         NextJobNotHere: the result belongs to a job that has yet to come.
         CodePipelineUnavailable: worth another try.
     """
-    if isinstance(event, dict) and "detail-type" in event:
-        job_id, told, told_at = outcome.parse_progress(event)
-        logger.append_keys(job_id=job_id)
-        shown = reporting.show_progress(job_id, told, told_at, config().progress_interval_seconds)
-        metrics.add_metric("ProgressShown", MetricUnit.Count, int(shown))
-        if shown:
-            logger.info("Progress shown")
-        return {"shown": shown}
-    result = outcome.parse(event)
-    logger.append_keys(job_id=result["jobId"])
     try:
-        reported = reporting.report(result)
+        if isinstance(event, dict) and "detail-type" in event:
+            return show_progress(event)
+        return report(event)
     except CodePipelineRefused as error:
         metrics.add_metric("ReportsRefused", MetricUnit.Count, 1)
         logger.warning("Report refused", error=type(error).__name__, cause=str(error))
         raise
+
+
+def show_progress(event: dict[str, Any]) -> dict[str, bool]:
+    """Show how far a job is, unless that was done just now, and count it."""
+    job_id, told, told_at = outcome.parse_progress(event)
+    logger.append_keys(job_id=job_id)
+    shown = reporting.show_progress(job_id, told, told_at, config().progress_interval_seconds)
+    metrics.add_metric("ProgressShown", MetricUnit.Count, int(shown))
+    if shown:
+        logger.info("Progress shown")
+    return {"shown": shown}
+
+
+def report(event: Any) -> dict[str, str]:
+    """Report a result, and count how the job ended, how long it took, and where it was so long."""
+    result = outcome.parse(event)
+    logger.append_keys(job_id=result["jobId"])
+    reported = reporting.report(result)
     metrics.add_metric(f"Jobs{result['status']}", MetricUnit.Count, 1)
-    measure(reported.times)
-    logger.info("Reported", extra=reported.said)
-    return reported.said
-
-
-def measure(times: dict[str, str]) -> None:
-    """Count how long a job took that ends now, and how long it was in each status."""
-    spent = seconds_in_each(times, ago(0))
+    spent = seconds_in_each(reported.times, ago(0))
     for status, seconds in spent.items():
         metrics.add_metric(f"TimeIn{status}", MetricUnit.Seconds, seconds)
     if spent:
         metrics.add_metric("JobDuration", MetricUnit.Seconds, sum(spent.values()))
+    logger.info("Reported", extra=reported.said)
+    return reported.said

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+
+
+def documented_metrics() -> dict[tuple[str, str], str]:
+    """The units of the metrics in the README's table, by name and service."""
+    rows = re.findall(
+        r"^\| (`\w+`(?:, `\w+`)*) \| (\w+) \| (Count|Milliseconds|Seconds) \|",
+        (ROOT / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    return {
+        (name, service): unit
+        for names, service, unit in rows
+        for name in re.findall(r"`(\w+)`", names)
+    }
 
 
 def load_event(name: str) -> Any:

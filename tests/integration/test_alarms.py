@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from moto.cloudwatch.models import cloudwatch_backends
@@ -12,7 +10,7 @@ from moto.cloudwatch.models import cloudwatch_backends
 from acknowledger.moments import ago
 from tests.integration.alarms import firing
 from tests.integration.conftest import World
-from tests.support import ROOT, load_event, wait_for
+from tests.support import documented_metrics, load_event, wait_for
 
 DEAD_LETTERS = {
     "IntakeDeadLettersAlarm": ("Intake", "bad/intake-not-ours"),
@@ -122,22 +120,12 @@ def test_step_functions_slowing_down(quiet):
 
 
 def test_every_metric_that_is_counted_is_in_the_readme_with_its_unit_and_service(world):
-    """Of all that this module's tests, and those before, have made the functions count."""
-    found: set[tuple[Any, ...]] = {
-        (metric["MetricName"], *(d["Value"] for d in metric["Dimensions"]))
-        for page in world.client("cloudwatch")
-        .get_paginator("list_metrics")
-        .paginate(Namespace=world.stack.name)
-        for metric in page["Metrics"]
-    }
-    documented = {
-        (name, service)
-        for names, service in re.findall(
-            r"^\| (`\w+`(?:, `\w+`)*) \| (\w+) \| (?:Count|Milliseconds) \|",
-            (ROOT / "README.md").read_text(),
-            re.MULTILINE,
-        )
-        for name in re.findall(r"`(\w+)`", names)
+    """Of all that this module's tests have made the functions count."""
+    backend = cloudwatch_backends[world.cloud.account_id][world.cloud.region]
+    found = {
+        (datum.name, *(dimension.value for dimension in datum.dimensions)): datum.unit
+        for datum in backend.metric_data
+        if datum.namespace == world.stack.name
     }
     assert found
-    assert found <= documented
+    assert found.items() <= documented_metrics().items()

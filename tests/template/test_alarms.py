@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml
 
-from tests.support import ROOT
+from acknowledger import job_table
+from tests.support import ROOT, documented_metrics
 
 TEMPLATE: Any = cfn_yaml.load(str(ROOT / "template.yaml"))
 RESOURCES = TEMPLATE["Resources"]
@@ -102,21 +103,17 @@ def test_the_readme_has_just_the_metrics_that_the_functions_count():
     code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
     (counted,) = re.findall(r"^COUNTED = \(([^)]+)\)", code, re.MULTILINE)
     found = set(re.findall(r'"(\w+)"', counted))
+    # The outcomes of jobs, and the time in each status, have one name for each status.
+    statuses = {"Jobs": job_table.ENDED, "TimeIn": job_table.IN_FLIGHT}
     for name in re.findall(r'add_metric\(\s*f?"([^"]+)"', code):
-        # The outcomes of jobs have one name for each status.
-        statuses = ("Succeeded", "Failed", "TimedOut") if "{" in name else ("",)
-        found |= {re.sub(r"\{.*\}", status, name) for status in statuses}
-    table = re.findall(
-        r"^\| (`\w+`(?:, `\w+`)*) \| \w+ \| (?:Count|Milliseconds) \|",
-        (ROOT / "README.md").read_text(),
-        re.MULTILINE,
-    )
-    assert {name for names in table for name in re.findall(r"`(\w+)`", names)} == found
+        begin, placeholder, _ = name.partition("{")
+        found |= {begin + status for status in (statuses[begin] if placeholder else ("",))}
+    assert {name for name, _ in documented_metrics()} == found
 
 
 def test_an_alarm_of_ours_is_about_a_metric_that_is_counted():
-    readme = (ROOT / "README.md").read_text()
     for alarm in ALARMS.values():
         for metric in metrics(alarm):
             if metric["Namespace"] == OWN:
-                assert f"`{metric['MetricName']}`" in readme
+                (dimension,) = metric["Dimensions"]
+                assert (metric["MetricName"], dimension["Value"]) in documented_metrics()

@@ -601,20 +601,26 @@ def test_every_function_is_given_just_what_it_reads(function, names):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_logs_and_counts_under_its_own_name(name):
-    """It is set there only: the shared modules' loggers are children of whichever function's."""
+    """It is set there only: one logger, and each function's metrics, have it from there."""
     variables = FUNCTIONS[name]["Environment"]["Variables"]
     assert variables["POWERTOOLS_SERVICE_NAME"] == name.removesuffix("Function")
-    code = (ROOT / "functions" / f"{FUNCTIONS[name]['Handler'].partition('.')[0]}.py").read_text()
-    made = re.findall(r"^(?:logger|metrics) = (?:Logger|Metrics)\((.*)\)$", code, re.MULTILINE)
-    assert len(made) == 2
-    assert not any("service" in arguments or "child" in arguments for arguments in made)
+    handler = ROOT / "functions" / f"{FUNCTIONS[name]['Handler'].partition('.')[0]}.py"
+    assert re.findall(r"(Logger|Metrics)\((.*)\)$", handler.read_text(), re.MULTILINE) == [
+        ("Metrics", "")
+    ]
 
 
-def test_the_shared_modules_log_as_the_function_that_uses_them():
+def test_all_log_with_one_logger():
     modules = (ROOT / "functions" / "acknowledger").glob("*.py")
     code = "".join(path.read_text() for path in modules)
-    assert set(re.findall(r"Logger\(.*\)", code)) == {"Logger(child=True)"}
+    assert re.findall(r"^logger = (.+)$", code, re.MULTILINE) == ["Logger(json_serializer=as_json)"]
     assert "Metrics(" not in code
+
+
+def test_no_line_below_a_functions_own_level_is_dropped_by_lambda():
+    """The invocations that are sampled would log nothing more than the others."""
+    config = TEMPLATE["Globals"]["Function"]["LoggingConfig"]
+    assert config == {"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG"}
 
 
 class Reading(dict[str, str]):
