@@ -15,6 +15,13 @@ COMPARED = {
     "LessThanThreshold": operator.lt,
     "LessThanOrEqualToThreshold": operator.le,
 }
+#: For each alarm about dead letters the function, and an event that it gives up.
+DEAD_LETTERS = {
+    "IntakeDeadLettersAlarm": ("Intake", "bad/intake-not-ours"),
+    "AcknowledgeDeadLettersAlarm": ("Acknowledge", "bad/acknowledge-nonce-missing"),
+    "ReportDeadLettersAlarm": ("Report", "bad/report-status"),
+    "StopDeadLettersAlarm": ("Stop", "bad/stop-action-state"),
+}
 #: CloudWatch's data points lie on whole periods; so long is what was counted in one here.
 WINDOW = timedelta(hours=1)
 

@@ -306,7 +306,10 @@ def running(request: pytest.FixtureRequest) -> Iterator[World]:
     """The stack, with the PARAMETERS that a module names, and its functions' SLEEP_SCALE."""
     second = "Test/Custom/Second/2"
     types = f"{acknowledger.CUSTOM_ACTION_TYPE},{second},{acknowledger.PARTNER_ACTION_TYPE}"
-    parameters = {"ActionTypes": types} | getattr(request.module, "PARAMETERS", {})
+    # All log at level DEBUG, so that it is searched too.
+    parameters = {"ActionTypes": types, "DebugSampleRate": "1"} | getattr(
+        request.module, "PARAMETERS", {}
+    )
     with acknowledger.running(
         parameters=parameters,
         retry_delays=(0.05, 0.05),

@@ -8,16 +8,9 @@ import pytest
 from moto.cloudwatch.models import cloudwatch_backends
 
 from acknowledger.moments import ago
-from tests.integration.alarms import firing
+from tests.integration.alarms import DEAD_LETTERS, firing
 from tests.integration.conftest import World
 from tests.support import documented_metrics, load_event, wait_for
-
-DEAD_LETTERS = {
-    "IntakeDeadLettersAlarm": ("Intake", "bad/intake-not-ours"),
-    "AcknowledgeDeadLettersAlarm": ("Acknowledge", "bad/acknowledge-nonce-missing"),
-    "ReportDeadLettersAlarm": ("Report", "bad/report-status"),
-    "StopDeadLettersAlarm": ("Stop", "bad/stop-action-state"),
-}
 
 
 @pytest.fixture

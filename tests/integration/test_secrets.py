@@ -96,6 +96,8 @@ def test_no_secret_of_a_job_is_written_though_everything_else_is(world, written,
     assert CLIENT_TOKEN not in json.dumps(answer)
     wait_for(lambda: "dead letter" in written.kinds(), "a dead letter", seconds=20)
     assert written.kinds() >= {"log", "execution", "history", "event", "table"}
+    logged = [text for where, text in written.everything() if where == "log"]
+    assert any('"AWS called"' in text for text in logged)
     assert written.secrets([CLIENT_TOKEN, PASSWORD]) == []
 
 

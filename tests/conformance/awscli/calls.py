@@ -6,19 +6,26 @@ One JSON line in is the command's arguments; one line out is {"code", "stdout", 
 import contextlib
 import io
 import json
+import os
 import sys
+import tempfile
+from pathlib import Path
 
 from awscli.clidriver import create_clidriver
 
-answers = sys.stdout
+answers = os.fdopen(os.dup(1), "w")
 for line in sys.stdin:
+    # A command may also write to /dev/stdout.
     with (
-        contextlib.redirect_stdout(io.StringIO()) as stdout,
+        tempfile.NamedTemporaryFile("r+") as stdout,
+        Path(stdout.name).open("a") as appending,
         contextlib.redirect_stderr(io.StringIO()) as stderr,
     ):
+        os.dup2(appending.fileno(), 1)
         try:
             code = create_clidriver().main(json.loads(line))
         except SystemExit as wrong_usage:
             code = wrong_usage.code
-    answer = {"code": code, "stdout": stdout.getvalue(), "stderr": stderr.getvalue()}
+        sys.stdout.flush()
+        answer = {"code": code, "stdout": stdout.read(), "stderr": stderr.getvalue()}
     print(json.dumps(answer), file=answers, flush=True)
