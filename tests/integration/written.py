@@ -47,7 +47,7 @@ class Written:
 
     def everything(self) -> Iterator[tuple[str, str]]:
         """Where something was written, and what."""
-        for text in self._logs():
+        for text in self.logs():
             yield "log", text
         for where, text in self._executions():
             yield where, text
@@ -81,7 +81,7 @@ class Written:
         """The places where anything was written at all."""
         return {where for where, _ in self.everything()}
 
-    def _logs(self) -> Iterator[str]:
+    def logs(self) -> Iterator[str]:
         logs = self._client("logs")
         for group in logs.describe_log_groups()["logGroups"]:
             pages = logs.get_paginator("filter_log_events")

@@ -1,0 +1,102 @@
+"""What a deployment does to jobs in flight: nothing. Nor does the deployment that takes it back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from local.stack import deploy
+from tests.integration.conftest import World
+from tests.support import ROOT, wait_for
+
+PARAMETERS = {"MaxJobsInFlight": "2,0,0"}
+#: What the next version says in place of this one, in a definition and in a function.
+SAYS = {
+    Path("statemachine", "job.asl.json"): ("'Has continued '", "'Continues '"),
+    Path("functions", "report.py"): ('"Reported"', '"Reported by the next version"'),
+}
+
+
+@pytest.fixture(scope="module")
+def next_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The next version's template."""
+    folder = tmp_path_factory.mktemp("next")
+    shutil.copy(ROOT / "template.yaml", folder)
+    for name in ("functions", "statemachine"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path, (before, after) in SAYS.items():
+        text = (folder / path).read_text()
+        assert text.count(before) == 1
+        (folder / path).write_text(text.replace(before, after))
+    return folder / "template.yaml"
+
+
+def definition(world: World) -> str:
+    machine = world.stack.outputs["JobStateMachineArn"]
+    described = world.client("stepfunctions").describe_state_machine(stateMachineArn=machine)
+    return str(described["definition"])
+
+
+def update(world: World, template: Path) -> None:
+    """Deploy a version, with another time limit, over the one that is there."""
+    before = definition(world)
+    resources = world.stack.resources
+    parameters = world.stack.parameters | {"JobTimeoutSeconds": "1800"}
+    updated = deploy(template, parameters, name=world.stack.name, region=world.cloud.region)
+    assert definition(world) != before
+    assert updated.resources == resources
+
+
+def succeed(world: World, name: str) -> dict[str, object]:
+    """Be the worker: answer that a job is done, and see it end."""
+    row = world.row(name, "InProgress")
+    token = world.task_token(row)
+    world.client("stepfunctions").send_task_success(taskToken=token, output="{}")
+    ended = world.row(name, "Succeeded")
+    assert world.pipeline_ended(name) == "Succeeded"
+    assert world.execution(row["execution"]["S"])["status"] == "SUCCEEDED"
+    return ended
+
+
+def test_jobs_in_flight_end_as_they_should_over_a_deployment_and_its_rollback(world, next_version):
+    bus = world.stack.outputs["JobBusName"]
+    events, rule = world.client("events"), world.rule(bus, "Job Dispatched")
+    worked = world.start({"Outcome": "Hang"})
+    world.row(worked, "InProgress")
+    events.disable_rule(Name=rule, EventBusName=bus)
+    dispatched = world.start({"Outcome": "Hang"})
+    row = world.row(dispatched, "Dispatched")
+    # With room for two, these are not even polled, or wait.
+    left = [world.start({"Outcome": "Hang"}) for _ in range(2)]
+
+    for template in (next_version, ROOT / "template.yaml"):
+        update(world, template)
+        for name, status in ((worked, "InProgress"), (dispatched, "Dispatched")):
+            assert [one["status"]["S"] for one in world.rows(name)] == [status]
+
+    events.enable_rule(Name=rule, EventBusName=bus)
+    (event,) = wait_for(
+        lambda: [
+            one
+            for one in world.bus_events("Job Dispatched")
+            if one["detail"]["jobId"] == row["jobId"]["S"]
+        ],
+        "the event that was held up",
+        seconds=10,
+    )
+    assert world.invoke("Acknowledge", event) == {"status": "InProgress"}
+    for name in (worked, dispatched, *left):
+        succeed(world, name)
+
+
+def test_what_is_reported_after_a_deployment_is_reported_by_the_new_code(world, next_version):
+    name = world.start({"Outcome": "Hang"})
+    world.row(name, "InProgress")
+    update(world, next_version)
+    job_id = succeed(world, name)["jobId"]["S"]
+    lines = [json.loads(line) for line in world.written.logs() if job_id in line]
+    assert "Reported by the next version" in {line.get("message") for line in lines}
+    update(world, ROOT / "template.yaml")
