@@ -33,6 +33,7 @@ from moto.core.exceptions import ServiceException
 from moto.events.exceptions import InvalidEventPatternException
 from moto.events.models import EventBus, EventPatternParser, Rule, events_backends
 from moto.logs.models import logs_backends
+from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 from moto.stepfunctions.responses import get_backend as get_stepfunctions_backend
 from moto.utilities.arns import parse_arn
@@ -173,6 +174,8 @@ def deliver(rule: Any, target: dict[str, Any], event: Event) -> None:
         sqs_backends[arn.account][arn.region].send_message(
             arn.resource_id, body, group_id=target.get("SqsParameters", {}).get("MessageGroupId")
         )
+    elif kind[0] == "sns":
+        sns_backends[arn.account][arn.region].publish(message=body, arn=target["Arn"])
     elif kind == ("states", "stateMachine"):
         get_stepfunctions_backend(arn.account, arn.region).start_execution(
             target["Arn"], str(uuid.uuid4()), body

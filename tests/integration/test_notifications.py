@@ -1,0 +1,61 @@
+"""What the README shows to be told of jobs that fail or time out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from local.stack import deploy
+from tests.support import ROOT, wait_for
+
+
+@pytest.fixture(scope="module")
+def told(running):
+    """What subscribers of the example's topic have been told, as it is asked for."""
+    parameters = {"Email": "you@example.com", "JobBusName": running.stack.outputs["JobBusName"]}
+    template = ROOT / "examples" / "notify" / "template.yaml"
+    stack = deploy(template, parameters, name="job-failures", region=running.cloud.region)
+    sqs = running.client("sqs")
+    url = sqs.create_queue(QueueName="told")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    running.client("sns").subscribe(
+        TopicArn=stack.outputs["TopicArn"], Protocol="sqs", Endpoint=arn["QueueArn"]
+    )
+    messages: list[str] = []
+
+    def all_of_them() -> list[str]:
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get(
+            "Messages", []
+        ):
+            messages.append(json.loads(message["Body"])["Message"])
+        return messages
+
+    return all_of_them
+
+
+@pytest.mark.parametrize(
+    ("configuration", "status", "told_of"),
+    [
+        ({"Outcome": "Fail"}, "Failed", "Job Failed"),
+        ({"Outcome": "Hang", "JobTimeoutSeconds": "1"}, "TimedOut", "Job Timed Out"),
+    ],
+)
+def test_somebody_is_told_of_a_job_that_fails_or_times_out(
+    world, told, configuration, status, told_of
+):
+    row = world.row(world.start(configuration), status)
+    said = f'"{told_of}: Work of {row["pipelineName"]["S"]} ({row["error"]["S"]}): '
+    message = wait_for(
+        lambda: next((one for one in told() if row["jobId"]["S"] in one), None),
+        "the message",
+        seconds=10,
+    )
+    assert message.startswith(said)
+    assert row["cause"]["S"] in message
+
+
+def test_nobody_is_told_of_a_job_that_succeeds(world, told):
+    row = world.row(world.start({"Outcome": "Succeed"}), "Succeeded")
+    wait_for(lambda: world.announced("Job Succeeded", row["jobId"]["S"]), "the event", seconds=10)
+    assert not [one for one in told() if row["jobId"]["S"] in one]
