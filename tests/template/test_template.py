@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -621,6 +624,21 @@ def test_no_line_below_a_functions_own_level_is_dropped_by_lambda():
     """The invocations that are sampled would log nothing more than the others."""
     config = TEMPLATE["Globals"]["Function"]["LoggingConfig"]
     assert config == {"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG"}
+
+
+def test_tracing_costs_a_function_no_import():
+    """Lambda and Step Functions trace without X-Ray's SDK, which is slow to import."""
+    assert TEMPLATE["Globals"]["Function"]["Tracing"] == "Active"
+    modules = ", ".join(one["Handler"].partition(".")[0] for one in FUNCTIONS.values())
+    printed = subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; print(*sys.modules)"],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "functions"), "AWS_DEFAULT_REGION": "us-east-1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert "report" in printed
+    assert not any(name.startswith("aws_xray_sdk") for name in printed)
 
 
 class Reading(dict[str, str]):
