@@ -23,6 +23,11 @@ WORDLESS = "a failure without error or cause"
 WAITS_IN_ROW = "updateItem.waitForTaskToken"
 
 
+def as_sent(value: Any) -> str:
+    """A value as JSON that is no longer than it needs to be: Step Functions has limits."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 @dataclass
 class Script:
     """What everybody else says, call by call: an answer, an (error, cause), or nothing at all.
@@ -76,7 +81,9 @@ class Machine:
             AttributeDefinitions=[{"AttributeName": "jobId", "AttributeType": "S"}],
         )
         self._events.create_event_bus(Name="JobBus")
-        self._queue = self._sqs.create_queue(QueueName="everything")["QueueUrl"]
+        self._queue = self._sqs.create_queue(
+            QueueName="everything", Attributes={"VisibilityTimeout": "3600"}
+        )["QueueUrl"]
         self._events.put_rule(
             Name="everything",
             EventBusName="JobBus",
@@ -151,7 +158,7 @@ class Machine:
         } | changes
         return str(
             self.step_functions.start_execution(
-                stateMachineArn=self.arn, name=str(uuid.uuid4()), input=json.dumps(start_input)
+                stateMachineArn=self.arn, name=str(uuid.uuid4()), input=as_sent(start_input)
             )["executionArn"]
         )
 
@@ -190,7 +197,7 @@ class Machine:
                 taskToken=task_token, error=answer[0], cause=answer[1]
             )
         else:
-            self.step_functions.send_task_success(taskToken=task_token, output=json.dumps(answer))
+            self.step_functions.send_task_success(taskToken=task_token, output=as_sent(answer))
 
     def run(self, job: dict[str, Any], script: Script, **changes: Any) -> Ended:
         """Start a job and play everybody's part until its execution has ended."""
