@@ -4,11 +4,16 @@ One JSON line in is the command's arguments; one line out is {"code", "stdout", 
 """
 
 import contextlib
+import functools
 import io
 import json
 import sys
 
-from awscli.clidriver import create_clidriver
+from awscli import clidriver
+
+# Each call has a session of its own, which would read the services' models, megabytes of JSON, anew.
+session = clidriver.botocore.session
+session.create_loader = functools.cache(session.create_loader)
 
 answers = sys.stdout
 for line in sys.stdin:
@@ -17,7 +22,7 @@ for line in sys.stdin:
         contextlib.redirect_stderr(io.StringIO()) as stderr,
     ):
         try:
-            code = create_clidriver().main(json.loads(line))
+            code = clidriver.create_clidriver().main(json.loads(line))
         except SystemExit as wrong_usage:
             code = wrong_usage.code
     answer = {"code": code, "stdout": stdout.getvalue(), "stderr": stderr.getvalue()}
