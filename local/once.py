@@ -6,6 +6,7 @@ from typing import Any
 
 from moto.core import responses
 from moto.core.serialize import DEFAULT_ALIAS_PROVIDERS, XFormedAttributePicker
+from moto.core.utils import method_names_from_class
 
 from local.patch import replace
 
@@ -31,5 +32,4 @@ def install() -> None:
     # moto tries a dozen names, and makes an object for each, for each member that an answer lacks.
     replace(XFormedAttributePicker, "get_possible_keys", possible_keys)
     # moto looks through all that a service has for the operations in it.
-    names = functools.cache(responses.method_names_from_class)
-    replace(responses, "method_names_from_class", names)
+    replace(responses, "method_names_from_class", functools.cache(method_names_from_class))
