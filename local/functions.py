@@ -19,8 +19,10 @@ Where AWS differs:
 - what a function prints below the level of its JSON log is written nevertheless.
 """
 
+import atexit
 import base64
 import contextlib
+import functools
 import hashlib
 import heapq
 import io
@@ -32,6 +34,7 @@ import queue
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -44,7 +47,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from moto.awslambda import models
 from moto.awslambda.exceptions import LambdaClientError
@@ -59,6 +62,7 @@ from local.patch import replace
 logger = logging.getLogger(__name__)
 
 RUNTIME = Path(__file__).with_name("lambda_runtime.py")
+COMMAND = (sys.executable, "-P", "-u", "-X", "utf8", str(RUNTIME))
 
 #: An init that takes longer is, in AWS too, counted as part of the first invocation.
 INIT_SECONDS = 10
@@ -103,6 +107,83 @@ class Result:
         return str(json.loads(self.payload).get("errorMessage", "")) if self.failed else ""
 
 
+class Starter:
+    """Forks sandboxes from a process that has imported the SDK, which takes most of a cold start.
+
+    That process holds nothing of any function, so that one serves for all, and ends with this one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._processes: dict[int, Forked] = {}
+        self._socket, other = socket.socketpair()
+        with other:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+                [*COMMAND, str(other.fileno())],
+                stdin=subprocess.DEVNULL,
+                env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "en_US.UTF-8"},
+                pass_fds=[other.fileno()],
+                start_new_session=True,
+            )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def start(self, fds: list[int], folder: Path, environment: dict[str, str]) -> "Forked":
+        """Start a process with these as standard input, output, requests and answers."""
+        settings_end, settings_fd = os.pipe()
+        with os.fdopen(settings_fd, "w") as file:
+            json.dump({"folder": str(folder), "environment": environment}, file)
+        with self._lock:
+            socket.send_fds(self._socket, [b"+"], [*fds, settings_end])
+            os.close(settings_end)
+            return self._processes[self._started.get(timeout=INIT_SECONDS)]
+
+    def close(self) -> None:
+        """End the process; the sandboxes end by themselves."""
+        self._socket.shutdown(socket.SHUT_WR)
+        self._process.wait()
+        self._listener.join()
+        self._socket.close()
+
+    def _listen(self) -> None:
+        with self._socket.makefile(encoding="utf-8") as lines:
+            for line in lines:
+                told = json.loads(line)
+                if pid := told.get("started"):
+                    self._processes[pid] = Forked(pid)
+                    self._started.put(pid)
+                else:
+                    self._processes.pop(told["ended"]).end(told["status"])
+
+
+class Forked:
+    """A process that the starter has forked, with as much of Popen as a sandbox needs."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._status: int | None = None
+        self._ended = threading.Event()
+
+    def end(self, status: int) -> None:
+        self._status = os.waitstatus_to_exitcode(status)
+        self._ended.set()
+
+    def poll(self) -> int | None:
+        return self._status
+
+    def wait(self) -> int:
+        self._ended.wait()
+        return cast(int, self._status)
+
+
+@functools.cache
+def starter() -> Starter:
+    made = Starter()
+    atexit.register(made.close)
+    return made
+
+
 class Sandbox:
     """One process that runs one function, and the log stream that goes with it."""
 
@@ -130,30 +211,36 @@ class Sandbox:
         self._marker = secrets.token_hex(16)
         self._init_seconds: float | None = None
         self._started = time.monotonic()
+        stdin_end, stdin = os.pipe()
+        output, output_end = os.pipe()
         requests_fd, requests_end = os.pipe()
         answers_end, answers_fd = os.pipe()
         self._requests = os.fdopen(requests_end, "w", encoding="utf-8")
-        command = [sys.executable, "-P", "-u", "-X", "utf8", str(RUNTIME)]
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-            [*command, str(requests_fd), str(answers_fd)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=task_root,
-            env=environment(function, self._log_stream, task_root, endpoint_url)
-            | {"AWS_SESSION_TOKEN": self.session, "LOCAL_SLEEP_SCALE": str(sleep_scale)},
-            pass_fds=(requests_fd, answers_fd),
-            start_new_session=True,  # Ctrl-C is for us; and its children end with it
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-        os.close(requests_fd)
-        os.close(answers_fd)
-        if stdin := self._process.stdin:
-            stdin.write(self._marker + "\n")
-            stdin.close()
-        for target, fd in ((self._read_answers, answers_end), (self._read_output, None)):
+        theirs = [stdin_end, output_end, requests_fd, answers_fd]
+        variables = environment(function, self._log_stream, task_root, endpoint_url) | {
+            "AWS_SESSION_TOKEN": self.session,
+            "LOCAL_SLEEP_SCALE": str(sleep_scale),
+        }
+        self._process: Forked | subprocess.Popen[bytes]
+        # Elsewhere a process that has forked can't ask the system for its proxies, as the SDK does.
+        if sys.platform == "linux":
+            self._process = starter().start(theirs, task_root, variables)
+        else:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+                [*COMMAND, str(requests_fd), str(answers_fd)],
+                stdin=stdin_end,
+                stdout=output_end,
+                stderr=subprocess.STDOUT,
+                cwd=task_root,
+                env=variables,
+                pass_fds=(requests_fd, answers_fd),
+                start_new_session=True,  # Ctrl-C is for us; and its children end with it
+            )
+        for fd in theirs:
+            os.close(fd)
+        with os.fdopen(stdin, "w") as file, contextlib.suppress(BrokenPipeError):
+            file.write(self._marker + "\n")
+        for target, fd in ((self._read_answers, answers_end), (self._read_output, output)):
             threading.Thread(target=target, args=(fd,), daemon=True).start()
 
     @property
@@ -175,14 +262,13 @@ class Sandbox:
                 self._answers.put(json.loads(line))
         self._answers.put(None)
 
-    def _read_output(self, _: None) -> None:
-        if output := self._process.stdout:
-            with output:
-                for line in output:
-                    if line.rstrip("\n") == self._marker:
-                        self._printed.put(True)
-                    else:
-                        self._lines.append(line.rstrip("\n"))
+    def _read_output(self, fd: int) -> None:
+        with os.fdopen(fd, encoding="utf-8", errors="replace") as output:
+            for line in output:
+                if line.rstrip("\n") == self._marker:
+                    self._printed.put(True)
+                else:
+                    self._lines.append(line.rstrip("\n"))
         self._printed.put(False)
 
     def invoke(self, event: str, request_id: str) -> Result:

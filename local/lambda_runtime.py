@@ -3,18 +3,26 @@
 Run by path, never imported: ``python lambda_runtime.py <requests fd> <answers fd>``. Only the
 standard library is used, so that a function finds nothing here that it would not find in AWS.
 
+``python lambda_runtime.py <socket fd>`` imports the SDK, which takes most of a cold start, and
+forks such a process for each request: see `fork_sandboxes`.
+
 Events come in, and answers go out, as one JSON document a line over two pipes that the function
 does not know of: whatever it prints can't be taken for an answer. Its standard output and error
 are its log. The requests pipe is also the lifeline: when the parent is gone, so is this process.
 """
 
+import contextlib
 import decimal
+import gc
 import importlib
 import json
 import logging
 import os
 import queue
 import resource
+import select
+import signal
+import socket
 import sys
 import threading
 import time
@@ -187,6 +195,80 @@ def scale_sleep(scale: float) -> None:
         time.sleep = lambda seconds: sleep(float(seconds) * scale)
 
 
+def fork_sandboxes(requests: socket.socket) -> None:
+    """Fork a process for each request, and tell of its start and its end, until nobody can ask.
+
+    A request is five descriptors: standard input, output, requests, answers, and one from which to
+    read what the process is to be: ``{"environment": {...}, "folder": "..."}``. What is told is
+    lines of JSON: ``{"started": pid}`` and, as `waitpid` has it, ``{"ended": pid, "status": ...}``.
+    """
+    before = set(sys.modules)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("boto3")
+    imported = {name.partition(".")[0] for name in set(sys.modules) - before}
+    gc.freeze()
+    ended, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def tell(**what: int) -> None:
+        requests.sendall(json.dumps(what).encode() + b"\n")
+
+    while True:
+        ready, _, _ = select.select([requests.fileno(), ended], [], [])
+        if ended in ready:
+            os.read(ended, 4096)
+            with contextlib.suppress(ChildProcessError):
+                while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                    tell(ended=found[0], status=found[1])
+        if requests.fileno() in ready:
+            message, fds, _, _ = socket.recv_fds(requests, 1, 5)
+            if not message:
+                return
+            pid = os.fork()
+            if not pid:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for fd in (requests.detach(), ended, wakeup):
+                    os.close(fd)
+                become_sandbox(fds, imported)
+                return
+            # Here as well, for who is told may kill the group at once.
+            with contextlib.suppress(OSError):
+                os.setpgid(pid, pid)
+            for fd in fds:
+                os.close(fd)
+            tell(started=pid)
+
+
+def become_sandbox(fds: list[int], imported: set[str]) -> None:
+    """Be a process that was just started, as far as a function can tell.
+
+    Where the function has a module of its own by the name of one that is imported already, or
+    variables that are read when Python starts, this becomes a process that was just started.
+    """
+    os.setpgid(0, 0)
+    stdin, output, requests_fd, answers_fd, settings_fd = fds
+    for fd, standard in ((stdin, 0), (output, 1), (output, 2)):
+        os.dup2(fd, standard)
+    os.close(stdin)
+    os.close(output)
+    with os.fdopen(settings_fd) as file:
+        settings = json.load(file)
+    os.chdir(settings["folder"])
+    os.environ.clear()
+    os.environ.update(settings["environment"])
+    time.tzset()
+    sys.argv[1:] = [str(requests_fd), str(answers_fd)]
+    own = {path.stem for path in Path(settings["folder"]).iterdir()}
+    if own & imported or any(name.startswith(("PYTHON", "BOTO")) for name in os.environ):
+        for fd in (requests_fd, answers_fd):
+            os.set_inheritable(fd, True)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:-1], *sys.argv[1:]])  # noqa: S606
+    main()
+
+
 def main() -> None:
     requests_fd, answers_fd = int(sys.argv[1]), int(sys.argv[2])
     scale_sleep(float(os.environ.pop("LOCAL_SLEEP_SCALE", "1")))
@@ -221,4 +303,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 2:
+        fork_sandboxes(socket.socket(fileno=int(sys.argv[1])))
+    else:
+        main()

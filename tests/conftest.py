@@ -5,7 +5,11 @@ import gc
 import os
 
 import botocore.session
+import botocore.useragent
+import moto.core.models
 import pytest
+
+from local import once
 
 # Powertools reads it when a function's module is imported.
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "acknowledger"
@@ -17,6 +21,16 @@ gc.set_threshold(100_000, 50, 100)
 # moto forgets the SDK's session with every test, and a new one would read the services' models,
 # megabytes of JSON, anew.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+# The same few words go through it, letter by letter, with every request.
+botocore.useragent.sanitize_user_agent_string_component = functools.cache(
+    botocore.useragent.sanitize_user_agent_string_component
+)
+
+# moto makes more than a thousand of them, always the same, each time that it is started.
+moto.core.models.CallbackResponse = functools.cache(moto.core.models.CallbackResponse)
+
+once.install()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -296,10 +296,14 @@ class Service:
         status: str = self.execution(execution_id, name)["status"]
         return status
 
+    def stages(self, pipeline: str = "release") -> list[dict[str, Any]]:
+        """The state of each stage."""
+        states: list[dict[str, Any]] = self.api.get_pipeline_state(name=pipeline)["stageStates"]
+        return states
+
     def stage(self, name: str, pipeline: str = "release") -> dict[str, Any]:
         """A stage's state."""
-        states = self.api.get_pipeline_state(name=pipeline)["stageStates"]
-        return next(each for each in states if each["stageName"] == name)
+        return next(each for each in self.stages(pipeline) if each["stageName"] == name)
 
     def action_statuses(self, stage: str = "Stage2") -> dict[str, str | None]:
         """The status of each action of a stage."""

@@ -266,10 +266,11 @@ def test_whatever_happens_none_overtakes_and_none_is_lost(
         def places() -> dict[str, int]:
             """How far each execution under way has come: the number of its stages' events."""
             begun = service.details("Stage", "STARTED")
+            found = service.summaries()
             return {
                 each: sum(detail["execution-id"] == each for detail in begun)
                 for each in started
-                if service.status(each) in ("InProgress", "Stopping")
+                if found[each]["status"] in ("InProgress", "Stopping")
             }
 
         for step in steps:
@@ -278,8 +279,9 @@ def test_whatever_happens_none_overtakes_and_none_is_lost(
             assert far == sorted(far, reverse=True), "an execution has overtaken an older one"
             inside = [
                 each
-                for name in STAGES
-                for each in service.stage(name)["actionStates"]
+                for stage in service.stages()
+                if stage["stageName"] in STAGES
+                for each in stage["actionStates"]
                 if each.get("latestExecution", {}).get("status") == "InProgress"
             ]
             jobs.extend(service.poll())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,6 +113,25 @@ def test_nothing_of_this_repository_can_be_imported(cloud: LocalCloud) -> None:
     make_function(cloud, "imports", source)
     names = ["app", "boto3", "local", "events", "functions", "stepfunctions", "tests"]
     assert invoke(cloud, "imports", names)["json"] == ["app", "boto3"]
+
+
+def test_a_function_may_bring_an_sdk_of_its_own(cloud: LocalCloud) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("boto3.py", "whose = 'mine'")
+        archive.writestr("app.py", "import boto3\ndef handler(event, context): return boto3.whose")
+    make_function(cloud, "own-sdk", "", Code={"ZipFile": content.getvalue()})
+    assert invoke(cloud, "own-sdk")["json"] == "mine"
+
+
+def test_variables_that_python_reads_when_it_starts_count(cloud: LocalCloud) -> None:
+    source = """
+        import sys
+        def handler(event, context): return [sys.flags.optimize, sys.argv, "/opt/more" in sys.path]
+    """
+    variables = {"PYTHONOPTIMIZE": "1", "PYTHONPATH": "/opt/more"}
+    make_function(cloud, "optimized", source, Environment={"Variables": variables})
+    assert invoke(cloud, "optimized")["json"] == [1, ["app.handler"], True]
 
 
 def test_a_function_reaches_the_same_local_stack(cloud: LocalCloud) -> None:

@@ -19,6 +19,7 @@ from local.stack import Stack, described
 from local.worker import SampleWorker
 from tests.local.fixtures.cloud import REGION, SECONDS
 from tests.support import ROOT, wait_for
+from tests.warm import Run, warm
 
 SAM = next(
     (
@@ -41,6 +42,7 @@ class Project:
     def __init__(self, folder: Path, cloud: LocalCloud) -> None:
         self.folder = folder
         self.cloud = cloud
+        self.run: Run = self.run_anew
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder / "home"),
@@ -61,18 +63,21 @@ class Project:
 
     def sam(self, *arguments: str, status: int = 0) -> str:
         assert SAM
-        done = subprocess.run(
-            [SAM, *arguments],
+        done = self.run(str(SAM), *arguments)
+        said = done.stdout + done.stderr
+        assert done.returncode == status, said
+        return said
+
+    def run_anew(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
             cwd=self.folder,
             env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
-        assert done.returncode == status, done.stdout
-        return done.stdout
 
     def deploy(self, **parameters: str) -> Stack:
         """Deploy with these parameters, and all others as they are."""
@@ -92,9 +97,23 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 @pytest.fixture(scope="module")
-def deployed(project: Project) -> Stack:
-    """The stack as sam deploys it onto an empty endpoint, by this repository's samconfig.toml."""
-    return project.deploy()
+def deployed(project: Project) -> Iterator[Stack]:
+    """The stack as sam deploys it onto an empty endpoint, by this repository's samconfig.toml.
+
+    From then on the SAM CLI is run in forks of a process that has imported it, but for deletions.
+    """
+    stack = project.deploy()
+    python = python_of(Path(SAM or ""))
+    with warm(
+        python, ["samcli.commands.deploy.command"], project.environment, project.folder
+    ) as run:
+        project.run = run
+        yield stack
+
+
+def python_of(program: Path) -> str:
+    """The Python that a program says it is for."""
+    return program.read_text().partition("\n")[0].removeprefix("#!").strip()
 
 
 # -- What there is --------------------------------------------------------------------------------
@@ -296,9 +315,11 @@ def test_changed_code_and_a_changed_definition_are_deployed(
 def test_nothing_is_left_after_a_deletion_and_it_can_be_deployed_again(
     project: Project, deployed: Stack
 ) -> None:
+    project.run, forked = project.run_anew, project.run
     answer = project.sam(
         "delete", "--no-prompts", "--stack-name", "acknowledger", "--region", REGION
     )
+    project.run = forked
     assert "Deleted successfully" in answer
     assert left(project.cloud) == []
     again = project.deploy()

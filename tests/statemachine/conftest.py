@@ -21,6 +21,7 @@ TRUST = {"Version": "2012-10-17", "Statement": []}
 SILENT = "no answer"
 WORDLESS = "a failure without error or cause"
 WAITS_IN_ROW = "updateItem.waitForTaskToken"
+ENDS = {f"Execution{how}" for how in ("Succeeded", "Failed", "Aborted", "TimedOut")}
 
 
 def as_sent(value: Any) -> str:
@@ -171,11 +172,18 @@ class Machine:
             taken.append((event["detail-type"], event["detail"]))
         return taken
 
-    def row_token(self, arn: str) -> tuple[str, str] | None:
-        """The state that waits with a token in a row of the table, and the token, if one does."""
-        events = self.step_functions.get_execution_history(
+    def latest(self, arn: str) -> list[dict[str, Any]]:
+        """The end of an execution's history, the latest event first."""
+        events: list[dict[str, Any]] = self.step_functions.get_execution_history(
             executionArn=arn, reverseOrder=True, maxResults=4
         )["events"]
+        return events
+
+    def row_token(self, arn: str) -> tuple[str, str] | None:
+        """The state that waits with a token in a row of the table, and the token, if one does."""
+        return self.row_token_in(self.latest(arn))
+
+    def row_token_in(self, events: list[dict[str, Any]]) -> tuple[str, str] | None:
         if events[0].get("taskSubmittedEventDetails", {}).get("resource") != WAITS_IN_ROW:
             return None
         scheduled, entered = (
@@ -212,9 +220,16 @@ class Machine:
         }
         rows = {state: list(answers) for state, answers in script.rows.items()}
         seen = set[str]()
+        newest = 0
 
         def ended() -> Any:
-            waits = self.row_token(arn)
+            nonlocal newest
+            latest = self.latest(arn)
+            # Whatever there may be to answer, and the end, is in the history afterwards.
+            if latest[0]["id"] == newest and latest[0]["type"] not in ENDS:
+                return None
+            newest = latest[0]["id"]
+            waits = self.row_token_in(latest)
             if waits and waits[1] not in seen:
                 seen.add(waits[1])
                 self.answer(waits[1], rows.get(waits[0], [{}]))

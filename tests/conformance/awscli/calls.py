@@ -4,6 +4,7 @@ One JSON line in is the command's arguments; one line out is {"code", "stdout", 
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -11,7 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from awscli.clidriver import create_clidriver
+from awscli import clidriver
+
+# Each call has a session of its own, which would read the services' models, megabytes of JSON, anew.
+session = clidriver.botocore.session
+session.create_loader = functools.cache(session.create_loader)
 
 answers = os.fdopen(os.dup(1), "w")
 for line in sys.stdin:
@@ -23,7 +28,7 @@ for line in sys.stdin:
     ):
         os.dup2(appending.fileno(), 1)
         try:
-            code = create_clidriver().main(json.loads(line))
+            code = clidriver.create_clidriver().main(json.loads(line))
         except SystemExit as wrong_usage:
             code = wrong_usage.code
         sys.stdout.flush()
