@@ -20,7 +20,17 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local import dynamodb, events, functions, metrics, permissions, stack, stepfunctions
+from local import (
+    dynamodb,
+    events,
+    filter_patterns,
+    functions,
+    insights,
+    metrics,
+    permissions,
+    stack,
+    stepfunctions,
+)
 from local.codepipeline.http import Endpoint
 from local.faults import Faults
 
@@ -136,7 +146,16 @@ class LocalCloud:
         self._clients.clear()
         self.schedule = events.Schedule()
 
-        for module in (dynamodb, events, functions, metrics, stack, stepfunctions):
+        for module in (
+            dynamodb,
+            events,
+            filter_patterns,
+            functions,
+            insights,
+            metrics,
+            stack,
+            stepfunctions,
+        ):
             module.install()
         started.enter_context(environment(AWS_REGION=self.region, AWS_DEFAULT_REGION=self.region))
         started.enter_context(mock_aws(config={"stepfunctions": {"execute_state_machine": True}}))
