@@ -263,6 +263,8 @@ class Query:
         self._at = 0
         self._steps: list[Step] = []
         self._counts = False
+        #: The fields of lines that it names.
+        self.fields: set[str] = set()
         #: How many lines the filters of the latest run have let through.
         self.matched = 0
         #: What is shown; None as long as no command has said so.
@@ -403,10 +405,10 @@ class Query:
     def _read_stats(self) -> Step:
         if self._counts:
             raise self._problem("more than one stats is not known here")
-        self._counts = True
         made = [self._read_named(aggregate=True) for _ in self._list()]
         keys = [self._read_named() for _ in self._list()] if self._take("by") else []
         self._shown = [name for name, _ in [*keys, *made]]
+        self._counts = True
 
         def count(rows: list[Row]) -> list[Row]:
             groups: dict[tuple[Value, ...], list[Row]] = {} if keys else {(): []}
@@ -564,6 +566,8 @@ class Query:
             return self._read_call(name)
         if not quoted and name.startswith("@") and name not in OWN_FIELDS:
             raise self._problem(f"{name} is not known here; what is: {', '.join(OWN_FIELDS)}")
+        if not self._counts:
+            self.fields.add(name)
         return lambda row: row.get(name)
 
     def _read_call(self, name: str) -> Expression:
