@@ -38,6 +38,7 @@ from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundExce
 from moto.logs.models import LogQuery
 from moto.logs.responses import LogsResponse
 
+from local.metrics import percentile
 from local.patch import replace
 
 #: What a field of a line may be. None: the line lacks it.
@@ -194,12 +195,6 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., Value]]] = {
     "isblank": (1, 1, lambda value: value is None or not text(value).strip()),
     "coalesce": (1, 99, lambda *values: next((one for one in values if one is not None), None)),
 }
-
-
-def percentile(values: list[float], percent: float) -> float:
-    """Return the least of the values that so many percent of them don't exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def spread(values: list[float]) -> float:
