@@ -44,7 +44,8 @@ COLOURS = (
 )
 STATES = {"OK": "#1d8102", "ALARM": "#d13212", "INSUFFICIENT_DATA": "#687078"}
 INK, FAINT, GRID = "#16191f", "#545b64", "#eaeded"
-LETTER = 0.56
+#: How wide a letter is at most on average, of its size.
+LETTER = 0.6
 MAX_TICKS = 5
 
 
@@ -157,13 +158,15 @@ def shown(value: float) -> str:
     return f"{value:.4g}"
 
 
-def times(span: Span) -> list[float]:
-    """Round times within a span."""
+def times(span: Span) -> list[tuple[float, str]]:
+    """Round times within a span, and how they are written."""
     steps = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 604800)
     wanted = (span.end - span.start) / 6
     step = next((step for step in steps if step >= wanted), steps[-1])
+    form = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86400 else "%m-%d"
     first = math.ceil(span.start / step) * step
-    return [first + number * step for number in range(int((span.end - first) / step) + 1)]
+    found = [first + number * step for number in range(int((span.end - first) / step) + 1)]
+    return [(time, datetime.fromtimestamp(time, UTC).strftime(form)) for time in found]
 
 
 # -- Drawing --------------------------------------------------------------------------------------
@@ -312,11 +315,12 @@ def graph(
         label = axes.get("right", {}).get("label", "")
         yield text(width - 12, 42, label, size=10, text_anchor="end")
     yield text(12, 42, axes.get("left", {}).get("label", ""), size=10)
-    for time in times(span):
-        bottom = plot.top + plot.height
-        yield line(plot.x(time), bottom, plot.x(time), bottom + 4, "#aab7b8")
-        label = datetime.fromtimestamp(time, UTC).strftime("%H:%M")
-        yield text(plot.x(time), bottom + 17, label, text_anchor="middle")
+    bottom = plot.top + plot.height
+    for time, label in times(span):
+        x, half = plot.x(time), len(label) * 11 * LETTER / 2
+        yield line(x, bottom, x, bottom + 4, "#aab7b8")
+        if x + half < width:
+            yield text(x, bottom + 17, label, text_anchor="middle")
     yield from curves(plot, series, period, is_stacked=is_stacked)
     for limit in limits:
         y, colour = plot.y(limit["value"]), limit.get("color", COLOURS[3])
@@ -336,7 +340,7 @@ def graph(
             yield text(12 + x + 14, y, one.label, fill=INK)
 
 
-def board(alarms: list[tuple[str, str]], size: tuple[float, float]) -> Iterator[str]:
+def board(alarms: list[tuple[str, str]], stack: str, size: tuple[float, float]) -> Iterator[str]:
     """An alarm widget's inside: a box for each alarm."""
     width, height = size
     columns = min(4, len(alarms)) or 1
@@ -353,7 +357,7 @@ def board(alarms: list[tuple[str, str]], size: tuple[float, float]) -> Iterator[
         )
         middle = y + (high - 5) / 2 + 4
         yield f'<circle cx="{x + 11:.1f}" cy="{middle - 4:.1f}" r="4" fill="{colour}"/>'
-        yield text(x + 20, middle, cut(name, room), fill=INK)
+        yield text(x + 20, middle, cut(name.removeprefix(f"{stack}-"), room), fill=INK)
         yield text(x + wide - 14, middle, said, text_anchor="end", fill=colour)
 
 
@@ -376,7 +380,7 @@ def draw(cloudwatch: Any, name: str, minutes: int, period: int | None) -> str:
         size = widget["width"] * COLUMN - GAP, widget["height"] * ROW - GAP
         each = period or properties.get("period", 300)
         if widget["type"] == "alarm":
-            inside = board(read_alarms(cloudwatch, properties), size)
+            inside = board(read_alarms(cloudwatch, properties), name, size)
         else:
             series = read_series(cloudwatch, properties, span, each)
             inside = graph(properties, series, span, each, size)
