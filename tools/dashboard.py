@@ -57,9 +57,9 @@ class Span:
     end: float
 
     @classmethod
-    def until_now(cls, minutes: int, period: int) -> Span:
+    def until(cls, now: datetime, minutes: int, period: int) -> Span:
         """The last minutes, which begin and end with a period."""
-        end = math.ceil(datetime.now(UTC).timestamp() / period) * period
+        end = math.ceil(now.timestamp() / period) * period
         return cls(end - math.ceil(minutes * 60 / period) * period, end)
 
 
@@ -146,8 +146,9 @@ def nice(rough: float) -> float:
 
 def ticks(highest: float) -> list[float]:
     """Round values from 0 to no less than the highest."""
-    step = nice((highest or 1) / (MAX_TICKS - 1))
-    return [number * step for number in range(math.ceil(highest / step - 1e-9) + 1 or 2)][:9]
+    highest = highest or 1
+    step = nice(highest / (MAX_TICKS - 1))
+    return [number * step for number in range(math.ceil(highest / step - 1e-9) + 1)]
 
 
 def shown(value: float) -> str:
@@ -187,7 +188,7 @@ def line(x: float, y: float, x2: float, y2: float, colour: str, **attributes: An
 
 def cut(words: str, width: float, size: int = 11) -> str:
     """Words as far as there is room for them."""
-    most = int(width / (size * LETTER))
+    most = int(width / (size * LETTER * 1.08))
     return words if len(words) <= most else words[: most - 1] + "…"
 
 
@@ -361,10 +362,11 @@ def board(alarms: list[tuple[str, str]], stack: str, size: tuple[float, float]) 
         yield text(x + wide - 14, middle, said, text_anchor="end", fill=colour)
 
 
-def draw(cloudwatch: Any, name: str, minutes: int, period: int | None) -> str:
+def draw(cloudwatch: Any, name: str, now: datetime, minutes: int, period: int | None) -> str:
     """The picture of a dashboard.
 
     Args:
+        now: when it ends.
         minutes: how much of the past is drawn.
         period: of how many seconds each point tells, instead of what the widgets say.
     """
@@ -372,8 +374,8 @@ def draw(cloudwatch: Any, name: str, minutes: int, period: int | None) -> str:
     widgets = body["widgets"]
     width = 24 * COLUMN + GAP
     height = HEADING + max(one["y"] + one["height"] for one in widgets) * ROW + GAP
-    longest = max(period or one["properties"].get("period", 300) for one in widgets)
-    span = Span.until_now(minutes, longest)
+    periods = [one["properties"].get("period", 300) for one in widgets if one["type"] == "metric"]
+    span = Span.until(now, minutes, period or max(periods, default=300))
     parts = [heading(name, span)]
     for widget in widgets:
         properties = widget["properties"]
@@ -424,7 +426,8 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.minutes < 1 or (asked.period is not None and asked.period < 1):
         parser.error("--minutes and --period must be 1 or more")
     try:
-        print(draw(boto3.client("cloudwatch"), asked.stack, asked.minutes, asked.period), end="")
+        cloudwatch, now = boto3.client("cloudwatch"), datetime.now(UTC)
+        print(draw(cloudwatch, asked.stack, now, asked.minutes, asked.period), end="")
     except (BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 1
