@@ -33,13 +33,15 @@ Where AWS differs:
 import functools
 import json
 import logging
+import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from moto.cloudwatch.models import CloudWatchBackend, cloudwatch_backends
+from moto.cloudwatch.models import CloudWatchBackend, Statistics, cloudwatch_backends
 from moto.sqs.models import SQSBackend, sqs_backends
 
 from local.patch import replace
@@ -86,6 +88,7 @@ MAX_KEPT = 100_000
 
 moto_get_metric_statistics: Any = CloudWatchBackend.get_metric_statistics
 moto_get_metric_data: Any = CloudWatchBackend.get_metric_data
+moto_statistic: Any = Statistics.get_statistics_for_type
 moto_send_message: Any = SQSBackend.send_message
 
 
@@ -409,6 +412,18 @@ def get_metric_data(self: Any, queries: list[dict[str, Any]], **settings: Any) -
     return answers
 
 
+def percentile(values: Iterable[float], percent: float) -> float:
+    """Return the least of the values that so many percent of them don't exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def statistic(self: Any, stat: str) -> Any:
+    if re.fullmatch(r"p\d{1,2}(\.\d+)?|p100", stat):
+        return percentile(self.metric_single_values_list, float(stat[1:]))
+    return moto_statistic(self, stat)
+
+
 def get_filtered_metrics(
     self: Any, metric_name: str, namespace: str, dimensions: list[dict[str, str]]
 ) -> list[Any]:
@@ -435,5 +450,7 @@ def install() -> None:
     # dimensions in other namespaces, and misses some that have two.
     replace(CloudWatchBackend, "get_metric_statistics", get_metric_statistics)
     replace(CloudWatchBackend, "get_metric_data", get_metric_data)
+    # moto knows no percentiles.
+    replace(Statistics, "get_statistics_for_type", statistic)
     # moto lists a metric with no dimension, or with two, once for each value of it.
     replace(CloudWatchBackend, "get_filtered_metrics", get_filtered_metrics)

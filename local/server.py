@@ -20,7 +20,18 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local import dynamodb, events, functions, metrics, once, permissions, stack, stepfunctions
+from local import (
+    dynamodb,
+    events,
+    filter_patterns,
+    functions,
+    insights,
+    metrics,
+    once,
+    permissions,
+    stack,
+    stepfunctions,
+)
 from local.codepipeline.http import Endpoint
 from local.faults import Faults
 
@@ -136,7 +147,17 @@ class LocalCloud:
         self._clients.clear()
         self.schedule = events.Schedule()
 
-        for module in (once, dynamodb, events, functions, metrics, stack, stepfunctions):
+        for module in (
+            once,
+            dynamodb,
+            events,
+            filter_patterns,
+            functions,
+            insights,
+            metrics,
+            stack,
+            stepfunctions,
+        ):
             module.install()
         started.enter_context(environment(AWS_REGION=self.region, AWS_DEFAULT_REGION=self.region))
         started.enter_context(mock_aws(config={"stepfunctions": {"execute_state_machine": True}}))

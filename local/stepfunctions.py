@@ -15,9 +15,12 @@ what is replaced, and why. What the user of a state machine sees:
   other use of a name gets ExecutionAlreadyExists.
 - StopExecution ends the execution at once, whatever it is waiting for.
 - EventBridge is told of every execution's start and end, on the default bus.
+- Every event of an execution's history that the state machine's LoggingConfiguration asks for is
+  written to its log group: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
 
 Where AWS differs: permissions are checked only if the local stack is told to (see `permissions`),
-nothing is written to the log group of the state machine, and no execution can be redriven.
+and no execution can be redriven. A log without execution data has no `parameters` either, of which
+nobody says whether AWS leaves them out; it is all in one log stream.
 """
 
 import base64
@@ -40,6 +43,7 @@ from botocore.exceptions import ClientError
 from moto.core.base_backend import BackendDict
 from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
+from moto.logs.models import logs_backends
 from moto.stepfunctions import exceptions, responses
 from moto.stepfunctions.parser import models, quotas
 from moto.stepfunctions.parser.api import (
@@ -90,6 +94,10 @@ from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_funct
 from moto.stepfunctions.parser.asl.eval.callback import callback
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
+from moto.stepfunctions.parser.asl.eval.event.logging import (
+    CloudWatchLoggingConfiguration,
+    CloudWatchLoggingSession,
+)
 from moto.stepfunctions.parser.asl.eval.program_state import (
     ProgramEnded,
     ProgramError,
@@ -113,6 +121,8 @@ MotoCallbackEndpoint: Any = callback.CallbackEndpoint
 MotoCommunication: Any = BaseExecutionWorkerCommunication
 MotoExecution: Any = Execution
 MotoWorker: Any = ExecutionWorker
+
+logger = logging.getLogger(__name__)
 
 MAX_INPUT = 262144
 MAX_ERROR = 256
@@ -609,6 +619,73 @@ def wait_for_task_token(_: Any, env: Any, callback_endpoint: TaskToken, **__: An
     return callback_endpoint.wait_in(env)
 
 
+# -- The log of a state machine -------------------------------------------------------------------
+
+#: What is left out of a log that is to have no execution data.
+EXECUTION_DATA = {"input", "inputDetails", "output", "outputDetails", "parameters"}
+
+#: Two executions that make the same log stream at once would lose one's log.
+_logging = threading.Lock()
+
+
+class LogSession(CloudWatchLoggingSession):
+    """Writes one execution's history to the log group of its state machine."""
+
+    def write(
+        self,
+        kind: str,
+        *,
+        event_id: int,
+        source_event_id: int,
+        timestamp: str,
+        event_details: Any,
+    ) -> None:
+        """Write an event, which is lost if the log group is gone."""
+        about: dict[str, Any] = next(iter((event_details or {}).values()), {})
+        if not self.configuration.include_execution_data:
+            about = {name: about[name] for name in about if name not in EXECUTION_DATA}
+        at = milliseconds(datetime.fromisoformat(timestamp))
+        line = {
+            "id": str(event_id),
+            "type": kind,
+            "details": about,
+            "previous_event_id": str(source_event_id),
+            "event_timestamp": str(at),
+            "execution_arn": self.execution_arn,
+        }
+        message = json.dumps(line, separators=(",", ":"))
+        where = self.configuration
+        group = logs_backends[where.log_account_id][where.log_region].groups.get(
+            where.log_group_name
+        )
+        if group is None:
+            logger.warning("there is no log group %s", where.log_group_name)
+            return
+        name = f"states/{where.state_machine_arn.rpartition(':')[2]}"
+        with _logging:
+            if name not in group.streams:
+                group.create_log_stream(name)
+            group.streams[name].put_log_events([{"timestamp": at, "message": message}])
+
+
+def log_session(state_machine: Any, execution_arn: str) -> LogSession | None:
+    """Return what writes an execution's log, if its state machine has one."""
+    configuration: Any = {
+        "includeExecutionData": False,
+        **(state_machine.loggingConfiguration or {}),
+    }
+    parsed = CloudWatchLoggingConfiguration.from_logging_configuration(
+        state_machine.arn, configuration
+    )
+    return LogSession(execution_arn, parsed) if parsed else None
+
+
+def publish_history_log(self: Any, *, event_type: HistoryEventType, **event: Any) -> None:
+    session = self._cloud_watch_logging_session
+    if session and session.log_level_filter(event_type):
+        session.write(event_type, **event)
+
+
 # -- Executions -----------------------------------------------------------------------------------
 
 
@@ -686,7 +763,7 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
         return Worker(
             evaluation_details=moto_worker._evaluation_details,
             exec_comm=moto_worker._execution_communication,
-            cloud_watch_logging_session=None,
+            cloud_watch_logging_session=self._cloud_watch_logging_session,
             activity_store=self._activity_store,
         )
 
@@ -818,7 +895,7 @@ class Backend(MotoBackend):  # type: ignore[misc]
                 # As it is now: an update is for later executions.
                 state_machine=copy.copy(state_machine),
                 start_date=datetime.now(UTC),
-                cloud_watch_logging_session=None,
+                cloud_watch_logging_session=log_session(state_machine, arn),
                 input_data=execution_input,
                 trace_header=trace_header,
                 activity_store={},
@@ -1116,6 +1193,9 @@ def install() -> None:
 
     # moto counts the data of a state with every other letter than ASCII's written as an escape.
     replace(quotas, "to_json_str", counted)
+
+    # moto writes a log line that is no JSON, under a time of which it fails.
+    replace(EventManager, "_publish_history_log", publish_history_log)
 
     # moto passes the names of a task's parameters on as they are.
     replace(StateTaskServiceAwsSdk, "_normalise_parameters", name_parameters)

@@ -21,12 +21,13 @@ from moto.awslambda.exceptions import UnknownFunctionException, UnknownPolicyExc
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.awslambda.utils import get_backend as get_lambda_backend
 from moto.cloudformation import parsing
+from moto.cloudwatch.models import Dashboard, cloudwatch_backends
 from moto.core.common_models import CloudFormationModel
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
 from moto.events.models import EventBus, Rule, events_backends
 from moto.iam.models import InlinePolicy, Role
-from moto.logs.models import LogGroup
+from moto.logs.models import LogGroup, logs_backends
 from moto.s3.exceptions import BucketNotEmpty, MissingBucket
 from moto.s3.models import FakeBucket, s3_backends
 from moto.sqs.exceptions import QueueDoesNotExist
@@ -36,6 +37,7 @@ from moto.stepfunctions.responses import get_backend as get_stepfunctions_backen
 from moto.stepfunctions.utils import cfn_to_api_tags
 from moto.utilities.utils import get_partition
 
+from local import insights
 from local.patch import replace
 
 # -- Resource types that moto lacks ---------------------------------------------------------------
@@ -197,6 +199,32 @@ class Alarm(Resource):
         return boto3.client("cloudwatch", region_name=self.region, **keys)
 
 
+class QueryDefinition(Resource):
+    """Its id is the saved query's."""
+
+    kind = "AWS::Logs::QueryDefinition"
+
+    def get_cfn_attribute(self, attribute: str) -> str:  # noqa: ARG002 - there is only one
+        return self.physical_resource_id
+
+    def make(self) -> None:
+        self.physical_resource_id = self.save()
+
+    def update(self, properties: dict[str, Any]) -> None:
+        self.properties = properties
+        self.save(queryDefinitionId=self.physical_resource_id)
+
+    def undo(self) -> None:
+        insights.definitions(self.logs).pop(self.physical_resource_id, None)
+
+    def save(self, **about: str) -> str:
+        return insights.save(self.logs, {**api_names(self.properties), **about})
+
+    @property
+    def logs(self) -> Any:
+        return logs_backends[self.account_id][self.region]
+
+
 class Placeholder(Resource):
     """Stands in for a resource that can't be made here, so that others can refer to it."""
 
@@ -214,7 +242,15 @@ class Placeholder(Resource):
 
 
 KINDS: dict[str, type[CloudFormationModel]] = {
-    model.kind: model for model in (QueuePolicy, BucketPolicy, Permission, EventInvokeConfig, Alarm)
+    model.kind: model
+    for model in (
+        QueuePolicy,
+        BucketPolicy,
+        Permission,
+        EventInvokeConfig,
+        Alarm,
+        QueryDefinition,
+    )
 }
 
 placeholders: list[str] = []
@@ -485,6 +521,13 @@ def configure_bus(bus: Any, properties: dict[str, Any], *_: str) -> Any:
     return bus
 
 
+def update_dashboard(
+    dashboard: Any, properties: dict[str, Any], account_id: str, region_name: str
+) -> Any:
+    backend = cloudwatch_backends[account_id][region_name]
+    return backend.put_dashboard(dashboard.name, properties["DashboardBody"])
+
+
 def update_log_group(group: Any, properties: dict[str, Any], *_: str) -> Any:
     group.set_retention_policy(properties.get("RetentionInDays"))
     return group
@@ -566,6 +609,7 @@ moto_update_bucket = FakeBucket.update_from_cloudformation_json
 
 #: The properties that CloudFormation can't change without making another resource.
 FIXED = {
+    "AWS::CloudWatch::Dashboard": {"DashboardName"},
     "AWS::DynamoDB::Table": {"TableName", "KeySchema", "LocalSecondaryIndexes"},
     "AWS::Events::EventBus": {"Name"},
     "AWS::Events::Rule": {"Name", "EventBusName"},
@@ -591,6 +635,7 @@ FIXED = {
 }
 
 _UPDATES: dict[type, Callable[[Any, dict[str, Any], str, str], Any]] = {
+    Dashboard: update_dashboard,
     EventBus: configure_bus,
     FakeBucket: update_bucket,
     InlinePolicy: update_policy,

@@ -493,3 +493,23 @@ def test_eventbridge_counts_what_its_rules_do(cloud: LocalCloud) -> None:
 
     assert counts(RuleName="counted") == [1, 1, 3, 2, 1]
     assert counts(EventBusName="counted", RuleName="counted") == [2, 2, 6, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("stat", "value"), [("p50", 50), ("p90", 90), ("p99.5", 100), ("p100", 100), ("Maximum", 100)]
+)
+def test_a_percentile_is_exceeded_by_no_more_than_it_says(
+    cloud: LocalCloud, stat: str, value: float
+) -> None:
+    cloudwatch, metric = cloud.client("cloudwatch"), {"Namespace": "Shop", "MetricName": stat}
+    now = datetime.now(UTC)
+    data = [{"MetricName": stat, "Timestamp": now, "Values": [*range(100, 0, -1)]}]
+    cloudwatch.put_metric_data(Namespace="Shop", MetricData=data)
+    [found] = cloudwatch.get_metric_data(
+        MetricDataQueries=[
+            {"Id": "a", "MetricStat": {"Metric": metric, "Period": 3600, "Stat": stat}}
+        ],
+        StartTime=now - MINUTE,
+        EndTime=now + MINUTE,
+    )["MetricDataResults"]
+    assert found["Values"] == [value]

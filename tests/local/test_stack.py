@@ -674,6 +674,46 @@ def test_the_events_of_a_function_are_made_changed_and_deleted(
     assert [rule for rule in rules if rule.startswith("eventful-")] == []
 
 
+def test_a_dashboard_and_a_saved_query_are_made_changed_and_deleted(
+    cloud: LocalCloud, templates: Templates
+) -> None:
+    cloudwatch, logs = cloud.client("cloudwatch"), cloud.client("logs")
+
+    def declared(text: str) -> dict[str, Any]:
+        body = json.dumps({"widgets": [{"type": "text", "properties": {"markdown": text}}]})
+        query = {"Name": "watched/query", "QueryString": text, "LogGroupNames": ["/app"]}
+        return {
+            "Dashboard": {
+                "Type": "AWS::CloudWatch::Dashboard",
+                "Properties": {"DashboardName": "watched", "DashboardBody": body},
+            },
+            "Query": {"Type": "AWS::Logs::QueryDefinition", "Properties": query},
+        }
+
+    def found() -> tuple[list[str], list[tuple[str, str]]]:
+        boards = [
+            json.loads(
+                cloudwatch.get_dashboard(DashboardName=one["DashboardName"])["DashboardBody"]
+            )
+            for one in cloudwatch.list_dashboards()["DashboardEntries"]
+            if one["DashboardName"] == "watched"
+        ]
+        queries = logs.describe_query_definitions(queryDefinitionNamePrefix="watched/")
+        return [board["widgets"][0]["properties"]["markdown"] for board in boards], [
+            (one["queryDefinitionId"], one["queryString"]) for one in queries["queryDefinitions"]
+        ]
+
+    templates.create("watched", declared("fields a"))
+    made = templates.resources("watched")
+    assert made["Dashboard"] == "watched"
+    assert found() == (["fields a"], [(made["Query"], "fields a")])
+    templates.update("watched", declared("fields b"))
+    assert templates.resources("watched") == made
+    assert found() == (["fields b"], [(made["Query"], "fields b")])
+    templates.client.delete_stack(StackName="watched")
+    assert found() == ([], [])
+
+
 def test_deploying_again_updates(cloud: LocalCloud) -> None:
     first = cloud.deploy(SMALL, name="again")
     second = cloud.deploy(SMALL, {"Limit": "9"}, name="again")

@@ -1427,3 +1427,63 @@ def test_an_api_error_has_the_name_of_its_service(states: Any, machine: Callable
             }
         )
         assert run(states, arn)["error"] == error
+
+
+def test_the_log_of_a_state_machine_has_what_its_configuration_asks_for(
+    cloud: LocalCloud, states: Any, machine: Callable[..., str]
+) -> None:
+    logs = cloud.client("logs")
+    arn = machine(
+        Say={
+            "Type": "Task",
+            "Resource": "arn:aws:states:::events:putEvents",
+            "Arguments": {
+                "Entries": [{"Source": "a", "DetailType": "b", "Detail": {"secret": "told"}}]
+            },
+        },
+        End={"Type": "Fail", "Error": "Broken", "Cause": "because"},
+    )
+
+    def logged(level: str, *, data: bool) -> tuple[str, list[dict[str, Any]]]:
+        name = f"/states/{level}-{data}"
+        logs.create_log_group(logGroupName=name)
+        group = {"logGroupArn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"}
+        states.update_state_machine(
+            stateMachineArn=arn,
+            loggingConfiguration={
+                "level": level,
+                "includeExecutionData": data,
+                "destinations": [{"cloudWatchLogsLogGroup": group}],
+            },
+        )
+        execution = start(states, arn, {"secret": "given"})
+        ended(states, execution)
+        events = logs.filter_log_events(logGroupName=name)["events"]
+        return execution, [json.loads(event["message"]) for event in events]
+
+    execution, lines = logged("ALL", data=False)
+    history = states.get_execution_history(executionArn=execution)["events"]
+    assert [
+        (line["id"], line["type"], line["previous_event_id"], int(line["event_timestamp"]))
+        for line in lines
+    ] == [
+        (str(event["id"]), event["type"], str(event["previousEventId"]), milliseconds(event))
+        for event in history
+    ]
+    assert {line["execution_arn"] for line in lines} == {execution}
+    assert lines[-1]["details"] == {"error": "Broken", "cause": "because"}
+    assert [line["details"]["name"] for line in lines if line["type"] == "TaskStateEntered"] == [
+        "Say"
+    ]
+    assert "given" not in json.dumps(lines)
+    assert "told" not in json.dumps(lines)
+    _, lines = logged("ALL", data=True)
+    assert json.loads(lines[0]["details"]["input"]) == {"secret": "given"}
+    assert "told" in json.dumps(lines)
+    _, lines = logged("FATAL", data=False)
+    assert [line["type"] for line in lines] == ["ExecutionFailed"]
+    assert logged("OFF", data=False)[1] == []
+
+
+def milliseconds(event: dict[str, Any]) -> int:
+    return round(event["timestamp"].timestamp() * 1000)

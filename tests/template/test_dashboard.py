@@ -1,0 +1,105 @@
+"""The dashboard that would be deployed shows what there is, each thing in a place of its own."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.support import ROOT
+from tests.template.test_alarms import ALARMS, OWN, RESOURCES, metrics
+
+SOURCE = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+WIDGETS: list[dict[str, Any]] = json.loads(re.sub(r"\$\{([\w.:]+)\}", r"<\1>", SOURCE))["widgets"]
+GRAPHS = {
+    widget["properties"]["title"]: widget["properties"]
+    for widget in WIDGETS
+    if widget["type"] == "metric"
+}
+NAMESPACE = "<AWS::StackName>"
+#: Of each metric in the README its service and unit.
+DOCUMENTED = {
+    name: (service, unit)
+    for names, service, unit in re.findall(
+        r"^\| (`\w+`(?:, `\w+`)*) \| (\w+) \| (Count|Seconds|Milliseconds) \|",
+        (ROOT / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    for name in re.findall(r"`(\w+)`", names)
+}
+
+
+def own(properties: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The name, service and axis of each metric of ours in a widget."""
+    found = []
+    for metric in properties["metrics"]:
+        settings = metric[-1] if isinstance(metric[-1], dict) else {}
+        if metric[0] == NAMESPACE:
+            assert metric[2] == "service"
+            found.append((metric[1], metric[3], settings.get("yAxis", "left")))
+    return found
+
+
+def test_no_two_widgets_are_in_the_same_place_and_none_is_beyond_the_edge():
+    places = [
+        (x, y)
+        for widget in WIDGETS
+        for x in range(widget["x"], widget["x"] + widget["width"])
+        for y in range(widget["y"], widget["y"] + widget["height"])
+    ]
+    assert len(places) == len(set(places))
+    assert {x for x, _ in places} == set(range(24))
+
+
+def test_every_alarm_is_on_it():
+    named = [
+        arn
+        for widget in WIDGETS
+        if widget["type"] == "alarm"
+        for arn in widget["properties"]["alarms"]
+    ]
+    assert sorted(named) == sorted(f"<{name}.Arn>" for name in ALARMS)
+
+
+@pytest.mark.parametrize("title", GRAPHS)
+def test_a_metric_of_ours_is_documented_with_this_service_and_the_unit_of_its_axis(title):
+    axes = GRAPHS[title].get("yAxis", {})
+    for name, service, axis in own(GRAPHS[title]):
+        label = axes.get(axis, {}).get("label", "count")
+        assert DOCUMENTED[name] == (service, label.capitalize())
+
+
+@pytest.mark.parametrize("title", GRAPHS)
+def test_the_lines_of_a_widget_are_told_apart(title):
+    labels = []
+    for metric in GRAPHS[title]["metrics"]:
+        settings = metric[-1] if isinstance(metric[-1], dict) else {}
+        labels.append(settings.get("label", metric[1]))
+        assert settings.get("stat", GRAPHS[title].get("stat"))
+    assert len(labels) == len(set(labels))
+
+
+def test_every_metric_that_is_counted_is_shown_or_watched():
+    shown = {name for properties in GRAPHS.values() for name, *_ in own(properties)}
+    watched = {
+        metric["MetricName"]
+        for alarm in ALARMS.values()
+        for metric in metrics(alarm)
+        if metric["Namespace"] == OWN
+    }
+    assert DOCUMENTED.keys() - shown - watched == set()
+
+
+@pytest.mark.parametrize("kind", ["AWS::SQS::Queue", "AWS::Serverless::Function"])
+def test_every_queue_and_function_is_on_it(kind):
+    dimensions = set(
+        itertools.chain.from_iterable(
+            metric[3:4] for properties in GRAPHS.values() for metric in properties["metrics"]
+        )
+    )
+    suffix = ".QueueName" if kind == "AWS::SQS::Queue" else ""
+    names = {f"<{name}{suffix}>" for name, one in RESOURCES.items() if one["Type"] == kind}
+    assert names <= dimensions
