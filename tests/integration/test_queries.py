@@ -102,11 +102,13 @@ def test_every_field_that_a_query_names_is_in_some_line_of_its_log_groups(name, 
 def test_the_story_of_a_job_is_told_by_all_who_had_it_in_the_order_of_time(asked):
     rows = asked.ask("A job by its id", JOB_ID=asked.failed)
     assert {row["who"] for row in rows} == {"Intake", "Acknowledge", "Report", "JobStateMachine"}
-    told = [row["what"] for row in rows if row["who"] != "JobStateMachine"]
+    told = [row["what"] for row in rows if row.get("level") == "INFO"]
     assert told == ["Offer taken", "Acknowledged", "Reported"]
     told = [row["what"] for row in rows if row["who"] == "JobStateMachine"]
     assert (told[0], told[-1]) == ("ExecutionStarted", "ExecutionFailed")
     assert [row["@timestamp"] for row in rows] == sorted(row["@timestamp"] for row in rows)
+    asked_aws = {row["operation"] for row in rows if row.get("level") == "DEBUG"}
+    assert asked_aws >= {"AcknowledgeJob", "PutJobFailureResult"}
     [reported] = [row for row in rows if row["what"] == "Reported"]
     assert (reported["status"], reported["error"]) == ("Failed", "JobFailed")
     assert "configuration says so" in reported["cause"]
@@ -125,7 +127,6 @@ def test_failed_jobs_are_counted_by_cause(asked):
     [row] = asked.ask("Jobs that failed by cause")
     assert (row["status"], row["error"], row["jobs"]) == ("Failed", "JobFailed", "1")
     assert row["last_job"] == asked.failed
-    assert row["last_time"] > "2026"
 
 
 def test_failed_functions_are_counted_by_error(asked):
