@@ -1,0 +1,17 @@
+"""Counts the lines of the input artifact's files, and puts a report of them."""
+
+from acknowledger_worker import Job, Success, Worker
+
+
+def count_lines(job: Job) -> Success:
+    """Count the lines of the files that the action's `Input` names, such as *.py."""
+    files = sorted(job.input("App").rglob(job.configuration.get("Input", "*.py")))
+    lines = {file.name: len(file.read_text().splitlines()) for file in files}
+    report = "".join(f"{count:7} {name}\n" for name, count in lines.items())
+    (job.folder / "report.txt").write_text(report)
+    job.output("Report", job.folder)
+    total = sum(lines.values())
+    return Success(summary=f"{total} lines", output_variables={"Lines": str(total)})
+
+
+handler = Worker(count_lines)
