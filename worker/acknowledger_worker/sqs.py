@@ -18,6 +18,7 @@ logger = logging.getLogger(__package__)
 
 VISIBILITY_SECONDS = 60
 POLITE_SECONDS = 3.0
+RETRY_SECONDS = 1.0
 
 
 class Runner:
@@ -65,8 +66,8 @@ class Runner:
             try:
                 self._take()
             except WorkerError as error:
-                logger.warning("the queue could not be read: %s", error)
-                time.sleep(1)
+                logger.warning("%s", error)
+                time.sleep(RETRY_SECONDS)
         self._end()
 
     def stop(self) -> None:
@@ -82,7 +83,7 @@ class Runner:
             if not self._changed.wait_for(lambda: self._room() > 0, timeout=1):
                 return
             room = self._room()
-        with aws_errors("messages"):
+        with aws_errors("messages could not be received"):
             answer = self._client("sqs").receive_message(
                 QueueUrl=self._queue_url,
                 MaxNumberOfMessages=min(10, room),

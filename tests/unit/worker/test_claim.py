@@ -10,6 +10,7 @@ from moto import mock_aws
 
 from acknowledger_worker import AWSUnavailable, JobHeld
 from acknowledger_worker.aws import Claim
+from local import dynamodb as local_dynamodb
 from tests.support import wait_for
 from tests.unit.worker.conftest import refusal
 from tests.unit.worker.test_worker import Context
@@ -19,6 +20,7 @@ TABLE = "JobTable"
 
 @pytest.fixture(scope="module")
 def dynamodb():
+    local_dynamodb.install()
     with mock_aws():
         client = boto3.client("dynamodb", region_name="us-east-1")
         client.create_table(
