@@ -21,7 +21,7 @@ from acknowledger_worker import (
     errors,
 )
 from tests.support import wait_for
-from tests.unit.worker.conftest import refusal
+from tests.worker.conftest import refusal
 
 
 @dataclass

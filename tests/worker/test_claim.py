@@ -12,8 +12,8 @@ from acknowledger_worker import AWSUnavailable, JobHeld
 from acknowledger_worker.aws import Claim
 from local import dynamodb as local_dynamodb
 from tests.support import wait_for
-from tests.unit.worker.conftest import refusal
-from tests.unit.worker.test_worker import Context
+from tests.worker.conftest import refusal
+from tests.worker.test_worker import Context
 
 TABLE = "JobTable"
 

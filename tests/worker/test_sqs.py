@@ -11,7 +11,7 @@ import pytest
 
 from acknowledger_worker import JobCancelled, Runner, sqs
 from tests.support import wait_for
-from tests.unit.worker.conftest import refusal
+from tests.worker.conftest import refusal
 
 
 class Queue:
