@@ -19,7 +19,7 @@ from acknowledger_worker.job import Delivery, Pipeline, parse, without
 from acknowledger_worker.testing import run
 from tests.support import load_event
 
-SECRET = "it's a \"secret\" & wörd"
+SECRET = 'it\'s a "secret" & wörd'
 
 
 def test_an_event_is_parsed(event):

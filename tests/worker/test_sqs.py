@@ -91,9 +91,7 @@ def answered(step_functions, monkeypatch):
     return told
 
 
-def test_jobs_are_worked_several_at_a_time_and_their_messages_deleted(
-    aws, queue, event, answered
-):
+def test_jobs_are_worked_several_at_a_time_and_their_messages_deleted(aws, queue, event, answered):
     for number in range(5):
         queue.send(as_body(event, number))
     together = threading.Barrier(3)
@@ -165,9 +163,7 @@ def test_jobs_in_hand_are_finished_when_the_runner_stops(aws, queue, event, answ
     assert len(queue.messages) == len(queue.visible()) == 1
 
 
-def test_jobs_that_take_too_long_are_handed_back_when_the_runner_stops(
-    aws, queue, event, answered
-):
+def test_jobs_that_take_too_long_are_handed_back_when_the_runner_stops(aws, queue, event, answered):
     queue.send(as_body(event))
     begun, stopped = threading.Event(), []
 
@@ -200,7 +196,7 @@ def test_a_function_that_does_not_stop_keeps_the_runner_for_a_bound_only(
         assert begun.wait(10)
     assert "1 jobs did not stop" in caplog.text
     end.set()
-    wait_for(lambda: queue.visible(), "the message to be handed back", seconds=10)
+    wait_for(queue.visible, "the message to be handed back", seconds=10)
     assert set(answered) == {"heartbeat"}
 
 
