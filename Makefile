@@ -41,7 +41,7 @@ check: .venv/installed ## Lint, format, types, template; changes nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/cfn-lint template.yaml examples/*/template.yaml
 
 fix: .venv/installed ## Mend what ruff can mend
 	@$(BIN)/ruff check --fix .
