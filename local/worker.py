@@ -7,27 +7,19 @@ outcome, and a rule on the JobBus that feeds the queue from which it takes jobs.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from acknowledger_worker import ConfigurationError, Job, JobFailed, Runner, Success, Worker
 
 JOBS_AT_ONCE = 32
 # A job that is to Hang reaches no worker, so that nobody answers it or gives a sign of life.
-PATTERN = {
-    "source": ["acknowledger"],
-    "detail-type": ["Job In Progress"],
-    "detail": {
-        "job": {
-            "data": {
-                "actionConfiguration": {
-                    "configuration": {"Outcome": [{"anything-but": "Hang"}, {"exists": False}]}
-                }
-            }
-        }
-    },
-}
+NOT_TO_HANG = {"Outcome": [{"anything-but": "Hang"}, {"exists": False}]}
 CONFIGURATION_PROPERTIES: list[dict[str, Any]] = [
     {
         "name": name,
@@ -91,37 +83,82 @@ class SampleWorker:
     """
 
     def __init__(self, client: Callable[[str], Any], bus_name: str) -> None:
-        self._client = client
-        self._bus_name = bus_name
-        sqs = client("sqs")
-        self._queue_url = sqs.create_queue(QueueName="sample-worker")["QueueUrl"]
         self._runner = Runner(
             Worker(sample, job_bus_name=bus_name, client=client),
-            self._queue_url,
+            client("sqs").create_queue(QueueName="sample-worker")["QueueUrl"],
             jobs_at_once=JOBS_AT_ONCE,
             stop_seconds=0,
             wait_seconds=1,
             client=client,
         )
+        self._feed = partial(feed, client, bus_name, "sample-worker", NOT_TO_HANG)
         self._thread = threading.Thread(target=self._runner.run, name="sample-worker", daemon=True)
 
     def start(self) -> None:
         """Make the rule that feeds the queue, and begin to take jobs."""
-        answer = self._client("sqs").get_queue_attributes(
-            QueueUrl=self._queue_url, AttributeNames=["QueueArn"]
-        )
-        events = self._client("events")
-        events.put_rule(
-            Name="sample-worker", EventBusName=self._bus_name, EventPattern=json.dumps(PATTERN)
-        )
-        events.put_targets(
-            Rule="sample-worker",
-            EventBusName=self._bus_name,
-            Targets=[{"Id": "queue", "Arn": answer["Attributes"]["QueueArn"]}],
-        )
+        self._feed()
         self._thread.start()
 
     def stop(self) -> None:
         """Take no more jobs, and hand back those in hand."""
         self._runner.stop()
         self._thread.join(timeout=10)
+
+
+class WorkerProcess:
+    """A worker of yours, in a process of its own, as it would run outside Lambda.
+
+    Args:
+        worker: where it is, as `module:name`.
+        client: makes a boto3 client of a service.
+        bus_name: the JobBus.
+        environment: what the process has beside this one's.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        client: Callable[[str], Any],
+        bus_name: str,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._command = [sys.executable, "-m", "acknowledger_worker", worker]
+        url = client("sqs").create_queue(QueueName="worker")["QueueUrl"]
+        self._environment = {**os.environ, "QUEUE_URL": url, "JOB_BUS_NAME": bus_name}
+        self._environment |= environment
+        self._feed = partial(feed, client, bus_name, "worker", {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Make the rule that feeds the queue, and start the process."""
+        self._feed()
+        # Ctrl-C is for us, and we tell it.
+        self._process = subprocess.Popen(  # noqa: S603 - whose it is
+            self._command, env=self._environment, start_new_session=True
+        )
+
+    def stop(self) -> None:
+        """Let it finish, or hand back, what it has."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait()
+
+
+def feed(
+    client: Callable[[str], Any], bus_name: str, queue: str, configuration: Mapping[str, Any]
+) -> None:
+    """Make the rule that feeds a queue with jobs.
+
+    Args:
+        configuration: a pattern for the action's configuration.
+    """
+    sqs, events = client("sqs"), client("events")
+    url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    pattern: dict[str, Any] = {"source": ["acknowledger"], "detail-type": ["Job In Progress"]}
+    if configuration:
+        data = {"actionConfiguration": {"configuration": configuration}}
+        pattern["detail"] = {"job": {"data": data}}
+    events.put_rule(Name=queue, EventBusName=bus_name, EventPattern=json.dumps(pattern))
+    targets = [{"Id": "queue", "Arn": answer["Attributes"]["QueueArn"]}]
+    events.put_targets(Rule=queue, EventBusName=bus_name, Targets=targets)

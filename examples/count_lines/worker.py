@@ -5,8 +5,9 @@ from acknowledger_worker import Job, Success, Worker
 
 def count_lines(job: Job) -> Success:
     """Count the lines of the files that the action's `Input` names, such as *.py."""
-    files = sorted(job.input("App").rglob(job.configuration.get("Input", "*.py")))
-    lines = {file.name: len(file.read_text().splitlines()) for file in files}
+    app, pattern = job.input("App"), job.configuration.get("Input", "*.py")
+    files = [file for file in sorted(app.rglob("*")) if file.is_file() and file.match(pattern)]
+    lines = {file.relative_to(app): len(file.read_bytes().splitlines()) for file in files}
     report = "".join(f"{count:7} {name}\n" for name, count in lines.items())
     (job.folder / "report.txt").write_text(report)
     job.output("Report", job.folder)

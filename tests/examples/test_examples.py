@@ -30,7 +30,7 @@ from tests.conformance.installs import NotInstalled, aws_cli
 from tests.support import ROOT, wait_for
 
 EXAMPLES = ROOT / "examples"
-REPORT = "      2 a.py\n      1 b.py\n"
+REPORT = "      2 a.py\n      1 lib/b.py\n"
 SOURCE = {"a.py": "1\n2\n", "lib/b.py": "1\n", "README": "text\n"}
 LAMBDA, CONTAINER, CODEBUILD = (
     f"Test/Custom/{name}/1" for name in ("Lambda", "Container", "CodeBuild")
@@ -248,6 +248,18 @@ def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
     assert row["cause"]["S"] == "input artifact App: '../out' leaves the folder"
     assert "Traceback" not in said
     assert not any(mark in said for mark in codepipeline.CREDENTIAL_MARKS)
+
+
+def test_the_local_stack_runs_a_worker_of_yours(world, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'worker'}")
+    yours = acknowledger.worker_of(world.cloud, world.stack, "examples.count_lines.worker:handler")
+    yours.start()
+    try:
+        job = world.start(acknowledger.CUSTOM_ACTION_TYPE, zipped(SOURCE))
+        assert world.row(job, "Succeeded")["worker"]["S"]
+        assert world.report(job) == {"report.txt": REPORT}
+    finally:
+        yours.stop()
 
 
 # -- In CodeBuild ---------------------------------------------------------------------------------
