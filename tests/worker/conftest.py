@@ -25,10 +25,12 @@ class StepFunctions:
     """`told` is what the task was told; once it was told its end, its token is good no more."""
 
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
     error: str = ""
     beaten: threading.Event = field(default_factory=threading.Event)
 
     def _tell(self, what: str, request: dict[str, Any]) -> None:
+        self.asked.add(what)
         if self.error:
             raise refusal(self.error)
         if any(each != "heartbeat" for each, _ in self.told):

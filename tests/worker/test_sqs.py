@@ -163,6 +163,22 @@ def test_jobs_in_hand_are_finished_when_the_runner_stops(aws, queue, event, answ
     assert len(queue.messages) == len(queue.visible()) == 1
 
 
+def test_what_comes_while_the_runner_stops_is_left_to_others(aws, queue, event, answered):
+    receive = queue.receive_message
+
+    def receive_late(**request):
+        runner.stop()
+        queue.send(as_body(event))
+        return receive(**request)
+
+    queue.receive_message = receive_late
+    runner = Runner(aws.worker(lambda job: None), "url", client=aws)
+    runner.run()
+    assert queue.kept == [0]
+    assert len(queue.visible()) == 1
+    assert answered == []
+
+
 def test_jobs_that_take_too_long_are_handed_back_when_the_runner_stops(aws, queue, event, answered):
     queue.send(as_body(event))
     begun, stopped = threading.Event(), []
