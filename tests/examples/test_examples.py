@@ -246,6 +246,7 @@ def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
         said = running.stderr.read()
     assert world.report(good) == {"report.txt": REPORT}
     assert row["cause"]["S"] == "input artifact App: '../out' leaves the folder"
+    assert f"job {good.id}: Success\n" in said
     assert "Traceback" not in said
     assert not any(mark in said for mark in codepipeline.CREDENTIAL_MARKS)
 

@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if not given.queue_url:
         parser.error("--queue-url or QUEUE_URL is needed")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("acknowledger_worker").setLevel(logging.INFO)
     sys.path.insert(0, "")
     module, _, name = given.worker.partition(":")
     worker = getattr(importlib.import_module(module), name, None)

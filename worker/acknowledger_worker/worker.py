@@ -156,6 +156,7 @@ class Worker:
                     task.fail(ended)
                 else:
                     task.succeed(ended)
+                logger.info("job %s: %s", job.id, type(ended).__name__)
 
 
 def work(function: Function, job: Job) -> Outcome | Failure:
