@@ -6,6 +6,7 @@ PORT ?= 4566
 PARAMETERS ?=
 BEHAVIOUR ?=
 EMPTY ?=
+WORKER ?=
 # Many tests wait: three keep two cores busy.
 WORKERS ?= 3
 JOBS ?= 200
@@ -20,10 +21,11 @@ help: ## What there is to make
 demo: .venv/installed ## Run a pipeline with all three outcomes on the local stack and check it
 	@$(BIN)/python -m local demo
 
-local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127.0.0.1 PARAMETERS="Name=value …" BEHAVIOUR="name=value …" EMPTY=1
+local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127.0.0.1 PARAMETERS="Name=value …" BEHAVIOUR="name=value …" WORKER=module:name EMPTY=1
 	@$(BIN)/python -m local serve --host "$(HOST)" --port "$(PORT)" \
 		$(foreach parameter,$(PARAMETERS),--parameter "$(parameter)") \
-		$(foreach switch,$(BEHAVIOUR),--behaviour "$(switch)") $(if $(EMPTY),--empty)
+		$(foreach switch,$(BEHAVIOUR),--behaviour "$(switch)") $(if $(EMPTY),--empty) \
+		$(if $(WORKER),--worker "$(WORKER)")
 
 test: .venv/installed .venv-sam/installed ## Run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile

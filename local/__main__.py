@@ -72,7 +72,7 @@ def parameters_of(given: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def serve(parameters: dict[str, str], *, worker: bool, **settings: Any) -> int:
+def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) -> int:
     """Serve the stack until Ctrl-C."""
     over = until_interrupted()
     with acknowledger.running(parameters=parameters, worker=worker, **settings) as (cloud, stack):
@@ -83,7 +83,7 @@ def serve(parameters: dict[str, str], *, worker: bool, **settings: Any) -> int:
             partner = "/ThirdParty/" in action_type
             registered = "registered here" if partner else "once you have registered it"
             print(f"It serves {action_type} too, {registered}.")
-        if worker:
+        if worker is True:
             print(
                 "A sample worker does what an action's configuration says: Outcome = Succeed, Fail "
                 "or Hang; Seconds; Progress."
@@ -129,6 +129,9 @@ def main() -> int:
     serving.add_argument("--empty", action="store_true", help="leave the stack out")
     serving.add_argument("--no-worker", action="store_true", help="leave the sample worker out")
     serving.add_argument(
+        "--worker", metavar="MODULE:NAME", help="a worker of yours in place of the sample worker"
+    )
+    serving.add_argument(
         "--behaviour",
         action="append",
         default=[],
@@ -154,7 +157,8 @@ def main() -> int:
         if arguments.empty:
             return serve_empty(**settings)
         parameters = parameters_of(arguments.parameter)
-        return serve(parameters, worker=not arguments.no_worker, **settings)
+        worker = arguments.worker or not arguments.no_worker
+        return serve(parameters, worker=worker, **settings)
     except (AddressInUseError, argparse.ArgumentTypeError, switches.SwitchError) as error:
         print(error, file=sys.stderr)
         return 1

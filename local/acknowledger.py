@@ -12,7 +12,7 @@ from local import codepipeline
 from local.codepipeline import switches
 from local.server import LocalCloud
 from local.stack import Stack
-from local.worker import CONFIGURATION_PROPERTIES, SampleWorker
+from local.worker import CONFIGURATION_PROPERTIES, SampleWorker, WorkerProcess
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 PIPELINE_ROLE = "pipeline"
@@ -48,13 +48,13 @@ def empty(
 
 @contextmanager
 def running(
-    *, parameters: dict[str, str] | None = None, worker: bool = True, **settings: Any
+    *, parameters: dict[str, str] | None = None, worker: bool | str = True, **settings: Any
 ) -> Iterator[tuple[LocalCloud, Stack]]:
     """Run the stack `acknowledger`, with its first action type and its partners', until left.
 
     Args:
         parameters: the template's parameters, over PARAMETERS.
-        worker: whether the sample worker takes the jobs.
+        worker: whether the sample worker takes the jobs; or one of yours, as `module:name`.
         settings: those of `empty`.
     """
     with empty(**settings) as cloud:
@@ -68,12 +68,28 @@ def running(
         if not worker:
             yield cloud, stack
             return
-        sample_worker = SampleWorker(cloud.client, stack.outputs["JobBusName"])
-        sample_worker.start()
+        taking = worker_of(cloud, stack, worker)
+        taking.start()
         try:
             yield cloud, stack
         finally:
-            sample_worker.stop()
+            taking.stop()
+
+
+def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWorker | WorkerProcess:
+    """The sample worker, or one of yours."""
+    bus_name = stack.outputs["JobBusName"]
+    if not isinstance(worker, str):
+        return SampleWorker(cloud.client, bus_name)
+    environment = {
+        "AWS_ENDPOINT_URL": cloud.endpoint_url,
+        "AWS_DEFAULT_REGION": cloud.region,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "JOB_TABLE_NAME": stack.outputs["JobTableName"],
+        "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
+    }
+    return WorkerProcess(worker, cloud.client, bus_name, environment)
 
 
 def action_types(stack: Stack) -> list[str]:

@@ -1,21 +1,25 @@
 """The sample worker: does what the action's configuration says.
 
-It is a worker as anyone would write one: a rule on the JobBus feeds an SQS queue, the worker takes
-jobs from the queue and answers Step Functions with the task token.
+It is a worker as anyone would write one with the package in worker/: a function from a job to its
+outcome, and a rule on the JobBus that feeds the queue from which it takes jobs.
 """
 
 from __future__ import annotations
 
 import json
-import logging
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-logger = logging.getLogger(__name__)
+from acknowledger_worker import ConfigurationError, Job, JobFailed, Runner, Success, Worker
 
 JOBS_AT_ONCE = 32
+# A job that is to Hang reaches no worker, so that nobody answers it or gives a sign of life.
+NOT_TO_HANG = {"Outcome": [{"anything-but": "Hang"}, {"exists": False}]}
 CONFIGURATION_PROPERTIES: list[dict[str, Any]] = [
     {
         "name": name,
@@ -40,6 +44,32 @@ CONFIGURATION_PROPERTIES: list[dict[str, Any]] = [
 ]
 
 
+def sample(job: Job) -> Success:
+    """Take `Seconds`, tell `Progress` so many times, and then Succeed or Fail: the `Outcome`."""
+    outcome = job.configuration.get("Outcome", "Succeed")
+    seconds = job.configuration.get("Seconds", "0")
+    progress = job.configuration.get("Progress", "0")
+    if outcome not in ("Succeed", "Fail") or not (seconds + progress).isdigit():
+        raise ConfigurationError(
+            "Outcome must be Succeed, Fail or Hang; Seconds and Progress whole numbers"
+        )
+    steps = int(progress) + 1
+    for step in range(1, steps + 1):
+        job.wait(int(seconds) / steps)
+        if step < steps:
+            percent = 100 * step // steps
+            job.progress(percent, f"The sample worker has done {percent} %", job.id)
+    if outcome == "Fail":
+        raise JobFailed("Failed because the action's configuration says so")
+    return Success(
+        summary=f"The sample worker took {seconds} seconds",
+        external_execution_id=job.id,
+        percent_complete=100,
+        # Partner actions have no output variables.
+        output_variables={} if job.client_id else {"WorkedBy": "sample-worker"},
+    )
+
+
 class SampleWorker:
     """Takes jobs from the JobBus until it is stopped.
 
@@ -53,126 +83,82 @@ class SampleWorker:
     """
 
     def __init__(self, client: Callable[[str], Any], bus_name: str) -> None:
-        self._sqs = client("sqs")
-        self._events = client("events")
-        self._step_functions = client("stepfunctions")
-        self._bus_name = bus_name
-        self._queue_url = ""
-        self._stopped = threading.Event()
-        self._pool = ThreadPoolExecutor(JOBS_AT_ONCE, thread_name_prefix="sample-worker")
-        self._receiver = threading.Thread(target=self._receive, name="sample-worker", daemon=True)
+        self._runner = Runner(
+            Worker(sample, job_bus_name=bus_name, client=client),
+            client("sqs").create_queue(QueueName="sample-worker")["QueueUrl"],
+            jobs_at_once=JOBS_AT_ONCE,
+            stop_seconds=0,
+            wait_seconds=1,
+            client=client,
+        )
+        self._feed = partial(feed, client, bus_name, "sample-worker", NOT_TO_HANG)
+        self._thread = threading.Thread(target=self._runner.run, name="sample-worker", daemon=True)
 
     def start(self) -> None:
-        """Make the queue and the rule that feeds it, and begin to take jobs."""
-        self._queue_url = self._sqs.create_queue(QueueName="sample-worker")["QueueUrl"]
-        arn = self._sqs.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=["QueueArn"])[
-            "Attributes"
-        ]["QueueArn"]
-        pattern = {"source": ["acknowledger"], "detail-type": ["Job In Progress"]}
-        self._events.put_rule(
-            Name="sample-worker", EventBusName=self._bus_name, EventPattern=json.dumps(pattern)
-        )
-        self._events.put_targets(
-            Rule="sample-worker",
-            EventBusName=self._bus_name,
-            Targets=[{"Id": "queue", "Arn": arn}],
-        )
-        self._receiver.start()
+        """Make the rule that feeds the queue, and begin to take jobs."""
+        self._feed()
+        self._thread.start()
 
     def stop(self) -> None:
-        """Take no more jobs and drop those in hand."""
-        self._stopped.set()
-        self._receiver.join(timeout=10)
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Take no more jobs, and hand back those in hand."""
+        self._runner.stop()
+        self._thread.join(timeout=10)
 
-    def _receive(self) -> None:
-        while not self._stopped.is_set():
-            answer = self._sqs.receive_message(
-                QueueUrl=self._queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
-            )
-            for message in answer.get("Messages", []):
-                self._sqs.delete_message(
-                    QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"]
-                )
-                self._pool.submit(self._work, json.loads(message["Body"])["detail"])
 
-    def _work(self, detail: dict[str, Any]) -> None:
-        job_id, task_token = detail["jobId"], detail["taskToken"]
-        try:
-            self._answer(detail)
-        except (
-            self._step_functions.exceptions.TaskTimedOut,
-            self._step_functions.exceptions.TaskDoesNotExist,
-            self._step_functions.exceptions.InvalidToken,
-        ):
-            logger.info("job %s has ended meanwhile", job_id)
-        except Exception as error:
-            logger.exception("job %s", job_id)
-            self._step_functions.send_task_failure(
-                taskToken=task_token, error="JobFailed", cause=str(error)
-            )
+class WorkerProcess:
+    """A worker of yours, in a process of its own, as it would run outside Lambda.
 
-    def _answer(self, detail: dict[str, Any]) -> None:
-        task_token = detail["taskToken"]
-        configuration = (
-            detail["job"]["data"].get("actionConfiguration", {}).get("configuration", {})
+    Args:
+        worker: where it is, as `module:name`.
+        client: makes a boto3 client of a service.
+        bus_name: the JobBus.
+        environment: what the process has beside this one's.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        client: Callable[[str], Any],
+        bus_name: str,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._command = [sys.executable, "-m", "acknowledger_worker", worker]
+        url = client("sqs").create_queue(QueueName="worker")["QueueUrl"]
+        self._environment = {**os.environ, "QUEUE_URL": url, "JOB_BUS_NAME": bus_name}
+        self._environment |= environment
+        self._feed = partial(feed, client, bus_name, "worker", {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Make the rule that feeds the queue, and start the process."""
+        self._feed()
+        # Ctrl-C is for us, and we tell it.
+        self._process = subprocess.Popen(  # noqa: S603 - whose it is
+            self._command, env=self._environment, start_new_session=True
         )
-        outcome = configuration.get("Outcome", "Succeed")
-        seconds = configuration.get("Seconds", "0")
-        progress = configuration.get("Progress", "0")
-        if outcome not in ("Succeed", "Fail", "Hang") or not (seconds + progress).isdigit():
-            self._step_functions.send_task_failure(
-                taskToken=task_token,
-                error="ConfigurationError",
-                cause="Outcome must be Succeed, Fail or Hang; Seconds and Progress whole numbers",
-            )
-            return
-        if outcome == "Hang":
-            return
-        steps = int(progress) + 1
-        for step in range(1, steps + 1):
-            self._take_time(task_token, int(seconds) / steps, detail["heartbeatTimeoutSeconds"] / 3)
-            if step < steps:
-                self._tell_progress(detail["jobId"], 100 * step // steps)
-        if self._stopped.is_set():
-            return
-        if outcome == "Fail":
-            self._step_functions.send_task_failure(
-                taskToken=task_token,
-                error="JobFailed",
-                cause="Failed because the action's configuration says so",
-            )
-            return
-        result: dict[str, Any] = {
-            "executionDetails": {
-                "summary": f"The sample worker took {seconds} seconds",
-                "externalExecutionId": detail["jobId"],
-                "percentComplete": 100,
-            },
-        }
-        if "clientId" not in detail["job"]:  # partner actions have no output variables
-            result["outputVariables"] = {"WorkedBy": "sample-worker"}
-        self._step_functions.send_task_success(taskToken=task_token, output=json.dumps(result))
 
-    def _tell_progress(self, job_id: str, percent: int) -> None:
-        detail = {
-            "jobId": job_id,
-            "percentComplete": percent,
-            "summary": f"The sample worker has done {percent} %",
-            "externalExecutionId": job_id,
-        }
-        entry = {
-            "EventBusName": self._bus_name,
-            "Source": "sample-worker",
-            "DetailType": "Job Progress",
-            "Detail": json.dumps(detail),
-        }
-        self._events.put_events(Entries=[entry])
+    def stop(self) -> None:
+        """Let it finish, or hand back, what it has."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait()
 
-    def _take_time(self, task_token: str, seconds: float, between_heartbeats: float) -> None:
-        while seconds > between_heartbeats:
-            if self._stopped.wait(between_heartbeats):
-                return
-            seconds -= between_heartbeats
-            self._step_functions.send_task_heartbeat(taskToken=task_token)
-        self._stopped.wait(seconds)
+
+def feed(
+    client: Callable[[str], Any], bus_name: str, queue: str, configuration: Mapping[str, Any]
+) -> None:
+    """Make the rule that feeds a queue with jobs.
+
+    Args:
+        configuration: a pattern for the action's configuration.
+    """
+    sqs, events = client("sqs"), client("events")
+    url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    pattern: dict[str, Any] = {"source": ["acknowledger"], "detail-type": ["Job In Progress"]}
+    if configuration:
+        data = {"actionConfiguration": {"configuration": configuration}}
+        pattern["detail"] = {"job": {"data": data}}
+    events.put_rule(Name=queue, EventBusName=bus_name, EventPattern=json.dumps(pattern))
+    targets = [{"Id": "queue", "Arn": answer["Attributes"]["QueueArn"]}]
+    events.put_targets(Rule=queue, EventBusName=bus_name, Targets=targets)

@@ -1,0 +1,339 @@
+"""What is asked of AWS: a job's details, artifacts, progress, its task, and claims."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import CredentialProvider, CredentialResolver, RefreshableCredentials
+from botocore.exceptions import ClientError
+from botocore.loaders import create_loader
+
+from acknowledger_worker import errors
+from acknowledger_worker.errors import (
+    AWSUnavailable,
+    ConfigurationError,
+    JobHeld,
+    aws_errors,
+)
+from acknowledger_worker.job import Delivery
+from acknowledger_worker.outcome import Failure, Outcome, output
+
+logger = logging.getLogger(__package__)
+
+CREDENTIALS_SECONDS = 15 * 60
+RENEWED_BEFORE_SECONDS = 5 * 60
+CLAIM_SECONDS = 60
+
+Client = Callable[[str], Any]
+
+_CONFIG = Config(
+    connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 6}
+)
+# SQS answers a long poll after up to 20 seconds.
+_PATIENT = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard"})
+_loader = functools.cache(create_loader)
+
+
+@functools.cache
+def client(service: str) -> Any:
+    """The boto3 client of a service, made when it is first asked for."""
+    return boto3.client(service, config=_PATIENT if service == "sqs" else _CONFIG)
+
+
+class JobServices:
+    """A job's `Services` in AWS.
+
+    Args:
+        delivery: the job.
+        client: makes the client of a service.
+        job_bus_name: the JobBus, for progress.
+        client_token_prefix: where in Parameter Store the client tokens of partners' clients are.
+        current_job_id: the job that continues this one, once progress was shown.
+    """
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        client: Client,
+        job_bus_name: str | None,
+        client_token_prefix: str | None,
+        current_job_id: Callable[[], str],
+    ) -> None:
+        self._delivery = delivery
+        self._client = client
+        self._job_bus_name = job_bus_name
+        self._client_token_prefix = client_token_prefix
+        self._current_job_id = current_job_id
+
+    def details(self) -> dict[str, Any]:
+        """The job's data, with new credentials and the real values of secret properties.
+
+        Raises:
+            ConfigurationError: a partner's client token is nowhere to be found.
+            PermissionError, AWSUnavailable, JobCancelled
+
+        Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetJobDetails.html
+        """
+        codepipeline = self._client("codepipeline")
+        job_id = self._current_job_id()
+        what = "the job's details could not be read"
+        if client_id := self._delivery.job.get("clientId"):
+            token = self._client_token(client_id)
+            with aws_errors(what):
+                answer = codepipeline.get_third_party_job_details(jobId=job_id, clientToken=token)
+        else:
+            with aws_errors(what):
+                answer = codepipeline.get_job_details(jobId=job_id)
+        data: dict[str, Any] = answer["jobDetails"]["data"]
+        return data
+
+    def download(self, artifact: Mapping[str, Any], path: Path) -> None:
+        """Get an artifact's object as a file.
+
+        Raises:
+            RevisionUnavailable, PermissionError, AWSUnavailable, JobCancelled
+        """
+        with aws_errors(f"input artifact {artifact['name']} could not be read"):
+            self._s3.download_file(*_place(artifact), str(path))
+
+    def upload(self, artifact: Mapping[str, Any], path: Path) -> None:
+        """Put a file as an artifact's object, encrypted with the artifact store's key.
+
+        Raises:
+            RevisionUnavailable, PermissionError, AWSUnavailable, JobCancelled
+        """
+        # Without a key of its own a store takes what is encrypted with AWS's key, and nothing else.
+        encryption = {"ServerSideEncryption": "aws:kms"}
+        if key := self._delivery.job["data"].get("encryptionKey"):
+            encryption["SSEKMSKeyId"] = key["id"]
+        what = f"output artifact {artifact['name']} could not be put"
+        with aws_errors(what), path.open("rb") as source:
+            self._s3.upload_fileobj(source, *_place(artifact), ExtraArgs=encryption)
+
+    def tell_progress(self, progress: Mapping[str, Any]) -> None:
+        """Put a `Job Progress` event. Where that fails the log says so, and the job goes on.
+
+        Raises:
+            ConfigurationError: the JobBus is not known.
+        """
+        if not self._job_bus_name:
+            raise ConfigurationError("the worker needs JOB_BUS_NAME to tell progress")
+        entry = {
+            "EventBusName": self._job_bus_name,
+            "Source": "acknowledger-worker",
+            "DetailType": "Job Progress",
+            "Detail": json.dumps({"jobId": self._delivery.job_id, **progress}),
+        }
+        try:
+            with aws_errors("progress could not be told"):
+                answer = self._client("events").put_events(Entries=[entry])
+        except (AWSUnavailable, errors.PermissionError) as error:
+            logger.warning("job %s: %s", self._delivery.job_id, error)
+            return
+        if answer["FailedEntryCount"]:
+            code = answer["Entries"][0].get("ErrorCode")
+            logger.warning("job %s: progress could not be told: %s", self._delivery.job_id, code)
+
+    def _client_token(self, client_id: str) -> str:
+        if not self._client_token_prefix:
+            raise ConfigurationError("the worker needs CLIENT_TOKEN_PREFIX for partners' jobs")
+        name = f"{self._client_token_prefix}{client_id}"
+        with aws_errors(f"the client token at {name} could not be read"):
+            try:
+                found = self._client("ssm").get_parameter(Name=name, WithDecryption=True)
+            except self._client("ssm").exceptions.ParameterNotFound:
+                raise ConfigurationError(f"there is no client token at {name}") from None
+        return str(found["Parameter"]["Value"]).strip()
+
+    @functools.cached_property
+    def _s3(self) -> Any:
+        """S3 with the job's credentials, which are renewed in time."""
+        session = botocore.session.Session()
+        session.register_component("data_loader", _loader())
+        session.register_component(
+            "credential_provider", CredentialResolver([_ArtifactCredentials(self._credentials)])
+        )
+        region = self._client("codepipeline").meta.region_name
+        return boto3.Session(botocore_session=session, region_name=region).client(
+            "s3", config=_CONFIG
+        )
+
+    def _credentials(self) -> dict[str, str]:
+        given = self.details()["artifactCredentials"]
+        expires = datetime.now(UTC) + timedelta(seconds=CREDENTIALS_SECONDS)
+        return {
+            "access_key": given["accessKeyId"],
+            "secret_key": given["secretAccessKey"],
+            "token": given["sessionToken"],
+            "expiry_time": expires.isoformat(),
+        }
+
+
+class _ArtifactCredentials(CredentialProvider):  # type: ignore[misc]
+    METHOD = "codepipeline-job"
+
+    def __init__(self, fetch: Callable[[], dict[str, str]]) -> None:
+        super().__init__()
+        self._fetch = fetch
+
+    def load(self) -> RefreshableCredentials:
+        return RefreshableCredentials.create_from_metadata(
+            self._fetch(),
+            self._fetch,
+            self.METHOD,
+            advisory_timeout=RENEWED_BEFORE_SECONDS,
+            mandatory_timeout=RENEWED_BEFORE_SECONDS // 5,
+        )
+
+
+class Task:
+    """The state machine's task that waits for the job's end."""
+
+    def __init__(self, delivery: Delivery, client: Client) -> None:
+        self._token = delivery.task_token
+        self._step_functions = client("stepfunctions")
+
+    def heartbeat(self) -> None:
+        """Give a sign of life.
+
+        Raises:
+            JobCancelled: nobody waits any more: the job timed out, or was ended.
+            PermissionError, AWSUnavailable
+        """
+        with aws_errors("no sign of life could be given"):
+            self._step_functions.send_task_heartbeat(taskToken=self._token)
+
+    def succeed(self, outcome: Outcome) -> None:
+        """Tell how the job ended well.
+
+        Raises:
+            as `heartbeat`.
+        """
+        with aws_errors("its success could not be told"):
+            self._step_functions.send_task_success(taskToken=self._token, output=output(outcome))
+
+    def fail(self, failure: Failure) -> None:
+        """Tell how the job failed.
+
+        Raises:
+            as `heartbeat`.
+        """
+        with aws_errors("its failure could not be told"):
+            self._step_functions.send_task_failure(
+                taskToken=self._token, error=failure.type, cause=failure.message
+            )
+
+
+class Claim:
+    """A delivery's claim to be the one that works a job, in the job's row of JobTable.
+
+    The row's `worker` is the delivery, until `workerUntil`. A claim is kept up while the job is
+    worked, and lapses a minute after its worker died.
+
+    Args:
+        job_id: the job.
+        client: makes the client of a service.
+        table_name: JobTable; without one nobody else is kept from working the job.
+    """
+
+    def __init__(self, job_id: str, client: Client, table_name: str | None) -> None:
+        self._job_id = job_id
+        self._client = client
+        self._table_name = table_name
+        self._owner = str(uuid.uuid4())
+        self._lapses = 0.0
+
+    def take(self) -> None:
+        """Be the one.
+
+        Raises:
+            JobHeld: another one is.
+            PermissionError, AWSUnavailable
+        """
+        free = "attribute_not_exists(worker) OR workerUntil < :now OR worker = :owner"
+        if not self._update(f"attribute_exists(jobId) AND ({free})"):
+            raise JobHeld(f"job {self._job_id} is being worked by another delivery, or has no row")
+
+    def keep(self) -> None:
+        """Go on being the one.
+
+        Raises:
+            JobHeld: another one is by now, or may be.
+            PermissionError, AWSUnavailable
+        """
+        try:
+            kept = self._update("worker = :owner")
+        except AWSUnavailable:
+            if time.monotonic() < self._lapses:
+                raise
+            kept = False
+        if not kept:
+            raise JobHeld(f"job {self._job_id} is another delivery's by now")
+
+    def release(self) -> None:
+        """Leave the job to whoever comes next."""
+        self._update("worker = :owner", seconds=-CLAIM_SECONDS)
+
+    def current_job_id(self) -> str:
+        """The job that CodePipeline has now: another one, once progress was shown.
+
+        Raises:
+            PermissionError, AWSUnavailable
+        """
+        if not self._table_name:
+            return self._job_id
+        with aws_errors("the job's row could not be read"):
+            row = self._client("dynamodb").get_item(
+                TableName=self._table_name,
+                Key={"jobId": {"S": self._job_id}},
+                ProjectionExpression="currentJobId",
+                ConsistentRead=True,
+            )
+        found = row.get("Item", {}).get("currentJobId", {}).get("S", self._job_id)
+        return str(found)
+
+    def _update(self, condition: str, seconds: float = CLAIM_SECONDS) -> bool:
+        """Write the claim; False where the condition doesn't hold."""
+        if not self._table_name:
+            return True
+        lapses = time.monotonic() + seconds
+        values = {":owner": {"S": self._owner}, ":until": {"S": _moment(seconds)}}
+        if ":now" in condition:
+            values[":now"] = {"S": _moment(0)}
+        with aws_errors("the job's row could not be written"):
+            try:
+                self._client("dynamodb").update_item(
+                    TableName=self._table_name,
+                    Key={"jobId": {"S": self._job_id}},
+                    UpdateExpression="SET worker = :owner, workerUntil = :until",
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=values,
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False
+        self._lapses = lapses
+        return True
+
+
+def _moment(seconds: float) -> str:
+    """So many seconds from now, as JobTable has moments."""
+    moment = datetime.now(UTC) + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _place(artifact: Mapping[str, Any]) -> tuple[str, str]:
+    location = artifact["location"]["s3Location"]
+    return location["bucketName"], location["objectKey"]

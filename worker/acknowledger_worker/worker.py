@@ -1,0 +1,229 @@
+"""A worker: hands a delivered job to its function, and tells Step Functions what came of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from acknowledger_worker import aws, errors
+from acknowledger_worker.aws import CLAIM_SECONDS, Claim, JobServices, Task
+from acknowledger_worker.errors import JobCancelled, JobFailed, JobHandedBack, JobHeld, WorkerError
+from acknowledger_worker.job import Delivery, Job, parse
+from acknowledger_worker.outcome import Failure, Outcome, checked, failure
+
+logger = logging.getLogger(__package__)
+
+Function = Callable[[Job], Outcome | None]
+
+_OUT_OF_TIME = Failure("JobFailed", "The time of the worker's Lambda function is over")
+
+
+class Worker:
+    """Works jobs with a function. It is a Lambda function's handler, too.
+
+    Returning is success, raising is failure, and returning a `Continuation` asks for another job
+    later. While the function works, heartbeats are sent by themselves. A job that has ended
+    meanwhile is cancelled: its `cancelled` is set, and its methods raise `JobCancelled`; what the
+    function then returns or raises counts for nothing.
+
+    A job that is delivered twice is worked once: not when it has been answered, not in the same
+    process, and with the table not at the same time anywhere.
+
+    Args:
+        function: from a job to its outcome.
+        job_table_name: JobTable, for claims; by default JOB_TABLE_NAME of the environment.
+        job_bus_name: the JobBus, for progress; by default JOB_BUS_NAME.
+        client_token_prefix: of partners' client tokens in Parameter Store; by default
+            CLIENT_TOKEN_PREFIX.
+        client: makes the boto3 client of a service.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        *,
+        job_table_name: str | None = None,
+        job_bus_name: str | None = None,
+        client_token_prefix: str | None = None,
+        client: aws.Client = aws.client,
+    ) -> None:
+        self._function = function
+        self._job_table_name = job_table_name or os.environ.get("JOB_TABLE_NAME")
+        self._job_bus_name = job_bus_name or os.environ.get("JOB_BUS_NAME")
+        self._client_token_prefix = client_token_prefix or os.environ.get("CLIENT_TOKEN_PREFIX")
+        self._client = client
+        self._in_hand: dict[str, Job | None] = {}
+        self._handing_back = False
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Any, context: Any) -> None:
+        """Be the handler of a Lambda function that is a target of a rule on the JobBus.
+
+        Shortly before the Lambda function's time is over, the job fails and is cancelled.
+
+        Raises:
+            as `deliver`; Lambda then tries again.
+        """
+        seconds = context.get_remaining_time_in_millis() / 1000
+        self.deliver(event, deadline=time.monotonic() + seconds - min(5, seconds / 10))
+
+    def deliver(
+        self,
+        event: Any,
+        *,
+        deadline: float | None = None,
+        keep: Callable[[], None] | None = None,
+    ) -> None:
+        """Work a job to its end.
+
+        Args:
+            event: a `Job In Progress` event.
+            deadline: of `time.monotonic()`, when the job fails if it isn't done.
+            keep: called with each heartbeat.
+
+        Raises:
+            EventInvalid
+            JobHeld, JobHandedBack, AWSUnavailable: it should be delivered again.
+            PermissionError: not even the job's failure can be told.
+        """
+        delivery = parse(event)
+        with self._lock:
+            if delivery.job_id in self._in_hand:
+                raise JobHeld(f"job {delivery.job_id} is being worked by this process")
+            self._in_hand[delivery.job_id] = None
+        try:
+            self._deliver(delivery, deadline, keep)
+        except JobCancelled as reason:
+            logger.info("job %s: %s", delivery.job_id, reason)
+        finally:
+            with self._lock:
+                del self._in_hand[delivery.job_id]
+
+    def hand_back(self) -> None:
+        """Cancel what is in hand, to be delivered again, and work no more."""
+        with self._lock:
+            self._handing_back = True
+            jobs = list(self._in_hand.values())
+        for job in jobs:
+            if job:
+                job.cancel("the worker stops")
+
+    def _deliver(
+        self, delivery: Delivery, deadline: float | None, keep: Callable[[], None] | None
+    ) -> None:
+        task = Task(delivery, self._client)
+        claim = Claim(delivery.job_id, self._client, self._job_table_name)
+        task.heartbeat()
+        try:
+            claim.take()
+        except errors.PermissionError as error:
+            task.fail(failure(error))
+            return
+        services = JobServices(
+            delivery,
+            self._client,
+            self._job_bus_name,
+            self._client_token_prefix,
+            claim.current_job_id,
+        )
+        with tempfile.TemporaryDirectory(prefix="job-", ignore_cleanup_errors=True) as folder:
+            job = Job(delivery, services, Path(folder))
+            with self._lock:
+                self._in_hand[delivery.job_id] = job
+                handing_back = self._handing_back
+            if handing_back:
+                claim.release()
+                raise JobHandedBack(f"job {job.id} is handed back")
+            beats = [task.heartbeat, claim.keep, *([keep] if keep else [])]
+            interval = min(delivery.heartbeat_timeout_seconds, CLAIM_SECONDS) / 3
+            with _Heart(job, task, beats, interval, deadline) as heart:
+                ended = work(self._function, job)
+                if heart.held:
+                    raise heart.held
+                if self._handing_back and job.cancelled.is_set():
+                    claim.release()
+                    raise JobHandedBack(f"job {job.id} is handed back")
+                job.check()
+                if isinstance(ended, Failure):
+                    task.fail(ended)
+                else:
+                    task.succeed(ended)
+                logger.info("job %s: %s", job.id, type(ended).__name__)
+
+
+def work(function: Function, job: Job) -> Outcome | Failure:
+    """What a function makes of a job."""
+    try:
+        return checked(function(job))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the job fails with it
+        made = failure(error, job.redact)
+        if not job.cancelled.is_set():
+            if isinstance(error, JobFailed):
+                logger.info("job %s: %s: %s", job.id, made.type, made.message)
+            else:
+                logger.warning("job %s\n%s", job.id, job.redact(traceback.format_exc()))
+        return made
+
+
+class _Heart:
+    """Beats while a job is worked, and cancels the job when that is for nobody.
+
+    Args:
+        beats: what is done every `interval` seconds. JobCancelled and JobHeld end the job.
+        deadline: of `time.monotonic()`, when the job fails.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        task: Task,
+        beats: list[Callable[[], None]],
+        interval: float,
+        deadline: float | None,
+    ) -> None:
+        self.held: JobHeld | None = None
+        self._job = job
+        self._task = task
+        self._beats = beats
+        self._interval = interval
+        self._deadline = math.inf if deadline is None else deadline
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> Self:
+        name = f"heart of {self._job.id}"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._job.cancelled.is_set():
+            left = self._deadline - time.monotonic()
+            if self._stopped.wait(max(0, min(self._interval, left))):
+                return
+            if time.monotonic() >= self._deadline:
+                self._do(lambda: self._task.fail(_OUT_OF_TIME))
+                self._job.cancel(_OUT_OF_TIME.message)
+            else:
+                for beat in self._beats:
+                    self._do(beat)
+
+    def _do(self, beat: Callable[[], None]) -> None:
+        try:
+            beat()
+        except JobCancelled as reason:
+            self._job.cancel(str(reason))
+        except JobHeld as held:
+            self.held = held
+            self._job.cancel(str(held))
+        except WorkerError as error:
+            logger.warning("job %s: %s", self._job.id, error)
