@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from local import acknowledger, chaos, codepipeline, demo
+from local import acknowledger, chaos, codepipeline, demo, page
 from local.codepipeline import switches
 from local.server import AddressInUseError, LocalCloud
 from local.stack import Stack
@@ -52,6 +52,7 @@ def serve_empty(**settings: Any) -> int:
     over = until_interrupted()
     with acknowledger.empty(**settings) as cloud:
         print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
+        print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
         print("\nThere is nothing in it yet. Deploy the stack, in another terminal:")
         print(EXPORTS.format(cloud=cloud))
         print("  sam build && sam deploy --no-confirm-changeset", flush=True)
@@ -78,6 +79,7 @@ def serve(parameters: dict[str, str], *, worker: bool, **settings: Any) -> int:
     with acknowledger.running(parameters=parameters, worker=worker, **settings) as (cloud, stack):
         first, *more = acknowledger.action_types(stack)
         print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
+        print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
         print(f"\nThe stack {stack.name} serves {first}, which is registered here.")
         for action_type in more:
             partner = "/ThirdParty/" in action_type
