@@ -90,6 +90,8 @@ def serve(parameters: dict[str, str], *, worker: bool, **settings: Any) -> int:
                 "A sample worker does what an action's configuration says: Outcome = Succeed, Fail "
                 "or Hang; Seconds; Progress."
             )
+        acknowledger.create_sample_pipeline(cloud, first)
+        print(f"The pipeline {acknowledger.SAMPLE_PIPELINE} is there, to be started.")
         role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
         print(f"A pipeline may have the role {role}.")
         if any("/ThirdParty/" in action_type for action_type in (first, *more)):
@@ -104,7 +106,7 @@ def serve(parameters: dict[str, str], *, worker: bool, **settings: Any) -> int:
         write_sam_environment(cloud, stack)
         print(
             f"\nTry it:\n{EXPORTS.format(cloud=cloud)}\n"
-            "  aws codepipeline list-action-types --action-owner-filter Custom\n"
+            f"  aws codepipeline start-pipeline-execution --name {acknowledger.SAMPLE_PIPELINE}\n"
             "\nWith HOST=0.0.0.0, sam local invoke finds the stack from inside its container by\n"
             f"  --env-vars {SAM_ENVIRONMENT} --add-host host.docker.internal:host-gateway\n"
             "\nCtrl-C ends it, and all that is in it.",
