@@ -13,7 +13,7 @@ export const STATUSES = {
 };
 export const ENDED = new Set(["Succeeded", "Failed", "TimedOut"]);
 
-const SHOWN = 30;
+const SHOWN = 12;
 const MOST_MOVES = 40;
 
 export class Board {

@@ -42,7 +42,7 @@ GUARDED = "/_local/"
 LOOK_SECONDS = 0.25
 PAUSE_RATIO = 20
 #: Seconds after which a stream without changes finds out whether the browser is still there.
-QUIET_SECONDS = 10.0
+QUIET_SECONDS = 2.0
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("page.js", "dom.js", "board.js", "job.js", "machine.js", "plots.js", "stream.js")
@@ -173,7 +173,7 @@ def changes(look: Callable[[], dict[str, Any]], stopped: threading.Event) -> Ite
 def change(before: dict[str, Any] | None, seen: dict[str, Any]) -> dict[str, Any] | None:
     """The event that tells the difference between two looks; None if there is none."""
     known = before or {}
-    new = {name: value for name, value in seen.items() if known.get(name) != value}
+    new = {name: value for name, value in seen.items() if name not in known or known[name] != value}
     gone = [name for name in known if name not in seen]
     if before is not None and not new and not gone:
         return None
