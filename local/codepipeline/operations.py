@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 from .action_types import ActionType, TypeKey
@@ -26,7 +25,7 @@ class JobOperations(SteppedBackend):
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.action_types: dict[TypeKey, ActionType] = {}
-        self.next_jobs: deque[NextJob] = deque()
+        self.next_jobs: list[NextJob] = []
         self._clients = Clients(account_id)
         self._credentials = ArtifactCredentials(self._timeline, lambda: self.behaviour)
         self._engine = Engine(
@@ -211,11 +210,13 @@ class JobOperations(SteppedBackend):
         self._board.open(action).offer_twice = wish.offer_twice
 
     def _wish(self, action: ActionRun) -> NextJob:
-        """What is wanted of an action's job: the oldest wish, if the type has its properties."""
+        """What is wanted of an action's job: the oldest wish whose properties the type has."""
         properties = action.action_type.properties if action.action_type else []
         known = {each["name"] for each in properties}
-        if self.next_jobs and known.issuperset(self.next_jobs[0].configuration):
-            return self.next_jobs.popleft()
+        for wish in self.next_jobs:
+            if known.issuperset(wish.configuration):
+                self.next_jobs.remove(wish)
+                return wish
         return NextJob({})
 
     def _withdraw_job(self, action: ActionRun) -> None:

@@ -144,16 +144,29 @@ byId("clock").append(
   ),
 );
 
+const controls = new Map();
+
 function behaviour(switches) {
-  const box = byId("behaviour");
-  if (box.contains(document.activeElement)) box.addEventListener("focusout", () => setTimeout(() => behaviour(switches)), { once: true });
-  else box.replaceChildren(...Object.entries(switches).map(([name, each]) => control(name, each)));
+  for (const [name, each] of Object.entries(switches)) {
+    if (!controls.has(name)) {
+      controls.set(name, control(name, each));
+      byId("behaviour").append(controls.get(name).label);
+    }
+    const { field, known } = controls.get(name);
+    // What somebody is typing stays, unless this very switch was turned elsewhere.
+    if (known !== each.value) field.value = written(each);
+    controls.get(name).known = each.value;
+  }
 }
 
-function control(name, { value, allowed, choices }) {
-  const field = choices
-    ? make("select", {}, ...choices.map((choice) => make("option", { value: JSON.stringify(choice), selected: choice === value }, String(choice))))
-    : make("input", { value: value === null ? "null" : String(value), spellcheck: "false", autocomplete: "off" });
+function written({ value, choices }) {
+  return choices ? JSON.stringify(value) : String(value);
+}
+
+function control(name, each) {
+  const field = each.choices
+    ? make("select", {}, ...each.choices.map((choice) => make("option", { value: JSON.stringify(choice) }, String(choice))))
+    : make("input", { spellcheck: "false", autocomplete: "off" });
   field.addEventListener("change", async () => {
     let wish = field.value;
     try {
@@ -161,10 +174,11 @@ function control(name, { value, allowed, choices }) {
     } catch {
       // Not JSON: CodePipeline says what it may be.
     }
-    if (!(await ask("PATCH", `${CODEPIPELINE}behaviour`, { [name]: wish }, `${name} is ${field.value} now.`)))
-      field.value = choices ? JSON.stringify(value) : String(value);
+    const turned = await ask("PATCH", `${CODEPIPELINE}behaviour`, { [name]: wish }, `${name} is ${field.value} now.`);
+    if (!turned) field.value = written({ value: controls.get(name).known, choices: each.choices });
   });
-  return make("label", {}, make("code", {}, name), field, make("small", {}, allowed));
+  const label = make("label", {}, make("code", {}, name), field, make("small", {}, each.allowed));
+  return { label, field, known: undefined };
 }
 
 // -- The stream -------------------------------------------------------------------------------
