@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 PATH = "/_local/page/"
 GUARDED = "/_local/"
 
-#: Seconds between two looks, and how many times as long as a look takes the pause is at least.
+#: Seconds between two looks, at least and at most; in between, looking takes no more than a part.
 LOOK_SECONDS = 0.25
-PAUSE_RATIO = 20
+MOST_SECONDS = 2.0
+LOOKING_PART = 0.05
 #: Seconds after which a stream without changes finds out whether the browser is still there.
 QUIET_SECONDS = 2.0
 
@@ -167,7 +168,8 @@ def changes(look: Callable[[], dict[str, Any]], stopped: threading.Event) -> Ite
         elif time.monotonic() - told > QUIET_SECONDS:
             told = time.monotonic()
             yield b":\n\n"
-        pause = max(LOOK_SECONDS, PAUSE_RATIO * (time.thread_time() - began))
+        took = time.thread_time() - began
+        pause = min(max(LOOK_SECONDS, took / LOOKING_PART), MOST_SECONDS)
 
 
 def change(before: dict[str, Any] | None, seen: dict[str, Any]) -> dict[str, Any] | None:
