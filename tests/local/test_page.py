@@ -11,12 +11,13 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from moto.dynamodb.models.dynamo_type import DynamoType
 from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Response
 
 from local.page import PATH, Page
 from local.page.server import FILES, FOLDER, change, changes
-from local.page.view import MAX_TEXT, happened, text_of
+from local.page.view import MAX_TEXT, card, happened, text_of
 from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, running
 from tests.support import wait_for
 
@@ -203,6 +204,29 @@ def test_secrets_of_a_job_are_in_no_text() -> None:
     shown = text_of({"job": [{"id": "1", **value}]})
     assert json.loads(shown) == {"job": [{"id": "1"}]}
     assert len(text_of("x" * 2 * MAX_TEXT)) == MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    ("progress", "percent"),
+    [({}, None), ({"percentComplete": {"N": "40"}}, 40), ({"summary": {"S": "half"}}, None)],
+)
+def test_a_card_shows_where_a_job_is_and_how_far(progress: dict[str, Any], percent: Any) -> None:
+    times = {"Created": {"S": "1970-01-01T00:00:01.500Z"}, "Queued": {"S": "1970-01-01T00:00:02Z"}}
+    texts = {"status": "Queued", "pipelineName": "demo", "stageName": "Build", "actionName": "Go"}
+    row = {name: DynamoType({"S": text}) for name, text in texts.items()}
+    row |= {"times": DynamoType({"M": times}), "offers": DynamoType({"N": "2"})}
+    if progress:
+        row["progress"] = DynamoType({"M": progress})
+    shown = card(row)
+    assert shown.pop("percent", None) == percent
+    assert shown == {
+        "status": "Queued",
+        "pipeline": "demo",
+        "stage": "Build",
+        "action": "Go",
+        "offers": 2,
+        "times": {"Created": 1500, "Queued": 2000},
+    }
 
 
 class Kind:
