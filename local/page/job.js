@@ -51,6 +51,7 @@ export class JobView {
     write(byId("job-title"), job ? job.action || id : id);
     const body = byId("job-body");
     const scrolled = body.scrollTop;
+    const focused = body.contains(document.activeElement) && document.activeElement.parentElement.dataset.name;
     const open = new Set([...body.querySelectorAll("details[open]")].map((each) => each.dataset.name));
     const left = make(
       "div",
@@ -65,6 +66,7 @@ export class JobView {
     );
     body.replaceChildren(left, this.machine(job, offers, body.clientWidth));
     for (const each of body.querySelectorAll("details")) each.open = open.has(each.dataset.name);
+    if (focused) [...body.querySelectorAll("details")].find((each) => each.dataset.name === focused)?.firstElementChild.focus();
     body.scrollTop = scrolled;
   }
 

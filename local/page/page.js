@@ -19,6 +19,7 @@ const view = new JobView();
 const board = new Board((id) => view.open(id, () => board.cards.get(id)?.button.focus()));
 const plots = new Plots();
 const pipelines = new Map();
+const articles = new Map();
 let allPipelines = false;
 
 function take(event) {
@@ -94,35 +95,43 @@ function wanted(wishes) {
 // -- Pipelines --------------------------------------------------------------------------------
 
 function showPipelines() {
-  const box = byId("pipelines");
-  const focused = document.activeElement?.dataset?.pipeline;
   const all = [...pipelines.values()];
-  all.sort((one, other) => (other.status === "InProgress") - (one.status === "InProgress"));
+  // Where not all are shown, those that run are.
+  if (all.length > MOST_PIPELINES) all.sort((one, other) => (other.status === "InProgress") - (one.status === "InProgress"));
   const shown = allPipelines ? all : all.slice(0, MOST_PIPELINES);
+  for (const name of articles.keys()) if (!pipelines.has(name)) articles.delete(name);
   const parts = shown.map(pipeline);
   if (all.length > shown.length)
     parts.push(
       make("button", { type: "button", class: "more", onclick: () => ((allPipelines = true), showPipelines()) }, `… and ${all.length - shown.length} more`),
     );
   if (!all.length) parts.push(make("p", { class: "none" }, "There is no pipeline yet: aws codepipeline create-pipeline makes one."));
-  box.replaceChildren(...parts);
-  if (focused) [...box.querySelectorAll("[data-pipeline]")].find((each) => each.dataset.pipeline === focused)?.focus();
+  const box = byId("pipelines");
+  if (parts.length !== box.children.length || parts.some((part, at) => part !== box.children[at])) box.replaceChildren(...parts);
 }
 
+// The article of a pipeline is kept, so that its button can be pressed while all moves.
 function pipeline({ name, status, stages }) {
-  const start = () => ask("POST", "start", { pipeline: name }, `Pipeline ${name} is started.`);
-  return make(
-    "article",
-    { class: "pipeline" },
-    make(
-      "div",
-      { class: "head" },
-      make("h3", {}, name),
-      make("span", { class: `status ${status ?? "None"}` }, status ?? "never run"),
-      make("button", { type: "button", "data-pipeline": name, "aria-label": `Start ${name}`, onclick: start }, "Start"),
-    ),
-    make("ol", { class: "stages" }, ...stages.map(stage)),
-  );
+  if (!articles.has(name)) {
+    const start = () => ask("POST", "start", { pipeline: name }, `Pipeline ${name} is started.`);
+    const parts = {
+      status: make("span"),
+      stages: make("ol", { class: "stages" }),
+      button: make("button", { type: "button", "aria-label": `Start ${name}`, onclick: start }, "Start"),
+    };
+    parts.head = make("div", { class: "head" }, make("h3", {}, name), parts.status, parts.button);
+    parts.article = make("article", { class: "pipeline" }, parts.head, parts.stages);
+    articles.set(name, parts);
+  }
+  const parts = articles.get(name);
+  const shown = JSON.stringify([status, stages]);
+  if (parts.shown !== shown) {
+    parts.shown = shown;
+    parts.status.className = `status ${status ?? "None"}`;
+    write(parts.status, status ?? "never run");
+    parts.stages.replaceChildren(...stages.map(stage));
+  }
+  return parts.article;
 }
 
 function stage({ name, status, actions }) {

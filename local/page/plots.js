@@ -81,7 +81,7 @@ export class Plots {
     const bars = bins.map((count, at) => rect("bar", at, HEIGHT - (count / most) * HEIGHT, (count / most) * HEIGHT));
     const at = (part) => took[Math.min(took.length - 1, Math.floor(part * took.length))];
     const range = `${duration(took[0])} to ${duration(took.at(-1))}`;
-    return each.put(bars, duration(at(0.5)), `95 % within ${duration(at(0.95))}`, `from ${range}`);
+    return each.put(bars, duration(at(0.5)), `median; 95 % within ${duration(at(0.95))}`, `from ${range}`);
   }
 }
 
