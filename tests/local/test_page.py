@@ -289,5 +289,15 @@ def test_a_cloud_with_nothing_in_it_has_a_page_and_its_streams_end_with_it() -> 
         wait_for(lambda: not serving(), "the streams to end", SECONDS)
 
 
+def test_nobody_looks_any_more_when_the_browser_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local.page.server.QUIET_SECONDS", 0)
+    monkeypatch.setattr("local.page.server.LOOK_SECONDS", 0.01)
+    with running() as cloud:
+        with urlopen(f"{cloud.endpoint_url}{PATH}events") as stream:  # noqa: S310
+            assert stream.readline()
+            assert serving()
+        wait_for(lambda: not serving(), "the stream to end", SECONDS)
+
+
 def serving() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if "process_request_thread" in each.name]
