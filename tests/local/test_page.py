@@ -185,7 +185,15 @@ def test_an_empty_stack_is_told_too() -> None:
 
 def test_a_stream_without_changes_says_that_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.page.server.QUIET_SECONDS", 0)
-    assert list(islice(changes(dict, threading.Event()), 3))[1:] == [b":\n\n"] * 2
+    monkeypatch.setattr("local.page.server.LOOK_SECONDS", 0.01)
+    stopped, looks = threading.Event(), iter(range(3))
+
+    def look() -> dict[str, Any]:
+        if next(looks) == 2:
+            stopped.set()
+        return {}
+
+    assert list(changes(look, stopped))[1:] == [b":\n\n"] * 2
 
 
 def test_nobody_looks_once_the_stream_is_over() -> None:
