@@ -15,13 +15,10 @@ export class JobView {
     this.dialog.addEventListener("close", () => {
       this.stream?.close();
       this.stream = null;
-      this.back?.();
     });
   }
 
-  // Show a job; `back` is called when the dialog is closed.
-  open(id, back) {
-    this.back = back;
+  open(id) {
     this.known = new Map();
     this.drawn = null;
     this.definition = null;

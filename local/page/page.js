@@ -16,7 +16,7 @@ const WISHES = {
 const MOST_PIPELINES = 20;
 
 const view = new JobView();
-const board = new Board((id) => view.open(id, () => board.cards.get(id)?.button.focus()));
+const board = new Board((id) => view.open(id));
 const plots = new Plots();
 const pipelines = new Map();
 const articles = new Map();
