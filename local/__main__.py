@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from local import acknowledger, chaos, codepipeline, demo
+from local import acknowledger, chaos, codepipeline, demo, page
 from local.codepipeline import switches
 from local.server import AddressInUseError, LocalCloud
 from local.stack import Stack
@@ -52,6 +52,7 @@ def serve_empty(**settings: Any) -> int:
     over = until_interrupted()
     with acknowledger.empty(**settings) as cloud:
         print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
+        print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
         print("\nThere is nothing in it yet. Deploy the stack, in another terminal:")
         print(EXPORTS.format(cloud=cloud))
         print("  sam build && sam deploy --no-confirm-changeset", flush=True)
@@ -78,6 +79,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
     with acknowledger.running(parameters=parameters, worker=worker, **settings) as (cloud, stack):
         first, *more = acknowledger.action_types(stack)
         print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
+        print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
         print(f"\nThe stack {stack.name} serves {first}, which is registered here.")
         for action_type in more:
             partner = "/ThirdParty/" in action_type
@@ -88,6 +90,8 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
                 "A sample worker does what an action's configuration says: Outcome = Succeed, Fail "
                 "or Hang; Seconds; Progress."
             )
+        acknowledger.create_sample_pipeline(cloud, first)
+        print(f"The pipeline {acknowledger.SAMPLE_PIPELINE} is there, to be started.")
         role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
         print(f"A pipeline may have the role {role}.")
         if any("/ThirdParty/" in action_type for action_type in (first, *more)):
@@ -102,7 +106,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
         write_sam_environment(cloud, stack)
         print(
             f"\nTry it:\n{EXPORTS.format(cloud=cloud)}\n"
-            "  aws codepipeline list-action-types --action-owner-filter Custom\n"
+            f"  aws codepipeline start-pipeline-execution --name {acknowledger.SAMPLE_PIPELINE}\n"
             "\nWith HOST=0.0.0.0, sam local invoke finds the stack from inside its container by\n"
             f"  --env-vars {SAM_ENVIRONMENT} --add-host host.docker.internal:host-gateway\n"
             "\nCtrl-C ends it, and all that is in it.",

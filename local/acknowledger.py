@@ -16,6 +16,7 @@ from local.worker import CONFIGURATION_PROPERTIES, SampleWorker, WorkerProcess
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 PIPELINE_ROLE = "pipeline"
+SAMPLE_PIPELINE = "sample"
 CUSTOM_ACTION_TYPE = "Build/Custom/Acknowledger/1"
 PARTNER_ACTION_TYPE = "Deploy/ThirdParty/Acknowledger/1"
 PARAMETERS = {
@@ -142,6 +143,23 @@ def create_pipeline_role(cloud: LocalCloud) -> str:
         RoleName=PIPELINE_ROLE, AssumeRolePolicyDocument=json.dumps(trust)
     )
     return str(role["Role"]["Arn"])
+
+
+def create_sample_pipeline(cloud: LocalCloud, action_type: str) -> None:
+    """Create the pipeline `sample`, whose jobs the sample worker works for some seconds."""
+    role = cloud.client("iam").get_role(RoleName=PIPELINE_ROLE)["Role"]["Arn"]
+
+    def action(name: str, seconds: int) -> dict[str, Any]:
+        return {"name": name, "configuration": {"Outcome": "Succeed", "Seconds": str(seconds)}}
+
+    stages = {
+        "Build": [action("Compile", 2)],
+        "Test": [action("Unit", 2), action("Integration", 4)],
+        "Release": [action("Publish", 1)],
+    }
+    cloud.client("codepipeline").create_pipeline(
+        pipeline=pipeline(SAMPLE_PIPELINE, action_type, stages, role)
+    )
 
 
 def action_type_id(action_type: str) -> dict[str, str]:

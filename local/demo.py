@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from local import acknowledger
+from local.page import PATH
+from local.progress import Progress
 from local.server import LocalCloud
 from local.stack import Stack
 
@@ -88,6 +89,7 @@ def main() -> int:
     print("Starting the stack of template.yaml on this machine …")
     with acknowledger.running() as (cloud, stack):
         print(f"… {cloud.endpoint_url}, ready after {time.monotonic() - began:.1f} s")
+        print(f"… watch it: {cloud.endpoint_url}{PATH}")
         actions = [action for stage in STAGES.values() for action in stage]
         partners = sum("actionTypeId" in action for action in actions)
         print(
@@ -132,6 +134,7 @@ def watch(cloud: LocalCloud, stack: Stack, execution_id: str, jobs: int) -> dict
     rows = scanner(cloud, stack)
     codepipeline = cloud.client("codepipeline")
     shown: set[tuple[str, str]] = set()
+    progress = Progress()
     began = swept = time.time()
     while True:
         if time.time() - swept > SWEEP_SECONDS:
@@ -153,9 +156,12 @@ def watch(cloud: LocalCloud, stack: Stack, execution_id: str, jobs: int) -> dict
         for moment, action, status in moves:
             shown.add((action, status))
             since = max(moment - began, 0)
-            print(f"  {since:5.1f} s  {action:14} {indent(status)}{status}", flush=True)
+            progress.line(f"  {since:5.1f} s  {action:14} {indent(status)}{status}", status)
         over = [row for row in found.values() if row["status"]["S"] not in STATUSES]
+        since = time.time() - began
+        progress.show(f"  {since:5.1f} s  {len(over)} of {jobs} have ended · {told(found)}")
         if (ended and len(over) == jobs) or time.time() - began > SECONDS:
+            progress.end()
             return found
         time.sleep(0.1)
 
@@ -177,6 +183,12 @@ def times(row: dict[str, Any]) -> dict[str, float]:
         status: datetime.fromisoformat(value["S"].replace("Z", "+00:00")).timestamp()
         for status, value in row["times"]["M"].items()
     }
+
+
+def told(rows: dict[str, Any]) -> str:
+    """How many jobs have each status, in words."""
+    statuses = sorted(row["status"]["S"] for row in rows.values())
+    return ", ".join(f"{statuses.count(each)} {each}" for each in dict.fromkeys(statuses))
 
 
 def indent(status: str) -> str:
@@ -239,12 +251,6 @@ def show(rows: dict[str, Any], witnesses: list[Witness]) -> None:
         if "cause" in row:
             print(f"  {'':14} {row['error']['S']}: {row['cause']['S']}")
     durations = sorted(max(times(row).values()) - min(times(row).values()) for row in rows.values())
-    counts = {
-        status: len(list(group))
-        for status, group in itertools.groupby(sorted(row["status"]["S"] for row in rows.values()))
-    }
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
     if durations:
-        print(
-            f"\n{told}; the quickest took {durations[0]:.1f} s, the slowest {durations[-1]:.1f} s"
-        )
+        quickest, slowest = durations[0], durations[-1]
+        print(f"\n{told(rows)}; the quickest took {quickest:.1f} s, the slowest {slowest:.1f} s")

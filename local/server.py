@@ -34,6 +34,7 @@ from local import (
 )
 from local.codepipeline.http import Endpoint
 from local.faults import Faults
+from local.page import Page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -172,11 +173,17 @@ class LocalCloud:
         stepfunctions.retry_scale = self._retry_scale
         started.callback(stepfunctions.stop_all)
 
-        application: WSGIApplication = Endpoint(
-            permissions.Watch(DomainDispatcherApplication(create_backend_app)),
+        page = Page(
+            Endpoint(
+                permissions.Watch(DomainDispatcherApplication(create_backend_app)),
+                self.account_id,
+                self.region,
+            ),
             self.account_id,
             self.region,
+            self.client,
         )
+        application: WSGIApplication = page
         if self._faults:
             application = self._faults.endpoint(application)
             self._faults.start()
@@ -195,6 +202,7 @@ class LocalCloud:
         )
         endpoint.start()
         started.callback(server.shutdown)
+        started.callback(page.stop)
         stopped = threading.Event()
         ticker = threading.Thread(target=self._tick, args=(stopped,), name="ticks", daemon=True)
         ticker.start()

@@ -45,7 +45,7 @@ from .behaviour import Behaviour
 from .clock import Clock, ManualClock
 from .credentials import CREDENTIAL_MARKS
 from .install import install
-from .jobs import JobStatus
+from .jobs import JobStatus, NextJob
 from .models import JobBackend, backend, backends, tick_all
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "JobBackend",
     "JobStatus",
     "ManualClock",
+    "NextJob",
     "backend",
     "backends",
     "install",

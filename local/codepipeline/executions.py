@@ -182,6 +182,35 @@ class ExecutionOperations(JobOperations):
         shown, next_token = page(actions, limit, token)
         return deepcopy([action.detail() for action in shown]), next_token
 
+    @operation
+    def overview(self) -> list[dict[str, Any]]:
+        """Each pipeline's ``name`` and its latest execution: no operation of AWS.
+
+        ``id`` and ``status`` of the execution, and ``stages``, each with ``name``, ``status`` and
+        ``actions``, which have ``name`` and ``status``. What has not begun has the status None.
+        """
+        return [self._latest(name, pipeline) for name, pipeline in self.pipelines.items()]
+
+    def _latest(self, name: str, pipeline: CodePipeline) -> dict[str, Any]:
+        run = next(iter(self._runs(pipeline)), None)
+        stages: list[dict[str, Any]] = [
+            {
+                "name": stage.name,
+                "status": stage.status,
+                "actions": [{"name": each.name, "status": each.status} for each in stage.actions],
+            }
+            for stage in (run.stages if run else ())
+        ] or [
+            {
+                "name": stage["name"],
+                "status": None,
+                "actions": [{"name": each["name"], "status": None} for each in stage["actions"]],
+            }
+            for stage in pipeline.pipeline["stages"]
+        ]
+        execution_id, status = (run.pipeline_execution_id, run.status) if run else (None, None)
+        return {"name": name, "id": execution_id, "status": status, "stages": stages}
+
     def _cancel_executions(self, name: str) -> None:
         runs = self._runs(self._pipeline(name))
         self._engine.cancel([run for run in reversed(runs) if run.status in UNDER_WAY])

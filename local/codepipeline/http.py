@@ -6,6 +6,9 @@
     PATCH /_local/codepipeline/behaviour   {"nonce_rotates": false}; answers all of them
     GET   /_local/codepipeline/clock       {"now": 1800000000.0}, in seconds since the epoch
     POST  /_local/codepipeline/clock       {"advance_seconds": 60}; what is then due happens
+    GET   /_local/codepipeline/next-jobs   {"next_jobs": [...]}: what is wanted of jobs to come
+    POST  /_local/codepipeline/next-jobs   {"configuration": {"Outcome": "Fail"}}, of the next job,
+                                           or {"offer_twice": true}
 
 ``?region=eu-west-1`` means another region than the endpoint's own. What is refused is answered with
 HTTP 400 (404, 405) and ``{"message": "..."}``. All else goes to moto, unless it is signed with the
@@ -19,11 +22,13 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request, Response
 
 from .credentials import CREDENTIAL_MARKS, AccessDeniedError, ExpiredTokenError, S3Request
+from .jobs import NextJob
 from .models import JobBackend, backend, backends
 from .switches import SwitchError, change, values
 
@@ -116,9 +121,28 @@ def _advance_clock(jobs: JobBackend, request: Request) -> dict[str, Any]:
     raise RefusedError('The body must be {"advance_seconds": a number from 0}')
 
 
+def _show_next_jobs(jobs: JobBackend, _: Request) -> dict[str, Any]:
+    return {"next_jobs": [asdict(wish) for wish in list(jobs.next_jobs)]}
+
+
+def _want_next_job(jobs: JobBackend, request: Request) -> dict[str, Any]:
+    body = _body(request)
+    match {"configuration": {}, "offer_twice": False} | body:
+        case {"configuration": dict() as wanted, "offer_twice": bool() as twice, **others} if (
+            body and not others and all(isinstance(value, str) for value in wanted.values())
+        ):
+            with jobs.step():
+                jobs.next_jobs.append(NextJob(wanted, twice))
+            return _show_next_jobs(jobs, request)
+    raise RefusedError(
+        'The body must have "configuration", an object of strings, or "offer_twice", true or false'
+    )
+
+
 _RESOURCES: dict[str, dict[str, Callable[[JobBackend, Request], dict[str, Any]]]] = {
     "behaviour": {"GET": _show_behaviour, "PATCH": _change_behaviour},
     "clock": {"GET": _show_clock, "POST": _advance_clock},
+    "next-jobs": {"GET": _show_next_jobs, "POST": _want_next_job},
 }
 
 

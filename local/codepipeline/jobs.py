@@ -58,6 +58,18 @@ class JobStatus(StrEnum):
         return self in (JobStatus.TIMED_OUT, JobStatus.SUCCEEDED, JobStatus.FAILED)
 
 
+@dataclass(frozen=True)
+class NextJob:
+    """What somebody wants of the next job: for trying things out.
+
+    ``configuration`` replaces properties of the action's, for this time; ``offer_twice`` is as if
+    the first offer was not acknowledged in time.
+    """
+
+    configuration: dict[str, str]
+    offer_twice: bool = False
+
+
 @dataclass(eq=False)
 class Job:
     """One piece of work for a worker. ``age`` counts up: a lower one is older."""
@@ -71,6 +83,7 @@ class Job:
     result: str | None = None
     deadline: Appointment | None = None
     withdrawn: bool = False
+    offer_twice: bool = False
 
     @property
     def told(self) -> JobStatus:
@@ -251,7 +264,9 @@ class JobBoard:
         if job.nonce is None or behaviour.nonce_rotates:
             job.nonce = str(secrets.randbelow(9 * 10**17) + 10**17)
         self._enter(job, JobStatus.DISPATCHED)
-        job.deadline = self._timeline.after(behaviour.acknowledge_seconds, lambda: self._queue(job))
+        seconds = 0 if job.offer_twice else behaviour.acknowledge_seconds
+        job.offer_twice = False
+        job.deadline = self._timeline.after(seconds, lambda: self._queue(job))
 
     def _end(self, job: Job, status: JobStatus, result: dict[str, Any]) -> bool:
         """Set a job's terminal status. False: it has this very result already."""

@@ -9,7 +9,7 @@ from .clients import Clients
 from .credentials import ArtifactCredentials, S3Request
 from .engine import Engine
 from .exceptions import ActionTypeNotFoundError, JobNotFoundError, ValidationError
-from .jobs import Job, JobBoard
+from .jobs import Job, JobBoard, NextJob
 from .runs import ActionRun
 from .steps import SteppedBackend, operation
 
@@ -25,6 +25,7 @@ class JobOperations(SteppedBackend):
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.action_types: dict[TypeKey, ActionType] = {}
+        self.next_jobs: list[NextJob] = []
         self._clients = Clients(account_id)
         self._credentials = ArtifactCredentials(self._timeline, lambda: self.behaviour)
         self._engine = Engine(
@@ -187,13 +188,36 @@ class JobOperations(SteppedBackend):
         """
         self._credentials.check(access_key, request)
 
+    @operation
+    def job_state(self, job_id: str) -> dict[str, Any] | None:
+        """What is known here of a job of either kind: no operation of AWS.
+
+        Its ``status``, whether it is ``withdrawn``, and ``action``, the API's ``ActionExecution``.
+        """
+        job = self._board.find(job_id)
+        if job is None:
+            return None
+        return {"status": job.status, "withdrawn": job.withdrawn, "action": job.action.state()}
+
     def _data(self, job: Job) -> dict[str, Any]:
         return job.data(self._credentials.issue(job.action))
 
     def _open_job(self, action: ActionRun) -> None:
         if action.type_id["owner"] == "ThirdParty":
             action.client_id = self._clients.owning(action.run.pipeline_name, action.name)
-        self._board.open(action)
+        wish = self._wish(action)
+        action.configuration = action.configuration | wish.configuration
+        self._board.open(action).offer_twice = wish.offer_twice
+
+    def _wish(self, action: ActionRun) -> NextJob:
+        """What is wanted of an action's job: the oldest wish whose properties the type has."""
+        properties = action.action_type.properties if action.action_type else []
+        known = {each["name"] for each in properties}
+        for wish in self.next_jobs:
+            if known.issuperset(wish.configuration):
+                self.next_jobs.remove(wish)
+                return wish
+        return NextJob({})
 
     def _withdraw_job(self, action: ActionRun) -> None:
         self._board.withdraw(action)

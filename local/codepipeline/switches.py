@@ -70,6 +70,14 @@ def allowed(name: str) -> str:
     return _words(switches()[name], _minimum(name))
 
 
+def choices(name: str) -> list[Any] | None:
+    """The values that a switch may have, if they can be told one by one."""
+    kind = switches()[name]
+    if kind is bool:
+        return [True, False]
+    return list(get_args(kind)) if get_origin(kind) is Literal else None
+
+
 def _value(text: str) -> Any:
     words = {"true": True, "false": False, "none": None, "null": None}
     if text.lower() in words:

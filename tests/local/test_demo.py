@@ -29,6 +29,8 @@ def test_the_demo_ends_well_and_shows_every_job_in_every_status():
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
+    assert re.search(r"watch it: http://\S+/_local/page/\n", done.stdout)
+    assert "\x1b" not in done.stdout
     for action in [action for stage in STAGES.values() for action in stage]:
         for status in STATUSES:
             assert re.search(rf" s +{action['name']} +{status}\n", done.stdout)
@@ -101,6 +103,8 @@ def test_make_local_serves_until_it_is_interrupted(serving):
     process, endpoint = serving
     (stack,) = client_of(endpoint, "cloudformation").describe_stacks()["Stacks"]
     assert stack["StackName"] == "acknowledger"
+    (pipeline,) = client_of(endpoint, "codepipeline").list_pipelines()["pipelines"]
+    assert pipeline["name"] == "sample"
     for output in sorted(stack["Outputs"], key=lambda output: output["OutputKey"]):
         assert output["OutputValue"] in said_until(process, output["OutputValue"])
     process.send_signal(signal.SIGINT)

@@ -1,0 +1,198 @@
+// The lanes: one for each status, the job that came last on top.
+
+import { byId, calm, duration, make, write } from "./dom.js";
+
+export const STATUSES = {
+  Created: "recorded and claimed",
+  Queued: "waiting for room",
+  Dispatched: "being acknowledged",
+  InProgress: "with the worker",
+  Succeeded: "CodePipeline has the result",
+  Failed: "CodePipeline has the failure",
+  TimedOut: "a limit passed",
+};
+export const ENDED = new Set(["Succeeded", "Failed", "TimedOut"]);
+
+const SHOWN = 12;
+const MOST_MOVES = 40;
+
+export class Board {
+  constructor(open) {
+    this.jobs = new Map();
+    this.cards = new Map();
+    this.behind = 0;
+    this.open = open;
+    this.lanes = new Map(Object.keys(STATUSES).map((status) => [status, this.lane(status)]));
+    byId("lanes").append(...[...this.lanes.values()].map((lane) => lane.section));
+    byId("lanes").addEventListener("keydown", (event) => this.go(event));
+    setInterval(() => this.age(), 1000);
+  }
+
+  lane(status) {
+    const count = make("span", { class: "count" }, "0");
+    const list = make("ul", { "aria-label": status });
+    const more = make("button", { type: "button", class: "more", hidden: true });
+    const head = make("h3", { title: STATUSES[status] }, make("span", {}, status), count);
+    const lane = { status, count, list, more, ids: [], most: SHOWN };
+    lane.section = make("section", { class: `lane ${status}` }, head, list, more);
+    more.addEventListener("click", () => {
+      lane.most = lane.most === SHOWN ? Infinity : SHOWN;
+      this.fill(lane);
+    });
+    return lane;
+  }
+
+  // Take changes over: jobs by id, null for one that is gone.
+  take(changes, now) {
+    this.behind = now - Date.now();
+    const touched = new Set();
+    const moved = [];
+    for (const [id, job] of changes) {
+      const before = this.jobs.get(id);
+      if (before) touched.add(before.status);
+      if (job) {
+        touched.add(job.status);
+        if (before && before.status !== job.status) moved.push(id);
+        this.jobs.set(id, job);
+      } else {
+        this.jobs.delete(id);
+        this.cards.get(id)?.element.remove();
+        this.cards.delete(id);
+      }
+    }
+    if (!touched.size) return;
+    const from = this.places(moved);
+    const focused = document.activeElement;
+    this.sort(touched);
+    for (const status of touched) this.fill(this.lanes.get(status));
+    if (focused?.isConnected && focused !== document.activeElement) focused.focus();
+    this.slide(from);
+  }
+
+  clear() {
+    this.take(new Map([...this.jobs.keys()].map((id) => [id, null])), Date.now() + this.behind);
+  }
+
+  sort(touched) {
+    for (const status of touched) this.lanes.get(status).ids = [];
+    for (const [id, job] of this.jobs)
+      if (touched.has(job.status)) this.lanes.get(job.status).ids.push(id);
+    for (const status of touched) {
+      const since = (id) => this.jobs.get(id).times[status] ?? 0;
+      this.lanes.get(status).ids.sort((one, other) => since(other) - since(one));
+    }
+  }
+
+  // Let a lane have the cards that it shows, in order, with as few changes as will do.
+  fill(lane) {
+    const ids = lane.ids.slice(0, lane.most);
+    const wanted = new Set(ids);
+    for (const item of [...lane.list.children])
+      if (!wanted.has(item.dataset.job)) this.drop(item, lane);
+    let place = lane.list.firstElementChild;
+    for (const id of ids) {
+      const card = this.card(id);
+      if (card.element === place) place = place.nextElementSibling;
+      else lane.list.insertBefore(card.element, place);
+    }
+    write(lane.count, String(lane.ids.length));
+    lane.section.classList.toggle("empty", lane.ids.length === 0);
+    const left = lane.ids.length - SHOWN;
+    lane.more.hidden = left <= 0;
+    write(lane.more, lane.most === SHOWN ? `… and ${left} more` : `Show ${SHOWN} only`);
+    const buttons = [...lane.list.querySelectorAll("button")];
+    const chosen = buttons.find((button) => button === document.activeElement) ?? buttons[0];
+    for (const button of buttons) button.tabIndex = button === chosen ? 0 : -1;
+  }
+
+  // A card that another lane shows now has been moved there, or will be.
+  drop(item, lane) {
+    const job = this.jobs.get(item.dataset.job);
+    if (item.parentElement !== lane.list) return;
+    if (!job || job.status === lane.status) this.cards.delete(item.dataset.job);
+    else if (this.lanes.get(job.status).ids.indexOf(item.dataset.job) >= this.lanes.get(job.status).most)
+      this.cards.delete(item.dataset.job);
+    else return;
+    item.remove();
+  }
+
+  card(id) {
+    const job = this.jobs.get(id);
+    let card = this.cards.get(id);
+    if (!card) {
+      const action = make("strong");
+      const where = make("span", { class: "where" });
+      const age = make("span", { class: "age" });
+      const button = make("button", { type: "button" }, action, where, age);
+      button.addEventListener("click", () => this.open(id));
+      card = { action, where, age, button, element: make("li", { "data-job": id }, button) };
+      this.cards.set(id, card);
+    }
+    if (card.job !== job) {
+      card.job = job;
+      write(card.action, job.action || id);
+      write(card.where, [job.pipeline, job.stage].filter(Boolean).join(" › "));
+      card.element.className = job.status;
+      this.tell(card);
+    }
+    return card;
+  }
+
+  tell(card) {
+    const { job } = card;
+    const times = Object.values(job.times);
+    const end = ENDED.has(job.status) ? Math.max(...times) : Date.now() + this.behind;
+    const notes = [duration(end - Math.min(...times))];
+    if (job.percent !== undefined) notes.push(`${job.percent} %`);
+    if (job.offers > 1) notes.push(`${job.offers} offers`);
+    write(card.age, notes.join(" · "));
+    const where = [job.action, job.pipeline && `pipeline ${job.pipeline}`, job.stage].filter(Boolean);
+    card.button.setAttribute("aria-label", `${where.join(", ")}: ${job.status}, ${notes.join(", ")}`);
+  }
+
+  age() {
+    if (document.hidden) return;
+    for (const card of this.cards.values()) if (!ENDED.has(card.job.status)) this.tell(card);
+  }
+
+  places(ids) {
+    const from = new Map();
+    if (calm() || ids.length > MOST_MOVES) return from;
+    for (const id of ids) {
+      const card = this.cards.get(id);
+      if (card?.element.isConnected) from.set(card, card.element.getBoundingClientRect());
+    }
+    return from;
+  }
+
+  slide(from) {
+    for (const [card, before] of from) {
+      if (!card.element.isConnected) continue;
+      const after = card.element.getBoundingClientRect();
+      const [x, y] = [before.x - after.x, before.y - after.y];
+      card.element.animate(
+        [{ transform: `translate(${x}px, ${y}px)`, zIndex: 1 }, { transform: "none", zIndex: 1 }],
+        { duration: 450, easing: "cubic-bezier(.2, .7, .2, 1)" },
+      );
+    }
+  }
+
+  // Arrows go from card to card: a lane has one stop for the Tab key.
+  go(event) {
+    const step = { ArrowDown: [0, 1], ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] }[event.key];
+    const lane = event.target.closest(".lane");
+    if (!step || !lane || !event.target.closest("li")) return;
+    const buttons = (section) => [...section.querySelectorAll("li button")];
+    const at = buttons(lane).indexOf(event.target);
+    let next = buttons(lane)[at + step[1]];
+    if (step[0]) {
+      const lanes = [...this.lanes.values()].map((each) => each.section).filter((each) => each.querySelector("li"));
+      const beside = lanes[lanes.indexOf(lane) + step[0]];
+      next = beside && (buttons(beside)[at] ?? buttons(beside).at(-1));
+    }
+    if (!next) return;
+    event.preventDefault();
+    for (const button of buttons(next.closest(".lane"))) button.tabIndex = button === next ? 0 : -1;
+    next.focus();
+  }
+}

@@ -1,0 +1,195 @@
+"""Serves the page, in front of the endpoint's other applications.
+
+    GET  /_local/page/                the page; beside it its style and scripts
+    GET  /_local/page/events          server-sent events: what is on the board, as it changes
+    GET  /_local/page/events?job=ID   the same of one job's whole way
+    POST /_local/page/start           {"pipeline": "demo"}: start it
+
+No service of AWS has this path: a bucket's name can't begin with an underscore.
+
+Each event is ``{"all": bool, "now": milliseconds since the epoch, "set": {name: value},
+"gone": [names]}``; the first one has everything (``all``), later ones what changed.
+
+Whatever is under ``/_local/``, CodePipeline's switches as well, is refused to other web sites that
+the browser has open: a request must name this machine as its host, and if it changes anything it
+must not come from a page of another origin.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import mimetypes
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+from werkzeug.wrappers import Request, Response
+
+from .view import View
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+PATH = "/_local/page/"
+GUARDED = "/_local/"
+
+#: Seconds between two looks, at least and at most; in between, looking takes no more than a part.
+LOOK_SECONDS = 0.25
+MOST_SECONDS = 2.0
+LOOKING_PART = 0.05
+#: Seconds after which a stream without changes finds out whether the browser is still there.
+QUIET_SECONDS = 2.0
+
+FOLDER = Path(__file__).parent
+SCRIPTS = ("page.js", "dom.js", "board.js", "job.js", "machine.js", "plots.js", "stream.js")
+FILES = ("index.html", "page.css", "icon.svg", *SCRIPTS)
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+#: Names that nobody outside can point at this machine.
+LOCAL_DOMAINS = (".localhost", ".local", ".internal")
+
+
+class Page:
+    """A WSGI application: the page, in front of another application.
+
+    ``client`` makes a boto3 client of a service; what a button does goes the way of everybody.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        account_id: str,
+        region: str,
+        client: Callable[[str], Any],
+    ) -> None:
+        self._application = application
+        self._view = View(account_id, region)
+        self._client = client
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End all streams."""
+        self._stopped.set()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if not path.startswith(GUARDED):
+            return self._application(environ, start_response)
+        request = Request(environ)
+        if problem := refusal(request):
+            return message(403, problem)(environ, start_response)
+        if not path.startswith(PATH):
+            return self._application(environ, start_response)
+        response = self._answer(request)
+        response.headers.extend(HEADERS)
+        return response(environ, start_response)
+
+    def _answer(self, request: Request) -> Response:
+        name = request.path.removeprefix(PATH) or "index.html"
+        allowed = "POST" if name == "start" else "GET"
+        if name not in (*FILES, "events", "start"):
+            return message(404, f"There is no {request.path}")
+        if request.method != allowed:
+            return message(405, f"{request.path} takes {allowed}")
+        if name == "start":
+            return self._start(request)
+        if name == "events":
+            return self._events(request.args.get("job"))
+        kind = mimetypes.guess_type(name)[0]
+        return Response((FOLDER / name).read_bytes(), mimetype=kind)
+
+    def _events(self, job_id: str | None) -> Response:
+        look = self._view.board if job_id is None else lambda: self._view.way(job_id)
+        return Response(changes(look, self._stopped), mimetype="text/event-stream")
+
+    def _start(self, request: Request) -> Response:
+        if request.mimetype != "application/json":
+            return message(400, "The body must be application/json")
+        match request.get_json(silent=True):
+            case {"pipeline": str() as name}:
+                try:
+                    answer = self._client("codepipeline").start_pipeline_execution(name=name)
+                except ClientError as error:
+                    return message(400, error.response["Error"]["Message"])
+                return answered(200, {"pipelineExecutionId": answer["pipelineExecutionId"]})
+        return message(400, 'The body must be {"pipeline": its name}')
+
+
+def refusal(request: Request) -> str:
+    """Why a request is not served, since another web site may be behind it; "" if it is."""
+    host = urlsplit(f"//{request.host}").hostname or ""
+    if not is_local(host):
+        return f"Host: {host} is no name of this machine; use its address"
+    origin = request.headers.get("Origin")
+    if request.method in ("GET", "HEAD") or origin is None:
+        return ""
+    if urlsplit(origin).netloc != request.host:
+        return f"Origin: {origin} may not change anything here"
+    return ""
+
+
+def is_local(host: str) -> bool:
+    """Whether a host is an address, or a name that no web site can have."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith(LOCAL_DOMAINS)
+    return True
+
+
+def changes(look: Callable[[], dict[str, Any]], stopped: threading.Event) -> Iterator[bytes]:
+    """What `look` gives, and then whatever of it changes, as server-sent events."""
+    before: dict[str, Any] | None = None
+    told = time.monotonic()
+    pause = 0.0
+    while not stopped.wait(pause):
+        began = time.thread_time()
+        seen = look()
+        event = change(before, seen)
+        before = seen
+        if event:
+            told = time.monotonic()
+            yield f"data: {json.dumps(event, separators=(',', ':'))}\n\n".encode()
+        elif time.monotonic() - told > QUIET_SECONDS:
+            told = time.monotonic()
+            yield b":\n\n"
+        took = time.thread_time() - began
+        pause = min(max(LOOK_SECONDS, took / LOOKING_PART), MOST_SECONDS)
+
+
+def change(before: dict[str, Any] | None, seen: dict[str, Any]) -> dict[str, Any] | None:
+    """The event that tells the difference between two looks; None if there is none."""
+    known = before or {}
+    new = {name: value for name, value in seen.items() if name not in known or known[name] != value}
+    gone = [name for name in known if name not in seen]
+    if before is not None and not new and not gone:
+        return None
+    return {
+        "all": before is None,
+        "now": round(time.time() * 1000),
+        "set": new,
+        "gone": gone,
+    }
+
+
+def answered(status: int, body: dict[str, Any]) -> Response:
+    return Response(json.dumps(body) + "\n", status, mimetype="application/json")
+
+
+def message(status: int, text: str) -> Response:
+    return answered(status, {"message": text})

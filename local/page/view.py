@@ -1,0 +1,283 @@
+"""What the page shows, read from the services' own objects in this process: no call is made.
+
+Reading takes no lock of theirs but CodePipeline's. A row that is written at this moment may be seen
+half; the next look sees the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from moto.cloudformation.models import cloudformation_backends
+from moto.dynamodb.models import dynamodb_backends
+from moto.stepfunctions.parser import models as stepfunctions_models
+
+from local import codepipeline
+from local.codepipeline import switches
+
+STATUSES = ("Created", "Queued", "Dispatched", "InProgress", "Succeeded", "Failed", "TimedOut")
+
+#: Members that are not shown, wherever they stand.
+HIDDEN = {"artifactCredentials", "clientToken", "nonce", "roomToken", "nextJobToken", "taskToken"}
+MAX_TEXT = 4000
+
+#: Who answers an event that a state waits with.
+ANSWERS = {"Job Dispatched": "CodePipeline", "Job In Progress": "Worker"}
+
+
+class Stack(NamedTuple):
+    """The resources of the deployed stack that are looked at."""
+
+    name: str
+    table_name: str
+    state_machine_arn: str
+
+
+class View:
+    """What is to be seen in an account and region."""
+
+    def __init__(self, account_id: str, region: str) -> None:
+        self._account_id = account_id
+        self._region = region
+
+    def board(self) -> dict[str, Any]:
+        """Everything but the ways of jobs, by name.
+
+        `stack`: the stack's name, null if there is none. `job ID`: see `card`. `pipeline NAME`:
+        its latest execution as `JobBackend.overview` has it. `switches`: of each its value, what it
+        may be in words, and its choices if they are few. `nextJobs`: how many jobs something was
+        asked for, and what.
+        """
+        stack, emulator = self._stack(), self._emulator
+        seen: dict[str, Any] = {
+            "stack": stack.name if stack else None,
+            "switches": {
+                name: {
+                    "value": value,
+                    "allowed": switches.allowed(name),
+                    "choices": switches.choices(name),
+                }
+                for name, value in switches.values(emulator.behaviour).items()
+            },
+            "nextJobs": [asdict(wish) for wish in list(emulator.next_jobs)],
+        }
+        seen |= {f"pipeline {each['name']}": each for each in emulator.overview()}
+        if stack:
+            seen |= {f"job {job_id}": shown for job_id, shown in self._cards(stack)}
+        return seen
+
+    def way(self, job_id: str) -> dict[str, Any]:
+        """A job's whole way, by name.
+
+        `job`: its card, and what the row has beside. `configuration`: its action's. `codepipeline`:
+        the job's and the action's state there. `machine`: see `graph`. `offer NAME`: for each
+        execution when it began, its status, the states that it entered, and what happened.
+        """
+        stack = self._stack()
+        row = self._rows(stack).get(job_id) if stack else None
+        seen: dict[str, Any] = {"job": None}
+        if row:
+            named = ("error", "cause", "actionType", "clientId", "pipelineExecutionId")
+            calls = row.get("acknowledgeCalls")
+            seen["job"] = card(row) | {
+                "id": job_id,
+                **{name: row[name].value for name in named if name in row},
+                "acknowledgeCalls": len(calls.value) if calls else 0,
+                "summary": told(row, "summary"),
+            }
+        seen["codepipeline"] = self._emulator.job_state(job_id)
+        if not stack:
+            return seen
+        for execution in self._executions(stack):
+            given = offered(execution.execution_input, job_id)
+            if given is None:
+                continue
+            data = given["job"].get("data", {})
+            seen["configuration"] = data.get("actionConfiguration", {}).get("configuration", {})
+            seen["timeouts"] = given.get("timeouts", {})
+            seen["machine"] = graph(execution.state_machine.definition)
+            events = execution.exec_worker.env.event_manager.get_event_history()
+            seen[f"offer {execution.name}"] = {
+                "began": execution.start_date.isoformat(timespec="milliseconds"),
+                "status": str(execution.status),
+                "states": [state for _, state in entered(events)],
+                "happened": list(happened(events)),
+            }
+        return seen
+
+    @property
+    def _emulator(self) -> codepipeline.JobBackend:
+        return codepipeline.backend(self._account_id, self._region)
+
+    def _stack(self) -> Stack | None:
+        stacks = cloudformation_backends[self._account_id][self._region].stacks
+        for stack in list(stacks.values()):
+            made = stack.resource_map._parsed_resources  # asked itself, it would make them
+            table, machine = made.get("JobTable"), made.get("JobStateMachine")
+            if table and machine:
+                return Stack(stack.name, table.physical_resource_id, machine.physical_resource_id)
+        return None
+
+    def _rows(self, stack: Stack) -> dict[str, Any]:
+        """The attributes of each row, as moto keeps them, by job id."""
+        tables = dynamodb_backends[self._account_id][self._region].tables
+        table = tables.get(stack.table_name)
+        items: list[Any] = list(table.items.values()) if table else []
+        return {item.hash_key.value: item.attrs for item in items}
+
+    def _cards(self, stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
+        for job_id, row in self._rows(stack).items():
+            if "status" in row and "times" in row:
+                yield job_id, card(row)
+
+    def _executions(self, stack: Stack) -> list[Any]:
+        backend: Any = stepfunctions_models.stepfunctions_parser_backends[self._account_id]
+        machine = backend[self._region].describe_state_machine(stack.state_machine_arn)
+        return list(machine.executions)
+
+
+# -- Rows -----------------------------------------------------------------------------------------
+
+
+def card(row: dict[str, Any]) -> dict[str, Any]:
+    """What a card shows of a job; `times` are in milliseconds since the epoch."""
+    times = row["times"].value
+    shown = {
+        "status": row["status"].value,
+        "pipeline": row["pipelineName"].value,
+        "stage": row["stageName"].value,
+        "action": row["actionName"].value,
+        "offers": int(row["offers"].value),
+        "times": {
+            status: milliseconds(times[status].value) for status in STATUSES if status in times
+        },
+    }
+    if "progress" in row and (percent := told(row, "percentComplete")) is not None:
+        shown["percent"] = int(percent)
+    return shown
+
+
+def told(row: dict[str, Any], name: str) -> Any:
+    """A member of the progress that the worker told."""
+    progress = row.get("progress")
+    member = progress.value.get(name) if progress else None
+    return member.value if member else None
+
+
+@functools.lru_cache(maxsize=20_000)
+def milliseconds(moment: str) -> int:
+    return round(datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() * 1000)
+
+
+# -- Executions -----------------------------------------------------------------------------------
+
+
+def offered(execution_input: str, job_id: str) -> dict[str, Any] | None:
+    """The input of an execution, if it is for this job."""
+    if job_id not in execution_input:  # far quicker than parsing all of them
+        return None
+    given: dict[str, Any] = json.loads(execution_input)
+    return given if given.get("job", {}).get("id") == job_id else None
+
+
+@functools.lru_cache(maxsize=4)
+def graph(definition: str) -> dict[str, Any]:
+    """The states of a state machine: type, comment, and where each goes on, by name."""
+    machine = json.loads(definition)
+    return {
+        "start": machine["StartAt"],
+        "states": {
+            name: {
+                "type": state["Type"],
+                "comment": state.get("Comment", ""),
+                "next": unique(
+                    state.get("Next"),
+                    *(choice["Next"] for choice in state.get("Choices", [])),
+                    state.get("Default"),
+                ),
+                "catch": unique(*(catcher["Next"] for catcher in state.get("Catch", []))),
+            }
+            for name, state in machine["States"].items()
+        },
+    }
+
+
+def unique(*names: str | None) -> list[str]:
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def entered(events: list[Any]) -> Iterator[tuple[str, str]]:
+    """When each state was entered, and its name."""
+    for event in events:
+        if details := event.get("stateEnteredEventDetails"):
+            yield event["timestamp"], details["name"]
+
+
+def happened(events: list[Any]) -> Iterator[dict[str, str]]:
+    """What an execution's history tells of a job: `at`, `who`, `what`, and often `text`.
+
+    The requests to DynamoDB are left out, and what they answer, unless they fail.
+    """
+    state, asked = "", ""
+    for event in events:
+        kind = str(event["type"].value)
+        details = next((value for value in event.values() if isinstance(value, dict)), {})
+        found: tuple[str, ...] = ()
+        if kind.endswith("StateEntered"):
+            state, asked = details["name"], ""
+            found = ("Step Functions", state)
+        elif kind == "TaskScheduled":
+            parameters = json.loads(details["parameters"])
+            if details["resourceType"] == "events":
+                asked = parameters["Entries"][0]["DetailType"]
+                found = ("JobBus", f"event {asked}")
+            elif details["resourceType"] == "lambda":
+                asked = "Report"
+                found = ("Report", "is asked to tell CodePipeline", text_of(parameters["Payload"]))
+        elif kind == "TaskSucceeded" and asked in (*ANSWERS, "Report"):
+            output = json.loads(details["output"])
+            if asked == "Report":
+                output = output.get("Payload")
+            found = (ANSWERS.get(asked, "CodePipeline"), *answer(output))
+        elif "error" in details:
+            who = ANSWERS.get(asked, asked) if kind == "TaskFailed" and asked else "Step Functions"
+            said = ": ".join(filter(None, (details["error"], details.get("cause"))))
+            found = (who, spaced(kind), said[:MAX_TEXT])
+        elif kind == "ExecutionSucceeded" and "reason" in details.get("output", ""):
+            found = ("Step Functions", "stood down", text_of(json.loads(details["output"])))
+        if found:
+            told = dict(zip(("who", "what", "text"), found, strict=False))
+            yield told | {"at": event["timestamp"]}
+
+
+def answer(output: Any) -> tuple[str, ...]:
+    """What was answered, in one word if that is all there is to it."""
+    match output:
+        case {"status": str() as status, **others} if not others:
+            return (f"answered {status}",)
+    return "answered", text_of(output)
+
+
+def spaced(kind: str) -> str:
+    """`TaskTimedOut` as `task timed out`."""
+    return "".join(f" {each.lower()}" if each.isupper() else each for each in kind).strip()
+
+
+def text_of(value: Any) -> str:
+    """A value as JSON, without what is not shown."""
+    return json.dumps(without_hidden(value), ensure_ascii=False, indent=1)[:MAX_TEXT]
+
+
+def without_hidden(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: without_hidden(member) for name, member in value.items() if name not in HIDDEN
+        }
+    if isinstance(value, list):
+        return [without_hidden(member) for member in value]
+    return value

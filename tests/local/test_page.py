@@ -1,0 +1,311 @@
+"""The page as it is served: who is served, what is sent, and that nothing runs for nobody."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from contextlib import ExitStack
+from itertools import islice
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from moto.dynamodb.models.dynamo_type import DynamoType
+from werkzeug.test import Client, TestResponse
+from werkzeug.wrappers import Response
+
+from local.page import PATH, Page
+from local.page.server import FILES, FOLDER, change, changes
+from local.page.view import MAX_TEXT, card, happened, text_of
+from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, running
+from tests.support import wait_for
+
+SWITCHES = "/_local/codepipeline/behaviour"
+HERE = "http://127.0.0.1:4566"
+OWN = {"Origin": HERE, "Host": "127.0.0.1:4566"}
+
+
+class CodePipeline:
+    """Has one pipeline, and counts how often it is started."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def start_pipeline_execution(self, name: str) -> dict[str, str]:
+        self.started.append(name)
+        return {"pipelineExecutionId": "an-id"}
+
+
+class Served:
+    def __init__(self) -> None:
+        self.codepipeline = CodePipeline()
+        self.page = Page(
+            Response("the application behind"), ACCOUNT, REGION, lambda _: self.codepipeline
+        )
+        self.client = Client(self.page)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> TestResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        json_body = None if body is None else json.dumps(body)
+        kind = named.pop("Content-Type", "application/json")
+        return self.client.open(
+            path, base_url=HERE, method=method, headers=named, data=json_body, content_type=kind
+        )
+
+
+@pytest.fixture
+def served() -> Served:
+    return Served()
+
+
+# -- Who is served --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1:4566",
+        "[::1]:4566",
+        "192.168.1.7:4566",
+        "localhost:4566",
+        "a-container",
+        "host.docker.internal:4566",
+    ],
+)
+def test_this_machine_is_served_by_its_addresses_and_names(served: Served, host: str) -> None:
+    assert served.ask("GET", PATH, Host=host).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example:4566", "127.0.0.1.evil.example", "localhost.evil.example"]
+)
+@pytest.mark.parametrize("path", [PATH, f"{PATH}events", SWITCHES])
+def test_a_name_that_a_web_site_may_have_is_refused(served: Served, host: str, path: str) -> None:
+    answer = served.ask("GET", path, Host=host)
+    assert answer.status_code == 403
+    assert "Host" in answer.json["message"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize("path", [f"{PATH}start", SWITCHES])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://127.0.0.1:8080", "http://localhost:4566", "null"]
+)
+def test_another_web_site_changes_nothing(
+    served: Served, method: str, path: str, origin: str
+) -> None:
+    answer = served.ask(method, path, {"pipeline": "demo"}, Host="127.0.0.1:4566", Origin=origin)
+    assert answer.status_code == 403
+    assert "Origin" in answer.json["message"]
+    assert served.codepipeline.started == []
+
+
+@pytest.mark.parametrize("headers", [OWN, {}], ids=["the page", "curl"])
+def test_the_page_itself_and_programs_start_a_pipeline(
+    served: Served, headers: dict[str, str]
+) -> None:
+    answer = served.ask("POST", f"{PATH}start", {"pipeline": "demo"}, **headers)
+    assert (answer.status_code, answer.json) == (200, {"pipelineExecutionId": "an-id"})
+    assert served.codepipeline.started == ["demo"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"pipeline": "demo"}, "text/plain"),
+        ({"pipeline": 1}, "application/json"),
+        ([], "application/json"),
+    ],
+)
+def test_a_start_that_names_no_pipeline_is_refused(served: Served, body: Any, kind: str) -> None:
+    answer = served.ask("POST", f"{PATH}start", body, Content_Type=kind)
+    assert answer.status_code == 400
+    assert "body must be" in answer.json["message"]
+    assert served.codepipeline.started == []
+
+
+def test_what_is_no_page_goes_to_the_application_behind(served: Served) -> None:
+    for path in ("/", "/bucket/key", "/_local/codepipeline/clock", "/_locals"):
+        assert served.ask("GET", path).text == "the application behind"
+    # AWS's APIs are not the page's to guard.
+    assert served.ask("POST", "/", Host="evil.example").text == "the application behind"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "no.js", 404), ("GET", "../server.py", 404), ("POST", "", 405), ("GET", "start", 405)],
+)
+def test_what_there_is_not_is_said_to_be_so(
+    served: Served, method: str, path: str, status: int
+) -> None:
+    assert served.ask(method, PATH + path, {}).status_code == status
+
+
+# -- What is sent ---------------------------------------------------------------------------------
+
+
+def test_only_what_is_served_here_may_run_or_be_loaded(served: Served) -> None:
+    for name in ("", *FILES):
+        answer = served.ask("GET", PATH + name)
+        assert answer.status_code == 200
+        policy = dict(
+            each.split(" ", 1) for each in answer.headers["Content-Security-Policy"].split("; ")
+        )
+        assert policy["default-src"] == "'none'"
+        assert policy["frame-ancestors"] == "'none'"
+        assert not re.search("unsafe|data:|[*]", answer.headers["Content-Security-Policy"])
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert {file.name for file in FOLDER.iterdir() if file.suffix not in (".py", "")} == set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_is_fetched_from_elsewhere_and_no_text_becomes_markup(name: str) -> None:
+    text = (FOLDER / name).read_text().replace("http://www.w3.org/2000/svg", "")
+    assert not re.search(
+        r"https?:|innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text
+    )
+    assert not re.search(r"\son\w+=|style=|<script(?! type=\"module\" src=)", text)
+
+
+def test_a_stream_begins_with_everything_and_goes_on_with_what_changed() -> None:
+    looks = iter([{"a": 1, "b": {"c": 1}}, {"a": 1, "b": {"c": 1}}, {"b": {"c": 2}}])
+    first, second = (
+        json.loads(event.removeprefix(b"data: "))
+        for event in islice(changes(lambda: next(looks), threading.Event()), 2)
+    )
+    assert (first["all"], first["set"], first["gone"]) == (True, {"a": 1, "b": {"c": 1}}, [])
+    assert (second["all"], second["set"], second["gone"]) == (False, {"b": {"c": 2}}, ["a"])
+
+
+def test_an_empty_stack_is_told_too() -> None:
+    assert change(None, {}) is not None
+    assert change({}, {}) is None
+
+
+def test_a_stream_without_changes_says_that_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local.page.server.QUIET_SECONDS", 0)
+    monkeypatch.setattr("local.page.server.LOOK_SECONDS", 0.01)
+    stopped, looks = threading.Event(), iter(range(3))
+
+    def look() -> dict[str, Any]:
+        if next(looks) == 2:
+            stopped.set()
+        return {}
+
+    assert list(changes(look, stopped))[1:] == [b":\n\n"] * 2
+
+
+def test_nobody_looks_once_the_stream_is_over() -> None:
+    looks: list[int] = []
+    stopped = threading.Event()
+    stream = changes(lambda: looks.append(1) or {"looks": len(looks)}, stopped)
+    next(stream)
+    stopped.set()
+    assert list(stream) == []
+    assert len(looks) == 1
+
+
+def test_secrets_of_a_job_are_in_no_text() -> None:
+    secret = "AQC-secret"
+    value = dict.fromkeys(("taskToken", "clientToken", "artifactCredentials", "nonce"), secret)
+    shown = text_of({"job": [{"id": "1", **value}]})
+    assert json.loads(shown) == {"job": [{"id": "1"}]}
+    assert len(text_of("x" * 2 * MAX_TEXT)) == MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    ("progress", "percent"),
+    [({}, None), ({"percentComplete": {"N": "40"}}, 40), ({"summary": {"S": "half"}}, None)],
+)
+def test_a_card_shows_where_a_job_is_and_how_far(progress: dict[str, Any], percent: Any) -> None:
+    times = {"Created": {"S": "1970-01-01T00:00:01.500Z"}, "Queued": {"S": "1970-01-01T00:00:02Z"}}
+    texts = {"status": "Queued", "pipelineName": "demo", "stageName": "Build", "actionName": "Go"}
+    row = {name: DynamoType({"S": text}) for name, text in texts.items()}
+    row |= {"times": DynamoType({"M": times}), "offers": DynamoType({"N": "2"})}
+    if progress:
+        row["progress"] = DynamoType({"M": progress})
+    shown = card(row)
+    assert shown.pop("percent", None) == percent
+    assert shown == {
+        "status": "Queued",
+        "pipeline": "demo",
+        "stage": "Build",
+        "action": "Go",
+        "offers": 2,
+        "times": {"Created": 1500, "Queued": 2000},
+    }
+
+
+class Kind:
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+
+def event(kind: str, **details: Any) -> dict[str, Any]:
+    return {"type": Kind(kind), "timestamp": "2026-01-01T00:00:00.000Z", "details": details}
+
+
+def test_a_history_is_told_in_words() -> None:
+    detail = {"jobId": "1", "taskToken": "AQC-secret", "nonce": "7"}
+    parameters = {"Entries": [{"DetailType": "Job In Progress", "Detail": detail}]}
+    history = [
+        event("TaskStateEntered", name="Work"),
+        event("TaskScheduled", resourceType="events", parameters=json.dumps(parameters)),
+        event("TaskSubmitted", output="{}"),
+        event("TaskFailed", error="JobFailed", cause="<b>broken</b>"),
+        event("TaskStateEntered", name="ReportFailure"),
+        event("TaskScheduled", resourceType="lambda", parameters='{"Payload": {"jobId": "1"}}'),
+        event("TaskSucceeded", output='{"Payload": {"status": "Failed"}}'),
+        event("ExecutionFailed", error="JobFailed", cause=None),
+    ]
+    told = [(each["who"], each["what"], each.get("text")) for each in happened(history)]
+    assert told == [
+        ("Step Functions", "Work", None),
+        ("JobBus", "event Job In Progress", None),
+        ("Worker", "task failed", "JobFailed: <b>broken</b>"),
+        ("Step Functions", "ReportFailure", None),
+        ("Report", "is asked to tell CodePipeline", '{\n "jobId": "1"\n}'),
+        ("CodePipeline", "answered Failed", None),
+        ("Step Functions", "execution failed", "JobFailed"),
+    ]
+
+
+# -- In the local stack ---------------------------------------------------------------------------
+
+
+def streams() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if "process_request_thread" in each.name]
+
+
+def test_a_cloud_with_nothing_in_it_has_a_page_and_its_streams_end_with_it() -> None:
+    with ExitStack() as opened:
+        with running() as cloud:
+            board = f"{cloud.endpoint_url}{PATH}events"
+            urls = (board, f"{board}?job=1")
+            streams = [opened.enter_context(urlopen(url)) for url in urls]  # noqa: S310
+            shown, job = [json.loads(stream.readline()[len("data: ") :]) for stream in streams]
+            assert job["set"] == {"job": None, "codepipeline": None}
+            assert shown["set"]["stack"] is None
+            assert shown["set"]["switches"]["nonce_rotates"] == {
+                "value": True,
+                "allowed": "true or false",
+                "choices": [True, False],
+            }
+            assert not [name for name in shown["set"] if name.startswith(("job ", "pipeline "))]
+            assert len(serving()) == len(streams)
+        wait_for(lambda: not serving(), "the streams to end", SECONDS)
+
+
+def test_nobody_looks_any_more_when_the_browser_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local.page.server.QUIET_SECONDS", 0)
+    monkeypatch.setattr("local.page.server.LOOK_SECONDS", 0.01)
+    with running() as cloud:
+        with urlopen(f"{cloud.endpoint_url}{PATH}events") as stream:  # noqa: S310
+            assert stream.readline()
+            assert serving()
+        wait_for(lambda: not serving(), "the stream to end", SECONDS)
+
+
+def serving() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if "process_request_thread" in each.name]

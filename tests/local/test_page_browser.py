@@ -1,0 +1,309 @@
+"""The page in a real browser: Chromium or Chrome, as it is found on the PATH."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from moto.dynamodb.models import dynamodb_backends
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+
+from local import acknowledger, codepipeline
+from local.page import PATH
+from local.page.view import STATUSES
+from local.server import LocalCloud
+from local.stack import Stack
+from tests.support import wait_for
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FOUND = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+ARGUMENTS = [
+    f"--{name}"
+    for name in (
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+    )
+]
+SECONDS = 20
+PASSWORD = "a-password-that-nobody-may-see"
+HOSTILE = "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
+
+pytestmark = pytest.mark.skipif(not FOUND, reason=f"none of {', '.join(BROWSERS)} is on the PATH")
+
+expect.set_options(timeout=SECONDS * 1000)
+
+
+class World:
+    """The stack with pipelines of one action each, and a browser."""
+
+    def __init__(self, cloud: LocalCloud, stack: Stack, browser: Browser) -> None:
+        self.cloud = cloud
+        self.stack = stack
+        self.url = cloud.endpoint_url + PATH
+        self._problems: list[str] = []
+        # Drawing what moves is most of a browser's work here.
+        self._page = browser.new_page(reduced_motion="reduce")
+        self._page.on("pageerror", lambda error: self._problems.append(str(error)))
+        self._page.on("console", self._note)
+
+    @property
+    def emulator(self) -> codepipeline.JobBackend:
+        return codepipeline.backend(self.cloud.account_id, self.cloud.region)
+
+    @contextmanager
+    def page(self, **viewport: int) -> Iterator[Page]:
+        """The page, loaded anew; fails if something in it does."""
+        self._problems.clear()
+        self._page.set_viewport_size({"width": 1100, "height": 700} | viewport)
+        self._page.goto(self.url)
+        expect(self._page.locator("#connection")).to_have_text("live")
+        yield self._page
+        self._page.goto("about:blank")
+        assert self._problems == []
+
+    def _note(self, said: ConsoleMessage) -> None:
+        # That a request was refused may be, and is told here too.
+        if said.type == "error" and "Failed to load resource" not in said.text:
+            self._problems.append(said.text)
+
+    def create(self, name: str, **configuration: str) -> None:
+        role = self.cloud.client("iam").get_role(RoleName=acknowledger.PIPELINE_ROLE)["Role"]["Arn"]
+        action = {"name": f"{name}-action", "configuration": configuration}
+        declared = acknowledger.pipeline(
+            name, acknowledger.CUSTOM_ACTION_TYPE, {"Build": [action]}, role
+        )
+        self.cloud.client("codepipeline").create_pipeline(pipeline=declared)
+
+    def start(self, name: str) -> None:
+        self.cloud.client("codepipeline").start_pipeline_execution(name=name)
+
+    def ended(self, name: str, status: str) -> None:
+        """Wait until a pipeline's latest execution has ended so."""
+
+        def has() -> bool:
+            return any(
+                (each["name"], each["status"]) == (name, status)
+                for each in self.emulator.overview()
+            )
+
+        wait_for(has, f"{name} to be {status}", SECONDS)
+
+    def answer(self, job_id: str | None, **result: Any) -> None:
+        """Be the worker of a job that the sample worker has left hanging."""
+        [row] = [item.attrs for key, item in self.rows.items.items() if key.value == job_id]
+        step_functions = self.cloud.client("stepfunctions")
+        history = step_functions.get_execution_history(
+            executionArn=row["execution"].value, reverseOrder=True
+        )
+        scheduled = next(each for each in history["events"] if each["type"] == "TaskScheduled")
+        [entry] = json.loads(scheduled["taskScheduledEventDetails"]["parameters"])["Entries"]
+        step_functions.send_task_success(
+            taskToken=entry["Detail"]["taskToken"], output=json.dumps(result)
+        )
+
+    @property
+    def rows(self) -> Any:
+        """The job table's rows, in moto."""
+        tables = dynamodb_backends[self.cloud.account_id][self.cloud.region].tables
+        return tables[self.stack.outputs["JobTableName"]]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with acknowledger.running() as (cloud, stack), sync_playwright() as playwright:
+        cloud.client("s3").create_bucket(Bucket="artifacts")
+        browser = playwright.chromium.launch(
+            executable_path=FOUND, chromium_sandbox=False, args=ARGUMENTS
+        )
+        made = World(cloud, stack, browser)
+        made.create("plain", Outcome="Succeed")
+        made.create("held", Outcome="Hang", Password=PASSWORD)
+        made.create("hostile", Outcome=HOSTILE)
+        yield made
+        browser.close()
+
+
+def card(page: Page, name: str, status: str) -> Locator:
+    """The latest card of a pipeline's action in a lane."""
+    return page.locator(f".lane.{status} li").filter(has_text=f"{name}-action").first
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def test_a_job_is_seen_to_move_and_a_click_shows_its_way(world: World) -> None:
+    with world.page() as page:
+        press(page, "Start held")
+        expect(page.locator("#said")).to_have_text("Pipeline held is started.")
+        working = card(page, "held", "InProgress")
+        expect(working).to_be_visible()
+        job_id = working.get_attribute("data-job")
+        working.click()
+        state = page.locator("[data-state=Work]")
+        expect(state).to_have_class("state Task entered present running")
+        # It moves on while its way is open, and behind it.
+        world.answer(job_id, executionDetails={"summary": "Held for long enough"})
+        expect(page.locator("[data-state=AnnounceSucceeded]")).to_have_class(
+            "state Task entered present"
+        )
+        expect(state).to_have_class("state Task entered")
+        assert card(page, "held", "Succeeded").get_attribute("data-job") == job_id
+        dialog = page.get_by_role("dialog", name="held-action")
+        steps = dialog.get_by_label("Statuses").locator("strong")
+        expect(steps).to_have_text([*STATUSES[:4], "Succeeded"])
+        for words in (
+            "event Job Dispatched",
+            "answered InProgress",
+            "event Job In Progress",
+            "answered Succeeded",
+        ):
+            expect(dialog.locator(".story .what", has_text=words)).to_have_count(1)
+        expect(dialog.locator("dd", has_text="Held for long enough")).to_be_visible()
+        shown = page.content()
+        assert "****" in shown
+        assert PASSWORD not in shown
+        press(page, "Close")
+        expect(dialog).to_be_hidden()
+        expect(page.locator(".pipeline", has_text="held").locator(".status")).to_have_text(
+            "Succeeded"
+        )
+
+
+def test_it_can_be_used_without_a_mouse(world: World) -> None:
+    for name in ("plain", "hostile"):
+        world.start(name)
+    world.ended("plain", "Succeeded")
+    world.ended("hostile", "Failed")
+    with world.page() as page:
+        expect(card(page, "hostile", "Failed")).to_be_visible()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        assert (
+            page.evaluate("document.activeElement.closest('.lane').className") == "lane Succeeded"
+        )
+        page.keyboard.press("ArrowRight")
+        focused = page.evaluate("document.activeElement.getAttribute('aria-label')")
+        assert focused.startswith("hostile-action, pipeline hostile, Build: Failed, ")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog", name="hostile-action")
+        expect(dialog.locator(".error")).to_contain_text("ConfigurationError")
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == focused
+
+
+def test_what_a_job_brings_along_stays_text(world: World) -> None:
+    world.start("hostile")
+    world.ended("hostile", "Failed")
+    with world.page() as page:
+        card(page, "hostile", "Failed").click()
+        value = page.get_by_role("dialog").locator("dt:text-is('Outcome') + dd")
+        expect(value).to_have_text(HOSTILE)
+        assert page.title() == "Acknowledger"
+        assert page.locator("dialog script, dialog img").count() == 0
+
+
+def test_buttons_decide_what_becomes_of_the_next_job(world: World) -> None:
+    with world.page() as page:
+        for button in ("fails", "is offered twice"):
+            press(page, button)
+            expect(page.locator("#wanted")).to_contain_text("Wanted of jobs to come")
+            before = set(world.rows.items)
+            press(page, "Start plain")
+            world.ended("plain", "Failed" if button == "fails" else "Succeeded")
+            expect(page.locator("#wanted")).to_have_text("")
+            [new] = set(world.rows.items) - before
+            offers = "2 offers" if button == "is offered twice" else ""
+            expect(page.locator(f"[data-job='{new.value}'] .age")).to_contain_text(offers)
+
+
+def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
+    with world.page() as page:
+        page.locator("#switches summary").click()
+        page.get_by_label("nonce_rotates").select_option("false")
+        expect(page.locator("#said")).to_have_text("nonce_rotates is false now.")
+        assert world.emulator.behaviour.nonce_rotates is False
+        seconds = page.get_by_label("acknowledge_seconds")
+        seconds.fill("soon")
+        seconds.press("Tab")
+        expect(page.locator("#said")).to_have_text(
+            'acknowledge_seconds must be a number from 0, not "soon"'
+        )
+        expect(seconds).to_have_value("60")
+        # What is turned elsewhere is seen.
+        world.emulator.behaviour.continuation_seconds = 7
+        expect(page.get_by_label("continuation_seconds")).to_have_value("7")
+        world.emulator.behaviour = codepipeline.Behaviour()
+        expect(page.get_by_label("nonce_rotates")).to_have_value("true")
+
+
+def test_a_page_of_another_origin_changes_nothing(world: World) -> None:
+    clock = f"{world.cloud.endpoint_url}/_local/codepipeline/clock"
+    ask = """url => fetch(url, {method: "POST", mode: "no-cors", body: '{"advance_seconds": 7000}'})"""
+    before = world.emulator.clock.now()
+    with world.page() as page:
+        # An answer of S3's, from what is another origin to the browser.
+        page.goto(world.cloud.endpoint_url.replace("127.0.0.1", "localhost"))
+        assert page.evaluate(ask, clock) is not None
+        assert world.emulator.clock.now() - before < 1000
+        page.goto(world.url)
+        page.evaluate(ask, clock)
+        assert world.emulator.clock.now() - before > 7000
+
+
+def test_a_thousand_jobs_are_usable(world: World) -> None:
+    before = len(world.rows.items)
+    now = datetime.now(UTC)
+    for number in range(1000 - before):
+        world.rows.put_item(row(number, now))
+    with world.page(width=400) as page:
+        total = "[...document.querySelectorAll('.count')].reduce((sum, each) => sum + Number(each.textContent), 0)"
+        page.wait_for_function(f"{total} === 1000")
+        assert page.locator(".lane li").count() <= 12 * len(STATUSES)
+        lane = page.locator(".lane.Succeeded")
+        count = int(lane.locator(".count").inner_text())
+        expect(lane.locator(".more")).to_have_text(f"… and {count - 12} more")
+        lane.locator(".more").click()
+        page.wait_for_function(
+            f"document.querySelectorAll('.lane.Succeeded li').length === {count}"
+        )
+        # One that moves is seen to, among all of them.
+        key = next(iter(world.rows.items))
+        world.rows.items[key].attrs["status"].value = "TimedOut"
+        page.wait_for_selector(f".lane.TimedOut li[data-job='{key.value}']")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def row(number: int, now: datetime) -> dict[str, Any]:
+    """A row as the state machine writes them, of a job that succeeded lately."""
+    began = now - timedelta(seconds=number)
+    times = {
+        status: {"S": (began + timedelta(seconds=at)).isoformat(timespec="milliseconds")}
+        for at, status in enumerate(STATUSES[:5])
+    }
+    texts = {
+        "jobId": f"made-{number:036}",
+        "status": "Succeeded",
+        "actionType": acknowledger.CUSTOM_ACTION_TYPE,
+        "pipelineName": f"made-{number % 20}",
+        "stageName": "Build",
+        "actionName": f"Action-{number}",
+    }
+    return {
+        **{name: {"S": text} for name, text in texts.items()},
+        "offers": {"N": "1"},
+        "times": {"M": times},
+    }

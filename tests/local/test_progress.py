@@ -1,0 +1,55 @@
+"""The line that says how far something is."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from local.progress import CLEAR, Progress
+
+GREEN, RESET = "\x1b[32m", "\x1b[0m"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def written(out: io.StringIO) -> str:
+    progress = Progress(out)
+    progress.show("1 of 2")
+    progress.show("1 of 2")
+    progress.line("a job", "Succeeded")
+    progress.show("2 of 2, and words too many for a line")
+    progress.end()
+    progress.end()
+    return out.getvalue()
+
+
+def test_a_terminal_has_a_line_that_changes_below_those_that_stay() -> None:
+    assert written(Terminal()) == "".join(
+        [f"{CLEAR}1 of 2", f"{CLEAR}{GREEN}a job{RESET}\n", f"{CLEAR}2 of 2, and words t", CLEAR]
+    )
+
+
+def test_elsewhere_there_are_plain_lines() -> None:
+    assert written(io.StringIO()) == "a job\n"
+
+
+def test_no_color_keeps_the_colours_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert GREEN not in written(Terminal())
+    assert f"{CLEAR}a job\n" in written(Terminal())
+
+
+def test_a_dumb_terminal_has_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert written(Terminal()) == "a job\n"
