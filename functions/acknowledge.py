@@ -10,13 +10,14 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import acknowledgment, job_api, job_table
-from acknowledger.aws import client
+from acknowledger.aws import client, prepare
 from acknowledger.errors import AcknowledgerError, EventInvalid, TaskTokenGone
 from acknowledger.log import as_json
 from acknowledger.moments import milliseconds_since
 
 logger = Logger(json_serializer=as_json)
 metrics = Metrics()
+prepare("dynamodb", "stepfunctions", single_call=("codepipeline",))
 
 
 @logger.inject_lambda_context(clear_state=True)

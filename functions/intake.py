@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
 from acknowledger import bus, executions, intake_table, job_api, job_table, offers
-from acknowledger.aws import client
+from acknowledger.aws import client, prepare
 from acknowledger.config import ActionType, IntakeConfig
 from acknowledger.continuation import continued
 from acknowledger.errors import (
@@ -34,6 +34,7 @@ from acknowledger.rooms import AWAITED, BATCH_SIZE, GIVEN, Room
 
 logger = Logger(json_serializer=as_json)
 metrics = Metrics()
+prepare("codepipeline", "dynamodb", "stepfunctions")
 
 # STARTED may come before its job can be polled: then Intake looks again after these pauses.
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4, 5)

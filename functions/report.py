@@ -11,11 +11,13 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import outcome, reporting
+from acknowledger.aws import prepare
 from acknowledger.config import ReportConfig
 from acknowledger.log import as_json
 
 logger = Logger(json_serializer=as_json)
 metrics = Metrics()
+prepare("codepipeline", "dynamodb")
 
 
 @functools.cache
