@@ -47,7 +47,7 @@ fix: .venv/installed ## Mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-build: .venv-sam/installed ## Package the functions for Lambda with sam build (python3.13 must be on the PATH)
+build: .venv-sam/installed ## Package the functions for Lambda with sam build; have python3.13 on the PATH, it compiles them
 	@.venv-sam/bin/sam build
 
 clean: ## Remove what was built and installed
