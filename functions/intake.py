@@ -40,7 +40,9 @@ prepare("codepipeline", "dynamodb", "stepfunctions")
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4, 5)
 # What is still offered when an invocation ends is found by the next one.
 TIME_TO_FINISH_MS = 10_000
-STARTS_AT_ONCE = 16
+STARTS_AT_ONCE = 50
+# Of what failed an error names so many.
+PROBLEMS_NAMED = 10
 # After so many batches of which nothing could be taken it is the other action types' turn.
 FRUITLESS_BATCHES = 10
 # The metrics of an invocation. A sweep is an action type looked through without a failure.
@@ -85,7 +87,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for name, count in sweep.counts.items():
         metrics.add_metric(name, MetricUnit.Count, count)
     if sweep.problems:
-        raise IntakeIncomplete(printable("; ".join(sweep.problems)))
+        raise IntakeIncomplete(printable(told(sweep.problems)))
     return {"offered": sweep.counts["OffersSeen"], "taken": sweep.counts["OffersTaken"]}
 
 
@@ -122,6 +124,12 @@ def on_pause(_sweep: Sweep, detail: dict[str, Any]) -> dict[str, list[str]]:
 def on_resume(_sweep: Sweep, detail: dict[str, Any]) -> dict[str, list[str]]:
     """Take jobs again, from the next event or sweep on."""
     return pause(detail, paused=False)
+
+
+def told(problems: list[str]) -> str:
+    """What failed, in as many words as an error may have."""
+    more = len(problems) - PROBLEMS_NAMED
+    return "; ".join(problems[:PROBLEMS_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def pause(detail: dict[str, Any], *, paused: bool) -> dict[str, list[str]]:
@@ -223,8 +231,7 @@ class Sweep:
 
     def _remind(self, details: Iterable[dict[str, Any]]) -> None:
         """Ask Report to show what it knows of the progress of jobs."""
-        for detail in details:
-            bus.put(config().bus_name, "Job Progress", detail)
+        bus.put(config().bus_name, "Job Progress", *details)
 
     def _poll(self, action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
         """What is offered next, counted."""
@@ -246,7 +253,7 @@ class Sweep:
         room: Room,
     ) -> list[dict[str, Any]]:
         """Start an execution for each offer of a batch; their inputs."""
-        start = functools.partial(
+        start_one = functools.partial(
             self._start_one,
             room=room,
             action_type=action_type,
@@ -254,6 +261,14 @@ class Sweep:
             secret_properties=secret,
             offered_at=ago(0),
         )
+
+        def start(offer: dict[str, Any]) -> Any:
+            if self.has_time():
+                return start_one(offer)
+            # Step Functions took long over the others of the batch.
+            logger.warning("Offer left alone", job_id=job_id_of(offer), reason="no time is left")
+            return None
+
         with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
             taken = [start_input for start_input in pool.map(start, batch) if start_input]
         self.counts["OffersTaken"] += len(taken)
@@ -301,9 +316,13 @@ class Sweep:
         return start_input
 
     def _give_up(self, offer: Any, why: str) -> None:
-        named = offer if isinstance(offer, dict) else {}
-        job_id = named.get("id") or named.get("jobId")
-        self.problems.append(f"starting job {job_id}: {why}")
+        self.problems.append(f"starting job {job_id_of(offer)}: {why}")
+
+
+def job_id_of(offer: Any) -> Any:
+    """What an offer calls its job, if it does."""
+    named = offer if isinstance(offer, dict) else {}
+    return named.get("id") or named.get("jobId")
 
 
 def taken_before(detail: dict[str, Any]) -> bool:

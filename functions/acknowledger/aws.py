@@ -23,7 +23,7 @@ _RETRYING = Config(
     connect_timeout=3,
     read_timeout=10,
     retries={"mode": "standard", "total_max_attempts": 4},
-    max_pool_connections=32,
+    max_pool_connections=50,
 )
 # A session makes clients in one thread at a time.
 _lock = threading.Lock()
