@@ -1,6 +1,6 @@
 """Measure what is claimed, print it as the README's table, and fail where that says otherwise.
 
-    python -m benchmarks [--write] [cold_start] [acknowledge] [intake] [stack] [poll]
+python -m benchmarks [--write] [cold_start] [acknowledge] [intake] [stack] [poll]
 """
 
 from __future__ import annotations

@@ -46,9 +46,7 @@ def measure() -> list[Figure]:
         for path in (folder / "task").rglob("*"):
             os.utime(path, (315532800, 315532800))
         sdk(folder / "sdk")
-        starts = {
-            function: f"import {function}; {READY}" for function in FUNCTIONS
-        }
+        starts = {function: f"import {function}; {READY}" for function in FUNCTIONS}
         bare = {
             function: f"import boto3\nfor name in {services}: boto3.client(name)\n{READY}"
             for function, (_, services, _) in FUNCTIONS.items()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -136,6 +137,8 @@ async def serve(delay: float) -> None:
     sys.stdout.flush()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     server.close()
+    # What is still connected needs no answer any more.
+    os._exit(0)
 
 
 @contextmanager

@@ -35,9 +35,9 @@ def main(url: str, counts: list[int]) -> None:
     seconds = []
     for count in counts:
         endpoint.offer(url, count)
-        begun, cpu = time.perf_counter(), time.process_time()
+        begun = time.perf_counter()
         answer = intake.handler({"detail-type": "Scheduled Event"}, context)
-        seconds.append((time.perf_counter() - begun, time.process_time() - cpu))
+        seconds.append(time.perf_counter() - begun)
         if answer["taken"] != count:
             raise RuntimeError(f"{answer['taken']} of {count} offers were taken")
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())

@@ -162,16 +162,23 @@ class Sweep:
         self.problems: list[str] = []
         self.may_look_again = True
 
-    def take(self, action_type: ActionType, *, heal: bool = False) -> list[dict[str, Any]]:
+    def take(
+        self,
+        action_type: ActionType,
+        *,
+        heal: bool = False,
+        looked_for: dict[str, Any] | None = None,
+    ) -> bool:
         """Take everything offered for an action type that there is room for.
 
         Args:
             heal: also give back the room of executions that ended unnoticed.
+            looked_for: the detail of a STARTED event.
 
         Returns:
-            the inputs of the executions started.
+            whether the job of that event was among what was taken.
         """
-        taken = []
+        found = False
         try:
             secret = secret_properties(action_type)
             limit = config().max_jobs_in_flight[action_type]
@@ -184,7 +191,8 @@ class Sweep:
                 and (batch := self._poll(action_type, wanted))
             ):
                 started = self._start(batch, action_type, secret, room)
-                taken += started
+                if looked_for:
+                    found = found or any(offers.is_for(one["job"], looked_for) for one in started)
                 fruitless = 0 if started else fruitless + 1
                 if not room.unlimited:
                     room = intake_table.read(str(action_type), limit)
@@ -199,14 +207,13 @@ class Sweep:
             self.counts["Sweeps"] += 1
         except AcknowledgerError as error:
             self.problems.append(f"polling {action_type}: {type(error).__name__}: {error}")
-        return taken
+        return found
 
     def take_until_found(self, action_type: ActionType, detail: dict[str, Any]) -> None:
         """Take everything offered, again for a while, until the job of `detail` was there."""
         for wait in (0, *LOOK_AGAIN_SECONDS):
             time.sleep(wait)
-            taken = self.take(action_type)
-            found = any(offers.is_for(start_input["job"], detail) for start_input in taken)
+            found = self.take(action_type, looked_for=detail)
             if found or self.problems or not self.may_look_again or not self.has_time():
                 return
             try:
