@@ -1,4 +1,4 @@
-"""How long a fresh process takes to be ready for its first event, as packaged, and how long boto3 does.
+"""How long a fresh process takes to be ready for its first event, and how long boto3 does.
 
 Processor time of the process until then: what else the machine does changes it little.
 """

@@ -1,4 +1,4 @@
-"""What a benchmark measured, as a line of the README's table, and whether it still is what it says there."""
+"""What a benchmark measured, as a line of the README's table, and whether that still says so."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 HEAD = "| what | measured | spread | runs | reference | reach | tolerance |"
@@ -43,10 +44,10 @@ class Figure:
     digits: int = 2
 
     @classmethod
-    def of(cls, what: str, values: Sequence[float], unit: str, **more: object) -> Figure:
+    def of(cls, what: str, values: Sequence[float], unit: str, **more: Any) -> Figure:
         """The median of several runs, and their quartiles."""
         low, median, high = statistics.quantiles(values, n=4)
-        return cls(what, median, unit, runs=len(values), low=low, high=high, **more)  # type: ignore[arg-type]
+        return cls(what, median, unit, runs=len(values), low=low, high=high, **more)
 
     def line(self) -> str:
         """As it stands in the table."""
@@ -61,7 +62,7 @@ class Figure:
         tolerance = f"± {self.tolerance:.0%}" if self.tolerance else "none"
         cells = (
             self.what,
-            f"{self._shown(self.value)} {self.unit}",
+            f"{self._shown(self.value)} {self.unit}".strip(),
             spread,
             str(self.runs),
             self.reference,
@@ -81,7 +82,9 @@ class Figure:
     def differs_from(self, written: float) -> bool:
         """Whether the README's figure is another one."""
         least = 0.5 * 10**-self.digits
-        return abs(self.value - written) > max(self.tolerance * abs(written), least) * (1 + 1e-9)
+        return bool(
+            abs(self.value - written) > max(self.tolerance * abs(written), least) * (1 + 1e-9)
+        )
 
     def _shown(self, value: float) -> str:
         return f"{value:,.{self.digits}f}"
