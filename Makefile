@@ -36,8 +36,8 @@ faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=so
 chaos: .venv/installed ## Run many jobs while everything goes wrong at random: JOBS=200 SEED=1 RATE=0.1
 	@$(BIN)/python -m local chaos --jobs "$(JOBS)" --seed "$(SEED)" --rate "$(RATE)"
 
-bench: .venv/installed ## Measure what is claimed about speed: everything in benchmarks/
-	@for each in benchmarks/[!_]*.py; do PYTHONPATH=. $(BIN)/python $$each || exit 1; done
+bench: .venv/installed ## Measure what is claimed of speed and cost, and hold the README's table to it: BENCH="intake stack" for some, BENCH=--write to write it
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, template; changes nothing
 	@$(BIN)/ruff check .
@@ -51,7 +51,7 @@ fix: .venv/installed ## Mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-build: .venv-sam/installed ## Package the functions for Lambda with sam build (python3.13 must be on the PATH)
+build: .venv-sam/installed ## Package the functions for Lambda with sam build; have python3.13 on the PATH, it compiles them
 	@.venv-sam/bin/sam build
 
 clean: ## Remove what was built and installed

@@ -1,34 +1,28 @@
-"""How long a poll takes with few and with many queued jobs: the ratio, measured in one run.
-
-    python benchmarks/poll.py [--few 100] [--many 10000] [--rounds 20]
+"""How long the local CodePipeline's poll takes with few and with many queued jobs.
 
 Two regions of one local CodePipeline have jobs queued, a hundred and ten thousand. They are polled
 in turn, one job at a time, so that whatever else the machine does falls on both. After each round
-the offered jobs are queued again, so that the queues keep their lengths. It prints the machine, the
-number of runs, median and quartiles of each, and the ratio of the medians.
+the offered jobs are queued again, so that the queues keep their lengths.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import statistics
-import sys
 import time
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
 
+from benchmarks.figures import Figure
 from local.codepipeline import JobBackend, ManualClock, backend
 
 ACCOUNT = "123456789012"
 TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
 SOURCE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
+FEW, MANY, ROUNDS = 100, 10_000, 20
 POLLS_A_ROUND = 50
 ACTIONS = 50
 
@@ -108,40 +102,22 @@ def measure(few: int, many: int, rounds: int) -> tuple[list[float], list[float]]
         return times
 
 
-def machine() -> str:
-    """The processor, its number of cores, and the Python that runs."""
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    processor = names[0] if names else platform.processor() or platform.machine()
-    version = platform.python_version()
-    return f"{processor}, {os.cpu_count()} cores, {platform.system()}, Python {version}"
-
-
-def shown(count: int, taken: list[float]) -> str:
-    """One line of the table."""
-    low, median, high = statistics.quantiles(taken, n=4)
-    return f"{count:>7} queued   median {median:7.1f} µs   quartiles {low:.1f} to {high:.1f} µs\n"
-
-
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--few", type=int, default=100)
-    parser.add_argument("--many", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=20)
-    arguments = parser.parse_args()
-    few, many = measure(arguments.few, arguments.many, arguments.rounds)
-    ratio = statistics.median(many) / statistics.median(few)
-    sys.stdout.write(
-        "PollForJobs, one job at a time, in process\n"
-        f"{machine()}\n"
-        f"{len(few)} polls of each, in turn\n"
-        f"{shown(arguments.few, few)}{shown(arguments.many, many)}"
-        f"ratio of the medians: {ratio:.2f}\n"
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def figures() -> list[Figure]:
+    """The ratio of a round with many to one with few."""
+    few, many = measure(FEW, MANY, ROUNDS)
+    rounds = range(0, len(few), POLLS_A_ROUND)
+    ratios = [
+        statistics.median(many[begin : begin + POLLS_A_ROUND])
+        / statistics.median(few[begin : begin + POLLS_A_ROUND])
+        for begin in rounds
+    ]
+    return [
+        Figure.of(
+            f"Local CodePipeline: PollForJobs with {MANY:,} jobs queued",
+            ratios,
+            "×",
+            reference=f"with {FEW}: {statistics.median(few):.0f} µs",
+            at_most=2,
+            tolerance=0.3,
+        )
+    ]

@@ -10,7 +10,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import acknowledgment, job_api, job_table
-from acknowledger.aws import client
+from acknowledger.aws import client, prepare
 from acknowledger.errors import (
     AcknowledgerError,
     EventInvalid,
@@ -21,6 +21,7 @@ from acknowledger.log import logger
 from acknowledger.moments import seconds_since
 
 metrics = Metrics()
+prepare("dynamodb", "stepfunctions", single_call=("codepipeline",))
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
 from acknowledger import bus, executions, intake_table, job_api, job_table, offers
-from acknowledger.aws import client
+from acknowledger.aws import client, prepare
 from acknowledger.config import ActionType, IntakeConfig
 from acknowledger.continuation import continued
 from acknowledger.errors import (
@@ -33,12 +33,15 @@ from acknowledger.room_keeping import execution_arn, make_room
 from acknowledger.rooms import AWAITED, BATCH_SIZE, GIVEN, Room
 
 metrics = Metrics()
+prepare("codepipeline", "dynamodb", "stepfunctions")
 
 # STARTED may come before its job can be polled: then Intake looks again after these pauses.
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4, 5)
 # What is still offered when an invocation ends is found by the next one.
 TIME_TO_FINISH_MS = 10_000
-STARTS_AT_ONCE = 16
+STARTS_AT_ONCE = 50
+# Of what failed an error names so many.
+PROBLEMS_NAMED = 10
 # After so many batches of which nothing could be taken it is the other action types' turn.
 FRUITLESS_BATCHES = 10
 # The metrics of an invocation. A sweep is an action type looked through without a failure.
@@ -83,7 +86,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for name, count in sweep.counts.items():
         metrics.add_metric(name, MetricUnit.Count, count)
     if sweep.problems:
-        raise IntakeIncomplete(printable("; ".join(sweep.problems)))
+        raise IntakeIncomplete(printable(told(sweep.problems)))
     return {"offered": sweep.counts["OffersSeen"], "taken": sweep.counts["OffersTaken"]}
 
 
@@ -123,6 +126,12 @@ def on_resume(_sweep: Sweep, detail: dict[str, Any]) -> dict[str, list[str]]:
     return pause(detail, paused=False)
 
 
+def told(problems: list[str]) -> str:
+    """What failed, in as many words as an error may have."""
+    more = len(problems) - PROBLEMS_NAMED
+    return "; ".join(problems[:PROBLEMS_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
 def pause(detail: dict[str, Any], *, paused: bool) -> dict[str, list[str]]:
     """Pause or resume intake; the action types that are paused then."""
     chosen = offers.chosen_types(detail, set(config().action_types))
@@ -153,16 +162,23 @@ class Sweep:
         self.problems: list[str] = []
         self.may_look_again = True
 
-    def take(self, action_type: ActionType, *, heal: bool = False) -> list[dict[str, Any]]:
+    def take(
+        self,
+        action_type: ActionType,
+        *,
+        heal: bool = False,
+        looked_for: dict[str, Any] | None = None,
+    ) -> bool:
         """Take everything offered for an action type that there is room for.
 
         Args:
             heal: also give back the room of executions that ended unnoticed.
+            looked_for: the detail of a STARTED event.
 
         Returns:
-            the inputs of the executions started.
+            whether the job of that event was among what was taken.
         """
-        taken = []
+        found = False
         try:
             secret = secret_properties(action_type)
             limit = config().max_jobs_in_flight[action_type]
@@ -175,7 +191,8 @@ class Sweep:
                 and (batch := self._poll(action_type, wanted))
             ):
                 started = self._start(batch, action_type, secret, room)
-                taken += started
+                if looked_for:
+                    found = found or any(offers.is_for(one["job"], looked_for) for one in started)
                 fruitless = 0 if started else fruitless + 1
                 if not room.unlimited:
                     room = intake_table.read(str(action_type), limit)
@@ -190,14 +207,13 @@ class Sweep:
             self.counts["Sweeps"] += 1
         except AcknowledgerError as error:
             self.problems.append(f"polling {action_type}: {type(error).__name__}: {error}")
-        return taken
+        return found
 
     def take_until_found(self, action_type: ActionType, detail: dict[str, Any]) -> None:
         """Take everything offered, again for a while, until the job of `detail` was there."""
         for wait in (0, *LOOK_AGAIN_SECONDS):
             time.sleep(wait)
-            taken = self.take(action_type)
-            found = any(offers.is_for(start_input["job"], detail) for start_input in taken)
+            found = self.take(action_type, looked_for=detail)
             if found or self.problems or not self.may_look_again or not self.has_time():
                 return
             try:
@@ -235,8 +251,7 @@ class Sweep:
 
     def _remind(self, details: Iterable[dict[str, Any]]) -> None:
         """Ask Report to show what it knows of the progress of jobs."""
-        for detail in details:
-            bus.put(config().bus_name, "Job Progress", detail)
+        bus.put(config().bus_name, "Job Progress", *details)
 
     def _poll(self, action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
         """What is offered next, counted."""
@@ -258,7 +273,7 @@ class Sweep:
         room: Room,
     ) -> list[dict[str, Any]]:
         """Start an execution for each offer of a batch; their inputs."""
-        start = functools.partial(
+        start_one = functools.partial(
             self._start_one,
             room=room,
             action_type=action_type,
@@ -266,6 +281,14 @@ class Sweep:
             secret_properties=secret,
             offered_at=ago(0),
         )
+
+        def start(offer: dict[str, Any]) -> Any:
+            if self.has_time():
+                return start_one(offer)
+            # Step Functions took long over the others of the batch.
+            logger.warning("Offer left alone", job_id=job_id_of(offer), reason="no time is left")
+            return None
+
         with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
             taken = [start_input for start_input in pool.map(start, batch) if start_input]
         self.counts["OffersTaken"] += len(taken)
@@ -319,9 +342,14 @@ class Sweep:
         return start_input
 
     def _give_up(self, offer: Any, why: str) -> None:
-        named = offer if isinstance(offer, dict) else {}
-        job_id = named.get("id") or named.get("jobId")
-        self.problems.append(f"starting job {job_id}: {why}")
+        logger.warning("Offer not taken", job_id=job_id_of(offer), reason=why)
+        self.problems.append(f"starting job {job_id_of(offer)}: {why}")
+
+
+def job_id_of(offer: Any) -> Any:
+    """What an offer calls its job, if it does."""
+    named = offer if isinstance(offer, dict) else {}
+    return named.get("id") or named.get("jobId")
 
 
 def taken_before(detail: dict[str, Any]) -> bool:

@@ -11,12 +11,14 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import outcome, reporting
+from acknowledger.aws import prepare
 from acknowledger.config import ReportConfig
 from acknowledger.errors import CodePipelineRefused
 from acknowledger.log import logger
 from acknowledger.moments import ago, seconds_in_each
 
 metrics = Metrics()
+prepare("codepipeline", "dynamodb")
 
 
 @functools.cache

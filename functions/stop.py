@@ -14,6 +14,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import bus, executions, job_table, offers, outcome, reporting
+from acknowledger.aws import prepare
 from acknowledger.config import StopConfig
 from acknowledger.errors import (
     EndedElsewhere,
@@ -29,6 +30,7 @@ from acknowledger.log import about, logger
 from acknowledger.moments import ago
 
 metrics = Metrics()
+prepare("dynamodb", "stepfunctions")
 
 # The name of the Fail state of an execution whose outcome could not be reported.
 UNREPORTED = "Unreported"

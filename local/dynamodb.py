@@ -1,4 +1,4 @@
-"""DynamoDB in moto, one request at a time.
+"""DynamoDB in moto, one request at a time, and each expression taken apart once.
 
 moto checks a condition, makes the item and then updates it; another thread may come in between, and
 see half an item or claim what is already claimed. In AWS every request on an item is atomic.
@@ -10,6 +10,7 @@ import functools
 import threading
 from typing import Any
 
+from moto.dynamodb.parsing.tokens import ExpressionTokenizer
 from moto.dynamodb.responses import DynamoHandler
 
 from local.patch import replace
@@ -30,3 +31,6 @@ def install() -> None:
 
     call_action.one_at_a_time = True  # type: ignore[attr-defined]
     replace(DynamoHandler, "call_action", call_action)
+    # Where an expression's words end is the same each time: what they stand for is asked later.
+    tokens = functools.lru_cache(1000)(ExpressionTokenizer.make_list)
+    replace(ExpressionTokenizer, "make_list", staticmethod(tokens))

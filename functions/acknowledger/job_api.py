@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from acknowledger.aws import client, input_shape
+from acknowledger.aws import client, input_shape, operation_model
 from acknowledger.client_tokens import client_token
 from acknowledger.config import ActionType
 from acknowledger.errors import (
@@ -99,7 +99,7 @@ def validate_acknowledgment(request: Mapping[str, Any]) -> None:
         operation = "AcknowledgeThirdPartyJob" if partner else "AcknowledgeJob"
         validate(input_shape("codepipeline", operation), request)
         return
-    jobs = client("codepipeline").meta.service_model.operation_model("PollForThirdPartyJobs")
+    jobs = operation_model("codepipeline", "PollForThirdPartyJobs")
     client_id = jobs.output_shape.members["jobs"].member.members["clientId"]
     also = list(violations(client_id, request["clientId"], "clientId"))
     if "clientToken" in request:

@@ -15,10 +15,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any
-
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from acknowledger.aws import client
 from acknowledger.config import required
@@ -174,20 +171,38 @@ def release(job_id: str, execution: str) -> None:
 
 
 def plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    """A low-level item as plain values, numbers as int."""
-    deserialize = TypeDeserializer().deserialize
-    return {name: _int(deserialize(value)) for name, value in item.items()}
+    """A low-level item as plain values; its numbers are whole ones."""
+    return {name: _plain(value) for name, value in item.items()}
 
 
 def typed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Plain values as the low-level client takes them."""
-    serialize = TypeSerializer().serialize
-    return {name: serialize(value) for name, value in values.items()}
+    return {name: _typed(value) for name, value in values.items()}
 
 
-def _int(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value)
-    if isinstance(value, dict):
-        return {name: _int(member) for name, member in value.items()}
-    return value
+# boto3 has the like of these two, but importing it would take longer than all of ours.
+def _plain(value: Mapping[str, Any]) -> Any:
+    ((kind, content),) = value.items()
+    if kind == "M":
+        return plain(content)
+    if kind == "L":
+        return [_plain(item) for item in content]
+    if kind == "NULL":
+        return None
+    return int(content) if kind == "N" else content
+
+
+def _typed(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {"NULL": True}
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, int):
+        return {"N": str(value)}
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, Mapping):
+        return {"M": typed(value)}
+    if isinstance(value, list):
+        return {"L": [_typed(item) for item in value]}
+    raise TypeError(f"{type(value).__name__} has no place in a table")

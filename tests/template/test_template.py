@@ -57,6 +57,15 @@ def actions(statements):
         yield from [found] if isinstance(found, str) else found
 
 
+def test_the_functions_are_compiled_for_the_python_that_runs_them():
+    (compiled_for,) = re.findall(
+        r"^RUNTIME := (.+)$", (ROOT / "functions" / "Makefile").read_text(), re.M
+    )
+    assert compiled_for == TEMPLATE["Globals"]["Function"]["Runtime"]
+    methods = {RESOURCES[name].get("Metadata", {}).get("BuildMethod") for name in FUNCTIONS}
+    assert methods == {"makefile"}
+
+
 def test_cfn_lint_finds_nothing():
     assert [str(problem) for problem in lint_file(Path(ROOT / "template.yaml"))] == []
 

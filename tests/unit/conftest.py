@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import pytest
+from botocore.session import get_session
 from botocore.stub import Stubber
 from cfnlint.decode import cfn_yaml
 from moto import mock_aws
@@ -66,16 +66,19 @@ def context() -> Context:
 
 
 class Clients:
-    """boto3's clients, made once for all tests, without what a test has registered with them."""
+    """The SDK's session: its clients are made once for all tests, and what one registers is undone."""
 
     def __init__(self) -> None:
         self._clients: dict[Any, Any] = {}
         self._registered: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
 
-    def make(self, service: str, *, config: Any) -> Any:
+    def get_service_model(self, service: str) -> Any:
+        return get_session().get_service_model(service)
+
+    def create_client(self, service: str, *, config: Any) -> Any:
         key = (service, id(config))
         if key not in self._clients:
-            self._clients[key] = boto3.Session().client(service, config=config)
+            self._clients[key] = get_session().create_client(service, config=config)
             for name in ("register", "register_first", "register_last"):
                 self._watch(self._clients[key].meta.events, name)
         return self._clients[key]
@@ -103,10 +106,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The environment that the template gives, and nothing kept from the test before."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "client", CLIENTS.make)
+    monkeypatch.setattr(aws, "_session", lambda: CLIENTS)
     monkeypatch.setattr(acknowledgment, "TAKEN_BACK_AFTER_SECONDS", (0, 0))
     for cached in (
-        aws.client,
+        aws._made,
         intake.config,
         report.config,
         stop.config,
@@ -300,4 +303,4 @@ def plain(value: Any) -> Any:
 def tables(environment: None) -> Iterator[Tables]:
     with mock_aws():
         yield Tables()
-        aws.client.cache_clear()
+        aws._made.cache_clear()

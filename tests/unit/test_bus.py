@@ -20,6 +20,31 @@ def test_an_event_is_put_with_our_source(aws_calls):
     bus.put("jobs", "Job Progress", {"jobId": "j"})
 
 
+def test_more_events_than_are_put_at_once_are_put_in_turn(aws_calls):
+    answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]}
+    details = [{"jobId": str(number)} for number in range(12)]
+    for some in (details[:10], details[10:]):
+        entries = [
+            {
+                "EventBusName": "jobs",
+                "Source": "acknowledger",
+                "DetailType": "Job Progress",
+                "Detail": json.dumps(detail),
+            }
+            for detail in some
+        ]
+        aws_calls.expects("events", "put_events", answer, {"Entries": entries})
+    bus.put("jobs", "Job Progress", *details)
+
+
+def test_an_event_that_is_turned_away_among_others_is_an_error_too(aws_calls):
+    failed = {"ErrorCode": "InternalFailure", "ErrorMessage": "Later."}
+    answer = {"FailedEntryCount": 1, "Entries": [{"EventId": "e"}, failed]}
+    aws_calls.expects("events", "put_events", answer)
+    with pytest.raises(BusUnavailable, match=r"InternalFailure: Later\."):
+        bus.put("jobs", "Job Progress", {}, {})
+
+
 def test_an_event_that_is_turned_away_alone_is_an_error_too(aws_calls):
     failed = {"ErrorCode": "InternalFailure", "ErrorMessage": "Later."}
     aws_calls.expects("events", "put_events", {"FailedEntryCount": 1, "Entries": [failed]})

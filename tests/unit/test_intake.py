@@ -250,6 +250,29 @@ def test_an_execution_that_cannot_be_started_costs_only_itself(aws_calls, contex
     assert offer(2)["id"] not in str(told.value)
 
 
+def test_with_no_time_left_the_rest_of_a_batch_is_left_to_be_offered_again(aws_calls, context, log):
+    def late(**_):
+        context.remaining_ms = intake.TIME_TO_FINISH_MS
+
+    aws_calls.service("stepfunctions").client.meta.events.register(
+        "before-parameter-build.stepfunctions.StartExecution", late
+    )
+    aws_calls.expects("codepipeline", "list_action_types", TYPES)
+    expect_room(aws_calls)
+    expect_poll(aws_calls, offer(1), offer(2), offer(3))
+    expect_start(aws_calls)
+    assert intake.handler(STARTED, context) == {"offered": 3, "taken": 1}
+    lines = map(json.loads, log.getvalue().splitlines())
+    left = [line["job_id"] for line in lines if line.get("reason") == "no time is left"]
+    assert left == [offer(2)["id"], offer(3)["id"]]
+
+
+def test_an_error_names_some_of_many_problems_and_counts_the_rest():
+    assert intake.told(["a", "b"]) == "a; b"
+    assert intake.told(list("abcdefghij")) == "a; b; c; d; e; f; g; h; i; j"
+    assert intake.told(list("abcdefghijkl")).endswith("i; j; and 2 more")
+
+
 def described(status):
     return {
         "executionArn": ARN,
@@ -753,15 +776,18 @@ class TestContinuation:
         assert tables.intake()["awaiting"] == {"first": since}
 
 
-def expect_reminder(calls, job_id, **more):
-    reminder = {
-        "EventBusName": "JobBus",
-        "Source": "acknowledger",
-        "DetailType": "Job Progress",
-        "Detail": json.dumps({"jobId": job_id, **more}),
-    }
-    answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]}
-    calls.expects("events", "put_events", answer, {"Entries": [reminder]})
+def expect_reminders(calls, *details):
+    reminders = [
+        {
+            "EventBusName": "JobBus",
+            "Source": "acknowledger",
+            "DetailType": "Job Progress",
+            "Detail": json.dumps(detail),
+        }
+        for detail in details
+    ]
+    answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}] * len(details)}
+    calls.expects("events", "put_events", answer, {"Entries": reminders})
 
 
 class TestReminders:
@@ -777,8 +803,7 @@ class TestReminders:
         for action_type in (TYPE, OTHER_TYPE):
             other_calls.expects("codepipeline", "list_action_types", TYPES)
             expect_poll_for(other_calls, at_most, action_type=action_type)
-        for job_id in "ab":
-            expect_reminder(other_calls, job_id)
+        expect_reminders(other_calls, {"jobId": "a"}, {"jobId": "b"})
         intake.handler(SCHEDULE, context)
         assert sorted(tables.intake()["unshown"]) == ["a", "b"]
 
@@ -812,7 +837,7 @@ class TestKeepAlive:
         tables.put_job("late", updatedAt=ago(4000))
         tables.put_job("ended", updatedAt=ago(600.5), status="Succeeded")
         for job_id in kept:
-            expect_reminder(other_calls, job_id, keepAlive=True)
+            expect_reminders(other_calls, {"jobId": job_id, "keepAlive": True})
         tables.calls.clear()
         intake.handler(SCHEDULE, context)
         # Beside those that count the jobs in flight.

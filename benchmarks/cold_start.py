@@ -1,0 +1,141 @@
+"""How long a fresh process takes to be ready for its first event, and how long boto3 does.
+
+Processor time of the process until then: what else the machine does changes it little.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import boto3
+import botocore
+
+from benchmarks.endpoint import ENVIRONMENT
+from benchmarks.figures import Figure
+
+ROOT = Path(__file__).parent.parent
+RUNTIME = "python3.13"
+ROUNDS = 11
+FUNCTIONS = {
+    "acknowledge": ("Acknowledge", ("codepipeline", "dynamodb", "stepfunctions"), 1.0),
+    "intake": ("Intake", ("codepipeline", "dynamodb", "stepfunctions"), 1.05),
+    "report": ("Report", ("codepipeline", "dynamodb"), 1.05),
+    "stop": ("Stop", ("dynamodb", "stepfunctions"), 1.05),
+}
+READY = "import time; print(time.process_time(), flush=True); import os; os._exit(0)"
+# What Lambda's Python has beside boto3.
+SDK = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
+
+
+def measure() -> list[Figure]:
+    """The cold start of each function, and the size of its package."""
+    python = runtime()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        package(folder / "built")
+        size = zipped(folder / "built", folder / "package.zip") / 2**20
+        with zipfile.ZipFile(folder / "package.zip") as archive:
+            archive.extractall(folder / "task")
+        for path in (folder / "task").rglob("*"):
+            os.utime(path, (315532800, 315532800))
+        sdk(folder / "sdk")
+        starts = {function: f"import {function}; {READY}" for function in FUNCTIONS}
+        bare = {
+            function: f"import boto3\nfor name in {services}: boto3.client(name)\n{READY}"
+            for function, (_, services, _) in FUNCTIONS.items()
+        }
+        times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in FUNCTIONS}
+        # The first round warms up, and lets the SDK be compiled.
+        for counted in [False] + [True] * ROUNDS:
+            for function, (ours, theirs) in times.items():
+                pair = (
+                    seconds(python, bare[function], [folder / "sdk"], counted=counted),
+                    seconds(python, starts[function], [folder / "task", folder / "sdk"]),
+                )
+                if counted:
+                    theirs.append(pair[0] * 1000)
+                    ours.append(pair[1] * 1000)
+    figures = []
+    for function, (ours, theirs) in times.items():
+        title, services, most = FUNCTIONS[function]
+        figures.append(
+            Figure.of(
+                f"{title}'s cold start, as packaged",
+                [mine / reference for mine, reference in zip(ours, theirs, strict=True)],
+                f"× ({statistics.median(ours):.0f} ms of processor time)",
+                reference=f"`import boto3` and clients of {', '.join(services)}: "
+                f"{statistics.median(theirs):.0f} ms",
+                at_most=most,
+                tolerance=0.15,
+            )
+        )
+    return [
+        *figures,
+        Figure("Package of each function, zipped", size, "MiB", at_most=3, tolerance=0.1),
+    ]
+
+
+def runtime() -> str:
+    """Lambda's Python if it is at hand, else the one that runs."""
+    pyenvs = sorted(Path.home().glob(".pyenv/versions/3.13*/bin/python3.13"))
+    for name in (RUNTIME, *map(str, pyenvs)):
+        command = [name, "-c", "import sys; print(sys.executable)"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return done.stdout.strip()
+    sys.stderr.write(
+        f"{RUNTIME} is not at hand: cold starts are those of {sys.executable}, not compiled\n"
+    )
+    return sys.executable
+
+
+def package(folder: Path) -> None:
+    """Package a function as sam build does."""
+    folder.mkdir()
+    path = f"{os.environ['PATH']}{os.pathsep}{Path(runtime()).parent}"
+    command = ["make", "--silent", "--directory", "functions", "build-AcknowledgeFunction"]
+    environment = os.environ | {"ARTIFACTS_DIR": str(folder), "PATH": path}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
+def zipped(folder: Path, archive: Path) -> int:
+    """Zip a folder as sam deploy does, with timestamps of 1980; the size in bytes."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped_folder:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                info = zipfile.ZipInfo(str(path.relative_to(folder)))
+                zipped_folder.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive.stat().st_size
+
+
+def sdk(folder: Path) -> None:
+    """boto3 and what it needs, and nothing else: a copy, since it gets compiled."""
+    folder.mkdir()
+    here = Path(boto3.__file__).parent.parent
+    data = Path(botocore.__file__).parent / "data"
+    for name in SDK:
+        if (here / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "data" if name == "botocore" else "-")
+            shutil.copytree(here / name, folder / name, ignore=ignored)
+        else:
+            shutil.copy(here / name, folder)
+    (folder / "botocore" / "data").symlink_to(data)
+
+
+def seconds(python: str, code: str, path: list[Path], *, counted: bool = True) -> float:
+    """The processor time of a fresh process until it is ready."""
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(map(str, path))}
+    if counted:
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    command = [python, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)

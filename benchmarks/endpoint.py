@@ -1,0 +1,164 @@
+"""An endpoint that answers what Intake and Acknowledge ask AWS, each call after the same time.
+
+    python -m benchmarks.endpoint SECONDS
+
+It prints its port. `PUT /offers/1000` lets so many jobs be offered by PollForJobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+ACTION_TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Jobs"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "POWERTOOLS_SERVICE_NAME": "Intake",
+    "POWERTOOLS_METRICS_NAMESPACE": "acknowledger",
+    "ACTION_TYPES": "/".join(ACTION_TYPE.values()),
+    "MAX_JOBS_IN_FLIGHT": "0",
+    "STATE_MACHINE_ARN": MACHINE,
+    "TABLE_NAME": "JobTable",
+    "INTAKE_TABLE_NAME": "IntakeTable",
+    "BUS_NAME": "JobBus",
+    "ACKNOWLEDGE_TIMEOUT_SECONDS": "60",
+    "HEARTBEAT_TIMEOUT_SECONDS": "900",
+    "JOB_TIMEOUT_SECONDS": "3600",
+    "CONTINUE_AFTER_SECONDS": "82800",
+    "PROGRESS_INTERVAL_SECONDS": "60",
+    # What Lambda tells a function.
+    "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+}
+
+
+def job() -> dict[str, Any]:
+    """A job as CodePipeline offers it."""
+    artifact = {
+        "name": "App",
+        "location": {"type": "S3", "s3Location": {"bucketName": "b", "objectKey": "k" * 40}},
+    }
+    return {
+        "id": str(uuid.uuid4()),
+        "nonce": "3",
+        "accountId": "123456789012",
+        "data": {
+            "actionTypeId": ACTION_TYPE,
+            "actionConfiguration": {"configuration": {"Input": "x" * 200}},
+            "pipelineContext": {
+                "pipelineName": "release",
+                "stage": {"name": "Build"},
+                "action": {"name": "Build", "actionExecutionId": str(uuid.uuid4())},
+                "pipelineArn": "arn:aws:codepipeline:us-east-1:123456789012:release",
+                "pipelineExecutionId": str(uuid.uuid4()),
+            },
+            "inputArtifacts": [artifact],
+            "outputArtifacts": [artifact],
+            "artifactCredentials": {
+                "accessKeyId": "A" * 20,
+                "secretAccessKey": "s" * 40,
+                "sessionToken": "t" * 800,
+            },
+        },
+    }
+
+
+class Services:
+    """What the services answer."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        # Made once: who offers jobs has no time to make them.
+        self._jobs = itertools.cycle([json.dumps(job()) for _ in range(1000)])
+        artifacts = {"minimumCount": 0, "maximumCount": 5}
+        listed = {
+            "id": ACTION_TYPE,
+            "inputArtifactDetails": artifacts,
+            "outputArtifactDetails": artifacts,
+        }
+        self._answers = {
+            "ListActionTypes": json.dumps({"actionTypes": [listed]}),
+            "StartExecution": json.dumps({"executionArn": MACHINE, "startDate": 1.0}),
+            "SendTaskSuccess": "{}",
+            "AcknowledgeJob": json.dumps({"status": "InProgress"}),
+            "GetItem": "{}",
+            "UpdateItem": json.dumps({"Attributes": {"acknowledgeCalls": {"M": {}}}}),
+        }
+
+    def answer(self, operation: str, body: bytes) -> str:
+        """The answer to one call."""
+        if operation != "PollForJobs":
+            return self._answers[operation]
+        count = min(self.waiting, json.loads(body)["maxBatchSize"])
+        self.waiting -= count
+        return '{"jobs": [' + ",".join(itertools.islice(self._jobs, count)) + "]}"
+
+
+async def serve(delay: float) -> None:
+    """Answer until standard input ends."""
+    services = Services()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            request, *lines = head.decode().split("\r\n")
+            headers = dict(line.lower().split(": ", 1) for line in lines if ": " in line)
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            if request.startswith("PUT"):
+                services.waiting = int(request.split()[1].rpartition("/")[2])
+                answer = "{}"
+            else:
+                await asyncio.sleep(delay)
+                target = next(line for line in lines if line.lower().startswith("x-amz-target"))
+                answer = services.answer(target.rpartition(".")[2], body)
+            writer.write(
+                f"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\n"
+                f"Content-Length: {len(answer)}\r\n\r\n{answer}".encode()
+            )
+
+    async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await connected(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_server(answering, "127.0.0.1", 0, backlog=256)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    server.close()
+    # What is still connected needs no answer any more.
+    os._exit(0)
+
+
+@contextmanager
+def running(delay: float) -> Iterator[str]:
+    """The endpoint in a process of its own; its URL."""
+    command = [sys.executable, "-m", "benchmarks.endpoint", str(delay)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("no pipes")
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        process.stdin.close()
+
+
+def offer(url: str, count: int) -> None:
+    """Let so many jobs be offered."""
+    request = urllib.request.Request(f"{url}/offers/{count}", method="PUT")  # noqa: S310
+    urllib.request.urlopen(request).close()  # noqa: S310
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(float(sys.argv[1])))

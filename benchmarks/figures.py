@@ -1,0 +1,146 @@
+"""What a benchmark measured, as a line of the README's table, and whether that still says so."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
+HEAD = "| what | measured | spread | runs | reference | reach | tolerance |"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    Args:
+        what: what is measured.
+        value: the median.
+        unit: what stands behind it.
+        reference: what it is held against, and how much that was in the same runs.
+        runs: how many; 1 where it is counted and always the same.
+        low, high: the quartiles; None where it is counted.
+        at_most, at_least: what must be reached.
+        tolerance: how far off the README's figure may be, as a share of it.
+        digits: how many are shown behind the point.
+    """
+
+    what: str
+    value: float
+    unit: str
+    reference: str = "—"
+    runs: int = 1
+    low: float | None = None
+    high: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+    tolerance: float = 0.0
+    digits: int = 2
+
+    @classmethod
+    def of(cls, what: str, values: Sequence[float], unit: str, **more: Any) -> Figure:
+        """The median of several runs, and their quartiles."""
+        low, median, high = statistics.quantiles(values, n=4)
+        return cls(what, median, unit, runs=len(values), low=low, high=high, **more)
+
+    def line(self) -> str:
+        """As it stands in the table."""
+        spread = "—"
+        if self.low is not None and self.high is not None:
+            spread = f"{self._shown(self.low)} to {self._shown(self.high)}"
+        reach = "—"
+        if self.at_most is not None:
+            reach = f"≤ {self.at_most:g}"
+        if self.at_least is not None:
+            reach = f"≥ {self.at_least:g}"
+        tolerance = f"± {self.tolerance:.0%}" if self.tolerance else "none"
+        cells = (
+            self.what,
+            f"{self._shown(self.value)} {self.unit}".strip(),
+            spread,
+            str(self.runs),
+            self.reference,
+            reach,
+            tolerance,
+        )
+        return f"| {' | '.join(cells)} |"
+
+    def missed(self) -> str | None:
+        """What was to be reached and wasn't."""
+        too_much = self.at_most is not None and self.value > self.at_most
+        too_little = self.at_least is not None and self.value < self.at_least
+        if too_much or too_little:
+            return f"{self.what}: {self._shown(self.value)} {self.unit} is not what must be reached"
+        return None
+
+    def differs_from(self, written: float) -> bool:
+        """Whether the README's figure is another one."""
+        least = 0.5 * 10**-self.digits
+        return bool(
+            abs(self.value - written) > max(self.tolerance * abs(written), least) * (1 + 1e-9)
+        )
+
+    def _shown(self, value: float) -> str:
+        return f"{value:,.{self.digits}f}"
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The table in markdown, and what it was measured on."""
+    rule = "|" + "---|" * HEAD.strip("|").count("|") + "---|"
+    lines = [HEAD, rule, *(figure.line() for figure in figures)]
+    return "\n".join([*lines, "", f"Measured on {machine()}."])
+
+
+def written(readme: str) -> dict[str, str]:
+    """The lines of the README's table by what they measure."""
+    inside = readme.partition(BEGIN)[2].partition(END)[0]
+    lines = [line for line in inside.splitlines() if line.startswith("| ")]
+    return {line.split("|")[1].strip(): line for line in lines if line != HEAD}
+
+
+def value_in(line: str) -> float:
+    """The figure in a line of the table."""
+    found = re.match(r"[\d,.]+", line.split("|")[2].strip())
+    if found is None:
+        raise ValueError(f"no figure in {line}")
+    return float(found[0].replace(",", ""))
+
+
+def problems(figures: Sequence[Figure], readme: str) -> list[str]:
+    """What was not reached, and which of the README's figures are no longer what is measured."""
+    found = [missed for figure in figures if (missed := figure.missed())]
+    lines = written(readme)
+    for figure in figures:
+        line = lines.get(figure.what)
+        if line is None:
+            found.append(f"{figure.what}: not in the README's table")
+        elif figure.differs_from(value_in(line)):
+            found.append(
+                f"{figure.what}: the README says {value_in(line):g}, and it is {figure.value:g}"
+            )
+    return found
+
+
+def replaced(readme: str, text: str) -> str:
+    """The README with another table."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the README has no {BEGIN} and {END}")
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+
+
+def machine() -> str:
+    """The processor, its number of cores, and the Python that runs."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor() or platform.machine()
+    version = platform.python_version()
+    return f"{processor}, {os.cpu_count()} cores, {platform.system()}, Python {version}"

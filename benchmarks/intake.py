@@ -1,0 +1,90 @@
+"""How many offers one invocation of Intake takes in a second, every AWS call taking 50 ms."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import boto3
+
+from benchmarks import endpoint
+from benchmarks.figures import Figure
+
+DELAY = 0.05
+WAITING = (100, 1000, 5000)
+ROUNDS = 3
+LOOP_JOBS = 10
+
+
+def measure() -> list[Figure]:
+    """Offers per second with few and with many waiting, the time for a further one, and memory."""
+    rates: dict[int, list[float]] = {count: [] for count in WAITING}
+    growth: list[float] = []
+    memory: list[float] = []
+    loops: list[float] = []
+    with endpoint.running(DELAY) as url:
+        for _ in range(ROUNDS):
+            loops.append(one_by_one(url))
+            told = sweeps(url)
+            # The first sweep was a cold start's, and found nothing.
+            seconds = dict(zip(WAITING, told["seconds"][1:], strict=True))
+            for count, taken in seconds.items():
+                rates[count].append(count / taken)
+            few, some, many = WAITING
+            further = (seconds[some] - seconds[few]) / (some - few)
+            growth.append((seconds[many] - seconds[some]) / (many - some) / further)
+            memory.append(told["megabytes"])
+    loop = (
+        f"a loop that polls ten, acknowledges and starts one by one: {statistics.median(loops):.1f}"
+    )
+    return [
+        *(
+            Figure.of(
+                f"Intake: offers taken in one invocation, {count:,} waiting, AWS calls of 50 ms",
+                taken,
+                "per second",
+                reference=loop,
+                at_least=300 if count == max(WAITING) else None,
+                tolerance=0.4,
+                digits=0,
+            )
+            for count, taken in rates.items()
+        ),
+        Figure.of(
+            "Intake: the time for each further offer, from 1,000 to 5,000",
+            growth,
+            "×",
+            reference="the same from 100 to 1,000",
+            at_most=1.2,
+            tolerance=0.2,
+        ),
+        Figure.of("Intake: the most memory", memory, "MB", at_most=256, tolerance=0.2, digits=0),
+    ]
+
+
+def sweeps(url: str) -> dict[str, Any]:
+    """The seconds of a sweep for nothing and of one for each of WAITING, and the megabytes."""
+    command = [sys.executable, "-m", "benchmarks.intake_process", url, "0", *map(str, WAITING)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def one_by_one(url: str) -> float:
+    """What the usual sample does; jobs per second."""
+    session = boto3.Session("testing", "testing", region_name="us-east-1")
+    codepipeline = session.client("codepipeline", endpoint_url=url)
+    machines = session.client("stepfunctions", endpoint_url=url)
+    endpoint.offer(url, LOOP_JOBS)
+    begun = time.perf_counter()
+    offered = codepipeline.poll_for_jobs(actionTypeId=endpoint.ACTION_TYPE, maxBatchSize=LOOP_JOBS)
+    for job in offered["jobs"]:
+        codepipeline.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
+        machines.start_execution(
+            stateMachineArn=endpoint.MACHINE, name=job["id"], input=json.dumps(job)
+        )
+    return LOOP_JOBS / (time.perf_counter() - begun)

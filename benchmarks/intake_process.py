@@ -1,0 +1,48 @@
+"""Intake in a process of its own, as Lambda has it: sweeps as many offers as it is told.
+
+    python -m benchmarks.intake_process URL COUNT...
+
+It prints for each count the seconds, and at the end the most memory that it had.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+from benchmarks import endpoint
+
+
+def main(url: str, counts: list[int]) -> None:
+    """Sweep, and print."""
+    os.environ |= {**endpoint.ENVIRONMENT, "AWS_ENDPOINT_URL": url}
+    sys.path.insert(0, "functions")
+    told, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: PTH123, SIM115
+    import intake  # noqa: PLC0415
+
+    context = SimpleNamespace(
+        function_name="Intake",
+        memory_limit_in_mb=256,
+        invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:Intake",
+        aws_request_id="1",
+        get_remaining_time_in_millis=lambda: 60_000,
+    )
+    seconds = []
+    for count in counts:
+        endpoint.offer(url, count)
+        begun = time.perf_counter()
+        answer = intake.handler({"detail-type": "Scheduled Event"}, context)
+        seconds.append(time.perf_counter() - begun)
+        if answer["taken"] != count:
+            raise RuntimeError(f"{answer['taken']} of {count} offers were taken")
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    told.write(json.dumps({"seconds": seconds, "megabytes": int(peak[1]) / 1024 if peak else 0}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], [int(count) for count in sys.argv[2:]])

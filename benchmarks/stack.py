@@ -1,0 +1,290 @@
+"""The whole stack on this machine: how soon jobs are acknowledged, how many it gets through, and
+what a job takes in AWS: state transitions, calls, and their price.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from moto.logs.models import logs_backends
+
+from benchmarks.figures import Figure
+from benchmarks.prices import cost
+from local import acknowledger
+from local.codepipeline.jobs import Job, JobBoard, JobStatus
+from local.faults import Call, Faults
+from local.server import LocalCloud
+from local.witness import Execution, Witness
+
+PACED_JOBS = 60
+PACE_SECONDS = 0.4
+MANY_JOBS = 1000
+ACTIONS = 10
+IN_FLIGHT = 60
+WARM_AFTER = 200
+# A function's memory, and what each of its calls is reckoned to wait for: as in Intake's benchmark.
+GIGABYTES = 0.25
+CALL_SECONDS = 0.05
+# What Step Functions logs of one event of an execution, without its data; a generous guess.
+LOGGED_BYTES = 600
+
+
+class Bench:
+    """The running stack, and what happens in it."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self.reached: dict[str, dict[JobStatus, float]] = defaultdict(dict)
+        self.pipelines = 0
+        self.cloud: LocalCloud
+        self.witness: Witness
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Everything runs; every call and every job's statuses are noted."""
+        enter = JobBoard._enter
+
+        def noting(board: JobBoard, job: Job, status: JobStatus) -> Any:
+            self.reached[job.id].setdefault(status, time.monotonic())
+            return enter(board, job, status)
+
+        def count(call: Call) -> None:
+            self.calls[call.caller, call.name.partition(" #")[0]] += 1
+
+        with (
+            patch.object(JobBoard, "_enter", noting),
+            acknowledger.running(
+                parameters={"ProgressIntervalSeconds": "1"},
+                behaviour={"continuation_seconds": 0},
+                faults=Faults(count),
+            ) as (cloud, stack),
+        ):
+            self.cloud = cloud
+            self.witness = Witness(cloud, stack)
+            yield
+
+    def start(self, configuration: dict[str, str], actions: int = 1) -> str:
+        """Start a pipeline whose actions have this configuration; its name."""
+        self.pipelines += 1
+        name = f"pipeline-{self.pipelines}"
+        stage = [{"name": f"Work{n}", "configuration": configuration} for n in range(actions)]
+        role = f"arn:aws:iam::{self.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+        client = self.cloud.client("codepipeline")
+        kind = acknowledger.CUSTOM_ACTION_TYPE
+        client.create_pipeline(pipeline=acknowledger.pipeline(name, kind, {"Build": stage}, role))
+        client.start_pipeline_execution(name=name)
+        return name
+
+    def ended(self) -> int:
+        """How many jobs have ended."""
+        return sum(1 for job in self.witness.jobs() if job.status.ended)
+
+    def wait(self, jobs: int, seconds: float = 300) -> None:
+        """Wait until so many jobs have ended, and with them all that they started."""
+        end = time.monotonic() + seconds
+        while self.ended() < jobs or self.witness.running():
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.ended()} of {jobs} jobs have ended")
+            time.sleep(0.1)
+
+    def paths(self, pipeline: str) -> list[Execution]:
+        """The executions of a pipeline's jobs."""
+        jobs = [job for job in self.witness.jobs() if job.action.run.pipeline_name == pipeline]
+        return [one for job in jobs for one in self.witness.executions(job.id).get(job.id, [])]
+
+
+def measure() -> list[Figure]:
+    """All of it."""
+    bench = Bench()
+    with bench.running():
+        bench.start({})
+        bench.wait(1)
+        waited, second, bill = paced(bench)
+        long = bench.start({"Seconds": "60"})
+        rate, growth = many(bench)
+        told = bench.start({"Seconds": "3", "Progress": "1"})
+        bench.wait(PACED_JOBS + MANY_JOBS + 4)
+        (minute,) = bench.paths(long)
+        continued = bench.paths(told)
+    further = [len(one.path) for one in continued if "Work" not in one.path]
+    once = cost(bill)
+    if len(set(minute.path)) < len(minute.path):
+        raise RuntimeError(f"a job that lasts goes round: {minute.path}")
+    transitions = {
+        "a second": second,
+        "a minute": len(minute.path),
+        # No state is entered twice, however long the worker takes.
+        "23 hours, by the definition": len(minute.path),
+    }
+    joined = statistics.mean(further)
+    of_day = once + joined * 0.025 / 1000 + (once - second * 0.025 / 1000)
+    return [
+        *(
+            Figure(
+                f"State transitions of a job of {length}",
+                count,
+                "",
+                reference="a state machine that polls: 79 for ten minutes",
+                at_most=12,
+                digits=0,
+            )
+            for length, count in transitions.items()
+        ),
+        Figure(
+            "State transitions of each further job that carries work on, after 23 hours",
+            joined,
+            "",
+            reference="the same",
+            at_most=12,
+            digits=0,
+        ),
+        Figure(
+            "AWS's price of 1,000 jobs of a second, a minute or 23 hours",
+            once * 1000,
+            "USD",
+            reference="a state machine that polls: 2.00 at ten minutes, 9.56 at an hour",
+            at_most=0.35,
+            tolerance=0.1,
+            digits=3,
+        ),
+        Figure(
+            "AWS's price of 1,000 jobs of 24 hours, each carried on once",
+            of_day * 1000,
+            "USD",
+            reference="the same",
+            tolerance=0.1,
+            digits=3,
+        ),
+        Figure(
+            "Local stack: from when a job can be polled to acknowledged, 99th percentile",
+            statistics.quantiles(waited, n=100)[98],
+            f"s (median {statistics.median(waited):.2f})",
+            reference=f"a job each {PACE_SECONDS} s, with its event",
+            runs=len(waited),
+            at_most=2,
+            tolerance=0.6,
+        ),
+        Figure(
+            f"Local stack: {MANY_JOBS:,} jobs from their start to their end",
+            rate,
+            "jobs per second",
+            at_least=10,
+            tolerance=0.5,
+            digits=1,
+        ),
+        Figure(
+            f"Local stack: memory after {MANY_JOBS:,} jobs",
+            growth,
+            "×",
+            reference=f"after {WARM_AFTER}",
+            at_most=1.1,
+            tolerance=0.1,
+        ),
+    ]
+
+
+def paced(bench: Bench) -> tuple[list[float], int, dict[str, float]]:
+    """Jobs one after another: the seconds until each is acknowledged, its state transitions, and
+    what one takes in AWS."""
+    before, known = bench.calls.copy(), {job.id for job in bench.witness.jobs()}
+    told_before = logged(bench)
+    for _ in range(PACED_JOBS):
+        bench.start({"Seconds": "1"})
+        time.sleep(PACE_SECONDS)
+    bench.wait(PACED_JOBS + len(known))
+    jobs = [job.id for job in bench.witness.jobs() if job.id not in known]
+    count = len(jobs)
+    times = [bench.reached[job] for job in jobs]
+    waited = [each[JobStatus.IN_PROGRESS] - each[JobStatus.QUEUED] for each in times]
+    executions = bench.witness.executions()
+    histories = [one.to_history_output()["events"] for one in bench.witness._executions()]
+    happened = statistics.mean(map(len, histories)) * count
+    paths = [one.path for job in jobs for one in executions[job]]
+    calls = bench.calls - before
+    told = logged(bench) - told_before
+    rows = bench.witness.rows()
+    size = statistics.mean(len(json.dumps(rows[job])) for job in jobs)
+    writes = sum(n for (_, name), n in calls.items() if name.startswith(("Update", "Delete")))
+    statuses = sum(
+        n
+        for (who, name), n in calls.items()
+        if who.endswith(" state") and name.startswith("Update")
+    )
+    units = -(-size // 1024)
+    of_functions = sum(n for (who, _), n in calls.items() if not who.endswith(" state"))
+    bill = {
+        "state transitions": sum(map(len, paths)) / count,
+        "function invocations": told["invocations"] / count,
+        "GB-seconds": GIGABYTES
+        * (told["milliseconds"] / 1000 + of_functions * CALL_SECONDS)
+        / count,
+        # The row, and of each status the old and the new entry of its index; and once the other's.
+        "write units": units * (writes + 2 * statuses) / count + 1,
+        "read units": sum(n for (_, name), n in calls.items() if name.startswith(("Get", "Query")))
+        * units
+        / count,
+        "events put": sum(n for (_, name), n in calls.items() if name == "PutEvents") / count,
+        "GB of logs": (told["bytes"] + happened * LOGGED_BYTES) / count / 2**30,
+        # Each of them, though X-Ray takes one in a second and a twentieth of the rest.
+        "traces": (told["invocations"] + len(paths)) / count,
+    }
+    (transitions,) = {len(path) for path in paths}
+    return waited, transitions, bill
+
+
+def many(bench: Bench) -> tuple[float, float]:
+    """Many jobs: how many end in a second, and the memory at the end over that on the way."""
+    begun, before = time.monotonic(), bench.ended()
+    started, warm, least = 0, 0.0, before
+    while least < MANY_JOBS + before:
+        if started < MANY_JOBS and started + before - least < IN_FLIGHT:
+            bench.start({}, ACTIONS)
+            started += ACTIONS
+        else:
+            time.sleep(0.1)
+        least = bench.ended()
+        if not warm and least - before >= WARM_AFTER:
+            warm = memory()
+        if time.monotonic() > begun + 600:
+            raise TimeoutError(f"{least - before} jobs have ended")
+    return MANY_JOBS / (time.monotonic() - begun), memory() / warm
+
+
+def memory() -> float:
+    """The kilobytes that this process and its functions have."""
+    total, own = 0.0, str(os.getpid())
+    for path in Path("/proc").glob("[0-9]*/status"):
+        try:
+            found = dict(re.findall(r"^(Pid|PPid|VmRSS):\s+(\d+)", path.read_text(), re.M))
+        except OSError:  # it has ended
+            continue
+        if own in (found["Pid"], found["PPid"]):
+            total += float(found.get("VmRSS", 0))
+    return total
+
+
+def logged(bench: Bench) -> Counter[str]:
+    """What the functions have logged so far: invocations, milliseconds that are billed, bytes."""
+    told: Counter[str] = Counter()
+    logs = logs_backends[bench.cloud.account_id][bench.cloud.region]
+    for name, group in logs.groups.items():
+        if not name.startswith("/aws/lambda/"):
+            continue
+        for stream in group.streams.values():
+            for event in stream.events:
+                # As CloudWatch counts them.
+                told["bytes"] += len(event.message.encode()) + 26
+                if billed := re.search(r"Billed Duration: (\d+) ms", event.message):
+                    told["milliseconds"] += int(billed[1])
+                    told["invocations"] += 1
+    return told
