@@ -4,7 +4,7 @@ import { draw } from "./dom.js";
 
 const BOX = { width: 132, height: 26 };
 const GAP = { x: 9, y: 20 };
-const LONG_NAME = 17;
+const LONG_NAME = 16;
 const SWEEPS = 24;
 
 // Of {start, states: {name: {type, comment, next, catch}}}, where each state stands.
