@@ -137,7 +137,10 @@ class Starter:
         with self._lock:
             socket.send_fds(self._socket, [b"+"], [*fds, settings_end])
             os.close(settings_end)
-            return self._processes[self._started.get(timeout=INIT_SECONDS)]
+            try:
+                return self._processes[self._started.get(timeout=INIT_SECONDS)]
+            except queue.Empty:
+                raise RuntimeError("the process that starts functions does not answer") from None
 
     def close(self) -> None:
         """End the process; the sandboxes end by themselves."""
@@ -155,6 +158,8 @@ class Starter:
                     self._started.put(pid)
                 else:
                     self._processes.pop(told["ended"]).end(told["status"])
+        for process in self._processes.values():
+            process.end(signal.SIGKILL)
 
 
 class Forked:
