@@ -76,9 +76,13 @@ def neighbours(world: World) -> list[str]:
 
 def assert_all_succeed(world: World, names: list[str]) -> None:
     assert [world.pipeline_ended(name, seconds=60) for name in names] == ["Succeeded"] * len(names)
-    assert [row["status"]["S"] for name in names for row in world.rows(name)] == [
-        "Succeeded" for _ in names
-    ]
+
+    def recorded() -> bool:
+        rows = [row["status"]["S"] for name in names for row in world.rows(name)]
+        return rows == ["Succeeded" for _ in names]
+
+    # The row is written after CodePipeline has been told.
+    wait_for(recorded, "the rows to say so", seconds=20)
 
 
 def intake_logs(world: World, text: str) -> list[Any]:
