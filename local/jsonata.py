@@ -14,9 +14,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jsonata.functions import Functions
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
+
+from local.patch import replace
 
 
 class EvaluationError(Exception):
@@ -29,6 +32,16 @@ class UndefinedError(EvaluationError):
 
 #: null, where the library takes None for undefined.
 NULL = Utils.NULL_VALUE
+
+
+class Encoder(Functions.Encoder):  # type: ignore[misc]
+    """JSON as JavaScript writes it, as which Step Functions counts it: with no character escaped."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "ensure_ascii": False})
+
+
+replace(Functions, "Encoder", Encoder)
 
 
 @functools.lru_cache(maxsize=4096)

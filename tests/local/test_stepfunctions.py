@@ -206,6 +206,7 @@ def test_values_pass_through_expressions_untouched(
         ("$hash('content', 'SHA-1')", "040f06fd774092478d450774f5ba30c5da78acc8"),
         ("$length($uuid())", 36),
         ("$random(7) = $random(7)", True),
+        ("$string(['é😀'])", '["é😀"]'),
         ("$type($states.input.none)", "null"),
         ("$states.context.Execution.Input.a", 1),
     ],
