@@ -35,7 +35,7 @@ NULL = Utils.NULL_VALUE
 
 
 class Encoder(Functions.Encoder):  # type: ignore[misc]
-    """JSON as JavaScript writes it, as which Step Functions counts it: with no character escaped."""
+    """JSON as JavaScript writes it, with no character escaped."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "ensure_ascii": False})
@@ -78,7 +78,9 @@ def plain(value: Any) -> Any:
     """Return a result as JSON values."""
     if value is NULL:
         return None
-    if isinstance(value, str | bool | int) or value is None:
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, bool | int) or value is None:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -89,6 +91,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, Sequence):
         return [plain(member) for member in value]
     raise EvaluationError("returned an unsupported result type.")
+
+
+def whole(text: str) -> str:
+    """Return a text with halves of characters joined: escapes in expressions give such."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    return text
 
 
 def _parse(text: str | None, *_: Any) -> Any:

@@ -11,9 +11,9 @@ import pytest
 
 from local import once
 
-# Powertools reads it when a function's module is imported.
+# Powertools reads them when a function's modules are imported.
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "acknowledger"
-
+os.environ["POWERTOOLS_SERVICE_NAME"] = "Acknowledger"
 
 # moto keeps a great many objects, and looking through them for garbage takes a seventh of the time.
 gc.set_threshold(100_000, 50, 100)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 import threading
 import time
 
@@ -90,10 +90,14 @@ def test_with_a_fifth_of_the_starts_every_job_is_acknowledged_and_no_invocation_
         logs = cloud.client("logs").filter_log_events(
             logGroupName="/aws/lambda/acknowledger-intake"
         )
-        reports = [event["message"] for event in logs["events"] if "REPORT" in event["message"]]
+        reports = [
+            json.loads(event["message"])["record"]
+            for event in logs["events"]
+            if "platform.report" in event["message"]
+        ]
     assert quota.throttled > JOBS
     assert working == [1] * JOBS
-    seconds = [float(re.findall(r"Duration: ([\d.]+) ms", report)[0]) / 1000 for report in reports]
+    seconds = [report["metrics"]["durationMs"] / 1000 for report in reports]
     assert len(seconds) > 1
     assert max(seconds) < INTAKE_TIMEOUT
     assert not any("timed out" in event["message"] for event in logs["events"])

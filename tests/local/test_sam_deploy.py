@@ -174,7 +174,9 @@ def with_logical_ids(found: dict[str, Any], stack: Stack) -> Any:
         stack.resources.items(), key=lambda pair: len(pair[1]), reverse=True
     ):
         name = physical_id.rpartition("/")[2].rpartition("|")[2].rpartition(":")[2]
-        written = written.replace(name, logical_id)
+        # The dashboard has the stack's own name.
+        if name != stack.name:
+            written = written.replace(name, logical_id)
     # The one is named as the source of the events of both is.
     written = written.replace(stack.name, "STACK").replace("acknowledger", "STACK")
     return strip(json.loads(written))

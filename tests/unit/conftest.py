@@ -14,9 +14,6 @@ from botocore.stub import Stubber
 from cfnlint.decode import cfn_yaml
 from moto import mock_aws
 
-# Powertools reads it when a module is imported.
-SERVICE = os.environ["POWERTOOLS_SERVICE_NAME"] = "Acknowledger"
-
 import intake
 import report
 import stop
@@ -26,6 +23,7 @@ from acknowledger.moments import ago
 from acknowledger.rooms import GIVEN
 from tests.support import ROOT
 
+SERVICE = os.environ["POWERTOOLS_SERVICE_NAME"]
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
