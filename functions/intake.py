@@ -379,7 +379,7 @@ def start_execution(start_input: dict[str, Any], room: Room) -> str:
 
     Where CodePipeline offers a job again under the same nonce, the execution's name is taken: by
     one still running, which goes on, or by one that has ended without an acknowledgment, which is
-    followed by another.
+    followed by another. Another also acknowledges again what the running one has acknowledged.
     """
     job, at = start_input["job"], start_input["offeredAt"]
     name = offers.execution_name(job["id"], job["nonce"])
@@ -387,11 +387,18 @@ def start_execution(start_input: dict[str, Any], room: Room) -> str:
         return start_as(name, start_input, room)
     except client("stepfunctions").exceptions.ExecutionAlreadyExists:
         arn = execution_arn(config().state_machine_arn, name)
-        if executions.is_running(arn):
+        running = executions.is_running(arn)
+        if running and not in_progress(job["id"]):
             return arn
-    if not room.unlimited:
+    if not (room.unlimited or running):
         intake_table.give_back(room.action_type, name)
     return start_as(offers.execution_name_again(job["id"], job["nonce"], at), start_input, room)
+
+
+def in_progress(job_id: str) -> bool:
+    """Whether the table says that a job was acknowledged and has not ended."""
+    row = job_table.find(job_id)
+    return row is not None and row["status"] == "InProgress"
 
 
 def start_as(name: str, start_input: dict[str, Any], room: Room) -> str:

@@ -37,6 +37,7 @@ class Execution:
     """One execution of the state machine.
 
     path: the states that it entered.
+    waits: whether it waits with a task token.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Execution:
     output: Any
     path: list[str]
     job_id: str
+    waits: bool = False
 
 
 @dataclass
@@ -107,6 +109,19 @@ class CarefulWorker:
             if not work.answer:
                 work.times += 1
                 work.answer = configuration.get("configuration", {}).get("Outcome", "Succeed")
+        self._answer(job_id, work, token)
+
+    def succeed(self, job_id: str) -> None:
+        """End a job that hangs."""
+        work = self.jobs[job_id]
+        if work.answer == "Hang":
+            work.answer = "Succeed"
+            for token in work.tokens:
+                self._answer(job_id, work, token)
+            if not work.accepted:
+                work.answer = "Hang"
+
+    def _answer(self, job_id: str, work: Work, token: str) -> None:
         errors = self._step_functions.exceptions
         with suppress(errors.TaskTimedOut, errors.TaskDoesNotExist, errors.InvalidToken):
             if work.answer == "Succeed":
@@ -160,31 +175,20 @@ class Witness:
         items = [item.to_json()["Attributes"] for item in list(table.all_items())]
         return {item["jobId"]["S"]: item for item in items}
 
-    def executions(self, of: str = "") -> dict[str, list[Execution]]:
-        """The executions of each job, or of one, the oldest first."""
+    def executions(self) -> dict[str, list[Execution]]:
+        """The executions of each job, the oldest first."""
         found = defaultdict(list)
-        for execution in self._executions():
-            if of not in execution.execution_input:
-                continue
-            start_input = json.loads(execution.execution_input)
-            job_id = start_input["job"]["id"]
-            history = execution.to_history_output()["events"]
-            found[job_id].append(
-                Execution(
-                    name=execution.name,
-                    status=str(execution.status),
-                    error=execution.error,
-                    cause=execution.cause,
-                    output=execution.output,
-                    path=[
-                        event["stateEnteredEventDetails"]["name"]
-                        for event in history
-                        if "stateEnteredEventDetails" in event
-                    ],
-                    job_id=job_id,
-                )
-            )
+        for execution in self.executions_in_order():
+            found[execution.job_id].append(execution)
         return dict(found)
+
+    def executions_in_order(self, of: str = "") -> list[Execution]:
+        """All executions, or those with a text in their input, the oldest first."""
+        return [told(one) for one in self._executions() if of in one.execution_input]
+
+    def running_executions(self) -> list[Execution]:
+        """Those that run."""
+        return [told(one) for one in self._executions() if str(one.status) == "RUNNING"]
 
     def running(self) -> int:
         """How many executions run."""
@@ -227,6 +231,25 @@ class Witness:
             return self.idle() and self.running() <= waiting and self.idle()
 
         self.wait(quiet, "everything to come to rest", seconds)
+
+
+def told(execution: Any) -> Execution:
+    """An execution of moto's."""
+    history = execution.to_history_output()["events"]
+    return Execution(
+        name=execution.name,
+        status=str(execution.status),
+        error=execution.error,
+        cause=execution.cause,
+        output=execution.output,
+        path=[
+            event["stateEnteredEventDetails"]["name"]
+            for event in history
+            if "stateEnteredEventDetails" in event
+        ],
+        job_id=json.loads(execution.execution_input)["job"]["id"],
+        waits=bool(history) and history[-1]["type"] == "TaskSubmitted",
+    )
 
 
 def names(path: list[str]) -> Iterator[str]:

@@ -4,12 +4,12 @@
 there fails a test, as does one that is no longer made.
 
 A case is a job of its own, on which one fault befalls one call. Many of them run at once. When all
-has come to rest the trouble is over, a minute passes and a sweep comes: what was not acknowledged
-is offered again.
+has come to rest the trouble is over, time passes and a sweep comes: what was not acknowledged is
+offered again, and no room may be left to an execution that is over.
 
 With FAULTS=some a case runs for one of the owners and in one of the four worlds, the next case for
-the other and in the next; otherwise only every seventh does. With FAULTS=every each runs for both in
-each, which takes ten minutes. FAULTS=write does that too and writes the table anew: read the
+the other and in the next; otherwise only every 29th does. With FAULTS=every each runs for both in
+each, which takes twenty minutes. FAULTS=write does that too and writes the table anew: read the
 difference before you believe it.
 """
 
@@ -24,7 +24,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,12 +32,15 @@ from typing import Any
 
 import pytest
 
+from acknowledger.job_table import plain, typed
+from acknowledger.moments import ago
+from acknowledger.room_keeping import LEAK_SECONDS
 from local import acknowledger, codepipeline, functions
 from local.codepipeline.jobs import Job, JobStatus
 from local.faults import WITHOUT_PROCESS, Call, Faults
 from local.server import LocalCloud
 from local.stack import Stack
-from local.witness import FUNCTIONS, CarefulWorker, Execution, Witness, ids_in, names
+from local.witness import CarefulWorker, Execution, Witness, ids_in, names
 from tests.support import ROOT
 
 TABLE = Path(__file__).with_name("faults.txt")
@@ -45,8 +48,8 @@ DEFINITION = ROOT / "statemachine" / "job.asl.json"
 FAULTS_TRIED = os.environ.get("FAULTS", "few")
 WRITE = FAULTS_TRIED == "write"
 EVERY = FAULTS_TRIED in ("every", "write")
-#: With FAULTS=few every seventh case is tried; calls have four or six faults each.
-FEW = 7
+#: With FAULTS=few every 29th case is tried, and one of each way; calls have four or six faults.
+FEW = 29
 
 WORLDS = {
     f"{nonce} nonce, repeat {repeat}": {"nonce_rotates": rotates, "repeated_acknowledgment": answer}
@@ -80,12 +83,42 @@ WAYS: dict[str, tuple[dict[str, str], str]] = {
     "stopped": ({"Outcome": "Hang"}, "Failed"),
     # It could not be reported, for hours. Then its pipeline is stopped.
     "unreported": ({"Outcome": "Fail"}, "Abandoned"),
+    # What more happens on these is in SCRIPTS.
+    "progress": ({"Outcome": "Hang"}, "Succeeded"),
+    "joined again": ({"Outcome": "Hang"}, "Succeeded"),
+    "ends first": ({"Outcome": "Hang"}, "Succeeded"),
+    "offered again": ({"Outcome": "Hang"}, "Succeeded"),
+    "has room": ({"Outcome": "Succeed"}, "Succeeded"),
+    "waits": ({"Outcome": "Succeed"}, "Succeeded"),
 }
+#: What happens on a way, one thing when all has come to rest after the one before. They are methods
+#: of `Matrix`. A worker that hangs succeeds in the end, when the trouble is over.
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    # The worker tells progress, so that the job is continued by a next one.
+    "progress": ("is_offered", "tells_progress", "is_continued", "succeeds"),
+    # The next job is offered again, though it was joined to the work.
+    "joined again": ("is_offered", "tells_progress", "is_continued", "is_offered_again"),
+    # The worker is through before the next job is there.
+    "ends first": ("is_offered", "tells_progress", "succeeds", "is_continued"),
+    # The job is offered again while it is worked, as if it had not been acknowledged.
+    "offered again": ("is_offered", "is_offered_again"),
+    # Jobs in flight are limited.
+    "has room": ("is_offered",),
+    # So they are, and another job is quicker to take the room.
+    "waits": ("is_offered", "gets_room"),
+}
+#: Calls that are made on an earlier way too, there for another reason.
+FOR_ANOTHER_REASON = re.compile(
+    r"lost Acknowledge .*|(has room|waits) Intake( at an end)? UpdateItem IntakeTable"
+)
 #: Calls that are repeated until something is found: how often is a matter of time.
 LOOKS = re.compile(
-    r"(Intake|Stop) (Query JobTable|GetExecutionHistory|GetItem IntakeTable) #\d+"
-    r"|Intake PollFor\w+ #([3-9]|\d\d+)"
+    r"(Intake.*|Stop) (Query JobTable|GetExecutionHistory|GetItem IntakeTable) #\d+"
+    r"|Intake.* PollFor\w+ #([3-9]|\d\d+)"
+    # Whether the process has asked before.
+    r"|Intake at an end ListActionTypes"
 )
+TOKEN = re.compile(r"AQC[\w+/=]{100,}")
 
 
 @dataclass(frozen=True, order=True)
@@ -106,19 +139,24 @@ class Trial:
     marks: what its job is known by in requests and events.
     calls: what was called on its way, in order.
     lifted: whether the trouble is over.
+    before: how many executions there were by then.
+    forestalled: whether another has been quicker.
     """
 
     case: Case | None
     way: str
     owner: str
     pipeline: str
+    lane: str = ""
     marks: tuple[str, ...] = ()
     job_id: str = ""
     hits: int = 0
     lifted: bool = False
     calls: list[tuple[str, str]] = field(default_factory=list)
-    taken_by_another: bool = False
+    before: int = 0
+    forestalled: bool = False
     again: bool = False
+    hour_later: bool = False
 
     def choose(self, call: Call) -> Any:
         made = (call.caller, call.name)
@@ -184,10 +222,12 @@ class Matrix:
         self.worker = CarefulWorker(cloud, stack)
         self.trials: list[Trial] = []
         self.by_mark: dict[str, Trial] = {}
+        #: The task tokens of executions that wait for the next job: who uses them names no job.
+        self.by_token: dict[str, Trial] = {}
         self.numbers = itertools.count(1)
         self.starting = threading.Lock()
-        #: The states of each way where nothing goes wrong.
-        self.usual: dict[str, list[str]] = {}
+        #: The states of each way's executions where nothing goes wrong.
+        self.usual: dict[str, list[list[str]]] = {}
         definition = json.loads(DEFINITION.read_text())
         self.choices = {
             name for name, state in definition["States"].items() if state["Type"] == "Choice"
@@ -197,6 +237,9 @@ class Matrix:
         for rule in client.list_rules(EventBusName="default")["Rules"]:
             if "STARTED" in rule.get("EventPattern", ""):
                 client.disable_rule(Name=rule["Name"])
+        self.rooms = self.stack.outputs["IntakeTableName"]
+        for action_type in acknowledger.action_types(stack):
+            self.put_room(action_type)
 
     # -- Faults -------------------------------------------------------------------------------
 
@@ -204,9 +247,15 @@ class Matrix:
         trial = self.trial_of(call)
         if trial is None:
             return None
-        if trial.way == "lost" and call.caller == "Acknowledge" and not trial.taken_by_another:
-            trial.taken_by_another = True
+        call = replace(call, caller=caller(call))
+        if trial.way == "lost" and call.caller == "Acknowledge" and not trial.forestalled:
+            trial.forestalled = True
             self.be_quicker(trial.job_id)
+        takes_room = (call.caller, call.name) == ("Intake", "UpdateItem IntakeTable")
+        if trial.way == "waits" and takes_room and not trial.forestalled:
+            trial.forestalled = True
+            holder = {"jobId": "another's", "since": ago(0), "told": True}
+            self.put_room(self.kind(trial.owner, trial.lane), {self.other(trial): holder})
         if trial.way == "late" and call.name == "Query JobTable":
             self.be_offered(trial.job_id)
         return trial.choose(call)
@@ -215,10 +264,15 @@ class Matrix:
         """The trial whose job a call is about; without a job in it, by the function's event."""
         about = self.by_mark
         for text in (call.body, call.event):
-            for mark in ids_in(text):
+            # The second is how a partner's job is called in an execution's name.
+            for found in ids_in(text.replace("partner-job-", "partner-job/")):
+                job = self.emulator._board.find(found)
+                mark = job.action.id if job else found
                 if mark in about:
+                    if call.caller == "AwaitNextJob state":
+                        self.by_token |= dict.fromkeys(TOKEN.findall(call.body), about[mark])
                     return about[mark]
-        return None
+        return next(map(self.by_token.get, TOKEN.findall(call.body)), None)
 
     def be_quicker(self, job_id: str) -> None:
         """Be another worker that was offered the job again, and acknowledges it at once."""
@@ -240,7 +294,7 @@ class Matrix:
 
     def begin(self, case: Case | None, way: str, owner: str, lane: str = "") -> Trial:
         """Start a pipeline with one job, and know the job."""
-        trial = Trial(case, way, owner, f"pipeline-{next(self.numbers)}")
+        trial = Trial(case, way, owner, f"pipeline-{next(self.numbers)}", lane)
         configuration = dict(WAYS[way][0])
         if case and case.fault == "error stays" and case.call.startswith("SendTask"):
             configuration["AcknowledgeTimeoutSeconds"] = "5"
@@ -282,9 +336,9 @@ class Matrix:
             Type="SecureString",
         )
 
-    def tell_intake(self, trial: Trial, lane: str = "") -> None:
+    def tell_intake(self, trial: Trial) -> None:
         """Let Intake look for a job, as its STARTED event does."""
-        kind = acknowledger.action_type_id(self.kind(trial.owner, lane))
+        kind = acknowledger.action_type_id(self.kind(trial.owner, trial.lane))
         detail = {
             "pipeline": trial.pipeline,
             "execution-id": "-",
@@ -294,11 +348,13 @@ class Matrix:
             "state": "STARTED",
             "type": kind,
         }
-        event = {"detail-type": "CodePipeline Action Execution State Change", "detail": detail}
+        self.invoke_intake("CodePipeline Action Execution State Change", detail)
+
+    def invoke_intake(self, kind: str, detail: dict[str, Any]) -> None:
         self.cloud.client("lambda").invoke(
             FunctionName=self.stack.outputs["IntakeFunctionName"],
             InvocationType="Event",
-            Payload=json.dumps(event),
+            Payload=json.dumps({"detail-type": kind, "detail": detail}),
         )
 
     def cut_short(self, trials: list[Trial]) -> None:
@@ -312,7 +368,7 @@ class Matrix:
                 self.witness.wait(partial(self.is_over, trial), "it to be given up", 60)
                 self.witness.wait(partial(self.handled, trial), "Stop to give it up too", 60)
             if trial.way == "stopped":
-                (execution,) = self.witness.executions(trial.job_id)[trial.job_id]
+                (execution,) = self.executions(trial)
                 self.cloud.client("stepfunctions").stop_execution(
                     executionArn=f"{machine}:{execution.name}", error="Operator", cause="lunch"
                 )
@@ -327,10 +383,103 @@ class Matrix:
 
     def is_over(self, trial: Trial) -> bool:
         """Whether no execution works the trial's job any more."""
-        ended = [
-            one.status != "RUNNING" for one in self.witness.executions(trial.job_id)[trial.job_id]
-        ]
-        return all(ended)
+        return all(one.status != "RUNNING" for one in self.executions(trial))
+
+    def executions(self, trial: Trial) -> list[Execution]:
+        """Those of the trial's job and of the jobs that continue it, the oldest first."""
+        return self.witness.executions_in_order(trial.marks[1])
+
+    # -- Moves --------------------------------------------------------------------------------
+
+    def play(self, trials: list[Trial]) -> None:
+        """Let happen what the trials' scripts say, one move after the other."""
+        for moves in itertools.zip_longest(*(SCRIPTS[trial.way] for trial in trials)):
+            looks = {}
+            for trial, move in zip(trials, moves, strict=True):
+                if move and getattr(self, move)(trial):
+                    looks[trial.owner, trial.lane] = trial
+            for trial in looks.values():
+                self.tell_intake(trial)
+            self.rest()
+
+    # Each tells whether Intake is to look for jobs then.
+
+    def is_offered(self, _trial: Trial) -> bool:
+        return True
+
+    def is_offered_again(self, trial: Trial) -> bool:
+        job = self.witness.job_of(trial.pipeline)
+        with self.emulator.step():
+            if not job.status.ended:
+                self.emulator._board._queue(job)
+        return True
+
+    def is_continued(self, trial: Trial) -> bool:
+        self.be_offered(self.witness.job_of(trial.pipeline).id)
+        return True
+
+    def tells_progress(self, trial: Trial) -> bool:
+        entry = {
+            "EventBusName": self.stack.outputs["JobBusName"],
+            "Source": "worker",
+            "DetailType": "Job Progress",
+            "Detail": json.dumps({"jobId": trial.job_id, "percentComplete": 50}),
+        }
+        self.cloud.client("events").put_events(Entries=[entry])
+        return False
+
+    def succeeds(self, trial: Trial) -> bool:
+        self.worker.succeed(trial.job_id)
+        return False
+
+    def gets_room(self, trial: Trial) -> bool:
+        """Let the execution end that has the room for which the trial's waits."""
+        about = json.dumps({"actionType": self.kind(trial.owner, trial.lane)})
+        detail = {"name": self.other(trial), "status": "SUCCEEDED", "input": about}
+        self.invoke_intake("Step Functions Execution Status Change", detail)
+        return False
+
+    def rest(self) -> None:
+        """Wait until nothing moves any more; executions may wait for the next move."""
+
+        def at_rest(execution: Execution) -> bool:
+            state = execution.path[-1] if execution.path else ""
+            hangs = self.worker.jobs[execution.job_id].answer == "Hang"
+            waits = state in ("WaitForRoom", "AwaitNextJob") or (state == "Work" and hangs)
+            return execution.waits and waits
+
+        def quiet() -> bool:
+            idle = self.witness.idle
+            return idle() and all(map(at_rest, self.witness.running_executions())) and idle()
+
+        self.witness.wait(quiet, "everything to come to rest", 60)
+
+    # -- Room ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def other(trial: Trial) -> str:
+        """The name of the execution that has the room for which a trial's waits."""
+        return f"another-{trial.marks[1]}"
+
+    def put_room(self, action_type: str, holders: dict[str, Any] | None = None) -> None:
+        maps: dict[str, Any] = {name: {} for name in ("waiting", "awaiting", "unshown")}
+        row = {"actionType": action_type, "holders": holders or {}, **maps}
+        self.cloud.client("dynamodb").put_item(TableName=self.rooms, Item=typed(row))
+
+    def room(self, action_type: str) -> dict[str, Any]:
+        """An action type's row in IntakeTable."""
+        found = self.cloud.client("dynamodb").get_item(
+            TableName=self.rooms, Key=typed({"actionType": action_type}), ConsistentRead=True
+        )
+        return plain(found["Item"])
+
+    def age_rooms(self) -> None:
+        """Let all who have room or wait for some have done so for long."""
+        for owner, lane in itertools.product(OWNERS, LIMITED):
+            row = self.room(self.kind(owner, lane))
+            for entry in (*row["holders"].values(), *row["waiting"].values()):
+                entry["since"] = ago(LEAK_SECONDS + 1)
+            self.cloud.client("dynamodb").put_item(TableName=self.rooms, Item=typed(row))
 
     # -- Runs ---------------------------------------------------------------------------------
 
@@ -340,19 +489,26 @@ class Matrix:
         self.behave("new nonce, repeat refused")
         for owner in OWNERS:
             for way in WAYS:
-                trial = self.begin(None, way, owner)
-                self.tell_intake(trial)
-                self.cut_short([trial])
+                trial = self.begin(None, way, owner, LIMITED[0] if way in LIMITING else "")
+                if way in SCRIPTS:
+                    self.play([trial])
+                    self.worker.succeed(trial.job_id)
+                else:
+                    self.tell_intake(trial)
+                    self.cut_short([trial])
                 self.witness.settle(60)
                 found[way, owner] = trial.calls
-                (execution,) = self.witness.executions(trial.job_id)[trial.job_id]
-                self.usual[way] = self.steps(execution)
+                self.usual[way] = [self.steps(one) for one in self.executions(trial)]
         return found
 
     def behave(self, world: str) -> None:
         self.emulator.behaviour = codepipeline.Behaviour(
             started_before_queued_seconds=0,
             acknowledge_seconds=OFFERED_AGAIN_SECONDS,
+            continuation_seconds=OFFERED_AGAIN_SECONDS,
+            # Time is put on again and again.
+            action_timeout_seconds=1e6,
+            third_party_timeout_seconds=1e6,
             batch_cap=1,
             **WORLDS[world],
         )
@@ -360,8 +516,15 @@ class Matrix:
     def run(self, world: str, cases: list[Case]) -> dict[Case, Found]:
         """Run cases in a world, all that don't disturb each other at once."""
         self.behave(world)
+        found = self.run_at_once([case for case in cases if case.way not in SCRIPTS])
+        for spots in in_rounds([case for case in cases if case.way in SCRIPTS]):
+            found |= self.run_in_step(spots)
+        return found
+
+    def run_at_once(self, cases: list[Case]) -> dict[Case, Found]:
+        """Run cases that need no script."""
         self.trials, self.by_mark = [], {}
-        letters_before = {name: len(all_of) for name, all_of in self.witness.letters().items()}
+        letters_before = self.letters_so_far()
         of_intake = [case for case in cases if case.caller == "Intake"]
         others = [case for case in cases if case.caller != "Intake"]
         # Long ones first.
@@ -383,20 +546,50 @@ class Matrix:
                     self.tell_intake(mine[-1])
             self.cut_short(trials)
         self.witness.settle(120)
-        before = self.witness.executions()
+        self.lift()
+        self.witness.settle(60)
+        return self.ends(letters_before)
+
+    def run_in_step(self, spots: list[tuple[Case, str]]) -> dict[Case, Found]:
+        """Run cases by their scripts, each on its lane."""
+        self.trials, self.by_mark = [], {}
+        letters_before = self.letters_so_far()
+        for case, lane in spots:
+            self.begin(case, case.way, case.owner, lane)
+        self.play(self.trials)
+        self.lift()
+        self.rest()
+        for trial in self.trials:
+            self.worker.succeed(trial.job_id)
+        self.rest()
+        self.let_an_hour_pass()
+        self.rest()
+        return self.ends(letters_before)
+
+    def lift(self) -> None:
+        """End the trouble; some time later a sweep comes."""
         for trial in self.trials:
             trial.lifted = True
+            trial.before = len(self.executions(trial))
+        self.age_rooms()
         self.emulator.clock.advance(OFFERED_AGAIN_SECONDS + 1)
         self.cloud.schedule.fire()
-        self.witness.settle(60)
-        return self.ends(before, letters_before)
+
+    def let_an_hour_pass(self) -> None:
+        """Let the tasks time out that wait for the next job, if any are left."""
+        step_functions = self.cloud.client("stepfunctions")
+        waiting, self.by_token = self.by_token, {}
+        for token, trial in waiting.items():
+            with suppress(step_functions.exceptions.TaskTimedOut):
+                step_functions.send_task_failure(taskToken=token, error="States.Timeout")
+                trial.hour_later = True
 
     def run_intake(self, case: Case) -> None:
         """Run a case of Intake's, alone on an action type, until Intake is through with it."""
         lane = next(self.free_lanes(case.owner))
         try:
             trial = self.begin(case, case.way, case.owner, lane)
-            self.tell_intake(trial, lane)
+            self.tell_intake(trial)
             self.witness.wait(partial(self.handled, trial), f"Intake: {case}", 60)
             trial.lifted = True
             with self.emulator.step():
@@ -404,7 +597,7 @@ class Matrix:
                 left = job.status.value == "Queued"
             if left:  # nobody has polled it, so that it may be swept at once
                 trial.again = True
-                self.tell_intake(trial, lane)
+                self.tell_intake(trial)
                 self.witness.wait(partial(self.handled, trial), f"Intake again: {case}", 60)
         finally:
             self.lanes[f"{case.owner} {lane}"].release()
@@ -422,28 +615,32 @@ class Matrix:
 
     # -- What became of it --------------------------------------------------------------------
 
-    def ends(
-        self, before: dict[str, list[Execution]], letters_before: dict[str, int]
-    ) -> dict[Case, Found]:
-        after, rows = self.witness.executions(), self.witness.rows()
+    def letters_so_far(self) -> dict[str, int]:
+        return {name: len(all_of) for name, all_of in self.witness.letters().items()}
+
+    def ends(self, letters_before: dict[str, int]) -> dict[Case, Found]:
+        rows = self.witness.rows()
         letters = {
             name: all_of[letters_before[name] :] for name, all_of in self.witness.letters().items()
         }
-        jobs = {job.id: job for job in self.witness.jobs()}
+        jobs = defaultdict(list)
+        for job in self.witness.jobs():
+            jobs[job.action.id].append(job)
         found = {}
         for trial in self.trials:
             if trial.case is None:
                 continue
-            executions = after.get(trial.job_id, [])
-            first = len(before.get(trial.job_id, []))
-            paths = [self.told(one, trial) for one in executions]
-            if trial.again or len(executions) > first:
-                paths.insert(0 if trial.again else first, "again")
-            handed = len(self.worker.jobs[trial.job_id].tokens)
+            executions = self.executions(trial)
+            paths = [self.told(one, trial, number) for number, one in enumerate(executions)]
+            if trial.again or len(executions) > trial.before:
+                paths.insert(0 if trial.again else trial.before, "again")
+            if trial.hour_later:
+                paths.append("an hour later")
+            handed = sum(len(self.worker.jobs[job.id].tokens) for job in jobs[trial.marks[1]])
             if handed > 1:
                 paths.append(f"handed over {handed} times")
             row = rows.get(trial.job_id, {}).get("status", {}).get("S", "none")
-            job = jobs[trial.job_id]
+            *_, job = jobs[trial.marks[1]]
             told = [
                 name
                 for name, all_of in letters.items()
@@ -452,17 +649,24 @@ class Matrix:
             end = f"row {row}, job {job.status.value}, action {job.action.status}"
             if told:
                 end += f", dead letter of {' and '.join(told)}"
-            wrong = self.broken(trial, executions, job, lies_somewhere=bool(told))
+            wrong = self.broken(trial, executions, jobs[trial.marks[1]], lies_somewhere=bool(told))
+            if trial.lane in LIMITED:
+                kind = self.kind(trial.owner, trial.lane)
+                kept = self.room(kind)
+                if kept["holders"] or kept["waiting"]:
+                    wrong = (*wrong, "room is kept")
+                    self.put_room(kind)
             found[trial.case] = Found(End("; ".join(paths), end), wrong, trial.hits > 0)
         return found
 
     def broken(
-        self, trial: Trial, executions: list[Execution], job: Job, *, lies_somewhere: bool
+        self, trial: Trial, executions: list[Execution], jobs: list[Job], *, lies_somewhere: bool
     ) -> tuple[str, ...]:
-        """The promises that were not kept with a trial's job."""
-        work = self.worker.jobs[trial.job_id]
+        """The promises that were not kept with a trial's job and those that continue it."""
+        work, job = self.worker.jobs[trial.job_id], jobs[-1]
+        times = sum(self.worker.jobs[job.id].times for job in jobs)
         wrong = []
-        if work.times > 1 or sum("Work" in one.path for one in executions) > 1:
+        if times > 1 or sum("Work" in one.path for one in executions) > 1:
             wrong.append("worked twice")
         if trial.way == "lost":
             if work.times or job.result:
@@ -487,9 +691,9 @@ class Matrix:
         """The states that an execution entered, without those that only choose."""
         return [name for name in names(execution.path) if name not in self.choices]
 
-    def told(self, execution: Execution, trial: Trial) -> str:
+    def told(self, execution: Execution, trial: Trial, number: int) -> str:
         """An execution by the states in which it left the usual way."""
-        usual = self.usual[trial.way]
+        usual = self.usual[trial.way][min(number, len(self.usual[trial.way]) - 1)]
         path = self.steps(execution)
         end = execution.status.lower()
         if path == usual:
@@ -500,7 +704,39 @@ class Matrix:
         return left if end != "running" else f"{left}, running"
 
 
-LANES = ("One", "Two", "Three")
+LANES = ("One", "Two")
+#: Those with room for one job.
+LIMITED = ("Three", "Four")
+LIMITING = ("has room", "waits")
+#: How many trials at once go by the types that have no lane.
+TOGETHER = 8
+
+
+def in_rounds(cases: list[Case]) -> Iterator[list[tuple[Case, str]]]:
+    """The cases that can be run at once, each with its lane; "" is for all that need none."""
+    left = cases
+    while left:
+        free = [(owner, lane) for owner in OWNERS for lane in (*LANES, *LIMITED, *[""] * TOGETHER)]
+        spots, now, left = [], left, []
+        for case in now:
+            alone = LANES if case.caller == "Intake" else ("",)
+            lanes = LIMITED if case.way in LIMITING else alone
+            spot = next((one for one in free if one[0] == case.owner and one[1] in lanes), None)
+            if spot:
+                free.remove(spot)
+                spots.append((case, spot[1]))
+            else:
+                left.append(case)
+        yield spots
+
+
+def caller(call: Call) -> str:
+    """Who makes a call; a function that does several things, with what it does just now."""
+    if call.caller == "Intake" and '"Step Functions Execution Status Change"' in call.event:
+        return "Intake at an end"
+    if call.caller == "Report" and '"Job Progress"' in call.event:
+        return "Report of progress"
+    return call.caller
 
 
 @contextmanager
@@ -509,12 +745,18 @@ def running() -> Iterator[Matrix]:
     lanes = [
         f"{category}/{owner}/{lane}/1"
         for category, owner in (("Build", "Custom"), ("Deploy", "ThirdParty"))
-        for lane in LANES
+        for lane in (*LANES, *LIMITED)
     ]
+    limits = ["1" if one.split("/")[2] in LIMITED else "0" for one in types + lanes]
     holder: list[Matrix] = []
     faults = Faults(lambda call: holder[0].choose(call) if holder else None)
     with acknowledger.running(
-        parameters={"ActionTypes": ",".join(types + lanes)},
+        parameters={
+            "ActionTypes": ",".join(types + lanes),
+            "MaxJobsInFlight": ",".join(limits),
+            # No sweep comes but those that are asked for.
+            "PollSchedule": "rate(1 day)",
+        },
         worker=False,
         retry_delays=(0.05, 0.05),
         retry_scale=0.0005,
@@ -631,18 +873,28 @@ def together(ends: dict[str, Any]) -> list[tuple[str, Any]]:
 HEAD = """\
 The fault matrix: how a job ends if one thing goes wrong with one call on its way.
 
-way     succeeds    the worker succeeds
-        late        as that, but the job can be polled only some time after its STARTED event
-        abandoned   its pipeline is stopped without waiting for it, while a worker has it
-        fails       the worker fails
-        times out   the worker does not answer within JobTimeoutSeconds
-        unheard     nobody acknowledges it within AcknowledgeTimeoutSeconds
-        lost        another worker is offered it again, and acknowledges it first
-        stopped     its execution is stopped by hand, while a worker has it
-        unreported  the worker fails, and neither Report nor Stop can tell CodePipeline; then its
-                    pipeline is stopped
+way     succeeds       the worker succeeds
+        late           as that, but the job can be polled only some time after its STARTED event
+        abandoned      its pipeline is stopped without waiting for it, while a worker has it
+        fails          the worker fails
+        times out      the worker does not answer within JobTimeoutSeconds
+        unheard        nobody acknowledges it within AcknowledgeTimeoutSeconds
+        lost           another worker is offered it again, and acknowledges it first
+        stopped        its execution is stopped by hand, while a worker has it
+        unreported     the worker fails, and neither Report nor Stop can tell CodePipeline; then its
+                       pipeline is stopped
+        progress       the worker tells progress, so that a next job continues this one, and succeeds
+        joined again   the worker tells progress, and the next job is offered again although the work
+                       goes on in it; then the worker succeeds
+        ends first     the worker tells progress, and succeeds before the next job can be polled
+        offered again  it is offered again while a worker has it; then the worker succeeds
+        has room       one job may be in flight, and this one is it
+        waits          one job may be in flight, and another takes the room first; then the other's
+                       execution ends, and the worker succeeds
 owner   Custom, ThirdParty, or both
-caller  a function; or, with "state" after its name, a state of the state machine
+caller  a function; or, with "state" after its name, a state of the state machine. "Intake at an end"
+        is Intake that is told of an execution's end, "Report of progress" Report that is told of
+        progress
 call    the AWS operation; "#2" is the second such call of an invocation
 fault   dies before   the process dies before the call
         dies after    the process dies after the call took effect
@@ -656,7 +908,7 @@ world   whether an offer that is repeated has a new nonce or the same, and wheth
         nobody loses it
 path    the job's executions, each by the states that are off the usual way, from the last one that
         is on it; "as ever" is the usual way; "again": when the trouble was over, the job was
-        offered again
+        offered again; "an hour later": the first looked again for the next job by itself
 end     the job's row, CodePipeline's job and its action; where dead letters of it are
 
 note    "bug: …"    the line says how the case should end, which it does not yet
@@ -672,9 +924,10 @@ def all_cases(calls: dict[tuple[str, str], list[tuple[str, str]]]) -> list[Case]
     for way in WAYS:
         for owner in OWNERS:
             for caller, call in calls[way, owner]:
-                if (owner, caller, call) not in seen or (way, caller) == ("lost", "Acknowledge"):
+                for_another_reason = FOR_ANOTHER_REASON.fullmatch(f"{way} {caller} {call}")
+                if (owner, caller, call) not in seen or for_another_reason:
                     seen.add((owner, caller, call))
-                    kinds = FAULTS if caller in FUNCTIONS else OF_MACHINE
+                    kinds = OF_MACHINE if caller.endswith(" state") else FAULTS
                     cases += [Case(way, owner, caller, call, fault) for fault in kinds]
     return cases
 
@@ -716,9 +969,11 @@ def choose(cases: list[Case]) -> dict[str, list[Case]]:
     for case in cases:
         alike[case.way, case.caller, case.call, case.fault].append(case)
     chosen: dict[str, list[Case]] = {world: [] for world in WORLDS}
+    ways = set()
     for number, group in enumerate(alike.values()):
-        if FAULTS_TRIED == "few" and number % FEW:
+        if FAULTS_TRIED == "few" and number % FEW and group[0].way in ways:
             continue
+        ways.add(group[0].way)
         world = list(WORLDS)[number % len(WORLDS)]
         chosen[world].append(group[number // len(WORLDS) % len(group)])
     return chosen

@@ -282,12 +282,29 @@ def described(status):
     }
 
 
-def test_an_offer_under_the_same_nonce_finds_its_execution_running(aws_calls, context):
+@pytest.mark.parametrize("row", [{}, {"Item": {"status": {"S": "Dispatched"}}}])
+def test_an_offer_under_the_same_nonce_finds_its_execution_running(row, aws_calls, context):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
     expect_room(aws_calls)
     expect_poll(aws_calls, offer())
     aws_calls.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
     aws_calls.expects("stepfunctions", "describe_execution", described("RUNNING"))
+    aws_calls.expects("dynamodb", "get_item", row)
+    expect_poll(aws_calls)
+    assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
+
+
+def test_a_job_in_progress_that_is_offered_under_the_same_nonce_is_acknowledged_again(
+    aws_calls, context
+):
+    aws_calls.expects("codepipeline", "list_action_types", TYPES)
+    expect_room(aws_calls)
+    expect_poll(aws_calls, offer())
+    aws_calls.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
+    aws_calls.expects("stepfunctions", "describe_execution", described("RUNNING"))
+    aws_calls.expects("dynamodb", "get_item", {"Item": {"status": {"S": "InProgress"}}})
+    # The state machine sees that there is nothing to work.
+    expect_start(aws_calls)
     expect_poll(aws_calls)
     assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
 
@@ -445,6 +462,20 @@ class TestRoom:
         intake.handler(STARTED, context)
         assert list(tables.intake()["holders"]) == [list(started)[-1]]
         assert started[list(started)[-1]]["room"] == GIVEN
+
+    def test_an_execution_keeps_its_room_while_its_job_is_acknowledged_again(
+        self, tables, listed, started, context, monkeypatch
+    ):
+        limit(monkeypatch, "2")
+        tables.put_intake(holders={name_of(1): entry(1, told=True)})
+        tables.put_job(offer(1)["id"])
+        expect_poll_for(listed, 1, offer(1))
+        listed.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
+        described_as(listed, 1, "RUNNING")
+        expect_start(listed)
+        intake.handler(STARTED, context)
+        # The further one gives its own back when it has stood down.
+        assert set(tables.intake()["holders"]) == {name_of(1), *started}
 
     def test_a_table_that_does_not_answer_costs_only_its_action_type_and_is_named(
         self, tables, listed, context
