@@ -100,7 +100,7 @@ class Bench:
     def paths(self, pipeline: str) -> list[Execution]:
         """The executions of a pipeline's jobs."""
         jobs = [job for job in self.witness.jobs() if job.action.run.pipeline_name == pipeline]
-        return [one for job in jobs for one in self.witness.executions(job.id).get(job.id, [])]
+        return [one for job in jobs for one in self.witness.executions_in_order(job.id)]
 
 
 def measure() -> list[Figure]:

@@ -38,6 +38,8 @@ ANNOUNCED = {"Succeeded": "Job Succeeded", "Failed": "Job Failed", "TimedOut": "
 # An event may come before the job it is about, and while the execution is between two waits.
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4)
 ACTION_ENDED = ("ABANDONED", "CANCELED", "FAILED")
+# Lambda gives an event that was failed at to Stop again after one and two minutes.
+REPORTED_WITHIN_SECONDS = 900
 # A failure is worth as many tries: each finds the newest job, unless one more has come since.
 REPORTS = 5
 
@@ -93,7 +95,7 @@ def on_action(detail: dict[str, Any]) -> list[str]:
     if isinstance(result, dict):
         words = (result.get("error-code"), result.get("external-execution-summary"))
         cause = ": ".join([cause, *(str(word) for word in words if word)])
-    return end_executions(action, cause)
+    return end_executions(action, cause, by_report=state == "FAILED")
 
 
 def on_execution(detail: dict[str, Any]) -> list[str]:
@@ -128,8 +130,12 @@ HANDLED: dict[str, Callable[[dict[str, Any]], list[str]]] = {
 }
 
 
-def end_executions(action: str, cause: str) -> list[str]:
-    """End the executions that work the jobs of an action execution; these jobs' ids."""
+def end_executions(action: str, cause: str, *, by_report: bool) -> list[str]:
+    """End the executions that work the jobs of an action execution; these jobs' ids.
+
+    Args:
+        by_report: whether a report of ours, by another invocation, may have ended the action.
+    """
     told: set[str] = set()
     for wait in (0, *LOOK_AGAIN_SECONDS):
         time.sleep(wait)
@@ -138,7 +144,9 @@ def end_executions(action: str, cause: str) -> list[str]:
         living = [
             row
             for row in rows
-            if row and (row["status"] not in job_table.ENDED or "unannounced" in row)
+            if row
+            and ("unannounced" in row or row["status"] not in job_table.ENDED)
+            and not (by_report and _is_reported_on(row))
         ]
         for row in living:
             if row["jobId"] not in told and _tell(row, cause):
@@ -150,6 +158,14 @@ def end_executions(action: str, cause: str) -> list[str]:
     if left:
         raise NotStopped(f"jobs {', '.join(left)}: their executions don't wait to be told")
     return sorted(told)
+
+
+def _is_reported_on(row: dict[str, Any]) -> bool:
+    """Whether `on_execution` is told as well, and ends the row with what it reports."""
+    if row["status"] in job_table.ENDED:
+        return False
+    error = executions.broken_since(row["execution"], ago(REPORTED_WITHIN_SECONDS))
+    return error is not None and (error == UNREPORTED or error.startswith("States."))
 
 
 def _tell(row: dict[str, Any], cause: str) -> bool:

@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/step-functions/latest/apireference/Welcome.h
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from acknowledger.aws import client
@@ -27,6 +28,28 @@ def is_running(arn: str) -> bool:
         except step_functions.exceptions.ExecutionDoesNotExist:
             return False
     return bool(answer["status"] == "RUNNING")
+
+
+def broken_since(arn: str, moment: str) -> str | None:
+    """The error of an execution that was stopped or failed since a moment, or None.
+
+    Of one that somebody stopped, or that timed out, it is `States.` and its status.
+
+    Raises:
+        StepFunctionsUnavailable
+    """
+    step_functions = client("stepfunctions")
+    with step_functions_errors():
+        try:
+            answer = step_functions.describe_execution(executionArn=arn)
+        except step_functions.exceptions.ExecutionDoesNotExist:
+            return None
+    if answer["status"] in ("RUNNING", "SUCCEEDED", "PENDING_REDRIVE"):
+        return None
+    if answer["stopDate"] < datetime.fromisoformat(moment):
+        return None
+    failed = answer["status"] == "FAILED"
+    return str(answer.get("error", "")) if failed else f"States.{answer['status']}"
 
 
 def running(state_machine_arn: str) -> set[str]:

@@ -183,3 +183,30 @@ def test_step_functions_not_answering_is_worth_another_try(aws_calls, operation,
     aws_calls.expects_error("stepfunctions", operation, "ThrottlingException", "Slow down.")
     with pytest.raises(StepFunctionsUnavailable, match="Slow down"):
         act()
+
+
+def at(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ({"status": "RUNNING"}, None),
+        ({"status": "SUCCEEDED", "stopDate": at(2000)}, None),
+        ({"status": "FAILED", "error": "Unreported", "stopDate": at(2000)}, "Unreported"),
+        ({"status": "FAILED", "stopDate": at(2000)}, ""),
+        ({"status": "FAILED", "error": "Unreported", "stopDate": at(999)}, None),
+        ({"status": "ABORTED", "error": "Operator", "stopDate": at(2000)}, "States.ABORTED"),
+        ({"status": "TIMED_OUT", "stopDate": at(2000)}, "States.TIMED_OUT"),
+    ],
+)
+def test_what_an_execution_broke_with_lately(aws_calls, answer, error):
+    known = {"executionArn": "arn", "stateMachineArn": "machine", "startDate": at(0)}
+    aws_calls.expects("stepfunctions", "describe_execution", known | answer)
+    assert executions.broken_since("arn", "1970-01-01T00:16:40.000Z") == error
+
+
+def test_an_execution_that_is_no_more_broke_with_nothing(aws_calls):
+    aws_calls.expects_error("stepfunctions", "describe_execution", "ExecutionDoesNotExist")
+    assert executions.broken_since("arn", "1970-01-01T00:16:40.000Z") is None

@@ -87,6 +87,44 @@ def with_detail(event, **changes):
 class TestAction:
     """CodePipeline has ended an action."""
 
+    @pytest.fixture(autouse=True)
+    def broken(self, monkeypatch):
+        """What its execution broke with lately: nothing."""
+        found = []
+        monkeypatch.setattr(stop.executions, "broken_since", lambda *_: found[0] if found else None)
+        return found
+
+    @pytest.mark.parametrize("error", ["Unreported", "States.ABORTED", "States.Runtime"])
+    def test_a_failure_that_another_stop_reports_is_left_to_that(
+        self, tables, other_calls, context, pauses, broken, error
+    ):
+        """Else there would be two ends of it, and two words on the JobBus."""
+        broken.append(error)
+        tables.put_job("j", **ACTION)
+        assert ended(load_event("stop-action-failed"), context) == []
+        assert tables.job("j")["status"] == "InProgress"
+        assert pauses == [0]
+
+    @pytest.mark.parametrize(
+        ("event", "error"),
+        [
+            # Nobody has reported that.
+            (ABANDONED, "Unreported"),
+            # It ended as its definition says, but the row could not be written.
+            (load_event("stop-action-failed"), "Unrecorded"),
+        ],
+    )
+    def test_what_no_other_stop_ends_is_ended(
+        self, tables, other_calls, context, broken, monkeypatch, event, error
+    ):
+        broken.append(error)
+        monkeypatch.setattr(stop.executions, "input_of", lambda _: INPUT)
+        tables.put_job("j", **ACTION)
+        expect_history(other_calls, "j", None, "FAILED")
+        expect_announcement(other_calls)
+        assert ended(event, context) == ["j"]
+        assert tables.job("j")["status"] == "Failed"
+
     @pytest.mark.parametrize(
         ("event", "cause"),
         [
