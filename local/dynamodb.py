@@ -7,9 +7,11 @@ see half an item or claim what is already claimed. In AWS every request on an it
 from __future__ import annotations
 
 import functools
+import pickle
 import threading
 from typing import Any
 
+from moto.dynamodb.parsing import validators
 from moto.dynamodb.parsing.tokens import ExpressionTokenizer
 from moto.dynamodb.responses import DynamoHandler
 
@@ -34,3 +36,5 @@ def install() -> None:
     # Where an expression's words end is the same each time: what they stand for is asked later.
     tokens = functools.lru_cache(1000)(ExpressionTokenizer.make_list)
     replace(ExpressionTokenizer, "make_list", staticmethod(tokens))
+    # moto changes a copy of an expression's tree: so it is made in a third of the time.
+    replace(validators, "deepcopy", lambda tree: pickle.loads(pickle.dumps(tree)))  # noqa: S301

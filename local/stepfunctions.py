@@ -147,6 +147,7 @@ _state: ContextVar[str] = ContextVar("state", default="")
 # -- Expressions -----------------------------------------------------------------------------------
 
 
+@functools.lru_cache(1000)
 def aws_time(when: datetime | str) -> str:
     """Return a time as it is in Step Functions' context object."""
     moment = datetime.fromisoformat(when) if isinstance(when, str) else when
