@@ -137,7 +137,7 @@ def log_error(answer: dict[str, Any]) -> None:
     """Log that the function failed, in the function's log format."""
     if os.environ["AWS_LAMBDA_LOG_FORMAT"] == "JSON":
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        print(json.dumps({"timestamp": moment, "log_level": "ERROR", **answer}))
+        print(json.dumps({"timestamp": moment, "level": "ERROR", **answer}))
         return
     print(f"[ERROR] {answer['errorType']}: {answer['errorMessage']}")
     if answer["stackTrace"]:
