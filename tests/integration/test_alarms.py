@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from moto.cloudwatch.models import cloudwatch_backends
 
 from acknowledger.moments import ago
+from local import metrics
 from tests.integration.alarms import DEAD_LETTERS, firing
-from tests.integration.conftest import World
+from tests.integration.conftest import CLIENT_TOKEN, World
 from tests.support import documented_metrics, load_event, wait_for
+
+#: A namespace, a name and the dimensions, each a name and a value.
+Metric = tuple[Any, ...]
 
 
 @pytest.fixture
@@ -112,13 +120,80 @@ def test_step_functions_slowing_down(quiet):
     assert firing(quiet) == {"ExecutionsThrottledAlarm"}
 
 
-def test_every_metric_that_is_counted_is_in_the_readme_with_its_unit_and_service(world):
-    """Of all that this module's tests have made the functions count."""
-    backend = cloudwatch_backends[world.cloud.account_id][world.cloud.region]
-    found = {
-        (datum.name, *(dimension.value for dimension in datum.dimensions)): datum.unit
-        for datum in backend.metric_data
-        if datum.namespace == world.stack.name
+def shown(world: World) -> set[Metric]:
+    """The metrics of the dashboard's widgets."""
+    body = world.client("cloudwatch").get_dashboard(DashboardName=world.stack.name)["DashboardBody"]
+    return {
+        (*line[:2], tuple(line[2:4]))
+        for widget in json.loads(body)["widgets"]
+        for line in widget["properties"].get("metrics", [])
     }
-    assert found
-    assert found.items() <= documented_metrics().items()
+
+
+def watched(world: World) -> set[Metric]:
+    """The metrics of the alarms."""
+    return {
+        (
+            metric["Namespace"],
+            metric["MetricName"],
+            *((one["Name"], one["Value"]) for one in metric["Dimensions"]),
+        )
+        for alarm in world.client("cloudwatch").describe_alarms()["MetricAlarms"]
+        for metric in [
+            *([alarm] if "MetricName" in alarm else []),
+            *(
+                one["MetricStat"]["Metric"]
+                for one in alarm.get("Metrics", [])
+                if "MetricStat" in one
+            ),
+        ]
+    }
+
+
+def bring_about_everything(world: World) -> None:
+    """Let happen what is counted, be it that it didn't happen."""
+    for outcome, status in (("Succeed", "Succeeded"), ("Fail", "Failed")):
+        world.row(world.start({"Outcome": outcome}), status)
+    world.row(world.start({"Outcome": "Hang", "JobTimeoutSeconds": "1"}), "TimedOut")
+    row = world.row(world.start({"Outcome": "Hang"}), "InProgress")
+    job_id, arn = row["jobId"]["S"], row["execution"]["S"]
+    world.tell_progress(job_id, percentComplete=10)
+    execution = world.client("stepfunctions").describe_execution(executionArn=arn)
+    again = {"jobId": job_id, "nonce": json.loads(execution["input"])["job"]["nonce"]}
+    assert world.invoke("Acknowledge", again) == {"status": "InProgress"}
+    unknown = str(uuid.uuid4())
+    world.invoke("Acknowledge", {"jobId": unknown, "nonce": "1", "taskToken": "none"})
+    world.invoke("Report", {"jobId": unknown, "status": "Succeeded", "result": None})
+    world.client("stepfunctions").stop_execution(executionArn=arn)
+    world.row(row["pipelineName"]["S"], "Failed")
+    partner = replace(world, owner="ThirdParty")
+    partner.emulator.put_client(unknown, f"{CLIENT_TOKEN}-other")
+    pipeline = partner.start({"Outcome": "Succeed"})
+    partner.pipeline_ended(pipeline)
+    partner.emulator.bind_client(unknown, pipeline)
+    world.client("codepipeline").start_pipeline_execution(name=pipeline)
+    world.cloud.schedule.fire()
+
+
+def test_every_metric_that_somebody_looks_at_is_counted_and_none_else(world):
+    """With the name, unit and dimensions by which the alarms, the dashboard and the README know it."""
+    bring_about_everything(world)
+    backend = cloudwatch_backends[world.cloud.account_id][world.cloud.region]
+
+    def counted() -> dict[Metric, str]:
+        metrics.sample_queues()
+        return {
+            (one.namespace, one.name, *((d.name, d.value) for d in one.dimensions)): one.unit
+            for one in list(backend.metric_data)
+        }
+
+    # Step Functions never slows down here, and an execution as a whole has no time limit.
+    never = {"ExecutionThrottled", "ExecutionsTimedOut"}
+    wanted = {one for one in shown(world) | watched(world) if one[1] not in never}
+    wait_for(lambda: wanted <= counted().keys(), f"{wanted - counted().keys()}", seconds=20)
+    ours = {
+        (metric[1], metric[2][1]): unit
+        for metric, unit in counted().items()
+        if metric[0] == world.stack.name
+    }
+    assert ours == documented_metrics()
