@@ -93,6 +93,7 @@ class Services:
             "SendTaskSuccess": "{}",
             "AcknowledgeJob": json.dumps({"status": "InProgress"}),
             "GetItem": "{}",
+            "Query": '{"Items": []}',
             "UpdateItem": json.dumps({"Attributes": {"acknowledgeCalls": {"M": {}}}}),
         }
 

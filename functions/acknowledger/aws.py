@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import logging
 import threading
 from typing import Any
 
@@ -74,6 +75,8 @@ def _log_call(
     **_: Any,
 ) -> None:
     """Log, for the invocations that are sampled, how AWS answered, but nothing of what was said."""
+    if logger.log_level > logging.DEBUG:
+        return
     service, operation = event_name.split(".")[-2:]
     answer = parsed or {}
     metadata = answer.get("ResponseMetadata", {})

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from acknowledger.aws import client
@@ -87,11 +88,16 @@ def in_flight() -> list[str]:
     Raises:
         TableUnavailable
     """
+    with ThreadPoolExecutor(len(IN_FLIGHT)) as pool:
+        return [moment for found in pool.map(_recorded, IN_FLIGHT) for moment in found]
+
+
+def _recorded(status: str) -> list[str]:
+    """When each of the jobs that have a status was recorded."""
     pages = client("dynamodb").get_paginator("query")
     with table_errors():
         return [
             min(plain(row)["times"].values())
-            for status in IN_FLIGHT
             for page in pages.paginate(
                 TableName=table_name(),
                 IndexName="ByStatus",
