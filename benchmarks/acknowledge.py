@@ -11,7 +11,6 @@ import statistics
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 from benchmarks import endpoint
 from benchmarks.figures import Figure
@@ -46,13 +45,7 @@ def main(url: str) -> None:
     import acknowledge  # noqa: PLC0415
     from acknowledger.aws import client  # noqa: PLC0415
 
-    context = SimpleNamespace(
-        function_name="Acknowledge",
-        memory_limit_in_mb=256,
-        invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:Acknowledge",
-        aws_request_id="1",
-        get_remaining_time_in_millis=lambda: 60_000,
-    )
+    context = endpoint.context("Acknowledge")
     request = {"jobId": "11111111-2222-3333-4444-555555555555", "nonce": "3"}
     event = {"detail-type": "Job Dispatched", "detail": {**request, "taskToken": "t" * 600}}
     table, machine = client("dynamodb"), client("stepfunctions")

@@ -17,6 +17,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 ACTION_TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
@@ -104,6 +105,17 @@ class Services:
         count = min(self.waiting, json.loads(body)["maxBatchSize"])
         self.waiting -= count
         return '{"jobs": [' + ",".join(itertools.islice(self._jobs, count)) + "]}"
+
+
+def context(function: str) -> Any:
+    """What Lambda hands a function besides the event, as far as it is read."""
+    return SimpleNamespace(
+        function_name=function,
+        memory_limit_in_mb=256,
+        invoked_function_arn=f"arn:aws:lambda:us-east-1:123456789012:function:{function}",
+        aws_request_id="1",
+        get_remaining_time_in_millis=lambda: 60_000,
+    )
 
 
 async def serve(delay: float) -> None:

@@ -13,7 +13,6 @@ import re
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 from benchmarks import endpoint
 
@@ -25,13 +24,7 @@ def main(url: str, counts: list[int]) -> None:
     told, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: PTH123, SIM115
     import intake  # noqa: PLC0415
 
-    context = SimpleNamespace(
-        function_name="Intake",
-        memory_limit_in_mb=256,
-        invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:Intake",
-        aws_request_id="1",
-        get_remaining_time_in_millis=lambda: 60_000,
-    )
+    context = endpoint.context("Intake")
     seconds = []
     for count in counts:
         endpoint.offer(url, count)

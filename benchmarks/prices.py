@@ -1,4 +1,7 @@
-"""What AWS asks in us-east-1, in USD, without free tiers. As of November 2026."""
+"""What AWS asks in us-east-1, in USD, without free tiers.
+
+They change: look at the pages before you reckon with them.
+"""
 
 from __future__ import annotations
 

@@ -286,7 +286,12 @@ class Sweep:
             if self.has_time():
                 return start_one(offer)
             # Step Functions took long over the others of the batch.
-            logger.warning("Offer left alone", job_id=job_id_of(offer), reason="no time is left")
+            logger.warning(
+                "Offer left alone",
+                job_id=job_id_of(offer),
+                action_type=room.action_type,
+                reason="no time is left",
+            )
             return None
 
         with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
@@ -330,19 +335,24 @@ class Sweep:
             metrics.add_metric("ClientTokensRefused", MetricUnit.Count, 1)
             return None
         except (AcknowledgerError, ClientError, BotoCoreError) as error:
-            self._give_up(offer, f"{type(error).__name__}: {error}")
+            self._give_up(offer, room, f"{type(error).__name__}: {error}")
             return None
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             # No job of CodePipeline's looks like that; its neighbours in the batch may.
-            self._give_up(offer, f"not as documented: {type(error).__name__} {error}")
+            self._give_up(offer, room, f"not as documented: {type(error).__name__} {error}")
             return None
         pipeline = job["data"].get("pipelineContext", {}).get("pipelineName")
         row = {**start_input, **job, "jobId": job["id"], "execution": arn, "pipelineName": pipeline}
         logger.info("Offer taken", **about(row))
         return start_input
 
-    def _give_up(self, offer: Any, why: str) -> None:
-        logger.warning("Offer not taken", job_id=job_id_of(offer), reason=why)
+    def _give_up(self, offer: Any, room: Room, why: str) -> None:
+        logger.warning(
+            "Offer not taken",
+            job_id=job_id_of(offer),
+            action_type=room.action_type,
+            reason=why,
+        )
         self.problems.append(f"starting job {job_id_of(offer)}: {why}")
 
 

@@ -21,13 +21,8 @@ def is_running(arn: str) -> bool:
     Raises:
         StepFunctionsUnavailable
     """
-    step_functions = client("stepfunctions")
-    with step_functions_errors():
-        try:
-            answer = step_functions.describe_execution(executionArn=arn)
-        except step_functions.exceptions.ExecutionDoesNotExist:
-            return False
-    return bool(answer["status"] == "RUNNING")
+    described = _described(arn)
+    return described is not None and bool(described["status"] == "RUNNING")
 
 
 def broken_since(arn: str, moment: str) -> str | None:
@@ -38,18 +33,13 @@ def broken_since(arn: str, moment: str) -> str | None:
     Raises:
         StepFunctionsUnavailable
     """
-    step_functions = client("stepfunctions")
-    with step_functions_errors():
-        try:
-            answer = step_functions.describe_execution(executionArn=arn)
-        except step_functions.exceptions.ExecutionDoesNotExist:
-            return None
-    if answer["status"] in ("RUNNING", "SUCCEEDED", "PENDING_REDRIVE"):
+    described = _described(arn)
+    if described is None or described["status"] in ("RUNNING", "SUCCEEDED", "PENDING_REDRIVE"):
         return None
-    if answer["stopDate"] < datetime.fromisoformat(moment):
+    if described["stopDate"] < datetime.fromisoformat(moment):
         return None
-    failed = answer["status"] == "FAILED"
-    return str(answer.get("error", "")) if failed else f"States.{answer['status']}"
+    failed = described["status"] == "FAILED"
+    return str(described.get("error", "")) if failed else f"States.{described['status']}"
 
 
 def running(state_machine_arn: str) -> set[str]:
@@ -148,6 +138,16 @@ def find_token(value: Any) -> str | None:
     if isinstance(value.get(":token"), dict):
         return str(value[":token"]["S"])
     return next((token for member in value.values() if (token := find_token(member))), None)
+
+
+def _described(arn: str) -> dict[str, Any] | None:
+    """An execution as DescribeExecution tells of it, or None if there is none of that name."""
+    step_functions = client("stepfunctions")
+    with step_functions_errors():
+        try:
+            return dict(step_functions.describe_execution(executionArn=arn))
+        except step_functions.exceptions.ExecutionDoesNotExist:
+            return None
 
 
 def _newest_events(arn: str, count: int) -> list[dict[str, Any]]:

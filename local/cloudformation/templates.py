@@ -52,7 +52,7 @@ class NoManagedPolicies:
 
 def from_text(body: str) -> Any:
     try:
-        return json.loads(body)  # which is YAML as well, and read so a hundred times slower
+        return json.loads(body)  # which is YAML as well, and would be read much slower as such
     except ValueError:
         return yaml_parse(body)
 

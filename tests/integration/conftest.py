@@ -295,6 +295,18 @@ class World:
         events = (json.loads(text) for text in self.written.events() if detail_type in text)
         return [event for event in events if event["detail-type"] == detail_type]
 
+    def dispatched(self, job_id: str) -> dict[str, Any]:
+        """The event that tells Acknowledge of a job, once it was put."""
+        (event,) = wait_for(
+            lambda: [
+                one for one in self.bus_events("Job Dispatched") if one["detail"]["jobId"] == job_id
+            ],
+            "the event",
+            seconds=10,
+        )
+        found: dict[str, Any] = event
+        return found
+
     def announced(self, detail_type: str, job_id: str) -> list[dict[str, Any]]:
         """The details of the events of a type that tell of a job."""
         details = [event["detail"] for event in self.bus_events(detail_type)]

@@ -72,15 +72,7 @@ def test_an_offer_that_waits_too_long_for_its_acknowledgment(quiet):
         UpdateExpression="SET offeredAt = :long_ago",
         ExpressionAttributeValues={":long_ago": {"S": ago(90)}},
     )
-    (event,) = wait_for(
-        lambda: [
-            one
-            for one in quiet.bus_events("Job Dispatched")
-            if one["detail"]["jobId"] == row["jobId"]["S"]
-        ],
-        "the event",
-        seconds=10,
-    )
+    event = quiet.dispatched(row["jobId"]["S"])
     assert quiet.invoke("Acknowledge", event) == {"status": "InProgress"}
     wait_for(lambda: firing(quiet) == {"SlowAcknowledgmentsAlarm"}, "the alarm", seconds=20)
 

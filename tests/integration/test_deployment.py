@@ -10,7 +10,7 @@ import pytest
 
 from local.stack import deploy
 from tests.integration.conftest import World
-from tests.support import ROOT, wait_for
+from tests.support import ROOT
 
 PARAMETERS = {"MaxJobsInFlight": "2,0,0"}
 #: What the next version says in place of this one, in a definition and in a function.
@@ -78,15 +78,7 @@ def test_jobs_in_flight_end_as_they_should_over_a_deployment_and_its_rollback(wo
             assert [one["status"]["S"] for one in world.rows(name)] == [status]
 
     events.enable_rule(Name=rule, EventBusName=bus)
-    (event,) = wait_for(
-        lambda: [
-            one
-            for one in world.bus_events("Job Dispatched")
-            if one["detail"]["jobId"] == row["jobId"]["S"]
-        ],
-        "the event that was held up",
-        seconds=10,
-    )
+    event = world.dispatched(row["jobId"]["S"])
     assert world.invoke("Acknowledge", event) == {"status": "InProgress"}
     for name in (worked, dispatched, *left):
         succeed(world, name)

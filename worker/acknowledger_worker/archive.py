@@ -43,7 +43,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         zipfile.BadZipFile,
         zlib.error,
         EOFError,
-        NotImplementedError,
+        NotImplementedError,  # an entry that is packed in a way that zipfile doesn't know
         OSError,
         RuntimeError,  # an entry that is encrypted
         UnicodeError,
