@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 from botocore.config import Config
+from botocore.loaders import Loader
 from botocore.session import Session, get_session
 
 from acknowledger import STARTING
@@ -29,6 +30,13 @@ _RETRYING = Config(
 )
 # A session makes clients in one thread at a time.
 _lock = threading.Lock()
+
+
+class _Loader(Loader):  # type: ignore[misc]
+    """botocore's, which else looks through the folders of all services, four hundred, twice."""
+
+    def list_available_services(self, type_name: str = "service-2") -> list[str]:  # noqa: ARG002
+        return list(SERVICES)
 
 
 def client(service: str, *, retrying: bool = True) -> Any:
@@ -94,6 +102,5 @@ def _log_call(
 @functools.cache
 def _session() -> Session:
     session = get_session()
-    # Else botocore looks through the folders of all its services, some four hundred, twice.
-    session.get_component("data_loader").list_available_services = lambda *_: SERVICES
+    session.register_component("data_loader", _Loader())
     return session

@@ -12,9 +12,12 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from botocore.session import get_session
 
 from acknowledger import aws
 from tests.support import ROOT
+
+SESSION = aws._session
 
 READY = """
 import gc, sys, {function}
@@ -57,3 +60,9 @@ def test_a_function_that_lambda_has_started_has_its_clients(function: str, clien
         check=True,
     )
     assert done.stdout.split() == [str(clients), "True", "False"]
+
+
+def test_other_sessions_of_the_process_know_all_services() -> None:
+    ours = SESSION()
+    assert ours.get_available_services() == list(aws.SERVICES)
+    assert "sns" in get_session().get_available_services()
