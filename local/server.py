@@ -1,5 +1,6 @@
 """The local stack's process: moto, an HTTP endpoint in front of it, and everything that ticks."""
 
+import functools
 import logging
 import os
 import socket
@@ -35,6 +36,7 @@ from local import (
 from local.codepipeline.http import Endpoint
 from local.faults import Faults
 from local.page import Page
+from local.patch import replace
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -173,9 +175,14 @@ class LocalCloud:
         stepfunctions.retry_scale = self._retry_scale
         started.callback(stepfunctions.stop_all)
 
+        dispatcher = DomainDispatcherApplication(create_backend_app)
+        # moto tries some three hundred patterns on the host of each request.
+        replace(
+            dispatcher, "get_backend_for_host", functools.cache(dispatcher.get_backend_for_host)
+        )
         page = Page(
             Endpoint(
-                permissions.Watch(DomainDispatcherApplication(create_backend_app)),
+                permissions.Watch(dispatcher),
                 self.account_id,
                 self.region,
             ),

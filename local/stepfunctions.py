@@ -39,6 +39,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.core.base_backend import BackendDict
 from moto.core.exceptions import AWSError
@@ -131,6 +132,9 @@ DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 #: What an event has room for, of input and output as they are written in it.
 MAX_EVENT_DATA = 248 * 1024
+
+#: What Step Functions' own calls say of who makes them; composing it anew takes botocore a while.
+AGENT = Config(user_agent="states.amazonaws.com")
 
 QUERY_EVALUATION_ERROR = "States.QueryEvaluationError"
 
@@ -1124,15 +1128,19 @@ class Clients:
         self._clients: dict[tuple[str, str, str | None], Any] = {}
         self._lock = threading.Lock()
 
-    def client(self, *, service_name: str, region_name: str, **settings: Any) -> Any:
+    def client(
+        self, *, service_name: str, region_name: str, config: Config, **settings: Any
+    ) -> Any:
         key = (service_name, region_name, settings.get("endpoint_url"))
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = watched(
-                    permissions.watch(
-                        self._session.client(service_name, region_name=region_name, **settings)
-                    )
+                made = self._session.client(
+                    service_name,
+                    region_name=region_name,
+                    config=config.merge(AGENT),
+                    **settings,
                 )
+                self._clients[key] = watched(permissions.watch(made))
             return self._clients[key]
 
 
