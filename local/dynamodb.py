@@ -12,6 +12,7 @@ import pickle
 import threading
 from typing import Any, cast
 
+from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import ast_nodes, expressions, validators
 from moto.dynamodb.responses import DynamoHandler
 
@@ -66,6 +67,20 @@ def traverse(self: Any, root: Any) -> Any:
     return processed(root)
 
 
+def all_items(self: Any) -> list[Any]:
+    """Return a table's items in the order of their keys, each key looked at once."""
+    items = [
+        item
+        for found in list(self.items.values())
+        for item in (found.values() if self.range_key_attr else (found,))
+    ]
+    return sorted(items, key=lambda item: [key.cast_value for key in keys_of(item)])
+
+
+def keys_of(item: Any) -> list[Any]:
+    return [key for key in (item.hash_key, item.range_key) if key]
+
+
 def install() -> None:
     """Put this in moto's place. Does nothing the second time."""
     moto_call = DynamoHandler.call_action
@@ -79,6 +94,8 @@ def install() -> None:
 
     call_action.one_at_a_time = True  # type: ignore[attr-defined]
     replace(DynamoHandler, "call_action", call_action)
+    # moto compares two keys by what both are cast to, each time.
+    replace(Table, "all_items", all_items)
     # What an expression says is the same each time: what its words stand for is asked later.
     parsed = functools.lru_cache(1000)(UpdateExpressionParser.make)
     replace(UpdateExpressionParser, "make", staticmethod(parsed))

@@ -8,11 +8,13 @@ from typing import Any, cast
 from jsonpath_ng import parser as jsonpath
 from moto import backends
 from moto.core import responses
+from moto.core.base_backend import BackendDict
 from moto.core.common_models import BaseModel
 from moto.core.serialize import DEFAULT_ALIAS_PROVIDERS, XFormedAttributePicker
 from moto.core.utils import camelcase_to_underscores, method_names_from_class
 from moto.moto_api._internal.moto_random import MotoRandom
 from moto.s3.models import FakeKey, FakeMultipart
+from moto.sqs import models as sqs_models
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 
 from local.patch import replace
@@ -41,6 +43,17 @@ def random_string(
     return made.lower() if lower_case else made
 
 
+moto_getitem = BackendDict.__getitem__
+
+
+def of_account(backends: Any, account_id: str) -> Any:
+    """Return an account's backends, which are made the first time."""
+    try:
+        return dict.__getitem__(backends, account_id)
+    except KeyError:
+        return moto_getitem(backends, account_id)
+
+
 def new_model(cls: type[Any], *_: Any, **__: Any) -> Any:
     """Make an object of a service's, and keep track of it only where moto looks for it again."""
     made = object.__new__(cls)
@@ -64,7 +77,10 @@ def install() -> None:
     replace(backends, "list_of_moto_modules", lambda: modules)
     # moto makes a parser of paths for every state's ResultPath, which hardly ever says anything.
     replace(result_path, "parse", functools.lru_cache(1000)(jsonpath.parse))
-    # moto takes its time for the id of each request, letter by letter, and for each header's name.
+    # moto takes its time for the id of each request, letter by letter, and for each name.
     replace(MotoRandom, "get_random_string", random_string)
     names = functools.lru_cache(1000)(camelcase_to_underscores)
-    replace(responses, "camelcase_to_underscores", names)
+    for module in (responses, sqs_models):
+        replace(module, "camelcase_to_underscores", names)
+    # moto looks, under a lock of all services, whether there is a backend yet.
+    replace(BackendDict, "__getitem__", of_account)

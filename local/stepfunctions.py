@@ -28,17 +28,21 @@ import copy
 import functools
 import json
 import logging
+import pickle
 import secrets
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.core.base_backend import BackendDict
@@ -133,8 +137,9 @@ MAX_PAGE = 1000
 #: What an event has room for, of input and output as they are written in it.
 MAX_EVENT_DATA = 248 * 1024
 
-#: What Step Functions' own calls say of who makes them; composing it anew takes botocore a while.
-AGENT = Config(user_agent="states.amazonaws.com")
+#: How Step Functions' own calls are made, which nobody checks: to compose and to sign what says
+#: who makes them takes botocore a while.
+AGENT = Config(user_agent="states.amazonaws.com", signature_version=UNSIGNED)
 
 QUERY_EVALUATION_ERROR = "States.QueryEvaluationError"
 
@@ -282,6 +287,10 @@ class TaskToken(MotoCallbackEndpoint):  # type: ignore[misc]
             self._changed.notify_all()
 
 
+#: What is left of a token when its execution has ended.
+USED_UP = TaskToken("")
+USED_UP.close()
+
 #: All tokens ever handed out, so that an answer finds its task without a look at any execution.
 _tokens: dict[str, TaskToken] = {}
 
@@ -298,6 +307,14 @@ def update_task_token(self: Any) -> str:
     self.context_object_data["Task"] = TaskData(Token=token)
     permissions.token_made(token, self.context_object_data["StateMachine"]["Id"])
     return token
+
+
+def close_tokens(env: Any) -> None:
+    """Take no more answers to an execution's tokens."""
+    for token in list(env.callback_pool_manager._pool.values()):
+        token.close()
+        if token.callback_id in _tokens:
+            _tokens[token.callback_id] = USED_UP
 
 
 def find_token(task_token: str) -> TaskToken:
@@ -752,13 +769,17 @@ class Communication(MotoCommunication):  # type: ignore[misc]
 
 
 class LocalExecution(MotoExecution):  # type: ignore[misc]
-    """One execution, which tells EventBridge when it starts and ends, as AWS's do."""
+    """One execution, which tells EventBridge when it starts and ends, as AWS's do.
+
+    Of one that has ended, no more is kept than can still be asked for.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._ended = threading.Event()
+        self._packed: bytes | None = None
         self.exec_status = ExecutionStatus.RUNNING
-        self.exec_worker = self._get_start_execution_worker()
+        self.exec_worker: Any = self._get_start_execution_worker()
 
     def _get_start_execution_worker_comm(self) -> Communication:
         return Communication(self)
@@ -778,23 +799,41 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
         self.exec_worker.start()
 
     def ended(self) -> None:
-        self._close_tokens()
+        env = self.exec_worker.env
+        close_tokens(env)
         metrics.of_end(self)
         try:
             self._tell()
         finally:
+            self._pack(env)
             self._ended.set()
+
+    def _pack(self, env: Any) -> None:
+        self._packed = zlib.compress(pickle.dumps(env.event_manager.get_event_history()))
+        kept = SimpleNamespace(map_run_record_pool_manager=env.map_run_record_pool_manager)
+        self.exec_worker = SimpleNamespace(env=kept)
+
+    @property
+    def history(self) -> list[Any]:
+        """Its events so far."""
+        env = self.exec_worker.env
+        if self._packed is not None:
+            events: list[Any] = pickle.loads(zlib.decompress(self._packed))  # noqa: S301 - ours
+        else:
+            events = env.event_manager.get_event_history()
+        return events
+
+    def to_history_output(self) -> Any:
+        return {"events": self.history}
 
     def stop(self, stop_date: datetime, error: str | None, cause: str | None) -> None:
         """End at once; the history says so before this returns."""
         # First, for a task that finds its token closed while it runs has timed out.
-        super().stop(stop_date=stop_date, error=error, cause=cause)
-        self._close_tokens()
+        worker = self.exec_worker
+        if self._packed is None:
+            worker.stop(stop_date=stop_date, cause=cause, error=error)
+            close_tokens(worker.env)
         self._ended.wait(timeout=5)
-
-    def _close_tokens(self) -> None:
-        for token in list(self.exec_worker.env.callback_pool_manager._pool.values()):
-            token.close()
 
     @property
     def result(self) -> str | None:
@@ -1129,7 +1168,12 @@ class Clients:
         self._lock = threading.Lock()
 
     def client(
-        self, *, service_name: str, region_name: str, config: Config, **settings: Any
+        self,
+        *,
+        service_name: str,
+        region_name: str,
+        config: Config = Config(),  # noqa: B008 - it is never changed
+        **settings: Any,
     ) -> Any:
         key = (service_name, region_name, settings.get("endpoint_url"))
         with self._lock:

@@ -101,7 +101,7 @@ class View:
             seen["configuration"] = data.get("actionConfiguration", {}).get("configuration", {})
             seen["timeouts"] = given.get("timeouts", {})
             seen["machine"] = graph(execution.state_machine.definition)
-            events = execution.exec_worker.env.event_manager.get_event_history()
+            events = execution.history
             seen[f"offer {execution.name}"] = {
                 "began": execution.start_date.isoformat(timespec="milliseconds"),
                 "status": str(execution.status),
