@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -79,8 +80,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             CodePipeline offers again what is not acknowledged.
     """
     kind, detail = offers.detail_of(event, HANDLED.keys())
-    sweep = Sweep(lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS)
-    answer = HANDLED[kind](sweep, detail)
+    with ThreadPoolExecutor(STARTS_AT_ONCE) as starters:
+        sweep = Sweep(lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS, starters)
+        answer = HANDLED[kind](sweep, detail)
     if answer is not None:
         return answer
     for name, count in sweep.counts.items():
@@ -91,9 +93,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def on_schedule(sweep: Sweep, _detail: dict[str, Any]) -> None:
-    """Take what is offered for every action type, and heal what went wrong before."""
-    for action_type in config().action_types:
-        sweep.take(action_type, heal=True)
+    """Take what is offered for every action type, and heal what went wrong before.
+
+    All at once, so that none waits until another with much to do is through.
+    """
+    action_types = config().action_types
+    with ThreadPoolExecutor(len(action_types)) as pollers:
+        list(pollers.map(functools.partial(sweep.take, heal=True), action_types))
     sweep.keep_alive()
     sweep.measure()
 
@@ -156,8 +162,10 @@ HANDLED: dict[str, Callable[[Sweep, dict[str, Any]], dict[str, Any] | None]] = {
 class Sweep:
     """One invocation's polling: what it took, and what went wrong on the way."""
 
-    def __init__(self, has_time: Callable[[], bool]) -> None:
+    def __init__(self, has_time: Callable[[], bool], starters: ThreadPoolExecutor) -> None:
         self.has_time = has_time
+        self._starters = starters
+        self._counting = threading.Lock()
         self.counts = dict.fromkeys(COUNTED, 0)
         self.problems: list[str] = []
         self.may_look_again = True
@@ -204,7 +212,7 @@ class Sweep:
             self.may_look_again = bool(room.to_ask_for)
             if heal:
                 self._remind({"jobId": job_id} for job_id in room.unshown)
-            self.counts["Sweeps"] += 1
+            self._count(Sweeps=1)
         except AcknowledgerError as error:
             self.problems.append(f"polling {action_type}: {type(error).__name__}: {error}")
         return found
@@ -255,14 +263,12 @@ class Sweep:
 
     def _poll(self, action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
         """What is offered next, counted."""
-        self.counts["Polls"] += 1
         try:
             batch = job_api.poll(action_type, at_most)
         except AcknowledgerError:
-            self.counts["PollFailures"] += 1
+            self._count(Polls=1, PollFailures=1)
             raise
-        self.counts["EmptyPolls"] += not batch
-        self.counts["OffersSeen"] += len(batch)
+        self._count(Polls=1, EmptyPolls=not batch, OffersSeen=len(batch))
         return batch
 
     def _start(
@@ -294,10 +300,14 @@ class Sweep:
             )
             return None
 
-        with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
-            taken = [start_input for start_input in pool.map(start, batch) if start_input]
-        self.counts["OffersTaken"] += len(taken)
+        taken = [start_input for start_input in self._starters.map(start, batch) if start_input]
+        self._count(OffersTaken=len(taken))
         return taken
+
+    def _count(self, **more: int) -> None:
+        with self._counting:
+            for name, count in more.items():
+                self.counts[name] += count
 
     def _start_one(self, offer: dict[str, Any], *, room: Room, **known: Any) -> Any:
         """Start one offer's execution; its input, or None if this offer can't be taken."""

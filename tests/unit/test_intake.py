@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.unit.conftest import ENVIRONMENT, expect_in_flight, metrics_in
 
 STARTED = load_event("intake-action-started")
 SCHEDULE = load_event("intake-schedule")
+TYPE, OTHER_TYPE = ENVIRONMENT["ACTION_TYPES"].split(",")
 ARN = ENVIRONMENT["STATE_MACHINE_ARN"].replace("stateMachine", "execution")
 TYPES = {
     "actionTypes": [
@@ -83,14 +85,35 @@ def counted(of, **counts):
     return {name: (count, "Count") for name, count in counts.items()}
 
 
-def test_a_sweep_takes_all_that_is_offered_for_every_action_type(aws_calls, context, capsys):
-    for offers in ([offer(1), offer(2)], [offer(3)]):
-        aws_calls.expects("codepipeline", "list_action_types", TYPES)
+@pytest.fixture
+def waiting(monkeypatch):
+    """What is offered, a batch a poll, by action type; the first poll waits for the other type's."""
+    batches = {TYPE: [[]], OTHER_TYPE: [[]]}
+    first = dict.fromkeys(batches, True)
+    together = threading.Barrier(len(batches), timeout=10)
+
+    def poll(action_type, _at_most):
+        if first.pop(str(action_type), None):
+            together.wait()
+        batch = batches[str(action_type)].pop(0)
+        if isinstance(batch, errors.AcknowledgerError):
+            raise batch
+        return batch
+
+    monkeypatch.setattr(intake.job_api, "poll", poll)
+    monkeypatch.setattr(intake.job_api, "secret_properties", lambda _: frozenset())
+    return batches
+
+
+def test_a_sweep_takes_all_that_is_offered_for_every_action_type_at_once(
+    aws_calls, waiting, context, capsys
+):
+    waiting[TYPE].insert(0, [offer(1), offer(2)])
+    waiting[OTHER_TYPE].insert(0, [offer(3)])
+    for _ in waiting:
         expect_room(aws_calls)
-        expect_poll(aws_calls, *offers)
-        for _ in offers:
-            expect_start(aws_calls)
-        aws_calls.expects("codepipeline", "poll_for_jobs", {})
+    for _ in range(3):
+        expect_start(aws_calls)
     expect_in_flight(aws_calls)
     assert intake.handler(SCHEDULE, context) == {"offered": 3, "taken": 3}
     found = metrics_in(capsys.readouterr().out)
@@ -176,15 +199,14 @@ def test_with_no_time_left_the_rest_is_left_to_the_next_sweep(aws_calls, context
     assert intake.handler(SCHEDULE, context) == {"offered": 0, "taken": 0}
 
 
-def test_an_action_type_that_cannot_be_polled_costs_only_itself(aws_calls, context, capsys):
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    aws_calls.expects_error("codepipeline", "poll_for_jobs", "ActionTypeNotFoundException")
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    expect_poll(aws_calls, offer())
+def test_an_action_type_that_cannot_be_polled_costs_only_itself(
+    aws_calls, waiting, context, capsys
+):
+    waiting[TYPE] = [errors.ActionTypeNotFoundException("gone")]
+    waiting[OTHER_TYPE] = [[offer()], []]
+    for _ in waiting:
+        expect_room(aws_calls)
     expect_start(aws_calls)
-    expect_poll(aws_calls)
     expect_in_flight(aws_calls, ago(50), ago(70), ago(60))
     with pytest.raises(errors.IntakeIncomplete) as told:
         intake.handler(SCHEDULE, context)
@@ -197,11 +219,11 @@ def test_an_action_type_that_cannot_be_polled_costs_only_itself(aws_calls, conte
     assert found == counted(Sweeps=1, Polls=3, PollFailures=1, EmptyPolls=1, of=1)
 
 
-def test_that_the_jobs_in_flight_cannot_be_counted_is_told_after_all_the_rest(aws_calls, context):
-    for _ in range(2):
-        aws_calls.expects("codepipeline", "list_action_types", TYPES)
+def test_that_the_jobs_in_flight_cannot_be_counted_is_told_after_all_the_rest(
+    aws_calls, waiting, context
+):
+    for _ in waiting:
         expect_room(aws_calls)
-        expect_poll(aws_calls)
     aws_calls.expects_error("dynamodb", "query", "ThrottlingException")
     with pytest.raises(errors.IntakeIncomplete, match=r"^counting the jobs in flight: JobTable: "):
         intake.handler(SCHEDULE, context)
@@ -343,7 +365,6 @@ def test_bad_input_is_refused_before_any_call(event, field, aws_calls, context):
 
 
 MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
-TYPE, OTHER_TYPE = ENVIRONMENT["ACTION_TYPES"].split(",")
 ENDED = load_event("intake-execution-ended")
 PAUSE, RESUME = load_event("intake-pause"), load_event("intake-resume")
 
@@ -484,16 +505,16 @@ class TestRoom:
         with pytest.raises(errors.IntakeIncomplete, match="TableUnavailable"):
             intake.handler(STARTED, context)
 
-    def test_a_sweep_heals_what_went_wrong(self, tables, listed, context, monkeypatch):
+    def test_a_sweep_heals_what_went_wrong(
+        self, tables, other_calls, waiting, context, monkeypatch
+    ):
         limit(monkeypatch, "1,0")
         tables.put_intake(holders={name_of(1): entry(1, 300, told=True)})
-        listed.expects("stepfunctions", "list_executions", {"executions": []})
-        described_as(listed, 1, "ABORTED")
-        expect_poll_for(listed, 1)
-        listed.expects("codepipeline", "list_action_types", TYPES)
-        expect_poll_for(listed, BATCH_SIZE, action_type=OTHER_TYPE)
+        other_calls.expects("stepfunctions", "list_executions", {"executions": []})
+        described_as(other_calls, 1, "ABORTED")
         intake.handler(SCHEDULE, context)
         assert tables.intake()["holders"] == {}
+        assert waiting == {TYPE: [], OTHER_TYPE: []}
 
     def test_a_started_event_leaves_that_to_the_sweep(self, tables, listed, context, monkeypatch):
         limit(monkeypatch, "1")
@@ -824,16 +845,13 @@ def expect_reminders(calls, *details):
 class TestReminders:
     """Progress that was told too early to be shown."""
 
+    @pytest.mark.usefixtures("waiting")
     @pytest.mark.parametrize("limits", ["0", "5"])
     def test_a_sweep_reminds_report_of_it_until_it_is_shown(
         self, tables, other_calls, context, monkeypatch, limits
     ):
         limit(monkeypatch, limits)
         tables.put_intake(unshown={"a": ago(9), "b": ago(8)})
-        at_most = int(limits) or BATCH_SIZE
-        for action_type in (TYPE, OTHER_TYPE):
-            other_calls.expects("codepipeline", "list_action_types", TYPES)
-            expect_poll_for(other_calls, at_most, action_type=action_type)
         expect_reminders(other_calls, {"jobId": "a"}, {"jobId": "b"})
         intake.handler(SCHEDULE, context)
         assert sorted(tables.intake()["unshown"]) == ["a", "b"]
@@ -849,10 +867,8 @@ class TestKeepAlive:
     """Long work is continued by a new job before CodePipeline gives up the old one."""
 
     @pytest.fixture(autouse=True)
-    def sweeps(self, tables, other_calls):
-        for action_type in (TYPE, OTHER_TYPE):
-            other_calls.expects("codepipeline", "list_action_types", TYPES)
-            expect_poll_for(other_calls, BATCH_SIZE, action_type=action_type)
+    def sweeps(self, waiting):
+        """Nothing is offered."""
 
     @pytest.mark.parametrize(
         ("job_timeout", "continue_after", "kept"),
