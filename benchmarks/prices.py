@@ -1,6 +1,8 @@
-"""What AWS asks in us-east-1, in USD, without free tiers.
+"""What AWS asks in us-east-1, in USD, without free tiers and before discounts for much use.
 
-They change: look at the pages before you reckon with them.
+They change: look at the pages before you reckon with them. AWS's own sums with most of them:
+https://docs.aws.amazon.com/solutions/latest/automated-security-response-on-aws/cost.html, where
+DynamoDB's still are those before November 2024.
 """
 
 from __future__ import annotations
@@ -9,11 +11,17 @@ from __future__ import annotations
 PRICES = {
     "state transitions": (0.025 / 1000, "https://aws.amazon.com/step-functions/pricing/"),
     "function invocations": (0.20 / 1e6, "https://aws.amazon.com/lambda/pricing/"),
+    # On x86_64, the template's default; on arm64 0.0000133334.
     "GB-seconds": (0.0000166667, "https://aws.amazon.com/lambda/pricing/"),
+    # On demand, in the table class Standard. Half of what they were before November 2024:
+    # https://aws.amazon.com/blogs/database/new-amazon-dynamodb-lowers-pricing-for-on-demand-throughput-and-global-tables/
     "write units": (0.625 / 1e6, "https://aws.amazon.com/dynamodb/pricing/on-demand/"),
     "read units": (0.125 / 1e6, "https://aws.amazon.com/dynamodb/pricing/on-demand/"),
+    # Custom events on a bus with rules, for each 64 KB begun. AWS's own events cost nothing.
     "events put": (1.00 / 1e6, "https://aws.amazon.com/eventbridge/pricing/"),
+    # Taken in, in the log class Standard. What Lambda logs beyond 10 TB a month costs less.
     "GB of logs": (0.50, "https://aws.amazon.com/cloudwatch/pricing/"),
+    # Recorded.
     "traces": (5.00 / 1e6, "https://aws.amazon.com/xray/pricing/"),
 }
 
