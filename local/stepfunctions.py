@@ -426,7 +426,7 @@ def enter_state(moto_eval: Callable[..., None]) -> Callable[..., None]:
 
 #: A task that makes one quick request takes its turn, so that a thousand executions at once don't
 #: slow each other down until their timeouts pass; the time it waits for that is not counted.
-_turns = threading.BoundedSemaphore(4)
+_turns = threading.BoundedSemaphore(2)
 
 
 class Turn:
