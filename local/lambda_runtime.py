@@ -202,6 +202,8 @@ def fork_sandboxes(requests: socket.socket) -> None:
     read what the process is to be: ``{"environment": {...}, "folder": "..."}``. What is told is
     lines of JSON: ``{"started": pid}`` and, as `waitpid` has it, ``{"ended": pid, "status": ...}``.
     """
+    # Whoever asked for the first may keep to one core.
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
     before = set(sys.modules)
     with contextlib.suppress(ImportError):
         importlib.import_module("boto3")

@@ -17,6 +17,8 @@ from typing import Any
 
 from acknowledger_worker import ConfigurationError, Job, JobFailed, Runner, Success, Worker
 
+from local.server import one_core
+
 JOBS_AT_ONCE = 32
 # A job that is to Hang reaches no worker, so that nobody answers it or gives a sign of life.
 NOT_TO_HANG = {"Outcome": [{"anything-but": "Hang"}, {"exists": False}]}
@@ -97,7 +99,8 @@ class SampleWorker:
     def start(self) -> None:
         """Make the rule that feeds the queue, and begin to take jobs."""
         self._feed()
-        self._thread.start()
+        with one_core():
+            self._thread.start()
 
     def stop(self) -> None:
         """Take no more jobs, and hand back those in hand."""
