@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 from acknowledger_worker import ConfigurationError, Job, JobFailed, Runner, Success, Worker
-
 from local.server import one_core
 
 JOBS_AT_ONCE = 32

@@ -154,7 +154,11 @@ def test_an_event_of_an_older_attempt_does_not_end_the_retried_job(stoppable):
     if world.owner == "ThirdParty":
         world.cloud.schedule.fire()
     (second,) = wait_for(
-        lambda: [row for row in world.rows(name) if row["status"]["S"] == "InProgress"],
+        lambda: [
+            row
+            for row in world.rows(name)
+            if row["status"]["S"] == "InProgress" and row["jobId"] != first["jobId"]
+        ],
         "the retried job",
         seconds=20,
     )
