@@ -127,7 +127,8 @@ def measure() -> list[Figure]:
         "23 hours, by the definition": len(minute.path),
     }
     joined = statistics.mean(further)
-    of_day = once + joined * 0.025 / 1000 + (once - second * 0.025 / 1000)
+    # Two jobs, of which the second goes another way through the state machine.
+    of_day = 2 * once + cost({"state transitions": joined - second})
     return [
         *(
             Figure(
@@ -146,6 +147,7 @@ def measure() -> list[Figure]:
             "",
             reference="the same",
             at_most=12,
+            tolerance=0.15,
             digits=0,
         ),
         Figure(
