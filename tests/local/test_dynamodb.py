@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from local import dynamodb
@@ -51,3 +52,81 @@ def test_nobody_sees_half_an_item(client):
         while not all(done.done() for done in writing):
             for item in client.scan(TableName="T")["Items"]:
                 assert "worker" in item
+
+
+ITEM = {
+    "id": {"S": "1"},
+    "n": {"N": "1"},
+    "list": {"L": [{"S": "a"}]},
+    "map": {"M": {"x": {"S": "old"}, "y": {"S": "kept"}}},
+    "gone": {"S": "soon"},
+}
+ONE, TEXT = {":one": {"N": "1"}}, {":text": {"S": "new"}}
+
+
+@pytest.mark.parametrize(
+    ("expression", "request_", "changed"),
+    [
+        ("SET n = n + :one", {"values": ONE}, {"n": {"N": "2"}}),
+        ("ADD n :one", {"values": ONE}, {"n": {"N": "2"}}),
+        ("SET a = if_not_exists(a, :text)", {"values": TEXT}, {"a": {"S": "new"}}),
+        ("SET gone = if_not_exists(gone, :text)", {"values": TEXT}, {}),
+        (
+            "SET #l = list_append(#l, :more)",
+            {"names": {"#l": "list"}, "values": {":more": {"L": [{"S": "b"}]}}},
+            {"list": {"L": [{"S": "a"}, {"S": "b"}]}},
+        ),
+        (
+            "SET #m.#x = :text, a = :one REMOVE gone",
+            {"names": {"#m": "map", "#x": "x"}, "values": TEXT | ONE},
+            {
+                "map": {"M": {"x": {"S": "new"}, "y": {"S": "kept"}}},
+                "a": {"N": "1"},
+                "gone": None,
+            },
+        ),
+        ("SET a = :one, a = :one", {"values": ONE}, "overlap"),
+        ("SET #m.x = :one, #m.x = :one", {"names": {"#m": "map"}, "values": ONE}, "overlap"),
+        ("SET a = :one SET b = :one", {"values": ONE}, "only be used once"),
+        ("SET id = :text", {"values": TEXT}, "part of the key"),
+        ("SET a = :other", {"values": {}}, ":other"),
+        ("SET nowhere.x = :one", {"values": ONE}, "document path"),
+        ("SET n = n + :text", {"values": TEXT}, "operand type"),
+    ],
+)
+def test_an_expression_says_the_same_each_time(client, expression, request_, changed):
+    update = {"Key": {"id": ITEM["id"]}, "TableName": "T", "UpdateExpression": expression}
+    for name in [name for name in ("names", "values") if request_.get(name)]:
+        update[f"ExpressionAttribute{name.title()}"] = request_[name]
+    for _ in range(3):
+        client.put_item(TableName="T", Item=ITEM)
+        if isinstance(changed, str):
+            with pytest.raises(ClientError, match=changed) as refused:
+                client.update_item(**update)
+            assert refused.value.response["Error"]["Code"] == "ValidationException"
+            expected = ITEM
+        else:
+            client.update_item(**update)
+            expected = {name: value for name, value in (ITEM | changed).items() if value}
+        assert client.get_item(TableName="T", Key={"id": ITEM["id"]})["Item"] == expected
+
+
+def test_items_are_listed_in_the_order_of_their_keys(client):
+    client.create_table(
+        TableName="Ranged",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[
+            {"AttributeName": "id", "KeyType": "HASH"},
+            {"AttributeName": "n", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": "id", "AttributeType": "S"},
+            {"AttributeName": "n", "AttributeType": "N"},
+        ],
+    )
+    keys = [(name, number) for name in "ba" for number in (10, 9, 1)]
+    for name, number in keys:
+        item = {"id": {"S": name}, "n": {"N": str(number)}}
+        client.put_item(TableName="Ranged", Item=item)
+    listed = client.scan(TableName="Ranged")["Items"]
+    assert [(item["id"]["S"], int(item["n"]["N"])) for item in listed] == sorted(keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -9,12 +10,14 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from moto.sqs.models import sqs_backends
 
 from local.server import AddressInUseError, LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, SECONDS, make_function, role, running
@@ -179,3 +182,34 @@ with running() as cloud:
         process.send_signal(number)
         process.wait(SECONDS)
     wait_for(lambda: not alive(pid), "the sandbox to end", SECONDS)
+
+
+AFFINITY = "import os\ndef handler(event, context): return sorted(os.sched_getaffinity(0))"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux alone keeps threads so")
+def test_its_threads_keep_to_one_core_but_not_what_they_run_or_who_started_it() -> None:
+    before = os.sched_getaffinity(0)
+    with running() as cloud:
+        assert os.sched_getaffinity(0) == before
+        (endpoint,) = [one for one in threading.enumerate() if one.name == "endpoint"]
+        assert len(os.sched_getaffinity(endpoint.native_id or 0)) == 1
+        make_function(cloud, "affinity", AFFINITY)
+        assert invoke(cloud, "affinity") == sorted(before)
+
+
+def test_a_message_that_was_deleted_is_forgotten() -> None:
+    with running() as cloud:
+        sqs = cloud.client("sqs")
+        url = sqs.create_queue(QueueName="q")["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody="gone")
+        (message,) = sqs.receive_message(QueueUrl=url)["Messages"]
+        queue = sqs_backends[ACCOUNT][cloud.region].queues["q"]
+        kept = weakref.ref(queue._messages[0])
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+        def forgotten() -> bool:
+            gc.collect()
+            return kept() is None
+
+        wait_for(forgotten, "the message to be forgotten", SECONDS)

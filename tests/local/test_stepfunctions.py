@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+import gc
 import itertools
 import json
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.stepfunctions.parser import models
 
 from local import events
 from local.server import LocalCloud
@@ -1488,3 +1491,31 @@ def test_the_log_of_a_state_machine_has_what_its_configuration_asks_for(
 
 def milliseconds(event: dict[str, Any]) -> int:
     return round(event["timestamp"].timestamp() * 1000)
+
+
+def test_of_an_execution_that_has_ended_only_the_history_is_kept(
+    cloud: LocalCloud,
+    states: Any,
+    machine: Callable[..., str],
+    tokens: Callable[[str], str],
+) -> None:
+    execution = start(states, machine(Wait=waiting("Kept"), End={"Type": "Succeed"}))
+    backend: Any = models.stepfunctions_parser_backends[ACCOUNT][cloud.region]
+    env = weakref.ref(backend.describe_execution(execution).exec_worker.env)
+    token = tokens("Kept")
+    wait_for(lambda: "TaskSubmitted" in history(states, execution), "the wait", SECONDS)
+    before = events_of(states, execution)
+    states.send_task_success(taskToken=token, output="{}")
+    ended(states, execution)
+
+    def forgotten() -> bool:
+        gc.collect()
+        return env() is None
+
+    wait_for(forgotten, "the rest to be forgotten", SECONDS)
+    after = events_of(states, execution)
+    assert after[: len(before)] == before
+    assert after[-1]["type"] == "ExecutionSucceeded"
+    assert code_of(lambda: states.send_task_success(taskToken=token, output="{}")) == "TaskTimedOut"
+    states.stop_execution(executionArn=execution)
+    assert states.describe_execution(executionArn=execution)["status"] == "SUCCEEDED"
