@@ -53,15 +53,13 @@ def traverse(self: Any, root: Any) -> Any:
     hooked = type(self).pre_processing_of_child is not DepthFirstTraverser.pre_processing_of_child
 
     def processed(node: Any) -> Any:
-        parent, children = node.parent, node.children
-        for place, child in enumerate(children or ()):
+        for place, child in enumerate(node.children or ()):
             if hooked:
                 self.pre_processing_of_child(node, place)
             if is_a(child, (Node,)):
-                children[place] = processed(child)
+                node.children[place] = processed(child)
         if is_a(node, kinds):
-            node = self.process(node)
-            node.parent = parent
+            return self.process(node)
         return node
 
     return processed(root)
