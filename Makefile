@@ -7,7 +7,8 @@ PARAMETERS ?=
 BEHAVIOUR ?=
 EMPTY ?=
 WORKER ?=
-# Many tests wait: three keep two cores busy.
+# Many tests wait: three keep two cores busy. Files go in their order: those with the fewest tests,
+# which would else be the last, take the longest.
 WORKERS ?= 3
 JOBS ?= 200
 SEED ?= 1
@@ -28,7 +29,7 @@ local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127
 		$(if $(WORKER),--worker "$(WORKER)")
 
 test: .venv/installed .venv-sam/installed ## Run the tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=some, every (in every world) or write (the table)
 	@FAULTS="$(or $(FAULTS),some)" $(BIN)/python -m pytest tests/integration/test_faults.py
