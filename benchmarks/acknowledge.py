@@ -17,6 +17,8 @@ from benchmarks.figures import Figure
 
 ROUNDS = 11
 JOBS_A_ROUND = 100
+# What it may be; the table has it as a ratio, like the figure.
+MOST_MILLISECONDS = 2
 
 
 def measure() -> list[Figure]:
@@ -25,14 +27,16 @@ def measure() -> list[Figure]:
     with endpoint.running(0) as url:
         told = subprocess.run([*command, url], stdout=subprocess.PIPE, text=True, check=True).stdout
     ours, bare = json.loads(told)
+    over = [mine - theirs for mine, theirs in zip(ours, bare, strict=True)]
+    reference = statistics.median(bare)
     return [
         Figure.of(
             "Acknowledge, warm: our own processor time per job",
-            [mine - theirs for mine, theirs in zip(ours, bare, strict=True)],
-            "ms",
-            reference=f"the same three calls without us: {statistics.median(bare):.2f} ms",
-            at_most=2,
-            tolerance=1,
+            [one / theirs for one, theirs in zip(over, bare, strict=True)],
+            f"× ({statistics.median(over):.2f} ms)",
+            reference=f"the same three calls without us: {reference:.2f} ms",
+            at_most=round(MOST_MILLISECONDS / reference, 2),
+            tolerance=0.4,
         )
     ]
 

@@ -35,23 +35,23 @@ def possible_keys(picker: Any, context: Any) -> Iterable[str]:
 
 
 def random_string(
-    random: Any, length: int = 20, include_digits: bool = True, lower_case: bool = False
+    self: Any, length: int = 20, include_digits: bool = True, lower_case: bool = False
 ) -> str:
     """Return letters, and digits, by chance."""
     letters = string.ascii_letters + string.digits * include_digits
-    made = "".join(random.choices(letters, k=length))
+    made = "".join(self.choices(letters, k=length))
     return made.lower() if lower_case else made
 
 
 moto_getitem = BackendDict.__getitem__
 
 
-def of_account(backends: Any, account_id: str) -> Any:
+def of_account(self: Any, account_id: str) -> Any:
     """Return an account's backends, which are made the first time."""
     try:
-        return dict.__getitem__(backends, account_id)
+        return dict.__getitem__(self, account_id)
     except KeyError:
-        return moto_getitem(backends, account_id)
+        return moto_getitem(self, account_id)
 
 
 def new_model(cls: type[Any], *_: Any, **__: Any) -> Any:
