@@ -24,12 +24,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local import acknowledger, codepipeline, functions
-from local.codepipeline.jobs import Job, JobStatus
+import moto_codepipeline
+from local import acknowledger, functions
 from local.faults import WITHOUT_PROCESS, Call, Fault, Faults
 from local.server import LocalCloud
 from local.stack import Stack
 from local.witness import CarefulWorker, Execution, Witness, ids_in, names
+from moto_codepipeline.jobs import Job, JobStatus
 
 SECOND = "Test/Custom/Second/2"
 KINDS = (acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE)
@@ -184,7 +185,7 @@ class Chaos:
         self._lock = threading.Lock()
         self._timers: list[threading.Timer] = []
         self._over = False
-        self.emulator: codepipeline.JobBackend
+        self.emulator: moto_codepipeline.JobBackend
         self.witness: Witness
         self.worker: CarefulWorker
         self.foreign: ForeignWorker
@@ -503,8 +504,8 @@ def running(faults: Faults, seed: int) -> Iterator[tuple[LocalCloud, Stack]]:
         faults=faults,
     ) as (cloud, stack):
         acknowledger.register(cloud, stack, SECOND)
-        emulator = codepipeline.backend(cloud.account_id, cloud.region)
-        emulator.behaviour = codepipeline.Behaviour(
+        emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
+        emulator.behaviour = moto_codepipeline.Behaviour(
             acknowledge_seconds=OFFERED_AGAIN_SECONDS,
             nonce_rotates=seed % 2 == 1,
             repeated_acknowledgment="status" if seed // 2 % 2 else "InvalidNonceException",

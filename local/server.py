@@ -33,10 +33,10 @@ from local import (
     stack,
     stepfunctions,
 )
-from local.codepipeline.http import Endpoint
 from local.faults import Faults
 from local.page import Page
 from local.patch import replace
+from moto_codepipeline.http import Endpoint
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

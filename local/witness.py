@@ -22,10 +22,11 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 from moto.stepfunctions.parser import models as stepfunctions_models
 
-from local import codepipeline, functions
-from local.codepipeline.jobs import Job
+import moto_codepipeline
+from local import functions
 from local.server import LocalCloud
 from local.stack import Stack
+from moto_codepipeline.jobs import Job
 
 FUNCTIONS = ("Intake", "Acknowledge", "Report", "Stop")
 
@@ -154,7 +155,7 @@ class Witness:
     def __init__(self, cloud: LocalCloud, stack: Stack) -> None:
         self.cloud = cloud
         self.stack = stack
-        self.emulator = codepipeline.backend(cloud.account_id, cloud.region)
+        self.emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
         self._letters: dict[str, list[tuple[str, str]]] = {name: [] for name in FUNCTIONS}
         self._lock = threading.Lock()
 

@@ -32,15 +32,16 @@ from typing import Any
 
 import pytest
 
+import moto_codepipeline
 from acknowledger.job_table import plain, typed
 from acknowledger.moments import ago
 from acknowledger.room_keeping import LEAK_SECONDS
-from local import acknowledger, codepipeline, functions
-from local.codepipeline.jobs import Job, JobStatus
+from local import acknowledger, functions
 from local.faults import WITHOUT_PROCESS, Call, Faults
 from local.server import LocalCloud
 from local.stack import Stack
 from local.witness import CarefulWorker, Execution, Witness, ids_in, names
+from moto_codepipeline.jobs import Job, JobStatus
 from tests.support import ROOT
 
 TABLE = Path(__file__).with_name("faults.txt")
@@ -502,7 +503,7 @@ class Matrix:
         return found
 
     def behave(self, world: str) -> None:
-        self.emulator.behaviour = codepipeline.Behaviour(
+        self.emulator.behaviour = moto_codepipeline.Behaviour(
             started_before_queued_seconds=0,
             acknowledge_seconds=OFFERED_AGAIN_SECONDS,
             continuation_seconds=OFFERED_AGAIN_SECONDS,

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
+import moto_codepipeline
 from acknowledger.moments import ago
-from local import acknowledger, codepipeline, permissions
+from local import acknowledger, permissions
 from local.permissions import Call, Grant
 from tests.integration.conftest import World
 from tests.support import load_event, wait_for
@@ -394,7 +395,9 @@ def recorded(running: World) -> Recorded:
         acknowledger.register(running.cloud, running.stack, action_type)
     for scenario in SCENARIOS:
         for owner in scenario.owners:
-            running.emulator.behaviour = codepipeline.Behaviour(started_before_queued_seconds=0)
+            running.emulator.behaviour = moto_codepipeline.Behaviour(
+                started_before_queued_seconds=0
+            )
             scenario.run(replace(running, owner=owner))
     iam = running.client("iam")
     roles = [role["Arn"] for role in iam.list_roles()["Roles"]]

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
-import local.codepipeline  # noqa: F401 - knows AWS::CodePipeline::CustomActionType
+import moto_codepipeline  # noqa: F401 - knows AWS::CodePipeline::CustomActionType
 from local.server import LocalCloud
 from local.stack import Stack, archive
 from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, Queue, running

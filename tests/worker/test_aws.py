@@ -19,9 +19,9 @@ from acknowledger_worker import (
 )
 from acknowledger_worker.aws import JobServices
 from acknowledger_worker.job import Delivery
-from local.codepipeline import CREDENTIAL_MARKS
-from tests.local.codepipeline_fixtures import REGION, SIDE_BY_SIDE, WORKERS, Service
-from tests.local.codepipeline_served import served_service
+from codepipeline_fixtures import REGION, SIDE_BY_SIDE, WORKERS, Service
+from codepipeline_served import served_service
+from moto_codepipeline import CREDENTIAL_MARKS
 
 PREFIX = "/client-tokens/"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/11111111-abcd-1111-abcd-111111abcdef"
