@@ -59,7 +59,7 @@ clean: ## Remove what was built and installed
 	rm -rf .venv .venv-sam .venv-checkov .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules
 
 # pip from outside the environment: Debian's Python has no ensurepip to put one in.
-.venv/installed: requirements-dev.txt functions/requirements.txt worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
+.venv/installed: requirements-dev.txt functions/requirements.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 …")'
 	@echo "Installing what the local stack and the tests need into .venv …"
 	@$(PYTHON) -m venv --without-pip .venv

@@ -1,6 +1,6 @@
 """The sample worker: does what the action's configuration says.
 
-It is a worker as anyone would write one with the package in worker/: a function from a job to its
+It is a worker as anyone would write one with acknowledger-worker: a function from a job to its
 outcome, and a rule on the JobBus that feeds the queue from which it takes jobs.
 """
 

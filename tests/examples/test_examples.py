@@ -124,7 +124,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(EXAMPLES, folder / "examples", ignore=ignored)
     # What sam build does with requirements.txt.
-    package = ROOT / "worker" / "acknowledger_worker"
+    package = ROOT / "packages" / "acknowledger-worker" / "acknowledger_worker"
     shutil.copytree(package, folder / "examples/count_lines" / package.name, ignore=ignored)
     types = [acknowledger.CUSTOM_ACTION_TYPE, LAMBDA, CONTAINER, CODEBUILD]
     with acknowledger.running(
@@ -209,7 +209,7 @@ def process(world: World, queue_url: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, *json.loads(words)[1:]]
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT / "worker"),
+        "PYTHONPATH": str(ROOT / "packages" / "acknowledger-worker"),
         "QUEUE_URL": queue_url,
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         **credentials(world),
@@ -253,7 +253,7 @@ def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
 
 
 def test_the_local_stack_runs_a_worker_of_yours(world, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'worker'}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'packages' / 'acknowledger-worker'}")
     yours = acknowledger.worker_of(world.cloud, world.stack, "examples.count_lines.worker:handler")
     yours.start()
     try:

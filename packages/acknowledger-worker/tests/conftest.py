@@ -8,16 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from acknowledger_worker import Worker
+from doubles import refusal
 from tests.support import load_event
 
 EVENT = load_event("worker-job-in-progress")
-
-
-def refusal(code: str, operation: str = "Operation") -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "secret-in-aws-message"}}, operation)
 
 
 @dataclass

@@ -10,10 +10,9 @@ from moto import mock_aws
 
 from acknowledger_worker import AWSUnavailable, JobHeld
 from acknowledger_worker.aws import Claim
+from doubles import Context, refusal
 from local import dynamodb as local_dynamodb
 from tests.support import wait_for
-from tests.worker.conftest import refusal
-from tests.worker.test_worker import Context
 
 TABLE = "JobTable"
 

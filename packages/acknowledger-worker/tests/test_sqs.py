@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from acknowledger_worker import JobCancelled, Runner, sqs
+from doubles import refusal
 from tests.support import wait_for
-from tests.worker.conftest import refusal
 
 
 class Queue:

@@ -4,7 +4,6 @@ import json
 import logging
 import threading
 import time
-from dataclasses import dataclass
 
 import pytest
 
@@ -20,18 +19,8 @@ from acknowledger_worker import (
     Success,
     errors,
 )
+from doubles import Context, refusal
 from tests.support import wait_for
-from tests.worker.conftest import refusal
-
-
-@dataclass
-class Context:
-    """Lambda's, as far as it is asked."""
-
-    seconds: float = 900
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int(self.seconds * 1000)
 
 
 @pytest.mark.parametrize(
