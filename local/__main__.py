@@ -1,4 +1,4 @@
-"""`python -m local serve`, `demo` and `chaos`: what the make targets of these names call."""
+"""`python -m local serve` and `demo`: what `make local` and `make demo` call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import moto_codepipeline
-from local import acknowledger, chaos, demo, page
+from local import acknowledger, demo, page
 from local.server import AddressInUseError, LocalCloud
 from local.stack import Stack
 from moto_codepipeline import switches
@@ -144,16 +144,10 @@ def main() -> int:
         help="a switch of CodePipeline's (moto-codepipeline's docs/behaviour.md); may be repeated",
     )
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
-    trouble = commands.add_parser("chaos", help="run many jobs while everything goes wrong")
-    trouble.add_argument("--jobs", type=int, default=200)
-    trouble.add_argument("--seed", type=int, default=1)
-    trouble.add_argument("--rate", type=float, default=0.1)
     arguments = parser.parse_args()
     try:
         if arguments.command == "demo":
             return demo.main()
-        if arguments.command == "chaos":
-            return chaos.main(arguments.jobs, arguments.seed, arguments.rate)
         settings: dict[str, Any] = {
             "host": arguments.host,
             "port": arguments.port,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import boto3
 from moto import mock_aws
@@ -33,7 +33,6 @@ from local import (
     stack,
     stepfunctions,
 )
-from local.faults import Faults
 from local.page import Page
 from local.patch import replace
 from moto_codepipeline.http import Endpoint
@@ -49,6 +48,17 @@ TICK_SECONDS = 0.2
 
 class AddressInUseError(RuntimeError):
     """Something else listens where the endpoint should."""
+
+
+class Middleware(Protocol):
+    """What may be put in front of the endpoint while it is served."""
+
+    def endpoint(self, application: "WSGIApplication") -> "WSGIApplication":
+        """An application in front of another."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class QuietHandler(MotoRequestHandler):
@@ -121,7 +131,7 @@ class LocalCloud:
         retry_delays: tuple[float, float] = (1.0, 2.0),
         retry_scale: float = 1.0,
         sleep_scale: float = 1.0,
-        faults: Faults | None = None,
+        faults: Middleware | None = None,
         enforce_permissions: bool = False,
     ) -> None:
         environ = os.environ

@@ -146,7 +146,7 @@ QUERY_EVALUATION_ERROR = "States.QueryEvaluationError"
 #: What the waits of every Retry are multiplied with; tests make it small.
 retry_scale = 1.0
 
-#: Sees every call that a state makes, and may let it go wrong: a local.faults.Faults.
+#: Sees every call that a state makes, and may let it go wrong.
 watcher: Any = None
 
 #: The state that runs in this thread.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from local.chaos import Chaos
-from local.faults import Call
-from local.witness import Execution
+from tests.resilience.chaos import Chaos
+from tests.resilience.faults import Call
+from tests.resilience.witness import Execution
 
 JOBS = 30
 

@@ -1,6 +1,6 @@
 """`make chaos`: many jobs through the whole stack while everything goes wrong at random.
 
-Pipelines of custom and partner actions run while calls fail as `local.faults` has it, processes
+Pipelines of custom and partner actions run while calls fail as `tests.resilience.faults` has it, processes
 die, events come twice and late, functions are invoked again with what they have done already,
 sweeps overlap, and another worker polls the same action types: it takes some jobs for itself and
 drops others, which are then offered again.
@@ -12,8 +12,10 @@ that the same seed does the same to the same job, however threads take turns.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -26,11 +28,11 @@ from botocore.exceptions import ClientError
 
 import moto_codepipeline
 from local import acknowledger, functions
-from local.faults import WITHOUT_PROCESS, Call, Fault, Faults
 from local.server import LocalCloud
 from local.stack import Stack
-from local.witness import CarefulWorker, Execution, Witness, ids_in, names
 from moto_codepipeline.jobs import Job, JobStatus
+from tests.resilience.faults import WITHOUT_PROCESS, Call, Fault, Faults
+from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
 
 SECOND = "Test/Custom/Second/2"
 KINDS = (acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE)
@@ -517,9 +519,18 @@ def running(faults: Faults, seed: int) -> Iterator[tuple[LocalCloud, Stack]]:
         yield cloud, stack
 
 
-def main(jobs: int, seed: int, rate: float) -> int:
-    """Run it and print what came of it; the exit status."""
-    print(f"{jobs} jobs, SEED={seed}, RATE={rate}")
-    report = Chaos(jobs, seed, rate).run(say=True)
+def main() -> int:
+    """Run it as the command line says and print what came of it; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=0.1)
+    given = parser.parse_args()
+    print(f"{given.jobs} jobs, SEED={given.seed}, RATE={given.rate}")
+    report = Chaos(given.jobs, given.seed, given.rate).run(say=True)
     print(report)
     return 1 if report.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

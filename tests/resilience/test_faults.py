@@ -37,11 +37,11 @@ from acknowledger.job_table import plain, typed
 from acknowledger.moments import ago
 from acknowledger.room_keeping import LEAK_SECONDS
 from local import acknowledger, functions
-from local.faults import WITHOUT_PROCESS, Call, Faults
 from local.server import LocalCloud
 from local.stack import Stack
-from local.witness import CarefulWorker, Execution, Witness, ids_in, names
 from moto_codepipeline.jobs import Job, JobStatus
+from tests.resilience.faults import WITHOUT_PROCESS, Call, Faults
+from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
 from tests.support import ROOT
 
 TABLE = Path(__file__).with_name("faults.txt")
