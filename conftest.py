@@ -8,7 +8,7 @@ import botocore.session
 import botocore.useragent
 import moto.core.models
 
-from local import once
+from local.aws import once
 
 # Powertools reads them when a function's modules are imported.
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "acknowledger"

@@ -21,7 +21,7 @@ from moto.logs.models import logs_backends
 from benchmarks.figures import Figure
 from benchmarks.prices import cost
 from local import acknowledger
-from local.server import LocalCloud
+from local.aws.server import LocalCloud
 from moto_codepipeline.jobs import Job, JobBoard, JobStatus
 from tests.resilience.faults import Call, Faults
 from tests.resilience.witness import Execution, Witness

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import moto_codepipeline
 from local import acknowledger, demo, page
-from local.server import AddressInUseError, LocalCloud
-from local.stack import Stack
+from local.aws.server import AddressInUseError, LocalCloud
+from local.aws.stack import Stack
 from moto_codepipeline import switches
 
 EXPORTS = (

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import moto_codepipeline
-from local.server import LocalCloud
-from local.stack import Stack
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from local.worker import CONFIGURATION_PROPERTIES, SampleWorker, WorkerProcess
 from moto_codepipeline import switches
 

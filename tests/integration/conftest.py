@@ -15,9 +15,10 @@ import moto_codepipeline
 from acknowledger import executions, job_table
 from acknowledger.moments import ago
 from acknowledger.offers import execution_name
-from local import acknowledger, functions, stepfunctions
-from local.server import LocalCloud
-from local.stack import Stack
+from local import acknowledger
+from local.aws import functions, stepfunctions
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from tests.integration.written import Written
 from tests.support import wait_for
 

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 import moto_codepipeline
-from local.insights import Query
+from local.aws.insights import Query
 from tests.integration.conftest import World
 from tests.support import load_event, wait_for
 

@@ -15,10 +15,10 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, 
 
 import moto_codepipeline
 from local import acknowledger
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from local.page import PATH
 from local.page.view import STATUSES
-from local.server import LocalCloud
-from local.stack import Stack
 from tests.support import wait_for
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

@@ -15,8 +15,8 @@ import pytest
 
 import moto_codepipeline
 from local import acknowledger
-from local.server import LocalCloud
-from local.stack import Stack, described
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack, described
 from local.worker import SampleWorker
 from tests.local.fixtures.cloud import REGION, SECONDS
 from tests.support import ROOT, wait_for

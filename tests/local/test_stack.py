@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
 import moto_codepipeline  # noqa: F401 - knows AWS::CodePipeline::CustomActionType
-from local.server import LocalCloud
-from local.stack import Stack, archive
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack, archive
 from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, Queue, running
 from tests.support import ROOT, wait_for
 

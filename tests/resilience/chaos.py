@@ -27,9 +27,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 import moto_codepipeline
-from local import acknowledger, functions
-from local.server import LocalCloud
-from local.stack import Stack
+from local import acknowledger
+from local.aws import functions
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from moto_codepipeline.jobs import Job, JobStatus
 from tests.resilience.faults import WITHOUT_PROCESS, Call, Fault, Faults
 from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.awsrequest import AWSResponse
 from werkzeug.wrappers import Response
 
-from local import functions, stepfunctions
+from local.aws import functions, stepfunctions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -36,9 +36,10 @@ import moto_codepipeline
 from acknowledger.job_table import plain, typed
 from acknowledger.moments import ago
 from acknowledger.room_keeping import LEAK_SECONDS
-from local import acknowledger, functions
-from local.server import LocalCloud
-from local.stack import Stack
+from local import acknowledger
+from local.aws import functions
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from moto_codepipeline.jobs import Job, JobStatus
 from tests.resilience.faults import WITHOUT_PROCESS, Call, Faults
 from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names

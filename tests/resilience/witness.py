@@ -23,9 +23,9 @@ from moto.sqs.models import sqs_backends
 from moto.stepfunctions.parser import models as stepfunctions_models
 
 import moto_codepipeline
-from local import functions
-from local.server import LocalCloud
-from local.stack import Stack
+from local.aws import functions
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from moto_codepipeline.jobs import Job
 
 FUNCTIONS = ("Intake", "Acknowledge", "Report", "Stop")

@@ -11,7 +11,7 @@ from moto import mock_aws
 from acknowledger_worker import AWSUnavailable, JobHeld
 from acknowledger_worker.aws import Claim
 from doubles import Context, refusal
-from local import dynamodb as local_dynamodb
+from local.aws import dynamodb as local_dynamodb
 from tests.support import wait_for
 
 TABLE = "JobTable"

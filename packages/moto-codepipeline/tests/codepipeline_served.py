@@ -10,7 +10,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 from codepipeline_fixtures import ACCOUNT, REGION, Service, running_service
-from local.server import QuietHandler
+from local.aws.server import QuietHandler
 from moto_codepipeline.http import Endpoint
 
 

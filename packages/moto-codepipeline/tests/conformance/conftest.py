@@ -14,7 +14,7 @@ from codepipeline_role import TRUST
 from conformance.clients import CLIENTS, Call
 from conformance.installs import NotInstalled
 from conformance.service import REGION, Service
-from local.server import LocalCloud
+from local.aws.server import LocalCloud
 
 
 # Not for the session: moto's state belongs to the process, and other modules' tests run in it.

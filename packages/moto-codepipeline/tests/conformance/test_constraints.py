@@ -24,7 +24,7 @@ from conformance.constraints import (
 )
 from conformance.service import Service
 from conformance.wire import post
-from local.server import LocalCloud
+from local.aws.server import LocalCloud
 
 BAD = [bad for operation in served() for bad in bad_requests(operation)]
 FIRST = {(bad.operation, bad.kind): bad for bad in reversed(BAD)}

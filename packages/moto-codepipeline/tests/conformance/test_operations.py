@@ -11,7 +11,7 @@ from conformance import clients, installs
 from conformance.cases import CASES, REPRESENTATIVE, Case
 from conformance.clients import Call
 from conformance.service import REGION, UNKNOWN_JOB, Service
-from local.server import LocalCloud
+from local.aws.server import LocalCloud
 
 # A call of the AWS CLI takes a tenth of a second, so it is not asked everything.
 ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}

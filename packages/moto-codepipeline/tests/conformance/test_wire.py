@@ -11,7 +11,7 @@ from conformance.cases import KINDS, Kind
 from conformance.constraints import good_request, model, served
 from conformance.service import FAILURE, UNKNOWN_JOB, Service, claimed, idle
 from conformance.wire import JSON, post
-from local.server import LocalCloud
+from local.aws.server import LocalCloud
 
 NOT_SERVED = sorted(set(model().operation_names) - set(served()))
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.type_id["owner"])

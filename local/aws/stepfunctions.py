@@ -117,8 +117,8 @@ from moto.stepfunctions.parser.backend.execution import (
 )
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
-from local import events, jsonata, metrics, permissions
-from local.patch import replace
+from local.aws import events, jsonata, metrics, permissions
+from local.aws.patch import replace
 
 # The interpreter's own annotations are too far from what it does to be checked against.
 MotoBackend: Any = models.StepFunctionsParserBackend

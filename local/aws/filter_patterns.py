@@ -21,7 +21,7 @@ from typing import Any
 from moto.logs import models
 from moto.logs.exceptions import InvalidParameterException
 
-from local.patch import replace
+from local.aws.patch import replace
 
 Condition = Callable[[Any], bool]
 

@@ -38,8 +38,8 @@ from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundExce
 from moto.logs.models import LogQuery
 from moto.logs.responses import LogsResponse
 
-from local.metrics import percentile
-from local.patch import replace
+from local.aws.metrics import percentile
+from local.aws.patch import replace
 
 #: What a field of a line may be. None: the line lacks it.
 Value = str | float | bool | None

@@ -2,7 +2,7 @@
 
 `deploy` does what `sam build`, `sam package` and `sam deploy` do together: it zips the folders
 that functions name, puts them and the definitions of state machines into a bucket, and has
-CloudFormation create the stack (see local/cloudformation, which is what the SAM CLI meets, too).
+CloudFormation create the stack (see cloudformation/, which is what the SAM CLI meets, too).
 
 Where AWS differs: the zip holds the folder as it is, without installing its requirements (the
 functions find them where this process does); managed policies are known by name only; resource
@@ -23,7 +23,7 @@ import boto3
 from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
-from local import cloudformation
+from local.aws import cloudformation
 
 DEFAULT_NAME = "acknowledger"
 

@@ -39,8 +39,8 @@ from moto.stepfunctions.responses import get_backend as get_stepfunctions_backen
 from moto.utilities.arns import parse_arn
 from werkzeug.exceptions import HTTPException
 
-from local import functions, metrics
-from local.patch import replace
+from local.aws import functions, metrics
+from local.aws.patch import replace
 
 logger = logging.getLogger(__name__)
 

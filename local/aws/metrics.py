@@ -44,7 +44,7 @@ from typing import Any, TypeVar
 from moto.cloudwatch.models import CloudWatchBackend, Statistics, cloudwatch_backends
 from moto.sqs.models import SQSBackend, sqs_backends
 
-from local.patch import replace
+from local.aws.patch import replace
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from moto.s3.models import FakeKey, FakeMultipart
 from moto.sqs import models as sqs_models
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 
-from local.patch import replace
+from local.aws.patch import replace
 
 moto_keys: Callable[[Any, Any], Iterable[str]] = XFormedAttributePicker.get_possible_keys
 

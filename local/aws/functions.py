@@ -56,8 +56,8 @@ from moto.logs.models import logs_backends
 from moto.sqs.models import sqs_backends
 from moto.utilities.arns import parse_arn
 
-from local import metrics, permissions
-from local.patch import replace
+from local.aws import metrics, permissions
+from local.aws.patch import replace
 
 logger = logging.getLogger(__name__)
 

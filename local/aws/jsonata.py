@@ -19,7 +19,7 @@ from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
-from local.patch import replace
+from local.aws.patch import replace
 
 
 class EvaluationError(Exception):

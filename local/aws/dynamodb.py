@@ -16,7 +16,7 @@ from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import ast_nodes, expressions, validators
 from moto.dynamodb.responses import DynamoHandler
 
-from local.patch import replace
+from local.aws.patch import replace
 
 # What moto leaves without types.
 Node: Any = ast_nodes.Node  # type: ignore[attr-defined]

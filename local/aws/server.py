@@ -21,7 +21,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local import (
+from local.aws import (
     dynamodb,
     events,
     filter_patterns,
@@ -33,8 +33,8 @@ from local import (
     stack,
     stepfunctions,
 )
+from local.aws.patch import replace
 from local.page import Page
-from local.patch import replace
 from moto_codepipeline.http import Endpoint
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import Event
 from moto.cloudformation.parsing import ResourceMap
 
-from local.cloudformation import resources
-from local.cloudformation.templates import Submission, references
+from local.aws.cloudformation import resources
+from local.aws.cloudformation.templates import Submission, references
 
 
 def properties(logical_id: str, having: ResourceMap) -> dict[str, Any]:

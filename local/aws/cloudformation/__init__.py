@@ -11,8 +11,8 @@ would be); the only macro is AWS::Serverless-2016-10-31; there are no nested sta
 templates, stack policies, drift or imports.
 """
 
-from local.cloudformation import operations, resources
-from local.cloudformation.resources import placeholders
+from local.aws.cloudformation import operations, resources
+from local.aws.cloudformation.resources import placeholders
 
 __all__ = ["install", "placeholders"]
 

@@ -25,8 +25,8 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import utcnow
 
-from local.cloudformation.deployment import Deployment, failure, is_change, made_by, plan
-from local.cloudformation.templates import (
+from local.aws.cloudformation.deployment import Deployment, failure, is_change, made_by, plan
+from local.aws.cloudformation.templates import (
     InsufficientCapabilitiesError,
     Submission,
     all_parameters,
@@ -37,7 +37,7 @@ from local.cloudformation.templates import (
     template_at,
     transforms,
 )
-from local.patch import replace
+from local.aws.patch import replace
 
 #: What programs know a change set without changes by.
 NO_CHANGES = (

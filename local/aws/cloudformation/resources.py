@@ -37,8 +37,8 @@ from moto.stepfunctions.responses import get_backend as get_stepfunctions_backen
 from moto.stepfunctions.utils import cfn_to_api_tags
 from moto.utilities.utils import get_partition
 
-from local import insights
-from local.patch import replace
+from local.aws import insights
+from local.aws.patch import replace
 
 # -- Resource types that moto lacks ---------------------------------------------------------------
 
