@@ -33,13 +33,10 @@ from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 from moto.core.utils import unix_time_millis, utcnow
-from moto.logs import models
 from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundException
 from moto.logs.models import LogQuery
-from moto.logs.responses import LogsResponse
 
 from local.aws.metrics import percentile
-from local.aws.patch import replace
 
 #: What a field of a line may be. None: the line lacks it.
 Value = str | float | bool | None
@@ -791,19 +788,3 @@ def answer_delete_query_definition(self: Any) -> str:
     if not definitions(self.logs_backend).pop(self._get_param("queryDefinitionId"), None):
         raise ResourceNotFoundException("The specified query definition does not exist.")
     return json.dumps({"success": True})
-
-
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    # moto runs queries as if they had nothing but fields, sort and limit.
-    replace(models, "LogQuery", InsightsQuery)
-    replace(LogsResponse, "start_query", answer_start_query)
-    replace(LogsResponse, "get_query_results", answer_get_query_results)
-    replace(LogsResponse, "describe_queries", answer_describe_queries)
-    # moto can't save queries.
-    for answer in (
-        answer_put_query_definition,
-        answer_describe_query_definitions,
-        answer_delete_query_definition,
-    ):
-        replace(LogsResponse, answer.__name__.removeprefix("answer_"), answer)
