@@ -37,7 +37,8 @@ TRUST = {
 class CodePipeline:
     """CodePipeline in one region, while moto mocks AWS. Its clock stands still until advanced.
 
-    ``client`` is boto3's, and ``backend`` is what answers it.
+    ``client`` is boto3's, and ``backend`` is what answers it. ``artifact_store`` is that of the
+    pipelines to come.
     """
 
     def __init__(self, region: str) -> None:
@@ -47,6 +48,7 @@ class CodePipeline:
         role = boto3.client("iam", region_name=region).create_role(
             RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST)
         )
+        self.artifact_store: dict[str, Any] = {"type": "S3", "location": BUCKET}
         self._role_arn = role["Role"]["Arn"]
         boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
 
@@ -73,23 +75,23 @@ class CodePipeline:
         owner: str = "Custom",
         version: str = "1",
         configuration: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> ActionRun:
         """Run a pipeline of one action, whose job can then be polled; answers the action.
 
         The action is what its job makes of it: ``status``, ``summary``, ``error``,
         ``output_variables``. It has the input artifact ``Source`` and the output artifact
         ``Output``, whose places in S3 are in ``inputs`` and ``outputs``. Its type is registered
-        when it is first used, with the properties of this configuration; ``owner`` may be
-        ThirdParty.
+        when it is first used, with the properties of this configuration, of which ``secrets`` are
+        secret; ``owner`` may be ThirdParty.
         """
-        configuration = dict(configuration or {})
         type_id = {"category": category, "owner": owner, "provider": provider, "version": version}
         if TypeKey.of(type_id) not in self.backend.action_types:
-            self._register(type_id, configuration)
+            self._register(type_id, configuration or {}, secrets or {})
         action = {
             "name": provider,
             "actionTypeId": type_id,
-            "configuration": configuration,
+            "configuration": {**(configuration or {}), **(secrets or {})},
             "inputArtifacts": [{"name": "Source"}],
             "outputArtifacts": [{"name": "Output"}],
         }
@@ -98,7 +100,7 @@ class CodePipeline:
             pipeline={
                 "name": name,
                 "roleArn": self._role_arn,
-                "artifactStore": {"type": "S3", "location": BUCKET},
+                "artifactStore": self.artifact_store,
                 "stages": [
                     {"name": "Source", "actions": [SOURCE]},
                     {"name": "Work", "actions": [action]},
@@ -111,12 +113,14 @@ class CodePipeline:
         assert isinstance(run, PipelineRun)  # noqa: S101 - this package starts no others
         return run.stages[-1].actions[-1]
 
-    def _register(self, type_id: dict[str, str], configuration: Mapping[str, str]) -> None:
+    def _register(
+        self, type_id: dict[str, str], plain: Mapping[str, str], secret: Mapping[str, str]
+    ) -> None:
         request = {
             **{name: text for name, text in type_id.items() if name != "owner"},
             "configurationProperties": [
-                {"name": name, "required": True, "key": True, "secret": False}
-                for name in configuration
+                {"name": name, "required": True, "key": name in plain, "secret": name in secret}
+                for name in (*plain, *secret)
             ],
             "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
             "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
