@@ -4,6 +4,11 @@ import functools
 import gc
 import os
 
+from local import isolation
+
+# Before anything is imported that reads the environment, and not even the region: tests name theirs.
+isolation.isolate(region=False)
+
 import botocore.session
 import botocore.useragent
 import moto.core.models

@@ -22,7 +22,7 @@ import json
 import mimetypes
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -76,9 +76,10 @@ class Page:
         account_id: str,
         region: str,
         client: Callable[[str], Any],
+        notices: Mapping[str, str],
     ) -> None:
         self._application = application
-        self._view = View(account_id, region)
+        self._view = View(account_id, region, notices)
         self._client = client
         self._stopped = threading.Event()
 

@@ -17,6 +17,7 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from local import isolation
 from tests.conformance import installs
 
 ENVIRONMENT = {
@@ -24,7 +25,7 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_MAX_ATTEMPTS": "1",
     "AWS_PAGER": "",
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    **isolation.NO_HOME,
 }
 
 

@@ -23,7 +23,7 @@ from samtranslator.yaml_helper import yaml_parse
 from acknowledger_worker import Success
 from acknowledger_worker.testing import run
 from examples.count_lines.worker import count_lines
-from local import acknowledger, codepipeline, functions
+from local import acknowledger, codepipeline, functions, isolation
 from local.server import LocalCloud
 from local.stack import Stack
 from tests.conformance.installs import NotInstalled, aws_cli
@@ -209,6 +209,7 @@ def process(world: World, queue_url: str) -> Iterator[subprocess.Popen[str]]:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "worker"),
+        **isolation.NO_HOME,
         "QUEUE_URL": queue_url,
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         **credentials(world),
@@ -299,6 +300,7 @@ def build(world: World, tmp_path: Path) -> Build:
     template = yaml_parse((EXAMPLES / "codebuild/template.yaml").read_text())
     environment = {
         "PATH": f"{programs}:{os.environ['PATH']}",
+        **isolation.NO_FILES,
         "HOME": str(tmp_path),
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         "CODEBUILD_BUILD_ID": "project:1",
