@@ -5,6 +5,7 @@ python -m benchmarks [--write] [cold_start] [acknowledge] [intake] [stack] [poll
 
 from __future__ import annotations
 
+import importlib
 import signal
 import sys
 from pathlib import Path
@@ -15,34 +16,15 @@ from local import isolation
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 isolation.isolate()
 
-# What is imported now reads the environment.
-from benchmarks import acknowledge, cold_start, figures, intake, poll, stack
 from local import arguments
 
-BENCHMARKS = {
-    "cold_start": cold_start.measure,
-    "acknowledge": acknowledge.measure,
-    "intake": intake.measure,
-    "stack": stack.measure,
-    "poll": poll.figures,
-}
+BENCHMARKS = ("cold_start", "acknowledge", "intake", "stack", "poll")
 README = Path(__file__).parent.parent / "README.md"
 
 
 def main() -> int:
     """Measure, print and compare; the exit status."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return run()
-    except arguments.WrongStartError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    except KeyboardInterrupt:
-        return 130
-
-
-def run() -> int:
-    """The same, where nothing goes wrong."""
     arguments.check_region()
     parser = arguments.Parser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}")
@@ -52,10 +34,12 @@ def run() -> int:
     if unknown or (given.write and given.names):
         known = f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
         parser.error(f"BENCH: {known if unknown else '--write needs all'}")
+    from benchmarks import figures
+
     measured = []
     for name in given.names or BENCHMARKS:
         sys.stderr.write(f"{name} …\n")
-        measured += BENCHMARKS[name]()
+        measured += importlib.import_module(f"benchmarks.{name}").measure()
     text = figures.table(measured)
     sys.stdout.write(f"{text}\n")
     if given.write:
@@ -67,4 +51,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(arguments.ended(main))

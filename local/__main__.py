@@ -1,4 +1,4 @@
-"""`python -m local serve`, `demo` and `chaos`: what the make targets of these names call."""
+"""`python -m local serve` and `demo`: what the make targets of these names call."""
 
 from __future__ import annotations
 
@@ -15,21 +15,7 @@ from local import arguments
 
 
 def main() -> int:
-    """Do what the command line says; the exit status.
-
-    What can't be started as asked for ends with one line and status 2, before the rest is imported.
-    """
-    try:
-        return run()
-    except arguments.WrongStartError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    except KeyboardInterrupt:
-        return 130
-
-
-def run() -> int:
-    """The same, where nothing goes wrong."""
+    """Do what the command line says, once it is known that it can be done; the exit status."""
     given = arguments.parser().parse_args()
     arguments.check_region()
     if given.command == "serve":
@@ -37,14 +23,6 @@ def run() -> int:
         from local import serve
 
         return serve.main(asked)
-    if given.command == "chaos":
-        jobs = arguments.whole("JOBS", given.jobs, 1)
-        seed = arguments.whole("SEED", given.seed, 0)
-        rate = arguments.share("RATE", given.rate)
-        from local import chaos
-
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        return chaos.main(jobs, seed, rate)
     from local import demo
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,4 +30,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(arguments.ended(main))

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -57,6 +57,17 @@ class Serving:
     behaviour: list[str] = field(default_factory=list)
     empty: bool = False
     worker: bool | str = True
+
+
+def ended(run: Callable[[], int]) -> int:
+    """The exit status of `run`: 2 for a wrong start, which is said in one line, 130 for Ctrl-C."""
+    try:
+        return run()
+    except WrongStartError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -186,7 +197,7 @@ def parser() -> Parser:
     serving.add_argument("--host", default=Serving.host)
     serving.add_argument("--port", default=str(Serving.port))
     serving.add_argument(
-        "--parameters", default="", metavar="TEXT", help="the template's: Name=value Name=value"
+        "--parameters", default="", metavar="TEXT", help="the template's: Name=value …"
     )
     serving.add_argument("--empty", action="store_true", help="leave the stack out")
     serving.add_argument("--no-worker", action="store_true", help="leave the sample worker out")
@@ -200,13 +211,9 @@ def parser() -> Parser:
         "--behaviour",
         default="",
         metavar="TEXT",
-        help="CodePipeline's switches, as in docs/local-codepipeline.md: name=value name=value",
+        help="CodePipeline's switches (moto-codepipeline's docs/behaviour.md): name=value …",
     )
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
-    trouble = commands.add_parser("chaos", help="run many jobs while everything goes wrong")
-    trouble.add_argument("--jobs", default="200")
-    trouble.add_argument("--seed", default="1")
-    trouble.add_argument("--rate", default="0.1")
     return made
 
 

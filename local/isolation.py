@@ -49,7 +49,7 @@ def isolate(*, region: bool = True) -> None:
     # The SDK objects to one that is there and says nothing.
     if not os.environ.get("REQUESTS_CA_BUNDLE", "-").strip():
         del os.environ["REQUESTS_CA_BUNDLE"]
-    os.environ.update(NO_FILES)
+    os.environ.update(NO_FILES, BOTO_CONFIG=os.devnull)
     reach_directly(*DIRECTLY)
     from botocore.loaders import Loader  # noqa: PLC0415 - it reads the environment
 

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from local import acknowledger, arguments, codepipeline, page
+import moto_codepipeline
+from local import acknowledger, arguments, page
 from local.address import AddressError
-from local.codepipeline import switches
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from local.isolation import reach_directly
-from local.server import LocalCloud
-from local.stack import Stack
+from moto_codepipeline import switches
 
 EXPORTS = (
     "  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_DEFAULT_REGION={cloud.region}\n"
@@ -94,7 +95,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
         print(f"A pipeline may have the role {role}.")
         if any("/ThirdParty/" in action_type for action_type in (first, *more)):
             prefix = stack.parameters["ClientTokenPrefix"]
-            client_id = codepipeline.backend(cloud.account_id, cloud.region).default_client_id
+            client_id = moto_codepipeline.backend(cloud.account_id, cloud.region).default_client_id
             print(f"Partner actions belong to a client, whose token is at {prefix}{client_id}.")
         print()
         for name, value in sorted(stack.outputs.items()):
@@ -122,7 +123,7 @@ def main(asked: arguments.Serving) -> int:
     """
     try:
         behaviour = switches.read(asked.behaviour)
-        switches.change(codepipeline.Behaviour(), behaviour)
+        switches.change(moto_codepipeline.Behaviour(), behaviour)
     except switches.SwitchError as error:
         raise arguments.WrongStartError(f"BEHAVIOUR: {error}") from error
     where: dict[str, Any] = {"host": asked.host, "port": asked.port, "behaviour": behaviour}

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from local import functions, isolation
+from local import isolation
+from local.aws import functions
 from tests.support import ROOT, load_event, wait_for
 from tests.warm import Run, warm
 

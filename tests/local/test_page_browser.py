@@ -13,11 +13,12 @@ import pytest
 from moto.dynamodb.models import dynamodb_backends
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-from local import acknowledger, codepipeline
+import moto_codepipeline
+from local import acknowledger
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from local.page import PATH
 from local.page.view import STATUSES
-from local.server import LocalCloud
-from local.stack import Stack
 from tests.support import wait_for
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -56,8 +57,8 @@ class World:
         self._page.on("console", self._note)
 
     @property
-    def emulator(self) -> codepipeline.JobBackend:
-        return codepipeline.backend(self.cloud.account_id, self.cloud.region)
+    def emulator(self) -> moto_codepipeline.JobBackend:
+        return moto_codepipeline.backend(self.cloud.account_id, self.cloud.region)
 
     @contextmanager
     def page(self, **viewport: int) -> Iterator[Page]:
@@ -246,7 +247,7 @@ def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
         # What is turned elsewhere is seen.
         world.emulator.behaviour.continuation_seconds = 7
         expect(page.get_by_label("continuation_seconds")).to_have_value("7")
-        world.emulator.behaviour = codepipeline.Behaviour()
+        world.emulator.behaviour = moto_codepipeline.Behaviour()
         expect(page.get_by_label("nonce_rotates")).to_have_value("true")
 
 
@@ -262,6 +263,15 @@ def test_a_page_of_another_origin_changes_nothing(world: World) -> None:
         page.goto(world.url)
         page.evaluate(ask, clock)
         assert world.emulator.clock.now() - before > 7000
+
+
+def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
+    with world.page() as page:
+        expect(page.locator("#notices")).to_be_hidden()
+        world.cloud.notices["worker"] = "The worker ended."
+        expect(page.get_by_role("alert")).to_have_text("The worker ended.")
+        world.cloud.notices.clear()
+        expect(page.locator("#notices")).to_be_hidden()
 
 
 def test_a_thousand_jobs_are_usable(world: World) -> None:
