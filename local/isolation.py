@@ -2,12 +2,14 @@
 
 An endpoint, a profile or a proxy that the user has set for AWS itself would lead the local stack
 away from this machine. `isolate` is called before anything else is imported, since some settings
-are read then; child processes inherit what it leaves.
+are read then; child processes inherit what it leaves. `python -m local.isolation COMMAND …` runs
+another program so.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 
 #: No file, and no metadata of the machine, is asked for credentials or settings.
@@ -64,3 +66,8 @@ def reach_directly(*hosts: str) -> None:
     exempt = dict.fromkeys([*(each.strip() for each in known.split(",")), *hosts])
     value = ",".join(filter(None, exempt))
     os.environ.update({"no_proxy": value, "NO_PROXY": value})
+
+
+if __name__ == "__main__":
+    isolate()
+    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - what the Makefile says
