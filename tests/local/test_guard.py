@@ -19,10 +19,10 @@ from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Response
 
 import local.__main__ as command_line
+from local.aws.server import LocalCloud
 from local.guard import Guard, OriginError, origin
 from local.page import PATH
 from local.page.server import FILES
-from local.server import LocalCloud
 from tests.local.fixtures.cloud import REGION, SECONDS
 from tests.support import ROOT
 

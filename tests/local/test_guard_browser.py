@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import Page
 
 from local import guard
+from local.aws.server import LocalCloud
 from local.page import PATH
-from local.server import LocalCloud
 from tests.local.fixtures.browser import browsing, needs_browser
 from tests.local.fixtures.cloud import REGION, SECONDS, role, zipped
 from tests.support import wait_for
