@@ -1,21 +1,20 @@
 """Lets programs of this machine use an HTTP endpoint, and no web page of another site.
 
-What an endpoint runs as code, any page that is open in the user's browser could bring along: a
-browser sends a page's requests wherever the page likes. ``Guard`` goes in front of a WSGI
-application and answers such requests itself, whatever their method and path, with 403 and
-``{"message": "..."}``, or the same in AWS's XML:
+An endpoint that runs what it is given as code is in reach of every page that is open in the user's
+browser. ``Guard`` goes in front of a WSGI application and refuses what such pages send, whatever
+the method and path, with 403 and ``{"message": "..."}``, or the same in AWS's XML:
 
 - The ``Host`` must be an address, ``localhost`` or a name under it (buckets have such names), this
   machine's name, the name that is listened on, or Docker's name for this machine. A web site can
-  point a name of its own at this machine, but have none of these.
-- The browser must not say that another site asks, by ``Origin``, ``Sec-Fetch-Site`` or ``Referer``.
-  One that says nothing is refused, too: it keeps ``Sec-Fetch-Site`` from addresses other than
-  127.0.0.1. Programs that are no browsers need none of these headers.
+  point a name of its own at this machine, but has none of these.
+- The browser must not say, by ``Origin`` or ``Sec-Fetch-Site``, that another site asks. It sends
+  the latter to loopback addresses only; elsewhere it must say, by ``Origin`` or ``Referer``, that
+  the endpoint's own page asks. Programs that are no browsers need none of these headers.
 - A link from anywhere may open ``page``.
 
-Origins that are named may do what a program may, by CORS. Nobody else gets one of its headers,
-whatever the application says. What the application answers runs nothing when it is opened in a
-browser, unless the application itself has a policy for that.
+Origins that are named may do what a program may, by CORS. Nobody else gets a CORS header, whatever
+the application says. An answer that is opened in a browser, such as an object in a bucket, runs no
+script, unless the application gives it a policy of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 DOCKER = "host.docker.internal"
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
-#: Seconds for which a browser needs not ask again before it sends what isn't simple.
+#: Seconds for which a browser need not repeat a preflight.
 PREFLIGHT_SECONDS = 600
 
 _HOST = re.compile(r"(?P<name>[a-z0-9_.-]+|\[(?P<ipv6>[0-9a-f:.]+)\])(:(?P<port>[1-9][0-9]{0,4}))?")
@@ -74,7 +73,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """A WSGI application that passes on what programs of this machine ask.
+    """A WSGI application that lets programs through to another, and no other site's web page.
 
     Args:
         application: what it guards.
@@ -118,7 +117,7 @@ class Guard:
         if sent not in (None, f"http://{host}"):
             return (
                 f"Origin: web pages of {sent} may not use this endpoint, "
-                'unless it is started with their origin, as ORIGINS="http://localhost:3000"'
+                "unless ORIGINS names that origin"
             )
         if site not in (None, "same-origin", "none"):
             return f"Sec-Fetch-Site: web pages of other sites ({site}) may not use this endpoint"

@@ -170,7 +170,7 @@ TRIES: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "localhost"])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
 @pytest.mark.parametrize("way", TRIES)
 def test_a_page_of_another_site_gets_and_changes_nothing(world: World, way: str, host: str) -> None:
     script, method, path, init, outcome = TRIES[way]
@@ -184,7 +184,7 @@ def test_a_page_of_another_site_gets_and_changes_nothing(world: World, way: str,
         window.close()
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "localhost"])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
 def test_a_page_of_another_site_creates_no_function(world: World, host: str) -> None:
     assert world.ask(host, FETCH, FUNCTIONS, world.function()) == "TypeError"
     [(method, path, problem)] = world.refused
