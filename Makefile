@@ -5,6 +5,7 @@ HOST ?= 127.0.0.1
 PORT ?= 4566
 PARAMETERS ?=
 BEHAVIOUR ?=
+ORIGINS ?=
 EMPTY ?=
 WORKER ?=
 # Many tests wait: three keep two cores busy. Files go in their order: those with the fewest tests,
@@ -27,7 +28,8 @@ demo: .venv/installed ## Run a pipeline with all three outcomes, and check it
 local: .venv/installed ## Serve the local stack until Ctrl-C:
 ##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
 ##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
-	@$(BIN)/python -m local serve --host="$(HOST)" --port="$(PORT)" \
+##             ORIGINS="http://localhost:3000 …"
+	@$(BIN)/python -m local serve --host="$(HOST)" --port="$(PORT)" --origins="$$ORIGINS" \
 		--parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" --worker="$$WORKER" \
 		$(if $(filter-out 0,$(EMPTY)),--empty)
 

@@ -47,12 +47,13 @@ class WrongStartError(ValueError):
 class Serving:
     """What to serve, and where.
 
-    parameters: of the template. behaviour: settings of CodePipeline's switches, each `name=value`,
-    which are still to be checked. worker: `module:name`, True for the sample worker.
+    parameters: of the template. behaviour: settings of CodePipeline's switches, each `name=value`;
+    these, and the origins, are still to be checked. worker: `module:name`, True for the sample one.
     """
 
     host: str = "127.0.0.1"
     port: int = 4566
+    origins: list[str] = field(default_factory=list)
     parameters: dict[str, str] = field(default_factory=dict)
     behaviour: list[str] = field(default_factory=list)
     empty: bool = False
@@ -197,6 +198,12 @@ def parser() -> Parser:
     serving.add_argument("--host", default=Serving.host)
     serving.add_argument("--port", default=str(Serving.port))
     serving.add_argument(
+        "--origins",
+        default="",
+        metavar="TEXT",
+        help="of web applications that may use the endpoint: http://HOST:PORT …",
+    )
+    serving.add_argument(
         "--parameters", default="", metavar="TEXT", help="the template's: Name=value …"
     )
     serving.add_argument("--empty", action="store_true", help="leave the stack out")
@@ -232,6 +239,7 @@ def serving(given: argparse.Namespace) -> Serving:
     return Serving(
         host=given.host,
         port=port,
+        origins=given.origins.split(),
         parameters=parameters,
         behaviour=settings("BEHAVIOUR", given.behaviour),
         empty=given.empty,

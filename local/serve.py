@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 import moto_codepipeline
-from local import acknowledger, arguments, page
+from local import acknowledger, arguments, guard, page
 from local.address import AddressError
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
@@ -55,14 +55,25 @@ def until_interrupted() -> threading.Event:
     return over
 
 
+def print_address(cloud: LocalCloud, host: str) -> None:
+    """Say where the cloud is, and who can reach it if others can."""
+    print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
+    print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
+    if not guard.is_loopback(host):
+        port = urlsplit(cloud.endpoint_url).port
+        print(
+            f"Listening on {host}: whoever reaches port {port} of this machine can run programs "
+            "on it as you."
+        )
+
+
 def serve_empty(**settings: Any) -> int:
     """Serve a cloud without the stack until Ctrl-C, for `sam deploy`."""
     over = until_interrupted()
     with acknowledger.empty(**settings) as cloud:
         if over.is_set():
             return 130
-        print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
-        print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
+        print_address(cloud, settings["host"])
         print("\nThere is nothing in it yet. Deploy the stack, in another terminal:")
         print(EXPORTS.format(cloud=cloud))
         print("  sam build && sam deploy --no-confirm-changeset", flush=True)
@@ -77,8 +88,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
         if over.is_set():
             return 130
         first, *more = acknowledger.action_types(stack)
-        print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
-        print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
+        print_address(cloud, settings["host"])
         print(f"\nThe stack {stack.name} serves {first}, which is registered here.")
         for action_type in more:
             partner = "/ThirdParty/" in action_type
@@ -126,7 +136,16 @@ def main(asked: arguments.Serving) -> int:
         switches.change(moto_codepipeline.Behaviour(), behaviour)
     except switches.SwitchError as error:
         raise arguments.WrongStartError(f"BEHAVIOUR: {error}") from error
-    where: dict[str, Any] = {"host": asked.host, "port": asked.port, "behaviour": behaviour}
+    try:
+        origins = [guard.origin(each) for each in asked.origins]
+    except guard.OriginError as error:
+        raise arguments.WrongStartError(str(error)) from error
+    where: dict[str, Any] = {
+        "host": asked.host,
+        "port": asked.port,
+        "origins": origins,
+        "behaviour": behaviour,
+    }
     reach_directly(asked.host)
     try:
         if asked.empty:
