@@ -2,9 +2,8 @@
 
 import logging
 import os
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,9 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
+from local.address import listen
 from local.aws import events, functions, metrics, permissions, replaced, stack, stepfunctions
+from local.guard import Guard
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -31,10 +32,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at what is due in the services that have no thread of their own.
 TICK_SECONDS = 0.2
-
-
-class AddressInUseError(RuntimeError):
-    """Something else listens where the endpoint should."""
 
 
 class Dispatcher(DomainDispatcherApplication):
@@ -100,7 +97,9 @@ class LocalCloud:
     Use it as a context manager, or `start` and `stop` it. There can be one at a time, since moto's
     state belongs to the process, and it starts empty.
 
-    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine.
+    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine. Web pages
+    are kept out, save those of `origins`, as `guard.origin` gives them; links of theirs may open
+    the path `page`.
     `ticks` are called several times a second; they fire what is due in services that don't run by
     themselves. `retry_delays` are the two waits of asynchronous Lambda invocations, in seconds,
     `retry_scale` multiplies the waits in Retry of state machines, and `sleep_scale` those of
@@ -117,6 +116,8 @@ class LocalCloud:
         *,
         host: str = "127.0.0.1",
         port: int = 4566,
+        origins: Iterable[str] = (),
+        page: str = "",
         region: str | None = None,
         ticks: tuple[Callable[[], object], ...] = (),
         retry_delays: tuple[float, float] = (1.0, 2.0),
@@ -132,8 +133,12 @@ class LocalCloud:
         self.schedule = events.Schedule()
         self.permissions = permissions.Record(self.account_id, self.region)
         self.endpoint_url = ""
+        #: What whoever watches it should know, by what it is about.
+        self.notices: dict[str, str] = {}
         self._host = host
         self._port = port
+        self._origins = origins
+        self._page = page
         self._ticks = ticks
         self._retry_delays = retry_delays
         self._retry_scale = retry_scale
@@ -152,7 +157,7 @@ class LocalCloud:
     # -- Starting and stopping ----------------------------------------------------------------
 
     def start(self) -> Self:
-        """Start it all; raises AddressInUseError if the port is taken."""
+        """Start it all; raises AddressError if nothing can listen there."""
         with ExitStack() as started:
             self._start(started)
             self._started = started.pop_all()
@@ -163,7 +168,7 @@ class LocalCloud:
         self._started.close()
 
     def _start(self, started: ExitStack) -> None:
-        listener = started.enter_context(self._listen())
+        listener = started.enter_context(listen(self._host, self._port))
         port = listener.getsockname()[1]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
         self.endpoint_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -191,7 +196,7 @@ class LocalCloud:
         server = make_server(
             self._host,
             port,
-            application,
+            Guard(application, host=self._host, page=self._page, origins=self._origins),
             threaded=True,
             request_handler=QuietHandler,
             fd=listener.fileno(),
@@ -210,16 +215,6 @@ class LocalCloud:
         started.callback(stopped.set)
         self.schedule.start()
         started.callback(self.schedule.stop)
-
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        try:
-            return socket.create_server((self._host, self._port), family=family, backlog=128)
-        except OSError as error:
-            raise AddressInUseError(
-                f"can't listen on {self._host}:{self._port}: {error.strerror}; "
-                "end what does, or choose another port"
-            ) from error
 
     def _tick(self, stopped: threading.Event) -> None:
         ticks: tuple[Callable[[], object], ...] = (*self._ticks, metrics.Sampler())
