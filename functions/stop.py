@@ -13,7 +13,7 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from acknowledger import bus, executions, job_table, offers, outcome, reporting
+from acknowledger import bus, events, executions, job_table, outcome, reporting
 from acknowledger.aws import prepare
 from acknowledger.config import StopConfig
 from acknowledger.errors import (
@@ -71,8 +71,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         NotStopped: an execution could not be told; worth another try.
         AcknowledgerError: what CodePipeline or the table say; worth another try.
     """
-    kind, detail = offers.detail_of(event, HANDLED.keys())
-    ended = HANDLED[kind](detail)
+    event = events.parse(event, "Stop")
+    ended = HANDLED[event["detail-type"]](event["detail"])
     metrics.add_metric("JobsStopped", MetricUnit.Count, len(ended))
     return {"ended": ended}
 
@@ -88,7 +88,7 @@ def on_action(detail: dict[str, Any]) -> list[str]:
             f"detail must have an action-execution-id and a state of {', '.join(ACTION_ENDED)}"
         )
     logger.append_keys(action_execution_id=action)
-    if offers.served_type(detail, config().action_types) is None:
+    if events.served_type(detail, config().action_types) is None:
         return []
     cause = f"CodePipeline has ended the action without us: {state}"
     result = detail.get("execution-result")

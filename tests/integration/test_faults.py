@@ -34,7 +34,7 @@ import pytest
 
 from acknowledger.job_table import plain, typed
 from acknowledger.moments import ago
-from acknowledger.room_keeping import LEAK_SECONDS
+from acknowledger.upkeep import LEAK_SECONDS
 from local import acknowledger, codepipeline, functions
 from local.codepipeline.jobs import Job, JobStatus
 from local.faults import WITHOUT_PROCESS, Call, Faults

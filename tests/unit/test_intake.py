@@ -7,13 +7,12 @@ import threading
 import pytest
 
 import intake
-from acknowledger import errors
+from acknowledger import errors, taking
 from acknowledger.config import ActionType
 from acknowledger.continuation import PREFIX, token
 from acknowledger.moments import ago
-from acknowledger.offers import execution_name
-from acknowledger.room_keeping import execution_arn
-from acknowledger.rooms import AWAITED, BATCH_SIZE, GIVEN
+from acknowledger.offers import execution_arn, execution_name
+from acknowledger.room import AWAITED, BATCH_SIZE, GIVEN
 from tests.support import load_event
 from tests.unit.conftest import ENVIRONMENT, expect_in_flight, metrics_in
 
@@ -56,9 +55,9 @@ def offer(number=1, execution="a8748f7a-5b6c-4d7e-8f90-1a2b3c4d5e6f"):
 @pytest.fixture(autouse=True)
 def one_at_a_time(monkeypatch):
     """Starts in the order of the offers, since a stub's answers have an order; and no pauses."""
-    monkeypatch.setattr(intake, "STARTS_AT_ONCE", 1)
+    monkeypatch.setattr(taking, "STARTS_AT_ONCE", 1)
     pauses = []
-    monkeypatch.setattr(intake.time, "sleep", pauses.append)
+    monkeypatch.setattr(taking.time, "sleep", pauses.append)
     return pauses
 
 
@@ -81,7 +80,7 @@ def expect_start(aws_calls):
 
 def counted(of, **counts):
     """The metrics of an invocation that was offered, and took, so many jobs."""
-    counts = dict.fromkeys(intake.COUNTED, 0) | {"OffersSeen": of, "OffersTaken": of} | counts
+    counts = dict.fromkeys(taking.COUNTED, 0) | {"OffersSeen": of, "OffersTaken": of} | counts
     return {name: (count, "Count") for name, count in counts.items()}
 
 
@@ -100,8 +99,8 @@ def waiting(monkeypatch):
             raise batch
         return batch
 
-    monkeypatch.setattr(intake.job_api, "poll", poll)
-    monkeypatch.setattr(intake.job_api, "secret_properties", lambda _: frozenset())
+    monkeypatch.setattr(taking.job_api, "poll", poll)
+    monkeypatch.setattr(taking.job_api, "secret_properties", lambda _: frozenset())
     return batches
 
 
@@ -159,7 +158,7 @@ def test_a_started_event_polls_its_action_type_until_its_job_has_come(
     expect_start(aws_calls)
     expect_poll(aws_calls)
     assert intake.handler(STARTED, context) == {"offered": 2, "taken": 2}
-    assert one_at_a_time == [0, *intake.LOOK_AGAIN_SECONDS[:2]]
+    assert one_at_a_time == [0, *taking.LOOK_AGAIN_SECONDS[:2]]
 
 
 def test_a_job_that_another_invocation_took_is_not_looked_for(aws_calls, context, one_at_a_time):
@@ -175,7 +174,7 @@ def test_an_older_event_is_looked_for_by_its_pipeline_for_as_long(
     aws_calls, context, one_at_a_time
 ):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    for _ in range(1 + len(intake.LOOK_AGAIN_SECONDS)):
+    for _ in range(1 + len(taking.LOOK_AGAIN_SECONDS)):
         expect_room(aws_calls)
         expect_poll(aws_calls)
     intake.handler(load_event("intake-action-started-older"), context)
@@ -183,7 +182,7 @@ def test_an_older_event_is_looked_for_by_its_pipeline_for_as_long(
 
 def test_looking_for_a_job_that_never_comes_has_an_end(aws_calls, context, one_at_a_time):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    for _ in range(1 + len(intake.LOOK_AGAIN_SECONDS)):
+    for _ in range(1 + len(taking.LOOK_AGAIN_SECONDS)):
         expect_room(aws_calls)
         expect_poll(aws_calls)
         expect_query(aws_calls)
@@ -225,7 +224,9 @@ def test_that_the_jobs_in_flight_cannot_be_counted_is_told_after_all_the_rest(
     for _ in waiting:
         expect_room(aws_calls)
     aws_calls.expects_error("dynamodb", "query", "ThrottlingException")
-    with pytest.raises(errors.IntakeIncomplete, match=r"^counting the jobs in flight: JobTable: "):
+    with pytest.raises(
+        errors.IntakeIncomplete, match=r"^counting the jobs in flight: TableUnavailable: JobTable: "
+    ):
         intake.handler(SCHEDULE, context)
 
 
@@ -356,7 +357,7 @@ def test_an_offer_under_the_same_nonce_whose_execution_was_killed_gets_another(a
         ("bad/intake-not-ours", "detail-type"),
         ("bad/intake-several-fields", "detail.state"),
         ("bad/intake-pause", "detail.actionTypes"),
-        ("bad/intake-execution-running", "status other than RUNNING"),
+        ("bad/intake-execution-running", "detail.status"),
     ],
 )
 def test_bad_input_is_refused_before_any_call(event, field, aws_calls, context):
@@ -564,7 +565,7 @@ class TestEnded:
             # Where it is too long for the event, it may be any.
             ("1", None, [TYPE, OTHER_TYPE]),
             ("0,1", None, [OTHER_TYPE]),
-            ("1", json.dumps({"actionType": "Build/Custom/SomebodyElses/1"}), []),
+            ("1", ENDED["detail"]["input"].replace(TYPE, "Build/Custom/SomebodyElses/1"), []),
         ],
     )
     def test_only_its_own_action_type_is_looked_after_if_it_is_limited(
@@ -784,14 +785,14 @@ class TestContinuation:
         tables.put_intake(paused=True, awaiting={"first": ago(9)})
         tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
         sizes = [1, 2, 4, 8, 16, 32, 64, *[BATCH_SIZE] * 3]
-        assert len(sizes) == intake.FRUITLESS_BATCHES
+        assert len(sizes) == taking.FRUITLESS_BATCHES
         for size in sizes:
             expect_poll_for(listed, size, *map(offer, range(size)))
         assert intake.handler(STARTED, context) == {"offered": sum(sizes), "taken": 0}
         assert (started, list(tables.intake()["awaiting"])) == ({}, ["first"])
 
     def test_only_batches_in_a_row_are_counted(self, tables, listed, started, context, monkeypatch):
-        monkeypatch.setattr(intake, "FRUITLESS_BATCHES", 2)
+        monkeypatch.setattr(taking, "FRUITLESS_BATCHES", 2)
         awaiting = dict.fromkeys(("first", "second", "third"), ago(9))
         tables.put_intake(paused=True, awaiting=awaiting)
         tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
