@@ -34,11 +34,9 @@ def _one_of(*names: str) -> _Shape:
     return {"type": "string", "enum": list(names)}
 
 
-_TEXT: _Shape = {"type": "string"}
-_NAME = {"type": "string", "min": 1}
+_NAME: _Shape = {"type": "string", "min": 1}
 _JOB_ID = {"type": "string", "min": 1, "max": 512}
 _CHOSEN = _event({}, {"actionTypes": {"type": "list", "min": 1, "member": _NAME}})
-_CLIENT = {"clientId": _NAME}
 _SECONDS = {"type": "integer", "min": 1}
 _MOMENT = {"type": "string", "pattern": "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z"}
 
@@ -61,15 +59,27 @@ SHAPES: dict[str, dict[str, _Shape]] = {
         "Resume Intake": _CHOSEN,
     },
     "Acknowledge": {
-        "Job Dispatched": _event({}, {"taskToken": {"type": "string", "min": 1, "max": 2048}}),
+        "Job Dispatched": _event({}, {"taskToken": {"type": "string", "min": 1, "max": 2048}})
     },
     "Report": {
         "Job Progress": _object({"time": _MOMENT, "detail": _object({"jobId": _JOB_ID})}),
     },
+    "Stop": {
+        "CodePipeline Action Execution State Change": _event(
+            {"action-execution-id": _NAME, "state": _one_of("ABANDONED", "CANCELED", "FAILED")}
+        ),
+        "Step Functions Execution Status Change": _event(
+            {"executionArn": _NAME, "status": _one_of("ABORTED", "FAILED", "TIMED_OUT")},
+            {"input": {"type": "string"}},
+        ),
+    },
+    # What Intake starts executions with.
     "Execution": {
         "input": _object(
             {
-                "job": _object({"id": _JOB_ID, "nonce": _NAME, "data": _object({})}, _CLIENT),
+                "job": _object(
+                    {"id": _JOB_ID, "nonce": _NAME, "data": _object({})}, {"clientId": _NAME}
+                ),
                 "actionType": _NAME,
                 "offeredAt": _NAME,
                 "timeouts": _object({limit.name: _SECONDS for limit in fields(Timeouts)}),
@@ -78,18 +88,6 @@ SHAPES: dict[str, dict[str, _Shape]] = {
                 "configurationError": _NAME,
                 "continues": _object({"jobId": _JOB_ID, "after": _JOB_ID}),
             },
-        ),
-    },
-    "Stop": {
-        "CodePipeline Action Execution State Change": _event(
-            {
-                "action-execution-id": _NAME,
-                "state": _one_of("ABANDONED", "CANCELED", "FAILED"),
-            }
-        ),
-        "Step Functions Execution Status Change": _event(
-            {"executionArn": _NAME, "status": _one_of("ABORTED", "FAILED", "TIMED_OUT")},
-            {"input": _TEXT},
         ),
     },
 }

@@ -18,8 +18,6 @@ CAUSE_LENGTH = 32_768
 def start(state_machine_arn: str, name: str, start_input: dict[str, Any]) -> bool:
     """Start an execution; False if there has been another one of that name.
 
-    Source: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
-
     Raises:
         StepFunctionsUnavailable
     """

@@ -128,17 +128,10 @@ def expect_no_more(action_type: str, job_id: str, since: str) -> None:
 
 
 def _note(action_type: str, expression: str, job_id: str, now: str) -> None:
-    note = functools.partial(
-        _update,
-        action_type,
-        expression,
-        {":now": now},
-        "attribute_exists(awaiting) AND attribute_exists(unshown)",
-        job=job_id,
-    )
-    if not note():
+    ready = "attribute_exists(awaiting) AND attribute_exists(unshown)"
+    if not _update(action_type, expression, {":now": now}, ready, job=job_id):
         _make_maps(action_type)
-        note()
+        _update(action_type, expression, {":now": now}, ready, job=job_id)
 
 
 def _make_maps(action_type: str) -> None:

@@ -34,6 +34,8 @@ FRUITLESS_BATCHES = 10
 # What is counted in any case. A sweep is an action type looked through without a failure.
 COUNTED = ("Sweeps", "Polls", "EmptyPolls", "PollFailures", "OffersSeen", "OffersTaken")
 
+_Decide = Callable[[Mapping[str, Any]], offers.Execution | None]
+
 
 class Sweep:
     """One invocation's taking.
@@ -140,7 +142,11 @@ class Sweep:
                 batch = self._poll(action_type, asked)
                 if not batch:
                     break
-                taken = self._start(batch, room, functools.partial(decide, room, offered_at=now()))
+                start = functools.partial(
+                    self._start, room=room, decide=functools.partial(decide, room, offered_at=now())
+                )
+                taken = [job for job in self._starters.map(start, batch) if job]
+                self._count(OffersTaken=len(taken))
                 found |= bool(looked_for) and any(offers.is_for(job, looked_for) for job in taken)
                 fruitless = 0 if taken else fruitless + 1
                 if not room.unlimited:
@@ -165,28 +171,12 @@ class Sweep:
         self._count(Polls=1, EmptyPolls=not batch, OffersSeen=len(batch))
         return batch
 
-    def _start(
-        self,
-        batch: list[dict[str, Any]],
-        room: Room,
-        decide: Callable[[Mapping[str, Any]], offers.Execution | None],
-    ) -> list[dict[str, Any]]:
-        """Start an execution for each offer of a batch; the jobs that were taken."""
-        start = functools.partial(self._start_one, room=room, decide=decide)
-        taken = [job for job in self._starters.map(start, batch) if job]
-        self._count(OffersTaken=len(taken))
-        return taken
-
-    def _start_one(
-        self,
-        offer: dict[str, Any],
-        room: Room,
-        decide: Callable[[Mapping[str, Any]], offers.Execution | None],
-    ) -> dict[str, Any] | None:
+    def _start(self, offer: dict[str, Any], room: Room, decide: _Decide) -> dict[str, Any] | None:
         """Start one offer's execution; its job, or None if this offer isn't taken."""
+        about_it = {"job_id": offers.job_id(offer), "action_type": room.action_type}
         if not self._has_time():
             # Step Functions took long over the others of the batch.
-            _leave(offer, room, "no time is left")
+            logger.warning("Offer left alone", **about_it, reason="no time is left")
             return None
         try:
             execution = decide(job_api.details(offer))
@@ -194,32 +184,27 @@ class Sweep:
                 return None
             arn = _started(execution, room, self._config.state_machine_arn)
         except ContinuedElsewhere as error:
-            _leave(offer, room, str(error))
+            logger.warning("Offer left alone", **about_it, reason=str(error))
             return None
-        # No job of CodePipeline's makes for one of Python's; its neighbours in the batch may.
+        except (ClientTokenMissing, InvalidClientTokenException) as error:
+            # It costs only that client's jobs. The message says all; a trace would add nothing.
+            client_id, why = offer["clientId"], str(error)
+            logger.error("Client token refused", **about_it, client_id=client_id, error=why)
+            self._count(ClientTokensRefused=1)
+            return None
         except (AcknowledgerError, AttributeError, KeyError, TypeError, ValueError) as error:
-            self._give_up(offer, room, error)
+            why = f"{type(error).__name__}: {error}"
+            if not isinstance(error, AcknowledgerError):
+                # No job of CodePipeline's looks like that; its neighbours in the batch may.
+                why = f"not as documented: {why}"
+            logger.warning("Offer not taken", **about_it, reason=why)
+            self.problems.append(f"starting job {about_it['job_id']}: {why}")
             return None
         job = execution.start_input["job"]
         pipeline = job["data"].get("pipelineContext", {}).get("pipelineName")
         row = {**job, "jobId": job["id"], "actionType": room.action_type, "execution": arn}
         logger.info("Offer taken", **about({**row, "pipelineName": pipeline}))
         return dict(job)
-
-    def _give_up(self, offer: dict[str, Any], room: Room, error: Exception) -> None:
-        """Say why an offer can't be taken."""
-        about_it = {"job_id": offers.job_id(offer), "action_type": room.action_type}
-        if isinstance(error, ClientTokenMissing | InvalidClientTokenException):
-            # It costs only that client's jobs. The message says all; a trace would add nothing.
-            client_id = offer["clientId"]
-            logger.error("Client token refused", **about_it, client_id=client_id, error=str(error))
-            self._count(ClientTokensRefused=1)
-            return
-        why = f"{type(error).__name__}: {error}"
-        if not isinstance(error, AcknowledgerError):
-            why = f"not as documented: {why}"
-        logger.warning("Offer not taken", **about_it, reason=why)
-        self.problems.append(f"starting job {about_it['job_id']}: {why}")
 
     def _count(self, **more: int) -> None:
         with self._counting:
@@ -252,12 +237,6 @@ def pause(config: IntakeConfig, detail: Mapping[str, Any], *, paused: bool) -> l
     logger.info(f"Intake {'paused' if paused else 'resumed'}", action_types=list(map(str, chosen)))
     rooms = (intake_table.read(str(one), 0) for one in config.action_types)
     return [room.action_type for room in rooms if room.paused]
-
-
-def _leave(offer: Any, room: Room, why: str) -> None:
-    """Say why an offer is left to be offered again, or to another deployment."""
-    job_id = offers.job_id(offer)
-    logger.warning("Offer left alone", job_id=job_id, action_type=room.action_type, reason=why)
 
 
 def _secret_properties(action_type: ActionType) -> frozenset[str] | None:
