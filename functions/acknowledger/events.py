@@ -100,10 +100,7 @@ def _shape(of: str, kind: str) -> Any:
 
 
 def parse(event: Any, of: str) -> dict[str, Any]:
-    """An event that has the shape that its kind has for a function; it has a detail in any case.
-
-    Args:
-        of: the function's name in SHAPES.
+    """An event of a function in SHAPES that has the shape of its kind; there is a detail then.
 
     Raises:
         EventInvalid: it is of none of these kinds; or naming every field that is wrong.

@@ -92,11 +92,7 @@ def job_id(offer: Any) -> Any:
 
 
 def execution_name(job_id: str, nonce: str) -> str:
-    """The name of the execution that follows an offer: up to 65 of A-Z a-z 0-9 - and _.
-
-    The same job and nonce always give the same name, so Step Functions refuses to start one offer
-    twice.
-    """
+    """The name of the execution that follows an offer: up to 65 of A-Z a-z 0-9 - and _."""
     digest = hashlib.sha256(f"{job_id}\n{nonce}".encode()).hexdigest()[:24]
     return f"{_UNSAFE_IN_NAME.sub('-', job_id)[:40]}-{digest}"
 
