@@ -3,9 +3,8 @@
 import functools
 import logging
 import os
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
+from local.address import listen
 from local.aws import (
     dynamodb,
     events,
@@ -34,7 +34,8 @@ from local.aws import (
     stepfunctions,
 )
 from local.aws.patch import replace
-from local.page import Page
+from local.guard import Guard
+from local.page import PATH, Page
 from moto_codepipeline.http import Endpoint
 
 if TYPE_CHECKING:
@@ -44,10 +45,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at what is due in the services that have no thread of their own.
 TICK_SECONDS = 0.2
-
-
-class AddressInUseError(RuntimeError):
-    """Something else listens where the endpoint should."""
 
 
 class Middleware(Protocol):
@@ -111,7 +108,8 @@ class LocalCloud:
     Use it as a context manager, or `start` and `stop` it. There can be one at a time, since moto's
     state belongs to the process, and it starts empty.
 
-    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine.
+    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine. Web pages
+    are kept out, save those of `origins`, as `guard.origin` gives them.
     `ticks` are called several times a second; they fire what is due in services that don't run by
     themselves. `retry_delays` are the two waits of asynchronous Lambda invocations, in seconds,
     `retry_scale` multiplies the waits in Retry of state machines, and `sleep_scale` those of
@@ -126,6 +124,7 @@ class LocalCloud:
         *,
         host: str = "127.0.0.1",
         port: int = 4566,
+        origins: Iterable[str] = (),
         region: str | None = None,
         ticks: tuple[Callable[[], object], ...] = (),
         retry_delays: tuple[float, float] = (1.0, 2.0),
@@ -141,8 +140,11 @@ class LocalCloud:
         self.schedule = events.Schedule()
         self.permissions = permissions.Record(self.account_id, self.region)
         self.endpoint_url = ""
+        #: What the page tells beside the jobs, by what it is about.
+        self.notices: dict[str, str] = {}
         self._host = host
         self._port = port
+        self._origins = origins
         self._ticks = ticks
         self._retry_delays = retry_delays
         self._retry_scale = retry_scale
@@ -161,7 +163,7 @@ class LocalCloud:
     # -- Starting and stopping ----------------------------------------------------------------
 
     def start(self) -> Self:
-        """Start it all; raises AddressInUseError if the port is taken."""
+        """Start it all; raises AddressError if nothing can listen there."""
         with ExitStack() as started:
             self._start(started)
             self._started = started.pop_all()
@@ -172,7 +174,7 @@ class LocalCloud:
         self._started.close()
 
     def _start(self, started: ExitStack) -> None:
-        listener = started.enter_context(self._listen())
+        listener = started.enter_context(listen(self._host, self._port))
         port = listener.getsockname()[1]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
         self.endpoint_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -218,6 +220,7 @@ class LocalCloud:
             self.account_id,
             self.region,
             self.client,
+            self.notices,
         )
         application: WSGIApplication = page
         if self._faults:
@@ -227,7 +230,7 @@ class LocalCloud:
         server = make_server(
             self._host,
             port,
-            application,
+            Guard(application, host=self._host, page=PATH, origins=self._origins),
             threaded=True,
             request_handler=QuietHandler,
             fd=listener.fileno(),
@@ -247,16 +250,6 @@ class LocalCloud:
         started.callback(stopped.set)
         self.schedule.start()
         started.callback(self.schedule.stop)
-
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        try:
-            return socket.create_server((self._host, self._port), family=family, backlog=128)
-        except OSError as error:
-            raise AddressInUseError(
-                f"can't listen on {self._host}:{self._port}: {error.strerror}; "
-                "end what does, or choose another port"
-            ) from error
 
     def _tick(self, stopped: threading.Event) -> None:
         ticks: tuple[Callable[[], object], ...] = (*self._ticks, metrics.Sampler())
