@@ -26,10 +26,10 @@ from local import (
     events,
     filter_patterns,
     functions,
-    insights,
     metrics,
     once,
     permissions,
+    saved_queries,
     stack,
     stepfunctions,
 )
@@ -175,8 +175,8 @@ class LocalCloud:
             events,
             filter_patterns,
             functions,
-            insights,
             metrics,
+            saved_queries,
             stack,
             stepfunctions,
         ):
