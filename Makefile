@@ -37,7 +37,7 @@ faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=so
 chaos: .venv/installed ## Run many jobs while everything goes wrong at random: JOBS=200 SEED=1 RATE=0.1
 	@$(BIN)/python -m local chaos --jobs "$(JOBS)" --seed "$(SEED)" --rate "$(RATE)"
 
-bench: .venv/installed ## Measure what is claimed of speed and cost, and hold the README's table to it: BENCH="intake stack" for some, BENCH=--write to write it
+bench: .venv/installed ## Measure what is claimed of speed and cost, and hold docs/performance.md to it: BENCH="intake stack" for some, BENCH=--write to write it
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, template; changes nothing

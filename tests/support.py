@@ -13,10 +13,10 @@ ROOT = Path(__file__).parent.parent
 
 
 def documented_metrics() -> dict[tuple[str, str], str]:
-    """The units of the metrics in the README's table, by name and service."""
+    """The units of the metrics in docs/metrics.md, by name and service."""
     rows = re.findall(
         r"^\| (`\w+`(?:, `\w+`)*) \| (\w+) \| (Count|Milliseconds|Seconds) \|",
-        (ROOT / "README.md").read_text(),
+        (ROOT / "docs" / "metrics.md").read_text(),
         re.MULTILINE,
     )
     return {

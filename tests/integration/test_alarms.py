@@ -168,7 +168,7 @@ def bring_about_everything(world: World) -> None:
 
 
 def test_every_metric_that_somebody_looks_at_is_counted_and_none_else(world):
-    """With the name, unit and dimensions by which the alarms, the dashboard and the README know it."""
+    """With the name, unit and dimensions by which the alarms, the dashboard and docs/metrics.md know it."""
     bring_about_everything(world)
     backend = cloudwatch_backends[world.cloud.account_id][world.cloud.region]
 
