@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -253,6 +254,13 @@ class World:
         """Let no event of CodePipeline's start Intake, and what was started end."""
         self.client("events").disable_rule(Name=self.rule("default", "STARTED"))
         assert functions.runner().wait_until_idle(30)
+
+    def hold_back_acknowledge(self) -> Callable[[], object]:
+        """Let no Job Dispatched event reach Acknowledge; returns what lets them again."""
+        bus = self.stack.outputs["JobBusName"]
+        about = {"Name": self.rule(bus, "Job Dispatched"), "EventBusName": bus}
+        self.client("events").disable_rule(**about)
+        return partial(self.client("events").enable_rule, **about)
 
     def expect_no_more(self) -> None:
         self._awaiting({})

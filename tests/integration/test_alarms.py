@@ -62,9 +62,7 @@ def test_a_job_that_times_out(quiet):
 
 def test_an_offer_that_waits_too_long_for_its_acknowledgment(quiet):
     sweep(quiet)
-    bus = quiet.stack.outputs["JobBusName"]
-    events, rule = quiet.client("events"), quiet.rule(bus, "Job Dispatched")
-    events.disable_rule(Name=rule, EventBusName=bus)
+    quiet.hold_back_acknowledge()
     row = quiet.row(quiet.start({"Outcome": "Succeed"}), "Dispatched")
     quiet.client("dynamodb").update_item(
         TableName=quiet.stack.outputs["JobTableName"],

@@ -60,17 +60,9 @@ PATTERNS = {
 # -- Scenarios ------------------------------------------------------------------------------------
 
 
-def hold_back_acknowledge(world: World) -> Callable[[], Any]:
-    """Let no Job Dispatched event reach Acknowledge; returns how to undo it."""
-    bus = world.stack.outputs["JobBusName"]
-    rule = world.rule(bus, "Job Dispatched")
-    world.client("events").disable_rule(Name=rule, EventBusName=bus)
-    return lambda: world.client("events").enable_rule(Name=rule, EventBusName=bus)
-
-
 def dispatched(world: World, **configuration: str) -> tuple[str, dict[str, Any]]:
     """A job that Acknowledge has not heard of: its pipeline and its row."""
-    let_go = hold_back_acknowledge(world)
+    let_go = world.hold_back_acknowledge()
     try:
         name = world.start({"Outcome": "Hang", **configuration})
         return name, world.row(name, "Dispatched")
