@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local import codepipeline
+import moto_codepipeline
 from tests.integration.conftest import World
 from tests.support import ROOT, load_event, wait_for
 
@@ -83,7 +83,7 @@ class SavedQuery:
 @pytest.fixture(scope="module")
 def saved(running: World) -> dict[str, Any]:
     """The saved queries by name, once jobs and a function that broke have left their lines."""
-    running.emulator.behaviour = codepipeline.Behaviour(started_before_queued_seconds=0)
+    running.emulator.behaviour = moto_codepipeline.Behaviour(started_before_queued_seconds=0)
     partners = replace(running, owner="ThirdParty")
     rows = [
         running.row(running.start({"Outcome": "Fail"}), "Failed"),

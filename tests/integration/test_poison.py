@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from local import acknowledger
-from local.codepipeline import exceptions
+from moto_codepipeline import exceptions
 from tests.integration.conftest import World
 from tests.support import wait_for
 

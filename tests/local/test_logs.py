@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.logs.exceptions import InvalidParameterException
 
-from local.filter_patterns import FilterPattern
-from local.server import LocalCloud
+from local.aws.filter_patterns import FilterPattern
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import running
 
 LINES: list[Any] = [
