@@ -8,7 +8,7 @@ import botocore.session
 import botocore.useragent
 import moto.core.models
 
-from local.aws import once
+from local.aws import replaced
 
 # Powertools reads them when a function's modules are imported.
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "acknowledger"
@@ -29,4 +29,4 @@ botocore.useragent.sanitize_user_agent_string_component = functools.cache(
 # moto makes more than a thousand of them, always the same, each time that it is started.
 moto.core.models.CallbackResponse = functools.cache(moto.core.models.CallbackResponse)
 
-once.install()
+replaced.install("once")

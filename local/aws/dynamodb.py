@@ -10,13 +10,10 @@ import copy
 import functools
 import pickle
 import threading
+from collections.abc import Callable
 from typing import Any, cast
 
-from moto.dynamodb.models.table import Table
-from moto.dynamodb.parsing import ast_nodes, expressions, validators
-from moto.dynamodb.responses import DynamoHandler
-
-from local.aws.patch import replace
+from moto.dynamodb.parsing import ast_nodes, expressions
 
 # What moto leaves without types.
 Node: Any = ast_nodes.Node  # type: ignore[attr-defined]
@@ -79,28 +76,14 @@ def keys_of(item: Any) -> list[Any]:
     return [key for key in (item.hash_key, item.range_key) if key]
 
 
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    moto_call = DynamoHandler.call_action
-    if hasattr(moto_call, "one_at_a_time"):
-        return
-
+def one_at_a_time(moto_call: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @functools.wraps(moto_call)
     def call_action(self: Any) -> Any:
         with _lock:
             return moto_call(self)
 
-    call_action.one_at_a_time = True  # type: ignore[attr-defined]
-    replace(DynamoHandler, "call_action", call_action)
-    # moto compares two keys by what both are cast to, each time.
-    replace(Table, "all_items", all_items)
-    # What an expression says is the same each time: what its words stand for is asked later.
-    parsed = functools.lru_cache(1000)(UpdateExpressionParser.make)
-    replace(UpdateExpressionParser, "make", staticmethod(parsed))
-    # moto changes a copy of an expression's tree: so it is made in a sixth of the time.
-    replace(validators, "deepcopy", copied)
-    # moto goes through the tree ten times, and asks the same of each node's type each time.
-    replace(DepthFirstTraverser, "traverse", traverse)
-    # These two look through a whole tree, but moto has them look through each of its branches, too.
-    for validator in (validators.ActionCountValidator, validators.OverlappingPathsValidator):
-        replace(validator, "traverse", DepthFirstTraverser.process)
+    return call_action
+
+
+parsed = functools.lru_cache(1000)
+process: Any = DepthFirstTraverser.process

@@ -12,9 +12,6 @@ from typing import Any
 from moto.core.exceptions import JsonRESTError
 from moto.core.utils import unix_time_millis, utcnow
 from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundException
-from moto.logs.responses import LogsResponse
-
-from local.aws.patch import replace
 
 #: The members that a saved query must have, and how long each may be.
 LONGEST = {"name": 255, "queryString": 10_000}
@@ -77,13 +74,7 @@ def refusal(operation: str) -> Callable[[Any], str]:
     return refuse
 
 
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    # moto can't save queries.
-    for answer in (put_query_definition, describe_query_definitions, delete_query_definition):
-        replace(LogsResponse, answer.__name__, answer)
-    # moto takes no notice of most of a query.
-    replace(LogsResponse, "start_query", refusal("StartQuery"))
-    replace(LogsResponse, "stop_query", refusal("StopQuery"))
-    replace(LogsResponse, "get_query_results", refusal("GetQueryResults"))
-    replace(LogsResponse, "describe_queries", refusal("DescribeQueries"))
+start_query = refusal("StartQuery")
+stop_query = refusal("StopQuery")
+get_query_results = refusal("GetQueryResults")
+describe_queries = refusal("DescribeQueries")

@@ -1,6 +1,5 @@
 """The local stack's process: moto, an HTTP endpoint in front of it, and everything that ticks."""
 
-import functools
 import logging
 import os
 import socket
@@ -9,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from moto import mock_aws
@@ -21,24 +20,12 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local.aws import (
-    dynamodb,
-    events,
-    filter_patterns,
-    functions,
-    metrics,
-    once,
-    permissions,
-    saved_queries,
-    stack,
-    stepfunctions,
-)
-from local.aws.patch import replace
-from local.page import Page
-from moto_codepipeline.http import Endpoint
+from local.aws import events, functions, metrics, permissions, replaced, stack, stepfunctions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    Layer = Callable[[WSGIApplication, "LocalCloud"], WSGIApplication]
 
 logger = logging.getLogger(__name__)
 
@@ -50,15 +37,17 @@ class AddressInUseError(RuntimeError):
     """Something else listens where the endpoint should."""
 
 
-class Middleware(Protocol):
-    """What may be put in front of the endpoint while it is served."""
+class Dispatcher(DomainDispatcherApplication):
+    """moto, which tries some three hundred patterns on a request's host: once for each host."""
 
-    def endpoint(self, application: "WSGIApplication") -> "WSGIApplication":
-        """An application in front of another."""
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._found: dict[str | None, Any] = {}
 
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
+    def get_backend_for_host(self, host: str | None) -> Any:
+        if host not in self._found:
+            self._found[host] = super().get_backend_for_host(host)
+        return self._found[host]
 
 
 class QuietHandler(MotoRequestHandler):
@@ -115,8 +104,10 @@ class LocalCloud:
     `ticks` are called several times a second; they fire what is due in services that don't run by
     themselves. `retry_delays` are the two waits of asynchronous Lambda invocations, in seconds,
     `retry_scale` multiplies the waits in Retry of state machines, and `sleep_scale` those of
-    functions. `faults` go wrong with the calls of both. `permissions` has what roles
-    called; with `enforce_permissions` they are refused what their policies don't allow.
+    functions. `layers` go in front of the endpoint, each in front of those before: they are given a
+    WSGI application and the cloud, and answer an application, which is stopped with the cloud if it
+    has a `stop`. `permissions` has what roles called; with `enforce_permissions` they are refused
+    what their policies don't allow.
     """
 
     account_id = DEFAULT_ACCOUNT_ID
@@ -131,7 +122,7 @@ class LocalCloud:
         retry_delays: tuple[float, float] = (1.0, 2.0),
         retry_scale: float = 1.0,
         sleep_scale: float = 1.0,
-        faults: Middleware | None = None,
+        layers: "tuple[Layer, ...]" = (),
         enforce_permissions: bool = False,
     ) -> None:
         environ = os.environ
@@ -147,7 +138,7 @@ class LocalCloud:
         self._retry_delays = retry_delays
         self._retry_scale = retry_scale
         self._sleep_scale = sleep_scale
-        self._faults = faults
+        self._layers = layers
         self._enforce_permissions = enforce_permissions
         self._session = boto3.Session(
             region_name=self.region,
@@ -179,18 +170,7 @@ class LocalCloud:
         self._clients.clear()
         self.schedule = events.Schedule()
 
-        for module in (
-            once,
-            dynamodb,
-            events,
-            filter_patterns,
-            functions,
-            metrics,
-            saved_queries,
-            stack,
-            stepfunctions,
-        ):
-            module.install()
+        replaced.install()
         started.enter_context(environment(AWS_REGION=self.region, AWS_DEFAULT_REGION=self.region))
         started.enter_context(mock_aws(config={"stepfunctions": {"execute_state_machine": True}}))
         self.permissions = permissions.start(
@@ -204,26 +184,10 @@ class LocalCloud:
         stepfunctions.retry_scale = self._retry_scale
         started.callback(stepfunctions.stop_all)
 
-        dispatcher = DomainDispatcherApplication(create_backend_app)
-        # moto tries some three hundred patterns on the host of each request.
-        replace(
-            dispatcher, "get_backend_for_host", functools.cache(dispatcher.get_backend_for_host)
-        )
-        page = Page(
-            Endpoint(
-                permissions.Watch(dispatcher),
-                self.account_id,
-                self.region,
-            ),
-            self.account_id,
-            self.region,
-            self.client,
-        )
-        application: WSGIApplication = page
-        if self._faults:
-            application = self._faults.endpoint(application)
-            self._faults.start()
-            started.callback(self._faults.stop)
+        application: WSGIApplication = permissions.Watch(Dispatcher())
+        for layer in self._layers:
+            application = layer(application, self)
+            started.callback(getattr(application, "stop", lambda: None))
         server = make_server(
             self._host,
             port,
@@ -239,7 +203,6 @@ class LocalCloud:
         with one_core():
             endpoint.start()
         started.callback(server.shutdown)
-        started.callback(page.stop)
         stopped = threading.Event()
         ticker = threading.Thread(target=self._tick, args=(stopped,), name="ticks", daemon=True)
         ticker.start()
@@ -294,7 +257,7 @@ class LocalCloud:
         template: Path,
         parameters: dict[str, str] | None = None,
         *,
-        name: str = stack.DEFAULT_NAME,
+        name: str,
     ) -> stack.Stack:
         """Deploy a SAM template, as `sam deploy` would."""
         return stack.deploy(template, parameters or {}, name=name, region=self.region)

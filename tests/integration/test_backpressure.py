@@ -51,7 +51,7 @@ def test_with_a_fifth_of_the_starts_every_job_is_acknowledged_and_no_invocation_
             "started_before_queued_seconds": 0,
             "acknowledge_seconds": OFFERED_AGAIN_SECONDS,
         },
-        faults=Faults(quota.choose),
+        layers=(Faults(quota.choose).layer,),
     ) as (cloud, stack):
         witness = Witness(cloud, stack)
         intake = stack.outputs["IntakeFunctionName"]

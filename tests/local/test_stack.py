@@ -33,7 +33,7 @@ def cloud() -> Iterator[LocalCloud]:
 @pytest.fixture(scope="module")
 def product(cloud: LocalCloud) -> Stack:
     parameters = {"RegisterActionType": "true", "JobTimeoutSeconds": "120"}
-    return cloud.deploy(ROOT / "template.yaml", parameters)
+    return cloud.deploy(ROOT / "template.yaml", parameters, name="acknowledger")
 
 
 @pytest.fixture(scope="module")

@@ -763,7 +763,7 @@ def running() -> Iterator[Matrix]:
         retry_delays=(0.05, 0.05),
         retry_scale=0.0005,
         sleep_scale=0.04,
-        faults=faults,
+        layers=(faults.layer,),
     ) as (cloud, stack):
         for lane in lanes:
             if "/Custom/" in lane:
