@@ -5,10 +5,7 @@ import gc
 import os
 
 import botocore.session
-import botocore.useragent
 import moto.core.models
-
-from local.aws import replaced
 
 # Powertools reads them when a function's modules are imported.
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "acknowledger"
@@ -21,12 +18,5 @@ gc.set_threshold(100_000, 50, 100)
 # megabytes of JSON, anew.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
-# The same few words go through it, letter by letter, with every request.
-botocore.useragent.sanitize_user_agent_string_component = functools.cache(
-    botocore.useragent.sanitize_user_agent_string_component
-)
-
 # moto makes more than a thousand of them, always the same, each time that it is started.
 moto.core.models.CallbackResponse = functools.cache(moto.core.models.CallbackResponse)
-
-replaced.install("once")
