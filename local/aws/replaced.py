@@ -38,7 +38,8 @@ REPLACED = (
     Replaced(
         "moto.core.common_models:BaseModel.__new__",
         ".once:new_model",
-        "moto keeps every message, item and parsed expression there ever was, for its dashboard",
+        "moto keeps every log line, metric, item and message there ever was, for its dashboard: "
+        "120 for each job",
     ),
     # DynamoDB
     Replaced(
