@@ -11,7 +11,7 @@ from typing import Any
 import moto_codepipeline
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
-from local.page import Page
+from local.page import PATH, Page
 from local.worker import CONFIGURATION_PROPERTIES, SampleWorker, WorkerProcess
 from moto_codepipeline import switches
 from moto_codepipeline.http import Endpoint
@@ -36,6 +36,7 @@ def cloud_with_codepipeline(*, layers: tuple[Any, ...] = (), **settings: Any) ->
         settings: LocalCloud's further ones.
     """
     return LocalCloud(
+        page=PATH,
         ticks=(moto_codepipeline.tick_all,),
         layers=(
             lambda application, cloud: Endpoint(application, cloud.account_id, cloud.region),

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from local.aws import events, functions, metrics, permissions, replaced, stack, stepfunctions
+from local.aws.guard import Guard
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -103,7 +104,9 @@ class LocalCloud:
     Use it as a context manager, or `start` and `stop` it. There can be one at a time, since moto's
     state belongs to the process, and it starts empty.
 
-    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine.
+    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine. Web pages
+    are kept out, save those of `origins`, as `guard.origin` gives them, and links to the
+    path `page`.
     `ticks` are called several times a second; they fire what is due in services that don't run by
     themselves. `retry_delays` are the two waits of asynchronous Lambda invocations, in seconds,
     `retry_scale` multiplies the waits in Retry of state machines, and `sleep_scale` those of
@@ -120,6 +123,8 @@ class LocalCloud:
         *,
         host: str = "127.0.0.1",
         port: int = 4566,
+        origins: Iterable[str] = (),
+        page: str = "",
         region: str | None = None,
         ticks: tuple[Callable[[], object], ...] = (),
         retry_delays: tuple[float, float] = (1.0, 2.0),
@@ -137,6 +142,8 @@ class LocalCloud:
         self.endpoint_url = ""
         self._host = host
         self._port = port
+        self._origins = origins
+        self._page = page
         self._ticks = ticks
         self._retry_delays = retry_delays
         self._retry_scale = retry_scale
@@ -194,7 +201,7 @@ class LocalCloud:
         server = make_server(
             self._host,
             port,
-            application,
+            Guard(application, host=self._host, page=self._page, origins=self._origins),
             threaded=True,
             request_handler=QuietHandler,
             fd=listener.fileno(),
