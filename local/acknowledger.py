@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import moto_codepipeline
+from local.arguments import TEMPLATE
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from local.page import PATH, Page
@@ -16,7 +17,6 @@ from local.worker import CONFIGURATION_PROPERTIES, SampleWorker, WorkerProcess
 from moto_codepipeline import switches
 from moto_codepipeline.http import Endpoint
 
-TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 STACK_NAME = "acknowledger"
 PIPELINE_ROLE = "pipeline"
 SAMPLE_PIPELINE = "sample"
@@ -41,7 +41,7 @@ def cloud_with_codepipeline(*, layers: tuple[Any, ...] = (), **settings: Any) ->
         layers=(
             lambda application, cloud: Endpoint(application, cloud.account_id, cloud.region),
             lambda application, cloud: Page(
-                application, cloud.account_id, cloud.region, cloud.client
+                application, cloud.account_id, cloud.region, cloud.client, cloud.notices
             ),
             *layers,
         ),
@@ -114,7 +114,12 @@ def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWork
         "JOB_TABLE_NAME": stack.outputs["JobTableName"],
         "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
     }
-    return WorkerProcess(worker, cloud.client, bus_name, environment)
+
+    def say(told: str) -> None:
+        cloud.notices["worker"] = told
+        print(told, file=sys.stderr, flush=True)
+
+    return WorkerProcess(worker, cloud.client, bus_name, environment, say=say)
 
 
 def action_types(stack: Stack) -> list[str]:

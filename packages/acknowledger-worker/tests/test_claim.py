@@ -10,16 +10,13 @@ from moto import mock_aws
 
 from acknowledger_worker import AWSUnavailable, JobHeld
 from acknowledger_worker.aws import Claim
-from doubles import Context, refusal
-from local.aws import dynamodb as local_dynamodb
-from tests.support import wait_for
+from doubles import Context, OneAtATime, refusal, wait_for
 
 TABLE = "JobTable"
 
 
 @pytest.fixture(scope="module")
 def dynamodb():
-    local_dynamodb.install()
     with mock_aws():
         client = boto3.client("dynamodb", region_name="us-east-1")
         client.create_table(
@@ -28,7 +25,7 @@ def dynamodb():
             AttributeDefinitions=[{"AttributeName": "jobId", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "jobId", "KeyType": "HASH"}],
         )
-        yield client
+        yield OneAtATime(client)
 
 
 @pytest.fixture

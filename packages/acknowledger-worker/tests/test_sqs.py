@@ -10,8 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from acknowledger_worker import JobCancelled, Runner, sqs
-from doubles import refusal
-from tests.support import wait_for
+from doubles import refusal, wait_for
 
 
 class Queue:

@@ -19,8 +19,7 @@ from acknowledger_worker import (
     Success,
     errors,
 )
-from doubles import Context, refusal
-from tests.support import wait_for
+from doubles import Context, refusal, wait_for
 
 
 @pytest.mark.parametrize(
