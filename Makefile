@@ -59,7 +59,7 @@ check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, form
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint template.yaml examples/*/template.yaml
-	@SAM_CLI_TELEMETRY=0 $(BIN)/python -m local.isolation .venv-sam/bin/sam validate --lint
+	@SAM_CLI_TELEMETRY=0 $(BIN)/python -m local.aws.isolation .venv-sam/bin/sam validate --lint
 	@LOG_LEVEL=ERROR .venv-checkov/bin/checkov --config-file .checkov.yaml
 
 fix: .venv/installed ## Mend what ruff can mend

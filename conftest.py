@@ -4,7 +4,7 @@ import functools
 import gc
 import os
 
-from local import isolation
+from local.aws import isolation
 
 # Before anything is imported that reads the environment; tests name their region.
 isolation.isolate(region=False)

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from local import isolation
+from local.aws import isolation
 
 # Ctrl-C while all is imported ends it at once, without a word.
 signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -55,8 +55,7 @@ from moto.logs.models import logs_backends
 from moto.sqs.models import sqs_backends
 from moto.utilities.arns import parse_arn
 
-from local import isolation
-from local.aws import metrics, permissions
+from local.aws import isolation, metrics, permissions
 
 logger = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local.address import listen
 from local.aws import events, functions, metrics, permissions, replaced, stack, stepfunctions
-from local.guard import Guard
+from local.aws.address import listen
+from local.aws.guard import Guard
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

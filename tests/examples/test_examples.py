@@ -25,8 +25,8 @@ from acknowledger_worker import Success
 from acknowledger_worker.testing import run
 from conformance.installs import NotInstalled, aws_cli
 from examples.count_lines.worker import count_lines
-from local import acknowledger, isolation
-from local.aws import functions
+from local import acknowledger
+from local.aws import functions, isolation
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from tests.support import ROOT, wait_for

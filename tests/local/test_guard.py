@@ -22,8 +22,8 @@ from werkzeug.wrappers import Response
 from local import serve
 from local.acknowledger import cloud_with_codepipeline
 from local.arguments import Serving, WrongStartError, parser, serving
+from local.aws.guard import Guard, OriginError, origin
 from local.aws.server import LocalCloud
-from local.guard import Guard, OriginError, origin
 from local.page import PATH
 from local.page.server import FILES
 from tests.local.fixtures.cloud import REGION, SECONDS

@@ -15,8 +15,8 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Page
 
-from local import guard
 from local.acknowledger import cloud_with_codepipeline
+from local.aws import guard
 from local.aws.server import LocalCloud
 from local.page import PATH
 from tests.local.fixtures.browser import browsing, needs_browser
