@@ -131,17 +131,3 @@ def said_until(process, words):
     while words not in said and (line := process.stdout.readline()):
         said += line
     return said
-
-
-def test_the_command_line_says_what_is_wrong_before_anything_is_served() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "local", "serve", "--port", "0", "--behaviour", "throttle=often"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 2
-    assert ended.stderr == 'throttle must be a whole number from 0, or null, not "often"\n'
-    assert ended.stdout == ""
