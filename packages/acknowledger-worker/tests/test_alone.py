@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1]
-SHIPPED = list((PACKAGE / "acknowledger_worker").glob("*.py"))
-TESTS = list(PACKAGE.glob("tests/*.py"))
+SHIPPED = sorted((PACKAGE / "acknowledger_worker").glob("*.py"))
+TESTS = sorted(PACKAGE.glob("tests/*.py"))
 WITH_BOTO3 = {"boto3", "botocore"}
 FOR_TESTS = {"moto", "moto_codepipeline", "pytest"}
 

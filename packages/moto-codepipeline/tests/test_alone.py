@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1]
-SHIPPED = [PACKAGE / "pytest_moto_codepipeline.py", *(PACKAGE / "moto_codepipeline").glob("*.py")]
-TESTS = [*PACKAGE.glob("tests/*.py"), *PACKAGE.glob("tests/conformance/*.py")]
+SHIPPED = [
+    PACKAGE / "pytest_moto_codepipeline.py",
+    *sorted((PACKAGE / "moto_codepipeline").glob("*.py")),
+]
+TESTS = sorted([*PACKAGE.glob("tests/*.py"), *PACKAGE.glob("tests/conformance/*.py")])
 TEXTS = [
     *SHIPPED,
     *TESTS,
