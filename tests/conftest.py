@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import signal
 
 import botocore.session
 import botocore.useragent
@@ -31,6 +32,10 @@ botocore.useragent.sanitize_user_agent_string_component = functools.cache(
 moto.core.models.CallbackResponse = functools.cache(moto.core.models.CallbackResponse)
 
 once.install()
+
+# A shell leaves it ignored in what it starts in the background, and whatever is started here would
+# inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -68,8 +68,10 @@ def test_the_demo_objects_to_what_does_not_agree(witness, objection):
 
 @pytest.fixture
 def serving(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`make local` on any free port, and the endpoint that it says it serves on."""
+    """`make local &` in a script, on any free port, and the endpoint that it says it serves on."""
     command = [sys.executable, "-m", "local", "serve", "--port", "0", *request.param]
+    # As a shell starts what is not to hear of Ctrl-C.
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         line = process.stdout.readline()
@@ -99,7 +101,7 @@ def test_an_empty_endpoint_has_nothing_but_a_role_for_pipelines(serving):
 
 
 @pytest.mark.parametrize("serving", [[]], indirect=True)
-def test_make_local_serves_until_it_is_interrupted(serving):
+def test_make_local_serves_until_it_is_told_to_end(serving):
     process, endpoint = serving
     (stack,) = client_of(endpoint, "cloudformation").describe_stacks()["Stacks"]
     assert stack["StackName"] == "acknowledger"
@@ -107,7 +109,7 @@ def test_make_local_serves_until_it_is_interrupted(serving):
     assert pipeline["name"] == "sample"
     for output in sorted(stack["Outputs"], key=lambda output: output["OutputKey"]):
         assert output["OutputValue"] in said_until(process, output["OutputValue"])
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 0
 
 

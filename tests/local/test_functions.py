@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import os
+import signal
+import sys
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from local import functions
 from local.server import LocalCloud
 from tests.local.fixtures.cloud import (
     ACCOUNT,
@@ -102,6 +105,25 @@ def test_a_function_has_its_own_environment_and_nothing_of_this_process(
     assert environment["_HANDLER"] == "app.handler"
     assert "OF_THIS_PROCESS" not in environment
     assert "PYTHONPATH" not in environment
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="functions are forked on Linux alone")
+def test_a_function_can_be_interrupted_where_this_process_cannot(
+    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        starter = functions.Starter()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    monkeypatch.setattr(functions, "starter", lambda: starter)
+    source = """
+        import signal
+        def handler(event, context): return signal.getsignal(signal.SIGINT).__name__
+    """
+    make_function(cloud, "interrupted", source)
+    assert invoke(cloud, "interrupted")["json"] == "default_int_handler"
+    starter.close()
 
 
 def test_nothing_of_this_repository_can_be_imported(cloud: LocalCloud) -> None:
