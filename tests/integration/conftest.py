@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from moto.stepfunctions.parser import models
 
 from acknowledger import executions, job_table
 from acknowledger.moments import ago
@@ -253,6 +254,21 @@ class World:
         """Let no event of CodePipeline's start Intake, and what was started end."""
         self.client("events").disable_rule(Name=self.rule("default", "STARTED"))
         assert functions.runner().wait_until_idle(30)
+
+    def come_to_rest(self) -> None:
+        """Stop what runs, and wait for what that starts: nothing of it comes later."""
+
+        backend = models.stepfunctions_parser_backends[self.cloud.account_id][self.cloud.region]
+
+        def at_rest() -> bool:
+            stepfunctions.stop_all()
+            started = list(backend._executions.values())
+            # It has told of its end then, which is after its status says so.
+            assert all(execution._ended.wait(60) for execution in started)
+            assert functions.runner().wait_until_idle(60)
+            return started == list(backend._executions.values())
+
+        wait_for(at_rest, "nothing to run", seconds=20)
 
     def expect_no_more(self) -> None:
         self._awaiting({})
