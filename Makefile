@@ -10,11 +10,14 @@ WORKER ?=
 # Many tests wait: three keep two cores busy. Files go in their order: those with the fewest tests,
 # which would else be the last, take the longest.
 WORKERS ?= 3
+TEST := $(BIN)/python -m pytest -p tests.shares -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Without what Python has compiled, each process compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local test faults chaos bench check fix build clean
+.PHONY: help demo local test test-all faults chaos bench check fix build clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 10
@@ -28,8 +31,11 @@ local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127
 		$(foreach switch,$(BEHAVIOUR),--behaviour "$(switch)") $(if $(EMPTY),--empty) \
 		$(if $(WORKER),--worker "$(WORKER)")
 
-test: .venv/installed .venv-sam/installed ## Run the tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: .venv/installed .venv-sam/installed ## Run the tests, all but the slow ones, and tell what each suite takes
+	@$(TEST) -m "not slow"
+
+test-all: .venv/installed .venv-sam/installed ## Run every test, as CI does
+	@$(TEST)
 
 faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=some, every (in every world) or write (the table)
 	@FAULTS="$(or $(FAULTS),some)" $(BIN)/python -m pytest tests/integration/test_faults.py
