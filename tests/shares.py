@@ -27,7 +27,7 @@ def pytest_runtest_logstart() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    global used  # noqa: PLW0603
+    global used
     report = yield
     before, used = used, processor()
     report.processor = used - before

@@ -51,7 +51,7 @@ def test_the_aws_cli_as_it_is_run_in_a_shell(cloud: LocalCloud, service: Service
         env=clients.cli_environment(REGION),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     answer = clients.cli_answer(run.returncode, run.stdout, run.stderr)

@@ -241,7 +241,7 @@ def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
         world.row(good, "Succeeded")
         row = world.row(bad, "Failed")
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 0
+        assert running.wait(60) == 0
         assert running.stderr
         said = running.stderr.read()
     assert world.report(good) == {"report.txt": REPORT}
@@ -283,7 +283,7 @@ class Build:
             env=self.environment | more,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 

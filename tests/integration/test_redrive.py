@@ -56,7 +56,7 @@ def redrive_anew(world, *arguments):
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     ).stdout
 
 

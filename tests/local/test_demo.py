@@ -24,7 +24,7 @@ def test_the_demo_ends_well_and_shows_every_job_in_every_status():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -97,7 +97,7 @@ def test_an_empty_endpoint_has_nothing_but_a_role_for_pipelines(serving):
     assert client_of(endpoint, "cloudformation").describe_stacks()["Stacks"] == []
     assert client_of(endpoint, "iam").get_role(RoleName="pipeline")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=300) == 0
 
 
 @pytest.mark.parametrize("serving", [[]], indirect=True)
@@ -110,7 +110,7 @@ def test_make_local_serves_until_it_is_told_to_end(serving):
     for output in sorted(stack["Outputs"], key=lambda output: output["OutputKey"]):
         assert output["OutputValue"] in said_until(process, output["OutputValue"])
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=300) == 0
 
 
 def said_until(process, words):

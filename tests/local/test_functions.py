@@ -328,10 +328,21 @@ def test_a_sandbox_stays_warm_until_the_code_or_the_configuration_changes(
     assert not Path(f"/proc/{first}").exists()
 
 
-def test_events_at_the_same_time_run_in_sandboxes_of_their_own(cloud: LocalCloud) -> None:
-    make_function(cloud, "parallel", PID)
+def test_events_at_the_same_time_run_in_sandboxes_of_their_own(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
+    source = """
+        import os, pathlib, time
+        def handler(event, context):
+            folder = pathlib.Path(event)
+            (folder / context.aws_request_id).touch()
+            while len(list(folder.iterdir())) < 3: time.sleep(0.01)
+            return os.getpid()
+    """
+    make_function(cloud, "parallel", source, Timeout=60)
     with ThreadPoolExecutor(3) as threads:
-        pids = list(threads.map(lambda _: invoke(cloud, "parallel", 0.3)["json"], range(3)))
+        answers = threads.map(lambda _: invoke(cloud, "parallel", str(tmp_path)), range(3))
+        pids = [answer["json"] for answer in answers]
     assert len(set(pids)) == 3
     assert os.getpid() not in pids
 

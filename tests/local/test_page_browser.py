@@ -33,7 +33,7 @@ ARGUMENTS = [
         "disable-sync",
     )
 ]
-SECONDS = 20
+SECONDS = 60
 PASSWORD = "a-password-that-nobody-may-see"
 HOSTILE = "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
 
