@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from local import functions
-from local.server import LocalCloud
+from local.aws import functions
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import (
     ACCOUNT,
     REGION,
