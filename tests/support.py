@@ -44,5 +44,5 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float) -> Any:
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds} seconds for {what}")
         time.sleep(pause)
-        pause = min(pause * 1.5, 0.1)
+        pause = min(pause * 2, 0.2)
     return found

@@ -309,6 +309,7 @@ def build(world: World, tmp_path: Path) -> Build:
     return Build(template, tmp_path, environment)
 
 
+@pytest.mark.slow
 def test_codebuild_works_a_job_with_a_shell_and_the_aws_cli(world, build):
     sqs = world.client("sqs")
     url = sqs.create_queue(QueueName="builds")["QueueUrl"]

@@ -367,6 +367,7 @@ def hold_back_acknowledge(world):
     return lambda: world.client("events").enable_rule(Name=rule, EventBusName=bus)
 
 
+@pytest.mark.slow
 def test_a_job_whose_execution_gave_it_back_is_not_acknowledged_for_nobody(world):
     """Its offer is still good, but nobody would work it; CodePipeline offers it again."""
     let_go = hold_back_acknowledge(world)

@@ -18,6 +18,7 @@ from tests.support import ROOT
 WAY = (*STATUSES[:3], "Acknowledge", "Acknowledged", "InProgress", "Work", "ReportSuccess")
 
 
+@pytest.mark.slow
 def test_the_demo_ends_well_and_shows_every_job_in_every_status():
     done = subprocess.run(
         [sys.executable, "-m", "local", "demo"],

@@ -265,6 +265,7 @@ def test_a_page_of_another_origin_changes_nothing(world: World) -> None:
         assert world.emulator.clock.now() - before > 7000
 
 
+@pytest.mark.slow
 def test_a_thousand_jobs_are_usable(world: World) -> None:
     before = len(world.rows.items)
     now = datetime.now(UTC)

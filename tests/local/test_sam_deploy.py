@@ -32,9 +32,12 @@ SAM = next(
 )
 NO_PROMPTS = ("--no-confirm-changeset", "--no-fail-on-empty-changeset")
 
-pytestmark = pytest.mark.skipif(
-    SAM is None, reason="needs the SAM CLI: make .venv-sam/installed, or have sam on the PATH"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        SAM is None, reason="needs the SAM CLI: make .venv-sam/installed, or have sam on the PATH"
+    ),
+]
 
 
 class Project:

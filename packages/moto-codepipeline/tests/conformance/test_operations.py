@@ -20,7 +20,9 @@ ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
 @pytest.mark.parametrize(
     ("name", "case"),
     [
-        pytest.param(name, case, id=f"{name}-{case}")
+        pytest.param(
+            name, case, id=f"{name}-{case}", marks=[] if name == "boto3" else pytest.mark.slow
+        )
         for name, cases in ASKED.items()
         for case in cases
     ],
@@ -40,6 +42,7 @@ def test_an_operation_answers_as_it_should(
     record_property("tried", f"answers to {name}")
 
 
+@pytest.mark.slow
 def test_the_aws_cli_as_it_is_run_in_a_shell(cloud: LocalCloud, service: Service) -> None:
     try:
         program = installs.aws_cli() / "aws"
