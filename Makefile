@@ -31,7 +31,7 @@ local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127
 		$(foreach switch,$(BEHAVIOUR),--behaviour "$(switch)") $(if $(EMPTY),--empty) \
 		$(if $(WORKER),--worker "$(WORKER)")
 
-test: .venv/installed .venv-sam/installed ## Run the tests, all but the slow ones, and tell what each suite takes
+test: .venv/installed ## Run the tests, all but the slow ones, and tell what each suite takes
 	@$(TEST) -m "not slow"
 
 test-all: .venv/installed .venv-sam/installed ## Run every test, as CI does

@@ -132,6 +132,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_a_job_whose_acknowledgment_always_fails(
     quiet: World, monkeypatch: pytest.MonkeyPatch, refusal: str
@@ -168,6 +169,7 @@ def test_a_job_whose_acknowledgment_always_fails(
             quiet.client("stepfunctions").stop_execution(executionArn=execution["executionArn"])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("action_type", TYPES)
 @pytest.mark.parametrize(
     "configuration",
