@@ -335,6 +335,7 @@ def letters_of(world, row):
     yield "Stop", of_execution(world, row, status="ABORTED")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeated", ["status", "InvalidNonceException"])
 def test_what_is_done_already_is_not_done_again(repeated, owners_world):
     world = owners_world
