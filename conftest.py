@@ -6,6 +6,11 @@ import os
 import signal
 import zlib
 
+from local import isolation
+
+# Before anything is imported that reads the environment; tests name their region.
+isolation.isolate(region=False)
+
 import botocore.session
 import botocore.useragent
 import moto.core.models

@@ -25,7 +25,7 @@ from acknowledger_worker import Success
 from acknowledger_worker.testing import run
 from conformance.installs import NotInstalled, aws_cli
 from examples.count_lines.worker import count_lines
-from local import acknowledger
+from local import acknowledger, isolation
 from local.aws import functions
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
@@ -211,6 +211,7 @@ def process(world: World, queue_url: str) -> Iterator[subprocess.Popen[str]]:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "packages" / "acknowledger-worker"),
+        **isolation.NO_HOME,
         "QUEUE_URL": queue_url,
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         **credentials(world),
@@ -301,6 +302,7 @@ def build(world: World, tmp_path: Path) -> Build:
     template = yaml_parse((EXAMPLES / "codebuild/template.yaml").read_text())
     environment = {
         "PATH": f"{programs}:{os.environ['PATH']}",
+        **isolation.NO_FILES,
         "HOME": str(tmp_path),
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         "CODEBUILD_BUILD_ID": "project:1",
