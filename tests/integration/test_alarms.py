@@ -24,6 +24,7 @@ Metric = tuple[Any, ...]
 @pytest.fixture
 def quiet(world: World) -> World:
     """A world in which nothing has been counted yet, and no dead letter is left."""
+    world.come_to_rest()
     for function, _ in DEAD_LETTERS.values():
         world.written.letters(function)
     cloudwatch_backends[world.cloud.account_id][world.cloud.region].metric_data.clear()

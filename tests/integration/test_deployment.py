@@ -12,6 +12,8 @@ from local.aws.stack import deploy
 from tests.integration.conftest import World
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = {"MaxJobsInFlight": "2,0,0"}
 #: What the next version says in place of this one, in a definition and in a function.
 SAYS = {

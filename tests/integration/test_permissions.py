@@ -25,6 +25,8 @@ from local.aws.permissions import Call, Grant
 from tests.integration.conftest import World
 from tests.support import load_event, wait_for
 
+pytestmark = pytest.mark.slow
+
 SECOND = "Test/Custom/Second/2"
 # The template's policies are made for ten.
 MORE = [f"Build/Custom/Provider{number}/1" for number in range(7)]
