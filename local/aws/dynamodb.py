@@ -11,12 +11,11 @@ import functools
 import pickle
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from moto.dynamodb.parsing import ast_nodes, expressions
 
 # What moto leaves without types.
-Node: Any = ast_nodes.Node  # type: ignore[attr-defined]
 UpdateExpression: Any = ast_nodes.UpdateExpression  # type: ignore[attr-defined]
 DepthFirstTraverser: Any = ast_nodes.DepthFirstTraverser  # type: ignore[attr-defined]
 UpdateExpressionParser: Any = expressions.UpdateExpressionParser  # type: ignore[attr-defined]
@@ -32,34 +31,6 @@ def copied(tree: Any) -> Any:
     if "pickled" not in state:
         state["pickled"] = pickle.dumps(tree)
     return pickle.loads(state["pickled"])  # noqa: S301 - it was made here
-
-
-def is_a(node: Any, kinds: tuple[Any, ...]) -> bool:
-    """Tell what isinstance tells, which takes its time with abstract classes."""
-    return _is_a(cast(Any, type(node)), kinds)
-
-
-@functools.cache
-def _is_a(kind: Any, kinds: Any) -> bool:
-    return issubclass(kind, kinds)
-
-
-def traverse(self: Any, root: Any) -> Any:
-    """Process an expression's nodes from the leaves to the root, as moto's own method does."""
-    kinds = self.nodes_to_be_processed()
-    hooked = type(self).pre_processing_of_child is not DepthFirstTraverser.pre_processing_of_child
-
-    def processed(node: Any) -> Any:
-        for place, child in enumerate(node.children or ()):
-            if hooked:
-                self.pre_processing_of_child(node, place)
-            if is_a(child, (Node,)):
-                node.children[place] = processed(child)
-        if is_a(node, kinds):
-            return self.process(node)
-        return node
-
-    return processed(root)
 
 
 def all_items(self: Any) -> list[Any]:

@@ -64,6 +64,8 @@ COMMAND = (sys.executable, "-P", "-u", "-X", "utf8", str(RUNTIME))
 
 #: An init that takes longer is, in AWS too, counted as part of the first invocation.
 INIT_SECONDS = 10
+#: Until a process for a function has started, be this machine ever so busy.
+START_SECONDS = 60
 
 #: Two sandboxes that make the same log group at once would lose one's log.
 _logging = threading.Lock()
@@ -140,7 +142,7 @@ class Starter:
             socket.send_fds(self._socket, [b"+"], [*fds, settings_end])
             os.close(settings_end)
             try:
-                return self._processes[self._started.get(timeout=INIT_SECONDS)]
+                return self._processes[self._started.get(timeout=START_SECONDS)]
             except queue.Empty:
                 raise RuntimeError("the process that starts functions does not answer") from None
 

@@ -25,48 +25,21 @@ REPLACED = (
     Replaced(
         "moto.core.serialize:XFormedAttributePicker.get_possible_keys",
         ".once:possible_keys",
-        "moto tries a dozen names, and makes an object for each, for each member an answer lacks",
+        "moto tries a dozen names, and makes an object for each, for each member an answer lacks: "
+        "26 % of an UpdateItem more, 80 % of a GetItem",
     ),
     Replaced(
         "moto.core.responses:method_names_from_class",
         ".once:cached",
-        "moto looks through all that a service has for the operations in it",
+        "moto looks through all that a service has for the operations in it: 15 % of a GetItem "
+        "more, 35 % of a PutEvents",
         "around",
     ),
     Replaced(
         "moto.core.common_models:BaseModel.__new__",
         ".once:new_model",
-        "moto keeps every message, item and parsed expression there ever was, for its dashboard",
-    ),
-    Replaced(
-        "moto.backends:list_of_moto_modules",
-        ".once:found",
-        "moto looks into each of its folders for what answers a request",
-        "around",
-    ),
-    Replaced(
-        f"{ASL}.common.path.result_path:parse",
-        ".once:remembered",
-        "moto makes a parser of paths for every state's ResultPath, which hardly ever has one",
-        "around",
-    ),
-    Replaced(
-        "moto.moto_api._internal.moto_random:MotoRandom.get_random_string",
-        ".once:random_string",
-        "moto takes its time for the id of each request, letter by letter",
-    ),
-    *(
-        Replaced(
-            f"moto.{module}:camelcase_to_underscores",
-            ".once:snake_case",
-            "moto takes its time for each name, letter by letter",
-        )
-        for module in ("core.responses", "sqs.models")
-    ),
-    Replaced(
-        "moto.core.base_backend:BackendDict.__getitem__",
-        ".once:of_account",
-        "moto looks, under a lock of all services, whether there is a backend yet",
+        "moto keeps every log line, metric, item and message there ever was, for its dashboard: "
+        "120 for each job",
     ),
     # DynamoDB
     Replaced(
@@ -78,29 +51,28 @@ REPLACED = (
     Replaced(
         "moto.dynamodb.models.table:Table.all_items",
         ".dynamodb:all_items",
-        "moto compares two keys by what both are cast to, each time",
+        "moto compares two keys by what both are cast to, each time: 65 % of a Query among 500 "
+        "rows more",
     ),
     Replaced(
         f"{DYNAMODB}.expressions:UpdateExpressionParser.make",
         ".dynamodb:parsed",
-        "moto parses an expression each time; what its words stand for is asked later",
+        "moto parses an expression each time, though what its words stand for is asked later: "
+        "24 % of an UpdateItem more",
         "around",
     ),
     Replaced(
         f"{DYNAMODB}.validators:deepcopy",
         ".dynamodb:copied",
-        "moto changes a copy of an expression's tree, which takes six times as long",
-    ),
-    Replaced(
-        f"{DYNAMODB}.ast_nodes:DepthFirstTraverser.traverse",
-        ".dynamodb:traverse",
-        "moto goes through the tree ten times, and asks the same of each node's type each time",
+        "moto changes a copy of an expression's tree, made node by node: 21 % of an UpdateItem "
+        "more",
     ),
     *(
         Replaced(
             f"{DYNAMODB}.validators:{validator}.traverse",
             ".dynamodb:process",
-            "moto has what looks through a whole tree look through each of its branches, too",
+            "moto has what looks through a whole tree look through each of its branches, too: "
+            "26 % of an UpdateItem more",
         )
         for validator in ("ActionCountValidator", "OverlappingPathsValidator")
     ),
@@ -128,15 +100,10 @@ REPLACED = (
         ".filter_patterns:filter_log_events",
         "moto lets every pattern match that is no word or phrase, and reads it for every message",
     ),
-    Replaced(
-        "moto.logs.models:LogQuery",
-        ".insights:InsightsQuery",
-        "moto runs queries as if they had nothing but fields, sort and limit",
-    ),
     *(
         Replaced(
             f"moto.logs.responses:LogsResponse.{name}",
-            f".insights:answer_{name}",
+            f".saved_queries:{name}",
             "moto runs queries as if they had nothing but fields, sort and limit",
         )
         for name in ("start_query", "get_query_results", "describe_queries")
@@ -144,14 +111,15 @@ REPLACED = (
     *(
         Replaced(
             f"moto.logs.responses:LogsResponse.{name}",
-            f".insights:answer_{name}",
-            "moto can't save queries",
+            f".saved_queries:{name}",
+            "moto can't save queries, and does not say that it can't stop one",
             "new",
         )
         for name in (
             "put_query_definition",
             "describe_query_definitions",
             "delete_query_definition",
+            "stop_query",
         )
     ),
     # Lambda

@@ -35,7 +35,10 @@ TICK_SECONDS = 0.2
 
 
 class Dispatcher(DomainDispatcherApplication):
-    """moto, which tries some three hundred patterns on a request's host: once for each host."""
+    """moto, which tries some three hundred patterns on a request's host: once for each host.
+
+    A PutEvents takes half the time so.
+    """
 
     def __init__(self) -> None:
         super().__init__(create_backend_app)

@@ -31,9 +31,12 @@ SAM = next(
 )
 NO_PROMPTS = ("--no-confirm-changeset", "--no-fail-on-empty-changeset")
 
-pytestmark = pytest.mark.skipif(
-    SAM is None, reason="needs the SAM CLI: make .venv-sam/installed, or have sam on the PATH"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        SAM is None, reason="needs the SAM CLI: make .venv-sam/installed, or have sam on the PATH"
+    ),
+]
 
 
 class Project:
@@ -75,7 +78,7 @@ class Project:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 

@@ -143,14 +143,6 @@ def test_a_queue_url_of_the_stack_works_at_the_endpoint(cloud: LocalCloud, produ
     assert sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "hello"
 
 
-def test_the_functions_run(cloud: LocalCloud, product: Stack) -> None:
-    answer = cloud.client("lambda").invoke(
-        FunctionName=product.outputs["IntakeFunctionName"],
-        Payload=json.dumps({"detail-type": "Scheduled Event"}),
-    )
-    assert "FunctionError" not in answer, answer["Payload"].read()
-
-
 # -- What other templates have --------------------------------------------------------------------
 
 

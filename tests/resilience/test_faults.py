@@ -45,6 +45,8 @@ from tests.resilience.faults import WITHOUT_PROCESS, Call, Faults
 from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 TABLE = Path(__file__).with_name("faults.txt")
 DEFINITION = ROOT / "statemachine" / "job.asl.json"
 FAULTS_TRIED = os.environ.get("FAULTS", "few")

@@ -37,7 +37,7 @@ from moto.stepfunctions.responses import get_backend as get_stepfunctions_backen
 from moto.stepfunctions.utils import cfn_to_api_tags
 from moto.utilities.utils import get_partition
 
-from local.aws import insights
+from local.aws import saved_queries
 
 # -- Resource types that moto lacks ---------------------------------------------------------------
 
@@ -214,10 +214,10 @@ class QueryDefinition(Resource):
         self.save(queryDefinitionId=self.physical_resource_id)
 
     def undo(self) -> None:
-        insights.definitions(self.logs).pop(self.physical_resource_id, None)
+        saved_queries.definitions(self.logs).pop(self.physical_resource_id, None)
 
     def save(self, **about: str) -> str:
-        return insights.save(self.logs, {**api_names(self.properties), **about})
+        return saved_queries.save(self.logs, {**api_names(self.properties), **about})
 
     @property
     def logs(self) -> Any:

@@ -56,7 +56,7 @@ def test_one_of_many_at_once_has_the_job(dynamodb, claims):
     line, taken = threading.Barrier(len(many)), []
 
     def take(claim):
-        line.wait(10)
+        line.wait(60)
         try:
             claim.take()
         except JobHeld:
@@ -132,12 +132,12 @@ def test_two_processes_work_a_job_that_is_delivered_to_both_once(
     def function(job):
         worked.append(job)
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     one, other = (aws.worker(function, job_table_name=TABLE) for _ in range(2))
     thread = threading.Thread(target=one, args=(event, Context()))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     with pytest.raises(JobHeld):
         other(event, Context())
     go_on.set()

@@ -44,7 +44,7 @@ def call(url: str, method: str = "GET", body: str | None = None) -> tuple[int, A
     data = None if body is None else body.encode()
     request = Request(url, data=data, method=method)  # noqa: S310 - our own server
     try:
-        with urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urlopen(request, timeout=60) as answer:  # noqa: S310
             return answer.status, json.loads(answer.read())
     except HTTPError as error:
         with error:

@@ -44,6 +44,7 @@ def check_refusal(answer: Answer, bad: Bad) -> None:
     assert MARK not in answer.message.replace(bad.path, "")
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("bad", BAD, ids=str)
 def test_a_broken_constraint_is_told(
     client: Callable[[str], Call],
@@ -55,6 +56,7 @@ def test_a_broken_constraint_is_told(
     record_property("tried", "broken constraints through boto3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", FIRST.values(), ids=str)
 def test_a_broken_constraint_is_told_to_javascript(
     client: Callable[[str], Call],
@@ -67,6 +69,7 @@ def test_a_broken_constraint_is_told_to_javascript(
     record_property("tried", "broken constraints through javascript")
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("operation", "where", "request_"), LIMITS, ids=str)
 def test_a_member_may_go_to_its_limit(
     url: str,
@@ -82,6 +85,7 @@ def test_a_member_may_go_to_its_limit(
     record_property("tried", "limits")
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("operation", "where", "request_"), WRONG, ids=str)
 def test_a_member_of_the_wrong_json_type_is_told(
     url: str,

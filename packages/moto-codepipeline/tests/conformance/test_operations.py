@@ -19,7 +19,9 @@ ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
 @pytest.mark.parametrize(
     ("name", "case"),
     [
-        pytest.param(name, case, id=f"{name}-{case}")
+        pytest.param(
+            name, case, id=f"{name}-{case}", marks=[] if name == "boto3" else pytest.mark.slow
+        )
         for name, cases in ASKED.items()
         for case in cases
     ],
@@ -39,6 +41,7 @@ def test_an_operation_answers_as_it_should(
     record_property("tried", f"answers to {name}")
 
 
+@pytest.mark.slow
 def test_the_aws_cli_as_it_is_run_in_a_shell(url: str, service: Service) -> None:
     try:
         program = installs.aws_cli() / "aws"
@@ -50,7 +53,7 @@ def test_the_aws_cli_as_it_is_run_in_a_shell(url: str, service: Service) -> None
         env=clients.cli_environment(REGION),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     answer = clients.cli_answer(run.returncode, run.stdout, run.stderr)
