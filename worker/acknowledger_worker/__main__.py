@@ -68,9 +68,11 @@ def _worker(place: str) -> Worker:
     try:
         imported = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the module does
-        reason = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
+        reason = " ".join([f"{type(error).__name__}:", *str(error).split()]).rstrip(":")
         where = traceback.extract_tb(error.__traceback__)[-1]
-        at = "" if "importlib" in where.filename else f" ({where.filename}, line {where.lineno})"
+        # A syntax error says its own place, and a module that is not there has none.
+        said = isinstance(error, SyntaxError) or "importlib" in where.filename
+        at = "" if said else f" ({where.filename}, line {where.lineno})"
         raise ValueError(f"module {module} can't be imported: {reason}{at}") from None
     worker = getattr(imported, name, None)
     if isinstance(worker, Worker):
