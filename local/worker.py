@@ -68,6 +68,7 @@ def sample(job: Job) -> Success:
         percent_complete=100,
         # Partner actions have no output variables.
         output_variables={} if job.client_id else {"WorkedBy": "sample-worker"},
+        allow_missing_outputs=True,
     )
 
 
@@ -108,7 +109,7 @@ class SampleWorker:
 
 
 class WorkerProcess:
-    """A worker of yours, in a process of its own, as it would run outside Lambda.
+    """A worker of yours, in a process of its own, which starts anew when its code changes.
 
     Args:
         worker: where it is, as `module:name`.
@@ -124,7 +125,7 @@ class WorkerProcess:
         bus_name: str,
         environment: Mapping[str, str],
     ) -> None:
-        self._command = [sys.executable, "-m", "acknowledger_worker", worker]
+        self._command = [sys.executable, "-m", "acknowledger_worker", worker, "--reload"]
         url = client("sqs").create_queue(QueueName="worker")["QueueUrl"]
         self._environment = {**os.environ, "QUEUE_URL": url, "JOB_BUS_NAME": bus_name}
         self._environment |= environment
