@@ -5,6 +5,7 @@ HOST ?= 127.0.0.1
 PORT ?= 4566
 PARAMETERS ?=
 BEHAVIOUR ?=
+ORIGINS ?=
 EMPTY ?=
 WORKER ?=
 # Many tests wait: three keep two cores busy. Files go in their order: those with the fewest tests,
@@ -22,10 +23,11 @@ help: ## What there is to make
 demo: .venv/installed ## Run a pipeline with all three outcomes on the local stack and check it
 	@$(BIN)/python -m local demo
 
-local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127.0.0.1 PARAMETERS="Name=value …" BEHAVIOUR="name=value …" WORKER=module:name EMPTY=1
+local: .venv/installed ## Serve the local stack until Ctrl-C: PORT=4566 HOST=127.0.0.1 PARAMETERS="Name=value …" BEHAVIOUR="name=value …" WORKER=module:name EMPTY=1 ORIGINS="http://localhost:3000 …"
 	@$(BIN)/python -m local serve --host "$(HOST)" --port "$(PORT)" \
 		$(foreach parameter,$(PARAMETERS),--parameter "$(parameter)") \
-		$(foreach switch,$(BEHAVIOUR),--behaviour "$(switch)") $(if $(EMPTY),--empty) \
+		$(foreach switch,$(BEHAVIOUR),--behaviour "$(switch)") \
+		$(foreach origin,$(ORIGINS),--origin "$(origin)") $(if $(EMPTY),--empty) \
 		$(if $(WORKER),--worker "$(WORKER)")
 
 test: .venv/installed .venv-sam/installed ## Run the tests

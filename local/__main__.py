@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import moto_codepipeline
-from local import acknowledger, demo, page
+from local import acknowledger, demo, guard, page
 from local.aws.server import AddressInUseError, LocalCloud
 from local.aws.stack import Stack
 from moto_codepipeline import switches
@@ -48,12 +48,23 @@ def until_interrupted() -> threading.Event:
     return over
 
 
+def print_address(cloud: LocalCloud, host: str) -> None:
+    """Say where the cloud is, and who can reach it if others can."""
+    print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
+    print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
+    if not guard.is_loopback(host):
+        port = urlsplit(cloud.endpoint_url).port
+        print(
+            f"Listening on {host}: whoever reaches port {port} of this machine can run programs "
+            "on it as you."
+        )
+
+
 def serve_empty(**settings: Any) -> int:
     """Serve a cloud without the stack until Ctrl-C, for `sam deploy`."""
     over = until_interrupted()
     with acknowledger.empty(**settings) as cloud:
-        print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
-        print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
+        print_address(cloud, settings["host"])
         print("\nThere is nothing in it yet. Deploy the stack, in another terminal:")
         print(EXPORTS.format(cloud=cloud))
         print("  sam build && sam deploy --no-confirm-changeset", flush=True)
@@ -79,8 +90,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
     over = until_interrupted()
     with acknowledger.running(parameters=parameters, worker=worker, **settings) as (cloud, stack):
         first, *more = acknowledger.action_types(stack)
-        print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
-        print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
+        print_address(cloud, settings["host"])
         print(f"\nThe stack {stack.name} serves {first}, which is registered here.")
         for action_type in more:
             partner = "/ThirdParty/" in action_type
@@ -125,6 +135,13 @@ def main() -> int:
     serving.add_argument("--host", default="127.0.0.1")
     serving.add_argument("--port", type=int, default=4566)
     serving.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="http://HOST:PORT",
+        help="the origin of a web application that may use the endpoint; may be repeated",
+    )
+    serving.add_argument(
         "--parameter",
         action="append",
         default=[],
@@ -151,6 +168,7 @@ def main() -> int:
         settings: dict[str, Any] = {
             "host": arguments.host,
             "port": arguments.port,
+            "origins": [guard.origin(each) for each in arguments.origin],
             "behaviour": switches.read(arguments.behaviour),
         }
         if arguments.empty:
@@ -158,9 +176,14 @@ def main() -> int:
         parameters = parameters_of(arguments.parameter)
         worker = arguments.worker or not arguments.no_worker
         return serve(parameters, worker=worker, **settings)
-    except (AddressInUseError, argparse.ArgumentTypeError, switches.SwitchError) as error:
+    except (
+        AddressInUseError,
+        argparse.ArgumentTypeError,
+        guard.OriginError,
+        switches.SwitchError,
+    ) as error:
         print(error, file=sys.stderr)
-        return 1
+        return 2
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +34,8 @@ from local.aws import (
     stepfunctions,
 )
 from local.aws.patch import replace
-from local.page import Page
+from local.guard import Guard
+from local.page import PATH, Page
 from moto_codepipeline.http import Endpoint
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class LocalCloud:
     Use it as a context manager, or `start` and `stop` it. There can be one at a time, since moto's
     state belongs to the process, and it starts empty.
 
-    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine.
+    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine. Web pages
+    are kept out, save those of `origins`, as `guard.origin` gives them.
     `ticks` are called several times a second; they fire what is due in services that don't run by
     themselves. `retry_delays` are the two waits of asynchronous Lambda invocations, in seconds,
     `retry_scale` multiplies the waits in Retry of state machines, and `sleep_scale` those of
@@ -126,6 +128,7 @@ class LocalCloud:
         *,
         host: str = "127.0.0.1",
         port: int = 4566,
+        origins: Iterable[str] = (),
         region: str | None = None,
         ticks: tuple[Callable[[], object], ...] = (),
         retry_delays: tuple[float, float] = (1.0, 2.0),
@@ -143,6 +146,7 @@ class LocalCloud:
         self.endpoint_url = ""
         self._host = host
         self._port = port
+        self._origins = origins
         self._ticks = ticks
         self._retry_delays = retry_delays
         self._retry_scale = retry_scale
@@ -227,7 +231,7 @@ class LocalCloud:
         server = make_server(
             self._host,
             port,
-            application,
+            Guard(application, host=self._host, page=PATH, origins=self._origins),
             threaded=True,
             request_handler=QuietHandler,
             fd=listener.fileno(),

@@ -102,7 +102,7 @@ def test_the_command_line_says_what_is_wrong_before_anything_is_served() -> None
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert ended.stderr == 'throttle must be a whole number from 0, or null, not "often"\n'
     assert ended.stdout == ""
 
