@@ -58,7 +58,7 @@ build: .venv-sam/installed ## Package the functions for Lambda with sam build; h
 	@.venv-sam/bin/sam build
 
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-sam .venv-checkov .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules
+	rm -rf .venv .venv-sam .venv-checkov .venv-cdk .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules
 
 # pip from outside the environment: Debian's Python has no ensurepip to put one in.
 .venv/installed: requirements-dev.txt functions/requirements.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
