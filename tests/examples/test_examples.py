@@ -443,9 +443,12 @@ def test_a_state_machine_works_a_job_with_no_code(world):
     assert world.deploy("step_functions", ActionType=STATES).not_made == []
     job = world.start(STATES, b"")
     world.row(job, "Succeeded")
-    run = job.action.run
-    released = world.client("ssm").get_parameter(Name=f"/released/{run.pipeline_name}")
-    assert released["Parameter"]["Value"] == run.id
+    name = job.action.run.pipeline_name
+    released = world.client("ssm").get_parameter(Name=f"/released/{name}")["Parameter"]
+    (execution,) = world.client("codepipeline").list_pipeline_executions(pipelineName=name)[
+        "pipelineExecutionSummaries"
+    ]
+    assert released["Value"] == execution["pipelineExecutionId"]
     assert job.action.summary == "Release 1"
     assert job.action.output_variables == {"Version": "1"}
 
