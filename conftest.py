@@ -4,6 +4,11 @@ import functools
 import gc
 import os
 
+from local import isolation
+
+# Before anything is imported that reads the environment; tests name their region.
+isolation.isolate(region=False)
+
 import botocore.session
 import botocore.useragent
 import moto.core.models

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import moto_codepipeline
+from local.arguments import TEMPLATE
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from local.worker import CONFIGURATION_PROPERTIES, SampleWorker, WorkerProcess
 from moto_codepipeline import switches
 
-TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 PIPELINE_ROLE = "pipeline"
 SAMPLE_PIPELINE = "sample"
 CUSTOM_ACTION_TYPE = "Build/Custom/Acknowledger/1"
@@ -90,7 +90,12 @@ def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWork
         "JOB_TABLE_NAME": stack.outputs["JobTableName"],
         "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
     }
-    return WorkerProcess(worker, cloud.client, bus_name, environment)
+
+    def say(told: str) -> None:
+        cloud.notices["worker"] = told
+        print(told, file=sys.stderr, flush=True)
+
+    return WorkerProcess(worker, cloud.client, bus_name, environment, say=say)
 
 
 def action_types(stack: Stack) -> list[str]:

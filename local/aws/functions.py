@@ -56,6 +56,7 @@ from moto.logs.models import logs_backends
 from moto.sqs.models import sqs_backends
 from moto.utilities.arns import parse_arn
 
+from local import isolation
 from local.aws import metrics, permissions
 from local.aws.patch import replace
 
@@ -122,7 +123,11 @@ class Starter:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
                 [*COMMAND, str(other.fileno())],
                 stdin=subprocess.DEVNULL,
-                env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "en_US.UTF-8"},
+                env={
+                    "PATH": os.environ.get("PATH", os.defpath),
+                    "LANG": "en_US.UTF-8",
+                    **isolation.NO_HOME,
+                },
                 pass_fds=[other.fileno()],
                 start_new_session=True,
             )
@@ -468,9 +473,7 @@ def environment(
         "AWS_SESSION_TOKEN": "local",
         # Whatever the function's configuration or the developer's own says, it stays here.
         "AWS_ENDPOINT_URL": endpoint_url,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        **isolation.NO_HOME,
     }
 
 

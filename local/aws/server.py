@@ -3,7 +3,6 @@
 import functools
 import logging
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
+from local.address import listen
 from local.aws import (
     dynamodb,
     events,
@@ -45,10 +45,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at what is due in the services that have no thread of their own.
 TICK_SECONDS = 0.2
-
-
-class AddressInUseError(RuntimeError):
-    """Something else listens where the endpoint should."""
 
 
 class Middleware(Protocol):
@@ -144,6 +140,8 @@ class LocalCloud:
         self.schedule = events.Schedule()
         self.permissions = permissions.Record(self.account_id, self.region)
         self.endpoint_url = ""
+        #: What the page tells beside the jobs, by what it is about.
+        self.notices: dict[str, str] = {}
         self._host = host
         self._port = port
         self._origins = origins
@@ -165,7 +163,7 @@ class LocalCloud:
     # -- Starting and stopping ----------------------------------------------------------------
 
     def start(self) -> Self:
-        """Start it all; raises AddressInUseError if the port is taken."""
+        """Start it all; raises AddressError if nothing can listen there."""
         with ExitStack() as started:
             self._start(started)
             self._started = started.pop_all()
@@ -176,7 +174,7 @@ class LocalCloud:
         self._started.close()
 
     def _start(self, started: ExitStack) -> None:
-        listener = started.enter_context(self._listen())
+        listener = started.enter_context(listen(self._host, self._port))
         port = listener.getsockname()[1]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
         self.endpoint_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -222,6 +220,7 @@ class LocalCloud:
             self.account_id,
             self.region,
             self.client,
+            self.notices,
         )
         application: WSGIApplication = page
         if self._faults:
@@ -251,16 +250,6 @@ class LocalCloud:
         started.callback(stopped.set)
         self.schedule.start()
         started.callback(self.schedule.stop)
-
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        try:
-            return socket.create_server((self._host, self._port), family=family, backlog=128)
-        except OSError as error:
-            raise AddressInUseError(
-                f"can't listen on {self._host}:{self._port}: {error.strerror}; "
-                "end what does, or choose another port"
-            ) from error
 
     def _tick(self, stopped: threading.Event) -> None:
         ticks: tuple[Callable[[], object], ...] = (*self._ticks, metrics.Sampler())

@@ -17,7 +17,7 @@ import json
 import mimetypes
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,9 +66,10 @@ class Page:
         account_id: str,
         region: str,
         client: Callable[[str], Any],
+        notices: Mapping[str, str],
     ) -> None:
         self._application = application
-        self._view = View(account_id, region)
+        self._view = View(account_id, region, notices)
         self._client = client
         self._stopped = threading.Event()
 

@@ -26,7 +26,7 @@ from acknowledger_worker import Success
 from acknowledger_worker.testing import run
 from conformance.installs import NotInstalled, aws_cli, python_programs
 from examples.count_lines.worker import count_lines
-from local import acknowledger
+from local import acknowledger, isolation
 from local.aws import functions
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
@@ -227,6 +227,7 @@ def process(world: World, queue_url: str) -> Iterator[subprocess.Popen[str]]:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "packages" / "acknowledger-worker"),
+        **isolation.NO_HOME,
         "QUEUE_URL": queue_url,
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         **credentials(world),
@@ -318,6 +319,7 @@ def shell(world: World, tmp_path: Path) -> Shell:
         pytest.skip(f"the examples have what is not here: {', '.join(missing)}")
     environment = {
         "PATH": f"{programs}:{os.environ['PATH']}",
+        **isolation.NO_FILES,
         "HOME": str(tmp_path),
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         **credentials(world),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from local import isolation
 from local.aws import functions
 from tests.support import ROOT, load_event, wait_for
 from tests.warm import Run, warm
@@ -34,6 +35,7 @@ def script(running):
 def environment_of(world):
     return {
         "PATH": os.environ["PATH"],
+        **isolation.NO_HOME,
         "AWS_ENDPOINT_URL": world.cloud.endpoint_url,
         "AWS_DEFAULT_REGION": world.cloud.region,
         "AWS_ACCESS_KEY_ID": "local",

@@ -13,15 +13,25 @@ import pytest
 
 from local.demo import STAGES, STATUSES, Witness
 from moto_codepipeline import CREDENTIAL_MARKS
+from tests.local.fixtures.foreign import REGION, Foreign, foreign
 from tests.support import ROOT
 
 WAY = (*STATUSES[:3], "Acknowledge", "Acknowledged", "InProgress", "Work", "ReportSuccess")
 
 
-def test_the_demo_ends_well_and_shows_every_job_in_every_status():
+@pytest.fixture(scope="module")
+def astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
+    """What is started here is started by somebody whose settings lead elsewhere."""
+    with foreign(tmp_path_factory.mktemp("home")) as made:
+        yield made
+        assert made.requests == []
+
+
+def test_the_demo_ends_well_and_shows_every_job_in_every_status(astray):
     done = subprocess.run(
         [sys.executable, "-m", "local", "demo"],
         cwd=ROOT,
+        env=astray.environment,
         capture_output=True,
         text=True,
         timeout=90,
@@ -67,14 +77,19 @@ def test_the_demo_objects_to_what_does_not_agree(witness, objection):
 
 
 @pytest.fixture
-def serving(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(
+    request: pytest.FixtureRequest, astray: Foreign
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`make local` on any free port, and the endpoint that it says it serves on."""
     command = [sys.executable, "-m", "local", "serve", "--port", "0", *request.param]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=astray.environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)
         assert found, line
+        assert REGION in line
         yield process, found.group()
         process.kill()
 
@@ -83,7 +98,7 @@ def client_of(endpoint, service):
     return boto3.client(
         service,
         endpoint_url=endpoint,
-        region_name="us-east-1",
+        region_name=REGION,
         aws_access_key_id="any",
         aws_secret_access_key="any",
     )

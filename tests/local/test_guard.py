@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from http.client import HTTPConnection
 from itertools import product
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -20,7 +19,8 @@ from botocore.exceptions import ClientError
 from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Response
 
-import local.__main__ as command_line
+from local import serve
+from local.arguments import Serving, WrongStartError, parser, serving
 from local.aws.server import LocalCloud
 from local.guard import Guard, OriginError, origin
 from local.page import PATH
@@ -300,31 +300,27 @@ def test_an_origin_is_written_as_browsers_send_it(text: str) -> None:
         "file://",
     ],
 )
-def test_what_is_no_origin_is_refused_in_one_line(
-    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_no_origin_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(OriginError):
         origin(text)
-    monkeypatch.setattr(sys, "argv", ["local", "serve", "--origin", NAMED, "--origin", text])
-    assert command_line.main() == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith(f"ORIGINS: {text!r} must be an origin ")
-    assert said.err.count("\n") == 1
+    with pytest.raises(WrongStartError) as caught:
+        serve.main(Serving(port=0, origins=[NAMED, text]))
+    assert str(caught.value).startswith(f"ORIGINS: {text!r} must be an origin ")
+    assert "\n" not in str(caught.value)
 
 
 def test_make_hands_on_each_origin() -> None:
-    origins = f"{NAMED} https://app.example"
+    given = parser().parse_args(["serve", "--port=0", f"--origins={NAMED} https://app.example"])
+    assert serving(given).origins == [NAMED, "https://app.example"]
     made = subprocess.run(
-        ["make", "--dry-run", "local", f"ORIGINS={origins}"],  # noqa: S607
+        ["make", "--dry-run", "local"],  # noqa: S607
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
         timeout=SECONDS,
     )
-    for each in origins.split():
-        assert f'--origin "{each}"' in made.stdout
+    assert '--origins="$ORIGINS"' in made.stdout
 
 
 @pytest.mark.parametrize(
@@ -334,11 +330,10 @@ def test_make_hands_on_each_origin() -> None:
 def test_the_banner_says_who_can_run_programs(
     host: str, warned: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    over = threading.Event()
-    over.set()
-    monkeypatch.setattr(command_line, "until_interrupted", lambda: over)
-    monkeypatch.setattr(sys, "argv", ["local", "serve", "--empty", "--host", host, "--port", "0"])
-    assert command_line.main() == 0
+    interrupted = Mock(is_set=lambda: False)
+    monkeypatch.setattr(serve, "until_interrupted", lambda: interrupted)
+    assert serve.main(Serving(host=host, port=0, empty=True)) == 0
+    interrupted.wait.assert_called_once()
     assert ("can run programs on it as you" in capsys.readouterr().out) == warned
 
 

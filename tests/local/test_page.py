@@ -36,8 +36,13 @@ class CodePipeline:
 class Served:
     def __init__(self) -> None:
         self.codepipeline = CodePipeline()
+        self.notices: dict[str, str] = {}
         self.page = Page(
-            Response("the application behind"), ACCOUNT, REGION, lambda _: self.codepipeline
+            Response("the application behind"),
+            ACCOUNT,
+            REGION,
+            lambda _: self.codepipeline,
+            self.notices,
         )
         self.client = Client(self.page)
 

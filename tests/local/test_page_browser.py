@@ -234,6 +234,15 @@ def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
         expect(page.get_by_label("nonce_rotates")).to_have_value("true")
 
 
+def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
+    with world.page() as page:
+        expect(page.locator("#notices")).to_be_hidden()
+        world.cloud.notices["worker"] = "The worker ended."
+        expect(page.get_by_role("alert")).to_have_text("The worker ended.")
+        world.cloud.notices.clear()
+        expect(page.locator("#notices")).to_be_hidden()
+
+
 def test_a_thousand_jobs_are_usable(world: World) -> None:
     before = len(world.rows.items)
     now = datetime.now(UTC)

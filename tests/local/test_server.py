@@ -19,8 +19,9 @@ import boto3
 import pytest
 from moto.sqs.models import sqs_backends
 
+from local.address import AddressError
 from local.aws import functions
-from local.aws.server import AddressInUseError, LocalCloud
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, SECONDS, make_function, role, running
 from tests.support import ROOT, wait_for
 
@@ -92,9 +93,9 @@ def test_it_stops_clean_when_what_uses_it_fails() -> None:
 def test_a_port_in_use_is_said_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(AddressInUseError) as caught, LocalCloud(port=port):
+        with pytest.raises(AddressError) as caught, LocalCloud(port=port):
             pass
-    assert str(caught.value).startswith(f"can't listen on 127.0.0.1:{port}: Address already in use")
+    assert str(caught.value).startswith(f"PORT {port} is in use on 127.0.0.1: ")
     assert "\n" not in str(caught.value)
 
 

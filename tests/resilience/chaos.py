@@ -12,10 +12,8 @@ that the same seed does the same to the same job, however threads take turns.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -518,20 +516,3 @@ def running(faults: Faults, seed: int) -> Iterator[tuple[LocalCloud, Stack]]:
             event_lag_seconds=2,
         )
         yield cloud, stack
-
-
-def main() -> int:
-    """Run it as the command line says and print what came of it; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=0.1)
-    given = parser.parse_args()
-    print(f"{given.jobs} jobs, SEED={given.seed}, RATE={given.rate}")
-    report = Chaos(given.jobs, given.seed, given.rate).run(say=True)
-    print(report)
-    return 1 if report.broken else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

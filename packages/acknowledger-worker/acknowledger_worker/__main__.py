@@ -9,76 +9,91 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn
 
-from acknowledger_worker.reload import run_reloading
+from acknowledger_worker.reload import Code
 from acknowledger_worker.sqs import Runner
 from acknowledger_worker.worker import Worker
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+def load(place: str) -> Worker:
+    """The Worker that is somewhere, as `module:name`.
+
+    Raises:
+        LookupError: there is none; the message says why in one line.
+    """
+    module, _, name = place.partition(":")
+    if not module or not name or module.startswith("."):
+        raise LookupError(f"'{place}' must be module:name, such as hello:handler")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except AttributeError as error:
+        if error.name != name:
+            raise LookupError(_told(module, error)) from error
+        raise LookupError(f"{module} has no {name}") from error
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            raise LookupError(f"there is no module {error.name}") from error
+        raise LookupError(_told(module, error)) from error
+    if isinstance(found, Worker):
+        return found
+    raise LookupError(f"{place} is no Worker: it must be made as {name} = Worker(function)")
+
+
+def _told(module: str, error: BaseException) -> str:
+    """What went wrong in a module, and where."""
+    where = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if "importlib" not in frame.filename and frame.filename != __file__:
+            where = f" ({frame.filename}, line {frame.lineno})"
+    said = " ".join(traceback.format_exception_only(error)[-1].split())
+    return f"{module} can't be imported: {said}{where}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Take jobs from a queue until SIGTERM or SIGINT."""
-    parser = _Parser(prog="acknowledger_worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="acknowledger_worker", description=__doc__)
     parser.add_argument("worker", help="where the Worker is, as module:name")
     parser.add_argument("--queue-url", default=os.environ.get("QUEUE_URL"))
     parser.add_argument("--jobs-at-once", type=int, default=4)
     parser.add_argument("--stop-seconds", type=float, default=20, help="then hand back jobs")
+    parser.add_argument("--check", action="store_true", help="only import the Worker")
     parser.add_argument(
         "--reload",
         action="store_true",
-        help="for authors: start anew when a Python file in this folder changes, "
-        "with the jobs in hand",
+        help="for authors: begin anew, with the jobs in hand, when a Python file in this folder "
+        "has changed",
     )
     given = parser.parse_args(arguments)
-    if given.reload:
-        again = [each for each in arguments or sys.argv[1:] if each != "--reload"]
-        command = [sys.executable, "-m", "acknowledger_worker", *again, "--stop-seconds", "0"]
-        return run_reloading(command)
+    code = Code() if given.reload else None
+    if not given.queue_url and not given.check:
+        parser.error("--queue-url or QUEUE_URL is needed")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("acknowledger_worker").setLevel(logging.INFO)
-    try:
-        worker = _worker(given.worker)
-    except ValueError as error:
-        parser.error(str(error))
-    if not given.queue_url:
-        parser.error("--queue-url or QUEUE_URL is needed")
-    return Runner(
-        worker,
-        given.queue_url,
-        jobs_at_once=given.jobs_at_once,
-        stop_seconds=given.stop_seconds,
-    ).run()
-
-
-def _worker(place: str) -> Worker:
-    """The worker at `module:name`.
-
-    Raises:
-        ValueError: why there is none, in one line.
-    """
     sys.path.insert(0, "")
-    module, _, name = place.partition(":")
-    if not module or not name:
-        raise ValueError(f"{place!r} must be module:name")
     try:
-        imported = importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the module does
-        reason = " ".join([f"{type(error).__name__}:", *str(error).split()]).rstrip(":")
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        # A syntax error says its own place, and a module that is not there has none.
-        said = isinstance(error, SyntaxError) or "importlib" in where.filename
-        at = "" if said else f" ({where.filename}, line {where.lineno})"
-        raise ValueError(f"module {module} can't be imported: {reason}{at}") from None
-    worker = getattr(imported, name, None)
-    if isinstance(worker, Worker):
-        return worker
-    what = "no Worker" if hasattr(imported, name) else "not there"
-    raise ValueError(f"{place} is {what}")
+        worker = load(given.worker)
+    except LookupError as error:
+        if not code:
+            parser.exit(2, f"{error}\n")
+        logging.getLogger("acknowledger_worker").error("%s", error)
+        code.wait_for_change()
+    else:
+        if given.check:
+            return
+        runner = Runner(
+            worker,
+            given.queue_url,
+            jobs_at_once=given.jobs_at_once,
+            stop_seconds=0 if code else given.stop_seconds,
+        )
+        if code:
+            code.when_changed(runner.stop)
+        runner.run()
+    if code and code.changed:
+        os.execv(  # noqa: S606 - this very program
+            sys.executable,
+            [sys.executable, "-m", "acknowledger_worker", *(arguments or sys.argv[1:])],
+        )
 
 
 if __name__ == "__main__":

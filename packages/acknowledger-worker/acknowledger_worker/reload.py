@@ -1,33 +1,45 @@
-"""For authors: runs a worker's process anew whenever a Python file in this folder has changed."""
+"""For authors: tells when a worker's code has changed."""
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 LOOK_SECONDS = 0.5
 
 
-def run_reloading(command: Sequence[str]) -> None:
-    """Run a command until SIGTERM or SIGINT, and start it again after each change."""
-    stop = threading.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: stop.set())
-    while not stop.is_set():
-        seen = _files()
-        # Ctrl-C is for us, and we tell it.
-        with subprocess.Popen(command, start_new_session=True) as process:  # noqa: S603
-            while not stop.wait(LOOK_SECONDS) and _files() == seen:
-                pass
-            process.terminate()
+class Code:
+    """The Python files in this folder and below, as they were when this was made."""
+
+    def __init__(self) -> None:
+        self._seen = _files()
+
+    @property
+    def changed(self) -> bool:
+        """Whether they are others by now."""
+        return _files() != self._seen
+
+    def wait_for_change(self) -> None:
+        """Do nothing until they are."""
+        while not self.changed:
+            time.sleep(LOOK_SECONDS)
+
+    def when_changed(self, do: Callable[[], None]) -> None:
+        """Do something when they are, from a thread of its own."""
+
+        def watch() -> None:
+            self.wait_for_change()
+            do()
+
+        threading.Thread(target=watch, name="watches the code", daemon=True).start()
 
 
 def _files() -> dict[Path, int]:
-    """When each Python file was changed; not of hidden folders and environments."""
+    """When each file was changed; not in hidden folders and environments."""
     found = {}
     for folder, folders, files in os.walk("."):
         folders[:] = [
@@ -38,8 +50,6 @@ def _files() -> dict[Path, int]:
             and not Path(folder, each, "pyvenv.cfg").exists()
         ]
         for path in (Path(folder, each) for each in files if each.endswith(".py")):
-            try:
+            with suppress(FileNotFoundError):
                 found[path] = path.stat().st_mtime_ns
-            except FileNotFoundError:
-                continue
     return found

@@ -1,9 +1,9 @@
-"""`python -m acknowledger_worker`, as a person starts it."""
+"""`python -m acknowledger_worker`: a worker that can't be had is told of in one line."""
 
 from __future__ import annotations
 
+import itertools
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,83 +12,101 @@ from pathlib import Path
 import pytest
 
 import acknowledger_worker
+from acknowledger_worker.__main__ import load, main
+from acknowledger_worker.worker import Worker
 from tests.support import wait_for
 
-PACKAGE = str(Path(acknowledger_worker.__file__).parents[1])
-MODULES = {
-    "good.py": "from acknowledger_worker import Worker\nhandler = Worker(print)\nother = 1\n",
-    "broken.py": "import good\n\nx = nothing\n",
-    "no_python.py": "def f(:\n",
-    "leaves.py": "import sys\nsys.exit(3)\n",
-}
+MODULE = """
+from acknowledger_worker import Worker
+def function(job): ...
+handler = Worker(function)
+"""
+_names = (f"a_worker_{number}" for number in itertools.count())
 
 
-def start(folder, *arguments):
-    for name, content in MODULES.items():
-        (folder / name).write_text(content)
-    return subprocess.Popen(
-        [sys.executable, "-m", "acknowledger_worker", *arguments],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": PACKAGE},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Makes a module and returns its name."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(source):
+        name = next(_names)
+        (tmp_path / f"{name}.py").write_text(source)
+        return name
+
+    return make
+
+
+def test_a_worker_is_found(module):
+    name = module(MODULE)
+    assert isinstance(load(f"{name}:handler"), Worker)
+    main([f"{name}:handler", "--check"])
+
+
+@pytest.mark.parametrize("place", ["", "hello", "hello:", ":handler", ".hello:handler"])
+def test_where_it_is_must_be_said_in_two_parts(place):
+    with pytest.raises(LookupError, match="must be module:name, such as hello:handler"):
+        load(place)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("source", "name", "said"),
     [
-        (
-            ["nope:nope"],
-            "module nope can't be imported: ModuleNotFoundError: No module named 'nope'",
-        ),
-        (["nope"], "'nope' must be module:name"),
-        (["good:nope"], "good:nope is not there"),
-        (["good:other"], "good:other is no Worker"),
-        (["good:handler"], "--queue-url or QUEUE_URL is needed"),
-        (
-            ["good:handler", "--jobs-at-once", "x"],
-            "argument --jobs-at-once: invalid int value: 'x'",
-        ),
-        ([], "the following arguments are required: worker"),
-        (
-            ["broken:handler"],
-            "module broken can't be imported: NameError: name 'nothing' is not defined ({folder}/broken.py, line 3)",
-        ),
-        (
-            ["no_python:handler"],
-            "module no_python can't be imported: SyntaxError: invalid syntax (no_python.py, line 1)",
-        ),
-        (
-            ["leaves:handler"],
-            "module leaves can't be imported: SystemExit: 3 ({folder}/leaves.py, line 2)",
-        ),
+        (MODULE, "nothing", "{} has no nothing"),
+        (MODULE, "function", "{}:function is no Worker: it must be made as function = Worker("),
+        ("\n1 / 0", "handler", "{} can't be imported: ZeroDivisionError: division by zero ("),
+        ("import nothere", "handler", "{} can't be imported: ModuleNotFoundError: No module nam"),
+        ("import os; os.nothing", "handler", "{} can't be imported: AttributeError: module 'os'"),
+        ("def (", "handler", "{} can't be imported: SyntaxError: "),
+        ("raise SystemExit(3)", "handler", "{} can't be imported: SystemExit: 3 ("),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(tmp_path, arguments, words):
-    with start(tmp_path, *arguments) as process:
-        assert (
-            process.communicate(timeout=60)[1]
-            == f"acknowledger_worker: {words.format(folder=tmp_path)}\n"
-        )
-    assert process.returncode == 2
+def test_what_is_wrong_with_it_is_said_in_one_line(module, source, name, said, capsys):
+    found = module(source)
+    with pytest.raises(SystemExit) as ended:
+        main([f"{found}:{name}", "--check"])
+    assert ended.value.code == 2
+    output, errors = capsys.readouterr()
+    assert errors.startswith(said.format(found))
+    assert (output, errors.count("\n")) == ("", 1)
 
 
-def test_a_worker_is_started_anew_when_its_code_changes(tmp_path):
-    started = tmp_path / "started"
-    code = (
-        "import os, pathlib, signal, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
-        "pathlib.Path('started').write_text('{}')\n"
-        "time.sleep(60)\n"
-    )
-    (tmp_path / "mine.py").write_text(code.format("first"))
-    with start(tmp_path, "mine:handler", "--reload") as process:
-        wait_for(lambda: started.exists() and started.read_text() == "first", "a start", seconds=30)
-        (tmp_path / "mine.py").write_text("oh no")
+@pytest.mark.parametrize("missing", ["nothere", "nothere.either", "json.nothere"])
+def test_a_module_that_is_not_there_is_named(missing):
+    with pytest.raises(LookupError, match=r"^there is no module (json\.)?nothere$"):
+        load(f"{missing}:handler")
+
+
+def test_the_place_in_the_module_is_named(module):
+    name = module("\n\nraise ValueError('no\\nway')")
+    with pytest.raises(LookupError, match=rf"ValueError: no way \(.*{name}.py, line 3\)$"):
+        load(f"{name}:handler")
+
+
+RUNNING = """
+import pathlib
+from acknowledger_worker import Runner
+Runner._take = lambda runner: pathlib.Path("started").write_text("{}")
+"""
+
+
+def test_a_worker_begins_anew_when_its_code_changes(tmp_path):
+    started, code = tmp_path / "started", tmp_path / "hello.py"
+    code.write_text(RUNNING.format("first") + MODULE)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(acknowledger_worker.__file__).parents[1]),
+        "QUEUE_URL": "url",
+    }
+    command = [sys.executable, "-m", "acknowledger_worker", "hello:handler", "--reload"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(lambda: started.exists() and started.read_text() == "first", "a start", seconds=60)
+        code.write_text("def (")
         assert process.stderr
-        assert re.search("mine can't be imported: SyntaxError", process.stderr.readline())
-        (tmp_path / "mine.py").write_text(code.format("second"))
-        wait_for(lambda: started.read_text() == "second", "another start", seconds=30)
+        assert "hello can't be imported: SyntaxError" in process.stderr.readline()
+        code.write_text(RUNNING.format("second") + MODULE)
+        wait_for(lambda: started.read_text() == "second", "another start", seconds=60)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0

@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "AWS_MAX_ATTEMPTS": "1",
     "AWS_PAGER": "",
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "HOME": os.devnull,
 }
 
 
