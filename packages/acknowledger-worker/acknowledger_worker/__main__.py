@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except LookupError as error:
         if not code:
             parser.exit(2, f"{error}\n")
-        logging.getLogger("acknowledger_worker").error("%s", error)
+        logging.getLogger("acknowledger_worker").warning("%s", error)
         code.wait_for_change()
     else:
         if given.check:
