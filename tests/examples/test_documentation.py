@@ -16,8 +16,9 @@ TEXTS = [ROOT / "README.md", ROOT / "packages/acknowledger-worker/README.md"]
 
 
 def code_of(text: Path) -> str:
-    """All of a page's Python, which goes on from block to block."""
-    return "\n\n".join(re.findall(r"```python\n(.*?)```", text.read_text(), re.DOTALL))
+    """All of a page's Python, which goes on from block to block, and calls of its tests."""
+    code = "\n\n".join(re.findall(r"```python\n(.*?)```", text.read_text(), re.DOTALL))
+    return code + "".join(f"\n\n{test}()" for test in re.findall(r"^def (test_\w+)", code, re.M))
 
 
 @pytest.fixture(params=TEXTS, ids=lambda text: str(text.relative_to(ROOT)))
