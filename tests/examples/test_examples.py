@@ -533,4 +533,4 @@ def test_each_example_says_first_what_it_shows():
     }
     assert len(first_lines) == 13
     for path, line in first_lines.items():
-        assert re.match(r'(Description: |# |""")[A-Z]\w+ .{20,}', line), path
+        assert re.match(r'(Description: |# |""")[A-Z]\w* .{20,}', line), path

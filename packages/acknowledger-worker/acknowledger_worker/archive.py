@@ -30,6 +30,7 @@ MAX_ENTRIES = 200_000
 _CHUNK = 2**20
 _LINK_LENGTH = 4096
 _UTF8 = 0x800
+_WINDOWS = {0, 10, 14}  # FAT, NTFS and VFAT
 
 
 def is_archive(path: Path) -> bool:
@@ -162,7 +163,7 @@ def _zip_entries(opened: zipfile.ZipFile) -> Iterator[_Entry]:
             # Some write UTF-8 and don't say so.
             with suppress(UnicodeError):
                 name = name.encode("cp437").decode()
-        if entry.create_system == 0:  # Windows, where older tools write its own separator
+        if entry.create_system in _WINDOWS:  # where older tools write its own separator
             name = name.replace("\\", "/")
         made = _Entry(name, entry.external_attr >> 16, partial(opened.open, entry))
         kind = stat.S_IFMT(made.mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -299,6 +300,7 @@ class Job:
         self._services.download(artifact, fetched, self.check)
         if unpack is False or (unpack is None and not archive.is_archive(fetched)):
             return fetched
+        shutil.rmtree(folder, ignore_errors=True)  # of an attempt that failed
         try:
             archive.unpack(fetched, folder, max_bytes, self.check)
         except ArtifactInvalid as error:

@@ -59,7 +59,10 @@ def _mask_records() -> None:
     def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
         for mask in tuple(_masks):
-            said = record.getMessage()
+            try:
+                said = record.getMessage()
+            except Exception:  # noqa: BLE001 - its arguments don't fit, of which logging tells
+                said = f"{record.msg} {record.args}"
             if (masked := mask(said)) != said:
                 record.msg, record.args = masked, ()
             if record.exc_info and record.exc_info[0]:

@@ -210,6 +210,15 @@ def test_what_the_action_has_not_fails_the_job(tmp_path, function, kind, words):
     assert words in ended.outcome.message
 
 
+def test_an_input_that_was_too_large_can_be_had_with_another_limit(tmp_path):
+    def look(job):
+        with pytest.raises(ArtifactInvalid, match="more than 2 bytes"):
+            job.input("A", max_bytes=2)
+        return Success((job.input("A") / "f").read_text())
+
+    assert run(look, inputs={"A": {"f": "xxx"}}, folder=tmp_path).outcome.summary == "xxx"
+
+
 def test_an_output_that_is_not_there_fails_the_job(tmp_path):
     ended = run(lambda job: job.output("A", "nowhere"), outputs=["A"], folder=tmp_path)
     assert ended.outcome == Failure("JobFailed", "output artifact A: there is no nowhere")
@@ -290,6 +299,8 @@ def test_a_secret_is_masked_in_all_that_is_told_and_logged_and_the_log_says_so(t
         secret = job.secret("Password")
         job.progress(1, f"login {secret}", secret)
         logging.getLogger("mine").debug("got %s", {"password": secret})
+        logging.getLogger("mine").debug("got %d", secret)
+        logging.getLogger("mine").debug("got %s", job)
         try:
             int(secret)
         except ValueError:
@@ -311,6 +322,7 @@ def test_a_secret_is_masked_in_all_that_is_told_and_logged_and_the_log_says_so(t
             {"percentComplete": 1, "summary": "login ****", "externalExecutionId": "****"}
         ]
         assert "got {'password': '****'}" in caplog.text
+        assert "got %d ('****',)" in caplog.text
         assert "ValueError: invalid literal for int() with base 10: '****'" in caplog.text
         for where in ("its progress", "the log", "its result"):
             assert caplog.text.count(f"a secret is masked in {where}") == 1

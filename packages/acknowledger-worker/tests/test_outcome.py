@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from datetime import UTC, datetime
 from functools import partial
@@ -126,6 +127,11 @@ def test_each_failure_type_of_codepipeline_has_an_exception_of_its_name():
 )
 def test_an_exception_becomes_a_failure_with_its_message(error, kind, message):
     assert outcome.failure(error) == outcome.Failure(kind, message)
+
+
+def test_a_failure_can_be_copied_though_it_tells_what_it_lacks():
+    failure = outcome.Failure("JobFailed", "no")
+    assert copy.deepcopy(failure) == failure
 
 
 def test_a_secret_is_masked_before_a_message_is_cut():
