@@ -26,8 +26,8 @@ from acknowledger_worker import Success
 from acknowledger_worker.testing import run
 from conformance.installs import NotInstalled, aws_cli, python_programs
 from examples.count_lines.worker import count_lines
-from local import acknowledger, isolation
-from local.aws import functions
+from local import acknowledger
+from local.aws import functions, isolation
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from tests.support import ROOT, wait_for
@@ -260,7 +260,7 @@ def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
         world.row(good, "Succeeded")
         row = world.row(bad, "Failed")
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 0
+        assert running.wait(60) == 0
         assert running.stderr
         said = running.stderr.read()
     assert world.report(good) == {"report.txt": REPORT}
@@ -299,7 +299,7 @@ class Shell:
             env=self.environment | more,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -335,6 +335,7 @@ def resources(example: str) -> Any:
     return yaml_parse((EXAMPLES / example / "template.yaml").read_text())["Resources"]
 
 
+@pytest.mark.slow
 def test_codebuild_works_a_job(world, shell):
     deployed = world.deploy("codebuild", ActionType=CODEBUILD)
     assert deployed.not_made == ["AWS::CodeBuild::Project (Project)"]
@@ -367,6 +368,7 @@ def test_codebuild_works_a_job(world, shell):
     assert world.row(job, "Failed")["cause"]["S"] == "Build project:1 failed"
 
 
+@pytest.mark.slow
 def test_an_ecs_task_works_a_job(world, shell):
     take = world.overhear(world.deploy("ecs_task", ActionType=ECS, Subnets="subnet-1"))
     (container,) = resources("ecs_task")["Task"]["Properties"]["ContainerDefinitions"]
@@ -389,6 +391,7 @@ def test_an_ecs_task_works_a_job(world, shell):
     assert world.row(job, "Failed")["cause"]["S"] == "no such release"
 
 
+@pytest.mark.slow
 def test_a_workflow_of_github_actions_works_a_job(world, shell):
     take = world.overhear(
         world.deploy(

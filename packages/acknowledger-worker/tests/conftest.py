@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acknowledger_worker import Worker
 from doubles import refusal
-from tests.support import load_event
 
-EVENT = load_event("worker-job-in-progress")
+EVENT = json.loads(Path(__file__).with_name("job-in-progress.json").read_text())
 
 
 @dataclass
@@ -75,8 +76,12 @@ def aws(step_functions: StepFunctions) -> Aws:
 
 
 @pytest.fixture
-def event() -> dict[str, Any]:
-    """A job that has no output artifacts, so that its function needn't put any."""
-    made = copy.deepcopy(EVENT)
-    del made["detail"]["job"]["data"]["outputArtifacts"]
-    return made
+def whole_event() -> dict[str, Any]:
+    return copy.deepcopy(EVENT)
+
+
+@pytest.fixture
+def event(whole_event: dict[str, Any]) -> dict[str, Any]:
+    """Of a job that has no output artifacts, so that its function needn't put any."""
+    del whole_event["detail"]["job"]["data"]["outputArtifacts"]
+    return whole_event

@@ -25,13 +25,11 @@ from acknowledger_worker.job import Delivery, Pipeline, parse
 from acknowledger_worker.masking import without
 from acknowledger_worker.outcome import output
 from acknowledger_worker.testing import run
-from tests.support import load_event
 
 SECRET = 'it\'s a "secret" & wörd'
 
 
-def test_an_event_is_parsed():
-    event = load_event("worker-job-in-progress")
+def test_an_event_is_parsed(event):
     delivery = parse(event)
     assert delivery.job_id == event["detail"]["jobId"]
     assert delivery.heartbeat_timeout_seconds == 960
@@ -61,8 +59,8 @@ def test_what_is_no_event_is_refused():
         parse([])
 
 
-def test_a_job_tells_where_it_is_and_what_it_is_to_do(tmp_path):
-    job = Job(parse(load_event("worker-job-in-progress")), None, tmp_path)  # type: ignore[arg-type]
+def test_a_job_tells_where_it_is_and_what_it_is_to_do(whole_event, tmp_path):
+    job = Job(parse(whole_event), None, tmp_path)  # type: ignore[arg-type]
     assert job.pipeline == Pipeline(
         "release",
         "Build",

@@ -14,7 +14,7 @@ import pytest
 import acknowledger_worker
 from acknowledger_worker.__main__ import load, main
 from acknowledger_worker.worker import Worker
-from tests.support import wait_for
+from doubles import wait_for
 
 MODULE = """
 from acknowledger_worker import Worker
