@@ -172,7 +172,7 @@ class Job:
             files: which of the folder's files and folders, as patterns such as "dist/*.whl"; by
                 default all.
             links: what to do with links that lead out of the folder: "refuse" them, "keep" them
-                as they are, "follow" them to what is there, or "skip" them.
+                as they are (`input` refuses them), "follow" them to what is there, or "skip" them.
             format: "zip" or "tar.gz", for a file as well.
 
         Raises:
