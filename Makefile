@@ -40,7 +40,7 @@ build: .venv-sam/installed ## Package the functions with sam build; needs python
 	@.venv-sam/bin/sam build
 
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-sam .venv-checkov .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules
+	rm -rf .venv .venv-sam .venv-checkov .venv-cdk .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules
 
 ## To work on it:
 test: .venv/installed ## Run the tests, all but the slow ones

@@ -72,6 +72,7 @@ def sample(job: Job) -> Success:
         percent_complete=100,
         # Partner actions have no output variables.
         output_variables={} if job.client_id else {"WorkedBy": "sample-worker"},
+        allow_missing_outputs=True,
     )
 
 
@@ -112,7 +113,7 @@ class SampleWorker:
 
 
 class WorkerProcess:
-    """A worker of yours, in a process of its own, as it would run outside Lambda.
+    """A worker of yours, in a process of its own, which starts anew when its code changes.
 
     It is started again whenever it ends by itself.
 
@@ -183,7 +184,7 @@ class WorkerProcess:
                 return None
             # Ctrl-C is for us, and we tell it.
             self._process = subprocess.Popen(  # noqa: S603 - whose it is
-                [sys.executable, "-m", "acknowledger_worker", self._worker],
+                [sys.executable, "-m", "acknowledger_worker", self._worker, "--reload"],
                 env=self._environment,
                 start_new_session=True,
             )
