@@ -1,8 +1,6 @@
 # Everything installs what it needs into .venv (and .venv-sam) by itself.
 PYTHON ?= python3
 BIN := .venv/bin
-HOST ?= 127.0.0.1
-PORT ?= 4566
 PARAMETERS ?=
 BEHAVIOUR ?=
 ORIGINS ?=
@@ -14,6 +12,9 @@ WORKERS ?= 3
 JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
+
+# Python is to find what is here, by itself.
+unexport PYTHONHOME PYTHONSAFEPATH
 
 .PHONY: help demo local test faults chaos bench check fix build clean
 
@@ -29,7 +30,7 @@ local: .venv/installed ## Serve the local stack until Ctrl-C:
 ##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
 ##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
 ##             ORIGINS="http://localhost:3000 …"
-	@$(BIN)/python -m local serve --host="$(HOST)" --port="$(PORT)" --origins="$$ORIGINS" \
+	@$(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" --origins="$$ORIGINS" \
 		--parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" --worker="$$WORKER" \
 		$(if $(filter-out 0,$(EMPTY)),--empty)
 

@@ -43,7 +43,7 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
 
 
 def until_interrupted() -> threading.Event:
-    """An event that Ctrl-C, or a polite kill, sets."""
+    """An event that Ctrl-C, a polite kill, or the terminal's end sets."""
     over = threading.Event()
 
     def end(number: int, _: object) -> None:
@@ -52,6 +52,8 @@ def until_interrupted() -> threading.Event:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is, under nohup
+        signal.signal(signal.SIGHUP, end)
     return over
 
 
@@ -112,7 +114,10 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
             print(f"  {name:28} {value}")
         for what in stack.not_made:
             print(f"  not made locally: {what}")
-        write_sam_environment(cloud, stack)
+        try:
+            write_sam_environment(cloud, stack)
+        except OSError as error:
+            print(f"  not written: {SAM_ENVIRONMENT} ({error.strerror})")
         print(
             f"\nTry it:\n{EXPORTS.format(cloud=cloud)}\n"
             f"  aws codepipeline start-pipeline-execution --name {acknowledger.SAMPLE_PIPELINE}\n"

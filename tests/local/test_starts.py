@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -53,6 +54,10 @@ WRONG = [
         "PollSchedule must be a schedule expression, for example rate(5 minutes); "
         "it is '5 minutes'",
     ),
+    ("--parameters=PollSchedule=rate(1 minutes)", "PollSchedule must be a schedule expression"),
+    ("--parameters=PollSchedule=rate(5 minute)", "PollSchedule must be a schedule expression"),
+    ("--parameters=PollSchedule=rate(0 minutes)", "PollSchedule must be a schedule expression"),
+    ("--parameters=PollSchedule=cron(0 12 * * ?)", "PollSchedule must be a schedule expression"),
     (
         "--parameters=MaxJobsInFlight=1 MaxJobsInFlight=2",
         "PARAMETERS: MaxJobsInFlight is there twice",
@@ -66,6 +71,8 @@ WRONG = [
     ("--host=", "HOST must be an address of this machine, not ''"),
     ("--host=[::1]", "HOST must be an address of this machine, not '[::1]'"),
     ("--host=a..b", "HOST must be an address of this machine, not 'a..b'"),
+    ("--host=*", "HOST must be an address of this machine, not '*'"),
+    ("--host=fe80::1%lo", "HOST must be an address of this machine, not 'fe80::1%lo'"),
     ("--nope", "unrecognized arguments: --nope"),
     ("--empty --parameters=Architecture=arm64", "EMPTY leaves out the stack, which PARAMETERS "),
     ("--empty --worker=hello:handler", "EMPTY leaves out the stack, which PARAMETERS and WORKER"),
@@ -200,6 +207,39 @@ def test_what_is_asked_for_rightly_is_taken() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import os\nos.write(2, bytes([255, 10]))\nos._exit(1)", "\N{REPLACEMENT CHARACTER}"),
+        ("import os\nos._exit(3)", "odd:handler ended its process with status 3"),
+    ],
+)
+def test_a_worker_that_ends_its_process_is_told(
+    source: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(WrongStartError, match=f"^WORKER: .*{said}"):
+        arguments.check_worker("odd:handler")
+
+
+def test_what_a_wrong_worker_has_started_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = tmp_path / "pid"
+    (tmp_path / "odd.py").write_text(
+        "import pathlib, subprocess\n"
+        f"pathlib.Path({str(pid)!r}).write_text(str(subprocess.Popen(['sleep', '600']).pid))\n"
+        "1 / 0\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    try:
+        with pytest.raises(WrongStartError, match="division by zero"):
+            arguments.check_worker("odd:handler")
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
 # -- As a person starts it ------------------------------------------------------------------------
 
 
@@ -224,11 +264,12 @@ def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
             "PARAMETERS: the template has no Nope",
         ),
         (["BEHAVIOUR=it's"], "BEHAVIOUR has a quote that is not closed: it's"),
+        (['HOST=a"b'], "HOST must be an address of this machine, not 'a\"b'"),
         (["WORKER=nothere:handler"], "WORKER: there is no module nothere"),
     ],
 )
 def test_make_local_says_so_and_ends(given: list[str], said: str) -> None:
-    done = make("local", "PORT=0", *given)
+    done = make("local", "PORT=0", *given, PYTHONSAFEPATH="1")
     mine, *of_make = done.stderr.splitlines()
     assert mine.startswith(said)
     assert len(of_make) == 1  # that status 2 is an error
