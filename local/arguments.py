@@ -168,7 +168,7 @@ def check_configuration(given: Mapping[str, str]) -> None:
 
 def check_worker(worker: str) -> None:
     """Import a worker in a process of its own. Raises WrongStartError."""
-    command = [sys.executable, "-m", "acknowledger_worker", worker, "--check"]
+    command = [sys.executable, "-m", "acknowledger_worker", "--check", "--", worker]
     environment = {**os.environ, **NO_FILES, **WORKER_VARIABLES}
     environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     try:

@@ -38,8 +38,11 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
         "ACTION_TYPES": stack.parameters["ActionTypes"],
         "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
     }
-    SAM_ENVIRONMENT.parent.mkdir(exist_ok=True)
-    SAM_ENVIRONMENT.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
+    try:
+        SAM_ENVIRONMENT.parent.mkdir(exist_ok=True)
+        SAM_ENVIRONMENT.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
+    except OSError as error:  # the folder may be another user's, root's after a sudo
+        print(f"  not written: {SAM_ENVIRONMENT} ({error.strerror})")
 
 
 def until_interrupted() -> threading.Event:
@@ -114,10 +117,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
             print(f"  {name:28} {value}")
         for what in stack.not_made:
             print(f"  not made locally: {what}")
-        try:
-            write_sam_environment(cloud, stack)
-        except OSError as error:
-            print(f"  not written: {SAM_ENVIRONMENT} ({error.strerror})")
+        write_sam_environment(cloud, stack)
         print(
             f"\nTry it:\n{EXPORTS.format(cloud=cloud)}\n"
             f"  aws codepipeline start-pipeline-execution --name {acknowledger.SAMPLE_PIPELINE}\n"

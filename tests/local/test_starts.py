@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import MagicMock, patch
 
 import pytest
 from botocore.exceptions import ClientError
@@ -137,6 +137,15 @@ def test_what_only_the_services_refuse_is_told_too(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(serve, "until_interrupted", threading.Event)
     with pytest.raises(WrongStartError, match=r"^The stack can't be made: rate\(x\) is not valid$"):
         serve.main(Serving(port=0, parameters={"PollSchedule": "rate(x)"}))
+
+
+def test_what_is_for_sam_and_can_not_be_written_hinders_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve, "SAM_ENVIRONMENT", tmp_path / "file" / "env.json")
+    (tmp_path / "file").touch()
+    serve.write_sam_environment(MagicMock(endpoint_url="http://127.0.0.1:1"), MagicMock())
+    assert capsys.readouterr().out.startswith(f"  not written: {tmp_path}/file/env.json (")
 
 
 def test_a_port_in_use_is_told() -> None:
@@ -266,6 +275,7 @@ def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["BEHAVIOUR=it's"], "BEHAVIOUR has a quote that is not closed: it's"),
         (['HOST=a"b'], "HOST must be an address of this machine, not 'a\"b'"),
         (["WORKER=nothere:handler"], "WORKER: there is no module nothere"),
+        (["WORKER=--check"], "WORKER: '--check' must be module:name, such as hello:handler"),
     ],
 )
 def test_make_local_says_so_and_ends(given: list[str], said: str) -> None:
