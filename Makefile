@@ -9,6 +9,9 @@ WORKER ?=
 # Many tests wait: three keep two cores busy. Files go in their order: those with the fewest tests,
 # which would else be the last, take the longest.
 WORKERS ?= 3
+TEST := $(BIN)/python -m pytest -p tests.shares -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Without what Python has compiled, each process compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
@@ -16,10 +19,10 @@ RATE ?= 0.1
 # Python is to find what is here, by itself.
 unexport PYTHONHOME PYTHONSAFEPATH
 
-.PHONY: help demo local test faults chaos bench check fix build clean
+.PHONY: help demo local test test-all faults chaos bench check fix build clean
 
 help:
-	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
 
 ## To use it:
 demo: .venv/installed ## Run a pipeline with all three outcomes, and check it
@@ -41,8 +44,11 @@ clean: ## Remove what was built and installed
 	rm -rf .venv .venv-sam .venv-checkov .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules
 
 ## To work on it:
-test: .venv/installed .venv-sam/installed ## Run the tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: .venv/installed ## Run the tests, all but the slow ones
+	@$(TEST) -m "not slow"
+
+test-all: .venv/installed .venv-sam/installed ## Run every test, as CI does
+	@$(TEST)
 
 faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=some,
 ##             every (in every world) or write (the table)
@@ -51,7 +57,7 @@ faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=so
 chaos: .venv/installed ## Run many jobs while all goes wrong: JOBS=200 SEED=1 RATE=0.1
 	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)"
 
-bench: .venv/installed ## Hold the README's figures to what is measured:
+bench: .venv/installed ## Hold docs/performance.md to what is measured:
 ##             BENCH="intake stack" for some, BENCH=--write to write them
 	@$(BIN)/python -m benchmarks $(BENCH)
 
@@ -60,7 +66,7 @@ check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, form
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint template.yaml examples/*/template.yaml
-	@SAM_CLI_TELEMETRY=0 $(BIN)/python -m local.isolation .venv-sam/bin/sam validate --lint
+	@SAM_CLI_TELEMETRY=0 $(BIN)/python -m local.aws.isolation .venv-sam/bin/sam validate --lint
 	@LOG_LEVEL=ERROR .venv-checkov/bin/checkov --config-file .checkov.yaml
 
 fix: .venv/installed ## Mend what ruff can mend

@@ -1,4 +1,4 @@
-"""Measure what is claimed, print it as the README's table, and fail where that says otherwise.
+"""Measure what is claimed, print it as a table, and fail where docs/performance.md says otherwise.
 
 python -m benchmarks [--write] [cold_start] [acknowledge] [intake] [stack] [poll]
 """
@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from local import isolation
+from local.aws import isolation
 
 # Ctrl-C while all is imported ends it at once, without a word.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -19,7 +19,7 @@ isolation.isolate()
 from local import arguments
 
 BENCHMARKS = ("cold_start", "acknowledge", "intake", "stack", "poll")
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
     arguments.check_region()
     parser = arguments.Parser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}")
-    parser.add_argument("--write", action="store_true", help="put the table into the README")
+    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
     given = parser.parse_args()
     unknown = set(given.names) - set(BENCHMARKS)
     if unknown or (given.write and given.names):
@@ -43,8 +43,8 @@ def main() -> int:
     text = figures.table(measured)
     sys.stdout.write(f"{text}\n")
     if given.write:
-        README.write_text(figures.replaced(README.read_text(), text))
-    found = figures.problems(measured, README.read_text())
+        PAGE.write_text(figures.replaced(PAGE.read_text(), text))
+    found = figures.problems(measured, PAGE.read_text())
     for problem in found:
         sys.stderr.write(f"✗ {problem}\n")
     return 1 if found else 0

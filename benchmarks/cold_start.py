@@ -19,7 +19,7 @@ import botocore
 
 from benchmarks.endpoint import ENVIRONMENT
 from benchmarks.figures import Figure
-from local.isolation import NO_HOME
+from local.aws.isolation import NO_HOME
 
 ROOT = Path(__file__).parent.parent
 RUNTIME = "python3.13"

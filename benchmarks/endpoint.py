@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from local.isolation import NO_FILES
+from local.aws.isolation import NO_FILES
 
 ACTION_TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Jobs"

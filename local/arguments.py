@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 import botocore.session
 from samtranslator.yaml_helper import yaml_parse
 
-from local.address import AddressError, listen
-from local.isolation import NO_FILES, REGIONS
-from local.parameters import constraint_problem, split
+from local.aws.address import AddressError, listen
+from local.aws.isolation import NO_FILES, REGIONS
+from local.aws.parameters import constraint_problem, split
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "template.yaml"

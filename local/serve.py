@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 import moto_codepipeline
-from local import acknowledger, arguments, guard, page
-from local.address import AddressError
+from local import acknowledger, arguments, page
+from local.aws import guard
+from local.aws.address import AddressError
+from local.aws.isolation import reach_directly
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
-from local.isolation import reach_directly
 from moto_codepipeline import switches
 
 EXPORTS = (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from acknowledger import events
 from acknowledger.continuation import PREFIX
 from acknowledger.errors import EventInvalid, ValidationException
 from acknowledger.log import printable
@@ -22,9 +22,7 @@ FAILURE_TYPES = frozenset(
     }
 )
 MESSAGE_LENGTH = 5000
-JOB_ID_LENGTH = 512
 
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z")
 _PROGRESS = ("percentComplete", "summary", "externalExecutionId")
 _STATUSES = ("Succeeded", "Failed", "TimedOut")
 _PASSED = {
@@ -84,20 +82,11 @@ def parse_progress(event: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None
     Raises:
         EventInvalid: naming every field that is wrong.
     """
-    if event.get("detail-type") != "Job Progress":
-        raise EventInvalid("detail-type must be 'Job Progress'")
-    detail = event.get("detail")
-    if not isinstance(detail, dict):
-        raise EventInvalid("detail must be an object")
-    job_id = detail.get("jobId")
-    if not isinstance(job_id, str) or not 1 <= len(job_id) <= JOB_ID_LENGTH:
-        raise EventInvalid(f"detail.jobId must be a string of 1 to {JOB_ID_LENGTH} characters")
+    progress = events.parse(event, "Report")
+    detail = progress["detail"]
     told = {name: detail[name] for name in _PROGRESS if detail.get(name) is not None}
-    told_at = event.get("time")
-    if not isinstance(told_at, str) or not _MOMENT.fullmatch(told_at):
-        raise EventInvalid("time must be a moment as EventBridge writes it")
     keep_alive = detail.get("keepAlive") is True and not told
-    return job_id, None if keep_alive else told, told_at
+    return detail["jobId"], None if keep_alive else told, progress["time"]
 
 
 def job_of(event: Mapping[str, Any]) -> dict[str, str]:

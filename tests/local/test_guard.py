@@ -20,9 +20,10 @@ from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Response
 
 from local import serve
+from local.acknowledger import cloud_with_codepipeline
 from local.arguments import Serving, WrongStartError, parser, serving
+from local.aws.guard import Guard, OriginError, origin
 from local.aws.server import LocalCloud
-from local.guard import Guard, OriginError, origin
 from local.page import PATH
 from local.page.server import FILES
 from tests.local.fixtures.cloud import REGION, SECONDS
@@ -366,7 +367,7 @@ SENT_BY_BROWSERS = {
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[LocalCloud]:
-    with LocalCloud(port=0, region=REGION) as running:
+    with cloud_with_codepipeline(port=0, region=REGION) as running:
         yield running
 
 

@@ -15,7 +15,8 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Page
 
-from local import guard
+from local.acknowledger import cloud_with_codepipeline
+from local.aws import guard
 from local.aws.server import LocalCloud
 from local.page import PATH
 from tests.local.fixtures.browser import browsing, needs_browser
@@ -114,7 +115,9 @@ def world() -> Iterator[World]:
         names = ("*.example", socket.gethostname())
         rules = ",".join(f"MAP {name} 127.0.0.1" for name in names)
         with (
-            LocalCloud(port=0, region=REGION, origins=[f"http://named.example:{port}"]) as cloud,
+            cloud_with_codepipeline(
+                port=0, region=REGION, origins=[f"http://named.example:{port}"]
+            ) as cloud,
             browsing(f"--host-resolver-rules={rules}") as browser,
         ):
             cloud.client("sqs").create_queue(QueueName="here")

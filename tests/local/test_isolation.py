@@ -17,7 +17,7 @@ from unittest.mock import patch
 import boto3
 import pytest
 
-from local import isolation
+from local.aws import isolation
 from tests.local.fixtures.foreign import REGION, Foreign, foreign, settings
 from tests.support import ROOT
 

@@ -15,6 +15,7 @@ from moto.dynamodb.models.dynamo_type import DynamoType
 from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Response
 
+from local.acknowledger import cloud_with_codepipeline
 from local.page import PATH, Page
 from local.page.server import FILES, FOLDER, change, changes
 from local.page.view import MAX_TEXT, card, happened, text_of
@@ -235,7 +236,7 @@ def streams() -> list[threading.Thread]:
 
 def test_a_cloud_with_nothing_in_it_has_a_page_and_its_streams_end_with_it() -> None:
     with ExitStack() as opened:
-        with running() as cloud:
+        with running(cloud_with_codepipeline) as cloud:
             board = f"{cloud.endpoint_url}{PATH}events"
             urls = (board, f"{board}?job=1")
             streams = [opened.enter_context(urlopen(url)) for url in urls]  # noqa: S310
@@ -255,7 +256,7 @@ def test_a_cloud_with_nothing_in_it_has_a_page_and_its_streams_end_with_it() -> 
 def test_nobody_looks_any_more_when_the_browser_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.page.server.QUIET_SECONDS", 0)
     monkeypatch.setattr("local.page.server.LOOK_SECONDS", 0.01)
-    with running() as cloud:
+    with running(cloud_with_codepipeline) as cloud:
         with urlopen(f"{cloud.endpoint_url}{PATH}events") as stream:  # noqa: S310
             assert stream.readline()
             assert serving()

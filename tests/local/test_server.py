@@ -19,8 +19,8 @@ import boto3
 import pytest
 from moto.sqs.models import sqs_backends
 
-from local.address import AddressError
 from local.aws import functions
+from local.aws.address import AddressError
 from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, SECONDS, make_function, role, running
 from tests.support import ROOT, wait_for
@@ -159,7 +159,11 @@ def test_requests_are_not_reported(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)],
+    ids=["Ctrl-C", "killed"],
+)
 def test_no_sandbox_outlives_the_process(number: int, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(

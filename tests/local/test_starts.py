@@ -16,9 +16,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local import arguments, serve
-from local.address import AddressError, listen
 from local.arguments import Serving, WrongStartError
-from local.parameters import split
+from local.aws.address import AddressError, listen
+from local.aws.parameters import split
 from tests.support import ROOT, wait_for
 
 WRONG = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from local import isolation
+from local.aws import isolation
 
 # Ctrl-C while all is imported ends it at once, without a word.
 signal.signal(signal.SIGINT, signal.SIG_DFL)

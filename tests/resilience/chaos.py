@@ -502,7 +502,7 @@ def running(faults: Faults, seed: int) -> Iterator[tuple[LocalCloud, Stack]]:
         retry_delays=(0.1, 0.2),
         retry_scale=0.002,
         sleep_scale=0.05,
-        faults=faults,
+        layers=(faults.layer,),
     ) as (cloud, stack):
         acknowledger.register(cloud, stack, SECOND)
         emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)

@@ -35,7 +35,7 @@ import pytest
 import moto_codepipeline
 from acknowledger.job_table import plain, typed
 from acknowledger.moments import ago
-from acknowledger.room_keeping import LEAK_SECONDS
+from acknowledger.upkeep import LEAK_SECONDS
 from local import acknowledger
 from local.aws import functions
 from local.aws.server import LocalCloud
@@ -44,6 +44,8 @@ from moto_codepipeline.jobs import Job, JobStatus
 from tests.resilience.faults import WITHOUT_PROCESS, Call, Faults
 from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
 from tests.support import ROOT
+
+pytestmark = pytest.mark.slow
 
 TABLE = Path(__file__).with_name("faults.txt")
 DEFINITION = ROOT / "statemachine" / "job.asl.json"
@@ -763,7 +765,7 @@ def running() -> Iterator[Matrix]:
         retry_delays=(0.05, 0.05),
         retry_scale=0.0005,
         sleep_scale=0.04,
-        faults=faults,
+        layers=(faults.layer,),
     ) as (cloud, stack):
         for lane in lanes:
             if "/Custom/" in lane:

@@ -15,7 +15,7 @@ from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-from local.parameters import constraint_problem
+from local.aws.parameters import constraint_problem
 
 SERVERLESS = "AWS::Serverless-2016-10-31"
 

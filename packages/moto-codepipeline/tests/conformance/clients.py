@@ -151,7 +151,7 @@ def _lines(command: list[str], environment: dict[str, str]) -> Iterator[Callable
             yield ask
         finally:
             requests.close()
-            program.wait(timeout=30)
+            program.wait(timeout=300)
 
 
 CLIENTS = {"boto3": boto3_client, "aws-cli": aws_cli, "javascript": javascript}

@@ -2,8 +2,8 @@
 
 An endpoint, a profile or a proxy that the user has set for AWS itself would lead the local stack
 away from this machine. `isolate` is called before anything else is imported, since some settings
-are read then; child processes inherit what it leaves. `python -m local.isolation COMMAND …` runs
-another program so.
+are read then; child processes inherit what it leaves. `python -m local.aws.isolation COMMAND …`
+runs another program so.
 """
 
 from __future__ import annotations
