@@ -12,12 +12,11 @@ WORKERS ?= 3
 TEST := $(BIN)/python -m pytest -p tests.shares -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Without what Python has compiled, each process compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Python is to find what is here, by itself.
+unexport PYTHONHOME PYTHONSAFEPATH
 JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
-
-# Python is to find what is here, by itself.
-unexport PYTHONHOME PYTHONSAFEPATH
 
 .PHONY: help demo local test test-all faults chaos bench check fix build clean
 
@@ -33,9 +32,9 @@ local: .venv/installed ## Serve the local stack until Ctrl-C:
 ##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
 ##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
 ##             ORIGINS="http://localhost:3000 …"
-	@$(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" --origins="$$ORIGINS" \
-		--parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" --worker="$$WORKER" \
-		$(if $(filter-out 0,$(EMPTY)),--empty)
+	@$(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" \
+		--origins="$$ORIGINS" --parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" \
+		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty)
 
 build: .venv-sam/installed ## Package the functions with sam build; needs python3.13
 	@.venv-sam/bin/sam build

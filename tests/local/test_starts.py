@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import MagicMock, patch
 
@@ -137,6 +138,33 @@ def test_what_only_the_services_refuse_is_told_too(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(serve, "until_interrupted", threading.Event)
     with pytest.raises(WrongStartError, match=r"^The stack can't be made: rate\(x\) is not valid$"):
         serve.main(Serving(port=0, parameters={"PollSchedule": "rate(x)"}))
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """What is done about signals is as before afterwards."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_is_served_ends_with_its_terminal_too(number: signal.Signals) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    over = serve.until_interrupted()
+    signal.raise_signal(number)
+    assert over.wait(60)
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("signals")
+def test_under_nohup_it_goes_on_without_a_terminal() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    serve.until_interrupted()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_what_is_for_sam_and_can_not_be_written_hinders_nothing(
@@ -309,7 +337,7 @@ def test_ctrl_c_while_it_starts_ends_it_without_a_trace(phase: str) -> None:
         if phase == "stack":
             wait_for(lambda: listens(port), "it to listen", 60)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=180)
     assert "Traceback" not in said
     assert process.returncode in (-signal.SIGINT, 130, 0)
 
@@ -331,7 +359,7 @@ def test_ctrl_c_ends_the_demo_without_a_trace() -> None:
         while "Dispatched" not in (line := process.stdout.readline()):
             assert line, "it ended by itself"
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=180)
     assert (process.returncode, said) == (130, "")
 
 
@@ -339,7 +367,7 @@ def test_help_fits_the_terminal_and_has_every_target() -> None:
     said = make("help").stdout
     assert max(map(len, said.splitlines())) <= 80
     (phony,) = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"^  (\w+)", said, re.MULTILINE)) == {*phony.split()} - {"help"}
+    assert set(re.findall(r"^  ([\w-]+)", said, re.MULTILINE)) == {*phony.split()} - {"help"}
     users, contributors = said.split("To work on it:")
     assert "\n  local " in users
     assert "\n  test " in contributors
