@@ -124,6 +124,7 @@ class WorkerProcess:
         environment: what the process has beside this one's.
         say: is told in words that it ended, and that it was started again.
         pauses: seconds before it is started again the first time, the second and so on.
+        stop_seconds: how long it has to end once it is to; then it is killed.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class WorkerProcess:
         *,
         say: Callable[[str], object],
         pauses: Sequence[float] = (1, 2, 5, 10, 30),
+        stop_seconds: float = 30,
     ) -> None:
         self._worker = worker
         url = client("sqs").create_queue(QueueName="worker")["QueueUrl"]
@@ -143,6 +145,7 @@ class WorkerProcess:
         self._feed = partial(feed, client, bus_name, "worker", {})
         self._say = say
         self._pauses = pauses
+        self._stop_seconds = stop_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -154,11 +157,14 @@ class WorkerProcess:
         self._keeper.start()
 
     def stop(self) -> None:
-        """Let it finish, or hand back, what it has."""
+        """Let it finish, or hand back, what it has, for some seconds."""
         with self._lock:
             self._stopped.set()
             if self._process:
                 self._process.terminate()
+        self._keeper.join(self._stop_seconds)
+        if self._process and self._keeper.is_alive():
+            self._process.kill()
         self._keeper.join()
 
     def _keep(self) -> None:

@@ -45,6 +45,8 @@ def _told(module: str, error: BaseException) -> str:
     for frame in traceback.extract_tb(error.__traceback__):
         if "importlib" not in frame.filename and frame.filename != __file__:
             where = f" ({frame.filename}, line {frame.lineno})"
+    if isinstance(error, SyntaxError):
+        where = f" ({error.filename}, line {error.lineno})"
     said = " ".join(traceback.format_exception_only(error)[-1].split())
     return f"{module} can't be imported: {said}{where}"
 

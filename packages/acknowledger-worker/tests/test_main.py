@@ -77,9 +77,13 @@ def test_a_module_that_is_not_there_is_named(missing):
         load(f"{missing}:handler")
 
 
-def test_the_place_in_the_module_is_named(module):
-    name = module("\n\nraise ValueError('no\\nway')")
-    with pytest.raises(LookupError, match=rf"ValueError: no way \(.*{name}.py, line 3\)$"):
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("\n\nraise ValueError('no\\nway')", "ValueError: no way"), ("\n\ndef (", "SyntaxError: .*")],
+)
+def test_the_place_in_the_module_is_named(module, source, said):
+    name = module(source)
+    with pytest.raises(LookupError, match=rf"{said} \(.*{name}.py, line 3\)$"):
         load(f"{name}:handler")
 
 
