@@ -16,10 +16,15 @@ from local.page import PATH, Page
 from local.worker import CONFIGURATION_PROPERTIES, SampleWorker, WorkerProcess
 from moto_codepipeline import switches
 from moto_codepipeline.http import Endpoint
+from moto_codepipeline.testing import make_bucket, put_source
 
 STACK_NAME = "acknowledger"
 PIPELINE_ROLE = "pipeline"
 SAMPLE_PIPELINE = "sample"
+SOURCE_BUCKET, SOURCE_KEY, ARTIFACT_BUCKET = "source", "app.zip", "artifacts"
+BEHAVIOUR = {"source_without_version": "succeed"}
+"""CodePipeline's switches, where they differ from its own defaults: a worker can be tried without a
+source."""
 CUSTOM_ACTION_TYPE = "Build/Custom/Acknowledger/1"
 PARTNER_ACTION_TYPE = "Deploy/ThirdParty/Acknowledger/1"
 PARAMETERS = {
@@ -57,7 +62,7 @@ def empty(
     behaviour: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[LocalCloud]:
-    """Run a local cloud with nothing in it but a role for pipelines, until left.
+    """Run a local cloud with nothing in it but a role and a source for pipelines, until left.
 
     Args:
         host, port: where the endpoint listens; port 0 is any free one.
@@ -66,8 +71,9 @@ def empty(
     """
     with cloud_with_codepipeline(host=host, port=port, **settings) as cloud:
         emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
-        switches.change(emulator.behaviour, behaviour or {})
+        switches.change(emulator.behaviour, BEHAVIOUR | (behaviour or {}))
         create_pipeline_role(cloud)
+        create_source(cloud)
         yield cloud
 
 
@@ -174,6 +180,13 @@ def create_pipeline_role(cloud: LocalCloud) -> str:
     return str(role["Role"]["Arn"])
 
 
+def create_source(cloud: LocalCloud) -> None:
+    """What `pipeline` reads from S3, and the bucket of its artifacts."""
+    s3 = cloud.client("s3")
+    put_source(s3, SOURCE_BUCKET, SOURCE_KEY, {"README.md": b"The source of a local pipeline.\n"})
+    make_bucket(s3, ARTIFACT_BUCKET)
+
+
 def create_sample_pipeline(cloud: LocalCloud, action_type: str) -> None:
     """Create the pipeline `sample`, whose jobs the sample worker works for some seconds."""
     role = cloud.client("iam").get_role(RoleName=PIPELINE_ROLE)["Role"]["Arn"]
@@ -211,13 +224,13 @@ def pipeline(
     source = {
         "name": "Source",
         "actionTypeId": {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"},
-        "configuration": {"S3Bucket": "source", "S3ObjectKey": "app.zip"},
+        "configuration": {"S3Bucket": SOURCE_BUCKET, "S3ObjectKey": SOURCE_KEY},
         "outputArtifacts": [{"name": "App"}],
     }
     return {
         "name": name,
         "roleArn": role_arn,
-        "artifactStore": {"type": "S3", "location": "artifacts"},
+        "artifactStore": {"type": "S3", "location": ARTIFACT_BUCKET},
         "stages": [
             {"name": "Source", "actions": [source]},
             *(

@@ -160,7 +160,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for action_type in types[1:]:
             acknowledger.register(cloud, stack, action_type)
         s3 = cloud.client("s3")
-        s3.create_bucket(Bucket="artifacts")
         s3.put_bucket_versioning(Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"})
         # A job is there before its input is, so that no event may tell of it.
         events = cloud.client("events")

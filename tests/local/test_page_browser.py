@@ -108,7 +108,6 @@ class World:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     with acknowledger.running() as (cloud, stack), browsing() as browser:
-        cloud.client("s3").create_bucket(Bucket="artifacts")
         made = World(cloud, stack, browser)
         made.create("plain", Outcome="Succeed")
         made.create("held", Outcome="Hang", Password=PASSWORD)

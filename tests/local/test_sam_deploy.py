@@ -238,6 +238,7 @@ def test_a_job_runs_through(project: Project, deployed: Stack) -> None:
     service = cloud.client("codepipeline")
     acknowledger.register(cloud, deployed, acknowledger.CUSTOM_ACTION_TYPE)
     role = acknowledger.create_pipeline_role(cloud)
+    acknowledger.create_source(cloud)
     stages = {"Build": [{"name": "Compile", "configuration": {"Outcome": "Succeed"}}]}
     action_type = acknowledger.CUSTOM_ACTION_TYPE
     worker = SampleWorker(cloud.client, deployed.outputs["JobBusName"])

@@ -1,9 +1,9 @@
 """CodePipeline's jobs and real pipeline runs, for moto.
 
 moto knows CodePipeline's pipelines, and calls an execution Succeeded when it is started. Importing
-this package makes moto run pipelines: AWS's own actions succeed at once, and a custom action waits
-for a worker that polls for its job, acknowledges it and puts a result. It works wherever moto
-works, in ``mock_aws`` and in moto's server:
+this package makes moto run pipelines: an S3 source puts its object as an artifact, and a custom
+action waits for a worker that polls for its job, acknowledges it and puts a result. It works
+wherever moto works, in ``mock_aws`` and in moto's server:
 
     import moto_codepipeline
 

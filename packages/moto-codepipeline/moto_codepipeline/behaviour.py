@@ -90,6 +90,11 @@ class Behaviour:
         GetThirdPartyJobDetails for a partner job that is Succeeded, Failed or TimedOut, or whose
         action was abandoned or canceled.
         "InvalidJobException": refused. "details": answered, with the nonce of its last offer.
+    source_without_version
+        What an S3 source action does without a version to read: the object or a bucket is missing,
+        or the bucket is not versioned. "ConfigurationError": it fails, as was recorded of a missing
+        object. "succeed": it succeeds with what there is, and says so in its summary and the log,
+        so that a worker can be tried without a source.
     artifact_credentials_seconds
         How long a job's artifact credentials are good for. AWS's Jenkins plugin counts on 15
         minutes, and 896 seconds were recorded for Lambda actions.
@@ -118,4 +123,5 @@ class Behaviour:
     update_under_way: Literal["cancel", "leave"] = "cancel"
     third_party_job_ids: Callable[[], str] = new_third_party_job_id
     third_party_details_of_ended: Literal["InvalidJobException", "details"] = "InvalidJobException"
+    source_without_version: Literal["ConfigurationError", "succeed"] = "ConfigurationError"
     artifact_credentials_seconds: float = 15 * 60

@@ -9,7 +9,7 @@ stage is ``traffic``'s to say.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .action_types import ActionType, TypeKey
@@ -34,6 +34,7 @@ from .runs import (
     SUCCEEDED,
     SUPERSEDED,
     UNDER_WAY,
+    ActionFailedError,
     ActionRun,
     PipelineRun,
     StageRun,
@@ -41,13 +42,22 @@ from .runs import (
 
 OWNERS_WITH_JOBS = ("Custom", "ThirdParty")
 
+OwnAction = Callable[[ActionRun], dict[str, Any] | None]
+"""Works an action of AWS's own: answers a result like a job's, or None if the action goes on.
+
+Raises ActionFailedError."""
+
+
+NOTHING_DONE = {"executionDetails": {"summary": "Succeeded without doing anything"}}
+
 
 class Engine:
     """Runs pipelines.
 
     ``announce`` takes an event's entry; ``open_job`` is called when an action needs a worker, and
     ``withdraw_job`` when it needs none any more; ``action_types`` are the types that are
-    registered.
+    registered. ``own_actions`` are what AWS's own actions do, by category and provider; others
+    succeed without doing anything.
     """
 
     def __init__(
@@ -57,12 +67,15 @@ class Engine:
         announce: Callable[[dict[str, Any]], None],
         open_job: Callable[[ActionRun], None],
         withdraw_job: Callable[[ActionRun], None],
+        *,
+        own_actions: Mapping[tuple[str, str], OwnAction],
     ) -> None:
         self._timeline = timeline
         self._action_types = action_types
         self._announce = announce
         self._open_job = open_job
         self._withdraw_job = withdraw_job
+        self._own_actions = own_actions
 
     def start(self, run: PipelineRun) -> None:
         """Begin an execution, and take it as far as it goes without a worker."""
@@ -116,12 +129,15 @@ class Engine:
 
     def succeed(self, action: ActionRun, result: dict[str, Any]) -> None:
         """End an action by a job's successful result, and go on."""
+        self._take(action, result)
+        self._advance(action.run)
+
+    def _take(self, action: ActionRun, result: dict[str, Any]) -> None:
         action.take_details(result.get("executionDetails", {}))
         action.output_variables = result.get("outputVariables", {})
         if revision := result.get("currentRevision"):
             action.run.take_revision(action, revision, self._timeline.now())
         self._end(action, SUCCEEDED)
-        self._advance(action.run)
 
     def fail(self, action: ActionRun, code: str, message: str) -> None:
         """End an action by an error, and go on."""
@@ -191,12 +207,22 @@ class Engine:
 
     def _work(self, action: ActionRun) -> None:
         if action.type_id["owner"] not in OWNERS_WITH_JOBS:
-            self._end(action, SUCCEEDED)
+            self._work_own(action)
         elif action.action_type is None or action.action_type.deleted:
             problem = ActionTypeNotFoundError(action.type_id).message
             self._mark_failed(action, "ConfigurationError", problem)
         else:
             self._open_job(action)
+
+    def _work_own(self, action: ActionRun) -> None:
+        work = self._own_actions.get((action.type_id["category"], action.type_id["provider"]))
+        try:
+            result = work(action) if work else NOTHING_DONE
+        except ActionFailedError as error:
+            self._mark_failed(action, error.code, error.message)
+        else:
+            if result is not None:
+                self._take(action, result)
 
     def _mark_failed(self, action: ActionRun, code: str, message: str) -> None:
         # Recorded: a failure's message is the action's external execution summary as well.

@@ -31,8 +31,10 @@ def pipeline_event(run: PipelineRun, state: str, at: float) -> dict[str, Any]:
     detail: dict[str, Any] = {"pipeline": run.pipeline_name}
     detail["execution-id"] = run.pipeline_execution_id
     if state == STARTED:
-        trigger = {"trigger-type": "StartPipelineExecution", "trigger-detail": ""}
-        detail["execution-trigger"] = trigger
+        detail["execution-trigger"] = {
+            "trigger-type": run.trigger["triggerType"],
+            "trigger-detail": run.trigger["triggerDetail"],
+        }
     detail["start-time"] = _timestamp(run.started)
     if run.retried is not None:
         detail["last-retry-attempt-time"] = _timestamp(run.retried)

@@ -9,12 +9,15 @@ from typing import Any
 from moto.codepipeline.exceptions import PipelineExecutionNotFoundException
 from moto.codepipeline.models import CodePipeline
 
+from .action_types import actions_of
+from .clock import Appointment
 from .exceptions import (
     DuplicatedStopRequestError,
     NotLatestPipelineExecutionError,
     PipelineExecutionNotStoppableError,
     StageNotFoundError,
     StageNotRetryableError,
+    ValidationError,
 )
 from .operations import JobOperations
 from .runs import (
@@ -28,6 +31,7 @@ from .runs import (
     StageRun,
     without_none,
 )
+from .sources import LOOK_SECONDS, VERSION_ID, polls, version_of
 from .states import page, stage_states
 from .steps import operation
 from .traffic import PARALLEL, Traffic
@@ -40,6 +44,8 @@ class ExecutionOperations(JobOperations):
         super().__init__(region_name, account_id)
         self._start_tokens: dict[tuple[str, str], str] = {}
         self._traffic: dict[str, Traffic[PipelineRun]] = defaultdict(Traffic)
+        self._looks: dict[str, Appointment] = {}
+        self._seen_versions: dict[str, dict[str, str]] = defaultdict(dict)
 
     @operation
     def start_pipeline_execution(
@@ -47,25 +53,63 @@ class ExecutionOperations(JobOperations):
         name: str,
         variables: list[dict[str, str]] | None,
         client_request_token: str | None = None,
+        source_revisions: list[dict[str, str]] | None = None,
     ) -> str:
-        """Start an execution; the same client request token starts no second one."""
+        """Start an execution; the same client request token starts no second one.
+
+        Of the API's ``SourceRevisionOverride`` the type S3_OBJECT_VERSION_ID is known here; others
+        are a ValidationError.
+        """
         pipeline = self._pipeline(name)
+        for each in source_revisions or []:
+            if each["revisionType"] != VERSION_ID:
+                raise ValidationError(
+                    f"This CodePipeline takes source revisions of the type {VERSION_ID} only, "
+                    f"not {each['revisionType']}"
+                )
         token = (name, client_request_token) if client_request_token else None
         if token is not None and token in self._start_tokens:
             return self._start_tokens[token]
+        revisions = {each["actionName"]: each["revisionValue"] for each in source_revisions or []}
+        run = self._run(pipeline, variables, source_revisions=revisions)
+        if token is not None:
+            self._start_tokens[token] = run.pipeline_execution_id
+        self._engine.start(run)
+        return run.pipeline_execution_id
+
+    def _run(
+        self, pipeline: CodePipeline, variables: list[dict[str, str]] | None, **more: Any
+    ) -> PipelineRun:
         run = PipelineRun(
             pipeline.metadata["pipelineArn"],
             self.region_name,
             pipeline.pipeline,
             variables,
             self._timeline.now(),
-            traffic=self._traffic[name],
+            traffic=self._traffic[pipeline.pipeline["name"]],
+            **more,
         )
         pipeline.executions[run.pipeline_execution_id] = run
-        if token is not None:
-            self._start_tokens[token] = run.pipeline_execution_id
-        self._engine.start(run)
-        return run.pipeline_execution_id
+        return run
+
+    def _look_at_sources(self, name: str) -> None:
+        """Look at a pipeline's sources from now on, where they ask for change detection."""
+        looks = self._looks.pop(name, None)
+        if looks is not None:
+            looks.cancel()
+        pipeline = self.pipelines.get(name)
+        actions = [action for _, action in actions_of(pipeline.pipeline)] if pipeline else []
+        sources = [action for action in actions if polls(action)]
+        if pipeline is None or not sources:
+            return
+        seen = self._seen_versions[name]
+        for source in sources:
+            action_name, version = source["name"], version_of(source)
+            if version is not None and seen.get(action_name) != version:
+                seen[action_name] = version
+                trigger = {"triggerType": "PollForSourceChanges", "triggerDetail": action_name}
+                self._engine.start(self._run(pipeline, None, trigger=trigger))
+        self._looks[name] = self._timeline.after(LOOK_SECONDS, lambda: self._look_at_sources(name))
 
     @operation
     def stop_pipeline_execution(

@@ -97,6 +97,7 @@ class JobBackend(ExecutionOperations):
         """moto's, after the structure is checked. Secrets are masked in the answer."""
         check_structure(pipeline, self.action_types, self.region_name)
         created, shown_tags = super().create_pipeline(pipeline, tags)
+        self._look_at_sources(pipeline["name"])
         return self._masked(created), shown_tags
 
     @operation
@@ -112,6 +113,7 @@ class JobBackend(ExecutionOperations):
         updated = super().update_pipeline(pipeline)
         if self.behaviour.update_under_way == "cancel":
             self._cancel_executions(pipeline["name"])
+        self._look_at_sources(pipeline["name"])
         return self._masked(updated)
 
     @operation
@@ -119,6 +121,8 @@ class JobBackend(ExecutionOperations):
         """moto's. What is under way goes on, and nobody can ask for it any more."""
         super().delete_pipeline(name)
         self._traffic.pop(name, None)
+        self._seen_versions.pop(name, None)
+        self._look_at_sources(name)
 
     @operation
     def get_pipeline(self, name: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -11,6 +11,7 @@ from .engine import Engine
 from .exceptions import ActionTypeNotFoundError, JobNotFoundError, ValidationError
 from .jobs import Job, JobBoard, NextJob
 from .runs import ActionRun
+from .sources import S3Source
 from .steps import SteppedBackend, operation
 
 
@@ -29,7 +30,12 @@ class JobOperations(SteppedBackend):
         self._clients = Clients(account_id)
         self._credentials = ArtifactCredentials(self._timeline, lambda: self.behaviour)
         self._engine = Engine(
-            self._timeline, self.action_types, self._announce, self._open_job, self._withdraw_job
+            self._timeline,
+            self.action_types,
+            self._announce,
+            self._open_job,
+            self._withdraw_job,
+            own_actions={("Source", "S3"): S3Source(lambda: self.behaviour)},
         )
         self._board = JobBoard(
             self._timeline, lambda: self.behaviour, self._engine.succeed, self._engine.fail

@@ -103,6 +103,7 @@ class JobResponse(CodePipelineResponse):
             self._get_param("name"),
             self._get_param("variables"),
             self._get_param("clientRequestToken"),
+            self._get_param("sourceRevisions"),
         )
         return json.dumps({"pipelineExecutionId": execution_id})
 

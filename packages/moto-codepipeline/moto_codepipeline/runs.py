@@ -36,6 +36,14 @@ def without_none(**members: Any) -> dict[str, Any]:
     return {name: member for name, member in members.items() if member is not None}
 
 
+class ActionFailedError(Exception):
+    """An action of AWS's own cannot succeed: the ``errorDetails`` that it ends with."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
 @dataclass
 class Artifact:
     """A named place in the artifact store.
@@ -90,6 +98,7 @@ class ActionRun:
     error: dict[str, str] | None = None
     output_variables: dict[str, str] = field(default_factory=dict)
     revision: dict[str, Any] | None = None
+    revision_summary: str | None = None
 
     @property
     def name(self) -> str:
@@ -226,7 +235,9 @@ class PipelineRun(PipelineExecution):
 
     ``traffic`` is shared by the pipeline's executions. ``attempt`` counts the retries of all its
     stages, from 1; ``begun`` has the actions of all attempts in the order of their beginning.
-    ``stopped_for`` is the API's ``StopExecutionTrigger``, once somebody wants it stopped.
+    ``stopped_for`` is the API's ``StopExecutionTrigger``, once somebody wants it stopped;
+    ``trigger`` its ``ExecutionTrigger``. ``source_revisions`` are the revisions that source actions
+    are to take instead of the present ones, by their names.
     """
 
     def __init__(
@@ -238,6 +249,8 @@ class PipelineRun(PipelineExecution):
         started: float,
         *,
         traffic: Traffic[PipelineRun],
+        source_revisions: dict[str, str] | None = None,
+        trigger: dict[str, str] | None = None,
     ) -> None:
         given = {each["name"]: each["value"] for each in variables or []}
         defaults = {
@@ -250,6 +263,8 @@ class PipelineRun(PipelineExecution):
         self.arn = arn
         self.region = region
         self.traffic = traffic
+        self.source_revisions = source_revisions or {}
+        self.trigger = trigger or {"triggerType": "StartPipelineExecution", "triggerDetail": ""}
         self.pipeline = deepcopy(pipeline)
         self.status = IN_PROGRESS
         self.started = started
@@ -324,6 +339,7 @@ class PipelineRun(PipelineExecution):
             "revisionChangeId": revision["changeIdentifier"],
             "created": revision.get("created", round(at, 3)),
         }
+        action.revision_summary = revision.get("revisionSummary")
         names = {artifact.name for artifact in action.outputs}
         self.revisions = [each for each in self.revisions if each["name"] not in names]
         for artifact in action.outputs:
@@ -343,10 +359,11 @@ class PipelineRun(PipelineExecution):
         """The API's ``PipelineExecution``."""
         shape = super().to_dict() | {
             "artifactRevisions": self.revisions,
+            "trigger": self.trigger,
             "executionMode": self.execution_mode,
-            "executionType": "STANDARD",
         }
-        return without_none(**shape)
+        # Recorded: without variables there is no such member, nor is there ever an executionType.
+        return without_none(**shape | {"variables": shape["variables"] or None})
 
     def to_summary_dict(self) -> dict[str, Any]:
         """The API's ``PipelineExecutionSummary``."""
@@ -355,8 +372,8 @@ class PipelineRun(PipelineExecution):
             "lastUpdateTime": round(self.updated, 3),
             "sourceRevisions": self._source_revisions(),
             "stopTrigger": self.stopped_for,
+            "trigger": self.trigger,
             "executionMode": self.execution_mode,
-            "executionType": "STANDARD",
         }
         return without_none(**shape)
 
@@ -365,6 +382,7 @@ class PipelineRun(PipelineExecution):
             without_none(
                 actionName=action.name,
                 revisionId=action.revision["revisionId"],
+                revisionSummary=action.revision_summary,
                 revisionUrl=action.url("revisionUrlTemplate"),
             )
             for action in self.actions

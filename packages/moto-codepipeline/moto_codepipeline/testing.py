@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import boto3
@@ -16,10 +19,11 @@ from .models import JobBackend, backend
 from .runs import ActionRun, PipelineRun
 
 BUCKET = "artifacts"
+SOURCE_BUCKET, SOURCE_KEY = "source", "source.zip"
 SOURCE = {
     "name": "Source",
     "actionTypeId": {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"},
-    "configuration": {"S3Bucket": "source", "S3ObjectKey": "source.zip"},
+    "configuration": {"S3Bucket": SOURCE_BUCKET, "S3ObjectKey": SOURCE_KEY},
     "outputArtifacts": [{"name": "Source"}],
 }
 TRUST = {
@@ -32,6 +36,28 @@ TRUST = {
         }
     ],
 }
+
+
+def make_bucket(s3: Any, name: str) -> None:
+    """Make a bucket in the client's region, unless it is there."""
+    region = s3.meta.region_name
+    elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    with suppress(s3.exceptions.BucketAlreadyExists, s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=name, **({} if region == "us-east-1" else elsewhere))
+
+
+def put_source(s3: Any, bucket: str, key: str, files: Mapping[str, bytes]) -> None:
+    """Put a zip of ``files`` where an S3 source action finds it; make the bucket if it isn't there.
+
+    ``s3`` is boto3's client. The bucket is versioned, as such an action needs it.
+    """
+    make_bucket(s3, bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for name, content in files.items():
+            zipped.writestr(name, content)
+    s3.put_object(Bucket=bucket, Key=key, Body=archive.getvalue())
 
 
 class CodePipeline:
@@ -50,7 +76,9 @@ class CodePipeline:
         )
         self.artifact_store: dict[str, Any] = {"type": "S3", "location": BUCKET}
         self._role_arn = role["Role"]["Arn"]
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
+        self._s3 = boto3.client("s3", region_name=region)
+        make_bucket(self._s3, BUCKET)
+        self.put_source({"README": b"The source of the pipeline"})
 
     @property
     def clock(self) -> Clock:
@@ -66,6 +94,13 @@ class CodePipeline:
     def client_token(self) -> str:
         """What a worker of partner actions has to give for their jobs."""
         return self.backend.client_token(self.backend.default_client_id)
+
+    def put_source(self, files: Mapping[str, bytes]) -> None:
+        """Make a zip of ``files`` what the pipelines' source is from now on.
+
+        Its bucket is ``source``, and its key ``source.zip``.
+        """
+        put_source(self._s3, SOURCE_BUCKET, SOURCE_KEY, files)
 
     def start(
         self,

@@ -18,6 +18,7 @@ from moto import mock_aws
 
 from codepipeline_role import TRUST
 from moto_codepipeline import Behaviour, JobBackend, ManualClock, backend
+from moto_codepipeline.testing import make_bucket, put_source
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
@@ -349,6 +350,8 @@ def running_service(owner: str = "Custom") -> Iterator[Service]:
         jobs_backend = backend(ACCOUNT, REGION)
         jobs_backend.clock = ManualClock()
         jobs_backend.behaviour = at_once()
+        put_source(client("s3"), "code", "code.zip", {"main.py": b"print()"})
+        make_bucket(client("s3"), "artifacts")
         yield Service(client("codepipeline"), jobs_backend, entries, owner)
 
 

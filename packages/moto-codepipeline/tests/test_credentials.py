@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from codepipeline_fixtures import REGION, SIDE_BY_SIDE, WORKERS, Service, error_of
 from codepipeline_served import served_service
+from moto_codepipeline.testing import make_bucket
 
 PART = b"x" * 5 * 2**20
 
@@ -50,10 +51,7 @@ class Job:
 def endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[Service, str]]:
     with served_service(request.param) as (service, url):
         admin = admin_client(url)
-        for bucket in ("artifacts", "private"):
-            admin.create_bucket(
-                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
-            )
+        make_bucket(admin, "private")
         service.register()
         build = {"inputArtifacts": ["SourceOutput"], "outputArtifacts": ["Package"]}
         service.create([service.action("Build", **build)], **SIDE_BY_SIDE)
@@ -196,4 +194,8 @@ def test_they_count_in_a_presigned_url_too(job: Job, version: str) -> None:
 def test_other_access_keys_may_do_everything(job: Job) -> None:
     admin = admin_client(job.url)
     job.service.clock.advance(3600)
-    assert [each["Name"] for each in admin.list_buckets()["Buckets"]] == ["artifacts", "private"]
+    assert [each["Name"] for each in admin.list_buckets()["Buckets"]] == [
+        "code",
+        "artifacts",
+        "private",
+    ]

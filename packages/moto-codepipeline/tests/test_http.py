@@ -27,6 +27,7 @@ from codepipeline_fixtures import (
 )
 from codepipeline_role import TRUST
 from moto_codepipeline import backend
+from moto_codepipeline.testing import make_bucket, put_source
 
 AUTHORIZATION = f"AWS4-HMAC-SHA256 Credential=none/20260101/{REGION}/codepipeline/aws4_request, a=b"
 
@@ -71,6 +72,8 @@ def pipeline(url: str) -> str:
     api("iam", url).create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST))
     client = api("codepipeline", url)
     client.create_custom_action_type(**action_type())
+    put_source(api("s3", url), "code", "code.zip", {"main.py": b"print()"})
+    make_bucket(api("s3", url), "artifacts")
     client.create_pipeline(
         pipeline={
             "name": "release",

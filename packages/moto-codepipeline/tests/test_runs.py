@@ -310,7 +310,9 @@ def test_a_custom_source_says_which_revision_it_found(service: Service) -> None:
     [summary] = service.api.list_pipeline_executions(pipelineName="release")[
         "pipelineExecutionSummaries"
     ]
-    assert summary["sourceRevisions"] == [{"actionName": "Fetch", "revisionId": "abc123"}]
+    assert summary["sourceRevisions"] == [
+        {"actionName": "Fetch", "revisionId": "abc123", "revisionSummary": "Fix"}
+    ]
 
 
 def test_executions_are_listed_newest_first_in_pages(service: Service) -> None:

@@ -58,6 +58,7 @@ class Service:
         emptied.reset()
         emptied.clock = ManualClock()
         emptied.behaviour.started_before_queued_seconds = 0
+        emptied.behaviour.source_without_version = "succeed"
         # Ids that both kinds of operations take, so that the other kind's job can be asked for.
         emptied.behaviour.third_party_job_ids = lambda: str(uuid.uuid4())
         return cls(emptied)

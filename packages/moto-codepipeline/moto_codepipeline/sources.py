@@ -1,0 +1,110 @@
+"""The S3 source action: it reads an object's version, and puts it as the output artifact.
+
+Documented: the bucket must be versioned; ``PollForSourceChanges`` asks for change detection; the
+output variables. Recorded: the revision's id and summary, the failure without an object, and a look
+for changes every 120 seconds. Here only ``"PollForSourceChanges": "true"`` asks for it, although
+AWS's default is true: a test would otherwise have executions that it did not start.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from .behaviour import Behaviour
+from .runs import ActionFailedError, ActionRun
+
+LOOK_SECONDS = 120
+"""How often a source is looked at for changes (recorded)."""
+
+VERSION_ID = "S3_OBJECT_VERSION_ID"
+
+logger = logging.getLogger(__name__)
+
+
+def polls(action: dict[str, Any]) -> bool:
+    """Whether a declared action is an S3 source that asks for change detection."""
+    asked = action.get("configuration", {}).get("PollForSourceChanges")
+    return is_s3_source(action["actionTypeId"]) and asked == "true"
+
+
+def is_s3_source(type_id: dict[str, str]) -> bool:
+    return [type_id[name] for name in ("owner", "category", "provider")] == ["AWS", "Source", "S3"]
+
+
+def version_of(action: dict[str, Any]) -> str | None:
+    """The present version of a declared S3 source's object, if there is one."""
+    configuration = action.get("configuration", {})
+    found = _object(configuration.get("S3Bucket", ""), configuration.get("S3ObjectKey", ""))
+    return None if found is None else str(found.version_id)
+
+
+class S3Source:
+    """Works S3 source actions."""
+
+    def __init__(self, behaviour: Callable[[], Behaviour]) -> None:
+        self._behaviour = behaviour
+
+    def __call__(self, action: ActionRun) -> dict[str, Any]:
+        """The action's result, like a job's.
+
+        Raises ActionFailedError where there is no version to read, or no bucket to put it into,
+        unless ``behaviour.source_without_version`` lets it succeed.
+        """
+        bucket = action.configuration.get("S3Bucket", "")
+        key = action.configuration.get("S3ObjectKey", "")
+        wanted = action.run.source_revisions.get(action.name)
+        found = _object(bucket, key, wanted)
+        problem = None
+        if found is None:
+            # Recorded.
+            problem = (
+                f'Could not access the Amazon S3 object: "{bucket}/{key}". '
+                "Make sure that the names of the bucket and object are both correct."
+            )
+        elif found.version_id in (None, "null"):
+            problem = f'The Amazon S3 bucket "{bucket}" of the source is not versioned.'
+        elif lost := [each.bucket for each in action.outputs if _bucket(each.bucket) is None]:
+            problem = f'There is no Amazon S3 bucket "{lost[0]}" for the artifacts.'
+        if problem and self._behaviour().source_without_version == "ConfigurationError":
+            raise ActionFailedError("ConfigurationError", problem)
+        if problem:
+            logger.warning("%s in %s: %s", action.name, action.run.pipeline_name, problem)
+        if found is None:
+            return {"executionDetails": {"summary": f"Succeeded without an artifact: {problem}"}}
+        for artifact in action.outputs:
+            if (store := _bucket(artifact.bucket)) is not None:
+                store.put_object(artifact.bucket, artifact.key, found.value)
+        version = str(found.version_id)
+        summary = f"Amazon S3 version id: {version}"
+        return {
+            "currentRevision": {
+                "revision": version,
+                "changeIdentifier": version,
+                "revisionSummary": summary,
+                "created": found.last_modified.timestamp(),
+            },
+            "executionDetails": {"summary": summary, "externalExecutionId": version},
+            "outputVariables": {
+                "BucketName": bucket,
+                "ETag": found.etag.strip('"'),
+                "ObjectKey": key,
+                "VersionId": version,
+            },
+        }
+
+
+def _bucket(name: str) -> Any:
+    """moto's S3, as the account sees it that has the bucket; None if there is none."""
+    from moto.s3.models import s3_backends  # noqa: PLC0415 - slow, and not always needed
+
+    owner = s3_backends.bucket_accounts.get(name)
+    return None if owner is None else s3_backends[owner[1]][owner[0]]
+
+
+def _object(bucket: str, key: str, version_id: str | None = None) -> Any:
+    where = _bucket(bucket)
+    found = where and where.get_object(bucket, key, version_id=version_id)
+    # A marker of a deletion has no value.
+    return found if hasattr(found, "value") else None

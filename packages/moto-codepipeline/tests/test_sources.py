@@ -1,0 +1,222 @@
+"""S3 source actions: what they read, what they put, and how they fail."""
+
+from __future__ import annotations
+
+import io
+import logging
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from codepipeline_fixtures import Service, client, error_of, running_service, source
+from moto_codepipeline.testing import put_source
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with running_service() as running:
+        running.register()
+        yield running
+
+
+def create(service: Service, **configuration: str) -> None:
+    where = {"S3Bucket": "code", "S3ObjectKey": "code.zip"} | configuration
+    fetch = source(configuration=where, namespace="Code")
+    structure = service.structure([service.action("Build", inputArtifacts=["SourceOutput"])])
+    structure["stages"][0]["actions"] = [fetch]
+    service.api.create_pipeline(pipeline=structure)
+
+
+def fetched(service: Service) -> dict[str, Any]:
+    """The last execution of the source action."""
+    answer = service.api.list_action_executions(pipelineName="release")
+    found = [e for e in answer["actionExecutionDetails"] if e["actionName"] == "Fetch"]
+    return dict(found[0])
+
+
+def put(text: bytes, bucket: str = "code") -> str:
+    """Put a version of the source; answers its id."""
+    put_source(client("s3"), bucket, "code.zip", {"main.py": text})
+    version: str = client("s3").head_object(Bucket=bucket, Key="code.zip")["VersionId"]
+    return version
+
+
+def read(job: dict[str, Any]) -> bytes:
+    """``main.py`` of the job's input artifact."""
+    [artifact] = job["data"]["inputArtifacts"]
+    place = artifact["location"]["s3Location"]
+    body = client("s3").get_object(Bucket=place["bucketName"], Key=place["objectKey"])["Body"]
+    with zipfile.ZipFile(io.BytesIO(body.read())) as zipped:
+        return zipped.read("main.py")
+
+
+def test_the_object_reaches_the_job_as_its_input_artifact(service: Service) -> None:
+    version = put(b"print(1)")
+    create(service)
+    service.start()
+    job = service.take()
+    assert read(job) == b"print(1)"
+    assert job["data"]["inputArtifacts"][0]["revision"] == version
+
+
+def test_the_version_is_the_revision_wherever_one_is_shown(service: Service) -> None:
+    version = put(b"print(1)")
+    summary = f"Amazon S3 version id: {version}"
+    create(service)
+    execution_id = service.start()
+    [revision] = service.execution(execution_id)["artifactRevisions"]
+    assert (revision["name"], revision["revisionId"]) == ("SourceOutput", version)
+    assert revision["revisionSummary"] == summary
+    assert service.summaries()[execution_id]["sourceRevisions"] == [
+        {"actionName": "Fetch", "revisionId": version, "revisionSummary": summary}
+    ]
+    [state] = service.stage("Source")["actionStates"]
+    assert state["currentRevision"]["revisionId"] == version
+    assert state["latestExecution"]["summary"] == summary
+    variables = fetched(service)["output"]["outputVariables"]
+    assert variables["VersionId"] == version
+    assert set(variables) == {"BucketName", "ETag", "ObjectKey", "VersionId"}
+
+
+def test_each_execution_reads_the_present_version(service: Service) -> None:
+    create(service)
+    for text in (b"1", b"2"):
+        put(text)
+        service.start()
+        job = service.take()
+        assert read(job) == text
+        service.succeed(job)
+
+
+def test_an_earlier_version_can_be_started_with(service: Service) -> None:
+    earlier = put(b"earlier")
+    put(b"later")
+    create(service)
+    override = {"actionName": "Fetch", "revisionValue": earlier}
+    service.api.start_pipeline_execution(
+        name="release", sourceRevisions=[override | {"revisionType": "S3_OBJECT_VERSION_ID"}]
+    )
+    assert read(service.take()) == b"earlier"
+
+
+def test_another_type_of_revision_is_refused_by_its_name(service: Service) -> None:
+    create(service)
+    override = {"actionName": "Fetch", "revisionType": "COMMIT_ID", "revisionValue": "a"}
+    with pytest.raises(ClientError) as raised:
+        service.api.start_pipeline_execution(name="release", sourceRevisions=[override])
+    code, message = error_of(raised.value)
+    assert code == "ValidationException"
+    assert "COMMIT_ID" in message
+
+
+@pytest.mark.parametrize(
+    "where", [{"S3ObjectKey": "none.zip"}, {"S3Bucket": "nowhere"}], ids=["object", "bucket"]
+)
+def test_without_the_object_the_action_fails(service: Service, where: dict[str, str]) -> None:
+    create(service, **where)
+    execution_id = service.start()
+    assert service.status(execution_id) == "Failed"
+    place = "/".join(({"S3Bucket": "code", "S3ObjectKey": "code.zip"} | where).values())
+    [state] = service.stage("Source")["actionStates"]
+    assert state["latestExecution"]["errorDetails"] == {
+        "code": "ConfigurationError",
+        "message": f'Could not access the Amazon S3 object: "{place}". Make sure that the names of '
+        "the bucket and object are both correct.",
+    }
+    assert service.poll() == []
+
+
+def test_a_deleted_object_is_not_there(service: Service) -> None:
+    client("s3").delete_object(Bucket="code", Key="code.zip")
+    create(service)
+    assert service.status(service.start()) == "Failed"
+
+
+def test_a_bucket_without_versions_is_refused(service: Service) -> None:
+    s3 = client("s3")
+    s3.put_bucket_versioning(Bucket="code", VersioningConfiguration={"Status": "Suspended"})
+    s3.put_object(Bucket="code", Key="plain.zip", Body=b"zip")
+    create(service, S3ObjectKey="plain.zip")
+    assert service.status(service.start()) == "Failed"
+    [state] = service.stage("Source")["actionStates"]
+    assert "not versioned" in state["latestExecution"]["errorDetails"]["message"]
+
+
+def test_without_an_artifact_bucket_the_source_fails(service: Service) -> None:
+    structure = service.structure([service.action("Build")])
+    structure["artifactStore"]["location"] = "no-such-bucket"
+    service.api.create_pipeline(pipeline=structure)
+    assert service.status(service.start()) == "Failed"
+    [state] = service.stage("Source")["actionStates"]
+    assert "no-such-bucket" in state["latestExecution"]["errorDetails"]["message"]
+
+
+def test_a_source_may_succeed_without_a_version_and_says_so(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.behaviour.source_without_version = "succeed"
+    create(service, S3ObjectKey="none.zip")
+    with caplog.at_level(logging.WARNING):
+        service.start()
+    assert "none.zip" in caplog.text
+    assert service.take()
+    [state] = service.stage("Source")["actionStates"]
+    assert "without an artifact" in state["latestExecution"]["summary"]
+
+
+def test_a_retried_source_finds_what_is_there_by_then(service: Service) -> None:
+    create(service, S3Bucket="late")
+    execution_id = service.start()
+    put(b"late", bucket="late")
+    service.retry(execution_id, stageName="Source")
+    assert read(service.take()) == b"late"
+
+
+class TestChangeDetection:
+    def test_a_change_starts_an_execution(self, service: Service) -> None:
+        create(service, PollForSourceChanges="true")
+        service.succeed(service.take())
+        version = put(b"changed")
+        service.clock.advance(120)
+        service.succeed(service.take())
+        newest, first = service.summaries().values()
+        assert newest["sourceRevisions"][0]["revisionId"] == version
+        expected = {"triggerType": "PollForSourceChanges", "triggerDetail": "Fetch"}
+        assert (newest["trigger"], first["trigger"]) == (expected, expected)
+
+    def test_without_a_change_there_is_no_execution(self, service: Service) -> None:
+        create(service, PollForSourceChanges="true")
+        service.clock.advance(3600)
+        assert len(service.summaries()) == 1
+
+    def test_nothing_is_looked_at_unless_it_is_asked_for(self, service: Service) -> None:
+        create(service)
+        service.clock.advance(3600)
+        assert service.summaries() == {}
+        assert service.backend.next_due() is None
+
+    def test_a_missing_object_starts_an_execution_once_it_is_there(self, service: Service) -> None:
+        create(service, S3Bucket="late", PollForSourceChanges="true")
+        assert service.summaries() == {}
+        put(b"late", bucket="late")
+        service.clock.advance(120)
+        assert read(service.take()) == b"late"
+
+    def test_it_ends_with_the_pipeline(self, service: Service) -> None:
+        create(service, PollForSourceChanges="true")
+        service.succeed(service.take())
+        service.api.delete_pipeline(name="release")
+        assert service.backend.next_due() is None
+
+    def test_an_update_can_end_it(self, service: Service) -> None:
+        create(service, PollForSourceChanges="true")
+        service.succeed(service.take())
+        structure = service.api.get_pipeline(name="release")["pipeline"]
+        structure["stages"][0]["actions"][0]["configuration"]["PollForSourceChanges"] = "false"
+        service.api.update_pipeline(pipeline=structure)
+        put(b"changed")
+        service.clock.advance(3600)
+        assert len(service.summaries()) == 1
