@@ -1,9 +1,8 @@
 """Action types: what an action of a pipeline may be, and how it must be declared.
 
 Custom types are registered by CreateCustomActionType, partners' (owner ThirdParty) in Python, since
-AWS has no public operation that registers one. AWS's own types are a short list, enough for
-ListActionTypes to show a source, a build, a deployment, an invocation and an approval; any other
-type of AWS's is taken in a pipeline too, and none of theirs has its configuration checked.
+AWS has no public operation that registers one. Of AWS's own types a few do something here, and are
+checked; others are taken without a check and succeed; what AWS does not document is refused.
 """
 
 from __future__ import annotations
@@ -161,18 +160,27 @@ def _check_queryable(properties: list[dict[str, Any]]) -> None:
 
 
 def keep_secrets(
-    new: dict[str, Any], old: dict[str, Any], types: dict[TypeKey, ActionType]
+    new: dict[str, Any], old: dict[str, Any] | None, types: dict[TypeKey, ActionType]
 ) -> None:
-    """Where an updated pipeline repeats a secret's mask, put its present value in (documented)."""
-    present = {(stage, action["name"]): action for stage, action in actions_of(old)}
+    """Where an updated pipeline repeats a secret's mask, put its present value in (documented).
+
+    Raises InvalidActionDeclarationError for a mask where there is no value (reported).
+    """
+    present = {(stage, action["name"]): action for stage, action in actions_of(old)} if old else {}
     for stage, action in actions_of(new):
         kind = types.get(TypeKey.of(action["actionTypeId"]))
         before = present.get((stage, action["name"]), {}).get("configuration", {})
         configuration = action.get("configuration", {})
         for each in kind.properties if kind else []:
             name = each["name"]
-            if each["secret"] and name in before and _MASKED.fullmatch(configuration.get(name, "")):
-                configuration[name] = before[name]
+            if not each["secret"] or not _MASKED.fullmatch(configuration.get(name, "")):
+                continue
+            if name not in before:
+                raise InvalidActionDeclarationError(
+                    f"Action configuration for action '{action['name']}' has a mask for the secret "
+                    f"'{name}', which has no value yet"
+                )
+            configuration[name] = before[name]
 
 
 def actions_of(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -182,22 +190,60 @@ def actions_of(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield stage["name"], action
 
 
-def _aws(category: str, provider: str, inputs: tuple[int, int], outputs: tuple[int, int]) -> Any:
-    return {
-        "id": {"category": category, "owner": "AWS", "provider": provider, "version": "1"},
+def _aws(
+    category: str,
+    provider: str,
+    inputs: tuple[int, int],
+    outputs: tuple[int, int],
+    *,
+    required: tuple[str, ...] = (),
+    optional: tuple[str, ...] = (),
+) -> ActionType:
+    key = TypeKey(category, "AWS", provider, "1")
+    definition = {
+        "id": key._asdict(),
         "settings": {},
-        "actionConfigurationProperties": [],
+        "actionConfigurationProperties": [
+            {"name": name, "required": name in required, "key": True, "secret": False}
+            for name in (*required, *optional)
+        ],
         "inputArtifactDetails": {"minimumCount": inputs[0], "maximumCount": inputs[1]},
         "outputArtifactDetails": {"minimumCount": outputs[0], "maximumCount": outputs[1]},
     }
+    return ActionType(key, definition)
 
 
-AWS_ACTION_TYPES: list[dict[str, Any]] = [
-    _aws("Source", "S3", (0, 0), (1, 1)),
-    _aws("Source", "CodeCommit", (0, 0), (1, 1)),
-    _aws("Source", "CodeStarSourceConnection", (0, 0), (1, 1)),
-    _aws("Build", "CodeBuild", (1, 5), (0, 5)),
-    _aws("Deploy", "S3", (1, 1), (0, 0)),
-    _aws("Invoke", "Lambda", (0, 5), (0, 5)),
-    _aws("Approval", "Manual", (0, 0), (0, 0)),
-]
+_APPROVAL = ("CustomData", "NotificationArn", "ExternalEntityLink", "IsSummaryRequired")
+_SOURCE = ("PollForSourceChanges", "AllowOverrideForS3ObjectKey")
+AWS_TYPES = {
+    each.key: each
+    for each in (
+        _aws(
+            "Source", "S3", (0, 0), (1, 1), required=("S3Bucket", "S3ObjectKey"), optional=_SOURCE
+        ),
+        _aws(
+            "Invoke",
+            "Lambda",
+            (0, 5),
+            (0, 5),
+            required=("FunctionName",),
+            optional=("UserParameters",),
+        ),
+        _aws("Approval", "Manual", (0, 0), (0, 0), optional=_APPROVAL),
+    )
+}
+"""AWS's own types that do something here. Properties and artifacts are documented."""
+
+IDLE_PROVIDERS = {
+    (category, provider)
+    for category, providers in {
+        "Source": "CodeCommit CodeStarSourceConnection ECR",
+        "Build": "CodeBuild ECRBuildAndPublish",
+        "Test": "CodeBuild DeviceFarm",
+        "Deploy": "AppConfig CloudFormation CloudFormationStackInstances CloudFormationStackSet "
+        "CodeDeploy CodeDeployToECS EC2 ECS EKS ElasticBeanstalk Lambda S3 ServiceCatalog",
+        "Invoke": "CodePipeline InspectorScan StepFunctions",
+    }.items()
+    for provider in providers.split()
+}
+"""Category and provider of AWS's own types that succeed here without doing anything."""

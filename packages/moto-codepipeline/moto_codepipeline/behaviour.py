@@ -75,6 +75,11 @@ class Behaviour:
     third_party_timeout_seconds
         How long a partner action may wait for its job. That page names no partner actions; "all
         other actions" have one hour.
+    lambda_timeout_seconds
+        How long a Lambda action may wait for a result, over all its jobs. 24 hours are documented.
+    lambda_silence_seconds
+        How long each invocation of a Lambda action may take to put a result. 20 minutes are
+        documented.
     timeout_counts
         What those two limits are for. "action": all jobs of an action together. "job": each of
         them, from when it is made.
@@ -119,6 +124,8 @@ class Behaviour:
     throttle: int | None = None
     action_timeout_seconds: float = 24 * 60 * 60
     third_party_timeout_seconds: float = 60 * 60
+    lambda_timeout_seconds: float = 24 * 60 * 60
+    lambda_silence_seconds: float = 20 * 60
     timeout_counts: Literal["action", "job"] = "action"
     update_under_way: Literal["cancel", "leave"] = "cancel"
     third_party_job_ids: Callable[[], str] = new_third_party_job_id

@@ -39,6 +39,7 @@ from .runs import (
     PipelineRun,
     StageRun,
 )
+from .traffic import Traffic
 
 OWNERS_WITH_JOBS = ("Custom", "ThirdParty")
 
@@ -95,7 +96,7 @@ class Engine:
         stage.retries, stage.retried = stage.retries + 1, now
         run.status = stage.status = IN_PROGRESS
         run.status_summary = run.stopped_for = None
-        run.traffic.enter(stage.name, run)
+        run.traffic.claim(stage.name, run)
         self._announce(pipeline_event(run, RESUMED, now))
         self._announce(stage_event(stage, RESUMED, now))
         stage.renew(again)
@@ -138,6 +139,17 @@ class Engine:
         if revision := result.get("currentRevision"):
             action.run.take_revision(action, revision, self._timeline.now())
         self._end(action, SUCCEEDED)
+
+    def answer(self, action: ActionRun, summary: str, approved: bool) -> None:
+        """End an action that waited for an approval, and go on."""
+        action.summary = summary
+        self._end(action, SUCCEEDED if approved else FAILED)
+        self._advance(action.run)
+
+    def admit(self, traffic: Traffic[PipelineRun]) -> None:
+        """Let the executions go on that waited for a stage which they may enter now."""
+        for run in traffic.admit():
+            self._advance(run)
 
     def fail(self, action: ActionRun, code: str, message: str) -> None:
         """End an action by an error, and go on."""

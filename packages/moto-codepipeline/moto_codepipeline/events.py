@@ -125,3 +125,12 @@ def put_on_default_bus(account_id: str, region_name: str, entry: dict[str, Any])
     from moto.events.models import events_backends  # noqa: PLC0415 - slow, and not always needed
 
     events_backends[account_id][region_name].put_events([entry])
+
+
+def publish_in_moto(
+    account_id: str, region_name: str, topic: str, subject: str, message: str
+) -> None:
+    """Publish a notice to a topic of moto's SNS, in this process."""
+    from moto.sns.models import sns_backends  # noqa: PLC0415 - as above
+
+    sns_backends[account_id][region_name].publish(message=message, arn=topic, subject=subject)

@@ -13,7 +13,14 @@
     ├── InvalidJobStateError
     ├── OutputVariablesSizeExceededError
     ├── LimitExceededError
+    ├── InvalidStructureError
+    ├── InvalidStageDeclarationError
     ├── InvalidActionDeclarationError
+    ├── PipelineVersionNotFoundError
+    ├── ConcurrentPipelineExecutionsLimitExceededError
+    ├── InvalidApprovalTokenError
+    ├── ApprovalAlreadyCompletedError
+    ├── ActionNotFoundError
     ├── InvalidNextTokenError
     ├── StageNotFoundError
     ├── StageNotRetryableError
@@ -140,6 +147,46 @@ class LimitExceededError(CodePipelineError):
 
 class InvalidActionDeclarationError(CodePipelineError):
     """An action in a pipeline's structure cannot be: its type, configuration or artifacts."""
+
+
+class InvalidStructureError(CodePipelineError):
+    """A pipeline's structure cannot be as a whole."""
+
+
+class InvalidStageDeclarationError(CodePipelineError):
+    """A stage in a pipeline's structure cannot be."""
+
+
+class PipelineVersionNotFoundError(CodePipelineError):
+    """The pipeline never had this version. Text unknown."""
+
+    def __init__(self, pipeline: str, version: int) -> None:
+        super().__init__(f"Pipeline '{pipeline}' does not have a version {version}")
+
+
+class ConcurrentPipelineExecutionsLimitExceededError(CodePipelineError):
+    """As many executions are under way as can be. Text unknown."""
+
+    def __init__(self, pipeline: str, limit: int) -> None:
+        super().__init__(f"Pipeline '{pipeline}' has {limit} executions in progress")
+
+
+class InvalidApprovalTokenError(CodePipelineError):
+    """The token is of no approval that waits. Two texts recorded."""
+
+
+class ApprovalAlreadyCompletedError(CodePipelineError):
+    """The approval was answered. Text unknown."""
+
+    def __init__(self) -> None:
+        super().__init__("The approval has already been completed")
+
+
+class ActionNotFoundError(CodePipelineError):
+    """The stage has no such action. Text unknown."""
+
+    def __init__(self, stage: str, action: str) -> None:
+        super().__init__(f"Stage '{stage}' does not have an action with name '{action}'")
 
 
 class InvalidNextTokenError(CodePipelineError):

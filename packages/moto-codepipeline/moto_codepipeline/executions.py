@@ -6,13 +6,19 @@ from collections import defaultdict
 from copy import deepcopy
 from typing import Any
 
-from moto.codepipeline.exceptions import PipelineExecutionNotFoundException
+from moto.codepipeline.exceptions import (
+    PipelineExecutionNotFoundException,
+    PipelineNotFoundException,
+)
 from moto.codepipeline.models import CodePipeline
 
 from .action_types import actions_of
 from .clock import Appointment
 from .exceptions import (
+    ActionNotFoundError,
+    ConcurrentPipelineExecutionsLimitExceededError,
     DuplicatedStopRequestError,
+    InvalidApprovalTokenError,
     NotLatestPipelineExecutionError,
     PipelineExecutionNotStoppableError,
     StageNotFoundError,
@@ -34,7 +40,10 @@ from .runs import (
 from .sources import LOOK_SECONDS, VERSION_ID, polls, version_of
 from .states import page, stage_states
 from .steps import operation
-from .traffic import PARALLEL, Traffic
+from .traffic import PARALLEL, SUPERSEDING, Traffic
+
+EXECUTIONS = 50
+"""How many can be under way in another mode than SUPERSEDED (documented)."""
 
 
 class ExecutionOperations(JobOperations):
@@ -70,6 +79,11 @@ class ExecutionOperations(JobOperations):
         token = (name, client_request_token) if client_request_token else None
         if token is not None and token in self._start_tokens:
             return self._start_tokens[token]
+        if pipeline.pipeline.get("executionMode", SUPERSEDING) != SUPERSEDING:
+            under_way = [run for run in self._runs(pipeline) if run.status in UNDER_WAY]
+            if len(under_way) >= EXECUTIONS:
+                raise ConcurrentPipelineExecutionsLimitExceededError(name, EXECUTIONS)
+        _check_variables(pipeline.pipeline, variables or [])
         revisions = {each["actionName"]: each["revisionValue"] for each in source_revisions or []}
         run = self._run(pipeline, variables, source_revisions=revisions)
         if token is not None:
@@ -159,6 +173,80 @@ class ExecutionOperations(JobOperations):
         self._engine.retry(stage, all_actions=all_actions)
         return execution_id
 
+    @operation
+    def put_approval_result(
+        self, name: str, stage: str, action: str, result: dict[str, str], token: str
+    ) -> float:
+        """Answer an approval; answers when, in seconds since the epoch.
+
+        Raises PipelineNotFoundException, StageNotFoundError, ActionNotFoundError,
+        InvalidApprovalTokenError and ApprovalAlreadyCompletedError.
+        """
+        pipeline = self._pipeline(name)
+        self._find_action(pipeline.pipeline, stage, action)
+        asked = (each for run in self._runs(pipeline) for each in run.begun)
+        found = next((each for each in asked if each.token == token), None)
+        if found is None or (found.stage.name, found.name) != (stage, action):
+            raise InvalidApprovalTokenError("The approval token is not valid")
+        return self._approvals.answer(found, result, self._somebody)
+
+    @operation
+    def put_action_revision(
+        self, name: str, stage: str, action: str, revision: dict[str, Any]
+    ) -> tuple[bool, str]:
+        """Tell of a revision of a source; answers whether it is new, and the execution's id.
+
+        A new one starts an execution. Raises PipelineNotFoundException, StageNotFoundError and
+        ActionNotFoundError.
+        """
+        pipeline = self._pipeline(name)
+        self._find_action(pipeline.pipeline, stage, action)
+        seen, executions = self._seen_versions[name], list(pipeline.executions)
+        if seen.get(action) == revision["revisionId"] and executions:
+            return False, executions[-1]
+        seen[action] = revision["revisionId"]
+        trigger = {"triggerType": "PutActionRevision", "triggerDetail": action}
+        run = self._run(pipeline, None, trigger=trigger)
+        self._engine.start(run)
+        return True, run.pipeline_execution_id
+
+    @operation
+    def set_stage_transition(
+        self, name: str, stage: str, transition_type: str, *, reason: str | None
+    ) -> None:
+        """Disable a stage's transition for a reason, or enable it again without one.
+
+        The outbound one is the inbound one of the stage that follows. Raises
+        PipelineNotFoundException and StageNotFoundError.
+        """
+        stages = [each["name"] for each in self._pipeline(name).pipeline["stages"]]
+        if stage not in stages:
+            raise StageNotFoundError(name, stage)
+        index = stages.index(stage) + (transition_type == "Outbound")
+        if index == len(stages):
+            return
+        state = {
+            "enabled": reason is None,
+            "lastChangedBy": self._somebody,
+            "lastChangedAt": round(self._timeline.now(), 3),
+        }
+        traffic = self._traffic[name]
+        traffic.set_transition(stages[index], state | without_none(disabledReason=reason))
+        self._engine.admit(traffic)
+
+    @property
+    def _somebody(self) -> str:
+        """Who did something: there are no callers here."""
+        return f"arn:{self.partition}:iam::{self.account_id}:root"
+
+    @staticmethod
+    def _find_action(pipeline: dict[str, Any], stage: str, action: str) -> None:
+        actions = {each["name"]: each["actions"] for each in pipeline["stages"]}
+        if stage not in actions:
+            raise StageNotFoundError(pipeline["name"], stage)
+        if action not in [each["name"] for each in actions[stage]]:
+            raise ActionNotFoundError(stage, action)
+
     def _latest_in_stage(self, pipeline: CodePipeline, name: str, execution_id: str) -> StageRun:
         """An execution's stage, unless a later execution has entered it that is not PARALLEL."""
         for run in self._runs(pipeline):
@@ -210,7 +298,13 @@ class ExecutionOperations(JobOperations):
         self, name: str, execution_id: str | None, limit: int, token: str | None
     ) -> tuple[list[dict[str, Any]], str | None]:
         """A page of the API's ``ActionExecutionDetail``, newest first."""
-        pipeline = self._pipeline(name)
+        pipeline = self.pipelines.get(name)
+        if pipeline is None:
+            # Recorded: the text is another one than elsewhere.
+            raise PipelineNotFoundException(
+                f"The account with AWS account ID '{self.account_id}' does not include a pipeline "
+                f"named '{name}'"
+            )
         if execution_id is not None and execution_id not in pipeline.executions:
             raise PipelineExecutionNotFoundException(
                 f"Account '{self.account_id}' does not have an execution with id "
@@ -267,3 +361,13 @@ class ExecutionOperations(JobOperations):
     def _runs(pipeline: CodePipeline) -> list[PipelineRun]:
         runs = reversed(pipeline.executions.values())
         return [run for run in runs if isinstance(run, PipelineRun)]
+
+
+def _check_variables(pipeline: dict[str, Any], given: list[dict[str, str]]) -> None:
+    """Raise ValidationError unless all the pipeline's variables have a value. Texts unknown."""
+    declared = {each["name"]: "defaultValue" in each for each in pipeline.get("variables", [])}
+    names = [each["name"] for each in given]
+    if unknown := [name for name in names if name not in declared]:
+        raise ValidationError(f"The pipeline has no variable {unknown[0]}")
+    if missing := [name for name, has in declared.items() if not has and name not in names]:
+        raise ValidationError(f"The pipeline variable {missing[0]} has no value and no default")

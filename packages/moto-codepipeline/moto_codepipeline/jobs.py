@@ -35,6 +35,7 @@ from .exceptions import (
     OutputVariablesSizeExceededError,
     ValidationError,
 )
+from .lambdas import NO_RESULT
 from .runs import ActionRun, without_none
 
 OUTPUT_VARIABLES_BYTES = 122880
@@ -100,7 +101,7 @@ class Job:
         A partner is not told the pipeline's ARN and execution id (documented).
         """
         action, run = self.action, self.action.run
-        in_own_account = self.owner == "Custom"
+        in_own_account = self.owner != "ThirdParty"
         region = action.declaration.get("region", run.region)
         return without_none(
             actionTypeId=action.type_id,
@@ -123,8 +124,9 @@ class Job:
 class JobBoard:
     """All jobs of an account and region.
 
-    ``succeed`` and ``fail`` are called with an action and its end; ``behaviour`` gives the present
-    switches. Not thread-safe: its owner holds a lock.
+    ``succeed`` and ``fail`` are called with an action and its end, ``invoke`` with a job of a
+    function, which is never offered; ``behaviour`` gives the present switches. Not thread-safe: its
+    owner holds a lock.
     """
 
     def __init__(
@@ -133,11 +135,13 @@ class JobBoard:
         behaviour: Callable[[], Behaviour],
         succeed: Callable[[ActionRun, dict[str, Any]], None],
         fail: Callable[[ActionRun, str, str], None],
+        invoke: Callable[[Job], None],
     ) -> None:
         self._timeline = timeline
         self._behaviour = behaviour
         self._succeed = succeed
         self._fail = fail
+        self._invoke = invoke
         self._jobs: dict[str, Job] = {}
         self._queues: dict[tuple[TypeKey, str | None], list[tuple[int, Job]]] = defaultdict(list)
         self._newest: dict[ActionRun, Job] = {}
@@ -151,7 +155,9 @@ class JobBoard:
     def open(self, action: ActionRun) -> Job:
         """Make an action's first job. The action's time limit begins now."""
         self._limit(action)
-        return self._create(action, None, self._behaviour().started_before_queued_seconds)
+        waits = action.type_id["owner"] != "AWS"
+        delay = self._behaviour().started_before_queued_seconds if waits else 0
+        return self._create(action, None, delay)
 
     def withdraw(self, action: ActionRun) -> None:
         """Give up the job of an action that was abandoned or canceled, in whatever status."""
@@ -245,7 +251,7 @@ class JobBoard:
         return job
 
     def _new_id(self, action: ActionRun) -> str:
-        if action.type_id["owner"] == "Custom":
+        if action.type_id["owner"] != "ThirdParty":
             return str(uuid.uuid4())
         job_id = self._behaviour().third_party_job_ids()
         if not 1 <= len(job_id) <= THIRD_PARTY_JOB_ID_CHARACTERS or job_id in self._jobs:
@@ -253,6 +259,12 @@ class JobBoard:
         return job_id
 
     def _queue(self, job: Job) -> None:
+        if job.owner == "AWS":
+            self._enter(job, JobStatus.IN_PROGRESS)
+            silence = self._behaviour().lambda_silence_seconds
+            job.deadline = self._timeline.after(silence, lambda: self._time_out(job.action))
+            self._invoke(job)
+            return
         self._enter(job, JobStatus.QUEUED)
         action_type = job.action.action_type
         queryable = action_type.queryable if action_type else None
@@ -288,10 +300,11 @@ class JobBoard:
     def _limit(self, action: ActionRun) -> None:
         """Begin an action's time limit, anew if it has begun."""
         behaviour = self._behaviour()
-        custom = action.type_id["owner"] == "Custom"
-        limit = (
-            behaviour.action_timeout_seconds if custom else behaviour.third_party_timeout_seconds
-        )
+        limit = {
+            "Custom": behaviour.action_timeout_seconds,
+            "ThirdParty": behaviour.third_party_timeout_seconds,
+            "AWS": behaviour.lambda_timeout_seconds,
+        }[action.type_id["owner"]]
         if action in self._timeouts:
             self._timeouts[action].cancel()
         self._timeouts[action] = self._timeline.after(limit, lambda: self._time_out(action))
@@ -299,7 +312,11 @@ class JobBoard:
     def _time_out(self, action: ActionRun) -> None:
         self._enter(self._newest[action], JobStatus.TIMED_OUT)
         self._close(action)
-        self._fail(action, "JobFailed", "The action timed out: no result came for its job in time.")
+        function = action.configuration.get("FunctionName")
+        text = "The action timed out: no result came for its job in time."
+        if action.type_id["owner"] == "AWS":
+            text = NO_RESULT.format(function)
+        self._fail(action, "JobFailed", text)
 
     def _close(self, action: ActionRun) -> None:
         del self._newest[action]

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from typing import Any, cast
 
-from moto.codepipeline.models import CodePipelineBackend, codepipeline_backends
+from moto.codepipeline.models import CodePipeline, CodePipelineBackend, codepipeline_backends
+from moto.iam.exceptions import NotFoundException as IAMNotFoundException
 
-from .action_types import AWS_ACTION_TYPES, ActionType, TypeKey, keep_secrets
-from .exceptions import LimitExceededError, ValidationError
+from .action_types import AWS_TYPES, ActionType, TypeKey, keep_secrets
+from .exceptions import (
+    InvalidStructureError,
+    LimitExceededError,
+    PipelineVersionNotFoundError,
+    ValidationError,
+)
 from .executions import ExecutionOperations
 from .operations import named
 from .steps import operation
-from .structure import check_structure
+from .structure import check_structure, say_what_is_idle
 from .validation import check
 
 CUSTOM_ACTION_TYPES = 50
 """How many custom action types an account may have in a region (documented, 2023)."""
+
+PIPELINES = 1000
+"""How many pipelines an account may have in a region (documented)."""
+
+SERVICE = "codepipeline.amazonaws.com"
 
 
 class JobBackend(ExecutionOperations):
@@ -25,6 +37,10 @@ class JobBackend(ExecutionOperations):
     Methods that are named like an API operation do what it does, with its parameters or its request
     as it came in, checked already. Creating a pipeline does not start it, other than in AWS.
     """
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self._versions: dict[str, dict[int, dict[str, Any]]] = {}
 
     # Action types
 
@@ -61,7 +77,7 @@ class JobBackend(ExecutionOperations):
     @operation
     def list_action_types(self, owner: str | None = None) -> list[dict[str, Any]]:
         """All types, as the API's ``ActionType``."""
-        types = AWS_ACTION_TYPES + [each.definition for each in self._live_types()]
+        types = [each.definition for each in (*AWS_TYPES.values(), *self._live_types())]
         return [each for each in types if owner in (None, each["id"]["owner"])]
 
     def _register(self, action_type: ActionType) -> ActionType:
@@ -94,11 +110,29 @@ class JobBackend(ExecutionOperations):
     def create_pipeline(
         self, pipeline: dict[str, Any], tags: list[dict[str, str]]
     ) -> tuple[dict[str, Any], list[dict[str, str]]]:
-        """moto's, after the structure is checked. Secrets are masked in the answer."""
-        check_structure(pipeline, self.action_types, self.region_name)
-        created, shown_tags = super().create_pipeline(pipeline, tags)
+        """Create a pipeline, after its structure is checked. Secrets are masked in the answer.
+
+        Raises the errors of ``check_structure``, InvalidStructureError for a role that there is not
+        and, as moto does, for a name that is taken, and LimitExceededError.
+        """
+        self._check(pipeline)
+        keep_secrets(pipeline, None, self.action_types)
+        if pipeline["name"] not in self.pipelines and len(self.pipelines) >= PIPELINES:
+            raise LimitExceededError(f"There can be no more than {PIPELINES} pipelines")
+        if pipeline["name"] in self.pipelines:
+            raise InvalidStructureError(
+                f"A pipeline with the name '{pipeline['name']}' already exists in account "
+                f"'{self.account_id}'"
+            )
+        made = CodePipeline(self.account_id, self.region_name, pipeline)
+        made.validate_tags(tags or [])
+        made.tags.update({tag["key"]: tag["value"] for tag in tags or []})
+        self.pipelines[pipeline["name"]] = made
+        created = made.pipeline
+        self._versions[pipeline["name"]] = {1: deepcopy(created)}
+        say_what_is_idle(pipeline)
         self._look_at_sources(pipeline["name"])
-        return self._masked(created), shown_tags
+        return self._masked(created), sorted(tags or [], key=lambda tag: tag["key"])
 
     @operation
     def update_pipeline(self, pipeline: dict[str, Any]) -> dict[str, Any]:
@@ -106,11 +140,13 @@ class JobBackend(ExecutionOperations):
 
         Executions under way are Cancelled, unless ``behaviour`` lets them go on.
         """
-        check_structure(pipeline, self.action_types, self.region_name)
+        self._check(pipeline)
         present = self.pipelines.get(pipeline["name"])
         if present is not None:
             keep_secrets(pipeline, present.pipeline, self.action_types)
         updated = super().update_pipeline(pipeline)
+        self._versions.setdefault(pipeline["name"], {})[updated["version"]] = deepcopy(updated)
+        say_what_is_idle(pipeline)
         if self.behaviour.update_under_way == "cancel":
             self._cancel_executions(pipeline["name"])
         self._look_at_sources(pipeline["name"])
@@ -120,15 +156,49 @@ class JobBackend(ExecutionOperations):
     def delete_pipeline(self, name: str) -> None:
         """moto's. What is under way goes on, and nobody can ask for it any more."""
         super().delete_pipeline(name)
+        self._versions.pop(name, None)
         self._traffic.pop(name, None)
         self._seen_versions.pop(name, None)
         self._look_at_sources(name)
 
     @operation
-    def get_pipeline(self, name: str) -> tuple[dict[str, Any], dict[str, str]]:
-        """moto's, with secrets masked (documented)."""
+    def get_pipeline(
+        self, name: str, version: int | None = None
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """A pipeline, or what it was in a version, with secrets masked (documented).
+
+        Raises PipelineNotFoundException and PipelineVersionNotFoundError.
+        """
         pipeline, metadata = super().get_pipeline(name)
+        if version is not None and version != pipeline["version"]:
+            versions = self._versions.get(name, {})
+            if version not in versions:
+                raise PipelineVersionNotFoundError(name, version)
+            pipeline = versions[version]
         return self._masked(pipeline), metadata
+
+    def _check(self, pipeline: dict[str, Any]) -> None:
+        check_structure(pipeline, self.action_types, self.region_name)
+        if not self._trusts(pipeline["roleArn"]):
+            # Recorded.
+            raise InvalidStructureError(
+                "CodePipeline is not authorized to perform AssumeRole on role "
+                + pipeline["roleArn"]
+            )
+
+    def _trusts(self, role_arn: str) -> bool:
+        """Whether CodePipeline may assume a role."""
+        try:
+            role = self.iam_backend.get_role_by_arn(role_arn)
+        except IAMNotFoundException:
+            return False
+        trust = json.loads(role.assume_role_policy_document)["Statement"]
+        services: list[str] = []
+        for each in trust if isinstance(trust, list) else [trust]:
+            principal = each.get("Principal", {})
+            named = principal.get("Service", []) if isinstance(principal, dict) else principal
+            services += [named] if isinstance(named, str) else named
+        return bool({SERVICE, "*"} & set(services))
 
     list_pipelines = operation(CodePipelineBackend.list_pipelines)
     list_tags_for_resource = operation(CodePipelineBackend.list_tags_for_resource)

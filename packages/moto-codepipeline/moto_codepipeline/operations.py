@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from .action_types import ActionType, TypeKey
+from .approvals import Approvals
 from .clients import Clients
 from .credentials import ArtifactCredentials, S3Request
-from .engine import Engine
+from .engine import Engine, OwnAction
+from .events import publish_in_moto
 from .exceptions import ActionTypeNotFoundError, JobNotFoundError, ValidationError
 from .jobs import Job, JobBoard, NextJob
+from .lambdas import check_function, event, invoke_in_moto
 from .runs import ActionRun
 from .sources import S3Source
 from .steps import SteppedBackend, operation
@@ -20,8 +24,14 @@ class JobOperations(SteppedBackend):
 
     Both kinds of jobs are on one board and keep its rules. A job of the other kind is not found.
     For partner jobs the order is: validation, the job exists, the client token is right, the nonce
-    or status is (unknown).
+    or status is (unknown). ``invoke_function`` is how a Lambda action's job leaves, and
+    ``publish_notice`` an approval's, as ``deliver_event`` is for events.
     """
+
+    invoke_function: ClassVar[Callable[[str, str, str, str], None]] = staticmethod(invoke_in_moto)
+    publish_notice: ClassVar[Callable[[str, str, str, str, str], None]] = staticmethod(
+        publish_in_moto
+    )
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
@@ -29,17 +39,29 @@ class JobOperations(SteppedBackend):
         self.next_jobs: list[NextJob] = []
         self._clients = Clients(account_id)
         self._credentials = ArtifactCredentials(self._timeline, lambda: self.behaviour)
+        own_actions: dict[tuple[str, str], OwnAction] = {
+            ("Source", "S3"): S3Source(lambda: self.behaviour),
+            ("Invoke", "Lambda"): self._open_function_job,
+        }
         self._engine = Engine(
             self._timeline,
             self.action_types,
             self._announce,
             self._open_job,
             self._withdraw_job,
-            own_actions={("Source", "S3"): S3Source(lambda: self.behaviour)},
+            own_actions=own_actions,
         )
         self._board = JobBoard(
-            self._timeline, lambda: self.behaviour, self._engine.succeed, self._engine.fail
+            self._timeline,
+            lambda: self.behaviour,
+            self._engine.succeed,
+            self._engine.fail,
+            self._invoke,
         )
+        self._approvals = Approvals(
+            self._timeline, self._engine.answer, self._engine.fail, self._publish
+        )
+        own_actions["Approval", "Manual"] = self._approvals
 
     # Custom jobs
 
@@ -226,11 +248,35 @@ class JobOperations(SteppedBackend):
         return NextJob({})
 
     def _withdraw_job(self, action: ActionRun) -> None:
-        self._board.withdraw(action)
+        if self._approvals.holds(action):
+            self._approvals.withdraw(action)
+        else:
+            self._board.withdraw(action)
+
+    def _open_function_job(self, action: ActionRun) -> None:
+        check_function(self.account_id, self.region_name, action.configuration["FunctionName"])
+        self._board.open(action)
+
+    def _invoke(self, job: Job) -> None:
+        expires = self._timeline.now() + self.behaviour.artifact_credentials_seconds
+        payload = event(job.id, self.account_id, self._data(job), expires)
+        name = job.action.configuration["FunctionName"]
+        invoke = type(self).invoke_function
+        self._send_later(
+            f"the job of {name}", lambda: invoke(self.account_id, self.region_name, name, payload)
+        )
+
+    def _publish(self, topic: str, subject: str, message: str) -> None:
+        publish = type(self).publish_notice
+        self._send_later(
+            "an approval's notice",
+            lambda: publish(self.account_id, self.region_name, topic, subject, message),
+        )
 
     def _job(self, job_id: str, owner: str) -> Job:
         job = self._board.find(job_id)
-        if job is None or job.owner != owner:
+        owners = ("Custom", "AWS") if owner == "Custom" else (owner,)
+        if job is None or job.owner not in owners:
             raise JobNotFoundError(job_id)
         return job
 

@@ -89,7 +89,9 @@ class JobResponse(CodePipelineResponse):
     # Pipelines: moto's answers, with timestamps as numbers, which is what JSON 1.1 has
 
     def get_pipeline(self) -> str:
-        pipeline, metadata = self.codepipeline_backend.get_pipeline(self._get_param("name"))
+        pipeline, metadata = self.codepipeline_backend.get_pipeline(
+            self._get_param("name"), self._get_param("version")
+        )
         return json.dumps({"pipeline": pipeline, "metadata": _with_numbers(metadata)})
 
     def list_pipelines(self) -> str:
@@ -124,6 +126,40 @@ class JobResponse(CodePipelineResponse):
             reason=self._get_param("reason"),
         )
         return json.dumps({"pipelineExecutionId": execution_id})
+
+    def put_approval_result(self) -> str:
+        at = self.codepipeline_backend.put_approval_result(
+            self._get_param("pipelineName"),
+            self._get_param("stageName"),
+            self._get_param("actionName"),
+            self._get_param("result"),
+            self._get_param("token"),
+        )
+        return json.dumps({"approvedAt": round(at, 3)})
+
+    def put_action_revision(self) -> str:
+        new, execution_id = self.codepipeline_backend.put_action_revision(
+            self._get_param("pipelineName"),
+            self._get_param("stageName"),
+            self._get_param("actionName"),
+            self._get_param("actionRevision"),
+        )
+        return json.dumps({"newRevision": new, "pipelineExecutionId": execution_id})
+
+    def disable_stage_transition(self) -> str:
+        return self._set_stage_transition(self._get_param("reason"))
+
+    def enable_stage_transition(self) -> str:
+        return self._set_stage_transition(None)
+
+    def _set_stage_transition(self, reason: str | None) -> str:
+        self.codepipeline_backend.set_stage_transition(
+            self._get_param("pipelineName"),
+            self._get_param("stageName"),
+            self._get_param("transitionType"),
+            reason=reason,
+        )
+        return ""
 
     def get_pipeline_execution(self) -> str:
         execution = self.codepipeline_backend.describe_pipeline_execution(

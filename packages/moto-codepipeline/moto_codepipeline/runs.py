@@ -27,7 +27,7 @@ STOPPING, STOPPED, ABANDONED = "Stopping", "Stopped", "Abandoned"
 CANCELLED, SUPERSEDED = "Cancelled", "Superseded"
 UNDER_WAY = (IN_PROGRESS, STOPPING)
 
-_VARIABLE = re.compile(r"#\{([A-Za-z0-9@\-_]+)\.([A-Za-z0-9@\-_]+)\}")
+VARIABLE = re.compile(r"#\{([A-Za-z0-9@\-_]+)\.([A-Za-z0-9@\-_]+)\}")
 _KEY_CHARACTERS = string.ascii_letters + string.digits
 
 
@@ -99,6 +99,8 @@ class ActionRun:
     output_variables: dict[str, str] = field(default_factory=dict)
     revision: dict[str, Any] | None = None
     revision_summary: str | None = None
+    token: str | None = None
+    updated_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -136,6 +138,8 @@ class ActionRun:
             status=self.status,
             summary=self.summary,
             lastStatusChange=round(self.changed, 3),
+            token=self.token if self.status == IN_PROGRESS else None,
+            lastUpdatedBy=self.updated_by,
             externalExecutionId=self.external_id,
             externalExecutionUrl=self.url("executionUrlTemplate"),
             percentComplete=self.percent_complete,
@@ -316,7 +320,7 @@ class PipelineRun(PipelineExecution):
             for name, text in action.output_variables.items():
                 known[(namespace, name)] = text
         return {
-            name: _VARIABLE.sub(lambda match: known.get((match[1], match[2]), match[0]), text)
+            name: VARIABLE.sub(lambda match: known.get((match[1], match[2]), match[0]), text)
             for name, text in configuration.items()
         }
 

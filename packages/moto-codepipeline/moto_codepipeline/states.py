@@ -51,7 +51,7 @@ def _stage_state(
         stageName=stage["name"],
         inboundExecution=inbound[0] if inbound else None,
         inboundExecutions=inbound,
-        inboundTransitionState={"enabled": True},
+        inboundTransitionState=traffic.transition(stage["name"]),
         actionStates=[
             _action_state(stage["name"], action, runs, types) for action in stage["actions"]
         ],

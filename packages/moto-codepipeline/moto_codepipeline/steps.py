@@ -59,7 +59,7 @@ class SteppedBackend(CodePipelineBackend):
         self._lock = RLock()
         self._depth = 0
         self._timeline = Timeline(Clock())
-        self._outbox: list[tuple[float, int, dict[str, Any]]] = []
+        self._outbox: list[tuple[float, int, str, Callable[[], None]]] = []
         self._entry_numbers = itertools.count()
         self._lags: tuple[int | None, Random] = (None, Random())
         self._calls: dict[str, deque[float]] = defaultdict(deque)
@@ -104,7 +104,15 @@ class SteppedBackend(CodePipelineBackend):
     def _announce(self, entry: dict[str, Any]) -> None:
         for _ in range(2 if self.behaviour.events_twice else 1):
             due = self._timeline.now() + self._lag()
-            heapq.heappush(self._outbox, (due, next(self._entry_numbers), entry))
+            deliver = functools.partial(
+                type(self).deliver_event, self.account_id, self.region_name, entry
+            )
+            self._send_later(entry["DetailType"], deliver, due)
+
+    def _send_later(self, what: str, send: Callable[[], None], due: float | None = None) -> None:
+        """Send something once no lock is held, now or when it is due."""
+        when = self._timeline.now() if due is None else due
+        heapq.heappush(self._outbox, (when, next(self._entry_numbers), what, send))
 
     def _lag(self) -> float:
         behaviour = self.behaviour
@@ -121,11 +129,11 @@ class SteppedBackend(CodePipelineBackend):
             with self._lock:
                 if not self._outbox or self._outbox[0][0] > self.clock.now():
                     return
-                _, _, entry = heapq.heappop(self._outbox)
+                _, _, what, send = heapq.heappop(self._outbox)
             try:
-                type(self).deliver_event(self.account_id, self.region_name, entry)
+                send()
             except Exception:
-                logger.exception("An event could not be delivered: %s", entry["DetailType"])
+                logger.exception("An event could not be delivered: %s", what)
 
     def admit(self, operation_name: str) -> None:
         """Count a call of a job operation. Raises ThrottlingError beyond ``behaviour.throttle``."""

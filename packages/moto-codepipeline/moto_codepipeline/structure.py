@@ -1,54 +1,279 @@
-"""What a pipeline's structure must be: its types exist, its artifacts come from somewhere."""
+"""What a pipeline's structure must be, across its stages and actions.
+
+The table of docs/behaviour.md says of each rule how it is known, and whether its text is.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
-from .action_types import ActionType, TypeKey, actions_of
-from .engine import OWNERS_WITH_JOBS
-from .exceptions import InvalidActionDeclarationError
+from .action_types import AWS_TYPES, IDLE_PROVIDERS, ActionType, TypeKey, actions_of
+from .exceptions import (
+    InvalidActionDeclarationError,
+    InvalidStageDeclarationError,
+    InvalidStructureError,
+)
+from .runs import VARIABLE
+
+STAGES, ACTIONS_IN_STAGE, ACTIONS, VARIABLES = 50, 50, 1000, 50
+"""How many there can be in a pipeline (documented)."""
+
+OWN_NAMESPACES = {"codepipeline", "variables"}
+UNSERVED = {
+    "beforeEntry": "conditions",
+    "onSuccess": "conditions",
+    "onFailure": "automatic retry, rollback and conditions",
+    "blockers": "blockers",
+}
+"""Members of a stage that are refused here, and what they are for."""
+
+logger = logging.getLogger(__name__)
 
 
 def check_structure(
     pipeline: dict[str, Any], action_types: dict[TypeKey, ActionType], region: str
 ) -> None:
-    """Raise InvalidActionDeclarationError if an action can't be.
-
-    Texts for missing types and undeclared artifacts are reported by users. AWS's own actions have
-    only their artifacts checked.
-    """
+    """Raise what is wrong with the pipeline, a stage or an action as an Invalid...Error."""
+    _check_pipeline(pipeline)
+    _check_stores(pipeline, region)
+    _check_stages(pipeline)
+    known = AWS_TYPES | action_types
     for _, action in actions_of(pipeline):
-        type_id = action["actionTypeId"]
-        if type_id["owner"] not in OWNERS_WITH_JOBS:
-            continue
-        action_type = action_types.get(TypeKey.of(type_id))
-        if action_type is None or action_type.deleted:
-            raise InvalidActionDeclarationError(
-                f"ActionType (Category: '{type_id['category']}', "
-                f"Provider: '{type_id['provider']}', Owner: '{type_id['owner']}', "
-                f"Version: '{type_id['version']}') in action '{action['name']}' is not available "
-                f"in region '{region.replace('-', '_').upper()}'"
-            )
-        action_type.check(action)
+        _check_action(action, known, region)
+        _check_region(action, pipeline, region)
     _check_artifacts(pipeline)
+    _check_namespaces(pipeline)
+
+
+def say_what_is_idle(pipeline: dict[str, Any]) -> None:
+    """Log which actions of a pipeline succeed without doing anything."""
+    idle = [
+        f"{stage}/{action['name']} ({action['actionTypeId']['provider']})"
+        for stage, action in actions_of(pipeline)
+        if is_idle(action["actionTypeId"])
+    ]
+    if idle:
+        logger.warning(
+            "In the pipeline %s these actions succeed without doing anything: %s",
+            pipeline["name"],
+            ", ".join(idle),
+        )
+
+
+def is_idle(type_id: dict[str, str]) -> bool:
+    """Whether an action of this type succeeds without doing anything."""
+    key = TypeKey.of(type_id)
+    return key.owner == "AWS" and (key.category, key.provider) in IDLE_PROVIDERS
+
+
+def _check_pipeline(pipeline: dict[str, Any]) -> None:
+    first_version = pipeline.get("pipelineType") == "V1"
+    mode = pipeline.get("executionMode", "SUPERSEDED")
+    if first_version and mode != "SUPERSEDED":
+        raise InvalidStructureError(f"The execution mode {mode} needs a pipeline of type V2")
+    variables = [each["name"] for each in pipeline.get("variables", [])]
+    if first_version and variables:
+        raise InvalidStructureError("Pipeline variable can only be used with V2 pipelines")
+    if name := _repeated(variables):
+        raise InvalidStructureError(
+            f"Variable names must be unique. The following variable name is already in use: {name}"
+        )
+    if len(variables) > VARIABLES:
+        raise InvalidStructureError(f"A pipeline can have no more than {VARIABLES} variables")
+    if "triggers" in pipeline:
+        raise InvalidStructureError("This CodePipeline has no triggers: start executions yourself")
+
+
+def _check_stores(pipeline: dict[str, Any], region: str) -> None:
+    store, stores = pipeline.get("artifactStore"), pipeline.get("artifactStores")
+    if (store is None) == (stores is None):
+        raise InvalidStructureError(
+            "A pipeline must have either an artifactStore or artifactStores, and not both"
+        )
+    if stores is not None and region not in stores:
+        raise InvalidStructureError(
+            f"The artifactStores of a pipeline must have one for its own region {region}"
+        )
+
+
+def _check_stages(pipeline: dict[str, Any]) -> None:
+    stages = pipeline["stages"]
+    if len(stages) < 2:
+        raise InvalidStructureError(
+            f"Pipeline has only {len(stages)} stage(s). "
+            "There should be a minimum of 2 stages in a pipeline"
+        )
+    if len(stages) > STAGES:
+        raise InvalidStructureError(f"A pipeline can have no more than {STAGES} stages")
+    if sum(len(stage["actions"]) for stage in stages) > ACTIONS:
+        raise InvalidStructureError(f"A pipeline can have no more than {ACTIONS} actions")
+    if name := _repeated([stage["name"] for stage in stages]):
+        raise InvalidStageDeclarationError(f"More than one stage has the name {name}")
+    for stage in stages:
+        _check_stage(stage)
+    categories = [{a["actionTypeId"]["category"] for a in stage["actions"]} for stage in stages]
+    if categories[0] != {"Source"}:
+        raise InvalidStructureError(
+            "Pipeline should start with a stage that only contains source actions"
+        )
+    for stage, found in zip(stages[1:], categories[1:], strict=True):
+        if "Source" in found:
+            raise InvalidStructureError(
+                f"Stage {stage['name']} has a source action: only the first stage can have any"
+            )
+
+
+def _check_stage(stage: dict[str, Any]) -> None:
+    names = [action["name"] for action in stage["actions"]]
+    if not 1 <= len(names) <= ACTIONS_IN_STAGE:
+        raise InvalidStageDeclarationError(
+            f"Stage {stage['name']} has {len(names)} actions: it must have 1 to {ACTIONS_IN_STAGE}"
+        )
+    if name := _repeated(names):
+        raise InvalidStageDeclarationError(
+            f"More than one action in stage {stage['name']} has the name {name}"
+        )
+    for member, what in UNSERVED.items():
+        if stage.get(member):
+            raise InvalidStageDeclarationError(
+                f"Stage {stage['name']} has {member}: this CodePipeline has no {what}"
+            )
+
+
+def _check_action(action: dict[str, Any], known: dict[TypeKey, ActionType], region: str) -> None:
+    type_id, name = action["actionTypeId"], action["name"]
+    action_type = known.get(TypeKey.of(type_id))
+    if action_type is not None and not action_type.deleted:
+        action_type.check(action)
+    elif not is_idle(type_id):
+        raise InvalidActionDeclarationError(
+            f"ActionType (Category: '{type_id['category']}', "
+            f"Provider: '{type_id['provider']}', Owner: '{type_id['owner']}', "
+            f"Version: '{type_id['version']}') in action '{name}' is not available "
+            f"in region '{region.replace('-', '_').upper()}'"
+        )
+    manual = (type_id["category"], type_id["owner"]) == ("Approval", "AWS")
+    if "timeoutInMinutes" in action and not manual:
+        raise InvalidActionDeclarationError(
+            f"Action {name} has timeoutInMinutes, which only manual approvals can have"
+        )
+    for member in ("commands", "environmentVariables", "outputVariables"):
+        if action.get(member):
+            raise InvalidActionDeclarationError(
+                f"Action {name} has {member}: this CodePipeline runs no commands"
+            )
+    if manual:
+        _check_notification(action, region)
+
+
+def _check_notification(action: dict[str, Any], region: str) -> None:
+    topic = action.get("configuration", {}).get("NotificationArn")
+    if topic is None or VARIABLE.search(topic):
+        return
+    parts = topic.split(":", 5)
+    sent = f"has been specified for sending notifications for the approval action {action['name']}"
+    if len(parts) < 6 or parts[0] != "arn" or not all((parts[1], parts[4], parts[5])):
+        raise InvalidActionDeclarationError(
+            f"The ARN {topic} you specified for sending notifications for the approval action "
+            f"{action['name']} contains a format error."
+        )
+    if parts[2] != "sns":
+        raise InvalidActionDeclarationError(
+            f"The ARN {topic} {sent}, but the AWS service for this ARN cannot be used to send "
+            "approval requests."
+        )
+    if parts[3] != region:
+        raise InvalidActionDeclarationError(
+            f"The ARN {topic} {sent}, but the ARN is not in the same region as the pipeline."
+        )
+
+
+def _check_region(action: dict[str, Any], pipeline: dict[str, Any], region: str) -> None:
+    own, type_id = action.get("region", region), action["actionTypeId"]
+    if own == region:
+        return
+    if type_id["owner"] != "AWS" or type_id["category"] == "Source":
+        raise InvalidActionDeclarationError(
+            f"Action {action['name']} is in the region {own}: "
+            "custom, third-party and source actions can't be cross-region"
+        )
+    if own not in pipeline.get("artifactStores", {}):
+        raise InvalidActionDeclarationError(
+            f"Action {action['name']} is in the region {own}, which has no artifact store"
+        )
 
 
 def _check_artifacts(pipeline: dict[str, Any]) -> None:
-    declared: set[str] = set()
-    for stage in pipeline["stages"]:
-        by_order = sorted(stage["actions"], key=lambda action: action.get("runOrder", 1))
-        produced = {
-            (action.get("runOrder", 1), each["name"])
-            for action in by_order
-            for each in action.get("outputArtifacts", [])
-        }
-        for action in by_order:
-            order = action.get("runOrder", 1)
-            known = declared | {name for run_order, name in produced if run_order < order}
-            for each in action.get("inputArtifacts", []):
-                if each["name"] not in known:
+    outputs = [
+        each["name"]
+        for _, action in actions_of(pipeline)
+        for each in action.get("outputArtifacts", [])
+    ]
+    if name := _repeated(outputs):
+        raise InvalidActionDeclarationError(
+            f"More than one output artifact of the pipeline has the name {name}"
+        )
+    for (_, action), earlier in _with_earlier(pipeline):
+        known = {each["name"] for other in earlier for each in other.get("outputArtifacts", [])}
+        for each in action.get("inputArtifacts", []):
+            if each["name"] not in known:
+                raise InvalidActionDeclarationError(
+                    f"Input Artifact Bundle {each['name']} in action {action['name']} is not "
+                    "declared as Output Artifact Bundle in any of the preceding actions"
+                )
+
+
+def _check_namespaces(pipeline: dict[str, Any]) -> None:
+    seen = set(OWN_NAMESPACES)
+    for stage, action in actions_of(pipeline):
+        namespace = action.get("namespace")
+        if namespace in seen:
+            raise InvalidActionDeclarationError(
+                "Namespaces must be unique across the pipeline definition. The following occur "
+                f"more than once in the pipeline. StageName=[{stage}], "
+                f"ActionName=[{action['name']}], Namespace=[{namespace}]"
+            )
+        if namespace is not None:
+            seen.add(namespace)
+    variables = {each["name"] for each in pipeline.get("variables", [])}
+    for (stage, action), earlier in _with_earlier(pipeline):
+        known = {other.get("namespace") for other in earlier} | {"codepipeline"}
+        for key, text in action.get("configuration", {}).items():
+            for found in VARIABLE.finditer(text):
+                namespace, name = found.groups()
+                if namespace == "variables" and name in variables:
+                    if action["actionTypeId"]["category"] == "Source":
+                        raise InvalidStructureError(
+                            "Variables at the pipeline level cannot be used in source actions. "
+                            f"StageName=[{stage}], ActionName=[{action['name']}]"
+                        )
+                elif namespace not in known:
                     raise InvalidActionDeclarationError(
-                        f"Input Artifact Bundle {each['name']} in action {action['name']} is not "
-                        "declared as Output Artifact Bundle in any of the preceding actions"
+                        "Valid format for a pipeline execution variable reference is a namespace "
+                        "and a key separated by a period (.). The following pipeline execution "
+                        "variables are referencing a namespace that does not exist.\n"
+                        f"StageName=[{stage}], ActionName=[{action['name']}], "
+                        f"ActionConfigurationKey=[{key}], "
+                        f"VariableReferenceText=[{namespace}.{name}]"
                     )
-        declared |= {name for _, name in produced}
+
+
+def _with_earlier(
+    pipeline: dict[str, Any],
+) -> Iterator[tuple[tuple[str, dict[str, Any]], list[dict[str, Any]]]]:
+    """Each action, with its stage's name, and the actions that have ended before it begins."""
+    before: list[dict[str, Any]] = []
+    for stage in pipeline["stages"]:
+        for action in stage["actions"]:
+            order = action.get("runOrder", 1)
+            own = [other for other in stage["actions"] if other.get("runOrder", 1) < order]
+            yield (stage["name"], action), before + own
+        before = before + stage["actions"]
+
+
+def _repeated(names: list[str]) -> str | None:
+    """The first name that is there more than once."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)

@@ -3,13 +3,14 @@
 Documented: a stage works on one execution at a time, and is unlocked when it succeeds, fails or is
 stopped. In the mode SUPERSEDED one execution waits before a locked stage, and a newer one that
 arrives takes its place; in the mode QUEUED all wait, in the order of their arrival; in the mode
-PARALLEL none does. An execution that works in a stage is never superseded.
+PARALLEL none does. An execution that works in a stage is never superseded. Where the transition to
+a stage is disabled, all wait.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 SUPERSEDING, PARALLEL = "SUPERSEDED", "PARALLEL"
 
@@ -30,9 +31,14 @@ class Traffic(Generic[E]):
     def __init__(self) -> None:
         self._inside: dict[str, E] = {}
         self._waiting: dict[str, list[E]] = defaultdict(list)
+        self._transitions: dict[str, dict[str, Any]] = {}
 
     def enter(self, stage_name: str, execution: E) -> bool:
-        """Lock a stage for an execution. False: another one has it."""
+        """Lock a stage for an execution. False: another one has it, or nobody may enter."""
+        return not self._closed(stage_name) and self.claim(stage_name, execution)
+
+    def claim(self, stage_name: str, execution: E) -> bool:
+        """Lock a stage for an execution that need not pass the transition to it."""
         if execution.execution_mode == PARALLEL:
             return True
         return self._inside.setdefault(stage_name, execution) is execution
@@ -54,9 +60,8 @@ class Traffic(Generic[E]):
         """Lock each free stage for whoever has waited for it longest; answers those executions."""
         admitted = []
         for name, waiting in self._waiting.items():
-            if waiting and name not in self._inside:
-                self._inside[name] = waiting.pop(0)
-                admitted.append(self._inside[name])
+            while waiting and self.enter(name, waiting[0]):
+                admitted.append(waiting.pop(0))
         return admitted
 
     def forget(self, execution: E) -> None:
@@ -64,6 +69,17 @@ class Traffic(Generic[E]):
         for waiting in self._waiting.values():
             if execution in waiting:
                 waiting.remove(execution)
+
+    def set_transition(self, stage_name: str, state: dict[str, Any]) -> None:
+        """Let executions enter a stage, or not: by the API's ``TransitionState``."""
+        self._transitions[stage_name] = state
+
+    def transition(self, stage_name: str) -> dict[str, Any]:
+        """The API's ``TransitionState`` of the way into a stage."""
+        return self._transitions.get(stage_name, {"enabled": True})
+
+    def _closed(self, stage_name: str) -> bool:
+        return not self.transition(stage_name)["enabled"]
 
     def before(self, stage_name: str) -> list[E]:
         """The executions that wait before a stage, the one that enters next first."""

@@ -20,11 +20,18 @@ from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Sh
 
 from .exceptions import SerializationError, UnknownOperationError, ValidationError
 
+NEWER_MAXIMA = {"ActionConfigurationValue": 50_000}
+"""Where the live service allows more than the model (reported, 2022 to 2025: its own messages say
+so)."""
+
 
 @lru_cache(maxsize=1)
 def service_model() -> ServiceModel:
-    """CodePipeline's service model, as botocore has it."""
-    return ServiceModel(Loader().load_service_model("codepipeline", "service-2"), "codepipeline")
+    """CodePipeline's service model, as botocore has it, with the limits that are newer."""
+    description = Loader().load_service_model("codepipeline", "service-2")
+    for name, most in NEWER_MAXIMA.items():
+        description["shapes"][name]["max"] = most
+    return ServiceModel(description, "codepipeline")
 
 
 @lru_cache(maxsize=64)
@@ -129,16 +136,16 @@ def _violations(shape: Shape, value: Any, path: str) -> Iterator[str]:
         for index, item in enumerate(value, start=1):
             if isinstance(shape.member, StructureShape):
                 yield from _violations(shape.member, item, f"{path}.{index}.member")
-            elif broken := list(_broken(shape.member, item)):
-                yield _nested(path, "Member", broken)
+            elif any(_broken(shape.member, item)):
+                yield _nested(path, "Member", shape.member)
     elif isinstance(shape, MapShape):
         for key, item in value.items():
-            if broken := list(_broken(shape.key, key)):
-                yield _nested(path, "Map keys", broken)
+            if any(_broken(shape.key, key)):
+                yield _nested(path, "Map keys", shape.key)
             if isinstance(shape.value, StructureShape):
                 yield from _violations(shape.value, item, f"{path}.{key}.member")
-            elif broken := list(_broken(shape.value, item)):
-                yield _nested(path, "Map value", broken)
+            elif any(_broken(shape.value, item)):
+                yield _nested(path, "Map value", shape.value)
 
 
 def _member_violations(shape: StructureShape, value: dict[str, Any], path: str) -> Iterator[str]:
@@ -150,8 +157,9 @@ def _member_violations(shape: StructureShape, value: dict[str, Any], path: str) 
             yield f"Value at '{place}' failed to satisfy constraint: Member must not be null"
 
 
-def _nested(path: str, what: str, broken: list[str]) -> str:
-    constraints = ", ".join(broken)
+def _nested(path: str, what: str, shape: Shape) -> str:
+    # Reported: all that is asked of such a value is told, not only what it breaks.
+    constraints = ", ".join(text for text, _ in _constraints(shape, None))
     return (
         f"Value at '{path}' failed to satisfy constraint: "
         f"{what} must satisfy constraint: [{constraints}]"
@@ -160,19 +168,28 @@ def _nested(path: str, what: str, broken: list[str]) -> str:
 
 def _broken(shape: Shape, value: Any) -> Iterator[str]:
     """The constraints of ``shape`` itself, not of its members, that ``value`` breaks."""
+    return (text for text, keeps in _constraints(shape, value) if not keeps)
+
+
+def _constraints(shape: Shape, value: Any) -> Iterator[tuple[str, bool]]:
+    """The constraints of ``shape`` itself, and whether ``value`` keeps them."""
     rules = shape.metadata
     numeric = shape.type_name in ("integer", "long")
-    measured, what = (value, "value") if numeric else (None, "length")
-    if not numeric and shape.type_name in ("string", "list", "map"):
-        measured = len(value)
-    if measured is not None:
-        if "max" in rules and measured > rules["max"]:
-            yield f"Member must have {what} less than or equal to {rules['max']}"
-        if "min" in rules and measured < rules["min"]:
-            yield f"Member must have {what} greater than or equal to {rules['min']}"
+    what = "value" if numeric else "length"
+    if numeric or shape.type_name in ("string", "list", "map"):
+        measured = 0 if value is None else value if numeric else len(value)
+        if "max" in rules:
+            text = f"Member must have {what} less than or equal to {rules['max']}"
+            yield text, measured <= rules["max"]
+        if "min" in rules:
+            text = f"Member must have {what} greater than or equal to {rules['min']}"
+            yield text, measured >= rules["min"]
     if shape.type_name != "string":
         return
-    if "pattern" in rules and not re.fullmatch(rules["pattern"], value):
-        yield f"Member must satisfy regular expression pattern: {rules['pattern']}"
-    if rules.get("enum") and value not in rules["enum"]:
-        yield f"Member must satisfy enum value set: [{', '.join(rules['enum'])}]"
+    if "pattern" in rules:
+        text = f"Member must satisfy regular expression pattern: {rules['pattern']}"
+        yield text, bool(re.fullmatch(rules["pattern"], value or ""))
+    if rules.get("enum"):
+        # Recorded: they are not in the model's order.
+        shown = ", ".join(sorted(rules["enum"]))
+        yield f"Member must satisfy enum value set: [{shown}]", value in rules["enum"]

@@ -148,7 +148,38 @@ def test_secrets_are_masked_and_kept_by_their_mask(service: Service) -> None:
         assert details["input"][member] == {"Project": "p", "Password": "****"}
 
 
-def test_configurations_of_aws_are_not_checked(service: Service) -> None:
-    other = {"category": "Deploy", "owner": "AWS", "provider": "Anything", "version": "1"}
+def test_an_idle_type_of_aws_succeeds_and_says_that_it_does_nothing(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = {"category": "Deploy", "owner": "AWS", "provider": "CodeDeploy", "version": "1"}
     service.create([action("Deploy", other, configuration={"Any": "thing"})])
+    assert "Stage2/Deploy (CodeDeploy)" in caplog.text
     assert service.status(service.start()) == "Succeeded"
+    [state] = service.stage("Stage2")["actionStates"]
+    assert state["latestExecution"]["summary"] == "Succeeded without doing anything"
+
+
+def test_a_type_that_aws_does_not_have_is_refused(service: Service) -> None:
+    other = {"category": "Deploy", "owner": "AWS", "provider": "Anything", "version": "1"}
+    with pytest.raises(ClientError) as caught:
+        service.create([action("Deploy", other)])
+    assert error_of(caught.value)[0] == "InvalidActionDeclarationException"
+
+
+@pytest.mark.parametrize(
+    ("category", "provider", "missing"),
+    [("Invoke", "Lambda", "FunctionName"), ("Source", "S3", "S3Bucket")],
+)
+def test_a_type_of_aws_needs_its_configuration(
+    service: Service, category: str, provider: str, missing: str
+) -> None:
+    kind = {"category": category, "owner": "AWS", "provider": provider, "version": "1"}
+    service.register()
+    structure = service.structure([service.action("Build")])
+    stage = structure["stages"][0 if category == "Source" else 1]
+    stage["actions"] = [action("Act", kind, outputArtifacts=["Made"])]
+    with pytest.raises(ClientError) as caught:
+        service.api.create_pipeline(pipeline=structure)
+    code, message = error_of(caught.value)
+    assert code == "InvalidActionDeclarationException"
+    assert missing in message

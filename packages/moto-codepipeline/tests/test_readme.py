@@ -8,11 +8,24 @@ import sys
 from pathlib import Path
 
 import pytest
+from botocore import xform_name
+
+from moto_codepipeline.responses import JobResponse
+from moto_codepipeline.validation import service_model
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 TESTS = [example for example in EXAMPLES if "def test_" in example]
 PROGRAMS = [example for example in EXAMPLES if "def test_" not in example]
+
+
+def test_the_table_of_operations_says_which_are_served() -> None:
+    rows = dict(re.findall(r"^\| ([A-Z]\w+) \| ?([\d.]*) \|$", README, re.MULTILINE))
+    names = service_model().operation_names
+    assert sorted(rows) == sorted(names)
+    served = {name for name in names if hasattr(JobResponse, xform_name(name))}
+    assert {name for name, since in rows.items() if since} == served
+    assert f"{len(served)} of CodePipeline's {len(names)} operations are served" in README
 
 
 def run(folder: Path, *arguments: str) -> str:

@@ -19,7 +19,7 @@ from codepipeline_fixtures import (
     running_service,
 )
 
-APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
+IDLE = {"category": "Deploy", "owner": "AWS", "provider": "CodeDeploy", "version": "1"}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def finish(service: Service, *names: str) -> None:
 
 
 def test_an_execution_of_aws_actions_only_succeeds_at_once(service: Service) -> None:
-    service.create([action("Approve", APPROVAL)])
+    service.create([action("Deploy", IDLE)])
     assert service.status(service.start()) == "Succeeded"
 
 
@@ -127,7 +127,7 @@ def test_executions_do_not_disturb_each_other(service: Service) -> None:
 
 
 def test_a_client_request_token_starts_one_execution(service: Service) -> None:
-    service.create([action("Approve", APPROVAL)])
+    service.create([action("Deploy", IDLE)])
     ids = [
         service.api.start_pipeline_execution(name="release", clientRequestToken=token)
         for token in ("one", "one", "two")
@@ -253,7 +253,7 @@ def test_variables_are_resolved_for_the_job(service: Service) -> None:
     ]
     service.create(
         [action("First", configuration={"Project": texts[0]}, namespace="First")],
-        [action("Second", configuration={"Project": f"{texts[1]} #{{No.One}}"})],
+        [action("Second", configuration={"Project": f"{texts[1]} #{{First.None}}"})],
         pipelineType="V2",
         variables=variables,
     )
@@ -264,13 +264,13 @@ def test_variables_are_resolved_for_the_job(service: Service) -> None:
     assert first["data"]["actionConfiguration"]["configuration"] == {"Project": "red/big"}
     service.succeed(first, outputVariables={"Tag": "v1"})
     second = service.take()
-    resolved = {"Project": f"v1-{execution_id} #{{No.One}}"}
+    resolved = {"Project": f"v1-{execution_id} #{{First.None}}"}
     assert second["data"]["actionConfiguration"]["configuration"] == resolved
     [details, *_] = service.api.list_action_executions(pipelineName="release")[
         "actionExecutionDetails"
     ]
     assert details["input"]["resolvedConfiguration"] == resolved
-    assert details["input"]["configuration"] == {"Project": f"{texts[1]} #{{No.One}}"}
+    assert details["input"]["configuration"] == {"Project": f"{texts[1]} #{{First.None}}"}
     answer = service.api.get_pipeline_execution(
         pipelineName="release", pipelineExecutionId=execution_id
     )
@@ -343,7 +343,7 @@ def test_executions_can_be_filtered_by_a_stage_they_passed(service: Service) -> 
 
 
 def test_action_executions_can_be_filtered_and_paged(service: Service) -> None:
-    service.create([action("Approve", APPROVAL)])
+    service.create([action("Deploy", IDLE)])
     first, _ = service.start(), service.start()
     listed = service.api.list_action_executions(
         pipelineName="release", filter={"pipelineExecutionId": first}
@@ -356,27 +356,30 @@ def test_action_executions_can_be_filtered_and_paged(service: Service) -> None:
 
 
 NO_PIPELINE = f"Account '{ACCOUNT}' does not have a pipeline with name 'release'"
+NOT_INCLUDED = (
+    f"The account with AWS account ID '{ACCOUNT}' does not include a pipeline named 'release'"
+)
 
 
 @pytest.mark.parametrize(
-    ("method", "request_"),
+    ("method", "request_", "text"),
     [
-        ("start_pipeline_execution", {"name": "release"}),
-        ("get_pipeline_state", {"name": "release"}),
-        ("list_action_executions", {"pipelineName": "release"}),
-        ("list_pipeline_executions", {"pipelineName": "release"}),
+        ("start_pipeline_execution", {"name": "release"}, NO_PIPELINE),
+        ("get_pipeline_state", {"name": "release"}, NO_PIPELINE),
+        ("list_action_executions", {"pipelineName": "release"}, NOT_INCLUDED),
+        ("list_pipeline_executions", {"pipelineName": "release"}, NO_PIPELINE),
     ],
 )
 def test_a_pipeline_that_is_not_there_is_not_found(
-    service: Service, method: str, request_: dict[str, Any]
+    service: Service, method: str, request_: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(ClientError) as caught:
         getattr(service.api, method)(**request_)
-    assert error_of(caught.value) == ("PipelineNotFoundException", NO_PIPELINE)
+    assert error_of(caught.value) == ("PipelineNotFoundException", text)
 
 
 def test_an_execution_that_is_not_there_is_not_found(service: Service) -> None:
-    service.create([action("Approve", APPROVAL)])
+    service.create([action("Deploy", IDLE)])
     unknown = "00000000-0000-0000-0000-000000000000"
     with pytest.raises(ClientError) as caught:
         service.status(unknown)
@@ -389,7 +392,7 @@ def test_an_execution_that_is_not_there_is_not_found(service: Service) -> None:
 
 
 def test_a_made_up_page_token_is_refused(service: Service) -> None:
-    service.create([action("Approve", APPROVAL)])
+    service.create([action("Deploy", IDLE)])
     with pytest.raises(ClientError) as caught:
         service.api.list_action_executions(pipelineName="release", nextToken="made up")
     assert error_of(caught.value)[0] == "InvalidNextTokenException"

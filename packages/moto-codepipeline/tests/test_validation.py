@@ -87,7 +87,7 @@ TYPE_PATTERN = "Member must satisfy regular expression pattern: [0-9A-Za-z_-]+"
             {"actionTypeId": TYPE | {"owner": "Me"}},
             one(
                 "actionTypeId.owner",
-                "Member must satisfy enum value set: [AWS, ThirdParty, Custom]",
+                "Member must satisfy enum value set: [AWS, Custom, ThirdParty]",
             ),
         ),
         (
@@ -105,8 +105,9 @@ TYPE_PATTERN = "Member must satisfy regular expression pattern: [0-9A-Za-z_-]+"
             {"actionTypeId": TYPE, "queryParam": {"a": "no spaces"}},
             one(
                 "queryParam",
-                "Map value must satisfy constraint: [Member must satisfy regular expression "
-                "pattern: [a-zA-Z0-9_-]+]",
+                "Map value must satisfy constraint: [Member must have length less than or equal "
+                "to 50, Member must have length greater than or equal to 1, Member must satisfy "
+                "regular expression pattern: [a-zA-Z0-9_-]+]",
             ),
         ),
         (
@@ -131,7 +132,7 @@ TYPE_PATTERN = "Member must satisfy regular expression pattern: [0-9A-Za-z_-]+"
             {"jobId": UNKNOWN_JOB, "failureDetails": {"type": "Bad", "message": "m"}},
             one(
                 "failureDetails.type",
-                "Member must satisfy enum value set: [JobFailed, ConfigurationError, "
+                "Member must satisfy enum value set: [ConfigurationError, JobFailed, "
                 "PermissionError, RevisionOutOfSync, RevisionUnavailable, SystemUnavailable]",
             ),
         ),
@@ -184,8 +185,8 @@ TYPE_PATTERN = "Member must satisfy regular expression pattern: [0-9A-Za-z_-]+"
             {"resourceArn": "arn:aws:codepipeline:eu-west-1:123456789012:p", "tagKeys": ["", "ok"]},
             one(
                 "tagKeys",
-                "Member must satisfy constraint: [Member must have length greater than or equal "
-                "to 1]",
+                "Member must satisfy constraint: [Member must have length less than or equal to "
+                "128, Member must have length greater than or equal to 1]",
             ),
         ),
     ],

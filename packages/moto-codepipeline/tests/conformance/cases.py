@@ -276,8 +276,9 @@ def _custom_poll_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
     )
     yield "a property without a query", queryable, polling({}), Error("ValidationException", needed)
     wrong = (
-        "Map value must satisfy constraint: "
-        "[Member must satisfy regular expression pattern: [a-zA-Z0-9_-]+]"
+        "Map value must satisfy constraint: [Member must have length less than or equal to 50, "
+        "Member must have length greater than or equal to 1, "
+        "Member must satisfy regular expression pattern: [a-zA-Z0-9_-]+]"
     )
     yield (
         "a query that cannot be",
@@ -348,7 +349,7 @@ def _result_cases(
         )
         percent = {"failureDetails": {"type": "Unlucky", "message": "It broke"}}
         types = (
-            "JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync, "
+            "ConfigurationError, JobFailed, PermissionError, RevisionOutOfSync, "
             "RevisionUnavailable, SystemUnavailable"
         )
         wrong = invalid("failureDetails.type", f"Member must satisfy enum value set: [{types}]")
@@ -503,7 +504,7 @@ def _action_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Erro
     ids = Output(lambda output: [each["id"] for each in output["actionTypes"]], [CUSTOM])
     yield every, "one owner's", idle, {"actionOwnerFilter": "Custom"}, ids
     nobody = invalid(
-        "actionOwnerFilter", "Member must satisfy enum value set: [AWS, ThirdParty, Custom]"
+        "actionOwnerFilter", "Member must satisfy enum value set: [AWS, Custom, ThirdParty]"
     )
     yield every, "an owner that cannot be", nothing, {"actionOwnerFilter": "Nobody"}, nobody
 

@@ -72,7 +72,10 @@ class Bad:
 
 @cache
 def model() -> ServiceModel:
-    return ServiceModel(Loader().load_service_model("codepipeline", "service-2"), "codepipeline")
+    description = Loader().load_service_model("codepipeline", "service-2")
+    # What the live service says itself, in messages that users report.
+    description["shapes"]["ActionConfigurationValue"]["max"] = 50_000
+    return ServiceModel(description, "codepipeline")
 
 
 def served() -> list[str]:
@@ -93,10 +96,11 @@ def bad_requests(operation: str) -> Iterator[Bad]:
         return
     good = good_request(operation)
     for place in _places(shape, good, ()):
-        for kind, value, constraints in place.broken():
+        path, nested = place.said()
+        for kind, value, broken in place.broken():
             request = deepcopy(good)
             place.put(request, value)
-            path, nested = place.said()
+            constraints = broken if nested is None else _all_constraints(place.shape)
             yield Bad(operation, kind, path, constraints, nested, request, value)
 
 
@@ -274,5 +278,19 @@ def _constraints(shape: Shape, value: Any) -> tuple[str, ...]:
     if "pattern" in rules and not re.fullmatch(rules["pattern"], value):
         broken.append(f"Member must satisfy regular expression pattern: {rules['pattern']}")
     if isinstance(shape, StringShape) and shape.enum and value not in shape.enum:
-        broken.append(f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
+        broken.append(f"Member must satisfy enum value set: [{', '.join(sorted(shape.enum))}]")
     return tuple(broken)
+
+
+def _all_constraints(shape: Shape) -> tuple[str, ...]:
+    """What AWS says of a key, a map's value or a list's member: all that is asked of it."""
+    rules = shape.metadata
+    texts = {
+        "max": "Member must have length less than or equal to {}",
+        "min": "Member must have length greater than or equal to {}",
+        "pattern": "Member must satisfy regular expression pattern: {}",
+    }
+    asked = [text.format(rules[rule]) for rule, text in texts.items() if rule in rules]
+    if isinstance(shape, StringShape) and shape.enum:
+        asked.append(f"Member must satisfy enum value set: [{', '.join(sorted(shape.enum))}]")
+    return tuple(asked)

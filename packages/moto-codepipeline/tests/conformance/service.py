@@ -83,12 +83,13 @@ class Service:
         name = f"release-{next(self._numbers)}"
         action = {"name": "Work", "actionTypeId": type_id} | declared
         fetched = {"name": "Fetch", "actionTypeId": SOURCE, "outputArtifacts": [{"name": "Code"}]}
+        fetched["configuration"] = {"S3Bucket": "code", "S3ObjectKey": "code.zip"}
         pipeline = {
             "name": name,
             "roleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
             "artifactStore": {"type": "S3", "location": "artifacts"},
             "stages": [
-                {"name": "Source", "actions": [fetched | {"configuration": {}}]},
+                {"name": "Source", "actions": [fetched]},
                 {"name": "Build", "actions": [action]},
             ],
         }

@@ -1,0 +1,108 @@
+"""Manual approvals: an action waits until somebody answers with its token, or time is over.
+
+Documented: the token, the notification's message, seven days unless ``timeoutInMinutes`` says
+otherwise. Recorded: the texts for a missing summary and an approval that is out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from .clock import Appointment, Timeline
+from .exceptions import ApprovalAlreadyCompletedError, InvalidApprovalTokenError
+from .runs import FAILED, IN_PROGRESS, SUCCEEDED, ActionRun
+
+TIMEOUT_MINUTES = 7 * 24 * 60
+SUBJECT_CHARACTERS = 100
+
+
+class Approvals:
+    """The approvals of an account and region. Not thread-safe: its owner holds a lock.
+
+    ``end`` is called with an action, its summary and whether it was approved, ``fail`` with an
+    action, an error code and a message; ``publish`` with a topic's ARN, a subject and a message.
+    """
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        end: Callable[[ActionRun, str, bool], None],
+        fail: Callable[[ActionRun, str, str], None],
+        publish: Callable[[str, str, str], None],
+    ) -> None:
+        self._timeline = timeline
+        self._end = end
+        self._fail = fail
+        self._publish = publish
+        self._timeouts: dict[ActionRun, Appointment] = {}
+
+    def __call__(self, action: ActionRun) -> None:
+        """Ask for an approval."""
+        action.token = str(uuid.uuid4())
+        seconds = action.declaration.get("timeoutInMinutes", TIMEOUT_MINUTES) * 60
+        self._timeouts[action] = self._timeline.after(seconds, lambda: self._time_out(action))
+        if topic := action.configuration.get("NotificationArn"):
+            run = action.run
+            subject = f"APPROVAL NEEDED: AWS CodePipeline {run.pipeline_name} for action "
+            message = json.dumps(_message(action, self._timeline.now() + seconds))
+            self._publish(topic, (subject + action.name)[:SUBJECT_CHARACTERS], message)
+
+    def answer(self, action: ActionRun, result: dict[str, str], by: str) -> float:
+        """Take the API's ``ApprovalResult``; answers when. Raises ApprovalAlreadyCompletedError,
+        and InvalidApprovalTokenError for an approval that is out of date or needs a summary."""
+        if action.status in (SUCCEEDED, FAILED):
+            raise ApprovalAlreadyCompletedError
+        if action.status != IN_PROGRESS:
+            raise InvalidApprovalTokenError(
+                f"The pipeline {action.run.pipeline_name} has been updated, and the approval "
+                "request you responded to is now out of date."
+            )
+        required = action.configuration.get("IsSummaryRequired") == "true"
+        if required and not result["summary"].strip():
+            raise InvalidApprovalTokenError(
+                f"Action '{action.name}' in stage '{action.stage.name}' requires a summary. "
+                "Provide a summary in the approval result and try again."
+            )
+        self.withdraw(action)
+        action.updated_by = by
+        self._end(action, result["summary"], result["status"] == "Approved")
+        return self._timeline.now()
+
+    def withdraw(self, action: ActionRun) -> None:
+        """Wait no longer for an action's approval."""
+        self._timeouts.pop(action).cancel()
+
+    def holds(self, action: ActionRun) -> bool:
+        """Whether the action waits for an approval."""
+        return action in self._timeouts
+
+    def _time_out(self, action: ActionRun) -> None:
+        self.withdraw(action)
+        self._fail(action, "JobFailed", "The approval request timed out: nobody answered in time.")
+
+
+def _message(action: ActionRun, expires: float) -> dict[str, Any]:
+    run = action.run
+    console = (
+        f"https://console.aws.amazon.com/codepipeline/home?region={run.region}"
+        f"#/view/{run.pipeline_name}"
+    )
+    return {
+        "region": run.region,
+        "consoleLink": console,
+        "approval": {
+            "pipelineName": run.pipeline_name,
+            "stageName": action.stage.name,
+            "actionName": action.name,
+            "token": action.token,
+            "expires": f"{datetime.fromtimestamp(expires, UTC):%Y-%m-%dT%H:%MZ}",
+            "externalEntityLink": action.configuration.get("ExternalEntityLink"),
+            "approvalReviewLink": f"{console}/{action.stage.name}/{action.name}"
+            f"/approve/{action.token}",
+            "customData": action.configuration.get("CustomData"),
+        },
+    }

@@ -1,0 +1,58 @@
+"""Lambda invoke actions: a function gets a job, and puts its result as a job worker does.
+
+Documented: the event, that it is asynchronous, the 30 seconds before the function is invoked with a
+continuation token, 20 minutes without an answer and 24 hours in all. Recorded: ``expirationTime``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .runs import ActionFailedError
+
+NO_RESULT = (
+    "The AWS Lambda function {} failed to return a result. Check the function to verify that it "
+    "has permission to call the PutJobSuccessResult action and that it made a call to "
+    "PutJobSuccessResult."
+)
+"""What a function's action fails with that puts no result in time (reported)."""
+
+
+def event(job_id: str, account_id: str, data: Mapping[str, Any], expires: float) -> str:
+    """What the function gets: a job's data without what only a job worker is told, as JSON.
+
+    ``expires`` is when the artifact credentials do, in seconds since the epoch.
+    """
+    kept = {
+        name: member
+        for name, member in data.items()
+        if name not in ("actionTypeId", "pipelineContext")
+    }
+    credentials = {**data["artifactCredentials"], "expirationTime": round(expires * 1000)}
+    kept |= {"artifactCredentials": credentials}
+    return json.dumps({"CodePipeline.job": {"id": job_id, "accountId": account_id, "data": kept}})
+
+
+def check_function(account_id: str, region_name: str, name: str) -> None:
+    """Raise ActionFailedError unless moto has the function."""
+    try:
+        from moto.awslambda.exceptions import UnknownFunctionException  # noqa: PLC0415
+        from moto.awslambda.models import lambda_backends  # noqa: PLC0415 - slow, seldom needed
+    except ImportError as error:
+        message = "There are no Lambda functions here: install moto[awslambda]"
+        raise ActionFailedError("ConfigurationError", message) from error
+    try:
+        lambda_backends[account_id][region_name].get_function(name)
+    except UnknownFunctionException as error:
+        message = f"The AWS Lambda function {name} does not exist in the region {region_name}"
+        raise ActionFailedError("ConfigurationError", message) from error
+
+
+def invoke_in_moto(account_id: str, region_name: str, name: str, payload: str) -> None:
+    """Give a function of moto's an event, in this process."""
+    from moto.awslambda.models import lambda_backends  # noqa: PLC0415 - as above
+
+    headers = {"X-Amz-Invocation-Type": "Event"}
+    lambda_backends[account_id][region_name].invoke(name, None, payload, headers, {})

@@ -1,0 +1,348 @@
+"""AWS's own actions: manual approvals and Lambda functions, and the transitions between stages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from botocore.exceptions import ClientError
+
+from codepipeline_fixtures import (
+    ACCOUNT,
+    REGION,
+    Service,
+    action,
+    client,
+    error_of,
+    running_service,
+)
+from moto_codepipeline import JobBackend
+
+APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
+LAMBDA = {"category": "Invoke", "owner": "AWS", "provider": "Lambda", "version": "1"}
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with running_service() as running:
+        running.register()
+        yield running
+
+
+class TestApproval:
+    def ask(self, service: Service, **declared: Any) -> str:
+        service.create([action("Ask", APPROVAL, **declared)], [service.action("Build")])
+        return service.start()
+
+    def state(self, service: Service) -> dict[str, Any]:
+        [state] = service.stage("Stage2")["actionStates"]
+        latest: dict[str, Any] = state["latestExecution"]
+        return latest
+
+    def answer(self, service: Service, status: str = "Approved", **changes: Any) -> Any:
+        request = {
+            "pipelineName": "release",
+            "stageName": "Stage2",
+            "actionName": "Ask",
+            "result": {"status": status, "summary": "Looked at"},
+        }
+        return service.api.put_approval_result(**request | changes)
+
+    def test_an_approved_action_succeeds(self, service: Service) -> None:
+        self.ask(service)
+        answer = self.answer(service, token=self.state(service)["token"])
+        assert answer["approvedAt"].timestamp() == service.clock.now()
+        state = self.state(service)
+        assert (state["status"], state["summary"]) == ("Succeeded", "Looked at")
+        assert "token" not in state
+        assert state["lastUpdatedBy"] == f"arn:aws:iam::{ACCOUNT}:root"
+        assert service.take()
+
+    def test_a_rejected_action_fails(self, service: Service) -> None:
+        execution_id = self.ask(service)
+        self.answer(service, "Rejected", token=self.state(service)["token"])
+        assert service.status(execution_id) == "Failed"
+        assert self.state(service)["summary"] == "Looked at"
+        [event] = service.details("Action", "FAILED")
+        assert event["execution-result"] == {"external-execution-summary": "Looked at"}
+
+    def test_it_waits_for_seven_days(self, service: Service) -> None:
+        execution_id = self.ask(service)
+        service.clock.advance(7 * 24 * 3600 - 1)
+        assert service.status(execution_id) == "InProgress"
+        service.clock.advance(1)
+        assert service.status(execution_id) == "Failed"
+        assert "timed out" in self.state(service)["errorDetails"]["message"]
+
+    def test_its_time_can_be_set(self, service: Service) -> None:
+        execution_id = self.ask(service, timeoutInMinutes=5)
+        service.clock.advance(300)
+        assert service.status(execution_id) == "Failed"
+
+    def test_a_retry_asks_again_with_another_token(self, service: Service) -> None:
+        execution_id = self.ask(service)
+        first = self.state(service)["token"]
+        self.answer(service, "Rejected", token=first)
+        service.retry(execution_id)
+        second = self.state(service)["token"]
+        assert first != second
+        with pytest.raises(ClientError) as caught:
+            self.answer(service, token=first)
+        assert error_of(caught.value)[0] == "ApprovalAlreadyCompletedException"
+        self.answer(service, token=second)
+        assert service.take()
+
+    def test_who_is_abandoned_waits_no_longer(self, service: Service) -> None:
+        execution_id = self.ask(service)
+        token = self.state(service)["token"]
+        service.stop(execution_id, abandon=True)
+        assert service.status(execution_id) == "Stopped"
+        with pytest.raises(ClientError) as caught:
+            self.answer(service, token=token)
+        assert error_of(caught.value)[0] == "InvalidApprovalTokenException"
+        assert service.backend.next_due() is None
+
+    def test_a_summary_may_be_required(self, service: Service) -> None:
+        self.ask(service, configuration={"IsSummaryRequired": "true"})
+        token = self.state(service)["token"]
+        with pytest.raises(ClientError) as caught:
+            self.answer(service, token=token, result={"status": "Approved", "summary": " "})
+        assert error_of(caught.value) == (
+            "InvalidApprovalTokenException",
+            "Action 'Ask' in stage 'Stage2' requires a summary. Provide a summary in the approval "
+            "result and try again.",
+        )
+        self.answer(service, token=token)
+
+    @pytest.mark.parametrize(
+        ("changes", "code"),
+        [
+            ({"token": "11111111-2222-3333-4444-555555555555"}, "InvalidApprovalTokenException"),
+            ({"stageName": "None"}, "StageNotFoundException"),
+            ({"actionName": "None"}, "ActionNotFoundException"),
+            ({"pipelineName": "none"}, "PipelineNotFoundException"),
+        ],
+    )
+    def test_a_wrong_answer_is_refused(
+        self, service: Service, changes: dict[str, str], code: str
+    ) -> None:
+        self.ask(service)
+        with pytest.raises(ClientError) as caught:
+            self.answer(service, **{"token": self.state(service)["token"]} | changes)
+        assert error_of(caught.value)[0] == code
+
+    def test_a_topic_is_told(self, service: Service) -> None:
+        sns, sqs = client("sns"), client("sqs")
+        topic = sns.create_topic(Name="asked")["TopicArn"]
+        queue = sqs.create_queue(QueueName="asked")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
+        self.ask(service, configuration={"NotificationArn": topic, "CustomData": "Look"})
+        [received] = sqs.receive_message(QueueUrl=queue)["Messages"]
+        notice = json.loads(received["Body"])
+        assert notice["Subject"] == "APPROVAL NEEDED: AWS CodePipeline release for action Ask"
+        approval = json.loads(notice["Message"])["approval"]
+        assert (approval["actionName"], approval["customData"]) == ("Ask", "Look")
+        self.answer(service, token=approval["token"])
+        assert service.take()
+
+
+class TestLambda:
+    """A function's job. Moto's functions are not run here: what they would get is looked at."""
+
+    @pytest.fixture
+    def events(self, service: Service) -> Iterator[list[dict[str, Any]]]:
+        invoked: list[dict[str, Any]] = []
+
+        def invoke(account_id: str, region: str, name: str, payload: str) -> None:
+            assert (account_id, region, name) == (ACCOUNT, REGION, "work")
+            # A function calls back from another thread: no lock may be held.
+            assert service.backend._depth == 0
+            invoked.append(json.loads(payload)["CodePipeline.job"])
+
+        there = patch("moto_codepipeline.operations.check_function")
+        with there, patch.object(JobBackend, "invoke_function", staticmethod(invoke)):
+            yield invoked
+
+    def invoke(self, service: Service) -> str:
+        configuration = {"FunctionName": "work", "UserParameters": "how"}
+        work = action("Work", LAMBDA, configuration=configuration, inputArtifacts=["SourceOutput"])
+        service.create([work], [service.action("Build")])
+        return service.start()
+
+    def test_a_function_gets_a_job(self, service: Service, events: list[dict[str, Any]]) -> None:
+        self.invoke(service)
+        [job] = events
+        data = job["data"]
+        assert job["accountId"] == ACCOUNT
+        assert data["actionConfiguration"]["configuration"]["UserParameters"] == "how"
+        assert [each["name"] for each in data["inputArtifacts"]] == ["SourceOutput"]
+        assert set(data["artifactCredentials"]) == {
+            "accessKeyId",
+            "secretAccessKey",
+            "sessionToken",
+            "expirationTime",
+        }
+        assert "pipelineContext" not in data
+
+    def test_its_result_ends_the_action(
+        self, service: Service, events: list[dict[str, Any]]
+    ) -> None:
+        self.invoke(service)
+        service.api.put_job_success_result(jobId=events[0]["id"], outputVariables={"a": "1"})
+        assert service.action_statuses()["Work"] == "Succeeded"
+        assert service.take()
+
+    def test_its_failure_fails_the_action(
+        self, service: Service, events: list[dict[str, Any]]
+    ) -> None:
+        execution_id = self.invoke(service)
+        details = {"type": "JobFailed", "message": "It broke"}
+        service.api.put_job_failure_result(jobId=events[0]["id"], failureDetails=details)
+        assert service.status(execution_id) == "Failed"
+
+    def test_with_a_token_it_is_invoked_again(
+        self, service: Service, events: list[dict[str, Any]]
+    ) -> None:
+        self.invoke(service)
+        service.api.put_job_success_result(jobId=events[0]["id"], continuationToken="more")
+        service.clock.advance(29)
+        service.backend.tick()
+        assert len(events) == 1
+        service.clock.advance(1)
+        service.backend.tick()
+        first, second = events
+        assert second["data"]["continuationToken"] == "more"
+        assert first["id"] != second["id"]
+
+    def test_it_has_20_minutes_for_each_answer(
+        self, service: Service, events: list[dict[str, Any]]
+    ) -> None:
+        execution_id = self.invoke(service)
+        service.clock.advance(1199)
+        service.api.put_job_success_result(jobId=events[0]["id"], continuationToken="more")
+        service.clock.advance(30)
+        assert service.status(execution_id) == "InProgress"
+        service.clock.advance(1200)
+        assert service.status(execution_id) == "Failed"
+        [state] = service.stage("Stage2")["actionStates"]
+        assert state["latestExecution"]["errorDetails"]["message"].startswith(
+            "The AWS Lambda function work failed to return a result."
+        )
+
+    def test_it_has_24_hours_in_all(self, service: Service, events: list[dict[str, Any]]) -> None:
+        service.behaviour.lambda_silence_seconds = 10**6
+        execution_id = self.invoke(service)
+        service.clock.advance(24 * 3600)
+        assert service.status(execution_id) == "Failed"
+        assert len(events) == 1
+
+    def test_its_jobs_are_not_offered(self, service: Service, events: list[dict[str, Any]]) -> None:
+        self.invoke(service)
+        with pytest.raises(ClientError) as caught:
+            service.api.poll_for_jobs(actionTypeId=LAMBDA)
+        assert error_of(caught.value)[0] == "ValidationException"
+        assert service.api.get_job_details(jobId=events[0]["id"])["jobDetails"]["data"]
+
+    def test_who_is_abandoned_may_answer(
+        self, service: Service, events: list[dict[str, Any]]
+    ) -> None:
+        execution_id = self.invoke(service)
+        service.stop(execution_id, abandon=True)
+        service.api.put_job_success_result(jobId=events[0]["id"])
+        assert service.action_statuses()["Work"] == "Abandoned"
+
+    def test_a_function_that_is_not_there_fails_the_action(self, service: Service) -> None:
+        execution_id = self.invoke(service)
+        assert service.status(execution_id) == "Failed"
+        [state] = service.stage("Stage2")["actionStates"]
+        assert state["latestExecution"]["errorDetails"]["code"] == "ConfigurationError"
+
+
+class TestTransition:
+    def disable(self, service: Service, stage: str = "Stage3", kind: str = "Inbound") -> None:
+        service.api.disable_stage_transition(
+            pipelineName="release", stageName=stage, transitionType=kind, reason="Not now"
+        )
+
+    def enable(self, service: Service, stage: str = "Stage3", kind: str = "Inbound") -> None:
+        service.api.enable_stage_transition(
+            pipelineName="release", stageName=stage, transitionType=kind
+        )
+
+    @pytest.fixture(params=["SUPERSEDED", "QUEUED", "PARALLEL"])
+    def pipeline(self, service: Service, request: pytest.FixtureRequest) -> None:
+        mode = {"pipelineType": "V2", "executionMode": request.param}
+        service.create([service.action("First")], [service.action("Second")], **mode)
+
+    @pytest.mark.parametrize(("stage", "kind"), [("Stage3", "Inbound"), ("Stage2", "Outbound")])
+    @pytest.mark.usefixtures("pipeline")
+    def test_nobody_passes_until_it_is_enabled(
+        self, service: Service, stage: str, kind: str
+    ) -> None:
+        self.disable(service, stage, kind)
+        execution_id = service.start()
+        service.succeed(service.take())
+        assert service.poll() == []
+        assert service.status(execution_id) == "InProgress"
+        state = service.stage("Stage3")
+        assert state["inboundExecution"]["pipelineExecutionId"] == execution_id
+        transition = state["inboundTransitionState"]
+        assert (transition["enabled"], transition["disabledReason"]) == (False, "Not now")
+        self.enable(service, stage, kind)
+        service.succeed(service.take())
+        assert service.status(execution_id) == "Succeeded"
+        assert service.stage("Stage3")["inboundTransitionState"]["enabled"] is True
+
+    def test_the_newest_waits_and_supersedes(self, service: Service) -> None:
+        service.create([service.action("First")], [service.action("Second")])
+        self.disable(service)
+        first, second = service.start(), None
+        service.succeed(service.take())
+        second = service.start()
+        service.succeed(service.take())
+        assert service.status(first) == "Superseded"
+        self.enable(service)
+        service.succeed(service.take())
+        assert service.status(second) == "Succeeded"
+
+    def test_a_stage_of_a_closed_transition_can_be_retried(self, service: Service) -> None:
+        service.create([service.action("First")])
+        execution_id = service.start()
+        service.fail(service.take())
+        self.disable(service, "Stage2")
+        service.retry(execution_id)
+        service.succeed(service.take())
+        assert service.status(execution_id) == "Succeeded"
+
+    def test_the_last_stage_leads_nowhere(self, service: Service) -> None:
+        service.create()
+        self.disable(service, "Stage2", "Outbound")
+        execution_id = service.start()
+        service.succeed(service.take())
+        assert service.status(execution_id) == "Succeeded"
+
+    def test_a_stage_that_is_not_there_is_refused(self, service: Service) -> None:
+        service.create()
+        with pytest.raises(ClientError) as caught:
+            self.disable(service, "None")
+        assert error_of(caught.value)[0] == "StageNotFoundException"
+
+
+def test_a_revision_that_is_put_starts_an_execution(service: Service) -> None:
+    service.create()
+    request = {
+        "pipelineName": "release",
+        "stageName": "Source",
+        "actionName": "Fetch",
+        "actionRevision": {"revisionId": "r1", "revisionChangeId": "c1", "created": 1_800_000_000},
+    }
+    first = service.api.put_action_revision(**request)
+    assert first["newRevision"] is True
+    summary = service.summaries()[first["pipelineExecutionId"]]
+    assert summary["trigger"] == {"triggerType": "PutActionRevision", "triggerDetail": "Fetch"}
+    again = service.api.put_action_revision(**request)
+    assert (again["newRevision"], len(service.summaries())) == (False, 1)

@@ -1,0 +1,384 @@
+"""What CreatePipeline and UpdatePipeline refuse, across actions and stages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from codepipeline_fixtures import (
+    ACCOUNT,
+    REGION,
+    TYPE,
+    Service,
+    action,
+    client,
+    configuration_property,
+    error_of,
+    running_service,
+    source,
+)
+
+Pipeline = dict[str, Any]
+APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
+DEPLOY = {"category": "Deploy", "owner": "AWS", "provider": "CodeDeploy", "version": "1"}
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with running_service() as running:
+        free = configuration_property("Text", required=False)
+        secret = configuration_property("Token", required=False, secret=True, key=False)
+        running.register(configurationProperties=[free, secret])
+        yield running
+
+
+def refusal(service: Service, pipeline: Pipeline) -> tuple[str, str]:
+    """How CreatePipeline refuses a pipeline, and UpdatePipeline too."""
+    with pytest.raises(ClientError) as created:
+        service.api.create_pipeline(pipeline=pipeline)
+    service.create()
+    with pytest.raises(ClientError) as updated:
+        service.api.update_pipeline(pipeline=pipeline)
+    assert error_of(created.value) == error_of(updated.value)
+    return error_of(created.value)
+
+
+def build(name: str = "Build", **changes: Any) -> dict[str, Any]:
+    return action(name, TYPE, **changes)
+
+
+def two(**changes: Any) -> list[list[dict[str, Any]]]:
+    return [[build("First", **changes)], [build("Second", **changes)]]
+
+
+def set_member(name: str, value: Any) -> Callable[[Pipeline], None]:
+    return lambda pipeline: pipeline.update({name: value})
+
+
+def set_on_stage(name: str, value: Any) -> Callable[[Pipeline], None]:
+    return lambda pipeline: pipeline["stages"][1].update({name: value})
+
+
+def same_stage_name(pipeline: Pipeline) -> None:
+    pipeline["stages"][2]["name"] = pipeline["stages"][1]["name"]
+
+
+def stores(*regions: str) -> Callable[[Pipeline], None]:
+    def change(pipeline: Pipeline) -> None:
+        store = pipeline.pop("artifactStore")
+        pipeline["artifactStores"] = dict.fromkeys(regions, store)
+
+    return change
+
+
+def both_stores(pipeline: Pipeline) -> None:
+    pipeline["artifactStores"] = {REGION: pipeline["artifactStore"]}
+
+
+def no_store(pipeline: Pipeline) -> None:
+    del pipeline["artifactStore"]
+
+
+def source_later(pipeline: Pipeline) -> None:
+    pipeline["stages"][1]["actions"].append(source(outputArtifacts=["Again"]))
+
+
+def work_first(pipeline: Pipeline) -> None:
+    pipeline["stages"][0]["actions"].append(build())
+
+
+def variable_in_source(pipeline: Pipeline) -> None:
+    pipeline["variables"] = [{"name": "Key", "defaultValue": "k"}]
+    configuration = {"S3Bucket": "code", "S3ObjectKey": "#{variables.Key}"}
+    pipeline["stages"][0]["actions"] = [source(configuration=configuration)]
+
+
+STRUCTURE, STAGE, ACTION = (
+    f"Invalid{what}Exception" for what in ("Structure", "StageDeclaration", "ActionDeclaration")
+)
+VARIABLE = {"name": "Colour", "defaultValue": "red"}
+
+
+def keep(_: Pipeline) -> None:
+    """The stages are what is wrong."""
+
+
+@pytest.mark.parametrize(
+    ("stages", "change", "code", "said"),
+    [
+        pytest.param(two(), same_stage_name, STAGE, "Stage2", id="a stage's name twice"),
+        pytest.param([[build(), build()]], keep, STAGE, "Build", id="an action's name twice"),
+        pytest.param([[]], keep, STAGE, "Stage2", id="a stage without actions"),
+        pytest.param(
+            [[build(f"B{number}") for number in range(51)]], keep, STAGE, "50", id="51 actions"
+        ),
+        pytest.param([[build()] for _ in range(50)], keep, STRUCTURE, "50 stages", id="51 stages"),
+        pytest.param(
+            [[build(f"B{number}") for number in range(50)] for _ in range(20)],
+            keep,
+            STRUCTURE,
+            "1000 actions",
+            id="1001 actions",
+        ),
+        pytest.param([], keep, STRUCTURE, "Pipeline has only 1 stage(s)", id="one stage"),
+        pytest.param(
+            [[build()]],
+            work_first,
+            STRUCTURE,
+            "Pipeline should start with a stage that only contains source actions",
+            id="work in the first stage",
+        ),
+        pytest.param([[build()]], source_later, STRUCTURE, "Stage2", id="a source later"),
+        pytest.param(
+            two(outputArtifacts=["Made"]), keep, ACTION, "Made", id="an output artifact twice"
+        ),
+        pytest.param(
+            [[build(inputArtifacts=["Late"]), build("Make", outputArtifacts=["Late"], runOrder=2)]],
+            keep,
+            ACTION,
+            "Input Artifact Bundle Late in action Build is not declared as Output Artifact Bundle",
+            id="an input that comes later",
+        ),
+        pytest.param(
+            two(namespace="Same"),
+            keep,
+            ACTION,
+            "Namespaces must be unique across the pipeline definition. The following occur more "
+            "than once in the pipeline. StageName=[Stage3], ActionName=[Second], Namespace=[Same]",
+            id="a namespace twice",
+        ),
+        pytest.param(
+            [[build(namespace="variables")]], keep, ACTION, "Namespaces", id="AWS's own namespace"
+        ),
+        pytest.param(
+            [[build(configuration={"Text": "#{No.One}"})]],
+            keep,
+            ACTION,
+            "StageName=[Stage2], ActionName=[Build], ActionConfigurationKey=[Text], "
+            "VariableReferenceText=[No.One]",
+            id="an unknown namespace",
+        ),
+        pytest.param(
+            [[build(namespace="Own", configuration={"Text": "#{Own.One}"})]],
+            keep,
+            ACTION,
+            "Own.One",
+            id="its own namespace",
+        ),
+        pytest.param(
+            [[build(configuration={"Text": "#{variables.None}"})]],
+            keep,
+            ACTION,
+            "variables.None",
+            id="an unknown variable",
+        ),
+        pytest.param([[build()]], variable_in_source, STRUCTURE, "source", id="in a source"),
+        pytest.param(
+            [[build()]],
+            set_member("variables", [VARIABLE, VARIABLE]),
+            STRUCTURE,
+            "Variable names must be unique. The following variable name is already in use: Colour",
+            id="a variable twice",
+        ),
+        pytest.param([[build()]], both_stores, STRUCTURE, "not both", id="both stores"),
+        pytest.param([[build()]], no_store, STRUCTURE, "artifactStore", id="no store"),
+        pytest.param(
+            [[build()]], stores("us-east-1"), STRUCTURE, REGION, id="no store for its region"
+        ),
+        pytest.param(
+            [[build(region="us-east-1")]],
+            stores(REGION, "us-east-1"),
+            ACTION,
+            "cross-region",
+            id="a custom action elsewhere",
+        ),
+        pytest.param(
+            [[action("Deploy", DEPLOY, region="us-east-1")]],
+            keep,
+            ACTION,
+            "no artifact store",
+            id="an action where there is no store",
+        ),
+        pytest.param(
+            [[build(configuration={"Token": "****"})]], keep, ACTION, "Token", id="a mask"
+        ),
+        pytest.param(
+            [[build(timeoutInMinutes=5)]], keep, ACTION, "manual approvals", id="a timeout"
+        ),
+        pytest.param(
+            [[build()]], set_member("triggers", []), STRUCTURE, "no triggers", id="triggers"
+        ),
+        pytest.param(
+            [[build()]],
+            set_on_stage("onFailure", {"result": "ROLLBACK"}),
+            STAGE,
+            "rollback",
+            id="rollback",
+        ),
+        pytest.param(
+            [[build()]],
+            set_on_stage("beforeEntry", {"conditions": [{"result": "FAIL"}]}),
+            STAGE,
+            "conditions",
+            id="conditions",
+        ),
+        pytest.param(
+            [[action("Ask", APPROVAL, configuration={"NotificationArn": "topic"})]],
+            keep,
+            ACTION,
+            "contains a format error.",
+            id="a topic that is no ARN",
+        ),
+        pytest.param(
+            [[action("Ask", APPROVAL, configuration={"NotificationArn": "arn:aws:sqs:r:1:q"})]],
+            keep,
+            ACTION,
+            "cannot be used to send approval requests.",
+            id="a topic that is a queue",
+        ),
+        pytest.param(
+            [[action("Ask", APPROVAL, configuration={"NotificationArn": "arn:aws:sns:r:1:t"})]],
+            keep,
+            ACTION,
+            "not in the same region as the pipeline.",
+            id="a topic elsewhere",
+        ),
+        pytest.param(
+            [[build()]],
+            set_member("roleArn", f"arn:aws:iam::{ACCOUNT}:role/none"),
+            STRUCTURE,
+            "CodePipeline is not authorized to perform AssumeRole on role",
+            id="no such role",
+        ),
+    ],
+)
+def test_a_structure_is_refused(
+    service: Service,
+    stages: list[list[dict[str, Any]]],
+    change: Callable[[Pipeline], None],
+    code: str,
+    said: str,
+) -> None:
+    pipeline = service.structure(*stages)
+    change(pipeline)
+    found, message = refusal(service, pipeline)
+    assert (found, said in message) == (code, True), message
+
+
+@pytest.mark.parametrize("mode", ["QUEUED", "PARALLEL"])
+def test_the_first_type_of_pipeline_has_one_mode(service: Service, mode: str) -> None:
+    pipeline = service.structure([build()]) | {"pipelineType": "V1", "executionMode": mode}
+    assert refusal(service, pipeline)[0] == STRUCTURE
+
+
+def test_the_first_type_of_pipeline_has_no_variables(service: Service) -> None:
+    pipeline = service.structure([build()]) | {"pipelineType": "V1", "variables": [VARIABLE]}
+    assert refusal(service, pipeline) == (
+        STRUCTURE,
+        "Pipeline variable can only be used with V2 pipelines",
+    )
+
+
+@pytest.mark.parametrize(
+    ("trust", "accepted"),
+    [
+        ({"Service": ["lambda.amazonaws.com", "codepipeline.amazonaws.com"]}, True),
+        ({"Service": "codepipeline.amazonaws.com"}, True),
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, False),
+        ({"Service": "lambda.amazonaws.com"}, False),
+    ],
+)
+def test_the_role_has_to_trust_codepipeline(
+    service: Service, trust: dict[str, Any], *, accepted: bool
+) -> None:
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": trust}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=policy)
+    role = f"arn:aws:iam::{ACCOUNT}:role/other"
+    pipeline = service.structure([build()]) | {"roleArn": role}
+    if accepted:
+        assert service.api.create_pipeline(pipeline=pipeline)
+    else:
+        assert refusal(service, pipeline)[0] == STRUCTURE
+
+
+def test_the_same_action_name_in_two_stages_is_fine(service: Service) -> None:
+    service.create([build()], [build()])
+
+
+def test_a_mask_for_an_action_that_has_no_value_yet_is_refused(service: Service) -> None:
+    service.create([build(configuration={"Text": "t"})])
+    pipeline = service.api.get_pipeline(name="release")["pipeline"]
+    pipeline["stages"][1]["actions"][0]["configuration"]["Token"] = "****"
+    with pytest.raises(ClientError) as caught:
+        service.api.update_pipeline(pipeline=pipeline)
+    assert error_of(caught.value)[0] == ACTION
+
+
+def test_a_pipeline_is_shown_as_it_was_in_a_version(service: Service) -> None:
+    service.create([build(configuration={"Text": "one"})])
+    pipeline = service.api.get_pipeline(name="release")["pipeline"]
+    pipeline["stages"][1]["actions"][0]["configuration"]["Text"] = "two"
+    assert service.api.update_pipeline(pipeline=pipeline)["pipeline"]["version"] == 2
+
+    def text(**version: int) -> tuple[int, str]:
+        shown = service.api.get_pipeline(name="release", **version)["pipeline"]
+        return shown["version"], shown["stages"][1]["actions"][0]["configuration"]["Text"]
+
+    assert [text(), text(version=2), text(version=1)] == [(2, "two"), (2, "two"), (1, "one")]
+    with pytest.raises(ClientError) as caught:
+        text(version=3)
+    assert error_of(caught.value)[0] == "PipelineVersionNotFoundException"
+
+
+def test_a_value_may_be_longer_than_the_model_says(service: Service) -> None:
+    service.create([build(configuration={"Text": "x" * 50_000})])
+    service.start()
+    [job] = service.poll()
+    assert len(job["data"]["actionConfiguration"]["configuration"]["Text"]) == 50_000
+
+
+def test_an_empty_value_is_told_all_that_is_asked_of_one(service: Service) -> None:
+    with pytest.raises(ClientError) as caught:
+        service.create([build(configuration={"Text": ""})])
+    assert error_of(caught.value) == (
+        "ValidationException",
+        "1 validation error detected: Value at "
+        "'pipeline.stages.2.member.actions.1.member.configuration' failed to satisfy constraint: "
+        "Map value must satisfy constraint: [Member must have length less than or equal to 50000, "
+        "Member must have length greater than or equal to 1]",
+    )
+
+
+class TestStart:
+    def start(self, service: Service, **request: Any) -> tuple[str, str]:
+        with pytest.raises(ClientError) as caught:
+            service.api.start_pipeline_execution(name="release", **request)
+        return error_of(caught.value)
+
+    def test_a_variable_without_a_default_needs_a_value(self, service: Service) -> None:
+        service.create(variables=[{"name": "Colour"}, VARIABLE | {"name": "Size"}])
+        code, message = self.start(service)
+        assert (code, "Colour" in message) == ("ValidationException", True)
+        given = [{"name": "Colour", "value": "red"}]
+        assert service.api.start_pipeline_execution(name="release", variables=given)
+
+    def test_a_variable_that_is_not_declared_is_refused(self, service: Service) -> None:
+        service.create()
+        code, message = self.start(service, variables=[{"name": "None", "value": "v"}])
+        assert (code, "None" in message) == ("ValidationException", True)
+
+    @pytest.mark.parametrize("mode", ["QUEUED", "PARALLEL"])
+    def test_there_are_no_more_than_50_executions(self, service: Service, mode: str) -> None:
+        service.create(pipelineType="V2", executionMode=mode)
+        for _ in range(50):
+            service.start()
+        assert self.start(service)[0] == "ConcurrentPipelineExecutionsLimitExceededException"
+        [job, *_] = service.poll(limit=1)
+        service.acknowledge(job)
+        service.succeed(job)
+        assert service.start()
