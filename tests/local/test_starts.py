@@ -281,11 +281,12 @@ def test_what_a_wrong_worker_has_started_is_not_waited_for(
 
 
 def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`make`, without installing anything."""
+    """`make`, without installing anything, and not as a part of the `make` that runs the tests."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
         ["make", "--no-print-directory", "-o", ".venv/installed", *given],  # noqa: S607
         cwd=ROOT,
-        env=os.environ | environment,
+        env=ours | environment,
         capture_output=True,
         text=True,
         timeout=120,
