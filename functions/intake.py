@@ -100,8 +100,7 @@ def on_schedule(sweep: Sweep, _detail: dict[str, Any]) -> None:
     action_types = config().action_types
     with ThreadPoolExecutor(len(action_types)) as pollers:
         list(pollers.map(functools.partial(sweep.take, heal=True), action_types))
-    sweep.keep_alive()
-    sweep.measure()
+    sweep.look_after()
 
 
 def on_started(sweep: Sweep, detail: dict[str, Any]) -> None:
@@ -232,29 +231,18 @@ class Sweep:
                 return
         logger.info("The job of this event was not offered in time: it is left to the sweep")
 
-    def keep_alive(self) -> None:
-        """Ask Report to continue long work by a new job, before CodePipeline gives up the old."""
-        if config().timeouts.JobTimeoutSeconds <= config().continue_after_seconds:
-            return
-        try:
-            job_ids = job_table.in_progress_since(
-                ago(config().continue_after_seconds), ago(config().timeouts.JobTimeoutSeconds)
-            )
-            self._remind({"jobId": job_id, "keepAlive": True} for job_id in job_ids)
-        except AcknowledgerError as error:
-            self.problems.append(f"keeping long work alive: {type(error).__name__}: {error}")
-
-    def measure(self) -> None:
-        """Count the jobs in flight, of whatever action type, and how old the oldest is."""
+    def look_after(self) -> None:
+        """Count the jobs in flight, and have those looked after of whose end no event told."""
         if not self.has_time():
             return
         try:
-            recorded = job_table.in_flight()
+            found = job_table.survey()
+            bus.put(config().bus_name, "Job Due", *({"jobId": job_id} for job_id in found.due))
         except AcknowledgerError as error:
-            self.problems.append(f"counting the jobs in flight: {error}")
+            self.problems.append(f"looking after the jobs in flight: {error}")
             return
-        oldest = seconds_since(min(recorded)) if recorded else 0
-        metrics.add_metric("JobsInFlight", MetricUnit.Count, len(recorded))
+        oldest = seconds_since(found.oldest) if found.oldest else 0
+        metrics.add_metric("JobsInFlight", MetricUnit.Count, found.in_flight)
         metrics.add_metric("OldestJobAge", MetricUnit.Seconds, oldest)
 
     def _remind(self, details: Iterable[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Set
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -81,6 +81,44 @@ def execution_input(
     if continues:
         start_input["continues"] = continues
     return start_input | ({"configurationError": problem} if problem else {})
+
+
+def parse(value: Any, path: str) -> dict[str, Any]:
+    """Check that something is what `execution_input` gives, as far as it is needed again.
+
+    Raises:
+        EventInvalid: naming every field that is wrong, below `path`.
+    """
+    offer: dict[str, Any] = value if isinstance(value, dict) else {}
+    job, timeouts, continues = (
+        member if isinstance(member := offer.get(name, {}), dict) else {}
+        for name in ("job", "timeouts", "continues")
+    )
+    texts = {
+        "job.id": job.get("id"),
+        "job.nonce": job.get("nonce"),
+        "job.clientId": job.get("clientId", ""),
+        "actionType": offer.get("actionType"),
+        "offeredAt": offer.get("offeredAt"),
+        "configurationError": offer.get("configurationError", ""),
+        "continues.jobId": continues.get("jobId", "" if "continues" not in offer else None),
+        "continues.after": continues.get("after", "" if "continues" not in offer else None),
+    }
+    wrong = [
+        f"{path}.{name} must be a string"
+        for name, text in texts.items()
+        if not isinstance(text, str)
+    ]
+    wrong += [
+        f"{path}.timeouts.{limit.name} must be a whole number"
+        for limit in fields(Timeouts)
+        if type(timeouts.get(limit.name)) is not int
+    ]
+    if not isinstance(job.get("data"), dict):
+        wrong.append(f"{path}.job.data must be an object")
+    if wrong:
+        raise EventInvalid("; ".join(wrong))
+    return offer
 
 
 def job_timeouts(configuration: Mapping[str, str], most: Timeouts) -> tuple[Timeouts, str]:
