@@ -189,7 +189,7 @@ def end_job(arn: str, execution: dict[str, Any]) -> list[str]:
     offer = offers.parse(given, "detail.input")
     job_id = offer["job"]["id"]
     row = job_table.find(job_id)
-    logger.append_keys(job_id=job_id, **about(row))
+    logger.append_keys(**{"job_id": job_id} | about(row))
     if row is None or row["execution"] != arn:
         return []
     told, answered = executions.last_report(arn)

@@ -165,11 +165,11 @@ class _End:
                 details = {"type": said["error"], "message": said["cause"]}
                 job_api.put_failure({**whose, "failureDetails": details})
         except (InvalidJobStateException, JobNotFoundException) as error:
-            return self._over_otherwise(newest, error)
+            return self._over_otherwise(newest, said, error)
         return said or {"status": "Succeeded"}, refused
 
     def _over_otherwise(
-        self, newest: str, error: CodePipelineRefused
+        self, newest: str, said: dict[str, str] | None, error: CodePipelineRefused
     ) -> tuple[dict[str, str], str] | None:
         """What is to be said of a job that CodePipeline takes no result for.
 
@@ -182,6 +182,9 @@ class _End:
         if "over" in row:
             return {"status": "Failed", **row["over"]}, refused
         if row.get("continuing", {}).get("jobId") == newest:
+            if said and not self.running:
+                # The next job is failed with these words when it comes.
+                return said, refused
             waited = self.outcome.get("waited")
             cause = f"Job {newest} was continued, and the next job has not come" + (
                 " for a day" if waited else " yet"
