@@ -27,7 +27,6 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,15 +130,18 @@ def survey() -> Survey:
     Raises:
         TableUnavailable
     """
-    with ThreadPoolExecutor(len(IN_FLIGHT)) as pool:
-        found = list(pool.map(_entries, IN_FLIGHT))
-    count = sum(number for number, _ in found)
-    entries = [entry for _, some in found for entry in some]
-    offered = [entry["offeredAt"] for entry in entries]
-    for status in sorted(ENDED):
-        entries += _entries(status)[1]
-    due = [entry["jobId"] for entry in entries if entry["dueAt"] <= ago(0)]
-    return Survey(count, min(offered, default=None), due)
+    found = {status: _entries(status) for status in (*IN_FLIGHT, *sorted(ENDED))}
+    now = ago(0)
+    return Survey(
+        in_flight=sum(found[status][0] for status in IN_FLIGHT),
+        oldest=min(
+            (entry["offeredAt"] for status in IN_FLIGHT for entry in found[status][1]),
+            default=None,
+        ),
+        due=[
+            entry["jobId"] for _, some in found.values() for entry in some if entry["dueAt"] <= now
+        ],
+    )
 
 
 def _entries(status: str) -> tuple[int, list[dict[str, Any]]]:

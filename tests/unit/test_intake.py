@@ -15,7 +15,7 @@ from acknowledger.offers import execution_name
 from acknowledger.room_keeping import execution_arn
 from acknowledger.rooms import AWAITED, BATCH_SIZE, GIVEN
 from tests.support import load_event
-from tests.unit.conftest import ENVIRONMENT, expect_in_flight, metrics_in
+from tests.unit.conftest import ENVIRONMENT, expect_survey, metrics_in
 
 STARTED = load_event("intake-action-started")
 SCHEDULE = load_event("intake-schedule")
@@ -114,7 +114,7 @@ def test_a_sweep_takes_all_that_is_offered_for_every_action_type_at_once(
         expect_room(aws_calls)
     for _ in range(3):
         expect_start(aws_calls)
-    expect_in_flight(aws_calls)
+    expect_survey(aws_calls)
     assert intake.handler(SCHEDULE, context) == {"offered": 3, "taken": 3}
     found = metrics_in(capsys.readouterr().out)
     assert found.pop("JobsInFlight") == (0, "Count")
@@ -207,7 +207,7 @@ def test_an_action_type_that_cannot_be_polled_costs_only_itself(
     for _ in waiting:
         expect_room(aws_calls)
     expect_start(aws_calls)
-    expect_in_flight(aws_calls, ago(50), ago(70), ago(60))
+    expect_survey(aws_calls, ago(50), ago(70), ago(60))
     with pytest.raises(errors.IntakeIncomplete) as told:
         intake.handler(SCHEDULE, context)
     assert str(told.value).startswith(

@@ -388,7 +388,7 @@ class TestDue:
         [
             None,
             {"status": "Succeeded"},
-            {"dueAt": ago(-60)},
+            {"dueAt": ago(-3600)},
         ],
     )
     def test_one_that_is_not_due_any_more_costs_nothing(self, tables, other_calls, context, row):
