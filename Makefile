@@ -32,10 +32,10 @@ test: .venv/installed .venv-sam/installed ## Run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=some, every (in every world) or write (the table)
-	@FAULTS="$(or $(FAULTS),some)" $(BIN)/python -m pytest tests/integration/test_faults.py
+	@FAULTS="$(or $(FAULTS),some)" $(BIN)/python -m pytest tests/resilience/test_faults.py
 
 chaos: .venv/installed ## Run many jobs while everything goes wrong at random: JOBS=200 SEED=1 RATE=0.1
-	@$(BIN)/python -m local chaos --jobs "$(JOBS)" --seed "$(SEED)" --rate "$(RATE)"
+	@$(BIN)/python -m tests.resilience.chaos --jobs "$(JOBS)" --seed "$(SEED)" --rate "$(RATE)"
 
 bench: .venv/installed ## Measure what is claimed of speed and cost, and hold the README's table to it: BENCH="intake stack" for some, BENCH=--write to write it
 	@$(BIN)/python -m benchmarks $(BENCH)
@@ -56,10 +56,10 @@ build: .venv-sam/installed ## Package the functions for Lambda with sam build; h
 	@.venv-sam/bin/sam build
 
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-sam .venv-checkov .aws-sam tests/conformance/awscli/.venv tests/conformance/js/node_modules
+	rm -rf .venv .venv-sam .venv-checkov .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules
 
 # pip from outside the environment: Debian's Python has no ensurepip to put one in.
-.venv/installed: requirements-dev.txt functions/requirements.txt
+.venv/installed: requirements-dev.txt functions/requirements.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 …")'
 	@echo "Installing what the local stack and the tests need into .venv …"
 	@$(PYTHON) -m venv --without-pip .venv

@@ -17,7 +17,7 @@ import boto3
 from moto import mock_aws
 
 from benchmarks.figures import Figure
-from local.codepipeline import JobBackend, ManualClock, backend
+from moto_codepipeline import JobBackend, ManualClock, backend
 
 ACCOUNT = "123456789012"
 TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}

@@ -21,10 +21,10 @@ from moto.logs.models import logs_backends
 from benchmarks.figures import Figure
 from benchmarks.prices import cost
 from local import acknowledger
-from local.codepipeline.jobs import Job, JobBoard, JobStatus
-from local.faults import Call, Faults
-from local.server import LocalCloud
-from local.witness import Execution, Witness
+from local.aws.server import LocalCloud
+from moto_codepipeline.jobs import Job, JobBoard, JobStatus
+from tests.resilience.faults import Call, Faults
+from tests.resilience.witness import Execution, Witness
 
 PACED_JOBS = 60
 PACE_SECONDS = 0.4

@@ -1,4 +1,4 @@
-"""`python -m local serve`, `demo` and `chaos`: what the make targets of these names call."""
+"""`python -m local serve` and `demo`: what `make local` and `make demo` call."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from local import acknowledger, chaos, codepipeline, demo, page
-from local.codepipeline import switches
-from local.server import AddressInUseError, LocalCloud
-from local.stack import Stack
+import moto_codepipeline
+from local import acknowledger, demo, page
+from local.aws.server import AddressInUseError, LocalCloud
+from local.aws.stack import Stack
+from moto_codepipeline import switches
 
 EXPORTS = (
     "  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_DEFAULT_REGION={cloud.region}\n"
@@ -96,7 +97,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
         print(f"A pipeline may have the role {role}.")
         if any("/ThirdParty/" in action_type for action_type in (first, *more)):
             prefix = stack.parameters["ClientTokenPrefix"]
-            client_id = codepipeline.backend(cloud.account_id, cloud.region).default_client_id
+            client_id = moto_codepipeline.backend(cloud.account_id, cloud.region).default_client_id
             print(f"Partner actions belong to a client, whose token is at {prefix}{client_id}.")
         print()
         for name, value in sorted(stack.outputs.items()):
@@ -140,19 +141,13 @@ def main() -> int:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a switch of CodePipeline's, as in docs/local-codepipeline.md; may be repeated",
+        help="a switch of CodePipeline's (moto-codepipeline's docs/behaviour.md); may be repeated",
     )
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
-    trouble = commands.add_parser("chaos", help="run many jobs while everything goes wrong")
-    trouble.add_argument("--jobs", type=int, default=200)
-    trouble.add_argument("--seed", type=int, default=1)
-    trouble.add_argument("--rate", type=float, default=0.1)
     arguments = parser.parse_args()
     try:
         if arguments.command == "demo":
             return demo.main()
-        if arguments.command == "chaos":
-            return chaos.main(arguments.jobs, arguments.seed, arguments.rate)
         settings: dict[str, Any] = {
             "host": arguments.host,
             "port": arguments.port,

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from local import codepipeline
-from local.codepipeline import switches
-from local.server import LocalCloud
-from local.stack import Stack
+import moto_codepipeline
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from local.worker import CONFIGURATION_PROPERTIES, SampleWorker, WorkerProcess
+from moto_codepipeline import switches
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 PIPELINE_ROLE = "pipeline"
@@ -40,8 +40,8 @@ def empty(
         behaviour: CodePipeline's switches by name; raises SwitchError.
         settings: LocalCloud's further ones.
     """
-    with LocalCloud(host=host, port=port, ticks=(codepipeline.tick_all,), **settings) as cloud:
-        emulator = codepipeline.backend(cloud.account_id, cloud.region)
+    with LocalCloud(host=host, port=port, ticks=(moto_codepipeline.tick_all,), **settings) as cloud:
+        emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
         switches.change(emulator.behaviour, behaviour or {})
         create_pipeline_role(cloud)
         yield cloud
@@ -116,7 +116,7 @@ def register(cloud: LocalCloud, stack: Stack, action_type: str) -> None:
     if owner == "Custom":
         cloud.client("codepipeline").create_custom_action_type(**request)
         return
-    emulator = codepipeline.backend(cloud.account_id, cloud.region)
+    emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
     emulator.register_third_party_action_type(request)
     client_id = emulator.default_client_id
     cloud.client("ssm").put_parameter(

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from local import acknowledger
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from local.page import PATH
 from local.progress import Progress
-from local.server import LocalCloud
-from local.stack import Stack
 
 SECONDS = 45
 SWEEP_SECONDS = 2

@@ -1,6 +1,6 @@
 """The sample worker: does what the action's configuration says.
 
-It is a worker as anyone would write one with the package in worker/: a function from a job to its
+It is a worker as anyone would write one with acknowledger-worker: a function from a job to its
 outcome, and a rule on the JobBus that feeds the queue from which it takes jobs.
 """
 
@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from acknowledger_worker import ConfigurationError, Job, JobFailed, Runner, Success, Worker
-from local.server import one_core
+from local.aws.server import one_core
 
 JOBS_AT_ONCE = 32
 # A job that is to Hang reaches no worker, so that nobody answers it or gives a sign of life.

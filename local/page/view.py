@@ -17,8 +17,8 @@ from moto.cloudformation.models import cloudformation_backends
 from moto.dynamodb.models import dynamodb_backends
 from moto.stepfunctions.parser import models as stepfunctions_models
 
-from local import codepipeline
-from local.codepipeline import switches
+import moto_codepipeline
+from moto_codepipeline import switches
 
 STATUSES = ("Created", "Queued", "Dispatched", "InProgress", "Succeeded", "Failed", "TimedOut")
 
@@ -111,8 +111,8 @@ class View:
         return seen
 
     @property
-    def _emulator(self) -> codepipeline.JobBackend:
-        return codepipeline.backend(self._account_id, self._region)
+    def _emulator(self) -> moto_codepipeline.JobBackend:
+        return moto_codepipeline.backend(self._account_id, self._region)
 
     def _stack(self) -> Stack | None:
         stacks = cloudformation_backends[self._account_id][self._region].stacks

@@ -20,13 +20,15 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+import moto_codepipeline
 from acknowledger_worker import Success
 from acknowledger_worker.testing import run
+from conformance.installs import NotInstalled, aws_cli
 from examples.count_lines.worker import count_lines
-from local import acknowledger, codepipeline, functions
-from local.server import LocalCloud
-from local.stack import Stack
-from tests.conformance.installs import NotInstalled, aws_cli
+from local import acknowledger
+from local.aws import functions
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from tests.support import ROOT, wait_for
 
 EXAMPLES = ROOT / "examples"
@@ -56,7 +58,7 @@ class World:
 
     outputs = ("JobBusName", "JobStateMachineArn", "JobTableName")
 
-    def start(self, action_type: str, body: bytes) -> codepipeline.jobs.Job:
+    def start(self, action_type: str, body: bytes) -> moto_codepipeline.jobs.Job:
         """Start a pipeline of one action on an artifact; the job that it makes."""
         name = f"{action_type.split('/')[2]}-{os.urandom(4).hex()}"
         action = {
@@ -71,20 +73,20 @@ class World:
             pipeline=acknowledger.pipeline(name, action_type, {"Test": [action]}, role)
         )
         service.start_pipeline_execution(name=name)
-        board = codepipeline.backend(self.cloud.account_id, self.cloud.region)._board
+        board = moto_codepipeline.backend(self.cloud.account_id, self.cloud.region)._board
 
         def made() -> Any:
             jobs = list(board._jobs.values())
             return next((job for job in jobs if job.action.run.pipeline_name == name), None)
 
-        job: codepipeline.jobs.Job = wait_for(made, "the job", seconds=10)
+        job: moto_codepipeline.jobs.Job = wait_for(made, "the job", seconds=10)
         self.client("s3").put_object(
             Bucket=job.action.inputs[0].bucket, Key=job.action.inputs[0].key, Body=body
         )
         self.cloud.schedule.fire()
         return job
 
-    def row(self, job: codepipeline.jobs.Job, *statuses: str) -> dict[str, Any]:
+    def row(self, job: moto_codepipeline.jobs.Job, *statuses: str) -> dict[str, Any]:
         """A job's row, once it has one of these statuses."""
 
         def reached() -> Any:
@@ -97,7 +99,7 @@ class World:
         found: dict[str, Any] = wait_for(reached, f"the job to be {statuses}", seconds=40)
         return found
 
-    def report(self, job: codepipeline.jobs.Job) -> dict[str, str]:
+    def report(self, job: moto_codepipeline.jobs.Job) -> dict[str, str]:
         """What is in the output artifact."""
         place = job.action.outputs[0]
         body = self.client("s3").get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
@@ -123,7 +125,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(EXAMPLES, folder / "examples", ignore=ignored)
     # What sam build does with requirements.txt.
-    package = ROOT / "worker" / "acknowledger_worker"
+    package = ROOT / "packages" / "acknowledger-worker" / "acknowledger_worker"
     shutil.copytree(package, folder / "examples/count_lines" / package.name, ignore=ignored)
     types = [acknowledger.CUSTOM_ACTION_TYPE, LAMBDA, CONTAINER, CODEBUILD]
     with acknowledger.running(
@@ -208,7 +210,7 @@ def process(world: World, queue_url: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, *json.loads(words)[1:]]
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT / "worker"),
+        "PYTHONPATH": str(ROOT / "packages" / "acknowledger-worker"),
         "QUEUE_URL": queue_url,
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         **credentials(world),
@@ -248,11 +250,11 @@ def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
     assert row["cause"]["S"] == "input artifact App: '../out' leaves the folder"
     assert f"job {good.id}: Success\n" in said
     assert "Traceback" not in said
-    assert not any(mark in said for mark in codepipeline.CREDENTIAL_MARKS)
+    assert not any(mark in said for mark in moto_codepipeline.CREDENTIAL_MARKS)
 
 
 def test_the_local_stack_runs_a_worker_of_yours(world, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'worker'}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'packages' / 'acknowledger-worker'}")
     yours = acknowledger.worker_of(world.cloud, world.stack, "examples.count_lines.worker:handler")
     yours.start()
     try:
@@ -316,7 +318,7 @@ def test_codebuild_works_a_job_with_a_shell_and_the_aws_cli(world, build):
     arn = answer["Attributes"]["QueueArn"]
     listen(world, "builds", {"actionType": [CODEBUILD]}, arn, InputTransformer=transformer)
 
-    def offered(body: bytes) -> tuple[codepipeline.jobs.Job, Build]:
+    def offered(body: bytes) -> tuple[moto_codepipeline.jobs.Job, Build]:
         job = world.start(CODEBUILD, body)
         (started,) = wait_for(lambda: taken(sqs, url), "the build to start", seconds=20)
         variables = {

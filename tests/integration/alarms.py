@@ -6,7 +6,7 @@ import operator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from local import metrics
+from local.aws import metrics
 from tests.integration.conftest import World
 
 COMPARED = {

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+import moto_codepipeline
 from acknowledger import executions, job_table
 from acknowledger.moments import ago
 from acknowledger.offers import execution_name
-from local import acknowledger, codepipeline, functions, stepfunctions
-from local.server import LocalCloud
-from local.stack import Stack
+from local import acknowledger
+from local.aws import functions, stepfunctions
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from tests.integration.written import Written
 from tests.support import wait_for
 
@@ -36,8 +38,8 @@ class World:
     owner: str = "Custom"
 
     @property
-    def emulator(self) -> codepipeline.JobBackend:
-        return codepipeline.backend(self.cloud.account_id, self.cloud.region)
+    def emulator(self) -> moto_codepipeline.JobBackend:
+        return moto_codepipeline.backend(self.cloud.account_id, self.cloud.region)
 
     def client(self, service: str) -> Any:
         return self.cloud.client(service)
@@ -347,7 +349,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[World]:
 def world(running: World) -> Iterator[World]:
     """The stack as it came: every switch and rule is put back afterwards."""
     # A sweep, which is fired once, finds what can be polled at once.
-    running.emulator.behaviour = codepipeline.Behaviour(started_before_queued_seconds=0)
+    running.emulator.behaviour = moto_codepipeline.Behaviour(started_before_queued_seconds=0)
     yield running
     events = running.client("events")
     for bus in events.list_event_buses()["EventBuses"]:

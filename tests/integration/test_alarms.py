@@ -12,7 +12,7 @@ import pytest
 from moto.cloudwatch.models import cloudwatch_backends
 
 from acknowledger.moments import ago
-from local import metrics
+from local.aws import metrics
 from tests.integration.alarms import DEAD_LETTERS, firing
 from tests.integration.conftest import CLIENT_TOKEN, World
 from tests.support import documented_metrics, load_event, wait_for

@@ -7,9 +7,9 @@ import threading
 import time
 
 from local import acknowledger
-from local.codepipeline.jobs import JobStatus
-from local.faults import Call, Fault, Faults
-from local.witness import Witness
+from moto_codepipeline.jobs import JobStatus
+from tests.resilience.faults import Call, Fault, Faults
+from tests.resilience.witness import Witness
 from tests.support import wait_for
 
 JOBS = 20

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import deploy
+from local.aws.stack import deploy
 from tests.integration.conftest import World
 from tests.support import ROOT
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from local.stack import deploy
+from local.aws.stack import deploy
 from tests.support import ROOT, wait_for
 
 

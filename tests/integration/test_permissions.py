@@ -1,7 +1,7 @@
 """Every permission used, no permission missing: what the roles did, held against their policies.
 
 One stack with every condition of the template on runs SCENARIOS, which between them make every call
-that the roles are for. `local/permissions.py` records who called what; whatever a role's policies do
+that the roles are for. `local/aws/permissions.py` records who called what; whatever a role's policies do
 not allow is refused, here as in every other module of these tests.
 """
 
@@ -17,9 +17,11 @@ from typing import Any
 
 import pytest
 
+import moto_codepipeline
 from acknowledger.moments import ago
-from local import acknowledger, codepipeline, permissions
-from local.permissions import Call, Grant
+from local import acknowledger
+from local.aws import permissions
+from local.aws.permissions import Call, Grant
 from tests.integration.conftest import World
 from tests.support import load_event, wait_for
 
@@ -394,7 +396,9 @@ def recorded(running: World) -> Recorded:
         acknowledger.register(running.cloud, running.stack, action_type)
     for scenario in SCENARIOS:
         for owner in scenario.owners:
-            running.emulator.behaviour = codepipeline.Behaviour(started_before_queued_seconds=0)
+            running.emulator.behaviour = moto_codepipeline.Behaviour(
+                started_before_queued_seconds=0
+            )
             scenario.run(replace(running, owner=owner))
     iam = running.client("iam")
     roles = [role["Arn"] for role in iam.list_roles()["Roles"]]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local import acknowledger
-from local.codepipeline import exceptions
+from moto_codepipeline import exceptions
 from tests.integration.conftest import CLIENT_TOKEN, World
 from tests.support import wait_for
 

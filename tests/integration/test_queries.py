@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from local import codepipeline
-from local.insights import Query
+import moto_codepipeline
+from local.aws.insights import Query
 from tests.integration.conftest import World
 from tests.support import load_event, wait_for
 
@@ -84,7 +84,7 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def asked(running: World) -> Iterator[Asked]:
-    running.emulator.behaviour = codepipeline.Behaviour(started_before_queued_seconds=0)
+    running.emulator.behaviour = moto_codepipeline.Behaviour(started_before_queued_seconds=0)
     return Asked(running)
 
 

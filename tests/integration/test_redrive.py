@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local import functions
+from local.aws import functions
 from tests.support import ROOT, load_event, wait_for
 from tests.warm import Run, warm
 

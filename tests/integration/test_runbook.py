@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance import clients, installs
+from conformance import clients, installs
 from tests.integration.alarms import DEAD_LETTERS
 from tests.integration.conftest import World
 from tests.support import ROOT, load_event, wait_for

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from local.codepipeline import CREDENTIAL_MARKS
+from moto_codepipeline import CREDENTIAL_MARKS
 from tests.integration.conftest import CLIENT_TOKEN, PASSWORD
 from tests.support import load_event, wait_for
 

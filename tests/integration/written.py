@@ -8,9 +8,9 @@ from typing import Any
 
 from moto.sqs.models import sqs_backends
 
-from local.codepipeline import CREDENTIAL_MARKS
-from local.server import LocalCloud
-from local.stack import Stack
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
+from moto_codepipeline import CREDENTIAL_MARKS
 
 
 class Kept(list[Any]):

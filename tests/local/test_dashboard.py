@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from local.server import LocalCloud
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, REGION, running
 from tools import dashboard
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from local.codepipeline import CREDENTIAL_MARKS
 from local.demo import STAGES, STATUSES, Witness
+from moto_codepipeline import CREDENTIAL_MARKS
 from tests.support import ROOT
 
 WAY = (*STATUSES[:3], "Acknowledge", "Acknowledged", "InProgress", "Work", "ReportSuccess")

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from local import dynamodb
+from local.aws import dynamodb
 
 
 @pytest.fixture

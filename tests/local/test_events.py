@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.server import LocalCloud
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import (
     ACCOUNT,
     REGION,

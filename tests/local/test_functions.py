@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from local.server import LocalCloud
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import (
     ACCOUNT,
     REGION,

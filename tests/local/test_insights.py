@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.logs.exceptions import InvalidParameterException
 
-from local.filter_patterns import FilterPattern
-from local.insights import MalformedQueryError, Query, row_of
-from local.server import LocalCloud
+from local.aws.filter_patterns import FilterPattern
+from local.aws.insights import MalformedQueryError, Query, row_of
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import running
 
 #: One a second, from the first second of 2026 on.

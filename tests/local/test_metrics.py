@@ -13,8 +13,8 @@ import pytest
 from moto.cloudwatch.models import CloudWatchBackend
 from moto.sqs.models import SQSBackend
 
-from local import metrics
-from local.server import LocalCloud
+from local.aws import metrics
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, Queue, make_function, role, running
 from tests.support import wait_for
 

@@ -13,11 +13,12 @@ import pytest
 from moto.dynamodb.models import dynamodb_backends
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-from local import acknowledger, codepipeline
+import moto_codepipeline
+from local import acknowledger
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
 from local.page import PATH
 from local.page.view import STATUSES
-from local.server import LocalCloud
-from local.stack import Stack
 from tests.support import wait_for
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -56,8 +57,8 @@ class World:
         self._page.on("console", self._note)
 
     @property
-    def emulator(self) -> codepipeline.JobBackend:
-        return codepipeline.backend(self.cloud.account_id, self.cloud.region)
+    def emulator(self) -> moto_codepipeline.JobBackend:
+        return moto_codepipeline.backend(self.cloud.account_id, self.cloud.region)
 
     @contextmanager
     def page(self, **viewport: int) -> Iterator[Page]:
@@ -246,7 +247,7 @@ def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
         # What is turned elsewhere is seen.
         world.emulator.behaviour.continuation_seconds = 7
         expect(page.get_by_label("continuation_seconds")).to_have_value("7")
-        world.emulator.behaviour = codepipeline.Behaviour()
+        world.emulator.behaviour = moto_codepipeline.Behaviour()
         expect(page.get_by_label("nonce_rotates")).to_have_value("true")
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from local import permissions
-from local.permissions import Call, Grant
-from local.server import LocalCloud
+from local.aws import permissions
+from local.aws.permissions import Call, Grant
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, REGION, make_function
 from tests.support import wait_for
 

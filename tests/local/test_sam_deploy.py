@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from local import acknowledger, codepipeline
-from local.server import LocalCloud
-from local.stack import Stack, described
+import moto_codepipeline
+from local import acknowledger
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack, described
 from local.worker import SampleWorker
 from tests.local.fixtures.cloud import REGION, SECONDS
 from tests.support import ROOT, wait_for
@@ -92,7 +93,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    with LocalCloud(port=0, region=REGION, ticks=(codepipeline.tick_all,)) as cloud:
+    with LocalCloud(port=0, region=REGION, ticks=(moto_codepipeline.tick_all,)) as cloud:
         yield Project(tmp_path_factory.mktemp("project"), cloud)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.events import Schedule
-from local.server import LocalCloud
+from local.aws.events import Schedule
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, REGION, Queue, running
 
 

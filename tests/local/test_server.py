@@ -19,8 +19,8 @@ import boto3
 import pytest
 from moto.sqs.models import sqs_backends
 
-from local import functions
-from local.server import AddressInUseError, LocalCloud
+from local.aws import functions
+from local.aws.server import AddressInUseError, LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, SECONDS, make_function, role, running
 from tests.support import ROOT, wait_for
 

@@ -15,9 +15,9 @@ import pytest
 from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
-import local.codepipeline  # noqa: F401 - knows AWS::CodePipeline::CustomActionType
-from local.server import LocalCloud
-from local.stack import Stack, archive
+import moto_codepipeline  # noqa: F401 - knows AWS::CodePipeline::CustomActionType
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack, archive
 from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, Queue, running
 from tests.support import ROOT, wait_for
 

@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.stepfunctions.parser import models
 
-from local import events
-from local.server import LocalCloud
+from local.aws import events
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, Queue, make_function, role, running
 from tests.support import wait_for
 

@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
 
-from local import events, stepfunctions
+from local.aws import events, stepfunctions
 from tests.support import ROOT, wait_for
 
 DEFINITION = (ROOT / "statemachine" / "job.asl.json").read_text()

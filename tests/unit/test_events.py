@@ -4,6 +4,7 @@ from tests.support import ROOT
 
 
 def test_every_sample_event_is_used_by_a_test():
-    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    paths = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "packages").glob("*/tests/*.py")]
+    tests = "".join(path.read_text() for path in paths)
     unused = [path.stem for path in (ROOT / "events").rglob("*.json") if path.stem not in tests]
     assert unused == []

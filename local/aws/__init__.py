@@ -1,0 +1,1 @@
+"""What moto lacks of AWS, and an endpoint in front of both."""

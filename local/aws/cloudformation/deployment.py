@@ -1,0 +1,354 @@
+"""What a stack has, what a template wants it to have, and the way from the one to the other."""
+
+import copy
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from moto.cloudformation import parsing
+from moto.cloudformation.exceptions import ValidationError
+from moto.cloudformation.models import Event
+from moto.cloudformation.parsing import ResourceMap
+
+from local.aws.cloudformation import resources
+from local.aws.cloudformation.templates import Submission, references
+
+
+def properties(logical_id: str, having: ResourceMap) -> dict[str, Any]:
+    """Return a resource's properties with everything in them resolved."""
+    declared = having._resource_json_map[logical_id].get("Properties", {})
+    resolved: dict[str, Any] = resources.typed(parsing.clean_json(copy.deepcopy(declared), having))
+    return resolved
+
+
+def in_order(having: ResourceMap) -> list[str]:
+    """Return the resources that a template wants, each after those that it refers to."""
+    declared = having._resource_json_map
+    ordered: dict[str, None] = {}
+
+    def visit(logical_id: str, above: tuple[str, ...] = ()) -> None:
+        if logical_id in above:
+            circle = ", ".join(above[above.index(logical_id) :])
+            message = f"Circular dependency between resources: [{circle}]"
+            raise ValidationError(message=message)
+        if logical_id in ordered or not is_wanted(declared[logical_id], having):
+            return
+        for name in references(declared[logical_id]):
+            if name in declared:
+                visit(name, (*above, logical_id))
+        ordered[logical_id] = None
+
+    for logical_id in declared:
+        visit(logical_id)
+    return list(ordered)
+
+
+def is_wanted(declared: dict[str, Any], having: ResourceMap) -> bool:
+    condition = declared.get("Condition")
+    return not condition or bool(having.lazy_condition_map[condition])
+
+
+class Unmade:
+    """Stands for a resource that is yet to be made, where a plan refers to it."""
+
+    def __init__(self, logical_id: str) -> None:
+        self.physical_resource_id = f"(not made yet: {logical_id})"
+
+    def get_cfn_attribute(self, name: str) -> str:
+        return f"{self.physical_resource_id}.{name}"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A resource that a stack has, and what it was made of."""
+
+    resource: Any
+    declared: dict[str, Any]
+    properties: dict[str, Any]
+
+
+def made_by(stack: Any) -> dict[str, Made]:
+    """Return what a stack has by logical id, in the order of making."""
+    if "made" not in vars(stack):
+        having = stack.resource_map
+        stack.made = {
+            logical_id: Made(having._parsed_resources[logical_id], declared, {})
+            for logical_id, declared in having._resource_json_map.items()
+            if having._parsed_resources.get(logical_id) is not None
+        }
+    made: dict[str, Made] = stack.made
+    return made
+
+
+def is_replaced(kind: str, old: Made, after: dict[str, Any]) -> bool:
+    """Tell whether a change makes another resource, as CloudFormation would."""
+    before = old.properties
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    if not resources.can_update(old.resource):
+        return True
+    return not changed.isdisjoint(resources.FIXED.get(kind, set()))
+
+
+def plan(stack: Any, wanted: Submission) -> list[dict[str, Any]]:
+    """Return the changes that would make a stack what a template says. Changes nothing."""
+    then = ResourceMap(
+        stack.stack_id,
+        stack.name,
+        wanted.parameters,
+        wanted.tags,
+        account_id=stack.account_id,
+        region_name=stack.region_name,
+        template=wanted.processed,
+        cross_stack_resources=stack.cross_stack_resources,
+    )
+    then.load()
+    made, kept = made_by(stack), in_order(then)
+    changes: list[dict[str, Any]] = []
+
+    def change(action: str, logical_id: str, kind: str, **more: str) -> None:
+        if logical_id in made:
+            more["PhysicalResourceId"] = made[logical_id].resource.physical_resource_id
+        about = {"Action": action, "LogicalResourceId": logical_id, "ResourceType": kind}
+        changes.append({**about, **more})
+
+    for logical_id in kept:
+        kind = wanted.processed["Resources"][logical_id]["Type"]
+        then._parsed_resources[logical_id] = Unmade(logical_id)
+        if logical_id not in made:
+            change("Add", logical_id, kind)
+            continue
+        old, after = made[logical_id], properties(logical_id, then)
+        if old.properties == after or not is_replaced(kind, old, after):
+            then._parsed_resources[logical_id] = old.resource
+        if old.properties != after:
+            replaced = then._parsed_resources[logical_id] is not old.resource
+            change("Modify", logical_id, kind, Replacement=str(replaced))
+    for logical_id, old in made.items():
+        if logical_id not in kept:
+            change("Remove", logical_id, old.declared["Type"])
+    return changes
+
+
+# -- Making it so ---------------------------------------------------------------------------------
+
+
+class Deployment:
+    """One change of a stack, which can be taken back until it is done."""
+
+    def __init__(self, stack: Any, kind: str) -> None:
+        self.stack = stack
+        self.kind = kind
+        self.having = stack.resource_map
+        self.made = made_by(stack)
+        self.where = (stack.account_id, stack.region_name)
+        self.failed: list[str] = []
+
+    def run(self, wanted: Submission, *, roll_back: bool = True) -> None:
+        """Do it; raises what went wrong, after having taken back what was done."""
+        before: Submission | None = getattr(self.stack, "submission", None)
+        self.status(f"{self.kind}_IN_PROGRESS", "User Initiated")
+        try:
+            self.converge(wanted)
+        except Exception as error:
+            reason = (
+                f"The following resource(s) failed to {self.kind.lower()}: "
+                f"[{', '.join(self.failed)}]. "
+            )
+            if not roll_back:
+                self.status(f"{self.kind}_FAILED", reason)
+            elif self.kind == "CREATE":
+                self.status("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
+                self.delete_all()
+                self.status("ROLLBACK_COMPLETE", reason)
+            else:
+                self.roll_back(before, reason)
+            raise ValidationError(message=failure(error)) from error
+        self.stack.submission = wanted
+        self.stack.tags = wanted.tags or self.stack.tags
+        if self.kind == "CREATE" and not all(
+            one.resource.is_created() for one in self.made.values()
+        ):
+            return  # a custom resource is going to answer
+        self.status(f"{self.kind}_COMPLETE")
+
+    def roll_back(self, before: Submission | None, reason: str) -> None:
+        self.status("UPDATE_ROLLBACK_IN_PROGRESS", reason)
+        try:
+            if before:
+                self.converge(before)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the stack's status tells of it
+            self.status("UPDATE_ROLLBACK_FAILED", failure(error))
+        else:
+            self.status("UPDATE_ROLLBACK_COMPLETE", reason)
+
+    def converge(self, wanted: Submission) -> None:
+        """Make the stack what a template says; what is no longer needed goes last."""
+        self.declare(wanted)
+        kept = in_order(self.having)
+        superseded: dict[str, Made] = {}
+        try:
+            for logical_id in kept:
+                if logical_id not in self.made:
+                    self.create(logical_id)
+                elif old := self.change(logical_id):
+                    superseded[logical_id] = old
+        except Exception:
+            for logical_id, old in superseded.items():
+                self.delete(logical_id)
+                self.keep(logical_id, old)
+            raise
+        for logical_id, old in superseded.items():
+            self.delete(logical_id, old)
+        for logical_id in reversed(list(self.made)):
+            if logical_id not in kept:
+                self.delete(logical_id)
+        self.stack.made = self.made = {logical_id: self.made[logical_id] for logical_id in kept}
+        self.stack.output_map = self.stack._create_output_map()
+
+    def declare(self, wanted: Submission) -> None:
+        """Have moto's maps know the template and the parameters."""
+        having, stack = self.having, self.stack
+        stack.template = json.dumps(wanted.processed)
+        stack.template_dict = having._template = wanted.processed
+        stack.description = wanted.processed.get("Description")
+        stack.parameters = having.input_parameters = wanted.parameters
+        having.resolved_parameters = {}
+        having._resource_json_map = wanted.processed["Resources"]
+        having.load()
+
+    def create(self, logical_id: str) -> None:
+        declared = self.having._resource_json_map[logical_id]
+        with self.reported(logical_id, declared["Type"], "CREATE"):
+            after = properties(logical_id, self.having)
+            self.keep(logical_id, Made(self.new(logical_id, declared), declared, after))
+
+    def change(self, logical_id: str) -> Made | None:
+        """Change a resource if it has to be; returns the old one if another stands for it now."""
+        declared, old = self.having._resource_json_map[logical_id], self.made[logical_id]
+        after = properties(logical_id, self.having)
+        if old.properties == after:
+            return None
+        kind = declared["Type"]
+        superseded = None
+        with self.reported(logical_id, kind, "UPDATE"):
+            if kind != old.declared["Type"]:
+                raise ValidationError(message="Update of resource type is not permitted.")
+            if not is_replaced(kind, old, after):
+                # Should it fail halfway, there is something to take back.
+                self.keep(logical_id, Made(old.resource, declared, after))
+                resource = resources.update(old.resource, copy.deepcopy(after), *self.where)
+                resource.logical_resource_id, resource.cf_resource_type = logical_id, kind
+            elif resources.can_update(old.resource):
+                self.check_name(kind, old, after)
+                resource, superseded = self.new(logical_id, declared), old
+            else:
+                resource = parsing.parse_and_update_resource(
+                    logical_id, copy.deepcopy(declared), self.having, *self.where
+                )
+                if resource is None:
+                    self.check_name(kind, old, after)
+                    resource, superseded = self.new(logical_id, declared), old
+            self.keep(logical_id, Made(resource, declared, after))
+        return superseded
+
+    @staticmethod
+    def check_name(kind: str, old: Made, after: dict[str, Any]) -> None:
+        name = parsing.resource_name_property_from_type(kind)
+        if name and name in after and after[name] == old.properties.get(name):
+            raise ValidationError(
+                message="CloudFormation cannot update a stack when a custom-named resource "
+                f"requires replacing. Rename {after[name]} and update the stack again."
+            )
+
+    def new(self, logical_id: str, declared: dict[str, Any]) -> Any:
+        return parsing.parse_and_create_resource(
+            logical_id, copy.deepcopy(declared), self.having, *self.where
+        )
+
+    def keep(self, logical_id: str, made: Made) -> None:
+        self.made[logical_id] = made
+        self.having._parsed_resources[logical_id] = made.resource
+
+    def delete_all(self, retained: list[str] | None = None) -> None:
+        """Delete the stack's resources, those first that others don't refer to."""
+        for logical_id in reversed(list(self.made)):
+            if logical_id in (retained or []):
+                del self.made[logical_id]
+            else:
+                self.delete(logical_id)
+
+    def delete(self, logical_id: str, old: Made | None = None) -> None:
+        """Delete a resource: one that another stands for now, or the one that the stack has."""
+        gone = old or self.made[logical_id]
+        kind = gone.declared["Type"]
+        if gone.declared.get("DeletionPolicy") == "Retain":
+            self.event(logical_id, kind, "DELETE_SKIPPED", gone.resource)
+        else:
+            with self.reported(logical_id, kind, "DELETE", gone.resource):
+                self.having._delete_resource(gone.resource, gone.declared)
+        if old is None:
+            del self.made[logical_id]
+            self.having._parsed_resources.pop(logical_id, None)
+
+    # -- Telling of it ------------------------------------------------------------------------
+
+    def reported(self, logical_id: str, kind: str, what: str, old: Any = None) -> "Reported":
+        return Reported(self, logical_id, kind, what, old)
+
+    def status(self, status: str, reason: str | None = None) -> None:
+        self.stack.status = status
+        self.stack.status_reason = reason
+        self.stack._add_stack_event(status, resource_status_reason=reason)
+
+    def event(
+        self, logical_id: str, kind: str, status: str, resource: Any, reason: str | None = None
+    ) -> None:
+        self.stack.events.append(
+            Event(
+                stack_id=self.stack.stack_id,
+                stack_name=self.stack.name,
+                logical_resource_id=logical_id,
+                physical_resource_id=getattr(resource, "physical_resource_id", ""),
+                resource_type=kind,
+                resource_status=status,
+                resource_status_reason=reason,
+                resource_properties=None,
+            )
+        )
+
+
+@dataclass
+class Reported:
+    """Tells a stack's events of what is done to a resource inside."""
+
+    deployment: Deployment
+    logical_id: str
+    kind: str
+    what: str
+    old: Any
+
+    def __enter__(self) -> None:
+        self.tell("IN_PROGRESS")
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            self.tell("COMPLETE")
+        else:
+            self.deployment.failed.append(self.logical_id)
+            self.tell("FAILED", failure(error))
+
+    def tell(self, how: str, reason: str | None = None) -> None:
+        resource = self.old or self.deployment.having._parsed_resources.get(self.logical_id)
+        status = f"{self.what}_{how}"
+        self.deployment.event(self.logical_id, self.kind, status, resource, reason)
+
+
+def failure(error: BaseException) -> str:
+    return getattr(error, "message", None) or str(error) or type(error).__name__
+
+
+def is_change(stack: Any, wanted: Submission, changes: list[dict[str, Any]]) -> bool:
+    """Tell whether there is anything to do: resources, outputs or tags."""
+    outputs = stack.template_dict.get("Outputs"), wanted.processed.get("Outputs")
+    tags = stack.tags, wanted.tags or stack.tags
+    return bool(changes) or outputs[0] != outputs[1] or tags[0] != tags[1]

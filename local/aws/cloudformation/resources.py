@@ -1,0 +1,730 @@
+"""The resource types of CloudFormation that moto lacks, makes by halves, or can't change.
+
+`FIXED` says what CloudFormation does about a change: a change of one of these properties makes
+another resource and removes the old one; a change of any other is made in place, by `update`.
+
+Where AWS differs: what moto does not know is not made, but stands as a placeholder that others can
+refer to (`not_made` names it); statements of a bucket policy with a condition are left out, since
+moto would apply them without.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import boto3
+import yaml  # type: ignore[import-untyped]
+from moto.awslambda.exceptions import UnknownFunctionException, UnknownPolicyException
+from moto.awslambda.models import LambdaFunction, lambda_backends
+from moto.awslambda.utils import get_backend as get_lambda_backend
+from moto.cloudformation import parsing
+from moto.cloudwatch.models import Dashboard, cloudwatch_backends
+from moto.core.common_models import CloudFormationModel
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.table import Table
+from moto.events.models import EventBus, Rule, events_backends
+from moto.iam.models import InlinePolicy, Role
+from moto.logs.models import LogGroup, logs_backends
+from moto.s3.exceptions import BucketNotEmpty, MissingBucket
+from moto.s3.models import FakeBucket, s3_backends
+from moto.sqs.exceptions import QueueDoesNotExist
+from moto.sqs.models import Queue, sqs_backends
+from moto.stepfunctions.models import StateMachine
+from moto.stepfunctions.responses import get_backend as get_stepfunctions_backend
+from moto.stepfunctions.utils import cfn_to_api_tags
+from moto.utilities.utils import get_partition
+
+from local.aws import insights
+from local.aws.patch import replace
+
+# -- Resource types that moto lacks ---------------------------------------------------------------
+
+
+class Resource(CloudFormationModel):
+    """A resource that is made by doing something to others, and has no more than an id."""
+
+    kind = ""
+
+    def __init__(
+        self, physical_resource_id: str, properties: dict[str, Any], account_id: str, region: str
+    ) -> None:
+        self.physical_resource_id = physical_resource_id
+        self.properties = properties
+        self.account_id = account_id
+        self.region = region
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return ""
+
+    @classmethod
+    def cloudformation_type(cls) -> str:
+        return cls.kind
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:  # noqa: ARG003 - moto's signature
+        return True
+
+    def get_cfn_attribute(self, attribute: str) -> str:
+        return f"{self.physical_resource_id}.{attribute}"
+
+    def is_created(self) -> bool:
+        return True
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls,
+        resource_name: str,
+        cloudformation_json: dict[str, Any],
+        account_id: str,
+        region_name: str,
+        **_: Any,
+    ) -> "Resource":
+        resource = cls(resource_name, cloudformation_json["Properties"], account_id, region_name)
+        resource.make()
+        return resource
+
+    def update(self, properties: dict[str, Any]) -> None:
+        self.undo()
+        self.properties = properties
+        self.make()
+
+    def delete(self, account_id: str, region_name: str) -> None:  # noqa: ARG002
+        self.undo()
+
+    def make(self) -> None:
+        """Do to others what makes this."""
+
+    def undo(self) -> None:
+        """Take back what `make` did, if what it was done to is still there."""
+
+
+class QueuePolicy(Resource):
+    kind = "AWS::SQS::QueuePolicy"
+
+    def make(self) -> None:
+        self.put(json.dumps(self.properties["PolicyDocument"]))
+
+    def undo(self) -> None:
+        self.put(None)
+
+    def put(self, policy: str | None) -> None:
+        for url in self.properties["Queues"]:
+            with suppress(QueueDoesNotExist):
+                sqs_backends[self.account_id][self.region].set_queue_attributes(
+                    url.rpartition("/")[2], {"Policy": policy}
+                )
+
+
+class BucketPolicy(Resource):
+    kind = "AWS::S3::BucketPolicy"
+
+    def make(self) -> None:
+        document = self.properties["PolicyDocument"]
+        statements = [each for each in document["Statement"] if "Condition" not in each]
+        policy = {**document, "Statement": statements}
+        self.s3.put_bucket_policy(self.properties["Bucket"], json.dumps(policy).encode())
+
+    def undo(self) -> None:
+        with suppress(MissingBucket):
+            self.s3.delete_bucket_policy(self.properties["Bucket"])
+
+    @property
+    def s3(self) -> Any:
+        return s3_backends[self.account_id][get_partition(self.region)]
+
+
+class Permission(Resource):
+    kind = "AWS::Lambda::Permission"
+
+    def make(self) -> None:
+        statement = {**self.properties, "StatementId": self.physical_resource_id}
+        self.policy.add_statement(json.dumps(statement))
+
+    def undo(self) -> None:
+        with suppress(UnknownFunctionException, UnknownPolicyException):
+            self.policy.del_statement(self.physical_resource_id)
+
+    @property
+    def policy(self) -> Any:
+        backend = get_lambda_backend(self.account_id, self.region)
+        return backend.get_function(self.properties["FunctionName"]).policy
+
+
+class EventInvokeConfig(Resource):
+    kind = "AWS::Lambda::EventInvokeConfig"
+
+    def make(self) -> None:
+        names = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
+        config = {name: self.properties[name] for name in names if name in self.properties}
+        self.functions.put_function_event_invoke_config(self.properties["FunctionName"], config)
+
+    def undo(self) -> None:
+        with suppress(UnknownFunctionException):
+            self.functions.delete_function_event_invoke_config(self.properties["FunctionName"])
+
+    @property
+    def functions(self) -> Any:
+        return lambda_backends[self.account_id][self.region]
+
+
+class Alarm(Resource):
+    """Has the properties that PutMetricAlarm takes; nothing evaluates it here."""
+
+    kind = "AWS::CloudWatch::Alarm"
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return "AlarmName"
+
+    def get_cfn_attribute(self, attribute: str) -> str:
+        name = f"alarm:{self.physical_resource_id}"
+        arn = f"arn:{get_partition(self.region)}:cloudwatch:{self.region}:{self.account_id}:{name}"
+        return arn if attribute == "Arn" else super().get_cfn_attribute(attribute)
+
+    def make(self) -> None:
+        self.cloudwatch.put_metric_alarm(
+            **{**self.properties, "AlarmName": self.physical_resource_id}
+        )
+
+    def undo(self) -> None:
+        self.cloudwatch.delete_alarms(AlarmNames=[self.physical_resource_id])
+
+    @property
+    def cloudwatch(self) -> Any:
+        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+        return boto3.client("cloudwatch", region_name=self.region, **keys)
+
+
+class QueryDefinition(Resource):
+    """Its id is the saved query's."""
+
+    kind = "AWS::Logs::QueryDefinition"
+
+    def get_cfn_attribute(self, attribute: str) -> str:  # noqa: ARG002 - there is only one
+        return self.physical_resource_id
+
+    def make(self) -> None:
+        self.physical_resource_id = self.save()
+
+    def update(self, properties: dict[str, Any]) -> None:
+        self.properties = properties
+        self.save(queryDefinitionId=self.physical_resource_id)
+
+    def undo(self) -> None:
+        insights.definitions(self.logs).pop(self.physical_resource_id, None)
+
+    def save(self, **about: str) -> str:
+        return insights.save(self.logs, {**api_names(self.properties), **about})
+
+    @property
+    def logs(self) -> Any:
+        return logs_backends[self.account_id][self.region]
+
+
+class Placeholder(Resource):
+    """Stands in for a resource that can't be made here, so that others can refer to it."""
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls,
+        resource_name: str,
+        cloudformation_json: dict[str, Any],
+        account_id: str,
+        region_name: str,
+        **about: Any,
+    ) -> Resource:
+        not_made(about["ResourceType"], about["LogicalId"])
+        return cls(resource_name, cloudformation_json["Properties"], account_id, region_name)
+
+
+KINDS: dict[str, type[CloudFormationModel]] = {
+    model.kind: model
+    for model in (
+        QueuePolicy,
+        BucketPolicy,
+        Permission,
+        EventInvokeConfig,
+        Alarm,
+        QueryDefinition,
+    )
+}
+
+placeholders: list[str] = []
+"""What could not be made since this was last cleared, as "AWS::X::Y (LogicalId)"."""
+
+
+def not_made(kind: str, logical_id: str) -> None:
+    name = f"{kind} ({logical_id})"
+    if name not in placeholders:
+        placeholders.append(name)
+
+
+moto_resource_class = parsing.resource_class_from_type
+
+
+def resource_class(resource_type: str) -> type[CloudFormationModel]:
+    if resource_type in KINDS:
+        return KINDS[resource_type]
+    if resource_type.startswith("Custom::") or resource_type in (
+        *parsing.get_model_map(),
+        *parsing.NULL_MODELS,
+    ):
+        return moto_resource_class(resource_type)
+    return Placeholder
+
+
+#: Properties that are numbers, however they are written: SAM writes a parameter as a string.
+NUMBERS = {
+    "DelaySeconds",
+    "MaximumEventAgeInSeconds",
+    "MaximumRetryAttempts",
+    "MaxSessionDuration",
+    "MemorySize",
+    "MessageRetentionPeriod",
+    "ReceiveMessageWaitTimeSeconds",
+    "ReservedConcurrentExecutions",
+    "RetentionInDays",
+    "Size",
+    "Timeout",
+    "VisibilityTimeout",
+}
+
+
+def typed(value: Any) -> Any:
+    """Return a resolved part of a template with numbers where CloudFormation has them."""
+    if isinstance(value, list):
+        return [typed(member) for member in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: int(member)
+        if name in NUMBERS and isinstance(member, str) and member.isdecimal()
+        else member
+        if name == "Variables"
+        else typed(member)
+        for name, member in value.items()
+    }
+
+
+moto_parse_resource = parsing.parse_resource
+
+
+def parse_resource(declared: dict[str, Any], having: Any) -> Any:
+    model, resolved, kind = moto_parse_resource(declared, having)
+    return model, typed(resolved), kind
+
+
+# -- Lambda functions -----------------------------------------------------------------------------
+
+
+def function_spec(
+    properties: dict[str, Any], account_id: str, region_name: str, logical_id: str
+) -> dict[str, Any]:
+    """Return the properties of a function as Lambda's API has them."""
+    backend = get_lambda_backend(account_id, region_name)
+    layers = properties.get("Layers", [])
+    known = [layer for layer in layers if backend.layers_versions_by_arn(layer)]
+    for layer in layers:
+        if layer not in known:
+            not_made(f"layer {layer}", logical_id)
+    code = dict(properties["Code"])
+    if "ZipFile" in code:  # in a template, this is source code
+        code["ZipFile"] = base64.b64encode(
+            LambdaFunction._create_zipfile_from_plaintext_code(code["ZipFile"])
+        )
+    variables = properties.get("Environment", {}).get("Variables", {})
+    return {
+        **properties,
+        "Code": code,
+        "Layers": known,
+        "Environment": {"Variables": {name: text(value) for name, value in variables.items()}},
+        "Tags": {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])},
+    }
+
+
+def text(value: Any) -> str:
+    """Return a scalar as CloudFormation writes it where a string is wanted."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def create_function(
+    resource_name: str,
+    cloudformation_json: dict[str, Any],
+    account_id: str,
+    region_name: str,
+    **about: Any,
+) -> Any:
+    """Make a Lambda function of all its properties."""
+    properties = cloudformation_json["Properties"]
+    spec = function_spec(properties, account_id, region_name, about["LogicalId"])
+    return get_lambda_backend(account_id, region_name).create_function(
+        {**spec, "FunctionName": resource_name}
+    )
+
+
+def update_function(
+    function: Any, properties: dict[str, Any], account_id: str, region_name: str
+) -> Any:
+    spec = function_spec(properties, account_id, region_name, function.logical_resource_id)
+    defaults = {
+        "Description": "",
+        "MemorySize": 128,
+        "Timeout": 3,
+        "VpcConfig": None,
+        "DeadLetterConfig": {},
+        "LoggingConfig": {},
+    }
+    function.update_configuration(defaults | spec)
+    function.architectures = spec.get("Architectures", ["x86_64"])
+    function.tracing_config = spec.get("TracingConfig") or {"Mode": "PassThrough"}
+    function.ephemeral_storage = spec.get("EphemeralStorage", {}).get("Size", 512)
+    function.reserved_concurrency = spec.get("ReservedConcurrentExecutions")
+    function.tags = spec["Tags"]
+    function.update_function_code(spec["Code"])
+    return function
+
+
+# -- State machines -------------------------------------------------------------------------------
+
+
+def create_state_machine(
+    resource_name: str,
+    cloudformation_json: dict[str, Any],
+    account_id: str,
+    region_name: str,
+    **_: Any,
+) -> Any:
+    """Make a state machine that runs, of a definition in the template or in S3."""
+    properties = cloudformation_json["Properties"]
+    logging = properties.get("LoggingConfiguration")
+    tracing = properties.get("TracingConfiguration")
+    return get_stepfunctions_backend(account_id, region_name).create_state_machine(
+        name=properties.get("StateMachineName", resource_name),
+        definition=definition(properties, account_id, region_name),
+        roleArn=properties["RoleArn"],
+        tags=cfn_to_api_tags(properties.get("Tags", [])),
+        loggingConfiguration=logging and api_names(logging),
+        tracingConfiguration=tracing and api_names(tracing),
+        sm_type=properties.get("StateMachineType"),
+    )
+
+
+def update_state_machine(
+    machine: Any, properties: dict[str, Any], account_id: str, region_name: str
+) -> Any:
+    """Change a state machine; what runs goes on with the definition it was started with."""
+    get_stepfunctions_backend(account_id, region_name).update_state_machine(
+        machine.arn, definition(properties, account_id, region_name), properties["RoleArn"]
+    )
+    logging = properties.get("LoggingConfiguration")
+    tracing = properties.get("TracingConfiguration")
+    machine.loggingConfiguration = logging and api_names(logging)
+    machine.tracingConfiguration = tracing and api_names(tracing)
+    return machine
+
+
+def delete_state_machine(machine: Any, account_id: str, region_name: str) -> None:
+    get_stepfunctions_backend(account_id, region_name).delete_state_machine(machine.arn)
+
+
+def definition(properties: dict[str, Any], account_id: str, region_name: str) -> str:
+    """Return a state machine's definition as JSON, with its substitutions made."""
+    if place := properties.get("DefinitionS3Location"):
+        s3 = s3_backends[account_id][get_partition(region_name)]
+        stored: Any = s3.get_object(place["Bucket"], place["Key"])
+        source = stored.value.decode()
+    else:
+        source = properties.get("DefinitionString") or json.dumps(properties["Definition"])
+    substitutions = properties.get("DefinitionSubstitutions", {})
+
+    def substitute(match: re.Match[str]) -> str:
+        return text(substitutions.get(match[1], match[0]))
+
+    source = re.sub(r"\$\{(\w+)\}", substitute, source)
+    # A definition may be YAML, which JSON nearly is: it stays as it was written.
+    return source if source.lstrip().startswith("{") else json.dumps(yaml.safe_load(source))
+
+
+def api_names(value: Any) -> Any:
+    """Return a CloudFormation value with the names that Step Functions' API has for its members."""
+    if isinstance(value, dict):
+        return {name[0].lower() + name[1:]: api_names(member) for name, member in value.items()}
+    return [api_names(member) for member in value] if isinstance(value, list) else value
+
+
+# -- Tables ---------------------------------------------------------------------------------------
+
+
+def configure_table(table: Any, properties: dict[str, Any], backend: Any) -> None:
+    """Set what a table has beside its keys and indexes."""
+    if expiry := properties.get("TimeToLiveSpecification"):
+        backend.update_time_to_live(table.name, expiry)
+    else:
+        table.ttl["TimeToLiveStatus"] = "DISABLED"
+    backups = properties.get("PointInTimeRecoverySpecification")
+    backend.update_continuous_backups(table.name, backups or {"PointInTimeRecoveryEnabled": False})
+
+
+def update_table(table: Any, properties: dict[str, Any], account_id: str, region_name: str) -> Any:
+    """Change a table, which keeps its rows. CloudFormation changes one index at a time only."""
+    backend = dynamodb_backends[account_id][region_name]
+    before = {index.name: index.describe() for index in table.global_indexes}
+    after = {index["IndexName"]: index for index in properties.get("GlobalSecondaryIndexes", [])}
+
+    def same(name: str) -> bool:
+        return name in before and all(
+            before[name].get(member) == after[name].get(member)
+            for member in ("KeySchema", "Projection")
+        )
+
+    kept = [name for name in after if same(name)]
+    changes = [{"Delete": {"IndexName": name}} for name in before if name not in kept]
+    changes += [{"Create": index} for name, index in after.items() if name not in kept]
+    on_demand = properties.get("BillingMode") == "PAY_PER_REQUEST"
+    backend.update_table(
+        name=table.name,
+        attr_definitions=properties.get("AttributeDefinitions", []),
+        global_index=changes,
+        throughput=properties.get("ProvisionedThroughput") or {},
+        billing_mode="PAY_PER_REQUEST" if on_demand else "PROVISIONED",
+        stream_spec={},
+        deletion_protection_enabled=properties.get("DeletionProtectionEnabled", False),
+        warm_throughput=None,
+    )
+    stream = properties.get("StreamSpecification") or {}
+    if stream.get("StreamViewType") != table.stream_specification.get("StreamViewType"):
+        table.set_stream_specification(stream)
+    configure_table(table, properties, backend)
+    return table
+
+
+# -- Others that moto can't change in place -------------------------------------------------------
+
+
+def update_rule(rule: Any, properties: dict[str, Any], account_id: str, region_name: str) -> Any:
+    """Put a rule and its targets again, under the name it has."""
+    bus = properties.get("EventBusName", "default")
+    kept = {target["Id"] for target in properties.get("Targets", [])}
+    gone = [target["Id"] for target in rule.targets if target["Id"] not in kept]
+    events_backends[account_id][region_name].remove_targets(rule.name, bus, gone)
+    return Rule.create_from_cloudformation_json(
+        rule.name, {"Properties": properties}, account_id, region_name
+    )
+
+
+def configure_bus(bus: Any, properties: dict[str, Any], *_: str) -> Any:
+    bus.description = properties.get("Description")
+    return bus
+
+
+def update_dashboard(
+    dashboard: Any, properties: dict[str, Any], account_id: str, region_name: str
+) -> Any:
+    backend = cloudwatch_backends[account_id][region_name]
+    return backend.put_dashboard(dashboard.name, properties["DashboardBody"])
+
+
+def update_log_group(group: Any, properties: dict[str, Any], *_: str) -> Any:
+    group.set_retention_policy(properties.get("RetentionInDays"))
+    return group
+
+
+def configure_role(role: Any, properties: dict[str, Any], *_: str) -> Any:
+    trust = properties["AssumeRolePolicyDocument"]
+    role.assume_role_policy_document = trust if isinstance(trust, str) else json.dumps(trust)
+    role.description = properties.get("Description", "")
+    role.max_session_duration = properties.get("MaxSessionDuration", 3600)
+    own = {
+        policy["PolicyName"]: json.dumps(policy["PolicyDocument"])
+        for policy in properties.get("Policies", [])
+    }
+    before = vars(role).get("own_policies", role.policies)
+    # Others are resources of their own.
+    others = {name: policy for name, policy in role.policies.items() if name not in before}
+    role.policies, role.own_policies = own | others, own
+    return role
+
+
+def update_policy(
+    policy: Any, properties: dict[str, Any], account_id: str, region_name: str
+) -> Any:
+    """Put a policy into other roles, or in another form, under the id that it has."""
+    return InlinePolicy.update_from_cloudformation_json(
+        policy, policy.name, {"Properties": properties}, account_id, region_name
+    )
+
+
+def update_queue(queue: Any, properties: dict[str, Any], *_: str) -> Any:
+    defaults = {
+        "DelaySeconds": 0,
+        "MessageRetentionPeriod": 345600,
+        "ReceiveMessageWaitTimeSeconds": 0,
+        "VisibilityTimeout": 30,
+    }
+    wanted = {name: value for name, value in properties.items() if name != "Tags"}
+    # The policy is a resource of its own.
+    queue._set_attributes({**defaults, **wanted, "Policy": queue.policy})
+    return queue
+
+
+def configure_bucket(
+    bucket: Any, properties: dict[str, Any], account_id: str, region_name: str
+) -> Any:
+    s3 = s3_backends[account_id][get_partition(region_name)]
+    if versioning := properties.get("VersioningConfiguration"):
+        s3.put_bucket_versioning(bucket.name, versioning["Status"])
+    elif bucket.versioning_status:
+        s3.put_bucket_versioning(bucket.name, "Suspended")
+    if block := properties.get("PublicAccessBlockConfiguration"):
+        s3.put_public_access_block(bucket.name, {name: text(on) for name, on in block.items()})
+    else:
+        bucket.public_access_block = None
+    return bucket
+
+
+def update_bucket(
+    bucket: Any, properties: dict[str, Any], account_id: str, region_name: str
+) -> Any:
+    moto_update_bucket(
+        bucket,
+        bucket.name,
+        {"Properties": {**properties, "BucketName": bucket.name}},
+        account_id,
+        region_name,
+    )
+    return configure_bucket(bucket, properties, account_id, region_name)
+
+
+def delete_bucket(bucket: Any, account_id: str, region_name: str) -> None:
+    if bucket.keys:
+        raise BucketNotEmpty(bucket.name)
+    s3_backends[account_id][get_partition(region_name)].delete_bucket(bucket.name)
+
+
+moto_update_bucket = FakeBucket.update_from_cloudformation_json
+
+#: The properties that CloudFormation can't change without making another resource.
+FIXED = {
+    "AWS::CloudWatch::Dashboard": {"DashboardName"},
+    "AWS::DynamoDB::Table": {"TableName", "KeySchema", "LocalSecondaryIndexes"},
+    "AWS::Events::EventBus": {"Name"},
+    "AWS::Events::Rule": {"Name", "EventBusName"},
+    "AWS::IAM::Role": {"RoleName", "Path"},
+    "AWS::Lambda::EventInvokeConfig": {"FunctionName", "Qualifier"},
+    "AWS::Lambda::Function": {"FunctionName", "PackageType"},
+    "AWS::Lambda::Permission": {
+        "Action",
+        "EventSourceToken",
+        "FunctionName",
+        "FunctionUrlAuthType",
+        "Principal",
+        "PrincipalOrgID",
+        "SourceAccount",
+        "SourceArn",
+    },
+    "AWS::Logs::LogGroup": {"LogGroupName"},
+    "AWS::S3::Bucket": {"BucketName"},
+    "AWS::S3::BucketPolicy": {"Bucket"},
+    "AWS::SQS::Queue": {"QueueName", "FifoQueue"},
+    "AWS::SQS::QueuePolicy": set[str](),
+    "AWS::StepFunctions::StateMachine": {"StateMachineName", "StateMachineType"},
+}
+
+_UPDATES: dict[type, Callable[[Any, dict[str, Any], str, str], Any]] = {
+    Dashboard: update_dashboard,
+    EventBus: configure_bus,
+    FakeBucket: update_bucket,
+    InlinePolicy: update_policy,
+    LambdaFunction: update_function,
+    LogGroup: update_log_group,
+    Queue: update_queue,
+    Role: configure_role,
+    Rule: update_rule,
+    StateMachine: update_state_machine,
+    Table: update_table,
+}
+
+
+def can_update(resource: Any) -> bool:
+    """Tell whether a resource can be changed in place at all."""
+    return isinstance(resource, (Resource, *_UPDATES))
+
+
+def update(resource: Any, properties: dict[str, Any], account_id: str, region_name: str) -> Any:
+    """Change a resource in place; the result stands for it from now on."""
+    if isinstance(resource, Resource):
+        resource.update(properties)
+        return resource
+    change = next(change for kind, change in _UPDATES.items() if isinstance(resource, kind))
+    return change(resource, properties, account_id, region_name)
+
+
+# -- In moto's place ------------------------------------------------------------------------------
+
+
+def and_configure(model: Any, configure: Callable[[Any, dict[str, Any], str, str], Any]) -> Any:
+    """Return what creates a resource as moto does, and then configures it."""
+    create = model.create_from_cloudformation_json
+
+    def create_and_configure(
+        resource_name: str,
+        cloudformation_json: dict[str, Any],
+        account_id: str,
+        region_name: str,
+        **about: Any,
+    ) -> Any:
+        made = create(resource_name, cloudformation_json, account_id, region_name, **about)
+        return configure(made, cloudformation_json["Properties"], account_id, region_name)
+
+    return staticmethod(create_and_configure)
+
+
+def complete_table(table: Any, properties: dict[str, Any], account: str, region: str) -> Any:
+    configure_table(table, properties, dynamodb_backends[account][region])
+    return table
+
+
+def rule_id(rule: Any) -> str:
+    bus = rule.event_bus_name.rpartition("/")[2]
+    return str(rule.name) if bus == "default" else f"{bus}|{rule.name}"
+
+
+def install() -> None:
+    """Put this in moto's place. Does nothing the second time."""
+    if parsing.resource_class_from_type is resource_class:
+        return
+    create = "create_from_cloudformation_json"
+    # moto drops resources of types that it does not know, and then fails on references to them.
+    replace(parsing, "resource_class_from_type", resource_class)
+    # moto takes numbers written as strings for strings.
+    replace(parsing, "parse_resource", parse_resource)
+    # moto drops most properties of a function.
+    replace(LambdaFunction, create, staticmethod(create_function))
+    # moto makes state machines where nothing runs them, and only of a DefinitionString.
+    replace(StateMachine, create, staticmethod(create_state_machine))
+    replace(StateMachine, "delete", delete_state_machine)
+    # moto knows no GetAtt Arn of a state machine.
+    attribute = StateMachine.get_cfn_attribute
+    replace(StateMachine, "has_cfn_attr", staticmethod(lambda _: True))
+    replace(
+        StateMachine,
+        "get_cfn_attribute",
+        lambda self, name: self.arn if name == "Arn" else attribute(self, name),
+    )
+    # moto drops a table's time to live and its backups.
+    replace(Table, create, and_configure(Table, complete_table))
+    # moto drops a bucket's versioning and its block of public access.
+    replace(FakeBucket, create, and_configure(FakeBucket, configure_bucket))
+    # moto takes a bucket that is not empty for deleted.
+    replace(FakeBucket, "delete", delete_bucket)
+    # moto keeps a role's policies in a form that its API can't give.
+    replace(Role, create, and_configure(Role, configure_role))
+    # moto drops an event bus's description.
+    replace(EventBus, create, and_configure(EventBus, configure_bus))
+    # moto knows no Ref of an event bus, and a wrong one of a rule that is not on the default bus.
+    replace(EventBus, "physical_resource_id", property(lambda self: self.name))
+    replace(Rule, "physical_resource_id", property(rule_id))

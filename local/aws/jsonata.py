@@ -1,0 +1,146 @@
+"""JSONata as Step Functions speaks it.
+
+The library evaluates; here are the functions that Step Functions adds, and plain JSON values on
+both sides. https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+"""
+
+import copy
+import functools
+import hashlib
+import json
+import math
+import random
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jsonata.functions import Functions
+from jsonata.jexception import JException
+from jsonata.jsonata import Jsonata
+from jsonata.utils import Utils
+
+from local.aws.patch import replace
+
+
+class EvaluationError(Exception):
+    """The expression is wrong, or fails with these values; says how."""
+
+
+class UndefinedError(EvaluationError):
+    """The expression has no value."""
+
+
+#: null, where the library takes None for undefined.
+NULL = Utils.NULL_VALUE
+
+
+class Encoder(Functions.Encoder):  # type: ignore[misc]
+    """JSON as JavaScript writes it, with no character escaped."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "ensure_ascii": False})
+
+
+replace(Functions, "Encoder", Encoder)
+
+
+@functools.lru_cache(maxsize=4096)
+def parse(expression: str) -> Any:
+    return Jsonata(expression)
+
+
+def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
+    """Return the value of an expression, as JSON. Raises EvaluationError.
+
+    The variables are bound, never made part of the expression's text.
+    """
+    values = {name: NULL if value is None else value for name, value in variables.items()}
+    try:
+        # One parsed expression serves all threads, each with a copy of its small runtime state;
+        # the library finds what is running, for $now() and $map() say, through CURRENT.
+        running = copy.copy(parse(expression))
+        running.output_convert_nulls = False
+        Jsonata.CURRENT.jsonata = running
+        result = running.evaluate(None, {**FUNCTIONS, **values})
+    except JException as error:
+        raise EvaluationError(
+            f"threw an error during evaluation. {error.error}: {error}"
+        ) from error
+    except Exception as error:
+        # The library also fails with errors of Python, for a function in place of a value say.
+        raise EvaluationError(f"threw an error during evaluation. {error}") from error
+    if result is None:
+        raise UndefinedError("returned nothing (undefined).")
+    return plain(result)
+
+
+def plain(value: Any) -> Any:
+    """Return a result as JSON values."""
+    if value is NULL:
+        return None
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, bool | int) or value is None:
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise EvaluationError("returned a number that is none.")
+        return int(value) if value.is_integer() and abs(value) < 1 << 53 else value
+    if isinstance(value, dict):
+        return {name: plain(member) for name, member in value.items()}
+    if isinstance(value, Sequence):
+        return [plain(member) for member in value]
+    raise EvaluationError("returned an unsupported result type.")
+
+
+def whole(text: str) -> str:
+    """Return a text with halves of characters joined: escapes in expressions give such."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    return text
+
+
+def _parse(text: str | None, *_: Any) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _uuid(*_: Any) -> str:
+    return str(uuid.uuid4())
+
+
+def _random(seed: float | None = None, *_: Any) -> float:
+    return random.random() if seed is None else random.Random(seed).random()
+
+
+def _hash(value: Any, algorithm: str, *_: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(plain(value), separators=(",", ":"))
+    return hashlib.new(algorithm.replace("-", "").lower(), text.encode()).hexdigest()
+
+
+def _partition(array: list[Any], size: int, *_: Any) -> list[Any]:
+    return [array[start : start + size] for start in range(0, len(array), size)]
+
+
+def _range(first: int, last: int, step: int, *_: Any) -> list[int]:
+    return list(range(first, last + (1 if step > 0 else -1), step))
+
+
+def _eval(*_: Any) -> Any:
+    raise JException("T1006", 0)
+
+
+#: The functions that Step Functions adds to JSONata, and the one that it takes away.
+FUNCTIONS = {
+    name: Jsonata.JLambda(function)
+    for name, function in {
+        "parse": _parse,
+        "uuid": _uuid,
+        "random": _random,
+        "hash": _hash,
+        "partition": _partition,
+        "range": _range,
+        "eval": _eval,
+    }.items()
+}

@@ -1,0 +1,456 @@
+"""CloudWatch metrics: what functions print and what the services count, in moto's CloudWatch.
+
+moto keeps metric data that is put there, and nothing puts any. This does, with AWS's names,
+dimensions and units:
+
+- every line that a function prints in the embedded metric format:
+  https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+- AWS/Lambda (FunctionName): Invocations, Errors, Throttles, Duration, DeadLetterErrors,
+  DestinationDeliveryFailures, AsyncEventsReceived, AsyncEventAge, AsyncEventsDropped:
+  https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+- AWS/States (StateMachineArn): ExecutionsStarted, ExecutionsSucceeded, ExecutionsFailed,
+  ExecutionsAborted, ExecutionsTimedOut, ExecutionTime:
+  https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
+- AWS/Events (RuleName; EventBusName too, but for the default bus): MatchedEvents, TriggeredRules,
+  Invocations, FailedInvocations, InvocationsSentToDlq, InvocationsFailedToBeSentToDlq:
+  https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
+- AWS/SQS (QueueName): NumberOfMessagesSent, and every few seconds
+  ApproximateNumberOfMessagesVisible and ApproximateAgeOfOldestMessage:
+  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+
+Where AWS differs:
+
+- data is there at once, with the time of what it tells (AWS: a minute or more later);
+- the services' metrics have the dimensions named above only: not those of a function's versions,
+  and none for all functions together;
+- queues are sampled every 5 seconds (AWS: every minute, and not when nobody has used the queue for
+  six hours); an empty one has an age of 0;
+- data is kept for three hours, and less if there is a lot; `StorageResolution` makes no difference;
+- a document in the embedded metric format that breaks any of its rules gives no metrics at all,
+  and nothing tells so; text before or after it, as a logger puts it there, is such a breach.
+"""
+
+import functools
+import json
+import logging
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from moto.cloudwatch.models import CloudWatchBackend, Statistics, cloudwatch_backends
+from moto.sqs.models import SQSBackend, sqs_backends
+
+from local.aws.patch import replace
+
+logger = logging.getLogger(__name__)
+
+#: A value or more of one metric, as PutMetricData takes it.
+Datum = dict[str, Any]
+T = TypeVar("T")
+
+AMOUNTS = {
+    "Bits",
+    "Bytes",
+    "Count",
+    *(f"{size}{unit}" for size in ("Kilo", "Mega", "Giga", "Tera") for unit in ("bits", "bytes")),
+}
+UNITS = {
+    *("Seconds", "Microseconds", "Milliseconds", "Percent", "None"),
+    *AMOUNTS,
+    *(f"{amount}/Second" for amount in AMOUNTS),
+}
+
+#: The units of the services' metrics that are no counts.
+SERVICE_UNITS = {
+    "ApproximateAgeOfOldestMessage": "Seconds",
+    "AsyncEventAge": "Milliseconds",
+    "Duration": "Milliseconds",
+    "ExecutionTime": "Milliseconds",
+}
+
+MAX_NAME = 255
+MAX_DIMENSIONS = 30
+MAX_DIMENSION_VALUE = 1024
+MAX_METRICS = 100
+MAX_VALUES = 100
+MAX_VALUE = 2**360
+#: Seconds that a time may lie in the past and in the future.
+OLDEST = 14 * 24 * 60 * 60
+NEWEST = 2 * 60 * 60
+
+SAMPLE_SECONDS = 5.0
+KEPT = timedelta(hours=3)
+MAX_KEPT = 100_000
+
+moto_get_metric_statistics: Any = CloudWatchBackend.get_metric_statistics
+moto_get_metric_data: Any = CloudWatchBackend.get_metric_data
+moto_statistic: Any = Statistics.get_statistics_for_type
+moto_send_message: Any = SQSBackend.send_message
+
+
+# -- Putting data ---------------------------------------------------------------------------------
+
+
+def harmless(hook: Callable[..., None]) -> Callable[..., None]:
+    """Make a hook that never fails what it tells of; a failure of its own is logged."""
+
+    @functools.wraps(hook)
+    def tell(*args: Any, **kwargs: Any) -> None:
+        try:
+            hook(*args, **kwargs)
+        except Exception:
+            logger.exception("no metrics from %s", hook.__name__)
+
+    return tell
+
+
+def put(
+    account_id: str,
+    region: str,
+    namespace: str,
+    dimensions: dict[str, str],
+    values: dict[str, float],
+    *,
+    ago: float = 0,
+) -> None:
+    """Put one value of each of a service's metrics, as of some seconds ago."""
+    when = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=ago)
+    named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    cloudwatch_backends[account_id][region].put_metric_data(
+        namespace,
+        [
+            {
+                "MetricName": name,
+                "Dimensions": named,
+                "Unit": SERVICE_UNITS.get(name, "Count"),
+                "Timestamp": when,
+                "Value": value,
+            }
+            for name, value in values.items()
+        ],
+    )
+
+
+@harmless
+def of_function(function: Any, *, ago: float = 0, **values: float) -> None:
+    """Put metrics of a Lambda function, as of some seconds ago."""
+    dimensions = {"FunctionName": str(function.function_name)}
+    put(function.account_id, function.region, "AWS/Lambda", dimensions, values, ago=ago)
+
+
+@harmless
+def of_invocation(function: Any, seconds: float, *, failed: bool) -> None:
+    """Put the metrics of an invocation that has just ended; their time is that of its start."""
+    of_function(
+        function,
+        ago=seconds,
+        Invocations=1,
+        Errors=int(failed),
+        Throttles=0,
+        Duration=seconds * 1000,
+    )
+
+
+@harmless
+def of_printed(function: Any, lines: Iterable[str]) -> None:
+    """Put the metrics in the lines that a function has printed."""
+    for line in lines:
+        for namespace, datum in embedded(line):
+            backend = cloudwatch_backends[function.account_id][function.region]
+            backend.put_metric_data(namespace, [datum])
+
+
+@harmless
+def of_execution(execution: Any, **values: float) -> None:
+    """Put metrics of an execution's state machine."""
+    dimensions = {"StateMachineArn": str(execution.state_machine.arn)}
+    put(execution.account_id, execution.region_name, "AWS/States", dimensions, values)
+
+
+@harmless
+def of_end(execution: Any) -> None:
+    """Put the metrics of an execution that has ended: how, and after what time."""
+    how = {
+        "SUCCEEDED": "ExecutionsSucceeded",
+        "FAILED": "ExecutionsFailed",
+        "ABORTED": "ExecutionsAborted",
+        "TIMED_OUT": "ExecutionsTimedOut",
+    }[str(execution.status)]
+    took = execution.stop_date - execution.start_date
+    of_execution(execution, **{how: 1, "ExecutionTime": took.total_seconds() * 1000})
+
+
+@harmless
+def of_rule(rule: Any, **values: float) -> None:
+    """Put metrics of an EventBridge rule."""
+    dimensions = {"RuleName": str(rule.name)}
+    if rule.event_bus_name != "default":
+        dimensions = {"EventBusName": str(rule.event_bus_name), **dimensions}
+    put(rule.account_id, rule.region_name, "AWS/Events", dimensions, values)
+
+
+@harmless
+def of_queue(queue: Any, **values: float) -> None:
+    """Put metrics of an SQS queue."""
+    put(queue.account_id, queue.region, "AWS/SQS", {"QueueName": str(queue.name)}, values)
+
+
+# -- The embedded metric format -------------------------------------------------------------------
+
+
+class MalformedError(ValueError):
+    """A document breaks a rule of the embedded metric format."""
+
+
+def embedded(line: str) -> list[tuple[str, Datum]]:
+    """Return the namespaces and data that a line embeds.
+
+    Nothing if it is no document in the embedded metric format, or a malformed one.
+    """
+    if '"_aws"' not in line:
+        return []
+    try:
+        return list(extracted(json.loads(line)))
+    except (ValueError, RecursionError):
+        return []
+
+
+def extracted(document: Any) -> Iterator[tuple[str, Datum]]:
+    """Yield the namespace and data of every metric and dimension set; raises MalformedError."""
+    metadata = member(document, "_aws", dict)
+    [milliseconds] = numbers([metadata.get("Timestamp")])
+    check(-NEWEST <= time.time() - milliseconds / 1000 <= OLDEST, "Timestamp is out of range")
+    when = datetime.fromtimestamp(milliseconds / 1000, UTC).replace(tzinfo=None)
+    for directive in member(metadata, "CloudWatchMetrics", list):
+        namespace = named(directive, "Namespace")
+        dimension_sets = [
+            dimensions(document, keys) for keys in member(directive, "Dimensions", list)
+        ]
+        check(bool(dimension_sets), "Dimensions is empty")
+        metrics = member(directive, "Metrics", list)
+        check(len(metrics) <= MAX_METRICS, "too many metrics")
+        for metric in metrics:
+            name = named(metric, "Name")
+            unit = metric.get("Unit", "None")
+            check(isinstance(unit, str) and unit in UNITS, f"{unit} is no unit")
+            check(
+                metric.get("StorageResolution", 60) in (1, 60), "StorageResolution is not 1 or 60"
+            )
+            if found := values(document, name):
+                for dimension_set in dimension_sets:
+                    yield (
+                        namespace,
+                        {
+                            "MetricName": name,
+                            "Dimensions": dimension_set,
+                            "Unit": unit,
+                            "Timestamp": when,
+                            "Values": found,
+                        },
+                    )
+
+
+def dimensions(document: dict[str, Any], keys: Any) -> list[dict[str, str]]:
+    """Return the dimensions whose keys a dimension set has, in the shape of PutMetricData."""
+    check(isinstance(keys, list) and len(keys) <= MAX_DIMENSIONS, "not a dimension set")
+    for key in keys:
+        check(isinstance(key, str) and 1 <= len(key) <= MAX_NAME, "not the key of a dimension")
+    found = {key: member(document, key, str) for key in keys}
+    for value in found.values():
+        check(1 <= len(value) <= MAX_DIMENSION_VALUE, "a dimension's value is empty or too long")
+    return [{"Name": key, "Value": value} for key, value in found.items()]
+
+
+def values(document: dict[str, Any], name: str) -> list[float]:
+    """Return the value or values of a metric."""
+    value = document.get(name)
+    found = numbers(value if isinstance(value, list) else [value])
+    check(len(found) <= MAX_VALUES, f"{name} has too many values")
+    return found
+
+
+def numbers(items: list[Any]) -> list[float]:
+    """Return items that are all numbers to CloudWatch; NaN and the infinities are none to it."""
+    for item in items:
+        is_number = isinstance(item, int | float) and not isinstance(item, bool)
+        check(is_number and abs(item) <= MAX_VALUE, f"{item!r} is no number")
+    return items
+
+
+def named(owner: Any, name: str) -> str:
+    """Return a member that names something."""
+    value = member(owner, name, str)
+    check(1 <= len(value) <= MAX_NAME, f"{name} is empty or too long")
+    return value
+
+
+def member(owner: Any, name: str, kind: type[T]) -> T:
+    """Return a member of an object that has to be there, and of a kind."""
+    value = owner.get(name) if isinstance(owner, dict) else None
+    if not isinstance(value, kind):
+        raise MalformedError(f"no {name} that is a {kind.__name__}")
+    return value
+
+
+def check(is_kept: bool, rule: str) -> None:
+    if not is_kept:
+        raise MalformedError(rule)
+
+
+# -- Sampling -------------------------------------------------------------------------------------
+
+
+def sample_queues() -> None:
+    """Put the present figures of every queue, in any account and region in use."""
+    now = time.time() * 1000
+    for account in list(sqs_backends.values()):
+        for backend in list(account.values()):
+            for queue in list(backend.queues.values()):
+                messages: list[Any] = list(queue._messages)
+                visible = [one for one in messages if now >= max(one.visible_at, one.delayed_until)]
+                oldest = min((one.sent_timestamp or now for one in messages), default=now)
+                of_queue(
+                    queue,
+                    ApproximateNumberOfMessagesVisible=len(visible),
+                    ApproximateAgeOfOldestMessage=max(0, now - oldest) / 1000,
+                )
+
+
+def forget() -> None:
+    """Drop the data that is too old, or too much, from the front, where the oldest is."""
+    oldest = datetime.now(UTC).replace(tzinfo=None) - KEPT
+    for account in list(cloudwatch_backends.values()):
+        for backend in list(account.values()):
+            data = backend.metric_data
+            end = max(0, len(data) - MAX_KEPT)
+            while end < len(data) and data[end].timestamp < oldest:
+                end += 1
+            del data[:end]  # in one step, as others append to it meanwhile
+
+
+class Sampler:
+    """A tick that samples and forgets, the first time it is called and then every few seconds."""
+
+    def __init__(self) -> None:
+        self._due = 0.0
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + SAMPLE_SECONDS
+            sample_queues()
+            forget()
+
+
+# -- In moto's place ------------------------------------------------------------------------------
+
+
+def identity(datum: Any) -> tuple[str, str, frozenset[tuple[str, str]]]:
+    """Return what makes data belong to the same metric: namespace, name and dimensions."""
+    found = frozenset((one.name, one.value) for one in datum.dimensions)
+    return datum.namespace, datum.name, found
+
+
+def only(
+    backend: Any, namespace: str, name: str, dimensions: Iterable[dict[str, str]]
+) -> SimpleNamespace:
+    """Return what moto's queries see of a backend that has the data of one metric only."""
+    metric = namespace, name, frozenset((one["Name"], one["Value"]) for one in dimensions)
+    data = [
+        one
+        for one in backend.get_all_metrics()
+        if one.name == name and one.namespace == namespace and identity(one) == metric
+    ]
+    return SimpleNamespace(get_all_metrics=lambda: data)
+
+
+def get_metric_statistics(
+    self: Any,
+    namespace: str,
+    metric_name: str,
+    *args: Any,
+    dimensions: list[dict[str, str]],
+    **settings: Any,
+) -> Any:
+    view = only(self, namespace, metric_name, dimensions)
+    return moto_get_metric_statistics(
+        view, namespace, metric_name, *args, dimensions=[], **settings
+    )
+
+
+def get_metric_data(self: Any, queries: list[dict[str, Any]], **settings: Any) -> Any:
+    results: dict[str, Any] = {}
+    for query in queries:
+        if "MetricStat" in query:
+            stat = query["MetricStat"]
+            metric = stat["Metric"]
+            view = only(
+                self, metric["Namespace"], metric["MetricName"], metric.get("Dimensions", [])
+            )
+            alone = {
+                "Id": query["Id"],
+                "Label": query.get("Label"),
+                "MetricStat": {**stat, "Metric": {**metric, "Dimensions": []}},
+            }
+            [results[query["Id"]]] = moto_get_metric_data(view, [alone], **settings)
+    answers = []
+    for query in queries:
+        if "MetricStat" not in query and query["Expression"] in results:
+            # All that moto knows of metric math is the id of another query.
+            label = query.get("Label") or query["Id"]
+            results[query["Id"]] = results[query["Expression"]] | {
+                "id": query["Id"],
+                "label": label,
+            }
+        elif "MetricStat" not in query:
+            [results[query["Id"]]] = moto_get_metric_data(self, [query], **settings)
+        if query.get("ReturnData", True):
+            answers.append(results[query["Id"]])
+    return answers
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    """Return the least of the values that so many percent of them don't exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def statistic(self: Any, stat: str) -> Any:
+    if re.fullmatch(r"p\d{1,2}(\.\d+)?|p100", stat):
+        return percentile(self.metric_single_values_list, float(stat[1:]))
+    return moto_statistic(self, stat)
+
+
+def get_filtered_metrics(
+    self: Any, metric_name: str, namespace: str, dimensions: list[dict[str, str]]
+) -> list[Any]:
+    """List every metric once that has a name, a namespace and, among others, some dimensions."""
+    found: dict[Any, Any] = {}
+    for datum in self.get_all_metrics():
+        if datum.filter(namespace=namespace, name=metric_name, dimensions=dimensions):
+            found.setdefault(identity(datum), datum)
+    return list(found.values())
+
+
+def send_message(self: Any, queue_name: str, *args: Any, **kwargs: Any) -> Any:
+    message = moto_send_message(self, queue_name, *args, **kwargs)
+    if queue := self.queues.get(queue_name):
+        of_queue(queue, NumberOfMessagesSent=1)
+    return message
+
+
+def install() -> None:
+    """Put this in moto's place. Does nothing the second time."""
+    # moto puts no data of its own for queues.
+    replace(SQSBackend, "send_message", send_message)
+    # moto takes metrics with more dimensions for the one that is asked for, or such with the same
+    # dimensions in other namespaces, and misses some that have two.
+    replace(CloudWatchBackend, "get_metric_statistics", get_metric_statistics)
+    replace(CloudWatchBackend, "get_metric_data", get_metric_data)
+    # moto knows no percentiles.
+    replace(Statistics, "get_statistics_for_type", statistic)
+    # moto lists a metric with no dimension, or with two, once for each value of it.
+    replace(CloudWatchBackend, "get_filtered_metrics", get_filtered_metrics)

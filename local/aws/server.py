@@ -1,0 +1,300 @@
+"""The local stack's process: moto, an HTTP endpoint in front of it, and everything that ticks."""
+
+import functools
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import boto3
+from moto import mock_aws
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+from local.aws import (
+    dynamodb,
+    events,
+    filter_patterns,
+    functions,
+    insights,
+    metrics,
+    once,
+    permissions,
+    stack,
+    stepfunctions,
+)
+from local.aws.patch import replace
+from local.page import Page
+from moto_codepipeline.http import Endpoint
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at what is due in the services that have no thread of their own.
+TICK_SECONDS = 0.2
+
+
+class AddressInUseError(RuntimeError):
+    """Something else listens where the endpoint should."""
+
+
+class Middleware(Protocol):
+    """What may be put in front of the endpoint while it is served."""
+
+    def endpoint(self, application: "WSGIApplication") -> "WSGIApplication":
+        """An application in front of another."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class QuietHandler(MotoRequestHandler):
+    """Says nothing about requests; failures are still reported."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set variables of this process's environment, and put back what they were."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep the threads that are started here, and those that they start, on one core.
+
+    Python runs one of a process's threads at a time: on several cores they spend a fifth of their
+    time on handing over. What sandboxes run is not kept.
+    """
+    if not hasattr(os, "sched_setaffinity"):  # not on Linux
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    # Another process's stack is to have another.
+    os.sched_setaffinity(0, {sorted(cores)[os.getpid() % len(cores)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+class LocalCloud:
+    """As much of AWS as the stack needs, in this process, behind one HTTP endpoint.
+
+    Any AWS SDK and the AWS CLI can use the endpoint, with credentials of any kind. The account is
+    123456789012; the region is `region`, AWS_REGION, AWS_DEFAULT_REGION or us-east-1.
+
+    Use it as a context manager, or `start` and `stop` it. There can be one at a time, since moto's
+    state belongs to the process, and it starts empty.
+
+    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine.
+    `ticks` are called several times a second; they fire what is due in services that don't run by
+    themselves. `retry_delays` are the two waits of asynchronous Lambda invocations, in seconds,
+    `retry_scale` multiplies the waits in Retry of state machines, and `sleep_scale` those of
+    functions. `faults` go wrong with the calls of both. `permissions` has what roles
+    called; with `enforce_permissions` they are refused what their policies don't allow.
+    """
+
+    account_id = DEFAULT_ACCOUNT_ID
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 4566,
+        region: str | None = None,
+        ticks: tuple[Callable[[], object], ...] = (),
+        retry_delays: tuple[float, float] = (1.0, 2.0),
+        retry_scale: float = 1.0,
+        sleep_scale: float = 1.0,
+        faults: Middleware | None = None,
+        enforce_permissions: bool = False,
+    ) -> None:
+        environ = os.environ
+        self.region: str = (
+            region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        )
+        self.schedule = events.Schedule()
+        self.permissions = permissions.Record(self.account_id, self.region)
+        self.endpoint_url = ""
+        self._host = host
+        self._port = port
+        self._ticks = ticks
+        self._retry_delays = retry_delays
+        self._retry_scale = retry_scale
+        self._sleep_scale = sleep_scale
+        self._faults = faults
+        self._enforce_permissions = enforce_permissions
+        self._session = boto3.Session(
+            region_name=self.region,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 - any will do
+        )
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._started = ExitStack()
+
+    # -- Starting and stopping ----------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start it all; raises AddressInUseError if the port is taken."""
+        with ExitStack() as started:
+            self._start(started)
+            self._started = started.pop_all()
+        return self
+
+    def stop(self) -> None:
+        """Stop it all, in the opposite order. What ran is gone, and nothing is left behind."""
+        self._started.close()
+
+    def _start(self, started: ExitStack) -> None:
+        listener = started.enter_context(self._listen())
+        port = listener.getsockname()[1]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        self.endpoint_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._clients.clear()
+        self.schedule = events.Schedule()
+
+        for module in (
+            once,
+            dynamodb,
+            events,
+            filter_patterns,
+            functions,
+            insights,
+            metrics,
+            stack,
+            stepfunctions,
+        ):
+            module.install()
+        started.enter_context(environment(AWS_REGION=self.region, AWS_DEFAULT_REGION=self.region))
+        started.enter_context(mock_aws(config={"stepfunctions": {"execute_state_machine": True}}))
+        self.permissions = permissions.start(
+            self.account_id, self.region, enforce=self._enforce_permissions
+        )
+        started.callback(permissions.stop)
+        functions.start(
+            self.endpoint_url, retry_delays=self._retry_delays, sleep_scale=self._sleep_scale
+        )
+        started.callback(functions.stop)
+        stepfunctions.retry_scale = self._retry_scale
+        started.callback(stepfunctions.stop_all)
+
+        dispatcher = DomainDispatcherApplication(create_backend_app)
+        # moto tries some three hundred patterns on the host of each request.
+        replace(
+            dispatcher, "get_backend_for_host", functools.cache(dispatcher.get_backend_for_host)
+        )
+        page = Page(
+            Endpoint(
+                permissions.Watch(dispatcher),
+                self.account_id,
+                self.region,
+            ),
+            self.account_id,
+            self.region,
+            self.client,
+        )
+        application: WSGIApplication = page
+        if self._faults:
+            application = self._faults.endpoint(application)
+            self._faults.start()
+            started.callback(self._faults.stop)
+        server = make_server(
+            self._host,
+            port,
+            application,
+            threaded=True,
+            request_handler=QuietHandler,
+            fd=listener.fileno(),
+        )
+        started.callback(server.server_close)
+        endpoint = threading.Thread(
+            target=server.serve_forever, args=(0.05,), name="endpoint", daemon=True
+        )
+        with one_core():
+            endpoint.start()
+        started.callback(server.shutdown)
+        started.callback(page.stop)
+        stopped = threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(stopped,), name="ticks", daemon=True)
+        ticker.start()
+        started.callback(ticker.join)
+        started.callback(stopped.set)
+        self.schedule.start()
+        started.callback(self.schedule.stop)
+
+    def _listen(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            return socket.create_server((self._host, self._port), family=family, backlog=128)
+        except OSError as error:
+            raise AddressInUseError(
+                f"can't listen on {self._host}:{self._port}: {error.strerror}; "
+                "end what does, or choose another port"
+            ) from error
+
+    def _tick(self, stopped: threading.Event) -> None:
+        ticks: tuple[Callable[[], object], ...] = (*self._ticks, metrics.Sampler())
+        while not stopped.wait(TICK_SECONDS):
+            for tick in ticks:
+                try:
+                    tick()
+                except Exception:  # the others are not to stop with it
+                    logger.exception("a tick failed")
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # -- Using it -----------------------------------------------------------------------------
+
+    def client(self, service: str) -> Any:
+        """Return the boto3 client of a service, which uses the endpoint as any program would."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._session.client(
+                    service, endpoint_url=self.endpoint_url
+                )
+            return self._clients[service]
+
+    def deploy(
+        self,
+        template: Path,
+        parameters: dict[str, str] | None = None,
+        *,
+        name: str = stack.DEFAULT_NAME,
+    ) -> stack.Stack:
+        """Deploy a SAM template, as `sam deploy` would."""
+        return stack.deploy(template, parameters or {}, name=name, region=self.region)

@@ -1,0 +1,79 @@
+"""A world without AWS: Step Functions as far as task tokens go, and everything else recorded."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from acknowledger_worker import Worker
+from doubles import refusal
+from tests.support import load_event
+
+EVENT = load_event("worker-job-in-progress")
+
+
+@dataclass
+class StepFunctions:
+    """`told` is what the task was told; once it was told its end, its token is good no more."""
+
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
+    error: str = ""
+    beaten: threading.Event = field(default_factory=threading.Event)
+
+    def _tell(self, what: str, request: dict[str, Any]) -> None:
+        self.asked.add(what)
+        if self.error:
+            raise refusal(self.error)
+        if any(each != "heartbeat" for each, _ in self.told):
+            raise refusal("TaskTimedOut")
+        self.told.append((what, request))
+        if len(self.told) > 1:
+            self.beaten.set()
+
+    def send_task_heartbeat(self, **request: Any) -> None:
+        self._tell("heartbeat", request)
+
+    def send_task_success(self, **request: Any) -> None:
+        self._tell("success", request)
+
+    def send_task_failure(self, **request: Any) -> None:
+        self._tell("failure", request)
+
+    @property
+    def end(self) -> tuple[str, dict[str, Any]]:
+        """The one thing that the task was told last."""
+        (end,) = [each for each in self.told if each[0] != "heartbeat"]
+        return end
+
+
+@dataclass
+class Aws:
+    """Clients by service; whatever isn't put here is not to be asked for."""
+
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, service: str) -> Any:
+        return self.clients[service]
+
+    def worker(self, function: Any, **settings: Any) -> Worker:
+        return Worker(function, client=self, **settings)
+
+
+@pytest.fixture
+def step_functions() -> StepFunctions:
+    return StepFunctions()
+
+
+@pytest.fixture
+def aws(step_functions: StepFunctions) -> Aws:
+    return Aws({"stepfunctions": step_functions})
+
+
+@pytest.fixture
+def event() -> dict[str, Any]:
+    return copy.deepcopy(EVENT)

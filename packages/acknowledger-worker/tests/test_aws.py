@@ -1,0 +1,177 @@
+"""A job's details and artifacts from the local CodePipeline, whose credentials count and expire."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+import boto3
+import pytest
+
+from acknowledger_worker import (
+    ConfigurationError,
+    JobCancelled,
+    PermissionError,  # noqa: A004
+    RevisionUnavailable,
+    SystemUnavailable,
+    aws,
+)
+from acknowledger_worker.aws import JobServices
+from acknowledger_worker.job import Delivery
+from codepipeline_fixtures import REGION, SIDE_BY_SIDE, WORKERS, Service
+from codepipeline_served import served_service
+from moto_codepipeline import CREDENTIAL_MARKS
+
+PREFIX = "/client-tokens/"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/11111111-abcd-1111-abcd-111111abcdef"
+
+
+@pytest.fixture(scope="module", params=WORKERS)
+def endpoint(request):
+    with served_service(request.param) as (service, url):
+        clients = {
+            name: boto3.client(
+                name,
+                region_name=REGION,
+                endpoint_url=url,
+                aws_access_key_id="any",
+                aws_secret_access_key="any",
+            )
+            for name in ("codepipeline", "s3", "ssm")
+        }
+        clients["s3"].create_bucket(
+            Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        clients["ssm"].put_parameter(
+            Name=PREFIX + service.backend.default_client_id,
+            Value=service.backend.client_token(service.backend.default_client_id) + "\n",
+            Type="SecureString",
+        )
+        password = {"name": "Password", "required": True, "key": False, "secret": True}
+        service.register(configurationProperties=[password])
+        action = service.action(
+            "Build",
+            inputArtifacts=["SourceOutput"],
+            outputArtifacts=["Package"],
+            configuration={"Password": "hunter2"},
+        )
+        store = {"type": "S3", "location": "artifacts", "encryptionKey": {"id": KEY, "type": "KMS"}}
+        service.create([action], artifactStore=store, **SIDE_BY_SIDE)
+        yield service, url, clients
+
+
+class Asked:
+    """A job in progress, as its worker is told of it, and what its services are asked."""
+
+    def __init__(self, service: Service, clients: dict[str, Any]) -> None:
+        service.start()
+        job = service.take()
+        self.service, self.clients, self.details = service, clients, 0
+        self.told = copy.deepcopy({**job, "data": {**job["data"], "artifactCredentials": None}})
+        if service.worker.owner == "ThirdParty":
+            self.told["clientId"] = service.backend.default_client_id
+        self.current_job_id = job["id"]
+        delivery = Delivery(job["id"], "a/b/c/1", "token", 60, 60, self.told)
+        self.services = JobServices(
+            delivery, self.client, None, PREFIX, lambda: self.current_job_id
+        )
+        self.input, self.output = (
+            self.told["data"][side][0] for side in ("inputArtifacts", "outputArtifacts")
+        )
+
+    def client(self, service: str) -> Any:
+        self.details += service == "codepipeline"
+        return self.clients[service]
+
+    def place(self, artifact: dict[str, Any]) -> dict[str, str]:
+        location = artifact["location"]["s3Location"]
+        return {"Bucket": location["bucketName"], "Key": location["objectKey"]}
+
+
+@pytest.fixture
+def job(endpoint, monkeypatch):
+    service, url, clients = endpoint
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    made = Asked(service, clients)
+    clients["s3"].put_object(**made.place(made.input), Body=b"source")
+    return made
+
+
+def test_artifacts_are_had_and_put_with_the_jobs_own_credentials(job, tmp_path):
+    job.services.download(job.input, tmp_path / "source")
+    assert (tmp_path / "source").read_bytes() == b"source"
+    job.services.upload(job.output, tmp_path / "source")
+    found = job.clients["s3"].get_object(**job.place(job.output))
+    assert found["Body"].read() == b"source"
+    assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", KEY)
+
+
+def test_a_store_without_a_key_gets_what_awss_key_encrypts(job, tmp_path):
+    del job.told["data"]["encryptionKey"]
+    (tmp_path / "package").write_text("package")
+    job.services.upload(job.output, tmp_path / "package")
+    found = job.clients["s3"].get_object(**job.place(job.output))
+    assert found["ServerSideEncryption"] == "aws:kms"
+    assert KEY not in found.get("SSEKMSKeyId", "")
+
+
+def test_credentials_are_renewed_before_they_expire(job, tmp_path, monkeypatch):
+    lasting = aws.CREDENTIALS_SECONDS
+    monkeypatch.setattr(aws, "CREDENTIALS_SECONDS", aws.RENEWED_BEFORE_SECONDS)
+    job.services.download(job.input, tmp_path / "first")
+    monkeypatch.setattr(aws, "CREDENTIALS_SECONDS", lasting)
+    job.service.clock.advance(15 * 60)
+    job.services.download(job.input, tmp_path / "second")
+    asked = job.details
+    job.services.download(job.input, tmp_path / "third")
+    assert job.details == asked
+
+
+def test_credentials_that_have_expired_are_refused_here_as_there(job, tmp_path):
+    job.services.download(job.input, tmp_path / "first")
+    job.service.clock.advance(15 * 60)
+    with pytest.raises(SystemUnavailable, match="input artifact SourceOutput could not be read"):
+        job.services.download(job.input, tmp_path / "second")
+
+
+def test_secret_values_are_in_the_details(job):
+    details = job.services.details()
+    assert details["actionConfiguration"]["configuration"] == {"Password": "hunter2"}
+
+
+def test_what_aws_refuses_is_told_without_its_secrets(job, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    job.input["location"]["s3Location"]["objectKey"] += "-of-another"
+    with pytest.raises(PermissionError) as caught:
+        job.services.download(job.input, tmp_path / "source")
+    assert str(caught.value) == "input artifact SourceOutput could not be read: 403"
+    (tmp_path / "package").touch()
+    job.output["location"]["s3Location"]["bucketName"] = "nowhere"
+    with pytest.raises((PermissionError, RevisionUnavailable), match="output artifact Package"):
+        job.services.upload(job.output, tmp_path / "package")
+    assert not any(mark in caplog.text for mark in CREDENTIAL_MARKS)
+
+
+def test_an_input_that_is_not_there_is_an_unavailable_revision(job, tmp_path):
+    job.clients["s3"].delete_object(**job.place(job.input))
+    with pytest.raises(RevisionUnavailable, match="SourceOutput could not be read: 404"):
+        job.services.download(job.input, tmp_path / "source")
+
+
+def test_a_job_that_codepipeline_does_not_know_is_cancelled(job):
+    job.current_job_id = "00000000-0000-0000-0000-000000000000"
+    with pytest.raises(JobCancelled, match="JobNotFoundException"):
+        job.services.details()
+
+
+@pytest.mark.parametrize("endpoint", ["ThirdParty"], indirect=True)
+def test_a_partners_job_needs_its_clients_token(job):
+    job.told["clientId"] = "unknown"
+    with pytest.raises(ConfigurationError, match="no client token at /client-tokens/unknown"):
+        job.services.details()
+    job.services._client_token_prefix = None
+    with pytest.raises(ConfigurationError, match="needs CLIENT_TOKEN_PREFIX"):
+        job.services.details()

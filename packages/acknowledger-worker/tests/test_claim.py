@@ -1,0 +1,167 @@
+"""Claims in a real table: two deliveries at once are not both worked."""
+
+from __future__ import annotations
+
+import threading
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from acknowledger_worker import AWSUnavailable, JobHeld
+from acknowledger_worker.aws import Claim
+from doubles import Context, refusal
+from local.aws import dynamodb as local_dynamodb
+from tests.support import wait_for
+
+TABLE = "JobTable"
+
+
+@pytest.fixture(scope="module")
+def dynamodb():
+    local_dynamodb.install()
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name="us-east-1")
+        client.create_table(
+            TableName=TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "jobId", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "jobId", "KeyType": "HASH"}],
+        )
+        yield client
+
+
+@pytest.fixture
+def claims(dynamodb):
+    """Two deliveries' claims to the same job."""
+    dynamodb.put_item(TableName=TABLE, Item={"jobId": {"S": "job"}, "status": {"S": "InProgress"}})
+    return [Claim("job", lambda service: dynamodb, TABLE) for _ in range(2)]
+
+
+def row(dynamodb, job_id="job"):
+    found = dynamodb.get_item(TableName=TABLE, Key={"jobId": {"S": job_id}}).get("Item", {})
+    return {name: value["S"] for name, value in found.items()}
+
+
+def test_of_two_deliveries_one_has_the_job(dynamodb, claims):
+    first, second = claims
+    first.take()
+    with pytest.raises(JobHeld, match="job job is being worked"):
+        second.take()
+    first.keep()
+    with pytest.raises(JobHeld):
+        second.keep()
+    assert row(dynamodb)["status"] == "InProgress"
+
+
+def test_one_of_many_at_once_has_the_job(dynamodb, claims):
+    many = [Claim("job", lambda service: dynamodb, TABLE) for _ in range(8)]
+    line, taken = threading.Barrier(len(many)), []
+
+    def take(claim):
+        line.wait(10)
+        try:
+            claim.take()
+        except JobHeld:
+            return
+        taken.append(claim)
+
+    threads = [threading.Thread(target=take, args=(claim,)) for claim in many]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(10)
+    assert len(taken) == 1
+
+
+def test_a_claim_lapses_when_its_worker_keeps_it_no_more(claims):
+    first, second = claims
+    first._update("attribute_exists(jobId)", seconds=-1)
+    second.take()
+    with pytest.raises(JobHeld, match="another delivery's by now"):
+        first.keep()
+
+
+def test_a_claim_that_is_released_can_be_taken_at_once(claims):
+    first, second = claims
+    first.take()
+    first.release()
+    second.take()
+
+
+def test_a_job_that_is_not_in_the_table_gets_no_row(dynamodb):
+    with pytest.raises(JobHeld, match="has no row"):
+        Claim("unknown", lambda service: dynamodb, TABLE).take()
+    assert row(dynamodb, "unknown") == {}
+
+
+def test_a_claim_that_can_not_be_kept_counts_until_it_lapses(dynamodb, claims, monkeypatch):
+    class Broken:
+        def update_item(self, **request):
+            raise refusal("InternalServerError")
+
+    claim = claims[0]
+    claim.take()
+    monkeypatch.setattr(claim, "_client", lambda service: Broken())
+    with pytest.raises(AWSUnavailable):
+        claim.keep()
+    monkeypatch.setattr(claim, "_lapses", 0)
+    with pytest.raises(JobHeld):
+        claim.keep()
+
+
+def test_the_job_that_continues_this_one_is_known_from_its_row(dynamodb, claims):
+    claim = claims[0]
+    assert claim.current_job_id() == "job"
+    dynamodb.update_item(
+        TableName=TABLE,
+        Key={"jobId": {"S": "job"}},
+        UpdateExpression="SET currentJobId = :id",
+        ExpressionAttributeValues={":id": {"S": "next"}},
+    )
+    assert claim.current_job_id() == "next"
+    assert Claim("job", lambda service: None, None).current_job_id() == "job"
+
+
+def test_two_processes_work_a_job_that_is_delivered_to_both_once(
+    aws, step_functions, event, dynamodb
+):
+    """Two workers know nothing of each other, as two processes do."""
+    aws.clients["dynamodb"] = dynamodb
+    dynamodb.put_item(TableName=TABLE, Item={"jobId": {"S": event["detail"]["jobId"]}})
+    begun, go_on = threading.Event(), threading.Event()
+    worked = []
+
+    def function(job):
+        worked.append(job)
+        begun.set()
+        assert go_on.wait(10)
+
+    one, other = (aws.worker(function, job_table_name=TABLE) for _ in range(2))
+    thread = threading.Thread(target=one, args=(event, Context()))
+    thread.start()
+    assert begun.wait(10)
+    with pytest.raises(JobHeld):
+        other(event, Context())
+    go_on.set()
+    thread.join(10)
+    other(event, Context())
+    assert len(worked) == 1
+    assert step_functions.end[0] == "success"
+
+
+def test_a_job_that_another_delivery_has_taken_over_is_stopped_and_not_answered(
+    aws, step_functions, event, dynamodb
+):
+    aws.clients["dynamodb"] = dynamodb
+    job_id = event["detail"]["jobId"]
+    event["detail"]["heartbeatTimeoutSeconds"] = 0.03
+    dynamodb.put_item(TableName=TABLE, Item={"jobId": {"S": job_id}})
+
+    def function(job):
+        dynamodb.put_item(TableName=TABLE, Item={"jobId": {"S": job_id}, "worker": {"S": "x"}})
+        wait_for(job.cancelled.is_set, "the job to be cancelled", seconds=10)
+
+    with pytest.raises(JobHeld, match="another delivery's by now"):
+        aws.worker(function, job_table_name=TABLE)(event, Context())
+    assert {what for what, _ in step_functions.told} == {"heartbeat"}

@@ -1,0 +1,357 @@
+"""A CodePipeline with a custom action type and a pipeline or two, for the tests of moto_codepipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, settings
+from moto import mock_aws
+
+from codepipeline_role import TRUST
+from moto_codepipeline import Behaviour, JobBackend, ManualClock, backend
+
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
+SOURCE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
+SIDE_BY_SIDE = {"executionMode": "PARALLEL", "pipelineType": "V2"}
+"""What a pipeline declares whose executions neither wait for each other nor supersede any."""
+
+BOUNDED = settings(
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+"""What every property-based test has in common."""
+
+UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
+
+
+@lru_cache
+def client(service: str, endpoint_url: str | None = None, region: str = REGION) -> Any:
+    """A client that neither checks parameters nor repeats itself, made once for all tests."""
+    return boto3.client(
+        service,
+        region_name=region,
+        endpoint_url=endpoint_url,
+        aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
+        aws_secret_access_key="none",
+        config=Config(parameter_validation=False, retries={"total_max_attempts": 1}),
+    )
+
+
+def configuration_property(name: str, **changes: Any) -> dict[str, Any]:
+    """A configuration property, required and not secret unless changed."""
+    return {"name": name, "required": True, "key": True, "secret": False} | changes
+
+
+def action_type(**changes: Any) -> dict[str, Any]:
+    """A CreateCustomActionType request."""
+    return {
+        "category": "Build",
+        "provider": "Builder",
+        "version": "1",
+        "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+        "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+    } | changes
+
+
+def action(name: str, type_id: dict[str, str] = TYPE, **changes: Any) -> dict[str, Any]:
+    """An action's declaration; artifacts may be given by their names."""
+    declared: dict[str, Any] = {"name": name, "actionTypeId": type_id} | changes
+    for side in ("inputArtifacts", "outputArtifacts"):
+        if side in declared:
+            declared[side] = [{"name": each} for each in declared[side]]
+    return declared
+
+
+def source(**changes: Any) -> dict[str, Any]:
+    """An AWS source action that puts out ``SourceOutput``."""
+    configuration = {"S3Bucket": "code", "S3ObjectKey": "code.zip"}
+    return action(
+        "Fetch",
+        SOURCE,
+        **{"outputArtifacts": ["SourceOutput"], "configuration": configuration} | changes,
+    )
+
+
+class CustomWorker:
+    """A worker for custom jobs. A job is what PollForJobs answers."""
+
+    owner = "Custom"
+    time_limit = "action_timeout_seconds"
+
+    def __init__(self, api: Any, jobs_backend: JobBackend) -> None:
+        self.api = api
+        self.backend = jobs_backend
+
+    def poll(self, **request: Any) -> list[dict[str, Any]]:
+        jobs: list[dict[str, Any]] = self.api.poll_for_jobs(**request)["jobs"]
+        return jobs
+
+    def acknowledge(self, job: dict[str, Any]) -> str:
+        answer = self.api.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
+        status: str = answer["status"]
+        return status
+
+    def details(self, job: dict[str, Any]) -> dict[str, Any]:
+        details: dict[str, Any] = self.api.get_job_details(jobId=job["id"])["jobDetails"]
+        return details
+
+    def succeed(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api.put_job_success_result(jobId=job["id"], **result)
+        return answer
+
+    def fail(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api.put_job_failure_result(jobId=job["id"], **result)
+        return answer
+
+
+class PartnerWorker:
+    """A worker for partner jobs. A job is what its details answer, with its ``clientId``.
+
+    The token is the client's, unless the job has a ``clientToken`` of its own.
+    """
+
+    owner = "ThirdParty"
+    time_limit = "third_party_timeout_seconds"
+
+    def __init__(self, api: Any, jobs_backend: JobBackend) -> None:
+        self.api = api
+        self.backend = jobs_backend
+
+    def poll(self, **request: Any) -> list[dict[str, Any]]:
+        jobs = self.api.poll_for_third_party_jobs(**request)["jobs"]
+        offered = [{"id": job["jobId"], "clientId": job["clientId"]} for job in jobs]
+        return [job | self.details(job) for job in offered]
+
+    def acknowledge(self, job: dict[str, Any]) -> str:
+        answer = self.api.acknowledge_third_party_job(nonce=job["nonce"], **self._named(job))
+        status: str = answer["status"]
+        return status
+
+    def details(self, job: dict[str, Any]) -> dict[str, Any]:
+        answer = self.api.get_third_party_job_details(**self._named(job))
+        details: dict[str, Any] = answer["jobDetails"]
+        return details
+
+    def succeed(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api.put_third_party_job_success_result(
+            **self._named(job), **result
+        )
+        return answer
+
+    def fail(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api.put_third_party_job_failure_result(
+            **self._named(job), **result
+        )
+        return answer
+
+    def _named(self, job: dict[str, Any]) -> dict[str, Any]:
+        client_id = job.get("clientId", self.backend.default_client_id)
+        token = job.get("clientToken") or self.backend.client_token(client_id)
+        return {"jobId": job["id"], "clientToken": token}
+
+
+WORKERS = {each.owner: each for each in (CustomWorker, PartnerWorker)}
+
+
+class Service:
+    """The service under test, and what a user and a worker of ``owner``'s jobs do with it."""
+
+    def __init__(
+        self, api: Any, jobs_backend: JobBackend, events: list[dict[str, Any]], owner: str
+    ) -> None:
+        self.api = api
+        self.backend = jobs_backend
+        self.worker = WORKERS[owner](api, jobs_backend)
+        self.type_id = TYPE | {"owner": owner}
+        self.behaviour = jobs_backend.behaviour
+        self.clock = jobs_backend.clock
+        self.entries = events
+
+    def register(self, **changes: Any) -> dict[str, str]:
+        """Register an action type of the worker's owner; answers its id."""
+        request = action_type(**changes)
+        type_id: dict[str, str]
+        if self.worker.owner == "ThirdParty":
+            registered = self.backend.register_third_party_action_type(request)
+            type_id = registered.definition["id"]
+        else:
+            type_id = self.api.create_custom_action_type(**request)["actionType"]["id"]
+        return type_id
+
+    def unregister(self) -> None:
+        """Delete the usual action type."""
+        usual = {"category": "Build", "provider": "Builder", "version": "1"}
+        if self.worker.owner == "ThirdParty":
+            self.backend.delete_third_party_action_type(**usual)
+        else:
+            self.api.delete_custom_action_type(**usual)
+
+    def action(self, name: str, **changes: Any) -> dict[str, Any]:
+        """The declaration of an action for the worker."""
+        return action(name, self.type_id, **changes)
+
+    def structure(self, *stages: list[dict[str, Any]], name: str = "release") -> dict[str, Any]:
+        """A pipeline whose first stage is ``Source``, and whose others are ``Stage2`` and so on."""
+        declared = [{"name": "Source", "actions": [source()]}]
+        for number, actions in enumerate(stages, start=2):
+            declared.append({"name": f"Stage{number}", "actions": actions})
+        return {
+            "name": name,
+            "roleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
+            "artifactStore": {"type": "S3", "location": "artifacts"},
+            "stages": declared,
+        }
+
+    def create(self, *stages: list[dict[str, Any]], **changes: Any) -> None:
+        """Create a pipeline. Without stages it has one action, ``Build``."""
+        structure = self.structure(*stages or ([self.action("Build")],)) | changes
+        self.api.create_pipeline(pipeline=structure)
+
+    def start(self, name: str = "release") -> str:
+        """Start an execution; answers its id."""
+        execution_id: str = self.api.start_pipeline_execution(name=name)["pipelineExecutionId"]
+        return execution_id
+
+    def poll(self, limit: int | None = 100, **changes: Any) -> list[dict[str, Any]]:
+        """Poll for jobs of the usual type."""
+        return self.worker.poll(**{"actionTypeId": self.type_id, "maxBatchSize": limit} | changes)
+
+    def acknowledge(self, job: dict[str, Any]) -> str:
+        """Acknowledge a job as it was offered."""
+        return self.worker.acknowledge(job)
+
+    def take(self) -> dict[str, Any]:
+        """Poll for the one job there is, and acknowledge it."""
+        [job] = self.poll()
+        self.acknowledge(job)
+        return job
+
+    def take_all(self, *names: str) -> list[dict[str, Any]]:
+        """Poll for and acknowledge the jobs of these actions, which are all there are."""
+        jobs = {job["data"]["pipelineContext"]["action"]["name"]: job for job in self.poll()}
+        assert set(jobs) == set(names)
+        for job in jobs.values():
+            self.acknowledge(job)
+        return [jobs[name] for name in names]
+
+    def job(self, **changes: Any) -> dict[str, Any]:
+        """A job in progress, of a new pipeline's only action that is not a source."""
+        self.register()
+        self.create(**changes)
+        self.start()
+        return self.take()
+
+    def succeed(self, job: dict[str, Any], **result: Any) -> None:
+        self.worker.succeed(job, **result)
+
+    def fail(self, job: dict[str, Any], message: str = "It broke", kind: str = "JobFailed") -> None:
+        self.worker.fail(job, failureDetails={"type": kind, "message": message})
+
+    def stop(self, execution_id: str, name: str = "release", **request: Any) -> str:
+        """Stop an execution; answers the id that is answered."""
+        answer = self.api.stop_pipeline_execution(
+            pipelineName=name, pipelineExecutionId=execution_id, **request
+        )
+        answered: str = answer["pipelineExecutionId"]
+        return answered
+
+    def retry(self, execution_id: str, mode: str = "FAILED_ACTIONS", **changes: str) -> str:
+        """Retry ``Stage2``; answers the id that is answered."""
+        request = {
+            "pipelineName": "release",
+            "stageName": "Stage2",
+            "pipelineExecutionId": execution_id,
+            "retryMode": mode,
+        }
+        answered: str = self.api.retry_stage_execution(**request | changes)["pipelineExecutionId"]
+        return answered
+
+    def execution(self, execution_id: str, name: str = "release") -> dict[str, Any]:
+        """What GetPipelineExecution answers."""
+        answer = self.api.get_pipeline_execution(
+            pipelineName=name, pipelineExecutionId=execution_id
+        )
+        execution: dict[str, Any] = answer["pipelineExecution"]
+        return execution
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """What ListPipelineExecutions answers, by execution."""
+        answer = self.api.list_pipeline_executions(pipelineName="release")
+        return {e["pipelineExecutionId"]: e for e in answer["pipelineExecutionSummaries"]}
+
+    def status(self, execution_id: str, name: str = "release") -> str:
+        """An execution's status."""
+        status: str = self.execution(execution_id, name)["status"]
+        return status
+
+    def stages(self, pipeline: str = "release") -> list[dict[str, Any]]:
+        """The state of each stage."""
+        states: list[dict[str, Any]] = self.api.get_pipeline_state(name=pipeline)["stageStates"]
+        return states
+
+    def stage(self, name: str, pipeline: str = "release") -> dict[str, Any]:
+        """A stage's state."""
+        return next(each for each in self.stages(pipeline) if each["stageName"] == name)
+
+    def action_statuses(self, stage: str = "Stage2") -> dict[str, str | None]:
+        """The status of each action of a stage."""
+        return {
+            each["actionName"]: each.get("latestExecution", {}).get("status")
+            for each in self.stage(stage)["actionStates"]
+        }
+
+    def events(self) -> list[tuple[str, str, str]]:
+        """What was announced: kind, name and state of each event."""
+        shown = []
+        for entry in self.entries:
+            detail = json.loads(entry["Detail"])
+            name = detail.get("action") or detail.get("stage") or detail["pipeline"]
+            shown.append((entry["DetailType"].split()[1], name, detail["state"]))
+        return shown
+
+    def details(self, kind: str, state: str) -> list[dict[str, Any]]:
+        """The details of the events of a kind (``Action``) that have a state."""
+        found = [
+            json.loads(e["Detail"]) for e in self.entries if e["DetailType"].split()[1] == kind
+        ]
+        return [detail for detail in found if detail["state"] == state]
+
+
+def at_once(**changes: Any) -> Behaviour:
+    """The default with changes, but that a job can be polled as soon as its action has started."""
+    return Behaviour(started_before_queued_seconds=0, **changes)
+
+
+@contextmanager
+def running_service(owner: str = "Custom") -> Iterator[Service]:
+    """A new service whose clock stands still, and whose events are only noted down."""
+    entries: list[dict[str, Any]] = []
+
+    def note(account_id: str, region_name: str, entry: dict[str, Any]) -> None:
+        assert (account_id, region_name) == (ACCOUNT, REGION)
+        entries.append(entry)
+
+    config: Any = {"core": {"reset_boto3_session": True}}
+    with mock_aws(config=config), patch.object(JobBackend, "deliver_event", note):
+        client("iam").create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST))
+        jobs_backend = backend(ACCOUNT, REGION)
+        jobs_backend.clock = ManualClock()
+        jobs_backend.behaviour = at_once()
+        yield Service(client("codepipeline"), jobs_backend, entries, owner)
+
+
+def error_of(error: ClientError) -> tuple[str, str]:
+    """An error's code and message."""
+    return error.response["Error"]["Code"], error.response["Error"]["Message"]

@@ -1,0 +1,585 @@
+"""What each operation answers in each state: one table, for all clients.
+
+Codes and texts are written down here once more, and not taken from the code under test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.clients import Answer
+from conformance.service import (
+    CUSTOM,
+    FAILURE,
+    PARTNER,
+    QUERYABLE,
+    TYPE_REQUEST,
+    UNKNOWN_JOB,
+    Job,
+    State,
+    abandoned,
+    abandoned_unclaimed,
+    claimed,
+    continued,
+    crowded,
+    deleted,
+    failed,
+    idle,
+    nothing,
+    of_the_other_kind,
+    offered,
+    offered_to_another,
+    queryable,
+    queued,
+    stopping,
+    succeeded,
+    timed_out,
+    where,
+    with_a_wrong_token,
+)
+
+Params = Callable[[Job], dict[str, Any]]
+
+
+def filled(text: str, job: Job) -> str:
+    """``text`` with the job's id, and with its pipeline's name and its execution's id."""
+    known = {"id": job.id} | job.execution
+    for name, value in known.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+@dataclass
+class Error:
+    """An error to be answered: its code, and its text, in which ``filled`` puts in the ids."""
+
+    code: str
+    text: str
+
+    def check(self, answer: Answer, job: Job) -> None:
+        assert (answer.code, answer.message) == (self.code, filled(self.text, job))
+        assert answer.status in (400, None)
+
+
+@dataclass
+class Output:
+    """An output to be answered, of which ``look`` shows what matters."""
+
+    look: Callable[[dict[str, Any]], Any]
+    expected: Any
+
+    def check(self, answer: Answer, job: Job) -> None:
+        assert answer.code is None, answer.message
+        known = isinstance(self.expected, str)
+        expected = filled(self.expected, job) if known else self.expected
+        assert self.look(answer.output) == expected
+        assert answer.status in (200, None)
+
+
+@dataclass
+class Case:
+    """A call in a state, what it answers, and the status that its job has then."""
+
+    operation: str
+    what: str
+    type_id: dict[str, str]
+    state: State
+    params: Params
+    answer: Error | Output
+    leaves: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.operation}-{self.what}".replace(" ", "_")
+
+
+EMPTY = Output(lambda output: output, {})
+UUID_PATTERN = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+DATA = {
+    "actionTypeId",
+    "actionConfiguration",
+    "pipelineContext",
+    "inputArtifacts",
+    "outputArtifacts",
+    "artifactCredentials",
+}
+CONTEXT = {"pipelineName", "stage", "action"}
+CUSTOM_CONTEXT = CONTEXT | {"pipelineArn", "pipelineExecutionId"}
+
+
+def invalid(path: str, constraint: str) -> Error:
+    text = (
+        f"1 validation error detected: Value at '{path}' failed to satisfy constraint: {constraint}"
+    )
+    return Error("ValidationException", text)
+
+
+def returns(member: str, value: Any) -> Output:
+    return Output(lambda output: output[member], value)
+
+
+def keys(*path: str | int) -> Callable[[dict[str, Any]], set[str]]:
+    """The names of the members of something inside an output."""
+
+    def look(output: Any) -> set[str]:
+        for step in path:
+            output = output[step]
+        return set(output)
+
+    return look
+
+
+NONCE = Error("InvalidNonceException", "The nonce is not valid for the job with id {id}")
+UNKNOWN = Error("JobNotFoundException", "Job with id '{id}' does not exist")
+TOKEN = Error(
+    "InvalidClientTokenException", "The client token is not valid for the job with id {id}"
+)
+TERMINATED = Error("InvalidJobStateException", "Job with id {id} has already terminated")
+DIFFERS = Error(
+    "InvalidJobStateException",
+    "The status of job with id {id} is already set to the desired value. It cannot be updated with "
+    "the same status, but different result or output variables.",
+)
+NOT_ACKNOWLEDGED = Error(
+    "InvalidJobStateException",
+    "The job with id {id} has not been acknowledged, its status is Dispatched",
+)
+NOT_STOPPABLE = Error(
+    "PipelineExecutionNotStoppableException",
+    "The pipeline execution with ID '{pipelineExecutionId}' in '{pipelineName}' can't be stopped "
+    "now. Either it does not exist in the pipeline, or the pipeline execution has no action "
+    "executions in progress.",
+)
+STOPPING_ALREADY = Error(
+    "DuplicatedStopRequestException",
+    "The execution with ID {pipelineExecutionId} in {pipelineName} is already in a stopping state. "
+    "If you already chose to stop and wait, you cannot make that request again. You can choose to "
+    "stop and abandon now, but be aware that this option can lead to failed actions. If you already "
+    "chose to stop and abandon, you cannot make that request again.",
+)
+THROTTLED = Error("ThrottlingException", "Rate exceeded")
+
+
+def unavailable(job_status: str) -> Error:
+    text = f"The job with id {{id}} is not available, its status is {job_status}"
+    return Error("InvalidJobException", text)
+
+
+def unsupported(owner: str) -> Error:
+    return Error("ValidationException", f"ActionType with owner '{owner}' is not supported")
+
+
+@dataclass
+class Kind:
+    """Custom or partner jobs: what is the same for both has other names."""
+
+    type_id: dict[str, str]
+    poll: str
+    acknowledge: str
+    details: str
+    success: str
+    failure: str
+
+
+KINDS = (
+    Kind(
+        CUSTOM,
+        "PollForJobs",
+        "AcknowledgeJob",
+        "GetJobDetails",
+        "PutJobSuccessResult",
+        "PutJobFailureResult",
+    ),
+    Kind(
+        PARTNER,
+        "PollForThirdPartyJobs",
+        "AcknowledgeThirdPartyJob",
+        "GetThirdPartyJobDetails",
+        "PutThirdPartyJobSuccessResult",
+        "PutThirdPartyJobFailureResult",
+    ),
+)
+
+
+def naming(**more: Any) -> Params:
+    """Parameters that name the job, and more."""
+    return lambda job: job.named | more
+
+
+def acknowledging(job: Job) -> dict[str, Any]:
+    return job.named | {"nonce": job.nonce}
+
+
+def _poll_cases(kind: Kind) -> Iterator[tuple[str, State, Params, Error | Output]]:
+    def polling(**more: Any) -> Params:
+        return lambda job: {"actionTypeId": kind.type_id} | more
+
+    def of_type(**changes: Any) -> Params:
+        return polling(actionTypeId=kind.type_id | changes)
+
+    other = "ThirdParty" if kind.type_id["owner"] == "Custom" else "Custom"
+    missing = Error(
+        "ActionTypeNotFoundException",
+        f"ActionType (Category: 'Build', Owner: '{kind.type_id['owner']}', Provider: 'Builder', "
+        "Version: '1') is not available",
+    )
+    member = "id" if kind.type_id["owner"] == "Custom" else "jobId"
+    job_id = Output(lambda output: output["jobs"][0][member], "{id}")
+    yield "a job that waits is offered", queued, polling(maxBatchSize=5), job_id
+    yield "one job is offered if no number is given", queued, polling(), job_id
+    yield "no job waits", idle, polling(), returns("jobs", [])
+    yield "an offered job is not offered to others", offered, polling(), returns("jobs", [])
+    yield "a claimed job is not offered", claimed, polling(), returns("jobs", [])
+    yield "a job of an abandoned action", abandoned_unclaimed, polling(), returns("jobs", [])
+    yield "a type that was never created", nothing, polling(), missing
+    yield "a type that was deleted", deleted, polling(), missing
+    yield "a type of AWS", idle, of_type(owner="AWS"), unsupported("AWS")
+    yield "a type of the other kind", idle, of_type(owner=other), unsupported(other)
+    minimum = invalid("maxBatchSize", "Member must have value greater than or equal to 1")
+    yield "no jobs are asked for", idle, polling(maxBatchSize=0), minimum
+    pattern = "Member must satisfy regular expression pattern: [0-9A-Za-z_-]+"
+    wrong = invalid("actionTypeId.version", pattern)
+    yield "a version that cannot be", nothing, of_type(version="1.0"), wrong
+    yield "too many calls", where(queued, throttle=0), polling(), THROTTLED
+
+
+def _custom_poll_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
+    def polling(query: dict[str, str]) -> Params:
+        return lambda job: {"actionTypeId": CUSTOM, "maxBatchSize": 9, "queryParam": query}
+
+    named = "(Category: 'Build', Owner: 'Custom', Provider: 'Builder', Version: '1')"
+    needless = (
+        f"The action type {named} has no queryable property, so that queryParam must be empty"
+    )
+    needed = (
+        f"The action type {named} has a queryable property, so that queryParam must have the key "
+        "'Project'"
+    )
+    job = Output(keys("jobs", 0), {"id", "nonce", "accountId", "data"})
+    yield "a job has a nonce", queued, polling({}), job
+    yield "a job has its data", queued, polling({}), Output(keys("jobs", 0, "data"), DATA)
+    context = Output(keys("jobs", 0, "data", "pipelineContext"), CUSTOM_CONTEXT)
+    yield "a job tells its pipeline", queued, polling({}), context
+    projects = Output(
+        lambda output: [
+            job["data"]["actionConfiguration"]["configuration"]["Project"] for job in output["jobs"]
+        ],
+        ["app"],
+    )
+    yield "jobs are selected by their property", queryable, polling({"Project": "app"}), projects
+    yield (
+        "a query without a property",
+        queued,
+        polling({"Project": "app"}),
+        Error("ValidationException", needless),
+    )
+    yield "a property without a query", queryable, polling({}), Error("ValidationException", needed)
+    wrong = (
+        "Map value must satisfy constraint: "
+        "[Member must satisfy regular expression pattern: [a-zA-Z0-9_-]+]"
+    )
+    yield (
+        "a query that cannot be",
+        queryable,
+        polling({"Project": "a b"}),
+        invalid("queryParam", wrong),
+    )
+
+
+def _acknowledge_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | None]]:
+    repeats = {"repeated_acknowledgment": "status"}
+    ended = {"acknowledge_of_ended": "status"}
+    started = returns("status", "InProgress")
+    yield "the job is claimed", offered, acknowledging, started, "InProgress"
+    yield "a wrong nonce", offered, naming(nonce="1"), NONCE, "Dispatched"
+    yield "the nonce of an earlier offer", offered_to_another, acknowledging, NONCE, "Dispatched"
+    yield "no offer yet", queued, naming(nonce="1"), NONCE, "Queued"
+    yield "a repeat", claimed, acknowledging, NONCE, "InProgress"
+    yield "a repeat that counts", where(claimed, **repeats), acknowledging, started, "InProgress"
+    yield "a job that has ended", succeeded, acknowledging, NONCE, "Succeeded"
+    for state, status in ((succeeded, "Succeeded"), (failed, "Failed"), (timed_out, "TimedOut")):
+        told = returns("status", status)
+        yield f"a job that is {status} tells it", where(state, **ended), acknowledging, told, status
+    for state in (abandoned, abandoned_unclaimed):
+        where_told, told = where(state, **ended), returns("status", "Failed")
+        what = f"a job that is {state.__name__}"
+        yield what, state, acknowledging, NONCE, None
+        yield f"{what} tells that it failed", where_told, acknowledging, told, None
+    long = invalid("nonce", "Member must have length less than or equal to 50")
+    yield "a nonce that cannot be", nothing, naming(nonce="n" * 51), long, None
+
+
+def _result_cases(
+    success: bool,
+) -> Iterator[tuple[str, State, Params, Error | Output, str | None]]:
+    built = {"executionDetails": {"summary": "Built"}}
+    result = built if success else FAILURE
+    status, opposite = ("Succeeded", "Failed") if success else ("Failed", "Succeeded")
+    same, other = (succeeded, failed) if success else (failed, succeeded)
+    different: dict[str, Any] = (
+        {} if success else {"failureDetails": {"type": "JobFailed", "message": "It broke again"}}
+    )
+    accepting = where(offered, result_before_acknowledgment="accept")
+    yield "the job ends", claimed, naming(**result), EMPTY, status
+    yield "an identical repeat", same, naming(**result), EMPTY, status
+    yield "a different repeat", same, naming(**different), DIFFERS, status
+    yield "the opposite afterwards", other, naming(**result), TERMINATED, opposite
+    yield "too late", timed_out, naming(**result), TERMINATED, "TimedOut"
+    yield "no acknowledgment", offered, naming(**result), NOT_ACKNOWLEDGED, "Dispatched"
+    yield "no acknowledgment, which is accepted", accepting, naming(**result), EMPTY, status
+    refusing = where(abandoned, result_after_abandonment="InvalidJobStateException")
+    yield "the action was abandoned", abandoned, naming(**result), EMPTY, status
+    yield "the action was abandoned, which counts", refusing, naming(**result), TERMINATED, None
+    if success:
+        token = {"continuationToken": "second-half"}
+        yield "the action goes on in another job", claimed, naming(**token), EMPTY, "Succeeded"
+        yield "another result after a continuation", continued, naming(), DIFFERS, "Succeeded"
+        percent = {"executionDetails": {"percentComplete": 101}}
+        maximum = "Member must have value less than or equal to 100"
+        wrong = invalid("executionDetails.percentComplete", maximum)
+    else:
+        yield (
+            "a failure after a continuation",
+            continued,
+            naming(**FAILURE),
+            TERMINATED,
+            "Succeeded",
+        )
+        percent = {"failureDetails": {"type": "Unlucky", "message": "It broke"}}
+        types = (
+            "JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync, "
+            "RevisionUnavailable, SystemUnavailable"
+        )
+        wrong = invalid("failureDetails.type", f"Member must satisfy enum value set: [{types}]")
+    yield "a member that cannot be", claimed, naming(**percent), wrong, "InProgress"
+
+
+def _custom_success_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | None]]:
+    variables = {"outputVariables": {"Version": "1.2"}}
+    revision = {"currentRevision": {"revision": "r1", "changeIdentifier": "c1"}}
+    yield "output variables are taken", claimed, naming(**variables), EMPTY, "Succeeded"
+    yield "a revision is taken", claimed, naming(**revision), EMPTY, "Succeeded"
+    both = Error(
+        "ValidationException",
+        "A job can not contain both a continuation token and output variables.",
+    )
+    token = {"continuationToken": "second-half"}
+    yield "a token and variables", claimed, naming(**variables, **token), both, "InProgress"
+    allowed, large = ({"outputVariables": {"v": "x" * size}} for size in (122879, 122880))
+    exceeded = Error(
+        "OutputVariablesSizeExceededException",
+        "Exceeded the total size limit for all variables in the pipeline.",
+    )
+    yield "variables of the largest size", claimed, naming(**allowed), EMPTY, "Succeeded"
+    yield "variables that are too large", claimed, naming(**large), exceeded, "InProgress"
+
+
+def _details_cases() -> Iterator[tuple[Kind, str, State, Error | Output]]:
+    custom, partner = KINDS
+    data = Output(keys("jobDetails", "data"), DATA)
+    for state in (queued, offered, claimed, succeeded, abandoned):
+        told = Output(keys("jobDetails"), {"id", "data", "accountId"})
+        yield custom, f"a job that is {state.__name__}, without nonce", state, told
+    yield custom, "the job has its data", claimed, data
+    told = Output(keys("jobDetails"), {"id", "data", "nonce"})
+    for state in (offered, claimed):
+        yield partner, f"a job that is {state.__name__}, with its nonce", state, told
+    yield partner, "the job has its data", offered, data
+    yield (
+        partner,
+        "the job does not tell its execution",
+        offered,
+        Output(keys("jobDetails", "data", "pipelineContext"), CONTEXT),
+    )
+    yield partner, "no offer yet", queued, unavailable("Queued")
+    yield partner, "a job that has ended", succeeded, unavailable("Succeeded")
+    yield partner, "a job that is abandoned", abandoned, unavailable("Failed")
+    lenient = where(succeeded, third_party_details_of_ended="details")
+    yield partner, "a job that has ended tells it", lenient, told
+
+
+def _named_job_cases(kind: Kind) -> Iterator[Case]:
+    """What is the same for all operations that name a job."""
+    partner = kind.type_id["owner"] == "ThirdParty"
+    calls: dict[str, dict[str, Any]] = {
+        kind.acknowledge: {"nonce": "1"},
+        kind.details: {},
+        kind.success: {},
+        kind.failure: FAILURE,
+    }
+    long = invalid("jobId", "Member must have length less than or equal to 512")
+    pattern = invalid("jobId", f"Member must satisfy regular expression pattern: {UUID_PATTERN}")
+    for operation, more in calls.items():
+
+        def case(
+            what: str,
+            state: State,
+            answer: Error,
+            leaves: str | None = None,
+            *,
+            operation: str = operation,
+            more: dict[str, Any] = more,
+            **params: Any,
+        ) -> Case:
+            params = naming(**more | params)
+            return Case(operation, what, kind.type_id, state, params, answer, leaves)
+
+        yield case("no such job", nothing, UNKNOWN)
+        yield case("a job of the other kind", of_the_other_kind, UNKNOWN, "Dispatched")
+        wrong_id = "j" * 513 if partner else UNKNOWN_JOB.upper() + "x"
+        yield case("an id that cannot be", nothing, long if partner else pattern, jobId=wrong_id)
+        yield case("too many calls", where(claimed, throttle=0), THROTTLED, "InProgress")
+        if partner:
+            state = with_a_wrong_token(offered)
+            yield case("a wrong client token", state, TOKEN, "Dispatched")
+            state = with_a_wrong_token(succeeded)
+            yield case("a wrong client token for an ended job", state, TOKEN, "Succeeded")
+
+
+def _action_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Error | Output]]:
+    named = "(Category: 'Build', Owner: 'Custom', Provider: 'Builder', Version: '1')"
+    create, delete, every = "CreateCustomActionType", "DeleteCustomActionType", "ListActionTypes"
+    identity = {name: TYPE_REQUEST[name] for name in ("category", "provider", "version")}
+
+    def forbidden(text: str) -> Error:
+        return Error("ValidationException", text)
+
+    def changed(**changes: Any) -> dict[str, Any]:
+        return TYPE_REQUEST | changes
+
+    created = Output(lambda output: output["actionType"]["id"], CUSTOM)
+    yield create, "a new type", nothing, TYPE_REQUEST, created
+    yield (
+        create,
+        "a type with properties",
+        nothing,
+        changed(configurationProperties=[QUERYABLE]),
+        Output(lambda output: output["actionType"]["actionConfigurationProperties"], [QUERYABLE]),
+    )
+    tags = [{"key": "team", "value": "build"}]
+    yield create, "a type with tags", nothing, changed(tags=tags), returns("tags", tags)
+    yield create, "a deleted type as it was", deleted, TYPE_REQUEST, created
+    exists = forbidden(f"The action type {named} already exists")
+    yield create, "a type that is there", idle, TYPE_REQUEST, exists
+    settings = {"entityUrlTemplate": "https://example.com"}
+    otherwise = forbidden(
+        f"The action type {named} was deleted, and can only be restored as it was: use a version "
+        "that has never been used"
+    )
+    yield create, "a deleted type in another form", deleted, changed(settings=settings), otherwise
+    limit = Error("LimitExceededException", "There can be no more than 50 custom actions")
+    yield create, "the fifty-first type", crowded, TYPE_REQUEST, limit
+    two = [QUERYABLE, QUERYABLE | {"name": "Team"}]
+    one = forbidden("An action type can have only one queryable configuration property")
+    yield create, "two queryable properties", nothing, changed(configurationProperties=two), one
+    secret = forbidden(
+        "The queryable configuration property 'Project' must be required, and must not be secret"
+    )
+    for change in ({"secret": True}, {"required": False}):
+        yield (
+            create,
+            f"a queryable property with {change}",
+            nothing,
+            changed(configurationProperties=[QUERYABLE | change]),
+            secret,
+        )
+    counts = forbidden("The minimumCount of inputArtifactDetails is larger than its maximumCount")
+    reverse = {"minimumCount": 2, "maximumCount": 1}
+    yield (
+        create,
+        "counts the wrong way round",
+        nothing,
+        changed(inputArtifactDetails=reverse),
+        counts,
+    )
+    long = invalid("provider", "Member must have length less than or equal to 35")
+    yield create, "a provider that cannot be", nothing, changed(provider="p" * 36), long
+    yield delete, "a type that is there", idle, identity, EMPTY
+    yield delete, "a type that is not there", nothing, identity, EMPTY
+    yield delete, "a provider that cannot be", nothing, identity | {"provider": "p" * 36}, long
+    owners = Output(lambda output: {each["id"]["owner"] for each in output["actionTypes"]}, {"AWS"})
+    yield every, "without types of one's own", nothing, {}, owners
+    ids = Output(lambda output: [each["id"] for each in output["actionTypes"]], [CUSTOM])
+    yield every, "one owner's", idle, {"actionOwnerFilter": "Custom"}, ids
+    nobody = invalid(
+        "actionOwnerFilter", "Member must satisfy enum value set: [AWS, ThirdParty, Custom]"
+    )
+    yield every, "an owner that cannot be", nothing, {"actionOwnerFilter": "Nobody"}, nobody
+
+
+def _stop_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | None]]:
+    def stop(**more: Any) -> Params:
+        return lambda job: job.execution | more
+
+    stopped = returns("pipelineExecutionId", "{pipelineExecutionId}")
+    abandon = stop(abandon=True, reason="Too late")
+    yield "actions in progress may end", claimed, stop(), stopped, "InProgress"
+    yield "actions in progress are abandoned", claimed, abandon, stopped, "InProgress"
+    yield "a second wish to wait", stopping, stop(abandon=False), STOPPING_ALREADY, "InProgress"
+    yield "who waits may abandon", stopping, abandon, stopped, "InProgress"
+    for state in (succeeded, failed, timed_out, abandoned):
+        yield f"the action is {state.__name__}", state, abandon, NOT_STOPPABLE, None
+    unknown = Error(
+        NOT_STOPPABLE.code, NOT_STOPPABLE.text.replace("{pipelineExecutionId}", UNKNOWN_JOB)
+    )
+    yield "no such execution", claimed, stop(pipelineExecutionId=UNKNOWN_JOB), unknown, "InProgress"
+    missing = Error(
+        "PipelineNotFoundException",
+        "Account '123456789012' does not have a pipeline with name 'other'",
+    )
+    yield "no such pipeline", claimed, stop(pipelineName="other"), missing, "InProgress"
+    long = invalid("reason", "Member must have length less than or equal to 200")
+    yield "a reason that cannot be", claimed, stop(reason="r" * 201), long, "InProgress"
+    pattern = f"Member must satisfy regular expression pattern: {UUID_PATTERN}"
+    wrong = invalid("pipelineExecutionId", pattern)
+    yield "an id that cannot be", claimed, stop(pipelineExecutionId="e"), wrong, "InProgress"
+
+
+def _cases() -> Iterator[Case]:
+    for kind in KINDS:
+        type_id, custom = kind.type_id, kind.type_id["owner"] == "Custom"
+        for row in _poll_cases(kind):
+            yield Case(kind.poll, row[0], type_id, *row[1:])
+        for row in _acknowledge_cases():
+            yield Case(kind.acknowledge, row[0], type_id, *row[1:])
+        for row in _result_cases(success=True):
+            yield Case(kind.success, row[0], type_id, *row[1:])
+        for row in _result_cases(success=False):
+            yield Case(kind.failure, row[0], type_id, *row[1:])
+        if custom:
+            for row in _custom_poll_cases():
+                yield Case(kind.poll, row[0], type_id, *row[1:])
+            for row in _custom_success_cases():
+                yield Case(kind.success, row[0], type_id, *row[1:])
+        yield from _named_job_cases(kind)
+        for row in _stop_cases():
+            what = f"{type_id['owner']} {row[0]}"
+            yield Case("StopPipelineExecution", what, type_id, *row[1:])
+    partner_job = Output(keys("jobs", 0), {"clientId", "jobId"})
+    yield Case(
+        "PollForThirdPartyJobs",
+        "a job has no nonce",
+        PARTNER,
+        queued,
+        lambda job: {"actionTypeId": PARTNER},
+        partner_job,
+    )
+    for kind, what, state, answer in _details_cases():
+        yield Case(kind.details, what, kind.type_id, state, naming(), answer)
+    for operation, what, state, params, answer in _action_type_cases():
+        yield Case(operation, what, CUSTOM, state, lambda _, params=params: params, answer)
+
+
+def _representative(cases: list[Case]) -> Iterator[Case]:
+    """The first case of each operation with each error, and with an output."""
+    seen = set()
+    for case in cases:
+        code = case.answer.code if isinstance(case.answer, Error) else None
+        if (case.operation, code) not in seen:
+            seen.add((case.operation, code))
+            yield case
+
+
+CASES = list(_cases())
+REPRESENTATIVE = list(_representative(CASES))

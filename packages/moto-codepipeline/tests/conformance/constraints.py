@@ -1,0 +1,278 @@
+"""Bad requests, made from the service model: for each constraint one that breaks it alone.
+
+The model is botocore's. What breaks a constraint, and what AWS says of it, is written down here
+once more and not taken from the code under test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from botocore import xform_name
+from botocore.loaders import Loader
+from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape, StructureShape
+
+from moto_codepipeline.responses import JobResponse
+
+MARK = "zq"
+"""What strings are made of, so that they can be looked for in messages."""
+
+_SAMPLES = (
+    MARK,
+    "11111111-2222-3333-4444-555555555555",
+    "arn:aws:iam::123456789012:role/zq",
+    "arn:aws:codepipeline:eu-west-1:123456789012:zq",
+    "arn:aws:lambda:eu-west-1:123456789012:function:zq",
+    "123456789012",
+    "ThirdParty",
+)
+_BREAKING = (f"{MARK}!*\n", f"{MARK}\n", "!*", "\n", "!", "*")
+
+Step = str | int
+"""A member's or key's name, or an index in a list."""
+
+
+class Key(str):
+    """A key of a map, as a step to what it names."""
+
+    __slots__ = ()
+
+
+@dataclass
+class Bad:
+    """A request that breaks one constraint, and what is to be said of it."""
+
+    operation: str
+    kind: str
+    path: str
+    constraints: tuple[str, ...]
+    nested: str | None
+    request: dict[str, Any]
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.operation}-{self.path}-{self.kind}".replace(" ", "_")
+
+    @property
+    def message(self) -> str:
+        said = list(self.constraints)
+        if self.nested is not None:
+            said = [f"{self.nested} must satisfy constraint: [{', '.join(said)}]"]
+        violations = [
+            f"Value at '{self.path}' failed to satisfy constraint: {each}" for each in said
+        ]
+        errors = "error" if len(violations) == 1 else "errors"
+        return f"{len(violations)} validation {errors} detected: {'; '.join(violations)}"
+
+
+@cache
+def model() -> ServiceModel:
+    return ServiceModel(Loader().load_service_model("codepipeline", "service-2"), "codepipeline")
+
+
+def served() -> list[str]:
+    """The operations that are emulated."""
+    return [each for each in model().operation_names if hasattr(JobResponse, xform_name(each))]
+
+
+def good_request(operation: str) -> dict[str, Any]:
+    """A request that has every member of the model, at every depth, and breaks no constraint."""
+    shape = model().operation_model(operation).input_shape
+    return {} if shape is None else _good(shape)
+
+
+def bad_requests(operation: str) -> Iterator[Bad]:
+    """Requests that break one constraint each: all there are."""
+    shape = model().operation_model(operation).input_shape
+    if shape is None:
+        return
+    good = good_request(operation)
+    for place in _places(shape, good, ()):
+        for kind, value, constraints in place.broken():
+            request = deepcopy(good)
+            place.put(request, value)
+            path, nested = place.said()
+            yield Bad(operation, kind, path, constraints, nested, request, value)
+
+
+def wrong_types(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Requests with one member of the wrong JSON type each."""
+    shape = model().operation_model(operation).input_shape
+    if shape is None:
+        return
+    good = good_request(operation)
+    for place in _places(shape, good, ()):
+        if place.is_key:
+            continue
+        wrong: Any = MARK if place.shape.type_name != "string" else {MARK: MARK}
+        request = deepcopy(good)
+        place.put(request, wrong)
+        yield ".".join(str(step) for step in place.steps), request
+
+
+def limits(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Requests with one member each that is as long or large, or short or small, as it may be."""
+    shape = model().operation_model(operation).input_shape
+    if shape is None:
+        return
+    good = good_request(operation)
+    for place in _places(shape, good, ()):
+        for name in ("min", "max"):
+            if name in place.shape.metadata and place.shape.type_name != "structure":
+                value = _sized(place.shape, place.shape.metadata[name])
+                if value is None or _constraints(place.shape, value):
+                    continue
+                request = deepcopy(good)
+                place.put(request, value)
+                yield f"{'.'.join(str(step) for step in place.steps)}-{name}", request
+
+
+@dataclass
+class _Place:
+    """A value somewhere in a request. ``is_key``: the map's key itself, not what it names."""
+
+    shape: Shape
+    steps: tuple[Step, ...]
+    holder: Shape
+    is_key: bool = False
+
+    def broken(self) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
+        """Kinds of violations, with values that have them and what is said of those."""
+        rules = self.shape.metadata
+        if isinstance(self.holder, StructureShape) and self.steps[-1] in (
+            self.holder.required_members
+        ):
+            yield "missing", None, ("Member must not be null",)
+        if isinstance(self.shape, StructureShape):
+            return
+        values = {}
+        if rules.get("min", 0) > 0 or ("min" in rules and self.shape.type_name == "integer"):
+            values["min"] = _sized(self.shape, rules["min"] - 1)
+        if "max" in rules:
+            values["max"] = _sized(self.shape, rules["max"] + 1)
+        if "pattern" in rules:
+            values["pattern"] = _without_pattern(rules)
+        if isinstance(self.shape, StringShape) and self.shape.enum:
+            values["enum"] = f"{MARK}{self.shape.enum[0]}"
+        for kind, value in values.items():
+            constraints = _constraints(self.shape, value)
+            assert constraints, (self.steps, kind, value)
+            yield kind, value, constraints
+
+    def put(self, request: dict[str, Any], value: Any) -> None:
+        """Put a value here; None takes it away."""
+        holder: Any = request
+        for step in self.steps[:-1]:
+            holder = holder[step]
+        if self.is_key:
+            holder[value] = holder.pop(self.steps[-1])
+        elif value is None:
+            del holder[self.steps[-1]]
+        else:
+            holder[self.steps[-1]] = value
+
+    def said(self) -> tuple[str, str | None]:
+        """The path in AWS's way, and what AWS calls a scalar in a list or map."""
+        steps = self.steps
+        nested = None
+        if self.is_key or not isinstance(self.holder, StructureShape):
+            if self.is_key:
+                nested = "Map keys"
+            elif isinstance(self.shape, StructureShape | ListShape | MapShape):
+                raise NotImplementedError(f"AWS's words for {steps} are not known")
+            else:
+                nested = "Map value" if isinstance(self.holder, MapShape) else "Member"
+            steps = steps[:-1]
+        return ".".join(_said(step) for step in steps), nested
+
+
+def _said(step: Step) -> str:
+    if isinstance(step, int):
+        return f"{step + 1}.member"
+    return f"{step}.member" if isinstance(step, Key) else step
+
+
+def _places(shape: Shape, value: Any, steps: tuple[Step, ...]) -> Iterator[_Place]:
+    """All values in a good request, but structures in lists, of which there is nothing to say."""
+    if isinstance(shape, StructureShape):
+        for name, member in shape.members.items():
+            yield _Place(member, (*steps, name), shape)
+            yield from _places(member, value[name], (*steps, name))
+    elif isinstance(shape, ListShape):
+        if not isinstance(shape.member, StructureShape):
+            yield _Place(shape.member, (*steps, 0), shape)
+        yield from _places(shape.member, value[0], (*steps, 0))
+    elif isinstance(shape, MapShape):
+        [key] = value
+        inner = (*steps, Key(key))
+        yield _Place(shape.key, inner, shape, is_key=True)
+        if not isinstance(shape.value, StructureShape):
+            yield _Place(shape.value, inner, shape)
+        yield from _places(shape.value, value[key], inner)
+
+
+def _good(shape: Shape) -> Any:
+    if isinstance(shape, StructureShape):
+        return {name: _good(member) for name, member in shape.members.items()}
+    if isinstance(shape, ListShape):
+        return [_good(shape.member)]
+    if isinstance(shape, MapShape):
+        return {_good(shape.key): _good(shape.value)}
+    if isinstance(shape, StringShape):
+        return _good_string(shape)
+    plain = {"boolean": True, "timestamp": 1_800_000_000}
+    return plain.get(shape.type_name, shape.metadata.get("min", 1))
+
+
+def _good_string(shape: StringShape) -> str:
+    candidates: list[str] = shape.enum or [
+        *_SAMPLES,
+        MARK * shape.metadata.get("min", 0),
+        MARK[0],
+    ]
+    return next(each for each in candidates if not _constraints(shape, each))
+
+
+def _sized(shape: Shape, size: int) -> Any:
+    """A value that has a length, or is a number, of ``size``."""
+    if isinstance(shape, ListShape):
+        return [_good(shape.member) for _ in range(size)]
+    if isinstance(shape, MapShape):
+        return {f"{MARK}{number}": _good(shape.value) for number in range(size)}
+    if not isinstance(shape, StringShape):
+        return size
+    sample = "" if shape.enum else _good_string(shape)
+    filled = (sample + (MARK * size)) if len(sample) > len(MARK) else MARK * size
+    return filled[:size]
+
+
+def _without_pattern(rules: dict[str, Any]) -> str:
+    shortest, longest = rules.get("min", 0), rules.get("max", 1000)
+    candidates = [each * (shortest // len(each) + 1) for each in _BREAKING]
+    return next(
+        each
+        for each in candidates
+        if not re.fullmatch(rules["pattern"], each) and shortest <= len(each) <= longest
+    )
+
+
+def _constraints(shape: Shape, value: Any) -> tuple[str, ...]:
+    """What AWS says of a value: each constraint of the shape itself that it breaks."""
+    rules = shape.metadata
+    number = shape.type_name == "integer"
+    what, size = ("value", value) if number else ("length", len(value))
+    broken = []
+    if size > rules.get("max", size):
+        broken.append(f"Member must have {what} less than or equal to {rules['max']}")
+    if size < rules.get("min", size):
+        broken.append(f"Member must have {what} greater than or equal to {rules['min']}")
+    if "pattern" in rules and not re.fullmatch(rules["pattern"], value):
+        broken.append(f"Member must satisfy regular expression pattern: {rules['pattern']}")
+    if isinstance(shape, StringShape) and shape.enum and value not in shape.enum:
+        broken.append(f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
+    return tuple(broken)

@@ -1,0 +1,117 @@
+"""Every constraint of the service model, of every operation that is emulated, is kept.
+
+There is nothing in the service when these requests come, so each refusal comes before the question
+whether a thing exists.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from conformance.clients import Answer, Call
+from conformance.constraints import (
+    MARK,
+    Bad,
+    bad_requests,
+    good_request,
+    limits,
+    served,
+    wrong_types,
+)
+from conformance.service import Service
+from conformance.wire import post
+from local.aws.server import LocalCloud
+
+BAD = [bad for operation in served() for bad in bad_requests(operation)]
+FIRST = {(bad.operation, bad.kind): bad for bad in reversed(BAD)}
+"""One request for each operation and kind of constraint."""
+
+LIMITS = [(operation, *limit) for operation in served() for limit in limits(operation)]
+WRONG = [(operation, *wrong) for operation in served() for wrong in wrong_types(operation)]
+
+
+@pytest.fixture(scope="module")
+def empty(cloud: LocalCloud) -> Service:
+    return Service.new()
+
+
+def check_refusal(answer: Answer, bad: Bad) -> None:
+    assert (answer.code, answer.message) == ("ValidationException", bad.message)
+    assert answer.status == 400
+    assert MARK not in answer.message.replace(bad.path, "")
+
+
+@pytest.mark.parametrize("bad", BAD, ids=str)
+def test_a_broken_constraint_is_told(
+    client: Callable[[str], Call],
+    empty: Service,
+    bad: Bad,
+    record_property: pytest.RecordProperty,
+) -> None:
+    check_refusal(client("boto3")(bad.operation, bad.request), bad)
+    record_property("tried", "broken constraints through boto3")
+
+
+@pytest.mark.parametrize("bad", FIRST.values(), ids=str)
+def test_a_broken_constraint_is_told_to_javascript(
+    client: Callable[[str], Call],
+    empty: Service,
+    bad: Bad,
+    record_property: pytest.RecordProperty,
+) -> None:
+    answer = client("javascript")(bad.operation, _without_timestamps(bad.request))
+    check_refusal(answer, bad)
+    record_property("tried", "broken constraints through javascript")
+
+
+@pytest.mark.parametrize(("operation", "where", "request_"), LIMITS, ids=str)
+def test_a_member_may_go_to_its_limit(
+    cloud: LocalCloud,
+    empty: Service,
+    operation: str,
+    where: str,
+    request_: Any,
+    record_property: pytest.RecordProperty,
+) -> None:
+    answer = post(cloud.endpoint_url, operation, json.dumps(request_))
+    assert answer.status in (200, 400)
+    assert "detected" not in answer.body
+    record_property("tried", "limits")
+
+
+@pytest.mark.parametrize(("operation", "where", "request_"), WRONG, ids=str)
+def test_a_member_of_the_wrong_json_type_is_told(
+    cloud: LocalCloud,
+    empty: Service,
+    operation: str,
+    where: str,
+    request_: Any,
+    record_property: pytest.RecordProperty,
+) -> None:
+    answer = post(cloud.endpoint_url, operation, json.dumps(request_))
+    assert (answer.status, answer.error) == (400, "SerializationException")
+    assert MARK not in answer.body
+    record_property("tried", "wrong JSON types")
+
+
+@pytest.mark.parametrize("operation", served())
+def test_a_request_with_every_member_breaks_none(
+    cloud: LocalCloud, empty: Service, operation: str
+) -> None:
+    answer = post(cloud.endpoint_url, operation, json.dumps(good_request(operation)))
+    assert answer.status in (200, 400)
+    assert "detected" not in answer.body
+    assert answer.error != "SerializationException"
+
+
+def _without_timestamps(request: Any) -> Any:
+    """``request`` without the seconds that JSON has for a time, which this SDK does not take."""
+    if isinstance(request, dict):
+        return {
+            name: _without_timestamps(value) for name, value in request.items() if name != "created"
+        }
+    return [_without_timestamps(each) for each in request] if isinstance(request, list) else request

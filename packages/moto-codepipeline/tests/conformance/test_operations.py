@@ -1,0 +1,59 @@
+"""Each operation in each state, as boto3, the AWS CLI and the AWS SDK for JavaScript see it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from conformance import clients, installs
+from conformance.cases import CASES, REPRESENTATIVE, Case
+from conformance.clients import Call
+from conformance.service import REGION, UNKNOWN_JOB, Service
+from local.aws.server import LocalCloud
+
+# A call of the AWS CLI takes a tenth of a second, so it is not asked everything.
+ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        pytest.param(name, case, id=f"{name}-{case}")
+        for name, cases in ASKED.items()
+        for case in cases
+    ],
+)
+def test_an_operation_answers_as_it_should(
+    client: Callable[[str], Call],
+    service: Service,
+    name: str,
+    case: Case,
+    record_property: pytest.RecordProperty,
+) -> None:
+    job = case.state(service, case.type_id)
+    answer = client(name)(case.operation, case.params(job))
+    case.answer.check(answer, job)
+    if case.leaves is not None:
+        assert service.status(job.id) == case.leaves
+    record_property("tried", f"answers to {name}")
+
+
+def test_the_aws_cli_as_it_is_run_in_a_shell(cloud: LocalCloud, service: Service) -> None:
+    try:
+        program = installs.aws_cli() / "aws"
+    except installs.NotInstalled as error:
+        pytest.skip(f"aws-cli cannot be installed: {error}")
+    arguments = ("--endpoint-url", cloud.endpoint_url, "--job-id", UNKNOWN_JOB)
+    run = subprocess.run(
+        [program, "codepipeline", "get-job-details", *arguments],
+        env=clients.cli_environment(REGION),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    answer = clients.cli_answer(run.returncode, run.stdout, run.stderr)
+    assert answer.code == "JobNotFoundException"
+    assert run.returncode != 0

@@ -1,0 +1,52 @@
+"""HTTP without any SDK."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import dataclass
+from email.message import Message
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+from conformance.service import REGION
+
+JSON = "application/x-amz-json-1.1"
+SIGNED = (
+    f"AWS4-HMAC-SHA256 Credential=local/20260101/{REGION}/codepipeline/aws4_request, "
+    "SignedHeaders=host, Signature=none"
+)
+
+
+@dataclass
+class Reply:
+    """What came over the wire."""
+
+    status: int
+    headers: Message
+    raw: bytes
+
+    @property
+    def body(self) -> str:
+        return self.raw.decode()
+
+    @property
+    def error(self) -> str | None:
+        """The code that the body tells, which is where botocore looks for it."""
+        code: str | None = json.loads(self.raw or "{}").get("__type")
+        return code
+
+
+def post(
+    url: str, operation: str | None, body: str | bytes, path: str = "/", **changes: str
+) -> Reply:
+    """Send a request as an SDK does; headers may be changed or added by their names."""
+    headers = {"Content-Type": JSON, "Authorization": SIGNED}
+    if operation is not None:
+        headers["X-Amz-Target"] = f"CodePipeline_20150709.{operation}"
+    headers |= {name.replace("_", "-"): value for name, value in changes.items()}
+    address = urlsplit(url)
+    with closing(HTTPConnection(address.hostname or "", address.port, timeout=20)) as connection:
+        connection.request("POST", path, body, headers)
+        with connection.getresponse() as response:
+            return Reply(response.status, response.headers, response.read())

@@ -1,0 +1,201 @@
+"""Registering, listing and deleting action types, and what a pipeline may declare of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from codepipeline_fixtures import (
+    TYPE,
+    Service,
+    action,
+    action_type,
+    configuration_property,
+    error_of,
+    running_service,
+)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with running_service() as running:
+        yield running
+
+
+def test_a_created_type_is_answered_and_listed(service: Service) -> None:
+    request = action_type(
+        settings={"entityUrlTemplate": "https://ci.example/{Config:Project}"},
+        configurationProperties=[configuration_property("Project", queryable=True)],
+        tags=[{"key": "team", "value": "tools"}],
+    )
+    answer = service.api.create_custom_action_type(**request)
+    assert answer["actionType"]["id"] == TYPE
+    assert answer["actionType"]["settings"] == request["settings"]
+    assert answer["tags"] == request["tags"]
+    listed = service.api.list_action_types(actionOwnerFilter="Custom")["actionTypes"]
+    assert listed == [answer["actionType"]]
+
+
+def test_types_of_all_owners_are_listed_without_a_filter(service: Service) -> None:
+    service.register()
+    ids = [each["id"] for each in service.api.list_action_types()["actionTypes"]]
+    assert TYPE in ids
+    assert {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"} in ids
+    aws = service.api.list_action_types(actionOwnerFilter="AWS")["actionTypes"]
+    assert {each["id"]["owner"] for each in aws} == {"AWS"}
+
+
+def test_a_deleted_type_can_only_be_restored_as_it_was(service: Service) -> None:
+    service.register()
+    service.api.delete_custom_action_type(category="Build", provider="Builder", version="1")
+    assert service.api.list_action_types(actionOwnerFilter="Custom")["actionTypes"] == []
+    with pytest.raises(ClientError) as caught:
+        service.register(settings={"entityUrlTemplate": "https://other.example"})
+    assert error_of(caught.value)[0] == "ValidationException"
+    service.register()
+    assert service.poll() == []
+
+
+def test_deleting_an_unknown_type_is_no_error(service: Service) -> None:
+    answer = service.api.delete_custom_action_type(category="Test", provider="No", version="1")
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+
+def test_an_existing_type_is_not_created_twice(service: Service) -> None:
+    service.register()
+    with pytest.raises(ClientError) as caught:
+        service.register()
+    assert error_of(caught.value)[0] == "ValidationException"
+
+
+def test_there_are_at_most_fifty_types(service: Service) -> None:
+    for number in range(50):
+        service.register(version=str(number))
+    with pytest.raises(ClientError) as caught:
+        service.register(version="last")
+    assert error_of(caught.value)[0] == "LimitExceededException"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"configurationProperties": [configuration_property(n, queryable=True) for n in "ab"]},
+        {"configurationProperties": [configuration_property("a", queryable=True, required=False)]},
+        {"configurationProperties": [configuration_property("a", queryable=True, secret=True)]},
+        {"inputArtifactDetails": {"minimumCount": 2, "maximumCount": 1}},
+    ],
+    ids=["two queryable", "queryable and optional", "queryable and secret", "counts"],
+)
+def test_a_type_must_make_sense(service: Service, changes: dict[str, Any]) -> None:
+    with pytest.raises(ClientError) as caught:
+        service.register(**changes)
+    assert error_of(caught.value)[0] == "ValidationException"
+
+
+BUILD = "Action configuration for action 'Build'"
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        (
+            action("Build", TYPE | {"version": "2"}, configuration={"Project": "p"}),
+            "ActionType (Category: 'Build', Provider: 'Builder', Owner: 'Custom', Version: '2') "
+            "in action 'Build' is not available in region 'EU_WEST_1'",
+        ),
+        (
+            action("Build", configuration={"Project": "p", "Colour": "red"}),
+            f"{BUILD} contains unknown configuration 'Colour'",
+        ),
+        (action("Build"), f"{BUILD} is missing required configuration 'Project'"),
+        (
+            action("Build", configuration={"Project": "p" * 21}),
+            f"{BUILD} has a value for the queryable configuration 'Project' that is longer "
+            "than 20 characters, or has others than letters, digits, '_' and '-'",
+        ),
+        (
+            action("Build", configuration={"Project": "p"}, inputArtifacts=[]),
+            "Action Build declares 0 input artifacts which is less than the minimum count (1)",
+        ),
+        (
+            action(
+                "Build",
+                configuration={"Project": "p"},
+                inputArtifacts=["SourceOutput"],
+                outputArtifacts=["one", "two"],
+            ),
+            "Action Build declares 2 output artifacts which is more than the maximum count (1)",
+        ),
+        (
+            action("Build", configuration={"Project": "p"}, inputArtifacts=["Nothing"]),
+            "Input Artifact Bundle Nothing in action Build is not declared as Output Artifact "
+            "Bundle in any of the preceding actions",
+        ),
+    ],
+)
+def test_a_pipeline_with_an_action_that_cannot_be_is_refused(
+    service: Service, declared: dict[str, Any], message: str
+) -> None:
+    service.register(
+        configurationProperties=[configuration_property("Project", queryable=True)],
+        inputArtifactDetails={"minimumCount": 1, "maximumCount": 1},
+        outputArtifactDetails={"minimumCount": 0, "maximumCount": 1},
+    )
+    with pytest.raises(ClientError) as caught:
+        service.create([declared])
+    assert error_of(caught.value) == ("InvalidActionDeclarationException", message)
+    assert service.api.list_pipelines()["pipelines"] == []
+
+
+def test_an_updated_pipeline_is_checked_too(service: Service) -> None:
+    service.register()
+    service.create()
+    changed = service.structure([action("Build", TYPE | {"provider": "Other"})])
+    with pytest.raises(ClientError) as caught:
+        service.api.update_pipeline(pipeline=changed)
+    assert error_of(caught.value)[0] == "InvalidActionDeclarationException"
+
+
+def test_an_artifact_of_the_same_run_order_does_not_precede(service: Service) -> None:
+    service.register()
+    first = action("First", outputArtifacts=["Made"])
+    with pytest.raises(ClientError) as caught:
+        service.create([first, action("Second", inputArtifacts=["Made"])])
+    assert error_of(caught.value)[0] == "InvalidActionDeclarationException"
+    service.create([first, action("Second", inputArtifacts=["Made"], runOrder=2)])
+
+
+def test_secrets_are_masked_and_kept_by_their_mask(service: Service) -> None:
+    service.register(
+        configurationProperties=[
+            configuration_property("Project"),
+            configuration_property("Password", secret=True),
+        ]
+    )
+    stage = [action("Build", configuration={"Project": "p", "Password": "hidden"})]
+    service.create(stage)
+    shown = service.api.get_pipeline(name="release")["pipeline"]
+    assert shown["stages"][1]["actions"][0]["configuration"] == {
+        "Project": "p",
+        "Password": "****",
+    }
+    answer = service.api.update_pipeline(pipeline=shown)
+    assert answer["pipeline"]["version"] == 2
+    assert "hidden" not in str(answer)
+    service.start()
+    [job] = service.poll()
+    configuration = job["data"]["actionConfiguration"]["configuration"]
+    assert configuration == {"Project": "p", "Password": "hidden"}
+    listed = service.api.list_action_executions(pipelineName="release")
+    [details] = [e for e in listed["actionExecutionDetails"] if e["actionName"] == "Build"]
+    for member in ("configuration", "resolvedConfiguration"):
+        assert details["input"][member] == {"Project": "p", "Password": "****"}
+
+
+def test_configurations_of_aws_are_not_checked(service: Service) -> None:
+    other = {"category": "Deploy", "owner": "AWS", "provider": "Anything", "version": "1"}
+    service.create([action("Deploy", other, configuration={"Any": "thing"})])
+    assert service.status(service.start()) == "Succeeded"

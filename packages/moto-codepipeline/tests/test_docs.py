@@ -1,0 +1,58 @@
+"""docs/behaviour.md says of every switch what the code says, and names no other."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from moto_codepipeline import Behaviour
+from moto_codepipeline.switches import allowed, switches, values
+
+PAGE = (Path(__file__).parents[1] / "docs" / "behaviour.md").read_text()
+FIELDS = {each.name for each in fields(Behaviour)}
+
+
+def rows(header: str) -> list[list[str]]:
+    """The cells of each row of all tables that have this header."""
+    found = []
+    for table in re.findall(rf"^\| {re.escape(header)} \|\n\|[-|]+\|\n((?:\|.*\n)+)", PAGE, re.M):
+        for line in table.splitlines():
+            cells = re.split(r"(?<!\\)\|", line)[1:-1]
+            found.append([cell.strip() for cell in cells])
+    return found
+
+
+ALL_SWITCHES = {row[0].strip("`"): row[1:] for row in rows("switch | may be | default")}
+BEHAVIOURS = rows("behaviour | evidence | here | switch")
+
+
+def test_the_table_of_switches_has_all_of_them() -> None:
+    assert set(ALL_SWITCHES) == FIELDS
+
+
+@pytest.mark.parametrize("name", switches())
+def test_values_and_default_of_a_switch_are_the_codes(name: str) -> None:
+    default = json.dumps(values(Behaviour())[name])
+    assert ALL_SWITCHES[name] == [allowed(name), f"`{default}`"]
+
+
+def test_every_switch_belongs_to_a_behaviour_and_there_are_no_others() -> None:
+    assert {name for row in BEHAVIOURS for name in re.findall(r"`(\w+)`", row[3])} == FIELDS
+
+
+def test_every_behaviour_says_how_it_is_known_and_what_happens_here() -> None:
+    known = re.compile(r"documented|recorded|seen in code|reported|unknown")
+    for behaviour, evidence, here, _ in BEHAVIOURS:
+        assert known.search(evidence) or behaviour == "Other access keys", behaviour
+        assert here, behaviour
+
+
+def test_every_source_is_defined_once_and_referred_to() -> None:
+    defined = re.findall(r"^\[(\w+)\]: https://", PAGE, re.M)
+    assert len(defined) == len(set(defined))
+    assert set(re.findall(r"\]\[(\w+)\]", PAGE)) <= set(defined)
+    assert [name for name in defined if PAGE.count(f"[{name}]") < 2] == []

@@ -1,0 +1,279 @@
+"""The EventBridge events of an execution, and how they are delivered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from codepipeline_fixtures import (
+    ACCOUNT,
+    REGION,
+    TYPE,
+    Service,
+    action,
+    client,
+    running_service,
+)
+from moto_codepipeline import JobBackend
+from moto_codepipeline.events import put_on_default_bus
+
+ARN = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:release"
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with running_service() as running:
+        yield running
+
+
+def test_an_execution_announces_each_step_in_order(service: Service) -> None:
+    service.register()
+    service.create()
+    service.start()
+    begun = [
+        ("Pipeline", "release", "STARTED"),
+        ("Stage", "Source", "STARTED"),
+        ("Action", "Fetch", "STARTED"),
+        ("Action", "Fetch", "SUCCEEDED"),
+        ("Stage", "Source", "SUCCEEDED"),
+        ("Stage", "Stage2", "STARTED"),
+        ("Action", "Build", "STARTED"),
+    ]
+    assert service.events() == begun
+    service.succeed(service.take())
+    assert service.events() == [
+        *begun,
+        ("Action", "Build", "SUCCEEDED"),
+        ("Stage", "Stage2", "SUCCEEDED"),
+        ("Pipeline", "release", "SUCCEEDED"),
+    ]
+
+
+def test_a_failure_is_announced_for_action_stage_and_pipeline(service: Service) -> None:
+    service.fail(service.job())
+    assert service.events()[-3:] == [
+        ("Action", "Build", "FAILED"),
+        ("Stage", "Stage2", "FAILED"),
+        ("Pipeline", "release", "FAILED"),
+    ]
+
+
+def test_an_entry_is_what_codepipeline_puts(service: Service) -> None:
+    job = service.job()
+    context = job["data"]["pipelineContext"]
+    entry = service.entries[-1]
+    assert entry["Source"] == "aws.codepipeline"
+    assert entry["DetailType"] == "CodePipeline Action Execution State Change"
+    assert entry["Resources"] == [ARN]
+    assert entry["Time"] == service.clock.now()
+    assert json.loads(entry["Detail"]) == {
+        "pipeline": "release",
+        "execution-id": context["pipelineExecutionId"],
+        "start-time": "2027-01-15T08:00:00.000Z",
+        "stage": "Stage2",
+        "action-execution-id": context["action"]["actionExecutionId"],
+        "action": "Build",
+        "state": "STARTED",
+        "region": REGION,
+        "type": TYPE,
+        "version": 1.0,
+        "pipeline-execution-attempt": 1.0,
+    }
+    assert '"version": 1.0' in entry["Detail"]
+    assert '"pipeline-execution-attempt": 1.0' in entry["Detail"]
+    assert job["id"] not in str(service.entries)
+
+
+def test_stage_and_pipeline_details(service: Service) -> None:
+    execution_id = service.job()["data"]["pipelineContext"]["pipelineExecutionId"]
+    common = {
+        "pipeline": "release",
+        "execution-id": execution_id,
+        "start-time": "2027-01-15T08:00:00.000Z",
+        "state": "STARTED",
+        "version": 1.0,
+    }
+    trigger = {"trigger-type": "StartPipelineExecution", "trigger-detail": ""}
+    assert service.details("Pipeline", "STARTED") == [
+        common | {"execution-trigger": trigger, "pipeline-execution-attempt": 1.0}
+    ]
+    assert service.details("Stage", "STARTED")[1] == common | {
+        "stage": "Stage2",
+        "pipeline-execution-attempt": 0.0,
+    }
+
+
+def test_success_has_artifacts_and_result(service: Service) -> None:
+    service.register(settings={"executionUrlTemplate": "https://ci.example/{ExternalExecutionId}"})
+    build = action("Build", inputArtifacts=["SourceOutput"], outputArtifacts=["Package"])
+    service.create([build])
+    service.start()
+    [started] = [e for e in service.details("Action", "STARTED") if e["action"] == "Build"]
+    assert [each["name"] for each in started["input-artifacts"]] == ["SourceOutput"]
+    assert "output-artifacts" not in started
+    job = service.take()
+    details = {"summary": "well", "externalExecutionId": "42"}
+    service.succeed(job, executionDetails=details)
+    [_, ended] = service.details("Action", "SUCCEEDED")
+    assert ended["execution-result"] == {
+        "external-execution-summary": "well",
+        "external-execution-id": "42",
+        "external-execution-url": "https://ci.example/42",
+    }
+    location = job["data"]["outputArtifacts"][0]["location"]["s3Location"]
+    assert ended["output-artifacts"] == [
+        {
+            "name": "Package",
+            "s3location": {"bucket": location["bucketName"], "key": location["objectKey"]},
+        }
+    ]
+
+
+def test_failure_has_code_and_message(service: Service) -> None:
+    job = service.job()
+    details = {"type": "ConfigurationError", "message": "no such project"}
+    service.api.put_job_failure_result(
+        jobId=job["id"], failureDetails=details | {"externalExecutionId": "42"}
+    )
+    [failed] = service.details("Action", "FAILED")
+    assert failed["execution-result"] == {
+        "external-execution-summary": "no such project",
+        "external-execution-id": "42",
+        "error-code": "ConfigurationError",
+    }
+
+
+def test_a_repeated_result_is_not_announced_again(service: Service) -> None:
+    job = service.job()
+    service.succeed(job)
+    before = len(service.entries)
+    service.succeed(job)
+    assert len(service.entries) == before
+
+
+def test_events_may_lag_and_come_with_a_tick(service: Service) -> None:
+    service.behaviour.event_lag_seconds = 10
+    service.job()
+    assert service.entries == []
+    assert service.backend.next_due() == service.clock.now() + 10
+    service.clock.advance(10)
+    assert service.entries == []
+    service.backend.tick()
+    assert service.events()[-1] == ("Action", "Build", "STARTED")
+    assert service.entries[-1]["Time"] == service.clock.now() - 10
+
+
+def test_events_may_come_twice(service: Service) -> None:
+    service.behaviour.events_twice = True
+    service.job()
+    assert service.events()[:2] == [("Pipeline", "release", "STARTED")] * 2
+
+
+def order_of_arrival(service: Service, seed: int) -> list[tuple[float, tuple[str, str, str]]]:
+    """Run an execution with shuffled events; answers when each came, in seconds, in steps of 1."""
+    service.behaviour.events_seed = seed
+    execution_id = service.start()
+    service.succeed(service.take())
+    assert service.status(execution_id) == "Succeeded"
+    service.entries.clear()
+    arrivals = []
+    for second in range(11):
+        arrivals += [(second, each) for each in service.events()[len(arrivals) :]]
+        service.clock.advance(1)
+        service.backend.tick()
+    return arrivals
+
+
+def test_events_may_come_out_of_order_in_one_that_the_seed_decides(service: Service) -> None:
+    service.register()
+    service.create()
+    service.start()
+    service.succeed(service.take())
+    in_order = service.events()
+    service.behaviour.event_lag_seconds = 10
+    service.behaviour.events_shuffled = True
+    first, other, again = (order_of_arrival(service, seed) for seed in (1, 2, 1))
+    assert first == again
+    assert [event for _, event in first] != [event for _, event in other]
+    for arrivals in (first, other):
+        assert [event for _, event in arrivals] != in_order
+        assert sorted(event for _, event in arrivals) == sorted(in_order)
+        assert len({second for second, _ in arrivals}) > 3
+
+
+def test_an_event_that_comes_out_of_order_has_the_time_when_it_happened(service: Service) -> None:
+    service.behaviour.event_lag_seconds = 10
+    service.behaviour.events_shuffled = True
+    service.job()
+    happened = service.clock.now()
+    service.clock.advance(10)
+    service.backend.tick()
+    assert {entry["Time"] for entry in service.entries} == {happened}
+
+
+def test_both_deliveries_of_a_shuffled_event_have_a_time_of_their_own(service: Service) -> None:
+    service.behaviour.event_lag_seconds = 10
+    service.behaviour.events_shuffled = service.behaviour.events_twice = True
+    service.job()
+    service.clock.advance(10)
+    service.backend.tick()
+    events = service.events()
+    assert {events.count(each) for each in events} == {2}
+    assert events[::2] != events[1::2]
+
+
+def test_a_target_that_fails_does_not_fail_the_call(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(JobBackend, "deliver_event", refuse)
+    service.succeed(service.job())
+    assert service.action_statuses() == {"Build": "Succeeded"}
+    assert "could not be delivered" in caplog.text
+
+
+def test_a_target_may_call_the_service(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a function does that an event invokes: no lock is held, and the job is there."""
+    found: list[dict[str, Any]] = []
+
+    def work(account_id: str, region_name: str, entry: dict[str, Any]) -> None:
+        detail = json.loads(entry["Detail"])
+        if (detail.get("action"), detail["state"]) == ("Build", "STARTED"):
+            job = service.take()
+            found.append(job)
+            service.succeed(job)
+
+    monkeypatch.setattr(JobBackend, "deliver_event", work)
+    service.register()
+    service.create()
+    execution_id = service.start()
+    assert len(found) == 1
+    assert service.status(execution_id) == "Succeeded"
+
+
+def test_events_reach_rules_of_the_default_bus(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JobBackend, "deliver_event", staticmethod(put_on_default_bus))
+    sqs, events = client("sqs"), client("events")
+    url = sqs.create_queue(QueueName="seen")["QueueUrl"]
+    pattern = {
+        "source": ["aws.codepipeline"],
+        "detail-type": ["CodePipeline Action Execution State Change"],
+        "detail": {"state": ["STARTED"], "type": {"owner": ["Custom"]}},
+    }
+    events.put_rule(Name="started", EventPattern=json.dumps(pattern))
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:seen"
+    events.put_targets(Rule="started", Targets=[{"Id": "queue", "Arn": arn}])
+    service.job()
+    [message] = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    event = json.loads(message["Body"])
+    assert event["source"] == "aws.codepipeline"
+    assert event["resources"] == [ARN]
+    assert event["detail"]["action"] == "Build"
+    assert isinstance(event["detail"]["version"], float)

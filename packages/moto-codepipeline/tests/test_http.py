@@ -1,0 +1,175 @@
+"""The same over HTTP, through moto's server, as the AWS CLI or another SDK uses it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from moto.server import ThreadedMotoServer
+
+from codepipeline_fixtures import (
+    ACCOUNT,
+    REGION,
+    TYPE,
+    UNKNOWN_JOB,
+    action_type,
+    at_once,
+    error_of,
+    source,
+)
+from codepipeline_role import TRUST
+from moto_codepipeline import backend
+
+AUTHORIZATION = f"AWS4-HMAC-SHA256 Credential=none/20260101/{REGION}/codepipeline/aws4_request, a=b"
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    backend(ACCOUNT, REGION).behaviour = at_once()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def api(service: str, url: str) -> Any:
+    return boto3.client(
+        service,
+        region_name=REGION,
+        endpoint_url=url,
+        aws_access_key_id="none",
+        aws_secret_access_key="none",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+
+def post(url: str, body: bytes, **headers: str) -> tuple[int, Any, bytes]:
+    request = Request(url, data=body, method="POST")  # noqa: S310 - our own server
+    usual = {"Authorization": AUTHORIZATION, "Content_Type": "application/x-amz-json-1.1"}
+    for name, value in (usual | headers).items():
+        request.add_header(name.replace("_", "-"), value)
+    try:
+        with urlopen(request, timeout=10) as answer:  # noqa: S310
+            return answer.status, answer.headers, answer.read()
+    except HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read()
+
+
+@pytest.fixture(scope="module")
+def pipeline(url: str) -> str:
+    """A pipeline with one custom action; answers its name."""
+    api("iam", url).create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST))
+    client = api("codepipeline", url)
+    client.create_custom_action_type(**action_type())
+    client.create_pipeline(
+        pipeline={
+            "name": "release",
+            "roleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
+            "artifactStore": {"type": "S3", "location": "artifacts"},
+            "stages": [
+                {"name": "Source", "actions": [source()]},
+                {"name": "Build", "actions": [{"name": "Build", "actionTypeId": TYPE}]},
+            ],
+        }
+    )
+    return "release"
+
+
+def test_a_pipeline_runs_over_http(url: str, pipeline: str) -> None:
+    client = api("codepipeline", url)
+    execution_id = client.start_pipeline_execution(name=pipeline)["pipelineExecutionId"]
+    [job] = client.poll_for_jobs(actionTypeId=TYPE, maxBatchSize=10)["jobs"]
+    assert client.acknowledge_job(jobId=job["id"], nonce=job["nonce"])["status"] == "InProgress"
+    body = json.dumps({"jobId": job["id"], "outputVariables": {"a": "1"}}).encode()
+    status, _, answer = post(url, body, X_Amz_Target="CodePipeline_20150709.PutJobSuccessResult")
+    assert (status, answer) == (200, b"")
+    execution = client.get_pipeline_execution(
+        pipelineName=pipeline, pipelineExecutionId=execution_id
+    )
+    assert execution["pipelineExecution"]["status"] == "Succeeded"
+
+
+def test_a_partner_job_over_http(url: str, pipeline: str) -> None:
+    served = backend(ACCOUNT, REGION)
+    served.behaviour.third_party_job_ids = lambda: "a partner's jöb/1"
+    partner_type = served.register_third_party_action_type(action_type()).definition["id"]
+    client = api("codepipeline", url)
+    structure = client.get_pipeline(name=pipeline)["pipeline"] | {"name": "sold"}
+    structure["stages"][1]["actions"] = [{"name": "Build", "actionTypeId": partner_type}]
+    client.create_pipeline(pipeline=structure)
+    execution_id = client.start_pipeline_execution(name="sold")["pipelineExecutionId"]
+    target = "CodePipeline_20150709.PollForThirdPartyJobs"
+    body = json.dumps({"actionTypeId": partner_type}).encode()
+    status, headers, answer = post(url, body, X_Amz_Target=target)
+    assert (status, headers["Content-Type"]) == (200, "application/x-amz-json-1.1")
+    [job] = json.loads(answer)["jobs"]
+    assert job == {"clientId": served.default_client_id, "jobId": "a partner's jöb/1"}
+    named = {"jobId": job["jobId"], "clientToken": served.client_token(job["clientId"])}
+    details = client.get_third_party_job_details(**named)["jobDetails"]
+    acknowledged = client.acknowledge_third_party_job(nonce=details["nonce"], **named)
+    assert acknowledged["status"] == "InProgress"
+    target = "CodePipeline_20150709.PutThirdPartyJobSuccessResult"
+    status, _, answer = post(url, json.dumps(named).encode(), X_Amz_Target=target)
+    assert (status, answer) == (200, b"")
+    execution = client.get_pipeline_execution(pipelineName="sold", pipelineExecutionId=execution_id)
+    assert execution["pipelineExecution"]["status"] == "Succeeded"
+
+
+def test_an_error_over_http(url: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        api("codepipeline", url).get_job_details(jobId=UNKNOWN_JOB)
+    assert error_of(caught.value)[0] == "JobNotFoundException"
+    body = json.dumps({"jobId": UNKNOWN_JOB, "nonce": "1"}).encode()
+    status, headers, answer = post(url, body, X_Amz_Target="CodePipeline_20150709.AcknowledgeJob")
+    assert status == 400
+    assert headers["Content-Type"] == "application/x-amz-json-1.1"
+    assert headers["x-amzn-ErrorType"] == "JobNotFoundException"
+    assert headers["x-amzn-RequestId"]
+    assert json.loads(answer) == {
+        "__type": "JobNotFoundException",
+        "message": f"Job with id '{UNKNOWN_JOB}' does not exist",
+    }
+
+
+@pytest.mark.parametrize("target", ["CodePipeline_20150709.Dance", "CodePipeline_20150709.", ""])
+def test_an_operation_that_there_is_not(url: str, target: str) -> None:
+    status, _, answer = post(url, b"{}", X_Amz_Target=target)
+    assert status == 400
+    assert json.loads(answer)["__type"] == "UnknownOperationException"
+
+
+def test_timestamps_are_numbers(url: str, pipeline: str) -> None:
+    for operation, body in (
+        ("ListPipelines", {}),
+        ("GetPipeline", {"name": pipeline}),
+        ("GetPipelineState", {"name": pipeline}),
+        ("ListPipelineExecutions", {"pipelineName": pipeline}),
+        ("ListActionExecutions", {"pipelineName": pipeline}),
+    ):
+        target = f"CodePipeline_20150709.{operation}"
+        status, _, answer = post(url, json.dumps(body).encode(), X_Amz_Target=target)
+        assert status == 200
+        assert not re.search(rb'"\d{4}-\d\d-\d\dT', answer), answer
+
+
+def test_a_client_that_speaks_cbor_is_told(url: str) -> None:
+    path = "/service/CodePipeline_20150709/operation/PollForJobs"
+    status, headers, answer = post(
+        url + path, b"\xa0", smithy_protocol="rpc-v2-cbor", Content_Type="application/cbor"
+    )
+    assert status == 400
+    assert headers["smithy-protocol"] == "rpc-v2-cbor"
+    assert headers["Content-Type"] == "application/cbor"
+    assert answer[:1] == b"\xa2"
+    assert b"UnsupportedProtocolException" in answer
+    assert b"speaks JSON 1.1 only" in answer

@@ -1,0 +1,146 @@
+"""What somebody who tries things out may want of the next job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from codepipeline_fixtures import (
+    Service,
+    action_type,
+    at_once,
+    configuration_property,
+)
+from codepipeline_served import served_service
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[tuple[Service, str]]:
+    with served_service() as (service, url):
+        service.backend.behaviour = at_once()
+        service.api.create_custom_action_type(
+            **action_type(
+                configurationProperties=[
+                    configuration_property(name, required=False) for name in ("Outcome", "Input")
+                ]
+            )
+        )
+        plain = service.register(provider="Plain")
+        service.create(
+            [
+                service.action("First", configuration={"Outcome": "Succeed", "Input": "x"}),
+                service.action("Second", configuration={"Input": "y"}, runOrder=2),
+            ]
+        )
+        service.create([{"name": "Other", "actionTypeId": plain}], name="plain")
+        yield service, f"{url}/_local/codepipeline/next-jobs"
+
+
+def call(url: str, body: Any = None) -> tuple[int, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urlopen(Request(url, data)) as answer:  # noqa: S310 - our own server
+            return answer.status, json.loads(answer.read())
+    except HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def configuration(job: dict[str, Any]) -> Any:
+    return job["data"]["actionConfiguration"]["configuration"]
+
+
+def test_the_next_job_has_what_is_wanted_and_the_one_after_it_its_own(
+    endpoint: tuple[Service, str],
+) -> None:
+    service, url = endpoint
+    wish = {"configuration": {"Outcome": "Fail"}, "offer_twice": False}
+    assert call(url, {"configuration": {"Outcome": "Fail"}}) == (200, {"next_jobs": [wish]})
+    assert call(url) == (200, {"next_jobs": [wish]})
+    # It is for the next job that can be asked for it.
+    service.start("plain")
+    assert call(url) == (200, {"next_jobs": [wish]})
+    service.start()
+    assert call(url) == (200, {"next_jobs": []})
+    [first] = service.poll()
+    assert configuration(first) == {"Outcome": "Fail", "Input": "x"}
+    assert (
+        service.worker.details(first)["data"]["actionConfiguration"]
+        == first["data"]["actionConfiguration"]
+    )
+    service.acknowledge(first)
+    service.succeed(first)
+    [second] = service.poll()
+    assert configuration(second) == {"Input": "y"}
+    service.acknowledge(second)
+    service.fail(second)
+    # The pipeline keeps what it declares.
+    service.start()
+    [again] = service.poll()
+    assert configuration(again) == {"Outcome": "Succeed", "Input": "x"}
+    service.acknowledge(again)
+    service.fail(again)
+
+
+def test_a_job_that_is_to_be_offered_twice_is_offered_anew_at_once_and_once(
+    endpoint: tuple[Service, str],
+) -> None:
+    service, url = endpoint
+    assert call(url, {"offer_twice": True})[0] == 200
+    service.start()
+    [offer] = service.poll()
+    [again] = service.poll()
+    assert (again["id"], again["nonce"] == offer["nonce"]) == (offer["id"], False)
+    assert service.poll() == []
+    with pytest.raises(service.api.exceptions.InvalidNonceException):
+        service.acknowledge(offer)
+    assert service.acknowledge(again) == "InProgress"
+    service.fail(again)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"configuration": {"Outcome": 1}},
+        {"configuration": []},
+        {"offer_twice": "yes"},
+        {"offers": 2},
+    ],
+)
+def test_what_cannot_be_wanted_is_refused(endpoint: tuple[Service, str], body: Any) -> None:
+    _, url = endpoint
+    status, answer = call(url, body)
+    assert status == 400
+    assert answer["message"].startswith("The body must")
+    assert call(url) == (200, {"next_jobs": []})
+
+
+def test_what_is_known_of_a_job_and_of_pipelines_is_told(endpoint: tuple[Service, str]) -> None:
+    service, _ = endpoint
+    assert service.backend.job_state("no job") is None
+    service.start()
+    [job] = service.poll()
+    told = service.backend.job_state(job["id"])
+    assert told is not None
+    assert (told["status"], told["withdrawn"]) == ("Dispatched", False)
+    assert told["action"]["status"] == "InProgress"
+    release = next(each for each in service.backend.overview() if each["name"] == "release")
+    assert release["status"] == "InProgress"
+    assert [(stage["name"], stage["status"]) for stage in release["stages"]] == [
+        ("Source", "Succeeded"),
+        ("Stage2", "InProgress"),
+    ]
+    assert release["stages"][1]["actions"] == [
+        {"name": "First", "status": "InProgress"},
+        {"name": "Second", "status": None},
+    ]
+    service.create(name="never")
+    never = next(each for each in service.backend.overview() if each["name"] == "never")
+    assert (never["id"], never["status"], never["stages"][1]["status"]) == (None, None, None)

@@ -1,0 +1,393 @@
+"""Executions on their way through stages and actions, and what the API tells about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from codepipeline_fixtures import (
+    ACCOUNT,
+    SIDE_BY_SIDE,
+    TYPE,
+    Service,
+    action,
+    configuration_property,
+    error_of,
+    running_service,
+)
+
+APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with running_service() as running:
+        yield running
+
+
+def by_action(jobs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {job["data"]["pipelineContext"]["action"]["name"]: job for job in jobs}
+
+
+def finish(service: Service, *names: str) -> None:
+    """Poll for jobs, which have to be of these actions, and let each succeed."""
+    jobs = by_action(service.poll())
+    assert set(jobs) == set(names)
+    for job in jobs.values():
+        service.acknowledge(job)
+        service.succeed(job)
+
+
+def test_an_execution_of_aws_actions_only_succeeds_at_once(service: Service) -> None:
+    service.create([action("Approve", APPROVAL)])
+    assert service.status(service.start()) == "Succeeded"
+
+
+def test_an_execution_waits_for_its_custom_action(service: Service) -> None:
+    service.register()
+    service.create()
+    execution_id = service.start()
+    assert service.status(execution_id) == "InProgress"
+    service.succeed(service.take())
+    assert service.status(execution_id) == "Succeeded"
+
+
+def test_stages_come_one_after_another(service: Service) -> None:
+    service.register()
+    service.create([action("Build")], [action("Test")], [action("Deploy")])
+    execution_id = service.start()
+    for name in ("Build", "Test", "Deploy"):
+        assert service.status(execution_id) == "InProgress"
+        finish(service, name)
+    assert service.status(execution_id) == "Succeeded"
+
+
+def test_actions_of_one_run_order_are_side_by_side_and_orders_in_turn(service: Service) -> None:
+    service.register()
+    service.create(
+        [action("Last", runOrder=9), action("A"), action("B", runOrder=1), action("C", runOrder=2)]
+    )
+    execution_id = service.start()
+    assert service.action_statuses() == {
+        "Last": None,
+        "A": "InProgress",
+        "B": "InProgress",
+        "C": None,
+    }
+    finish(service, "A", "B")
+    finish(service, "C")
+    finish(service, "Last")
+    assert service.status(execution_id) == "Succeeded"
+
+
+def test_a_failed_action_fails_stage_and_execution(service: Service) -> None:
+    service.register()
+    service.create([action("Build"), action("Test", runOrder=2)], [action("Deploy")])
+    execution_id = service.start()
+    service.fail(service.take(), "Tests are red")
+    assert service.status(execution_id) == "Failed"
+    assert service.poll() == []
+    stage = service.stage("Stage2")
+    assert stage["latestExecution"] == {"pipelineExecutionId": execution_id, "status": "Failed"}
+    shown = stage["actionStates"][0]["latestExecution"]
+    assert shown["status"] == "Failed"
+    assert shown["errorDetails"] == {"code": "JobFailed", "message": "Tests are red"}
+    assert "latestExecution" not in stage["actionStates"][1]
+    assert "latestExecution" not in service.stage("Stage3")
+
+
+def test_the_other_actions_of_its_order_go_on_to_their_end(service: Service) -> None:
+    service.register()
+    service.create([action("A"), action("B"), action("Later", runOrder=2)])
+    execution_id = service.start()
+    jobs = by_action(service.poll())
+    for job in jobs.values():
+        service.acknowledge(job)
+    service.fail(jobs["A"])
+    assert service.status(execution_id) == "InProgress"
+    assert service.action_statuses() == {"A": "Failed", "B": "InProgress", "Later": None}
+    service.succeed(jobs["B"])
+    assert service.status(execution_id) == "Failed"
+    assert service.action_statuses() == {"A": "Failed", "B": "Succeeded", "Later": None}
+
+
+def test_executions_do_not_disturb_each_other(service: Service) -> None:
+    service.register()
+    service.create(**SIDE_BY_SIDE)
+    first, second = service.start(), service.start()
+    jobs = {j["data"]["pipelineContext"]["pipelineExecutionId"]: j for j in service.poll()}
+    for job in jobs.values():
+        service.acknowledge(job)
+    service.fail(jobs[first])
+    service.succeed(jobs[second])
+    assert (service.status(first), service.status(second)) == ("Failed", "Succeeded")
+
+
+def test_a_client_request_token_starts_one_execution(service: Service) -> None:
+    service.create([action("Approve", APPROVAL)])
+    ids = [
+        service.api.start_pipeline_execution(name="release", clientRequestToken=token)
+        for token in ("one", "one", "two")
+    ]
+    first, again, second = (each["pipelineExecutionId"] for each in ids)
+    assert first == again != second
+
+
+def test_a_type_deleted_under_way_fails_the_action(service: Service) -> None:
+    service.register()
+    service.register(provider="Other")
+    service.create([action("Build")], [action("Deploy", TYPE | {"provider": "Other"})])
+    execution_id = service.start()
+    service.api.delete_custom_action_type(category="Build", provider="Other", version="1")
+    service.succeed(service.take())
+    assert service.status(execution_id) == "Failed"
+    [state] = service.stage("Stage3")["actionStates"]
+    assert state["latestExecution"]["errorDetails"]["message"] == (
+        "ActionType (Category: 'Build', Owner: 'Custom', Provider: 'Other', Version: '1') "
+        "is not available"
+    )
+
+
+def test_an_updated_pipeline_may_leave_a_running_execution_as_it_was(service: Service) -> None:
+    service.behaviour.update_under_way = "leave"
+    service.register()
+    service.create([action("Build")], [action("Deploy")])
+    execution_id = service.start()
+    service.api.update_pipeline(pipeline=service.structure([action("Build")]))
+    finish(service, "Build")
+    finish(service, "Deploy")
+    assert service.status(execution_id) == "Succeeded"
+    details = service.api.list_action_executions(pipelineName="release")["actionExecutionDetails"]
+    assert {each["pipelineVersion"] for each in details} == {1}
+
+
+def test_urls_are_filled_in(service: Service) -> None:
+    service.register(
+        settings={
+            "entityUrlTemplate": "https://ci.example/{Config:Project}",
+            "executionUrlTemplate": "https://ci.example/{Config:Project}/{ExternalExecutionId}",
+            "revisionUrlTemplate": "https://ci.example/{Config:Token}",
+        },
+        configurationProperties=[
+            configuration_property("Project"),
+            configuration_property("Token", secret=True),
+        ],
+    )
+    service.create([action("Build", configuration={"Project": "web", "Token": "t"})])
+    service.start()
+    [state] = service.stage("Stage2")["actionStates"]
+    assert state["entityUrl"] == "https://ci.example/web"
+    assert "revisionUrl" not in state
+    assert "externalExecutionUrl" not in state["latestExecution"]
+    service.succeed(service.take(), executionDetails={"externalExecutionId": "42"})
+    [state] = service.stage("Stage2")["actionStates"]
+    assert state["latestExecution"]["externalExecutionId"] == "42"
+    assert state["latestExecution"]["externalExecutionUrl"] == "https://ci.example/web/42"
+
+
+def test_action_executions_have_what_went_in_and_out(service: Service) -> None:
+    service.register(configurationProperties=[configuration_property("Project")])
+    build = action(
+        "Build",
+        configuration={"Project": "web"},
+        inputArtifacts=["SourceOutput"],
+        outputArtifacts=["Package"],
+        namespace="Built",
+    )
+    service.create([build])
+    execution_id = service.start()
+    service.clock.advance(7)
+    service.succeed(
+        service.take(),
+        executionDetails={"summary": "all well", "externalExecutionId": "42"},
+        outputVariables={"Tag": "v1"},
+    )
+    answer = service.api.list_action_executions(pipelineName="release")
+    assert "nextToken" not in answer
+    [built, fetched] = answer["actionExecutionDetails"]
+    assert (fetched["stageName"], fetched["actionName"]) == ("Source", "Fetch")
+    assert (fetched["status"], fetched["input"]["actionTypeId"]["owner"]) == ("Succeeded", "AWS")
+    [artifact] = fetched["output"]["outputArtifacts"]
+    assert built["input"]["inputArtifacts"] == [artifact]
+    assert artifact["s3location"]["bucket"] == "artifacts"
+    assert built["pipelineExecutionId"] == execution_id
+    assert (built["lastUpdateTime"] - built["startTime"]).total_seconds() == 7
+    assert built["input"]["configuration"] == {"Project": "web"}
+    assert built["input"]["namespace"] == "Built"
+    assert built["output"]["outputVariables"] == {"Tag": "v1"}
+    assert built["output"]["executionResult"] == {
+        "externalExecutionId": "42",
+        "externalExecutionSummary": "all well",
+    }
+    assert [each["name"] for each in built["output"]["outputArtifacts"]] == ["Package"]
+
+
+def test_a_failed_action_execution_has_its_error(service: Service) -> None:
+    service.register()
+    service.create([action("Build", outputArtifacts=["Package"])])
+    service.start()
+    service.fail(service.take(), "no licence", "PermissionError")
+    [built, _] = service.api.list_action_executions(pipelineName="release")[
+        "actionExecutionDetails"
+    ]
+    assert built["status"] == "Failed"
+    assert built["output"]["outputArtifacts"] == []
+    assert built["output"]["executionResult"] == {
+        "externalExecutionSummary": "no licence",
+        "errorDetails": {"code": "PermissionError", "message": "no licence"},
+    }
+
+
+def test_variables_are_resolved_for_the_job(service: Service) -> None:
+    service.register(configurationProperties=[configuration_property("Project")])
+    texts = [
+        "#{variables.Colour}/#{variables.Size}",
+        "#{First.Tag}-#{codepipeline.PipelineExecutionId}",
+    ]
+    variables = [
+        {"name": "Colour", "defaultValue": "red"},
+        {"name": "Size", "defaultValue": "small"},
+    ]
+    service.create(
+        [action("First", configuration={"Project": texts[0]}, namespace="First")],
+        [action("Second", configuration={"Project": f"{texts[1]} #{{No.One}}"})],
+        pipelineType="V2",
+        variables=variables,
+    )
+    execution_id = service.api.start_pipeline_execution(
+        name="release", variables=[{"name": "Size", "value": "big"}]
+    )["pipelineExecutionId"]
+    first = service.take()
+    assert first["data"]["actionConfiguration"]["configuration"] == {"Project": "red/big"}
+    service.succeed(first, outputVariables={"Tag": "v1"})
+    second = service.take()
+    resolved = {"Project": f"v1-{execution_id} #{{No.One}}"}
+    assert second["data"]["actionConfiguration"]["configuration"] == resolved
+    [details, *_] = service.api.list_action_executions(pipelineName="release")[
+        "actionExecutionDetails"
+    ]
+    assert details["input"]["resolvedConfiguration"] == resolved
+    assert details["input"]["configuration"] == {"Project": f"{texts[1]} #{{No.One}}"}
+    answer = service.api.get_pipeline_execution(
+        pipelineName="release", pipelineExecutionId=execution_id
+    )
+    assert answer["pipelineExecution"]["variables"] == [
+        {"name": "Colour", "resolvedValue": "red"},
+        {"name": "Size", "resolvedValue": "big"},
+    ]
+
+
+def test_a_custom_source_says_which_revision_it_found(service: Service) -> None:
+    service.register(category="Source", provider="Repository")
+    service.register()
+    repository = TYPE | {"category": "Source", "provider": "Repository"}
+    structure = service.structure([action("Build", inputArtifacts=["Code"])])
+    structure["stages"][0]["actions"] = [action("Fetch", repository, outputArtifacts=["Code"])]
+    service.api.create_pipeline(pipeline=structure)
+    execution_id = service.start()
+    [job] = service.poll(actionTypeId=repository)
+    service.acknowledge(job)
+    revision = {"revision": "abc123", "changeIdentifier": "c1", "revisionSummary": "Fix"}
+    service.succeed(job, currentRevision=revision)
+    [build] = service.poll()
+    assert [each["revision"] for each in build["data"]["inputArtifacts"]] == ["abc123"]
+    [state] = service.stage("Source")["actionStates"]
+    assert state["currentRevision"]["revisionId"] == "abc123"
+    execution = service.api.get_pipeline_execution(
+        pipelineName="release", pipelineExecutionId=execution_id
+    )["pipelineExecution"]
+    assert execution["artifactRevisions"] == [
+        {
+            "name": "Code",
+            "revisionId": "abc123",
+            "revisionChangeIdentifier": "c1",
+            "revisionSummary": "Fix",
+        }
+    ]
+    [summary] = service.api.list_pipeline_executions(pipelineName="release")[
+        "pipelineExecutionSummaries"
+    ]
+    assert summary["sourceRevisions"] == [{"actionName": "Fetch", "revisionId": "abc123"}]
+
+
+def test_executions_are_listed_newest_first_in_pages(service: Service) -> None:
+    service.register()
+    service.create()
+    started = [service.start() for _ in range(5)]
+    pages = service.api.get_paginator("list_pipeline_executions").paginate(
+        pipelineName="release", PaginationConfig={"PageSize": 2}
+    )
+    found = [[e["pipelineExecutionId"] for e in p["pipelineExecutionSummaries"]] for p in pages]
+    newest = started[::-1]
+    assert found == [newest[:2], newest[2:4], newest[4:]]
+
+
+def test_executions_can_be_filtered_by_a_stage_they_passed(service: Service) -> None:
+    service.register()
+    service.create()
+    first, _ = service.start(), service.start()
+    [job] = service.poll(1)
+    service.acknowledge(job)
+    service.succeed(job)
+    listed = service.api.list_pipeline_executions(
+        pipelineName="release", filter={"succeededInStage": {"stageName": "Stage2"}}
+    )["pipelineExecutionSummaries"]
+    assert [(each["pipelineExecutionId"], each["status"]) for each in listed] == [
+        (first, "Succeeded")
+    ]
+
+
+def test_action_executions_can_be_filtered_and_paged(service: Service) -> None:
+    service.create([action("Approve", APPROVAL)])
+    first, _ = service.start(), service.start()
+    listed = service.api.list_action_executions(
+        pipelineName="release", filter={"pipelineExecutionId": first}
+    )["actionExecutionDetails"]
+    assert [each["pipelineExecutionId"] for each in listed] == [first, first]
+    page = service.api.list_action_executions(pipelineName="release", maxResults=3)
+    rest = service.api.list_action_executions(pipelineName="release", nextToken=page["nextToken"])
+    assert len(page["actionExecutionDetails"]) == 3
+    assert len(rest["actionExecutionDetails"]) == 1
+
+
+NO_PIPELINE = f"Account '{ACCOUNT}' does not have a pipeline with name 'release'"
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("start_pipeline_execution", {"name": "release"}),
+        ("get_pipeline_state", {"name": "release"}),
+        ("list_action_executions", {"pipelineName": "release"}),
+        ("list_pipeline_executions", {"pipelineName": "release"}),
+    ],
+)
+def test_a_pipeline_that_is_not_there_is_not_found(
+    service: Service, method: str, request_: dict[str, Any]
+) -> None:
+    with pytest.raises(ClientError) as caught:
+        getattr(service.api, method)(**request_)
+    assert error_of(caught.value) == ("PipelineNotFoundException", NO_PIPELINE)
+
+
+def test_an_execution_that_is_not_there_is_not_found(service: Service) -> None:
+    service.create([action("Approve", APPROVAL)])
+    unknown = "00000000-0000-0000-0000-000000000000"
+    with pytest.raises(ClientError) as caught:
+        service.status(unknown)
+    assert error_of(caught.value)[0] == "PipelineExecutionNotFoundException"
+    with pytest.raises(ClientError) as caught:
+        service.api.list_action_executions(
+            pipelineName="release", filter={"pipelineExecutionId": unknown}
+        )
+    assert error_of(caught.value)[0] == "PipelineExecutionNotFoundException"
+
+
+def test_a_made_up_page_token_is_refused(service: Service) -> None:
+    service.create([action("Approve", APPROVAL)])
+    with pytest.raises(ClientError) as caught:
+        service.api.list_action_executions(pipelineName="release", nextToken="made up")
+    assert error_of(caught.value)[0] == "InvalidNextTokenException"

@@ -1,0 +1,489 @@
+"""What is particular to partner jobs: their ids, clients and tokens, details, and action types.
+
+What they share with custom jobs is tested for both in the tests of jobs, results and behaviour.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from codepipeline_fixtures import (
+    ACCOUNT,
+    SIDE_BY_SIDE,
+    TYPE,
+    UNKNOWN_JOB,
+    Service,
+    action,
+    action_type,
+    configuration_property,
+    error_of,
+    running_service,
+)
+from moto_codepipeline import backend
+from moto_codepipeline.exceptions import CodePipelineError
+from moto_codepipeline.validation import read_request
+
+PARTNER_TYPE = TYPE | {"owner": "ThirdParty"}
+CLIENT, OTHER = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"
+FAILURE = {"failureDetails": {"type": "JobFailed", "message": "no"}}
+UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+CALLS: dict[str, dict[str, Any]] = {
+    "get_third_party_job_details": {},
+    "acknowledge_third_party_job": {"nonce": "1"},
+    "put_third_party_job_success_result": {},
+    "put_third_party_job_failure_result": FAILURE,
+}
+each_call = pytest.mark.parametrize("method", CALLS)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with running_service("ThirdParty") as running:
+        yield running
+
+
+def queued(service: Service) -> None:
+    service.register()
+    service.create(**SIDE_BY_SIDE)
+    service.start()
+
+
+def refusal(service: Service, method: str, job_id: str, token: str, **more: Any) -> tuple[str, str]:
+    request = {"jobId": job_id, "clientToken": token} | CALLS[method] | more
+    with pytest.raises(ClientError) as caught:
+        getattr(service.api, method)(**request)
+    assert token not in str(caught.value)
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    return error_of(caught.value)
+
+
+# Polling and details
+
+
+def test_a_poll_tells_only_which_jobs_of_which_clients_there_are(service: Service) -> None:
+    queued(service)
+    answer = service.api.poll_for_third_party_jobs(actionTypeId=PARTNER_TYPE)
+    [job] = answer["jobs"]
+    assert set(job) == {"clientId", "jobId"}
+    assert job["clientId"] == service.backend.default_client_id
+
+
+def test_details_carry_all_that_the_worker_needs(service: Service) -> None:
+    properties = [configuration_property("Project"), configuration_property("Key", secret=True)]
+    service.register(configurationProperties=properties)
+    configuration = {"Project": "web", "Key": "k-1"}
+    key = {"id": "arn:aws:kms:eu-west-1:123456789012:key/1", "type": "KMS"}
+    service.create(
+        [
+            service.action(
+                "Build",
+                configuration=configuration,
+                inputArtifacts=["SourceOutput"],
+                outputArtifacts=["Package"],
+            )
+        ],
+        artifactStore={"type": "S3", "location": "artifacts", "encryptionKey": key},
+    )
+    service.start()
+    [job] = service.poll()
+    details = service.worker.details(job)
+    assert set(details) == {"id", "data", "nonce"}
+    assert details["id"] == job["id"]
+    data = details["data"]
+    [state] = service.stage("Stage2")["actionStates"]
+    assert data["pipelineContext"] == {
+        "pipelineName": "release",
+        "stage": {"name": "Stage2"},
+        "action": {
+            "name": "Build",
+            "actionExecutionId": state["latestExecution"]["actionExecutionId"],
+        },
+    }
+    assert data["actionTypeId"] == PARTNER_TYPE
+    assert data["actionConfiguration"] == {"configuration": configuration}
+    assert [each["name"] for each in data["inputArtifacts"]] == ["SourceOutput"]
+    assert [each["name"] for each in data["outputArtifacts"]] == ["Package"]
+    assert data["encryptionKey"] == key
+    shown = service.api.get_pipeline(name="release")["pipeline"]["stages"][1]["actions"][0]
+    assert shown["configuration"] == {"Project": "web", "Key": "****"}
+
+
+def test_the_nonce_changes_with_the_offer_and_not_with_the_question(service: Service) -> None:
+    queued(service)
+    [first] = service.poll()
+    assert service.worker.details(first)["nonce"] == first["nonce"]
+    service.clock.advance(60)
+    assert service.worker.details(first)["nonce"] == first["nonce"]
+    [second] = service.poll()
+    assert service.worker.details(first)["nonce"] == second["nonce"] != first["nonce"]
+    service.acknowledge(second)
+    assert service.worker.details(second)["nonce"] == second["nonce"]
+
+
+def test_a_job_that_was_never_offered_has_no_details(service: Service) -> None:
+    service.behaviour.third_party_job_ids = lambda: "known before"
+    service.behaviour.started_before_queued_seconds = 5
+    queued(service)
+    job = {"id": "known before"}
+    for status in ("Created", "Queued"):
+        with pytest.raises(ClientError) as caught:
+            service.worker.details(job)
+        assert error_of(caught.value) == (
+            "InvalidJobException",
+            f"The job with id known before is not available, its status is {status}",
+        )
+        service.clock.advance(5)
+    service.poll()
+    assert service.worker.details(job)["id"] == "known before"
+
+
+@pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
+def test_the_details_of_an_ended_job(service: Service, status: str) -> None:
+    job = service.job()
+    if status == "Succeeded":
+        service.succeed(job)
+    elif status == "Failed":
+        service.fail(job)
+    else:
+        service.clock.advance(3600)
+    with pytest.raises(ClientError) as caught:
+        service.worker.details(job)
+    assert error_of(caught.value)[0] == "InvalidJobException"
+    service.behaviour.third_party_details_of_ended = "details"
+    assert service.worker.details(job)["nonce"] == job["nonce"]
+
+
+def test_a_queryable_property_selects_nothing(service: Service) -> None:
+    service.register(configurationProperties=[configuration_property("Project", queryable=True)])
+    projects = ("web", "a project whose name is long")
+    service.create(
+        [service.action(f"Build{len(p)}", configuration={"Project": p}) for p in projects]
+    )
+    service.start()
+    assert len(service.poll()) == 2
+
+
+def test_there_are_no_output_variables() -> None:
+    request = {"jobId": "j", "clientToken": "t", "outputVariables": {"a": "1"}}
+    read = read_request("PutThirdPartyJobSuccessResult", json.dumps(request))
+    assert read == {"jobId": "j", "clientToken": "t"}
+
+
+# Job ids
+
+
+def test_a_job_id_is_no_uuid_unless_a_test_wants_it(service: Service) -> None:
+    queued(service)
+    [job] = service.poll()
+    assert not re.fullmatch(UUID, job["id"])
+    service.behaviour.third_party_job_ids = lambda: UNKNOWN_JOB
+    service.start()
+    assert [job["id"] for job in service.poll()] == [UNKNOWN_JOB]
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    ["a/b c", "jöb №1 🚀", '"quoted" \\ {braces}', "x", "n" * 512, " ", "\n", "arn:aws:x:::y/*"],
+    ids=["slash", "unicode", "quotes", "short", "long", "space", "newline", "arn"],
+)
+def test_a_job_may_have_any_id(service: Service, job_id: str) -> None:
+    service.behaviour.third_party_job_ids = lambda: job_id
+    queued(service)
+    [job] = service.poll()
+    assert job["id"] == job_id
+    assert service.acknowledge(job) == "InProgress"
+    service.succeed(job)
+    assert service.action_statuses() == {"Build": "Succeeded"}
+    with pytest.raises(ClientError) as caught:
+        service.fail(job)
+    message = f"Job with id {job_id} has already terminated"
+    assert error_of(caught.value) == ("InvalidJobStateException", message)
+
+
+@pytest.mark.parametrize("job_id", ["", "n" * 513])
+def test_an_id_that_cannot_be_is_a_fault_of_the_test(service: Service, job_id: str) -> None:
+    service.behaviour.third_party_job_ids = lambda: job_id
+    with pytest.raises(ValueError, match="third_party_job_ids"):
+        queued(service)
+
+
+def test_an_id_is_used_once(service: Service) -> None:
+    service.behaviour.third_party_job_ids = lambda: "same"
+    queued(service)
+    with pytest.raises(ValueError, match="third_party_job_ids"):
+        service.start()
+
+
+# Client tokens
+
+
+@each_call
+def test_a_token_that_is_not_the_clients_is_refused_and_uses_nothing_up(
+    service: Service, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "local")
+    service.backend.put_client(OTHER, "the-token-of-another")
+    queued(service)
+    [job] = service.poll()
+    own = service.backend.client_token(job["clientId"])
+    expected = (
+        "InvalidClientTokenException",
+        f"The client token is not valid for the job with id {job['id']}",
+    )
+    for token in ("the-token-of-another", own + "x", own[:-1], own.upper(), "tökén-é", "t" * 256):
+        found = refusal(service, method, job["id"], token, **_nonce(method, job))
+        assert found == expected
+        assert own not in found[1]
+        assert token not in caplog.text
+    service.acknowledge(job)
+    service.succeed(job)
+    assert service.action_statuses() == {"Build": "Succeeded"}
+
+
+def _nonce(method: str, job: dict[str, Any]) -> dict[str, str]:
+    return {"nonce": job["nonce"]} if method == "acknowledge_third_party_job" else {}
+
+
+@each_call
+@pytest.mark.parametrize(
+    ("token", "constraint"),
+    [
+        (None, "Member must not be null"),
+        ("", "Member must have length greater than or equal to 1"),
+        ("t" * 257, "Member must have length less than or equal to 256"),
+    ],
+    ids=["missing", "empty", "too long"],
+)
+def test_a_call_without_a_token_is_not_valid(
+    service: Service, method: str, token: str | None, constraint: str
+) -> None:
+    queued(service)
+    [job] = service.poll()
+    request = {"jobId": job["id"], "clientToken": token} | CALLS[method]
+    with pytest.raises(ClientError) as caught:
+        getattr(service.api, method)(**request)
+    message = (
+        "1 validation error detected: Value at 'clientToken' failed to satisfy constraint: "
+        + constraint
+    )
+    assert error_of(caught.value) == ("ValidationException", message)
+
+
+@each_call
+def test_the_order_of_what_is_checked(service: Service, method: str) -> None:
+    job = service.job()
+    service.succeed(job)
+    own = service.backend.client_token(job["clientId"])
+    errors = [
+        refusal(service, method, "unknown", "t" * 257)[0],
+        refusal(service, method, "unknown", "wrong")[0],
+        refusal(service, method, job["id"], "wrong")[0],
+    ]
+    assert errors == [
+        "ValidationException",
+        "JobNotFoundException",
+        "InvalidClientTokenException",
+    ]
+    last = {
+        "get_third_party_job_details": "InvalidJobException",
+        "acknowledge_third_party_job": "InvalidNonceException",
+        "put_third_party_job_failure_result": "InvalidJobStateException",
+    }
+    if method in last:
+        assert refusal(service, method, job["id"], own)[0] == last[method]
+
+
+def test_a_changed_token_counts_at_once_and_a_repeat_with_it_is_the_same(service: Service) -> None:
+    job = service.job()
+    before = service.backend.client_token(job["clientId"])
+    service.succeed(job)
+    service.backend.put_client(job["clientId"], "the-new-token")
+    service.succeed(job)
+    found = refusal(service, "put_third_party_job_success_result", job["id"], before)
+    assert found[0] == "InvalidClientTokenException"
+
+
+# Clients
+
+
+def test_the_jobs_of_a_removed_client_are_offered_to_nobodys_use(service: Service) -> None:
+    service.backend.put_client(CLIENT, "clients-own")
+    service.backend.bind_client(CLIENT, "release")
+    queued(service)
+    service.backend.remove_client(CLIENT)
+    [job] = service.api.poll_for_third_party_jobs(actionTypeId=PARTNER_TYPE)["jobs"]
+    assert job["clientId"] == CLIENT
+    found = refusal(service, "get_third_party_job_details", job["jobId"], "clients-own")
+    assert found[0] == "InvalidClientTokenException"
+    service.backend.put_client(CLIENT, "clients-own")
+    assert service.worker.details({"id": job["jobId"], "clientId": CLIENT})["nonce"]
+
+
+def test_an_action_belongs_to_the_client_that_is_nearest(service: Service) -> None:
+    for client_id, token in ((CLIENT, "one"), (OTHER, "two")):
+        service.backend.put_client(client_id, token)
+    service.backend.bind_client(CLIENT, "release")
+    service.backend.bind_client(OTHER, "release", "Test")
+    service.register()
+    actions = [service.action("Build"), service.action("Test")]
+    service.create(actions)
+    service.create(actions, name="other")
+    for name in ("release", "other"):
+        service.start(name)
+    owners = {}
+    for job in service.poll():
+        context = job["data"]["pipelineContext"]
+        owners[context["pipelineName"], context["action"]["name"]] = job["clientId"]
+    default = service.backend.default_client_id
+    assert owners == {
+        ("release", "Build"): CLIENT,
+        ("release", "Test"): OTHER,
+        ("other", "Build"): default,
+        ("other", "Test"): default,
+    }
+
+
+def test_an_action_that_has_begun_keeps_its_client(service: Service) -> None:
+    job = service.job(**SIDE_BY_SIDE)
+    service.backend.put_client(CLIENT, "token")
+    service.backend.bind_client(CLIENT, "release")
+    service.succeed(job, continuationToken="t")
+    service.clock.advance(30)
+    [continued] = service.poll()
+    assert continued["clientId"] == job["clientId"] == service.backend.default_client_id
+    service.start()
+    assert [each["clientId"] for each in service.poll()] == [CLIENT]
+
+
+def test_an_account_has_one_default_client_of_its_own(service: Service) -> None:
+    default = service.backend.default_client_id
+    assert re.fullmatch(UUID, default)
+    assert backend(ACCOUNT, "us-east-1").default_client_id == default
+    assert backend("111122223333", "eu-west-1").default_client_id != default
+
+
+@pytest.mark.parametrize(
+    ("client_id", "token"),
+    [("me", "t"), (CLIENT.replace("1", "A"), "t"), (CLIENT, ""), (CLIENT, "secret" * 50)],
+)
+def test_a_client_that_cannot_be(service: Service, client_id: str, token: str) -> None:
+    with pytest.raises(ValueError, match=r"^A client (id|token) must ") as caught:
+        service.backend.put_client(client_id, token)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_client_that_there_is_not(service: Service) -> None:
+    for use in (
+        service.backend.remove_client,
+        service.backend.client_token,
+        lambda unknown: service.backend.bind_client(unknown, "release"),
+    ):
+        with pytest.raises(LookupError, match=f"There is no client {CLIENT}"):
+            use(CLIENT)
+
+
+# Action types, pipelines and events
+
+
+def test_registered_types_are_listed_as_third_party(service: Service) -> None:
+    request = action_type(settings={"thirdPartyConfigurationUrl": "https://partner.example"})
+    registered = service.backend.register_third_party_action_type(request)
+    listed = service.api.list_action_types(actionOwnerFilter="ThirdParty")["actionTypes"]
+    assert listed == [registered.definition]
+    assert listed[0]["id"] == PARTNER_TYPE
+    assert service.api.list_action_types(actionOwnerFilter="Custom")["actionTypes"] == []
+    service.unregister()
+    assert service.api.list_action_types(actionOwnerFilter="ThirdParty")["actionTypes"] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"provider": "no spaces please"},
+        {"configurationProperties": [{"name": "a"}]},
+        {"inputArtifactDetails": {"minimumCount": 2, "maximumCount": 1}},
+    ],
+)
+def test_a_type_is_checked_as_a_custom_one_is(service: Service, changes: dict[str, Any]) -> None:
+    with pytest.raises(CodePipelineError) as caught:
+        service.register(**changes)
+    assert caught.value.error_type == "ValidationException"
+
+
+def test_a_type_is_registered_once_and_restored_as_it_was(service: Service) -> None:
+    service.register()
+    with pytest.raises(CodePipelineError):
+        service.register()
+    service.unregister()
+    with pytest.raises(CodePipelineError):
+        service.register(settings={"entityUrlTemplate": "https://other.example"})
+    service.register()
+    assert service.poll() == []
+
+
+def test_types_of_partners_do_not_count_as_custom_ones(service: Service) -> None:
+    service.register()
+    for number in range(50):
+        service.api.create_custom_action_type(**action_type(version=str(number)))
+    service.register(version="last")
+    assert len(service.api.list_action_types(actionOwnerFilter="ThirdParty")["actionTypes"]) == 2
+
+
+def test_a_pipeline_with_an_unregistered_type_is_refused(service: Service) -> None:
+    service.api.create_custom_action_type(**action_type())
+    with pytest.raises(ClientError) as caught:
+        service.create()
+    code, message = error_of(caught.value)
+    assert code == "InvalidActionDeclarationException"
+    assert "Owner: 'ThirdParty'" in message
+
+
+def test_a_stage_may_mix_partner_and_custom_actions(service: Service) -> None:
+    service.register()
+    service.api.create_custom_action_type(**action_type())
+    service.create([service.action("Partner"), action("Own")])
+    execution_id = service.start()
+    [own] = service.api.poll_for_jobs(actionTypeId=TYPE, maxBatchSize=10)["jobs"]
+    assert re.fullmatch(UUID, own["id"])
+    assert own["data"]["pipelineContext"]["pipelineExecutionId"] == execution_id
+    service.api.acknowledge_job(jobId=own["id"], nonce=own["nonce"])
+    service.api.put_job_success_result(jobId=own["id"])
+    assert service.action_statuses() == {"Partner": "InProgress", "Own": "Succeeded"}
+    service.succeed(service.take())
+    assert service.status(execution_id) == "Succeeded"
+
+
+def test_a_job_of_the_other_kind_is_not_found(service: Service) -> None:
+    service.behaviour.third_party_job_ids = lambda: UNKNOWN_JOB
+    service.register()
+    service.api.create_custom_action_type(**action_type())
+    service.create([service.action("Partner"), action("Own")])
+    service.start()
+    [partners] = service.poll()
+    [own] = service.api.poll_for_jobs(actionTypeId=TYPE)["jobs"]
+    token = service.backend.client_token(partners["clientId"])
+    for method in CALLS:
+        assert refusal(service, method, own["id"], token)[0] == "JobNotFoundException"
+    for method, request in CALLS.items():
+        with pytest.raises(ClientError) as caught:
+            getattr(service.api, method.replace("third_party_", ""))(jobId=UNKNOWN_JOB, **request)
+        assert error_of(caught.value)[0] == "JobNotFoundException"
+
+
+def test_events_of_partner_actions_are_put_and_have_no_client(service: Service) -> None:
+    job = service.job()
+    service.succeed(job)
+    states = [("Action", "Build", "STARTED"), ("Action", "Build", "SUCCEEDED")]
+    assert [each for each in service.events() if each[:2] == ("Action", "Build")] == states
+    [ended] = [e for e in service.details("Action", "SUCCEEDED") if e["action"] == "Build"]
+    assert ended["type"] == PARTNER_TYPE
+    token = service.backend.client_token(job["clientId"])
+    for secret in (job["id"], job["clientId"], token):
+        assert secret not in str(service.entries)

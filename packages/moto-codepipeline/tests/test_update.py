@@ -1,0 +1,122 @@
+"""A pipeline is updated while executions are under way: they are cancelled, or go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from botocore.exceptions import ClientError
+
+from codepipeline_fixtures import WORKERS, Service, error_of, running_service
+
+
+@pytest.fixture(params=WORKERS)
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    with running_service(request.param) as running:
+        yield running
+
+
+def update(service: Service) -> None:
+    structure = service.structure([service.action("Build")], [service.action("Deploy")])
+    service.api.update_pipeline(pipeline=structure)
+
+
+def test_an_execution_in_progress_is_cancelled(service: Service) -> None:
+    job = service.job()
+    [execution_id] = service.summaries()
+    service.clock.advance(7)
+    service.entries.clear()
+    update(service)
+    assert service.status(execution_id) == "Cancelled"
+    assert service.summaries()[execution_id]["status"] == "Cancelled"
+    assert service.stage("Stage2")["latestExecution"]["status"] == "Cancelled"
+    # The model has no Cancelled for actions.
+    assert service.action_statuses() == {"Build": "Abandoned"}
+    assert service.events() == [
+        ("Action", "Build", "CANCELED"),
+        ("Stage", "Stage2", "CANCELED"),
+        ("Pipeline", "release", "CANCELED"),
+    ]
+    [canceled] = service.details("Action", "CANCELED")
+    context = job["data"]["pipelineContext"]
+    assert canceled["action-execution-id"] == context["action"]["actionExecutionId"]
+    assert "execution-result" not in canceled
+
+
+def test_its_job_is_as_that_of_an_abandoned_action(service: Service) -> None:
+    job = service.job()
+    [execution_id] = service.summaries()
+    update(service)
+    with pytest.raises(ClientError) as caught:
+        service.acknowledge(job)
+    assert error_of(caught.value)[0] == "InvalidNonceException"
+    service.succeed(job)
+    service.clock.advance(24 * 60 * 60)
+    assert service.poll() == []
+    assert service.status(execution_id) == "Cancelled"
+
+
+def test_executions_that_wait_or_are_being_stopped_are_cancelled_too(service: Service) -> None:
+    service.register()
+    service.create()
+    stopping, waiting = service.start(), service.start()
+    service.stop(stopping)
+    update(service)
+    assert [service.status(each) for each in (stopping, waiting)] == ["Cancelled", "Cancelled"]
+    assert service.poll() == []
+    for _ in range(2):
+        later = service.start()
+        service.succeed(service.take())
+        service.succeed(service.take())
+        assert service.status(later) == "Succeeded"
+
+
+def test_executions_that_have_ended_stay_as_they_are(service: Service) -> None:
+    service.succeed(service.job())
+    [execution_id] = service.summaries()
+    service.entries.clear()
+    update(service)
+    assert service.status(execution_id) == "Succeeded"
+    assert service.entries == []
+
+
+def test_a_cancelled_execution_can_be_neither_retried_nor_stopped(service: Service) -> None:
+    service.job()
+    [execution_id] = service.summaries()
+    update(service)
+    for call in (service.retry, service.stop):
+        with pytest.raises(ClientError) as caught:
+            call(execution_id)
+        assert error_of(caught.value)[0] in (
+            "StageNotRetryableException",
+            "PipelineExecutionNotStoppableException",
+        )
+
+
+def test_an_update_that_is_refused_cancels_nothing(service: Service) -> None:
+    service.job()
+    [execution_id] = service.summaries()
+    unknown = service.action("Build") | {"actionTypeId": service.type_id | {"provider": "Other"}}
+    with pytest.raises(ClientError):
+        service.api.update_pipeline(pipeline=service.structure([unknown]))
+    assert service.status(execution_id) == "InProgress"
+
+
+def test_other_pipelines_are_not_touched(service: Service) -> None:
+    service.job()
+    service.create(name="other")
+    execution_id = service.start("other")
+    update(service)
+    assert service.status(execution_id, "other") == "InProgress"
+
+
+def test_in_the_other_world_it_goes_on_and_keeps_its_stage(service: Service) -> None:
+    service.behaviour.update_under_way = "leave"
+    first = service.job()
+    update(service)
+    service.start()
+    assert service.poll() == []
+    service.succeed(first)
+    service.succeed(service.take())
+    service.succeed(service.take())
+    assert [each["status"] for each in service.summaries().values()] == ["Succeeded"] * 2

@@ -1,0 +1,537 @@
+"""`make chaos`: many jobs through the whole stack while everything goes wrong at random.
+
+Pipelines of custom and partner actions run while calls fail as `tests.resilience.faults` has it, processes
+die, events come twice and late, functions are invoked again with what they have done already,
+sweeps overlap, and another worker polls the same action types: it takes some jobs for itself and
+drops others, which are then offered again.
+
+In the end all must have come out as promised: see `Chaos.broken`. What goes wrong is decided by the
+seed and by what it befalls (this job's second such call), not by a sequence of random numbers, so
+that the same seed does the same to the same job, however threads take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+import moto_codepipeline
+from local import acknowledger
+from local.aws import functions
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
+from moto_codepipeline.jobs import Job, JobStatus
+from tests.resilience.faults import WITHOUT_PROCESS, Call, Fault, Faults
+from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
+
+SECOND = "Test/Custom/Second/2"
+KINDS = (acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE)
+ACTIONS = 4
+IN_FLIGHT = 60
+#: Much longer than an acknowledgment takes, with all that goes wrong.
+OFFERED_AGAIN_SECONDS = 40.0
+#: How often at most a minute passes in which all is offered again that has to be.
+ROUNDS = 30
+#: In so many of these something still goes wrong.
+TROUBLED_ROUNDS = 10
+#: Where something goes wrong with these, nobody can tell any more whether our own acknowledgment
+#: got through or another worker's.
+ACKNOWLEDGING = ("UpdateItem JobTable", "Acknowledge", "GetParameter")
+#: A process takes half a second to start again, so that it dies less often than calls fail.
+OF_FUNCTION: tuple[Fault, ...] = (
+    *("error", "answer lost", "throttled") * 2,
+    "dies before",
+    "dies after",
+)
+#: How many tries in a row fail: one, more than the SDK makes, more than a state makes.
+BURSTS = (1, 1, 1, 1, 1, 5, 5, 5, 30)
+
+
+@dataclass
+class Happened:
+    """Something that was done to a job, or by it."""
+
+    at: float
+    what: str
+
+
+@dataclass
+class Report:
+    """How it ended: what to print, and the jobs that came out otherwise than promised."""
+
+    seed: int
+    counts: dict[str, Any]
+    broken: dict[str, list[str]]
+    stories: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"  {name:28} {count}" for name, count in self.counts.items()]
+        for job_id, wrong in list(self.broken.items())[:10]:
+            lines.append(f"✗ {job_id}: {', '.join(wrong)}")
+        lines += self.stories
+        if self.broken:
+            lines.append(
+                f"✗ {len(self.broken)} jobs did not come out as promised: SEED={self.seed}"
+            )
+        else:
+            lines.append("✓ No job was lost, worked twice or reported with what is not its own.")
+        return "\n".join(lines)
+
+
+class ForeignWorker:
+    """Another worker of the same action types, which knows nothing of us.
+
+    Of what it is offered it acknowledges every other job, and answers for it a little later; the
+    rest it drops. `held` are the jobs that CodePipeline has given it.
+    """
+
+    def __init__(self, cloud: LocalCloud, chaos: Chaos) -> None:
+        self.held: dict[str, str] = {}
+        self.dropped = 0
+        self._client = cloud.client("codepipeline")
+        self._chaos = chaos
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more, and answer for what it has."""
+        self._stopped.set()
+        self._thread.join()
+        for job_id in [job_id for job_id, told in self.held.items() if not told]:
+            self._answer(job_id)
+
+    def _run(self) -> None:
+        turn = 0
+        while not self._stopped.wait(0.2):
+            turn += 1
+            kind = KINDS[turn % len(KINDS)]
+            with suppress(ClientError):
+                self._poll(kind)
+            for job_id in [job_id for job_id, told in self.held.items() if not told][3:]:
+                self._answer(job_id)
+
+    def _poll(self, kind: str) -> None:
+        client = self._client
+        type_id = acknowledger.action_type_id(kind)
+        if "/ThirdParty/" in kind:
+            for job in client.poll_for_third_party_jobs(actionTypeId=type_id).get("jobs", []):
+                token = self._chaos.emulator.client_token(job["clientId"])
+                request = {"jobId": job["jobId"], "clientToken": token}
+                details = client.get_third_party_job_details(**request)["jobDetails"]
+                self._take(job["jobId"], client.acknowledge_third_party_job, {
+                    **request, "nonce": details["nonce"]
+                })  # fmt: skip
+            return
+        for job in client.poll_for_jobs(actionTypeId=type_id).get("jobs", []):
+            request = {"jobId": job["id"], "nonce": job["nonce"]}
+            self._take(job["id"], client.acknowledge_job, request)
+
+    def _take(self, job_id: str, operation: Any, request: dict[str, str]) -> None:
+        if self._chaos.chance("foreign", self._chaos.name_of(job_id)) < 0.5:
+            self.dropped += 1
+            self._chaos.note(job_id, "another worker was offered it, and dropped it")
+            return
+        if operation(**request)["status"] == "InProgress":
+            self.held[job_id] = ""
+            self._chaos.note(job_id, "another worker acknowledged it")
+
+    def _answer(self, job_id: str) -> None:
+        client, emulator = self._client, self._chaos.emulator
+        self.held[job_id] = "Succeed"
+        request: dict[str, Any] = {"executionDetails": {"externalExecutionId": f"foreign {job_id}"}}
+        try:
+            job = self._chaos.job(job_id)
+            if job.owner == "ThirdParty":
+                token = emulator.client_token(str(job.action.client_id))
+                client.put_third_party_job_success_result(
+                    jobId=job_id, clientToken=token, **request
+                )
+            else:
+                client.put_job_success_result(jobId=job_id, **request)
+            self._chaos.note(job_id, "the other worker reported it")
+        except ClientError as error:
+            self._chaos.note(job_id, f"the other worker could not report it: {error}")
+
+
+class Chaos:
+    """The running stack, and what is done to it.
+
+    Args:
+        jobs: how many.
+        seed: which things go wrong.
+        rate: the share of calls, invocations and events that they befall.
+    """
+
+    def __init__(self, jobs: int, seed: int, rate: float) -> None:
+        self.jobs, self.seed, self.rate = jobs, seed, rate
+        self.story: dict[str, list[Happened]] = defaultdict(list)
+        self.counts: Counter[str] = Counter()
+        self._began = time.monotonic()
+        self._calls: Counter[tuple[str, ...]] = Counter()
+        self._bursts: dict[tuple[str, ...], tuple[Fault, int]] = {}
+        #: All jobs, and all dead letters of each function, once it is over.
+        self.ended: dict[str, Job] = {}
+        self.letters: dict[str, list[tuple[str, str]]] = {}
+        self._doubtful: set[str] = set()
+        self._lock = threading.Lock()
+        self._timers: list[threading.Timer] = []
+        self._over = False
+        self.emulator: moto_codepipeline.JobBackend
+        self.witness: Witness
+        self.worker: CarefulWorker
+        self.foreign: ForeignWorker
+
+    # -- What goes wrong ----------------------------------------------------------------------
+
+    def chance(self, *what: object) -> float:
+        """A number from 0 to 1, always the same for the same seed and thing."""
+        text = json.dumps([self.seed, *map(str, what)])
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
+
+    def choose(self, call: Call) -> Fault | None:
+        job = self._job_in(call.body) or self._job_in(call.event)
+        name = self.name_of(job.id) if job else "nobody"
+        of_what = (name, call.caller, call.name)
+        with self._lock:
+            fault, left = self._bursts.pop(of_what, (None, 0))
+            if fault is not None:
+                if left > 1:
+                    self._bursts[of_what] = (fault, left - 1)
+            elif call.attempt == 1 and not self._over:
+                self._calls[of_what] += 1
+                fault = self.new_fault(of_what, self._calls[of_what], call)
+        if job:
+            went = f" ({fault})" if fault else ""
+            self.note(job.id, f"{call.caller}: {call.name}{went}")
+        if fault:
+            self.counts[f"faults: {fault}"] += 1
+            if job and call.of_function and call.name.startswith(ACKNOWLEDGING):
+                self._doubtful.add(job.id)
+        return fault
+
+    def new_fault(self, of_what: tuple[str, ...], number: int, call: Call) -> Fault | None:
+        """What is to go wrong with something that is called for the so-manieth time."""
+        if self.chance("fault", *of_what, number) >= self.rate:
+            return None
+        kinds = OF_FUNCTION if call.of_function else WITHOUT_PROCESS
+        kind = kinds[int(self.chance("kind", *of_what, number) * len(kinds))]
+        if kind in ("error", "throttled"):
+            burst = BURSTS[int(self.chance("burst", *of_what, number) * len(BURSTS))]
+            if burst > 1:
+                self._bursts[of_what] = (kind, burst - 1)
+        return kind
+
+    def invoke_again(self) -> None:
+        """Let functions be invoked once more, now and then, with an event that they have had."""
+        runner = functions.runner()
+        invoke = runner.invoke_async
+
+        def invoke_async(function: Any, payload: str) -> str:
+            request_id = invoke(function, payload)
+            name = str(function.function_name)
+            job = self._job_in(payload)
+            with self._lock:
+                of_what = ("invoked", self.name_of(job.id) if job else "nobody", name)
+                self._calls[of_what] += 1
+                number = self._calls[of_what]
+            if not self._over and self.chance(*of_what, number) < self.rate:
+                self.counts["invocations repeated"] += 1
+                if job and "AcknowledgeFunction" in of_what[-1]:
+                    self._doubtful.add(job.id)
+                seconds = 2 * self.chance("when", *of_what, number)
+                timer = threading.Timer(seconds, invoke, (function, payload))
+                self._timers.append(timer)
+                timer.start()
+            return request_id
+
+        runner.invoke_async = invoke_async  # type: ignore[method-assign]
+
+    # -- Jobs ---------------------------------------------------------------------------------
+
+    def job(self, job_id: str) -> Job:
+        job = self._find(job_id)
+        if job is None:
+            raise LookupError(job_id)
+        return job
+
+    def name_of(self, job_id: str) -> str:
+        """What a job is called in every run: its pipeline and action."""
+        job = self.job(job_id)
+        return f"{job.action.run.pipeline_name} {job.action.name}"
+
+    def note(self, job_id: str, what: str) -> None:
+        self.story[job_id].append(Happened(time.monotonic() - self._began, what))
+
+    def _job_in(self, text: str) -> Job | None:
+        for found in ids_in(text):
+            if job := self._find(found):
+                return job
+        return None
+
+    def _find(self, job_id: str) -> Job | None:
+        found: Job | None = self.ended.get(job_id) or self.emulator._board.find(job_id)
+        return found
+
+    def configuration(self, name: str) -> dict[str, str]:
+        """What becomes of a job when a worker has it."""
+        chance = self.chance("outcome", name)
+        configuration = {"Outcome": "Succeed", "AcknowledgeTimeoutSeconds": "30"}
+        if chance < 0.05:
+            configuration |= {"Outcome": "Hang", "JobTimeoutSeconds": "2"}
+        elif chance < 0.2:
+            configuration["Outcome"] = "Fail"
+        return configuration
+
+    def start_pipeline(self, cloud: LocalCloud, number: int, count: int) -> None:
+        name = f"pipeline-{number}"
+        actions = []
+        for index in range(count):
+            kind = KINDS[int(self.chance("type", name, index) * len(KINDS))]
+            actions.append(
+                {
+                    "name": f"Work{index}",
+                    "actionTypeId": acknowledger.action_type_id(kind),
+                    "configuration": self.configuration(f"{name} Work{index}"),
+                }
+            )
+        role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+        client = cloud.client("codepipeline")
+        client.create_pipeline(
+            pipeline=acknowledger.pipeline(name, KINDS[0], {"Build": actions}, role)
+        )
+        client.start_pipeline_execution(name=name)
+
+    # -- The run ------------------------------------------------------------------------------
+
+    def run(self, *, say: bool = False) -> Report:
+        """Do it all, and look at what came of it."""
+        faults = Faults(self.choose)
+        with running(faults, self.seed) as (cloud, stack):
+            self.witness = Witness(cloud, stack)
+            self.emulator = self.witness.emulator
+            self.worker = CarefulWorker(cloud, stack)
+            self.foreign = ForeignWorker(cloud, self)
+            self.invoke_again()
+            try:
+                self._start_all(cloud, say=say)
+                self._finish(cloud, say=say)
+            finally:
+                self._over = True
+                self.worker.stop()
+            return self.report()
+
+    def _start_all(self, cloud: LocalCloud, *, say: bool) -> None:
+        started = number = 0
+        swept = 0.0
+        while started < self.jobs:
+            if self._open() < IN_FLIGHT:
+                number += 1
+                count = min(ACTIONS, self.jobs - started)
+                self.start_pipeline(cloud, number, count)
+                started += count
+                if say and started % 200 < ACTIONS:
+                    print(f"{self._seconds():6.0f} s  {started} jobs begun", flush=True)
+            else:
+                time.sleep(0.05)
+            if time.monotonic() - swept > 2:
+                swept = time.monotonic()
+                for _ in range(1 + int(2 * self.chance("sweeps", int(self._seconds() // 2)))):
+                    cloud.schedule.fire()
+
+    def _finish(self, cloud: LocalCloud, *, say: bool) -> None:
+        """Let time pass until everything has ended that can."""
+        for turn in range(ROUNDS):
+            if turn == 1:
+                self.foreign.stop()
+            if turn == TROUBLED_ROUNDS:
+                self._end_trouble()
+            cloud.schedule.fire()
+            self.witness.settle(300)
+            open_jobs = self._open()
+            if say:
+                print(f"{self._seconds():6.0f} s  {open_jobs} jobs open", flush=True)
+            if turn > 1 and not self._waiting():
+                break
+            self.emulator.clock.advance(OFFERED_AGAIN_SECONDS + 1)
+        for timer in self._timers:
+            timer.join()
+        self.witness.settle(300)
+
+    def _end_trouble(self) -> None:
+        """Let nothing more go wrong: what CodePipeline still offers must end now."""
+        with self._lock:
+            self._over = True
+            self._bursts.clear()
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _open(self) -> int:
+        return sum(1 for job in self.witness.jobs() if not job.status.ended)
+
+    @property
+    def _gives_one_job_to_two(self) -> bool:
+        """Whether CodePipeline answers two workers that each of them has the job."""
+        behaviour = self.emulator.behaviour
+        return not behaviour.nonce_rotates and behaviour.repeated_acknowledgment == "status"
+
+    def _waiting(self) -> int:
+        """How many jobs nobody has acknowledged."""
+        early = (JobStatus.CREATED, JobStatus.QUEUED, JobStatus.DISPATCHED)
+        return sum(1 for job in self.witness.jobs() if job.status in early)
+
+    # -- What came of it ----------------------------------------------------------------------
+
+    def report(self) -> Report:
+        """Look at every job, and count."""
+        executions, rows = self.witness.executions(), self.witness.rows()
+        self.letters = letters = self.witness.letters()
+        jobs = self.witness.jobs()
+        self.ended = {job.id: job for job in jobs}
+        broken, limits = {}, []
+        for job in jobs:
+            row = rows.get(job.id, {}).get("status", {}).get("S", "none")
+            mine = executions.get(job.id, [])
+            lies = [
+                name
+                for name, all_of in letters.items()
+                if any(job.id in text for text, _ in all_of)
+            ]
+            wrong = self.broken(job, row, mine, lies)
+            doubtful = job.id in self._doubtful or self._gives_one_job_to_two
+            if wrong and job.id in self.foreign.held and doubtful:
+                limits.append(job.id)
+            elif wrong:
+                broken[job.id] = wrong
+        ends = Counter(str(job.status.value) for job in jobs)
+        offers = [int(row.get("offers", {}).get("N", "0")) for row in rows.values()]
+        counts: dict[str, Any] = {
+            "jobs": len(jobs),
+            **{f"jobs {name}": count for name, count in sorted(ends.items())},
+            "jobs of partners": sum(job.owner == "ThirdParty" for job in jobs),
+            "jobs of the other worker": len(self.foreign.held),
+            "offers that it dropped": self.foreign.dropped,
+            "taken for ours in doubt": len(limits),
+            "offered to us again": sum(count > 1 for count in offers),
+            "executions": sum(map(len, executions.values())),
+            "handed to a worker again": sum(len(w.tokens) > 1 for w in self.worker.jobs.values()),
+            **dict(sorted(self.counts.items())),
+            **{f"dead letters of {name}": len(all_of) for name, all_of in letters.items()},
+            "seconds": round(self._seconds()),
+        }
+        errors = Counter(one.error for mine in executions.values() for one in mine if one.error)
+        counts |= {f"executions: {error}": count for error, count in sorted(errors.items())}
+        stories = [self.tell(job_id, rows, executions) for job_id in list(broken)[:3]]
+        return Report(self.seed, counts, broken, stories)
+
+    def broken(
+        self, job: Job, row: str, executions: list[Execution], letters: list[str]
+    ) -> list[str]:
+        """The promises that were not kept with a job."""
+        wrong = []
+        work = self.worker.jobs.get(job.id)
+        if work and work.times > 1:
+            wrong.append("worked twice by the worker")
+        if sum("Work" in one.path for one in executions) > 1:
+            wrong.append("worked by two executions")
+        if any(one.status == "RUNNING" for one in executions):
+            wrong.append("its execution still runs")
+        result = json.loads(job.result or "{}")
+        told = str(result.get("executionDetails", {}).get("externalExecutionId", ""))
+        if job.id in self.foreign.held:
+            if work or told != f"foreign {job.id}":
+                wrong.append("touched, though the other worker holds it")
+            return wrong
+        if not job.status.ended and not letters:
+            wrong.append("lost: it has not ended, and lies in no dead-letter queue")
+        if job.status is JobStatus.SUCCEEDED and (
+            not work or work.answer != "Succeed" or told != job.id
+        ):
+            wrong.append("reported as succeeded, which it did not")
+        if job.status is JobStatus.FAILED and work and work.accepted:
+            message = result["failureDetails"]["message"]
+            if work.answer != "Fail" or job.id not in message:
+                wrong.append(f"reported as failed, though its worker said {work.answer}")
+        if row == "Succeeded" and job.status is not JobStatus.SUCCEEDED:
+            wrong.append(f"its row says {row}, CodePipeline {job.status.value}")
+        if row in ("Failed", "TimedOut") and job.status is JobStatus.SUCCEEDED:
+            wrong.append(f"its row says {row}, CodePipeline {job.status.value}")
+        return wrong
+
+    def tell(
+        self, job_id: str, rows: dict[str, Any], executions: dict[str, list[Execution]]
+    ) -> str:
+        """A job's whole story."""
+        job = self.job(job_id)
+        lines = [f"\n{job_id}, {self.name_of(job_id)}, {job.owner}: {job.status.value}"]
+        lines += [f"  {each.at:8.2f} s  {each.what}" for each in self.story[job_id]]
+        lines += [
+            f"  execution {one.name}: {' > '.join(names(one.path))}: {one.status}"
+            f" {one.error or ''} {one.cause or ''} {one.output or ''}"
+            for one in executions.get(job_id, [])
+        ]
+        lines.append(f"  row: {json.dumps(rows.get(job_id))}")
+        lines.append(f"  result: {job.result}")
+        work = self.worker.jobs.get(job_id)
+        if work:
+            lines.append(f"  worker: {work.times} times, {work.answer}, {len(work.tokens)} tokens")
+        for function, letters in self.letters.items():
+            lines += [
+                f"  dead letter of {function}: {why}" for text, why in letters if job_id in text
+            ]
+        return "\n".join(lines)
+
+
+@contextmanager
+def running(faults: Faults, seed: int) -> Iterator[tuple[LocalCloud, Stack]]:
+    """The stack, in the world that a seed means, with everything that AWS waits for made short."""
+    types = ",".join(KINDS)
+    with acknowledger.running(
+        parameters={"ActionTypes": types},
+        worker=False,
+        retry_delays=(0.1, 0.2),
+        retry_scale=0.002,
+        sleep_scale=0.05,
+        faults=faults,
+    ) as (cloud, stack):
+        acknowledger.register(cloud, stack, SECOND)
+        emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
+        emulator.behaviour = moto_codepipeline.Behaviour(
+            acknowledge_seconds=OFFERED_AGAIN_SECONDS,
+            nonce_rotates=seed % 2 == 1,
+            repeated_acknowledgment="status" if seed // 2 % 2 else "InvalidNonceException",
+            events_twice=True,
+            events_shuffled=True,
+            events_seed=seed,
+            event_lag_seconds=2,
+        )
+        yield cloud, stack
+
+
+def main() -> int:
+    """Run it as the command line says and print what came of it; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=0.1)
+    given = parser.parse_args()
+    print(f"{given.jobs} jobs, SEED={given.seed}, RATE={given.rate}")
+    report = Chaos(given.jobs, given.seed, given.rate).run(say=True)
+    print(report)
+    return 1 if report.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""Faults in the AWS calls of functions and state machines: what networks, services and crashes do.
+
+A `Faults` is given to the local stack, sees every such call, and asks a function of yours what is
+to go wrong with it:
+
+    dies before     the function's process is killed, and the call has no effect
+    dies after      the call takes effect, and the function's process is killed before the answer
+    error           an internal error of the service, without effect
+    answer lost     the call takes effect, and the connection is cut before the answer
+    throttled       the service turns the call away
+    swallowed       PutEvents is answered as if all was well, and nobody gets the event
+
+A state machine's process can't die. Of what becomes of its calls it learns what Step Functions
+makes of it: an answer that got lost is an error, `SdkClientException`.
+
+Calls are told apart as a program makes them, not as the SDK repeats them: the second try of the
+same call is the same `Call`, with `attempt` 2.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.awsrequest import AWSResponse
+from werkzeug.wrappers import Response
+
+from local.aws import functions, stepfunctions
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Fault = Literal["dies before", "dies after", "error", "answer lost", "throttled", "swallowed"]
+
+#: What can go wrong with a call of a state machine's.
+WITHOUT_PROCESS: tuple[Fault, ...] = ("error", "answer lost", "throttled")
+
+_FUNCTION = re.compile(r"(?P<name>[A-Za-z]+)Function-")
+_TABLE = re.compile(r"(?P<name>[A-Za-z]+Table)\b")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call on its way to AWS.
+
+    caller: a function by its name in the template, without "Function"; or a state, with "state"
+        after its name.
+    name: the operation, with the table if it is one of DynamoDB's, and "#2" for the second such
+        call in an invocation: "UpdateItem JobTable #2".
+    attempt: which try of the SDK's it is, from 1.
+    body: the request.
+    event: what the function was invoked with; "" for a state machine.
+    """
+
+    caller: str
+    name: str
+    attempt: int
+    body: str
+    event: str
+
+    @property
+    def of_function(self) -> bool:
+        """Whether a function makes it, rather than a state machine."""
+        return bool(self.event)
+
+
+Choose = Callable[[Call], Fault | None]
+
+
+class Faults:
+    """Asks `choose` about every call, and lets happen what it says.
+
+    It is a WSGI application's middleware by `endpoint`, and watches a state machine's clients by
+    `before` and `after`. `choose` is called in the caller's thread.
+    """
+
+    def __init__(self, choose: Choose) -> None:
+        self._choose = choose
+        self._counts: dict[str, dict[str, list[str]]] = defaultdict(dict)
+        self._lock = threading.Lock()
+
+    # -- Functions ----------------------------------------------------------------------------
+
+    def endpoint(self, application: WSGIApplication) -> WSGIApplication:
+        """An application in front of another, in which functions' calls go wrong."""
+
+        def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            session = environ.get("HTTP_X_AMZ_SECURITY_TOKEN", "")
+            if "/" not in session:  # nobody's but the tests' own
+                return application(environ, start_response)
+            length = int(environ.get("CONTENT_LENGTH") or 0)
+            body = environ["wsgi.input"].read(length)
+            if len(body) < length:  # the last words of a process that was killed
+                return cut(environ)
+            environ["wsgi.input"] = BytesIO(body)
+            sandbox = functions.sandbox(session)
+            if sandbox is None:
+                return application(environ, start_response)
+            call = self._call(environ, sandbox, body.decode(errors="replace"))
+            fault = self._choose(call)
+            if fault == "dies before":
+                sandbox.kill()
+                cut(environ)
+            if fault in ("error", "throttled"):
+                service = environ.get("HTTP_X_AMZ_TARGET", "").partition("_")[0]
+                return refusal(fault, service)(environ, start_response)
+            if fault is None:
+                return application(environ, start_response)
+            drop(application(environ, ignore))
+            if fault == "dies after":
+                sandbox.kill()
+            return cut(environ)
+
+        return answer
+
+    def _call(self, environ: WSGIEnvironment, sandbox: functions.Sandbox, text: str) -> Call:
+        operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+        name = named(operation, text)
+        identity = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
+        with self._lock:
+            # The same call of the program's has the same id, however often the SDK tries.
+            invocation = f"{sandbox.session} {sandbox.invocations}"
+            attempts = self._counts[invocation].setdefault(name, [])
+            if identity not in attempts:
+                attempts.append(identity)
+            number = attempts.index(identity) + 1
+        tries = re.search(r"attempt=(\d+)", environ.get("HTTP_AMZ_SDK_REQUEST", ""))
+        found = _FUNCTION.search(sandbox.function_name)
+        return Call(
+            caller=found["name"] if found else sandbox.function_name,
+            name=name if number == 1 else f"{name} #{number}",
+            attempt=int(tries[1]) if tries else 1,
+            body=text,
+            event=sandbox.event,
+        )
+
+    # -- State machines -----------------------------------------------------------------------
+
+    def before(
+        self, state: str, operation: str, request: dict[str, Any], context: dict[str, Any]
+    ) -> Any:
+        """What botocore is to take for the answer instead of calling; None to call.
+
+        The fault that is to come after the call is left in the context.
+        """
+        body = request["body"]
+        text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
+        fault = self._choose(Call(f"{state} state", named(operation, text), 1, text, ""))
+        if fault in ("error", "throttled"):
+            return refused(fault)
+        if fault == "swallowed":
+            count = len(json.loads(text)["Entries"])
+            return taken({"FailedEntryCount": 0, "Entries": [{"EventId": "-"}] * count})
+        context["fault"] = fault
+        return None
+
+    def after(self, context: dict[str, Any], response: Any, parsed: dict[str, Any]) -> None:
+        """Turn an answer that gets lost into what Step Functions makes of it."""
+        if context.get("fault") is not None and response.status_code < 300:
+            response.status_code = 500
+            parsed["Error"] = {"Code": "SdkClientException", "Message": "The answer was lost"}
+            parsed["ResponseMetadata"]["HTTPStatusCode"] = 500
+
+    def start(self) -> None:
+        """Begin to watch the clients of state machines."""
+        stepfunctions.watcher = self
+
+    def stop(self) -> None:
+        """Let every call of state machines alone."""
+        stepfunctions.watcher = None
+
+
+def named(operation: str, body: str) -> str:
+    """An operation, with the table that it is on."""
+    try:
+        table = json.loads(body).get("TableName", "") if "TableName" in body else ""
+    except ValueError:
+        table = ""
+    found = _TABLE.search(table)
+    return f"{operation} {found['name']}" if found else operation
+
+
+def refusal(fault: Fault, service: str) -> Response:
+    """What a service answers when it fails, or has enough."""
+    status, code = (400, "ThrottlingException") if fault == "throttled" else (500, "InternalError")
+    if fault == "error" and service.startswith("DynamoDB"):
+        code = "InternalServerError"
+    body = {"__type": code, "message": f"A fault: {fault}"}
+    return Response(json.dumps(body), status, content_type="application/x-amz-json-1.1")
+
+
+def refused(fault: Fault) -> tuple[Any, dict[str, Any]]:
+    """The same as botocore gives it."""
+    status, code = (
+        (400, "ThrottlingException") if fault == "throttled" else (500, "InternalException")
+    )
+    parsed = {
+        "Error": {"Code": code, "Message": f"A fault: {fault}"},
+        "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "local", "HTTPHeaders": {}},
+    }
+    return AWSResponse("", status, {}, None), parsed
+
+
+def taken(parsed: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """An answer as botocore gives it where all is well."""
+    told = {"HTTPStatusCode": 200, "RequestId": "local", "HTTPHeaders": {}}
+    return AWSResponse("", 200, {}, None), {**parsed, "ResponseMetadata": told}
+
+
+def ignore(*_: Any, **__: Any) -> Callable[[bytes], object]:
+    """Start a response that nobody gets."""
+    return lambda _: None
+
+
+def drop(answer: Iterable[bytes]) -> None:
+    """Read an answer to its end, and keep nothing."""
+    for _ in answer:
+        pass
+    close = getattr(answer, "close", None)
+    if close:
+        close()
+
+
+def cut(environ: WSGIEnvironment) -> Iterable[bytes]:
+    """End the connection of a request without an answer."""
+    with suppress(OSError):
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    raise ConnectionAbortedError

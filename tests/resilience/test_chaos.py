@@ -1,0 +1,61 @@
+"""A small chaos run. `make chaos` makes it larger."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.resilience.chaos import Chaos
+from tests.resilience.faults import Call
+from tests.resilience.witness import Execution
+
+JOBS = 30
+
+
+@pytest.fixture(scope="module")
+def chaos():
+    return Chaos(JOBS, seed=9, rate=0.1)
+
+
+@pytest.fixture(scope="module")
+def report(chaos):
+    return chaos.run()
+
+
+def test_every_job_comes_out_as_promised_while_everything_goes_wrong(report):
+    assert not report.broken, str(report)
+    assert report.counts["jobs"] == JOBS
+
+
+def test_enough_went_wrong_to_show_something(report):
+    befell = {name for name, count in report.counts.items() if count}
+    kinds = {"error", "answer lost", "throttled", "dies before", "dies after"}
+    assert {f"faults: {kind}" for kind in kinds} <= befell
+    assert {"invocations repeated", "jobs of partners"} <= befell
+
+
+def test_a_job_that_comes_out_otherwise_is_told_of_with_its_story(chaos, report):
+    worked = [job_id for job_id, work in chaos.worker.jobs.items() if work.answer == "Succeed"]
+    job = chaos.ended[next(job_id for job_id in worked if job_id not in chaos.foreign.held)]
+    twice = [Execution(str(n), "RUNNING", None, None, None, ["Work"], job.id) for n in (1, 2)]
+    wrong = chaos.broken(job, "Failed", twice, [])
+    assert wrong == [
+        "worked by two executions",
+        "its execution still runs",
+        "its row says Failed, CodePipeline Succeeded",
+    ]
+    chaos.worker.jobs[job.id].answer = "Fail"
+    assert "reported as succeeded, which it did not" in chaos.broken(job, "Succeeded", [], [])
+    story = chaos.tell(job.id, {}, {job.id: twice})
+    for what in ("Intake: StartExecution", "Acknowledge: Acknowledge", "execution 2: Work", "row:"):
+        assert what in story
+
+
+def test_the_same_seed_decides_the_same():
+    def faults(seed):
+        chaos = Chaos(1, seed, 0.5)
+        of_what = ("pipeline-1 Work0", "Report", "GetItem JobTable")
+        call = Call("Report", "GetItem JobTable", 1, "", "{}")
+        return [chaos.new_fault(of_what, number, call) for number in range(50)]
+
+    assert faults(1) == faults(1) != faults(2)
+    assert len(set(faults(1))) > 3

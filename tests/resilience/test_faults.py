@@ -1,0 +1,1043 @@
+"""The fault matrix: every AWS call on a job's way, with everything that can go wrong with it.
+
+`faults.txt` says for each case how the job ends; the stack is held to it. A call that is not in
+there fails a test, as does one that is no longer made.
+
+A case is a job of its own, on which one fault befalls one call. Many of them run at once. When all
+has come to rest the trouble is over, time passes and a sweep comes: what was not acknowledged is
+offered again, and no room may be left to an execution that is over.
+
+With FAULTS=some a case runs for one of the owners and in one of the four worlds, the next case for
+the other and in the next; otherwise only every 29th does. With FAULTS=every each runs for both in
+each, which takes twenty minutes. FAULTS=write does that too and writes the table anew: read the
+difference before you believe it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import moto_codepipeline
+from acknowledger.job_table import plain, typed
+from acknowledger.moments import ago
+from acknowledger.room_keeping import LEAK_SECONDS
+from local import acknowledger
+from local.aws import functions
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
+from moto_codepipeline.jobs import Job, JobStatus
+from tests.resilience.faults import WITHOUT_PROCESS, Call, Faults
+from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
+from tests.support import ROOT
+
+TABLE = Path(__file__).with_name("faults.txt")
+DEFINITION = ROOT / "statemachine" / "job.asl.json"
+FAULTS_TRIED = os.environ.get("FAULTS", "few")
+WRITE = FAULTS_TRIED == "write"
+EVERY = FAULTS_TRIED in ("every", "write")
+#: With FAULTS=few every 29th case is tried, and one of each way; calls have four or six faults.
+FEW = 29
+
+WORLDS = {
+    f"{nonce} nonce, repeat {repeat}": {"nonce_rotates": rotates, "repeated_acknowledgment": answer}
+    for nonce, rotates in (("new", True), ("same", False))
+    for repeat, answer in (("refused", "InvalidNonceException"), ("answered", "status"))
+}
+OWNERS = ("Custom", "ThirdParty")
+FAULTS = ("dies before", "dies after", "error", "error stays", "answer lost", "throttled")
+OF_MACHINE = (*WITHOUT_PROCESS, "error stays")
+
+#: The SDK tries four times; what is left is for Lambda, EventBridge and the state machine.
+THROTTLES = 5
+
+#: Much longer than a run takes, so that nothing is offered again before its time.
+OFFERED_AGAIN_SECONDS = 900
+
+#: What a job's configuration is on each way, and how its action ends if nothing goes wrong.
+WAYS: dict[str, tuple[dict[str, str], str]] = {
+    "succeeds": ({"Outcome": "Succeed"}, "Succeeded"),
+    # Its STARTED event comes before the job can be polled.
+    "late": ({"Outcome": "Succeed"}, "Succeeded"),
+    # Somebody stops its pipeline, without waiting for it.
+    "abandoned": ({"Outcome": "Hang", "JobTimeoutSeconds": "8"}, "Abandoned"),
+    "fails": ({"Outcome": "Fail"}, "Failed"),
+    "times out": ({"Outcome": "Hang", "JobTimeoutSeconds": "1"}, "Failed"),
+    # Acknowledge is never told of it.
+    "unheard": ({"Outcome": "Succeed", "AcknowledgeTimeoutSeconds": "1"}, "Failed"),
+    # Another worker is quicker to acknowledge it, and holds it.
+    "lost": ({"Outcome": "Succeed"}, "InProgress"),
+    # Somebody stops its execution while it is worked.
+    "stopped": ({"Outcome": "Hang"}, "Failed"),
+    # It could not be reported, for hours. Then its pipeline is stopped.
+    "unreported": ({"Outcome": "Fail"}, "Abandoned"),
+    # What more happens on these is in SCRIPTS.
+    "progress": ({"Outcome": "Hang"}, "Succeeded"),
+    "joined again": ({"Outcome": "Hang"}, "Succeeded"),
+    "ends first": ({"Outcome": "Hang"}, "Succeeded"),
+    "offered again": ({"Outcome": "Hang"}, "Succeeded"),
+    "has room": ({"Outcome": "Succeed"}, "Succeeded"),
+    "waits": ({"Outcome": "Succeed"}, "Succeeded"),
+}
+#: What happens on a way, one thing when all has come to rest after the one before. They are methods
+#: of `Matrix`. A worker that hangs succeeds in the end, when the trouble is over.
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    # The worker tells progress, so that the job is continued by a next one.
+    "progress": ("is_offered", "tells_progress", "is_continued", "succeeds"),
+    # The next job is offered again, though it was joined to the work.
+    "joined again": ("is_offered", "tells_progress", "is_continued", "is_offered_again"),
+    # The worker is through before the next job is there.
+    "ends first": ("is_offered", "tells_progress", "succeeds", "is_continued"),
+    # The job is offered again while it is worked, as if it had not been acknowledged.
+    "offered again": ("is_offered", "is_offered_again"),
+    # Jobs in flight are limited.
+    "has room": ("is_offered",),
+    # So they are, and another job is quicker to take the room.
+    "waits": ("is_offered", "gets_room"),
+}
+#: Calls that are made on an earlier way too, there for another reason.
+FOR_ANOTHER_REASON = re.compile(
+    r"lost Acknowledge .*|(has room|waits) Intake( at an end)? UpdateItem IntakeTable"
+)
+#: Calls that are repeated until something is found: how often is a matter of time.
+LOOKS = re.compile(
+    r"(Intake.*|Stop) (Query JobTable|GetExecutionHistory|GetItem IntakeTable) #\d+"
+    r"|Intake.* PollFor\w+ #([3-9]|\d\d+)"
+    # Whether the process has asked before.
+    r"|Intake at an end ListActionTypes"
+)
+TOKEN = re.compile(r"AQC[\w+/=]{100,}")
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """One line of the table, for one owner in one world."""
+
+    way: str
+    owner: str
+    caller: str
+    call: str
+    fault: str
+
+
+@dataclass
+class Trial:
+    """A case in a world, or with no case a job to which nothing happens.
+
+    marks: what its job is known by in requests and events.
+    calls: what was called on its way, in order.
+    lifted: whether the trouble is over.
+    before: how many executions there were by then.
+    forestalled: whether another has been quicker.
+    """
+
+    case: Case | None
+    way: str
+    owner: str
+    pipeline: str
+    lane: str = ""
+    marks: tuple[str, ...] = ()
+    job_id: str = ""
+    hits: int = 0
+    lifted: bool = False
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    before: int = 0
+    forestalled: bool = False
+    again: bool = False
+    hour_later: bool = False
+
+    def choose(self, call: Call) -> Any:
+        made = (call.caller, call.name)
+        by_chance = call.name.startswith("DescribeExecution") and self.way != "unreported"
+        if (
+            call.attempt == 1
+            and made not in self.calls
+            and not by_chance
+            and not LOOKS.fullmatch(" ".join(made))
+        ):
+            self.calls.append(made)
+        if self.lifted:
+            return None
+        case = self.case
+        if case and (case.caller, case.call) == (call.caller, call.name):
+            self.hits += 1
+            if case.fault == "error stays":
+                return "error"
+            if self.hits <= (THROTTLES if case.fault == "throttled" else 1):
+                return case.fault
+        elif self.way == "unheard" and call.caller == "Acknowledge state":
+            return "swallowed"
+        elif self.way == "unreported" and (
+            call.caller == "ReportFailure state"
+            or (call.caller == "Stop" and "FailureResult" in call.name)
+        ):
+            return "error"
+        return None
+
+
+@dataclass(frozen=True)
+class End:
+    """What became of a trial.
+
+    path: its executions, each by the states that are not on the usual way; "again" where the job
+        was offered again.
+    end: how the row, the action and CodePipeline's job ended, and where dead letters lie.
+    """
+
+    path: str
+    end: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run found out about a case.
+
+    wrong: the promises that were broken.
+    """
+
+    end: End
+    wrong: tuple[str, ...]
+    hit: bool
+
+
+class Matrix:
+    """The running stack, and the trials in it."""
+
+    def __init__(self, cloud: LocalCloud, stack: Stack) -> None:
+        self.cloud, self.stack = cloud, stack
+        self.witness = Witness(cloud, stack)
+        self.emulator = self.witness.emulator
+        self.worker = CarefulWorker(cloud, stack)
+        self.trials: list[Trial] = []
+        self.by_mark: dict[str, Trial] = {}
+        #: The task tokens of executions that wait for the next job: who uses them names no job.
+        self.by_token: dict[str, Trial] = {}
+        self.numbers = itertools.count(1)
+        self.starting = threading.Lock()
+        #: The states of each way's executions where nothing goes wrong.
+        self.usual: dict[str, list[list[str]]] = {}
+        definition = json.loads(DEFINITION.read_text())
+        self.choices = {
+            name for name, state in definition["States"].items() if state["Type"] == "Choice"
+        }
+        self.lanes: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        client = cloud.client("events")
+        for rule in client.list_rules(EventBusName="default")["Rules"]:
+            if "STARTED" in rule.get("EventPattern", ""):
+                client.disable_rule(Name=rule["Name"])
+        self.rooms = self.stack.outputs["IntakeTableName"]
+        for action_type in acknowledger.action_types(stack):
+            self.put_room(action_type)
+
+    # -- Faults -------------------------------------------------------------------------------
+
+    def choose(self, call: Call) -> Any:
+        trial = self.trial_of(call)
+        if trial is None:
+            return None
+        call = replace(call, caller=caller(call))
+        if trial.way == "lost" and call.caller == "Acknowledge" and not trial.forestalled:
+            trial.forestalled = True
+            self.be_quicker(trial.job_id)
+        takes_room = (call.caller, call.name) == ("Intake", "UpdateItem IntakeTable")
+        if trial.way == "waits" and takes_room and not trial.forestalled:
+            trial.forestalled = True
+            holder = {"jobId": "another's", "since": ago(0), "told": True}
+            self.put_room(self.kind(trial.owner, trial.lane), {self.other(trial): holder})
+        if trial.way == "late" and call.name == "Query JobTable":
+            self.be_offered(trial.job_id)
+        return trial.choose(call)
+
+    def trial_of(self, call: Call) -> Trial | None:
+        """The trial whose job a call is about; without a job in it, by the function's event."""
+        about = self.by_mark
+        for text in (call.body, call.event):
+            # The second is how a partner's job is called in an execution's name.
+            for found in ids_in(text.replace("partner-job-", "partner-job/")):
+                job = self.emulator._board.find(found)
+                mark = job.action.id if job else found
+                if mark in about:
+                    if call.caller == "AwaitNextJob state":
+                        self.by_token |= dict.fromkeys(TOKEN.findall(call.body), about[mark])
+                    return about[mark]
+        return next(map(self.by_token.get, TOKEN.findall(call.body)), None)
+
+    def be_quicker(self, job_id: str) -> None:
+        """Be another worker that was offered the job again, and acknowledges it at once."""
+        with self.emulator.step():
+            board = self.emulator._board
+            job = board.find(job_id)
+            board._queue(job)
+            board._dispatch(job)
+            board.acknowledge(job, job.nonce)
+
+    def be_offered(self, job_id: str) -> None:
+        """Let a job be polled from now on that was Created until now."""
+        with self.emulator.step():
+            job = self.emulator._board.find(job_id)
+            if job.status is JobStatus.CREATED:
+                self.emulator._board._queue(job)
+
+    # -- Trials -------------------------------------------------------------------------------
+
+    def begin(self, case: Case | None, way: str, owner: str, lane: str = "") -> Trial:
+        """Start a pipeline with one job, and know the job."""
+        trial = Trial(case, way, owner, f"pipeline-{next(self.numbers)}", lane)
+        configuration = dict(WAYS[way][0])
+        if case and case.fault == "error stays" and case.call.startswith("SendTask"):
+            configuration["AcknowledgeTimeoutSeconds"] = "5"
+        kind = self.kind(owner, lane)
+        role = f"arn:aws:iam::{self.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+        if owner == "ThirdParty" and (case is None or case.call == "GetParameter"):
+            self.new_client(trial.pipeline)
+        action = {"name": "Work", "configuration": configuration}
+        client = self.cloud.client("codepipeline")
+        client.create_pipeline(
+            pipeline=acknowledger.pipeline(trial.pipeline, kind, {"Build": [action]}, role)
+        )
+        with self.starting:
+            if way == "late":
+                self.emulator.behaviour.started_before_queued_seconds = OFFERED_AGAIN_SECONDS
+            client.start_pipeline_execution(name=trial.pipeline)
+            self.emulator.behaviour.started_before_queued_seconds = 0
+        job = self.witness.job_of(trial.pipeline)
+        run = job.action.run
+        trial.job_id, trial.marks = job.id, (job.id, job.action.id, run.pipeline_execution_id)
+        self.trials.append(trial)
+        self.by_mark = {**self.by_mark, **dict.fromkeys(trial.marks, trial)}
+        return trial
+
+    def kind(self, owner: str, lane: str) -> str:
+        if not lane:
+            custom = owner == "Custom"
+            return acknowledger.CUSTOM_ACTION_TYPE if custom else acknowledger.PARTNER_ACTION_TYPE
+        return f"{'Build' if owner == 'Custom' else 'Deploy'}/{owner}/{lane}/1"
+
+    def new_client(self, pipeline: str) -> None:
+        """Give a pipeline's partner action a client whose token no function knows yet."""
+        client_id = str(uuid.uuid4())
+        self.emulator.put_client(client_id, f"token-{client_id}")
+        self.emulator.bind_client(client_id, pipeline)
+        self.cloud.client("ssm").put_parameter(
+            Name=self.stack.parameters["ClientTokenPrefix"] + client_id,
+            Value=f"token-{client_id}",
+            Type="SecureString",
+        )
+
+    def tell_intake(self, trial: Trial) -> None:
+        """Let Intake look for a job, as its STARTED event does."""
+        kind = acknowledger.action_type_id(self.kind(trial.owner, trial.lane))
+        detail = {
+            "pipeline": trial.pipeline,
+            "execution-id": "-",
+            "stage": "Build",
+            "action": "Work",
+            "action-execution-id": trial.marks[1],
+            "state": "STARTED",
+            "type": kind,
+        }
+        self.invoke_intake("CodePipeline Action Execution State Change", detail)
+
+    def invoke_intake(self, kind: str, detail: dict[str, Any]) -> None:
+        self.cloud.client("lambda").invoke(
+            FunctionName=self.stack.outputs["IntakeFunctionName"],
+            InvocationType="Event",
+            Payload=json.dumps({"detail-type": kind, "detail": detail}),
+        )
+
+    def cut_short(self, trials: list[Trial]) -> None:
+        """End the jobs whose way that is, once a worker has them."""
+        machine = self.stack.outputs["JobStateMachineArn"].replace("stateMachine", "execution")
+        for trial in trials:
+            if trial.way not in ("abandoned", "stopped", "unreported"):
+                continue
+            self.witness.wait(partial(self.worker.jobs.__contains__, trial.job_id), "a worker", 30)
+            if trial.way == "unreported":
+                self.witness.wait(partial(self.is_over, trial), "it to be given up", 60)
+                self.witness.wait(partial(self.handled, trial), "Stop to give it up too", 60)
+            if trial.way == "stopped":
+                (execution,) = self.executions(trial)
+                self.cloud.client("stepfunctions").stop_execution(
+                    executionArn=f"{machine}:{execution.name}", error="Operator", cause="lunch"
+                )
+            else:
+                run = self.emulator._board.find(trial.job_id).action.run
+                self.cloud.client("codepipeline").stop_pipeline_execution(
+                    pipelineName=trial.pipeline,
+                    pipelineExecutionId=run.pipeline_execution_id,
+                    abandon=True,
+                    reason="lunch",
+                )
+
+    def is_over(self, trial: Trial) -> bool:
+        """Whether no execution works the trial's job any more."""
+        return all(one.status != "RUNNING" for one in self.executions(trial))
+
+    def executions(self, trial: Trial) -> list[Execution]:
+        """Those of the trial's job and of the jobs that continue it, the oldest first."""
+        return self.witness.executions_in_order(trial.marks[1])
+
+    # -- Moves --------------------------------------------------------------------------------
+
+    def play(self, trials: list[Trial]) -> None:
+        """Let happen what the trials' scripts say, one move after the other."""
+        for moves in itertools.zip_longest(*(SCRIPTS[trial.way] for trial in trials)):
+            looks = {}
+            for trial, move in zip(trials, moves, strict=True):
+                if move and getattr(self, move)(trial):
+                    looks[trial.owner, trial.lane] = trial
+            for trial in looks.values():
+                self.tell_intake(trial)
+            self.rest()
+
+    # Each tells whether Intake is to look for jobs then.
+
+    def is_offered(self, _trial: Trial) -> bool:
+        return True
+
+    def is_offered_again(self, trial: Trial) -> bool:
+        job = self.witness.job_of(trial.pipeline)
+        with self.emulator.step():
+            if not job.status.ended:
+                self.emulator._board._queue(job)
+        return True
+
+    def is_continued(self, trial: Trial) -> bool:
+        self.be_offered(self.witness.job_of(trial.pipeline).id)
+        return True
+
+    def tells_progress(self, trial: Trial) -> bool:
+        entry = {
+            "EventBusName": self.stack.outputs["JobBusName"],
+            "Source": "worker",
+            "DetailType": "Job Progress",
+            "Detail": json.dumps({"jobId": trial.job_id, "percentComplete": 50}),
+        }
+        self.cloud.client("events").put_events(Entries=[entry])
+        return False
+
+    def succeeds(self, trial: Trial) -> bool:
+        self.worker.succeed(trial.job_id)
+        return False
+
+    def gets_room(self, trial: Trial) -> bool:
+        """Let the execution end that has the room for which the trial's waits."""
+        about = json.dumps({"actionType": self.kind(trial.owner, trial.lane)})
+        detail = {"name": self.other(trial), "status": "SUCCEEDED", "input": about}
+        self.invoke_intake("Step Functions Execution Status Change", detail)
+        return False
+
+    def rest(self) -> None:
+        """Wait until nothing moves any more; executions may wait for the next move."""
+
+        def at_rest(execution: Execution) -> bool:
+            state = execution.path[-1] if execution.path else ""
+            hangs = self.worker.jobs[execution.job_id].answer == "Hang"
+            waits = state in ("WaitForRoom", "AwaitNextJob") or (state == "Work" and hangs)
+            return execution.waits and waits
+
+        def quiet() -> bool:
+            idle = self.witness.idle
+            return idle() and all(map(at_rest, self.witness.running_executions())) and idle()
+
+        self.witness.wait(quiet, "everything to come to rest", 60)
+
+    # -- Room ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def other(trial: Trial) -> str:
+        """The name of the execution that has the room for which a trial's waits."""
+        return f"another-{trial.marks[1]}"
+
+    def put_room(self, action_type: str, holders: dict[str, Any] | None = None) -> None:
+        maps: dict[str, Any] = {name: {} for name in ("waiting", "awaiting", "unshown")}
+        row = {"actionType": action_type, "holders": holders or {}, **maps}
+        self.cloud.client("dynamodb").put_item(TableName=self.rooms, Item=typed(row))
+
+    def room(self, action_type: str) -> dict[str, Any]:
+        """An action type's row in IntakeTable."""
+        found = self.cloud.client("dynamodb").get_item(
+            TableName=self.rooms, Key=typed({"actionType": action_type}), ConsistentRead=True
+        )
+        return plain(found["Item"])
+
+    def age_rooms(self) -> None:
+        """Let all who have room or wait for some have done so for long."""
+        for owner, lane in itertools.product(OWNERS, LIMITED):
+            row = self.room(self.kind(owner, lane))
+            for entry in (*row["holders"].values(), *row["waiting"].values()):
+                entry["since"] = ago(LEAK_SECONDS + 1)
+            self.cloud.client("dynamodb").put_item(TableName=self.rooms, Item=typed(row))
+
+    # -- Runs ---------------------------------------------------------------------------------
+
+    def record(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
+        """What is called on each way for each owner, where nothing goes wrong."""
+        found = {}
+        self.behave("new nonce, repeat refused")
+        for owner in OWNERS:
+            for way in WAYS:
+                trial = self.begin(None, way, owner, LIMITED[0] if way in LIMITING else "")
+                if way in SCRIPTS:
+                    self.play([trial])
+                    self.worker.succeed(trial.job_id)
+                else:
+                    self.tell_intake(trial)
+                    self.cut_short([trial])
+                self.witness.settle(60)
+                found[way, owner] = trial.calls
+                self.usual[way] = [self.steps(one) for one in self.executions(trial)]
+        return found
+
+    def behave(self, world: str) -> None:
+        self.emulator.behaviour = moto_codepipeline.Behaviour(
+            started_before_queued_seconds=0,
+            acknowledge_seconds=OFFERED_AGAIN_SECONDS,
+            continuation_seconds=OFFERED_AGAIN_SECONDS,
+            # Time is put on again and again.
+            action_timeout_seconds=1e6,
+            third_party_timeout_seconds=1e6,
+            batch_cap=1,
+            **WORLDS[world],
+        )
+
+    def run(self, world: str, cases: list[Case]) -> dict[Case, Found]:
+        """Run cases in a world, all that don't disturb each other at once."""
+        self.behave(world)
+        found = self.run_at_once([case for case in cases if case.way not in SCRIPTS])
+        for spots in in_rounds([case for case in cases if case.way in SCRIPTS]):
+            found |= self.run_in_step(spots)
+        return found
+
+    def run_at_once(self, cases: list[Case]) -> dict[Case, Found]:
+        """Run cases that need no script."""
+        self.trials, self.by_mark = [], {}
+        letters_before = self.letters_so_far()
+        of_intake = [case for case in cases if case.caller == "Intake"]
+        others = [case for case in cases if case.caller != "Intake"]
+        # Long ones first.
+        others.sort(key=lambda case: (case.fault != "error stays", case.way != "unheard"))
+        for case in of_intake:
+            if case.call == "ListActionTypes":
+                functions.runner().cool()
+                self.run_intake(case)
+        with ThreadPoolExecutor(6) as pool:
+            rest = [case for case in of_intake if case.call != "ListActionTypes"]
+            lanes = list(pool.map(self.run_intake, rest, chunksize=1)) if rest else []
+            del lanes
+        for start in range(0, len(others), 12):
+            batch = others[start : start + 12]
+            self.witness.wait(lambda: self.witness.running() < 24, "room", 60)
+            trials = [self.begin(case, case.way, case.owner) for case in batch]
+            for owner in OWNERS:
+                if mine := [trial for trial in trials if trial.owner == owner]:
+                    self.tell_intake(mine[-1])
+            self.cut_short(trials)
+        self.witness.settle(120)
+        self.lift()
+        self.witness.settle(60)
+        return self.ends(letters_before)
+
+    def run_in_step(self, spots: list[tuple[Case, str]]) -> dict[Case, Found]:
+        """Run cases by their scripts, each on its lane."""
+        self.trials, self.by_mark = [], {}
+        letters_before = self.letters_so_far()
+        for case, lane in spots:
+            self.begin(case, case.way, case.owner, lane)
+        self.play(self.trials)
+        self.lift()
+        self.rest()
+        for trial in self.trials:
+            self.worker.succeed(trial.job_id)
+        self.rest()
+        self.let_an_hour_pass()
+        self.rest()
+        return self.ends(letters_before)
+
+    def lift(self) -> None:
+        """End the trouble; some time later a sweep comes."""
+        for trial in self.trials:
+            trial.lifted = True
+            trial.before = len(self.executions(trial))
+        self.age_rooms()
+        self.emulator.clock.advance(OFFERED_AGAIN_SECONDS + 1)
+        self.cloud.schedule.fire()
+
+    def let_an_hour_pass(self) -> None:
+        """Let the tasks time out that wait for the next job, if any are left."""
+        step_functions = self.cloud.client("stepfunctions")
+        waiting, self.by_token = self.by_token, {}
+        for token, trial in waiting.items():
+            with suppress(step_functions.exceptions.TaskTimedOut):
+                step_functions.send_task_failure(taskToken=token, error="States.Timeout")
+                trial.hour_later = True
+
+    def run_intake(self, case: Case) -> None:
+        """Run a case of Intake's, alone on an action type, until Intake is through with it."""
+        lane = next(self.free_lanes(case.owner))
+        try:
+            trial = self.begin(case, case.way, case.owner, lane)
+            self.tell_intake(trial)
+            self.witness.wait(partial(self.handled, trial), f"Intake: {case}", 60)
+            trial.lifted = True
+            with self.emulator.step():
+                job = self.emulator._board.find(trial.job_id)
+                left = job.status.value == "Queued"
+            if left:  # nobody has polled it, so that it may be swept at once
+                trial.again = True
+                self.tell_intake(trial)
+                self.witness.wait(partial(self.handled, trial), f"Intake again: {case}", 60)
+        finally:
+            self.lanes[f"{case.owner} {lane}"].release()
+
+    def free_lanes(self, owner: str) -> Iterator[str]:
+        while True:
+            for lane in LANES:
+                if self.lanes[f"{owner} {lane}"].acquire(timeout=0.02):
+                    yield lane
+
+    @staticmethod
+    def handled(trial: Trial) -> bool:
+        """Whether no function has an event that tells of the trial's action any more."""
+        return not any(trial.marks[1] in event for event in functions.runner().unfinished())
+
+    # -- What became of it --------------------------------------------------------------------
+
+    def letters_so_far(self) -> dict[str, int]:
+        return {name: len(all_of) for name, all_of in self.witness.letters().items()}
+
+    def ends(self, letters_before: dict[str, int]) -> dict[Case, Found]:
+        rows = self.witness.rows()
+        letters = {
+            name: all_of[letters_before[name] :] for name, all_of in self.witness.letters().items()
+        }
+        jobs = defaultdict(list)
+        for job in self.witness.jobs():
+            jobs[job.action.id].append(job)
+        found = {}
+        for trial in self.trials:
+            if trial.case is None:
+                continue
+            executions = self.executions(trial)
+            paths = [self.told(one, trial, number) for number, one in enumerate(executions)]
+            if trial.again or len(executions) > trial.before:
+                paths.insert(0 if trial.again else trial.before, "again")
+            if trial.hour_later:
+                paths.append("an hour later")
+            handed = sum(len(self.worker.jobs[job.id].tokens) for job in jobs[trial.marks[1]])
+            if handed > 1:
+                paths.append(f"handed over {handed} times")
+            row = rows.get(trial.job_id, {}).get("status", {}).get("S", "none")
+            *_, job = jobs[trial.marks[1]]
+            told = [
+                name
+                for name, all_of in letters.items()
+                if any(mark in body for body, _ in all_of for mark in trial.marks)
+            ]
+            end = f"row {row}, job {job.status.value}, action {job.action.status}"
+            if told:
+                end += f", dead letter of {' and '.join(told)}"
+            wrong = self.broken(trial, executions, jobs[trial.marks[1]], lies_somewhere=bool(told))
+            if trial.lane in LIMITED:
+                kind = self.kind(trial.owner, trial.lane)
+                kept = self.room(kind)
+                if kept["holders"] or kept["waiting"]:
+                    wrong = (*wrong, "room is kept")
+                    self.put_room(kind)
+            found[trial.case] = Found(End("; ".join(paths), end), wrong, trial.hits > 0)
+        return found
+
+    def broken(
+        self, trial: Trial, executions: list[Execution], jobs: list[Job], *, lies_somewhere: bool
+    ) -> tuple[str, ...]:
+        """The promises that were not kept with a trial's job and those that continue it."""
+        work, job = self.worker.jobs[trial.job_id], jobs[-1]
+        times = sum(self.worker.jobs[job.id].times for job in jobs)
+        wrong = []
+        if times > 1 or sum("Work" in one.path for one in executions) > 1:
+            wrong.append("worked twice")
+        if trial.way == "lost":
+            if work.times or job.result:
+                wrong.append("touched, though another worker holds it")
+            return tuple(wrong)
+        waits = job.status is JobStatus.QUEUED
+        if not (job.action.status != "InProgress" or waits or lies_somewhere):
+            wrong.append("lost")
+        result = json.loads(job.result or "{}")
+        if job.status is JobStatus.SUCCEEDED:
+            told = result.get("executionDetails", {}).get("externalExecutionId")
+            if work.answer != "Succeed" or told != trial.job_id:
+                wrong.append("reported as succeeded, which it did not")
+        elif job.status is JobStatus.FAILED:
+            message = result["failureDetails"]["message"]
+            own = trial.job_id in message if work.answer == "Fail" else work.answer != "Succeed"
+            if not own:
+                wrong.append("reported with an outcome that is not its own")
+        return tuple(wrong)
+
+    def steps(self, execution: Execution) -> list[str]:
+        """The states that an execution entered, without those that only choose."""
+        return [name for name in names(execution.path) if name not in self.choices]
+
+    def told(self, execution: Execution, trial: Trial, number: int) -> str:
+        """An execution by the states in which it left the usual way."""
+        usual = self.usual[trial.way][min(number, len(self.usual[trial.way]) - 1)]
+        path = self.steps(execution)
+        end = execution.status.lower()
+        if path == usual:
+            return "as ever" if end != "running" else "as ever, running"
+        pairs = zip(path, usual, strict=False)
+        same = list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+        left = " > ".join(path[max(0, len(same) - 1) :])
+        return left if end != "running" else f"{left}, running"
+
+
+LANES = ("One", "Two")
+#: Those with room for one job.
+LIMITED = ("Three", "Four")
+LIMITING = ("has room", "waits")
+#: How many trials at once go by the types that have no lane.
+TOGETHER = 8
+
+
+def in_rounds(cases: list[Case]) -> Iterator[list[tuple[Case, str]]]:
+    """The cases that can be run at once, each with its lane; "" is for all that need none."""
+    left = cases
+    while left:
+        free = [(owner, lane) for owner in OWNERS for lane in (*LANES, *LIMITED, *[""] * TOGETHER)]
+        spots, now, left = [], left, []
+        for case in now:
+            alone = LANES if case.caller == "Intake" else ("",)
+            lanes = LIMITED if case.way in LIMITING else alone
+            spot = next((one for one in free if one[0] == case.owner and one[1] in lanes), None)
+            if spot:
+                free.remove(spot)
+                spots.append((case, spot[1]))
+            else:
+                left.append(case)
+        yield spots
+
+
+def caller(call: Call) -> str:
+    """Who makes a call; a function that does several things, with what it does just now."""
+    if call.caller == "Intake" and '"Step Functions Execution Status Change"' in call.event:
+        return "Intake at an end"
+    if call.caller == "Report" and '"Job Progress"' in call.event:
+        return "Report of progress"
+    return call.caller
+
+
+@contextmanager
+def running() -> Iterator[Matrix]:
+    types = [acknowledger.CUSTOM_ACTION_TYPE, acknowledger.PARTNER_ACTION_TYPE]
+    lanes = [
+        f"{category}/{owner}/{lane}/1"
+        for category, owner in (("Build", "Custom"), ("Deploy", "ThirdParty"))
+        for lane in (*LANES, *LIMITED)
+    ]
+    limits = ["1" if one.split("/")[2] in LIMITED else "0" for one in types + lanes]
+    holder: list[Matrix] = []
+    faults = Faults(lambda call: holder[0].choose(call) if holder else None)
+    with acknowledger.running(
+        parameters={
+            "ActionTypes": ",".join(types + lanes),
+            "MaxJobsInFlight": ",".join(limits),
+            # No sweep comes but those that are asked for.
+            "PollSchedule": "rate(1 day)",
+        },
+        worker=False,
+        retry_delays=(0.05, 0.05),
+        retry_scale=0.0005,
+        sleep_scale=0.04,
+        faults=faults,
+    ) as (cloud, stack):
+        for lane in lanes:
+            if "/Custom/" in lane:
+                acknowledger.register(cloud, stack, lane)
+        made = Matrix(cloud, stack)
+        holder.append(made)
+        try:
+            yield made
+        finally:
+            holder.clear()
+            made.worker.stop()
+
+
+# -- The table ------------------------------------------------------------------------------------
+
+COLUMNS = ("way", "owner", "caller", "call", "fault", "world", "path", "end", "note")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table, which stands for one or more cases in one or more worlds."""
+
+    way: str
+    owner: str
+    caller: str
+    call: str
+    fault: str
+    world: str
+    path: str
+    end: str
+    note: str = ""
+
+    def cases(self) -> list[Case]:
+        owners = OWNERS if self.owner == "both" else (self.owner,)
+        return [Case(self.way, owner, self.caller, self.call, self.fault) for owner in owners]
+
+    def worlds(self) -> list[str]:
+        if self.world.startswith("any but "):
+            return [world for world in WORLDS if world not in self.world]
+        return [world for world in WORLDS if self.world == "any" or self.world in world]
+
+
+def read_table() -> list[Row]:
+    lines = TABLE.read_text().splitlines()
+    table = [line for line in lines if "|" in line]
+    return [Row(*(cell.strip() for cell in line.split("|"))) for line in table[1:]]
+
+
+Lines = dict[tuple[Case, str], tuple[End, str]]
+
+
+def table_of(found: dict[tuple[Case, str], Found]) -> Lines:
+    """What is to stand in the table: what was found, but what stood for a bug is left as it is."""
+    old = expected() if TABLE.exists() else {}
+
+    def line(key: tuple[Case, str], now: Found) -> tuple[End, str]:
+        before = old.get(key)
+        differs = before and End(before.path, before.end) != now.end
+        if before and (
+            before.note.startswith("race") or (before.note.startswith("bug") and differs)
+        ):
+            return End(before.path, before.end), before.note
+        note = before.note if before and now.wrong else ""
+        return now.end, note or "; ".join(now.wrong)
+
+    return {key: line(key, now) for key, now in found.items()}
+
+
+def write_table(lines: Lines) -> None:
+    """Write the table, in as few lines as say it."""
+    rows, done = [], set()
+    for case in dict.fromkeys(case for case, _ in lines):
+        if case in done:
+            continue
+        other = replace(case, owner=OWNERS[1])
+        mine = {world: lines[case, world] for world in WORLDS}
+        both = case != other and mine == {world: lines.get((other, world)) for world in WORLDS}
+        done |= {case, other} if both else {case}
+        told = replace(case, owner="both") if both else case
+        rows += [
+            Row(*astuple(told), world, end.path, end.end, note)
+            for world, (end, note) in together(mine)
+        ]
+    cells = [COLUMNS, *(astuple(row) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
+    text = [
+        " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+    TABLE.write_text(HEAD + "\n".join(text) + "\n")
+
+
+def together(ends: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Worlds that end alike under one name."""
+    for names_of in (["any"], ["new nonce", "same nonce"], ["repeat refused", "repeat answered"]):
+        groups = {
+            name: {end for world, end in ends.items() if name == "any" or name in world}
+            for name in names_of
+        }
+        if all(len(group) == 1 for group in groups.values()):
+            return [(name, next(iter(group))) for name, group in groups.items()]
+    for odd, its_end in ends.items():
+        rest = {end for world, end in ends.items() if world != odd}
+        if len(rest) == 1:
+            return [(f"any but {odd}", rest.pop()), (odd, its_end)]
+    return list(ends.items())
+
+
+HEAD = """\
+The fault matrix: how a job ends if one thing goes wrong with one call on its way.
+
+way     succeeds       the worker succeeds
+        late           as that, but the job can be polled only some time after its STARTED event
+        abandoned      its pipeline is stopped without waiting for it, while a worker has it
+        fails          the worker fails
+        times out      the worker does not answer within JobTimeoutSeconds
+        unheard        nobody acknowledges it within AcknowledgeTimeoutSeconds
+        lost           another worker is offered it again, and acknowledges it first
+        stopped        its execution is stopped by hand, while a worker has it
+        unreported     the worker fails, and neither Report nor Stop can tell CodePipeline; then its
+                       pipeline is stopped
+        progress       the worker tells progress, so that a next job continues this one, and succeeds
+        joined again   the worker tells progress, and the next job is offered again although the work
+                       goes on in it; then the worker succeeds
+        ends first     the worker tells progress, and succeeds before the next job can be polled
+        offered again  it is offered again while a worker has it; then the worker succeeds
+        has room       one job may be in flight, and this one is it
+        waits          one job may be in flight, and another takes the room first; then the other's
+                       execution ends, and the worker succeeds
+owner   Custom, ThirdParty, or both
+caller  a function; or, with "state" after its name, a state of the state machine. "Intake at an end"
+        is Intake that is told of an execution's end, "Report of progress" Report that is told of
+        progress
+call    the AWS operation; "#2" is the second such call of an invocation
+fault   dies before   the process dies before the call
+        dies after    the process dies after the call took effect
+        error         the call is answered with an internal error, once
+        error stays   the call is answered with an internal error until all has come to rest
+        answer lost   the call takes effect, and the connection is cut; once
+        throttled     the first five tries are turned away
+world   whether an offer that is repeated has a new nonce or the same, and whether a repeated
+        acknowledgment is refused or answered; "any" is all four. Where the nonce stays the same
+        and repeats are answered, CodePipeline gives a job to everybody who asks for it, so that
+        nobody loses it
+path    the job's executions, each by the states that are off the usual way, from the last one that
+        is on it; "as ever" is the usual way; "again": when the trouble was over, the job was
+        offered again; "an hour later": the first looked again for the next job by itself
+end     the job's row, CodePipeline's job and its action; where dead letters of it are
+
+note    "bug: …"    the line says how the case should end, which it does not yet
+        "race: …"   the line says how the case should end, which it does not always
+        "limit: …"  the case breaks a promise, for that reason; all others keep them all
+
+"""
+
+
+def all_cases(calls: dict[tuple[str, str], list[tuple[str, str]]]) -> list[Case]:
+    """Every fault of every call, on the first way on which that call is made."""
+    cases, seen = [], set()
+    for way in WAYS:
+        for owner in OWNERS:
+            for caller, call in calls[way, owner]:
+                for_another_reason = FOR_ANOTHER_REASON.fullmatch(f"{way} {caller} {call}")
+                if (owner, caller, call) not in seen or for_another_reason:
+                    seen.add((owner, caller, call))
+                    kinds = OF_MACHINE if caller.endswith(" state") else FAULTS
+                    cases += [Case(way, owner, caller, call, fault) for fault in kinds]
+    return cases
+
+
+# -- The tests ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Results:
+    """What one run found: the calls of every way, and how every case ended that it tried."""
+
+    calls: dict[tuple[str, str], list[tuple[str, str]]]
+    found: dict[tuple[Case, str], Found]
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    with running() as matrix:
+        calls = matrix.record()
+        cases = all_cases(calls)
+        chosen = choose(cases if WRITE else [case for row in read_table() for case in row.cases()])
+        found = {
+            (case, world): each
+            for world, cases_of in chosen.items()
+            for case, each in matrix.run(world, cases_of).items()
+        }
+    if WRITE:
+        in_order = sorted(found, key=lambda key: cases.index(key[0]))
+        write_table(table_of({key: found[key] for key in in_order}))
+    return Results(calls, found)
+
+
+def choose(cases: list[Case]) -> dict[str, list[Case]]:
+    """The cases that are tried in each world: all in all, or as many as there is time for."""
+    cases = list(dict.fromkeys(cases))
+    if EVERY:
+        return dict.fromkeys(WORLDS, cases)
+    alike: dict[tuple[str, ...], list[Case]] = defaultdict(list)
+    for case in cases:
+        alike[case.way, case.caller, case.call, case.fault].append(case)
+    chosen: dict[str, list[Case]] = {world: [] for world in WORLDS}
+    ways = set()
+    for number, group in enumerate(alike.values()):
+        if FAULTS_TRIED == "few" and number % FEW and group[0].way in ways:
+            continue
+        ways.add(group[0].way)
+        world = list(WORLDS)[number % len(WORLDS)]
+        chosen[world].append(group[number // len(WORLDS) % len(group)])
+    return chosen
+
+
+def expected() -> dict[tuple[Case, str], Row]:
+    return {
+        (case, world): row for row in read_table() for case in row.cases() for world in row.worlds()
+    }
+
+
+def test_every_call_on_a_jobs_way_is_in_the_table_and_no_other(results):
+    made = {
+        (owner, caller, call)
+        for (_, owner), calls in results.calls.items()
+        for caller, call in calls
+    }
+    listed = {(case.owner, case.caller, case.call) for row in read_table() for case in row.cases()}
+    assert (made - listed, listed - made) == (set(), set())
+
+
+def test_every_call_has_all_its_faults_in_every_world():
+    table = expected()
+    calls = {(case.way, case.owner, case.caller, case.call) for case, _ in table}
+    wanted = {
+        (Case(*call, fault), world)
+        for call in calls
+        for fault in (OF_MACHINE if call[2].endswith(" state") else FAULTS)
+        for world in WORLDS
+    }
+    assert (wanted - table.keys(), table.keys() - wanted) == (set(), set())
+
+
+def test_every_case_ends_as_the_table_says(results):
+    table = expected()
+    wrong = []
+    for (case, world), found in results.found.items():
+        row = table[case, world]
+        as_said = found.end == End(row.path, row.end)
+        if not found.hit and not row.note.startswith("limit"):
+            wrong.append(f"{case} in {world}: the call was not made")
+        elif as_said == row.note.startswith("bug") and not row.note.startswith("race"):
+            said = f"{row.path} | {row.end} | {row.note}"
+            wrong.append(f"{case} in {world}: {found.end.path} | {found.end.end}, not {said}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_promise_is_broken_but_where_the_table_says_why(results):
+    table = expected()
+    broken = [
+        f"{case} in {world}: {', '.join(found.wrong)}"
+        for (case, world), found in results.found.items()
+        if found.wrong and not table[case, world].note
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_the_table_excuses_nothing_that_is_kept(results):
+    table = expected()
+    kept = [
+        f"{case} in {world}"
+        for (case, world), found in results.found.items()
+        if not found.wrong and table[case, world].note.startswith("limit")
+    ]
+    assert not kept, "\n".join(kept)

@@ -1,0 +1,262 @@
+"""What became of jobs, told by everybody who took part: for tests that let things go wrong.
+
+`Witness` reads it all from inside the local stack, without a request, so that looking disturbs
+nothing. `CarefulWorker` is a worker as the README asks for one that must not do a thing twice: it
+keeps what it has done by the job's id.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from moto.dynamodb.models import dynamodb_backends
+from moto.sqs.models import sqs_backends
+from moto.stepfunctions.parser import models as stepfunctions_models
+
+import moto_codepipeline
+from local.aws import functions
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
+from moto_codepipeline.jobs import Job
+
+FUNCTIONS = ("Intake", "Acknowledge", "Report", "Stop")
+
+_ID = re.compile(r"partner-job/[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution of the state machine.
+
+    path: the states that it entered.
+    waits: whether it waits with a task token.
+    """
+
+    name: str
+    status: str
+    error: str | None
+    cause: str | None
+    output: Any
+    path: list[str]
+    job_id: str
+    waits: bool = False
+
+
+@dataclass
+class Work:
+    """What a worker knows of one job.
+
+    tokens: the task tokens that came with it, one for each time that it was handed over.
+    times: how often it was really worked.
+    answer: what became of it: "Succeed", "Fail" or "Hang".
+    accepted: whether Step Functions took the answer.
+    """
+
+    tokens: list[str] = field(default_factory=list)
+    times: int = 0
+    answer: str = ""
+    accepted: bool = False
+
+
+class CarefulWorker:
+    """Works each job once, however often it is handed over, and answers every task token.
+
+    `Outcome` in the action's configuration says what becomes of it, as with the sample worker. The
+    job's id is in what it answers.
+    """
+
+    def __init__(self, cloud: LocalCloud, stack: Stack) -> None:
+        self.jobs: dict[str, Work] = defaultdict(Work)
+        self._step_functions = cloud.client("stepfunctions")
+        self._sqs = sqs_backends[cloud.account_id][cloud.region]
+        self._queue = self._sqs.create_queue("careful-worker", {})
+        events, bus = cloud.client("events"), stack.outputs["JobBusName"]
+        pattern = {"source": ["acknowledger"], "detail-type": ["Job In Progress"]}
+        events.put_rule(Name="careful-worker", EventBusName=bus, EventPattern=json.dumps(pattern))
+        targets = [{"Id": "queue", "Arn": self._queue.queue_arn}]
+        events.put_targets(Rule="careful-worker", EventBusName=bus, Targets=targets)
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(8, thread_name_prefix="careful-worker")
+        self._stopped = threading.Event()
+        self._receiver = threading.Thread(target=self._receive, daemon=True)
+        self._receiver.start()
+
+    def stop(self) -> None:
+        """Take no more jobs."""
+        self._stopped.set()
+        self._receiver.join()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _receive(self) -> None:
+        while not self._stopped.wait(0.01):
+            for message in take(self._sqs, "careful-worker"):
+                self._pool.submit(self._work, json.loads(message.body)["detail"])
+
+    def _work(self, detail: dict[str, Any]) -> None:
+        job_id, token = detail["jobId"], detail["taskToken"]
+        configuration = detail["job"]["data"].get("actionConfiguration", {})
+        with self._lock:
+            work = self.jobs[job_id]
+            work.tokens.append(token)
+            if not work.answer:
+                work.times += 1
+                work.answer = configuration.get("configuration", {}).get("Outcome", "Succeed")
+        self._answer(job_id, work, token)
+
+    def succeed(self, job_id: str) -> None:
+        """End a job that hangs."""
+        work = self.jobs[job_id]
+        if work.answer == "Hang":
+            work.answer = "Succeed"
+            for token in work.tokens:
+                self._answer(job_id, work, token)
+            if not work.accepted:
+                work.answer = "Hang"
+
+    def _answer(self, job_id: str, work: Work, token: str) -> None:
+        errors = self._step_functions.exceptions
+        with suppress(errors.TaskTimedOut, errors.TaskDoesNotExist, errors.InvalidToken):
+            if work.answer == "Succeed":
+                result = {"executionDetails": {"externalExecutionId": job_id}}
+                self._step_functions.send_task_success(taskToken=token, output=json.dumps(result))
+                work.accepted = True
+            elif work.answer == "Fail":
+                self._step_functions.send_task_failure(
+                    taskToken=token, error="JobFailed", cause=f"{job_id} could not be done"
+                )
+                work.accepted = True
+
+
+def take(sqs: Any, queue: str) -> list[Any]:
+    """Take up to ten messages off a queue."""
+    messages: list[Any] = sqs.receive_message(queue, 10, 0, 30, ["All"])
+    for message in messages:
+        sqs.delete_message(queue, message.receipt_handle)
+    return messages
+
+
+def ids_in(text: str) -> list[str]:
+    """Everything in a text that could be the id of a job, or of an execution in CodePipeline."""
+    return _ID.findall(text)
+
+
+class Witness:
+    """Reads what the stack, CodePipeline and Step Functions have of every job."""
+
+    def __init__(self, cloud: LocalCloud, stack: Stack) -> None:
+        self.cloud = cloud
+        self.stack = stack
+        self.emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
+        self._letters: dict[str, list[tuple[str, str]]] = {name: [] for name in FUNCTIONS}
+        self._lock = threading.Lock()
+
+    def jobs(self) -> list[Job]:
+        """All jobs that CodePipeline has ever made."""
+        with self.emulator.step():
+            return list(self.emulator._board._jobs.values())
+
+    def job_of(self, pipeline: str) -> Job:
+        """The newest job of a pipeline."""
+        found = [job for job in self.jobs() if job.action.run.pipeline_name == pipeline]
+        return found[-1]
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """JobTable by job id, as plain values."""
+        backend = dynamodb_backends[self.cloud.account_id][self.cloud.region]
+        table = backend.tables[self.stack.outputs["JobTableName"]]
+        items = [item.to_json()["Attributes"] for item in list(table.all_items())]
+        return {item["jobId"]["S"]: item for item in items}
+
+    def executions(self) -> dict[str, list[Execution]]:
+        """The executions of each job, the oldest first."""
+        found = defaultdict(list)
+        for execution in self.executions_in_order():
+            found[execution.job_id].append(execution)
+        return dict(found)
+
+    def executions_in_order(self, of: str = "") -> list[Execution]:
+        """All executions, or those with a text in their input, the oldest first."""
+        return [told(one) for one in self._executions() if of in one.execution_input]
+
+    def running_executions(self) -> list[Execution]:
+        """Those that run."""
+        return [told(one) for one in self._executions() if str(one.status) == "RUNNING"]
+
+    def running(self) -> int:
+        """How many executions run."""
+        return sum(1 for execution in self._executions() if str(execution.status) == "RUNNING")
+
+    def _executions(self) -> list[Any]:
+        backends = stepfunctions_models.stepfunctions_parser_backends
+        backend: Any = backends[self.cloud.account_id][self.cloud.region]
+        return list(backend._executions.values())
+
+    def letters(self) -> dict[str, list[tuple[str, str]]]:
+        """All that was ever in the functions' dead-letter queues: event and reason."""
+        sqs = sqs_backends[self.cloud.account_id][self.cloud.region]
+        with self._lock:
+            for function, letters in self._letters.items():
+                queue = self.stack.outputs[f"{function}DeadLettersUrl"].rpartition("/")[2]
+                while messages := take(sqs, queue):
+                    for message in messages:
+                        why = message.message_attributes
+                        reason = why.get("ErrorMessage", why.get("ERROR_MESSAGE", {}))
+                        letters.append((message.body, str(reason.get("string_value", ""))))
+            return {function: list(letters) for function, letters in self._letters.items()}
+
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float) -> None:
+        """Wait until a condition is true; raises TimeoutError."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f"waited {seconds} seconds for {what}")
+            time.sleep(0.05)
+
+    def idle(self) -> bool:
+        """Whether no function has anything to do."""
+        return functions.runner().wait_until_idle(0)
+
+    def settle(self, seconds: float, waiting: int = 0) -> None:
+        """Wait until nothing moves any more; `waiting` executions may stay."""
+
+        def quiet() -> bool:
+            return self.idle() and self.running() <= waiting and self.idle()
+
+        self.wait(quiet, "everything to come to rest", seconds)
+
+
+def told(execution: Any) -> Execution:
+    """An execution of moto's."""
+    history = execution.to_history_output()["events"]
+    return Execution(
+        name=execution.name,
+        status=str(execution.status),
+        error=execution.error,
+        cause=execution.cause,
+        output=execution.output,
+        path=[
+            event["stateEnteredEventDetails"]["name"]
+            for event in history
+            if "stateEnteredEventDetails" in event
+        ],
+        job_id=json.loads(execution.execution_input)["job"]["id"],
+        waits=bool(history) and history[-1]["type"] == "TaskSubmitted",
+    )
+
+
+def names(path: list[str]) -> Iterator[str]:
+    """A path without a state that is entered again at once."""
+    before = ""
+    for name in path:
+        if name != before:
+            yield name
+        before = name
