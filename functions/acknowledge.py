@@ -9,13 +9,12 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from acknowledger import acknowledgment, job_api, job_table, offers
+from acknowledger import acknowledgment, events, job_api, job_table
 from acknowledger.acknowledgment import Acknowledgment, Claim
 from acknowledger.aws import client, prepare
 from acknowledger.errors import (
     AcknowledgerError,
     EndedElsewhere,
-    EventInvalid,
     OfferLost,
     StandDown,
     TaskTokenGone,
@@ -63,28 +62,20 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None, Claim | None]:
     """The API request in an event, and the task token and the claim of the execution that waits.
 
     Raises:
-        EventInvalid: naming the field.
+        EventInvalid: naming every field that is wrong.
     """
-    if not isinstance(event, dict):
-        raise EventInvalid("the event must be a JSON object")
-    detail = event
-    if "detail-type" in event or "detail" in event:
-        if event.get("detail-type") != "Job Dispatched":
-            raise EventInvalid("detail-type must be 'Job Dispatched'")
-        detail = event.get("detail", {})
-        if not isinstance(detail, dict):
-            raise EventInvalid("detail must be an object")
+    by_hand = isinstance(event, dict) and not {"detail-type", "detail"} & event.keys()
+    event = {"detail-type": "Job Dispatched", "detail": event} if by_hand else event
+    detail = events.parse(event, "Acknowledge")["detail"]
     request = {name: value for name, value in detail.items() if name not in CLAIM}
-    task_token = detail.get("taskToken")
-    if task_token is None:
+    if detail.get("taskToken") is None:
         return request, None, None
-    if not (isinstance(task_token, str) and 1 <= len(task_token) <= 2048):
-        raise EventInvalid("taskToken must be a string of 1 to 2048 characters")
-    execution, dispatched_at = detail.get("execution"), detail.get("dispatchedAt")
-    if not (isinstance(execution, str) and isinstance(dispatched_at, str)):
-        raise EventInvalid("execution and dispatchedAt must be strings where there is a taskToken")
-    offer = offers.parse(detail.get("offer"), "offer")
-    return request, task_token, Claim(execution, offer, dispatched_at)
+    claim = events.check(detail, "Execution", "claim")
+    return (
+        request,
+        claim["taskToken"],
+        Claim(claim["execution"], claim["offer"], claim["dispatchedAt"]),
+    )
 
 
 def acknowledge(request: dict[str, Any], claim: Claim | None = None) -> Acknowledgment:

@@ -15,7 +15,7 @@ from acknowledger.aws import prepare
 from acknowledger.config import ReportConfig
 from acknowledger.errors import CodePipelineRefused
 from acknowledger.log import logger
-from acknowledger.moments import ago, seconds_in_each
+from acknowledger.moments import now, seconds_in_each
 
 metrics = Metrics()
 prepare("codepipeline", "dynamodb", "events")
@@ -76,7 +76,7 @@ def end(event: Any) -> dict[str, str]:
         logger.warning("Report refused", error=ended.refused, cause=ended.said["cause"])
     if ended.first:
         metrics.add_metric(f"Jobs{ended.said['status']}", MetricUnit.Count, 1)
-        spent = seconds_in_each(ended.times, ago(0))
+        spent = seconds_in_each(ended.times, now())
         for status, seconds in spent.items():
             metrics.add_metric(f"TimeIn{status}", MetricUnit.Seconds, seconds)
         if spent:

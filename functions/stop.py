@@ -13,19 +13,18 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from acknowledger import bus, ending, executions, job_table, offers, outcomes
+from acknowledger import bus, ending, events, executions, job_table, outcomes
 from acknowledger.aws import prepare
 from acknowledger.config import StopConfig
 from acknowledger.errors import EndedElsewhere, EventInvalid, NotStopped
 from acknowledger.log import about, logger
-from acknowledger.moments import ago, seconds_since
+from acknowledger.moments import ago, now, seconds_since
 
 metrics = Metrics()
 prepare("dynamodb", "stepfunctions")
 
 # An event may come before the job it is about, and while the execution is between two waits.
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4)
-ACTION_ENDED = ("ABANDONED", "CANCELED", "FAILED")
 # So long a result waits for the job that it is to be reported on.
 NEXT_JOB_WITHIN_SECONDS = 24 * 3600
 
@@ -58,8 +57,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         NotStopped: an execution could not be told; worth another try.
         AcknowledgerError: what CodePipeline or the table say; worth another try.
     """
-    kind, detail = offers.detail_of(event, HANDLED.keys())
-    ended = HANDLED[kind](detail)
+    event = events.parse(event, "Stop")
+    ended = HANDLED[event["detail-type"]](event["detail"])
     metrics.add_metric("JobsStopped", MetricUnit.Count, len(ended))
     return {"ended": ended}
 
@@ -69,13 +68,9 @@ def on_action(detail: dict[str, Any]) -> list[str]:
 
     Only by its own id is it told from a retry of the same action.
     """
-    state, action = detail.get("state"), detail.get("action-execution-id")
-    if state not in ACTION_ENDED or not isinstance(action, str):
-        raise EventInvalid(
-            f"detail must have an action-execution-id and a state of {', '.join(ACTION_ENDED)}"
-        )
+    state, action = detail["state"], detail["action-execution-id"]
     logger.append_keys(action_execution_id=action)
-    if offers.served_type(detail, config().action_types) is None:
+    if events.served_type(detail, config().action_types) is None:
         return []
     cause = f"CodePipeline has ended the action without us: {state}"
     result = detail.get("execution-result")
@@ -87,22 +82,16 @@ def on_action(detail: dict[str, Any]) -> list[str]:
 
 def on_execution(detail: dict[str, Any]) -> list[str]:
     """End the job of an execution that can't any more, so that nobody waits."""
-    arn, status = detail.get("executionArn"), detail.get("status")
-    if not isinstance(arn, str) or status not in ("ABORTED", "FAILED", "TIMED_OUT"):
-        raise EventInvalid("detail must have an executionArn and a status of ABORTED or the like")
-    if detail.get("input"):
-        return end_job(arn, detail)
-    return end_job(arn, executions.describe(arn) or {})
+    arn = detail["executionArn"]
+    return end_job(arn, detail if detail.get("input") else executions.describe(arn) or {})
 
 
 def on_due(detail: dict[str, Any]) -> list[str]:
     """Look after a job of which no event told: its execution may be over, or told of its end."""
-    job_id = detail.get("jobId")
-    if not isinstance(job_id, str):
-        raise EventInvalid("detail must have a jobId")
+    job_id = detail["jobId"]
     row = job_table.find(job_id)
     logger.append_keys(**about(row))
-    if row is None or "dueAt" not in row or row["dueAt"] > ago(0):
+    if row is None or "dueAt" not in row or row["dueAt"] > now():
         return []
     arn = row["execution"]
     described = executions.describe(arn)
@@ -182,11 +171,9 @@ def end_job(arn: str, execution: dict[str, Any]) -> list[str]:
     Args:
         execution: as events and DescribeExecution tell of it: `{input, status, error?, cause?}`.
     """
-    try:
-        given = json.loads(execution["input"])
-    except (KeyError, RecursionError, TypeError, ValueError):
-        given = None
-    offer = offers.parse(given, "detail.input")
+    offer = events.started_with(execution)
+    if offer is None:
+        raise EventInvalid("detail.input must be what Intake starts executions with")
     job_id = offer["job"]["id"]
     row = job_table.find(job_id)
     logger.append_keys(**{"job_id": job_id} | about(row))
@@ -194,7 +181,7 @@ def end_job(arn: str, execution: dict[str, Any]) -> list[str]:
         return []
     told, answered = executions.last_report(arn)
     outcome = stopped(execution) if told is None else outcomes.parse(told)[2]
-    is_old = row.get("progressAt", ago(0)) < ago(NEXT_JOB_WITHIN_SECONDS)
+    is_old = row.get("progressAt", now()) < ago(NEXT_JOB_WITHIN_SECONDS)
     ended = ending.end(
         arn,
         offer,

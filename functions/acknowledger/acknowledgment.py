@@ -38,9 +38,9 @@ from acknowledger.errors import (
 )
 from acknowledger.job_table import MINE, NOT_ACKNOWLEDGED
 from acknowledger.log import about, logger
-from acknowledger.moments import ago, later
+from acknowledger.moments import later, now
 from acknowledger.outcomes import FAILURE_TYPES
-from acknowledger.rooms import GIVEN
+from acknowledger.room import GIVEN
 
 # Another call, if it is under way, is answered within 13 seconds: the timeouts of `aws.client`.
 TAKEN_BACK_AFTER_SECONDS = (1, 2, 4, 7)
@@ -127,7 +127,7 @@ def make_ours(claim: Claim) -> Acknowledgment:
         values={
             ":execution": claim.execution,
             ":nonce": request["nonce"],
-            ":now": ago(0),
+            ":now": now(),
             ":at": claim.dispatched_at,
             ":dueAt": job_table.due(claim.offer["timeouts"]["AcknowledgeTimeoutSeconds"]),
         },
@@ -203,7 +203,7 @@ def _begin(claim: Claim) -> None:
     job, limits = claim.offer["job"], claim.offer["timeouts"]
     values = {
         ":execution": claim.execution,
-        ":now": ago(0),
+        ":now": now(),
         ":dueAt": job_table.due(limits["JobTimeoutSeconds"], continue_after_seconds()),
     }
     begun, row = job_table.attempt(
@@ -222,7 +222,7 @@ def _begin(claim: Claim) -> None:
             + ", ".join(f"{name} = :{name}" for name in columns),
             condition=f"attribute_not_exists(jobId) OR {NOT_ACKNOWLEDGED}",
             values=values
-            | {":times": {"InProgress": ago(0)}, ":none": {}, ":given": GIVEN}
+            | {":times": {"InProgress": now()}, ":none": {}, ":given": GIVEN}
             | {f":{name}": value for name, value in columns.items()},
         )
     if not (begun or _is_ours(claim, row)):
@@ -265,7 +265,7 @@ def _join(claim: Claim) -> None:
             values={
                 ":job": job_id,
                 ":after": continues["after"],
-                ":now": ago(0),
+                ":now": now(),
                 ":dueAt": min(
                     later(limit + job_table.SLACK_SECONDS, work["times"]["InProgress"]),
                     later(continue_after_seconds()),

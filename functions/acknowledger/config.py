@@ -76,8 +76,6 @@ class IntakeConfig:
     """What Intake needs to know.
 
     max_jobs_in_flight: for each action type how many of its jobs may be in flight, 0 for no limit.
-    continue_after_seconds: how long one job of CodePipeline's may be worked before it is continued
-        by another.
     """
 
     action_types: tuple[ActionType, ...]
@@ -85,12 +83,11 @@ class IntakeConfig:
     state_machine_arn: str
     bus_name: str
     timeouts: Timeouts
-    continue_after_seconds: int
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> IntakeConfig:
         """Read ACTION_TYPES and MAX_JOBS_IN_FLIGHT (comma-separated), STATE_MACHINE_ARN, BUS_NAME
-        and four …_SECONDS.
+        and three …_SECONDS.
 
         Raises:
             ConfigurationInvalid: naming the variable.
@@ -106,7 +103,6 @@ class IntakeConfig:
                 HeartbeatTimeoutSeconds=seconds(environ, "HEARTBEAT_TIMEOUT_SECONDS"),
                 JobTimeoutSeconds=seconds(environ, "JOB_TIMEOUT_SECONDS"),
             ),
-            continue_after_seconds=seconds(environ, "CONTINUE_AFTER_SECONDS"),
         )
 
 

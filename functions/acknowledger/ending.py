@@ -27,7 +27,7 @@ from acknowledger.errors import (
     ValidationException,
 )
 from acknowledger.log import about, logger
-from acknowledger.moments import ago
+from acknowledger.moments import now
 
 ANNOUNCED = {"Succeeded": "Job Succeeded", "Failed": "Job Failed", "TimedOut": "Job Timed Out"}
 # Each finds the row as it is then; it changes only where a job is offered or continued meanwhile.
@@ -138,7 +138,7 @@ class _End:
             job_table.release(job["id"], self.execution)
             return Ending({"status": REFUSED, **refusal})
         try:
-            acknowledgment.make_ours(Claim(self.execution, self.offer, ago(0)))
+            acknowledgment.make_ours(Claim(self.execution, self.offer, now()))
             logger.info("Acknowledged late")
         except StandDown as error:
             return stood_down(error)
@@ -226,7 +226,7 @@ class _End:
             self.offer["job"]["id"],
             expression,
             condition=job_table.MINE,
-            values={":execution": self.execution, ":now": ago(0), ":dueAt": job_table.due(0)},
+            values={":execution": self.execution, ":now": now(), ":dueAt": job_table.due(0)},
         )
 
 

@@ -30,6 +30,23 @@ def describe(arn: str) -> dict[str, Any] | None:
             return None
 
 
+def start(state_machine_arn: str, name: str, start_input: dict[str, Any]) -> bool:
+    """Start an execution; False if there has been another one of that name.
+
+    Raises:
+        StepFunctionsUnavailable
+    """
+    step_functions = client("stepfunctions")
+    with step_functions_errors():
+        try:
+            step_functions.start_execution(
+                stateMachineArn=state_machine_arn, name=name, input=json.dumps(start_input)
+            )
+        except step_functions.exceptions.ExecutionAlreadyExists:
+            return False
+    return True
+
+
 def is_running(arn: str) -> bool:
     """Whether an execution runs; False also if there is none of that name.
 

@@ -1,7 +1,8 @@
 """IntakeTable: one row per action type, with whom it has room for and whether intake is paused.
 
 Every change is one conditional update of one row, so that two Intakes at once give the same room
-only once, and a repeated change does nothing. Whoever holds or awaits room is named by execution.
+only once, and a repeated change does nothing. Whoever holds room or waits for it is named by
+execution. All raise TableUnavailable.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from acknowledger.aws import client
 from acknowledger.config import required
 from acknowledger.errors import table_errors
 from acknowledger.job_table import plain, typed
-from acknowledger.rooms import Room
+from acknowledger.room import Room
 
 _MAPS = ("holders", "waiting", "awaiting", "unshown")
 
@@ -30,9 +31,6 @@ def read(action_type: str, limit: int) -> Room:
 
     Args:
         limit: how many of its jobs may be in flight, 0 for as many as there are.
-
-    Raises:
-        TableUnavailable
     """
     with table_errors():
         answer = client("dynamodb").get_item(
@@ -46,21 +44,12 @@ def read(action_type: str, limit: int) -> Room:
 
 
 def pause(action_type: str, *, paused: bool) -> None:
-    """Stop intake for an action type, or start it again.
-
-    Raises:
-        TableUnavailable
-    """
+    """Stop intake for an action type, or start it again."""
     _update(action_type, "SET paused = :paused", {":paused": paused})
 
 
 def take(room: Room, execution: str, job_id: str, now: str) -> bool:
-    """Give an execution room, or else a place among the waiting; whether it has room.
-
-    Raises:
-        TableUnavailable
-    """
-    names = {"#execution": execution}
+    """Give an execution room, or else a place among the waiting; whether it has room."""
     holder = {"jobId": job_id, "since": now, "told": True}
     if not room.paused and _update(
         room.action_type,
@@ -69,7 +58,7 @@ def take(room: Room, execution: str, job_id: str, now: str) -> bool:
         # Who waits goes before who comes.
         "attribute_exists(holders.#execution)"
         " OR (size(holders) < :limit AND size(waiting) = :nobody)",
-        names,
+        execution=execution,
     ):
         return True
     waits = _update(
@@ -77,117 +66,72 @@ def take(room: Room, execution: str, job_id: str, now: str) -> bool:
         "SET waiting.#execution = if_not_exists(waiting.#execution, :waiting)",
         {":waiting": {"jobId": job_id, "since": now}},
         "attribute_not_exists(holders.#execution)",
-        names,
+        execution=execution,
     )
     return not waits
 
 
 def give(room: Room, execution: str) -> bool:
-    """Give room to an execution that waits for it, if there still is some.
-
-    Raises:
-        TableUnavailable
-    """
+    """Give room to an execution that waits for it, if there still is some."""
     return _update(
         room.action_type,
         "SET holders.#execution = :holder REMOVE waiting.#execution",
         {":holder": {**room.waiting[execution], "told": False}}
         | ({":limit": room.limit} if room.limit else {}),
         "attribute_exists(waiting.#execution)" + (" AND size(holders) < :limit" * bool(room.limit)),
-        {"#execution": execution},
+        execution=execution,
     )
 
 
 def told(action_type: str, execution: str) -> None:
-    """Note that an execution knows of its room.
-
-    Raises:
-        TableUnavailable
-    """
+    """Note that an execution knows of its room."""
     _update(
         action_type,
         "SET holders.#execution.told = :yes",
         {":yes": True},
         "attribute_exists(holders.#execution)",
-        {"#execution": execution},
+        execution=execution,
     )
 
 
 def give_back(action_type: str, execution: str) -> None:
-    """Take from an execution what it has: its room or its place among the waiting.
-
-    Raises:
-        TableUnavailable
-    """
+    """Take from an execution what it has: its room or its place among the waiting."""
     _update(
         action_type,
         "REMOVE holders.#execution, waiting.#execution",
         {},
         "attribute_exists(holders)",
-        {"#execution": execution},
+        execution=execution,
     )
 
 
 def expect(action_type: str, job_id: str, now: str) -> None:
-    """Note that a job is to come that continues the work of this one.
-
-    Raises:
-        TableUnavailable
-    """
+    """Note that a job is to come that continues the work of this one."""
     _note(action_type, "SET awaiting.#job = :now", job_id, now)
 
 
 def remind(action_type: str, job_id: str, now: str) -> None:
-    """Note that a job has progress to show when it is time again.
-
-    Raises:
-        TableUnavailable
-    """
+    """Note that a job has progress to show when it is time again."""
     _note(action_type, "SET unshown.#job = :now", job_id, now)
 
 
 def forget(action_type: str, job_id: str, now: str) -> None:
-    """Note that a job had nothing more to show then.
-
-    Raises:
-        TableUnavailable
-    """
-    _update(
-        action_type,
-        "REMOVE unshown.#job",
-        {":now": now},
-        "unshown.#job < :now",
-        {"#job": job_id},
-    )
+    """Note that a job had nothing more to show then."""
+    _update(action_type, "REMOVE unshown.#job", {":now": now}, "unshown.#job < :now", job=job_id)
 
 
 def expect_no_more(action_type: str, job_id: str, since: str) -> None:
-    """Note that it has come, or never will, if it is the one that is expected since then.
-
-    Raises:
-        TableUnavailable
-    """
+    """Note that it has come, or never will, if it is the one that is expected since then."""
     _update(
-        action_type,
-        "REMOVE awaiting.#job",
-        {":since": since},
-        "awaiting.#job = :since",
-        {"#job": job_id},
+        action_type, "REMOVE awaiting.#job", {":since": since}, "awaiting.#job = :since", job=job_id
     )
 
 
 def _note(action_type: str, expression: str, job_id: str, now: str) -> None:
-    note = functools.partial(
-        _update,
-        action_type,
-        expression,
-        {":now": now},
-        "attribute_exists(awaiting) AND attribute_exists(unshown)",
-        {"#job": job_id},
-    )
-    if not note():
+    ready = "attribute_exists(awaiting) AND attribute_exists(unshown)"
+    if not _update(action_type, expression, {":now": now}, ready, job=job_id):
         _make_maps(action_type)
-        note()
+        _update(action_type, expression, {":now": now}, ready, job=job_id)
 
 
 def _make_maps(action_type: str) -> None:
@@ -203,10 +147,10 @@ def _update(
     expression: str,
     values: dict[str, Any],
     condition: str | None = None,
-    names: dict[str, str] | None = None,
+    **names: str,
 ) -> bool:
-    """Change a row; whether its condition was met."""
-    dynamodb = client("dynamodb")
+    """Change a row; whether its condition was met. The expressions have `names` as `#name`."""
+    dynamodb, named = client("dynamodb"), {f"#{name}": of for name, of in names.items()}
     with table_errors():
         try:
             dynamodb.update_item(
@@ -215,7 +159,7 @@ def _update(
                 UpdateExpression=expression,
                 **({"ExpressionAttributeValues": typed(values)} if values else {}),
                 **({"ConditionExpression": condition} if condition else {}),
-                **({"ExpressionAttributeNames": names} if names else {}),
+                **({"ExpressionAttributeNames": named} if named else {}),
             )
         except dynamodb.exceptions.ConditionalCheckFailedException:
             return False

@@ -33,7 +33,7 @@ from typing import Any
 from acknowledger.aws import client
 from acknowledger.config import required
 from acknowledger.errors import table_errors
-from acknowledger.moments import ago, later
+from acknowledger.moments import later, now
 
 IN_FLIGHT = ("Created", "Queued", "Dispatched", "InProgress")
 UNACKNOWLEDGED = frozenset(IN_FLIGHT[:3])
@@ -131,7 +131,7 @@ def survey() -> Survey:
         TableUnavailable
     """
     found = {status: _entries(status) for status in (*IN_FLIGHT, *sorted(ENDED))}
-    now = ago(0)
+    moment = now()
     return Survey(
         in_flight=sum(found[status][0] for status in IN_FLIGHT),
         oldest=min(
@@ -139,7 +139,10 @@ def survey() -> Survey:
             default=None,
         ),
         due=[
-            entry["jobId"] for _, some in found.values() for entry in some if entry["dueAt"] <= now
+            entry["jobId"]
+            for _, some in found.values()
+            for entry in some
+            if entry["dueAt"] <= moment
         ],
     )
 
@@ -190,7 +193,7 @@ def end(
         TableUnavailable
     """
     words = {name: said[name] for name in ("error", "cause") if name in said}
-    marks = {"unannounced": ago(0), "dueAt": later(SLACK_SECONDS)} if unannounced else {}
+    marks = {"unannounced": now(), "dueAt": later(SLACK_SECONDS)} if unannounced else {}
     newest = row.get("currentJobId")
     return update(
         row["jobId"],
@@ -201,7 +204,7 @@ def end(
         + ("currentJobId = :newest" if newest else "attribute_not_exists(currentJobId)"),
         values={
             ":ended": said["status"],
-            ":now": ago(0),
+            ":now": now(),
             ":expiresAt": int(time.time()) + EXPIRES_AFTER_SECONDS,
             ":execution": row["execution"],
             ":status": row["status"],

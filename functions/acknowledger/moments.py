@@ -7,8 +7,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 
+def now() -> str:
+    """This moment."""
+    return ago(0)
+
+
 def ago(seconds: float) -> str:
-    """The moment so many seconds ago; 0 is now."""
+    """The moment so many seconds ago."""
     moment = datetime.now(UTC) - timedelta(seconds=seconds)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -25,7 +30,7 @@ def seconds_between(first: str, second: str) -> float:
 
 def seconds_since(moment: str) -> float:
     """How long ago a moment was."""
-    return seconds_between(moment, ago(0))
+    return seconds_between(moment, now())
 
 
 def seconds_in_each(times: Mapping[str, str], end: str) -> dict[str, float]:

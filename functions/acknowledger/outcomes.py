@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from acknowledger import offers
+from acknowledger import events
 from acknowledger.continuation import PREFIX
 from acknowledger.errors import EventInvalid, ValidationException
 from acknowledger.log import printable
@@ -22,13 +21,10 @@ FAILURE_TYPES = frozenset(
     }
 )
 MESSAGE_LENGTH = 5000
-JOB_ID_LENGTH = 512
 
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z")
 _PROGRESS = ("percentComplete", "summary", "externalExecutionId")
 # Of an execution that is over without an outcome.
 STOPPED = "Stopped"
-_STATES = ("WaitForRoom", "Dispatched", "InProgress", STOPPED)
 # With these it isn't known what became of an acknowledgment.
 _PASSING = (
     "States.Timeout",
@@ -56,23 +52,15 @@ def parse(event: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
     With `waited: true` it has waited for a next job as long as it may.
 
     Raises:
-        EventInvalid: naming the field.
+        EventInvalid: naming every field that is wrong.
     """
-    if not isinstance(event, dict):
-        raise EventInvalid("the event must be a JSON object")
-    offer = offers.parse(event.get("offer"), "offer")
-    execution, outcome = event.get("execution"), event.get("outcome")
-    if not isinstance(execution, str) or not isinstance(outcome, dict):
-        raise EventInvalid("execution must be a string, and outcome an object")
-    failure = outcome.get("failure")
-    if isinstance(failure, dict) and outcome.get("state") in _STATES:
-        if not all(isinstance(failure.get(name), str | None) for name in ("Error", "Cause")):
-            raise EventInvalid("outcome.failure's Error and Cause must be strings or null")
-        if outcome["state"] == "InProgress" and type(outcome.get("milliseconds")) is not int:
-            raise EventInvalid("outcome.milliseconds must be a whole number")
-    elif "result" not in outcome and outcome.get("tooLong") is not True:
-        raise EventInvalid(f"outcome must have a result, or a failure of {', '.join(_STATES)}")
-    return execution, offer, outcome
+    ending = events.check(event, "Execution", "ending")
+    outcome = ending["outcome"]
+    if not (
+        "result" in outcome or outcome.get("tooLong") or {"state", "failure"} <= outcome.keys()
+    ):
+        raise EventInvalid("outcome must have a result, or a state and a failure")
+    return ending["execution"], ending["offer"], outcome
 
 
 def is_acknowledged(outcome: Mapping[str, Any]) -> bool:
@@ -141,7 +129,7 @@ def _limit_passed(
     ):
         return None
     job, heartbeat = timeouts["JobTimeoutSeconds"], timeouts["HeartbeatTimeoutSeconds"]
-    early = outcome["milliseconds"] + 250 < job * 1000
+    early = outcome.get("milliseconds", 0) + 250 < job * 1000
     missed = heartbeat < job and (error == "States.HeartbeatTimeout" or early)
     return "HeartbeatTimeoutSeconds" if missed else "JobTimeoutSeconds"
 
@@ -169,20 +157,11 @@ def parse_progress(event: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None
     Raises:
         EventInvalid: naming every field that is wrong.
     """
-    if event.get("detail-type") != "Job Progress":
-        raise EventInvalid("detail-type must be 'Job Progress'")
-    detail = event.get("detail")
-    if not isinstance(detail, dict):
-        raise EventInvalid("detail must be an object")
-    job_id = detail.get("jobId")
-    if not isinstance(job_id, str) or not 1 <= len(job_id) <= JOB_ID_LENGTH:
-        raise EventInvalid(f"detail.jobId must be a string of 1 to {JOB_ID_LENGTH} characters")
+    progress = events.parse(event, "Report")
+    detail = progress["detail"]
     told = {name: detail[name] for name in _PROGRESS if detail.get(name) is not None}
-    told_at = event.get("time")
-    if not isinstance(told_at, str) or not _MOMENT.fullmatch(told_at):
-        raise EventInvalid("time must be a moment as EventBridge writes it")
     keep_alive = detail.get("keepAlive") is True and not told
-    return job_id, None if keep_alive else told, told_at
+    return detail["jobId"], None if keep_alive else told, progress["time"]
 
 
 def success_request(job: Mapping[str, str], outcome: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from acknowledger.errors import (
     JobNotFoundException,
 )
 from acknowledger.log import about, logger
-from acknowledger.moments import ago
+from acknowledger.moments import ago, now
 
 
 def show(job_id: str, told: dict[str, Any] | None, told_at: str, interval_seconds: int) -> bool:
@@ -36,21 +36,21 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str, interval_second
         ValidationException: it breaks a limit; the message names every member.
         AcknowledgerError: what CodePipeline says, apart from that the job is over.
     """
-    now = ago(0)
+    at = now()
     row = job_table.find(job_id)
     logger.append_keys(**about(row))
     if row is None or row["status"] != "InProgress":
         logger.info("Progress of a job that is not in progress", status=row and row["status"])
         if row is not None:
-            intake_table.forget(row["actionType"], job_id, now)
+            intake_table.forget(row["actionType"], job_id, at)
         return False
     if told:
         job_api.validate_success(_request(row, row.get("progress", {}) | told))
         # To the second, and no worker's clock is ahead of ours.
-        row = _keep(row, told, min(told_at, now)[:19])
+        row = _keep(row, told, min(told_at, at)[:19])
     begun = row.get("continuing", {}).get("sent") is False
     if told is not None and not begun and row.get("progress") == row.get("shown"):
-        intake_table.forget(row["actionType"], job_id, now)
+        intake_table.forget(row["actionType"], job_id, at)
         return False
     details, continuing = row.get("progress", {}), row.get("continuing")
     request = _request(row, details)
@@ -63,7 +63,7 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str, interval_second
             " AND (attribute_not_exists(progressAt) OR progressAt <= :due)",
             values={
                 ":details": details,
-                ":now": ago(0),
+                ":now": now(),
                 ":due": ago(interval_seconds),
                 ":continuing": {
                     "jobId": request["jobId"],
@@ -106,14 +106,14 @@ def _keep(row: dict[str, Any], told: dict[str, Any], told_at: str) -> dict[str, 
     if kept is None:
         return row
     if details != kept.get("shown"):
-        intake_table.remind(row["actionType"], row["jobId"], ago(0))
+        intake_table.remind(row["actionType"], row["jobId"], now())
     return kept
 
 
 def _continue(row: dict[str, Any], request: dict[str, Any], *, first_try: bool) -> bool:
     """End the newest job of some work, so that CodePipeline makes the next."""
-    now = ago(0)
-    intake_table.expect(row["actionType"], row["jobId"], now)
+    at = now()
+    intake_table.expect(row["actionType"], row["jobId"], at)
     newest = {":newest": request["jobId"]}
     try:
         job_api.put_success(request)
@@ -127,7 +127,7 @@ def _continue(row: dict[str, Any], request: dict[str, Any], *, first_try: bool) 
                 condition="continuing.jobId = :newest",
                 values=newest,
             )
-            intake_table.expect_no_more(row["actionType"], row["jobId"], now)
+            intake_table.expect_no_more(row["actionType"], row["jobId"], at)
         if over:
             logger.warning("CodePipeline has ended the job", error=str(error))
             return False

@@ -19,15 +19,15 @@ from acknowledger.log import printable
 
 # The message of a failure that CodePipeline takes has as many characters.
 MESSAGE_LENGTH = 5000
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "long": (int,),
-    "boolean": (bool,),
-    "structure": (dict,),
-    "map": (dict,),
-    "list": (list,),
-    "timestamp": (str, int, float),
+_TYPES: dict[str, tuple[str, Any]] = {
+    "string": ("a string", (str,)),
+    "integer": ("an integer", (int,)),
+    "long": ("an integer", (int,)),
+    "boolean": ("a boolean", (bool,)),
+    "structure": ("an object", (dict,)),
+    "map": ("an object", (dict,)),
+    "list": ("a list", (list,)),
+    "timestamp": ("a timestamp", (str, int, float)),
 }
 
 
@@ -59,11 +59,9 @@ def validate(shape: Any, value: Any, also: Iterable[tuple[str, str]] = ()) -> No
 def violations(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str]]:
     """Every member at or below `path` that breaks a limit of `shape`, with the limit."""
     kind = shape.type_name
-    right_type = isinstance(value, _TYPES[kind]) and (
-        kind == "boolean" or not isinstance(value, bool)
-    )
-    if not right_type:
-        yield path or "request", f"Member must be a {kind}"
+    named, types = _TYPES[kind]
+    if not isinstance(value, types) or (isinstance(value, bool) and kind != "boolean"):
+        yield path or "request", f"Member must be {named}"
     elif kind == "structure":
         yield from _structure_violations(shape, value, path)
     elif kind == "map":
@@ -95,10 +93,11 @@ def _structure_violations(
         if value.get(name) is None:
             yield f"{prefix}{name}", "Member must not be null"
     for name, item in value.items():
-        if name not in shape.members:
+        if name in shape.members:
+            if item is not None:
+                yield from violations(shape.members[name], item, f"{prefix}{name}")
+        elif not shape.is_document_type:
             yield f"{prefix}{name}", f"Member must be one of: {', '.join(shape.members)}"
-        elif item is not None:
-            yield from violations(shape.members[name], item, f"{prefix}{name}")
 
 
 def _string_violations(shape: Any, value: str, path: str) -> Iterator[tuple[str, str]]:

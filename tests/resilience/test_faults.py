@@ -35,7 +35,7 @@ import pytest
 import moto_codepipeline
 from acknowledger.job_table import plain, typed
 from acknowledger.moments import ago
-from acknowledger.room_keeping import LEAK_SECONDS
+from acknowledger.upkeep import LEAK_SECONDS
 from local import acknowledger
 from local.aws import functions
 from local.aws.server import LocalCloud

@@ -20,7 +20,7 @@ import stop
 from acknowledger import acknowledgment, aws, client_tokens, intake_table, job_api, job_table
 from acknowledger.log import logger
 from acknowledger.moments import ago
-from acknowledger.rooms import GIVEN
+from acknowledger.room import GIVEN
 from tests.support import ROOT
 
 SERVICE = os.environ["POWERTOOLS_SERVICE_NAME"]

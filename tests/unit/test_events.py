@@ -1,6 +1,20 @@
 from __future__ import annotations
 
-from tests.support import ROOT
+import json
+
+import pytest
+
+from acknowledger import events
+from acknowledger.config import ActionType
+from acknowledger.errors import EventInvalid
+from tests.support import ROOT, load_event
+
+ACTION_TYPE = ActionType.parse("Build/Custom/Acknowledger/1")
+OTHER_TYPE = ActionType.parse("Test/Custom/Other/2")
+STARTED = load_event("intake-action-started")
+DISPATCHED = load_event("acknowledge-job-dispatched")
+PROGRESS = load_event("report-job-progress")
+ABANDONED, ABORTED = load_event("stop-action-abandoned"), load_event("stop-execution-aborted")
 
 
 def test_every_sample_event_is_used_by_a_test():
@@ -8,3 +22,183 @@ def test_every_sample_event_is_used_by_a_test():
     tests = "".join(path.read_text() for path in paths)
     unused = [path.stem for path in (ROOT / "events").rglob("*.json") if path.stem not in tests]
     assert unused == []
+
+
+def test_every_sample_event_has_the_shape_that_its_kind_has():
+    seen = set()
+    for path in (ROOT / "events").glob("*.json"):
+        event, of = json.loads(path.read_text()), path.stem.split("-")[0].capitalize()
+        if "detail-type" in event and of in events.SHAPES:
+            assert events.parse(event, of) == {"detail": {}} | event, path.name
+            seen.add((of, event["detail-type"]))
+    kinds = {(of, kind) for of, kinds in events.SHAPES.items() for kind in kinds}
+    assert seen == kinds - {("Execution", "input")}
+
+
+@pytest.mark.parametrize("kind", ["Scheduled Event", "Pause Intake", "Resume Intake"])
+def test_by_hand_there_need_be_no_detail(kind):
+    assert events.parse({"detail-type": kind}, "Intake") == {"detail-type": kind, "detail": {}}
+
+
+@pytest.mark.parametrize(
+    ("event", "of", "message"),
+    [
+        (None, "Intake", "the event must be a JSON object"),
+        ([], "Intake", "the event must be a JSON object"),
+        ("x", "Intake", "the event must be a JSON object"),
+        ({}, "Report", "detail-type must be 'Job Progress'"),
+        ({"detail-type": []}, "Report", "detail-type must be 'Job Progress'"),
+        (
+            load_event("bad/intake-not-ours"),
+            "Stop",
+            "detail-type must be 'CodePipeline Action Execution State Change' or 'Step Functions "
+            "Execution Status Change'",
+        ),
+        ({"detail-type": "Scheduled Event", "detail": []}, "Intake", "detail must be an object"),
+        ({"detail-type": "Scheduled Event", "detail": None}, "Intake", "detail must not be null"),
+        (
+            load_event("bad/intake-several-fields"),
+            "Intake",
+            "detail.pipeline must not be null; detail.stage must be a string; "
+            "detail.state must satisfy enum value set: [STARTED]",
+        ),
+        (
+            load_event("bad/intake-execution-running"),
+            "Intake",
+            "detail.status must satisfy enum value set: [SUCCEEDED, FAILED, TIMED_OUT, ABORTED]",
+        ),
+        (
+            load_event("bad/acknowledge-task-token"),
+            "Acknowledge",
+            "detail.taskToken must be a string",
+        ),
+        (load_event("bad/report-job-progress-job-id"), "Report", "detail.jobId must be a string"),
+        (
+            {**PROGRESS, "time": "soon"},
+            "Report",
+            "time must satisfy regular expression pattern: "
+            "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z",
+        ),
+        (
+            load_event("bad/stop-action-state"),
+            "Stop",
+            "detail.action-execution-id must be a string; "
+            "detail.state must satisfy enum value set: [ABANDONED, CANCELED, FAILED]",
+        ),
+    ],
+)
+def test_an_event_of_another_kind_or_shape_is_refused_naming_every_field(event, of, message):
+    # A field that is null comes first, then the others as they stand in the event.
+    with pytest.raises(EventInvalid) as refused:
+        events.parse(event, of)
+    assert str(refused.value) == message
+
+
+def without(event, *names):
+    return {**event, "detail": {n: v for n, v in event["detail"].items() if n not in names}}
+
+
+@pytest.mark.parametrize(
+    ("of", "event", "needed"),
+    [
+        ("Intake", STARTED, ["pipeline", "execution-id", "stage", "action", "state", "type"]),
+        ("Intake", load_event("intake-execution-ended"), ["name", "status"]),
+        ("Report", PROGRESS, ["jobId"]),
+        ("Stop", ABANDONED, ["action-execution-id", "state"]),
+        ("Stop", ABORTED, ["executionArn", "status"]),
+    ],
+)
+def test_what_is_needed_must_be_there_and_not_null(of, event, needed):
+    for name in needed:
+        for bad in (without(event, name), {**event, "detail": {**event["detail"], name: None}}):
+            with pytest.raises(EventInvalid, match=rf"^detail\.{name} must not be null$"):
+                events.parse(bad, of)
+
+
+@pytest.mark.parametrize(
+    ("of", "event", "optional"),
+    [
+        ("Intake", STARTED, "action-execution-id"),
+        ("Acknowledge", DISPATCHED, "taskToken"),
+        ("Stop", ABORTED, "input"),
+    ],
+)
+def test_what_is_not_needed_must_be_right_where_it_is(of, event, optional):
+    events.parse(without(event, optional), of)
+    with pytest.raises(EventInvalid, match=rf"^detail\.{optional} must be a string$"):
+        events.parse({**event, "detail": {**event["detail"], optional: 7}}, of)
+
+
+def test_no_value_is_repeated():
+    with pytest.raises(EventInvalid) as refused:
+        events.parse(DISPATCHED | {"detail": {"taskToken": "secret" * 2048}}, "Acknowledge")
+    assert str(refused.value) == "detail.taskToken must have length less than or equal to 2048"
+
+
+@pytest.mark.parametrize("kind", [None, [], {}, {"owner": []}, "x"])
+def test_an_action_type_that_is_not_served_is_none(kind):
+    assert events.served_type({"type": kind}, {ACTION_TYPE, OTHER_TYPE}) is None
+
+
+def test_an_event_of_codepipelines_names_an_action_type_that_is_served():
+    assert events.served_type(STARTED["detail"], {OTHER_TYPE, ACTION_TYPE}) == ACTION_TYPE
+
+
+@pytest.mark.parametrize(
+    ("detail", "chosen"),
+    [
+        ({}, [ACTION_TYPE, OTHER_TYPE]),
+        ({"actionTypes": ["Test/Custom/Other/2"]}, [OTHER_TYPE]),
+        ({"actionTypes": ["Test/Custom/Other/2", str(ACTION_TYPE)]}, [OTHER_TYPE, ACTION_TYPE]),
+        ({"actionTypes": ["Build/Custom/SomebodyElses/1"]}, None),
+        ({"actionTypes": [str(ACTION_TYPE), "x"]}, None),
+        ({"actionTypes": []}, None),
+        ({"actionTypes": str(ACTION_TYPE)}, None),
+        ({"actionTypes": [["x"]]}, None),
+        ({"actionTypes": None}, None),
+    ],
+)
+def test_an_operator_names_action_types_that_are_served_or_means_all(detail, chosen):
+    served = {ACTION_TYPE, OTHER_TYPE}
+
+    def act():
+        event = events.parse({"detail-type": "Pause Intake", "detail": detail}, "Intake")
+        return events.chosen_types(event["detail"], served)
+
+    if chosen is None:
+        with pytest.raises(EventInvalid, match=r"detail\.actionTypes.* must "):
+            act()
+    else:
+        assert act() == chosen
+
+
+def test_an_action_type_that_is_not_served_is_refused_naming_those_that_are():
+    with pytest.raises(EventInvalid, match=r"Build/Custom/Acknowledger/1, Test/Custom/Other/2"):
+        events.chosen_types({"actionTypes": ["x"]}, {ACTION_TYPE, OTHER_TYPE})
+
+
+INPUT = json.loads(load_event("intake-execution-ended")["detail"]["input"])
+
+
+@pytest.mark.parametrize("more", [{}, {"continues": {"jobId": "a", "after": "b"}}])
+def test_an_execution_that_intake_started_is_known_by_its_input(more):
+    assert events.started_with({"input": json.dumps(INPUT | more)}) == INPUT | more
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "",
+        "not JSON",
+        "[]",
+        "{}",
+        "null",
+        7,
+        *(json.dumps(INPUT | {name: 7}) for name in INPUT),
+        json.dumps(INPUT | {"timeouts": INPUT["timeouts"] | {"JobTimeoutSeconds": 0.5}}),
+        json.dumps(INPUT | {"continues": {"jobId": "a"}}),
+    ],
+)
+def test_what_intake_starts_no_execution_with_is_none(given):
+    assert events.started_with({"input": given}) is None

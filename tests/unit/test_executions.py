@@ -38,6 +38,21 @@ def described(status):
     }
 
 
+def test_an_execution_is_started_by_name_unless_that_was_taken_before(aws_calls):
+    request = {"stateMachineArn": MACHINE, "name": "n", "input": '{"job": {"id": "j"}}'}
+    answer = {"executionArn": ARN, "startDate": 0}
+    aws_calls.expects("stepfunctions", "start_execution", answer, request)
+    assert executions.start(MACHINE, "n", {"job": {"id": "j"}}) is True
+    aws_calls.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
+    assert executions.start(MACHINE, "n", {"job": {"id": "j"}}) is False
+
+
+def test_that_an_execution_cannot_be_started_now_is_said(aws_calls):
+    aws_calls.expects_error("stepfunctions", "start_execution", "InvalidExecutionInput")
+    with pytest.raises(StepFunctionsUnavailable, match="InvalidExecutionInput"):
+        executions.start(MACHINE, "n", {})
+
+
 @pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
 def test_an_execution_runs_only_while_it_is_running(aws_calls, status):
     aws_calls.expects("stepfunctions", "describe_execution", described(status))

@@ -26,7 +26,8 @@ import acknowledge
 import intake
 import report
 import stop
-from acknowledger import aws, job_table
+from acknowledger import aws, job_table, taking
+from acknowledger import events as shapes
 from acknowledger.config import ActionType
 from acknowledger.errors import AcknowledgerError, EventInvalid, IntakeIncomplete
 from acknowledger.log import logger, printable
@@ -282,7 +283,7 @@ class Cloud:
 def cloud(environment: None, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setenv("ACTION_TYPES", f"{CUSTOM},{PARTNER},{OTHER}")
     monkeypatch.setenv("MAX_JOBS_IN_FLIGHT", "5,0,5")
-    for module in (intake, stop):
+    for module in (taking, stop):
         monkeypatch.setattr(module.time, "sleep", lambda _: None)
     monkeypatch.setattr(logger.registered_handler, "stream", logger.registered_handler.stream)
     return Cloud()
@@ -514,7 +515,7 @@ def test_intake(cloud: Cloud, event: Any) -> None:
     check(said, {offer(1)["id"], offer(2)["id"]})
     kind = event.get("detail-type") if isinstance(event, dict) else None
     if said.error is None and "paused" not in said.answer:
-        assert kind in intake.HANDLED
+        assert kind in shapes.SHAPES["Intake"]
         assert said.asked("PollForJobs") or "Step Functions" in kind
     elif isinstance(said.error, EventInvalid):
         assert not said.requests

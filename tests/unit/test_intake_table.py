@@ -6,7 +6,7 @@ import pytest
 
 from acknowledger import intake_table
 from acknowledger.errors import TableUnavailable
-from acknowledger.rooms import Room
+from acknowledger.room import Room
 from tests.unit.interleaving import interleave, orders
 
 TYPE = "Build/Custom/Acknowledger/1"

@@ -5,7 +5,7 @@ import pytest
 from acknowledger import job_table
 from acknowledger.errors import TableUnavailable
 from acknowledger.moments import ago
-from acknowledger.rooms import AWAITED, GIVEN
+from acknowledger.room import AWAITED, GIVEN
 from tests.unit.conftest import table_properties
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from acknowledger import offers
 from acknowledger.config import ActionType, Timeouts
-from acknowledger.errors import EventInvalid
+from acknowledger.continuation import token
+from acknowledger.errors import ContinuedElsewhere
+from acknowledger.room import Room
 from tests.support import load_event
 
 ACTION_TYPE = ActionType.parse("Build/Custom/Acknowledger/1")
@@ -40,9 +42,27 @@ OFFER = {
 }
 
 
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Job"
+AMPLE = Room("Build/Custom/Acknowledger/1")
+NONE_LEFT = Room("Build/Custom/Acknowledger/1", 1, holders={"x": {}})
+
+
+def decide(offer=OFFER, room=AMPLE, **changes):
+    known = {
+        "state_machine_arn": MACHINE,
+        "timeouts": MOST,
+        "secret_properties": set(),
+        "offered_at": "2026-01-01T00:00:00.123Z",
+    }
+    return offers.decide(room, offer, ACTION_TYPE, **(known | changes))
+
+
 def start_input(offer=OFFER, **changes):
-    arguments = {"timeouts": MOST, "secret_properties": set(), "offered_at": "2026-01-01T00:00:00Z"}
-    return offers.execution_input(offer, ACTION_TYPE, **(arguments | changes))
+    return decide(offer, **changes).start_input
+
+
+def with_token(continuation_token):
+    return {**OFFER, "data": {**OFFER["data"], "continuationToken": continuation_token}}
 
 
 def test_execution_input_has_the_job_and_no_secret():
@@ -105,16 +125,17 @@ def test_one_offer_has_one_execution_name():
     assert offers.execution_name("job", "1") != offers.execution_name("job", "2")
 
 
-def test_an_offer_whose_first_execution_has_ended_is_told_by_its_time():
-    again = offers.execution_name_again("job", "1", "2026-01-01T00:00:00.123Z")
-    assert again == offers.execution_name("job", "1") + "-1767225600123"
+def test_a_further_execution_of_an_offer_is_told_by_its_time():
+    execution = decide()
+    assert execution.name == offers.execution_name(OFFER["id"], OFFER["nonce"])
+    assert execution.another_name == f"{execution.name}-1767225600123"
 
 
 @pytest.mark.parametrize("job_id", [OFFER["id"], "a/b c", "a-b c", "ünï", "x" * 512])
 @pytest.mark.parametrize("nonce", ["3", "n" * 50, "!"])
 def test_execution_names_are_names_for_every_job_id(job_id, nonce):
-    again = offers.execution_name_again(job_id, nonce, "2026-01-01T00:00:00.123Z")
-    for name in (offers.execution_name(job_id, nonce), again):
+    execution = decide({**OFFER, "id": job_id, "nonce": nonce})
+    for name in (execution.name, execution.another_name):
         assert re.fullmatch(r"[0-9A-Za-z_-]{1,80}", name)
 
 
@@ -122,13 +143,28 @@ def test_ids_that_differ_only_in_what_a_name_cannot_hold_get_different_names():
     assert offers.execution_name("a/b", "1") != offers.execution_name("a b", "1")
 
 
-def started_action(event, served=frozenset({ACTION_TYPE})):
-    return offers.started_action(load_event(event)["detail"], served)
+def test_only_a_job_that_continues_another_says_so():
+    continuing = with_token(token(offers.execution_arn(MACHINE, "first"), "first", "second"))
+    assert start_input(continuing)["continues"] == {"jobId": "first", "after": "second"}
+    for other in (OFFER, with_token("the worker's own")):
+        assert "continues" not in start_input(other)
+
+
+def test_where_no_room_is_left_only_what_continues_a_job_in_flight_is_taken():
+    continuing = with_token(token(offers.execution_arn(MACHINE, "first"), "first", "second"))
+    assert decide(room=NONE_LEFT) is None
+    assert decide(with_token("the worker's own"), NONE_LEFT) is None
+    assert decide(continuing, NONE_LEFT) == decide(continuing)
+
+
+def test_what_continues_the_work_of_another_deployment_is_none_of_ours():
+    theirs = offers.execution_arn(f"{MACHINE}OfTheirs", "first")
+    with pytest.raises(ContinuedElsewhere):
+        decide(with_token(token(theirs, "first", "second")))
 
 
 @pytest.mark.parametrize("event", ["intake-action-started", "intake-action-started-older"])
 def test_a_started_event_names_its_job(event):
-    assert started_action(event) == ACTION_TYPE
     detail = load_event(event)["detail"]
     assert offers.is_for(OFFER, detail)
     other = copy.deepcopy(OFFER)
@@ -136,107 +172,13 @@ def test_a_started_event_names_its_job(event):
     assert not offers.is_for(other, detail)
 
 
-@pytest.mark.parametrize(
-    ("event", "fields"),
-    [
-        ("bad/intake-action-type-not-served", ["detail.type", "Build/Custom/Acknowledger/1"]),
-        ("bad/intake-several-fields", ["detail.state", "detail.pipeline", "detail.stage"]),
-    ],
-)
-def test_a_started_event_that_is_not_intakes_is_refused_naming_each_field(event, fields):
-    with pytest.raises(EventInvalid) as refused:
-        started_action(event)
-    assert all(field in str(refused.value) for field in fields)
-
-
-@pytest.mark.parametrize("detail", [{}, {"type": []}, {"type": {"owner": []}}])
-def test_a_started_event_of_another_shape_is_refused(detail):
-    with pytest.raises(EventInvalid, match="detail"):
-        offers.started_action(detail, {ACTION_TYPE})
-
-
-def test_an_event_of_a_kind_that_is_handled_is_taken_apart():
-    kinds = {"Scheduled Event", "Pause Intake"}
-    assert offers.detail_of(load_event("intake-schedule"), kinds) == ("Scheduled Event", {})
-    detail = {"actionTypes": ["Build/Custom/Acknowledger/1"]}
-    assert offers.detail_of(load_event("intake-pause"), kinds) == ("Pause Intake", detail)
+def test_an_id_that_is_null_is_as_good_as_none():
+    detail = load_event("intake-action-started")["detail"] | {"action-execution-id": None}
+    assert offers.is_for(OFFER, detail)
 
 
 @pytest.mark.parametrize(
-    ("event", "field"),
-    [
-        (None, "JSON object"),
-        ([], "JSON object"),
-        ("x", "JSON object"),
-        ({}, "detail-type must be 'Pause Intake' or 'Scheduled Event'"),
-        ({"detail-type": []}, "detail-type"),
-        (load_event("bad/intake-not-ours"), "detail-type"),
-        ({"detail-type": "Scheduled Event", "detail": None}, "detail must be an object"),
-        ({"detail-type": "Scheduled Event", "detail": []}, "detail must be an object"),
-    ],
+    ("offer", "job_id"), [({"id": "a"}, "a"), ({"jobId": "b"}, "b"), ({}, None), ("x", None)]
 )
-def test_an_event_of_another_kind_is_refused_naming_the_field(event, field):
-    with pytest.raises(EventInvalid, match=field):
-        offers.detail_of(event, {"Scheduled Event", "Pause Intake"})
-
-
-OTHER_TYPE = ActionType.parse("Test/Custom/Other/2")
-
-
-@pytest.mark.parametrize(
-    ("detail", "chosen"),
-    [
-        ({}, [ACTION_TYPE, OTHER_TYPE]),
-        ({"actionTypes": ["Test/Custom/Other/2"]}, [OTHER_TYPE]),
-        ({"actionTypes": ["Test/Custom/Other/2", str(ACTION_TYPE)]}, [OTHER_TYPE, ACTION_TYPE]),
-        ({"actionTypes": ["Build/Custom/SomebodyElses/1"]}, None),
-        ({"actionTypes": [str(ACTION_TYPE), "x"]}, None),
-        ({"actionTypes": []}, None),
-        ({"actionTypes": str(ACTION_TYPE)}, None),
-        ({"actionTypes": [["x"]]}, None),
-        ({"actionTypes": None}, None),
-    ],
-)
-def test_an_operator_names_action_types_that_are_served_or_means_all(detail, chosen):
-    served = {ACTION_TYPE, OTHER_TYPE}
-    if chosen is None:
-        with pytest.raises(
-            EventInvalid, match=r"detail\.actionTypes .*Build/Custom/Acknowledger/1"
-        ):
-            offers.chosen_types(detail, served)
-    else:
-        assert offers.chosen_types(detail, served) == chosen
-
-
-@pytest.mark.parametrize(
-    ("given", "action_type"),
-    [
-        (load_event("intake-execution-ended")["detail"]["input"], str(ACTION_TYPE)),
-        (None, None),
-        ("", None),
-        ("not JSON", None),
-        ("[]", None),
-        ("{}", None),
-        (7, None),
-        (json.dumps({"actionType": 7}), None),
-    ],
-)
-def test_an_ended_execution_is_known_by_name_and_mostly_by_action_type(given, action_type):
-    detail = {"name": "n", "status": "FAILED", "input": given}
-    assert offers.ended_execution(detail) == ("n", action_type)
-
-
-@pytest.mark.parametrize(
-    "detail",
-    [load_event("bad/intake-execution-running")["detail"], {"status": "FAILED"}, {"name": 7}],
-)
-def test_an_execution_that_runs_or_has_no_name_has_not_ended(detail):
-    with pytest.raises(EventInvalid, match="detail must have a name and a status"):
-        offers.ended_execution(detail)
-
-
-@pytest.mark.parametrize("continues", [None, {"jobId": "first", "after": "second"}])
-def test_only_a_job_that_continues_another_says_so(continues):
-    expected = {"continues": continues} if continues else {}
-    made = start_input(continues=continues)
-    assert {name: made[name] for name in made if name == "continues"} == expected
+def test_whatever_is_offered_is_named_as_far_as_it_has_a_name(offer, job_id):
+    assert offers.job_id(offer) == job_id

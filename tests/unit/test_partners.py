@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
 import acknowledge
 import intake
 import report
-from acknowledger import client_tokens, errors, offers
+from acknowledger import client_tokens, errors, offers, taking
 from acknowledger.client_tokens import client_token
 from tests.support import load_event
-from tests.unit.conftest import expect_survey, noted
+from tests.unit.conftest import expect_survey, metrics_in, noted
 
 CLIENT_ID = "3c9f2f3a-5f0e-4c1b-9d55-0d8d2a1b7c6e"
 PARAMETER = f"/acknowledger/client-tokens/{CLIENT_ID}"
@@ -202,7 +203,7 @@ class TestIntake:
     @pytest.fixture(autouse=True)
     def serves_partners(self, monkeypatch):
         monkeypatch.setenv("ACTION_TYPES", self.ACTION_TYPE)
-        monkeypatch.setattr(intake, "STARTS_AT_ONCE", 1)
+        monkeypatch.setattr(taking, "STARTS_AT_ONCE", 1)
 
     def expect_poll(self, aws_calls, listed):
         category, owner, provider, version = self.ACTION_TYPE.split("/")
@@ -272,3 +273,27 @@ class TestIntake:
         for secret in (TOKEN, "SECRET", "hunter2"):
             assert secret not in out
             assert secret not in started["input"]
+
+    def test_however_many_clients_are_refused_at_once_each_is_counted(
+        self, aws_calls, context, capsys, monkeypatch
+    ):
+        offered = [{"clientId": f"{number}", "jobId": f"{number}"} for number in range(2000)]
+        batches = [offered, []]
+
+        def refuse(_offer):
+            raise errors.ClientTokenMissing("there is none")
+
+        monkeypatch.setattr(taking, "STARTS_AT_ONCE", 50)
+        monkeypatch.setattr(taking.job_api, "poll", lambda *_: batches.pop(0))
+        monkeypatch.setattr(taking.job_api, "details", refuse)
+        monkeypatch.setattr(taking.job_api, "secret_properties", lambda _: frozenset())
+        aws_calls.expects("dynamodb", "get_item", {})
+        expect_survey(aws_calls)
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            intake.handler(load_event("intake-schedule"), context)
+        finally:
+            sys.setswitchinterval(interval)
+        found = metrics_in(capsys.readouterr().out)
+        assert found["ClientTokensRefused"] == (len(offered), "Count")

@@ -90,7 +90,7 @@ def test_what_the_api_takes_passes(operation, request_):
             {"executionDetails": {"percentComplete": -1}},
             "value greater than or equal to 0",
         ),
-        (SUCCESS, {"executionDetails": {"percentComplete": True}}, "Member must be a integer"),
+        (SUCCESS, {"executionDetails": {"percentComplete": True}}, "Member must be an integer"),
         (
             SUCCESS,
             {"executionDetails": []},
@@ -143,4 +143,4 @@ def test_every_broken_limit_is_named_and_no_value_repeated():
 
 @pytest.mark.parametrize("request_", [None, [], "x", 3])
 def test_what_is_no_request_is_refused(request_):
-    assert "Member must be a structure" in violations(ACKNOWLEDGE, request_)
+    assert "Member must be an object" in violations(ACKNOWLEDGE, request_)

@@ -1,14 +1,15 @@
-"""Giving room to the executions that wait for it, and taking it back from those that have ended."""
+"""What Intake sees to beside taking offers: that room is given, and what no event told of."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from acknowledger import executions, intake_table, job_table
+from acknowledger import bus, executions, intake_table, job_table
 from acknowledger.log import logger
-from acknowledger.moments import ago
-from acknowledger.rooms import GIVEN, Room
+from acknowledger.moments import ago, seconds_since
+from acknowledger.offers import execution_arn
+from acknowledger.room import GIVEN, Room
 
 # A younger execution may be about to start.
 LEAK_SECONDS = 120
@@ -16,33 +17,48 @@ LEAK_SECONDS = 120
 AWAITED_SECONDS = 24 * 3600
 
 
-def make_room(action_type: str, limit: int, machine: str, *, heal: bool = False) -> Room:
+def give_room(room: Room, machine: str) -> Room:
     """Give room that came free to the executions that wait for it; what there is after that.
 
     Args:
-        action_type, limit: as `Room` has them.
         machine: the ARN of the state machine.
-        heal: also give back, where it is wanted, the room of executions that ended unnoticed.
 
     Raises:
         TableUnavailable, StepFunctionsUnavailable
     """
-    room = intake_table.read(action_type, limit)
-    if heal:
-        _forget_awaited(room)
-        if not (limit and room.left) and _heal_leaks(room, machine):
-            room = intake_table.read(action_type, limit)
     for execution in room.untold:
         _tell(room, execution, room.holders[execution], machine)
     given = [execution for execution in room.next if intake_table.give(room, execution)]
     for execution in given:
         _tell(room, execution, room.waiting[execution], machine)
-    return intake_table.read(action_type, limit) if given else room
+    return intake_table.read(room.action_type, room.limit) if given else room
 
 
-def execution_arn(machine: str, name: str) -> str:
-    """The ARN of the execution of a name."""
-    return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+def heal(room: Room, machine: str) -> Room:
+    """Give back, where it is wanted, the room of executions that ended unnoticed; what there is.
+
+    Raises:
+        TableUnavailable, StepFunctionsUnavailable
+    """
+    _forget_awaited(room)
+    if (room.limit and room.left) or not _heal_leaks(room, machine):
+        return room
+    return intake_table.read(room.action_type, room.limit)
+
+
+def look_after(bus_name: str) -> dict[str, int]:
+    """Have Stop look after the jobs of whose end no event told; how many there are in flight.
+
+    Returns:
+        the metrics JobsInFlight, of whatever action type, and OldestJobAge, in seconds.
+
+    Raises:
+        TableUnavailable, BusUnavailable
+    """
+    found = job_table.survey()
+    bus.put(bus_name, "Job Due", *({"jobId": job_id} for job_id in found.due))
+    oldest = round(seconds_since(found.oldest)) if found.oldest else 0
+    return {"JobsInFlight": found.in_flight, "OldestJobAge": oldest}
 
 
 def _tell(room: Room, execution: str, entry: Mapping[str, Any], machine: str) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from acknowledger.rooms import BATCH_SIZE, Room
+from acknowledger.room import BATCH_SIZE, Room
 
 
 def room(limit=0, paused=False, holders=(), waiting=(), awaiting=()):
@@ -72,3 +72,22 @@ def test_of_two_that_wait_as_long_the_order_is_the_same_for_every_intake():
 
 def test_who_was_given_room_and_may_not_know_it_is_untold():
     assert room(3, holders="aBC").untold == ["B", "C"]
+
+
+@pytest.mark.parametrize(
+    ("of", "asked", "offered", "more"),
+    [
+        # Room is left: as many as it holds, however many came.
+        (room(3), 2, 1, 3),
+        (room(), BATCH_SIZE, 1, BATCH_SIZE),
+        # None is left, but a job is awaited: as long as batches are full, more and more.
+        (room(1, holders="a", awaiting="a"), 1, 1, 2),
+        (room(1, holders="a", awaiting="a"), 64, 64, BATCH_SIZE),
+        (room(1, holders="a", awaiting="a"), 4, 3, 0),
+        # Nothing is awaited.
+        (room(1, holders="a"), 1, 1, 0),
+        (room(paused=True), 1, 1, 0),
+    ],
+)
+def test_how_many_are_asked_for_next_hangs_on_how_many_came(of, asked, offered, more):
+    assert of.to_ask_for_after(asked, offered) == more

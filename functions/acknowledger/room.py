@@ -1,4 +1,4 @@
-"""How many jobs may be in flight, and whose turn it is. Nothing here calls AWS."""
+"""Room for jobs: how many may be in flight, and whose turn it is. Nothing here calls AWS."""
 
 from __future__ import annotations
 
@@ -53,6 +53,15 @@ class Room:
         A job that continues one in flight needs no room, but only asking brings it.
         """
         return min(BATCH_SIZE, self.left + len(self.awaiting))
+
+    def to_ask_for_after(self, asked: int, offered: int) -> int:
+        """How many more to ask for after so many were: where no room is left, more and more.
+
+        What is awaited may stand behind what there is no room for, as long as batches are full.
+        """
+        if self.left or not self.to_ask_for:
+            return self.to_ask_for
+        return min(BATCH_SIZE, asked * 2) if offered == asked else 0
 
     @property
     def next(self) -> list[str]:

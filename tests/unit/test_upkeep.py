@@ -4,14 +4,20 @@ import json
 
 import pytest
 
-from acknowledger import errors, room_keeping
+from acknowledger import errors, intake_table, upkeep
 from acknowledger.moments import ago
-from acknowledger.room_keeping import execution_arn, make_room
-from acknowledger.rooms import AWAITED, GIVEN
+from acknowledger.offers import execution_arn
+from acknowledger.room import AWAITED, GIVEN
 from tests.unit.conftest import ENVIRONMENT, SERVICE
 
 MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
 TYPE = "Build/Custom/Acknowledger/1"
+
+
+def look(limit, *, heal=False):
+    """What Intake does before it takes offers; the sweep heals, too."""
+    room = intake_table.read(TYPE, limit)
+    return upkeep.give_room(upkeep.heal(room, MACHINE) if heal else room, MACHINE)
 
 
 def entry(name, age=0, **more):
@@ -65,7 +71,7 @@ def expect_described(calls, name, status):
 
 def test_without_limit_and_pause_it_costs_one_read(tables):
     for heal in (False, True):
-        assert make_room(TYPE, 0, MACHINE, heal=heal).unlimited
+        assert look(0, heal=heal).unlimited
     assert tables.calls == ["IntakeTable GetItem"] * 2
 
 
@@ -74,7 +80,7 @@ def test_room_that_came_free_goes_to_the_longest_waiting_who_is_told(tables, oth
     for name in "bc":
         put_waiting_job(tables, name)
     expect_go_on(other_calls, "b")
-    room = make_room(TYPE, 2, MACHINE)
+    room = look(2)
     assert (sorted(room.holders), sorted(room.waiting)) == (["a", "b"], ["c"])
     assert tables.intake()["holders"]["b"]["told"] is True
     assert tables.job("job of b")["room"] == GIVEN
@@ -85,7 +91,7 @@ def test_room_that_came_free_goes_to_the_longest_waiting_who_is_told(tables, oth
 def test_who_waits_goes_on_waiting_while_there_is_none(tables, other_calls, limit, paused):
     tables.put_intake(holders={"a": holder("a")}, waiting={"b": entry("b")}, paused=paused)
     put_waiting_job(tables, "b")
-    assert list(make_room(TYPE, limit, MACHINE).waiting) == ["b"]
+    assert list(look(limit).waiting) == ["b"]
     assert tables.job("job of b")["room"] == AWAITED
 
 
@@ -96,7 +102,7 @@ def test_when_resumed_all_that_wait_go_on_the_longest_waiting_first(tables, othe
     for name in "dcb":
         put_waiting_job(tables, name)
         expect_go_on(other_calls, name)
-    room = make_room(TYPE, limit, MACHINE)
+    room = look(limit)
     # Where there is no limit, nobody needs to be counted any more.
     assert sorted(tables.intake()["holders"]) == (list("bcd") if limit else [])
     assert tables.intake()["waiting"] == {}
@@ -116,24 +122,24 @@ def test_a_job_whose_execution_does_not_wait_yet_finds_its_room_in_its_row(
     """It may still write its row anew, so it is told again until that is over."""
     tables.put_intake(waiting={"b": entry("b")})
     put_job(tables, "b", status=status, room=AWAITED)
-    assert make_room(TYPE, limit, MACHINE).untold == ["b"]
+    assert look(limit).untold == ["b"]
     assert tables.job("job of b")["room"] == GIVEN
     put_job(tables, "b", status=status, room=AWAITED)
-    assert make_room(TYPE, limit, MACHINE).untold == ["b"]
+    assert look(limit).untold == ["b"]
     assert tables.job("job of b")["room"] == GIVEN
     put_waiting_job(tables, "b")
     expect_go_on(other_calls, "b")
-    make_room(TYPE, limit, MACHINE)
+    look(limit)
     assert list(tables.intake()["holders"]) == (["b"] if limit else [])
-    assert make_room(TYPE, limit, MACHINE).untold == []
+    assert look(limit).untold == []
 
 
 @pytest.mark.parametrize("status", ["Dispatched", "InProgress", "Succeeded", "Failed", "TimedOut"])
 def test_a_job_that_has_gone_on_without_waiting_counts_as_told(tables, other_calls, status):
     tables.put_intake(holders={"b": holder("b", told=False)})
     put_job(tables, "b", status=status)
-    make_room(TYPE, 1, MACHINE)
-    assert make_room(TYPE, 1, MACHINE).untold == []
+    look(1)
+    assert look(1).untold == []
     assert list(tables.intake()["holders"]) == ["b"]
 
 
@@ -142,14 +148,14 @@ def test_a_row_that_is_not_written_yet_leaves_its_execution_untold_until_the_nex
     tables, other_calls, limit
 ):
     tables.put_intake(waiting={"b": entry("b")})
-    assert make_room(TYPE, limit, MACHINE).untold == ["b"]
+    assert look(limit).untold == ["b"]
     put_waiting_job(tables, "b")
     expect_go_on(other_calls, "b")
-    make_room(TYPE, limit, MACHINE)
+    look(limit)
     assert tables.intake()["holders"] == (
         {"b": tables.intake()["holders"]["b"] | {"told": True}} if limit else {}
     )
-    make_room(TYPE, limit, MACHINE)
+    look(limit)
 
 
 @pytest.mark.parametrize("limit", [1, 0])
@@ -177,8 +183,8 @@ def test_a_row_that_is_another_executions_is_left_alone_and_shows_who_needs_no_r
     other = {"execution": execution_arn(MACHINE, "other"), "offeredAt": ago(offered)}
     put_waiting_job(tables, "b", status=status, **other)
     before = tables.job("job of b")
-    make_room(TYPE, limit, MACHINE)
-    assert make_room(TYPE, limit, MACHINE).untold == ([] if stands_down else ["b"])
+    look(limit)
+    assert look(limit).untold == ([] if stands_down else ["b"])
     assert list(tables.intake()["holders"]) == ([] if stands_down else ["b"])
     assert tables.intake()["waiting"] == {}
     assert tables.job("job of b") == before
@@ -189,14 +195,14 @@ def test_the_same_offer_in_another_execution_is_no_newer_one(tables, other_calls
     tables.put_intake(waiting={"b": waits})
     execution = execution_arn(MACHINE, "other")
     put_waiting_job(tables, "b", execution=execution, offeredAt=waits["since"])
-    assert make_room(TYPE, 1, MACHINE).untold == ["b"]
+    assert look(1).untold == ["b"]
 
 
 def test_an_execution_that_stopped_waiting_meanwhile_counts_as_told(tables, other_calls):
     tables.put_intake(waiting={"b": entry("b")})
     put_waiting_job(tables, "b")
     other_calls.expects_error("stepfunctions", "send_task_success", "TaskTimedOut")
-    assert make_room(TYPE, 1, MACHINE).untold == []
+    assert look(1).untold == []
 
 
 def test_an_execution_that_cannot_be_told_now_is_told_at_the_next_look(tables, other_calls):
@@ -204,9 +210,9 @@ def test_an_execution_that_cannot_be_told_now_is_told_at_the_next_look(tables, o
     put_waiting_job(tables, "b")
     other_calls.expects_error("stepfunctions", "send_task_success", "ThrottlingException")
     with pytest.raises(errors.StepFunctionsUnavailable):
-        make_room(TYPE, 1, MACHINE)
+        look(1)
     expect_go_on(other_calls, "b")
-    make_room(TYPE, 1, MACHINE)
+    look(1)
     assert tables.intake()["holders"]["b"]["told"] is True
 
 
@@ -222,7 +228,7 @@ def test_a_sweep_gives_back_the_room_of_an_execution_that_is_over_or_never_began
     expect_running(other_calls, "runs")
     expect_described(other_calls, "over", status)
     expect_go_on(other_calls, "next")
-    room = make_room(TYPE, 2, MACHINE, heal=True)
+    room = look(2, heal=True)
     assert sorted(room.holders) == ["next", "runs"]
 
 
@@ -230,14 +236,14 @@ def test_an_execution_that_the_list_has_not_come_to_yet_keeps_its_room(tables, o
     tables.put_intake(holders={"runs": holder("runs", 300)})
     expect_running(other_calls)
     expect_described(other_calls, "runs", "RUNNING")
-    assert list(make_room(TYPE, 1, MACHINE, heal=True).holders) == ["runs"]
+    assert list(look(1, heal=True).holders) == ["runs"]
 
 
 def test_a_place_among_the_waiting_is_given_back_as_well(tables, other_calls):
     tables.put_intake(paused=True, waiting={"over": entry("over", 300)})
     expect_running(other_calls)
     expect_described(other_calls, "over", "ABORTED")
-    assert make_room(TYPE, 1, MACHINE, heal=True).waiting == {}
+    assert look(1, heal=True).waiting == {}
 
 
 @pytest.mark.parametrize(
@@ -250,7 +256,7 @@ def test_a_place_among_the_waiting_is_given_back_as_well(tables, other_calls):
 )
 def test_otherwise_nobody_is_asked_after(tables, other_calls, why, age, limit, heal):
     tables.put_intake(holders={"over": holder("over", age)})
-    assert list(make_room(TYPE, limit, MACHINE, heal=heal).holders) == ["over"], why
+    assert list(look(limit, heal=heal).holders) == ["over"], why
 
 
 @pytest.mark.parametrize(("limit", "paused"), [(0, False), (0, True), (5, True), (1, False)])
@@ -260,20 +266,20 @@ def test_where_there_is_no_limit_or_no_room_left_leaks_are_looked_for(
     tables.put_intake(holders={"over": holder("over", 300)}, paused=paused)
     expect_running(other_calls)
     expect_described(other_calls, "over", "ABORTED")
-    assert make_room(TYPE, limit, MACHINE, heal=True).holders == {}
+    assert look(limit, heal=True).holders == {}
 
 
 def test_who_looks_for_leaks_says_so_in_the_log_of_its_function(tables, other_calls, log):
     tables.put_intake(holders={"over": holder("over", 300)})
     expect_running(other_calls)
     expect_described(other_calls, "over", "ABORTED")
-    make_room(TYPE, 1, MACHINE, heal=True)
+    look(1, heal=True)
     (line,) = [json.loads(line) for line in log.getvalue().splitlines()]
     assert (line["service"], line["level"], line["execution"]) == (SERVICE, "WARNING", "over")
 
 
 def test_a_leak_is_none_before_two_minutes():
-    assert room_keeping.LEAK_SECONDS == 120
+    assert upkeep.LEAK_SECONDS == 120
 
 
 @pytest.mark.parametrize("paused", [False, True])
@@ -284,7 +290,7 @@ def test_an_execution_that_was_aborted_while_it_waited_leaves_nothing_where_ther
     other_calls.expects("stepfunctions", "list_executions", {"executions": []})
     expect_described(other_calls, "over", "ABORTED")
     for _ in range(2):
-        room = make_room(TYPE, 0, MACHINE, heal=True)
+        room = look(0, heal=True)
     assert (room.holders, room.waiting) == ({}, {})
 
 
@@ -309,18 +315,18 @@ def test_a_job_that_is_to_continue_another_is_awaited_until_it_is_here_or_for_a_
     tables.put_intake(awaiting={"first": ago(age)})
     if row is not None:
         tables.put_job("first", **row)
-    make_room(TYPE, 0, MACHINE)
+    look(0)
     assert list(tables.intake()["awaiting"]) == ["first"]
-    make_room(TYPE, 0, MACHINE, heal=True)
+    look(0, heal=True)
     assert list(tables.intake()["awaiting"]) == (["first"] if awaited else [])
 
 
 @pytest.mark.parametrize(("age", "kept"), [(86_300, ["j"]), (86_500, [])])
 def test_progress_that_was_not_shown_for_a_day_is_forgotten(tables, age, kept):
     tables.put_intake(unshown={"j": ago(age)})
-    make_room(TYPE, 0, MACHINE)
+    look(0)
     assert list(tables.intake()["unshown"]) == ["j"]
-    make_room(TYPE, 0, MACHINE, heal=True)
+    look(0, heal=True)
     assert list(tables.intake()["unshown"]) == kept
 
 
@@ -328,5 +334,5 @@ def test_progress_that_is_told_while_what_is_older_is_forgotten_is_not(tables):
     tables.put_intake(unshown={"j": ago(86_500)})
     told = {"j": ago(1)}
     tables.before("UpdateItem", lambda: tables.put_intake(unshown=told))
-    make_room(TYPE, 0, MACHINE, heal=True)
+    look(0, heal=True)
     assert tables.intake()["unshown"] == told

@@ -1,0 +1,280 @@
+"""Taking what CodePipeline offers: each offer is read, decided on, and started as an execution."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
+from typing import Any
+
+from acknowledger import bus, events, executions, intake_table, job_api, job_table, offers, upkeep
+from acknowledger.config import ActionType, IntakeConfig
+from acknowledger.errors import (
+    AcknowledgerError,
+    ActionTypeNotFoundException,
+    ClientTokenMissing,
+    ContinuedElsewhere,
+    EventInvalid,
+    InvalidClientTokenException,
+)
+from acknowledger.log import about, logger
+from acknowledger.moments import now
+from acknowledger.room import AWAITED, GIVEN, Room
+
+# STARTED may come before its job can be polled: then Intake looks again after these pauses.
+LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4, 5)
+STARTS_AT_ONCE = 50
+# After so many batches of which nothing could be taken it is the other action types' turn.
+FRUITLESS_BATCHES = 10
+# What is counted in any case. A sweep is an action type looked through without a failure.
+COUNTED = ("Sweeps", "Polls", "EmptyPolls", "PollFailures", "OffersSeen", "OffersTaken")
+
+_Decide = Callable[[Mapping[str, Any]], offers.Execution | None]
+
+
+class Sweep:
+    """One invocation's taking.
+
+    counts: the metrics, by name.
+    problems: what failed while all the rest went on, a sentence each.
+    """
+
+    def __init__(
+        self, config: IntakeConfig, has_time: Callable[[], bool], starters: ThreadPoolExecutor
+    ) -> None:
+        self.counts = Counter(dict.fromkeys(COUNTED, 0))
+        self.problems: list[str] = []
+        self._config = config
+        self._has_time = has_time
+        self._starters = starters
+        self._counting = threading.Lock()
+
+    def on_schedule(self, _detail: Mapping[str, Any]) -> None:
+        """Take what is offered for every action type, and heal what went wrong before.
+
+        All at once, so that none waits until another with much to do is through.
+        """
+        action_types = self._config.action_types
+        with ThreadPoolExecutor(len(action_types)) as pollers:
+            list(pollers.map(functools.partial(self._take, heal=True), action_types))
+        with self._trying("looking after the jobs in flight"):
+            if self._has_time():
+                self._count(**upkeep.look_after(self._config.bus_name))
+
+    def on_started(self, detail: Mapping[str, Any]) -> None:
+        """Take the job that a STARTED event tells of, and what else is offered.
+
+        Raises:
+            EventInvalid: its action type is not served here.
+        """
+        served = set(self._config.action_types)
+        action_type = events.served_type(detail, served)
+        if action_type is None:
+            names = ", ".join(sorted(map(str, served)))
+            raise EventInvalid(
+                f"detail.type must be the id of an action type served here ({names})"
+            )
+        action = detail.get("action-execution-id")
+        logger.append_keys(action_type=str(action_type), action_execution_id=action)
+        for wait in (0, *LOOK_AGAIN_SECONDS):
+            time.sleep(wait)
+            look_again = self._take(action_type, looked_for=detail)
+            if not look_again or self.problems or not self._has_time():
+                return
+            with self._trying("looking for the job of this event"):
+                # Another invocation may have taken it: then the table knows it.
+                if not (
+                    action
+                    and any(job_table.find_by("ByActionExecution", "actionExecutionId", action))
+                ):
+                    continue
+            return
+        logger.info("The job of this event was not offered in time: it is left to the sweep")
+
+    def on_ended(self, detail: Mapping[str, Any]) -> None:
+        """Give an ended execution's room to the next."""
+        ended = events.started_with(detail)
+        for action_type in self._config.action_types:
+            limited = self._config.max_jobs_in_flight[action_type]
+            if limited and (ended is None or ended["actionType"] == str(action_type)):
+                intake_table.give_back(str(action_type), detail["name"])
+                self._take(action_type)
+
+    def _take(
+        self,
+        action_type: ActionType,
+        *,
+        heal: bool = False,
+        looked_for: Mapping[str, Any] = MappingProxyType({}),
+    ) -> bool:
+        """Take everything offered for an action type that there is room for.
+
+        Args:
+            heal: also give back the room of executions that ended unnoticed.
+            looked_for: the detail of a STARTED event.
+
+        Returns:
+            whether to look again: its job was not among what was taken, and there is room for it.
+        """
+        try:
+            name, machine = str(action_type), self._config.state_machine_arn
+            limit = self._config.max_jobs_in_flight[action_type]
+            decide = functools.partial(
+                offers.decide,
+                state_machine_arn=machine,
+                action_type=action_type,
+                timeouts=self._config.timeouts,
+                secret_properties=_secret_properties(action_type),
+            )
+            room = intake_table.read(name, limit)
+            if heal:
+                room = upkeep.heal(room, machine)
+            room = upkeep.give_room(room, machine)
+            asked, fruitless, found = room.to_ask_for, 0, False
+            while asked and fruitless < FRUITLESS_BATCHES and self._has_time():
+                batch = self._poll(action_type, asked)
+                if not batch:
+                    break
+                start = functools.partial(
+                    self._start, room=room, decide=functools.partial(decide, room, offered_at=now())
+                )
+                taken = [job for job in self._starters.map(start, batch) if job]
+                self._count(OffersTaken=len(taken))
+                found |= bool(looked_for) and any(offers.is_for(job, looked_for) for job in taken)
+                fruitless = 0 if taken else fruitless + 1
+                if not room.unlimited:
+                    room = intake_table.read(name, limit)
+                asked = room.to_ask_for_after(asked, len(batch))
+            if heal:
+                reminders = ({"jobId": job_id} for job_id in room.unshown)
+                bus.put(self._config.bus_name, "Job Progress", *reminders)
+            self._count(Sweeps=1)
+            return bool(room.to_ask_for) and not found
+        except AcknowledgerError as error:
+            self._fail(f"polling {action_type}", error)
+            return False
+
+    def _poll(self, action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
+        """What is offered next, counted."""
+        try:
+            batch = job_api.poll(action_type, at_most)
+        except AcknowledgerError:
+            self._count(Polls=1, PollFailures=1)
+            raise
+        self._count(Polls=1, EmptyPolls=not batch, OffersSeen=len(batch))
+        return batch
+
+    def _start(self, offer: dict[str, Any], room: Room, decide: _Decide) -> dict[str, Any] | None:
+        """Start one offer's execution; its job, or None if this offer isn't taken."""
+        about_it = {"job_id": offers.job_id(offer), "action_type": room.action_type}
+        if not self._has_time():
+            # Step Functions took long over the others of the batch.
+            logger.warning("Offer left alone", **about_it, reason="no time is left")
+            return None
+        try:
+            execution = decide(job_api.details(offer))
+            if execution is None:
+                return None
+            arn = _started(execution, room, self._config.state_machine_arn)
+        except ContinuedElsewhere as error:
+            logger.warning("Offer left alone", **about_it, reason=str(error))
+            return None
+        except (ClientTokenMissing, InvalidClientTokenException) as error:
+            # It costs only that client's jobs. The message says all; a trace would add nothing.
+            client_id, why = offer["clientId"], str(error)
+            logger.error("Client token refused", **about_it, client_id=client_id, error=why)
+            self._count(ClientTokensRefused=1)
+            return None
+        except (AcknowledgerError, AttributeError, KeyError, TypeError, ValueError) as error:
+            why = f"{type(error).__name__}: {error}"
+            if not isinstance(error, AcknowledgerError):
+                # No job of CodePipeline's looks like that; its neighbours in the batch may.
+                why = f"not as documented: {why}"
+            logger.warning("Offer not taken", **about_it, reason=why)
+            self.problems.append(f"starting job {about_it['job_id']}: {why}")
+            return None
+        job = execution.start_input["job"]
+        pipeline = job["data"].get("pipelineContext", {}).get("pipelineName")
+        row = {**job, "jobId": job["id"], "actionType": room.action_type, "execution": arn}
+        logger.info("Offer taken", **about({**row, "pipelineName": pipeline}))
+        return dict(job)
+
+    def _count(self, **more: int) -> None:
+        with self._counting:
+            self.counts.update(more)
+
+    @contextlib.contextmanager
+    def _trying(self, what: str) -> Iterator[None]:
+        """What fails here is told in the end, after all the rest."""
+        try:
+            yield
+        except AcknowledgerError as error:
+            self._fail(what, error)
+
+    def _fail(self, what: str, error: AcknowledgerError) -> None:
+        self.problems.append(f"{what}: {type(error).__name__}: {error}")
+
+
+def pause(config: IntakeConfig, detail: Mapping[str, Any], *, paused: bool) -> list[str]:
+    """Take no more jobs, or take them again; the action types that are paused then.
+
+    Those in flight go on. What was offered meanwhile is found by the next event or sweep.
+
+    Raises:
+        EventInvalid: an action type is not served here.
+        TableUnavailable
+    """
+    chosen = events.chosen_types(detail, set(config.action_types))
+    for action_type in chosen:
+        intake_table.pause(str(action_type), paused=paused)
+    logger.info(f"Intake {'paused' if paused else 'resumed'}", action_types=list(map(str, chosen)))
+    rooms = (intake_table.read(str(one), 0) for one in config.action_types)
+    return [room.action_type for room in rooms if room.paused]
+
+
+def _secret_properties(action_type: ActionType) -> frozenset[str] | None:
+    """The names of the secret properties, or None where a partner's action type isn't listed."""
+    try:
+        return job_api.secret_properties(action_type)
+    except ActionTypeNotFoundException:
+        if action_type.owner == "Custom":
+            raise
+        return None
+
+
+def _started(execution: offers.Execution, room: Room, machine: str) -> str:
+    """Start an offer's execution, or find it running; its ARN.
+
+    Where CodePipeline offers a job again under the same nonce, the execution's name is taken: by
+    one still running, which goes on, or by one that has ended without an acknowledgment, which is
+    followed by another. Another also acknowledges again what the running one has acknowledged.
+    """
+    name, start_input = execution.name, execution.start_input
+    if not _start_as(name, start_input, room, machine):
+        running = executions.is_running(offers.execution_arn(machine, name))
+        row = job_table.find(start_input["job"]["id"]) if running else None
+        if not running or (row and row["status"] == "InProgress"):
+            if not (room.unlimited or running):
+                intake_table.give_back(room.action_type, name)
+            name = execution.another_name
+            _start_as(name, start_input, room, machine)
+    continued = start_input.get("continues", {}).get("jobId")
+    if continued in room.awaiting:
+        intake_table.expect_no_more(room.action_type, continued, room.awaiting[continued])
+    return offers.execution_arn(machine, name)
+
+
+def _start_as(name: str, start_input: dict[str, Any], room: Room, machine: str) -> bool:
+    """Start an execution with room or a place among the waiting; False if its name is taken.
+
+    A job that continues one in flight has that one's room.
+    """
+    if not room.unlimited and "continues" not in start_input:
+        has_room = intake_table.take(room, name, start_input["job"]["id"], start_input["offeredAt"])
+        start_input = {**start_input, "room": GIVEN if has_room else AWAITED}
+    return executions.start(machine, name, start_input)
