@@ -136,13 +136,15 @@ def check(value: Any, of: str, kind: str) -> dict[str, Any]:
     Raises:
         EventInvalid: naming every field that is wrong.
     """
+    if not isinstance(value, dict):
+        raise EventInvalid("the event must be a JSON object")
     wrong = [
         f"{path} {constraint.removeprefix('Member ')}"
         for path, constraint in violations(_shape(of, kind), value, "")
     ]
     if wrong:
         raise EventInvalid("; ".join(wrong))
-    return dict(value)
+    return value
 
 
 def served_type(detail: Mapping[str, Any], served: Set[ActionType]) -> ActionType | None:

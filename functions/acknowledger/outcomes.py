@@ -183,7 +183,8 @@ def success_request(job: Mapping[str, str], outcome: Mapping[str, Any]) -> dict[
     for name in ("jobId", "clientId", "clientToken"):
         if name in result:
             raise ValidationException(f"the worker's output must not have a {name}")
-    if str(result.get("continuationToken", "")).startswith(PREFIX):
+    token = result.get("continuationToken")
+    if isinstance(token, str) and token.startswith(PREFIX):
         raise ValidationException(
             f"the worker's continuationToken must not begin with '{PREFIX}', as our own do"
         )

@@ -287,8 +287,8 @@ def test_without_a_task_token_the_apis_own_error_is_raised(aws_calls, context):
             errors.ValidationException,
             ["3 validation errors", "'jobId'", "'nonce'", "'nonse'"],
         ),
-        ("bad/acknowledge-task-token", errors.EventInvalid, ["taskToken", "2048"]),
-        ("bad/acknowledge-claim", errors.EventInvalid, ["offer.job.id", "offer.timeouts"]),
+        ("bad/acknowledge-task-token", errors.EventInvalid, ["taskToken"]),
+        ("bad/acknowledge-claim", errors.EventInvalid, ["offer.job must", "offer.timeouts"]),
         ("intake-schedule", errors.EventInvalid, ["detail-type must be 'Job Dispatched'"]),
     ],
 )

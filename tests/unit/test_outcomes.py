@@ -40,14 +40,14 @@ def test_what_the_state_machine_sends_is_taken(name):
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"execution": None}, "execution must be a string"),
-        ({"offer": None}, "offer.job.id must be a string"),
+        ({"execution": None}, "execution must not be null"),
+        ({"offer": {}}, r"offer.job must not be null; .*offer.timeouts must not be null"),
         ({"offer": EVENT["offer"] | {"timeouts": {}}}, "offer.timeouts.JobTimeoutSeconds"),
-        ({"outcome": None}, "outcome an object"),
+        ({"outcome": []}, "outcome must be an object"),
         ({"outcome": {}}, "outcome must have a result"),
         ({"outcome": {"state": "Lost", "failure": {}}}, "WaitForRoom, Dispatched, InProgress"),
-        ({"outcome": failed(1, "c")}, "outcome.failure's Error"),
-        ({"outcome": failed("e", "c", milliseconds=None)}, "outcome.milliseconds"),
+        ({"outcome": failed(1, "c")}, "outcome.failure.Error must be a string"),
+        ({"outcome": failed("e", "c", milliseconds="1")}, "outcome.milliseconds"),
     ],
 )
 def test_anything_else_is_refused_naming_the_field(change, field):
