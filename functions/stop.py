@@ -91,7 +91,7 @@ def on_due(detail: dict[str, Any]) -> list[str]:
     job_id = detail["jobId"]
     row = job_table.find(job_id)
     logger.append_keys(**about(row))
-    if row is None or "dueAt" not in row or row["dueAt"] > now():
+    if row is None or row["dueAt"] > now():
         return []
     arn = row["execution"]
     described = executions.describe(arn)
@@ -124,7 +124,7 @@ def end_executions(action: str, cause: str) -> list[str]:
         time.sleep(wait)
         found = job_table.find_by("ByActionExecution", "actionExecutionId", action)
         rows = [job_table.find(job_id) for job_id in found]
-        living = [row for row in rows if row and "dueAt" in row]
+        living = [row for row in rows if row and is_living(row)]
         for row in living:
             if row["jobId"] not in told and tell(row, cause):
                 logger.info("Ended", cause=cause, **about(row))
@@ -137,13 +137,18 @@ def end_executions(action: str, cause: str) -> list[str]:
     return sorted(told)
 
 
+def is_living(row: dict[str, Any]) -> bool:
+    """Whether a job is still to be ended, or to be announced."""
+    return row["status"] not in job_table.ENDED or "unannounced" in row
+
+
 def tell(row: dict[str, Any], cause: str) -> bool:
     """Note that a job is over, and wake its execution to hear it; whether it does, or is over."""
     over = {"error": EndedElsewhere.__name__, "cause": cause}
     noted = row["status"] in job_table.ENDED or job_table.update(
         row["jobId"],
         "SET #over = :over, dueAt = :dueAt",
-        condition=f"{job_table.MINE} AND ({job_table.NOT_ACKNOWLEDGED} OR #status = :inProgress)",
+        condition=f"{job_table.MINE} AND {job_table.IS_IN_FLIGHT}",
         values={":over": over, ":execution": row["execution"], ":dueAt": job_table.due(0)},
     )
     if not noted:

@@ -216,18 +216,15 @@ class _End:
             bus.put(self.bus_name, ANNOUNCED[said["status"]], detail)
         except BusUnavailable:
             if not marked:
-                self._mark("SET unannounced = :now, dueAt = :dueAt")
+                self._mark("SET unannounced = :now, dueAt = :dueAt", job_table.due(0))
             raise
         if marked:
-            self._mark("REMOVE unannounced, dueAt")
+            self._mark("SET dueAt = :dueAt REMOVE unannounced", job_table.never())
 
-    def _mark(self, expression: str) -> None:
-        job_table.update(
-            self.offer["job"]["id"],
-            expression,
-            condition=job_table.MINE,
-            values={":execution": self.execution, ":now": now(), ":dueAt": job_table.due(0)},
-        )
+    def _mark(self, expression: str, due_at: str) -> None:
+        values = {":execution": self.execution, ":now": now(), ":dueAt": due_at}
+        job_id, mine = self.offer["job"]["id"], job_table.MINE
+        job_table.update(job_id, expression, condition=mine, values=values)
 
 
 def stood_down(error: StandDown) -> Ending:

@@ -4,8 +4,8 @@ A row is `{jobId, status, execution, times, dueAt, actionType, clientId, ...}`. 
 
     execution       the ARN of the execution whose claim the row is
     times           when the job had reached each status that it had
-    dueAt           when the sweep must look at the row if nothing has become of it: only rows in
-                    flight and unannounced ones have it, and so an entry in the index ByStatus
+    dueAt           when the sweep must look at the row if nothing has become of it; of a job that
+                    has ended, after the row has expired
     acknowledgeCalls  the calls of AcknowledgeJob that may have got through, with their nonces
     over            {error, cause}: what Stop knows of the end of a job that is still in flight
     unannounced     since when it is ended and nobody has been told
@@ -46,6 +46,7 @@ DUE_AT_ONCE = 50
 # Conditions that several writes have in common.
 MINE = "#execution = :execution"
 NOT_ACKNOWLEDGED = "#status IN (:created, :queued, :dispatched)"
+IS_IN_FLIGHT = "#status IN (:created, :queued, :dispatched, :inProgress)"
 
 _STATUS_VALUES = {
     ":created": "Created",
@@ -65,6 +66,11 @@ def table_name() -> str:
 def due(*limits: int) -> str:
     """When the sweep must look at a row: past the first of some limits, in seconds from now."""
     return later(min(limits) + SLACK_SECONDS)
+
+
+def never() -> str:
+    """When the sweep would look at the row of a job that has ended: after it has expired."""
+    return later(EXPIRES_AFTER_SECONDS * 2)
 
 
 def columns(offer: Mapping[str, Any]) -> dict[str, str]:
@@ -130,42 +136,38 @@ def survey() -> Survey:
     Raises:
         TableUnavailable
     """
-    found = {status: _entries(status) for status in (*IN_FLIGHT, *sorted(ENDED))}
-    moment = now()
-    return Survey(
-        in_flight=sum(found[status][0] for status in IN_FLIGHT),
-        oldest=min(
-            (entry["offeredAt"] for status in IN_FLIGHT for entry in found[status][1]),
-            default=None,
-        ),
-        due=[
-            entry["jobId"]
-            for _, some in found.values()
-            for entry in some
-            if entry["dueAt"] <= moment
-        ],
-    )
-
-
-def _entries(status: str) -> tuple[int, list[dict[str, Any]]]:
-    """How many jobs have a status, and the entries of those that are due next."""
-    query = {
-        "TableName": table_name(),
-        "IndexName": "ByStatus",
-        "KeyConditionExpression": "#status = :status",
-        "ExpressionAttributeNames": {"#status": "status"},
-        "ExpressionAttributeValues": {":status": {"S": status}},
-    }
-    dynamodb = client("dynamodb")
-    with table_errors():
-        page = dynamodb.query(**query, Limit=DUE_AT_ONCE)
-        entries = [plain(item) for item in page["Items"]]
-        count = len(entries)
+    entries: list[dict[str, Any]] = []
+    in_flight, moment = 0, now()
+    for status in IN_FLIGHT:
+        page = _query(status, Limit=DUE_AT_ONCE)
+        entries += [plain(item) for item in page["Items"]]
+        in_flight += page["Count"]
         while "LastEvaluatedKey" in page:
             start = page["LastEvaluatedKey"]
-            page = dynamodb.query(**query, Select="COUNT", ExclusiveStartKey=start)
-            count += page["Count"]
-    return count, entries
+            page = _query(status, Select="COUNT", ExclusiveStartKey=start)
+            in_flight += page["Count"]
+    oldest = min((entry["offeredAt"] for entry in entries), default=None)
+    for status in sorted(ENDED):
+        page = _query(status, before=moment, Limit=DUE_AT_ONCE)
+        entries += [plain(item) for item in page["Items"]]
+    due = [entry["jobId"] for entry in entries if entry["dueAt"] <= moment]
+    return Survey(in_flight, oldest, due)
+
+
+def _query(status: str, before: str = "9", **more: Any) -> dict[str, Any]:
+    """A page of the jobs that have a status and are due before a moment, the first due first."""
+    values = {":status": status, ":before": before}
+    with table_errors():
+        return dict(
+            client("dynamodb").query(
+                TableName=table_name(),
+                IndexName="ByStatus",
+                KeyConditionExpression="#status = :status AND dueAt <= :before",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=typed(values),
+                **more,
+            )
+        )
 
 
 def _job_ids(**query: Any) -> Iterator[str]:
@@ -193,13 +195,13 @@ def end(
         TableUnavailable
     """
     words = {name: said[name] for name in ("error", "cause") if name in said}
-    marks = {"unannounced": now(), "dueAt": later(SLACK_SECONDS)} if unannounced else {}
+    marks = {"unannounced": now(), "dueAt": due(0)} if unannounced else {"dueAt": never()}
     newest = row.get("currentJobId")
     return update(
         row["jobId"],
         "SET #status = :ended, #times.#ended = :now, updatedAt = :now, expiresAt = :expiresAt"
         + "".join(f", {'#' * (name == 'error')}{name} = :{name}" for name in words | marks)
-        + f" REMOVE #over, roomToken, nextJobToken{'' if unannounced else ', dueAt'}",
+        + " REMOVE #over, roomToken, nextJobToken",
         condition=f"{MINE} AND #status = :status AND "
         + ("currentJobId = :newest" if newest else "attribute_not_exists(currentJobId)"),
         values={
@@ -224,7 +226,7 @@ def look_at(job_id: str, execution: str, seconds: float) -> None:
     update(
         job_id,
         "SET dueAt = :dueAt",
-        condition=f"{MINE} AND attribute_exists(dueAt)",
+        condition=f"{MINE} AND ({IS_IN_FLIGHT} OR attribute_exists(unannounced))",
         values={":execution": execution, ":dueAt": later(seconds)},
     )
 

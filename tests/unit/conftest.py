@@ -249,7 +249,7 @@ class Tables:
             "actionExecutionId": f"action of {job_id}",
             "pipelineExecutionId": f"pipeline execution of {job_id}",
             "acknowledgeCalls": {},
-            **({} if ended else {"dueAt": ago(-3660)}),
+            "dueAt": ago(-15_552_000 if ended else -3660),
         } | row
         self.dynamodb.put_item(TableName="JobTable", Item=job_table.typed(row))
 

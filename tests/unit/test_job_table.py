@@ -80,7 +80,7 @@ def test_an_entry_of_the_index_has_what_is_asked_of_it_and_no_more():
     assert [key["AttributeName"] for key in by_status["KeySchema"]] == ["status", "dueAt"]
     assert by_status["Projection"] == {
         "ProjectionType": "INCLUDE",
-        "NonKeyAttributes": ["offeredAt"],
+        "NonKeyAttributes": ["offeredAt", "pipelineName", "actionName"],
     }
 
 
