@@ -34,8 +34,9 @@ test: .venv/installed .venv-sam/installed ## Run the tests
 faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=some, every (in every world) or write (the table)
 	@FAULTS="$(or $(FAULTS),some)" $(BIN)/python -m pytest tests/resilience/test_faults.py
 
-chaos: .venv/installed ## Run many jobs while everything goes wrong at random: JOBS=200 SEED=1 RATE=0.1
-	@$(BIN)/python -m tests.resilience.chaos --jobs "$(JOBS)" --seed "$(SEED)" --rate "$(RATE)"
+chaos: .venv/installed ## Run many jobs while everything goes wrong at random: JOBS=200 SEED=1 RATE=0.1, EVENTS=none to lose all events of AWS services
+	@$(BIN)/python -m tests.resilience.chaos --jobs "$(JOBS)" --seed "$(SEED)" --rate "$(RATE)" \
+		$(if $(filter none,$(EVENTS)),--no-events)
 
 bench: .venv/installed ## Measure what is claimed of speed and cost, and hold the README's table to it: BENCH="intake stack" for some, BENCH=--write to write it
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -268,16 +268,16 @@ class World:
         )
 
     def task_token(self, row: dict[str, Any]) -> str:
-        """The task token that a job's execution waits with, once it does."""
+        """The task token that a job's execution waits with, once it does as its row says."""
         arn = row["execution"]["S"]
+        before = "Job Dispatched" if row["status"]["S"] == "InProgress" else "-"
         history = self.client("stepfunctions").get_execution_history
 
         def token() -> str | None:
             for event in history(executionArn=arn, reverseOrder=True, maxResults=5)["events"]:
                 if event["type"] == "TaskScheduled":
-                    return executions.find_token(
-                        json.loads(event["taskScheduledEventDetails"]["parameters"])
-                    )
+                    given = event["taskScheduledEventDetails"]["parameters"]
+                    return None if before in given else executions.find_token(json.loads(given))
             return None
 
         return str(wait_for(token, "the execution to wait", seconds=10))

@@ -8,7 +8,7 @@ from acknowledger.moments import ago
 from tests.support import wait_for
 
 PARAMETERS = {"MaxJobsInFlight": "3"}
-TO_WORK = ["Created", "Queued", "Dispatched", "Acknowledge", "Acknowledged", "InProgress", "Work"]
+TO_WORK = ["Created", "Queued", "Dispatched", "InProgress"]
 
 
 def statuses(world, names):
