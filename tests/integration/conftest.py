@@ -270,7 +270,7 @@ class World:
     def task_token(self, row: dict[str, Any]) -> str:
         """The task token that a job's execution waits with, once it does as its row says."""
         arn = row["execution"]["S"]
-        before = "Job Dispatched" if row["status"]["S"] == "InProgress" else "-"
+        before = "Job Dispatched" if row["status"]["S"] == "InProgress" else "\0"
         history = self.client("stepfunctions").get_execution_history
 
         def token() -> str | None:
