@@ -3,12 +3,17 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import signal
+import zlib
+
+from local.aws import isolation
+
+# Before anything is imported that reads the environment; tests name their region.
+isolation.isolate(region=False)
 
 import botocore.session
-import botocore.useragent
 import moto.core.models
-
-from local.aws import once
+import pytest
 
 # Powertools reads them when a function's modules are imported.
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "acknowledger"
@@ -21,12 +26,36 @@ gc.set_threshold(100_000, 50, 100)
 # megabytes of JSON, anew.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
-# The same few words go through it, letter by letter, with every request.
-botocore.useragent.sanitize_user_agent_string_component = functools.cache(
-    botocore.useragent.sanitize_user_agent_string_component
-)
-
 # moto makes more than a thousand of them, always the same, each time that it is started.
 moto.core.models.CallbackResponse = functools.cache(moto.core.models.CallbackResponse)
 
-once.install()
+# A shell leaves it ignored in what it starts in the background, and whatever is started here would
+# inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+OWNERS = ("Custom", "ThirdParty")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if left_to_test_all(item):
+            item.add_marker("slow")
+
+
+def left_to_test_all(item: pytest.Item) -> bool:
+    """Whether `make test` tries other cases of the test; they are the same in every run.
+
+    Of a test of the whole stack or the state machine with both owners it tries one.
+    """
+    if sampled := item.get_closest_marker("sampled"):
+        return zlib.crc32(item.nodeid.encode()) % int(sampled.args[0]) != 0
+    given = (
+        item.callspec.params
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        else {}
+    )
+    for owner in (given.get("owners_world"), given.get("job")):
+        if owner in OWNERS:
+            return OWNERS[zlib.crc32(item.nodeid.replace(owner, "").encode()) % 2] != owner
+    return False

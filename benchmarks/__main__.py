@@ -1,48 +1,54 @@
-"""Measure what is claimed, print it as the README's table, and fail where that says otherwise.
+"""Measure what is claimed, print it as a table, and fail where docs/performance.md says otherwise.
 
 python -m benchmarks [--write] [cold_start] [acknowledge] [intake] [stack] [poll]
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib
+import signal
 import sys
 from pathlib import Path
 
-from benchmarks import acknowledge, cold_start, figures, intake, poll, stack
+from local.aws import isolation
 
-BENCHMARKS = {
-    "cold_start": cold_start.measure,
-    "acknowledge": acknowledge.measure,
-    "intake": intake.measure,
-    "stack": stack.measure,
-    "poll": poll.figures,
-}
-README = Path(__file__).parent.parent / "README.md"
+# Ctrl-C while all is imported ends it at once, without a word.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+isolation.isolate()
+
+from local import arguments
+
+BENCHMARKS = ("cold_start", "acknowledge", "intake", "stack", "poll")
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
 
 def main() -> int:
     """Measure, print and compare; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    arguments.check_region()
+    parser = arguments.Parser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}")
-    parser.add_argument("--write", action="store_true", help="put the table into the README")
-    arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(BENCHMARKS)
-    if unknown or (arguments.write and arguments.names):
-        parser.error(f"there is no {', '.join(unknown)}" if unknown else "--write needs all")
+    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
+    given = parser.parse_args()
+    unknown = set(given.names) - set(BENCHMARKS)
+    if unknown or (given.write and given.names):
+        known = f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
+        parser.error(f"BENCH: {known if unknown else '--write needs all'}")
+    from benchmarks import figures
+
     measured = []
-    for name in arguments.names or BENCHMARKS:
+    for name in given.names or BENCHMARKS:
         sys.stderr.write(f"{name} …\n")
-        measured += BENCHMARKS[name]()
+        measured += importlib.import_module(f"benchmarks.{name}").measure()
     text = figures.table(measured)
     sys.stdout.write(f"{text}\n")
-    if arguments.write:
-        README.write_text(figures.replaced(README.read_text(), text))
-    found = figures.problems(measured, README.read_text())
+    if given.write:
+        PAGE.write_text(figures.replaced(PAGE.read_text(), text))
+    found = figures.problems(measured, PAGE.read_text())
     for problem in found:
         sys.stderr.write(f"✗ {problem}\n")
     return 1 if found else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(arguments.ended(main))

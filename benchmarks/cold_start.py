@@ -19,6 +19,7 @@ import botocore
 
 from benchmarks.endpoint import ENVIRONMENT
 from benchmarks.figures import Figure
+from local.aws.isolation import NO_HOME
 
 ROOT = Path(__file__).parent.parent
 RUNTIME = "python3.13"
@@ -133,7 +134,7 @@ def sdk(folder: Path) -> None:
 
 def seconds(python: str, code: str, path: list[Path], *, counted: bool = True) -> float:
     """The processor time of a fresh process until it is ready."""
-    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(map(str, path))}
+    environment = {**ENVIRONMENT, **NO_HOME, "PYTHONPATH": os.pathsep.join(map(str, path))}
     if counted:
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
     command = [python, "-c", code]

@@ -20,9 +20,12 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+from local.aws.isolation import NO_FILES
+
 ACTION_TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Jobs"
 ENVIRONMENT = {
+    **NO_FILES,
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",

@@ -1,4 +1,4 @@
-"""What a benchmark measured, as a line of the README's table, and whether that still says so."""
+"""What a benchmark measured, as a line of a table, and whether the page with it still says so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 HEAD = "| what | measured | spread | runs | reference | reach | tolerance |"
 
 
@@ -27,7 +26,7 @@ class Figure:
         runs: how many; 1 where it is counted and always the same.
         low, high: the quartiles; None where it is counted.
         at_most, at_least: what must be reached.
-        tolerance: how far off the README's figure may be, as a share of it.
+        tolerance: how far off the page's figure may be, as a share of it.
         digits: how many are shown behind the point.
     """
 
@@ -80,7 +79,7 @@ class Figure:
         return None
 
     def differs_from(self, written: float) -> bool:
-        """Whether the README's figure is another one."""
+        """Whether the page's figure is another one."""
         least = 0.5 * 10**-self.digits
         return bool(
             abs(self.value - written) > max(self.tolerance * abs(written), least) * (1 + 1e-9)
@@ -97,11 +96,10 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join([*lines, "", f"Measured on {machine()}."])
 
 
-def written(readme: str) -> dict[str, str]:
-    """The lines of the README's table by what they measure."""
-    inside = readme.partition(BEGIN)[2].partition(END)[0]
-    lines = [line for line in inside.splitlines() if line.startswith("| ")]
-    return {line.split("|")[1].strip(): line for line in lines if line != HEAD}
+def written(page: str) -> dict[str, str]:
+    """The lines of a page's table by what they measure."""
+    lines = page.partition(HEAD)[2].splitlines()
+    return {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
 
 
 def value_in(line: str) -> float:
@@ -112,28 +110,24 @@ def value_in(line: str) -> float:
     return float(found[0].replace(",", ""))
 
 
-def problems(figures: Sequence[Figure], readme: str) -> list[str]:
-    """What was not reached, and which of the README's figures are no longer what is measured."""
+def problems(figures: Sequence[Figure], page: str) -> list[str]:
+    """What was not reached, and which of a page's figures are no longer what is measured."""
     found = [missed for figure in figures if (missed := figure.missed())]
-    lines = written(readme)
+    lines = written(page)
     for figure in figures:
         line = lines.get(figure.what)
         if line is None:
-            found.append(f"{figure.what}: not in the README's table")
+            found.append(f"{figure.what}: not in the table")
         elif figure.differs_from(value_in(line)):
             found.append(
-                f"{figure.what}: the README says {value_in(line):g}, and it is {figure.value:g}"
+                f"{figure.what}: the table says {value_in(line):g}, and it is {figure.value:g}"
             )
     return found
 
 
-def replaced(readme: str, text: str) -> str:
-    """The README with another table."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the README has no {BEGIN} and {END}")
-    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+def replaced(page: str, text: str) -> str:
+    """A page that ends with another table."""
+    return f"{page.partition(HEAD)[0]}{text}\n"
 
 
 def machine() -> str:

@@ -76,7 +76,7 @@ def poll_time(jobs: JobBackend) -> float:
     return taken / 1000
 
 
-def measure(few: int, many: int, rounds: int) -> tuple[list[float], list[float]]:
+def rounds_of(few: int, many: int, rounds: int) -> tuple[list[float], list[float]]:
     """The microseconds of each poll, with few and with many jobs queued."""
     trust = {
         "Effect": "Allow",
@@ -102,9 +102,9 @@ def measure(few: int, many: int, rounds: int) -> tuple[list[float], list[float]]
         return times
 
 
-def figures() -> list[Figure]:
+def measure() -> list[Figure]:
     """The ratio of a round with many to one with few."""
-    few, many = measure(FEW, MANY, ROUNDS)
+    few, many = rounds_of(FEW, MANY, ROUNDS)
     rounds = range(0, len(few), POLLS_A_ROUND)
     ratios = [
         statistics.median(many[begin : begin + POLLS_A_ROUND])

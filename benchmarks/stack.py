@@ -66,7 +66,7 @@ class Bench:
             acknowledger.running(
                 parameters={"ProgressIntervalSeconds": "1"},
                 behaviour={"continuation_seconds": 0},
-                faults=Faults(count),
+                layers=(Faults(count).layer,),
             ) as (cloud, stack),
         ):
             self.cloud = cloud

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import moto_codepipeline
+from local.arguments import TEMPLATE
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
+from local.page import PATH, Page
 from local.worker import CONFIGURATION_PROPERTIES, SampleWorker, WorkerProcess
 from moto_codepipeline import switches
+from moto_codepipeline.http import Endpoint
 
-TEMPLATE = Path(__file__).parent.parent / "template.yaml"
+STACK_NAME = "acknowledger"
 PIPELINE_ROLE = "pipeline"
 SAMPLE_PIPELINE = "sample"
 CUSTOM_ACTION_TYPE = "Build/Custom/Acknowledger/1"
@@ -23,6 +26,27 @@ PARAMETERS = {
     "ActionTypes": f"{CUSTOM_ACTION_TYPE},{PARTNER_ACTION_TYPE}",
     "ClientTokenPrefix": "/acknowledger/client-tokens/",
 }
+
+
+def cloud_with_codepipeline(*, layers: tuple[Any, ...] = (), **settings: Any) -> LocalCloud:
+    """A local cloud whose pipelines hand out jobs, with the page that shows them.
+
+    Args:
+        layers: go in front of the page.
+        settings: LocalCloud's further ones.
+    """
+    return LocalCloud(
+        page=PATH,
+        ticks=(moto_codepipeline.tick_all,),
+        layers=(
+            lambda application, cloud: Endpoint(application, cloud.account_id, cloud.region),
+            lambda application, cloud: Page(
+                application, cloud.account_id, cloud.region, cloud.client, cloud.notices
+            ),
+            *layers,
+        ),
+        **settings,
+    )
 
 
 @contextmanager
@@ -40,7 +64,7 @@ def empty(
         behaviour: CodePipeline's switches by name; raises SwitchError.
         settings: LocalCloud's further ones.
     """
-    with LocalCloud(host=host, port=port, ticks=(moto_codepipeline.tick_all,), **settings) as cloud:
+    with cloud_with_codepipeline(host=host, port=port, **settings) as cloud:
         emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
         switches.change(emulator.behaviour, behaviour or {})
         create_pipeline_role(cloud)
@@ -59,7 +83,7 @@ def running(
         settings: those of `empty`.
     """
     with empty(**settings) as cloud:
-        stack = cloud.deploy(TEMPLATE, PARAMETERS | (parameters or {}))
+        stack = cloud.deploy(TEMPLATE, PARAMETERS | (parameters or {}), name=STACK_NAME)
         first, *more = action_types(stack)
         register(cloud, stack, first)
         for action_type in more:
@@ -90,7 +114,12 @@ def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWork
         "JOB_TABLE_NAME": stack.outputs["JobTableName"],
         "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
     }
-    return WorkerProcess(worker, cloud.client, bus_name, environment)
+
+    def say(told: str) -> None:
+        cloud.notices["worker"] = told
+        print(told, file=sys.stderr, flush=True)
+
+    return WorkerProcess(worker, cloud.client, bus_name, environment, say=say)
 
 
 def action_types(stack: Stack) -> list[str]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +21,8 @@ from acknowledger_worker import ConfigurationError, Job, JobFailed, Runner, Succ
 from local.aws.server import one_core
 
 JOBS_AT_ONCE = 32
+#: A worker that ran so long before it ended is begun anew without a longer pause.
+STEADY_SECONDS = 60
 # A job that is to Hang reaches no worker, so that nobody answers it or gives a sign of life.
 NOT_TO_HANG = {"Outcome": [{"anything-but": "Hang"}, {"exists": False}]}
 CONFIGURATION_PROPERTIES: list[dict[str, Any]] = [
@@ -110,11 +114,15 @@ class SampleWorker:
 class WorkerProcess:
     """A worker of yours, in a process of its own, as it would run outside Lambda.
 
+    It is started again whenever it ends by itself.
+
     Args:
         worker: where it is, as `module:name`.
         client: makes a boto3 client of a service.
         bus_name: the JobBus.
         environment: what the process has beside this one's.
+        say: is told in words that it ended, and that it was started again.
+        pauses: seconds before it is started again the first time, the second and so on.
     """
 
     def __init__(
@@ -123,27 +131,63 @@ class WorkerProcess:
         client: Callable[[str], Any],
         bus_name: str,
         environment: Mapping[str, str],
+        *,
+        say: Callable[[str], object],
+        pauses: Sequence[float] = (1, 2, 5, 10, 30),
     ) -> None:
-        self._command = [sys.executable, "-m", "acknowledger_worker", worker]
+        self._worker = worker
         url = client("sqs").create_queue(QueueName="worker")["QueueUrl"]
         self._environment = {**os.environ, "QUEUE_URL": url, "JOB_BUS_NAME": bus_name}
         self._environment |= environment
         self._feed = partial(feed, client, bus_name, "worker", {})
+        self._say = say
+        self._pauses = pauses
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="worker", daemon=True)
 
     def start(self) -> None:
         """Make the rule that feeds the queue, and start the process."""
         self._feed()
-        # Ctrl-C is for us, and we tell it.
-        self._process = subprocess.Popen(  # noqa: S603 - whose it is
-            self._command, env=self._environment, start_new_session=True
-        )
+        self._keeper.start()
 
     def stop(self) -> None:
         """Let it finish, or hand back, what it has."""
-        if self._process:
-            self._process.terminate()
-            self._process.wait()
+        with self._lock:
+            self._stopped.set()
+            if self._process:
+                self._process.terminate()
+        self._keeper.join()
+
+    def _keep(self) -> None:
+        ended = 0
+        while process := self._begin():
+            began = time.monotonic()
+            status = process.wait()
+            if self._stopped.is_set():
+                return
+            steady = time.monotonic() - began > STEADY_SECONDS
+            pause = self._pauses[0 if steady else min(ended, len(self._pauses) - 1)]
+            ended = 1 if steady else ended + 1
+            how = f"status {status}" if status >= 0 else signal.strsignal(-status)
+            told = f"The worker {self._worker} ended ({how})."
+            self._say(f"{told} It is started again in {pause} s.")
+            if self._stopped.wait(pause):
+                return
+            self._say(f"{told} It was started again at {time.strftime('%H:%M:%S')}.")
+
+    def _begin(self) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self._stopped.is_set():
+                return None
+            # Ctrl-C is for us, and we tell it.
+            self._process = subprocess.Popen(  # noqa: S603 - whose it is
+                [sys.executable, "-m", "acknowledger_worker", self._worker],
+                env=self._environment,
+                start_new_session=True,
+            )
+            return self._process
 
 
 def feed(

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SECONDS = 60
+SECONDS = 300
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

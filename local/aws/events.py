@@ -31,7 +31,7 @@ from jsonpath_ng.ext.parser import parse as parse_json_path
 from moto.awslambda.utils import get_backend as get_lambda_backend
 from moto.core.exceptions import ServiceException
 from moto.events.exceptions import InvalidEventPatternException
-from moto.events.models import EventBus, EventPatternParser, Rule, events_backends
+from moto.events.models import Rule, events_backends
 from moto.logs.models import logs_backends
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
@@ -40,7 +40,6 @@ from moto.utilities.arns import parse_arn
 from werkzeug.exceptions import HTTPException
 
 from local.aws import functions, metrics
-from local.aws.patch import replace
 
 logger = logging.getLogger(__name__)
 
@@ -401,23 +400,13 @@ class Rules(OrderedDict[str, Any]):
         return list(super().values())
 
 
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    if Rule.send_to_targets is not moto_send_to_targets:
-        return
-    moto_init: Callable[..., None] = EventBus.__init__
+def send(rule: Any, event: Event, **_: bool) -> None:
+    offer(rule, as_delivered(event))
 
-    def send(rule: Any, event: Event, **_: bool) -> None:
-        offer(rule, as_delivered(event))
 
+def init_bus(moto_init: Callable[..., None]) -> Callable[..., None]:
     def init(bus: Any, *args: Any, **kwargs: Any) -> None:
         moto_init(bus, *args, **kwargs)
         bus.rules = Rules()
 
-    # moto knows no Lambda functions and no state machines as targets, adds members to events,
-    # ignores states, and lets one failing target fail PutEvents.
-    replace(Rule, "send_to_targets", send)
-    # moto takes a matcher that it does not know for one that matches everything.
-    replace(EventPatternParser, "_validate_event_pattern", check_pattern)
-    # moto iterates over the rules of a bus while others may be put.
-    replace(EventBus, "__init__", init)
+    return init

@@ -18,10 +18,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
-from moto.logs import models
 from moto.logs.exceptions import InvalidParameterException
-
-from local.aws.patch import replace
 
 Condition = Callable[[Any], bool]
 
@@ -204,9 +201,3 @@ def filter_log_events(
     ]
     found.sort(key=lambda event: int(event.timestamp))
     return [{**event.to_filter_dict(), "logStreamName": self.log_stream_name} for event in found]
-
-
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    # moto lets every pattern match that is no word or phrase, and reads it anew for every message.
-    replace(models.LogStream, "filter_log_events", filter_log_events)

@@ -43,7 +43,7 @@ import time
 import uuid
 import zipfile
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,13 +51,11 @@ from typing import Any, cast
 
 from moto.awslambda import models
 from moto.awslambda.exceptions import LambdaClientError
-from moto.awslambda.responses import LambdaResponse
 from moto.logs.models import logs_backends
 from moto.sqs.models import sqs_backends
 from moto.utilities.arns import parse_arn
 
-from local.aws import metrics, permissions
-from local.aws.patch import replace
+from local.aws import isolation, metrics, permissions
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +64,8 @@ COMMAND = (sys.executable, "-P", "-u", "-X", "utf8", str(RUNTIME))
 
 #: An init that takes longer is, in AWS too, counted as part of the first invocation.
 INIT_SECONDS = 10
+#: Until a process for a function has started, be this machine ever so busy.
+START_SECONDS = 60
 
 #: Two sandboxes that make the same log group at once would lose one's log.
 _logging = threading.Lock()
@@ -122,7 +122,11 @@ class Starter:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
                 [*COMMAND, str(other.fileno())],
                 stdin=subprocess.DEVNULL,
-                env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "en_US.UTF-8"},
+                env={
+                    "PATH": os.environ.get("PATH", os.defpath),
+                    "LANG": "en_US.UTF-8",
+                    **isolation.NO_HOME,
+                },
                 pass_fds=[other.fileno()],
                 start_new_session=True,
             )
@@ -138,7 +142,7 @@ class Starter:
             socket.send_fds(self._socket, [b"+"], [*fds, settings_end])
             os.close(settings_end)
             try:
-                return self._processes[self._started.get(timeout=INIT_SECONDS)]
+                return self._processes[self._started.get(timeout=START_SECONDS)]
             except queue.Empty:
                 raise RuntimeError("the process that starts functions does not answer") from None
 
@@ -468,9 +472,7 @@ def environment(
         "AWS_SESSION_TOKEN": "local",
         # Whatever the function's configuration or the developer's own says, it stays here.
         "AWS_ENDPOINT_URL": endpoint_url,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        **isolation.NO_HOME,
     }
 
 
@@ -833,7 +835,6 @@ _runner: Runner | None = None
 def start(endpoint_url: str, **settings: Any) -> Runner:
     """Start running functions. Before, invoking one is an error."""
     global _runner  # noqa: PLW0603 - moto's backends are global, and so is what runs for them
-    install()
     stop()
     _runner = Runner(endpoint_url, **settings)
     return _runner
@@ -858,7 +859,7 @@ def runner() -> Runner:
     return _runner
 
 
-def _invoke(
+def invoke(
     self: Any, body: bytes | str, request_headers: Mapping[str, str], response_headers: Any
 ) -> bytes:
     """Stand in for LambdaFunction.invoke, which needs Docker."""
@@ -883,7 +884,7 @@ def _invoke(
     return result.payload.encode()
 
 
-def _put_event_invoke_config(
+def put_event_invoke_config(
     self: Any, function_name: str, config: dict[str, Any]
 ) -> dict[str, Any]:
     """Replace a function's event invoke config."""
@@ -895,28 +896,26 @@ def _put_event_invoke_config(
     return response
 
 
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    function: Any = models.LambdaFunction
-    if function.invoke is _invoke:
-        return
-    init, get_configuration = function.__init__, function.get_configuration
-    update_configuration = function.update_configuration
+def _keep(function: Any, spec: Mapping[str, Any]) -> None:
+    if "DeadLetterConfig" in spec:
+        function.dead_letter_config = spec["DeadLetterConfig"]
+    if "LoggingConfig" in spec:
+        function.logging_config = spec["LoggingConfig"]
 
-    def keep(self: Any, spec: Mapping[str, Any]) -> None:
-        if "DeadLetterConfig" in spec:
-            self.dead_letter_config = spec["DeadLetterConfig"]
-        if "LoggingConfig" in spec:
-            self.logging_config = spec["LoggingConfig"]
 
-    def init_and_keep(self: Any, account_id: str, spec: Any, *args: Any, **kwargs: Any) -> None:
+def init_and_keep(init: Callable[..., None]) -> Callable[..., None]:
+    def init_all(self: Any, account_id: str, spec: Any, *args: Any, **kwargs: Any) -> None:
         self.dead_letter_config = {}
         self.logging_config = {}
         init(self, account_id, spec, *args, **kwargs)
-        keep(self, spec)
+        _keep(self, spec)
 
-    def get_all_configuration(self: Any, on_create: bool = False) -> dict[str, Any]:
-        configuration: dict[str, Any] = get_configuration(self, on_create)
+    return init_all
+
+
+def get_all_configuration(get: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    def get_all(self: Any, on_create: bool = False) -> dict[str, Any]:
+        configuration = get(self, on_create)
         configuration["LoggingConfig"] = {
             "LogFormat": "Text",
             "LogGroup": log_group(self),
@@ -926,27 +925,25 @@ def install() -> None:
             configuration["DeadLetterConfig"] = self.dead_letter_config
         return configuration
 
-    def update_all_configuration(self: Any, updates: dict[str, Any]) -> dict[str, Any]:
-        keep(self, updates)
-        configuration: dict[str, Any] = update_configuration(self, updates)
-        return configuration
+    return get_all
 
-    enrich = LambdaResponse._enrich_response
 
-    def keep_request_id(headers: dict[str, str], body: Any) -> tuple[dict[str, str], Any]:
+def update_all_configuration(
+    update: Callable[..., dict[str, Any]],
+) -> Callable[..., dict[str, Any]]:
+    def update_all(self: Any, updates: dict[str, Any]) -> dict[str, Any]:
+        _keep(self, updates)
+        return update(self, updates)
+
+    return update_all
+
+
+def keep_request_id(enrich: Callable[..., Any]) -> Callable[..., Any]:
+    def enrich_and_keep(headers: dict[str, str], body: Any) -> tuple[dict[str, str], Any]:
         of_invocation = headers.get("x-amzn-requestid")
         headers, body = enrich(headers, body)
         if of_invocation:
             headers["x-amzn-requestid"] = of_invocation
         return headers, body
 
-    # moto runs functions in Docker, or not at all.
-    replace(function, "invoke", _invoke)
-    # moto answers every request with an id of its own, but this one is in the log.
-    replace(LambdaResponse, "_enrich_response", staticmethod(keep_request_id))
-    # moto drops two properties that say where failed events and logs go.
-    replace(function, "__init__", init_and_keep)
-    replace(function, "get_configuration", get_all_configuration)
-    replace(function, "update_configuration", update_all_configuration)
-    # moto appends a new event invoke config, and goes on reading the first.
-    replace(models.LambdaBackend, "put_function_event_invoke_config", _put_event_invoke_config)
+    return enrich_and_keep

@@ -19,8 +19,6 @@ from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
-from local.aws.patch import replace
-
 
 class EvaluationError(Exception):
     """The expression is wrong, or fails with these values; says how."""
@@ -39,9 +37,6 @@ class Encoder(Functions.Encoder):  # type: ignore[misc]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "ensure_ascii": False})
-
-
-replace(Functions, "Encoder", Encoder)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -272,6 +272,8 @@ def become_sandbox(fds: list[int], imported: set[str]) -> None:
 
 
 def main() -> None:
+    # A shell leaves it ignored in what it starts in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     requests_fd, answers_fd = int(sys.argv[1]), int(sys.argv[2])
     scale_sleep(float(os.environ.pop("LOCAL_SLEEP_SCALE", "1")))
     sys.argv = [os.environ["_HANDLER"]]

@@ -44,8 +44,6 @@ from typing import Any, TypeVar
 from moto.cloudwatch.models import CloudWatchBackend, Statistics, cloudwatch_backends
 from moto.sqs.models import SQSBackend, sqs_backends
 
-from local.aws.patch import replace
-
 logger = logging.getLogger(__name__)
 
 #: A value or more of one metric, as PutMetricData takes it.
@@ -440,17 +438,3 @@ def send_message(self: Any, queue_name: str, *args: Any, **kwargs: Any) -> Any:
     if queue := self.queues.get(queue_name):
         of_queue(queue, NumberOfMessagesSent=1)
     return message
-
-
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    # moto puts no data of its own for queues.
-    replace(SQSBackend, "send_message", send_message)
-    # moto takes metrics with more dimensions for the one that is asked for, or such with the same
-    # dimensions in other namespaces, and misses some that have two.
-    replace(CloudWatchBackend, "get_metric_statistics", get_metric_statistics)
-    replace(CloudWatchBackend, "get_metric_data", get_metric_data)
-    # moto knows no percentiles.
-    replace(Statistics, "get_statistics_for_type", statistic)
-    # moto lists a metric with no dimension, or with two, once for each value of it.
-    replace(CloudWatchBackend, "get_filtered_metrics", get_filtered_metrics)

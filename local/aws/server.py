@@ -1,15 +1,13 @@
 """The local stack's process: moto, an HTTP endpoint in front of it, and everything that ticks."""
 
-import functools
 import logging
 import os
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from moto import mock_aws
@@ -21,24 +19,14 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local.aws import (
-    dynamodb,
-    events,
-    filter_patterns,
-    functions,
-    insights,
-    metrics,
-    once,
-    permissions,
-    stack,
-    stepfunctions,
-)
-from local.aws.patch import replace
-from local.page import Page
-from moto_codepipeline.http import Endpoint
+from local.aws import events, functions, metrics, permissions, replaced, stack, stepfunctions
+from local.aws.address import listen
+from local.aws.guard import Guard
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    Layer = Callable[[WSGIApplication, "LocalCloud"], WSGIApplication]
 
 logger = logging.getLogger(__name__)
 
@@ -46,19 +34,20 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.2
 
 
-class AddressInUseError(RuntimeError):
-    """Something else listens where the endpoint should."""
+class Dispatcher(DomainDispatcherApplication):
+    """moto, which tries some three hundred patterns on a request's host: once for each host.
 
+    A PutEvents takes half the time so.
+    """
 
-class Middleware(Protocol):
-    """What may be put in front of the endpoint while it is served."""
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._found: dict[str | None, Any] = {}
 
-    def endpoint(self, application: "WSGIApplication") -> "WSGIApplication":
-        """An application in front of another."""
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
+    def get_backend_for_host(self, host: str | None) -> Any:
+        if host not in self._found:
+            self._found[host] = super().get_backend_for_host(host)
+        return self._found[host]
 
 
 class QuietHandler(MotoRequestHandler):
@@ -111,12 +100,16 @@ class LocalCloud:
     Use it as a context manager, or `start` and `stop` it. There can be one at a time, since moto's
     state belongs to the process, and it starts empty.
 
-    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine.
+    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine. Web pages
+    are kept out, save those of `origins`, as `guard.origin` gives them; links of theirs may open
+    the path `page`.
     `ticks` are called several times a second; they fire what is due in services that don't run by
     themselves. `retry_delays` are the two waits of asynchronous Lambda invocations, in seconds,
     `retry_scale` multiplies the waits in Retry of state machines, and `sleep_scale` those of
-    functions. `faults` go wrong with the calls of both. `permissions` has what roles
-    called; with `enforce_permissions` they are refused what their policies don't allow.
+    functions. `layers` go in front of the endpoint, each in front of those before: they are given a
+    WSGI application and the cloud, and answer an application, which is stopped with the cloud if it
+    has a `stop`. `permissions` has what roles called; with `enforce_permissions` they are refused
+    what their policies don't allow.
     """
 
     account_id = DEFAULT_ACCOUNT_ID
@@ -126,12 +119,14 @@ class LocalCloud:
         *,
         host: str = "127.0.0.1",
         port: int = 4566,
+        origins: Iterable[str] = (),
+        page: str = "",
         region: str | None = None,
         ticks: tuple[Callable[[], object], ...] = (),
         retry_delays: tuple[float, float] = (1.0, 2.0),
         retry_scale: float = 1.0,
         sleep_scale: float = 1.0,
-        faults: Middleware | None = None,
+        layers: "tuple[Layer, ...]" = (),
         enforce_permissions: bool = False,
     ) -> None:
         environ = os.environ
@@ -141,13 +136,17 @@ class LocalCloud:
         self.schedule = events.Schedule()
         self.permissions = permissions.Record(self.account_id, self.region)
         self.endpoint_url = ""
+        #: What whoever watches it should know, by what it is about.
+        self.notices: dict[str, str] = {}
         self._host = host
         self._port = port
+        self._origins = origins
+        self._page = page
         self._ticks = ticks
         self._retry_delays = retry_delays
         self._retry_scale = retry_scale
         self._sleep_scale = sleep_scale
-        self._faults = faults
+        self._layers = layers
         self._enforce_permissions = enforce_permissions
         self._session = boto3.Session(
             region_name=self.region,
@@ -161,7 +160,7 @@ class LocalCloud:
     # -- Starting and stopping ----------------------------------------------------------------
 
     def start(self) -> Self:
-        """Start it all; raises AddressInUseError if the port is taken."""
+        """Start it all; raises AddressError if nothing can listen there."""
         with ExitStack() as started:
             self._start(started)
             self._started = started.pop_all()
@@ -172,25 +171,14 @@ class LocalCloud:
         self._started.close()
 
     def _start(self, started: ExitStack) -> None:
-        listener = started.enter_context(self._listen())
+        listener = started.enter_context(listen(self._host, self._port))
         port = listener.getsockname()[1]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
         self.endpoint_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._clients.clear()
         self.schedule = events.Schedule()
 
-        for module in (
-            once,
-            dynamodb,
-            events,
-            filter_patterns,
-            functions,
-            insights,
-            metrics,
-            stack,
-            stepfunctions,
-        ):
-            module.install()
+        replaced.install()
         started.enter_context(environment(AWS_REGION=self.region, AWS_DEFAULT_REGION=self.region))
         started.enter_context(mock_aws(config={"stepfunctions": {"execute_state_machine": True}}))
         self.permissions = permissions.start(
@@ -204,30 +192,14 @@ class LocalCloud:
         stepfunctions.retry_scale = self._retry_scale
         started.callback(stepfunctions.stop_all)
 
-        dispatcher = DomainDispatcherApplication(create_backend_app)
-        # moto tries some three hundred patterns on the host of each request.
-        replace(
-            dispatcher, "get_backend_for_host", functools.cache(dispatcher.get_backend_for_host)
-        )
-        page = Page(
-            Endpoint(
-                permissions.Watch(dispatcher),
-                self.account_id,
-                self.region,
-            ),
-            self.account_id,
-            self.region,
-            self.client,
-        )
-        application: WSGIApplication = page
-        if self._faults:
-            application = self._faults.endpoint(application)
-            self._faults.start()
-            started.callback(self._faults.stop)
+        application: WSGIApplication = permissions.Watch(Dispatcher())
+        for layer in self._layers:
+            application = layer(application, self)
+            started.callback(getattr(application, "stop", lambda: None))
         server = make_server(
             self._host,
             port,
-            application,
+            Guard(application, host=self._host, page=self._page, origins=self._origins),
             threaded=True,
             request_handler=QuietHandler,
             fd=listener.fileno(),
@@ -239,7 +211,6 @@ class LocalCloud:
         with one_core():
             endpoint.start()
         started.callback(server.shutdown)
-        started.callback(page.stop)
         stopped = threading.Event()
         ticker = threading.Thread(target=self._tick, args=(stopped,), name="ticks", daemon=True)
         ticker.start()
@@ -247,16 +218,6 @@ class LocalCloud:
         started.callback(stopped.set)
         self.schedule.start()
         started.callback(self.schedule.stop)
-
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        try:
-            return socket.create_server((self._host, self._port), family=family, backlog=128)
-        except OSError as error:
-            raise AddressInUseError(
-                f"can't listen on {self._host}:{self._port}: {error.strerror}; "
-                "end what does, or choose another port"
-            ) from error
 
     def _tick(self, stopped: threading.Event) -> None:
         ticks: tuple[Callable[[], object], ...] = (*self._ticks, metrics.Sampler())
@@ -294,7 +255,7 @@ class LocalCloud:
         template: Path,
         parameters: dict[str, str] | None = None,
         *,
-        name: str = stack.DEFAULT_NAME,
+        name: str,
     ) -> stack.Stack:
         """Deploy a SAM template, as `sam deploy` would."""
         return stack.deploy(template, parameters or {}, name=name, region=self.region)

@@ -25,8 +25,6 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local.aws import cloudformation
 
-DEFAULT_NAME = "acknowledger"
-
 #: Where SAM says that something is a file or folder of ours.
 LOCAL_PATHS = {
     "AWS::Serverless::Function": "CodeUri",
@@ -52,14 +50,11 @@ class Stack:
     """What the template has and this process does not, as "AWS::X::Y (LogicalId)"."""
 
 
-def deploy(
-    template: Path, parameters: dict[str, str], *, name: str = DEFAULT_NAME, region: str
-) -> Stack:
+def deploy(template: Path, parameters: dict[str, str], *, name: str, region: str) -> Stack:
     """Create the stack of a SAM template, or update it if it is there.
 
     Raises what CloudFormation or SAM object to.
     """
-    install()
     document = yaml_parse(template.read_text())
     package(document, template.parent, f"{name}-artifacts", region)
     client = boto3.client("cloudformation", region_name=region)
@@ -83,7 +78,7 @@ def deploy(
     return described(client, name)
 
 
-def described(client: Any, name: str = DEFAULT_NAME) -> Stack:
+def described(client: Any, name: str) -> Stack:
     """Return what CloudFormation tells of a stack that is there, however it was deployed."""
     [deployed] = client.describe_stacks(StackName=name)["Stacks"]
     pages = client.get_paginator("list_stack_resources").paginate(StackName=name)
@@ -103,11 +98,6 @@ def described(client: Any, name: str = DEFAULT_NAME) -> Stack:
         },
         not_made=list(cloudformation.placeholders),
     )
-
-
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    cloudformation.install()
 
 
 # -- sam package ----------------------------------------------------------------------------------

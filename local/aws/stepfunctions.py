@@ -49,18 +49,14 @@ from moto.core.base_backend import BackendDict
 from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
 from moto.logs.models import logs_backends
-from moto.stepfunctions import exceptions, responses
-from moto.stepfunctions.parser import models, quotas
+from moto.stepfunctions import exceptions
+from moto.stepfunctions.parser import models
 from moto.stepfunctions.parser.api import (
     ExecutionStatus,
     HistoryEventType,
     InvalidToken,
 )
-from moto.stepfunctions.parser.asl.component import eval_component
 from moto.stepfunctions.parser.asl.component.common.catch.catch_outcome import CatchOutcome
-from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
-    ErrorEqualsDecl,
-)
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
     FailureEvent,
@@ -69,19 +65,9 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
 from moto.stepfunctions.parser.asl.component.common.retry.max_attempts_decl import (
     MaxAttemptsOutcome,
 )
-from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import RetrierDecl
 from moto.stepfunctions.parser.asl.component.common.retry.retrier_outcome import RetrierOutcome
 from moto.stepfunctions.parser.asl.component.common.retry.retry_outcome import RetryOutcome
-from moto.stepfunctions.parser.asl.component.common.string import string_expression
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
-from moto.stepfunctions.parser.asl.component.state.choice.comparison.comparison import (
-    ConditionStringJSONata,
-)
-from moto.stepfunctions.parser.asl.component.state.choice.state_choice import StateChoice
-from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
-    state_task_service_callback,
-)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: E501
     StateTaskServiceAwsSdk,
 )
@@ -92,12 +78,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     SfnFailedEntryCountException,
     StateTaskServiceEvents,
 )
-from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
-from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import (
-    WaitFunction,
-)
 from moto.stepfunctions.parser.asl.eval.callback import callback
-from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.eval.event.logging import (
     CloudWatchLoggingConfiguration,
@@ -108,8 +89,7 @@ from moto.stepfunctions.parser.asl.eval.program_state import (
     ProgramError,
     ProgramStopped,
 )
-from moto.stepfunctions.parser.asl.eval.states import ContextObject, TaskData
-from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.eval.states import TaskData
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.backend.execution import (
     BaseExecutionWorkerCommunication,
@@ -119,7 +99,6 @@ from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.utilities.utils import get_partition
 
 from local.aws import events, jsonata, metrics, permissions
-from local.aws.patch import replace
 
 # The interpreter's own annotations are too far from what it does to be checked against.
 MotoBackend: Any = models.StepFunctionsParserBackend
@@ -1219,71 +1198,10 @@ def stop_all() -> None:
     _tokens.clear()
 
 
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    if models.stepfunctions_parser_backends.backend is Backend:
-        return
-    events.install()
-    backends = BackendDict(Backend, "stepfunctions")
-    # moto looks through all executions for one, or for a token's, and crashes on used tokens.
-    replace(models, "stepfunctions_parser_backends", backends)
-    # moto reports every failing state as an error of its own, on standard error.
-    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
+backends = BackendDict(Backend, "stepfunctions")
+clients = Clients()
+parsed = functools.lru_cache(maxsize=64)
+own_id = property(lambda self: str(id(self)))
 
-    # moto has no evaluator, and composes values into the text of expressions without escaping.
-    replace(string_expression.StringJSONata, "_eval_body", eval_jsonata)
-    replace(string_expression.StringVariableSample, "_eval_body", eval_variable_sample)
-    # moto lets Output see what Assign of the same state has assigned.
-    replace(CommonStateField, "_eval_body", enter_state(CommonStateField._eval_body))
-    # moto has no name that can be caught or looked up for a condition that is neither.
-    replace(ConditionStringJSONata, "_eval_body", condition)
-    # moto has a Choice state's own Assign and Output also apply to a rule that goes to Default.
-    replace(StateChoice, "_eval_state", choose)
-    replace(StateChoice, "_eval_state_output", choice_output)
-
-    # moto reuses the token in a retry, loses answers at the last moment, and takes the end of an
-    # execution for a failure of the task that it interrupts.
-    replace(ExecutionState, "_eval_state", run_state)
-    # moto's wildcards match the errors that can't be caught.
-    replace(ErrorEqualsDecl, "_eval_body", error_equals)
-    # moto sleeps through the end of an execution.
-    replace(RetrierDecl, "_eval_body", retrier)
-    replace(WaitFunction, "_wait_interval", wait_interval)
-    # moto lets what fails or times out after it was stopped end as that.
-    for name in ("set_ended", "set_error", "set_timed_out", "set_stop"):
-        replace(Environment, name, end_once(getattr(Environment, name)))
-    # moto misses an answer that comes before it waits, and never says that a token is used up.
-    replace(callback.CallbackPoolManager, "add", add_token)
-    replace(ContextObject, "update_task_token", update_task_token)
-    replace(
-        state_task_service_callback.StateTaskServiceCallback,
-        "_eval_wait_for_task_token",
-        wait_for_task_token,
-    )
-
-    # moto counts the data of a state with every other letter than ASCII's written as an escape.
-    replace(quotas, "to_json_str", counted)
-
-    # moto writes a log line that is no JSON, under a time of which it fails.
-    replace(EventManager, "_publish_history_log", publish_history_log)
-
-    # moto passes the names of a task's parameters on as they are.
-    replace(StateTaskServiceAwsSdk, "_normalise_parameters", name_parameters)
-
-    # moto makes a client for every task, and parses the definition for every execution; the
-    # parsed one is then shared, so what it keeps per execution needs a key known from the start.
-    replace(boto_client, "boto3", Clients())
-    parse = functools.lru_cache(maxsize=64)(AmazonStateLanguageParser.parse)
-    replace(AmazonStateLanguageParser, "parse", staticmethod(parse))
-    replace(eval_component.EvalComponent, "heap_key", property(lambda self: str(id(self))))
-
-    # moto drops the cause of a failure, and the error and cause of a stop.
-    answers = responses.StepFunctionResponse
-    replace(answers, "send_task_failure", answer_send_task_failure)
-    replace(answers, "stop_execution", answer_stop_execution)
-    # moto leaves out when an execution timed out, and writes an output that is a string unquoted.
-    replace(answers, "describe_execution", answer_describe_execution)
-    # moto fails where the first of the next page is gone, ended while RUNNING ones are listed say.
-    replace(answers, "list_executions", answer_list_executions)
-    # moto answers with the whole history, as if nothing else was asked.
-    replace(answers, "get_execution_history", answer_get_execution_history)
+# moto reports every failing state as an error of its own, on standard error.
+logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)

@@ -37,6 +37,7 @@ function take(event) {
       if (value) pipelines.set(id, value);
       else pipelines.delete(id);
     } else if (kind === "stack") stack(value);
+    else if (kind === "notices") notices(value);
     else if (kind === "switches") behaviour(value);
     else if (kind === "nextJobs") wanted(value);
   }
@@ -63,6 +64,11 @@ setInterval(() => {
 
 function stack(name) {
   write(byId("stack"), name ? `stack ${name}, ${location.host}` : `no stack is deployed on ${location.host}`);
+}
+
+function notices(sentences) {
+  byId("notices").hidden = !sentences.length;
+  write(byId("notices"), sentences.join(" "));
 }
 
 // -- Buttons ----------------------------------------------------------------------------------

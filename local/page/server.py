@@ -9,23 +9,17 @@ No service of AWS has this path: a bucket's name can't begin with an underscore.
 
 Each event is ``{"all": bool, "now": milliseconds since the epoch, "set": {name: value},
 "gone": [names]}``; the first one has everything (``all``), later ones what changed.
-
-Whatever is under ``/_local/``, CodePipeline's switches as well, is refused to other web sites that
-the browser has open: a request must name this machine as its host, and if it changes anything it
-must not come from a page of another origin.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import mimetypes
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 from werkzeug.wrappers import Request, Response
@@ -36,7 +30,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PATH = "/_local/page/"
-GUARDED = "/_local/"
 
 #: Seconds between two looks, at least and at most; in between, looking takes no more than a part.
 LOOK_SECONDS = 0.25
@@ -56,12 +49,9 @@ HEADERS = {
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
-
-#: Names that nobody outside can point at this machine.
-LOCAL_DOMAINS = (".localhost", ".local", ".internal")
 
 
 class Page:
@@ -76,9 +66,10 @@ class Page:
         account_id: str,
         region: str,
         client: Callable[[str], Any],
+        notices: Mapping[str, str],
     ) -> None:
         self._application = application
-        self._view = View(account_id, region)
+        self._view = View(account_id, region, notices)
         self._client = client
         self._stopped = threading.Event()
 
@@ -87,15 +78,9 @@ class Page:
         self._stopped.set()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        if not path.startswith(GUARDED):
+        if not environ.get("PATH_INFO", "").startswith(PATH):
             return self._application(environ, start_response)
-        request = Request(environ)
-        if problem := refusal(request):
-            return message(403, problem)(environ, start_response)
-        if not path.startswith(PATH):
-            return self._application(environ, start_response)
-        response = self._answer(request)
+        response = self._answer(Request(environ))
         response.headers.extend(HEADERS)
         return response(environ, start_response)
 
@@ -128,28 +113,6 @@ class Page:
                     return message(400, error.response["Error"]["Message"])
                 return answered(200, {"pipelineExecutionId": answer["pipelineExecutionId"]})
         return message(400, 'The body must be {"pipeline": its name}')
-
-
-def refusal(request: Request) -> str:
-    """Why a request is not served, since another web site may be behind it; "" if it is."""
-    host = urlsplit(f"//{request.host}").hostname or ""
-    if not is_local(host):
-        return f"Host: {host} is no name of this machine; use its address"
-    origin = request.headers.get("Origin")
-    if request.method in ("GET", "HEAD") or origin is None:
-        return ""
-    if urlsplit(origin).netloc != request.host:
-        return f"Origin: {origin} may not change anything here"
-    return ""
-
-
-def is_local(host: str) -> bool:
-    """Whether a host is an address, or a name that no web site can have."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host or host.endswith(LOCAL_DOMAINS)
-    return True
 
 
 def changes(look: Callable[[], dict[str, Any]], stopped: threading.Event) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -39,23 +39,25 @@ class Stack(NamedTuple):
 
 
 class View:
-    """What is to be seen in an account and region."""
+    """What is to be seen in an account and region, and notices by what they are about."""
 
-    def __init__(self, account_id: str, region: str) -> None:
+    def __init__(self, account_id: str, region: str, notices: Mapping[str, str]) -> None:
         self._account_id = account_id
         self._region = region
+        self._notices = notices
 
     def board(self) -> dict[str, Any]:
         """Everything but the ways of jobs, by name.
 
-        `stack`: the stack's name, null if there is none. `job ID`: see `card`. `pipeline NAME`:
-        its latest execution as `JobBackend.overview` has it. `switches`: of each its value, what it
-        may be in words, and its choices if they are few. `nextJobs`: how many jobs something was
-        asked for, and what.
+        `stack`: the stack's name, null if there is none. `notices`: sentences. `job ID`: see
+        `card`. `pipeline NAME`: its latest execution as `JobBackend.overview` has it. `switches`:
+        of each its value, what it may be in words, and its choices if they are few. `nextJobs`: how
+        many jobs something was asked for, and what.
         """
         stack, emulator = self._stack(), self._emulator
         seen: dict[str, Any] = {
             "stack": stack.name if stack else None,
+            "notices": list(self._notices.values()),
             "switches": {
                 name: {
                     "value": value,

@@ -26,7 +26,7 @@ from acknowledger_worker.testing import run
 from conformance.installs import NotInstalled, aws_cli
 from examples.count_lines.worker import count_lines
 from local import acknowledger
-from local.aws import functions
+from local.aws import functions, isolation
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from tests.support import ROOT, wait_for
@@ -211,6 +211,7 @@ def process(world: World, queue_url: str) -> Iterator[subprocess.Popen[str]]:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "packages" / "acknowledger-worker"),
+        **isolation.NO_HOME,
         "QUEUE_URL": queue_url,
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         **credentials(world),
@@ -243,7 +244,7 @@ def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
         world.row(good, "Succeeded")
         row = world.row(bad, "Failed")
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 0
+        assert running.wait(60) == 0
         assert running.stderr
         said = running.stderr.read()
     assert world.report(good) == {"report.txt": REPORT}
@@ -285,7 +286,7 @@ class Build:
             env=self.environment | more,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -301,6 +302,7 @@ def build(world: World, tmp_path: Path) -> Build:
     template = yaml_parse((EXAMPLES / "codebuild/template.yaml").read_text())
     environment = {
         "PATH": f"{programs}:{os.environ['PATH']}",
+        **isolation.NO_FILES,
         "HOME": str(tmp_path),
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         "CODEBUILD_BUILD_ID": "project:1",
@@ -309,6 +311,7 @@ def build(world: World, tmp_path: Path) -> Build:
     return Build(template, tmp_path, environment)
 
 
+@pytest.mark.slow
 def test_codebuild_works_a_job_with_a_shell_and_the_aws_cli(world, build):
     sqs = world.client("sqs")
     url = sqs.create_queue(QueueName="builds")["QueueUrl"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
+from moto.dynamodb.models import dynamodb_backends
+from moto.stepfunctions.parser import models
 
 import moto_codepipeline
 from acknowledger import executions, job_table
@@ -124,16 +127,11 @@ class World:
         return str(wait_for(ended, f"{name} to end", seconds))
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        pages = self.client("dynamodb").get_paginator("scan")
-        return [
-            row
-            for page in pages.paginate(
-                TableName=self.stack.outputs["JobTableName"],
-                FilterExpression="pipelineName = :name",
-                ExpressionAttributeValues={":name": {"S": name}},
-            )
-            for row in page["Items"]
-        ]
+        """The rows of a pipeline's jobs, read where they are kept: it is what tests wait for most."""
+        table = self.stack.outputs["JobTableName"]
+        kept = dynamodb_backends[self.cloud.account_id][self.cloud.region].tables[table]
+        rows = [item.to_json()["Attributes"] for item in kept.all_items()]
+        return [row for row in rows if row.get("pipelineName") == {"S": name}]
 
     def row(self, name: str, status: str, seconds: float = 20) -> dict[str, Any]:
         """A pipeline's only job's row, once it has that status."""
@@ -256,6 +254,28 @@ class World:
         self.client("events").disable_rule(Name=self.rule("default", "STARTED"))
         assert functions.runner().wait_until_idle(30)
 
+    def hold_back_acknowledge(self) -> Callable[[], object]:
+        """Let no Job Dispatched event reach Acknowledge; returns what lets them again."""
+        bus = self.stack.outputs["JobBusName"]
+        about = {"Name": self.rule(bus, "Job Dispatched"), "EventBusName": bus}
+        self.client("events").disable_rule(**about)
+        return partial(self.client("events").enable_rule, **about)
+
+    def come_to_rest(self) -> None:
+        """Stop what runs, and wait for what that starts: nothing of it comes later."""
+
+        backend = models.stepfunctions_parser_backends[self.cloud.account_id][self.cloud.region]
+
+        def at_rest() -> bool:
+            stepfunctions.stop_all()
+            started = list(backend._executions.values())
+            # It has told of its end then, which is after its status says so.
+            assert all(execution._ended.wait(60) for execution in started)
+            assert functions.runner().wait_until_idle(60)
+            return started == list(backend._executions.values())
+
+        wait_for(at_rest, "nothing to run", seconds=20)
+
     def expect_no_more(self) -> None:
         self._awaiting({})
 
@@ -354,7 +374,8 @@ def world(running: World) -> Iterator[World]:
     events = running.client("events")
     for bus in events.list_event_buses()["EventBuses"]:
         for rule in events.list_rules(EventBusName=bus["Name"])["Rules"]:
-            events.enable_rule(Name=rule["Name"], EventBusName=bus["Name"])
+            if rule["State"] == "DISABLED":
+                events.enable_rule(Name=rule["Name"], EventBusName=bus["Name"])
 
 
 @pytest.fixture(params=["Custom", "ThirdParty"])

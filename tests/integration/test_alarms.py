@@ -24,6 +24,7 @@ Metric = tuple[Any, ...]
 @pytest.fixture
 def quiet(world: World) -> World:
     """A world in which nothing has been counted yet, and no dead letter is left."""
+    world.come_to_rest()
     for function, _ in DEAD_LETTERS.values():
         world.written.letters(function)
     cloudwatch_backends[world.cloud.account_id][world.cloud.region].metric_data.clear()
@@ -62,9 +63,7 @@ def test_a_job_that_times_out(quiet):
 
 def test_an_offer_that_waits_too_long_for_its_acknowledgment(quiet):
     sweep(quiet)
-    bus = quiet.stack.outputs["JobBusName"]
-    events, rule = quiet.client("events"), quiet.rule(bus, "Job Dispatched")
-    events.disable_rule(Name=rule, EventBusName=bus)
+    quiet.hold_back_acknowledge()
     row = quiet.row(quiet.start({"Outcome": "Succeed"}), "Dispatched")
     quiet.client("dynamodb").update_item(
         TableName=quiet.stack.outputs["JobTableName"],
@@ -168,7 +167,7 @@ def bring_about_everything(world: World) -> None:
 
 
 def test_every_metric_that_somebody_looks_at_is_counted_and_none_else(world):
-    """With the name, unit and dimensions by which the alarms, the dashboard and the README know it."""
+    """With the name, unit and dimensions by which the alarms, the dashboard and docs/metrics.md know it."""
     bring_about_everything(world)
     backend = cloudwatch_backends[world.cloud.account_id][world.cloud.region]
 

@@ -6,6 +6,8 @@ import json
 import threading
 import time
 
+import pytest
+
 from local import acknowledger
 from moto_codepipeline.jobs import JobStatus
 from tests.resilience.faults import Call, Fault, Faults
@@ -42,6 +44,7 @@ class Quota:
             return "throttled"
 
 
+@pytest.mark.slow
 def test_with_a_fifth_of_the_starts_every_job_is_acknowledged_and_no_invocation_times_out() -> None:
     quota = Quota()
     with acknowledger.running(
@@ -51,7 +54,7 @@ def test_with_a_fifth_of_the_starts_every_job_is_acknowledged_and_no_invocation_
             "started_before_queued_seconds": 0,
             "acknowledge_seconds": OFFERED_AGAIN_SECONDS,
         },
-        faults=Faults(quota.choose),
+        layers=(Faults(quota.choose).layer,),
     ) as (cloud, stack):
         witness = Witness(cloud, stack)
         intake = stack.outputs["IntakeFunctionName"]

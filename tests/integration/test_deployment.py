@@ -12,6 +12,8 @@ from local.aws.stack import deploy
 from tests.integration.conftest import World
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = {"MaxJobsInFlight": "2,0,0"}
 #: What the next version says in place of this one, in a definition and in a function.
 SAYS = {
@@ -62,11 +64,9 @@ def succeed(world: World, name: str) -> dict[str, object]:
 
 
 def test_jobs_in_flight_end_as_they_should_over_a_deployment_and_its_rollback(world, next_version):
-    bus = world.stack.outputs["JobBusName"]
-    events, rule = world.client("events"), world.rule(bus, "Job Dispatched")
     worked = world.start({"Outcome": "Hang"})
     world.row(worked, "InProgress")
-    events.disable_rule(Name=rule, EventBusName=bus)
+    let_go = world.hold_back_acknowledge()
     dispatched = world.start({"Outcome": "Hang"})
     row = world.row(dispatched, "Dispatched")
     # With room for two, these are not even polled, or wait.
@@ -77,7 +77,7 @@ def test_jobs_in_flight_end_as_they_should_over_a_deployment_and_its_rollback(wo
         for name, status in ((worked, "InProgress"), (dispatched, "Dispatched")):
             assert [one["status"]["S"] for one in world.rows(name)] == [status]
 
-    events.enable_rule(Name=rule, EventBusName=bus)
+    let_go()
     event = world.dispatched(row["jobId"]["S"])
     assert world.invoke("Acknowledge", event) == {"status": "InProgress"}
     for name in (worked, dispatched, *left):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support import load_event, wait_for
+from tests.support import load_event
 
 
 @dataclass
@@ -100,14 +100,6 @@ def test_a_result_lets_the_pipeline_go_on_and_a_failure_stops_it(world):
     assert {row["actionName"]["S"] for row in world.rows(name)} == {"A", "B"}
 
 
-def test_jobs_of_every_action_type_are_served(world):
-    category, owner, provider, version = ["Test", "Custom", "Second", "2"]
-    kind = {"category": category, "owner": owner, "provider": provider, "version": version}
-    action = {"name": "Work", "actionTypeId": kind, "configuration": {"Outcome": "Succeed"}}
-    name = world.start({}, Test=[action])
-    assert world.row(name, "Succeeded")["actionType"]["S"] == "Test/Custom/Second/2"
-
-
 def test_a_job_that_no_event_told_of_is_found_by_the_sweep(world):
     world.intake_quiet()
     name = world.start({"Outcome": "Succeed"})
@@ -129,19 +121,11 @@ def test_an_event_that_comes_twice_makes_one_job(world):
     assert len(world.executions(row["jobId"]["S"])) == 1
 
 
-def hold_back_acknowledge(world):
-    """Let no Job Dispatched event reach Acknowledge; returns how to undo it."""
-    bus = world.stack.outputs["JobBusName"]
-    rule = world.rule(bus, "Job Dispatched")
-    world.client("events").disable_rule(Name=rule, EventBusName=bus)
-    return lambda: world.client("events").enable_rule(Name=rule, EventBusName=bus)
-
-
 def test_a_job_offered_again_before_it_was_acknowledged_is_acknowledged_once_and_worked_once(
     owners_world,
 ):
     world = owners_world
-    let_go = hold_back_acknowledge(world)
+    let_go = world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed"})
     first = world.row(name, "Created")
     let_go()
@@ -159,7 +143,7 @@ def test_a_job_that_another_worker_took_meanwhile_is_left_to_it(
     owners_world,
 ):
     world = owners_world
-    hold_back_acknowledge(world)
+    world.hold_back_acknowledge()
     name = world.start({"Outcome": "Fail", "AcknowledgeTimeoutSeconds": "1"})
     ours = world.row(name, "Created")
     world.intake_quiet()
@@ -179,7 +163,7 @@ def test_a_job_that_was_never_acknowledged_in_time_is_failed_with_the_limit_that
     owners_world,
 ):
     world = owners_world
-    hold_back_acknowledge(world)
+    world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed", "AcknowledgeTimeoutSeconds": "1"})
     world.row(name, "TimedOut")
     assert world.pipeline_ended(name) == "Failed"
@@ -216,7 +200,7 @@ def test_an_execution_that_ended_without_an_acknowledgment_is_followed_by_anothe
     """Also where the nonce, and so the execution's name, stays the same."""
     world = owners_world
     world.emulator.behaviour.nonce_rotates = False
-    let_go = hold_back_acknowledge(world)
+    let_go = world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed"})
     row = world.row(name, "Created")
     world.client("stepfunctions").send_task_failure(
@@ -245,41 +229,3 @@ def test_acknowledge_can_be_invoked_by_hand(owners_world):
     assert unknown["errorType"] == "JobNotFoundException"
     world.succeed(request)
     assert world.pipeline_ended(name) == "Succeeded"
-
-
-@pytest.mark.parametrize(
-    ("function", "event", "reason"),
-    [
-        ("Intake", "bad/intake-not-ours", "detail-type must be"),
-        ("Intake", "bad/intake-action-type-not-served", "detail.type must be"),
-        ("Acknowledge", "bad/acknowledge-nonce-missing", "'nonce' failed to satisfy constraint"),
-        ("Acknowledge", "bad/acknowledge-task-token", "taskToken must be a string"),
-        ("Acknowledge", "acknowledge-job-dispatched", "none of Step Functions"),
-    ],
-)
-def test_what_cannot_be_handled_is_dead_lettered_with_the_reason(world, function, event, reason):
-    sent = load_event(event)
-    world.invoke(function, sent, kind="Event")
-    letter, *_ = wait_for(lambda: world.letters(function, sent), "a dead letter", seconds=20)
-    assert reason in letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
-
-
-def test_the_index_finds_jobs_by_status_in_the_order_of_their_end(world):
-    names = []
-    for _ in range(2):
-        names.append(world.start({"Outcome": "Succeed"}))
-        world.row(names[-1], "Succeeded")
-    found = world.client("dynamodb").query(
-        TableName=world.stack.outputs["JobTableName"],
-        IndexName="ByStatus",
-        KeyConditionExpression="#status = :status",
-        ExpressionAttributeNames={"#status": "status"},
-        ExpressionAttributeValues={":status": {"S": "Succeeded"}},
-        ScanIndexForward=False,
-    )["Items"]
-    latest = [row["pipelineName"]["S"] for row in found if row["pipelineName"]["S"] in names]
-    assert latest == names[::-1]
-
-
-def test_the_stack_is_made_whole(world):
-    assert world.stack.not_made == []

@@ -1,13 +1,35 @@
-"""What the functions log of a job: each fact once, and whose job it is about."""
+"""What is logged of a job: each fact once, whose job it is about, and what the saved queries ask for."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from tests.support import wait_for
+import moto_codepipeline
+from tests.integration.conftest import World
+from tests.support import ROOT, load_event, wait_for
+
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
+COMMANDS = (
+    "anomaly dedup diff display fields filter filterIndex join limit lookup parse pattern "
+    "sort stats unmask unnest"
+)
+FUNCTIONS = (
+    "abs avg bin ceil coalesce concat count count_distinct datefloor earliest floor fromMillis "
+    "greatest isblank isempty ispresent latest least max median min pct strcontains strlen sum"
+)
+WORDS = "and as asc by desc in like not or"
+QUERIES = {
+    "A job by its id",
+    "The slowest acknowledgments",
+    "Jobs that failed by cause",
+    "Functions that failed by error",
+    "What a pipeline or a client got",
+}
 
 
 @pytest.mark.parametrize("owner", ["Custom", "ThirdParty"])
@@ -41,3 +63,66 @@ def test_each_fact_about_a_job_is_one_line_that_names_the_job(world, owner, outc
     assert (told[2].get("cause"), told[2].get("error")) == tuple(
         row[name]["S"] if name in row else None for name in ("cause", "error")
     )
+
+
+class SavedQuery:
+    """What a query names: its commands, functions, fields and the messages that it looks for."""
+
+    def __init__(self, text: str) -> None:
+        text = re.sub(r"#.*", "", text)
+        self.commands = {part.split()[0] for part in re.sub(r"'[^']*'", "", text).split("|")}
+        looked_for = re.findall(r"\bmessage (?:=|in) (\[[^]]*\]|'[^']*')", text)
+        self.messages = set(re.findall(r"'([^']*)'", " ".join(looked_for)))
+        text = re.sub(r"'[^']*'", "", text)
+        self.functions = set(re.findall(r"(\w+)\(", text))
+        named = set(re.findall(r"[@A-Za-z_][\w.]*", text))
+        made = set(re.findall(r"\bas (\w+)", text))
+        self.fields = named - made - self.commands - self.functions - set(WORDS.split())
+
+
+@pytest.fixture(scope="module")
+def saved(running: World) -> dict[str, Any]:
+    """The saved queries by name, once jobs and a function that broke have left their lines."""
+    running.emulator.behaviour = moto_codepipeline.Behaviour(started_before_queued_seconds=0)
+    partners = replace(running, owner="ThirdParty")
+    rows = [
+        running.row(running.start({"Outcome": "Fail"}), "Failed"),
+        partners.row(partners.start({"Outcome": "Succeed"}), "Succeeded"),
+    ]
+    assert "errorType" in running.invoke("Report", load_event("bad/report-status"))
+    for row in rows:
+        wait_for(
+            lambda job=row["jobId"]["S"]: any(
+                job in text and '"Reported"' in text for text in running.written.logs()
+            ),
+            "Report's line",
+            seconds=20,
+        )
+    described = running.client("logs").describe_query_definitions(
+        queryDefinitionNamePrefix=f"{running.stack.name}/"
+    )
+    return {one["name"].partition("/")[2]: one for one in described["queryDefinitions"]}
+
+
+def test_these_are_the_saved_queries(saved):
+    assert set(saved) == QUERIES
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_a_saved_query_uses_what_logs_insights_has(name, saved):
+    query = SavedQuery(saved[name]["queryString"])
+    assert query.commands <= set(COMMANDS.split())
+    assert query.functions <= set(FUNCTIONS.split())
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_a_saved_query_names_only_what_is_logged_in_its_log_groups(name, saved, running):
+    query = SavedQuery(saved[name]["queryString"])
+    groups = saved[name]["logGroupNames"]
+    lines = [line for group in groups for line in running.written.lines(group)]
+    # These are made of each line by CloudWatch.
+    logged = {"@timestamp", "@log"}.union(*map(json.loads, lines))
+    assert query.fields
+    assert query.fields - logged == set()
+    code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
+    assert {message for message in query.messages if f'"{message}"' not in code} == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,6 @@ import pytest
 from local import acknowledger
 from tests.integration.conftest import CLIENT_TOKEN
 from tests.support import wait_for
-
-OTHER = "5d1c7c7e-0b7a-4f0c-8f8a-9c2f0a3b4c5d"
 
 
 @pytest.fixture
@@ -41,33 +40,38 @@ def test_a_rotated_client_token_is_noticed(partner):
         put_token(partner, client_id, CLIENT_TOKEN)
 
 
-def test_a_client_without_a_token_costs_only_its_own_jobs(partner):
-    partner.emulator.put_client(OTHER, f"{CLIENT_TOKEN}-other")
-    name = f"{partner.start({'Outcome': 'Succeed'}, sweep=False)}"
+@pytest.mark.parametrize("token", [None, f"{CLIENT_TOKEN}-that-is-wrong"])
+def test_a_client_without_its_token_costs_only_its_own_jobs(partner, token):
+    other, theirs = str(uuid.uuid4()), "wrong" if token else "missing"
+    partner.emulator.put_client(other, f"{CLIENT_TOKEN}-other")
+    if token:
+        put_token(partner, other, token)
+    name = partner.start({"Outcome": "Succeed"}, sweep=False)
     role = f"arn:aws:iam::{partner.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
     stages = {"Deploy": [{"name": "Work", "configuration": {"Outcome": "Succeed"}}]}
-    declared = acknowledger.pipeline("of-the-other", partner.action_type, stages, role)
-    partner.emulator.bind_client(OTHER, "of-the-other")
+    partner.emulator.bind_client(other, theirs)
     codepipeline = partner.client("codepipeline")
+    declared = acknowledger.pipeline(theirs, partner.action_type, stages, role)
     codepipeline.create_pipeline(pipeline=declared)
-    codepipeline.start_pipeline_execution(name="of-the-other")
+    codepipeline.start_pipeline_execution(name=theirs)
     partner.cloud.schedule.fire()
     partner.row(name, "Succeeded")
-    assert partner.rows("of-the-other") == []
+    assert partner.rows(theirs) == []
     logs = partner.client("logs")
-    said = wait_for(
+    said, *_ = wait_for(
         lambda: logs.filter_log_events(
             logGroupName="/aws/lambda/acknowledger-intake",
-            filterPattern=f'"client {OTHER} has no token"',
+            filterPattern=f'{{ $.message = "Client token refused" && $.client_id = "{other}" }}',
         )["events"],
         "Intake's error to name the client",
         seconds=20,
     )
-    assert partner.stack.parameters["ClientTokenPrefix"] + OTHER in said[0]["message"]
-    put_token(partner, OTHER, f"{CLIENT_TOKEN}-other")
+    parameter = partner.stack.parameters["ClientTokenPrefix"] + other
+    assert token or parameter in said["message"]
+    put_token(partner, other, f"{CLIENT_TOKEN}-other")
     partner.emulator.clock.advance(seconds=61)
     partner.cloud.schedule.fire()
-    partner.row("of-the-other", "Succeeded")
+    partner.row(theirs, "Succeeded")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ from local.aws.permissions import Call, Grant
 from tests.integration.conftest import World
 from tests.support import load_event, wait_for
 
+pytestmark = pytest.mark.slow
+
 SECOND = "Test/Custom/Second/2"
 # The template's policies are made for ten.
 MORE = [f"Build/Custom/Provider{number}/1" for number in range(7)]
@@ -62,17 +64,9 @@ PATTERNS = {
 # -- Scenarios ------------------------------------------------------------------------------------
 
 
-def hold_back_acknowledge(world: World) -> Callable[[], Any]:
-    """Let no Job Dispatched event reach Acknowledge; returns how to undo it."""
-    bus = world.stack.outputs["JobBusName"]
-    rule = world.rule(bus, "Job Dispatched")
-    world.client("events").disable_rule(Name=rule, EventBusName=bus)
-    return lambda: world.client("events").enable_rule(Name=rule, EventBusName=bus)
-
-
 def dispatched(world: World, **configuration: str) -> tuple[str, dict[str, Any]]:
     """A job that Acknowledge has not heard of: its pipeline and its row."""
-    let_go = hold_back_acknowledge(world)
+    let_go = world.hold_back_acknowledge()
     try:
         name = world.start({"Outcome": "Hang", **configuration})
         return name, world.row(name, "Dispatched")

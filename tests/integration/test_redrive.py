@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local.aws import functions
+from local.aws import functions, isolation
 from tests.support import ROOT, load_event, wait_for
 from tests.warm import Run, warm
 
@@ -34,6 +34,7 @@ def script(running):
 def environment_of(world):
     return {
         "PATH": os.environ["PATH"],
+        **isolation.NO_HOME,
         "AWS_ENDPOINT_URL": world.cloud.endpoint_url,
         "AWS_DEFAULT_REGION": world.cloud.region,
         "AWS_ACCESS_KEY_ID": "local",
@@ -56,7 +57,7 @@ def redrive_anew(world, *arguments):
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     ).stdout
 
 
@@ -335,6 +336,7 @@ def letters_of(world, row):
     yield "Stop", of_execution(world, row, status="ABORTED")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeated", ["status", "InvalidNonceException"])
 def test_what_is_done_already_is_not_done_again(repeated, owners_world):
     world = owners_world
@@ -359,17 +361,10 @@ def test_what_is_done_already_is_not_done_again(repeated, owners_world):
     assert [waiting(world, function) for function, _ in letters] == [0] * len(letters)
 
 
-def hold_back_acknowledge(world):
-    """Let no Job Dispatched event reach Acknowledge; returns how to undo it."""
-    bus = world.stack.outputs["JobBusName"]
-    rule = world.rule(bus, "Job Dispatched")
-    world.client("events").disable_rule(Name=rule, EventBusName=bus)
-    return lambda: world.client("events").enable_rule(Name=rule, EventBusName=bus)
-
-
+@pytest.mark.slow
 def test_a_job_whose_execution_gave_it_back_is_not_acknowledged_for_nobody(world):
     """Its offer is still good, but nobody would work it; CodePipeline offers it again."""
-    let_go = hold_back_acknowledge(world)
+    let_go = world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed"})
     row = world.row(name, "Dispatched")
     dispatched = wait_for(lambda: of_job(world, "Job Dispatched", row), "the event", seconds=10)

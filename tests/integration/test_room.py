@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
-from acknowledger.moments import ago
 from tests.support import wait_for
 
 PARAMETERS = {"MaxJobsInFlight": "3"}
@@ -79,19 +76,6 @@ def test_what_was_offered_beyond_the_room_waits_queued_and_goes_on_when_there_is
     room_came_back(world)
 
 
-def test_a_waiting_job_that_is_stopped_gives_its_place_back(owners_world):
-    world = owners_world
-    held = fill(world, 2)
-    late = world.overflow(2)
-    (waiting,) = [name for name in late if statuses(world, [name]) == ["Queued"]]
-    stop(world, waiting)
-    assert world.pipeline_ended(waiting) == "Failed"
-    wait_for(lambda: not world.intake_row()["waiting"], "the place to be given back", seconds=20)
-    for name in (*held, *(name for name in late if name != waiting)):
-        stop(world, name)
-    room_came_back(world)
-
-
 def test_room_is_given_back_however_an_execution_ends(owners_world):
     world = owners_world
     ends = [
@@ -105,28 +89,4 @@ def test_room_is_given_back_however_an_execution_ends(owners_world):
     wait_for(lambda: sweep(world) or world.rows(stopped), "the fourth job to be taken", seconds=20)
     world.row(stopped, "InProgress")
     stop(world, stopped)
-    room_came_back(world)
-
-
-def test_a_leak_is_healed_by_the_sweep(world):
-    """As it is left by an event that was lost, or an Intake that died."""
-    leaks = {
-        f"leak-{n}": {"M": {"jobId": {"S": "x"}, "since": {"S": ago(300)}, "told": {"BOOL": True}}}
-        for n in range(3)
-    }
-    none = {"M": {}}
-    world.client("dynamodb").put_item(
-        TableName=world.stack.outputs["IntakeTableName"],
-        Item={
-            "actionType": {"S": world.action_type},
-            "holders": {"M": leaks},
-            "waiting": none,
-            "awaiting": none,
-        },
-    )
-    name = world.start({"Outcome": "Succeed"})
-    time.sleep(1)
-    assert world.rows(name) == []
-    sweep(world)
-    world.row(name, "Succeeded")
     room_came_back(world)

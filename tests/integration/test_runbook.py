@@ -104,7 +104,7 @@ class Shell:
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -174,6 +174,7 @@ def test_a_section_tells_what_it_is_why_it_happens_where_to_look_and_what_mends_
     assert marks == ["What it is", "Why", "Look", "Mend"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEAD_LETTERS)
 def test_dead_letters_are_looked_at_and_given_back(name, shell):
     function, event = DEAD_LETTERS[name]
@@ -189,6 +190,7 @@ def test_dead_letters_are_looked_at_and_given_back(name, shell):
     assert shell.world.written.letters(function)[-1]["MessageId"] != message
 
 
+@pytest.mark.slow
 def test_what_is_going_on_is_seen(shell):
     row = shell.world.row(shell.world.start({"Outcome": "Fail"}), "Failed")
     shell.world.execution(row["execution"]["S"])
@@ -205,6 +207,7 @@ def test_what_is_going_on_is_seen(shell):
         assert text in seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHOWN)
 def test_an_alarms_commands_show_what_it_is_about(name, shell):
     happen, texts = SHOWN[name]
@@ -218,6 +221,7 @@ def test_an_alarms_commands_show_what_it_is_about(name, shell):
     wait_for(shown, f"{texts} to be shown", seconds=20)
 
 
+@pytest.mark.slow
 def test_a_job_that_somebody_stops_is_found(shell):
     row = shell.world.row(shell.world.start({"Outcome": "Hang"}), "InProgress")
     arn = row["execution"]["S"]
@@ -226,6 +230,7 @@ def test_a_job_that_somebody_stops_is_found(shell):
     assert arn.rpartition(":")[2] in shell.run(*look)
 
 
+@pytest.mark.slow
 def test_intake_is_paused_what_is_in_flight_drained_and_resumed(shell):
     row = shell.world.row(shell.world.start({"Outcome": "Hang"}), "InProgress")
     look, _ = parts("Pause and drain")

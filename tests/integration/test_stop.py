@@ -50,9 +50,7 @@ def begin(world, status):
         (name,) = [name for name in names if world.rows(name)[0]["status"]["S"] == "Queued"]
         return name, world.row(name, status)
     if status == "Created":
-        bus = world.stack.outputs["JobBusName"]
-        rule = world.rule(bus, "Job Dispatched")
-        world.client("events").disable_rule(Name=rule, EventBusName=bus)
+        world.hold_back_acknowledge()
     name = world.start({"Outcome": "Hang"})
     return name, world.row(name, status)
 
@@ -69,7 +67,12 @@ def stoppable(owners_world):
     )
     for execution in listed["executions"]:
         world.client("stepfunctions").stop_execution(executionArn=execution["executionArn"])
-    wait_for(lambda: not world.intake_row().get("holders"), "room to come back", seconds=20)
+
+    def no_room_is_held() -> bool:
+        row = world.intake_row()
+        return not row.get("holders") and not row.get("waiting")
+
+    wait_for(no_room_is_held, "room to come back", seconds=20)
 
 
 @pytest.mark.parametrize("status", STATUSES)

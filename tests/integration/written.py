@@ -84,10 +84,13 @@ class Written:
     def logs(self) -> Iterator[str]:
         logs = self._client("logs")
         for group in logs.describe_log_groups()["logGroups"]:
-            pages = logs.get_paginator("filter_log_events")
-            for page in pages.paginate(logGroupName=group["logGroupName"]):
-                for event in page["events"]:
-                    yield event["message"]
+            yield from self.lines(group["logGroupName"])
+
+    def lines(self, log_group: str) -> Iterator[str]:
+        pages = self._client("logs").get_paginator("filter_log_events")
+        for page in pages.paginate(logGroupName=log_group):
+            for event in page["events"]:
+                yield event["message"]
 
     def _executions(self) -> Iterator[tuple[str, str]]:
         step_functions = self._client("stepfunctions")

@@ -13,18 +13,29 @@ import pytest
 
 from local.demo import STAGES, STATUSES, Witness
 from moto_codepipeline import CREDENTIAL_MARKS
+from tests.local.fixtures.foreign import REGION, Foreign, foreign
 from tests.support import ROOT
 
 WAY = (*STATUSES[:3], "Acknowledge", "Acknowledged", "InProgress", "Work", "ReportSuccess")
 
 
-def test_the_demo_ends_well_and_shows_every_job_in_every_status():
+@pytest.fixture(scope="module")
+def astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
+    """What is started here is started by somebody whose settings lead elsewhere."""
+    with foreign(tmp_path_factory.mktemp("home")) as made:
+        yield made
+        assert made.requests == []
+
+
+@pytest.mark.slow
+def test_the_demo_ends_well_and_shows_every_job_in_every_status(astray):
     done = subprocess.run(
         [sys.executable, "-m", "local", "demo"],
         cwd=ROOT,
+        env=astray.environment,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -67,14 +78,21 @@ def test_the_demo_objects_to_what_does_not_agree(witness, objection):
 
 
 @pytest.fixture
-def serving(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`make local` on any free port, and the endpoint that it says it serves on."""
+def serving(
+    request: pytest.FixtureRequest, astray: Foreign
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`make local &` in a script, on any free port, and the endpoint that it says it serves on."""
     command = [sys.executable, "-m", "local", "serve", "--port", "0", *request.param]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    # As a shell starts what is not to hear of Ctrl-C.
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=astray.environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)
         assert found, line
+        assert REGION in line
         yield process, found.group()
         process.kill()
 
@@ -83,7 +101,7 @@ def client_of(endpoint, service):
     return boto3.client(
         service,
         endpoint_url=endpoint,
-        region_name="us-east-1",
+        region_name=REGION,
         aws_access_key_id="any",
         aws_secret_access_key="any",
     )
@@ -95,11 +113,11 @@ def test_an_empty_endpoint_has_nothing_but_a_role_for_pipelines(serving):
     assert client_of(endpoint, "cloudformation").describe_stacks()["Stacks"] == []
     assert client_of(endpoint, "iam").get_role(RoleName="pipeline")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=300) == 0
 
 
 @pytest.mark.parametrize("serving", [[]], indirect=True)
-def test_make_local_serves_until_it_is_interrupted(serving):
+def test_make_local_serves_until_it_is_told_to_end(serving):
     process, endpoint = serving
     (stack,) = client_of(endpoint, "cloudformation").describe_stacks()["Stacks"]
     assert stack["StackName"] == "acknowledger"
@@ -107,8 +125,8 @@ def test_make_local_serves_until_it_is_interrupted(serving):
     assert pipeline["name"] == "sample"
     for output in sorted(stack["Outputs"], key=lambda output: output["OutputKey"]):
         assert output["OutputValue"] in said_until(process, output["OutputValue"])
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 0
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=300) == 0
 
 
 def said_until(process, words):

@@ -7,12 +7,12 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from local.aws import dynamodb
+from local.aws import replaced
 
 
 @pytest.fixture
 def client():
-    dynamodb.install()
+    replaced.install("dynamodb")
     with mock_aws():
         made = boto3.client("dynamodb", region_name="us-east-1")
         made.create_table(

@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import os
+import signal
+import sys
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from local.aws import functions
 from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import (
     ACCOUNT,
@@ -102,6 +105,25 @@ def test_a_function_has_its_own_environment_and_nothing_of_this_process(
     assert environment["_HANDLER"] == "app.handler"
     assert "OF_THIS_PROCESS" not in environment
     assert "PYTHONPATH" not in environment
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="functions are forked on Linux alone")
+def test_a_function_can_be_interrupted_where_this_process_cannot(
+    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        starter = functions.Starter()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    monkeypatch.setattr(functions, "starter", lambda: starter)
+    source = """
+        import signal
+        def handler(event, context): return signal.getsignal(signal.SIGINT).__name__
+    """
+    make_function(cloud, "interrupted", source)
+    assert invoke(cloud, "interrupted")["json"] == "default_int_handler"
+    starter.close()
 
 
 def test_nothing_of_this_repository_can_be_imported(cloud: LocalCloud) -> None:
@@ -306,10 +328,21 @@ def test_a_sandbox_stays_warm_until_the_code_or_the_configuration_changes(
     assert not Path(f"/proc/{first}").exists()
 
 
-def test_events_at_the_same_time_run_in_sandboxes_of_their_own(cloud: LocalCloud) -> None:
-    make_function(cloud, "parallel", PID)
+def test_events_at_the_same_time_run_in_sandboxes_of_their_own(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
+    source = """
+        import os, pathlib, time
+        def handler(event, context):
+            folder = pathlib.Path(event)
+            (folder / context.aws_request_id).touch()
+            while len(list(folder.iterdir())) < 3: time.sleep(0.01)
+            return os.getpid()
+    """
+    make_function(cloud, "parallel", source, Timeout=60)
     with ThreadPoolExecutor(3) as threads:
-        pids = list(threads.map(lambda _: invoke(cloud, "parallel", 0.3)["json"], range(3)))
+        answers = threads.map(lambda _: invoke(cloud, "parallel", str(tmp_path)), range(3))
+        pids = [answer["json"] for answer in answers]
     assert len(set(pids)) == 3
     assert os.getpid() not in pids
 

@@ -1,9 +1,8 @@
-"""The page in a real browser: Chromium or Chrome, as it is found on the PATH."""
+"""The page in a real browser."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from moto.dynamodb.models import dynamodb_backends
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 import moto_codepipeline
 from local import acknowledger
@@ -19,26 +18,14 @@ from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from local.page import PATH
 from local.page.view import STATUSES
+from tests.local.fixtures.browser import browsing, needs_browser
 from tests.support import wait_for
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FOUND = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-ARGUMENTS = [
-    f"--{name}"
-    for name in (
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-    )
-]
-SECONDS = 20
+SECONDS = 60
 PASSWORD = "a-password-that-nobody-may-see"
 HOSTILE = "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
 
-pytestmark = pytest.mark.skipif(not FOUND, reason=f"none of {', '.join(BROWSERS)} is on the PATH")
+pytestmark = needs_browser
 
 expect.set_options(timeout=SECONDS * 1000)
 
@@ -120,17 +107,13 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with acknowledger.running() as (cloud, stack), sync_playwright() as playwright:
+    with acknowledger.running() as (cloud, stack), browsing() as browser:
         cloud.client("s3").create_bucket(Bucket="artifacts")
-        browser = playwright.chromium.launch(
-            executable_path=FOUND, chromium_sandbox=False, args=ARGUMENTS
-        )
         made = World(cloud, stack, browser)
         made.create("plain", Outcome="Succeed")
         made.create("held", Outcome="Hang", Password=PASSWORD)
         made.create("hostile", Outcome=HOSTILE)
         yield made
-        browser.close()
 
 
 def card(page: Page, name: str, status: str) -> Locator:
@@ -251,20 +234,16 @@ def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
         expect(page.get_by_label("nonce_rotates")).to_have_value("true")
 
 
-def test_a_page_of_another_origin_changes_nothing(world: World) -> None:
-    clock = f"{world.cloud.endpoint_url}/_local/codepipeline/clock"
-    ask = """url => fetch(url, {method: "POST", mode: "no-cors", body: '{"advance_seconds": 7000}'})"""
-    before = world.emulator.clock.now()
+def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
     with world.page() as page:
-        # An answer of S3's, from what is another origin to the browser.
-        page.goto(world.cloud.endpoint_url.replace("127.0.0.1", "localhost"))
-        assert page.evaluate(ask, clock) is not None
-        assert world.emulator.clock.now() - before < 1000
-        page.goto(world.url)
-        page.evaluate(ask, clock)
-        assert world.emulator.clock.now() - before > 7000
+        expect(page.locator("#notices")).to_be_hidden()
+        world.cloud.notices["worker"] = "The worker ended."
+        expect(page.get_by_role("alert")).to_have_text("The worker ended.")
+        world.cloud.notices.clear()
+        expect(page.locator("#notices")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_a_thousand_jobs_are_usable(world: World) -> None:
     before = len(world.rows.items)
     now = datetime.now(UTC)

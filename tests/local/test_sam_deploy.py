@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-import moto_codepipeline
 from local import acknowledger
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack, described
@@ -32,9 +31,12 @@ SAM = next(
 )
 NO_PROMPTS = ("--no-confirm-changeset", "--no-fail-on-empty-changeset")
 
-pytestmark = pytest.mark.skipif(
-    SAM is None, reason="needs the SAM CLI: make .venv-sam/installed, or have sam on the PATH"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        SAM is None, reason="needs the SAM CLI: make .venv-sam/installed, or have sam on the PATH"
+    ),
+]
 
 
 class Project:
@@ -76,7 +78,7 @@ class Project:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -88,12 +90,12 @@ class Project:
         return self.stack()
 
     def stack(self) -> Stack:
-        return described(self.cloud.client("cloudformation"))
+        return described(self.cloud.client("cloudformation"), "acknowledger")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    with LocalCloud(port=0, region=REGION, ticks=(moto_codepipeline.tick_all,)) as cloud:
+    with acknowledger.cloud_with_codepipeline(port=0, region=REGION) as cloud:
         yield Project(tmp_path_factory.mktemp("project"), cloud)
 
 

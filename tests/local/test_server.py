@@ -20,7 +20,8 @@ import pytest
 from moto.sqs.models import sqs_backends
 
 from local.aws import functions
-from local.aws.server import AddressInUseError, LocalCloud
+from local.aws.address import AddressError
+from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import ACCOUNT, SECONDS, make_function, role, running
 from tests.support import ROOT, wait_for
 
@@ -92,9 +93,9 @@ def test_it_stops_clean_when_what_uses_it_fails() -> None:
 def test_a_port_in_use_is_said_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(AddressInUseError) as caught, LocalCloud(port=port):
+        with pytest.raises(AddressError) as caught, LocalCloud(port=port):
             pass
-    assert str(caught.value).startswith(f"can't listen on 127.0.0.1:{port}: Address already in use")
+    assert str(caught.value).startswith(f"PORT {port} is in use on 127.0.0.1: ")
     assert "\n" not in str(caught.value)
 
 
@@ -158,7 +159,11 @@ def test_requests_are_not_reported(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)],
+    ids=["Ctrl-C", "killed"],
+)
 def test_no_sandbox_outlives_the_process(number: int, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(

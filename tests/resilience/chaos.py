@@ -12,10 +12,8 @@ that the same seed does the same to the same job, however threads take turns.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -534,7 +532,7 @@ def running(faults: Faults, seed: int) -> Iterator[tuple[LocalCloud, Stack]]:
         retry_delays=(0.1, 0.2),
         retry_scale=0.002,
         sleep_scale=0.05,
-        faults=faults,
+        layers=(faults.layer,),
     ) as (cloud, stack):
         acknowledger.register(cloud, stack, SECOND)
         emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
@@ -548,22 +546,3 @@ def running(faults: Faults, seed: int) -> Iterator[tuple[LocalCloud, Stack]]:
             event_lag_seconds=2,
         )
         yield cloud, stack
-
-
-def main() -> int:
-    """Run it as the command line says and print what came of it; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=0.1)
-    parser.add_argument("--no-events", action="store_true", help="lose all events of AWS services")
-    given = parser.parse_args()
-    lost = ", all events lost" if given.no_events else ""
-    print(f"{given.jobs} jobs, SEED={given.seed}, RATE={given.rate}{lost}")
-    report = Chaos(given.jobs, given.seed, given.rate, events=not given.no_events).run(say=True)
-    print(report)
-    return 1 if report.broken else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -78,7 +78,7 @@ Choose = Callable[[Call], Fault | None]
 class Faults:
     """Asks `choose` about every call, and lets happen what it says.
 
-    It is a WSGI application's middleware by `endpoint`, and watches a state machine's clients by
+    It is a layer in front of the local cloud's endpoint, and watches a state machine's clients by
     `before` and `after`. `choose` is called in the caller's thread.
     """
 
@@ -89,37 +89,42 @@ class Faults:
 
     # -- Functions ----------------------------------------------------------------------------
 
-    def endpoint(self, application: WSGIApplication) -> WSGIApplication:
-        """An application in front of another, in which functions' calls go wrong."""
+    def layer(self, application: WSGIApplication, _: object) -> Faults:
+        """Go in front of the endpoint, and begin to watch the clients of state machines."""
+        self._application = application
+        stepfunctions.watcher = self
+        return self
 
-        def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            session = environ.get("HTTP_X_AMZ_SECURITY_TOKEN", "")
-            if "/" not in session:  # nobody's but the tests' own
-                return application(environ, start_response)
-            length = int(environ.get("CONTENT_LENGTH") or 0)
-            body = environ["wsgi.input"].read(length)
-            if len(body) < length:  # the last words of a process that was killed
-                return cut(environ)
-            environ["wsgi.input"] = BytesIO(body)
-            sandbox = functions.sandbox(session)
-            if sandbox is None:
-                return application(environ, start_response)
-            call = self._call(environ, sandbox, body.decode(errors="replace"))
-            fault = self._choose(call)
-            if fault == "dies before":
-                sandbox.kill()
-                cut(environ)
-            if fault in ("error", "throttled"):
-                service = environ.get("HTTP_X_AMZ_TARGET", "").partition("_")[0]
-                return refusal(fault, service)(environ, start_response)
-            if fault is None:
-                return application(environ, start_response)
-            drop(application(environ, ignore))
-            if fault == "dies after":
-                sandbox.kill()
+    def stop(self) -> None:
+        """Let every call of state machines alone."""
+        stepfunctions.watcher = None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        session = environ.get("HTTP_X_AMZ_SECURITY_TOKEN", "")
+        if "/" not in session:  # nobody's but the tests' own
+            return self._application(environ, start_response)
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length)
+        if len(body) < length:  # the last words of a process that was killed
             return cut(environ)
-
-        return answer
+        environ["wsgi.input"] = BytesIO(body)
+        sandbox = functions.sandbox(session)
+        if sandbox is None:
+            return self._application(environ, start_response)
+        call = self._call(environ, sandbox, body.decode(errors="replace"))
+        fault = self._choose(call)
+        if fault == "dies before":
+            sandbox.kill()
+            cut(environ)
+        if fault in ("error", "throttled"):
+            service = environ.get("HTTP_X_AMZ_TARGET", "").partition("_")[0]
+            return refusal(fault, service)(environ, start_response)
+        if fault is None:
+            return self._application(environ, start_response)
+        drop(self._application(environ, ignore))
+        if fault == "dies after":
+            sandbox.kill()
+        return cut(environ)
 
     def _call(self, environ: WSGIEnvironment, sandbox: functions.Sandbox, text: str) -> Call:
         operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
@@ -168,14 +173,6 @@ class Faults:
             response.status_code = 500
             parsed["Error"] = {"Code": "SdkClientException", "Message": "The answer was lost"}
             parsed["ResponseMetadata"]["HTTPStatusCode"] = 500
-
-    def start(self) -> None:
-        """Begin to watch the clients of state machines."""
-        stepfunctions.watcher = self
-
-    def stop(self) -> None:
-        """Let every call of state machines alone."""
-        stepfunctions.watcher = None
 
 
 def named(operation: str, body: str) -> str:

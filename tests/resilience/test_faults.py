@@ -45,6 +45,8 @@ from tests.resilience.faults import WITHOUT_PROCESS, Call, Faults
 from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 TABLE = Path(__file__).with_name("faults.txt")
 DEFINITION = ROOT / "statemachine" / "job.asl.json"
 FAULTS_TRIED = os.environ.get("FAULTS", "few")
@@ -764,7 +766,7 @@ def running() -> Iterator[Matrix]:
         retry_delays=(0.05, 0.05),
         retry_scale=0.0005,
         sleep_scale=0.04,
-        faults=faults,
+        layers=(faults.layer,),
     ) as (cloud, stack):
         for lane in lanes:
             if "/Custom/" in lane:

@@ -194,9 +194,7 @@ class Witness:
     def in_flight(self) -> int:
         """How many rows say that their job is in flight, or ended and yet to be announced."""
         rows = self.rows().values()
-        return sum(
-            row["status"]["S"] in IN_FLIGHT or "unannounced" in row for row in rows
-        )
+        return sum(row["status"]["S"] in IN_FLIGHT or "unannounced" in row for row in rows)
 
     def executions(self) -> dict[str, list[Execution]]:
         """The executions of each job, the oldest first."""

@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
 
-from local.aws import events, stepfunctions
+from local.aws import replaced, stepfunctions
 from tests.support import ROOT, wait_for
 
 DEFINITION = (ROOT / "statemachine" / "job.asl.json").read_text()
@@ -294,8 +294,7 @@ def machine() -> Iterator[Machine]:
     config = {"lambda": {"use_docker": False}, "stepfunctions": {"execute_state_machine": True}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        events.install()
-        stepfunctions.install()
+        replaced.install("events", "jsonata", "stepfunctions")
         patch.setattr(stepfunctions, "retry_scale", 0.0001)
         patch.setattr(LambdaSimpleBackend, "invoke", invoke)
         with mock_aws(config=config):

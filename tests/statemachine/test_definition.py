@@ -10,7 +10,7 @@ from cfnlint.api import lint
 from jsonata.jsonata import Jsonata
 
 from acknowledger import errors
-from local.jsonata import FUNCTIONS
+from local.aws.jsonata import FUNCTIONS
 from tests.support import ROOT
 
 DEFINITION = json.loads((ROOT / "statemachine" / "job.asl.json").read_text())

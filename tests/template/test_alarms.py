@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml
 
-from acknowledger import job_table
 from tests.support import ROOT, documented_metrics
 
 TEMPLATE: Any = cfn_yaml.load(str(ROOT / "template.yaml"))
@@ -97,22 +96,6 @@ def test_a_metric_of_ours_is_of_the_function_that_counts_it():
                 function = RESOURCES[f"{dimension['Value']}Function"]["Properties"]
                 variables = function["Environment"]["Variables"]
                 assert variables["POWERTOOLS_SERVICE_NAME"] == dimension["Value"]
-
-
-def test_the_readme_has_just_the_metrics_that_the_functions_count():
-    code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
-    (counted,) = re.findall(r"^COUNTED = \(([^)]+)\)", code, re.MULTILINE)
-    found = set(re.findall(r'"(\w+)"', counted))
-    # Intake's others, wherever it counts them.
-    for call in re.findall(r"_count\(([^)*]+)\)", code):
-        found |= set(re.findall(r"(\w+)=", call))
-    found |= set(re.findall(r'"(JobsInFlight|OldestJobAge)": ', code))
-    # The outcomes of jobs, and the time in each status, have one name for each status.
-    statuses = {"Jobs": job_table.ENDED, "TimeIn": job_table.IN_FLIGHT}
-    for name in re.findall(r'add_metric\(\s*f?"([^"]+)"', code):
-        begin, placeholder, _ = name.partition("{")
-        found |= {begin + status for status in (statuses[begin] if placeholder else ("",))}
-    assert {name for name, _ in documented_metrics()} == found
 
 
 def test_an_alarm_of_ours_is_about_a_metric_that_is_counted():

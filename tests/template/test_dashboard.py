@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import documented_metrics
 from tests.template.test_alarms import ALARMS, OWN, RESOURCES, metrics
 
 SOURCE = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
@@ -20,16 +20,7 @@ GRAPHS = {
     if widget["type"] == "metric"
 }
 NAMESPACE = "<AWS::StackName>"
-#: Of each metric in the README its service and unit.
-DOCUMENTED = {
-    name: (service, unit)
-    for names, service, unit in re.findall(
-        r"^\| (`\w+`(?:, `\w+`)*) \| (\w+) \| (Count|Seconds|Milliseconds) \|",
-        (ROOT / "README.md").read_text(),
-        re.MULTILINE,
-    )
-    for name in re.findall(r"`(\w+)`", names)
-}
+DOCUMENTED = documented_metrics()
 
 
 def own(properties: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -69,7 +60,7 @@ def test_a_metric_of_ours_is_documented_with_this_service_and_the_unit_of_its_ax
     axes = GRAPHS[title].get("yAxis", {})
     for name, service, axis in own(GRAPHS[title]):
         label = axes.get(axis, {}).get("label", "count")
-        assert DOCUMENTED[name] == (service, label.capitalize())
+        assert DOCUMENTED[name, service] == label.capitalize()
 
 
 @pytest.mark.parametrize("title", GRAPHS)
@@ -90,7 +81,7 @@ def test_every_metric_that_is_counted_is_shown_or_watched():
         for metric in metrics(alarm)
         if metric["Namespace"] == OWN
     }
-    assert DOCUMENTED.keys() - shown - watched == set()
+    assert {name for name, _ in DOCUMENTED} - shown - watched == set()
 
 
 @pytest.mark.parametrize("kind", ["AWS::SQS::Queue", "AWS::Serverless::Function"])

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-SECONDS = 20
+SECONDS = 60
 
 
 def orders(first: int, second: int) -> Iterator[tuple[int, ...]]:

@@ -56,7 +56,7 @@ def test_a_function_that_lambda_has_started_has_its_clients(function: str, clien
         env={**os.environ, "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert done.stdout.split() == [str(clients), "True", "False"]

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
+
 import pytest
 
 from acknowledger import outcomes
 from acknowledger.continuation import PREFIX
 from acknowledger.errors import EventInvalid, ValidationException
+from acknowledger_worker import Continuation, Revision, Success
+from acknowledger_worker import outcome as worker_outcome
 from tests.support import load_event
 
 TIME = "2026-09-28T17:35:37Z"
@@ -254,3 +259,22 @@ def test_progress_without_a_time_is_refused():
     event = {"detail-type": "Job Progress", "detail": {"jobId": "j"}}
     with pytest.raises(EventInvalid, match="time must not be null"):
         outcomes.parse_progress(event)
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        None,
+        Success(
+            summary="Built",
+            external_execution_id="17",
+            percent_complete=0,
+            output_variables={"Version": "1.2"},
+            revision=Revision("abc", "1", datetime(2026, 1, 2, tzinfo=UTC), "Fixes"),
+        ),
+        Continuation("later", summary="Waiting"),
+    ],
+)
+def test_what_the_worker_package_answers_is_taken_as_it_is(returned):
+    output = json.loads(worker_outcome.output(worker_outcome.checked(returned)))
+    assert outcomes.success_request({"jobId": "1"}, {"result": output}) == {"jobId": "1", **output}

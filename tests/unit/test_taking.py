@@ -89,7 +89,7 @@ def waiting(monkeypatch):
     """What is offered, a batch a poll, by action type; the first poll waits for the other type's."""
     batches = {TYPE: [[]], OTHER_TYPE: [[]]}
     first = dict.fromkeys(batches, True)
-    together = threading.Barrier(len(batches), timeout=10)
+    together = threading.Barrier(len(batches), timeout=60)
 
     def poll(action_type, _at_most):
         if first.pop(str(action_type), None):

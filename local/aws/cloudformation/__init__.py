@@ -11,13 +11,6 @@ would be); the only macro is AWS::Serverless-2016-10-31; there are no nested sta
 templates, stack policies, drift or imports.
 """
 
-from local.aws.cloudformation import operations, resources
 from local.aws.cloudformation.resources import placeholders
 
-__all__ = ["install", "placeholders"]
-
-
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    operations.install()
-    resources.install()
+__all__ = ["placeholders"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from moto.cloudformation import models, parsing, responses
+from moto.cloudformation import parsing
 from moto.cloudformation.exceptions import (
     AlreadyExistsException,
     CloudFormationError,
@@ -15,7 +15,6 @@ from moto.cloudformation.exceptions import (
 )
 from moto.cloudformation.models import Stack as MotoStack
 from moto.cloudformation.models import cloudformation_backends
-from moto.cloudformation.responses import CloudFormationResponse
 from moto.cloudformation.utils import (
     generate_changeset_id,
     generate_stack_id,
@@ -37,7 +36,6 @@ from local.aws.cloudformation.templates import (
     template_at,
     transforms,
 )
-from local.aws.patch import replace
 
 #: What programs know a change set without changes by.
 NO_CHANGES = (
@@ -405,19 +403,6 @@ def validate_template(response: Any) -> ActionResult:
 
 # -- In moto's place ------------------------------------------------------------------------------
 
-OPERATIONS = (
-    create_change_set,
-    create_stack,
-    delete_change_set,
-    delete_stack,
-    describe_change_set,
-    execute_change_set,
-    get_template,
-    list_change_sets,
-    update_stack,
-    validate_template,
-)
-
 moto_clean_json = parsing.clean_json
 
 
@@ -434,26 +419,8 @@ def shown_parameters(stack: Any) -> list[dict[str, str]]:
     ]
 
 
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    if parsing.clean_json is clean_json:
-        return
-    # SAM's translator warns of metrics that nobody wants.
-    logging.getLogger("samtranslator.metrics.metrics").setLevel(logging.ERROR)
-    # moto knows no transforms, loses the outputs of a stack made by a change set, sees no changes
-    # of parameters, makes most resources anew when they change, and never rolls back.
-    for operation in OPERATIONS:
-        replace(CloudFormationResponse, operation.__name__, operation)
-    # moto finds a template by its address on AWS or on "localhost" only.
-    for module in (models, responses):
-        replace(module, "get_stack_from_s3_url", template_at)
-    # moto leaves a null in a list where AWS::NoValue is.
-    replace(parsing, "clean_json", clean_json)
-    # moto lists resources that a condition leaves out, without names.
-    replace(
-        MotoStack,
-        "stack_resources",
-        property(lambda self: [made.resource for made in made_by(self).values()]),
-    )
-    # moto shows a list among the parameters as Python writes it.
-    replace(MotoStack, "parameter_list", property(shown_parameters))
+stack_resources = property(lambda stack: [made.resource for made in made_by(stack).values()])
+parameter_list = property(shown_parameters)
+
+# SAM's translator warns of metrics that nobody wants.
+logging.getLogger("samtranslator.metrics.metrics").setLevel(logging.ERROR)

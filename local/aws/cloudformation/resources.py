@@ -37,8 +37,7 @@ from moto.stepfunctions.responses import get_backend as get_stepfunctions_backen
 from moto.stepfunctions.utils import cfn_to_api_tags
 from moto.utilities.utils import get_partition
 
-from local.aws import insights
-from local.aws.patch import replace
+from local.aws import saved_queries
 
 # -- Resource types that moto lacks ---------------------------------------------------------------
 
@@ -215,10 +214,10 @@ class QueryDefinition(Resource):
         self.save(queryDefinitionId=self.physical_resource_id)
 
     def undo(self) -> None:
-        insights.definitions(self.logs).pop(self.physical_resource_id, None)
+        saved_queries.definitions(self.logs).pop(self.physical_resource_id, None)
 
     def save(self, **about: str) -> str:
-        return insights.save(self.logs, {**api_names(self.properties), **about})
+        return saved_queries.save(self.logs, {**api_names(self.properties), **about})
 
     @property
     def logs(self) -> Any:
@@ -666,21 +665,23 @@ def update(resource: Any, properties: dict[str, Any], account_id: str, region_na
 # -- In moto's place ------------------------------------------------------------------------------
 
 
-def and_configure(model: Any, configure: Callable[[Any, dict[str, Any], str, str], Any]) -> Any:
-    """Return what creates a resource as moto does, and then configures it."""
-    create = model.create_from_cloudformation_json
+def and_configure(configure: Callable[[Any, dict[str, Any], str, str], Any]) -> Any:
+    """Return what goes around moto's way of creating a resource, and then configures it."""
 
-    def create_and_configure(
-        resource_name: str,
-        cloudformation_json: dict[str, Any],
-        account_id: str,
-        region_name: str,
-        **about: Any,
-    ) -> Any:
-        made = create(resource_name, cloudformation_json, account_id, region_name, **about)
-        return configure(made, cloudformation_json["Properties"], account_id, region_name)
+    def around(create: Callable[..., Any]) -> Callable[..., Any]:
+        def create_and_configure(
+            resource_name: str,
+            cloudformation_json: dict[str, Any],
+            account_id: str,
+            region_name: str,
+            **about: Any,
+        ) -> Any:
+            made = create(resource_name, cloudformation_json, account_id, region_name, **about)
+            return configure(made, cloudformation_json["Properties"], account_id, region_name)
 
-    return staticmethod(create_and_configure)
+        return create_and_configure
+
+    return around
 
 
 def complete_table(table: Any, properties: dict[str, Any], account: str, region: str) -> Any:
@@ -693,38 +694,17 @@ def rule_id(rule: Any) -> str:
     return str(rule.name) if bus == "default" else f"{bus}|{rule.name}"
 
 
-def install() -> None:
-    """Put this in moto's place. Does nothing the second time."""
-    if parsing.resource_class_from_type is resource_class:
-        return
-    create = "create_from_cloudformation_json"
-    # moto drops resources of types that it does not know, and then fails on references to them.
-    replace(parsing, "resource_class_from_type", resource_class)
-    # moto takes numbers written as strings for strings.
-    replace(parsing, "parse_resource", parse_resource)
-    # moto drops most properties of a function.
-    replace(LambdaFunction, create, staticmethod(create_function))
-    # moto makes state machines where nothing runs them, and only of a DefinitionString.
-    replace(StateMachine, create, staticmethod(create_state_machine))
-    replace(StateMachine, "delete", delete_state_machine)
-    # moto knows no GetAtt Arn of a state machine.
-    attribute = StateMachine.get_cfn_attribute
-    replace(StateMachine, "has_cfn_attr", staticmethod(lambda _: True))
-    replace(
-        StateMachine,
-        "get_cfn_attribute",
-        lambda self, name: self.arn if name == "Arn" else attribute(self, name),
-    )
-    # moto drops a table's time to live and its backups.
-    replace(Table, create, and_configure(Table, complete_table))
-    # moto drops a bucket's versioning and its block of public access.
-    replace(FakeBucket, create, and_configure(FakeBucket, configure_bucket))
-    # moto takes a bucket that is not empty for deleted.
-    replace(FakeBucket, "delete", delete_bucket)
-    # moto keeps a role's policies in a form that its API can't give.
-    replace(Role, create, and_configure(Role, configure_role))
-    # moto drops an event bus's description.
-    replace(EventBus, create, and_configure(EventBus, configure_bus))
-    # moto knows no Ref of an event bus, and a wrong one of a rule that is not on the default bus.
-    replace(EventBus, "physical_resource_id", property(lambda self: self.name))
-    replace(Rule, "physical_resource_id", property(rule_id))
+def with_arn(moto_attribute: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    return lambda machine, name: machine.arn if name == "Arn" else moto_attribute(machine, name)
+
+
+def has_any_attribute(_: str) -> bool:
+    return True
+
+
+table_as_declared = and_configure(complete_table)
+bucket_as_declared = and_configure(configure_bucket)
+role_as_declared = and_configure(configure_role)
+bus_as_declared = and_configure(configure_bus)
+bus_name = property(lambda bus: bus.name)
+rule_name = property(rule_id)

@@ -15,6 +15,8 @@ from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
+from local.aws.parameters import constraint_problem
+
 SERVERLESS = "AWS::Serverless-2016-10-31"
 
 #: The properties that name an IAM resource.
@@ -120,28 +122,6 @@ def all_parameters(declared: dict[str, Any], given: dict[str, str]) -> dict[str,
             told = parameter.get("ConstraintDescription", problem)
             raise ValidationError(message=f"Parameter '{name}' {told}")
     return {name: values[name] for name in declared}
-
-
-def constraint_problem(parameter: dict[str, Any], value: str) -> str | None:
-    """Return what is wrong with a parameter's value, if anything is."""
-    allowed = [str(one) for one in parameter.get("AllowedValues", [])]
-    if allowed and value not in allowed:
-        return f"must be one of AllowedValues: [{', '.join(allowed)}]"
-    pattern = parameter.get("AllowedPattern")
-    # Of a list each value must match.
-    values = value.split(",") if parameter.get("Type") == "CommaDelimitedList" else [value]
-    if pattern is not None and not all(re.fullmatch(pattern, one.strip()) for one in values):
-        return f"failed to satisfy constraint: must match pattern {pattern}"
-    if parameter.get("Type") == "Number":
-        try:
-            number = float(value)
-        except ValueError:
-            return "must be a number"
-        if "MinValue" in parameter and number < float(parameter["MinValue"]):
-            return f"must be a number not less than {parameter['MinValue']}"
-        if "MaxValue" in parameter and number > float(parameter["MaxValue"]):
-            return f"must be a number not greater than {parameter['MaxValue']}"
-    return None
 
 
 def required_capability(processed: dict[str, Any]) -> str | None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acknowledger_worker import Worker
 from doubles import refusal
-from tests.support import load_event
 
-EVENT = load_event("worker-job-in-progress")
+EVENT = json.loads(Path(__file__).with_name("job-in-progress.json").read_text())
 
 
 @dataclass

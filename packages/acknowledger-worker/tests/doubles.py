@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -19,3 +23,26 @@ class Context:
 
     def get_remaining_time_in_millis(self) -> int:
         return int(self.seconds * 1000)
+
+
+@dataclass
+class OneAtATime:
+    """A client of moto's DynamoDB, where another request may come between a condition and its write."""
+
+    client: Any
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __getattr__(self, operation: str) -> Any:
+        def call(**request: Any) -> Any:
+            with self.lock:
+                return getattr(self.client, operation)(**request)
+
+        return call
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float) -> None:
+    """Wait until `condition` is true; fails after `seconds` saying what it waited for."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} seconds for {what}"
+        time.sleep(0.01)

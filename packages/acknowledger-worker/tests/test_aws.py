@@ -1,4 +1,4 @@
-"""A job's details and artifacts from the local CodePipeline, whose credentials count and expire."""
+"""A job's details and artifacts from moto-codepipeline, whose credentials count and expire."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from moto import mock_aws
 
 from acknowledger_worker import (
     ConfigurationError,
@@ -19,17 +20,18 @@ from acknowledger_worker import (
 )
 from acknowledger_worker.aws import JobServices
 from acknowledger_worker.job import Delivery
-from codepipeline_fixtures import REGION, SIDE_BY_SIDE, WORKERS, Service
-from codepipeline_served import served_service
 from moto_codepipeline import CREDENTIAL_MARKS
+from moto_codepipeline.http import serve
+from moto_codepipeline.testing import CodePipeline
 
+REGION = "eu-west-1"
 PREFIX = "/client-tokens/"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/11111111-abcd-1111-abcd-111111abcdef"
 
 
-@pytest.fixture(scope="module", params=WORKERS)
+@pytest.fixture(scope="module", params=["Custom", "ThirdParty"])
 def endpoint(request):
-    with served_service(request.param) as (service, url):
+    with mock_aws(), serve(REGION) as url:
         clients = {
             name: boto3.client(
                 name,
@@ -40,37 +42,38 @@ def endpoint(request):
             )
             for name in ("codepipeline", "s3", "ssm")
         }
-        clients["s3"].create_bucket(
-            Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION}
-        )
+        codepipeline = CodePipeline(REGION)
+        codepipeline.artifact_store["encryptionKey"] = {"id": KEY, "type": "KMS"}
         clients["ssm"].put_parameter(
-            Name=PREFIX + service.backend.default_client_id,
-            Value=service.backend.client_token(service.backend.default_client_id) + "\n",
+            Name=PREFIX + codepipeline.backend.default_client_id,
+            Value=codepipeline.client_token + "\n",
             Type="SecureString",
         )
-        password = {"name": "Password", "required": True, "key": False, "secret": True}
-        service.register(configurationProperties=[password])
-        action = service.action(
-            "Build",
-            inputArtifacts=["SourceOutput"],
-            outputArtifacts=["Package"],
-            configuration={"Password": "hunter2"},
-        )
-        store = {"type": "S3", "location": "artifacts", "encryptionKey": {"id": KEY, "type": "KMS"}}
-        service.create([action], artifactStore=store, **SIDE_BY_SIDE)
-        yield service, url, clients
+        yield codepipeline, request.param, url, clients
+
+
+def taken(codepipeline: CodePipeline, type_id: dict[str, str]) -> dict[str, Any]:
+    """The job that waits for a worker, acknowledged."""
+    client = codepipeline.client
+    if type_id["owner"] == "Custom":
+        [job] = client.poll_for_jobs(actionTypeId=type_id)["jobs"]
+        client.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
+        return dict(job)
+    [offer] = client.poll_for_third_party_jobs(actionTypeId=type_id)["jobs"]
+    named = {"jobId": offer["jobId"], "clientToken": codepipeline.client_token}
+    job = client.get_third_party_job_details(**named)["jobDetails"]
+    client.acknowledge_third_party_job(**named, nonce=job["nonce"])
+    return {**job, "clientId": offer["clientId"]}
 
 
 class Asked:
     """A job in progress, as its worker is told of it, and what its services are asked."""
 
-    def __init__(self, service: Service, clients: dict[str, Any]) -> None:
-        service.start()
-        job = service.take()
-        self.service, self.clients, self.details = service, clients, 0
+    def __init__(self, codepipeline: CodePipeline, owner: str, clients: dict[str, Any]) -> None:
+        action = codepipeline.start("Builder", owner=owner, secrets={"Password": "hunter2"})
+        job = taken(codepipeline, action.type_id)
+        self.clock, self.clients, self.details = codepipeline.clock, clients, 0
         self.told = copy.deepcopy({**job, "data": {**job["data"], "artifactCredentials": None}})
-        if service.worker.owner == "ThirdParty":
-            self.told["clientId"] = service.backend.default_client_id
         self.current_job_id = job["id"]
         delivery = Delivery(job["id"], "a/b/c/1", "token", 60, 60, self.told)
         self.services = JobServices(
@@ -91,11 +94,11 @@ class Asked:
 
 @pytest.fixture
 def job(endpoint, monkeypatch):
-    service, url, clients = endpoint
+    codepipeline, owner, url, clients = endpoint
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
-    made = Asked(service, clients)
+    made = Asked(codepipeline, owner, clients)
     clients["s3"].put_object(**made.place(made.input), Body=b"source")
     return made
 
@@ -123,7 +126,7 @@ def test_credentials_are_renewed_before_they_expire(job, tmp_path, monkeypatch):
     monkeypatch.setattr(aws, "CREDENTIALS_SECONDS", aws.RENEWED_BEFORE_SECONDS)
     job.services.download(job.input, tmp_path / "first")
     monkeypatch.setattr(aws, "CREDENTIALS_SECONDS", lasting)
-    job.service.clock.advance(15 * 60)
+    job.clock.advance(15 * 60)
     job.services.download(job.input, tmp_path / "second")
     asked = job.details
     job.services.download(job.input, tmp_path / "third")
@@ -132,8 +135,8 @@ def test_credentials_are_renewed_before_they_expire(job, tmp_path, monkeypatch):
 
 def test_credentials_that_have_expired_are_refused_here_as_there(job, tmp_path):
     job.services.download(job.input, tmp_path / "first")
-    job.service.clock.advance(15 * 60)
-    with pytest.raises(SystemUnavailable, match="input artifact SourceOutput could not be read"):
+    job.clock.advance(15 * 60)
+    with pytest.raises(SystemUnavailable, match="input artifact Source could not be read"):
         job.services.download(job.input, tmp_path / "second")
 
 
@@ -147,17 +150,17 @@ def test_what_aws_refuses_is_told_without_its_secrets(job, tmp_path, caplog):
     job.input["location"]["s3Location"]["objectKey"] += "-of-another"
     with pytest.raises(PermissionError) as caught:
         job.services.download(job.input, tmp_path / "source")
-    assert str(caught.value) == "input artifact SourceOutput could not be read: 403"
+    assert str(caught.value) == "input artifact Source could not be read: 403"
     (tmp_path / "package").touch()
     job.output["location"]["s3Location"]["bucketName"] = "nowhere"
-    with pytest.raises((PermissionError, RevisionUnavailable), match="output artifact Package"):
+    with pytest.raises((PermissionError, RevisionUnavailable), match="output artifact Output"):
         job.services.upload(job.output, tmp_path / "package")
     assert not any(mark in caplog.text for mark in CREDENTIAL_MARKS)
 
 
 def test_an_input_that_is_not_there_is_an_unavailable_revision(job, tmp_path):
     job.clients["s3"].delete_object(**job.place(job.input))
-    with pytest.raises(RevisionUnavailable, match="SourceOutput could not be read: 404"):
+    with pytest.raises(RevisionUnavailable, match="Source could not be read: 404"):
         job.services.download(job.input, tmp_path / "source")
 
 

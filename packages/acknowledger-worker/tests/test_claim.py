@@ -10,16 +10,13 @@ from moto import mock_aws
 
 from acknowledger_worker import AWSUnavailable, JobHeld
 from acknowledger_worker.aws import Claim
-from doubles import Context, refusal
-from local.aws import dynamodb as local_dynamodb
-from tests.support import wait_for
+from doubles import Context, OneAtATime, refusal, wait_for
 
 TABLE = "JobTable"
 
 
 @pytest.fixture(scope="module")
 def dynamodb():
-    local_dynamodb.install()
     with mock_aws():
         client = boto3.client("dynamodb", region_name="us-east-1")
         client.create_table(
@@ -28,7 +25,7 @@ def dynamodb():
             AttributeDefinitions=[{"AttributeName": "jobId", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "jobId", "KeyType": "HASH"}],
         )
-        yield client
+        yield OneAtATime(client)
 
 
 @pytest.fixture
@@ -59,7 +56,7 @@ def test_one_of_many_at_once_has_the_job(dynamodb, claims):
     line, taken = threading.Barrier(len(many)), []
 
     def take(claim):
-        line.wait(10)
+        line.wait(60)
         try:
             claim.take()
         except JobHeld:
@@ -135,12 +132,12 @@ def test_two_processes_work_a_job_that_is_delivered_to_both_once(
     def function(job):
         worked.append(job)
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     one, other = (aws.worker(function, job_table_name=TABLE) for _ in range(2))
     thread = threading.Thread(target=one, args=(event, Context()))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     with pytest.raises(JobHeld):
         other(event, Context())
     go_on.set()

@@ -17,14 +17,12 @@ from acknowledger_worker import (
 )
 from acknowledger_worker.job import Delivery, Pipeline, parse, without
 from acknowledger_worker.testing import run
-from tests.support import load_event
 
 SECRET = 'it\'s a "secret" & wörd'
 
 
 def test_an_event_is_parsed(event):
     delivery = parse(event)
-    assert delivery == parse(load_event("worker-job-in-progress"))
     assert delivery.job_id == event["detail"]["jobId"]
     assert delivery.heartbeat_timeout_seconds == 960
     assert event["detail"]["taskToken"] not in repr(delivery)

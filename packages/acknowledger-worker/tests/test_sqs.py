@@ -10,8 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from acknowledger_worker import JobCancelled, Runner, sqs
-from doubles import refusal
-from tests.support import wait_for
+from doubles import refusal, wait_for
 
 
 class Queue:
@@ -101,7 +100,7 @@ def test_jobs_are_worked_several_at_a_time_and_their_messages_deleted(aws, queue
         at_once.append(job)
         most.append(len(at_once))
         if len(most) <= 3:
-            together.wait(10)
+            together.wait(60)
         at_once.remove(job)
 
     with running(aws, function, jobs_at_once=3):
@@ -152,10 +151,10 @@ def test_jobs_in_hand_are_finished_when_the_runner_stops(aws, queue, event, answ
 
     def function(job):
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     with running(aws, function) as runner:
-        assert begun.wait(10)
+        assert begun.wait(60)
         runner.stop()
         queue.send(as_body(event, 2))
         go_on.set()
@@ -191,7 +190,7 @@ def test_jobs_that_take_too_long_are_handed_back_when_the_runner_stops(aws, queu
             stopped.append(str(reason))
 
     with running(aws, function, stop_seconds=0):
-        assert begun.wait(10)
+        assert begun.wait(60)
     assert stopped == ["the worker stops"]
     assert set(answered) == {"heartbeat"}
     assert len(queue.visible()) == 1
@@ -206,10 +205,10 @@ def test_a_function_that_does_not_stop_keeps_the_runner_for_a_bound_only(
 
     def function(job):
         begun.set()
-        assert end.wait(20)
+        assert end.wait(60)
 
     with running(aws, function, stop_seconds=0):
-        assert begun.wait(10)
+        assert begun.wait(60)
     assert "1 jobs did not stop" in caplog.text
     end.set()
     wait_for(queue.visible, "the message to be handed back", seconds=10)

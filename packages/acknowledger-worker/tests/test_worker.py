@@ -19,8 +19,7 @@ from acknowledger_worker import (
     Success,
     errors,
 )
-from doubles import Context, refusal
-from tests.support import wait_for
+from doubles import Context, refusal, wait_for
 
 
 @pytest.mark.parametrize(
@@ -75,12 +74,12 @@ def test_two_deliveries_at_once_in_a_process_are_worked_once(aws, step_functions
     def function(job):
         worked.append(job)
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     worker = aws.worker(function)
     first = threading.Thread(target=worker, args=(event, Context()))
     first.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     with pytest.raises(JobHeld, match="is being worked by this process"):
         worker(event, Context())
     go_on.set()
@@ -93,7 +92,7 @@ def test_heartbeats_are_sent_while_the_function_works(aws, step_functions, event
     event["detail"]["heartbeatTimeoutSeconds"] = 0.03
 
     def function(job):
-        assert step_functions.beaten.wait(10)
+        assert step_functions.beaten.wait(60)
 
     aws.worker(function)(event, Context())
     assert [what for what, _ in step_functions.told][:2] == ["heartbeat", "heartbeat"]
@@ -138,7 +137,7 @@ def test_a_lost_heartbeat_does_not_stop_the_job(aws, step_functions, event, capl
         step_functions.error = "ThrottlingException"
         wait_for(lambda: "ThrottlingException" in caplog.text, "a heartbeat to fail", seconds=10)
         step_functions.error = ""
-        assert step_functions.beaten.wait(10)
+        assert step_functions.beaten.wait(60)
         job.check()
 
     aws.worker(function)(event, Context())

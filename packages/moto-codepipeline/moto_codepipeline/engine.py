@@ -82,7 +82,7 @@ class Engine:
         stage.retries, stage.retried = stage.retries + 1, now
         run.status = stage.status = IN_PROGRESS
         run.status_summary = run.stopped_for = None
-        run.traffic.enter(stage)
+        run.traffic.enter(stage.name, run)
         self._announce(pipeline_event(run, RESUMED, now))
         self._announce(stage_event(stage, RESUMED, now))
         stage.renew(again)
@@ -161,10 +161,11 @@ class Engine:
 
     def _enter(self, stage: StageRun) -> bool:
         """Start a stage. False: its execution waits until another has left it."""
-        if stage.run.traffic.enter(stage):
+        run = stage.run
+        if run.traffic.enter(stage.name, run):
             self._start_stage(stage)
             return True
-        for superseded in stage.run.traffic.wait(stage):
+        for superseded in run.traffic.wait(stage.name, run):
             self._end_run(superseded, SUPERSEDED)
         return False
 
@@ -214,7 +215,7 @@ class Engine:
 
     def _end_stage(self, stage: StageRun, status: str) -> None:
         stage.status = status
-        stage.run.traffic.leave(stage)
+        stage.run.traffic.leave(stage.name, stage.run)
         self._announce(stage_event(stage, state_of(status), self._timeline.now()))
 
     def _end_run(self, run: PipelineRun, status: str) -> None:

@@ -21,10 +21,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from .credentials import CREDENTIAL_MARKS, AccessDeniedError, ExpiredTokenError, S3Request
@@ -83,6 +87,36 @@ class Endpoint:
             return backend(self._account_id, region)
         except KeyError as error:
             raise RefusedError(f"region: there is no {region!r}") from error
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
+@contextmanager
+def serve(region: str, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve all that moto mocks to programs on this machine, until left; the endpoint's URL.
+
+    It needs what ``moto-codepipeline[server]`` installs, and is used inside ``mock_aws``. Port 0
+    is any free one.
+    """
+    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - an extra
+        DomainDispatcherApplication,
+        create_backend_app,
+    )
+
+    moto = DomainDispatcherApplication(create_backend_app)
+    application = Endpoint(moto, DEFAULT_ACCOUNT_ID, region)
+    server = make_server(host, port, application, threaded=True, request_handler=_QuietHandler)
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://{host}:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def _body(request: Request) -> dict[str, Any]:

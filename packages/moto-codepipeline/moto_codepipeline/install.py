@@ -10,7 +10,21 @@ from moto.codepipeline.responses import CodePipelineResponse
 
 from . import cloudformation  # noqa: F401 - being imported makes the resource known to moto
 from .models import JobBackend
+from .replaced import Replaced, put
 from .responses import JobResponse
+
+REPLACED = (
+    Replaced(
+        "moto.codepipeline.models:codepipeline_backends.backend",
+        ".models:JobBackend",
+        "moto runs no pipelines",
+    ),
+    Replaced(
+        "moto.codepipeline.responses:CodePipelineResponse._dispatch",
+        ".install:led_here",
+        "moto has no operations on jobs, and checks requests by hand",
+    ),
+)
 
 
 def install() -> None:
@@ -19,7 +33,7 @@ def install() -> None:
     What moto made before goes on: backends in use are replaced by ones with the same pipelines,
     and a server that has moto's handler already is led here.
     """
-    codepipeline_backends.backend = JobBackend
+    put(REPLACED, __package__)
     for account in codepipeline_backends.values():
         account.backend = JobBackend
         for region, present in list(account.items()):
@@ -27,11 +41,10 @@ def install() -> None:
                 replacement = JobBackend(region, account.account_id)
                 replacement.pipelines = present.pipelines
                 account[region] = replacement
-    setattr(CodePipelineResponse, "_dispatch", _led_here)  # noqa: B010 - mypy forbids the plain form
     _forget_resource_types()
 
 
-def _led_here(_: CodePipelineResponse, *args: Any, **kwargs: Any) -> Any:
+def led_here(_: CodePipelineResponse, *args: Any, **kwargs: Any) -> Any:
     return JobResponse()._dispatch(*args, **kwargs)
 
 

@@ -237,7 +237,7 @@ class PipelineRun(PipelineExecution):
         variables: list[dict[str, str]] | None,
         started: float,
         *,
-        traffic: Traffic,
+        traffic: Traffic[PipelineRun],
     ) -> None:
         given = {each["name"]: each["value"] for each in variables or []}
         defaults = {

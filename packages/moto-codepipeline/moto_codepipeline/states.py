@@ -24,7 +24,7 @@ def page(items: list[Item], limit: int, token: str | None) -> tuple[list[Item], 
 def stage_states(
     pipeline: dict[str, Any],
     runs: list[PipelineRun],
-    traffic: Traffic,
+    traffic: Traffic[PipelineRun],
     types: dict[TypeKey, ActionType],
 ) -> list[dict[str, Any]]:
     """The API's ``StageState`` of each stage. ``runs`` are the executions, newest first."""
@@ -34,7 +34,7 @@ def stage_states(
 def _stage_state(
     stage: dict[str, Any],
     runs: list[PipelineRun],
-    traffic: Traffic,
+    traffic: Traffic[PipelineRun],
     types: dict[TypeKey, ActionType],
 ) -> dict[str, Any]:
     entered = (

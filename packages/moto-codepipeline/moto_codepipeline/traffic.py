@@ -9,41 +9,48 @@ PARALLEL none does. An execution that works in a stage is never superseded.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .runs import PipelineRun, StageRun
+from typing import Generic, Protocol, TypeVar
 
 SUPERSEDING, PARALLEL = "SUPERSEDED", "PARALLEL"
 
 
-class Traffic:
+class Execution(Protocol):
+    """What is known here of an execution."""
+
+    @property
+    def execution_mode(self) -> str: ...
+
+
+E = TypeVar("E", bound=Execution)
+
+
+class Traffic(Generic[E]):
     """The executions of one pipeline. Not thread-safe: its owner holds a lock."""
 
     def __init__(self) -> None:
-        self._inside: dict[str, PipelineRun] = {}
-        self._waiting: dict[str, list[PipelineRun]] = defaultdict(list)
+        self._inside: dict[str, E] = {}
+        self._waiting: dict[str, list[E]] = defaultdict(list)
 
-    def enter(self, stage: StageRun) -> bool:
-        """Lock a stage for its execution. False: another one has it."""
-        if stage.run.execution_mode == PARALLEL:
+    def enter(self, stage_name: str, execution: E) -> bool:
+        """Lock a stage for an execution. False: another one has it."""
+        if execution.execution_mode == PARALLEL:
             return True
-        return self._inside.setdefault(stage.name, stage.run) is stage.run
+        return self._inside.setdefault(stage_name, execution) is execution
 
-    def wait(self, stage: StageRun) -> list[PipelineRun]:
+    def wait(self, stage_name: str, execution: E) -> list[E]:
         """Let an execution wait before a locked stage; answers those that it supersedes."""
-        waiting = self._waiting[stage.name]
-        superseded = list(waiting) if stage.run.execution_mode == SUPERSEDING else []
-        self._waiting[stage.name] = [each for each in waiting if each not in superseded]
-        self._waiting[stage.name].append(stage.run)
+        waiting = self._waiting[stage_name]
+        superseded = list(waiting) if execution.execution_mode == SUPERSEDING else []
+        self._waiting[stage_name] = [each for each in waiting if each not in superseded]
+        self._waiting[stage_name].append(execution)
         return superseded
 
-    def leave(self, stage: StageRun) -> None:
-        """Unlock a stage, if its execution has it."""
-        if self._inside.get(stage.name) is stage.run:
-            del self._inside[stage.name]
+    def leave(self, stage_name: str, execution: E) -> None:
+        """Unlock a stage, if the execution has it."""
+        if self._inside.get(stage_name) is execution:
+            del self._inside[stage_name]
 
-    def admit(self) -> list[PipelineRun]:
+    def admit(self) -> list[E]:
         """Lock each free stage for whoever has waited for it longest; answers those executions."""
         admitted = []
         for name, waiting in self._waiting.items():
@@ -52,12 +59,12 @@ class Traffic:
                 admitted.append(self._inside[name])
         return admitted
 
-    def forget(self, run: PipelineRun) -> None:
+    def forget(self, execution: E) -> None:
         """Take an execution that waits out of its queue."""
         for waiting in self._waiting.values():
-            if run in waiting:
-                waiting.remove(run)
+            if execution in waiting:
+                waiting.remove(execution)
 
-    def before(self, stage_name: str) -> list[PipelineRun]:
+    def before(self, stage_name: str) -> list[E]:
         """The executions that wait before a stage, the one that enters next first."""
         return list(self._waiting.get(stage_name, ()))

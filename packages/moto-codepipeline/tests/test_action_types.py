@@ -48,53 +48,6 @@ def test_types_of_all_owners_are_listed_without_a_filter(service: Service) -> No
     assert {each["id"]["owner"] for each in aws} == {"AWS"}
 
 
-def test_a_deleted_type_can_only_be_restored_as_it_was(service: Service) -> None:
-    service.register()
-    service.api.delete_custom_action_type(category="Build", provider="Builder", version="1")
-    assert service.api.list_action_types(actionOwnerFilter="Custom")["actionTypes"] == []
-    with pytest.raises(ClientError) as caught:
-        service.register(settings={"entityUrlTemplate": "https://other.example"})
-    assert error_of(caught.value)[0] == "ValidationException"
-    service.register()
-    assert service.poll() == []
-
-
-def test_deleting_an_unknown_type_is_no_error(service: Service) -> None:
-    answer = service.api.delete_custom_action_type(category="Test", provider="No", version="1")
-    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
-
-
-def test_an_existing_type_is_not_created_twice(service: Service) -> None:
-    service.register()
-    with pytest.raises(ClientError) as caught:
-        service.register()
-    assert error_of(caught.value)[0] == "ValidationException"
-
-
-def test_there_are_at_most_fifty_types(service: Service) -> None:
-    for number in range(50):
-        service.register(version=str(number))
-    with pytest.raises(ClientError) as caught:
-        service.register(version="last")
-    assert error_of(caught.value)[0] == "LimitExceededException"
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"configurationProperties": [configuration_property(n, queryable=True) for n in "ab"]},
-        {"configurationProperties": [configuration_property("a", queryable=True, required=False)]},
-        {"configurationProperties": [configuration_property("a", queryable=True, secret=True)]},
-        {"inputArtifactDetails": {"minimumCount": 2, "maximumCount": 1}},
-    ],
-    ids=["two queryable", "queryable and optional", "queryable and secret", "counts"],
-)
-def test_a_type_must_make_sense(service: Service, changes: dict[str, Any]) -> None:
-    with pytest.raises(ClientError) as caught:
-        service.register(**changes)
-    assert error_of(caught.value)[0] == "ValidationException"
-
-
 BUILD = "Action configuration for action 'Build'"
 
 

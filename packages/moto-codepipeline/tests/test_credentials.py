@@ -88,7 +88,7 @@ def refusal(call: Callable[[], object]) -> tuple[str, int]:
 
 def fetch(url: str) -> tuple[int, bytes]:
     try:
-        with urlopen(url, timeout=10) as answer:  # noqa: S310 - our own server
+        with urlopen(url, timeout=60) as answer:  # noqa: S310 - our own server
             return answer.status, answer.read()
     except HTTPError as error:
         with error:

@@ -58,7 +58,7 @@ def post(url: str, body: bytes, **headers: str) -> tuple[int, Any, bytes]:
     for name, value in (usual | headers).items():
         request.add_header(name.replace("_", "-"), value)
     try:
-        with urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urlopen(request, timeout=60) as answer:  # noqa: S310
             return answer.status, answer.headers, answer.read()
     except HTTPError as error:
         with error:

@@ -90,7 +90,7 @@ def test_it_can_be_installed_after_moto_was_used() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
         cwd=Path(__file__).parent,
     )
     assert answer.stdout == "installed\n", answer.stderr

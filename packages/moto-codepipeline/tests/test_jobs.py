@@ -13,7 +13,6 @@ from codepipeline_fixtures import (
     ACCOUNT,
     SIDE_BY_SIDE,
     TYPE,
-    UNKNOWN_JOB,
     WORKERS,
     Service,
     action,
@@ -123,14 +122,6 @@ def test_polling_hands_out_the_oldest_first_and_no_more_than_asked(service: Serv
     assert service.poll() == []
 
 
-def test_a_job_is_not_offered_to_another_worker_meanwhile(service: Service) -> None:
-    service.register()
-    service.create()
-    service.start()
-    assert len(service.poll()) == 1
-    assert service.poll() == []
-
-
 def test_an_acknowledged_job_is_in_progress_and_not_offered_again(service: Service) -> None:
     service.register()
     service.create()
@@ -165,20 +156,6 @@ def test_a_job_offered_again_is_still_the_oldest(service: Service) -> None:
     assert [job["id"] for job in service.poll(1)] == [first["id"]]
 
 
-def test_the_nonce_of_an_older_offer_is_refused(service: Service) -> None:
-    service.register()
-    service.create()
-    service.start()
-    [first] = service.poll()
-    service.clock.advance(60)
-    [second] = service.poll()
-    with pytest.raises(ClientError) as caught:
-        service.acknowledge(first)
-    assert error_of(caught.value)[0] == "InvalidNonceException"
-    assert first["nonce"] not in str(caught.value)
-    assert service.acknowledge(second) == "InProgress"
-
-
 def test_a_late_acknowledgment_counts_until_the_job_is_offered_again(service: Service) -> None:
     service.register()
     service.create()
@@ -189,75 +166,12 @@ def test_a_late_acknowledgment_counts_until_the_job_is_offered_again(service: Se
     assert service.poll() == []
 
 
-@pytest.mark.parametrize("nonce", ["1", "wrong", "n" * 50, "é"])
-def test_a_wrong_nonce_is_refused(service: Service, nonce: str) -> None:
-    service.register()
-    service.create()
-    service.start()
-    [job] = service.poll()
-    with pytest.raises(ClientError) as caught:
-        service.acknowledge(job | {"nonce": nonce})
-    assert error_of(caught.value)[0] == "InvalidNonceException"
-    assert service.acknowledge(job) == "InProgress"
-
-
-CALLS = ("acknowledge", "details", "succeed", "fail")
-
-
-def call(service: Service, name: str, job_id: str) -> None:
-    """Make one of the calls about a job of the worker's owner."""
-    failure = {"failureDetails": {"type": "JobFailed", "message": "no"}} if name == "fail" else {}
-    getattr(service.worker, name)({"id": job_id, "nonce": "1"}, **failure)
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_an_unknown_job_is_not_found(service: Service, name: str) -> None:
-    with pytest.raises(ClientError) as caught:
-        call(service, name, UNKNOWN_JOB)
-    message = f"Job with id '{UNKNOWN_JOB}' does not exist"
-    assert error_of(caught.value) == ("JobNotFoundException", message)
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-
-
 def test_a_job_of_another_region_is_not_found(service: Service) -> None:
     job = service.job()
     elsewhere = client("codepipeline", region="us-east-1")
     with pytest.raises(ClientError) as caught:
         type(service.worker)(elsewhere, service.backend).details(job)
     assert error_of(caught.value)[0] == "JobNotFoundException"
-
-
-@pytest.mark.parametrize(
-    ("service", "owner"),
-    [
-        ("Custom", "AWS"),
-        ("Custom", "ThirdParty"),
-        ("ThirdParty", "AWS"),
-        ("ThirdParty", "Custom"),
-    ],
-    indirect=["service"],
-)
-def test_only_types_of_the_own_owner_can_be_polled(service: Service, owner: str) -> None:
-    service.register()
-    with pytest.raises(ClientError) as caught:
-        service.poll(actionTypeId=TYPE | {"owner": owner})
-    message = f"ActionType with owner '{owner}' is not supported"
-    assert error_of(caught.value) == ("ValidationException", message)
-
-
-def test_polling_for_an_unknown_or_deleted_type_fails(service: Service) -> None:
-    service.register()
-    service.create()
-    service.start()
-    service.unregister()
-    for version in ("1", "7"):
-        with pytest.raises(ClientError) as caught:
-            service.poll(actionTypeId=service.type_id | {"version": version})
-        message = (
-            f"ActionType (Category: 'Build', Owner: '{service.worker.owner}', "
-            f"Provider: 'Builder', Version: '{version}') is not available"
-        )
-        assert error_of(caught.value) == ("ActionTypeNotFoundException", message)
 
 
 @only_custom
@@ -278,23 +192,3 @@ def test_a_queryable_type_offers_only_the_jobs_asked_for(service: Service) -> No
     assert names == ["Build0", "Build2"]
     assert service.poll(queryParam={"Project": "none"}) == []
     assert len(service.poll(queryParam={"Project": "api"})) == 1
-
-
-@only_custom
-@pytest.mark.parametrize("query", [{}, {"Other": "web"}])
-def test_a_queryable_type_must_be_asked_by_its_property(
-    service: Service, query: dict[str, str]
-) -> None:
-    service.register(configurationProperties=[configuration_property("Project", queryable=True)])
-    with pytest.raises(ClientError) as caught:
-        service.poll(queryParam=query)
-    assert error_of(caught.value)[0] == "ValidationException"
-
-
-@only_custom
-def test_a_type_without_queryable_property_takes_no_query(service: Service) -> None:
-    service.register(configurationProperties=[configuration_property("Project")])
-    assert service.poll(queryParam={}) == []
-    with pytest.raises(ClientError) as caught:
-        service.poll(queryParam={"Project": "web"})
-    assert error_of(caught.value)[0] == "ValidationException"

@@ -434,6 +434,7 @@ class TestWorkersInAnyWorld(Workers.TestCase):
     settings = settings(BOUNDED, max_examples=30, stateful_step_count=40)
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(
     "world", WORLDS, ids=lambda world: "-".join(str(value) for value in world.values())
 )

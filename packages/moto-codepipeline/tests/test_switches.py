@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -17,7 +15,6 @@ from codepipeline_fixtures import Service, at_once
 from codepipeline_served import served_service
 from moto_codepipeline import Behaviour
 from moto_codepipeline.switches import SwitchError, change, read, switches, values
-from tests.support import ROOT
 
 REFUSED = [
     ("nonce_rotate", "true", "There is no switch 'nonce_rotate'; there are acknowledge_seconds"),
@@ -47,7 +44,7 @@ def call(url: str, method: str = "GET", body: str | None = None) -> tuple[int, A
     data = None if body is None else body.encode()
     request = Request(url, data=data, method=method)  # noqa: S310 - our own server
     try:
-        with urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urlopen(request, timeout=60) as answer:  # noqa: S310
             return answer.status, json.loads(answer.read())
     except HTTPError as error:
         with error:
@@ -91,20 +88,6 @@ def test_a_wrong_switch_or_value_is_refused_by_name(name: str, text: str, messag
 def test_a_setting_without_a_value_is_refused() -> None:
     with pytest.raises(SwitchError, match="'nonce_rotates' is not of the form name=value"):
         read(["nonce_rotates"])
-
-
-def test_the_command_line_says_what_is_wrong_before_anything_is_served() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "local", "serve", "--port", "0", "--behaviour", "throttle=often"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 1
-    assert ended.stderr == 'throttle must be a whole number from 0, or null, not "often"\n'
-    assert ended.stdout == ""
 
 
 def test_switches_are_shown_and_changed_while_it_runs(endpoint: tuple[Service, str]) -> None:

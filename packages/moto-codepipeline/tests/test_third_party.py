@@ -67,14 +67,6 @@ def refusal(service: Service, method: str, job_id: str, token: str, **more: Any)
 # Polling and details
 
 
-def test_a_poll_tells_only_which_jobs_of_which_clients_there_are(service: Service) -> None:
-    queued(service)
-    answer = service.api.poll_for_third_party_jobs(actionTypeId=PARTNER_TYPE)
-    [job] = answer["jobs"]
-    assert set(job) == {"clientId", "jobId"}
-    assert job["clientId"] == service.backend.default_client_id
-
-
 def test_details_carry_all_that_the_worker_needs(service: Service) -> None:
     properties = [configuration_property("Project"), configuration_property("Key", secret=True)]
     service.register(configurationProperties=properties)
@@ -142,22 +134,6 @@ def test_a_job_that_was_never_offered_has_no_details(service: Service) -> None:
         service.clock.advance(5)
     service.poll()
     assert service.worker.details(job)["id"] == "known before"
-
-
-@pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
-def test_the_details_of_an_ended_job(service: Service, status: str) -> None:
-    job = service.job()
-    if status == "Succeeded":
-        service.succeed(job)
-    elif status == "Failed":
-        service.fail(job)
-    else:
-        service.clock.advance(3600)
-    with pytest.raises(ClientError) as caught:
-        service.worker.details(job)
-    assert error_of(caught.value)[0] == "InvalidJobException"
-    service.behaviour.third_party_details_of_ended = "details"
-    assert service.worker.details(job)["nonce"] == job["nonce"]
 
 
 def test_a_queryable_property_selects_nothing(service: Service) -> None:
@@ -249,31 +225,6 @@ def test_a_token_that_is_not_the_clients_is_refused_and_uses_nothing_up(
 
 def _nonce(method: str, job: dict[str, Any]) -> dict[str, str]:
     return {"nonce": job["nonce"]} if method == "acknowledge_third_party_job" else {}
-
-
-@each_call
-@pytest.mark.parametrize(
-    ("token", "constraint"),
-    [
-        (None, "Member must not be null"),
-        ("", "Member must have length greater than or equal to 1"),
-        ("t" * 257, "Member must have length less than or equal to 256"),
-    ],
-    ids=["missing", "empty", "too long"],
-)
-def test_a_call_without_a_token_is_not_valid(
-    service: Service, method: str, token: str | None, constraint: str
-) -> None:
-    queued(service)
-    [job] = service.poll()
-    request = {"jobId": job["id"], "clientToken": token} | CALLS[method]
-    with pytest.raises(ClientError) as caught:
-        getattr(service.api, method)(**request)
-    message = (
-        "1 validation error detected: Value at 'clientToken' failed to satisfy constraint: "
-        + constraint
-    )
-    assert error_of(caught.value) == ("ValidationException", message)
 
 
 @each_call
@@ -458,23 +409,6 @@ def test_a_stage_may_mix_partner_and_custom_actions(service: Service) -> None:
     assert service.action_statuses() == {"Partner": "InProgress", "Own": "Succeeded"}
     service.succeed(service.take())
     assert service.status(execution_id) == "Succeeded"
-
-
-def test_a_job_of_the_other_kind_is_not_found(service: Service) -> None:
-    service.behaviour.third_party_job_ids = lambda: UNKNOWN_JOB
-    service.register()
-    service.api.create_custom_action_type(**action_type())
-    service.create([service.action("Partner"), action("Own")])
-    service.start()
-    [partners] = service.poll()
-    [own] = service.api.poll_for_jobs(actionTypeId=TYPE)["jobs"]
-    token = service.backend.client_token(partners["clientId"])
-    for method in CALLS:
-        assert refusal(service, method, own["id"], token)[0] == "JobNotFoundException"
-    for method, request in CALLS.items():
-        with pytest.raises(ClientError) as caught:
-            getattr(service.api, method.replace("third_party_", ""))(jobId=UNKNOWN_JOB, **request)
-        assert error_of(caught.value)[0] == "JobNotFoundException"
 
 
 def test_events_of_partner_actions_are_put_and_have_no_client(service: Service) -> None:

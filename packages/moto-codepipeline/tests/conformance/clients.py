@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "AWS_MAX_ATTEMPTS": "1",
     "AWS_PAGER": "",
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "HOME": os.devnull,
 }
 
 
@@ -150,7 +151,7 @@ def _lines(command: list[str], environment: dict[str, str]) -> Iterator[Callable
             yield ask
         finally:
             requests.close()
-            program.wait(timeout=30)
+            program.wait(timeout=300)
 
 
 CLIENTS = {"boto3": boto3_client, "aws-cli": aws_cli, "javascript": javascript}

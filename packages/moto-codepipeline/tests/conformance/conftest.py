@@ -1,4 +1,4 @@
-"""The local cloud behind its endpoint, and clients that use it."""
+"""moto behind an endpoint, and clients that use it."""
 
 from __future__ import annotations
 
@@ -7,40 +7,41 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
 
+import boto3
 import pytest
+from moto import mock_aws
 
-import moto_codepipeline  # noqa: F401 - being imported makes the cloud's CodePipeline ours
 from codepipeline_role import TRUST
 from conformance.clients import CLIENTS, Call
 from conformance.installs import NotInstalled
 from conformance.service import REGION, Service
-from local.aws.server import LocalCloud
+from moto_codepipeline.http import serve
 
 
 # Not for the session: moto's state belongs to the process, and other modules' tests run in it.
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalCloud]:
-    with LocalCloud(port=0, region=REGION) as running:
-        running.client("iam").create_role(
+def url() -> Iterator[str]:
+    with mock_aws(), serve(REGION) as served:
+        boto3.client("iam", region_name=REGION).create_role(
             RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST)
         )
-        yield running
+        yield served
 
 
 @pytest.fixture
-def service(cloud: LocalCloud) -> Service:
+def service(url: str) -> Service:
     """CodePipeline as it is in the beginning, with a clock that stands still."""
     return Service.new()
 
 
 @pytest.fixture(scope="module")
-def client(cloud: LocalCloud) -> Iterator[Callable[[str], Call]]:
+def client(url: str) -> Iterator[Callable[[str], Call]]:
     """Each client by its name, started once. The test is skipped where it cannot be installed."""
     with ExitStack() as started:
 
         @cache
         def start(name: str) -> Call:
-            return started.enter_context(CLIENTS[name](cloud.endpoint_url, REGION))
+            return started.enter_context(CLIENTS[name](url, REGION))
 
         def find(name: str) -> Call:
             try:

@@ -24,7 +24,6 @@ from conformance.constraints import (
 )
 from conformance.service import Service
 from conformance.wire import post
-from local.aws.server import LocalCloud
 
 BAD = [bad for operation in served() for bad in bad_requests(operation)]
 FIRST = {(bad.operation, bad.kind): bad for bad in reversed(BAD)}
@@ -35,7 +34,7 @@ WRONG = [(operation, *wrong) for operation in served() for wrong in wrong_types(
 
 
 @pytest.fixture(scope="module")
-def empty(cloud: LocalCloud) -> Service:
+def empty(url: str) -> Service:
     return Service.new()
 
 
@@ -45,6 +44,7 @@ def check_refusal(answer: Answer, bad: Bad) -> None:
     assert MARK not in answer.message.replace(bad.path, "")
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("bad", BAD, ids=str)
 def test_a_broken_constraint_is_told(
     client: Callable[[str], Call],
@@ -56,6 +56,7 @@ def test_a_broken_constraint_is_told(
     record_property("tried", "broken constraints through boto3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", FIRST.values(), ids=str)
 def test_a_broken_constraint_is_told_to_javascript(
     client: Callable[[str], Call],
@@ -68,41 +69,41 @@ def test_a_broken_constraint_is_told_to_javascript(
     record_property("tried", "broken constraints through javascript")
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("operation", "where", "request_"), LIMITS, ids=str)
 def test_a_member_may_go_to_its_limit(
-    cloud: LocalCloud,
+    url: str,
     empty: Service,
     operation: str,
     where: str,
     request_: Any,
     record_property: pytest.RecordProperty,
 ) -> None:
-    answer = post(cloud.endpoint_url, operation, json.dumps(request_))
+    answer = post(url, operation, json.dumps(request_))
     assert answer.status in (200, 400)
     assert "detected" not in answer.body
     record_property("tried", "limits")
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("operation", "where", "request_"), WRONG, ids=str)
 def test_a_member_of_the_wrong_json_type_is_told(
-    cloud: LocalCloud,
+    url: str,
     empty: Service,
     operation: str,
     where: str,
     request_: Any,
     record_property: pytest.RecordProperty,
 ) -> None:
-    answer = post(cloud.endpoint_url, operation, json.dumps(request_))
+    answer = post(url, operation, json.dumps(request_))
     assert (answer.status, answer.error) == (400, "SerializationException")
     assert MARK not in answer.body
     record_property("tried", "wrong JSON types")
 
 
 @pytest.mark.parametrize("operation", served())
-def test_a_request_with_every_member_breaks_none(
-    cloud: LocalCloud, empty: Service, operation: str
-) -> None:
-    answer = post(cloud.endpoint_url, operation, json.dumps(good_request(operation)))
+def test_a_request_with_every_member_breaks_none(url: str, empty: Service, operation: str) -> None:
+    answer = post(url, operation, json.dumps(good_request(operation)))
     assert answer.status in (200, 400)
     assert "detected" not in answer.body
     assert answer.error != "SerializationException"

@@ -11,7 +11,6 @@ from conformance import clients, installs
 from conformance.cases import CASES, REPRESENTATIVE, Case
 from conformance.clients import Call
 from conformance.service import REGION, UNKNOWN_JOB, Service
-from local.aws.server import LocalCloud
 
 # A call of the AWS CLI takes a tenth of a second, so it is not asked everything.
 ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
@@ -20,7 +19,9 @@ ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
 @pytest.mark.parametrize(
     ("name", "case"),
     [
-        pytest.param(name, case, id=f"{name}-{case}")
+        pytest.param(
+            name, case, id=f"{name}-{case}", marks=[] if name == "boto3" else pytest.mark.slow
+        )
         for name, cases in ASKED.items()
         for case in cases
     ],
@@ -40,18 +41,19 @@ def test_an_operation_answers_as_it_should(
     record_property("tried", f"answers to {name}")
 
 
-def test_the_aws_cli_as_it_is_run_in_a_shell(cloud: LocalCloud, service: Service) -> None:
+@pytest.mark.slow
+def test_the_aws_cli_as_it_is_run_in_a_shell(url: str, service: Service) -> None:
     try:
         program = installs.aws_cli() / "aws"
     except installs.NotInstalled as error:
         pytest.skip(f"aws-cli cannot be installed: {error}")
-    arguments = ("--endpoint-url", cloud.endpoint_url, "--job-id", UNKNOWN_JOB)
+    arguments = ("--endpoint-url", url, "--job-id", UNKNOWN_JOB)
     run = subprocess.run(
         [program, "codepipeline", "get-job-details", *arguments],
         env=clients.cli_environment(REGION),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     answer = clients.cli_answer(run.returncode, run.stdout, run.stderr)

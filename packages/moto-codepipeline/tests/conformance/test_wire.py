@@ -11,16 +11,13 @@ from conformance.cases import KINDS, Kind
 from conformance.constraints import good_request, model, served
 from conformance.service import FAILURE, UNKNOWN_JOB, Service, claimed, idle
 from conformance.wire import JSON, post
-from local.aws.server import LocalCloud
 
 NOT_SERVED = sorted(set(model().operation_names) - set(served()))
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.type_id["owner"])
 
 
-def test_an_error_has_its_code_and_a_message_in_the_body(
-    cloud: LocalCloud, service: Service
-) -> None:
-    reply = post(cloud.endpoint_url, "GetJobDetails", json.dumps({"jobId": UNKNOWN_JOB}))
+def test_an_error_has_its_code_and_a_message_in_the_body(url: str, service: Service) -> None:
+    reply = post(url, "GetJobDetails", json.dumps({"jobId": UNKNOWN_JOB}))
     assert reply.status == 400
     assert json.loads(reply.body) == {
         "__type": "JobNotFoundException",
@@ -31,28 +28,28 @@ def test_an_error_has_its_code_and_a_message_in_the_body(
 
 
 @each_kind
-def test_an_output_is_json_1_1(cloud: LocalCloud, service: Service, kind: Kind) -> None:
+def test_an_output_is_json_1_1(url: str, service: Service, kind: Kind) -> None:
     idle(service, kind.type_id)
-    reply = post(cloud.endpoint_url, kind.poll, json.dumps({"actionTypeId": kind.type_id}))
+    reply = post(url, kind.poll, json.dumps({"actionTypeId": kind.type_id}))
     assert (reply.status, json.loads(reply.body)) == (200, {"jobs": []})
     assert reply.headers.get_all("Content-Type") == [JSON]
     assert reply.headers["x-amzn-RequestId"]
 
 
-def test_every_answer_has_a_request_id_of_its_own(cloud: LocalCloud, service: Service) -> None:
-    replies = [post(cloud.endpoint_url, "ListPipelines", "{}") for _ in range(3)]
+def test_every_answer_has_a_request_id_of_its_own(url: str, service: Service) -> None:
+    replies = [post(url, "ListPipelines", "{}") for _ in range(3)]
     assert len({reply.headers["x-amzn-RequestId"] for reply in replies}) == 3
 
 
 @each_kind
 @pytest.mark.parametrize("outcome", ["success", "failure"])
 def test_a_result_is_taken_with_an_empty_body(
-    cloud: LocalCloud, service: Service, kind: Kind, outcome: str
+    url: str, service: Service, kind: Kind, outcome: str
 ) -> None:
     job = claimed(service, kind.type_id)
     request = job.named | (FAILURE if outcome == "failure" else {})
     for _ in ("first", "repeat"):
-        reply = post(cloud.endpoint_url, getattr(kind, outcome), json.dumps(request))
+        reply = post(url, getattr(kind, outcome), json.dumps(request))
         assert (reply.status, reply.raw) == (200, b"")
         assert reply.headers["Content-Length"] == "0"
         assert reply.headers["x-amzn-RequestId"]
@@ -61,47 +58,43 @@ def test_a_result_is_taken_with_an_empty_body(
 @pytest.mark.parametrize(
     "body", ["{", "[]", '"text"', b"\xff\xfe", "[" * 50_000, '{"jobId": NaN}'], ids=range(6)
 )
-def test_a_body_that_is_no_request_is_refused(
-    cloud: LocalCloud, service: Service, body: Any
-) -> None:
-    reply = post(cloud.endpoint_url, "GetJobDetails", body)
+def test_a_body_that_is_no_request_is_refused(url: str, service: Service, body: Any) -> None:
+    reply = post(url, "GetJobDetails", body)
     assert (reply.status, reply.error) == (400, "SerializationException")
 
 
-def test_a_request_without_a_body_is_an_empty_one(cloud: LocalCloud, service: Service) -> None:
-    assert post(cloud.endpoint_url, "ListPipelines", "").status == 200
-    assert post(cloud.endpoint_url, "GetJobDetails", "").error == "ValidationException"
+def test_a_request_without_a_body_is_an_empty_one(url: str, service: Service) -> None:
+    assert post(url, "ListPipelines", "").status == 200
+    assert post(url, "GetJobDetails", "").error == "ValidationException"
 
 
-def test_members_that_are_not_known_and_nulls_are_left_out(
-    cloud: LocalCloud, service: Service
-) -> None:
+def test_members_that_are_not_known_and_nulls_are_left_out(url: str, service: Service) -> None:
     request = {"actionOwnerFilter": None, "colour": "red"}
-    reply = post(cloud.endpoint_url, "ListActionTypes", json.dumps(request))
+    reply = post(url, "ListActionTypes", json.dumps(request))
     assert reply.status == 200
 
 
 @pytest.mark.parametrize("operation", ["Dance", "", None])
 def test_an_operation_that_there_is_not_is_an_error(
-    cloud: LocalCloud, service: Service, operation: str | None
+    url: str, service: Service, operation: str | None
 ) -> None:
-    reply = post(cloud.endpoint_url, operation, "{}")
+    reply = post(url, operation, "{}")
     assert (reply.status, reply.error) == (400, "UnknownOperationException")
     assert reply.headers.get_all("Content-Type") == [JSON]
 
 
 @pytest.mark.parametrize("operation", NOT_SERVED)
 def test_an_operation_that_is_not_emulated_is_an_error(
-    cloud: LocalCloud, service: Service, operation: str
+    url: str, service: Service, operation: str
 ) -> None:
-    reply = post(cloud.endpoint_url, operation, json.dumps(good_request(operation)))
+    reply = post(url, operation, json.dumps(good_request(operation)))
     assert (reply.status, reply.error) == (400, "UnknownOperationException")
     assert operation in reply.body
 
 
-def test_a_client_that_speaks_cbor_is_told_in_cbor(cloud: LocalCloud, service: Service) -> None:
+def test_a_client_that_speaks_cbor_is_told_in_cbor(url: str, service: Service) -> None:
     reply = post(
-        cloud.endpoint_url,
+        url,
         None,
         b"\xa0",
         path="/service/CodePipeline_20150709/operation/PollForJobs",
@@ -118,10 +111,8 @@ def test_a_client_that_speaks_cbor_is_told_in_cbor(cloud: LocalCloud, service: S
     assert b"JSON 1.1 only" in reply.raw
 
 
-def test_the_cbor_path_without_the_protocol_is_an_error(
-    cloud: LocalCloud, service: Service
-) -> None:
+def test_the_cbor_path_without_the_protocol_is_an_error(url: str, service: Service) -> None:
     path = "/service/CodePipeline_20150709/operation/PollForJobs"
-    reply = post(cloud.endpoint_url, None, "{}", path=path)
+    reply = post(url, None, "{}", path=path)
     assert reply.status == 400
     assert b"<html" not in reply.raw

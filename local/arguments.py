@@ -1,0 +1,247 @@
+"""What is asked for on the command line, checked before anything is started.
+
+Each mistake is a `WrongStartError` of one sentence that names what was wrong and what may be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import botocore.session
+from samtranslator.yaml_helper import yaml_parse
+
+from local.aws.address import AddressError, listen
+from local.aws.isolation import NO_FILES, REGIONS
+from local.aws.parameters import constraint_problem, split
+
+ROOT = Path(__file__).parent.parent
+TEMPLATE = ROOT / "template.yaml"
+WORKER_SECONDS = 60
+# What the process of a worker finds in its environment; these are for a worker that is only looked
+# at. Port 0 leads nowhere.
+WORKER_VARIABLES = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:0",
+    "AWS_MAX_ATTEMPTS": "1",
+    "QUEUE_URL": "http://127.0.0.1:0/123456789012/worker",
+    "JOB_BUS_NAME": "bus",
+    "JOB_TABLE_NAME": "table",
+    "CLIENT_TOKEN_PREFIX": "/prefix/",
+}
+
+
+class WrongStartError(ValueError):
+    """Nothing can be started with this. The message is for whoever asked for it."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What to serve, and where.
+
+    parameters: of the template. behaviour: settings of CodePipeline's switches, each `name=value`;
+    these, and the origins, are still to be checked. worker: `module:name`, True for the sample one.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4566
+    origins: list[str] = field(default_factory=list)
+    parameters: dict[str, str] = field(default_factory=dict)
+    behaviour: list[str] = field(default_factory=list)
+    empty: bool = False
+    worker: bool | str = True
+
+
+def ended(run: Callable[[], int]) -> int:
+    """The exit status of `run`: 2 for a wrong start, which is said in one line, 130 for Ctrl-C."""
+    try:
+        return run()
+    except WrongStartError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise WrongStartError(message)
+
+
+def whole(name: str, text: str, least: int, most: int | None = None) -> int:
+    """The whole number that a text is. Raises WrongStartError."""
+    if re.fullmatch("[0-9]{1,18}", text) and least <= int(text) <= (most or int(text)):
+        return int(text)
+    limits = f"from {least} to {most}" if most else f"from {least} on"
+    raise WrongStartError(f"{name} must be a whole number {limits}, not '{text}'")
+
+
+def share(name: str, text: str) -> float:
+    """The number from 0 to 1 that a text is. Raises WrongStartError."""
+    if re.fullmatch(r"0?\.[0-9]+|[01](\.0*)?", text):
+        return float(text)
+    raise WrongStartError(f"{name} must be a number from 0 to 1, not '{text}'")
+
+
+def check_region() -> None:
+    """Raises WrongStartError if the environment names a region that AWS doesn't have."""
+    for name in REGIONS:
+        if region := os.environ.get(name):
+            session = botocore.session.Session()
+            partitions = session.get_available_partitions()
+            known = (session.get_available_regions("codepipeline", each) for each in partitions)
+            if region not in (each for regions in known for each in regions):
+                raise WrongStartError(
+                    f"{name} must be a region that has CodePipeline, such as us-east-1, "
+                    f"not '{region}'"
+                )
+
+
+def settings(name: str, text: str) -> list[str]:
+    """The settings in a text, each `name=value`. Raises WrongStartError."""
+    try:
+        found = split(text)
+    except ValueError as error:
+        raise WrongStartError(f"{name} has a quote that is not closed: {text}") from error
+    for setting in found:
+        if not re.match(r"\w+=", setting):
+            raise WrongStartError(f"{name} must be settings as Name=value, not '{setting}'")
+    return found
+
+
+def declarations() -> dict[str, dict[str, Any]]:
+    """The template's declarations of its parameters, by name."""
+    declared: dict[str, dict[str, Any]] = yaml_parse(TEMPLATE.read_text())["Parameters"]
+    return declared
+
+
+def template_parameters(given: list[str]) -> dict[str, str]:
+    """Parameters by name, checked against the template's declarations. Raises WrongStartError."""
+    declared = declarations()
+    values: dict[str, str] = {}
+    for setting in given:
+        name, _, value = setting.partition("=")
+        if name not in declared:
+            raise WrongStartError(
+                f"PARAMETERS: the template has no {name}; it has {', '.join(declared)}"
+            )
+        if name in values:
+            raise WrongStartError(f"PARAMETERS: {name} is there twice")
+        if problem := constraint_problem(declared[name], value):
+            told = declared[name].get("ConstraintDescription", problem)
+            raise WrongStartError(f"PARAMETERS: {name} {told}; it is '{value}'")
+        values[name] = value
+    return values
+
+
+def check_configuration(given: Mapping[str, str]) -> None:
+    """Check parameters by what the functions will make of them. Raises WrongStartError.
+
+    Their environment has them under the same names, written otherwise.
+    """
+    sys.path.append(str(ROOT / "functions"))
+    from acknowledger.config import IntakeConfig, ReportConfig  # noqa: PLC0415
+    from acknowledger.errors import ConfigurationInvalid  # noqa: PLC0415
+
+    defaults = {name: str(each.get("Default", "")) for name, each in declarations().items()}
+    parameters = {**defaults, **given}
+    names = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper(): name for name in parameters}
+    environ = {variable: parameters[name] for variable, name in names.items()}
+    try:
+        IntakeConfig.from_environment({"STATE_MACHINE_ARN": "-", "BUS_NAME": "-", **environ})
+        ReportConfig.from_environment(environ)
+    except ConfigurationInvalid as error:
+        told = re.sub(r"\b[A-Z_]+\b", lambda found: names.get(found[0], found[0]), str(error))
+        raise WrongStartError(f"PARAMETERS: {told}") from error
+
+
+def check_worker(worker: str) -> None:
+    """Import a worker in a process of its own. Raises WrongStartError."""
+    command = [sys.executable, "-m", "acknowledger_worker", worker, "--check"]
+    environment = {**os.environ, **NO_FILES, **WORKER_VARIABLES}
+    environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    try:
+        done = subprocess.run(  # noqa: S603 - our own program; the worker is the user's
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=WORKER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise WrongStartError(
+            f"WORKER: {worker} was not imported within {WORKER_SECONDS} seconds"
+        ) from error
+    if done.returncode:
+        ended = f"{worker} ended its process with status {done.returncode}"
+        [*_, told] = done.stderr.strip().splitlines() or [ended]
+        raise WrongStartError(f"WORKER: {told}")
+
+
+def parser() -> Parser:
+    """The command line, all of it as text."""
+    made = Parser(prog="python -m local", description="The stack on this machine.")
+    commands = made.add_subparsers(dest="command", required=True)
+    serving = commands.add_parser("serve", help="serve the local stack until Ctrl-C")
+    serving.add_argument("--host", default=Serving.host)
+    serving.add_argument("--port", default=str(Serving.port))
+    serving.add_argument(
+        "--origins",
+        default="",
+        metavar="TEXT",
+        help="of web applications that may use the endpoint: http://HOST:PORT …",
+    )
+    serving.add_argument(
+        "--parameters", default="", metavar="TEXT", help="the template's: Name=value …"
+    )
+    serving.add_argument("--empty", action="store_true", help="leave the stack out")
+    serving.add_argument("--no-worker", action="store_true", help="leave the sample worker out")
+    serving.add_argument(
+        "--worker",
+        default="",
+        metavar="MODULE:NAME",
+        help="a worker of yours in place of the sample worker",
+    )
+    serving.add_argument(
+        "--behaviour",
+        default="",
+        metavar="TEXT",
+        help="CodePipeline's switches (moto-codepipeline's docs/behaviour.md): name=value …",
+    )
+    commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
+    return made
+
+
+def serving(given: argparse.Namespace) -> Serving:
+    """What to serve. Raises WrongStartError."""
+    port = whole("PORT", given.port, 0, 65535)
+    parameters = template_parameters(settings("PARAMETERS", given.parameters))
+    if given.empty and (parameters or given.worker):
+        raise WrongStartError("EMPTY leaves out the stack, which PARAMETERS and WORKER are for")
+    try:
+        listen(given.host, port).close()
+    except AddressError as error:
+        raise WrongStartError(str(error)) from error
+    if given.worker:
+        check_worker(given.worker)
+    return Serving(
+        host=given.host,
+        port=port,
+        origins=given.origins.split(),
+        parameters=parameters,
+        behaviour=settings("BEHAVIOUR", given.behaviour),
+        empty=given.empty,
+        worker=given.worker or not given.no_worker,
+    )

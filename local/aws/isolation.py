@@ -1,0 +1,73 @@
+"""Keeps the user's own AWS settings from what is started here, all but the region.
+
+An endpoint, a profile or a proxy that the user has set for AWS itself would lead the local stack
+away from this machine. `isolate` is called before anything else is imported, since some settings
+are read then; child processes inherit what it leaves. `python -m local.aws.isolation COMMAND …`
+runs another program so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+#: No file, and no metadata of the machine, is asked for credentials or settings.
+NO_FILES: Mapping[str, str] = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+#: What a process has that is given nothing else of the user's: no home either.
+NO_HOME: Mapping[str, str] = {**NO_FILES, "HOME": os.devnull}
+
+#: Settings of the AWS CLI and SDKs, of moto and of Powertools.
+PREFIXES = ("AWS_", "BOTO_", "MOTO_", "POWERTOOLS_")
+NAMES = {
+    "INITIAL_NO_AUTH_ACTION_COUNT",
+    "S3_IGNORE_SUBDOMAIN_BUCKETNAME",
+    "S3_UPLOAD_PART_MIN_SIZE",
+    "SF_EXECUTION_HISTORY_TYPE",
+    "TEST_PROXY_MODE",
+    "TEST_SERVER_MODE",
+}
+REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+#: Whatever else goes by a proxy, pip or a worker's own calls: this machine is reached directly.
+DIRECTLY = ("localhost", "127.0.0.1", "::1")
+
+
+def isolate(*, region: bool = True) -> None:
+    """Take the user's AWS settings out of this process's environment.
+
+    Args:
+        region: whether AWS_REGION and AWS_DEFAULT_REGION stay.
+    """
+    kept = REGIONS if region else ()
+    for name in list(os.environ):
+        if (name.startswith(PREFIXES) or name in NAMES) and name not in kept:
+            del os.environ[name]
+    # The SDK objects to one that is there and says nothing.
+    if not os.environ.get("REQUESTS_CA_BUNDLE", "-").strip():
+        del os.environ["REQUESTS_CA_BUNDLE"]
+    os.environ.update(NO_FILES, BOTO_CONFIG=os.devnull)
+    reach_directly(*DIRECTLY)
+    from botocore.loaders import Loader  # noqa: PLC0415 - it reads the environment
+
+    Loader.CUSTOMER_DATA_PATH = os.devnull  # ~/.aws/models
+
+
+def reach_directly(*hosts: str) -> None:
+    """Use no proxy for these hosts."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if known.strip() == "*":
+        return
+    exempt = dict.fromkeys([*(each.strip() for each in known.split(",")), *hosts])
+    value = ",".join(filter(None, exempt))
+    os.environ.update({"no_proxy": value, "NO_PROXY": value})
+
+
+if __name__ == "__main__":
+    isolate()
+    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - what the Makefile says

@@ -1,0 +1,165 @@
+"""`make local`: serves the stack, or a cloud without it, until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+
+import moto_codepipeline
+from local import acknowledger, arguments, page
+from local.aws import guard
+from local.aws.address import AddressError
+from local.aws.isolation import reach_directly
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
+from moto_codepipeline import switches
+
+EXPORTS = (
+    "  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_DEFAULT_REGION={cloud.region}\n"
+    "  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
+)
+SAM_ENVIRONMENT = Path(".aws-sam") / "local-env.json"
+
+
+def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
+    """What sam local invoke can't know: the names made here, and the way out of its container."""
+    port = urlsplit(cloud.endpoint_url).port
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://host.docker.internal:{port}",
+        "STATE_MACHINE_ARN": stack.outputs["JobStateMachineArn"],
+        "TABLE_NAME": stack.outputs["JobTableName"],
+        "INTAKE_TABLE_NAME": stack.outputs["IntakeTableName"],
+        "BUS_NAME": stack.outputs["JobBusName"],
+        "ACTION_TYPES": stack.parameters["ActionTypes"],
+        "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
+    }
+    SAM_ENVIRONMENT.parent.mkdir(exist_ok=True)
+    SAM_ENVIRONMENT.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
+
+
+def until_interrupted() -> threading.Event:
+    """An event that Ctrl-C, or a polite kill, sets."""
+    over = threading.Event()
+
+    def end(number: int, _: object) -> None:
+        over.set()
+        signal.signal(number, signal.SIG_DFL)  # the second ends it as it is
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    return over
+
+
+def print_address(cloud: LocalCloud, host: str) -> None:
+    """Say where the cloud is, and who can reach it if others can."""
+    print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
+    print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
+    if not guard.is_loopback(host):
+        port = urlsplit(cloud.endpoint_url).port
+        print(
+            f"Listening on {host}: whoever reaches port {port} of this machine can run programs "
+            "on it as you."
+        )
+
+
+def serve_empty(**settings: Any) -> int:
+    """Serve a cloud without the stack until Ctrl-C, for `sam deploy`."""
+    over = until_interrupted()
+    with acknowledger.empty(**settings) as cloud:
+        if over.is_set():
+            return 130
+        print_address(cloud, settings["host"])
+        print("\nThere is nothing in it yet. Deploy the stack, in another terminal:")
+        print(EXPORTS.format(cloud=cloud))
+        print("  sam build && sam deploy --no-confirm-changeset", flush=True)
+        over.wait()
+    return 0
+
+
+def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) -> int:
+    """Serve the stack until Ctrl-C."""
+    over = until_interrupted()
+    with acknowledger.running(parameters=parameters, worker=worker, **settings) as (cloud, stack):
+        if over.is_set():
+            return 130
+        first, *more = acknowledger.action_types(stack)
+        print_address(cloud, settings["host"])
+        print(f"\nThe stack {stack.name} serves {first}, which is registered here.")
+        for action_type in more:
+            partner = "/ThirdParty/" in action_type
+            registered = "registered here" if partner else "once you have registered it"
+            print(f"It serves {action_type} too, {registered}.")
+        if worker is True:
+            print(
+                "A sample worker does what an action's configuration says: Outcome = Succeed, Fail "
+                "or Hang; Seconds; Progress."
+            )
+        acknowledger.create_sample_pipeline(cloud, first)
+        print(f"The pipeline {acknowledger.SAMPLE_PIPELINE} is there, to be started.")
+        role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+        print(f"A pipeline may have the role {role}.")
+        if any("/ThirdParty/" in action_type for action_type in (first, *more)):
+            prefix = stack.parameters["ClientTokenPrefix"]
+            client_id = moto_codepipeline.backend(cloud.account_id, cloud.region).default_client_id
+            print(f"Partner actions belong to a client, whose token is at {prefix}{client_id}.")
+        print()
+        for name, value in sorted(stack.outputs.items()):
+            print(f"  {name:28} {value}")
+        for what in stack.not_made:
+            print(f"  not made locally: {what}")
+        write_sam_environment(cloud, stack)
+        print(
+            f"\nTry it:\n{EXPORTS.format(cloud=cloud)}\n"
+            f"  aws codepipeline start-pipeline-execution --name {acknowledger.SAMPLE_PIPELINE}\n"
+            "\nWith HOST=0.0.0.0, sam local invoke finds the stack from inside its container by\n"
+            f"  --env-vars {SAM_ENVIRONMENT} --add-host host.docker.internal:host-gateway\n"
+            "\nCtrl-C ends it, and all that is in it.",
+            flush=True,
+        )
+        over.wait()
+    return 0
+
+
+def main(asked: arguments.Serving) -> int:
+    """Serve what was asked for; the exit status.
+
+    Raises:
+        WrongStartError: it can't be started so.
+    """
+    try:
+        behaviour = switches.read(asked.behaviour)
+        switches.change(moto_codepipeline.Behaviour(), behaviour)
+    except switches.SwitchError as error:
+        raise arguments.WrongStartError(f"BEHAVIOUR: {error}") from error
+    try:
+        origins = [guard.origin(each) for each in asked.origins]
+    except guard.OriginError as error:
+        raise arguments.WrongStartError(str(error)) from error
+    where: dict[str, Any] = {
+        "host": asked.host,
+        "port": asked.port,
+        "origins": origins,
+        "behaviour": behaviour,
+    }
+    reach_directly(asked.host)
+    try:
+        if asked.empty:
+            return serve_empty(**where)
+        if asked.parameters.get("RegisterActionType") == "true":
+            raise arguments.WrongStartError(
+                "PARAMETERS: RegisterActionType must be false here, where the first of ActionTypes "
+                "is registered anyway"
+            )
+        arguments.check_configuration(acknowledger.PARAMETERS | asked.parameters)
+        return serve(asked.parameters, worker=asked.worker, **where)
+    except AddressError as error:
+        raise arguments.WrongStartError(str(error)) from error
+    except ClientError as error:
+        told = error.response["Error"]["Message"]
+        raise arguments.WrongStartError(f"The stack can't be made: {told}") from error

@@ -1,0 +1,76 @@
+"""`python -m acknowledger_worker`: a worker that can't be had is told of in one line."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from acknowledger_worker.__main__ import load, main
+from acknowledger_worker.worker import Worker
+
+MODULE = """
+from acknowledger_worker import Worker
+def function(job): ...
+handler = Worker(function)
+"""
+_names = (f"a_worker_{number}" for number in itertools.count())
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Makes a module and returns its name."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(source):
+        name = next(_names)
+        (tmp_path / f"{name}.py").write_text(source)
+        return name
+
+    return make
+
+
+def test_a_worker_is_found(module):
+    name = module(MODULE)
+    assert isinstance(load(f"{name}:handler"), Worker)
+    main([f"{name}:handler", "--check"])
+
+
+@pytest.mark.parametrize("place", ["", "hello", "hello:", ":handler", ".hello:handler"])
+def test_where_it_is_must_be_said_in_two_parts(place):
+    with pytest.raises(LookupError, match="must be module:name, such as hello:handler"):
+        load(place)
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "said"),
+    [
+        (MODULE, "nothing", "{} has no nothing"),
+        (MODULE, "function", "{}:function is no Worker: it must be made as function = Worker("),
+        ("\n1 / 0", "handler", "{} can't be imported: ZeroDivisionError: division by zero ("),
+        ("import nothere", "handler", "{} can't be imported: ModuleNotFoundError: No module nam"),
+        ("import os; os.nothing", "handler", "{} can't be imported: AttributeError: module 'os'"),
+        ("def (", "handler", "{} can't be imported: SyntaxError: "),
+        ("raise SystemExit(3)", "handler", "{} can't be imported: SystemExit: 3 ("),
+    ],
+)
+def test_what_is_wrong_with_it_is_said_in_one_line(module, source, name, said, capsys):
+    found = module(source)
+    with pytest.raises(SystemExit) as ended:
+        main([f"{found}:{name}", "--check"])
+    assert ended.value.code == 2
+    output, errors = capsys.readouterr()
+    assert errors.startswith(said.format(found))
+    assert (output, errors.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize("missing", ["nothere", "nothere.either", "json.nothere"])
+def test_a_module_that_is_not_there_is_named(missing):
+    with pytest.raises(LookupError, match=r"^there is no module (json\.)?nothere$"):
+        load(f"{missing}:handler")
+
+
+def test_the_place_in_the_module_is_named(module):
+    name = module("\n\nraise ValueError('no\\nway')")
+    with pytest.raises(LookupError, match=rf"ValueError: no way \(.*{name}.py, line 3\)$"):
+        load(f"{name}:handler")

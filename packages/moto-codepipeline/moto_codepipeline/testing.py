@@ -1,0 +1,131 @@
+"""A CodePipeline for one test: pipelines of one action, whose job a worker is to take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+from .action_types import TypeKey
+from .behaviour import Behaviour
+from .clock import Clock, ManualClock
+from .models import JobBackend, backend
+from .runs import ActionRun, PipelineRun
+
+BUCKET = "artifacts"
+SOURCE = {
+    "name": "Source",
+    "actionTypeId": {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"},
+    "configuration": {"S3Bucket": "source", "S3ObjectKey": "source.zip"},
+    "outputArtifacts": [{"name": "Source"}],
+}
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "codepipeline.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+
+
+class CodePipeline:
+    """CodePipeline in one region, while moto mocks AWS. Its clock stands still until advanced.
+
+    ``client`` is boto3's, and ``backend`` is what answers it. ``artifact_store`` is that of the
+    pipelines to come.
+    """
+
+    def __init__(self, region: str) -> None:
+        self.client: Any = boto3.client("codepipeline", region_name=region)
+        self.backend: JobBackend = backend(DEFAULT_ACCOUNT_ID, region)
+        self.backend.clock = ManualClock()
+        role = boto3.client("iam", region_name=region).create_role(
+            RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST)
+        )
+        self.artifact_store: dict[str, Any] = {"type": "S3", "location": BUCKET}
+        self._role_arn = role["Role"]["Arn"]
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
+
+    @property
+    def clock(self) -> Clock:
+        """What tells the time: ``clock.advance(60)``."""
+        return self.backend.clock
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """The switches: ``behaviour.nonce_rotates = False``."""
+        return self.backend.behaviour
+
+    @property
+    def client_token(self) -> str:
+        """What a worker of partner actions has to give for their jobs."""
+        return self.backend.client_token(self.backend.default_client_id)
+
+    def start(
+        self,
+        provider: str,
+        *,
+        category: str = "Build",
+        owner: str = "Custom",
+        version: str = "1",
+        configuration: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> ActionRun:
+        """Run a pipeline of one action, whose job can then be polled; answers the action.
+
+        The action is what its job makes of it: ``status``, ``summary``, ``error``,
+        ``output_variables``. It has the input artifact ``Source`` and the output artifact
+        ``Output``, whose places in S3 are in ``inputs`` and ``outputs``. Its type is registered
+        when it is first used, with the properties of this configuration, of which ``secrets`` are
+        secret; ``owner`` may be ThirdParty.
+        """
+        type_id = {"category": category, "owner": owner, "provider": provider, "version": version}
+        if TypeKey.of(type_id) not in self.backend.action_types:
+            self._register(type_id, configuration or {}, secrets or {})
+        action = {
+            "name": provider,
+            "actionTypeId": type_id,
+            "configuration": {**(configuration or {}), **(secrets or {})},
+            "inputArtifacts": [{"name": "Source"}],
+            "outputArtifacts": [{"name": "Output"}],
+        }
+        name = f"{provider}-{len(self.backend.pipelines) + 1}"
+        self.client.create_pipeline(
+            pipeline={
+                "name": name,
+                "roleArn": self._role_arn,
+                "artifactStore": self.artifact_store,
+                "stages": [
+                    {"name": "Source", "actions": [SOURCE]},
+                    {"name": "Work", "actions": [action]},
+                ],
+            }
+        )
+        started = self.client.start_pipeline_execution(name=name)["pipelineExecutionId"]
+        self.clock.advance(self.behaviour.started_before_queued_seconds)
+        run = self.backend.pipelines[name].executions[started]
+        assert isinstance(run, PipelineRun)  # noqa: S101 - this package starts no others
+        return run.stages[-1].actions[-1]
+
+    def _register(
+        self, type_id: dict[str, str], plain: Mapping[str, str], secret: Mapping[str, str]
+    ) -> None:
+        request = {
+            **{name: text for name, text in type_id.items() if name != "owner"},
+            "configurationProperties": [
+                {"name": name, "required": True, "key": name in plain, "secret": name in secret}
+                for name in (*plain, *secret)
+            ],
+            "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+            "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+        }
+        if type_id["owner"] == "ThirdParty":
+            self.backend.register_third_party_action_type(request)
+        else:
+            self.client.create_custom_action_type(**request)

@@ -1,0 +1,58 @@
+"""The package needs nothing outside itself but what it says, and names no other."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1]
+SHIPPED = [
+    PACKAGE / "pytest_moto_codepipeline.py",
+    *sorted((PACKAGE / "moto_codepipeline").glob("*.py")),
+]
+TESTS = sorted([*PACKAGE.glob("tests/*.py"), *PACKAGE.glob("tests/conformance/*.py")])
+TEXTS = [
+    *SHIPPED,
+    *TESTS,
+    *PACKAGE.glob("*.md"),
+    *PACKAGE.glob("docs/*"),
+    PACKAGE / "pyproject.toml",
+]
+#: What comes with moto, and with pytest which alone loads the plug-in.
+WITH_MOTO = {"boto3", "botocore", "moto", "pytest", "werkzeug", "_typeshed"}
+FOR_TESTS = {"hypothesis", "awscli"}
+
+
+def imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(str(node.module).partition(".")[0])
+        elif isinstance(node, ast.Import):
+            found |= {each.name.partition(".")[0] for each in node.names}
+    return found - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_what_is_shipped_needs_moto_alone(path: Path) -> None:
+    assert imported(path) <= WITH_MOTO | {"moto_codepipeline"}
+    declared = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert [each.partition("[")[0] for each in declared] == ["moto"]
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
+def test_the_tests_need_themselves_alone(path: Path) -> None:
+    own = {each.stem for each in PACKAGE.glob("tests/*")} | {"moto_codepipeline"}
+    assert imported(path) <= WITH_MOTO | FOR_TESTS | own
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_no_product_is_named(path: Path) -> None:
+    other = re.compile(r"\backnowledger\b|job\s?bus\b|job\s?table|\bintake\b|make local", re.I)
+    found = [line for line in path.read_text().splitlines() if other.search(line)]
+    assert [line for line in found if "re.compile" not in line] == []

@@ -1,0 +1,69 @@
+"""pytest's fixture."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import boto3
+import pytest
+
+from moto_codepipeline.testing import CodePipeline
+
+
+def test_each_test_begins_with_nothing_in_it(codepipeline: CodePipeline) -> None:
+    assert codepipeline.client.list_pipelines()["pipelines"] == []
+    codepipeline.start("Lint")
+
+
+test_whatever_another_has_left_is_gone = test_each_test_begins_with_nothing_in_it
+
+
+def test_two_actions_of_a_type_are_two_jobs(codepipeline: CodePipeline) -> None:
+    first, second = (codepipeline.start("Lint", configuration={"N": n}) for n in "12")
+    jobs = codepipeline.client.poll_for_jobs(actionTypeId=first.type_id, maxBatchSize=5)["jobs"]
+    assert [each["data"]["actionConfiguration"]["configuration"] for each in jobs] == [
+        {"N": "1"},
+        {"N": "2"},
+    ]
+    assert {first.status, second.status} == {"InProgress"}
+
+
+def test_a_partners_job_is_worked_with_its_clients_token(codepipeline: CodePipeline) -> None:
+    action = codepipeline.start("Lint", owner="ThirdParty")
+    client = codepipeline.client
+    [offer] = client.poll_for_third_party_jobs(actionTypeId=action.type_id)["jobs"]
+    job = {"jobId": offer["jobId"], "clientToken": codepipeline.client_token}
+    details = client.get_third_party_job_details(**job)["jobDetails"]
+    client.acknowledge_third_party_job(**job, nonce=details["nonce"])
+    failure = {"type": "JobFailed", "message": "It broke"}
+    client.put_third_party_job_failure_result(**job, failureDetails=failure)
+    assert action.status == "Failed"
+    assert action.error == {"code": "JobFailed", "message": "It broke"}
+
+
+def test_artifacts_are_where_the_job_says(codepipeline: CodePipeline) -> None:
+    action = codepipeline.start("Lint")
+    [job] = codepipeline.client.poll_for_jobs(actionTypeId=action.type_id)["jobs"]
+    [told] = job["data"]["outputArtifacts"]
+    place = told["location"]["s3Location"]
+    boto3.client("s3").put_object(Bucket=place["bucketName"], Key=place["objectKey"], Body=b"made")
+    [output] = action.outputs
+    made = boto3.client("s3").get_object(Bucket=output.bucket, Key=output.key)["Body"].read()
+    assert made == b"made"
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_it_is_in_the_region_of_the_environment(codepipeline: CodePipeline) -> None:
+    assert codepipeline.backend.region_name == "eu-west-1"
+    assert codepipeline.start("Lint").run.region == "eu-west-1"
+
+
+def test_a_run_that_does_not_ask_for_it_does_not_import_moto() -> None:
+    code = "import sys, pytest_moto_codepipeline; sys.exit('moto' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

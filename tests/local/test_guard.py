@@ -1,0 +1,446 @@
+"""Who may use the endpoint: programs of this machine, and web pages that are named."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from http.client import HTTPConnection
+from itertools import product
+from typing import Any
+from unittest.mock import Mock
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from werkzeug.test import Client, TestResponse
+from werkzeug.wrappers import Response
+
+from local import serve
+from local.acknowledger import cloud_with_codepipeline
+from local.arguments import Serving, WrongStartError, parser, serving
+from local.aws.guard import Guard, OriginError, origin
+from local.aws.server import LocalCloud
+from local.page import PATH
+from local.page.server import FILES
+from tests.local.fixtures.cloud import REGION, SECONDS
+from tests.support import ROOT
+
+HOST = "127.0.0.1:4566"
+NAMED = "http://localhost:3000"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+PATHS = (
+    "/",
+    "/bucket/key",
+    "/2015-03-31/functions",
+    "/moto-api/",
+    "/moto-api/reset",
+    "/latest/meta-data/iam",
+    "/_local",
+    "/_local/",
+    "/_local/page",
+    f"{PATH}start",
+    f"{PATH}events",
+    *(PATH + name for name in FILES),
+    "/_local/codepipeline/behaviour",
+    "/_local/codepipeline/clock",
+    "//_local/page/",
+    "/_local/page/../codepipeline/clock",
+)
+FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+PREFLIGHT = {
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,x-amz-date,x-amz-target",
+}
+
+
+class Guarded:
+    """An application that counts its requests, and lets any origin in as moto does."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        guard = Guard(self.answer, host="box.internal", page=PATH, origins=[NAMED])
+        self._client = Client(guard)
+
+    def answer(self, environ: Any, start_response: Any) -> Any:
+        self.count += 1
+        headers = {"Access-Control-Allow-Origin": "*", "access-control-allow-methods": "*"}
+        return Response("behind", headers=headers)(environ, start_response)
+
+    def send(self, method: str, path: str, headers: dict[str, str], body: str = "") -> TestResponse:
+        return self._client.open(
+            path, base_url=f"http://{HOST}", method=method, headers=headers, data=body
+        )
+
+
+@pytest.fixture
+def guarded() -> Guarded:
+    return Guarded()
+
+
+def reason(answer: TestResponse) -> str:
+    """Why an answer is a refusal, after checking that it is one."""
+    assert answer.status_code == 403
+    assert "Access-Control-" not in str(answer.headers)
+    return str(answer.json["message"])
+
+
+# -- Host -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        HOST,
+        "127.0.0.1",
+        "[::1]:4566",
+        "192.168.1.7:4566",
+        "0.0.0.0:4566",
+        "localhost:4566",
+        "LocalHost:4566",
+        "bucket.localhost:4566",
+        "bucket.with.dots.localhost",
+        "host.docker.internal:4566",
+        "box.internal:4566",
+        socket.gethostname(),
+    ],
+)
+def test_this_machine_is_reached_by_its_addresses_and_names(guarded: Guarded, host: str) -> None:
+    assert guarded.send("POST", "/", {"Host": host}).text == "behind"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example:4566",
+        "evil:4566",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "evil-localhost",
+        "evil.internal",
+        "evil.local",
+        "bucket.s3.amazonaws.com",
+        "lambda.us-east-1.amazonaws.com",
+        "evil.box.internal",
+        "localhost@evil.example",
+        "evil.example#localhost",
+        "127.0.0.1,evil.example",
+        "2130706433",
+        "127.1",
+        "[::1]evil.example",
+        "[localhost]",
+        "localhost:0x50",
+        "",
+    ],
+)
+def test_no_name_that_a_web_site_may_have_leads_here(guarded: Guarded, host: str) -> None:
+    own = f"http://{host}"
+    for headers in ({}, {"Origin": own}, {"Origin": NAMED}, {"Sec-Fetch-Site": "same-origin"}):
+        for method, path in (("POST", "/"), ("GET", PATH), ("OPTIONS", "/")):
+            answer = guarded.send(method, path, {**headers, **PREFLIGHT, "Host": host})
+            assert reason(answer) == f"Host: {host!r} is no name of this machine; use its address"
+    assert guarded.count == 0
+
+
+# -- Origin, Sec-Fetch-Site and Referer -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://127.0.0.1:8080"},
+        {"Origin": "https://127.0.0.1:4566"},
+        {"Origin": "http://localhost:4566"},
+        {"Origin": "http://127.0.0.1:4566.evil.example"},
+        {"Origin": f"{NAMED}0"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "a new one"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": f"http://{HOST}"},
+        {
+            "Sec-Fetch-Site": "cross-site",
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Dest": "document",
+        },
+        {"Sec-Fetch-Site": "cross-site", "Referer": f"http://{HOST}/"},
+        FIREFOX,
+        FIREFOX | {"Referer": "https://evil.example/"},
+        FIREFOX | {"Referer": "https://[evil/"},
+    ],
+    ids=str,
+)
+def test_a_page_of_another_site_reaches_nothing(guarded: Guarded, sent: dict[str, str]) -> None:
+    for method, path in product(METHODS, PATHS):
+        answer = guarded.send(method, path, sent | PREFLIGHT, "a" * 1000)
+        assert answer.status_code == 403
+        if method != "HEAD":
+            assert reason(answer).startswith(("Origin: ", "Sec-Fetch-Site: "))
+            assert "\n" not in reason(answer)
+    assert guarded.count == 0
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"User-Agent": "curl/8.14.1"},
+        {"User-Agent": "Boto3/1.44.5"},
+        {"User-Agent": "Mozilla/5.0 (Windows NT 10.0; en-GB) WindowsPowerShell/5.1"},
+        {"User-Agent": "node", "Sec-Fetch-Mode": "cors"},
+        FIREFOX | {"Sec-Fetch-Site": "same-origin"},
+        FIREFOX | {"Sec-Fetch-Site": "same-origin", "Origin": f"http://{HOST}"},
+        FIREFOX | {"Sec-Fetch-Site": "none"},
+        FIREFOX | {"Origin": f"http://{HOST}"},
+        FIREFOX | {"Referer": f"http://{HOST}{PATH}"},
+    ],
+    ids=str,
+)
+def test_programs_and_the_page_itself_pass(guarded: Guarded, sent: dict[str, str]) -> None:
+    for method in METHODS:
+        answer = guarded.send(method, f"{PATH}start", sent)
+        assert answer.status_code == 200
+        assert "access-control-" not in str(answer.headers).lower()
+    assert guarded.count == len(METHODS)
+
+
+NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        FIREFOX | NAVIGATION | {"Sec-Fetch-Site": "cross-site"},
+        FIREFOX | NAVIGATION | {"Sec-Fetch-Site": "same-site"},
+        FIREFOX,
+        FIREFOX | {"Referer": "https://elsewhere.example/"},
+    ],
+    ids=str,
+)
+def test_a_link_from_anywhere_opens_the_page_and_nothing_else(
+    guarded: Guarded, sent: dict[str, str]
+) -> None:
+    assert guarded.send("GET", f"{PATH}?job=1", sent).text == "behind"
+    for method, path in (
+        ("POST", PATH),
+        ("DELETE", PATH),
+        ("GET", PATH[:-1]),
+        ("GET", f"{PATH}events"),
+        ("GET", f"{PATH}page.js"),
+        ("GET", "/moto-api/"),
+        ("GET", f"/x?{PATH}"),
+    ):
+        assert reason(guarded.send(method, path, sent))
+    assert guarded.count == 1
+
+
+@pytest.mark.parametrize(
+    "sent", [{"Sec-Fetch-Dest": "iframe"}, {"Sec-Fetch-Mode": "no-cors"}, {"Origin": "null"}]
+)
+def test_the_page_is_opened_in_no_frame_and_fetched_by_nobody(
+    guarded: Guarded, sent: dict[str, str]
+) -> None:
+    cross = {"Sec-Fetch-Site": "cross-site"} | NAVIGATION
+    assert reason(guarded.send("GET", PATH, cross | sent))
+    assert guarded.count == 0
+
+
+# -- Named origins --------------------------------------------------------------------------------
+
+
+def test_a_named_origin_may_send_and_see_everything(guarded: Guarded) -> None:
+    preflight = guarded.send("OPTIONS", "/", {"Origin": NAMED} | PREFLIGHT)
+    assert preflight.status_code == 204
+    assert preflight.headers["Access-Control-Allow-Origin"] == NAMED
+    assert "PUT" in preflight.headers["Access-Control-Allow-Methods"]
+    allowed = preflight.headers["Access-Control-Allow-Headers"]
+    assert allowed == PREFLIGHT["Access-Control-Request-Headers"]
+    assert guarded.count == 0
+    answer = guarded.send("POST", "/", {"Origin": NAMED, "Sec-Fetch-Site": "same-site"})
+    assert answer.text == "behind"
+    assert answer.headers.getlist("Access-Control-Allow-Origin") == [NAMED]
+    assert answer.headers["Access-Control-Expose-Headers"] == "*"
+    assert answer.headers["Vary"] == "Origin"
+    assert "access-control-allow-methods" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "text", [NAMED, "https://app.example", "http://[::1]:3000", "http://127.0.0.1:65535"]
+)
+def test_an_origin_is_written_as_browsers_send_it(text: str) -> None:
+    assert origin(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*",
+        "http://*",
+        "http://*.example",
+        "null",
+        "",
+        "localhost:3000",
+        "http://",
+        f"{NAMED}/",
+        f"{NAMED}/app",
+        f"{NAMED},http://b",
+        "http://Localhost:3000",
+        "http://localhost:80",
+        "https://localhost:443",
+        "http://localhost:0",
+        "http://localhost:03000",
+        "http://localhost:65536",
+        "http://user@localhost",
+        "ftp://localhost",
+        "file://",
+    ],
+)
+def test_what_is_no_origin_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(OriginError):
+        origin(text)
+    with pytest.raises(WrongStartError) as caught:
+        serve.main(Serving(port=0, origins=[NAMED, text]))
+    assert str(caught.value).startswith(f"ORIGINS: {text!r} must be an origin ")
+    assert "\n" not in str(caught.value)
+
+
+def test_make_hands_on_each_origin() -> None:
+    given = parser().parse_args(["serve", "--port=0", f"--origins={NAMED} https://app.example"])
+    assert serving(given).origins == [NAMED, "https://app.example"]
+    made = subprocess.run(
+        ["make", "--dry-run", "local"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SECONDS,
+    )
+    assert '--origins="$ORIGINS"' in made.stdout
+
+
+@pytest.mark.parametrize(
+    ("host", "warned"),
+    [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)],  # noqa: S104
+)
+def test_the_banner_says_who_can_run_programs(
+    host: str, warned: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted = Mock(is_set=lambda: False)
+    monkeypatch.setattr(serve, "until_interrupted", lambda: interrupted)
+    assert serve.main(Serving(host=host, port=0, empty=True)) == 0
+    interrupted.wait.assert_called_once()
+    assert ("can run programs on it as you" in capsys.readouterr().out) == warned
+
+
+# -- In front of the endpoint ---------------------------------------------------------------------
+
+# One operation of each service that the stack or its users call.
+OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "cloudformation": ("create_stack", {"StackName": "s", "TemplateBody": "{}"}),
+    "cloudwatch": ("list_metrics", {}),
+    "codepipeline": ("list_pipelines", {}),
+    "dynamodb": ("delete_table", {"TableName": "t"}),
+    "events": ("list_rules", {}),
+    "iam": ("create_user", {"UserName": "u"}),
+    "kms": ("create_key", {}),
+    "lambda": ("list_functions", {}),
+    "logs": ("create_log_group", {"logGroupName": "g"}),
+    "s3": ("create_bucket", {"Bucket": "made"}),
+    "sns": ("create_topic", {"Name": "t"}),
+    "sqs": ("create_queue", {"QueueName": "q"}),
+    "ssm": ("put_parameter", {"Name": "p", "Value": "v", "Type": "String"}),
+    "stepfunctions": ("list_state_machines", {}),
+    "sts": ("get_caller_identity", {}),
+}
+SENT_BY_BROWSERS = {
+    "Host": "evil.example",
+    "Origin": "https://evil.example",
+    "Sec-Fetch-Site": "same-site",
+}
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with cloud_with_codepipeline(port=0, region=REGION) as running:
+        yield running
+
+
+def exchange(
+    cloud: LocalCloud, method: str, path: str, headers: dict[str, str]
+) -> tuple[int, dict[str, str], str]:
+    """Send a raw request; status, headers by their lower-case names, and body."""
+    host, _, port = cloud.endpoint_url.removeprefix("http://").partition(":")
+    with closing(HTTPConnection(host, int(port), timeout=SECONDS)) as connection:
+        connection.request(method, path, headers=headers)
+        with connection.getresponse() as answer:
+            named = {name.lower(): value for name, value in answer.getheaders()}
+            return answer.status, named, answer.read().decode()
+
+
+def add_header(request: Any, *, name: str, value: str, **_: Any) -> None:
+    request.headers[name] = value
+
+
+@pytest.mark.parametrize("service", OPERATIONS)
+def test_no_service_sees_what_a_page_of_another_site_sends(cloud: LocalCloud, service: str) -> None:
+    operation, parameters = OPERATIONS[service]
+    client = boto3.client(
+        service,
+        endpoint_url=cloud.endpoint_url,
+        region_name=REGION,
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+    for name, value in SENT_BY_BROWSERS.items():
+        add = partial(add_header, name=name, value=value)
+        client.meta.events.register("before-sign", add, unique_id="sent")
+        with pytest.raises(ClientError) as caught:
+            getattr(client, operation)(**parameters)
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+        if service != "s3":  # boto3 has the status only
+            assert caught.value.response["Error"]["Message"].startswith(f"{name}: ")
+        client.meta.events.unregister("before-sign", add, unique_id="sent")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_guard_is_in_front_of_every_path(cloud: LocalCloud, method: str) -> None:
+    for path in (PATH, *PATHS):
+        for name, value in SENT_BY_BROWSERS.items():
+            status, headers, body = exchange(cloud, method, path, PREFLIGHT | {name: value})
+            assert status == 403, path
+            assert not [each for each in headers if each.startswith("access-control-")]
+            if method != "HEAD":
+                assert json.loads(body)["message"].startswith(f"{name}: ")
+
+
+def test_the_services_themselves_give_no_origin_a_header(cloud: LocalCloud) -> None:
+    own = {"Origin": cloud.endpoint_url}
+    for path in PATHS:
+        for method in ("GET", "OPTIONS"):
+            if path.startswith(f"{PATH}events"):
+                continue
+            _, headers, _ = exchange(cloud, method, path, own | PREFLIGHT)
+            assert not [each for each in headers if each.startswith("access-control-")], path
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        ("host.docker.internal:4566", "/files/key"),
+        ("localhost", "/files/key"),
+        ("files.localhost:4566", "/key"),
+    ],
+)
+def test_a_bucket_is_found_by_path_and_by_host(cloud: LocalCloud, host: str, path: str) -> None:
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="files")
+    s3.put_object(Bucket="files", Key="key", Body="text")
+    scope = f"any/20260101/{REGION}/s3/aws4_request"
+    signed = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=a, Signature=a"}
+    assert exchange(cloud, "GET", path, signed | {"Host": host})[::2] == (200, "text")

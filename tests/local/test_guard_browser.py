@@ -1,0 +1,293 @@
+"""Pages of other sites in a real browser, and what they try with the endpoint."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+from playwright.sync_api import Page
+
+from local.acknowledger import cloud_with_codepipeline
+from local.aws import guard
+from local.aws.server import LocalCloud
+from local.page import PATH
+from tests.local.fixtures.browser import browsing, needs_browser
+from tests.local.fixtures.cloud import REGION, SECONDS, role, zipped
+from tests.support import wait_for
+
+pytestmark = needs_browser
+
+FUNCTIONS = "/2015-03-31/functions"
+RESET = "/moto-api/reset"
+EVENTS = f"{PATH}events"
+#: A name that its owner has pointed at this machine.
+REBOUND = "rebound.example"
+
+
+def signed(service: str) -> dict[str, str]:
+    """The headers with which an SDK calls a service from a browser."""
+    scope = f"any/20260101/{REGION}/{service}/aws4_request"
+    return {
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=a",
+        "Content-Type": "application/json",
+        "X-Amz-Date": "20260101T000000Z",
+        "X-Amz-User-Agent": "aws-sdk-js/3",
+        "amz-sdk-invocation-id": "any",
+        "amz-sdk-request": "attempt=1; max=3",
+    }
+
+
+class Site(BaseHTTPRequestHandler):
+    """A web site with an empty page."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><link rel=icon href=data:,><title>A site</title>")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@dataclass
+class World:
+    """A cloud with a queue, a web site under several names, and a browser's page.
+
+    ``refused`` has method, path and reason of what the guard refused.
+    """
+
+    cloud: LocalCloud
+    page: Page
+    site_port: int
+    refused: list[tuple[str, str, str]]
+
+    def ask(self, host: str, script: str, url: str, init: dict[str, Any] | None = None) -> Any:
+        """Run a script in the site's page under a host; it has ``url`` and ``init``.
+
+        ``url`` may be a path of the endpoint's.
+        """
+        self.page.goto(f"http://{host}:{self.site_port}/")
+        self.refused.clear()
+        values = [urljoin(self.cloud.endpoint_url, url), init or {}]
+        return self.page.evaluate(f"async ([url, init]) => {{ {script} }}", values)
+
+    def untouched(self) -> bool:
+        """Whether nothing was made, and nothing is gone."""
+        functions = self.cloud.client("lambda").list_functions()["Functions"]
+        queues = self.cloud.client("sqs").list_queues().get("QueueUrls", [])
+        return functions == [] and len(queues) == 1
+
+    def function(self) -> dict[str, Any]:
+        """A request that creates a function, as an SDK in a browser sends it."""
+        body = {
+            "FunctionName": "brought",
+            "Role": role(self.cloud),
+            "Runtime": "python3.13",
+            "Handler": "app.handler",
+            "Code": {"ZipFile": base64.b64encode(zipped("def handler(e, c): pass")).decode()},
+        }
+        return {"method": "POST", "headers": signed("lambda"), "body": json.dumps(body)}
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    refused: list[tuple[str, str, str]] = []
+    refuse = guard._refuse
+
+    def noted(environ: Any, problem: str) -> Any:
+        refused.append((environ["REQUEST_METHOD"], environ["PATH_INFO"], problem))
+        return refuse(environ, problem)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as site, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "_refuse", noted)
+        port = site.server_port
+        serving = Thread(target=site.serve_forever, args=(0.05,), daemon=True)
+        serving.start()
+        names = ("*.example", socket.gethostname())
+        rules = ",".join(f"MAP {name} 127.0.0.1" for name in names)
+        with (
+            cloud_with_codepipeline(
+                port=0, region=REGION, origins=[f"http://named.example:{port}"]
+            ) as cloud,
+            browsing(f"--host-resolver-rules={rules}") as browser,
+        ):
+            cloud.client("sqs").create_queue(QueueName="here")
+            yield World(cloud, browser.new_page(), port, refused)
+        site.shutdown()
+        serving.join(SECONDS)
+
+
+FETCH = "return fetch(url, init).then(answer => answer.type, error => error.name)"
+FORM = """
+    const form = document.createElement("form"), frame = document.createElement("iframe");
+    frame.name = "inside";
+    Object.assign(form, {method: "POST", action: url, enctype: "text/plain", target: init.target});
+    document.body.append(form, frame);
+    form.submit();
+"""
+FRAME = """
+    const frame = document.createElement("iframe");
+    frame.src = url;
+    document.body.append(frame);
+"""
+IMAGE = """return new Promise(done => Object.assign(
+    new Image(), {src: url, onload: () => done("shown"), onerror: () => done("error")}))"""
+SCRIPT = """return new Promise(done => document.head.append(
+    Object.assign(document.createElement("script"), {src: url, onerror: () => done("error")})))"""
+STREAM = """return new Promise(done => {
+    const source = new EventSource(url);
+    source.onmessage = () => done("told");
+    source.onerror = () => done("error");
+})"""
+NO_CORS = {"mode": "no-cors"}
+
+# What a page does, the method that the guard sees, the path, and what the page sees of it.
+TRIES: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
+    "fetch": (FETCH, "GET", "/moto-api/data.json", {}, "TypeError"),
+    "fetch without CORS": (FETCH, "GET", "/bucket/key", NO_CORS, "opaque"),
+    "fetch that posts": (FETCH, "POST", RESET, {"method": "POST"}, "TypeError"),
+    "fetch that posts without CORS": (
+        FETCH,
+        "POST",
+        RESET,
+        NO_CORS | {"method": "POST", "body": "a" * 300_000},
+        "opaque",
+    ),
+    "fetch with a preflight": (FETCH, "OPTIONS", RESET, {"method": "PUT"}, "TypeError"),
+    "a beacon": ("return navigator.sendBeacon(url, 'a')", "POST", RESET, {}, True),
+    "a form": (FORM, "POST", RESET, {"target": "inside"}, None),
+    "a frame": (FRAME, "GET", PATH, {}, None),
+    "an image": (IMAGE, "GET", "/_local/codepipeline/clock", {}, "error"),
+    "a script": (SCRIPT, "GET", f"{PATH}page.js", {}, "error"),
+    "an event stream": (STREAM, "GET", EVENTS, {}, "error"),
+    "a window": ("window.open(url)", "GET", "/moto-api/", {}, None),
+}
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
+@pytest.mark.parametrize("way", TRIES)
+def test_a_page_of_another_site_gets_and_changes_nothing(world: World, way: str, host: str) -> None:
+    script, method, path, init, outcome = TRIES[way]
+    assert world.ask(host, script, path, init) == outcome
+    wait_for(lambda: world.refused, "the guard to refuse", SECONDS)
+    for refused in world.refused:
+        assert refused[:2] == (method, path)
+        assert refused[2].startswith(("Origin: web pages of http://", "Sec-Fetch-Site: web pages "))
+    assert world.untouched()
+    for window in world.page.context.pages[1:]:
+        window.close()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
+def test_a_page_of_another_site_creates_no_function(world: World, host: str) -> None:
+    assert world.ask(host, FETCH, FUNCTIONS, world.function()) == "TypeError"
+    [(method, path, problem)] = world.refused
+    assert (method, path) == ("OPTIONS", FUNCTIONS)
+    assert problem.startswith(f"Origin: web pages of http://{host}:{world.site_port} may not use ")
+    assert world.untouched()
+
+
+def test_a_form_shows_why_it_was_refused(world: World) -> None:
+    world.ask("evil.example", FORM, RESET, {"target": "_self"})
+    world.page.wait_for_url(f"**{RESET}")
+    assert "web pages of http://evil.example" in world.page.inner_text("body")
+
+
+def test_a_name_that_was_rebound_opens_nothing(world: World) -> None:
+    port = world.cloud.endpoint_url.rpartition(":")[2]
+    for path in (PATH, "/moto-api/"):
+        answer = world.page.goto(f"http://{REBOUND}:{port}{path}")
+        assert answer
+        assert answer.status == 403
+        assert f"'{REBOUND}:{port}' is no name of this machine" in answer.json()["message"]
+    post = f"return fetch('{RESET}', {{method: 'POST'}}).then(answer => answer.status)"
+    assert world.page.evaluate(f"async () => {{ {post} }}") == 403
+    assert world.untouched()
+
+
+def test_a_link_of_another_site_opens_the_page(world: World) -> None:
+    world.ask("evil.example", "location.href = url", PATH)
+    world.page.wait_for_url(f"**{PATH}")
+    world.page.wait_for_selector("#connection:text-is('live')")
+    assert world.refused == []
+
+
+@pytest.mark.skipif("localhost" in socket.gethostname(), reason="browsers know that name")
+def test_where_browsers_say_less_the_page_works_and_other_sites_still_get_nothing(
+    world: World,
+) -> None:
+    endpoint = world.cloud.endpoint_url.replace("127.0.0.1", socket.gethostname())
+    world.ask("evil.example", "location.href = url", endpoint + PATH)
+    world.page.wait_for_selector("#connection:text-is('live')")
+    post = """async () => (await fetch("start", {method: "POST", body: "{}"})).status"""
+    assert world.page.evaluate(post) == 400  # from the page itself
+    assert world.refused == []
+    silent = IMAGE.replace("{src", "{referrerPolicy: 'no-referrer', src")
+    for script in (IMAGE, silent):
+        assert world.ask("evil.example", script, f"{endpoint}/moto-api/data.json") == "error"
+        [(_, _, problem)] = world.refused
+        assert problem.startswith("Sec-Fetch-Site: this browser does not say which web page asks")
+
+
+def test_an_object_that_is_opened_runs_nothing(world: World) -> None:
+    s3 = world.cloud.client("s3")
+    s3.create_bucket(Bucket="files")
+    body = f"<title>An object</title><script>fetch('{RESET}', {{method: 'POST'}})</script>"
+    s3.put_object(Bucket="files", Key="a.html", Body=body, ContentType="text/html")
+    said: list[str] = []
+    world.page.once("console", lambda message: said.append(message.text))
+    world.page.goto(
+        s3.generate_presigned_url("get_object", Params={"Bucket": "files", "Key": "a.html"})
+    )
+    assert world.page.title() == "An object"
+    wait_for(lambda: world.page.title() and said, "the browser to complain", SECONDS)
+    assert "script execution" in said[0].lower() or "sandboxed" in said[0]
+    assert world.untouched()
+
+
+CALL = """
+    const answer = await fetch(url, init);
+    return [answer.status, await answer.text(), answer.headers.get(init.wanted ?? "ETag")];
+"""
+
+
+def test_a_named_origin_may_do_what_a_program_may(world: World) -> None:
+    named, s3 = "named.example", signed("s3")
+    coloured = s3 | {"x-amz-meta-colour": "red"}
+    assert world.ask(named, CALL, "/own", {"method": "PUT", "headers": s3})[0] == 200
+    put = {"method": "PUT", "headers": coloured, "body": "text"}
+    status, _, etag = world.ask(named, CALL, "/own/key", put)
+    assert status == 200
+    assert etag
+    get = {"headers": s3, "wanted": "x-amz-meta-colour"}
+    assert world.ask(named, CALL, "/own/key", get) == [200, "text", "red"]
+    assert world.ask(named, CALL, "/own/key", {"method": "DELETE", "headers": s3})[0] == 204
+    request = world.function() | {"wanted": "x-amzn-requestid"}
+    status, _, request_id = world.ask(named, CALL, FUNCTIONS, request)
+    assert status == 201
+    assert request_id
+    functions = world.cloud.client("lambda")
+    assert [each["FunctionName"] for each in functions.list_functions()["Functions"]] == ["brought"]
+    functions.delete_function(FunctionName="brought")
+    assert world.refused == []
+
+
+def test_a_named_origin_shows_an_image(world: World) -> None:
+    s3 = world.cloud.client("s3")
+    s3.create_bucket(Bucket="images")
+    image = {"Bucket": "images", "Key": "image.svg"}
+    body = '<svg xmlns="http://www.w3.org/2000/svg"/>'
+    s3.put_object(**image, Body=body, ContentType="image/svg+xml")
+    url = s3.generate_presigned_url("get_object", Params=image)
+    path = url.removeprefix(world.cloud.endpoint_url)
+    assert world.ask("named.example", IMAGE, path) == "shown"
+    assert world.ask("evil.example", IMAGE, path) == "error"

@@ -1,0 +1,114 @@
+"""Nothing of the user's AWS settings is looked at but the region.
+
+That what is started finds the foreign endpoint untouched is shown where it is started: see
+test_demo.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import patch
+
+import boto3
+import pytest
+
+from local.aws import isolation
+from tests.local.fixtures.foreign import REGION, Foreign, foreign, settings
+from tests.support import ROOT
+
+FOREIGN_URL = "http://foreign.invalid"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[None]:
+    """This process has the foreign environment, and its own again afterwards."""
+    with patch.dict(os.environ, settings(tmp_path, FOREIGN_URL)):
+        yield
+
+
+@pytest.mark.usefixtures("environment")
+def test_of_all_settings_the_region_and_the_proxies_stay() -> None:
+    given = {name for name, value in os.environ.items() if FOREIGN_URL in value}
+    isolation.isolate()
+    left = {name for name, value in os.environ.items() if FOREIGN_URL in value}
+    assert left == {name for name in given if name.upper().endswith("_PROXY")}
+    of_aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    assert of_aws == {**isolation.NO_FILES, "AWS_DEFAULT_REGION": REGION}
+    assert os.environ["BOTO_CONFIG"] == os.devnull
+    assert "REQUESTS_CA_BUNDLE" not in os.environ
+    boto3.session.Session().client("sqs")
+
+
+@pytest.mark.usefixtures("environment")
+def test_without_the_region_there_is_none() -> None:
+    isolation.isolate(region=False)
+    assert boto3.session.Session().region_name is None
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "exempt"),
+    [
+        (None, None, "localhost,127.0.0.1,::1"),
+        ("", "b.example", "b.example,localhost,127.0.0.1,::1"),
+        ("a.example, ::1", "b.example", "a.example,::1,localhost,127.0.0.1"),
+        ("*", None, "*"),
+    ],
+)
+def test_this_machine_is_reached_directly(
+    lower: str | None, upper: str | None, exempt: str
+) -> None:
+    with patch.dict(os.environ):
+        for name, value in {"no_proxy": lower, "NO_PROXY": upper}.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        isolation.isolate()
+        assert os.environ["no_proxy"] == exempt
+
+
+@pytest.fixture
+def astray(tmp_path: Path) -> Iterator[Foreign]:
+    with foreign(tmp_path) as made:
+        yield made
+
+
+# What is started, and what it says once its first calls of AWS are made.
+STARTS = {
+    "tests": (("pytest", "-p", "no:cacheprovider", "tests/local/test_schedule.py"), " passed in "),
+    "benchmarks": (("benchmarks", "poll"), "poll …"),
+    "chaos": (("tests.resilience", "--jobs=2"), "jobs begun"),
+}
+
+
+def test_tests_benchmarks_and_chaos_ask_nobody_else(astray: Foreign) -> None:
+    environment = {
+        name: value for name, value in astray.environment.items() if "PYTEST" not in name
+    }
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", *command],
+                    cwd=ROOT,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+            )
+            for command, _ in STARTS.values()
+        ]
+        for process, (command, mark) in zip(started, STARTS.values(), strict=True):
+            assert process.stdout
+            said = ""
+            while mark not in said:
+                line = process.stdout.readline()
+                assert line, f"{command} ended: {said}"
+                said += line
+            process.terminate()
+    assert astray.requests == []

@@ -1,0 +1,71 @@
+"""local/aws is what moto lacks of AWS: it knows nothing of this product."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.aws import replaced
+from tests.support import ROOT
+
+AWS = ROOT / "local" / "aws"
+MODULES = sorted(AWS.rglob("*.py"))
+OURS = re.compile(r"acknowledg(?:er\b|e[drs]?_)|job ?bus|job ?table|\bintake", re.I)
+
+
+def name_of(module: Path) -> str:
+    return module.relative_to(AWS).as_posix()
+
+
+def imported(module: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level
+            found |= {f"{node.module}.{each.name}" for each in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_of_this_repository_it_imports_itself_alone(module: Path) -> None:
+    rooms = {path.name for path in ROOT.iterdir() if path.is_dir()} | {"acknowledger"}
+    ours = {name for name in imported(module) if name.partition(".")[0] in rooms}
+    assert [name for name in ours if not name.startswith("local.aws.")] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_it_has_no_word_of_the_product(module: Path) -> None:
+    assert [line for line in module.read_text().splitlines() if OURS.search(line)] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_only_the_list_replaces_what_is_motos(module: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
+    assert [call.lineno for call in calls if getattr(call.func, "id", "") == "setattr"] == []
+
+
+def test_moto_has_everything_that_is_replaced() -> None:
+    """In a process of its own, since here it is replaced already."""
+    code = "from local.aws import replaced; replaced.install(); replaced.install()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr.strip().splitlines()
+
+
+def test_everything_is_replaced_once_and_for_a_reason() -> None:
+    places = [each.what for each in replaced.REPLACED]
+    assert len(places) == len(set(places))
+    assert all(each.why for each in replaced.REPLACED)

@@ -1,0 +1,294 @@
+"""What can't be started as asked for ends at once: one line, status 2, and nothing was served."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from unittest.mock import patch
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local import arguments, serve
+from local.arguments import Serving, WrongStartError
+from local.aws.address import AddressError, listen
+from local.aws.parameters import split
+from tests.support import ROOT, wait_for
+
+WRONG = [
+    ("--parameters=Nope=1", "PARAMETERS: the template has no Nope; it has ActionTypes, "),
+    ("--parameters=Nope", "PARAMETERS must be settings as Name=value, not 'Nope'"),
+    ("--parameters==1", "PARAMETERS must be settings as Name=value, not '=1'"),
+    ("--parameters=Architecture='arm64", "PARAMETERS has a quote that is not closed"),
+    (
+        "--parameters=ActionTypes=Foo",
+        "PARAMETERS: ActionTypes must be Category/Owner/Provider/Version, for example "
+        "Build/Custom/MyTool/1; it is 'Foo'",
+    ),
+    (
+        "--parameters=JobTimeoutSeconds=abc",
+        "PARAMETERS: JobTimeoutSeconds must be a number; it is 'abc'",
+    ),
+    ("--parameters=JobTimeoutSeconds=nan", "JobTimeoutSeconds must be a number; it is 'nan'"),
+    ("--parameters=JobTimeoutSeconds=", "JobTimeoutSeconds must be a number; it is ''"),
+    (
+        "--parameters=JobTimeoutSeconds=0",
+        "JobTimeoutSeconds must be a number not less than 1; it is '0'",
+    ),
+    (
+        "--parameters=JobTimeoutSeconds=604801",
+        "JobTimeoutSeconds must be a number not greater than 604800; it is '604801'",
+    ),
+    (
+        "--parameters=LogRetentionDays=2",
+        "LogRetentionDays must be one of AllowedValues: [1, 3, 5, ",
+    ),
+    (
+        "--parameters=PollSchedule=5 minutes",
+        "PollSchedule must be a schedule expression, for example rate(5 minutes); "
+        "it is '5 minutes'",
+    ),
+    (
+        "--parameters=MaxJobsInFlight=1 MaxJobsInFlight=2",
+        "PARAMETERS: MaxJobsInFlight is there twice",
+    ),
+    ("--port=99999", "PORT must be a whole number from 0 to 65535, not '99999'"),
+    ("--port=abc", "PORT must be a whole number from 0 to 65535, not 'abc'"),
+    ("--port=-1", "PORT must be a whole number from 0 to 65535, not '-1'"),
+    ("--port=", "PORT must be a whole number from 0 to 65535, not ''"),
+    ("--host=300.1.1.1", "HOST must be an address of this machine, not '300.1.1.1'; 127.0.0.1"),
+    ("--host=192.0.2.1", "HOST must be an address of this machine, not '192.0.2.1'"),
+    ("--host=", "HOST must be an address of this machine, not ''"),
+    ("--host=[::1]", "HOST must be an address of this machine, not '[::1]'"),
+    ("--host=a..b", "HOST must be an address of this machine, not 'a..b'"),
+    ("--nope", "unrecognized arguments: --nope"),
+    ("--empty --parameters=Architecture=arm64", "EMPTY leaves out the stack, which PARAMETERS "),
+    ("--empty --worker=hello:handler", "EMPTY leaves out the stack, which PARAMETERS and WORKER"),
+]
+
+
+def asked(command: str) -> Serving:
+    """What a command line asks for; options are parted by spaces before their hyphens."""
+    words = re.split(r" (?=--)", command)
+    return arguments.serving(arguments.parser().parse_args(["serve", *words]))
+
+
+@pytest.mark.parametrize(("command", "said"), WRONG)
+def test_a_wrong_start_is_told_in_one_line(command: str, said: str) -> None:
+    with pytest.raises(WrongStartError) as caught:
+        asked(command)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"behaviour": ["nope=1"]}, "BEHAVIOUR: There is no switch 'nope'; there are "),
+        (
+            {"behaviour": ["acknowledge_seconds=soon"]},
+            'BEHAVIOUR: acknowledge_seconds must be a number from 0, not "soon"',
+        ),
+        (
+            {"parameters": {"MaxJobsInFlight": "1,2,3"}},
+            "PARAMETERS: MaxJobsInFlight must be one whole number for all action types or one for "
+            "each",
+        ),
+        (
+            {"parameters": {"ActionTypes": ",".join(["Build/Custom/A/1"] * 11)}},
+            "PARAMETERS: ActionTypes must be 10 at most",
+        ),
+        (
+            {"parameters": {"JobTimeoutSeconds": "1.5"}},
+            "PARAMETERS: JobTimeoutSeconds must be a whole number of seconds",
+        ),
+        (
+            {"parameters": {"RegisterActionType": "true"}},
+            "PARAMETERS: RegisterActionType must be false here",
+        ),
+    ],
+)
+def test_what_the_parts_would_not_take_is_told_before_they_are_started(
+    given: dict[str, object], said: str
+) -> None:
+    with pytest.raises(WrongStartError) as caught:
+        serve.main(Serving(port=0, **given))  # type: ignore[arg-type]
+    assert said in str(caught.value)
+
+
+def test_what_only_the_services_refuse_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        refused = {"Error": {"Code": "ValidationError", "Message": "rate(x) is not valid"}}
+        raise ClientError(refused, "CreateStack")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(serve.acknowledger, "running", refuse)
+    monkeypatch.setattr(serve, "until_interrupted", threading.Event)
+    with pytest.raises(WrongStartError, match=r"^The stack can't be made: rate\(x\) is not valid$"):
+        serve.main(Serving(port=0, parameters={"PollSchedule": "rate(x)"}))
+
+
+def test_a_port_in_use_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(WrongStartError, match=f"PORT {port} is in use on 127.0.0.1"):
+            asked(f"--port={port}")
+
+
+def test_a_port_that_is_not_for_every_user_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    with pytest.raises(AddressError, match="PORT 80 is not for every user: take one from 1024 on"):
+        listen("127.0.0.1", 80)
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_a_region_that_is_none_is_told(name: str) -> None:
+    with patch.dict(os.environ, {name: "mars-1"}):
+        with pytest.raises(WrongStartError, match=f"{name} must be a region .*, not 'mars-1'"):
+            arguments.check_region()
+        os.environ[name] = "us-gov-west-1"
+        arguments.check_region()
+
+
+@pytest.mark.parametrize(
+    ("check", "text", "said"),
+    [
+        (lambda text: arguments.whole("JOBS", text, 1), "0", "JOBS must be a whole number from 1"),
+        (lambda text: arguments.whole("SEED", text, 0), "1.5", "SEED must be a whole number"),
+        (lambda text: arguments.share("RATE", text), "1.1", "RATE must be a number from 0 to 1"),
+        (lambda text: arguments.share("RATE", text), "often", "RATE must be a number from 0 to 1"),
+    ],
+)
+def test_the_numbers_of_a_random_run_are_checked(check, text, said) -> None:
+    with pytest.raises(WrongStartError, match=said):
+        check(text)
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("1", 1), (".1", 0.1), ("0.25", 0.25)])
+def test_a_share_is_read(text: str, number: float) -> None:
+    assert arguments.share("RATE", text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ("", []),
+        ("A=1", ["A=1"]),
+        (" A=1  B=2\tC= ", ["A=1", "B=2", "C="]),
+        ("A=rate(5 minutes) B=3", ["A=rate(5 minutes)", "B=3"]),
+        ("A=cron(0 12 * * ? *)", ["A=cron(0 12 * * ? *)"]),
+        ("'A=x y=z' B=\"1 2\"", ["A=x y=z", "B=1 2"]),
+    ],
+)
+def test_values_may_have_spaces(text: str, settings: list[str]) -> None:
+    assert split(text) == settings
+
+
+def test_what_is_asked_for_rightly_is_taken() -> None:
+    command = "--port=0 --behaviour=batch_cap=3 --parameters=PollSchedule=rate(5 minutes) MaxJobsInFlight=3"
+    assert asked(command) == Serving(
+        port=0,
+        parameters={"PollSchedule": "rate(5 minutes)", "MaxJobsInFlight": "3"},
+        behaviour=["batch_cap=3"],
+    )
+
+
+# -- As a person starts it ------------------------------------------------------------------------
+
+
+def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`make`, without installing anything."""
+    return subprocess.run(
+        ["make", "--no-print-directory", "-o", ".venv/installed", *given],  # noqa: S607
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["PARAMETERS=PollSchedule=rate(5 minutes) Nope=1"],
+            "PARAMETERS: the template has no Nope",
+        ),
+        (["BEHAVIOUR=it's"], "BEHAVIOUR has a quote that is not closed: it's"),
+        (["WORKER=nothere:handler"], "WORKER: there is no module nothere"),
+    ],
+)
+def test_make_local_says_so_and_ends(given: list[str], said: str) -> None:
+    done = make("local", "PORT=0", *given)
+    mine, *of_make = done.stderr.splitlines()
+    assert mine.startswith(said)
+    assert len(of_make) == 1  # that status 2 is an error
+    assert "Error 2" in of_make[0]
+    assert done.stdout == ""
+
+
+def test_a_wrong_start_of_chaos_and_of_a_benchmark_ends_so_too() -> None:
+    done = make("chaos", "RATE=2")
+    assert done.stderr.startswith("RATE must be a number from 0 to 1, not '2'\nmake: ")
+    done = make("bench", "BENCH=nope")
+    assert done.stderr.startswith("BENCH: there is no nope; there are cold_start, ")
+
+
+@pytest.mark.parametrize("phase", ["settings", "imports", "stack"])
+def test_ctrl_c_while_it_starts_ends_it_without_a_trace(phase: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-X", "importtime", "-m", "local", "serve", f"--port={port}"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        module = {"settings": "botocore.loaders", "imports": "moto.core", "stack": "local.serve"}
+        while module[phase] not in (line := process.stderr.readline()):
+            assert line, "it ended by itself"
+        if phase == "stack":
+            wait_for(lambda: listens(port), "it to listen", 60)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    assert process.returncode in (-signal.SIGINT, 130, 0)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_ctrl_c_ends_the_demo_without_a_trace() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "local", "demo"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        while "Dispatched" not in (line := process.stdout.readline()):
+            assert line, "it ended by itself"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "")
+
+
+def test_help_fits_the_terminal_and_has_every_target() -> None:
+    said = make("help").stdout
+    assert max(map(len, said.splitlines())) <= 80
+    (phony,) = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"^  (\w+)", said, re.MULTILINE)) == {*phony.split()} - {"help"}
+    users, contributors = said.split("To work on it:")
+    assert "\n  local " in users
+    assert "\n  test " in contributors

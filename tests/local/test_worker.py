@@ -1,0 +1,59 @@
+"""A worker of the user's own, in a process that is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+from local.worker import WorkerProcess
+from tests.support import wait_for
+
+SECONDS = 60
+
+
+def client(service: str) -> Any:
+    answers = MagicMock()
+    answers.create_queue.return_value = {"QueueUrl": "http://127.0.0.1:0/queue"}
+    answers.get_queue_attributes.return_value = {"Attributes": {"QueueArn": "arn"}}
+    return answers
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_worker_that_ends_is_started_again_after_longer_and_longer(folder: Path) -> None:
+    (folder / "dying.py").write_text("import os; os._exit(3)")
+    said: list[str] = []
+    pauses = (0, 0.01, 0.02)
+    worker = WorkerProcess("dying:handler", client, "bus", {}, say=said.append, pauses=pauses)
+    worker.start()
+    wait_for(lambda: len(said) >= 8, "it to have ended four times", SECONDS)
+    worker.stop()
+    told = "The worker dying:handler ended (status 3). It "
+    assert said[0:8:2] == [f"{told}is started again in {each} s." for each in (*pauses, 0.02)]
+    assert all(each.startswith(f"{told}was started again at ") for each in said[1:8:2])
+
+
+def test_a_worker_that_is_killed_is_started_again_and_one_that_is_stopped_is_not(
+    folder: Path,
+) -> None:
+    (folder / "waiting.py").write_text(
+        "import os, time\nopen(f'{os.getpid()}.pid', 'w').close()\ntime.sleep(600)\n"
+    )
+    said: list[str] = []
+    worker = WorkerProcess("waiting:handler", client, "bus", {}, say=said.append, pauses=(0,))
+    worker.start()
+    (first,) = wait_for(lambda: list(folder.glob("*.pid")), "it to be started", SECONDS)
+    os.kill(int(first.stem), signal.SIGKILL)
+    wait_for(lambda: len(list(folder.glob("*.pid"))) == 2, "it to be started again", SECONDS)
+    assert said[0].startswith("The worker waiting:handler ended (Killed). ")
+    worker.stop()
+    assert len(said) == 2
