@@ -43,7 +43,7 @@ from local.aws.stack import Stack
 from moto_codepipeline.jobs import Job, JobStatus
 from tests.resilience.faults import WITHOUT_PROCESS, Call, Faults
 from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
-from tests.support import ROOT
+from tests.support import ROOT, load_event
 
 pytestmark = pytest.mark.slow
 
@@ -438,7 +438,8 @@ class Matrix:
 
     def gets_room(self, trial: Trial) -> bool:
         """Let the execution end that has the room for which the trial's waits."""
-        about = json.dumps({"actionType": self.kind(trial.owner, trial.lane)})
+        offer = load_event("acknowledge-job-dispatched")["detail"]["offer"]
+        about = json.dumps(offer | {"actionType": self.kind(trial.owner, trial.lane)})
         detail = {"name": self.other(trial), "status": "SUCCEEDED", "input": about}
         self.invoke_intake("Step Functions Execution Status Change", detail)
         return False
