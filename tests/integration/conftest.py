@@ -66,7 +66,7 @@ class World:
         name = f"pipeline-{next(numbers)}"
         configuration = {"Password": PASSWORD, **configuration}
         stages = stages or {"Build": [{"name": "Work", "configuration": configuration}]}
-        role = f"arn:aws:iam::{self.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+        role = acknowledger.pipeline_role(self.cloud)
         client = self.client("codepipeline")
         client.create_pipeline(pipeline=acknowledger.pipeline(name, self.action_type, stages, role))
         client.start_pipeline_execution(name=name)

@@ -128,6 +128,7 @@ def test_a_job_offered_again_before_it_was_acknowledged_is_acknowledged_once_and
     let_go = world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed"})
     first = world.row(name, "Created")
+    world.task_token(first)
     let_go()
     world.emulator.clock.advance(seconds=61)
     world.cloud.schedule.fire()
