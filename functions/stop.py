@@ -122,7 +122,7 @@ def end_executions(action: str, cause: str) -> list[str]:
     told: set[str] = set()
     for wait in (0, *LOOK_AGAIN_SECONDS):
         time.sleep(wait)
-        found = job_table.find_by("ByActionExecution", "actionExecutionId", action)
+        found = job_table.of_action(action)
         rows = [job_table.find(job_id) for job_id in found]
         living = [row for row in rows if row and is_living(row)]
         for row in living:

@@ -103,17 +103,21 @@ def find(job_id: str) -> dict[str, Any] | None:
     return plain(answer["Item"]) if "Item" in answer else None
 
 
-def find_by(index: str, attribute: str, value: str) -> Iterator[str]:
-    """The ids of the jobs that an index has under a value.
+def of_action(action_execution_id: str) -> Iterator[str]:
+    """The ids of the jobs of an action's execution in CodePipeline.
 
     Raises:
         TableUnavailable
     """
-    return _job_ids(
-        IndexName=index,
-        KeyConditionExpression=f"{attribute} = :value",
-        ExpressionAttributeValues={":value": {"S": value}},
-    )
+    query = {
+        "TableName": table_name(),
+        "IndexName": "ByActionExecution",
+        "KeyConditionExpression": "actionExecutionId = :action",
+        "ExpressionAttributeValues": {":action": {"S": action_execution_id}},
+    }
+    with table_errors():
+        for page in client("dynamodb").get_paginator("query").paginate(**query):
+            yield from (item["jobId"]["S"] for item in page["Items"])
 
 
 @dataclass(frozen=True)
@@ -168,14 +172,6 @@ def _query(status: str, before: str = "9", **more: Any) -> dict[str, Any]:
                 **more,
             )
         )
-
-
-def _job_ids(**query: Any) -> Iterator[str]:
-    pages = client("dynamodb").get_paginator("query")
-    with table_errors():
-        for page in pages.paginate(TableName=table_name(), **query):
-            for item in page["Items"]:
-                yield item["jobId"]["S"]
 
 
 def end(

@@ -64,7 +64,7 @@ def test_a_job_that_times_out(quiet):
 def test_an_offer_that_waits_too_long_for_its_acknowledgment(quiet):
     sweep(quiet)
     quiet.hold_back_acknowledge()
-    row = quiet.row(quiet.start({"Outcome": "Succeed"}), "Dispatched")
+    row = quiet.row(quiet.start({"Outcome": "Succeed"}), "Created")
     quiet.client("dynamodb").update_item(
         TableName=quiet.stack.outputs["JobTableName"],
         Key={"jobId": row["jobId"]},
@@ -153,8 +153,8 @@ def bring_about_everything(world: World) -> None:
     again = {"jobId": job_id, "nonce": json.loads(execution["input"])["job"]["nonce"]}
     assert world.invoke("Acknowledge", again) == {"status": "InProgress"}
     unknown = str(uuid.uuid4())
-    world.invoke("Acknowledge", {"jobId": unknown, "nonce": "1", "taskToken": "none"})
-    world.invoke("Report", {"jobId": unknown, "status": "Succeeded", "result": None})
+    world.invoke("Acknowledge", load_event("acknowledge-job-dispatched"))
+    world.invoke("Report", load_event("report-succeeded"))
     world.client("stepfunctions").stop_execution(executionArn=arn)
     world.row(row["pipelineName"]["S"], "Failed")
     partner = replace(world, owner="ThirdParty")
