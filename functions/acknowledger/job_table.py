@@ -195,9 +195,9 @@ def end(
     newest = row.get("currentJobId")
     return update(
         row["jobId"],
-        "SET #status = :ended, #times.#ended = :now, updatedAt = :now, expiresAt = :expiresAt"
-        + "".join(f", {'#' * (name == 'error')}{name} = :{name}" for name in words | marks)
-        + " REMOVE #over, roomToken, nextJobToken",
+        "SET #times.#ended = :now, updatedAt = :now, expiresAt = :expiresAt, "
+        + "".join(f"{'#' * (name == 'error')}{name} = :{name}, " for name in words | marks)
+        + "#status = :ended REMOVE #over, roomToken, nextJobToken",
         condition=f"{MINE} AND #status = :status AND "
         + ("currentJobId = :newest" if newest else "attribute_not_exists(currentJobId)"),
         values={
