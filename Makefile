@@ -53,8 +53,9 @@ faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=so
 ##             every (in every world) or write (the table)
 	@FAULTS="$(or $(FAULTS),some)" $(BIN)/python -m pytest tests/resilience/test_faults.py
 
-chaos: .venv/installed ## Run many jobs while all goes wrong: JOBS=200 SEED=1 RATE=0.1
-	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)"
+chaos: .venv/installed ## Run many jobs while all goes wrong: JOBS=200 SEED=1 RATE=0.1,
+##             EVENTS=none to lose all events of AWS services
+	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
 
 bench: .venv/installed ## Hold docs/performance.md to what is measured:
 ##             BENCH="intake stack" for some, BENCH=--write to write them

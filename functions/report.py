@@ -10,15 +10,15 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from acknowledger import outcome, reporting
+from acknowledger import ending, outcomes, progress
 from acknowledger.aws import prepare
 from acknowledger.config import ReportConfig
 from acknowledger.errors import CodePipelineRefused
 from acknowledger.log import logger
-from acknowledger.moments import ago, seconds_in_each
+from acknowledger.moments import now, seconds_in_each
 
 metrics = Metrics()
-prepare("codepipeline", "dynamodb")
+prepare("codepipeline", "dynamodb", "events")
 
 
 @functools.cache
@@ -30,28 +30,25 @@ def config() -> ReportConfig:
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Report one job's result to CodePipeline, or its progress.
+    """End one job, or show its progress.
 
     Args:
-        event: a result from the state machine, as `outcome.parse` takes it; or the EventBridge
-            event `Job Progress` from a worker, as `outcome.parse_progress` takes it.
+        event: what came of a job, from the state machine, as `outcomes.parse` takes it; or the
+            EventBridge event `Job Progress` from a worker, as `outcomes.parse_progress` takes it.
 
     Returns:
-        for a result `{status}`, with `error` and `cause` for Failed and TimedOut: CodePipeline's
-        failure type and the message that it was given; for progress `{shown: bool}`.
+        what `ending.Ending` has as said: `{status}`, with `error` and `cause` for all but
+        Succeeded; for progress `{shown: bool}`.
 
     Raises:
         EventInvalid: the event is neither.
-        ValidationException, OutputVariablesSizeExceededException: it breaks a limit.
-        InvalidJobStateException, JobNotFoundException: CodePipeline has ended the job otherwise.
-        InvalidNonceException, OfferLost: the job was never ours; nothing was reported.
-        NextJobNotHere: the result belongs to a job that has yet to come.
-        CodePipelineUnavailable: worth another try.
+        ValidationException: progress that breaks a limit.
+        AcknowledgerError: worth another try.
     """
     try:
         if isinstance(event, dict) and "detail-type" in event:
             return show_progress(event)
-        return report(event)
+        return end(event)
     except CodePipelineRefused as error:
         metrics.add_metric("ReportsRefused", MetricUnit.Count, 1)
         logger.warning("Report refused", error=type(error).__name__, cause=str(error))
@@ -60,25 +57,29 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
 def show_progress(event: dict[str, Any]) -> dict[str, bool]:
     """Show how far a job is, unless that was done just now, and count it."""
-    job_id, told, told_at = outcome.parse_progress(event)
+    job_id, told, told_at = outcomes.parse_progress(event)
     logger.append_keys(job_id=job_id)
-    shown = reporting.show_progress(job_id, told, told_at, config().progress_interval_seconds)
+    shown = progress.show(job_id, told, told_at, config().progress_interval_seconds)
     metrics.add_metric("ProgressShown", MetricUnit.Count, int(shown))
     if shown:
         logger.info("Progress shown")
     return {"shown": shown}
 
 
-def report(event: Any) -> dict[str, str]:
-    """Report a result, and count how the job ended, how long it took, and where it was so long."""
-    result = outcome.parse(event)
-    logger.append_keys(job_id=result["jobId"])
-    reported = reporting.report(result)
-    metrics.add_metric(f"Jobs{result['status']}", MetricUnit.Count, 1)
-    spent = seconds_in_each(reported.times, ago(0))
-    for status, seconds in spent.items():
-        metrics.add_metric(f"TimeIn{status}", MetricUnit.Seconds, seconds)
-    if spent:
-        metrics.add_metric("JobDuration", MetricUnit.Seconds, sum(spent.values()))
-    logger.info("Reported", extra=reported.said)
-    return reported.said
+def end(event: Any) -> dict[str, str]:
+    """End a job, and count how it ended, how long it took, and where it was so long."""
+    execution, offer, outcome = outcomes.parse(event)
+    logger.append_keys(job_id=offer["job"]["id"])
+    ended = ending.end(execution, offer, outcome, config().bus_name)
+    if ended.refused:
+        metrics.add_metric("ReportsRefused", MetricUnit.Count, 1)
+        logger.warning("Report refused", error=ended.refused, cause=ended.said["cause"])
+    if ended.first:
+        metrics.add_metric(f"Jobs{ended.said['status']}", MetricUnit.Count, 1)
+        spent = seconds_in_each(ended.times, now())
+        for status, seconds in spent.items():
+            metrics.add_metric(f"TimeIn{status}", MetricUnit.Seconds, seconds)
+        if spent:
+            metrics.add_metric("JobDuration", MetricUnit.Seconds, sum(spent.values()))
+    logger.info("Reported" if ended.first else "Nothing to report", extra=ended.said)
+    return ended.said

@@ -13,34 +13,20 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from acknowledger import bus, events, executions, job_table, outcome, reporting
+from acknowledger import bus, ending, events, executions, job_table, outcomes
 from acknowledger.aws import prepare
 from acknowledger.config import StopConfig
-from acknowledger.errors import (
-    EndedElsewhere,
-    EventInvalid,
-    InvalidJobStateException,
-    InvalidNonceException,
-    JobNotFoundException,
-    NextJobNotHere,
-    NotStopped,
-    OfferLost,
-)
+from acknowledger.errors import EndedElsewhere, EventInvalid, NotStopped
 from acknowledger.log import about, logger
-from acknowledger.moments import ago
+from acknowledger.moments import ago, now, seconds_since
 
 metrics = Metrics()
 prepare("dynamodb", "stepfunctions")
 
-# The name of the Fail state of an execution whose outcome could not be reported.
-UNREPORTED = "Unreported"
-ANNOUNCED = {"Succeeded": "Job Succeeded", "Failed": "Job Failed", "TimedOut": "Job Timed Out"}
 # An event may come before the job it is about, and while the execution is between two waits.
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4)
-# Lambda gives an event that was failed at to Stop again after one and two minutes.
-REPORTED_WITHIN_SECONDS = 900
-# A failure is worth as many tries: each finds the newest job, unless one more has come since.
-REPORTS = 5
+# So long a result waits for the job that it is to be reported on.
+NEXT_JOB_WITHIN_SECONDS = 24 * 3600
 
 
 @functools.cache
@@ -57,10 +43,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     Args:
         event: one of
             "CodePipeline Action Execution State Change" with a state that leaves nothing to work:
-            the execution of its job ends as Failed, and nothing is reported;
+            the execution of its job is told, which ends it as Failed with nothing reported;
             "Step Functions Execution Status Change" of an execution that ended otherwise than by
-            its definition: its job is failed; or of one that had an outcome which CodePipeline
-            could not be told: it is told now.
+            its definition: its job is ended as the execution would have, or failed;
+            "Job Due", from the sweep, with the detail `{jobId}`: a job that should have ended or
+            been continued by now, of which no event told.
 
     Returns:
         `{"ended": [job ids]}`
@@ -77,7 +64,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
 
 def on_action(detail: dict[str, Any]) -> list[str]:
-    """End the executions of the jobs of an action execution that CodePipeline has ended.
+    """Tell the executions of the jobs of an action execution that CodePipeline has ended.
 
     Only by its own id is it told from a retry of the same action.
     """
@@ -90,59 +77,56 @@ def on_action(detail: dict[str, Any]) -> list[str]:
     if isinstance(result, dict):
         words = (result.get("error-code"), result.get("external-execution-summary"))
         cause = ": ".join([cause, *(str(word) for word in words if word)])
-    return end_executions(action, cause, by_report=state == "FAILED")
+    return end_executions(action, cause)
 
 
 def on_execution(detail: dict[str, Any]) -> list[str]:
-    """Report on the job of an execution that can't any more, so that nobody waits."""
-    arn, status = detail["executionArn"], detail["status"]
-    given = detail.get("input")
-    try:
-        start_input = json.loads(given) if given else executions.input_of(arn)
-        job = start_input["job"]
-        texts = (job["id"], job["nonce"], job.get("clientId", ""), start_input["actionType"])
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        texts = (None,) * 4
-    if not all(isinstance(text, str) for text in texts):
-        raise EventInvalid("detail.input must be what Intake starts executions with")
-    job_id = job["id"]
-    logger.append_keys(job_id=job_id)
-    if detail.get("error") == UNREPORTED:
-        result = outcome.parse(executions.last_payload(arn))
-    else:
-        words = [str(word) for word in (detail.get("error"), detail.get("cause")) if word]
-        cause = ": ".join([f"The job's execution was ended from outside ({status})", *words])
-        known = {"jobId": job_id} | {name: job[name] for name in ("clientId",) if name in job}
-        result = {**known, "status": "Failed", "error": "JobFailed", "cause": cause}
-    return [job_id] if end_job(arn, start_input, result) else []
+    """End the job of an execution that can't any more, so that nobody waits."""
+    arn = detail["executionArn"]
+    return end_job(arn, detail if detail.get("input") else executions.describe(arn) or {})
+
+
+def on_due(detail: dict[str, Any]) -> list[str]:
+    """Look after a job of which no event told: its execution may be over, or told of its end."""
+    job_id = detail["jobId"]
+    row = job_table.find(job_id)
+    logger.append_keys(**about(row))
+    if row is None or row["dueAt"] > now():
+        return []
+    arn = row["execution"]
+    # First, so that what fails is tried again with a later sweep.
+    job_table.look_at(job_id, arn, job_table.SLACK_SECONDS)
+    described = executions.describe(arn)
+    if described is None:
+        raise NotStopped(f"job {job_id}: Step Functions knows nothing of its execution any more")
+    if described["status"] != "RUNNING":
+        return end_job(arn, described)
+    if "over" in row:
+        wake(row)
+    limit = json.loads(described["input"])["timeouts"]["JobTimeoutSeconds"]
+    worked = seconds_since(row["updatedAt"]) if row["status"] == "InProgress" else 0
+    if config().continue_after_seconds < min(worked, limit):
+        bus.put(config().bus_name, "Job Progress", {"jobId": job_id, "keepAlive": True})
+    return []
 
 
 HANDLED: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "CodePipeline Action Execution State Change": on_action,
     "Step Functions Execution Status Change": on_execution,
+    "Job Due": on_due,
 }
 
 
-def end_executions(action: str, cause: str, *, by_report: bool) -> list[str]:
-    """End the executions that work the jobs of an action execution; these jobs' ids.
-
-    Args:
-        by_report: whether a report of ours, by another invocation, may have ended the action.
-    """
+def end_executions(action: str, cause: str) -> list[str]:
+    """Tell the executions that work the jobs of an action execution; these jobs' ids."""
     told: set[str] = set()
     for wait in (0, *LOOK_AGAIN_SECONDS):
         time.sleep(wait)
-        found = job_table.find_by("ByActionExecution", "actionExecutionId", action)
+        found = job_table.of_action(action)
         rows = [job_table.find(job_id) for job_id in found]
-        living = [
-            row
-            for row in rows
-            if row
-            and ("unannounced" in row or row["status"] not in job_table.ENDED)
-            and not (by_report and _is_reported_on(row))
-        ]
+        living = [row for row in rows if row and is_living(row)]
         for row in living:
-            if row["jobId"] not in told and _tell(row, cause):
+            if row["jobId"] not in told and tell(row, cause):
                 logger.info("Ended", cause=cause, **about(row))
                 told.add(row["jobId"])
         left = [row["jobId"] for row in living if row["jobId"] not in told]
@@ -153,130 +137,75 @@ def end_executions(action: str, cause: str, *, by_report: bool) -> list[str]:
     return sorted(told)
 
 
-def _is_reported_on(row: dict[str, Any]) -> bool:
-    """Whether `on_execution` is told as well, and ends the row with what it reports."""
-    if row["status"] in job_table.ENDED:
-        return False
-    error = executions.broken_since(row["execution"], ago(REPORTED_WITHIN_SECONDS))
-    return error is not None and (error == UNREPORTED or error.startswith("States."))
+def is_living(row: dict[str, Any]) -> bool:
+    """Whether a job is still to be ended, or to be announced."""
+    return row["status"] not in job_table.ENDED or "unannounced" in row
 
 
-def _tell(row: dict[str, Any], cause: str) -> bool:
-    """Tell an execution that its job is over, or end the row of one that is over itself."""
-    arn = row["execution"]
-    said = {"status": "Failed", "error": EndedElsewhere.__name__, "cause": cause}
-    if row["status"] in job_table.ENDED:
-        said = {name: row[name] for name in said}
-    else:
-        task_token = executions.waiting_token(arn)
-        if task_token is not None:
-            return executions.fail(task_token, EndedElsewhere.__name__, cause)
-        if executions.is_running(arn) or not _end(row, said, also=", unannounced = :now"):
-            return False
-    _announce(executions.input_of(arn), said)
-    job_table.update(
+def tell(row: dict[str, Any], cause: str) -> bool:
+    """Note that a job is over, and wake its execution to hear it; whether it does, or is over."""
+    over = {"error": EndedElsewhere.__name__, "cause": cause}
+    noted = row["status"] in job_table.ENDED or job_table.update(
         row["jobId"],
-        "REMOVE unannounced",
-        condition="#execution = :execution",
-        values={":execution": arn},
+        "SET #over = :over, dueAt = :dueAt",
+        condition=f"{job_table.MINE} AND {job_table.IS_IN_FLIGHT}",
+        values={":over": over, ":execution": row["execution"], ":dueAt": job_table.due(0)},
     )
+    if not noted:
+        return False
+    if wake({**row, "over": over}):
+        return True
+    described = executions.describe(row["execution"])
+    if described is None or described["status"] == "RUNNING":
+        return False
+    end_job(row["execution"], described)
     return True
 
 
-def end_job(arn: str, start_input: dict[str, Any], result: dict[str, Any]) -> bool:
-    """Report the outcome of a job whose execution is over; whether it was still to be reported.
+def wake(row: dict[str, Any]) -> bool:
+    """Let an execution go on that waits, to see that its job is over; whether one did."""
+    token = executions.waiting_token(row["execution"])
+    return token is not None and executions.fail(token, row["over"]["error"], row["over"]["cause"])
+
+
+def end_job(arn: str, execution: dict[str, Any]) -> list[str]:
+    """End the job of an execution that is over, if it is still to be ended; its id.
+
+    What the execution had told Report is repeated, since that may have done a part of it.
 
     Args:
-        arn, start_input: the execution's.
-        result: as `outcome.parse` gives it.
-
-    Raises:
-        NotStopped: it was continued again and again.
-        AcknowledgerError: as `reporting.report` raises them.
+        execution: as events and DescribeExecution tell of it: `{input, status, error?, cause?}`.
     """
-    job = start_input["job"]
-    announced = False
-    for _ in range(REPORTS):
-        row = job_table.find(job["id"])
-        if row is None or row["execution"] != arn or row["status"] in job_table.ENDED:
-            return False
-        if _joined(start_input):
-            job_table.release(job["id"], arn)
-            return False
-        acknowledged = row["status"] == "InProgress"
-        try:
-            nonce = {} if acknowledged else {"nonce": job["nonce"]}
-            said = reporting.report(result | nonce).said
-        except (InvalidNonceException, OfferLost):
-            job_table.release(job["id"], arn)
-            return False
-        except (InvalidJobStateException, JobNotFoundException, NextJobNotHere) as error:
-            if result["status"] == "Succeeded":
-                if isinstance(error, NextJobNotHere):
-                    raise
-                said = {"status": "Failed", "error": type(error).__name__, "cause": str(error)}
-            else:
-                # A job that is yet to continue this one is failed with this cause when it comes.
-                details = outcome.failure_details(result)
-                said = {"status": result["status"], "error": details["type"]}
-                said["cause"] = details["message"]
-            logger.info("There is nothing to report on", error=str(error))
-        if not announced:
-            _announce(start_input, said, result)
-            announced = True
-        if _end(row, said):
-            logger.info("Reported", extra=said, **about(row))
-            return True
-    raise NotStopped(f"job {job['id']}: it was continued again and again")
-
-
-def _joined(start_input: dict[str, Any]) -> bool:
-    """Whether the job has been tied to the work that it continues, so that others report on it."""
-    if "continues" not in start_input:
-        return False
-    continues = start_input["continues"]
-    row = job_table.find(continues["jobId"])
-    if row is None or row["status"] != "InProgress":
-        return False
-    return bool(row.get("continuing", {}).get("jobId") != continues["after"])
-
-
-def _end(row: dict[str, Any], said: dict[str, str], also: str = "") -> bool:
-    """Record how a job ended, unless the work has been continued by yet another job meanwhile.
-
-    Args:
-        said: `{status}`, with `error` and `cause` for Failed and TimedOut.
-        also: what else is set in the row.
-    """
-    newest = row.get("currentJobId", "")
-    failed = ", #error = :error, cause = :cause" if "error" in said else ""
-    ended = job_table.update(
-        row["jobId"],
-        "SET #status = :ended, #times.#ended = :now, updatedAt = :now, expiresAt = :expiresAt"
-        f"{failed}{also}",
-        condition="#execution = :execution AND #status = :status"
-        + (" AND currentJobId = :newest" if newest else " AND attribute_not_exists(currentJobId)"),
-        values={
-            ":ended": said["status"],
-            ":now": ago(0),
-            ":expiresAt": int(time.time()) + job_table.EXPIRES_AFTER_SECONDS,
-            ":execution": row["execution"],
-            ":status": row["status"],
-        }
-        | ({":error": said["error"], ":cause": said["cause"]} if failed else {})
-        | ({":newest": newest} if newest else {}),
-        names={"#ended": said["status"]},
+    offer = events.started_with(execution)
+    if offer is None:
+        raise EventInvalid("detail.input must be what Intake starts executions with")
+    job_id = offer["job"]["id"]
+    row = job_table.find(job_id)
+    logger.append_keys(**{"job_id": job_id} | about(row))
+    if row is None or row["execution"] != arn:
+        return []
+    told, answered = executions.last_report(arn)
+    outcome = stopped(execution) if told is None else outcomes.parse(told)[2]
+    is_old = row.get("progressAt", now()) < ago(NEXT_JOB_WITHIN_SECONDS)
+    ended = ending.end(
+        arn,
+        offer,
+        outcome | ({"waited": True} if is_old else {}),
+        config().bus_name,
+        # A report that was cut short may have got as far as the row.
+        running=row["status"] in job_table.ENDED and told is not None and not answered,
     )
-    return ended is not None
+    if ended.said["status"] == ending.NEXT_JOB_NOT_HERE:
+        job_table.look_at(job_id, arn, job_table.SLACK_SECONDS)
+    if ended.first:
+        logger.info("Reported", extra=ended.said)
+    return [job_id] if ended.first else []
 
 
-def _announce(
-    start_input: dict[str, Any], said: dict[str, str], result: dict[str, Any] | None = None
-) -> None:
-    """Tell on the JobBus how a job ended, in the state machine's words."""
-    job = {name: value for name, value in start_input["job"].items() if name != "nonce"}
-    detail = {"jobId": job["id"], "actionType": start_input["actionType"], "job": job, **said}
-    answer = (result or {}).get("result")
-    if said["status"] == "Succeeded" and isinstance(answer, dict) and "continuationToken" in answer:
-        detail["continuationToken"] = answer["continuationToken"]
-    bus.put(config().bus_name, ANNOUNCED[said["status"]], detail)
+def stopped(execution: dict[str, Any]) -> dict[str, Any]:
+    """The outcome of a job whose execution ended without any."""
+    error, cause = execution.get("error"), execution.get("cause")
+    words = [str(word) for word in (error, cause) if word]
+    told = [f"The job's execution was ended from outside ({execution['status']})", *words]
+    known = error if error == "NotDispatched" else "JobFailed"
+    return {"state": outcomes.STOPPED, "failure": {"Error": known, "Cause": ": ".join(told)}}

@@ -162,6 +162,11 @@ def register(cloud: LocalCloud, stack: Stack, action_type: str) -> None:
     )
 
 
+def pipeline_role(cloud: LocalCloud) -> str:
+    """The ARN of the role that a pipeline may have."""
+    return str(cloud.client("iam").get_role(RoleName=PIPELINE_ROLE)["Role"]["Arn"])
+
+
 def create_pipeline_role(cloud: LocalCloud) -> str:
     """The role that a pipeline needs; its ARN."""
     trust = {

@@ -159,7 +159,8 @@ def check_configuration(given: Mapping[str, str]) -> None:
     names = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper(): name for name in parameters}
     environ = {variable: parameters[name] for variable, name in names.items()}
     try:
-        IntakeConfig.from_environment({"STATE_MACHINE_ARN": "-", "BUS_NAME": "-", **environ})
+        environ |= {"STATE_MACHINE_ARN": "-", "BUS_NAME": "-"}
+        IntakeConfig.from_environment(environ)
         ReportConfig.from_environment(environ)
     except ConfigurationInvalid as error:
         told = re.sub(r"\b[A-Z_]+\b", lambda found: names.get(found[0], found[0]), str(error))

@@ -107,8 +107,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
             )
         acknowledger.create_sample_pipeline(cloud, first)
         print(f"The pipeline {acknowledger.SAMPLE_PIPELINE} is there, to be started.")
-        role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
-        print(f"A pipeline may have the role {role}.")
+        print(f"A pipeline may have the role {acknowledger.pipeline_role(cloud)}.")
         if any("/ThirdParty/" in action_type for action_type in (first, *more)):
             prefix = stack.parameters["ClientTokenPrefix"]
             client_id = moto_codepipeline.backend(cloud.account_id, cloud.region).default_client_id

@@ -1,106 +1,326 @@
-"""One recorded call of AcknowledgeJob, for Acknowledge and for Report.
+"""Making a job ours: one recorded call of AcknowledgeJob, for Acknowledge and for an ending.
 
 Every call is noted in the job's row before it is made, and taken back when CodePipeline certainly
 turned it down. What is noted there is a call that may have got through unseen, and that tells what
 an InvalidNonceException means: without another call for the offer it is lost; with one that isn't
 taken back in time most likely that one got through, and only its answer was lost.
+
+The row belongs to one execution, its claim, which a newer offer takes over as long as nobody has
+acknowledged the job. Each write here names the claim and the status that it counts on, so that all
+of it may be run again from any point and comes to the same.
 """
 
 from __future__ import annotations
 
+import functools
+import os
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from acknowledger import job_api, job_table
+from acknowledger import executions, job_api, job_table
 from acknowledger.client_tokens import client_token
+from acknowledger.config import seconds
 from acknowledger.errors import (
     AcknowledgerError,
+    AlreadyEnded,
+    AlreadyInProgress,
+    ClaimTakenOver,
+    CodePipelineRefused,
     CodePipelineUnavailable,
+    EndedElsewhere,
     InvalidNonceException,
+    Joined,
+    OfferLost,
     TableUnavailable,
-    TaskTokenGone,
 )
+from acknowledger.job_table import MINE, NOT_ACKNOWLEDGED
 from acknowledger.log import about, logger
+from acknowledger.moments import later, now
+from acknowledger.outcomes import FAILURE_TYPES
+from acknowledger.room import GIVEN
 
 # Another call, if it is under way, is answered within 13 seconds: the timeouts of `aws.client`.
 TAKEN_BACK_AFTER_SECONDS = (1, 2, 4, 7)
 
 
 @dataclass(frozen=True)
+class Claim:
+    """An execution's claim on a job's row.
+
+    execution: its ARN.
+    offer: what it was started with, as `offers.execution_input` gives it.
+    dispatched_at: when the offer was handed to Acknowledge.
+    """
+
+    execution: str
+    offer: Mapping[str, Any]
+    dispatched_at: str
+
+    @property
+    def request(self) -> dict[str, str]:
+        """The acknowledgment's request: `{jobId, nonce}`, and `clientId` for a partner's."""
+        job = self.offer["job"]
+        whose = {"clientId": job["clientId"]} if "clientId" in job else {}
+        return {"jobId": job["id"], "nonce": job["nonce"], **whose}
+
+
+@dataclass(frozen=True)
 class Acknowledgment:
     """What became of an acknowledgment.
 
-    status: CodePipeline's answer, or InProgress where that is only assumed.
-    assumed: whether it is.
-    first: whether no earlier call for this offer may have got through.
-    offered_at: when Intake was offered the job; None of a job polled by hand.
+    status: CodePipeline's answer, or InProgress where that is only assumed or was known before.
+    assumed: whether it is assumed.
+    offered_at: when Intake was offered the job; None where no call was made, or it was by hand.
+    failure: `{error, cause}` with which the job is to be failed at once, now that it is ours.
     """
 
     status: str
-    assumed: bool
-    first: bool
-    offered_at: str | None
+    assumed: bool = False
+    offered_at: str | None = None
+    failure: dict[str, str] | None = None
 
 
-def acknowledge(request: Mapping[str, Any], *, must_have_row: bool = False) -> Acknowledgment:
-    """Acknowledge a job.
+@functools.cache
+def continue_after_seconds() -> int:
+    """How long one job of CodePipeline's may be worked before another continues it."""
+    return seconds(os.environ, "CONTINUE_AFTER_SECONDS")
+
+
+def acknowledge(request: Mapping[str, str]) -> Acknowledgment:
+    """Acknowledge a job by hand, for no execution; a job polled by hand has no row.
 
     Args:
         request: `{jobId, nonce}` and a partner's `clientId`, within the API's limits.
-        must_have_row: whether it is known to have had one. If that is gone, the job was given
-            back, and acknowledging it now would leave it to nobody.
 
     Raises:
-        TaskTokenGone: it must have a row and has none; not called.
         InvalidNonceException: the offer is lost.
         TableUnavailable: not called, since the call could not be noted.
         AcknowledgerError: as `job_api.acknowledge` raises them.
     """
-    if "clientId" in request:
-        # Without it nothing is called, and nothing needs to be noted.
-        client_token(request["clientId"])
+    _know_client(request)
     call = str(uuid.uuid4())
     row = _change(request, "SET acknowledgeCalls.#call = :nonce", call)
     logger.append_keys(**about(row))
-    if row is None and must_have_row:
-        raise TaskTokenGone("the job was given back, and no execution waits for it")
+    return _call(request, call, row)
+
+
+def make_ours(claim: Claim) -> Acknowledgment:
+    """Acknowledge the job of a claim, and set its row InProgress, unless it is another's.
+
+    Raises:
+        StandDown: the job is another worker's or another execution's, or joined to other work.
+        EndedElsewhere: it is over: its row has ended, or says so.
+        CodePipelineRefused: not acknowledged, for good.
+        AcknowledgerError: worth another try.
+    """
+    request = claim.request
+    _know_client(request)
+    call = str(uuid.uuid4())
+    noted, row = job_table.attempt(
+        request["jobId"],
+        "SET acknowledgeCalls.#call = :nonce, #status = :dispatched, updatedAt = :now,"
+        " dueAt = :dueAt, #times.#dispatched = if_not_exists(#times.#dispatched, :at)",
+        condition=f"{MINE} AND {NOT_ACKNOWLEDGED} AND attribute_not_exists(#over)",
+        values={
+            ":execution": claim.execution,
+            ":nonce": request["nonce"],
+            ":now": now(),
+            ":at": claim.dispatched_at,
+            ":dueAt": job_table.due(claim.offer["timeouts"]["AcknowledgeTimeoutSeconds"]),
+        },
+        names={"#call": call, "#dispatched": "Dispatched"},
+    )
+    logger.append_keys(**about(row))
+    worker = None
+    if not noted:
+        if _is_ours(claim, row):
+            return _go_on(claim)
+        if row and row["status"] == "InProgress":
+            worker = row["execution"]
+        elif not row or request["nonce"] not in row["acknowledgeCalls"].values():
+            raise ClaimTakenOver("A newer offer of this job has its row: its execution goes on")
+        row = _change(request, "SET acknowledgeCalls.#call = :nonce", call)
+    try:
+        answered = _call(request, call, row)
+    except CodePipelineRefused as error:
+        if worker:
+            again = f"Not acknowledged again ({type(error).__name__})"
+            raise AlreadyInProgress(f"{again}; worked by {worker}") from None
+        if isinstance(error, InvalidNonceException):
+            job_table.release(request["jobId"], claim.execution)
+            raise OfferLost(str(error)) from None
+        raise
+    if worker:
+        again = f"Acknowledged again, answered with {answered.status}"
+        raise AlreadyInProgress(f"{again}; worked by {worker}")
+    return _settle(claim, answered)
+
+
+def _is_ours(claim: Claim, row: Mapping[str, Any] | None) -> bool:
+    """Whether a row that can't be taken is in progress by this claim.
+
+    Raises:
+        EndedElsewhere, AlreadyEnded
+    """
+    if row is None:
+        return False
+    ours = row["execution"] == claim.execution
+    if ours and ("over" in row or row["status"] in job_table.ENDED):
+        raise EndedElsewhere(row.get("over", row).get("cause", f"It is {row['status']}"))
+    if row["status"] in job_table.ENDED:
+        raise AlreadyEnded(f"The job has ended as {row['status']} in {row['execution']}")
+    return bool(ours and row["status"] == "InProgress")
+
+
+def _settle(claim: Claim, answered: Acknowledgment) -> Acknowledgment:
+    """Write into the row what CodePipeline's answer makes of the job."""
+    job_id, status = claim.request["jobId"], answered.status
+    if status in job_table.ENDED and "continues" not in claim.offer:
+        cause = f"CodePipeline answered the acknowledgment with {status}: the job ended without us"
+        words = {"error": EndedElsewhere.__name__, "cause": cause} if status != "Succeeded" else {}
+        job_table.end(
+            {"jobId": job_id, "execution": claim.execution, "status": "Dispatched"},
+            {"status": status, **words},
+            unannounced=True,
+        )
+        raise EndedElsewhere(cause)
+    if status != "InProgress":
+        job_table.release(job_id, claim.execution)
+        cause = f"CodePipeline answered the acknowledgment with {status}"
+        raise (Joined if status in job_table.ENDED else OfferLost)(cause)
+    if "continues" in claim.offer:
+        _join(claim)
+    _begin(claim)
+    going_on = _go_on(claim)
+    return Acknowledgment(status, answered.assumed, answered.offered_at, going_on.failure)
+
+
+def _begin(claim: Claim) -> None:
+    """Set the row InProgress; whoever is acknowledged has it, also if a newer offer took it."""
+    job, limits = claim.offer["job"], claim.offer["timeouts"]
+    values = {
+        ":execution": claim.execution,
+        ":now": now(),
+        ":dueAt": job_table.due(limits["JobTimeoutSeconds"], continue_after_seconds()),
+    }
+    begun, row = job_table.attempt(
+        job["id"],
+        "SET #status = :inProgress, #times.InProgress = :now, updatedAt = :now, dueAt = :dueAt",
+        condition=f"{MINE} AND #status = :dispatched",
+        values=values,
+    )
+    if not begun:
+        columns = job_table.columns(claim.offer)
+        begun, row = job_table.attempt(
+            job["id"],
+            "SET #status = :inProgress, #execution = :execution, #times = :times,"
+            " updatedAt = :now, dueAt = :dueAt, room = :given,"
+            " acknowledgeCalls = if_not_exists(acknowledgeCalls, :none), "
+            + ", ".join(f"{name} = :{name}" for name in columns),
+            condition=f"attribute_not_exists(jobId) OR {NOT_ACKNOWLEDGED}",
+            values=values
+            | {":times": {"InProgress": now()}, ":none": {}, ":given": GIVEN}
+            | {f":{name}": value for name, value in columns.items()},
+        )
+    if not (begun or _is_ours(claim, row)):
+        raise ClaimTakenOver("Another execution was acknowledged too, and works the job")
+    if row and "over" in row:
+        raise EndedElsewhere(row["over"]["cause"])
+
+
+def _go_on(claim: Claim) -> Acknowledgment:
+    """What is to become of a job that is ours: it is worked, or failed at once."""
+    failure = None
+    if "continues" in claim.offer:
+        work = job_table.find(claim.offer["continues"]["jobId"]) or {}
+        over = f"The work that this job continues, {claim.offer['continues']['jobId']}, is over: "
+        error = work.get("error")
+        failure = {
+            "error": error if error in FAILURE_TYPES else "JobFailed",
+            "cause": work.get("cause", over + work.get("status", "nothing is known of it")),
+        }
+    elif "configurationError" in claim.offer:
+        failure = {"error": "ConfigurationError", "cause": claim.offer["configurationError"]}
+    return Acknowledgment("InProgress", failure=failure)
+
+
+def _join(claim: Claim) -> None:
+    """Tie a job to the work that it continues, unless that is over.
+
+    Raises:
+        Joined: from now on it, or one after it, is the job to report on. Whoever does the work
+            notices nothing; a report that waits for the job is told.
+    """
+    job_id, continues = claim.request["jobId"], claim.offer["continues"]
+    work = job_table.find(continues["jobId"])
+    if work and work.get("continuing", {}).get("jobId") == continues["after"]:
+        limit = claim.offer["timeouts"]["JobTimeoutSeconds"]
+        _, work = job_table.attempt(
+            work["jobId"],
+            "SET currentJobId = :job, updatedAt = :now, dueAt = :dueAt REMOVE continuing",
+            condition="#status = :inProgress AND continuing.jobId = :after",
+            values={
+                ":job": job_id,
+                ":after": continues["after"],
+                ":now": now(),
+                ":dueAt": min(
+                    later(limit + job_table.SLACK_SECONDS, work["times"]["InProgress"]),
+                    later(continue_after_seconds()),
+                ),
+            },
+        )
+    if work is None or work["status"] != "InProgress":
+        return
+    if "nextJobToken" in work:
+        executions.succeed(work["nextJobToken"])
+    job_table.release(job_id, claim.execution)
+    raise Joined(f"Continues {continues['jobId']}, which is worked by {work['execution']}")
+
+
+def _know_client(request: Mapping[str, str]) -> None:
+    """Without a client's token nothing is called, and nothing needs to be noted."""
+    if "clientId" in request:
+        client_token(request["clientId"])
+
+
+def _call(request: Mapping[str, str], call: str, row: Mapping[str, Any] | None) -> Acknowledgment:
+    """Make the call that is noted in `row`."""
     others = _others(row, request, call)
     offered_at = row.get("offeredAt") if row else None
     try:
-        status = job_api.acknowledge(request)
-        return Acknowledgment(status, assumed=False, first=not others, offered_at=offered_at)
+        return Acknowledgment(job_api.acknowledge(request), offered_at=offered_at)
     except CodePipelineUnavailable:
         raise
     except InvalidNonceException:
         if _take_back(request, call, others) and _one_got_through(request, call):
-            return Acknowledgment("InProgress", assumed=True, first=False, offered_at=offered_at)
+            return Acknowledgment("InProgress", assumed=True, offered_at=offered_at)
         raise
     except AcknowledgerError:
         _take_back(request, call, others)
         raise
 
 
-def _change(request: Mapping[str, Any], expression: str, call: str) -> dict[str, Any] | None:
+def _change(request: Mapping[str, str], expression: str, call: str) -> dict[str, Any] | None:
     """Change what is noted of a call; a job polled by hand has no row to note it in."""
     return job_table.update(
         request["jobId"],
         expression,
         condition="attribute_exists(acknowledgeCalls)",
-        values={":nonce": request["nonce"]} if ":nonce" in expression else {},
+        values={":nonce": request["nonce"]},
         names={"#call": call},
     )
 
 
-def _others(row: Mapping[str, Any] | None, request: Mapping[str, Any], call: str) -> set[str]:
+def _others(row: Mapping[str, Any] | None, request: Mapping[str, str], call: str) -> set[str]:
     """The other calls for the same offer that may have got through."""
     calls = row["acknowledgeCalls"] if row else {}
     return {one for one, nonce in calls.items() if nonce == request["nonce"] and one != call}
 
 
-def _take_back(request: Mapping[str, Any], call: str, others: set[str]) -> set[str]:
+def _take_back(request: Mapping[str, str], call: str, others: set[str]) -> set[str]:
     """Take a call back that was turned down; the others that are noted now."""
     try:
         row = _change(request, "REMOVE acknowledgeCalls.#call", call)
@@ -110,10 +330,10 @@ def _take_back(request: Mapping[str, Any], call: str, others: set[str]) -> set[s
     return _others(row, request, call)
 
 
-def _one_got_through(request: Mapping[str, Any], call: str) -> bool:
+def _one_got_through(request: Mapping[str, str], call: str) -> bool:
     """Whether another call for the offer is still noted when it must have been answered."""
-    for seconds in TAKEN_BACK_AFTER_SECONDS:
-        time.sleep(seconds)
+    for pause in TAKEN_BACK_AFTER_SECONDS:
+        time.sleep(pause)
         row = job_table.find(request["jobId"])
         if not _others(row, request, call):
             return False

@@ -76,8 +76,6 @@ class IntakeConfig:
     """What Intake needs to know.
 
     max_jobs_in_flight: for each action type how many of its jobs may be in flight, 0 for no limit.
-    continue_after_seconds: how long one job of CodePipeline's may be worked before it is continued
-        by another.
     """
 
     action_types: tuple[ActionType, ...]
@@ -85,12 +83,11 @@ class IntakeConfig:
     state_machine_arn: str
     bus_name: str
     timeouts: Timeouts
-    continue_after_seconds: int
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> IntakeConfig:
         """Read ACTION_TYPES and MAX_JOBS_IN_FLIGHT (comma-separated), STATE_MACHINE_ARN, BUS_NAME
-        and four …_SECONDS.
+        and three …_SECONDS.
 
         Raises:
             ConfigurationInvalid: naming the variable.
@@ -102,11 +99,10 @@ class IntakeConfig:
             state_machine_arn=required(environ, "STATE_MACHINE_ARN"),
             bus_name=required(environ, "BUS_NAME"),
             timeouts=Timeouts(
-                AcknowledgeTimeoutSeconds=_seconds(environ, "ACKNOWLEDGE_TIMEOUT_SECONDS"),
-                HeartbeatTimeoutSeconds=_seconds(environ, "HEARTBEAT_TIMEOUT_SECONDS"),
-                JobTimeoutSeconds=_seconds(environ, "JOB_TIMEOUT_SECONDS"),
+                AcknowledgeTimeoutSeconds=seconds(environ, "ACKNOWLEDGE_TIMEOUT_SECONDS"),
+                HeartbeatTimeoutSeconds=seconds(environ, "HEARTBEAT_TIMEOUT_SECONDS"),
+                JobTimeoutSeconds=seconds(environ, "JOB_TIMEOUT_SECONDS"),
             ),
-            continue_after_seconds=_seconds(environ, "CONTINUE_AFTER_SECONDS"),
         )
 
 
@@ -118,33 +114,44 @@ class ReportConfig:
     """
 
     progress_interval_seconds: int
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> ReportConfig:
-        """Read PROGRESS_INTERVAL_SECONDS.
-
-        Raises:
-            ConfigurationInvalid: naming the variable.
-        """
-        return cls(progress_interval_seconds=_seconds(environ, "PROGRESS_INTERVAL_SECONDS"))
-
-
-@dataclass(frozen=True)
-class StopConfig:
-    """What Stop needs to know."""
-
-    action_types: frozenset[ActionType]
     bus_name: str
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> StopConfig:
-        """Read ACTION_TYPES (comma-separated) and BUS_NAME.
+    def from_environment(cls, environ: Mapping[str, str]) -> ReportConfig:
+        """Read PROGRESS_INTERVAL_SECONDS and BUS_NAME.
 
         Raises:
             ConfigurationInvalid: naming the variable.
         """
         return cls(
-            action_types=frozenset(action_types(environ)), bus_name=required(environ, "BUS_NAME")
+            progress_interval_seconds=seconds(environ, "PROGRESS_INTERVAL_SECONDS"),
+            bus_name=required(environ, "BUS_NAME"),
+        )
+
+
+@dataclass(frozen=True)
+class StopConfig:
+    """What Stop needs to know.
+
+    continue_after_seconds: how long one job of CodePipeline's may be worked before it is continued
+        by another.
+    """
+
+    action_types: frozenset[ActionType]
+    bus_name: str
+    continue_after_seconds: int
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> StopConfig:
+        """Read ACTION_TYPES (comma-separated), BUS_NAME and CONTINUE_AFTER_SECONDS.
+
+        Raises:
+            ConfigurationInvalid: naming the variable.
+        """
+        return cls(
+            action_types=frozenset(action_types(environ)),
+            bus_name=required(environ, "BUS_NAME"),
+            continue_after_seconds=seconds(environ, "CONTINUE_AFTER_SECONDS"),
         )
 
 
@@ -187,7 +194,12 @@ def required(environ: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _seconds(environ: Mapping[str, str], name: str) -> int:
+def seconds(environ: Mapping[str, str], name: str) -> int:
+    """A number of seconds in an environment variable.
+
+    Raises:
+        ConfigurationInvalid: naming the variable.
+    """
     value = required(environ, name)
     if not value.isascii() or not value.isdigit() or int(value) < 1:
         raise ConfigurationInvalid(f"{name} must be a whole number of seconds, at least 1")

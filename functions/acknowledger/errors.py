@@ -5,10 +5,14 @@
     ├── EventInvalid                    the event is none of ours, or of another shape
     ├── IntakeIncomplete                some polls or offers failed; all the others went on
     ├── TaskTokenGone                   nobody waits for this answer any more
-    ├── OfferLost                       the job is not ours to report on
-    ├── NextJobNotHere                  the newest job was continued, and the next has yet to come
+    ├── StandDown                       the job is not this execution's to go on with
+    │   ├── AlreadyEnded                    another execution has ended it
+    │   ├── AlreadyInProgress               another execution works it
+    │   ├── ClaimTakenOver                  a newer offer has its row, or it was given back
+    │   ├── Joined                          it continues work that another execution does
+    │   └── OfferLost                       another worker has it
     ├── ContinuedElsewhere              the offer continues the work of another deployment
-    ├── EndedElsewhere                  CodePipeline has ended the job's action without us
+    ├── EndedElsewhere                  CodePipeline has ended the job without us
     ├── NotStopped                      an execution whose job is over could not be told so yet
     ├── ClientTokenMissing              Parameter Store has no token for us of a partner's client
     ├── ParameterStoreUnavailable       passing: it did not answer, or throttled us
@@ -70,12 +74,28 @@ class TaskTokenGone(AcknowledgerError):
     """Step Functions no longer knows the task token: timed out, answered, or never given out."""
 
 
-class OfferLost(AcknowledgerError):
-    """The acknowledgment did not make the job ours, so nothing may be reported on it."""
+class StandDown(AcknowledgerError):
+    """The job is another worker's or another execution's: nothing may be reported on it."""
 
 
-class NextJobNotHere(AcknowledgerError):
-    """The result belongs to a job that CodePipeline has yet to offer."""
+class AlreadyEnded(StandDown):
+    """Another execution has had the job, to its end."""
+
+
+class AlreadyInProgress(StandDown):
+    """Another execution works the job, which was offered again."""
+
+
+class ClaimTakenOver(StandDown):
+    """The row is a newer offer's, or was given back."""
+
+
+class Joined(StandDown):
+    """The job is the newest of some work now, or has been; who does that reports on it."""
+
+
+class OfferLost(StandDown):
+    """The acknowledgment did not make the job ours."""
 
 
 class ContinuedElsewhere(AcknowledgerError):
@@ -83,7 +103,7 @@ class ContinuedElsewhere(AcknowledgerError):
 
 
 class EndedElsewhere(AcknowledgerError):
-    """The action is over in CodePipeline: nothing is worked or reported any more."""
+    """The job is over in CodePipeline: nothing is worked or reported any more."""
 
 
 class NotStopped(AcknowledgerError):

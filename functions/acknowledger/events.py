@@ -35,10 +35,22 @@ def _one_of(*names: str) -> _Shape:
 
 
 _NAME: _Shape = {"type": "string", "min": 1}
+_TEXT: _Shape = {"type": "string"}
 _JOB_ID = {"type": "string", "min": 1, "max": 512}
 _CHOSEN = _event({}, {"actionTypes": {"type": "list", "min": 1, "member": _NAME}})
 _SECONDS = {"type": "integer", "min": 1}
 _MOMENT = {"type": "string", "pattern": "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z"}
+
+# What Intake starts executions with.
+_INPUT = _object(
+    {
+        "job": _object({"id": _JOB_ID, "nonce": _NAME, "data": _object({})}, {"clientId": _NAME}),
+        "actionType": _NAME,
+        "offeredAt": _NAME,
+        "timeouts": _object({limit.name: _SECONDS for limit in fields(Timeouts)}),
+    },
+    {"configurationError": _NAME, "continues": _object({"jobId": _JOB_ID, "after": _JOB_ID})},
+)
 
 # By function and detail-type.
 SHAPES: dict[str, dict[str, _Shape]] = {
@@ -70,24 +82,28 @@ SHAPES: dict[str, dict[str, _Shape]] = {
         ),
         "Step Functions Execution Status Change": _event(
             {"executionArn": _NAME, "status": _one_of("ABORTED", "FAILED", "TIMED_OUT")},
-            {"input": {"type": "string"}},
+            {"input": _TEXT},
         ),
+        "Job Due": _event({"jobId": _JOB_ID}),
     },
-    # What Intake starts executions with.
     "Execution": {
-        "input": _object(
+        "input": _INPUT,
+        # What Acknowledge is told with a task token.
+        "claim": _object({"execution": _NAME, "dispatchedAt": _NAME, "offer": _INPUT}),
+        # What Report is told.
+        "ending": _object(
             {
-                "job": _object(
-                    {"id": _JOB_ID, "nonce": _NAME, "data": _object({})}, {"clientId": _NAME}
+                "execution": _NAME,
+                "offer": _INPUT,
+                "outcome": _object(
+                    {},
+                    {
+                        "state": _one_of("WaitForRoom", "Dispatched", "InProgress"),
+                        "failure": _object({}, dict.fromkeys(("Error", "Cause"), _TEXT)),
+                        "milliseconds": {"type": "long"},
+                    },
                 ),
-                "actionType": _NAME,
-                "offeredAt": _NAME,
-                "timeouts": _object({limit.name: _SECONDS for limit in fields(Timeouts)}),
-            },
-            {
-                "configurationError": _NAME,
-                "continues": _object({"jobId": _JOB_ID, "after": _JOB_ID}),
-            },
+            }
         ),
     },
 }
@@ -111,14 +127,24 @@ def parse(event: Any, of: str) -> dict[str, Any]:
     if not isinstance(kind, str) or kind not in SHAPES[of]:
         names = " or ".join(f"'{name}'" for name in sorted(SHAPES[of]))
         raise EventInvalid(f"detail-type must be {names}")
-    whole = {"detail": {}, **event}
+    return check({"detail": {}, **event}, of, kind)
+
+
+def check(value: Any, of: str, kind: str) -> dict[str, Any]:
+    """A value that has one of SHAPES.
+
+    Raises:
+        EventInvalid: naming every field that is wrong.
+    """
+    if not isinstance(value, dict):
+        raise EventInvalid("the event must be a JSON object")
     wrong = [
         f"{path} {constraint.removeprefix('Member ')}"
-        for path, constraint in violations(_shape(of, kind), whole, "")
+        for path, constraint in violations(_shape(of, kind), value, "")
     ]
     if wrong:
         raise EventInvalid("; ".join(wrong))
-    return whole
+    return value
 
 
 def served_type(detail: Mapping[str, Any], served: Set[ActionType]) -> ActionType | None:

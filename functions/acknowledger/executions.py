@@ -6,13 +6,28 @@ Source: https://docs.aws.amazon.com/step-functions/latest/apireference/Welcome.h
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 from acknowledger.aws import client
 from acknowledger.errors import step_functions_errors
 
 CAUSE_LENGTH = 32_768
+# A result may wait for its next job a day: four events an hour, and those of failed tries.
+EVENTS_SINCE_REPORT = 200
+
+
+def describe(arn: str) -> dict[str, Any] | None:
+    """An execution as DescribeExecution tells of it, or None if there is none of that name.
+
+    Raises:
+        StepFunctionsUnavailable
+    """
+    step_functions = client("stepfunctions")
+    with step_functions_errors():
+        try:
+            return dict(step_functions.describe_execution(executionArn=arn))
+        except step_functions.exceptions.ExecutionDoesNotExist:
+            return None
 
 
 def start(state_machine_arn: str, name: str, start_input: dict[str, Any]) -> bool:
@@ -38,25 +53,8 @@ def is_running(arn: str) -> bool:
     Raises:
         StepFunctionsUnavailable
     """
-    described = _described(arn)
+    described = describe(arn)
     return described is not None and bool(described["status"] == "RUNNING")
-
-
-def broken_since(arn: str, moment: str) -> str | None:
-    """The error of an execution that was stopped or failed since a moment, or None.
-
-    Of one that somebody stopped, or that timed out, it is `States.` and its status.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
-    described = _described(arn)
-    if described is None or described["status"] in ("RUNNING", "SUCCEEDED", "PENDING_REDRIVE"):
-        return None
-    if described["stopDate"] < datetime.fromisoformat(moment):
-        return None
-    failed = described["status"] == "FAILED"
-    return str(described.get("error", "")) if failed else f"States.{described['status']}"
 
 
 def running(state_machine_arn: str) -> set[str]:
@@ -72,18 +70,6 @@ def running(state_machine_arn: str) -> set[str]:
             for page in pages.paginate(stateMachineArn=state_machine_arn, statusFilter="RUNNING")
             for execution in page["executions"]
         }
-
-
-def input_of(arn: str) -> dict[str, Any]:
-    """What an execution was started with.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
-    with step_functions_errors():
-        answer = client("stepfunctions").describe_execution(executionArn=arn)
-    found: dict[str, Any] = json.loads(answer["input"])
-    return found
 
 
 def succeed(task_token: str) -> bool:
@@ -125,18 +111,19 @@ def waiting_token(arn: str) -> str | None:
     return None
 
 
-def last_payload(arn: str) -> Any:
-    """What the last function that an execution called was told, or None if it called none lately.
+def last_report(arn: str) -> tuple[Any, bool]:
+    """What Report was last told by an execution, and whether it has answered; None if it wasn't.
 
     Raises:
         StepFunctionsUnavailable
     """
-    for event in _newest_events(arn, 10):
-        if event["type"] == "TaskScheduled":
-            scheduled = event["taskScheduledEventDetails"]
-            if scheduled["resourceType"] == "lambda":
-                return json.loads(scheduled["parameters"]).get("Payload")
-    return None
+    answered = False
+    for event in _newest_events(arn, EVENTS_SINCE_REPORT):
+        answered = answered or event["type"] == "TaskSucceeded"
+        scheduled = event.get("taskScheduledEventDetails", {})
+        if scheduled.get("resourceType") == "lambda":
+            return json.loads(scheduled["parameters"])["Payload"], answered
+    return None, False
 
 
 def find_token(value: Any) -> str | None:
@@ -155,16 +142,6 @@ def find_token(value: Any) -> str | None:
     if isinstance(value.get(":token"), dict):
         return str(value[":token"]["S"])
     return next((token for member in value.values() if (token := find_token(member))), None)
-
-
-def _described(arn: str) -> dict[str, Any] | None:
-    """An execution as DescribeExecution tells of it, or None if there is none of that name."""
-    step_functions = client("stepfunctions")
-    with step_functions_errors():
-        try:
-            return dict(step_functions.describe_execution(executionArn=arn))
-        except step_functions.exceptions.ExecutionDoesNotExist:
-            return None
 
 
 def _newest_events(arn: str, count: int) -> list[dict[str, Any]]:

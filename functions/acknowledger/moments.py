@@ -18,6 +18,11 @@ def ago(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def later(seconds: float, since: str | None = None) -> str:
+    """The moment so many seconds after another, or after now."""
+    return ago(-seconds if since is None else seconds_since(since) - seconds)
+
+
 def seconds_between(first: str, second: str) -> float:
     """How long after a moment another was."""
     return (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds()

@@ -62,11 +62,9 @@ class Sweep:
         action_types = self._config.action_types
         with ThreadPoolExecutor(len(action_types)) as pollers:
             list(pollers.map(functools.partial(self._take, heal=True), action_types))
-        with self._trying("keeping long work alive"):
-            upkeep.keep_alive(self._config)
-        with self._trying("counting the jobs in flight"):
+        with self._trying("looking after the jobs in flight"):
             if self._has_time():
-                self._count(**upkeep.in_flight())
+                self._count(**upkeep.look_after(self._config.bus_name))
 
     def on_started(self, detail: Mapping[str, Any]) -> None:
         """Take the job that a STARTED event tells of, and what else is offered.
@@ -90,10 +88,7 @@ class Sweep:
                 return
             with self._trying("looking for the job of this event"):
                 # Another invocation may have taken it: then the table knows it.
-                if not (
-                    action
-                    and any(job_table.find_by("ByActionExecution", "actionExecutionId", action))
-                ):
+                if not (action and any(job_table.of_action(action))):
                     continue
             return
         logger.info("The job of this event was not offered in time: it is left to the sweep")

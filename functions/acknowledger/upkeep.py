@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from acknowledger import bus, executions, intake_table, job_table
-from acknowledger.config import IntakeConfig
 from acknowledger.log import logger
 from acknowledger.moments import ago, seconds_since
 from acknowledger.offers import execution_arn
@@ -47,28 +46,19 @@ def heal(room: Room, machine: str) -> Room:
     return intake_table.read(room.action_type, room.limit)
 
 
-def keep_alive(config: IntakeConfig) -> None:
-    """Ask Report to continue long work by a new job, before CodePipeline gives up the old.
+def look_after(bus_name: str) -> dict[str, int]:
+    """Have Stop look after the jobs of whose end no event told; how many there are in flight.
+
+    Returns:
+        the metrics JobsInFlight, of whatever action type, and OldestJobAge, in seconds.
 
     Raises:
         TableUnavailable, BusUnavailable
     """
-    longest = config.timeouts.JobTimeoutSeconds
-    if longest > config.continue_after_seconds:
-        job_ids = job_table.in_progress_since(ago(config.continue_after_seconds), ago(longest))
-        reminders = ({"jobId": job_id, "keepAlive": True} for job_id in job_ids)
-        bus.put(config.bus_name, "Job Progress", *reminders)
-
-
-def in_flight() -> dict[str, int]:
-    """The jobs in flight, of whatever action type, and how many seconds old the oldest is.
-
-    Raises:
-        TableUnavailable
-    """
-    recorded = job_table.in_flight()
-    oldest = seconds_since(min(recorded)) if recorded else 0
-    return {"JobsInFlight": len(recorded), "OldestJobAge": round(oldest)}
+    found = job_table.survey()
+    bus.put(bus_name, "Job Due", *({"jobId": job_id} for job_id in found.due))
+    oldest = round(seconds_since(found.oldest)) if found.oldest else 0
+    return {"JobsInFlight": found.in_flight, "OldestJobAge": oldest}
 
 
 def _tell(room: Room, execution: str, entry: Mapping[str, Any], machine: str) -> None:

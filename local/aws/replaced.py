@@ -212,6 +212,11 @@ REPLACED = (
         "moto leaves a null in a list where AWS::NoValue is",
     ),
     Replaced(
+        "moto.cloudformation.parsing:ResourceMap.__init__",
+        ".cloudformation.operations:resource_map",
+        "moto has all regions in one partition",
+    ),
+    Replaced(
         "moto.cloudformation.models:Stack.stack_resources",
         ".cloudformation.operations:stack_resources",
         "moto lists resources that a condition leaves out, without names",

@@ -96,6 +96,7 @@ from moto.stepfunctions.parser.backend.execution import (
     Execution,
 )
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+from moto.utilities.utils import get_partition
 
 from local.aws import events, jsonata, metrics, permissions
 
@@ -195,7 +196,7 @@ def query_evaluation_error(env: Any, cause: str) -> FailureEventException:
 
 
 def failure(
-    env: Any, kind: HistoryEventType, error: ErrorName, cause: str, **details: str
+    env: Any, kind: HistoryEventType, error: ErrorName, cause: str | None, **details: str
 ) -> FailureEvent:
     """Return a failure, and the event in the history that tells of it."""
     name = kind.value[0].lower() + kind.value[1:] + "EventDetails"
@@ -436,6 +437,7 @@ def run_state(self: Any, env: Any) -> None:
     state["RetryCount"] = 0
     while env.is_running():
         try:
+            check_partition(self, env)
             with Turn(self) as turn:
                 attempt(self, env, turn)
         except Exception as error:  # noqa: BLE001 - any of them is the state's failure
@@ -445,10 +447,12 @@ def run_state(self: Any, env: Any) -> None:
         else:
             return
         if failed.event_type != HistoryEventType.EvaluationFailed:  # that is in the history
+            told = cast(dict[str, Any], failed.event_details)
+            details: Any = {name: without_none(of) for name, of in told.items()}
             env.event_manager.add_event(
                 context=env.event_history_context,
                 event_type=failed.event_type,
-                event_details=failed.event_details,
+                event_details=details,
             )
         env.states.set_error_output(self._construct_error_output_value(failure_event=failed))
         if self.retry and self._handle_retry(env, failed) == RetryOutcome.CanRetry:
@@ -458,6 +462,18 @@ def run_state(self: Any, env: Any) -> None:
             if env.stack[-1] == CatchOutcome.Caught:
                 return
         raise FailureEventException(failed)
+
+
+def check_partition(self: Any, env: Any) -> None:
+    """Refuse a resource of another partition than the execution's, as nothing can catch."""
+    resource = getattr(self, "resource", None)
+    if resource and resource.partition != get_partition(env.aws_execution_details.region):
+        cause = (
+            f"The resource provided {resource.resource_arn} is not recognized. The value is not a "
+            "valid resource ARN, or the resource is not available in this region."
+        )
+        kind = HistoryEventType.TaskFailed
+        raise FailureEventException(failure(env, kind, ErrorName("States.Runtime"), cause))
 
 
 def attempt(self: Any, env: Any, turn: Turn) -> None:
@@ -535,7 +551,8 @@ def failure_event(self: Any, env: Any, error: Exception) -> FailureEvent:
         return cast(FailureEvent, timed_out)
     if isinstance(error, callback.CallbackOutcomeFailureError):
         outcome = error.callback_outcome_failure
-        return task_failed(self, env, outcome.error or "", outcome.cause or "")
+        # One or both may be None, which a Catch gets as null.
+        return task_failed(self, env, outcome.error, outcome.cause)
     if isinstance(self, StateTaskServiceEvents):
         if isinstance(error, SfnFailedEntryCountException):
             return task_failed(self, env, "EventBridge.FailedEntry", json.dumps(error.cause))
@@ -546,7 +563,7 @@ def failure_event(self: Any, env: Any, error: Exception) -> FailureEvent:
     return cast(FailureEvent, self._from_error(env=env, ex=error))
 
 
-def task_failed(self: Any, env: Any, error: str, cause: str) -> FailureEvent:
+def task_failed(self: Any, env: Any, error: str | None, cause: str | None) -> FailureEvent:
     return failure(
         env,
         HistoryEventType.TaskFailed,

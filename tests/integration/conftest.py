@@ -66,7 +66,7 @@ class World:
         name = f"pipeline-{next(numbers)}"
         configuration = {"Password": PASSWORD, **configuration}
         stages = stages or {"Build": [{"name": "Work", "configuration": configuration}]}
-        role = f"arn:aws:iam::{self.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+        role = acknowledger.pipeline_role(self.cloud)
         client = self.client("codepipeline")
         client.create_pipeline(pipeline=acknowledger.pipeline(name, self.action_type, stages, role))
         client.start_pipeline_execution(name=name)
@@ -288,16 +288,16 @@ class World:
         )
 
     def task_token(self, row: dict[str, Any]) -> str:
-        """The task token that a job's execution waits with, once it does."""
+        """The task token that a job's execution waits with, once it does as its row says."""
         arn = row["execution"]["S"]
+        before = "Job Dispatched" if row["status"]["S"] == "InProgress" else "\0"
         history = self.client("stepfunctions").get_execution_history
 
         def token() -> str | None:
             for event in history(executionArn=arn, reverseOrder=True, maxResults=5)["events"]:
                 if event["type"] == "TaskScheduled":
-                    return executions.find_token(
-                        json.loads(event["taskScheduledEventDetails"]["parameters"])
-                    )
+                    given = event["taskScheduledEventDetails"]["parameters"]
+                    return None if before in given else executions.find_token(json.loads(given))
             return None
 
         return str(wait_for(token, "the execution to wait", seconds=10))

@@ -87,7 +87,7 @@ def test_with_a_fifth_of_the_starts_every_job_is_acknowledged_and_no_invocation_
         wait_for(swept_until_acknowledged, "every job to be acknowledged", seconds=90)
         witness.settle(60, waiting=JOBS)
         working = [
-            sum("Work" in one.path for one in executions)
+            sum("InProgress" in one.path for one in executions)
             for executions in witness.executions().values()
         ]
         logs = cloud.client("logs").filter_log_events(

@@ -10,14 +10,14 @@ import pytest
 
 from local.aws.stack import deploy
 from tests.integration.conftest import World
-from tests.support import ROOT
+from tests.support import ROOT, wait_for
 
 pytestmark = pytest.mark.slow
 
-PARAMETERS = {"MaxJobsInFlight": "2,0,0"}
+PARAMETERS = {"MaxJobsInFlight": "3,0,0", "ProgressIntervalSeconds": "1"}
 #: What the next version says in place of this one, in a definition and in a function.
 SAYS = {
-    Path("statemachine", "job.asl.json"): ("'Has continued '", "'Continues '"),
+    Path("statemachine", "job.asl.json"): ("How the job has ended, in", "How it has ended, in"),
     Path("functions", "report.py"): ('"Reported"', '"Reported by the next version"'),
 }
 
@@ -64,24 +64,42 @@ def succeed(world: World, name: str) -> dict[str, object]:
 
 
 def test_jobs_in_flight_end_as_they_should_over_a_deployment_and_its_rollback(world, next_version):
-    worked = world.start({"Outcome": "Hang"})
-    world.row(worked, "InProgress")
+    """There is one in each state that waits, and none is lost or announced twice."""
+    world.emulator.behaviour.continuation_seconds = 3600
+    reported = world.start({"Outcome": "Hang"})
+    row = world.row(reported, "InProgress")
+    world.tell_progress(row["jobId"]["S"], percentComplete=1)
+    wait_for(lambda: "continuing" in world.rows(reported)[0], "progress to show", seconds=20)
+    world.client("stepfunctions").send_task_success(taskToken=world.task_token(row), output="{}")
+    arn = row["execution"]["S"]
+    wait_for(lambda: "WaitForNextJob" in world.path(arn), "the report to wait", seconds=20)
     let_go = world.hold_back_acknowledge()
     dispatched = world.start({"Outcome": "Hang"})
-    row = world.row(dispatched, "Dispatched")
-    # With room for two, these are not even polled, or wait.
-    left = [world.start({"Outcome": "Hang"}) for _ in range(2)]
+    created = world.row(dispatched, "Created")
+    world.task_token(created)
+    let_go()
+    worked, waiting = sorted(world.overflow(2), key=lambda name: world.rows(name)[0]["status"]["S"])
+    statuses = {
+        reported: "InProgress",
+        worked: "InProgress",
+        dispatched: "Created",
+        waiting: "Queued",
+    }
 
     for template in (next_version, ROOT / "template.yaml"):
         update(world, template)
-        for name, status in ((worked, "InProgress"), (dispatched, "Dispatched")):
+        for name, status in statuses.items():
             assert [one["status"]["S"] for one in world.rows(name)] == [status]
 
-    let_go()
-    event = world.dispatched(row["jobId"]["S"])
+    event = world.dispatched(created["jobId"]["S"])
     assert world.invoke("Acknowledge", event) == {"status": "InProgress"}
-    for name in (worked, dispatched, *left):
-        succeed(world, name)
+    ended = [succeed(world, name) for name in (worked, dispatched, waiting)]
+    world.emulator.clock.advance(3601)
+    world.cloud.schedule.fire()
+    ended.append(world.row(reported, "Succeeded"))
+    assert world.pipeline_ended(reported) == "Succeeded"
+    for one in ended:
+        assert len(world.announced("Job Succeeded", one["jobId"]["S"])) == 1
 
 
 def test_what_is_reported_after_a_deployment_is_reported_by_the_new_code(world, next_version):

@@ -127,7 +127,8 @@ def test_a_job_offered_again_before_it_was_acknowledged_is_acknowledged_once_and
     world = owners_world
     let_go = world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed"})
-    first = world.row(name, "Dispatched")
+    first = world.row(name, "Created")
+    world.task_token(first)
     let_go()
     world.emulator.clock.advance(seconds=61)
     world.cloud.schedule.fire()
@@ -136,7 +137,7 @@ def test_a_job_offered_again_before_it_was_acknowledged_is_acknowledged_once_and
     assert row["offers"]["N"] == "2"
     assert row["execution"]["S"] != first["execution"]["S"]
     paths = [world.path(found["executionArn"]) for found in world.executions(row["jobId"]["S"])]
-    assert sum("Work" in path for path in paths) == 1
+    assert sum("InProgress" in path for path in paths) == 1
 
 
 def test_a_job_that_another_worker_took_meanwhile_is_left_to_it(
@@ -145,7 +146,7 @@ def test_a_job_that_another_worker_took_meanwhile_is_left_to_it(
     world = owners_world
     world.hold_back_acknowledge()
     name = world.start({"Outcome": "Fail", "AcknowledgeTimeoutSeconds": "1"})
-    ours = world.row(name, "Dispatched")
+    ours = world.row(name, "Created")
     world.intake_quiet()
     world.emulator.clock.advance(seconds=61)
     request = world.poll()
@@ -188,7 +189,7 @@ def test_an_acknowledgment_delivered_twice_is_one(world, repeated, rotates):
         name = world.start({"Outcome": "Succeed"})
         row = world.row(name, "Succeeded")
         assert world.pipeline_ended(name) == "Succeeded"
-        assert world.path(row["execution"]["S"]).count("Work") == 1
+        assert world.path(row["execution"]["S"]).count("InProgress") == 1
     finally:
         events.remove_targets(Rule="again", EventBusName=bus, Ids=["1"])
         events.delete_rule(Name="again", EventBusName=bus)
@@ -202,7 +203,7 @@ def test_an_execution_that_ended_without_an_acknowledgment_is_followed_by_anothe
     world.emulator.behaviour.nonce_rotates = False
     let_go = world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed"})
-    row = world.row(name, "Dispatched")
+    row = world.row(name, "Created")
     world.client("stepfunctions").send_task_failure(
         taskToken=world.task_token(row), error="JobNotFoundException"
     )

@@ -69,7 +69,10 @@ def dispatched(world: World, **configuration: str) -> tuple[str, dict[str, Any]]
     let_go = world.hold_back_acknowledge()
     try:
         name = world.start({"Outcome": "Hang", **configuration})
-        return name, world.row(name, "Dispatched")
+        row = world.row(name, "Created")
+        # The event was put, and has gone to nobody.
+        world.task_token(row)
+        return name, row
     finally:
         let_go()
 
@@ -134,14 +137,11 @@ def is_acknowledged_too_late(world: World) -> None:
 
 
 def is_lost_to_another_worker(world: World) -> None:
-    """Acknowledge says so, and the state machine gives the row back."""
+    """Acknowledge says so, and gives the row back."""
     name, row = dispatched(world)
-    offer, token = start_input(world, row)["job"], world.task_token(row)
     taken_by_another(world, row)
-    request = {"jobId": offer["id"], "nonce": offer["nonce"], "taskToken": token}
-    if "clientId" in offer:
-        request["clientId"] = offer["clientId"]
-    assert world.invoke("Acknowledge", request)["error"] == "InvalidNonceException"
+    event = world.dispatched(row["jobId"]["S"])
+    assert world.invoke("Acknowledge", event)["error"] == "OfferLost"
     world.execution(row["execution"]["S"])
     assert world.rows(name) == []
 
@@ -158,7 +158,7 @@ def is_acknowledged_by_an_event_that_comes_twice(world: World) -> None:
 
 
 def is_offered_again_after_its_end(world: World) -> None:
-    """The state machine looks whose the row is; Intake, whether the event's job was taken."""
+    """Acknowledge looks whose the row is; Intake, whether the event's job was taken."""
     name = world.start({"Outcome": "Succeed"})
     row = world.row(name, "Succeeded")
     again = world.client("stepfunctions").start_execution(
@@ -215,24 +215,47 @@ def is_paused(world: World) -> None:
     assert resumed == {"paused": []}
 
 
-def shows_progress_and_ends_before_its_next_job(world: World) -> None:
-    """The execution of the next job tells the one whose report waits for it."""
+def waits_for_its_next_job(world: World, **configuration: str) -> tuple[str, dict[str, Any]]:
+    """A job whose report waits, since its work was continued: its pipeline and its row."""
     world.emulator.behaviour.continuation_seconds = 2
-    name, row = in_progress(world)
+    name, row = in_progress(world, **configuration)
     world.tell_progress(row["jobId"]["S"], percentComplete=50)
     wait_for(lambda: world.action(name).get("percentComplete") == 50, "it to show", seconds=20)
     world.client("stepfunctions").send_task_success(taskToken=world.task_token(row), output="{}")
     arn = row["execution"]["S"]
-    wait_for(lambda: "AwaitNextJob" in world.path(arn), "the report to wait", seconds=20)
+    wait_for(lambda: "WaitForNextJob" in world.path(arn), "the report to wait", seconds=20)
+    return name, row
 
+
+def shows_progress_and_ends_before_its_next_job(world: World) -> None:
+    """Acknowledge tells the execution whose report waits for it."""
+    name, _ = waits_for_its_next_job(world)
     sweep_until(world, name, "Succeeded")
 
 
+def has_a_next_job_that_is_acknowledged_late(world: World) -> None:
+    """Report does so, and tells the execution that waits; and so does Stop."""
+    for stopped in (False, True):
+        name, first = waits_for_its_next_job(world, AcknowledgeTimeoutSeconds="5")
+        let_go = world.hold_back_acknowledge()
+
+        def comes(name: str = name, first: Any = first) -> Any:
+            world.cloud.schedule.fire()
+            time.sleep(0.3)
+            return [row for row in world.rows(name) if row["jobId"] != first["jobId"]]
+
+        (following,) = wait_for(comes, "the next job", seconds=30)
+        if stopped:
+            stop(world, following)
+        world.row(name, "Succeeded", seconds=30)
+        let_go()
+
+
 def is_kept_alive(world: World) -> None:
-    """Intake asks for progress of what has been in progress for long."""
+    """Intake asks Stop to look after what has been in progress for long, and Stop Report."""
     world.emulator.behaviour.continuation_seconds = 0.5
     name, row = in_progress(world)
-    update_job(world, row, "SET updatedAt = :value", ago(120))
+    update_job(world, row, "SET updatedAt = :value, dueAt = :value", ago(120))
     world.cloud.schedule.fire()
     (asked, *_) = wait_for(
         lambda: world.announced("Job Progress", row["jobId"]["S"]), "the event", seconds=20
@@ -293,7 +316,7 @@ def is_told_what_cannot_be_handled(world: World) -> None:
     bad = {
         "Intake": "bad/intake-not-ours",
         "Acknowledge": "bad/acknowledge-nonce-missing",
-        "Report": "bad/report-status",
+        "Report": "bad/report-outcome",
         "Stop": "bad/stop-action-state",
     }
     for function, name in bad.items():
@@ -321,6 +344,7 @@ SCENARIOS = [
     Scenario(finds_room_that_was_never_given_back),
     Scenario(is_paused),
     Scenario(shows_progress_and_ends_before_its_next_job),
+    Scenario(has_a_next_job_that_is_acknowledged_late),
     Scenario(is_kept_alive),
     Scenario(is_ended_by_codepipeline),
     Scenario(is_stopped_by_hand, BOTH),

@@ -11,18 +11,7 @@ import pytest
 from tests.support import wait_for
 
 PARAMETERS = {"ProgressIntervalSeconds": "1"}
-JOIN = [
-    "Created",
-    "Queued",
-    "Dispatched",
-    "Acknowledge",
-    "Acknowledged",
-    "Join",
-    "Joined",
-    "Release",
-    "Released",
-    "StandDown",
-]
+JOIN = ["Created", "Queued", "Dispatched", "StandDown"]
 
 
 @pytest.fixture
@@ -179,7 +168,7 @@ def test_a_result_waits_for_the_job_that_it_belongs_to(outcome, quick):
             taskToken=quick.task_token(row), error="JobFailed", cause="It broke"
         )
     arn = row["execution"]["S"]
-    wait_for(lambda: "AwaitNextJob" in quick.path(arn), "the report to wait", seconds=20)
+    wait_for(lambda: "WaitForNextJob" in quick.path(arn), "the report to wait", seconds=20)
     join(quick, name, "")
     assert quick.pipeline_ended(name) == outcome.pipeline
     ended(quick, row, outcome.row)

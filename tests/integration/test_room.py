@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.support import wait_for
 
 PARAMETERS = {"MaxJobsInFlight": "3"}
-TO_WORK = ["Created", "Queued", "Dispatched", "Acknowledge", "Acknowledged", "InProgress", "Work"]
+TO_WORK = ["Created", "Queued", "Dispatched", "InProgress"]
 
 
 def statuses(world, names):

@@ -132,18 +132,18 @@ def test_a_job_is_seen_to_move_and_a_click_shows_its_way(world: World) -> None:
         expect(working).to_be_visible()
         job_id = working.get_attribute("data-job")
         working.click()
-        state = page.locator("[data-state=Work]")
+        state = page.locator("[data-state=InProgress]")
         expect(state).to_have_class("state Task entered present running")
         # It moves on while its way is open, and behind it.
         world.answer(job_id, executionDetails={"summary": "Held for long enough"})
-        expect(page.locator("[data-state=AnnounceSucceeded]")).to_have_class(
-            "state Task entered present"
+        expect(page.locator("[data-state=Succeeded]")).to_have_class(
+            "state Succeed entered present"
         )
         expect(state).to_have_class("state Task entered")
         assert card(page, "held", "Succeeded").get_attribute("data-job") == job_id
         dialog = page.get_by_role("dialog", name="held-action")
         steps = dialog.get_by_label("Statuses").locator("strong")
-        expect(steps).to_have_text([*STATUSES[:4], "Succeeded"])
+        expect(steps).to_have_text(["Created", "Dispatched", "InProgress", "Succeeded"])
         for words in (
             "event Job Dispatched",
             "answered InProgress",

@@ -281,11 +281,12 @@ def test_what_a_wrong_worker_has_started_is_not_waited_for(
 
 
 def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`make`, without installing anything."""
+    """`make`, without installing anything, and not as a part of the `make` that runs the tests."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
         ["make", "--no-print-directory", "-o", ".venv/installed", *given],  # noqa: S607
         cwd=ROOT,
-        env=os.environ | environment,
+        env=ours | environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -293,6 +294,7 @@ def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -315,6 +317,7 @@ def test_make_local_says_so_and_ends(given: list[str], said: str) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_wrong_start_of_chaos_and_of_a_benchmark_ends_so_too() -> None:
     done = make("chaos", "RATE=2")
     assert done.stderr.startswith("RATE must be a number from 0 to 1, not '2'\nmake: ")
@@ -322,7 +325,9 @@ def test_a_wrong_start_of_chaos_and_of_a_benchmark_ends_so_too() -> None:
     assert done.stderr.startswith("BENCH: there is no nope; there are cold_start, ")
 
 
-@pytest.mark.parametrize("phase", ["settings", "imports", "stack"])
+@pytest.mark.parametrize(
+    "phase", ["settings", "imports", pytest.param("stack", marks=pytest.mark.slow)]
+)
 def test_ctrl_c_while_it_starts_ends_it_without_a_trace(phase: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -347,6 +352,7 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_demo_without_a_trace() -> None:
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "local", "demo"],

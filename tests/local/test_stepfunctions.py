@@ -372,6 +372,31 @@ def test_a_failure_can_be_caught_with_its_error_and_cause(
     assert ended(states, execution)["output"] == ["Broken", NASTY]
 
 
+def test_a_failure_without_error_and_cause_has_neither_and_is_caught_with_null(
+    states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
+) -> None:
+    catch = {"ErrorEquals": ["States.ALL"], "Output": "{% $states.errorOutput %}", "Next": "Caught"}
+    arn = machine(Wait=waiting("wordless", Catch=[catch]), Caught={"Type": "Pass"})
+    execution = start(states, arn)
+    states.send_task_failure(taskToken=tokens("wordless"))
+    assert ended(states, execution)["output"] == {"Error": None, "Cause": None}
+    events = states.get_execution_history(executionArn=execution)["events"]
+    (details,) = (
+        event["taskFailedEventDetails"] for event in events if event["type"] == "TaskFailed"
+    )
+    assert details.keys() == {"resource", "resourceType"}
+
+
+def test_a_resource_of_another_partition_ends_the_execution_and_nothing_catches_it(
+    states: Any, machine: Callable[..., str]
+) -> None:
+    abroad = waiting("abroad", Catch=[{"ErrorEquals": ["States.ALL"], "Next": "Caught"}])
+    abroad["Resource"] = abroad["Resource"].replace("arn:aws:", "arn:aws-us-gov:")
+    described = run(states, machine(Wait=abroad, Caught={"Type": "Pass"}))
+    assert (described["status"], described["error"]) == ("FAILED", "States.Runtime")
+    assert "arn:aws-us-gov:states:::events:putEvents" in described["cause"]
+
+
 @pytest.mark.parametrize("heartbeat", [{}, {"HeartbeatSeconds": 30}], ids=["plain", "heartbeat"])
 def test_an_answer_that_comes_at_once_is_never_missed(
     cloud: LocalCloud, states: Any, machine: Callable[..., str], heartbeat: dict[str, Any]

@@ -26,17 +26,17 @@ from botocore.exceptions import ClientError
 
 import moto_codepipeline
 from local import acknowledger
-from local.aws import functions
+from local.aws import events, functions
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from moto_codepipeline.jobs import Job, JobStatus
 from tests.resilience.faults import WITHOUT_PROCESS, Call, Fault, Faults
-from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
+from tests.resilience.witness import IN_FLIGHT, CarefulWorker, Execution, Witness, ids_in, names
 
 SECOND = "Test/Custom/Second/2"
 KINDS = (acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE)
 ACTIONS = 4
-IN_FLIGHT = 60
+AT_ONCE = 60
 #: Much longer than an acknowledgment takes, with all that goes wrong.
 OFFERED_AGAIN_SECONDS = 40.0
 #: How often at most a minute passes in which all is offered again that has to be.
@@ -170,10 +170,12 @@ class Chaos:
         jobs: how many.
         seed: which things go wrong.
         rate: the share of calls, invocations and events that they befall.
+        events: whether anybody gets the events of CodePipeline and Step Functions. Where all are
+            lost, half of the executions whose worker hangs are also stopped by hand.
     """
 
-    def __init__(self, jobs: int, seed: int, rate: float) -> None:
-        self.jobs, self.seed, self.rate = jobs, seed, rate
+    def __init__(self, jobs: int, seed: int, rate: float, *, events: bool = True) -> None:
+        self.jobs, self.seed, self.rate, self.events = jobs, seed, rate, events
         self.story: dict[str, list[Happened]] = defaultdict(list)
         self.counts: Counter[str] = Counter()
         self._began = time.monotonic()
@@ -316,9 +318,11 @@ class Chaos:
     def run(self, *, say: bool = False) -> Report:
         """Do it all, and look at what came of it."""
         faults = Faults(self.choose)
-        with running(faults, self.seed) as (cloud, stack):
+        with self._services(), running(faults, self.seed) as (cloud, stack):
             self.witness = Witness(cloud, stack)
             self.emulator = self.witness.emulator
+            if not self.events:
+                self.emulator.deliver_event = lambda *_: None  # type: ignore[misc,method-assign]
             self.worker = CarefulWorker(cloud, stack)
             self.foreign = ForeignWorker(cloud, self)
             self.invoke_again()
@@ -330,11 +334,32 @@ class Chaos:
                 self.worker.stop()
             return self.report()
 
+    @contextmanager
+    def _services(self) -> Iterator[None]:
+        """Lose the events of Step Functions, if that is what is to go wrong."""
+        put = events.put_from_service
+        if not self.events:
+            events.put_from_service = lambda *_, **__: None
+        try:
+            yield
+        finally:
+            events.put_from_service = put
+
+    def _stop_by_hand(self, cloud: LocalCloud) -> None:
+        """Stop executions whose worker hangs, and nobody is told."""
+        machine = self.witness.stack.outputs["JobStateMachineArn"]
+        for one in self.witness.running_executions():
+            hangs = self.worker.jobs[one.job_id].answer == "Hang"
+            if hangs and one.waits and self.chance("by hand", self.name_of(one.job_id)) < 0.5:
+                self.counts["executions stopped by hand"] += 1
+                arn = f"{machine.replace(':stateMachine:', ':execution:')}:{one.name}"
+                cloud.client("stepfunctions").stop_execution(executionArn=arn, error="Operator")
+
     def _start_all(self, cloud: LocalCloud, *, say: bool) -> None:
         started = number = 0
         swept = 0.0
         while started < self.jobs:
-            if self._open() < IN_FLIGHT:
+            if self._open() < AT_ONCE:
                 number += 1
                 count = min(ACTIONS, self.jobs - started)
                 self.start_pipeline(cloud, number, count)
@@ -345,6 +370,8 @@ class Chaos:
                 time.sleep(0.05)
             if time.monotonic() - swept > 2:
                 swept = time.monotonic()
+                if not self.events:
+                    self._stop_by_hand(cloud)
                 for _ in range(1 + int(2 * self.chance("sweeps", int(self._seconds() // 2)))):
                     cloud.schedule.fire()
 
@@ -355,12 +382,13 @@ class Chaos:
                 self.foreign.stop()
             if turn == TROUBLED_ROUNDS:
                 self._end_trouble()
+            self.witness.make_due()
             cloud.schedule.fire()
             self.witness.settle(300)
             open_jobs = self._open()
             if say:
                 print(f"{self._seconds():6.0f} s  {open_jobs} jobs open", flush=True)
-            if turn > 1 and not self._waiting():
+            if turn > 1 and not self._waiting() and not self.witness.in_flight():
                 break
             self.emulator.clock.advance(OFFERED_AGAIN_SECONDS + 1)
         for timer in self._timers:
@@ -442,7 +470,7 @@ class Chaos:
         work = self.worker.jobs.get(job.id)
         if work and work.times > 1:
             wrong.append("worked twice by the worker")
-        if sum("Work" in one.path for one in executions) > 1:
+        if sum("InProgress" in one.path for one in executions) > 1:
             wrong.append("worked by two executions")
         if any(one.status == "RUNNING" for one in executions):
             wrong.append("its execution still runs")
@@ -454,6 +482,8 @@ class Chaos:
             return wrong
         if not job.status.ended and not letters:
             wrong.append("lost: it has not ended, and lies in no dead-letter queue")
+        if row in IN_FLIGHT and not letters:
+            wrong.append("its row is still in flight")
         if job.status is JobStatus.SUCCEEDED and (
             not work or work.answer != "Succeed" or told != job.id
         ):

@@ -39,7 +39,7 @@ def test_a_job_that_comes_out_otherwise_is_told_of_with_its_story(chaos, report)
         job_id for job_id in worked if "Intake: StartExecution" in chaos.tell(job_id, {}, {})
     ]
     job = chaos.ended[next(job_id for job_id in started if job_id not in chaos.foreign.held)]
-    twice = [Execution(str(n), "RUNNING", None, None, None, ["Work"], job.id) for n in (1, 2)]
+    twice = [Execution(str(n), "RUNNING", None, None, None, ["InProgress"], job.id) for n in (1, 2)]
     wrong = chaos.broken(job, "Failed", twice, [])
     assert wrong == [
         "worked by two executions",
@@ -49,7 +49,7 @@ def test_a_job_that_comes_out_otherwise_is_told_of_with_its_story(chaos, report)
     chaos.worker.jobs[job.id].answer = "Fail"
     assert "reported as succeeded, which it did not" in chaos.broken(job, "Succeeded", [], [])
     story = chaos.tell(job.id, {}, {job.id: twice})
-    for what in ("Acknowledge: Acknowledge", "execution 2: Work", "row:"):
+    for what in ("Acknowledge: Acknowledge", "execution 2: InProgress", "row:"):
         assert what in story
 
 

@@ -43,7 +43,7 @@ from local.aws.stack import Stack
 from moto_codepipeline.jobs import Job, JobStatus
 from tests.resilience.faults import WITHOUT_PROCESS, Call, Faults
 from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
-from tests.support import ROOT
+from tests.support import ROOT, load_event
 
 pytestmark = pytest.mark.slow
 
@@ -181,10 +181,10 @@ class Trial:
                 return "error"
             if self.hits <= (THROTTLES if case.fault == "throttled" else 1):
                 return case.fault
-        elif self.way == "unheard" and call.caller == "Acknowledge state":
+        elif self.way == "unheard" and call.caller == "Dispatched state":
             return "swallowed"
         elif self.way == "unreported" and (
-            call.caller == "ReportFailure state"
+            call.caller == "Report state"
             or (call.caller == "Stop" and "FailureResult" in call.name)
         ):
             return "error"
@@ -273,7 +273,7 @@ class Matrix:
                 job = self.emulator._board.find(found)
                 mark = job.action.id if job else found
                 if mark in about:
-                    if call.caller == "AwaitNextJob state":
+                    if call.caller == "WaitForNextJob state":
                         self.by_token |= dict.fromkeys(TOKEN.findall(call.body), about[mark])
                     return about[mark]
         return next(map(self.by_token.get, TOKEN.findall(call.body)), None)
@@ -438,7 +438,8 @@ class Matrix:
 
     def gets_room(self, trial: Trial) -> bool:
         """Let the execution end that has the room for which the trial's waits."""
-        about = json.dumps({"actionType": self.kind(trial.owner, trial.lane)})
+        offer = load_event("acknowledge-job-dispatched")["detail"]["offer"]
+        about = json.dumps(offer | {"actionType": self.kind(trial.owner, trial.lane)})
         detail = {"name": self.other(trial), "status": "SUCCEEDED", "input": about}
         self.invoke_intake("Step Functions Execution Status Change", detail)
         return False
@@ -449,7 +450,7 @@ class Matrix:
         def at_rest(execution: Execution) -> bool:
             state = execution.path[-1] if execution.path else ""
             hangs = self.worker.jobs[execution.job_id].answer == "Hang"
-            waits = state in ("WaitForRoom", "AwaitNextJob") or (state == "Work" and hangs)
+            waits = state in ("WaitForRoom", "WaitForNextJob") or (state == "InProgress" and hangs)
             return execution.waits and waits
 
         def quiet() -> bool:
@@ -576,6 +577,7 @@ class Matrix:
             trial.lifted = True
             trial.before = len(self.executions(trial))
         self.age_rooms()
+        self.witness.make_due()
         self.emulator.clock.advance(OFFERED_AGAIN_SECONDS + 1)
         self.cloud.schedule.fire()
 
@@ -670,7 +672,7 @@ class Matrix:
         work, job = self.worker.jobs[trial.job_id], jobs[-1]
         times = sum(self.worker.jobs[job.id].times for job in jobs)
         wrong = []
-        if times > 1 or sum("Work" in one.path for one in executions) > 1:
+        if times > 1 or sum("InProgress" in one.path for one in executions) > 1:
             wrong.append("worked twice")
         if trial.way == "lost":
             if work.times or job.result:

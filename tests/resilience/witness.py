@@ -28,6 +28,7 @@ from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from moto_codepipeline.jobs import Job
 
+IN_FLIGHT = ("Created", "Queued", "Dispatched", "InProgress")
 FUNCTIONS = ("Intake", "Acknowledge", "Report", "Stop")
 
 _ID = re.compile(r"partner-job/[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -175,6 +176,25 @@ class Witness:
         table = backend.tables[self.stack.outputs["JobTableName"]]
         items = [item.to_json()["Attributes"] for item in list(table.all_items())]
         return {item["jobId"]["S"]: item for item in items}
+
+    def make_due(self) -> None:
+        """Let the time be past in which the sweep had nothing to do with the jobs in flight."""
+        client = self.cloud.client("dynamodb")
+        for job_id, row in self.rows().items():
+            if row["status"]["S"] in IN_FLIGHT or "unannounced" in row:
+                with suppress(client.exceptions.ConditionalCheckFailedException):
+                    client.update_item(
+                        TableName=self.stack.outputs["JobTableName"],
+                        Key={"jobId": {"S": job_id}},
+                        UpdateExpression="SET dueAt = :now",
+                        ConditionExpression="dueAt = :then",
+                        ExpressionAttributeValues={":now": {"S": "2000"}, ":then": row["dueAt"]},
+                    )
+
+    def in_flight(self) -> int:
+        """How many rows say that their job is in flight, or ended and yet to be announced."""
+        rows = self.rows().values()
+        return sum(row["status"]["S"] in IN_FLIGHT or "unannounced" in row for row in rows)
 
     def executions(self) -> dict[str, list[Execution]]:
         """The executions of each job, the oldest first."""

@@ -30,6 +30,14 @@ def as_sent(value: Any) -> str:
 
 
 @dataclass
+class Meddled:
+    """Something that happens before an answer."""
+
+    do: Callable[[], None]
+    then: Any
+
+
+@dataclass
 class Script:
     """What everybody else says, call by call: an answer, an (error, cause), or nothing at all.
 
@@ -73,7 +81,7 @@ class Machine:
         self.step_functions = boto3.client("stepfunctions")
         self._events = boto3.client("events")
         self._sqs = boto3.client("sqs")
-        self._reports: list[dict[str, Any]] = []
+        self.reports: list[dict[str, Any]] = []
         self._report_answers: list[Any] = []
         self.dynamodb.create_table(
             TableName="JobTable",
@@ -106,6 +114,7 @@ class Machine:
         )["FunctionArn"]
         definition = DEFINITION
         for name, value in (
+            ("Partition", "aws"),
             ("TableName", "JobTable"),
             ("BusName", "JobBus"),
             ("ReportFunctionArn", report),
@@ -118,14 +127,17 @@ class Machine:
     def answer_report(self, body: str, response_headers: dict[str, str]) -> bytes:
         """Be ReportFunction."""
         event = json.loads(body)
-        self._reports.append(event)
+        self.reports.append(event)
         answer = self._report_answers.pop(0) if self._report_answers else None
         if isinstance(answer, tuple):
             response_headers["x-amz-function-error"] = "Unhandled"
             return json.dumps({"errorType": answer[0], "errorMessage": answer[1]}).encode()
-        told = {"status": event["status"]}
-        if event["status"] != "Succeeded":
-            told |= {"error": "JobFailed", "cause": event.get("cause") or event.get("limit", "?")}
+        told = answer or {"status": "Succeeded"}
+        failure = event["outcome"].get("failure")
+        if failure and not answer:
+            timed_out = failure["Error"] == "States.Timeout"
+            told = {"status": "TimedOut" if timed_out else "Failed"}
+            told |= {"error": failure["Error"] or "JobFailed", "cause": failure["Cause"] or "?"}
         return json.dumps(told).encode()
 
     def report_says(self, answers: list[Any]) -> None:
@@ -175,7 +187,7 @@ class Machine:
     def latest(self, arn: str) -> list[dict[str, Any]]:
         """The end of an execution's history, the latest event first."""
         events: list[dict[str, Any]] = self.step_functions.get_execution_history(
-            executionArn=arn, reverseOrder=True, maxResults=4
+            executionArn=arn, reverseOrder=True, maxResults=3
         )["events"]
         return events
 
@@ -186,16 +198,21 @@ class Machine:
     def row_token_in(self, events: list[dict[str, Any]]) -> tuple[str, str] | None:
         if events[0].get("taskSubmittedEventDetails", {}).get("resource") != WAITS_IN_ROW:
             return None
-        scheduled, entered = (
-            next(event[details] for event in events if details in event)
-            for details in ("taskScheduledEventDetails", "stateEnteredEventDetails")
+        (scheduled,) = (
+            event["taskScheduledEventDetails"]["parameters"]
+            for event in events
+            if "taskScheduledEventDetails" in event
         )
-        values = json.loads(scheduled["parameters"])["ExpressionAttributeValues"]
-        return entered["name"], values[":token"]["S"]
+        parameters = json.loads(scheduled)
+        state = "WaitForRoom" if "roomToken" in parameters["UpdateExpression"] else "WaitForNextJob"
+        return state, parameters["ExpressionAttributeValues"][":token"]["S"]
 
     def answer(self, task_token: str, answers: list[Any]) -> None:
         """Be Acknowledge, the worker, or who has read the row."""
         answer = answers.pop(0)
+        if isinstance(answer, Meddled):
+            answer.do()
+            answer = answer.then
         if answer == SILENT:
             return
         if answer == WORDLESS:
@@ -209,7 +226,7 @@ class Machine:
 
     def run(self, job: dict[str, Any], script: Script, **changes: Any) -> Ended:
         """Start a job and play everybody's part until its execution has ended."""
-        self._reports.clear()
+        self.reports.clear()
         self._report_answers = list(script.report)
         self.take_events()
         arn = self.start(job, **changes)
@@ -251,7 +268,7 @@ class Machine:
             output=json.loads(output) if output else None,
             row=self.row(job["id"]),
             events=events,
-            reports=list(self._reports),
+            reports=list(self.reports),
             arn=arn,
         )
 

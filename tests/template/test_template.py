@@ -86,12 +86,12 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own(name):
     assert FUNCTIONS[name]["LoggingConfig"]["LogGroup"] == {"Ref": f"{stem}LogGroup"}
 
 
-def test_an_execution_may_answer_another_of_its_own_state_machine_only():
-    (statement,) = RESOURCES["JobStateMachineToItself"]["Properties"]["PolicyDocument"]["Statement"]
+def test_report_may_answer_executions_of_its_own_state_machine_only():
+    (statement,) = RESOURCES["ReportToJobStateMachine"]["Properties"]["PolicyDocument"]["Statement"]
     assert statement["Action"] == "states:SendTaskSuccess"
     assert statement["Resource"] == {"Ref": "JobStateMachine"}
-    # With the role it would be a circle: the state machine needs the role, and this its ARN.
-    own = json.dumps(RESOURCES["JobStateMachineRole"])
+    # With the role it would be a circle: the state machine needs Report, and Report its role.
+    own = json.dumps(RESOURCES["ReportRole"])
     assert '"JobStateMachine"' not in own
 
 
@@ -250,6 +250,7 @@ def matches(rule, event):
         ("stop-action-abandoned", {"StopFunction.ActionEnded"}),
         ("stop-action-failed", {"StopFunction.ActionEnded"}),
         ("bad/stop-action-state", set()),
+        ("stop-job-due", {"StopFunction.JobDue"}),
         (
             "stop-execution-aborted",
             {"StopFunction.ExecutionStopped", "IntakeFunction.ExecutionEnded"},
@@ -267,6 +268,7 @@ def test_an_event_goes_to_whom_it_is_for(event, rules):
         ("FAILED", "States.DataLimitExceeded", True),
         ("FAILED", "JobFailed", False),
         ("FAILED", "Unreported", True),
+        ("FAILED", "NotDispatched", True),
         ("SUCCEEDED", None, False),
         ("TIMED_OUT", None, True),
         ("ABORTED", None, True),
@@ -403,7 +405,7 @@ def test_every_parameter_stands_in_a_group_of_the_console():
 
 def test_every_environment_variable_that_the_functions_read_is_given():
     code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
-    read = set(re.findall(r'(?:required|_seconds)\((?:os\.)?environ, "(\w+)"\)', code))
+    read = set(re.findall(r'(?:required|seconds)\((?:os\.)?environ, "(\w+)"\)', code))
     every = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     given = {name for f in FUNCTIONS.values() for name in f["Environment"]["Variables"]}
     given = {name for name in given | set(every) if not name.startswith(("POWERTOOLS_", "AWS_"))}
@@ -426,13 +428,21 @@ def test_every_environment_variable_that_the_functions_read_is_given():
                 "ACKNOWLEDGE_TIMEOUT_SECONDS",
                 "HEARTBEAT_TIMEOUT_SECONDS",
                 "JOB_TIMEOUT_SECONDS",
+            },
+        ),
+        ("AcknowledgeFunction", {"TABLE_NAME", "CONTINUE_AFTER_SECONDS"}),
+        (
+            "ReportFunction",
+            {
+                "TABLE_NAME",
+                "INTAKE_TABLE_NAME",
+                "BUS_NAME",
+                "PROGRESS_INTERVAL_SECONDS",
                 "CONTINUE_AFTER_SECONDS",
             },
         ),
-        ("AcknowledgeFunction", {"TABLE_NAME"}),
-        ("ReportFunction", {"TABLE_NAME", "INTAKE_TABLE_NAME", "PROGRESS_INTERVAL_SECONDS"}),
         # It reports no progress, and needs no IntakeTable.
-        ("StopFunction", {"ACTION_TYPES", "TABLE_NAME", "BUS_NAME"}),
+        ("StopFunction", {"ACTION_TYPES", "TABLE_NAME", "BUS_NAME", "CONTINUE_AFTER_SECONDS"}),
     ],
 )
 def test_every_function_is_given_just_what_it_reads(function, names):
@@ -445,8 +455,9 @@ def test_every_function_is_given_just_what_it_reads(function, names):
         read = Reading(values)
         config_class = getattr(module, module.config.__annotations__["return"])
         config_class.from_environment(read)
-        # The tables' names are read where the tables are used.
-        assert read.names == names - {"TABLE_NAME", "INTAKE_TABLE_NAME"}
+        # The tables' names are read where the tables are used, and so is what Report needs late.
+        elsewhere = {"CONTINUE_AFTER_SECONDS"} if module.__name__ == "report" else set()
+        assert read.names == names - {"TABLE_NAME", "INTAKE_TABLE_NAME"} - elsewhere
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -108,6 +108,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(acknowledgment, "TAKEN_BACK_AFTER_SECONDS", (0, 0))
     for cached in (
         aws._made,
+        acknowledgment.continue_after_seconds,
         intake.config,
         report.config,
         stop.config,
@@ -155,11 +156,14 @@ class Aws:
             stub.assert_no_pending_responses()
 
 
-def expect_in_flight(aws_calls: Aws, *recorded: str) -> None:
-    """Intake's sweep asks for the jobs of the four statuses that are none of an end."""
-    rows = [{"times": {"M": {"Created": {"S": moment}}}} for moment in recorded]
-    for found in (rows, [], [], []):
-        aws_calls.expects("dynamodb", "query", {"Items": found})
+def expect_survey(aws_calls: Aws, *recorded: str) -> None:
+    """Intake's sweep asks for the jobs of each status."""
+    rows = [
+        {"offeredAt": {"S": moment}, "dueAt": {"S": ago(-60)}, "jobId": {"S": "j"}}
+        for moment in recorded
+    ]
+    for found in (rows, [], [], [], [], [], []):
+        aws_calls.expects("dynamodb", "query", {"Items": found, "Count": len(found)})
 
 
 @pytest.fixture
@@ -231,6 +235,7 @@ class Tables:
     def put_job(self, job_id: str, **row: Any) -> None:
         """A job's row, in progress since now if not told otherwise."""
         moment = row.get("updatedAt", ago(0))
+        ended = row.get("status") in job_table.ENDED
         row = {
             "jobId": job_id,
             "status": "InProgress",
@@ -244,6 +249,7 @@ class Tables:
             "actionExecutionId": f"action of {job_id}",
             "pipelineExecutionId": f"pipeline execution of {job_id}",
             "acknowledgeCalls": {},
+            "dueAt": ago(-15_552_000 if ended else -3660),
         } | row
         self.dynamodb.put_item(TableName="JobTable", Item=job_table.typed(row))
 

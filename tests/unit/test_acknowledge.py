@@ -13,7 +13,25 @@ from tests.unit.conftest import metrics_in, noted
 BY_HAND = load_event("acknowledge-by-hand")
 DISPATCHED = load_event("acknowledge-job-dispatched")
 TOKEN = DISPATCHED["detail"]["taskToken"]
+CLAIM = {name: DISPATCHED["detail"][name] for name in ("execution", "dispatchedAt", "offer")}
+JOB_ID = BY_HAND["jobId"]
 IN_PROGRESS = {"status": "InProgress"}
+
+
+@pytest.fixture
+def job(tables):
+    """Puts the job's row, which Acknowledge is to take."""
+
+    def put(**row):
+        tables.put_job(JOB_ID, **{"execution": CLAIM["execution"], "status": "Created"} | row)
+
+    return put
+
+
+def expect_told(calls, told):
+    operation = "send_task_failure" if "error" in told else "send_task_success"
+    answer = told if "error" in told else {"output": json.dumps(told)}
+    calls.expects("stepfunctions", operation, {}, {"taskToken": TOKEN, **answer})
 
 
 def row(others, status="Dispatched"):
@@ -29,13 +47,44 @@ def test_an_offered_job_is_acknowledged_and_its_status_returned(event, aws_calls
     assert acknowledge.handler(load_event(event), context) == IN_PROGRESS
 
 
-@pytest.mark.parametrize("status", ["InProgress", "Queued", "Succeeded", "TimedOut"])
-def test_the_waiting_execution_is_told_the_status(status, aws_calls, context):
-    aws_calls.expects("dynamodb", "update_item", noted(0))
-    aws_calls.expects("codepipeline", "acknowledge_job", {"status": status}, BY_HAND)
-    told = {"taskToken": TOKEN, "output": json.dumps({"status": status})}
-    aws_calls.expects("stepfunctions", "send_task_success", {}, told)
-    assert acknowledge.handler(DISPATCHED, context) == {"status": status}
+def test_the_waiting_execution_is_told_the_status(job, tables, other_calls, context):
+    job()
+    other_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS, BY_HAND)
+    expect_told(other_calls, IN_PROGRESS)
+    assert acknowledge.handler(DISPATCHED, context) == IN_PROGRESS
+    assert tables.job(JOB_ID)["status"] == "InProgress"
+
+
+@pytest.mark.parametrize(
+    ("row", "offer", "told"),
+    [
+        (
+            {"execution": "arn:of:another", "status": "Failed"},
+            {},
+            {
+                "error": "AlreadyEnded",
+                "cause": "The job has ended as Failed in arn:of:another",
+            },
+        ),
+        (
+            {"status": "InProgress"},
+            {"configurationError": "JobTimeoutSeconds must be less"},
+            {"error": "ConfigurationError", "cause": "JobTimeoutSeconds must be less"},
+        ),
+        (
+            {"over": {"error": "EndedElsewhere", "cause": "ABANDONED"}},
+            {},
+            {"error": "EndedElsewhere", "cause": "ABANDONED"},
+        ),
+    ],
+)
+def test_it_is_told_by_a_named_error_what_else_becomes_of_the_job(
+    row, offer, told, job, other_calls, context
+):
+    job(**row)
+    detail = DISPATCHED["detail"] | {"offer": CLAIM["offer"] | offer}
+    expect_told(other_calls, told)
+    assert acknowledge.handler({**DISPATCHED, "detail": detail}, context) == told
 
 
 def test_how_long_an_offer_has_waited_is_measured(aws_calls, context, capsys):
@@ -70,25 +119,25 @@ def test_every_line_about_a_job_names_its_execution_and_action_type(aws_calls, c
 @pytest.mark.parametrize(
     ("answer", "counted"),
     [
-        ("InProgress", {"Acknowledgments": 1}),
-        ("Queued", {"OffersLost": 1}),
-        ("Succeeded", {"OffersLost": 1}),
+        ("InProgress", {"Acknowledgments": 1, "TimeToAcknowledge": 0}),
+        ("Queued", {"OffersLost": 1, "AcknowledgmentsRefused": 0}),
+        ("Succeeded", {"OffersLost": 0, "AcknowledgmentsRefused": 0}),
         ("InvalidNonceException", {"OffersLost": 1, "AcknowledgmentsRefused": 0}),
         ("ValidationException", {"OffersLost": 0, "AcknowledgmentsRefused": 1}),
     ],
 )
-def test_what_becomes_of_an_offer_is_counted(answer, counted, aws_calls, context, capsys):
-    aws_calls.expects("dynamodb", "update_item", noted(0))
+def test_what_becomes_of_an_offer_is_counted(answer, counted, job, other_calls, context, capsys):
+    job()
     if answer.endswith("Exception"):
-        aws_calls.expects_error("codepipeline", "acknowledge_job", answer)
-        aws_calls.expects("dynamodb", "update_item", noted(0))
-        aws_calls.expects("stepfunctions", "send_task_failure", {})
+        other_calls.expects_error("codepipeline", "acknowledge_job", answer)
     else:
-        aws_calls.expects("codepipeline", "acknowledge_job", {"status": answer})
-        aws_calls.expects("stepfunctions", "send_task_success", {})
+        other_calls.expects("codepipeline", "acknowledge_job", {"status": answer})
+    ours = answer == "InProgress"
+    other_calls.expects("stepfunctions", f"send_task_{'success' if ours else 'failure'}", {})
     acknowledge.handler(DISPATCHED, context)
-    found = metrics_in(capsys.readouterr().out)
-    assert found == {name: (number, "Count") for name, number in counted.items()}
+    found = {name: number for name, (number, _) in metrics_in(capsys.readouterr().out).items()}
+    assert found == counted | {name: found[name] for name in found if name.startswith("Time")}
+    assert found.keys() == counted.keys()
 
 
 def test_a_job_polled_by_hand_has_no_row_and_is_acknowledged(aws_calls, context):
@@ -97,33 +146,36 @@ def test_a_job_polled_by_hand_has_no_row_and_is_acknowledged(aws_calls, context)
     assert acknowledge.handler(BY_HAND, context) == IN_PROGRESS
 
 
-def test_a_job_that_was_given_back_is_acknowledged_for_nobody(aws_calls, context):
+def test_a_job_that_was_given_back_is_acknowledged_for_nobody(tables, other_calls, context):
     """Such an event comes late. Nobody would work the job; so it is offered again."""
-    aws_calls.expects_error("dynamodb", "update_item", "ConditionalCheckFailedException")
-    told = []
-    aws_calls.service("stepfunctions").client.meta.events.register(
-        "before-parameter-build.stepfunctions.*", lambda params, **_: told.append(params)
-    )
-    aws_calls.expects("stepfunctions", "send_task_failure", {})
-    answered = acknowledge.handler(DISPATCHED, context)
-    assert answered["error"] == "TaskTokenGone"
-    assert told == [{"taskToken": TOKEN, **answered}]
+    other_calls.expects("stepfunctions", "send_task_failure", {})
+    assert acknowledge.handler(DISPATCHED, context)["error"] == "ClaimTakenOver"
+
+
+@pytest.mark.parametrize("code", ["TaskDoesNotExist", "TaskTimedOut"])
+@pytest.mark.parametrize("status", ["Created", "InProgress"])
+def test_an_execution_that_waits_no_more_is_the_sweeps_to_look_at_if_the_job_is_its(
+    code, status, job, tables, other_calls, context
+):
+    """Most likely it was told before. If it is over, nobody would end its job."""
+    job(status=status)
+    if status == "Created":
+        other_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS)
+    other_calls.expects_error("stepfunctions", "send_task_success", code)
+    assert acknowledge.handler(DISPATCHED, context) == IN_PROGRESS
+    assert tables.job(JOB_ID)["dueAt"] <= ago(0)
 
 
 @pytest.mark.parametrize("code", ["TaskDoesNotExist", "TaskTimedOut"])
 def test_a_job_that_was_given_back_by_an_execution_that_waits_no_more_is_nobodys_affair(
-    code, aws_calls, context
+    code, tables, other_calls, context
 ):
-    aws_calls.expects_error("dynamodb", "update_item", "ConditionalCheckFailedException")
-    aws_calls.expects_error("stepfunctions", "send_task_failure", code)
-    aws_calls.expects("dynamodb", "get_item", {})
-    assert acknowledge.handler(DISPATCHED, context)["error"] == "TaskTokenGone"
+    other_calls.expects_error("stepfunctions", "send_task_failure", code)
+    assert acknowledge.handler(DISPATCHED, context)["error"] == "ClaimTakenOver"
 
 
-def test_a_token_that_never_was_one_is_an_error(aws_calls, context):
-    aws_calls.expects_error("dynamodb", "update_item", "ConditionalCheckFailedException")
-    aws_calls.expects_error("stepfunctions", "send_task_failure", "InvalidToken")
-    aws_calls.expects("dynamodb", "get_item", {})
+def test_a_token_that_never_was_one_is_an_error(tables, other_calls, context):
+    other_calls.expects_error("stepfunctions", "send_task_failure", "InvalidToken")
     with pytest.raises(errors.TaskTokenGone, match="taskToken"):
         acknowledge.handler(DISPATCHED, context)
 
@@ -191,23 +243,21 @@ def test_a_call_that_could_not_be_taken_back_is_as_lost_as_it_was(others, aws_ca
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "name", "taken_back"),
+    ("code", "status", "name"),
     [
-        ("JobNotFoundException", 400, "JobNotFoundException", True),
-        ("ValidationException", 400, "ValidationException", True),
-        ("AccessDeniedException", 400, "CodePipelineRefused", True),
-        ("ThrottlingException", 400, "CodePipelineThrottled", True),
-        ("InternalFailure", 500, "CodePipelineUnavailable", False),
+        ("JobNotFoundException", 400, "JobNotFoundException"),
+        ("ValidationException", 400, "ValidationException"),
+        ("AccessDeniedException", 400, "CodePipelineRefused"),
+        ("ThrottlingException", 400, "CodePipelineThrottled"),
+        ("InternalFailure", 500, "CodePipelineUnavailable"),
     ],
 )
-def test_what_codepipeline_says_no_with_is_told_by_name_and_stays_noted_if_it_may_have_worked(
-    code, status, name, taken_back, aws_calls, context
+def test_what_codepipeline_says_no_with_is_told_by_name(
+    code, status, name, job, other_calls, context
 ):
-    aws_calls.expects("dynamodb", "update_item", noted(0))
-    aws_calls.expects_error("codepipeline", "acknowledge_job", code, "Why.", status)
-    if taken_back:
-        aws_calls.expects("dynamodb", "update_item", noted(0))
-    aws_calls.expects("stepfunctions", "send_task_failure", {})
+    job()
+    other_calls.expects_error("codepipeline", "acknowledge_job", code, "Why.", status)
+    other_calls.expects("stepfunctions", "send_task_failure", {})
     told = acknowledge.handler(DISPATCHED, context)
     assert told["error"] == name
     assert "Why." in told["cause"]
@@ -227,26 +277,6 @@ def test_without_a_task_token_the_apis_own_error_is_raised(aws_calls, context):
         acknowledge.handler(BY_HAND, context)
 
 
-@pytest.mark.parametrize("code", ["InvalidToken", "TaskDoesNotExist", "TaskTimedOut"])
-def test_a_task_token_that_has_gone_is_an_error_that_names_it(code, aws_calls, context):
-    aws_calls.expects("dynamodb", "update_item", noted(0))
-    aws_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS)
-    aws_calls.expects_error("stepfunctions", "send_task_success", code)
-    aws_calls.expects("dynamodb", "get_item", {"Item": {"status": {"S": "Dispatched"}}})
-    with pytest.raises(errors.TaskTokenGone, match="taskToken"):
-        acknowledge.handler(DISPATCHED, context)
-
-
-def test_an_event_delivered_twice_is_answered_once_and_is_no_error(aws_calls, context):
-    aws_calls.expects("dynamodb", "update_item", noted(1))
-    aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
-    aws_calls.expects("dynamodb", "update_item", noted(1))
-    aws_calls.expects("dynamodb", "get_item", row(1, "InProgress"))
-    aws_calls.expects_error("stepfunctions", "send_task_success", "TaskTimedOut")
-    aws_calls.expects("dynamodb", "get_item", row(1, "InProgress"))
-    assert acknowledge.handler(DISPATCHED, context) == IN_PROGRESS
-
-
 @pytest.mark.parametrize(
     ("event", "error", "fields"),
     [
@@ -257,7 +287,8 @@ def test_an_event_delivered_twice_is_answered_once_and_is_no_error(aws_calls, co
             errors.ValidationException,
             ["3 validation errors", "'jobId'", "'nonce'", "'nonse'"],
         ),
-        ("bad/acknowledge-task-token", errors.EventInvalid, ["taskToken", "2048"]),
+        ("bad/acknowledge-task-token", errors.EventInvalid, ["taskToken"]),
+        ("bad/acknowledge-claim", errors.EventInvalid, ["offer.job must", "offer.timeouts"]),
         ("intake-schedule", errors.EventInvalid, ["detail-type must be 'Job Dispatched'"]),
     ],
 )
@@ -276,6 +307,7 @@ def test_what_is_no_event_is_refused(event, aws_calls, context):
 
 
 def test_bad_input_with_a_task_token_is_told_to_the_execution(aws_calls, context):
-    event = {**DISPATCHED, "detail": {"jobId": "x", "nonce": "3", "taskToken": TOKEN}}
+    detail = {"jobId": "x", "nonce": "3", "taskToken": TOKEN, **CLAIM}
+    event = {**DISPATCHED, "detail": detail}
     aws_calls.expects("stepfunctions", "send_task_failure", {})
     assert acknowledge.handler(event, context)["error"] == "ValidationException"

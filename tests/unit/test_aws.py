@@ -47,7 +47,7 @@ def test_many_threads_at_once_make_one_client(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("function", "clients"), [("acknowledge", 3), ("intake", 3), ("report", 2), ("stop", 2)]
+    ("function", "clients"), [("acknowledge", 3), ("intake", 3), ("report", 3), ("stop", 2)]
 )
 def test_a_function_that_lambda_has_started_has_its_clients(function: str, clients: int) -> None:
     done = subprocess.run(

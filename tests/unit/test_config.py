@@ -48,10 +48,9 @@ READ = {
         "ACKNOWLEDGE_TIMEOUT_SECONDS",
         "HEARTBEAT_TIMEOUT_SECONDS",
         "JOB_TIMEOUT_SECONDS",
-        "CONTINUE_AFTER_SECONDS",
     ],
-    ReportConfig: ["PROGRESS_INTERVAL_SECONDS"],
-    StopConfig: ["ACTION_TYPES", "BUS_NAME"],
+    ReportConfig: ["PROGRESS_INTERVAL_SECONDS", "BUS_NAME"],
+    StopConfig: ["ACTION_TYPES", "BUS_NAME", "CONTINUE_AFTER_SECONDS"],
 }
 EACH = [(config, name) for config, names in READ.items() for name in names]
 
@@ -88,10 +87,12 @@ def test_what_is_read_is_what_is_given():
     }
     intake = IntakeConfig.from_environment({**ENVIRONMENT, **given})
     assert intake.timeouts == Timeouts(1, 2, 3)
-    assert (intake.continue_after_seconds, intake.bus_name) == (4, "JobBus")
-    assert ReportConfig.from_environment(given).progress_interval_seconds == 5
-    stop = StopConfig.from_environment(ENVIRONMENT)
+    assert intake.bus_name == "JobBus"
+    report = ReportConfig.from_environment({**ENVIRONMENT, **given})
+    assert (report.progress_interval_seconds, report.bus_name) == (5, "JobBus")
+    stop = StopConfig.from_environment({**ENVIRONMENT, **given})
     assert (stop.action_types, stop.bus_name) == (set(intake.action_types), "JobBus")
+    assert stop.continue_after_seconds == 4
 
 
 @pytest.mark.parametrize(

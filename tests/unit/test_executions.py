@@ -80,11 +80,6 @@ def test_what_runs_is_listed_to_the_last_page(aws_calls):
     assert executions.running(MACHINE) == {"a", "b", "c"}
 
 
-def test_an_executions_input_is_asked_for(aws_calls):
-    aws_calls.expects("stepfunctions", "describe_execution", described("ABORTED"))
-    assert executions.input_of(ARN) == {"job": {"id": "j"}}
-
-
 @pytest.mark.parametrize("code", [None, *GONE])
 @pytest.mark.parametrize(
     ("answer", "operation", "request_"),
@@ -183,11 +178,46 @@ def test_the_token_is_that_of_the_task_which_the_history_ends_with(aws_calls, hi
     assert executions.waiting_token(ARN) == token
 
 
+def told_report(number, payload):
+    told = scheduled(number, "invoke", {"FunctionName": "Report", "Payload": payload})
+    told["taskScheduledEventDetails"]["resourceType"] = "lambda"
+    return told
+
+
+@pytest.mark.parametrize(
+    ("history", "told", "answered"),
+    [
+        ([event(9, "ExecutionAborted"), told_report(7, {"a": 1})], {"a": 1}, False),
+        (
+            [event(9, "ExecutionFailed"), event(8, "TaskSucceeded"), told_report(7, {"a": 1})],
+            {"a": 1},
+            True,
+        ),
+        # It was told again.
+        ([told_report(8, {"a": 2}), event(8, "TaskSucceeded"), told_report(6, 1)], {"a": 2}, False),
+        # It waits for the next job since.
+        (
+            [
+                scheduled(9, "updateItem.waitForTaskToken", QUEUED),
+                event(8, "TaskSucceeded"),
+                told_report(7, {"a": 1}),
+            ],
+            {"a": 1},
+            True,
+        ),
+        ([event(9, "ExecutionAborted"), scheduled(8, WAITS, DISPATCHED)], None, False),
+    ],
+)
+def test_what_report_was_last_told_is_in_the_history(aws_calls, history, told, answered):
+    aws_calls.expects("stepfunctions", "get_execution_history", {"events": history})
+    assert executions.last_report(ARN) == (told, answered)
+
+
 @pytest.mark.parametrize(
     ("operation", "act"),
     [
         ("describe_execution", lambda: executions.is_running(ARN)),
-        ("describe_execution", lambda: executions.input_of(ARN)),
+        ("describe_execution", lambda: executions.describe(ARN)),
         ("list_executions", lambda: executions.running(MACHINE)),
         ("send_task_success", lambda: executions.succeed("t")),
         ("send_task_failure", lambda: executions.fail("t", "e", "c")),
@@ -198,30 +228,3 @@ def test_step_functions_not_answering_is_worth_another_try(aws_calls, operation,
     aws_calls.expects_error("stepfunctions", operation, "ThrottlingException", "Slow down.")
     with pytest.raises(StepFunctionsUnavailable, match="Slow down"):
         act()
-
-
-def at(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    [
-        ({"status": "RUNNING"}, None),
-        ({"status": "SUCCEEDED", "stopDate": at(2000)}, None),
-        ({"status": "FAILED", "error": "Unreported", "stopDate": at(2000)}, "Unreported"),
-        ({"status": "FAILED", "stopDate": at(2000)}, ""),
-        ({"status": "FAILED", "error": "Unreported", "stopDate": at(999)}, None),
-        ({"status": "ABORTED", "error": "Operator", "stopDate": at(2000)}, "States.ABORTED"),
-        ({"status": "TIMED_OUT", "stopDate": at(2000)}, "States.TIMED_OUT"),
-    ],
-)
-def test_what_an_execution_broke_with_lately(aws_calls, answer, error):
-    known = {"executionArn": "arn", "stateMachineArn": "machine", "startDate": at(0)}
-    aws_calls.expects("stepfunctions", "describe_execution", known | answer)
-    assert executions.broken_since("arn", "1970-01-01T00:16:40.000Z") == error
-
-
-def test_an_execution_that_is_no_more_broke_with_nothing(aws_calls):
-    aws_calls.expects_error("stepfunctions", "describe_execution", "ExecutionDoesNotExist")
-    assert executions.broken_since("arn", "1970-01-01T00:16:40.000Z") is None

@@ -27,11 +27,10 @@ def test_a_job_without_a_row_is_none(tables):
 
 
 def test_jobs_are_found_by_what_codepipelines_events_name(tables):
-    index = "ByActionExecution", "actionExecutionId"
     for job_id, value in (("a", "x"), ("b", "x"), ("c", "y")):
         tables.put_job(job_id, actionExecutionId=value)
-    assert sorted(job_table.find_by(*index, "x")) == ["a", "b"]
-    assert list(job_table.find_by(*index, "z")) == []
+    assert sorted(job_table.of_action("x")) == ["a", "b"]
+    assert list(job_table.of_action("z")) == []
 
 
 def test_a_query_is_read_to_its_last_page_also_through_empty_ones(aws_calls):
@@ -39,28 +38,49 @@ def test_a_query_is_read_to_its_last_page_also_through_empty_ones(aws_calls):
         page = {"Items": [{"jobId": {"S": job_id}} for job_id in found]}
         more = {"LastEvaluatedKey": {"jobId": {"S": str(number)}}} if found != "b" else {}
         aws_calls.expects("dynamodb", "query", page | more)
-    assert list(job_table.find_by("ByActionExecution", "actionExecutionId", "x")) == ["a", "b"]
+    assert list(job_table.of_action("x")) == ["a", "b"]
 
 
-def test_long_work_is_found_by_its_newest_jobs_age_and_not_beyond_its_time_limit(tables):
-    tables.put_job("young", updatedAt=ago(50))
-    tables.put_job("long", updatedAt=ago(150))
-    tables.put_job("continued since", times={"InProgress": ago(150)}, updatedAt=ago(50))
-    tables.put_job("continued before", times={"InProgress": ago(250)}, updatedAt=ago(150))
-    tables.put_job("too long", updatedAt=ago(350))
-    tables.put_job("ended", status="Succeeded", updatedAt=ago(150))
-    found = job_table.in_progress_since(ago(100), ago(300))
-    assert sorted(found) == ["continued before", "long"]
+def test_a_survey_counts_the_jobs_in_flight_and_finds_what_is_due(tables):
+    tables.put_job("waits", status="Queued", offeredAt=ago(500), dueAt=ago(-60))
+    tables.put_job("overdue", offeredAt=ago(400), dueAt=ago(1))
+    tables.put_job("also", status="Created", offeredAt=ago(300), dueAt=ago(5))
+    tables.put_job("ended", status="Succeeded", offeredAt=ago(900))
+    tables.put_job("unannounced", status="Failed", offeredAt=ago(900), dueAt=ago(1))
+    found = job_table.survey()
+    assert found.in_flight == 3
+    assert ago(510) < found.oldest <= ago(500)
+    assert sorted(found.due) == ["also", "overdue", "unannounced"]
 
 
-def test_the_template_has_the_indexes_that_are_asked():
+def test_of_many_jobs_only_the_first_due_are_read_and_the_rest_is_counted(tables, monkeypatch):
+    monkeypatch.setattr(job_table, "DUE_AT_ONCE", 2)
+    for number in range(5):
+        tables.put_job(f"j{number}", dueAt=ago(10 - number))
+    found = job_table.survey()
+    assert found.in_flight == 5
+    assert found.due == ["j0", "j1"]
+
+
+def test_a_survey_of_nothing_is_seven_short_queries(tables):
+    tables.calls.clear()
+    found = job_table.survey()
+    assert (found.in_flight, found.oldest, found.due) == (0, None, [])
+    assert tables.calls == ["JobTable Query"] * 7
+
+
+def test_an_entry_of_the_index_has_what_is_asked_of_it_and_no_more():
+    """Below 1 KB, and not written where nothing of that changes."""
     (by_status,) = [
         index
         for index in table_properties()["JobTable"]["GlobalSecondaryIndexes"]
         if index["IndexName"] == "ByStatus"
     ]
-    # Its rows are filtered by `times`.
-    assert by_status["Projection"] == {"ProjectionType": "ALL"}
+    assert [key["AttributeName"] for key in by_status["KeySchema"]] == ["status", "dueAt"]
+    assert by_status["Projection"] == {
+        "ProjectionType": "INCLUDE",
+        "NonKeyAttributes": ["offeredAt", "pipelineName", "actionName"],
+    }
 
 
 def test_a_change_gives_the_whole_row_back(tables):
@@ -88,22 +108,37 @@ def test_a_change_whose_condition_is_not_met_changes_nothing(tables, there):
     )
     assert changed is None
     assert tables.job("j") == before
+    # What there is instead can be had.
+    assert job_table.attempt(
+        "j", "SET room = :given", condition="#execution = :execution", values=values
+    ) == (False, before or None)
 
 
-@pytest.mark.parametrize(("execution", "left"), [("mine", []), ("another's", ["j"])])
-def test_a_row_is_released_only_by_whose_it_is(tables, execution, left):
-    tables.put_job("j", execution=execution, actionExecutionId="a")
+@pytest.mark.parametrize(
+    ("execution", "status", "left"),
+    [
+        ("mine", "Created", []),
+        ("mine", "Dispatched", []),
+        ("another's", "Created", ["j"]),
+        ("mine", "InProgress", ["j"]),
+        ("mine", "Failed", ["j"]),
+    ],
+)
+def test_a_row_is_released_only_by_whose_it_is_and_before_it_is_acknowledged(
+    tables, execution, status, left
+):
+    tables.put_job("j", execution=execution, status=status, actionExecutionId="a")
     job_table.release("j", "mine")
     job_table.release("no such job", "mine")
-    assert list(job_table.find_by("ByActionExecution", "actionExecutionId", "a")) == left
+    assert list(job_table.of_action("a")) == left
 
 
 @pytest.mark.parametrize(
     "act",
     [
         lambda: job_table.find("j"),
-        lambda: list(job_table.find_by("ByActionExecution", "actionExecutionId", "x")),
-        lambda: list(job_table.in_progress_since("2026", "2025")),
+        lambda: list(job_table.of_action("x")),
+        job_table.survey,
         lambda: job_table.update(
             "j", "SET room = :x", condition="#status = :x", values={":x": "y"}
         ),

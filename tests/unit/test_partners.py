@@ -13,7 +13,7 @@ import report
 from acknowledger import client_tokens, errors, offers, taking
 from acknowledger.client_tokens import client_token
 from tests.support import load_event
-from tests.unit.conftest import expect_in_flight, metrics_in, noted
+from tests.unit.conftest import expect_survey, metrics_in, noted
 
 CLIENT_ID = "3c9f2f3a-5f0e-4c1b-9d55-0d8d2a1b7c6e"
 PARAMETER = f"/acknowledger/client-tokens/{CLIENT_ID}"
@@ -28,12 +28,15 @@ def expect_token(aws_calls, token=TOKEN):
     aws_calls.expects("ssm", "get_parameter", answer, {"Name": PARAMETER, "WithDecryption": True})
 
 
-def expect_note(aws_calls):
-    aws_calls.expects("dynamodb", "update_item", noted(0, REQUEST["nonce"]))
+@pytest.fixture
+def row(tables):
+    """The job's, which Acknowledge is to take."""
+    detail = EVENT["detail"]
+    tables.put_job(detail["jobId"], execution=detail["execution"], status="Created")
 
 
-def test_a_partners_job_is_acknowledged_with_its_clients_token(aws_calls, context):
-    expect_note(aws_calls)
+def test_a_partners_job_is_acknowledged_with_its_clients_token(row, other_calls, context):
+    aws_calls = other_calls
     expect_token(aws_calls)
     aws_calls.expects(
         "codepipeline",
@@ -47,7 +50,7 @@ def test_a_partners_job_is_acknowledged_with_its_clients_token(aws_calls, contex
 
 def test_by_hand_the_client_token_itself_is_taken(aws_calls, context):
     event = load_event("acknowledge-by-hand-partner")
-    expect_note(aws_calls)
+    aws_calls.expects("dynamodb", "update_item", noted(0, REQUEST["nonce"]))
     aws_calls.expects("codepipeline", "acknowledge_third_party_job", IN_PROGRESS, event)
     assert acknowledge.handler(event, context) == IN_PROGRESS
 
@@ -65,10 +68,10 @@ def test_no_more_tokens_are_kept_than_fit(aws_calls, monkeypatch):
         client_token(CLIENT_ID)
 
 
-def test_a_rotated_token_is_read_anew_once(aws_calls, context):
+def test_a_rotated_token_is_read_anew_once(row, other_calls, context):
+    aws_calls = other_calls
     expect_token(aws_calls, "old")
     client_token(CLIENT_ID)
-    expect_note(aws_calls)
     aws_calls.expects_error(
         "codepipeline", "acknowledge_third_party_job", "InvalidClientTokenException"
     )
@@ -83,14 +86,13 @@ def test_a_rotated_token_is_read_anew_once(aws_calls, context):
     assert acknowledge.handler(EVENT, context) == IN_PROGRESS
 
 
-def test_a_wrong_token_that_was_not_rotated_is_the_apis_error(aws_calls, context):
-    expect_note(aws_calls)
+def test_a_wrong_token_that_was_not_rotated_is_the_apis_error(row, other_calls, context):
+    aws_calls = other_calls
     expect_token(aws_calls)
     aws_calls.expects_error(
         "codepipeline", "acknowledge_third_party_job", "InvalidClientTokenException"
     )
     expect_token(aws_calls)
-    expect_note(aws_calls)
     aws_calls.expects("stepfunctions", "send_task_failure", {})
     assert acknowledge.handler(EVENT, context)["error"] == "InvalidClientTokenException"
 
@@ -159,26 +161,37 @@ def test_a_client_token_that_breaks_a_limit_is_not_repeated(aws_calls, context):
         ("report-failed-partner", "put_third_party_job_failure_result"),
     ],
 )
-def test_a_partners_result_is_reported_with_the_token(aws_calls, context, event, operation):
-    outcome = load_event(event)
+def test_a_partners_result_is_reported_with_the_token(
+    tables, other_calls, context, event, operation
+):
+    told = load_event(event)
+    job_id = told["offer"]["job"]["id"]
+    tables.put_job(job_id, execution=told["execution"], clientId=CLIENT_ID)
     sent = []
-    aws_calls.service("codepipeline").client.meta.events.register(
+    other_calls.service("codepipeline").client.meta.events.register(
         "before-parameter-build.codepipeline.*", lambda params, **_: sent.append(params)
     )
-    aws_calls.expects("dynamodb", "get_item", {})
-    expect_token(aws_calls)
-    aws_calls.expects("codepipeline", operation, {})
-    assert report.handler(outcome, context)["status"] == outcome["status"]
+    announced = []
+    other_calls.service("events").client.meta.events.register(
+        "before-parameter-build.events.*", lambda params, **_: announced.append(params)
+    )
+    expect_token(other_calls)
+    other_calls.expects("codepipeline", operation, {})
+    other_calls.expects("events", "put_events", {"FailedEntryCount": 0, "Entries": []})
+    report.handler(told, context)
     assert sent[0]["clientToken"] == TOKEN
-    assert sent[0]["jobId"] == outcome["jobId"]
+    assert sent[0]["jobId"] == job_id
     assert "clientId" not in sent[0]
+    assert TOKEN not in json.dumps(announced)
 
 
-def test_a_partners_worker_is_told_that_there_are_no_output_variables(aws_calls, context):
-    outcome = load_event("bad/report-partner-output-variables")
-    aws_calls.expects("dynamodb", "get_item", {})
-    with pytest.raises(errors.ValidationException, match="partner actions have none"):
-        report.handler(outcome, context)
+def test_a_partners_worker_is_told_that_there_are_no_output_variables(tables, other_calls, context):
+    told = load_event("bad/report-partner-output-variables")
+    tables.put_job(told["offer"]["job"]["id"], execution=told["execution"])
+    expect_token(other_calls)
+    other_calls.expects("codepipeline", "put_third_party_job_failure_result", {})
+    other_calls.expects("events", "put_events", {"FailedEntryCount": 0, "Entries": []})
+    assert "partner actions have none" in report.handler(told, context)["cause"]
 
 
 class TestIntake:
@@ -242,7 +255,7 @@ class TestIntake:
             "stepfunctions", "start_execution", {"executionArn": "arn", "startDate": 0}
         )
         aws_calls.expects("codepipeline", "poll_for_third_party_jobs", {})
-        expect_in_flight(aws_calls)
+        expect_survey(aws_calls)
         taken = intake.handler(load_event("intake-schedule"), context)
         assert taken == {"offered": 2, "taken": 1}
         (started,) = sent
@@ -275,7 +288,7 @@ class TestIntake:
         monkeypatch.setattr(taking.job_api, "details", refuse)
         monkeypatch.setattr(taking.job_api, "secret_properties", lambda _: frozenset())
         aws_calls.expects("dynamodb", "get_item", {})
-        expect_in_flight(aws_calls)
+        expect_survey(aws_calls)
         interval = sys.getswitchinterval()
         sys.setswitchinterval(1e-6)
         try:

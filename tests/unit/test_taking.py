@@ -14,7 +14,7 @@ from acknowledger.moments import ago
 from acknowledger.offers import execution_arn, execution_name
 from acknowledger.room import AWAITED, BATCH_SIZE, GIVEN
 from tests.support import load_event
-from tests.unit.conftest import ENVIRONMENT, expect_in_flight, metrics_in
+from tests.unit.conftest import ENVIRONMENT, expect_survey, metrics_in
 
 STARTED = load_event("intake-action-started")
 SCHEDULE = load_event("intake-schedule")
@@ -113,7 +113,7 @@ def test_a_sweep_takes_all_that_is_offered_for_every_action_type_at_once(
         expect_room(aws_calls)
     for _ in range(3):
         expect_start(aws_calls)
-    expect_in_flight(aws_calls)
+    expect_survey(aws_calls)
     assert intake.handler(SCHEDULE, context) == {"offered": 3, "taken": 3}
     found = metrics_in(capsys.readouterr().out)
     assert found.pop("JobsInFlight") == (0, "Count")
@@ -206,7 +206,7 @@ def test_an_action_type_that_cannot_be_polled_costs_only_itself(
     for _ in waiting:
         expect_room(aws_calls)
     expect_start(aws_calls)
-    expect_in_flight(aws_calls, ago(50), ago(70), ago(60))
+    expect_survey(aws_calls, ago(50), ago(70), ago(60))
     with pytest.raises(errors.IntakeIncomplete) as told:
         intake.handler(SCHEDULE, context)
     assert str(told.value).startswith(
@@ -225,7 +225,8 @@ def test_that_the_jobs_in_flight_cannot_be_counted_is_told_after_all_the_rest(
         expect_room(aws_calls)
     aws_calls.expects_error("dynamodb", "query", "ThrottlingException")
     with pytest.raises(
-        errors.IntakeIncomplete, match=r"^counting the jobs in flight: TableUnavailable: JobTable: "
+        errors.IntakeIncomplete,
+        match=r"^looking after the jobs in flight: TableUnavailable: JobTable: ",
     ):
         intake.handler(SCHEDULE, context)
 
@@ -808,12 +809,12 @@ class TestContinuation:
         assert tables.intake()["awaiting"] == {"first": since}
 
 
-def expect_reminders(calls, *details):
+def expect_events(calls, detail_type, *details):
     reminders = [
         {
             "EventBusName": "JobBus",
             "Source": "acknowledger",
-            "DetailType": "Job Progress",
+            "DetailType": detail_type,
             "Detail": json.dumps(detail),
         }
         for detail in details
@@ -832,7 +833,7 @@ class TestReminders:
     ):
         limit(monkeypatch, limits)
         tables.put_intake(unshown={"a": ago(9), "b": ago(8)})
-        expect_reminders(other_calls, {"jobId": "a"}, {"jobId": "b"})
+        expect_events(other_calls, "Job Progress", {"jobId": "a"}, {"jobId": "b"})
         intake.handler(SCHEDULE, context)
         assert sorted(tables.intake()["unshown"]) == ["a", "b"]
 
@@ -843,38 +844,32 @@ class TestReminders:
         intake.handler(STARTED, context)
 
 
-class TestKeepAlive:
-    """Long work is continued by a new job before CodePipeline gives up the old one."""
+class TestLookingAfter:
+    """What should have ended or been continued by now is Stop's to look after."""
 
     @pytest.fixture(autouse=True)
     def sweeps(self, waiting):
         """Nothing is offered."""
 
-    @pytest.mark.parametrize(
-        ("job_timeout", "continue_after", "kept"),
-        [(3600, 600, ["long"]), (601, 600, ["long"]), (600, 600, []), (600, 3600, [])],
-    )
-    def test_report_is_asked_to_only_where_work_may_take_longer_than_one_job(
-        self, tables, other_calls, context, monkeypatch, job_timeout, continue_after, kept
+    def test_stop_is_asked_to_only_for_what_is_due(self, tables, other_calls, context):
+        tables.put_job("due", dueAt=ago(1))
+        tables.put_job("not yet", dueAt=ago(-60))
+        tables.put_job("ended", status="Succeeded")
+        expect_events(other_calls, "Job Due", {"jobId": "due"})
+        intake.handler(SCHEDULE, context)
+
+    def test_where_nothing_is_due_no_event_is_put_and_no_execution_asked_for(
+        self, tables, other_calls, context
     ):
-        monkeypatch.setenv("JOB_TIMEOUT_SECONDS", str(job_timeout))
-        monkeypatch.setenv("CONTINUE_AFTER_SECONDS", str(continue_after))
-        tables.put_job("long", updatedAt=ago(600.5))
-        tables.put_job("short", updatedAt=ago(500))
-        tables.put_job("late", updatedAt=ago(4000))
-        tables.put_job("ended", updatedAt=ago(600.5), status="Succeeded")
-        for job_id in kept:
-            expect_reminders(other_calls, {"jobId": job_id, "keepAlive": True})
+        tables.put_job("j")
         tables.calls.clear()
         intake.handler(SCHEDULE, context)
-        # Beside those that count the jobs in flight.
-        assert tables.calls.count("JobTable Query") == 4 + bool(kept)
+        assert tables.calls.count("JobTable Query") == len(tables.calls) - 2 == 7
 
     def test_an_event_that_cannot_be_put_is_named_after_all_the_rest(
-        self, tables, other_calls, context, monkeypatch
+        self, tables, other_calls, context
     ):
-        monkeypatch.setenv("CONTINUE_AFTER_SECONDS", "600")
-        tables.put_job("long", updatedAt=ago(700))
+        tables.put_job("due", dueAt=ago(1))
         other_calls.expects_error("events", "put_events", "ThrottlingException")
-        with pytest.raises(errors.IntakeIncomplete, match="keeping long work alive"):
+        with pytest.raises(errors.IntakeIncomplete, match="looking after the jobs in flight"):
             intake.handler(SCHEDULE, context)

@@ -23,6 +23,7 @@ from moto.cloudformation.utils import (
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import utcnow
+from moto.utilities.utils import get_partition
 
 from local.aws.cloudformation.deployment import Deployment, failure, is_change, made_by, plan
 from local.aws.cloudformation.templates import (
@@ -37,6 +38,8 @@ from local.aws.cloudformation.templates import (
     transforms,
 )
 
+#: The hosts' last part in partitions that have one of their own.
+SUFFIXES = {"aws-cn": "amazonaws.com.cn"}
 #: What programs know a change set without changes by.
 NO_CHANGES = (
     "The submitted information didn't contain changes. "
@@ -404,6 +407,15 @@ def validate_template(response: Any) -> ActionResult:
 # -- In moto's place ------------------------------------------------------------------------------
 
 moto_clean_json = parsing.clean_json
+moto_resource_map = parsing.ResourceMap.__init__
+
+
+def resource_map(self: Any, *args: Any, **kwargs: Any) -> None:
+    """Make what a template's references mean; moto has all regions in one partition."""
+    moto_resource_map(self, *args, **kwargs)
+    partition = get_partition(self._parsed_resources["AWS::Region"])
+    self._parsed_resources["AWS::Partition"] = partition
+    self._parsed_resources["AWS::URLSuffix"] = SUFFIXES.get(partition, "amazonaws.com")
 
 
 def clean_json(value: Any, having: Any) -> Any:

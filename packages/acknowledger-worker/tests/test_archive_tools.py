@@ -71,7 +71,8 @@ PACK = {
     "PowerShell": powershell,
 }
 UNPACK = {
-    "zip": tool("unzip", "-q", "{}"),
+    # -V: what follows a semicolon is no version number of a file.
+    "zip": tool("unzip", "-q", "-V", "{}"),
     "tar.gz": tool("tar", "-xf", "{}"),
 }
 

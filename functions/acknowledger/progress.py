@@ -1,93 +1,21 @@
-"""Telling CodePipeline how a job ended, or how far it is, on the newest job of its work."""
+"""Telling CodePipeline how far a job is, on the newest job of its work."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from acknowledger import acknowledgment, intake_table, job_api, job_table
+from acknowledger import intake_table, job_api, job_table
 from acknowledger.continuation import token
 from acknowledger.errors import (
     CodePipelineRefused,
     InvalidJobStateException,
     JobNotFoundException,
-    NextJobNotHere,
-    OfferLost,
 )
 from acknowledger.log import about, logger
-from acknowledger.moments import ago
-from acknowledger.outcome import failure_details, job_of, success_request
+from acknowledger.moments import ago, now
 
 
-@dataclass(frozen=True)
-class Report:
-    """What CodePipeline was told.
-
-    said: `{status}`, with `error` and `cause` for Failed and TimedOut: CodePipeline's failure type
-        and the message that it was given.
-    times: when the job had reached each status, as far as it is known.
-    """
-
-    said: dict[str, str]
-    times: dict[str, str]
-
-
-def report(outcome: dict[str, Any]) -> Report:
-    """Report a result, in the same words however often.
-
-    Args:
-        outcome: as `outcome.parse` gives it.
-
-    Raises:
-        NextJobNotHere: the job was continued, and the result belongs to the next.
-        AcknowledgerError: as `job_api.put_success` and `job_api.put_failure` raise them.
-    """
-    job, status = job_of(outcome), outcome["status"]
-    if "nonce" in outcome:
-        make_ours({**job, "nonce": outcome["nonce"]})
-    first = job["jobId"]
-    row = job_table.find(first) or {}
-    logger.append_keys(**about(row))
-    newest = row.get("currentJobId", first)
-    job["jobId"] = newest
-    times = {
-        each: row["times"][each] for each in job_table.IN_FLIGHT if each in row.get("times", {})
-    }
-    try:
-        if status == "Succeeded":
-            job_api.put_success(success_request(job, outcome["result"]))
-            return Report({"status": status}, times)
-        details = failure_details(outcome)
-        job_api.put_failure({**job, "failureDetails": details})
-    except InvalidJobStateException:
-        # Perhaps ended by a progress report of ours, begun before or since.
-        row = job_table.find(first) or {}
-        if row.get("continuing", {}).get("jobId") == newest or row.get("currentJobId") not in (
-            newest,
-            None,
-        ):
-            raise NextJobNotHere(f"job {newest} was continued") from None
-        raise
-    said = {"status": status, "error": details["type"], "cause": details["message"]}
-    return Report(said, times)
-
-
-def make_ours(request: dict[str, str]) -> None:
-    """Acknowledge a job before failing it: what another worker holds must not be touched.
-
-    Raises:
-        InvalidNonceException, OfferLost: it is not ours.
-    """
-    answered = acknowledgment.acknowledge(request)
-    logger.info("Acknowledged late", status=answered.status, assumed=answered.assumed)
-    # After an earlier call of ours, a terminal status is most likely our own report's.
-    if answered.status != "InProgress" and answered.first:
-        raise OfferLost(f"the acknowledgment was answered with {answered.status}")
-
-
-def show_progress(
-    job_id: str, told: dict[str, Any] | None, told_at: str, interval_seconds: int
-) -> bool:
+def show(job_id: str, told: dict[str, Any] | None, told_at: str, interval_seconds: int) -> bool:
     """Keep how far a job is, and show it in the pipeline unless that was done just now.
 
     CodePipeline takes it only with a continuation, which ends the newest job of the work and makes
@@ -108,21 +36,21 @@ def show_progress(
         ValidationException: it breaks a limit; the message names every member.
         AcknowledgerError: what CodePipeline says, apart from that the job is over.
     """
-    now = ago(0)
+    at = now()
     row = job_table.find(job_id)
     logger.append_keys(**about(row))
     if row is None or row["status"] != "InProgress":
         logger.info("Progress of a job that is not in progress", status=row and row["status"])
         if row is not None:
-            intake_table.forget(row["actionType"], job_id, now)
+            intake_table.forget(row["actionType"], job_id, at)
         return False
     if told:
         job_api.validate_success(_request(row, row.get("progress", {}) | told))
         # To the second, and no worker's clock is ahead of ours.
-        row = _keep(row, told, min(told_at, now)[:19])
+        row = _keep(row, told, min(told_at, at)[:19])
     begun = row.get("continuing", {}).get("sent") is False
     if told is not None and not begun and row.get("progress") == row.get("shown"):
-        intake_table.forget(row["actionType"], job_id, now)
+        intake_table.forget(row["actionType"], job_id, at)
         return False
     details, continuing = row.get("progress", {}), row.get("continuing")
     request = _request(row, details)
@@ -135,14 +63,13 @@ def show_progress(
             " AND (attribute_not_exists(progressAt) OR progressAt <= :due)",
             values={
                 ":details": details,
-                ":now": ago(0),
+                ":now": now(),
                 ":due": ago(interval_seconds),
                 ":continuing": {
                     "jobId": request["jobId"],
                     "executionDetails": details,
                     "sent": False,
                 },
-                ":inProgress": "InProgress",
                 ":newest": request["jobId"],
             },
         )
@@ -174,19 +101,19 @@ def _keep(row: dict[str, Any], told: dict[str, Any], told_at: str) -> dict[str, 
         row["jobId"],
         "SET progress = :details, toldAt = :at",
         condition="#status = :inProgress AND (attribute_not_exists(toldAt) OR toldAt <= :at)",
-        values={":details": details, ":at": told_at, ":inProgress": "InProgress"},
+        values={":details": details, ":at": told_at},
     )
     if kept is None:
         return row
     if details != kept.get("shown"):
-        intake_table.remind(row["actionType"], row["jobId"], ago(0))
+        intake_table.remind(row["actionType"], row["jobId"], now())
     return kept
 
 
 def _continue(row: dict[str, Any], request: dict[str, Any], *, first_try: bool) -> bool:
     """End the newest job of some work, so that CodePipeline makes the next."""
-    now = ago(0)
-    intake_table.expect(row["actionType"], row["jobId"], now)
+    at = now()
+    intake_table.expect(row["actionType"], row["jobId"], at)
     newest = {":newest": request["jobId"]}
     try:
         job_api.put_success(request)
@@ -200,7 +127,7 @@ def _continue(row: dict[str, Any], request: dict[str, Any], *, first_try: bool) 
                 condition="continuing.jobId = :newest",
                 values=newest,
             )
-            intake_table.expect_no_more(row["actionType"], row["jobId"], now)
+            intake_table.expect_no_more(row["actionType"], row["jobId"], at)
         if over:
             logger.warning("CodePipeline has ended the job", error=str(error))
             return False

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from acknowledger import outcome
+from acknowledger import outcomes
 from acknowledger.continuation import PREFIX
 from acknowledger.errors import EventInvalid, ValidationException
 from acknowledger_worker import Continuation, Revision, Success
@@ -15,8 +15,21 @@ from tests.support import load_event
 TIME = "2026-09-28T17:35:37Z"
 
 
+EVENT = load_event("report-succeeded")
+LIMITS = {
+    "AcknowledgeTimeoutSeconds": 7,
+    "HeartbeatTimeoutSeconds": 8,
+    "JobTimeoutSeconds": 9,
+}
+
+
+def failed(error, cause, state="InProgress", milliseconds=1):
+    words = {"Error": error, "Cause": cause}
+    return {"state": state, "failure": words, "milliseconds": milliseconds}
+
+
 @pytest.mark.parametrize(
-    "event",
+    "name",
     [
         "report-succeeded",
         "report-failed",
@@ -24,38 +37,29 @@ TIME = "2026-09-28T17:35:37Z"
         "report-timed-out-not-acknowledged",
     ],
 )
-def test_what_the_state_machine_sends_is_taken(event):
-    assert outcome.parse(load_event(event)) == load_event(event)
+def test_what_the_state_machine_sends_is_taken(name):
+    event = load_event(name)
+    assert outcomes.parse(event) == (event["execution"], event["offer"], event["outcome"])
 
 
 @pytest.mark.parametrize(
-    ("event", "field"),
+    ("change", "field"),
     [
-        (None, "JSON object"),
-        (load_event("bad/report-status"), "status must be one of: Succeeded, Failed, TimedOut"),
-        ({"status": "Succeeded", "result": {}}, "jobId must be a string"),
-        ({"jobId": "j", "status": "Succeeded"}, "result must be there"),
-        ({"jobId": "j", "status": "Failed", "error": "e"}, "cause must be a string"),
-        ({"jobId": "j", "status": "TimedOut", "limit": "Patience", "seconds": 1}, "limit must be"),
-        ({"jobId": "j", "status": "TimedOut", "limit": "JobTimeoutSeconds"}, "seconds must be"),
-        (
-            {"jobId": "j", "status": "TimedOut", "limit": "JobTimeoutSeconds", "seconds": True},
-            "seconds must be",
-        ),
-        (
-            {"jobId": "j", "status": "TimedOut", "limit": "x", "seconds": 1, "nonce": 3},
-            "nonce must be a string",
-        ),
+        ({"execution": None}, "execution must not be null"),
+        ({"offer": {}}, r"offer.job must not be null; .*offer.timeouts must not be null"),
+        ({"offer": EVENT["offer"] | {"timeouts": {}}}, "offer.timeouts.JobTimeoutSeconds"),
+        ({"outcome": []}, "outcome must be an object"),
+        ({"outcome": {}}, "outcome must have a result"),
+        ({"outcome": {"state": "Lost", "failure": {}}}, "WaitForRoom, Dispatched, InProgress"),
+        ({"outcome": failed(1, "c")}, "outcome.failure.Error must be a string"),
+        ({"outcome": failed("e", "c", milliseconds="1")}, "outcome.milliseconds"),
     ],
 )
-def test_anything_else_is_refused_naming_the_field(event, field):
+def test_anything_else_is_refused_naming_the_field(change, field):
     with pytest.raises(EventInvalid, match=field):
-        outcome.parse(event)
-
-
-def test_every_wrong_field_is_named():
-    with pytest.raises(EventInvalid, match=r"jobId.*cause"):
-        outcome.parse({"jobId": 1, "status": "Failed", "error": "e", "cause": None})
+        outcomes.parse(EVENT | change)
+    with pytest.raises(EventInvalid, match="JSON object"):
+        outcomes.parse(None)
 
 
 @pytest.mark.parametrize(
@@ -63,43 +67,82 @@ def test_every_wrong_field_is_named():
     [
         ("JobFailed", "no", ("JobFailed", "no")),
         ("PermissionError", "no", ("PermissionError", "no")),
-        ("ConfigurationError", "", ("ConfigurationError", "The worker gave no reason")),
+        ("ConfigurationError", None, ("ConfigurationError", "The worker gave no reason")),
         ("ValueError", "no", ("JobFailed", "ValueError: no")),
-        ("", "no", ("JobFailed", "no")),
+        (None, "no", ("JobFailed", "no")),
         ("ValueError", "", ("JobFailed", "ValueError")),
         ("", "", ("JobFailed", "The worker gave no reason")),
+        (None, None, ("JobFailed", "The worker gave no reason")),
         ("EventBridge.FailedEntry", "x", ("SystemUnavailable", "EventBridge.FailedEntry: x")),
         ("States.Runtime", "x", ("SystemUnavailable", "States.Runtime: x")),
+        ("EndedElsewhere", "x", ("JobFailed", "EndedElsewhere: x")),
     ],
 )
 def test_a_failure_becomes_one_of_codepipelines_types(error, cause, expected):
-    event = {"jobId": "j", "status": "Failed", "error": error, "cause": cause}
-    details = outcome.failure_details(event)
-    assert (details["type"], details["message"]) == expected
+    said = outcomes.failure(failed(error, cause), LIMITS)
+    assert said["status"] == "Failed"
+    assert (said["error"], said["cause"]) == expected
 
 
 @pytest.mark.parametrize("error", ["JobFailed", "ValueError"])
 def test_a_long_reason_is_cut_to_what_codepipeline_takes(error):
-    event = {"jobId": "j", "status": "Failed", "error": error, "cause": "x" * 6000}
-    message = outcome.failure_details(event)["message"]
+    message = outcomes.failure(failed(error, "x" * 6000), LIMITS)["cause"]
     assert len(message) == 5000
     assert message.endswith("…")
 
 
 @pytest.mark.parametrize(
-    ("limit", "kind", "words"),
+    ("outcome", "limits", "kind", "words"),
     [
-        ("AcknowledgeTimeoutSeconds", "SystemUnavailable", "not acknowledged within 7 seconds"),
-        ("HeartbeatTimeoutSeconds", "JobFailed", "no sign of life for 7 seconds"),
-        ("JobTimeoutSeconds", "JobFailed", "not done within 7 seconds"),
+        (
+            failed("States.Timeout", "", "Dispatched"),
+            {},
+            "SystemUnavailable",
+            "not acknowledged within 7 seconds (AcknowledgeTimeoutSeconds)",
+        ),
+        # It was acknowledged after that, by whoever ends the job.
+        (
+            failed("CodePipelineUnavailable", "502", "Dispatched"),
+            {},
+            "SystemUnavailable",
+            "not acknowledged within 7 seconds (AcknowledgeTimeoutSeconds)",
+        ),
+        (
+            failed("States.Timeout", "", milliseconds=8001),
+            {},
+            "JobFailed",
+            "no sign of life for 8 seconds (HeartbeatTimeoutSeconds)",
+        ),
+        (
+            failed("States.HeartbeatTimeout", None, milliseconds=8999),
+            {},
+            "JobFailed",
+            "no sign of life for 8 seconds (HeartbeatTimeoutSeconds)",
+        ),
+        (
+            failed("States.Timeout", "", milliseconds=9001),
+            {},
+            "JobFailed",
+            "not done within 9 seconds (JobTimeoutSeconds)",
+        ),
+        # Its timer is the one that counts where it is as long as the whole job's.
+        (
+            failed("States.Timeout", "", milliseconds=8001),
+            {"JobTimeoutSeconds": 8},
+            "JobFailed",
+            "not done within 8 seconds (JobTimeoutSeconds)",
+        ),
     ],
 )
-def test_a_timeout_says_which_limit_passed(limit, kind, words):
-    event = {"jobId": "j", "status": "TimedOut", "limit": limit, "seconds": 7}
-    details = outcome.failure_details(event)
-    assert details["type"] == kind
-    assert words in details["message"]
-    assert limit in details["message"]
+def test_a_timeout_says_which_limit_passed(outcome, limits, kind, words):
+    said = outcomes.failure(outcome, LIMITS | limits)
+    assert (said["status"], said["error"]) == ("TimedOut", kind)
+    assert words in said["cause"]
+
+
+def test_a_job_that_acknowledge_fails_is_failed_in_its_words():
+    said = outcomes.failure(failed("ConfigurationError", "No.", "Dispatched"), LIMITS)
+    assert said == {"status": "Failed", "error": "ConfigurationError", "cause": "No."}
 
 
 @pytest.mark.parametrize(
@@ -127,31 +170,36 @@ def test_a_timeout_says_which_limit_passed(limit, kind, words):
     ],
 )
 def test_a_workers_output_becomes_the_request(result, request_):
-    assert outcome.success_request({"jobId": "j"}, result) == request_
+    assert outcomes.success_request({"jobId": "j"}, {"result": result}) == request_
 
 
 @pytest.mark.parametrize("result", ["done", 1, [], True, {"jobId": "other"}])
 def test_a_workers_output_that_is_no_result_is_refused(result):
     with pytest.raises(ValidationException, match="the worker's output must"):
-        outcome.success_request({"jobId": "j"}, result)
+        outcomes.success_request({"jobId": "j"}, {"result": result})
+
+
+def test_a_result_that_was_too_long_to_be_handed_on_names_the_limit():
+    with pytest.raises(ValidationException, match="over 250,000 bytes together"):
+        outcomes.success_request({"jobId": "j"}, {"tooLong": True})
 
 
 @pytest.mark.parametrize("given", [PREFIX, f"{PREFIX}Job:j"])
 def test_a_workers_continuation_token_must_not_look_like_ours(given):
     with pytest.raises(ValidationException, match=f"must not begin with '{PREFIX}'"):
-        outcome.success_request({"jobId": "j"}, {"continuationToken": given})
+        outcomes.success_request({"jobId": "j"}, {"result": {"continuationToken": given}})
 
 
 @pytest.mark.parametrize("given", ["t", f"my-{PREFIX}", 7])
 def test_any_other_continuation_token_is_left_to_codepipelines_own_limits(given):
-    request = outcome.success_request({"jobId": "j"}, {"continuationToken": given})
+    request = outcomes.success_request({"jobId": "j"}, {"result": {"continuationToken": given}})
     assert request["continuationToken"] == given
 
 
 def test_progress_is_what_a_worker_tells_of_its_job():
     event = load_event("report-job-progress")
     told = {name: value for name, value in event["detail"].items() if name != "jobId"}
-    assert outcome.parse_progress(event) == (event["detail"]["jobId"], told, event["time"])
+    assert outcomes.parse_progress(event) == (event["detail"]["jobId"], told, event["time"])
 
 
 @pytest.mark.parametrize(
@@ -174,13 +222,13 @@ def test_progress_is_what_a_worker_tells_of_its_job():
 )
 def test_of_an_event_with_progress_only_progress_is_taken(detail, told):
     event = {"detail-type": "Job Progress", "time": TIME, "detail": {"jobId": "j", **detail}}
-    assert outcome.parse_progress(event) == ("j", told, TIME)
+    assert outcomes.parse_progress(event) == ("j", told, TIME)
 
 
 @pytest.mark.parametrize("time", [TIME, "2026-09-28T17:35:37.001Z", "2026-09-28T17:35:37.123456Z"])
 def test_an_event_says_since_when(time):
     event = {**load_event("report-job-progress"), "time": time}
-    assert outcome.parse_progress(event)[2] == time
+    assert outcomes.parse_progress(event)[2] == time
 
 
 @pytest.mark.parametrize(
@@ -204,13 +252,13 @@ def test_an_event_says_since_when(time):
 )
 def test_an_event_without_progress_is_refused_naming_the_field(change, field):
     with pytest.raises(EventInvalid, match=field):
-        outcome.parse_progress({**load_event("report-job-progress"), **change})
+        outcomes.parse_progress({**load_event("report-job-progress"), **change})
 
 
 def test_progress_without_a_time_is_refused():
     event = {"detail-type": "Job Progress", "detail": {"jobId": "j"}}
     with pytest.raises(EventInvalid, match="time must not be null"):
-        outcome.parse_progress(event)
+        outcomes.parse_progress(event)
 
 
 @pytest.mark.parametrize(
@@ -229,4 +277,4 @@ def test_progress_without_a_time_is_refused():
 )
 def test_what_the_worker_package_answers_is_taken_as_it_is(returned):
     output = json.loads(worker_outcome.output(worker_outcome.checked(returned)))
-    assert outcome.success_request({"jobId": "1"}, output) == {"jobId": "1", **output}
+    assert outcomes.success_request({"jobId": "1"}, {"result": output}) == {"jobId": "1", **output}

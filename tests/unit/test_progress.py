@@ -1,4 +1,4 @@
-"""How far a job is, and on which job of the work its result is reported."""
+"""How far a job is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 import pytest
 
 import report
-from acknowledger import errors, outcome, reporting
+from acknowledger import errors, outcomes, progress
 from acknowledger.continuation import continued, token
 from acknowledger.moments import ago
 from tests.support import load_event
 from tests.unit.conftest import ENVIRONMENT, SERVICE
 
 PROGRESS = load_event("report-job-progress")
-JOB_ID, DETAILS, TOLD_AT = outcome.parse_progress(PROGRESS)
+JOB_ID, DETAILS, TOLD_AT = outcomes.parse_progress(PROGRESS)
 # After the sample's own.
 AT, LATER = "2026-09-28T17:35:40Z", "2026-09-28T17:35:41Z"
 # As it is kept: to the second.
@@ -23,9 +23,6 @@ SECOND = "11111111-2222-3333-4444-555555555555"
 MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
 EXECUTION = f"{MACHINE.replace('stateMachine', 'execution')}:name"
 PUT = "put_job_success_result"
-SUCCEEDED = load_event("report-succeeded")
-FAILED = load_event("report-failed")
-TIMED_OUT = load_event("report-timed-out")
 
 
 def put_job(tables, **row):
@@ -112,7 +109,7 @@ class TestProgress:
             "executionDetails": {"percentComplete": 1},
         }
         other_calls.expects("codepipeline", "put_third_party_job_success_result", {}, request)
-        assert reporting.show_progress("theirs/1", {"percentComplete": 1}, AT, 60)
+        assert progress.show("theirs/1", {"percentComplete": 1}, AT, 60)
 
     @pytest.mark.parametrize(
         ("before", "told", "shown"),
@@ -347,7 +344,7 @@ class TestProgress:
         if due:
             expect_continuation(other_calls)
         assert report.handler(PROGRESS, context) == {"shown": due}
-        assert reporting.show_progress(JOB_ID, {}, AT, 10_000) is False
+        assert progress.show(JOB_ID, {}, AT, 10_000) is False
 
     @pytest.mark.parametrize(
         "status", ["Created", "Queued", "Dispatched", "Succeeded", "Failed", "TimedOut", None]
@@ -571,81 +568,3 @@ class TestProgress:
         (line,) = [json.loads(line) for line in log.getvalue().splitlines()]
         assert (line["job_id"], line["service"], line["level"]) == (JOB_ID, SERVICE, "WARNING")
         assert line["error"] == "It is over."
-
-
-class TestResult:
-    """On which job of the work a result is reported."""
-
-    @pytest.mark.parametrize(
-        ("event", "operation"),
-        [
-            (SUCCEEDED, PUT),
-            (FAILED, "put_job_failure_result"),
-            (TIMED_OUT, "put_job_failure_result"),
-        ],
-    )
-    def test_it_goes_to_the_newest_job(self, tables, other_calls, context, sent, event, operation):
-        put_job(tables, currentJobId=SECOND)
-        other_calls.expects("codepipeline", operation, {})
-        assert report.handler(event, context)["status"] == event["status"]
-        assert json.loads(sent[0])["jobId"] == SECOND
-
-    @pytest.mark.parametrize("event", [SUCCEEDED, FAILED, TIMED_OUT])
-    @pytest.mark.parametrize(
-        ("before", "meanwhile", "error"),
-        [
-            # The continuation of the newest job was noted before, or between reading and putting.
-            ({"continuing": {"jobId": JOB_ID, "sent": True}}, None, "NextJobNotHere"),
-            ({"continuing": {"jobId": JOB_ID, "sent": False}}, None, "NextJobNotHere"),
-            ({}, {"continuing": {"jobId": JOB_ID, "sent": True}}, "NextJobNotHere"),
-            # The next job has even come meanwhile.
-            ({}, {"currentJobId": SECOND}, "NextJobNotHere"),
-            (
-                {"currentJobId": SECOND},
-                {"currentJobId": SECOND, "continuing": {"jobId": SECOND, "sent": True}},
-                "NextJobNotHere",
-            ),
-            ({"currentJobId": SECOND}, {"currentJobId": JOB_ID[::-1]}, "NextJobNotHere"),
-            # It has ended for another reason.
-            ({}, None, "InvalidJobStateException"),
-            ({"currentJobId": SECOND}, None, "InvalidJobStateException"),
-            ({"currentJobId": JOB_ID}, None, "InvalidJobStateException"),
-            ({"continuing": {"jobId": SECOND, "sent": True}}, None, "InvalidJobStateException"),
-            (None, None, "InvalidJobStateException"),
-        ],
-    )
-    def test_where_the_newest_job_was_continued_the_next_has_to_come_first(
-        self, tables, other_calls, context, event, before, meanwhile, error
-    ):
-        if before is not None:
-            put_job(tables, **before)
-        if meanwhile is not None:
-            other_calls.service("codepipeline").client.meta.events.register_first(
-                "before-call.*.*", lambda **_: put_job(tables, **meanwhile)
-            )
-        operation = PUT if event is SUCCEEDED else "put_job_failure_result"
-        other_calls.expects_error("codepipeline", operation, "InvalidJobStateException")
-        with pytest.raises(getattr(errors, error)):
-            report.handler(event, context)
-
-    def test_a_late_acknowledgment_is_of_the_job_that_was_offered(
-        self, tables, other_calls, context, log
-    ):
-        event = load_event("report-timed-out-not-acknowledged")
-        tables.put_job(event["jobId"], status="Dispatched")
-        request = {"jobId": event["jobId"], "nonce": event["nonce"]}
-        other_calls.expects("codepipeline", "acknowledge_job", {"status": "InProgress"}, request)
-        other_calls.expects("codepipeline", "put_job_failure_result", {})
-        report.handler(event, context)
-        assert tables.job(event["jobId"])["acknowledgeCalls"].popitem()[1] == event["nonce"]
-        for line in map(json.loads, log.getvalue().splitlines()):
-            assert (line["job_id"], line["service"]) == (event["jobId"], SERVICE)
-
-    @pytest.mark.parametrize("given", ["acknowledger:Job:x", "acknowledger:"])
-    def test_a_workers_own_continuation_token_must_not_look_like_ours(
-        self, tables, other_calls, context, given
-    ):
-        put_job(tables)
-        event = {"jobId": JOB_ID, "status": "Succeeded", "result": {"continuationToken": given}}
-        with pytest.raises(errors.ValidationException, match="continuationToken must not begin"):
-            report.handler(event, context)

@@ -1,0 +1,206 @@
+"""What came of a job, and what CodePipeline is told of it. Nothing here calls AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from acknowledger import events
+from acknowledger.continuation import PREFIX
+from acknowledger.errors import EventInvalid, ValidationException
+from acknowledger.log import printable
+
+FAILURE_TYPES = frozenset(
+    {
+        "ConfigurationError",
+        "JobFailed",
+        "PermissionError",
+        "RevisionOutOfSync",
+        "RevisionUnavailable",
+        "SystemUnavailable",
+    }
+)
+MESSAGE_LENGTH = 5000
+
+_PROGRESS = ("percentComplete", "summary", "externalExecutionId")
+# Of an execution that is over without an outcome.
+STOPPED = "Stopped"
+# With these it isn't known what became of an acknowledgment.
+_PASSING = (
+    "States.Timeout",
+    "CodePipelineThrottled",
+    "CodePipelineUnavailable",
+    "CodePipelineUnreachable",
+    "ParameterStoreUnavailable",
+    "StepFunctionsUnavailable",
+    "TableUnavailable",
+)
+_PASSED = {
+    "AcknowledgeTimeoutSeconds": "The job was not acknowledged within {} seconds",
+    "HeartbeatTimeoutSeconds": "The worker gave no sign of life for {} seconds",
+    "JobTimeoutSeconds": "The worker was not done within {} seconds",
+}
+
+
+def parse(event: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The execution, its input and the outcome in what the state machine tells Report.
+
+    The outcome is one of
+        `{result}`, the worker's, or `{tooLong: true}` in its place,
+        `{state, failure: {Error, Cause}}`, with which the execution left that state; each of the
+        two may be null. InProgress also tells after how many `milliseconds`.
+    With `waited: true` it has waited for a next job as long as it may.
+
+    Raises:
+        EventInvalid: naming every field that is wrong.
+    """
+    ending = events.check(event, "Execution", "ending")
+    outcome = ending["outcome"]
+    if not (
+        "result" in outcome or outcome.get("tooLong") or {"state", "failure"} <= outcome.keys()
+    ):
+        raise EventInvalid("outcome must have a result, or a state and a failure")
+    return ending["execution"], ending["offer"], outcome
+
+
+def is_acknowledged(outcome: Mapping[str, Any]) -> bool:
+    """Whether the job was in progress when this came of it."""
+    return bool(outcome.get("state", "InProgress") == "InProgress")
+
+
+def is_over(outcome: Mapping[str, Any]) -> bool:
+    """Whether nothing came of the job but that it is over."""
+    if outcome.get("state") == STOPPED:
+        return True
+    return _words(outcome)[0] == "EndedElsewhere"
+
+
+def refusal(outcome: Mapping[str, Any]) -> dict[str, str] | None:
+    """Why a job that nobody has acknowledged goes back to CodePipeline, `{error, cause}`.
+
+    None where it isn't known whether an acknowledgment got through, or the pipeline is to be told.
+    """
+    error, cause = _words(outcome)
+    if outcome["state"] == "WaitForRoom" and error == "States.Timeout":
+        return {"error": "NoRoom", "cause": "There was no room for the job for a day"}
+    passing = error in _PASSING if outcome["state"] == "Dispatched" else outcome["state"] == STOPPED
+    if passing and error != "NotDispatched":
+        return None
+    return {"error": error, "cause": cause}
+
+
+def failure(outcome: Mapping[str, Any], timeouts: Mapping[str, int]) -> dict[str, str] | None:
+    """What is said of a job that failed or timed out, `{status, error, cause}`; None of a result.
+
+    error is one of CodePipeline's failure types, cause the message. The same outcome always gives
+    the same, since CodePipeline accepts a repeated result only if it is identical. A worker's error
+    that is none of the failure types becomes the beginning of a JobFailed message.
+    """
+    if "failure" not in outcome:
+        return None
+    error, cause = _words(outcome)
+    limit = _limit_passed(outcome, error, timeouts)
+    if limit:
+        ours = limit == "AcknowledgeTimeoutSeconds"
+        return {
+            "status": "TimedOut",
+            "error": "SystemUnavailable" if ours else "JobFailed",
+            "cause": f"{_PASSED[limit].format(timeouts[limit])} ({limit})",
+        }
+    if error not in FAILURE_TYPES:
+        cause = f"{error}: {cause}" if error and cause else error or cause
+        # Step Functions' own names: the worker was never reached.
+        ours = error.startswith(("States.", "EventBridge.", "DynamoDB."))
+        error = "SystemUnavailable" if ours else "JobFailed"
+    said = _message(cause or "The worker gave no reason")
+    return {"status": "Failed", "error": error, "cause": said}
+
+
+def _limit_passed(
+    outcome: Mapping[str, Any], error: str, timeouts: Mapping[str, int]
+) -> str | None:
+    """The limit that has passed, if that is what came of the job."""
+    if outcome["state"] == "Dispatched":
+        # Acknowledge has acknowledged the job and fails it, or else it was acknowledged too late.
+        return None if error in FAILURE_TYPES else "AcknowledgeTimeoutSeconds"
+    if outcome["state"] != "InProgress" or error not in (
+        "States.Timeout",
+        "States.HeartbeatTimeout",
+    ):
+        return None
+    job, heartbeat = timeouts["JobTimeoutSeconds"], timeouts["HeartbeatTimeoutSeconds"]
+    early = outcome.get("milliseconds", 0) + 250 < job * 1000
+    missed = heartbeat < job and (error == "States.HeartbeatTimeout" or early)
+    return "HeartbeatTimeoutSeconds" if missed else "JobTimeoutSeconds"
+
+
+def _words(outcome: Mapping[str, Any]) -> tuple[str, str]:
+    """The error and the cause of a failure, "" for what there is not."""
+    words = outcome.get("failure", {})
+    return words.get("Error") or "", words.get("Cause") or ""
+
+
+def not_accepted(error: Exception) -> dict[str, str]:
+    """What is said of a job whose result breaks a limit, `{status, error, cause}`."""
+    cause = _message(f"The worker's result was not accepted: {error}")
+    return {"status": "Failed", "error": "JobFailed", "cause": cause}
+
+
+def parse_progress(event: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None, str]:
+    """The job in a `Job Progress` event, how far it is, and since when.
+
+    How far is None where the sweep asks for the job to be continued, news or not.
+
+    Its detail is `{jobId, percentComplete?, summary?, externalExecutionId?}`, or the sweep's
+    `{jobId, keepAlive: true}`. Further members are the worker's own affair.
+
+    Raises:
+        EventInvalid: naming every field that is wrong.
+    """
+    progress = events.parse(event, "Report")
+    detail = progress["detail"]
+    told = {name: detail[name] for name in _PROGRESS if detail.get(name) is not None}
+    keep_alive = detail.get("keepAlive") is True and not told
+    return detail["jobId"], None if keep_alive else told, progress["time"]
+
+
+def success_request(job: Mapping[str, str], outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """The `PutJobSuccessResult` request for what a worker answered.
+
+    Args:
+        job: `{jobId}`, and `clientId` for a partner's.
+        outcome: its result is the worker's output: null or an object with any of outputVariables
+            (not for a partner's job), executionDetails, currentRevision and continuationToken.
+
+    Raises:
+        ValidationException: it is something else.
+    """
+    if "tooLong" in outcome:
+        raise ValidationException("the job and the worker's output are over 250,000 bytes together")
+    result = _without_nulls({} if outcome["result"] is None else outcome["result"])
+    if not isinstance(result, dict):
+        raise ValidationException("the worker's output must be null or a JSON object")
+    for name in ("jobId", "clientId", "clientToken"):
+        if name in result:
+            raise ValidationException(f"the worker's output must not have a {name}")
+    token = result.get("continuationToken")
+    if isinstance(token, str) and token.startswith(PREFIX):
+        raise ValidationException(
+            f"the worker's continuationToken must not begin with '{PREFIX}', as our own do"
+        )
+    if "clientId" in job and "outputVariables" in result:
+        raise ValidationException(
+            "the worker's output must not have outputVariables: partner actions have none"
+        )
+    return {**job, **result}
+
+
+def _without_nulls(value: Any) -> Any:
+    """A result without the members that are null: to the API they are not there."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+
+
+def _message(text: str) -> str:
+    return printable(text if len(text) <= MESSAGE_LENGTH else f"{text[: MESSAGE_LENGTH - 1]}…")
