@@ -81,6 +81,14 @@ class ActionType:
             return None
         return next((each["name"] for each in self.properties if each.get("queryable")), None)
 
+    def shown(self) -> dict[str, Any]:
+        """The definition as answers have it: without the type of properties (reported)."""
+        properties = [
+            {name: member for name, member in each.items() if name != "type"}
+            for each in self.properties
+        ]
+        return self.definition | {"actionConfigurationProperties": properties}
+
     def masked(self, configuration: dict[str, str]) -> dict[str, str]:
         """``configuration`` with its secrets hidden, as all but the job operations show it."""
         secret = {each["name"] for each in self.properties if each["secret"]}

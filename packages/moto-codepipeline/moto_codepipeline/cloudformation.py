@@ -1,7 +1,8 @@
-"""``AWS::CodePipeline::CustomActionType``, so that a template can register an action type.
+"""``AWS::CodePipeline::Pipeline`` and ``::CustomActionType``, in moto's CloudFormation.
 
-Every property but the tags is replaced, not updated (documented). ``Ref`` gives the physical id, a
-name like ``custo-MyCus-A1BCDEFGHIJ2`` (documented), which the CodePipeline API does not know.
+Of a type every property but the tags is replaced, not updated (documented). ``Ref`` gives its
+physical id, a name like ``custo-MyCus-A1BCDEFGHIJ2`` (documented), which the CodePipeline API does
+not know. A pipeline is updated in place unless its name changes; ``Ref`` is its name.
 """
 
 from __future__ import annotations
@@ -18,6 +19,13 @@ from .action_types import TypeKey
 from .exceptions import CodePipelineError
 from .models import JobBackend, backend
 from .validation import check
+
+_NUMBERS = {"RunOrder", "TimeoutInMinutes", "MinimumCount", "MaximumCount"}
+_FLAGS = {"Key", "Queryable", "Required", "Secret"}
+_PIPELINE = (
+    *("Name", "RoleArn", "ArtifactStore", "ArtifactStores", "Stages", "ExecutionMode"),
+    *("PipelineType", "Variables", "Triggers"),
+)
 
 
 class CustomActionTypeResource(CloudFormationModel):
@@ -45,13 +53,7 @@ class CustomActionTypeResource(CloudFormationModel):
         return attr == "Id"
 
     def get_cfn_attribute(self, attribute_name: str) -> str:
-        from moto.cloudformation.exceptions import (  # noqa: PLC0415 - it imports all of moto
-            UnformattedGetAttTemplateException,
-        )
-
-        if attribute_name != "Id":
-            raise UnformattedGetAttTemplateException
-        return self.name
+        return _attribute(attribute_name, {"Id": self.name})
 
     @classmethod
     def create_from_cloudformation_json(
@@ -111,10 +113,109 @@ class CustomActionTypeResource(CloudFormationModel):
         return True
 
 
+class PipelineResource(CloudFormationModel):
+    """A pipeline, as a resource of a stack. ``version`` is the attribute ``Version``."""
+
+    def __init__(self, name: str, version: int) -> None:
+        self.name = name
+        self.version = version
+
+    @property
+    def physical_resource_id(self) -> str:
+        return self.name
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return "Name"
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        return "AWS::CodePipeline::Pipeline"
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return attr == "Version"
+
+    def get_cfn_attribute(self, attribute_name: str) -> str:
+        return _attribute(attribute_name, {"Version": str(self.version)})
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls,
+        resource_name: str,
+        cloudformation_json: dict[str, Any],
+        account_id: str,
+        region_name: str,
+        **_: Any,
+    ) -> PipelineResource:
+        """Create the pipeline that a template describes. It is not started."""
+        properties = cloudformation_json["Properties"]
+        where = backend(account_id, region_name)
+        with _errors_of_the_stack():
+            request = {
+                "pipeline": _pipeline(properties, resource_name),
+                "tags": _request(properties).get("tags", []),
+            }
+            check("CreatePipeline", request)
+            created, _tags = where.create_pipeline(**request)
+            _disable(where, resource_name, properties, {})
+        return cls(resource_name, created["version"])
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls,
+        original_resource: PipelineResource,
+        new_resource_name: str,
+        cloudformation_json: dict[str, Any],
+        account_id: str,
+        region_name: str,
+    ) -> PipelineResource:
+        """Update the pipeline; one with another name takes its place."""
+        properties, name = cloudformation_json["Properties"], original_resource.name
+        where = backend(account_id, region_name)
+        if properties.get("Name", name) != name:
+            replacement = cls.create_from_cloudformation_json(
+                new_resource_name, cloudformation_json, account_id, region_name
+            )
+            where.delete_pipeline(name)
+            return replacement
+        with _errors_of_the_stack():
+            request = {"pipeline": _pipeline(properties, name)}
+            check("UpdatePipeline", request)
+            original_resource.version = where.update_pipeline(request["pipeline"])["version"]
+            arn = where.pipelines[name].metadata["pipelineArn"]
+            where.untag_resource(arn, list(where.pipelines[name].tags))
+            where.tag_resource(arn, _request(properties).get("tags", []))
+            _disable(where, name, properties, where.disabled_transitions(name))
+            if str(properties.get("RestartExecutionOnUpdate")).lower() == "true":
+                where.start_pipeline_execution(name, None)
+        return original_resource
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls,
+        resource_name: str,
+        cloudformation_json: dict[str, Any],  # noqa: ARG003 - moto's signature
+        account_id: str,
+        region_name: str,
+    ) -> None:
+        """Delete the pipeline with this name."""
+        backend(account_id, region_name).delete_pipeline(resource_name)
+
+    def delete(self, account_id: str, region_name: str) -> None:
+        """Delete the pipeline, with its stack."""
+        backend(account_id, region_name).delete_pipeline(self.name)
+
+    def is_created(self) -> bool:
+        return True
+
+
 @contextmanager
 def _errors_of_the_stack() -> Iterator[None]:
     """Show a refused request as an error of the stack, whose protocol is not CodePipeline's."""
-    from moto.cloudformation.exceptions import ValidationError  # noqa: PLC0415 - as above
+    from moto.cloudformation.exceptions import (  # noqa: PLC0415 - it imports all of moto
+        ValidationError,
+    )
 
     try:
         yield
@@ -122,8 +223,31 @@ def _errors_of_the_stack() -> Iterator[None]:
         raise ValidationError(message=error.message) from error
 
 
+def _attribute(name: str, known: dict[str, str]) -> str:
+    from moto.cloudformation.exceptions import (  # noqa: PLC0415 - as above
+        UnformattedGetAttTemplateException,
+    )
+
+    if name not in known:
+        raise UnformattedGetAttTemplateException
+    return known[name]
+
+
 def _delete(key: TypeKey, where: JobBackend) -> None:
     where.delete_custom_action_type(key.category, key.provider, key.version)
+
+
+def _disable(
+    where: JobBackend, name: str, properties: dict[str, Any], before: dict[str, str]
+) -> None:
+    """Disable a pipeline's transitions as a template says, and enable those that it left out."""
+    wanted = {
+        each["StageName"]: each["Reason"]
+        for each in properties.get("DisableInboundStageTransitions", [])
+    }
+    for stage in {**before, **wanted}:
+        reason = wanted.get(stage)
+        where.set_stage_transition(name, stage, "Inbound", reason=reason)
 
 
 def _physical_name(resource_name: str, logical_id: str) -> str:
@@ -131,36 +255,35 @@ def _physical_name(resource_name: str, logical_id: str) -> str:
     return f"{resource_name[:5]}-{logical_id[:5]}-{unique}"
 
 
+def _pipeline(properties: dict[str, Any], name: str) -> dict[str, Any]:
+    """A pipeline's declaration, from a resource's properties."""
+    given = {each: properties[each] for each in _PIPELINE if each in properties}
+    declared = _request(given | {"Name": name})
+    if "artifactStores" in declared:
+        stores = declared["artifactStores"]
+        declared["artifactStores"] = {each["region"]: each["artifactStore"] for each in stores}
+    return declared
+
+
 def _request(properties: dict[str, Any]) -> dict[str, Any]:
-    """A CreateCustomActionType request, from properties whose values may all be strings."""
-    request: dict[str, Any] = {
-        name[0].lower() + name[1:]: text
-        for name, text in properties.items()
-        if name in ("Category", "Provider", "Version")
+    """A request's members, from properties whose values may all be strings, or none."""
+    # Tags have a member called Key too, which is no flag.
+    flags = _FLAGS & properties.keys() if "Required" in properties else set[str]()
+    return {
+        name[0].lower() + name[1:]: str(each).lower() == "true"
+        if name in flags
+        else _plain(name, each)
+        for name, each in properties.items()
     }
-    for side in ("InputArtifactDetails", "OutputArtifactDetails"):
-        if side in properties:
-            counts = {_lowered(name): int(count) for name, count in properties[side].items()}
-            request[_lowered(side)] = counts
-    if "Settings" in properties:
-        settings = {_lowered(name): url for name, url in properties["Settings"].items()}
-        request["settings"] = settings
-    if "ConfigurationProperties" in properties:
-        request["configurationProperties"] = [
-            {_lowered(name): _plain(name, value) for name, value in each.items()}
-            for each in properties["ConfigurationProperties"]
-        ]
-    if "Tags" in properties:
-        request["tags"] = [
-            {_lowered(name): text for name, text in tag.items()} for tag in properties["Tags"]
-        ]
-    return request
-
-
-def _lowered(name: str) -> str:
-    return name[0].lower() + name[1:]
 
 
 def _plain(name: str, value: Any) -> Any:
-    flags = ("Key", "Queryable", "Required", "Secret")
-    return str(value).lower() == "true" if name in flags else value
+    if name == "Configuration":
+        return {key: _plain("", each) for key, each in value.items()}
+    if isinstance(value, dict):
+        return _request(value)
+    if isinstance(value, list):
+        return [_plain(name, each) for each in value]
+    if name in _NUMBERS:
+        return int(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -234,6 +234,12 @@ class ExecutionOperations(JobOperations):
         traffic.set_transition(stages[index], state | without_none(disabledReason=reason))
         self._engine.admit(traffic)
 
+    def disabled_transitions(self, name: str) -> dict[str, str]:
+        """Why the inbound transitions of stages are disabled: no operation of AWS."""
+        stages = [each["name"] for each in self._pipeline(name).pipeline["stages"]]
+        states = {stage: self._traffic[name].transition(stage) for stage in stages}
+        return {s: each["disabledReason"] for s, each in states.items() if not each["enabled"]}
+
     @property
     def _somebody(self) -> str:
         """Who did something: there are no callers here."""

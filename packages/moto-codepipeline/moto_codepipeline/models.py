@@ -6,6 +6,11 @@ import json
 from copy import deepcopy
 from typing import Any, cast
 
+from moto.codepipeline.exceptions import (
+    InvalidTagsException,
+    ResourceNotFoundException,
+    TooManyTagsException,
+)
 from moto.codepipeline.models import CodePipeline, CodePipelineBackend, codepipeline_backends
 from moto.iam.exceptions import NotFoundException as IAMNotFoundException
 
@@ -24,6 +29,9 @@ from .validation import check
 
 CUSTOM_ACTION_TYPES = 50
 """How many custom action types an account may have in a region (documented, 2023)."""
+
+TAGS = 50
+"""How many tags a resource may have (documented)."""
 
 PIPELINES = 1000
 """How many pipelines an account may have in a region (documented)."""
@@ -77,7 +85,7 @@ class JobBackend(ExecutionOperations):
     @operation
     def list_action_types(self, owner: str | None = None) -> list[dict[str, Any]]:
         """All types, as the API's ``ActionType``."""
-        types = [each.definition for each in (*AWS_TYPES.values(), *self._live_types())]
+        types = [each.shown() for each in (*AWS_TYPES.values(), *self._live_types())]
         return [each for each in types if owner in (None, each["id"]["owner"])]
 
     def _register(self, action_type: ActionType) -> ActionType:
@@ -201,9 +209,52 @@ class JobBackend(ExecutionOperations):
         return bool({SERVICE, "*"} & set(services))
 
     list_pipelines = operation(CodePipelineBackend.list_pipelines)
-    list_tags_for_resource = operation(CodePipelineBackend.list_tags_for_resource)
-    tag_resource = operation(CodePipelineBackend.tag_resource)
-    untag_resource = operation(CodePipelineBackend.untag_resource)
+
+    # Tags: of pipelines moto's, and of action types
+
+    @operation
+    def list_tags_for_resource(self, arn: str) -> list[dict[str, str]]:
+        """moto's, for action types too."""
+        kind = self._tagged_type(arn)
+        if kind is None:
+            return super().list_tags_for_resource(arn)
+        return sorted(kind.tags, key=lambda tag: tag["key"])
+
+    @operation
+    def tag_resource(self, arn: str, tags: list[dict[str, str]]) -> None:
+        """moto's, for action types too. Raises TooManyTagsException and InvalidTagsException."""
+        kind = self._tagged_type(arn)
+        if kind is None:
+            super().tag_resource(arn, tags)
+            return
+        given = {tag["key"]: tag["value"] for tag in [*kind.tags, *tags]}
+        if reserved := [key for key in given if key.startswith("aws:")]:
+            raise InvalidTagsException(f"Not allowed to modify system tags: {reserved[0]}")
+        if len(given) > TAGS:
+            raise TooManyTagsException(arn)
+        kind.tags = [{"key": key, "value": value} for key, value in given.items()]
+
+    @operation
+    def untag_resource(self, arn: str, tag_keys: list[str]) -> None:
+        """moto's, for action types too."""
+        kind = self._tagged_type(arn)
+        if kind is None:
+            super().untag_resource(arn, tag_keys)
+            return
+        kind.tags = [tag for tag in kind.tags if tag["key"] not in tag_keys]
+
+    def _tagged_type(self, arn: str) -> ActionType | None:
+        """The action type that an ARN like ``…:actiontype:Custom/Build/Builder/1`` names."""
+        what, _, name = ":".join(arn.split(":")[5:]).partition(":")
+        if what.lower() != "actiontype":
+            return None
+        owner, category, provider, version = (name.split("/") + [""] * 4)[:4]
+        kind = self.action_types.get(TypeKey(category, owner, provider, version))
+        if kind is None or kind.deleted:
+            raise ResourceNotFoundException(
+                f"The account with id '{self.account_id}' does not include an action type '{name}'"
+            )
+        return kind
 
     def _masked(self, pipeline: dict[str, Any]) -> dict[str, Any]:
         shown = deepcopy(pipeline)

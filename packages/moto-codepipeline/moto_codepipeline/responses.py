@@ -76,7 +76,7 @@ class JobResponse(CodePipelineResponse):
 
     def create_custom_action_type(self) -> str:
         action_type = self.codepipeline_backend.create_custom_action_type(self._request)
-        return json.dumps({"actionType": action_type.definition, "tags": action_type.tags})
+        return json.dumps({"actionType": action_type.shown(), "tags": action_type.tags})
 
     def delete_custom_action_type(self) -> str:
         self.codepipeline_backend.delete_custom_action_type(**self._request)

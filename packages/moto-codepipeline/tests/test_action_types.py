@@ -9,6 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from codepipeline_fixtures import (
+    ACCOUNT,
+    REGION,
     TYPE,
     Service,
     action,
@@ -183,3 +185,42 @@ def test_a_type_of_aws_needs_its_configuration(
     code, message = error_of(caught.value)
     assert code == "InvalidActionDeclarationException"
     assert missing in message
+
+
+class TestTags:
+    ARN = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:actiontype:Custom/Build/Builder/1"
+
+    def tags(self, service: Service) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = service.api.list_tags_for_resource(resourceArn=self.ARN)[
+            "tags"
+        ]
+        return found
+
+    def test_an_action_type_has_tags(self, service: Service) -> None:
+        service.register(tags=[{"key": "b", "value": "1"}])
+        service.api.tag_resource(
+            resourceArn=self.ARN, tags=[{"key": "b", "value": "2"}, {"key": "a", "value": "1"}]
+        )
+        assert self.tags(service) == [{"key": "a", "value": "1"}, {"key": "b", "value": "2"}]
+        service.api.untag_resource(resourceArn=self.ARN, tagKeys=["b"])
+        assert self.tags(service) == [{"key": "a", "value": "1"}]
+
+    @pytest.mark.parametrize(
+        ("tags", "code"),
+        [
+            ([{"key": "aws:x", "value": "1"}], "InvalidTagsException"),
+            ([{"key": f"k{n}", "value": "1"} for n in range(51)], "TooManyTagsException"),
+        ],
+    )
+    def test_tags_that_cannot_be_are_refused(
+        self, service: Service, tags: list[dict[str, str]], code: str
+    ) -> None:
+        service.register()
+        with pytest.raises(ClientError) as caught:
+            service.api.tag_resource(resourceArn=self.ARN, tags=tags)
+        assert error_of(caught.value)[0] == code
+
+    def test_a_type_that_is_not_there_has_none(self, service: Service) -> None:
+        with pytest.raises(ClientError) as caught:
+            self.tags(service)
+        assert error_of(caught.value)[0] == "ResourceNotFoundException"

@@ -1,4 +1,4 @@
-"""AWS::CodePipeline::CustomActionType in a template."""
+"""AWS::CodePipeline::CustomActionType and ::Pipeline in a template."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from codepipeline_fixtures import TYPE, Service, client, running_service
+from codepipeline_fixtures import ACCOUNT, REGION, TYPE, Service, client, running_service
 
 
 @pytest.fixture
@@ -73,7 +73,6 @@ def test_a_stack_registers_and_deletes_a_type(service: Service) -> None:
             "required": True,
             "secret": False,
             "queryable": True,
-            "type": "String",
         }
     ]
     assert service.poll(queryParam={"Project": "web"}) == []
@@ -103,3 +102,132 @@ def test_a_template_is_checked_like_a_request(service: Service, changes: dict[st
         client("cloudformation").create_stack(StackName="types", TemplateBody=template(**changes))
     assert "failed to satisfy constraint" in str(caught.value)
     assert registered(service) == []
+
+
+class TestPipeline:
+    def template(self, **changes: Any) -> str:
+        """A pipeline of one custom action, with values of all kinds where texts are meant."""
+        source = {
+            "Name": "Fetch",
+            "ActionTypeId": {"Category": "Source", "Owner": "AWS", "Provider": "S3", "Version": 1},
+            "Configuration": {
+                "S3Bucket": "code",
+                "S3ObjectKey": "code.zip",
+                "PollForSourceChanges": False,
+            },
+            "OutputArtifacts": [{"Name": "Code"}],
+        }
+        build = {
+            "Name": "Build",
+            "ActionTypeId": {name.capitalize(): text for name, text in TYPE.items()},
+            "RunOrder": "1",
+            "InputArtifacts": [{"Name": "Code"}],
+            "Configuration": {"Project": changes.pop("project", "web")},
+        }
+        properties = {
+            "Name": "release",
+            "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
+            "ArtifactStore": {"Type": "S3", "Location": "artifacts"},
+            "PipelineType": "V2",
+            "ExecutionMode": "QUEUED",
+            "Tags": [{"Key": "team", "Value": "web"}],
+            "Stages": [
+                {"Name": "Source", "Actions": [source]},
+                {"Name": "Stage2", "Actions": [build]},
+            ],
+        } | changes
+        pipeline = {"Type": "AWS::CodePipeline::Pipeline", "Properties": properties}
+        return json.dumps(
+            {
+                "Resources": {"Release": pipeline},
+                "Outputs": {
+                    "Name": {"Value": {"Ref": "Release"}},
+                    "Version": {"Value": {"Fn::GetAtt": ["Release", "Version"]}},
+                },
+            }
+        )
+
+    @pytest.fixture
+    def stacks(self, service: Service) -> Any:
+        service.register(
+            configurationProperties=[
+                {"name": "Project", "required": True, "key": True, "secret": False}
+            ]
+        )
+        return client("cloudformation")
+
+    def project(self, service: Service) -> str:
+        service.start()
+        job = service.take()
+        service.succeed(job)
+        return str(job["data"]["actionConfiguration"]["configuration"]["Project"])
+
+    def test_a_stack_creates_a_pipeline_that_runs(self, service: Service, stacks: Any) -> None:
+        stacks.create_stack(StackName="release", TemplateBody=self.template())
+        pipeline = service.api.get_pipeline(name="release")["pipeline"]
+        assert (pipeline["pipelineType"], pipeline["executionMode"]) == ("V2", "QUEUED")
+        configuration = pipeline["stages"][0]["actions"][0]["configuration"]
+        assert configuration["PollForSourceChanges"] == "false"
+        arn = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:release"
+        tags = service.api.list_tags_for_resource(resourceArn=arn)["tags"]
+        assert tags == [{"key": "team", "value": "web"}]
+        [stack] = stacks.describe_stacks(StackName="release")["Stacks"]
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+        assert outputs == {"Name": "release", "Version": "1"}
+        assert self.project(service) == "web"
+
+    def test_an_update_is_made_in_place(self, service: Service, stacks: Any) -> None:
+        stacks.create_stack(StackName="release", TemplateBody=self.template())
+        assert self.project(service) == "web"
+        changed = self.template(project="shop", Tags=[{"Key": "team", "Value": "shop"}])
+        stacks.update_stack(StackName="release", TemplateBody=changed)
+        assert service.api.get_pipeline(name="release")["pipeline"]["version"] == 2
+        assert self.project(service) == "shop"
+        assert len(service.summaries()) == 2
+
+    def test_an_update_can_start_an_execution(self, service: Service, stacks: Any) -> None:
+        stacks.create_stack(StackName="release", TemplateBody=self.template())
+        changed = self.template(project="shop", RestartExecutionOnUpdate=True)
+        stacks.update_stack(StackName="release", TemplateBody=changed)
+        assert len(service.summaries()) == 1
+
+    def test_another_name_is_another_pipeline(self, service: Service, stacks: Any) -> None:
+        stacks.create_stack(StackName="release", TemplateBody=self.template())
+        stacks.update_stack(StackName="release", TemplateBody=self.template(Name="other"))
+        names = [each["name"] for each in service.api.list_pipelines()["pipelines"]]
+        assert names == ["other"]
+
+    def test_a_transition_is_disabled_while_the_template_says_so(
+        self, service: Service, stacks: Any
+    ) -> None:
+        disabled = [{"StageName": "Stage2", "Reason": "Not now"}]
+        body = self.template(DisableInboundStageTransitions=disabled)
+        stacks.create_stack(StackName="release", TemplateBody=body)
+        assert service.stage("Stage2")["inboundTransitionState"]["disabledReason"] == "Not now"
+        stacks.update_stack(StackName="release", TemplateBody=self.template())
+        assert service.stage("Stage2")["inboundTransitionState"]["enabled"] is True
+
+    def test_stores_are_by_region(self, service: Service, stacks: Any) -> None:
+        store = {"Type": "S3", "Location": "artifacts"}
+        body = json.loads(
+            self.template(ArtifactStores=[{"Region": REGION, "ArtifactStore": store}])
+        )
+        del body["Resources"]["Release"]["Properties"]["ArtifactStore"]
+        stacks.create_stack(StackName="release", TemplateBody=json.dumps(body))
+        assert self.project(service) == "web"
+
+    def test_it_goes_with_its_stack(self, service: Service, stacks: Any) -> None:
+        stacks.create_stack(StackName="release", TemplateBody=self.template())
+        stacks.delete_stack(StackName="release")
+        assert service.api.list_pipelines()["pipelines"] == []
+
+    def test_what_the_api_refuses_is_an_error_of_the_stack(
+        self, service: Service, stacks: Any
+    ) -> None:
+        with pytest.raises(ClientError) as caught:
+            stacks.create_stack(
+                StackName="release",
+                TemplateBody=self.template(PipelineType="V1"),
+            )
+        assert "QUEUED needs a pipeline of type V2" in str(caught.value)
+        assert service.api.list_pipelines()["pipelines"] == []
