@@ -21,7 +21,7 @@ import secrets
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -85,6 +85,7 @@ class Job:
     deadline: Appointment | None = None
     withdrawn: bool = False
     offer_twice: bool = False
+    story: list[tuple[float, JobStatus]] = field(default_factory=list)
 
     @property
     def told(self) -> JobStatus:
@@ -151,6 +152,10 @@ class JobBoard:
     def find(self, job_id: str) -> Job | None:
         """The job with this id."""
         return self._jobs.get(job_id)
+
+    def of(self, action: ActionRun) -> list[Job]:
+        """The jobs that an action has had, the oldest first."""
+        return [job for job in self._jobs.values() if job.action is action]
 
     def open(self, action: ActionRun) -> Job:
         """Make an action's first job. The action's time limit begins now."""
@@ -327,3 +332,4 @@ class JobBoard:
             job.deadline.cancel()
             job.deadline = None
         job.status = status
+        job.story.append((self._timeline.now(), status))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +18,7 @@ from .action_types import TypeKey
 from .behaviour import Behaviour
 from .clock import Clock, ManualClock
 from .models import JobBackend, backend
-from .runs import ActionRun, PipelineRun
+from .runs import IN_PROGRESS, ActionRun, PipelineRun
 
 BUCKET = "artifacts"
 SOURCE_BUCKET, SOURCE_KEY = "source", "source.zip"
@@ -147,6 +149,38 @@ class CodePipeline:
         run = self.backend.pipelines[name].executions[started]
         assert isinstance(run, PipelineRun)  # noqa: S101 - this package starts no others
         return run.stages[-1].actions[-1]
+
+    def run_to_end(self, work: Callable[[], Any], action: ActionRun) -> None:
+        """Call ``work`` until an action has ended, and let the time pass that nothing happens in.
+
+        ``work`` is one round of a worker; a coroutine function may be given. Raises AssertionError
+        where nothing is left that could end the action.
+        """
+        while action.status == IN_PROGRESS:
+            done = work()
+            if inspect.iscoroutine(done):
+                asyncio.run(done)
+            due = self.backend.next_due()
+            if action.status == IN_PROGRESS:
+                assert due is not None, self.story(action)  # noqa: S101 - a test's
+                self.clock.advance(max(0.0, due - self.clock.now()))
+                self.backend.tick()
+
+    def assert_status(self, action: ActionRun, status: str) -> None:
+        """Fail with the action's story unless it has a status, like ``Succeeded``."""
+        assert action.status == status, self.story(action)  # noqa: S101 - a test's
+
+    def story(self, action: ActionRun) -> str:
+        """What became of an action and its jobs, a line for each change."""
+        lines = [f"The action {action.name} is {action.status}"]
+        if action.error:
+            lines[0] += ": {code}: {message}".format(**action.error)
+        for number, job in enumerate(self.backend._board.of(action), start=1):
+            lines += [
+                f"  {at - action.started:10.3f} s  job {number} is {status}"
+                for at, status in job.story
+            ]
+        return "\n".join(lines)
 
     def _register(
         self, type_id: dict[str, str], plain: Mapping[str, str], secret: Mapping[str, str]

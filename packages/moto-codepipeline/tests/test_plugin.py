@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import boto3
 import pytest
@@ -67,3 +68,48 @@ def test_it_is_in_the_region_of_the_environment(codepipeline: CodePipeline) -> N
 def test_a_run_that_does_not_ask_for_it_does_not_import_moto() -> None:
     code = "import sys, pytest_moto_codepipeline; sys.exit('moto' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+LINT = {"category": "Test", "owner": "Custom", "provider": "Lint", "version": "1"}
+
+
+def round_of_work(codepipeline: CodePipeline, **result: Any) -> None:
+    client = codepipeline.client
+    for job in client.poll_for_jobs(actionTypeId=LINT)["jobs"]:
+        client.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
+        token = {} if "continuationToken" in job["data"] else result
+        client.put_job_success_result(jobId=job["id"], **token)
+
+
+def test_an_action_is_run_to_its_end_through_continuations(codepipeline: CodePipeline) -> None:
+    action = codepipeline.start("Lint", category="Test")
+    codepipeline.run_to_end(lambda: round_of_work(codepipeline, continuationToken="t"), action)
+    codepipeline.assert_status(action, "Succeeded")
+
+
+def test_a_worker_may_be_asynchronous(codepipeline: CodePipeline) -> None:
+    async def work() -> None:
+        round_of_work(codepipeline)
+
+    action = codepipeline.start("Lint", category="Test")
+    codepipeline.run_to_end(work, action)
+    codepipeline.assert_status(action, "Succeeded")
+
+
+def test_a_worker_that_never_comes_lets_the_action_time_out(codepipeline: CodePipeline) -> None:
+    action = codepipeline.start("Lint", category="Test")
+    codepipeline.run_to_end(lambda: None, action)
+    codepipeline.assert_status(action, "Failed")
+
+
+def test_a_wrong_status_is_told_with_the_jobs_story(codepipeline: CodePipeline) -> None:
+    action = codepipeline.start("Lint", category="Test")
+    [job] = codepipeline.client.poll_for_jobs(actionTypeId=LINT)["jobs"]
+    codepipeline.clock.advance(5)
+    codepipeline.client.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
+    with pytest.raises(AssertionError) as caught:
+        codepipeline.assert_status(action, "Succeeded")
+    first, *rest = str(caught.value).splitlines()
+    assert first.startswith("The action Lint is InProgress")
+    assert [line.split()[-1] for line in rest[:3]] == ["Queued", "Dispatched", "InProgress"]
+    assert rest[2].split()[0] == "5.300"

@@ -1,4 +1,4 @@
-"""The README's examples run as they are written, in a process of their own."""
+"""The examples of README and docs/testing.md run as they are written, in processes of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from moto_codepipeline.validation import service_model
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+PAGE = (Path(__file__).parents[1] / "docs" / "testing.md").read_text()
 TESTS = [example for example in EXAMPLES if "def test_" in example]
+PAGE_TESTS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 PROGRAMS = [example for example in EXAMPLES if "def test_" not in example]
 
 
@@ -46,7 +48,7 @@ def test_the_first_is_a_workers_test_of_fifteen_lines() -> None:
     assert len(TESTS[0].splitlines()) <= 15
 
 
-@pytest.mark.parametrize("example", TESTS, ids=range(len(TESTS)))
+@pytest.mark.parametrize("example", TESTS + PAGE_TESTS, ids=range(len(TESTS + PAGE_TESTS)))
 def test_a_test_passes(tmp_path: Path, example: str) -> None:
     (tmp_path / "test_example.py").write_text(example)
     said = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_example.py")
