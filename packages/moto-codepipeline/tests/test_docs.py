@@ -26,6 +26,12 @@ def rows(header: str) -> list[list[str]]:
     return found
 
 
+SHOWN = [
+    line.split(" | ", 1)
+    for line in Path(__file__).with_name("behaviours.txt").read_text().splitlines()
+]
+"""The test that shows each behaviour, and how the behaviour's row begins."""
+
 ALL_SWITCHES = {row[0].strip("`"): row[1:] for row in rows("switch | may be | default")}
 BEHAVIOURS = rows("behaviour | evidence | here | switch")
 
@@ -56,3 +62,13 @@ def test_every_source_is_defined_once_and_referred_to() -> None:
     assert len(defined) == len(set(defined))
     assert set(re.findall(r"\]\[(\w+)\]", PAGE)) <= set(defined)
     assert [name for name in defined if PAGE.count(f"[{name}]") < 2] == []
+
+
+def test_every_behaviour_has_a_test() -> None:
+    tests = "".join(each.read_text() for each in Path(__file__).parent.rglob("test_*.py"))
+    there = set(re.findall(r"(?:def|class) (\w+)", tests))
+    assert [name for name, _ in SHOWN if name not in there] == []
+    for behaviour, *_ in BEHAVIOURS:
+        assert [row for _, row in SHOWN if behaviour.startswith(row)], behaviour
+    for _, row in SHOWN:
+        assert [each for each, *_ in BEHAVIOURS if each.startswith(row)], row

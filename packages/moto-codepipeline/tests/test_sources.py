@@ -81,6 +81,13 @@ def test_the_version_is_the_revision_wherever_one_is_shown(service: Service) -> 
     assert set(variables) == {"BucketName", "ETag", "ObjectKey", "VersionId"}
 
 
+def test_an_execution_is_shown_without_what_it_has_not(service: Service) -> None:
+    create(service)
+    execution = service.execution(service.start())
+    assert {"executionType", "variables"}.isdisjoint(execution)
+    assert execution["trigger"]["triggerType"] == "StartPipelineExecution"
+
+
 def test_each_execution_reads_the_present_version(service: Service) -> None:
     create(service)
     for text in (b"1", b"2"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ClientError
@@ -304,6 +305,14 @@ def test_the_role_has_to_trust_codepipeline(
         assert service.api.create_pipeline(pipeline=pipeline)
     else:
         assert refusal(service, pipeline)[0] == STRUCTURE
+
+
+def test_there_are_no_more_than_1000_pipelines(service: Service) -> None:
+    with patch("moto_codepipeline.models.PIPELINES", 1):
+        service.create()
+        with pytest.raises(ClientError) as caught:
+            service.create(name="second")
+    assert error_of(caught.value)[0] == "LimitExceededException"
 
 
 def test_the_same_action_name_in_two_stages_is_fine(service: Service) -> None:
