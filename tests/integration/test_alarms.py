@@ -17,6 +17,8 @@ from tests.integration.alarms import DEAD_LETTERS, firing
 from tests.integration.conftest import CLIENT_TOKEN, World
 from tests.support import documented_metrics, load_event, wait_for
 
+pytestmark = pytest.mark.slow
+
 #: A namespace, a name and the dimensions, each a name and a value.
 Metric = tuple[Any, ...]
 
