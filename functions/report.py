@@ -75,6 +75,8 @@ def end(event: Any) -> dict[str, str]:
         metrics.add_metric("ReportsRefused", MetricUnit.Count, 1)
         logger.warning("Report refused", error=ended.refused, cause=ended.said["cause"])
     if ended.first:
+        if config().metrics_by_action_type:
+            metrics.add_dimensions(service=metrics.service, action_type=offer["actionType"])
         metrics.add_metric(f"Jobs{ended.said['status']}", MetricUnit.Count, 1)
         spent = seconds_in_each(ended.times, now())
         for status, seconds in spent.items():

@@ -20,8 +20,8 @@ from moto_codepipeline.http import Endpoint
 STACK_NAME = "acknowledger"
 PIPELINE_ROLE = "pipeline"
 SAMPLE_PIPELINE = "sample"
-CUSTOM_ACTION_TYPE = "Build/Custom/Acknowledger/1"
-PARTNER_ACTION_TYPE = "Deploy/ThirdParty/Acknowledger/1"
+CUSTOM_ACTION_TYPE = "Custom/Build/Acknowledger/1"
+PARTNER_ACTION_TYPE = "ThirdParty/Deploy/Acknowledger/1"
 PARAMETERS = {
     "ActionTypes": f"{CUSTOM_ACTION_TYPE},{PARTNER_ACTION_TYPE}",
     "ClientTokenPrefix": "/acknowledger/client-tokens/",
@@ -88,7 +88,7 @@ def running(
         register(cloud, stack, first)
         for action_type in more:
             # Nobody can register a partner's through the API.
-            if "/ThirdParty/" in action_type:
+            if action_type.startswith("ThirdParty/"):
                 register(cloud, stack, action_type)
         if not worker:
             yield cloud, stack
@@ -123,7 +123,7 @@ def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWork
 
 
 def action_types(stack: Stack) -> list[str]:
-    """What a stack serves, each as Category/Owner/Provider/Version."""
+    """What a stack serves, each as Owner/Category/Provider/Version."""
     return [name.strip() for name in stack.parameters["ActionTypes"].split(",")]
 
 
@@ -132,7 +132,7 @@ def register(cloud: LocalCloud, stack: Stack, action_type: str) -> None:
 
     A partner's comes with one client, whose token is put where the stack looks for it.
     """
-    category, owner, provider, version = action_type.split("/")
+    owner, category, provider, version = action_type.split("/")
     request = {
         "category": category,
         "provider": provider,
@@ -197,9 +197,9 @@ def create_sample_pipeline(cloud: LocalCloud, action_type: str) -> None:
 
 
 def action_type_id(action_type: str) -> dict[str, str]:
-    """`Category/Owner/Provider/Version` as the API has it."""
+    """`Owner/Category/Provider/Version` as the API has it."""
     return dict(
-        zip(("category", "owner", "provider", "version"), action_type.split("/"), strict=True)
+        zip(("owner", "category", "provider", "version"), action_type.split("/"), strict=True)
     )
 
 

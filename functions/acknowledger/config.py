@@ -8,53 +8,71 @@ from dataclasses import asdict, dataclass
 
 from acknowledger.errors import ConfigurationInvalid
 
-# The template's rule and IAM statements are made for as many.
-MOST_ACTION_TYPES = 10
 # One row of IntakeTable has all those in flight.
 MOST_JOBS_IN_FLIGHT = 200
 
+_CATEGORY = "Source|Build|Deploy|Test|Invoke|Approval|Compute"
 _ACTION_TYPE = re.compile(
-    r"(?P<category>Source|Build|Deploy|Test|Invoke|Approval|Compute)"
-    r"/(?P<owner>Custom|ThirdParty)"
+    r"(?P<owner>Custom|ThirdParty)"
+    rf"/(?P<category>{_CATEGORY})"
     r"/(?P<provider>[0-9A-Za-z_-]{1,35})"
     r"/(?P<version>[0-9A-Za-z_-]{1,9})"
+)
+_OLD_ORDER = re.compile(rf"({_CATEGORY})/(Custom|ThirdParty)/(.+)")
+# As PollForJobs takes them.
+_QUERY = re.compile(
+    r"(?P<action_type>[^?]+)\?(?P<property>[^=,?]{1,50})=(?P<value>[0-9A-Za-z_-]{1,50})"
 )
 
 
 @dataclass(frozen=True)
 class ActionType:
-    """One action type, written `Category/Owner/Provider/Version`.
+    """One action type, written `Owner/Category/Provider/Version` as in its ARN.
 
     Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ActionTypeId.html
     """
 
-    category: str
     owner: str
+    category: str
     provider: str
     version: str
 
     @classmethod
     def parse(cls, text: str) -> ActionType:
-        """Read `Build/Custom/MyProvider/1`.
+        """Read `Custom/Build/MyTool/1`.
 
         Raises:
             ConfigurationInvalid: it is not of that form.
         """
         match = _ACTION_TYPE.fullmatch(text)
         if match is None:
+            old = _OLD_ORDER.fullmatch(text)
+            like = f"{old[2]}/{old[1]}/{old[3]}" if old else "Custom/Build/MyTool/1"
             raise ConfigurationInvalid(
-                f"'{text}' is no action type: write Category/Owner/Provider/Version with the owner "
+                f"'{text}' is no action type: write Owner/Category/Provider/Version with the owner "
                 "Custom or ThirdParty, a provider of 1 to 35 and a version of 1 to 9 letters, "
-                "digits, _ or -, for example Build/Custom/MyProvider/1"
+                f"digits, _ or -, for example {like}"
             )
         return cls(**match.groupdict())
 
     def __str__(self) -> str:
-        return f"{self.category}/{self.owner}/{self.provider}/{self.version}"
+        return f"{self.owner}/{self.category}/{self.provider}/{self.version}"
 
     def as_id(self) -> dict[str, str]:
         """The API's `ActionTypeId`: `{category, owner, provider, version}`."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Query:
+    """The value that a queryable property must have in the jobs that a poll is for."""
+
+    property: str
+    value: str
+
+    def as_param(self) -> dict[str, str]:
+        """The API's `queryParam`."""
+        return {self.property: self.value}
 
 
 @dataclass(frozen=True)
@@ -75,10 +93,13 @@ class Timeouts:
 class IntakeConfig:
     """What Intake needs to know.
 
-    max_jobs_in_flight: for each action type how many of its jobs may be in flight, 0 for no limit.
+    queries: for each action type with a queryable property with which of its values it is polled.
+    max_jobs_in_flight: for each action type how many of its jobs may be in flight, whatever they
+        were polled with; 0 for no limit.
     """
 
     action_types: tuple[ActionType, ...]
+    queries: Mapping[ActionType, tuple[Query, ...]]
     max_jobs_in_flight: Mapping[ActionType, int]
     state_machine_arn: str
     bus_name: str
@@ -86,8 +107,8 @@ class IntakeConfig:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> IntakeConfig:
-        """Read ACTION_TYPES and MAX_JOBS_IN_FLIGHT (comma-separated), STATE_MACHINE_ARN, BUS_NAME
-        and three …_SECONDS.
+        """Read ACTION_TYPES, QUERIES and MAX_JOBS_IN_FLIGHT (comma-separated), STATE_MACHINE_ARN,
+        BUS_NAME and three …_SECONDS.
 
         Raises:
             ConfigurationInvalid: naming the variable.
@@ -95,6 +116,7 @@ class IntakeConfig:
         types = action_types(environ)
         return cls(
             action_types=tuple(dict.fromkeys(types)),
+            queries=_queries(environ, types),
             max_jobs_in_flight=_limits(environ, types),
             state_machine_arn=required(environ, "STATE_MACHINE_ARN"),
             bus_name=required(environ, "BUS_NAME"),
@@ -111,20 +133,23 @@ class ReportConfig:
     """What Report needs to know.
 
     progress_interval_seconds: how often at most CodePipeline is told how far a job is.
+    metrics_by_action_type: whether how jobs end is also counted for each action type.
     """
 
     progress_interval_seconds: int
+    metrics_by_action_type: bool
     bus_name: str
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> ReportConfig:
-        """Read PROGRESS_INTERVAL_SECONDS and BUS_NAME.
+        """Read PROGRESS_INTERVAL_SECONDS, METRICS_BY_ACTION_TYPE and BUS_NAME.
 
         Raises:
             ConfigurationInvalid: naming the variable.
         """
         return cls(
             progress_interval_seconds=seconds(environ, "PROGRESS_INTERVAL_SECONDS"),
+            metrics_by_action_type=required(environ, "METRICS_BY_ACTION_TYPE") == "true",
             bus_name=required(environ, "BUS_NAME"),
         )
 
@@ -162,9 +187,29 @@ def action_types(environ: Mapping[str, str]) -> list[ActionType]:
         ConfigurationInvalid: naming the variable.
     """
     names = [name.strip() for name in required(environ, "ACTION_TYPES").split(",")]
-    if len(names) > MOST_ACTION_TYPES:
-        raise ConfigurationInvalid(f"ACTION_TYPES must be {MOST_ACTION_TYPES} at most")
     return [ActionType.parse(name) for name in names]
+
+
+def _queries(
+    environ: Mapping[str, str], types: list[ActionType]
+) -> dict[ActionType, tuple[Query, ...]]:
+    found: dict[ActionType, tuple[Query, ...]] = {}
+    for text in filter(None, (each.strip() for each in environ.get("QUERIES", "").split(","))):
+        match = _QUERY.fullmatch(text)
+        if match is None:
+            raise ConfigurationInvalid(
+                f"QUERIES: '{text}' is no query: write ActionType?Property=Value with a property of "
+                "1 to 50 characters and a value of 1 to 50 letters, digits, _ or -, for example "
+                "Custom/Build/MyTool/1?ProjectName=MyProject"
+            )
+        action_type = ActionType.parse(match["action_type"])
+        if action_type not in types or action_type.owner != "Custom":
+            raise ConfigurationInvalid(
+                f"QUERIES: {action_type} must be a custom action type that is in ACTION_TYPES"
+            )
+        query = Query(match["property"], match["value"])
+        found[action_type] = tuple(dict.fromkeys((*found.get(action_type, ()), query)))
+    return found
 
 
 def _limits(environ: Mapping[str, str], types: list[ActionType]) -> dict[ActionType, int]:

@@ -13,6 +13,7 @@
     │   └── OfferLost                       another worker has it
     ├── ContinuedElsewhere              the offer continues the work of another deployment
     ├── EndedElsewhere                  CodePipeline has ended the job without us
+    ├── QueryMismatch                   the parameter Queries does not fit an action type
     ├── NotStopped                      an execution whose job is over could not be told so yet
     ├── ClientTokenMissing              Parameter Store has no token for us of a partner's client
     ├── ParameterStoreUnavailable       passing: it did not answer, or throttled us
@@ -148,6 +149,10 @@ class CodePipelineRefused(AcknowledgerError):
 
 class ActionTypeNotFoundException(CodePipelineRefused):
     """No such action type in this account and region, or it was deleted."""
+
+
+class QueryMismatch(AcknowledgerError):
+    """An action type is not polled: the parameter Queries doesn't fit its queryable property."""
 
 
 class InvalidClientTokenException(CodePipelineRefused):

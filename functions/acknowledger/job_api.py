@@ -11,22 +11,51 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from acknowledger.aws import client, input_shape, operation_model
 from acknowledger.client_tokens import client_token
-from acknowledger.config import ActionType
+from acknowledger.config import ActionType, Query
 from acknowledger.errors import (
     ActionTypeNotFoundException,
     CodePipelineUnavailable,
     InvalidClientTokenException,
+    ValidationException,
     codepipeline_errors,
 )
+from acknowledger.log import logger
+from acknowledger.room import BATCH_SIZE
 from acknowledger.validation import validate, violations
 
+# Public workers ask for so many, and get them.
+SMALLEST_BATCH = 10
+# By owner of an action type the largest batch that was not refused, once one was.
+_largest_batch: dict[str, int] = {}
 
-def poll(action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
+
+@dataclass(frozen=True)
+class Properties:
+    """What an action type's configuration properties mean to us.
+
+    secret: the names of those whose values are secret.
+    queryable: the name of the one whose value a poll must give, "" for none.
+    """
+
+    secret: frozenset[str]
+    queryable: str
+
+
+def poll(
+    action_type: ActionType, at_most: int, query: Query | None = None
+) -> list[dict[str, Any]]:
     """What is offered next for an action type; [] when nothing is.
+
+    Nobody has published how large a batch may be: what is refused is asked for by halves, down to
+    SMALLEST_BATCH, and what is taken then is kept to.
+
+    Args:
+        query: which value of its queryable property, if it has one.
 
     Returns:
         for a custom action type jobs with their secrets, `{id, nonce, accountId, data}`; for a
@@ -34,16 +63,40 @@ def poll(action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
 
     Raises:
         ActionTypeNotFoundException, CodePipelineThrottled, CodePipelineUnavailable
+        ValidationException: whatever the batch.
     """
+    largest = largest_batch(action_type)
+    size = min(at_most, largest)
+    while True:
+        try:
+            jobs = _poll(action_type, size, query)
+        except ValidationException:
+            if size <= SMALLEST_BATCH:
+                raise
+            largest = size = max(SMALLEST_BATCH, size // 2)
+            continue
+        if largest < largest_batch(action_type):
+            _largest_batch[action_type.owner] = largest
+            logger.warning("CodePipeline takes no larger batches", max_batch_size=largest)
+        return jobs
+
+
+def largest_batch(action_type: ActionType) -> int:
+    """The largest batch that CodePipeline is not known to refuse."""
+    return _largest_batch.get(action_type.owner, BATCH_SIZE)
+
+
+def _poll(action_type: ActionType, size: int, query: Query | None) -> list[dict[str, Any]]:
     codepipeline = client("codepipeline")
     operation = (
         codepipeline.poll_for_third_party_jobs
         if action_type.owner == "ThirdParty"
         else codepipeline.poll_for_jobs
     )
+    asked = {"queryParam": query.as_param()} if query else {}
     with codepipeline_errors():
         try:
-            answer = operation(actionTypeId=action_type.as_id(), maxBatchSize=at_most)
+            answer = operation(actionTypeId=action_type.as_id(), maxBatchSize=size, **asked)
             return list(answer.get("jobs", []))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # botocore takes for granted that answers are as they are modelled.
@@ -69,8 +122,8 @@ def details(offer: dict[str, Any]) -> dict[str, Any]:
 
 
 @functools.cache
-def secret_properties(action_type: ActionType) -> frozenset[str]:
-    """The names of the configuration properties that the action type declares secret.
+def properties(action_type: ActionType) -> Properties:
+    """What the action type declares of its configuration properties.
 
     An action type cannot be changed under its version, so the answer is kept.
 
@@ -83,8 +136,11 @@ def secret_properties(action_type: ActionType) -> frozenset[str]:
         for page in pages.paginate(actionOwnerFilter=action_type.owner):
             for listed in page["actionTypes"]:
                 if listed["id"] == action_type.as_id():
-                    properties = listed.get("actionConfigurationProperties", [])
-                    return frozenset(item["name"] for item in properties if item.get("secret"))
+                    declared = listed.get("actionConfigurationProperties", [])
+                    return Properties(
+                        frozenset(item["name"] for item in declared if item.get("secret")),
+                        next((item["name"] for item in declared if item.get("queryable")), ""),
+                    )
     raise ActionTypeNotFoundException(f"{action_type} is not registered in this account and region")
 
 

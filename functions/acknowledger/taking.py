@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
 from acknowledger import bus, events, executions, intake_table, job_api, job_table, offers, upkeep
-from acknowledger.config import ActionType, IntakeConfig
+from acknowledger.config import ActionType, IntakeConfig, Query
 from acknowledger.errors import (
     AcknowledgerError,
     ActionTypeNotFoundException,
     ClientTokenMissing,
     ContinuedElsewhere,
-    EventInvalid,
     InvalidClientTokenException,
+    QueryMismatch,
 )
 from acknowledger.log import about, logger
 from acknowledger.moments import now
@@ -29,10 +30,14 @@ from acknowledger.room import AWAITED, GIVEN, Room
 # STARTED may come before its job can be polled: then Intake looks again after these pauses.
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4, 5)
 STARTS_AT_ONCE = 50
+TYPES_AT_ONCE = 50
 # After so many batches of which nothing could be taken it is the other action types' turn.
 FRUITLESS_BATCHES = 10
 # What is counted in any case. A sweep is an action type looked through without a failure.
-COUNTED = ("Sweeps", "Polls", "EmptyPolls", "PollFailures", "OffersSeen", "OffersTaken")
+COUNTED = (
+    *("Sweeps", "Polls", "EmptyPolls", "PollFailures", "OffersSeen", "OffersTaken"),
+    *("ActionTypesNotServed", "EventsNotServed"),
+)
 
 _Decide = Callable[[Mapping[str, Any]], offers.Execution | None]
 
@@ -60,7 +65,7 @@ class Sweep:
         All at once, so that none waits until another with much to do is through.
         """
         action_types = self._config.action_types
-        with ThreadPoolExecutor(len(action_types)) as pollers:
+        with ThreadPoolExecutor(min(TYPES_AT_ONCE, len(action_types))) as pollers:
             list(pollers.map(functools.partial(self._take, heal=True), action_types))
         with self._trying("looking after the jobs in flight"):
             if self._has_time():
@@ -69,16 +74,12 @@ class Sweep:
     def on_started(self, detail: Mapping[str, Any]) -> None:
         """Take the job that a STARTED event tells of, and what else is offered.
 
-        Raises:
-            EventInvalid: its action type is not served here.
+        The rule lets the events of every custom action come: others than ours are only counted.
         """
-        served = set(self._config.action_types)
-        action_type = events.served_type(detail, served)
+        action_type = events.served_type(detail, set(self._config.action_types))
         if action_type is None:
-            names = ", ".join(sorted(map(str, served)))
-            raise EventInvalid(
-                f"detail.type must be the id of an action type served here ({names})"
-            )
+            self._count(EventsNotServed=1)
+            return
         action = detail.get("action-execution-id")
         logger.append_keys(action_type=str(action_type), action_execution_id=action)
         for wait in (0, *LOOK_AGAIN_SECONDS):
@@ -105,6 +106,15 @@ class Sweep:
                 intake_table.give_back(str(action_type), detail["name"])
                 self._take(action_type)
 
+    def on_resumed(self, detail: Mapping[str, Any]) -> None:
+        """Take what was offered while intake was paused for these action types.
+
+        Raises:
+            EventInvalid: an action type is not served here.
+        """
+        for action_type in events.chosen_types(detail, set(self._config.action_types)):
+            self._take(action_type)
+
     def _take(
         self,
         action_type: ActionType,
@@ -124,22 +134,26 @@ class Sweep:
         try:
             name, machine = str(action_type), self._config.state_machine_arn
             limit = self._config.max_jobs_in_flight[action_type]
+            properties = _properties(action_type)
+            queries = deque(self._queries(action_type, properties))
             decide = functools.partial(
                 offers.decide,
                 state_machine_arn=machine,
                 action_type=action_type,
                 timeouts=self._config.timeouts,
-                secret_properties=_secret_properties(action_type),
+                secret_properties=properties.secret if properties else None,
             )
             room = intake_table.read(name, limit)
             if heal:
                 room = upkeep.heal(room, machine)
             room = upkeep.give_room(room, machine)
             asked, fruitless, found = room.to_ask_for, 0, False
-            while asked and fruitless < FRUITLESS_BATCHES and self._has_time():
-                batch = self._poll(action_type, asked)
+            while queries and asked and fruitless < FRUITLESS_BATCHES and self._has_time():
+                query = queries.popleft()
+                asked = min(asked, job_api.largest_batch(action_type))
+                batch = self._poll(action_type, asked, query)
                 if not batch:
-                    break
+                    continue
                 start = functools.partial(
                     self._start, room=room, decide=functools.partial(decide, room, offered_at=now())
                 )
@@ -149,20 +163,50 @@ class Sweep:
                 fruitless = 0 if taken else fruitless + 1
                 if not room.unlimited:
                     room = intake_table.read(name, limit)
-                asked = room.to_ask_for_after(asked, len(batch))
+                more = room.to_ask_for_after(asked, len(batch))
+                if more:
+                    queries.append(query)
+                asked = more or room.to_ask_for
             if heal:
                 reminders = ({"jobId": job_id} for job_id in room.unshown)
                 bus.put(self._config.bus_name, "Job Progress", *reminders)
             self._count(Sweeps=1)
             return bool(room.to_ask_for) and not found
         except AcknowledgerError as error:
+            if isinstance(error, (ActionTypeNotFoundException, QueryMismatch)):
+                self._count(ActionTypesNotServed=1)
             self._fail(f"polling {action_type}", error)
             return False
 
-    def _poll(self, action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
+    def _queries(
+        self, action_type: ActionType, properties: job_api.Properties | None
+    ) -> list[Query | None]:
+        """With what to poll an action type, in an order in which none is always the last.
+
+        Raises:
+            QueryMismatch
+        """
+        queries = self._config.queries.get(action_type, ())
+        queryable = properties.queryable if properties else ""
+        if queryable and not queries:
+            raise QueryMismatch(
+                f"its property {queryable} is queryable, so that the parameter Queries must have a "
+                f"value for it, for example {action_type}?{queryable}=MyProject"
+            )
+        for query in queries:
+            if query.property != queryable:
+                has = f"its queryable property is {queryable}" if queryable else "it has no queryable property"
+                raise QueryMismatch(
+                    f"the parameter Queries has a value for {query.property}, but {has}"
+                )
+        return random.sample(queries, len(queries)) if queries else [None]
+
+    def _poll(
+        self, action_type: ActionType, at_most: int, query: Query | None
+    ) -> list[dict[str, Any]]:
         """What is offered next, counted."""
         try:
-            batch = job_api.poll(action_type, at_most)
+            batch = job_api.poll(action_type, at_most, query)
         except AcknowledgerError:
             self._count(Polls=1, PollFailures=1)
             raise
@@ -223,7 +267,7 @@ class Sweep:
 def pause(config: IntakeConfig, detail: Mapping[str, Any], *, paused: bool) -> list[str]:
     """Take no more jobs, or take them again; the action types that are paused then.
 
-    Those in flight go on. What was offered meanwhile is found by the next event or sweep.
+    Those in flight go on. `Sweep.on_resumed` finds what was offered meanwhile.
 
     Raises:
         EventInvalid: an action type is not served here.
@@ -237,10 +281,10 @@ def pause(config: IntakeConfig, detail: Mapping[str, Any], *, paused: bool) -> l
     return [room.action_type for room in rooms if room.paused]
 
 
-def _secret_properties(action_type: ActionType) -> frozenset[str] | None:
-    """The names of the secret properties, or None where a partner's action type isn't listed."""
+def _properties(action_type: ActionType) -> job_api.Properties | None:
+    """What its properties mean, or None where a partner's action type isn't listed."""
     try:
-        return job_api.secret_properties(action_type)
+        return job_api.properties(action_type)
     except ActionTypeNotFoundException:
         if action_type.owner == "Custom":
             raise

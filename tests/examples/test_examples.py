@@ -35,7 +35,7 @@ EXAMPLES = ROOT / "examples"
 REPORT = "      2 a.py\n      1 lib/b.py\n"
 SOURCE = {"a.py": "1\n2\n", "lib/b.py": "1\n", "README": "text\n"}
 LAMBDA, CONTAINER, CODEBUILD = (
-    f"Test/Custom/{name}/1" for name in ("Lambda", "Container", "CodeBuild")
+    f"Custom/Test/{name}/1" for name in ("Lambda", "Container", "CodeBuild")
 )
 
 

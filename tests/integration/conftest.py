@@ -338,7 +338,7 @@ class World:
 @pytest.fixture(scope="module")
 def running(request: pytest.FixtureRequest) -> Iterator[World]:
     """The stack, with the PARAMETERS that a module names, and its functions' SLEEP_SCALE."""
-    second = "Test/Custom/Second/2"
+    second = "Custom/Test/Second/2"
     types = f"{acknowledger.CUSTOM_ACTION_TYPE},{second},{acknowledger.PARTNER_ACTION_TYPE}"
     # All log at level DEBUG, so that it is searched too.
     parameters = {"ActionTypes": types, "DebugSampleRate": "1"} | getattr(

@@ -27,9 +27,9 @@ from tests.support import load_event, wait_for
 
 pytestmark = pytest.mark.slow
 
-SECOND = "Test/Custom/Second/2"
+SECOND = "Custom/Test/Second/2"
 # The template's policies are made for ten.
-MORE = [f"Build/Custom/Provider{number}/1" for number in range(7)]
+MORE = [f"Custom/Build/Provider{number}/1" for number in range(7)]
 PARAMETERS = {
     "ActionTypes": ",".join(
         [acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE, *MORE]

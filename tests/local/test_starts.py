@@ -27,8 +27,8 @@ WRONG = [
     ("--parameters=Architecture='arm64", "PARAMETERS has a quote that is not closed"),
     (
         "--parameters=ActionTypes=Foo",
-        "PARAMETERS: ActionTypes must be Category/Owner/Provider/Version, for example "
-        "Build/Custom/MyTool/1; it is 'Foo'",
+        "PARAMETERS: ActionTypes must be Owner/Category/Provider/Version, for example "
+        "Custom/Build/MyTool/1; it is 'Foo'",
     ),
     (
         "--parameters=JobTimeoutSeconds=abc",
@@ -100,7 +100,7 @@ def test_a_wrong_start_is_told_in_one_line(command: str, said: str) -> None:
             "each",
         ),
         (
-            {"parameters": {"ActionTypes": ",".join(["Build/Custom/A/1"] * 11)}},
+            {"parameters": {"ActionTypes": ",".join(["Custom/Build/A/1"] * 11)}},
             "PARAMETERS: ActionTypes must be 10 at most",
         ),
         (

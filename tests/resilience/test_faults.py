@@ -770,7 +770,7 @@ def running() -> Iterator[Matrix]:
         layers=(faults.layer,),
     ) as (cloud, stack):
         for lane in lanes:
-            if "/Custom/" in lane:
+            if lane.startswith("Custom/"):
                 acknowledger.register(cloud, stack, lane)
         made = Matrix(cloud, stack)
         holder.append(made)

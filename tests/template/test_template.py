@@ -239,7 +239,7 @@ def matches(rule, event):
     [
         ("intake-action-started", {"IntakeFunction.ActionStarted"}),
         ("intake-action-started-older", {"IntakeFunction.ActionStarted"}),
-        ("bad/intake-action-type-not-served", set()),
+        ("intake-action-type-not-served", set()),
         ("bad/intake-several-fields", set()),
         ("bad/intake-not-ours", set()),
         ("intake-schedule", set()),
@@ -314,7 +314,7 @@ LIMITS = TEMPLATE["Parameters"]["MaxJobsInFlight"]
 
 def is_taken(given, types=10):
     """Whether Intake can use a limit that the template took."""
-    names = ",".join(f"Build/Custom/A/{number}" for number in range(types))
+    names = ",".join(f"Custom/Build/A/{number}" for number in range(types))
     environ = {
         "ACTION_TYPES": names,
         "MAX_JOBS_IN_FLIGHT": given,
@@ -450,7 +450,7 @@ def test_every_function_is_given_just_what_it_reads(function, names):
     assert set(given) == names | {"POWERTOOLS_SERVICE_NAME"}
     module = importlib.import_module(FUNCTIONS[function]["Handler"].partition(".")[0])
     if hasattr(module, "config"):
-        types = "Build/Custom/A/1"
+        types = "Custom/Build/A/1"
         values = {name: types if name == "ACTION_TYPES" else "1" for name in names}
         read = Reading(values)
         config_class = getattr(module, module.config.__annotations__["return"])

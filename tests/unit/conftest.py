@@ -29,7 +29,8 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
     "POWERTOOLS_METRICS_NAMESPACE": "acknowledger",
-    "ACTION_TYPES": "Build/Custom/Acknowledger/1,Test/Custom/Other/2",
+    "ACTION_TYPES": "Custom/Build/Acknowledger/1,Custom/Test/Other/2",
+    "QUERIES": "",
     "MAX_JOBS_IN_FLIGHT": "0",
     "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:Job",
     "TABLE_NAME": "JobTable",
@@ -41,6 +42,7 @@ ENVIRONMENT = {
     "JOB_TIMEOUT_SECONDS": "3600",
     "CONTINUE_AFTER_SECONDS": "82800",
     "PROGRESS_INTERVAL_SECONDS": "60",
+    "METRICS_BY_ACTION_TYPE": "false",
 }
 
 
@@ -114,11 +116,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         stop.config,
         job_table.table_name,
         intake_table.table_name,
-        job_api.secret_properties,
+        job_api.properties,
         client_tokens._prefix,
         client_tokens._provider,
     ):
         cached.cache_clear()
+    job_api._largest_batch.clear()
     yield
     CLIENTS.take_back()
 
@@ -220,7 +223,7 @@ def noted(others: int, nonce: str = "3") -> dict[str, Any]:
 class Tables:
     """JobTable and IntakeTable as the template has them, in moto's DynamoDB."""
 
-    ACTION_TYPE = "Build/Custom/Acknowledger/1"
+    ACTION_TYPE = "Custom/Build/Acknowledger/1"
 
     def __init__(self) -> None:
         self.dynamodb = aws.client("dynamodb")
@@ -285,7 +288,7 @@ class Tables:
 def table_properties() -> dict[str, dict[str, Any]]:
     """What the template says of the tables, as CreateTable takes it."""
     resources = cfn_yaml.load(str(ROOT / "template.yaml"))["Resources"]
-    later = ("PointInTimeRecoverySpecification", "TimeToLiveSpecification")
+    later = ("PointInTimeRecoverySpecification", "SSESpecification", "TimeToLiveSpecification")
     return {
         table: {
             name: plain(value)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from acknowledger.config import (
-    MOST_ACTION_TYPES,
     ActionType,
     IntakeConfig,
+    Query,
     ReportConfig,
     StopConfig,
     Timeouts,
@@ -15,27 +15,27 @@ from tests.unit.conftest import ENVIRONMENT
 
 
 def test_several_action_types_are_read_once_each_in_their_order():
-    names = "Test/Custom/B/2, Build/Custom/A/1,Test/Custom/B/2"
+    names = "Custom/Test/B/2, Custom/Build/A/1,Custom/Test/B/2"
     config = IntakeConfig.from_environment({**ENVIRONMENT, "ACTION_TYPES": names})
-    assert [str(kind) for kind in config.action_types] == ["Test/Custom/B/2", "Build/Custom/A/1"]
+    assert [str(kind) for kind in config.action_types] == ["Custom/Test/B/2", "Custom/Build/A/1"]
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "",
-        "Build/Custom/A",
-        "Build/Custom/A/1/2",
-        "Build/AWS/CodeBuild/1",
-        "Make/Custom/A/1",
-        f"Build/Custom/{'A' * 36}/1",
-        f"Build/Custom/A/{'1' * 10}",
-        "Build/Custom/Ä/1",
-        "Build/Custom/A/1\n",
+        "Custom/Build/A",
+        "Custom/Build/A/1/2",
+        "AWS/Build/CodeBuild/1",
+        "Custom/Make/A/1",
+        f"Custom/Build/{'A' * 36}/1",
+        f"Custom/Build/A/{'1' * 10}",
+        "Custom/Build/Ä/1",
+        "Custom/Build/A/1\n",
     ],
 )
 def test_what_is_no_action_type_is_refused_with_the_form_it_should_have(text):
-    with pytest.raises(ConfigurationInvalid, match="write Category/Owner/Provider/Version"):
+    with pytest.raises(ConfigurationInvalid, match="write Owner/Category/Provider/Version"):
         ActionType.parse(text)
 
 
@@ -49,7 +49,7 @@ READ = {
         "HEARTBEAT_TIMEOUT_SECONDS",
         "JOB_TIMEOUT_SECONDS",
     ],
-    ReportConfig: ["PROGRESS_INTERVAL_SECONDS", "BUS_NAME"],
+    ReportConfig: ["PROGRESS_INTERVAL_SECONDS", "METRICS_BY_ACTION_TYPE", "BUS_NAME"],
     StopConfig: ["ACTION_TYPES", "BUS_NAME", "CONTINUE_AFTER_SECONDS"],
 }
 EACH = [(config, name) for config, names in READ.items() for name in names]
@@ -107,7 +107,7 @@ def test_what_is_read_is_what_is_given():
     ],
 )
 def test_one_limit_is_for_all_action_types_and_several_are_for_one_each(given, limits):
-    names = ["Test/Custom/B/2", "Build/Custom/A/1", "Deploy/ThirdParty/C/1"]
+    names = ["Custom/Test/B/2", "Custom/Build/A/1", "ThirdParty/Deploy/C/1"]
     environ = {"ACTION_TYPES": ",".join(names), "MAX_JOBS_IN_FLIGHT": given}
     config = IntakeConfig.from_environment({**ENVIRONMENT, **environ})
     expected = {ActionType.parse(name): n for name, n in zip(names, limits, strict=True)}
@@ -122,15 +122,54 @@ def test_one_limit_is_for_all_action_types_and_several_are_for_one_each(given, l
     ],
 )
 def test_limits_that_are_none_or_do_not_match_the_action_types_are_named(given):
-    names = "Test/Custom/B/2,Build/Custom/A/1,Deploy/ThirdParty/C/1"
+    names = "Custom/Test/B/2,Custom/Build/A/1,ThirdParty/Deploy/C/1"
     environ = {**ENVIRONMENT, "ACTION_TYPES": names, "MAX_JOBS_IN_FLIGHT": given}
     with pytest.raises(ConfigurationInvalid, match="MAX_JOBS_IN_FLIGHT must be one whole number"):
         IntakeConfig.from_environment(environ)
 
 
+@pytest.mark.parametrize(
+    "old", ["Build/Custom/MyTool/1", "Deploy/ThirdParty/Product/2", "Test/Custom/A/x"]
+)
+def test_the_order_of_before_is_refused_with_the_new_one(old):
+    category, owner, rest = old.split("/", 2)
+    with pytest.raises(ConfigurationInvalid, match=f"for example {owner}/{category}/{rest}$"):
+        ActionType.parse(old)
+
+
 @pytest.mark.parametrize("config", [IntakeConfig, StopConfig])
-def test_more_action_types_than_the_template_is_made_for_are_refused(config):
-    names = [f"Build/Custom/A/{number}" for number in range(MOST_ACTION_TYPES + 1)]
-    with pytest.raises(ConfigurationInvalid, match="ACTION_TYPES must be 10 at most"):
-        config.from_environment({**ENVIRONMENT, "ACTION_TYPES": ",".join(names)})
-    config.from_environment({**ENVIRONMENT, "ACTION_TYPES": ",".join(names[:-1])})
+def test_there_may_be_any_number_of_action_types(config):
+    names = [f"Custom/Build/A/{number}" for number in range(60)]
+    read = config.from_environment({**ENVIRONMENT, "ACTION_TYPES": ",".join(names)})
+    assert sorted(map(str, read.action_types)) == sorted(names)
+
+
+def test_an_action_type_is_polled_with_the_values_that_are_given_for_it():
+    names = "Custom/Test/B/2,Custom/Build/A/1"
+    given = "Custom/Build/A/1?Project=x, Custom/Build/A/1?Project=y-2 ,Custom/Build/A/1?Project=x"
+    environ = {**ENVIRONMENT, "ACTION_TYPES": names, "QUERIES": given}
+    queries = IntakeConfig.from_environment(environ).queries
+    assert queries == {
+        ActionType.parse("Custom/Build/A/1"): (Query("Project", "x"), Query("Project", "y-2"))
+    }
+    assert Query("Project", "x").as_param() == {"Project": "x"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("x", "'x' is no query: write ActionType\\?Property=Value"),
+        ("Custom/Test/B/2?Project", "is no query"),
+        ("Custom/Test/B/2?Project=", "is no query"),
+        ("Custom/Test/B/2?=x", "is no query"),
+        (f"Custom/Test/B/2?Project={'x' * 51}", "a value of 1 to 50 letters"),
+        ("Custom/Test/B/2?Project=x y", "is no query"),
+        ("Custom/Test/C/2?Project=x", "Custom/Test/C/2 must be a custom action type that is in"),
+        ("ThirdParty/Test/P/2?Project=x", "must be a custom action type"),
+        ("Test/Custom/B/2?Project=x", "for example Custom/Test/B/2"),
+    ],
+)
+def test_what_is_no_query_or_for_no_type_that_is_served_is_named(given, told):
+    names = "Custom/Test/B/2,ThirdParty/Test/P/2"
+    with pytest.raises(ConfigurationInvalid, match=told):
+        IntakeConfig.from_environment({**ENVIRONMENT, "ACTION_TYPES": names, "QUERIES": given})

@@ -39,9 +39,9 @@ from tests.unit.conftest import Context
 
 SECRET = "secret-that-nobody-may-see"
 CUSTOM, PARTNER, OTHER = (
-    "Build/Custom/Acknowledger/1",
-    "Deploy/ThirdParty/Product/1",
-    "Test/Custom/Other/2",
+    "Custom/Build/Acknowledger/1",
+    "ThirdParty/Deploy/Product/1",
+    "Custom/Test/Other/2",
 )
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Job"
 CLIENT_ID = load_event("acknowledge-job-dispatched-partner")["detail"]["clientId"]

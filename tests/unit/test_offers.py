@@ -13,7 +13,7 @@ from acknowledger.errors import ContinuedElsewhere
 from acknowledger.room import Room
 from tests.support import load_event
 
-ACTION_TYPE = ActionType.parse("Build/Custom/Acknowledger/1")
+ACTION_TYPE = ActionType.parse("Custom/Build/Acknowledger/1")
 MOST = Timeouts(60, 900, 3600)
 OFFER = {
     "id": "f4f4ff82-2d11-11ea-9a5c-0242ac110002",
@@ -43,8 +43,8 @@ OFFER = {
 
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Job"
-AMPLE = Room("Build/Custom/Acknowledger/1")
-NONE_LEFT = Room("Build/Custom/Acknowledger/1", 1, holders={"x": {}})
+AMPLE = Room("Custom/Build/Acknowledger/1")
+NONE_LEFT = Room("Custom/Build/Acknowledger/1", 1, holders={"x": {}})
 
 
 def decide(offer=OFFER, room=AMPLE, **changes):
@@ -69,7 +69,7 @@ def test_execution_input_has_the_job_and_no_secret():
     before = copy.deepcopy(OFFER)
     made = start_input(secret_properties={"Password"})
     assert made["job"]["id"] == OFFER["id"]
-    assert made["actionType"] == "Build/Custom/Acknowledger/1"
+    assert made["actionType"] == "Custom/Build/Acknowledger/1"
     assert made["job"]["data"]["actionConfiguration"]["configuration"] == {
         "Input": "x",
         "Password": "****",

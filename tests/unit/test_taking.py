@@ -91,7 +91,7 @@ def waiting(monkeypatch):
     first = dict.fromkeys(batches, True)
     together = threading.Barrier(len(batches), timeout=60)
 
-    def poll(action_type, _at_most):
+    def poll(action_type, _at_most, _query):
         if first.pop(str(action_type), None):
             together.wait()
         batch = batches[str(action_type)].pop(0)
@@ -100,7 +100,7 @@ def waiting(monkeypatch):
         return batch
 
     monkeypatch.setattr(taking.job_api, "poll", poll)
-    monkeypatch.setattr(taking.job_api, "secret_properties", lambda _: frozenset())
+    monkeypatch.setattr(taking.job_api, "properties", lambda _: None)
     return batches
 
 
@@ -210,12 +210,14 @@ def test_an_action_type_that_cannot_be_polled_costs_only_itself(
     with pytest.raises(errors.IntakeIncomplete) as told:
         intake.handler(SCHEDULE, context)
     assert str(told.value).startswith(
-        "polling Build/Custom/Acknowledger/1: ActionTypeNotFoundException"
+        "polling Custom/Build/Acknowledger/1: ActionTypeNotFoundException"
     )
     found = metrics_in(capsys.readouterr().out)
     assert found.pop("JobsInFlight") == (3, "Count")
     assert found.pop("OldestJobAge") == (pytest.approx(70, abs=5), "Seconds")
-    assert found == counted(Sweeps=1, Polls=3, PollFailures=1, EmptyPolls=1, of=1)
+    assert found == counted(
+        Sweeps=1, Polls=3, PollFailures=1, EmptyPolls=1, ActionTypesNotServed=1, of=1
+    )
 
 
 def test_that_the_jobs_in_flight_cannot_be_counted_is_told_after_all_the_rest(
@@ -545,7 +547,7 @@ class TestEnded:
             # Where it is too long for the event, it may be any.
             ("1", None, [TYPE, OTHER_TYPE]),
             ("0,1", None, [OTHER_TYPE]),
-            ("1", ENDED["detail"]["input"].replace(TYPE, "Build/Custom/SomebodyElses/1"), []),
+            ("1", ENDED["detail"]["input"].replace(TYPE, "Custom/Build/SomebodyElses/1"), []),
         ],
     )
     def test_only_its_own_action_type_is_looked_after_if_it_is_limited(

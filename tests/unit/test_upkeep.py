@@ -11,7 +11,7 @@ from acknowledger.room import AWAITED, GIVEN
 from tests.unit.conftest import ENVIRONMENT, SERVICE
 
 MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
-TYPE = "Build/Custom/Acknowledger/1"
+TYPE = "Custom/Build/Acknowledger/1"
 
 
 def look(limit, *, heal=False):
