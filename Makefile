@@ -1,8 +1,6 @@
 # Everything installs what it needs into .venv (and .venv-sam) by itself.
 PYTHON ?= python3
 BIN := .venv/bin
-HOST ?= 127.0.0.1
-PORT ?= 4566
 PARAMETERS ?=
 BEHAVIOUR ?=
 ORIGINS ?=
@@ -14,6 +12,8 @@ WORKERS ?= 3
 TEST := $(BIN)/python -m pytest -p tests.shares -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Without what Python has compiled, each process compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Python is to find what is here, by itself.
+unexport PYTHONHOME PYTHONSAFEPATH
 JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
@@ -32,15 +32,15 @@ local: .venv/installed ## Serve the local stack until Ctrl-C:
 ##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
 ##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
 ##             ORIGINS="http://localhost:3000 …"
-	@$(BIN)/python -m local serve --host="$(HOST)" --port="$(PORT)" --origins="$$ORIGINS" \
-		--parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" --worker="$$WORKER" \
-		$(if $(filter-out 0,$(EMPTY)),--empty)
+	@$(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" \
+		--origins="$$ORIGINS" --parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" \
+		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty)
 
 build: .venv-sam/installed ## Package the functions with sam build; needs python3.13
 	@.venv-sam/bin/sam build
 
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-sam .venv-checkov .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules
+	rm -rf .venv .venv-sam .venv-checkov .venv-cdk .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules
 
 ## To work on it:
 test: .venv/installed ## Run the tests, all but the slow ones

@@ -27,7 +27,7 @@ ROUNDS = 11
 FUNCTIONS = {
     "acknowledge": ("Acknowledge", ("codepipeline", "dynamodb", "stepfunctions"), 1.0),
     "intake": ("Intake", ("codepipeline", "dynamodb", "stepfunctions"), 1.05),
-    "report": ("Report", ("codepipeline", "dynamodb"), 1.05),
+    "report": ("Report", ("codepipeline", "dynamodb", "events"), 1.05),
     "stop": ("Stop", ("dynamodb", "stepfunctions"), 1.05),
 }
 READY = "import time; print(time.process_time(), flush=True); import os; os._exit(0)"

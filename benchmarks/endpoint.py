@@ -97,7 +97,7 @@ class Services:
             "SendTaskSuccess": "{}",
             "AcknowledgeJob": json.dumps({"status": "InProgress"}),
             "GetItem": "{}",
-            "Query": '{"Items": []}',
+            "Query": '{"Items": [], "Count": 0}',
             "UpdateItem": json.dumps({"Attributes": {"acknowledgeCalls": {"M": {}}}}),
         }
 

@@ -94,6 +94,8 @@ def on_due(detail: dict[str, Any]) -> list[str]:
     if row is None or row["dueAt"] > now():
         return []
     arn = row["execution"]
+    # First, so that what fails is tried again with a later sweep.
+    job_table.look_at(job_id, arn, job_table.SLACK_SECONDS)
     described = executions.describe(arn)
     if described is None:
         raise NotStopped(f"job {job_id}: Step Functions knows nothing of its execution any more")
@@ -101,12 +103,10 @@ def on_due(detail: dict[str, Any]) -> list[str]:
         return end_job(arn, described)
     if "over" in row:
         wake(row)
-    limits = json.loads(described["input"])["timeouts"]
-    if row["status"] == "InProgress" and config().continue_after_seconds < min(
-        seconds_since(row["updatedAt"]), limits["JobTimeoutSeconds"]
-    ):
+    limit = json.loads(described["input"])["timeouts"]["JobTimeoutSeconds"]
+    worked = seconds_since(row["updatedAt"]) if row["status"] == "InProgress" else 0
+    if config().continue_after_seconds < min(worked, limit):
         bus.put(config().bus_name, "Job Progress", {"jobId": job_id, "keepAlive": True})
-    job_table.look_at(job_id, arn, job_table.SLACK_SECONDS)
     return []
 
 
@@ -122,7 +122,7 @@ def end_executions(action: str, cause: str) -> list[str]:
     told: set[str] = set()
     for wait in (0, *LOOK_AGAIN_SECONDS):
         time.sleep(wait)
-        found = job_table.find_by("ByActionExecution", "actionExecutionId", action)
+        found = job_table.of_action(action)
         rows = [job_table.find(job_id) for job_id in found]
         living = [row for row in rows if row and is_living(row)]
         for row in living:

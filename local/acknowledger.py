@@ -124,7 +124,7 @@ def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWork
 
 def action_types(stack: Stack) -> list[str]:
     """What a stack serves, each as Owner/Category/Provider/Version."""
-    return [name.strip() for name in stack.parameters["ActionTypes"].split(",")]
+    return list(dict.fromkeys(map(str.strip, stack.parameters["ActionTypes"].split(","))))
 
 
 def register(cloud: LocalCloud, stack: Stack, action_type: str) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,7 +159,8 @@ def check_configuration(given: Mapping[str, str]) -> None:
     names = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper(): name for name in parameters}
     environ = {variable: parameters[name] for variable, name in names.items()}
     try:
-        IntakeConfig.from_environment({"STATE_MACHINE_ARN": "-", "BUS_NAME": "-", **environ})
+        environ |= {"STATE_MACHINE_ARN": "-", "BUS_NAME": "-"}
+        IntakeConfig.from_environment(environ)
         ReportConfig.from_environment(environ)
     except ConfigurationInvalid as error:
         told = re.sub(r"\b[A-Z_]+\b", lambda found: names.get(found[0], found[0]), str(error))
@@ -167,26 +169,30 @@ def check_configuration(given: Mapping[str, str]) -> None:
 
 def check_worker(worker: str) -> None:
     """Import a worker in a process of its own. Raises WrongStartError."""
-    command = [sys.executable, "-m", "acknowledger_worker", worker, "--check"]
+    command = [sys.executable, "-m", "acknowledger_worker", "--check", "--", worker]
     environment = {**os.environ, **NO_FILES, **WORKER_VARIABLES}
     environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     try:
-        done = subprocess.run(  # noqa: S603 - our own program; the worker is the user's
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=WORKER_SECONDS,
-            check=False,
-        )
+        # A file: what the module may have started would hold a pipe open.
+        with tempfile.TemporaryFile("w+", errors="replace") as errors:
+            done = subprocess.run(  # noqa: S603 - our own program; the worker is the user's
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                timeout=WORKER_SECONDS,
+                check=False,
+            )
+            errors.seek(0)
+            said = errors.read().strip().splitlines()
     except subprocess.TimeoutExpired as error:
         raise WrongStartError(
             f"WORKER: {worker} was not imported within {WORKER_SECONDS} seconds"
         ) from error
     if done.returncode:
         ended = f"{worker} ended its process with status {done.returncode}"
-        [*_, told] = done.stderr.strip().splitlines() or [ended]
+        [*_, told] = said or [ended]
         raise WrongStartError(f"WORKER: {told}")
 
 

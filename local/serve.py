@@ -39,12 +39,15 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
         "ACTION_TYPES": stack.parameters["ActionTypes"],
         "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
     }
-    SAM_ENVIRONMENT.parent.mkdir(exist_ok=True)
-    SAM_ENVIRONMENT.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
+    try:
+        SAM_ENVIRONMENT.parent.mkdir(exist_ok=True)
+        SAM_ENVIRONMENT.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
+    except OSError as error:  # the folder may be another user's, root's after a sudo
+        print(f"  not written: {SAM_ENVIRONMENT} ({error.strerror})")
 
 
 def until_interrupted() -> threading.Event:
-    """An event that Ctrl-C, or a polite kill, sets."""
+    """An event that Ctrl-C, a polite kill, or the terminal's end sets."""
     over = threading.Event()
 
     def end(number: int, _: object) -> None:
@@ -53,6 +56,8 @@ def until_interrupted() -> threading.Event:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is, under nohup
+        signal.signal(signal.SIGHUP, end)
     return over
 
 

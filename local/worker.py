@@ -72,6 +72,7 @@ def sample(job: Job) -> Success:
         percent_complete=100,
         # Partner actions have no output variables.
         output_variables={} if job.client_id else {"WorkedBy": "sample-worker"},
+        allow_missing_outputs=True,
     )
 
 
@@ -112,7 +113,7 @@ class SampleWorker:
 
 
 class WorkerProcess:
-    """A worker of yours, in a process of its own, as it would run outside Lambda.
+    """A worker of yours, in a process of its own, which starts anew when its code changes.
 
     It is started again whenever it ends by itself.
 
@@ -123,6 +124,7 @@ class WorkerProcess:
         environment: what the process has beside this one's.
         say: is told in words that it ended, and that it was started again.
         pauses: seconds before it is started again the first time, the second and so on.
+        stop_seconds: how long it has to end once it is to; then it is killed.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class WorkerProcess:
         *,
         say: Callable[[str], object],
         pauses: Sequence[float] = (1, 2, 5, 10, 30),
+        stop_seconds: float = 30,
     ) -> None:
         self._worker = worker
         url = client("sqs").create_queue(QueueName="worker")["QueueUrl"]
@@ -142,6 +145,7 @@ class WorkerProcess:
         self._feed = partial(feed, client, bus_name, "worker", {})
         self._say = say
         self._pauses = pauses
+        self._stop_seconds = stop_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -153,11 +157,14 @@ class WorkerProcess:
         self._keeper.start()
 
     def stop(self) -> None:
-        """Let it finish, or hand back, what it has."""
+        """Let it finish, or hand back, what it has, for some seconds."""
         with self._lock:
             self._stopped.set()
             if self._process:
                 self._process.terminate()
+        self._keeper.join(self._stop_seconds)
+        if self._process and self._keeper.is_alive():
+            self._process.kill()
         self._keeper.join()
 
     def _keep(self) -> None:
@@ -183,7 +190,7 @@ class WorkerProcess:
                 return None
             # Ctrl-C is for us, and we tell it.
             self._process = subprocess.Popen(  # noqa: S603 - whose it is
-                [sys.executable, "-m", "acknowledger_worker", self._worker],
+                [sys.executable, "-m", "acknowledger_worker", self._worker, "--reload"],
                 env=self._environment,
                 start_new_session=True,
             )

@@ -103,17 +103,21 @@ def find(job_id: str) -> dict[str, Any] | None:
     return plain(answer["Item"]) if "Item" in answer else None
 
 
-def find_by(index: str, attribute: str, value: str) -> Iterator[str]:
-    """The ids of the jobs that an index has under a value.
+def of_action(action_execution_id: str) -> Iterator[str]:
+    """The ids of the jobs of an action's execution in CodePipeline.
 
     Raises:
         TableUnavailable
     """
-    return _job_ids(
-        IndexName=index,
-        KeyConditionExpression=f"{attribute} = :value",
-        ExpressionAttributeValues={":value": {"S": value}},
-    )
+    query = {
+        "TableName": table_name(),
+        "IndexName": "ByActionExecution",
+        "KeyConditionExpression": "actionExecutionId = :action",
+        "ExpressionAttributeValues": {":action": {"S": action_execution_id}},
+    }
+    with table_errors():
+        for page in client("dynamodb").get_paginator("query").paginate(**query):
+            yield from (item["jobId"]["S"] for item in page["Items"])
 
 
 @dataclass(frozen=True)
@@ -170,14 +174,6 @@ def _query(status: str, before: str = "9", **more: Any) -> dict[str, Any]:
         )
 
 
-def _job_ids(**query: Any) -> Iterator[str]:
-    pages = client("dynamodb").get_paginator("query")
-    with table_errors():
-        for page in pages.paginate(TableName=table_name(), **query):
-            for item in page["Items"]:
-                yield item["jobId"]["S"]
-
-
 def end(
     row: Mapping[str, Any], said: Mapping[str, str], *, unannounced: bool = False
 ) -> dict[str, Any] | None:
@@ -199,9 +195,9 @@ def end(
     newest = row.get("currentJobId")
     return update(
         row["jobId"],
-        "SET #status = :ended, #times.#ended = :now, updatedAt = :now, expiresAt = :expiresAt"
-        + "".join(f", {'#' * (name == 'error')}{name} = :{name}" for name in words | marks)
-        + " REMOVE #over, roomToken, nextJobToken",
+        "SET #times.#ended = :now, updatedAt = :now, expiresAt = :expiresAt, "
+        + "".join(f"{'#' * (name == 'error')}{name} = :{name}, " for name in words | marks)
+        + "#status = :ended REMOVE #over, roomToken, nextJobToken",
         condition=f"{MINE} AND #status = :status AND "
         + ("currentJobId = :newest" if newest else "attribute_not_exists(currentJobId)"),
         values={

@@ -89,10 +89,7 @@ class Sweep:
                 return
             with self._trying("looking for the job of this event"):
                 # Another invocation may have taken it: then the table knows it.
-                if not (
-                    action
-                    and any(job_table.find_by("ByActionExecution", "actionExecutionId", action))
-                ):
+                if not (action and any(job_table.of_action(action))):
                     continue
             return
         logger.info("The job of this event was not offered in time: it is left to the sweep")

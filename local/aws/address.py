@@ -24,14 +24,9 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         socket.getaddrinfo(host, port, family)
         return socket.create_server((host, port), family=family, backlog=128)
-    except ValueError as error:  # of names, UnicodeError
-        raise AddressError(elsewhere) from error
-    except OSError as error:
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            raise AddressError(elsewhere) from error
+    except (OSError, ValueError) as error:  # of names, UnicodeError
         advice = {
             errno.EADDRINUSE: f"PORT {port} is in use on {host}: end what listens, or take another",
             errno.EACCES: f"PORT {port} is not for every user: take one from 1024 on",
         }
-        told = advice.get(error.errno or 0, f"HOST {host}, PORT {port}: {error.strerror}")
-        raise AddressError(told) from error
+        raise AddressError(advice.get(getattr(error, "errno", 0), elsewhere)) from error

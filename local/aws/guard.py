@@ -184,8 +184,8 @@ def _asker(environ: WSGIEnvironment) -> str | None:
 
 def _refuse(environ: WSGIEnvironment, problem: str) -> Response:
     request = Request(environ, populate_request=False)
-    # A connection that is closed with a body unread loses the answer.
-    with suppress(ClientDisconnected):
+    # A connection that is closed with a body unread loses the answer. OSError: it is broken.
+    with suppress(ClientDisconnected, OSError):
         while request.stream.read(2**16):
             pass
     body, kind = json.dumps({"message": problem}), "application/json"

@@ -11,19 +11,20 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import hcl2
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 import moto_codepipeline
 from acknowledger_worker import Success
 from acknowledger_worker.testing import run
-from conformance.installs import NotInstalled, aws_cli
+from conformance.installs import NotInstalled, aws_cli, python_programs
 from examples.count_lines.worker import count_lines
 from local import acknowledger
 from local.aws import functions, isolation
@@ -34,14 +35,15 @@ from tests.support import ROOT, wait_for
 EXAMPLES = ROOT / "examples"
 REPORT = "      2 a.py\n      1 lib/b.py\n"
 SOURCE = {"a.py": "1\n2\n", "lib/b.py": "1\n", "README": "text\n"}
-LAMBDA, CONTAINER, CODEBUILD = (
-    f"Custom/Test/{name}/1" for name in ("Lambda", "Container", "CodeBuild")
-)
+LAMBDA, CONTAINER, CODEBUILD, ECS, STATES, GITHUB = TYPES = [
+    f"Custom/Test/{name}/1"
+    for name in ("Lambda", "Container", "CodeBuild", "Ecs", "States", "GitHub")
+]
 
 
 @dataclass
 class World:
-    """The stack, with three action types and nobody who works them."""
+    """The stack, with an action type for each example and nobody who works them."""
 
     cloud: LocalCloud
     stack: Stack
@@ -50,13 +52,33 @@ class World:
     def client(self, service: str) -> Any:
         return self.cloud.client(service)
 
-    def deploy(self, example: str, action_type: str) -> Stack:
-        parameters = {name: self.stack.outputs[name] for name in self.outputs}
+    def deploy(self, example: str, **parameters: str) -> Stack:
         template = self.folder / "examples" / example / "template.yaml"
-        name = example.replace("_", "-")
-        return self.cloud.deploy(template, parameters | {"ActionType": action_type}, name=name)
+        takes = yaml_parse(template.read_text())["Parameters"]
+        given = {name: self.stack.outputs[name] for name in takes if name in self.stack.outputs}
+        return self.cloud.deploy(template, given | parameters, name=example.replace("_", "-"))
 
-    outputs = ("JobBusName", "JobStateMachineArn", "JobTableName")
+    def overhear(self, deployed: Stack, rule: str = "JobInProgress") -> Callable[[], Any]:
+        """What takes the next thing that a rule's target is told, without the target."""
+        sqs, events = self.client("sqs"), self.client("events")
+        url = sqs.create_queue(QueueName=deployed.name)["QueueUrl"]
+        answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        place = {
+            "EventBusName": self.stack.outputs["JobBusName"],
+            "Rule": deployed.resources[rule].rpartition("|")[2],
+        }
+        target, *_ = events.list_targets_by_rule(**place)["Targets"]
+        told = {"Id": "overheard", "InputTransformer": target["InputTransformer"]}
+        arn = answer["Attributes"]["QueueArn"]
+        events.put_targets(**place, Targets=[told | {"Arn": arn}])
+
+        def take() -> Any:
+            (taken,) = wait_for(
+                lambda: received(sqs, url), "the rule's target to be told", seconds=40
+            )
+            return taken
+
+        return take
 
     def start(self, action_type: str, body: bytes) -> moto_codepipeline.jobs.Job:
         """Start a pipeline of one action on an artifact; the job that it makes."""
@@ -127,7 +149,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     # What sam build does with requirements.txt.
     package = ROOT / "packages" / "acknowledger-worker" / "acknowledger_worker"
     shutil.copytree(package, folder / "examples/count_lines" / package.name, ignore=ignored)
-    types = [acknowledger.CUSTOM_ACTION_TYPE, LAMBDA, CONTAINER, CODEBUILD]
+    types = [acknowledger.CUSTOM_ACTION_TYPE, *TYPES]
     with acknowledger.running(
         parameters={"ActionTypes": ",".join(types)},
         worker=False,
@@ -168,11 +190,14 @@ def test_the_readmes_worker_is_the_example():
 
 
 def test_a_lambda_function_works_a_job_once_though_it_is_delivered_twice(world):
-    deployed = world.deploy("lambda_function", LAMBDA)
+    deployed = world.deploy("lambda_function", ActionType=LAMBDA)
     assert deployed.not_made == []
     name = deployed.outputs["WorkerFunctionName"]
     arn = world.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"]
-    listen(world, "again", {"actionType": [LAMBDA]}, arn)
+    events, bus = world.client("events"), world.stack.outputs["JobBusName"]
+    pattern = {"detail-type": ["Job In Progress"], "detail": {"actionType": [LAMBDA]}}
+    events.put_rule(Name="again", EventBusName=bus, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="again", EventBusName=bus, Targets=[{"Id": "again", "Arn": arn}])
     job = world.start(LAMBDA, zipped(SOURCE))
     world.row(job, "Succeeded")
     assert functions.runner().wait_until_idle(30)
@@ -184,16 +209,7 @@ def test_a_lambda_function_works_a_job_once_though_it_is_delivered_twice(world):
     assert len(puts["Versions"]) == 1
 
 
-def listen(world: World, name: str, detail: dict[str, Any], arn: str, **target: Any) -> None:
-    """Have a further target told what a worker of these jobs is told."""
-    events, bus = world.client("events"), world.stack.outputs["JobBusName"]
-    pattern = {"detail-type": ["Job In Progress"], "detail": detail}
-    events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps(pattern))
-    targets = [{"Id": name, "Arn": arn, **target}]
-    events.put_targets(Rule=name, EventBusName=bus, Targets=targets)
-
-
-def taken(sqs: Any, url: str) -> list[Any]:
+def received(sqs: Any, url: str) -> list[Any]:
     messages = sqs.receive_message(QueueUrl=url).get("Messages", [])
     for message in messages:
         sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
@@ -237,7 +253,7 @@ def credentials(world: World) -> dict[str, str]:
 
 
 def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
-    deployed = world.deploy("container", CONTAINER)
+    deployed = world.deploy("container", ActionType=CONTAINER)
     with process(world, deployed.outputs["QueueUrl"]) as running:
         good = world.start(CONTAINER, zipped(SOURCE))
         bad = world.start(CONTAINER, zipped({"../out": ""}))
@@ -266,22 +282,19 @@ def test_the_local_stack_runs_a_worker_of_yours(world, monkeypatch):
         yours.stop()
 
 
-# -- In CodeBuild ---------------------------------------------------------------------------------
+# -- In a shell, with the AWS CLI ------------------------------------------------------------------
 
 
 @dataclass
-class Build:
-    """A build of the project, as its rule starts it, with its commands run here."""
+class Shell:
+    """Where an example's commands are run, as they are started there."""
 
-    template: dict[str, Any]
     folder: Path
     environment: dict[str, str]
 
-    def phase(self, name: str, **more: str) -> subprocess.CompletedProcess[str]:
-        source = self.template["Resources"]["Project"]["Properties"]["Source"]
-        commands = yaml_parse(source["BuildSpec"])["phases"][name]["commands"]
+    def run(self, script: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", "-e", "-c", "\n".join(commands)],  # noqa: S607 - whose is on the PATH
+            ["bash", "-e", "-c", script],  # noqa: S607 - whose is on the PATH
             cwd=self.folder,
             env=self.environment | more,
             capture_output=True,
@@ -290,58 +303,237 @@ class Build:
             check=False,
         )
 
+    def having(self, **more: str) -> Shell:
+        return replace(self, environment=self.environment | more)
+
 
 @pytest.fixture
-def build(world: World, tmp_path: Path) -> Build:
+def shell(world: World, tmp_path: Path) -> Shell:
     try:
         programs = aws_cli()
     except NotInstalled as error:
         pytest.skip(f"the AWS CLI cannot be installed: {error}")
-    if missing := [name for name in ("bash", "zip", "unzip") if not shutil.which(name)]:
-        pytest.skip(f"CodeBuild has what is not here: {', '.join(missing)}")
-    template = yaml_parse((EXAMPLES / "codebuild/template.yaml").read_text())
+    if missing := [
+        name for name in ("bash", "jq", "make", "unzip", "zip") if not shutil.which(name)
+    ]:
+        pytest.skip(f"the examples have what is not here: {', '.join(missing)}")
     environment = {
         "PATH": f"{programs}:{os.environ['PATH']}",
         **isolation.NO_FILES,
         "HOME": str(tmp_path),
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
-        "CODEBUILD_BUILD_ID": "project:1",
         **credentials(world),
     }
-    return Build(template, tmp_path, environment)
+    return Shell(tmp_path, environment)
+
+
+def variables(environment: list[dict[str, str]]) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in environment}
+
+
+def resources(example: str) -> Any:
+    return yaml_parse((EXAMPLES / example / "template.yaml").read_text())["Resources"]
 
 
 @pytest.mark.slow
-def test_codebuild_works_a_job_with_a_shell_and_the_aws_cli(world, build):
-    sqs = world.client("sqs")
-    url = sqs.create_queue(QueueName="builds")["QueueUrl"]
-    target = build.template["Resources"]["JobInProgress"]["Properties"]["Targets"][0]
-    transformer = target["InputTransformer"]
-    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    arn = answer["Attributes"]["QueueArn"]
-    listen(world, "builds", {"actionType": [CODEBUILD]}, arn, InputTransformer=transformer)
+def test_codebuild_works_a_job(world, shell):
+    deployed = world.deploy("codebuild", ActionType=CODEBUILD)
+    assert deployed.not_made == ["AWS::CodeBuild::Project (Project)"]
+    take = world.overhear(deployed)
+    phases = yaml_parse(resources("codebuild")["Project"]["Properties"]["Source"]["BuildSpec"])
 
-    def offered(body: bytes) -> tuple[moto_codepipeline.jobs.Job, Build]:
+    def run(where: Shell, phase: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return where.run("\n".join(phases["phases"][phase]["commands"]), **more)
+
+    def build(body: bytes) -> tuple[moto_codepipeline.jobs.Job, Shell]:
         job = world.start(CODEBUILD, body)
-        (started,) = wait_for(lambda: taken(sqs, url), "the build to start", seconds=20)
-        variables = {
-            each["name"]: each["value"] for each in started["environmentVariablesOverride"]
-        }
-        return job, replace(build, environment=build.environment | variables)
+        told = variables(take()["environmentVariablesOverride"])
+        return job, shell.having(CODEBUILD_BUILD_ID="project:1", **told)
 
-    job, first = offered(zipped(SOURCE))
+    job, first = build(zipped(SOURCE))
     for phase in ("pre_build", "build", "post_build"):
         if phase == "build":
-            again = first.phase("pre_build", CODEBUILD_BUILD_ID="project:2")
+            again = run(first, "pre_build", CODEBUILD_BUILD_ID="project:2")
             assert again.returncode != 0
             assert "ConditionalCheckFailedException" in again.stderr
-        done = first.phase(phase, CODEBUILD_BUILD_SUCCEEDING="1")
+        done = run(first, phase, CODEBUILD_BUILD_SUCCEEDING="1")
         assert done.returncode == 0, f"{phase}: {done.stdout}{done.stderr}"
     world.row(job, "Succeeded")
     assert world.report(job) == {"lines": "3\n"}
     assert job.action.output_variables == {"Lines": "3"}
     assert (job.action.summary, job.action.external_id) == ("3 lines", "project:1")
 
-    job, failing = offered(b"")
-    assert failing.phase("post_build", CODEBUILD_BUILD_SUCCEEDING="0").returncode == 0
+    job, failing = build(b"")
+    assert run(failing, "post_build", CODEBUILD_BUILD_SUCCEEDING="0").returncode == 0
     assert world.row(job, "Failed")["cause"]["S"] == "Build project:1 failed"
+
+
+@pytest.mark.slow
+def test_an_ecs_task_works_a_job(world, shell):
+    take = world.overhear(world.deploy("ecs_task", ActionType=ECS, Subnets="subnet-1"))
+    (container,) = resources("ecs_task")["Task"]["Properties"]["ContainerDefinitions"]
+
+    def task(command: str) -> tuple[moto_codepipeline.jobs.Job, Shell]:
+        job = world.start(ECS, b"")
+        (override,) = take()["containerOverrides"]
+        assert override["name"] == container["Name"]
+        return job, shell.having(COMMAND=command, **variables(override["environment"]))
+
+    (script,) = container["Command"]
+    job, good = task("test -n $JOB_ID")
+    done = good.run(script)
+    assert done.returncode == 0, done.stderr
+    world.row(job, "Succeeded")
+    assert good.run(script).returncode != 0
+
+    job, bad = task("echo no such release; exit 3")
+    assert bad.run(script).returncode == 0
+    assert world.row(job, "Failed")["cause"]["S"] == "no such release"
+
+
+@pytest.mark.slow
+def test_a_workflow_of_github_actions_works_a_job(world, shell):
+    take = world.overhear(
+        world.deploy(
+            "github_actions",
+            ActionType=GITHUB,
+            Repository="me/mine",
+            GitHubToken="secret",
+            OidcProviderArn="arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com",
+        )
+    )
+    workflow = yaml_parse((EXAMPLES / "github_actions/worker.yml").read_text())
+    steps = {step["name"]: step for step in workflow["jobs"]["work"]["steps"] if "run" in step}
+
+    def dispatched() -> tuple[moto_codepipeline.jobs.Job, Shell]:
+        job = world.start(GITHUB, b"")
+        event = take()
+        # True is how YAML 1.1 reads `on`.
+        assert event["event_type"] in workflow[True]["repository_dispatch"]["types"]
+        (shell.folder / "event.json").write_text(json.dumps(event))
+        (shell.folder / "variables").write_text("")
+        return job, shell.having(
+            GITHUB_EVENT_PATH="event.json",
+            GITHUB_ENV="variables",
+            GITHUB_RUN_ID="17",
+            GITHUB_REPOSITORY="me/mine",
+        )
+
+    def run(where: Shell, name: str) -> subprocess.CompletedProcess[str]:
+        told = (shell.folder / "variables").read_text().splitlines()
+        return where.run(steps[name]["run"], **dict(line.split("=", 1) for line in told))
+
+    (shell.folder / "Makefile").write_text("all:\n\ttouch built\n")
+    job, first = dispatched()
+    for name in ("Take the job", "Work", "Succeed"):
+        done = run(first, name)
+        assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
+    world.row(job, "Succeeded")
+    assert (shell.folder / "built").exists()
+    assert job.action.external_id == "17"
+    # It is dispatched once more.
+    assert run(first, "Take the job").returncode != 0
+
+    job, second = dispatched()
+    for name in ("Take the job", "Fail"):
+        assert run(second, name).returncode == 0
+    cause = "Run 17 of me/mine failed or was cancelled"
+    assert world.row(job, "Failed")["cause"]["S"] == cause
+
+
+# -- In Step Functions ----------------------------------------------------------------------------
+
+
+def test_a_state_machine_works_a_job_with_no_code(world):
+    assert world.deploy("step_functions", ActionType=STATES).not_made == []
+    job = world.start(STATES, b"")
+    world.row(job, "Succeeded")
+    name = job.action.run.pipeline_name
+    released = world.client("ssm").get_parameter(Name=f"/released/{name}")["Parameter"]
+    (execution,) = world.client("codepipeline").list_pipeline_executions(pipelineName=name)[
+        "pipelineExecutionSummaries"
+    ]
+    assert released["Value"] == execution["pipelineExecutionId"]
+    assert job.action.summary == "Release 1"
+    assert job.action.output_variables == {"Version": "1"}
+
+
+# -- Who is told ----------------------------------------------------------------------------------
+
+
+def test_a_webhook_is_told_of_a_job_that_fails(world):
+    deployed = world.deploy("notify_webhook", WebhookUrl="https://hooks.example.com/1")
+    take = world.overhear(deployed, "Rule")
+    take_job = world.overhear(world.deploy("ecs_task", ActionType=ECS, Subnets="subnet-1"))
+    job = world.start(ECS, b"")
+    (override,) = take_job()["containerOverrides"]
+    world.client("stepfunctions").send_task_failure(
+        taskToken=variables(override["environment"])["TASK_TOKEN"],
+        error="ConfigurationError",
+        cause="Release is missing",
+    )
+    assert take() == {
+        "text": f"Job Failed: Count of {job.action.run.pipeline_name} (ConfigurationError): Release is missing"
+    }
+
+
+# -- Otherwise deployed ---------------------------------------------------------------------------
+
+
+def test_terraform_deploys_the_template_with_parameters_and_outputs_that_it_has():
+    with (EXAMPLES / "terraform/main.tf").open() as source:
+        configuration = hcl2.load(source)
+    (stack,) = (
+        each['"aws_cloudformation_stack"']['"acknowledger"']
+        for each in configuration["resource"]
+        if '"aws_cloudformation_stack"' in each
+    )
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    assert set(stack["parameters"]) <= set(template["Parameters"])
+    asked = re.findall(r'\.outputs\[\\?"(\w+)\\?"\]', json.dumps(configuration["output"]))
+    assert set(asked) <= set(template["Outputs"])
+    assert asked
+
+
+@pytest.mark.slow
+def test_a_cdk_application_has_a_pipeline_with_the_custom_action(tmp_path):
+    if not shutil.which("node"):
+        pytest.skip("there is no node, which CDK runs on")
+    try:
+        programs = python_programs(EXAMPLES / "cdk/requirements.txt", ROOT / ".venv-cdk")
+    except NotInstalled as error:
+        pytest.skip(f"CDK cannot be installed: {error}")
+    command = json.loads((EXAMPLES / "cdk/cdk.json").read_text())["app"].split()
+    environment = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "CDK_OUTDIR": str(tmp_path / "out"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    subprocess.run(command, cwd=EXAMPLES / "cdk", env=environment, check=True, timeout=300)
+    template = json.loads((tmp_path / "out/release.template.json").read_text())
+    made = {each["Type"]: each for each in template["Resources"].values()}
+    registered = made["AWS::CodePipeline::CustomActionType"]["Properties"]
+    pipeline = made["AWS::CodePipeline::Pipeline"]
+    (action,) = pipeline["Properties"]["Stages"][1]["Actions"]
+    kind = {name: registered[name] for name in ("Category", "Provider", "Version")}
+    assert action["ActionTypeId"] == kind | {"Owner": "Custom"}
+    assert action["Configuration"] == {"Input": "*.py"}
+    assert set(action["Configuration"]) <= {
+        each["Name"] for each in registered["ConfigurationProperties"]
+    }
+    assert "RoleArn" not in action
+    depends = {template["Resources"][name]["Type"] for name in pipeline["DependsOn"]}
+    assert "AWS::CodePipeline::CustomActionType" in depends
+
+
+def test_each_example_says_first_what_it_shows():
+    first_lines = {
+        path.relative_to(EXAMPLES): path.read_text().splitlines()[0]
+        for path in EXAMPLES.glob("*/*")
+        if path.name
+        in ("template.yaml", "Dockerfile", "worker.py", "worker.yml", "app.py", "main.tf")
+    }
+    assert len(first_lines) == 13
+    for path, line in first_lines.items():
+        assert re.match(r'(Description: |# |""")[A-Z]\w* .{20,}', line), path

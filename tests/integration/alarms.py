@@ -19,7 +19,7 @@ COMPARED = {
 DEAD_LETTERS = {
     "IntakeDeadLettersAlarm": ("Intake", "bad/intake-not-ours"),
     "AcknowledgeDeadLettersAlarm": ("Acknowledge", "bad/acknowledge-nonce-missing"),
-    "ReportDeadLettersAlarm": ("Report", "bad/report-status"),
+    "ReportDeadLettersAlarm": ("Report", "bad/report-outcome"),
     "StopDeadLettersAlarm": ("Stop", "bad/stop-action-state"),
 }
 #: CloudWatch's data points lie on whole periods; so long is what was counted in one here.

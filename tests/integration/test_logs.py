@@ -89,7 +89,7 @@ def saved(running: World) -> dict[str, Any]:
         running.row(running.start({"Outcome": "Fail"}), "Failed"),
         partners.row(partners.start({"Outcome": "Succeed"}), "Succeeded"),
     ]
-    assert "errorType" in running.invoke("Report", load_event("bad/report-status"))
+    assert "errorType" in running.invoke("Report", load_event("bad/report-outcome"))
     for row in rows:
         wait_for(
             lambda job=row["jobId"]["S"]: any(

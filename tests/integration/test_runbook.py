@@ -9,7 +9,6 @@ import socketserver
 import subprocess
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -138,11 +137,11 @@ def a_job_that_times_out(world: World) -> None:
 
 
 def an_offer_that_is_lost(world: World) -> None:
-    world.invoke("Acknowledge", {"jobId": str(uuid.uuid4()), "nonce": "3", "taskToken": "none"})
+    world.invoke("Acknowledge", load_event("acknowledge-job-dispatched"))
 
 
 def an_event_of_nobodys(world: World) -> None:
-    world.invoke("Report", load_event("bad/report-status"))
+    world.invoke("Report", load_event("bad/report-outcome"))
 
 
 def nothing(_: World) -> None:
@@ -199,7 +198,7 @@ def test_what_is_going_on_is_seen(shell):
     for text in (
         row["pipelineName"]["S"],
         row["cause"]["S"],
-        "AnnounceFailed",
+        "InProgress",
         '"Acknowledged"',
         '"Reported"',
         "SubscriptionArn",

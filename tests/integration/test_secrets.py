@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
 import time
 from dataclasses import replace
 
 import pytest
 
+from acknowledger_worker import Job, Runner, Success, Worker
+from local.worker import feed
 from moto_codepipeline import CREDENTIAL_MARKS
 from tests.integration.conftest import CLIENT_TOKEN, PASSWORD
 from tests.support import load_event, wait_for
@@ -99,6 +103,43 @@ def test_no_secret_of_a_job_is_written_though_everything_else_is(world, written,
     logged = [text for where, text in written.everything() if where == "log"]
     assert any('"AWS called"' in text for text in logged)
     assert written.secrets([CLIENT_TOKEN, PASSWORD]) == []
+
+
+def leak(job: Job) -> Success:
+    """Write a secret to all places that a worker may write to."""
+    secret = job.secret("Password")
+    logging.getLogger("leaking").warning("password %s", secret)
+    job.progress(1, f"password {secret}", secret)
+    variables = {} if job.client_id else {"Leaked": f"password {secret}"}
+    return Success(f"password {secret}", secret, 1, variables, allow_missing_outputs=True)
+
+
+@pytest.mark.parametrize("owner", ["Custom", "ThirdParty"])
+def test_a_secret_that_a_worker_tells_is_masked_wherever_it_is_told(world, written, owner, caplog):
+    world = replace(world, owner=owner)
+    queue, outputs = f"leaking-{owner.lower()}", world.stack.outputs
+    worker = Worker(
+        leak,
+        job_table_name=outputs["JobTableName"],
+        job_bus_name=outputs["JobBusName"],
+        client_token_prefix=world.stack.parameters["ClientTokenPrefix"],
+        client=world.client,
+    )
+    url = world.client("sqs").create_queue(QueueName=queue)["QueueUrl"]
+    feed(world.client, outputs["JobBusName"], queue, {"Outcome": ["Hang"]})
+    runner = Runner(worker, url, wait_seconds=1, stop_seconds=0, client=world.client)
+    thread = threading.Thread(target=runner.run)
+    thread.start()
+    try:
+        assert world.pipeline_ended(world.start({"Outcome": "Hang"})) == "Succeeded"
+    finally:
+        runner.stop()
+        thread.join()
+    assert "password ****" in caplog.text
+    told = [where for where, text in written.everything() if "password ****" in text]
+    assert set(told) >= {"event", "history", "result"}
+    assert written.secrets([CLIENT_TOKEN, PASSWORD]) == []
+    assert PASSWORD not in caplog.text
 
 
 def test_the_credentials_that_are_searched_for_are_those_that_are_given_out(world):

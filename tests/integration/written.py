@@ -63,6 +63,8 @@ class Written:
                 yield "dead letter", json.dumps(message, default=str)
         for text in self.answers:
             yield "answer", text
+        for text in self._results():
+            yield "result", text
 
     def secrets(self, secrets: list[str]) -> list[str]:
         """Where a secret, or any artifact credential, was written: ["log: …", …]."""
@@ -102,6 +104,16 @@ class Written:
             pages = step_functions.get_paginator("get_execution_history")
             for page in pages.paginate(executionArn=arn):
                 yield "history", json.dumps(page["events"], default=str)
+
+    def _results(self) -> Iterator[str]:
+        """What pipelines show of how their actions ended."""
+        codepipeline = self._client("codepipeline")
+        listed = codepipeline.get_paginator("list_pipelines").paginate()
+        for name in [each["name"] for page in listed for each in page["pipelines"]]:
+            pages = codepipeline.get_paginator("list_action_executions").paginate(pipelineName=name)
+            for page in pages:
+                for action in page["actionExecutionDetails"]:
+                    yield json.dumps(action.get("output", {}))
 
     def events(self) -> list[str]:
         """All that was put on any bus."""

@@ -383,6 +383,15 @@ def exchange(
             return answer.status, named, answer.read().decode()
 
 
+@pytest.mark.parametrize("chunk", ["zz\r\nhello\r\n0\r\n\r\n", "-5\r\nhello\r\n0\r\n\r\n"])
+def test_a_broken_body_is_refused_as_any_other(cloud: LocalCloud, chunk: str) -> None:
+    host, _, port = cloud.endpoint_url.removeprefix("http://").partition(":")
+    head = f"POST / HTTP/1.1\r\nHost: {host}\r\nOrigin: null\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
+        connection.sendall((head + chunk).encode())
+        assert connection.recv(2**16).startswith(b"HTTP/1.1 403 ")
+
+
 def add_header(request: Any, *, name: str, value: str, **_: Any) -> None:
     request.headers[name] = value
 

@@ -185,7 +185,9 @@ def test_what_is_not_made_is_named_and_can_be_referred_to(small: Stack) -> None:
         "AWS::ResourceGroups::Group (Dashboard)",
         f"layer {layer} (Handled)",
     ]
-    assert small.outputs["Group"]
+    assert small.outputs["Group"] == "small-group"
+    arn = "arn:aws:resourcegroups:us-east-1:123456789012:group/small-group"
+    assert small.outputs["GroupArn"] == arn
 
 
 def test_the_rule_delivers(cloud: LocalCloud, small: Stack) -> None:

@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
-from unittest.mock import patch
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import MagicMock, patch
 
 import pytest
 from botocore.exceptions import ClientError
@@ -53,6 +55,10 @@ WRONG = [
         "PollSchedule must be a schedule expression, for example rate(5 minutes); "
         "it is '5 minutes'",
     ),
+    ("--parameters=PollSchedule=rate(1 minutes)", "PollSchedule must be a schedule expression"),
+    ("--parameters=PollSchedule=rate(5 minute)", "PollSchedule must be a schedule expression"),
+    ("--parameters=PollSchedule=rate(0 minutes)", "PollSchedule must be a schedule expression"),
+    ("--parameters=PollSchedule=cron(0 12 * * ?)", "PollSchedule must be a schedule expression"),
     (
         "--parameters=MaxJobsInFlight=1 MaxJobsInFlight=2",
         "PARAMETERS: MaxJobsInFlight is there twice",
@@ -66,6 +72,8 @@ WRONG = [
     ("--host=", "HOST must be an address of this machine, not ''"),
     ("--host=[::1]", "HOST must be an address of this machine, not '[::1]'"),
     ("--host=a..b", "HOST must be an address of this machine, not 'a..b'"),
+    ("--host=*", "HOST must be an address of this machine, not '*'"),
+    ("--host=fe80::1%lo", "HOST must be an address of this machine, not 'fe80::1%lo'"),
     ("--nope", "unrecognized arguments: --nope"),
     ("--empty --parameters=Architecture=arm64", "EMPTY leaves out the stack, which PARAMETERS "),
     ("--empty --worker=hello:handler", "EMPTY leaves out the stack, which PARAMETERS and WORKER"),
@@ -130,6 +138,42 @@ def test_what_only_the_services_refuse_is_told_too(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(serve, "until_interrupted", threading.Event)
     with pytest.raises(WrongStartError, match=r"^The stack can't be made: rate\(x\) is not valid$"):
         serve.main(Serving(port=0, parameters={"PollSchedule": "rate(x)"}))
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """What is done about signals is as before afterwards."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_is_served_ends_with_its_terminal_too(number: signal.Signals) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    over = serve.until_interrupted()
+    signal.raise_signal(number)
+    assert over.wait(60)
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("signals")
+def test_under_nohup_it_goes_on_without_a_terminal() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    serve.until_interrupted()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_what_is_for_sam_and_can_not_be_written_hinders_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve, "SAM_ENVIRONMENT", tmp_path / "file" / "env.json")
+    (tmp_path / "file").touch()
+    serve.write_sam_environment(MagicMock(endpoint_url="http://127.0.0.1:1"), MagicMock())
+    assert capsys.readouterr().out.startswith(f"  not written: {tmp_path}/file/env.json (")
 
 
 def test_a_port_in_use_is_told() -> None:
@@ -200,15 +244,49 @@ def test_what_is_asked_for_rightly_is_taken() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import os\nos.write(2, bytes([255, 10]))\nos._exit(1)", "\N{REPLACEMENT CHARACTER}"),
+        ("import os\nos._exit(3)", "odd:handler ended its process with status 3"),
+    ],
+)
+def test_a_worker_that_ends_its_process_is_told(
+    source: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(WrongStartError, match=f"^WORKER: .*{said}"):
+        arguments.check_worker("odd:handler")
+
+
+def test_what_a_wrong_worker_has_started_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = tmp_path / "pid"
+    (tmp_path / "odd.py").write_text(
+        "import pathlib, subprocess\n"
+        f"pathlib.Path({str(pid)!r}).write_text(str(subprocess.Popen(['sleep', '600']).pid))\n"
+        "1 / 0\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    try:
+        with pytest.raises(WrongStartError, match="division by zero"):
+            arguments.check_worker("odd:handler")
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
 # -- As a person starts it ------------------------------------------------------------------------
 
 
 def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`make`, without installing anything."""
+    """`make`, without installing anything, and not as a part of the `make` that runs the tests."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
         ["make", "--no-print-directory", "-o", ".venv/installed", *given],  # noqa: S607
         cwd=ROOT,
-        env=os.environ | environment,
+        env=ours | environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -224,11 +302,13 @@ def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
             "PARAMETERS: the template has no Nope",
         ),
         (["BEHAVIOUR=it's"], "BEHAVIOUR has a quote that is not closed: it's"),
+        (['HOST=a"b'], "HOST must be an address of this machine, not 'a\"b'"),
         (["WORKER=nothere:handler"], "WORKER: there is no module nothere"),
+        (["WORKER=--check"], "WORKER: '--check' must be module:name, such as hello:handler"),
     ],
 )
 def test_make_local_says_so_and_ends(given: list[str], said: str) -> None:
-    done = make("local", "PORT=0", *given)
+    done = make("local", "PORT=0", *given, PYTHONSAFEPATH="1")
     mine, *of_make = done.stderr.splitlines()
     assert mine.startswith(said)
     assert len(of_make) == 1  # that status 2 is an error
@@ -258,7 +338,7 @@ def test_ctrl_c_while_it_starts_ends_it_without_a_trace(phase: str) -> None:
         if phase == "stack":
             wait_for(lambda: listens(port), "it to listen", 60)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=180)
     assert "Traceback" not in said
     assert process.returncode in (-signal.SIGINT, 130, 0)
 
@@ -280,7 +360,7 @@ def test_ctrl_c_ends_the_demo_without_a_trace() -> None:
         while "Dispatched" not in (line := process.stdout.readline()):
             assert line, "it ended by itself"
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=180)
     assert (process.returncode, said) == (130, "")
 
 
@@ -288,7 +368,7 @@ def test_help_fits_the_terminal_and_has_every_target() -> None:
     said = make("help").stdout
     assert max(map(len, said.splitlines())) <= 80
     (phony,) = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"^  (\w+)", said, re.MULTILINE)) == {*phony.split()} - {"help"}
+    assert set(re.findall(r"^  ([\w-]+)", said, re.MULTILINE)) == {*phony.split()} - {"help"}
     users, contributors = said.split("To work on it:")
     assert "\n  local " in users
     assert "\n  test " in contributors

@@ -57,3 +57,14 @@ def test_a_worker_that_is_killed_is_started_again_and_one_that_is_stopped_is_not
     assert said[0].startswith("The worker waiting:handler ended (Killed). ")
     worker.stop()
     assert len(said) == 2
+
+
+def test_a_worker_that_does_not_end_when_told_to_is_killed(folder: Path) -> None:
+    (folder / "deaf.py").write_text(
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "open('deaf.pid', 'w').close()\ntime.sleep(600)\n"
+    )
+    worker = WorkerProcess("deaf:handler", client, "bus", {}, say=print, stop_seconds=0.1)
+    worker.start()
+    wait_for((folder / "deaf.pid").exists, "it to be started", SECONDS)
+    worker.stop()

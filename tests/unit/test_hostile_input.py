@@ -273,7 +273,7 @@ class Cloud:
         found = [
             row["jobId"] for row in self.rows.values() if value in row.values() and value != CUSTOM
         ]
-        return answered({"Items": [{"jobId": {"S": job_id}} for job_id in found]})
+        return answered({"Items": [{"jobId": {"S": job_id}} for job_id in found], "Count": len(found)})
 
     @staticmethod
     def _broken_key(asked: Any) -> AWSResponse | None:

@@ -27,11 +27,10 @@ def test_a_job_without_a_row_is_none(tables):
 
 
 def test_jobs_are_found_by_what_codepipelines_events_name(tables):
-    index = "ByActionExecution", "actionExecutionId"
     for job_id, value in (("a", "x"), ("b", "x"), ("c", "y")):
         tables.put_job(job_id, actionExecutionId=value)
-    assert sorted(job_table.find_by(*index, "x")) == ["a", "b"]
-    assert list(job_table.find_by(*index, "z")) == []
+    assert sorted(job_table.of_action("x")) == ["a", "b"]
+    assert list(job_table.of_action("z")) == []
 
 
 def test_a_query_is_read_to_its_last_page_also_through_empty_ones(aws_calls):
@@ -39,7 +38,7 @@ def test_a_query_is_read_to_its_last_page_also_through_empty_ones(aws_calls):
         page = {"Items": [{"jobId": {"S": job_id}} for job_id in found]}
         more = {"LastEvaluatedKey": {"jobId": {"S": str(number)}}} if found != "b" else {}
         aws_calls.expects("dynamodb", "query", page | more)
-    assert list(job_table.find_by("ByActionExecution", "actionExecutionId", "x")) == ["a", "b"]
+    assert list(job_table.of_action("x")) == ["a", "b"]
 
 
 def test_a_survey_counts_the_jobs_in_flight_and_finds_what_is_due(tables):
@@ -131,14 +130,14 @@ def test_a_row_is_released_only_by_whose_it_is_and_before_it_is_acknowledged(
     tables.put_job("j", execution=execution, status=status, actionExecutionId="a")
     job_table.release("j", "mine")
     job_table.release("no such job", "mine")
-    assert list(job_table.find_by("ByActionExecution", "actionExecutionId", "a")) == left
+    assert list(job_table.of_action("a")) == left
 
 
 @pytest.mark.parametrize(
     "act",
     [
         lambda: job_table.find("j"),
-        lambda: list(job_table.find_by("ByActionExecution", "actionExecutionId", "x")),
+        lambda: list(job_table.of_action("x")),
         job_table.survey,
         lambda: job_table.update(
             "j", "SET room = :x", condition="#status = :x", values={":x": "y"}

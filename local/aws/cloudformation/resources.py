@@ -227,6 +227,13 @@ class QueryDefinition(Resource):
 class Placeholder(Resource):
     """Stands in for a resource that can't be made here, so that others can refer to it."""
 
+    def get_cfn_attribute(self, attribute: str) -> str:
+        if attribute != "Arn":
+            return super().get_cfn_attribute(attribute)
+        service, _, kind = self.kind.removeprefix("AWS::").lower().partition("::")
+        place = f"{service}:{self.region}:{self.account_id}"
+        return f"arn:{get_partition(self.region)}:{place}:{kind}/{self.physical_resource_id}"
+
     @classmethod
     def create_from_cloudformation_json(
         cls,
@@ -237,7 +244,10 @@ class Placeholder(Resource):
         **about: Any,
     ) -> Resource:
         not_made(about["ResourceType"], about["LogicalId"])
-        return cls(resource_name, cloudformation_json["Properties"], account_id, region_name)
+        properties = cloudformation_json.get("Properties", {})
+        made = cls(properties.get("Name", resource_name), properties, account_id, region_name)
+        made.kind = about["ResourceType"]
+        return made
 
 
 KINDS: dict[str, type[CloudFormationModel]] = {

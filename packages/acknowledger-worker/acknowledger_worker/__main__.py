@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from acknowledger_worker.reload import Code
 from acknowledger_worker.sqs import Runner
 from acknowledger_worker.worker import Worker
 
@@ -44,6 +45,8 @@ def _told(module: str, error: BaseException) -> str:
     for frame in traceback.extract_tb(error.__traceback__):
         if "importlib" not in frame.filename and frame.filename != __file__:
             where = f" ({frame.filename}, line {frame.lineno})"
+    if isinstance(error, SyntaxError):
+        where = f" ({error.filename}, line {error.lineno})"
     said = " ".join(traceback.format_exception_only(error)[-1].split())
     return f"{module} can't be imported: {said}{where}"
 
@@ -56,7 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs-at-once", type=int, default=4)
     parser.add_argument("--stop-seconds", type=float, default=20, help="then hand back jobs")
     parser.add_argument("--check", action="store_true", help="only import the Worker")
+    parser.add_argument(
+        "--reload",
+        action="store_true",
+        help="for authors: begin anew, with the jobs in hand, when a Python file in this folder "
+        "has changed",
+    )
     given = parser.parse_args(arguments)
+    code = Code() if given.reload else None
     if not given.queue_url and not given.check:
         parser.error("--queue-url or QUEUE_URL is needed")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
@@ -65,15 +75,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         worker = load(given.worker)
     except LookupError as error:
-        parser.exit(2, f"{error}\n")
-    if given.check:
-        return
-    Runner(
-        worker,
-        given.queue_url,
-        jobs_at_once=given.jobs_at_once,
-        stop_seconds=given.stop_seconds,
-    ).run()
+        if not code:
+            parser.exit(2, f"{error}\n")
+        logging.getLogger("acknowledger_worker").warning("%s", error)
+        code.wait_for_change()
+    else:
+        if given.check:
+            return
+        runner = Runner(
+            worker,
+            given.queue_url,
+            jobs_at_once=given.jobs_at_once,
+            stop_seconds=0 if code else given.stop_seconds,
+        )
+        if code:
+            code.when_changed(runner.stop)
+        runner.run()
+    if code and code.changed:
+        os.execv(  # noqa: S606 - this very program
+            sys.executable,
+            [sys.executable, "-m", "acknowledger_worker", *(arguments or sys.argv[1:])],
+        )
 
 
 if __name__ == "__main__":

@@ -1,46 +1,72 @@
-"""Artifacts are zip files: unpacks what others have packed, and packs what a worker has made.
+"""Unpacks the zip and tar files that others have packed, and packs what a worker has made.
 
-Nothing that is unpacked leaves its folder, by a path, an absolute name or a symbolic link, and
-nothing is unpacked without a limit, whatever sizes the file gives.
+Nothing that is unpacked leaves its folder, by a path, an absolute name or a link, and nothing is
+unpacked without a limit, whatever sizes the file gives.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from gzip import GzipFile
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Literal
 
 from acknowledger_worker.errors import ArtifactInvalid
+
+Format = Literal["zip", "tar.gz"]
+Links = Literal["refuse", "keep", "follow", "skip"]
 
 MAX_BYTES = 4 * 2**30
 MAX_ENTRIES = 200_000
 
 _CHUNK = 2**20
 _LINK_LENGTH = 4096
+_UTF8 = 0x800
+_WINDOWS = {0, 10, 14}  # FAT, NTFS and VFAT
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip file."""
-    return zipfile.is_zipfile(path)
+    """Whether a file is a zip file, as artifacts are. Its beginning says so."""
+    return _kind(path) == "zip"
 
 
-def unpack(archive: Path, folder: Path, max_bytes: int = MAX_BYTES) -> None:
-    """Unpack a zip file into a new folder, with permissions and symbolic links.
+def unpack(
+    archive: Path,
+    folder: Path,
+    max_bytes: int = MAX_BYTES,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Unpack a zip, tar or tar.gz file into a new folder, with permissions and links.
 
     Args:
         max_bytes: how large all that is in it may be together.
+        check: called before each entry; what it raises ends the unpacking.
 
     Raises:
         ArtifactInvalid: naming the entry that can't be unpacked, or the limit.
     """
     folder.mkdir()
+    kind = _kind(archive)
+    if kind is None:
+        raise ArtifactInvalid("it can't be unpacked: it is no zip, tar or tar.gz file")
     try:
-        with zipfile.ZipFile(archive) as opened:
-            _unpack(opened, folder, max_bytes)
+        if kind == "tar":
+            with tarfile.open(archive) as tar:
+                _unpack(_tar_entries(tar), folder, max_bytes, check)
+        else:
+            with zipfile.ZipFile(archive) as opened:
+                _unpack(_zip_entries(opened), folder, max_bytes, check)
     except (
         zipfile.BadZipFile,
+        tarfile.TarError,
         zlib.error,
         EOFError,
         NotImplementedError,  # an entry that is packed in a way that zipfile doesn't know
@@ -52,66 +78,160 @@ def unpack(archive: Path, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         raise ArtifactInvalid(f"it can't be unpacked: {error}") from None
 
 
-def pack(folder: Path, archive: Path) -> None:
-    """Pack a folder into a new zip file, with permissions and the symbolic links within it.
+def pack(
+    source: Path,
+    archive: Path,
+    *,
+    files: Iterable[str] | None = None,
+    links: Links = "refuse",
+    format: Format = "zip",  # noqa: A002 - what it is
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Pack a folder or a file into a new archive, with permissions and the links within it.
+
+    Args:
+        files: which of the folder's files and folders, as patterns such as "dist/*.whl"; by
+            default all.
+        links: what to do with links that lead out of the folder: refuse them; keep them as they
+            are, follow them to what is there, or skip them.
+        check: called before each entry; what it raises ends the packing.
 
     Raises:
-        ArtifactInvalid: a link leads out of the folder, or an entry is neither file nor folder.
+        ArtifactInvalid: such a link, a pattern that nothing matches, or an entry that is neither
+            a file nor a folder.
     """
-    root = folder.resolve()
-    with zipfile.ZipFile(archive, "x", zipfile.ZIP_DEFLATED, strict_timestamps=False) as opened:
-        for path in sorted(root.rglob("*")):
-            name = path.relative_to(root).as_posix()
-            if path.is_symlink():
-                if not _resolved(path).is_relative_to(root):
-                    raise ArtifactInvalid(f"{name} is a link that leads out of the folder")
-                entry = zipfile.ZipInfo(name)
-                entry.external_attr = (stat.S_IFLNK | 0o777) << 16
-                opened.writestr(entry, str(path.readlink()))
-            elif path.is_dir() or path.is_file():
-                opened.write(path, name)
-            else:
-                raise ArtifactInvalid(f"{name} is neither a file nor a folder")
+    root = (source if source.is_dir() else source.parent).resolve()
+    chosen = [root / source.name] if source.is_file() else _chosen(root, files)
+    members = _members(root, chosen, links)
+    if format == "tar.gz":
+        with tarfile.open(archive, "x:gz", dereference=True) as tar:
+            for name, path, target in members:
+                check()
+                if target is None:
+                    tar.add(path, name, recursive=False)
+                else:
+                    entry = tarfile.TarInfo(name)
+                    entry.type, entry.linkname = tarfile.SYMTYPE, target
+                    tar.addfile(entry)
+    else:
+        with zipfile.ZipFile(archive, "x", zipfile.ZIP_DEFLATED, strict_timestamps=False) as zipped:
+            for name, path, target in members:
+                check()
+                if target is None:
+                    zipped.write(path, name)
+                else:
+                    link = zipfile.ZipInfo(name)
+                    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+                    zipped.writestr(link, target)
 
 
-def _unpack(opened: zipfile.ZipFile, folder: Path, max_bytes: int) -> None:
-    entries = opened.infolist()
-    if len(entries) > MAX_ENTRIES:
-        raise ArtifactInvalid(f"it has more than {MAX_ENTRIES} entries")
+# -- Unpacking ------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Entry:
+    """An entry of an archive. A link has a target; a file may be the same as an earlier one."""
+
+    name: str
+    mode: int
+    open: Callable[[], Any]
+    kind: Literal["file", "folder", "link", "other"] = "file"
+    target: str = ""
+    same_as: str = ""
+
+
+def _kind(path: Path) -> Literal["zip", "tar"] | None:
+    with path.open("rb") as opened:
+        start = opened.read(tarfile.BLOCKSIZE)
+        if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            return "zip"
+        if start.startswith(b"\x1f\x8b"):
+            opened.seek(0)
+            with suppress(OSError, EOFError, zlib.error):
+                start = GzipFile(fileobj=opened).read(tarfile.BLOCKSIZE)
+    with suppress(tarfile.TarError):
+        # Its checksum is held to as well.
+        tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
+        return "tar" if start[257:262] == b"ustar" else None
+    return None
+
+
+def _zip_entries(opened: zipfile.ZipFile) -> Iterator[_Entry]:
+    for entry in opened.infolist():
+        name = entry.filename
+        if not entry.flag_bits & _UTF8:
+            # Some write UTF-8 and don't say so.
+            with suppress(UnicodeError):
+                name = name.encode("cp437").decode()
+        if entry.create_system in _WINDOWS:  # where older tools write its own separator
+            name = name.replace("\\", "/")
+        made = _Entry(name, entry.external_attr >> 16, partial(opened.open, entry))
+        kind = stat.S_IFMT(made.mode)
+        if kind == stat.S_IFLNK:
+            with opened.open(entry) as source:
+                made.kind, made.target = "link", os.fsdecode(source.read(_LINK_LENGTH))
+        elif name == "." or name.endswith("/") or kind == stat.S_IFDIR:
+            made.kind = "folder"
+        elif kind not in (0, stat.S_IFREG):
+            made.kind = "other"
+        yield made
+
+
+def _tar_entries(opened: tarfile.TarFile) -> Iterator[_Entry]:
+    for entry in opened:
+        made = _Entry(entry.name, entry.mode, partial(opened.extractfile, entry))
+        if entry.issym():
+            made.kind, made.target = "link", entry.linkname
+        elif entry.isdir():
+            made.kind = "folder"
+        elif entry.islnk():
+            made.same_as = entry.linkname
+        elif not entry.isreg():
+            made.kind = "other"
+        yield made
+
+
+def _unpack(
+    entries: Iterator[_Entry], folder: Path, max_bytes: int, check: Callable[[], None]
+) -> None:
     left = max_bytes
     links: dict[Path, str] = {}
-    for entry in entries:
-        path = folder / _inside(entry.filename)
-        mode = entry.external_attr >> 16
-        kind = stat.S_IFMT(mode)
-        if kind == stat.S_IFLNK:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with opened.open(entry) as source:
-                links[path] = os.fsdecode(source.read(_LINK_LENGTH))
-        elif entry.is_dir():
+    for number, entry in enumerate(entries, start=1):
+        check()
+        if number > MAX_ENTRIES:
+            raise ArtifactInvalid(f"it has more than {MAX_ENTRIES} entries")
+        path = folder / _inside(entry.name, entry.kind)
+        if entry.kind == "other":
+            raise ArtifactInvalid(f"{entry.name} is neither a file, a folder nor a link")
+        if entry.kind == "folder":
             path.mkdir(parents=True, exist_ok=True)
-        elif kind not in (0, stat.S_IFREG):
-            raise ArtifactInvalid(f"{entry.filename} is neither a file, a folder nor a link")
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with opened.open(entry) as source, path.open("wb") as target:
-                while chunk := source.read(_CHUNK):
-                    left -= len(chunk)
-                    if left < 0:
-                        raise ArtifactInvalid(f"it has more than {max_bytes} bytes, unpacked")
-                    target.write(chunk)
-            path.chmod(mode & 0o755 | 0o600)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        twin = folder / _inside(entry.same_as, "file") if entry.same_as else None
+        # Of entries with the same name the last one counts.
+        links.pop(path, None)
+        path.unlink(missing_ok=True)
+        if entry.kind == "link" or twin in links:
+            links[path] = links[twin] if twin else entry.target
+            continue
+        with twin.open("rb") if twin else entry.open() as source, path.open("xb") as target:
+            while chunk := source.read(_CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise ArtifactInvalid(f"it has more than {max_bytes} bytes, unpacked")
+                target.write(chunk)
+        path.chmod(entry.mode & 0o755 | 0o600)
     _link(links, folder.resolve())
 
 
-def _inside(name: str) -> PurePosixPath:
-    """The path of an entry, which stays inside the folder."""
-    path = PurePosixPath(name)
+def _inside(name: str, kind: str) -> PurePosixPath:
+    """The path of an entry, which stays inside the folder. A folder may be the folder itself."""
     windows = PureWindowsPath(name)
-    parts = {*path.parts, *windows.parts}
-    if ".." in parts or path.is_absolute() or windows.drive or windows.root or not path.parts:
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    leaves = ".." in (*parts, *windows.parts) or windows.drive or windows.root
+    if leaves if parts else kind != "folder":
         raise ArtifactInvalid(f"{name!r} leaves the folder")
-    return path
+    return PurePosixPath(*parts)
 
 
 def _link(links: dict[Path, str], root: Path) -> None:
@@ -121,6 +241,66 @@ def _link(links: dict[Path, str], root: Path) -> None:
     for path in links:
         if not _resolved(path).is_relative_to(root):
             raise ArtifactInvalid(f"{path.name!r} is a link that leaves the folder")
+
+
+# -- Packing --------------------------------------------------------------------------------------
+
+
+def _chosen(root: Path, files: Iterable[str] | None) -> list[Path]:
+    if files is None:
+        return sorted(root.rglob("*"))
+    found: set[Path] = set()
+    for pattern in [files] if isinstance(files, str) else files:
+        parts = PurePosixPath(pattern)
+        matching = () if parts.is_absolute() or ".." in parts.parts else root.glob(pattern)
+        before = len(found)
+        for path in matching:
+            found.add(path)
+            found.update(() if path.is_symlink() else path.rglob("*"))
+        if len(found) == before:
+            raise ArtifactInvalid(f"nothing in the folder matches {pattern!r}")
+    return sorted(found - {root})
+
+
+def _members(
+    root: Path, paths: Iterable[Path], links: Links
+) -> Iterator[tuple[str, Path, str | None]]:
+    """The name of each thing to pack, where it is, and the target of a link that stays one."""
+    for path in paths:
+        name = path.relative_to(root).as_posix()
+        if not path.is_symlink():
+            yield from _real(name, path)
+        elif _resolved(path).is_relative_to(root):
+            target = path.readlink()
+            if target.is_absolute():  # which is wrong where it is unpacked
+                target = Path(os.path.relpath(_resolved(path), path.parent))
+            yield name, path, str(target)
+        elif links == "keep":
+            yield name, path, str(path.readlink())
+        elif links == "follow":
+            yield from _followed(name, path, (root,))
+        elif links == "refuse":
+            raise ArtifactInvalid(f"{name} is a link that leads out of the folder")
+
+
+def _followed(
+    name: str, path: Path, above: tuple[Path, ...]
+) -> Iterator[tuple[str, Path, str | None]]:
+    """What a link leads to, with all below it, under the link's name."""
+    real = _resolved(path)
+    if any(folder.is_relative_to(real) for folder in above):
+        raise ArtifactInvalid(f"{name} is a link that leads in a circle")
+    yield from _real(name, real)
+    if real.is_dir():
+        for child in sorted(real.iterdir()):
+            yield from _followed(f"{name}/{child.name}", child, (*above, real))
+
+
+def _real(name: str, path: Path) -> Iterator[tuple[str, Path, None]]:
+    if not (path.is_dir() or path.is_file()):
+        what = "neither a file nor a folder" if path.exists() else "a link that leads nowhere"
+        raise ArtifactInvalid(f"{name} is {what}")
+    yield name, path, None
 
 
 def _resolved(path: Path) -> Path:

@@ -33,7 +33,9 @@ logger = logging.getLogger(__package__)
 
 CREDENTIALS_SECONDS = 15 * 60
 RENEWED_BEFORE_SECONDS = 5 * 60
-CLAIM_SECONDS = 60
+CLAIM_SECONDS = 120
+# S3 doesn't tell HEAD requests why.
+MAYBE_EXPIRED = {"400", "403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken"}
 
 Client = Callable[[str], Any]
 
@@ -75,6 +77,7 @@ class JobServices:
         self._job_bus_name = job_bus_name
         self._client_token_prefix = client_token_prefix
         self._current_job_id = current_job_id
+        self._check: Callable[[], None] = lambda: None
 
     def details(self) -> dict[str, Any]:
         """The job's data, with new credentials and the real values of secret properties.
@@ -98,16 +101,20 @@ class JobServices:
         data: dict[str, Any] = answer["jobDetails"]["data"]
         return data
 
-    def download(self, artifact: Mapping[str, Any], path: Path) -> None:
+    def download(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
         """Get an artifact's object as a file.
 
         Raises:
             RevisionUnavailable, PermissionError, AWSUnavailable, JobCancelled
         """
-        with aws_errors(f"input artifact {artifact['name']} could not be read"):
-            self._s3.download_file(*_place(artifact), str(path))
+        self._transfer(
+            f"input artifact {artifact['name']} could not be read: s3:GetObject",
+            artifact,
+            check,
+            lambda place: self._s3.download_file(**place, Filename=str(path)),
+        )
 
-    def upload(self, artifact: Mapping[str, Any], path: Path) -> None:
+    def upload(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
         """Put a file as an artifact's object, encrypted with the artifact store's key.
 
         Raises:
@@ -117,9 +124,34 @@ class JobServices:
         encryption = {"ServerSideEncryption": "aws:kms"}
         if key := self._delivery.job["data"].get("encryptionKey"):
             encryption["SSEKMSKeyId"] = key["id"]
-        what = f"output artifact {artifact['name']} could not be put"
-        with aws_errors(what), path.open("rb") as source:
-            self._s3.upload_fileobj(source, *_place(artifact), ExtraArgs=encryption)
+
+        def put(place: dict[str, Any]) -> None:
+            with path.open("rb") as source:
+                self._s3.upload_fileobj(source, **place, ExtraArgs=encryption)
+
+        what = f"output artifact {artifact['name']} could not be put: s3:PutObject"
+        self._transfer(what, artifact, check, put)
+
+    def _transfer(
+        self,
+        what: str,
+        artifact: Mapping[str, Any],
+        check: Callable[[], None],
+        call: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """Call S3, and once more with new credentials where it may be for those."""
+        location = artifact["location"]["s3Location"]
+        bucket, key = location["bucketName"], location["objectKey"]
+        place = {"Bucket": bucket, "Key": key, "Callback": lambda _: check()}
+        self._check = check
+        with aws_errors(f"{what} of s3://{bucket}/{key}", ended=()):
+            try:
+                call(place)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") not in MAYBE_EXPIRED:
+                    raise
+                del self._s3
+                call(place)
 
     def tell_progress(self, progress: Mapping[str, Any]) -> None:
         """Put a `Job Progress` event. Where that fails the log says so, and the job goes on.
@@ -165,9 +197,13 @@ class JobServices:
             "credential_provider", CredentialResolver([_ArtifactCredentials(self._credentials)])
         )
         region = self._client("codepipeline").meta.region_name
-        return boto3.Session(botocore_session=session, region_name=region).client(
+        s3 = boto3.Session(botocore_session=session, region_name=region).client(
             "s3", config=_CONFIG
         )
+        # What a callback raises in the middle of a request is tried again, as if the network
+        # had failed.
+        s3.meta.events.register_first("needs-retry.s3", lambda **_: self._check())
+        return s3
 
     def _credentials(self) -> dict[str, str]:
         given = self.details()["artifactCredentials"]
@@ -239,7 +275,7 @@ class Claim:
     """A delivery's claim to be the one that works a job, in the job's row of JobTable.
 
     The row's `worker` is the delivery, until `workerUntil`. A claim is kept up while the job is
-    worked, and lapses a minute after its worker died.
+    worked, and lapses two minutes after its worker died.
 
     Args:
         job_id: the job.
@@ -332,8 +368,3 @@ def _moment(seconds: float) -> str:
     """So many seconds from now, as JobTable has moments."""
     moment = datetime.now(UTC) + timedelta(seconds=seconds)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _place(artifact: Mapping[str, Any]) -> tuple[str, str]:
-    location = artifact["location"]["s3Location"]
-    return location["bucketName"], location["objectKey"]

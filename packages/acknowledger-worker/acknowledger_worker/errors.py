@@ -21,9 +21,10 @@ Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_Failure
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 
@@ -98,16 +99,17 @@ _ENDED = {
     "TaskDoesNotExist",
     "TaskTimedOut",
 }
-_REFUSED = ("AccessDenied", "InvalidClientToken", "403")
+_REFUSED = ("AccessDenied", "InvalidClientToken", "InvalidToken", "ExpiredToken", "403")
 _GONE = {"404", "NoSuchBucket", "NoSuchKey", "NotFound"}
 
 
 @contextmanager
-def aws_errors(what: str) -> Iterator[None]:
+def aws_errors(what: str, ended: Container[str] = _ENDED) -> Iterator[None]:
     """Let AWS's errors be ours. No message of AWS's is repeated, since it may have a secret in it.
 
     Args:
         what: that could not be done, such as "input artifact App could not be read".
+        ended: the codes that say that the job is over.
 
     Raises:
         JobCancelled, PermissionError, RevisionUnavailable, AWSUnavailable
@@ -117,12 +119,12 @@ def aws_errors(what: str) -> Iterator[None]:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         message = f"{what}: {code}"
-        if code in _ENDED:
+        if code in ended:
             raise JobCancelled(message) from None
         if code.startswith(_REFUSED):
             raise PermissionError(message) from None
         if code in _GONE:
             raise RevisionUnavailable(message) from None
         raise AWSUnavailable(message) from None
-    except BotoCoreError as error:
+    except (BotoCoreError, Boto3Error) as error:
         raise AWSUnavailable(f"{what}: {type(error).__name__}") from None

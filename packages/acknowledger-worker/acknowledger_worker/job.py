@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import logging
+import shutil
 import threading
-import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,9 +18,10 @@ from acknowledger_worker.errors import (
     EventInvalid,
     JobCancelled,
 )
+from acknowledger_worker.masking import MASK, without
 from acknowledger_worker.outcome import without_none
 
-MASK = "****"
+logger = logging.getLogger(__package__)
 
 
 class Services(Protocol):
@@ -29,11 +30,11 @@ class Services(Protocol):
     def details(self) -> Mapping[str, Any]:
         """The job's data with the values of its secret configuration properties."""
 
-    def download(self, artifact: Mapping[str, Any], path: Path) -> None:
-        """Get an input artifact's object as a file."""
+    def download(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
+        """Get an input artifact's object as a file. What `check` raises ends it."""
 
-    def upload(self, artifact: Mapping[str, Any], path: Path) -> None:
-        """Put a file as an output artifact's object."""
+    def upload(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
+        """Put a file as an output artifact's object. What `check` raises ends it."""
 
     def tell_progress(self, progress: Mapping[str, Any]) -> None:
         """Put a `Job Progress` event."""
@@ -78,6 +79,7 @@ class Job:
         pipeline: where in which pipeline.
         configuration: the action's configuration; the values of secret properties are "****".
         inputs, outputs: the names of the artifacts.
+        missing: the output artifacts that have not been put yet.
         continuation_token: what a `Continuation` was returned with, or None.
         folder: an empty folder for this job, which is removed when the function ends.
         cancelled: set when the job is not this worker's any more.
@@ -110,7 +112,9 @@ class Job:
         self.folder.mkdir()
         self.cancelled = threading.Event()
         self._artifacts = folder
-        self._unpacked: dict[str, Path] = {}
+        self._fetched: dict[tuple[str, bool | None], Path] = {}
+        self._put: set[str] = set()
+        self._masked: set[str] = set()
         self._services = services
         self._details: Mapping[str, str] | None = None
         self._reason = ""
@@ -119,11 +123,23 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job {self.id} of {self.pipeline.name}/{self.pipeline.action}>"
 
-    def input(self, name: str | None = None, *, max_bytes: int = archive.MAX_BYTES) -> Path:
+    @property
+    def missing(self) -> tuple[str, ...]:
+        return tuple(name for name in self.outputs if name not in self._put)
+
+    def input(
+        self,
+        name: str | None = None,
+        *,
+        unpack: bool | None = None,
+        max_bytes: int = archive.MAX_BYTES,
+    ) -> Path:
         """An input artifact: the folder that it was unpacked into, or the file that is no zip file.
 
         Args:
             name: may be left out where there is just one.
+            unpack: False for the file as it is, such as a jar, which is a zip file too; True to
+                unpack a tar or tar.gz file as well, and nothing but a folder will do.
             max_bytes: how large it may be, unpacked.
 
         Raises:
@@ -134,17 +150,30 @@ class Job:
         """
         artifact = self._artifact("input", self._inputs, name)
         with self._lock:
-            key = artifact["name"]
-            if key not in self._unpacked:
+            key = artifact["name"], unpack
+            if key not in self._fetched:
                 self.check()
-                self._unpacked[key] = self._fetch(artifact, max_bytes)
-            return self._unpacked[key]
+                self._fetched[key] = self._fetch(artifact, unpack, max_bytes)
+            return self._fetched[key]
 
-    def output(self, name: str | None, path: str | Path) -> None:
+    def output(
+        self,
+        name: str | None,
+        path: str | Path,
+        *,
+        files: Iterable[str] | None = None,
+        links: archive.Links = "refuse",
+        format: archive.Format | None = None,  # noqa: A002 - what it is
+    ) -> None:
         """Upload an output artifact: a folder as a zip file, a file as it is.
 
         Args:
             name: may be None where there is just one.
+            files: which of the folder's files and folders, as patterns such as "dist/*.whl"; by
+                default all.
+            links: what to do with links that lead out of the folder: "refuse" them, "keep" them
+                as they are (`input` refuses them), "follow" them to what is there, or "skip" them.
+            format: "zip" or "tar.gz", for a file as well.
 
         Raises:
             ConfigurationError: the action has no such artifact.
@@ -158,19 +187,28 @@ class Job:
         if not path.exists():
             raise ArtifactInvalid(f"output artifact {artifact['name']}: there is no {path.name}")
         packed = path
-        if path.is_dir():
-            packed = self._artifacts / f"output-{self.outputs.index(artifact['name'])}.zip"
+        if path.is_dir() or format:
+            packed = self._artifacts / f"output-{self.outputs.index(artifact['name'])}"
             packed.unlink(missing_ok=True)
             try:
-                archive.pack(path, packed)
+                archive.pack(
+                    path,
+                    packed,
+                    files=files,
+                    links=links,
+                    format=format or "zip",
+                    check=self.check,
+                )
             except ArtifactInvalid as error:
                 raise ArtifactInvalid(f"output artifact {artifact['name']}: {error}") from None
-        self._services.upload(artifact, packed)
+        self._services.upload(artifact, packed, self.check)
+        self._put.add(artifact["name"])
 
     def secret(self, name: str) -> str:
         """A configuration property's real value, which `configuration` masks.
 
-        It is kept out of the job's failure and the log, whatever the function raises.
+        It is masked in the job's outcome and progress, and in what is logged while the job is
+        worked. What the function prints, or writes elsewhere, is its own affair.
 
         Raises:
             ConfigurationError: the action's configuration has no such property.
@@ -191,7 +229,7 @@ class Job:
         summary: str | None = None,
         external_execution_id: str | None = None,
     ) -> None:
-        """Tell the pipeline how far the job is. What is left out stays as it was told before.
+        """Tell the pipeline how far the job is. What is left out, or empty, stays as it was.
 
         Raises:
             JobCancelled
@@ -199,10 +237,11 @@ class Job:
         self.check()
         told = {
             "percentComplete": percent_complete,
-            "summary": summary,
-            "externalExecutionId": external_execution_id,
+            "summary": self.mask(summary or "", "its progress") or None,
+            "externalExecutionId": self.mask(external_execution_id or "", "its progress") or None,
         }
-        self._services.tell_progress(without_none(told))
+        if told := without_none(told):
+            self._services.tell_progress(told)
 
     def wait(self, seconds: float) -> None:
         """Do nothing for a while.
@@ -228,13 +267,19 @@ class Job:
             self._reason = reason
             self.cancelled.set()
 
-    def redact(self, text: str) -> str:
-        """A text without the values of secret properties, once the function has asked for one."""
-        return without(self._known_secrets(), text)
+    def mask(self, text: str, where: str) -> str:
+        """A text without the values of secret properties, once the function has asked for one.
 
-    def _known_secrets(self) -> list[str]:
+        Args:
+            where: the text is; the log says once that something was masked there.
+        """
         known = self._details or {}
-        return [value for name, value in known.items() if self.configuration.get(name) == MASK]
+        secrets = [value for name, value in known.items() if self.configuration.get(name) == MASK]
+        masked = without(secrets, text)
+        if masked != text and where not in self._masked:
+            self._masked.add(where)
+            logger.warning("job %s: a secret is masked in %s", self.id, where)
+        return masked
 
     def _artifact(
         self, side: str, artifacts: Mapping[str, Mapping[str, Any]], name: str | None
@@ -249,15 +294,15 @@ class Job:
             )
         return artifacts[name]
 
-    def _fetch(self, artifact: Mapping[str, Any], max_bytes: int) -> Path:
-        number = self.inputs.index(artifact["name"])
-        fetched = self._artifacts / f"input-{number}.download"
-        self._services.download(artifact, fetched)
-        if not archive.is_archive(fetched):
+    def _fetch(self, artifact: Mapping[str, Any], unpack: bool | None, max_bytes: int) -> Path:
+        folder = self._artifacts / f"input-{self.inputs.index(artifact['name'])}-{unpack}"
+        fetched = folder.with_suffix(".download")
+        self._services.download(artifact, fetched, self.check)
+        if unpack is False or (unpack is None and not archive.is_archive(fetched)):
             return fetched
-        folder = self._artifacts / f"input-{number}"
+        shutil.rmtree(folder, ignore_errors=True)  # of an attempt that failed
         try:
-            archive.unpack(fetched, folder, max_bytes)
+            archive.unpack(fetched, folder, max_bytes, self.check)
         except ArtifactInvalid as error:
             raise ArtifactInvalid(f"input artifact {artifact['name']}: {error}") from None
         fetched.unlink()
@@ -300,25 +345,6 @@ def parse(event: Any) -> Delivery:
         job_timeout_seconds=detail["jobTimeoutSeconds"],
         job=detail["job"],
     )
-
-
-def without(secrets: Iterable[str], text: str) -> str:
-    """A text with each secret masked, also as Python, JSON or an address would write it."""
-    forms = {
-        form
-        for secret in secrets
-        for form in (
-            secret,
-            repr(secret)[1:-1],
-            json.dumps(secret)[1:-1],
-            urllib.parse.quote(secret, safe=""),
-            urllib.parse.quote_plus(secret),
-        )
-        if form
-    }
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, MASK)
-    return text
 
 
 def _by_name(artifacts: Iterable[Mapping[str, Any]] | None) -> dict[str, Mapping[str, Any]]:

@@ -6,15 +6,19 @@ Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_PutJobS
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from acknowledger_worker.errors import JobFailed
 
 MESSAGE_LENGTH = 5000
 OUTPUT_LENGTH = 130_000
+SUMMARY_LENGTH = 2048
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Revision:
         revision: its id, 1 to 1500 characters.
         change_identifier: what changes when it does, 1 to 100 characters.
         created: when it was made.
-        summary: 1 to 2048 characters.
+        summary: 2048 characters at most. An empty text is none.
     """
 
     revision: str
@@ -36,14 +40,18 @@ class Revision:
 
 @dataclass(frozen=True)
 class Success:
-    """The job is done. A limit that is broken fails it, and the message names every field.
+    """The job is done. A limit that is broken fails it, and the message names every member.
 
     Args:
-        summary: shown in the pipeline, 1 to 2048 characters.
-        external_execution_id: what the action's link leads to, 1 to 1500 characters.
+        summary: shown in the pipeline, 2048 characters at most. An empty text is none.
+        external_execution_id: what the action's link leads to, 1500 characters at most. An empty
+            text is none.
         percent_complete: 0 to 100.
         output_variables: for the actions that follow. Partner actions have none.
         revision: what was made.
+        cut_summary: whether a summary that is too long is cut, and then ends with "…".
+        allow_missing_outputs: whether the job is done though an output artifact was never put.
+            Else it fails, since an action that needs the artifact would fail without a reason.
     """
 
     summary: str | None = None
@@ -51,6 +59,8 @@ class Success:
     percent_complete: int | None = None
     output_variables: Mapping[str, str] = field(default_factory=dict)
     revision: Revision | None = None
+    cut_summary: bool = False
+    allow_missing_outputs: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,13 +69,14 @@ class Continuation:
 
     Args:
         token: found in the next job's `continuation_token`, 1 to 2048 characters.
-        summary, external_execution_id, percent_complete: as for `Success`.
+        summary, external_execution_id, percent_complete, cut_summary: as for `Success`.
     """
 
     token: str
     summary: str | None = None
     external_execution_id: str | None = None
     percent_complete: int | None = None
+    cut_summary: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,15 +91,22 @@ class Failure:
     type: str
     message: str
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Tell a test that expected a success what it got."""
+            kind, message = vars(self).get("type"), vars(self).get("message")
+            raise AttributeError(f"the job failed and has no {name}: {kind}: {message}")
+
 
 Outcome = Success | Continuation
 
 
-def checked(returned: object) -> Outcome:
-    """What a function returned, None being a plain success.
+def checked(returned: object, mask: Callable[[str], str] = str) -> Outcome:
+    """What a function returned with its texts masked, None being a plain success.
 
     Raises:
-        JobFailed: it is something else, or too long.
+        JobFailed: it is something else, or breaks a limit.
     """
     if returned is None:
         return Success()
@@ -97,11 +115,12 @@ def checked(returned: object) -> Outcome:
             "the worker's function must return None, Success or Continuation, "
             f"not {type(returned).__name__}"
         )
-    try:
-        length = len(output(returned))
-    except (TypeError, ValueError) as error:
-        raise JobFailed(f"{type(returned).__name__} can't be written as JSON: {error}") from None
-    if length > OUTPUT_LENGTH:
+    returned = masked(returned, mask)
+    if returned.cut_summary and len(returned.summary or "") > SUMMARY_LENGTH:
+        returned = replace(returned, summary=f"{(returned.summary or '')[: SUMMARY_LENGTH - 1]}…")
+    if broken := "; ".join(_broken(returned)):
+        raise JobFailed(broken)
+    if (length := len(output(returned))) > OUTPUT_LENGTH:
         raise JobFailed(
             f"{type(returned).__name__} must have at most {OUTPUT_LENGTH} characters "
             f"as JSON, not {length}"
@@ -109,14 +128,27 @@ def checked(returned: object) -> Outcome:
     return returned
 
 
-def failure(error: BaseException, redact: Callable[[str], str] = str) -> Failure:
+def masked(value: T, mask: Callable[[str], str]) -> T:
+    """An outcome with all its texts masked."""
+    made: Any = value
+    if isinstance(value, str):
+        made = mask(value)
+    elif isinstance(value, Mapping):
+        made = {masked(name, mask): masked(each, mask) for name, each in value.items()}
+    elif is_dataclass(value) and not isinstance(value, type):
+        members = {each.name: masked(getattr(value, each.name), mask) for each in fields(value)}
+        made = replace(value, **members)
+    return made  # type: ignore[no-any-return]
+
+
+def failure(error: BaseException, mask: Callable[[str], str] = str) -> Failure:
     """What a function's exception comes to: its type of failure, and its message alone."""
     if isinstance(error, JobFailed):
         kind, message = error.type, str(error)
     else:
         name, message = type(error).__name__, str(error)
         kind, message = "JobFailed", f"{name}: {message}" if message else name
-    message = redact(message).encode("utf-8", "replace").decode()
+    message = mask(message).encode("utf-8", "replace").decode()
     cut = len(message) > MESSAGE_LENGTH
     return Failure(kind, f"{message[: MESSAGE_LENGTH - 1]}…" if cut else message)
 
@@ -124,8 +156,8 @@ def failure(error: BaseException, redact: Callable[[str], str] = str) -> Failure
 def output(outcome: Outcome) -> str:
     """The output of the task, as JSON."""
     details = {
-        "summary": outcome.summary,
-        "externalExecutionId": outcome.external_execution_id,
+        "summary": outcome.summary or None,
+        "externalExecutionId": outcome.external_execution_id or None,
         "percentComplete": outcome.percent_complete,
     }
     result: dict[str, Any] = {"executionDetails": without_none(details)}
@@ -139,7 +171,7 @@ def output(outcome: Outcome) -> str:
                     "revision": made.revision,
                     "changeIdentifier": made.change_identifier,
                     "created": made.created.isoformat() if made.created else None,
-                    "revisionSummary": made.summary,
+                    "revisionSummary": made.summary or None,
                 }
             )
     return json.dumps({name: value for name, value in result.items() if value})
@@ -148,3 +180,40 @@ def output(outcome: Outcome) -> str:
 def without_none(members: Mapping[str, Any]) -> dict[str, Any]:
     """Members without those that are None: to AWS they are not there."""
     return {name: value for name, value in members.items() if value is not None}
+
+
+def _broken(outcome: Outcome) -> Iterator[str]:
+    """Each member that breaks a limit of CodePipeline's, with the limit."""
+    yield from _broken_text("executionDetails.summary", outcome.summary or "", 0, SUMMARY_LENGTH)
+    link = outcome.external_execution_id or ""
+    yield from _broken_text("executionDetails.externalExecutionId", link, 0, 1500)
+    percent = outcome.percent_complete
+    if percent is not None and (type(percent) is not int or not 0 <= percent <= 100):
+        yield "executionDetails.percentComplete must be a whole number from 0 to 100"
+    if isinstance(outcome, Continuation):
+        yield from _broken_text("continuationToken", outcome.token, 1, 2048)
+        return
+    variables: object = outcome.output_variables
+    if not isinstance(variables, Mapping):
+        yield "outputVariables must be a mapping"
+        variables = {}
+    for name, value in variables.items():
+        if not re.fullmatch(r"[A-Za-z0-9@\-_]+", str(name)):
+            yield f"outputVariables.{name}: a name has letters, digits, @, - and _ only"
+        yield from _broken_text(f"outputVariables.{name}", value, 0, OUTPUT_LENGTH)
+    if made := outcome.revision:
+        where = "currentRevision"
+        yield from _broken_text(f"{where}.revision", made.revision, 1, 1500)
+        yield from _broken_text(f"{where}.changeIdentifier", made.change_identifier, 1, 100)
+        yield from _broken_text(f"{where}.revisionSummary", made.summary or "", 0, SUMMARY_LENGTH)
+        created: object = made.created
+        if not isinstance(created, datetime | None):
+            yield f"{where}.created must be a datetime"
+
+
+def _broken_text(member: str, value: object, least: int, most: int) -> Iterator[str]:
+    if not isinstance(value, str):
+        yield f"{member} must be a text, not {type(value).__name__}"
+    elif not least <= len(value) <= most:
+        limit = f"at most {most}" if least == 0 else f"{least} to {most}"
+        yield f"{member} must have {limit} characters, not {len(value)}"

@@ -16,7 +16,7 @@ from acknowledger_worker.worker import Worker
 
 logger = logging.getLogger(__package__)
 
-VISIBILITY_SECONDS = 60
+VISIBILITY_SECONDS = aws.CLAIM_SECONDS
 POLITE_SECONDS = 3.0
 RETRY_SECONDS = 1.0
 
@@ -25,7 +25,7 @@ class Runner:
     """Takes jobs from a queue, several at a time, until it is stopped.
 
     A message stays in the queue, invisible, while its job is worked, and is deleted when that has
-    ended. So a job whose process dies is delivered again a minute later.
+    ended. So a job whose process dies is delivered again two minutes later.
 
     Args:
         worker: works the jobs.

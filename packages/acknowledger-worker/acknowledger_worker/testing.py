@@ -9,39 +9,49 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from acknowledger_worker import archive
-from acknowledger_worker.job import MASK, Delivery, Job
+from acknowledger_worker.job import Delivery, Job
+from acknowledger_worker.masking import MASK
 from acknowledger_worker.outcome import Failure, Outcome
-from acknowledger_worker.worker import Function, work
+from acknowledger_worker.worker import work
 
 Artifact = str | bytes | Path | Mapping[str, str | bytes]
 """A folder or file there is, a file's content, or a folder's: the content of each path in it."""
 
 
+Returned = TypeVar("Returned", bound=Outcome | None)
+
+
 @dataclass(frozen=True)
-class Ended:
+class Ended(Generic[Returned]):
     """What came of a job.
 
     Args:
-        outcome: `Success`, `Continuation`, or `Failure` where the function raised an exception;
-            None for a job that was cancelled.
+        outcome: what the function returned, a `Success` where that was nothing; a `Failure` where
+            it raised an exception; None for a job that was cancelled. To type checkers it is
+            what the function returns: `failure` is there to look at failures.
         outputs: what was put as each output artifact: a folder, unpacked, or a file.
         progress: what was told on the way, as `{percentComplete, summary, externalExecutionId}`.
     """
 
-    outcome: Outcome | Failure | None
+    outcome: Returned
     outputs: Mapping[str, Path]
     progress: list[Mapping[str, Any]]
 
+    @property
+    def failure(self) -> Failure | None:
+        """How the job failed."""
+        return self.outcome if isinstance(self.outcome, Failure) else None
+
 
 def run(
-    function: Function,
+    function: Callable[[Job], Returned],
     *,
     configuration: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
@@ -51,7 +61,7 @@ def run(
     client_id: str | None = None,
     cancelled: bool = False,
     folder: Path | None = None,
-) -> Ended:
+) -> Ended[Returned]:
     """Run a function on a job. Artifacts are packed and unpacked as they are in AWS.
 
     Args:
@@ -91,7 +101,9 @@ def run(
     if cancelled:
         given.cancel("the test says so")
     outcome = work(function, given)
-    return Ended(None if cancelled else outcome, services.taken(), services.progress)
+    return Ended(
+        cast(Returned, None if cancelled else outcome), services.taken(), services.progress
+    )
 
 
 class _Services:
@@ -137,10 +149,12 @@ class _Services:
     def details(self) -> Mapping[str, Any]:
         return {"actionConfiguration": {"configuration": self._configuration}}
 
-    def download(self, artifact: Mapping[str, Any], path: Path) -> None:
+    def download(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
+        check()
         shutil.copy(self._folder / "given" / artifact["name"], path)
 
-    def upload(self, artifact: Mapping[str, Any], path: Path) -> None:
+    def upload(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
+        check()
         shutil.copy(path, self._folder / "taken" / artifact["name"])
         self._taken.append(artifact["name"])
 

@@ -9,7 +9,8 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,8 @@ from acknowledger_worker import aws, errors
 from acknowledger_worker.aws import CLAIM_SECONDS, Claim, JobServices, Task
 from acknowledger_worker.errors import JobCancelled, JobFailed, JobHandedBack, JobHeld, WorkerError
 from acknowledger_worker.job import Delivery, Job, parse
-from acknowledger_worker.outcome import Failure, Outcome, checked, failure
+from acknowledger_worker.masking import masked_log
+from acknowledger_worker.outcome import Failure, Outcome, Success, checked, failure
 
 logger = logging.getLogger(__package__)
 
@@ -87,7 +89,7 @@ class Worker:
         Args:
             event: a `Job In Progress` event.
             deadline: of `time.monotonic()`, when the job fails if it isn't done.
-            keep: called with each heartbeat.
+            keep: called as often as the claim is kept.
 
         Raises:
             EventInvalid
@@ -142,9 +144,13 @@ class Worker:
             if handing_back:
                 claim.release()
                 raise JobHandedBack(f"job {job.id} is handed back")
-            beats = [task.heartbeat, claim.keep, *([keep] if keep else [])]
-            interval = min(delivery.heartbeat_timeout_seconds, CLAIM_SECONDS) / 3
-            with _Heart(job, task, beats, interval, deadline) as heart:
+            kept = CLAIM_SECONDS / 3
+            beats = {
+                task.heartbeat: min(delivery.heartbeat_timeout_seconds / 3, kept),
+                claim.keep: kept,
+                **({keep: kept} if keep else {}),
+            }
+            with _Heart(job, task, beats, deadline) as heart:
                 ended = work(self._function, job)
                 if heart.held:
                     raise heart.held
@@ -161,23 +167,34 @@ class Worker:
 
 def work(function: Function, job: Job) -> Outcome | Failure:
     """What a function makes of a job."""
-    try:
-        return checked(function(job))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the job fails with it
-        made = failure(error, job.redact)
-        if not job.cancelled.is_set():
-            if isinstance(error, JobFailed):
-                logger.info("job %s: %s: %s", job.id, made.type, made.message)
-            else:
-                logger.warning("job %s\n%s", job.id, job.redact(traceback.format_exc()))
-        return made
+    with masked_log(partial(job.mask, where="the log")):
+        try:
+            outcome = checked(function(job), partial(job.mask, where="its result"))
+            _check_outputs(job, outcome)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the job fails with it
+            made = failure(error, partial(job.mask, where="its failure"))
+            if not job.cancelled.is_set():
+                if isinstance(error, JobFailed):
+                    logger.info("job %s: %s: %s", job.id, made.type, made.message)
+                else:
+                    logger.warning("job %s\n%s", job.id, traceback.format_exc())
+            return made
+        return outcome
+
+
+def _check_outputs(job: Job, outcome: Outcome) -> None:
+    # A job that continues another may have had them put by that one.
+    if job.continuation_token is not None or not isinstance(outcome, Success):
+        return
+    if job.missing and not outcome.allow_missing_outputs:
+        raise JobFailed(f"output artifacts were never put: {', '.join(job.missing)}")
 
 
 class _Heart:
     """Beats while a job is worked, and cancels the job when that is for nobody.
 
     Args:
-        beats: what is done every `interval` seconds. JobCancelled and JobHeld end the job.
+        beats: what is done every so many seconds. JobCancelled and JobHeld end the job.
         deadline: of `time.monotonic()`, when the job fails.
     """
 
@@ -185,15 +202,13 @@ class _Heart:
         self,
         job: Job,
         task: Task,
-        beats: list[Callable[[], None]],
-        interval: float,
+        beats: Mapping[Callable[[], None], float],
         deadline: float | None,
     ) -> None:
         self.held: JobHeld | None = None
         self._job = job
         self._task = task
         self._beats = beats
-        self._interval = interval
         self._deadline = math.inf if deadline is None else deadline
         self._stopped = threading.Event()
 
@@ -206,16 +221,20 @@ class _Heart:
         self._stopped.set()
 
     def _run(self) -> None:
+        now = time.monotonic()
+        due = {beat: now + interval for beat, interval in self._beats.items()}
         while not self._job.cancelled.is_set():
-            left = self._deadline - time.monotonic()
-            if self._stopped.wait(max(0, min(self._interval, left))):
+            left = min(self._deadline, *due.values()) - time.monotonic()
+            if self._stopped.wait(max(0, left)):
                 return
             if time.monotonic() >= self._deadline:
                 self._do(lambda: self._task.fail(_OUT_OF_TIME))
                 self._job.cancel(_OUT_OF_TIME.message)
-            else:
-                for beat in self._beats:
+                return
+            for beat, at in due.items():
+                if at <= time.monotonic():
                     self._do(beat)
+                    due[beat] = time.monotonic() + self._beats[beat]
 
     def _do(self, beat: Callable[[], None]) -> None:
         try:

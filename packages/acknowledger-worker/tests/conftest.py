@@ -76,5 +76,12 @@ def aws(step_functions: StepFunctions) -> Aws:
 
 
 @pytest.fixture
-def event() -> dict[str, Any]:
+def whole_event() -> dict[str, Any]:
     return copy.deepcopy(EVENT)
+
+
+@pytest.fixture
+def event(whole_event: dict[str, Any]) -> dict[str, Any]:
+    """Of a job that has no output artifacts, so that its function needn't put any."""
+    del whole_event["detail"]["job"]["data"]["outputArtifacts"]
+    return whole_event

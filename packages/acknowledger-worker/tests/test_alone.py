@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1]
 SHIPPED = sorted((PACKAGE / "acknowledger_worker").glob("*.py"))
 TESTS = sorted(PACKAGE.glob("tests/*.py"))
 WITH_BOTO3 = {"boto3", "botocore"}
-FOR_TESTS = {"moto", "moto_codepipeline", "pytest"}
+FOR_TESTS = {"hypothesis", "moto", "moto_codepipeline", "pytest"}
 
 
 def imported(path: Path) -> set[str]:

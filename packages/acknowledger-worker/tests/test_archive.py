@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import stat
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from acknowledger_worker import ArtifactInvalid, archive
+from acknowledger_worker import ArtifactInvalid, JobCancelled, archive
 
 LINK = stat.S_IFLNK | 0o777
+SYMBOLIC, HARD, FOLDER = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
+WINDOWS, UNIX = 0, 3
 
 
 def zipped(path: Path, *entries: tuple[str, str] | tuple[str, str, int]) -> Path:
@@ -22,6 +27,33 @@ def zipped(path: Path, *entries: tuple[str, str] | tuple[str, str, int]) -> Path
             entry.external_attr = (mode[0] if mode else 0) << 16
             opened.writestr(entry, content)
     return made
+
+
+def tarred(path: Path, *entries: tuple[str, str] | tuple[str, str, bytes]) -> Path:
+    """A tar file of files (name, content) and others (name, target, type)."""
+    made = path / "made.tar"
+    with tarfile.open(made, "w") as opened:
+        for name, content, *kind in entries:
+            entry = tarfile.TarInfo(name)
+            if kind:
+                entry.type, entry.linkname = kind[0], content
+            else:
+                entry.size = len(content)
+            opened.addfile(entry, io.BytesIO(content.encode()))
+    return made
+
+
+def made_folder(path: Path) -> Path:
+    folder = path / "folder"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "empty").mkdir()
+    (folder / "bin" / "run").write_text("#!/bin/sh")
+    (folder / "bin" / "run").chmod(0o755)
+    (folder / "ümläut").write_text("ü")
+    (folder / "run").symlink_to("bin/run")
+    (folder / "programs").symlink_to("bin")
+    os.utime(folder / "ümläut", (0, 0))
+    return folder
 
 
 def everything_below(folder: Path) -> dict[str, str]:
@@ -95,17 +127,9 @@ def test_a_damaged_entry_is_refused(tmp_path):
         archive.unpack(made, tmp_path / "folder")
 
 
-def test_what_is_packed_comes_out_as_it_was(tmp_path):
-    folder = tmp_path / "folder"
-    (folder / "bin").mkdir(parents=True)
-    (folder / "empty").mkdir()
-    (folder / "bin" / "run").write_text("#!/bin/sh")
-    (folder / "bin" / "run").chmod(0o755)
-    (folder / "ümläut").write_text("ü")
-    (folder / "run").symlink_to("bin/run")
-    (folder / "programs").symlink_to("bin")
-    os.utime(folder / "ümläut", (0, 0))
-    archive.pack(folder, tmp_path / "packed")
+@pytest.mark.parametrize("form", ["zip", "tar.gz"])
+def test_what_is_packed_comes_out_as_it_was(tmp_path, form):
+    archive.pack(made_folder(tmp_path), tmp_path / "packed", format=form)
     archive.unpack(tmp_path / "packed", tmp_path / "unpacked")
     assert everything_below(tmp_path / "unpacked") == {
         "bin/run": "#!/bin/sh",
@@ -129,3 +153,192 @@ def test_a_link_to_what_is_not_in_the_folder_is_not_packed(tmp_path, target):
     (tmp_path / "folder" / "link").symlink_to(target)
     with pytest.raises(ArtifactInvalid, match="link is a link that leads out of the folder"):
         archive.pack(tmp_path / "folder", tmp_path / "packed")
+
+
+def test_a_second_name_of_a_file_is_a_file_in_both_formats(tmp_path):
+    folder = made_folder(tmp_path)
+    (folder / "bin/same").hardlink_to(folder / "bin/run")
+    for form in ("zip", "tar.gz"):
+        archive.pack(folder, tmp_path / form, format=form)
+        archive.unpack(tmp_path / form, tmp_path / f"{form}-unpacked")
+        assert everything_below(tmp_path / f"{form}-unpacked") == everything_below(folder)
+
+
+def test_an_absolute_link_within_the_folder_is_right_elsewhere(tmp_path):
+    folder = made_folder(tmp_path)
+    (folder / "bin/absolute").symlink_to(folder / "ümläut")
+    archive.pack(folder, tmp_path / "packed")
+    archive.unpack(tmp_path / "packed", tmp_path / "unpacked")
+    assert (tmp_path / "unpacked/bin/absolute").readlink() == Path("../ümläut")
+
+
+def packed(folder: Path, links: archive.Links) -> dict[str, str]:
+    """What is in the zip file of a folder: the content of each file, the target of each link."""
+    made = folder.with_name(f"{links}.zip")
+    archive.pack(folder, made, links=links)
+    with zipfile.ZipFile(made) as opened:
+        return {
+            each.filename: ("-> " if stat.S_ISLNK(each.external_attr >> 16) else "")
+            + opened.read(each).decode()
+            for each in opened.infolist()
+            if not each.is_dir()
+        }
+
+
+def test_links_that_lead_out_of_the_folder_are_kept_followed_or_skipped(tmp_path):
+    """As in a virtual environment, whose interpreter is elsewhere."""
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    (tmp_path / "usr/python").write_text("interpreter")
+    (tmp_path / "usr/lib/a.py").write_text("library")
+    (tmp_path / "usr/lib/b.py").symlink_to("a.py")
+    folder = tmp_path / "venv"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/python").symlink_to(tmp_path / "usr/python")
+    (folder / "bin/python3").symlink_to("python")
+    (folder / "bin/activate").symlink_to("../readme")
+    (folder / "readme").write_text("read me")
+    (folder / "lib").symlink_to("../usr/lib")
+    within = {"bin/activate": "-> ../readme", "readme": "read me"}
+    assert packed(folder, "skip") == within
+    assert packed(folder, "keep") == within | {
+        "bin/python": f"-> {tmp_path}/usr/python",
+        "bin/python3": "-> python",
+        "lib": "-> ../usr/lib",
+    }
+    assert packed(folder, "follow") == within | {
+        "bin/python": "interpreter",
+        "bin/python3": "interpreter",
+        "lib/a.py": "library",
+        "lib/b.py": "library",
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("..", "in a circle"), ("../round", "in a circle"), ("/nothing", "nowhere")],
+)
+def test_a_link_that_can_not_be_followed_is_refused_by_name(tmp_path, target, words):
+    (tmp_path / "round").mkdir()
+    (tmp_path / "round/again").symlink_to(tmp_path / "round")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "link").symlink_to(target)
+    with pytest.raises(ArtifactInvalid, match=f"^link.* is a link that leads {words}"):
+        archive.pack(folder, tmp_path / "packed", links="follow")
+
+
+def test_what_is_asked_before_each_entry_ends_packing_and_unpacking(tmp_path):
+    def check():
+        raise JobCancelled("stop")
+
+    made, folder = zipped(tmp_path, ("a", "x")), made_folder(tmp_path)
+    with pytest.raises(JobCancelled):
+        archive.unpack(made, tmp_path / "unpacked", check=check)
+    with pytest.raises(JobCancelled):
+        archive.pack(folder, tmp_path / "packed", check=check)
+
+
+def test_the_beginning_of_a_file_says_what_it_is(tmp_path):
+    made = zipped(tmp_path, ("a", "x"))
+    assert archive.is_archive(made)
+    zipfile.ZipFile(tmp_path / "empty", "w").close()
+    assert archive.is_archive(tmp_path / "empty")
+    tar = tmp_path / "with a wheel at its end.tar"
+    with tarfile.open(tar, "w") as opened:
+        opened.add(made, "a.whl")
+    assert not archive.is_archive(tar)
+    others = {
+        "zipapp": b"#!/usr/bin/env python3\n" + made.read_bytes(),
+        "binary": bytes(5000) + b"PK\x05\x06" + bytes(3000),
+        "gzip": gzip.compress(made.read_bytes()),
+        "half gzip": gzip.compress(tar.read_bytes())[:20],
+        "nothing": b"",
+    }
+    for name, body in others.items():
+        (tmp_path / name).write_bytes(body)
+        assert not archive.is_archive(tmp_path / name), name
+        with pytest.raises(ArtifactInvalid, match=r"it is no zip, tar or tar\.gz file"):
+            archive.unpack(tmp_path / name, tmp_path / f"{name}-unpacked")
+
+
+@pytest.mark.parametrize("itself", ["./", ".", "/", ".//"])
+def test_an_entry_for_the_folder_itself_is_taken(tmp_path, itself):
+    made = zipped(tmp_path, (itself, ""), ("./main.py", "x"), ("./lib/", ""), ("lib/./a.py", "y"))
+    archive.unpack(made, tmp_path / "folder")
+    assert everything_below(tmp_path / "folder") == {"main.py": "x", "lib/a.py": "y"}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_entries_with_the_same_name_the_last_counts(tmp_path):
+    made = zipped(tmp_path, ("a", "1"), ("a", "2"), ("b", "a", LINK), ("b", "3"))
+    archive.unpack(made, tmp_path / "zip")
+    assert everything_below(tmp_path / "zip") == {"a": "2", "b": "3"}
+    made = tarred(tmp_path, ("a", "1"), ("a", "2"), ("b", "3"), ("b", "a", SYMBOLIC))
+    archive.unpack(made, tmp_path / "tar")
+    assert everything_below(tmp_path / "tar") == {"a": "2", "b": "-> a"}
+
+
+@pytest.mark.parametrize(("system", "path"), [(WINDOWS, "a/b"), (UNIX, "a\\b")])
+def test_a_backslash_is_a_separator_only_in_what_windows_has_made(tmp_path, system, path):
+    entry = zipfile.ZipInfo("a")
+    entry.filename, entry.create_system = "a\\b", system
+    with zipfile.ZipFile(tmp_path / "made", "w") as opened:
+        opened.writestr(entry, "x")
+    archive.unpack(tmp_path / "made", tmp_path / "unpacked")
+    assert everything_below(tmp_path / "unpacked") == {path: "x"}
+
+
+def test_a_name_in_utf_8_is_read_as_such_though_the_entry_does_not_say_so(tmp_path):
+    """As macOS writes them."""
+    made = zipped(tmp_path, ("ümläut", "x"))
+    body = bytearray(made.read_bytes())
+    for at in (body.index(b"PK\x03\x04") + 6, body.index(b"PK\x01\x02") + 8):
+        body[at + 1] &= ~8
+    made.write_bytes(body)
+    assert "ümläut" not in zipfile.ZipFile(made).namelist()
+    archive.unpack(made, tmp_path / "unpacked")
+    assert everything_below(tmp_path / "unpacked") == {"ümläut": "x"}
+
+
+def test_a_tar_files_second_names_come_out_as_files_and_links(tmp_path):
+    made = tarred(
+        tmp_path, ("a", "x"), ("b", "./a", HARD), ("link", "a", SYMBOLIC), ("too", "link", HARD)
+    )
+    archive.unpack(made, tmp_path / "unpacked")
+    assert everything_below(tmp_path / "unpacked") == {
+        "a": "x",
+        "b": "x",
+        "link": "-> a",
+        "too": "-> a",
+    }
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ([("../out", "")], "'../out' leaves"),
+        ([("/out", "")], "'/out' leaves"),
+        ([("..", "", FOLDER)], "leaves the folder"),
+        ([("out", "..", SYMBOLIC)], "is a link that leaves"),
+        ([("out", "/etc/passwd", SYMBOLIC)], "is a link that leaves"),
+        ([("out", "../secret", HARD)], "'../secret' leaves"),
+        ([("out", "/etc/passwd", HARD)], "'/etc/passwd' leaves"),
+        ([("out", "..", SYMBOLIC), ("out/file", "")], "can't be unpacked"),
+        ([("in", "..", SYMBOLIC), ("out", "in", HARD)], "is a link that leaves"),
+        ([("out", "nothing", HARD)], "can't be unpacked"),
+        ([("pipe", "", tarfile.FIFOTYPE)], "neither a file, a folder nor a link"),
+        ([("null", "", tarfile.CHRTYPE)], "neither a file, a folder nor a link"),
+        ([("a", "x" * 1001), ("b", "a", HARD)], "more than 2000 bytes"),
+    ],
+)
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_of_a_tar_file_nothing_leaves_the_folder_or_fills_the_disk(
+    tmp_path, entries, words, compress
+):
+    made, inside = tarred(tmp_path, *entries), tmp_path / "inside"
+    made.write_bytes(compress(made.read_bytes()))
+    inside.mkdir()
+    with pytest.raises(ArtifactInvalid, match=words):
+        archive.unpack(made, inside / "folder", 2000)
+    assert [path.name for path in inside.iterdir()] == ["folder"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["inside", "made.tar"]

@@ -15,7 +15,6 @@ from acknowledger_worker import (
     JobCancelled,
     PermissionError,  # noqa: A004
     RevisionUnavailable,
-    SystemUnavailable,
     aws,
 )
 from acknowledger_worker.aws import JobServices
@@ -25,6 +24,7 @@ from moto_codepipeline.http import serve
 from moto_codepipeline.testing import CodePipeline
 
 REGION = "eu-west-1"
+CHECK = lambda: None  # noqa: E731 - the job goes on
 PREFIX = "/client-tokens/"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/11111111-abcd-1111-abcd-111111abcdef"
 
@@ -104,9 +104,9 @@ def job(endpoint, monkeypatch):
 
 
 def test_artifacts_are_had_and_put_with_the_jobs_own_credentials(job, tmp_path):
-    job.services.download(job.input, tmp_path / "source")
+    job.services.download(job.input, tmp_path / "source", CHECK)
     assert (tmp_path / "source").read_bytes() == b"source"
-    job.services.upload(job.output, tmp_path / "source")
+    job.services.upload(job.output, tmp_path / "source", CHECK)
     found = job.clients["s3"].get_object(**job.place(job.output))
     assert found["Body"].read() == b"source"
     assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", KEY)
@@ -115,7 +115,7 @@ def test_artifacts_are_had_and_put_with_the_jobs_own_credentials(job, tmp_path):
 def test_a_store_without_a_key_gets_what_awss_key_encrypts(job, tmp_path):
     del job.told["data"]["encryptionKey"]
     (tmp_path / "package").write_text("package")
-    job.services.upload(job.output, tmp_path / "package")
+    job.services.upload(job.output, tmp_path / "package", CHECK)
     found = job.clients["s3"].get_object(**job.place(job.output))
     assert found["ServerSideEncryption"] == "aws:kms"
     assert KEY not in found.get("SSEKMSKeyId", "")
@@ -124,20 +124,57 @@ def test_a_store_without_a_key_gets_what_awss_key_encrypts(job, tmp_path):
 def test_credentials_are_renewed_before_they_expire(job, tmp_path, monkeypatch):
     lasting = aws.CREDENTIALS_SECONDS
     monkeypatch.setattr(aws, "CREDENTIALS_SECONDS", aws.RENEWED_BEFORE_SECONDS)
-    job.services.download(job.input, tmp_path / "first")
+    job.services.download(job.input, tmp_path / "first", CHECK)
     monkeypatch.setattr(aws, "CREDENTIALS_SECONDS", lasting)
     job.clock.advance(15 * 60)
-    job.services.download(job.input, tmp_path / "second")
+    job.services.download(job.input, tmp_path / "second", CHECK)
     asked = job.details
-    job.services.download(job.input, tmp_path / "third")
+    job.services.download(job.input, tmp_path / "third", CHECK)
     assert job.details == asked
 
 
-def test_credentials_that_have_expired_are_refused_here_as_there(job, tmp_path):
-    job.services.download(job.input, tmp_path / "first")
+def test_credentials_that_expire_all_the_same_are_renewed_and_the_call_repeated(job, tmp_path):
+    job.services.download(job.input, tmp_path / "first", CHECK)
     job.clock.advance(15 * 60)
-    with pytest.raises(SystemUnavailable, match="input artifact Source could not be read"):
-        job.services.download(job.input, tmp_path / "second")
+    job.services.download(job.input, tmp_path / "second", CHECK)
+    job.clock.advance(15 * 60)
+    job.services.upload(job.output, tmp_path / "second", CHECK)
+    found = job.clients["s3"].get_object(**job.place(job.output))
+    assert found["Body"].read() == b"source"
+
+
+def test_credentials_that_expire_in_the_middle_are_renewed_and_the_call_repeated(job, tmp_path):
+    """Of a large object, which S3 is asked for in parts."""
+    job.clients["s3"].put_object(**job.place(job.input), Body=bytes(20 * 2**20))
+    expired = []
+
+    def expire():
+        if not expired:
+            expired.append(job.clock.advance(15 * 60))
+
+    job.services.download(job.input, tmp_path / "source", expire)
+    assert (tmp_path / "source").stat().st_size == 20 * 2**20
+    expired.clear()
+    job.services.upload(job.output, tmp_path / "source", expire)
+    found = job.clients["s3"].head_object(**job.place(job.output))
+    assert found["ContentLength"] == 20 * 2**20
+
+
+@pytest.mark.parametrize("side", ["download", "upload"])
+@pytest.mark.parametrize("size", [1, 20 * 2**20])
+def test_a_job_that_is_cancelled_stops_in_the_middle(job, tmp_path, side, size):
+    (tmp_path / "package").write_bytes(bytes(size))
+    job.clients["s3"].put_object(**job.place(job.input), Body=bytes(size))
+    calls = []
+
+    def check():
+        calls.append(side)
+        raise JobCancelled("stop")
+
+    artifact = job.input if side == "download" else job.output
+    with pytest.raises(JobCancelled, match="stop"):
+        getattr(job.services, side)(artifact, tmp_path / "package", check)
+    assert calls
 
 
 def test_secret_values_are_in_the_details(job):
@@ -149,19 +186,28 @@ def test_what_aws_refuses_is_told_without_its_secrets(job, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     job.input["location"]["s3Location"]["objectKey"] += "-of-another"
     with pytest.raises(PermissionError) as caught:
-        job.services.download(job.input, tmp_path / "source")
-    assert str(caught.value) == "input artifact Source could not be read: 403"
+        job.services.download(job.input, tmp_path / "source", CHECK)
+    place = "s3://{Bucket}/{Key}".format(**job.place(job.input))
+    assert str(caught.value) == (
+        f"input artifact Source could not be read: s3:GetObject of {place}: 403"
+    )
     (tmp_path / "package").touch()
     job.output["location"]["s3Location"]["bucketName"] = "nowhere"
-    with pytest.raises((PermissionError, RevisionUnavailable), match="output artifact Output"):
-        job.services.upload(job.output, tmp_path / "package")
+    with pytest.raises(
+        (PermissionError, RevisionUnavailable),
+        match="output artifact Output could not be put: s3:PutObject of s3://nowhere/",
+    ):
+        job.services.upload(job.output, tmp_path / "package", CHECK)
     assert not any(mark in caplog.text for mark in CREDENTIAL_MARKS)
 
 
 def test_an_input_that_is_not_there_is_an_unavailable_revision(job, tmp_path):
     job.clients["s3"].delete_object(**job.place(job.input))
-    with pytest.raises(RevisionUnavailable, match="Source could not be read: 404"):
-        job.services.download(job.input, tmp_path / "source")
+    with pytest.raises(
+        RevisionUnavailable,
+        match=r"Source could not be read: s3:GetObject of s3://artifacts/.*: 404",
+    ):
+        job.services.download(job.input, tmp_path / "source", CHECK)
 
 
 def test_a_job_that_codepipeline_does_not_know_is_cancelled(job):

@@ -8,6 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+import acknowledger_worker.worker
 from acknowledger_worker import AWSUnavailable, JobHeld
 from acknowledger_worker.aws import Claim
 from doubles import Context, OneAtATime, refusal, wait_for
@@ -148,11 +149,11 @@ def test_two_processes_work_a_job_that_is_delivered_to_both_once(
 
 
 def test_a_job_that_another_delivery_has_taken_over_is_stopped_and_not_answered(
-    aws, step_functions, event, dynamodb
+    aws, step_functions, event, dynamodb, monkeypatch
 ):
+    monkeypatch.setattr(acknowledger_worker.worker, "CLAIM_SECONDS", 0.1)
     aws.clients["dynamodb"] = dynamodb
     job_id = event["detail"]["jobId"]
-    event["detail"]["heartbeatTimeoutSeconds"] = 0.03
     dynamodb.put_item(TableName=TABLE, Item={"jobId": {"S": job_id}})
 
     def function(job):
@@ -162,3 +163,24 @@ def test_a_job_that_another_delivery_has_taken_over_is_stopped_and_not_answered(
     with pytest.raises(JobHeld, match="another delivery's by now"):
         aws.worker(function, job_table_name=TABLE)(event, Context())
     assert {what for what, _ in step_functions.told} == {"heartbeat"}
+
+
+def test_a_claim_is_written_as_often_as_it_needs_however_often_there_are_heartbeats(
+    aws, event, dynamodb, step_functions
+):
+    written = []
+
+    class Counting:
+        def update_item(self, **request):
+            written.append(request)
+            return dynamodb.update_item(**request)
+
+    aws.clients["dynamodb"] = Counting()
+    dynamodb.put_item(TableName=TABLE, Item={"jobId": {"S": event["detail"]["jobId"]}})
+    event["detail"]["heartbeatTimeoutSeconds"] = 0.03
+
+    def function(job):
+        wait_for(lambda: len(step_functions.told) > 5, "five heartbeats", seconds=20)
+
+    aws.worker(function, job_table_name=TABLE)(event, Context())
+    assert len(written) == 1

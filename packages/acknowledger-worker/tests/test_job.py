@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import logging
+import tarfile
 import traceback
+import zipfile
+from functools import partial
+from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
@@ -9,13 +13,17 @@ import pytest
 from acknowledger_worker import (
     ArtifactInvalid,
     ConfigurationError,
+    Continuation,
     EventInvalid,
     Failure,
     Job,
     JobCancelled,
+    Revision,
     Success,
 )
-from acknowledger_worker.job import Delivery, Pipeline, parse, without
+from acknowledger_worker.job import Delivery, Pipeline, parse
+from acknowledger_worker.masking import without
+from acknowledger_worker.outcome import output
 from acknowledger_worker.testing import run
 
 SECRET = 'it\'s a "secret" & wörd'
@@ -51,8 +59,8 @@ def test_what_is_no_event_is_refused():
         parse([])
 
 
-def test_a_job_tells_where_it_is_and_what_it_is_to_do(event, tmp_path):
-    job = Job(parse(event), None, tmp_path)  # type: ignore[arg-type]
+def test_a_job_tells_where_it_is_and_what_it_is_to_do(whole_event, tmp_path):
+    job = Job(parse(whole_event), None, tmp_path)  # type: ignore[arg-type]
     assert job.pipeline == Pipeline(
         "release",
         "Build",
@@ -98,6 +106,83 @@ def test_an_output_is_a_folder_or_a_file_and_the_last_one_counts(tmp_path):
     assert ended.outputs["Note"].read_text() == "last"
 
 
+def test_an_input_can_be_had_as_the_file_that_it_is(tmp_path):
+    def look(job):
+        as_it_is, unpacked = job.input("App", unpack=False), job.input("App")
+        assert as_it_is == job.input("App", unpack=False)
+        assert zipfile.ZipFile(as_it_is).namelist() == ["a"]
+        assert (unpacked / "a").read_text() == "in a folder"
+
+    ended = run(look, inputs={"App": {"a": "in a folder"}}, folder=tmp_path)
+    assert ended.outcome == Success()
+
+
+def test_a_tar_file_is_unpacked_where_that_is_asked_for(tmp_path):
+    with tarfile.open(tmp_path / "app.tar.gz", "w:gz") as tar:
+        tar.add(__file__, "lib/a.py")
+
+    def look(job):
+        assert job.input("App").is_file()
+        assert (job.input("App", unpack=True) / "lib/a.py").read_text() == Path(
+            __file__
+        ).read_text()
+        job.input("Notes", unpack=True)
+
+    inputs = {"App": tmp_path / "app.tar.gz", "Notes": "a file"}
+    ended = run(look, inputs=inputs, folder=tmp_path / "job")
+    assert ended.failure == Failure(
+        "JobFailed",
+        "input artifact Notes: it can't be unpacked: it is no zip, tar or tar.gz file",
+    )
+
+
+def test_an_output_has_the_chosen_files_in_the_chosen_format(tmp_path):
+    def make(job):
+        for name in ("dist/a.whl", "dist/b.txt", "README", "src/c.py"):
+            (job.folder / name).parent.mkdir(exist_ok=True)
+            (job.folder / name).write_text(name)
+        job.output("Zip", job.folder, files=["dist/*.whl", "src"])
+        job.output("Tar", job.folder, files="README", format="tar.gz")
+        job.output("One", job.folder / "README", format="zip")
+
+    ended = run(make, outputs=["Zip", "Tar", "One"], folder=tmp_path)
+    folder = ended.outputs["Zip"]
+    assert sorted(path.name for path in folder.rglob("*.*")) == ["a.whl", "c.py"]
+    with tarfile.open(ended.outputs["Tar"], "r:gz") as tar:
+        assert tar.getnames() == ["README"]
+    assert (ended.outputs["One"] / "README").read_text() == "README"
+
+
+def test_chosen_files_that_are_not_there_fail_the_job_by_name(tmp_path):
+    for pattern in ("dist/*.whl", "../*", "/etc/passwd"):
+        ended = run(
+            lambda job, pattern=pattern: job.output(None, job.folder, files=[pattern]),
+            outputs=["A"],
+            folder=tmp_path / pattern.replace("/", "-"),
+        )
+        assert ended.failure == Failure(
+            "JobFailed", f"output artifact A: nothing in the folder matches {pattern!r}"
+        )
+
+
+def test_output_artifacts_that_were_never_put_fail_the_job_by_name(tmp_path):
+    def forget(job, **outcome):
+        job.output("A", job.folder)
+        return Success(**outcome)
+
+    names = ["A", "B", "C"]
+    ended = run(forget, outputs=names, folder=tmp_path / "1")
+    assert ended.failure == Failure("JobFailed", "output artifacts were never put: B, C")
+    with pytest.raises(AttributeError, match=r"failed and has no summary: .* never put: B, C"):
+        ended.outcome.summary  # noqa: B018
+    allowed = run(partial(forget, allow_missing_outputs=True), outputs=names, folder=tmp_path / "2")
+    assert isinstance(allowed.outcome, Success)
+    assert run(lambda job: Continuation("1"), outputs=names, folder=tmp_path / "3").failure is None
+    # The job before may have put them.
+    last = run(lambda job: None, outputs=names, continuation_token="1", folder=tmp_path / "4")
+    assert last.failure is None
+
+
 def test_the_only_artifact_needs_no_name(tmp_path):
     def copy(job):
         job.output(None, job.input())
@@ -121,6 +206,15 @@ def test_what_the_action_has_not_fails_the_job(tmp_path, function, kind, words):
     assert isinstance(ended.outcome, Failure)
     assert ended.outcome.type == kind.type
     assert words in ended.outcome.message
+
+
+def test_an_input_that_was_too_large_can_be_had_with_another_limit(tmp_path):
+    def look(job):
+        with pytest.raises(ArtifactInvalid, match="more than 2 bytes"):
+            job.input("A", max_bytes=2)
+        return Success((job.input("A") / "f").read_text())
+
+    assert run(look, inputs={"A": {"f": "xxx"}}, folder=tmp_path).outcome.summary == "xxx"
 
 
 def test_an_output_that_is_not_there_fails_the_job(tmp_path):
@@ -194,6 +288,56 @@ def test_a_secret_is_had_by_asking_and_is_in_no_failure_log_or_repr(tmp_path, te
         assert "w\\u00f6rd" not in text
     assert "Traceback" in caplog.text
     assert "Traceback" not in ended.outcome.message
+
+
+def test_a_secret_is_masked_in_all_that_is_told_and_logged_and_the_log_says_so(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
+
+    def leak(job):
+        secret = job.secret("Password")
+        job.progress(1, f"login {secret}", secret)
+        logging.getLogger("mine").debug("got %s", {"password": secret})
+        logging.getLogger("mine").debug("got %d", secret)
+        logging.getLogger("mine").debug("got %s", job)
+        try:
+            int(secret)
+        except ValueError:
+            logging.getLogger("mine").exception("oh")
+        return kind(job, secret)
+
+    def success(job, secret):
+        revision = Revision(secret, "1", summary=secret)
+        return Success(f"by {secret}", secret, 1, {"Url": f"x?{quote_plus(secret)}"}, revision)
+
+    def continuation(job, secret):
+        return Continuation(secret, secret)
+
+    for kind in (success, continuation):
+        caplog.clear()
+        ended = run(leak, secrets={"Password": SECRET}, folder=tmp_path / kind.__name__)
+        assert ended.failure is None
+        assert ended.progress == [
+            {"percentComplete": 1, "summary": "login ****", "externalExecutionId": "****"}
+        ]
+        assert "got {'password': '****'}" in caplog.text
+        assert "got %d ('****',)" in caplog.text
+        assert "ValueError: invalid literal for int() with base 10: '****'" in caplog.text
+        for where in ("its progress", "the log", "its result"):
+            assert caplog.text.count(f"a secret is masked in {where}") == 1
+        told = output(ended.outcome)
+        for text in (caplog.text, told, repr(ended)):
+            assert not any(form in text for form in ("wörd", "w\\u00f6rd", "w%C3%B6rd"))
+    # What is logged when the job has ended is not ours.
+    logging.getLogger("mine").warning("it's a word: %s", SECRET)
+    assert SECRET in caplog.text
+
+
+def test_progress_that_tells_nothing_is_not_told(tmp_path):
+    def tell(job):
+        job.progress(40, "", external_execution_id="")
+        job.progress(summary="")
+
+    assert run(tell, folder=tmp_path).progress == [{"percentComplete": 40}]
 
 
 def test_a_property_that_is_not_secret_is_left_in_messages(tmp_path):

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import acknowledger_worker
 from acknowledger_worker.__main__ import load, main
 from acknowledger_worker.worker import Worker
+from doubles import wait_for
 
 MODULE = """
 from acknowledger_worker import Worker
@@ -70,7 +77,40 @@ def test_a_module_that_is_not_there_is_named(missing):
         load(f"{missing}:handler")
 
 
-def test_the_place_in_the_module_is_named(module):
-    name = module("\n\nraise ValueError('no\\nway')")
-    with pytest.raises(LookupError, match=rf"ValueError: no way \(.*{name}.py, line 3\)$"):
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("\n\nraise ValueError('no\\nway')", "ValueError: no way"), ("\n\ndef (", "SyntaxError: .*")],
+)
+def test_the_place_in_the_module_is_named(module, source, said):
+    name = module(source)
+    with pytest.raises(LookupError, match=rf"{said} \(.*{name}.py, line 3\)$"):
         load(f"{name}:handler")
+
+
+RUNNING = """
+import pathlib
+from acknowledger_worker import Runner
+Runner._take = lambda runner: pathlib.Path("started").write_text("{}")
+"""
+
+
+def test_a_worker_begins_anew_when_its_code_changes(tmp_path):
+    started, code = tmp_path / "started", tmp_path / "hello.py"
+    code.write_text(RUNNING.format("first") + MODULE)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(acknowledger_worker.__file__).parents[1]),
+        "QUEUE_URL": "url",
+    }
+    command = [sys.executable, "-m", "acknowledger_worker", "hello:handler", "--reload"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(lambda: started.exists() and started.read_text() == "first", "a start", seconds=60)
+        code.write_text("def (")
+        assert process.stderr
+        assert "hello can't be imported: SyntaxError" in process.stderr.readline()
+        code.write_text(RUNNING.format("second") + MODULE)
+        wait_for(lambda: started.read_text() == "second", "another start", seconds=60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0

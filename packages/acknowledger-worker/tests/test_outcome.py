@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import json
 from datetime import UTC, datetime
+from functools import partial
 
 import botocore.session
 import pytest
@@ -58,13 +60,45 @@ def test_what_is_returned_is_told_as_a_job_result(returned, told):
     ("returned", "words"),
     [
         ({"summary": "Built"}, "must return None, Success or Continuation, not dict"),
-        (Success(output_variables={"A": {1}}), "Success can't be written as JSON"),
         (Success(output_variables={"A": "x" * 130_000}), "at most 130000 characters"),
+        (
+            Success("x" * 5000),
+            "executionDetails.summary must have at most 2048 characters, not 5000",
+        ),
+        (Success(5), "executionDetails.summary must be a text, not int"),
+        (Success(percent_complete=101), "percentComplete must be a whole number from 0 to 100"),
+        (Success(output_variables={"A": {1}, "B": 1}), "A must be a text, not set; .*B must be a"),
+        (Success(output_variables={"a b": "x"}), "outputVariables.a b: a name has letters"),
+        (Success(output_variables=["A"]), "outputVariables must be a mapping"),
+        (Success(revision=Revision("", "1")), "revision must have 1 to 1500 characters, not 0"),
+        (Success(revision=Revision("1", "1", "now")), "created must be a datetime"),
+        (Continuation(""), "continuationToken must have 1 to 2048 characters, not 0"),
     ],
 )
 def test_what_can_not_be_told_fails_the_job(returned, words):
     with pytest.raises(JobFailed, match=words):
         outcome.checked(returned)
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        Success("", "", revision=Revision("abc", "1", summary=""), output_variables={"V": ""}),
+        Success(revision=Revision("abc", "1"), output_variables={"V": ""}),
+    ],
+)
+def test_an_empty_text_that_may_be_left_out_counts_as_not_given(returned):
+    assert json.loads(outcome.output(outcome.checked(returned))) == {
+        "outputVariables": {"V": ""},
+        "currentRevision": {"revision": "abc", "changeIdentifier": "1"},
+    }
+
+
+@pytest.mark.parametrize("kind", [Success, partial(Continuation, "later")])
+def test_a_summary_is_cut_where_the_author_says_so(kind):
+    cut = outcome.checked(kind(summary="x" * 5000, cut_summary=True))
+    assert cut.summary == "x" * 2047 + "…"
+    assert outcome.checked(kind(summary="x" * 2048, cut_summary=True)).summary == "x" * 2048
 
 
 def test_each_failure_type_of_codepipeline_has_an_exception_of_its_name():
@@ -92,6 +126,11 @@ def test_each_failure_type_of_codepipeline_has_an_exception_of_its_name():
 )
 def test_an_exception_becomes_a_failure_with_its_message(error, kind, message):
     assert outcome.failure(error) == outcome.Failure(kind, message)
+
+
+def test_a_failure_can_be_copied_though_it_tells_what_it_lacks():
+    failure = outcome.Failure("JobFailed", "no")
+    assert copy.deepcopy(failure) == failure
 
 
 def test_a_secret_is_masked_before_a_message_is_cut():

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+import acknowledger_worker.worker
 from acknowledger_worker import JobCancelled, Runner, sqs
 from doubles import refusal, wait_for
 
@@ -78,8 +79,8 @@ def running(aws, function, **settings):
         assert not thread.is_alive()
 
 
-def as_body(event, number=0, **detail):
-    return json.dumps({**event, "detail": {**event["detail"], "jobId": f"job-{number}", **detail}})
+def as_body(event, number=0):
+    return json.dumps({**event, "detail": {**event["detail"], "jobId": f"job-{number}"}})
 
 
 @pytest.fixture
@@ -110,8 +111,11 @@ def test_jobs_are_worked_several_at_a_time_and_their_messages_deleted(aws, queue
     assert max(queue.asked) == 3
 
 
-def test_a_message_is_kept_invisible_while_its_job_is_worked(aws, queue, event, answered):
-    queue.send(as_body(event, heartbeatTimeoutSeconds=0.03))
+def test_a_message_is_kept_invisible_while_its_job_is_worked(
+    aws, queue, event, answered, monkeypatch
+):
+    monkeypatch.setattr(acknowledger_worker.worker, "CLAIM_SECONDS", 0.1)
+    queue.send(as_body(event))
 
     def function(job):
         wait_for(lambda: len(queue.kept) > 1, "two heartbeats", seconds=10)

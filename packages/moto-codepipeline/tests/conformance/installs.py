@@ -26,16 +26,19 @@ class NotInstalled(Exception):
 
 def aws_cli() -> Path:
     """The folder of the AWS CLI's programs. It pins botocore, so it has an environment of its own."""
-    folder = HERE / "awscli"
-    environment = folder / ".venv"
-    with _once(folder / "requirements.txt", environment) as missing:
+    return python_programs(HERE / "awscli" / "requirements.txt", HERE / "awscli" / ".venv")
+
+
+def python_programs(requirements: Path, environment: Path) -> Path:
+    """The folder of the programs of an environment that has what `requirements` says."""
+    with _once(requirements, environment) as missing:
         if missing:
             # As for the tests' own environment: Debian's Python has no ensurepip, so pip is outside.
             python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
             _run(python, "-m", "venv", "--clear", "--without-pip", environment)
             pip = (python, "-m", "pip", "--python", environment / "bin" / "python")
             quietly = ("--quiet", "--disable-pip-version-check")
-            _run(*pip, "install", *quietly, "-r", folder / "requirements.txt")
+            _run(*pip, "install", *quietly, "-r", requirements)
     return environment / "bin"
 
 

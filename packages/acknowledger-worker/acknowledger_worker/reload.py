@@ -1,0 +1,55 @@
+"""For authors: tells when a worker's code has changed."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+LOOK_SECONDS = 0.5
+
+
+class Code:
+    """The Python files in this folder and below, as they were when this was made."""
+
+    def __init__(self) -> None:
+        self._seen = _files()
+
+    @property
+    def changed(self) -> bool:
+        """Whether they are others by now."""
+        return _files() != self._seen
+
+    def wait_for_change(self) -> None:
+        """Do nothing until they are."""
+        while not self.changed:
+            time.sleep(LOOK_SECONDS)
+
+    def when_changed(self, do: Callable[[], None]) -> None:
+        """Do something when they are, from a thread of its own."""
+
+        def watch() -> None:
+            self.wait_for_change()
+            do()
+
+        threading.Thread(target=watch, name="watches the code", daemon=True).start()
+
+
+def _files() -> dict[Path, int]:
+    """When each file was changed; not in hidden folders and environments."""
+    found = {}
+    for folder, folders, files in os.walk("."):
+        folders[:] = [
+            each
+            for each in folders
+            if not each.startswith((".", "__"))
+            and each != "node_modules"
+            and not Path(folder, each, "pyvenv.cfg").exists()
+        ]
+        for path in (Path(folder, each) for each in files if each.endswith(".py")):
+            with suppress(FileNotFoundError):
+                found[path] = path.stat().st_mtime_ns
+    return found

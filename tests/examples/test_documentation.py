@@ -1,0 +1,36 @@
+"""The documentation's Python, from the text itself: it is typed, and it runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mypy import api
+
+from tests.support import ROOT
+
+README, PACKAGE = ROOT / "README.md", ROOT / "packages/acknowledger-worker/README.md"
+
+
+def code_of(page: Path) -> str:
+    """All of a page's Python, which goes on from block to block."""
+    code = "\n\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+    assert "import run\n" in code
+    return code
+
+
+@pytest.mark.parametrize("page", [README, PACKAGE], ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_example_is_typed(page, tmp_path):
+    (tmp_path / "page.py").write_text(code_of(page))
+    strictly = ("--config-file", str(ROOT / "pyproject.toml"))
+    said, _, status = api.run([*strictly, str(tmp_path / "page.py")])
+    assert status == 0, said
+
+
+def test_each_example_runs(tmp_path):
+    """The package's tests run those of its own page."""
+    (tmp_path / "page.py").write_text(code_of(README))
+    subprocess.run([sys.executable, "page.py"], cwd=tmp_path, check=True, timeout=60)
