@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import events, taking
 from acknowledger.aws import prepare
-from acknowledger.config import IntakeConfig
+from acknowledger.config import config
 from acknowledger.errors import IntakeIncomplete
 from acknowledger.log import logger, printable
 
@@ -30,12 +28,6 @@ HANDLED = {
     "Step Functions Execution Status Change": taking.Sweep.on_ended,
     "Resume Intake": taking.Sweep.on_resumed,
 }
-
-
-@functools.cache
-def config() -> IntakeConfig:
-    """The deployment's settings, read once."""
-    return IntakeConfig.from_environment(os.environ)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -65,16 +57,16 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         IntakeIncomplete: after all the rest was done; names what failed. Nothing is lost by it:
             CodePipeline offers again what is not acknowledged.
     """
+    config().check()
     event = events.parse(event, "Intake")
     kind, detail = event["detail-type"], event["detail"]
     operated = {}
     if kind in ("Pause Intake", "Resume Intake"):
-        operated = {"paused": taking.pause(config(), detail, paused=kind == "Pause Intake")}
+        operated = {"paused": taking.pause(detail, paused=kind == "Pause Intake")}
     if kind == "Pause Intake":
         return operated
     with ThreadPoolExecutor(taking.STARTS_AT_ONCE) as starters:
         sweep = taking.Sweep(
-            config(),
             lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS,
             starters,
         )

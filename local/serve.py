@@ -37,6 +37,7 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
         "INTAKE_TABLE_NAME": stack.outputs["IntakeTableName"],
         "BUS_NAME": stack.outputs["JobBusName"],
         "ACTION_TYPES": stack.parameters["ActionTypes"],
+        "QUERIES": stack.parameters.get("Queries", ""),
         "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
     }
     try:

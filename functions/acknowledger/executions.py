@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from acknowledger.aws import client
-from acknowledger.errors import step_functions_errors
+from acknowledger.errors import StepFunctionsUnavailable, unavailable
 
 CAUSE_LENGTH = 32_768
 # A result may wait for its next job a day: four events an hour, and those of failed tries.
 EVENTS_SINCE_REPORT = 200
+_TOKEN_GONE = ("InvalidToken", "TaskDoesNotExist", "TaskTimedOut")
 
 
 def describe(arn: str) -> dict[str, Any] | None:
@@ -22,12 +25,7 @@ def describe(arn: str) -> dict[str, Any] | None:
     Raises:
         StepFunctionsUnavailable
     """
-    step_functions = client("stepfunctions")
-    with step_functions_errors():
-        try:
-            return dict(step_functions.describe_execution(executionArn=arn))
-        except step_functions.exceptions.ExecutionDoesNotExist:
-            return None
+    return _call("describe_execution", "ExecutionDoesNotExist", executionArn=arn)
 
 
 def start(state_machine_arn: str, name: str, start_input: dict[str, Any]) -> bool:
@@ -36,15 +34,8 @@ def start(state_machine_arn: str, name: str, start_input: dict[str, Any]) -> boo
     Raises:
         StepFunctionsUnavailable
     """
-    step_functions = client("stepfunctions")
-    with step_functions_errors():
-        try:
-            step_functions.start_execution(
-                stateMachineArn=state_machine_arn, name=name, input=json.dumps(start_input)
-            )
-        except step_functions.exceptions.ExecutionAlreadyExists:
-            return False
-    return True
+    request = {"stateMachineArn": state_machine_arn, "name": name, "input": json.dumps(start_input)}
+    return _call("start_execution", "ExecutionAlreadyExists", **request) is not None
 
 
 def is_running(arn: str) -> bool:
@@ -64,7 +55,7 @@ def running(state_machine_arn: str) -> set[str]:
         StepFunctionsUnavailable
     """
     pages = client("stepfunctions").get_paginator("list_executions")
-    with step_functions_errors():
+    with unavailable(StepFunctionsUnavailable, "Step Functions"):
         return {
             execution["name"]
             for page in pages.paginate(stateMachineArn=state_machine_arn, statusFilter="RUNNING")
@@ -78,7 +69,7 @@ def succeed(task_token: str) -> bool:
     Raises:
         StepFunctionsUnavailable
     """
-    return _answer("send_task_success", taskToken=task_token, output="{}")
+    return _call("send_task_success", *_TOKEN_GONE, taskToken=task_token, output="{}") is not None
 
 
 def fail(task_token: str, error: str, cause: str) -> bool:
@@ -87,9 +78,8 @@ def fail(task_token: str, error: str, cause: str) -> bool:
     Raises:
         StepFunctionsUnavailable
     """
-    return _answer(
-        "send_task_failure", taskToken=task_token, error=error, cause=cause[:CAUSE_LENGTH]
-    )
+    words = {"error": error, "cause": cause[:CAUSE_LENGTH]}
+    return _call("send_task_failure", *_TOKEN_GONE, taskToken=task_token, **words) is not None
 
 
 def waiting_token(arn: str) -> str | None:
@@ -146,22 +136,17 @@ def find_token(value: Any) -> str | None:
 
 def _newest_events(arn: str, count: int) -> list[dict[str, Any]]:
     """The last events of an execution's history, the newest first."""
-    with step_functions_errors():
-        answer = client("stepfunctions").get_execution_history(
-            executionArn=arn, reverseOrder=True, maxResults=count
-        )
+    request = {"executionArn": arn, "reverseOrder": True, "maxResults": count}
+    answer = _call("get_execution_history", **request) or {}
     return list(answer["events"])
 
 
-def _answer(operation: str, **request: str) -> bool:
-    step_functions = client("stepfunctions")
-    with step_functions_errors():
+def _call(operation: str, *refusals: str, **request: Any) -> dict[str, Any] | None:
+    """What Step Functions answers, or None where it refuses with one of these errors."""
+    with unavailable(StepFunctionsUnavailable, "Step Functions"):
         try:
-            getattr(step_functions, operation)(**request)
-        except (
-            step_functions.exceptions.InvalidToken,
-            step_functions.exceptions.TaskDoesNotExist,
-            step_functions.exceptions.TaskTimedOut,
-        ):
-            return False
-    return True
+            return dict(getattr(client("stepfunctions"), operation)(**request))
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in refusals:
+                raise
+            return None

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from acknowledger import bus, events, executions, intake_table, job_api, job_table, offers, upkeep
-from acknowledger.config import ActionType, IntakeConfig, Query
+from acknowledger.config import ActionType, Query, config
 from acknowledger.errors import (
     AcknowledgerError,
     ActionTypeNotFoundException,
@@ -49,12 +49,9 @@ class Sweep:
     problems: what failed while all the rest went on, a sentence each.
     """
 
-    def __init__(
-        self, config: IntakeConfig, has_time: Callable[[], bool], starters: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, has_time: Callable[[], bool], starters: ThreadPoolExecutor) -> None:
         self.counts = Counter(dict.fromkeys(COUNTED, 0))
         self.problems: list[str] = []
-        self._config = config
         self._has_time = has_time
         self._starters = starters
         self._counting = threading.Lock()
@@ -64,19 +61,19 @@ class Sweep:
 
         All at once, so that none waits until another with much to do is through.
         """
-        action_types = self._config.action_types
+        action_types = config().action_types
         with ThreadPoolExecutor(min(TYPES_AT_ONCE, len(action_types))) as pollers:
             list(pollers.map(functools.partial(self._take, heal=True), action_types))
         with self._trying("looking after the jobs in flight"):
             if self._has_time():
-                self._count(**upkeep.look_after(self._config.bus_name))
+                self._count(**upkeep.look_after())
 
     def on_started(self, detail: Mapping[str, Any]) -> None:
         """Take the job that a STARTED event tells of, and what else is offered.
 
         The rule lets the events of every custom action come: others than ours are only counted.
         """
-        action_type = events.served_type(detail, set(self._config.action_types))
+        action_type = events.served_type(detail, set(config().action_types))
         if action_type is None:
             self._count(EventsNotServed=1)
             return
@@ -97,8 +94,8 @@ class Sweep:
     def on_ended(self, detail: Mapping[str, Any]) -> None:
         """Give an ended execution's room to the next."""
         ended = events.started_with(detail)
-        for action_type in self._config.action_types:
-            limited = self._config.max_jobs_in_flight[action_type]
+        for action_type in config().action_types:
+            limited = config().max_jobs_in_flight[action_type]
             if limited and (ended is None or ended["actionType"] == str(action_type)):
                 intake_table.give_back(str(action_type), detail["name"])
                 self._take(action_type)
@@ -109,7 +106,7 @@ class Sweep:
         Raises:
             EventInvalid: an action type is not served here.
         """
-        for action_type in events.chosen_types(detail, set(self._config.action_types)):
+        for action_type in events.chosen_types(detail, set(config().action_types)):
             self._take(action_type)
 
     def _take(
@@ -129,15 +126,15 @@ class Sweep:
             whether to look again: its job was not among what was taken, and there is room for it.
         """
         try:
-            name, machine = str(action_type), self._config.state_machine_arn
-            limit = self._config.max_jobs_in_flight[action_type]
+            name, machine = str(action_type), config().state_machine_arn
+            limit = config().max_jobs_in_flight[action_type]
             properties = _properties(action_type)
             queries = deque(self._queries(action_type, properties))
             decide = functools.partial(
                 offers.decide,
                 state_machine_arn=machine,
                 action_type=action_type,
-                timeouts=self._config.timeouts,
+                timeouts=config().timeouts,
                 secret_properties=properties.secret if properties else None,
             )
             room = intake_table.read(name, limit)
@@ -166,7 +163,7 @@ class Sweep:
                 asked = more or room.to_ask_for
             if heal:
                 reminders = ({"jobId": job_id} for job_id in room.unshown)
-                bus.put(self._config.bus_name, "Job Progress", *reminders)
+                bus.put("Job Progress", *reminders)
             self._count(Sweeps=1)
             return bool(room.to_ask_for) and not found
         except AcknowledgerError as error:
@@ -183,7 +180,7 @@ class Sweep:
         Raises:
             QueryMismatch
         """
-        queries = self._config.queries.get(action_type, ())
+        queries = config().queries.get(action_type, ())
         queryable = properties.queryable if properties else ""
         if queryable and not queries:
             raise QueryMismatch(
@@ -192,7 +189,11 @@ class Sweep:
             )
         for query in queries:
             if query.property != queryable:
-                has = f"its queryable property is {queryable}" if queryable else "it has no queryable property"
+                has = (
+                    f"its queryable property is {queryable}"
+                    if queryable
+                    else "it has no queryable property"
+                )
                 raise QueryMismatch(
                     f"the parameter Queries has a value for {query.property}, but {has}"
                 )
@@ -221,7 +222,7 @@ class Sweep:
             execution = decide(job_api.details(offer))
             if execution is None:
                 return None
-            arn = _started(execution, room, self._config.state_machine_arn)
+            arn = _started(execution, room, config().state_machine_arn)
         except ContinuedElsewhere as error:
             logger.warning("Offer left alone", **about_it, reason=str(error))
             return None
@@ -261,7 +262,7 @@ class Sweep:
         self.problems.append(f"{what}: {type(error).__name__}: {error}")
 
 
-def pause(config: IntakeConfig, detail: Mapping[str, Any], *, paused: bool) -> list[str]:
+def pause(detail: Mapping[str, Any], *, paused: bool) -> list[str]:
     """Take no more jobs, or take them again; the action types that are paused then.
 
     Those in flight go on. `Sweep.on_resumed` finds what was offered meanwhile.
@@ -270,11 +271,11 @@ def pause(config: IntakeConfig, detail: Mapping[str, Any], *, paused: bool) -> l
         EventInvalid: an action type is not served here.
         TableUnavailable
     """
-    chosen = events.chosen_types(detail, set(config.action_types))
+    chosen = events.chosen_types(detail, set(config().action_types))
     for action_type in chosen:
         intake_table.pause(str(action_type), paused=paused)
     logger.info(f"Intake {'paused' if paused else 'resumed'}", action_types=list(map(str, chosen)))
-    rooms = (intake_table.read(str(one), 0) for one in config.action_types)
+    rooms = (intake_table.read(str(one), 0) for one in config().action_types)
     return [room.action_type for room in rooms if room.paused]
 
 

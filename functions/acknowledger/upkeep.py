@@ -46,7 +46,7 @@ def heal(room: Room, machine: str) -> Room:
     return intake_table.read(room.action_type, room.limit)
 
 
-def look_after(bus_name: str) -> dict[str, int]:
+def look_after() -> dict[str, int]:
     """Have Stop look after the jobs of whose end no event told; how many there are in flight.
 
     Returns:
@@ -56,7 +56,7 @@ def look_after(bus_name: str) -> dict[str, int]:
         TableUnavailable, BusUnavailable
     """
     found = job_table.survey()
-    bus.put(bus_name, "Job Due", *({"jobId": job_id} for job_id in found.due))
+    bus.put("Job Due", *({"jobId": job_id} for job_id in found.due))
     oldest = round(seconds_since(found.oldest)) if found.oldest else 0
     return {"JobsInFlight": found.in_flight, "OldestJobAge": oldest}
 

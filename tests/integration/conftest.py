@@ -15,7 +15,7 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.stepfunctions.parser import models
 
 import moto_codepipeline
-from acknowledger import executions, job_table
+from acknowledger import executions, table
 from acknowledger.moments import ago
 from acknowledger.offers import execution_name
 from local import acknowledger
@@ -212,7 +212,7 @@ class World:
             Key={"actionType": {"S": self.action_type}},
             ConsistentRead=True,
         )
-        return job_table.plain(found.get("Item", {}))
+        return table.plain(found.get("Item", {}))
 
     def expect_one_more(self) -> None:
         """Let Intake expect a job that continues another's work: it asks then, room or not."""

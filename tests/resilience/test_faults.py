@@ -33,8 +33,8 @@ from typing import Any
 import pytest
 
 import moto_codepipeline
-from acknowledger.job_table import plain, typed
 from acknowledger.moments import ago
+from acknowledger.table import plain, typed
 from acknowledger.upkeep import LEAK_SECONDS
 from local import acknowledger
 from local.aws import functions

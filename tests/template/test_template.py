@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -17,7 +16,7 @@ from cfnlint.api import lint_file
 from cfnlint.decode import cfn_yaml
 from moto.events.models import EventPattern
 
-from acknowledger.config import MOST_JOBS_IN_FLIGHT, IntakeConfig
+from acknowledger.config import MOST_JOBS_IN_FLIGHT, Config
 from tests.support import ROOT, load_event
 
 TEMPLATE: dict[str, Any] = cfn_yaml.load(str(ROOT / "template.yaml"))
@@ -315,22 +314,8 @@ LIMITS = TEMPLATE["Parameters"]["MaxJobsInFlight"]
 def is_taken(given, types=10):
     """Whether Intake can use a limit that the template took."""
     names = ",".join(f"Custom/Build/A/{number}" for number in range(types))
-    environ = {
-        "ACTION_TYPES": names,
-        "MAX_JOBS_IN_FLIGHT": given,
-        "STATE_MACHINE_ARN": "arn",
-        "BUS_NAME": "jobs",
-        **dict.fromkeys(
-            (
-                "ACKNOWLEDGE_TIMEOUT_SECONDS",
-                "HEARTBEAT_TIMEOUT_SECONDS",
-                "JOB_TIMEOUT_SECONDS",
-                "CONTINUE_AFTER_SECONDS",
-            ),
-            "1",
-        ),
-    }
-    return bool(IntakeConfig.from_environment(environ))
+    environ = {"ACTION_TYPES": names, "MAX_JOBS_IN_FLIGHT": given}
+    return bool(Config(environ).max_jobs_in_flight)
 
 
 @pytest.mark.parametrize(
@@ -403,61 +388,29 @@ def test_every_parameter_stands_in_a_group_of_the_console():
     assert sorted(listed) == sorted(TEMPLATE["Parameters"])
 
 
-def test_every_environment_variable_that_the_functions_read_is_given():
-    code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
-    read = set(re.findall(r'(?:required|seconds)\((?:os\.)?environ, "(\w+)"\)', code))
+def test_every_function_is_given_just_the_settings_that_there_are():
+    """Intake's alone is the state machine, which names a function itself."""
+    read = Reading(dict.fromkeys(given_to("IntakeFunction"), "1"))
+    read["ACTION_TYPES"], read["QUERIES"] = "Custom/Build/A/1", ""
+    settings = Config(read)
+    settings.check()
+    assert settings.client_token_prefix
+    for function in FUNCTIONS:
+        own = set() if function == "IntakeFunction" else {"STATE_MACHINE_ARN"}
+        assert given_to(function) == read.names - own
+
+
+def given_to(function):
     every = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-    given = {name for f in FUNCTIONS.values() for name in f["Environment"]["Variables"]}
-    given = {name for name in given | set(every) if not name.startswith(("POWERTOOLS_", "AWS_"))}
-    assert read
-    assert read == given
+    own = FUNCTIONS[function]["Environment"]["Variables"]
+    return {name for name in {**every, **own} if not name.startswith(("POWERTOOLS_", "AWS_"))}
 
 
-@pytest.mark.parametrize(
-    ("function", "names"),
-    [
-        (
-            "IntakeFunction",
-            {
-                "ACTION_TYPES",
-                "MAX_JOBS_IN_FLIGHT",
-                "STATE_MACHINE_ARN",
-                "TABLE_NAME",
-                "INTAKE_TABLE_NAME",
-                "BUS_NAME",
-                "ACKNOWLEDGE_TIMEOUT_SECONDS",
-                "HEARTBEAT_TIMEOUT_SECONDS",
-                "JOB_TIMEOUT_SECONDS",
-            },
-        ),
-        ("AcknowledgeFunction", {"TABLE_NAME", "CONTINUE_AFTER_SECONDS"}),
-        (
-            "ReportFunction",
-            {
-                "TABLE_NAME",
-                "INTAKE_TABLE_NAME",
-                "BUS_NAME",
-                "PROGRESS_INTERVAL_SECONDS",
-                "CONTINUE_AFTER_SECONDS",
-            },
-        ),
-        # It reports no progress, and needs no IntakeTable.
-        ("StopFunction", {"ACTION_TYPES", "TABLE_NAME", "BUS_NAME", "CONTINUE_AFTER_SECONDS"}),
-    ],
-)
-def test_every_function_is_given_just_what_it_reads(function, names):
-    given = FUNCTIONS[function]["Environment"]["Variables"]
-    assert set(given) == names | {"POWERTOOLS_SERVICE_NAME"}
-    module = importlib.import_module(FUNCTIONS[function]["Handler"].partition(".")[0])
-    if hasattr(module, "config"):
-        types = "Custom/Build/A/1"
-        values = {name: types if name == "ACTION_TYPES" else "1" for name in names}
-        read = Reading(values)
-        config_class = getattr(module, module.config.__annotations__["return"])
-        config_class.from_environment(read)
-        # The tables' names are read where the tables are used, and so is what Report needs late.
-        elsewhere = {"CONTINUE_AFTER_SECONDS"} if module.__name__ == "report" else set()
-        assert read.names == names - {"TABLE_NAME", "INTAKE_TABLE_NAME"} - elsewhere
+def test_no_function_reads_a_setting_of_its_own():
+    """All of them are in config, but for what Lambda itself sets."""
+    code = [path for path in (ROOT / "functions").rglob("*.py") if path.name != "config.py"]
+    read = {found for path in code for found in re.findall(r".*environ.*", path.read_text())}
+    assert read == {'STARTING = "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ'}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -14,10 +14,8 @@ from botocore.stub import Stubber
 from cfnlint.decode import cfn_yaml
 from moto import mock_aws
 
-import intake
-import report
-import stop
-from acknowledger import acknowledgment, aws, client_tokens, intake_table, job_api, job_table
+from acknowledger import acknowledgment, aws, client_tokens, job_api, job_table, table
+from acknowledger.config import config
 from acknowledger.log import logger
 from acknowledger.moments import ago
 from acknowledger.room import GIVEN
@@ -110,14 +108,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(acknowledgment, "TAKEN_BACK_AFTER_SECONDS", (0, 0))
     for cached in (
         aws._made,
-        acknowledgment.continue_after_seconds,
-        intake.config,
-        report.config,
-        stop.config,
-        job_table.table_name,
-        intake_table.table_name,
+        config,
         job_api.properties,
-        client_tokens._prefix,
         client_tokens._provider,
     ):
         cached.cache_clear()
@@ -254,24 +246,24 @@ class Tables:
             "acknowledgeCalls": {},
             "dueAt": ago(-15_552_000 if ended else -3660),
         } | row
-        self.dynamodb.put_item(TableName="JobTable", Item=job_table.typed(row))
+        self.dynamodb.put_item(TableName="JobTable", Item=table.typed(row))
 
     def job(self, job_id: str) -> dict[str, Any]:
         """A job's row, {} if there is none."""
         answer = self.dynamodb.get_item(TableName="JobTable", Key={"jobId": {"S": job_id}})
-        return job_table.plain(answer.get("Item", {}))
+        return table.plain(answer.get("Item", {}))
 
     def put_intake(self, **row: Any) -> None:
         """The row of an action type; its maps are empty if not told otherwise."""
         maps: Mapping[str, Any] = {"holders": {}, "waiting": {}, "awaiting": {}, "unshown": {}}
         row = {"actionType": self.ACTION_TYPE, **maps} | row
-        self.dynamodb.put_item(TableName="IntakeTable", Item=job_table.typed(row))
+        self.dynamodb.put_item(TableName="IntakeTable", Item=table.typed(row))
 
     def intake(self, action_type: str = ACTION_TYPE) -> dict[str, Any]:
         """The row of an action type, {} if there is none."""
         key = {"actionType": {"S": action_type}}
         answer = self.dynamodb.get_item(TableName="IntakeTable", Key=key)
-        return job_table.plain(answer.get("Item", {}))
+        return table.plain(answer.get("Item", {}))
 
     def before(self, operation: str, act: Callable[[], None]) -> None:
         """Let something happen just before the next call of an operation, once."""
