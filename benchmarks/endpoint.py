@@ -22,7 +22,7 @@ from typing import Any
 
 from local.aws.isolation import NO_FILES
 
-ACTION_TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
+ACTION_TYPE = {"owner": "Custom", "category": "Build", "provider": "Builder", "version": "1"}
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Jobs"
 ENVIRONMENT = {
     **NO_FILES,

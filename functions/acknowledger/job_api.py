@@ -46,9 +46,7 @@ class Properties:
     queryable: str
 
 
-def poll(
-    action_type: ActionType, at_most: int, query: Query | None = None
-) -> list[dict[str, Any]]:
+def poll(action_type: ActionType, at_most: int, query: Query | None = None) -> list[dict[str, Any]]:
     """What is offered next for an action type; [] when nothing is.
 
     Nobody has published how large a batch may be: what is refused is asked for by halves, down to

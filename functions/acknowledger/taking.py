@@ -192,7 +192,11 @@ class Sweep:
             )
         for query in queries:
             if query.property != queryable:
-                has = f"its queryable property is {queryable}" if queryable else "it has no queryable property"
+                has = (
+                    f"its queryable property is {queryable}"
+                    if queryable
+                    else "it has no queryable property"
+                )
                 raise QueryMismatch(
                     f"the parameter Queries has a value for {query.property}, but {has}"
                 )

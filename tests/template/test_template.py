@@ -32,7 +32,10 @@ QUEUES = [name for name, resource in RESOURCES.items() if resource["Type"] == "A
 
 def policies_of(role):
     """A role's own policies, and those that are attached to it."""
-    yield from (policy["PolicyDocument"] for policy in RESOURCES[role]["Properties"]["Policies"])
+    own = RESOURCES[role]["Properties"]
+    yield from (policy["PolicyDocument"] for policy in own["Policies"])
+    for managed in own.get("ManagedPolicyArns", []):
+        yield RESOURCES[managed["Ref"]]["Properties"]["PolicyDocument"]
     for resource in RESOURCES.values():
         attached = resource["Type"] == "AWS::IAM::Policy"
         if attached and {"Ref": role} in resource["Properties"]["Roles"]:
@@ -95,11 +98,49 @@ def test_report_may_answer_executions_of_its_own_state_machine_only():
     assert '"JobStateMachine"' not in own
 
 
-def test_jobs_are_polled_only_for_the_providers_served():
+def test_jobs_are_polled_only_for_the_action_types_served_to_the_version():
     (statement,) = [s for s in ROLES["IntakeRole"] if s["Action"] == "codepipeline:PollForJobs"]
-    assert len(statement["Resource"]) == 10
-    for resource in statement["Resource"]:
-        assert resource["Fn::Sub"][0].endswith(":action?ype:*/*/${Provider}/*")
+    separator, joined = statement["Resource"]["Fn::Split"]
+    begins, between, types = joined["Fn::Join"][1][0], *joined["Fn::Join"][1][1]["Fn::Join"]
+    assert (separator + begins, types) == (between, {"Ref": "ActionTypes"})
+    assert begins == "arn:*:codepipeline:*:*:action?ype:"
+    here = {"aws:RequestedRegion": {"Ref": "AWS::Region"}}
+    assert statement["Condition"] == {"StringEquals": here}
+
+
+def test_it_can_be_given_to_cloudformation_as_it_is_written():
+    """An inline template has 51,200 bytes at most."""
+    written = (ROOT / "template.yaml").read_bytes()
+    assert len(written) < 51_200
+    assert written.count(b"\n") < 1_000
+
+
+def test_a_registered_action_type_outlives_the_stack():
+    resource = RESOURCES["CustomActionType"]
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_a_stack_may_have_a_key_a_boundary_and_names_for_roles_of_a_company():
+    key = {"Ref": "KmsKeyArn"}
+    nothing = {"Ref": "AWS::NoValue"}
+    for name, resource in RESOURCES.items():
+        properties = resource["Properties"]
+        if resource["Type"] == "AWS::IAM::Role":
+            boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundaryArn"}, nothing]}
+            assert properties["PermissionsBoundary"] == boundary, name
+            assert properties["RoleName"]["Fn::If"][0] == "NamesRoles", name
+        encrypted = {
+            "AWS::DynamoDB::Table": "SSESpecification",
+            "AWS::Logs::LogGroup": "KmsKeyId",
+            "AWS::SNS::Topic": "KmsMasterKeyId",
+            "AWS::SQS::Queue": "KmsMasterKeyId",
+        }
+        if resource["Type"] in encrypted:
+            condition, with_key, without = properties[encrypted[resource["Type"]]]["Fn::If"]
+            assert (condition, without) == ("HasKey", nothing), name
+            assert key in (with_key, with_key.get("KMSMasterKeyId")), name
+    for parameter in ("KmsKeyArn", "PermissionsBoundaryArn", "RoleNamePrefix"):
+        assert TEMPLATE["Parameters"][parameter]["Default"] == ""
 
 
 def test_a_stack_that_serves_no_partners_is_not_allowed_what_they_need():
@@ -118,7 +159,9 @@ def test_client_tokens_are_read_only_under_their_prefix():
         for statement in statements:
             if statement["Action"] == "ssm:GetParameter":
                 assert statement["Resource"]["Fn::Sub"].endswith(":parameter${ClientTokenPrefix}*")
-            if statement["Action"] == "kms:Decrypt":
+            if statement["Action"] == "kms:Decrypt" and statement["Resource"] != {
+                "Ref": "KmsKeyArn"
+            }:
                 (context,) = statement["Condition"]["StringLike"].values()
                 assert context["Fn::Sub"].endswith(":parameter${ClientTokenPrefix}*")
 
@@ -139,14 +182,14 @@ def test_whoever_gives_up_may_send_to_the_dead_letter_queue():
     arns = [{"Fn::GetAtt": [queue, "Arn"]} for queue in QUEUES]
     assert properties["Queues"] == [{"Ref": queue} for queue in QUEUES]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-    assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", arns)
-    for queue, arn in zip(QUEUES, arns, strict=True):
+    assert statement["Action"] == "sqs:SendMessage"
+    for queue in QUEUES:
         (own,) = [
             statement
             for statement in ROLES[queue.replace("DeadLetters", "Role")]
             if statement["Action"] == "sqs:SendMessage"
         ]
-        assert own["Resource"] == arn
+        assert own["Resource"] == arns
         assert {"Ref": queue} in [output["Value"] for output in TEMPLATE["Outputs"].values()]
 
 
@@ -170,7 +213,8 @@ def test_dead_letters_are_kept_as_long_as_sqs_keeps_anything():
     for queue in QUEUES:
         assert RESOURCES[queue]["Properties"] == {
             "MessageRetentionPeriod": 1209600,
-            "SqsManagedSseEnabled": True,
+            "SqsManagedSseEnabled": {"Fn::If": ["HasKey", False, True]},
+            "KmsMasterKeyId": {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]},
         }
 
 
@@ -228,9 +272,6 @@ def matches(rule, event):
             '{"Ref": "JobStateMachine"}', json.dumps(event["detail"].get("stateMachineArn"))
         )
     )
-    kind = pattern["detail"].get("type", {}) if "detail" in pattern else {}
-    if "provider" in kind:
-        kind["provider"] = ["Acknowledger"]
     return EventPattern.load(json.dumps(pattern)).matches_event(event)
 
 
@@ -239,7 +280,7 @@ def matches(rule, event):
     [
         ("intake-action-started", {"IntakeFunction.ActionStarted"}),
         ("intake-action-started-older", {"IntakeFunction.ActionStarted"}),
-        ("intake-action-type-not-served", set()),
+        ("intake-action-type-not-served", {"IntakeFunction.ActionStarted"}),
         ("bad/intake-several-fields", set()),
         ("bad/intake-not-ours", set()),
         ("intake-schedule", set()),
@@ -394,7 +435,16 @@ def test_a_number_of_seconds_has_bounds(name, least, most):
 def test_long_work_is_continued_well_before_codepipeline_gives_it_up():
     """A custom action's job has a day."""
     assert TEMPLATE["Parameters"]["ContinueAfterSeconds"]["Default"] <= 86_400 - 3_600
-    assert TEMPLATE["Parameters"]["JobTimeoutSeconds"]["MaxValue"] > 86_400
+
+
+def test_work_of_more_than_a_day_is_only_allowed_by_saying_so():
+    parameters = TEMPLATE["Parameters"]
+    assert parameters["JobTimeoutSeconds"]["MaxValue"] == 86_400
+    assert parameters["LongJobTimeoutSeconds"]["Default"] == 0
+    assert parameters["LongJobTimeoutSeconds"]["MaxValue"] > 86_400
+    given = FUNCTIONS["IntakeFunction"]["Environment"]["Variables"]["JOB_TIMEOUT_SECONDS"]
+    limits = [{"Ref": "LongJobTimeoutSeconds"}, {"Ref": "JobTimeoutSeconds"}]
+    assert given == {"Fn::If": ["HasLongJobs", *limits]}
 
 
 def test_every_parameter_stands_in_a_group_of_the_console():
@@ -406,6 +456,7 @@ def test_every_parameter_stands_in_a_group_of_the_console():
 def test_every_environment_variable_that_the_functions_read_is_given():
     code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
     read = set(re.findall(r'(?:required|seconds)\((?:os\.)?environ, "(\w+)"\)', code))
+    read |= set(re.findall(r'environ\.get\("(\w+)", ""\)', code))
     every = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     given = {name for f in FUNCTIONS.values() for name in f["Environment"]["Variables"]}
     given = {name for name in given | set(every) if not name.startswith(("POWERTOOLS_", "AWS_"))}
@@ -420,9 +471,9 @@ def test_every_environment_variable_that_the_functions_read_is_given():
             "IntakeFunction",
             {
                 "ACTION_TYPES",
+                "QUERIES",
                 "MAX_JOBS_IN_FLIGHT",
                 "STATE_MACHINE_ARN",
-                "TABLE_NAME",
                 "INTAKE_TABLE_NAME",
                 "BUS_NAME",
                 "ACKNOWLEDGE_TIMEOUT_SECONDS",
@@ -430,19 +481,19 @@ def test_every_environment_variable_that_the_functions_read_is_given():
                 "JOB_TIMEOUT_SECONDS",
             },
         ),
-        ("AcknowledgeFunction", {"TABLE_NAME", "CONTINUE_AFTER_SECONDS"}),
+        ("AcknowledgeFunction", {"CONTINUE_AFTER_SECONDS"}),
         (
             "ReportFunction",
             {
-                "TABLE_NAME",
                 "INTAKE_TABLE_NAME",
                 "BUS_NAME",
+                "METRICS_BY_ACTION_TYPE",
                 "PROGRESS_INTERVAL_SECONDS",
                 "CONTINUE_AFTER_SECONDS",
             },
         ),
         # It reports no progress, and needs no IntakeTable.
-        ("StopFunction", {"ACTION_TYPES", "TABLE_NAME", "BUS_NAME", "CONTINUE_AFTER_SECONDS"}),
+        ("StopFunction", {"ACTION_TYPES", "BUS_NAME", "CONTINUE_AFTER_SECONDS"}),
     ],
 )
 def test_every_function_is_given_just_what_it_reads(function, names):
@@ -451,13 +502,13 @@ def test_every_function_is_given_just_what_it_reads(function, names):
     module = importlib.import_module(FUNCTIONS[function]["Handler"].partition(".")[0])
     if hasattr(module, "config"):
         types = "Custom/Build/A/1"
-        values = {name: types if name == "ACTION_TYPES" else "1" for name in names}
+        values = dict.fromkeys(names, "1") | {"ACTION_TYPES": types, "QUERIES": ""}
         read = Reading(values)
         config_class = getattr(module, module.config.__annotations__["return"])
         config_class.from_environment(read)
         # The tables' names are read where the tables are used, and so is what Report needs late.
         elsewhere = {"CONTINUE_AFTER_SECONDS"} if module.__name__ == "report" else set()
-        assert read.names == names - {"TABLE_NAME", "INTAKE_TABLE_NAME"} - elsewhere
+        assert read.names == names - {"INTAKE_TABLE_NAME"} - elsewhere
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -187,7 +187,7 @@ class Cloud:
 
     def _PollForJobs(self, asked: Any) -> AWSResponse:  # noqa: N802
         kind = "/".join(
-            asked["actionTypeId"][name] for name in ("category", "owner", "provider", "version")
+            asked["actionTypeId"][name] for name in ("owner", "category", "provider", "version")
         )
         offers = self.offers.pop(kind, [])
         return answered(offers if isinstance(offers, bytes) else {"jobs": offers})
@@ -273,7 +273,9 @@ class Cloud:
         found = [
             row["jobId"] for row in self.rows.values() if value in row.values() and value != CUSTOM
         ]
-        return answered({"Items": [{"jobId": {"S": job_id}} for job_id in found], "Count": len(found)})
+        return answered(
+            {"Items": [{"jobId": {"S": job_id}} for job_id in found], "Count": len(found)}
+        )
 
     @staticmethod
     def _broken_key(asked: Any) -> AWSResponse | None:

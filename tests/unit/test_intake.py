@@ -38,9 +38,7 @@ def test_who_pauses_counts_nothing(tables, other_calls, context, capsys):
     assert metrics_in(capsys.readouterr().out) == {}
 
 
-def test_an_action_of_a_type_that_is_not_served_is_counted_with_no_call(
-    aws_calls, context, capsys
-):
+def test_an_action_of_a_type_that_is_not_served_is_counted_with_no_call(aws_calls, context, capsys):
     event = load_event("intake-action-type-not-served")
     assert intake.handler(event, context) == {"offered": 0, "taken": 0}
     assert metrics_in(capsys.readouterr().out)["EventsNotServed"] == (1, "Count")
