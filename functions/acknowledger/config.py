@@ -198,8 +198,8 @@ def _queries(
         match = _QUERY.fullmatch(text)
         if match is None:
             raise ConfigurationInvalid(
-                f"QUERIES: '{text}' is no query: write ActionType?Property=Value with a property of "
-                "1 to 50 characters and a value of 1 to 50 letters, digits, _ or -, for example "
+                f"QUERIES: '{text}' is no query: write ActionType?Property=Value with a property "
+                "of 1 to 50 characters and a value of 1 to 50 letters, digits, _ or -, for example "
                 "Custom/Build/MyTool/1?ProjectName=MyProject"
             )
         action_type = ActionType.parse(match["action_type"])

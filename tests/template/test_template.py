@@ -179,7 +179,6 @@ def test_what_eventbridge_or_lambda_gives_up_on_goes_to_a_dead_letter_queue():
 def test_whoever_gives_up_may_send_to_the_dead_letter_queue():
     properties = RESOURCES["DeadLettersPolicy"]["Properties"]
     (statement,) = properties["PolicyDocument"]["Statement"]
-    arns = [{"Fn::GetAtt": [queue, "Arn"]} for queue in QUEUES]
     assert properties["Queues"] == [{"Ref": queue} for queue in QUEUES]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert statement["Action"] == "sqs:SendMessage"
@@ -189,7 +188,7 @@ def test_whoever_gives_up_may_send_to_the_dead_letter_queue():
             for statement in ROLES[queue.replace("DeadLetters", "Role")]
             if statement["Action"] == "sqs:SendMessage"
         ]
-        assert own["Resource"] == arns
+        assert own["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
         assert {"Ref": queue} in [output["Value"] for output in TEMPLATE["Outputs"].values()]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -888,7 +889,7 @@ class TestQueries:
     """An action type with a queryable property is polled with values for it."""
 
     QUERIED = "Custom/Test/Other/2?ProjectName=one,Custom/Test/Other/2?ProjectName=two"
-    SWEEP = {"detail-type": "Resume Intake", "detail": {"actionTypes": [OTHER_TYPE]}}
+    SWEEP: ClassVar = {"detail-type": "Resume Intake", "detail": {"actionTypes": [OTHER_TYPE]}}
 
     @staticmethod
     def listed(aws_calls, *queryable):
