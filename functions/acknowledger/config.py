@@ -105,7 +105,7 @@ class Config:
     Each setting is read when it is first asked for, so that a wrong one stops only what needs it;
     it raises ConfigurationInvalid then, naming the variable.
 
-    state_machine_arn: Intake alone has it: the state machine names the other functions' roles.
+    state_machine_arn: Intake alone has it, since the state machine names Report.
     continue_after_seconds: how long one job of CodePipeline's may be worked before it is continued
         by another.
     progress_interval_seconds: how often at most CodePipeline is told how far a job is.

@@ -749,7 +749,7 @@ def caller(call: Call) -> str:
 def running() -> Iterator[Matrix]:
     types = [acknowledger.CUSTOM_ACTION_TYPE, acknowledger.PARTNER_ACTION_TYPE]
     lanes = [
-        f"{category}/{owner}/{lane}/1"
+        f"{owner}/{category}/{lane}/1"
         for category, owner in (("Build", "Custom"), ("Deploy", "ThirdParty"))
         for lane in (*LANES, *LIMITED)
     ]

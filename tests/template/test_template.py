@@ -31,7 +31,10 @@ QUEUES = [name for name, resource in RESOURCES.items() if resource["Type"] == "A
 
 def policies_of(role):
     """A role's own policies, and those that are attached to it."""
-    yield from (policy["PolicyDocument"] for policy in RESOURCES[role]["Properties"]["Policies"])
+    own = RESOURCES[role]["Properties"]
+    yield from (policy["PolicyDocument"] for policy in own["Policies"])
+    for managed in own.get("ManagedPolicyArns", []):
+        yield RESOURCES[managed["Ref"]]["Properties"]["PolicyDocument"]
     for resource in RESOURCES.values():
         attached = resource["Type"] == "AWS::IAM::Policy"
         if attached and {"Ref": role} in resource["Properties"]["Roles"]:
@@ -94,11 +97,49 @@ def test_report_may_answer_executions_of_its_own_state_machine_only():
     assert '"JobStateMachine"' not in own
 
 
-def test_jobs_are_polled_only_for_the_providers_served():
+def test_jobs_are_polled_only_for_the_action_types_served_to_the_version():
     (statement,) = [s for s in ROLES["IntakeRole"] if s["Action"] == "codepipeline:PollForJobs"]
-    assert len(statement["Resource"]) == 10
-    for resource in statement["Resource"]:
-        assert resource["Fn::Sub"][0].endswith(":action?ype:*/*/${Provider}/*")
+    separator, joined = statement["Resource"]["Fn::Split"]
+    begins, between, types = joined["Fn::Join"][1][0], *joined["Fn::Join"][1][1]["Fn::Join"]
+    assert (separator + begins, types) == (between, {"Ref": "ActionTypes"})
+    assert begins == "arn:*:codepipeline:*:*:action?ype:"
+    here = {"aws:RequestedRegion": {"Ref": "AWS::Region"}}
+    assert statement["Condition"] == {"StringEquals": here}
+
+
+def test_it_can_be_given_to_cloudformation_as_it_is_written():
+    """An inline template has 51,200 bytes at most."""
+    written = (ROOT / "template.yaml").read_bytes()
+    assert len(written) < 51_200
+    assert written.count(b"\n") < 1_000
+
+
+def test_a_registered_action_type_outlives_the_stack():
+    resource = RESOURCES["CustomActionType"]
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_a_stack_may_have_a_key_a_boundary_and_names_for_roles_of_a_company():
+    key = {"Ref": "KmsKeyArn"}
+    nothing = {"Ref": "AWS::NoValue"}
+    for name, resource in RESOURCES.items():
+        properties = resource["Properties"]
+        if resource["Type"] == "AWS::IAM::Role":
+            boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundaryArn"}, nothing]}
+            assert properties["PermissionsBoundary"] == boundary, name
+            assert properties["RoleName"]["Fn::If"][0] == "NamesRoles", name
+        encrypted = {
+            "AWS::DynamoDB::Table": "SSESpecification",
+            "AWS::Logs::LogGroup": "KmsKeyId",
+            "AWS::SNS::Topic": "KmsMasterKeyId",
+            "AWS::SQS::Queue": "KmsMasterKeyId",
+        }
+        if resource["Type"] in encrypted:
+            condition, with_key, without = properties[encrypted[resource["Type"]]]["Fn::If"]
+            assert (condition, without) == ("HasKey", nothing), name
+            assert key in (with_key, with_key.get("KMSMasterKeyId")), name
+    for parameter in ("KmsKeyArn", "PermissionsBoundaryArn", "RoleNamePrefix"):
+        assert TEMPLATE["Parameters"][parameter]["Default"] == ""
 
 
 def test_a_stack_that_serves_no_partners_is_not_allowed_what_they_need():
@@ -117,7 +158,9 @@ def test_client_tokens_are_read_only_under_their_prefix():
         for statement in statements:
             if statement["Action"] == "ssm:GetParameter":
                 assert statement["Resource"]["Fn::Sub"].endswith(":parameter${ClientTokenPrefix}*")
-            if statement["Action"] == "kms:Decrypt":
+            if statement["Action"] == "kms:Decrypt" and statement["Resource"] != {
+                "Ref": "KmsKeyArn"
+            }:
                 (context,) = statement["Condition"]["StringLike"].values()
                 assert context["Fn::Sub"].endswith(":parameter${ClientTokenPrefix}*")
 
@@ -135,17 +178,16 @@ def test_what_eventbridge_or_lambda_gives_up_on_goes_to_a_dead_letter_queue():
 def test_whoever_gives_up_may_send_to_the_dead_letter_queue():
     properties = RESOURCES["DeadLettersPolicy"]["Properties"]
     (statement,) = properties["PolicyDocument"]["Statement"]
-    arns = [{"Fn::GetAtt": [queue, "Arn"]} for queue in QUEUES]
     assert properties["Queues"] == [{"Ref": queue} for queue in QUEUES]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-    assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", arns)
-    for queue, arn in zip(QUEUES, arns, strict=True):
+    assert statement["Action"] == "sqs:SendMessage"
+    for queue in QUEUES:
         (own,) = [
             statement
             for statement in ROLES[queue.replace("DeadLetters", "Role")]
             if statement["Action"] == "sqs:SendMessage"
         ]
-        assert own["Resource"] == arn
+        assert own["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
         assert {"Ref": queue} in [output["Value"] for output in TEMPLATE["Outputs"].values()]
 
 
@@ -169,7 +211,8 @@ def test_dead_letters_are_kept_as_long_as_sqs_keeps_anything():
     for queue in QUEUES:
         assert RESOURCES[queue]["Properties"] == {
             "MessageRetentionPeriod": 1209600,
-            "SqsManagedSseEnabled": True,
+            "SqsManagedSseEnabled": {"Fn::If": ["HasKey", False, True]},
+            "KmsMasterKeyId": {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]},
         }
 
 
@@ -227,9 +270,6 @@ def matches(rule, event):
             '{"Ref": "JobStateMachine"}', json.dumps(event["detail"].get("stateMachineArn"))
         )
     )
-    kind = pattern["detail"].get("type", {}) if "detail" in pattern else {}
-    if "provider" in kind:
-        kind["provider"] = ["Acknowledger"]
     return EventPattern.load(json.dumps(pattern)).matches_event(event)
 
 
@@ -238,7 +278,7 @@ def matches(rule, event):
     [
         ("intake-action-started", {"IntakeFunction.ActionStarted"}),
         ("intake-action-started-older", {"IntakeFunction.ActionStarted"}),
-        ("intake-action-type-not-served", set()),
+        ("intake-action-type-not-served", {"IntakeFunction.ActionStarted"}),
         ("bad/intake-several-fields", set()),
         ("bad/intake-not-ours", set()),
         ("intake-schedule", set()),
@@ -379,7 +419,16 @@ def test_a_number_of_seconds_has_bounds(name, least, most):
 def test_long_work_is_continued_well_before_codepipeline_gives_it_up():
     """A custom action's job has a day."""
     assert TEMPLATE["Parameters"]["ContinueAfterSeconds"]["Default"] <= 86_400 - 3_600
-    assert TEMPLATE["Parameters"]["JobTimeoutSeconds"]["MaxValue"] > 86_400
+
+
+def test_work_of_more_than_a_day_is_only_allowed_by_saying_so():
+    parameters = TEMPLATE["Parameters"]
+    assert parameters["JobTimeoutSeconds"]["MaxValue"] == 86_400
+    assert parameters["LongJobTimeoutSeconds"]["Default"] == 0
+    assert parameters["LongJobTimeoutSeconds"]["MaxValue"] > 86_400
+    given = FUNCTIONS["IntakeFunction"]["Environment"]["Variables"]["JOB_TIMEOUT_SECONDS"]
+    limits = [{"Ref": "LongJobTimeoutSeconds"}, {"Ref": "JobTimeoutSeconds"}]
+    assert given == {"Fn::If": ["HasLongJobs", *limits]}
 
 
 def test_every_parameter_stands_in_a_group_of_the_console():

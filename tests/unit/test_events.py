@@ -144,6 +144,12 @@ def test_an_event_of_codepipelines_names_an_action_type_that_is_served():
     assert events.served_type(STARTED["detail"], {OTHER_TYPE, ACTION_TYPE}) == ACTION_TYPE
 
 
+@pytest.mark.parametrize("version", ["2", 2, 2.0])
+def test_a_version_is_a_text_or_a_number(version):
+    named = {"category": "Test", "owner": "Custom", "provider": "Other", "version": version}
+    assert events.served_type({"type": named}, {OTHER_TYPE, ACTION_TYPE}) == OTHER_TYPE
+
+
 @pytest.mark.parametrize(
     ("detail", "chosen"),
     [

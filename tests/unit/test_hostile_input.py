@@ -187,7 +187,7 @@ class Cloud:
 
     def _PollForJobs(self, asked: Any) -> AWSResponse:  # noqa: N802
         kind = "/".join(
-            asked["actionTypeId"][name] for name in ("category", "owner", "provider", "version")
+            asked["actionTypeId"][name] for name in ("owner", "category", "provider", "version")
         )
         offers = self.offers.pop(kind, [])
         return answered(offers if isinstance(offers, bytes) else {"jobs": offers})
