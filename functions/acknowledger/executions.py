@@ -1,5 +1,7 @@
 """The state machine's executions as the functions see them from outside.
 
+All that asks Step Functions may raise StepFunctionsUnavailable.
+
 Source: https://docs.aws.amazon.com/step-functions/latest/apireference/Welcome.html
 """
 
@@ -11,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from acknowledger.aws import client
+from acknowledger.config import config
 from acknowledger.errors import StepFunctionsUnavailable, unavailable
 
 CAUSE_LENGTH = 32_768
@@ -20,64 +23,47 @@ _TOKEN_GONE = ("InvalidToken", "TaskDoesNotExist", "TaskTimedOut")
 
 
 def describe(arn: str) -> dict[str, Any] | None:
-    """An execution as DescribeExecution tells of it, or None if there is none of that name.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
+    """An execution as DescribeExecution tells of it, or None if there is none of that name."""
     return _call("describe_execution", "ExecutionDoesNotExist", executionArn=arn)
 
 
-def start(state_machine_arn: str, name: str, start_input: dict[str, Any]) -> bool:
-    """Start an execution; False if there has been another one of that name.
+def arn_of(name: str) -> str:
+    """The ARN of the execution of a name."""
+    return f"{config().state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
-    Raises:
-        StepFunctionsUnavailable
-    """
-    request = {"stateMachineArn": state_machine_arn, "name": name, "input": json.dumps(start_input)}
+
+def start(name: str, start_input: dict[str, Any]) -> bool:
+    """Start an execution; False if there has been another one of that name."""
+    machine, given = config().state_machine_arn, json.dumps(start_input)
+    request = {"stateMachineArn": machine, "name": name, "input": given}
     return _call("start_execution", "ExecutionAlreadyExists", **request) is not None
 
 
 def is_running(arn: str) -> bool:
-    """Whether an execution runs; False also if there is none of that name.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
+    """Whether an execution runs; False also if there is none of that name."""
     described = describe(arn)
     return described is not None and bool(described["status"] == "RUNNING")
 
 
-def running(state_machine_arn: str) -> set[str]:
-    """The names of the executions that run, as far as the list has come.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
+def running() -> set[str]:
+    """The names of the executions that run, as far as the list has come."""
     pages = client("stepfunctions").get_paginator("list_executions")
+    asked = {"stateMachineArn": config().state_machine_arn, "statusFilter": "RUNNING"}
     with unavailable(StepFunctionsUnavailable, "Step Functions"):
         return {
             execution["name"]
-            for page in pages.paginate(stateMachineArn=state_machine_arn, statusFilter="RUNNING")
+            for page in pages.paginate(**asked)
             for execution in page["executions"]
         }
 
 
 def succeed(task_token: str) -> bool:
-    """Let an execution go on that waits with this token; False if none does any more.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
+    """Let an execution go on that waits with this token; False if none does any more."""
     return _call("send_task_success", *_TOKEN_GONE, taskToken=task_token, output="{}") is not None
 
 
 def fail(task_token: str, error: str, cause: str) -> bool:
-    """Fail the task that waits with this token; False if none does any more.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
+    """Fail the task that waits with this token; False if none does any more."""
     words = {"error": error, "cause": cause[:CAUSE_LENGTH]}
     return _call("send_task_failure", *_TOKEN_GONE, taskToken=task_token, **words) is not None
 
@@ -86,9 +72,6 @@ def waiting_token(arn: str) -> str | None:
     """The task token that an execution waits with just now, or None if it waits for nobody.
 
     It is in the arguments of the task that the history tells of last.
-
-    Raises:
-        StepFunctionsUnavailable
     """
     for event in _newest_events(arn, 5):
         if event["type"] == "TaskScheduled":
@@ -102,11 +85,7 @@ def waiting_token(arn: str) -> str | None:
 
 
 def last_report(arn: str) -> tuple[Any, bool]:
-    """What Report was last told by an execution, and whether it has answered; None if it wasn't.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
+    """What Report was last told by an execution, and whether it has answered; None if it wasn't."""
     answered = False
     for event in _newest_events(arn, EVENTS_SINCE_REPORT):
         answered = answered or event["type"] == "TaskSucceeded"

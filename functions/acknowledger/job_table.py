@@ -1,5 +1,7 @@
 """JobTable's rows: who has a job, how far it is, and when the sweep must look at it.
 
+All that asks the table may raise TableUnavailable.
+
 A row is `{jobId, status, execution, times, dueAt, actionType, clientId, ...}`. Further attributes:
 
     execution       the ARN of the execution whose claim the row is
@@ -85,20 +87,12 @@ def columns(offer: Mapping[str, Any]) -> dict[str, str]:
 
 
 def find(job_id: str) -> dict[str, Any] | None:
-    """A job's row as it is now, or None.
-
-    Raises:
-        TableUnavailable
-    """
+    """A job's row as it is now, or None."""
     return _TABLE.find(job_id)
 
 
 def of_action(action_execution_id: str) -> Iterator[str]:
-    """The ids of the jobs of an action's execution in CodePipeline.
-
-    Raises:
-        TableUnavailable
-    """
+    """The ids of the jobs of an action's execution in CodePipeline."""
     query = {
         "TableName": _TABLE.full_name(),
         "IndexName": "ByActionExecution",
@@ -125,11 +119,7 @@ class Survey:
 
 
 def survey() -> Survey:
-    """Count the jobs in flight, and find those that the sweep must look at, some at a time.
-
-    Raises:
-        TableUnavailable
-    """
+    """Count the jobs in flight, and find those that the sweep must look at, some at a time."""
     entries: list[dict[str, Any]] = []
     in_flight, moment = 0, now()
     for status in IN_FLIGHT:
@@ -172,9 +162,6 @@ def end(
 
     Returns:
         the row as it is then, or None if it was changed.
-
-    Raises:
-        TableUnavailable
     """
     words = {name: said[name] for name in ("error", "cause") if name in said}
     marks = {"unannounced": now(), "dueAt": due(0)} if unannounced else {"dueAt": never()}
@@ -200,11 +187,7 @@ def end(
 
 
 def look_at(job_id: str, execution: str, seconds: float) -> None:
-    """Let the sweep look at a row in so many seconds, if that execution still has it.
-
-    Raises:
-        TableUnavailable
-    """
+    """Let the sweep look at a row in so many seconds, if that execution still has it."""
     update(
         job_id,
         "SET dueAt = :dueAt",
@@ -214,11 +197,7 @@ def look_at(job_id: str, execution: str, seconds: float) -> None:
 
 
 def release(job_id: str, execution: str) -> None:
-    """Delete the row of a job that is not ours, if that execution still has it unacknowledged.
-
-    Raises:
-        TableUnavailable
-    """
+    """Delete the row of a job that is not ours, if that execution still has it unacknowledged."""
     condition = f"{MINE} AND {NOT_ACKNOWLEDGED}"
     attempt(job_id, None, condition=condition, values={":execution": execution})
 
@@ -226,7 +205,7 @@ def release(job_id: str, execution: str) -> None:
 def update(job_id: str, expression: str, **given: Any) -> dict[str, Any] | None:
     """Change a row if it meets a condition; the row as it then is, or None if it doesn't.
 
-    Args, Raises:
+    Args:
         as `attempt`.
     """
     met, row = attempt(job_id, expression, **given)
@@ -253,9 +232,6 @@ def attempt(
 
     Returns:
         whether it did; and the row as it is now, None if there is none.
-
-    Raises:
-        TableUnavailable
     """
     returned = {"ReturnValues": "ALL_NEW"} if expression else {}
     returned |= {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}

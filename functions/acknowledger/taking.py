@@ -126,21 +126,21 @@ class Sweep:
             whether to look again: its job was not among what was taken, and there is room for it.
         """
         try:
-            name, machine = str(action_type), config().state_machine_arn
+            name = str(action_type)
             limit = config().max_jobs_in_flight[action_type]
             properties = _properties(action_type)
             queries = deque(self._queries(action_type, properties))
             decide = functools.partial(
                 offers.decide,
-                state_machine_arn=machine,
+                state_machine_arn=config().state_machine_arn,
                 action_type=action_type,
                 timeouts=config().timeouts,
                 secret_properties=properties.secret if properties else None,
             )
             room = intake_table.read(name, limit)
             if heal:
-                room = upkeep.heal(room, machine)
-            room = upkeep.give_room(room, machine)
+                room = upkeep.heal(room)
+            room = upkeep.give_room(room)
             asked, fruitless, found = room.to_ask_for, 0, False
             while queries and asked and fruitless < FRUITLESS_BATCHES and self._has_time():
                 query = queries.popleft()
@@ -222,7 +222,7 @@ class Sweep:
             execution = decide(job_api.details(offer))
             if execution is None:
                 return None
-            arn = _started(execution, room, config().state_machine_arn)
+            arn = _started(execution, room)
         except ContinuedElsewhere as error:
             logger.warning("Offer left alone", **about_it, reason=str(error))
             return None
@@ -289,7 +289,7 @@ def _properties(action_type: ActionType) -> job_api.Properties | None:
         return None
 
 
-def _started(execution: offers.Execution, room: Room, machine: str) -> str:
+def _started(execution: offers.Execution, room: Room) -> str:
     """Start an offer's execution, or find it running; its ARN.
 
     Where CodePipeline offers a job again under the same nonce, the execution's name is taken: by
@@ -297,21 +297,21 @@ def _started(execution: offers.Execution, room: Room, machine: str) -> str:
     followed by another. Another also acknowledges again what the running one has acknowledged.
     """
     name, start_input = execution.name, execution.start_input
-    if not _start_as(name, start_input, room, machine):
-        running = executions.is_running(offers.execution_arn(machine, name))
+    if not _start_as(name, start_input, room):
+        running = executions.is_running(executions.arn_of(name))
         row = job_table.find(start_input["job"]["id"]) if running else None
         if not running or (row and row["status"] == "InProgress"):
             if not (room.unlimited or running):
                 intake_table.give_back(room.action_type, name)
             name = execution.another_name
-            _start_as(name, start_input, room, machine)
+            _start_as(name, start_input, room)
     continued = start_input.get("continues", {}).get("jobId")
     if continued in room.awaiting:
         intake_table.expect_no_more(room.action_type, continued, room.awaiting[continued])
-    return offers.execution_arn(machine, name)
+    return executions.arn_of(name)
 
 
-def _start_as(name: str, start_input: dict[str, Any], room: Room, machine: str) -> bool:
+def _start_as(name: str, start_input: dict[str, Any], room: Room) -> bool:
     """Start an execution with room or a place among the waiting; False if its name is taken.
 
     A job that continues one in flight has that one's room.
@@ -319,4 +319,4 @@ def _start_as(name: str, start_input: dict[str, Any], room: Room, machine: str) 
     if not room.unlimited and "continues" not in start_input:
         has_room = intake_table.take(room, name, start_input["job"]["id"], start_input["offeredAt"])
         start_input = {**start_input, "room": GIVEN if has_room else AWAITED}
-    return executions.start(machine, name, start_input)
+    return executions.start(name, start_input)

@@ -426,7 +426,7 @@ def test_work_of_more_than_a_day_is_only_allowed_by_saying_so():
     assert parameters["JobTimeoutSeconds"]["MaxValue"] == 86_400
     assert parameters["LongJobTimeoutSeconds"]["Default"] == 0
     assert parameters["LongJobTimeoutSeconds"]["MaxValue"] > 86_400
-    given = FUNCTIONS["IntakeFunction"]["Environment"]["Variables"]["JOB_TIMEOUT_SECONDS"]
+    given = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]["JOB_TIMEOUT_SECONDS"]
     limits = [{"Ref": "LongJobTimeoutSeconds"}, {"Ref": "JobTimeoutSeconds"}]
     assert given == {"Fn::If": ["HasLongJobs", *limits]}
 
@@ -458,7 +458,11 @@ def given_to(function):
 def test_no_function_reads_a_setting_of_its_own():
     """All of them are in config, but for what Lambda itself sets."""
     code = [path for path in (ROOT / "functions").rglob("*.py") if path.name != "config.py"]
-    read = {found for path in code for found in re.findall(r".*environ.*", path.read_text())}
+    read = {
+        found
+        for path in code
+        for found in re.findall(r".*os\.environ.*|.*getenv.*", path.read_text())
+    }
     assert read == {'STARTING = "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ'}
 
 

@@ -11,8 +11,9 @@ import intake
 from acknowledger import errors, taking
 from acknowledger.config import ActionType
 from acknowledger.continuation import PREFIX, token
+from acknowledger.executions import arn_of
 from acknowledger.moments import ago
-from acknowledger.offers import execution_arn, execution_name
+from acknowledger.offers import execution_name
 from acknowledger.room import AWAITED, BATCH_SIZE, GIVEN
 from tests.support import load_event
 from tests.unit.conftest import ENVIRONMENT, expect_survey, metrics_in
@@ -396,7 +397,7 @@ def started(other_calls):
 
 
 def described_as(calls, number, status):
-    arn = execution_arn(MACHINE, name_of(number))
+    arn = arn_of(name_of(number))
     answer = described(status) | {"executionArn": arn}
     calls.expects("stepfunctions", "describe_execution", answer, {"executionArn": arn})
 
@@ -523,7 +524,7 @@ class TestEnded:
             holders={ENDED["detail"]["name"]: entry(9, told=True)},
             waiting={name_of(1): entry(1, 5), name_of(2): entry(2, 9)},
         )
-        execution = execution_arn(MACHINE, name_of(2))
+        execution = arn_of(name_of(2))
         tables.put_job(offer(2)["id"], execution=execution, room=AWAITED, roomToken="t")
         listed.expects("stepfunctions", "send_task_success", {}, {"taskToken": "t", "output": "{}"})
         assert intake.handler(self.event(status=status), context) == {"offered": 0, "taken": 0}
@@ -642,7 +643,7 @@ class TestPause:
     ):
         tables.put_intake(paused=True, waiting={name_of(n): entry(n, 9 - n) for n in (1, 2, 3)})
         for number in (1, 2, 3):
-            execution = execution_arn(MACHINE, name_of(number))
+            execution = arn_of(name_of(number))
             row = {"execution": execution, "room": AWAITED, "roomToken": f"t{number}"}
             tables.put_job(offer(number)["id"], **row)
             request = {"taskToken": f"t{number}", "output": "{}"}
