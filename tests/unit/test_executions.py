@@ -218,7 +218,7 @@ def test_what_report_was_last_told_is_in_the_history(aws_calls, history, told, a
     [
         ("describe_execution", lambda: executions.is_running(ARN)),
         ("describe_execution", lambda: executions.describe(ARN)),
-        ("list_executions", lambda: executions.running()),
+        ("list_executions", executions.running),
         ("send_task_success", lambda: executions.succeed("t")),
         ("send_task_failure", lambda: executions.fail("t", "e", "c")),
         ("get_execution_history", lambda: executions.waiting_token(ARN)),
