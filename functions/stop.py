@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
-import time
-from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from acknowledger import bus, ending, events, executions, job_table, outcomes
+from acknowledger import events, stopping
 from acknowledger.aws import prepare
 from acknowledger.config import StopConfig
-from acknowledger.errors import EndedElsewhere, EventInvalid, NotStopped
-from acknowledger.log import about, logger
-from acknowledger.moments import ago, now, seconds_since
+from acknowledger.log import logger
 
 metrics = Metrics()
 prepare("dynamodb", "stepfunctions")
 
-# An event may come before the job it is about, and while the execution is between two waits.
-LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4)
-# So long a result waits for the job that it is to be reported on.
-NEXT_JOB_WITHIN_SECONDS = 24 * 3600
+HANDLED = {
+    "CodePipeline Action Execution State Change": stopping.on_action,
+    "Step Functions Execution Status Change": stopping.on_execution,
+    "Job Due": stopping.on_due,
+}
 
 
 @functools.cache
@@ -58,154 +54,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         AcknowledgerError: what CodePipeline or the table say; worth another try.
     """
     event = events.parse(event, "Stop")
-    ended = HANDLED[event["detail-type"]](event["detail"])
+    ended = HANDLED[event["detail-type"]](config(), event["detail"])
     metrics.add_metric("JobsStopped", MetricUnit.Count, len(ended))
     return {"ended": ended}
-
-
-def on_action(detail: dict[str, Any]) -> list[str]:
-    """Tell the executions of the jobs of an action execution that CodePipeline has ended.
-
-    Only by its own id is it told from a retry of the same action.
-    """
-    state, action = detail["state"], detail["action-execution-id"]
-    logger.append_keys(action_execution_id=action)
-    if events.served_type(detail, config().action_types) is None:
-        return []
-    cause = f"CodePipeline has ended the action without us: {state}"
-    result = detail.get("execution-result")
-    if isinstance(result, dict):
-        words = (result.get("error-code"), result.get("external-execution-summary"))
-        cause = ": ".join([cause, *(str(word) for word in words if word)])
-    return end_executions(action, cause)
-
-
-def on_execution(detail: dict[str, Any]) -> list[str]:
-    """End the job of an execution that can't any more, so that nobody waits."""
-    arn = detail["executionArn"]
-    return end_job(arn, detail if detail.get("input") else executions.describe(arn) or {})
-
-
-def on_due(detail: dict[str, Any]) -> list[str]:
-    """Look after a job of which no event told: its execution may be over, or told of its end."""
-    job_id = detail["jobId"]
-    row = job_table.find(job_id)
-    logger.append_keys(**about(row))
-    if row is None or row["dueAt"] > now():
-        return []
-    arn = row["execution"]
-    # First, so that what fails is tried again with a later sweep.
-    job_table.look_at(job_id, arn, job_table.SLACK_SECONDS)
-    described = executions.describe(arn)
-    if described is None:
-        raise NotStopped(f"job {job_id}: Step Functions knows nothing of its execution any more")
-    if described["status"] != "RUNNING":
-        return end_job(arn, described)
-    if "over" in row:
-        wake(row)
-    limit = json.loads(described["input"])["timeouts"]["JobTimeoutSeconds"]
-    worked = seconds_since(row["updatedAt"]) if row["status"] == "InProgress" else 0
-    if config().continue_after_seconds < min(worked, limit):
-        bus.put(config().bus_name, "Job Progress", {"jobId": job_id, "keepAlive": True})
-    return []
-
-
-HANDLED: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-    "CodePipeline Action Execution State Change": on_action,
-    "Step Functions Execution Status Change": on_execution,
-    "Job Due": on_due,
-}
-
-
-def end_executions(action: str, cause: str) -> list[str]:
-    """Tell the executions that work the jobs of an action execution; these jobs' ids."""
-    told: set[str] = set()
-    for wait in (0, *LOOK_AGAIN_SECONDS):
-        time.sleep(wait)
-        found = job_table.of_action(action)
-        rows = [job_table.find(job_id) for job_id in found]
-        living = [row for row in rows if row and is_living(row)]
-        for row in living:
-            if row["jobId"] not in told and tell(row, cause):
-                logger.info("Ended", cause=cause, **about(row))
-                told.add(row["jobId"])
-        left = [row["jobId"] for row in living if row["jobId"] not in told]
-        if rows and not left:
-            break
-    if left:
-        raise NotStopped(f"jobs {', '.join(left)}: their executions don't wait to be told")
-    return sorted(told)
-
-
-def is_living(row: dict[str, Any]) -> bool:
-    """Whether a job is still to be ended, or to be announced."""
-    return row["status"] not in job_table.ENDED or "unannounced" in row
-
-
-def tell(row: dict[str, Any], cause: str) -> bool:
-    """Note that a job is over, and wake its execution to hear it; whether it does, or is over."""
-    over = {"error": EndedElsewhere.__name__, "cause": cause}
-    noted = row["status"] in job_table.ENDED or job_table.update(
-        row["jobId"],
-        "SET #over = :over, dueAt = :dueAt",
-        condition=f"{job_table.MINE} AND {job_table.IS_IN_FLIGHT}",
-        values={":over": over, ":execution": row["execution"], ":dueAt": job_table.due(0)},
-    )
-    if not noted:
-        return False
-    if wake({**row, "over": over}):
-        return True
-    described = executions.describe(row["execution"])
-    if described is None or described["status"] == "RUNNING":
-        return False
-    end_job(row["execution"], described)
-    return True
-
-
-def wake(row: dict[str, Any]) -> bool:
-    """Let an execution go on that waits, to see that its job is over; whether one did."""
-    token = executions.waiting_token(row["execution"])
-    return token is not None and executions.fail(token, row["over"]["error"], row["over"]["cause"])
-
-
-def end_job(arn: str, execution: dict[str, Any]) -> list[str]:
-    """End the job of an execution that is over, if it is still to be ended; its id.
-
-    What the execution had told Report is repeated, since that may have done a part of it.
-
-    Args:
-        execution: as events and DescribeExecution tell of it: `{input, status, error?, cause?}`.
-    """
-    offer = events.started_with(execution)
-    if offer is None:
-        raise EventInvalid("detail.input must be what Intake starts executions with")
-    job_id = offer["job"]["id"]
-    row = job_table.find(job_id)
-    logger.append_keys(**{"job_id": job_id} | about(row))
-    if row is None or row["execution"] != arn:
-        return []
-    told, answered = executions.last_report(arn)
-    outcome = stopped(execution) if told is None else outcomes.parse(told)[2]
-    is_old = row.get("progressAt", now()) < ago(NEXT_JOB_WITHIN_SECONDS)
-    ended = ending.end(
-        arn,
-        offer,
-        outcome | ({"waited": True} if is_old else {}),
-        config().bus_name,
-        # A report that was cut short may have got as far as the row.
-        running=row["status"] in job_table.ENDED and told is not None and not answered,
-    )
-    if ended.said["status"] == ending.NEXT_JOB_NOT_HERE:
-        job_table.look_at(job_id, arn, job_table.SLACK_SECONDS)
-    if ended.first:
-        logger.info("Reported", extra=ended.said)
-    return [job_id] if ended.first else []
-
-
-def stopped(execution: dict[str, Any]) -> dict[str, Any]:
-    """The outcome of a job whose execution ended without any."""
-    error, cause = execution.get("error"), execution.get("cause")
-    words = [str(word) for word in (error, cause) if word]
-    told = [f"The job's execution was ended from outside ({execution['status']})", *words]
-    known = error if error == "NotDispatched" else "JobFailed"
-    return {"state": outcomes.STOPPED, "failure": {"Error": known, "Cause": ": ".join(told)}}

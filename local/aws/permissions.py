@@ -257,7 +257,12 @@ def policies(role: str) -> list[dict[str, Any]]:
         for one in found
         for text in (
             *one.policies.values(),
-            *(managed.document for managed in list(one.managed_policies.values())),
+            *(
+                version.document
+                for managed in list(one.managed_policies.values())
+                for version in managed.versions
+                if version.is_default
+            ),
         )
     ]
 

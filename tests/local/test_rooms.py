@@ -51,6 +51,7 @@ def test_only_the_list_replaces_what_is_motos(module: Path) -> None:
     assert [call.lineno for call in calls if getattr(call.func, "id", "") == "setattr"] == []
 
 
+@pytest.mark.slow
 def test_moto_has_everything_that_is_replaced() -> None:
     """In a process of its own, since here it is replaced already."""
     code = "from local.aws import replaced; replaced.install(); replaced.install()"

@@ -307,6 +307,7 @@ def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -329,6 +330,7 @@ def test_make_local_says_so_and_ends(given: list[str], said: str) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_wrong_start_of_chaos_and_of_a_benchmark_ends_so_too() -> None:
     done = make("chaos", "RATE=2")
     assert done.stderr.startswith("RATE must be a number from 0 to 1, not '2'\nmake: ")
@@ -336,7 +338,9 @@ def test_a_wrong_start_of_chaos_and_of_a_benchmark_ends_so_too() -> None:
     assert done.stderr.startswith("BENCH: there is no nope; there are cold_start, ")
 
 
-@pytest.mark.parametrize("phase", ["settings", "imports", "stack"])
+@pytest.mark.parametrize(
+    "phase", ["settings", "imports", pytest.param("stack", marks=pytest.mark.slow)]
+)
 def test_ctrl_c_while_it_starts_ends_it_without_a_trace(phase: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -361,6 +365,7 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_demo_without_a_trace() -> None:
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "local", "demo"],

@@ -26,7 +26,7 @@ import acknowledge
 import intake
 import report
 import stop
-from acknowledger import aws, job_table, taking
+from acknowledger import aws, job_table, stopping, taking
 from acknowledger import events as shapes
 from acknowledger.config import ActionType
 from acknowledger.errors import AcknowledgerError, EventInvalid, IntakeIncomplete
@@ -273,9 +273,8 @@ class Cloud:
         found = [
             row["jobId"] for row in self.rows.values() if value in row.values() and value != CUSTOM
         ]
-        return answered(
-            {"Items": [{"jobId": {"S": job_id}} for job_id in found], "Count": len(found)}
-        )
+        items = [{"jobId": {"S": job_id}} for job_id in found]
+        return answered({"Items": items, "Count": len(items)})
 
     @staticmethod
     def _broken_key(asked: Any) -> AWSResponse | None:
@@ -289,7 +288,7 @@ class Cloud:
 def cloud(environment: None, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setenv("ACTION_TYPES", f"{CUSTOM},{PARTNER},{OTHER}")
     monkeypatch.setenv("MAX_JOBS_IN_FLIGHT", "5,0,5")
-    for module in (taking, stop):
+    for module in (taking, stopping):
         monkeypatch.setattr(module.time, "sleep", lambda _: None)
     monkeypatch.setattr(logger.registered_handler, "stream", logger.registered_handler.stream)
     return Cloud()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 import stop
-from acknowledger import errors
+from acknowledger import errors, stopping
 from acknowledger.moments import ago
 from tests.support import load_event
 from tests.unit.conftest import SERVICE
@@ -22,7 +22,7 @@ PUT = "put_job_failure_result"
 CAUSE = "The job's execution was ended from outside (ABORTED): Operator: Wrong branch"
 OVER_CAUSE = "CodePipeline has ended the action without us: ABANDONED"
 OVER = {"error": "EndedElsewhere", "cause": OVER_CAUSE}
-PAUSES = [0, *stop.LOOK_AGAIN_SECONDS]
+PAUSES = [0, *stopping.LOOK_AGAIN_SECONDS]
 STATUSES = ["Created", "Queued", "Dispatched", "InProgress"]
 
 
@@ -40,7 +40,7 @@ def pauses(monkeypatch):
             self.then.get(len(self), lambda: None)()
 
     found = Pauses()
-    monkeypatch.setattr(stop.time, "sleep", found.append)
+    monkeypatch.setattr(stopping.time, "sleep", found.append)
     return found
 
 
