@@ -11,9 +11,10 @@ with the resource UNKNOWN, which nothing allows, so that it can't go unnoticed. 
 from moto's IAM as they are at that moment. moto's own evaluation is for users' access keys, knows
 no "?" in a resource, and takes a condition that it can't judge for a Deny, so that it isn't used.
 
-Where AWS differs: only Allow statements of a role's own and customer managed policies count; what a statement's
-Condition demands is taken to be so; there are no permission boundaries and no policies of an
-organization. A function's log and its traces are written by Lambda itself and not seen here.
+Where AWS differs: only Allow statements count, of a role's own policies and of those attached to it
+that are not AWS's; what a statement's Condition demands is taken to be so; there are no permission
+boundaries and no policies of an organization. A function's log and its traces are written by Lambda
+itself and not seen here.
 """
 
 from __future__ import annotations
@@ -247,7 +248,7 @@ _RESOURCES: dict[str, Callable[[Record, dict[str, Any]], list[str]]] = {
 
 
 def policies(role: str) -> list[dict[str, Any]]:
-    """Return the policies of a role as they are now, its own and those that are attached to it."""
+    """Return a role's own policies and those attached to it, as they are now."""
     _, partition, _, _, account, _ = role.split(":")
     backend = iam_backends[account][partition]
     found = [one for one in list(backend.roles.values()) if one.arn == role]
@@ -256,7 +257,12 @@ def policies(role: str) -> list[dict[str, Any]]:
         for one in found
         for text in (
             *one.policies.values(),
-            *(managed.document for managed in list(one.managed_policies.values())),
+            *(
+                version.document
+                for managed in list(one.managed_policies.values())
+                for version in managed.versions
+                if version.is_default
+            ),
         )
     ]
 

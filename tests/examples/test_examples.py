@@ -252,6 +252,7 @@ def credentials(world: World) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
     deployed = world.deploy("container", ActionType=CONTAINER)
     with process(world, deployed.outputs["QueueUrl"]) as running:
@@ -270,6 +271,7 @@ def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
     assert not any(mark in said for mark in moto_codepipeline.CREDENTIAL_MARKS)
 
 
+@pytest.mark.slow
 def test_the_local_stack_runs_a_worker_of_yours(world, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'packages' / 'acknowledger-worker'}")
     yours = acknowledger.worker_of(world.cloud, world.stack, "examples.count_lines.worker:handler")

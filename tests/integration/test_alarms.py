@@ -18,6 +18,8 @@ from tests.integration.alarms import DEAD_LETTERS, firing
 from tests.integration.conftest import CLIENT_TOKEN, World
 from tests.support import documented_metrics, load_event, wait_for, written_out
 
+pytestmark = pytest.mark.slow
+
 #: A namespace, a name and the dimensions, each a name and a value.
 Metric = tuple[Any, ...]
 

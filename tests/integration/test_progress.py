@@ -10,6 +10,8 @@ import pytest
 
 from tests.support import wait_for
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = {"ProgressIntervalSeconds": "1"}
 JOIN = ["Created", "Queued", "Dispatched", "StandDown"]
 

@@ -14,6 +14,8 @@ from local.aws import functions, isolation
 from tests.support import ROOT, load_event, wait_for
 from tests.warm import Run, warm
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = {"ProgressIntervalSeconds": "1"}
 # Acknowledge waits long for what another call is told.
 SLEEP_SCALE = 0.05

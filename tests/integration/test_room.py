@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support import wait_for
 
 PARAMETERS = {"MaxJobsInFlight": "3"}
@@ -34,6 +36,7 @@ def room_came_back(world):
     wait_for(lambda: world.intake_row()["holders"] == {}, "all room to be given back", seconds=20)
 
 
+@pytest.mark.slow
 def test_ten_jobs_with_room_for_three_are_never_more_than_three_and_all_end(owners_world):
     world = owners_world
     configuration = {"Outcome": "Succeed", "Seconds": "1"}

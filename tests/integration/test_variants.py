@@ -104,7 +104,7 @@ def test_packaged_and_transformed_it_is_plain_cloudformations():
         client.create_stack(
             StackName="plain",
             TemplateBody=json.dumps(document),
-            Capabilities=["CAPABILITY_IAM"],
+            Capabilities=["CAPABILITY_NAMED_IAM"],
         )
         (stack,) = client.describe_stacks(StackName="plain")["Stacks"]
         assert stack["StackStatus"] == "CREATE_COMPLETE"

@@ -76,7 +76,7 @@ WAYS: dict[str, tuple[dict[str, str], str]] = {
     # Its STARTED event comes before the job can be polled.
     "late": ({"Outcome": "Succeed"}, "Succeeded"),
     # Somebody stops its pipeline, without waiting for it.
-    "abandoned": ({"Outcome": "Hang", "JobTimeoutSeconds": "8"}, "Abandoned"),
+    "abandoned": ({"Outcome": "Hang", "JobTimeoutSeconds": "30"}, "Abandoned"),
     "fails": ({"Outcome": "Fail"}, "Failed"),
     "times out": ({"Outcome": "Hang", "JobTimeoutSeconds": "1"}, "Failed"),
     # Acknowledge is never told of it.
@@ -117,7 +117,7 @@ FOR_ANOTHER_REASON = re.compile(
 )
 #: Calls that are repeated until something is found: how often is a matter of time.
 LOOKS = re.compile(
-    r"(Intake.*|Stop) (Query JobTable|GetExecutionHistory|GetItem IntakeTable) #\d+"
+    r"(Intake.*|Stop) (Query JobTable|GetExecutionHistory|GetItem (Intake|Job)Table) #\d+"
     r"|Intake.* PollFor\w+ #([3-9]|\d\d+)"
     # Whether the process has asked before.
     r"|Intake at an end ListActionTypes"

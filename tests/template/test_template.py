@@ -68,6 +68,7 @@ def test_the_functions_are_compiled_for_the_python_that_runs_them():
     assert methods == {"makefile"}
 
 
+@pytest.mark.slow
 def test_cfn_lint_finds_nothing():
     assert [str(problem) for problem in lint_file(Path(ROOT / "template.yaml"))] == []
 

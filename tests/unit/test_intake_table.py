@@ -218,7 +218,7 @@ def test_a_table_that_does_not_answer_is_worth_another_try(tables):
 class TestTwoIntakesAtOnce:
     """Each order of their calls is tried: DynamoDB makes one change of a row at a time."""
 
-    @pytest.mark.parametrize("limit", [1, 3])
+    @pytest.mark.parametrize("limit", [pytest.param(1, marks=pytest.mark.slow), 3])
     def test_they_never_give_more_room_than_the_limit(self, tables, limit):
         def intake(*executions):
             return lambda: take(Room(TYPE, limit), *executions)

@@ -94,6 +94,7 @@ Runner._take = lambda runner: pathlib.Path("started").write_text("{}")
 """
 
 
+@pytest.mark.slow
 def test_a_worker_begins_anew_when_its_code_changes(tmp_path):
     started, code = tmp_path / "started", tmp_path / "hello.py"
     code.write_text(RUNNING.format("first") + MODULE)

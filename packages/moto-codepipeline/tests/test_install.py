@@ -84,6 +84,7 @@ print("installed")
 """
 
 
+@pytest.mark.slow
 def test_it_can_be_installed_after_moto_was_used() -> None:
     answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", USED_BEFORE],

@@ -40,6 +40,7 @@ def test_a_test_passes(tmp_path: Path, example: str) -> None:
     assert "1 passed" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_a_program_runs(tmp_path: Path, example: str) -> None:
     (tmp_path / "example.py").write_text(example)
