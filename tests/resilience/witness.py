@@ -212,8 +212,8 @@ class Witness:
         return [told(one) for one in self._executions() if str(one.status) == "RUNNING"]
 
     def running(self) -> int:
-        """How many executions run."""
-        return sum(1 for execution in self._executions() if str(execution.status) == "RUNNING")
+        """How many executions run, or have ended just now and nobody has been told."""
+        return sum(1 for execution in self._executions() if not execution._ended.is_set())
 
     def _executions(self) -> list[Any]:
         backends = stepfunctions_models.stepfunctions_parser_backends

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from acknowledger import outcomes
+from acknowledger.aws import input_shape
 from acknowledger.continuation import PREFIX
 from acknowledger.errors import EventInvalid, ValidationException
 from acknowledger_worker import Continuation, Revision, Success
@@ -278,3 +279,9 @@ def test_progress_without_a_time_is_refused():
 def test_what_the_worker_package_answers_is_taken_as_it_is(returned):
     output = json.loads(worker_outcome.output(worker_outcome.checked(returned)))
     assert outcomes.success_request({"jobId": "1"}, {"result": output}) == {"jobId": "1", **output}
+
+
+def test_the_failure_types_are_those_of_the_api():
+    shape = input_shape("codepipeline", "PutJobFailureResult")
+    modelled = shape.members["failureDetails"].members["type"].enum
+    assert set(modelled) == outcomes.FAILURE_TYPES
