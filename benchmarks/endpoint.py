@@ -22,7 +22,7 @@ from typing import Any
 
 from local.aws.isolation import NO_FILES
 
-ACTION_TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
+ACTION_TYPE = {"owner": "Custom", "category": "Build", "provider": "Builder", "version": "1"}
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Jobs"
 ENVIRONMENT = {
     **NO_FILES,
@@ -42,6 +42,7 @@ ENVIRONMENT = {
     "JOB_TIMEOUT_SECONDS": "3600",
     "CONTINUE_AFTER_SECONDS": "82800",
     "PROGRESS_INTERVAL_SECONDS": "60",
+    "METRICS_BY_ACTION_TYPE": "false",
     # What Lambda tells a function.
     "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
 }

@@ -54,7 +54,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     request, task_token, claim = parse(event)
     logger.append_keys(job_id=request.get("jobId"))
     if claim is None or task_token is None:
-        return {"status": acknowledge(request).status}
+        return {"status": counted(request).status}
     return answer(task_token, request, claim)
 
 
@@ -78,10 +78,10 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None, Claim | None]:
     )
 
 
-def acknowledge(request: dict[str, Any], claim: Claim | None = None) -> Acknowledgment:
+def counted(request: dict[str, Any], claim: Claim | None = None) -> Acknowledgment:
     """Acknowledge a job, and say so in the log and the metrics."""
-    job_api.validate_acknowledgment(request)
-    answered = acknowledgment.make_ours(claim) if claim else acknowledgment.acknowledge(request)
+    job_api.check_acknowledgment(request)
+    answered = acknowledgment.make_ours(claim) if claim else acknowledgment.by_hand(request)
     if answered.assumed:
         metrics.add_metric("AcknowledgmentsAssumed", MetricUnit.Count, 1)
         logger.warning("An earlier call must have got through: going on as acknowledged")
@@ -102,7 +102,7 @@ def answer(task_token: str, request: dict[str, Any], claim: Claim) -> dict[str, 
     """Acknowledge a job and tell the execution that waits with `task_token`."""
     answered = None
     try:
-        answered = acknowledge(request, claim)
+        answered = counted(request, claim)
         told = answered.failure or {"status": answered.status}
     except AcknowledgerError as error:
         told = {"error": type(error).__name__, "cause": str(error)}

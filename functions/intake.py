@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import events, taking
 from acknowledger.aws import prepare
-from acknowledger.config import IntakeConfig
+from acknowledger.config import config
 from acknowledger.errors import IntakeIncomplete
 from acknowledger.log import logger, printable
 
@@ -28,13 +26,8 @@ HANDLED = {
     "Scheduled Event": taking.Sweep.on_schedule,
     "CodePipeline Action Execution State Change": taking.Sweep.on_started,
     "Step Functions Execution Status Change": taking.Sweep.on_ended,
+    "Resume Intake": taking.Sweep.on_resumed,
 }
-
-
-@functools.cache
-def config() -> IntakeConfig:
-    """The deployment's settings, read once."""
-    return IntakeConfig.from_environment(os.environ)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -45,29 +38,35 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     Args:
         event: one of
             "CodePipeline Action Execution State Change" with state STARTED, which polls its
-            action type until its very job has come or a bounded while has passed;
+            action type until its very job has come or a bounded while has passed; one of an
+            action type that is not served is only counted;
             "Scheduled Event", which polls every action type once through and heals what went
             wrong before;
             "Step Functions Execution Status Change" of an execution that has ended, which gives
             its room to the next;
-            "Pause Intake" and "Resume Intake", with the detail `{actionTypes: [...]}` or for all.
+            "Pause Intake" and "Resume Intake", with the detail `{actionTypes: [...]}` or for all;
+            the latter also polls them once through.
 
     Returns:
         `{"offered": jobs that CodePipeline offered, "taken": those that an execution follows}`;
         for a pause or its end `{"paused": the action types that are paused now}`.
 
     Raises:
-        EventInvalid: the event is none of these, or names an action type that is not served.
+        EventInvalid: the event is none of these; or who pauses or resumes names an action type
+            that is not served.
         IntakeIncomplete: after all the rest was done; names what failed. Nothing is lost by it:
             CodePipeline offers again what is not acknowledged.
     """
+    config().check()
     event = events.parse(event, "Intake")
     kind, detail = event["detail-type"], event["detail"]
-    if kind not in HANDLED:
-        return {"paused": taking.pause(config(), detail, paused=kind == "Pause Intake")}
+    operated = {}
+    if kind in ("Pause Intake", "Resume Intake"):
+        operated = {"paused": taking.pause(detail, paused=kind == "Pause Intake")}
+    if kind == "Pause Intake":
+        return operated
     with ThreadPoolExecutor(taking.STARTS_AT_ONCE) as starters:
         sweep = taking.Sweep(
-            config(),
             lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS,
             starters,
         )
@@ -77,7 +76,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         metrics.add_metric(name, unit, count)
     if sweep.problems:
         raise IntakeIncomplete(printable(told(sweep.problems)))
-    return {"offered": sweep.counts["OffersSeen"], "taken": sweep.counts["OffersTaken"]}
+    return operated or {"offered": sweep.counts["OffersSeen"], "taken": sweep.counts["OffersTaken"]}
 
 
 def told(problems: list[str]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from typing import Any
 
 from aws_lambda_powertools import Metrics
@@ -12,19 +10,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import ending, outcomes, progress
 from acknowledger.aws import prepare
-from acknowledger.config import ReportConfig
+from acknowledger.config import config
 from acknowledger.errors import CodePipelineRefused
 from acknowledger.log import logger
 from acknowledger.moments import now, seconds_in_each
 
 metrics = Metrics()
 prepare("codepipeline", "dynamodb", "events")
-
-
-@functools.cache
-def config() -> ReportConfig:
-    """The deployment's settings, read once."""
-    return ReportConfig.from_environment(os.environ)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -59,7 +51,7 @@ def show_progress(event: dict[str, Any]) -> dict[str, bool]:
     """Show how far a job is, unless that was done just now, and count it."""
     job_id, told, told_at = outcomes.parse_progress(event)
     logger.append_keys(job_id=job_id)
-    shown = progress.show(job_id, told, told_at, config().progress_interval_seconds)
+    shown = progress.show(job_id, told, told_at)
     metrics.add_metric("ProgressShown", MetricUnit.Count, int(shown))
     if shown:
         logger.info("Progress shown")
@@ -70,11 +62,13 @@ def end(event: Any) -> dict[str, str]:
     """End a job, and count how it ended, how long it took, and where it was so long."""
     execution, offer, outcome = outcomes.parse(event)
     logger.append_keys(job_id=offer["job"]["id"])
-    ended = ending.end(execution, offer, outcome, config().bus_name)
+    ended = ending.end(execution, offer, outcome)
     if ended.refused:
         metrics.add_metric("ReportsRefused", MetricUnit.Count, 1)
         logger.warning("Report refused", error=ended.refused, cause=ended.said["cause"])
     if ended.first:
+        if config().metrics_by_action_type:
+            metrics.add_dimensions(service=metrics.service, action_type=offer["actionType"])
         metrics.add_metric(f"Jobs{ended.said['status']}", MetricUnit.Count, 1)
         spent = seconds_in_each(ended.times, now())
         for status, seconds in spent.items():

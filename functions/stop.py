@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from typing import Any
 
 from aws_lambda_powertools import Metrics
@@ -12,7 +10,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from acknowledger import events, stopping
 from acknowledger.aws import prepare
-from acknowledger.config import StopConfig
 from acknowledger.log import logger
 
 metrics = Metrics()
@@ -23,12 +20,6 @@ HANDLED = {
     "Step Functions Execution Status Change": stopping.on_execution,
     "Job Due": stopping.on_due,
 }
-
-
-@functools.cache
-def config() -> StopConfig:
-    """The deployment's settings, read once."""
-    return StopConfig.from_environment(os.environ)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -54,6 +45,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         AcknowledgerError: what CodePipeline or the table say; worth another try.
     """
     event = events.parse(event, "Stop")
-    ended = HANDLED[event["detail-type"]](config(), event["detail"])
+    ended = HANDLED[event["detail-type"]](event["detail"])
     metrics.add_metric("JobsStopped", MetricUnit.Count, len(ended))
     return {"ended": ended}

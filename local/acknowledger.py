@@ -25,8 +25,8 @@ SOURCE_BUCKET, SOURCE_KEY, ARTIFACT_BUCKET = "source", "app.zip", "artifacts"
 BEHAVIOUR = {"source_without_version": "succeed"}
 """CodePipeline's switches, where they differ from its own defaults: a worker can be tried without a
 source."""
-CUSTOM_ACTION_TYPE = "Build/Custom/Acknowledger/1"
-PARTNER_ACTION_TYPE = "Deploy/ThirdParty/Acknowledger/1"
+CUSTOM_ACTION_TYPE = "Custom/Build/Acknowledger/1"
+PARTNER_ACTION_TYPE = "ThirdParty/Deploy/Acknowledger/1"
 PARAMETERS = {
     "ActionTypes": f"{CUSTOM_ACTION_TYPE},{PARTNER_ACTION_TYPE}",
     "ClientTokenPrefix": "/acknowledger/client-tokens/",
@@ -94,7 +94,7 @@ def running(
         register(cloud, stack, first)
         for action_type in more:
             # Nobody can register a partner's through the API.
-            if "/ThirdParty/" in action_type:
+            if action_type.startswith("ThirdParty/"):
                 register(cloud, stack, action_type)
         if not worker:
             yield cloud, stack
@@ -129,7 +129,7 @@ def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWork
 
 
 def action_types(stack: Stack) -> list[str]:
-    """What a stack serves, each as Category/Owner/Provider/Version."""
+    """What a stack serves, each as Owner/Category/Provider/Version."""
     return list(dict.fromkeys(map(str.strip, stack.parameters["ActionTypes"].split(","))))
 
 
@@ -138,7 +138,7 @@ def register(cloud: LocalCloud, stack: Stack, action_type: str) -> None:
 
     A partner's comes with one client, whose token is put where the stack looks for it.
     """
-    category, owner, provider, version = action_type.split("/")
+    owner, category, provider, version = action_type.split("/")
     request = {
         "category": category,
         "provider": provider,
@@ -210,9 +210,9 @@ def create_sample_pipeline(cloud: LocalCloud, action_type: str) -> None:
 
 
 def action_type_id(action_type: str) -> dict[str, str]:
-    """`Category/Owner/Provider/Version` as the API has it."""
+    """`Owner/Category/Provider/Version` as the API has it."""
     return dict(
-        zip(("category", "owner", "provider", "version"), action_type.split("/"), strict=True)
+        zip(("owner", "category", "provider", "version"), action_type.split("/"), strict=True)
     )
 
 

@@ -151,7 +151,7 @@ def check_configuration(given: Mapping[str, str]) -> None:
     Their environment has them under the same names, written otherwise.
     """
     sys.path.append(str(ROOT / "functions"))
-    from acknowledger.config import IntakeConfig, ReportConfig  # noqa: PLC0415
+    from acknowledger.config import Config  # noqa: PLC0415
     from acknowledger.errors import ConfigurationInvalid  # noqa: PLC0415
 
     defaults = {name: str(each.get("Default", "")) for name, each in declarations().items()}
@@ -159,9 +159,8 @@ def check_configuration(given: Mapping[str, str]) -> None:
     names = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper(): name for name in parameters}
     environ = {variable: parameters[name] for variable, name in names.items()}
     try:
-        environ |= {"STATE_MACHINE_ARN": "-", "BUS_NAME": "-"}
-        IntakeConfig.from_environment(environ)
-        ReportConfig.from_environment(environ)
+        made = ("STATE_MACHINE_ARN", "BUS_NAME", "TABLE_NAME", "INTAKE_TABLE_NAME")
+        Config(environ | dict.fromkeys(made, "-")).check()
     except ConfigurationInvalid as error:
         told = re.sub(r"\b[A-Z_]+\b", lambda found: names.get(found[0], found[0]), str(error))
         raise WrongStartError(f"PARAMETERS: {told}") from error

@@ -37,6 +37,7 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
         "INTAKE_TABLE_NAME": stack.outputs["IntakeTableName"],
         "BUS_NAME": stack.outputs["JobBusName"],
         "ACTION_TYPES": stack.parameters["ActionTypes"],
+        "QUERIES": stack.parameters.get("Queries", ""),
         "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
     }
     try:
@@ -97,7 +98,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
         print_address(cloud, settings["host"])
         print(f"\nThe stack {stack.name} serves {first}, which is registered here.")
         for action_type in more:
-            partner = "/ThirdParty/" in action_type
+            partner = action_type.startswith("ThirdParty/")
             registered = "registered here" if partner else "once you have registered it"
             print(f"It serves {action_type} too, {registered}.")
         if worker is True:
@@ -108,7 +109,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
         acknowledger.create_sample_pipeline(cloud, first)
         print(f"The pipeline {acknowledger.SAMPLE_PIPELINE} is there, to be started.")
         print(f"A pipeline may have the role {acknowledger.pipeline_role(cloud)}.")
-        if any("/ThirdParty/" in action_type for action_type in (first, *more)):
+        if any(action_type.startswith("ThirdParty/") for action_type in (first, *more)):
             prefix = stack.parameters["ClientTokenPrefix"]
             client_id = moto_codepipeline.backend(cloud.account_id, cloud.region).default_client_id
             print(f"Partner actions belong to a client, whose token is at {prefix}{client_id}.")

@@ -46,3 +46,12 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float) -> Any:
         time.sleep(pause)
         pause = min(pause * 2, 0.2)
     return found
+
+
+def written_out(metrics: list[list[Any]]) -> list[list[Any]]:
+    """A dashboard's metrics without the dots that stand for what the metric before has there."""
+    found: list[list[Any]] = []
+    for metric in metrics:
+        before = found[-1] if found else metric
+        found.append([before[n] if each == "." else each for n, each in enumerate(metric)])
+    return found

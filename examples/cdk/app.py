@@ -11,7 +11,7 @@ ANY = codepipeline.ActionArtifactBounds(min_inputs=0, max_inputs=5, min_outputs=
 
 @jsii.implements(codepipeline.IAction)
 class CustomAction:
-    """An action of the type Build/Custom/Acknowledger/1."""
+    """An action of the type Custom/Build/Acknowledger/1."""
 
     def __init__(self, name, inputs=(), outputs=(), **configuration):
         self.configuration = configuration

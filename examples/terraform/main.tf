@@ -7,9 +7,9 @@ variable "bucket" {
 }
 
 variable "action_types" {
-  description = "Whose jobs are served, as Category/Owner/Provider/Version."
+  description = "Whose jobs are served, as Owner/Category/Provider/Version."
   type        = list(string)
-  default     = ["Build/Custom/Acknowledger/1"]
+  default     = ["Custom/Build/Acknowledger/1"]
 }
 
 resource "aws_s3_object" "template" {

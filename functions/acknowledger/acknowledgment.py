@@ -12,8 +12,6 @@ of it may be run again from any point and comes to the same.
 
 from __future__ import annotations
 
-import functools
-import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -22,7 +20,7 @@ from typing import Any
 
 from acknowledger import executions, job_api, job_table
 from acknowledger.client_tokens import client_token
-from acknowledger.config import seconds
+from acknowledger.config import config
 from acknowledger.errors import (
     AcknowledgerError,
     AlreadyEnded,
@@ -83,13 +81,7 @@ class Acknowledgment:
     failure: dict[str, str] | None = None
 
 
-@functools.cache
-def continue_after_seconds() -> int:
-    """How long one job of CodePipeline's may be worked before another continues it."""
-    return seconds(os.environ, "CONTINUE_AFTER_SECONDS")
-
-
-def acknowledge(request: Mapping[str, str]) -> Acknowledgment:
+def by_hand(request: Mapping[str, str]) -> Acknowledgment:
     """Acknowledge a job by hand, for no execution; a job polled by hand has no row.
 
     Args:
@@ -204,7 +196,7 @@ def _begin(claim: Claim) -> None:
     values = {
         ":execution": claim.execution,
         ":now": now(),
-        ":dueAt": job_table.due(limits["JobTimeoutSeconds"], continue_after_seconds()),
+        ":dueAt": job_table.due(limits["JobTimeoutSeconds"], config().continue_after_seconds),
     }
     begun, row = job_table.attempt(
         job["id"],
@@ -268,7 +260,7 @@ def _join(claim: Claim) -> None:
                 ":now": now(),
                 ":dueAt": min(
                     later(limit + job_table.SLACK_SECONDS, work["times"]["InProgress"]),
-                    later(continue_after_seconds()),
+                    later(config().continue_after_seconds),
                 ),
             },
         )

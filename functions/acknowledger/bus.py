@@ -6,16 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from acknowledger.aws import client
-from acknowledger.errors import BusUnavailable
+from acknowledger.config import config
+from acknowledger.errors import BusUnavailable, unavailable
 
 # PutEvents takes no more at once.
 BATCH_SIZE = 10
 
 
-def put(bus_name: str, detail_type: str, *details: Mapping[str, Any]) -> None:
+def put(detail_type: str, *details: Mapping[str, Any]) -> None:
     """Put an event for each detail, with our source.
 
     Source: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
@@ -25,7 +24,7 @@ def put(bus_name: str, detail_type: str, *details: Mapping[str, Any]) -> None:
     """
     entries = [
         {
-            "EventBusName": bus_name,
+            "EventBusName": config().bus_name,
             "Source": "acknowledger",
             "DetailType": detail_type,
             "Detail": json.dumps(detail),
@@ -37,10 +36,8 @@ def put(bus_name: str, detail_type: str, *details: Mapping[str, Any]) -> None:
 
 
 def _put(entries: list[dict[str, str]]) -> None:
-    try:
+    with unavailable(BusUnavailable, "JobBus"):
         answer = client("events").put_events(Entries=entries)
-    except (BotoCoreError, ClientError) as error:
-        raise BusUnavailable(f"JobBus: {error}") from None
     if answer.get("FailedEntryCount"):
         failed = next(entry for entry in answer["Entries"] if "ErrorCode" in entry)
         raise BusUnavailable(f"JobBus: {failed.get('ErrorCode')}: {failed.get('ErrorMessage')}")

@@ -9,13 +9,12 @@ Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetThir
 from __future__ import annotations
 
 import functools
-import os
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from acknowledger.aws import client
-from acknowledger.config import required
+from acknowledger.config import config
 from acknowledger.errors import ClientTokenMissing, ParameterStoreUnavailable
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
         GetParameterError,
     )
 
-    name = f"{_prefix()}{client_id}"
+    name = f"{config().client_token_prefix}{client_id}"
     provider = _provider()
     if len(provider.store) >= KEPT_AT_MOST:
         provider.store.clear()
@@ -59,11 +58,6 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
             ) from None
         raise ParameterStoreUnavailable(f"{name} could not be read: {code or aws_error}") from None
     return str(token).strip()
-
-
-@functools.cache
-def _prefix() -> str:
-    return required(os.environ, "CLIENT_TOKEN_PREFIX")
 
 
 @functools.cache

@@ -1,60 +1,80 @@
-"""What a deployment sets, read once from the environment into typed objects."""
+"""What a deployment sets, read from the environment, once each, as typed values."""
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from acknowledger.errors import ConfigurationInvalid
 
-# The template's rule and IAM statements are made for as many.
-MOST_ACTION_TYPES = 10
 # One row of IntakeTable has all those in flight.
 MOST_JOBS_IN_FLIGHT = 200
 
+_CATEGORY = "Source|Build|Deploy|Test|Invoke|Approval|Compute"
 _ACTION_TYPE = re.compile(
-    r"(?P<category>Source|Build|Deploy|Test|Invoke|Approval|Compute)"
-    r"/(?P<owner>Custom|ThirdParty)"
+    r"(?P<owner>Custom|ThirdParty)"
+    rf"/(?P<category>{_CATEGORY})"
     r"/(?P<provider>[0-9A-Za-z_-]{1,35})"
     r"/(?P<version>[0-9A-Za-z_-]{1,9})"
+)
+_OLD_ORDER = re.compile(rf"({_CATEGORY})/(Custom|ThirdParty)/(.+)")
+# As PollForJobs takes them.
+_QUERY = re.compile(
+    r"(?P<action_type>[^?]+)\?(?P<property>[^=,?]{1,50})=(?P<value>[0-9A-Za-z_-]{1,50})"
 )
 
 
 @dataclass(frozen=True)
 class ActionType:
-    """One action type, written `Category/Owner/Provider/Version`.
+    """One action type, written `Owner/Category/Provider/Version` as in its ARN.
 
     Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ActionTypeId.html
     """
 
-    category: str
     owner: str
+    category: str
     provider: str
     version: str
 
     @classmethod
     def parse(cls, text: str) -> ActionType:
-        """Read `Build/Custom/MyProvider/1`.
+        """Read `Custom/Build/MyTool/1`.
 
         Raises:
             ConfigurationInvalid: it is not of that form.
         """
         match = _ACTION_TYPE.fullmatch(text)
         if match is None:
+            old = _OLD_ORDER.fullmatch(text)
+            like = f"{old[2]}/{old[1]}/{old[3]}" if old else "Custom/Build/MyTool/1"
             raise ConfigurationInvalid(
-                f"'{text}' is no action type: write Category/Owner/Provider/Version with the owner "
+                f"'{text}' is no action type: write Owner/Category/Provider/Version with the owner "
                 "Custom or ThirdParty, a provider of 1 to 35 and a version of 1 to 9 letters, "
-                "digits, _ or -, for example Build/Custom/MyProvider/1"
+                f"digits, _ or -, for example {like}"
             )
         return cls(**match.groupdict())
 
     def __str__(self) -> str:
-        return f"{self.category}/{self.owner}/{self.provider}/{self.version}"
+        return f"{self.owner}/{self.category}/{self.provider}/{self.version}"
 
     def as_id(self) -> dict[str, str]:
         """The API's `ActionTypeId`: `{category, owner, provider, version}`."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Query:
+    """The value that a queryable property must have in the jobs that a poll is for."""
+
+    property: str
+    value: str
+
+    def as_param(self) -> dict[str, str]:
+        """The API's `queryParam`."""
+        return {self.property: self.value}
 
 
 @dataclass(frozen=True)
@@ -71,136 +91,121 @@ class Timeouts:
     JobTimeoutSeconds: int
 
 
-@dataclass(frozen=True)
-class IntakeConfig:
-    """What Intake needs to know.
-
-    max_jobs_in_flight: for each action type how many of its jobs may be in flight, 0 for no limit.
-    """
-
-    action_types: tuple[ActionType, ...]
-    max_jobs_in_flight: Mapping[ActionType, int]
-    state_machine_arn: str
-    bus_name: str
-    timeouts: Timeouts
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> IntakeConfig:
-        """Read ACTION_TYPES and MAX_JOBS_IN_FLIGHT (comma-separated), STATE_MACHINE_ARN, BUS_NAME
-        and three …_SECONDS.
-
-        Raises:
-            ConfigurationInvalid: naming the variable.
-        """
-        types = action_types(environ)
-        return cls(
-            action_types=tuple(dict.fromkeys(types)),
-            max_jobs_in_flight=_limits(environ, types),
-            state_machine_arn=required(environ, "STATE_MACHINE_ARN"),
-            bus_name=required(environ, "BUS_NAME"),
-            timeouts=Timeouts(
-                AcknowledgeTimeoutSeconds=seconds(environ, "ACKNOWLEDGE_TIMEOUT_SECONDS"),
-                HeartbeatTimeoutSeconds=seconds(environ, "HEARTBEAT_TIMEOUT_SECONDS"),
-                JobTimeoutSeconds=seconds(environ, "JOB_TIMEOUT_SECONDS"),
-            ),
-        )
+def _text(variable: str) -> functools.cached_property[str]:
+    return functools.cached_property(lambda config: config.required(variable))
 
 
-@dataclass(frozen=True)
-class ReportConfig:
-    """What Report needs to know.
+def _seconds(variable: str) -> functools.cached_property[int]:
+    return functools.cached_property(lambda config: config.seconds(variable))
 
+
+class Config:
+    """What a deployment sets.
+
+    Each setting is read when it is first asked for, so that a wrong one stops only what needs it;
+    it raises ConfigurationInvalid then, naming the variable.
+
+    state_machine_arn: Intake alone has it, since the state machine names Report.
+    continue_after_seconds: how long one job of CodePipeline's may be worked before it is continued
+        by another.
     progress_interval_seconds: how often at most CodePipeline is told how far a job is.
     """
 
-    progress_interval_seconds: int
-    bus_name: str
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
 
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> ReportConfig:
-        """Read PROGRESS_INTERVAL_SECONDS and BUS_NAME.
+    state_machine_arn = _text("STATE_MACHINE_ARN")
+    job_table_name = _text("TABLE_NAME")
+    intake_table_name = _text("INTAKE_TABLE_NAME")
+    bus_name = _text("BUS_NAME")
+    client_token_prefix = _text("CLIENT_TOKEN_PREFIX")
+    continue_after_seconds = _seconds("CONTINUE_AFTER_SECONDS")
+    progress_interval_seconds = _seconds("PROGRESS_INTERVAL_SECONDS")
 
-        Raises:
-            ConfigurationInvalid: naming the variable.
-        """
-        return cls(
-            progress_interval_seconds=seconds(environ, "PROGRESS_INTERVAL_SECONDS"),
-            bus_name=required(environ, "BUS_NAME"),
+    @functools.cached_property
+    def action_types(self) -> tuple[ActionType, ...]:
+        """Those that are served, once each."""
+        return tuple(dict.fromkeys(self._listed_types()))
+
+    @functools.cached_property
+    def queries(self) -> Mapping[ActionType, tuple[Query, ...]]:
+        """For each action type with a queryable property with which of its values it is polled."""
+        found: dict[ActionType, tuple[Query, ...]] = {}
+        given = (each.strip() for each in self._environ.get("QUERIES", "").split(","))
+        for text in filter(None, given):
+            match = _QUERY.fullmatch(text)
+            if match is None:
+                raise ConfigurationInvalid(
+                    f"QUERIES: '{text}' is no query: write ActionType?Property=Value with a "
+                    "property of 1 to 50 characters and a value of 1 to 50 letters, digits, _ or "
+                    "-, for example Custom/Build/MyTool/1?ProjectName=MyProject"
+                )
+            action_type = ActionType.parse(match["action_type"])
+            if action_type not in self.action_types or action_type.owner != "Custom":
+                raise ConfigurationInvalid(
+                    f"QUERIES: {action_type} must be a custom action type that is in ACTION_TYPES"
+                )
+            query = Query(match["property"], match["value"])
+            found[action_type] = tuple(dict.fromkeys((*found.get(action_type, ()), query)))
+        return found
+
+    @functools.cached_property
+    def max_jobs_in_flight(self) -> Mapping[ActionType, int]:
+        """For each action type how many of its jobs may be in flight; 0 for no limit."""
+        types = self._listed_types()
+        numbers = [number.strip() for number in self.required("MAX_JOBS_IN_FLIGHT").split(",")]
+        if len(numbers) == 1:
+            numbers *= len(types)
+        if len(numbers) != len(types) or not all(
+            re.fullmatch("[0-9]{1,3}", number) and int(number) <= MOST_JOBS_IN_FLIGHT
+            for number in numbers
+        ):
+            raise ConfigurationInvalid(
+                "MAX_JOBS_IN_FLIGHT must be one whole number for all action types or one for each, "
+                f"from 1 to {MOST_JOBS_IN_FLIGHT}, or 0 for no limit"
+            )
+        return dict(zip(types, map(int, numbers), strict=True))
+
+    @functools.cached_property
+    def timeouts(self) -> Timeouts:
+        """The most that a job may ask for."""
+        return Timeouts(
+            AcknowledgeTimeoutSeconds=self.seconds("ACKNOWLEDGE_TIMEOUT_SECONDS"),
+            HeartbeatTimeoutSeconds=self.seconds("HEARTBEAT_TIMEOUT_SECONDS"),
+            JobTimeoutSeconds=self.seconds("JOB_TIMEOUT_SECONDS"),
         )
 
+    @functools.cached_property
+    def metrics_by_action_type(self) -> bool:
+        """Whether how jobs end is also counted for each action type."""
+        return self.required("METRICS_BY_ACTION_TYPE") == "true"
 
-@dataclass(frozen=True)
-class StopConfig:
-    """What Stop needs to know.
+    def check(self) -> None:
+        """Read every setting but the client tokens' prefix, which only partners' jobs need."""
+        for name, each in vars(Config).items():
+            if isinstance(each, functools.cached_property) and name != "client_token_prefix":
+                getattr(self, name)
 
-    continue_after_seconds: how long one job of CodePipeline's may be worked before it is continued
-        by another.
-    """
+    def required(self, variable: str) -> str:
+        """The value of an environment variable that must be there."""
+        value = self._environ.get(variable, "")
+        if not value:
+            raise ConfigurationInvalid(f"the environment variable {variable} is missing or empty")
+        return value
 
-    action_types: frozenset[ActionType]
-    bus_name: str
-    continue_after_seconds: int
+    def seconds(self, variable: str) -> int:
+        """A number of seconds in an environment variable."""
+        value = self.required(variable)
+        if not value.isascii() or not value.isdigit() or int(value) < 1:
+            raise ConfigurationInvalid(f"{variable} must be a whole number of seconds, at least 1")
+        return int(value)
 
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> StopConfig:
-        """Read ACTION_TYPES (comma-separated), BUS_NAME and CONTINUE_AFTER_SECONDS.
-
-        Raises:
-            ConfigurationInvalid: naming the variable.
-        """
-        return cls(
-            action_types=frozenset(action_types(environ)),
-            bus_name=required(environ, "BUS_NAME"),
-            continue_after_seconds=seconds(environ, "CONTINUE_AFTER_SECONDS"),
-        )
-
-
-def action_types(environ: Mapping[str, str]) -> list[ActionType]:
-    """The action types of ACTION_TYPES, as they stand there.
-
-    Raises:
-        ConfigurationInvalid: naming the variable.
-    """
-    names = [name.strip() for name in required(environ, "ACTION_TYPES").split(",")]
-    if len(names) > MOST_ACTION_TYPES:
-        raise ConfigurationInvalid(f"ACTION_TYPES must be {MOST_ACTION_TYPES} at most")
-    return [ActionType.parse(name) for name in names]
+    def _listed_types(self) -> list[ActionType]:
+        names = self.required("ACTION_TYPES").split(",")
+        return [ActionType.parse(name.strip()) for name in names]
 
 
-def _limits(environ: Mapping[str, str], types: list[ActionType]) -> dict[ActionType, int]:
-    numbers = [number.strip() for number in required(environ, "MAX_JOBS_IN_FLIGHT").split(",")]
-    if len(numbers) == 1:
-        numbers *= len(types)
-    if len(numbers) != len(types) or not all(
-        re.fullmatch("[0-9]{1,3}", number) and int(number) <= MOST_JOBS_IN_FLIGHT
-        for number in numbers
-    ):
-        raise ConfigurationInvalid(
-            "MAX_JOBS_IN_FLIGHT must be one whole number for all action types or one for each, "
-            f"from 1 to {MOST_JOBS_IN_FLIGHT}, or 0 for no limit"
-        )
-    return {action_type: int(number) for action_type, number in zip(types, numbers, strict=True)}
-
-
-def required(environ: Mapping[str, str], name: str) -> str:
-    """The value of an environment variable that must be there.
-
-    Raises:
-        ConfigurationInvalid: naming the variable.
-    """
-    value = environ.get(name, "")
-    if not value:
-        raise ConfigurationInvalid(f"the environment variable {name} is missing or empty")
-    return value
-
-
-def seconds(environ: Mapping[str, str], name: str) -> int:
-    """A number of seconds in an environment variable.
-
-    Raises:
-        ConfigurationInvalid: naming the variable.
-    """
-    value = required(environ, name)
-    if not value.isascii() or not value.isdigit() or int(value) < 1:
-        raise ConfigurationInvalid(f"{name} must be a whole number of seconds, at least 1")
-    return int(value)
+@functools.cache
+def config() -> Config:
+    """The settings of this deployment."""
+    return Config(os.environ)

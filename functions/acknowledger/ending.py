@@ -62,7 +62,6 @@ def end(
     execution: str,
     offer: Mapping[str, Any],
     outcome: Mapping[str, Any],
-    bus_name: str,
     *,
     running: bool = True,
 ) -> Ending:
@@ -80,7 +79,7 @@ def end(
     for _ in range(TRIES):
         row = job_table.find(offer["job"]["id"])
         logger.append_keys(**about(row))
-        ending = _End(execution, offer, outcome, bus_name, running).of(row)
+        ending = _End(execution, offer, outcome, running).of(row)
         if ending is not None:
             return ending
     raise TableUnavailable("JobTable: the job's row changed again and again")
@@ -93,7 +92,6 @@ class _End:
     execution: str
     offer: Mapping[str, Any]
     outcome: Mapping[str, Any]
-    bus_name: str
     running: bool
 
     def of(self, row: dict[str, Any] | None) -> Ending | None:
@@ -213,7 +211,7 @@ class _End:
             detail |= token
         marked = row is not None and "unannounced" in row
         try:
-            bus.put(self.bus_name, ANNOUNCED[said["status"]], detail)
+            bus.put(ANNOUNCED[said["status"]], detail)
         except BusUnavailable:
             if not marked:
                 self._mark("SET unannounced = :now, dueAt = :dueAt", job_table.due(0))

@@ -1,38 +1,7 @@
 """Errors by the names that the state machine, Lambda's `errorType` and a person see.
 
-    AcknowledgerError
-    ├── ConfigurationInvalid            the deployment's own settings are wrong
-    ├── EventInvalid                    the event is none of ours, or of another shape
-    ├── IntakeIncomplete                some polls or offers failed; all the others went on
-    ├── TaskTokenGone                   nobody waits for this answer any more
-    ├── StandDown                       the job is not this execution's to go on with
-    │   ├── AlreadyEnded                    another execution has ended it
-    │   ├── AlreadyInProgress               another execution works it
-    │   ├── ClaimTakenOver                  a newer offer has its row, or it was given back
-    │   ├── Joined                          it continues work that another execution does
-    │   └── OfferLost                       another worker has it
-    ├── ContinuedElsewhere              the offer continues the work of another deployment
-    ├── EndedElsewhere                  CodePipeline has ended the job without us
-    ├── NotStopped                      an execution whose job is over could not be told so yet
-    ├── ClientTokenMissing              Parameter Store has no token for us of a partner's client
-    ├── ParameterStoreUnavailable       passing: it did not answer, or throttled us
-    ├── TableUnavailable                passing: DynamoDB did not answer, or refused
-    ├── BusUnavailable                  passing: EventBridge did not take an event
-    ├── StepFunctionsUnavailable        passing: Step Functions did not answer, or refused
-    ├── CodePipelineUnavailable         passing: no answer, or a 5xx; it may have taken effect
-    ├── CodePipelineUnreachable         passing, and certainly without effect: it was never sent
-    ├── CodePipelineThrottled           passing, and certainly without effect
-    └── CodePipelineRefused             permanent, with these known by CodePipeline's own names:
-        ├── ActionTypeNotFoundException
-        ├── InvalidClientTokenException
-        ├── InvalidJobException
-        ├── InvalidJobStateException
-        ├── InvalidNonceException
-        ├── JobNotFoundException
-        ├── OutputVariablesSizeExceededException
-        └── ValidationException
-
-The names under `CodePipelineRefused` are those of
+Those with Unavailable, Unreachable or Throttled in their names are passing: worth another try.
+The names under `CodePipelineRefused`, which is for good, are CodePipeline's own, from
 https://docs.aws.amazon.com/codepipeline/latest/APIReference/CommonErrors.html and of the
 operations' own pages there.
 """
@@ -150,6 +119,10 @@ class ActionTypeNotFoundException(CodePipelineRefused):
     """No such action type in this account and region, or it was deleted."""
 
 
+class QueryMismatch(AcknowledgerError):
+    """An action type is not polled: the parameter Queries doesn't fit its queryable property."""
+
+
 class InvalidClientTokenException(CodePipelineRefused):
     """The client token does not belong to the job's client."""
 
@@ -221,18 +194,9 @@ def codepipeline_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def table_errors() -> Iterator[None]:
-    """Turn what botocore raises for a DynamoDB call into TableUnavailable."""
+def unavailable(error: type[AcknowledgerError], what: str) -> Iterator[None]:
+    """Turn what botocore raises for a call of another service into one error, naming `what`."""
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
-        raise TableUnavailable(f"JobTable: {error}") from None
-
-
-@contextlib.contextmanager
-def step_functions_errors() -> Iterator[None]:
-    """Turn what botocore raises for a Step Functions call into StepFunctionsUnavailable."""
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise StepFunctionsUnavailable(f"Step Functions: {error}") from None
+    except (BotoCoreError, ClientError) as raised:
+        raise error(f"{what}: {raised}") from None

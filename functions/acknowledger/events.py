@@ -148,8 +148,17 @@ def check(value: Any, of: str, kind: str) -> dict[str, Any]:
 
 
 def served_type(detail: Mapping[str, Any], served: Set[ActionType]) -> ActionType | None:
-    """The action type that an event of CodePipeline's names, or None if it isn't served."""
-    return next((one for one in served if one.as_id() == detail.get("type")), None)
+    """The action type that an event of CodePipeline's names, or None if it isn't served.
+
+    A version may be a text or a number there.
+    """
+    named = detail.get("type")
+    if not isinstance(named, dict):
+        return None
+    version = named.get("version")
+    if isinstance(version, (int, float)) and not isinstance(version, bool):
+        named = {**named, "version": f"{version:g}"}
+    return next((one for one in served if one.as_id() == named), None)
 
 
 def chosen_types(detail: Mapping[str, Any], served: Set[ActionType]) -> list[ActionType]:

@@ -1,5 +1,7 @@
 """The state machine's executions as the functions see them from outside.
 
+All that asks Step Functions may raise StepFunctionsUnavailable.
+
 Source: https://docs.aws.amazon.com/step-functions/latest/apireference/Welcome.html
 """
 
@@ -8,97 +10,68 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from acknowledger.aws import client
-from acknowledger.errors import step_functions_errors
+from acknowledger.config import config
+from acknowledger.errors import StepFunctionsUnavailable, unavailable
 
 CAUSE_LENGTH = 32_768
 # A result may wait for its next job a day: four events an hour, and those of failed tries.
 EVENTS_SINCE_REPORT = 200
+_TOKEN_GONE = ("InvalidToken", "TaskDoesNotExist", "TaskTimedOut")
 
 
 def describe(arn: str) -> dict[str, Any] | None:
-    """An execution as DescribeExecution tells of it, or None if there is none of that name.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
-    step_functions = client("stepfunctions")
-    with step_functions_errors():
-        try:
-            return dict(step_functions.describe_execution(executionArn=arn))
-        except step_functions.exceptions.ExecutionDoesNotExist:
-            return None
+    """An execution as DescribeExecution tells of it, or None if there is none of that name."""
+    return _call("describe_execution", "ExecutionDoesNotExist", executionArn=arn)
 
 
-def start(state_machine_arn: str, name: str, start_input: dict[str, Any]) -> bool:
-    """Start an execution; False if there has been another one of that name.
+def arn_of(name: str) -> str:
+    """The ARN of the execution of a name."""
+    return f"{config().state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
-    Raises:
-        StepFunctionsUnavailable
-    """
-    step_functions = client("stepfunctions")
-    with step_functions_errors():
-        try:
-            step_functions.start_execution(
-                stateMachineArn=state_machine_arn, name=name, input=json.dumps(start_input)
-            )
-        except step_functions.exceptions.ExecutionAlreadyExists:
-            return False
-    return True
+
+def start(name: str, start_input: dict[str, Any]) -> bool:
+    """Start an execution; False if there has been another one of that name."""
+    machine, given = config().state_machine_arn, json.dumps(start_input)
+    request = {"stateMachineArn": machine, "name": name, "input": given}
+    return _call("start_execution", "ExecutionAlreadyExists", **request) is not None
 
 
 def is_running(arn: str) -> bool:
-    """Whether an execution runs; False also if there is none of that name.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
+    """Whether an execution runs; False also if there is none of that name."""
     described = describe(arn)
     return described is not None and bool(described["status"] == "RUNNING")
 
 
-def running(state_machine_arn: str) -> set[str]:
-    """The names of the executions that run, as far as the list has come.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
+def running() -> set[str]:
+    """The names of the executions that run, as far as the list has come."""
     pages = client("stepfunctions").get_paginator("list_executions")
-    with step_functions_errors():
+    asked = {"stateMachineArn": config().state_machine_arn, "statusFilter": "RUNNING"}
+    with unavailable(StepFunctionsUnavailable, "Step Functions"):
         return {
             execution["name"]
-            for page in pages.paginate(stateMachineArn=state_machine_arn, statusFilter="RUNNING")
+            for page in pages.paginate(**asked)
             for execution in page["executions"]
         }
 
 
 def succeed(task_token: str) -> bool:
-    """Let an execution go on that waits with this token; False if none does any more.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
-    return _answer("send_task_success", taskToken=task_token, output="{}")
+    """Let an execution go on that waits with this token; False if none does any more."""
+    return _call("send_task_success", *_TOKEN_GONE, taskToken=task_token, output="{}") is not None
 
 
 def fail(task_token: str, error: str, cause: str) -> bool:
-    """Fail the task that waits with this token; False if none does any more.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
-    return _answer(
-        "send_task_failure", taskToken=task_token, error=error, cause=cause[:CAUSE_LENGTH]
-    )
+    """Fail the task that waits with this token; False if none does any more."""
+    words = {"error": error, "cause": cause[:CAUSE_LENGTH]}
+    return _call("send_task_failure", *_TOKEN_GONE, taskToken=task_token, **words) is not None
 
 
 def waiting_token(arn: str) -> str | None:
     """The task token that an execution waits with just now, or None if it waits for nobody.
 
     It is in the arguments of the task that the history tells of last.
-
-    Raises:
-        StepFunctionsUnavailable
     """
     for event in _newest_events(arn, 5):
         if event["type"] == "TaskScheduled":
@@ -112,11 +85,7 @@ def waiting_token(arn: str) -> str | None:
 
 
 def last_report(arn: str) -> tuple[Any, bool]:
-    """What Report was last told by an execution, and whether it has answered; None if it wasn't.
-
-    Raises:
-        StepFunctionsUnavailable
-    """
+    """What Report was last told by an execution, and whether it has answered; None if it wasn't."""
     answered = False
     for event in _newest_events(arn, EVENTS_SINCE_REPORT):
         answered = answered or event["type"] == "TaskSucceeded"
@@ -146,22 +115,17 @@ def find_token(value: Any) -> str | None:
 
 def _newest_events(arn: str, count: int) -> list[dict[str, Any]]:
     """The last events of an execution's history, the newest first."""
-    with step_functions_errors():
-        answer = client("stepfunctions").get_execution_history(
-            executionArn=arn, reverseOrder=True, maxResults=count
-        )
+    request = {"executionArn": arn, "reverseOrder": True, "maxResults": count}
+    answer = _call("get_execution_history", **request) or {}
     return list(answer["events"])
 
 
-def _answer(operation: str, **request: str) -> bool:
-    step_functions = client("stepfunctions")
-    with step_functions_errors():
+def _call(operation: str, *refusals: str, **request: Any) -> dict[str, Any] | None:
+    """What Step Functions answers, or None where it refuses with one of these errors."""
+    with unavailable(StepFunctionsUnavailable, "Step Functions"):
         try:
-            getattr(step_functions, operation)(**request)
-        except (
-            step_functions.exceptions.InvalidToken,
-            step_functions.exceptions.TaskDoesNotExist,
-            step_functions.exceptions.TaskTimedOut,
-        ):
-            return False
-    return True
+            return dict(getattr(client("stepfunctions"), operation)(**request))
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in refusals:
+                raise
+            return None

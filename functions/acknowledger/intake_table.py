@@ -7,23 +7,14 @@ execution. All raise TableUnavailable.
 
 from __future__ import annotations
 
-import functools
-import os
 from typing import Any
 
-from acknowledger.aws import client
-from acknowledger.config import required
-from acknowledger.errors import table_errors
-from acknowledger.job_table import plain, typed
+from acknowledger.config import config
 from acknowledger.room import Room
+from acknowledger.table import Table
 
+_TABLE = Table("IntakeTable", "actionType", lambda: config().intake_table_name)
 _MAPS = ("holders", "waiting", "awaiting", "unshown")
-
-
-@functools.cache
-def table_name() -> str:
-    """IntakeTable's name, from the environment."""
-    return required(os.environ, "INTAKE_TABLE_NAME")
 
 
 def read(action_type: str, limit: int) -> Room:
@@ -32,11 +23,7 @@ def read(action_type: str, limit: int) -> Room:
     Args:
         limit: how many of its jobs may be in flight, 0 for as many as there are.
     """
-    with table_errors():
-        answer = client("dynamodb").get_item(
-            TableName=table_name(), Key={"actionType": {"S": action_type}}, ConsistentRead=True
-        )
-    row = plain(answer.get("Item", {}))
+    row = _TABLE.find(action_type) or {}
     room = Room(action_type, limit, row.get("paused", False), *(row.get(m, {}) for m in _MAPS))
     if not room.unlimited and "holders" not in row:
         _make_maps(action_type)
@@ -150,17 +137,5 @@ def _update(
     **names: str,
 ) -> bool:
     """Change a row; whether its condition was met. The expressions have `names` as `#name`."""
-    dynamodb, named = client("dynamodb"), {f"#{name}": of for name, of in names.items()}
-    with table_errors():
-        try:
-            dynamodb.update_item(
-                TableName=table_name(),
-                Key={"actionType": {"S": action_type}},
-                UpdateExpression=expression,
-                **({"ExpressionAttributeValues": typed(values)} if values else {}),
-                **({"ConditionExpression": condition} if condition else {}),
-                **({"ExpressionAttributeNames": named} if named else {}),
-            )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
-    return True
+    named = {f"#{name}": of for name, of in names.items()}
+    return _TABLE.change(action_type, expression, condition, values, named)[0]

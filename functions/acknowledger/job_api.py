@@ -10,23 +10,52 @@ Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_Operati
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from botocore import xform_name
 
 from acknowledger.aws import client, input_shape, operation_model
 from acknowledger.client_tokens import client_token
-from acknowledger.config import ActionType
+from acknowledger.config import ActionType, Query
 from acknowledger.errors import (
     ActionTypeNotFoundException,
     CodePipelineUnavailable,
     InvalidClientTokenException,
+    ValidationException,
     codepipeline_errors,
 )
+from acknowledger.log import logger
+from acknowledger.room import BATCH_SIZE
 from acknowledger.validation import validate, violations
 
+# Public workers ask for so many, and get them.
+SMALLEST_BATCH = 10
+# By owner of an action type the largest batch that was not refused, once one was.
+_largest_batch: dict[str, int] = {}
 
-def poll(action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
+
+@dataclass(frozen=True)
+class Properties:
+    """What an action type's configuration properties mean to us.
+
+    secret: the names of those whose values are secret.
+    queryable: the name of the one whose value a poll must give, "" for none.
+    """
+
+    secret: frozenset[str]
+    queryable: str
+
+
+def poll(action_type: ActionType, at_most: int, query: Query | None = None) -> list[dict[str, Any]]:
     """What is offered next for an action type; [] when nothing is.
+
+    Nobody has published how large a batch may be: what is refused is asked for by halves, down to
+    SMALLEST_BATCH, and what is taken then is kept to.
+
+    Args:
+        query: which value of its queryable property, if it has one.
 
     Returns:
         for a custom action type jobs with their secrets, `{id, nonce, accountId, data}`; for a
@@ -34,16 +63,38 @@ def poll(action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
 
     Raises:
         ActionTypeNotFoundException, CodePipelineThrottled, CodePipelineUnavailable
+        ValidationException: whatever the batch.
     """
-    codepipeline = client("codepipeline")
-    operation = (
-        codepipeline.poll_for_third_party_jobs
-        if action_type.owner == "ThirdParty"
-        else codepipeline.poll_for_jobs
+    largest = largest_batch(action_type)
+    size = min(at_most, largest)
+    while True:
+        try:
+            jobs = _poll(action_type, size, query)
+        except ValidationException:
+            if size <= SMALLEST_BATCH:
+                raise
+            largest = size = max(SMALLEST_BATCH, size // 2)
+            continue
+        if largest < largest_batch(action_type):
+            _largest_batch[action_type.owner] = largest
+            logger.warning("CodePipeline takes no larger batches", max_batch_size=largest)
+        return jobs
+
+
+def largest_batch(action_type: ActionType) -> int:
+    """The largest batch that CodePipeline is not known to refuse."""
+    return _largest_batch.get(action_type.owner, BATCH_SIZE)
+
+
+def _poll(action_type: ActionType, size: int, query: Query | None) -> list[dict[str, Any]]:
+    operation = getattr(
+        client("codepipeline"),
+        "poll_for_third_party_jobs" if action_type.owner == "ThirdParty" else "poll_for_jobs",
     )
+    asked = {"queryParam": query.as_param()} if query else {}
     with codepipeline_errors():
         try:
-            answer = operation(actionTypeId=action_type.as_id(), maxBatchSize=at_most)
+            answer = operation(actionTypeId=action_type.as_id(), maxBatchSize=size, **asked)
             return list(answer.get("jobs", []))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # botocore takes for granted that answers are as they are modelled.
@@ -64,13 +115,13 @@ def details(offer: dict[str, Any]) -> dict[str, Any]:
     """
     if "jobId" not in offer:
         return offer
-    answer = _with_token(client("codepipeline").get_third_party_job_details, offer)
+    answer = _with_token("GetJobDetails", offer)
     return {**answer["jobDetails"], "clientId": offer["clientId"]}
 
 
 @functools.cache
-def secret_properties(action_type: ActionType) -> frozenset[str]:
-    """The names of the configuration properties that the action type declares secret.
+def properties(action_type: ActionType) -> Properties:
+    """What the action type declares of its configuration properties.
 
     An action type cannot be changed under its version, so the answer is kept.
 
@@ -83,21 +134,22 @@ def secret_properties(action_type: ActionType) -> frozenset[str]:
         for page in pages.paginate(actionOwnerFilter=action_type.owner):
             for listed in page["actionTypes"]:
                 if listed["id"] == action_type.as_id():
-                    properties = listed.get("actionConfigurationProperties", [])
-                    return frozenset(item["name"] for item in properties if item.get("secret"))
+                    declared = listed.get("actionConfigurationProperties", [])
+                    return Properties(
+                        frozenset(item["name"] for item in declared if item.get("secret")),
+                        next((item["name"] for item in declared if item.get("queryable")), ""),
+                    )
     raise ActionTypeNotFoundException(f"{action_type} is not registered in this account and region")
 
 
-def validate_acknowledgment(request: Mapping[str, Any]) -> None:
+def check_acknowledgment(request: Mapping[str, Any]) -> None:
     """Check an acknowledgment: `{jobId, nonce}`, with `clientId` or `clientToken` for a partner's.
 
     Raises:
         ValidationException: naming every member that breaks a limit.
     """
     if "clientId" not in request:
-        partner = "clientToken" in request
-        operation = "AcknowledgeThirdPartyJob" if partner else "AcknowledgeJob"
-        validate(input_shape("codepipeline", operation), request)
+        validate(input_shape("codepipeline", _for_owner("AcknowledgeJob", request)), request)
         return
     jobs = operation_model("codepipeline", "PollForThirdPartyJobs")
     client_id = jobs.output_shape.members["jobs"].member.members["clientId"]
@@ -113,27 +165,22 @@ def acknowledge(request: Mapping[str, Any]) -> str:
     """Acknowledge a job once and return its status: InProgress means that it is ours.
 
     Args:
-        request: as `validate_acknowledgment` takes it.
+        request: as `check_acknowledgment` takes it.
 
     Raises:
         CodePipelineUnavailable: perhaps with effect.
         every other AcknowledgerError: without.
     """
-    codepipeline = client("codepipeline", retrying=False)
-    partner = "clientId" in request or "clientToken" in request
-    operation = (
-        codepipeline.acknowledge_third_party_job if partner else codepipeline.acknowledge_job
-    )
-    return str(_with_token(operation, request)["status"])
+    return str(_with_token("AcknowledgeJob", request, retrying=False)["status"])
 
 
-def validate_success(request: Mapping[str, Any]) -> None:
+def check_success(request: Mapping[str, Any]) -> None:
     """Check what `put_success` is to be told.
 
     Raises:
         ValidationException: naming every member that breaks a limit.
     """
-    _validate_result("SuccessResult", request)
+    _check("PutJobSuccessResult", request)
 
 
 def put_success(request: Mapping[str, Any]) -> None:
@@ -149,7 +196,8 @@ def put_success(request: Mapping[str, Any]) -> None:
         CodePipelineThrottled, CodePipelineUnavailable: worth another try.
         ClientTokenMissing, InvalidClientTokenException, ParameterStoreUnavailable: a partner's.
     """
-    _put("SuccessResult", request)
+    _check("PutJobSuccessResult", request)
+    _with_token("PutJobSuccessResult", request)
 
 
 def put_failure(request: Mapping[str, Any]) -> None:
@@ -161,45 +209,38 @@ def put_failure(request: Mapping[str, Any]) -> None:
     Raises:
         as `put_success`.
     """
-    _put("FailureResult", request)
+    _check("PutJobFailureResult", request)
+    _with_token("PutJobFailureResult", request)
 
 
-def _validate_result(result: str, request: Mapping[str, Any]) -> str:
-    """Check a result's request; the operation that takes it."""
-    partner = "clientId" in request
-    name = f"PutThirdPartyJob{result}" if partner else f"PutJob{result}"
-    known = {"clientToken": "-"} if partner else {}
+def _for_owner(operation: str, request: Mapping[str, Any]) -> str:
+    """The operation for a request's job: a partner's has one of its own for each."""
+    partner = "clientId" in request or "clientToken" in request
+    return operation.replace("Job", "ThirdPartyJob", 1) if partner else operation
+
+
+def _check(operation: str, request: Mapping[str, Any]) -> None:
+    known = {"clientToken": "-"} if "clientId" in request else {}
     rest = {name: value for name, value in request.items() if name != "clientId"}
-    validate(input_shape("codepipeline", name), {**known, **rest})
-    return name
+    validate(input_shape("codepipeline", _for_owner(operation, request)), {**known, **rest})
 
 
-def _put(result: str, request: Mapping[str, Any]) -> None:
-    name = _validate_result(result, request)
-    codepipeline = client("codepipeline")
-    put: dict[str, Callable[..., Any]] = {
-        "PutJobSuccessResult": codepipeline.put_job_success_result,
-        "PutJobFailureResult": codepipeline.put_job_failure_result,
-        "PutThirdPartyJobSuccessResult": codepipeline.put_third_party_job_success_result,
-        "PutThirdPartyJobFailureResult": codepipeline.put_third_party_job_failure_result,
-    }
-    _with_token(put[name], request)
-
-
-def _with_token(operation: Callable[..., Any], request: Mapping[str, Any]) -> Any:
+def _with_token(operation: str, request: Mapping[str, Any], *, retrying: bool = True) -> Any:
     """Call an operation, with the client's token in place of its id; a rotated one is reread."""
+    method = xform_name(_for_owner(operation, request))
+    call = getattr(client("codepipeline", retrying=retrying), method)
     if "clientId" not in request:
         with codepipeline_errors():
-            return operation(**request)
+            return call(**request)
     client_id = request["clientId"]
     rest = {name: value for name, value in request.items() if name != "clientId"}
     token = client_token(client_id)
     try:
         with codepipeline_errors():
-            return operation(**rest, clientToken=token)
+            return call(**rest, clientToken=token)
     except InvalidClientTokenException:
         rotated = client_token(client_id, anew=True)
         if rotated == token:
             raise
     with codepipeline_errors():
-        return operation(**rest, clientToken=rotated)
+        return call(**rest, clientToken=rotated)

@@ -1,5 +1,7 @@
 """JobTable's rows: who has a job, how far it is, and when the sweep must look at it.
 
+All that asks the table may raise TableUnavailable.
+
 A row is `{jobId, status, execution, times, dueAt, actionType, clientId, ...}`. Further attributes:
 
     execution       the ARN of the execution whose claim the row is
@@ -22,18 +24,17 @@ While its work is continued by further jobs a row also has:
 
 from __future__ import annotations
 
-import functools
-import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from acknowledger.aws import client
-from acknowledger.config import required
-from acknowledger.errors import table_errors
+from acknowledger.config import config
+from acknowledger.errors import TableUnavailable, unavailable
 from acknowledger.moments import later, now
+from acknowledger.table import Table, plain, typed
 
 IN_FLIGHT = ("Created", "Queued", "Dispatched", "InProgress")
 UNACKNOWLEDGED = frozenset(IN_FLIGHT[:3])
@@ -54,13 +55,8 @@ _STATUS_VALUES = {
     ":dispatched": "Dispatched",
     ":inProgress": "InProgress",
 }
-_RESERVED = ("status", "execution", "error", "times", "over")
-
-
-@functools.cache
-def table_name() -> str:
-    """JobTable's name, from the environment."""
-    return required(os.environ, "TABLE_NAME")
+_RESERVED = {f"#{name}": name for name in ("status", "execution", "error", "times", "over")}
+_TABLE = Table("JobTable", "jobId", lambda: config().job_table_name)
 
 
 def due(*limits: int) -> str:
@@ -91,31 +87,19 @@ def columns(offer: Mapping[str, Any]) -> dict[str, str]:
 
 
 def find(job_id: str) -> dict[str, Any] | None:
-    """A job's row as it is now, or None.
-
-    Raises:
-        TableUnavailable
-    """
-    with table_errors():
-        answer = client("dynamodb").get_item(
-            TableName=table_name(), Key={"jobId": {"S": job_id}}, ConsistentRead=True
-        )
-    return plain(answer["Item"]) if "Item" in answer else None
+    """A job's row as it is now, or None."""
+    return _TABLE.find(job_id)
 
 
 def of_action(action_execution_id: str) -> Iterator[str]:
-    """The ids of the jobs of an action's execution in CodePipeline.
-
-    Raises:
-        TableUnavailable
-    """
+    """The ids of the jobs of an action's execution in CodePipeline."""
     query = {
-        "TableName": table_name(),
+        "TableName": _TABLE.full_name(),
         "IndexName": "ByActionExecution",
         "KeyConditionExpression": "actionExecutionId = :action",
         "ExpressionAttributeValues": {":action": {"S": action_execution_id}},
     }
-    with table_errors():
+    with unavailable(TableUnavailable, _TABLE.name):
         for page in client("dynamodb").get_paginator("query").paginate(**query):
             yield from (item["jobId"]["S"] for item in page["Items"])
 
@@ -135,11 +119,7 @@ class Survey:
 
 
 def survey() -> Survey:
-    """Count the jobs in flight, and find those that the sweep must look at, some at a time.
-
-    Raises:
-        TableUnavailable
-    """
+    """Count the jobs in flight, and find those that the sweep must look at, some at a time."""
     entries: list[dict[str, Any]] = []
     in_flight, moment = 0, now()
     for status in IN_FLIGHT:
@@ -160,18 +140,14 @@ def survey() -> Survey:
 
 def _query(status: str, before: str = "9", **more: Any) -> dict[str, Any]:
     """A page of the jobs that have a status and are due before a moment, the first due first."""
-    values = {":status": status, ":before": before}
-    with table_errors():
-        return dict(
-            client("dynamodb").query(
-                TableName=table_name(),
-                IndexName="ByStatus",
-                KeyConditionExpression="#status = :status AND dueAt <= :before",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=typed(values),
-                **more,
-            )
-        )
+    return _TABLE.call(
+        "query",
+        IndexName="ByStatus",
+        KeyConditionExpression="#status = :status AND dueAt <= :before",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues=typed({":status": status, ":before": before}),
+        **more,
+    )
 
 
 def end(
@@ -186,9 +162,6 @@ def end(
 
     Returns:
         the row as it is then, or None if it was changed.
-
-    Raises:
-        TableUnavailable
     """
     words = {name: said[name] for name in ("error", "cause") if name in said}
     marks = {"unannounced": now(), "dueAt": due(0)} if unannounced else {"dueAt": never()}
@@ -214,11 +187,7 @@ def end(
 
 
 def look_at(job_id: str, execution: str, seconds: float) -> None:
-    """Let the sweep look at a row in so many seconds, if that execution still has it.
-
-    Raises:
-        TableUnavailable
-    """
+    """Let the sweep look at a row in so many seconds, if that execution still has it."""
     update(
         job_id,
         "SET dueAt = :dueAt",
@@ -227,123 +196,44 @@ def look_at(job_id: str, execution: str, seconds: float) -> None:
     )
 
 
-def update(
-    job_id: str,
-    expression: str,
-    *,
-    condition: str,
-    values: Mapping[str, Any],
-    names: Mapping[str, str] | None = None,
-) -> dict[str, Any] | None:
+def release(job_id: str, execution: str) -> None:
+    """Delete the row of a job that is not ours, if that execution still has it unacknowledged."""
+    condition = f"{MINE} AND {NOT_ACKNOWLEDGED}"
+    attempt(job_id, None, condition=condition, values={":execution": execution})
+
+
+def update(job_id: str, expression: str, **given: Any) -> dict[str, Any] | None:
     """Change a row if it meets a condition; the row as it then is, or None if it doesn't.
 
-    Args, Raises:
+    Args:
         as `attempt`.
     """
-    met, row = attempt(job_id, expression, condition=condition, values=values, names=names)
+    met, row = attempt(job_id, expression, **given)
     return row if met else None
 
 
 def attempt(
     job_id: str,
-    expression: str,
+    expression: str | None,
     *,
     condition: str,
     values: Mapping[str, Any],
-    names: Mapping[str, str] | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[bool, dict[str, Any] | None]:
     """Change a row if it meets a condition.
 
     Args:
         expression, condition: DynamoDB's UpdateExpression and ConditionExpression; `#status`,
             `#execution`, `#error`, `#times` and `#over` need not be named, nor the statuses in
-            flight valued: `:created`, `:queued`, `:dispatched`, `:inProgress`.
+            flight valued: `:created`, `:queued`, `:dispatched`, `:inProgress`. Without an
+            expression the row is deleted.
         values: for the expressions' `:names`, as plain values; others than theirs are left out.
         names: for their further `#names`.
 
     Returns:
         whether it did; and the row as it is now, None if there is none.
-
-    Raises:
-        TableUnavailable
     """
-    dynamodb = client("dynamodb")
-    used = set(re.findall(r"[#:]\w+", f"{expression} {condition}"))
-    named = {f"#{name}": name for name in _RESERVED if f"#{name}" in used} | dict(names or {})
-    valued = {name: value for name, value in {**_STATUS_VALUES, **values}.items() if name in used}
-    with table_errors():
-        try:
-            answer = dynamodb.update_item(
-                TableName=table_name(),
-                Key={"jobId": {"S": job_id}},
-                UpdateExpression=expression,
-                ConditionExpression=condition,
-                **({"ExpressionAttributeValues": typed(valued)} if valued else {}),
-                **({"ExpressionAttributeNames": named} if named else {}),
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except dynamodb.exceptions.ConditionalCheckFailedException as error:
-            old = error.response.get("Item")
-            return False, plain(old) if old else None
-    return True, plain(answer["Attributes"])
-
-
-def release(job_id: str, execution: str) -> None:
-    """Delete the row of a job that is not ours, if that execution still has it unacknowledged.
-
-    Raises:
-        TableUnavailable
-    """
-    dynamodb = client("dynamodb")
-    condition = f"{MINE} AND {NOT_ACKNOWLEDGED}"
-    values = {name: _STATUS_VALUES[name] for name in (":created", ":queued", ":dispatched")}
-    with table_errors():
-        try:
-            dynamodb.delete_item(
-                TableName=table_name(),
-                Key={"jobId": {"S": job_id}},
-                ConditionExpression=condition,
-                ExpressionAttributeNames={"#execution": "execution", "#status": "status"},
-                ExpressionAttributeValues=typed({":execution": execution, **values}),
-            )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return
-
-
-def plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    """A low-level item as plain values; its numbers are whole ones."""
-    return {name: _plain(value) for name, value in item.items()}
-
-
-def typed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values as the low-level client takes them."""
-    return {name: _typed(value) for name, value in values.items()}
-
-
-# boto3 has the like of these two, but importing it would take longer than all of ours.
-def _plain(value: Mapping[str, Any]) -> Any:
-    ((kind, content),) = value.items()
-    if kind == "M":
-        return plain(content)
-    if kind == "L":
-        return [_plain(item) for item in content]
-    if kind == "NULL":
-        return None
-    return int(content) if kind == "N" else content
-
-
-def _typed(value: Any) -> dict[str, Any]:
-    if value is None:
-        return {"NULL": True}
-    if isinstance(value, bool):
-        return {"BOOL": value}
-    if isinstance(value, int):
-        return {"N": str(value)}
-    if isinstance(value, str):
-        return {"S": value}
-    if isinstance(value, Mapping):
-        return {"M": typed(value)}
-    if isinstance(value, list):
-        return {"L": [_typed(item) for item in value]}
-    raise TypeError(f"{type(value).__name__} has no place in a table")
+    returned = {"ReturnValues": "ALL_NEW"} if expression else {}
+    returned |= {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+    valued, named = {**_STATUS_VALUES, **values}, {**_RESERVED, **names}
+    return _TABLE.change(job_id, expression, condition, valued, named, **returned)

@@ -97,11 +97,6 @@ def execution_name(job_id: str, nonce: str) -> str:
     return f"{_UNSAFE_IN_NAME.sub('-', job_id)[:40]}-{digest}"
 
 
-def execution_arn(state_machine_arn: str, name: str) -> str:
-    """The ARN of the execution of a name."""
-    return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
-
-
 def job_timeouts(configuration: Mapping[str, str], most: Timeouts) -> tuple[Timeouts, str]:
     """The time limits of one job, and what is wrong with those its action asks for ("" if fine).
 

@@ -8,7 +8,7 @@ from typing import Any
 from acknowledger import events
 from acknowledger.continuation import PREFIX
 from acknowledger.errors import EventInvalid, ValidationException
-from acknowledger.log import printable
+from acknowledger.validation import message
 
 FAILURE_TYPES = frozenset(
     {
@@ -20,8 +20,6 @@ FAILURE_TYPES = frozenset(
         "SystemUnavailable",
     }
 )
-MESSAGE_LENGTH = 5000
-
 _PROGRESS = ("percentComplete", "summary", "externalExecutionId")
 # Of an execution that is over without an outcome.
 STOPPED = "Stopped"
@@ -112,7 +110,7 @@ def failure(outcome: Mapping[str, Any], timeouts: Mapping[str, int]) -> dict[str
         # Step Functions' own names: the worker was never reached.
         ours = error.startswith(("States.", "EventBridge.", "DynamoDB."))
         error = "SystemUnavailable" if ours else "JobFailed"
-    said = _message(cause or "The worker gave no reason")
+    said = message(cause or "The worker gave no reason")
     return {"status": "Failed", "error": error, "cause": said}
 
 
@@ -142,7 +140,7 @@ def _words(outcome: Mapping[str, Any]) -> tuple[str, str]:
 
 def not_accepted(error: Exception) -> dict[str, str]:
     """What is said of a job whose result breaks a limit, `{status, error, cause}`."""
-    cause = _message(f"The worker's result was not accepted: {error}")
+    cause = message(f"The worker's result was not accepted: {error}")
     return {"status": "Failed", "error": "JobFailed", "cause": cause}
 
 
@@ -200,7 +198,3 @@ def _without_nulls(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {name: _without_nulls(each) for name, each in value.items() if each is not None}
-
-
-def _message(text: str) -> str:
-    return printable(text if len(text) <= MESSAGE_LENGTH else f"{text[: MESSAGE_LENGTH - 1]}…")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from acknowledger import intake_table, job_api, job_table
+from acknowledger.config import config
 from acknowledger.continuation import token
 from acknowledger.errors import (
     CodePipelineRefused,
@@ -15,7 +16,7 @@ from acknowledger.log import about, logger
 from acknowledger.moments import ago, now
 
 
-def show(job_id: str, told: dict[str, Any] | None, told_at: str, interval_seconds: int) -> bool:
+def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
     """Keep how far a job is, and show it in the pipeline unless that was done just now.
 
     CodePipeline takes it only with a continuation, which ends the newest job of the work and makes
@@ -27,7 +28,6 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str, interval_second
             as it was told before. {} asks to show what is known and isn't shown yet, None to
             continue the work in a next job, news or not.
         told_at: when, ISO 8601 in UTC; what was told before something known is too late.
-        interval_seconds: how often at most it is shown.
 
     Returns:
         whether it was shown.
@@ -45,7 +45,7 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str, interval_second
             intake_table.forget(row["actionType"], job_id, at)
         return False
     if told:
-        job_api.validate_success(_request(row, row.get("progress", {}) | told))
+        job_api.check_success(_request(row, row.get("progress", {}) | told))
         # To the second, and no worker's clock is ahead of ours.
         row = _keep(row, told, min(told_at, at)[:19])
     begun = row.get("continuing", {}).get("sent") is False
@@ -64,7 +64,7 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str, interval_second
             values={
                 ":details": details,
                 ":now": now(),
-                ":due": ago(interval_seconds),
+                ":due": ago(config().progress_interval_seconds),
                 ":continuing": {
                     "jobId": request["jobId"],
                     "executionDetails": details,

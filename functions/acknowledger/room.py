@@ -15,7 +15,7 @@ GIVEN, AWAITED = "given", "awaited"
 class Room:
     """What IntakeTable has of one action type, and its limit.
 
-    action_type: `Category/Owner/Provider/Version`.
+    action_type: `Owner/Category/Provider/Version`.
     limit: how many jobs may be in flight; 0 is as many as there are.
     paused: whether an operator has stopped intake.
     holders: the executions that have room, by name: `{jobId, since, told}`; told is False until

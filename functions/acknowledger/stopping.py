@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from acknowledger import bus, ending, events, executions, job_table, outcomes
-from acknowledger.config import StopConfig
+from acknowledger.config import config
 from acknowledger.errors import EndedElsewhere, EventInvalid, NotStopped
 from acknowledger.log import about, logger
 from acknowledger.moments import ago, now, seconds_since
@@ -19,32 +19,30 @@ LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4)
 NEXT_JOB_WITHIN_SECONDS = 24 * 3600
 
 
-def on_action(config: StopConfig, detail: Mapping[str, Any]) -> list[str]:
+def on_action(detail: Mapping[str, Any]) -> list[str]:
     """Tell the executions of the jobs of an action execution that CodePipeline has ended.
 
     Only by its own id is it told from a retry of the same action.
     """
     state, action = detail["state"], detail["action-execution-id"]
     logger.append_keys(action_execution_id=action)
-    if events.served_type(detail, config.action_types) is None:
+    if events.served_type(detail, set(config().action_types)) is None:
         return []
     cause = f"CodePipeline has ended the action without us: {state}"
     result = detail.get("execution-result")
     if isinstance(result, dict):
         words = (result.get("error-code"), result.get("external-execution-summary"))
         cause = ": ".join([cause, *(str(word) for word in words if word)])
-    return end_executions(config.bus_name, action, cause)
+    return end_executions(action, cause)
 
 
-def on_execution(config: StopConfig, detail: Mapping[str, Any]) -> list[str]:
+def on_execution(detail: Mapping[str, Any]) -> list[str]:
     """End the job of an execution that can't any more, so that nobody waits."""
     arn = detail["executionArn"]
-    return end_job(
-        config.bus_name, arn, detail if detail.get("input") else executions.describe(arn) or {}
-    )
+    return end_job(arn, detail if detail.get("input") else executions.describe(arn) or {})
 
 
-def on_due(config: StopConfig, detail: Mapping[str, Any]) -> list[str]:
+def on_due(detail: Mapping[str, Any]) -> list[str]:
     """Look after a job of which no event told: its execution may be over, or told of its end."""
     job_id = detail["jobId"]
     row = job_table.find(job_id)
@@ -58,17 +56,17 @@ def on_due(config: StopConfig, detail: Mapping[str, Any]) -> list[str]:
     if described is None:
         raise NotStopped(f"job {job_id}: Step Functions knows nothing of its execution any more")
     if described["status"] != "RUNNING":
-        return end_job(config.bus_name, arn, described)
+        return end_job(arn, described)
     if "over" in row:
         wake(row)
     limit = json.loads(described["input"])["timeouts"]["JobTimeoutSeconds"]
     worked = seconds_since(row["updatedAt"]) if row["status"] == "InProgress" else 0
-    if config.continue_after_seconds < min(worked, limit):
-        bus.put(config.bus_name, "Job Progress", {"jobId": job_id, "keepAlive": True})
+    if config().continue_after_seconds < min(worked, limit):
+        bus.put("Job Progress", {"jobId": job_id, "keepAlive": True})
     return []
 
 
-def end_executions(bus_name: str, action: str, cause: str) -> list[str]:
+def end_executions(action: str, cause: str) -> list[str]:
     """Tell the executions that work the jobs of an action execution; these jobs' ids."""
     told: set[str] = set()
     for wait in (0, *LOOK_AGAIN_SECONDS):
@@ -77,7 +75,7 @@ def end_executions(bus_name: str, action: str, cause: str) -> list[str]:
         rows = [job_table.find(job_id) for job_id in found]
         living = [row for row in rows if row and is_living(row)]
         for row in living:
-            if row["jobId"] not in told and tell(bus_name, row, cause):
+            if row["jobId"] not in told and tell(row, cause):
                 logger.info("Ended", cause=cause, **about(row))
                 told.add(row["jobId"])
         left = [row["jobId"] for row in living if row["jobId"] not in told]
@@ -93,7 +91,7 @@ def is_living(row: dict[str, Any]) -> bool:
     return row["status"] not in job_table.ENDED or "unannounced" in row
 
 
-def tell(bus_name: str, row: dict[str, Any], cause: str) -> bool:
+def tell(row: dict[str, Any], cause: str) -> bool:
     """Note that a job is over, and wake its execution to hear it; whether it does, or is over."""
     over = {"error": EndedElsewhere.__name__, "cause": cause}
     noted = row["status"] in job_table.ENDED or job_table.update(
@@ -109,7 +107,7 @@ def tell(bus_name: str, row: dict[str, Any], cause: str) -> bool:
     described = executions.describe(row["execution"])
     if described is None or described["status"] == "RUNNING":
         return False
-    end_job(bus_name, row["execution"], described)
+    end_job(row["execution"], described)
     return True
 
 
@@ -119,7 +117,7 @@ def wake(row: dict[str, Any]) -> bool:
     return token is not None and executions.fail(token, row["over"]["error"], row["over"]["cause"])
 
 
-def end_job(bus_name: str, arn: str, execution: Mapping[str, Any]) -> list[str]:
+def end_job(arn: str, execution: Mapping[str, Any]) -> list[str]:
     """End the job of an execution that is over, if it is still to be ended; its id.
 
     What the execution had told Report is repeated, since that may have done a part of it.
@@ -142,7 +140,6 @@ def end_job(bus_name: str, arn: str, execution: Mapping[str, Any]) -> list[str]:
         arn,
         offer,
         outcome | ({"waited": True} if is_old else {}),
-        bus_name,
         # A report that was cut short may have got as far as the row.
         running=row["status"] in job_table.ENDED and told is not None and not answered,
     )

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
 from acknowledger import bus, events, executions, intake_table, job_api, job_table, offers, upkeep
-from acknowledger.config import ActionType, IntakeConfig
+from acknowledger.config import ActionType, Query, config
 from acknowledger.errors import (
     AcknowledgerError,
     ActionTypeNotFoundException,
     ClientTokenMissing,
     ContinuedElsewhere,
-    EventInvalid,
     InvalidClientTokenException,
+    QueryMismatch,
 )
 from acknowledger.log import about, logger
 from acknowledger.moments import now
@@ -29,10 +30,14 @@ from acknowledger.room import AWAITED, GIVEN, Room
 # STARTED may come before its job can be polled: then Intake looks again after these pauses.
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4, 5)
 STARTS_AT_ONCE = 50
+TYPES_AT_ONCE = 50
 # After so many batches of which nothing could be taken it is the other action types' turn.
 FRUITLESS_BATCHES = 10
 # What is counted in any case. A sweep is an action type looked through without a failure.
-COUNTED = ("Sweeps", "Polls", "EmptyPolls", "PollFailures", "OffersSeen", "OffersTaken")
+COUNTED = (
+    *("Sweeps", "Polls", "EmptyPolls", "PollFailures", "OffersSeen", "OffersTaken"),
+    *("ActionTypesNotServed", "EventsNotServed"),
+)
 
 _Decide = Callable[[Mapping[str, Any]], offers.Execution | None]
 
@@ -44,12 +49,9 @@ class Sweep:
     problems: what failed while all the rest went on, a sentence each.
     """
 
-    def __init__(
-        self, config: IntakeConfig, has_time: Callable[[], bool], starters: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, has_time: Callable[[], bool], starters: ThreadPoolExecutor) -> None:
         self.counts = Counter(dict.fromkeys(COUNTED, 0))
         self.problems: list[str] = []
-        self._config = config
         self._has_time = has_time
         self._starters = starters
         self._counting = threading.Lock()
@@ -59,26 +61,22 @@ class Sweep:
 
         All at once, so that none waits until another with much to do is through.
         """
-        action_types = self._config.action_types
-        with ThreadPoolExecutor(len(action_types)) as pollers:
+        action_types = config().action_types
+        with ThreadPoolExecutor(min(TYPES_AT_ONCE, len(action_types))) as pollers:
             list(pollers.map(functools.partial(self._take, heal=True), action_types))
         with self._trying("looking after the jobs in flight"):
             if self._has_time():
-                self._count(**upkeep.look_after(self._config.bus_name))
+                self._count(**upkeep.look_after())
 
     def on_started(self, detail: Mapping[str, Any]) -> None:
         """Take the job that a STARTED event tells of, and what else is offered.
 
-        Raises:
-            EventInvalid: its action type is not served here.
+        The rule lets the events of every custom action come: others than ours are only counted.
         """
-        served = set(self._config.action_types)
-        action_type = events.served_type(detail, served)
+        action_type = events.served_type(detail, set(config().action_types))
         if action_type is None:
-            names = ", ".join(sorted(map(str, served)))
-            raise EventInvalid(
-                f"detail.type must be the id of an action type served here ({names})"
-            )
+            self._count(EventsNotServed=1)
+            return
         action = detail.get("action-execution-id")
         logger.append_keys(action_type=str(action_type), action_execution_id=action)
         for wait in (0, *LOOK_AGAIN_SECONDS):
@@ -96,11 +94,20 @@ class Sweep:
     def on_ended(self, detail: Mapping[str, Any]) -> None:
         """Give an ended execution's room to the next."""
         ended = events.started_with(detail)
-        for action_type in self._config.action_types:
-            limited = self._config.max_jobs_in_flight[action_type]
+        for action_type in config().action_types:
+            limited = config().max_jobs_in_flight[action_type]
             if limited and (ended is None or ended["actionType"] == str(action_type)):
                 intake_table.give_back(str(action_type), detail["name"])
                 self._take(action_type)
+
+    def on_resumed(self, detail: Mapping[str, Any]) -> None:
+        """Take what was offered while intake was paused for these action types.
+
+        Raises:
+            EventInvalid: an action type is not served here.
+        """
+        for action_type in events.chosen_types(detail, set(config().action_types)):
+            self._take(action_type)
 
     def _take(
         self,
@@ -119,24 +126,28 @@ class Sweep:
             whether to look again: its job was not among what was taken, and there is room for it.
         """
         try:
-            name, machine = str(action_type), self._config.state_machine_arn
-            limit = self._config.max_jobs_in_flight[action_type]
+            name = str(action_type)
+            limit = config().max_jobs_in_flight[action_type]
+            properties = _properties(action_type)
+            queries = deque(self._queries(action_type, properties))
             decide = functools.partial(
                 offers.decide,
-                state_machine_arn=machine,
+                state_machine_arn=config().state_machine_arn,
                 action_type=action_type,
-                timeouts=self._config.timeouts,
-                secret_properties=_secret_properties(action_type),
+                timeouts=config().timeouts,
+                secret_properties=properties.secret if properties else None,
             )
             room = intake_table.read(name, limit)
             if heal:
-                room = upkeep.heal(room, machine)
-            room = upkeep.give_room(room, machine)
+                room = upkeep.heal(room)
+            room = upkeep.give_room(room)
             asked, fruitless, found = room.to_ask_for, 0, False
-            while asked and fruitless < FRUITLESS_BATCHES and self._has_time():
-                batch = self._poll(action_type, asked)
+            while queries and asked and fruitless < FRUITLESS_BATCHES and self._has_time():
+                query = queries.popleft()
+                asked = min(asked, job_api.largest_batch(action_type))
+                batch = self._poll(action_type, asked, query)
                 if not batch:
-                    break
+                    continue
                 start = functools.partial(
                     self._start, room=room, decide=functools.partial(decide, room, offered_at=now())
                 )
@@ -146,20 +157,54 @@ class Sweep:
                 fruitless = 0 if taken else fruitless + 1
                 if not room.unlimited:
                     room = intake_table.read(name, limit)
-                asked = room.to_ask_for_after(asked, len(batch))
+                more = room.to_ask_for_after(asked, len(batch))
+                if more:
+                    queries.append(query)
+                asked = more or room.to_ask_for
             if heal:
                 reminders = ({"jobId": job_id} for job_id in room.unshown)
-                bus.put(self._config.bus_name, "Job Progress", *reminders)
+                bus.put("Job Progress", *reminders)
             self._count(Sweeps=1)
             return bool(room.to_ask_for) and not found
         except AcknowledgerError as error:
+            if isinstance(error, (ActionTypeNotFoundException, QueryMismatch)):
+                self._count(ActionTypesNotServed=1)
             self._fail(f"polling {action_type}", error)
             return False
 
-    def _poll(self, action_type: ActionType, at_most: int) -> list[dict[str, Any]]:
+    def _queries(
+        self, action_type: ActionType, properties: job_api.Properties | None
+    ) -> list[Query | None]:
+        """With what to poll an action type, in an order in which none is always the last.
+
+        Raises:
+            QueryMismatch
+        """
+        queries = config().queries.get(action_type, ())
+        queryable = properties.queryable if properties else ""
+        if queryable and not queries:
+            raise QueryMismatch(
+                f"its property {queryable} is queryable, so that the parameter Queries must have a "
+                f"value for it, for example {action_type}?{queryable}=MyProject"
+            )
+        for query in queries:
+            if query.property != queryable:
+                has = (
+                    f"its queryable property is {queryable}"
+                    if queryable
+                    else "it has no queryable property"
+                )
+                raise QueryMismatch(
+                    f"the parameter Queries has a value for {query.property}, but {has}"
+                )
+        return random.sample(queries, len(queries)) if queries else [None]
+
+    def _poll(
+        self, action_type: ActionType, at_most: int, query: Query | None
+    ) -> list[dict[str, Any]]:
         """What is offered next, counted."""
         try:
-            batch = job_api.poll(action_type, at_most)
+            batch = job_api.poll(action_type, at_most, query)
         except AcknowledgerError:
             self._count(Polls=1, PollFailures=1)
             raise
@@ -177,7 +222,7 @@ class Sweep:
             execution = decide(job_api.details(offer))
             if execution is None:
                 return None
-            arn = _started(execution, room, self._config.state_machine_arn)
+            arn = _started(execution, room)
         except ContinuedElsewhere as error:
             logger.warning("Offer left alone", **about_it, reason=str(error))
             return None
@@ -217,34 +262,34 @@ class Sweep:
         self.problems.append(f"{what}: {type(error).__name__}: {error}")
 
 
-def pause(config: IntakeConfig, detail: Mapping[str, Any], *, paused: bool) -> list[str]:
+def pause(detail: Mapping[str, Any], *, paused: bool) -> list[str]:
     """Take no more jobs, or take them again; the action types that are paused then.
 
-    Those in flight go on. What was offered meanwhile is found by the next event or sweep.
+    Those in flight go on. `Sweep.on_resumed` finds what was offered meanwhile.
 
     Raises:
         EventInvalid: an action type is not served here.
         TableUnavailable
     """
-    chosen = events.chosen_types(detail, set(config.action_types))
+    chosen = events.chosen_types(detail, set(config().action_types))
     for action_type in chosen:
         intake_table.pause(str(action_type), paused=paused)
     logger.info(f"Intake {'paused' if paused else 'resumed'}", action_types=list(map(str, chosen)))
-    rooms = (intake_table.read(str(one), 0) for one in config.action_types)
+    rooms = (intake_table.read(str(one), 0) for one in config().action_types)
     return [room.action_type for room in rooms if room.paused]
 
 
-def _secret_properties(action_type: ActionType) -> frozenset[str] | None:
-    """The names of the secret properties, or None where a partner's action type isn't listed."""
+def _properties(action_type: ActionType) -> job_api.Properties | None:
+    """What its properties mean, or None where a partner's action type isn't listed."""
     try:
-        return job_api.secret_properties(action_type)
+        return job_api.properties(action_type)
     except ActionTypeNotFoundException:
         if action_type.owner == "Custom":
             raise
         return None
 
 
-def _started(execution: offers.Execution, room: Room, machine: str) -> str:
+def _started(execution: offers.Execution, room: Room) -> str:
     """Start an offer's execution, or find it running; its ARN.
 
     Where CodePipeline offers a job again under the same nonce, the execution's name is taken: by
@@ -252,21 +297,21 @@ def _started(execution: offers.Execution, room: Room, machine: str) -> str:
     followed by another. Another also acknowledges again what the running one has acknowledged.
     """
     name, start_input = execution.name, execution.start_input
-    if not _start_as(name, start_input, room, machine):
-        running = executions.is_running(offers.execution_arn(machine, name))
+    if not _start_as(name, start_input, room):
+        running = executions.is_running(executions.arn_of(name))
         row = job_table.find(start_input["job"]["id"]) if running else None
         if not running or (row and row["status"] == "InProgress"):
             if not (room.unlimited or running):
                 intake_table.give_back(room.action_type, name)
             name = execution.another_name
-            _start_as(name, start_input, room, machine)
+            _start_as(name, start_input, room)
     continued = start_input.get("continues", {}).get("jobId")
     if continued in room.awaiting:
         intake_table.expect_no_more(room.action_type, continued, room.awaiting[continued])
-    return offers.execution_arn(machine, name)
+    return executions.arn_of(name)
 
 
-def _start_as(name: str, start_input: dict[str, Any], room: Room, machine: str) -> bool:
+def _start_as(name: str, start_input: dict[str, Any], room: Room) -> bool:
     """Start an execution with room or a place among the waiting; False if its name is taken.
 
     A job that continues one in flight has that one's room.
@@ -274,4 +319,4 @@ def _start_as(name: str, start_input: dict[str, Any], room: Room, machine: str) 
     if not room.unlimited and "continues" not in start_input:
         has_room = intake_table.take(room, name, start_input["job"]["id"], start_input["offeredAt"])
         start_input = {**start_input, "room": GIVEN if has_room else AWAITED}
-    return executions.start(machine, name, start_input)
+    return executions.start(name, start_input)

@@ -8,7 +8,6 @@ from typing import Any
 from acknowledger import bus, executions, intake_table, job_table
 from acknowledger.log import logger
 from acknowledger.moments import ago, seconds_since
-from acknowledger.offers import execution_arn
 from acknowledger.room import GIVEN, Room
 
 # A younger execution may be about to start.
@@ -17,36 +16,33 @@ LEAK_SECONDS = 120
 AWAITED_SECONDS = 24 * 3600
 
 
-def give_room(room: Room, machine: str) -> Room:
+def give_room(room: Room) -> Room:
     """Give room that came free to the executions that wait for it; what there is after that.
-
-    Args:
-        machine: the ARN of the state machine.
 
     Raises:
         TableUnavailable, StepFunctionsUnavailable
     """
     for execution in room.untold:
-        _tell(room, execution, room.holders[execution], machine)
+        _tell(room, execution, room.holders[execution])
     given = [execution for execution in room.next if intake_table.give(room, execution)]
     for execution in given:
-        _tell(room, execution, room.waiting[execution], machine)
+        _tell(room, execution, room.waiting[execution])
     return intake_table.read(room.action_type, room.limit) if given else room
 
 
-def heal(room: Room, machine: str) -> Room:
+def heal(room: Room) -> Room:
     """Give back, where it is wanted, the room of executions that ended unnoticed; what there is.
 
     Raises:
         TableUnavailable, StepFunctionsUnavailable
     """
     _forget_awaited(room)
-    if (room.limit and room.left) or not _heal_leaks(room, machine):
+    if (room.limit and room.left) or not _heal_leaks(room):
         return room
     return intake_table.read(room.action_type, room.limit)
 
 
-def look_after(bus_name: str) -> dict[str, int]:
+def look_after() -> dict[str, int]:
     """Have Stop look after the jobs of whose end no event told; how many there are in flight.
 
     Returns:
@@ -56,12 +52,12 @@ def look_after(bus_name: str) -> dict[str, int]:
         TableUnavailable, BusUnavailable
     """
     found = job_table.survey()
-    bus.put(bus_name, "Job Due", *({"jobId": job_id} for job_id in found.due))
+    bus.put("Job Due", *({"jobId": job_id} for job_id in found.due))
     oldest = round(seconds_since(found.oldest)) if found.oldest else 0
     return {"JobsInFlight": found.in_flight, "OldestJobAge": oldest}
 
 
-def _tell(room: Room, execution: str, entry: Mapping[str, Any], machine: str) -> None:
+def _tell(room: Room, execution: str, entry: Mapping[str, Any]) -> None:
     """Let an execution go on that has room now.
 
     As long as it may still write its row anew, whoever looks next tells it again. If the row is a
@@ -71,7 +67,7 @@ def _tell(room: Room, execution: str, entry: Mapping[str, Any], machine: str) ->
         entry["jobId"],
         "SET room = :given",
         condition="#execution = :execution",
-        values={":given": GIVEN, ":execution": execution_arn(machine, execution)},
+        values={":given": GIVEN, ":execution": executions.arn_of(execution)},
     )
     if row is None:
         row = job_table.find(entry["jobId"])
@@ -89,7 +85,7 @@ def _tell(room: Room, execution: str, entry: Mapping[str, Any], machine: str) ->
         intake_table.give_back(room.action_type, execution)
 
 
-def _heal_leaks(room: Room, machine: str) -> bool:
+def _heal_leaks(room: Room) -> bool:
     """Give back what executions have that are no longer running; whether there were any."""
     present = {**room.holders, **room.waiting}
     old = {name for name, entry in present.items() if entry["since"] < ago(LEAK_SECONDS)}
@@ -97,8 +93,8 @@ def _heal_leaks(room: Room, machine: str) -> bool:
         return False
     leaks = [
         name
-        for name in old - executions.running(machine)
-        if not executions.is_running(execution_arn(machine, name))
+        for name in old - executions.running()
+        if not executions.is_running(executions.arn_of(name))
     ]
     for name in leaks:
         logger.warning("Room of an ended execution given back", execution=name)

@@ -49,11 +49,12 @@ def validate(shape: Any, value: Any, also: Iterable[tuple[str, str]] = ()) -> No
     ]
     if broken:
         count = f"{len(broken)} validation error{'s' if len(broken) > 1 else ''} detected"
-        message = f"{count}: {'; '.join(broken)}"
-        cut = len(message) > MESSAGE_LENGTH
-        raise ValidationException(
-            printable(f"{message[: MESSAGE_LENGTH - 1]}…" if cut else message)
-        )
+        raise ValidationException(message(f"{count}: {'; '.join(broken)}"))
+
+
+def message(text: str) -> str:
+    """A text as the message of a failure may be."""
+    return printable(text if len(text) <= MESSAGE_LENGTH else f"{text[: MESSAGE_LENGTH - 1]}…")
 
 
 def violations(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -11,9 +11,10 @@ with the resource UNKNOWN, which nothing allows, so that it can't go unnoticed. 
 from moto's IAM as they are at that moment. moto's own evaluation is for users' access keys, knows
 no "?" in a resource, and takes a condition that it can't judge for a Deny, so that it isn't used.
 
-Where AWS differs: only Allow statements of a role's inline policies count; what a statement's
-Condition demands is taken to be so; there are no permission boundaries and no policies of an
-organization. A function's log and its traces are written by Lambda itself and not seen here.
+Where AWS differs: only Allow statements count, of a role's own policies and of those attached to it
+that are not AWS's; what a statement's Condition demands is taken to be so; there are no permission
+boundaries and no policies of an organization. A function's log and its traces are written by Lambda
+itself and not seen here.
 """
 
 from __future__ import annotations
@@ -247,11 +248,23 @@ _RESOURCES: dict[str, Callable[[Record, dict[str, Any]], list[str]]] = {
 
 
 def policies(role: str) -> list[dict[str, Any]]:
-    """Return the inline policies of a role as they are now; none if there is no such role."""
+    """Return a role's own policies and those attached to it, as they are now."""
     _, partition, _, _, account, _ = role.split(":")
     backend = iam_backends[account][partition]
     found = [one for one in list(backend.roles.values()) if one.arn == role]
-    return [json.loads(text) for one in found for text in list(one.policies.values())]
+    return [
+        json.loads(text)
+        for one in found
+        for text in (
+            *one.policies.values(),
+            *(
+                version.document
+                for managed in list(one.managed_policies.values())
+                for version in managed.versions
+                if version.is_default
+            ),
+        )
+    ]
 
 
 def grants(role: str, documents: Iterable[dict[str, Any]] | None = None) -> list[Grant]:

@@ -285,7 +285,13 @@ REPLACED = (
     Replaced(
         f"moto.iam.models:Role.{CREATE}",
         ".cloudformation.resources:role_as_declared",
-        "moto keeps a role's policies in a form that its API can't give",
+        "moto keeps a role's policies in a form that its API can't give, and attaches none",
+        "around",
+    ),
+    Replaced(
+        "moto.iam.models:Role.delete_from_cloudformation_json",
+        ".cloudformation.resources:detaching",
+        "moto deletes no role that has policies attached",
         "around",
     ),
     Replaced(

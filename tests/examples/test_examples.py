@@ -36,7 +36,7 @@ EXAMPLES = ROOT / "examples"
 REPORT = "      2 a.py\n      1 lib/b.py\n"
 SOURCE = {"a.py": "1\n2\n", "lib/b.py": "1\n", "README": "text\n"}
 LAMBDA, CONTAINER, CODEBUILD, ECS, STATES, GITHUB = TYPES = [
-    f"Test/Custom/{name}/1"
+    f"Custom/Test/{name}/1"
     for name in ("Lambda", "Container", "CodeBuild", "Ecs", "States", "GitHub")
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,12 +16,12 @@ COMPARED = {
     "LessThanThreshold": operator.lt,
     "LessThanOrEqualToThreshold": operator.le,
 }
-#: For each alarm about dead letters the function, and an event that it gives up.
+#: For each function an event that it gives up.
 DEAD_LETTERS = {
-    "IntakeDeadLettersAlarm": ("Intake", "bad/intake-not-ours"),
-    "AcknowledgeDeadLettersAlarm": ("Acknowledge", "bad/acknowledge-nonce-missing"),
-    "ReportDeadLettersAlarm": ("Report", "bad/report-outcome"),
-    "StopDeadLettersAlarm": ("Stop", "bad/stop-action-state"),
+    "Intake": "bad/intake-not-ours",
+    "Acknowledge": "bad/acknowledge-nonce-missing",
+    "Report": "bad/report-outcome",
+    "Stop": "bad/stop-action-state",
 }
 #: CloudWatch's data points lie on whole periods; so long is what was counted in one here.
 WINDOW = timedelta(hours=1)
@@ -44,7 +45,8 @@ def firing(world: World) -> set[str]:
 def fires(world: World, alarm: dict[str, Any]) -> bool:
     value = figure(world, alarm)
     if value is None:
-        return bool(alarm["TreatMissingData"] == "breaching")
+        # INSUFFICIENT_DATA, of which this tells too where there had been some.
+        return bool(alarm["TreatMissingData"] in ("breaching", "missing"))
     return bool(COMPARED[alarm["ComparisonOperator"]](value, alarm["Threshold"]))
 
 
@@ -52,13 +54,16 @@ def figure(world: World, alarm: dict[str, Any]) -> float | None:
     """What an alarm compares: a metric, or the sum of several."""
     if not alarm.get("Metrics"):
         return statistic(world, alarm, alarm["Statistic"])
+    if len(alarm["Metrics"]) == 1:
+        (stat,) = (one["MetricStat"] for one in alarm["Metrics"])
+        return statistic(world, stat["Metric"], stat["Stat"])
     (expression,) = [one["Expression"] for one in alarm["Metrics"] if one.get("Expression")]
     terms = {
         one["Id"]: statistic(world, one["MetricStat"]["Metric"], one["MetricStat"]["Stat"])
         for one in alarm["Metrics"]
         if "MetricStat" in one
     }
-    found = [terms[term] for term in expression.split(" + ")]
+    found = [terms[term] for term in re.findall(r"FILL\((\w+), 0\)", expression)]
     return sum(each or 0 for each in found) if any(each is not None for each in found) else None
 
 

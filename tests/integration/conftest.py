@@ -15,7 +15,7 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.stepfunctions.parser import models
 
 import moto_codepipeline
-from acknowledger import executions, job_table
+from acknowledger import executions, table
 from acknowledger.moments import ago
 from acknowledger.offers import execution_name
 from local import acknowledger
@@ -212,7 +212,7 @@ class World:
             Key={"actionType": {"S": self.action_type}},
             ConsistentRead=True,
         )
-        return job_table.plain(found.get("Item", {}))
+        return table.plain(found.get("Item", {}))
 
     def expect_one_more(self) -> None:
         """Let Intake expect a job that continues another's work: it asks then, room or not."""
@@ -338,7 +338,7 @@ class World:
 @pytest.fixture(scope="module")
 def running(request: pytest.FixtureRequest) -> Iterator[World]:
     """The stack, with the PARAMETERS that a module names, and its functions' SLEEP_SCALE."""
-    second = "Test/Custom/Second/2"
+    second = "Custom/Test/Second/2"
     types = f"{acknowledger.CUSTOM_ACTION_TYPE},{second},{acknowledger.PARTNER_ACTION_TYPE}"
     # All log at level DEBUG, so that it is searched too.
     parameters = {"ActionTypes": types, "DebugSampleRate": "1"} | getattr(

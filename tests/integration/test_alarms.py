@@ -12,10 +12,11 @@ import pytest
 from moto.cloudwatch.models import cloudwatch_backends
 
 from acknowledger.moments import ago
+from local import acknowledger
 from local.aws import metrics
 from tests.integration.alarms import DEAD_LETTERS, firing
 from tests.integration.conftest import CLIENT_TOKEN, World
-from tests.support import documented_metrics, load_event, wait_for
+from tests.support import documented_metrics, load_event, wait_for, written_out
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ Metric = tuple[Any, ...]
 def quiet(world: World) -> World:
     """A world in which nothing has been counted yet, and no dead letter is left."""
     world.come_to_rest()
-    for function, _ in DEAD_LETTERS.values():
+    for function in DEAD_LETTERS:
         world.written.letters(function)
     cloudwatch_backends[world.cloud.account_id][world.cloud.region].metric_data.clear()
     return world
@@ -49,12 +50,15 @@ def test_intake_that_looks_for_no_jobs(quiet):
     assert firing(quiet) == {"NoSweepAlarm"}
 
 
-@pytest.mark.parametrize("alarm", DEAD_LETTERS)
-def test_what_a_function_has_given_up(alarm, quiet):
-    function, event = DEAD_LETTERS[alarm]
+@pytest.mark.parametrize(("function", "event"), DEAD_LETTERS.items())
+def test_what_a_function_has_given_up(function, event, quiet):
     sweep(quiet)
     quiet.invoke(function, load_event(event), kind="Event")
-    wait_for(lambda: firing(quiet) == {alarm, "FunctionErrorsAlarm"}, "the alarm", seconds=20)
+    wait_for(
+        lambda: firing(quiet) == {"DeadLettersAlarm", "FunctionErrorsAlarm"},
+        "the alarm",
+        seconds=20,
+    )
 
 
 def test_a_job_that_times_out(quiet):
@@ -93,6 +97,32 @@ def test_a_function_that_lambda_refuses_to_run(quiet):
     wait_for(lambda: firing(quiet) == {"FunctionThrottlesAlarm"}, "the alarm", seconds=20)
 
 
+def test_a_job_that_is_in_flight_for_too_long(quiet):
+    row = quiet.row(quiet.start({"Outcome": "Hang"}), "InProgress")
+    quiet.client("dynamodb").update_item(
+        TableName=quiet.stack.outputs["JobTableName"],
+        Key={"jobId": row["jobId"]},
+        UpdateExpression="SET offeredAt = :long_ago",
+        ExpressionAttributeValues={":long_ago": {"S": ago(86_500)}},
+    )
+    sweep(quiet)
+    wait_for(lambda: firing(quiet) == {"OldestJobAlarm"}, "the alarm", seconds=20)
+    quiet.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+    quiet.row(row["pipelineName"]["S"], "Failed")
+
+
+def test_an_action_type_that_is_not_served(quiet):
+    kind = acknowledger.action_type_id("Custom/Test/Second/2")
+    quiet.client("codepipeline").delete_custom_action_type(
+        category=kind["category"], provider=kind["provider"], version=kind["version"]
+    )
+    try:
+        quiet.cloud.schedule.fire()
+        wait_for(lambda: "ActionTypesNotServedAlarm" in firing(quiet), "the alarm", seconds=20)
+    finally:
+        acknowledger.register(quiet.cloud, quiet.stack, "Custom/Test/Second/2")
+
+
 def test_step_functions_slowing_down(quiet):
     """It never does so here: the metric is put as AWS would."""
     sweep(quiet)
@@ -119,7 +149,8 @@ def shown(world: World) -> set[Metric]:
     return {
         (*line[:2], tuple(line[2:4]))
         for widget in json.loads(body)["widgets"]
-        for line in widget["properties"].get("metrics", [])
+        for line in written_out(widget["properties"].get("metrics", []))
+        if isinstance(line[0], str)
     }
 
 

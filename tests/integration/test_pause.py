@@ -15,7 +15,7 @@ def test_a_paused_action_type_takes_no_jobs_while_its_jobs_in_flight_and_the_oth
     paused = world.invoke("Intake", {"detail-type": "Pause Intake", "detail": chosen})
     assert paused == {"paused": [world.action_type]}
     kept = world.start({"Outcome": "Succeed"})
-    kind = acknowledger.action_type_id("Test/Custom/Second/2")
+    kind = acknowledger.action_type_id("Custom/Test/Second/2")
     other = world.start(
         {}, Test=[{"name": "Work", "actionTypeId": kind, "configuration": {"Outcome": "Succeed"}}]
     )

@@ -11,9 +11,9 @@ from moto_codepipeline import exceptions
 from tests.integration.conftest import World
 from tests.support import wait_for
 
-SECOND = "Test/Custom/Second/2"
-DELETED = "Test/Custom/Deleted/1"
-NEVER = "Test/Custom/Never/1"
+SECOND = "Custom/Test/Second/2"
+DELETED = "Custom/Test/Deleted/1"
+NEVER = "Custom/Test/Never/1"
 # The deleted one and the one that nobody registered stand first: the sweep comes to them first.
 PARAMETERS = {
     "ActionTypes": ",".join(

@@ -274,13 +274,13 @@ def test_a_parameter_changes_what_depends_on_it_and_nothing_else(
     dynamodb.put_item(TableName=table, Item={"jobId": {"S": "kept"}})
     before = made(project.cloud, deployed)
     changed = project.deploy(
-        JobTimeoutSeconds="1234", LogRetentionDays="7", ActionTypes="Build/Custom/Other/2"
+        JobTimeoutSeconds="1234", LogRetentionDays="7", ActionTypes="Custom/Build/Other/2"
     )
     assert changed.resources == deployed.resources
     after = made(project.cloud, changed)
     variables = after["Intake"]["configuration"]["Environment"]["Variables"]
     assert variables["JOB_TIMEOUT_SECONDS"] == "1234"
-    assert variables["ACTION_TYPES"] == "Build/Custom/Other/2"
+    assert variables["ACTION_TYPES"] == "Custom/Build/Other/2"
     started = after["IntakeFunctionActionStarted"]["pattern"]["detail"]
     assert started["type"]["provider"][0] == "Other"
     assert after["IntakeLogGroup"][0]["retentionInDays"] == 7

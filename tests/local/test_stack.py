@@ -74,7 +74,7 @@ def test_functions_have_all_their_properties(cloud: LocalCloud, product: Stack) 
         FunctionName=product.outputs["IntakeFunctionName"]
     )
     variables = function["Environment"]["Variables"]
-    assert variables["ACTION_TYPES"] == "Build/Custom/Acknowledger/1"
+    assert variables["ACTION_TYPES"] == "Custom/Build/Acknowledger/1"
     assert variables["STATE_MACHINE_ARN"] == product.outputs["JobStateMachineArn"]
     assert function["LoggingConfig"]["LogGroup"] == "/aws/lambda/acknowledger-intake"
     queue = product.outputs["IntakeDeadLettersUrl"].rpartition("/")[2]

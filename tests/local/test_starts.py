@@ -29,8 +29,8 @@ WRONG = [
     ("--parameters=Architecture='arm64", "PARAMETERS has a quote that is not closed"),
     (
         "--parameters=ActionTypes=Foo",
-        "PARAMETERS: ActionTypes must be Category/Owner/Provider/Version, for example "
-        "Build/Custom/MyTool/1; it is 'Foo'",
+        "PARAMETERS: ActionTypes must be Owner/Category/Provider/Version, for example "
+        "Custom/Build/MyTool/1; it is 'Foo'",
     ),
     (
         "--parameters=JobTimeoutSeconds=abc",
@@ -43,8 +43,8 @@ WRONG = [
         "JobTimeoutSeconds must be a number not less than 1; it is '0'",
     ),
     (
-        "--parameters=JobTimeoutSeconds=604801",
-        "JobTimeoutSeconds must be a number not greater than 604800; it is '604801'",
+        "--parameters=JobTimeoutSeconds=86401",
+        "JobTimeoutSeconds must be a number not greater than 86400; it is '86401'",
     ),
     (
         "--parameters=LogRetentionDays=2",
@@ -52,13 +52,25 @@ WRONG = [
     ),
     (
         "--parameters=PollSchedule=5 minutes",
-        "PollSchedule must be a schedule expression, for example rate(5 minutes); "
-        "it is '5 minutes'",
+        "PollSchedule must be one of AllowedValues: [rate(1 minute), rate(5 minutes), "
+        "rate(15 minutes), rate(1 hour), rate(1 day)]; it is '5 minutes'",
     ),
-    ("--parameters=PollSchedule=rate(1 minutes)", "PollSchedule must be a schedule expression"),
-    ("--parameters=PollSchedule=rate(5 minute)", "PollSchedule must be a schedule expression"),
-    ("--parameters=PollSchedule=rate(0 minutes)", "PollSchedule must be a schedule expression"),
-    ("--parameters=PollSchedule=cron(0 12 * * ?)", "PollSchedule must be a schedule expression"),
+    (
+        "--parameters=PollSchedule=rate(1 minutes)",
+        "PollSchedule must be one of AllowedValues: [rate(1 minute)",
+    ),
+    (
+        "--parameters=PollSchedule=rate(5 minute)",
+        "PollSchedule must be one of AllowedValues: [rate(1 minute)",
+    ),
+    (
+        "--parameters=PollSchedule=rate(0 minutes)",
+        "PollSchedule must be one of AllowedValues: [rate(1 minute)",
+    ),
+    (
+        "--parameters=PollSchedule=cron(0 12 * * ?)",
+        "PollSchedule must be one of AllowedValues: [rate(1 minute)",
+    ),
     (
         "--parameters=MaxJobsInFlight=1 MaxJobsInFlight=2",
         "PARAMETERS: MaxJobsInFlight is there twice",
@@ -108,8 +120,9 @@ def test_a_wrong_start_is_told_in_one_line(command: str, said: str) -> None:
             "each",
         ),
         (
-            {"parameters": {"ActionTypes": ",".join(["Build/Custom/A/1"] * 11)}},
-            "PARAMETERS: ActionTypes must be 10 at most",
+            {"parameters": {"Queries": "Custom/Build/NotServed/1?Project=x"}},
+            "PARAMETERS: Queries: Custom/Build/NotServed/1 must be a custom action type that is in "
+            "ActionTypes",
         ),
         (
             {"parameters": {"JobTimeoutSeconds": "1.5"}},

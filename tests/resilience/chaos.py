@@ -33,7 +33,7 @@ from moto_codepipeline.jobs import Job, JobStatus
 from tests.resilience.faults import WITHOUT_PROCESS, Call, Fault, Faults
 from tests.resilience.witness import IN_FLIGHT, CarefulWorker, Execution, Witness, ids_in, names
 
-SECOND = "Test/Custom/Second/2"
+SECOND = "Custom/Test/Second/2"
 KINDS = (acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE)
 ACTIONS = 4
 AT_ONCE = 60
@@ -123,7 +123,7 @@ class ForeignWorker:
     def _poll(self, kind: str) -> None:
         client = self._client
         type_id = acknowledger.action_type_id(kind)
-        if "/ThirdParty/" in kind:
+        if kind.startswith("ThirdParty/"):
             for job in client.poll_for_third_party_jobs(actionTypeId=type_id).get("jobs", []):
                 token = self._chaos.emulator.client_token(job["clientId"])
                 request = {"jobId": job["jobId"], "clientToken": token}

@@ -33,8 +33,8 @@ from typing import Any
 import pytest
 
 import moto_codepipeline
-from acknowledger.job_table import plain, typed
 from acknowledger.moments import ago
+from acknowledger.table import plain, typed
 from acknowledger.upkeep import LEAK_SECONDS
 from local import acknowledger
 from local.aws import functions
@@ -749,7 +749,7 @@ def caller(call: Call) -> str:
 def running() -> Iterator[Matrix]:
     types = [acknowledger.CUSTOM_ACTION_TYPE, acknowledger.PARTNER_ACTION_TYPE]
     lanes = [
-        f"{category}/{owner}/{lane}/1"
+        f"{owner}/{category}/{lane}/1"
         for category, owner in (("Build", "Custom"), ("Deploy", "ThirdParty"))
         for lane in (*LANES, *LIMITED)
     ]
@@ -770,7 +770,7 @@ def running() -> Iterator[Matrix]:
         layers=(faults.layer,),
     ) as (cloud, stack):
         for lane in lanes:
-            if "/Custom/" in lane:
+            if lane.startswith("Custom/"):
                 acknowledger.register(cloud, stack, lane)
         made = Matrix(cloud, stack)
         holder.append(made)

@@ -161,7 +161,7 @@ class Machine:
     def start(self, job: dict[str, Any], **changes: Any) -> str:
         start_input = {
             "job": job,
-            "actionType": "Build/Custom/Acknowledger/1",
+            "actionType": "Custom/Build/Acknowledger/1",
             "offeredAt": "2026-01-01T00:00:00.000Z",
             "timeouts": {
                 "AcknowledgeTimeoutSeconds": 1,

@@ -159,7 +159,7 @@ def test_an_execution_that_somebody_started_by_hand_ends(
     """With whatever input, it is never left hanging: at the latest it fails where it stood."""
     whole = {
         "job": job(),
-        "actionType": "Build/Custom/Acknowledger/1",
+        "actionType": "Custom/Build/Acknowledger/1",
         "offeredAt": "2026-01-01T00:00:00.000Z",
         "timeouts": UNHURRIED,
         "room": True,

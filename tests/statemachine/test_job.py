@@ -206,7 +206,7 @@ def test_the_worker_gets_the_job_as_it_is_and_no_nonce(machine, job):
     assert detail.pop("taskToken")
     assert detail == {
         "jobId": offered["id"],
-        "actionType": "Build/Custom/Acknowledger/1",
+        "actionType": "Custom/Build/Acknowledger/1",
         "heartbeatTimeoutSeconds": 1,
         "jobTimeoutSeconds": 2,
         "job": {name: value for name, value in offered.items() if name != "nonce"},

@@ -25,7 +25,12 @@ def metrics(alarm: Any) -> list[Any]:
     """The metrics of an alarm, each with its namespace, name and dimensions."""
     if "MetricName" in alarm:
         return [alarm]
-    return [one["MetricStat"]["Metric"] for one in alarm["Metrics"] if "MetricStat" in one]
+    return [one["MetricStat"]["Metric"] for one in terms_of(alarm) if "MetricStat" in one]
+
+
+def terms_of(alarm: Any) -> list[Any]:
+    """What an alarm is computed of, by default."""
+    return [one["Fn::If"][2] if "Fn::If" in one else one for one in alarm.get("Metrics", [])]
 
 
 @pytest.mark.parametrize("name", ALARMS)
@@ -37,8 +42,11 @@ def test_an_alarm_says_what_it_means_and_what_to_do_first(name):
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_tells_the_topic_when_it_fires_and_when_it_is_over(name):
-    topic = [{"Fn::If": ["MakesAlarmTopic", {"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"}]}]
+    topic = [{"Ref": "AlarmTopic"}]
     assert ALARMS[name]["AlarmActions"] == ALARMS[name]["OKActions"] == topic
+    # No data at all is bad news where there had been some.
+    missing = ALARMS[name].get("InsufficientDataActions", [])
+    assert missing == (topic if ALARMS[name]["TreatMissingData"] == "missing" else [])
 
 
 def test_every_alarm_has_its_place_in_the_runbook_and_no_other_has():
@@ -50,7 +58,8 @@ def test_every_queue_of_dead_letters_has_an_alarm_at_the_first_message():
     watched = {
         dimension["Value"]["Fn::GetAtt"][0]
         for alarm in ALARMS.values()
-        for dimension in alarm.get("Dimensions", [])
+        for metric in metrics(alarm)
+        for dimension in metric["Dimensions"]
         if dimension["Name"] == "QueueName"
         and (alarm["Threshold"], alarm["EvaluationPeriods"]) == (0, 1)
     }
@@ -74,16 +83,49 @@ def test_every_function_is_watched(metric):
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_the_terms_of_an_expression_are_its_metrics(name):
-    stats = ALARMS[name].get("Metrics", [])
-    terms = {one["Id"] for one in stats if "MetricStat" in one}
-    named = {term for one in stats for term in re.findall(r"\w+", one.get("Expression", ""))}
-    assert named == terms
+    stats = terms_of(ALARMS[name])
+    expression = "".join(one.get("Expression", "") for one in stats)
+    terms = [one["Id"] for one in stats if "MetricStat" in one]
+    if not expression:
+        assert len(terms) <= 1
+        return
+    # A queue or function of which there is no data must not hide the others.
+    assert expression == " + ".join(f"FILL({term}, 0)" for term in terms)
     assert all(one["ReturnData"] is False for one in stats if "MetricStat" in one)
 
 
-def test_what_is_missing_is_bad_news_only_of_what_is_always_there():
-    breaching = {name for name, one in ALARMS.items() if one["TreatMissingData"] == "breaching"}
-    assert breaching == {"NoSweepAlarm"}
+def test_an_alarm_without_any_data_is_quiet():
+    """So a new stack is. "breaching" would fire at once; "missing" tells once data stops."""
+    treated = {name: one["TreatMissingData"] for name, one in ALARMS.items()}
+    assert treated == dict.fromkeys(ALARMS, "notBreaching") | {"NoSweepAlarm": "missing"}
+
+
+@pytest.mark.parametrize("schedule", TEMPLATE["Parameters"]["PollSchedule"]["AllowedValues"])
+def test_no_sweep_is_waited_for_as_long_as_the_schedule_allows(schedule):
+    equal = {
+        name: {"Fn::Equals": [{"Ref": "PollSchedule"}, value]}
+        for name, value in (("daily", "rate(1 day)"), ("minute", "rate(1 minute)"))
+    }
+    conditions = TEMPLATE["Conditions"]
+    assert conditions["PollsDaily"] == equal["daily"]
+    often = [one["Fn::Equals"][1] for one in conditions["PollsOften"]["Fn::Or"]]
+    period = ALARMS["NoSweepAlarm"]["Period"]
+    assert period == {"Fn::If": ["PollsOften", 300, {"Fn::If": ["PollsDaily", 86400, 3600]}]}
+    seconds = 300 if schedule in often else 86400 if schedule == "rate(1 day)" else 3600
+    number, unit = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", schedule).groups()
+    assert int(number) * {"minute": 60, "hour": 3600, "day": 86400}[unit] <= seconds
+    # CloudWatch looks a day back, or a week where periods are of an hour or more.
+    assert (
+        seconds * ALARMS["NoSweepAlarm"]["EvaluationPeriods"]
+        <= (7 if seconds >= 3600 else 1) * 86400
+    )
+
+
+def test_metrics_by_action_type_have_an_alarm_that_names_the_type():
+    (of_types,) = ALARMS["JobsTimedOutAlarm"]["Metrics"]
+    condition, counted, _ = of_types["Fn::If"]
+    assert condition == "CountsByActionType"
+    assert counted["Expression"]["Fn::Sub"].endswith("GROUP BY action_type")
 
 
 def test_a_metric_of_ours_is_of_the_function_that_counts_it():

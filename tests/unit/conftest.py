@@ -14,10 +14,8 @@ from botocore.stub import Stubber
 from cfnlint.decode import cfn_yaml
 from moto import mock_aws
 
-import intake
-import report
-import stop
-from acknowledger import acknowledgment, aws, client_tokens, intake_table, job_api, job_table
+from acknowledger import acknowledgment, aws, client_tokens, job_api, job_table, table
+from acknowledger.config import config
 from acknowledger.log import logger
 from acknowledger.moments import ago
 from acknowledger.room import GIVEN
@@ -29,7 +27,8 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
     "POWERTOOLS_METRICS_NAMESPACE": "acknowledger",
-    "ACTION_TYPES": "Build/Custom/Acknowledger/1,Test/Custom/Other/2",
+    "ACTION_TYPES": "Custom/Build/Acknowledger/1,Custom/Test/Other/2",
+    "QUERIES": "",
     "MAX_JOBS_IN_FLIGHT": "0",
     "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:Job",
     "TABLE_NAME": "JobTable",
@@ -41,6 +40,7 @@ ENVIRONMENT = {
     "JOB_TIMEOUT_SECONDS": "3600",
     "CONTINUE_AFTER_SECONDS": "82800",
     "PROGRESS_INTERVAL_SECONDS": "60",
+    "METRICS_BY_ACTION_TYPE": "false",
 }
 
 
@@ -108,17 +108,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(acknowledgment, "TAKEN_BACK_AFTER_SECONDS", (0, 0))
     for cached in (
         aws._made,
-        acknowledgment.continue_after_seconds,
-        intake.config,
-        report.config,
-        stop.config,
-        job_table.table_name,
-        intake_table.table_name,
-        job_api.secret_properties,
-        client_tokens._prefix,
+        config,
+        job_api.properties,
         client_tokens._provider,
     ):
         cached.cache_clear()
+    job_api._largest_batch.clear()
     yield
     CLIENTS.take_back()
 
@@ -220,7 +215,7 @@ def noted(others: int, nonce: str = "3") -> dict[str, Any]:
 class Tables:
     """JobTable and IntakeTable as the template has them, in moto's DynamoDB."""
 
-    ACTION_TYPE = "Build/Custom/Acknowledger/1"
+    ACTION_TYPE = "Custom/Build/Acknowledger/1"
 
     def __init__(self) -> None:
         self.dynamodb = aws.client("dynamodb")
@@ -251,24 +246,24 @@ class Tables:
             "acknowledgeCalls": {},
             "dueAt": ago(-15_552_000 if ended else -3660),
         } | row
-        self.dynamodb.put_item(TableName="JobTable", Item=job_table.typed(row))
+        self.dynamodb.put_item(TableName="JobTable", Item=table.typed(row))
 
     def job(self, job_id: str) -> dict[str, Any]:
         """A job's row, {} if there is none."""
         answer = self.dynamodb.get_item(TableName="JobTable", Key={"jobId": {"S": job_id}})
-        return job_table.plain(answer.get("Item", {}))
+        return table.plain(answer.get("Item", {}))
 
     def put_intake(self, **row: Any) -> None:
         """The row of an action type; its maps are empty if not told otherwise."""
         maps: Mapping[str, Any] = {"holders": {}, "waiting": {}, "awaiting": {}, "unshown": {}}
         row = {"actionType": self.ACTION_TYPE, **maps} | row
-        self.dynamodb.put_item(TableName="IntakeTable", Item=job_table.typed(row))
+        self.dynamodb.put_item(TableName="IntakeTable", Item=table.typed(row))
 
     def intake(self, action_type: str = ACTION_TYPE) -> dict[str, Any]:
         """The row of an action type, {} if there is none."""
         key = {"actionType": {"S": action_type}}
         answer = self.dynamodb.get_item(TableName="IntakeTable", Key=key)
-        return job_table.plain(answer.get("Item", {}))
+        return table.plain(answer.get("Item", {}))
 
     def before(self, operation: str, act: Callable[[], None]) -> None:
         """Let something happen just before the next call of an operation, once."""
@@ -285,7 +280,7 @@ class Tables:
 def table_properties() -> dict[str, dict[str, Any]]:
     """What the template says of the tables, as CreateTable takes it."""
     resources = cfn_yaml.load(str(ROOT / "template.yaml"))["Resources"]
-    later = ("PointInTimeRecoverySpecification", "TimeToLiveSpecification")
+    later = ("PointInTimeRecoverySpecification", "SSESpecification", "TimeToLiveSpecification")
     return {
         table: {
             name: plain(value)

@@ -103,7 +103,7 @@ def test_how_long_an_offer_has_waited_is_measured(aws_calls, context, capsys):
 def test_every_line_about_a_job_names_its_execution_and_action_type(aws_calls, context, log):
     answer = noted(0)
     named = {
-        "action_type": ("actionType", "Build/Custom/MyTool/1"),
+        "action_type": ("actionType", "Custom/Build/MyTool/1"),
         "execution_arn": ("execution", "arn:of:the:execution"),
         "pipeline_name": ("pipelineName", "my-pipeline"),
     }

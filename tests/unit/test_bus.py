@@ -10,14 +10,14 @@ from acknowledger.errors import BusUnavailable
 
 def test_an_event_is_put_with_our_source(aws_calls):
     entry = {
-        "EventBusName": "jobs",
+        "EventBusName": "JobBus",
         "Source": "acknowledger",
         "DetailType": "Job Progress",
         "Detail": json.dumps({"jobId": "j"}),
     }
     answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]}
     aws_calls.expects("events", "put_events", answer, {"Entries": [entry]})
-    bus.put("jobs", "Job Progress", {"jobId": "j"})
+    bus.put("Job Progress", {"jobId": "j"})
 
 
 def test_more_events_than_are_put_at_once_are_put_in_turn(aws_calls):
@@ -26,7 +26,7 @@ def test_more_events_than_are_put_at_once_are_put_in_turn(aws_calls):
     for some in (details[:10], details[10:]):
         entries = [
             {
-                "EventBusName": "jobs",
+                "EventBusName": "JobBus",
                 "Source": "acknowledger",
                 "DetailType": "Job Progress",
                 "Detail": json.dumps(detail),
@@ -34,7 +34,7 @@ def test_more_events_than_are_put_at_once_are_put_in_turn(aws_calls):
             for detail in some
         ]
         aws_calls.expects("events", "put_events", answer, {"Entries": entries})
-    bus.put("jobs", "Job Progress", *details)
+    bus.put("Job Progress", *details)
 
 
 def test_an_event_that_is_turned_away_among_others_is_an_error_too(aws_calls):
@@ -42,17 +42,17 @@ def test_an_event_that_is_turned_away_among_others_is_an_error_too(aws_calls):
     answer = {"FailedEntryCount": 1, "Entries": [{"EventId": "e"}, failed]}
     aws_calls.expects("events", "put_events", answer)
     with pytest.raises(BusUnavailable, match=r"InternalFailure: Later\."):
-        bus.put("jobs", "Job Progress", {}, {})
+        bus.put("Job Progress", {}, {})
 
 
 def test_an_event_that_is_turned_away_alone_is_an_error_too(aws_calls):
     failed = {"ErrorCode": "InternalFailure", "ErrorMessage": "Later."}
     aws_calls.expects("events", "put_events", {"FailedEntryCount": 1, "Entries": [failed]})
     with pytest.raises(BusUnavailable, match=r"InternalFailure: Later\."):
-        bus.put("jobs", "Job Progress", {})
+        bus.put("Job Progress", {})
 
 
 def test_a_bus_that_does_not_answer_is_worth_another_try(aws_calls):
     aws_calls.expects_error("events", "put_events", "InternalFailure", "Later.", 500)
     with pytest.raises(BusUnavailable, match="Later"):
-        bus.put("jobs", "Job Progress", {})
+        bus.put("Job Progress", {})

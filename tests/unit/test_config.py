@@ -2,79 +2,74 @@ from __future__ import annotations
 
 import pytest
 
-from acknowledger.config import (
-    MOST_ACTION_TYPES,
-    ActionType,
-    IntakeConfig,
-    ReportConfig,
-    StopConfig,
-    Timeouts,
-)
+from acknowledger.config import ActionType, Config, Query, Timeouts
 from acknowledger.errors import ConfigurationInvalid
 from tests.unit.conftest import ENVIRONMENT
 
+AWS = {name for name in ENVIRONMENT if name.startswith(("AWS_", "POWERTOOLS_"))}
+
 
 def test_several_action_types_are_read_once_each_in_their_order():
-    names = "Test/Custom/B/2, Build/Custom/A/1,Test/Custom/B/2"
-    config = IntakeConfig.from_environment({**ENVIRONMENT, "ACTION_TYPES": names})
-    assert [str(kind) for kind in config.action_types] == ["Test/Custom/B/2", "Build/Custom/A/1"]
+    names = "Custom/Test/B/2, Custom/Build/A/1,Custom/Test/B/2"
+    config = Config({**ENVIRONMENT, "ACTION_TYPES": names})
+    assert [str(kind) for kind in config.action_types] == ["Custom/Test/B/2", "Custom/Build/A/1"]
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "",
-        "Build/Custom/A",
-        "Build/Custom/A/1/2",
-        "Build/AWS/CodeBuild/1",
-        "Make/Custom/A/1",
-        f"Build/Custom/{'A' * 36}/1",
-        f"Build/Custom/A/{'1' * 10}",
-        "Build/Custom/Ä/1",
-        "Build/Custom/A/1\n",
+        "Custom/Build/A",
+        "Custom/Build/A/1/2",
+        "AWS/Build/CodeBuild/1",
+        "Custom/Make/A/1",
+        f"Custom/Build/{'A' * 36}/1",
+        f"Custom/Build/A/{'1' * 10}",
+        "Custom/Build/Ä/1",
+        "Custom/Build/A/1\n",
     ],
 )
 def test_what_is_no_action_type_is_refused_with_the_form_it_should_have(text):
-    with pytest.raises(ConfigurationInvalid, match="write Category/Owner/Provider/Version"):
+    with pytest.raises(ConfigurationInvalid, match="write Owner/Category/Provider/Version"):
         ActionType.parse(text)
 
 
-READ = {
-    IntakeConfig: [
-        "ACTION_TYPES",
-        "MAX_JOBS_IN_FLIGHT",
-        "STATE_MACHINE_ARN",
-        "BUS_NAME",
-        "ACKNOWLEDGE_TIMEOUT_SECONDS",
-        "HEARTBEAT_TIMEOUT_SECONDS",
-        "JOB_TIMEOUT_SECONDS",
-    ],
-    ReportConfig: ["PROGRESS_INTERVAL_SECONDS", "BUS_NAME"],
-    StopConfig: ["ACTION_TYPES", "BUS_NAME", "CONTINUE_AFTER_SECONDS"],
-}
-EACH = [(config, name) for config, names in READ.items() for name in names]
+NEEDED = sorted(ENVIRONMENT.keys() - {"QUERIES", "CLIENT_TOKEN_PREFIX"} - AWS)
 
 
 @pytest.mark.parametrize("value", [None, ""])
-@pytest.mark.parametrize(("config", "name"), EACH)
-def test_a_missing_variable_is_named(config, name, value):
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_missing_variable_is_named(name, value):
     environ = {key: known for key, known in ENVIRONMENT.items() if key != name}
     with pytest.raises(ConfigurationInvalid, match=name):
-        config.from_environment(environ if value is None else {**environ, name: value})
+        Config(environ if value is None else {**environ, name: value}).check()
 
 
-@pytest.mark.parametrize(("config", "names"), READ.items())
-def test_no_other_variable_is_needed(config, names):
-    config.from_environment({name: ENVIRONMENT[name] for name in names})
+def test_no_other_variable_is_needed():
+    Config({name: ENVIRONMENT[name] for name in NEEDED}).check()
+
+
+def test_without_partners_no_prefix_of_client_tokens_is_needed_and_with_them_it_is_named():
+    config = Config({**ENVIRONMENT, "CLIENT_TOKEN_PREFIX": ""})
+    config.check()
+    with pytest.raises(ConfigurationInvalid, match="CLIENT_TOKEN_PREFIX is missing or empty"):
+        _ = config.client_token_prefix
+
+
+def test_a_wrong_setting_stops_only_what_needs_it():
+    """Jobs in flight are reported also where nothing can be taken."""
+    config = Config({**ENVIRONMENT, "ACTION_TYPES": "x", "MAX_JOBS_IN_FLIGHT": "many"})
+    assert (config.job_table_name, config.bus_name) == ("JobTable", "JobBus")
+    assert config.progress_interval_seconds == 60
+    with pytest.raises(ConfigurationInvalid):
+        config.check()
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "soon", "²", "٣", " 1"])
-@pytest.mark.parametrize(
-    ("config", "name"), [(config, name) for config, name in EACH if name.endswith("_SECONDS")]
-)
-def test_a_limit_that_is_no_whole_number_of_seconds_is_named(config, name, value):
+@pytest.mark.parametrize("name", [name for name in NEEDED if name.endswith("_SECONDS")])
+def test_a_limit_that_is_no_whole_number_of_seconds_is_named(name, value):
     with pytest.raises(ConfigurationInvalid, match=f"{name} must be a whole"):
-        config.from_environment({**ENVIRONMENT, name: value})
+        Config({**ENVIRONMENT, name: value}).check()
 
 
 def test_what_is_read_is_what_is_given():
@@ -84,15 +79,17 @@ def test_what_is_read_is_what_is_given():
         "JOB_TIMEOUT_SECONDS": "3",
         "CONTINUE_AFTER_SECONDS": "4",
         "PROGRESS_INTERVAL_SECONDS": "5",
+        "METRICS_BY_ACTION_TYPE": "true",
     }
-    intake = IntakeConfig.from_environment({**ENVIRONMENT, **given})
-    assert intake.timeouts == Timeouts(1, 2, 3)
-    assert intake.bus_name == "JobBus"
-    report = ReportConfig.from_environment({**ENVIRONMENT, **given})
-    assert (report.progress_interval_seconds, report.bus_name) == (5, "JobBus")
-    stop = StopConfig.from_environment({**ENVIRONMENT, **given})
-    assert (stop.action_types, stop.bus_name) == (set(intake.action_types), "JobBus")
-    assert stop.continue_after_seconds == 4
+    config = Config({**ENVIRONMENT, **given})
+    assert config.timeouts == Timeouts(1, 2, 3)
+    assert (config.continue_after_seconds, config.progress_interval_seconds) == (4, 5)
+    assert config.metrics_by_action_type is True
+    assert Config(ENVIRONMENT).metrics_by_action_type is False
+    names = (config.job_table_name, config.intake_table_name, config.bus_name)
+    assert names == ("JobTable", "IntakeTable", "JobBus")
+    assert config.state_machine_arn == ENVIRONMENT["STATE_MACHINE_ARN"]
+    assert config.client_token_prefix == "/acknowledger/client-tokens/"
 
 
 @pytest.mark.parametrize(
@@ -107,9 +104,9 @@ def test_what_is_read_is_what_is_given():
     ],
 )
 def test_one_limit_is_for_all_action_types_and_several_are_for_one_each(given, limits):
-    names = ["Test/Custom/B/2", "Build/Custom/A/1", "Deploy/ThirdParty/C/1"]
+    names = ["Custom/Test/B/2", "Custom/Build/A/1", "ThirdParty/Deploy/C/1"]
     environ = {"ACTION_TYPES": ",".join(names), "MAX_JOBS_IN_FLIGHT": given}
-    config = IntakeConfig.from_environment({**ENVIRONMENT, **environ})
+    config = Config({**ENVIRONMENT, **environ})
     expected = {ActionType.parse(name): n for name, n in zip(names, limits, strict=True)}
     assert config.max_jobs_in_flight == expected
 
@@ -122,15 +119,53 @@ def test_one_limit_is_for_all_action_types_and_several_are_for_one_each(given, l
     ],
 )
 def test_limits_that_are_none_or_do_not_match_the_action_types_are_named(given):
-    names = "Test/Custom/B/2,Build/Custom/A/1,Deploy/ThirdParty/C/1"
+    names = "Custom/Test/B/2,Custom/Build/A/1,ThirdParty/Deploy/C/1"
     environ = {**ENVIRONMENT, "ACTION_TYPES": names, "MAX_JOBS_IN_FLIGHT": given}
     with pytest.raises(ConfigurationInvalid, match="MAX_JOBS_IN_FLIGHT must be one whole number"):
-        IntakeConfig.from_environment(environ)
+        Config(environ).check()
 
 
-@pytest.mark.parametrize("config", [IntakeConfig, StopConfig])
-def test_more_action_types_than_the_template_is_made_for_are_refused(config):
-    names = [f"Build/Custom/A/{number}" for number in range(MOST_ACTION_TYPES + 1)]
-    with pytest.raises(ConfigurationInvalid, match="ACTION_TYPES must be 10 at most"):
-        config.from_environment({**ENVIRONMENT, "ACTION_TYPES": ",".join(names)})
-    config.from_environment({**ENVIRONMENT, "ACTION_TYPES": ",".join(names[:-1])})
+@pytest.mark.parametrize(
+    "old", ["Build/Custom/MyTool/1", "Deploy/ThirdParty/Product/2", "Test/Custom/A/x"]
+)
+def test_the_order_of_before_is_refused_with_the_new_one(old):
+    category, owner, rest = old.split("/", 2)
+    with pytest.raises(ConfigurationInvalid, match=f"for example {owner}/{category}/{rest}$"):
+        ActionType.parse(old)
+
+
+def test_there_may_be_any_number_of_action_types():
+    names = [f"Custom/Build/A/{number}" for number in range(60)]
+    read = Config({**ENVIRONMENT, "ACTION_TYPES": ",".join(names)})
+    assert sorted(map(str, read.action_types)) == sorted(names)
+
+
+def test_an_action_type_is_polled_with_the_values_that_are_given_for_it():
+    names = "Custom/Test/B/2,Custom/Build/A/1"
+    given = "Custom/Build/A/1?Project=x, Custom/Build/A/1?Project=y-2 ,Custom/Build/A/1?Project=x"
+    environ = {**ENVIRONMENT, "ACTION_TYPES": names, "QUERIES": given}
+    queries = Config(environ).queries
+    assert queries == {
+        ActionType.parse("Custom/Build/A/1"): (Query("Project", "x"), Query("Project", "y-2"))
+    }
+    assert Query("Project", "x").as_param() == {"Project": "x"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("x", "'x' is no query: write ActionType\\?Property=Value"),
+        ("Custom/Test/B/2?Project", "is no query"),
+        ("Custom/Test/B/2?Project=", "is no query"),
+        ("Custom/Test/B/2?=x", "is no query"),
+        (f"Custom/Test/B/2?Project={'x' * 51}", "a value of 1 to 50 letters"),
+        ("Custom/Test/B/2?Project=x y", "is no query"),
+        ("Custom/Test/C/2?Project=x", "Custom/Test/C/2 must be a custom action type that is in"),
+        ("ThirdParty/Test/P/2?Project=x", "must be a custom action type"),
+        ("Test/Custom/B/2?Project=x", "for example Custom/Test/B/2"),
+    ],
+)
+def test_what_is_no_query_or_for_no_type_that_is_served_is_named(given, told):
+    names = "Custom/Test/B/2,ThirdParty/Test/P/2"
+    with pytest.raises(ConfigurationInvalid, match=told):
+        Config({**ENVIRONMENT, "ACTION_TYPES": names, "QUERIES": given}).check()

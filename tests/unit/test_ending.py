@@ -31,7 +31,7 @@ SUCCESS, FAILURE = "put_job_success_result", "put_job_failure_result"
 
 
 def end(outcome=SUCCEEDED, *, running=True):
-    return ending.end(ARN, OFFER, outcome, "JobBus", running=running)
+    return ending.end(ARN, OFFER, outcome, running=running)
 
 
 @pytest.fixture
@@ -312,7 +312,7 @@ class TestNotAcknowledged:
         tables.put_job("work", continuing={"jobId": "work", "sent": True})
         self.expect_call(other_calls, "InProgress")
         offer = OFFER | {"continues": {"jobId": "work", "after": "work"}}
-        assert ending.end(ARN, offer, LATE, "JobBus").said["error"] == "Joined"
+        assert ending.end(ARN, offer, LATE).said["error"] == "Joined"
         assert tables.job("work")["currentJobId"] == JOB_ID
 
     @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -62,15 +60,14 @@ def test_what_happened_elsewhere_is_no_refusal_of_codepipelines(name):
     assert not issubclass(error, errors.CodePipelineRefused)
 
 
-def test_every_error_stands_in_the_modules_own_list():
-    assert errors.__doc__
-    named = set(re.findall(r"[├└]── (\w+)", errors.__doc__))
-    found = {
-        name
-        for name, value in vars(errors).items()
+def test_every_error_says_in_words_of_its_own_what_it_means():
+    told = [
+        value.__doc__
+        for value in vars(errors).values()
         if isinstance(value, type) and issubclass(value, errors.AcknowledgerError)
-    }
-    assert found == named | {"AcknowledgerError"}
+    ]
+    assert all(told)
+    assert len(set(told)) == len(told) > 20
 
 
 @pytest.mark.parametrize(

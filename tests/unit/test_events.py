@@ -9,8 +9,8 @@ from acknowledger.config import ActionType
 from acknowledger.errors import EventInvalid
 from tests.support import ROOT, load_event
 
-ACTION_TYPE = ActionType.parse("Build/Custom/Acknowledger/1")
-OTHER_TYPE = ActionType.parse("Test/Custom/Other/2")
+ACTION_TYPE = ActionType.parse("Custom/Build/Acknowledger/1")
+OTHER_TYPE = ActionType.parse("Custom/Test/Other/2")
 STARTED = load_event("intake-action-started")
 DISPATCHED = load_event("acknowledge-job-dispatched")
 PROGRESS = load_event("report-job-progress")
@@ -144,13 +144,19 @@ def test_an_event_of_codepipelines_names_an_action_type_that_is_served():
     assert events.served_type(STARTED["detail"], {OTHER_TYPE, ACTION_TYPE}) == ACTION_TYPE
 
 
+@pytest.mark.parametrize("version", ["2", 2, 2.0])
+def test_a_version_is_a_text_or_a_number(version):
+    named = {"category": "Test", "owner": "Custom", "provider": "Other", "version": version}
+    assert events.served_type({"type": named}, {OTHER_TYPE, ACTION_TYPE}) == OTHER_TYPE
+
+
 @pytest.mark.parametrize(
     ("detail", "chosen"),
     [
         ({}, [ACTION_TYPE, OTHER_TYPE]),
-        ({"actionTypes": ["Test/Custom/Other/2"]}, [OTHER_TYPE]),
-        ({"actionTypes": ["Test/Custom/Other/2", str(ACTION_TYPE)]}, [OTHER_TYPE, ACTION_TYPE]),
-        ({"actionTypes": ["Build/Custom/SomebodyElses/1"]}, None),
+        ({"actionTypes": ["Custom/Test/Other/2"]}, [OTHER_TYPE]),
+        ({"actionTypes": ["Custom/Test/Other/2", str(ACTION_TYPE)]}, [OTHER_TYPE, ACTION_TYPE]),
+        ({"actionTypes": ["Custom/Build/SomebodyElses/1"]}, None),
         ({"actionTypes": [str(ACTION_TYPE), "x"]}, None),
         ({"actionTypes": []}, None),
         ({"actionTypes": str(ACTION_TYPE)}, None),
@@ -173,7 +179,7 @@ def test_an_operator_names_action_types_that_are_served_or_means_all(detail, cho
 
 
 def test_an_action_type_that_is_not_served_is_refused_naming_those_that_are():
-    with pytest.raises(EventInvalid, match=r"Build/Custom/Acknowledger/1, Test/Custom/Other/2"):
+    with pytest.raises(EventInvalid, match=r"Custom/Build/Acknowledger/1, Custom/Test/Other/2"):
         events.chosen_types({"actionTypes": ["x"]}, {ACTION_TYPE, OTHER_TYPE})
 
 

@@ -42,15 +42,15 @@ def test_an_execution_is_started_by_name_unless_that_was_taken_before(aws_calls)
     request = {"stateMachineArn": MACHINE, "name": "n", "input": '{"job": {"id": "j"}}'}
     answer = {"executionArn": ARN, "startDate": 0}
     aws_calls.expects("stepfunctions", "start_execution", answer, request)
-    assert executions.start(MACHINE, "n", {"job": {"id": "j"}}) is True
+    assert executions.start("n", {"job": {"id": "j"}}) is True
     aws_calls.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
-    assert executions.start(MACHINE, "n", {"job": {"id": "j"}}) is False
+    assert executions.start("n", {"job": {"id": "j"}}) is False
 
 
 def test_that_an_execution_cannot_be_started_now_is_said(aws_calls):
     aws_calls.expects_error("stepfunctions", "start_execution", "InvalidExecutionInput")
     with pytest.raises(StepFunctionsUnavailable, match="InvalidExecutionInput"):
-        executions.start(MACHINE, "n", {})
+        executions.start("n", {})
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
@@ -77,7 +77,7 @@ def test_what_runs_is_listed_to_the_last_page(aws_calls):
             for name in names
         ]
         aws_calls.expects("stepfunctions", "list_executions", {"executions": found, **token})
-    assert executions.running(MACHINE) == {"a", "b", "c"}
+    assert executions.running() == {"a", "b", "c"}
 
 
 @pytest.mark.parametrize("code", [None, *GONE])
@@ -218,7 +218,7 @@ def test_what_report_was_last_told_is_in_the_history(aws_calls, history, told, a
     [
         ("describe_execution", lambda: executions.is_running(ARN)),
         ("describe_execution", lambda: executions.describe(ARN)),
-        ("list_executions", lambda: executions.running(MACHINE)),
+        ("list_executions", executions.running),
         ("send_task_success", lambda: executions.succeed("t")),
         ("send_task_failure", lambda: executions.fail("t", "e", "c")),
         ("get_execution_history", lambda: executions.waiting_token(ARN)),

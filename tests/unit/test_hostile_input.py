@@ -26,7 +26,7 @@ import acknowledge
 import intake
 import report
 import stop
-from acknowledger import aws, job_table, stopping, taking
+from acknowledger import aws, stopping, table, taking
 from acknowledger import events as shapes
 from acknowledger.config import ActionType
 from acknowledger.errors import AcknowledgerError, EventInvalid, IntakeIncomplete
@@ -39,9 +39,9 @@ from tests.unit.conftest import Context
 
 SECRET = "secret-that-nobody-may-see"
 CUSTOM, PARTNER, OTHER = (
-    "Build/Custom/Acknowledger/1",
-    "Deploy/ThirdParty/Product/1",
-    "Test/Custom/Other/2",
+    "Custom/Build/Acknowledger/1",
+    "ThirdParty/Deploy/Product/1",
+    "Custom/Test/Other/2",
 )
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Job"
 CLIENT_ID = load_event("acknowledge-job-dispatched-partner")["detail"]["clientId"]
@@ -187,7 +187,7 @@ class Cloud:
 
     def _PollForJobs(self, asked: Any) -> AWSResponse:  # noqa: N802
         kind = "/".join(
-            asked["actionTypeId"][name] for name in ("category", "owner", "provider", "version")
+            asked["actionTypeId"][name] for name in ("owner", "category", "provider", "version")
         )
         offers = self.offers.pop(kind, [])
         return answered(offers if isinstance(offers, bytes) else {"jobs": offers})
@@ -245,11 +245,11 @@ class Cloud:
     def _GetItem(self, asked: Any) -> AWSResponse:  # noqa: N802
         if "jobId" not in asked["Key"]:
             maps = {name: {} for name in ("holders", "waiting", "awaiting")}
-            return answered({"Item": job_table.typed({"actionType": CUSTOM, **maps})})
+            return answered({"Item": table.typed({"actionType": CUSTOM, **maps})})
         if broken := self._broken_key(asked):
             return broken
         row = self.rows.get(asked["Key"]["jobId"]["S"])
-        return answered({"Item": job_table.typed(row)} if row else {})
+        return answered({"Item": table.typed(row)} if row else {})
 
     def _UpdateItem(self, asked: Any) -> AWSResponse:  # noqa: N802
         if "jobId" not in asked["Key"]:
@@ -261,7 +261,7 @@ class Cloud:
             return refused("ConditionalCheckFailedException")
         names = asked.get("ExpressionAttributeNames", {})
         calls = {names["#call"]: "?"} if "#call" in names else {}
-        return answered({"Attributes": job_table.typed({**row, "acknowledgeCalls": calls})})
+        return answered({"Attributes": table.typed({**row, "acknowledgeCalls": calls})})
 
     def _DeleteItem(self, asked: Any) -> AWSResponse:  # noqa: N802
         return self._broken_key(asked) or answered({})

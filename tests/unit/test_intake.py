@@ -10,7 +10,7 @@ from tests.unit.conftest import metrics_in
 
 
 def test_every_event_that_has_a_shape_for_intake_is_handled():
-    assert {*intake.HANDLED, "Pause Intake", "Resume Intake"} == set(SHAPES["Intake"])
+    assert {*intake.HANDLED, "Pause Intake"} == set(SHAPES["Intake"])
 
 
 def test_an_error_names_some_of_many_problems_and_counts_the_rest():
@@ -22,7 +22,6 @@ def test_an_error_names_some_of_many_problems_and_counts_the_rest():
 @pytest.mark.parametrize(
     ("event", "field"),
     [
-        ("bad/intake-action-type-not-served", "detail.type"),
         ("bad/intake-not-ours", "detail-type"),
         ("bad/intake-several-fields", "detail.state"),
         ("bad/intake-pause", "detail.actionTypes"),
@@ -34,7 +33,12 @@ def test_bad_input_is_refused_before_any_call(event, field, aws_calls, context):
         intake.handler(load_event(event), context)
 
 
-@pytest.mark.parametrize("event", ["intake-pause", "intake-resume"])
-def test_who_pauses_or_resumes_counts_nothing(event, tables, other_calls, context, capsys):
-    intake.handler(load_event(event), context)
+def test_who_pauses_counts_nothing(tables, other_calls, context, capsys):
+    intake.handler(load_event("intake-pause"), context)
     assert metrics_in(capsys.readouterr().out) == {}
+
+
+def test_an_action_of_a_type_that_is_not_served_is_counted_with_no_call(aws_calls, context, capsys):
+    event = load_event("intake-action-type-not-served")
+    assert intake.handler(event, context) == {"offered": 0, "taken": 0}
+    assert metrics_in(capsys.readouterr().out)["EventsNotServed"] == (1, "Count")

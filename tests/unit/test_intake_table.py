@@ -9,7 +9,7 @@ from acknowledger.errors import TableUnavailable
 from acknowledger.room import Room
 from tests.unit.interleaving import interleave, orders
 
-TYPE = "Build/Custom/Acknowledger/1"
+TYPE = "Custom/Build/Acknowledger/1"
 NOW = "2026-01-01T00:00:00.000Z"
 LATER = "2027-01-01T00:00:00.000Z"
 

@@ -13,7 +13,7 @@ from acknowledger.errors import ContinuedElsewhere
 from acknowledger.room import Room
 from tests.support import load_event
 
-ACTION_TYPE = ActionType.parse("Build/Custom/Acknowledger/1")
+ACTION_TYPE = ActionType.parse("Custom/Build/Acknowledger/1")
 MOST = Timeouts(60, 900, 3600)
 OFFER = {
     "id": "f4f4ff82-2d11-11ea-9a5c-0242ac110002",
@@ -43,8 +43,12 @@ OFFER = {
 
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Job"
-AMPLE = Room("Build/Custom/Acknowledger/1")
-NONE_LEFT = Room("Build/Custom/Acknowledger/1", 1, holders={"x": {}})
+AMPLE = Room("Custom/Build/Acknowledger/1")
+NONE_LEFT = Room("Custom/Build/Acknowledger/1", 1, holders={"x": {}})
+
+
+def arn_of(machine):
+    return f"{machine.replace(':stateMachine:', ':execution:')}:first"
 
 
 def decide(offer=OFFER, room=AMPLE, **changes):
@@ -69,7 +73,7 @@ def test_execution_input_has_the_job_and_no_secret():
     before = copy.deepcopy(OFFER)
     made = start_input(secret_properties={"Password"})
     assert made["job"]["id"] == OFFER["id"]
-    assert made["actionType"] == "Build/Custom/Acknowledger/1"
+    assert made["actionType"] == "Custom/Build/Acknowledger/1"
     assert made["job"]["data"]["actionConfiguration"]["configuration"] == {
         "Input": "x",
         "Password": "****",
@@ -144,21 +148,21 @@ def test_ids_that_differ_only_in_what_a_name_cannot_hold_get_different_names():
 
 
 def test_only_a_job_that_continues_another_says_so():
-    continuing = with_token(token(offers.execution_arn(MACHINE, "first"), "first", "second"))
+    continuing = with_token(token(arn_of(MACHINE), "first", "second"))
     assert start_input(continuing)["continues"] == {"jobId": "first", "after": "second"}
     for other in (OFFER, with_token("the worker's own")):
         assert "continues" not in start_input(other)
 
 
 def test_where_no_room_is_left_only_what_continues_a_job_in_flight_is_taken():
-    continuing = with_token(token(offers.execution_arn(MACHINE, "first"), "first", "second"))
+    continuing = with_token(token(arn_of(MACHINE), "first", "second"))
     assert decide(room=NONE_LEFT) is None
     assert decide(with_token("the worker's own"), NONE_LEFT) is None
     assert decide(continuing, NONE_LEFT) == decide(continuing)
 
 
 def test_what_continues_the_work_of_another_deployment_is_none_of_ours():
-    theirs = offers.execution_arn(f"{MACHINE}OfTheirs", "first")
+    theirs = arn_of(f"{MACHINE}OfTheirs")
     with pytest.raises(ContinuedElsewhere):
         decide(with_token(token(theirs, "first", "second")))
 

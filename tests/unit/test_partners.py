@@ -198,7 +198,7 @@ class TestIntake:
     """Two clients' jobs, offered in one batch."""
 
     OTHER = "5d1c7c7e-0b7a-4f0c-8f8a-9c2f0a3b4c5d"
-    ACTION_TYPE = "Deploy/ThirdParty/Partner/1"
+    ACTION_TYPE = "ThirdParty/Deploy/Partner/1"
 
     @pytest.fixture(autouse=True)
     def serves_partners(self, monkeypatch):
@@ -206,7 +206,7 @@ class TestIntake:
         monkeypatch.setattr(taking, "STARTS_AT_ONCE", 1)
 
     def expect_poll(self, aws_calls, listed):
-        category, owner, provider, version = self.ACTION_TYPE.split("/")
+        owner, category, provider, version = self.ACTION_TYPE.split("/")
         kind = {"category": category, "owner": owner, "provider": provider, "version": version}
         found = {
             "id": kind,
@@ -286,7 +286,7 @@ class TestIntake:
         monkeypatch.setattr(taking, "STARTS_AT_ONCE", 50)
         monkeypatch.setattr(taking.job_api, "poll", lambda *_: batches.pop(0))
         monkeypatch.setattr(taking.job_api, "details", refuse)
-        monkeypatch.setattr(taking.job_api, "secret_properties", lambda _: frozenset())
+        monkeypatch.setattr(taking.job_api, "properties", lambda _: None)
         aws_calls.expects("dynamodb", "get_item", {})
         expect_survey(aws_calls)
         interval = sys.getswitchinterval()

@@ -8,6 +8,7 @@ import pytest
 
 import report
 from acknowledger import errors, outcomes, progress
+from acknowledger.config import config
 from acknowledger.continuation import continued, token
 from acknowledger.moments import ago
 from tests.support import load_event
@@ -109,7 +110,7 @@ class TestProgress:
             "executionDetails": {"percentComplete": 1},
         }
         other_calls.expects("codepipeline", "put_third_party_job_success_result", {}, request)
-        assert progress.show("theirs/1", {"percentComplete": 1}, AT, 60)
+        assert progress.show("theirs/1", {"percentComplete": 1}, AT)
 
     @pytest.mark.parametrize(
         ("before", "told", "shown"),
@@ -339,12 +340,14 @@ class TestProgress:
         assert list(tables.intake()["awaiting"]) == [JOB_ID]
 
     @pytest.mark.parametrize(("age", "due"), [(59, False), (61, True)])
-    def test_how_often_is_a_setting(self, tables, other_calls, context, age, due):
+    def test_how_often_is_a_setting(self, tables, other_calls, context, monkeypatch, age, due):
         put_job(tables, progressAt=ago(age))
         if due:
             expect_continuation(other_calls)
         assert report.handler(PROGRESS, context) == {"shown": due}
-        assert progress.show(JOB_ID, {}, AT, 10_000) is False
+        monkeypatch.setenv("PROGRESS_INTERVAL_SECONDS", "10000")
+        config.cache_clear()
+        assert progress.show(JOB_ID, {}, AT) is False
 
     @pytest.mark.parametrize(
         "status", ["Created", "Queued", "Dispatched", "Succeeded", "Failed", "TimedOut", None]

@@ -64,13 +64,13 @@ def test_what_is_only_repeated_is_counted_once(job, other_calls, context, capsys
 def test_a_result_that_is_refused_is_counted_and_logged_with_its_job(
     job, other_calls, context, capsys, log
 ):
-    job(actionType="Build/Custom/MyTool/1")
+    job(actionType="Custom/Build/MyTool/1")
     other_calls.expects_error("codepipeline", "put_job_success_result", "JobNotFoundException")
     other_calls.expects("events", "put_events", {"FailedEntryCount": 0, "Entries": []})
     assert report.handler(SUCCEEDED, context)["error"] == "EndedElsewhere"
     assert metrics_in(capsys.readouterr().out)["ReportsRefused"] == (1, "Count")
     line = json.loads(log.getvalue().splitlines()[0])
-    assert (line["job_id"], line["action_type"]) == (JOB_ID, "Build/Custom/MyTool/1")
+    assert (line["job_id"], line["action_type"]) == (JOB_ID, "Custom/Build/MyTool/1")
     assert (line["level"], line["error"]) == ("WARNING", "JobNotFoundException")
 
 

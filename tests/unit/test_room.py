@@ -8,7 +8,7 @@ from acknowledger.room import BATCH_SIZE, Room
 def room(limit=0, paused=False, holders=(), waiting=(), awaiting=()):
     """Executions are named by letters; the earlier one in `waiting` waits longer."""
     return Room(
-        "Build/Custom/Acknowledger/1",
+        "Custom/Build/Acknowledger/1",
         limit,
         paused,
         {name: {"jobId": name, "since": "0", "told": name.islower()} for name in holders},

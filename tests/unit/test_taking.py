@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -10,8 +11,9 @@ import intake
 from acknowledger import errors, taking
 from acknowledger.config import ActionType
 from acknowledger.continuation import PREFIX, token
+from acknowledger.executions import arn_of
 from acknowledger.moments import ago
-from acknowledger.offers import execution_arn, execution_name
+from acknowledger.offers import execution_name
 from acknowledger.room import AWAITED, BATCH_SIZE, GIVEN
 from tests.support import load_event
 from tests.unit.conftest import ENVIRONMENT, expect_survey, metrics_in
@@ -91,7 +93,7 @@ def waiting(monkeypatch):
     first = dict.fromkeys(batches, True)
     together = threading.Barrier(len(batches), timeout=60)
 
-    def poll(action_type, _at_most):
+    def poll(action_type, _at_most, _query):
         if first.pop(str(action_type), None):
             together.wait()
         batch = batches[str(action_type)].pop(0)
@@ -100,7 +102,7 @@ def waiting(monkeypatch):
         return batch
 
     monkeypatch.setattr(taking.job_api, "poll", poll)
-    monkeypatch.setattr(taking.job_api, "secret_properties", lambda _: frozenset())
+    monkeypatch.setattr(taking.job_api, "properties", lambda _: None)
     return batches
 
 
@@ -210,12 +212,14 @@ def test_an_action_type_that_cannot_be_polled_costs_only_itself(
     with pytest.raises(errors.IntakeIncomplete) as told:
         intake.handler(SCHEDULE, context)
     assert str(told.value).startswith(
-        "polling Build/Custom/Acknowledger/1: ActionTypeNotFoundException"
+        "polling Custom/Build/Acknowledger/1: ActionTypeNotFoundException"
     )
     found = metrics_in(capsys.readouterr().out)
     assert found.pop("JobsInFlight") == (3, "Count")
     assert found.pop("OldestJobAge") == (pytest.approx(70, abs=5), "Seconds")
-    assert found == counted(Sweeps=1, Polls=3, PollFailures=1, EmptyPolls=1, of=1)
+    assert found == counted(
+        Sweeps=1, Polls=3, PollFailures=1, EmptyPolls=1, ActionTypesNotServed=1, of=1
+    )
 
 
 def test_that_the_jobs_in_flight_cannot_be_counted_is_told_after_all_the_rest(
@@ -348,6 +352,7 @@ def test_an_offer_under_the_same_nonce_whose_execution_was_killed_gets_another(a
 MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
 ENDED = load_event("intake-execution-ended")
 PAUSE, RESUME = load_event("intake-pause"), load_event("intake-resume")
+RESUME_ONE = {"detail-type": "Resume Intake", "detail": {"actionTypes": [TYPE]}}
 
 
 def name_of(number):
@@ -392,7 +397,7 @@ def started(other_calls):
 
 
 def described_as(calls, number, status):
-    arn = execution_arn(MACHINE, name_of(number))
+    arn = arn_of(name_of(number))
     answer = described(status) | {"executionArn": arn}
     calls.expects("stepfunctions", "describe_execution", answer, {"executionArn": arn})
 
@@ -519,7 +524,7 @@ class TestEnded:
             holders={ENDED["detail"]["name"]: entry(9, told=True)},
             waiting={name_of(1): entry(1, 5), name_of(2): entry(2, 9)},
         )
-        execution = execution_arn(MACHINE, name_of(2))
+        execution = arn_of(name_of(2))
         tables.put_job(offer(2)["id"], execution=execution, room=AWAITED, roomToken="t")
         listed.expects("stepfunctions", "send_task_success", {}, {"taskToken": "t", "output": "{}"})
         assert intake.handler(self.event(status=status), context) == {"offered": 0, "taken": 0}
@@ -545,7 +550,7 @@ class TestEnded:
             # Where it is too long for the event, it may be any.
             ("1", None, [TYPE, OTHER_TYPE]),
             ("0,1", None, [OTHER_TYPE]),
-            ("1", ENDED["detail"]["input"].replace(TYPE, "Build/Custom/SomebodyElses/1"), []),
+            ("1", ENDED["detail"]["input"].replace(TYPE, "Custom/Build/SomebodyElses/1"), []),
         ],
     )
     def test_only_its_own_action_type_is_looked_after_if_it_is_limited(
@@ -581,7 +586,10 @@ class TestPause:
         other_calls.expects("codepipeline", "list_action_types", TYPES)
         assert intake.handler(STARTED, context) == {"offered": 0, "taken": 0}
         assert one_at_a_time == [0]
-        assert intake.handler(RESUME, context) == {"paused": []}
+        expect_poll_for(other_calls, BATCH_SIZE, offer(2, execution="y"))
+        expect_start(other_calls)
+        expect_poll_for(other_calls, BATCH_SIZE)
+        assert intake.handler(RESUME_ONE, context) == {"paused": []}
         expect_poll_for(other_calls, BATCH_SIZE, offer(1, execution="x"))
         expect_start(other_calls)
         expect_poll_for(other_calls, BATCH_SIZE)
@@ -589,14 +597,19 @@ class TestPause:
         assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
 
     def test_action_types_are_paused_each_by_itself_or_all_at_once(
-        self, tables, other_calls, context
+        self, tables, other_calls, context, monkeypatch
     ):
+        polled = []
+        monkeypatch.setattr(taking.job_api, "properties", lambda _: None)
+        monkeypatch.setattr(taking.job_api, "poll", lambda one, *_: polled.append(str(one)) or [])
         every = {"detail-type": "Pause Intake", "detail": {}}
-        only = {"detail-type": "Resume Intake", "detail": {"actionTypes": [TYPE]}}
         assert intake.handler(PAUSE, context) == {"paused": [TYPE]}
         assert intake.handler(every, context) == {"paused": [TYPE, OTHER_TYPE]}
-        assert intake.handler(only, context) == {"paused": [OTHER_TYPE]}
+        assert polled == []
+        assert intake.handler(RESUME_ONE, context) == {"paused": [OTHER_TYPE]}
+        assert polled == [TYPE]
         assert intake.handler(RESUME, context) == {"paused": []}
+        assert sorted(polled) == sorted([TYPE, TYPE, OTHER_TYPE])
 
     def test_who_pauses_changes_nothing_else(self, tables, other_calls, context):
         tables.put_intake(holders={"a": entry(1, told=True)}, awaiting={"first": ago(1)})
@@ -630,15 +643,13 @@ class TestPause:
     ):
         tables.put_intake(paused=True, waiting={name_of(n): entry(n, 9 - n) for n in (1, 2, 3)})
         for number in (1, 2, 3):
-            execution = execution_arn(MACHINE, name_of(number))
+            execution = arn_of(name_of(number))
             row = {"execution": execution, "room": AWAITED, "roomToken": f"t{number}"}
             tables.put_job(offer(number)["id"], **row)
             request = {"taskToken": f"t{number}", "output": "{}"}
             listed.expects("stepfunctions", "send_task_success", {}, request)
-        intake.handler(RESUME, context)
         expect_poll_for(listed, BATCH_SIZE)
-        tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
-        intake.handler(STARTED, context)
+        intake.handler(RESUME_ONE, context)
         row = tables.intake()
         assert (row["holders"], row["waiting"]) == ({}, {})
 
@@ -873,3 +884,83 @@ class TestLookingAfter:
         other_calls.expects_error("events", "put_events", "ThrottlingException")
         with pytest.raises(errors.IntakeIncomplete, match="looking after the jobs in flight"):
             intake.handler(SCHEDULE, context)
+
+
+class TestQueries:
+    """An action type with a queryable property is polled with values for it."""
+
+    QUERIED = "Custom/Test/Other/2?ProjectName=one,Custom/Test/Other/2?ProjectName=two"
+    SWEEP: ClassVar = {"detail-type": "Resume Intake", "detail": {"actionTypes": [OTHER_TYPE]}}
+
+    @staticmethod
+    def listed(aws_calls, *queryable):
+        properties = [{"name": n, "required": True, "key": True, "secret": False} for n in "ab"]
+        properties += [{**properties[0], "name": name, "queryable": True} for name in queryable]
+        kind = {
+            "id": ActionType.parse(OTHER_TYPE).as_id(),
+            "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+            "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+            "actionConfigurationProperties": properties,
+        }
+        aws_calls.expects("codepipeline", "list_action_types", {"actionTypes": [kind]})
+
+    def test_it_is_polled_with_each_of_them(self, tables, other_calls, context, monkeypatch):
+        monkeypatch.setenv("QUERIES", self.QUERIED)
+        monkeypatch.setattr(taking.random, "sample", lambda values, _: list(values))
+        self.listed(other_calls, "ProjectName")
+        for value in ("one", "two"):
+            request = {
+                "actionTypeId": ActionType.parse(OTHER_TYPE).as_id(),
+                "maxBatchSize": BATCH_SIZE,
+                "queryParam": {"ProjectName": value},
+            }
+            other_calls.expects("codepipeline", "poll_for_jobs", {"jobs": []}, request)
+        assert intake.handler(self.SWEEP, context) == {"paused": []}
+
+    @pytest.mark.parametrize(
+        ("queries", "queryable", "told"),
+        [
+            ("", ["ProjectName"], "its property ProjectName is queryable, so that the parameter"),
+            (QUERIED, [], "has a value for ProjectName, but it has no queryable property"),
+            (QUERIED, ["Job"], "has a value for ProjectName, but its queryable property is Job"),
+        ],
+    )
+    def test_values_that_do_not_fit_are_told_with_the_type_the_property_and_the_parameter(
+        self, tables, other_calls, context, monkeypatch, capsys, queries, queryable, told
+    ):
+        monkeypatch.setenv("QUERIES", queries)
+        self.listed(other_calls, *queryable)
+        with pytest.raises(errors.IntakeIncomplete, match=told) as caught:
+            intake.handler(self.SWEEP, context)
+        assert f"polling {OTHER_TYPE}: QueryMismatch: " in str(caught.value)
+        assert "Queries" in str(caught.value)
+        assert metrics_in(capsys.readouterr().out)["ActionTypesNotServed"] == (1, "Count")
+
+
+def test_a_batch_that_is_refused_is_halved_down_to_ten_and_remembered(aws_calls, log):
+    one = ActionType.parse(TYPE)
+
+    def expect(size, *, refused=False):
+        request = {"actionTypeId": one.as_id(), "maxBatchSize": size}
+        if refused:
+            aws_calls.expects_error("codepipeline", "poll_for_jobs", "ValidationException")
+        else:
+            aws_calls.expects("codepipeline", "poll_for_jobs", {"jobs": []}, request)
+
+    for refused in (100, 50, 25, 12):
+        expect(refused, refused=True)
+    expect(10)
+    assert taking.job_api.poll(one, 100) == []
+    assert taking.job_api.largest_batch(one) == 10
+    expect(10)
+    assert taking.job_api.poll(one, 100) == []
+    assert log.getvalue().count("takes no larger batches") == 1
+
+
+def test_what_is_refused_whatever_the_batch_is_told_and_not_remembered(aws_calls):
+    one = ActionType.parse(TYPE)
+    for _ in range(5):
+        aws_calls.expects_error("codepipeline", "poll_for_jobs", "ValidationException")
+    with pytest.raises(errors.ValidationException):
+        taking.job_api.poll(one, 100)
+    assert taking.job_api.largest_batch(one) == BATCH_SIZE

@@ -5,19 +5,19 @@ import json
 import pytest
 
 from acknowledger import errors, intake_table, upkeep
+from acknowledger.executions import arn_of
 from acknowledger.moments import ago
-from acknowledger.offers import execution_arn
 from acknowledger.room import AWAITED, GIVEN
 from tests.unit.conftest import ENVIRONMENT, SERVICE
 
 MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
-TYPE = "Build/Custom/Acknowledger/1"
+TYPE = "Custom/Build/Acknowledger/1"
 
 
 def look(limit, *, heal=False):
     """What Intake does before it takes offers; the sweep heals, too."""
     room = intake_table.read(TYPE, limit)
-    return upkeep.give_room(upkeep.heal(room, MACHINE) if heal else room, MACHINE)
+    return upkeep.give_room(upkeep.heal(room) if heal else room)
 
 
 def entry(name, age=0, **more):
@@ -30,7 +30,7 @@ def holder(name, age=0, told=True):
 
 def put_waiting_job(tables, name, **row):
     """A job whose execution waits in Queued."""
-    execution = execution_arn(MACHINE, name)
+    execution = arn_of(name)
     row = {
         "status": "Queued",
         "execution": execution,
@@ -48,7 +48,7 @@ def expect_go_on(calls, name):
 def expect_running(calls, *names):
     found = [
         {
-            "executionArn": execution_arn(MACHINE, name),
+            "executionArn": arn_of(name),
             "stateMachineArn": MACHINE,
             "name": name,
             "status": "RUNNING",
@@ -61,7 +61,7 @@ def expect_running(calls, *names):
 
 
 def expect_described(calls, name, status):
-    arn = execution_arn(MACHINE, name)
+    arn = arn_of(name)
     if status is None:
         calls.expects_error("stepfunctions", "describe_execution", "ExecutionDoesNotExist")
         return
@@ -111,7 +111,7 @@ def test_when_resumed_all_that_wait_go_on_the_longest_waiting_first(tables, othe
 
 def put_job(tables, name, **row):
     """A job whose execution doesn't wait, or not yet."""
-    tables.put_job(f"job of {name}", **({"execution": execution_arn(MACHINE, name)} | row))
+    tables.put_job(f"job of {name}", **({"execution": arn_of(name)} | row))
 
 
 @pytest.mark.parametrize("limit", [1, 0])
@@ -180,7 +180,7 @@ def test_a_row_that_is_another_executions_is_left_alone_and_shows_who_needs_no_r
     tables, other_calls, status, offered, stands_down, limit
 ):
     tables.put_intake(waiting={"b": entry("b", 30)})
-    other = {"execution": execution_arn(MACHINE, "other"), "offeredAt": ago(offered)}
+    other = {"execution": arn_of("other"), "offeredAt": ago(offered)}
     put_waiting_job(tables, "b", status=status, **other)
     before = tables.job("job of b")
     look(limit)
@@ -193,7 +193,7 @@ def test_a_row_that_is_another_executions_is_left_alone_and_shows_who_needs_no_r
 def test_the_same_offer_in_another_execution_is_no_newer_one(tables, other_calls):
     waits = entry("b", 30)
     tables.put_intake(waiting={"b": waits})
-    execution = execution_arn(MACHINE, "other")
+    execution = arn_of("other")
     put_waiting_job(tables, "b", execution=execution, offeredAt=waits["since"])
     assert look(1).untold == ["b"]
 

@@ -26,7 +26,7 @@ from moto.core.common_models import CloudFormationModel
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
 from moto.events.models import EventBus, Rule, events_backends
-from moto.iam.models import InlinePolicy, Role
+from moto.iam.models import InlinePolicy, Role, iam_backends
 from moto.logs.models import LogGroup, logs_backends
 from moto.s3.exceptions import BucketNotEmpty, MissingBucket
 from moto.s3.models import FakeBucket, s3_backends
@@ -542,7 +542,7 @@ def update_log_group(group: Any, properties: dict[str, Any], *_: str) -> Any:
     return group
 
 
-def configure_role(role: Any, properties: dict[str, Any], *_: str) -> Any:
+def configure_role(role: Any, properties: dict[str, Any], account_id: str, region: str) -> Any:
     trust = properties["AssumeRolePolicyDocument"]
     role.assume_role_policy_document = trust if isinstance(trust, str) else json.dumps(trust)
     role.description = properties.get("Description", "")
@@ -555,6 +555,16 @@ def configure_role(role: Any, properties: dict[str, Any], *_: str) -> Any:
     # Others are resources of their own.
     others = {name: policy for name, policy in role.policies.items() if name not in before}
     role.policies, role.own_policies = own | others, own
+    known = {
+        one.arn: one
+        for one in iam_backends[account_id][get_partition(region)].managed_policies.values()
+    }
+    wanted = {arn for arn in properties.get("ManagedPolicyArns", []) if arn in known}
+    for arn in vars(role).get("own_managed", set()) - wanted:
+        known[arn].detach_from(role)
+    for arn in wanted - role.managed_policies.keys():
+        known[arn].attach_to(role)
+    role.own_managed = wanted
     return role
 
 
@@ -697,6 +707,22 @@ def and_configure(configure: Callable[[Any, dict[str, Any], str, str], Any]) -> 
 def complete_table(table: Any, properties: dict[str, Any], account: str, region: str) -> Any:
     configure_table(table, properties, dynamodb_backends[account][region])
     return table
+
+
+def detaching(delete: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what goes around moto's way of deleting a role, and detaches its policies before."""
+
+    def detach_and_delete(
+        resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
+    ) -> Any:
+        backend = iam_backends[account_id][get_partition(region_name)]
+        for role in backend.roles.values():
+            if role.name == resource_name:
+                for policy in list(role.managed_policies.values()):
+                    policy.detach_from(role)
+        return delete(resource_name, cloudformation_json, account_id, region_name)
+
+    return detach_and_delete
 
 
 def rule_id(rule: Any) -> str:

@@ -75,7 +75,7 @@ class Job:
         id: the job's id, a UUID; a partner's is any string.
         account_id: the account of the pipeline, where it is known.
         client_id: of a partner's job: whose it is; else None.
-        action_type: such as "Build/Custom/MyTool/1".
+        action_type: such as "Custom/Build/MyTool/1".
         pipeline: where in which pipeline.
         configuration: the action's configuration; the values of secret properties are "****".
         inputs, outputs: the names of the artifacts.

@@ -1,0 +1,142 @@
+"""What would be deployed for each kind of stack, and that the packaged template needs no SAM."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from moto.iam.models import iam_backends
+
+from local import acknowledger
+from local.arguments import TEMPLATE
+from local.aws import permissions
+from tests.support import ROOT
+
+pytestmark = pytest.mark.slow
+
+CUSTOM, PARTNER = acknowledger.CUSTOM_ACTION_TYPE, acknowledger.PARTNER_ACTION_TYPE
+TWELVE = [f"Custom/Build/Tool-{number}/{number}" for number in range(12)]
+TOKENS = {"ClientTokenPrefix": "/tokens/"}
+KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
+    "one custom type": ([CUSTOM], {}),
+    "twelve": (TWELVE, {}),
+    "a partner's": ([PARTNER], TOKENS),
+    "both": ([CUSTOM, PARTNER], TOKENS),
+    "queryable": ([CUSTOM], {"Queries": f"{CUSTOM}?ProjectName=a,{CUSTOM}?ProjectName=b"}),
+    "registered": (["Custom/Test/Mine/7", CUSTOM], {"RegisterActionType": "true"}),
+    "with a key": ([CUSTOM], {"KmsKeyArn": KEY}),
+    "with a boundary": (
+        [CUSTOM],
+        {"PermissionsBoundaryArn": "arn:aws:iam::aws:policy/PowerUserAccess"},
+    ),
+    "with names for roles": ([CUSTOM], {"RoleNamePrefix": "team-"}),
+    "polled each hour, by type, for long": (
+        [CUSTOM],
+        {
+            "PollSchedule": "rate(1 hour)",
+            "MetricsByActionType": "true",
+            "LongJobTimeoutSeconds": "604800",
+        },
+    ),
+}
+
+
+def granted(cloud: Any, stack: Any, role: str) -> list[permissions.Grant]:
+    name = stack.resources[role]
+    (arn,) = (
+        each["Arn"]
+        for each in cloud.client("iam").list_roles()["Roles"]
+        if each["RoleName"] == name
+    )
+    return list(permissions.grants(arn, permissions.policies(arn)))
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1", "cn-north-1"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stack_is_made_with_just_what_its_kind_needs(kind, region):
+    types, more = KINDS[kind]
+    with acknowledger.empty(region=region) as cloud:
+        parameters = {"ActionTypes": ",".join(types), **more}
+        stack = cloud.deploy(TEMPLATE, parameters, name="acknowledger")
+        grants = granted(cloud, stack, "IntakeRole")
+        polled = [one.resource for one in grants if one.action == "codepipeline:PollForJobs"]
+        assert polled == [f"arn:*:codepipeline:*:*:action?ype:{one}" for one in types]
+        partners = {one.action for one in grants if "ThirdParty" in one.action}
+        assert bool(partners) is (more == TOKENS)
+        assert any(one.action.startswith("ssm:") for one in grants) is (more == TOKENS)
+        assert any(one.resource == KEY for one in grants) is ("KmsKeyArn" in more)
+        made = cloud.client("codepipeline").list_action_types(actionOwnerFilter="Custom")
+        assert len(made["actionTypes"]) == (kind == "registered")
+        variables = cloud.client("lambda").get_function_configuration(
+            FunctionName=stack.outputs["IntakeFunctionName"]
+        )["Environment"]["Variables"]
+        assert variables["ACTION_TYPES"] == ",".join(types)
+        assert variables["QUERIES"] == more.get("Queries", "")
+        assert variables["JOB_TIMEOUT_SECONDS"] == more.get("LongJobTimeoutSeconds", "3600")
+        (alarm,) = [
+            one
+            for one in cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
+            if one["AlarmName"] == stack.resources["NoSweepAlarm"]
+        ]
+        assert alarm["Period"] == (3600 if "PollSchedule" in more else 300)
+        roles = [physical for name, physical in stack.resources.items() if name.endswith("Role")]
+        prefix = f"team-acknowledger-{region}-"
+        assert all(name.startswith(prefix) for name in roles) is ("RoleNamePrefix" in more)
+        backend = iam_backends[cloud.account_id]
+        (roles_there,) = [b.roles.values() for b in backend.values() if b.roles]
+        bounded = [one.name for one in roles_there if one.permissions_boundary]
+        assert bool(bounded) is ("PermissionsBoundaryArn" in more)
+
+
+def test_packaged_and_transformed_it_is_plain_cloudformations():
+    with acknowledger.empty() as cloud:
+        cloud.deploy(TEMPLATE, {}, name="acknowledger")
+        client = cloud.client("cloudformation")
+        body = client.get_template(StackName="acknowledger", TemplateStage="Processed")
+        processed = body["TemplateBody"]
+        document = json.loads(processed) if isinstance(processed, str) else dict(processed)
+        assert "Transform" not in document
+        types = {one["Type"] for one in document["Resources"].values()}
+        assert not [one for one in types if one.startswith("AWS::Serverless")]
+        client.create_stack(
+            StackName="plain",
+            TemplateBody=json.dumps(document),
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+        )
+        (stack,) = client.describe_stacks(StackName="plain")["Stacks"]
+        assert stack["StackStatus"] == "CREATE_COMPLETE"
+        assert_policy_covers(types)
+
+
+#: The services of the template's resource types, as IAM names them, and what makes the resource.
+MADE_BY = {
+    "AWS::CloudWatch::Alarm": "cloudwatch:PutMetricAlarm",
+    "AWS::CloudWatch::Dashboard": "cloudwatch:PutDashboard",
+    "AWS::CodePipeline::CustomActionType": "codepipeline:CreateCustomActionType",
+    "AWS::DynamoDB::Table": "dynamodb:CreateTable",
+    "AWS::Events::EventBus": "events:CreateEventBus",
+    "AWS::Events::Rule": "events:PutRule",
+    "AWS::IAM::ManagedPolicy": "iam:CreatePolicy",
+    "AWS::IAM::Policy": "iam:PutRolePolicy",
+    "AWS::IAM::Role": "iam:CreateRole",
+    "AWS::Lambda::EventInvokeConfig": "lambda:PutFunctionEventInvokeConfig",
+    "AWS::Lambda::Function": "lambda:CreateFunction",
+    "AWS::Lambda::Permission": "lambda:AddPermission",
+    "AWS::Logs::LogGroup": "logs:CreateLogGroup",
+    "AWS::Logs::QueryDefinition": "logs:PutQueryDefinition",
+    "AWS::SNS::Topic": "sns:CreateTopic",
+    "AWS::SQS::Queue": "sqs:CreateQueue",
+    "AWS::SQS::QueuePolicy": "sqs:SetQueueAttributes",
+    "AWS::StepFunctions::StateMachine": "states:CreateStateMachine",
+}
+
+
+def assert_policy_covers(types: set[str]) -> None:
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    policy = json.loads(re.findall(r"```json\n(.+?)```", text, re.DOTALL)[0])
+    allowed = {action for one in policy["Statement"] for action in one["Action"]}
+    assert types == MADE_BY.keys()
+    assert {MADE_BY[one] for one in types} <= allowed
