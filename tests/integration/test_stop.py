@@ -48,6 +48,9 @@ def begin(world, status):
     if status == "Queued":
         names = world.overflow(2)
         (name,) = [name for name in names if world.rows(name)[0]["status"]["S"] == "Queued"]
+        # The time that ends it may end those that have room as well: it is not to be acknowledged
+        # with the room that they give back before it hears of its own end.
+        world.hold_back_acknowledge()
         return name, world.row(name, status)
     if status == "Created":
         world.hold_back_acknowledge()
