@@ -51,6 +51,10 @@ UNSEEN = {
 #: What one policy allows all functions of a stack that serves partners.
 SHARED = r"codepipeline:\w*ThirdParty\w*"
 
+#: What nobody can use: one list has the action types of both owners, which IAM can't part, and
+#: PollForJobs takes custom ones only.
+VOID = ("codepipeline:PollForJobs", r".*:action\?ype:ThirdParty/.*")
+
 #: Where a resource is a pattern, and why it can be no ARN.
 PATTERNS = {
     r"arn:\*:codepipeline:\*:\*:action\?ype:(Custom|ThirdParty)/\w+/[\w-]+/\d": (
@@ -374,6 +378,7 @@ class Recorded:
             grant
             for role, documents in self.policies.items()
             for grant in permissions.grants(role, documents)
+            if not (grant.action == VOID[0] and re.fullmatch(VOID[1], grant.resource))
         ]
         return list(dict.fromkeys(found))
 
