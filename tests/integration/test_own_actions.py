@@ -61,7 +61,7 @@ def test_a_function_is_given_a_job_and_reads_its_input() -> None:
         }
         role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
         service = cloud.client("codepipeline")
-        declared = acknowledger.pipeline("own", "Invoke/AWS/Lambda/1", {"Work": [action]}, role)
+        declared = acknowledger.pipeline("own", "AWS/Invoke/Lambda/1", {"Work": [action]}, role)
         service.create_pipeline(pipeline=declared)
         service.start_pipeline_execution(name="own")
 

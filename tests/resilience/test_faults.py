@@ -327,7 +327,7 @@ class Matrix:
         if not lane:
             custom = owner == "Custom"
             return acknowledger.CUSTOM_ACTION_TYPE if custom else acknowledger.PARTNER_ACTION_TYPE
-        return f"{'Build' if owner == 'Custom' else 'Deploy'}/{owner}/{lane}/1"
+        return f"{owner}/{'Build' if owner == 'Custom' else 'Deploy'}/{lane}/1"
 
     def new_client(self, pipeline: str) -> None:
         """Give a pipeline's partner action a client whose token no function knows yet."""

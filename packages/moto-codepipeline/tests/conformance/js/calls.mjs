@@ -20,6 +20,10 @@ async function call({ operation, params }) {
   }
 }
 
+// JSON has no dates, and the SDK takes nothing else for a timestamp.
+const dated = (name, value) =>
+  name === "created" && typeof value === "number" ? new Date(1000 * value) : value;
+
 for await (const line of createInterface({ input: process.stdin })) {
-  process.stdout.write(`${JSON.stringify(await call(JSON.parse(line)))}\n`);
+  process.stdout.write(`${JSON.stringify(await call(JSON.parse(line, dated)))}\n`);
 }
