@@ -299,12 +299,13 @@ def told(world, row) -> dict[str, Any]:
 
 
 def of_job(world, kind, row):
-    """The event of a type on the JobBus that was about a job."""
-    return next(
+    """The event of a type on the JobBus that was about a job; None while there is none."""
+    about = (
         event
         for event in world.bus_events(kind)
         if event["detail"].get("jobId") == row["jobId"]["S"]
     )
+    return next(about, None)
 
 
 def of_pipeline(world, state, row):
