@@ -379,9 +379,7 @@ def test_ctrl_c_ends_the_demo_without_a_trace() -> None:
             assert line, "it ended by itself"
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=180)
-    assert process.returncode == 130
-    # The sample worker may have had a job in hand, and says so.
-    assert [line for line in said.splitlines() if not line.endswith(" is handed back")] == []
+    assert (process.returncode, said) == (130, "")
 
 
 def test_help_fits_the_terminal_and_has_every_target() -> None:

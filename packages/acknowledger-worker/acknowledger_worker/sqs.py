@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from acknowledger_worker import aws
-from acknowledger_worker.errors import EventInvalid, WorkerError, aws_errors
+from acknowledger_worker.errors import EventInvalid, JobHandedBack, WorkerError, aws_errors
 from acknowledger_worker.worker import Worker
 
 logger = logging.getLogger(__package__)
@@ -114,7 +114,9 @@ class Runner:
             with aws_errors("a message could not be deleted"):
                 self._client("sqs").delete_message(QueueUrl=self._queue_url, ReceiptHandle=handle)
         except WorkerError as error:
-            logger.warning("message %s: %s", message["MessageId"], error)
+            # To stop with a job in hand is nothing to be warned of.
+            level = logging.INFO if isinstance(error, JobHandedBack) else logging.WARNING
+            logger.log(level, "message %s: %s", message["MessageId"], error)
             self._hand_over(message)
         except Exception:
             logger.exception("message %s", message["MessageId"])
