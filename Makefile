@@ -18,7 +18,7 @@ JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local test test-all faults chaos bench check fix build clean
+.PHONY: help demo local event test test-all faults chaos bench check fix build clean
 
 help:
 	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -35,6 +35,10 @@ local: .venv/installed ## Serve the local stack until Ctrl-C:
 	@$(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" \
 		--origins="$$ORIGINS" --parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" \
 		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty)
+
+event: .venv/installed ## Have a job wait on a running make local, and write
+##             the event that acknowledges it: PORT=4566
+	@$(BIN)/python -m local event --port="$${PORT-4566}"
 
 build: .venv-sam/installed ## Package the functions with sam build; needs python3.13
 	@.venv-sam/bin/sam build
