@@ -66,11 +66,6 @@ def programs(running: World, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         class Call(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 arguments = json.loads(self.rfile.readline())
-                # The AWS CLI's version 1 takes a payload as it is, and doesn't know the option.
-                if "--cli-binary-format" in arguments:
-                    at = arguments.index("--cli-binary-format")
-                    assert arguments[at + 1] == "raw-in-base64-out"
-                    del arguments[at : at + 2]
                 self.wfile.write(f"{json.dumps(ask(arguments))}\n".encode())
 
         path = str(folder / "socket")
@@ -195,7 +190,7 @@ def test_what_is_going_on_is_seen(shell):
     row = shell.world.row(shell.world.start({"Outcome": "Fail"}), "Failed")
     shell.world.execution(row["execution"]["S"])
     look, _ = parts("See what is going on")
-    seen = shell.run("jobs Failed", *look, JOB=row["jobId"]["S"])
+    seen = shell.run("list_jobs Failed", *look, JOB=row["jobId"]["S"])
     for text in (
         row["pipelineName"]["S"],
         row["cause"]["S"],
