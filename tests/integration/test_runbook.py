@@ -177,7 +177,7 @@ def test_dead_letters_are_looked_at_and_given_back(function, event, shell):
     url = shell.world.stack.outputs[f"{function}DeadLettersUrl"]
     wait_for(lambda: messages(shell.world, url) == 1, "the dead letter", seconds=20)
     look, mend = parts("DeadLettersAlarm")
-    listed = re.compile(rf"^{function} +([0-9a-f-]{{36}})$", re.MULTILINE)
+    listed = re.compile(rf"^{function} +([0-9a-f-]{{36}}) ", re.MULTILINE)
     (message,) = listed.findall(shell.run(*look))
     assert listed.findall(shell.run(*mend)) == [message]
     # Which is no event of ours now either.
