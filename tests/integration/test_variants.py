@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from moto.iam.models import iam_backends
 from local import acknowledger
 from local.arguments import TEMPLATE
 from local.aws import permissions
-from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -108,35 +106,3 @@ def test_packaged_and_transformed_it_is_plain_cloudformations():
         )
         (stack,) = client.describe_stacks(StackName="plain")["Stacks"]
         assert stack["StackStatus"] == "CREATE_COMPLETE"
-        assert_policy_covers(types)
-
-
-#: The services of the template's resource types, as IAM names them, and what makes the resource.
-MADE_BY = {
-    "AWS::CloudWatch::Alarm": "cloudwatch:PutMetricAlarm",
-    "AWS::CloudWatch::Dashboard": "cloudwatch:PutDashboard",
-    "AWS::CodePipeline::CustomActionType": "codepipeline:CreateCustomActionType",
-    "AWS::DynamoDB::Table": "dynamodb:CreateTable",
-    "AWS::Events::EventBus": "events:CreateEventBus",
-    "AWS::Events::Rule": "events:PutRule",
-    "AWS::IAM::ManagedPolicy": "iam:CreatePolicy",
-    "AWS::IAM::Policy": "iam:PutRolePolicy",
-    "AWS::IAM::Role": "iam:CreateRole",
-    "AWS::Lambda::EventInvokeConfig": "lambda:PutFunctionEventInvokeConfig",
-    "AWS::Lambda::Function": "lambda:CreateFunction",
-    "AWS::Lambda::Permission": "lambda:AddPermission",
-    "AWS::Logs::LogGroup": "logs:CreateLogGroup",
-    "AWS::Logs::QueryDefinition": "logs:PutQueryDefinition",
-    "AWS::SNS::Topic": "sns:CreateTopic",
-    "AWS::SQS::Queue": "sqs:CreateQueue",
-    "AWS::SQS::QueuePolicy": "sqs:SetQueueAttributes",
-    "AWS::StepFunctions::StateMachine": "states:CreateStateMachine",
-}
-
-
-def assert_policy_covers(types: set[str]) -> None:
-    text = (ROOT / "docs" / "deployment.md").read_text()
-    policy = json.loads(re.findall(r"```json\n(.+?)```", text, re.DOTALL)[0])
-    allowed = {action for one in policy["Statement"] for action in one["Action"]}
-    assert types == MADE_BY.keys()
-    assert {MADE_BY[one] for one in types} <= allowed
