@@ -1,7 +1,5 @@
 """Intake: takes every job that CodePipeline offers and starts its execution."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -67,8 +65,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return operated
     with ThreadPoolExecutor(taking.STARTS_AT_ONCE) as starters:
         sweep = taking.Sweep(
-            lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS,
-            starters,
+            lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS, starters
         )
         HANDLED[kind](sweep, detail)
     for name, count in sweep.counts.items():

@@ -1,7 +1,5 @@
 """Report: tells CodePipeline how a job ended, and on the way how far it is."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aws_lambda_powertools import Metrics

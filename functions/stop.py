@@ -1,7 +1,5 @@
 """Stop: when a job's life is cut short on one side, tells the other."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aws_lambda_powertools import Metrics

@@ -3,8 +3,6 @@
 They are botocore's own: boto3 adds nothing to them but its time at a cold start.
 """
 
-from __future__ import annotations
-
 import functools
 import gc
 import logging

@@ -1,7 +1,5 @@
 """Events that the functions put on the JobBus themselves."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

@@ -6,8 +6,6 @@ while and go nowhere else.
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetThirdPartyJobDetails.html
 """
 
-from __future__ import annotations
-
 import functools
 from typing import TYPE_CHECKING
 
@@ -61,7 +59,7 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
 
 
 @functools.cache
-def _provider() -> SSMProvider:
+def _provider() -> "SSMProvider":
     # Imported for partners only: others need not pay for it at every cold start.
     from aws_lambda_powertools.utilities.parameters import SSMProvider  # noqa: PLC0415
 

@@ -5,8 +5,6 @@ that brings the token. Ours says which work is continued after which of its jobs
 deployment.
 """
 
-from __future__ import annotations
-
 import json
 
 from acknowledger.errors import ContinuedElsewhere

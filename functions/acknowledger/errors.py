@@ -6,8 +6,6 @@ https://docs.aws.amazon.com/codepipeline/latest/APIReference/CommonErrors.html a
 operations' own pages there.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 

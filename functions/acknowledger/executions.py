@@ -5,8 +5,6 @@ All that asks Step Functions may raise StepFunctionsUnavailable.
 Source: https://docs.aws.amazon.com/step-functions/latest/apireference/Welcome.html
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -5,8 +5,6 @@ only once, and a repeated change does nothing. Whoever holds room or waits for i
 execution. All raise TableUnavailable.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from acknowledger.config import config

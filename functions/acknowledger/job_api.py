@@ -7,8 +7,6 @@ at the last moment.
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_Operations.html
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,16 +14,10 @@ from typing import Any
 
 from botocore import xform_name
 
+from acknowledger import errors
 from acknowledger.aws import client, input_shape, operation_model
 from acknowledger.client_tokens import client_token
 from acknowledger.config import ActionType, Query
-from acknowledger.errors import (
-    ActionTypeNotFoundException,
-    CodePipelineUnavailable,
-    InvalidClientTokenException,
-    ValidationException,
-    codepipeline_errors,
-)
 from acknowledger.log import logger
 from acknowledger.room import BATCH_SIZE
 from acknowledger.validation import validate, violations
@@ -70,7 +62,7 @@ def poll(action_type: ActionType, at_most: int, query: Query | None = None) -> l
     while True:
         try:
             jobs = _poll(action_type, size, query)
-        except ValidationException:
+        except errors.ValidationException:
             if size <= SMALLEST_BATCH:
                 raise
             largest = size = max(SMALLEST_BATCH, size // 2)
@@ -92,13 +84,13 @@ def _poll(action_type: ActionType, size: int, query: Query | None) -> list[dict[
         "poll_for_third_party_jobs" if action_type.owner == "ThirdParty" else "poll_for_jobs",
     )
     asked = {"queryParam": query.as_param()} if query else {}
-    with codepipeline_errors():
+    with errors.codepipeline_errors():
         try:
             answer = operation(actionTypeId=action_type.as_id(), maxBatchSize=size, **asked)
             return list(answer.get("jobs", []))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # botocore takes for granted that answers are as they are modelled.
-            raise CodePipelineUnavailable(
+            raise errors.CodePipelineUnavailable(
                 f"an answer that is not as documented: {type(error).__name__}"
             ) from None
 
@@ -129,7 +121,7 @@ def properties(action_type: ActionType) -> Properties:
         ActionTypeNotFoundException: it isn't registered (yet), or not listed for us.
         CodePipelineThrottled, CodePipelineUnavailable
     """
-    with codepipeline_errors():
+    with errors.codepipeline_errors():
         pages = client("codepipeline").get_paginator("list_action_types")
         for page in pages.paginate(actionOwnerFilter=action_type.owner):
             for listed in page["actionTypes"]:
@@ -139,7 +131,8 @@ def properties(action_type: ActionType) -> Properties:
                         frozenset(item["name"] for item in declared if item.get("secret")),
                         next((item["name"] for item in declared if item.get("queryable")), ""),
                     )
-    raise ActionTypeNotFoundException(f"{action_type} is not registered in this account and region")
+    missing = f"{action_type} is not registered in this account and region"
+    raise errors.ActionTypeNotFoundException(missing)
 
 
 def check_acknowledgment(request: Mapping[str, Any]) -> None:
@@ -230,17 +223,17 @@ def _with_token(operation: str, request: Mapping[str, Any], *, retrying: bool = 
     method = xform_name(_for_owner(operation, request))
     call = getattr(client("codepipeline", retrying=retrying), method)
     if "clientId" not in request:
-        with codepipeline_errors():
+        with errors.codepipeline_errors():
             return call(**request)
     client_id = request["clientId"]
     rest = {name: value for name, value in request.items() if name != "clientId"}
     token = client_token(client_id)
     try:
-        with codepipeline_errors():
+        with errors.codepipeline_errors():
             return call(**rest, clientToken=token)
-    except InvalidClientTokenException:
+    except errors.InvalidClientTokenException:
         rotated = client_token(client_id, anew=True)
         if rotated == token:
             raise
-    with codepipeline_errors():
+    with errors.codepipeline_errors():
         return call(**rest, clientToken=rotated)

@@ -22,8 +22,6 @@ While its work is continued by further jobs a row also has:
     shown           those that CodePipeline was last told, at `progressAt`
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

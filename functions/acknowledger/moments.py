@@ -1,7 +1,5 @@
 """Moments as the table has them: ISO 8601 in UTC with milliseconds, which sort as text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """What Intake decides about one offered job. Nothing here calls AWS."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping, Set
@@ -138,9 +136,4 @@ def is_for(offer: Mapping[str, Any], started: Mapping[str, Any]) -> bool:
         context.get("pipelineExecutionId"),
         context.get("stage", {}).get("name"),
         action.get("name"),
-    ) == (
-        started["pipeline"],
-        started["execution-id"],
-        started["stage"],
-        started["action"],
-    )
+    ) == (started["pipeline"], started["execution-id"], started["stage"], started["action"])

@@ -1,7 +1,5 @@
 """What came of a job, and what CodePipeline is told of it. Nothing here calls AWS."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

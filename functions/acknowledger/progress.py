@@ -1,17 +1,10 @@
 """Telling CodePipeline how far a job is, on the newest job of its work."""
 
-from __future__ import annotations
-
 from typing import Any
 
-from acknowledger import intake_table, job_api, job_table
+from acknowledger import errors, intake_table, job_api, job_table
 from acknowledger.config import config
 from acknowledger.continuation import token
-from acknowledger.errors import (
-    CodePipelineRefused,
-    InvalidJobStateException,
-    JobNotFoundException,
-)
 from acknowledger.log import about, logger
 from acknowledger.moments import ago, now
 
@@ -117,8 +110,8 @@ def _continue(row: dict[str, Any], request: dict[str, Any], *, first_try: bool) 
     newest = {":newest": request["jobId"]}
     try:
         job_api.put_success(request)
-    except CodePipelineRefused as error:
-        over = isinstance(error, (InvalidJobStateException, JobNotFoundException))
+    except errors.CodePipelineRefused as error:
+        over = isinstance(error, (errors.InvalidJobStateException, errors.JobNotFoundException))
         # Of a repeat it isn't known what became of the first try.
         if over or first_try:
             job_table.update(

@@ -1,7 +1,5 @@
 """Stopping: when a job's life is cut short on one side, the other is told."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Taking what CodePipeline offers: each offer is read, decided on, and started as an execution."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import random
@@ -13,16 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
-from acknowledger import bus, events, executions, intake_table, job_api, job_table, offers, upkeep
-from acknowledger.config import ActionType, Query, config
-from acknowledger.errors import (
-    AcknowledgerError,
-    ActionTypeNotFoundException,
-    ClientTokenMissing,
-    ContinuedElsewhere,
-    InvalidClientTokenException,
-    QueryMismatch,
+from acknowledger import (
+    bus,
+    errors,
+    events,
+    executions,
+    intake_table,
+    job_api,
+    job_table,
+    offers,
+    upkeep,
 )
+from acknowledger.config import ActionType, Query, config
 from acknowledger.log import about, logger
 from acknowledger.moments import now
 from acknowledger.room import AWAITED, GIVEN, Room
@@ -166,8 +166,8 @@ class Sweep:
                 bus.put("Job Progress", *reminders)
             self._count(Sweeps=1)
             return bool(room.to_ask_for) and not found
-        except AcknowledgerError as error:
-            if isinstance(error, (ActionTypeNotFoundException, QueryMismatch)):
+        except errors.AcknowledgerError as error:
+            if isinstance(error, (errors.ActionTypeNotFoundException, errors.QueryMismatch)):
                 self._count(ActionTypesNotServed=1)
             self._fail(f"polling {action_type}", error)
             return False
@@ -183,7 +183,7 @@ class Sweep:
         queries = config().queries.get(action_type, ())
         queryable = properties.queryable if properties else ""
         if queryable and not queries:
-            raise QueryMismatch(
+            raise errors.QueryMismatch(
                 f"its property {queryable} is queryable, so that the parameter Queries must have a "
                 f"value for it, for example {action_type}?{queryable}=MyProject"
             )
@@ -194,7 +194,7 @@ class Sweep:
                     if queryable
                     else "it has no queryable property"
                 )
-                raise QueryMismatch(
+                raise errors.QueryMismatch(
                     f"the parameter Queries has a value for {query.property}, but {has}"
                 )
         return random.sample(queries, len(queries)) if queries else [None]
@@ -205,7 +205,7 @@ class Sweep:
         """What is offered next, counted."""
         try:
             batch = job_api.poll(action_type, at_most, query)
-        except AcknowledgerError:
+        except errors.AcknowledgerError:
             self._count(Polls=1, PollFailures=1)
             raise
         self._count(Polls=1, EmptyPolls=not batch, OffersSeen=len(batch))
@@ -223,18 +223,18 @@ class Sweep:
             if execution is None:
                 return None
             arn = _started(execution, room)
-        except ContinuedElsewhere as error:
+        except errors.ContinuedElsewhere as error:
             logger.warning("Offer left alone", **about_it, reason=str(error))
             return None
-        except (ClientTokenMissing, InvalidClientTokenException) as error:
+        except (errors.ClientTokenMissing, errors.InvalidClientTokenException) as error:
             # It costs only that client's jobs. The message says all; a trace would add nothing.
             client_id, why = offer["clientId"], str(error)
             logger.error("Client token refused", **about_it, client_id=client_id, error=why)
             self._count(ClientTokensRefused=1)
             return None
-        except (AcknowledgerError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (errors.AcknowledgerError, AttributeError, KeyError, TypeError, ValueError) as error:
             why = f"{type(error).__name__}: {error}"
-            if not isinstance(error, AcknowledgerError):
+            if not isinstance(error, errors.AcknowledgerError):
                 # No job of CodePipeline's looks like that; its neighbours in the batch may.
                 why = f"not as documented: {why}"
             logger.warning("Offer not taken", **about_it, reason=why)
@@ -255,10 +255,10 @@ class Sweep:
         """What fails here is told in the end, after all the rest."""
         try:
             yield
-        except AcknowledgerError as error:
+        except errors.AcknowledgerError as error:
             self._fail(what, error)
 
-    def _fail(self, what: str, error: AcknowledgerError) -> None:
+    def _fail(self, what: str, error: errors.AcknowledgerError) -> None:
         self.problems.append(f"{what}: {type(error).__name__}: {error}")
 
 
@@ -283,7 +283,7 @@ def _properties(action_type: ActionType) -> job_api.Properties | None:
     """What its properties mean, or None where a partner's action type isn't listed."""
     try:
         return job_api.properties(action_type)
-    except ActionTypeNotFoundException:
+    except errors.ActionTypeNotFoundException:
         if action_type.owner == "Custom":
             raise
         return None

@@ -1,7 +1,5 @@
 """What Intake sees to beside taking offers: that room is given, and what no event told of."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
