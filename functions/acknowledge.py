@@ -26,15 +26,13 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Acknowledge one job and answer with its status.
 
     Args:
-        event: the EventBridge event `Job Dispatched`, or just its detail:
-            `{jobId: str, nonce: str, clientId?: str}`, with clientId for a partner's job. By hand
-            a clientToken may stand in its place. From the state machine also `taskToken`,
-            `execution`, `dispatchedAt` and `offer`, the execution's input.
+        event: the EventBridge event `Job Dispatched`, or just its detail: `{jobId, nonce}` and for
+            a partner's job `clientId`, or by hand a `clientToken`. From the state machine also
+            `taskToken`, `execution`, `dispatchedAt` and `offer`, the execution's input.
 
     Returns:
-        `{"status": one of CodePipeline's seven}`; with a task token the state machine is told the
-        same, and what keeps the job from being worked is told to it instead of raised:
-        `{"error": name, "cause": message}`.
+        `{"status": one of CodePipeline's seven}`. With a task token the state machine is told it,
+        or what keeps the job from being worked: `{"error": name, "cause": message}`.
 
     Raises:
         EventInvalid: the event is not of that form.
@@ -62,11 +60,8 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None, Claim | None]:
     if detail.get("taskToken") is None:
         return request, None, None
     claim = events.check(detail, "Execution", "claim")
-    return (
-        request,
-        claim["taskToken"],
-        Claim(claim["execution"], claim["offer"], claim["dispatchedAt"]),
-    )
+    dispatched = Claim(claim["execution"], claim["offer"], claim["dispatchedAt"])
+    return request, claim["taskToken"], dispatched
 
 
 def counted(request: dict[str, Any], claim: Claim | None = None) -> Acknowledgment:

@@ -13,7 +13,7 @@ of it may be run again from any point and comes to the same.
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from acknowledger import errors, executions, job_api, job_table
@@ -174,8 +174,7 @@ def _settle(claim: Claim, answered: Acknowledgment) -> Acknowledgment:
     if "continues" in claim.offer:
         _join(claim)
     _begin(claim)
-    going_on = _go_on(claim)
-    return Acknowledgment(status, answered.assumed, answered.offered_at, going_on.failure)
+    return replace(answered, failure=_go_on(claim).failure)
 
 
 def _begin(claim: Claim) -> None:

@@ -63,11 +63,6 @@ def operation_model(service: str, operation: str) -> Any:
     return _session().get_service_model(service).operation_model(operation)
 
 
-def input_shape(service: str, operation: str) -> Any:
-    """botocore's model of what an operation takes."""
-    return operation_model(service, operation).input_shape
-
-
 @functools.cache
 def _made(service: str, retrying: bool) -> Any:
     made = _session().create_client(service, config=_RETRYING if retrying else _SINGLE_CALL)

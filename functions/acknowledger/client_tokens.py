@@ -46,15 +46,12 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
     except GetParameterError as error:
         aws_error = error.__context__
         code = aws_error.response["Error"]["Code"] if isinstance(aws_error, ClientError) else ""
+        why = f"the token of client {client_id} at {name} could not be read: {code or aws_error}"
         if code == "ParameterNotFound":
-            raise ClientTokenMissing(
-                f"client {client_id} has no token: put a SecureString at {name}"
-            ) from None
-        if code.startswith(("AccessDenied", "InvalidKeyId", "KMS")):
-            raise ClientTokenMissing(
-                f"the token of client {client_id} at {name} could not be read: {code}"
-            ) from None
-        raise ParameterStoreUnavailable(f"{name} could not be read: {code or aws_error}") from None
+            why = f"client {client_id} has no token: put a SecureString at {name}"
+        elif not code.startswith(("AccessDenied", "InvalidKeyId", "KMS")):
+            raise ParameterStoreUnavailable(why) from None
+        raise ClientTokenMissing(why) from None
     return str(token).strip()
 
 

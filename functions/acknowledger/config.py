@@ -71,10 +71,6 @@ class Query:
     property: str
     value: str
 
-    def as_param(self) -> dict[str, str]:
-        """The API's `queryParam`."""
-        return {self.property: self.value}
-
 
 @dataclass(frozen=True)
 class Timeouts:

@@ -84,9 +84,8 @@ class _End:
         if row["execution"] != self.execution:
             return stood_down(errors.ClaimTakenOver("A newer offer of this job has its row"))
         if row["status"] in job_table.ENDED:
-            said: dict[str, str] = {
-                name: row[name] for name in ("status", "error", "cause") if name in row
-            }
+            words = ("status", "error", "cause")
+            said: dict[str, str] = {name: row[name] for name in words if name in row}
             if self.running or "unannounced" in row:
                 self._announce(said, row)
             return Ending(said, row["times"])

@@ -45,14 +45,10 @@ def is_running(arn: str) -> bool:
 
 def running() -> set[str]:
     """The names of the executions that run, as far as the list has come."""
-    pages = client("stepfunctions").get_paginator("list_executions")
     asked = {"stateMachineArn": config().state_machine_arn, "statusFilter": "RUNNING"}
     with unavailable(StepFunctionsUnavailable, "Step Functions"):
-        return {
-            execution["name"]
-            for page in pages.paginate(**asked)
-            for execution in page["executions"]
-        }
+        pages = client("stepfunctions").get_paginator("list_executions").paginate(**asked)
+        return {execution["name"] for page in pages for execution in page["executions"]}
 
 
 def succeed(task_token: str) -> bool:

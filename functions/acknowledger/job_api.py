@@ -8,14 +8,14 @@ Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_Operati
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from botocore import xform_name
 
 from acknowledger import errors
-from acknowledger.aws import client, input_shape, operation_model
+from acknowledger.aws import client, operation_model
 from acknowledger.client_tokens import client_token
 from acknowledger.config import ActionType, Query
 from acknowledger.log import logger
@@ -79,20 +79,18 @@ def largest_batch(action_type: ActionType) -> int:
 
 
 def _poll(action_type: ActionType, size: int, query: Query | None) -> list[dict[str, Any]]:
-    operation = getattr(
-        client("codepipeline"),
-        "poll_for_third_party_jobs" if action_type.owner == "ThirdParty" else "poll_for_jobs",
-    )
-    asked = {"queryParam": query.as_param()} if query else {}
+    partner = action_type.owner == "ThirdParty"
+    name = "poll_for_third_party_jobs" if partner else "poll_for_jobs"
+    operation = getattr(client("codepipeline"), name)
+    asked = {"queryParam": {query.property: query.value}} if query else {}
     with errors.codepipeline_errors():
         try:
             answer = operation(actionTypeId=action_type.as_id(), maxBatchSize=size, **asked)
             return list(answer.get("jobs", []))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # botocore takes for granted that answers are as they are modelled.
-            raise errors.CodePipelineUnavailable(
-                f"an answer that is not as documented: {type(error).__name__}"
-            ) from None
+            why = f"an answer that is not as documented: {type(error).__name__}"
+            raise errors.CodePipelineUnavailable(why) from None
 
 
 def details(offer: dict[str, Any]) -> dict[str, Any]:
@@ -141,17 +139,14 @@ def check_acknowledgment(request: Mapping[str, Any]) -> None:
     Raises:
         ValidationException: naming every member that breaks a limit.
     """
-    if "clientId" not in request:
-        validate(input_shape("codepipeline", _for_owner("AcknowledgeJob", request)), request)
-        return
-    jobs = operation_model("codepipeline", "PollForThirdPartyJobs")
-    client_id = jobs.output_shape.members["jobs"].member.members["clientId"]
-    also = list(violations(client_id, request["clientId"], "clientId"))
-    if "clientToken" in request:
-        also.append(("clientToken", "Member must not stand beside clientId"))
-    rest = {name: value for name, value in request.items() if name != "clientId"}
-    known = {"clientToken": "-"}
-    validate(input_shape("codepipeline", "AcknowledgeThirdPartyJob"), rest | known, also=also)
+    also: list[tuple[str, str]] = []
+    if "clientId" in request:
+        jobs = operation_model("codepipeline", "PollForThirdPartyJobs").output_shape.members["jobs"]
+        client_id = jobs.member.members["clientId"]
+        also += violations(client_id, request["clientId"], "clientId")
+        if "clientToken" in request:
+            also.append(("clientToken", "Member must not stand beside clientId"))
+    _check("AcknowledgeJob", request, also)
 
 
 def acknowledge(request: Mapping[str, Any]) -> str:
@@ -168,11 +163,7 @@ def acknowledge(request: Mapping[str, Any]) -> str:
 
 
 def check_success(request: Mapping[str, Any]) -> None:
-    """Check what `put_success` is to be told.
-
-    Raises:
-        ValidationException: naming every member that breaks a limit.
-    """
+    """Raise ValidationException, naming all, if members of a `put_success` break limits."""
     _check("PutJobSuccessResult", request)
 
 
@@ -189,19 +180,12 @@ def put_success(request: Mapping[str, Any]) -> None:
         CodePipelineThrottled, CodePipelineUnavailable: worth another try.
         ClientTokenMissing, InvalidClientTokenException, ParameterStoreUnavailable: a partner's.
     """
-    _check("PutJobSuccessResult", request)
+    check_success(request)
     _with_token("PutJobSuccessResult", request)
 
 
 def put_failure(request: Mapping[str, Any]) -> None:
-    """Report a job's failure; saying the same again is accepted.
-
-    Args:
-        request: `{jobId, clientId, failureDetails: {type, message}}`, clientId for a partner's.
-
-    Raises:
-        as `put_success`.
-    """
+    """Report a job's failure, `{jobId, clientId, failureDetails: {type, message}}`, likewise."""
     _check("PutJobFailureResult", request)
     _with_token("PutJobFailureResult", request)
 
@@ -212,10 +196,13 @@ def _for_owner(operation: str, request: Mapping[str, Any]) -> str:
     return operation.replace("Job", "ThirdPartyJob", 1) if partner else operation
 
 
-def _check(operation: str, request: Mapping[str, Any]) -> None:
+def _check(
+    operation: str, request: Mapping[str, Any], also: Iterable[tuple[str, str]] = ()
+) -> None:
     known = {"clientToken": "-"} if "clientId" in request else {}
     rest = {name: value for name, value in request.items() if name != "clientId"}
-    validate(input_shape("codepipeline", _for_owner(operation, request)), {**known, **rest})
+    shape = operation_model("codepipeline", _for_owner(operation, request)).input_shape
+    validate(shape, rest | known, also)
 
 
 def _with_token(operation: str, request: Mapping[str, Any], *, retrying: bool = True) -> Any:

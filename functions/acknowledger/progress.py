@@ -4,9 +4,9 @@ from typing import Any
 
 from acknowledger import errors, intake_table, job_api, job_table
 from acknowledger.config import config
-from acknowledger.continuation import token
 from acknowledger.log import about, logger
 from acknowledger.moments import ago, now
+from acknowledger.offers import token
 
 
 def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
@@ -48,6 +48,7 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
     details, continuing = row.get("progress", {}), row.get("continuing")
     request = _request(row, details)
     if continuing is None:
+        note = {"jobId": request["jobId"], "executionDetails": details, "sent": False}
         noted = job_table.update(
             job_id,
             "SET progressAt = :now, shown = :details, continuing = :continuing",
@@ -58,11 +59,7 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
                 ":details": details,
                 ":now": now(),
                 ":due": ago(config().progress_interval_seconds),
-                ":continuing": {
-                    "jobId": request["jobId"],
-                    "executionDetails": details,
-                    "sent": False,
-                },
+                ":continuing": note,
                 ":newest": request["jobId"],
             },
         )

@@ -10,10 +10,9 @@ import pytest
 import intake
 from acknowledger import errors, taking
 from acknowledger.config import ActionType
-from acknowledger.continuation import PREFIX, token
 from acknowledger.executions import arn_of
 from acknowledger.moments import ago
-from acknowledger.offers import execution_name
+from acknowledger.offers import PREFIX, execution_name, token
 from acknowledger.room import AWAITED, BATCH_SIZE, GIVEN
 from tests.support import load_event
 from tests.unit.conftest import ENVIRONMENT, expect_survey, metrics_in
