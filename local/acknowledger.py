@@ -136,18 +136,22 @@ def action_types(stack: Stack) -> list[str]:
     return list(dict.fromkeys(map(str.strip, stack.parameters["ActionTypes"].split(","))))
 
 
-def register(cloud: LocalCloud, stack: Stack, action_type: str) -> None:
-    """Register an action type that the sample worker can work.
+def register(cloud: LocalCloud, stack: Stack, action_type: str, *, queryable: str = "") -> None:
+    """Register an action type that the sample worker can work, with a queryable property or none.
 
     A partner's comes with one client, whose token is put where the stack looks for it.
     """
+    queried = {"required": True, "key": True, "secret": False, "queryable": True}
     owner, category, provider, version = action_type.split("/")
     request = {
         "category": category,
         "provider": provider,
         "version": version,
         "settings": {"executionUrlTemplate": "https://example.com/jobs/{ExternalExecutionId}"},
-        "configurationProperties": CONFIGURATION_PROPERTIES,
+        "configurationProperties": [
+            *CONFIGURATION_PROPERTIES,
+            *([{"name": queryable, **queried}] if queryable else []),
+        ],
         "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
         "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
     }

@@ -33,9 +33,7 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
         ClientTokenMissing: there is no such parameter, or none that we may read.
         ParameterStoreUnavailable: worth another try.
     """
-    from aws_lambda_powertools.utilities.parameters.exceptions import (  # noqa: PLC0415
-        GetParameterError,
-    )
+    from aws_lambda_powertools.utilities.parameters import exceptions  # noqa: PLC0415
 
     name = f"{config().client_token_prefix}{client_id}"
     provider = _provider()
@@ -43,7 +41,7 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
         provider.store.clear()
     try:
         token = provider.get(name, max_age=KEPT_SECONDS, decrypt=True, force_fetch=anew)
-    except GetParameterError as error:
+    except exceptions.GetParameterError as error:
         aws_error = error.__context__
         code = aws_error.response["Error"]["Code"] if isinstance(aws_error, ClientError) else ""
         why = f"the token of client {client_id} at {name} could not be read: {code or aws_error}"

@@ -143,9 +143,7 @@ class ValidationException(CodePipelineRefused):
     """A member breaks a limit of the API; the message names each member and its limit."""
 
 
-_BY_CODE: dict[str, type[CodePipelineRefused]] = {
-    refused.__name__: refused for refused in CodePipelineRefused.__subclasses__()
-}
+_BY_CODE = {refused.__name__: refused for refused in CodePipelineRefused.__subclasses__()}
 _NEVER_SENT = (
     exceptions.ConnectTimeoutError,
     exceptions.CredentialRetrievalError,

@@ -125,10 +125,9 @@ def properties(action_type: ActionType) -> Properties:
             for listed in page["actionTypes"]:
                 if listed["id"] == action_type.as_id():
                     declared = listed.get("actionConfigurationProperties", [])
-                    return Properties(
-                        frozenset(item["name"] for item in declared if item.get("secret")),
-                        next((item["name"] for item in declared if item.get("queryable")), ""),
-                    )
+                    secret = frozenset(each["name"] for each in declared if each.get("secret"))
+                    queryable = (each["name"] for each in declared if each.get("queryable"))
+                    return Properties(secret, next(queryable, ""))
     missing = f"{action_type} is not registered in this account and region"
     raise errors.ActionTypeNotFoundException(missing)
 

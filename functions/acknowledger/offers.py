@@ -136,12 +136,9 @@ def is_for(offer: Mapping[str, Any], started: Mapping[str, Any]) -> bool:
     action = context.get("action", {})
     if started.get("action-execution-id"):
         return bool(action.get("actionExecutionId") == started["action-execution-id"])
-    return (
-        context.get("pipelineName"),
-        context.get("pipelineExecutionId"),
-        context.get("stage", {}).get("name"),
-        action.get("name"),
-    ) == (started["pipeline"], started["execution-id"], started["stage"], started["action"])
+    names = (context.get(part, {}).get("name") for part in ("stage", "action"))
+    ours = (context.get("pipelineName"), context.get("pipelineExecutionId"), *names)
+    return ours == tuple(started[name] for name in ("pipeline", "execution-id", "stage", "action"))
 
 
 def token(execution_arn: str, job_id: str, after: str) -> str:

@@ -23,7 +23,7 @@ _PROGRESS = ("percentComplete", "summary", "externalExecutionId")
 STOPPED = "Stopped"
 # With these it isn't known what became of an acknowledgment.
 _PASSING = ("States.Timeout", *(passing.__name__ for passing in Passing.__subclasses__()))
-_PASSED = {
+_SAID = {
     "AcknowledgeTimeoutSeconds": "The job was not acknowledged within {} seconds",
     "HeartbeatTimeoutSeconds": "The worker gave no sign of life for {} seconds",
     "JobTimeoutSeconds": "The worker was not done within {} seconds",
@@ -84,13 +84,13 @@ def failure(outcome: Mapping[str, Any], timeouts: Mapping[str, int]) -> dict[str
     if "failure" not in outcome:
         return None
     error, cause = _words(outcome)
-    limit = _limit_passed(outcome, error, timeouts)
+    limit = _passed(outcome, error, timeouts)
     if limit:
         ours = limit == "AcknowledgeTimeoutSeconds"
         return {
             "status": "TimedOut",
             "error": "SystemUnavailable" if ours else "JobFailed",
-            "cause": f"{_PASSED[limit].format(timeouts[limit])} ({limit})",
+            "cause": f"{_SAID[limit].format(timeouts[limit])} ({limit})",
         }
     if error not in FAILURE_TYPES:
         cause = f"{error}: {cause}" if error and cause else error or cause
@@ -101,9 +101,7 @@ def failure(outcome: Mapping[str, Any], timeouts: Mapping[str, int]) -> dict[str
     return {"status": "Failed", "error": error, "cause": said}
 
 
-def _limit_passed(
-    outcome: Mapping[str, Any], error: str, timeouts: Mapping[str, int]
-) -> str | None:
+def _passed(outcome: Mapping[str, Any], error: str, timeouts: Mapping[str, int]) -> str | None:
     """The limit that has passed, if that is what came of the job."""
     if outcome["state"] == "Dispatched":
         # Acknowledge has acknowledged the job and fails it, or else it was acknowledged too late.

@@ -11,18 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
-from acknowledger import (
-    bus,
-    errors,
-    events,
-    executions,
-    intake_table,
-    job_api,
-    job_table,
-    offers,
-    upkeep,
-)
+from acknowledger import bus, events, executions, intake_table, job_api, job_table, offers, upkeep
 from acknowledger.config import ActionType, Query, config
+from acknowledger.errors import (
+    AcknowledgerError,
+    ActionTypeNotFoundException,
+    ClientTokenMissing,
+    ContinuedElsewhere,
+    InvalidClientTokenException,
+    QueryMismatch,
+)
 from acknowledger.log import about, logger
 from acknowledger.moments import now
 from acknowledger.room import AWAITED, GIVEN, Room
@@ -163,8 +161,8 @@ class Sweep:
                 bus.put("Job Progress", *reminders)
             self._count(Sweeps=1)
             return bool(room.to_ask_for) and not found
-        except errors.AcknowledgerError as error:
-            if isinstance(error, (errors.ActionTypeNotFoundException, errors.QueryMismatch)):
+        except AcknowledgerError as error:
+            if isinstance(error, (ActionTypeNotFoundException, QueryMismatch)):
                 self._count(ActionTypesNotServed=1)
             self._fail(f"polling {action_type}", error)
             return False
@@ -180,14 +178,14 @@ class Sweep:
         queries = config().queries.get(action_type, ())
         queryable = properties.queryable if properties else ""
         if queryable and not queries:
-            raise errors.QueryMismatch(
+            raise QueryMismatch(
                 f"its property {queryable} is queryable, so that the parameter Queries must have a "
                 f"value for it, for example {action_type}?{queryable}=MyProject"
             )
         for query in queries:
             if query.property != queryable:
                 has = f"its queryable property is {queryable}"
-                raise errors.QueryMismatch(
+                raise QueryMismatch(
                     f"the parameter Queries has a value for {query.property}, but "
                     + (has if queryable else "it has no queryable property")
                 )
@@ -197,7 +195,7 @@ class Sweep:
         """What is offered next, counted."""
         try:
             batch = job_api.poll(action_type, size, query)
-        except errors.AcknowledgerError:
+        except AcknowledgerError:
             self._count(Polls=1, PollFailures=1)
             raise
         self._count(Polls=1, EmptyPolls=not batch, OffersSeen=len(batch))
@@ -215,18 +213,18 @@ class Sweep:
             if execution is None:
                 return None
             arn = _started(execution, room)
-        except errors.ContinuedElsewhere as error:
+        except ContinuedElsewhere as error:
             logger.warning("Offer left alone", **about_it, reason=str(error))
             return None
-        except (errors.ClientTokenMissing, errors.InvalidClientTokenException) as error:
+        except (ClientTokenMissing, InvalidClientTokenException) as error:
             # It costs only that client's jobs. The message says all; a trace would add nothing.
             client_id, why = offer["clientId"], str(error)
             logger.error("Client token refused", **about_it, client_id=client_id, error=why)
             self._count(ClientTokensRefused=1)
             return None
-        except (errors.AcknowledgerError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AcknowledgerError, AttributeError, KeyError, TypeError, ValueError) as error:
             why = f"{type(error).__name__}: {error}"
-            if not isinstance(error, errors.AcknowledgerError):
+            if not isinstance(error, AcknowledgerError):
                 # No job of CodePipeline's looks like that; its neighbours in the batch may.
                 why = f"not as documented: {why}"
             logger.warning("Offer not taken", **about_it, reason=why)
@@ -247,10 +245,10 @@ class Sweep:
         """What fails here is told in the end, after all the rest."""
         try:
             yield
-        except errors.AcknowledgerError as error:
+        except AcknowledgerError as error:
             self._fail(what, error)
 
-    def _fail(self, what: str, error: errors.AcknowledgerError) -> None:
+    def _fail(self, what: str, error: AcknowledgerError) -> None:
         self.problems.append(f"{what}: {type(error).__name__}: {error}")
 
 
@@ -275,7 +273,7 @@ def _properties(action_type: ActionType) -> job_api.Properties | None:
     """What its properties mean, or None where a partner's action type isn't listed."""
     try:
         return job_api.properties(action_type)
-    except errors.ActionTypeNotFoundException:
+    except ActionTypeNotFoundException:
         if action_type.owner == "Custom":
             raise
         return None

@@ -7,7 +7,6 @@ import itertools
 import pytest
 
 from local import acknowledger
-from local.worker import CONFIGURATION_PROPERTIES
 from tests.integration.conftest import World
 from tests.support import load_event
 
@@ -22,15 +21,7 @@ numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def queried(running: World) -> World:
-    project = {"name": "ProjectName", "required": True, "key": True, "secret": False}
-    running.client("codepipeline").create_custom_action_type(
-        category="Build",
-        provider="MyTool",
-        version="1",
-        configurationProperties=[*CONFIGURATION_PROPERTIES, {**project, "queryable": True}],
-        inputArtifactDetails={"minimumCount": 0, "maximumCount": 5},
-        outputArtifactDetails={"minimumCount": 0, "maximumCount": 5},
-    )
+    acknowledger.register(running.cloud, running.stack, QUERIED, queryable="ProjectName")
     return running
 
 

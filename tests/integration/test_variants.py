@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -11,6 +12,9 @@ from moto.iam.models import iam_backends
 from local import acknowledger
 from local.arguments import TEMPLATE
 from local.aws import permissions
+from local.worker import SampleWorker
+from tests.integration.conftest import World
+from tests.integration.written import Written
 
 pytestmark = pytest.mark.slow
 
@@ -18,6 +22,7 @@ CUSTOM, PARTNER = acknowledger.CUSTOM_ACTION_TYPE, acknowledger.PARTNER_ACTION_T
 TWELVE = [f"Custom/Build/Tool-{number}/{number}" for number in range(12)]
 TOKENS = {"ClientTokenPrefix": "/tokens/"}
 KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+numbers = itertools.count(1)
 KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
     "one custom type": ([CUSTOM], {}),
     "twelve": (TWELVE, {}),
@@ -87,6 +92,48 @@ def test_a_stack_is_made_with_just_what_its_kind_needs(kind, region):
         (roles_there,) = [b.roles.values() for b in backend.values() if b.roles]
         bounded = [one.name for one in roles_there if one.permissions_boundary]
         assert bool(bounded) is ("PermissionsBoundaryArn" in more)
+
+
+@pytest.mark.parametrize(
+    ("kind", "region"),
+    [*((kind, "us-east-1") for kind in KINDS), ("both", "us-gov-west-1"), ("both", "cn-north-1")],
+)
+def test_a_job_of_each_owner_succeeds_with_nothing_called_that_is_not_allowed(kind, region):
+    types, more = KINDS[kind]
+    with acknowledger.empty(region=region, enforce_permissions=True) as cloud:
+        parameters = {"ActionTypes": ",".join(types), **more}
+        stack = cloud.deploy(TEMPLATE, parameters, name="acknowledger")
+        registered = more.get("RegisterActionType") == "true"
+        for each in types[1:] if registered else types:
+            acknowledger.register(cloud, stack, each, queryable="ProjectName" * ("Queries" in more))
+        worker = SampleWorker(cloud.client, stack.outputs["JobBusName"])
+        worker.start()
+        try:
+            world = World(cloud, stack, Written(cloud, stack))
+            names = [run(world, each, more) for each in (types[0], types[-1])]
+            assert {world.pipeline_ended(name) for name in names} == {"Succeeded"}
+        finally:
+            worker.stop()
+        assert cloud.permissions.refused == []
+        rows = [row for name in names for row in world.rows(name)]
+        assert {row["actionType"]["S"] for row in rows} == {types[0], types[-1]}
+
+
+def run(world: World, kind: str, more: dict[str, str]) -> str:
+    """Start a pipeline with an action of a type; its name."""
+    name = f"pipeline-{next(numbers)}"
+    configuration = {"ProjectName": "b"} if "Queries" in more else {}
+    if kind != "Custom/Test/Mine/7":
+        configuration["Outcome"] = "Succeed"
+    action = {"name": "Work", "configuration": configuration}
+    role = acknowledger.pipeline_role(world.cloud)
+    client = world.client("codepipeline")
+    declared = acknowledger.pipeline(name, kind, {"Build": [action]}, role)
+    client.create_pipeline(pipeline=declared)
+    client.start_pipeline_execution(name=name)
+    if kind.startswith("ThirdParty/"):
+        world.cloud.schedule.fire()
+    return name
 
 
 def test_packaged_and_transformed_it_is_plain_cloudformations():

@@ -9,7 +9,6 @@ import pytest
 import moto_codepipeline
 from local import acknowledger
 from local.unserved import QUEUED_SECONDS, misfits
-from local.worker import CONFIGURATION_PROPERTIES
 from tests.support import wait_for
 
 KIND, MISSPELT = "Custom/Build/MyTool/1", "Custom/Test/Mispelt/1"
@@ -50,21 +49,9 @@ def test_a_partners_action_type_need_not_be_listed() -> None:
     assert dict(misfits(["ThirdParty/Deploy/Acknowledger/1"], [], {})) == {}
 
 
-def register(cloud: Any, kind: str, **more: Any) -> None:
-    _, category, provider, version = kind.split("/")
-    project = {"name": "Project", "required": True, "key": True, "secret": False} | more
-    cloud.client("codepipeline").create_custom_action_type(
-        category=category,
-        provider=provider,
-        version=version,
-        configurationProperties=[*CONFIGURATION_PROPERTIES, project],
-        inputArtifactDetails={"minimumCount": 0, "maximumCount": 5},
-        outputArtifactDetails={"minimumCount": 0, "maximumCount": 5},
-    )
-
-
-def start(cloud: Any, name: str, kind: str, project: str) -> None:
-    action = {"name": "Work", "configuration": {"Outcome": "Hang", "Project": project}}
+def start(cloud: Any, name: str, kind: str, project: str = "") -> None:
+    asked = {"Outcome": "Hang"} | ({"Project": project} if project else {})
+    action = {"name": "Work", "configuration": asked}
     role = acknowledger.pipeline_role(cloud)
     declared = acknowledger.pipeline(name, kind, {"Build": [action]}, role)
     cloud.client("codepipeline").create_pipeline(pipeline=declared)
@@ -77,13 +64,13 @@ def test_the_page_and_the_console_tell_of_jobs_that_nobody_polls_for_while_they_
         "ActionTypes": f"{acknowledger.CUSTOM_ACTION_TYPE},{KIND},{MISSPELT}",
         "Queries": f"{KIND}?Project=x",
     }
-    with acknowledger.running(parameters=parameters, worker=False) as (cloud, _):
+    with acknowledger.running(parameters=parameters, worker=False) as (cloud, stack):
         emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
-        register(cloud, KIND, queryable=True)
-        register(cloud, ELSEWHERE)
+        acknowledger.register(cloud, stack, KIND, queryable="Project")
+        acknowledger.register(cloud, stack, ELSEWHERE)
         start(cloud, "served", KIND, "x")
         start(cloud, "other-value", KIND, "y")
-        start(cloud, "other-type", ELSEWHERE, "x")
+        start(cloud, "other-type", ELSEWHERE)
         unregistered = (
             f"Nobody serves {MISSPELT}: it is not registered, or misspelt in ActionTypes."
         )
