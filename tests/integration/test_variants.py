@@ -117,6 +117,32 @@ def test_a_job_of_each_owner_succeeds_with_nothing_called_that_is_not_allowed(ki
         assert cloud.permissions.refused == []
         rows = [row for name in names for row in world.rows(name)]
         assert {row["actionType"]["S"] for row in rows} == {types[0], types[-1]}
+        by_type = [
+            dimension["Value"]
+            for metric in cloud.client("cloudwatch").list_metrics(Namespace="acknowledger")[
+                "Metrics"
+            ]
+            for dimension in metric["Dimensions"]
+            if dimension["Name"] == "action_type" and metric["MetricName"] == "JobsSucceeded"
+        ]
+        assert by_type == (types if "MetricsByActionType" in more else [])
+
+
+def test_a_registered_action_type_survives_a_new_version_and_the_stack():
+    first, second = "Custom/Test/Mine/7", "Custom/Test/Mine/8"
+    with acknowledger.empty() as cloud:
+        client = cloud.client("codepipeline")
+
+        def registered() -> list[str]:
+            listed = client.list_action_types(actionOwnerFilter="Custom")["actionTypes"]
+            return sorted(one["id"]["version"] for one in listed)
+
+        for kind, there in ((first, ["7"]), (second, ["7", "8"])):
+            parameters = {"ActionTypes": kind, "RegisterActionType": "true"}
+            cloud.deploy(TEMPLATE, parameters, name="acknowledger")
+            assert registered() == there
+        cloud.client("cloudformation").delete_stack(StackName="acknowledger")
+        assert registered() == ["7", "8"]
 
 
 def run(world: World, kind: str, more: dict[str, str]) -> str:
