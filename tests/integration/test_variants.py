@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
 from local import acknowledger
@@ -15,6 +16,7 @@ from local.aws import permissions
 from local.worker import SampleWorker
 from tests.integration.conftest import World
 from tests.integration.written import Written
+from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -128,7 +130,7 @@ def test_a_job_of_each_owner_succeeds_with_nothing_called_that_is_not_allowed(ki
         assert by_type == (types if "MetricsByActionType" in more else [])
 
 
-def test_a_registered_action_type_survives_a_new_version_and_the_stack():
+def test_a_registered_action_type_survives_a_new_version_and_the_stack(tmp_path):
     first, second = "Custom/Test/Mine/7", "Custom/Test/Mine/8"
     with acknowledger.empty() as cloud:
         client = cloud.client("codepipeline")
@@ -141,6 +143,16 @@ def test_a_registered_action_type_survives_a_new_version_and_the_stack():
             parameters = {"ActionTypes": kind, "RegisterActionType": "true"}
             cloud.deploy(TEMPLATE, parameters, name="acknowledger")
             assert registered() == there
+        # Under the same id it can't be another: the update is taken back.
+        for folder in ("functions", "statemachine"):
+            (tmp_path / folder).symlink_to(ROOT / folder)
+        template = tmp_path / "template.yaml"
+        text = (ROOT / "template.yaml").read_text()
+        template.write_text(text.replace("Description: Less than the stack's", "Description: New"))
+        with pytest.raises(ClientError, match="already exists"):
+            cloud.deploy(template, parameters, name="acknowledger")
+        stacks = cloud.client("cloudformation").describe_stacks(StackName="acknowledger")["Stacks"]
+        assert stacks[0]["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
         cloud.client("cloudformation").delete_stack(StackName="acknowledger")
         assert registered() == ["7", "8"]
 
