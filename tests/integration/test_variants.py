@@ -13,6 +13,7 @@ from moto.iam.models import iam_backends
 from local import acknowledger
 from local.arguments import TEMPLATE
 from local.aws import permissions
+from local.aws.stack import uploaded
 from local.worker import SampleWorker
 from tests.integration.conftest import World
 from tests.integration.written import Written
@@ -184,10 +185,11 @@ def test_packaged_and_transformed_it_is_plain_cloudformations():
         assert "Transform" not in document
         types = {one["Type"] for one in document["Resources"].values()}
         assert not [one for one in types if one.startswith("AWS::Serverless")]
+        url = uploaded(json.dumps(document), "acknowledger-artifacts", "us-east-1")
         client.create_stack(
             StackName="plain",
-            TemplateBody=json.dumps(document),
+            TemplateURL=url,
             Capabilities=["CAPABILITY_NAMED_IAM"],
         )
-        (stack,) = client.describe_stacks(StackName="plain")["Stacks"]
-        assert stack["StackStatus"] == "CREATE_COMPLETE"
+        (made,) = client.describe_stacks(StackName="plain")["Stacks"]
+        assert made["StackStatus"] == "CREATE_COMPLETE"
