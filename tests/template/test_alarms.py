@@ -159,6 +159,19 @@ def test_metrics_by_action_type_have_an_alarm_that_names_the_type():
     assert counted["Expression"]["Fn::Sub"].endswith("GROUP BY action_type")
 
 
+def test_what_metrics_by_action_type_cost_is_said_where_they_are_asked_for():
+    """CloudWatch takes 0.30 USD a month for each."""
+    told = [
+        name
+        for name, service in documented_metrics()
+        if service == "Report" and re.match(r"Jobs|JobDuration|TimeIn", name)
+    ]
+    cost = f"{len(told) * 0.3:.2f} USD"
+    description = TEMPLATE["Parameters"]["MetricsByActionType"]["Description"]
+    assert f"up to {cost} a month for each type" in description
+    assert f"up to {cost} for each action type" in (ROOT / "docs" / "metrics.md").read_text()
+
+
 def test_a_metric_of_ours_is_of_the_function_that_counts_it():
     """With the dimension that Powertools gives it: the function's POWERTOOLS_SERVICE_NAME."""
     for alarm in ALARMS.values():
