@@ -53,17 +53,17 @@ def look(
     }
     served = {each for given in parameters for each in listed(given["ActionTypes"])}
     queries = {each for given in parameters for each in listed(given.get("Queries", ""))}
+    wrong = dict(misfits(served, queries, queryable))
+    yield from wrong.items()
     for key, value, seconds in emulator.waiting():
         kind = "/".join((key.owner, key.category, key.provider, key.version))
-        if seconds < QUEUED_SECONDS:
+        if seconds < QUEUED_SECONDS or kind in wrong:
             continue
+        query = f"{kind}?{queryable.get(kind)}={value}"
         if kind not in served:
             yield kind, f"Nobody serves {kind}, of which a job waits: add it to ActionTypes."
-        elif (
-            value is not None and (query := f"{kind}?{queryable.get(kind)}={value}") not in queries
-        ):
+        elif value is not None and query not in queries:
             yield query, f"Nobody serves {query}, of which a job waits: add it to Queries."
-    yield from misfits(served, queries, queryable)
 
 
 def misfits(
