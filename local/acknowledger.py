@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import moto_codepipeline
+from local import watched
 from local.arguments import TEMPLATE
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
@@ -48,7 +49,7 @@ def cloud_with_codepipeline(*, layers: tuple[Any, ...] = (), **settings: Any) ->
         layers=(
             lambda application, cloud: Endpoint(application, cloud.account_id, cloud.region),
             lambda application, cloud: Page(
-                application, cloud.account_id, cloud.region, cloud.client, cloud.notices
+                application, cloud.account_id, cloud.region, cloud.notices
             ),
             *layers,
         ),
@@ -101,6 +102,7 @@ def running(
             if action_type.startswith("ThirdParty/"):
                 register(cloud, stack, action_type)
         if not worker:
+            watched.worker.begin("")
             yield cloud, stack
             return
         taking = worker_of(cloud, stack, worker)
