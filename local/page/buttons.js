@@ -1,6 +1,9 @@
 // Buttons that ask the stack for something, each with one that copies the command for it.
 
-import { byId, make, write } from "./dom.js";
+import { byId, draw, make, write } from "./dom.js";
+
+const SAID_MS = 20_000;
+let clearing = null;
 
 export function say(text, bad = false) {
   const said = byId("said");
@@ -9,6 +12,8 @@ export function say(text, bad = false) {
   if (said.parentElement !== place) place.append(said);
   said.classList.toggle("bad", bad);
   write(said, text);
+  clearTimeout(clearing);
+  clearing = setTimeout(() => write(said, ""), SAID_MS);
 }
 
 export async function run(request, done) {
@@ -38,7 +43,7 @@ export function asking(words, { label = words, request, done, then = () => {} })
     make(
       "button",
       { type: "button", class: "copy", "aria-label": `Copy the command: ${label}`, title: "Copy the command", "data-key": `Copy ${label}`, onclick: () => copy(request().command) },
-      "⧉",
+      draw("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, draw("path", { d: "M5 5V2h9v9h-3M2 5h9v9H2z" })),
     ),
   );
 }

@@ -80,7 +80,7 @@ export class Pipelines {
       "li",
       { class: status ?? "None" },
       make("h4", {}, name, make("span", { class: "hidden" }, `: ${status ?? "not begun"}`)),
-      held !== null ? make("p", { class: "note" }, `Held: ${held} `, release) : null,
+      held !== null ? make("p", { class: "warn" }, `Held: ${held} `, release) : null,
       make("ul", {}, ...actions.map((each) => this.action(where, each))),
       retry || null,
     );
@@ -97,7 +97,7 @@ export class Pipelines {
       jobId
         ? make("button", { type: "button", class: "link", "data-key": `${where.stageName} ${name}`, onclick: () => this.open(jobId) }, ...parts)
         : make("span", {}, ...parts),
-      unserved ? make("span", { class: "note" }, " nobody serves its type") : null,
+      unserved ? make("span", { class: "warn" }, " nobody serves its type") : null,
       token
         ? make("button", { type: "button", "data-key": `Review ${name}`, "aria-label": `Review ${name} …`, onclick: () => this.review(where, name, token) }, "Review …")
         : null,
