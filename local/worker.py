@@ -25,6 +25,8 @@ from local.aws.server import one_core
 logger = logging.getLogger("acknowledger_worker")
 
 JOBS_AT_ONCE = 32
+#: How long the last lines of a worker that has ended are waited for.
+LOG_SECONDS = 1
 #: A worker that ran so long before it ended is begun anew without a longer pause.
 STEADY_SECONDS = 60
 # A job that is to Hang reaches no worker, so that nobody answers it or gives a sign of life.
@@ -184,8 +186,11 @@ class WorkerProcess:
         while process := self._begin():
             began = time.monotonic()
             watched.worker.ended = ""
-            self._copy_log(process)
+            # A program that it has begun may outlive it, and keep its log open.
+            copier = threading.Thread(target=self._copy_log, args=(process,), daemon=True)
+            copier.start()
             status = process.wait()
+            copier.join(LOG_SECONDS)
             if self._stopped.is_set():
                 return
             steady = time.monotonic() - began > STEADY_SECONDS

@@ -131,6 +131,8 @@ class View:
             data = given["job"].get("data", {})
             seen["configuration"] = data.get("actionConfiguration", {}).get("configuration", {})
             seen["timeouts"] = given.get("timeouts", {})
+            if row and seen["job"]["status"] == "InProgress":
+                seen["job"] |= silence(execution)
             seen["machine"] = graph(execution.state_machine.definition)
             events = execution.history
             seen[f"offer {execution.name}"] = {
