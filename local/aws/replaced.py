@@ -41,6 +41,13 @@ REPLACED = (
         "moto keeps every log line, metric, item and message there ever was, for its dashboard: "
         "120 for each job",
     ),
+    # Errors
+    Replaced(
+        "moto.core.exceptions:AWSError.__init__",
+        ".refusal:named_error",
+        "moto answers errors without a name where only their class has it, and fails without text",
+        "around",
+    ),
     # DynamoDB
     Replaced(
         "moto.dynamodb.responses:DynamoHandler.call_action",
@@ -82,6 +89,17 @@ REPLACED = (
         ".events:send",
         "moto knows no Lambda functions and no state machines as targets, adds members to events, "
         "ignores states, and lets one failing target fail PutEvents",
+    ),
+    Replaced(
+        "moto.events.models:EventsBackend.put_events",
+        ".events:put_events",
+        "moto takes a Detail that is JSON, but no object",
+        "around",
+    ),
+    Replaced(
+        "moto.events.models:Replay.replay_events",
+        ".events:replay_events",
+        "moto archives what it replays, and replays that without end",
     ),
     Replaced(
         "moto.events.models:EventPatternParser._validate_event_pattern",
@@ -449,6 +467,17 @@ REPLACED = (
         f"{API}.list_executions",
         ".stepfunctions:answer_list_executions",
         "moto fails where the first of the next page is gone: ended while RUNNING ones are listed",
+    ),
+    *(
+        Replaced(
+            f"{API}.{name}", f".stepfunctions:answer_{name}", "moto has no such operation", "new"
+        )
+        for name in ("list_state_machine_versions", "validate_state_machine_definition")
+    ),
+    Replaced(
+        f"{ASL}.common.error_name.custom_error_name:CustomErrorName.__init__",
+        ".stepfunctions:name_error",
+        "moto fails where an error of Step Functions' own ends a branch",
     ),
     Replaced(
         f"{API}.get_execution_history",

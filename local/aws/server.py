@@ -19,7 +19,16 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local.aws import events, functions, metrics, permissions, replaced, stack, stepfunctions
+from local.aws import (
+    events,
+    functions,
+    metrics,
+    permissions,
+    refusal,
+    replaced,
+    stack,
+    stepfunctions,
+)
 from local.aws.address import listen
 from local.aws.guard import Guard
 
@@ -41,7 +50,7 @@ class Dispatcher(DomainDispatcherApplication):
     """
 
     def __init__(self) -> None:
-        super().__init__(create_backend_app)
+        super().__init__(lambda service: refusal.install(create_backend_app(service), service))
         self._found: dict[str | None, Any] = {}
 
     def get_backend_for_host(self, host: str | None) -> Any:

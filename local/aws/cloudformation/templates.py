@@ -13,7 +13,7 @@ from moto.s3.exceptions import S3ClientError
 from moto.s3.models import s3_backends
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
+from samtranslator.yaml_helper import intrinsics_multi_constructor
 
 from local.aws.parameters import constraint_problem
 
@@ -52,11 +52,23 @@ class NoManagedPolicies:
         return {}
 
 
+class Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Reads YAML as CloudFormation does, to which a date is a text: 2010-09-09."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's
+        first: [(tag, what) for tag, what in each if tag != "tag:yaml.org,2002:timestamp"]
+        for first, each in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+Loader.add_multi_constructor("!", intrinsics_multi_constructor)
+
+
 def from_text(body: str) -> Any:
     try:
         return json.loads(body)  # which is YAML as well, and would be read much slower as such
     except ValueError:
-        return yaml_parse(body)
+        return yaml.load(body, Loader)  # noqa: S506 - a safe one
 
 
 def parse(body: str) -> dict[str, Any]:
@@ -90,7 +102,7 @@ def submit(body: str, given: dict[str, str], tags: dict[str, str]) -> Submission
             message = f"Transform {SERVERLESS} failed with: {causes}"
             raise ValidationError(message=message) from error
     check_references(document)
-    return Submission(body, parameters, tags, json.loads(json.dumps(document, default=str)))
+    return Submission(body, parameters, tags, json.loads(json.dumps(document)))
 
 
 def check_references(document: dict[str, Any]) -> None:
