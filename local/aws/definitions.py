@@ -1,7 +1,8 @@
 """What is wrong with a state machine's definition, found when it is made.
 
-Where AWS differs: fields' types and expressions are as strict as moto's grammar of the language,
-and its words are used for what that objects to.
+Where AWS differs: of fields, their types, JSONPath and intrinsic functions moto's grammar of the
+language decides, in its own words. It knows no ItemBatcher, and no JSONPath in a Map or Parallel
+state in JSONata.
 """
 
 import json
@@ -14,6 +15,8 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import (
     ASLParserException,
 )
 
+from local.aws import jsonata
+
 SCHEMA = "SCHEMA_VALIDATION_FAILED"
 TARGET = "MISSING_TRANSITION_TARGET"
 
@@ -25,6 +28,8 @@ REQUIRED = {
     "Task": ("Resource",),
     "Wait": ("Seconds", "SecondsPath", "Timestamp", "TimestampPath"),
 }
+#: The fields that have machines.
+INNER = ("Branches", "ItemProcessor", "Iterator")
 #: The types of states after which nothing comes, or what they themselves say.
 WITHOUT_NEXT = {"Choice", "Fail", "Succeed"}
 TYPES = {"Pass", *REQUIRED, *WITHOUT_NEXT}
@@ -52,7 +57,7 @@ def problems(definition: str, kind: str = "STANDARD") -> list[Problem]:
     if not isinstance(document, dict):
         return [Problem(SCHEMA, "Definition must be a valid JSON object")]
     try:
-        found = list(of_machine(document, "/", kind, set()))
+        found = list(Machine(kind, document.get("QueryLanguage", "JSONPath")).of(document, "/"))
     except (AttributeError, TypeError):
         found = [Problem(SCHEMA, "A field has a value of the wrong type")]
     if not found:
@@ -60,68 +65,94 @@ def problems(definition: str, kind: str = "STANDARD") -> list[Problem]:
             AmazonStateLanguageParser.parse(definition)
         except ASLParserException as error:
             found = [Problem(SCHEMA, each) for each in error.errors]
-        except Exception as error:  # noqa: BLE001 - the parser objects with errors of any kind
+        except Exception as error:  # noqa: BLE001 - it objects with errors of any kind
             found = [Problem(SCHEMA, str(error))]
     return found
 
 
-def of_machine(machine: Any, place: str, kind: str, names: set[str]) -> Iterator[Problem]:
-    """Yield what is wrong with a machine, or with a branch of one; names are those seen before."""
-    missing = [name for name in ("States", "StartAt") if name not in machine]
-    if missing:
-        yield Problem(SCHEMA, f"These fields are required: [{', '.join(missing)}]", place)
-        return
-    states = machine["States"]
-    if not isinstance(states, dict) or not all(isinstance(each, dict) for each in states.values()):
-        yield Problem(SCHEMA, "Expected value of type Object", f"{place}States")
-        return
-    start = machine["StartAt"]
-    if start not in states:
-        yield Problem(TARGET, f"Missing 'StartAt' target: {start}", f"{place}StartAt")
-    reached = {start}
-    for name, state in states.items():
-        here = f"{place}States/{name}"
-        if name in names:
-            yield Problem("DUPLICATE_STATE_NAME", f"Duplicate State name: {name}", here)
-        names.add(name)
-        yield from of_state(state, here, kind)
-        for field, target, where in targets(state, here):
-            reached.add(target)
-            if target not in states:
-                yield Problem(TARGET, f"Missing '{field}' target: {target}", where)
-        for branch, where in machines(state, here):
-            yield from of_machine(branch, f"{where}/", kind, names)
-    for name in states:
-        if name not in reached:
-            yield Problem(TARGET, f'State "{name}" is not reachable.', f"{place}States/{name}")
+class Machine:
+    """A state machine of a kind, in a language, and the names of its states as they are seen."""
+
+    def __init__(self, kind: str, language: str) -> None:
+        self._kind = kind
+        self._language = language
+        self._names: set[str] = set()
+
+    def of(self, machine: Any, place: str) -> Iterator[Problem]:
+        """Yield what is wrong with it, or with a branch of it."""
+        missing = [name for name in ("States", "StartAt") if name not in machine]
+        if missing:
+            yield Problem(SCHEMA, f"These fields are required: [{', '.join(missing)}]", place)
+            return
+        states = machine["States"]
+        if not isinstance(states, dict):
+            yield Problem(SCHEMA, "Expected value of type Object", f"{place}States")
+            return
+        start = machine["StartAt"]
+        if start not in states:
+            yield Problem(TARGET, f"Missing 'StartAt' target: {start}", f"{place}StartAt")
+        reached = {start}
+        for name, state in states.items():
+            here = f"{place}States/{name}"
+            if name in self._names:
+                yield Problem("DUPLICATE_STATE_NAME", f"Duplicate State name: {name}", here)
+            self._names.add(name)
+            yield from self._of_state(state, here)
+            for field, target, where in targets(state, here):
+                reached.add(target)
+                if target not in states:
+                    yield Problem(TARGET, f"Missing '{field}' target: {target}", where)
+            for branch, where in branches(state, here):
+                yield from self.of(branch, f"{where}/")
+        for name in states:
+            if name not in reached:
+                message = f'State "{name}" is not reachable.'
+                yield Problem(TARGET, message, f"{place}States/{name}")
+
+    def _of_state(self, state: dict[str, Any], here: str) -> Iterator[Problem]:
+        """Yield what is wrong with a state by itself."""
+        kind = state.get("Type")
+        if kind is None:
+            yield Problem(SCHEMA, "These fields are required: [Type]", here)
+        elif kind not in TYPES:
+            allowed = ", ".join(sorted(TYPES))
+            yield Problem(SCHEMA, f"Value is not one of: [{allowed}]", f"{here}/Type")
+        elif kind in REQUIRED:
+            fields = REQUIRED[kind]
+            if sum(field in state for field in fields) != 1:
+                message = f"Exactly one of these fields is required: [{', '.join(fields)}]"
+                yield Problem(SCHEMA, message, here)
+        if kind not in WITHOUT_NEXT and ("Next" in state) == (state.get("End") is True):
+            yield Problem(SCHEMA, "Exactly one of these fields is required: [Next, End]", here)
+        for field in ("Branches", "Choices"):
+            if field in state and not state[field]:
+                yield Problem(SCHEMA, "Array must not be empty", f"{here}/{field}")
+        pattern = str(state.get("Resource", "")).rpartition(".")[2]
+        if self._kind == "EXPRESS" and pattern in ("waitForTaskToken", "sync", "sync:2"):
+            message = f"Express state machine does not support '.{pattern}' service integration "
+            yield Problem(SCHEMA, message, f"{here}/Resource")
+        language = state.get("QueryLanguage", self._language)
+        if language == "JSONata":
+            yield from of_expressions(state, here)
+        elif self._language == "JSONata":
+            message = "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole "
+            yield Problem(SCHEMA, f"{message}state machine", here)
 
 
-def of_state(state: dict[str, Any], here: str, kind: str) -> Iterator[Problem]:
-    """Yield what is wrong with a state by itself."""
-    state_type = state.get("Type")
-    if "Type" not in state:
-        yield Problem(SCHEMA, "These fields are required: [Type]", here)
-    elif state_type not in TYPES:
-        allowed = ", ".join(sorted(TYPES))
-        yield Problem(SCHEMA, f"Value is not valid. Expected one of: [{allowed}]", f"{here}/Type")
-    elif state_type in REQUIRED:
-        fields = REQUIRED[state_type]
-        given = [field for field in fields if field in state]
-        if not given:
-            yield Problem(SCHEMA, f"One of these fields is required: [{', '.join(fields)}]", here)
-        elif len(given) > 1:
-            yield Problem(SCHEMA, f"Only one of these fields is allowed: [{', '.join(given)}]", here)
-    has_next, ends = "Next" in state, state.get("End") is True
-    if state_type not in WITHOUT_NEXT and has_next == ends:
-        yield Problem(SCHEMA, "Exactly one of the fields [Next, End] is required", here)
-    for field in ("Branches", "Choices"):
-        if field in state and not state[field]:
-            yield Problem(SCHEMA, "Array must not be empty", f"{here}/{field}")
-    resource = state.get("Resource", "")
-    if kind == "EXPRESS" and str(resource).endswith((".waitForTaskToken", ".sync", ".sync:2")):
-        pattern = str(resource)[str(resource).rindex(".") :]
-        message = f"Express state machine does not support '{pattern}' service integration "
-        yield Problem(SCHEMA, message, f"{here}/Resource")
+def of_expressions(value: Any, here: str) -> Iterator[Problem]:
+    """Yield what is wrong with the JSONata in a state, but not in the machines inside it."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if name not in INNER:
+                yield from of_expressions(member, f"{here}/{name}")
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from of_expressions(member, f"{here}[{index}]")
+    elif isinstance(value, str) and value.startswith("{%") and value.endswith("%}"):
+        try:
+            jsonata.parse(value[2:-2].strip())
+        except Exception as error:  # noqa: BLE001 - the library also fails with errors of Python
+            yield Problem(SCHEMA, f"JSONata expression is not valid: {error}", here)
 
 
 def targets(state: dict[str, Any], here: str) -> Iterator[tuple[str, Any, str]]:
@@ -135,7 +166,7 @@ def targets(state: dict[str, Any], here: str) -> Iterator[tuple[str, Any, str]]:
                 yield "Next", each["Next"], f"{here}/{field}[{index}]/Next"
 
 
-def machines(state: dict[str, Any], here: str) -> Iterator[tuple[Any, str]]:
+def branches(state: dict[str, Any], here: str) -> Iterator[tuple[Any, str]]:
     """Yield the machines inside a state, each with its place."""
     for index, branch in enumerate(state.get("Branches") or []):
         yield branch, f"{here}/Branches[{index}]"

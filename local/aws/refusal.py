@@ -2,7 +2,7 @@
 
 moto raises NotImplementedError, answers nothing, or fails, where it lacks an operation or has not
 thought of an input. A web server makes pages of that with status 500, for which SDKs ask again.
-`install` makes of it an error as AWS has them, with a status for which they don't:
+This makes of it an error as AWS has them, with a status for which they don't:
 
 - an operation that is not there: UnknownOperationException, 400; in the query protocol
   InvalidAction, 400; of S3 NotImplemented, 501;
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -20,39 +21,50 @@ from xml.sax.saxutils import escape
 
 from flask import Flask, Response, request
 from moto.core.exceptions import ServiceException
+from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.exceptions import HTTPException
 
 logger = logging.getLogger(__name__)
 
-#: The services whose REST is XML.
-XML = {"cloudfront", "route53", "s3", "s3bucket_path", "s3control"}
+#: The services whose REST is XML, as requests for them are signed.
+XML = {"cloudfront", "route53", "s3", "s3express"}
+#: Whom moto's dispatcher finds for a service that it does not know: a name, and a host's pattern.
+NOBODY = ("", re.compile(r"https?://.*amazonaws\.com"))
+
+_SCOPE = re.compile(r"Credential=[^/,]+/\d+/[^/]+/(?P<service>[^/]+)/")
 
 
-def install(app: Flask, service: str) -> Flask:
-    """Let an application of moto's, for one service, refuse in that service's protocol."""
+def application(backend: Any) -> Flask:
+    """moto's application for a service, or for one that is not there, which refuses all else."""
+    app = create_backend_app(backend) if backend else Flask(__name__)
 
     def failed(error: Exception) -> Any:
         if isinstance(error, ServiceException):
-            return refuse(service, error.code, error.message)
+            return refuse(error.code, error.message)
         if isinstance(error, HTTPException):
             # One of moto's own says it all; others are of the web server, which found no operation.
-            return error if hasattr(error, "error_type") else refuse_operation(service)
+            return error if hasattr(error, "error_type") else refuse_operation()
         if isinstance(error, NotImplementedError):
-            logger.warning("%s: %s", service, error)
-            return refuse_operation(service)
+            return refuse_operation()
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename}:{last.lineno}"
-        logger.error("%s %s: %r at %s", service, operation(), error, where)
-        message = f"{operation() or 'This request'} with this input is not implemented here"
-        return refuse(service, "NotImplemented", message, 501)
+        logger.error("%s of %s: %r at %s", operation(), service(), error, where)
+        message = f"{operation()} of {service()} is not implemented here for this input"
+        return refuse("NotImplemented", message, 501)
 
     def answered(response: Response) -> Response:
-        empty = response.status_code >= 400 and not response.get_data()
-        return refuse_operation(service) if empty and request.method != "HEAD" else response
+        is_empty = response.status_code >= 400 and not response.get_data()
+        return refuse_operation() if is_empty and request.method != "HEAD" else response
 
     app.register_error_handler(Exception, failed)
     app.after_request(answered)
     return app
+
+
+def service() -> str:
+    """The service that the running request is signed for; S3 for one that is not signed."""
+    found = _SCOPE.search(request.headers.get("Authorization", ""))
+    return found["service"] if found else "s3"
 
 
 def operation() -> str:
@@ -64,25 +76,28 @@ def operation() -> str:
     return request.values.get("Action") or f"{request.method} {request.path}"
 
 
-def refuse_operation(service: str) -> Response:
-    message = f"{operation()} of {service} is not implemented here"
-    if service in XML:
-        return refuse(service, "NotImplemented", message, 501)
-    code = "InvalidAction" if "Action" in request.values else "UnknownOperationException"
-    return refuse(service, code, message)
+def refuse_operation() -> Response:
+    message = f"{operation()} of {service()} is not implemented here"
+    logger.warning(message)
+    if "Action" in request.values:
+        return refuse("InvalidAction", message)
+    if service() in XML:
+        return refuse("NotImplemented", message, 501)
+    return refuse("UnknownOperationException", message)
 
 
-def refuse(service: str, code: str, message: str, status: int = 400) -> Response:
+def refuse(code: str, message: str, status: int = 400) -> Response:
     """An error in the protocol of the running request."""
     if request.headers.get("Smithy-Protocol") == "rpc-v2-cbor":
-        body = b"\xa2" + b"".join(map(cbor, ("__type", code, "message", message)))
-        return Response(body, status, {"Smithy-Protocol": "rpc-v2-cbor"}, None, "application/cbor")
+        members = b"".join(map(cbor, ("__type", code, "message", message)))
+        headers = {"Smithy-Protocol": "rpc-v2-cbor"}
+        return Response(b"\xa2" + members, status, headers, None, "application/cbor")
     error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
-    if service == "ec2":
+    if service() == "ec2":
         return xml(f"<Response><Errors>{error}</Errors></Response>", status)
     if "Action" in request.values:
         return xml(f"<ErrorResponse>{error}</ErrorResponse>", status)
-    if service in XML:
+    if service() in XML:
         return xml(error, status)
     body = json.dumps({"__type": code, "message": message})
     return Response(body, status, {"x-amzn-ErrorType": code}, None, "application/json")

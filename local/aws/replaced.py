@@ -443,6 +443,11 @@ REPLACED = (
         "around",
     ),
     Replaced(
+        f"{SFN}.asl.parse.preprocessor:Preprocessor.__init__",
+        ".stepfunctions:begin_to_parse",
+        "moto reads no definition right after one with an error, nor two at once",
+    ),
+    Replaced(
         f"{ASL}.eval_component:EvalComponent.heap_key",
         ".stepfunctions:own_id",
         "executions share a parsed definition: what it keeps of each needs a key from the start",

@@ -15,7 +15,6 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
-    create_backend_app,
 )
 from werkzeug.serving import make_server
 
@@ -50,7 +49,8 @@ class Dispatcher(DomainDispatcherApplication):
     """
 
     def __init__(self) -> None:
-        super().__init__(lambda service: refusal.install(create_backend_app(service), service))
+        super().__init__(refusal.application)
+        self.backend_url_patterns = [*self.backend_url_patterns, refusal.NOBODY]
         self._found: dict[str | None, Any] = {}
 
     def get_backend_for_host(self, host: str | None) -> Any:

@@ -363,11 +363,11 @@ def error_equals(self: Any, env: Any) -> None:
     name = error.error_name
     if name == "States.Runtime":
         found = False
-    elif name in names or (
-        isinstance(error, HeartbeatTimeout) and "States.HeartbeatTimeout" in names
+    elif (
+        name in names
+        or (isinstance(error, HeartbeatTimeout) and "States.HeartbeatTimeout" in names)
+        or "States.ALL" in names
     ):
-        found = True
-    elif "States.ALL" in names:
         found = True
     else:
         found = "States.TaskFailed" in names and name not in (
@@ -375,6 +375,10 @@ def error_equals(self: Any, env: Any) -> None:
             "States.DataLimitExceeded",
         )
     env.stack.append(found)
+
+
+def begin_to_parse(self: Any) -> None:
+    self._query_language_per_scope = []
 
 
 def name_error(self: Any, error_name: str | None) -> None:
