@@ -5,6 +5,7 @@ PARAMETERS ?=
 BEHAVIOUR ?=
 ORIGINS ?=
 EMPTY ?=
+ALLOW_NOT_MADE ?=
 WORKER ?=
 # Many tests wait: three keep two cores busy. Files go in their order: those with the fewest tests,
 # which would else be the last, take the longest.
@@ -31,10 +32,11 @@ demo: .venv/installed ## Run a pipeline with all three outcomes, and check it
 local: .venv/installed ## Serve the local stack until Ctrl-C:
 ##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
 ##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
-##             ORIGINS="http://localhost:3000 …"
+##             ORIGINS="http://localhost:3000 …" ALLOW_NOT_MADE=1
 	@$(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" \
 		--origins="$$ORIGINS" --parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" \
-		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty)
+		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty) \
+		$(if $(filter-out 0,$(ALLOW_NOT_MADE)),--allow-not-made)
 
 build: .venv-sam/installed ## Package the functions with sam build; needs python3.13
 	@.venv-sam/bin/sam build

@@ -313,6 +313,12 @@ REPLACED = (
         "around",
     ),
     Replaced(
+        "moto.iam.models:ManagedPolicy.delete",
+        ".cloudformation.resources:delete_managed_policy",
+        "moto leaves a deleted policy attached",
+        "new",
+    ),
+    Replaced(
         f"moto.events.models:EventBus.{CREATE}",
         ".cloudformation.resources:bus_as_declared",
         "moto drops an event bus's description",

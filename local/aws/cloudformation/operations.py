@@ -25,8 +25,16 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import utcnow
 from moto.utilities.utils import get_partition
 
-from local.aws.cloudformation.deployment import Deployment, failure, is_change, made_by, plan
+from local.aws.cloudformation.deployment import (
+    Deployment,
+    check_made,
+    failure,
+    is_change,
+    made_by,
+    plan,
+)
 from local.aws.cloudformation.templates import (
+    MAX_INLINE,
     InsufficientCapabilitiesError,
     Submission,
     all_parameters,
@@ -95,6 +103,7 @@ class ChangeSet:
             self.submission = submit(self.body, given.parameters(stack), given.tags())
             check_capabilities(self.submission, given.capabilities())
             self.changes = plan(stack, self.submission)
+            check_made(stack, self.changes)
         except ServiceException as error:
             self.fail(failure(error))
         else:
@@ -143,6 +152,12 @@ class Request:
         if stack is not None and self.flag("UsePreviousTemplate"):
             return original(stack)
         if body := self.get("TemplateBody"):
+            if len(body.encode()) > MAX_INLINE:
+                raise ValidationError(
+                    message=f"1 validation error detected: Value '{body}' at 'templateBody' failed "
+                    "to satisfy constraint: Member must have length less than or equal to "
+                    f"{MAX_INLINE}"
+                )
             return str(body)
         raise ValidationError(message="Either Template URL or Template Body must be specified.")
 
@@ -225,7 +240,7 @@ def updatable(request: Request) -> Any:
         message = f"Stack [{request.get('StackName')}] does not exist"
         raise ValidationError(message=message)
     if not re.fullmatch(
-        r"(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT)_COMPLETE|.*E_FAILED", stack.status
+        r"(CREATE|UPDATE|UPDATE_ROLLBACK)_COMPLETE|(CREATE|UPDATE)_FAILED", stack.status
     ):
         message = f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated."
         raise ValidationError(message=message)

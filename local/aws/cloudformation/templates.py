@@ -15,9 +15,15 @@ from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import intrinsics_multi_constructor
 
+from local.aws.cloudformation import resources
 from local.aws.parameters import constraint_problem
 
 SERVERLESS = "AWS::Serverless-2016-10-31"
+SERVERLESS_TYPES = "AWS::Serverless::"
+
+#: The most bytes of a template in a request, and in S3.
+MAX_INLINE = 51_200
+MAX_STORED = 1_000_000
 
 #: The properties that name an IAM resource.
 IAM_NAMES = {
@@ -80,7 +86,26 @@ def parse(body: str) -> dict[str, Any]:
         raise ValidationError(
             message="Template format error: At least one Resources member must be defined."
         )
+    check_types(document)
     return document
+
+
+def check_types(document: dict[str, Any]) -> None:
+    """Refuse types that AWS does not have."""
+    named: dict[str, None] = {}
+    for logical_id, resource in document["Resources"].items():
+        if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
+            raise ValidationError(
+                message=f"Template format error: [/Resources/{logical_id}] Every Resources object "
+                "must contain a Type member."
+            )
+        named[resource["Type"]] = None
+    macros = SERVERLESS_TYPES if SERVERLESS in transforms(document) else ()
+    unknown = [kind for kind in named if not (kind.startswith(macros) or resources.is_known(kind))]
+    if unknown:
+        raise ValidationError(
+            message=f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]"
+        )
 
 
 def transforms(document: dict[str, Any]) -> list[str]:
@@ -181,7 +206,10 @@ def template_at(template_url: str, account_id: str, partition: str) -> str:
         raise ValidationError(message=f"S3 error: {error.message}") from error
     if stored is None:
         raise ValidationError(message=f"S3 error: The specified key does not exist: {key}")
-    return str(stored.value.decode())
+    body: bytes = stored.value
+    if len(body) > MAX_STORED:
+        raise ValidationError(message=f"Template may not exceed {MAX_STORED} bytes in size.")
+    return body.decode()
 
 
 def references(value: Any) -> Iterator[str]:
