@@ -147,6 +147,12 @@ REPLACED = (
         "moto runs functions in Docker, or not at all",
     ),
     Replaced(
+        "moto.awslambda.models:LambdaBackend.delete_function",
+        ".functions:delete_function",
+        "moto knows of no processes that end with their function",
+        "around",
+    ),
+    Replaced(
         "moto.awslambda.responses:LambdaResponse._enrich_response",
         ".functions:keep_request_id",
         "moto answers every request with an id of its own, but an invocation's is in the log",

@@ -740,7 +740,7 @@ def update_managed_policy(
     policy: Any, properties: dict[str, Any], account_id: str, region_name: str
 ) -> Any:
     """Give a managed policy another document, and to others, under the ARN that it has."""
-    iam = iam_backends[account_id][get_partition(region_name)]
+    iam: Any = iam_backends[account_id][get_partition(region_name)]
     for version in [each for each in policy.versions if not each.is_default]:
         iam.delete_policy_version(policy.arn, version.version_id)
     document = json.dumps(properties["PolicyDocument"])
