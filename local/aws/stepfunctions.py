@@ -455,8 +455,11 @@ def run_state(self: Any, env: Any) -> None:
             failed = failure_event(self, env, error)
         else:
             return
+        told = cast(dict[str, Any], failed.event_details)
+        for of in told.values():
+            if "error" not in of:  # a branch that failed without one: a Catch gets null
+                of.update(error=None, cause=None)
         if failed.event_type != HistoryEventType.EvaluationFailed:  # that is in the history
-            told = cast(dict[str, Any], failed.event_details)
             details: Any = {name: without_none(of) for name, of in told.items()}
             env.event_manager.add_event(
                 context=env.event_history_context,
