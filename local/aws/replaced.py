@@ -390,6 +390,11 @@ REPLACED = (
         "an execution for a failure of the task that it interrupts",
     ),
     Replaced(
+        f"{ASL}.state.exec.execute_state:ExecutionState._construct_error_output_value",
+        ".stepfunctions:error_output",
+        "moto gives empty texts for an error and a cause that are not there",
+    ),
+    Replaced(
         f"{ASL}.common.error_name.error_equals_decl:ErrorEqualsDecl._eval_body",
         ".stepfunctions:error_equals",
         "moto's wildcards match the errors that can't be caught",

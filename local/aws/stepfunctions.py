@@ -455,11 +455,8 @@ def run_state(self: Any, env: Any) -> None:
             failed = failure_event(self, env, error)
         else:
             return
-        told = cast(dict[str, Any], failed.event_details)
-        for of in told.values():
-            if "error" not in of:  # a branch that failed without one: a Catch gets null
-                of.update(error=None, cause=None)
         if failed.event_type != HistoryEventType.EvaluationFailed:  # that is in the history
+            told = cast(dict[str, Any], failed.event_details)
             details: Any = {name: without_none(of) for name, of in told.items()}
             env.event_manager.add_event(
                 context=env.event_history_context,
@@ -474,6 +471,13 @@ def run_state(self: Any, env: Any) -> None:
             if env.stack[-1] == CatchOutcome.Caught:
                 return
         raise FailureEventException(failed)
+
+
+def error_output(failure_event: FailureEvent) -> dict[str, str | None]:
+    """Return what a Catch gets: null for an error that has no name, as one of a branch may not."""
+    [details] = cast(dict[str, Any], failure_event.event_details).values()
+    error = details.get("error") or None
+    return {"Error": error, "Cause": details.get("cause", "" if error else None)}
 
 
 def check_partition(self: Any, env: Any) -> None:
