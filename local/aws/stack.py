@@ -58,13 +58,10 @@ def deploy(template: Path, parameters: dict[str, str], *, name: str, region: str
     document = from_text(template.read_text())
     bucket = f"{name}-artifacts"
     package(document, template.parent, bucket, region)
-    key = f"{name}.template"
-    s3 = boto3.client("s3", region_name=region)
-    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(document))
     client = boto3.client("cloudformation", region_name=region)
     request = {
         "StackName": name,
-        "TemplateURL": f"https://s3.amazonaws.com/{bucket}/{key}",
+        "TemplateURL": uploaded(json.dumps(document), bucket, region),
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ],
@@ -119,6 +116,13 @@ def package(document: dict[str, Any], folder: Path, bucket: str, region: str) ->
         key = sha256(body).hexdigest()
         s3.put_object(Bucket=bucket, Key=key, Body=body)
         properties[path_property] = {"Bucket": bucket, "Key": key}
+
+
+def uploaded(template: str, bucket: str, region: str) -> str:
+    """Put a template into the bucket, since it may be too long for a request; its address."""
+    key = f"{sha256(template.encode()).hexdigest()}.template"
+    boto3.client("s3", region_name=region).put_object(Bucket=bucket, Key=key, Body=template)
+    return f"https://s3.{region}.amazonaws.com/{bucket}/{key}"
 
 
 def local_paths(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:

@@ -34,7 +34,6 @@ from local.aws.cloudformation.deployment import (
     plan,
 )
 from local.aws.cloudformation.templates import (
-    MAX_INLINE,
     InsufficientCapabilitiesError,
     Submission,
     all_parameters,
@@ -64,6 +63,14 @@ class InvalidChangeSetStatusError(CloudFormationError):
 
 
 # -- Change sets ----------------------------------------------------------------------------------
+
+
+#: What a template may have that is not in S3.
+INLINE_BYTES = 51_200
+TOO_LONG = (
+    "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: "
+    f"Member must have length less than or equal to {INLINE_BYTES}"
+)
 
 
 @dataclass
@@ -152,12 +159,8 @@ class Request:
         if stack is not None and self.flag("UsePreviousTemplate"):
             return original(stack)
         if body := self.get("TemplateBody"):
-            if len(body.encode()) > MAX_INLINE:
-                raise ValidationError(
-                    message=f"1 validation error detected: Value '{body}' at 'templateBody' failed "
-                    "to satisfy constraint: Member must have length less than or equal to "
-                    f"{MAX_INLINE}"
-                )
+            if len(str(body).encode()) > INLINE_BYTES:
+                raise ValidationError(message=TOO_LONG)
             return str(body)
         raise ValidationError(message="Either Template URL or Template Body must be specified.")
 

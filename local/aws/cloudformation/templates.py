@@ -21,9 +21,8 @@ from local.aws.parameters import constraint_problem
 SERVERLESS = "AWS::Serverless-2016-10-31"
 SERVERLESS_TYPES = "AWS::Serverless::"
 
-#: The most bytes of a template in a request, and in S3.
-MAX_INLINE = 51_200
-MAX_STORED = 1_000_000
+#: What a template in S3 may have.
+STORED_BYTES = 1_000_000
 
 #: The properties that name an IAM resource.
 IAM_NAMES = {
@@ -207,8 +206,8 @@ def template_at(template_url: str, account_id: str, partition: str) -> str:
     if stored is None:
         raise ValidationError(message=f"S3 error: The specified key does not exist: {key}")
     body: bytes = stored.value
-    if len(body) > MAX_STORED:
-        raise ValidationError(message=f"Template may not exceed {MAX_STORED} bytes in size.")
+    if len(body) > STORED_BYTES:
+        raise ValidationError(message=f"Template may not exceed {STORED_BYTES} bytes in size.")
     return body.decode()
 
 
