@@ -27,8 +27,9 @@ NOT_MADE = "NotMadeLocally"
 
 def properties(logical_id: str, having: ResourceMap) -> dict[str, Any]:
     """Return a resource's properties with everything in them resolved."""
-    declared = having._resource_json_map[logical_id].get("Properties", {})
-    resolved: dict[str, Any] = resources.typed(parsing.clean_json(copy.deepcopy(declared), having))
+    declared = having._resource_json_map[logical_id]
+    cleaned = parsing.clean_json(copy.deepcopy(declared.get("Properties", {})), having)
+    resolved: dict[str, Any] = resources.typed(cleaned, declared["Type"])
     return resolved
 
 

@@ -44,6 +44,7 @@ from local.aws.cloudformation.templates import (
     template_at,
     transforms,
 )
+from local.aws.parameters import text
 
 #: The hosts' last part in partitions that have one of their own.
 SUFFIXES = {"aws-cn": "amazonaws.com.cn"}
@@ -276,6 +277,7 @@ def update_stack(response: Any) -> ActionResult:
     check_capabilities(wanted, request.capabilities())
     if not is_change(stack, wanted, plan(stack, wanted)):
         raise ValidationError(message="No updates are to be performed.")
+    stack.role_arn = request.get("RoleARN") or stack.role_arn
     request.deploy(stack, "UPDATE", wanted, roll_back=not request.flag("DisableRollback"))
     return ActionResult({"StackId": stack.stack_id})
 
@@ -401,7 +403,7 @@ def validate_template(response: Any) -> ActionResult:
     request = Request(response)
     document = parse(request.body())
     declared = document.get("Parameters") or {}
-    defaults = {name: str(each.get("Default", "")) for name, each in declared.items()}
+    defaults = {name: text(each.get("Default", "")) for name, each in declared.items()}
     given = [
         {
             "ParameterKey": name,

@@ -42,6 +42,7 @@ from moto.stepfunctions.utils import cfn_to_api_tags
 from moto.utilities.utils import get_partition
 
 from local.aws import saved_queries
+from local.aws.parameters import text
 
 # -- Resource types that moto lacks ---------------------------------------------------------------
 
@@ -451,31 +452,32 @@ NUMBERS = {
 
 
 #: Properties that are objects, which may be written as JSON text.
-OBJECTS = {"AssumeRolePolicyDocument", "EventPattern", "KeyPolicy", "PolicyDocument"}
+OBJECTS = {"AssumeRolePolicyDocument", "EventPattern", "PolicyDocument"}
 
 
-def typed(value: Any) -> Any:
-    """Return a resolved part of a template with values of the types that CloudFormation has."""
+def typed(value: Any, kind: str = "") -> Any:
+    """Return a resolved part of a resource with values of the types that CloudFormation has."""
     if isinstance(value, list):
-        return [typed(member) for member in value]
+        return [typed(member, kind) for member in value]
     if not isinstance(value, dict):
         return value
-    return {name: typed_member(name, member) for name, member in value.items()}
+    return {name: typed_member(name, member, kind) for name, member in value.items()}
 
 
-def typed_member(name: str, member: Any) -> Any:
+def typed_member(name: str, member: Any, kind: str) -> Any:
     if name == "Variables":
         return member
     if isinstance(member, str):
         if name in NUMBERS and member.isdecimal():
             return int(member)
-        if name in OBJECTS:
+        # Of this one it is a text.
+        if name in OBJECTS and kind != "AWS::Logs::ResourcePolicy":
             try:
                 return json.loads(member)
             except ValueError:
                 message = f"Value of property {name} must be an object"
                 raise ValidationError(message=message) from None
-    return typed(member)
+    return typed(member, kind)
 
 
 moto_parse_resource = parsing.parse_resource
@@ -483,7 +485,7 @@ moto_parse_resource = parsing.parse_resource
 
 def parse_resource(declared: dict[str, Any], having: Any) -> Any:
     model, resolved, kind = moto_parse_resource(declared, having)
-    return model, typed(resolved), kind
+    return model, typed(resolved, kind), kind
 
 
 # -- Lambda functions -----------------------------------------------------------------------------
@@ -510,11 +512,6 @@ def function_spec(properties: dict[str, Any], account_id: str, region_name: str)
         "Environment": {"Variables": {name: text(value) for name, value in variables.items()}},
         "Tags": {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])},
     }
-
-
-def text(value: Any) -> str:
-    """Return a scalar as CloudFormation writes it where a string is wanted."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def create_function(
@@ -870,7 +867,7 @@ _UPDATES: dict[type, Callable[[Any, dict[str, Any], str, str], Any]] = {
 def tag(resource: Any, old: dict[str, Any], new: dict[str, Any], account: str, region: str) -> None:
     """Give a resource the tags in its properties, by the interface that all services have."""
     before, after = (
-        {tag["Key"]: str(tag["Value"]) for tag in properties.get("Tags") or []}
+        {tag["Key"]: str(tag["Value"]) for tag in properties.get("Tags") or [] if len(tag) == 2}
         for properties in (old, new)
     )
     names = ("arn", "table_arn", "queue_arn", "function_arn")

@@ -16,7 +16,7 @@ from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import intrinsics_multi_constructor
 
 from local.aws.cloudformation import resources
-from local.aws.parameters import constraint_problem
+from local.aws.parameters import constraint_problem, text
 
 SERVERLESS = "AWS::Serverless-2016-10-31"
 SERVERLESS_TYPES = "AWS::Serverless::"
@@ -143,7 +143,7 @@ def check_references(document: dict[str, Any]) -> None:
 def all_parameters(declared: dict[str, Any], given: dict[str, str]) -> dict[str, str]:
     """Return all parameters' values as strings, checked against what is declared."""
     defaults = {
-        name: str(parameter["Default"])
+        name: text(parameter["Default"])
         for name, parameter in declared.items()
         if "Default" in parameter
     }
@@ -225,8 +225,8 @@ def references(value: Any) -> Iterator[str]:
             elif name == "DependsOn":
                 yield from [member] if isinstance(member, str) else member
             elif name == "Fn::Sub":
-                text, own = member if isinstance(member, list) else (member, {})
-                for inner in re.findall(r"\$\{([^!][^}]*)\}", text):
+                template, own = member if isinstance(member, list) else (member, {})
+                for inner in re.findall(r"\$\{([^!][^}]*)\}", template):
                     if (referred := inner.partition(".")[0]) not in own:
                         yield referred
                 yield from references(own)
