@@ -19,7 +19,7 @@ JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local test test-all faults chaos bench check fix build clean
+.PHONY: help demo local test test-all faults chaos moto-tests bench check fix build clean
 
 help:
 	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -58,6 +58,9 @@ faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=so
 chaos: .venv/installed ## Run many jobs while all goes wrong: JOBS=200 SEED=1 RATE=0.1,
 ##             EVENTS=none to lose all events of AWS services
 	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
+
+moto-tests: .venv/installed ## Run moto's own tests of what is replaced in it, from PyPI
+	@$(BIN)/python -m tests.moto
 
 bench: .venv/installed ## Hold docs/performance.md to what is measured:
 ##             BENCH="intake stack" for some, BENCH=--write to write them

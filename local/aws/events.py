@@ -1,9 +1,9 @@
 """EventBridge that delivers: rules reach their targets, and schedules fire.
 
 moto matches events with rules and knows a few kinds of targets. This replaces the delivery: Lambda
-functions (asynchronously, as EventBridge invokes them), SQS queues, other buses, log groups and
-state machines get the event as EventBridge writes it, or what the target makes of it with `Input`,
-`InputPath` or `InputTransformer`. moto keeps the kinds that are not named here.
+functions (asynchronously, as EventBridge invokes them), SQS queues, topics, other buses, log groups
+and state machines get the event as EventBridge writes it, or what the target makes of it with
+`Input`, `InputPath` or `InputTransformer`. Targets of other kinds are not reached.
 
 Where AWS differs:
 
@@ -188,10 +188,12 @@ def deliver(rule: Any, target: dict[str, Any], event: Event) -> None:
         logs.create_log_stream(group, stream)
         message = {"timestamp": int(time.time() * 1000), "message": body}
         logs.put_log_events(group, stream, [message])
-    else:
+    elif kind[0] == "events" and not arn.resource_type:  # an archive
         only_this = copy.copy(rule)
         only_this.targets = [target]
         moto_send_to_targets(only_this, {**event, "ingestion-time": time.time()})
+    else:
+        raise LookupError(f"the local stack reaches no {arn.service} {arn.resource_type}")
 
 
 def dead_letter(

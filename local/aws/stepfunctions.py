@@ -118,9 +118,10 @@ MAX_PAGE = 1000
 #: What an event has room for, of input and output as they are written in it.
 MAX_EVENT_DATA = 248 * 1024
 
-#: How Step Functions' own calls are made, which nobody checks: to compose and to sign what says
-#: who makes them takes botocore a while.
-AGENT = Config(user_agent="states.amazonaws.com", signature_version=UNSIGNED)
+#: How Step Functions' own calls are made, which nobody but S3 checks: to compose and to sign what
+#: says who makes them takes botocore a while.
+AGENT = Config(user_agent="states.amazonaws.com")
+UNSIGNED_AGENT = AGENT.merge(Config(signature_version=UNSIGNED))
 
 QUERY_EVALUATION_ERROR = "States.QueryEvaluationError"
 
@@ -1255,7 +1256,7 @@ class Clients:
                 made = self._session.client(
                     service_name,
                     region_name=region_name,
-                    config=config.merge(AGENT),
+                    config=config.merge(AGENT if service_name == "s3" else UNSIGNED_AGENT),
                     **settings,
                 )
                 self._clients[key] = watched(permissions.watch(made))

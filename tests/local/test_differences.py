@@ -158,6 +158,7 @@ def test_patterns_know_less(
         f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/a",
         f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/a",
         f"arn:aws:batch:{REGION}:{ACCOUNT}:job-queue/a",
+        f"arn:aws:events:{REGION}:{ACCOUNT}:api-destination/a/1",
     ],
 )
 def test_targets_that_are_not_reached_get_no_event(cloud: LocalCloud, arn: str) -> None:

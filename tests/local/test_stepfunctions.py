@@ -1433,6 +1433,19 @@ def test_any_api_can_be_called(cloud: LocalCloud, states: Any, machine: Callable
     assert queue.body() == {"a": NASTY}
 
 
+def test_objects_can_be_listed(cloud: LocalCloud, states: Any, machine: Callable[..., str]) -> None:
+    # S3 gives nothing to those who don't sign.
+    cloud.client("s3").create_bucket(Bucket="of-objects")
+    cloud.client("s3").put_object(Bucket="of-objects", Key="a", Body=b"text")
+    task = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:s3:listObjectsV2",
+        "Arguments": {"Bucket": "of-objects"},
+        "Output": "{% $states.result.Contents.Key %}",
+    }
+    assert output(states, machine(List=task)) == "a"
+
+
 def test_an_api_error_has_the_name_of_its_service(states: Any, machine: Callable[..., str]) -> None:
     missing = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:missing"
     for resource, arguments, error in (

@@ -154,6 +154,12 @@ class Request:
         )
 
     def body(self, stack: Any = None) -> str:
+        given = self.get("TemplateURL"), self.get("TemplateBody")
+        if self.flag("UsePreviousTemplate") and given != (None, None):
+            raise ValidationError(
+                message="You cannot specify both usePreviousTemplate and Template Body/Template "
+                "URL."
+            )
         if url := self.get("TemplateURL"):
             response = self.response
             return template_at(url, response.current_account, response.partition)
@@ -169,6 +175,11 @@ class Request:
         values = {}
         for parameter in self.get("Parameters", []):
             name = parameter["ParameterKey"]
+            if parameter.get("UsePreviousValue") and parameter.get("ParameterValue"):
+                raise ValidationError(
+                    message=f"Invalid input for parameter key {name}. Cannot specify "
+                    "usePreviousValue as true and non empty value for a parameter"
+                )
             if not parameter.get("UsePreviousValue"):
                 values[name] = parameter.get("ParameterValue", "")
             elif stack is None or name not in stack.parameters:
