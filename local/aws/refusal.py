@@ -27,7 +27,7 @@ from werkzeug.exceptions import HTTPException
 logger = logging.getLogger(__name__)
 
 #: The services whose REST is XML, as requests for them are signed.
-XML = {"cloudfront", "route53", "s3", "s3express"}
+XML = {"cloudfront", "route53", "s3", "s3-object-lambda", "s3express"}
 #: Whom moto's dispatcher finds for a service that it does not know: a name, and a host's pattern.
 NOBODY = ("", re.compile(r"https?://.*amazonaws\.com"))
 
