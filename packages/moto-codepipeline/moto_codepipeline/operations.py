@@ -227,6 +227,15 @@ class JobOperations(SteppedBackend):
             return None
         return {"status": job.status, "withdrawn": job.withdrawn, "action": job.action.state()}
 
+    @operation
+    def waiting(self) -> list[tuple[TypeKey, str | None, float]]:
+        """What jobs wait to be polled: no operation of AWS.
+
+        Of each action type, and each value of its queryable property if it has one, for how many
+        seconds the oldest of them has been queued.
+        """
+        return self._board.waiting()
+
     def _data(self, job: Job) -> dict[str, Any]:
         return job.data(self._credentials.issue(job.action))
 
