@@ -285,6 +285,12 @@ class JobOperations(SteppedBackend):
         self._clients.check(job.action.client_id, client_token, job_id)
         return job
 
+    def _available_type(self, type_id: dict[str, str]) -> ActionType:
+        action_type = self.action_types.get(TypeKey.of(type_id))
+        if action_type is None or action_type.deleted:
+            raise ActionTypeNotFoundError(type_id)
+        return action_type
+
     def _offer(
         self,
         owner: str,
@@ -294,14 +300,13 @@ class JobOperations(SteppedBackend):
     ) -> list[Job]:
         if type_id["owner"] != owner:
             raise ValidationError(f"ActionType with owner '{type_id['owner']}' is not supported")
-        key = TypeKey.of(type_id)
-        action_type = self.action_types.get(key)
-        if action_type is None or action_type.deleted:
+        action_type = self._available_type(type_id)
+        if not action_type.may_be_polled_in(self.account_id):
             raise ActionTypeNotFoundError(type_id)
         limit = max_batch_size or self.behaviour.default_batch_size
         if self.behaviour.batch_cap is not None:
             limit = min(limit, self.behaviour.batch_cap)
-        return self._board.offer(key, _query_value(action_type, query or {}), limit)
+        return self._board.offer(action_type.key, _query_value(action_type, query or {}), limit)
 
 
 def _query_value(action_type: ActionType, query: dict[str, str]) -> str | None:
