@@ -1,4 +1,4 @@
-"""How long `import moto_codepipeline` takes after `import moto`, which it needs, and how long that does.
+"""How long `import moto_codepipeline` takes after `import moto`, and how long that does.
 
 Processor time of fresh processes, whose modules are compiled.
 """

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -629,19 +630,70 @@ def test_a_webhook_is_told_of_a_job_that_fails(world):
 # -- Otherwise deployed ---------------------------------------------------------------------------
 
 
-def test_terraform_deploys_the_template_with_parameters_and_outputs_that_it_has():
+# What the AWS provider's documentation says that these resources take, and have besides. There is no
+# Terraform here: https://registry.terraform.io/providers/hashicorp/aws/latest/docs
+TERRAFORM_TAKES = {
+    "aws_s3_object": (
+        {"bucket", "key"},
+        "acl bucket_key_enabled cache_control content content_base64 content_disposition content_encoding "
+        "content_language content_type etag force_destroy kms_key_id metadata "
+        "object_lock_legal_hold_status object_lock_mode object_lock_retain_until_date "
+        "server_side_encryption source source_hash storage_class tags website_redirect",
+        "id tags_all version_id",
+    ),
+    "aws_cloudformation_stack": (
+        {"name"},
+        "capabilities disable_rollback iam_role_arn notification_arns on_failure parameters policy_body "
+        "policy_url tags template_body template_url timeout_in_minutes",
+        "id outputs tags_all",
+    ),
+}
+
+
+@pytest.fixture
+def terraform() -> Any:
     with (EXAMPLES / "terraform/main.tf").open() as source:
-        configuration = hcl2.load(source)
+        return hcl2.load(source)
+
+
+def resources_of(configuration: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Kind, name and arguments of each resource. The parser leaves the quotes where they are."""
+    for block in configuration["resource"]:
+        for kind, named in block.items():
+            for name, arguments in named.items():
+                given = {each for each in arguments if not each.startswith("__")}
+                yield kind.strip('"'), name.strip('"'), {each: arguments[each] for each in given}
+
+
+def test_terraform_deploys_the_template_with_parameters_and_outputs_that_it_has(terraform):
     (stack,) = (
-        each['"aws_cloudformation_stack"']['"acknowledger"']
-        for each in configuration["resource"]
-        if '"aws_cloudformation_stack"' in each
+        arguments
+        for kind, _, arguments in resources_of(terraform)
+        if kind == "aws_cloudformation_stack"
     )
     template = yaml_parse((ROOT / "template.yaml").read_text())
     assert set(stack["parameters"]) <= set(template["Parameters"])
-    asked = re.findall(r'\.outputs\[\\?"(\w+)\\?"\]', json.dumps(configuration["output"]))
+    # What sam deploy is given, and what a template needs that has a transform.
+    given = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]["deploy"]["parameters"]
+    needed = {given["capabilities"], "CAPABILITY_AUTO_EXPAND"}
+    assert {each.strip('"') for each in stack["capabilities"]} == needed
+    asked = re.findall(r'\.outputs\[\\?"(\w+)\\?"\]', json.dumps(terraform["output"]))
     assert set(asked) <= set(template["Outputs"])
     assert asked
+
+
+def test_terraforms_resources_take_what_the_provider_knows_and_refer_to_what_there_is(terraform):
+    has: dict[str, set[str]] = {}
+    for kind, name, arguments in resources_of(terraform):
+        required, optional, more = TERRAFORM_TAKES[kind]
+        assert required <= set(arguments) <= required | set(optional.split()), kind
+        has[f"{kind}.{name}"] = {*required, *optional.split(), *more.split()}
+    assert len(has) == 2
+    said = json.dumps(terraform)
+    for reference, attribute in re.findall(r"\b(aws_\w+\.\w+)\.(\w+)", said):
+        assert attribute in has[reference], reference
+    variables = {name.strip('"') for block in terraform["variable"] for name in block}
+    assert set(re.findall(r"\bvar\.(\w+)", said)) == variables
 
 
 @pytest.fixture
