@@ -19,6 +19,7 @@ import itertools
 import json
 import os
 import re
+import sys
 import threading
 import uuid
 from collections import defaultdict
@@ -29,6 +30,7 @@ from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -40,6 +42,7 @@ from local import acknowledger
 from local.aws import functions
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
+from moto_codepipeline import models
 from moto_codepipeline.jobs import Job, JobStatus
 from tests.resilience.faults import WITHOUT_PROCESS, Call, Faults
 from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
@@ -756,19 +759,24 @@ def running() -> Iterator[Matrix]:
     limits = ["1" if one.split("/")[2] in LIMITED else "0" for one in types + lanes]
     holder: list[Matrix] = []
     faults = Faults(lambda call: holder[0].choose(call) if holder else None)
-    with acknowledger.running(
-        parameters={
-            "ActionTypes": ",".join(types + lanes),
-            "MaxJobsInFlight": ",".join(limits),
-            # No sweep comes but those that are asked for.
-            "PollSchedule": "rate(1 day)",
-        },
-        worker=False,
-        retry_delays=(0.05, 0.05),
-        retry_scale=0.0005,
-        sleep_scale=0.04,
-        layers=(faults.layer,),
-    ) as (cloud, stack):
+    # Each case has a pipeline of its own. AWS raises the quota when it is asked to.
+    quota = patch.object(models, "PIPELINES", sys.maxsize)
+    with (
+        quota,
+        acknowledger.running(
+            parameters={
+                "ActionTypes": ",".join(types + lanes),
+                "MaxJobsInFlight": ",".join(limits),
+                # No sweep comes but those that are asked for.
+                "PollSchedule": "rate(1 day)",
+            },
+            worker=False,
+            retry_delays=(0.05, 0.05),
+            retry_scale=0.0005,
+            sleep_scale=0.04,
+            layers=(faults.layer,),
+        ) as (cloud, stack),
+    ):
         for lane in lanes:
             if lane.startswith("Custom/"):
                 acknowledger.register(cloud, stack, lane)
