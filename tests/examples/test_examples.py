@@ -352,13 +352,8 @@ def shell(world: World, tmp_path: Path) -> Shell:
     ]:
         pytest.skip(f"the examples have what is not here: {', '.join(missing)}")
     # A minute between heartbeats is shorter here, and what the AWS CLI is asked is written down.
-    for name, program in {
-        "sleep": f"exec {shutil.which('sleep')} 0.2",
-        "aws": f'echo "$*" >> "{tmp_path}/asked"; exec {programs}/aws "$@"',
-    }.items():
-        (tmp_path / "bin").mkdir(exist_ok=True)
-        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{program}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
+    put_program(tmp_path, "sleep", f"exec {shutil.which('sleep')} 0.2")
+    put_program(tmp_path, "aws", f'echo "$*" >> "{tmp_path}/asked"; exec {programs}/aws "$@"')
     environment = {
         "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
         **isolation.NO_FILES,
@@ -369,8 +364,20 @@ def shell(world: World, tmp_path: Path) -> Shell:
     return Shell(tmp_path, environment)
 
 
+def put_program(folder: Path, name: str, program: str) -> None:
+    """Put a program of the shell's where it is found first."""
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin" / name).write_text(f"#!/bin/sh\n{program}\n")
+    (folder / "bin" / name).chmod(0o755)
+
+
+def asked(shell: Shell) -> str:
+    """What the AWS CLI was asked."""
+    return (shell.folder / "asked").read_text()
+
+
 def heartbeats(shell: Shell) -> int:
-    return (shell.folder / "asked").read_text().count("send-task-heartbeat")
+    return asked(shell).count("send-task-heartbeat")
 
 
 def variables(environment: list[dict[str, str]]) -> dict[str, str]:
@@ -412,6 +419,20 @@ def test_codebuild_works_a_job(world, shell):
     job, failing = build(b"")
     assert run(failing, "post_build", CODEBUILD_BUILD_SUCCEEDING="0")[0] == 0
     assert world.row(job, "Failed")["cause"]["S"] == "Build project:1 failed"
+
+    # One that is over while it is worked: the build is stopped.
+    put_program(shell.folder, "unzip", "exec tail -f /dev/null")
+    for made in ("app", "report"):
+        shutil.rmtree(shell.folder / made)
+    job, endless = build(b"")
+    before = heartbeats(shell)
+    with endless.start("\n".join(phases["phases"]["build"]["commands"])):
+        wait_for(lambda: heartbeats(shell) > before + 2, "heartbeats", seconds=60)
+        assert "stop-build" not in asked(shell)
+        row = world.stop(job)
+        stopped = "codebuild stop-build --id project:1"
+        wait_for(lambda: stopped in asked(shell), "the build to be stopped", seconds=60)
+    assert world.row(job, "Failed") == row
 
 
 @pytest.mark.slow
