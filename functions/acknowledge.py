@@ -1,7 +1,5 @@
 """Acknowledge: tells CodePipeline that we have the job, and the state machine what it said."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -9,16 +7,9 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from acknowledger import acknowledgment, events, job_api, job_table
+from acknowledger import acknowledgment, errors, events, job_api, job_table
 from acknowledger.acknowledgment import Acknowledgment, Claim
 from acknowledger.aws import client, prepare
-from acknowledger.errors import (
-    AcknowledgerError,
-    EndedElsewhere,
-    OfferLost,
-    StandDown,
-    TaskTokenGone,
-)
 from acknowledger.log import logger
 from acknowledger.moments import seconds_since
 
@@ -35,15 +26,13 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Acknowledge one job and answer with its status.
 
     Args:
-        event: the EventBridge event `Job Dispatched`, or just its detail:
-            `{jobId: str, nonce: str, clientId?: str}`, with clientId for a partner's job. By hand
-            a clientToken may stand in its place. From the state machine also `taskToken`,
-            `execution`, `dispatchedAt` and `offer`, the execution's input.
+        event: the EventBridge event `Job Dispatched`, or just its detail: `{jobId, nonce}` and for
+            a partner's job `clientId`, or by hand a `clientToken`. From the state machine also
+            `taskToken`, `execution`, `dispatchedAt` and `offer`, the execution's input.
 
     Returns:
-        `{"status": one of CodePipeline's seven}`; with a task token the state machine is told the
-        same, and what keeps the job from being worked is told to it instead of raised:
-        `{"error": name, "cause": message}`.
+        `{"status": one of CodePipeline's seven}`. With a task token the state machine is told it,
+        or what keeps the job from being worked: `{"error": name, "cause": message}`.
 
     Raises:
         EventInvalid: the event is not of that form.
@@ -71,11 +60,8 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None, Claim | None]:
     if detail.get("taskToken") is None:
         return request, None, None
     claim = events.check(detail, "Execution", "claim")
-    return (
-        request,
-        claim["taskToken"],
-        Claim(claim["execution"], claim["offer"], claim["dispatchedAt"]),
-    )
+    dispatched = Claim(claim["execution"], claim["offer"], claim["dispatchedAt"])
+    return request, claim["taskToken"], dispatched
 
 
 def counted(request: dict[str, Any], claim: Claim | None = None) -> Acknowledgment:
@@ -104,10 +90,10 @@ def answer(task_token: str, request: dict[str, Any], claim: Claim) -> dict[str, 
     try:
         answered = counted(request, claim)
         told = answered.failure or {"status": answered.status}
-    except AcknowledgerError as error:
+    except errors.AcknowledgerError as error:
         told = {"error": type(error).__name__, "cause": str(error)}
-        lost = isinstance(error, OfferLost)
-        refused = not isinstance(error, (StandDown, EndedElsewhere))
+        lost = isinstance(error, errors.OfferLost)
+        refused = not isinstance(error, (errors.StandDown, errors.EndedElsewhere))
         metrics.add_metric("OffersLost", MetricUnit.Count, int(lost))
         metrics.add_metric("AcknowledgmentsRefused", MetricUnit.Count, int(refused))
         logger.warning("Not acknowledged", extra=told)
@@ -118,11 +104,8 @@ def answer(task_token: str, request: dict[str, Any], claim: Claim) -> dict[str, 
         else:
             step_functions.send_task_success(taskToken=task_token, output=json.dumps(told))
     except step_functions.exceptions.InvalidToken:
-        raise TaskTokenGone("taskToken: it is none of Step Functions'") from None
-    except (
-        step_functions.exceptions.TaskDoesNotExist,
-        step_functions.exceptions.TaskTimedOut,
-    ):
+        raise errors.TaskTokenGone("taskToken: it is none of Step Functions'") from None
+    except (step_functions.exceptions.TaskDoesNotExist, step_functions.exceptions.TaskTimedOut):
         # Told before, most likely; or else the execution is over, and its job nobody's.
         logger.info("The execution does not wait for this answer any more")
         if answered:

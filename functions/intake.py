@@ -1,7 +1,5 @@
 """Intake: takes every job that CodePipeline offers and starts its execution."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -37,11 +35,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     Args:
         event: one of
-            "CodePipeline Action Execution State Change" with state STARTED, which polls its
-            action type until its very job has come or a bounded while has passed; one of an
-            action type that is not served is only counted;
-            "Scheduled Event", which polls every action type once through and heals what went
-            wrong before;
+            "CodePipeline Action Execution State Change" with state STARTED, which polls its action
+            type until its very job has come, for a while; of a type not served it is only counted;
+            "Scheduled Event", which polls every action type once through, and heals;
             "Step Functions Execution Status Change" of an execution that has ended, which gives
             its room to the next;
             "Pause Intake" and "Resume Intake", with the detail `{actionTypes: [...]}` or for all;
@@ -52,9 +48,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         for a pause or its end `{"paused": the action types that are paused now}`.
 
     Raises:
-        EventInvalid: the event is none of these; or who pauses or resumes names an action type
-            that is not served.
-        IntakeIncomplete: after all the rest was done; names what failed. Nothing is lost by it:
+        EventInvalid: the event is none of these, or names an action type that is not served.
+        IntakeIncomplete: names what failed, after all the rest was done. Nothing is lost by it:
             CodePipeline offers again what is not acknowledged.
     """
     config().check()
@@ -67,8 +62,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return operated
     with ThreadPoolExecutor(taking.STARTS_AT_ONCE) as starters:
         sweep = taking.Sweep(
-            lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS,
-            starters,
+            lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS, starters
         )
         HANDLED[kind](sweep, detail)
     for name, count in sweep.counts.items():

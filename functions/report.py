@@ -1,7 +1,5 @@
 """Report: tells CodePipeline how a job ended, and on the way how far it is."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aws_lambda_powertools import Metrics
@@ -29,12 +27,10 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
             EventBridge event `Job Progress` from a worker, as `outcomes.parse_progress` takes it.
 
     Returns:
-        what `ending.Ending` has as said: `{status}`, with `error` and `cause` for all but
-        Succeeded; for progress `{shown: bool}`.
+        what `ending.Ending` has as said; for progress `{shown: bool}`.
 
     Raises:
-        EventInvalid: the event is neither.
-        ValidationException: progress that breaks a limit.
+        EventInvalid, ValidationException: the event is neither, or progress that breaks a limit.
         AcknowledgerError: worth another try.
     """
     try:

@@ -1,7 +1,5 @@
 """Stop: when a job's life is cut short on one side, tells the other."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from aws_lambda_powertools import Metrics
@@ -29,20 +27,19 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
     Args:
         event: one of
-            "CodePipeline Action Execution State Change" with a state that leaves nothing to work:
-            the execution of its job is told, which ends it as Failed with nothing reported;
+            "CodePipeline Action Execution State Change" of an action that is over: the execution of
+            its job is told, which ends it as Failed with nothing reported;
             "Step Functions Execution Status Change" of an execution that ended otherwise than by
             its definition: its job is ended as the execution would have, or failed;
             "Job Due", from the sweep, with the detail `{jobId}`: a job that should have ended or
-            been continued by now, of which no event told.
+            been continued by now.
 
     Returns:
         `{"ended": [job ids]}`
 
     Raises:
         EventInvalid: the event is none of these.
-        NotStopped: an execution could not be told; worth another try.
-        AcknowledgerError: what CodePipeline or the table say; worth another try.
+        AcknowledgerError: worth another try, as NotStopped is: an execution could not be told.
     """
     event = events.parse(event, "Stop")
     ended = HANDLED[event["detail-type"]](event["detail"])

@@ -13,6 +13,7 @@ from local.arguments import TEMPLATE
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from local.page import PATH, Page
+from local.unserved import Unserved
 from local.worker import CONFIGURATION_PROPERTIES, SampleWorker, WorkerProcess
 from moto_codepipeline import switches
 from moto_codepipeline.http import Endpoint
@@ -40,9 +41,10 @@ def cloud_with_codepipeline(*, layers: tuple[Any, ...] = (), **settings: Any) ->
         layers: go in front of the page.
         settings: LocalCloud's further ones.
     """
-    return LocalCloud(
+    unserved = Unserved()
+    cloud = LocalCloud(
         page=PATH,
-        ticks=(moto_codepipeline.tick_all,),
+        ticks=(moto_codepipeline.tick_all, lambda: unserved.tell(cloud)),
         layers=(
             lambda application, cloud: Endpoint(application, cloud.account_id, cloud.region),
             lambda application, cloud: Page(
@@ -52,6 +54,7 @@ def cloud_with_codepipeline(*, layers: tuple[Any, ...] = (), **settings: Any) ->
         ),
         **settings,
     )
+    return cloud
 
 
 @contextmanager
@@ -133,18 +136,22 @@ def action_types(stack: Stack) -> list[str]:
     return list(dict.fromkeys(map(str.strip, stack.parameters["ActionTypes"].split(","))))
 
 
-def register(cloud: LocalCloud, stack: Stack, action_type: str) -> None:
-    """Register an action type that the sample worker can work.
+def register(cloud: LocalCloud, stack: Stack, action_type: str, *, queryable: str = "") -> None:
+    """Register an action type that the sample worker can work, with a queryable property or none.
 
     A partner's comes with one client, whose token is put where the stack looks for it.
     """
+    queried = {"required": True, "key": True, "secret": False, "queryable": True}
     owner, category, provider, version = action_type.split("/")
     request = {
         "category": category,
         "provider": provider,
         "version": version,
         "settings": {"executionUrlTemplate": "https://example.com/jobs/{ExternalExecutionId}"},
-        "configurationProperties": CONFIGURATION_PROPERTIES,
+        "configurationProperties": [
+            *CONFIGURATION_PROPERTIES,
+            *([{"name": queryable, **queried}] if queryable else []),
+        ],
         "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
         "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
     }

@@ -10,30 +10,15 @@ acknowledged the job. Each write here names the claim and the status that it cou
 of it may be run again from any point and comes to the same.
 """
 
-from __future__ import annotations
-
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from acknowledger import executions, job_api, job_table
+from acknowledger import errors, executions, job_api, job_table
 from acknowledger.client_tokens import client_token
 from acknowledger.config import config
-from acknowledger.errors import (
-    AcknowledgerError,
-    AlreadyEnded,
-    AlreadyInProgress,
-    ClaimTakenOver,
-    CodePipelineRefused,
-    CodePipelineUnavailable,
-    EndedElsewhere,
-    InvalidNonceException,
-    Joined,
-    OfferLost,
-    TableUnavailable,
-)
 from acknowledger.job_table import MINE, NOT_ACKNOWLEDGED
 from acknowledger.log import about, logger
 from acknowledger.moments import later, now
@@ -92,7 +77,9 @@ def by_hand(request: Mapping[str, str]) -> Acknowledgment:
         TableUnavailable: not called, since the call could not be noted.
         AcknowledgerError: as `job_api.acknowledge` raises them.
     """
-    _know_client(request)
+    if "clientId" in request:
+        # Without its token nothing is called, and nothing needs to be noted.
+        client_token(request["clientId"])
     call = str(uuid.uuid4())
     row = _change(request, "SET acknowledgeCalls.#call = :nonce", call)
     logger.append_keys(**about(row))
@@ -109,7 +96,8 @@ def make_ours(claim: Claim) -> Acknowledgment:
         AcknowledgerError: worth another try.
     """
     request = claim.request
-    _know_client(request)
+    if "clientId" in request:
+        client_token(request["clientId"])
     call = str(uuid.uuid4())
     noted, row = job_table.attempt(
         request["jobId"],
@@ -133,21 +121,21 @@ def make_ours(claim: Claim) -> Acknowledgment:
         if row and row["status"] == "InProgress":
             worker = row["execution"]
         elif not row or request["nonce"] not in row["acknowledgeCalls"].values():
-            raise ClaimTakenOver("A newer offer of this job has its row: its execution goes on")
+            raise errors.ClaimTakenOver("A newer offer's execution has the row, and goes on")
         row = _change(request, "SET acknowledgeCalls.#call = :nonce", call)
     try:
         answered = _call(request, call, row)
-    except CodePipelineRefused as error:
+    except errors.CodePipelineRefused as error:
         if worker:
             again = f"Not acknowledged again ({type(error).__name__})"
-            raise AlreadyInProgress(f"{again}; worked by {worker}") from None
-        if isinstance(error, InvalidNonceException):
+            raise errors.AlreadyInProgress(f"{again}; worked by {worker}") from None
+        if isinstance(error, errors.InvalidNonceException):
             job_table.release(request["jobId"], claim.execution)
-            raise OfferLost(str(error)) from None
+            raise errors.OfferLost(str(error)) from None
         raise
     if worker:
         again = f"Acknowledged again, answered with {answered.status}"
-        raise AlreadyInProgress(f"{again}; worked by {worker}")
+        raise errors.AlreadyInProgress(f"{again}; worked by {worker}")
     return _settle(claim, answered)
 
 
@@ -161,9 +149,9 @@ def _is_ours(claim: Claim, row: Mapping[str, Any] | None) -> bool:
         return False
     ours = row["execution"] == claim.execution
     if ours and ("over" in row or row["status"] in job_table.ENDED):
-        raise EndedElsewhere(row.get("over", row).get("cause", f"It is {row['status']}"))
+        raise errors.EndedElsewhere(row.get("over", row).get("cause", f"It is {row['status']}"))
     if row["status"] in job_table.ENDED:
-        raise AlreadyEnded(f"The job has ended as {row['status']} in {row['execution']}")
+        raise errors.AlreadyEnded(f"The job has ended as {row['status']} in {row['execution']}")
     return bool(ours and row["status"] == "InProgress")
 
 
@@ -172,22 +160,21 @@ def _settle(claim: Claim, answered: Acknowledgment) -> Acknowledgment:
     job_id, status = claim.request["jobId"], answered.status
     if status in job_table.ENDED and "continues" not in claim.offer:
         cause = f"CodePipeline answered the acknowledgment with {status}: the job ended without us"
-        words = {"error": EndedElsewhere.__name__, "cause": cause} if status != "Succeeded" else {}
+        words = {} if status == "Succeeded" else {"error": "EndedElsewhere", "cause": cause}
         job_table.end(
             {"jobId": job_id, "execution": claim.execution, "status": "Dispatched"},
             {"status": status, **words},
             unannounced=True,
         )
-        raise EndedElsewhere(cause)
+        raise errors.EndedElsewhere(cause)
     if status != "InProgress":
         job_table.release(job_id, claim.execution)
         cause = f"CodePipeline answered the acknowledgment with {status}"
-        raise (Joined if status in job_table.ENDED else OfferLost)(cause)
+        raise (errors.Joined if status in job_table.ENDED else errors.OfferLost)(cause)
     if "continues" in claim.offer:
         _join(claim)
     _begin(claim)
-    going_on = _go_on(claim)
-    return Acknowledgment(status, answered.assumed, answered.offered_at, going_on.failure)
+    return replace(answered, failure=_go_on(claim).failure)
 
 
 def _begin(claim: Claim) -> None:
@@ -218,9 +205,9 @@ def _begin(claim: Claim) -> None:
             | {f":{name}": value for name, value in columns.items()},
         )
     if not (begun or _is_ours(claim, row)):
-        raise ClaimTakenOver("Another execution was acknowledged too, and works the job")
+        raise errors.ClaimTakenOver("Another execution was acknowledged too, and works the job")
     if row and "over" in row:
-        raise EndedElsewhere(row["over"]["cause"])
+        raise errors.EndedElsewhere(row["over"]["cause"])
 
 
 def _go_on(claim: Claim) -> Acknowledgment:
@@ -269,13 +256,7 @@ def _join(claim: Claim) -> None:
     if "nextJobToken" in work:
         executions.succeed(work["nextJobToken"])
     job_table.release(job_id, claim.execution)
-    raise Joined(f"Continues {continues['jobId']}, which is worked by {work['execution']}")
-
-
-def _know_client(request: Mapping[str, str]) -> None:
-    """Without a client's token nothing is called, and nothing needs to be noted."""
-    if "clientId" in request:
-        client_token(request["clientId"])
+    raise errors.Joined(f"Continues {continues['jobId']}, which is worked by {work['execution']}")
 
 
 def _call(request: Mapping[str, str], call: str, row: Mapping[str, Any] | None) -> Acknowledgment:
@@ -284,13 +265,13 @@ def _call(request: Mapping[str, str], call: str, row: Mapping[str, Any] | None) 
     offered_at = row.get("offeredAt") if row else None
     try:
         return Acknowledgment(job_api.acknowledge(request), offered_at=offered_at)
-    except CodePipelineUnavailable:
+    except errors.CodePipelineUnavailable:
         raise
-    except InvalidNonceException:
+    except errors.InvalidNonceException:
         if _take_back(request, call, others) and _one_got_through(request, call):
             return Acknowledgment("InProgress", assumed=True, offered_at=offered_at)
         raise
-    except AcknowledgerError:
+    except errors.AcknowledgerError:
         _take_back(request, call, others)
         raise
 
@@ -316,7 +297,7 @@ def _take_back(request: Mapping[str, str], call: str, others: set[str]) -> set[s
     """Take a call back that was turned down; the others that are noted now."""
     try:
         row = _change(request, "REMOVE acknowledgeCalls.#call", call)
-    except TableUnavailable:
+    except errors.TableUnavailable:
         # A call too many only makes a later one cautious.
         return others
     return _others(row, request, call)

@@ -3,8 +3,6 @@
 They are botocore's own: boto3 adds nothing to them but its time at a cold start.
 """
 
-from __future__ import annotations
-
 import functools
 import gc
 import logging
@@ -63,11 +61,6 @@ def prepare(*services: str, single_call: tuple[str, ...] = ()) -> None:
 def operation_model(service: str, operation: str) -> Any:
     """botocore's model of an operation, with its `input_shape` and `output_shape`."""
     return _session().get_service_model(service).operation_model(operation)
-
-
-def input_shape(service: str, operation: str) -> Any:
-    """botocore's model of what an operation takes."""
-    return operation_model(service, operation).input_shape
 
 
 @functools.cache

@@ -1,7 +1,5 @@
 """Events that the functions put on the JobBus themselves."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -32,12 +30,9 @@ def put(detail_type: str, *details: Mapping[str, Any]) -> None:
         for detail in details
     ]
     for first in range(0, len(entries), BATCH_SIZE):
-        _put(entries[first : first + BATCH_SIZE])
-
-
-def _put(entries: list[dict[str, str]]) -> None:
-    with unavailable(BusUnavailable, "JobBus"):
-        answer = client("events").put_events(Entries=entries)
-    if answer.get("FailedEntryCount"):
-        failed = next(entry for entry in answer["Entries"] if "ErrorCode" in entry)
-        raise BusUnavailable(f"JobBus: {failed.get('ErrorCode')}: {failed.get('ErrorMessage')}")
+        with unavailable(BusUnavailable, "JobBus"):
+            answer = client("events").put_events(Entries=entries[first : first + BATCH_SIZE])
+        for entry in answer.get("Entries", []):
+            if "ErrorCode" in entry:
+                told = f"{entry['ErrorCode']}: {entry.get('ErrorMessage')}"
+                raise BusUnavailable(f"JobBus: {told}")

@@ -6,8 +6,6 @@ while and go nowhere else.
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetThirdPartyJobDetails.html
 """
 
-from __future__ import annotations
-
 import functools
 from typing import TYPE_CHECKING
 
@@ -35,9 +33,7 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
         ClientTokenMissing: there is no such parameter, or none that we may read.
         ParameterStoreUnavailable: worth another try.
     """
-    from aws_lambda_powertools.utilities.parameters.exceptions import (  # noqa: PLC0415
-        GetParameterError,
-    )
+    from aws_lambda_powertools.utilities.parameters import exceptions  # noqa: PLC0415
 
     name = f"{config().client_token_prefix}{client_id}"
     provider = _provider()
@@ -45,23 +41,20 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
         provider.store.clear()
     try:
         token = provider.get(name, max_age=KEPT_SECONDS, decrypt=True, force_fetch=anew)
-    except GetParameterError as error:
+    except exceptions.GetParameterError as error:
         aws_error = error.__context__
         code = aws_error.response["Error"]["Code"] if isinstance(aws_error, ClientError) else ""
+        why = f"the token of client {client_id} at {name} could not be read: {code or aws_error}"
         if code == "ParameterNotFound":
-            raise ClientTokenMissing(
-                f"client {client_id} has no token: put a SecureString at {name}"
-            ) from None
-        if code.startswith(("AccessDenied", "InvalidKeyId", "KMS")):
-            raise ClientTokenMissing(
-                f"the token of client {client_id} at {name} could not be read: {code}"
-            ) from None
-        raise ParameterStoreUnavailable(f"{name} could not be read: {code or aws_error}") from None
+            why = f"client {client_id} has no token: put a SecureString at {name}"
+        elif not code.startswith(("AccessDenied", "InvalidKeyId", "KMS")):
+            raise ParameterStoreUnavailable(why) from None
+        raise ClientTokenMissing(why) from None
     return str(token).strip()
 
 
 @functools.cache
-def _provider() -> SSMProvider:
+def _provider() -> "SSMProvider":
     # Imported for partners only: others need not pay for it at every cold start.
     from aws_lambda_powertools.utilities.parameters import SSMProvider  # noqa: PLC0415
 

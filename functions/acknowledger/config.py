@@ -1,12 +1,11 @@
 """What a deployment sets, read from the environment, once each, as typed values."""
 
-from __future__ import annotations
-
 import functools
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Self
 
 from acknowledger.errors import ConfigurationInvalid
 
@@ -40,7 +39,7 @@ class ActionType:
     version: str
 
     @classmethod
-    def parse(cls, text: str) -> ActionType:
+    def parse(cls, text: str) -> Self:
         """Read `Custom/Build/MyTool/1`.
 
         Raises:
@@ -71,10 +70,6 @@ class Query:
 
     property: str
     value: str
-
-    def as_param(self) -> dict[str, str]:
-        """The API's `queryParam`."""
-        return {self.property: self.value}
 
 
 @dataclass(frozen=True)

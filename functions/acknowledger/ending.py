@@ -6,26 +6,12 @@ at least once. What isn't known to be ours is acknowledged before it is failed, 
 worker holds must not be touched.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acknowledger import acknowledgment, bus, job_api, job_table, outcomes
+from acknowledger import acknowledgment, bus, errors, job_api, job_table, outcomes
 from acknowledger.acknowledgment import Claim
-from acknowledger.errors import (
-    BusUnavailable,
-    ClaimTakenOver,
-    CodePipelineRefused,
-    EndedElsewhere,
-    InvalidJobStateException,
-    JobNotFoundException,
-    OutputVariablesSizeExceededException,
-    StandDown,
-    TableUnavailable,
-    ValidationException,
-)
 from acknowledger.log import about, logger
 from acknowledger.moments import now
 
@@ -35,6 +21,8 @@ TRIES = 5
 
 # What else may become of a job whose end is asked for.
 REFUSED, NEXT_JOB_NOT_HERE, STAND_DOWN = "Refused", "NextJobNotHere", "StandDown"
+
+_NOT_ACCEPTED = (errors.OutputVariablesSizeExceededException, errors.ValidationException)
 
 
 @dataclass(frozen=True)
@@ -59,11 +47,7 @@ class Ending:
 
 
 def end(
-    execution: str,
-    offer: Mapping[str, Any],
-    outcome: Mapping[str, Any],
-    *,
-    running: bool = True,
+    execution: str, offer: Mapping[str, Any], outcome: Mapping[str, Any], *, running: bool = True
 ) -> Ending:
     """End a job, or repeat how it ended.
 
@@ -82,7 +66,7 @@ def end(
         ending = _End(execution, offer, outcome, running).of(row)
         if ending is not None:
             return ending
-    raise TableUnavailable("JobTable: the job's row changed again and again")
+    raise errors.TableUnavailable("JobTable: the job's row changed again and again")
 
 
 @dataclass(frozen=True)
@@ -98,11 +82,10 @@ class _End:
         if row is None:
             return self._without_row()
         if row["execution"] != self.execution:
-            return stood_down(ClaimTakenOver("A newer offer of this job has its row"))
+            return stood_down(errors.ClaimTakenOver("A newer offer of this job has its row"))
         if row["status"] in job_table.ENDED:
-            said: dict[str, str] = {
-                name: row[name] for name in ("status", "error", "cause") if name in row
-            }
+            words = ("status", "error", "cause")
+            said: dict[str, str] = {name: row[name] for name in words if name in row}
             if self.running or "unannounced" in row:
                 self._announce(said, row)
             return Ending(said, row["times"])
@@ -116,7 +99,7 @@ class _End:
     def _without_row(self) -> Ending | None:
         """Nobody is silenced because a row was deleted."""
         if not outcomes.is_acknowledged(self.outcome):
-            return stood_down(ClaimTakenOver("The job's row is gone: it was given back"))
+            return stood_down(errors.ClaimTakenOver("The job's row is gone: it was given back"))
         told = self._tell({})
         if told is not None:
             self._announce(told[0])
@@ -138,11 +121,11 @@ class _End:
         try:
             acknowledgment.make_ours(Claim(self.execution, self.offer, now()))
             logger.info("Acknowledged late")
-        except StandDown as error:
+        except errors.StandDown as error:
             return stood_down(error)
-        except EndedElsewhere:
+        except errors.EndedElsewhere:
             pass
-        except (JobNotFoundException, ValidationException) as error:
+        except (errors.JobNotFoundException, errors.ValidationException) as error:
             job_table.release(job["id"], self.execution)
             return Ending({"status": REFUSED, "error": type(error).__name__, "cause": str(error)})
         return None
@@ -157,17 +140,17 @@ class _End:
             if said is None:
                 try:
                     job_api.put_success(outcomes.success_request(whose, self.outcome))
-                except (OutputVariablesSizeExceededException, ValidationException) as error:
+                except _NOT_ACCEPTED as error:
                     said, refused = outcomes.not_accepted(error), type(error).__name__
             if said is not None:
                 details = {"type": said["error"], "message": said["cause"]}
                 job_api.put_failure({**whose, "failureDetails": details})
-        except (InvalidJobStateException, JobNotFoundException) as error:
+        except (errors.InvalidJobStateException, errors.JobNotFoundException) as error:
             return self._over_otherwise(newest, said, error)
         return said or {"status": "Succeeded"}, refused
 
     def _over_otherwise(
-        self, newest: str, said: dict[str, str] | None, error: CodePipelineRefused
+        self, newest: str, said: dict[str, str] | None, error: errors.CodePipelineRefused
     ) -> tuple[dict[str, str], str] | None:
         """What is to be said of a job that CodePipeline takes no result for.
 
@@ -190,7 +173,7 @@ class _End:
             status = "Failed" if waited else NEXT_JOB_NOT_HERE
             return {"status": status, "error": NEXT_JOB_NOT_HERE, "cause": cause}, refused
         cause = f"CodePipeline has ended the job without us: {error}"
-        return {"status": "Failed", "error": EndedElsewhere.__name__, "cause": cause}, refused
+        return {"status": "Failed", "error": "EndedElsewhere", "cause": cause}, refused
 
     def _record(
         self, row: dict[str, Any], said: dict[str, str], refused: str = ""
@@ -207,12 +190,11 @@ class _End:
         detail = {"jobId": job["id"], "actionType": self.offer["actionType"], "job": job, **said}
         result = self.outcome.get("result")
         if said["status"] == "Succeeded" and isinstance(result, dict):
-            token = {name: result[name] for name in ("continuationToken",) if name in result}
-            detail |= token
+            detail |= {name: result[name] for name in ("continuationToken",) if name in result}
         marked = row is not None and "unannounced" in row
         try:
             bus.put(ANNOUNCED[said["status"]], detail)
-        except BusUnavailable:
+        except errors.BusUnavailable:
             if not marked:
                 self._mark("SET unannounced = :now, dueAt = :dueAt", job_table.due(0))
             raise
@@ -225,6 +207,6 @@ class _End:
         job_table.update(job_id, expression, condition=mine, values=values)
 
 
-def stood_down(error: StandDown) -> Ending:
+def stood_down(error: errors.StandDown) -> Ending:
     """The ending of a job that is not this execution's."""
     return Ending({"status": STAND_DOWN, "error": type(error).__name__, "cause": str(error)})

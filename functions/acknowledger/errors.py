@@ -1,26 +1,14 @@
 """Errors by the names that the state machine, Lambda's `errorType` and a person see.
 
-Those with Unavailable, Unreachable or Throttled in their names are passing: worth another try.
 The names under `CodePipelineRefused`, which is for good, are CodePipeline's own, from
 https://docs.aws.amazon.com/codepipeline/latest/APIReference/CommonErrors.html and of the
 operations' own pages there.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    CredentialRetrievalError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    ParamValidationError,
-    ProxyConnectionError,
-)
+from botocore import exceptions
 
 
 class AcknowledgerError(Exception):
@@ -41,6 +29,10 @@ class IntakeIncomplete(AcknowledgerError):
 
 class TaskTokenGone(AcknowledgerError):
     """Step Functions no longer knows the task token: timed out, answered, or never given out."""
+
+
+class Passing(AcknowledgerError):
+    """Worth another try."""
 
 
 class StandDown(AcknowledgerError):
@@ -83,31 +75,31 @@ class ClientTokenMissing(AcknowledgerError):
     """We can read no token of this client; the message names the parameter."""
 
 
-class ParameterStoreUnavailable(AcknowledgerError):
+class ParameterStoreUnavailable(Passing):
     """The client token could not be read just now."""
 
 
-class TableUnavailable(AcknowledgerError):
+class TableUnavailable(Passing):
     """The job's row could not be read or written just now."""
 
 
-class BusUnavailable(AcknowledgerError):
+class BusUnavailable(Passing):
     """An event could not be put on the JobBus just now."""
 
 
-class StepFunctionsUnavailable(AcknowledgerError):
+class StepFunctionsUnavailable(Passing):
     """An execution could not be asked or answered just now."""
 
 
-class CodePipelineUnreachable(AcknowledgerError):
+class CodePipelineUnreachable(Passing):
     """The call was never sent: no connection, or no credentials to sign it with."""
 
 
-class CodePipelineUnavailable(AcknowledgerError):
+class CodePipelineUnavailable(Passing):
     """CodePipeline did not answer or failed; the call may or may not have taken effect."""
 
 
-class CodePipelineThrottled(AcknowledgerError):
+class CodePipelineThrottled(Passing):
     """CodePipeline turned the call away before looking at it."""
 
 
@@ -151,15 +143,13 @@ class ValidationException(CodePipelineRefused):
     """A member breaks a limit of the API; the message names each member and its limit."""
 
 
-_BY_CODE: dict[str, type[CodePipelineRefused]] = {
-    refused.__name__: refused for refused in CodePipelineRefused.__subclasses__()
-}
+_BY_CODE = {refused.__name__: refused for refused in CodePipelineRefused.__subclasses__()}
 _NEVER_SENT = (
-    ConnectTimeoutError,
-    CredentialRetrievalError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    ProxyConnectionError,
+    exceptions.ConnectTimeoutError,
+    exceptions.CredentialRetrievalError,
+    exceptions.EndpointConnectionError,
+    exceptions.NoCredentialsError,
+    exceptions.ProxyConnectionError,
 )
 _THROTTLES = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException"})
 
@@ -174,7 +164,7 @@ def codepipeline_errors() -> Iterator[None]:
     """
     try:
         yield
-    except ClientError as error:
+    except exceptions.ClientError as error:
         code = error.response["Error"].get("Code", "")
         message = error.response["Error"].get("Message", "")
         if code in _THROTTLES:
@@ -184,12 +174,12 @@ def codepipeline_errors() -> Iterator[None]:
         if code in _BY_CODE:
             raise _BY_CODE[code](message) from None
         raise CodePipelineRefused(f"{code}: {message}") from None
-    except ParamValidationError:
+    except exceptions.ParamValidationError:
         # Its own message has the values in it.
         raise ValidationException("a member has a type that the API does not take") from None
     except _NEVER_SENT as error:
         raise CodePipelineUnreachable(f"{type(error).__name__}: {error}") from None
-    except BotoCoreError as error:
+    except exceptions.BotoCoreError as error:
         raise CodePipelineUnavailable(f"{type(error).__name__}: {error}") from None
 
 
@@ -198,5 +188,5 @@ def unavailable(error: type[AcknowledgerError], what: str) -> Iterator[None]:
     """Turn what botocore raises for a call of another service into one error, naming `what`."""
     try:
         yield
-    except (BotoCoreError, ClientError) as raised:
+    except (exceptions.BotoCoreError, exceptions.ClientError) as raised:
         raise error(f"{what}: {raised}") from None

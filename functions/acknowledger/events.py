@@ -4,8 +4,6 @@ Shapes are written as botocore's models of APIs are. An object may always have f
 whoever sends an event may add some.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Mapping, Set
@@ -73,9 +71,7 @@ SHAPES: dict[str, dict[str, _Shape]] = {
     "Acknowledge": {
         "Job Dispatched": _event({}, {"taskToken": {"type": "string", "min": 1, "max": 2048}})
     },
-    "Report": {
-        "Job Progress": _object({"time": _MOMENT, "detail": _object({"jobId": _JOB_ID})}),
-    },
+    "Report": {"Job Progress": _object({"time": _MOMENT, "detail": _object({"jobId": _JOB_ID})})},
     "Stop": {
         "CodePipeline Action Execution State Change": _event(
             {"action-execution-id": _NAME, "state": _one_of("ABANDONED", "CANCELED", "FAILED")}

@@ -5,8 +5,6 @@ All that asks Step Functions may raise StepFunctionsUnavailable.
 Source: https://docs.aws.amazon.com/step-functions/latest/apireference/Welcome.html
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -47,14 +45,10 @@ def is_running(arn: str) -> bool:
 
 def running() -> set[str]:
     """The names of the executions that run, as far as the list has come."""
-    pages = client("stepfunctions").get_paginator("list_executions")
     asked = {"stateMachineArn": config().state_machine_arn, "statusFilter": "RUNNING"}
     with unavailable(StepFunctionsUnavailable, "Step Functions"):
-        return {
-            execution["name"]
-            for page in pages.paginate(**asked)
-            for execution in page["executions"]
-        }
+        pages = client("stepfunctions").get_paginator("list_executions").paginate(**asked)
+        return {execution["name"] for page in pages for execution in page["executions"]}
 
 
 def succeed(task_token: str) -> bool:

@@ -5,8 +5,6 @@ only once, and a repeated change does nothing. Whoever holds room or waits for i
 execution. All raise TableUnavailable.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from acknowledger.config import config
@@ -72,24 +70,14 @@ def give(room: Room, execution: str) -> bool:
 
 def told(action_type: str, execution: str) -> None:
     """Note that an execution knows of its room."""
-    _update(
-        action_type,
-        "SET holders.#execution.told = :yes",
-        {":yes": True},
-        "attribute_exists(holders.#execution)",
-        execution=execution,
-    )
+    change, there = "SET holders.#execution.told = :yes", "attribute_exists(holders.#execution)"
+    _update(action_type, change, {":yes": True}, there, execution=execution)
 
 
 def give_back(action_type: str, execution: str) -> None:
     """Take from an execution what it has: its room or its place among the waiting."""
-    _update(
-        action_type,
-        "REMOVE holders.#execution, waiting.#execution",
-        {},
-        "attribute_exists(holders)",
-        execution=execution,
-    )
+    change, ready = "REMOVE holders.#execution, waiting.#execution", "attribute_exists(holders)"
+    _update(action_type, change, {}, ready, execution=execution)
 
 
 def expect(action_type: str, job_id: str, now: str) -> None:
@@ -109,9 +97,8 @@ def forget(action_type: str, job_id: str, now: str) -> None:
 
 def expect_no_more(action_type: str, job_id: str, since: str) -> None:
     """Note that it has come, or never will, if it is the one that is expected since then."""
-    _update(
-        action_type, "REMOVE awaiting.#job", {":since": since}, "awaiting.#job = :since", job=job_id
-    )
+    same = "awaiting.#job = :since"
+    _update(action_type, "REMOVE awaiting.#job", {":since": since}, same, job=job_id)
 
 
 def _note(action_type: str, expression: str, job_id: str, now: str) -> None:
@@ -122,11 +109,8 @@ def _note(action_type: str, expression: str, job_id: str, now: str) -> None:
 
 
 def _make_maps(action_type: str) -> None:
-    _update(
-        action_type,
-        "SET " + ", ".join(f"{name} = if_not_exists({name}, :none)" for name in _MAPS),
-        {":none": {}},
-    )
+    change = ", ".join(f"{name} = if_not_exists({name}, :none)" for name in _MAPS)
+    _update(action_type, f"SET {change}", {":none": {}})
 
 
 def _update(

@@ -7,25 +7,17 @@ at the last moment.
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_Operations.html
 """
 
-from __future__ import annotations
-
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from botocore import xform_name
 
-from acknowledger.aws import client, input_shape, operation_model
+from acknowledger import errors
+from acknowledger.aws import client, operation_model
 from acknowledger.client_tokens import client_token
 from acknowledger.config import ActionType, Query
-from acknowledger.errors import (
-    ActionTypeNotFoundException,
-    CodePipelineUnavailable,
-    InvalidClientTokenException,
-    ValidationException,
-    codepipeline_errors,
-)
 from acknowledger.log import logger
 from acknowledger.room import BATCH_SIZE
 from acknowledger.validation import validate, violations
@@ -70,7 +62,7 @@ def poll(action_type: ActionType, at_most: int, query: Query | None = None) -> l
     while True:
         try:
             jobs = _poll(action_type, size, query)
-        except ValidationException:
+        except errors.ValidationException:
             if size <= SMALLEST_BATCH:
                 raise
             largest = size = max(SMALLEST_BATCH, size // 2)
@@ -87,20 +79,18 @@ def largest_batch(action_type: ActionType) -> int:
 
 
 def _poll(action_type: ActionType, size: int, query: Query | None) -> list[dict[str, Any]]:
-    operation = getattr(
-        client("codepipeline"),
-        "poll_for_third_party_jobs" if action_type.owner == "ThirdParty" else "poll_for_jobs",
-    )
-    asked = {"queryParam": query.as_param()} if query else {}
-    with codepipeline_errors():
+    partner = action_type.owner == "ThirdParty"
+    name = "poll_for_third_party_jobs" if partner else "poll_for_jobs"
+    operation = getattr(client("codepipeline"), name)
+    asked = {"queryParam": {query.property: query.value}} if query else {}
+    with errors.codepipeline_errors():
         try:
             answer = operation(actionTypeId=action_type.as_id(), maxBatchSize=size, **asked)
             return list(answer.get("jobs", []))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # botocore takes for granted that answers are as they are modelled.
-            raise CodePipelineUnavailable(
-                f"an answer that is not as documented: {type(error).__name__}"
-            ) from None
+            why = f"an answer that is not as documented: {type(error).__name__}"
+            raise errors.CodePipelineUnavailable(why) from None
 
 
 def details(offer: dict[str, Any]) -> dict[str, Any]:
@@ -129,17 +119,17 @@ def properties(action_type: ActionType) -> Properties:
         ActionTypeNotFoundException: it isn't registered (yet), or not listed for us.
         CodePipelineThrottled, CodePipelineUnavailable
     """
-    with codepipeline_errors():
+    with errors.codepipeline_errors():
         pages = client("codepipeline").get_paginator("list_action_types")
         for page in pages.paginate(actionOwnerFilter=action_type.owner):
             for listed in page["actionTypes"]:
                 if listed["id"] == action_type.as_id():
                     declared = listed.get("actionConfigurationProperties", [])
-                    return Properties(
-                        frozenset(item["name"] for item in declared if item.get("secret")),
-                        next((item["name"] for item in declared if item.get("queryable")), ""),
-                    )
-    raise ActionTypeNotFoundException(f"{action_type} is not registered in this account and region")
+                    secret = frozenset(each["name"] for each in declared if each.get("secret"))
+                    queryable = (each["name"] for each in declared if each.get("queryable"))
+                    return Properties(secret, next(queryable, ""))
+    missing = f"{action_type} is not registered in this account and region"
+    raise errors.ActionTypeNotFoundException(missing)
 
 
 def check_acknowledgment(request: Mapping[str, Any]) -> None:
@@ -148,17 +138,14 @@ def check_acknowledgment(request: Mapping[str, Any]) -> None:
     Raises:
         ValidationException: naming every member that breaks a limit.
     """
-    if "clientId" not in request:
-        validate(input_shape("codepipeline", _for_owner("AcknowledgeJob", request)), request)
-        return
-    jobs = operation_model("codepipeline", "PollForThirdPartyJobs")
-    client_id = jobs.output_shape.members["jobs"].member.members["clientId"]
-    also = list(violations(client_id, request["clientId"], "clientId"))
-    if "clientToken" in request:
-        also.append(("clientToken", "Member must not stand beside clientId"))
-    rest = {name: value for name, value in request.items() if name != "clientId"}
-    known = {"clientToken": "-"}
-    validate(input_shape("codepipeline", "AcknowledgeThirdPartyJob"), rest | known, also=also)
+    also: list[tuple[str, str]] = []
+    if "clientId" in request:
+        jobs = operation_model("codepipeline", "PollForThirdPartyJobs").output_shape.members["jobs"]
+        client_id = jobs.member.members["clientId"]
+        also += violations(client_id, request["clientId"], "clientId")
+        if "clientToken" in request:
+            also.append(("clientToken", "Member must not stand beside clientId"))
+    _check("AcknowledgeJob", request, also)
 
 
 def acknowledge(request: Mapping[str, Any]) -> str:
@@ -175,11 +162,7 @@ def acknowledge(request: Mapping[str, Any]) -> str:
 
 
 def check_success(request: Mapping[str, Any]) -> None:
-    """Check what `put_success` is to be told.
-
-    Raises:
-        ValidationException: naming every member that breaks a limit.
-    """
+    """Raise ValidationException, naming all, if members of a `put_success` break limits."""
     _check("PutJobSuccessResult", request)
 
 
@@ -196,19 +179,12 @@ def put_success(request: Mapping[str, Any]) -> None:
         CodePipelineThrottled, CodePipelineUnavailable: worth another try.
         ClientTokenMissing, InvalidClientTokenException, ParameterStoreUnavailable: a partner's.
     """
-    _check("PutJobSuccessResult", request)
+    check_success(request)
     _with_token("PutJobSuccessResult", request)
 
 
 def put_failure(request: Mapping[str, Any]) -> None:
-    """Report a job's failure; saying the same again is accepted.
-
-    Args:
-        request: `{jobId, clientId, failureDetails: {type, message}}`, clientId for a partner's.
-
-    Raises:
-        as `put_success`.
-    """
+    """Report a job's failure, `{jobId, clientId, failureDetails: {type, message}}`, likewise."""
     _check("PutJobFailureResult", request)
     _with_token("PutJobFailureResult", request)
 
@@ -219,10 +195,13 @@ def _for_owner(operation: str, request: Mapping[str, Any]) -> str:
     return operation.replace("Job", "ThirdPartyJob", 1) if partner else operation
 
 
-def _check(operation: str, request: Mapping[str, Any]) -> None:
+def _check(
+    operation: str, request: Mapping[str, Any], also: Iterable[tuple[str, str]] = ()
+) -> None:
     known = {"clientToken": "-"} if "clientId" in request else {}
     rest = {name: value for name, value in request.items() if name != "clientId"}
-    validate(input_shape("codepipeline", _for_owner(operation, request)), {**known, **rest})
+    shape = operation_model("codepipeline", _for_owner(operation, request)).input_shape
+    validate(shape, rest | known, also)
 
 
 def _with_token(operation: str, request: Mapping[str, Any], *, retrying: bool = True) -> Any:
@@ -230,17 +209,17 @@ def _with_token(operation: str, request: Mapping[str, Any], *, retrying: bool = 
     method = xform_name(_for_owner(operation, request))
     call = getattr(client("codepipeline", retrying=retrying), method)
     if "clientId" not in request:
-        with codepipeline_errors():
+        with errors.codepipeline_errors():
             return call(**request)
     client_id = request["clientId"]
     rest = {name: value for name, value in request.items() if name != "clientId"}
     token = client_token(client_id)
     try:
-        with codepipeline_errors():
+        with errors.codepipeline_errors():
             return call(**rest, clientToken=token)
-    except InvalidClientTokenException:
+    except errors.InvalidClientTokenException:
         rotated = client_token(client_id, anew=True)
         if rotated == token:
             raise
-    with codepipeline_errors():
+    with errors.codepipeline_errors():
         return call(**rest, clientToken=rotated)

@@ -22,8 +22,6 @@ While its work is continued by further jobs a row also has:
     shown           those that CodePipeline was last told, at `progressAt`
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -203,11 +201,7 @@ def release(job_id: str, execution: str) -> None:
 
 
 def update(job_id: str, expression: str, **given: Any) -> dict[str, Any] | None:
-    """Change a row if it meets a condition; the row as it then is, or None if it doesn't.
-
-    Args:
-        as `attempt`.
-    """
+    """Change a row as `attempt` does; the row as it is then, or None if it met no condition."""
     met, row = attempt(job_id, expression, **given)
     return row if met else None
 

@@ -1,7 +1,5 @@
 """The functions' logger: one line of JSON per fact, naming the job that it is about."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Mapping

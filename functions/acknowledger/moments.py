@@ -1,7 +1,5 @@
 """Moments as the table has them: ISO 8601 in UTC with milliseconds, which sort as text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -34,12 +32,7 @@ def seconds_since(moment: str) -> float:
 
 
 def seconds_in_each(times: Mapping[str, str], end: str) -> dict[str, float]:
-    """How long a job was in each status.
-
-    Args:
-        times: when it reached each, as its row has them.
-        end: when it left the last.
-    """
+    """How long a job was in each status, from when it reached each and when it left the last."""
     reached = sorted(times.items(), key=lambda each: each[1])
     return {
         status: seconds_between(since, until)

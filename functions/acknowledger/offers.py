@@ -1,8 +1,12 @@
-"""What Intake decides about one offered job. Nothing here calls AWS."""
+"""What Intake decides about one offered job. Nothing here calls AWS.
 
-from __future__ import annotations
+CodePipeline shows progress only with a continuation token, which ends a job and makes a next one
+that brings the token. Ours says which work is continued after which of its jobs, and by which
+deployment.
+"""
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
@@ -10,10 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from acknowledger.config import ActionType, Timeouts
-from acknowledger.continuation import continued
+from acknowledger.errors import ContinuedElsewhere
 from acknowledger.room import Room
 
 MASK = "****"
+# What our continuation tokens begin with.
+PREFIX = "acknowledger:"
 _UNSAFE_IN_NAME = re.compile(r"[^0-9A-Za-z_-]")
 
 
@@ -64,12 +70,9 @@ def decide(
         return None
     configuration = data.get("actionConfiguration", {}).get("configuration", {})
     if configuration:
-        data["actionConfiguration"] = {
-            "configuration": {
-                name: MASK if secret_properties is None or name in secret_properties else value
-                for name, value in configuration.items()
-            }
-        }
+        secret = configuration if secret_properties is None else secret_properties
+        shown = {name: MASK if name in secret else each for name, each in configuration.items()}
+        data["actionConfiguration"] = {"configuration": shown}
     limits, problem = job_timeouts(configuration, timeouts)
     whose = {name: job[name] for name in ("accountId", "clientId") if name in job}
     start_input = {
@@ -133,14 +136,34 @@ def is_for(offer: Mapping[str, Any], started: Mapping[str, Any]) -> bool:
     action = context.get("action", {})
     if started.get("action-execution-id"):
         return bool(action.get("actionExecutionId") == started["action-execution-id"])
-    return (
-        context.get("pipelineName"),
-        context.get("pipelineExecutionId"),
-        context.get("stage", {}).get("name"),
-        action.get("name"),
-    ) == (
-        started["pipeline"],
-        started["execution-id"],
-        started["stage"],
-        started["action"],
-    )
+    names = (context.get(part, {}).get("name") for part in ("stage", "action"))
+    ours = (context.get("pipelineName"), context.get("pipelineExecutionId"), *names)
+    return ours == tuple(started[name] for name in ("pipeline", "execution-id", "stage", "action"))
+
+
+def token(execution_arn: str, job_id: str, after: str) -> str:
+    """The continuation token that ties the next job to some work, 1 to 2048 characters.
+
+    Args:
+        execution_arn: the execution that works it.
+        job_id: the first job of the work, 512 characters at most.
+        after: the newest, likewise.
+    """
+    jobs = json.dumps([job_id, after], ensure_ascii=False, separators=(",", ":"))
+    return f"{PREFIX}{execution_arn.split(':')[6]}:{jobs}"
+
+
+def continued(continuation_token: str | None, state_machine_arn: str) -> dict[str, str] | None:
+    """What a job with this token continues, `{jobId, after}`, or None for a worker's own token.
+
+    Raises:
+        ContinuedElsewhere: the work is another deployment's.
+        ValueError: it only looks like a token of ours.
+    """
+    if continuation_token is None or not continuation_token.startswith(PREFIX):
+        return None
+    machine, _, jobs = continuation_token.removeprefix(PREFIX).partition(":")
+    if machine != state_machine_arn.split(":")[6]:
+        raise ContinuedElsewhere(f"it continues the work of another deployment, {machine}")
+    job_id, after = json.loads(jobs)
+    return {"jobId": job_id, "after": after}

@@ -1,13 +1,11 @@
 """What came of a job, and what CodePipeline is told of it. Nothing here calls AWS."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 from acknowledger import events
-from acknowledger.continuation import PREFIX
-from acknowledger.errors import EventInvalid, ValidationException
+from acknowledger.errors import EventInvalid, Passing, ValidationException
+from acknowledger.offers import PREFIX
 from acknowledger.validation import message
 
 FAILURE_TYPES = frozenset(
@@ -24,16 +22,8 @@ _PROGRESS = ("percentComplete", "summary", "externalExecutionId")
 # Of an execution that is over without an outcome.
 STOPPED = "Stopped"
 # With these it isn't known what became of an acknowledgment.
-_PASSING = (
-    "States.Timeout",
-    "CodePipelineThrottled",
-    "CodePipelineUnavailable",
-    "CodePipelineUnreachable",
-    "ParameterStoreUnavailable",
-    "StepFunctionsUnavailable",
-    "TableUnavailable",
-)
-_PASSED = {
+_PASSING = ("States.Timeout", *(passing.__name__ for passing in Passing.__subclasses__()))
+_SAID = {
     "AcknowledgeTimeoutSeconds": "The job was not acknowledged within {} seconds",
     "HeartbeatTimeoutSeconds": "The worker gave no sign of life for {} seconds",
     "JobTimeoutSeconds": "The worker was not done within {} seconds",
@@ -54,9 +44,8 @@ def parse(event: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """
     ending = events.check(event, "Execution", "ending")
     outcome = ending["outcome"]
-    if not (
-        "result" in outcome or outcome.get("tooLong") or {"state", "failure"} <= outcome.keys()
-    ):
+    is_result = "result" in outcome or outcome.get("tooLong")
+    if not (is_result or {"state", "failure"} <= outcome.keys()):
         raise EventInvalid("outcome must have a result, or a state and a failure")
     return ending["execution"], ending["offer"], outcome
 
@@ -68,9 +57,7 @@ def is_acknowledged(outcome: Mapping[str, Any]) -> bool:
 
 def is_over(outcome: Mapping[str, Any]) -> bool:
     """Whether nothing came of the job but that it is over."""
-    if outcome.get("state") == STOPPED:
-        return True
-    return _words(outcome)[0] == "EndedElsewhere"
+    return outcome.get("state") == STOPPED or _words(outcome)[0] == "EndedElsewhere"
 
 
 def refusal(outcome: Mapping[str, Any]) -> dict[str, str] | None:
@@ -97,13 +84,13 @@ def failure(outcome: Mapping[str, Any], timeouts: Mapping[str, int]) -> dict[str
     if "failure" not in outcome:
         return None
     error, cause = _words(outcome)
-    limit = _limit_passed(outcome, error, timeouts)
+    limit = _passed(outcome, error, timeouts)
     if limit:
         ours = limit == "AcknowledgeTimeoutSeconds"
         return {
             "status": "TimedOut",
             "error": "SystemUnavailable" if ours else "JobFailed",
-            "cause": f"{_PASSED[limit].format(timeouts[limit])} ({limit})",
+            "cause": f"{_SAID[limit].format(timeouts[limit])} ({limit})",
         }
     if error not in FAILURE_TYPES:
         cause = f"{error}: {cause}" if error and cause else error or cause
@@ -114,17 +101,13 @@ def failure(outcome: Mapping[str, Any], timeouts: Mapping[str, int]) -> dict[str
     return {"status": "Failed", "error": error, "cause": said}
 
 
-def _limit_passed(
-    outcome: Mapping[str, Any], error: str, timeouts: Mapping[str, int]
-) -> str | None:
+def _passed(outcome: Mapping[str, Any], error: str, timeouts: Mapping[str, int]) -> str | None:
     """The limit that has passed, if that is what came of the job."""
     if outcome["state"] == "Dispatched":
         # Acknowledge has acknowledged the job and fails it, or else it was acknowledged too late.
         return None if error in FAILURE_TYPES else "AcknowledgeTimeoutSeconds"
-    if outcome["state"] != "InProgress" or error not in (
-        "States.Timeout",
-        "States.HeartbeatTimeout",
-    ):
+    timed_out = error in ("States.Timeout", "States.HeartbeatTimeout")
+    if outcome["state"] != "InProgress" or not timed_out:
         return None
     job, heartbeat = timeouts["JobTimeoutSeconds"], timeouts["HeartbeatTimeoutSeconds"]
     early = outcome.get("milliseconds", 0) + 250 < job * 1000
@@ -147,10 +130,9 @@ def not_accepted(error: Exception) -> dict[str, str]:
 def parse_progress(event: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None, str]:
     """The job in a `Job Progress` event, how far it is, and since when.
 
-    How far is None where the sweep asks for the job to be continued, news or not.
-
     Its detail is `{jobId, percentComplete?, summary?, externalExecutionId?}`, or the sweep's
-    `{jobId, keepAlive: true}`. Further members are the worker's own affair.
+    `{jobId, keepAlive: true}`, which asks for the job to be continued, news or not: how far is None
+    then. Further members are the worker's own affair.
 
     Raises:
         EventInvalid: naming every field that is wrong.
@@ -183,13 +165,11 @@ def success_request(job: Mapping[str, str], outcome: Mapping[str, Any]) -> dict[
             raise ValidationException(f"the worker's output must not have a {name}")
     token = result.get("continuationToken")
     if isinstance(token, str) and token.startswith(PREFIX):
-        raise ValidationException(
-            f"the worker's continuationToken must not begin with '{PREFIX}', as our own do"
-        )
+        wrong = f"continuationToken must not begin with '{PREFIX}', as our own do"
+        raise ValidationException(f"the worker's {wrong}")
     if "clientId" in job and "outputVariables" in result:
-        raise ValidationException(
-            "the worker's output must not have outputVariables: partner actions have none"
-        )
+        wrong = "output must not have outputVariables: partner actions have none"
+        raise ValidationException(f"the worker's {wrong}")
     return {**job, **result}
 
 

@@ -1,19 +1,12 @@
 """Telling CodePipeline how far a job is, on the newest job of its work."""
 
-from __future__ import annotations
-
 from typing import Any
 
-from acknowledger import intake_table, job_api, job_table
+from acknowledger import errors, intake_table, job_api, job_table
 from acknowledger.config import config
-from acknowledger.continuation import token
-from acknowledger.errors import (
-    CodePipelineRefused,
-    InvalidJobStateException,
-    JobNotFoundException,
-)
 from acknowledger.log import about, logger
 from acknowledger.moments import ago, now
+from acknowledger.offers import token
 
 
 def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
@@ -55,6 +48,7 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
     details, continuing = row.get("progress", {}), row.get("continuing")
     request = _request(row, details)
     if continuing is None:
+        note = {"jobId": request["jobId"], "executionDetails": details, "sent": False}
         noted = job_table.update(
             job_id,
             "SET progressAt = :now, shown = :details, continuing = :continuing",
@@ -65,11 +59,7 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
                 ":details": details,
                 ":now": now(),
                 ":due": ago(config().progress_interval_seconds),
-                ":continuing": {
-                    "jobId": request["jobId"],
-                    "executionDetails": details,
-                    "sent": False,
-                },
+                ":continuing": note,
                 ":newest": request["jobId"],
             },
         )
@@ -117,8 +107,8 @@ def _continue(row: dict[str, Any], request: dict[str, Any], *, first_try: bool) 
     newest = {":newest": request["jobId"]}
     try:
         job_api.put_success(request)
-    except CodePipelineRefused as error:
-        over = isinstance(error, (InvalidJobStateException, JobNotFoundException))
+    except errors.CodePipelineRefused as error:
+        over = isinstance(error, (errors.InvalidJobStateException, errors.JobNotFoundException))
         # Of a repeat it isn't known what became of the first try.
         if over or first_try:
             job_table.update(

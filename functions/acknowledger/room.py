@@ -1,7 +1,5 @@
 """Room for jobs: how many may be in flight, and whose turn it is. Nothing here calls AWS."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Stopping: when a job's life is cut short on one side, the other is told."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping
@@ -71,9 +69,10 @@ def end_executions(action: str, cause: str) -> list[str]:
     told: set[str] = set()
     for wait in (0, *LOOK_AGAIN_SECONDS):
         time.sleep(wait)
-        found = job_table.of_action(action)
-        rows = [job_table.find(job_id) for job_id in found]
-        living = [row for row in rows if row and is_living(row)]
+        rows = [job_table.find(job_id) for job_id in job_table.of_action(action)]
+        # Those that are still to be ended, or to be announced.
+        found = [row for row in rows if row]
+        living = [r for r in found if r["status"] not in job_table.ENDED or "unannounced" in r]
         for row in living:
             if row["jobId"] not in told and tell(row, cause):
                 logger.info("Ended", cause=cause, **about(row))
@@ -84,11 +83,6 @@ def end_executions(action: str, cause: str) -> list[str]:
     if left:
         raise NotStopped(f"jobs {', '.join(left)}: their executions don't wait to be told")
     return sorted(told)
-
-
-def is_living(row: dict[str, Any]) -> bool:
-    """Whether a job is still to be ended, or to be announced."""
-    return row["status"] not in job_table.ENDED or "unannounced" in row
 
 
 def tell(row: dict[str, Any], cause: str) -> bool:

@@ -1,7 +1,5 @@
 """The boundary to DynamoDB: plain values in and out, and its errors as TableUnavailable."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

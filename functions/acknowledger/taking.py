@@ -1,7 +1,5 @@
 """Taking what CodePipeline offers: each offer is read, decided on, and started as an execution."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import random
@@ -39,6 +37,7 @@ COUNTED = (
     *("ActionTypesNotServed", "EventsNotServed"),
 )
 
+_Offers = list[dict[str, Any]]
 _Decide = Callable[[Mapping[str, Any]], offers.Execution | None]
 
 
@@ -101,11 +100,7 @@ class Sweep:
                 self._take(action_type)
 
     def on_resumed(self, detail: Mapping[str, Any]) -> None:
-        """Take what was offered while intake was paused for these action types.
-
-        Raises:
-            EventInvalid: an action type is not served here.
-        """
+        """Take what was offered while intake was paused for these action types."""
         for action_type in events.chosen_types(detail, set(config().action_types)):
             self._take(action_type)
 
@@ -189,22 +184,17 @@ class Sweep:
             )
         for query in queries:
             if query.property != queryable:
-                has = (
-                    f"its queryable property is {queryable}"
-                    if queryable
-                    else "it has no queryable property"
-                )
+                has = f"its queryable property is {queryable}"
                 raise QueryMismatch(
-                    f"the parameter Queries has a value for {query.property}, but {has}"
+                    f"the parameter Queries has a value for {query.property}, but "
+                    + (has if queryable else "it has no queryable property")
                 )
         return random.sample(queries, len(queries)) if queries else [None]
 
-    def _poll(
-        self, action_type: ActionType, at_most: int, query: Query | None
-    ) -> list[dict[str, Any]]:
+    def _poll(self, action_type: ActionType, size: int, query: Query | None) -> _Offers:
         """What is offered next, counted."""
         try:
-            batch = job_api.poll(action_type, at_most, query)
+            batch = job_api.poll(action_type, size, query)
         except AcknowledgerError:
             self._count(Polls=1, PollFailures=1)
             raise

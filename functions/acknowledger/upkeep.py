@@ -1,7 +1,5 @@
 """What Intake sees to beside taking offers: that room is given, and what no event told of."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,11 +89,8 @@ def _heal_leaks(room: Room) -> bool:
     old = {name for name, entry in present.items() if entry["since"] < ago(LEAK_SECONDS)}
     if not old:
         return False
-    leaks = [
-        name
-        for name in old - executions.running()
-        if not executions.is_running(executions.arn_of(name))
-    ]
+    unseen = old - executions.running()
+    leaks = [name for name in unseen if not executions.is_running(executions.arn_of(name))]
     for name in leaks:
         logger.warning("Room of an ended execution given back", execution=name)
         intake_table.give_back(room.action_type, name)

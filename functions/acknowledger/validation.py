@@ -5,8 +5,6 @@ its messages repeat the value. Here every broken limit is named, in CodePipeline
 no value is ever repeated: it may be a client token.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC

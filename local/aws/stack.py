@@ -56,11 +56,12 @@ def deploy(template: Path, parameters: dict[str, str], *, name: str, region: str
     Raises what CloudFormation or SAM object to.
     """
     document = yaml_parse(template.read_text())
-    package(document, template.parent, f"{name}-artifacts", region)
+    bucket = f"{name}-artifacts"
+    package(document, template.parent, bucket, region)
     client = boto3.client("cloudformation", region_name=region)
     request = {
         "StackName": name,
-        "TemplateBody": json.dumps(document),
+        "TemplateURL": uploaded(json.dumps(document), bucket, region),
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ],
@@ -116,6 +117,13 @@ def package(document: dict[str, Any], folder: Path, bucket: str, region: str) ->
         key = sha256(body).hexdigest()
         s3.put_object(Bucket=bucket, Key=key, Body=body)
         properties[path_property] = {"Bucket": bucket, "Key": key}
+
+
+def uploaded(template: str, bucket: str, region: str) -> str:
+    """Put a template into the bucket, since it may be too long for a request; its address."""
+    key = f"{sha256(template.encode()).hexdigest()}.template"
+    boto3.client("s3", region_name=region).put_object(Bucket=bucket, Key=key, Body=template)
+    return f"https://s3.{region}.amazonaws.com/{bucket}/{key}"
 
 
 def local_paths(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:

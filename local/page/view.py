@@ -36,6 +36,17 @@ class Stack(NamedTuple):
     name: str
     table_name: str
     state_machine_arn: str
+    parameters: Mapping[str, Any]
+
+
+def stacks(account_id: str, region: str) -> Iterator[Stack]:
+    """The deployed stacks of the product."""
+    for stack in list(cloudformation_backends[account_id][region].stacks.values()):
+        made = stack.resource_map._parsed_resources  # asked itself, it would make them
+        table, machine = made.get("JobTable"), made.get("JobStateMachine")
+        if table and machine:
+            ids = (table.physical_resource_id, machine.physical_resource_id)
+            yield Stack(stack.name, *ids, stack.stack_parameters)
 
 
 class View:
@@ -117,13 +128,7 @@ class View:
         return moto_codepipeline.backend(self._account_id, self._region)
 
     def _stack(self) -> Stack | None:
-        stacks = cloudformation_backends[self._account_id][self._region].stacks
-        for stack in list(stacks.values()):
-            made = stack.resource_map._parsed_resources  # asked itself, it would make them
-            table, machine = made.get("JobTable"), made.get("JobStateMachine")
-            if table and machine:
-                return Stack(stack.name, table.physical_resource_id, machine.physical_resource_id)
-        return None
+        return next(stacks(self._account_id, self._region), None)
 
     def _rows(self, stack: Stack) -> dict[str, Any]:
         """The attributes of each row, as moto keeps them, by job id."""

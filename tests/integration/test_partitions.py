@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
     ],
 )
 def test_a_job_succeeds_in_every_partition(region, partition, console):
-    with acknowledger.running(region=region) as (cloud, stack):
+    with acknowledger.running(region=region, enforce_permissions=True) as (cloud, stack):
         machine = stack.outputs["JobStateMachineArn"]
         assert machine.startswith(f"arn:{partition}:states:{region}:")
         assert stack.outputs["DashboardUrl"].startswith(f"https://{console}/cloudwatch/home")
@@ -29,3 +29,4 @@ def test_a_job_succeeds_in_every_partition(region, partition, console):
             row = world.row(name, status)
             assert row["execution"]["S"].startswith(f"arn:{partition}:states:{region}:")
             assert world.pipeline_ended(name) == status
+        assert cloud.permissions.refused == []

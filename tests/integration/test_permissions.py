@@ -28,12 +28,12 @@ from tests.support import load_event, wait_for
 pytestmark = pytest.mark.slow
 
 SECOND = "Custom/Test/Second/2"
-MORE = [f"Custom/Build/Provider{number}/1" for number in range(7)]
+MORE = [f"Custom/Build/Provider{number}/1" for number in range(9)]
 PARAMETERS = {
     "ActionTypes": ",".join(
         [acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE, *MORE]
     ),
-    "MaxJobsInFlight": ",".join(["2", *["0"] * 9]),
+    "MaxJobsInFlight": ",".join(["2", *["0"] * 11]),
     "ProgressIntervalSeconds": "1",
     "ContinueAfterSeconds": "60",
 }

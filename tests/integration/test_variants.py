@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import re
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
 from local import acknowledger
 from local.arguments import TEMPLATE
 from local.aws import permissions
+from local.aws.stack import uploaded
+from local.worker import SampleWorker
+from tests.integration.conftest import World
+from tests.integration.written import Written
 from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
@@ -20,6 +25,7 @@ CUSTOM, PARTNER = acknowledger.CUSTOM_ACTION_TYPE, acknowledger.PARTNER_ACTION_T
 TWELVE = [f"Custom/Build/Tool-{number}/{number}" for number in range(12)]
 TOKENS = {"ClientTokenPrefix": "/tokens/"}
 KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+numbers = itertools.count(1)
 KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
     "one custom type": ([CUSTOM], {}),
     "twelve": (TWELVE, {}),
@@ -91,6 +97,84 @@ def test_a_stack_is_made_with_just_what_its_kind_needs(kind, region):
         assert bool(bounded) is ("PermissionsBoundaryArn" in more)
 
 
+@pytest.mark.parametrize(
+    ("kind", "region"),
+    [*((kind, "us-east-1") for kind in KINDS), ("both", "us-gov-west-1"), ("both", "cn-north-1")],
+)
+def test_a_job_of_each_owner_succeeds_with_nothing_called_that_is_not_allowed(kind, region):
+    types, more = KINDS[kind]
+    with acknowledger.empty(region=region, enforce_permissions=True) as cloud:
+        parameters = {"ActionTypes": ",".join(types), **more}
+        stack = cloud.deploy(TEMPLATE, parameters, name="acknowledger")
+        registered = more.get("RegisterActionType") == "true"
+        for each in types[1:] if registered else types:
+            acknowledger.register(cloud, stack, each, queryable="ProjectName" * ("Queries" in more))
+        worker = SampleWorker(cloud.client, stack.outputs["JobBusName"])
+        worker.start()
+        try:
+            world = World(cloud, stack, Written(cloud, stack))
+            names = [run(world, each, more) for each in (types[0], types[-1])]
+            assert {world.pipeline_ended(name) for name in names} == {"Succeeded"}
+        finally:
+            worker.stop()
+        assert cloud.permissions.refused == []
+        rows = [row for name in names for row in world.rows(name)]
+        assert {row["actionType"]["S"] for row in rows} == {types[0], types[-1]}
+        by_type = [
+            dimension["Value"]
+            for metric in cloud.client("cloudwatch").list_metrics(Namespace="acknowledger")[
+                "Metrics"
+            ]
+            for dimension in metric["Dimensions"]
+            if dimension["Name"] == "action_type" and metric["MetricName"] == "JobsSucceeded"
+        ]
+        assert by_type == (types if "MetricsByActionType" in more else [])
+
+
+def test_a_registered_action_type_survives_a_new_version_and_the_stack(tmp_path):
+    first, second = "Custom/Test/Mine/7", "Custom/Test/Mine/8"
+    with acknowledger.empty() as cloud:
+        client = cloud.client("codepipeline")
+
+        def registered() -> list[str]:
+            listed = client.list_action_types(actionOwnerFilter="Custom")["actionTypes"]
+            return sorted(one["id"]["version"] for one in listed)
+
+        for kind, there in ((first, ["7"]), (second, ["7", "8"])):
+            parameters = {"ActionTypes": kind, "RegisterActionType": "true"}
+            cloud.deploy(TEMPLATE, parameters, name="acknowledger")
+            assert registered() == there
+        # Under the same id it can't be another: the update is taken back.
+        for folder in ("functions", "statemachine"):
+            (tmp_path / folder).symlink_to(ROOT / folder)
+        template = tmp_path / "template.yaml"
+        text = (ROOT / "template.yaml").read_text()
+        template.write_text(text.replace("Description: Less than the stack's", "Description: New"))
+        with pytest.raises(ClientError, match="already exists"):
+            cloud.deploy(template, parameters, name="acknowledger")
+        stacks = cloud.client("cloudformation").describe_stacks(StackName="acknowledger")["Stacks"]
+        assert stacks[0]["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+        cloud.client("cloudformation").delete_stack(StackName="acknowledger")
+        assert registered() == ["7", "8"]
+
+
+def run(world: World, kind: str, more: dict[str, str]) -> str:
+    """Start a pipeline with an action of a type; its name."""
+    name = f"pipeline-{next(numbers)}"
+    configuration = {"ProjectName": "b"} if "Queries" in more else {}
+    if kind != "Custom/Test/Mine/7":
+        configuration["Outcome"] = "Succeed"
+    action = {"name": "Work", "configuration": configuration}
+    role = acknowledger.pipeline_role(world.cloud)
+    client = world.client("codepipeline")
+    declared = acknowledger.pipeline(name, kind, {"Build": [action]}, role)
+    client.create_pipeline(pipeline=declared)
+    client.start_pipeline_execution(name=name)
+    if kind.startswith("ThirdParty/"):
+        world.cloud.schedule.fire()
+    return name
+
+
 def test_packaged_and_transformed_it_is_plain_cloudformations():
     with acknowledger.empty() as cloud:
         cloud.deploy(TEMPLATE, {}, name="acknowledger")
@@ -101,42 +185,11 @@ def test_packaged_and_transformed_it_is_plain_cloudformations():
         assert "Transform" not in document
         types = {one["Type"] for one in document["Resources"].values()}
         assert not [one for one in types if one.startswith("AWS::Serverless")]
+        url = uploaded(json.dumps(document), "acknowledger-artifacts", "us-east-1")
         client.create_stack(
             StackName="plain",
-            TemplateBody=json.dumps(document),
+            TemplateURL=url,
             Capabilities=["CAPABILITY_NAMED_IAM"],
         )
-        (stack,) = client.describe_stacks(StackName="plain")["Stacks"]
-        assert stack["StackStatus"] == "CREATE_COMPLETE"
-        assert_policy_covers(types)
-
-
-#: The services of the template's resource types, as IAM names them, and what makes the resource.
-MADE_BY = {
-    "AWS::CloudWatch::Alarm": "cloudwatch:PutMetricAlarm",
-    "AWS::CloudWatch::Dashboard": "cloudwatch:PutDashboard",
-    "AWS::CodePipeline::CustomActionType": "codepipeline:CreateCustomActionType",
-    "AWS::DynamoDB::Table": "dynamodb:CreateTable",
-    "AWS::Events::EventBus": "events:CreateEventBus",
-    "AWS::Events::Rule": "events:PutRule",
-    "AWS::IAM::ManagedPolicy": "iam:CreatePolicy",
-    "AWS::IAM::Policy": "iam:PutRolePolicy",
-    "AWS::IAM::Role": "iam:CreateRole",
-    "AWS::Lambda::EventInvokeConfig": "lambda:PutFunctionEventInvokeConfig",
-    "AWS::Lambda::Function": "lambda:CreateFunction",
-    "AWS::Lambda::Permission": "lambda:AddPermission",
-    "AWS::Logs::LogGroup": "logs:CreateLogGroup",
-    "AWS::Logs::QueryDefinition": "logs:PutQueryDefinition",
-    "AWS::SNS::Topic": "sns:CreateTopic",
-    "AWS::SQS::Queue": "sqs:CreateQueue",
-    "AWS::SQS::QueuePolicy": "sqs:SetQueueAttributes",
-    "AWS::StepFunctions::StateMachine": "states:CreateStateMachine",
-}
-
-
-def assert_policy_covers(types: set[str]) -> None:
-    text = (ROOT / "docs" / "deployment.md").read_text()
-    policy = json.loads(re.findall(r"```json\n(.+?)```", text, re.DOTALL)[0])
-    allowed = {action for one in policy["Statement"] for action in one["Action"]}
-    assert types == MADE_BY.keys()
-    assert {MADE_BY[one] for one in types} <= allowed
+        (made,) = client.describe_stacks(StackName="plain")["Stacks"]
+        assert made["StackStatus"] == "CREATE_COMPLETE"

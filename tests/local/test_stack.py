@@ -397,6 +397,20 @@ def test_a_template_that_can_not_be_is_refused(
         templates.status("refused")
 
 
+def test_a_template_that_is_too_long_for_a_request_is_taken_from_s3_alone(
+    cloud: LocalCloud, templates: Templates
+) -> None:
+    long = json.dumps({"Description": "é" * 30_000, "Resources": {"Letters": queue()}})
+    for body in (long, json.dumps(json.loads(long), ensure_ascii=False)):
+        with pytest.raises(ClientError, match="less than or equal to 51200"):
+            templates.client.create_stack(StackName="long", TemplateBody=body)
+    cloud.client("s3").create_bucket(Bucket="long-ones")
+    cloud.client("s3").put_object(Bucket="long-ones", Key="a.json", Body=long)
+    url = f"{cloud.endpoint_url}/long-ones/a.json"
+    templates.client.create_stack(StackName="long", TemplateURL=url)
+    assert templates.status("long") == "CREATE_COMPLETE"
+
+
 def test_a_change_set_tells_what_it_would_do_and_does_it_once(templates: Templates) -> None:
     client = templates.client
     templates.create("planned", {"Letters": queue(), "Gone": queue()})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -112,8 +114,7 @@ def test_no_sweep_is_waited_for_as_long_as_the_schedule_allows(schedule):
     period = ALARMS["NoSweepAlarm"]["Period"]
     assert period == {"Fn::If": ["PollsOften", 300, {"Fn::If": ["PollsDaily", 86400, 3600]}]}
     seconds = 300 if schedule in often else 86400 if schedule == "rate(1 day)" else 3600
-    number, unit = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", schedule).groups()
-    assert int(number) * {"minute": 60, "hour": 3600, "day": 86400}[unit] <= seconds
+    assert seconds_of(schedule) <= seconds
     # CloudWatch looks a day back, or a week where periods are of an hour or more.
     assert (
         seconds * ALARMS["NoSweepAlarm"]["EvaluationPeriods"]
@@ -121,11 +122,54 @@ def test_no_sweep_is_waited_for_as_long_as_the_schedule_allows(schedule):
     )
 
 
+def seconds_of(schedule):
+    number, unit = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", schedule).groups()
+    return int(number) * {"minute": 60, "hour": 3600, "day": 86400}[unit]
+
+
+def states(period, periods, sweeps, until):
+    """An alarm's states, minute by minute, where a sweep was counted at some seconds and no other.
+
+    CloudWatch judges by the last whole periods, and tells INSUFFICIENT_DATA where none has data.
+    """
+    counted = Counter(second // period for second in sweeps)
+    for minute in range(0, until, 60):
+        last = minute // period
+        seen = [counted[n] for n in range(last - periods, last) if counted[n]]
+        yield "OK" if seen else "INSUFFICIENT_DATA"
+
+
+@pytest.mark.parametrize("schedule", TEMPLATE["Parameters"]["PollSchedule"]["AllowedValues"])
+def test_an_alarm_on_no_sweep_is_quiet_from_the_first_minute_until_they_cease(schedule):
+    """Of INSUFFICIENT_DATA it tells where there had been some: a new alarm begins with that."""
+    every = seconds_of(schedule)
+    period = 300 if every <= 300 else 86400 if every == 86400 else 3600
+    periods = ALARMS["NoSweepAlarm"]["EvaluationPeriods"]
+    ceased = 10 * max(every, period)
+    for begun in range(0, every, max(60, every // 12)):
+        sweeps = range(begun, ceased, every)
+        seen = [state for state, _ in groupby(states(period, periods, sweeps, 2 * ceased))]
+        assert seen == ["INSUFFICIENT_DATA", "OK", "INSUFFICIENT_DATA"]
+
+
 def test_metrics_by_action_type_have_an_alarm_that_names_the_type():
     (of_types,) = ALARMS["JobsTimedOutAlarm"]["Metrics"]
     condition, counted, _ = of_types["Fn::If"]
     assert condition == "CountsByActionType"
     assert counted["Expression"]["Fn::Sub"].endswith("GROUP BY action_type")
+
+
+def test_what_metrics_by_action_type_cost_is_said_where_they_are_asked_for():
+    """CloudWatch takes 0.30 USD a month for each."""
+    told = [
+        name
+        for name, service in documented_metrics()
+        if service == "Report" and re.match(r"Jobs|JobDuration|TimeIn", name)
+    ]
+    cost = f"{len(told) * 0.3:.2f} USD"
+    description = TEMPLATE["Parameters"]["MetricsByActionType"]["Description"]
+    assert f"up to {cost} a month for each type" in description
+    assert f"up to {cost} for each action type" in (ROOT / "docs" / "metrics.md").read_text()
 
 
 def test_a_metric_of_ours_is_of_the_function_that_counts_it():

@@ -148,7 +148,6 @@ def test_an_action_type_is_polled_with_the_values_that_are_given_for_it():
     assert queries == {
         ActionType.parse("Custom/Build/A/1"): (Query("Project", "x"), Query("Project", "y-2"))
     }
-    assert Query("Project", "x").as_param() == {"Project": "x"}
 
 
 @pytest.mark.parametrize(

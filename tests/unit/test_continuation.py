@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from acknowledger.aws import input_shape
-from acknowledger.continuation import PREFIX, continued, token
+from acknowledger.aws import operation_model
 from acknowledger.errors import ContinuedElsewhere
+from acknowledger.offers import PREFIX, continued, token
 from tests.unit.conftest import ENVIRONMENT
 
 MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
@@ -49,7 +49,9 @@ def test_what_only_looks_like_a_token_of_ours_is_an_error(given):
 
 
 def test_the_longest_token_is_one_that_codepipeline_takes():
-    shape = input_shape("codepipeline", "PutJobSuccessResult").members["continuationToken"]
+    shape = operation_model("codepipeline", "PutJobSuccessResult").input_shape.members[
+        "continuationToken"
+    ]
     machine = "m" * 80
     longest = token(
         f"arn:aws:states:us-east-1:123456789012:execution:{machine}:n", "x" * 512, "y" * 512

@@ -8,8 +8,8 @@ import pytest
 
 from acknowledger import offers
 from acknowledger.config import ActionType, Timeouts
-from acknowledger.continuation import token
 from acknowledger.errors import ContinuedElsewhere
+from acknowledger.offers import token
 from acknowledger.room import Room
 from tests.support import load_event
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from acknowledger import outcomes
-from acknowledger.aws import input_shape
-from acknowledger.continuation import PREFIX
+from acknowledger.aws import operation_model
 from acknowledger.errors import EventInvalid, ValidationException
+from acknowledger.offers import PREFIX
 from acknowledger_worker import Continuation, Revision, Success
 from acknowledger_worker import outcome as worker_outcome
 from tests.support import load_event
@@ -282,6 +282,6 @@ def test_what_the_worker_package_answers_is_taken_as_it_is(returned):
 
 
 def test_the_failure_types_are_those_of_the_api():
-    shape = input_shape("codepipeline", "PutJobFailureResult")
+    shape = operation_model("codepipeline", "PutJobFailureResult").input_shape
     modelled = shape.members["failureDetails"].members["type"].enum
     assert set(modelled) == outcomes.FAILURE_TYPES

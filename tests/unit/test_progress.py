@@ -9,8 +9,8 @@ import pytest
 import report
 from acknowledger import errors, outcomes, progress
 from acknowledger.config import config
-from acknowledger.continuation import continued, token
 from acknowledger.moments import ago
+from acknowledger.offers import continued, token
 from tests.support import load_event
 from tests.unit.conftest import ENVIRONMENT, SERVICE
 

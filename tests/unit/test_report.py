@@ -54,6 +54,28 @@ def test_how_long_a_job_took_and_was_in_each_status_is_measured(job, other_calls
     )
 
 
+def test_how_jobs_end_is_also_counted_by_action_type_where_that_is_asked_for(
+    tables, other_calls, context, capsys, monkeypatch
+):
+    monkeypatch.setenv("METRICS_BY_ACTION_TYPE", "true")
+    kinds = ("Custom/Build/MyTool/1", "Custom/Test/Other/2", "Custom/Build/MyTool/1")
+    for number, kind in enumerate(kinds):
+        offer = SUCCEEDED["offer"] | {"actionType": kind}
+        job_id = f"{JOB_ID[:-1]}{number}"
+        offer = offer | {"job": offer["job"] | {"id": job_id}}
+        tables.put_job(job_id, execution=SUCCEEDED["execution"], actionType=kind)
+        expect_result(other_calls)
+        report.handler(SUCCEEDED | {"offer": offer}, context)
+        (line,) = [each for each in capsys.readouterr().out.splitlines() if '"_aws"' in each]
+        document = json.loads(line)
+        (directive,) = document["_aws"]["CloudWatchMetrics"]
+        assert sorted(map(sorted, directive["Dimensions"])) == [
+            ["action_type", "service"],
+            ["service"],
+        ]
+        assert (document["action_type"], document["JobsSucceeded"]) == (kind, [1])
+
+
 def test_what_is_only_repeated_is_counted_once(job, other_calls, context, capsys):
     job(status="Succeeded")
     other_calls.expects("events", "put_events", {"FailedEntryCount": 0, "Entries": []})

@@ -10,10 +10,9 @@ import pytest
 import intake
 from acknowledger import errors, taking
 from acknowledger.config import ActionType
-from acknowledger.continuation import PREFIX, token
 from acknowledger.executions import arn_of
 from acknowledger.moments import ago
-from acknowledger.offers import execution_name
+from acknowledger.offers import PREFIX, execution_name, token
 from acknowledger.room import AWAITED, BATCH_SIZE, GIVEN
 from tests.support import load_event
 from tests.unit.conftest import ENVIRONMENT, expect_survey, metrics_in
@@ -893,16 +892,16 @@ class TestQueries:
     SWEEP: ClassVar = {"detail-type": "Resume Intake", "detail": {"actionTypes": [OTHER_TYPE]}}
 
     @staticmethod
-    def listed(aws_calls, *queryable):
+    def listed(aws_calls, *queryable, kind=OTHER_TYPE):
         properties = [{"name": n, "required": True, "key": True, "secret": False} for n in "ab"]
         properties += [{**properties[0], "name": name, "queryable": True} for name in queryable]
-        kind = {
-            "id": ActionType.parse(OTHER_TYPE).as_id(),
+        listed = {
+            "id": ActionType.parse(kind).as_id(),
             "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
             "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
             "actionConfigurationProperties": properties,
         }
-        aws_calls.expects("codepipeline", "list_action_types", {"actionTypes": [kind]})
+        aws_calls.expects("codepipeline", "list_action_types", {"actionTypes": [listed]})
 
     def test_it_is_polled_with_each_of_them(self, tables, other_calls, context, monkeypatch):
         monkeypatch.setenv("QUERIES", self.QUERIED)
@@ -916,6 +915,25 @@ class TestQueries:
             }
             other_calls.expects("codepipeline", "poll_for_jobs", {"jobs": []}, request)
         assert intake.handler(self.SWEEP, context) == {"paused": []}
+
+    def test_a_started_event_of_such_a_type_has_it_polled_with_them(
+        self, tables, other_calls, context, monkeypatch
+    ):
+        event = load_event("intake-action-started-queried")
+        kind = "Custom/Build/MyTool/1"
+        monkeypatch.setenv("ACTION_TYPES", f"{TYPE},{kind}")
+        monkeypatch.setenv("QUERIES", f"{kind}?ProjectName=MyProject")
+        self.listed(other_calls, "ProjectName", kind=kind)
+        found = offer(execution=event["detail"]["action-execution-id"])
+        request = {
+            "actionTypeId": ActionType.parse(kind).as_id(),
+            "maxBatchSize": BATCH_SIZE,
+            "queryParam": {"ProjectName": "MyProject"},
+        }
+        for jobs in ([found], []):
+            other_calls.expects("codepipeline", "poll_for_jobs", {"jobs": jobs}, request)
+        expect_start(other_calls)
+        assert intake.handler(event, context) == {"offered": 1, "taken": 1}
 
     @pytest.mark.parametrize(
         ("queries", "queryable", "told"),

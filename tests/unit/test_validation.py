@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from acknowledger.aws import input_shape
+from acknowledger.aws import operation_model
 from acknowledger.errors import ValidationException
 from acknowledger.validation import validate
 
@@ -14,7 +14,7 @@ ACKNOWLEDGE = "AcknowledgeJob"
 
 def violations(operation, request):
     with pytest.raises(ValidationException) as refused:
-        validate(input_shape("codepipeline", operation), request)
+        validate(operation_model("codepipeline", operation).input_shape, request)
     return str(refused.value)
 
 
@@ -42,7 +42,7 @@ def violations(operation, request):
     ],
 )
 def test_what_the_api_takes_passes(operation, request_):
-    validate(input_shape("codepipeline", operation), request_)
+    validate(operation_model("codepipeline", operation).input_shape, request_)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,11 @@ def made_by(stack: Any) -> dict[str, Made]:
     return made
 
 
+def is_retained(made: Made, policy: str) -> bool:
+    """Tell whether a resource stays when the stack has it no more."""
+    return bool(made.declared.get(policy) == "Retain")
+
+
 def is_replaced(kind: str, old: Made, after: dict[str, Any]) -> bool:
     """Tell whether a change makes another resource, as CloudFormation would."""
     before = old.properties
@@ -238,7 +243,7 @@ class Deployment:
                 self.keep(logical_id, Made(old.resource, declared, after))
                 resource = resources.update(old.resource, copy.deepcopy(after), *self.where)
                 resource.logical_resource_id, resource.cf_resource_type = logical_id, kind
-            elif resources.can_update(old.resource):
+            elif resources.can_update(old.resource) or is_retained(old, "UpdateReplacePolicy"):
                 self.check_name(kind, old, after)
                 resource, superseded = self.new(logical_id, declared), old
             else:
@@ -281,7 +286,7 @@ class Deployment:
         """Delete a resource: one that another stands for now, or the one that the stack has."""
         gone = old or self.made[logical_id]
         kind = gone.declared["Type"]
-        if gone.declared.get("DeletionPolicy") == "Retain":
+        if is_retained(gone, "UpdateReplacePolicy" if old else "DeletionPolicy"):
             self.event(logical_id, kind, "DELETE_SKIPPED", gone.resource)
         else:
             with self.reported(logical_id, kind, "DELETE", gone.resource):

@@ -58,6 +58,14 @@ class InvalidChangeSetStatusError(CloudFormationError):
 # -- Change sets ----------------------------------------------------------------------------------
 
 
+#: What a template may have that is not in S3.
+INLINE_BYTES = 51_200
+TOO_LONG = (
+    "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: "
+    f"Member must have length less than or equal to {INLINE_BYTES}"
+)
+
+
 @dataclass
 class ChangeSet:
     change_set_id: str
@@ -143,6 +151,8 @@ class Request:
         if stack is not None and self.flag("UsePreviousTemplate"):
             return original(stack)
         if body := self.get("TemplateBody"):
+            if len(str(body).encode()) > INLINE_BYTES:
+                raise ValidationError(message=TOO_LONG)
             return str(body)
         raise ValidationError(message="Either Template URL or Template Body must be specified.")
 

@@ -182,6 +182,16 @@ class JobBoard:
                 offered.append(job)
         return offered
 
+    def waiting(self) -> list[tuple[TypeKey, str | None, float]]:
+        """For each queue that isn't empty its type, its query value and how old its head is."""
+        found = []
+        for (key, value), queue in self._queues.items():
+            while queue and (queue[0][1].status is not JobStatus.QUEUED or queue[0][1].withdrawn):
+                heapq.heappop(queue)
+            if queue:
+                found.append((key, value, self._timeline.now() - queue[0][1].story[-1][0]))
+        return found
+
     def nonce(self, job: Job) -> str:
         """The nonce of a job's present offer, or of the last one, which still counts.
 

@@ -27,14 +27,8 @@ from .steps import operation
 from .structure import check_structure, say_what_is_idle
 from .validation import check
 
-CUSTOM_ACTION_TYPES = 50
-"""How many custom action types an account may have in a region (documented, 2023)."""
-
-TAGS = 50
-"""How many tags a resource may have (documented)."""
-
-PIPELINES = 1000
-"""How many pipelines an account may have in a region (documented)."""
+CUSTOM_ACTION_TYPES, PIPELINES, TAGS = 50, 1000, 50
+"""How many an account may have in a region, and a resource (documented)."""
 
 SERVICE = "codepipeline.amazonaws.com"
 

@@ -227,6 +227,12 @@ class JobOperations(SteppedBackend):
             return None
         return {"status": job.status, "withdrawn": job.withdrawn, "action": job.action.state()}
 
+    @operation
+    def waiting(self) -> list[tuple[TypeKey, str | None, float]]:
+        """For how many seconds the oldest job of each action type, and of each value of its
+        queryable property, has waited to be polled: no operation of AWS."""
+        return self._board.waiting()
+
     def _data(self, job: Job) -> dict[str, Any]:
         return job.data(self._credentials.issue(job.action))
 

@@ -22,6 +22,7 @@ from codepipeline_fixtures import (
     running_service,
 )
 from moto_codepipeline import CREDENTIAL_MARKS
+from moto_codepipeline.action_types import TypeKey
 
 
 @pytest.fixture(params=WORKERS)
@@ -192,3 +193,17 @@ def test_a_queryable_type_offers_only_the_jobs_asked_for(service: Service) -> No
     assert names == ["Build0", "Build2"]
     assert service.poll(queryParam={"Project": "none"}) == []
     assert len(service.poll(queryParam={"Project": "api"})) == 1
+
+
+@only_custom
+def test_it_is_told_for_how_long_jobs_of_which_type_and_value_have_waited(service: Service) -> None:
+    service.register(configurationProperties=[configuration_property("Project", queryable=True)])
+    for value in ("web", "api"):
+        service.create([action("Build", configuration={"Project": value})], name=value)
+        service.start(value)
+        service.backend.clock.advance(5)
+    web, api = service.backend.waiting()
+    assert (web[1:], api[1:]) == (("web", 10), ("api", 5))
+    assert web[0] == api[0] == TypeKey.of(TYPE)
+    service.poll(queryParam={"Project": "web"})
+    assert service.backend.waiting() == [api]

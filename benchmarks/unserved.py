@@ -1,0 +1,100 @@
+"""What Intake's answer to a STARTED event of a type that isn't served costs, when warm.
+
+The rule lets the events of every custom action come, others' too. Held against one empty poll,
+without us: what an event of a served type costs at the least. In processor time.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import endpoint
+from benchmarks.figures import Figure
+from benchmarks.prices import cost
+
+ROUNDS = 11
+EVENTS_A_ROUND = 200
+GIGABYTES = 0.25
+# With so much memory a function has a seventh of a processor.
+SLOWER = 7
+# Lambda's own lines of an invocation, its start and its report, as CloudWatch counts them.
+LAMBDA_BYTES = 1000
+
+
+def measure() -> list[Figure]:
+    """The ratio, and what AWS asks for a thousand events."""
+    command = [sys.executable, "-m", "benchmarks.unserved"]
+    with endpoint.running(0) as url:
+        told = subprocess.run([*command, url], stdout=subprocess.PIPE, text=True, check=True).stdout
+    ours, polls, logged = json.loads(told)
+    milliseconds = statistics.median(ours)
+    bill = {
+        "function invocations": 1,
+        "GB-seconds": GIGABYTES * max(1, milliseconds * SLOWER) / 1000,
+        "GB of logs": (logged + LAMBDA_BYTES) / 2**30,
+        "traces": 1,
+    }
+    return [
+        Figure.of(
+            "Intake, warm: an event of an action type that is not served",
+            [one / poll for one, poll in zip(ours, polls, strict=True)],
+            f"× ({milliseconds:.2f} ms of processor time)",
+            reference=f"one empty PollForJobs without us: {statistics.median(polls):.2f} ms",
+            at_most=1,
+            tolerance=0.4,
+        ),
+        Figure(
+            "AWS's price of 1,000 such events",
+            1000 * cost(bill),
+            "USD",
+            at_most=0.01,
+            tolerance=0.1,
+            digits=4,
+        ),
+    ]
+
+
+def main(url: str) -> None:
+    """Hand the event over many times, and poll as often; print both times and the bytes logged."""
+    os.environ |= {**endpoint.ENVIRONMENT, "AWS_ENDPOINT_URL": url}
+    sys.path.insert(0, "functions")
+    told, sys.stdout = sys.stdout, io.StringIO()
+    import intake  # noqa: PLC0415
+    from acknowledger.aws import client  # noqa: PLC0415
+
+    context = endpoint.context("Intake")
+    sample = Path(__file__).parent.parent / "events" / "intake-action-type-not-served.json"
+    event = json.loads(sample.read_text())
+    codepipeline = client("codepipeline")
+
+    def with_us() -> None:
+        if intake.handler(event, context) != {"offered": 0, "taken": 0}:
+            raise RuntimeError("it was served")
+
+    def without_us() -> None:
+        codepipeline.poll_for_jobs(actionTypeId=endpoint.ACTION_TYPE, maxBatchSize=10)
+
+    times: tuple[list[float], list[float]] = ([], [])
+    for counted in [False] + [True] * ROUNDS:
+        sums = [0.0, 0.0]
+        for _ in range(EVENTS_A_ROUND):
+            for index, act in enumerate((with_us, without_us)):
+                begun = time.process_time()
+                act()
+                sums[index] += time.process_time() - begun
+        if counted:
+            for taken, total in zip(times, sums, strict=True):
+                taken.append(total * 1000 / EVENTS_A_ROUND)
+    logged = len(sys.stdout.getvalue()) / (EVENTS_A_ROUND * (ROUNDS + 1))
+    told.write(json.dumps([*times, logged]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,105 @@
+"""Says which action types nobody serves, why, and what to do: else their actions just wait."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import moto_codepipeline
+from local.aws.server import LocalCloud
+from local.page.view import stacks
+
+LOOK_SECONDS = 1.0
+#: Whoever else polls for a job has had it by then.
+QUEUED_SECONDS = 5.0
+
+
+class Unserved:
+    """Keeps a cloud's notices of what nobody serves, and prints each when it comes."""
+
+    def __init__(self) -> None:
+        self._looked = 0.0
+        self._found: dict[str, str] = {}
+        self._told: set[str] = set()
+
+    def tell(self, cloud: LocalCloud) -> None:
+        """Look again, unless that was done just now."""
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        parameters = [stack.parameters for stack in stacks(cloud.account_id, cloud.region)]
+        found = dict(look(cloud.account_id, cloud.region, parameters)) if parameters else {}
+        # Only what is found twice: an action type may just be being registered.
+        told = {about: text for about, text in found.items() if self._found.get(about) == text}
+        for about in self._told - told.keys():
+            cloud.notices.pop(about, None)
+        for about in told.keys() - self._told:
+            print(told[about], file=sys.stderr, flush=True)
+        cloud.notices.update(told)
+        self._found, self._told = found, set(told)
+
+
+def look(
+    account_id: str, region: str, parameters: list[Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """What nobody serves now, and a sentence about it, with the parameters of all stacks."""
+    emulator = moto_codepipeline.backend(account_id, region)
+    queryable = {
+        "/".join((key.owner, key.category, key.provider, key.version)): kind.queryable
+        for key, kind in list(emulator.action_types.items())
+        if not kind.deleted
+    }
+    served = {each for given in parameters for each in listed(given["ActionTypes"])}
+    queries = {each for given in parameters for each in listed(given.get("Queries", ""))}
+    wrong = dict(misfits(served, queries, queryable))
+    yield from wrong.items()
+    for key, value, seconds in emulator.waiting():
+        kind = "/".join((key.owner, key.category, key.provider, key.version))
+        if seconds < QUEUED_SECONDS or kind in wrong:
+            continue
+        query = f"{kind}?{queryable.get(kind)}={value}"
+        if kind not in served:
+            yield kind, f"Nobody serves {kind}, of which a job waits: add it to ActionTypes."
+        elif value is not None and query not in queries:
+            yield query, f"Nobody serves {query}, of which a job waits: add it to Queries."
+
+
+def misfits(
+    served: Iterable[str], queries: Iterable[str], queryable: Mapping[str, str | None]
+) -> Iterator[tuple[str, str]]:
+    """Which served action types can't be polled, and a sentence about each.
+
+    Args:
+        queryable: the queryable property of each action type that is registered, if it has one.
+    """
+    for kind in sorted(served):
+        # A partner's need not be listed.
+        if kind not in queryable:
+            if kind.startswith("Custom/"):
+                yield (
+                    kind,
+                    f"Nobody serves {kind}: it is not registered, or misspelt in ActionTypes.",
+                )
+            continue
+        needed = queryable[kind]
+        given = [each.partition("?")[2] for each in queries if each.startswith(f"{kind}?")]
+        wrong = [each for each in given if each.partition("=")[0] != needed]
+        if wrong:
+            has = (
+                f"its queryable property is {needed}" if needed else "it has no queryable property"
+            )
+            yield kind, f"Nobody serves {kind}: Queries has {wrong[0]}, but {has}."
+        elif needed and not given:
+            yield (
+                kind,
+                f"Nobody serves {kind}: its property {needed} is queryable, so that Queries must "
+                f"have a value for it, such as {kind}?{needed}=MyProject.",
+            )
+
+
+def listed(parameter: str | list[str]) -> list[str]:
+    """The members of a list in a parameter."""
+    members = parameter.split(",") if isinstance(parameter, str) else parameter
+    return [each.strip() for each in members if each.strip()]

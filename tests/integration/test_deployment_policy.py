@@ -1,0 +1,166 @@
+"""docs/deployment.md allows what CloudFormation does: what it says of each type that the stack has.
+
+The schema of a resource type, which AWS publishes and cfn-lint brings along, lists the permissions
+that making, reading, changing and deleting a resource takes.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from typing import Any
+
+import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+from local import acknowledger
+from local.arguments import TEMPLATE
+from tests.support import ROOT
+
+pytestmark = pytest.mark.slow
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+EVERYTHING = {
+    "ActionTypes": "Custom/Test/Mine/7,ThirdParty/Deploy/Acknowledger/1",
+    "RegisterActionType": "true",
+    "ClientTokenPrefix": "/tokens/",
+    "MaxJobsInFlight": "3",
+    "KmsKeyArn": KEY,
+    "PermissionsBoundaryArn": "arn:aws:iam::aws:policy/PowerUserAccess",
+    "RoleNamePrefix": "acknowledger-",
+}
+#: What only a property takes that the template doesn't have.
+FOR_PROPERTIES = {
+    r"(iam:CreateServiceLinkedRole|dynamodb:\w+TableReplica)": "Replicas",
+    r"dynamodb:(BatchWriteItem|(Delete|Get|Put|Update)Item|Query|Scan)": "Replicas",
+    r"(dynamodb:ImportTable|s3:(GetObjectMetadata|ListBucket)|logs:(Create|Describe)LogStreams?)": (
+        "ImportSourceSpecification"
+    ),
+    r"logs:PutLogEvents": "ImportSourceSpecification",
+    r"(dynamodb:(En|Dis)ableKinesis\w+|dynamodb:UpdateKinesis\w+|kinesis:\w+)": (
+        "KinesisStreamSpecification"
+    ),
+    r"dynamodb:(Put|Delete)ResourcePolicy": "ResourcePolicy",
+    r"dynamodb:UpdateContributorInsights": "ContributorInsightsSpecification",
+    r"events:(Put|Remove)Permission": "Policy",
+    r"iam:\w+Group\w*": "Groups",
+    r"iam:\w+User\w*": "Users",
+    r"(ec2|s3files):\w+": "VpcConfig",
+    r"elasticfilesystem:\w+": "FileSystemConfigs",
+    r"lambda:(Put|Delete)FunctionCodeSigningConfig": "CodeSigningConfigArn",
+    r"lambda:(Put|Delete)FunctionConcurrency": "ReservedConcurrentExecutions",
+    r"lambda:PutFunctionRecursionConfig": "RecursiveLoop",
+    r"lambda:(PutFunctionScalingConfig|PublishVersion)": "FunctionScalingConfig",
+    r"lambda:PassCapacityProvider": "CapacityProviderConfig",
+    r"lambda:(PutRuntimeManagementConfig|AssociateRuntimeAlias)": "RuntimeManagementConfig",
+    r"logs:(PutIndexPolicy|DeleteIndexPolicy)": "FieldIndexPolicies",
+    r"(logs|sns):(Put|Delete)DataProtectionPolicy": "DataProtectionPolicy",
+    r"logs:DeleteResourcePolicy": "ResourcePolicyDocument",
+    r"logs:PutBearerTokenAuthentication": "BearerTokenAuthenticationEnabled",
+    r"logs:PutLogGroupDeletionProtection": "DeletionProtectionEnabled",
+    r"(firehose:TagDeliveryStream|s3:REST\.PUT\.OBJECT)": "DeliveryDestinationArn",
+    r"s3:GetObjectVersion": "S3ObjectVersion",
+    r"sns:(Subscribe|Unsubscribe)": "Subscription",
+}
+#: What it is besides that is never called here.
+NEVER = {
+    r"codepipeline:DeleteCustomActionType": "it is retained",
+    r"logs:DeleteRetentionPolicy": "there is always one",
+}
+#: What is called by who deploys and not for a resource.
+BY_HAND = re.compile(r"cloudformation:\w+|s3:PutObject")
+#: The types that are given the key; other types' permissions on keys are for others of theirs.
+ENCRYPTED = {"DynamoDB::Table", "SQS::Queue", "SNS::Topic", "Logs::LogGroup"}
+
+
+def statements() -> list[list[dict[str, Any]]]:
+    """What the page allows: to deploy, to the key's services, and to deploy with a key."""
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    found = [json.loads(block) for block in re.findall(r"```json\n(.+?)```", text, re.DOTALL)]
+    return [each["Statement"] if isinstance(each, dict) else each for each in found]
+
+
+def actions(statements: list[dict[str, Any]]) -> set[str]:
+    return {action for one in statements for action in one["Action"]}
+
+
+def needed(kind: str) -> set[str]:
+    """What CloudFormation calls for a type of resource."""
+    handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
+    return {
+        permission
+        for what in ("create", "read", "update", "delete")
+        for permission in handlers.get(what, {}).get("permissions", [])
+        if not permission.startswith("kms:") or kind.removeprefix("AWS::") in ENCRYPTED
+    }
+
+
+def is_allowed(permission: str, allowed: set[str]) -> bool:
+    return any(fnmatch.fnmatchcase(permission, each) for each in allowed)
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[set[str], str]:
+    """The types of all that CloudFormation made, changed and deleted, and the template processed."""
+    with acknowledger.empty() as cloud:
+        client = cloud.client("cloudformation")
+        cloud.deploy(TEMPLATE, {}, name="acknowledger")
+        cloud.deploy(TEMPLATE, EVERYTHING, name="acknowledger")
+        body = client.get_template(StackName="acknowledger", TemplateStage="Processed")
+        stack_id = client.describe_stacks(StackName="acknowledger")["Stacks"][0]["StackId"]
+        client.delete_stack(StackName="acknowledger")
+        pages = client.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+        events = [event for page in pages for event in page["StackEvents"]]
+    done = {(event["ResourceType"], event["ResourceStatus"]) for event in events}
+    assert not [each for each in done if each[1].endswith("FAILED")]
+    kinds = {kind for kind, _ in done} - {"AWS::CloudFormation::Stack"}
+    assert {"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"} <= {how for _, how in done}
+    return kinds, json.dumps(body["TemplateBody"])
+
+
+def test_all_is_allowed_that_cloudformation_calls_for_what_the_stack_has(made):
+    kinds, _ = made
+    deploying, _, with_key = statements()
+    allowed = actions(deploying) | actions(with_key)
+    left_out = [*FOR_PROPERTIES, *NEVER]
+    for kind in kinds:
+        lacking = {each for each in needed(kind) if not is_allowed(each, allowed)}
+        unexplained = {e for e in lacking if not any(re.fullmatch(one, e) for one in left_out)}
+        assert unexplained == set(), kind
+
+
+def test_what_is_left_out_is_for_properties_that_the_template_does_not_have(made):
+    kinds, template = made
+    everything = {permission for kind in kinds for permission in needed(kind)}
+    for pattern, name in FOR_PROPERTIES.items():
+        assert f'"{name}":' not in template, name
+        assert any(re.fullmatch(pattern, each) for each in everything), pattern
+    for pattern in NEVER:
+        assert any(re.fullmatch(pattern, each) for each in everything), pattern
+
+
+def test_only_who_has_a_key_needs_to_use_it(made):
+    deploying, _, with_key = statements()
+    assert not [each for each in actions(deploying) if each.startswith("kms:")]
+    kinds, _ = made
+    of_keys = {each for kind in kinds for each in needed(kind) if each.startswith("kms:")}
+    assert of_keys == {each for each in actions(with_key) if each.startswith("kms:")}
+
+
+def test_nothing_is_allowed_that_is_not_needed(made):
+    kinds, _ = made
+    deploying, _, with_key = statements()
+    allowed = actions(deploying) | actions(with_key)
+    left_out = [*FOR_PROPERTIES, *NEVER]
+    for action in allowed:
+        if BY_HAND.fullmatch(action):
+            continue
+        gone = {
+            each
+            for kind in kinds
+            for each in needed(kind)
+            if not is_allowed(each, allowed - {action})
+            and not any(re.fullmatch(one, each) for one in left_out)
+        }
+        assert gone, action

@@ -1,0 +1,85 @@
+"""Jobs of an action type with a queryable property, which are offered only to who asks for its value."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from local import acknowledger
+from tests.integration.conftest import World
+from tests.support import load_event
+
+STARTED = load_event("intake-action-started-queried")
+QUERIED = "Custom/Build/MyTool/1"
+PARAMETERS = {
+    "ActionTypes": f"{acknowledger.CUSTOM_ACTION_TYPE},{QUERIED}",
+    "Queries": f"{QUERIED}?ProjectName=first,{QUERIED}?ProjectName=second",
+}
+numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def queried(running: World) -> World:
+    acknowledger.register(running.cloud, running.stack, QUERIED, queryable="ProjectName")
+    return running
+
+
+def start(world: World, project: str) -> str:
+    name = f"queried-{next(numbers)}"
+    configuration = {"Outcome": "Succeed", "ProjectName": project}
+    stages = {"Build": [{"name": "Work", "configuration": configuration}]}
+    role = acknowledger.pipeline_role(world.cloud)
+    client = world.client("codepipeline")
+    client.create_pipeline(pipeline=acknowledger.pipeline(name, QUERIED, stages, role))
+    client.start_pipeline_execution(name=name)
+    return name
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_job_of_each_value_is_found_by_its_event_and_by_the_sweep(queried, world, swept, rotates):
+    world.emulator.behaviour.nonce_rotates = rotates
+    if swept:
+        world.intake_quiet()
+    names = [start(world, project) for project in ("first", "second")]
+    if swept:
+        world.cloud.schedule.fire()
+    for name in names:
+        row = world.row(name, "Succeeded")
+        assert world.pipeline_ended(name) == "Succeeded"
+        assert len(world.executions(row["jobId"]["S"])) == 1
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+def test_a_job_that_is_offered_again_is_worked_once(queried, world, rotates):
+    world.emulator.behaviour.nonce_rotates = rotates
+    let_go = world.hold_back_acknowledge()
+    name = start(world, "first")
+    world.task_token(world.row(name, "Created"))
+    let_go()
+    world.emulator.clock.advance(seconds=61)
+    world.cloud.schedule.fire()
+    if not rotates:
+        # The execution of the same name goes on until its acknowledgment comes.
+        (row,) = world.rows(name)
+        assert "errorType" not in world.invoke("Acknowledge", world.dispatched(row["jobId"]["S"]))
+    row = world.row(name, "Succeeded")
+    assert world.pipeline_ended(name) == "Succeeded"
+    paths = [world.path(found["executionArn"]) for found in world.executions(row["jobId"]["S"])]
+    assert sum("InProgress" in path for path in paths) == 1
+
+
+def test_a_job_of_another_value_stays_with_codepipeline(queried, world):
+    name = start(world, "third")
+    assert world.invoke(
+        "Intake", STARTED | {"detail": {**STARTED["detail"], "pipeline": name}}
+    ) == {
+        "offered": 0,
+        "taken": 0,
+    }
+    assert world.rows(name) == []
+    (left,) = world.client("codepipeline").poll_for_jobs(
+        actionTypeId=acknowledger.action_type_id(QUERIED), queryParam={"ProjectName": "third"}
+    )["jobs"]
+    assert left["data"]["pipelineContext"]["pipelineName"] == name

@@ -1,0 +1,91 @@
+"""Whoever watches the local stack is told which action types nobody serves, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import moto_codepipeline
+from local import acknowledger
+from local.unserved import QUEUED_SECONDS, misfits
+from tests.support import wait_for
+
+KIND, MISSPELT = "Custom/Build/MyTool/1", "Custom/Test/Mispelt/1"
+ELSEWHERE = "Custom/Test/Elsewhere/1"
+
+
+@pytest.mark.parametrize(
+    ("queries", "queryable", "told"),
+    [
+        ([], {KIND: None}, None),
+        ([f"{KIND}?Project=x"], {KIND: "Project"}, None),
+        ([], {}, f"Nobody serves {KIND}: it is not registered, or misspelt in ActionTypes."),
+        (
+            [],
+            {KIND: "Project"},
+            f"Nobody serves {KIND}: its property Project is queryable, so that Queries must have a "
+            f"value for it, such as {KIND}?Project=MyProject.",
+        ),
+        (
+            [f"{KIND}?Name=x"],
+            {KIND: "Project"},
+            f"Nobody serves {KIND}: Queries has Name=x, but its queryable property is Project.",
+        ),
+        (
+            [f"{KIND}?Name=x"],
+            {KIND: None},
+            f"Nobody serves {KIND}: Queries has Name=x, but it has no queryable property.",
+        ),
+    ],
+)
+def test_an_action_type_that_cannot_be_polled_is_told_with_the_reason(
+    queries: list[str], queryable: dict[str, str | None], told: str | None
+) -> None:
+    assert dict(misfits([KIND], queries, queryable)) == ({KIND: told} if told else {})
+
+
+def test_a_partners_action_type_need_not_be_listed() -> None:
+    assert dict(misfits(["ThirdParty/Deploy/Acknowledger/1"], [], {})) == {}
+
+
+def start(cloud: Any, name: str, kind: str, project: str = "") -> None:
+    asked = {"Outcome": "Hang"} | ({"Project": project} if project else {})
+    action = {"name": "Work", "configuration": asked}
+    role = acknowledger.pipeline_role(cloud)
+    declared = acknowledger.pipeline(name, kind, {"Build": [action]}, role)
+    cloud.client("codepipeline").create_pipeline(pipeline=declared)
+    cloud.client("codepipeline").start_pipeline_execution(name=name)
+
+
+@pytest.mark.slow
+def test_the_page_and_the_console_tell_of_jobs_that_nobody_polls_for_while_they_wait(capfd):
+    parameters = {
+        "ActionTypes": f"{acknowledger.CUSTOM_ACTION_TYPE},{KIND},{MISSPELT}",
+        "Queries": f"{KIND}?Project=x",
+    }
+    with acknowledger.running(parameters=parameters, worker=False) as (cloud, stack):
+        emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
+        acknowledger.register(cloud, stack, KIND, queryable="Project")
+        acknowledger.register(cloud, stack, ELSEWHERE)
+        start(cloud, "served", KIND, "x")
+        start(cloud, "other-value", KIND, "y")
+        start(cloud, "other-type", ELSEWHERE)
+        unregistered = (
+            f"Nobody serves {MISSPELT}: it is not registered, or misspelt in ActionTypes."
+        )
+        wait_for(lambda: unregistered in cloud.notices.values(), "a notice", seconds=20)
+        emulator.clock.advance(QUEUED_SECONDS)
+        waiting = {
+            unregistered,
+            f"Nobody serves {KIND}?Project=y, of which a job waits: add it to Queries.",
+            f"Nobody serves {ELSEWHERE}, of which a job waits: add it to ActionTypes.",
+        }
+        wait_for(lambda: set(cloud.notices.values()) == waiting, "the notices", seconds=20)
+        # Whoever polls for it takes it.
+        cloud.client("codepipeline").poll_for_jobs(
+            actionTypeId=acknowledger.action_type_id(ELSEWHERE)
+        )
+        wait_for(lambda: len(cloud.notices) == 2, "one to go", seconds=20)
+        said = capfd.readouterr().err
+        assert [said.count(sentence) for sentence in waiting] == [1, 1, 1]
