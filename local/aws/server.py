@@ -19,7 +19,16 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local.aws import events, functions, metrics, permissions, replaced, stack, stepfunctions
+from local.aws import (
+    events,
+    functions,
+    isolation,
+    metrics,
+    permissions,
+    replaced,
+    stack,
+    stepfunctions,
+)
 from local.aws.address import listen
 from local.aws.guard import Guard
 
@@ -129,10 +138,7 @@ class LocalCloud:
         layers: "tuple[Layer, ...]" = (),
         enforce_permissions: bool = False,
     ) -> None:
-        environ = os.environ
-        self.region: str = (
-            region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        )
+        self.region = region or isolation.region()
         self.schedule = events.Schedule()
         self.permissions = permissions.Record(self.account_id, self.region)
         self.endpoint_url = ""
