@@ -19,7 +19,7 @@ JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local test test-all faults chaos moto-tests bench check fix build clean
+.PHONY: help demo local event test test-all faults chaos moto-tests bench check fix build clean
 
 help:
 	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -37,6 +37,10 @@ local: .venv/installed ## Serve the local stack until Ctrl-C:
 		--origins="$$ORIGINS" --parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" \
 		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty) \
 		$(if $(filter-out 0,$(ALLOW_NOT_MADE)),--allow-not-made)
+
+event: .venv/installed ## Have a job wait on a running make local, and write
+##             the event that acknowledges it: PORT=4566
+	@$(BIN)/python -m local event --port="$${PORT-4566}"
 
 build: .venv-sam/installed ## Package the functions with sam build; needs python3.13
 	@.venv-sam/bin/sam build
@@ -81,13 +85,13 @@ fix: .venv/installed ## Mend what ruff can mend
 # pip from outside the environment: Debian's Python has no ensurepip to put one in.
 .venv/installed: requirements-dev.txt functions/requirements.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 …")'
-	@echo "Installing what the local stack and the tests need into .venv …"
+	@echo "Installing what the local stack and the tests need into .venv, which takes about a minute …"
 	@$(PYTHON) -m venv --without-pip .venv
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 .venv-%/installed: requirements-%.txt
-	@echo "Installing what is in $< into $(@D) …"
+	@echo "Installing what is in $< into $(@D), which takes about a minute …"
 	@$(PYTHON) -m venv --without-pip $(@D)
 	@$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -1,4 +1,4 @@
-"""`python -m local serve` and `demo`: what the make targets of these names call."""
+"""`python -m local serve`, `demo` and `event`: what the make targets call."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def main() -> int:
         from local import serve
 
         return serve.main(asked)
+    if given.command == "event":
+        port = arguments.whole("PORT", given.port, 1, 65535)
+        from local import by_hand
+
+        return by_hand.main(port)
     from local import demo
 
     signal.signal(signal.SIGINT, signal.default_int_handler)

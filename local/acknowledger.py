@@ -94,7 +94,8 @@ def running(
     with empty(**settings) as cloud:
         stack = cloud.deploy(TEMPLATE, PARAMETERS | (parameters or {}), name=STACK_NAME)
         first, *more = action_types(stack)
-        register(cloud, stack, first)
+        if not is_registered_by_template(stack):
+            register(cloud, stack, first)
         for action_type in more:
             # Nobody can register a partner's through the API.
             if action_type.startswith("ThirdParty/"):
@@ -134,6 +135,11 @@ def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWork
 def action_types(stack: Stack) -> list[str]:
     """What a stack serves, each as Owner/Category/Provider/Version."""
     return list(dict.fromkeys(map(str.strip, stack.parameters["ActionTypes"].split(","))))
+
+
+def is_registered_by_template(stack: Stack) -> bool:
+    """Whether the stack registers its first action type, without the sample worker's properties."""
+    return stack.parameters.get("RegisterActionType") == "true"
 
 
 def register(cloud: LocalCloud, stack: Stack, action_type: str, *, queryable: str = "") -> None:
@@ -195,24 +201,31 @@ def create_pipeline_role(cloud: LocalCloud) -> str:
 def create_source(cloud: LocalCloud) -> None:
     """What `pipeline` reads from S3, and the bucket of its artifacts."""
     s3 = cloud.client("s3")
-    put_source(s3, SOURCE_BUCKET, SOURCE_KEY, {"README.md": b"The source of a local pipeline.\n"})
+    files = {"README.md": b"The source of a local pipeline.\n", "main.py": b'print("Hello")\n'}
+    put_source(s3, SOURCE_BUCKET, SOURCE_KEY, files)
     make_bucket(s3, ARTIFACT_BUCKET)
 
 
-def create_sample_pipeline(cloud: LocalCloud, action_type: str) -> None:
-    """Create the pipeline `sample`, whose jobs the sample worker works for some seconds."""
-    role = cloud.client("iam").get_role(RoleName=PIPELINE_ROLE)["Role"]["Arn"]
+def create_sample_pipeline(cloud: LocalCloud, action_type: str, *, sample_worker: bool) -> None:
+    """Create the pipeline `sample`.
+
+    Args:
+        sample_worker: whether its actions are the sample worker's, some seconds each. Else it has
+            one, which is given the artifact App and may put the artifact Report.
+    """
 
     def action(name: str, seconds: int) -> dict[str, Any]:
         return {"name": name, "configuration": {"Outcome": "Succeed", "Seconds": str(seconds)}}
 
-    stages = {
+    stages: dict[str, list[dict[str, Any]]] = {
         "Build": [action("Compile", 2)],
         "Test": [action("Unit", 2), action("Integration", 4)],
         "Release": [action("Publish", 1)],
     }
+    if not sample_worker:
+        stages = {"Build": [{"name": "Work", "outputArtifacts": [{"name": "Report"}]}]}
     cloud.client("codepipeline").create_pipeline(
-        pipeline=pipeline(SAMPLE_PIPELINE, action_type, stages, role)
+        pipeline=pipeline(SAMPLE_PIPELINE, action_type, stages, pipeline_role(cloud))
     )
 
 

@@ -229,6 +229,8 @@ def parser() -> Parser:
         metavar="TEXT",
         help="CodePipeline's switches (moto-codepipeline's docs/behaviour.md): name=value …",
     )
+    event = commands.add_parser("event", help="have a job wait, and write its event")
+    event.add_argument("--port", default=str(Serving.port))
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
     return made
 

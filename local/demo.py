@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,9 @@ from local.progress import Progress
 
 SECONDS = 45
 SWEEP_SECONDS = 2
+# A status is printed when none that was reached before it can still be found.
+SETTLED_SECONDS = 1
+COLUMNS = 79
 PARTNER = acknowledger.action_type_id(acknowledger.PARTNER_ACTION_TYPE)
 STATUSES = ("Created", "Queued", "Dispatched", "InProgress")
 
@@ -39,8 +43,8 @@ STAGES: dict[str, list[dict[str, Any]]] = {
             "name": "Beating",
             "configuration": {
                 "Outcome": "Succeed",
-                "Seconds": "4",
-                "HeartbeatTimeoutSeconds": "2",
+                "Seconds": "5",
+                "HeartbeatTimeoutSeconds": "4",
             },
         },
         {"name": "Broken", "configuration": {"Outcome": "Fail"}},
@@ -92,11 +96,13 @@ def main() -> int:
         print(f"… watch it: {cloud.endpoint_url}{PATH}")
         actions = [action for stage in STAGES.values() for action in stage]
         partners = sum("actionTypeId" in action for action in actions)
-        print(
-            f"\nThe pipeline `demo` has {len(actions) - partners} custom actions and {partners} of "
-            "a partner. Each becomes a job.\nOf partners' jobs no event tells: the sweep that "
-            f"finds them, else every minute, is run every {SWEEP_SECONDS} seconds.\n"
+        print()
+        say(
+            f"The pipeline `demo` has {len(actions) - partners} custom actions and {partners} of "
+            "a partner. Each becomes a job. No event tells of partners' jobs: the sweep that finds "
+            f"them runs every {SWEEP_SECONDS} seconds here, not every minute."
         )
+        print()
         execution_id = start(cloud)
         rows = watch(cloud, stack, execution_id, len(actions))
         witnesses = [compare(cloud, action, rows, execution_id) for action in actions]
@@ -108,14 +114,21 @@ def main() -> int:
     if status != "Failed":
         objections.append(f"CodePipeline says that the pipeline is {status}, not Failed")
     for words in objections:
-        print(f"✗ {words}")
+        say(f"✗ {words}", 2)
     if not objections:
-        print(
+        say(
             f"✓ {len(witnesses)} jobs: the table, the executions and CodePipeline agree, and each "
-            "job ended as its configuration asked."
+            "job ended as its configuration asked.",
+            2,
         )
     print(f"{time.monotonic() - began:.0f} s in all.")
     return 1 if objections else 0
+
+
+def say(text: str, indent: int = 0) -> None:
+    """Print a text within `COLUMNS`; its further lines begin with so many spaces."""
+    lines = textwrap.wrap(text, COLUMNS, subsequent_indent=" " * indent, break_on_hyphens=False)
+    print("\n".join(lines))
 
 
 def start(cloud: LocalCloud) -> str:
@@ -137,6 +150,7 @@ def watch(cloud: LocalCloud, stack: Stack, execution_id: str, jobs: int) -> dict
     progress = Progress()
     began = swept = time.time()
     while True:
+        looked = time.time()
         if time.time() - swept > SWEEP_SECONDS:
             swept = time.time()
             cloud.schedule.fire()
@@ -147,20 +161,23 @@ def watch(cloud: LocalCloud, stack: Stack, execution_id: str, jobs: int) -> dict
             != "InProgress"
         )
         found = {row["actionName"]["S"]: row for row in rows()}
+        over = [row for row in found.values() if row["status"]["S"] not in STATUSES]
+        last = (ended and len(over) == jobs) or looked - began > SECONDS
         moves = sorted(
             (moment, action, status)
             for action, row in found.items()
             for status, moment in times(row).items()
-            if (action, status) not in shown
+            if (action, status) not in shown and (last or moment < looked - SETTLED_SECONDS)
         )
         for moment, action, status in moves:
             shown.add((action, status))
             since = max(moment - began, 0)
             progress.line(f"  {since:5.1f} s  {action:14} {indent(status)}{status}", status)
-        over = [row for row in found.values() if row["status"]["S"] not in STATUSES]
-        since = time.time() - began
-        progress.show(f"  {since:5.1f} s  {len(over)} of {jobs} have ended · {told(found)}")
-        if (ended and len(over) == jobs) or time.time() - began > SECONDS:
+        in_flight = [row for row in found.values() if row not in over]
+        so_far = f"{len(over)} of {jobs} have ended"
+        told_now = f" · {told(in_flight)}" if in_flight else ""
+        progress.show(f"  {looked - began:5.1f} s  {so_far}{told_now}")
+        if last:
             progress.end()
             return found
         time.sleep(0.1)
@@ -185,9 +202,9 @@ def times(row: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def told(rows: dict[str, Any]) -> str:
+def told(rows: Iterable[dict[str, Any]]) -> str:
     """How many jobs have each status, in words."""
-    statuses = sorted(row["status"]["S"] for row in rows.values())
+    statuses = sorted(row["status"]["S"] for row in rows)
     return ", ".join(f"{statuses.count(each)} {each}" for each in dict.fromkeys(statuses))
 
 
@@ -243,14 +260,17 @@ def show(rows: dict[str, Any], witnesses: list[Witness]) -> None:
             f"{status} {moment - first:.1f}" if moment > first else status
             for status, moment in reached
         )
-        print(f"  {witness.action:14} {way}")
-        print(
-            f"  {'':14} asked to {witness.asked}: table {witness.row}, execution "
-            f"{witness.execution}, CodePipeline {witness.codepipeline}"
-        )
-        if "cause" in row:
-            print(f"  {'':14} {row['error']['S']}: {row['cause']['S']}")
+        print(f"  {witness.action} (asked to {witness.asked})")
+        for words in (
+            way,
+            f"table {witness.row}, execution {witness.execution}, "
+            f"CodePipeline {witness.codepipeline}",
+            *([f"{row['error']['S']}: {row['cause']['S']}"] if "cause" in row else []),
+        ):
+            say(f"    {words}", 6)
     durations = sorted(max(times(row).values()) - min(times(row).values()) for row in rows.values())
     if durations:
         quickest, slowest = durations[0], durations[-1]
-        print(f"\n{told(rows)}; the quickest took {quickest:.1f} s, the slowest {slowest:.1f} s")
+        print()
+        how_long = f"the quickest took {quickest:.1f} s, the slowest {slowest:.1f} s"
+        say(f"{told(rows.values())}; {how_long}")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 import moto_codepipeline
-from local import acknowledger, arguments, page
+from local import acknowledger, arguments, by_hand, page
 from local.aws import guard
 from local.aws.address import AddressError
 from local.aws.isolation import reach_directly
@@ -24,12 +24,12 @@ EXPORTS = (
     "  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_DEFAULT_REGION={cloud.region}\n"
     "  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
 )
-SAM_ENVIRONMENT = Path(".aws-sam") / "local-env.json"
 
 
-def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
+def write_sam_environment(cloud: LocalCloud, stack: Stack) -> Path:
     """What sam local invoke can't know: the names made here, and the way out of its container."""
-    port = urlsplit(cloud.endpoint_url).port
+    port = urlsplit(cloud.endpoint_url).port or 0
+    path = by_hand.files(port) / "env.json"
     variables = {
         "AWS_ENDPOINT_URL": f"http://host.docker.internal:{port}",
         "STATE_MACHINE_ARN": stack.outputs["JobStateMachineArn"],
@@ -41,10 +41,11 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> None:
         "CLIENT_TOKEN_PREFIX": stack.parameters["ClientTokenPrefix"],
     }
     try:
-        SAM_ENVIRONMENT.parent.mkdir(exist_ok=True)
-        SAM_ENVIRONMENT.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
     except OSError as error:  # the folder may be another user's, root's after a sudo
-        print(f"  not written: {SAM_ENVIRONMENT} ({error.strerror})")
+        print(f"  not written: {path} ({error.strerror})")
+    return path
 
 
 def until_interrupted() -> threading.Event:
@@ -106,7 +107,8 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
                 "A sample worker does what an action's configuration says: Outcome = Succeed, Fail "
                 "or Hang; Seconds; Progress."
             )
-        acknowledger.create_sample_pipeline(cloud, first)
+        by_sample_worker = worker is True and not acknowledger.is_registered_by_template(stack)
+        acknowledger.create_sample_pipeline(cloud, first, sample_worker=by_sample_worker)
         print(f"The pipeline {acknowledger.SAMPLE_PIPELINE} is there, to be started.")
         print(f"A pipeline may have the role {acknowledger.pipeline_role(cloud)}.")
         if any(action_type.startswith("ThirdParty/") for action_type in (first, *more)):
@@ -118,12 +120,12 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
             print(f"  {name:28} {value}")
         for what in stack.not_made:
             print(f"  not made locally: {what}")
-        write_sam_environment(cloud, stack)
+        environment = write_sam_environment(cloud, stack)
         print(
             f"\nTry it:\n{EXPORTS.format(cloud=cloud)}\n"
             f"  aws codepipeline start-pipeline-execution --name {acknowledger.SAMPLE_PIPELINE}\n"
             "\nWith HOST=0.0.0.0, sam local invoke finds the stack from inside its container by\n"
-            f"  --env-vars {SAM_ENVIRONMENT} --add-host host.docker.internal:host-gateway\n"
+            f"  --env-vars {environment} --add-host host.docker.internal:host-gateway\n"
             "\nCtrl-C ends it, and all that is in it.",
             flush=True,
         )
@@ -157,11 +159,6 @@ def main(asked: arguments.Serving) -> int:
     try:
         if asked.empty:
             return serve_empty(**where)
-        if asked.parameters.get("RegisterActionType") == "true":
-            raise arguments.WrongStartError(
-                "PARAMETERS: RegisterActionType must be false here, where the first of ActionTypes "
-                "is registered anyway"
-            )
         arguments.check_configuration(acknowledger.PARAMETERS | asked.parameters)
         return serve(asked.parameters, worker=asked.worker, **where)
     except AddressError as error:

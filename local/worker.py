@@ -41,6 +41,7 @@ CONFIGURATION_PROPERTIES: list[dict[str, Any]] = [
             "How many times the sample worker tells how far it is; 0 when left out",
             False,
         ),
+        ("Input", "Whatever your worker reads; the sample worker needs none", False),
         ("Password", "Something secret; the sample worker needs none", True),
         ("AcknowledgeTimeoutSeconds", "Less than the stack's limit for acknowledging", False),
         ("HeartbeatTimeoutSeconds", "Less than the stack's limit between two heartbeats", False),

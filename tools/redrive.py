@@ -6,14 +6,15 @@
 # ruff: noqa: T201 - it is a command: what it prints is what it is for
 """Bring back what lies in a stack's dead-letter queues.
 
-    python tools/redrive.py --list
-    python tools/redrive.py Intake --stack acknowledger
-    python tools/redrive.py --message 0b9e…
+    .venv/bin/python tools/redrive.py --list
+    .venv/bin/python tools/redrive.py Intake --stack acknowledger --wait
+    .venv/bin/python tools/redrive.py --message 0b9e…
 
 Each message is an event that a function failed at, or that EventBridge could not give it. It is
 given to the function again, asynchronously as the first time, and taken from the queue. One that
-fails again comes back, with a new reason, and is left for the next time. With --list nothing is
-changed; what the messages are about and why they are there is printed in any case.
+fails again comes back, with a new reason, and is left for the next time; with --wait that is waited
+for, and told. With --list nothing is changed; what the messages are about, and since when and why
+they are there, is printed in any case.
 
 Giving an event again that was handled meanwhile does nothing, so that it is safe to do all of them,
 and to do it twice. One that an execution waits for (it has a task token) is given only while it
@@ -27,7 +28,7 @@ Needs boto3 alone. Credentials, region and AWS_ENDPOINT_URL (for the local stack
 any program with an AWS SDK. The caller needs cloudformation:DescribeStacks on the stack;
 sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:DeleteMessage and sqs:GetQueueAttributes on the
 queues; lambda:InvokeFunction on the functions; states:SendTaskHeartbeat on the state machine. Ends
-with 1 if a message could not be given to its function.
+with 1 if a message could not be given to its function, or failed again while it was waited for.
 """
 
 from __future__ import annotations
@@ -35,20 +36,28 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+try:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+except ImportError:
+    sys.exit("This Python has no boto3: run make .venv/installed, and use .venv/bin/python")
 
 FUNCTIONS = ("Intake", "Acknowledge", "Report", "Stop")
 #: For so long nobody else sees what we have received.
 HIDDEN_SECONDS = 120
 #: A long poll asks all of SQS's servers; a short one may miss what there is.
 WAIT_SECONDS = 1
+#: Lambda tries an event again after one minute and after two more.
+FAILS_AGAIN_WITHIN_SECONDS = 300
+LOOK_EVERY_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -220,6 +229,13 @@ class Queue:
             return False
         return True
 
+    def failed_again(self, given: set[str]) -> list[Letter]:
+        """Those of the events given, by their bodies, that are here again."""
+        here = list(self.letters())
+        for letter in here:
+            self.put_back(letter)
+        return [letter for letter in here if letter.body in given]
+
     def put_back(self, letter: Letter) -> None:
         """Let others see it again."""
         self._sqs.change_message_visibility(
@@ -238,30 +254,72 @@ def queues(session: Any, stack: str, functions: list[str]) -> dict[str, Queue]:
     }
 
 
-def handle(name: str, queue: Queue, *, only: set[str], listing: bool) -> tuple[int, int]:
-    """Print, and redrive, what is in a queue; how many were wanted, and how many failed."""
-    wanted = failed = 0
+def told(function: str, letter: Letter) -> str:
+    """What is to be known of a message."""
+    since = datetime.fromtimestamp(letter.sent, UTC)
+    return (
+        f"{function}  {letter.id}  since {since:%Y-%m-%d %H:%M:%S} UTC\n"
+        f"  {shown(letter.about)}\n  {shown(letter.reason)}"
+    )
+
+
+@dataclass
+class Done:
+    """What became of a queue's messages.
+
+    wanted: how many were asked for.
+    given: the bodies of those that their function was given again, `redriven` many.
+    """
+
+    wanted: int = 0
+    redriven: int = 0
+    dropped: int = 0
+    failed: int = 0
+    given: set[str] = field(default_factory=set)
+
+
+def handle(name: str, queue: Queue, *, only: set[str], listing: bool) -> Done:
+    """Print, and redrive, what is in a queue."""
+    done = Done()
     held = []
     for letter in queue.letters():
         if only and letter.id not in only:
             held.append(letter)
             continue
-        wanted += 1
-        print(f"{name}  {letter.id}\n  {shown(letter.about)}\n  {shown(letter.reason)}")
+        done.wanted += 1
+        print(told(name, letter))
         if listing:
             held.append(letter)
             continue
         try:
-            given = queue.redrive(letter)
+            if queue.redrive(letter):
+                done.redriven += 1
+                done.given.add(letter.body)
+                print("  redriven")
+            else:
+                done.dropped += 1
+                print("  dropped: no execution waits for it any more")
         except (BotoCoreError, ClientError) as error:
-            failed += 1
+            done.failed += 1
             held.append(letter)
             print(f"  NOT REDRIVEN: {error}")
-        else:
-            print("  redriven" if given else "  dropped: no execution waits for it any more")
     for letter in held:
         queue.put_back(letter)
-    return wanted, failed
+    return done
+
+
+def wait(found: dict[str, Queue], done: dict[str, Done], seconds: float) -> int:
+    """Wait for what fails again, and print it; how many do."""
+    again: dict[str, str] = {}
+    given = {name: each.given for name, each in done.items() if each.given}
+    over = time.monotonic() + seconds
+    while len(again) < sum(map(len, given.values())) and time.monotonic() < over:
+        time.sleep(min(LOOK_EVERY_SECONDS, seconds))
+        for name, bodies in given.items():
+            for letter in found[name].failed_again(bodies - again.keys()):
+                again[letter.body] = letter.id
+                print(f"Failed again: {told(name, letter)}")
+    return len(again)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -278,28 +336,51 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--message", action="append", default=[], metavar="ID", help="only this one; repeatable"
     )
+    parser.add_argument(
+        "--wait",
+        nargs="?",
+        type=float,
+        default=0,
+        const=FAILS_AGAIN_WITHIN_SECONDS,
+        metavar="SECONDS",
+        help="tell what fails again within so many seconds (%(const)s)",
+    )
     parser.add_argument("--region", help="instead of the one that your AWS configuration says")
     parser.add_argument("--profile", help="of your AWS configuration")
     asked = parser.parse_args(arguments)
     for name in asked.queue:
         if name not in FUNCTIONS:
             parser.error(f"QUEUE must be one of {', '.join(FUNCTIONS)}, not {name}")
-    wanted = failed = 0
+    again = 0
     try:
         session = boto3.Session(region_name=asked.region, profile_name=asked.profile)
         found = queues(session, asked.stack, asked.queue or list(FUNCTIONS))
-        for name, queue in found.items():
-            here, not_done = handle(name, queue, only=set(asked.message), listing=asked.list)
-            wanted, failed = wanted + here, failed + not_done
+        only = set(asked.message)
+        done = {
+            name: handle(name, queue, only=only, listing=asked.list)
+            for name, queue in found.items()
+        }
+        if asked.wait:
+            again = wait(found, done, asked.wait)
     except KeyError as error:
         print(f"The stack {asked.stack} has no output {error}", file=sys.stderr)
         return 1
     except (BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 1
-    did = "lie there" if asked.list else f"dealt with, {failed} not"
-    print(f"{wanted if asked.list else wanted - failed} {did}")
-    return 1 if failed else 0
+    total = sum(each.wanted for each in done.values())
+    if asked.list:
+        print(f"Messages in the dead-letter queues: {total}")
+        return 0
+    failed = sum(each.failed for each in done.values())
+    counts = {
+        "redriven": sum(each.redriven for each in done.values()),
+        "dropped": sum(each.dropped for each in done.values()),
+        "not redriven": failed,
+        **({"failed again": again} if asked.wait else {}),
+    }
+    print(", ".join(f"{count} {what}" for what, count in counts.items()))
+    return 1 if failed or again else 0
 
 
 if __name__ == "__main__":

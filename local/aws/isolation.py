@@ -58,6 +58,11 @@ def isolate(*, region: bool = True) -> None:
     Loader.CUSTOMER_DATA_PATH = os.devnull  # ~/.aws/models
 
 
+def region() -> str:
+    """The region that the user has set, or us-east-1."""
+    return next(filter(None, map(os.environ.get, REGIONS)), "us-east-1")
+
+
 def reach_directly(*hosts: str) -> None:
     """Use no proxy for these hosts."""
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""

@@ -206,6 +206,11 @@ REPLACED = (
         ".metrics:get_filtered_metrics",
         "moto lists a metric with no dimension, or with two, once for each value of it",
     ),
+    Replaced(
+        "moto.cloudwatch.responses:CloudWatchResponse.describe_alarms",
+        ".alarms:describe_alarms",
+        "moto evaluates no alarm, and heeds only one of several filters",
+    ),
     # CloudFormation's stacks
     *(
         Replaced(f"{STACKS}.{name}", f".cloudformation.operations:{name}", OPERATIONS)

@@ -21,6 +21,7 @@ from werkzeug.serving import make_server
 from local.aws import (
     events,
     functions,
+    isolation,
     metrics,
     permissions,
     refusal,
@@ -141,10 +142,7 @@ class LocalCloud:
         enforce_permissions: bool = False,
         allow_not_made: bool = False,
     ) -> None:
-        environ = os.environ
-        self.region: str = (
-            region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        )
+        self.region = region or isolation.region()
         self.schedule = events.Schedule()
         self.permissions = permissions.Record(self.account_id, self.region)
         self.endpoint_url = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -109,7 +110,8 @@ def test_it_says_why_and_for_which_job_and_a_list_changes_nothing(world):
         said = run(world, "Acknowledge", "--list")
         assert f"job {event['detail']['jobId']}" in said
         assert "taskToken: it is none of Step Functions'" in said
-        assert "1 lie there" in said
+        assert "queues: 1" in said
+        assert re.search(r"since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", said)
     assert waiting(world, "Acknowledge") == 1
 
 
@@ -168,20 +170,38 @@ def test_what_is_no_event_stays_and_the_others_go_on(world):
     lay(world, "Report", load_event("report-job-progress"))
     said = redrive(world, "Report", status=1)
     assert "NOT REDRIVEN" in said
-    assert "1 dealt with, 1 not" in said
+    assert "1 redriven, 0 dropped, 1 not redriven" in said
     idle()
     assert waiting(world, "Report") == 1
+
+
+def test_what_fails_again_is_told_with_its_new_reason(world):
+    lay(world, "Report", {"jobId": "fails-again"}, ErrorMessage="The first reason")
+    said = redrive(world, "Report", "--wait", "60", status=1)
+    before, again = said.split("Failed again:")
+    assert "The first reason" in before
+    assert "job fails-again" in again
+    assert "outcome must not be null" in again
+    assert "1 redriven, 0 dropped, 0 not redriven, 1 failed again" in again
+    assert waiting(world, "Report") == 1
+
+
+def test_what_does_not_fail_again_is_not_waited_for_any_longer(world):
+    lay(world, "Stop", load_event("stop-job-due"))
+    assert "1 redriven, 0 dropped, 0 not redriven, 0 failed again" in redrive(
+        world, "Stop", "--wait", "1"
+    )
 
 
 def test_one_message_can_be_chosen(world):
     for number in range(2):
         lay(world, "Report", {"jobId": f"job-{number}"})
     chosen = redrive(world, "Report", "--list").split()[1]
-    assert "1 dealt with" in redrive(world, "Report", "--message", chosen)
+    assert "1 redriven" in redrive(world, "Report", "--message", chosen)
     idle()
     # It is no result, so that it is back with another reason.
     said = redrive(world, "Report", "--list")
-    assert "2 lie there" in said
+    assert "queues: 2" in said
     assert chosen not in said
     assert "outcome must not be null" in said
 
@@ -361,7 +381,8 @@ def test_what_is_done_already_is_not_done_again(repeated, owners_world):
     letters = list(letters_of(world, row))
     for function, event in letters:
         lay(world, function, event)
-    assert f"{len(letters)} dealt with, 0 not" in redrive(world)
+    counts = re.search(r"(\d+) redriven, (\d+) dropped, 0 not redriven", redrive(world))
+    assert sum(map(int, counts.groups())) == len(letters)
     idle()
     after = told(world, row)
     for one in (*before["rows"], *after["rows"]):

@@ -261,8 +261,10 @@ def test_statements_with_a_condition_are_left_out_of_a_buckets_policy(cloud: Loc
 # -- Others ---------------------------------------------------------------------------------------
 
 
-def test_nothing_evaluates_alarms(cloud: LocalCloud) -> None:
-    cloudwatch = cloud.client("cloudwatch")
+def test_alarms_call_no_action(cloud: LocalCloud) -> None:
+    cloudwatch, sns = cloud.client("cloudwatch"), cloud.client("sns")
+    queue, topic = Queue(cloud, "alarmed"), sns.create_topic(Name="alarmed")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
     cloudwatch.put_metric_alarm(
         AlarmName="a",
         Namespace="n",
@@ -273,13 +275,11 @@ def test_nothing_evaluates_alarms(cloud: LocalCloud) -> None:
         Threshold=1,
         ComparisonOperator="GreaterThanThreshold",
         TreatMissingData="breaching",
+        AlarmActions=[topic],
     )
-    data = [{"MetricName": "m", "Value": 5.0}]
-    cloudwatch.put_metric_data(Namespace="n", MetricData=data)
     [alarm] = cloudwatch.describe_alarms(AlarmNames=["a"])["MetricAlarms"]
-    assert alarm["StateValue"] != "ALARM"
-    # Data is there at once.
-    assert cloudwatch.list_metrics(Namespace="n")["Metrics"]
+    assert alarm["StateValue"] == "ALARM"
+    assert queue.receive() is None
 
 
 def test_a_build_runs_nothing_and_says_that_it_succeeded(cloud: LocalCloud) -> None:

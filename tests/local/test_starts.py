@@ -128,10 +128,6 @@ def test_a_wrong_start_is_told_in_one_line(command: str, said: str) -> None:
             {"parameters": {"JobTimeoutSeconds": "1.5"}},
             "PARAMETERS: JobTimeoutSeconds must be a whole number of seconds",
         ),
-        (
-            {"parameters": {"RegisterActionType": "true"}},
-            "PARAMETERS: RegisterActionType must be false here",
-        ),
     ],
 )
 def test_what_the_parts_would_not_take_is_told_before_they_are_started(
@@ -183,10 +179,10 @@ def test_under_nohup_it_goes_on_without_a_terminal() -> None:
 def test_what_is_for_sam_and_can_not_be_written_hinders_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(serve, "SAM_ENVIRONMENT", tmp_path / "file" / "env.json")
-    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".aws-sam").touch()
     serve.write_sam_environment(MagicMock(endpoint_url="http://127.0.0.1:1"), MagicMock())
-    assert capsys.readouterr().out.startswith(f"  not written: {tmp_path}/file/env.json (")
+    assert capsys.readouterr().out.startswith("  not written: .aws-sam/local-1/env.json (")
 
 
 def test_a_port_in_use_is_told() -> None:

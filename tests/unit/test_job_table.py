@@ -134,6 +134,25 @@ def test_a_row_is_released_only_by_whose_it_is_and_before_it_is_acknowledged(
 
 
 @pytest.mark.parametrize(
+    "meanwhile",
+    [
+        {"status": "Failed", "error": "JobFailed", "cause": "It was ended otherwise"},
+        {"execution": "another's"},
+        {"currentJobId": "the next job"},
+        None,
+    ],
+)
+def test_a_job_is_not_ended_by_a_row_that_is_no_longer_as_it_was_read(tables, meanwhile):
+    tables.put_job("j")
+    read = job_table.find("j")
+    if meanwhile:
+        tables.put_job("j", **meanwhile)
+    before = tables.job("j")
+    ended = job_table.end(read, {"status": "Succeeded"})
+    assert (ended is None, tables.job("j") == before) == (bool(meanwhile),) * 2
+
+
+@pytest.mark.parametrize(
     "act",
     [
         lambda: job_table.find("j"),
