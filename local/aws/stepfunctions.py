@@ -477,7 +477,7 @@ def run_state(self: Any, env: Any) -> None:
 def error_output(failure_event: FailureEvent) -> dict[str, str | None]:
     """Return what a Catch gets: null for an error that has no name, as one of a branch may not."""
     [details] = cast(dict[str, Any], failure_event.event_details).values()
-    error = details.get("error") or None
+    error = details.get("error")
     return {"Error": error, "Cause": details.get("cause", "" if error else None)}
 
 
