@@ -5,6 +5,7 @@ PARAMETERS ?=
 BEHAVIOUR ?=
 ORIGINS ?=
 EMPTY ?=
+ALLOW_NOT_MADE ?=
 WORKER ?=
 # Many tests wait: three keep two cores busy. Files go in their order: those with the fewest tests,
 # which would else be the last, take the longest.
@@ -18,7 +19,7 @@ JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local event test test-all faults chaos bench pictures check fix build clean
+.PHONY: help demo local event test test-all faults chaos moto-tests bench pictures check fix build clean
 
 help:
 	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -31,10 +32,11 @@ demo: .venv/installed ## Run a pipeline with all three outcomes, and check it
 local: .venv/installed ## Serve the local stack until Ctrl-C:
 ##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
 ##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
-##             ORIGINS="http://localhost:3000 …"
+##             ORIGINS="http://localhost:3000 …" ALLOW_NOT_MADE=1
 	@$(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" \
 		--origins="$$ORIGINS" --parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" \
-		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty)
+		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty) \
+		$(if $(filter-out 0,$(ALLOW_NOT_MADE)),--allow-not-made)
 
 event: .venv/installed ## Have a job wait on a running make local, and write
 ##             the event that acknowledges it: PORT=4566
@@ -60,6 +62,9 @@ faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=so
 chaos: .venv/installed ## Run many jobs while all goes wrong: JOBS=200 SEED=1 RATE=0.1,
 ##             EVENTS=none to lose all events of AWS services
 	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
+
+moto-tests: .venv/installed ## Run moto's own tests of what is replaced in it, from PyPI
+	@$(BIN)/python -m tests.moto
 
 bench: .venv/installed ## Hold docs/performance.md to what is measured:
 ##             BENCH="intake stack" for some, BENCH=--write to write them

@@ -1,6 +1,7 @@
 """Measure what is claimed, print it as a table, and fail where docs/performance.md says otherwise.
 
 python -m benchmarks [--write] [cold_start] [acknowledge] [intake] [unserved] [stack] [poll]
+    [imports]
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ isolation.isolate()
 
 from local import arguments
 
-BENCHMARKS = ("cold_start", "acknowledge", "intake", "unserved", "stack", "poll")
+BENCHMARKS = ("cold_start", "acknowledge", "intake", "unserved", "stack", "poll", "imports")
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
 

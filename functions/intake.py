@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from acknowledger import events, taking
 from acknowledger.aws import prepare
 from acknowledger.config import config
-from acknowledger.errors import IntakeIncomplete
+from acknowledger.errors import EventInvalid, IntakeIncomplete
 from acknowledger.log import logger, printable
 
 metrics = Metrics()
@@ -20,6 +20,7 @@ prepare("codepipeline", "dynamodb", "stepfunctions")
 TIME_TO_FINISH_MS = 10_000
 # Of what failed an error names so many.
 PROBLEMS_NAMED = 10
+PAUSED = {"Pause Intake": True, "Resume Intake": False}
 HANDLED = {
     "Scheduled Event": taking.Sweep.on_schedule,
     "CodePipeline Action Execution State Change": taking.Sweep.on_started,
@@ -45,7 +46,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     Returns:
         `{"offered": jobs that CodePipeline offered, "taken": those that an execution follows}`;
-        for a pause or its end `{"paused": the action types that are paused now}`.
+        for a pause or its end `{"paused": the types that are}` or `{"refused": what is wrong}`.
 
     Raises:
         EventInvalid: the event is none of these, or names an action type that is not served.
@@ -53,12 +54,18 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             CodePipeline offers again what is not acknowledged.
     """
     config().check()
-    event = events.parse(event, "Intake")
-    kind, detail = event["detail-type"], event["detail"]
     operated = {}
-    if kind in ("Pause Intake", "Resume Intake"):
-        operated = {"paused": taking.pause(detail, paused=kind == "Pause Intake")}
-    if kind == "Pause Intake":
+    try:
+        parsed = events.parse(event, "Intake")
+        kind, detail = parsed["detail-type"], parsed["detail"]
+        if kind in PAUSED:
+            operated = {"paused": taking.pause(detail, paused=PAUSED[kind])}
+    except EventInvalid as error:
+        # A person asked for it, who reads the answer.
+        if isinstance(event, dict) and event.get("detail-type") in list(PAUSED):
+            return {"refused": str(error)}
+        raise
+    if kind not in HANDLED:
         return operated
     with ThreadPoolExecutor(taking.STARTS_AT_ONCE) as starters:
         sweep = taking.Sweep(
@@ -68,12 +75,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for name, count in sweep.counts.items():
         unit = MetricUnit.Seconds if name == "OldestJobAge" else MetricUnit.Count
         metrics.add_metric(name, unit, count)
-    if sweep.problems:
-        raise IntakeIncomplete(printable(told(sweep.problems)))
+    if problems := sweep.problems[:PROBLEMS_NAMED]:
+        more = len(sweep.problems) - len(problems)
+        problems += [f"and {more} more"] if more else []
+        raise IntakeIncomplete(printable("; ".join(problems)))
     return operated or {"offered": sweep.counts["OffersSeen"], "taken": sweep.counts["OffersTaken"]}
-
-
-def told(problems: list[str]) -> str:
-    """What failed, in as many words as an error may have."""
-    more = len(problems) - PROBLEMS_NAMED
-    return "; ".join(problems[:PROBLEMS_NAMED]) + (f"; and {more} more" if more > 0 else "")

@@ -58,6 +58,7 @@ class Serving:
     parameters: dict[str, str] = field(default_factory=dict)
     behaviour: list[str] = field(default_factory=list)
     empty: bool = False
+    allow_not_made: bool = False
     worker: bool | str = True
 
 
@@ -212,6 +213,9 @@ def parser() -> Parser:
         "--parameters", default="", metavar="TEXT", help="the template's: Name=value …"
     )
     serving.add_argument("--empty", action="store_true", help="leave the stack out")
+    serving.add_argument(
+        "--allow-not-made", action="store_true", help="make stacks that lack what can't be made"
+    )
     serving.add_argument("--no-worker", action="store_true", help="leave the sample worker out")
     serving.add_argument(
         "--worker",
@@ -250,5 +254,6 @@ def serving(given: argparse.Namespace) -> Serving:
         parameters=parameters,
         behaviour=settings("BEHAVIOUR", given.behaviour),
         empty=given.empty,
+        allow_not_made=given.allow_not_made,
         worker=given.worker or not given.no_worker,
     )

@@ -153,6 +153,7 @@ def main(asked: arguments.Serving) -> int:
         "port": asked.port,
         "origins": origins,
         "behaviour": behaviour,
+        "allow_not_made": asked.allow_not_made,
     }
     reach_directly(asked.host)
     try:

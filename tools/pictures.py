@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -19,7 +19,8 @@ from tests.local.fixtures.browser import browsing
 
 FOLDER = Path("docs")
 SECONDS = 60
-WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+WIDE = ViewportSize(width=1280, height=860)
+PHONE = ViewportSize(width=390, height=844)
 
 
 def main(folder: Path = FOLDER) -> None:

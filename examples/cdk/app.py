@@ -1,21 +1,28 @@
 """A CDK application with an action type of Acknowledger's, and a pipeline with such an action."""
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
-import jsii
 from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_codepipeline_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
+from constructs import Construct
 
 ANY = codepipeline.ActionArtifactBounds(min_inputs=0, max_inputs=5, min_outputs=0, max_outputs=5)
 
 
-@jsii.implements(codepipeline.IAction)
-class CustomAction:
+class CustomAction(actions.Action):
     """An action of the type Custom/Build/Acknowledger/1."""
 
-    def __init__(self, name, inputs=(), outputs=(), **configuration):
-        self.configuration = configuration
-        self._properties = codepipeline.ActionProperties(
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[codepipeline.Artifact] = (),
+        outputs: Sequence[codepipeline.Artifact] = (),
+        **configuration: str,
+    ) -> None:
+        super().__init__(
             action_name=name,
             category=codepipeline.ActionCategory.BUILD,
             owner="Custom",
@@ -24,23 +31,18 @@ class CustomAction:
             inputs=list(inputs),
             outputs=list(outputs),
         )
+        self._configuration = configuration
 
-    @property
-    @jsii.member(jsii_name="actionProperties")
-    def action_properties(self):
-        return self._properties
-
-    @jsii.member(jsii_name="bind")
-    def bind(self, *_, **__):
-        return codepipeline.ActionConfig(configuration=self.configuration)
-
-    @jsii.member(jsii_name="onStateChange")
-    def on_state_change(self, *_, **__):
-        raise NotImplementedError
+    def _bound(
+        self, scope: Construct, stage: codepipeline.IStage, *, bucket: s3.IBucket, role: iam.IRole
+    ) -> codepipeline.ActionConfig:
+        return codepipeline.ActionConfig(configuration=self._configuration)
 
 
 class Release(cdk.Stack):
-    def __init__(self, scope, name):
+    """A custom action type, and a pipeline whose second stage has such an action."""
+
+    def __init__(self, scope: Construct, name: str) -> None:
         super().__init__(scope, name)
         action_type = codepipeline.CustomActionRegistration(
             self,

@@ -21,7 +21,7 @@ resource "aws_s3_object" "template" {
 resource "aws_cloudformation_stack" "acknowledger" {
   name         = "acknowledger"
   template_url = "https://${aws_s3_object.template.bucket}.s3.amazonaws.com/${aws_s3_object.template.key}"
-  capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+  capabilities = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
   parameters   = { ActionTypes = join(",", var.action_types) }
 }
 

@@ -34,5 +34,4 @@ def put(detail_type: str, *details: Mapping[str, Any]) -> None:
             answer = client("events").put_events(Entries=entries[first : first + BATCH_SIZE])
         for entry in answer.get("Entries", []):
             if "ErrorCode" in entry:
-                told = f"{entry['ErrorCode']}: {entry.get('ErrorMessage')}"
-                raise BusUnavailable(f"JobBus: {told}")
+                raise BusUnavailable(f"JobBus: {entry['ErrorCode']}: {entry.get('ErrorMessage')}")

@@ -165,8 +165,7 @@ def codepipeline_errors() -> Iterator[None]:
     try:
         yield
     except exceptions.ClientError as error:
-        code = error.response["Error"].get("Code", "")
-        message = error.response["Error"].get("Message", "")
+        code, message = (error.response["Error"].get(name, "") for name in ("Code", "Message"))
         if code in _THROTTLES:
             raise CodePipelineThrottled(f"{code}: {message}") from None
         if error.response["ResponseMetadata"].get("HTTPStatusCode", 500) >= 500:

@@ -253,9 +253,7 @@ class Sweep:
 
 
 def pause(detail: Mapping[str, Any], *, paused: bool) -> list[str]:
-    """Take no more jobs, or take them again; the action types that are paused then.
-
-    Those in flight go on. `Sweep.on_resumed` finds what was offered meanwhile.
+    """Take no more jobs, those in flight going on, or take them again; what is paused then.
 
     Raises:
         EventInvalid: an action type is not served here.

@@ -1,9 +1,9 @@
 """EventBridge that delivers: rules reach their targets, and schedules fire.
 
 moto matches events with rules and knows a few kinds of targets. This replaces the delivery: Lambda
-functions (asynchronously, as EventBridge invokes them), SQS queues, other buses, log groups and
-state machines get the event as EventBridge writes it, or what the target makes of it with `Input`,
-`InputPath` or `InputTransformer`. moto keeps the kinds that are not named here.
+functions (asynchronously, as EventBridge invokes them), SQS queues, topics, other buses, log groups
+and state machines get the event as EventBridge writes it, or what the target makes of it with
+`Input`, `InputPath` or `InputTransformer`. Targets of other kinds are not reached.
 
 Where AWS differs:
 
@@ -31,7 +31,7 @@ from jsonpath_ng.ext.parser import parse as parse_json_path
 from moto.awslambda.utils import get_backend as get_lambda_backend
 from moto.core.exceptions import ServiceException
 from moto.events.exceptions import InvalidEventPatternException
-from moto.events.models import Rule, events_backends
+from moto.events.models import ReplayState, Rule, events_backends
 from moto.logs.models import logs_backends
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
@@ -70,7 +70,7 @@ def as_delivered(event: Event) -> Event:
     when = event["time"]
     if isinstance(when, int | float):
         when = timestamp(when)
-    return {
+    delivered = {
         "version": "0",
         "id": event["id"],
         "detail-type": event["detail-type"],
@@ -81,6 +81,9 @@ def as_delivered(event: Event) -> Event:
         "resources": event["resources"] or [],
         "detail": event["detail"],
     }
+    if name := event.get("replay-name"):
+        delivered["replay-name"] = name
+    return delivered
 
 
 def timestamp(seconds: float) -> str:
@@ -185,10 +188,12 @@ def deliver(rule: Any, target: dict[str, Any], event: Event) -> None:
         logs.create_log_stream(group, stream)
         message = {"timestamp": int(time.time() * 1000), "message": body}
         logs.put_log_events(group, stream, [message])
-    else:
+    elif kind[0] == "events" and not arn.resource_type:  # an archive
         only_this = copy.copy(rule)
         only_this.targets = [target]
         moto_send_to_targets(only_this, {**event, "ingestion-time": time.time()})
+    else:
+        raise LookupError(f"the local stack reaches no {arn.service} {arn.resource_type}")
 
 
 def dead_letter(
@@ -402,6 +407,39 @@ class Rules(OrderedDict[str, Any]):
 
 def send(rule: Any, event: Event, **_: bool) -> None:
     offer(rule, as_delivered(event))
+
+
+def put_events(moto_put: Callable[..., Any]) -> Callable[..., Any]:
+    """Have moto find a Detail malformed that is JSON, but no object."""
+
+    def put(backend: Any, entries: list[dict[str, Any]]) -> Any:
+        return moto_put(backend, [entry_for_moto(entry) for entry in entries])
+
+    return put
+
+
+def entry_for_moto(entry: dict[str, Any]) -> dict[str, Any]:
+    detail = entry.get("Detail")
+    if detail and not detail.lstrip().startswith("{"):
+        return {**entry, "Detail": "no object"}
+    return entry
+
+
+def replay_events(replay: Any, archive: Any) -> None:
+    """Offer the archived events of the time that is asked for to the rules that are."""
+    destination = replay.destination
+    backend = events_backends[replay.account_id][replay.region]
+    bus = backend.describe_event_bus(destination["Arn"].rpartition("/")[2])
+    wanted = destination.get("FilterArns")
+    rules = [rule for rule in bus.rules.values() if not wanted or rule.arn in wanted]
+    for event in list(archive.events):
+        at = datetime.fromisoformat(event["time"]).timestamp()
+        if replay.event_start_time <= at < replay.event_end_time:
+            again = {**event, "id": str(uuid.uuid4()), "replay-name": replay.name}
+            for rule in rules:
+                offer(rule, as_delivered(again))
+    replay.state = ReplayState.COMPLETED
+    replay.end_time = time.time()
 
 
 def init_bus(moto_init: Callable[..., None]) -> Callable[..., None]:

@@ -486,6 +486,8 @@ class Pool:
         self._busy = 0
         self._changed = threading.Condition()
         self._closed = False
+        #: Where the code is that they have run.
+        self.folders: set[Path] = set()
 
     def acquire(self, reserved: int | None, revision: str) -> Sandbox | None:
         """Return a warm sandbox, or None where a new one may be started.
@@ -602,6 +604,7 @@ class Runner:
         try:
             if sandbox is None:
                 task_root = self._unpack(function)
+                pool.folders.add(task_root)
                 sandbox = Sandbox(
                     function, revision, task_root, self.endpoint_url, self.sleep_scale
                 )
@@ -622,6 +625,22 @@ class Runner:
             pools = list(self._pools.values())
         for pool in pools:
             pool.cool()
+
+    def forget(self, arn: str) -> None:
+        """Leave nothing of a function, or of one version of it, that is no longer there."""
+        with self._changed:
+            gone = [one for one in self._pools if one == arn or one.startswith(f"{arn}:")]
+            pools = [self._pools.pop(one) for one in gone]
+            kept = {folder for pool in self._pools.values() for folder in pool.folders}
+            for one in {*gone, arn}:
+                self._workers.pop(one, None)
+                for event in self._events.pop(one, []):
+                    self._unfinished.pop(event.number, None)
+            self._changed.notify_all()
+        for pool in pools:
+            pool.close()
+            for folder in pool.folders - kept:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _unpack(self, function: Any) -> Path:
         """Unpack the function's code, once for each version of it."""
@@ -668,18 +687,17 @@ class Runner:
         while event := self._next(arn):
             again = self._attempt(event)
             with self._changed:
-                if again is None:
-                    del self._unfinished[event.number]
+                if again is None or arn not in self._events:
+                    self._unfinished.pop(event.number, None)
                     self._changed.notify_all()
                 else:
                     event.due = time.monotonic() + again
                     self._put(event)
 
     def _next(self, arn: str) -> QueuedEvent | None:
-        """Wait for the next event that is due; None when the runner is closed."""
-        events = self._events[arn]
+        """Wait for the next event that is due; None when the function or the runner is gone."""
         with self._changed:
-            while not self._closed:
+            while not self._closed and (events := self._events.get(arn)) is not None:
                 now = time.monotonic()
                 if events and events[0].due <= now:
                     return heapq.heappop(events)
@@ -882,6 +900,19 @@ def invoke(
     if result.failed:
         response_headers["x-amz-function-error"] = "Unhandled"
     return result.payload.encode()
+
+
+def delete_function(moto_delete: Callable[..., None]) -> Callable[..., None]:
+    """End the processes of a function that is deleted."""
+
+    def delete(backend: Any, function_name: str, qualifier: str | None = None) -> None:
+        arn = backend.get_function(function_name, qualifier).function_arn
+        moto_delete(backend, function_name, qualifier)
+        backend._lambdas._aliases.pop(arn, None)
+        if _runner:
+            _runner.forget(arn)
+
+    return delete
 
 
 def put_event_invoke_config(

@@ -144,10 +144,12 @@ def log_error(answer: dict[str, Any]) -> None:
         print("Traceback (most recent call last):\n" + "".join(answer["stackTrace"]), end="")
 
 
-def encode(value: Any) -> float:
-    """Lambda's encoder knows one type more than JSON does."""
+def encode(value: Any) -> float | str:
+    """Lambda's encoder knows two types more than JSON does."""
     if isinstance(value, decimal.Decimal):
         return float(value)
+    if isinstance(value, bytes):
+        return value.decode()
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 

@@ -28,9 +28,14 @@ def split(text: str) -> list[str]:
     return settings
 
 
+def text(value: Any) -> str:
+    """A scalar of a template as CloudFormation writes it where a text is wanted."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def constraint_problem(parameter: Mapping[str, Any], value: str) -> str | None:
     """What is wrong with a parameter's value by its declaration in the template, if anything is."""
-    allowed = [str(one) for one in parameter.get("AllowedValues", [])]
+    allowed = [text(one) for one in parameter.get("AllowedValues", [])]
     if allowed and value not in allowed:
         return f"must be one of AllowedValues: [{', '.join(allowed)}]"
     pattern = parameter.get("AllowedPattern")

@@ -41,6 +41,13 @@ REPLACED = (
         "moto keeps every log line, metric, item and message there ever was, for its dashboard: "
         "120 for each job",
     ),
+    # Errors
+    Replaced(
+        "moto.core.exceptions:AWSError.__init__",
+        ".refusal:named_error",
+        "moto answers errors without a name where only their class has it, and fails without text",
+        "around",
+    ),
     # DynamoDB
     Replaced(
         "moto.dynamodb.responses:DynamoHandler.call_action",
@@ -82,6 +89,17 @@ REPLACED = (
         ".events:send",
         "moto knows no Lambda functions and no state machines as targets, adds members to events, "
         "ignores states, and lets one failing target fail PutEvents",
+    ),
+    Replaced(
+        "moto.events.models:EventsBackend.put_events",
+        ".events:put_events",
+        "moto takes a Detail that is JSON, but no object",
+        "around",
+    ),
+    Replaced(
+        "moto.events.models:Replay.replay_events",
+        ".events:replay_events",
+        "moto archives what it replays, and replays that without end",
     ),
     Replaced(
         "moto.events.models:EventPatternParser._validate_event_pattern",
@@ -127,6 +145,12 @@ REPLACED = (
         "moto.awslambda.models:LambdaFunction.invoke",
         ".functions:invoke",
         "moto runs functions in Docker, or not at all",
+    ),
+    Replaced(
+        "moto.awslambda.models:LambdaBackend.delete_function",
+        ".functions:delete_function",
+        "moto knows of no processes that end with their function",
+        "around",
     ),
     Replaced(
         "moto.awslambda.responses:LambdaResponse._enrich_response",
@@ -300,6 +324,12 @@ REPLACED = (
         "around",
     ),
     Replaced(
+        "moto.iam.models:ManagedPolicy.delete",
+        ".cloudformation.resources:delete_managed_policy",
+        "moto leaves a deleted policy attached",
+        "new",
+    ),
+    Replaced(
         f"moto.events.models:EventBus.{CREATE}",
         ".cloudformation.resources:bus_as_declared",
         "moto drops an event bus's description",
@@ -363,6 +393,11 @@ REPLACED = (
         ".stepfunctions:run_state",
         "moto reuses the token in a retry, loses answers at the last moment, and takes the end of "
         "an execution for a failure of the task that it interrupts",
+    ),
+    Replaced(
+        f"{ASL}.state.exec.execute_state:ExecutionState._construct_error_output_value",
+        ".stepfunctions:error_output",
+        "moto gives empty texts for an error and a cause that are not there",
     ),
     Replaced(
         f"{ASL}.common.error_name.error_equals_decl:ErrorEqualsDecl._eval_body",
@@ -430,6 +465,11 @@ REPLACED = (
         "around",
     ),
     Replaced(
+        f"{SFN}.asl.parse.preprocessor:Preprocessor.__init__",
+        ".stepfunctions:begin_to_parse",
+        "moto reads no definition right after one with an error, nor two at once",
+    ),
+    Replaced(
         f"{ASL}.eval_component:EvalComponent.heap_key",
         ".stepfunctions:own_id",
         "executions share a parsed definition: what it keeps of each needs a key from the start",
@@ -454,6 +494,17 @@ REPLACED = (
         f"{API}.list_executions",
         ".stepfunctions:answer_list_executions",
         "moto fails where the first of the next page is gone: ended while RUNNING ones are listed",
+    ),
+    *(
+        Replaced(
+            f"{API}.{name}", f".stepfunctions:answer_{name}", "moto has no such operation", "new"
+        )
+        for name in ("list_state_machine_versions", "validate_state_machine_definition")
+    ),
+    Replaced(
+        f"{ASL}.common.error_name.custom_error_name:CustomErrorName.__init__",
+        ".stepfunctions:name_error",
+        "moto fails where an error of Step Functions' own ends a branch",
     ),
     Replaced(
         f"{API}.get_execution_history",

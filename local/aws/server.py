@@ -15,7 +15,6 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
-    create_backend_app,
 )
 from werkzeug.serving import make_server
 
@@ -25,11 +24,13 @@ from local.aws import (
     isolation,
     metrics,
     permissions,
+    refusal,
     replaced,
     stack,
     stepfunctions,
 )
 from local.aws.address import listen
+from local.aws.cloudformation import resources
 from local.aws.guard import Guard
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Dispatcher(DomainDispatcherApplication):
     """
 
     def __init__(self) -> None:
-        super().__init__(create_backend_app)
+        super().__init__(refusal.application)
+        self.backend_url_patterns = [*self.backend_url_patterns, refusal.NOBODY]
         self._found: dict[str | None, Any] = {}
 
     def get_backend_for_host(self, host: str | None) -> Any:
@@ -118,7 +120,8 @@ class LocalCloud:
     functions. `layers` go in front of the endpoint, each in front of those before: they are given a
     WSGI application and the cloud, and answer an application, which is stopped with the cloud if it
     has a `stop`. `permissions` has what roles called; with `enforce_permissions` they are refused
-    what their policies don't allow.
+    what their policies don't allow. With `allow_not_made` CloudFormation leaves out what can't be
+    made here, and says so; without, it fails.
     """
 
     account_id = DEFAULT_ACCOUNT_ID
@@ -137,6 +140,7 @@ class LocalCloud:
         sleep_scale: float = 1.0,
         layers: "tuple[Layer, ...]" = (),
         enforce_permissions: bool = False,
+        allow_not_made: bool = False,
     ) -> None:
         self.region = region or isolation.region()
         self.schedule = events.Schedule()
@@ -154,6 +158,7 @@ class LocalCloud:
         self._sleep_scale = sleep_scale
         self._layers = layers
         self._enforce_permissions = enforce_permissions
+        self._allow_not_made = allow_not_made
         self._session = boto3.Session(
             region_name=self.region,
             aws_access_key_id="local",
@@ -185,6 +190,7 @@ class LocalCloud:
         self.schedule = events.Schedule()
 
         replaced.install()
+        resources.allow_not_made = self._allow_not_made
         started.enter_context(environment(AWS_REGION=self.region, AWS_DEFAULT_REGION=self.region))
         started.enter_context(mock_aws(config={"stepfunctions": {"execute_state_machine": True}}))
         self.permissions = permissions.start(

@@ -5,8 +5,8 @@ that functions name, puts them and the definitions of state machines into a buck
 CloudFormation create the stack (see cloudformation/, which is what the SAM CLI meets, too).
 
 Where AWS differs: the zip holds the folder as it is, without installing its requirements (the
-functions find them where this process does); managed policies are known by name only; resource
-types that moto does not know are not made, and named in `Stack.not_made`.
+functions find them where this process does); managed policies are known by name only; what a stack
+may lack is named in `Stack.not_made`.
 """
 
 import io
@@ -21,9 +21,9 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
-from samtranslator.yaml_helper import yaml_parse
 
-from local.aws import cloudformation
+from local.aws.cloudformation.deployment import NOT_MADE
+from local.aws.cloudformation.templates import from_text
 
 #: Where SAM says that something is a file or folder of ours.
 LOCAL_PATHS = {
@@ -55,7 +55,7 @@ def deploy(template: Path, parameters: dict[str, str], *, name: str, region: str
 
     Raises what CloudFormation or SAM object to.
     """
-    document = yaml_parse(template.read_text())
+    document = from_text(template.read_text())
     bucket = f"{name}-artifacts"
     package(document, template.parent, bucket, region)
     client = boto3.client("cloudformation", region_name=region)
@@ -67,7 +67,6 @@ def deploy(template: Path, parameters: dict[str, str], *, name: str, region: str
         ],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     }
-    cloudformation.placeholders.clear()
     if name in [stack["StackName"] for stack in client.describe_stacks()["Stacks"]]:
         try:
             client.update_stack(**request)
@@ -83,21 +82,21 @@ def described(client: Any, name: str) -> Stack:
     """Return what CloudFormation tells of a stack that is there, however it was deployed."""
     [deployed] = client.describe_stacks(StackName=name)["Stacks"]
     pages = client.get_paginator("list_stack_resources").paginate(StackName=name)
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in deployed.get("Outputs", [])}
+    not_made = outputs.pop(NOT_MADE, "")
     return Stack(
         name=name,
         parameters={
             parameter["ParameterKey"]: parameter["ParameterValue"]
             for parameter in deployed.get("Parameters", [])
         },
-        outputs={
-            output["OutputKey"]: output["OutputValue"] for output in deployed.get("Outputs", [])
-        },
+        outputs=outputs,
         resources={
             resource["LogicalResourceId"]: resource["PhysicalResourceId"]
             for page in pages
             for resource in page["StackResourceSummaries"]
         },
-        not_made=list(cloudformation.placeholders),
+        not_made=not_made.split(", ") if not_made else [],
     )
 
 

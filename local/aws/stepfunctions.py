@@ -34,7 +34,7 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -98,7 +98,7 @@ from moto.stepfunctions.parser.backend.execution import (
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.utilities.utils import get_partition
 
-from local.aws import events, jsonata, metrics, permissions
+from local.aws import definitions, events, jsonata, metrics, permissions
 
 # The interpreter's own annotations are too far from what it does to be checked against.
 MotoBackend: Any = models.StepFunctionsParserBackend
@@ -112,14 +112,16 @@ logger = logging.getLogger(__name__)
 MAX_INPUT = 262144
 MAX_ERROR = 256
 MAX_CAUSE = 32768
+STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE")
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 #: What an event has room for, of input and output as they are written in it.
 MAX_EVENT_DATA = 248 * 1024
 
-#: How Step Functions' own calls are made, which nobody checks: to compose and to sign what says
-#: who makes them takes botocore a while.
-AGENT = Config(user_agent="states.amazonaws.com", signature_version=UNSIGNED)
+#: How Step Functions' own calls are made, which nobody but S3 checks: to compose and to sign what
+#: says who makes them takes botocore a while.
+AGENT = Config(user_agent="states.amazonaws.com")
+UNSIGNED_AGENT = AGENT.merge(Config(signature_version=UNSIGNED))
 
 QUERY_EVALUATION_ERROR = "States.QueryEvaluationError"
 
@@ -362,18 +364,26 @@ def error_equals(self: Any, env: Any) -> None:
     name = error.error_name
     if name == "States.Runtime":
         found = False
-    elif name in names or (
-        isinstance(error, HeartbeatTimeout) and "States.HeartbeatTimeout" in names
+    elif (
+        name in names
+        or (isinstance(error, HeartbeatTimeout) and "States.HeartbeatTimeout" in names)
+        or "States.ALL" in names
     ):
         found = True
-    elif "States.ALL" in names:
-        found = name != "States.DataLimitExceeded"
     else:
         found = "States.TaskFailed" in names and name not in (
             "States.Timeout",
             "States.DataLimitExceeded",
         )
     env.stack.append(found)
+
+
+def begin_to_parse(self: Any) -> None:
+    self._query_language_per_scope = []
+
+
+def name_error(self: Any, error_name: str | None) -> None:
+    ErrorName.__init__(self, error_name)
 
 
 def retrier(self: Any, env: Any) -> None:
@@ -462,6 +472,13 @@ def run_state(self: Any, env: Any) -> None:
             if env.stack[-1] == CatchOutcome.Caught:
                 return
         raise FailureEventException(failed)
+
+
+def error_output(failure_event: FailureEvent) -> dict[str, str | None]:
+    """Return what a Catch gets: null for an error that has no name, as one of a branch may not."""
+    [details] = cast(dict[str, Any], failure_event.event_details).values()
+    error = details.get("error")
+    return {"Error": error, "Cause": details.get("cause", "" if error else None)}
 
 
 def check_partition(self: Any, env: Any) -> None:
@@ -897,6 +914,31 @@ class Backend(MotoBackend):  # type: ignore[misc]
         self._executions: dict[str, LocalExecution] = {}
         self._starting = threading.Lock()
 
+    @staticmethod
+    def _validate_definition(definition: str, kind: str = "STANDARD") -> None:
+        if found := definitions.problems(definition, kind):
+            told = ", ".join(map(str, found))
+            raise AWSError(f"Invalid State Machine Definition: '{told}'", "InvalidDefinition", 400)
+
+    def create_state_machine(self, name: str, definition: str, **settings: Any) -> Any:
+        kind = settings.get("sm_type") or "STANDARD"
+        check_one_of("type", kind, ("STANDARD", "EXPRESS"))
+        self._validate_definition(definition, kind)
+        present = self._revision_by_name(name)
+        made = super().create_state_machine(name=name, definition=definition, **settings)
+        if present and any(
+            getattr(present, member) != value
+            for member, value in {
+                "definition": definition,
+                "type": kind,
+                "loggingConfiguration": settings.get("loggingConfiguration") or {"level": "OFF"},
+                "tracingConfiguration": settings.get("tracingConfiguration") or {"enabled": False},
+            }.items()
+        ):
+            message = f"State Machine Already Exists: '{present.arn}'"
+            raise AWSError(message, "StateMachineAlreadyExists", 400)
+        return made
+
     def start_execution(
         self,
         state_machine_arn: str,
@@ -957,6 +999,8 @@ class Backend(MotoBackend):  # type: ignore[misc]
     def list_executions(
         self, state_machine_arn: str, status_filter: str | None = None
     ) -> list[LocalExecution]:
+        if status_filter is not None:
+            check_one_of("statusFilter", status_filter, STATUSES)
         executions = list(self.describe_state_machine(state_machine_arn).executions)
         return [one for one in executions if status_filter in (None, one.status)]
 
@@ -980,11 +1024,12 @@ class Backend(MotoBackend):  # type: ignore[misc]
 
     def send_task_success(self, task_token: str, outcome: str) -> None:
         check_length("output", outcome, MAX_INPUT)
+        token = find_token(task_token)
         try:
             json.loads(outcome)
         except ValueError as error:
             raise AWSError(f"Invalid Output: '{error}'", "InvalidOutput", 400) from error
-        find_token(task_token).notify(callback.CallbackOutcomeSuccess(task_token, outcome))
+        token.notify(callback.CallbackOutcomeSuccess(task_token, outcome))
 
     def send_task_failure(
         self, task_token: str, error: str | None = None, cause: str | None = None
@@ -1002,6 +1047,14 @@ def check_length(member: str, value: str, limit: int) -> None:
         raise exceptions.ValidationException(
             f"1 validation error detected: Value at '{member}' failed to satisfy constraint: "
             f"Member must have length less than or equal to {limit}"
+        )
+
+
+def check_one_of(member: str, value: str, allowed: Iterable[str]) -> None:
+    if value not in allowed:
+        raise exceptions.ValidationException(
+            f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy "
+            f"constraint: Member must satisfy enum value set: [{', '.join(allowed)}]"
         )
 
 
@@ -1075,6 +1128,32 @@ def answer_list_executions(self: Any) -> ActionResult:
             newest_first=True,
         )
     )
+
+
+def answer_list_state_machine_versions(self: Any) -> ActionResult:
+    machine = self.stepfunction_backend.describe_state_machine(self._get_param("stateMachineArn"))
+    return ActionResult(
+        page(
+            self,
+            "stateMachineVersions",
+            list(machine.versions.values()),
+            place=lambda version: version.version,
+            told=lambda version: {
+                "stateMachineVersionArn": version.arn,
+                "creationDate": version.creation_date,
+            },
+            newest_first=True,
+        )
+    )
+
+
+def answer_validate_state_machine_definition(self: Any) -> ActionResult:
+    kind = self._get_param("type", "STANDARD")
+    found = definitions.problems(self._get_param("definition"), kind)
+    told = [without_none({**vars(each), "location": each.location or None}) for each in found]
+    diagnostics = [{"severity": "ERROR", **each} for each in told]
+    result = "FAIL" if found else "OK"
+    return ActionResult({"result": result, "diagnostics": diagnostics, "truncated": False})
 
 
 def answer_get_execution_history(self: Any) -> ActionResult:
@@ -1177,7 +1256,7 @@ class Clients:
                 made = self._session.client(
                     service_name,
                     region_name=region_name,
-                    config=config.merge(AGENT),
+                    config=config.merge(AGENT if service_name == "s3" else UNSIGNED_AGENT),
                     **settings,
                 )
                 self._clients[key] = watched(permissions.watch(made))

@@ -10,15 +10,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hcl2
 import pytest
+from mypy import api as mypy
 from samtranslator.yaml_helper import yaml_parse
 
 import moto_codepipeline
@@ -58,17 +61,23 @@ class World:
         given = {name: self.stack.outputs[name] for name in takes if name in self.stack.outputs}
         return self.cloud.deploy(template, given | parameters, name=example.replace("_", "-"))
 
+    def place(self, deployed: Stack, rule: str = "JobInProgress") -> dict[str, str]:
+        """The parameters that say which of a stack's rules is meant."""
+        return {
+            "EventBusName": self.stack.outputs["JobBusName"],
+            "Rule": deployed.resources[rule].rpartition("|")[2],
+        }
+
     def overhear(self, deployed: Stack, rule: str = "JobInProgress") -> Callable[[], Any]:
         """What takes the next thing that a rule's target is told, without the target."""
         sqs, events = self.client("sqs"), self.client("events")
         url = sqs.create_queue(QueueName=deployed.name)["QueueUrl"]
         answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        place = {
-            "EventBusName": self.stack.outputs["JobBusName"],
-            "Rule": deployed.resources[rule].rpartition("|")[2],
-        }
+        place = self.place(deployed, rule)
         target, *_ = events.list_targets_by_rule(**place)["Targets"]
-        told = {"Id": "overheard", "InputTransformer": target["InputTransformer"]}
+        told = {"Id": "overheard"} | {
+            name: how for name, how in target.items() if name == "InputTransformer"
+        }
         arn = answer["Attributes"]["QueueArn"]
         events.put_targets(**place, Targets=[told | {"Arn": arn}])
 
@@ -120,6 +129,16 @@ class World:
 
         found: dict[str, Any] = wait_for(reached, f"the job to be {statuses}", seconds=40)
         return found
+
+    def stop(self, job: moto_codepipeline.jobs.Job) -> dict[str, Any]:
+        """Abandon a job's action; its row, once the job has ended."""
+        run = job.action.run
+        self.client("codepipeline").stop_pipeline_execution(
+            pipelineName=run.pipeline_name,
+            pipelineExecutionId=run.pipeline_execution_id,
+            abandon=True,
+        )
+        return self.row(job, "Failed")
 
     def report(self, job: moto_codepipeline.jobs.Job) -> dict[str, str]:
         """What is in the output artifact."""
@@ -293,16 +312,30 @@ class Shell:
     folder: Path
     environment: dict[str, str]
 
-    def run(self, script: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", "-e", "-c", script],  # noqa: S607 - whose is on the PATH
-            cwd=self.folder,
-            env=self.environment | more,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    @contextmanager
+    def start(self, script: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Begin commands; what they leave running ends with them, as it does there."""
+        with (self.folder / "said").open("wb") as said:
+            running = subprocess.Popen(
+                ["bash", "-e", "-c", script],  # noqa: S607 - whose is on the PATH
+                cwd=self.folder,
+                env=self.environment | more,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+        try:
+            yield running
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+
+    def run(self, script: str, **more: str) -> tuple[int, str]:
+        """Run commands to their end; the exit status, and what they said."""
+        with self.start(script, **more) as running:
+            status = running.wait(300)
+        return status, (self.folder / "said").read_text()
 
     def having(self, **more: str) -> Shell:
         return replace(self, environment=self.environment | more)
@@ -318,14 +351,33 @@ def shell(world: World, tmp_path: Path) -> Shell:
         name for name in ("bash", "jq", "make", "unzip", "zip") if not shutil.which(name)
     ]:
         pytest.skip(f"the examples have what is not here: {', '.join(missing)}")
+    # A minute between heartbeats is shorter here, and what the AWS CLI is asked is written down.
+    put_program(tmp_path, "sleep", f"exec {shutil.which('sleep')} 0.2")
+    put_program(tmp_path, "aws", f'echo "$*" >> "{tmp_path}/asked"; exec {programs}/aws "$@"')
     environment = {
-        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
         **isolation.NO_FILES,
         "HOME": str(tmp_path),
         "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         **credentials(world),
     }
     return Shell(tmp_path, environment)
+
+
+def put_program(folder: Path, name: str, program: str) -> None:
+    """Put a program of the shell's where it is found first."""
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin" / name).write_text(f"#!/bin/sh\n{program}\n")
+    (folder / "bin" / name).chmod(0o755)
+
+
+def asked(shell: Shell) -> str:
+    """What the AWS CLI was asked."""
+    return (shell.folder / "asked").read_text()
+
+
+def heartbeats(shell: Shell) -> int:
+    return asked(shell).count("send-task-heartbeat")
 
 
 def variables(environment: list[dict[str, str]]) -> dict[str, str]:
@@ -339,11 +391,11 @@ def resources(example: str) -> Any:
 @pytest.mark.slow
 def test_codebuild_works_a_job(world, shell):
     deployed = world.deploy("codebuild", ActionType=CODEBUILD)
-    assert deployed.not_made == ["AWS::CodeBuild::Project (Project)"]
+    assert deployed.not_made == []
     take = world.overhear(deployed)
     phases = yaml_parse(resources("codebuild")["Project"]["Properties"]["Source"]["BuildSpec"])
 
-    def run(where: Shell, phase: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(where: Shell, phase: str, **more: str) -> tuple[int, str]:
         return where.run("\n".join(phases["phases"][phase]["commands"]), **more)
 
     def build(body: bytes) -> tuple[moto_codepipeline.jobs.Job, Shell]:
@@ -354,19 +406,33 @@ def test_codebuild_works_a_job(world, shell):
     job, first = build(zipped(SOURCE))
     for phase in ("pre_build", "build", "post_build"):
         if phase == "build":
-            again = run(first, "pre_build", CODEBUILD_BUILD_ID="project:2")
-            assert again.returncode != 0
-            assert "ConditionalCheckFailedException" in again.stderr
-        done = run(first, phase, CODEBUILD_BUILD_SUCCEEDING="1")
-        assert done.returncode == 0, f"{phase}: {done.stdout}{done.stderr}"
+            status, said = run(first, "pre_build", CODEBUILD_BUILD_ID="project:2")
+            assert status != 0
+            assert "ConditionalCheckFailedException" in said
+        status, said = run(first, phase, CODEBUILD_BUILD_SUCCEEDING="1")
+        assert status == 0, f"{phase}: {said}"
     world.row(job, "Succeeded")
     assert world.report(job) == {"lines": "3\n"}
     assert job.action.output_variables == {"Lines": "3"}
     assert (job.action.summary, job.action.external_id) == ("3 lines", "project:1")
 
     job, failing = build(b"")
-    assert run(failing, "post_build", CODEBUILD_BUILD_SUCCEEDING="0").returncode == 0
+    assert run(failing, "post_build", CODEBUILD_BUILD_SUCCEEDING="0")[0] == 0
     assert world.row(job, "Failed")["cause"]["S"] == "Build project:1 failed"
+
+    # One that is over while it is worked: the build is stopped.
+    put_program(shell.folder, "unzip", "exec tail -f /dev/null")
+    for made in ("app", "report"):
+        shutil.rmtree(shell.folder / made)
+    job, endless = build(b"")
+    before = heartbeats(shell)
+    with endless.start("\n".join(phases["phases"]["build"]["commands"])):
+        wait_for(lambda: heartbeats(shell) > before + 2, "heartbeats", seconds=60)
+        assert "stop-build" not in asked(shell)
+        row = world.stop(job)
+        stopped = "codebuild stop-build --id project:1"
+        wait_for(lambda: stopped in asked(shell), "the build to be stopped", seconds=60)
+    assert world.row(job, "Failed")["cause"] == row["cause"]
 
 
 @pytest.mark.slow
@@ -382,14 +448,23 @@ def test_an_ecs_task_works_a_job(world, shell):
 
     (script,) = container["Command"]
     job, good = task("test -n $JOB_ID")
-    done = good.run(script)
-    assert done.returncode == 0, done.stderr
+    status, said = good.run(script)
+    assert status == 0, said
     world.row(job, "Succeeded")
-    assert good.run(script).returncode != 0
+    assert good.run(script)[0] != 0
 
     job, bad = task("echo no such release; exit 3")
-    assert bad.run(script).returncode == 0
+    assert bad.run(script)[0] == 0
     assert world.row(job, "Failed")["cause"]["S"] == "no such release"
+
+    # One that is over while it is worked: the task stops, and says nothing.
+    job, endless = task("tail -f /dev/null")
+    before = heartbeats(endless)
+    with endless.start(script) as running:
+        wait_for(lambda: heartbeats(endless) > before + 2, "heartbeats", seconds=60)
+        row = world.stop(job)
+        assert running.wait(60) != 0
+    assert world.row(job, "Failed")["cause"] == row["cause"]
 
 
 @pytest.mark.slow
@@ -404,7 +479,8 @@ def test_a_workflow_of_github_actions_works_a_job(world, shell):
         )
     )
     workflow = yaml_parse((EXAMPLES / "github_actions/worker.yml").read_text())
-    steps = {step["name"]: step for step in workflow["jobs"]["work"]["steps"] if "run" in step}
+    steps = [step for step in workflow["jobs"]["work"]["steps"] if "run" in step]
+    assert [step["name"] for step in steps] == ["Take the job", "Work", "Succeed", "Fail"]
 
     def dispatched() -> tuple[moto_codepipeline.jobs.Job, Shell]:
         job = world.start(GITHUB, b"")
@@ -412,7 +488,6 @@ def test_a_workflow_of_github_actions_works_a_job(world, shell):
         # True is how YAML 1.1 reads `on`.
         assert event["event_type"] in workflow[True]["repository_dispatch"]["types"]
         (shell.folder / "event.json").write_text(json.dumps(event))
-        (shell.folder / "variables").write_text("")
         return job, shell.having(
             GITHUB_EVENT_PATH="event.json",
             GITHUB_ENV="variables",
@@ -420,26 +495,76 @@ def test_a_workflow_of_github_actions_works_a_job(world, shell):
             GITHUB_REPOSITORY="me/mine",
         )
 
-    def run(where: Shell, name: str) -> subprocess.CompletedProcess[str]:
-        told = (shell.folder / "variables").read_text().splitlines()
-        return where.run(steps[name]["run"], **dict(line.split("=", 1) for line in told))
+    def run(where: Shell, meanwhile: Callable[[], bool] = bool) -> dict[str, str]:
+        """Run the steps as a runner does. `meanwhile`, something is done, or the run is cancelled."""
+        told, outcomes, cancelled = where.folder / "variables", dict[str, str](), False
+        told.write_text("")
+        for step in steps:
+            failed = "failure" in outcomes.values()
+            if not is_due(step.get("if", "success()"), outcomes.get("take"), failed, cancelled):
+                continue
+            variables = dict(line.split("=", 1) for line in told.read_text().splitlines())
+            with where.start(step["run"], **variables) as running:
+                if step["name"] == "Work" and meanwhile():
+                    cancelled = True
+                    os.killpg(running.pid, signal.SIGINT)
+                status = running.wait(300)
+            outcomes[step.get("id", step["name"])] = "failure" if status else "success"
+        return outcomes
 
-    (shell.folder / "Makefile").write_text("all:\n\ttouch built\n")
-    job, first = dispatched()
-    for name in ("Take the job", "Work", "Succeed"):
-        done = run(first, name)
-        assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
+    makefile = shell.folder / "Makefile"
+    makefile.write_text("all:\n\ttouch built\n")
+    job, runner = dispatched()
+    done = {"take": "success", "Work": "success", "Succeed": "success"}
+    assert run(runner) == done, (shell.folder / "said").read_text()
     world.row(job, "Succeeded")
     assert (shell.folder / "built").exists()
     assert job.action.external_id == "17"
     # It is dispatched once more.
-    assert run(first, "Take the job").returncode != 0
+    assert run(runner) == {"take": "failure"}
 
-    job, second = dispatched()
-    for name in ("Take the job", "Fail"):
-        assert run(second, name).returncode == 0
+    makefile.write_text("all:\n\tfalse\n")
+    job, runner = dispatched()
+    assert run(runner) == {"take": "success", "Work": "failure", "Fail": "success"}
     cause = "Run 17 of me/mine failed or was cancelled"
     assert world.row(job, "Failed")["cause"]["S"] == cause
+
+    makefile.write_text("all:\n\ttail -f /dev/null\n")
+    job, runner = dispatched()
+
+    def after_heartbeats() -> bool:
+        before = heartbeats(shell)
+        return bool(wait_for(lambda: heartbeats(shell) > before + 2, "heartbeats", seconds=60))
+
+    assert run(runner, after_heartbeats) == {
+        "take": "success",
+        "Work": "failure",
+        "Fail": "success",
+    }
+    assert world.row(job, "Failed")["cause"]["S"] == cause
+
+    # One that is over while it is worked: the run stops, and what it says changes nothing.
+    job, runner = dispatched()
+    rows = []
+
+    def ended() -> bool:
+        rows.append(world.stop(job))
+        return False
+
+    assert run(runner, ended) == {"take": "success", "Work": "failure", "Fail": "failure"}
+    assert world.row(job, "Failed")["cause"] == rows[0]["cause"]
+
+
+def is_due(condition: str, take: str | None, failed: bool, cancelled: bool) -> bool:
+    """Whether a workflow's step runs, by its `if`."""
+    known = {
+        "success": lambda: not failed and not cancelled,
+        "failure": lambda: failed,
+        "cancelled": lambda: cancelled,
+        "steps": SimpleNamespace(take=SimpleNamespace(outcome=take)),
+    }
+    python = condition.replace("&&", "and").replace("||", "or")
+    return bool(eval(python, known))  # noqa: S307 - the example's own
 
 
 # -- In Step Functions ----------------------------------------------------------------------------
@@ -457,6 +582,51 @@ def test_a_state_machine_works_a_job_with_no_code(world):
     assert released["Value"] == execution["pipelineExecutionId"]
     assert job.action.summary == "Release 1"
     assert job.action.output_variables == {"Version": "1"}
+
+
+def test_a_state_machine_that_cannot_work_a_job_fails_it(world):
+    deployed = world.deploy("step_functions", ActionType=STATES)
+    role = deployed.resources["ReleaseRole"]
+    policy = {"RoleName": role, "PolicyName": "worker"}
+    iam = world.client("iam")
+    document = iam.get_role_policy(**policy)["PolicyDocument"]
+    allowed = {"Version": document["Version"], "Statement": document["Statement"][:1]}
+    iam.put_role_policy(**policy, PolicyDocument=json.dumps(allowed))
+    try:
+        job = world.start(STATES, b"")
+        row = world.row(job, "Failed")
+    finally:
+        iam.put_role_policy(**policy, PolicyDocument=json.dumps(document))
+    assert row["error"]["S"] == "JobFailed"
+    assert "ssm:PutParameter" in row["cause"]["S"]
+
+
+def test_a_state_machine_does_not_work_a_job_that_is_over(world):
+    deployed = world.deploy("step_functions", ActionType=STATES)
+    take = world.overhear(deployed)
+    events, place = world.client("events"), world.place(deployed)
+    [target] = [
+        each for each in events.list_targets_by_rule(**place)["Targets"] if each["Id"] == "Release"
+    ]
+    events.remove_targets(**place, Ids=["Release"])
+    job = world.start(STATES, b"")
+    event = take()
+    events.put_targets(**place, Targets=[target])
+    row = world.stop(job)
+
+    step_functions = world.client("stepfunctions")
+    machine = deployed.resources["Release"]
+    started = step_functions.start_execution(stateMachineArn=machine, input=json.dumps(event))
+
+    def over() -> Any:
+        found = step_functions.describe_execution(executionArn=started["executionArn"])
+        return found if found["status"] != "RUNNING" else None
+
+    ended = wait_for(over, "the late execution's end", seconds=40)
+    assert (ended["status"], ended["error"]) == ("FAILED", "Sfn.TaskTimedOutException")
+    with pytest.raises(world.client("ssm").exceptions.ParameterNotFound):
+        world.client("ssm").get_parameter(Name=f"/released/{job.action.run.pipeline_name}")
+    assert world.row(job, "Failed")["cause"] == row["cause"]
 
 
 # -- Who is told ----------------------------------------------------------------------------------
@@ -481,32 +651,96 @@ def test_a_webhook_is_told_of_a_job_that_fails(world):
 # -- Otherwise deployed ---------------------------------------------------------------------------
 
 
-def test_terraform_deploys_the_template_with_parameters_and_outputs_that_it_has():
+# What the AWS provider's documentation says that these resources take, and have besides. There is no
+# Terraform here: https://registry.terraform.io/providers/hashicorp/aws/latest/docs
+TERRAFORM_TAKES = {
+    "aws_s3_object": (
+        {"bucket", "key"},
+        "acl bucket_key_enabled cache_control content content_base64 content_disposition content_encoding "
+        "content_language content_type etag force_destroy kms_key_id metadata "
+        "object_lock_legal_hold_status object_lock_mode object_lock_retain_until_date "
+        "server_side_encryption source source_hash storage_class tags website_redirect",
+        "id tags_all version_id",
+    ),
+    "aws_cloudformation_stack": (
+        {"name"},
+        "capabilities disable_rollback iam_role_arn notification_arns on_failure parameters policy_body "
+        "policy_url tags template_body template_url timeout_in_minutes",
+        "id outputs tags_all",
+    ),
+}
+
+
+@pytest.fixture
+def terraform() -> Any:
     with (EXAMPLES / "terraform/main.tf").open() as source:
-        configuration = hcl2.load(source)
+        return hcl2.load(source)
+
+
+def resources_of(configuration: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Kind, name and arguments of each resource. The parser leaves the quotes where they are."""
+    for block in configuration["resource"]:
+        for kind, named in block.items():
+            for name, arguments in named.items():
+                given = {each for each in arguments if not each.startswith("__")}
+                yield kind.strip('"'), name.strip('"'), {each: arguments[each] for each in given}
+
+
+def test_terraform_deploys_the_template_with_parameters_and_outputs_that_it_has(terraform):
     (stack,) = (
-        each['"aws_cloudformation_stack"']['"acknowledger"']
-        for each in configuration["resource"]
-        if '"aws_cloudformation_stack"' in each
+        arguments
+        for kind, _, arguments in resources_of(terraform)
+        if kind == "aws_cloudformation_stack"
     )
     template = yaml_parse((ROOT / "template.yaml").read_text())
     assert set(stack["parameters"]) <= set(template["Parameters"])
-    asked = re.findall(r'\.outputs\[\\?"(\w+)\\?"\]', json.dumps(configuration["output"]))
+    # What sam deploy is given, and what a template needs that has a transform.
+    given = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]["deploy"]["parameters"]
+    needed = {given["capabilities"], "CAPABILITY_AUTO_EXPAND"}
+    assert {each.strip('"') for each in stack["capabilities"]} == needed
+    asked = re.findall(r'\.outputs\[\\?"(\w+)\\?"\]', json.dumps(terraform["output"]))
     assert set(asked) <= set(template["Outputs"])
     assert asked
 
 
-@pytest.mark.slow
-def test_a_cdk_application_has_a_pipeline_with_the_custom_action(tmp_path):
+def test_terraforms_resources_take_what_the_provider_knows_and_refer_to_what_there_is(terraform):
+    has: dict[str, set[str]] = {}
+    for kind, name, arguments in resources_of(terraform):
+        required, optional, more = TERRAFORM_TAKES[kind]
+        assert required <= set(arguments) <= required | set(optional.split()), kind
+        has[f"{kind}.{name}"] = {*required, *optional.split(), *more.split()}
+    assert len(has) == 2
+    said = json.dumps(terraform)
+    for reference, attribute in re.findall(r"\b(aws_\w+\.\w+)\.(\w+)", said):
+        assert attribute in has[reference], reference
+    variables = {name.strip('"') for block in terraform["variable"] for name in block}
+    assert set(re.findall(r"\bvar\.(\w+)", said)) == variables
+
+
+@pytest.fixture
+def cdk() -> Path:
+    """The folder of an environment's programs that has CDK."""
     if not shutil.which("node"):
         pytest.skip("there is no node, which CDK runs on")
     try:
-        programs = python_programs(EXAMPLES / "cdk/requirements.txt", ROOT / ".venv-cdk")
+        return python_programs(EXAMPLES / "cdk/requirements.txt", ROOT / ".venv-cdk")
     except NotInstalled as error:
         pytest.skip(f"CDK cannot be installed: {error}")
+
+
+@pytest.mark.slow
+def test_a_cdk_application_is_typed(cdk):
+    """It is not among what mypy looks at else: CDK is no part of the tests' environment."""
+    where = ("--config-file", str(ROOT / "pyproject.toml"), "--python-executable")
+    said, _, status = mypy.run([*where, str(cdk / "python"), str(EXAMPLES / "cdk/app.py")])
+    assert status == 0, said
+
+
+@pytest.mark.slow
+def test_a_cdk_application_has_a_pipeline_with_the_custom_action(cdk, tmp_path):
     command = json.loads((EXAMPLES / "cdk/cdk.json").read_text())["app"].split()
     environment = {
-        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PATH": f"{cdk}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
         "CDK_OUTDIR": str(tmp_path / "out"),
         "PYTHONDONTWRITEBYTECODE": "1",

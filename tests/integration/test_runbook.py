@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import socketserver
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from conformance import clients, installs
 from tests.integration.alarms import DEAD_LETTERS
 from tests.integration.conftest import World
+from tests.integration.shell import Shell, programs
 from tests.support import ROOT, load_event, wait_for
+
+__all__ = ["programs"]
 
 TEXT = (ROOT / "docs" / "runbook.md").read_text()
 SECTIONS = {
@@ -33,80 +27,11 @@ ELSEWHERE = {
     "git switch": "tests/integration/test_deployment.py and tests/local/test_sam_deploy.py",
     "sam delete": "tests/local/test_sam_deploy.py",
 }
-# Starting the AWS CLI anew for each command would take most of the time.
-SHIM = f"""#!{sys.executable} -IS
-import json, os, socket, sys
-with socket.socket(socket.AF_UNIX) as call, call.makefile("rw") as lines:
-    call.connect(os.environ["AWS_CLI_SOCKET"])
-    print(json.dumps(sys.argv[1:]), file=lines, flush=True)
-    answer = json.loads(lines.readline())
-sys.stdout.write(answer["stdout"])
-sys.stderr.write(answer["stderr"])
-sys.exit(answer["code"])
-"""
-
-
-@pytest.fixture(scope="module")
-def programs(running: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The variables by which a shell finds the AWS CLI, and a Python that has boto3."""
-    try:
-        python = installs.aws_cli() / "python"
-    except installs.NotInstalled as error:
-        pytest.skip(f"the AWS CLI cannot be installed: {error}")
-    folder = tmp_path_factory.mktemp("bin")
-    (folder / "aws").write_text(SHIM)
-    (folder / "aws").chmod(0o755)
-    (folder / "python").symlink_to(sys.executable)
-    with ExitStack() as started:
-        program = [str(python), str(Path(installs.HERE, "awscli", "calls.py"))]
-        environment = clients.cli_environment(running.cloud.region)
-        environment["AWS_ENDPOINT_URL"] = running.cloud.endpoint_url
-        ask = started.enter_context(clients._lines(program, environment))
-
-        class Call(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                arguments = json.loads(self.rfile.readline())
-                self.wfile.write(f"{json.dumps(ask(arguments))}\n".encode())
-
-        path = str(folder / "socket")
-        server = started.enter_context(socketserver.UnixStreamServer(path, Call))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        started.callback(server.shutdown)
-        yield {"PATH": f"{folder}:{os.environ['PATH']}", "AWS_CLI_SOCKET": path}
-
-
-@dataclass
-class Shell:
-    """Runs what stands in the runbook, in one go from the beginning."""
-
-    world: World
-    programs: dict[str, str]
-
-    def run(self, *blocks: str, **variables: str) -> str:
-        cloud = self.world.cloud
-        environment = {
-            **clients.ENVIRONMENT,
-            "AWS_ENDPOINT_URL": cloud.endpoint_url,
-            "AWS_DEFAULT_REGION": cloud.region,
-            **self.programs,
-            **variables,
-        }
-        done = subprocess.run(
-            ["/bin/bash", "-c", "\n".join(["set -euo pipefail", SET_UP, *blocks])],
-            env=environment,
-            cwd=ROOT,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        return done.stdout
 
 
 @pytest.fixture
 def shell(world: World, programs: dict[str, str]) -> Shell:
-    return Shell(world, programs)
+    return Shell(world, programs, SET_UP)
 
 
 def body(section: str) -> str:

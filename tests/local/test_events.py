@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -372,3 +373,52 @@ def test_a_target_that_is_gone_costs_only_its_own_dead_letter(cloud: LocalCloud,
         "ERROR_MESSAGE": attributes["ERROR_MESSAGE"],
     }
     assert "Function not found" in attributes["ERROR_MESSAGE"]
+
+
+@pytest.mark.parametrize("detail", ['"a text"', "no JSON", "[1]", "1", "null", ' ["{"]'])
+def test_a_detail_that_is_no_object_is_malformed(cloud: LocalCloud, bus: str, detail: str) -> None:
+    queue = Queue(cloud, f"malformed-{uuid.uuid4()}")
+    put_rule(cloud, bus, {"Arn": queue.arn})
+    good = {"Source": "shop", "DetailType": "Sold", "Detail": " {}", "EventBusName": bus}
+    answer = cloud.client("events").put_events(Entries=[{**good, "Detail": detail}, good])
+    assert answer["FailedEntryCount"] == 1
+    malformed = {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
+    assert answer["Entries"][0] == malformed
+    assert queue.body()["detail"] == {}
+    assert queue.receive() is None
+
+
+def test_a_replay_ends_and_is_not_archived(cloud: LocalCloud, bus: str) -> None:
+    events = cloud.client("events")
+    queue, other = (Queue(cloud, f"replayed-{uuid.uuid4()}") for _ in range(2))
+    wanted = put_rule(cloud, bus, {"Arn": queue.arn})
+    put_rule(cloud, bus, {"Arn": other.arn}, name="other")
+    archive = events.create_archive(
+        ArchiveName=bus[-20:], EventSourceArn=f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}"
+    )["ArchiveArn"]
+    put_event(cloud, bus)
+    first = queue.body()
+    other.message()
+
+    def replay(name: str, begins: int, ends: int) -> None:
+        now = datetime.now(UTC)
+        events.start_replay(
+            ReplayName=f"{name}-{bus[-8:]}",
+            EventSourceArn=archive,
+            EventStartTime=now + timedelta(hours=begins),
+            EventEndTime=now + timedelta(hours=ends),
+            Destination={
+                "Arn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}",
+                "FilterArns": [wanted],
+            },
+        )
+        described = events.describe_replay(ReplayName=f"{name}-{bus[-8:]}")
+        assert described["State"] == "COMPLETED"
+
+    replay("of-today", -1, 1)
+    again = queue.body()
+    assert again == {**first, "id": again["id"], "replay-name": f"of-today-{bus[-8:]}"}
+    replay("of-yesterday", -24, -1)
+    assert queue.receive() is None
+    assert other.receive() is None
+    assert events.describe_archive(ArchiveName=bus[-20:])["EventCount"] == 1

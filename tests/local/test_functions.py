@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,14 @@ def invoke(cloud: LocalCloud, name: str, event: Any = None, **settings: Any) -> 
     answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), **settings)
     answer["json"] = json.loads(answer["Payload"].read() or "null")
     return answer
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def log_lines(cloud: LocalCloud, group: str) -> list[str]:
@@ -475,3 +484,75 @@ def test_a_throttled_event_waits_for_its_turn(cloud: LocalCloud) -> None:
     assert done.receive() is None
     client.delete_function_concurrency(FunctionName="throttled")
     assert done.body()["responsePayload"] == "ran"
+
+
+# -- What is left of a function -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "payload"),
+    [("b'HelloWorld!'", '"HelloWorld!"'), ("{'a': [b'\\xc3\\xa9']}", '{"a": ["\\u00e9"]}')],
+)
+def test_bytes_are_answered_as_text(cloud: LocalCloud, value: str, payload: str) -> None:
+    # "HelloWorld!": LocalStack's lambda task snapshots, recorded on AWS.
+    name = f"bytes-{len(value)}"
+    make_function(cloud, name, f"def handler(event, context): return {value}")
+    answer = cloud.client("lambda").invoke(FunctionName=name)
+    assert answer["Payload"].read().decode() == payload
+
+
+def test_bytes_that_are_no_text_can_not_be_answered(cloud: LocalCloud) -> None:
+    make_function(cloud, "no-text", "def handler(event, context): return b'\\xff'")
+    answer = cloud.client("lambda").invoke(FunctionName="no-text")
+    assert json.loads(answer["Payload"].read())["errorType"] == "Runtime.MarshalError"
+
+
+THREADS = ("(_read_answers)", "(_read_output)", "(_work)")
+
+
+@pytest.mark.parametrize(
+    "number", [12, pytest.param(200, marks=pytest.mark.slow)], ids=["some", "many"]
+)
+def test_nothing_is_left_of_functions_that_are_deleted(cloud: LocalCloud, number: int) -> None:
+    client, runner = cloud.client("lambda"), functions.runner()
+    source = """
+        import os, time
+        def handler(event, context):
+            time.sleep(event.get("sleep", 0))
+            return os.getpid()
+    """
+
+    def threads() -> int:
+        return len([one for one in threading.enumerate() if one.name.endswith(THREADS)])
+
+    def files() -> set[Path]:
+        return set(runner._code.iterdir())
+
+    before = (threads(), files(), dict(runner._pools))
+    pids = []
+    for each in range(number):
+        name = f"short-lived-{each}"
+        make_function(cloud, name, source)
+        pids.append(json.loads(client.invoke(FunctionName=name)["Payload"].read()))
+        client.invoke(FunctionName=name, InvocationType="Event", Payload='{"sleep": 60}')
+        client.delete_function(FunctionName=name)
+    wait_for(lambda: not any(map(alive, pids)), "the processes to end", SECONDS)
+    wait_for(lambda: threads() <= before[0], "the threads to end", SECONDS)
+    assert (files(), runner._pools) == before[1:]
+    assert runner.unfinished() == []
+    # One of the same name is another function.
+    make_function(cloud, "short-lived-0", "def handler(event, context): return 1")
+    assert client.invoke(FunctionName="short-lived-0")["Payload"].read() == b"1"
+    client.delete_function(FunctionName="short-lived-0")
+
+
+def test_a_version_that_is_deleted_leaves_the_function(cloud: LocalCloud) -> None:
+    client = cloud.client("lambda")
+    make_function(cloud, "versioned", "def handler(event, context): return 1")
+    version = client.publish_version(FunctionName="versioned")["Version"]
+    for qualifier in (version, "$LATEST"):
+        answer = client.invoke(FunctionName="versioned", Qualifier=qualifier)
+        assert answer["Payload"].read() == b"1"
+    client.delete_function(FunctionName="versioned", Qualifier=version)
+    functions.runner().cool()
+    assert client.invoke(FunctionName="versioned")["Payload"].read() == b"1"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.events.models import EventBus
 from samtranslator.yaml_helper import yaml_parse
 
 import moto_codepipeline  # noqa: F401 - knows AWS::CodePipeline::CustomActionType
+from local.aws.cloudformation import resources
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack, archive
 from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, Queue, running
@@ -26,7 +29,7 @@ SMALL = Path(__file__).parent / "fixtures" / "small" / "template.yaml"
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[LocalCloud]:
-    with running() as cloud:
+    with running(functools.partial(LocalCloud, allow_not_made=True)) as cloud:
         yield cloud
 
 
@@ -383,6 +386,27 @@ def test_a_failed_update_is_taken_back(cloud: LocalCloud, templates: Templates) 
             r"Requires capabilities : \[CAPABILITY_IAM\]",
         ),
         ({"Description": "nothing"}, {}, "At least one Resources member must be defined"),
+        (
+            {"Resources": {"A": {}}},
+            {},
+            r"\[/Resources/A\] Every Resources object must contain a Type",
+        ),
+        (
+            {
+                "Resources": {
+                    "A": queue(),
+                    "B": {"Type": "AWS::Nope::B"},
+                    "C": {"Type": "Own::C::D"},
+                }
+            },
+            {},
+            r"Template format error: Unrecognized resource types: \[AWS::Nope::B, Own::C::D\]",
+        ),
+        (
+            {"Resources": {"A": {"Type": "AWS::Serverless::Function"}}},
+            {},
+            r"Unrecognized resource types: \[AWS::Serverless::Function\]",
+        ),
     ],
 )
 def test_a_template_that_can_not_be_is_refused(
@@ -727,5 +751,379 @@ def test_deploying_again_updates(cloud: LocalCloud) -> None:
     second = cloud.deploy(SMALL, {"Limit": "9"}, name="again")
     assert second.resources == first.resources
     assert outcome(cloud, second.resources["Inline"]) == 9
-    assert cloud.deploy(SMALL, {"Limit": "9"}, name="again") == replace(second, not_made=[])
+    assert cloud.deploy(SMALL, {"Limit": "9"}, name="again") == second
     cloud.client("cloudformation").delete_stack(StackName="again")
+
+
+# -- What is refused, and what is told of ---------------------------------------------------------
+
+THING = {"Type": "AWS::ResourceGroups::Group", "Properties": {"Name": "things"}}
+
+
+@pytest.fixture
+def strict(cloud: LocalCloud) -> Iterator[Templates]:
+    """CloudFormation as it is unless the user allows that stacks lack something."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resources, "allow_not_made", False)
+        yield Templates(cloud)
+
+
+def reasons(templates: Templates, name: str) -> dict[tuple[str, str], str]:
+    events = templates.client.describe_stack_events(StackName=name)["StackEvents"]
+    return {
+        (each["LogicalResourceId"], each["ResourceStatus"]): each.get("ResourceStatusReason", "")
+        for each in events
+    }
+
+
+def test_what_is_not_made_fails_by_name(strict: Templates) -> None:
+    told = "The local stack does not make AWS::ResourceGroups::Group. ALLOW_NOT_MADE=1 makes"
+    with pytest.raises(ClientError, match=told):
+        strict.create("lacking", {"Letters": queue(), "Thing": THING})
+    assert strict.status("lacking") == "ROLLBACK_COMPLETE"
+    assert reasons(strict, "lacking")["Thing", "CREATE_FAILED"].startswith(told)
+    strict.client.delete_stack(StackName="lacking")
+    body = json.dumps({"Resources": {"Letters": queue(), "Thing": THING}})
+    about = {"StackName": "lacking", "ChangeSetName": "one"}
+    strict.client.create_change_set(**about, TemplateBody=body, ChangeSetType="CREATE")
+    described = strict.client.describe_change_set(**about)
+    assert described["Status"] == "FAILED"
+    assert described["StatusReason"].startswith(told)
+    assert reasons(strict, "lacking")["Thing", "CREATE_FAILED"].startswith(told)
+    strict.client.delete_stack(StackName="lacking")
+    layered = {
+        "Code": {"ZipFile": "def handler(event, context): return 1"},
+        "Handler": "index.handler",
+        "Role": f"arn:aws:iam::{ACCOUNT}:role/none",
+        "Runtime": "python3.13",
+        "Layers": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:Unknown:1"],
+    }
+    with pytest.raises(ClientError, match=r"does not make layer arn:aws:lambda:.*:layer:Unknown:1"):
+        strict.create("lacking", {"F": {"Type": "AWS::Lambda::Function", "Properties": layered}})
+    strict.client.delete_stack(StackName="lacking")
+
+
+def test_what_may_be_lacking_is_told_by_the_stack(templates: Templates) -> None:
+    templates.create("lacking", {"Letters": queue(), "Thing": THING})
+    told = "Not made: the local stack has no AWS::ResourceGroups::Group"
+    assert reasons(templates, "lacking")["Thing", "CREATE_COMPLETE"] == told
+    [stack] = templates.client.describe_stacks(StackName="lacking")["Stacks"]
+    [output] = stack["Outputs"]
+    assert output["OutputKey"] == "NotMadeLocally"
+    assert output["OutputValue"] == "AWS::ResourceGroups::Group (Thing)"
+    # It is no longer told of once the template is without.
+    templates.update("lacking", {"Letters": queue()})
+    assert "Outputs" not in templates.client.describe_stacks(StackName="lacking")["Stacks"][0]
+
+
+def test_a_project_of_codebuild_is_made(cloud: LocalCloud, strict: Templates) -> None:
+    def project(image: str) -> dict[str, Any]:
+        properties = {
+            "Name": "built",
+            "ServiceRole": f"arn:aws:iam::{ACCOUNT}:role/any",
+            "Artifacts": {"Type": "NO_ARTIFACTS"},
+            "Environment": {
+                "Type": "LINUX_CONTAINER",
+                "ComputeType": "BUILD_GENERAL1_SMALL",
+                "Image": image,
+                "EnvironmentVariables": [{"Name": "A", "Value": "1"}],
+            },
+            "Source": {"Type": "NO_SOURCE", "BuildSpec": "version: 0.2"},
+        }
+        return {"Type": "AWS::CodeBuild::Project", "Properties": properties}
+
+    def found() -> list[Any]:
+        return list(cloud.client("codebuild").batch_get_projects(names=["built"])["projects"])
+
+    log = {"LogGroupName": {"Fn::Select": [5, {"Fn::Split": [":", {"Fn::GetAtt": ["P", "Arn"]}]}]}}
+    group = {"Type": "AWS::Logs::LogGroup", "Properties": log}
+    strict.create("builds", {"P": project("one"), "Log": group})
+    assert strict.resources("builds") == {"P": "built", "Log": "project/built"}
+    [made] = found()
+    assert made["source"]["buildspec"] == "version: 0.2"
+    strict.update("builds", {"P": project("two"), "Log": group})
+    [made] = found()
+    assert made["environment"]["image"] == "two"
+    assert made["environment"]["environmentVariables"] == [{"name": "A", "value": "1"}]
+    strict.client.delete_stack(StackName="builds")
+    assert found() == []
+
+
+@pytest.mark.parametrize("transform", ["", "Transform: AWS::Serverless-2016-10-31\n"])
+def test_dates_are_texts_and_patterns_may_be_texts(
+    cloud: LocalCloud, templates: Templates, transform: str
+) -> None:
+    body = f"""AWSTemplateFormatVersion: 2010-09-09
+{transform}Resources:
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument: {{Version: 2012-10-17, Statement: []}}
+  Rule:
+    Type: AWS::Events::Rule
+    Properties:
+      Name: of-text
+      EventPattern: '{{"source": ["a"]}}'
+  Archive:
+    Type: AWS::Events::Archive
+    Properties:
+      ArchiveName: of-text
+      SourceArn: arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default
+      EventPattern: '{{"source": ["a"]}}'
+      RetentionDays: DAYS
+"""
+    capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+
+    def given(days: int) -> dict[str, Any]:
+        text = body.replace("DAYS", str(days))
+        return {"StackName": "dated", "TemplateBody": text, "Capabilities": capabilities}
+
+    events = cloud.client("events")
+    templates.client.create_stack(**given(1))
+    assert json.loads(events.describe_rule(Name="of-text")["EventPattern"]) == {"source": ["a"]}
+    role = cloud.client("iam").get_role(RoleName=templates.resources("dated")["Role"])["Role"]
+    assert role["AssumeRolePolicyDocument"]["Version"] == "2012-10-17"
+    entry = {"Source": "a", "DetailType": "t", "Detail": "{}"}
+    events.put_events(Entries=[entry, {**entry, "Source": "b"}])
+    templates.client.update_stack(**given(2))
+    archive = events.describe_archive(ArchiveName="of-text")
+    assert (archive["RetentionDays"], archive["EventCount"]) == (2, 1)
+    pattern = {"Type": "AWS::Events::Rule", "Properties": {"EventPattern": "nonsense"}}
+    with pytest.raises(ClientError, match="Value of property EventPattern must be an object"):
+        templates.create("patternless", {"Rule": pattern})
+
+
+def test_a_rollback_that_fails_says_so_and_a_stack_that_was_not_deleted_takes_nothing(
+    cloud: LocalCloud, templates: Templates
+) -> None:
+    s3 = cloud.client("s3")
+    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "rolling"}}
+    create = EventBus.create_from_cloudformation_json
+
+    def meanwhile(*arguments: Any, **about: Any) -> Any:
+        s3.put_object(Bucket="rolling", Key="a")
+        return create(*arguments, **about)
+
+    with (
+        patch.object(EventBus, "create_from_cloudformation_json", meanwhile),
+        pytest.raises(ClientError),
+    ):
+        templates.create("rolling", {"Bucket": bucket, "Taken": bus("default")})
+    assert templates.status("rolling") == "ROLLBACK_FAILED"
+    for call in (
+        lambda: templates.update("rolling", {"Letters": queue()}),
+        lambda: templates.client.create_change_set(
+            StackName="rolling",
+            ChangeSetName="a",
+            TemplateBody=json.dumps({"Resources": {"Letters": queue()}}),
+        ),
+    ):
+        with pytest.raises(ClientError, match="ROLLBACK_FAILED state and can not be updated"):
+            call()
+    templates.client.delete_stack(StackName="rolling")
+    assert templates.status("rolling") == "DELETE_FAILED"
+    with pytest.raises(ClientError, match="DELETE_FAILED state and can not be updated"):
+        templates.update("rolling", {"Letters": queue()})
+    s3.delete_object(Bucket="rolling", Key="a")
+    templates.client.delete_stack(StackName="rolling")
+
+
+@pytest.mark.parametrize(
+    ("resource", "reason"),
+    [
+        (
+            {"Type": "AWS::StepFunctions::StateMachine", "Properties": {"DefinitionString": "{}"}},
+            "Properties validation failed for resource A with message:\n"
+            "#: required key [RoleArn] not found",
+        ),
+        (
+            {
+                "Type": "AWS::StepFunctions::StateMachine",
+                "Properties": {
+                    "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/a",
+                    "DefinitionString": "{}",
+                },
+            },
+            "Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: These fields are required: ",
+        ),
+        ({"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": 1}}, "required key [Policy"),
+        (
+            {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": 1, "PolicyDocument": {}}},
+            "Internal Failure",
+        ),
+    ],
+)
+def test_no_error_of_pythons_is_a_reason(
+    templates: Templates, resource: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ClientError):
+        templates.create("unreasonable", {"A": resource})
+    assert reason in reasons(templates, "unreasonable")["A", "CREATE_FAILED"]
+
+
+def test_policies_go_with_their_attachments(cloud: LocalCloud, templates: Templates) -> None:
+    iam = cloud.client("iam")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    for name in ("outside", "other"):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+
+    def declared(action: str, *roles: Any) -> dict[str, Any]:
+        statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+        document = {"Version": "2012-10-17", "Statement": [statement]}
+        policy = {"PolicyDocument": document, "Roles": list(roles)}
+        return {
+            "Managed": {"Type": "AWS::IAM::ManagedPolicy", "Properties": policy},
+            "Inline": {
+                "Type": "AWS::IAM::Policy",
+                "Properties": {**policy, "PolicyName": "inline"},
+            },
+            "Role": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {"AssumeRolePolicyDocument": trust},
+            },
+        }
+
+    def attached(role: str) -> tuple[list[str], list[str]]:
+        policies = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        inline = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        return [each["PolicyArn"] for each in policies], inline
+
+    capable = {"Capabilities": ["CAPABILITY_IAM"]}
+    templates.create("attached", declared("a:A", "outside", {"Ref": "Role"}), **capable)
+    made = templates.resources("attached")
+    both = ([made["Managed"]], ["inline"])
+    assert attached("outside") == attached(made["Role"]) == both
+    templates.update("attached", declared("a:B", "other", {"Ref": "Role"}), **capable)
+    assert templates.resources("attached") == made
+    assert attached("outside") == ([], [])
+    assert attached("other") == attached(made["Role"]) == both
+    policy = iam.get_policy(PolicyArn=made["Managed"])["Policy"]
+    version = iam.get_policy_version(
+        PolicyArn=made["Managed"], VersionId=policy["DefaultVersionId"]
+    )
+    assert version["PolicyVersion"]["Document"]["Statement"][0]["Action"] == "a:B"
+    templates.client.delete_stack(StackName="attached")
+    assert attached("other") == ([], [])
+    with pytest.raises(ClientError, match="does not exist"):
+        templates.status("attached")
+
+
+ALARM = {
+    "MetricName": "m",
+    "Namespace": "n",
+    "ComparisonOperator": "GreaterThanThreshold",
+    "EvaluationPeriods": 1,
+    "Period": 60,
+    "Threshold": 1,
+    "Statistic": "Sum",
+}
+CODE = {"ZipFile": "def handler(event, context): return 1"}
+MACHINE = '{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}'
+TABLE = {
+    "BillingMode": "PAY_PER_REQUEST",
+    "AttributeDefinitions": [{"AttributeName": "a", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+}
+TRUST = {"Version": "2012-10-17", "Statement": []}
+#: A resource's properties, and how its tags are asked for: the call, and its argument, which has the
+#: physical id where {} stands.
+TAGGED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
+    "AWS::CloudWatch::Alarm": (
+        ALARM,
+        "cloudwatch.list_tags_for_resource",
+        {"ResourceARN": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{{}}"},
+    ),
+    "AWS::DynamoDB::Table": (
+        TABLE,
+        "dynamodb.list_tags_of_resource",
+        {"ResourceArn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{}}"},
+    ),
+    "AWS::Events::EventBus": (
+        {"Name": "tagged"},
+        "events.list_tags_for_resource",
+        {"ResourceARN": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{{}}"},
+    ),
+    "AWS::Events::Rule": (
+        {"EventPattern": {"source": ["a"]}},
+        "events.list_tags_for_resource",
+        {"ResourceARN": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{}}"},
+    ),
+    "AWS::IAM::ManagedPolicy": (
+        {
+            "PolicyDocument": {
+                **TRUST,
+                "Statement": {"Effect": "Allow", "Action": "a:B", "Resource": "*"},
+            }
+        },
+        "iam.list_policy_tags",
+        {"PolicyArn": "{}"},
+    ),
+    "AWS::IAM::Role": (
+        {"AssumeRolePolicyDocument": TRUST},
+        "iam.list_role_tags",
+        {"RoleName": "{}"},
+    ),
+    "AWS::Lambda::Function": (
+        {
+            "Role": {"Fn::GetAtt": ["Any", "Arn"]},
+            "Runtime": "python3.13",
+            "Handler": "index.handler",
+            "Code": CODE,
+        },
+        "lambda.list_tags",
+        {"Resource": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{{}}"},
+    ),
+    "AWS::Logs::LogGroup": (
+        {},
+        "logs.list_tags_for_resource",
+        {"resourceArn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{}}"},
+    ),
+    "AWS::S3::Bucket": ({}, "s3.get_bucket_tagging", {"Bucket": "{}"}),
+    "AWS::SNS::Topic": ({}, "sns.list_tags_for_resource", {"ResourceArn": "{}"}),
+    "AWS::SQS::Queue": ({}, "sqs.list_queue_tags", {"QueueUrl": "{}"}),
+    "AWS::StepFunctions::StateMachine": (
+        {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/any", "DefinitionString": MACHINE},
+        "stepfunctions.list_tags_for_resource",
+        {"resourceArn": "{}"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TAGGED)
+def test_tags_are_those_of_the_template(cloud: LocalCloud, templates: Templates, kind: str) -> None:
+    properties, call, asked = TAGGED[kind]
+    service, _, operation = call.partition(".")
+
+    def declared(tags: dict[str, str]) -> dict[str, Any]:
+        listed = [{"Key": name, "Value": value} for name, value in tags.items()]
+        assumed = {
+            **TRUST,
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "lambda.amazonaws.com"},
+                    "Action": "sts:AssumeRole",
+                }
+            ],
+        }
+        return {
+            "Any": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": assumed}},
+            "One": {"Type": kind, "Properties": {**properties, "Tags": listed}},
+        }
+
+    def found() -> tuple[str, dict[str, str]]:
+        made = templates.resources("tagged")["One"]
+        request = {name: value.format(made) for name, value in asked.items()}
+        answer = getattr(cloud.client(service), operation)(**request)
+        [tags] = [value for name, value in answer.items() if name.lower() in ("tags", "tagset")]
+        if isinstance(tags, dict):
+            return made, tags
+        lower = [{name.lower(): value for name, value in tag.items()} for tag in tags]
+        return made, {tag["key"]: tag["value"] for tag in lower}
+
+    capable = {"Capabilities": ["CAPABILITY_IAM"]}
+    templates.create("tagged", declared({"a": "1", "b": "2"}), **capable)
+    made, tags = found()
+    assert tags == {"a": "1", "b": "2"}
+    templates.update("tagged", declared({"a": "9", "c": "3"}), **capable)
+    assert found() == (made, {"a": "9", "c": "3"})

@@ -231,7 +231,6 @@ def test_expressions_are_evaluated(
         ("$error('mine')", "mine"),
         ("$eval('1')", "T1006"),
         ("function($x) { $x }", "unsupported result type"),
-        ("1 +", "S0207"),
     ],
 )
 def test_an_expression_without_a_value_fails_the_execution(
@@ -445,6 +444,8 @@ def test_an_answer_to_nothing_or_with_nothing_is_refused(
         lambda: states.send_task_heartbeat(taskToken="garbage"),
     ):
         assert code_of(answer) == "InvalidToken"
+    with pytest.raises(ClientError, match="Invalid Token: 'Invalid token'"):
+        states.send_task_success(taskToken="garbage", output="no JSON")
     execution = start(states, machine(Wait=waiting("refused")))
     token = tokens("refused")
     for answer, code in (
@@ -853,13 +854,12 @@ def test_stop_ends_a_wait(states: Any, machine: Callable[..., str]) -> None:
 def test_stop_ends_branches(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
-    def branch(state: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "StartAt": "Wait",
-            "States": {"Wait": {**state, "Next": "Never"}, "Never": {"Type": "Succeed"}},
-        }
+    def branch(name: str, state: dict[str, Any]) -> dict[str, Any]:
+        after = f"After {name}"
+        states = {name: {**state, "Next": after}, after: {"Type": "Succeed"}}
+        return {"StartAt": name, "States": states}
 
-    branches = [branch({"Type": "Wait", "Seconds": 60}), branch(waiting("branch"))]
+    branches = [branch("Wait", {"Type": "Wait", "Seconds": 60}), branch("Ask", waiting("branch"))]
     arn = machine(Branches={"Type": "Parallel", "Branches": branches}, Never={"Type": "Succeed"})
     execution = start(states, arn)
     token = tokens("branch")
@@ -1433,6 +1433,19 @@ def test_any_api_can_be_called(cloud: LocalCloud, states: Any, machine: Callable
     assert queue.body() == {"a": NASTY}
 
 
+def test_objects_can_be_listed(cloud: LocalCloud, states: Any, machine: Callable[..., str]) -> None:
+    # S3 gives nothing to those who don't sign.
+    cloud.client("s3").create_bucket(Bucket="of-objects")
+    cloud.client("s3").put_object(Bucket="of-objects", Key="a", Body=b"text")
+    task = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:s3:listObjectsV2",
+        "Arguments": {"Bucket": "of-objects"},
+        "Output": "{% $states.result.Contents.Key %}",
+    }
+    assert output(states, machine(List=task)) == "a"
+
+
 def test_an_api_error_has_the_name_of_its_service(states: Any, machine: Callable[..., str]) -> None:
     missing = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:missing"
     for resource, arguments, error in (
@@ -1544,3 +1557,133 @@ def test_of_an_execution_that_has_ended_only_the_history_is_kept(
     assert code_of(lambda: states.send_task_success(taskToken=token, output="{}")) == "TaskTimedOut"
     states.stop_execution(executionArn=execution)
     assert states.describe_execution(executionArn=execution)["status"] == "SUCCEEDED"
+
+
+# -- Definitions ----------------------------------------------------------------------------------
+
+PASS = {"Type": "Pass", "End": True}
+
+
+def machine_of(**states: dict[str, Any]) -> dict[str, Any]:
+    return {"StartAt": next(iter(states)), "States": states}
+
+
+#: What Step Functions objects to, and in which words, where they are recorded: LocalStack's
+#: test_sfn_api and test_sfn_api_validation snapshots.
+UNUSABLE: list[tuple[Any, str]] = [
+    ("", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object"),
+    ("[]", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object"),
+    ("not a definition", "INVALID_JSON_DESCRIPTION: "),
+    ({}, "SCHEMA_VALIDATION_FAILED: These fields are required: [States, StartAt] at /"),
+    ({"StartAt": "A"}, "SCHEMA_VALIDATION_FAILED: These fields are required: [States] at /"),
+    ({"States": {"A": PASS}}, "These fields are required: [StartAt] at /"),
+    ({"StartAt": "B", "States": {"A": PASS}}, "Missing 'StartAt' target: B at /StartAt"),
+    ({"StartAt": ["A"], "States": {"A": PASS}}, "wrong type"),
+    ({"StartAt": "A", "States": []}, "Expected value of type Object at /States"),
+    (machine_of(A={"Type": "Pass", "Next": "B"}), "Missing 'Next' target: B at /States/A/Next"),
+    (machine_of(A=PASS, B=PASS), 'State "B" is not reachable. at /States/B'),
+    (machine_of(A={"Type": "Pass"}), "is required: [Next, End] at /States/A"),
+    (machine_of(A={**PASS, "Next": "A"}), "is required: [Next, End] at /States/A"),
+    (machine_of(A={"End": True}), "These fields are required: [Type] at /States/A"),
+    (machine_of(A={"Type": "Pas", "End": True}), "at /States/A/Type"),
+    (machine_of(A={"Type": "Task", "End": True}), "[Resource] at /States/A"),
+    (machine_of(A={"Type": "Wait", "End": True}), "[Seconds, SecondsPath, "),
+    (machine_of(A={"Type": "Choice", "Choices": []}), "not be empty at /States/A/Choices"),
+    (machine_of(A={**PASS, "Nonsense": 1}), "Nonsense"),
+    (machine_of(A={**PASS, "InputPath": 5}), "SCHEMA_VALIDATION_FAILED: "),
+    (
+        machine_of(A={**PASS, "QueryLanguage": "JSONata", "Output": ["{% 1 + %}"]}),
+        "JSONata expression is not valid: ",
+    ),
+    (
+        {"QueryLanguage": "JSONata", **machine_of(A={**PASS, "QueryLanguage": "JSONPath"})},
+        "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine at "
+        "/States/A",
+    ),
+    (
+        machine_of(A={"Type": "Choice", "Choices": [{"Next": "B"}], "Default": "C"}),
+        "Missing 'Default' target: C at /States/A/Default, MISSING_TRANSITION_TARGET: "
+        "Missing 'Next' target: B at /States/A/Choices[0]/Next",
+    ),
+    (
+        machine_of(A={"Type": "Parallel", "Branches": [machine_of(B=PASS, C=PASS)], "End": True}),
+        'State "C" is not reachable. at /States/A/Branches[0]/States/C',
+    ),
+    (
+        machine_of(A={"Type": "Parallel", "Branches": [machine_of(A=PASS)], "End": True}),
+        "Duplicate State name: A at /States/A/Branches[0]/States/A",
+    ),
+]
+
+
+@pytest.mark.parametrize(("definition", "told"), UNUSABLE, ids=[told[-40:] for _, told in UNUSABLE])
+def test_a_definition_that_can_not_run_is_refused_when_it_is_made(
+    cloud: LocalCloud, states: Any, machine: Callable[..., str], definition: Any, told: str
+) -> None:
+    text = definition if isinstance(definition, str) else json.dumps(definition)
+    for call in (
+        lambda: states.create_state_machine(
+            name=f"m{uuid.uuid4()}", definition=text or " ", roleArn=role(cloud)
+        ),
+        lambda: states.update_state_machine(
+            stateMachineArn=machine(Pass={"Type": "Pass"}), definition=text or " "
+        ),
+    ):
+        with pytest.raises(ClientError) as caught:
+            call()
+        error = caught.value.response["Error"]
+        assert error["Code"] == "InvalidDefinition"
+        assert error["Message"].startswith("Invalid State Machine Definition: '")
+        assert told in error["Message"]
+    answer = states.validate_state_machine_definition(definition=text or " ")
+    assert (answer["result"], answer["truncated"]) == ("FAIL", False)
+    assert {each["severity"] for each in answer["diagnostics"]} == {"ERROR"}
+    # One that is wrong leaves nothing behind for the next.
+    right = json.dumps(machine_of(A={**PASS, "Parameters": {"a.$": "$"}}))
+    assert states.validate_state_machine_definition(definition=right)["result"] == "OK"
+
+
+def test_an_express_state_machine_can_not_wait_for_an_answer(states: Any) -> None:
+    definition = json.dumps(machine_of(A={**waiting("x"), "End": True}))
+    answer = states.validate_state_machine_definition(definition=definition, type="EXPRESS")
+    [told] = answer["diagnostics"]
+    assert told["location"] == "/States/A/Resource"
+    assert told["message"].startswith("Express state machine does not support '.waitForTaskToken'")
+
+
+def test_a_name_is_taken_by_another_definition_only(cloud: LocalCloud, states: Any) -> None:
+    name = f"m{uuid.uuid4()}"
+
+    def create(comment: str, **settings: Any) -> Any:
+        definition = json.dumps({"Comment": comment, **machine_of(A=PASS)})
+        return states.create_state_machine(
+            name=name, definition=definition, roleArn=role(cloud), **settings
+        )
+
+    arn = create("one")["stateMachineArn"]
+    assert create("one")["stateMachineArn"] == arn
+    for call in (lambda: create("other"), lambda: create("one", type="EXPRESS")):
+        assert code_of(call) == "StateMachineAlreadyExists"
+    assert "one" in states.describe_state_machine(stateMachineArn=arn)["definition"]
+
+
+def test_what_step_functions_refuses_of_state_machines_is_refused(
+    cloud: LocalCloud, states: Any, machine: Callable[..., str]
+) -> None:
+    arn = machine(Pass={"Type": "Pass"})
+    assert code_of(lambda: states.update_state_machine(stateMachineArn=arn)) == (
+        "MissingRequiredParameter"
+    )
+    for call in (
+        lambda: states.list_executions(stateMachineArn=arn, statusFilter="nonsense"),
+        lambda: states.create_state_machine(
+            name="kind", type="nonsense", definition=json.dumps(machine_of(A=PASS)), roleArn="r" * 9
+        ),
+    ):
+        with pytest.raises(ClientError, match="must satisfy enum value set") as caught:
+            call()
+        assert caught.value.response["Error"]["Code"] == "ValidationException"
+    assert states.list_state_machine_versions(stateMachineArn=arn)["stateMachineVersions"] == []
+    states.update_state_machine(stateMachineArn=arn, roleArn=role(cloud), publish=True)
+    [version] = states.list_state_machine_versions(stateMachineArn=arn)["stateMachineVersions"]
+    assert version["stateMachineVersionArn"] == f"{arn}:1"

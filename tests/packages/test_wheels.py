@@ -1,4 +1,4 @@
-"""Each package as its wheel has it: installed where there is nothing else, its README's examples run."""
+"""Each package as its wheel has it: where there is nothing else, its examples and the tutorial's worker run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import ROOT
 
+README = (ROOT / "README.md").read_text()
 PACKAGES = {"moto-codepipeline": "[server]", "acknowledger-worker": ""}
 
 pytestmark = pytest.mark.slow
@@ -48,6 +49,11 @@ def test_the_readmes_examples_run_where_only_the_wheel_is_installed(tmp_path, pa
             assert "1 passed" in run(*pytest_, name, folder=tmp_path)
         else:
             run(alone, "-W", "error", name, folder=tmp_path)
+    if package == "acknowledger-worker":
+        tutorial = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+        assert "run(count_lines" in tutorial[-1]
+        (tmp_path / "tutorial.py").write_text("\n".join(tutorial))
+        run(alone, "-W", "error", "tutorial.py", folder=tmp_path)
     module = package.replace("-", "_")
     code = f"import {module}, pathlib; print(*pathlib.Path({module}.__file__).parent.iterdir())"
     assert "py.typed" in run(alone, "-c", code, folder=tmp_path)

@@ -530,7 +530,10 @@ def test_intake(cloud: Cloud, event: Any) -> None:
     said = cloud.call(intake, event)
     check(said, {offer(1)["id"], offer(2)["id"]})
     kind = event.get("detail-type") if isinstance(event, dict) else None
-    if said.error is None and "paused" not in said.answer:
+    if said.error is None and "refused" in said.answer:
+        assert kind in intake.PAUSED
+        assert not said.requests
+    elif said.error is None and "paused" not in said.answer:
         assert kind in shapes.SHAPES["Intake"]
         assert said.asked("PollForJobs") or "Step Functions" in kind
     elif isinstance(said.error, EventInvalid):

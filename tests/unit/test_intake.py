@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 import intake
-from acknowledger import errors
+from acknowledger import errors, taking
 from acknowledger.events import SHAPES
 from tests.support import load_event
 from tests.unit.conftest import metrics_in
@@ -13,10 +13,25 @@ def test_every_event_that_has_a_shape_for_intake_is_handled():
     assert {*intake.HANDLED, "Pause Intake"} == set(SHAPES["Intake"])
 
 
-def test_an_error_names_some_of_many_problems_and_counts_the_rest():
-    assert intake.told(["a", "b"]) == "a; b"
-    assert intake.told(list("abcdefghij")) == "a; b; c; d; e; f; g; h; i; j"
-    assert intake.told(list("abcdefghijkl")).endswith("i; j; and 2 more")
+@pytest.mark.parametrize(
+    ("problems", "told"),
+    [
+        ("ab", "a; b"),
+        ("abcdefghij", "a; b; c; d; e; f; g; h; i; j"),
+        ("abcdefghijkl", "a; b; c; d; e; f; g; h; i; j; and 2 more"),
+    ],
+)
+def test_an_error_names_some_of_many_problems_and_counts_the_rest(
+    problems, told, context, monkeypatch
+):
+    monkeypatch.setattr(
+        taking.Sweep, "on_resumed", lambda sweep, _: sweep.problems.extend(problems)
+    )
+    monkeypatch.setattr(taking, "pause", lambda *_, **__: [])
+    monkeypatch.setitem(intake.HANDLED, "Resume Intake", taking.Sweep.on_resumed)
+    with pytest.raises(errors.IntakeIncomplete) as caught:
+        intake.handler(load_event("intake-resume"), context)
+    assert str(caught.value) == told
 
 
 @pytest.mark.parametrize(
@@ -24,13 +39,21 @@ def test_an_error_names_some_of_many_problems_and_counts_the_rest():
     [
         ("bad/intake-not-ours", "detail-type"),
         ("bad/intake-several-fields", "detail.state"),
-        ("bad/intake-pause", "detail.actionTypes"),
         ("bad/intake-execution-running", "detail.status"),
     ],
 )
 def test_bad_input_is_refused_before_any_call(event, field, aws_calls, context):
     with pytest.raises(errors.EventInvalid, match=field):
         intake.handler(load_event(event), context)
+
+
+@pytest.mark.parametrize("kind", ["Pause Intake", "Resume Intake"])
+@pytest.mark.parametrize("chosen", [["Custom/Build/NotServed/1"], "all", [1], None])
+def test_who_pauses_or_resumes_wrongly_is_answered_in_a_sentence(kind, chosen, aws_calls, context):
+    event = {"detail-type": kind, "detail": {"actionTypes": chosen}}
+    [[name, sentence]] = intake.handler(event, context).items()
+    assert name == "refused"
+    assert sentence.startswith("detail.actionTypes")
 
 
 def test_who_pauses_counts_nothing(tables, other_calls, context, capsys):

@@ -601,7 +601,7 @@ class TestPause:
         polled = []
         monkeypatch.setattr(taking.job_api, "properties", lambda _: None)
         monkeypatch.setattr(taking.job_api, "poll", lambda one, *_: polled.append(str(one)) or [])
-        every = {"detail-type": "Pause Intake", "detail": {}}
+        every = load_event("intake-pause-all")
         assert intake.handler(PAUSE, context) == {"paused": [TYPE]}
         assert intake.handler(every, context) == {"paused": [TYPE, OTHER_TYPE]}
         assert polled == []

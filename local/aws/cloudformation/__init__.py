@@ -10,7 +10,3 @@ CreateStack and UpdateStack that fail say so in their answer, too (stack and eve
 would be); the only macro is AWS::Serverless-2016-10-31; there are no nested stacks of transformed
 templates, stack policies, drift or imports.
 """
-
-from local.aws.cloudformation.resources import placeholders
-
-__all__ = ["placeholders"]

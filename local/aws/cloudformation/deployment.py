@@ -2,22 +2,34 @@
 
 import copy
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError
 from moto.cloudformation import parsing
 from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import Event
 from moto.cloudformation.parsing import ResourceMap
+from moto.core.exceptions import ServiceException
+from werkzeug.exceptions import HTTPException
 
 from local.aws.cloudformation import resources
 from local.aws.cloudformation.templates import Submission, references
 
+logger = logging.getLogger(__name__)
+
+#: The output that tells what of a stack is not there.
+NOT_MADE = "NotMadeLocally"
+
 
 def properties(logical_id: str, having: ResourceMap) -> dict[str, Any]:
     """Return a resource's properties with everything in them resolved."""
-    declared = having._resource_json_map[logical_id].get("Properties", {})
-    resolved: dict[str, Any] = resources.typed(parsing.clean_json(copy.deepcopy(declared), having))
+    declared = having._resource_json_map[logical_id]
+    cleaned = parsing.clean_json(copy.deepcopy(declared.get("Properties", {})), having)
+    resolved: dict[str, Any] = resources.typed(cleaned, declared["Type"])
     return resolved
 
 
@@ -163,8 +175,7 @@ class Deployment:
                 self.status(f"{self.kind}_FAILED", reason)
             elif self.kind == "CREATE":
                 self.status("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
-                self.delete_all()
-                self.status("ROLLBACK_COMPLETE", reason)
+                self.delete_what_was_made(reason)
             else:
                 self.roll_back(before, reason)
             raise ValidationError(message=failure(error)) from error
@@ -175,6 +186,14 @@ class Deployment:
         ):
             return  # a custom resource is going to answer
         self.status(f"{self.kind}_COMPLETE")
+
+    def delete_what_was_made(self, reason: str) -> None:
+        try:
+            self.delete_all()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the stack's status tells of it
+            self.status("ROLLBACK_FAILED", failure(error))
+        else:
+            self.status("ROLLBACK_COMPLETE", reason)
 
     def roll_back(self, before: Submission | None, reason: str) -> None:
         self.status("UPDATE_ROLLBACK_IN_PROGRESS", reason)
@@ -208,7 +227,12 @@ class Deployment:
             if logical_id not in kept:
                 self.delete(logical_id)
         self.stack.made = self.made = {logical_id: self.made[logical_id] for logical_id in kept}
-        self.stack.output_map = self.stack._create_output_map()
+        self.stack.output_map = outputs = self.stack._create_output_map()
+        if lacking := resources.lacking(self.made):
+            outputs._output_json_map = {
+                **(outputs._output_json_map or {}),
+                NOT_MADE: {"Value": ", ".join(lacking), "Description": "Not made here"},
+            }
 
     def declare(self, wanted: Submission) -> None:
         """Have moto's maps know the template and the parameters."""
@@ -225,7 +249,9 @@ class Deployment:
         declared = self.having._resource_json_map[logical_id]
         with self.reported(logical_id, declared["Type"], "CREATE"):
             after = properties(logical_id, self.having)
-            self.keep(logical_id, Made(self.new(logical_id, declared), declared, after))
+            made = self.new(logical_id, declared)
+            self.keep(logical_id, Made(made, declared, after))
+            resources.tag(made, {}, after, *self.where)
 
     def change(self, logical_id: str) -> Made | None:
         """Change a resource if it has to be; returns the old one if another stands for it now."""
@@ -254,6 +280,8 @@ class Deployment:
                     self.check_name(kind, old, after)
                     resource, superseded = self.new(logical_id, declared), old
             self.keep(logical_id, Made(resource, declared, after))
+            before = {} if superseded else old.properties
+            resources.tag(resource, before, after, *self.where)
         return superseded
 
     @staticmethod
@@ -297,8 +325,28 @@ class Deployment:
 
     # -- Telling of it ------------------------------------------------------------------------
 
-    def reported(self, logical_id: str, kind: str, what: str, old: Any = None) -> "Reported":
-        return Reported(self, logical_id, kind, what, old)
+    @contextmanager
+    def reported(self, logical_id: str, kind: str, what: str, old: Any = None) -> Iterator[None]:
+        """Tell the stack's events of what is done to a resource; raises ValidationError."""
+
+        def tell(how: str, reason: str | None = None) -> None:
+            resource = old or self.having._parsed_resources.get(logical_id)
+            if isinstance(resource, resources.Placeholder) and how == "COMPLETE":
+                reason = f"Not made: the local stack has no {kind}"
+            self.event(logical_id, kind, f"{what}_{how}", resource, reason)
+
+        tell("IN_PROGRESS")
+        try:
+            yield
+        except Exception as error:
+            self.failed.append(logical_id)
+            reason = failure(error)
+            if reason == INTERNAL_FAILURE:
+                declared = self.having._resource_json_map.get(logical_id, {})
+                reason = resources.missing(logical_id, declared) or reason
+            tell("FAILED", reason)
+            raise ValidationError(message=reason) from error
+        tell("COMPLETE")
 
     def status(self, status: str, reason: str | None = None) -> None:
         self.stack.status = status
@@ -322,34 +370,31 @@ class Deployment:
         )
 
 
-@dataclass
-class Reported:
-    """Tells a stack's events of what is done to a resource inside."""
-
-    deployment: Deployment
-    logical_id: str
-    kind: str
-    what: str
-    old: Any
-
-    def __enter__(self) -> None:
-        self.tell("IN_PROGRESS")
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is None:
-            self.tell("COMPLETE")
-        else:
-            self.deployment.failed.append(self.logical_id)
-            self.tell("FAILED", failure(error))
-
-    def tell(self, how: str, reason: str | None = None) -> None:
-        resource = self.old or self.deployment.having._parsed_resources.get(self.logical_id)
-        status = f"{self.what}_{how}"
-        self.deployment.event(self.logical_id, self.kind, status, resource, reason)
+INTERNAL_FAILURE = "Internal Failure"
 
 
 def failure(error: BaseException) -> str:
-    return getattr(error, "message", None) or str(error) or type(error).__name__
+    """Return what AWS would say of an error; of one of Python's no more than that it is ours."""
+    if isinstance(error, ServiceException | HTTPException | ClientError):
+        told = getattr(error, "message", None) or getattr(error, "description", None)
+        return str(told or error)
+    logger.error("%r", error, exc_info=error)
+    return INTERNAL_FAILURE
+
+
+def check_made(stack: Any, changes: list[dict[str, Any]]) -> None:
+    """Refuse changes that need what can't be made here, and have the stack's events tell of it."""
+    lacking = {
+        change["LogicalResourceId"]: change["ResourceType"]
+        for change in changes
+        if change["Action"] == "Add" and resources.is_refused(change["ResourceType"])
+    }
+    for logical_id, kind in lacking.items():
+        Deployment(stack, "CREATE").event(
+            logical_id, kind, "CREATE_FAILED", None, resources.refusal(kind)
+        )
+    if lacking:
+        raise ValidationError(message=resources.refusal(*lacking.values()))
 
 
 def is_change(stack: Any, wanted: Submission, changes: list[dict[str, Any]]) -> bool:

@@ -25,7 +25,14 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import utcnow
 from moto.utilities.utils import get_partition
 
-from local.aws.cloudformation.deployment import Deployment, failure, is_change, made_by, plan
+from local.aws.cloudformation.deployment import (
+    Deployment,
+    check_made,
+    failure,
+    is_change,
+    made_by,
+    plan,
+)
 from local.aws.cloudformation.templates import (
     InsufficientCapabilitiesError,
     Submission,
@@ -37,6 +44,7 @@ from local.aws.cloudformation.templates import (
     template_at,
     transforms,
 )
+from local.aws.parameters import text
 
 #: The hosts' last part in partitions that have one of their own.
 SUFFIXES = {"aws-cn": "amazonaws.com.cn"}
@@ -103,6 +111,7 @@ class ChangeSet:
             self.submission = submit(self.body, given.parameters(stack), given.tags())
             check_capabilities(self.submission, given.capabilities())
             self.changes = plan(stack, self.submission)
+            check_made(stack, self.changes)
         except ServiceException as error:
             self.fail(failure(error))
         else:
@@ -145,6 +154,12 @@ class Request:
         )
 
     def body(self, stack: Any = None) -> str:
+        given = self.get("TemplateURL"), self.get("TemplateBody")
+        if self.flag("UsePreviousTemplate") and given != (None, None):
+            raise ValidationError(
+                message="You cannot specify both usePreviousTemplate and Template Body/Template "
+                "URL."
+            )
         if url := self.get("TemplateURL"):
             response = self.response
             return template_at(url, response.current_account, response.partition)
@@ -160,6 +175,11 @@ class Request:
         values = {}
         for parameter in self.get("Parameters", []):
             name = parameter["ParameterKey"]
+            if parameter.get("UsePreviousValue") and parameter.get("ParameterValue"):
+                raise ValidationError(
+                    message=f"Invalid input for parameter key {name}. Cannot specify "
+                    "usePreviousValue as true and non empty value for a parameter"
+                )
             if not parameter.get("UsePreviousValue"):
                 values[name] = parameter.get("ParameterValue", "")
             elif stack is None or name not in stack.parameters:
@@ -235,7 +255,7 @@ def updatable(request: Request) -> Any:
         message = f"Stack [{request.get('StackName')}] does not exist"
         raise ValidationError(message=message)
     if not re.fullmatch(
-        r"(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT)_COMPLETE|.*E_FAILED", stack.status
+        r"(CREATE|UPDATE|UPDATE_ROLLBACK)_COMPLETE|(CREATE|UPDATE)_FAILED", stack.status
     ):
         message = f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated."
         raise ValidationError(message=message)
@@ -268,6 +288,7 @@ def update_stack(response: Any) -> ActionResult:
     check_capabilities(wanted, request.capabilities())
     if not is_change(stack, wanted, plan(stack, wanted)):
         raise ValidationError(message="No updates are to be performed.")
+    stack.role_arn = request.get("RoleARN") or stack.role_arn
     request.deploy(stack, "UPDATE", wanted, roll_back=not request.flag("DisableRollback"))
     return ActionResult({"StackId": stack.stack_id})
 
@@ -393,7 +414,7 @@ def validate_template(response: Any) -> ActionResult:
     request = Request(response)
     document = parse(request.body())
     declared = document.get("Parameters") or {}
-    defaults = {name: str(each.get("Default", "")) for name, each in declared.items()}
+    defaults = {name: text(each.get("Default", "")) for name, each in declared.items()}
     given = [
         {
             "ParameterKey": name,

@@ -3,9 +3,9 @@
 `FIXED` says what CloudFormation does about a change: a change of one of these properties makes
 another resource and removes the old one; a change of any other is made in place, by `update`.
 
-Where AWS differs: what moto does not know is not made, but stands as a placeholder that others can
-refer to (`not_made` names it); statements of a bucket policy with a condition are left out, since
-moto would apply them without.
+Where AWS differs: what moto does not know fails, or with `allow_not_made` stands as a placeholder
+that others can refer to, named by `lacking`; statements of a bucket policy with a condition are
+left out, since moto would apply them without.
 """
 
 import base64
@@ -21,15 +21,19 @@ from moto.awslambda.exceptions import UnknownFunctionException, UnknownPolicyExc
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.awslambda.utils import get_backend as get_lambda_backend
 from moto.cloudformation import parsing
+from moto.cloudformation.exceptions import ValidationError
 from moto.cloudwatch.models import Dashboard, cloudwatch_backends
+from moto.codebuild.models import codebuild_backends
 from moto.core.common_models import CloudFormationModel
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
-from moto.events.models import EventBus, Rule, events_backends
-from moto.iam.models import InlinePolicy, Role, iam_backends
+from moto.events.models import EventBus, EventPattern, Rule, events_backends
+from moto.iam.models import InlinePolicy, ManagedPolicy, Role, iam_backends
 from moto.logs.models import LogGroup, logs_backends
+from moto.resourcegroupstaggingapi.models import resourcegroupstaggingapi_backends
 from moto.s3.exceptions import BucketNotEmpty, MissingBucket
 from moto.s3.models import FakeBucket, s3_backends
+from moto.sns.models import Topic
 from moto.sqs.exceptions import QueueDoesNotExist
 from moto.sqs.models import Queue, sqs_backends
 from moto.stepfunctions.models import StateMachine
@@ -38,6 +42,7 @@ from moto.stepfunctions.utils import cfn_to_api_tags
 from moto.utilities.utils import get_partition
 
 from local.aws import saved_queries
+from local.aws.parameters import text
 
 # -- Resource types that moto lacks ---------------------------------------------------------------
 
@@ -82,7 +87,9 @@ class Resource(CloudFormationModel):
         region_name: str,
         **_: Any,
     ) -> "Resource":
-        resource = cls(resource_name, cloudformation_json["Properties"], account_id, region_name)
+        properties = cloudformation_json.get("Properties", {})
+        name = properties.get(cls.cloudformation_name_type(), resource_name)
+        resource = cls(name, properties, account_id, region_name)
         resource.make()
         return resource
 
@@ -243,16 +250,109 @@ class Placeholder(Resource):
         region_name: str,
         **about: Any,
     ) -> Resource:
-        not_made(about["ResourceType"], about["LogicalId"])
+        if is_refused(about["ResourceType"]):
+            raise ValidationError(message=refusal(about["ResourceType"]))
         properties = cloudformation_json.get("Properties", {})
         made = cls(properties.get("Name", resource_name), properties, account_id, region_name)
         made.kind = about["ResourceType"]
         return made
 
 
+class Nothing(Resource):
+    """A resource that does nothing in AWS either."""
+
+    kind = "AWS::CDK::Metadata"
+
+
+class Project(Resource):
+    """A CodeBuild project, which can be asked about."""
+
+    kind = "AWS::CodeBuild::Project"
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return "Name"
+
+    def get_cfn_attribute(self, attribute: str) -> str:
+        place = f"codebuild:{self.region}:{self.account_id}:project/{self.physical_resource_id}"
+        arn = f"arn:{get_partition(self.region)}:{place}"
+        return arn if attribute == "Arn" else super().get_cfn_attribute(attribute)
+
+    def make(self) -> None:
+        given = api_names(self.properties)
+        source = {name.replace("buildSpec", "buildspec"): v for name, v in given["source"].items()}
+        self.codebuild.create_project(
+            self.physical_resource_id,
+            given.get("description"),
+            source,
+            given["artifacts"],
+            given["environment"],
+            given["serviceRole"],
+            given.get("tags"),
+            given.get("cache"),
+            given.get("timeoutInMinutes"),
+            given.get("queuedTimeoutInMinutes"),
+            given.get("sourceVersion"),
+            given.get("logsConfig"),
+            given.get("vpcConfig"),
+        )
+
+    def undo(self) -> None:
+        self.codebuild.delete_project(self.physical_resource_id)
+
+    @property
+    def codebuild(self) -> Any:
+        return codebuild_backends[self.account_id][self.region]
+
+
+class Archive(Resource):
+    """An archive of EventBridge, which keeps its events when it is changed."""
+
+    kind = "AWS::Events::Archive"
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return "ArchiveName"
+
+    def get_cfn_attribute(self, attribute: str) -> str:
+        if attribute == "Arn":
+            return str(self.events.archives[self.physical_resource_id].arn)
+        return self.physical_resource_id
+
+    def make(self) -> None:
+        name, source = self.physical_resource_id, self.properties["SourceArn"]
+        self.events.create_archive(name, source, *self.settings())
+
+    def update(self, properties: dict[str, Any]) -> None:
+        self.properties = properties
+        archive = self.events.archives[self.physical_resource_id]
+        archive.description, pattern, archive.retention = self.settings()
+        archive.event_pattern = EventPattern.load(pattern)
+        not_replayed = {**json.loads(pattern or "{}"), "replay-name": [{"exists": False}]}
+        archive.rule.event_pattern = EventPattern.load(json.dumps(not_replayed))
+
+    def undo(self) -> None:
+        self.events.archives[self.physical_resource_id].delete(self.account_id, self.region)
+
+    def settings(self) -> tuple[str | None, str | None, int]:
+        pattern = self.properties.get("EventPattern")
+        return (
+            self.properties.get("Description"),
+            pattern and json.dumps(pattern),
+            self.properties.get("RetentionDays", 0),
+        )
+
+    @property
+    def events(self) -> Any:
+        return events_backends[self.account_id][self.region]
+
+
 KINDS: dict[str, type[CloudFormationModel]] = {
     model.kind: model
     for model in (
+        Archive,
+        Nothing,
+        Project,
         QueuePolicy,
         BucketPolicy,
         Permission,
@@ -262,14 +362,65 @@ KINDS: dict[str, type[CloudFormationModel]] = {
     )
 }
 
-placeholders: list[str] = []
-"""What could not be made since this was last cleared, as "AWS::X::Y (LogicalId)"."""
+#: Whether a stack may lack what can't be made here.
+allow_not_made = False
 
 
-def not_made(kind: str, logical_id: str) -> None:
-    name = f"{kind} ({logical_id})"
-    if name not in placeholders:
-        placeholders.append(name)
+def refusal(*what: str) -> str:
+    return (
+        f"The local stack does not make {', '.join(what)}. ALLOW_NOT_MADE=1 makes stacks without, "
+        "which then lack it."
+    )
+
+
+def is_refused(kind: str) -> bool:
+    return resource_class(kind) is Placeholder and not allow_not_made
+
+
+def is_known(kind: str) -> bool:
+    """Tell whether AWS has a resource type."""
+    if resource_class(kind) is not Placeholder:
+        return True
+    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415 - it takes its time
+
+    is_macro = kind.startswith("AWS::Serverless::")
+    return not is_macro and kind in PROVIDER_SCHEMA_MANAGER.get_resource_types("us-east-1")
+
+
+def missing(logical_id: str, declared: dict[str, Any]) -> str | None:
+    """Return what CloudFormation says of a resource without a property that its type requires."""
+    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415 - it takes its time
+    from cfnlint.schema import ResourceNotFoundError as UnknownError  # noqa: PLC0415
+
+    try:
+        found = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", declared["Type"])
+    except (KeyError, UnknownError):
+        return None
+    given = declared.get("Properties", {})
+    lacking = [name for name in found.schema.get("required", []) if name not in given]
+    told = "".join(f"\n#: required key [{name}] not found" for name in lacking)
+    return told and f"Properties validation failed for resource {logical_id} with message:{told}"
+
+
+def lacking(made: dict[str, Any]) -> list[str]:
+    """Return what a stack's resources lack, as "AWS::X::Y (LogicalId)"."""
+    return [
+        f"{what} ({logical_id})"
+        for logical_id, one in made.items()
+        for what in (
+            [one.declared["Type"]]
+            if isinstance(one.resource, Placeholder)
+            else unknown_layers(one.properties, one.resource)
+            if isinstance(one.resource, LambdaFunction)
+            else []
+        )
+    ]
+
+
+def unknown_layers(properties: dict[str, Any], function: Any) -> list[str]:
+    backend = get_lambda_backend(function.account_id, function.region)
+    layers = properties.get("Layers", [])
+    return [f"layer {one}" for one in layers if not backend.layers_versions_by_arn(one)]
 
 
 moto_resource_class = parsing.resource_class_from_type
@@ -278,10 +429,7 @@ moto_resource_class = parsing.resource_class_from_type
 def resource_class(resource_type: str) -> type[CloudFormationModel]:
     if resource_type in KINDS:
         return KINDS[resource_type]
-    if resource_type.startswith("Custom::") or resource_type in (
-        *parsing.get_model_map(),
-        *parsing.NULL_MODELS,
-    ):
+    if resource_type.startswith("Custom::") or resource_type in parsing.get_model_map():
         return moto_resource_class(resource_type)
     return Placeholder
 
@@ -303,20 +451,33 @@ NUMBERS = {
 }
 
 
-def typed(value: Any) -> Any:
-    """Return a resolved part of a template with numbers where CloudFormation has them."""
+#: Properties that are objects, which may be written as JSON text.
+OBJECTS = {"AssumeRolePolicyDocument", "EventPattern", "PolicyDocument"}
+
+
+def typed(value: Any, kind: str = "") -> Any:
+    """Return a resolved part of a resource with values of the types that CloudFormation has."""
     if isinstance(value, list):
-        return [typed(member) for member in value]
+        return [typed(member, kind) for member in value]
     if not isinstance(value, dict):
         return value
-    return {
-        name: int(member)
-        if name in NUMBERS and isinstance(member, str) and member.isdecimal()
-        else member
-        if name == "Variables"
-        else typed(member)
-        for name, member in value.items()
-    }
+    return {name: typed_member(name, member, kind) for name, member in value.items()}
+
+
+def typed_member(name: str, member: Any, kind: str) -> Any:
+    if name == "Variables":
+        return member
+    if isinstance(member, str):
+        if name in NUMBERS and member.isdecimal():
+            return int(member)
+        # Of this one it is a text.
+        if name in OBJECTS and kind != "AWS::Logs::ResourcePolicy":
+            try:
+                return json.loads(member)
+            except ValueError:
+                message = f"Value of property {name} must be an object"
+                raise ValidationError(message=message) from None
+    return typed(member, kind)
 
 
 moto_parse_resource = parsing.parse_resource
@@ -324,22 +485,20 @@ moto_parse_resource = parsing.parse_resource
 
 def parse_resource(declared: dict[str, Any], having: Any) -> Any:
     model, resolved, kind = moto_parse_resource(declared, having)
-    return model, typed(resolved), kind
+    return model, typed(resolved, kind), kind
 
 
 # -- Lambda functions -----------------------------------------------------------------------------
 
 
-def function_spec(
-    properties: dict[str, Any], account_id: str, region_name: str, logical_id: str
-) -> dict[str, Any]:
+def function_spec(properties: dict[str, Any], account_id: str, region_name: str) -> dict[str, Any]:
     """Return the properties of a function as Lambda's API has them."""
     backend = get_lambda_backend(account_id, region_name)
     layers = properties.get("Layers", [])
     known = [layer for layer in layers if backend.layers_versions_by_arn(layer)]
-    for layer in layers:
-        if layer not in known:
-            not_made(f"layer {layer}", logical_id)
+    if known != layers and not allow_not_made:
+        gone = [f"layer {layer}" for layer in layers if layer not in known]
+        raise ValidationError(message=refusal(*gone))
     code = dict(properties["Code"])
     if "ZipFile" in code:  # in a template, this is source code
         code["ZipFile"] = base64.b64encode(
@@ -355,21 +514,16 @@ def function_spec(
     }
 
 
-def text(value: Any) -> str:
-    """Return a scalar as CloudFormation writes it where a string is wanted."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def create_function(
     resource_name: str,
     cloudformation_json: dict[str, Any],
     account_id: str,
     region_name: str,
-    **about: Any,
+    **_: Any,
 ) -> Any:
     """Make a Lambda function of all its properties."""
     properties = cloudformation_json["Properties"]
-    spec = function_spec(properties, account_id, region_name, about["LogicalId"])
+    spec = function_spec(properties, account_id, region_name)
     return get_lambda_backend(account_id, region_name).create_function(
         {**spec, "FunctionName": resource_name}
     )
@@ -378,7 +532,7 @@ def create_function(
 def update_function(
     function: Any, properties: dict[str, Any], account_id: str, region_name: str
 ) -> Any:
-    spec = function_spec(properties, account_id, region_name, function.logical_resource_id)
+    spec = function_spec(properties, account_id, region_name)
     defaults = {
         "Description": "",
         "MemorySize": 128,
@@ -426,7 +580,8 @@ def update_state_machine(
     machine: Any, properties: dict[str, Any], account_id: str, region_name: str
 ) -> Any:
     """Change a state machine; what runs goes on with the definition it was started with."""
-    get_stepfunctions_backend(account_id, region_name).update_state_machine(
+    backend = get_stepfunctions_backend(account_id, region_name)
+    backend.update_state_machine(
         machine.arn, definition(properties, account_id, region_name), properties["RoleArn"]
     )
     logging = properties.get("LoggingConfiguration")
@@ -551,6 +706,7 @@ def configure_role(role: Any, properties: dict[str, Any], account_id: str, regio
         policy["PolicyName"]: json.dumps(policy["PolicyDocument"])
         for policy in properties.get("Policies", [])
     }
+    role.tags = properties.get("Tags", [])
     before = vars(role).get("own_policies", role.policies)
     # Others are resources of their own.
     others = {name: policy for name, policy in role.policies.items() if name not in before}
@@ -577,6 +733,39 @@ def update_policy(
     )
 
 
+def update_managed_policy(
+    policy: Any, properties: dict[str, Any], account_id: str, region_name: str
+) -> Any:
+    """Give a managed policy another document, and to others, under the ARN that it has."""
+    iam: Any = iam_backends[account_id][get_partition(region_name)]
+    for version in [each for each in policy.versions if not each.is_default]:
+        iam.delete_policy_version(policy.arn, version.version_id)
+    document = json.dumps(properties["PolicyDocument"])
+    iam.create_policy_version(policy.arn, document, set_as_default=True)
+    policy.tags = iam._tag_verification(properties.get("Tags", []))
+    for owner in (*iam.roles.values(), *iam.users.values()):
+        wanted = owner.name in properties.get("Roles" if isinstance(owner, Role) else "Users", [])
+        if wanted and policy.arn not in owner.managed_policies:
+            policy.attach_to(owner)
+        elif not wanted and policy.arn in owner.managed_policies:
+            policy.detach_from(owner)
+    return policy
+
+
+def delete_managed_policy(policy: Any, account_id: str, region_name: str) -> None:
+    iam: Any = iam_backends[account_id][get_partition(region_name)]
+    for owner in (*iam.roles.values(), *iam.users.values(), *iam.groups.values()):
+        if policy.arn in owner.managed_policies:
+            policy.detach_from(owner)
+    iam.delete_policy(policy.arn)
+
+
+def update_topic(topic: Any, properties: dict[str, Any], *_: str) -> Any:
+    topic.display_name = properties.get("DisplayName", "")
+    topic.kms_master_key_id = properties.get("KmsMasterKeyId", "")
+    return topic
+
+
 def update_queue(queue: Any, properties: dict[str, Any], *_: str) -> Any:
     defaults = {
         "DelaySeconds": 0,
@@ -585,6 +774,7 @@ def update_queue(queue: Any, properties: dict[str, Any], *_: str) -> Any:
         "VisibilityTimeout": 30,
     }
     wanted = {name: value for name, value in properties.items() if name != "Tags"}
+    queue.tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     # The policy is a resource of its own.
     queue._set_attributes({**defaults, **wanted, "Policy": queue.policy})
     return queue
@@ -629,9 +819,12 @@ moto_update_bucket = FakeBucket.update_from_cloudformation_json
 #: The properties that CloudFormation can't change without making another resource.
 FIXED = {
     "AWS::CloudWatch::Dashboard": {"DashboardName"},
+    "AWS::CodeBuild::Project": {"Name"},
+    "AWS::Events::Archive": {"ArchiveName", "SourceArn"},
     "AWS::DynamoDB::Table": {"TableName", "KeySchema", "LocalSecondaryIndexes"},
     "AWS::Events::EventBus": {"Name"},
     "AWS::Events::Rule": {"Name", "EventBusName"},
+    "AWS::IAM::ManagedPolicy": {"ManagedPolicyName", "Path", "Description"},
     "AWS::IAM::Role": {"RoleName", "Path"},
     "AWS::Lambda::EventInvokeConfig": {"FunctionName", "Qualifier"},
     "AWS::Lambda::Function": {"FunctionName", "PackageType"},
@@ -648,6 +841,7 @@ FIXED = {
     "AWS::Logs::LogGroup": {"LogGroupName"},
     "AWS::S3::Bucket": {"BucketName"},
     "AWS::S3::BucketPolicy": {"Bucket"},
+    "AWS::SNS::Topic": {"TopicName", "FifoTopic", "Subscription"},
     "AWS::SQS::Queue": {"QueueName", "FifoQueue"},
     "AWS::SQS::QueuePolicy": set[str](),
     "AWS::StepFunctions::StateMachine": {"StateMachineName", "StateMachineType"},
@@ -660,12 +854,30 @@ _UPDATES: dict[type, Callable[[Any, dict[str, Any], str, str], Any]] = {
     InlinePolicy: update_policy,
     LambdaFunction: update_function,
     LogGroup: update_log_group,
+    ManagedPolicy: update_managed_policy,
     Queue: update_queue,
     Role: configure_role,
     Rule: update_rule,
     StateMachine: update_state_machine,
     Table: update_table,
+    Topic: update_topic,
 }
+
+
+def tag(resource: Any, old: dict[str, Any], new: dict[str, Any], account: str, region: str) -> None:
+    """Give a resource the tags in its properties, by the interface that all services have."""
+    before, after = (
+        {tag["Key"]: str(tag["Value"]) for tag in properties.get("Tags") or [] if len(tag) == 2}
+        for properties in (old, new)
+    )
+    names = ("arn", "table_arn", "queue_arn", "function_arn")
+    arn = next((found for name in names if (found := getattr(resource, name, None))), None)
+    if isinstance(resource, Resource):
+        arn = resource.get_cfn_attribute("Arn")
+    if arn and (before or after):
+        api = resourcegroupstaggingapi_backends[account][region]
+        api.untag_resources([arn], [*before, *after])
+        api.tag_resources([arn], after)
 
 
 def can_update(resource: Any) -> bool:

@@ -13,11 +13,16 @@ from moto.s3.exceptions import S3ClientError
 from moto.s3.models import s3_backends
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
+from samtranslator.yaml_helper import intrinsics_multi_constructor
 
-from local.aws.parameters import constraint_problem
+from local.aws.cloudformation import resources
+from local.aws.parameters import constraint_problem, text
 
 SERVERLESS = "AWS::Serverless-2016-10-31"
+SERVERLESS_TYPES = "AWS::Serverless::"
+
+#: What a template in S3 may have.
+STORED_BYTES = 1_000_000
 
 #: The properties that name an IAM resource.
 IAM_NAMES = {
@@ -52,11 +57,23 @@ class NoManagedPolicies:
         return {}
 
 
+class Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Reads YAML as CloudFormation does, to which a date is a text: 2010-09-09."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's
+        first: [(tag, what) for tag, what in each if tag != "tag:yaml.org,2002:timestamp"]
+        for first, each in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+Loader.add_multi_constructor("!", intrinsics_multi_constructor)
+
+
 def from_text(body: str) -> Any:
     try:
         return json.loads(body)  # which is YAML as well, and would be read much slower as such
     except ValueError:
-        return yaml_parse(body)
+        return yaml.load(body, Loader)  # noqa: S506 - a safe one
 
 
 def parse(body: str) -> dict[str, Any]:
@@ -68,7 +85,26 @@ def parse(body: str) -> dict[str, Any]:
         raise ValidationError(
             message="Template format error: At least one Resources member must be defined."
         )
+    check_types(document)
     return document
+
+
+def check_types(document: dict[str, Any]) -> None:
+    """Refuse types that AWS does not have."""
+    named: dict[str, None] = {}
+    for logical_id, resource in document["Resources"].items():
+        if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
+            raise ValidationError(
+                message=f"Template format error: [/Resources/{logical_id}] Every Resources object "
+                "must contain a Type member."
+            )
+        named[resource["Type"]] = None
+    macros = SERVERLESS_TYPES if SERVERLESS in transforms(document) else ()
+    unknown = [kind for kind in named if not (kind.startswith(macros) or resources.is_known(kind))]
+    if unknown:
+        raise ValidationError(
+            message=f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]"
+        )
 
 
 def transforms(document: dict[str, Any]) -> list[str]:
@@ -90,7 +126,7 @@ def submit(body: str, given: dict[str, str], tags: dict[str, str]) -> Submission
             message = f"Transform {SERVERLESS} failed with: {causes}"
             raise ValidationError(message=message) from error
     check_references(document)
-    return Submission(body, parameters, tags, json.loads(json.dumps(document, default=str)))
+    return Submission(body, parameters, tags, json.loads(json.dumps(document)))
 
 
 def check_references(document: dict[str, Any]) -> None:
@@ -107,7 +143,7 @@ def check_references(document: dict[str, Any]) -> None:
 def all_parameters(declared: dict[str, Any], given: dict[str, str]) -> dict[str, str]:
     """Return all parameters' values as strings, checked against what is declared."""
     defaults = {
-        name: str(parameter["Default"])
+        name: text(parameter["Default"])
         for name, parameter in declared.items()
         if "Default" in parameter
     }
@@ -169,7 +205,10 @@ def template_at(template_url: str, account_id: str, partition: str) -> str:
         raise ValidationError(message=f"S3 error: {error.message}") from error
     if stored is None:
         raise ValidationError(message=f"S3 error: The specified key does not exist: {key}")
-    return str(stored.value.decode())
+    body: bytes = stored.value
+    if len(body) > STORED_BYTES:
+        raise ValidationError(message=f"Template may not exceed {STORED_BYTES} bytes in size.")
+    return body.decode()
 
 
 def references(value: Any) -> Iterator[str]:
@@ -186,8 +225,8 @@ def references(value: Any) -> Iterator[str]:
             elif name == "DependsOn":
                 yield from [member] if isinstance(member, str) else member
             elif name == "Fn::Sub":
-                text, own = member if isinstance(member, list) else (member, {})
-                for inner in re.findall(r"\$\{([^!][^}]*)\}", text):
+                template, own = member if isinstance(member, list) else (member, {})
+                for inner in re.findall(r"\$\{([^!][^}]*)\}", template):
                     if (referred := inner.partition(".")[0]) not in own:
                         yield referred
                 yield from references(own)

@@ -3,24 +3,13 @@
 moto knows CodePipeline's pipelines, and calls an execution Succeeded when it is started. Importing
 this package makes moto run pipelines: an S3 source puts its object as an artifact, and a custom
 action waits for a worker that polls for its job, acknowledges it and puts a result. It works
-wherever moto works, in ``mock_aws`` and in moto's server:
-
-    import moto_codepipeline
-
-    with mock_aws():
-        client = boto3.client("codepipeline", region_name="eu-west-1")
-        client.create_custom_action_type(...)
-        client.create_pipeline(...)
-        client.start_pipeline_execution(name="release")
-        moto_codepipeline.backend("123456789012", "eu-west-1").clock.advance(seconds=1)
-        [job] = client.poll_for_jobs(actionTypeId=...)["jobs"]
+wherever moto works, in ``mock_aws`` and in moto's server.
 
 A backend has a ``clock`` that a test can advance, and a ``behaviour`` for everything about the real
 service that is not known. Each is new for each ``mock_aws``:
 
     backend = moto_codepipeline.backend("123456789012", "eu-west-1")
     backend.clock.advance(seconds=60)
-    backend.behaviour.nonce_rotates = False
 
 Behind an HTTP endpoint, ``http.Endpoint`` lets both be changed by requests, and makes artifact
 credentials count. docs/behaviour.md says of each behaviour how it is known.

@@ -18,6 +18,12 @@ MASK = "****"
 _MASKED = re.compile(r"\*+")
 _PLACEHOLDER = re.compile(r"\{(ExternalExecutionId|Config:([^}]+))\}")
 _QUERYABLE_VALUE = re.compile(r"[a-zA-Z0-9_-]{1,20}")
+_AS_DECLARED = {
+    "required": "optional",
+    "secret": "noEcho",
+    "thirdPartyConfigurationUrl": "configurationUrl",
+}
+_AS_REGISTERED = {theirs: ours for ours, theirs in _AS_DECLARED.items()}
 
 
 class TypeKey(NamedTuple):
@@ -36,11 +42,15 @@ class TypeKey(NamedTuple):
 
 @dataclass
 class ActionType:
-    """A registered action type. ``definition`` is the API's ``ActionType``."""
+    """A registered action type. ``definition`` is the API's ``ActionType``.
+
+    ``more`` is what only an ``ActionTypeDeclaration`` has: executor, permissions and description.
+    """
 
     key: TypeKey
     definition: dict[str, Any]
     tags: list[dict[str, str]] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
     deleted: bool = False
 
     @classmethod
@@ -64,6 +74,46 @@ class ActionType:
             "outputArtifactDetails": request["outputArtifactDetails"],
         }
         return cls(key, definition, request.get("tags", []))
+
+    @classmethod
+    def declared(cls, declaration: dict[str, Any]) -> ActionType:
+        """A partner's type, from the API's ``ActionTypeDeclaration``. Raises ValidationError."""
+        if declaration["executor"]["type"] != "JobWorker":
+            raise ValidationError("This CodePipeline has no executors but those of type JobWorker")
+        properties = [_renamed(each, _AS_REGISTERED) for each in declaration.get("properties", [])]
+        settings = _renamed(declaration.get("urls", {}), _AS_REGISTERED)
+        request = declaration | {"configurationProperties": properties, "settings": settings}
+        made = cls.registered(request | declaration["id"], "ThirdParty")
+        members = ("executor", "permissions", "description")
+        made.more = {name: declaration[name] for name in members if name in declaration}
+        return made
+
+    def declaration(self) -> dict[str, Any]:
+        """The API's ``ActionTypeDeclaration``."""
+        shown = self.shown()
+        properties = shown.pop("actionConfigurationProperties")
+        return {
+            "executor": {"type": "JobWorker", "configuration": {}},
+            "properties": [_renamed(each, _AS_DECLARED) for each in properties],
+            "urls": _renamed(shown.pop("settings"), _AS_DECLARED),
+        } | (shown | self.more)
+
+    @property
+    def job_timeout(self) -> int | None:
+        """How many seconds each job may take, if its partner says so."""
+        seconds: int | None = self.more.get("executor", {}).get("jobTimeout")
+        return seconds
+
+    def may_be_used_in(self, account_id: str) -> bool:
+        """Whether the pipelines of an account may have such actions."""
+        allowed = self.more.get("permissions", {}).get("allowedAccounts", ["*"])
+        return bool({account_id, "*"} & set(allowed))
+
+    def may_be_polled_in(self, account_id: str) -> bool:
+        """Whether an account may poll for the jobs of such actions."""
+        configuration = self.more.get("executor", {}).get("configuration", {})
+        worker = configuration.get("jobWorkerExecutorConfiguration", {})
+        return account_id in worker.get("pollingAccounts", [account_id])
 
     @property
     def properties(self) -> list[dict[str, Any]]:
@@ -153,6 +203,14 @@ class ActionType:
                 f"{problem} has a value for the queryable configuration '{queryable}' that is "
                 "longer than 20 characters, or has others than letters, digits, '_' and '-'"
             )
+
+
+def _renamed(members: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Members as the other API calls them. What is required is not optional."""
+    return {
+        names.get(name, name): not each if name in ("required", "optional") else each
+        for name, each in members.items()
+    }
 
 
 def _check_queryable(properties: list[dict[str, Any]]) -> None:

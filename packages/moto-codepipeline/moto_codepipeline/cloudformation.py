@@ -82,8 +82,15 @@ class CustomActionTypeResource(CloudFormationModel):
         account_id: str,
         region_name: str,
     ) -> CustomActionTypeResource:
-        """Replace the type: the new one is made first, so that it needs another version or name."""
-        if cloudformation_json["Properties"] == original_resource.properties:
+        """Replace the type: the new one is made first, so that it needs another version or name.
+
+        Its tags alone are changed in place.
+        """
+        properties = cloudformation_json["Properties"]
+        if {**properties, "Tags": None} == {**original_resource.properties, "Tags": None}:
+            kind = backend(account_id, region_name).action_types[original_resource.key]
+            kind.tags = _request(properties).get("tags", [])
+            original_resource.properties = properties
             return original_resource
         logical_id = original_resource.logical_resource_id  # type: ignore[attr-defined]
         replacement = cls.create_from_cloudformation_json(

@@ -1,33 +1,6 @@
 """The errors that this service answers with, and the only place where their texts are put together.
 
-    CodePipelineError                 HTTP 400, {"__type": "<Name>Exception", "message": "..."}
-    ├── ValidationError               a request that the service model or a documented rule forbids
-    ├── SerializationError            a body that is not JSON, or a member of the wrong JSON type
-    ├── UnknownOperationError
-    ├── ThrottlingError
-    ├── ActionTypeNotFoundError
-    ├── JobNotFoundError
-    ├── InvalidJobError
-    ├── InvalidClientTokenError
-    ├── InvalidNonceError
-    ├── InvalidJobStateError
-    ├── OutputVariablesSizeExceededError
-    ├── LimitExceededError
-    ├── InvalidStructureError
-    ├── InvalidStageDeclarationError
-    ├── InvalidActionDeclarationError
-    ├── PipelineVersionNotFoundError
-    ├── ConcurrentPipelineExecutionsLimitExceededError
-    ├── InvalidApprovalTokenError
-    ├── ApprovalAlreadyCompletedError
-    ├── ActionNotFoundError
-    ├── InvalidNextTokenError
-    ├── StageNotFoundError
-    ├── StageNotRetryableError
-    ├── PipelineExecutionNotStoppableError
-    ├── DuplicatedStopRequestError
-    └── NotLatestPipelineExecutionError
-
+Each is a CodePipelineError: HTTP 400 with {"__type": "<Name>Exception", "message": "..."}.
 A class is called ``...Error`` here and ``...Exception`` on the wire. Texts are recorded from
 CodePipeline or reported by its users where a docstring says so; the others are this module's own.
 """

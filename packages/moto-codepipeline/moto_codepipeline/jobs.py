@@ -243,7 +243,7 @@ class JobBoard:
             self._succeed(job.action, result)
             return
         job.action.take_details(result.get("executionDetails", {}))
-        if self._behaviour().timeout_counts == "job":
+        if self._behaviour().timeout_counts == "job" or job.action.job_timeout:
             self._limit(job.action)
         self._create(job.action, token, self._behaviour().continuation_seconds)
 
@@ -323,7 +323,8 @@ class JobBoard:
         }[action.type_id["owner"]]
         if action in self._timeouts:
             self._timeouts[action].cancel()
-        self._timeouts[action] = self._timeline.after(limit, lambda: self._time_out(action))
+        seconds = action.job_timeout or limit
+        self._timeouts[action] = self._timeline.after(seconds, lambda: self._time_out(action))
 
     def _time_out(self, action: ActionRun) -> None:
         self._enter(self._newest[action], JobStatus.TIMED_OUT)

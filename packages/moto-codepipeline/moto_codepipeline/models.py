@@ -27,14 +27,8 @@ from .steps import operation
 from .structure import check_structure, say_what_is_idle
 from .validation import check
 
-CUSTOM_ACTION_TYPES = 50
-"""How many custom action types an account may have in a region (documented, 2023)."""
-
-TAGS = 50
-"""How many tags a resource may have (documented)."""
-
-PIPELINES = 1000
-"""How many pipelines an account may have in a region (documented)."""
+CUSTOM_ACTION_TYPES, PIPELINES, TAGS = 50, 1000, 50
+"""How many an account may have in a region, and a resource (documented)."""
 
 SERVICE = "codepipeline.amazonaws.com"
 
@@ -70,12 +64,30 @@ class JobBackend(ExecutionOperations):
     def register_third_party_action_type(self, request: dict[str, Any]) -> ActionType:
         """Register a partner's type, or restore a deleted one by an identical request.
 
-        ``request`` is one of CreateCustomActionType, and is checked as one is. This is no operation
-        of AWS, which does not publish how partners register types; nor does it count towards the
-        50. Raises ValidationError.
+        ``request`` is one of CreateCustomActionType, or the ``actionType`` of UpdateActionType, and
+        is checked as one is. This is no operation of AWS, which registers types for partners that
+        ask for it; nor does it count towards the 50. Raises ValidationError.
         """
+        if "executor" in request:
+            check("UpdateActionType", {"actionType": request})
+            return self._register(ActionType.declared(deepcopy(request)))
         check("CreateCustomActionType", request)
         return self._register(ActionType.registered(deepcopy(request), "ThirdParty"))
+
+    @operation
+    def get_action_type(self, type_id: dict[str, str]) -> dict[str, Any]:
+        """A partner's ``ActionTypeDeclaration``. Raises ActionTypeNotFoundError."""
+        return self._available_type(type_id).declaration()
+
+    @operation
+    def update_action_type(self, declaration: dict[str, Any]) -> None:
+        """Change a partner's type, for pipelines that have it as well.
+
+        Raises ActionTypeNotFoundError, and ValidationError for a Lambda executor.
+        """
+        present = self._available_type(declaration["id"])
+        changed = ActionType.declared(declaration)
+        present.definition, present.more = changed.definition, changed.more
 
     @operation
     def delete_third_party_action_type(self, category: str, provider: str, version: str) -> None:
@@ -186,7 +198,9 @@ class JobBackend(ExecutionOperations):
         return self._masked(pipeline), metadata
 
     def _check(self, pipeline: dict[str, Any]) -> None:
-        check_structure(pipeline, self.action_types, self.region_name)
+        types = self.action_types.items()
+        allowed = {key: each for key, each in types if each.may_be_used_in(self.account_id)}
+        check_structure(pipeline, allowed, self.region_name)
         if not self._trusts(pipeline["roleArn"]):
             # Recorded.
             raise InvalidStructureError(

@@ -229,11 +229,8 @@ class JobOperations(SteppedBackend):
 
     @operation
     def waiting(self) -> list[tuple[TypeKey, str | None, float]]:
-        """What jobs wait to be polled: no operation of AWS.
-
-        Of each action type, and each value of its queryable property if it has one, for how many
-        seconds the oldest of them has been queued.
-        """
+        """For how many seconds the oldest job of each action type, and of each value of its
+        queryable property, has waited to be polled: no operation of AWS."""
         return self._board.waiting()
 
     def _data(self, job: Job) -> dict[str, Any]:
@@ -294,6 +291,12 @@ class JobOperations(SteppedBackend):
         self._clients.check(job.action.client_id, client_token, job_id)
         return job
 
+    def _available_type(self, type_id: dict[str, str]) -> ActionType:
+        action_type = self.action_types.get(TypeKey.of(type_id))
+        if action_type is None or action_type.deleted:
+            raise ActionTypeNotFoundError(type_id)
+        return action_type
+
     def _offer(
         self,
         owner: str,
@@ -303,14 +306,13 @@ class JobOperations(SteppedBackend):
     ) -> list[Job]:
         if type_id["owner"] != owner:
             raise ValidationError(f"ActionType with owner '{type_id['owner']}' is not supported")
-        key = TypeKey.of(type_id)
-        action_type = self.action_types.get(key)
-        if action_type is None or action_type.deleted:
+        action_type = self._available_type(type_id)
+        if not action_type.may_be_polled_in(self.account_id):
             raise ActionTypeNotFoundError(type_id)
         limit = max_batch_size or self.behaviour.default_batch_size
         if self.behaviour.batch_cap is not None:
             limit = min(limit, self.behaviour.batch_cap)
-        return self._board.offer(key, _query_value(action_type, query or {}), limit)
+        return self._board.offer(action_type.key, _query_value(action_type, query or {}), limit)
 
 
 def _query_value(action_type: ActionType, query: dict[str, str]) -> str | None:

@@ -14,19 +14,6 @@ from .exceptions import CONTENT_TYPE, CodePipelineError, UnknownOperationError
 from .models import JobBackend, backend
 from .validation import read_request
 
-JOB_OPERATIONS = (
-    "PollForJobs",
-    "AcknowledgeJob",
-    "GetJobDetails",
-    "PutJobSuccessResult",
-    "PutJobFailureResult",
-    "PollForThirdPartyJobs",
-    "AcknowledgeThirdPartyJob",
-    "GetThirdPartyJobDetails",
-    "PutThirdPartyJobSuccessResult",
-    "PutThirdPartyJobFailureResult",
-)
-
 LIST_PAGE = 100
 
 Wire = tuple[int, dict[str, Any], str | bytes]
@@ -54,7 +41,7 @@ class JobResponse(CodePipelineResponse):
     def call_action(self) -> Wire:
         operation = self._get_action()
         try:
-            if operation in JOB_OPERATIONS:
+            if "Job" in str(operation):
                 self.codepipeline_backend.admit(operation)
             self._request = read_request(operation, self.body)
             if not hasattr(self, xform_name(operation)):
@@ -72,6 +59,9 @@ class JobResponse(CodePipelineResponse):
     def _get_param(self, param_name: str, if_none: Any = None) -> Any:
         return self._request.get(param_name, if_none)
 
+    def _given(self, *names: str) -> list[Any]:
+        return [self._request.get(name) for name in names]
+
     # Action types
 
     def create_custom_action_type(self) -> str:
@@ -86,12 +76,17 @@ class JobResponse(CodePipelineResponse):
         types = self.codepipeline_backend.list_action_types(self._get_param("actionOwnerFilter"))
         return json.dumps({"actionTypes": types})
 
+    def get_action_type(self) -> str:
+        return json.dumps({"actionType": self.codepipeline_backend.get_action_type(self._request)})
+
+    def update_action_type(self) -> str:
+        self.codepipeline_backend.update_action_type(self._get_param("actionType"))
+        return ""
+
     # Pipelines: moto's answers, with timestamps as numbers, which is what JSON 1.1 has
 
     def get_pipeline(self) -> str:
-        pipeline, metadata = self.codepipeline_backend.get_pipeline(
-            self._get_param("name"), self._get_param("version")
-        )
+        pipeline, metadata = self.codepipeline_backend.get_pipeline(*self._given("name", "version"))
         return json.dumps({"pipeline": pipeline, "metadata": _with_numbers(metadata)})
 
     def list_pipelines(self) -> str:
@@ -102,26 +97,19 @@ class JobResponse(CodePipelineResponse):
 
     def start_pipeline_execution(self) -> str:
         execution_id = self.codepipeline_backend.start_pipeline_execution(
-            self._get_param("name"),
-            self._get_param("variables"),
-            self._get_param("clientRequestToken"),
-            self._get_param("sourceRevisions"),
+            *self._given("name", "variables", "clientRequestToken", "sourceRevisions"),
         )
         return json.dumps({"pipelineExecutionId": execution_id})
 
     def retry_stage_execution(self) -> str:
         execution_id = self.codepipeline_backend.retry_stage_execution(
-            self._get_param("pipelineName"),
-            self._get_param("stageName"),
-            self._get_param("pipelineExecutionId"),
-            self._get_param("retryMode"),
+            *self._given("pipelineName", "stageName", "pipelineExecutionId", "retryMode"),
         )
         return json.dumps({"pipelineExecutionId": execution_id})
 
     def stop_pipeline_execution(self) -> str:
         execution_id = self.codepipeline_backend.stop_pipeline_execution(
-            self._get_param("pipelineName"),
-            self._get_param("pipelineExecutionId"),
+            *self._given("pipelineName", "pipelineExecutionId"),
             abandon=self._get_param("abandon", False),
             reason=self._get_param("reason"),
         )
@@ -129,41 +117,28 @@ class JobResponse(CodePipelineResponse):
 
     def put_approval_result(self) -> str:
         at = self.codepipeline_backend.put_approval_result(
-            self._get_param("pipelineName"),
-            self._get_param("stageName"),
-            self._get_param("actionName"),
-            self._get_param("result"),
-            self._get_param("token"),
+            *self._given("pipelineName", "stageName", "actionName", "result", "token"),
         )
         return json.dumps({"approvedAt": round(at, 3)})
 
     def put_action_revision(self) -> str:
         new, execution_id = self.codepipeline_backend.put_action_revision(
-            self._get_param("pipelineName"),
-            self._get_param("stageName"),
-            self._get_param("actionName"),
-            self._get_param("actionRevision"),
+            *self._given("pipelineName", "stageName", "actionName", "actionRevision"),
         )
         return json.dumps({"newRevision": new, "pipelineExecutionId": execution_id})
 
     def disable_stage_transition(self) -> str:
-        return self._set_stage_transition(self._get_param("reason"))
-
-    def enable_stage_transition(self) -> str:
-        return self._set_stage_transition(None)
-
-    def _set_stage_transition(self, reason: str | None) -> str:
         self.codepipeline_backend.set_stage_transition(
-            self._get_param("pipelineName"),
-            self._get_param("stageName"),
-            self._get_param("transitionType"),
-            reason=reason,
+            *self._given("pipelineName", "stageName", "transitionType"),
+            reason=self._get_param("reason"),
         )
         return ""
 
+    enable_stage_transition = disable_stage_transition  # which has no reason
+
     def get_pipeline_execution(self) -> str:
         execution = self.codepipeline_backend.describe_pipeline_execution(
-            self._get_param("pipelineName"), self._get_param("pipelineExecutionId")
+            *self._given("pipelineName", "pipelineExecutionId")
         )
         return json.dumps({"pipelineExecution": execution})
 
@@ -196,16 +171,12 @@ class JobResponse(CodePipelineResponse):
 
     def poll_for_jobs(self) -> str:
         jobs = self.codepipeline_backend.poll_for_jobs(
-            self._get_param("actionTypeId"),
-            self._get_param("maxBatchSize"),
-            self._get_param("queryParam"),
+            *self._given("actionTypeId", "maxBatchSize", "queryParam"),
         )
         return json.dumps({"jobs": jobs})
 
     def acknowledge_job(self) -> str:
-        status = self.codepipeline_backend.acknowledge_job(
-            self._get_param("jobId"), self._get_param("nonce")
-        )
+        status = self.codepipeline_backend.acknowledge_job(*self._given("jobId", "nonce"))
         return json.dumps({"status": status})
 
     def get_job_details(self) -> str:
@@ -222,19 +193,19 @@ class JobResponse(CodePipelineResponse):
 
     def poll_for_third_party_jobs(self) -> str:
         jobs = self.codepipeline_backend.poll_for_third_party_jobs(
-            self._get_param("actionTypeId"), self._get_param("maxBatchSize")
+            *self._given("actionTypeId", "maxBatchSize")
         )
         return json.dumps({"jobs": jobs})
 
     def acknowledge_third_party_job(self) -> str:
         status = self.codepipeline_backend.acknowledge_third_party_job(
-            self._get_param("jobId"), self._get_param("nonce"), self._get_param("clientToken")
+            *self._given("jobId", "nonce", "clientToken")
         )
         return json.dumps({"status": status})
 
     def get_third_party_job_details(self) -> str:
         details = self.codepipeline_backend.get_third_party_job_details(
-            self._get_param("jobId"), self._get_param("clientToken")
+            *self._given("jobId", "clientToken")
         )
         return json.dumps({"jobDetails": details})
 

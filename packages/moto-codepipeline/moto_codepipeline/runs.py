@@ -122,6 +122,11 @@ class ActionRun:
     def type_key(self) -> TypeKey:
         return TypeKey.of(self.type_id)
 
+    @property
+    def job_timeout(self) -> int | None:
+        """How many seconds each of its jobs may take, if the type's partner says so."""
+        return self.action_type.job_timeout if self.action_type else None
+
     def url(self, template: str) -> str | None:
         """One of the action type's URLs, filled in with this execution's values."""
         if self.action_type is None:

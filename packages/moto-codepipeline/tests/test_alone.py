@@ -56,3 +56,8 @@ def test_no_product_is_named(path: Path) -> None:
     other = re.compile(r"\backnowledger\b|job\s?bus\b|job\s?table|\bintake\b|make local", re.I)
     found = [line for line in path.read_text().splitlines() if other.search(line)]
     assert [line for line in found if "re.compile" not in line] == []
+
+
+def test_the_package_stays_small() -> None:
+    """What does not fit is refused by name."""
+    assert sum(len(path.read_text().splitlines()) for path in SHIPPED) < 5500

@@ -94,6 +94,19 @@ def test_an_update_replaces_the_type(service: Service) -> None:
     assert registered(service) == []
 
 
+def test_an_update_of_its_tags_changes_the_type_in_place(service: Service) -> None:
+    stacks = client("cloudformation")
+    stacks.create_stack(StackName="types", TemplateBody=template(Tags=[{"Key": "a", "Value": "1"}]))
+    stacks.update_stack(StackName="types", TemplateBody=template(Tags=[{"Key": "b", "Value": "2"}]))
+    [found] = registered(service)
+    arn = f"arn:aws:codepipeline:us-east-1:123456789012:actiontype:Custom/Build/{found['id']['provider']}/1"
+    assert service.api.list_tags_for_resource(resourceArn=arn)["tags"] == [
+        {"key": "b", "value": "2"}
+    ]
+    stacks.delete_stack(StackName="types")
+    assert registered(service) == []
+
+
 @pytest.mark.parametrize(
     "changes", [{"Provider": "no spaces"}, {"Category": "Cooking"}, {"Version": "0123456789"}]
 )

@@ -15,10 +15,14 @@ from moto_codepipeline.validation import service_model
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+PEERS = (Path(__file__).parents[1] / "docs" / "peers.md").read_text()
 PAGE = (Path(__file__).parents[1] / "docs" / "testing.md").read_text()
 TESTS = [example for example in EXAMPLES if "def test_" in example]
 PAGE_TESTS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-PROGRAMS = [example for example in EXAMPLES if "def test_" not in example]
+PROGRAMS = [
+    *(example for example in EXAMPLES if "def test_" not in example),
+    *re.findall(r"^```python\n(.*?)^```", PEERS, re.DOTALL | re.MULTILINE),
+]
 
 
 def test_the_table_of_operations_says_which_are_served() -> None:
@@ -28,6 +32,16 @@ def test_the_table_of_operations_says_which_are_served() -> None:
     served = {name for name in names if hasattr(JobResponse, xform_name(name))}
     assert {name for name, since in rows.items() if since} == served
     assert f"{len(served)} of CodePipeline's {len(names)} operations are served" in README
+
+
+def test_each_peer_is_named_with_its_revision_and_what_it_did() -> None:
+    rows = re.findall(
+        r"^\| \[([\w.-]+/[\w.-]+)\]\(https://github\.com/\1\) \| ([0-9a-f]{7}) \(\d{4}\) \| .+ \| .+ \|$",
+        PEERS,
+        re.MULTILINE,
+    )
+    assert len(rows) >= 5
+    assert len(rows) == PEERS.count("\n| [")
 
 
 def run(folder: Path, *arguments: str) -> str:

@@ -387,6 +387,105 @@ def test_types_of_partners_do_not_count_as_custom_ones(service: Service) -> None
     assert len(service.api.list_action_types(actionOwnerFilter="ThirdParty")["actionTypes"]) == 2
 
 
+DECLARATION: dict[str, Any] = {
+    "id": PARTNER_TYPE,
+    "description": "Builds",
+    "executor": {
+        "type": "JobWorker",
+        "configuration": {"jobWorkerExecutorConfiguration": {"pollingAccounts": ["123456789012"]}},
+        "jobTimeout": 600,
+    },
+    "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+    "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+    "permissions": {"allowedAccounts": ["123456789012"]},
+    "properties": [{"name": "Key", "optional": True, "key": False, "noEcho": True}],
+    "urls": {
+        "configurationUrl": "https://partner.example",
+        "executionUrlTemplate": "https://partner.example/{ExternalExecutionId}",
+    },
+}
+
+
+def declared(**changes: Any) -> dict[str, Any]:
+    """The declaration, with another executor."""
+    return DECLARATION | {"executor": DECLARATION["executor"] | changes}
+
+
+def test_a_declared_type_is_answered_as_it_was_declared_and_listed(service: Service) -> None:
+    service.backend.register_third_party_action_type(DECLARATION)
+    assert service.api.get_action_type(**PARTNER_TYPE)["actionType"] == DECLARATION
+    [listed] = service.api.list_action_types(actionOwnerFilter="ThirdParty")["actionTypes"]
+    assert listed["settings"]["thirdPartyConfigurationUrl"] == "https://partner.example"
+    [listed_property] = listed["actionConfigurationProperties"]
+    assert listed_property == {"name": "Key", "required": False, "key": False, "secret": True}
+
+
+def test_a_type_that_was_not_declared_is_answered_as_a_declaration(service: Service) -> None:
+    secret = {"name": "Key", "required": True, "key": False, "secret": True, "type": "String"}
+    settings = {"thirdPartyConfigurationUrl": "https://partner.example"}
+    service.register(configurationProperties=[secret], settings=settings)
+    answered = service.api.get_action_type(**PARTNER_TYPE)["actionType"]
+    assert answered["properties"] == [
+        {"name": "Key", "optional": False, "key": False, "noEcho": True}
+    ]
+    assert answered["urls"] == {"configurationUrl": "https://partner.example"}
+    service.api.update_action_type(actionType=answered | {"description": "Builds"})
+    assert service.api.get_action_type(**PARTNER_TYPE)["actionType"]["description"] == "Builds"
+
+
+def test_an_update_counts_for_pipelines_that_there_are(service: Service) -> None:
+    service.register()
+    service.create()
+    service.api.update_action_type(actionType=DECLARATION)
+    service.start()
+    service.take()
+    service.clock.advance(599)
+    assert service.action_statuses() == {"Build": "InProgress"}
+    service.clock.advance(1)
+    assert service.action_statuses() == {"Build": "Failed"}
+
+
+def test_the_time_that_a_partner_declares_is_for_each_job(service: Service) -> None:
+    service.backend.register_third_party_action_type(DECLARATION)
+    service.create()
+    service.start()
+    for _ in range(9):
+        job = service.take()
+        service.clock.advance(500)
+        service.succeed(job, continuationToken="more")
+        service.clock.advance(service.behaviour.continuation_seconds)
+    assert service.action_statuses() == {"Build": "InProgress"}
+
+
+def test_an_account_that_is_not_named_does_not_poll(service: Service) -> None:
+    worker = {"jobWorkerExecutorConfiguration": {"pollingAccounts": ["999999999999"]}}
+    service.backend.register_third_party_action_type(declared(configuration=worker))
+    with pytest.raises(ClientError) as caught:
+        service.poll()
+    assert error_of(caught.value)[0] == "ActionTypeNotFoundException"
+    service.api.update_action_type(actionType=DECLARATION)
+    assert service.poll() == []
+
+
+def test_an_account_that_is_not_allowed_has_no_such_action(service: Service) -> None:
+    allowed = {"allowedAccounts": ["999999999999"]}
+    service.backend.register_third_party_action_type(DECLARATION | {"permissions": allowed})
+    with pytest.raises(ClientError) as caught:
+        service.create()
+    assert error_of(caught.value)[0] == "InvalidActionDeclarationException"
+    service.api.update_action_type(
+        actionType=DECLARATION | {"permissions": {"allowedAccounts": ["*"]}}
+    )
+    service.create()
+
+
+def test_a_declaration_is_checked_as_an_update_is(service: Service) -> None:
+    for wrong in (declared(jobTimeout=59), declared(type="Lambda")):
+        with pytest.raises(CodePipelineError) as caught:
+            service.backend.register_third_party_action_type(wrong)
+        assert caught.value.error_type == "ValidationException"
+
+
 def test_a_pipeline_with_an_unregistered_type_is_refused(service: Service) -> None:
     service.api.create_custom_action_type(**action_type())
     with pytest.raises(ClientError) as caught:

@@ -14,14 +14,21 @@ from conformance.service import (
     CUSTOM,
     FAILURE,
     PARTNER,
+    PIPELINE_ARN,
     QUERYABLE,
+    REVISION,
+    TAGS,
+    TYPE_ARN,
     TYPE_REQUEST,
     UNKNOWN_JOB,
     Job,
     State,
     abandoned,
     abandoned_unclaimed,
+    answered,
+    asked,
     claimed,
+    closed,
     continued,
     crowded,
     deleted,
@@ -33,8 +40,10 @@ from conformance.service import (
     offered_to_another,
     queryable,
     queued,
+    revised,
     stopping,
     succeeded,
+    tagged,
     timed_out,
     where,
     with_a_wrong_token,
@@ -525,16 +534,203 @@ def _stop_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | No
         NOT_STOPPABLE.code, NOT_STOPPABLE.text.replace("{pipelineExecutionId}", UNKNOWN_JOB)
     )
     yield "no such execution", claimed, stop(pipelineExecutionId=UNKNOWN_JOB), unknown, "InProgress"
-    missing = Error(
-        "PipelineNotFoundException",
-        "Account '123456789012' does not have a pipeline with name 'other'",
-    )
-    yield "no such pipeline", claimed, stop(pipelineName="other"), missing, "InProgress"
+    yield "no such pipeline", claimed, stop(pipelineName="other"), MISSING, "InProgress"
     long = invalid("reason", "Member must have length less than or equal to 200")
     yield "a reason that cannot be", claimed, stop(reason="r" * 201), long, "InProgress"
     pattern = f"Member must satisfy regular expression pattern: {UUID_PATTERN}"
     wrong = invalid("pipelineExecutionId", pattern)
     yield "an id that cannot be", claimed, stop(pipelineExecutionId="e"), wrong, "InProgress"
+
+
+MISSING = Error(
+    "PipelineNotFoundException", "Account '123456789012' does not have a pipeline with name 'other'"
+)
+
+
+def _approval_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
+    def answer(status: str = "Approved", **more: Any) -> Params:
+        def params(job: Job) -> dict[str, Any]:
+            place = {"stageName": "Build", "actionName": "Work", "token": job.nonce}
+            result = {"summary": "Looks good", "status": status}
+            return {"pipelineName": job.execution["pipelineName"], "result": result} | place | more
+
+        return params
+
+    for status in ("Approved", "Rejected"):
+        yield f"an approval is {status}", asked, answer(status), Output(sorted, ["approvedAt"])
+    over = Error("ApprovalAlreadyCompletedException", "The approval has already been completed")
+    yield "a second answer", answered, answer("Rejected"), over
+    wrong = Error("InvalidApprovalTokenException", "The approval token is not valid")
+    yield "another token", asked, answer(token=UNKNOWN_JOB), wrong
+    yield "no such pipeline", asked, answer(pipelineName="other"), MISSING
+    stage = "Pipeline '{pipelineName}' does not have a stage with name 'Other'"
+    yield (
+        "no such stage",
+        asked,
+        answer(stageName="Other"),
+        Error("StageNotFoundException", stage),
+    )
+    action = Error(
+        "ActionNotFoundException", "Stage 'Build' does not have an action with name 'Other'"
+    )
+    yield "no such action", asked, answer(actionName="Other"), action
+    neither = invalid("result.status", "Member must satisfy enum value set: [Approved, Rejected]")
+    yield "an answer that is neither", asked, answer("Perhaps"), neither
+
+
+def _transition_cases() -> Iterator[tuple[str, str, State, Params, Error | Output]]:
+    enable, disable = "EnableStageTransition", "DisableStageTransition"
+
+    def transition(**more: Any) -> Params:
+        place = {"stageName": "Build", "transitionType": "Inbound"}
+        return lambda job: {"pipelineName": job.execution["pipelineName"]} | place | more
+
+    stage = Error(
+        "StageNotFoundException",
+        "Pipeline '{pipelineName}' does not have a stage with name 'Other'",
+    )
+    wrong = invalid("transitionType", "Member must satisfy enum value set: [Inbound, Outbound]")
+    for operation, state, more in (
+        (disable, queued, {"reason": "Closed"}),
+        (disable, closed, {"reason": "Still closed"}),
+        (enable, closed, {}),
+        (enable, queued, {}),
+    ):
+        what = f"a transition that is {state.__name__}"
+        yield operation, what, state, transition(**more), EMPTY
+    for operation, given in ((disable, {"reason": "Closed"}), (enable, {})):
+        out = transition(transitionType="Outbound", stageName="Source", **given)
+        yield operation, "out of the stage before", queued, out, EMPTY
+        yield operation, "no such stage", queued, transition(stageName="Other", **given), stage
+        yield (
+            operation,
+            "no such pipeline",
+            queued,
+            transition(pipelineName="other", **given),
+            MISSING,
+        )
+        yield operation, "no such side", queued, transition(transitionType="Up", **given), wrong
+    long = invalid("reason", "Member must have length less than or equal to 300")
+    yield disable, "a reason that cannot be", queued, transition(reason="r" * 301), long
+
+
+def _revision_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
+    def put(**more: Any) -> Params:
+        place = {"stageName": "Source", "actionName": "Fetch", "actionRevision": REVISION}
+        return lambda job: {"pipelineName": job.execution["pipelineName"]} | place | more
+
+    yield "a revision that is new", queued, put(), returns("newRevision", True)
+    yield "a revision again", revised, put(), returns("newRevision", False)
+    other = put(actionRevision=REVISION | {"revisionId": "r2"})
+    yield "the next revision", revised, other, returns("newRevision", True)
+    yield "no such pipeline", queued, put(pipelineName="other"), MISSING
+    action = Error(
+        "ActionNotFoundException", "Stage 'Source' does not have an action with name 'Other'"
+    )
+    yield "no such action", queued, put(actionName="Other"), action
+    long = invalid(
+        "actionRevision.revisionId", "Member must have length less than or equal to 1500"
+    )
+    yield (
+        "a revision that cannot be",
+        queued,
+        put(actionRevision=REVISION | {"revisionId": "r" * 1501}),
+        long,
+    )
+
+
+def _tag_cases() -> Iterator[tuple[str, str, State, Params, Error | Output]]:
+    listed, tag, untag = "ListTagsForResource", "TagResource", "UntagResource"
+
+    def of_type(**more: Any) -> Params:
+        return lambda _: {"resourceArn": TYPE_ARN} | more
+
+    def of_pipeline(**more: Any) -> Params:
+        return lambda job: {"resourceArn": PIPELINE_ARN + job.execution["pipelineName"]} | more
+
+    for what, of in (("an action type", of_type), ("a pipeline", of_pipeline)):
+        yield listed, f"{what} with a tag", tagged, of(), returns("tags", TAGS)
+        yield listed, f"{what} without tags", queued, of(), returns("tags", [])
+        yield tag, f"{what} gets a tag", queued, of(tags=TAGS), EMPTY
+        yield untag, f"{what} loses a tag", tagged, of(tagKeys=["team"]), EMPTY
+        yield untag, f"{what} has no such tag", tagged, of(tagKeys=["other"]), EMPTY
+    unknown = Error(
+        "ResourceNotFoundException",
+        "The account with id '123456789012' does not include an action type 'Custom/Build/Builder/1'",
+    )
+    yield listed, "an action type that there is not", nothing, of_type(), unknown
+    yield tag, "an action type that there is not", nothing, of_type(tags=TAGS), unknown
+    yield untag, "an action type that there is not", nothing, of_type(tagKeys=["team"]), unknown
+    own = [{"key": "aws:team", "value": "build"}]
+    system = Error("InvalidTagsException", "Not allowed to modify system tags: aws:team")
+    yield tag, "a tag of AWS's", queued, of_type(tags=own), system
+    many = [{"key": f"k{number}", "value": ""} for number in range(51)]
+    text = f"Tag limit exceeded for resource [{TYPE_ARN}]."
+    yield tag, "too many tags", queued, of_type(tags=many), Error("TooManyTagsException", text)
+
+
+DECLARATION: dict[str, Any] = {
+    "id": PARTNER,
+    "description": "Builds",
+    "executor": {
+        "type": "JobWorker",
+        "configuration": {"jobWorkerExecutorConfiguration": {"pollingAccounts": ["123456789012"]}},
+        "jobTimeout": 600,
+    },
+    "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+    "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+    "permissions": {"allowedAccounts": ["*"]},
+    "properties": [
+        {"name": "Project", "optional": False, "key": True, "noEcho": False, "queryable": False}
+    ],
+    "urls": {"configurationUrl": "https://partner.example"},
+}
+
+
+def _partner_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Error | Output]]:
+    get, update = "GetActionType", "UpdateActionType"
+    missing = Error(
+        "ActionTypeNotFoundException",
+        "ActionType (Category: 'Build', Owner: 'ThirdParty', Provider: 'Builder', Version: '1') "
+        "is not available",
+    )
+    worker = {"type": "JobWorker", "configuration": {}}
+    yield get, "a type", idle, PARTNER, Output(lambda out: out["actionType"]["executor"], worker)
+    yield get, "a type that never was", nothing, PARTNER, missing
+    yield get, "a type that was deleted", deleted, PARTNER, missing
+    owner = invalid("owner", "Member must satisfy regular expression pattern: AWS|ThirdParty")
+    yield get, "a custom type", idle, CUSTOM, owner
+
+    def declared(**changes: Any) -> dict[str, Any]:
+        return {"actionType": DECLARATION | changes}
+
+    yield update, "a type", idle, declared(), EMPTY
+    yield update, "a type that never was", nothing, declared(), missing
+    yield update, "a type that was deleted", deleted, declared(), missing
+    function = "arn:aws:lambda:eu-west-1:123456789012:function:build"
+    configuration = {"lambdaExecutorConfiguration": {"lambdaFunctionArn": function}}
+    executor = {"type": "Lambda", "configuration": configuration}
+    text = "This CodePipeline has no executors but those of type JobWorker"
+    refused = Error("ValidationException", text)
+    yield update, "an executor that is a function", idle, declared(executor=executor), refused
+    reverse = {"minimumCount": 2, "maximumCount": 1}
+    text = "The minimumCount of inputArtifactDetails is larger than its maximumCount"
+    counts = Error("ValidationException", text)
+    yield update, "counts the wrong way round", idle, declared(inputArtifactDetails=reverse), counts
+    short = DECLARATION["executor"] | {"jobTimeout": 59}
+    least = invalid(
+        "actionType.executor.jobTimeout", "Member must have value greater than or equal to 60"
+    )
+    yield update, "a time that is too short", idle, declared(executor=short), least
+
+
+def _pipeline_cases() -> Iterator[tuple[str, str, State, Params, Error | Output]]:
+    for what, *row in _approval_cases():
+        yield "PutApprovalResult", what, *row
+    for what, *row in _revision_cases():
+        yield "PutActionRevision", what, *row
+    yield from _transition_cases()
+    yield from _tag_cases()
 
 
 def _cases() -> Iterator[Case]:
@@ -544,10 +740,10 @@ def _cases() -> Iterator[Case]:
             yield Case(kind.poll, row[0], type_id, *row[1:])
         for row in _acknowledge_cases():
             yield Case(kind.acknowledge, row[0], type_id, *row[1:])
-        for row in _result_cases(success=True):
-            yield Case(kind.success, row[0], type_id, *row[1:])
-        for row in _result_cases(success=False):
-            yield Case(kind.failure, row[0], type_id, *row[1:])
+        for success in (True, False):
+            operation = kind.success if success else kind.failure
+            for row in _result_cases(success=success):
+                yield Case(operation, row[0], type_id, *row[1:])
         if custom:
             for row in _custom_poll_cases():
                 yield Case(kind.poll, row[0], type_id, *row[1:])
@@ -568,8 +764,9 @@ def _cases() -> Iterator[Case]:
     )
     for kind, what, state, answer in _details_cases():
         yield Case(kind.details, what, kind.type_id, state, naming(), answer)
-    for operation, what, state, params, answer in _action_type_cases():
-        yield Case(operation, what, CUSTOM, state, lambda _, params=params: params, answer)
+    for type_id, rows in ((PARTNER, _partner_type_cases()), (CUSTOM, _action_type_cases())):
+        for operation, what, state, params, answer in rows:
+            yield Case(operation, what, type_id, state, lambda _, params=params: params, answer)
 
 
 def _representative(cases: list[Case]) -> Iterator[Case]:
@@ -582,5 +779,5 @@ def _representative(cases: list[Case]) -> Iterator[Case]:
             yield case
 
 
-CASES = list(_cases())
+CASES = [*_cases(), *(Case(row[0], row[1], CUSTOM, *row[2:]) for row in _pipeline_cases())]
 REPRESENTATIVE = list(_representative(CASES))

@@ -13,6 +13,11 @@ from moto_codepipeline import JobBackend, JobStatus, ManualClock, backend
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 CUSTOM = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
 PARTNER = CUSTOM | {"owner": "ThirdParty"}
+APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
+PIPELINE_ARN = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:"
+TYPE_ARN = f"{PIPELINE_ARN}actiontype:Custom/Build/Builder/1"
+TAGS = [{"key": "team", "value": "build"}]
+REVISION = {"revisionId": "r1", "revisionChangeId": "c1", "created": 1_800_000_000}
 SOURCE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
 TYPE_REQUEST: dict[str, Any] = {
     "category": "Build",
@@ -129,6 +134,12 @@ class Service:
         """Stop the job's execution."""
         name, execution_id = job.execution.values()
         self.backend.stop_pipeline_execution(name, execution_id, abandon=abandon)
+
+    def approval_token(self) -> str:
+        """The token of the approval that waits."""
+        state = self.backend.get_pipeline_state(self.execution["pipelineName"])
+        token: str = state["stageStates"][1]["actionStates"][0]["latestExecution"]["token"]
+        return token
 
     def status(self, job_id: str) -> JobStatus | None:
         """A job's status, which no operation tells of a job that is not to be acknowledged."""
@@ -266,6 +277,44 @@ def queryable(service: Service, type_id: dict[str, str]) -> Job:
     for project in ("web", "app"):
         service.start(type_id, configuration={"Project": project})
     return nothing(service, type_id)
+
+
+def asked(service: Service, type_id: dict[str, str]) -> Job:
+    """An approval that waits: the nonce is its token."""
+    service.start(APPROVAL)
+    return Job(UNKNOWN_JOB, service.approval_token(), execution=service.execution)
+
+
+def answered(service: Service, type_id: dict[str, str]) -> Job:
+    """An approval that was given."""
+    job = asked(service, type_id)
+    place = (job.execution["pipelineName"], "Build", "Work")
+    service.backend.put_approval_result(*place, {"summary": "", "status": "Approved"}, job.nonce)
+    return job
+
+
+def revised(service: Service, type_id: dict[str, str]) -> Job:
+    """A source of which the revision r1 was told."""
+    job = queued(service, type_id)
+    place = (job.execution["pipelineName"], "Source", "Fetch")
+    service.backend.put_action_revision(*place, REVISION)
+    return job
+
+
+def closed(service: Service, type_id: dict[str, str]) -> Job:
+    """A pipeline whose transition to the last stage is disabled."""
+    job = queued(service, type_id)
+    name = job.execution["pipelineName"]
+    service.backend.set_stage_transition(name, "Build", "Inbound", reason="Closed")
+    return job
+
+
+def tagged(service: Service, type_id: dict[str, str]) -> Job:
+    """A pipeline and an action type with a tag each."""
+    job = queued(service, type_id)
+    for arn in (TYPE_ARN, f"{PIPELINE_ARN}{job.execution['pipelineName']}"):
+        service.backend.tag_resource(arn, TAGS)
+    return job
 
 
 def crowded(service: Service, type_id: dict[str, str]) -> Job:

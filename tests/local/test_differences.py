@@ -1,0 +1,324 @@
+"""What is not as in AWS is still so: docs/local.md names a test for each of its lines."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local import acknowledger
+from local.aws import functions
+from local.aws.server import LocalCloud
+from tests.local.fixtures.cloud import (
+    ACCOUNT,
+    REGION,
+    SECONDS,
+    Queue,
+    make_function,
+    role,
+    running,
+    zipped,
+)
+from tests.support import ROOT, wait_for
+
+PASS = {"Type": "Pass", "End": True}
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with running(acknowledger.cloud_with_codepipeline) as cloud:
+        acknowledger.create_source(cloud)
+        acknowledger.create_pipeline_role(cloud)
+        yield cloud
+
+
+def answer(cloud: LocalCloud, name: str, source: str, **settings: Any) -> Any:
+    make_function(cloud, name, source, **settings)
+    return json.loads(cloud.client("lambda").invoke(FunctionName=name)["Payload"].read())
+
+
+def machine_of(**states: dict[str, Any]) -> dict[str, Any]:
+    return {"StartAt": next(iter(states)), "States": states}
+
+
+def test_every_line_of_the_page_has_a_test_that_is_there() -> None:
+    page = (ROOT / "docs" / "local.md").read_text()
+    rows = re.findall(r"^\| (.+) \| `(\S+)::(\w+)` \|$", page, re.MULTILINE)
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    assert len(rows) == len(lines) - page.count("| what | shown by |")
+    for _, file, test in rows:
+        assert f"\ndef {test}(" in (ROOT / file).read_text(), (file, test)
+    named = {test for _, file, test in rows if file == "tests/local/test_differences.py"}
+    own = set(re.findall(r"^def (test_\w+)", Path(__file__).read_text(), re.MULTILINE))
+    assert own - named == {"test_every_line_of_the_page_has_a_test_that_is_there"}
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "request_"),
+    [
+        ("cloudformation", "detect_stack_drift", {"StackName": "a"}),
+        ("cloudformation", "continue_update_rollback", {"StackName": "a"}),
+        ("stepfunctions", "redrive_execution", {"executionArn": "a"}),
+        ("stepfunctions", "get_activity_task", {"activityArn": "a"}),
+        ("stepfunctions", "start_sync_execution", {"stateMachineArn": "a"}),
+        ("stepfunctions", "publish_state_machine_version", {"stateMachineArn": "a"}),
+        ("stepfunctions", "test_state", {"definition": "{}"}),
+    ],
+)
+def test_operations_that_are_not_there(
+    cloud: LocalCloud, service: str, operation: str, request_: dict[str, str]
+) -> None:
+    client = cloud.client(service)
+    client.meta.config.inject_host_prefix = False
+    with pytest.raises(ClientError, match="is not implemented here") as caught:
+        getattr(client, operation)(**request_)
+    code = caught.value.response["Error"]["Code"]
+    assert code in ("UnknownOperationException", "InvalidAction")
+
+
+# -- Lambda ---------------------------------------------------------------------------------------
+
+
+def test_retries_come_after_one_and_two_seconds() -> None:
+    assert functions.Runner("").retry_delays == (1.0, 2.0)
+
+
+def test_a_function_may_import_what_is_installed_here(cloud: LocalCloud) -> None:
+    source = "import moto\ndef handler(event, context): return moto.__name__"
+    assert answer(cloud, "imports", source) == "moto"
+
+
+def test_every_runtime_is_this_python(cloud: LocalCloud) -> None:
+    source = "import sys\ndef handler(event, context): return sys.version_info.major"
+    assert answer(cloud, "runtime", source, Runtime="nodejs22.x") == 3
+
+
+def test_layers_are_not_unpacked(cloud: LocalCloud) -> None:
+    layer = cloud.client("lambda").publish_layer_version(
+        LayerName="own", Content={"ZipFile": zipped("x = 1", "python/of_layer")}
+    )["LayerVersionArn"]
+    source = "import of_layer\ndef handler(event, context): return 1"
+    said = answer(cloud, "layered", source, Layers=[layer])
+    assert said["errorType"] == "Runtime.ImportModuleError"
+
+
+def test_what_is_printed_below_the_level_of_a_log_is_written(cloud: LocalCloud) -> None:
+    level = {"LogFormat": "JSON", "ApplicationLogLevel": "ERROR"}
+    source = """
+        def handler(event, context): print('{"level": "DEBUG", "message": "quiet"}')
+    """
+    answer(cloud, "levels", source, LoggingConfig=level)
+    events = cloud.client("logs").filter_log_events(logGroupName="/aws/lambda/levels")["events"]
+    assert any("quiet" in event["message"] for event in events)
+
+
+def test_a_role_may_do_everything(cloud: LocalCloud) -> None:
+    cloud.client("sqs").create_queue(QueueName="anybodys")
+    source = """
+        import boto3
+        def handler(event, context): return len(boto3.client("sqs").list_queues()["QueueUrls"])
+    """
+    assert cloud.client("iam").list_role_policies(RoleName=role(cloud)[-3:])["PolicyNames"] == []
+    assert answer(cloud, "unlimited", source, Timeout=30) > 0
+
+
+def test_there_is_one_account_and_every_credential_is_its_own(cloud: LocalCloud) -> None:
+    assert cloud.client("sts").get_caller_identity()["Account"] == ACCOUNT
+
+
+# -- EventBridge ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "detail", "arrives"),
+    [({"n": [1]}, {"n": True}, True), ({"list": {"n": [1]}}, {"list": [{"n": 1}]}, False)],
+    ids=["true is 1", "objects in arrays"],
+)
+def test_patterns_know_less(
+    cloud: LocalCloud, pattern: dict[str, Any], detail: dict[str, Any], arrives: bool
+) -> None:
+    events, name = cloud.client("events"), f"pattern-{uuid.uuid4()}"
+    queue = Queue(cloud, name)
+    events.put_rule(Name=name, EventPattern=json.dumps({"source": [name], "detail": pattern}))
+    events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": queue.arn}])
+    entry = {"Source": name, "DetailType": "t", "Detail": json.dumps(detail)}
+    events.put_events(Entries=[entry])
+    assert bool(queue.receive()) == arrives
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/a",
+        f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/a",
+        f"arn:aws:batch:{REGION}:{ACCOUNT}:job-queue/a",
+        f"arn:aws:events:{REGION}:{ACCOUNT}:api-destination/a/1",
+    ],
+)
+def test_targets_that_are_not_reached_get_no_event(cloud: LocalCloud, arn: str) -> None:
+    events, name = cloud.client("events"), f"target-{uuid.uuid4()}"
+    letters = Queue(cloud, name)
+    events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
+    target = {"Id": "1", "Arn": arn, "DeadLetterConfig": {"Arn": letters.arn}}
+    events.put_targets(Rule=name, Targets=[target])
+    events.put_events(Entries=[{"Source": name, "DetailType": "t", "Detail": "{}"}])
+    attributes = letters.message()["MessageAttributes"]
+    assert attributes["TARGET_ARN"]["StringValue"] == arn
+
+
+# -- Step Functions -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {
+            "Type": "Map",
+            "ItemBatcher": {"MaxItemsPerBatch": 2},
+            "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, **machine_of(B=PASS)},
+            "End": True,
+        },
+        {
+            "Type": "Map",
+            "QueryLanguage": "JSONata",
+            "ItemProcessor": {
+                "ProcessorConfig": {"Mode": "INLINE"},
+                **machine_of(B={**PASS, "QueryLanguage": "JSONPath"}),
+            },
+            "End": True,
+        },
+    ],
+    ids=["ItemBatcher", "JSONPath in JSONata"],
+)
+def test_definitions_that_are_not_understood_are_refused(
+    cloud: LocalCloud, state: dict[str, Any]
+) -> None:
+    definition = json.dumps(machine_of(A=state))
+    told = cloud.client("stepfunctions").validate_state_machine_definition(definition=definition)
+    assert told["result"] == "FAIL"
+
+
+def test_the_end_of_a_branch_is_told_in_fewer_events(cloud: LocalCloud) -> None:
+    states = cloud.client("stepfunctions")
+    branch = machine_of(B={"Type": "Fail", "Error": "E"})
+    definition = json.dumps(machine_of(A={"Type": "Parallel", "Branches": [branch], "End": True}))
+    arn = states.create_state_machine(name="branch", definition=definition, roleArn=role(cloud))
+    execution = states.start_execution(stateMachineArn=arn["stateMachineArn"])
+    about = {"executionArn": execution["executionArn"]}
+    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "its end", SECONDS)
+    types = [each["type"] for each in states.get_execution_history(**about)["events"]]
+    assert not [name for name in types if name.endswith("Aborted")]
+
+
+# -- CloudFormation -------------------------------------------------------------------------------
+
+
+def test_a_stack_is_done_when_the_operation_answers(cloud: LocalCloud) -> None:
+    client = cloud.client("cloudformation")
+    body = json.dumps({"Resources": {"A": {"Type": "AWS::SQS::Queue"}}})
+    client.create_stack(StackName="done", TemplateBody=body)
+    assert client.describe_stacks(StackName="done")["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
+    # A policy of the stack's does not hold it.
+    statement = {"Effect": "Deny", "Action": "Update:*", "Principal": "*", "Resource": "*"}
+    policy = json.dumps({"Statement": [statement]})
+    client.set_stack_policy(StackName="done", StackPolicyBody=policy)
+    body = json.dumps({"Resources": {"B": {"Type": "AWS::SQS::Queue"}}})
+    client.update_stack(StackName="done", TemplateBody=body)
+    [made] = client.list_stack_resources(StackName="done")["StackResourceSummaries"]
+    assert made["LogicalResourceId"] == "B"
+
+
+def test_there_is_one_macro(cloud: LocalCloud) -> None:
+    body = json.dumps(
+        {"Transform": "AWS::Include", "Resources": {"A": {"Type": "AWS::SQS::Queue"}}}
+    )
+    with pytest.raises(ClientError, match="No transform named AWS::Include found"):
+        cloud.client("cloudformation").create_stack(StackName="macro", TemplateBody=body)
+
+
+def test_statements_with_a_condition_are_left_out_of_a_buckets_policy(cloud: LocalCloud) -> None:
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"}
+    conditional = {**statement, "Condition": {"Bool": {"aws:SecureTransport": "true"}}}
+    document = {"Version": "2012-10-17", "Statement": [statement, conditional]}
+    policy = {"Bucket": {"Ref": "B"}, "PolicyDocument": document}
+    resources = {
+        "B": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "conditional"}},
+        "P": {"Type": "AWS::S3::BucketPolicy", "Properties": policy},
+    }
+    cloud.client("cloudformation").create_stack(
+        StackName="conditional", TemplateBody=json.dumps({"Resources": resources})
+    )
+    kept = json.loads(cloud.client("s3").get_bucket_policy(Bucket="conditional")["Policy"])
+    assert kept["Statement"] == [statement]
+
+
+# -- Others ---------------------------------------------------------------------------------------
+
+
+def test_alarms_call_no_action(cloud: LocalCloud) -> None:
+    cloudwatch, sns = cloud.client("cloudwatch"), cloud.client("sns")
+    queue, topic = Queue(cloud, "alarmed"), sns.create_topic(Name="alarmed")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
+    cloudwatch.put_metric_alarm(
+        AlarmName="a",
+        Namespace="n",
+        MetricName="m",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="breaching",
+        AlarmActions=[topic],
+    )
+    [alarm] = cloudwatch.describe_alarms(AlarmNames=["a"])["MetricAlarms"]
+    assert alarm["StateValue"] == "ALARM"
+    assert queue.receive() is None
+
+
+def test_a_build_runs_nothing_and_says_that_it_succeeded(cloud: LocalCloud) -> None:
+    codebuild = cloud.client("codebuild")
+    codebuild.create_project(
+        name="idle-builds",
+        source={
+            "type": "NO_SOURCE",
+            "location": "-",
+            "buildspec": "{phases: {build: {commands: [exit 1]}}}",
+        },
+        artifacts={"type": "NO_ARTIFACTS"},
+        environment={
+            "type": "LINUX_CONTAINER",
+            "image": "none",
+            "computeType": "BUILD_GENERAL1_SMALL",
+        },
+        serviceRole=role(cloud),
+    )
+    build = codebuild.start_build(projectName="idle-builds")["build"]["id"]
+    [told] = codebuild.batch_get_builds(ids=[build])["builds"]
+    assert told["buildStatus"] == "SUCCEEDED"
+
+
+def test_a_pipeline_waits_to_be_started_and_most_actions_of_aws_do_nothing(
+    cloud: LocalCloud,
+) -> None:
+    client = cloud.client("codepipeline")
+    action = {"name": "Build", "configuration": {"ProjectName": "none"}}
+    pipeline = acknowledger.pipeline(
+        "idle", "AWS/Build/CodeBuild/1", {"Build": [action]}, acknowledger.pipeline_role(cloud)
+    )
+    client.create_pipeline(pipeline=pipeline)
+    assert client.list_pipeline_executions(pipelineName="idle")["pipelineExecutionSummaries"] == []
+    client.start_pipeline_execution(name="idle")
+
+    def built() -> Any:
+        [_, stage] = client.get_pipeline_state(name="idle")["stageStates"]
+        found = stage["actionStates"][0].get("latestExecution", {})
+        return found if found.get("status") == "Succeeded" else None
+
+    assert "without doing anything" in wait_for(built, "the action to end", SECONDS)["summary"]

@@ -1,0 +1,97 @@
+"""State machines behave as was recorded on AWS.
+
+`fixtures/recorded.json` has a row for each behaviour that our definition, the examples or the
+documentation use: a definition, its input, the answer to its task token, and what came of it. The
+source is a snapshot of LocalStack's tests, which were run on AWS: localstack/localstack at 8b9a79f,
+tests/aws/services/stepfunctions/v2/ (Apache-2.0). An event is its type, the id of the one before,
+and its details; "*" is anything, such as the end of an SDK's message, which AWS has changed. Waits are shorter here, and names are this test's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.aws.server import LocalCloud
+from tests.local.fixtures.cloud import SECONDS, Queue, make_function, role, running
+from tests.support import wait_for
+
+ROWS = json.loads((Path(__file__).parent / "fixtures" / "recorded.json").read_text())
+#: The details of an event that are compared, present or not.
+COMPARED = (
+    *("name", "error", "cause", "output", "resource", "resourceType", "index", "length"),
+    *("timeoutInSeconds", "heartbeatInSeconds", "assignedVariables"),
+)
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with running() as cloud:
+        yield cloud
+
+
+def matches(found: Any, recorded: Any) -> bool:
+    """Whether something is what was recorded: a JSON text may be written as its value."""
+    match (found, recorded):
+        case (str(), str()):
+            return bool(re.fullmatch(re.escape(recorded).replace(r"\*", ".*"), found, re.DOTALL))
+        case (str(), dict() | list()):
+            return matches(json.loads(found), recorded)
+        case (dict(), dict()):
+            return found.keys() == recorded.keys() and all(
+                matches(found[name], recorded[name]) for name in recorded
+            )
+        case (list(), list()):
+            return len(found) == len(recorded) and all(map(matches, found, recorded))
+    return bool(recorded in ("*", found))
+
+
+def told(event: dict[str, Any]) -> list[Any]:
+    details = next((each for name, each in event.items() if name.endswith("Details")), {})
+    kept = {name: details[name] for name in COMPARED if name in details}
+    if "output" in kept:
+        kept["output"] = json.loads(kept["output"])
+    if "assignedVariables" in kept:
+        assigned = kept["assignedVariables"]
+        kept["assignedVariables"] = {name: json.loads(text) for name, text in assigned.items()}
+    return [event["type"], event["previousEventId"], kept]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["source"].split()[-1] for row in ROWS])
+def test_an_execution_is_as_recorded_on_aws(cloud: LocalCloud, row: dict[str, Any]) -> None:
+    states, name = cloud.client("stepfunctions"), f"recorded-{uuid.uuid4()}"
+    definition = json.dumps(row["definition"])
+    if "function" in row:
+        make_function(cloud, name, row["function"], Timeout=120)
+        definition = definition.replace("FUNCTION", name)
+    queue = Queue(cloud, name)
+    definition = definition.replace("QUEUE", queue.url)
+    machine = states.create_state_machine(name=name, definition=definition, roleArn=role(cloud))
+    arn = machine["stateMachineArn"]
+    execution = states.start_execution(stateMachineArn=arn, input=json.dumps(row["input"]))
+    about = {"executionArn": execution["executionArn"]}
+    if "answer" in row:
+        send = states.send_task_success if "output" in row["answer"] else states.send_task_failure
+        send(taskToken=queue.body()["TaskToken"], **row["answer"])
+
+    def ended() -> Any:
+        described = states.describe_execution(**about)
+        return described if described["status"] != "RUNNING" else None
+
+    described = wait_for(ended, "the execution to end", SECONDS)
+    found = [told(each) for each in states.get_execution_history(**about)["events"]]
+    assert described["status"] == row["status"], found[-1]
+    if "events" in row:
+        assert [each[:2] for each in found] == [each[:2] for each in row["events"]]
+        for here, recorded in zip(found, row["events"], strict=True):
+            assert matches(here, recorded), (here, recorded)
+    if "error" in row:
+        assert described["error"] == row["error"]
+    if "output" in row:
+        assert matches(json.loads(described["output"]), row["output"])

@@ -1,0 +1,146 @@
+"""Whatever is not there says so in the protocol's own way: no page, and nothing to be asked again."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.model import ListShape, MapShape, OperationModel, Shape, StringShape, StructureShape
+
+from local import acknowledger
+from local.aws.server import LocalCloud
+from tests.local.fixtures.cloud import REGION, running
+
+#: What the stack, its examples and its documentation use.
+SERVICES = (
+    "cloudformation",
+    "cloudwatch",
+    "codebuild",
+    "codepipeline",
+    "dynamodb",
+    "ecs",
+    "events",
+    "iam",
+    "kms",
+    "lambda",
+    "logs",
+    "s3",
+    "sns",
+    "sqs",
+    "ssm",
+    "stepfunctions",
+    "sts",
+    "xray",
+)
+SCALARS = {
+    "blob": b"x",
+    "boolean": True,
+    "double": 1.0,
+    "float": 1.0,
+    "timestamp": datetime(2026, 1, 1, tzinfo=UTC),
+}
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with running(acknowledger.cloud_with_codepipeline) as cloud:
+        yield cloud
+
+
+def client(cloud: LocalCloud, service: str) -> Any:
+    """A client that asks once, and sends what it is given."""
+    config = Config(
+        retries={"total_max_attempts": 1},
+        inject_host_prefix=False,
+        read_timeout=60,
+        s3={"addressing_style": "path"},
+    )
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    return boto3.client(
+        service, region_name=REGION, endpoint_url=cloud.endpoint_url, config=config, **keys
+    )
+
+
+def minimal(shape: Shape | None) -> Any:
+    """The least that a shape may be."""
+    least = shape.metadata.get("min", 0) if shape else 0
+    match shape:
+        case StructureShape():
+            members = list(shape.members)[:1] if shape.is_tagged_union else shape.required_members
+            return {name: minimal(shape.members[name]) for name in members}
+        case ListShape():
+            return [minimal(shape.member)] * least
+        case MapShape():
+            return {minimal(shape.key): minimal(shape.value)} if least else {}
+        case StringShape():
+            return shape.enum[0] if shape.enum else "x" * (least or 1)
+        case None:
+            return {}
+    return SCALARS.get(shape.type_name, least or 1)
+
+
+def wrong_answer(client: Any, model: OperationModel) -> str:
+    """What is wrong with the answer to an operation; "" if nothing is."""
+    try:
+        client._make_api_call(model.name, minimal(model.input_shape))
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        code = error.response["Error"]["Code"]
+        # An answer to HEAD has no body, of which botocore makes such a code.
+        is_named = not code.isdecimal() or model.http["method"] == "HEAD"
+        fine = is_named and code and (status < 500 or status == 501)
+        return "" if fine else f"{model.name}: {status} {error}"
+    except BotoCoreError as error:
+        return f"{model.name}: {error!r}"
+    return ""
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_operation_answers_as_its_protocol_does(cloud: LocalCloud, service: str) -> None:
+    asking = client(cloud, service)
+    models = [
+        asking.meta.service_model.operation_model(name)
+        for name in asking.meta.service_model.operation_names
+    ]
+    wrong = [said for model in models if (said := wrong_answer(asking, model))]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("service", "code"),
+    [
+        ("translate", "UnknownOperationException"),
+        ("trustedadvisor", "UnknownOperationException"),
+        ("partnercentral-marketing", "UnknownOperationException"),
+        ("cloudsearch", "InvalidAction"),
+    ],
+    ids=["json", "rest-json", "cbor", "query"],
+)
+def test_a_service_that_is_not_there_says_so(cloud: LocalCloud, service: str, code: str) -> None:
+    asking = client(cloud, service)
+    model = asking.meta.service_model.operation_model(asking.meta.service_model.operation_names[0])
+    with pytest.raises(ClientError, match=" is not implemented here") as caught:
+        asking._make_api_call(model.name, minimal(model.input_shape))
+    response = caught.value.response
+    assert response["Error"]["Code"] == code
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_what_moto_fails_at_is_told_and_not_asked_for_again(cloud: LocalCloud) -> None:
+    # No SDK sends such a thing.
+    connection = http.client.HTTPConnection(cloud.endpoint_url.removeprefix("http://"))
+    scope = "Credential=x/20260101/us-east-1/kms/aws4_request, "
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}", "X-Amz-Target": "TrentService.Encrypt"}
+    connection.request("POST", "/", "{}", headers)
+    answer = connection.getresponse()
+    said = json.loads(answer.read())
+    connection.close()
+    assert (answer.status, said["__type"]) == (501, "NotImplemented")
+    assert said["message"] == "Encrypt of kms is not implemented here for this input"

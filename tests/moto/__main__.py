@@ -1,0 +1,58 @@
+"""Runs moto's own tests of the services whose insides are replaced, with the replacements.
+
+They come with moto's source distribution, of the version that is installed, and go when it is done.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TESTS = (
+    *("awslambda", "cloudformation", "cloudwatch", "dynamodb", "events", "logs", "sqs"),
+    *("stepfunctions", "iam/test_iam_cloudformation.py", "s3/test_s3_cloudformation.py"),
+)
+#: What the tests need and the local stack does not.
+NEEDED = ("freezegun",)
+
+
+def pip(*arguments: str) -> None:
+    # From outside the environment, which has none.
+    command = ["python3", "-m", "pip", *arguments, "--quiet", "--no-deps"]
+    subprocess.run([*command, "--disable-pip-version-check"], check=True)
+
+
+def main(folder: Path) -> int:
+    """Run them in a folder; pytest's status."""
+    pip("download", f"moto=={version('moto')}", "--no-binary=moto", f"--dest={folder}")
+    pip("install", *NEEDED, f"--target={folder / 'needed'}")
+    [archive] = folder.glob("moto-*.tar.gz")
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, filter="data")
+    [source] = (path for path in folder.glob("moto-*") if path.is_dir())
+    (source / "moto").rename(folder / "unused")  # it is the one that is installed that counts
+    paths = [HERE, HERE.parent.parent, folder / "needed"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "--quiet", "--color=no", "--tb=short"),
+            *("-p", "with_replacements", "-m", "not requires_docker and not network"),
+            *("-n", os.environ.get("WORKERS", "2"), "--dist=loadfile"),
+            *(f"tests/test_{name}" for name in TESTS),
+            *sys.argv[1:],
+        ],
+        cwd=source,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        check=False,
+    )
+    return done.returncode
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        sys.exit(main(Path(temporary)))

@@ -1,0 +1,41 @@
+"""A pytest plugin: moto is as the local stack has it, and differences that are accepted may be.
+
+`accepted.txt` beside it has a reason, and under it, indented, the tests that fail for it. One that
+passes nevertheless fails: its line is no longer true.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.aws import replaced
+from local.aws.cloudformation import operations
+
+
+def pytest_configure() -> None:
+    replaced.install()
+    # moto's tests acknowledge no capabilities, which AWS and the local stack demand of them.
+    operations.check_capabilities = lambda *_: None
+
+
+def accepted() -> dict[str, str]:
+    """The reasons by the tests' ids."""
+    reasons, reason = {}, ""
+    for line in Path(__file__).with_name("accepted.txt").read_text().splitlines():
+        if line.startswith("  "):
+            reasons[line.strip()] = reason
+        else:
+            reason = line
+    return reasons
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    reasons = accepted()
+    for item in items:
+        if reason := reasons.pop(item.nodeid, None):
+            item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+    assert not reasons, f"moto has no such tests: {', '.join(reasons)}"
