@@ -42,7 +42,7 @@ export class Board {
       lane.most = most;
       this.fill(lane);
     };
-    lane.section = make("section", { class: `lane ${status}` }, head, make("div", { class: "cards" }, list, more, fewer));
+    lane.section = make("section", { class: `lane ${status} empty` }, head, make("div", { class: "cards" }, list, more, fewer));
     more.addEventListener("click", () => show(lane.most + MORE));
     return lane;
   }

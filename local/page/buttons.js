@@ -60,6 +60,7 @@ export function choose(title, parts, choices) {
   dialog.showModal();
 }
 
+for (const id of ["ask", "job"]) byId(id).addEventListener("close", () => document.body.append(byId("said")));
 byId("ask-close").addEventListener("click", () => byId("ask").close());
 
 // Put new children into an element, without taking the focus from the button that stays.

@@ -303,6 +303,8 @@ def test_a_pipeline_is_stopped_both_ways_after_one_question(world: World) -> Non
             press(page, "Stop held …")
             press(page, f"Stop held and {words}")
             expect(question).to_be_hidden()
+            expect(page.locator("#said")).to_contain_text("Pipeline held")
+            expect(page.locator("#said")).to_be_visible()
             expect(article(page, "held").locator(".status")).to_have_text(status)
         expect(page.get_by_role("button", name="Stop held …")).to_be_hidden()
 
@@ -371,16 +373,16 @@ def test_intake_is_paused_and_resumed(world: World) -> None:
         page.unroute("**/invocations")
 
 
-def test_what_a_service_refuses_is_said(world: World) -> None:
-    world.create("gone", Outcome="Succeed")
+def test_what_a_service_refuses_is_said_and_asked_again(world: World, held: None) -> None:
     with world.page() as page:
-        expect(article(page, "gone")).to_be_visible()
-        page.route("**/events", lambda route: route.abort())
-        page.locator("#find").fill("gone")
-        world.delete("gone")
-        page.evaluate("document.querySelector('[aria-label=\"Start gone\"]')?.click()")
-        page.unroute("**/events")
-        expect(article(page, "gone")).to_be_hidden()
+        expect(card(page, "held", "InProgress")).to_be_visible()
+        press(page, "Stop held …")
+        world.stop("held")
+        press(page, "Stop held and wait")
+        said = page.get_by_role("dialog").locator("#said.bad")
+        expect(said).to_contain_text("held")
+        expect(page.get_by_role("dialog", name="Stop held?")).to_be_visible()
+        press(page, "Do nothing")
 
 
 def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World) -> None:
