@@ -104,6 +104,11 @@ class World:
                 pipelineName=name, pipelineExecutionId=execution, abandon=True
             )
 
+    def is_idle(self) -> bool:
+        """Whether no job is in flight."""
+        rows = [item.attrs for item in list(self.rows.items.values())]
+        return all(row["status"].value in STATUSES[4:] for row in rows if "status" in row)
+
     def ended(self, name: str, status: str) -> None:
         """Wait until a pipeline's latest execution has ended so."""
 
@@ -155,6 +160,7 @@ def held(world: World) -> Iterator[None]:
     world.start("held")
     yield
     world.stop("held")
+    wait_for(world.is_idle, "what was stopped to end", SECONDS)
 
 
 def card(page: Page, name: str, status: str) -> Locator:
@@ -612,9 +618,9 @@ def test_nothing_moves_for_who_asked_for_less_motion(world: World, held: None) -
 def test_the_first_screen_tells_what_matters_with_many_jobs(
     world: World, held: None, jobs: int
 ) -> None:
-    before = set(world.rows.items)
     with world.page() as page:
         expect(card(page, "held", "InProgress")).to_be_visible()
+        before = set(world.rows.items)
         working_id = card(page, "held", "InProgress").get_attribute("data-job")
         places = "['[aria-label=\"Start held\"]', '#plots', '#types'].map(each => JSON.stringify(document.querySelector(each).getBoundingClientRect()))"
         at_first = page.evaluate(places)
