@@ -51,6 +51,17 @@ class Script:
     rows: dict[str, list[Any]] = field(default_factory=dict)
 
 
+#: Limits that pass in no test, however busy the machine is.
+PATIENT = {"AcknowledgeTimeoutSeconds": 60, "HeartbeatTimeoutSeconds": 30, "JobTimeoutSeconds": 60}
+
+
+def limits(script: Script) -> dict[str, int]:
+    """Short limits for what a script leaves to them."""
+    acknowledge = {"AcknowledgeTimeoutSeconds": 1} if SILENT in script.acknowledge else {}
+    work = {"HeartbeatTimeoutSeconds": 1, "JobTimeoutSeconds": 2} if SILENT in script.work else {}
+    return PATIENT | acknowledge | work
+
+
 @dataclass
 class Ended:
     """An execution that has ended, and what is left of it."""
@@ -163,11 +174,7 @@ class Machine:
             "job": job,
             "actionType": "Custom/Build/Acknowledger/1",
             "offeredAt": "2026-01-01T00:00:00.000Z",
-            "timeouts": {
-                "AcknowledgeTimeoutSeconds": 1,
-                "HeartbeatTimeoutSeconds": 1,
-                "JobTimeoutSeconds": 2,
-            },
+            "timeouts": PATIENT,
         } | changes
         return str(
             self.step_functions.start_execution(
@@ -229,7 +236,7 @@ class Machine:
         self.reports.clear()
         self._report_answers = list(script.report)
         self.take_events()
-        arn = self.start(job, **changes)
+        arn = self.start(job, **{"timeouts": limits(script), **changes})
         events: list[tuple[str, dict[str, Any]]] = []
         answers = {
             "Job Dispatched": list(script.acknowledge),

@@ -171,7 +171,7 @@ def test_an_execution_that_somebody_started_by_hand_ends(
     job_id = own.get("id") if isinstance(own, dict) else None
     known = isinstance(job_id, str) and 1 <= len(job_id.encode()) <= 2048
 
-    def start(_job: Any) -> str:
+    def start(_job: Any, **_: Any) -> str:
         answer = machine.step_functions.start_execution(
             stateMachineArn=machine.arn, name=str(uuid.uuid4()), input=as_sent(odd)
         )

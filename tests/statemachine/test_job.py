@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.statemachine.conftest import SILENT, WORDLESS, Machine, Meddled, Script
+from tests.statemachine.conftest import PATIENT, SILENT, WORDLESS, Machine, Meddled, Script
 from tests.support import wait_for
 
 TO_ACKNOWLEDGE = ["Created", "Queued", "Dispatched"]
@@ -20,7 +20,6 @@ NEXT_JOB = {"status": "NextJobNotHere", "error": "NextJobNotHere", "cause": "it 
 REFUSED = {"status": "Refused", "error": "JobNotFoundException", "cause": "Gone."}
 STANDS_DOWN = {"status": "StandDown", "error": "OfferLost", "cause": "No."}
 LATE = {"state": "Dispatched", "failure": {"Error": "States.Timeout", "Cause": ""}}
-PATIENT = {"AcknowledgeTimeoutSeconds": 60, "HeartbeatTimeoutSeconds": 30, "JobTimeoutSeconds": 60}
 
 
 @dataclass
@@ -207,8 +206,8 @@ def test_the_worker_gets_the_job_as_it_is_and_no_nonce(machine, job):
     assert detail == {
         "jobId": offered["id"],
         "actionType": "Custom/Build/Acknowledger/1",
-        "heartbeatTimeoutSeconds": 1,
-        "jobTimeoutSeconds": 2,
+        "heartbeatTimeoutSeconds": PATIENT["HeartbeatTimeoutSeconds"],
+        "jobTimeoutSeconds": PATIENT["JobTimeoutSeconds"],
         "job": {name: value for name, value in offered.items() if name != "nonce"},
     }
 
