@@ -76,6 +76,7 @@ def empty(
     with cloud_with_codepipeline(host=host, port=port, **settings) as cloud:
         emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
         switches.change(emulator.behaviour, BEHAVIOUR | (behaviour or {}))
+        watched.worker.begin("")
         create_pipeline_role(cloud)
         create_source(cloud)
         yield cloud
@@ -102,7 +103,6 @@ def running(
             if action_type.startswith("ThirdParty/"):
                 register(cloud, stack, action_type)
         if not worker:
-            watched.worker.begin("")
             yield cloud, stack
             return
         taking = worker_of(cloud, stack, worker)

@@ -41,7 +41,8 @@ class Watched:
 
     def log(self, job_id: str) -> list[str]:
         """The lines that name a job."""
-        return [line for line in tuple(self._lines) if job_id in line]
+        named = re.compile(rf"(?<![\w-]){re.escape(job_id)}(?![\w-])")
+        return [line for line in tuple(self._lines) if named.search(line)]
 
 
 class Keeping(logging.Handler):

@@ -226,6 +226,7 @@ def test_a_job_has_the_lines_that_name_it_with_the_trace_that_follows() -> None:
     ):
         watched.add(line)
     assert watched.log("one") == ["2026-01-01 10:00:00,000 INFO job one: Success"]
+    assert watched.log("on") == []
     [trace] = watched.log("two")
     assert trace.endswith("job two\nTraceback (most recent call last):\nValueError: broken")
     watched.begin("sample")
