@@ -19,7 +19,7 @@ JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local event test test-all faults chaos moto-tests bench check fix build clean
+.PHONY: help demo local event test test-all faults chaos moto-tests bench pictures check fix build clean
 
 help:
 	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -46,7 +46,7 @@ build: .venv-sam/installed ## Package the functions with sam build; needs python
 	@.venv-sam/bin/sam build
 
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-sam .venv-checkov .venv-cdk .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules
+	rm -rf .venv .venv-sam .venv-checkov .venv-cdk .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules tests/local/axe/node_modules
 
 ## To work on it:
 test: .venv/installed ## Run the tests, all but the slow ones
@@ -69,6 +69,9 @@ moto-tests: .venv/installed ## Run moto's own tests of what is replaced in it, f
 bench: .venv/installed ## Hold docs/performance.md to what is measured:
 ##             BENCH="intake stack" for some, BENCH=--write to write them
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+pictures: .venv/installed ## Make the pictures of the page in docs/, in Chromium
+	@$(BIN)/python tools/pictures.py
 
 check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, template; change nothing
 	@$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import moto_codepipeline
+from local import watched
 from local.arguments import TEMPLATE
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
@@ -48,7 +49,7 @@ def cloud_with_codepipeline(*, layers: tuple[Any, ...] = (), **settings: Any) ->
         layers=(
             lambda application, cloud: Endpoint(application, cloud.account_id, cloud.region),
             lambda application, cloud: Page(
-                application, cloud.account_id, cloud.region, cloud.client, cloud.notices
+                application, cloud.account_id, cloud.region, cloud.notices
             ),
             *layers,
         ),
@@ -75,6 +76,7 @@ def empty(
     with cloud_with_codepipeline(host=host, port=port, **settings) as cloud:
         emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
         switches.change(emulator.behaviour, BEHAVIOUR | (behaviour or {}))
+        watched.worker.begin("")
         create_pipeline_role(cloud)
         create_source(cloud)
         yield cloud

@@ -7,6 +7,7 @@ outcome, and a rule on the JobBus that feeds the queue from which it takes jobs.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -18,9 +19,14 @@ from functools import partial
 from typing import Any
 
 from acknowledger_worker import ConfigurationError, Job, JobFailed, Runner, Success, Worker
+from local import watched
 from local.aws.server import one_core
 
+logger = logging.getLogger("acknowledger_worker")
+
 JOBS_AT_ONCE = 32
+#: How long the last lines of a worker that has ended are waited for.
+LOG_SECONDS = 1
 #: A worker that ran so long before it ended is begun anew without a longer pause.
 STEADY_SECONDS = 60
 # A job that is to Hang reaches no worker, so that nobody answers it or gives a sign of life.
@@ -100,10 +106,14 @@ class SampleWorker:
         )
         self._feed = partial(feed, client, bus_name, "sample-worker", NOT_TO_HANG)
         self._thread = threading.Thread(target=self._runner.run, name="sample-worker", daemon=True)
+        self._log = watched.Keeping(watched.worker)
 
     def start(self) -> None:
         """Make the rule that feeds the queue, and begin to take jobs."""
         self._feed()
+        watched.worker.begin("sample")
+        logger.addHandler(self._log)
+        logger.setLevel(logging.INFO)
         with one_core():
             self._thread.start()
 
@@ -111,6 +121,8 @@ class SampleWorker:
         """Take no more jobs, and hand back those in hand."""
         self._runner.stop()
         self._thread.join(timeout=10)
+        logger.removeHandler(self._log)
+        logger.setLevel(logging.NOTSET)
 
 
 class WorkerProcess:
@@ -147,7 +159,7 @@ class WorkerProcess:
         self._say = say
         self._pauses = pauses
         self._stop_seconds = stop_seconds
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="worker", daemon=True)
@@ -155,6 +167,7 @@ class WorkerProcess:
     def start(self) -> None:
         """Make the rule that feeds the queue, and start the process."""
         self._feed()
+        watched.worker.begin("yours")
         self._keeper.start()
 
     def stop(self) -> None:
@@ -172,20 +185,25 @@ class WorkerProcess:
         ended = 0
         while process := self._begin():
             began = time.monotonic()
+            watched.worker.ended = ""
+            # A program that it has begun may outlive it, and keep its log open.
+            copier = threading.Thread(target=self._copy_log, args=(process,), daemon=True)
+            copier.start()
             status = process.wait()
+            copier.join(LOG_SECONDS)
             if self._stopped.is_set():
                 return
             steady = time.monotonic() - began > STEADY_SECONDS
             pause = self._pauses[0 if steady else min(ended, len(self._pauses) - 1)]
             ended = 1 if steady else ended + 1
             how = f"status {status}" if status >= 0 else signal.strsignal(-status)
-            told = f"The worker {self._worker} ended ({how})."
+            told = watched.worker.ended = f"The worker {self._worker} ended ({how})."
             self._say(f"{told} It is started again in {pause} s.")
             if self._stopped.wait(pause):
                 return
             self._say(f"{told} It was started again at {time.strftime('%H:%M:%S')}.")
 
-    def _begin(self) -> subprocess.Popen[bytes] | None:
+    def _begin(self) -> subprocess.Popen[str] | None:
         with self._lock:
             if self._stopped.is_set():
                 return None
@@ -194,8 +212,21 @@ class WorkerProcess:
                 [sys.executable, "-m", "acknowledger_worker", self._worker, "--reload"],
                 env=self._environment,
                 start_new_session=True,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
             )
             return self._process
+
+    @staticmethod
+    def _copy_log(process: subprocess.Popen[str]) -> None:
+        """Print what it logs, and keep it, until it ends."""
+        assert process.stderr  # noqa: S101 - as it was begun
+        with process.stderr:
+            for line in process.stderr:
+                sys.stderr.write(line)
+                sys.stderr.flush()
+                watched.worker.add(line.rstrip("\n"))
 
 
 def feed(

@@ -14,6 +14,7 @@ export const STATUSES = {
 export const ENDED = new Set(["Succeeded", "Failed", "TimedOut"]);
 
 const SHOWN = 12;
+const MORE = 50;
 const MOST_MOVES = 40;
 
 export class Board {
@@ -21,6 +22,8 @@ export class Board {
     this.jobs = new Map();
     this.cards = new Map();
     this.behind = 0;
+    this.dead = "";
+    this.finds = null;
     this.open = open;
     this.lanes = new Map(Object.keys(STATUSES).map((status) => [status, this.lane(status)]));
     byId("lanes").append(...[...this.lanes.values()].map((lane) => lane.section));
@@ -33,12 +36,14 @@ export class Board {
     const list = make("ul", { "aria-label": status });
     const more = make("button", { type: "button", class: "more", hidden: true });
     const head = make("h3", { title: STATUSES[status] }, make("span", {}, status), count);
-    const lane = { status, count, list, more, ids: [], most: SHOWN };
-    lane.section = make("section", { class: `lane ${status}` }, head, list, more);
-    more.addEventListener("click", () => {
-      lane.most = lane.most === SHOWN ? Infinity : SHOWN;
+    const fewer = make("button", { type: "button", class: "more", hidden: true, onclick: () => show(SHOWN) }, `Show ${SHOWN} only`);
+    const lane = { status, count, list, more, fewer, ids: [], total: 0, most: SHOWN };
+    const show = (most) => {
+      lane.most = most;
       this.fill(lane);
-    });
+    };
+    lane.section = make("section", { class: `lane ${status} empty` }, head, make("div", { class: "cards" }, list, more, fewer));
+    more.addEventListener("click", () => show(lane.most + MORE));
     return lane;
   }
 
@@ -73,10 +78,23 @@ export class Board {
     this.take(new Map([...this.jobs.keys()].map((id) => [id, null])), Date.now() + this.behind);
   }
 
+  // Show only the jobs that `finds` takes, or all; how many these are.
+  find(finds) {
+    this.finds = finds;
+    const all = new Set(this.lanes.keys());
+    this.sort(all);
+    for (const lane of this.lanes.values()) this.fill(lane);
+    return [...this.lanes.values()].reduce((sum, lane) => sum + lane.ids.length, 0);
+  }
+
   sort(touched) {
-    for (const status of touched) this.lanes.get(status).ids = [];
-    for (const [id, job] of this.jobs)
-      if (touched.has(job.status)) this.lanes.get(job.status).ids.push(id);
+    for (const status of touched) Object.assign(this.lanes.get(status), { ids: [], total: 0 });
+    for (const [id, job] of this.jobs) {
+      if (!touched.has(job.status)) continue;
+      const lane = this.lanes.get(job.status);
+      lane.total += 1;
+      if (!this.finds || this.finds(texts(id, job))) lane.ids.push(id);
+    }
     for (const status of touched) {
       const since = (id) => this.jobs.get(id).times[status] ?? 0;
       this.lanes.get(status).ids.sort((one, other) => since(other) - since(one));
@@ -95,11 +113,12 @@ export class Board {
       if (card.element === place) place = place.nextElementSibling;
       else lane.list.insertBefore(card.element, place);
     }
-    write(lane.count, String(lane.ids.length));
+    write(lane.count, this.finds ? `${lane.ids.length} of ${lane.total}` : String(lane.total));
     lane.section.classList.toggle("empty", lane.ids.length === 0);
-    const left = lane.ids.length - SHOWN;
+    const left = lane.ids.length - lane.most;
     lane.more.hidden = left <= 0;
-    write(lane.more, lane.most === SHOWN ? `… and ${left} more` : `Show ${SHOWN} only`);
+    write(lane.more, `… and ${left} more`);
+    lane.fewer.hidden = lane.most === SHOWN;
     const buttons = [...lane.list.querySelectorAll("button")];
     const chosen = buttons.find((button) => button === document.activeElement) ?? buttons[0];
     for (const button of buttons) button.tabIndex = button === chosen ? 0 : -1;
@@ -109,7 +128,7 @@ export class Board {
   drop(item, lane) {
     const job = this.jobs.get(item.dataset.job);
     if (item.parentElement !== lane.list) return;
-    if (!job || job.status === lane.status) this.cards.delete(item.dataset.job);
+    if (!job || job.status === lane.status || !this.lanes.get(job.status).ids.includes(item.dataset.job)) this.cards.delete(item.dataset.job);
     else if (this.lanes.get(job.status).ids.indexOf(item.dataset.job) >= this.lanes.get(job.status).most)
       this.cards.delete(item.dataset.job);
     else return;
@@ -123,9 +142,10 @@ export class Board {
       const action = make("strong");
       const where = make("span", { class: "where" });
       const age = make("span", { class: "age" });
-      const button = make("button", { type: "button" }, action, where, age);
+      const why = make("span", { class: "why" });
+      const button = make("button", { type: "button" }, action, where, age, why);
       button.addEventListener("click", () => this.open(id));
-      card = { action, where, age, button, element: make("li", { "data-job": id }, button) };
+      card = { action, where, age, why, button, element: make("li", { "data-job": id }, button) };
       this.cards.set(id, card);
     }
     if (card.job !== job) {
@@ -146,8 +166,22 @@ export class Board {
     if (job.percent !== undefined) notes.push(`${job.percent} %`);
     if (job.offers > 1) notes.push(`${job.offers} offers`);
     write(card.age, notes.join(" · "));
+    const why = this.why(job);
+    write(card.why, why);
+    card.why.title = why;
+    if (why) notes.push(why);
     const where = [job.action, job.pipeline && `pipeline ${job.pipeline}`, job.stage].filter(Boolean);
     card.button.setAttribute("aria-label", `${where.join(", ")}: ${job.status}, ${notes.join(", ")}`);
+  }
+
+  // Why a job failed, or why it may never end, in a line.
+  why(job) {
+    if (job.why) return job.why;
+    if (job.status !== "InProgress") return "";
+    if (this.dead) return "its worker has ended";
+    if (!job.silent) return "";
+    const seconds = (Date.now() + this.behind - job.silent.since) / 1000;
+    return `no sign of life for ${Math.floor(seconds)} of ${job.silent.limit} s`;
   }
 
   age() {
@@ -195,4 +229,8 @@ export class Board {
     for (const button of buttons(next.closest(".lane"))) button.tabIndex = button === next ? 0 : -1;
     next.focus();
   }
+}
+
+function texts(id, { pipeline, stage, action, status, why = "" }) {
+  return { pipeline, stage, action, status, why, id };
 }

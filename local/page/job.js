@@ -1,9 +1,22 @@
 // A job's whole way, in a dialog: its statuses, what happened, and where it is in the state machine.
 
+import { copy } from "./buttons.js";
 import { byId, duration, make, write } from "./dom.js";
 import { ENDED, STATUSES } from "./board.js";
 import { picture } from "./machine.js";
 import { follow } from "./stream.js";
+
+const ADDRESS = "#job=";
+
+// The id of the job that the address names, or "".
+function named() {
+  if (!location.hash.startsWith(ADDRESS)) return "";
+  try {
+    return decodeURIComponent(location.hash.slice(ADDRESS.length));
+  } catch {
+    return "";
+  }
+}
 
 export class JobView {
   constructor() {
@@ -15,10 +28,20 @@ export class JobView {
     this.dialog.addEventListener("close", () => {
       this.stream?.close();
       this.stream = null;
+      if (named()) history.replaceState(null, "", location.pathname);
     });
+    byId("job-link").addEventListener("click", () => copy(location.href));
+  }
+
+  // Open the job that the address names, now and whenever it names another.
+  followAddress() {
+    const look = () => (named() ? this.open(named()) : this.dialog.close());
+    addEventListener("hashchange", look);
+    if (named()) look();
   }
 
   open(id) {
+    if (named() !== id) history.replaceState(null, "", `${ADDRESS}${encodeURIComponent(id)}`);
     this.known = new Map();
     this.drawn = null;
     this.definition = null;
@@ -26,7 +49,7 @@ export class JobView {
     byId("job-body").replaceChildren();
     this.stream?.close();
     this.stream = follow(`events?job=${encodeURIComponent(id)}`, (event) => this.take(event, id));
-    this.dialog.showModal();
+    if (!this.dialog.open) this.dialog.showModal();
   }
 
   take(event, id) {
@@ -42,7 +65,7 @@ export class JobView {
     offers.sort((one, other) => one.began.localeCompare(other.began));
     if (!job && !offers.length) {
       write(byId("job-title"), `Job ${id}`);
-      byId("job-body").replaceChildren(make("p", {}, "There is nothing of this job in the table."));
+      byId("job-body").replaceChildren(make("p", {}, "There is nothing of this job in the table: nobody has taken it yet, or it is another stack’s."));
       return;
     }
     write(byId("job-title"), job ? job.action || id : id);
@@ -55,11 +78,13 @@ export class JobView {
       { class: "told" },
       job && steps(job),
       job && job.error && make("p", { class: "error" }, make("strong", {}, job.error), ` ${job.cause ?? ""}`),
+      job && job.silent && make("p", { class: "error" }, `Its worker has given no sign of life since ${new Date(job.silent.since).toLocaleTimeString()}. If it has died, begin it again: the job is delivered anew. After ${job.silent.limit} s without one the job ends TimedOut.`),
       facts(job, id, offers.length, this.known.get("codepipeline")),
       table("Configuration", this.known.get("configuration")),
       table("Time limits, in seconds", this.known.get("timeouts")),
       make("h3", {}, "What happened"),
       story(offers),
+      log(this.known.get("log")),
     );
     body.replaceChildren(left, this.machine(job, offers, body.clientWidth));
     for (const each of body.querySelectorAll("details")) each.open = open.has(each.dataset.name);
@@ -121,6 +146,11 @@ function table(title, values) {
   if (!values || !Object.keys(values).length) return null;
   const texts = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
   return make("div", {}, make("h3", {}, title), list(texts));
+}
+
+function log(lines) {
+  if (!lines?.length) return null;
+  return make("div", {}, make("h3", {}, "The worker’s log"), make("pre", { class: "log" }, lines.join("\n")));
 }
 
 function story(offers) {

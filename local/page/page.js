@@ -1,32 +1,33 @@
 // The page: one stream of changes, taken over by those who show them.
 
 import { Board } from "./board.js";
+import { asking, renew, run } from "./buttons.js";
 import { byId, make, write } from "./dom.js";
+import { finder } from "./find.js";
 import { JobView } from "./job.js";
+import { Pipelines } from "./pipelines.js";
 import { Plots } from "./plots.js";
+import { inRegion, invoke, local } from "./requests.js";
 import { follow } from "./stream.js";
 
-const CODEPIPELINE = "/_local/codepipeline/";
 const WISHES = {
   succeeds: { configuration: { Outcome: "Succeed" } },
   fails: { configuration: { Outcome: "Fail" } },
   "hangs for 10 s": { configuration: { Outcome: "Hang", HeartbeatTimeoutSeconds: "10" } },
   "is offered twice": { offer_twice: true },
 };
-const MOST_PIPELINES = 20;
 
 const view = new JobView();
-const board = new Board((id) => view.open(id));
+const open = (id) => view.open(id);
+const board = new Board(open);
+const pipelines = new Pipelines(open);
 const plots = new Plots();
-const pipelines = new Map();
-const articles = new Map();
-let allPipelines = false;
 
 function take(event) {
   const changes = new Map();
   if (event.all) {
     for (const id of board.jobs.keys()) changes.set(id, null);
-    pipelines.clear();
+    pipelines.all.clear();
   }
   let morePipelines = event.all;
   for (const [name, value] of [...Object.entries(event.set), ...event.gone.map((name) => [name, null])]) {
@@ -34,16 +35,20 @@ function take(event) {
     if (kind === "job") changes.set(id, value);
     else if (kind === "pipeline") {
       morePipelines = true;
-      if (value) pipelines.set(id, value);
-      else pipelines.delete(id);
-    } else if (kind === "stack") stack(value);
-    else if (kind === "notices") notices(value);
+      if (value) pipelines.all.set(id, value);
+      else pipelines.all.delete(id);
+    } else if (kind === "region") inRegion(value);
+    else if (kind === "stack") stack(value);
+    else if (kind === "notices") {
+      notices(value);
+      morePipelines = true;
+    } else if (kind === "worker") worker(value);
     else if (kind === "switches") behaviour(value);
     else if (kind === "nextJobs") wanted(value);
   }
   board.take(changes, event.now);
   byId("empty").hidden = board.jobs.size > 0;
-  if (morePipelines) showPipelines();
+  if (morePipelines) pipelines.show();
   if (changes.size || event.all) replot();
 }
 
@@ -58,104 +63,68 @@ function replot() {
 setInterval(() => {
   if (document.hidden || !board.jobs.size) return;
   replot();
-  const counts = [...board.lanes.values()].filter((lane) => lane.ids.length);
-  write(byId("totals"), counts.map((lane) => `${lane.ids.length} ${lane.status}`).join(", "));
+  const counts = {};
+  for (const job of board.jobs.values()) counts[job.status] = (counts[job.status] ?? 0) + 1;
+  write(byId("totals"), Object.entries(counts).map(([status, count]) => `${count} ${status}`).join(", "));
 }, 5000);
 
-function stack(name) {
-  write(byId("stack"), name ? `stack ${name}, ${location.host}` : `no stack is deployed on ${location.host}`);
+function stack(found) {
+  write(byId("stack"), found ? `stack ${found.name}, ${location.host}` : `no stack is deployed on ${location.host}`);
+  byId("types").hidden = !found;
+  if (found) renew(byId("intake"), Object.entries(found.types).map(([type, paused]) => intake(found.intake, type, paused)));
+}
+
+function intake(name, type, paused) {
+  const [words, kind] = paused ? ["Resume", "Resume Intake"] : ["Pause", "Pause Intake"];
+  const button = asking(words, {
+    label: `${words} ${type}`,
+    request: () => invoke(name, { "detail-type": kind, detail: { actionTypes: [type] } }),
+    done: `Intake of ${type} is ${paused ? "resumed" : "paused: CodePipeline keeps its jobs"}.`,
+  });
+  return make("li", {}, make("code", {}, type), make("span", { class: paused ? "TimedOut status" : "Succeeded status" }, paused ? "paused" : "taken"), button);
 }
 
 function notices(sentences) {
-  byId("notices").hidden = !sentences.length;
-  write(byId("notices"), sentences.join(" "));
+  pipelines.notices = sentences;
+  byId("notices").hidden = !Object.keys(sentences).length;
+  byId("notices").replaceChildren(...Object.values(sentences).map((each) => make("p", {}, each)));
 }
 
-// -- Buttons ----------------------------------------------------------------------------------
-
-async function ask(method, path, body, done) {
-  const said = byId("said");
-  try {
-    const answer = await fetch(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-    const { message } = await answer.json();
-    said.classList.toggle("bad", !answer.ok);
-    write(said, answer.ok ? done : message);
-    return answer.ok;
-  } catch {
-    said.classList.add("bad");
-    write(said, "The local stack does not answer.");
-    return false;
-  }
+// Only the sample worker does what an action's configuration says.
+function worker({ kind, ended }) {
+  board.dead = ended;
+  for (const pair of byId("wishes").children) pair.hidden = kind !== "sample" && !pair.dataset.any;
+  board.age();
 }
 
-for (const [words, wish] of Object.entries(WISHES))
-  byId("wishes").append(
-    make("button", { type: "button", onclick: () => ask("POST", `${CODEPIPELINE}next-jobs`, wish, `The next job ${words}.`) }, words),
-  );
+for (const [words, wish] of Object.entries(WISHES)) {
+  const button = asking(words, { request: () => local("POST", "next-jobs", wish), done: `The next job ${words}.` });
+  if (wish.offer_twice) button.dataset.any = "yes";
+  byId("wishes").append(button);
+}
 
 function wanted(wishes) {
   const words = wishes.map((wish) => wish.configuration.Outcome ?? (wish.offer_twice ? "offered twice" : "as it is"));
   write(byId("wanted"), words.length ? `Wanted of jobs to come: ${words.join(", ")}` : "");
 }
 
-// -- Pipelines --------------------------------------------------------------------------------
-
-function showPipelines() {
-  const all = [...pipelines.values()];
-  // Where not all are shown, those that run are.
-  if (all.length > MOST_PIPELINES) all.sort((one, other) => (other.status === "InProgress") - (one.status === "InProgress"));
-  const shown = allPipelines ? all : all.slice(0, MOST_PIPELINES);
-  for (const name of articles.keys()) if (!pipelines.has(name)) articles.delete(name);
-  const parts = shown.map(pipeline);
-  if (all.length > shown.length)
-    parts.push(
-      make("button", { type: "button", class: "more", onclick: () => ((allPipelines = true), showPipelines()) }, `… and ${all.length - shown.length} more`),
-    );
-  if (!all.length) parts.push(make("p", { class: "none" }, "There is no pipeline yet: aws codepipeline create-pipeline makes one."));
-  const box = byId("pipelines");
-  if (parts.length !== box.children.length || parts.some((part, at) => part !== box.children[at])) box.replaceChildren(...parts);
-}
-
-// The article of a pipeline is kept, so that its button can be pressed while all moves.
-function pipeline({ name, status, stages }) {
-  if (!articles.has(name)) {
-    const start = () => ask("POST", "start", { pipeline: name }, `Pipeline ${name} is started.`);
-    const parts = {
-      status: make("span"),
-      stages: make("ol", { class: "stages" }),
-      button: make("button", { type: "button", "aria-label": `Start ${name}`, onclick: start }, "Start"),
-    };
-    parts.head = make("div", { class: "head" }, make("h3", {}, name), parts.status, parts.button);
-    parts.article = make("article", { class: "pipeline" }, parts.head, parts.stages);
-    articles.set(name, parts);
-  }
-  const parts = articles.get(name);
-  const shown = JSON.stringify([status, stages]);
-  if (parts.shown !== shown) {
-    parts.shown = shown;
-    parts.status.className = `status ${status ?? "None"}`;
-    write(parts.status, status ?? "never run");
-    parts.stages.replaceChildren(...stages.map(stage));
-  }
-  return parts.article;
-}
-
-function stage({ name, status, actions }) {
-  const items = actions.map((action) =>
-    make("li", { class: action.status ?? "None", title: action.status ?? "not begun" }, action.name, make("span", { class: "hidden" }, `: ${action.status ?? "not begun"}`)),
-  );
-  return make("li", { class: status ?? "None" }, make("h4", {}, name), make("ul", {}, ...items));
-}
+byId("find").addEventListener("input", () => {
+  const text = byId("find").value;
+  pipelines.finds = finder(text);
+  pipelines.show();
+  const found = board.find(text.trim() ? pipelines.finds : null);
+  write(byId("found"), text.trim() ? `${found} of ${board.jobs.size} jobs` : "");
+});
 
 // -- Switches ---------------------------------------------------------------------------------
 
 byId("clock").append(
   ...[60, 3600].map((seconds) =>
-    make(
-      "button",
-      { type: "button", onclick: () => ask("POST", `${CODEPIPELINE}clock`, { advance_seconds: seconds }, "CodePipeline’s clock was advanced.") },
-      seconds === 60 ? "Advance its clock by a minute" : "… by an hour",
-    ),
+    asking(seconds === 60 ? "Advance its clock by a minute" : "… by an hour", {
+      label: `Advance its clock by ${seconds === 60 ? "a minute" : "an hour"}`,
+      request: () => local("POST", "clock", { advance_seconds: seconds }),
+      done: "CodePipeline’s clock was advanced.",
+    }),
   ),
 );
 
@@ -189,16 +158,17 @@ function control(name, each) {
     } catch {
       // Not JSON: CodePipeline says what it may be.
     }
-    const turned = await ask("PATCH", `${CODEPIPELINE}behaviour`, { [name]: wish }, `${name} is ${field.value} now.`);
+    const turned = await run(local("PATCH", "behaviour", { [name]: wish }), `${name} is ${field.value} now.`);
     if (!turned) field.value = written({ value: controls.get(name).known, choices: each.choices });
   });
   const label = make("label", {}, make("code", {}, name), field, make("small", {}, each.allowed));
   return { label, field, known: undefined };
 }
 
-// -- The stream -------------------------------------------------------------------------------
+// -- The stream, and the address of a job -----------------------------------------------------
 
 follow("events", take, (state) => {
   write(byId("connection"), state === "open" ? "live" : "not connected");
   byId("connection").className = state;
 });
+view.followAddress();

@@ -93,7 +93,7 @@ function rect(kind, at, y, height) {
 function plot(title) {
   const value = make("strong");
   const note = make("span", { class: "note" });
-  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", preserveAspectRatio: "none" });
+  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title, preserveAspectRatio: "none" });
   const figure = make("figure", {}, make("figcaption", {}, make("span", {}, title), value, note), svg);
   let before = "";
   const put = (bars, number, words, more = "") => {

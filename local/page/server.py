@@ -3,7 +3,8 @@
     GET  /_local/page/                the page; beside it its style and scripts
     GET  /_local/page/events          server-sent events: what is on the board, as it changes
     GET  /_local/page/events?job=ID   the same of one job's whole way
-    POST /_local/page/start           {"pipeline": "demo"}: start it
+
+What the buttons do, they ask of the services themselves, as any program would.
 
 No service of AWS has this path: a bucket's name can't begin with an underscore.
 
@@ -21,7 +22,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
 from werkzeug.wrappers import Request, Response
 
 from .view import View
@@ -39,7 +39,7 @@ LOOKING_PART = 0.05
 QUIET_SECONDS = 2.0
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("page.js", "dom.js", "board.js", "job.js", "machine.js", "plots.js", "stream.js")
+SCRIPTS = tuple(sorted(each.name for each in FOLDER.glob("*.js")))
 FILES = ("index.html", "page.css", "icon.svg", *SCRIPTS)
 
 HEADERS = {
@@ -55,22 +55,17 @@ HEADERS = {
 
 
 class Page:
-    """A WSGI application: the page, in front of another application.
-
-    ``client`` makes a boto3 client of a service; what a button does goes the way of everybody.
-    """
+    """A WSGI application: the page, in front of another application."""
 
     def __init__(
         self,
         application: WSGIApplication,
         account_id: str,
         region: str,
-        client: Callable[[str], Any],
         notices: Mapping[str, str],
     ) -> None:
         self._application = application
         self._view = View(account_id, region, notices)
-        self._client = client
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -86,13 +81,10 @@ class Page:
 
     def _answer(self, request: Request) -> Response:
         name = request.path.removeprefix(PATH) or "index.html"
-        allowed = "POST" if name == "start" else "GET"
-        if name not in (*FILES, "events", "start"):
+        if name not in (*FILES, "events"):
             return message(404, f"There is no {request.path}")
-        if request.method != allowed:
-            return message(405, f"{request.path} takes {allowed}")
-        if name == "start":
-            return self._start(request)
+        if request.method != "GET":
+            return message(405, f"{request.path} takes GET")
         if name == "events":
             return self._events(request.args.get("job"))
         kind = mimetypes.guess_type(name)[0]
@@ -101,18 +93,6 @@ class Page:
     def _events(self, job_id: str | None) -> Response:
         look = self._view.board if job_id is None else lambda: self._view.way(job_id)
         return Response(changes(look, self._stopped), mimetype="text/event-stream")
-
-    def _start(self, request: Request) -> Response:
-        if request.mimetype != "application/json":
-            return message(400, "The body must be application/json")
-        match request.get_json(silent=True):
-            case {"pipeline": str() as name}:
-                try:
-                    answer = self._client("codepipeline").start_pipeline_execution(name=name)
-                except ClientError as error:
-                    return message(400, error.response["Error"]["Message"])
-                return answered(200, {"pipelineExecutionId": answer["pipelineExecutionId"]})
-        return message(400, 'The body must be {"pipeline": its name}')
 
 
 def changes(look: Callable[[], dict[str, Any]], stopped: threading.Event) -> Iterator[bytes]:
@@ -150,9 +130,5 @@ def change(before: dict[str, Any] | None, seen: dict[str, Any]) -> dict[str, Any
     }
 
 
-def answered(status: int, body: dict[str, Any]) -> Response:
-    return Response(json.dumps(body) + "\n", status, mimetype="application/json")
-
-
 def message(status: int, text: str) -> Response:
-    return answered(status, {"message": text})
+    return Response(json.dumps({"message": text}) + "\n", status, mimetype="application/json")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -18,16 +19,24 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.stepfunctions.parser import models as stepfunctions_models
 
 import moto_codepipeline
+from acknowledger_worker.masking import without
+from local import watched
 from moto_codepipeline import switches
+from moto_codepipeline.action_types import TypeKey, actions_of
 
 STATUSES = ("Created", "Queued", "Dispatched", "InProgress", "Succeeded", "Failed", "TimedOut")
 
 #: Members that are not shown, wherever they stand.
 HIDDEN = {"artifactCredentials", "clientToken", "nonce", "roomToken", "nextJobToken", "taskToken"}
 MAX_TEXT = 4000
+MAX_LINE = 200
+#: Workers give signs of life three times as often as they must.
+SILENT_PART = 0.5
 
 #: Who answers an event that a state waits with.
 ANSWERS = {"Job Dispatched": "CodePipeline", "Job In Progress": "Worker"}
+#: The logical ids of a stack's resources, in the order in which `Stack` has them.
+RESOURCES = ("JobTable", "JobStateMachine", "IntakeFunction", "IntakeTable")
 
 
 class Stack(NamedTuple):
@@ -36,6 +45,8 @@ class Stack(NamedTuple):
     name: str
     table_name: str
     state_machine_arn: str
+    intake_function: str
+    intake_table: str
     parameters: Mapping[str, Any]
 
 
@@ -43,10 +54,10 @@ def stacks(account_id: str, region: str) -> Iterator[Stack]:
     """The deployed stacks of the product."""
     for stack in list(cloudformation_backends[account_id][region].stacks.values()):
         made = stack.resource_map._parsed_resources  # asked itself, it would make them
-        table, machine = made.get("JobTable"), made.get("JobStateMachine")
-        if table and machine:
-            ids = (table.physical_resource_id, machine.physical_resource_id)
-            yield Stack(stack.name, *ids, stack.stack_parameters)
+        parts = [made.get(name) for name in RESOURCES]
+        if all(parts):
+            table, machine, intake, rooms = (part.physical_resource_id for part in parts if part)
+            yield Stack(stack.name, table, machine, intake, rooms, stack.stack_parameters)
 
 
 class View:
@@ -60,15 +71,21 @@ class View:
     def board(self) -> dict[str, Any]:
         """Everything but the ways of jobs, by name.
 
-        `stack`: the stack's name, null if there is none. `notices`: sentences. `job ID`: see
-        `card`. `pipeline NAME`: its latest execution as `JobBackend.overview` has it. `switches`:
-        of each its value, what it may be in words, and its choices if they are few. `nextJobs`: how
-        many jobs something was asked for, and what.
+        `stack`: `{name, intake, types}`, null if there is none: its Intake function, and for each
+        action type that it serves whether intake is paused. `region`. `notices`: sentences, by what
+        they are about. `worker`: `{kind, ended}` as `Watched` has them. `job ID`: see `card`.
+        `pipeline NAME`: its latest execution as `JobBackend.overview` has it. `switches`: of each
+        its value, what it may be in words, and its choices if they are few. `nextJobs`: how many
+        jobs something was asked for, and what.
         """
         stack, emulator = self._stack(), self._emulator
+        worker = watched.worker
         seen: dict[str, Any] = {
-            "stack": stack.name if stack else None,
-            "notices": list(self._notices.values()),
+            "stack": stack
+            and {"name": stack.name, "intake": stack.intake_function, "types": self._types(stack)},
+            "region": self._region,
+            "notices": dict(self._notices),
+            "worker": {"kind": worker.kind, "ended": worker.ended},
             "switches": {
                 name: {
                     "value": value,
@@ -87,13 +104,14 @@ class View:
     def way(self, job_id: str) -> dict[str, Any]:
         """A job's whole way, by name.
 
-        `job`: its card, and what the row has beside. `configuration`: its action's. `codepipeline`:
-        the job's and the action's state there. `machine`: see `graph`. `offer NAME`: for each
-        execution when it began, its status, the states that it entered, and what happened.
+        `job`: its card, and what the row has beside. `log`: the worker's lines that name it.
+        `configuration`: its action's. `codepipeline`: the job's and the action's state there.
+        `machine`: see `graph`. `offer NAME`: for each execution when it began, its status, the
+        states that it entered, and what happened.
         """
         stack = self._stack()
         row = self._rows(stack).get(job_id) if stack else None
-        seen: dict[str, Any] = {"job": None}
+        seen: dict[str, Any] = {"job": None, "log": self._log(job_id)}
         if row:
             named = ("error", "cause", "actionType", "clientId", "pipelineExecutionId")
             calls = row.get("acknowledgeCalls")
@@ -113,6 +131,8 @@ class View:
             data = given["job"].get("data", {})
             seen["configuration"] = data.get("actionConfiguration", {}).get("configuration", {})
             seen["timeouts"] = given.get("timeouts", {})
+            if row and seen["job"]["status"] == "InProgress":
+                seen["job"] |= silence(execution)
             seen["machine"] = graph(execution.state_machine.definition)
             events = execution.history
             seen[f"offer {execution.name}"] = {
@@ -131,16 +151,43 @@ class View:
         return next(stacks(self._account_id, self._region), None)
 
     def _rows(self, stack: Stack) -> dict[str, Any]:
-        """The attributes of each row, as moto keeps them, by job id."""
-        tables = dynamodb_backends[self._account_id][self._region].tables
-        table = tables.get(stack.table_name)
+        """The attributes of each job's row, as moto keeps them, by job id."""
+        return self._table(stack.table_name)
+
+    def _table(self, name: str) -> dict[str, Any]:
+        table = dynamodb_backends[self._account_id][self._region].tables.get(name)
         items: list[Any] = list(table.items.values()) if table else []
         return {item.hash_key.value: item.attrs for item in items}
 
+    def _types(self, stack: Stack) -> dict[str, bool]:
+        rows = self._table(stack.intake_table)
+        served = stack.parameters["ActionTypes"]
+        names = served.split(",") if isinstance(served, str) else served
+        paused = {name for name, row in rows.items() if "paused" in row and row["paused"].value}
+        return {name: name in paused for name in map(str.strip, names)}
+
     def _cards(self, stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
+        executions = {each.exec_arn: each for each in self._executions(stack)}
         for job_id, row in self._rows(stack).items():
             if "status" in row and "times" in row:
-                yield job_id, card(row)
+                shown = card(row)
+                if shown["status"] == "InProgress" and "execution" in row:
+                    shown |= silence(executions.get(row["execution"].value))
+                yield job_id, shown
+
+    def _log(self, job_id: str) -> list[str]:
+        secrets = set(self._secrets())
+        return [without(secrets, line)[:MAX_TEXT] for line in watched.worker.log(job_id)]
+
+    def _secrets(self) -> Iterator[str]:
+        """The values of the secret properties of all pipelines' actions."""
+        types = self._emulator.action_types
+        for pipeline in list(self._emulator.pipelines.values()):
+            for _, action in actions_of(pipeline.pipeline):
+                kind = types.get(TypeKey.of(action["actionTypeId"]))
+                given = action.get("configuration", {})
+                shown = kind.masked(given) if kind else given
+                yield from (value for name, value in given.items() if shown[name] != value)
 
     def _executions(self, stack: Stack) -> list[Any]:
         backend: Any = stepfunctions_models.stepfunctions_parser_backends[self._account_id]
@@ -164,9 +211,27 @@ def card(row: dict[str, Any]) -> dict[str, Any]:
             status: milliseconds(times[status].value) for status in STATUSES if status in times
         },
     }
-    if "progress" in row and (percent := told(row, "percentComplete")) is not None:
+    if shown["status"] in STATUSES[:4] and (percent := told(row, "percentComplete")) is not None:
         shown["percent"] = int(percent)
+    if "error" in row:
+        cause = row["cause"].value if "cause" in row else ""
+        shown["why"] = " ".join(f"{row['error'].value}: {cause}".split())[:MAX_LINE]
     return shown
+
+
+def silence(execution: Any) -> dict[str, Any]:
+    """For a job whose worker should have given a sign of life: since when it gave none.
+
+    `silent`: `{since, limit}`, milliseconds since the epoch, and the seconds that it may be silent.
+    """
+    worker = getattr(execution, "exec_worker", None)
+    tokens = list(worker.env.callback_pool_manager._pool.values()) if worker else []
+    if not tokens or not (limit := tokens[-1]._heartbeat_seconds):
+        return {}
+    seconds = time.monotonic() - tokens[-1]._last_heartbeat
+    if seconds < limit * SILENT_PART:
+        return {}
+    return {"silent": {"since": round(time.time() - seconds) * 1000, "limit": round(limit)}}
 
 
 def told(row: dict[str, Any], name: str) -> Any:

@@ -228,7 +228,7 @@ def test_where_browsers_say_less_the_page_works_and_other_sites_still_get_nothin
     endpoint = world.cloud.endpoint_url.replace("127.0.0.1", socket.gethostname())
     world.ask("evil.example", "location.href = url", endpoint + PATH)
     world.page.wait_for_selector("#connection:text-is('live')")
-    post = """async () => (await fetch("start", {method: "POST", body: "{}"})).status"""
+    post = """async () => (await fetch("/_local/codepipeline/next-jobs", {method: "POST", body: "{}"})).status"""
     assert world.page.evaluate(post) == 400  # from the page itself
     assert world.refused == []
     silent = IMAGE.replace("{src", "{referrerPolicy: 'no-referrer', src")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 from contextlib import ExitStack
@@ -18,33 +19,15 @@ from werkzeug.wrappers import Response
 from local.acknowledger import cloud_with_codepipeline
 from local.page import PATH, Page
 from local.page.server import FILES, FOLDER, change, changes
-from local.page.view import MAX_TEXT, card, happened, text_of
+from local.page.view import MAX_LINE, MAX_TEXT, card, happened, text_of
+from local.watched import Keeping, Watched
 from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, running
 from tests.support import wait_for
 
 
-class CodePipeline:
-    """Has one pipeline, and counts how often it is started."""
-
-    def __init__(self) -> None:
-        self.started: list[str] = []
-
-    def start_pipeline_execution(self, name: str) -> dict[str, str]:
-        self.started.append(name)
-        return {"pipelineExecutionId": "an-id"}
-
-
 class Served:
     def __init__(self) -> None:
-        self.codepipeline = CodePipeline()
-        self.notices: dict[str, str] = {}
-        self.page = Page(
-            Response("the application behind"),
-            ACCOUNT,
-            REGION,
-            lambda _: self.codepipeline,
-            self.notices,
-        )
+        self.page = Page(Response("the application behind"), ACCOUNT, REGION, {})
         self.client = Client(self.page)
 
     def ask(
@@ -62,27 +45,6 @@ def served() -> Served:
 # -- What is asked -------------------------------------------------------------------------------
 
 
-def test_a_pipeline_is_started(served: Served) -> None:
-    answer = served.ask("POST", f"{PATH}start", {"pipeline": "demo"})
-    assert (answer.status_code, answer.json) == (200, {"pipelineExecutionId": "an-id"})
-    assert served.codepipeline.started == ["demo"]
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [
-        ({"pipeline": "demo"}, "text/plain"),
-        ({"pipeline": 1}, "application/json"),
-        ([], "application/json"),
-    ],
-)
-def test_a_start_that_names_no_pipeline_is_refused(served: Served, body: Any, kind: str) -> None:
-    answer = served.ask("POST", f"{PATH}start", body, kind)
-    assert answer.status_code == 400
-    assert "body must be" in answer.json["message"]
-    assert served.codepipeline.started == []
-
-
 def test_what_is_no_page_goes_to_the_application_behind(served: Served) -> None:
     for path in ("/", "/bucket/key", "/_local/codepipeline/clock", "/_locals"):
         assert served.ask("GET", path).text == "the application behind"
@@ -90,7 +52,12 @@ def test_what_is_no_page_goes_to_the_application_behind(served: Served) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "no.js", 404), ("GET", "../server.py", 404), ("POST", "", 405), ("GET", "start", 405)],
+    [
+        ("GET", "no.js", 404),
+        ("GET", "../server.py", 404),
+        ("POST", "", 405),
+        ("POST", "start", 404),
+    ],
 )
 def test_what_there_is_not_is_said_to_be_so(
     served: Served, method: str, path: str, status: int
@@ -175,13 +142,7 @@ def test_secrets_of_a_job_are_in_no_text() -> None:
     [({}, None), ({"percentComplete": {"N": "40"}}, 40), ({"summary": {"S": "half"}}, None)],
 )
 def test_a_card_shows_where_a_job_is_and_how_far(progress: dict[str, Any], percent: Any) -> None:
-    times = {"Created": {"S": "1970-01-01T00:00:01.500Z"}, "Queued": {"S": "1970-01-01T00:00:02Z"}}
-    texts = {"status": "Queued", "pipelineName": "demo", "stageName": "Build", "actionName": "Go"}
-    row = {name: DynamoType({"S": text}) for name, text in texts.items()}
-    row |= {"times": DynamoType({"M": times}), "offers": DynamoType({"N": "2"})}
-    if progress:
-        row["progress"] = DynamoType({"M": progress})
-    shown = card(row)
+    shown = card(card_row("Queued", progress))
     assert shown.pop("percent", None) == percent
     assert shown == {
         "status": "Queued",
@@ -191,6 +152,29 @@ def test_a_card_shows_where_a_job_is_and_how_far(progress: dict[str, Any], perce
         "offers": 2,
         "times": {"Created": 1500, "Queued": 2000},
     }
+
+
+@pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
+def test_the_progress_of_a_job_that_has_ended_is_not_on_its_card(status: str) -> None:
+    assert "percent" not in card(card_row(status, {"percentComplete": {"N": "80"}}))
+
+
+def test_a_failed_card_says_why_in_a_line() -> None:
+    row = card_row("Failed", {})
+    row |= {"error": DynamoType({"S": "JobFailed"}), "cause": DynamoType({"S": "two\n lines"})}
+    assert card(row)["why"] == "JobFailed: two lines"
+    row["cause"] = DynamoType({"S": "x" * 2 * MAX_LINE})
+    assert len(card(row)["why"]) == MAX_LINE
+
+
+def card_row(status: str, progress: dict[str, Any]) -> dict[str, Any]:
+    times = {"Created": {"S": "1970-01-01T00:00:01.500Z"}, "Queued": {"S": "1970-01-01T00:00:02Z"}}
+    texts = {"status": status, "pipelineName": "demo", "stageName": "Build", "actionName": "Go"}
+    row = {name: DynamoType({"S": text}) for name, text in texts.items()}
+    row |= {"times": DynamoType({"M": times}), "offers": DynamoType({"N": "2"})}
+    if progress:
+        row["progress"] = DynamoType({"M": progress})
+    return row
 
 
 class Kind:
@@ -227,6 +211,49 @@ def test_a_history_is_told_in_words() -> None:
     ]
 
 
+# -- The worker's log ------------------------------------------------------------------------------
+
+
+def test_a_job_has_the_lines_that_name_it_with_the_trace_that_follows() -> None:
+    watched = Watched()
+    for line in (
+        "2026-01-01 10:00:00,000 INFO job one: Success",
+        "2026-01-01 10:00:01,000 WARNING job two",
+        "Traceback (most recent call last):",
+        "ValueError: broken",
+        "2026-01-01 10:00:02,000 INFO something else",
+        "printed",
+    ):
+        watched.add(line)
+    assert watched.log("one") == ["2026-01-01 10:00:00,000 INFO job one: Success"]
+    assert watched.log("on") == []
+    [trace] = watched.log("two")
+    assert trace.endswith("job two\nTraceback (most recent call last):\nValueError: broken")
+    watched.begin("sample")
+    assert watched.log("one") == []
+
+
+def test_another_worker_is_watched_from_its_beginning() -> None:
+    watched = Watched()
+    watched.begin("yours")
+    watched.ended = "It ended."
+    watched.add("2026-01-01 10:00:00,000 INFO job one")
+    watched.begin("sample")
+    assert (watched.kind, watched.ended, watched.log("one")) == ("sample", "", [])
+
+
+def test_a_warning_of_the_worker_is_kept_and_printed_where_nobody_logs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    watched = Watched()
+    for level in (logging.INFO, logging.WARNING):
+        record = logging.LogRecord("any", level, "", 0, "job %s", ("one",), None)
+        Keeping(watched).handle(record)
+    assert len(watched.log("one")) == 2
+    assert capsys.readouterr().err == "job one\n"
+
+
 # -- In the local stack ---------------------------------------------------------------------------
 
 
@@ -241,7 +268,7 @@ def test_a_cloud_with_nothing_in_it_has_a_page_and_its_streams_end_with_it() -> 
             urls = (board, f"{board}?job=1")
             streams = [opened.enter_context(urlopen(url)) for url in urls]  # noqa: S310
             shown, job = [json.loads(stream.readline()[len("data: ") :]) for stream in streams]
-            assert job["set"] == {"job": None, "codepipeline": None}
+            assert job["set"] == {"job": None, "log": [], "codepipeline": None}
             assert shown["set"]["stack"] is None
             assert shown["set"]["switches"]["nonce_rotates"] == {
                 "value": True,

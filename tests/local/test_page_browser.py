@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.dynamodb.models import dynamodb_backends
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 import moto_codepipeline
-from local import acknowledger
+from conformance import installs
+from local import acknowledger, watched
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
-from local.page import PATH
+from local.page import PATH, view
 from local.page.view import STATUSES
 from tests.local.fixtures.browser import browsing, needs_browser
 from tests.support import wait_for
 
 SECONDS = 60
+AXE = Path(__file__).parent / "axe"
 PASSWORD = "a-password-that-nobody-may-see"
 HOSTILE = "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
 
@@ -39,7 +47,9 @@ class World:
         self.url = cloud.endpoint_url + PATH
         self._problems: list[str] = []
         # Drawing what moves is most of a browser's work here.
-        self._page = browser.new_page(reduced_motion="reduce")
+        self._page = browser.new_page(
+            reduced_motion="reduce", permissions=["clipboard-read", "clipboard-write"]
+        )
         self._page.on("pageerror", lambda error: self._problems.append(str(error)))
         self._page.on("console", self._note)
 
@@ -50,9 +60,15 @@ class World:
     @contextmanager
     def page(self, **viewport: int) -> Iterator[Page]:
         """The page, loaded anew; fails if something in it does."""
+        with self.page_at("", **viewport) as page:
+            yield page
+
+    @contextmanager
+    def page_at(self, fragment: str, **viewport: int) -> Iterator[Page]:
+        """The same by a link with a fragment."""
         self._problems.clear()
         self._page.set_viewport_size({"width": 1100, "height": 700} | viewport)
-        self._page.goto(self.url)
+        self._page.goto(self.url + fragment)
         expect(self._page.locator("#connection")).to_have_text("live")
         yield self._page
         self._page.goto("about:blank")
@@ -64,15 +80,34 @@ class World:
             self._problems.append(said.text)
 
     def create(self, name: str, **configuration: str) -> None:
-        role = self.cloud.client("iam").get_role(RoleName=acknowledger.PIPELINE_ROLE)["Role"]["Arn"]
-        action = {"name": f"{name}-action", "configuration": configuration}
+        self.create_stages(
+            name, {"Build": [{"name": f"{name}-action", "configuration": configuration}]}
+        )
+
+    def create_stages(self, name: str, stages: dict[str, list[dict[str, Any]]]) -> None:
         declared = acknowledger.pipeline(
-            name, acknowledger.CUSTOM_ACTION_TYPE, {"Build": [action]}, role
+            name, acknowledger.CUSTOM_ACTION_TYPE, stages, acknowledger.pipeline_role(self.cloud)
         )
         self.cloud.client("codepipeline").create_pipeline(pipeline=declared)
 
+    def delete(self, name: str) -> None:
+        self.cloud.client("codepipeline").delete_pipeline(name=name)
+
     def start(self, name: str) -> None:
         self.cloud.client("codepipeline").start_pipeline_execution(name=name)
+
+    def stop(self, name: str) -> None:
+        """Abandon a pipeline's latest execution, unless it has ended, or is to."""
+        [execution] = [each["id"] for each in self.emulator.overview() if each["name"] == name]
+        with suppress(ClientError):
+            self.cloud.client("codepipeline").stop_pipeline_execution(
+                pipelineName=name, pipelineExecutionId=execution, abandon=True
+            )
+
+    def is_idle(self) -> bool:
+        """Whether no job is in flight."""
+        rows = [item.attrs for item in list(self.rows.items.values())]
+        return all(row["status"].value in STATUSES[4:] for row in rows if "status" in row)
 
     def ended(self, name: str, status: str) -> None:
         """Wait until a pipeline's latest execution has ended so."""
@@ -84,6 +119,10 @@ class World:
             )
 
         wait_for(has, f"{name} to be {status}", SECONDS)
+
+    def status(self, name: str) -> str | None:
+        """The status of a pipeline's latest execution."""
+        return next(each["status"] for each in self.emulator.overview() if each["name"] == name)
 
     def answer(self, job_id: str | None, **result: Any) -> None:
         """Be the worker of a job that the sample worker has left hanging."""
@@ -115,9 +154,22 @@ def world() -> Iterator[World]:
         yield made
 
 
+@pytest.fixture
+def held(world: World) -> Iterator[None]:
+    """A job of the pipeline `held` that nobody works, until the test is over."""
+    world.start("held")
+    yield
+    world.stop("held")
+    wait_for(world.is_idle, "what was stopped to end", SECONDS)
+
+
 def card(page: Page, name: str, status: str) -> Locator:
     """The latest card of a pipeline's action in a lane."""
     return page.locator(f".lane.{status} li").filter(has_text=f"{name}-action").first
+
+
+def article(page: Page, name: str) -> Locator:
+    return page.get_by_role("article", name=f"Pipeline {name}", exact=True)
 
 
 def press(page: Page, name: str) -> None:
@@ -157,9 +209,7 @@ def test_a_job_is_seen_to_move_and_a_click_shows_its_way(world: World) -> None:
         assert PASSWORD not in shown
         press(page, "Close")
         expect(dialog).to_be_hidden()
-        expect(page.locator(".pipeline", has_text="held").locator(".status")).to_have_text(
-            "Succeeded"
-        )
+        expect(article(page, "held").locator(".status")).to_have_text("Succeeded")
 
 
 def test_it_can_be_used_without_a_mouse(world: World) -> None:
@@ -242,28 +292,376 @@ def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
         expect(page.locator("#notices")).to_be_hidden()
 
 
-@pytest.mark.slow
-def test_a_thousand_jobs_are_usable(world: World) -> None:
-    before = len(world.rows.items)
-    now = datetime.now(UTC)
-    for number in range(1000 - before):
-        world.rows.put_item(row(number, now))
-    with world.page(width=400) as page:
-        total = "[...document.querySelectorAll('.count')].reduce((sum, each) => sum + Number(each.textContent), 0)"
-        page.wait_for_function(f"{total} === 1000")
-        assert page.locator(".lane li").count() <= 12 * len(STATUSES)
-        lane = page.locator(".lane.Succeeded")
-        count = int(lane.locator(".count").inner_text())
-        expect(lane.locator(".more")).to_have_text(f"… and {count - 12} more")
-        lane.locator(".more").click()
-        page.wait_for_function(
-            f"document.querySelectorAll('.lane.Succeeded li').length === {count}"
+# -- Pipelines ------------------------------------------------------------------------------------
+
+
+def test_a_pipeline_is_stopped_both_ways_after_one_question(world: World) -> None:
+    with world.page() as page:
+        press(page, "Start held")
+        expect(card(page, "held", "InProgress")).to_be_visible()
+        question = page.get_by_role("dialog", name="Stop held?")
+        press(page, "Stop held …")
+        expect(question).to_be_visible()
+        press(page, "Do nothing")
+        expect(question).to_be_hidden()
+        assert world.status("held") == "InProgress"
+        for words, status in (("wait", "Stopping"), ("abandon", "Stopped")):
+            press(page, "Stop held …")
+            press(page, f"Stop held and {words}")
+            expect(question).to_be_hidden()
+            expect(page.locator("#said")).to_contain_text("Pipeline held")
+            expect(page.locator("#said")).to_be_visible()
+            expect(article(page, "held").locator(".status")).to_have_text(status)
+        expect(page.get_by_role("button", name="Stop held …")).to_be_hidden()
+
+
+def test_a_failed_stage_is_retried(world: World) -> None:
+    with world.page() as page:
+        press(page, "fails")
+        expect(page.locator("#wanted")).to_contain_text("Fail")
+        press(page, "Start plain")
+        world.ended("plain", "Failed")
+        press(page, "Retry plain, Build")
+        world.ended("plain", "Succeeded")
+        expect(page.get_by_role("button", name="Retry plain, Build", exact=True)).to_be_hidden()
+
+
+def test_a_held_transition_is_released(world: World) -> None:
+    world.cloud.client("codepipeline").disable_stage_transition(
+        pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
+    )
+    with world.page() as page:
+        expect(article(page, "plain")).to_contain_text("Held: for lunch")
+        press(page, "Start plain")
+        press(page, "Release plain, Build")
+        world.ended("plain", "Succeeded")
+        expect(article(page, "plain")).not_to_contain_text("Held")
+
+
+@pytest.mark.parametrize(
+    ("button", "status"), [("Approve Sign-off", "Succeeded"), ("Reject Sign-off", "Failed")]
+)
+def test_an_approval_is_given_or_not(world: World, button: str, status: str) -> None:
+    kind = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
+    approval = {"name": "Sign-off", "actionTypeId": kind, "inputArtifacts": []}
+    world.create_stages("approved", {"Review": [approval]})
+    try:
+        world.start("approved")
+        with world.page() as page:
+            press(page, "Review Sign-off …")
+            page.get_by_label("Summary").fill("It's <b>fine</b>")
+            press(page, button)
+            world.ended("approved", status)
+            expect(article(page, "approved").locator(".status")).to_have_text(status)
+        [action] = [
+            each
+            for each in world.cloud.client("codepipeline").list_action_executions(
+                pipelineName="approved"
+            )["actionExecutionDetails"]
+            if each["actionName"] == "Sign-off"
+        ]
+        assert action["output"]["executionResult"]["externalExecutionSummary"] == "It's <b>fine</b>"
+    finally:
+        world.delete("approved")
+
+
+def test_intake_is_paused_and_resumed(world: World) -> None:
+    kind = acknowledger.CUSTOM_ACTION_TYPE
+    with world.page() as page:
+        line = page.locator("#intake li").filter(has_text=kind)
+        for button, words in (("Pause", "paused"), ("Resume", "taken")):
+            press(page, f"{button} {kind}")
+            expect(line.locator(".status")).to_have_text(words)
+        # What is refused is said.
+        page.route("**/invocations", lambda route: route.abort())
+        press(page, f"Pause {kind}")
+        expect(page.locator("#said")).to_have_text("The local stack does not answer.")
+        page.unroute("**/invocations")
+
+
+def test_what_a_service_refuses_is_said_and_asked_again(world: World, held: None) -> None:
+    with world.page() as page:
+        expect(card(page, "held", "InProgress")).to_be_visible()
+        press(page, "Stop held …")
+        world.stop("held")
+        press(page, "Stop held and wait")
+        said = page.get_by_role("dialog").locator("#said.bad")
+        expect(said).to_contain_text("held")
+        expect(page.get_by_role("dialog", name="Stop held?")).to_be_visible()
+        press(page, "Do nothing")
+
+
+def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World) -> None:
+    world.start("plain")
+    world.ended("plain", "Succeeded")
+    with world.page() as page:
+        article(page, "plain").get_by_role("button", name="plain-action").click()
+        dialog = page.get_by_role("dialog", name="plain-action")
+        expect(dialog.locator(".steps")).to_contain_text("Succeeded")
+        job_id = dialog.locator("dt:text-is('Job') + dd").inner_text()
+        press(page, "Copy link")
+        link = page.evaluate("navigator.clipboard.readText()")
+        assert link == f"{world.url}#job={job_id}"
+        press(page, "Close")
+        expect(dialog).to_be_hidden()
+        assert page.url == world.url
+    with world.page_at(f"#job={job_id}") as page:
+        dialog = page.get_by_role("dialog", name="plain-action")
+        expect(dialog.locator("dt:text-is('Job') + dd")).to_have_text(job_id)
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+    with world.page_at("#job=nothing%20of%20ours") as page:
+        dialog = page.get_by_role("dialog", name="Job nothing of ours")
+        expect(dialog).to_contain_text("nothing of this job")
+
+
+def test_the_command_that_is_copied_does_what_its_button_does(world: World) -> None:
+    try:
+        programs = installs.aws_cli()
+    except installs.NotInstalled as reason:
+        pytest.skip(str(reason))
+    kind = acknowledger.CUSTOM_ACTION_TYPE
+    with world.page() as page:
+        for label, words in (
+            ("Start plain", "start-pipeline-execution"),
+            (f"Pause {kind}", "invoke"),
+        ):
+            press(page, f"Copy the command: {label}")
+            command = page.evaluate("navigator.clipboard.readText()")
+            assert words in shlex.split(command)
+            expect(page.locator("#said")).to_have_text(f"Copied: {command}")
+            run = subprocess.run(
+                ["/bin/sh", "-c", command],
+                env={"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+            assert run.returncode == 0, run.stderr
+        paused = page.locator("#intake li").filter(has_text=kind).locator(".status")
+        expect(paused).to_have_text("paused")
+        press(page, f"Resume {kind}")
+        expect(paused).to_have_text("taken")
+        world.ended("plain", "Succeeded")
+        press(page, "Start held")
+        expect(card(page, "held", "InProgress")).to_be_visible()
+        press(page, "Stop held …")
+        press(page, "Copy the command: Stop held and abandon")
+        command = page.evaluate("navigator.clipboard.readText()")
+        assert shlex.split(command)[-5] == "--abandon"
+        press(page, "Stop held and abandon")
+        expect(article(page, "held").locator(".status")).to_have_text("Stopped")
+        press(page, "Copy the command: is offered twice")
+        assert "curl -X POST" in page.evaluate("navigator.clipboard.readText()")
+
+
+# -- Jobs -----------------------------------------------------------------------------------------
+
+
+def test_jobs_and_pipelines_are_found_by_words(world: World) -> None:
+    for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
+        world.start(name)
+        world.ended(name, status)
+    with world.page() as page:
+        expect(card(page, "hostile", "Failed")).to_be_visible()
+        find = page.get_by_label("Find jobs and pipelines")
+        for words in ("status:failed hostile", "pipeline:hostile", "configurationerror"):
+            find.fill(words)
+            expect(page.locator("#found")).to_contain_text(" of ")
+            expect(card(page, "hostile", "Failed")).to_be_visible()
+            expect(page.locator(".lane.Succeeded li")).to_have_count(0)
+        find.fill("plain-action")
+        expect(article(page, "plain")).to_be_visible()
+        expect(article(page, "hostile")).to_have_count(0)
+        expect(page.locator(".lane.Failed li", has_text="hostile")).to_have_count(0)
+        find.fill("")
+        expect(article(page, "hostile")).to_be_visible()
+        expect(page.locator("#found")).to_have_text("")
+
+
+def test_a_failed_card_says_why(world: World) -> None:
+    world.start("hostile")
+    world.ended("hostile", "Failed")
+    with world.page() as page:
+        expect(card(page, "hostile", "Failed").locator(".why")).to_contain_text(
+            "ConfigurationError: Outcome must be Succeed, Fail or Hang"
         )
-        # One that moves is seen to, among all of them.
-        key = next(iter(world.rows.items))
-        world.rows.items[key].attrs["status"].value = "TimedOut"
-        page.wait_for_selector(f".lane.TimedOut li[data-job='{key.value}']")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_log_of_the_worker_is_in_the_view_of_its_job_without_secrets(world: World) -> None:
+    world.start("plain")
+    world.ended("plain", "Succeeded")
+    with world.page() as page:
+        succeeded = card(page, "plain", "Succeeded")
+        job_id = succeeded.get_attribute("data-job")
+        watched.worker.add(f"2026-01-01 10:00:00,000 INFO job {job_id}: {PASSWORD}")
+        succeeded.click()
+        log = page.get_by_role("dialog").locator(".log")
+        expect(log).to_contain_text(f"job {job_id}: Success")
+        expect(log).to_contain_text(f"job {job_id}: ****")
+        assert PASSWORD not in page.content()
+
+
+def test_a_job_whose_worker_has_died_is_shown_so(
+    world: World, held: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "SILENT_PART", 0)
+    with world.page() as page:
+        working = card(page, "held", "InProgress")
+        why = working.locator(".why")
+        expect(why).to_have_text(re.compile(r"no sign of life for \d+ of \d+ s"))
+        working.click()
+        expect(page.get_by_role("dialog").locator(".error")).to_contain_text("begin it again")
+        press(page, "Close")
+        watched.worker.ended = "The worker ended."
+        try:
+            expect(why).to_have_text("its worker has ended")
+        finally:
+            watched.worker.ended = ""
+
+
+def test_an_action_whose_type_nobody_serves_says_so(world: World) -> None:
+    counts = {"minimumCount": 0, "maximumCount": 5}
+    codepipeline = world.cloud.client("codepipeline")
+    codepipeline.create_custom_action_type(
+        category="Test",
+        provider="Nobody",
+        version="1",
+        inputArtifactDetails=counts,
+        outputArtifactDetails=counts,
+    )
+    kind = acknowledger.action_type_id("Custom/Test/Nobody/1")
+    world.create_stages("unserved", {"Build": [{"name": "Waiting", "actionTypeId": kind}]})
+    world.start("unserved")
+    with world.page() as page:
+        expect(page.get_by_role("alert")).to_contain_text("add it to ActionTypes")
+        expect(article(page, "unserved")).to_contain_text("nobody serves its type")
+        world.stop("unserved")
+        expect(page.get_by_role("alert")).to_be_hidden()
+    world.delete("unserved")
+
+
+def test_buttons_for_the_next_job_are_there_for_a_worker_that_understands_them(
+    world: World,
+) -> None:
+    with world.page() as page:
+        expect(page.get_by_role("button", name="fails", exact=True)).to_be_visible()
+        watched.worker.kind = "yours"
+        try:
+            expect(page.get_by_role("button", name="fails", exact=True)).to_be_hidden()
+            expect(page.get_by_role("button", name="is offered twice", exact=True)).to_be_visible()
+        finally:
+            watched.worker.kind = "sample"
+        expect(page.get_by_role("button", name="fails", exact=True)).to_be_visible()
+
+
+# -- Looks ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """axe-core's program."""
+    try:
+        return (installs.node_modules(AXE) / "axe-core" / "axe.min.js").read_text()
+    except installs.NotInstalled as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_to_mend(
+    world: World, held: None, axe: str, scheme: Any, width: int
+) -> None:
+    for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
+        world.start(name)
+        world.ended(name, status)
+    world.cloud.notices["worker"] = "The worker ended."
+    try:
+        with world.page(width=width, height=844) as page:
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            expect(card(page, "held", "InProgress")).to_be_visible()
+            page.locator("#switches summary").click()
+            check(page, axe)
+            card(page, "hostile", "Failed").click()
+            expect(page.locator("[data-state=Failed].present")).to_be_visible()
+            check(page, axe)
+            press(page, "Close")
+            press(page, "Stop held …")
+            check(page, axe)
+    finally:
+        world.cloud.notices.clear()
+
+
+def check(page: Page, axe: str) -> None:
+    page.evaluate(axe)
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    told = [
+        (each["id"], node["target"], node["failureSummary"])
+        for each in found
+        for node in each["nodes"]
+    ]
+    assert told == [], json.dumps(told, indent=1)
+
+
+def test_nothing_moves_for_who_asked_for_less_motion(world: World, held: None) -> None:
+    with world.page() as page:
+        working = card(page, "held", "InProgress")
+        working.click()
+        box = page.locator("[data-state=InProgress].running rect")
+        expect(box).to_be_visible()
+        assert box.evaluate("each => getComputedStyle(each).animationName") == "none"
+        assert page.evaluate("document.getAnimations().length") == 0
+
+
+@pytest.mark.parametrize("jobs", [500, pytest.param(5000, marks=pytest.mark.slow)])
+def test_the_first_screen_tells_what_matters_with_many_jobs(
+    world: World, held: None, jobs: int
+) -> None:
+    with world.page() as page:
+        expect(card(page, "held", "InProgress")).to_be_visible()
+        before = set(world.rows.items)
+        working_id = card(page, "held", "InProgress").get_attribute("data-job")
+        places = "['[aria-label=\"Start held\"]', '#plots', '#types'].map(each => JSON.stringify(document.querySelector(each).getBoundingClientRect()))"
+        at_first = page.evaluate(places)
+        now = datetime.now(UTC)
+        for number in range(jobs):
+            world.rows.put_item(row(number, now))
+        total = "[...document.querySelectorAll('.count')].reduce((sum, each) => sum + Number(each.textContent), 0)"
+        try:
+            wait_for(lambda: page.evaluate(total) == jobs + len(before), "all jobs", SECONDS)
+            # Nothing has moved, for all the jobs that came.
+            assert page.evaluate(places) == at_first
+            lane = page.locator(".lane.Succeeded")
+            count = int(lane.locator(".count").inner_text())
+            expect(lane.locator(".more").first).to_have_text(f"… and {count - 12} more")
+            newest = lane.locator("li").first
+            expect(newest).to_contain_text("Action-0")
+            lane.locator(".more").first.click()
+            expect(lane.locator("li")).to_have_count(62)
+            # One that moves is seen to, among all of them.
+            key = next(key for key in world.rows.items if key.value.startswith("made-"))
+            world.rows.items[key].attrs["status"].value = "TimedOut"
+            page.wait_for_selector(f".lane.TimedOut li[data-job='{key.value}']")
+            page.locator("#find").fill(f"pipeline:made action-{jobs - 1}")
+            expect(page.locator("#found")).to_contain_text(f" of {jobs + len(before)} jobs")
+            expect(page.locator(".lane.Succeeded li", has_text=f"Action-{jobs - 1}")).to_have_count(
+                1
+            )
+            with world.page(width=390, height=844):
+                wait_for(lambda: page.evaluate(total) == jobs + len(before), "all jobs", SECONDS)
+                working = page.locator(f".lane li[data-job='{working_id}']")
+                for each in (working, page.get_by_role("button", name="Start held", exact=True)):
+                    box = each.bounding_box()
+                    assert box
+                    assert box["y"] + box["height"] <= 844
+                assert page.locator(".lane:visible").first.get_attribute("class") == (
+                    "lane InProgress"
+                )
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        finally:
+            for key in [key for key in world.rows.items if key not in before]:
+                del world.rows.items[key]
 
 
 def row(number: int, now: datetime) -> dict[str, Any]:
@@ -286,3 +684,11 @@ def row(number: int, now: datetime) -> dict[str, Any]:
         "offers": {"N": "1"},
         "times": {"M": times},
     }
+
+
+def test_the_pictures_of_the_documentation_are_those_that_the_command_makes() -> None:
+    folder = Path(__file__).parents[2]
+    made = set(re.findall(r'"(page[\w-]*\.png)"', (folder / "tools" / "pictures.py").read_text()))
+    text = (folder / "README.md").read_text()
+    assert made == {path.name for path in (folder / "docs").glob("*.png")}
+    assert made == set(re.findall(r"\(docs/([\w-]+\.png)\)", text))

@@ -10,6 +10,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from local import watched
 from local.worker import WorkerProcess
 from tests.support import wait_for
 
@@ -57,6 +58,20 @@ def test_a_worker_that_is_killed_is_started_again_and_one_that_is_stopped_is_not
     assert said[0].startswith("The worker waiting:handler ended (Killed). ")
     worker.stop()
     assert len(said) == 2
+
+
+def test_the_log_of_a_worker_is_printed_and_kept(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "2026-01-01 10:00:00,000 INFO job one: Success"
+    (folder / "saying.py").write_text(f"import sys; sys.exit(print({line!r}, file=sys.stderr))")
+    said: list[str] = []
+    worker = WorkerProcess("saying:handler", client, "bus", {}, say=said.append, pauses=(600,))
+    worker.start()
+    assert wait_for(lambda: watched.worker.log("one"), "its log", SECONDS) == [line]
+    worker.stop()
+    assert line in capsys.readouterr().err
+    assert watched.worker.kind == "yours"
 
 
 def test_a_worker_that_does_not_end_when_told_to_is_killed(folder: Path) -> None:

@@ -33,6 +33,7 @@ from .runs import (
     STOPPING,
     SUCCEEDED,
     UNDER_WAY,
+    ActionRun,
     PipelineRun,
     StageRun,
     without_none,
@@ -330,30 +331,45 @@ class ExecutionOperations(JobOperations):
     def overview(self) -> list[dict[str, Any]]:
         """Each pipeline's ``name`` and its latest execution: no operation of AWS.
 
-        ``id`` and ``status`` of the execution, and ``stages``, each with ``name``, ``status`` and
-        ``actions``, which have ``name`` and ``status``. What has not begun has the status None.
+        ``id`` and ``status`` of the execution, and ``stages``, each with ``name``, ``status``,
+        ``held``, which is why the transition to it is disabled, and ``actions``. These have
+        ``name``, ``status`` and ``type`` as in an ARN, and once they have begun ``jobId`` and
+        ``jobStatus`` of their newest job, ``token`` while they wait for an approval, and ``error``.
+        What has not begun, and what there is not, is None.
         """
         return [self._latest(name, pipeline) for name, pipeline in self.pipelines.items()]
 
     def _latest(self, name: str, pipeline: CodePipeline) -> dict[str, Any]:
         run = next(iter(self._runs(pipeline)), None)
-        stages: list[dict[str, Any]] = [
-            {
-                "name": stage.name,
-                "status": stage.status,
-                "actions": [{"name": each.name, "status": each.status} for each in stage.actions],
+        held = self.disabled_transitions(name)
+        if run:
+            begun = {
+                stage.name: [self._seen(each) for each in stage.actions] for stage in run.stages
             }
-            for stage in (run.stages if run else ())
-        ] or [
-            {
-                "name": stage["name"],
-                "status": None,
-                "actions": [{"name": each["name"], "status": None} for each in stage["actions"]],
+            statuses = {stage.name: stage.status for stage in run.stages}
+        else:
+            declared = pipeline.pipeline["stages"]
+            begun = {
+                each["name"]: [_not_begun(one) for one in each["actions"]] for each in declared
             }
-            for stage in pipeline.pipeline["stages"]
+            statuses = {}
+        stages = [
+            {"name": stage, "status": statuses.get(stage), "held": held.get(stage)}
+            | {"actions": actions}
+            for stage, actions in begun.items()
         ]
         execution_id, status = (run.pipeline_execution_id, run.status) if run else (None, None)
         return {"name": name, "id": execution_id, "status": status, "stages": stages}
+
+    def _seen(self, action: ActionRun) -> dict[str, Any]:
+        job = self._board.find(action.job_id) if action.job_id else None
+        return _not_begun(action.declaration) | {
+            "status": action.status,
+            "jobId": action.job_id,
+            "jobStatus": job.status if job else None,
+            "token": action.token if action.status == IN_PROGRESS else None,
+            "error": action.error["message"] if action.error else None,
+        }
 
     def _cancel_executions(self, name: str) -> None:
         runs = self._runs(self._pipeline(name))
@@ -367,6 +383,13 @@ class ExecutionOperations(JobOperations):
     def _runs(pipeline: CodePipeline) -> list[PipelineRun]:
         runs = reversed(pipeline.executions.values())
         return [run for run in runs if isinstance(run, PipelineRun)]
+
+
+def _not_begun(declared: dict[str, Any]) -> dict[str, Any]:
+    kind = declared["actionTypeId"]
+    named = "/".join(kind[each] for each in ("owner", "category", "provider", "version"))
+    others = dict.fromkeys(("status", "jobId", "jobStatus", "token", "error"))
+    return {"name": declared["name"], "type": named} | others
 
 
 def _check_variables(pipeline: dict[str, Any], given: list[dict[str, str]]) -> None:

@@ -259,6 +259,7 @@ class JobBoard:
     def _create(self, action: ActionRun, token: str | None, delay: float) -> Job:
         job = Job(self._new_id(action), action, next(self._ages), token)
         self._jobs[job.id] = self._newest[action] = job
+        action.job_id = job.id
         if delay > 0:
             job.deadline = self._timeline.after(delay, lambda: self._queue(job))
         else:

@@ -79,7 +79,9 @@ class Artifact:
 
 @dataclass(eq=False)
 class ActionRun:
-    """One action of one execution. ``client_id`` is whose it is, if it is a partner action."""
+    """One action of one execution. ``client_id`` is whose it is, if it is a partner action;
+    ``job_id`` is its newest job's.
+    """
 
     stage: StageRun
     declaration: dict[str, Any]
@@ -101,6 +103,7 @@ class ActionRun:
     revision_summary: str | None = None
     token: str | None = None
     updated_by: str | None = None
+    job_id: str | None = None
 
     @property
     def name(self) -> str:

@@ -137,10 +137,27 @@ def test_what_is_known_of_a_job_and_of_pipelines_is_told(endpoint: tuple[Service
         ("Source", "Succeeded"),
         ("Stage2", "InProgress"),
     ]
+    none = dict.fromkeys(("token", "error"))
+    kind = {
+        "type": "/".join(
+            service.type_id[name] for name in ("owner", "category", "provider", "version")
+        )
+    }
+    assert release["stages"][1]["held"] is None
     assert release["stages"][1]["actions"] == [
-        {"name": "First", "status": "InProgress"},
-        {"name": "Second", "status": None},
+        {"name": "First", "status": "InProgress", "jobId": job["id"], "jobStatus": "Dispatched"}
+        | kind
+        | none,
+        {"name": "Second", "status": None, "jobId": None, "jobStatus": None} | kind | none,
     ]
+    service.api.disable_stage_transition(
+        pipelineName="release", stageName="Stage2", transitionType="Inbound", reason="for lunch"
+    )
+    release = next(each for each in service.backend.overview() if each["name"] == "release")
+    assert release["stages"][1]["held"] == "for lunch"
+    service.api.enable_stage_transition(
+        pipelineName="release", stageName="Stage2", transitionType="Inbound"
+    )
     service.create(name="never")
     never = next(each for each in service.backend.overview() if each["name"] == "never")
     assert (never["id"], never["status"], never["stages"][1]["status"]) == (None, None, None)

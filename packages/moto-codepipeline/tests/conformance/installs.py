@@ -44,16 +44,25 @@ def python_programs(requirements: Path, environment: Path) -> Path:
 
 def javascript() -> tuple[str, Path]:
     """Node, and the program that it runs."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        raise NotInstalled("there is no node or no npm")
+    node = shutil.which("node")
+    if node is None:
+        raise NotInstalled("there is no node")
     folder = HERE / "js"
+    node_modules(folder)
+    return node, folder / "calls.mjs"
+
+
+def node_modules(folder: Path) -> Path:
+    """What the package.json of a folder asks for, installed beside it."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise NotInstalled("there is no npm")
     with _once(folder / "package.json", folder / "node_modules") as missing:
         if missing:
             shutil.rmtree(folder / "node_modules", ignore_errors=True)
             quietly = ("--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
             _run(npm, "install", *quietly, folder=folder)
-    return node, folder / "calls.mjs"
+    return folder / "node_modules"
 
 
 @contextmanager

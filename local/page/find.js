@@ -1,0 +1,10 @@
+// Finding by words: each must be somewhere, or where it says, as in `status:failed demo`.
+
+export function finder(text) {
+  const wanted = text.toLowerCase().split(/\s+/).filter(Boolean).map((word) => {
+    const [, field, value] = /^(pipeline|action|status):(.*)$/.exec(word) ?? [null, null, word];
+    return { field, value };
+  });
+  return (texts) =>
+    wanted.every(({ field, value }) => (field ? texts[field] ?? "" : Object.values(texts).join(" ")).toLowerCase().includes(value));
+}

@@ -1,0 +1,64 @@
+"""What can be seen from outside of the worker that takes the local stack's jobs."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import deque
+
+LINES = 5000
+
+_BEGINS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_TRACE_FOLLOWS = re.compile(r"job \S+$")
+
+
+class Watched:
+    """A worker, and the last lines of its log.
+
+    ``kind`` is "sample", "yours", or "" where there is none; ``ended`` is "" while it runs, else a
+    sentence that says how it ended.
+    """
+
+    def __init__(self) -> None:
+        self.kind = ""
+        self.ended = ""
+        self._lines: deque[str] = deque(maxlen=LINES)
+
+    def begin(self, kind: str) -> None:
+        """Watch another worker."""
+        self.kind, self.ended = kind, ""
+        self._lines.clear()
+
+    def add(self, line: str) -> None:
+        """Keep a line of the log, or several that belong together."""
+        # The trace of an error comes after the line that names its job.
+        if not _BEGINS.match(line) and self._lines:
+            first = self._lines[-1].partition("\n")[0]
+            if _TRACE_FOLLOWS.search(first):
+                self._lines[-1] += "\n" + line
+                return
+        self._lines.append(line)
+
+    def log(self, job_id: str) -> list[str]:
+        """The lines that name a job."""
+        named = re.compile(rf"(?<![\w-]){re.escape(job_id)}(?![\w-])")
+        return [line for line in tuple(self._lines) if named.search(line)]
+
+
+class Keeping(logging.Handler):
+    """Keeps what is logged in this process."""
+
+    def __init__(self, watched: Watched) -> None:
+        super().__init__(logging.INFO)
+        self._watched = watched
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it; where nobody else would print a warning, print it as ever."""
+        self._watched.add(self.format(record))
+        if record.levelno >= logging.WARNING and not logging.root.handlers and logging.lastResort:
+            logging.lastResort.handle(record)
+
+
+#: The worker of this process's stack, of which there is one at a time.
+worker = Watched()
