@@ -849,6 +849,62 @@ def test_a_project_of_codebuild_is_made(cloud: LocalCloud, strict: Templates) ->
     assert found() == []
 
 
+def test_an_api_destination_and_its_connection_are_made(
+    cloud: LocalCloud, strict: Templates
+) -> None:
+    def declared(key: str, method: str) -> dict[str, Any]:
+        auth = {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": key}}
+        destination = {
+            "ConnectionArn": {"Fn::GetAtt": ["C", "Arn"]},
+            "HttpMethod": method,
+            "InvocationEndpoint": "https://example.com/hook",
+        }
+        return {
+            "C": {
+                "Type": "AWS::Events::Connection",
+                "Properties": {"AuthorizationType": "API_KEY", "AuthParameters": auth},
+            },
+            "D": {"Type": "AWS::Events::ApiDestination", "Properties": destination},
+        }
+
+    events = cloud.client("events")
+    strict.create("hooks", declared("one", "POST"))
+    [connection] = events.list_connections()["Connections"]
+    [made] = events.list_api_destinations()["ApiDestinations"]
+    assert made["ConnectionArn"] == connection["ConnectionArn"]
+    strict.update("hooks", declared("two", "PUT"))
+    [changed] = events.list_api_destinations()["ApiDestinations"]
+    assert (changed["HttpMethod"], changed["ConnectionArn"]) == ("PUT", made["ConnectionArn"])
+    strict.client.delete_stack(StackName="hooks")
+    assert events.list_connections()["Connections"] == []
+    assert events.list_api_destinations()["ApiDestinations"] == []
+
+
+def test_a_topics_policy_is_made_and_goes_with_its_resource(
+    cloud: LocalCloud, strict: Templates
+) -> None:
+    def declared(action: str) -> dict[str, Any]:
+        statement = {"Effect": "Allow", "Principal": "*", "Action": action, "Resource": "*"}
+        document = {"Version": "2012-10-17", "Statement": [statement]}
+        properties = {"Topics": [{"Ref": "T"}], "PolicyDocument": document}
+        return {
+            "T": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "ruled"}},
+            "P": {"Type": "AWS::SNS::TopicPolicy", "Properties": properties},
+        }
+
+    def policy() -> str:
+        arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:ruled"
+        attributes = cloud.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
+        return str(attributes["Policy"])
+
+    strict.create("topics", declared("sns:Publish"))
+    assert '"sns:Publish"' in policy()
+    strict.update("topics", declared("sns:Subscribe"))
+    assert '"sns:Publish"' not in policy()
+    strict.update("topics", {"T": declared("")["T"]})
+    assert "__default_policy_ID" in policy()
+
+
 @pytest.mark.parametrize("transform", ["", "Transform: AWS::Serverless-2016-10-31\n"])
 def test_dates_are_texts_and_patterns_may_be_texts(
     cloud: LocalCloud, templates: Templates, transform: str

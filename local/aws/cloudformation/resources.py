@@ -33,7 +33,7 @@ from moto.logs.models import LogGroup, logs_backends
 from moto.resourcegroupstaggingapi.models import resourcegroupstaggingapi_backends
 from moto.s3.exceptions import BucketNotEmpty, MissingBucket
 from moto.s3.models import FakeBucket, s3_backends
-from moto.sns.models import Topic
+from moto.sns.models import Topic, sns_backends
 from moto.sqs.exceptions import QueueDoesNotExist
 from moto.sqs.models import Queue, sqs_backends
 from moto.stepfunctions.models import StateMachine
@@ -347,10 +347,95 @@ class Archive(Resource):
         return events_backends[self.account_id][self.region]
 
 
+class TopicPolicy(Resource):
+    kind = "AWS::SNS::TopicPolicy"
+
+    def make(self) -> None:
+        for arn in self.properties["Topics"]:
+            self.sns.get_topic(arn).policy = json.dumps(self.properties["PolicyDocument"])
+
+    def undo(self) -> None:
+        for arn in self.properties["Topics"]:
+            if topic := self.sns.topics.get(arn):
+                default = topic._create_default_topic_policy
+                topic.policy = json.dumps(default(self.region, self.account_id, topic.name))
+
+    @property
+    def sns(self) -> Any:
+        return sns_backends[self.account_id][self.region]
+
+
+class Connection(Resource):
+    """A connection of EventBridge, which nothing uses here."""
+
+    kind = "AWS::Events::Connection"
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return "Name"
+
+    def get_cfn_attribute(self, attribute: str) -> str:
+        made = self.events.connections[self.physical_resource_id]
+        return str({"Arn": made.arn, "SecretArn": made.secret_arn}[attribute])
+
+    def settings(self) -> dict[str, Any]:
+        given = self.properties
+        return {
+            "description": given.get("Description", ""),
+            "authorization_type": given["AuthorizationType"],
+            "auth_parameters": given["AuthParameters"],
+        }
+
+    def make(self) -> None:
+        self.events.create_connection(self.physical_resource_id, **self.settings())
+
+    def update(self, properties: dict[str, Any]) -> None:
+        self.properties = properties
+        self.events.update_connection(name=self.physical_resource_id, **self.settings())
+
+    def undo(self) -> None:
+        self.events.delete_connection(self.physical_resource_id)
+
+    @property
+    def events(self) -> Any:
+        return events_backends[self.account_id][self.region]
+
+
+class ApiDestination(Connection):
+    """An API destination, which nothing calls here."""
+
+    kind = "AWS::Events::ApiDestination"
+
+    def get_cfn_attribute(self, attribute: str) -> str:
+        return str({"Arn": self.events.destinations[self.physical_resource_id].arn}[attribute])
+
+    def settings(self) -> dict[str, Any]:
+        given = self.properties
+        return {
+            "description": given.get("Description", ""),
+            "connection_arn": given["ConnectionArn"],
+            "invocation_endpoint": given["InvocationEndpoint"],
+            "invocation_rate_limit_per_second": given.get("InvocationRateLimitPerSecond", 300),
+            "http_method": given["HttpMethod"],
+        }
+
+    def make(self) -> None:
+        self.events.create_api_destination(self.physical_resource_id, **self.settings())
+
+    def update(self, properties: dict[str, Any]) -> None:
+        self.properties = properties
+        self.events.update_api_destination(name=self.physical_resource_id, **self.settings())
+
+    def undo(self) -> None:
+        self.events.delete_api_destination(self.physical_resource_id)
+
+
 KINDS: dict[str, type[CloudFormationModel]] = {
     model.kind: model
     for model in (
+        ApiDestination,
         Archive,
+        Connection,
         Nothing,
         Project,
         QueuePolicy,
@@ -359,6 +444,7 @@ KINDS: dict[str, type[CloudFormationModel]] = {
         EventInvokeConfig,
         Alarm,
         QueryDefinition,
+        TopicPolicy,
     )
 }
 
@@ -822,6 +908,8 @@ FIXED = {
     "AWS::CodeBuild::Project": {"Name"},
     "AWS::Events::Archive": {"ArchiveName", "SourceArn"},
     "AWS::DynamoDB::Table": {"TableName", "KeySchema", "LocalSecondaryIndexes"},
+    "AWS::Events::ApiDestination": {"Name"},
+    "AWS::Events::Connection": {"Name"},
     "AWS::Events::EventBus": {"Name"},
     "AWS::Events::Rule": {"Name", "EventBusName"},
     "AWS::IAM::ManagedPolicy": {"ManagedPolicyName", "Path", "Description"},
@@ -842,6 +930,7 @@ FIXED = {
     "AWS::S3::Bucket": {"BucketName"},
     "AWS::S3::BucketPolicy": {"Bucket"},
     "AWS::SNS::Topic": {"TopicName", "FifoTopic", "Subscription"},
+    "AWS::SNS::TopicPolicy": set[str](),
     "AWS::SQS::Queue": {"QueueName", "FifoQueue"},
     "AWS::SQS::QueuePolicy": set[str](),
     "AWS::StepFunctions::StateMachine": {"StateMachineName", "StateMachineType"},

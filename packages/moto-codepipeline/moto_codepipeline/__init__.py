@@ -28,8 +28,6 @@ loop of its own. Events go to moto's EventBridge; ``JobBackend.deliver_event`` i
 the place to send them elsewhere.
 """
 
-from __future__ import annotations
-
 from .behaviour import Behaviour
 from .clock import Clock, ManualClock
 from .credentials import CREDENTIAL_MARKS

@@ -4,8 +4,6 @@ Documented: the token, the notification's message, seven days unless ``timeoutIn
 otherwise. Recorded: the texts for a missing summary and an approval that is out of date.
 """
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections.abc import Callable

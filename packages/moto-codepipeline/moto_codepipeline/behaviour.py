@@ -5,8 +5,6 @@ to be right in both worlds, so tests run it in both. The default is the world th
 what limits a number of calls or jobs is off, since any number would be made up.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field

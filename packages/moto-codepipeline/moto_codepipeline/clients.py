@@ -5,8 +5,6 @@ and CodePipeline takes no call for a job without that token. How the two come to
 changed, and how an action gets its client is unknown. Here Python code says so.
 """
 
-from __future__ import annotations
-
 import hmac
 import re
 import secrets

@@ -4,8 +4,6 @@ Nothing here sleeps or starts a thread. What is due happens at the next call or 
 happened at its own time.
 """
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import time

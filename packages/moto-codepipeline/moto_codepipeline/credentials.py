@@ -7,8 +7,6 @@ and put the objects of the job's input and output artifacts, in one part or seve
 else. Only an HTTP endpoint can tell who calls, see ``http``; elsewhere they are as good as any.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
 import string

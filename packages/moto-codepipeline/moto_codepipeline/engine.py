@@ -6,8 +6,6 @@ stopped lets them end as well, or abandons them, and starts no other. Which exec
 stage is ``traffic``'s to say.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -10,8 +10,6 @@ pipeline, the customer's, where the partner does not see them: here partner and 
 account, so a partner's worker must not count on an event that it sees here.
 """
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """Executions: how they are started, stopped, retried and asked for."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from copy import deepcopy
 from typing import Any

@@ -1,7 +1,5 @@
 """Puts this package in the place of moto's CodePipeline."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -12,8 +12,6 @@ what a job's data tells of the pipeline. Who may call, and with which client tok
 ``operations``.
 """
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import json

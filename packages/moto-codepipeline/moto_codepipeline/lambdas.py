@@ -4,8 +4,6 @@ Documented: the event, that it is asynchronous, the 30 seconds before the functi
 continuation token, 20 minutes without an answer and 24 hours in all. Recorded: ``expirationTime``.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

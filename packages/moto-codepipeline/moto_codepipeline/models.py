@@ -1,7 +1,5 @@
 """The backend: moto's CodePipeline, with action types, jobs and pipelines that really run."""
 
-from __future__ import annotations
-
 import json
 from copy import deepcopy
 from typing import Any, cast

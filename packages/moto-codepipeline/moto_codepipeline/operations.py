@@ -1,7 +1,5 @@
 """The job operations: for custom jobs, for partner jobs, and whose a partner job is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, ClassVar
 

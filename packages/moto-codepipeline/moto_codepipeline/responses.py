@@ -1,7 +1,5 @@
 """The wire: JSON 1.1 in and out, checked against the service model before anything else."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime
 from typing import Any

@@ -6,8 +6,6 @@ for changes every 120 seconds. Here only ``"PollForSourceChanges": "true"`` asks
 AWS's default is true: a test would otherwise have executions that it did not start.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Answers about executions: GetPipelineState, and pages of lists."""
 
-from __future__ import annotations
-
 from typing import Any, TypeVar
 
 from .action_types import ActionType, TypeKey

@@ -1,7 +1,5 @@
 """Steps: one operation at a time, what is due before it, its events after it."""
 
-from __future__ import annotations
-
 import functools
 import heapq
 import itertools

@@ -3,8 +3,6 @@
 The table of docs/behaviour.md says of each rule how it is known, and whether its text is.
 """
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ What there is, and of which type, is the dataclass's own: there is no list of sw
 that is a function has no text, and is left to Python.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import fields

@@ -1,7 +1,5 @@
 """A CodePipeline for one test: pipelines of one action, whose job a worker is to take."""
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 import io

@@ -7,8 +7,6 @@ PARALLEL none does. An execution that works in a stage is never superseded. Wher
 a stage is disabled, all wait.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from typing import Any, Generic, Protocol, TypeVar
 

@@ -1,7 +1,5 @@
 """Where requests come in. moto finds this module by the name of the backend's."""
 
-from __future__ import annotations
-
 from moto.codepipeline.urls import url_bases
 
 from .responses import JobResponse

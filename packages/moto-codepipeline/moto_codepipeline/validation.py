@@ -7,8 +7,6 @@ before the question whether a thing exists. The phrases for lengths, ranges, lis
 and those of SerializationException are AWS's usual ones.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator
