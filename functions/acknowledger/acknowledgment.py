@@ -151,6 +151,9 @@ def _is_ours(claim: Claim, row: Mapping[str, Any] | None) -> bool:
     if ours and ("over" in row or row["status"] in job_table.ENDED):
         raise errors.EndedElsewhere(row.get("over", row).get("cause", f"It is {row['status']}"))
     if row["status"] in job_table.ENDED:
+        if row.get("error") == "EndedElsewhere" and row["updatedAt"] < claim.offer["offeredAt"]:
+            # It was only assumed to be ours, then. The next offer is taken as a first one.
+            job_table.release(row["jobId"], row["execution"], "#error = :elsewhere")
         raise errors.AlreadyEnded(f"The job has ended as {row['status']} in {row['execution']}")
     return bool(ours and row["status"] == "InProgress")
 
@@ -173,12 +176,12 @@ def _settle(claim: Claim, answered: Acknowledgment) -> Acknowledgment:
         raise (errors.Joined if status in job_table.ENDED else errors.OfferLost)(cause)
     if "continues" in claim.offer:
         _join(claim)
-    _begin(claim)
+    _begin(claim, assumed=answered.assumed)
     return replace(answered, failure=_go_on(claim).failure)
 
 
-def _begin(claim: Claim) -> None:
-    """Set the row InProgress; whoever is acknowledged has it, also if a newer offer took it."""
+def _begin(claim: Claim, *, assumed: bool) -> None:
+    """Set the row InProgress. Who is acknowledged has it; a newer offer shows an assumption wrong."""
     job, limits = claim.offer["job"], claim.offer["timeouts"]
     values = {
         ":execution": claim.execution,
@@ -191,7 +194,7 @@ def _begin(claim: Claim) -> None:
         condition=f"{MINE} AND #status = :dispatched",
         values=values,
     )
-    if not begun:
+    if not begun and not assumed:
         columns = job_table.columns(claim.offer)
         begun, row = job_table.attempt(
             job["id"],
@@ -205,7 +208,7 @@ def _begin(claim: Claim) -> None:
             | {f":{name}": value for name, value in columns.items()},
         )
     if not (begun or _is_ours(claim, row)):
-        raise errors.ClaimTakenOver("Another execution was acknowledged too, and works the job")
+        raise errors.ClaimTakenOver("Another execution has the job's row by now, and goes on")
     if row and "over" in row:
         raise errors.EndedElsewhere(row["over"]["cause"])
 

@@ -53,7 +53,8 @@ def end(
 
     Args:
         execution, offer: the ARN of its execution, and what that was started with.
-        outcome: as `outcomes.parse` gives it.
+        outcome: as `outcomes.parse` gives it; `waited`, whether the next job has not come for a
+            day, and `cutShort`, whether a Report of it never answered, are added by Stop.
         running: whether the execution repeats this until it is done. Else the row is marked until
             the event is put, so that the sweep finds what was left undone.
 
@@ -86,7 +87,7 @@ class _End:
         if row["status"] in job_table.ENDED:
             words = ("status", "error", "cause")
             said: dict[str, str] = {name: row[name] for name in words if name in row}
-            if self.running or "unannounced" in row:
+            if self.running or self.outcome.get("cutShort") or "unannounced" in row:
                 self._announce(said, row)
             return Ending(said, row["times"])
         unacknowledged = row["status"] in job_table.UNACKNOWLEDGED and not outcomes.is_acknowledged(

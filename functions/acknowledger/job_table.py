@@ -194,10 +194,10 @@ def look_at(job_id: str, execution: str, seconds: float) -> None:
     )
 
 
-def release(job_id: str, execution: str) -> None:
-    """Delete the row of a job that is not ours, if that execution still has it unacknowledged."""
-    condition = f"{MINE} AND {NOT_ACKNOWLEDGED}"
-    attempt(job_id, None, condition=condition, values={":execution": execution})
+def release(job_id: str, execution: str, condition: str = NOT_ACKNOWLEDGED) -> None:
+    """Delete a row that execution still has, of a job not acknowledged, or of another condition."""
+    values = {":execution": execution, ":elsewhere": "EndedElsewhere"}
+    attempt(job_id, None, condition=f"{MINE} AND {condition}", values=values)
 
 
 def update(job_id: str, expression: str, **given: Any) -> dict[str, Any] | None:

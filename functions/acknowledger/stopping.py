@@ -129,14 +129,10 @@ def end_job(arn: str, execution: Mapping[str, Any]) -> list[str]:
         return []
     told, answered = executions.last_report(arn)
     outcome = stopped(execution) if told is None else outcomes.parse(told)[2]
-    is_old = row.get("progressAt", now()) < ago(NEXT_JOB_WITHIN_SECONDS)
-    ended = ending.end(
-        arn,
-        offer,
-        outcome | ({"waited": True} if is_old else {}),
-        # A report that was cut short may have got as far as the row.
-        running=row["status"] in job_table.ENDED and told is not None and not answered,
-    )
+    outcome["waited"] = row.get("progressAt", now()) < ago(NEXT_JOB_WITHIN_SECONDS)
+    # It may have got as far as the row.
+    outcome["cutShort"] = told is not None and not answered
+    ended = ending.end(arn, offer, outcome, running=False)
     if ended.said["status"] == ending.NEXT_JOB_NOT_HERE:
         job_table.look_at(job_id, arn, job_table.SLACK_SECONDS)
     if ended.first:

@@ -140,12 +140,12 @@ class Sweep:
             while queries and asked and fruitless < FRUITLESS_BATCHES and self._has_time():
                 query = queries.popleft()
                 asked = min(asked, job_api.largest_batch(action_type))
+                # Before it is asked for: what is offered again afterwards is the newer offer.
+                decide_now = functools.partial(decide, room, offered_at=now())
                 batch = self._poll(action_type, asked, query)
                 if not batch:
                     continue
-                start = functools.partial(
-                    self._start, room=room, decide=functools.partial(decide, room, offered_at=now())
-                )
+                start = functools.partial(self._start, room=room, decide=decide_now)
                 taken = [job for job in self._starters.map(start, batch) if job]
                 self._count(OffersTaken=len(taken))
                 found |= bool(looked_for) and any(offers.is_for(job, looked_for) for job in taken)

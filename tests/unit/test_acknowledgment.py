@@ -6,7 +6,7 @@ import pytest
 
 from acknowledger import acknowledgment, errors
 from acknowledger.acknowledgment import Claim
-from acknowledger.moments import ago, seconds_between
+from acknowledger.moments import ago, later, seconds_between
 from tests.support import load_event
 
 DETAIL = load_event("acknowledge-job-dispatched")["detail"]
@@ -75,6 +75,30 @@ def test_run_again_after_the_call_it_goes_on_as_acknowledged(tables, other_calls
     expect_call(other_calls, "InvalidNonceException")
     assert make_ours().assumed
     assert tables.job(JOB_ID)["status"] == "InProgress"
+
+
+def test_an_acknowledgment_that_is_only_assumed_leaves_the_row_to_a_newer_offer(
+    tables, other_calls
+):
+    newer = {"execution": OTHER, "status": "Created", "acknowledgeCalls": CALLED}
+    tables.put_job(JOB_ID, **newer)
+    expect_call(other_calls, "InvalidNonceException")
+    with pytest.raises(errors.ClaimTakenOver):
+        make_ours()
+    row = tables.job(JOB_ID)
+    assert (row["execution"], row["status"]) == (OTHER, "Created")
+
+
+@pytest.mark.parametrize(("ended", "left"), [(3600, False), (-3600, True)])
+def test_a_job_that_is_offered_after_it_was_thought_to_have_ended_elsewhere_begins_anew(
+    ended, left, tables, other_calls
+):
+    at = later(-ended, OFFER["offeredAt"])
+    row = {"execution": OTHER, "status": "Failed", "error": "EndedElsewhere", "updatedAt": at}
+    tables.put_job(JOB_ID, **row)
+    with pytest.raises(errors.AlreadyEnded):
+        make_ours()
+    assert bool(tables.job(JOB_ID)) is left
 
 
 @pytest.mark.parametrize("again", [False, True])

@@ -323,6 +323,17 @@ class TestExecution:
         assert ended(ABORTED, context) == []
         assert len(announced) == int(not answered)
 
+    def test_a_report_that_gets_as_far_as_the_row_meanwhile_is_announced(
+        self, tables, other_calls, context, announced
+    ):
+        put_job(tables)
+        expect_report(other_calls, {"result": {}})
+        other_calls.expects("codepipeline", "put_job_success_result", {})
+        expect_announcement(other_calls)
+        tables.before("UpdateItem", lambda: put_job(tables, status="Succeeded"))
+        assert ended(ABORTED, context) == []
+        assert len(announced) == 1
+
     def test_a_success_waits_for_the_next_job_of_its_chain_in_the_sweeps_care(
         self, tables, other_calls, context, announced
     ):
