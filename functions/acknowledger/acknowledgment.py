@@ -181,7 +181,7 @@ def _settle(claim: Claim, answered: Acknowledgment) -> Acknowledgment:
 
 
 def _begin(claim: Claim, *, assumed: bool) -> None:
-    """Set the row InProgress. Who is acknowledged has it; a newer offer shows an assumption wrong."""
+    """Set the row InProgress, also if a newer offer took it, unless that is only assumed."""
     job, limits = claim.offer["job"], claim.offer["timeouts"]
     values = {
         ":execution": claim.execution,
