@@ -18,6 +18,7 @@ from moto import mock_aws
 
 from benchmarks.figures import Figure
 from moto_codepipeline import JobBackend, ManualClock, backend
+from moto_codepipeline.testing import make_bucket, put_source
 
 ACCOUNT = "123456789012"
 TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
@@ -25,6 +26,8 @@ SOURCE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"
 FEW, MANY, ROUNDS = 100, 10_000, 20
 POLLS_A_ROUND = 50
 ACTIONS = 50
+# More of one pipeline can't be in progress at once.
+EXECUTIONS = 50
 
 
 def ignore(*_: Any) -> None:
@@ -43,24 +46,28 @@ def queued(region: str, count: int) -> JobBackend:
             "outputArtifactDetails": artifacts,
         }
     )
-    source = {"name": "Source", "actionTypeId": SOURCE, "outputArtifacts": [{"name": "App"}]}
+    source = {
+        "name": "Source",
+        "actionTypeId": SOURCE,
+        "configuration": {"S3Bucket": "source", "S3ObjectKey": "app.zip"},
+        "outputArtifacts": [{"name": "App"}],
+    }
     actions = [{"name": f"Build{number}", "actionTypeId": TYPE} for number in range(ACTIONS)]
-    jobs.create_pipeline(
-        {
-            "name": "release",
-            "roleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
-            "artifactStore": {"type": "S3", "location": "artifacts"},
-            "pipelineType": "V2",
-            "executionMode": "PARALLEL",
-            "stages": [
-                {"name": "Source", "actions": [source]},
-                {"name": "Build", "actions": actions},
-            ],
-        },
-        [],
-    )
-    for _ in range(count // ACTIONS):
-        jobs.start_pipeline_execution("release", None)
+    pipeline = {
+        "roleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
+        "artifactStore": {"type": "S3", "location": "artifacts"},
+        "pipelineType": "V2",
+        "executionMode": "PARALLEL",
+        "stages": [
+            {"name": "Source", "actions": [source]},
+            {"name": "Build", "actions": actions},
+        ],
+    }
+    for number in range(count // ACTIONS):
+        name = f"release-{number // EXECUTIONS}"
+        if number % EXECUTIONS == 0:
+            jobs.create_pipeline({"name": name, **pipeline}, [])
+        jobs.start_pipeline_execution(name, None)
     # They are queued a moment after their events.
     jobs.clock.advance(jobs.behaviour.started_before_queued_seconds)
     return jobs
@@ -87,6 +94,9 @@ def rounds_of(few: int, many: int, rounds: int) -> tuple[list[float], list[float
     with mock_aws(), patch.object(JobBackend, "deliver_event", staticmethod(ignore)):
         iam = boto3.client("iam", region_name="eu-west-1")
         iam.create_role(RoleName="pipeline", AssumeRolePolicyDocument=document)
+        s3 = boto3.client("s3", region_name="us-east-1")
+        put_source(s3, "source", "app.zip", {"README.md": b"A source.\n"})
+        make_bucket(s3, "artifacts")
         queues = queued("eu-west-1", few), queued("eu-central-1", many)
         times: tuple[list[float], list[float]] = ([], [])
         # The first round warms up, and is not counted.
