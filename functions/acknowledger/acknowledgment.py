@@ -140,7 +140,7 @@ def make_ours(claim: Claim) -> Acknowledgment:
 
 
 def _is_ours(claim: Claim, row: Mapping[str, Any] | None) -> bool:
-    """Whether a row that can't be taken is in progress by this claim.
+    """Whether a row that can't be taken is in progress by this claim; a wrong end is forgotten.
 
     Raises:
         EndedElsewhere, AlreadyEnded
