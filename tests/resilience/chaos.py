@@ -349,7 +349,9 @@ class Chaos:
         """Stop executions whose worker hangs, and nobody is told."""
         machine = self.witness.stack.outputs["JobStateMachineArn"]
         for one in self.witness.running_executions():
-            hangs = self.worker.jobs[one.job_id].answer == "Hang"
+            # Asked for by its index, a job that no worker has seen would be there from then on.
+            work = self.worker.jobs.get(one.job_id)
+            hangs = work is not None and work.answer == "Hang"
             if hangs and one.waits and self.chance("by hand", self.name_of(one.job_id)) < 0.5:
                 self.counts["executions stopped by hand"] += 1
                 arn = f"{machine.replace(':stateMachine:', ':execution:')}:{one.name}"
