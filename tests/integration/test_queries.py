@@ -16,6 +16,8 @@ PARAMETERS = {
     "ActionTypes": f"{acknowledger.CUSTOM_ACTION_TYPE},{QUERIED}",
     "Queries": f"{QUERIED}?ProjectName=first,{QUERIED}?ProjectName=second",
 }
+# The job of the other value is looked for until Intake gives up.
+SLEEP_SCALE = 0.2
 numbers = itertools.count(1)
 
 
