@@ -453,6 +453,11 @@ def test_an_ecs_task_works_a_job(world, shell):
     world.row(job, "Succeeded")
     assert good.run(script)[0] != 0
 
+    # No heartbeat of a task that is over comes between its result and its end.
+    aws = shell.folder / "bin" / "aws"
+    late = f'"{aws}.soon" "$@" || exit; case $2 in *failure) {shutil.which("sleep")} 5;; esac'
+    aws.rename(f"{aws}.soon")
+    put_program(shell.folder, "aws", late)
     job, bad = task("echo no such release; exit 3")
     assert bad.run(script)[0] == 0
     assert world.row(job, "Failed")["cause"]["S"] == "no such release"
