@@ -1,4 +1,4 @@
-"""What the README shows to be told of jobs that fail or time out."""
+"""The example that tells people about jobs that fail or time out."""
 
 from __future__ import annotations
 
