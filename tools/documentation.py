@@ -14,10 +14,19 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("*.md", "docs/*.md", "events/*.md", "examples/*.md", "packages/*/*.md", "packages/*/docs/*.md")
+PAGES = (
+    "*.md",
+    "docs/*.md",
+    "events/*.md",
+    "examples/*.md",
+    "packages/*/*.md",
+    "packages/*/docs/*.md",
+)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
 #: What a browser would fetch by itself when it shows a page.
-FETCHED = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
+FETCHED = re.compile(
+    r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>"
+)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
