@@ -75,7 +75,7 @@ pictures: .venv/installed ## Make the pictures of the page in docs/, in Chromium
 
 docs: .venv/installed .venv-docs/installed ## Write docs/parameters.md, check all links and build site/
 	@$(BIN)/python tools/parameters.py
-	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build
 
 check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, spelling, template; change nothing
 	@$(BIN)/ruff check .
