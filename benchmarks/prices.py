@@ -1,6 +1,6 @@
 """What AWS asks in us-east-1, in USD, without free tiers and before discounts for much use.
 
-They change: look at the pages before you reckon with them. AWS's own sums with most of them:
+Prices change: look at the pages before you rely on them. AWS's own calculations with most of them:
 https://docs.aws.amazon.com/solutions/latest/automated-security-response-on-aws/cost.html, where
 DynamoDB's still are those before November 2024.
 """

@@ -35,7 +35,7 @@ ACTIONS = 10
 IN_FLIGHT = 60
 IDLE_SECONDS = 20
 WARM_AFTER = 200
-# A function's memory, and what each of its calls is reckoned to wait for: as in Intake's benchmark.
+# A function's memory, and how long each of its calls is assumed to wait, as in Intake's benchmark.
 GIGABYTES = 0.25
 CALL_SECONDS = 0.05
 # What Step Functions logs of one event of an execution, without its data; a generous guess.

@@ -1,4 +1,4 @@
-"""Says which action types nobody serves, why, and what to do: else their actions just wait."""
+"""Says which action types are not served, why, and what to do; otherwise their actions just wait."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def look(
             continue
         query = f"{kind}?{queryable.get(kind)}={value}"
         if kind not in served:
-            yield kind, f"Nobody serves {kind}, of which a job waits: add it to ActionTypes."
+            yield kind, f"{kind} is not served, and a job of it waits: add it to ActionTypes."
         elif value is not None and query not in queries:
-            yield query, f"Nobody serves {query}, of which a job waits: add it to Queries."
+            yield query, f"{query} is not served, and a job of it waits: add it to Queries."
 
 
 def misfits(
@@ -80,7 +80,7 @@ def misfits(
             if kind.startswith("Custom/"):
                 yield (
                     kind,
-                    f"Nobody serves {kind}: it is not registered, or misspelt in ActionTypes.",
+                    f"{kind} is not served: it is not registered, or misspelt in ActionTypes.",
                 )
             continue
         needed = queryable[kind]
@@ -90,11 +90,11 @@ def misfits(
             has = (
                 f"its queryable property is {needed}" if needed else "it has no queryable property"
             )
-            yield kind, f"Nobody serves {kind}: Queries has {wrong[0]}, but {has}."
+            yield kind, f"{kind} is not served: Queries has {wrong[0]}, but {has}."
         elif needed and not given:
             yield (
                 kind,
-                f"Nobody serves {kind}: its property {needed} is queryable, so that Queries must "
+                f"{kind} is not served: its property {needed} is queryable, so that Queries must "
                 f"have a value for it, such as {kind}?{needed}=MyProject.",
             )
 

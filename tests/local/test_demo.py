@@ -70,7 +70,7 @@ def test_the_demo_ends_well_and_shows_every_job_in_every_status(astray):
             Witness(
                 "A", "Succeed", "Succeeded", "SUCCEEDED", "Succeeded", ("Created", "Succeeded")
             ),
-            "went another way",
+            "took another path",
         ),
     ],
 )

@@ -141,7 +141,7 @@ def test_no_name_that_a_web_site_may_have_leads_here(guarded: Guarded, host: str
     for headers in ({}, {"Origin": own}, {"Origin": NAMED}, {"Sec-Fetch-Site": "same-origin"}):
         for method, path in (("POST", "/"), ("GET", PATH), ("OPTIONS", "/")):
             answer = guarded.send(method, path, {**headers, **PREFLIGHT, "Host": host})
-            assert reason(answer) == f"Host: {host!r} is no name of this machine; use its address"
+            assert reason(answer) == f"Host: {host!r} is not a name of this machine; use its address"
     assert guarded.count == 0
 
 

@@ -235,7 +235,7 @@ def test_where_browsers_say_less_the_page_works_and_other_sites_still_get_nothin
     for script in (IMAGE, silent):
         assert world.ask("evil.example", script, f"{endpoint}/moto-api/data.json") == "error"
         [(_, _, problem)] = world.refused
-        assert problem.startswith("Sec-Fetch-Site: this browser does not say which web page asks")
+        assert problem.startswith("Sec-Fetch-Site: this browser does not say which web page sent")
 
 
 def test_an_object_that_is_opened_runs_nothing(world: World) -> None:

@@ -205,7 +205,7 @@ def test_a_history_is_told_in_words() -> None:
         ("JobBus", "event Job In Progress", None),
         ("Worker", "task failed", "JobFailed: <b>broken</b>"),
         ("Step Functions", "ReportFailure", None),
-        ("Report", "is asked to tell CodePipeline", '{\n "jobId": "1"\n}'),
+        ("Report", "is asked to report to CodePipeline", '{\n "jobId": "1"\n}'),
         ("CodePipeline", "answered Failed", None),
         ("Step Functions", "execution failed", "JobFailed"),
     ]

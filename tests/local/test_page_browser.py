@@ -59,7 +59,7 @@ class World:
 
     @contextmanager
     def page(self, **viewport: int) -> Iterator[Page]:
-        """The page, loaded anew; fails if something in it does."""
+        """The page, loaded again; fails if something in it does."""
         with self.page_at("", **viewport) as page:
             yield page
 
@@ -253,7 +253,7 @@ def test_buttons_decide_what_becomes_of_the_next_job(world: World) -> None:
     with world.page() as page:
         for button in ("fails", "is offered twice"):
             press(page, button)
-            expect(page.locator("#wanted")).to_contain_text("Wanted of jobs to come")
+            expect(page.locator("#wanted")).to_contain_text("Next jobs")
             before = set(world.rows.items)
             press(page, "Start plain")
             world.ended("plain", "Failed" if button == "fails" else "Succeeded")
@@ -302,7 +302,7 @@ def test_a_pipeline_is_stopped_both_ways_after_one_question(world: World) -> Non
         question = page.get_by_role("dialog", name="Stop held?")
         press(page, "Stop held …")
         expect(question).to_be_visible()
-        press(page, "Do nothing")
+        press(page, "Cancel")
         expect(question).to_be_hidden()
         assert world.status("held") == "InProgress"
         for words, status in (("wait", "Stopping"), ("abandon", "Stopped")):
@@ -388,7 +388,7 @@ def test_what_a_service_refuses_is_said_and_asked_again(world: World, held: None
         said = page.get_by_role("dialog").locator("#said.bad")
         expect(said).to_contain_text("held")
         expect(page.get_by_role("dialog", name="Stop held?")).to_be_visible()
-        press(page, "Do nothing")
+        press(page, "Cancel")
 
 
 def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World) -> None:
@@ -412,7 +412,7 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
         expect(dialog).to_be_hidden()
     with world.page_at("#job=nothing%20of%20ours") as page:
         dialog = page.get_by_role("dialog", name="Job nothing of ours")
-        expect(dialog).to_contain_text("nothing of this job")
+        expect(dialog).to_contain_text("no row for this job")
 
 
 def test_the_command_that_is_copied_does_what_its_button_does(world: World) -> None:
@@ -510,7 +510,7 @@ def test_a_job_whose_worker_has_died_is_shown_so(
     with world.page() as page:
         working = card(page, "held", "InProgress")
         why = working.locator(".why")
-        expect(why).to_have_text(re.compile(r"no sign of life for \d+ of \d+ s"))
+        expect(why).to_have_text(re.compile(r"no heartbeat for \d+ of \d+ s"))
         working.click()
         expect(page.get_by_role("dialog").locator(".error")).to_contain_text("begin it again")
         press(page, "Close")
@@ -536,7 +536,7 @@ def test_an_action_whose_type_nobody_serves_says_so(world: World) -> None:
     world.start("unserved")
     with world.page() as page:
         expect(page.get_by_role("alert")).to_contain_text("add it to ActionTypes")
-        expect(article(page, "unserved")).to_contain_text("nobody serves its type")
+        expect(article(page, "unserved")).to_contain_text("its type is not served")
         world.stop("unserved")
         expect(page.get_by_role("alert")).to_be_hidden()
     world.delete("unserved")
@@ -570,7 +570,7 @@ def axe() -> str:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_nothing_to_mend(
+def test_axe_finds_nothing_to_fix(
     world: World, held: None, axe: str, scheme: Any, width: int
 ) -> None:
     for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):

@@ -73,7 +73,7 @@ WRONG = [
     ),
     (
         "--parameters=MaxJobsInFlight=1 MaxJobsInFlight=2",
-        "PARAMETERS: MaxJobsInFlight is there twice",
+        "PARAMETERS: MaxJobsInFlight is given twice",
     ),
     ("--port=99999", "PORT must be a whole number from 0 to 65535, not '99999'"),
     ("--port=abc", "PORT must be a whole number from 0 to 65535, not 'abc'"),
@@ -197,7 +197,7 @@ def test_a_port_that_is_not_for_every_user_is_told(monkeypatch: pytest.MonkeyPat
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket, "create_server", refuse)
-    with pytest.raises(AddressError, match="PORT 80 is not for every user: take one from 1024 on"):
+    with pytest.raises(AddressError, match="PORT 80 needs root: choose one from 1024 up"):
         listen("127.0.0.1", 80)
 
 

@@ -9,7 +9,7 @@ offered again, and no room may be left to an execution that is over.
 
 With FAULTS=some a case runs for one of the owners and in one of the four worlds, the next case for
 the other and in the next; otherwise only every 29th does. With FAULTS=every each runs for both in
-each, which takes twenty minutes. FAULTS=write does that too and writes the table anew: read the
+each, which takes twenty minutes. FAULTS=write does that too and rewrites the table: read the
 difference before you believe it.
 """
 

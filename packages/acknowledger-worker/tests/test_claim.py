@@ -76,7 +76,7 @@ def test_a_claim_lapses_when_its_worker_keeps_it_no_more(claims):
     first, second = claims
     first._update("attribute_exists(jobId)", seconds=-1)
     second.take()
-    with pytest.raises(JobHeld, match="another delivery's by now"):
+    with pytest.raises(JobHeld, match="taken over by another delivery"):
         first.keep()
 
 
@@ -160,7 +160,7 @@ def test_a_job_that_another_delivery_has_taken_over_is_stopped_and_not_answered(
         dynamodb.put_item(TableName=TABLE, Item={"jobId": {"S": job_id}, "worker": {"S": "x"}})
         wait_for(job.cancelled.is_set, "the job to be cancelled", seconds=10)
 
-    with pytest.raises(JobHeld, match="another delivery's by now"):
+    with pytest.raises(JobHeld, match="taken over by another delivery"):
         aws.worker(function, job_table_name=TABLE)(event, Context())
     assert {what for what, _ in step_functions.told} == {"heartbeat"}
 

@@ -132,7 +132,7 @@ def test_a_tar_file_is_unpacked_where_that_is_asked_for(tmp_path):
     ended = run(look, inputs=inputs, folder=tmp_path / "job")
     assert ended.failure == Failure(
         "JobFailed",
-        "input artifact Notes: it can't be unpacked: it is no zip, tar or tar.gz file",
+        "input artifact Notes: it can't be unpacked: it is not a zip, tar or tar.gz file",
     )
 
 

@@ -53,7 +53,7 @@ def test_where_it_is_must_be_said_in_two_parts(place):
     ("source", "name", "said"),
     [
         (MODULE, "nothing", "{} has no nothing"),
-        (MODULE, "function", "{}:function is no Worker: it must be made as function = Worker("),
+        (MODULE, "function", "{}:function is not a Worker: write function = Worker("),
         ("\n1 / 0", "handler", "{} can't be imported: ZeroDivisionError: division by zero ("),
         ("import nothere", "handler", "{} can't be imported: ModuleNotFoundError: No module nam"),
         ("import os; os.nothing", "handler", "{} can't be imported: AttributeError: module 'os'"),

@@ -116,7 +116,7 @@ def test_a_job_that_has_ended_meanwhile_is_stopped_and_not_answered(
             raise
 
     aws.worker(function)(event, Context())
-    assert stopped == [f"no sign of life could be given: {code}"]
+    assert stopped == [f"the heartbeat could not be sent: {code}"]
     assert step_functions.asked == {"heartbeat"}
     assert code in caplog.text
     assert "Traceback" not in caplog.text
@@ -169,7 +169,7 @@ def test_a_job_fails_before_its_lambda_function_runs_out_of_time(aws, step_funct
         {
             "taskToken": event["detail"]["taskToken"],
             "error": "JobFailed",
-            "cause": "The time of the worker's Lambda function is over",
+            "cause": "The worker's Lambda function is about to time out",
         },
     )
     assert seconds[0] < 5
@@ -226,14 +226,14 @@ def test_progress_that_is_not_taken_is_logged_and_the_job_goes_on(
 ):
     aws.clients["events"] = Events(failed=1)
     aws.worker(lambda job: job.progress(40), job_bus_name="jobs")(event, Context())
-    assert "progress could not be told: ThrottlingException" in caplog.text
+    assert "progress could not be reported: ThrottlingException" in caplog.text
     assert step_functions.end[0] == "success"
 
 
 def test_without_a_bus_there_is_no_progress(aws, step_functions, event, monkeypatch):
     monkeypatch.delenv("JOB_BUS_NAME", raising=False)
     aws.worker(lambda job: job.progress(40))(event, Context())
-    assert step_functions.end[1]["cause"] == "the worker needs JOB_BUS_NAME to tell progress"
+    assert step_functions.end[1]["cause"] == "the worker needs JOB_BUS_NAME to report progress"
 
 
 def test_a_failure_that_is_meant_is_logged_without_a_trace(aws, event, caplog):
