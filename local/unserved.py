@@ -1,4 +1,4 @@
-"""Says which action types are not served, why, and what to do; otherwise their actions just wait."""
+"""Says which action types are not served, why, and what to do, since their actions just wait."""
 
 from __future__ import annotations
 

@@ -310,7 +310,7 @@ def happened(events: list[Any]) -> Iterator[dict[str, str]]:
                 found = ("JobBus", f"event {asked}")
             elif details["resourceType"] == "lambda":
                 asked = "Report"
-                found = ("Report", "is asked to report to CodePipeline", text_of(parameters["Payload"]))
+                found = ("Report", "is asked to report", text_of(parameters["Payload"]))
         elif kind == "TaskSucceeded" and asked in (*ANSWERS, "Report"):
             output = json.loads(details["output"])
             if asked == "Report":

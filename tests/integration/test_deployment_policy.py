@@ -140,7 +140,7 @@ def test_what_is_left_out_is_for_properties_that_the_template_does_not_have(made
         assert any(re.fullmatch(pattern, each) for each in everything), pattern
 
 
-def test_only_who_has_a_key_needs_to_use_it(made):
+def test_only_a_stack_with_a_key_needs_permission_to_use_it(made):
     deploying, _, with_key = statements()
     assert not [each for each in actions(deploying) if each.startswith("kms:")]
     kinds, _ = made

@@ -118,7 +118,7 @@ def test_an_empty_endpoint_has_nothing_but_a_role_for_pipelines(serving):
 
 
 @pytest.mark.parametrize("serving", [[]], indirect=True)
-def test_make_local_serves_until_it_is_told_to_end(serving):
+def test_make_local_serves_until_it_is_stopped(serving):
     process, endpoint = serving
     (stack,) = client_of(endpoint, "cloudformation").describe_stacks()["Stacks"]
     assert stack["StackName"] == "acknowledger"

@@ -86,7 +86,7 @@ STARTS = {
 
 
 @pytest.mark.slow
-def test_tests_benchmarks_and_chaos_ask_nobody_else(astray: Foreign) -> None:
+def test_tests_benchmarks_and_chaos_call_nothing_else(astray: Foreign) -> None:
     environment = {
         name: value for name, value in astray.environment.items() if "PYTEST" not in name
     }

@@ -521,7 +521,7 @@ def test_a_job_whose_worker_has_died_is_shown_so(
             watched.worker.ended = ""
 
 
-def test_an_action_whose_type_nobody_serves_says_so(world: World) -> None:
+def test_an_action_whose_type_is_not_served_says_so(world: World) -> None:
     counts = {"minimumCount": 0, "maximumCount": 5}
     codepipeline = world.cloud.client("codepipeline")
     codepipeline.create_custom_action_type(
@@ -604,7 +604,7 @@ def check(page: Page, axe: str) -> None:
     assert told == [], json.dumps(told, indent=1)
 
 
-def test_nothing_moves_for_who_asked_for_less_motion(world: World, held: None) -> None:
+def test_nothing_moves_if_less_motion_is_preferred(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
         working.click()

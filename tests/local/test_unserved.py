@@ -39,7 +39,7 @@ ELSEWHERE = "Custom/Test/Elsewhere/1"
         ),
     ],
 )
-def test_an_action_type_that_cannot_be_polled_is_told_with_the_reason(
+def test_an_action_type_that_cannot_be_polled_is_reported_with_the_reason(
     queries: list[str], queryable: dict[str, str | None], told: str | None
 ) -> None:
     assert dict(misfits([KIND], queries, queryable)) == ({KIND: told} if told else {})

@@ -172,7 +172,7 @@ def test_what_metrics_by_action_type_cost_is_said_where_they_are_asked_for():
     assert f"up to {cost} for each action type" in (ROOT / "docs" / "metrics.md").read_text()
 
 
-def test_a_metric_of_ours_is_of_the_function_that_counts_it():
+def test_a_metric_has_the_function_that_counts_it_as_its_service():
     """With the dimension that Powertools gives it: the function's POWERTOOLS_SERVICE_NAME."""
     for alarm in ALARMS.values():
         for metric in metrics(alarm):

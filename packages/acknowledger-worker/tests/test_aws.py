@@ -182,7 +182,7 @@ def test_secret_values_are_in_the_details(job):
     assert details["actionConfiguration"]["configuration"] == {"Password": "hunter2"}
 
 
-def test_what_aws_refuses_is_told_without_its_secrets(job, tmp_path, caplog):
+def test_what_aws_refuses_is_reported_without_its_secrets(job, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     job.input["location"]["s3Location"]["objectKey"] += "-of-another"
     with pytest.raises(PermissionError) as caught:
@@ -201,7 +201,7 @@ def test_what_aws_refuses_is_told_without_its_secrets(job, tmp_path, caplog):
     assert not any(mark in caplog.text for mark in CREDENTIAL_MARKS)
 
 
-def test_an_input_that_is_not_there_is_an_unavailable_revision(job, tmp_path):
+def test_a_missing_input_is_an_unavailable_revision(job, tmp_path):
     job.clients["s3"].delete_object(**job.place(job.input))
     with pytest.raises(
         RevisionUnavailable,
