@@ -33,7 +33,7 @@ MAX_LINE = 200
 #: Workers give signs of life three times as often as they must.
 SILENT_PART = 0.5
 
-#: Who answers an event that a state waits with.
+#: Who answers the event with which a state waits.
 ANSWERS = {"Job Dispatched": "CodePipeline", "Job In Progress": "Worker"}
 #: The logical ids of a stack's resources, in the order in which `Stack` has them.
 RESOURCES = ("JobTable", "JobStateMachine", "IntakeFunction", "IntakeTable")

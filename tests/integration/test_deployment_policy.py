@@ -30,7 +30,7 @@ EVERYTHING = {
     "PermissionsBoundaryArn": "arn:aws:iam::aws:policy/PowerUserAccess",
     "RoleNamePrefix": "acknowledger-",
 }
-#: What only a property takes that the template doesn't have.
+#: Needed only for properties that the template doesn't have.
 FOR_PROPERTIES = {
     r"(iam:CreateServiceLinkedRole|dynamodb:\w+TableReplica)": "Replicas",
     r"dynamodb:(BatchWriteItem|(Delete|Get|Put|Update)Item|Query|Scan)": "Replicas",
@@ -63,12 +63,12 @@ FOR_PROPERTIES = {
     r"s3:GetObjectVersion": "S3ObjectVersion",
     r"sns:(Subscribe|Unsubscribe)": "Subscription",
 }
-#: What it is besides that is never called here.
+#: Other permissions that are never used here.
 NEVER = {
     r"codepipeline:DeleteCustomActionType": "it is retained",
     r"logs:DeleteRetentionPolicy": "there is always one",
 }
-#: What is called by who deploys and not for a resource.
+#: Calls of the person who deploys, not for a resource.
 BY_HAND = re.compile(r"cloudformation:\w+|s3:PutObject")
 #: The types that are given the key; other types' permissions on keys are for others of theirs.
 ENCRYPTED = {"DynamoDB::Table", "SQS::Queue", "SNS::Topic", "Logs::LogGroup"}

@@ -84,7 +84,7 @@ def serving(
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`make local &` in a script, on any free port, and the endpoint that it says it serves on."""
     command = [sys.executable, "-m", "local", "serve", "--port", "0", *request.param]
-    # As a shell starts what is not to hear of Ctrl-C.
+    # As a shell starts a process that should not get Ctrl-C.
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     with subprocess.Popen(
         command, cwd=ROOT, env=astray.environment, stdout=subprocess.PIPE, text=True

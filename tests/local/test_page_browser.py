@@ -276,7 +276,7 @@ def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
             'acknowledge_seconds must be a number from 0, not "soon"'
         )
         expect(seconds).to_have_value("60")
-        # What is turned elsewhere is seen.
+        # Changes from elsewhere are shown.
         world.emulator.behaviour.continuation_seconds = 7
         expect(page.get_by_label("continuation_seconds")).to_have_value("7")
         world.emulator.behaviour = moto_codepipeline.Behaviour()
@@ -372,7 +372,7 @@ def test_intake_is_paused_and_resumed(world: World) -> None:
         for button, words in (("Pause", "paused"), ("Resume", "taken")):
             press(page, f"{button} {kind}")
             expect(line.locator(".status")).to_have_text(words)
-        # What is refused is said.
+        # A refusal is shown.
         page.route("**/invocations", lambda route: route.abort())
         press(page, f"Pause {kind}")
         expect(page.locator("#said")).to_have_text("The local stack does not answer.")

@@ -1434,7 +1434,7 @@ def test_any_api_can_be_called(cloud: LocalCloud, states: Any, machine: Callable
 
 
 def test_objects_can_be_listed(cloud: LocalCloud, states: Any, machine: Callable[..., str]) -> None:
-    # S3 gives nothing to those who don't sign.
+    # S3 refuses requests without a signature.
     cloud.client("s3").create_bucket(Bucket="of-objects")
     cloud.client("s3").put_object(Bucket="of-objects", Key="a", Body=b"text")
     task = {

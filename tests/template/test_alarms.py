@@ -141,7 +141,7 @@ def states(period, periods, sweeps, until):
 
 @pytest.mark.parametrize("schedule", TEMPLATE["Parameters"]["PollSchedule"]["AllowedValues"])
 def test_an_alarm_on_no_sweep_is_quiet_from_the_first_minute_until_they_cease(schedule):
-    """Of INSUFFICIENT_DATA it tells where there had been some: a new alarm begins with that."""
+    """It notifies of INSUFFICIENT_DATA only after there were data: a new alarm begins in that state."""
     every = seconds_of(schedule)
     period = 300 if every <= 300 else 86400 if every == 86400 else 3600
     periods = ALARMS["NoSweepAlarm"]["EvaluationPeriods"]

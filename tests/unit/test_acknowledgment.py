@@ -161,7 +161,7 @@ def test_a_job_that_another_execution_works_is_acknowledged_again_and_left_to_it
 def test_an_execution_whose_call_may_have_succeeded_calls_again_and_takes_its_row_back(
     tables, other_calls
 ):
-    """Whoever is acknowledged has the row, though a newer offer took it meanwhile."""
+    """The execution whose acknowledgment succeeds gets the row, even if a newer offer has taken it."""
     tables.put_job(
         JOB_ID, execution=OTHER, status="Dispatched", acknowledgeCalls=CALLED, room="awaited"
     )

@@ -188,7 +188,7 @@ def test_to_forget_what_is_to_be_shown_takes_away_nothing_that_is_awaited(tables
 
 
 def test_what_was_told_since_then_is_not_forgotten(tables):
-    """Who finds that all is shown doesn't know of what is told meanwhile."""
+    """It finds everything shown, and does not know of progress that comes at the same time."""
     intake_table.remind(TYPE, "j", NOW)
     intake_table.remind(TYPE, "j", LATER)
     assert intake_table.read(TYPE, 0).unshown == {"j": LATER}

@@ -101,7 +101,7 @@ def test_a_long_reason_is_cut_to_what_codepipeline_takes(error):
             "SystemUnavailable",
             "not acknowledged within 7 seconds (AcknowledgeTimeoutSeconds)",
         ),
-        # It was acknowledged after that, by whoever ends the job.
+        # It was acknowledged later, by the function that ends the job.
         (
             failed("CodePipelineUnavailable", "502", "Dispatched"),
             {},

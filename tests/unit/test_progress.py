@@ -428,7 +428,7 @@ class TestProgress:
             "sent": False,
         }
         expect_continuation(other_calls, details)
-        # What is told meanwhile, or when, makes no difference.
+        # Progress at the same time makes no difference.
         assert show(context, percentComplete=99)
         assert sent[0] == sent[1]
         assert tables.job(JOB_ID)["continuing"]["sent"] is True

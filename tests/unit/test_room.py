@@ -20,7 +20,7 @@ def room(limit=0, paused=False, holders=(), waiting=(), awaiting=()):
 @pytest.mark.parametrize(
     ("of", "unlimited", "left", "to_ask_for"),
     [
-        # No limit: a batch at a time, whoever waits from before.
+        # No limit: a batch at a time, even if others wait.
         (room(), True, BATCH_SIZE, BATCH_SIZE),
         (room(holders="ab", waiting="c", awaiting="d"), True, BATCH_SIZE, BATCH_SIZE),
         # A limit: as many as there is room for, those included that wait for some.

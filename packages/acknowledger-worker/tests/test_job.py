@@ -327,7 +327,7 @@ def test_a_secret_is_masked_in_everything_reported_and_logged_and_the_log_says_s
         told = output(ended.outcome)
         for text in (caplog.text, told, repr(ended)):
             assert not any(form in text for form in ("wörd", "w\\u00f6rd", "w%C3%B6rd"))
-    # What is logged when the job has ended is not ours.
+    # Logs after the job's end are not masked.
     logging.getLogger("mine").warning("it's a word: %s", SECRET)
     assert SECRET in caplog.text
 

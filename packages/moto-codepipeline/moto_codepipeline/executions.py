@@ -241,7 +241,7 @@ class ExecutionOperations(JobOperations):
 
     @property
     def _somebody(self) -> str:
-        """Who did something: there are no callers here."""
+        """The caller of an operation, which is unknown here."""
         return f"arn:{self.partition}:iam::{self.account_id}:root"
 
     @staticmethod
