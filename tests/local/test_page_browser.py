@@ -512,7 +512,7 @@ def test_a_job_whose_worker_has_died_is_shown_so(
         why = working.locator(".why")
         expect(why).to_have_text(re.compile(r"no heartbeat for \d+ of \d+ s"))
         working.click()
-        expect(page.get_by_role("dialog").locator(".error")).to_contain_text("begin it again")
+        expect(page.get_by_role("dialog").locator(".error")).to_contain_text("restart it")
         press(page, "Close")
         watched.worker.ended = "The worker ended."
         try:

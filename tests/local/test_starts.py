@@ -87,8 +87,8 @@ WRONG = [
     ("--host=*", "HOST must be an address of this machine, not '*'"),
     ("--host=fe80::1%lo", "HOST must be an address of this machine, not 'fe80::1%lo'"),
     ("--nope", "unrecognized arguments: --nope"),
-    ("--empty --parameters=Architecture=arm64", "EMPTY leaves out the stack, which PARAMETERS "),
-    ("--empty --worker=hello:handler", "EMPTY leaves out the stack, which PARAMETERS and WORKER"),
+    ("--empty --parameters=Architecture=arm64", "EMPTY leaves out the stack that PARAMETERS "),
+    ("--empty --worker=hello:handler", "EMPTY leaves out the stack that PARAMETERS and WORKER"),
 ]
 
 
@@ -213,7 +213,7 @@ def test_an_unknown_region_is_reported(name: str) -> None:
 @pytest.mark.parametrize(
     ("check", "text", "said"),
     [
-        (lambda text: arguments.whole("JOBS", text, 1), "0", "JOBS must be a whole number from 1"),
+        (lambda text: arguments.whole("JOBS", text, 1), "0", "JOBS must be a whole number of at least 1"),
         (lambda text: arguments.whole("SEED", text, 0), "1.5", "SEED must be a whole number"),
         (lambda text: arguments.share("RATE", text), "1.1", "RATE must be a number from 0 to 1"),
         (lambda text: arguments.share("RATE", text), "often", "RATE must be a number from 0 to 1"),

@@ -257,7 +257,7 @@ def test_the_beginning_of_a_file_says_what_it_is(tmp_path):
     for name, body in others.items():
         (tmp_path / name).write_bytes(body)
         assert not archive.is_archive(tmp_path / name), name
-        with pytest.raises(ArtifactInvalid, match=r"it is no zip, tar or tar\.gz file"):
+        with pytest.raises(ArtifactInvalid, match=r"it is not a zip, tar or tar\.gz file"):
             archive.unpack(tmp_path / name, tmp_path / f"{name}-unpacked")
 
 
