@@ -104,8 +104,9 @@ class View:
     def way(self, job_id: str) -> dict[str, Any]:
         """A job's whole way, by name.
 
-        `job`: its card, and what the row has beside. `log`: the worker's lines that name it.
-        `configuration`: its action's. `codepipeline`: the job's and the action's state there.
+        `job`: its card, and what the row has beside; `dead`: how its worker has ended. `log`: the
+        worker's lines that name it. `configuration`: its action's. `codepipeline`: the job's and
+        the action's state there.
         `machine`: see `graph`. `offer NAME`: for each execution when it began, its status, the
         states that it entered, and what happened.
         """
@@ -121,6 +122,8 @@ class View:
                 "acknowledgeCalls": len(calls.value) if calls else 0,
                 "summary": told(row, "summary"),
             }
+            if seen["job"]["status"] == "InProgress":
+                seen["job"]["dead"] = watched.worker.ended
         seen["codepipeline"] = self._emulator.job_state(job_id)
         if not stack:
             return seen
@@ -211,7 +214,7 @@ def card(row: dict[str, Any]) -> dict[str, Any]:
             status: milliseconds(times[status].value) for status in STATUSES if status in times
         },
     }
-    if shown["status"] in STATUSES[:4] and (percent := told(row, "percentComplete")) is not None:
+    if (percent := told(row, "percentComplete")) is not None:
         shown["percent"] = int(percent)
     if "error" in row:
         cause = row["cause"].value if "cause" in row else ""
@@ -235,8 +238,8 @@ def silence(execution: Any) -> dict[str, Any]:
 
 
 def told(row: dict[str, Any], name: str) -> Any:
-    """A member of the progress that the worker told."""
-    progress = row.get("progress")
+    """A member of the progress that the worker told, while the job is under way."""
+    progress = row.get("progress") if row["status"].value in STATUSES[:4] else None
     member = progress.value.get(name) if progress else None
     return member.value if member else None
 
