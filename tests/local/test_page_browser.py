@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 import moto_codepipeline
 from conformance import installs
-from local import acknowledger, watched
+from local import acknowledger, unserved, watched
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from local.page import PATH, view
@@ -321,7 +321,7 @@ def test_it_can_be_used_without_a_mouse(world: World) -> None:
 
 
 def test_each_dialog_is_worked_by_keys_alone_and_the_focus_is_never_lost(world: World) -> None:
-    kind = acknowledger.CUSTOM_ACTION_TYPE
+    kind = acknowledger.PARTNER_ACTION_TYPE  # it is not the first
     world.create_stages("approved", {"Review": [APPROVAL]})
     world.start("approved")
     world.cloud.client("codepipeline").disable_stage_transition(
@@ -658,7 +658,10 @@ def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
         world.cloud.notices.clear()
 
 
-def test_an_action_whose_type_nobody_serves_says_so(world: World) -> None:
+def test_an_action_whose_type_nobody_serves_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unserved, "QUEUED_SECONDS", 0)
     counts = {"minimumCount": 0, "maximumCount": 5}
     codepipeline = world.cloud.client("codepipeline")
     codepipeline.create_custom_action_type(
@@ -773,9 +776,11 @@ def test_the_first_screen_tells_what_matters_with_many_jobs(
         now = datetime.now(UTC)
         for number in range(jobs):
             world.rows.put_item(row(number, now))
+        for number in range(jobs, jobs + 20):
+            world.rows.put_item(row(number, now, "Queued"))
         total = "[...document.querySelectorAll('.count')].reduce((sum, each) => sum + Number(each.textContent), 0)"
         try:
-            wait_for(lambda: page.evaluate(total) == jobs + len(before), "all jobs", SECONDS)
+            wait_for(lambda: page.evaluate(total) == jobs + 20 + len(before), "all jobs", SECONDS)
             # Nothing has moved, for all the jobs that came.
             assert page.evaluate(places) == at_first
             lane = page.locator(".lane.Succeeded")
@@ -790,36 +795,41 @@ def test_the_first_screen_tells_what_matters_with_many_jobs(
             world.rows.items[key].attrs["status"].value = "TimedOut"
             page.wait_for_selector(f".lane.TimedOut li[data-job='{key.value}']")
             page.locator("#find").fill(f"pipeline:made action-{jobs - 1}")
-            expect(page.locator("#found")).to_contain_text(f" of {jobs + len(before)} jobs")
+            expect(page.locator("#found")).to_contain_text(f" of {jobs + 20 + len(before)} jobs")
             expect(page.locator(".lane.Succeeded li", has_text=f"Action-{jobs - 1}")).to_have_count(
                 1
             )
             with world.page(width=390, height=844):
-                wait_for(lambda: page.evaluate(total) == jobs + len(before), "all jobs", SECONDS)
+                wait_for(
+                    lambda: page.evaluate(total) == jobs + 20 + len(before), "all jobs", SECONDS
+                )
+                start = page.get_by_role("button", name="Start held", exact=True)
                 working = page.locator(f".lane li[data-job='{working_id}']")
-                for each in (working, page.get_by_role("button", name="Start held", exact=True)):
+                totals = page.locator("#totals")
+                expect(totals).to_contain_text("20 Queued, 1 InProgress, ")
+                expect(totals).to_contain_text(" Succeeded, ")
+                for each in (start, totals, working):
                     box = each.bounding_box()
                     assert box
+                    assert box["width"] > 20
                     assert box["y"] + box["height"] <= 844
-                assert page.locator(".lane:visible").first.get_attribute("class") == (
-                    "lane InProgress"
-                )
+                assert page.locator(".lane:visible").first.get_attribute("class") == "lane Queued"
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         finally:
             for key in [key for key in world.rows.items if key not in before]:
                 del world.rows.items[key]
 
 
-def row(number: int, now: datetime) -> dict[str, Any]:
-    """A row as the state machine writes them, of a job that succeeded lately."""
+def row(number: int, now: datetime, status: str = "Succeeded") -> dict[str, Any]:
+    """A row as the state machine writes them, of a job that came lately."""
     began = now - timedelta(seconds=number)
     times = {
-        status: {"S": (began + timedelta(seconds=at)).isoformat(timespec="milliseconds")}
-        for at, status in enumerate(STATUSES[:5])
+        reached: {"S": (began + timedelta(seconds=at)).isoformat(timespec="milliseconds")}
+        for at, reached in enumerate(STATUSES[: STATUSES.index(status) + 1])
     }
     texts = {
         "jobId": f"made-{number:036}",
-        "status": "Succeeded",
+        "status": status,
         "actionType": acknowledger.CUSTOM_ACTION_TYPE,
         "pipelineName": f"made-{number % 20}",
         "stageName": "Build",
