@@ -199,11 +199,8 @@ def act(request: pytest.FixtureRequest) -> Act:
         pytest.skip(str(reason))
 
     def run(page: Page, name: str) -> None:
-        press(page, f"Copy the command: {name}")
-        command = page.evaluate("navigator.clipboard.readText()")
-        expect(page.locator("#said")).to_have_text(f"Copied: {command}")
         subprocess.run(
-            ["/bin/sh", "-ec", command],
+            ["/bin/sh", "-ec", copied(page, f"Copy the command: {name}")],
             env={"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
             capture_output=True,
             timeout=SECONDS,
@@ -213,6 +210,15 @@ def act(request: pytest.FixtureRequest) -> Act:
             press(page, "Do nothing")
 
     return run
+
+
+def copied(page: Page, button: str) -> str:
+    """What a button copies."""
+    page.evaluate("navigator.clipboard.writeText('')")
+    press(page, button)
+    text = wait_for(lambda: page.evaluate("navigator.clipboard.readText()"), "a copy", SECONDS)
+    expect(page.locator("#said")).to_have_text(f"Copied: {text}")
+    return str(text)
 
 
 def focused(page: Page) -> str:
@@ -539,9 +545,7 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
         dialog = page.get_by_role("dialog", name="plain-action")
         expect(dialog.locator(".steps")).to_contain_text("Succeeded")
         job_id = dialog.locator("dt:text-is('Job') + dd").inner_text()
-        press(page, "Copy link")
-        link = page.evaluate("navigator.clipboard.readText()")
-        assert link == f"{world.url}#job={job_id}"
+        assert copied(page, "Copy link") == f"{world.url}#job={job_id}"
         press(page, "Close")
         expect(dialog).to_be_hidden()
         assert page.url == world.url
@@ -557,9 +561,7 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
 
 def test_a_copied_command_means_this_endpoint_wherever_it_is_pasted(world: World) -> None:
     with world.page() as page:
-        press(page, "Copy the command: Start plain")
-        command = page.evaluate("navigator.clipboard.readText()")
-        expect(page.locator("#said")).to_have_text(f"Copied: {command}")
+        command = copied(page, "Copy the command: Start plain")
         assert shlex.split(command) == [
             "AWS_ACCESS_KEY_ID=local",
             "AWS_SECRET_ACCESS_KEY=local",
