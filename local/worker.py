@@ -218,15 +218,23 @@ class WorkerProcess:
             )
             return self._process
 
-    @staticmethod
-    def _copy_log(process: subprocess.Popen[str]) -> None:
+    def _copy_log(self, process: subprocess.Popen[str]) -> None:
         """Print what it logs, and keep it, until it ends."""
         assert process.stderr  # noqa: S101 - as it was begun
+        waits, takes = (f"{self._worker} takes {what}" for what in ("no jobs until ", "jobs\n"))
         with process.stderr:
             for line in process.stderr:
-                sys.stderr.write(line)
-                sys.stderr.flush()
                 watched.worker.add(line.rstrip("\n"))
+                begins = line.find(waits)
+                if begins >= 0:
+                    watched.worker.ended = line[begins:].rstrip("\n") + "."
+                    self._say(watched.worker.ended)
+                elif watched.worker.ended and line.endswith(takes):
+                    watched.worker.ended = ""
+                    self._say(f"{self._worker} takes jobs again.")
+                else:
+                    sys.stderr.write(line)
+                    sys.stderr.flush()
 
 
 def feed(
