@@ -135,7 +135,8 @@ class WorkerProcess:
         client: makes a boto3 client of a service.
         bus_name: the JobBus.
         environment: what the process has beside this one's.
-        say: is told in words that it ended, and that it was started again.
+        say: is told in words that it ended, that it was started again, and why its code can't be
+            run; "" once it can.
         pauses: seconds before it is started again the first time, the second and so on.
         stop_seconds: how long it has to end once it is to; then it is killed.
     """
@@ -229,12 +230,12 @@ class WorkerProcess:
                 if begins >= 0:
                     watched.worker.ended = line[begins:].rstrip("\n") + "."
                     self._say(watched.worker.ended)
-                elif watched.worker.ended and line.endswith(takes):
+                    continue
+                if watched.worker.ended and line.endswith(takes):
                     watched.worker.ended = ""
-                    self._say(f"{self._worker} takes jobs again.")
-                else:
-                    sys.stderr.write(line)
-                    sys.stderr.flush()
+                    self._say("")
+                sys.stderr.write(line)
+                sys.stderr.flush()
 
 
 def feed(

@@ -81,8 +81,7 @@ export class JobView {
       { class: "told" },
       job && steps(job),
       job && job.error && make("p", { class: "error" }, make("strong", {}, job.error), ` ${job.cause ?? ""}`),
-      job && job.dead && make("p", { class: "error" }, `${job.dead} Once it runs again, it is given the job anew within two minutes.`),
-      job && !job.dead && job.silent && make("p", { class: "error" }, `Its worker has given no sign of life since ${new Date(job.silent.since).toLocaleTimeString()}. If it has died, begin it again: the job is delivered anew. After ${job.silent.limit} s without one the job ends TimedOut.`),
+      job && worker(job),
       facts(job, id, offers.length, this.known.get("codepipeline")),
       table("Configuration", this.known.get("configuration")),
       table("Time limits, in seconds", this.known.get("timeouts")),
@@ -121,6 +120,14 @@ function steps(job) {
       return make("li", { class: status, "aria-current": here }, make("strong", {}, status), make("span", {}, note));
     }),
   );
+}
+
+// What is wrong with the worker of a job, and what to do.
+function worker({ dead, silent }) {
+  const since = silent && new Date(silent.since).toLocaleTimeString();
+  if (dead) return make("p", { class: "error" }, `${dead} Once it runs again, it is given the job anew within two minutes.`);
+  if (silent) return make("p", { class: "error" }, `Its worker has given no sign of life since ${since}. If it has died, begin it again: the job is delivered anew. After ${silent.limit} s without one the job ends TimedOut.`);
+  return null;
 }
 
 function facts(job, id, offers, codepipeline) {
