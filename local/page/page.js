@@ -58,17 +58,16 @@ function replot() {
   plotting ??= setTimeout(() => {
     plotting = null;
     plots.show(board.jobs, Date.now() + board.behind);
-    if (!byId("totals").textContent) total();
+    write(byId("tally"), totals());
   }, 300);
 }
-function total() {
-  const counts = [...board.lanes].map(([status, lane]) => lane.total && `${lane.total} ${status}`);
-  write(byId("totals"), counts.filter(Boolean).join(", "));
+function totals() {
+  return [...board.lanes].filter(([, lane]) => lane.total).map(([status, lane]) => `${lane.total} ${status}`).join(", ");
 }
 setInterval(() => {
   if (document.hidden) return;
   replot();
-  total();
+  write(byId("totals"), totals());
 }, 5000);
 
 function stack(found) {

@@ -815,10 +815,10 @@ def test_the_first_screen_tells_what_matters_with_many_jobs(
                 )
                 start = page.get_by_role("button", name="Start held", exact=True)
                 working = page.locator(f".lane li[data-job='{working_id}']")
-                totals = page.locator("#totals")
-                expect(totals).to_contain_text("20 Queued, 1 InProgress, ")
-                expect(totals).to_contain_text(" Succeeded, ")
-                for each in (start, totals, working):
+                tally = page.locator("#tally")
+                expect(tally).to_contain_text("20 Queued, 1 InProgress, ")
+                expect(tally).to_contain_text(" Succeeded, ")
+                for each in (start, tally, working):
                     box = each.bounding_box()
                     assert box
                     assert box["width"] > 20
