@@ -26,6 +26,8 @@ from moto_codepipeline.action_types import TypeKey, actions_of
 
 STATUSES = ("Created", "Queued", "Dispatched", "InProgress", "Succeeded", "Failed", "TimedOut")
 
+#: Members of a row that every card shows.
+SHOWN = ("status", "pipelineName", "stageName", "actionName", "offers", "times")
 #: Members that are not shown, wherever they stand.
 HIDDEN = {"artifactCredentials", "clientToken", "nonce", "roomToken", "nextJobToken", "taskToken"}
 MAX_TEXT = 4000
@@ -155,7 +157,8 @@ class View:
 
     def _rows(self, stack: Stack) -> dict[str, Any]:
         """The attributes of each job's row, as moto keeps them, by job id."""
-        return self._table(stack.table_name)
+        rows = self._table(stack.table_name)
+        return {job_id: row for job_id, row in rows.items() if is_whole(row)}
 
     def _table(self, name: str) -> dict[str, Any]:
         table = dynamodb_backends[self._account_id][self._region].tables.get(name)
@@ -172,11 +175,10 @@ class View:
     def _cards(self, stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
         executions = {each.exec_arn: each for each in self._executions(stack)}
         for job_id, row in self._rows(stack).items():
-            if "status" in row and "times" in row:
-                shown = card(row)
-                if shown["status"] == "InProgress" and "execution" in row:
-                    shown |= silence(executions.get(row["execution"].value))
-                yield job_id, shown
+            shown = card(row)
+            if shown["status"] == "InProgress" and "execution" in row:
+                shown |= silence(executions.get(row["execution"].value))
+            yield job_id, shown
 
     def _log(self, job_id: str) -> list[str]:
         secrets = set(self._secrets())
@@ -199,6 +201,11 @@ class View:
 
 
 # -- Rows -----------------------------------------------------------------------------------------
+
+
+def is_whole(row: dict[str, Any]) -> bool:
+    """Whether a row has all that `card` needs: one that is being written has not."""
+    return all(name in row for name in SHOWN)
 
 
 def card(row: dict[str, Any]) -> dict[str, Any]:
