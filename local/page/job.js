@@ -68,7 +68,7 @@ export class JobView {
     offers.sort((one, other) => one.began.localeCompare(other.began));
     if (!job && !offers.length) {
       write(byId("job-title"), `Job ${id}`);
-      byId("job-body").replaceChildren(make("p", {}, "There is nothing of this job in the table: nobody has taken it yet, or it is another stack’s."));
+      byId("job-body").replaceChildren(make("p", {}, "The table has no row for this job: it has not been taken yet, or it belongs to another stack."));
       return;
     }
     write(byId("job-title"), job ? job.action || id : id);
@@ -125,8 +125,8 @@ function steps(job) {
 // What is wrong with the worker of a job, and what to do.
 function worker({ dead, silent }) {
   const since = silent && new Date(silent.since).toLocaleTimeString();
-  if (dead) return make("p", { class: "error" }, `${dead} Once it runs again, it is given the job anew within two minutes.`);
-  if (silent) return make("p", { class: "error" }, `Its worker has given no sign of life since ${since}. If it has died, begin it again: the job is delivered anew. After ${silent.limit} s without one the job ends TimedOut.`);
+  if (dead) return make("p", { class: "error" }, `${dead} Once it runs again, it gets the job within two minutes.`);
+  if (silent) return make("p", { class: "error" }, `Its worker has sent no heartbeat since ${since}. If the worker has died, restart it: the job will be delivered again. After ${silent.limit} s without a heartbeat the job ends as TimedOut.`);
   return null;
 }
 

@@ -68,7 +68,7 @@ class World:
 
     @contextmanager
     def page(self, **viewport: int) -> Iterator[Page]:
-        """The page, loaded anew; fails if something in it does."""
+        """The page, loaded again; fails if something in it does."""
         with self.page_at("", **viewport) as page:
             yield page
 
@@ -172,6 +172,16 @@ def held(world: World) -> Iterator[None]:
     wait_for(world.is_idle, "what was stopped to end", SECONDS)
 
 
+@pytest.fixture
+def approved(world: World) -> Iterator[None]:
+    """A pipeline `approved` that waits for an approval."""
+    world.create_stages("approved", {"Review": [APPROVAL]})
+    world.start("approved")
+    yield
+    world.stop("approved")
+    world.delete("approved")
+
+
 def card(page: Page, name: str, status: str) -> Locator:
     """The latest card of a pipeline's action in a lane."""
     return page.locator(f".lane.{status} li").filter(has_text=f"{name}-action").first
@@ -207,7 +217,7 @@ def act(request: pytest.FixtureRequest) -> Act:
             check=True,
         )
         if page.locator("#ask").is_visible():
-            press(page, "Do nothing")
+            press(page, "Cancel")
 
     return run
 
@@ -326,25 +336,25 @@ def test_it_can_be_used_without_a_mouse(world: World) -> None:
         assert focused(page) == chosen
 
 
-def test_each_dialog_is_worked_by_keys_alone_and_the_focus_is_never_lost(world: World) -> None:
+def test_each_dialog_is_worked_by_keys_alone_and_the_focus_is_never_lost(
+    world: World, held: None, approved: None
+) -> None:
     kind = acknowledger.PARTNER_ACTION_TYPE  # it is not the first
-    world.create_stages("approved", {"Review": [APPROVAL]})
-    world.start("approved")
     world.cloud.client("codepipeline").disable_stage_transition(
         pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
     )
     question = "Stop held …"
     with world.page() as page:
         status = article(page, "held").locator(".status")
-        go_to(page, "Start held")
+        go_to(page, "Start plain")
         page.keyboard.press("Enter")
-        expect(status).to_have_text("InProgress")
-        assert focused(page) == "Start held"
+        expect(article(page, "plain")).to_contain_text("Held")
+        assert focused(page) == "Start plain"
 
         # What is asked is left as it is, unless somebody goes to an answer.
         go_to(page, question, "Shift+Tab")
         page.keyboard.press("Enter")
-        assert focused(page) == "Do nothing"
+        assert focused(page) == "Cancel"
         page.keyboard.press("Enter")
         expect_focus(page, question)
         page.keyboard.press("Enter")
@@ -382,8 +392,6 @@ def test_each_dialog_is_worked_by_keys_alone_and_the_focus_is_never_lost(world: 
         for words in ("Resume", "Pause"):
             page.keyboard.press("Enter")
             expect_focus(page, f"{words} {kind}")
-    world.delete("approved")
-    wait_for(world.is_idle, "what was stopped to end", SECONDS)
 
 
 def test_what_a_job_brings_along_stays_text(world: World) -> None:
@@ -401,7 +409,7 @@ def test_buttons_decide_what_becomes_of_the_next_job(world: World, act: Act) -> 
     with world.page() as page:
         for button in ("fails", "is offered twice"):
             act(page, button)
-            expect(page.locator("#wanted")).to_contain_text("Wanted of jobs to come")
+            expect(page.locator("#wanted")).to_contain_text("Next jobs")
             before = set(world.rows.items)
             press(page, "Start plain")
             world.ended("plain", "Failed" if button == "fails" else "Succeeded")
@@ -424,7 +432,7 @@ def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
             'acknowledge_seconds must be a number from 0, not "soon"'
         )
         expect(seconds).to_have_value("60")
-        # What is turned elsewhere is seen.
+        # Changes from elsewhere are shown.
         world.emulator.behaviour.continuation_seconds = 7
         expect(page.get_by_label("continuation_seconds")).to_have_value("7")
         world.emulator.behaviour = moto_codepipeline.Behaviour()
@@ -450,7 +458,7 @@ def test_a_pipeline_is_stopped_both_ways_after_one_question(world: World, act: A
         question = page.get_by_role("dialog", name="Stop held?")
         press(page, "Stop held …")
         expect(question).to_be_visible()
-        press(page, "Do nothing")
+        press(page, "Cancel")
         expect(question).to_be_hidden()
         assert world.status("held") == "InProgress"
         for words, status in (("wait", "Stopping"), ("abandon", "Stopped")):
@@ -489,26 +497,23 @@ def test_a_held_transition_is_released(world: World, act: Act) -> None:
 @pytest.mark.parametrize(
     ("button", "status"), [("Approve Sign-off", "Succeeded"), ("Reject Sign-off", "Failed")]
 )
-def test_an_approval_is_given_or_not(world: World, act: Act, button: str, status: str) -> None:
-    world.create_stages("approved", {"Review": [APPROVAL]})
-    try:
-        world.start("approved")
-        with world.page() as page:
-            press(page, "Review Sign-off …")
-            page.get_by_label("Summary").fill("It's <b>fine</b>")
-            act(page, button)
-            world.ended("approved", status)
-            expect(article(page, "approved").locator(".status")).to_have_text(status)
-        [action] = [
-            each
-            for each in world.cloud.client("codepipeline").list_action_executions(
-                pipelineName="approved"
-            )["actionExecutionDetails"]
-            if each["actionName"] == "Sign-off"
-        ]
-        assert action["output"]["executionResult"]["externalExecutionSummary"] == "It's <b>fine</b>"
-    finally:
-        world.delete("approved")
+def test_an_approval_is_given_or_not(
+    world: World, approved: None, act: Act, button: str, status: str
+) -> None:
+    with world.page() as page:
+        press(page, "Review Sign-off …")
+        page.get_by_label("Summary").fill("It's <b>fine</b>")
+        act(page, button)
+        world.ended("approved", status)
+        expect(article(page, "approved").locator(".status")).to_have_text(status)
+    [action] = [
+        each
+        for each in world.cloud.client("codepipeline").list_action_executions(
+            pipelineName="approved"
+        )["actionExecutionDetails"]
+        if each["actionName"] == "Sign-off"
+    ]
+    assert action["output"]["executionResult"]["externalExecutionSummary"] == "It's <b>fine</b>"
 
 
 def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
@@ -518,7 +523,7 @@ def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
         for button, words in (("Pause", "paused"), ("Resume", "taken")):
             act(page, f"{button} {kind}")
             expect(line.locator(".status")).to_have_text(words)
-        # What is refused is said.
+        # A refusal is shown.
         page.route("**/invocations", lambda route: route.abort())
         press(page, f"Pause {kind}")
         expect(page.locator("#said")).to_have_text("The local stack does not answer.")
@@ -534,7 +539,7 @@ def test_what_a_service_refuses_is_said_and_asked_again(world: World, held: None
         said = page.get_by_role("dialog").locator("#said.bad")
         expect(said).to_contain_text("held")
         expect(page.get_by_role("dialog", name="Stop held?")).to_be_visible()
-        press(page, "Do nothing")
+        press(page, "Cancel")
 
 
 def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World) -> None:
@@ -556,7 +561,7 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
         expect(dialog).to_be_hidden()
     with world.page_at("#job=nothing%20of%20ours") as page:
         dialog = page.get_by_role("dialog", name="Job nothing of ours")
-        expect(dialog).to_contain_text("nothing of this job")
+        expect(dialog).to_contain_text("no row for this job")
 
 
 def test_a_copied_command_means_this_endpoint_wherever_it_is_pasted(world: World) -> None:
@@ -623,11 +628,9 @@ def test_a_job_whose_worker_is_silent_is_shown_so_with_what_to_do(
     monkeypatch.setattr(view, "SILENT_PART", 0)
     with world.page() as page:
         working = card(page, "held", "InProgress")
-        expect(working.locator(".why")).to_have_text(
-            re.compile(r"no sign of life for \d+ of \d+ s")
-        )
+        expect(working.locator(".why")).to_have_text(re.compile(r"no heartbeat for \d+ of \d+ s"))
         working.click()
-        expect(page.get_by_role("dialog").locator(".error")).to_contain_text("begin it again")
+        expect(page.get_by_role("dialog").locator(".error")).to_contain_text("restart it")
 
 
 def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
@@ -652,7 +655,7 @@ def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
             expect(working.locator(".why")).to_have_text("its worker has ended")
             working.click()
             expect(page.get_by_role("dialog").locator(".error")).to_have_text(
-                f"{ended} Once it runs again, it is given the job anew within two minutes."
+                f"{ended} Once it runs again, it gets the job within two minutes."
             )
             assert "false" not in page.get_by_role("dialog").inner_text()
     finally:
@@ -661,7 +664,7 @@ def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
         world.cloud.notices.clear()
 
 
-def test_an_action_whose_type_nobody_serves_says_so(
+def test_an_action_whose_type_is_not_served_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unserved, "QUEUED_SECONDS", 0)
@@ -679,7 +682,7 @@ def test_an_action_whose_type_nobody_serves_says_so(
     world.start("unserved")
     with world.page() as page:
         expect(page.get_by_role("alert")).to_contain_text("add it to ActionTypes")
-        expect(article(page, "unserved")).to_contain_text("nobody serves its type")
+        expect(article(page, "unserved")).to_contain_text("its type is not served")
         world.stop("unserved")
         expect(page.get_by_role("alert")).to_be_hidden()
     world.delete("unserved")
@@ -719,11 +722,9 @@ def axe() -> str:
         pytest.param(390, "light", marks=pytest.mark.slow),
     ],
 )
-def test_axe_finds_nothing_to_mend(
-    world: World, held: None, axe: str, width: int, scheme: Any
+def test_axe_finds_nothing_to_fix(
+    world: World, held: None, approved: None, axe: str, width: int, scheme: Any
 ) -> None:
-    world.create_stages("approved", {"Review": [APPROVAL]})
-    world.start("approved")
     for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
         world.start(name)
         world.ended(name, status)
@@ -742,11 +743,9 @@ def test_axe_finds_nothing_to_mend(
             for question in ("Stop held …", "Review Sign-off …"):
                 press(page, question)
                 check(page)
-                press(page, "Do nothing")
+                press(page, "Cancel")
     finally:
         world.cloud.notices.clear()
-        world.stop("approved")
-        world.delete("approved")
 
 
 def check(page: Page) -> None:
@@ -762,7 +761,7 @@ def check(page: Page) -> None:
     assert told == [], json.dumps(told, indent=1)
 
 
-def test_nothing_moves_for_who_asked_for_less_motion(world: World, held: None) -> None:
+def test_nothing_moves_if_less_motion_is_preferred(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
         working.click()
@@ -862,6 +861,6 @@ def row(number: int, now: datetime, status: str = "Succeeded") -> dict[str, Any]
 def test_the_pictures_of_the_documentation_are_those_that_the_command_makes() -> None:
     folder = Path(__file__).parents[2]
     made = set(re.findall(r'"(page[\w-]*\.png)"', (folder / "tools" / "pictures.py").read_text()))
-    text = (folder / "README.md").read_text()
+    text = (folder / "docs" / "local-stack.md").read_text()
     assert made == {path.name for path in (folder / "docs").glob("*.png")}
-    assert made == set(re.findall(r"\(docs/([\w-]+\.png)\)", text))
+    assert made == set(re.findall(r"\(([\w-]+\.png)\)", text))
