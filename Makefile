@@ -91,15 +91,19 @@ fix: .venv/installed ## Fix what ruff can fix
 	@$(BIN)/ruff format .
 
 # pip from outside the environment: Debian's Python has no ensurepip to put one in.
+# Compiled by all cores: pip uses one.
+define install
+	@$(PYTHON) -m venv --without-pip $(@D)
+	@$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-compile --disable-pip-version-check -r $<
+	@$(@D)/bin/python -m compileall -qq -j 0 $(@D)/lib || true
+	@touch $@
+endef
+
 .venv/installed: requirements-dev.txt functions/requirements.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 …")'
 	@echo "Installing what the local stack and the tests need into .venv, which takes about a minute …"
-	@$(PYTHON) -m venv --without-pip .venv
-	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@
+	$(install)
 
 .venv-%/installed: requirements-%.txt
 	@echo "Installing what is in $< into $(@D), which takes about a minute …"
-	@$(PYTHON) -m venv --without-pip $(@D)
-	@$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --disable-pip-version-check -r $<
-	@touch $@
+	$(install)

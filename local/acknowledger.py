@@ -128,8 +128,10 @@ def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWork
     }
 
     def say(told: str) -> None:
-        cloud.notices["worker"] = told
-        print(told, file=sys.stderr, flush=True)
+        cloud.notices.pop("worker", None)
+        if told:
+            cloud.notices["worker"] = told
+            print(told, file=sys.stderr, flush=True)
 
     return WorkerProcess(worker, cloud.client, bus_name, environment, say=say)
 

@@ -16,7 +16,7 @@ class Watched:
     """A worker, and the last lines of its log.
 
     ``kind`` is "sample", "yours", or "" where there is none; ``ended`` is "" while it runs, else a
-    sentence that says how it ended.
+    sentence that says how it ended, or why it waits for its code to be mended.
     """
 
     def __init__(self) -> None:

@@ -135,7 +135,8 @@ class WorkerProcess:
         client: makes a boto3 client of a service.
         bus_name: the JobBus.
         environment: what the process has beside this one's.
-        say: is told in words that it ended, and that it was started again.
+        say: is told in words that it ended, that it was started again, and why its code can't be
+            run; "" once it can.
         pauses: seconds before it is started again the first time, the second and so on.
         stop_seconds: how long it has to end once it is to; then it is killed.
     """
@@ -218,15 +219,23 @@ class WorkerProcess:
             )
             return self._process
 
-    @staticmethod
-    def _copy_log(process: subprocess.Popen[str]) -> None:
+    def _copy_log(self, process: subprocess.Popen[str]) -> None:
         """Print what it logs, and keep it, until it ends."""
         assert process.stderr  # noqa: S101 - as it was begun
+        waits, takes = (f"{self._worker} takes {what}" for what in ("no jobs until ", "jobs\n"))
         with process.stderr:
             for line in process.stderr:
+                watched.worker.add(line.rstrip("\n"))
+                begins = line.find(waits)
+                if begins >= 0:
+                    watched.worker.ended = line[begins:].rstrip("\n") + "."
+                    self._say(watched.worker.ended)
+                    continue
+                if watched.worker.ended and line.endswith(takes):
+                    watched.worker.ended = ""
+                    self._say("")
                 sys.stderr.write(line)
                 sys.stderr.flush()
-                watched.worker.add(line.rstrip("\n"))
 
 
 def feed(

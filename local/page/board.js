@@ -1,5 +1,6 @@
 // The lanes: one for each status, the job that came last on top.
 
+import { returning } from "./buttons.js";
 import { byId, calm, duration, make, write } from "./dom.js";
 
 export const STATUSES = {
@@ -67,10 +68,10 @@ export class Board {
     }
     if (!touched.size) return;
     const from = this.places(moved);
-    const focused = document.activeElement;
+    const [focused, back] = [document.activeElement, returning()];
     this.sort(touched);
     for (const status of touched) this.fill(this.lanes.get(status));
-    if (focused?.isConnected && focused !== document.activeElement) focused.focus();
+    if (focused !== document.activeElement) back();
     this.slide(from);
   }
 

@@ -1,6 +1,6 @@
 // A job's whole way, in a dialog: its statuses, what happened, and where it is in the state machine.
 
-import { copy } from "./buttons.js";
+import { copy, returning } from "./buttons.js";
 import { byId, duration, make, write } from "./dom.js";
 import { ENDED, STATUSES } from "./board.js";
 import { picture } from "./machine.js";
@@ -28,6 +28,7 @@ export class JobView {
     this.dialog.addEventListener("close", () => {
       this.stream?.close();
       this.stream = null;
+      this.back();
       if (named()) history.replaceState(null, "", location.pathname);
     });
     byId("job-link").addEventListener("click", () => copy(location.href));
@@ -49,7 +50,9 @@ export class JobView {
     byId("job-body").replaceChildren();
     this.stream?.close();
     this.stream = follow(`events?job=${encodeURIComponent(id)}`, (event) => this.take(event, id));
-    if (!this.dialog.open) this.dialog.showModal();
+    if (this.dialog.open) return;
+    this.back = returning();
+    this.dialog.showModal();
   }
 
   take(event, id) {
@@ -78,7 +81,7 @@ export class JobView {
       { class: "told" },
       job && steps(job),
       job && job.error && make("p", { class: "error" }, make("strong", {}, job.error), ` ${job.cause ?? ""}`),
-      job && job.silent && make("p", { class: "error" }, `Its worker has sent no heartbeat since ${new Date(job.silent.since).toLocaleTimeString()}. If the worker has died, restart it: the job will be delivered again. After ${job.silent.limit} s without a heartbeat the job ends as TimedOut.`),
+      job && worker(job),
       facts(job, id, offers.length, this.known.get("codepipeline")),
       table("Configuration", this.known.get("configuration")),
       table("Time limits, in seconds", this.known.get("timeouts")),
@@ -119,9 +122,17 @@ function steps(job) {
   );
 }
 
+// What is wrong with the worker of a job, and what to do.
+function worker({ dead, silent }) {
+  const since = silent && new Date(silent.since).toLocaleTimeString();
+  if (dead) return make("p", { class: "error" }, `${dead} Once it runs again, it gets the job within two minutes.`);
+  if (silent) return make("p", { class: "error" }, `Its worker has sent no heartbeat since ${since}. If the worker has died, restart it: the job will be delivered again. After ${silent.limit} s without a heartbeat the job ends as TimedOut.`);
+  return null;
+}
+
 function facts(job, id, offers, codepipeline) {
   const action = codepipeline?.action ?? {};
-  const said = [action.status, action.summary, action.percentComplete !== undefined && `${action.percentComplete} %`, action.errorDetails?.code];
+  const said = [action.status, action.summary, action.status === "InProgress" && action.percentComplete !== undefined && `${action.percentComplete} %`, action.errorDetails?.code];
   const told = [...new Set(said.filter(Boolean))].join(" · ");
   const rows = {
     Job: id,

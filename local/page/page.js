@@ -58,14 +58,16 @@ function replot() {
   plotting ??= setTimeout(() => {
     plotting = null;
     plots.show(board.jobs, Date.now() + board.behind);
+    write(byId("tally"), totals());
   }, 300);
 }
+function totals() {
+  return [...board.lanes].filter(([, lane]) => lane.total).map(([status, lane]) => `${lane.total} ${status}`).join(", ");
+}
 setInterval(() => {
-  if (document.hidden || !board.jobs.size) return;
+  if (document.hidden) return;
   replot();
-  const counts = {};
-  for (const job of board.jobs.values()) counts[job.status] = (counts[job.status] ?? 0) + 1;
-  write(byId("totals"), Object.entries(counts).map(([status, count]) => `${count} ${status}`).join(", "));
+  write(byId("totals"), totals());
 }, 5000);
 
 function stack(found) {
@@ -78,6 +80,7 @@ function intake(name, type, paused) {
   const [words, kind] = paused ? ["Resume", "Resume Intake"] : ["Pause", "Pause Intake"];
   const button = asking(words, {
     label: `${words} ${type}`,
+    key: type,
     request: () => invoke(name, { "detail-type": kind, detail: { actionTypes: [type] } }),
     done: `Intake of ${type} is ${paused ? "resumed" : "paused: CodePipeline keeps its jobs"}.`,
   });

@@ -1,6 +1,6 @@
 // The pipelines, with what can be done to each.
 
-import { asking, choose, renew } from "./buttons.js";
+import { asking, choose, renew, returning } from "./buttons.js";
 import { byId, make, write } from "./dom.js";
 import { aws } from "./requests.js";
 
@@ -27,7 +27,8 @@ export class Pipelines {
       const more = () => ((this.most = Infinity), this.show());
       parts.push(make("button", { type: "button", class: "more", onclick: more }, `… and ${left} more`));
     }
-    if (!this.all.size) parts.push(make("p", { class: "none" }, "There is no pipeline yet: create one with aws codepipeline create-pipeline."));
+    const none = this.all.size ? "No pipeline matches." : "There is no pipeline yet: create one with aws codepipeline create-pipeline.";
+    if (!found.length) parts.push(make("p", { class: "none" }, none));
     const box = byId("pipelines");
     if (parts.length !== box.children.length || parts.some((part, at) => part !== box.children[at])) box.replaceChildren(...parts);
   }
@@ -53,7 +54,9 @@ export class Pipelines {
       parts.shown = shown;
       parts.status.className = `status ${status ?? "None"}`;
       write(parts.status, status ?? "never run");
+      const back = document.activeElement === parts.stop && returning();
       parts.stop.hidden = !["InProgress", "Stopping"].includes(status);
+      if (back) back();
       renew(parts.stages, stages.map((each) => this.stage(pipeline, each)));
     }
     return parts.article;

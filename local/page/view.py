@@ -26,6 +26,8 @@ from moto_codepipeline.action_types import TypeKey, actions_of
 
 STATUSES = ("Created", "Queued", "Dispatched", "InProgress", "Succeeded", "Failed", "TimedOut")
 
+#: Members of a row that every card shows.
+SHOWN = ("status", "pipelineName", "stageName", "actionName", "offers", "times")
 #: Members that are not shown, wherever they stand.
 HIDDEN = {"artifactCredentials", "clientToken", "nonce", "roomToken", "nextJobToken", "taskToken"}
 MAX_TEXT = 4000
@@ -104,8 +106,9 @@ class View:
     def way(self, job_id: str) -> dict[str, Any]:
         """A job's whole way, by name.
 
-        `job`: its card, and what the row has beside. `log`: the worker's lines that name it.
-        `configuration`: its action's. `codepipeline`: the job's and the action's state there.
+        `job`: its card, and what the row has beside; `dead`: how its worker has ended. `log`: the
+        worker's lines that name it. `configuration`: its action's. `codepipeline`: the job's and
+        the action's state there.
         `machine`: see `graph`. `offer NAME`: for each execution when it began, its status, the
         states that it entered, and what happened.
         """
@@ -121,6 +124,8 @@ class View:
                 "acknowledgeCalls": len(calls.value) if calls else 0,
                 "summary": told(row, "summary"),
             }
+            if seen["job"]["status"] == "InProgress":
+                seen["job"]["dead"] = watched.worker.ended
         seen["codepipeline"] = self._emulator.job_state(job_id)
         if not stack:
             return seen
@@ -152,7 +157,8 @@ class View:
 
     def _rows(self, stack: Stack) -> dict[str, Any]:
         """The attributes of each job's row, as moto keeps them, by job id."""
-        return self._table(stack.table_name)
+        rows = self._table(stack.table_name)
+        return {job_id: row for job_id, row in rows.items() if is_whole(row)}
 
     def _table(self, name: str) -> dict[str, Any]:
         table = dynamodb_backends[self._account_id][self._region].tables.get(name)
@@ -169,11 +175,10 @@ class View:
     def _cards(self, stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
         executions = {each.exec_arn: each for each in self._executions(stack)}
         for job_id, row in self._rows(stack).items():
-            if "status" in row and "times" in row:
-                shown = card(row)
-                if shown["status"] == "InProgress" and "execution" in row:
-                    shown |= silence(executions.get(row["execution"].value))
-                yield job_id, shown
+            shown = card(row)
+            if shown["status"] == "InProgress" and "execution" in row:
+                shown |= silence(executions.get(row["execution"].value))
+            yield job_id, shown
 
     def _log(self, job_id: str) -> list[str]:
         secrets = set(self._secrets())
@@ -198,6 +203,11 @@ class View:
 # -- Rows -----------------------------------------------------------------------------------------
 
 
+def is_whole(row: dict[str, Any]) -> bool:
+    """Whether a row has all that `card` needs: one that is being written has not."""
+    return all(name in row for name in SHOWN)
+
+
 def card(row: dict[str, Any]) -> dict[str, Any]:
     """What a card shows of a job; `times` are in milliseconds since the epoch."""
     times = row["times"].value
@@ -211,7 +221,7 @@ def card(row: dict[str, Any]) -> dict[str, Any]:
             status: milliseconds(times[status].value) for status in STATUSES if status in times
         },
     }
-    if shown["status"] in STATUSES[:4] and (percent := told(row, "percentComplete")) is not None:
+    if (percent := told(row, "percentComplete")) is not None:
         shown["percent"] = int(percent)
     if "error" in row:
         cause = row["cause"].value if "cause" in row else ""
@@ -235,8 +245,8 @@ def silence(execution: Any) -> dict[str, Any]:
 
 
 def told(row: dict[str, Any], name: str) -> Any:
-    """A member of the progress that the worker told."""
-    progress = row.get("progress")
+    """A member of the progress that the worker told, while the job is under way."""
+    progress = row.get("progress") if row["status"].value in STATUSES[:4] else None
     member = progress.value.get(name) if progress else None
     return member.value if member else None
 

@@ -16,6 +16,10 @@ from tests.support import ROOT, wait_for
 WORKER = ROOT / "examples" / "count_lines" / "worker.py"
 
 
+def test_the_worker_of_the_readme_is_written_in_fifteen_lines() -> None:
+    assert sum(1 for line in WORKER.read_text().splitlines() if line.strip()) <= 15
+
+
 def test_a_worker_of_ones_own_works_the_sample_pipelines_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

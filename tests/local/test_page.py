@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response
 from local.acknowledger import cloud_with_codepipeline
 from local.page import PATH, Page
 from local.page.server import FILES, FOLDER, change, changes
-from local.page.view import MAX_LINE, MAX_TEXT, card, happened, text_of
+from local.page.view import MAX_LINE, MAX_TEXT, card, happened, is_whole, text_of
 from local.watched import Keeping, Watched
 from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, running
 from tests.support import wait_for
@@ -150,6 +150,16 @@ def test_a_card_shows_where_a_job_is_and_how_far(progress: dict[str, Any], perce
         "offers": 2,
         "times": {"Created": 1500, "Queued": 2000},
     }
+
+
+def test_a_row_that_is_being_written_is_not_shown_yet() -> None:
+    row = card_row("Queued", {})
+    assert is_whole(row)
+    for name in row:
+        part = {each: value for each, value in row.items() if each != name}
+        assert not is_whole(part)
+        with pytest.raises(KeyError):
+            card(part)
 
 
 @pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])

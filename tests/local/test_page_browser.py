@@ -6,30 +6,39 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.dynamo_type import DynamoType
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 import moto_codepipeline
 from conformance import installs
-from local import acknowledger, watched
+from local import acknowledger, unserved, watched
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from local.page import PATH, view
 from local.page.view import STATUSES
+from local.worker import WorkerProcess
 from tests.local.fixtures.browser import browsing, needs_browser
 from tests.support import wait_for
 
 SECONDS = 60
 AXE = Path(__file__).parent / "axe"
+APPROVAL = {
+    "name": "Sign-off",
+    "actionTypeId": {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"},
+    "inputArtifacts": [],
+}
 PASSWORD = "a-password-that-nobody-may-see"
 HOSTILE = "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
 
@@ -163,6 +172,16 @@ def held(world: World) -> Iterator[None]:
     wait_for(world.is_idle, "what was stopped to end", SECONDS)
 
 
+@pytest.fixture
+def approved(world: World) -> Iterator[None]:
+    """A pipeline `approved` that waits for an approval."""
+    world.create_stages("approved", {"Review": [APPROVAL]})
+    world.start("approved")
+    yield
+    world.stop("approved")
+    world.delete("approved")
+
+
 def card(page: Page, name: str, status: str) -> Locator:
     """The latest card of a pipeline's action in a lane."""
     return page.locator(f".lane.{status} li").filter(has_text=f"{name}-action").first
@@ -174,6 +193,63 @@ def article(page: Page, name: str) -> Locator:
 
 def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
+
+
+Act = Callable[[Page, str], None]
+
+
+@pytest.fixture(params=["button", pytest.param("command", marks=pytest.mark.slow)])
+def act(request: pytest.FixtureRequest) -> Act:
+    """Does what a button does: presses it, or runs the command that it copies."""
+    if request.param == "button":
+        return press
+    try:
+        programs = installs.aws_cli()
+    except installs.NotInstalled as reason:
+        pytest.skip(str(reason))
+
+    def run(page: Page, name: str) -> None:
+        subprocess.run(
+            ["/bin/sh", "-ec", copied(page, f"Copy the command: {name}")],
+            env={"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True,
+            timeout=SECONDS,
+            check=True,
+        )
+        if page.locator("#ask").is_visible():
+            press(page, "Cancel")
+
+    return run
+
+
+def copied(page: Page, button: str) -> str:
+    """What a button copies."""
+    page.evaluate("navigator.clipboard.writeText('')")
+    press(page, button)
+    text = wait_for(lambda: page.evaluate("navigator.clipboard.readText()"), "a copy", SECONDS)
+    expect(page.locator("#said")).to_have_text(f"Copied: {text}")
+    return str(text)
+
+
+def focused(page: Page) -> str:
+    """The name of what has the focus."""
+    name = page.evaluate(
+        "document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()"
+    )
+    return str(name)
+
+
+def expect_focus(page: Page, name: str) -> None:
+    wait_for(lambda: focused(page) == name, f"the focus to be on {name}", SECONDS)
+
+
+def go_to(page: Page, name: str, key: str = "Tab") -> None:
+    """Bring the focus to a button by keys."""
+    for _ in range(100):
+        if focused(page) == name:
+            return
+        page.keyboard.press(key)
+    pytest.fail(f"{key} does not lead to {name}")
 
 
 def test_a_job_is_seen_to_move_and_a_click_shows_its_way(world: World) -> None:
@@ -207,9 +283,31 @@ def test_a_job_is_seen_to_move_and_a_click_shows_its_way(world: World) -> None:
         shown = page.content()
         assert "****" in shown
         assert PASSWORD not in shown
-        press(page, "Close")
+        page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
+        assert focused(page).startswith("held-action, pipeline held, Build: Succeeded, ")
         expect(article(page, "held").locator(".status")).to_have_text("Succeeded")
+
+
+def test_a_job_that_has_ended_keeps_no_progress(world: World, held: None) -> None:
+    with world.page() as page:
+        working = card(page, "held", "InProgress")
+        expect(working).to_be_visible()
+        job_id = working.get_attribute("data-job")
+        [row] = [item.attrs for key, item in world.rows.items.items() if key.value == job_id]
+        progress = {"percentComplete": {"N": "80"}, "summary": {"S": "Linking"}}
+        row["progress"] = DynamoType({"M": progress})
+        expect(working.locator(".age")).to_contain_text("80 %")
+        working.click()
+        dialog = page.get_by_role("dialog", name="held-action")
+        expect(dialog.locator("dd", has_text="80 % · Linking")).to_be_visible()
+        world.answer(job_id)
+        expect(dialog.locator(".steps")).to_contain_text("Succeeded")
+        expect(dialog).not_to_contain_text("80 %")
+        expect(dialog).not_to_contain_text("Linking")
+        press(page, "Close")
+        assert "%" not in card(page, "held", "Succeeded").inner_text()
+        assert "%" not in focused(page)
 
 
 def test_it_can_be_used_without_a_mouse(world: World) -> None:
@@ -227,15 +325,73 @@ def test_it_can_be_used_without_a_mouse(world: World) -> None:
             page.evaluate("document.activeElement.closest('.lane').className") == "lane Succeeded"
         )
         page.keyboard.press("ArrowRight")
-        focused = page.evaluate("document.activeElement.getAttribute('aria-label')")
-        assert focused.startswith("hostile-action, pipeline hostile, Build: Failed, ")
+        chosen = focused(page)
+        assert chosen.startswith("hostile-action, pipeline hostile, Build: Failed, ")
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         page.keyboard.press("Enter")
         dialog = page.get_by_role("dialog", name="hostile-action")
         expect(dialog.locator(".error")).to_contain_text("ConfigurationError")
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
-        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == focused
+        assert focused(page) == chosen
+
+
+def test_each_dialog_is_worked_by_keys_alone_and_the_focus_is_never_lost(
+    world: World, held: None, approved: None
+) -> None:
+    kind = acknowledger.PARTNER_ACTION_TYPE  # it is not the first
+    world.cloud.client("codepipeline").disable_stage_transition(
+        pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
+    )
+    question = "Stop held …"
+    with world.page() as page:
+        status = article(page, "held").locator(".status")
+        go_to(page, "Start plain")
+        page.keyboard.press("Enter")
+        expect(article(page, "plain")).to_contain_text("Held")
+        assert focused(page) == "Start plain"
+
+        # What is asked is left as it is, unless somebody goes to an answer.
+        go_to(page, question, "Shift+Tab")
+        page.keyboard.press("Enter")
+        assert focused(page) == "Cancel"
+        page.keyboard.press("Enter")
+        expect_focus(page, question)
+        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
+        expect_focus(page, question)
+        assert world.status("held") == "InProgress"
+
+        # A button that is gone leaves the focus beside it.
+        for _ in range(2):
+            page.keyboard.press("Enter")
+            go_to(page, "Stop held and abandon", "Shift+Tab")
+            page.keyboard.press("Enter")
+            expect(status).to_have_text("Stopped")
+            expect_focus(page, "Start held")
+            go_to(page, "Retry held, Build")
+            page.keyboard.press("Enter")
+            expect(status).to_have_text("InProgress")
+            expect_focus(page, question)
+        world.stop("held")
+
+        go_to(page, "Release plain, Build", "Shift+Tab")
+        page.keyboard.press("Enter")
+        expect_focus(page, "Start plain")
+
+        go_to(page, "Review Sign-off …")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "summary"
+        page.keyboard.type("fine")
+        go_to(page, "Approve Sign-off")
+        page.keyboard.press("Enter")
+        world.ended("approved", "Succeeded")
+        expect_focus(page, "Start approved")
+
+        go_to(page, f"Pause {kind}")
+        for words in ("Resume", "Pause"):
+            page.keyboard.press("Enter")
+            expect_focus(page, f"{words} {kind}")
 
 
 def test_what_a_job_brings_along_stays_text(world: World) -> None:
@@ -249,10 +405,10 @@ def test_what_a_job_brings_along_stays_text(world: World) -> None:
         assert page.locator("dialog script, dialog img").count() == 0
 
 
-def test_buttons_decide_what_becomes_of_the_next_job(world: World) -> None:
+def test_buttons_decide_what_becomes_of_the_next_job(world: World, act: Act) -> None:
     with world.page() as page:
         for button in ("fails", "is offered twice"):
-            press(page, button)
+            act(page, button)
             expect(page.locator("#wanted")).to_contain_text("Next jobs")
             before = set(world.rows.items)
             press(page, "Start plain")
@@ -295,9 +451,9 @@ def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
 # -- Pipelines ------------------------------------------------------------------------------------
 
 
-def test_a_pipeline_is_stopped_both_ways_after_one_question(world: World) -> None:
+def test_a_pipeline_is_stopped_both_ways_after_one_question(world: World, act: Act) -> None:
     with world.page() as page:
-        press(page, "Start held")
+        act(page, "Start held")
         expect(card(page, "held", "InProgress")).to_be_visible()
         question = page.get_by_role("dialog", name="Stop held?")
         press(page, "Stop held …")
@@ -307,33 +463,33 @@ def test_a_pipeline_is_stopped_both_ways_after_one_question(world: World) -> Non
         assert world.status("held") == "InProgress"
         for words, status in (("wait", "Stopping"), ("abandon", "Stopped")):
             press(page, "Stop held …")
-            press(page, f"Stop held and {words}")
+            act(page, f"Stop held and {words}")
             expect(question).to_be_hidden()
-            expect(page.locator("#said")).to_contain_text("Pipeline held")
+            expect(page.locator("#said")).to_contain_text("held")
             expect(page.locator("#said")).to_be_visible()
             expect(article(page, "held").locator(".status")).to_have_text(status)
         expect(page.get_by_role("button", name="Stop held …")).to_be_hidden()
 
 
-def test_a_failed_stage_is_retried(world: World) -> None:
+def test_a_failed_stage_is_retried(world: World, act: Act) -> None:
     with world.page() as page:
         press(page, "fails")
         expect(page.locator("#wanted")).to_contain_text("Fail")
         press(page, "Start plain")
         world.ended("plain", "Failed")
-        press(page, "Retry plain, Build")
+        act(page, "Retry plain, Build")
         world.ended("plain", "Succeeded")
         expect(page.get_by_role("button", name="Retry plain, Build", exact=True)).to_be_hidden()
 
 
-def test_a_held_transition_is_released(world: World) -> None:
+def test_a_held_transition_is_released(world: World, act: Act) -> None:
     world.cloud.client("codepipeline").disable_stage_transition(
         pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
     )
     with world.page() as page:
         expect(article(page, "plain")).to_contain_text("Held: for lunch")
         press(page, "Start plain")
-        press(page, "Release plain, Build")
+        act(page, "Release plain, Build")
         world.ended("plain", "Succeeded")
         expect(article(page, "plain")).not_to_contain_text("Held")
 
@@ -341,36 +497,31 @@ def test_a_held_transition_is_released(world: World) -> None:
 @pytest.mark.parametrize(
     ("button", "status"), [("Approve Sign-off", "Succeeded"), ("Reject Sign-off", "Failed")]
 )
-def test_an_approval_is_given_or_not(world: World, button: str, status: str) -> None:
-    kind = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
-    approval = {"name": "Sign-off", "actionTypeId": kind, "inputArtifacts": []}
-    world.create_stages("approved", {"Review": [approval]})
-    try:
-        world.start("approved")
-        with world.page() as page:
-            press(page, "Review Sign-off …")
-            page.get_by_label("Summary").fill("It's <b>fine</b>")
-            press(page, button)
-            world.ended("approved", status)
-            expect(article(page, "approved").locator(".status")).to_have_text(status)
-        [action] = [
-            each
-            for each in world.cloud.client("codepipeline").list_action_executions(
-                pipelineName="approved"
-            )["actionExecutionDetails"]
-            if each["actionName"] == "Sign-off"
-        ]
-        assert action["output"]["executionResult"]["externalExecutionSummary"] == "It's <b>fine</b>"
-    finally:
-        world.delete("approved")
+def test_an_approval_is_given_or_not(
+    world: World, approved: None, act: Act, button: str, status: str
+) -> None:
+    with world.page() as page:
+        press(page, "Review Sign-off …")
+        page.get_by_label("Summary").fill("It's <b>fine</b>")
+        act(page, button)
+        world.ended("approved", status)
+        expect(article(page, "approved").locator(".status")).to_have_text(status)
+    [action] = [
+        each
+        for each in world.cloud.client("codepipeline").list_action_executions(
+            pipelineName="approved"
+        )["actionExecutionDetails"]
+        if each["actionName"] == "Sign-off"
+    ]
+    assert action["output"]["executionResult"]["externalExecutionSummary"] == "It's <b>fine</b>"
 
 
-def test_intake_is_paused_and_resumed(world: World) -> None:
+def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
     kind = acknowledger.CUSTOM_ACTION_TYPE
     with world.page() as page:
         line = page.locator("#intake li").filter(has_text=kind)
         for button, words in (("Pause", "paused"), ("Resume", "taken")):
-            press(page, f"{button} {kind}")
+            act(page, f"{button} {kind}")
             expect(line.locator(".status")).to_have_text(words)
         # A refusal is shown.
         page.route("**/invocations", lambda route: route.abort())
@@ -399,9 +550,7 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
         dialog = page.get_by_role("dialog", name="plain-action")
         expect(dialog.locator(".steps")).to_contain_text("Succeeded")
         job_id = dialog.locator("dt:text-is('Job') + dd").inner_text()
-        press(page, "Copy link")
-        link = page.evaluate("navigator.clipboard.readText()")
-        assert link == f"{world.url}#job={job_id}"
+        assert copied(page, "Copy link") == f"{world.url}#job={job_id}"
         press(page, "Close")
         expect(dialog).to_be_hidden()
         assert page.url == world.url
@@ -415,45 +564,15 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
         expect(dialog).to_contain_text("no row for this job")
 
 
-def test_the_command_that_is_copied_does_what_its_button_does(world: World) -> None:
-    try:
-        programs = installs.aws_cli()
-    except installs.NotInstalled as reason:
-        pytest.skip(str(reason))
-    kind = acknowledger.CUSTOM_ACTION_TYPE
+def test_a_copied_command_means_this_endpoint_wherever_it_is_pasted(world: World) -> None:
     with world.page() as page:
-        for label, words in (
-            ("Start plain", "start-pipeline-execution"),
-            (f"Pause {kind}", "invoke"),
-        ):
-            press(page, f"Copy the command: {label}")
-            command = page.evaluate("navigator.clipboard.readText()")
-            assert words in shlex.split(command)
-            expect(page.locator("#said")).to_have_text(f"Copied: {command}")
-            run = subprocess.run(
-                ["/bin/sh", "-c", command],
-                env={"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-                check=False,
-            )
-            assert run.returncode == 0, run.stderr
-        paused = page.locator("#intake li").filter(has_text=kind).locator(".status")
-        expect(paused).to_have_text("paused")
-        press(page, f"Resume {kind}")
-        expect(paused).to_have_text("taken")
-        world.ended("plain", "Succeeded")
-        press(page, "Start held")
-        expect(card(page, "held", "InProgress")).to_be_visible()
-        press(page, "Stop held …")
-        press(page, "Copy the command: Stop held and abandon")
-        command = page.evaluate("navigator.clipboard.readText()")
-        assert shlex.split(command)[-5] == "--abandon"
-        press(page, "Stop held and abandon")
-        expect(article(page, "held").locator(".status")).to_have_text("Stopped")
-        press(page, "Copy the command: is offered twice")
-        assert "curl -X POST" in page.evaluate("navigator.clipboard.readText()")
+        command = copied(page, "Copy the command: Start plain")
+        assert shlex.split(command) == [
+            "AWS_ACCESS_KEY_ID=local",
+            "AWS_SECRET_ACCESS_KEY=local",
+            *("aws", "codepipeline", "start-pipeline-execution", "--name", "plain"),
+            *("--endpoint-url", world.cloud.endpoint_url, "--region", world.cloud.region),
+        ]
 
 
 # -- Jobs -----------------------------------------------------------------------------------------
@@ -503,25 +622,52 @@ def test_the_log_of_the_worker_is_in_the_view_of_its_job_without_secrets(world: 
         assert PASSWORD not in page.content()
 
 
-def test_a_job_whose_worker_has_died_is_shown_so(
+def test_a_job_whose_worker_is_silent_is_shown_so_with_what_to_do(
     world: World, held: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(view, "SILENT_PART", 0)
     with world.page() as page:
         working = card(page, "held", "InProgress")
-        why = working.locator(".why")
-        expect(why).to_have_text(re.compile(r"no heartbeat for \d+ of \d+ s"))
+        expect(working.locator(".why")).to_have_text(re.compile(r"no heartbeat for \d+ of \d+ s"))
         working.click()
         expect(page.get_by_role("dialog").locator(".error")).to_contain_text("restart it")
-        press(page, "Close")
-        watched.worker.ended = "The worker ended."
-        try:
-            expect(why).to_have_text("its worker has ended")
-        finally:
-            watched.worker.ended = ""
 
 
-def test_an_action_whose_type_is_not_served_says_so(world: World) -> None:
+def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
+    world: World, held: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "waiting.py").write_text(
+        "import os\nfrom acknowledger_worker import Worker\n"
+        "def wait(job):\n    open(f'{os.getpid()}.pid', 'w').close()\n    job.wait(600)\n"
+        "handler = Worker(wait)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(acknowledger, "WorkerProcess", partial(WorkerProcess, pauses=(600,)))
+    worker = acknowledger.worker_of(world.cloud, world.stack, "waiting:handler")
+    worker.start()
+    try:
+        with world.page() as page:
+            [pid] = wait_for(lambda: list(tmp_path.glob("*.pid")), "the job's worker", SECONDS)
+            os.kill(int(pid.stem), signal.SIGKILL)
+            ended = "The worker waiting:handler ended (Killed)."
+            expect(page.get_by_role("alert")).to_have_text(f"{ended} It is started again in 600 s.")
+            working = card(page, "held", "InProgress")
+            expect(working.locator(".why")).to_have_text("its worker has ended")
+            working.click()
+            expect(page.get_by_role("dialog").locator(".error")).to_have_text(
+                f"{ended} Once it runs again, it gets the job within two minutes."
+            )
+            assert "false" not in page.get_by_role("dialog").inner_text()
+    finally:
+        worker.stop()
+        watched.worker.begin("sample")
+        world.cloud.notices.clear()
+
+
+def test_an_action_whose_type_is_not_served_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unserved, "QUEUED_SECONDS", 0)
     counts = {"minimumCount": 0, "maximumCount": 5}
     codepipeline = world.cloud.client("codepipeline")
     codepipeline.create_custom_action_type(
@@ -568,10 +714,16 @@ def axe() -> str:
         pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+    ],
+)
 def test_axe_finds_nothing_to_fix(
-    world: World, held: None, axe: str, scheme: Any, width: int
+    world: World, held: None, approved: None, axe: str, width: int, scheme: Any
 ) -> None:
     for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
         world.start(name)
@@ -580,25 +732,30 @@ def test_axe_finds_nothing_to_fix(
     try:
         with world.page(width=width, height=844) as page:
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.evaluate(axe)
             expect(card(page, "held", "InProgress")).to_be_visible()
             page.locator("#switches summary").click()
-            check(page, axe)
+            check(page)
             card(page, "hostile", "Failed").click()
             expect(page.locator("[data-state=Failed].present")).to_be_visible()
-            check(page, axe)
+            check(page)
             press(page, "Close")
-            press(page, "Stop held …")
-            check(page, axe)
+            for question in ("Stop held …", "Review Sign-off …"):
+                press(page, question)
+                check(page)
+                press(page, "Cancel")
     finally:
         world.cloud.notices.clear()
 
 
-def check(page: Page, axe: str) -> None:
-    page.evaluate(axe)
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+def check(page: Page) -> None:
+    """Have axe look at all that can be reached."""
+    found = page.evaluate(
+        "axe.run(document.querySelector('dialog[open]') ?? document, {resultTypes: ['violations']})"
+    )
     told = [
         (each["id"], node["target"], node["failureSummary"])
-        for each in found
+        for each in found["violations"]
         for node in each["nodes"]
     ]
     assert told == [], json.dumps(told, indent=1)
@@ -627,9 +784,12 @@ def test_the_first_screen_tells_what_matters_with_many_jobs(
         now = datetime.now(UTC)
         for number in range(jobs):
             world.rows.put_item(row(number, now))
+        for number in range(jobs, jobs + 20):
+            world.rows.put_item(row(number, now, "Queued"))
+        world.rows.put_item(row(jobs + 20, now, "Failed"))
         total = "[...document.querySelectorAll('.count')].reduce((sum, each) => sum + Number(each.textContent), 0)"
         try:
-            wait_for(lambda: page.evaluate(total) == jobs + len(before), "all jobs", SECONDS)
+            wait_for(lambda: page.evaluate(total) == jobs + 21 + len(before), "all jobs", SECONDS)
             # Nothing has moved, for all the jobs that came.
             assert page.evaluate(places) == at_first
             lane = page.locator(".lane.Succeeded")
@@ -644,36 +804,48 @@ def test_the_first_screen_tells_what_matters_with_many_jobs(
             world.rows.items[key].attrs["status"].value = "TimedOut"
             page.wait_for_selector(f".lane.TimedOut li[data-job='{key.value}']")
             page.locator("#find").fill(f"pipeline:made action-{jobs - 1}")
-            expect(page.locator("#found")).to_contain_text(f" of {jobs + len(before)} jobs")
+            expect(page.locator("#found")).to_contain_text(f" of {jobs + 21 + len(before)} jobs")
             expect(page.locator(".lane.Succeeded li", has_text=f"Action-{jobs - 1}")).to_have_count(
                 1
             )
             with world.page(width=390, height=844):
-                wait_for(lambda: page.evaluate(total) == jobs + len(before), "all jobs", SECONDS)
+                wait_for(
+                    lambda: page.evaluate(total) == jobs + 21 + len(before), "all jobs", SECONDS
+                )
+                start = page.get_by_role("button", name="Start held", exact=True)
                 working = page.locator(f".lane li[data-job='{working_id}']")
-                for each in (working, page.get_by_role("button", name="Start held", exact=True)):
+                tally = page.locator("#tally")
+                expect(tally).to_contain_text("20 Queued, 1 InProgress, ")
+                expect(tally).to_contain_text(" Succeeded, ")
+                for each in (start, tally, working):
                     box = each.bounding_box()
                     assert box
+                    assert box["width"] > 20
                     assert box["y"] + box["height"] <= 844
-                assert page.locator(".lane:visible").first.get_attribute("class") == (
-                    "lane InProgress"
-                )
+                lanes = [page.locator(f".lane.{each}").bounding_box() for each in ORDER]
+                tops = [box["y"] for box in lanes if box]
+                assert tops == sorted(tops)
+                assert len(tops) >= 4
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         finally:
             for key in [key for key in world.rows.items if key not in before]:
                 del world.rows.items[key]
 
 
-def row(number: int, now: datetime) -> dict[str, Any]:
-    """A row as the state machine writes them, of a job that succeeded lately."""
+#: The lanes on a phone.
+ORDER = ("Queued", "InProgress", "Failed", "Succeeded")
+
+
+def row(number: int, now: datetime, status: str = "Succeeded") -> dict[str, Any]:
+    """A row as the state machine writes them, of a job that came lately."""
     began = now - timedelta(seconds=number)
     times = {
-        status: {"S": (began + timedelta(seconds=at)).isoformat(timespec="milliseconds")}
-        for at, status in enumerate(STATUSES[:5])
+        reached: {"S": (began + timedelta(seconds=at)).isoformat(timespec="milliseconds")}
+        for at, reached in enumerate(STATUSES[: STATUSES.index(status) + 1])
     }
     texts = {
         "jobId": f"made-{number:036}",
-        "status": "Succeeded",
+        "status": status,
         "actionType": acknowledger.CUSTOM_ACTION_TYPE,
         "pipelineName": f"made-{number % 20}",
         "stageName": "Build",

@@ -74,6 +74,25 @@ def test_the_log_of_a_worker_is_printed_and_kept(
     assert watched.worker.kind == "yours"
 
 
+@pytest.mark.slow
+def test_a_worker_whose_code_is_broken_is_told_until_it_is_mended(folder: Path) -> None:
+    whole = "from acknowledger_worker import Worker\nhandler = Worker(print)\n"
+    (folder / "edited.py").write_text(whole)
+    said: list[str] = []
+    worker = WorkerProcess("edited:handler", client, "bus", {}, say=said.append)
+    worker.start()
+    wait_for(lambda: watched.worker.log("edited:handler"), "it to take jobs", SECONDS)
+    (folder / "edited.py").write_text("def (")
+    wait_for(lambda: said, "it to be told", SECONDS)
+    wrong = "edited:handler takes no jobs until the code changes: edited can't be imported: Syntax"
+    assert said[0].startswith(wrong)
+    assert watched.worker.ended == said[0]
+    (folder / "edited.py").write_text(whole)
+    wait_for(lambda: said[1:] == [""], "it to be mended", SECONDS)
+    assert watched.worker.ended == ""
+    worker.stop()
+
+
 def test_a_worker_that_does_not_end_when_told_to_is_killed(folder: Path) -> None:
     (folder / "deaf.py").write_text(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"

@@ -70,14 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not given.queue_url and not given.check:
         parser.error("--queue-url or QUEUE_URL is needed")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("acknowledger_worker").setLevel(logging.INFO)
+    logger = logging.getLogger("acknowledger_worker")
+    logger.setLevel(logging.INFO)
     sys.path.insert(0, "")
     try:
         worker = load(given.worker)
     except LookupError as error:
         if not code:
             parser.exit(2, f"{error}\n")
-        logging.getLogger("acknowledger_worker").warning("%s", error)
+        logger.warning("%s takes no jobs until the code changes: %s", given.worker, error)
         code.wait_for_change()
     else:
         if given.check:
@@ -90,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         if code:
             code.when_changed(runner.stop)
+        logger.info("%s takes jobs", given.worker)
         runner.run()
     if code and code.changed:
         os.execv(  # noqa: S606 - this very program

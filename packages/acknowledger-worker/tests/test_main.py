@@ -110,7 +110,11 @@ def test_a_worker_begins_anew_when_its_code_changes(tmp_path):
         wait_for(lambda: started.exists() and started.read_text() == "first", "a start", seconds=60)
         code.write_text("def (")
         assert process.stderr
-        assert "hello can't be imported: SyntaxError" in process.stderr.readline()
+        assert process.stderr.readline().endswith(" INFO hello:handler takes jobs\n")
+        waits = (
+            "hello:handler takes no jobs until the code changes: hello can't be imported: Syntax"
+        )
+        assert waits in process.stderr.readline()
         code.write_text(RUNNING.format("second") + MODULE)
         wait_for(lambda: started.read_text() == "second", "another start", seconds=60)
         process.send_signal(signal.SIGTERM)
