@@ -86,11 +86,11 @@ class Calls:
         # Who listens on this machine is to see no credentials of the user's.
         here = urlsplit(endpoint_url or "").hostname in ("127.0.0.1", "localhost", "::1")
         own = {"aws_access_key_id": "probe", "aws_secret_access_key": "probe"} if here else {}
-        self._session = boto3.Session(**own)
+        self.session = boto3.Session(**own)
 
     def client(self, service: str, **credentials: str) -> Any:
         """A new client, which repeats nothing by itself."""
-        made = self._session.client(
+        made = self.session.client(
             service,
             region_name=self.region,
             endpoint_url=self.endpoint_url,
@@ -141,7 +141,7 @@ class Calls:
         raise UnansweredError(f"{operation} was throttled {TRIES} times in a row")
 
     def do(
-        self, service: str, operation: str, fine: tuple[str, ...] = (), **request: Any
+        self, service: str, operation: str, fine: tuple[str, ...] = (), /, **request: Any
     ) -> Answer:
         """A call that is to be carried out, repeated until it is: sent for the first time,
         answered the last. ``fine`` are errors that mean it need not be. Raises ProbeError."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .calls import Answer, LostError, Time, UnansweredError
 
 PARTS, ROUNDS, STALLED = 8, 20, 4
-HORIZON = 4 * 3600.0
+HORIZON, SLACK = 4 * 3600.0, 0.002
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,10 @@ class Interval:
     @property
     def width(self) -> float:
         return self.high - max(self.low, 0)
+
+    def widened(self, by: float) -> "Interval":
+        """The same, where it was measured by times that are known no better."""
+        return Interval(self.low - by, self.high + by)
 
     def points(self) -> Iterator[float]:
         """When to look, in seconds after the beginning: for ever."""
@@ -49,7 +53,7 @@ class Interval:
         for digits in range(-math.floor(math.log10(self.high)), 9):
             steps = round(middle * 10.0**digits)
             for step in (steps, steps - 1, steps + 1):
-                number = step * 10**-digits if digits <= 0 else step / 10**digits
+                number = step * 10.0**-digits if digits <= 0 else step / 10.0**digits
                 if self.low - 1e-6 <= number <= self.high + 1e-6:
                     return number
         return middle
@@ -92,19 +96,21 @@ def look(
 
 
 def narrowed(round_of: Callable[[Interval], Interval]) -> Interval:
-    """Repeat a round until three digits are certain, or hundredths, or it gets no narrower.
+    """Repeat a round until three digits are certain, or hundredths, or it gets no narrower; then
+    once more, to see that it holds.
 
     Raises UnansweredError where it varies, or is too wide to tell anything.
     """
-    known, stalled = Interval(), 0
+    known, stalled, enough = Interval(), 0, False
     for _ in range(ROUNDS):
         before = known.width
         known &= round_of(known)
-        if known.low > known.high + 0.002:
+        if known.low > known.high + SLACK:
             raise UnansweredError("It is another time each time")
-        stalled = stalled + 1 if known.width > before * 0.8 else 0
-        if known.width <= max(known.high / 1000, 0.01) or stalled == STALLED:
+        if enough:
             break
-    if known.width > max(known.high / 10, 0.5):
+        stalled = stalled + 1 if known.width > before * 0.8 else 0
+        enough = known.width <= max(known.high / 1000, 0.01) or stalled == STALLED
+    if known.width > max(known.high / 10, 0.05):
         raise UnansweredError(f"It is {known}: no more can be told")
     return known

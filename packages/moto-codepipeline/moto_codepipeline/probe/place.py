@@ -29,10 +29,11 @@ class Place:
     """What is needed to ask: ``make`` it, and ``remove`` it, also what another run has left.
 
     The custom action type has the queryable property Trial: a poll gets the jobs of one trial.
+    ``bus`` is the event bus that the queue is fed from.
     """
 
-    def __init__(self, calls: Calls, prefix: str) -> None:
-        self.do, self.calls, self.prefix = calls.do, calls, prefix
+    def __init__(self, calls: Calls, prefix: str, bus: str = "default") -> None:
+        self.do, self.calls, self.prefix, self.bus = calls.do, calls, prefix, bus
         self.account = str(calls.do("sts", "get_caller_identity").value["Account"])
         self.bucket = f"{prefix}-{self.account}-{calls.region}"
         self.pipeline_name = f"{prefix}-pipeline"
@@ -78,12 +79,19 @@ class Place:
 
     def actions(self, trial: str, count: int = 1) -> list[dict[str, Any]]:
         """Actions of the custom type, whose jobs are polled for with this trial."""
-        work = {"actionTypeId": self.type_id, "configuration": {"Trial": trial}}
+        work: dict[str, Any] = {"actionTypeId": self.type_id, "configuration": {"Trial": trial}}
         work["inputArtifacts"] = [{"name": "Source"}]
         return [{"name": f"Work-{number}", **work} for number in range(1, count + 1)]
 
     def make(self) -> None:
         """Make all but the queue. A repeated call may be told that the thing is there."""
+        self.make_source()
+        kind, exists = self.type_request(), ("ValidationException",)
+        self.do("codepipeline", "create_custom_action_type", exists, **kind)
+        self.create(self.pipeline(self.actions("none")))
+
+    def make_source(self) -> None:
+        """Make the bucket with the source, and the role of the pipeline."""
         do, region, bucket = self.do, self.calls.region, {"Bucket": self.bucket}
         where = {"CreateBucketConfiguration": {"LocationConstraint": region}}
         more = {} if region == "us-east-1" else where
@@ -102,13 +110,9 @@ class Place:
         arn = f"arn:{self.role_arn.split(':')[1]}:s3:::{self.bucket}"
         rights = policy(RIGHTS, Resource=[arn, f"{arn}/*"])
         do("iam", "put_role_policy", PolicyName="probe", PolicyDocument=rights, **role)
-        kind = self.type_request()
-        do("codepipeline", "create_custom_action_type", ("ValidationException",), **kind)
-        self._create_pipeline()
 
-    def _create_pipeline(self) -> None:
-        """Make the pipeline, once its role can be assumed."""
-        structure = self.pipeline(self.actions("none"))
+    def create(self, structure: dict[str, Any]) -> None:
+        """Make the pipeline, once its role can be assumed. In AWS it starts by itself."""
         for _ in range(8):
             try:
                 self.do("codepipeline", "create_pipeline", pipeline=structure)
@@ -123,9 +127,9 @@ class Place:
             self.calls.clock.wait(8)
         raise ProbeError(told)
 
-    def make_queue(self) -> None:
-        """Make the queue, and have it get the pipeline's events."""
-        do, named = self.do, {"Name": self.prefix}
+    def make_queue(self, pattern: dict[str, Any]) -> None:
+        """Make the queue, and have it get the bus's events of a pattern."""
+        do, bus = self.do, {"EventBusName": self.bus}
         made = do("sqs", "create_queue", QueueName=self.prefix).value
         queue = {"QueueUrl": made["QueueUrl"]}
         self.queue_url = queue["QueueUrl"]
@@ -136,9 +140,8 @@ class Place:
         # What was received once is not to come again while the probe runs.
         attributes = {"Policy": rights, "VisibilityTimeout": "43200"}
         do("sqs", "set_queue_attributes", Attributes=attributes, **queue)
-        pattern = {"source": ["aws.codepipeline"], "detail": {"pipeline": [self.pipeline_name]}}
-        do("events", "put_rule", EventPattern=json.dumps(pattern), **named)
-        do("events", "put_targets", Rule=self.prefix, Targets=[{"Id": "1", "Arn": arn}])
+        do("events", "put_rule", Name=self.prefix, EventPattern=json.dumps(pattern), **bus)
+        do("events", "put_targets", Rule=self.prefix, Targets=[{"Id": "1", "Arn": arn}], **bus)
 
     def remove(self) -> list[str]:
         """Remove everything of the prefix; what was removed, in words. Raises ProbeError."""
@@ -159,8 +162,9 @@ class Place:
             if kind["provider"].startswith(f"{prefix}-"):
                 do("codepipeline", "delete_custom_action_type", **kind)
                 removed.append(f"the action type {kind['provider']}")
-        do("events", "remove_targets", GONE, Rule=prefix, Ids=["1"])
-        do("events", "delete_rule", GONE, Name=prefix)
+        bus = {"EventBusName": self.bus}
+        do("events", "remove_targets", GONE, Rule=prefix, Ids=["1"], **bus)
+        do("events", "delete_rule", GONE, Name=prefix, **bus)
         if queue := do("sqs", "get_queue_url", GONE, QueueName=prefix).value:
             do("sqs", "delete_queue", GONE, QueueUrl=queue["QueueUrl"])
             removed.append(f"the queue {prefix}")

@@ -18,6 +18,8 @@ from .trials import Probe, Trial, claim, duration, jobs
 
 UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
 JOBS, BURST, BURSTS, STARTS = 50, 40, 12, 5
+ROUNDED = 0.0011
+"""AWS's own times are thousandths of a second."""
 DAY, CONTINUED_AFTER = 26 * 3600.0, 1800.0
 
 
@@ -82,10 +84,11 @@ def world(
                 with probe.trial() as trial:
                     return which(of(probe, trial), refused, accepted)
 
-            yield Found(*words, probe.agreed(once), "the same twice")
+            [name] = words
+            yield Found(name, probe.agreed(once), "the same twice")
 
         ask.__doc__ = of.__doc__
-        question("1 min", **words)(ask)
+        QUESTIONS.append(Question(words, ask, "1 min", long=False))
 
     return add
 
@@ -105,7 +108,7 @@ def measured(name: str, known: Interval) -> Found:
 
 def lasted(name: str, seconds: float) -> Found:
     """The answer that a time is which AWS's own clock has measured, to a thousandth."""
-    return measured(name, Interval(seconds - 0.0011, seconds + 0.0011))
+    return measured(name, Interval(seconds, seconds).widened(ROUNDED))
 
 
 @question(
@@ -128,7 +131,7 @@ def started(probe: Probe) -> Findings:
             ]
             # The start of both is by AWS's clock, and that of the execution by ours too.
             later = (action["startTime"] - run["startTime"]).total_seconds()
-            return probe.until_job(trial, trial.start.later(later), known)[0]
+            return probe.until_job(trial, trial.start.later(later), known)[0].widened(ROUNDED)
 
     yield measured("started_before_queued_seconds", narrowed(round_of))
 
@@ -376,7 +379,8 @@ def credentials(probe: Probe) -> Findings:
 )
 def events(probe: Probe) -> Findings:
     """Looked when the 5 STARTED events of each execution came to a queue."""
-    probe.place.make_queue()
+    own = {"pipeline": [probe.place.pipeline_name]}
+    probe.place.make_queue({"source": ["aws.codepipeline"], "detail": own})
     probe.calls.clock.wait(30)  # a new rule is not in force at once
     lags: list[Interval] = []
     copies: list[int] = []
@@ -427,7 +431,7 @@ def lags_of(probe: Probe, known: Interval) -> list[list[Interval]]:
             Interval(
                 low - trial.start.later(at - began).answered,
                 high - trial.start.later(at - began).sent,
-            )
+            ).widened(ROUNDED)
             for at, low, high in copies
         ]
         for copies in came.values()
