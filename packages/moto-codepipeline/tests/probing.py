@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -19,6 +19,8 @@ from codepipeline_fixtures import ACCOUNT, REGION, action_type, client
 from moto_codepipeline import JobBackend, ManualClock, backend, http, switches
 from moto_codepipeline.probe.calls import Calls, Time
 from moto_codepipeline.probe.place import Place
+from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
+from moto_codepipeline.probe.run import Record, run
 from moto_codepipeline.probe.trials import Probe
 
 PREFIX = "codepipeline-probe"
@@ -59,9 +61,6 @@ class Asked:
         token = self.service.client_token(self.service.default_client_id)
         return Probe(calls, Place(calls, PREFIX), PARTNER, token)
 
-    def counts(self) -> Counter[str]:
-        return Counter(line["call"] for line in self.lines)
-
 
 def random_settings(random: Random) -> dict[str, Any]:
     """A value of every switch."""
@@ -89,7 +88,7 @@ NUMBERS: dict[str, list[Any]] = {
 
 def untold(setting: dict[str, Any]) -> set[str]:
     """The switches that cannot be told from outside where they are set so."""
-    names = {"events_seed", "lambda_timeout_seconds", "lambda_silence_seconds"}
+    names = set(NOT_ASKED)
     if setting["batch_cap"] and setting["default_batch_size"] >= setting["batch_cap"]:
         names.add("default_batch_size")
     if not setting["event_lag_seconds"]:
@@ -135,6 +134,32 @@ class Faulty:
         if fault == 4:
             answer = Response("", 500)
         return answer(environ, start_response)
+
+
+def found(
+    folder: Path,
+    setting: dict[str, Any],
+    questions: Iterable[Question] = QUESTIONS,
+    *,
+    faults: Random | None = None,
+) -> dict[str, Any]:
+    """What a run finds out of a CodePipeline that is set so; it leaves nothing."""
+    with asked(setting, faults=faults) as there:
+        record = Record(folder / "behaviour.toml", there.url, REGION)
+        there.note = record.note
+        run(there.probe(), record, questions, lambda _: None)
+        assert left(there.service) == []
+    return record.content
+
+
+def check(content: dict[str, Any], setting: dict[str, Any], questions: Iterable[Question]) -> None:
+    """Fail unless the switches that were asked for are told as they are set, or not at all where
+    they cannot be told."""
+    names = {name for question in questions for name in question.words} & set(setting)
+    names |= set(NOT_ASKED)
+    unanswered = untold(setting) & names
+    assert content["switches"] == {name: setting[name] for name in names - unanswered}
+    assert set(content["unanswered"]) == unanswered
 
 
 ENDPOINT = http.Endpoint

@@ -4,12 +4,14 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 SECRETS = {"artifactCredentials", "clientToken"}
 THROTTLED = {
@@ -81,12 +83,11 @@ class Calls:
     ) -> None:
         self.region, self.endpoint_url, self.clock = region, endpoint_url, clock
         self.question, self.throttled, self.body = "", False, ""
-        self._note, self._began = note, clock.now()
+        self._note, self._began, self._answered = note, clock.now(), False
         self._clients: dict[str, Any] = {}
         # Who listens on this machine is to see no credentials of the user's.
         here = urlsplit(endpoint_url or "").hostname in ("127.0.0.1", "localhost", "::1")
-        own = {"aws_access_key_id": "probe", "aws_secret_access_key": "probe"} if here else {}
-        self.session = boto3.Session(**own)
+        self.session = _session(own=not here)
 
     def client(self, service: str, **credentials: str) -> Any:
         """A new client, which repeats nothing by itself."""
@@ -119,14 +120,16 @@ class Calls:
             code, message = str(told.get("Code")), str(told.get("Message"))
             status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
             lost = status >= 500 and code not in THROTTLED
-        except HTTPClientError as error:
+        except BotoCoreError as error:
+            passing = isinstance(error, HTTPClientError | NoConnectionError)
+            if not passing or not self._answered:
+                raise ProbeError(f"{service} can't be called: {error}") from error
             code, lost = type(error).__name__, True
-        except (NoCredentialsError, BotoCoreError) as error:
-            raise ProbeError(f"{service} can't be called: {error}") from error
         answer = Answer(value, code, message, sent, self.clock.now())
         self._write(f"{service}:{operation}", request, answer)
         if lost:
             raise LostError(f"{operation}: {answer}")
+        self._answered = True
         self.throttled |= code in THROTTLED
         return answer
 
@@ -160,8 +163,8 @@ class Calls:
             self.clock.wait(min(2**number, 30))
         raise ProbeError(f"{service} {operation}: {told}")
 
-    def _keep_body(self, response_dict: dict[str, Any], **_: Any) -> None:
-        body = response_dict.get("body")
+    def _keep_body(self, response_dict: dict[str, Any] | None, **_: Any) -> None:
+        body = (response_dict or {}).get("body")
         self.body = body.decode(errors="replace") if isinstance(body, bytes) else ""
 
     def _write(self, call: str, request: dict[str, Any], answer: Answer) -> None:
@@ -174,6 +177,12 @@ class Calls:
             "answer": str(answer) if answer.code else answer.value,
         }
         self._note(masked(json.loads(json.dumps(line, default=_shown))))
+
+
+@cache
+def _session(*, own: bool) -> boto3.Session:
+    """A session with the user's own credentials, or with some that any endpoint here takes."""
+    return boto3.Session() if own else boto3.Session("probe", "probe")
 
 
 def _shown(value: Any) -> str:

@@ -17,7 +17,7 @@ from .measure import HORIZON, Interval, look, narrowed
 from .trials import Probe, Trial, claim, duration, jobs
 
 UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
-JOBS, BURST, BURSTS, STARTS = 50, 40, 12, 5
+JOBS, BURST, BURSTS, STARTS = 50, 30, 12, 5
 ROUNDED = 0.0011
 """AWS's own times are thousandths of a second."""
 DAY, CONTINUED_AFTER = 26 * 3600.0, 1800.0
@@ -255,7 +255,7 @@ def batches(probe: Probe) -> Findings:
 
 @question("1 min", throttle="How many calls of an operation are answered in a second?")
 def throttle(probe: Probe) -> Findings:
-    """Called GetJobDetails 40 times in a row, as fast as could be."""
+    """Called GetJobDetails 30 times in a row, as fast as could be."""
     known, free, bursts = Interval(), 0, 0
     while bursts < 2 or (bursts < BURSTS and free < 2 and known.low < known.high):
         probe.calls.clock.wait(3)

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import answers
 from .calls import LostError, ProbeError, UnansweredError
-from .questions import Found, Question, Unanswered
+from .questions import NOT_ASKED, Found, Question, Unanswered
 from .trials import Probe
 
 Say = Callable[[str], None]
@@ -28,6 +28,7 @@ class Record:
         tables = ("switches", "how", "unanswered", "facts")
         self.content: dict[str, Any] = {"date": "", **asked}
         self.content |= {name: dict(present.get(name, {})) for name in tables}
+        self.content["unanswered"] |= NOT_ASKED
 
     def answered(self, question: Question) -> bool:
         """Whether all of a question has been answered, by this run or one before."""
