@@ -12,12 +12,8 @@ if TYPE_CHECKING:
     from moto_codepipeline.testing import CodePipeline
 
 
-BEHAVIOUR_FILE = "codepipeline_behaviour_file"
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
-    about = "answers of moto_codepipeline.probe, which the fixture codepipeline begins with"
-    parser.addini(BEHAVIOUR_FILE, about, default="")
+    parser.addini("codepipeline_behaviour_file", "switches, as moto_codepipeline.probe found them")
 
 
 @pytest.fixture
@@ -39,9 +35,9 @@ def codepipeline(
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
     with mock_aws():
         made = CodePipeline(region)
-        if name := pytestconfig.getini(BEHAVIOUR_FILE):
+        if name := pytestconfig.getini("codepipeline_behaviour_file"):
             try:
                 change(made.behaviour, load(pytestconfig.rootpath / name))
             except SwitchError as error:
-                pytest.fail(f"{BEHAVIOUR_FILE}: {error}", pytrace=False)
+                pytest.fail(str(error), pytrace=False)
         yield made
