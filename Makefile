@@ -56,9 +56,11 @@ probe: .venv/installed ## Ask AWS how CodePipeline behaves, for the answers'
 		$(if $(YES),--yes) $(if $(CLEAN),--clean)
 
 smoke: .venv/installed ## Run a dozen jobs through a deployed stack:
-##             STACK=acknowledger REGION=eu-west-1 ENDPOINT=…
+##             STACK=acknowledger REGION=eu-west-1 YES=1 ENDPOINT=…
+##             ACTION_TYPE=Custom/CATEGORY/PROVIDER/VERSION
 	@$(BIN)/python -m tools.smoke --stack="$(STACK)" --region="$(REGION)" \
-		$(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)")
+		$(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(YES),--yes) \
+		$(if $(ACTION_TYPE),--action-type="$(ACTION_TYPE)")
 
 build: .venv-sam/installed ## Package the functions with sam build; needs python3.13
 	@.venv-sam/bin/sam build

@@ -1,6 +1,7 @@
 """Calls: faults that pass, what is written down of each, and nothing secret in it."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -81,6 +82,8 @@ class Calls:
         clock: Time,
         note: Callable[[dict[str, Any]], None],
     ) -> None:
+        if not re.fullmatch("[a-z]+(-[a-z]+)+-[0-9]+", region):
+            raise ProbeError(f"--region must be a region, such as eu-west-1, not '{region}'")
         self.region, self.endpoint_url, self.clock = region, endpoint_url, clock
         self.question, self.throttled, self.body = "", False, ""
         self._note, self._began, self._answered = note, clock.now(), False
