@@ -81,7 +81,7 @@ def test_a_function_that_is_broken_is_named(
     finally:
         whole = shutil.make_archive(str(tmp_path / "functions"), "zip", ROOT / "functions")
         functions.update_function_code(FunctionName=name, ZipFile=Path(whole).read_bytes())
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (1, "")
     told = [line for line in done.stdout.splitlines() if line.startswith("✗")]
     assert [line.partition(":")[0] for line in told] == [f"✗ {function}"]
     assert deployed.left() == []

@@ -42,7 +42,7 @@ class Time:
     """All that the probe knows of time, and its only way to let some pass. In seconds."""
 
     def now(self) -> float:
-        return time.monotonic()
+        return time.time()  # the monotonic clock stands still while a computer sleeps
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)

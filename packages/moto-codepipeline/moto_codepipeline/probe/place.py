@@ -13,7 +13,7 @@ from typing import Any
 
 from .calls import Calls, ProbeError
 
-RIGHTS = ["s3:GetObject*", "s3:PutObject", "s3:GetBucketVersioning", "s3:ListBucket"]
+RIGHTS = ["s3:GetObject*", "s3:PutObject", "s3:GetBucket*", "s3:ListBucket"]
 GONE = (
     "NoSuchBucket",
     "NoSuchEntity",
