@@ -194,7 +194,9 @@ def watch(
         found = {
             row["actionName"]["S"]: row
             for row in rows()
-            if row["pipelineExecutionId"]["S"] == execution_id
+            if row["pipelineName"]["S"] == pipeline
+            # A partner is not told the execution.
+            and row["pipelineExecutionId"]["S"] in ("", execution_id)
         }
         over = [row for row in found.values() if row["status"]["S"] not in STATUSES]
         last = (ended and len(over) == jobs) or looked - began > seconds
