@@ -3,10 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PARAMETERS ?=
 BEHAVIOUR ?=
+BEHAVIOUR_FILE ?=
 ORIGINS ?=
 EMPTY ?=
 ALLOW_NOT_MADE ?=
 WORKER ?=
+STACK ?= acknowledger
+REGION ?= $(or $(AWS_REGION),$(AWS_DEFAULT_REGION))
+OUTPUT ?= behaviour.toml
 # Tests often wait, so three workers keep two cores busy. Files run in their order, because those with the
 # fewest tests take the longest and would otherwise come last.
 WORKERS ?= 3
@@ -19,7 +23,7 @@ JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local event test test-all faults chaos moto-tests bench pictures docs check fix build clean
+.PHONY: help demo local event probe smoke test test-all faults chaos moto-tests bench pictures docs check fix build clean
 
 help:
 	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -32,15 +36,31 @@ demo: .venv/installed ## Run a pipeline with all three outcomes, and check it
 local: .venv/installed ## Serve the local stack until Ctrl-C:
 ##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
 ##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
+##             BEHAVIOUR_FILE=behaviour.toml
 ##             ORIGINS="http://localhost:3000 …" ALLOW_NOT_MADE=1
 	@$(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" \
 		--origins="$$ORIGINS" --parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" \
+		--behaviour-file="$$BEHAVIOUR_FILE" \
 		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty) \
 		$(if $(filter-out 0,$(ALLOW_NOT_MADE)),--allow-not-made)
 
 event: .venv/installed ## Create a job that waits, on a running make local, and
 ##             the event that acknowledges it: PORT=4566
 	@$(BIN)/python -m local event --port="$${PORT-4566}"
+
+probe: .venv/installed ## Ask AWS how CodePipeline behaves, for the answers'
+##             file: REGION=eu-west-1 ONLY="switch …" OUTPUT=behaviour.toml
+##             LONG=1 YES=1 CLEAN=1 ENDPOINT=http://127.0.0.1:4566
+	@$(BIN)/python -m moto_codepipeline.probe --region="$(REGION)" --output="$(OUTPUT)" \
+		--only="$(ONLY)" $(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(LONG),--long) \
+		$(if $(YES),--yes) $(if $(CLEAN),--clean)
+
+smoke: .venv/installed ## Run a dozen jobs through a deployed stack:
+##             STACK=acknowledger REGION=eu-west-1 YES=1 ENDPOINT=…
+##             ACTION_TYPE=Custom/CATEGORY/PROVIDER/VERSION
+	@$(BIN)/python -m tools.smoke --stack="$(STACK)" --region="$(REGION)" \
+		$(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(YES),--yes) \
+		$(if $(ACTION_TYPE),--action-type="$(ACTION_TYPE)")
 
 build: .venv-sam/installed ## Package the functions with sam build; needs python3.13
 	@.venv-sam/bin/sam build

@@ -21,6 +21,8 @@ ELSEWHERE = {
     "make demo": "tests/local/test_demo.py",
     "make local": "tests/local/test_starts.py",
     "make event": "tests/local/test_first_worker.py",
+    "make smoke": "tests/local/test_smoke.py",
+    "python -m moto_codepipeline.probe": "packages/moto-codepipeline/tests/test_probe.py",
     "sam build": "tests/local/test_sam_deploy.py",
     "sam deploy": "tests/local/test_sam_deploy.py",
     "sam delete": "tests/local/test_sam_deploy.py",

@@ -109,6 +109,7 @@ def test_a_wrong_start_is_reported_in_one_line(command: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"behaviour_file": "nope.toml"}, "BEHAVIOUR_FILE: There is no file nope.toml"),
         ({"behaviour": ["nope=1"]}, "BEHAVIOUR: There is no switch 'nope'; there are "),
         (
             {"behaviour": ["acknowledge_seconds=soon"]},
@@ -317,6 +318,7 @@ def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
         ),
         (["BEHAVIOUR=it's"], "BEHAVIOUR has a quote that is not closed: it's"),
         (['HOST=a"b'], "HOST must be an address of this machine, not 'a\"b'"),
+        (["BEHAVIOUR_FILE=it's.toml"], "BEHAVIOUR_FILE: There is no file it's.toml"),
         (["WORKER=nothere:handler"], "WORKER: there is no module nothere"),
         (["WORKER=--check"], "WORKER: '--check' must be module:name, such as hello:handler"),
     ],
@@ -328,6 +330,14 @@ def test_make_local_says_so_and_ends(given: list[str], said: str) -> None:
     assert len(of_make) == 1  # that status 2 is an error
     assert "Error 2" in of_make[0]
     assert done.stdout == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["probe", "smoke"])
+def test_a_wrong_start_against_aws_ends_so_too(target: str) -> None:
+    done = make(target, "REGION=nowhere")
+    told = "--region must be a region, such as eu-west-1, not 'nowhere'\nmake: "
+    assert done.stderr.startswith(told)
 
 
 @pytest.mark.slow
