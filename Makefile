@@ -19,7 +19,7 @@ JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local event test test-all faults chaos moto-tests bench pictures docs check fix build clean
+.PHONY: help demo local event test test-all coverage faults chaos moto-tests bench pictures docs check fix lock build release clean
 
 help:
 	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -46,7 +46,7 @@ build: .venv-sam/installed ## Package the functions with sam build; needs python
 	@.venv-sam/bin/sam build
 
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-cdk .aws-sam site packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules tests/local/axe/node_modules
+	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-release .venv-cdk .aws-sam dist site packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules tests/local/axe/node_modules
 
 ## To work on it:
 test: .venv/installed ## Run the tests, all but the slow ones
@@ -90,16 +90,28 @@ fix: .venv/installed ## Fix what ruff can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# pip from outside the environment: Debian's Python has no ensurepip to put one in.
-.venv/installed: requirements-dev.txt functions/requirements.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
+# For every Python from 3.11 on. To take newer versions than what is locked, delete the locked file first.
+lock: .venv-release/installed ## Lock what requirements/*.in and functions/requirements.in
+	@for each in functions/requirements $(basename $(wildcard requirements/*.in)); do \
+		.venv-release/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+			--default-index https://pypi.org/simple --no-emit-index-url --no-annotate \
+			--custom-compile-command "make lock" \
+			$$each.in --output-file $$each.txt || exit 1; done
+
+# pip from outside the environment: Debian's Python has no ensurepip to put one in. It takes nothing whose hash
+# is not in the locked file. The packages have none, so they are installed apart.
+PIP = $(PYTHON) -m pip --python $(@D)/bin/python install --quiet --disable-pip-version-check
+
+.venv/installed: requirements/dev.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 …")'
 	@echo "Installing what the local stack and the tests need into .venv, which takes about a minute …"
 	@$(PYTHON) -m venv --without-pip .venv
-	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(PIP) -r requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation -e packages/acknowledger-worker -e packages/moto-codepipeline
 	@touch $@
 
-.venv-%/installed: requirements-%.txt
+.venv-%/installed: requirements/%.txt
 	@echo "Installing what is in $< into $(@D), which takes about a minute …"
 	@$(PYTHON) -m venv --without-pip $(@D)
-	@$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --disable-pip-version-check -r $<
+	@$(PIP) -r $<
 	@touch $@
