@@ -59,11 +59,11 @@ faults: .venv/installed ## Let each AWS call of a job fail in turn: FAULTS=some,
 ##             every (in every world) or write (the table)
 	@FAULTS="$(or $(FAULTS),some)" $(BIN)/python -m pytest tests/resilience/test_faults.py
 
-chaos: .venv/installed ## Run many jobs while everything fails: JOBS=200 SEED=1 RATE=0.1,
+chaos: .venv/installed ## Run many jobs while things fail at random: JOBS=200 SEED=1 RATE=0.1,
 ##             EVENTS=none to lose all events of AWS services
 	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
 
-moto-tests: .venv/installed ## Run moto's own tests, from PyPI, with what is replaced in it
+moto-tests: .venv/installed ## Run moto's own tests with what is replaced in moto
 	@$(BIN)/python -m tests.moto
 
 bench: .venv/installed ## Compare docs/performance.md with what is measured:

@@ -7,7 +7,7 @@ DynamoDB's still are those before November 2024.
 
 from __future__ import annotations
 
-# What is counted, what one of it costs, and where that stands.
+# What is counted, the price of one, and the source.
 PRICES = {
     "state transitions": (0.025 / 1000, "https://aws.amazon.com/step-functions/pricing/"),
     "function invocations": (0.20 / 1e6, "https://aws.amazon.com/lambda/pricing/"),

@@ -214,7 +214,7 @@ def parser() -> Parser:
     )
     serving.add_argument("--empty", action="store_true", help="start with nothing deployed")
     serving.add_argument(
-        "--allow-not-made", action="store_true", help="create stacks without the resources that can't be created"
+        "--allow-not-made", action="store_true", help="create stacks without what can't be created"
     )
     serving.add_argument("--no-worker", action="store_true", help="run no worker")
     serving.add_argument(
@@ -229,7 +229,7 @@ def parser() -> Parser:
         metavar="TEXT",
         help="CodePipeline's switches (moto-codepipeline's docs/behaviour.md): name=value …",
     )
-    event = commands.add_parser("event", help="create a job that waits, and the event that acknowledges it")
+    event = commands.add_parser("event", help="create a job that waits, and its event")
     event.add_argument("--port", default=str(Serving.port))
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
     return made
@@ -240,7 +240,7 @@ def serving(given: argparse.Namespace) -> Serving:
     port = whole("PORT", given.port, 0, 65535)
     parameters = template_parameters(settings("PARAMETERS", given.parameters))
     if given.empty and (parameters or given.worker):
-        raise WrongStartError("EMPTY leaves out the stack: PARAMETERS and WORKER can't be used with it")
+        raise WrongStartError("EMPTY leaves out the stack that PARAMETERS and WORKER are for")
     try:
         listen(given.host, port).close()
     except AddressError as error:

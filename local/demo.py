@@ -99,8 +99,8 @@ def main() -> int:
         print()
         say(
             f"The pipeline `demo` has {len(actions) - partners} custom actions and {partners} of "
-            "a partner. Each becomes a job. There are no events about partners' jobs: the sweep that finds "
-            f"them runs every {SWEEP_SECONDS} seconds here, not every minute."
+            "a partner. Each becomes a job. No event tells of partners' jobs: the sweep that "
+            f"finds them runs every {SWEEP_SECONDS} seconds here, not every minute."
         )
         print()
         execution_id = start(cloud)

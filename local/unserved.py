@@ -1,4 +1,4 @@
-"""Says which action types are not served, why, and what to do; otherwise their actions just wait."""
+"""Says which action types are not served, why, and what to do, since their actions just wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local.aws.server import LocalCloud
 from local.page.view import stacks
 
 LOOK_SECONDS = 1.0
-#: Whoever else polls for a job has had it by then.
+#: By then, any other worker that polls has taken the job.
 QUEUED_SECONDS = 5.0
 
 
@@ -31,7 +31,7 @@ class Unserved:
         self._looked = time.monotonic()
         parameters = [stack.parameters for stack in stacks(cloud.account_id, cloud.region)]
         found = dict(look(cloud.account_id, cloud.region, parameters)) if parameters else {}
-        # Only what is found twice: an action type may just be being registered.
+        # Only what is found twice: the action type may be about to be registered.
         told = {about: text for about, text in found.items() if self._found.get(about) == text}
         for about in self._told - told.keys():
             cloud.notices.pop(about, None)

@@ -332,7 +332,7 @@ def main(arguments: list[str] | None = None) -> int:
         "queue", nargs="*", metavar="QUEUE", help=f"{', '.join(FUNCTIONS)}; all if left out"
     )
     parser.add_argument("--stack", default="acknowledger", help="the stack's name (%(default)s)")
-    parser.add_argument("--list", action="store_true", help="only print what is in the queues, and why")
+    parser.add_argument("--list", action="store_true", help="only print the messages, and why")
     parser.add_argument(
         "--message", action="append", default=[], metavar="ID", help="only this one; repeatable"
     )

@@ -620,7 +620,7 @@ class Runner:
         return next((found for pool in pools if (found := pool.find(session))), None)
 
     def cool(self) -> None:
-        """Let every function start in a new sandbox at its next event, as Lambda does after a while."""
+        """Let each function's next event start in a new sandbox, as Lambda does after a while."""
         with self._lock:
             pools = list(self._pools.values())
         for pool in pools:

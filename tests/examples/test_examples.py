@@ -636,7 +636,7 @@ def test_a_state_machine_does_not_work_a_job_that_is_over(world):
 # -- Who is told ----------------------------------------------------------------------------------
 
 
-def test_a_webhook_is_told_of_a_job_that_fails(world):
+def test_a_webhook_is_called_for_a_job_that_fails(world):
     deployed = world.deploy("notify_webhook", WebhookUrl="https://hooks.example.com/1")
     take = world.overhear(deployed, "Rule")
     take_job = world.overhear(world.deploy("ecs_task", ActionType=ECS, Subnets="subnet-1"))

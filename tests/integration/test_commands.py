@@ -95,7 +95,7 @@ def test_a_block_of_commands_does_what_it_says(name: str, shell: Shell) -> None:
             assert printed in seen
 
 
-def test_what_is_run_elsewhere_is_there() -> None:
+def test_the_tests_that_run_other_blocks_exist() -> None:
     for beginning, test in ELSEWHERE.items():
         assert (ROOT / test).exists(), test
         assert any(block.startswith(beginning) for block in COMMANDS.values()), beginning

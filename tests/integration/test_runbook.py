@@ -21,7 +21,7 @@ SECTIONS = {
     for section in TEXT.split("\n## ")
 }
 SET_UP = SECTIONS["# Runbook"][0]
-#: What can't be run here, with what does it elsewhere.
+#: Blocks that can't be run here, with the reason or the test that runs them.
 ELSEWHERE = {
     "aws cloudtrail": "nothing records who calls here",
 }
@@ -66,7 +66,7 @@ def nothing(_: World) -> None:
     """It is shown anyway."""
 
 
-#: What brings each alarm's matter about, and what its commands show then.
+#: How to cause what each alarm is about, and what its commands then show.
 SHOWN: dict[str, tuple[Callable[[World], None], list[str]]] = {
     "NoSweepAlarm": (nothing, ["ENABLED\trate(1 minute)", '{"offered": ']),
     "SlowAcknowledgmentsAlarm": (an_offer_that_is_lost, ['"Not acknowledged"']),

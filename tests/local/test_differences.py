@@ -47,7 +47,7 @@ def machine_of(**states: dict[str, Any]) -> dict[str, Any]:
     return {"StartAt": next(iter(states)), "States": states}
 
 
-def test_every_line_of_the_page_has_a_test_that_is_there() -> None:
+def test_every_line_of_the_page_names_an_existing_test() -> None:
     page = (ROOT / "docs" / "local.md").read_text()
     rows = re.findall(r"^\| (.+) \| `(\S+)::(\w+)` \|$", page, re.MULTILINE)
     lines = [line for line in page.splitlines() if line.startswith("| ")]
@@ -56,7 +56,7 @@ def test_every_line_of_the_page_has_a_test_that_is_there() -> None:
         assert f"\ndef {test}(" in (ROOT / file).read_text(), (file, test)
     named = {test for _, file, test in rows if file == "tests/local/test_differences.py"}
     own = set(re.findall(r"^def (test_\w+)", Path(__file__).read_text(), re.MULTILINE))
-    assert own - named == {"test_every_line_of_the_page_has_a_test_that_is_there"}
+    assert own - named == {"test_every_line_of_the_page_names_an_existing_test"}
 
 
 @pytest.mark.parametrize(
@@ -214,6 +214,40 @@ def test_the_end_of_a_branch_is_told_in_fewer_events(cloud: LocalCloud) -> None:
     wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "its end", SECONDS)
     types = [each["type"] for each in states.get_execution_history(**about)["events"]]
     assert not [name for name in types if name.endswith("Aborted")]
+
+
+def test_results_of_tasks_have_no_metadata_but_the_capacity_of_an_update(cloud: LocalCloud) -> None:
+    states = cloud.client("stepfunctions")
+    cloud.client("dynamodb").create_table(
+        TableName="capacity",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+    )
+    update = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::dynamodb:updateItem",
+        "Arguments": {
+            "TableName": "capacity",
+            "Key": {"id": {"S": "1"}},
+            "UpdateExpression": "SET a = :a",
+            "ExpressionAttributeValues": {":a": {"S": "1"}},
+        },
+        "Next": "B",
+    }
+    undefined = {"Type": "Pass", "Output": "{% $nothing %}", "End": True}
+    definition = json.dumps(machine_of(A=update, B=undefined) | {"QueryLanguage": "JSONata"})
+    arn = states.create_state_machine(name="capacity", definition=definition, roleArn=role(cloud))
+    execution = states.start_execution(stateMachineArn=arn["stateMachineArn"])
+    about = {"executionArn": execution["executionArn"]}
+    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "its end", SECONDS)
+    events = {each["type"]: each for each in states.get_execution_history(**about)["events"]}
+    result = json.loads(events["TaskSucceeded"]["taskSucceededEventDetails"]["output"])
+    assert result.keys() == {"ConsumedCapacity"}
+    # AWS names the one before PassStateEntered.
+    failed, entered = events["EvaluationFailed"], events["PassStateEntered"]
+    assert failed["previousEventId"] == entered["id"]
+    assert "field" not in failed["evaluationFailedEventDetails"]["cause"]
 
 
 # -- CloudFormation -------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ def test_a_name_that_was_rebound_opens_nothing(world: World) -> None:
         answer = world.page.goto(f"http://{REBOUND}:{port}{path}")
         assert answer
         assert answer.status == 403
-        assert f"'{REBOUND}:{port}' is no name of this machine" in answer.json()["message"]
+        assert f"'{REBOUND}:{port}' is not a name of this machine" in answer.json()["message"]
     post = f"return fetch('{RESET}', {{method: 'POST'}}).then(answer => answer.status)"
     assert world.page.evaluate(f"async () => {{ {post} }}") == 403
     assert world.untouched()

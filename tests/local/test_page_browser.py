@@ -276,7 +276,7 @@ def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
             'acknowledge_seconds must be a number from 0, not "soon"'
         )
         expect(seconds).to_have_value("60")
-        # What is turned elsewhere is seen.
+        # Changes from elsewhere are shown.
         world.emulator.behaviour.continuation_seconds = 7
         expect(page.get_by_label("continuation_seconds")).to_have_value("7")
         world.emulator.behaviour = moto_codepipeline.Behaviour()
@@ -372,7 +372,7 @@ def test_intake_is_paused_and_resumed(world: World) -> None:
         for button, words in (("Pause", "paused"), ("Resume", "taken")):
             press(page, f"{button} {kind}")
             expect(line.locator(".status")).to_have_text(words)
-        # What is refused is said.
+        # A refusal is shown.
         page.route("**/invocations", lambda route: route.abort())
         press(page, f"Pause {kind}")
         expect(page.locator("#said")).to_have_text("The local stack does not answer.")
@@ -512,7 +512,7 @@ def test_a_job_whose_worker_has_died_is_shown_so(
         why = working.locator(".why")
         expect(why).to_have_text(re.compile(r"no heartbeat for \d+ of \d+ s"))
         working.click()
-        expect(page.get_by_role("dialog").locator(".error")).to_contain_text("begin it again")
+        expect(page.get_by_role("dialog").locator(".error")).to_contain_text("restart it")
         press(page, "Close")
         watched.worker.ended = "The worker ended."
         try:
@@ -521,7 +521,7 @@ def test_a_job_whose_worker_has_died_is_shown_so(
             watched.worker.ended = ""
 
 
-def test_an_action_whose_type_nobody_serves_says_so(world: World) -> None:
+def test_an_action_whose_type_is_not_served_says_so(world: World) -> None:
     counts = {"minimumCount": 0, "maximumCount": 5}
     codepipeline = world.cloud.client("codepipeline")
     codepipeline.create_custom_action_type(
@@ -604,7 +604,7 @@ def check(page: Page, axe: str) -> None:
     assert told == [], json.dumps(told, indent=1)
 
 
-def test_nothing_moves_for_who_asked_for_less_motion(world: World, held: None) -> None:
+def test_nothing_moves_if_less_motion_is_preferred(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
         working.click()

@@ -1,4 +1,4 @@
-"""Whoever watches the local stack is told which action types nobody serves, and why."""
+"""The local stack names the action types that are not served, and why."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ELSEWHERE = "Custom/Test/Elsewhere/1"
         ),
     ],
 )
-def test_an_action_type_that_cannot_be_polled_is_told_with_the_reason(
+def test_an_action_type_that_cannot_be_polled_is_reported_with_the_reason(
     queries: list[str], queryable: dict[str, str | None], told: str | None
 ) -> None:
     assert dict(misfits([KIND], queries, queryable)) == ({KIND: told} if told else {})
@@ -82,7 +82,7 @@ def test_the_page_and_the_console_tell_of_jobs_that_nobody_polls_for_while_they_
             f"{ELSEWHERE} is not served, and a job of it waits: add it to ActionTypes.",
         }
         wait_for(lambda: set(cloud.notices.values()) == waiting, "the notices", seconds=20)
-        # Whoever polls for it takes it.
+        # Any poll takes it.
         cloud.client("codepipeline").poll_for_jobs(
             actionTypeId=acknowledger.action_type_id(ELSEWHERE)
         )

@@ -175,7 +175,8 @@ class JobServices:
             return
         if answer["FailedEntryCount"]:
             code = answer["Entries"][0].get("ErrorCode")
-            logger.warning("job %s: progress could not be reported: %s", self._delivery.job_id, code)
+            told = "job %s: progress could not be reported: %s"
+            logger.warning(told, self._delivery.job_id, code)
 
     def _client_token(self, client_id: str) -> str:
         if not self._client_token_prefix:

@@ -41,7 +41,7 @@ def row(dynamodb, job_id="job"):
     return {name: value["S"] for name, value in found.items()}
 
 
-def test_of_two_deliveries_one_has_the_job(dynamodb, claims):
+def test_one_of_two_deliveries_has_the_job(dynamodb, claims):
     first, second = claims
     first.take()
     with pytest.raises(JobHeld, match="job job is being worked"):
@@ -72,7 +72,7 @@ def test_one_of_many_at_once_has_the_job(dynamodb, claims):
     assert len(taken) == 1
 
 
-def test_a_claim_lapses_when_its_worker_keeps_it_no_more(claims):
+def test_a_claim_lapses_when_its_worker_no_longer_keeps_it(claims):
     first, second = claims
     first._update("attribute_exists(jobId)", seconds=-1)
     second.take()

@@ -61,7 +61,7 @@ def test_where_it_is_must_be_said_in_two_parts(place):
         ("raise SystemExit(3)", "handler", "{} can't be imported: SystemExit: 3 ("),
     ],
 )
-def test_what_is_wrong_with_it_is_said_in_one_line(module, source, name, said, capsys):
+def test_a_problem_is_reported_in_one_line(module, source, name, said, capsys):
     found = module(source)
     with pytest.raises(SystemExit) as ended:
         main([f"{found}:{name}", "--check"])
@@ -72,7 +72,7 @@ def test_what_is_wrong_with_it_is_said_in_one_line(module, source, name, said, c
 
 
 @pytest.mark.parametrize("missing", ["nothere", "nothere.either", "json.nothere"])
-def test_a_module_that_is_not_there_is_named(missing):
+def test_a_missing_module_is_named(missing):
     with pytest.raises(LookupError, match=r"^there is no module (json\.)?nothere$"):
         load(f"{missing}:handler")
 

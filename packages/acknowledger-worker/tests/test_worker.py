@@ -49,7 +49,9 @@ from doubles import Context, refusal, wait_for
         ),
     ],
 )
-def test_what_a_function_makes_of_a_job_is_told(aws, step_functions, event, function, what, told):
+def test_what_a_function_returns_or_raises_is_reported(
+    aws, step_functions, event, function, what, told
+):
     aws.worker(function)(event, Context())
     end, request = step_functions.end
     assert end == what
@@ -147,7 +149,7 @@ def test_a_lost_heartbeat_does_not_stop_the_job(aws, step_functions, event, capl
 @pytest.mark.parametrize(
     ("code", "error"), [("InternalServerError", AWSUnavailable), ("AccessDenied", PermissionError)]
 )
-def test_where_nobody_can_be_told_the_delivery_fails(aws, step_functions, event, code, error):
+def test_the_delivery_fails_if_no_execution_can_be_told(aws, step_functions, event, code, error):
     step_functions.error = code
     with pytest.raises(error, match=code) as caught:
         aws.worker(lambda job: None)(event, Context())
@@ -159,7 +161,7 @@ def test_a_job_fails_before_its_lambda_function_runs_out_of_time(aws, step_funct
 
     def function(job):
         began = time.monotonic()
-        with pytest.raises(JobCancelled, match="time of the worker's Lambda function is over"):
+        with pytest.raises(JobCancelled, match="worker's Lambda function is about to time out"):
             job.wait(10)
         seconds.append(time.monotonic() - began)
 
@@ -175,7 +177,7 @@ def test_a_job_fails_before_its_lambda_function_runs_out_of_time(aws, step_funct
     assert seconds[0] < 5
 
 
-def test_what_is_no_event_is_not_worked(aws):
+def test_an_invalid_event_is_not_worked(aws):
     with pytest.raises(EventInvalid, match="detail-type"):
         aws.worker(lambda job: None)({"Records": []}, Context())
 
