@@ -45,6 +45,10 @@ event: .venv/installed ## Create a job that waits, on a running make local, and
 build: .venv-sam/installed ## Package the functions with sam build; needs python3.13
 	@.venv-sam/bin/sam build
 
+release: .venv/installed .venv-release/installed .venv-sam/installed ## Build and check what a release has, in dist/
+	@.venv-release/bin/python tools/release.py dist
+	@RELEASE=dist $(BIN)/python -m pytest -q tests/release
+
 clean: ## Remove what was built and installed
 	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-release .venv-cdk .aws-sam dist site packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules tests/local/axe/node_modules
 
@@ -52,7 +56,7 @@ clean: ## Remove what was built and installed
 test: .venv/installed ## Run the tests, all but the slow ones
 	@$(TEST) -m "not slow"
 
-test-all: .venv/installed .venv-sam/installed ## Run every test, as CI does
+test-all: .venv/installed .venv-sam/installed .venv-release/installed ## Run every test, as CI does
 	@$(TEST)
 
 faults: .venv/installed ## Let each AWS call of a job fail in turn: FAULTS=some,
@@ -77,6 +81,10 @@ docs: .venv/installed .venv-docs/installed ## Write docs/parameters.md, check al
 	@$(BIN)/python tools/parameters.py
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build
 
+coverage: .venv/installed ## Say which lines the unit tests leave out; fails below what is asked
+	@$(BIN)/coverage run -m pytest -q -m "not slow" tests/unit packages/acknowledger-worker/tests
+	@$(BIN)/coverage report
+
 check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, spelling, template; change nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -92,7 +100,8 @@ fix: .venv/installed ## Fix what ruff can fix
 
 # For every Python from 3.11 on. To take newer versions than what is locked, delete the locked file first.
 lock: .venv-release/installed ## Lock what requirements/*.in and functions/requirements.in
-	@for each in functions/requirements $(basename $(wildcard requirements/*.in)); do \
+	@for each in functions/requirements requirements/local \
+			$(basename $(filter-out requirements/local.in,$(wildcard requirements/*.in))); do \
 		.venv-release/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 			--default-index https://pypi.org/simple --no-emit-index-url --no-annotate \
 			--custom-compile-command "make lock" \

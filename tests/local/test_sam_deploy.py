@@ -57,12 +57,16 @@ class Project:
             "SAM_CLI_POLL_DELAY": "0.1",
         }
         (folder / "home").mkdir()
+        self.put_files()
+
+    def put_files(self) -> None:
+        """A copy of what the repository has."""
         for name in ("template.yaml", "samconfig.toml"):
-            shutil.copy(ROOT / name, folder)
+            shutil.copy(ROOT / name, self.folder)
         for name in ("functions", "statemachine"):
             # What a build adds, the functions' requirements, is where the tests run anyway.
             ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+            shutil.copytree(ROOT / name, self.folder / name, ignore=ignored)
 
     def sam(self, *arguments: str, status: int = 0) -> str:
         assert SAM
@@ -234,7 +238,10 @@ def test_sam_makes_the_same_stack_as_the_local_deployment(
 
 
 def test_a_job_runs_through(project: Project, deployed: Stack) -> None:
-    cloud = project.cloud
+    check_that_a_job_runs_through(project.cloud, deployed)
+
+
+def check_that_a_job_runs_through(cloud: LocalCloud, deployed: Stack) -> None:
     service = cloud.client("codepipeline")
     acknowledger.register(cloud, deployed, acknowledger.CUSTOM_ACTION_TYPE)
     role = acknowledger.create_pipeline_role(cloud)
