@@ -83,7 +83,8 @@ def template() -> str:
         ("CodeUri: functions/\n", "CodeUri: functions.zip\n"),
         ("    SpdxLicenseId: MIT\n", f"    SpdxLicenseId: MIT\n    SemanticVersion: {VERSION}\n"),
     ):
-        assert old in text, old
+        if old not in text:
+            sys.exit(f"template.yaml has no line that ends in {old.strip()}")
         text = text.replace(old, new)
     return text
 
