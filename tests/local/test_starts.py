@@ -213,7 +213,11 @@ def test_an_unknown_region_is_reported(name: str) -> None:
 @pytest.mark.parametrize(
     ("check", "text", "said"),
     [
-        (lambda text: arguments.whole("JOBS", text, 1), "0", "JOBS must be a whole number of at least 1"),
+        (
+            lambda text: arguments.whole("JOBS", text, 1),
+            "0",
+            "JOBS must be a whole number of at least 1",
+        ),
         (lambda text: arguments.whole("SEED", text, 0), "1.5", "SEED must be a whole number"),
         (lambda text: arguments.share("RATE", text), "1.1", "RATE must be a number from 0 to 1"),
         (lambda text: arguments.share("RATE", text), "often", "RATE must be a number from 0 to 1"),

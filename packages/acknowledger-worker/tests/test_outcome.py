@@ -71,7 +71,10 @@ def test_what_is_returned_is_told_as_a_job_result(returned, told):
             Success(output_variables={"A": {1}, "B": 1}),
             "A must be a string, not set; .*B must be a",
         ),
-        (Success(output_variables={"a b": "x"}), "outputVariables.a b: a name may have only letters"),
+        (
+            Success(output_variables={"a b": "x"}),
+            "outputVariables.a b: a name may have only letters",
+        ),
         (Success(output_variables=["A"]), "outputVariables must be a mapping"),
         (Success(revision=Revision("", "1")), "revision must have 1 to 1500 characters, not 0"),
         (Success(revision=Revision("1", "1", "now")), "created must be a datetime"),
