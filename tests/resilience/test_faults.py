@@ -79,7 +79,7 @@ WAYS: dict[str, tuple[dict[str, str], str]] = {
     # Its STARTED event comes before the job can be polled.
     "late": ({"Outcome": "Succeed"}, "Succeeded"),
     # Somebody stops its pipeline, without waiting for it.
-    "abandoned": ({"Outcome": "Hang", "JobTimeoutSeconds": "30"}, "Abandoned"),
+    "abandoned": ({"Outcome": "Hang", "JobTimeoutSeconds": "60"}, "Abandoned"),
     "fails": ({"Outcome": "Fail"}, "Failed"),
     "times out": ({"Outcome": "Hang", "JobTimeoutSeconds": "1"}, "Failed"),
     # Acknowledge is never told of it.
