@@ -31,8 +31,8 @@ ELSEWHERE = {
     "export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local\n"
     "sam": "tests/local/test_sam_deploy.py",
     "QUEUE_URL=": "tests/examples/test_examples.py",
-    "python -m acknowledger_worker": "tests/packages/test_wheels.py",
-    "pip install": "tests/packages/test_wheels.py",
+    "python -m acknowledger_worker": "tests/release/test_release.py",
+    "pip install": "tests/release/test_release.py",
     "outputs()": "tests/examples/test_examples.py",
     "aws cloudformation deploy": "tests/examples/test_examples.py",
     "cd examples/": "tests/examples/test_examples.py",

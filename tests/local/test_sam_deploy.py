@@ -169,7 +169,10 @@ def test_sam_makes_the_same_stack_as_the_local_deployment(
 
 
 def test_a_job_runs_through(project: Project, deployed: Stack) -> None:
-    cloud = project.cloud
+    check_that_a_job_runs_through(project.cloud, deployed)
+
+
+def check_that_a_job_runs_through(cloud: LocalCloud, deployed: Stack) -> None:
     service = cloud.client("codepipeline")
     acknowledger.register(cloud, deployed, acknowledger.CUSTOM_ACTION_TYPE)
     role = acknowledger.create_pipeline_role(cloud)

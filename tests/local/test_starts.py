@@ -16,7 +16,7 @@ from unittest.mock import MagicMock, patch
 import pytest
 from botocore.exceptions import ClientError
 
-from local import arguments, serve
+from local import acknowledger, arguments, serve
 from local.arguments import Serving, WrongStartError
 from local.aws.address import AddressError, listen
 from local.aws.parameters import split
@@ -142,9 +142,9 @@ def test_what_the_parts_would_not_take_is_told_before_they_are_started(
 def test_what_only_the_services_refuse_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
         refused = {"Error": {"Code": "ValidationError", "Message": "rate(x) is not valid"}}
-        raise ClientError(refused, "CreateStack")  # type: ignore[arg-type]
+        raise ClientError(refused, "CreateStack")
 
-    monkeypatch.setattr(serve.acknowledger, "running", refuse)
+    monkeypatch.setattr(acknowledger, "running", refuse)
     monkeypatch.setattr(serve, "until_interrupted", threading.Event)
     with pytest.raises(WrongStartError, match=r"^The stack can't be made: rate\(x\) is not valid$"):
         serve.main(Serving(port=0, parameters={"PollSchedule": "rate(x)"}))
