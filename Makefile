@@ -19,7 +19,7 @@ JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local event test test-all faults chaos moto-tests bench pictures check fix build clean
+.PHONY: help demo local event test test-all faults chaos explore moto-tests bench pictures check fix build clean
 
 help:
 	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -62,6 +62,12 @@ faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=so
 chaos: .venv/installed ## Run many jobs while all goes wrong: JOBS=200 SEED=1 RATE=0.1,
 ##             EVENTS=none to lose all events of AWS services
 	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
+
+explore: .venv/installed ## Try every order of what happens to a job: SCENARIO="one job"
+##             BOUND=2,2 (preemptions,faults) STEPS=10 (times the usual)
+##             SCHEDULE="7:Acknowledge lost" to tell what happens in that one
+	@PYTHONPATH=functions $(BIN)/python -m tests.resilience.explorer --scenario="$(SCENARIO)" \
+		--bound="$(BOUND)" --steps=$(or $(STEPS),1) $(if $(SCHEDULE),--schedule="$(SCHEDULE)")
 
 moto-tests: .venv/installed ## Run moto's own tests of what is replaced in it, from PyPI
 	@$(BIN)/python -m tests.moto

@@ -99,6 +99,16 @@ BREAKS = (
         "0,1",
     ),
     Break(
+        "a job is handed out once more when its worker was silent",
+        "statemachine/job.asl.json",
+        '{\'result\': $states.result} %}"\n      },\n      "Retry": [',
+        '{\'result\': $states.result} %}"\n      },\n      "Retry": ['
+        '{"ErrorEquals": ["States.Timeout"], "MaxAttempts": 1, "IntervalSeconds": 1,'
+        ' "BackoffRate": 1, "MaxDelaySeconds": 1},',
+        "worker dies",
+        "0,0",
+    ),
+    Break(
         "a result is reported on the first job of a chain",
         f"{LIBRARY}/ending.py",
         'newest = row.get("currentJobId", job["id"])',
@@ -107,12 +117,12 @@ BREAKS = (
         "0,0",
     ),
     Break(
-        "the job that continues some work is not noted as its newest",
-        f"{LIBRARY}/acknowledgment.py",
-        '"SET currentJobId = :job, updatedAt',
-        '"SET updatedAt',
-        "chain of three jobs",
-        "0,0",
+        "an end is announced before it is recorded",
+        f"{LIBRARY}/ending.py",
+        "ended = job_table.end(row, said, unannounced=not self.running)",
+        "ended = self._announce(said, row) or job_table.end(row, said)",
+        "stopped",
+        "1,1",
     ),
 )
 
@@ -144,7 +154,13 @@ def search(each: Break) -> str:
         broken.write_text(text.replace(each.old, each.new, 1))
         definition = str(Path(folder, "statemachine/job.asl.json"))
         changed = {"PYTHONPATH": str(Path(folder, "functions")), "EXPLORED_DEFINITION": definition}
-        asked = [f"--scenario={each.scenario}", f"--bound={each.bound}", "--seconds=80", "--only"]
+        asked = [
+            f"--scenario={each.scenario}",
+            f"--bound={each.bound}",
+            "--processes=1",
+            "--steps=5",
+            "--only",
+        ]
         run = subprocess.run(
             [sys.executable, "-m", "tests.resilience.explorer", *asked],
             cwd=ROOT, env={**os.environ, **changed}, capture_output=True, text=True, check=False,

@@ -201,21 +201,30 @@ class Now(datetime):
         return EPOCH + timedelta(seconds=clock())
 
 
+@functools.cache
+def error_type(name: str) -> type[ClientError]:
+    """The type of an error that a service answers."""
+    return type(name, (ClientError,), {})
+
+
 class Errors:
     """A client's `exceptions`."""
 
-    @functools.cache  # noqa: B019 - there is one
     def __getattr__(self, name: str) -> type[ClientError]:
-        return type(name, (ClientError,), {})
+        return error_type(name)
 
 
-ERRORS = Errors()
+class Silent:
+    """What is told to it is heard by nobody."""
+
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *_, **__: None
 
 
 class Client:
     """A client whose every call is an act of the process that runs."""
 
-    exceptions = ERRORS
+    exceptions = Errors()
 
     def __init__(self, service: str, *, single: bool = False) -> None:
         self.service, self.single = service, single
@@ -234,7 +243,7 @@ class Client:
                 "ResponseMetadata": {"HTTPStatusCode": answer.get("status", 400)},
                 "Item": answer.get("item", {}),
             }
-            raise getattr(ERRORS, answer["code"])(told, operation)
+            raise error_type(answer["code"])(told, operation)
         return dict(answer["ok"])
 
     def get_paginator(self, operation: str) -> SimpleNamespace:
@@ -311,8 +320,8 @@ def installed() -> Iterator[None]:
     """The functions' surroundings replaced by those of processes."""
     global _environment  # noqa: PLW0603
     times = SimpleNamespace(sleep=sleep, time=lambda: EPOCH.timestamp() + clock())
-    ids = SimpleNamespace(uuid4=lambda: f"call-{_Run.present.serial()}")
-    silent = mock.MagicMock()
+    ids = SimpleNamespace(uuid4=lambda: f"call-{_Run.present.serial():04}")
+    silent = Silent()
     replaced: Mapping[str, Any] = {
         "client": client,
         "time": times,
@@ -326,7 +335,7 @@ def installed() -> Iterator[None]:
     modules += [
         importlib.import_module(f"acknowledger.{name}") for name in ("bus", "executions", "table")
     ]
-    with contextmanager(_patched)(modules, replaced), mock.patch.dict(os.environ):
+    with contextmanager(_patched)(modules, replaced, silent), mock.patch.dict(os.environ):
         _environment = None
         level = logger.log_level
         logger.setLevel("CRITICAL")
@@ -337,7 +346,7 @@ def installed() -> Iterator[None]:
             config.cache_clear()
 
 
-def _patched(modules: list[Any], replaced: Mapping[str, Any]) -> Iterator[None]:
+def _patched(modules: list[Any], replaced: Mapping[str, Any], silent: Silent) -> Iterator[None]:
     nothing = job_api.Properties(frozenset(), "")
     patches = [
         mock.patch.object(module, name, replacement)
@@ -347,8 +356,8 @@ def _patched(modules: list[Any], replaced: Mapping[str, Any]) -> Iterator[None]:
     ]
     patches += [
         mock.patch.object(moments, "datetime", Now),
-        mock.patch.object(job_api, "properties", lambda _: nothing),
-        mock.patch.object(logger, "append_keys", lambda **_: None),
+        mock.patch.object(job_api, "properties", return_value=nothing),
+        mock.patch.object(logger, "append_keys", silent.append_keys),
     ]
     for patch in patches:
         patch.start()

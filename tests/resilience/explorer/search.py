@@ -4,18 +4,21 @@ From a state there is one way on by default: whoever was at it goes on; then who
 time passes. Everything else is a deviation. To interrupt who could go on is a *preemption*, and so
 is to let time pass over it; what goes wrong is a *fault*. Whose turn it is where nobody is
 interrupted costs nothing. All schedules with so many preemptions and so many faults are followed,
-each to its end; a state that was reached before, with as much left to spend, is not followed twice.
-Since the default is fair and without faults, each state that is reached is so also followed to its
+each to its end, depth-first; those with fewer deviations come first, so that what breaks something
+breaks it with as few as can be. A state that was reached before, with as much left to spend, is not
+followed twice. Since the default is fair and without faults, each state that is reached is so also followed to its
 end with nothing more going wrong.
 """
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from acknowledger.job_table import ENDED
@@ -23,8 +26,10 @@ from tests.resilience.explorer.processes import dumps
 from tests.resilience.explorer.scenarios import MOVES, Scenario
 from tests.resilience.explorer.world import Actor, Broken, Event, World, parsed
 
-READS = ("get_item", "query", "describe_execution", "list_executions", "get_execution_history")
-READS += ("get_third_party_job_details",)
+READS = (
+    *("get_item", "query", "describe_execution", "list_executions", "get_execution_history"),
+    "get_third_party_job_details",
+)
 #: A function's calls that change nothing that another's next call could see: to interrupt before
 #: such a call is to interrupt after it.
 ALONE = ("query", "list_executions", "put_events")
@@ -59,25 +64,21 @@ def faults_of(world: World, actor: Actor) -> Sequence[str]:
     act = world.act(actor)
     if act[0] != "call" or actor.name == "Foreign":
         return ()
-    operation = act[2]
     if act[1].startswith("states/"):
         return ("error", "lost")
     if actor.name == "Worker":
         return ("dies", "repeated")
-    if operation in READS:
+    if act[2] in READS:
         return ("error", "dies")
-    if operation.startswith("acknowledge"):
-        return ("error", "throttled", "lost", "dies")
-    if operation.startswith("poll"):
-        return ("error", "lost", "dies")
-    return ("error", "lost", "repeated", "dies")
+    often = {"acknowledge": "throttled", "poll": ""}.get(act[2].partition("_")[0], "repeated")
+    return tuple(filter(None, ("error", often, "lost", "dies")))
 
 
 def options(world: World) -> list[Option]:
     """The ways on; the first is the default."""
     found = [*_turns(world, [world.current], 0)] if world.current else []
     cost = int(bool(found))
-    if found and not _may_interrupt(world):
+    if world.current and not _may_interrupt(world, world.current):
         return found
     others: list[Actor | Event] = [
         actor for actor in world.actors if actor != world.current and world.ready(actor)
@@ -85,7 +86,7 @@ def options(world: World) -> list[Option]:
     others += [event for event in world.events if event.due <= world.clock]
     found += _turns(world, others, cost)
     found += [
-        Option(f"~{name}", 0, 0, lambda new, name=name: _move(new, name))
+        Option(f"~{name}", 0, 0, partial(_move, name=name))
         for name in dict.fromkeys(world.moves)
         if MOVES[name].may(world)
     ]
@@ -94,13 +95,12 @@ def options(world: World) -> list[Option]:
         for each in found
     ]
     passing = Option("time", int(bool(cost or others)), 0, World.pass_time)
-    if unfinished(world):
+    if unfinished(world) or under_way(world):
         found.insert(0 if not (cost or others) else len(found), passing)
     return found
 
 
-def _may_interrupt(world: World) -> bool:
-    actor = world.current
+def _may_interrupt(world: World, actor: Actor) -> bool:
     act = world.act(actor)
     return not (actor.of_function and act[0] == "call" and act[2] in ALONE)
 
@@ -116,16 +116,13 @@ def _turns(world: World, whose: Sequence[Actor | Event], cost: int) -> Iterator[
         names[name] += 1
         label = name if names[name] == 1 else f"{name} #{names[name]}"
         if isinstance(one, Event):
-            yield Option(label, cost, 0, lambda new, one=one: _begin(new, one))
-            yield Option(
-                f"{label} twice", cost, 1, lambda new, one=one: _begin(new, one, keep=True)
-            )
-            yield Option(f"{label} lost", cost, 1, lambda new, one=one: _lose(new, one))
+            yield Option(label, cost, 0, partial(_begin, event=one))
+            yield Option(f"{label} twice", cost, 1, partial(_begin, event=one, keep=True))
+            yield Option(f"{label} lost", cost, 1, partial(_lose, event=one))
             continue
-        yield Option(label, cost, 0, lambda new, one=one: new.step(one))
+        yield Option(label, cost, 0, partial(World.step, actor=one))
         for fault in faults_of(world, one):
-            take = lambda new, one=one, fault=fault: new.step(one, fault)  # noqa: E731
-            yield Option(f"{label} {fault}", cost, 1, take)
+            yield Option(f"{label} {fault}", cost, 1, partial(World.step, actor=one, fault=fault))
 
 
 def _begin(world: World, event: Event, *, keep: bool = False) -> None:
@@ -163,14 +160,22 @@ def follow(world: World, option: Option) -> World:
 # -- What must hold ------------------------------------------------------------------------------
 
 
+#: So long an execution without a job may wait, with no room, before it looks what for.
+LOOKS_AGAIN_SECONDS = 3600
+
+
+def under_way(world: World) -> list[str]:
+    """What still goes on."""
+    found = [f"{actor.name} is under way" for actor in world.actors]
+    return found + [f"an event for {event.function}" for event in world.events]
+
+
 def unfinished(world: World) -> list[str]:
-    """What has not come to its end.
+    """What has not come to its end: jobs, rows and room.
 
     A next job that was to come for work that is over is asked for a day; that takes no room.
     """
-    found = [f"{actor.name} is under way" for actor in world.actors]
-    found += [f"an event for {event.function}" for event in world.events]
-    found += [f"{job.id} is {job.status}" for job in world.jobs.values() if job.told not in ENDED]
+    found = [f"{job.id} is {job.status}" for job in world.jobs.values() if job.told not in ENDED]
     for (table, key), text in world.rows.items():
         row = parsed(text)
         if table == "JobTable":
@@ -198,8 +203,8 @@ def check_end(world: World) -> None:
         row = parsed(text)
         job = world.jobs[row.get("currentJobId", key)]
         expected = "Succeeded" if row["status"] == "Succeeded" else "Failed"
-        elsewhere = row.get("error") == "EndedElsewhere" or job.withdrawn
-        if job.status != expected and not elsewhere:
+        elsewhere = row.get("error") == "EndedElsewhere" and (job.doubts or job.holder == "Foreign")
+        if job.status != expected and not (elsewhere or job.withdrawn):
             raise Broken(f"the row says {row['status']}, CodePipeline {job.status}")
         words = [row.get(name) for name in ("status", "error", "cause")]
         told = (key, dumps(words)) in world.announced
@@ -209,107 +214,131 @@ def check_end(world: World) -> None:
             raise Broken(f"its end was not announced: {row['status']}")
 
 
+def check(world: World, steps: int) -> bool:
+    """Whether all has come to its end, as it must."""
+    left, late = unfinished(world), world.clock - world.trouble
+    patience = world.settings.patience * len({job.action for job in world.jobs.values()})
+    if (late > patience and (left or late > patience + LOOKS_AGAIN_SECONDS)) or steps > LONGEST:
+        raise Broken(f"does not end: {'; '.join([*left, *under_way(world)][:4])}")
+    if left or under_way(world):
+        return False
+    check_end(world)
+    return True
+
+
 # -- The search ----------------------------------------------------------------------------------
+
+
+class Path(NamedTuple):
+    """A schedule: what was done last, "" for the default, and what before."""
+
+    before: Path | None = None
+    label: str = ""
+    length: int = 0
+
+    def and_then(self, label: str) -> Path:
+        return Path(self, label, self.length + 1)
+
+    def written(self) -> str:
+        """As text: how many steps by default, then a deviation; and so on."""
+        labels, path = list[str](), self
+        while path.before:
+            labels.append(path.label)
+            path = path.before
+        parts, by_default = [], 0
+        for label in reversed(labels):
+            if label:
+                parts.append(f"{by_default}:{label}")
+            by_default = 0 if label else by_default + 1
+        return ", ".join(parts)
+
+
+class Way(NamedTuple):
+    """A way on that is still to be looked at."""
+
+    world: World
+    option: Option
+    left: Left
+    path: Path
 
 
 @dataclass
 class Found:
     """What came of a search.
 
+    whole: the schedules with so many deviations that cost something were all followed.
+    slowest: how many seconds after the last trouble all had ended, at most.
+    left_out: ways on that were left out, by the bound that left them out.
     broken: what was not as promised, and the schedule that shows it.
     """
 
     scenario: str
     bound: Left
+    whole: int = -1
     schedules: int = 0
     states: int = 0
     steps: int = 0
     seconds: float = 0
+    slowest: float = 0
     left_out: Counter[str] = field(default_factory=Counter)
-    complete: bool = True
     broken: str = ""
     schedule: str = ""
 
     def __str__(self) -> str:
-        counts = f"{self.schedules:9} {self.states:8} {self.steps:8} {self.seconds:6.1f}"
-        left = f"{self.left_out['preemptions']:21} {self.left_out['faults']:10}"
-        text = f"{self.scenario:58} {self.bound.preemptions},{self.bound.faults}   {counts} {left}"
-        text += "" if self.complete else " (cut by time)"
+        counts = f"{self.schedules:9,} {self.states:8,} {self.steps:8,} {self.seconds:6.1f}"
+        left = " ".join(f"{self.left_out[each]:9,}" for each in ("preemptions", "faults", "steps"))
+        text = f"{self.scenario:59} {self.whole:5} {counts} {left} {self.slowest:7g}"
         return text + (f"\n✗ {self.broken}: {self.schedule}" if self.broken else "")
 
 
-class OutOfTime(Exception):
-    """The search takes longer than it may."""
-
-
-def search(scenario: Scenario, bound: Left, seconds: float = 1e9) -> Found:
-    """Follow every schedule within a bound."""
-    found = Found(scenario.name, bound)
-    began = time.monotonic()
+def search(scenario: Scenario, bound: Left, steps: int = 10**9) -> Found:
+    """Follow every schedule within a bound, as long as that takes no more steps."""
+    found, began, path = Found(scenario.name, bound), time.process_time(), Path()
     seen: dict[int, list[Left]] = {}
-    path: list[str] = []
-
-    def expand(world: World, left: Left) -> Iterator[tuple[World, Left, str]]:
-        choices = options(world)
-        for number, option in enumerate(choices):
-            rest = left.less(option)
-            if min(rest) < 0:
-                found.left_out["preemptions" if rest.preemptions < 0 else "faults"] += 1
-                continue
-            label = option.label if number else ""
-            path.append(label)
-            new = follow(world, option)
-            found.steps += 1
-            yield new, rest, label
-            path.pop()
-
-    def is_new(world: World, left: Left) -> bool:
-        key = world.key()
-        before = seen.setdefault(key, [])
-        if any(each.covers(left) for each in before):
-            return False
-        before[:] = [each for each in before if not left.covers(each)] + [left]
-        return True
-
-    start = scenario.world()
-    stack = [expand(start, bound)]
+    start = Option("", 0, 0, lambda _: None)
+    level, following = [Way(scenario.world(), start, bound, path)], list[Way]()
+    collects = gc.isenabled()
+    gc.disable()  # all that there is would be looked through again and again
     try:
-        while stack:
-            try:
-                new, left, _ = next(stack[-1])
-            except StopIteration:
-                stack.pop()
-                continue
-            if not is_new(new, left):
+        while level and found.steps < steps:
+            world, option, left, path = level.pop()
+            world = follow(world, option)
+            found.steps += 1
+            if not _is_new(seen.setdefault(world.key(), []), left):
                 found.schedules += 1
-                continue
-            rest = unfinished(new)
-            if not rest:
-                check_end(new)
-                found.schedules += 1
-            elif new.clock > new.trouble + new.settings.patience or len(stack) > LONGEST:
-                raise Broken(f"does not end: {'; '.join(rest[:4])}")
-            stack.append(expand(new, left))
-            if found.steps % 256 == 0 and time.monotonic() - began > seconds:
-                found.complete = False
-                break
+            else:
+                if check(world, path.length):
+                    found.schedules += 1
+                    found.slowest = max(found.slowest, world.clock - world.trouble)
+                for number, each in reversed(list(enumerate(options(world)))):
+                    rest = left.less(each)
+                    if min(rest) < 0:
+                        found.left_out["preemptions" if rest.preemptions < 0 else "faults"] += 1
+                        continue
+                    way = Way(world, each, rest, path.and_then(each.label if number else ""))
+                    (level if rest == left else following).append(way)
+            if not level:
+                found.whole += 1
+                level, following = following[::-1], []
     except Broken as broken:
-        found.broken, found.schedule = str(broken), written(path)
-    found.states, found.seconds = len(seen), time.monotonic() - began
+        found.broken, found.schedule = str(broken), path.written()
+    finally:
+        if collects:
+            gc.enable()
+    found.left_out["steps"] = len(level) + len(following)
+    found.states, found.seconds = len(seen), time.process_time() - began
     return found
 
 
+def _is_new(before: list[Left], left: Left) -> bool:
+    """Whether a state was not reached before with as much left; then it is noted."""
+    if any(each.covers(left) for each in before):
+        return False
+    before[:] = [each for each in before if not left.covers(each)] + [left]
+    return True
+
+
 # -- Schedules as texts --------------------------------------------------------------------------
-
-
-def written(path: Sequence[str]) -> str:
-    """A schedule as text: how many steps by default, then a deviation; and so on."""
-    parts, by_default = [], 0
-    for label in path:
-        if label:
-            parts.append(f"{by_default}:{label}")
-        by_default = 0 if label else by_default + 1
-    return ", ".join(parts)
 
 
 def replayed(scenario: Scenario, schedule: str) -> tuple[str, list[str]]:
@@ -329,7 +358,7 @@ def replayed(scenario: Scenario, schedule: str) -> tuple[str, list[str]]:
     by_step = dict(deviations)
     world, story = scenario.world(), list[str]()
     world.story = []
-    for number in range(LONGEST):
+    for number in range(LONGEST + 2):
         choices = options(world)
         label = by_step.pop(number, "")
         chosen = [each for each in choices if each.label == label] if label else choices[:1]
@@ -342,13 +371,8 @@ def replayed(scenario: Scenario, schedule: str) -> tuple[str, list[str]]:
             story.append(
                 f"{'*' if label else ' '} {chosen[0].label:22} {'; '.join(world.story or [])}"
             )
-            rest = unfinished(world)
-            if not rest:
-                check_end(world)
-                if not by_step:
-                    break
-            elif world.clock > world.trouble + world.settings.patience:
-                raise Broken(f"does not end: {'; '.join(rest[:4])}")
+            if check(world, number) and not by_step:
+                break
         except Broken as broken:
             story.append(f"{'*' if label else ' '} {chosen[0].label:22} ✗ {broken}")
             return str(broken), story

@@ -12,24 +12,30 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cfnlint.decode import cfn_yaml
+from moto.core.exceptions import JsonRESTError
+from moto.dynamodb.exceptions import ConditionalCheckFailed
+from moto.dynamodb.models import DynamoDBBackend
 from moto.events.models import EventPattern
 
-from acknowledger.job_table import ENDED
+from acknowledger.job_table import ENDED, SLACK_SECONDS
 from acknowledger.table import plain
-from tests.resilience.explorer import expressions, machine
+from tests.resilience.explorer import machine
 from tests.resilience.explorer.processes import (
-    ERRORS,
+    ENVIRONMENT,
     RUN,
     Act,
     Process,
     client,
     dumps,
+    error_type,
+    moment,
     process,
     sleep,
 )
@@ -39,6 +45,7 @@ ARN = "arn:aws:states:us-east-1:123456789012:execution:Job:"
 TYPE = {"category": "Build", "owner": "Custom", "provider": "Acknowledger", "version": "1"}
 CLIENT_ID = "3c9f2f3a-5f0e-4c1b-9d55-0d8d2a1b7c6e"
 OFFERED_AGAIN_SECONDS, NEXT_JOB_SECONDS, SWEEP_SECONDS = 45, 30, 300
+ACKNOWLEDGE_SECONDS = int(ENVIRONMENT["ACKNOWLEDGE_TIMEOUT_SECONDS"])
 #: What a process is answered where the call fails: without effect, turned away, or after its effect.
 FAULTS = {
     "error": dumps({"code": "InternalServerError", "status": 500}),
@@ -50,7 +57,6 @@ TASK_FAULTS = {
     "error": dumps({"ok": {"error": "InternalServerError"}}),
     "lost": dumps({"ok": {"error": "SdkClientException"}}),
 }
-TRUE = "attribute_not_exists(nothing)"
 RANKS = {"Created": 0, "Queued": 1, "Dispatched": 2, "InProgress": 3}
 
 
@@ -73,7 +79,6 @@ class Settings:
     work: what the worker does with a job: see `WORKERS`.
     limit: how many jobs may be in flight.
     heartbeat, job_timeout: limits of a job, in seconds.
-    patience: in how many seconds after the last trouble everything must have ended.
     """
 
     owner: str = "Custom"
@@ -84,7 +89,6 @@ class Settings:
     limit: int = 0
     heartbeat: int = 100
     job_timeout: int = 200
-    patience: int = 1200
 
     @property
     def action_type(self) -> str:
@@ -99,9 +103,18 @@ class Settings:
             ("JOB_TIMEOUT_SECONDS", str(self.job_timeout)),
         )
 
+    @property
+    def patience(self) -> int:
+        """In how many seconds after the last trouble a job must have ended: its limits, 2 sweeps."""
+        return ACKNOWLEDGE_SECONDS + self.job_timeout + SLACK_SECONDS + 2 * SWEEP_SECONDS
+
 
 class Job(NamedTuple):
-    """A job in CodePipeline. `holder` is who acknowledged it; `doubt` whether we may have."""
+    """A job in CodePipeline.
+
+    holder: who acknowledged it.
+    doubts: the nonces with which we may have, for all that we know: the outcome of a call was lost.
+    """
 
     id: str
     action: str
@@ -112,7 +125,7 @@ class Job(NamedTuple):
     result: str = ""
     token: str = ""
     withdrawn: bool = False
-    doubt: bool = False
+    doubts: frozenset[str] = frozenset()
 
     @property
     def told(self) -> str:
@@ -185,10 +198,11 @@ class World:
         self.given: tuple[str, ...] = ()
         self.trouble: float = 0
         self.sweep: float = SWEEP_SECONDS
-        #: What witnesses have seen: jobs and executions that worked them; ends that were announced;
-        #: workers' answers that were taken; executions that somebody stopped; whether an event was
-        #: lost.
+        #: What witnesses have seen: jobs and executions that worked them; executions that know that
+        #: they have handed their job out; ends that were announced; workers' answers that were
+        #: taken; executions that somebody stopped; whether an event was lost.
         self.worked: frozenset[tuple[str, str]] = frozenset()
+        self.handed_out: frozenset[str] = frozenset()
         self.announced: frozenset[tuple[str, str]] = frozenset()
         self.said: frozenset[tuple[str, str]] = frozenset()
         self.stopped: frozenset[str] = frozenset()
@@ -211,7 +225,7 @@ class World:
             frozenset((name, essence(row, self.clock)) for name, row in self.rows.items()),
             *(frozenset(each.items()) for each in (self.jobs, self.executions)),
             *(self.events, self.actors, self.current),
-            *(self.worked, self.announced, self.said, self.stopped, self.unheard),
+            *(self.worked, self.handed_out, self.announced, self.said, self.stopped, self.unheard),
         ))  # fmt: skip
 
     def _tell(self, what: str) -> None:
@@ -272,12 +286,16 @@ class World:
     def answer(self, actor: Actor, service: str, operation: str, request: str, fault: str) -> str:
         """What a service answers, after its effect."""
         faults = TASK_FAULTS if service.startswith("states/") else FAULTS
+        given = json.loads(request)
         if fault in ("error", "throttled"):
             if operation.startswith("acknowledge") and fault == "error":
-                self._doubt(json.loads(request)["jobId"])
+                self._doubt(given["jobId"], given["nonce"])
+            elif "REMOVE acknowledgeCalls.#call" in request:  # turned down, and still noted
+                row = parsed(self.rows["JobTable", given["Key"]["jobId"]["S"]])
+                call = given["ExpressionAttributeNames"]["#call"]
+                self._doubt(row["jobId"], row["acknowledgeCalls"].get(call, ""))
             return faults[fault]
         try:
-            given = json.loads(request)
             if service.startswith("states/"):
                 answered = self._task(actor, service[7:], operation, **given)
             else:
@@ -287,9 +305,10 @@ class World:
             answer = dumps(refused.answer)
         if fault == "lost":
             if operation.startswith("acknowledge"):
-                self._doubt(given["jobId"])
-            elif "acknowledgeCalls.#call" in request:  # noted, and the call was not made
-                self._doubt(given["Key"]["jobId"]["S"])
+                self._doubt(given["jobId"], given["nonce"])
+            elif "SET acknowledgeCalls.#call" in request:  # noted, and the call was not made
+                nonce = given["ExpressionAttributeValues"][":nonce"]["S"]
+                self._doubt(given["Key"]["jobId"]["S"], nonce)
             return faults[fault]
         return answer
 
@@ -304,7 +323,9 @@ class World:
             process = self._answered(actor, "null")
             self._add(actor._replace(process=process, until=self.clock + act[1]))
         elif act[0] == "wait":
-            self._wait(actor._replace(token=act[1], until=act[2], since=(self.clock, self.serial)))
+            self._add(actor._replace(token=act[1], until=act[2], since=(self.clock, self.serial)))
+            if actor.name == "InProgress":
+                self.handed_out |= {str(actor.cause)}
         elif isinstance(actor.cause, str) and actor.of_function:
             names = ("error", "cause") if act[0] == "raise" else ("output",)
             self.answer_token(actor.cause, dict(zip(names, act[1:], strict=True)))
@@ -316,9 +337,13 @@ class World:
 
     def died(self, actor: Actor) -> None:
         """A function's process is gone."""
-        for name, row in self.rows.items():
-            if name[0] == "JobTable" and "call-" in row:
-                self._doubt(name[1])
+        calls = {
+            f"call-{serial:04}" for _, serial, _ in actor.process.answers if serial is not None
+        }
+        for (_, key), row in self.rows.items() if calls else ():
+            for call, nonce in parsed(row).get("acknowledgeCalls", {}).items():
+                if call in calls:
+                    self._doubt(key, nonce)
         if isinstance(actor.cause, str):
             self.answer_token(actor.cause, {"error": "Lambda.Unknown", "cause": "died"})
         else:
@@ -374,7 +399,7 @@ class World:
         if source in ("aws.codepipeline", "aws.states") and self.settings.events_lost:
             return
         text = dumps({"source": source, "detail-type": kind, "detail": detail} | (
-            {"time": machine.moment(self.clock)[:19] + "Z"} if kind == "Job Progress" else {}
+            {"time": moment(self.clock)[:19] + "Z"} if kind == "Job Progress" else {}
         ))  # fmt: skip
         for function in targets(text, bool(self.settings.limit)):
             tries, age = REPEATS.get(function, (2, 21_600))
@@ -456,9 +481,6 @@ class World:
         reports = [n for n in scheduled if '"resourceType":"lambda"' in history[n][1]]
         first = reports[-1] if reports else scheduled[-1]
         self.executions[name] = execution._replace(history=history[first:])
-
-    def _wait(self, actor: Actor) -> None:
-        self._add(actor)
 
     def answer_token(self, token: str, answer: dict[str, Any]) -> bool:
         """Answer a task; whether it waited."""
@@ -579,7 +601,9 @@ class World:
         after = parsed(new) if new else {"status": "no row"}
         was, now = before["status"], after["status"]
         if was in ENDED:
-            if now == "no row" and before.get("error") == "EndedElsewhere":
+            job = self.jobs[job_id]
+            wrong = before.get("error") == "EndedElsewhere" and job.doubts
+            if now == "no row" and wrong and (job.withdrawn or job.status not in ENDED):
                 return
             if any(before.get(name) != after.get(name) for name in ("status", "error", "cause")):
                 raise Broken(f"the row of an ended job was changed from {was} to {now}")
@@ -603,14 +627,16 @@ class World:
         return {"FailedEntryCount": 0}
 
     def check_work(self, job_id: str, execution: str) -> None:
-        """At most one execution works a job, and none that another worker holds."""
+        """At most one execution works a job, once, and none that another worker holds."""
         self.worked |= {(job_id, execution)}
-        job = self.jobs[job_id]
-        others = {each for worked, each in self.worked if worked == job_id} - {execution}
+        all_of_it = {each for worked, each in self.worked if worked == job_id}
         working = {str(actor.cause) for actor in self.actors if actor.name == "InProgress"}
-        if others & working or (others and not job.doubt):
+        others, job = all_of_it - {execution}, self.jobs[job_id]
+        if others & working or (others and not self._doubted(job, *all_of_it)):
             raise Broken("two executions work the job")
-        if job.holder == "Foreign" and not self.confusable(job):
+        if execution in self.handed_out:
+            raise Broken("the job is handed out again")
+        if job.holder == "Foreign" and not self.confusable(job, execution):
             raise Broken("works a job that another worker holds")
 
     def check_announcement(self, detail: dict[str, Any]) -> None:
@@ -618,20 +644,27 @@ class World:
         words = dumps([detail.get(name) for name in ("status", "error", "cause")])
         self.announced |= {(detail["jobId"], words)}
         told = [each for job, each in self.announced if job == detail["jobId"]]
-        if sum("EndedElsewhere" not in each for each in told) > 1:
+        ours = sum("EndedElsewhere" not in each for each in told)
+        if ours > 1 or (len(told) > 1 and not self.jobs[detail["jobId"]].doubts):
             raise Broken(f"two ends were announced: {' and '.join(sorted(told))}")
 
     # -- CodePipeline -------------------------------------------------------------------------
 
-    def confusable(self, job: Job) -> bool:
-        """Whether nobody could tell another worker's acknowledgment of a job from ours."""
+    def confusable(self, job: Job, execution: str) -> bool:
+        """Whether an execution could not tell another worker's acknowledgment of a job from its."""
         settings = self.settings
         same_nonce = not settings.nonce_rotates or settings.owner == "ThirdParty"
-        return job.doubt or (same_nonce and settings.repeated == "status")
+        same_answer = same_nonce and settings.repeated == "status"
+        return same_answer or self._doubted(job, execution)
 
-    def _doubt(self, job_id: str) -> None:
+    def _doubted(self, job: Job, *executions: str) -> bool:
+        given = (self.executions[name].given for name in executions)
+        return not job.doubts.isdisjoint(json.loads(each)["job"]["nonce"] for each in given)
+
+    def _doubt(self, job_id: str, nonce: str) -> None:
         if job_id in self.jobs:
-            self.jobs[job_id] = self.jobs[job_id]._replace(doubt=True)
+            job = self.jobs[job_id]
+            self.jobs[job_id] = job._replace(doubts=job.doubts | {nonce})
 
     def open_action(self) -> None:
         """An action begins, with a job."""
@@ -708,9 +741,11 @@ class World:
         return {"pipelineContext": context, **token}
 
     def _acknowledge(self, job: Job, nonce: str, whose: str) -> dict[str, str]:
-        again = job.status == "InProgress" and self.settings.repeated != "status"
-        if str(job.nonce) != nonce or job.told in ENDED or again:
+        claimed = job.status == "InProgress" or job.told in ENDED
+        if str(job.nonce) != nonce or (claimed and self.settings.repeated != "status"):
             raise Refused("InvalidNonceException")
+        if job.told in ENDED:
+            return {"status": job.told}
         holder = job.holder or whose
         self.jobs[job.id] = job._replace(status="InProgress", due=None, holder=holder)
         return {"status": "InProgress"}
@@ -718,9 +753,12 @@ class World:
     def _end(self, job: Job, status: str, result: dict[str, Any], whose: str) -> None:
         words = dumps(result)
         if job.status in ENDED:
-            if (job.status, job.result) != (status, words):
-                raise Refused("InvalidJobStateException")
-            return
+            if (job.status, job.result) == (status, words):
+                return
+            progress = "acknowledger:" in job.result + words
+            if (whose, job.holder) == ("ours", "ours") and not (progress or job.withdrawn):
+                raise Broken("two results were reported")
+            raise Refused("InvalidJobStateException")
         if whose == "ours":
             self.check_result(job, status, result)
         if job.status != "InProgress" and not job.holder:
@@ -736,11 +774,13 @@ class World:
 
     def check_result(self, job: Job, status: str, result: dict[str, Any]) -> None:
         """What is reported is on a job that is ours, and the worker's own words."""
-        if job.holder == "Foreign" and not job.withdrawn and not self.confusable(job):
+        first = job_id_of_work(self, job)
+        row = parsed(self.rows.get(("JobTable", first), "{}"))
+        execution = row.get("execution", "").rpartition(":")[2]
+        if job.holder == "Foreign" and not job.withdrawn and not self.confusable(job, execution):
             raise Broken("reported on a job that another worker holds")
         if result.get("continuationToken", "").startswith("acknowledger:"):
             return
-        first = job_id_of_work(self, job)
         answers = {answer for job_id, answer in self.said if job_id == first}
         told = {name: value for name, value in result.items() if name != "jobId"}
         if status == "Succeeded" and dumps(told) not in {
@@ -785,27 +825,74 @@ def told(operation: str, request: str, answer: str, fault: str) -> str:
 # -- DynamoDB ------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(500_000)
 def written(operation: str, old: str | None, request: str) -> tuple[str | None, dict[str, Any]]:
-    """A row after a write, and the answer."""
-    given = json.loads(request)
-    row = json.loads(old) if old else {}
-    names = given.get("ExpressionAttributeNames", {}) | given.get("ExpressionAttributeValues", {})
-    if not expressions.condition(given.get("ConditionExpression", TRUE))(row, names):
-        found = {"item": row} if row else {}
-        return old, {"code": "ConditionalCheckFailedException", **found}
-    if operation == "delete_item":
-        return None, {}
+    """A row after a write, and the answer.
+
+    Which moments and calls there are makes no difference, but for their order: moto, which takes
+    long, is given them numbered.
+    """
+    texts = set(NUMBERED.findall(f"{old} {request}"))
+    numbers = {text: numbered(text, texts) for text in texts}
+    asked = NUMBERED.sub(lambda match: numbers[match[0]], dumps([old, request]))
+    back = dict(zip(numbers.values(), numbers, strict=True))
+    new, answer = json.loads(NUMBERED.sub(lambda match: back[match[0]], _written(operation, asked)))
+    return new, answer
+
+
+#: Moments, the ids of calls, and seconds since 1970.
+NUMBERED = re.compile(r"20\d\d-[-0-9T:.]+Z|call-\d{4}|\b1[89]\d{8}\b")
+
+
+def numbered(text: str, texts: set[str]) -> str:
+    """A text that is among those of its kind what this is."""
+    number = sum(other[0] == text[0] and other < text for other in texts)
+    if text[0] == "2":
+        return moment(number)
+    return f"call-{number:04}" if text[0] == "c" else str(1_893_456_000 + number)
+
+
+@functools.lru_cache(500_000)
+def _written(operation: str, asked: str) -> str:
+    """What `written` gives, as JSON."""
+    old, request = json.loads(asked)
+    return dumps(_write(operation, old, json.loads(request)))
+
+
+def _write(operation: str, old: str | None, given: dict[str, Any]) -> Any:
+    (key,), name = given["Key"], given["TableName"]
+    table, row = tables(name, key), json.loads(old) if old else {}
+    table.put_item(name, row) if row else table.delete_item(name, given["Key"])
+    more = {
+        "expression_attribute_names": given.get("ExpressionAttributeNames", {}),
+        "expression_attribute_values": given.get("ExpressionAttributeValues", {}),
+        "condition_expression": given.get("ConditionExpression"),
+    }
     try:
-        row = expressions.update(given["UpdateExpression"])(given["Key"] | row, names)
-    except expressions.PathInvalid as error:
+        if operation == "delete_item":
+            table.delete_item(name, given["Key"], **more)
+            return None, {}
+        item = table.update_item(name, given["Key"], given["UpdateExpression"], **more)
+    except ConditionalCheckFailed:
+        return old, {"code": "ConditionalCheckFailedException"} | ({"item": row} if row else {})
+    except JsonRESTError as error:
         return old, {"code": "ValidationException", "message": str(error)}
+    row = item.to_json()["Attributes"]
     return dumps(row), {"Attributes": row} if "ReturnValues" in given else {}
+
+
+@functools.cache
+def tables(name: str, key: str) -> DynamoDBBackend:
+    """moto's, with this table in it."""
+    found, nothing = DynamoDBBackend("us-east-1", "123456789012"), (None, None, None)
+    schema = [{"AttributeName": key, "KeyType": "HASH"}]
+    typed = [{"AttributeName": key, "AttributeType": "S"}]
+    found.create_table(name, schema, None, typed, *nothing, "PAY_PER_REQUEST", None, [], None, None)
+    return found
 
 
 def essence(row: str, clock: float) -> str:
     """A row without the moments by which nothing is decided any more."""
-    due = parsed(row).get("dueAt", "") > machine.moment(clock)
+    due = parsed(row).get("dueAt", "") > moment(clock)
     return _essence(row, due)
 
 
@@ -886,7 +973,7 @@ def worker(how: str, event: dict[str, Any]) -> None:
             told = dumps({"jobId": job_id, "percentComplete": percent})
             client("events").call("put_events", Entries=[{**entry, "Detail": told}])
             sleep(380)
-    with suppress(ERRORS.TaskTimedOut):
+    with suppress(error_type("TaskTimedOut")):
         if how == "fails":
             tell("send_task_failure", taskToken=token, error="JobFailed", cause="it said no")
         else:
