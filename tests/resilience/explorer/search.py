@@ -88,7 +88,7 @@ def options(world: World) -> list[Option]:
     found += [
         Option(f"~{name}", 0, 0, partial(_move, name=name))
         for name in dict.fromkeys(world.moves)
-        if MOVES[name].may(world)
+        if MOVES[name].may(world) and MOVES[name].differs(world)
     ]
     found = [
         each._replace(preemptions=0, faults=0) if each.label in world.given else each

@@ -193,8 +193,10 @@ class World:
         self.events: tuple[Event, ...] = ()
         self.actors: tuple[Actor, ...] = ()
         self.current: Actor | None = None
-        #: Things that others may do, and the times of the last trouble and the next sweep.
+        #: Things that others may do, and the service that was called last; options that once cost
+        #: nothing; the times of the last trouble and of the next sweep.
         self.moves: tuple[str, ...] = ()
+        self.called = ""
         self.given: tuple[str, ...] = ()
         self.trouble: float = 0
         self.sweep: float = SWEEP_SECONDS
@@ -224,7 +226,7 @@ class World:
             *(self.clock, self.serial, self.sweep, self.moves, self.given, self.settings),
             frozenset((name, essence(row, self.clock)) for name, row in self.rows.items()),
             *(frozenset(each.items()) for each in (self.jobs, self.executions)),
-            *(self.events, self.actors, self.current),
+            *(self.events, self.actors, self.current, self.called if self.moves else ""),
             *(self.worked, self.handed_out, self.announced, self.said, self.stopped, self.unheard),
         ))  # fmt: skip
 
@@ -269,6 +271,7 @@ class World:
             self._go_on(actor)
             return
         _, service, operation, request = act
+        self.called = service
         answer = self.answer(actor, service, operation, request, fault)
         if self.story is not None:
             self.story.append(told(operation, request, answer, fault))
