@@ -55,7 +55,7 @@ def left_to_test_all(item: pytest.Item) -> bool:
         if isinstance(item, pytest.Function) and hasattr(item, "callspec")
         else {}
     )
-    for owner in (given.get("owners_world"), given.get("job")):
+    for owner in (given.get("owners_world"), given.get("owner"), given.get("job")):
         if owner in OWNERS:
             return OWNERS[zlib.crc32(item.nodeid.replace(owner, "").encode()) % 2] != owner
     return False

@@ -1,7 +1,7 @@
 """Measure what is claimed, print it as a table, and fail where docs/performance.md says otherwise.
 
-python -m benchmarks [--write] [cold_start] [acknowledge] [intake] [unserved] [stack] [poll]
-    [imports]
+python -m benchmarks [--write] [cold_start] [acknowledge] [intake] [unserved] [stack] [functions]
+    [poll] [imports]
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ isolation.isolate()
 
 from local import arguments
 
-BENCHMARKS = ("cold_start", "acknowledge", "intake", "unserved", "stack", "poll", "imports")
+BENCHMARKS = (
+    *("cold_start", "acknowledge", "intake", "unserved", "stack", "functions", "poll", "imports"),
+)
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
 

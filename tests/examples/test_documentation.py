@@ -36,6 +36,7 @@ LOCAL = ROOT / "packages/moto-codepipeline"
 LOCAL_PAGES = [LOCAL / "README.md", LOCAL / "docs/testing.md", LOCAL / "docs/peers.md"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", LOCAL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_example_of_the_local_codepipeline_is_typed(page, tmp_path):
     """Each is a file of its own, which its package's tests run; who tests seldom writes types."""

@@ -108,6 +108,7 @@ def client_of(endpoint, service):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serving", [["--empty"]], indirect=True)
 def test_an_empty_endpoint_has_nothing_but_a_role_for_pipelines(serving):
     process, endpoint = serving

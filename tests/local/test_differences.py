@@ -216,6 +216,40 @@ def test_the_end_of_a_branch_is_told_in_fewer_events(cloud: LocalCloud) -> None:
     assert not [name for name in types if name.endswith("Aborted")]
 
 
+def test_results_of_tasks_have_no_metadata_but_the_capacity_of_an_update(cloud: LocalCloud) -> None:
+    states = cloud.client("stepfunctions")
+    cloud.client("dynamodb").create_table(
+        TableName="capacity",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+    )
+    update = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::dynamodb:updateItem",
+        "Arguments": {
+            "TableName": "capacity",
+            "Key": {"id": {"S": "1"}},
+            "UpdateExpression": "SET a = :a",
+            "ExpressionAttributeValues": {":a": {"S": "1"}},
+        },
+        "Next": "B",
+    }
+    undefined = {"Type": "Pass", "Output": "{% $nothing %}", "End": True}
+    definition = json.dumps(machine_of(A=update, B=undefined) | {"QueryLanguage": "JSONata"})
+    arn = states.create_state_machine(name="capacity", definition=definition, roleArn=role(cloud))
+    execution = states.start_execution(stateMachineArn=arn["stateMachineArn"])
+    about = {"executionArn": execution["executionArn"]}
+    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "its end", SECONDS)
+    events = {each["type"]: each for each in states.get_execution_history(**about)["events"]}
+    result = json.loads(events["TaskSucceeded"]["taskSucceededEventDetails"]["output"])
+    assert result.keys() == {"ConsumedCapacity"}
+    # AWS names the one before PassStateEntered.
+    failed, entered = events["EvaluationFailed"], events["PassStateEntered"]
+    assert failed["previousEventId"] == entered["id"]
+    assert "field" not in failed["evaluationFailedEventDetails"]["cause"]
+
+
 # -- CloudFormation -------------------------------------------------------------------------------
 
 

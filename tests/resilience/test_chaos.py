@@ -9,6 +9,7 @@ from tests.resilience.faults import Call
 from tests.resilience.witness import Execution
 
 JOBS = 30
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

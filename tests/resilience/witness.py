@@ -99,7 +99,8 @@ class CarefulWorker:
 
     def _receive(self) -> None:
         while not self._stopped.wait(0.01):
-            for message in take(self._sqs, "careful-worker"):
+            for message in self._sqs.receive_message("careful-worker", 10, 0, 30, ["All"]):
+                self._sqs.delete_message("careful-worker", message.receipt_handle or "")
                 self._pool.submit(self._work, json.loads(message.body)["detail"])
 
     def _work(self, detail: dict[str, Any]) -> None:
@@ -137,14 +138,6 @@ class CarefulWorker:
                 work.accepted = True
 
 
-def take(sqs: Any, queue: str) -> list[Any]:
-    """Take up to ten messages off a queue."""
-    messages: list[Any] = sqs.receive_message(queue, 10, 0, 30, ["All"])
-    for message in messages:
-        sqs.delete_message(queue, message.receipt_handle)
-    return messages
-
-
 def ids_in(text: str) -> list[str]:
     """Everything in a text that could be the id of a job, or of an execution in CodePipeline."""
     return _ID.findall(text)
@@ -157,8 +150,6 @@ class Witness:
         self.cloud = cloud
         self.stack = stack
         self.emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
-        self._letters: dict[str, list[tuple[str, str]]] = {name: [] for name in FUNCTIONS}
-        self._lock = threading.Lock()
 
     def jobs(self) -> list[Job]:
         """All jobs that CodePipeline has ever made."""
@@ -221,17 +212,19 @@ class Witness:
         return list(backend._executions.values())
 
     def letters(self) -> dict[str, list[tuple[str, str]]]:
-        """All that was ever in the functions' dead-letter queues: event and reason."""
+        """All that is in the functions' dead-letter queues: event and reason."""
         sqs = sqs_backends[self.cloud.account_id][self.cloud.region]
-        with self._lock:
-            for function, letters in self._letters.items():
-                queue = self.stack.outputs[f"{function}DeadLettersUrl"].rpartition("/")[2]
-                while messages := take(sqs, queue):
-                    for message in messages:
-                        why = message.message_attributes
-                        reason = why.get("ErrorMessage", why.get("ERROR_MESSAGE", {}))
-                        letters.append((message.body, str(reason.get("string_value", ""))))
-            return {function: list(letters) for function, letters in self._letters.items()}
+        letters: dict[str, list[tuple[str, str]]] = {name: [] for name in FUNCTIONS}
+        for function, found in letters.items():
+            queue = sqs.get_queue(
+                self.stack.outputs[f"{function}DeadLettersUrl"].rpartition("/")[2]
+            )
+            # To receive them takes moto as many looks at each as there are.
+            for message in list(queue._messages):
+                why = message.message_attributes
+                reason = why.get("ErrorMessage", why.get("ERROR_MESSAGE", {}))
+                found.append((message.body, str(reason.get("string_value", ""))))
+        return letters
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float) -> None:
         """Wait until a condition is true; raises TimeoutError."""

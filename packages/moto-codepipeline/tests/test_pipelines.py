@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -275,6 +276,11 @@ class People(RuleBasedStateMachine):
 
 
 class TestPeople(People.TestCase):
+    settings = settings(BOUNDED, max_examples=8, stateful_step_count=30)
+
+
+@pytest.mark.slow
+class TestMorePeople(People.TestCase):
     settings = settings(BOUNDED, max_examples=40, stateful_step_count=30)
 
 

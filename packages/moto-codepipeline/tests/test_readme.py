@@ -62,7 +62,11 @@ def test_the_first_is_a_workers_test_of_fifteen_lines() -> None:
     assert len(TESTS[0].splitlines()) <= 15
 
 
-@pytest.mark.parametrize("example", TESTS + PAGE_TESTS, ids=range(len(TESTS + PAGE_TESTS)))
+@pytest.mark.parametrize(
+    "example",
+    [TESTS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in TESTS[1:] + PAGE_TESTS)],
+    ids=range(len(TESTS + PAGE_TESTS)),
+)
 def test_a_test_passes(tmp_path: Path, example: str) -> None:
     (tmp_path / "test_example.py").write_text(example)
     said = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_example.py")

@@ -1,0 +1,34 @@
+"""What the local Lambda keeps of functions that are made, invoked and deleted."""
+
+from __future__ import annotations
+
+from benchmarks.figures import Figure
+from benchmarks.stack import memory
+from tests.local.fixtures.cloud import make_function, running
+
+FUNCTIONS = 1000
+WARM_AFTER = 200
+
+
+def measure() -> list[Figure]:
+    """Make, invoke and delete them, one after another."""
+    warm = 0.0
+    with running() as cloud:
+        client = cloud.client("lambda")
+        for number in range(1, FUNCTIONS + 1):
+            name = f"function-{number}"
+            make_function(cloud, name, "def handler(event, context): return 1")
+            assert client.invoke(FunctionName=name)["Payload"].read() == b"1"
+            client.delete_function(FunctionName=name)
+            if number == WARM_AFTER:
+                warm = memory()
+        return [
+            Figure(
+                f"Local stack: memory after {FUNCTIONS:,} functions made, invoked and deleted",
+                memory() / warm,
+                "×",
+                reference=f"after {WARM_AFTER}",
+                at_most=1.1,
+                tolerance=0.1,
+            )
+        ]
