@@ -210,7 +210,8 @@ def check_end(world: World) -> None:
         told = (key, dumps(words)) in world.announced
         # Who ends an execution from outside may end its Report between the row and the event. Then
         # Stop tells, if it hears of that.
-        if not told and not (world.stopped and world.unheard):
+        stopped = row["execution"].rpartition(":")[2] in world.stopped
+        if not told and not (stopped and world.unheard):
             raise Broken(f"its end was not announced: {row['status']}")
 
 

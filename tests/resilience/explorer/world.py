@@ -790,7 +790,7 @@ class World:
             dumps(json.loads(each)) for each in answers
         }:
             raise Broken("reported a success that the worker has not told")
-        if status == "Failed" and answers and not self.stopped:
+        if status == "Failed" and answers and execution not in self.stopped:
             raise Broken("reported a failure of a job whose worker succeeded")
 
 
