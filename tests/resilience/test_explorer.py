@@ -18,9 +18,10 @@ from moto_codepipeline.clock import ManualClock, Timeline
 from moto_codepipeline.exceptions import InvalidJobStateError, InvalidNonceError
 from moto_codepipeline.jobs import JobBoard
 from tests.resilience.explorer import processes, world
+from tests.resilience.explorer.processes import Broken
 from tests.resilience.explorer.scenarios import usual_steps, variants
 from tests.resilience.explorer.search import Found, Left, replayed, search, shortened
-from tests.resilience.explorer.world import ARN, Actor, Broken, Refused, Settings, World
+from tests.resilience.explorer.world import ARN, Actor, Refused, Settings, World
 from tests.statemachine.conftest import SILENT, WORDLESS, Machine
 from tests.statemachine.test_job import SCENARIOS as WAYS
 
@@ -55,7 +56,7 @@ def searched(name: str, steps: int) -> Found:
 
 @pytest.mark.parametrize("name", QUICK)
 def test_nothing_is_lost_or_done_twice_whatever_goes_wrong_once(name):
-    assert searched(name, 3_000).whole >= 1
+    assert searched(name, 2_000).whole >= 1
 
 
 @pytest.mark.parametrize(("name", "schedule"), MENDED)
@@ -263,3 +264,11 @@ def test_a_broken_promise_is_told_with_the_schedule_that_shows_it(monkeypatch):
     found = search(variants()["one job"], Left(1, 1))
     assert found.broken == "nothing may be announced"
     assert shortened(variants()["one job"], found.schedule, found.broken) == ""
+
+
+def test_an_error_that_no_function_should_raise_is_told_with_its_schedule(monkeypatch):
+    processes.process.cache_clear()
+    monkeypatch.setattr(processes.FUNCTIONS["Acknowledge"], "handler", lambda *_: {}["x"])
+    found = search(variants()["one job"], Left(0, 0))
+    processes.process.cache_clear()
+    assert found.broken == "Acknowledge raised KeyError('x')"

@@ -51,6 +51,10 @@ Act = tuple[Any, ...]
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 
 
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+
 class Suspended(BaseException):
     """The process has come as far as it has answers."""
 
@@ -148,6 +152,8 @@ class _Run:
             return suspended.act
         except (AcknowledgerError, BotoCoreError, ClientError) as error:
             return ("raise", type(error).__name__, str(error))
+        except Exception as error:
+            raise Broken(f"{program.name} raised {error!r}") from error
         return ("return", dumps(returned))
 
     def do(self, act: Act) -> str:

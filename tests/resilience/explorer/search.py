@@ -22,9 +22,9 @@ from functools import partial
 from typing import NamedTuple
 
 from acknowledger.job_table import ENDED
-from tests.resilience.explorer.processes import dumps
+from tests.resilience.explorer.processes import Broken, dumps
 from tests.resilience.explorer.scenarios import MOVES, Scenario
-from tests.resilience.explorer.world import Actor, Broken, Event, World, parsed
+from tests.resilience.explorer.world import Actor, Event, World, parsed
 
 READS = (
     *("get_item", "query", "describe_execution", "list_executions", "get_execution_history"),

@@ -1,8 +1,9 @@
 """Everything that there is at a moment: services, as far as they are needed, processes and events.
 
-Services stand in at the level of what they guarantee. DynamoDB's writes are atomic. EventBridge delivers what the template's rules let pass, in any
-order. Lambda repeats what failed as the template says. Step Functions runs the definition's states,
-each as a process. CodePipeline has the rules of `moto_codepipeline.jobs`, with the same switches.
+Services stand in at the level of what they guarantee. DynamoDB's writes are atomic; moto makes them.
+EventBridge delivers what the template's rules let pass, in any order. Lambda repeats what failed as
+the template says. Step Functions runs the definition's states, each as a process. CodePipeline has
+the rules of `moto_codepipeline.jobs`, with the same switches.
 
 A `World` is never changed after it was looked at: whoever goes on from it takes a copy. What is in
 it are values that can be compared.
@@ -31,6 +32,7 @@ from tests.resilience.explorer.processes import (
     ENVIRONMENT,
     RUN,
     Act,
+    Broken,
     Process,
     client,
     dumps,
@@ -58,10 +60,6 @@ TASK_FAULTS = {
     "lost": dumps({"ok": {"error": "SdkClientException"}}),
 }
 RANKS = {"Created": 0, "Queued": 1, "Dispatched": 2, "InProgress": 3}
-
-
-class Broken(AssertionError):
-    """A promise was not kept."""
 
 
 class Refused(Exception):
@@ -405,7 +403,7 @@ class World:
             {"time": moment(self.clock)[:19] + "Z"} if kind == "Job Progress" else {}
         ))  # fmt: skip
         for function in targets(text, bool(self.settings.limit)):
-            tries, age = REPEATS.get(function, (2, 21_600))
+            tries, age = repeats(function)
             self._send(Event(function, text, self.clock, tries, self.clock + age))
 
     def look_around(self) -> None:
@@ -937,12 +935,14 @@ def rules() -> list[tuple[str, dict[str, Any], bool]]:
     return [*found, ("Worker", {"detail-type": ["Job In Progress"]}, False)]
 
 
-def _repeats() -> dict[str, tuple[int, int]]:
-    """For a function how often it is invoked again, and how old an event may become."""
-    return {"Intake": (0, 21_600), "Acknowledge": (2, 60)}
-
-
-REPEATS = _repeats()
+@functools.cache
+def repeats(function: str) -> tuple[int, int]:
+    """How often a function is invoked again, and how old in seconds an event for it may become."""
+    of = (
+        template().get(f"{function}Function", {}).get("Properties", {}).get("EventInvokeConfig", {})
+    )
+    age = ACKNOWLEDGE_SECONDS if "MaximumEventAgeInSeconds" in of else 21_600
+    return int(of.get("MaximumRetryAttempts", 2)), age
 
 
 @functools.lru_cache(100_000)
