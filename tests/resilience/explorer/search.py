@@ -6,8 +6,8 @@ is to let time pass over it; what goes wrong is a *fault*. Whose turn it is wher
 interrupted costs nothing. All schedules with so many preemptions and so many faults are followed,
 each to its end, depth-first; those with fewer deviations come first, so that what breaks something
 breaks it with as few as can be. A state that was reached before, with as much left to spend, is not
-followed twice. Since the default is fair and without faults, each state that is reached is so also followed to its
-end with nothing more going wrong.
+followed twice. Since the default is fair and without faults, each state that is reached is so also
+followed to its end with nothing more going wrong.
 """
 
 from __future__ import annotations
