@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
@@ -68,24 +68,18 @@ def dumps(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-class Program:
-    """What a process runs: `run` with an argument, in an environment.
+class Program(NamedTuple):
+    """What a process runs.
 
-    Args:
-        name: what it is called in stories.
-        run: is given the argument, anew each time.
-        argument: JSON.
-        environment: changes of the functions' environment variables.
+    name: what it is called in stories.
+    run: is given the argument, JSON, anew each time.
+    environment: changes of the functions' environment variables.
     """
 
-    def __init__(
-        self,
-        name: str,
-        run: Callable[[Any], Any],
-        argument: str,
-        environment: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        self.name, self.run, self.argument, self.environment = name, run, argument, environment
+    name: str
+    run: Callable[[Any], Any]
+    argument: str
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 class Process:
