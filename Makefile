@@ -1,4 +1,4 @@
-# Everything installs what it needs into .venv (and .venv-sam) by itself.
+# Each target installs what it needs into .venv (and .venv-…).
 PYTHON ?= python3
 BIN := .venv/bin
 PARAMETERS ?=
@@ -7,19 +7,19 @@ ORIGINS ?=
 EMPTY ?=
 ALLOW_NOT_MADE ?=
 WORKER ?=
-# Many tests wait: three keep two cores busy. Files go in their order: those with the fewest tests,
-# which would else be the last, take the longest.
+# Tests often wait, so three workers keep two cores busy. Files run in their order, because those with the
+# fewest tests take the longest and would otherwise come last.
 WORKERS ?= 3
 TEST := $(BIN)/python -m pytest -p tests.shares -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-# Without what Python has compiled, each process compiles everything anew.
+# Otherwise each process would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
-# Python is to find what is here, by itself.
+# They would make Python look elsewhere.
 unexport PYTHONHOME PYTHONSAFEPATH
 JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local event test test-all faults chaos explore moto-tests bench pictures check fix build clean
+.PHONY: help demo local event test test-all faults chaos explore moto-tests bench pictures docs check fix build clean
 
 help:
 	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -28,7 +28,7 @@ help:
 demo: .venv/installed ## Run a pipeline with all three outcomes, and check it
 	@$(BIN)/python -m local demo
 
-# The texts come by the environment, which leaves quotes and spaces as they are.
+# The values come through the environment, which keeps quotes and spaces.
 local: .venv/installed ## Serve the local stack until Ctrl-C:
 ##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
 ##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
@@ -38,7 +38,7 @@ local: .venv/installed ## Serve the local stack until Ctrl-C:
 		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty) \
 		$(if $(filter-out 0,$(ALLOW_NOT_MADE)),--allow-not-made)
 
-event: .venv/installed ## Have a job wait on a running make local, and write
+event: .venv/installed ## Create a job that waits, on a running make local, and
 ##             the event that acknowledges it: PORT=4566
 	@$(BIN)/python -m local event --port="$${PORT-4566}"
 
@@ -46,7 +46,7 @@ build: .venv-sam/installed ## Package the functions with sam build; needs python
 	@.venv-sam/bin/sam build
 
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-sam .venv-checkov .venv-cdk .aws-sam packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules tests/local/axe/node_modules
+	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-cdk .aws-sam site packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules tests/local/axe/node_modules
 
 ## To work on it:
 test: .venv/installed ## Run the tests, all but the slow ones
@@ -55,11 +55,11 @@ test: .venv/installed ## Run the tests, all but the slow ones
 test-all: .venv/installed .venv-sam/installed ## Run every test, as CI does
 	@$(TEST)
 
-faults: .venv/installed ## Break each AWS call on a job's way in turn: FAULTS=some,
+faults: .venv/installed ## Let each AWS call of a job fail in turn: FAULTS=some,
 ##             every (in every world) or write (the table)
 	@FAULTS="$(or $(FAULTS),some)" $(BIN)/python -m pytest tests/resilience/test_faults.py
 
-chaos: .venv/installed ## Run many jobs while all goes wrong: JOBS=200 SEED=1 RATE=0.1,
+chaos: .venv/installed ## Run many jobs while things fail at random: JOBS=200 SEED=1 RATE=0.1,
 ##             EVENTS=none to lose all events of AWS services
 	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
 
@@ -67,27 +67,33 @@ explore: .venv/installed ## Try every order of what happens to a job: SCENARIO="
 ##             BOUND=2,2 (preemptions,faults) STEPS=10 (times the usual)
 ##             SCHEDULE="7:Acknowledge lost" to tell what happens in that one
 	@PYTHONPATH=functions $(BIN)/python -m tests.resilience.explorer --scenario="$(SCENARIO)" \
-		--bound="$(BOUND)" --steps=$(or $(STEPS),1) $(if $(SCHEDULE),--schedule="$(SCHEDULE)")
+		--steps="$(or $(STEPS),1)" $(if $(BOUND),--bound="$(BOUND)") \
+		$(if $(SCHEDULE),--schedule="$(SCHEDULE)")
 
-moto-tests: .venv/installed ## Run moto's own tests of what is replaced in it, from PyPI
+moto-tests: .venv/installed ## Run moto's own tests with what is replaced in moto
 	@$(BIN)/python -m tests.moto
 
-bench: .venv/installed ## Hold docs/performance.md to what is measured:
+bench: .venv/installed ## Compare docs/performance.md with what is measured:
 ##             BENCH="intake stack" for some, BENCH=--write to write them
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 pictures: .venv/installed ## Make the pictures of the page in docs/, in Chromium
 	@$(BIN)/python tools/pictures.py
 
-check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, template; change nothing
+docs: .venv/installed .venv-docs/installed ## Write docs/parameters.md, check all links and build site/
+	@$(BIN)/python tools/parameters.py
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build
+
+check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, spelling, template; change nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/codespell
 	@$(BIN)/cfn-lint template.yaml examples/*/template.yaml
 	@SAM_CLI_TELEMETRY=0 $(BIN)/python -m local.aws.isolation .venv-sam/bin/sam validate --lint
 	@LOG_LEVEL=ERROR .venv-checkov/bin/checkov --config-file .checkov.yaml
 
-fix: .venv/installed ## Mend what ruff can mend
+fix: .venv/installed ## Fix what ruff can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

@@ -23,7 +23,7 @@ os.environ["POWERTOOLS_SERVICE_NAME"] = "Acknowledger"
 gc.set_threshold(100_000, 50, 100)
 
 # moto forgets the SDK's session with every test, and a new one would read the services' models,
-# megabytes of JSON, anew.
+# megabytes of JSON, again.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 # moto makes more than a thousand of them, always the same, each time that it is started.

@@ -84,7 +84,7 @@ class Services:
 
     def __init__(self) -> None:
         self.waiting = 0
-        # Made once: who offers jobs has no time to make them.
+        # Made once, since making them takes too long while jobs are offered.
         self._jobs = itertools.cycle([json.dumps(job()) for _ in range(1000)])
         artifacts = {"minimumCount": 0, "maximumCount": 5}
         listed = {
@@ -154,7 +154,7 @@ async def serve(delay: float) -> None:
     sys.stdout.flush()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     server.close()
-    # What is still connected needs no answer any more.
+    # Open connections need no more answers.
     os._exit(0)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HEAD = "| what | measured | spread | runs | reference | reach | tolerance |"
+HEAD = "| What | Measured | Spread | Runs | Reference | Limit | Tolerance |"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Figure:
         reference: what it is held against, and how much that was in the same runs.
         runs: how many; 1 where it is counted and always the same.
         low, high: the quartiles; None where it is counted.
-        at_most, at_least: what must be reached.
+        at_most, at_least: its limit.
         tolerance: how far off the page's figure may be, as a share of it.
         digits: how many are shown behind the point.
     """
@@ -71,11 +71,11 @@ class Figure:
         return f"| {' | '.join(cells)} |"
 
     def missed(self) -> str | None:
-        """What was to be reached and wasn't."""
+        """A sentence if the limit is not met."""
         too_much = self.at_most is not None and self.value > self.at_most
         too_little = self.at_least is not None and self.value < self.at_least
         if too_much or too_little:
-            return f"{self.what}: {self._shown(self.value)} {self.unit} is not what must be reached"
+            return f"{self.what}: {self._shown(self.value)} {self.unit} is outside its limit"
         return None
 
     def differs_from(self, written: float) -> bool:
@@ -111,7 +111,7 @@ def value_in(line: str) -> float:
 
 
 def problems(figures: Sequence[Figure], page: str) -> list[str]:
-    """What was not reached, and which of a page's figures are no longer what is measured."""
+    """Figures that miss their limit, and those that a page has otherwise or not at all."""
     found = [missed for figure in figures if (missed := figure.missed())]
     lines = written(page)
     for figure in figures:
@@ -120,7 +120,7 @@ def problems(figures: Sequence[Figure], page: str) -> list[str]:
             found.append(f"{figure.what}: not in the table")
         elif figure.differs_from(value_in(line)):
             found.append(
-                f"{figure.what}: the table says {value_in(line):g}, and it is {figure.value:g}"
+                f"{figure.what}: the table says {value_in(line):g}, and it is now {figure.value:g}"
             )
     return found
 

@@ -18,7 +18,8 @@ def measure() -> list[Figure]:
         for number in range(1, FUNCTIONS + 1):
             name = f"function-{number}"
             make_function(cloud, name, "def handler(event, context): return 1")
-            assert client.invoke(FunctionName=name)["Payload"].read() == b"1"
+            if client.invoke(FunctionName=name)["Payload"].read() != b"1":
+                raise RuntimeError(f"{name} did not answer")
             client.delete_function(FunctionName=name)
             if number == WARM_AFTER:
                 warm = memory()

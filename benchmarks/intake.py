@@ -38,9 +38,7 @@ def measure() -> list[Figure]:
             further = (seconds[some] - seconds[few]) / (some - few)
             growth.append((seconds[many] - seconds[some]) / (many - some) / further)
             memory.append(told["megabytes"])
-    loop = (
-        f"a loop that polls ten, acknowledges and starts one by one: {statistics.median(loops):.1f}"
-    )
+    loop = f"a loop that polls, acknowledges and starts one by one: {statistics.median(loops):.1f}"
     return [
         *(
             Figure.of(
@@ -62,7 +60,7 @@ def measure() -> list[Figure]:
             at_most=1.2,
             tolerance=0.2,
         ),
-        Figure.of("Intake: the most memory", memory, "MB", at_most=256, tolerance=0.2, digits=0),
+        Figure.of("Intake: peak memory", memory, "MB", at_most=256, tolerance=0.2, digits=0),
     ]
 
 

@@ -1,13 +1,13 @@
 """What AWS asks in us-east-1, in USD, without free tiers and before discounts for much use.
 
-They change: look at the pages before you reckon with them. AWS's own sums with most of them:
+Prices change: look at the pages before you rely on them. AWS's own calculations with most of them:
 https://docs.aws.amazon.com/solutions/latest/automated-security-response-on-aws/cost.html, where
 DynamoDB's still are those before November 2024.
 """
 
 from __future__ import annotations
 
-# What is counted, what one of it costs, and where that stands.
+# What is counted, the price of one, and the source.
 PRICES = {
     "state transitions": (0.025 / 1000, "https://aws.amazon.com/step-functions/pricing/"),
     "function invocations": (0.20 / 1e6, "https://aws.amazon.com/lambda/pricing/"),

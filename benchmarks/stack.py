@@ -35,7 +35,7 @@ ACTIONS = 10
 IN_FLIGHT = 60
 IDLE_SECONDS = 20
 WARM_AFTER = 200
-# A function's memory, and what each of its calls is reckoned to wait for: as in Intake's benchmark.
+# A function's memory, and how long each of its calls is assumed to wait, as in Intake's benchmark.
 GIGABYTES = 0.25
 CALL_SECONDS = 0.05
 # What Step Functions logs of one event of an execution, without its data; a generous guess.
@@ -149,7 +149,7 @@ def measure() -> list[Figure]:
             for length, count in transitions.items()
         ),
         Figure(
-            "State transitions of each further job that carries work on, after 23 hours",
+            "State transitions of each further job that continues work, after 23 hours",
             joined,
             "",
             reference="the same",
@@ -168,7 +168,7 @@ def measure() -> list[Figure]:
             digits=3,
         ),
         Figure(
-            "AWS's price of 1,000 jobs of longer actions, which take one for each 23 hours",
+            "AWS's price of 1,000 jobs of longer actions, one for each 23 hours",
             of_day / 2 * 1000,
             "USD",
             reference="the same",
@@ -177,25 +177,25 @@ def measure() -> list[Figure]:
             digits=3,
         ),
         Figure(
-            "Local stack: from when a job can be polled to acknowledged, 99th percentile",
+            "Local stack: from when a job can be polled to its acknowledgment, p99",
             statistics.quantiles(waited, n=100)[98],
             f"s (median {statistics.median(waited):.2f})",
-            reference=f"a job each {PACE_SECONDS} s, with its event",
+            reference=f"one job every {PACE_SECONDS} s, with its event",
             runs=len(waited),
             at_most=2,
             tolerance=0.6,
         ),
         Figure(
-            f"Local stack: {MANY_JOBS:,} jobs from their start to their end",
+            f"Local stack: {MANY_JOBS:,} jobs from start to end",
             bare / own,
             f"× ({rate:.1f} jobs per second)",
-            reference="jobs in a processor second, if each made its calls to DynamoDB and "
-            f"EventBridge of moto as it comes, and nothing else: {1 / bare:.1f}",
+            reference="jobs per processor second if each only made its calls to DynamoDB and "
+            f"EventBridge, on unchanged moto: {1 / bare:.1f}",
             at_least=0.02,
             tolerance=0.5,
         ),
         Figure(
-            "Local stack: of a processor, while nothing happens",
+            "Local stack: processor use while idle",
             idle * 100,
             "%",
             at_most=1,

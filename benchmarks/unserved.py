@@ -46,7 +46,7 @@ def measure() -> list[Figure]:
             "Intake, warm: an event of an action type that is not served",
             [one / poll for one, poll in zip(ours, polls, strict=True)],
             f"× ({milliseconds:.2f} ms of processor time)",
-            reference=f"one empty PollForJobs without us: {statistics.median(polls):.2f} ms",
+            reference=f"one empty PollForJobs with boto3 alone: {statistics.median(polls):.2f} ms",
             at_most=1,
             tolerance=0.4,
         ),

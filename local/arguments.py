@@ -84,7 +84,7 @@ def whole(name: str, text: str, least: int, most: int | None = None) -> int:
     """The whole number that a text is. Raises WrongStartError."""
     if re.fullmatch("[0-9]{1,18}", text) and least <= int(text) <= (most or int(text)):
         return int(text)
-    limits = f"from {least} to {most}" if most else f"from {least} on"
+    limits = f"from {least} to {most}" if most else f"of at least {least}"
     raise WrongStartError(f"{name} must be a whole number {limits}, not '{text}'")
 
 
@@ -138,7 +138,7 @@ def template_parameters(given: list[str]) -> dict[str, str]:
                 f"PARAMETERS: the template has no {name}; it has {', '.join(declared)}"
             )
         if name in values:
-            raise WrongStartError(f"PARAMETERS: {name} is there twice")
+            raise WrongStartError(f"PARAMETERS: {name} is given twice")
         if problem := constraint_problem(declared[name], value):
             told = declared[name].get("ConstraintDescription", problem)
             raise WrongStartError(f"PARAMETERS: {name} {told}; it is '{value}'")
@@ -207,16 +207,16 @@ def parser() -> Parser:
         "--origins",
         default="",
         metavar="TEXT",
-        help="of web applications that may use the endpoint: http://HOST:PORT …",
+        help="web applications that may use the endpoint: http://HOST:PORT …",
     )
     serving.add_argument(
         "--parameters", default="", metavar="TEXT", help="the template's: Name=value …"
     )
-    serving.add_argument("--empty", action="store_true", help="leave the stack out")
+    serving.add_argument("--empty", action="store_true", help="start with nothing deployed")
     serving.add_argument(
-        "--allow-not-made", action="store_true", help="make stacks that lack what can't be made"
+        "--allow-not-made", action="store_true", help="create stacks without what can't be created"
     )
-    serving.add_argument("--no-worker", action="store_true", help="leave the sample worker out")
+    serving.add_argument("--no-worker", action="store_true", help="run no worker")
     serving.add_argument(
         "--worker",
         default="",
@@ -229,7 +229,7 @@ def parser() -> Parser:
         metavar="TEXT",
         help="CodePipeline's switches (moto-codepipeline's docs/behaviour.md): name=value …",
     )
-    event = commands.add_parser("event", help="have a job wait, and write its event")
+    event = commands.add_parser("event", help="create a job that waits, and its event")
     event.add_argument("--port", default=str(Serving.port))
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
     return made
@@ -240,7 +240,7 @@ def serving(given: argparse.Namespace) -> Serving:
     port = whole("PORT", given.port, 0, 65535)
     parameters = template_parameters(settings("PARAMETERS", given.parameters))
     if given.empty and (parameters or given.worker):
-        raise WrongStartError("EMPTY leaves out the stack, which PARAMETERS and WORKER are for")
+        raise WrongStartError("EMPTY leaves out the stack that PARAMETERS and WORKER are for")
     try:
         listen(given.host, port).close()
     except AddressError as error:

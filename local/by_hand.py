@@ -39,7 +39,7 @@ def main(port: int) -> int:
     path = files(port) / "acknowledge.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(event, indent=2) + "\n")
-    print(f"A job of {ACTION_TYPE} waits, until it is acknowledged with {path}")
+    print(f"A job of {ACTION_TYPE} waits to be acknowledged with {path}")
     return 0
 
 
@@ -69,4 +69,4 @@ def waiting_job(port: int) -> dict[str, str]:
         for job in codepipeline.poll_for_jobs(actionTypeId=kind, maxBatchSize=1)["jobs"]:
             return {"jobId": job["id"], "nonce": job["nonce"]}
         time.sleep(0.2)
-    raise WrongStartError(f"The pipeline {name} has made no job of {ACTION_TYPE}")
+    raise WrongStartError(f"The pipeline {name} has created no job of {ACTION_TYPE}")

@@ -83,7 +83,7 @@ class Witness:
                 f"execution {self.execution} and CodePipeline {self.codepipeline}"
             )
         if [state for state in self.path if state in (*STATUSES, row)] != [*STATUSES, row]:
-            return f"{self.action} went another way: {' → '.join(self.path)}"
+            return f"{self.action} took another path: {' → '.join(self.path)}"
         return ""
 
 
@@ -99,8 +99,8 @@ def main() -> int:
         print()
         say(
             f"The pipeline `demo` has {len(actions) - partners} custom actions and {partners} of "
-            "a partner. Each becomes a job. No event tells of partners' jobs: the sweep that finds "
-            f"them runs every {SWEEP_SECONDS} seconds here, not every minute."
+            "a partner. Each becomes a job. No event tells of partners' jobs: the sweep that "
+            f"finds them runs every {SWEEP_SECONDS} seconds here, not every minute."
         )
         print()
         execution_id = start(cloud)
@@ -121,7 +121,7 @@ def main() -> int:
             "job ended as its configuration asked.",
             2,
         )
-    print(f"{time.monotonic() - began:.0f} s in all.")
+    print(f"{time.monotonic() - began:.0f} s in total.")
     return 1 if objections else 0
 
 
@@ -249,7 +249,7 @@ def compare(
 
 def show(rows: dict[str, Any], witnesses: list[Witness]) -> None:
     """Print each job's way with its times, and what the three say of it."""
-    print("\nEach job's way, in seconds after its first status:\n")
+    print("\nEach job's statuses, in seconds after the first one:\n")
     for witness in witnesses:
         if witness.action not in rows:
             continue
@@ -272,5 +272,5 @@ def show(rows: dict[str, Any], witnesses: list[Witness]) -> None:
     if durations:
         quickest, slowest = durations[0], durations[-1]
         print()
-        how_long = f"the quickest took {quickest:.1f} s, the slowest {slowest:.1f} s"
+        how_long = f"the fastest took {quickest:.1f} s, the slowest {slowest:.1f} s"
         say(f"{told(rows.values())}; {how_long}")

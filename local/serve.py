@@ -82,7 +82,7 @@ def serve_empty(**settings: Any) -> int:
         if over.is_set():
             return 130
         print_address(cloud, settings["host"])
-        print("\nThere is nothing in it yet. Deploy the stack, in another terminal:")
+        print("\nIt is empty. Deploy the stack from another terminal:")
         print(EXPORTS.format(cloud=cloud))
         print("  sam build && sam deploy --no-confirm-changeset", flush=True)
         over.wait()
@@ -109,8 +109,8 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
             )
         by_sample_worker = worker is True and not acknowledger.is_registered_by_template(stack)
         acknowledger.create_sample_pipeline(cloud, first, sample_worker=by_sample_worker)
-        print(f"The pipeline {acknowledger.SAMPLE_PIPELINE} is there, to be started.")
-        print(f"A pipeline may have the role {acknowledger.pipeline_role(cloud)}.")
+        print(f"The pipeline {acknowledger.SAMPLE_PIPELINE} is ready to be started.")
+        print(f"The role for pipelines is {acknowledger.pipeline_role(cloud)}.")
         if any(action_type.startswith("ThirdParty/") for action_type in (first, *more)):
             prefix = stack.parameters["ClientTokenPrefix"]
             client_id = moto_codepipeline.backend(cloud.account_id, cloud.region).default_client_id

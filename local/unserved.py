@@ -1,4 +1,4 @@
-"""Says which action types nobody serves, why, and what to do: else their actions just wait."""
+"""Says which action types are not served, why, and what to do, since their actions just wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local.aws.server import LocalCloud
 from local.page.view import stacks
 
 LOOK_SECONDS = 1.0
-#: Whoever else polls for a job has had it by then.
+#: By then, any other worker that polls has taken the job.
 QUEUED_SECONDS = 5.0
 
 
@@ -31,7 +31,7 @@ class Unserved:
         self._looked = time.monotonic()
         parameters = [stack.parameters for stack in stacks(cloud.account_id, cloud.region)]
         found = dict(look(cloud.account_id, cloud.region, parameters)) if parameters else {}
-        # Only what is found twice: an action type may just be being registered.
+        # Only what is found twice: the action type may be about to be registered.
         told = {about: text for about, text in found.items() if self._found.get(about) == text}
         for about in self._told - told.keys():
             cloud.notices.pop(about, None)
@@ -61,9 +61,9 @@ def look(
             continue
         query = f"{kind}?{queryable.get(kind)}={value}"
         if kind not in served:
-            yield kind, f"Nobody serves {kind}, of which a job waits: add it to ActionTypes."
+            yield kind, f"{kind} is not served, and a job of it waits: add it to ActionTypes."
         elif value is not None and query not in queries:
-            yield query, f"Nobody serves {query}, of which a job waits: add it to Queries."
+            yield query, f"{query} is not served, and a job of it waits: add it to Queries."
 
 
 def misfits(
@@ -80,7 +80,7 @@ def misfits(
             if kind.startswith("Custom/"):
                 yield (
                     kind,
-                    f"Nobody serves {kind}: it is not registered, or misspelt in ActionTypes.",
+                    f"{kind} is not served: it is not registered, or misspelt in ActionTypes.",
                 )
             continue
         needed = queryable[kind]
@@ -90,11 +90,11 @@ def misfits(
             has = (
                 f"its queryable property is {needed}" if needed else "it has no queryable property"
             )
-            yield kind, f"Nobody serves {kind}: Queries has {wrong[0]}, but {has}."
+            yield kind, f"{kind} is not served: Queries has {wrong[0]}, but {has}."
         elif needed and not given:
             yield (
                 kind,
-                f"Nobody serves {kind}: its property {needed} is queryable, so that Queries must "
+                f"{kind} is not served: its property {needed} is queryable, so that Queries must "
                 f"have a value for it, such as {kind}?{needed}=MyProject.",
             )
 

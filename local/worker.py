@@ -27,7 +27,7 @@ logger = logging.getLogger("acknowledger_worker")
 JOBS_AT_ONCE = 32
 #: How long the last lines of a worker that has ended are waited for.
 LOG_SECONDS = 1
-#: A worker that ran so long before it ended is begun anew without a longer pause.
+#: A worker that ran this long before it ended is restarted without a longer pause.
 STEADY_SECONDS = 60
 # A job that is to Hang reaches no worker, so that nobody answers it or gives a sign of life.
 NOT_TO_HANG = {"Outcome": [{"anything-but": "Hang"}, {"exists": False}]}
@@ -40,11 +40,11 @@ CONFIGURATION_PROPERTIES: list[dict[str, Any]] = [
         "secret": secret,
     }
     for name, description, secret in (
-        ("Outcome", "Succeed, Fail or Hang; Succeed when left out", False),
-        ("Seconds", "How long the sample worker takes; 0 when left out", False),
+        ("Outcome", "Succeed, Fail or Hang; Succeed if left out", False),
+        ("Seconds", "How long the sample worker takes; 0 if left out", False),
         (
             "Progress",
-            "How many times the sample worker tells how far it is; 0 when left out",
+            "How many times the sample worker reports progress; 0 if left out",
             False,
         ),
         ("Input", "Whatever your worker reads; the sample worker needs none", False),
@@ -126,7 +126,7 @@ class SampleWorker:
 
 
 class WorkerProcess:
-    """A worker of yours, in a process of its own, which starts anew when its code changes.
+    """A worker of yours, in a process of its own, which restarts when its code changes.
 
     It is started again whenever it ends by itself.
 

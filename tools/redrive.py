@@ -326,13 +326,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; its exit status."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n\n    ")[0],
-        epilog="An event that was handled meanwhile does nothing when it is given again.",
+        epilog="Redriving an event that has been handled in the meantime does nothing.",
     )
     parser.add_argument(
-        "queue", nargs="*", metavar="QUEUE", help=f"{', '.join(FUNCTIONS)}; all when left out"
+        "queue", nargs="*", metavar="QUEUE", help=f"{', '.join(FUNCTIONS)}; all if left out"
     )
     parser.add_argument("--stack", default="acknowledger", help="the stack's name (%(default)s)")
-    parser.add_argument("--list", action="store_true", help="only print what lies there and why")
+    parser.add_argument("--list", action="store_true", help="only print the messages, and why")
     parser.add_argument(
         "--message", action="append", default=[], metavar="ID", help="only this one; repeatable"
     )
@@ -343,9 +343,9 @@ def main(arguments: list[str] | None = None) -> int:
         default=0,
         const=FAILS_AGAIN_WITHIN_SECONDS,
         metavar="SECONDS",
-        help="tell what fails again within so many seconds (%(const)s)",
+        help="report what fails again within this many seconds (%(const)s)",
     )
-    parser.add_argument("--region", help="instead of the one that your AWS configuration says")
+    parser.add_argument("--region", help="instead of the one in your AWS configuration")
     parser.add_argument("--profile", help="of your AWS configuration")
     asked = parser.parse_args(arguments)
     for name in asked.queue:

@@ -1,5 +1,5 @@
 # Deploys Acknowledger with Terraform, which hands the packaged template to CloudFormation.
-# Before: sam build && sam package --s3-bucket YOURS --output-template-file packaged.yaml
+# Run before: sam build && sam package --s3-bucket YOURS --output-template-file packaged.yaml
 
 variable "bucket" {
   description = "Where the packaged template is put; CloudFormation takes 51,200 bytes at most itself."

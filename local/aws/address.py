@@ -26,7 +26,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=128)
     except (OSError, ValueError) as error:  # of names, UnicodeError
         advice = {
-            errno.EADDRINUSE: f"PORT {port} is in use on {host}: end what listens, or take another",
-            errno.EACCES: f"PORT {port} is not for every user: take one from 1024 on",
+            errno.EADDRINUSE: f"PORT {port} is in use on {host}: free it, or choose another one",
+            errno.EACCES: f"PORT {port} needs root: choose one from 1024 up",
         }
         raise AddressError(advice.get(getattr(error, "errno", 0), elsewhere)) from error

@@ -89,7 +89,7 @@ def is_known(alarm: Any) -> bool:
 
 
 def period(alarm: Any) -> int:
-    """Of how many seconds each of an alarm's data points tells."""
+    """The seconds that each data point of an alarm covers."""
     stats = [one.metric_stat for one in alarm.metric_data_queries if one.metric_stat]
     return int(stats[0].period if stats else alarm.period)
 

@@ -155,7 +155,7 @@ def send_to_targets(rule: Any, event: Event) -> None:
         except (ServiceException, HTTPException, LookupError) as error:
             logger.warning("%s: %s was not reached: %s", rule.name, target["Arn"], error)
             dead_letter(rule, target, event, "NO_RESOURCE", error)
-        except Exception as error:  # whoever put the event has nothing to do with the target
+        except Exception as error:  # the target is no concern of the caller
             logger.exception("%s: %s failed", rule.name, target["Arn"])
             dead_letter(rule, target, event, "INTERNAL_ERROR", error)
 

@@ -529,7 +529,7 @@ class Pool:
             return next((one for one in self._all if one.session == session), None)
 
     def cool(self) -> None:
-        """End the sandboxes that wait for an event, so that the next one starts anew."""
+        """End the sandboxes that wait for an event, so that the next one starts in a new one."""
         with self._changed:
             while self._idle:
                 self._discard(self._idle.pop())
@@ -620,7 +620,7 @@ class Runner:
         return next((found for pool in pools if (found := pool.find(session))), None)
 
     def cool(self) -> None:
-        """Let every function start anew at its next event, as Lambda does after a while."""
+        """Let each function's next event start in a new sandbox, as Lambda does after a while."""
         with self._lock:
             pools = list(self._pools.values())
         for pool in pools:

@@ -109,7 +109,7 @@ class Guard:
         """Why a request is refused; "" if it is not."""
         host = environ.get("HTTP_HOST", "").lower()
         if not self._is_here(host):
-            return f"Host: {host!r} is no name of this machine; use its address"
+            return f"Host: {host!r} is not a name of this machine; use its address"
         sent, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
         asker = _asker(environ)
         if asker in self._origins or self._opens_page(environ):
@@ -124,7 +124,7 @@ class Guard:
         is_browser = _BROWSER.match(environ.get("HTTP_USER_AGENT", ""))
         if is_browser and site is None and asker != f"http://{host}":
             return (
-                "Sec-Fetch-Site: this browser does not say which web page asks; "
+                "Sec-Fetch-Site: this browser does not say which web page sent the request; "
                 "at http://127.0.0.1 it does"
             )
         return ""

@@ -35,7 +35,7 @@ Handler = Callable[[Any, Any], Any]
 
 
 class CognitoIdentity:
-    """Who called, when Amazon Cognito knows; nobody here."""
+    """The caller's identity in Amazon Cognito; always None here."""
 
     cognito_identity_id = None
     cognito_identity_pool_id = None
@@ -204,7 +204,7 @@ def fork_sandboxes(requests: socket.socket) -> None:
     read what the process is to be: ``{"environment": {...}, "folder": "..."}``. What is told is
     lines of JSON: ``{"started": pid}`` and, as `waitpid` has it, ``{"ended": pid, "status": ...}``.
     """
-    # Whoever asked for the first may keep to one core.
+    # The thread that asked for the first may be kept to one core.
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
     before = set(sys.modules)
     with contextlib.suppress(ImportError):
@@ -238,7 +238,7 @@ def fork_sandboxes(requests: socket.socket) -> None:
                     os.close(fd)
                 become_sandbox(fds, imported)
                 return
-            # Here as well, for who is told may kill the group at once.
+            # Here as well, because the receiver may kill the group at once.
             with contextlib.suppress(OSError):
                 os.setpgid(pid, pid)
             for fd in fds:

@@ -16,7 +16,7 @@ CREATE = "create_from_cloudformation_json"
 ERRORS_END_ONCE = "moto lets what fails or times out after it was stopped end as that"
 OPERATIONS = (
     "moto knows no transforms, loses the outputs of a stack made by a change set, sees no changes "
-    "of parameters, makes most resources anew when they change, and never rolls back"
+    "of parameters, replaces most resources when they change, and never rolls back"
 )
 PROPERTIES = "moto drops two properties that say where failed events and logs go"
 

@@ -146,7 +146,7 @@ class LocalCloud:
         self.schedule = events.Schedule()
         self.permissions = permissions.Record(self.account_id, self.region)
         self.endpoint_url = ""
-        #: What whoever watches it should know, by what it is about.
+        #: Notices for whoever watches it, by subject.
         self.notices: dict[str, str] = {}
         self._host = host
         self._port = port

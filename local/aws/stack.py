@@ -31,7 +31,7 @@ LOCAL_PATHS = {
     "AWS::Serverless::StateMachine": "DefinitionUri",
 }
 
-#: Left out of what is zipped, since it has no meaning in Lambda.
+#: Left out of the zip file, since it has no meaning in Lambda.
 IGNORED = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 
 EPOCH = (1980, 1, 1, 0, 0, 0)

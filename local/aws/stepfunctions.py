@@ -656,7 +656,7 @@ def wait_for_task_token(_: Any, env: Any, callback_endpoint: TaskToken, **__: An
 
 # -- The log of a state machine -------------------------------------------------------------------
 
-#: What is left out of a log that is to have no execution data.
+#: Members that a log without execution data lacks.
 EXECUTION_DATA = {"input", "inputDetails", "output", "outputDetails", "parameters"}
 
 #: Two executions that make the same log stream at once would lose one's log.
@@ -769,7 +769,7 @@ class Communication(MotoCommunication):  # type: ignore[misc]
     def terminated(self) -> None:
         execution, env = self.execution, self.execution.exec_worker.env
         state = env.program_state()
-        # First, for whoever sees that it has ended asks how.
+        # First, because a caller who sees that it has ended asks how.
         if isinstance(state, ProgramStopped):
             execution.error, execution.cause = state.error, state.cause
         elif isinstance(state, ProgramError):

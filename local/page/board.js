@@ -4,7 +4,7 @@ import { byId, calm, duration, make, write } from "./dom.js";
 
 export const STATUSES = {
   Created: "recorded and claimed",
-  Queued: "waiting for room",
+  Queued: "waiting, because jobs are limited",
   Dispatched: "being acknowledged",
   InProgress: "with the worker",
   Succeeded: "CodePipeline has the result",
@@ -181,7 +181,7 @@ export class Board {
     if (this.dead) return "its worker has ended";
     if (!job.silent) return "";
     const seconds = (Date.now() + this.behind - job.silent.since) / 1000;
-    return `no sign of life for ${Math.floor(seconds)} of ${job.silent.limit} s`;
+    return `no heartbeat for ${Math.floor(seconds)} of ${job.silent.limit} s`;
   }
 
   age() {

@@ -24,7 +24,7 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-// Set a text only where it changes, so that nothing is laid out anew for nothing.
+// Set a text only if it changes, to avoid a layout for nothing.
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -65,7 +65,7 @@ export class JobView {
     offers.sort((one, other) => one.began.localeCompare(other.began));
     if (!job && !offers.length) {
       write(byId("job-title"), `Job ${id}`);
-      byId("job-body").replaceChildren(make("p", {}, "There is nothing of this job in the table: nobody has taken it yet, or it is another stack’s."));
+      byId("job-body").replaceChildren(make("p", {}, "The table has no row for this job: it has not been taken yet, or it belongs to another stack."));
       return;
     }
     write(byId("job-title"), job ? job.action || id : id);
@@ -78,7 +78,7 @@ export class JobView {
       { class: "told" },
       job && steps(job),
       job && job.error && make("p", { class: "error" }, make("strong", {}, job.error), ` ${job.cause ?? ""}`),
-      job && job.silent && make("p", { class: "error" }, `Its worker has given no sign of life since ${new Date(job.silent.since).toLocaleTimeString()}. If it has died, begin it again: the job is delivered anew. After ${job.silent.limit} s without one the job ends TimedOut.`),
+      job && job.silent && make("p", { class: "error" }, `Its worker has sent no heartbeat since ${new Date(job.silent.since).toLocaleTimeString()}. If the worker has died, restart it: the job will be delivered again. After ${job.silent.limit} s without a heartbeat the job ends as TimedOut.`),
       facts(job, id, offers.length, this.known.get("codepipeline")),
       table("Configuration", this.known.get("configuration")),
       table("Time limits, in seconds", this.known.get("timeouts")),

@@ -105,7 +105,7 @@ for (const [words, wish] of Object.entries(WISHES)) {
 
 function wanted(wishes) {
   const words = wishes.map((wish) => wish.configuration.Outcome ?? (wish.offer_twice ? "offered twice" : "as it is"));
-  write(byId("wanted"), words.length ? `Wanted of jobs to come: ${words.join(", ")}` : "");
+  write(byId("wanted"), words.length ? `Next jobs: ${words.join(", ")}` : "");
 }
 
 byId("find").addEventListener("input", () => {

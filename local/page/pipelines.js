@@ -27,7 +27,7 @@ export class Pipelines {
       const more = () => ((this.most = Infinity), this.show());
       parts.push(make("button", { type: "button", class: "more", onclick: more }, `… and ${left} more`));
     }
-    if (!this.all.size) parts.push(make("p", { class: "none" }, "There is no pipeline yet: aws codepipeline create-pipeline makes one."));
+    if (!this.all.size) parts.push(make("p", { class: "none" }, "There is no pipeline yet: create one with aws codepipeline create-pipeline."));
     const box = byId("pipelines");
     if (parts.length !== box.children.length || parts.some((part, at) => part !== box.children[at])) box.replaceChildren(...parts);
   }
@@ -97,7 +97,7 @@ export class Pipelines {
       jobId
         ? make("button", { type: "button", class: "link", "data-key": `${where.stageName} ${name}`, onclick: () => this.open(jobId) }, ...parts)
         : make("span", {}, ...parts),
-      unserved ? make("span", { class: "warn" }, " nobody serves its type") : null,
+      unserved ? make("span", { class: "warn" }, " its type is not served") : null,
       token
         ? make("button", { type: "button", "data-key": `Review ${name}`, "aria-label": `Review ${name} …`, onclick: () => this.review(where, name, token) }, "Review …")
         : null,
@@ -113,8 +113,8 @@ export class Pipelines {
       done,
     });
     choose(`Stop ${name}?`, [make("p", { class: "faint" }, `Execution ${pipelineExecutionId}`)], [
-      ["Stop and wait", "Jobs in progress go on to their end; nothing is begun any more.", choice(`Stop ${name} and wait`, {}, `Pipeline ${name} stops when its jobs have ended.`)],
-      ["Stop and abandon", "Jobs in progress are given up, and what they have done is lost.", choice(`Stop ${name} and abandon`, { abandon: true }, `Pipeline ${name} is stopped, and its jobs are abandoned.`)],
+      ["Stop and wait", "Jobs in progress run to their end; no others are started.", choice(`Stop ${name} and wait`, {}, `Pipeline ${name} stops when its jobs have ended.`)],
+      ["Stop and abandon", "Jobs in progress are abandoned, and their results are lost.", choice(`Stop ${name} and abandon`, { abandon: true }, `Pipeline ${name} is stopped, and its jobs are abandoned.`)],
     ]);
   }
 

@@ -10,7 +10,7 @@ const BARS = 30;
 export class Plots {
   constructor() {
     this.plots = new Map(
-      ["Jobs", "Ended", "Time to acknowledge", "Time in all"].map((title) => [title, plot(title)]),
+      ["Jobs", "Ended", "Time to acknowledge", "Total time"].map((title) => [title, plot(title)]),
     );
     byId("plots").append(...[...this.plots.values()].map((each) => each.figure));
   }
@@ -22,7 +22,7 @@ export class Plots {
     this.totals(all, counts);
     this.ended(all, now);
     this.times("Time to acknowledge", all, (job) => job.times.InProgress);
-    this.times("Time in all", all, (job) => ENDED.has(job.status) && Math.max(...Object.values(job.times)));
+    this.times("Total time", all, (job) => ENDED.has(job.status) && Math.max(...Object.values(job.times)));
   }
 
   totals(all, counts) {
@@ -36,7 +36,7 @@ export class Plots {
       x += width;
       return bar;
     });
-    each.put(bars, String(all.length), `${under} under way`, order.map((status) => `${counts[status] ?? 0} ${status}`).join(", "));
+    each.put(bars, String(all.length), `${under} in progress`, order.map((status) => `${counts[status] ?? 0} ${status}`).join(", "));
   }
 
   // How many jobs have ended lately, in bars that cover five minutes, or one while all is young.

@@ -33,7 +33,7 @@ MAX_LINE = 200
 #: Workers give signs of life three times as often as they must.
 SILENT_PART = 0.5
 
-#: Who answers an event that a state waits with.
+#: Who answers the event with which a state waits.
 ANSWERS = {"Job Dispatched": "CodePipeline", "Job In Progress": "Worker"}
 #: The logical ids of a stack's resources, in the order in which `Stack` has them.
 RESOURCES = ("JobTable", "JobStateMachine", "IntakeFunction", "IntakeTable")
@@ -310,7 +310,7 @@ def happened(events: list[Any]) -> Iterator[dict[str, str]]:
                 found = ("JobBus", f"event {asked}")
             elif details["resourceType"] == "lambda":
                 asked = "Report"
-                found = ("Report", "is asked to tell CodePipeline", text_of(parameters["Payload"]))
+                found = ("Report", "is asked to report", text_of(parameters["Payload"]))
         elif kind == "TaskSucceeded" and asked in (*ANSWERS, "Report"):
             output = json.loads(details["output"])
             if asked == "Report":

@@ -33,8 +33,8 @@ def test_a_figure_that_the_page_has_is_no_problem():
         ("| Other | 1,234.50 jobs |", ["Speed: not in the table"]),
         ("| Speed | 1,357.95 jobs |", []),
         ("| Speed | 1,122.30 jobs |", []),
-        ("| Speed | 1,400.00 jobs |", ["Speed: the table says 1400, and it is 1234.5"]),
-        ("| Speed | 1,100.00 jobs |", ["Speed: the table says 1100, and it is 1234.5"]),
+        ("| Speed | 1,400.00 jobs |", ["Speed: the table says 1400, and it is now 1234.5"]),
+        ("| Speed | 1,100.00 jobs |", ["Speed: the table says 1100, and it is now 1234.5"]),
     ],
 )
 def test_a_figure_that_the_page_has_otherwise_is_one(line, found):
@@ -51,7 +51,7 @@ def test_a_counted_figure_has_no_tolerance_but_its_digits():
 def test_a_figure_that_is_not_what_must_be_reached_is_a_problem(limits):
     figure = Figure("Count", 10, "", digits=0, **limits)
     (problem,) = figures.problems([figure], page(figure.line()))
-    assert "not what must be reached" in problem
+    assert "outside its limit" in problem
 
 
 def test_the_table_can_be_replaced():

@@ -197,10 +197,9 @@ def test_lines_are_counted(tmp_path):
     assert (ended.outputs["Report"] / "report.txt").read_text() == REPORT
 
 
-def test_the_readmes_worker_is_the_example():
-    readme = (ROOT / "README.md").read_text()
-    section = readme.partition("## Write a worker\n")[2].partition("\n## ")[0]
-    (block, *_) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+def test_the_tutorials_worker_is_the_example():
+    tutorial = (ROOT / "docs" / "tutorial-laptop.md").read_text()
+    (block, *_) = re.findall(r"```python\n(.*?)```", tutorial, re.DOTALL)
     assert block == (EXAMPLES / "count_lines" / "worker.py").read_text()
 
 
@@ -637,7 +636,7 @@ def test_a_state_machine_does_not_work_a_job_that_is_over(world):
 # -- Who is told ----------------------------------------------------------------------------------
 
 
-def test_a_webhook_is_told_of_a_job_that_fails(world):
+def test_a_webhook_is_called_for_a_job_that_fails(world):
     deployed = world.deploy("notify_webhook", WebhookUrl="https://hooks.example.com/1")
     take = world.overhear(deployed, "Rule")
     take_job = world.overhear(world.deploy("ecs_task", ActionType=ECS, Subnets="subnet-1"))
@@ -774,6 +773,6 @@ def test_each_example_says_first_what_it_shows():
         if path.name
         in ("template.yaml", "Dockerfile", "worker.py", "worker.yml", "app.py", "main.tf")
     }
-    assert len(first_lines) == 13
+    assert len(first_lines) == 14
     for path, line in first_lines.items():
         assert re.match(r'(Description: |# |""")[A-Z]\w* .{20,}', line), path

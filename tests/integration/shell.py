@@ -19,7 +19,7 @@ from conformance import clients, installs
 from tests.integration.conftest import World
 from tests.support import ROOT
 
-# Starting the AWS CLI anew for each command would take most of the time.
+# Starting the AWS CLI for each command would take most of the time.
 SHIM = f"""#!{sys.executable} -IS
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as call, call.makefile("rw") as lines:

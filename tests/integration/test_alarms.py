@@ -39,7 +39,7 @@ def sweep(world: World) -> None:
     wait_for(lambda: "NoSweepAlarm" not in firing(world), "a sweep", seconds=20)
 
 
-def test_jobs_that_succeed_and_fail_alarm_nobody(quiet):
+def test_jobs_that_succeed_or_fail_fire_no_alarm(quiet):
     for outcome, status in (("Succeed", "Succeeded"), ("Fail", "Failed")):
         quiet.row(quiet.start({"Outcome": outcome}), status)
     sweep(quiet)
@@ -226,7 +226,7 @@ def bring_about_everything(world: World) -> None:
     world.cloud.schedule.fire()
 
 
-def test_every_metric_that_somebody_looks_at_is_counted_and_none_else(world):
+def test_exactly_the_metrics_that_are_shown_are_counted(world):
     """With the name, unit and dimensions by which the alarms, the dashboard and docs/metrics.md know it."""
     bring_about_everything(world)
     backend = cloudwatch_backends[world.cloud.account_id][world.cloud.region]

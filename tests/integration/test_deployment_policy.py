@@ -30,7 +30,7 @@ EVERYTHING = {
     "PermissionsBoundaryArn": "arn:aws:iam::aws:policy/PowerUserAccess",
     "RoleNamePrefix": "acknowledger-",
 }
-#: What only a property takes that the template doesn't have.
+#: Needed only for properties that the template doesn't have.
 FOR_PROPERTIES = {
     r"(iam:CreateServiceLinkedRole|dynamodb:\w+TableReplica)": "Replicas",
     r"dynamodb:(BatchWriteItem|(Delete|Get|Put|Update)Item|Query|Scan)": "Replicas",
@@ -63,12 +63,12 @@ FOR_PROPERTIES = {
     r"s3:GetObjectVersion": "S3ObjectVersion",
     r"sns:(Subscribe|Unsubscribe)": "Subscription",
 }
-#: What it is besides that is never called here.
+#: Other permissions that are never used here.
 NEVER = {
     r"codepipeline:DeleteCustomActionType": "it is retained",
     r"logs:DeleteRetentionPolicy": "there is always one",
 }
-#: What is called by who deploys and not for a resource.
+#: Calls of the person who deploys, not for a resource.
 BY_HAND = re.compile(r"cloudformation:\w+|s3:PutObject")
 #: The types that are given the key; other types' permissions on keys are for others of theirs.
 ENCRYPTED = {"DynamoDB::Table", "SQS::Queue", "SNS::Topic", "Logs::LogGroup"}
@@ -140,7 +140,7 @@ def test_what_is_left_out_is_for_properties_that_the_template_does_not_have(made
         assert any(re.fullmatch(pattern, each) for each in everything), pattern
 
 
-def test_only_who_has_a_key_needs_to_use_it(made):
+def test_only_a_stack_with_a_key_needs_permission_to_use_it(made):
     deploying, _, with_key = statements()
     assert not [each for each in actions(deploying) if each.startswith("kms:")]
     kinds, _ = made

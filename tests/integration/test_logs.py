@@ -26,8 +26,8 @@ WORDS = "and as asc by desc in like not or"
 QUERIES = {
     "A job by its id",
     "The slowest acknowledgments",
-    "Jobs that failed by cause",
-    "Functions that failed by error",
+    "Failed jobs by cause",
+    "Failed functions by error",
     "What a pipeline or a client got",
 }
 

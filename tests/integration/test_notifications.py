@@ -1,4 +1,4 @@
-"""What the README shows to be told of jobs that fail or time out."""
+"""The example that tells people about jobs that fail or time out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def told(running):
         ({"Outcome": "Hang", "JobTimeoutSeconds": "1"}, "TimedOut", "Job Timed Out"),
     ],
 )
-def test_somebody_is_told_of_a_job_that_fails_or_times_out(
+def test_a_message_is_sent_for_a_job_that_fails_or_times_out(
     world, told, configuration, status, told_of
 ):
     row = world.row(world.start(configuration), status)
@@ -55,7 +55,7 @@ def test_somebody_is_told_of_a_job_that_fails_or_times_out(
     assert row["cause"]["S"] in message
 
 
-def test_nobody_is_told_of_a_job_that_succeeds(world, told):
+def test_no_message_is_sent_for_a_job_that_succeeds(world, told):
     row = world.row(world.start({"Outcome": "Succeed"}), "Succeeded")
     wait_for(lambda: world.announced("Job Succeeded", row["jobId"]["S"]), "the event", seconds=10)
     assert not [one for one in told() if row["jobId"]["S"] in one]

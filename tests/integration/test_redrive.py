@@ -165,7 +165,7 @@ def test_what_others_wrote_can_not_write_on_the_terminal(world):
     assert "\x1b" not in said
 
 
-def test_what_is_no_event_stays_and_the_others_go_on(world):
+def test_an_invalid_event_stays_and_the_others_go_on(world):
     lay(world, "Report", "this is no JSON")
     lay(world, "Report", load_event("report-job-progress"))
     said = redrive(world, "Report", status=1)
@@ -175,7 +175,7 @@ def test_what_is_no_event_stays_and_the_others_go_on(world):
     assert waiting(world, "Report") == 1
 
 
-def test_what_fails_again_is_told_with_its_new_reason(world):
+def test_an_event_that_fails_again_is_reported_with_its_new_reason(world):
     lay(world, "Report", {"jobId": "fails-again"}, ErrorMessage="The first reason")
     said = redrive(world, "Report", "--wait", "60", status=1)
     before, again = said.split("Failed again:")
@@ -206,7 +206,7 @@ def test_one_message_can_be_chosen(world):
     assert "outcome must not be null" in said
 
 
-def test_a_stack_that_is_not_there_is_said_to_be(world):
+def test_a_missing_stack_is_reported(world):
     assert redrive(world, "--stack", "nowhere", status=1) == ""
 
 
@@ -368,7 +368,7 @@ def letters_of(world, row):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("repeated", ["status", "InvalidNonceException"])
-def test_what_is_done_already_is_not_done_again(repeated, owners_world):
+def test_what_has_been_done_is_not_done_again(repeated, owners_world):
     world = owners_world
     world.emulator.behaviour.repeated_acknowledgment = repeated
     world.emulator.behaviour.acknowledge_of_ended = repeated

@@ -59,7 +59,7 @@ def test_ten_jobs_with_room_for_three_are_never_more_than_three_and_all_end(owne
     assert all(path[: len(TO_WORK)] == TO_WORK for path in paths if path not in waited)
 
 
-def test_what_was_offered_beyond_the_room_waits_queued_and_goes_on_when_there_is_some(owners_world):
+def test_a_job_beyond_the_limit_waits_queued_and_goes_on_when_there_is_room(owners_world):
     """Intake asks for more than there is room for, where it expects a job that needs none."""
     world = owners_world
     held = fill(world, 2)

@@ -21,11 +21,9 @@ SECTIONS = {
     for section in TEXT.split("\n## ")
 }
 SET_UP = SECTIONS["# Runbook"][0]
-#: What can't be run here, with what does it elsewhere.
+#: Blocks that can't be run here, with the reason or the test that runs them.
 ELSEWHERE = {
     "aws cloudtrail": "nothing records who calls here",
-    "git switch": "tests/integration/test_deployment.py and tests/local/test_sam_deploy.py",
-    "sam delete": "tests/local/test_sam_deploy.py",
 }
 
 
@@ -39,9 +37,9 @@ def body(section: str) -> str:
 
 
 def parts(section: str) -> tuple[list[str], list[str]]:
-    """A section's blocks: those to look, and those to mend."""
+    """A section's blocks: those to look, and those to fix."""
     blocks = [block for block in SECTIONS[section] if not block.startswith(tuple(ELSEWHERE))]
-    look = body(section).partition("**Mend.**")[0]
+    look = body(section).partition("**Fix.**")[0]
     return [b for b in blocks if b in look], [b for b in blocks if b not in look]
 
 
@@ -68,7 +66,7 @@ def nothing(_: World) -> None:
     """It is shown anyway."""
 
 
-#: What brings each alarm's matter about, and what its commands show then.
+#: How to cause what each alarm is about, and what its commands then show.
 SHOWN: dict[str, tuple[Callable[[World], None], list[str]]] = {
     "NoSweepAlarm": (nothing, ["ENABLED\trate(1 minute)", '{"offered": ']),
     "SlowAcknowledgmentsAlarm": (an_offer_that_is_lost, ['"Not acknowledged"']),
@@ -79,20 +77,17 @@ SHOWN: dict[str, tuple[Callable[[World], None], list[str]]] = {
     "FunctionThrottlesAlarm": (nothing, ["ConcurrentExecutions"]),
     "ExecutionsThrottledAlarm": (nothing, ["0"]),
 }
-ONLY_ELSEWHERE = {"Deploy and roll back", "Remove the stack"}
 
 
 def test_every_section_is_run_here():
     tested = {"DeadLettersAlarm", *SHOWN, "ExecutionsEndedAlarm", "See what is going on"}
-    assert set(SECTIONS) - {"# Runbook"} == tested | {"Pause and drain", *ONLY_ELSEWHERE}
-    for name in ONLY_ELSEWHERE:
-        assert parts(name) == ([], [])
+    assert set(SECTIONS) - {"# Runbook"} == tested | {"Pause and drain"}
 
 
 @pytest.mark.parametrize("name", [name for name in SECTIONS if name.endswith("Alarm")])
-def test_a_section_tells_what_it_is_why_it_happens_where_to_look_and_what_mends_it(name):
+def test_a_section_tells_what_it_is_why_it_happens_where_to_look_and_what_fixes_it(name):
     marks = re.findall(r"^\*\*(.+?)\.\*\*", body(name), re.MULTILINE)
-    assert marks == ["What it is", "Why", "Look", "Mend"]
+    assert marks == ["What it is", "Why", "Look", "Fix"]
 
 
 @pytest.mark.slow
@@ -101,10 +96,10 @@ def test_dead_letters_are_looked_at_and_given_back(function, event, shell):
     shell.world.invoke(function, load_event(event), kind="Event")
     url = shell.world.stack.outputs[f"{function}DeadLettersUrl"]
     wait_for(lambda: messages(shell.world, url) == 1, "the dead letter", seconds=20)
-    look, mend = parts("DeadLettersAlarm")
+    look, fix = parts("DeadLettersAlarm")
     listed = re.compile(rf"^{function} +([0-9a-f-]{{36}}) ", re.MULTILINE)
     (message,) = listed.findall(shell.run(*look))
-    assert listed.findall(shell.run(*mend)) == [message]
+    assert listed.findall(shell.run(*fix)) == [message]
     # Which is no event of ours now either.
     wait_for(lambda: messages(shell.world, url) == 1, "the dead letter", seconds=20)
     assert shell.world.written.letters(function)[-1]["MessageId"] != message
@@ -132,10 +127,10 @@ def test_what_is_going_on_is_seen(shell):
 def test_an_alarms_commands_show_what_it_is_about(name, shell):
     happen, texts = SHOWN[name]
     happen(shell.world)
-    look, mend = parts(name)
+    look, fix = parts(name)
 
     def shown() -> bool:
-        seen = shell.run(*look, *mend)
+        seen = shell.run(*look, *fix)
         return all(text in seen for text in texts)
 
     wait_for(shown, f"{texts} to be shown", seconds=20)

@@ -115,7 +115,7 @@ def leak(job: Job) -> Success:
 
 
 @pytest.mark.parametrize("owner", ["Custom", "ThirdParty"])
-def test_a_secret_that_a_worker_tells_is_masked_wherever_it_is_told(world, written, owner, caplog):
+def test_a_secret_that_a_worker_reports_is_masked_everywhere(world, written, owner, caplog):
     world = replace(world, owner=owner)
     queue, outputs = f"leaking-{owner.lower()}", world.stack.outputs
     worker = Worker(

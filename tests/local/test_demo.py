@@ -70,7 +70,7 @@ def test_the_demo_ends_well_and_shows_every_job_in_every_status(astray):
             Witness(
                 "A", "Succeed", "Succeeded", "SUCCEEDED", "Succeeded", ("Created", "Succeeded")
             ),
-            "went another way",
+            "took another path",
         ),
     ],
 )
@@ -84,7 +84,7 @@ def serving(
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`make local &` in a script, on any free port, and the endpoint that it says it serves on."""
     command = [sys.executable, "-m", "local", "serve", "--port", "0", *request.param]
-    # As a shell starts what is not to hear of Ctrl-C.
+    # As a shell starts a process that should not get Ctrl-C.
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     with subprocess.Popen(
         command, cwd=ROOT, env=astray.environment, stdout=subprocess.PIPE, text=True
@@ -119,7 +119,7 @@ def test_an_empty_endpoint_has_nothing_but_a_role_for_pipelines(serving):
 
 
 @pytest.mark.parametrize("serving", [[]], indirect=True)
-def test_make_local_serves_until_it_is_told_to_end(serving):
+def test_make_local_serves_until_it_is_stopped(serving):
     process, endpoint = serving
     (stack,) = client_of(endpoint, "cloudformation").describe_stacks()["Stacks"]
     assert stack["StackName"] == "acknowledger"

@@ -38,7 +38,7 @@ def claim(client, item, worker):
     return True
 
 
-def test_of_many_that_claim_an_item_at_once_one_gets_it(client):
+def test_one_of_many_that_claim_an_item_at_once_gets_it(client):
     with ThreadPoolExecutor(16) as pool:
         for number in range(20):
             item = str(number)
@@ -46,7 +46,7 @@ def test_of_many_that_claim_an_item_at_once_one_gets_it(client):
             assert sum(claims) == 1
 
 
-def test_nobody_sees_half_an_item(client):
+def test_no_reader_sees_half_an_item(client):
     with ThreadPoolExecutor(4) as pool:
         writing = [pool.submit(claim, client, str(number), 0) for number in range(200)]
         while not all(done.done() for done in writing):

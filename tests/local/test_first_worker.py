@@ -1,4 +1,4 @@
-"""The way from a worker in a file to its result, as the README has it."""
+"""The way from a worker in a file to its result, as the tutorial has it."""
 
 from __future__ import annotations
 

@@ -141,7 +141,9 @@ def test_no_name_that_a_web_site_may_have_leads_here(guarded: Guarded, host: str
     for headers in ({}, {"Origin": own}, {"Origin": NAMED}, {"Sec-Fetch-Site": "same-origin"}):
         for method, path in (("POST", "/"), ("GET", PATH), ("OPTIONS", "/")):
             answer = guarded.send(method, path, {**headers, **PREFLIGHT, "Host": host})
-            assert reason(answer) == f"Host: {host!r} is no name of this machine; use its address"
+            assert (
+                reason(answer) == f"Host: {host!r} is not a name of this machine; use its address"
+            )
     assert guarded.count == 0
 
 
@@ -243,7 +245,7 @@ def test_a_link_from_anywhere_opens_the_page_and_nothing_else(
 @pytest.mark.parametrize(
     "sent", [{"Sec-Fetch-Dest": "iframe"}, {"Sec-Fetch-Mode": "no-cors"}, {"Origin": "null"}]
 )
-def test_the_page_is_opened_in_no_frame_and_fetched_by_nobody(
+def test_the_page_opens_in_no_frame_and_is_fetched_by_no_other_site(
     guarded: Guarded, sent: dict[str, str]
 ) -> None:
     cross = {"Sec-Fetch-Site": "cross-site"} | NAVIGATION
@@ -301,7 +303,7 @@ def test_an_origin_is_written_as_browsers_send_it(text: str) -> None:
         "file://",
     ],
 )
-def test_what_is_no_origin_is_refused_in_one_line(text: str) -> None:
+def test_an_invalid_origin_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(OriginError):
         origin(text)
     with pytest.raises(WrongStartError) as caught:

@@ -208,7 +208,7 @@ def test_a_name_that_was_rebound_opens_nothing(world: World) -> None:
         answer = world.page.goto(f"http://{REBOUND}:{port}{path}")
         assert answer
         assert answer.status == 403
-        assert f"'{REBOUND}:{port}' is no name of this machine" in answer.json()["message"]
+        assert f"'{REBOUND}:{port}' is not a name of this machine" in answer.json()["message"]
     post = f"return fetch('{RESET}', {{method: 'POST'}}).then(answer => answer.status)"
     assert world.page.evaluate(f"async () => {{ {post} }}") == 403
     assert world.untouched()
@@ -235,7 +235,7 @@ def test_where_browsers_say_less_the_page_works_and_other_sites_still_get_nothin
     for script in (IMAGE, silent):
         assert world.ask("evil.example", script, f"{endpoint}/moto-api/data.json") == "error"
         [(_, _, problem)] = world.refused
-        assert problem.startswith("Sec-Fetch-Site: this browser does not say which web page asks")
+        assert problem.startswith("Sec-Fetch-Site: this browser does not say which web page sent")
 
 
 def test_an_object_that_is_opened_runs_nothing(world: World) -> None:

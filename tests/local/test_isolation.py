@@ -77,7 +77,7 @@ def astray(tmp_path: Path) -> Iterator[Foreign]:
         yield made
 
 
-# What is started, and what it says once its first calls of AWS are made.
+# The command, and its output after its first calls to AWS.
 STARTS = {
     "tests": (("pytest", "-p", "no:cacheprovider", "tests/local/test_schedule.py"), " passed in "),
     "benchmarks": (("benchmarks", "poll"), "poll …"),
@@ -86,7 +86,7 @@ STARTS = {
 
 
 @pytest.mark.slow
-def test_tests_benchmarks_and_chaos_ask_nobody_else(astray: Foreign) -> None:
+def test_tests_benchmarks_and_chaos_call_nothing_else(astray: Foreign) -> None:
     environment = {
         name: value for name, value in astray.environment.items() if "PYTEST" not in name
     }

@@ -45,7 +45,7 @@ def served() -> Served:
 # -- What is asked -------------------------------------------------------------------------------
 
 
-def test_what_is_no_page_goes_to_the_application_behind(served: Served) -> None:
+def test_other_paths_go_to_the_application_behind(served: Served) -> None:
     for path in ("/", "/bucket/key", "/_local/codepipeline/clock", "/_locals"):
         assert served.ask("GET", path).text == "the application behind"
 
@@ -59,16 +59,14 @@ def test_what_is_no_page_goes_to_the_application_behind(served: Served) -> None:
         ("POST", "start", 404),
     ],
 )
-def test_what_there_is_not_is_said_to_be_so(
-    served: Served, method: str, path: str, status: int
-) -> None:
+def test_what_is_missing_is_reported(served: Served, method: str, path: str, status: int) -> None:
     assert served.ask(method, PATH + path, {}).status_code == status
 
 
 # -- What is sent ---------------------------------------------------------------------------------
 
 
-def test_only_what_is_served_here_may_run_or_be_loaded(served: Served) -> None:
+def test_the_page_may_only_load_what_is_served_here(served: Served) -> None:
     for name in ("", *FILES):
         answer = served.ask("GET", PATH + name)
         assert answer.status_code == 200
@@ -101,7 +99,7 @@ def test_a_stream_begins_with_everything_and_goes_on_with_what_changed() -> None
     assert (second["all"], second["set"], second["gone"]) == (False, {"b": {"c": 2}}, ["a"])
 
 
-def test_an_empty_stack_is_told_too() -> None:
+def test_an_empty_stack_is_announced_too() -> None:
     assert change(None, {}) is not None
     assert change({}, {}) is None
 
@@ -119,7 +117,7 @@ def test_a_stream_without_changes_says_that_it_is_there(monkeypatch: pytest.Monk
     assert list(changes(look, stopped))[1:] == [b":\n\n"] * 2
 
 
-def test_nobody_looks_once_the_stream_is_over() -> None:
+def test_looking_ends_when_the_stream_is_over() -> None:
     looks: list[int] = []
     stopped = threading.Event()
     stream = changes(lambda: looks.append(1) or {"looks": len(looks)}, stopped)
@@ -186,7 +184,7 @@ def event(kind: str, **details: Any) -> dict[str, Any]:
     return {"type": Kind(kind), "timestamp": "2026-01-01T00:00:00.000Z", "details": details}
 
 
-def test_a_history_is_told_in_words() -> None:
+def test_a_history_is_shown_in_words() -> None:
     detail = {"jobId": "1", "taskToken": "AQC-secret", "nonce": "7"}
     parameters = {"Entries": [{"DetailType": "Job In Progress", "Detail": detail}]}
     history = [
@@ -205,7 +203,7 @@ def test_a_history_is_told_in_words() -> None:
         ("JobBus", "event Job In Progress", None),
         ("Worker", "task failed", "JobFailed: <b>broken</b>"),
         ("Step Functions", "ReportFailure", None),
-        ("Report", "is asked to tell CodePipeline", '{\n "jobId": "1"\n}'),
+        ("Report", "is asked to report", '{\n "jobId": "1"\n}'),
         ("CodePipeline", "answered Failed", None),
         ("Step Functions", "execution failed", "JobFailed"),
     ]
@@ -280,7 +278,7 @@ def test_a_cloud_with_nothing_in_it_has_a_page_and_its_streams_end_with_it() -> 
         wait_for(lambda: not serving(), "the streams to end", SECONDS)
 
 
-def test_nobody_looks_any_more_when_the_browser_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_looking_ends_when_the_browser_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.page.server.QUIET_SECONDS", 0)
     monkeypatch.setattr("local.page.server.LOOK_SECONDS", 0.01)
     with running(cloud_with_codepipeline) as cloud:

@@ -59,7 +59,7 @@ class World:
 
     @contextmanager
     def page(self, **viewport: int) -> Iterator[Page]:
-        """The page, loaded anew; fails if something in it does."""
+        """The page, loaded again; fails if something in it does."""
         with self.page_at("", **viewport) as page:
             yield page
 
@@ -253,7 +253,7 @@ def test_buttons_decide_what_becomes_of_the_next_job(world: World) -> None:
     with world.page() as page:
         for button in ("fails", "is offered twice"):
             press(page, button)
-            expect(page.locator("#wanted")).to_contain_text("Wanted of jobs to come")
+            expect(page.locator("#wanted")).to_contain_text("Next jobs")
             before = set(world.rows.items)
             press(page, "Start plain")
             world.ended("plain", "Failed" if button == "fails" else "Succeeded")
@@ -276,7 +276,7 @@ def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
             'acknowledge_seconds must be a number from 0, not "soon"'
         )
         expect(seconds).to_have_value("60")
-        # What is turned elsewhere is seen.
+        # Changes from elsewhere are shown.
         world.emulator.behaviour.continuation_seconds = 7
         expect(page.get_by_label("continuation_seconds")).to_have_value("7")
         world.emulator.behaviour = moto_codepipeline.Behaviour()
@@ -302,7 +302,7 @@ def test_a_pipeline_is_stopped_both_ways_after_one_question(world: World) -> Non
         question = page.get_by_role("dialog", name="Stop held?")
         press(page, "Stop held …")
         expect(question).to_be_visible()
-        press(page, "Do nothing")
+        press(page, "Cancel")
         expect(question).to_be_hidden()
         assert world.status("held") == "InProgress"
         for words, status in (("wait", "Stopping"), ("abandon", "Stopped")):
@@ -372,7 +372,7 @@ def test_intake_is_paused_and_resumed(world: World) -> None:
         for button, words in (("Pause", "paused"), ("Resume", "taken")):
             press(page, f"{button} {kind}")
             expect(line.locator(".status")).to_have_text(words)
-        # What is refused is said.
+        # A refusal is shown.
         page.route("**/invocations", lambda route: route.abort())
         press(page, f"Pause {kind}")
         expect(page.locator("#said")).to_have_text("The local stack does not answer.")
@@ -388,7 +388,7 @@ def test_what_a_service_refuses_is_said_and_asked_again(world: World, held: None
         said = page.get_by_role("dialog").locator("#said.bad")
         expect(said).to_contain_text("held")
         expect(page.get_by_role("dialog", name="Stop held?")).to_be_visible()
-        press(page, "Do nothing")
+        press(page, "Cancel")
 
 
 def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World) -> None:
@@ -412,7 +412,7 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
         expect(dialog).to_be_hidden()
     with world.page_at("#job=nothing%20of%20ours") as page:
         dialog = page.get_by_role("dialog", name="Job nothing of ours")
-        expect(dialog).to_contain_text("nothing of this job")
+        expect(dialog).to_contain_text("no row for this job")
 
 
 def test_the_command_that_is_copied_does_what_its_button_does(world: World) -> None:
@@ -510,9 +510,9 @@ def test_a_job_whose_worker_has_died_is_shown_so(
     with world.page() as page:
         working = card(page, "held", "InProgress")
         why = working.locator(".why")
-        expect(why).to_have_text(re.compile(r"no sign of life for \d+ of \d+ s"))
+        expect(why).to_have_text(re.compile(r"no heartbeat for \d+ of \d+ s"))
         working.click()
-        expect(page.get_by_role("dialog").locator(".error")).to_contain_text("begin it again")
+        expect(page.get_by_role("dialog").locator(".error")).to_contain_text("restart it")
         press(page, "Close")
         watched.worker.ended = "The worker ended."
         try:
@@ -521,7 +521,7 @@ def test_a_job_whose_worker_has_died_is_shown_so(
             watched.worker.ended = ""
 
 
-def test_an_action_whose_type_nobody_serves_says_so(world: World) -> None:
+def test_an_action_whose_type_is_not_served_says_so(world: World) -> None:
     counts = {"minimumCount": 0, "maximumCount": 5}
     codepipeline = world.cloud.client("codepipeline")
     codepipeline.create_custom_action_type(
@@ -536,7 +536,7 @@ def test_an_action_whose_type_nobody_serves_says_so(world: World) -> None:
     world.start("unserved")
     with world.page() as page:
         expect(page.get_by_role("alert")).to_contain_text("add it to ActionTypes")
-        expect(article(page, "unserved")).to_contain_text("nobody serves its type")
+        expect(article(page, "unserved")).to_contain_text("its type is not served")
         world.stop("unserved")
         expect(page.get_by_role("alert")).to_be_hidden()
     world.delete("unserved")
@@ -570,7 +570,7 @@ def axe() -> str:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_nothing_to_mend(
+def test_axe_finds_nothing_to_fix(
     world: World, held: None, axe: str, scheme: Any, width: int
 ) -> None:
     for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
@@ -604,7 +604,7 @@ def check(page: Page, axe: str) -> None:
     assert told == [], json.dumps(told, indent=1)
 
 
-def test_nothing_moves_for_who_asked_for_less_motion(world: World, held: None) -> None:
+def test_nothing_moves_if_less_motion_is_preferred(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
         working.click()
@@ -689,6 +689,6 @@ def row(number: int, now: datetime) -> dict[str, Any]:
 def test_the_pictures_of_the_documentation_are_those_that_the_command_makes() -> None:
     folder = Path(__file__).parents[2]
     made = set(re.findall(r'"(page[\w-]*\.png)"', (folder / "tools" / "pictures.py").read_text()))
-    text = (folder / "README.md").read_text()
+    text = (folder / "docs" / "local-stack.md").read_text()
     assert made == {path.name for path in (folder / "docs").glob("*.png")}
-    assert made == set(re.findall(r"\(docs/([\w-]+\.png)\)", text))
+    assert made == set(re.findall(r"\(([\w-]+\.png)\)", text))

@@ -119,7 +119,7 @@ def run(cloud: LocalCloud, role: str, task: dict[str, Any]) -> dict[str, Any]:
         ("arn:aws:states:::aws-sdk:dynamodb:getItem", None),
     ],
 )
-def test_so_may_a_state_machine(cloud, resource, error):
+def test_a_state_machine_may_have_one_too(cloud, resource, error):
     kind = "sdk" if "sdk" in resource else "own"
     task = {"Resource": resource, "Arguments": {"TableName": "things", "Key": {"id": {"S": "1"}}}}
     allowed = make_role(cloud, f"{kind}-allowed", ("dynamodb:GetItem", TABLE))
@@ -155,7 +155,7 @@ def test_lambda_sends_a_dead_letter_only_if_the_functions_role_may(cloud):
     assert [json.loads(letter["Body"]) for letter in letters] == ["mourned"]
 
 
-def test_whoever_has_other_credentials_may_do_everything_and_is_not_recorded(cloud):
+def test_other_credentials_may_do_everything_and_are_not_recorded(cloud):
     before = cloud.permissions.calls
     cloud.client("dynamodb").scan(TableName="things")
     assert cloud.permissions.calls == before

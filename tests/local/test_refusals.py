@@ -133,7 +133,7 @@ def test_a_service_that_is_not_there_says_so(cloud: LocalCloud, service: str, co
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-def test_what_moto_fails_at_is_told_and_not_asked_for_again(cloud: LocalCloud) -> None:
+def test_a_failure_of_moto_is_reported_and_not_retried(cloud: LocalCloud) -> None:
     # No SDK sends such a thing.
     connection = http.client.HTTPConnection(cloud.endpoint_url.removeprefix("http://"))
     scope = "Credential=x/20260101/us-east-1/kms/aws4_request, "

@@ -90,7 +90,7 @@ def test_it_stops_clean_when_what_uses_it_fails() -> None:
         raise ZeroDivisionError
 
 
-def test_a_port_in_use_is_said_in_one_line() -> None:
+def test_a_port_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(AddressError) as caught, LocalCloud(port=port):

@@ -182,7 +182,7 @@ def test_a_rule_is_referred_to_by_its_bus_and_name(small: Stack) -> None:
     assert small.outputs["Rule"].startswith("small-bus|small-HandledTold-")
 
 
-def test_what_is_not_made_is_named_and_can_be_referred_to(small: Stack) -> None:
+def test_a_resource_that_is_not_made_is_named_and_can_be_referred_to(small: Stack) -> None:
     layer = "arn:aws:lambda:us-east-1:017000801446:layer:Unknown:1"
     assert sorted(small.not_made) == [
         "AWS::ResourceGroups::Group (Dashboard)",
@@ -776,7 +776,7 @@ def reasons(templates: Templates, name: str) -> dict[tuple[str, str], str]:
     }
 
 
-def test_what_is_not_made_fails_by_name(strict: Templates) -> None:
+def test_a_resource_that_cannot_be_made_fails_by_name(strict: Templates) -> None:
     told = "The local stack does not make AWS::ResourceGroups::Group. ALLOW_NOT_MADE=1 makes"
     with pytest.raises(ClientError, match=told):
         strict.create("lacking", {"Letters": queue(), "Thing": THING})
@@ -803,7 +803,7 @@ def test_what_is_not_made_fails_by_name(strict: Templates) -> None:
     strict.client.delete_stack(StackName="lacking")
 
 
-def test_what_may_be_lacking_is_told_by_the_stack(templates: Templates) -> None:
+def test_the_stack_says_what_is_missing(templates: Templates) -> None:
     templates.create("lacking", {"Letters": queue(), "Thing": THING})
     told = "Not made: the local stack has no AWS::ResourceGroups::Group"
     assert reasons(templates, "lacking")["Thing", "CREATE_COMPLETE"] == told

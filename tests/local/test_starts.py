@@ -73,7 +73,7 @@ WRONG = [
     ),
     (
         "--parameters=MaxJobsInFlight=1 MaxJobsInFlight=2",
-        "PARAMETERS: MaxJobsInFlight is there twice",
+        "PARAMETERS: MaxJobsInFlight is given twice",
     ),
     ("--port=99999", "PORT must be a whole number from 0 to 65535, not '99999'"),
     ("--port=abc", "PORT must be a whole number from 0 to 65535, not 'abc'"),
@@ -87,8 +87,8 @@ WRONG = [
     ("--host=*", "HOST must be an address of this machine, not '*'"),
     ("--host=fe80::1%lo", "HOST must be an address of this machine, not 'fe80::1%lo'"),
     ("--nope", "unrecognized arguments: --nope"),
-    ("--empty --parameters=Architecture=arm64", "EMPTY leaves out the stack, which PARAMETERS "),
-    ("--empty --worker=hello:handler", "EMPTY leaves out the stack, which PARAMETERS and WORKER"),
+    ("--empty --parameters=Architecture=arm64", "EMPTY leaves out the stack that PARAMETERS "),
+    ("--empty --worker=hello:handler", "EMPTY leaves out the stack that PARAMETERS and WORKER"),
 ]
 
 
@@ -99,7 +99,7 @@ def asked(command: str) -> Serving:
 
 
 @pytest.mark.parametrize(("command", "said"), WRONG)
-def test_a_wrong_start_is_told_in_one_line(command: str, said: str) -> None:
+def test_a_wrong_start_is_reported_in_one_line(command: str, said: str) -> None:
     with pytest.raises(WrongStartError) as caught:
         asked(command)
     assert said in str(caught.value)
@@ -138,7 +138,7 @@ def test_what_the_parts_would_not_take_is_told_before_they_are_started(
     assert said in str(caught.value)
 
 
-def test_what_only_the_services_refuse_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_only_the_services_refuse_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
         refused = {"Error": {"Code": "ValidationError", "Message": "rate(x) is not valid"}}
         raise ClientError(refused, "CreateStack")  # type: ignore[arg-type]
@@ -176,7 +176,7 @@ def test_under_nohup_it_goes_on_without_a_terminal() -> None:
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_what_is_for_sam_and_can_not_be_written_hinders_nothing(
+def test_files_for_sam_that_cannot_be_written_stop_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -185,24 +185,24 @@ def test_what_is_for_sam_and_can_not_be_written_hinders_nothing(
     assert capsys.readouterr().out.startswith("  not written: .aws-sam/local-1/env.json (")
 
 
-def test_a_port_in_use_is_told() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(WrongStartError, match=f"PORT {port} is in use on 127.0.0.1"):
             asked(f"--port={port}")
 
 
-def test_a_port_that_is_not_for_every_user_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_privileged_port_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket, "create_server", refuse)
-    with pytest.raises(AddressError, match="PORT 80 is not for every user: take one from 1024 on"):
+    with pytest.raises(AddressError, match="PORT 80 needs root: choose one from 1024 up"):
         listen("127.0.0.1", 80)
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
-def test_a_region_that_is_none_is_told(name: str) -> None:
+def test_an_unknown_region_is_reported(name: str) -> None:
     with patch.dict(os.environ, {name: "mars-1"}):
         with pytest.raises(WrongStartError, match=f"{name} must be a region .*, not 'mars-1'"):
             arguments.check_region()
@@ -213,7 +213,11 @@ def test_a_region_that_is_none_is_told(name: str) -> None:
 @pytest.mark.parametrize(
     ("check", "text", "said"),
     [
-        (lambda text: arguments.whole("JOBS", text, 1), "0", "JOBS must be a whole number from 1"),
+        (
+            lambda text: arguments.whole("JOBS", text, 1),
+            "0",
+            "JOBS must be a whole number of at least 1",
+        ),
         (lambda text: arguments.whole("SEED", text, 0), "1.5", "SEED must be a whole number"),
         (lambda text: arguments.share("RATE", text), "1.1", "RATE must be a number from 0 to 1"),
         (lambda text: arguments.share("RATE", text), "often", "RATE must be a number from 0 to 1"),
@@ -244,7 +248,7 @@ def test_values_may_have_spaces(text: str, settings: list[str]) -> None:
     assert split(text) == settings
 
 
-def test_what_is_asked_for_rightly_is_taken() -> None:
+def test_valid_settings_are_accepted() -> None:
     command = "--port=0 --behaviour=batch_cap=3 --parameters=PollSchedule=rate(5 minutes) MaxJobsInFlight=3"
     assert asked(command) == Serving(
         port=0,
@@ -260,7 +264,7 @@ def test_what_is_asked_for_rightly_is_taken() -> None:
         ("import os\nos._exit(3)", "odd:handler ended its process with status 3"),
     ],
 )
-def test_a_worker_that_ends_its_process_is_told(
+def test_a_worker_that_ends_its_process_is_reported(
     source: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "odd.py").write_text(source)

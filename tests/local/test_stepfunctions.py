@@ -659,7 +659,7 @@ def test_an_answer_out_of_a_table_is_never_missed(
     assert [ended(states, each)["output"] for each in executions.values()] == ["quick"] * 12
 
 
-def test_those_that_wait_keep_nobody_from_running(
+def test_those_that_wait_do_not_keep_others_from_running(
     states: Any, machine: Callable[..., str], rows: Any
 ) -> None:
     arn = machine(Wait=waiting_in_row("{% $string($states.input) %}"))
@@ -1052,7 +1052,7 @@ def test_executions_are_listed_by_status_in_pages(states: Any, machine: Callable
     assert states.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"] == []
 
 
-def test_what_is_not_there_can_not_be_asked_about(states: Any, machine: Callable[..., str]) -> None:
+def test_a_missing_job_cannot_be_asked_about(states: Any, machine: Callable[..., str]) -> None:
     name = machine(End={"Type": "Succeed"}).rpartition(":")[2]
     missing = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{name}:missing"
     for call in (
@@ -1121,7 +1121,7 @@ def stop_date(states: Any, execution: str) -> int:
     return int(states.describe_execution(executionArn=execution)["stopDate"].timestamp() * 1000)
 
 
-def test_eventbridge_is_told_of_success(
+def test_eventbridge_gets_an_event_for_success(
     states: Any, machine: Callable[..., str], told: Callable[[str], dict[str, Any]]
 ) -> None:
     arn = machine(End={"Type": "Succeed", "Output": "Hello"})
@@ -1140,7 +1140,7 @@ def test_eventbridge_is_told_of_success(
 
 
 @pytest.mark.parametrize("how", ["FAILED", "TIMED_OUT", "ABORTED"])
-def test_eventbridge_is_told_of_every_other_end(
+def test_eventbridge_gets_an_event_for_every_other_end(
     states: Any, machine: Callable[..., str], told: Callable[[str], dict[str, Any]], how: str
 ) -> None:
     if how == "FAILED":
@@ -1434,7 +1434,7 @@ def test_any_api_can_be_called(cloud: LocalCloud, states: Any, machine: Callable
 
 
 def test_objects_can_be_listed(cloud: LocalCloud, states: Any, machine: Callable[..., str]) -> None:
-    # S3 gives nothing to those who don't sign.
+    # S3 refuses requests without a signature.
     cloud.client("s3").create_bucket(Bucket="of-objects")
     cloud.client("s3").put_object(Bucket="of-objects", Key="a", Body=b"text")
     task = {
@@ -1531,7 +1531,7 @@ def milliseconds(event: dict[str, Any]) -> int:
     return round(event["timestamp"].timestamp() * 1000)
 
 
-def test_of_an_execution_that_has_ended_only_the_history_is_kept(
+def test_only_the_history_of_an_ended_execution_is_kept(
     cloud: LocalCloud,
     states: Any,
     machine: Callable[..., str],

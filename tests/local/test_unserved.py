@@ -1,4 +1,4 @@
-"""Whoever watches the local stack is told which action types nobody serves, and why."""
+"""The local stack names the action types that are not served, and why."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ ELSEWHERE = "Custom/Test/Elsewhere/1"
     [
         ([], {KIND: None}, None),
         ([f"{KIND}?Project=x"], {KIND: "Project"}, None),
-        ([], {}, f"Nobody serves {KIND}: it is not registered, or misspelt in ActionTypes."),
+        ([], {}, f"{KIND} is not served: it is not registered, or misspelt in ActionTypes."),
         (
             [],
             {KIND: "Project"},
-            f"Nobody serves {KIND}: its property Project is queryable, so that Queries must have a "
+            f"{KIND} is not served: its property Project is queryable, so that Queries must have a "
             f"value for it, such as {KIND}?Project=MyProject.",
         ),
         (
             [f"{KIND}?Name=x"],
             {KIND: "Project"},
-            f"Nobody serves {KIND}: Queries has Name=x, but its queryable property is Project.",
+            f"{KIND} is not served: Queries has Name=x, but its queryable property is Project.",
         ),
         (
             [f"{KIND}?Name=x"],
             {KIND: None},
-            f"Nobody serves {KIND}: Queries has Name=x, but it has no queryable property.",
+            f"{KIND} is not served: Queries has Name=x, but it has no queryable property.",
         ),
     ],
 )
-def test_an_action_type_that_cannot_be_polled_is_told_with_the_reason(
+def test_an_action_type_that_cannot_be_polled_is_reported_with_the_reason(
     queries: list[str], queryable: dict[str, str | None], told: str | None
 ) -> None:
     assert dict(misfits([KIND], queries, queryable)) == ({KIND: told} if told else {})
@@ -72,17 +72,17 @@ def test_the_page_and_the_console_tell_of_jobs_that_nobody_polls_for_while_they_
         start(cloud, "other-value", KIND, "y")
         start(cloud, "other-type", ELSEWHERE)
         unregistered = (
-            f"Nobody serves {MISSPELT}: it is not registered, or misspelt in ActionTypes."
+            f"{MISSPELT} is not served: it is not registered, or misspelt in ActionTypes."
         )
         wait_for(lambda: unregistered in cloud.notices.values(), "a notice", seconds=20)
         emulator.clock.advance(QUEUED_SECONDS)
         waiting = {
             unregistered,
-            f"Nobody serves {KIND}?Project=y, of which a job waits: add it to Queries.",
-            f"Nobody serves {ELSEWHERE}, of which a job waits: add it to ActionTypes.",
+            f"{KIND}?Project=y is not served, and a job of it waits: add it to Queries.",
+            f"{ELSEWHERE} is not served, and a job of it waits: add it to ActionTypes.",
         }
         wait_for(lambda: set(cloud.notices.values()) == waiting, "the notices", seconds=20)
-        # Whoever polls for it takes it.
+        # Any poll takes it.
         cloud.client("codepipeline").poll_for_jobs(
             actionTypeId=acknowledger.action_type_id(ELSEWHERE)
         )

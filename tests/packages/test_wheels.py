@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import ROOT
 
-README = (ROOT / "README.md").read_text()
+TUTORIAL = (ROOT / "docs" / "tutorial-laptop.md").read_text()
 PACKAGES = {"moto-codepipeline": "[server]", "acknowledger-worker": ""}
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def test_the_readmes_examples_run_where_only_the_wheel_is_installed(tmp_path, pa
         else:
             run(alone, "-W", "error", name, folder=tmp_path)
     if package == "acknowledger-worker":
-        tutorial = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+        tutorial = re.findall(r"^```python\n(.*?)^```", TUTORIAL, re.DOTALL | re.MULTILINE)
         assert "run(count_lines" in tutorial[-1]
         (tmp_path / "tutorial.py").write_text("\n".join(tutorial))
         run(alone, "-W", "error", "tutorial.py", folder=tmp_path)

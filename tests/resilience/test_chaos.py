@@ -34,7 +34,7 @@ def test_enough_went_wrong_to_show_something(report):
     assert {"invocations repeated", "jobs of partners"} <= befell
 
 
-def test_a_job_that_comes_out_otherwise_is_told_of_with_its_story(chaos, report):
+def test_a_job_with_another_outcome_is_reported_with_its_history(chaos, report):
     worked = [job_id for job_id, work in chaos.worker.jobs.items() if work.answer == "Succeed"]
     started = [
         job_id for job_id in worked if "Intake: StartExecution" in chaos.tell(job_id, {}, {})

@@ -9,7 +9,7 @@ offered again, and no room may be left to an execution that is over.
 
 With FAULTS=some a case runs for one of the owners and in one of the four worlds, the next case for
 the other and in the next; otherwise only every 29th does. With FAULTS=every each runs for both in
-each, which takes twenty minutes. FAULTS=write does that too and writes the table anew: read the
+each, which takes twenty minutes. FAULTS=write does that too and rewrites the table: read the
 difference before you believe it.
 """
 
@@ -67,7 +67,7 @@ OWNERS = ("Custom", "ThirdParty")
 FAULTS = ("dies before", "dies after", "error", "error stays", "answer lost", "throttled")
 OF_MACHINE = (*WITHOUT_PROCESS, "error stays")
 
-#: The SDK tries four times; what is left is for Lambda, EventBridge and the state machine.
+#: The SDK tries four times; after that, Lambda, EventBridge and the state machine retry.
 THROTTLES = 5
 
 #: Much longer than a run takes, so that nothing is offered again before its time.
@@ -79,7 +79,7 @@ WAYS: dict[str, tuple[dict[str, str], str]] = {
     # Its STARTED event comes before the job can be polled.
     "late": ({"Outcome": "Succeed"}, "Succeeded"),
     # Somebody stops its pipeline, without waiting for it.
-    "abandoned": ({"Outcome": "Hang", "JobTimeoutSeconds": "30"}, "Abandoned"),
+    "abandoned": ({"Outcome": "Hang", "JobTimeoutSeconds": "60"}, "Abandoned"),
     "fails": ({"Outcome": "Fail"}, "Failed"),
     "times out": ({"Outcome": "Hang", "JobTimeoutSeconds": "1"}, "Failed"),
     # Acknowledge is never told of it.
@@ -229,7 +229,7 @@ class Matrix:
         self.worker = CarefulWorker(cloud, stack)
         self.trials: list[Trial] = []
         self.by_mark: dict[str, Trial] = {}
-        #: The task tokens of executions that wait for the next job: who uses them names no job.
+        #: The task tokens of executions that wait for the next job; calls with them name no job.
         self.by_token: dict[str, Trial] = {}
         self.numbers = itertools.count(1)
         self.starting = threading.Lock()
@@ -740,7 +740,7 @@ def in_rounds(cases: list[Case]) -> Iterator[list[tuple[Case, str]]]:
 
 
 def caller(call: Call) -> str:
-    """Who makes a call; a function that does several things, with what it does just now."""
+    """The caller; for a function that does several things, also what it is doing."""
     if call.caller == "Intake" and '"Step Functions Execution Status Change"' in call.event:
         return "Intake at an end"
     if call.caller == "Report" and '"Job Progress"' in call.event:

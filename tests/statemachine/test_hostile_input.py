@@ -85,7 +85,7 @@ def test_a_workers_answer_reaches_report_as_it_was_given(
 
 @settled(4)
 @given(error=said(MOST_ERROR), cause=said(MOST_CAUSE))
-def test_a_workers_failure_is_told_word_for_word(
+def test_a_workers_failure_is_reported_word_for_word(
     machine: Machine, job: Job, error: str, cause: str
 ) -> None:
     ended = machine.run(job(), Script(work=[(error, cause)]), timeouts=UNHURRIED)

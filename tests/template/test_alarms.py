@@ -141,7 +141,7 @@ def states(period, periods, sweeps, until):
 
 @pytest.mark.parametrize("schedule", TEMPLATE["Parameters"]["PollSchedule"]["AllowedValues"])
 def test_an_alarm_on_no_sweep_is_quiet_from_the_first_minute_until_they_cease(schedule):
-    """Of INSUFFICIENT_DATA it tells where there had been some: a new alarm begins with that."""
+    """It notifies of INSUFFICIENT_DATA only after there were data: a new alarm begins in that state."""
     every = seconds_of(schedule)
     period = 300 if every <= 300 else 86400 if every == 86400 else 3600
     periods = ALARMS["NoSweepAlarm"]["EvaluationPeriods"]
@@ -172,7 +172,7 @@ def test_what_metrics_by_action_type_cost_is_said_where_they_are_asked_for():
     assert f"up to {cost} for each action type" in (ROOT / "docs" / "metrics.md").read_text()
 
 
-def test_a_metric_of_ours_is_of_the_function_that_counts_it():
+def test_a_metric_has_the_function_that_counts_it_as_its_service():
     """With the dimension that Powertools gives it: the function's POWERTOOLS_SERVICE_NAME."""
     for alarm in ALARMS.values():
         for metric in metrics(alarm):

@@ -176,7 +176,7 @@ def test_what_eventbridge_or_lambda_gives_up_on_goes_to_a_dead_letter_queue():
             assert queue == {"Fn::GetAtt": [name.removesuffix("Function") + "DeadLetters", "Arn"]}
 
 
-def test_whoever_gives_up_may_send_to_the_dead_letter_queue():
+def test_each_source_may_send_to_its_dead_letter_queue():
     properties = RESOURCES["DeadLettersPolicy"]["Properties"]
     (statement,) = properties["PolicyDocument"]["Statement"]
     assert properties["Queues"] == [{"Ref": queue} for queue in QUEUES]
@@ -397,7 +397,7 @@ def test_a_limit_of_jobs_in_flight_is_one_number_or_several(given):
         "0200",
     ],
 )
-def test_what_is_no_limit_of_jobs_in_flight_is_refused_at_deployment(given):
+def test_an_invalid_limit_of_jobs_in_flight_is_refused_at_deployment(given):
     assert not re.fullmatch(LIMITS["AllowedPattern"], given)
 
 
@@ -478,7 +478,7 @@ def test_every_function_logs_and_counts_under_its_own_name(name):
     ]
 
 
-def test_all_log_with_one_logger():
+def test_all_functions_log_with_one_logger():
     modules = (ROOT / "functions" / "acknowledger").glob("*.py")
     code = "".join(path.read_text() for path in modules)
     assert re.findall(r"^logger = (.+)$", code, re.MULTILINE) == ["Logger(json_serializer=as_json)"]

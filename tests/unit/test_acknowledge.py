@@ -146,7 +146,9 @@ def test_a_job_polled_by_hand_has_no_row_and_is_acknowledged(aws_calls, context)
     assert acknowledge.handler(BY_HAND, context) == IN_PROGRESS
 
 
-def test_a_job_that_was_given_back_is_acknowledged_for_nobody(tables, other_calls, context):
+def test_a_job_that_was_given_back_is_not_acknowledged_for_another_execution(
+    tables, other_calls, context
+):
     """Such an event comes late. Nobody would work the job; so it is offered again."""
     other_calls.expects("stepfunctions", "send_task_failure", {})
     assert acknowledge.handler(DISPATCHED, context)["error"] == "ClaimTakenOver"
@@ -167,7 +169,7 @@ def test_an_execution_that_waits_no_more_is_the_sweeps_to_look_at_if_the_job_is_
 
 
 @pytest.mark.parametrize("code", ["TaskDoesNotExist", "TaskTimedOut"])
-def test_a_job_that_was_given_back_by_an_execution_that_waits_no_more_is_nobodys_affair(
+def test_a_job_given_back_by_an_execution_that_no_longer_waits_is_left_alone(
     code, tables, other_calls, context
 ):
     other_calls.expects_error("stepfunctions", "send_task_failure", code)
@@ -252,7 +254,7 @@ def test_a_call_that_could_not_be_taken_back_is_as_lost_as_it_was(others, aws_ca
         ("InternalFailure", 500, "CodePipelineUnavailable"),
     ],
 )
-def test_what_codepipeline_says_no_with_is_told_by_name(
+def test_an_error_of_codepipeline_is_reported_by_name(
     code, status, name, job, other_calls, context
 ):
     job()
@@ -301,7 +303,7 @@ def test_bad_input_is_refused_naming_every_field_before_any_call(
 
 
 @pytest.mark.parametrize("event", [None, [], "x", {"detail-type": "Job Dispatched", "detail": []}])
-def test_what_is_no_event_is_refused(event, aws_calls, context):
+def test_an_invalid_event_is_refused(event, aws_calls, context):
     with pytest.raises(errors.EventInvalid):
         acknowledge.handler(event, context)
 

@@ -63,7 +63,7 @@ def test_it_takes_two_writes_of_the_row(tables, other_calls):
     assert tables.calls == ["JobTable UpdateItem"] * 2
 
 
-def test_run_again_after_it_was_acknowledged_it_calls_nobody(tables, other_calls):
+def test_run_again_after_the_acknowledgment_it_calls_nothing(tables, other_calls):
     tables.put_job(JOB_ID, **MINE | {"status": "InProgress"})
     before = tables.job(JOB_ID)
     assert make_ours().status == "InProgress"
@@ -158,8 +158,10 @@ def test_a_job_that_another_execution_works_is_acknowledged_again_and_left_to_it
     assert noted == (["2", "3"] if answer == "InProgress" else ["2"])
 
 
-def test_whose_call_may_have_got_through_calls_again_and_takes_its_row_back(tables, other_calls):
-    """Whoever is acknowledged has the row, though a newer offer took it meanwhile."""
+def test_an_execution_whose_call_may_have_succeeded_calls_again_and_takes_its_row_back(
+    tables, other_calls
+):
+    """The execution whose acknowledgment succeeds gets the row, even if a newer offer has taken it."""
     tables.put_job(
         JOB_ID, execution=OTHER, status="Dispatched", acknowledgeCalls=CALLED, room="awaited"
     )
@@ -191,7 +193,7 @@ def test_a_row_that_goes_to_a_newer_offer_during_the_call_is_taken_back(
 
 
 @pytest.mark.parametrize("status", ["InProgress", "Failed"])
-def test_of_two_that_are_acknowledged_one_works(status, tables, other_calls):
+def test_one_of_two_that_are_acknowledged_works(status, tables, other_calls):
     tables.put_job(JOB_ID, **MINE)
     expect_call(other_calls, "InProgress")
     during_the_call(other_calls, lambda **_: tables.put_job(JOB_ID, execution=OTHER, status=status))

@@ -29,7 +29,7 @@ def test_several_action_types_are_read_once_each_in_their_order():
         "Custom/Build/A/1\n",
     ],
 )
-def test_what_is_no_action_type_is_refused_with_the_form_it_should_have(text):
+def test_an_invalid_action_type_is_refused_with_the_right_form(text):
     with pytest.raises(ConfigurationInvalid, match="write Owner/Category/Provider/Version"):
         ActionType.parse(text)
 
@@ -67,7 +67,7 @@ def test_a_wrong_setting_stops_only_what_needs_it():
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "soon", "²", "٣", " 1"])
 @pytest.mark.parametrize("name", [name for name in NEEDED if name.endswith("_SECONDS")])
-def test_a_limit_that_is_no_whole_number_of_seconds_is_named(name, value):
+def test_a_limit_that_is_not_a_whole_number_of_seconds_is_named(name, value):
     with pytest.raises(ConfigurationInvalid, match=f"{name} must be a whole"):
         Config({**ENVIRONMENT, name: value}).check()
 
@@ -164,7 +164,7 @@ def test_an_action_type_is_polled_with_the_values_that_are_given_for_it():
         ("Test/Custom/B/2?Project=x", "for example Custom/Test/B/2"),
     ],
 )
-def test_what_is_no_query_or_for_no_type_that_is_served_is_named(given, told):
+def test_an_invalid_query_or_one_for_another_type_is_named(given, told):
     names = "Custom/Test/B/2,ThirdParty/Test/P/2"
     with pytest.raises(ConfigurationInvalid, match=told):
         Config({**ENVIRONMENT, "ACTION_TYPES": names, "QUERIES": given}).check()

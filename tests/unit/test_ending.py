@@ -71,7 +71,7 @@ def expect_failure(calls, kind, message, job_id=JOB_ID):
     calls.expects("codepipeline", FAILURE, {}, {"jobId": job_id, "failureDetails": details})
 
 
-def test_a_success_is_told_recorded_and_announced(job, tables, other_calls, announced):
+def test_a_success_is_reported_recorded_and_announced(job, tables, other_calls, announced):
     job(status="InProgress")
     other_calls.expects("codepipeline", SUCCESS, {}, {"jobId": JOB_ID, **SUCCEEDED["result"]})
     expect_announcement(other_calls)
@@ -124,7 +124,7 @@ def test_the_event_of_a_success_tells_the_token_that_the_action_goes_on_with(
         (STOPPED, "Failed", "JobFailed", "stopped by hand"),
     ],
 )
-def test_a_failure_is_told_recorded_and_announced_in_the_same_words(
+def test_a_failure_is_reported_recorded_and_announced_in_the_same_words(
     outcome, status, kind, message, job, tables, other_calls, announced
 ):
     job()
@@ -383,7 +383,7 @@ class TestOver:
 
     @pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED, TIMED_OUT, STOPPED])
     @pytest.mark.parametrize("code", ["InvalidJobStateException", "JobNotFoundException"])
-    def test_a_result_that_it_takes_no_more_is_recorded_as_that(
+    def test_a_result_that_is_no_longer_accepted_is_recorded_so(
         self, outcome, code, job, tables, other_calls, announced
     ):
         job()
@@ -396,7 +396,7 @@ class TestOver:
         assert ended.refused == code
         assert tables.job(JOB_ID)["cause"] == cause
 
-    def test_a_result_that_it_takes_no_more_ends_with_what_is_noted(
+    def test_a_result_that_is_no_longer_accepted_ends_with_what_is_noted(
         self, job, other_calls, announced
     ):
         job(over=OVER, continuing={"jobId": JOB_ID, "sent": True})

@@ -108,7 +108,7 @@ def without(event, *names):
         ("Stop", ABORTED, ["executionArn", "status"]),
     ],
 )
-def test_what_is_needed_must_be_there_and_not_null(of, event, needed):
+def test_a_required_member_must_not_be_missing_or_null(of, event, needed):
     for name in needed:
         for bad in (without(event, name), {**event, "detail": {**event["detail"], name: None}}):
             with pytest.raises(EventInvalid, match=rf"^detail\.{name} must not be null$"):
@@ -123,7 +123,7 @@ def test_what_is_needed_must_be_there_and_not_null(of, event, needed):
         ("Stop", ABORTED, "input"),
     ],
 )
-def test_what_is_not_needed_must_be_right_where_it_is(of, event, optional):
+def test_an_optional_member_must_be_valid(of, event, optional):
     events.parse(without(event, optional), of)
     with pytest.raises(EventInvalid, match=rf"^detail\.{optional} must be a string$"):
         events.parse({**event, "detail": {**event["detail"], optional: 7}}, of)

@@ -47,7 +47,7 @@ def test_an_execution_is_started_by_name_unless_that_was_taken_before(aws_calls)
     assert executions.start("n", {"job": {"id": "j"}}) is False
 
 
-def test_that_an_execution_cannot_be_started_now_is_said(aws_calls):
+def test_an_execution_that_cannot_be_started_now_is_reported(aws_calls):
     aws_calls.expects_error("stepfunctions", "start_execution", "InvalidExecutionInput")
     with pytest.raises(StepFunctionsUnavailable, match="InvalidExecutionInput"):
         executions.start("n", {})
@@ -59,7 +59,7 @@ def test_an_execution_runs_only_while_it_is_running(aws_calls, status):
     assert executions.is_running(ARN) is (status == "RUNNING")
 
 
-def test_an_execution_that_there_is_none_of_does_not_run(aws_calls):
+def test_a_missing_execution_does_not_run(aws_calls):
     aws_calls.expects_error("stepfunctions", "describe_execution", "ExecutionDoesNotExist")
     assert executions.is_running(ARN) is False
 
@@ -96,7 +96,7 @@ def test_what_runs_is_listed_to_the_last_page(aws_calls):
         ),
     ],
 )
-def test_who_waits_is_answered_and_who_does_not_any_more_is_no_error(
+def test_an_execution_that_waits_is_answered_and_one_that_no_longer_does_is_no_error(
     aws_calls, answer, operation, request_, code
 ):
     if code:

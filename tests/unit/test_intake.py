@@ -49,14 +49,14 @@ def test_bad_input_is_refused_before_any_call(event, field, aws_calls, context):
 
 @pytest.mark.parametrize("kind", ["Pause Intake", "Resume Intake"])
 @pytest.mark.parametrize("chosen", [["Custom/Build/NotServed/1"], "all", [1], None])
-def test_who_pauses_or_resumes_wrongly_is_answered_in_a_sentence(kind, chosen, aws_calls, context):
+def test_a_wrong_pause_or_resume_is_answered_in_a_sentence(kind, chosen, aws_calls, context):
     event = {"detail-type": kind, "detail": {"actionTypes": chosen}}
     [[name, sentence]] = intake.handler(event, context).items()
     assert name == "refused"
     assert sentence.startswith("detail.actionTypes")
 
 
-def test_who_pauses_counts_nothing(tables, other_calls, context, capsys):
+def test_a_pause_counts_nothing(tables, other_calls, context, capsys):
     intake.handler(load_event("intake-pause"), context)
     assert metrics_in(capsys.readouterr().out) == {}
 

@@ -68,7 +68,7 @@ def test_room_is_given_up_to_the_limit_and_the_rest_waits(tables):
     assert tables.intake()["waiting"]["c"] == {"jobId": "job of c", "since": NOW}
 
 
-def test_while_paused_who_comes_waits_and_who_has_room_keeps_it(tables):
+def test_during_a_pause_new_jobs_wait_and_others_keep_their_room(tables):
     take(intake_table.read(TYPE, 2), "a")
     intake_table.pause(TYPE, paused=True)
     room = intake_table.read(TYPE, 2)
@@ -76,7 +76,7 @@ def test_while_paused_who_comes_waits_and_who_has_room_keeps_it(tables):
     assert names(tables) == (["a"], ["b"])
 
 
-def test_who_waits_goes_before_who_comes(tables):
+def test_a_job_that_waits_goes_before_a_new_one(tables):
     room = intake_table.read(TYPE, 1)
     take(room, "first", "waits")
     intake_table.give_back(TYPE, "first")
@@ -127,7 +127,7 @@ def test_room_that_is_given_keeps_since_when_it_was_waited_for_and_is_untold(tab
 
 
 @pytest.mark.parametrize("limit", [0, 5])
-def test_who_has_left_the_waiting_meanwhile_is_given_nothing(tables, limit):
+def test_an_execution_that_has_left_the_queue_gets_no_room(tables, limit):
     tables.put_intake(waiting={"b": WAITS})
     room = intake_table.read(TYPE, limit)
     intake_table.give_back(TYPE, "b")
@@ -142,7 +142,7 @@ def test_without_a_limit_all_that_wait_are_given_room(tables):
     assert names(tables) == (list("abcde"), [])
 
 
-def test_who_has_nothing_to_give_back_makes_no_row(tables):
+def test_giving_back_nothing_creates_no_row(tables):
     intake_table.give_back(TYPE, "a")
     intake_table.told(TYPE, "a")
     intake_table.expect_no_more(TYPE, "j", NOW)
@@ -188,7 +188,7 @@ def test_to_forget_what_is_to_be_shown_takes_away_nothing_that_is_awaited(tables
 
 
 def test_what_was_told_since_then_is_not_forgotten(tables):
-    """Who finds that all is shown doesn't know of what is told meanwhile."""
+    """It finds everything shown, and does not know of progress that comes at the same time."""
     intake_table.remind(TYPE, "j", NOW)
     intake_table.remind(TYPE, "j", LATER)
     assert intake_table.read(TYPE, 0).unshown == {"j": LATER}
@@ -245,7 +245,7 @@ class TestTwoIntakesAtOnce:
             assert len(holders) == len(waiting) == 1, order
             assert list(itertools.chain(*given)) == holders, order
 
-    def test_who_comes_never_goes_before_who_waits(self, tables):
+    def test_a_new_job_never_goes_before_one_that_waits(self, tables):
         room = Room(TYPE, 1, waiting={"a": WAITS})
 
         for order in orders(2, 2):

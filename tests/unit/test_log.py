@@ -52,7 +52,7 @@ def test_a_sampled_invocation_tells_each_call_of_aws_and_no_secret(rate, debugge
     assert TOKEN not in printed.stdout + printed.stderr
 
 
-def test_what_aws_answered_is_told_at_level_debug_only(aws_calls, log, caplog):
+def test_what_aws_answered_is_logged_at_level_debug_only(aws_calls, log, caplog):
     for level in (logging.INFO, logging.DEBUG):
         aws_calls.expects_error("dynamodb", "get_item", "ThrottlingException", status=400)
         with caplog.at_level(level, SERVICE), pytest.raises(ClientError, match="Throttling"):

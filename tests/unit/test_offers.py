@@ -176,7 +176,7 @@ def test_a_started_event_names_its_job(event):
     assert not offers.is_for(other, detail)
 
 
-def test_an_id_that_is_null_is_as_good_as_none():
+def test_an_id_that_is_null_counts_as_missing():
     detail = load_event("intake-action-started")["detail"] | {"action-execution-id": None}
     assert offers.is_for(OFFER, detail)
 
@@ -184,5 +184,5 @@ def test_an_id_that_is_null_is_as_good_as_none():
 @pytest.mark.parametrize(
     ("offer", "job_id"), [({"id": "a"}, "a"), ({"jobId": "b"}, "b"), ({}, None), ("x", None)]
 )
-def test_whatever_is_offered_is_named_as_far_as_it_has_a_name(offer, job_id):
+def test_every_offer_is_named_as_far_as_it_has_a_name(offer, job_id):
     assert offers.job_id(offer) == job_id

@@ -101,7 +101,7 @@ def test_a_long_reason_is_cut_to_what_codepipeline_takes(error):
             "SystemUnavailable",
             "not acknowledged within 7 seconds (AcknowledgeTimeoutSeconds)",
         ),
-        # It was acknowledged after that, by whoever ends the job.
+        # It was acknowledged later, by the function that ends the job.
         (
             failed("CodePipelineUnavailable", "502", "Dispatched"),
             {},
@@ -221,7 +221,7 @@ def test_progress_is_what_a_worker_tells_of_its_job():
         ),
     ],
 )
-def test_of_an_event_with_progress_only_progress_is_taken(detail, told):
+def test_only_progress_is_taken_from_a_progress_event(detail, told):
     event = {"detail-type": "Job Progress", "time": TIME, "detail": {"jobId": "j", **detail}}
     assert outcomes.parse_progress(event) == ("j", told, TIME)
 

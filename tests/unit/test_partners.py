@@ -113,7 +113,7 @@ def test_a_token_that_cannot_be_read_now_is_worth_another_try(aws_calls, code):
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "KMSDisabledException"])
-def test_a_token_that_may_not_be_read_is_as_good_as_none(aws_calls, code):
+def test_a_token_that_may_not_be_read_counts_as_missing(aws_calls, code):
     aws_calls.expects_error("ssm", "get_parameter", code)
     with pytest.raises(errors.ClientTokenMissing, match=code):
         client_token(CLIENT_ID)

@@ -122,7 +122,7 @@ class TestProgress:
             ({"percentComplete": 2}, {"percentComplete": 0}, {"percentComplete": 0}),
         ],
     )
-    def test_what_is_left_out_stays_as_it_was_told_before(
+    def test_a_member_that_is_left_out_keeps_its_value(
         self, tables, other_calls, context, before, told, shown
     ):
         put_job(tables, **({"progress": before} if before else {}))
@@ -165,7 +165,7 @@ class TestProgress:
         assert show(context, LATER, keepAlive=True)
         assert (tables.job(JOB_ID)["progress"], tables.job(JOB_ID)["toldAt"]) == (DETAILS, KEPT_AT)
 
-    def test_what_else_a_worker_tells_is_its_own_affair(self, tables, other_calls, context):
+    def test_other_fields_of_a_worker_are_ignored(self, tables, other_calls, context):
         put_job(tables)
         expect_continuation(other_calls, {"percentComplete": 5})
         assert show(context, percentComplete=5, phase="link", continuationToken="x")
@@ -323,7 +323,7 @@ class TestProgress:
         assert list(tables.intake()["awaiting"]) == [JOB_ID]
 
     @pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
-    def test_of_a_job_that_is_over_nobody_is_reminded_any_more(
+    def test_there_are_no_reminders_of_a_job_that_is_over(
         self, tables, other_calls, context, status
     ):
         put_job(tables, status=status, progress=DETAILS)
@@ -352,7 +352,7 @@ class TestProgress:
     @pytest.mark.parametrize(
         "status", ["Created", "Queued", "Dispatched", "Succeeded", "Failed", "TimedOut", None]
     )
-    def test_of_a_job_that_is_not_in_progress_nothing_is_shown(
+    def test_no_progress_is_shown_of_a_job_that_is_not_in_progress(
         self, tables, other_calls, context, status
     ):
         if status:
@@ -370,7 +370,7 @@ class TestProgress:
             {"continuing": {"jobId": JOB_ID, "executionDetails": {}, "sent": False}},
         ],
     )
-    def test_of_two_at_once_one_is_shown(self, tables, other_calls, context, meanwhile):
+    def test_one_of_two_at_once_is_shown(self, tables, other_calls, context, meanwhile):
         put_job(tables)
         before_noting(tables, lambda: tables.put_job(JOB_ID, **(tables.job(JOB_ID) | meanwhile)))
         assert report.handler(PROGRESS, context) == {"shown": False}
@@ -428,7 +428,7 @@ class TestProgress:
             "sent": False,
         }
         expect_continuation(other_calls, details)
-        # What is told meanwhile, or when, makes no difference.
+        # Progress at the same time makes no difference.
         assert show(context, percentComplete=99)
         assert sent[0] == sent[1]
         assert tables.job(JOB_ID)["continuing"]["sent"] is True
@@ -498,7 +498,7 @@ class TestProgress:
         assert tables.intake()["awaiting"] == {}
 
     @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException"])
-    def test_of_a_refused_repeat_it_is_not_known_what_became_of_the_first_try(
+    def test_a_refused_repeat_says_nothing_about_the_first_try(
         self, tables, other_calls, context, code
     ):
         continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
@@ -512,7 +512,7 @@ class TestProgress:
         expect_continuation(other_calls)
         assert show(context)
 
-    def test_what_else_codepipeline_refuses_is_undone_and_raised(
+    def test_any_other_refusal_of_codepipeline_is_undone_and_raised(
         self, tables, other_calls, context
     ):
         put_job(tables)

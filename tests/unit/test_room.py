@@ -20,7 +20,7 @@ def room(limit=0, paused=False, holders=(), waiting=(), awaiting=()):
 @pytest.mark.parametrize(
     ("of", "unlimited", "left", "to_ask_for"),
     [
-        # No limit: a batch at a time, whoever waits from before.
+        # No limit: a batch at a time, even if others wait.
         (room(), True, BATCH_SIZE, BATCH_SIZE),
         (room(holders="ab", waiting="c", awaiting="d"), True, BATCH_SIZE, BATCH_SIZE),
         # A limit: as many as there is room for, those included that wait for some.
@@ -70,7 +70,7 @@ def test_of_two_that_wait_as_long_the_order_is_the_same_for_every_intake():
     assert Room("t", 2, waiting=waiting).next == ["a", "b"]
 
 
-def test_who_was_given_room_and_may_not_know_it_is_untold():
+def test_an_execution_that_may_not_know_of_its_room_is_listed():
     assert room(3, holders="aBC").untold == ["B", "C"]
 
 

@@ -404,7 +404,7 @@ def described_as(calls, number, status):
 class TestRoom:
     """How many jobs are asked for, and who has to wait."""
 
-    def test_where_jobs_are_not_limited_nobody_is_counted(self, tables, listed, started, context):
+    def test_jobs_are_not_counted_without_a_limit(self, tables, listed, started, context):
         expect_poll_for(listed, BATCH_SIZE, offer(1))
         expect_start(listed)
         expect_poll_for(listed, BATCH_SIZE)
@@ -530,7 +530,7 @@ class TestEnded:
         row = tables.intake()
         assert (list(row["holders"]), list(row["waiting"])) == ([name_of(2)], [name_of(1)])
 
-    def test_where_nobody_waits_the_next_is_asked_for(
+    def test_the_next_job_is_asked_for_if_none_waits(
         self, tables, listed, started, context, monkeypatch
     ):
         limit(monkeypatch, "1")
@@ -563,7 +563,7 @@ class TestEnded:
         if not polled:
             assert tables.calls == []
 
-    def test_told_twice_it_gives_room_once(self, tables, other_calls, context, monkeypatch):
+    def test_the_same_end_twice_gives_room_once(self, tables, other_calls, context, monkeypatch):
         limit(monkeypatch, "2")
         tables.put_intake(
             holders={ENDED["detail"]["name"]: entry(9, told=True), "x": entry(8, told=True)}
@@ -610,7 +610,7 @@ class TestPause:
         assert intake.handler(RESUME, context) == {"paused": []}
         assert sorted(polled) == sorted([TYPE, TYPE, OTHER_TYPE])
 
-    def test_who_pauses_changes_nothing_else(self, tables, other_calls, context):
+    def test_a_pause_changes_nothing_else(self, tables, other_calls, context):
         tables.put_intake(holders={"a": entry(1, told=True)}, awaiting={"first": ago(1)})
         before = tables.intake()
         for _ in range(2):
@@ -975,7 +975,7 @@ def test_a_batch_that_is_refused_is_halved_down_to_ten_and_remembered(aws_calls,
     assert log.getvalue().count("takes no larger batches") == 1
 
 
-def test_what_is_refused_whatever_the_batch_is_told_and_not_remembered(aws_calls):
+def test_a_refusal_that_is_not_about_the_batch_is_reported_and_not_remembered(aws_calls):
     one = ActionType.parse(TYPE)
     for _ in range(5):
         aws_calls.expects_error("codepipeline", "poll_for_jobs", "ValidationException")

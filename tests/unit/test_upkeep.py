@@ -88,7 +88,9 @@ def test_room_that_came_free_goes_to_the_longest_waiting_who_is_told(tables, oth
 
 
 @pytest.mark.parametrize(("limit", "paused"), [(0, True), (5, True), (1, False)])
-def test_who_waits_goes_on_waiting_while_there_is_none(tables, other_calls, limit, paused):
+def test_a_job_that_waits_goes_on_waiting_while_there_is_no_room(
+    tables, other_calls, limit, paused
+):
     tables.put_intake(holders={"a": holder("a")}, waiting={"b": entry("b")}, paused=paused)
     put_waiting_job(tables, "b")
     assert list(look(limit).waiting) == ["b"]
@@ -135,7 +137,7 @@ def test_a_job_whose_execution_does_not_wait_yet_finds_its_room_in_its_row(
 
 
 @pytest.mark.parametrize("status", ["Dispatched", "InProgress", "Succeeded", "Failed", "TimedOut"])
-def test_a_job_that_has_gone_on_without_waiting_counts_as_told(tables, other_calls, status):
+def test_a_job_that_has_gone_on_without_waiting_counts_as_notified(tables, other_calls, status):
     tables.put_intake(holders={"b": holder("b", told=False)})
     put_job(tables, "b", status=status)
     look(1)
@@ -254,7 +256,7 @@ def test_a_place_among_the_waiting_is_given_back_as_well(tables, other_calls):
         ("only the sweep looks", 300, 1, False),
     ],
 )
-def test_otherwise_nobody_is_asked_after(tables, other_calls, why, age, limit, heal):
+def test_otherwise_no_execution_is_looked_up(tables, other_calls, why, age, limit, heal):
     tables.put_intake(holders={"over": holder("over", age)})
     assert list(look(limit, heal=heal).holders) == ["over"], why
 

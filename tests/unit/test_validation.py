@@ -142,5 +142,5 @@ def test_every_broken_limit_is_named_and_no_value_repeated():
 
 
 @pytest.mark.parametrize("request_", [None, [], "x", 3])
-def test_what_is_no_request_is_refused(request_):
+def test_an_invalid_request_is_refused(request_):
     assert "Member must be an object" in violations(ACKNOWLEDGE, request_)

@@ -36,7 +36,7 @@ def load(place: str) -> Worker:
         raise LookupError(_told(module, error)) from error
     if isinstance(found, Worker):
         return found
-    raise LookupError(f"{place} is no Worker: it must be made as {name} = Worker(function)")
+    raise LookupError(f"{place} is not a Worker: write {name} = Worker(function)")
 
 
 def _told(module: str, error: BaseException) -> str:
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--reload",
         action="store_true",
-        help="for authors: begin anew, with the jobs in hand, when a Python file in this folder "
+        help="for development: restart, with the current jobs, when a Python file in this folder "
         "has changed",
     )
     given = parser.parse_args(arguments)

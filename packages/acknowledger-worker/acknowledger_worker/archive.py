@@ -56,7 +56,7 @@ def unpack(
     folder.mkdir()
     kind = _kind(archive)
     if kind is None:
-        raise ArtifactInvalid("it can't be unpacked: it is no zip, tar or tar.gz file")
+        raise ArtifactInvalid("it can't be unpacked: it is not a zip, tar or tar.gz file")
     try:
         if kind == "tar":
             with tarfile.open(archive) as tar:
@@ -218,7 +218,7 @@ def _unpack(
             while chunk := source.read(_CHUNK):
                 left -= len(chunk)
                 if left < 0:
-                    raise ArtifactInvalid(f"it has more than {max_bytes} bytes, unpacked")
+                    raise ArtifactInvalid(f"it has more than {max_bytes} bytes when unpacked")
                 target.write(chunk)
         path.chmod(entry.mode & 0o755 | 0o600)
     _link(links, folder.resolve())

@@ -160,7 +160,7 @@ class JobServices:
             ConfigurationError: the JobBus is not known.
         """
         if not self._job_bus_name:
-            raise ConfigurationError("the worker needs JOB_BUS_NAME to tell progress")
+            raise ConfigurationError("the worker needs JOB_BUS_NAME to report progress")
         entry = {
             "EventBusName": self._job_bus_name,
             "Source": "acknowledger-worker",
@@ -168,14 +168,15 @@ class JobServices:
             "Detail": json.dumps({"jobId": self._delivery.job_id, **progress}),
         }
         try:
-            with aws_errors("progress could not be told"):
+            with aws_errors("progress could not be reported"):
                 answer = self._client("events").put_events(Entries=[entry])
         except (AWSUnavailable, errors.PermissionError) as error:
             logger.warning("job %s: %s", self._delivery.job_id, error)
             return
         if answer["FailedEntryCount"]:
             code = answer["Entries"][0].get("ErrorCode")
-            logger.warning("job %s: progress could not be told: %s", self._delivery.job_id, code)
+            told = "job %s: progress could not be reported: %s"
+            logger.warning(told, self._delivery.job_id, code)
 
     def _client_token(self, client_id: str) -> str:
         if not self._client_token_prefix:
@@ -247,7 +248,7 @@ class Task:
             JobCancelled: nobody waits any more: the job timed out, or was ended.
             PermissionError, AWSUnavailable
         """
-        with aws_errors("no sign of life could be given"):
+        with aws_errors("the heartbeat could not be sent"):
             self._step_functions.send_task_heartbeat(taskToken=self._token)
 
     def succeed(self, outcome: Outcome) -> None:
@@ -256,7 +257,7 @@ class Task:
         Raises:
             as `heartbeat`.
         """
-        with aws_errors("its success could not be told"):
+        with aws_errors("its success could not be reported"):
             self._step_functions.send_task_success(taskToken=self._token, output=output(outcome))
 
     def fail(self, failure: Failure) -> None:
@@ -265,7 +266,7 @@ class Task:
         Raises:
             as `heartbeat`.
         """
-        with aws_errors("its failure could not be told"):
+        with aws_errors("its failure could not be reported"):
             self._step_functions.send_task_failure(
                 taskToken=self._token, error=failure.type, cause=failure.message
             )
@@ -315,7 +316,7 @@ class Claim:
                 raise
             kept = False
         if not kept:
-            raise JobHeld(f"job {self._job_id} is another delivery's by now")
+            raise JobHeld(f"job {self._job_id} has been taken over by another delivery")
 
     def release(self) -> None:
         """Leave the job to whoever comes next."""

@@ -199,7 +199,7 @@ def _broken(outcome: Outcome) -> Iterator[str]:
         variables = {}
     for name, value in variables.items():
         if not re.fullmatch(r"[A-Za-z0-9@\-_]+", str(name)):
-            yield f"outputVariables.{name}: a name has letters, digits, @, - and _ only"
+            yield f"outputVariables.{name}: a name may have only letters, digits, @, - and _"
         yield from _broken_text(f"outputVariables.{name}", value, 0, OUTPUT_LENGTH)
     if made := outcome.revision:
         where = "currentRevision"
@@ -213,7 +213,7 @@ def _broken(outcome: Outcome) -> Iterator[str]:
 
 def _broken_text(member: str, value: object, least: int, most: int) -> Iterator[str]:
     if not isinstance(value, str):
-        yield f"{member} must be a text, not {type(value).__name__}"
+        yield f"{member} must be a string, not {type(value).__name__}"
     elif not least <= len(value) <= most:
         limit = f"at most {most}" if least == 0 else f"{least} to {most}"
         yield f"{member} must have {limit} characters, not {len(value)}"

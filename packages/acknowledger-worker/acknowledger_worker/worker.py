@@ -25,7 +25,7 @@ logger = logging.getLogger(__package__)
 
 Function = Callable[[Job], Outcome | None]
 
-_OUT_OF_TIME = Failure("JobFailed", "The time of the worker's Lambda function is over")
+_OUT_OF_TIME = Failure("JobFailed", "The worker's Lambda function is about to time out")
 
 
 class Worker:

@@ -82,6 +82,6 @@ def whole_event() -> dict[str, Any]:
 
 @pytest.fixture
 def event(whole_event: dict[str, Any]) -> dict[str, Any]:
-    """Of a job that has no output artifacts, so that its function needn't put any."""
+    """An event of a job without output artifacts, so that its function needn't put any."""
     del whole_event["detail"]["job"]["data"]["outputArtifacts"]
     return whole_event

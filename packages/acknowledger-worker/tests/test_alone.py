@@ -27,7 +27,7 @@ def imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_what_is_shipped_needs_boto3_alone(path):
+def test_the_package_needs_only_boto3(path):
     assert imported(path) <= WITH_BOTO3
     declared = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]["dependencies"]
     assert [each.partition(">")[0] for each in declared] == ["boto3"]

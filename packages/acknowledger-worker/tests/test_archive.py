@@ -112,7 +112,7 @@ def test_too_many_entries_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", [b"PK\x03\x04 and no more", b""])
-def test_what_is_no_zip_file_is_refused(tmp_path, damage):
+def test_a_file_that_is_not_a_zip_file_is_refused(tmp_path, damage):
     (tmp_path / "broken").write_bytes(damage)
     with pytest.raises(ArtifactInvalid, match="can't be unpacked"):
         archive.unpack(tmp_path / "broken", tmp_path / "folder")
@@ -257,7 +257,7 @@ def test_the_beginning_of_a_file_says_what_it_is(tmp_path):
     for name, body in others.items():
         (tmp_path / name).write_bytes(body)
         assert not archive.is_archive(tmp_path / name), name
-        with pytest.raises(ArtifactInvalid, match=r"it is no zip, tar or tar\.gz file"):
+        with pytest.raises(ArtifactInvalid, match=r"it is not a zip, tar or tar\.gz file"):
             archive.unpack(tmp_path / name, tmp_path / f"{name}-unpacked")
 
 
@@ -269,7 +269,7 @@ def test_an_entry_for_the_folder_itself_is_taken(tmp_path, itself):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_of_two_entries_with_the_same_name_the_last_counts(tmp_path):
+def test_the_last_of_two_entries_with_the_same_name_counts(tmp_path):
     made = zipped(tmp_path, ("a", "1"), ("a", "2"), ("b", "a", LINK), ("b", "3"))
     archive.unpack(made, tmp_path / "zip")
     assert everything_below(tmp_path / "zip") == {"a": "2", "b": "3"}
@@ -332,7 +332,7 @@ def test_a_tar_files_second_names_come_out_as_files_and_links(tmp_path):
     ],
 )
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
-def test_of_a_tar_file_nothing_leaves_the_folder_or_fills_the_disk(
+def test_nothing_in_a_tar_file_leaves_the_folder_or_fills_the_disk(
     tmp_path, entries, words, compress
 ):
     made, inside = tarred(tmp_path, *entries), tmp_path / "inside"

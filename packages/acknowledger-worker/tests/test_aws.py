@@ -144,7 +144,7 @@ def test_credentials_that_expire_all_the_same_are_renewed_and_the_call_repeated(
 
 
 def test_credentials_that_expire_in_the_middle_are_renewed_and_the_call_repeated(job, tmp_path):
-    """Of a large object, which S3 is asked for in parts."""
+    """It may be a large object, which is read from S3 in parts."""
     job.clients["s3"].put_object(**job.place(job.input), Body=bytes(20 * 2**20))
     expired = []
 
@@ -182,7 +182,7 @@ def test_secret_values_are_in_the_details(job):
     assert details["actionConfiguration"]["configuration"] == {"Password": "hunter2"}
 
 
-def test_what_aws_refuses_is_told_without_its_secrets(job, tmp_path, caplog):
+def test_what_aws_refuses_is_reported_without_its_secrets(job, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     job.input["location"]["s3Location"]["objectKey"] += "-of-another"
     with pytest.raises(PermissionError) as caught:
@@ -201,7 +201,7 @@ def test_what_aws_refuses_is_told_without_its_secrets(job, tmp_path, caplog):
     assert not any(mark in caplog.text for mark in CREDENTIAL_MARKS)
 
 
-def test_an_input_that_is_not_there_is_an_unavailable_revision(job, tmp_path):
+def test_a_missing_input_is_an_unavailable_revision(job, tmp_path):
     job.clients["s3"].delete_object(**job.place(job.input))
     with pytest.raises(
         RevisionUnavailable,

@@ -41,7 +41,7 @@ def row(dynamodb, job_id="job"):
     return {name: value["S"] for name, value in found.items()}
 
 
-def test_of_two_deliveries_one_has_the_job(dynamodb, claims):
+def test_one_of_two_deliveries_has_the_job(dynamodb, claims):
     first, second = claims
     first.take()
     with pytest.raises(JobHeld, match="job job is being worked"):
@@ -72,11 +72,11 @@ def test_one_of_many_at_once_has_the_job(dynamodb, claims):
     assert len(taken) == 1
 
 
-def test_a_claim_lapses_when_its_worker_keeps_it_no_more(claims):
+def test_a_claim_lapses_when_its_worker_no_longer_keeps_it(claims):
     first, second = claims
     first._update("attribute_exists(jobId)", seconds=-1)
     second.take()
-    with pytest.raises(JobHeld, match="another delivery's by now"):
+    with pytest.raises(JobHeld, match="taken over by another delivery"):
         first.keep()
 
 
@@ -160,7 +160,7 @@ def test_a_job_that_another_delivery_has_taken_over_is_stopped_and_not_answered(
         dynamodb.put_item(TableName=TABLE, Item={"jobId": {"S": job_id}, "worker": {"S": "x"}})
         wait_for(job.cancelled.is_set, "the job to be cancelled", seconds=10)
 
-    with pytest.raises(JobHeld, match="another delivery's by now"):
+    with pytest.raises(JobHeld, match="taken over by another delivery"):
         aws.worker(function, job_table_name=TABLE)(event, Context())
     assert {what for what, _ in step_functions.told} == {"heartbeat"}
 

@@ -47,14 +47,14 @@ def test_an_event_is_parsed(event):
         ({"job": {"data": None}}, "detail.job.data must be an object"),
     ],
 )
-def test_what_is_no_job_in_progress_is_refused_by_name(event, change, words):
+def test_an_event_that_is_not_job_in_progress_is_refused_by_name(event, change, words):
     for name, value in change.items():
         (event if name in event else event["detail"])[name] = value
     with pytest.raises(EventInvalid, match=words):
         parse(event)
 
 
-def test_what_is_no_event_is_refused():
+def test_an_invalid_event_is_refused():
     with pytest.raises(EventInvalid, match="must be a JSON object"):
         parse([])
 
@@ -80,7 +80,7 @@ def test_a_job_with_nothing_in_it_is_a_job(tmp_path):
     assert job.pipeline == Pipeline("", "", "", None, None)
 
 
-def test_an_input_is_a_folder_and_what_is_no_zip_file_is_a_file(tmp_path):
+def test_an_input_is_a_folder_or_a_file_if_it_is_not_a_zip_file(tmp_path):
     seen = {}
 
     def look(job):
@@ -132,7 +132,7 @@ def test_a_tar_file_is_unpacked_where_that_is_asked_for(tmp_path):
     ended = run(look, inputs=inputs, folder=tmp_path / "job")
     assert ended.failure == Failure(
         "JobFailed",
-        "input artifact Notes: it can't be unpacked: it is no zip, tar or tar.gz file",
+        "input artifact Notes: it can't be unpacked: it is not a zip, tar or tar.gz file",
     )
 
 
@@ -201,7 +201,7 @@ def test_the_only_artifact_needs_no_name(tmp_path):
         (lambda job: job.input("A", max_bytes=2), ArtifactInvalid, "input artifact A: it has more"),
     ],
 )
-def test_what_the_action_has_not_fails_the_job(tmp_path, function, kind, words):
+def test_a_missing_artifact_or_property_fails_the_job(tmp_path, function, kind, words):
     ended = run(function, inputs={"A": {"f": "xxx"}, "B": "y"}, folder=tmp_path)
     assert isinstance(ended.outcome, Failure)
     assert ended.outcome.type == kind.type
@@ -222,7 +222,7 @@ def test_an_output_that_is_not_there_fails_the_job(tmp_path):
     assert ended.outcome == Failure("JobFailed", "output artifact A: there is no nowhere")
 
 
-def test_progress_tells_what_is_given_only(tmp_path):
+def test_progress_reports_only_what_is_given(tmp_path):
     def tell(job):
         job.progress(0)
         job.progress(summary="Linking", external_execution_id="17")
@@ -290,7 +290,7 @@ def test_a_secret_is_had_by_asking_and_is_in_no_failure_log_or_repr(tmp_path, te
     assert "Traceback" not in ended.outcome.message
 
 
-def test_a_secret_is_masked_in_all_that_is_told_and_logged_and_the_log_says_so(tmp_path, caplog):
+def test_a_secret_is_masked_in_everything_reported_and_logged_and_the_log_says_so(tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
 
     def leak(job):
@@ -327,7 +327,7 @@ def test_a_secret_is_masked_in_all_that_is_told_and_logged_and_the_log_says_so(t
         told = output(ended.outcome)
         for text in (caplog.text, told, repr(ended)):
             assert not any(form in text for form in ("wörd", "w\\u00f6rd", "w%C3%B6rd"))
-    # What is logged when the job has ended is not ours.
+    # Logs after the job's end are not masked.
     logging.getLogger("mine").warning("it's a word: %s", SECRET)
     assert SECRET in caplog.text
 

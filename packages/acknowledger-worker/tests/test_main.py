@@ -53,7 +53,7 @@ def test_where_it_is_must_be_said_in_two_parts(place):
     ("source", "name", "said"),
     [
         (MODULE, "nothing", "{} has no nothing"),
-        (MODULE, "function", "{}:function is no Worker: it must be made as function = Worker("),
+        (MODULE, "function", "{}:function is not a Worker: write function = Worker("),
         ("\n1 / 0", "handler", "{} can't be imported: ZeroDivisionError: division by zero ("),
         ("import nothere", "handler", "{} can't be imported: ModuleNotFoundError: No module nam"),
         ("import os; os.nothing", "handler", "{} can't be imported: AttributeError: module 'os'"),
@@ -61,7 +61,7 @@ def test_where_it_is_must_be_said_in_two_parts(place):
         ("raise SystemExit(3)", "handler", "{} can't be imported: SystemExit: 3 ("),
     ],
 )
-def test_what_is_wrong_with_it_is_said_in_one_line(module, source, name, said, capsys):
+def test_a_problem_is_reported_in_one_line(module, source, name, said, capsys):
     found = module(source)
     with pytest.raises(SystemExit) as ended:
         main([f"{found}:{name}", "--check"])
@@ -72,7 +72,7 @@ def test_what_is_wrong_with_it_is_said_in_one_line(module, source, name, said, c
 
 
 @pytest.mark.parametrize("missing", ["nothere", "nothere.either", "json.nothere"])
-def test_a_module_that_is_not_there_is_named(missing):
+def test_a_missing_module_is_named(missing):
     with pytest.raises(LookupError, match=r"^there is no module (json\.)?nothere$"):
         load(f"{missing}:handler")
 

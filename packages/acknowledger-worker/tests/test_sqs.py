@@ -141,7 +141,7 @@ def test_a_message_that_comes_twice_is_worked_once_and_the_other_left(aws, queue
 
 
 @pytest.mark.parametrize("body", ["no JSON", "[]", '{"detail-type": "Job Failed"}'])
-def test_what_is_no_job_stays_in_the_queue_for_its_dead_letters(aws, queue, body, caplog):
+def test_an_invalid_message_stays_in_the_queue_for_its_dead_letters(aws, queue, body, caplog):
     queue.send(body)
     with running(aws, lambda job: None):
         wait_for(lambda: queue.kept, "the message to be left", seconds=10)

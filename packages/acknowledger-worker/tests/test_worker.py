@@ -49,7 +49,9 @@ from doubles import Context, refusal, wait_for
         ),
     ],
 )
-def test_what_a_function_makes_of_a_job_is_told(aws, step_functions, event, function, what, told):
+def test_what_a_function_returns_or_raises_is_reported(
+    aws, step_functions, event, function, what, told
+):
     aws.worker(function)(event, Context())
     end, request = step_functions.end
     assert end == what
@@ -116,7 +118,7 @@ def test_a_job_that_has_ended_meanwhile_is_stopped_and_not_answered(
             raise
 
     aws.worker(function)(event, Context())
-    assert stopped == [f"no sign of life could be given: {code}"]
+    assert stopped == [f"the heartbeat could not be sent: {code}"]
     assert step_functions.asked == {"heartbeat"}
     assert code in caplog.text
     assert "Traceback" not in caplog.text
@@ -147,7 +149,7 @@ def test_a_lost_heartbeat_does_not_stop_the_job(aws, step_functions, event, capl
 @pytest.mark.parametrize(
     ("code", "error"), [("InternalServerError", AWSUnavailable), ("AccessDenied", PermissionError)]
 )
-def test_where_nobody_can_be_told_the_delivery_fails(aws, step_functions, event, code, error):
+def test_the_delivery_fails_if_no_execution_can_be_told(aws, step_functions, event, code, error):
     step_functions.error = code
     with pytest.raises(error, match=code) as caught:
         aws.worker(lambda job: None)(event, Context())
@@ -159,7 +161,7 @@ def test_a_job_fails_before_its_lambda_function_runs_out_of_time(aws, step_funct
 
     def function(job):
         began = time.monotonic()
-        with pytest.raises(JobCancelled, match="time of the worker's Lambda function is over"):
+        with pytest.raises(JobCancelled, match="worker's Lambda function is about to time out"):
             job.wait(10)
         seconds.append(time.monotonic() - began)
 
@@ -169,13 +171,13 @@ def test_a_job_fails_before_its_lambda_function_runs_out_of_time(aws, step_funct
         {
             "taskToken": event["detail"]["taskToken"],
             "error": "JobFailed",
-            "cause": "The time of the worker's Lambda function is over",
+            "cause": "The worker's Lambda function is about to time out",
         },
     )
     assert seconds[0] < 5
 
 
-def test_what_is_no_event_is_not_worked(aws):
+def test_an_invalid_event_is_not_worked(aws):
     with pytest.raises(EventInvalid, match="detail-type"):
         aws.worker(lambda job: None)({"Records": []}, Context())
 
@@ -226,14 +228,14 @@ def test_progress_that_is_not_taken_is_logged_and_the_job_goes_on(
 ):
     aws.clients["events"] = Events(failed=1)
     aws.worker(lambda job: job.progress(40), job_bus_name="jobs")(event, Context())
-    assert "progress could not be told: ThrottlingException" in caplog.text
+    assert "progress could not be reported: ThrottlingException" in caplog.text
     assert step_functions.end[0] == "success"
 
 
 def test_without_a_bus_there_is_no_progress(aws, step_functions, event, monkeypatch):
     monkeypatch.delenv("JOB_BUS_NAME", raising=False)
     aws.worker(lambda job: job.progress(40))(event, Context())
-    assert step_functions.end[1]["cause"] == "the worker needs JOB_BUS_NAME to tell progress"
+    assert step_functions.end[1]["cause"] == "the worker needs JOB_BUS_NAME to report progress"
 
 
 def test_a_failure_that_is_meant_is_logged_without_a_trace(aws, event, caplog):

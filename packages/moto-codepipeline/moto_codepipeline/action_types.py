@@ -228,7 +228,7 @@ def _check_queryable(properties: list[dict[str, Any]]) -> None:
 def keep_secrets(
     new: dict[str, Any], old: dict[str, Any] | None, types: dict[TypeKey, ActionType]
 ) -> None:
-    """Where an updated pipeline repeats a secret's mask, put its present value in (documented).
+    """Replace the mask of a secret in an updated pipeline by its present value (documented).
 
     Raises InvalidActionDeclarationError for a mask where there is no value (reported).
     """

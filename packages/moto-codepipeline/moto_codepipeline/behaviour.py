@@ -60,7 +60,7 @@ class Behaviour:
         True: each event is under way for a time of its own, at random up to ``event_lag_seconds``,
         so that a later one may come first, as was recorded. False: for exactly that time.
     events_seed
-        Which random times these are. They begin anew when the seed changes: the same events with
+        Which random times these are. They start again when the seed changes: the same events with
         the same seed come in the same order.
     events_twice
         True: every event is delivered twice, as at-least-once delivery allows. Shuffled ones have a

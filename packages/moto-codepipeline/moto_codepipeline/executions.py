@@ -152,7 +152,7 @@ class ExecutionOperations(JobOperations):
 
         Documented: failed actions can be retried while others of the stage are in progress, all
         can't; neither can after the structure was changed. Raises PipelineNotFoundException,
-        StageNotFoundError, NotLatestPipelineExecutionError, also for an execution that there is not
+        StageNotFoundError, NotLatestPipelineExecutionError, also if there is no such execution
         (the model has no better error), and StageNotRetryableError.
         """
         pipeline = self._pipeline(name)
@@ -241,7 +241,7 @@ class ExecutionOperations(JobOperations):
 
     @property
     def _somebody(self) -> str:
-        """Who did something: there are no callers here."""
+        """The caller of an operation, which is unknown here."""
         return f"arn:{self.partition}:iam::{self.account_id}:root"
 
     @staticmethod

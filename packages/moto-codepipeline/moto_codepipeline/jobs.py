@@ -312,7 +312,7 @@ class JobBoard:
         return True
 
     def _limit(self, action: ActionRun) -> None:
-        """Begin an action's time limit, anew if it has begun."""
+        """Start an action's time limit, again if it has started."""
         behaviour = self._behaviour()
         limit = {
             "Custom": behaviour.action_timeout_seconds,

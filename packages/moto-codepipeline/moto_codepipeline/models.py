@@ -130,7 +130,7 @@ class JobBackend(ExecutionOperations):
     ) -> tuple[dict[str, Any], list[dict[str, str]]]:
         """Create a pipeline, after its structure is checked. Secrets are masked in the answer.
 
-        Raises the errors of ``check_structure``, InvalidStructureError for a role that there is not
+        Raises the errors of ``check_structure``, InvalidStructureError for a missing role
         and, as moto does, for a name that is taken, and LimitExceededError.
         """
         self._check(pipeline)

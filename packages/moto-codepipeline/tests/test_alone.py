@@ -39,7 +39,7 @@ def imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_what_is_shipped_needs_moto_alone(path: Path) -> None:
+def test_the_package_needs_only_moto(path: Path) -> None:
     assert imported(path) <= WITH_MOTO | {"moto_codepipeline"}
     declared = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]["dependencies"]
     assert [each.partition("[")[0] for each in declared] == ["moto"]

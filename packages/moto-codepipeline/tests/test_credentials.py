@@ -155,7 +155,7 @@ def test_how_long_they_last_can_be_switched(job: Job) -> None:
         lambda s3, job: s3.list_buckets(),
     ],
 )
-def test_they_are_good_for_nothing_else_in_s3(job: Job, call: Callable[..., object]) -> None:
+def test_they_give_access_to_nothing_else_in_s3(job: Job, call: Callable[..., object]) -> None:
     s3 = job.client()
     assert refusal(lambda: call(s3, job)) == ("AccessDenied", 403)
 

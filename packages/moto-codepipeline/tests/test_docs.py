@@ -32,7 +32,7 @@ SHOWN = [
 ]
 """The test that shows each behaviour, and how the behaviour's row begins."""
 
-ALL_SWITCHES = {row[0].strip("`"): row[1:] for row in rows("switch | may be | default")}
+ALL_SWITCHES = {row[0].strip("`"): row[1:] for row in rows("Switch | Values | Default")}
 BEHAVIOURS = rows("behaviour | evidence | here | switch")
 
 

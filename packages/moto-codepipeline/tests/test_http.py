@@ -145,7 +145,7 @@ def test_an_error_over_http(url: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["CodePipeline_20150709.Dance", "CodePipeline_20150709.", ""])
-def test_an_operation_that_there_is_not(url: str, target: str) -> None:
+def test_an_unknown_operation(url: str, target: str) -> None:
     status, _, answer = post(url, b"{}", X_Amz_Target=target)
     assert status == 400
     assert json.loads(answer)["__type"] == "UnknownOperationException"
@@ -165,7 +165,7 @@ def test_timestamps_are_numbers(url: str, pipeline: str) -> None:
         assert not re.search(rb'"\d{4}-\d\d-\d\dT', answer), answer
 
 
-def test_a_client_that_speaks_cbor_is_told(url: str) -> None:
+def test_a_client_that_speaks_cbor_is_refused(url: str) -> None:
     path = "/service/CodePipeline_20150709/operation/PollForJobs"
     status, headers, answer = post(
         url + path, b"\xa0", smithy_protocol="rpc-v2-cbor", Content_Type="application/cbor"

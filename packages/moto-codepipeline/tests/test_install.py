@@ -105,5 +105,5 @@ def test_a_clock_can_be_put_in() -> None:
 
 
 @pytest.mark.parametrize("name", moto_codepipeline.__all__)
-def test_what_is_exported_is_there(name: str) -> None:
+def test_every_exported_name_exists(name: str) -> None:
     assert getattr(moto_codepipeline, name) is not None

@@ -238,7 +238,7 @@ STAGES = ("Stage2", "Stage3", "Stage4")
     )
 )
 @settings(BOUNDED, max_examples=30)
-def test_whatever_happens_none_overtakes_and_none_is_lost(
+def test_no_job_overtakes_another_and_none_is_lost(
     mode: dict[str, str], steps: list[tuple[str, int]]
 ) -> None:
     with running_service() as service:

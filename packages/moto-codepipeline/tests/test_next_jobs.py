@@ -122,7 +122,7 @@ def test_what_cannot_be_wanted_is_refused(endpoint: tuple[Service, str], body: A
     assert call(url) == (200, {"next_jobs": []})
 
 
-def test_what_is_known_of_a_job_and_of_pipelines_is_told(endpoint: tuple[Service, str]) -> None:
+def test_everything_known_about_a_job_and_pipelines_is_shown(endpoint: tuple[Service, str]) -> None:
     service, _ = endpoint
     assert service.backend.job_state("no job") is None
     service.start()

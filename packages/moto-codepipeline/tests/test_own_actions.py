@@ -95,7 +95,7 @@ class TestApproval:
         self.answer(service, token=second)
         assert service.take()
 
-    def test_who_is_abandoned_waits_no_longer(self, service: Service) -> None:
+    def test_an_abandoned_action_no_longer_waits(self, service: Service) -> None:
         execution_id = self.ask(service)
         token = self.state(service)["token"]
         service.stop(execution_id, abandon=True)
@@ -134,7 +134,7 @@ class TestApproval:
             self.answer(service, **{"token": self.state(service)["token"]} | changes)
         assert error_of(caught.value)[0] == code
 
-    def test_a_topic_is_told(self, service: Service) -> None:
+    def test_a_topic_is_notified(self, service: Service) -> None:
         sns, sqs = client("sns"), client("sqs")
         topic = sns.create_topic(Name="asked")["TopicArn"]
         queue = sqs.create_queue(QueueName="asked")["QueueUrl"]
@@ -247,7 +247,7 @@ class TestLambda:
         assert error_of(caught.value)[0] == "ValidationException"
         assert service.api.get_job_details(jobId=events[0]["id"])["jobDetails"]["data"]
 
-    def test_who_is_abandoned_may_answer(
+    def test_an_abandoned_action_may_be_answered(
         self, service: Service, events: list[dict[str, Any]]
     ) -> None:
         execution_id = self.invoke(service)
@@ -280,7 +280,7 @@ class TestTransition:
 
     @pytest.mark.parametrize(("stage", "kind"), [("Stage3", "Inbound"), ("Stage2", "Outbound")])
     @pytest.mark.usefixtures("pipeline")
-    def test_nobody_passes_until_it_is_enabled(
+    def test_no_execution_passes_until_it_is_enabled(
         self, service: Service, stage: str, kind: str
     ) -> None:
         self.disable(service, stage, kind)
@@ -325,7 +325,7 @@ class TestTransition:
         service.succeed(service.take())
         assert service.status(execution_id) == "Succeeded"
 
-    def test_a_stage_that_is_not_there_is_refused(self, service: Service) -> None:
+    def test_a_missing_stage_is_refused(self, service: Service) -> None:
         service.create()
         with pytest.raises(ClientError) as caught:
             self.disable(service, "None")

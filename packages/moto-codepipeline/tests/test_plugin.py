@@ -102,7 +102,7 @@ def test_a_worker_that_never_comes_lets_the_action_time_out(codepipeline: CodePi
     codepipeline.assert_status(action, "Failed")
 
 
-def test_a_wrong_status_is_told_with_the_jobs_story(codepipeline: CodePipeline) -> None:
+def test_a_wrong_status_is_reported_with_the_jobs_history(codepipeline: CodePipeline) -> None:
     action = codepipeline.start("Lint", category="Test")
     [job] = codepipeline.client.poll_for_jobs(actionTypeId=LINT)["jobs"]
     codepipeline.clock.advance(5)

@@ -291,7 +291,7 @@ class Workers(RuleBasedStateMachine):
     @precondition(lambda self: self._any_offer())
     @rule(data=st.data())
     def use_a_wrong_token(self, data: st.DataObject) -> None:
-        """Whoever has not the client's token changes nothing of a partner's job."""
+        """Without the client's token, nothing can change a partner's job."""
         job = self._some_offer(data)[1].job
         for call in (
             lambda token: self.backend.acknowledge_third_party_job(job.id, job.nonce, token),

@@ -170,7 +170,7 @@ def test_a_continued_action_has_one_time_limit_in_all(service: Service, limit: i
     assert service.poll() == []
 
 
-def test_later_progress_replaces_only_what_it_says_anew(service: Service) -> None:
+def test_later_progress_replaces_only_what_it_gives(service: Service) -> None:
     job = service.job()
     [before] = service.stage("Stage2")["actionStates"]
     for details in ({"summary": "half", "percentComplete": 50}, {"percentComplete": 75}, {}):

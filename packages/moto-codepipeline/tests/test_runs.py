@@ -370,7 +370,7 @@ NOT_INCLUDED = (
         ("list_pipeline_executions", {"pipelineName": "release"}, NO_PIPELINE),
     ],
 )
-def test_a_pipeline_that_is_not_there_is_not_found(
+def test_a_missing_pipeline_is_not_found(
     service: Service, method: str, request_: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(ClientError) as caught:
@@ -378,7 +378,7 @@ def test_a_pipeline_that_is_not_there_is_not_found(
     assert error_of(caught.value) == ("PipelineNotFoundException", text)
 
 
-def test_an_execution_that_is_not_there_is_not_found(service: Service) -> None:
+def test_a_missing_execution_is_not_found(service: Service) -> None:
     service.create([action("Deploy", IDLE)])
     unknown = "00000000-0000-0000-0000-000000000000"
     with pytest.raises(ClientError) as caught:

@@ -174,7 +174,7 @@ def test_a_source_may_succeed_without_a_version_and_says_so(
     assert "without an artifact" in state["latestExecution"]["summary"]
 
 
-def test_a_retried_source_finds_what_is_there_by_then(service: Service) -> None:
+def test_a_retried_source_finds_the_newest_version(service: Service) -> None:
     create(service, S3Bucket="late")
     execution_id = service.start()
     put(b"late", bucket="late")

@@ -110,7 +110,7 @@ def test_a_second_wish_to_wait_is_refused_and_changes_nothing(service: Service) 
     assert service.execution(execution_id)["statusSummary"] == "first"
 
 
-def test_who_waits_may_still_abandon(service: Service) -> None:
+def test_a_stop_that_waits_may_still_abandon(service: Service) -> None:
     execution_id = started(service)
     service.take()
     service.stop(execution_id, reason="first")

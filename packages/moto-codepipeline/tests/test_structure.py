@@ -351,7 +351,7 @@ def test_a_value_may_be_longer_than_the_model_says(service: Service) -> None:
     assert len(job["data"]["actionConfiguration"]["configuration"]["Text"]) == 50_000
 
 
-def test_an_empty_value_is_told_all_that_is_asked_of_one(service: Service) -> None:
+def test_an_empty_value_is_told_every_constraint(service: Service) -> None:
     with pytest.raises(ClientError) as caught:
         service.create([build(configuration={"Text": ""})])
     assert error_of(caught.value) == (

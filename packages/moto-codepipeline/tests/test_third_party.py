@@ -264,7 +264,7 @@ def test_a_changed_token_counts_at_once_and_a_repeat_with_it_is_the_same(service
 # Clients
 
 
-def test_the_jobs_of_a_removed_client_are_offered_to_nobodys_use(service: Service) -> None:
+def test_the_jobs_of_a_removed_client_are_offered_in_vain(service: Service) -> None:
     service.backend.put_client(CLIENT, "clients-own")
     service.backend.bind_client(CLIENT, "release")
     queued(service)
@@ -330,7 +330,7 @@ def test_a_client_that_cannot_be(service: Service, client_id: str, token: str) -
     assert "secret" not in str(caught.value)
 
 
-def test_a_client_that_there_is_not(service: Service) -> None:
+def test_an_unknown_client(service: Service) -> None:
     for use in (
         service.backend.remove_client,
         service.backend.client_token,

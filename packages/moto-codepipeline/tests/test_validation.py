@@ -224,7 +224,7 @@ def test_what_the_model_forbids(operation: str, request_: Any, message: str) -> 
         ("GetJobDetails", "[]", "The request body is not a JSON object."),
     ],
 )
-def test_what_has_the_wrong_json_type(operation: str, request_: Any, message: str) -> None:
+def test_a_wrong_json_type(operation: str, request_: Any, message: str) -> None:
     assert refusal(operation, request_) == ("SerializationException", message)
 
 

@@ -658,9 +658,9 @@ def _tag_cases() -> Iterator[tuple[str, str, State, Params, Error | Output]]:
         "ResourceNotFoundException",
         "The account with id '123456789012' does not include an action type 'Custom/Build/Builder/1'",
     )
-    yield listed, "an action type that there is not", nothing, of_type(), unknown
-    yield tag, "an action type that there is not", nothing, of_type(tags=TAGS), unknown
-    yield untag, "an action type that there is not", nothing, of_type(tagKeys=["team"]), unknown
+    yield listed, "an action type that does not exist", nothing, of_type(), unknown
+    yield tag, "an action type that does not exist", nothing, of_type(tags=TAGS), unknown
+    yield untag, "an action type that does not exist", nothing, of_type(tagKeys=["team"]), unknown
     own = [{"key": "aws:team", "value": "build"}]
     system = Error("InvalidTagsException", "Not allowed to modify system tags: aws:team")
     yield tag, "a tag of AWS's", queued, of_type(tags=own), system

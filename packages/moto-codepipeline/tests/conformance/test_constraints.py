@@ -46,7 +46,7 @@ def check_refusal(answer: Answer, bad: Bad) -> None:
 
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize("bad", BAD, ids=str)
-def test_a_broken_constraint_is_told(
+def test_a_broken_constraint_is_reported(
     client: Callable[[str], Call],
     empty: Service,
     bad: Bad,
@@ -58,7 +58,7 @@ def test_a_broken_constraint_is_told(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bad", FIRST.values(), ids=str)
-def test_a_broken_constraint_is_told_to_javascript(
+def test_a_broken_constraint_is_reported_to_javascript(
     client: Callable[[str], Call],
     empty: Service,
     bad: Bad,
@@ -87,7 +87,7 @@ def test_a_member_may_go_to_its_limit(
 
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize(("operation", "where", "request_"), WRONG, ids=str)
-def test_a_member_of_the_wrong_json_type_is_told(
+def test_a_member_of_the_wrong_json_type_is_reported(
     url: str,
     empty: Service,
     operation: str,

@@ -75,7 +75,7 @@ def test_members_that_are_not_known_and_nulls_are_left_out(url: str, service: Se
 
 
 @pytest.mark.parametrize("operation", ["Dance", "", None])
-def test_an_operation_that_there_is_not_is_an_error(
+def test_an_unknown_operation_is_an_error(
     url: str, service: Service, operation: str | None
 ) -> None:
     reply = post(url, operation, "{}")
@@ -92,7 +92,7 @@ def test_an_operation_that_is_not_emulated_is_an_error(
     assert operation in reply.body
 
 
-def test_a_client_that_speaks_cbor_is_told_in_cbor(url: str, service: Service) -> None:
+def test_a_client_that_speaks_cbor_is_refused_in_cbor(url: str, service: Service) -> None:
     reply = post(
         url,
         None,

@@ -1,4 +1,4 @@
-"""Runs the AWS CLI in this process, over and over: starting it anew takes longer than the call.
+"""Runs the AWS CLI in this process, many times: starting it takes longer than the call.
 
 One JSON line in is the command's arguments; one line out is {"code", "stdout", "stderr"}.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from awscli import clidriver
 
-# Each call has a session of its own, which would read the services' models, megabytes of JSON, anew.
+# Each call has a session of its own, which would read the services' models, megabytes of JSON, again.
 session = clidriver.botocore.session
 session.create_loader = functools.cache(session.create_loader)
 
