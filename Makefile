@@ -23,7 +23,7 @@ JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local event probe smoke test test-all coverage faults chaos moto-tests bench pictures docs check fix lock build release clean
+.PHONY: help demo local event probe smoke test test-all coverage faults chaos explore moto-tests bench pictures docs check fix lock build release clean
 
 help:
 	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -86,6 +86,13 @@ faults: .venv/installed ## Let each AWS call of a job fail in turn: FAULTS=some,
 chaos: .venv/installed ## Run many jobs while things fail at random: JOBS=200 SEED=1 RATE=0.1,
 ##             EVENTS=none to lose all events of AWS services
 	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
+
+explore: .venv/installed ## Try every order of what happens to a job: SCENARIO="one job"
+##             BOUND=2,2 (preemptions,faults) STEPS=10 (times the usual)
+##             SCHEDULE="7:Acknowledge lost" to tell what happens in that one
+	@PYTHONPATH=functions $(BIN)/python -m tests.resilience.explorer --scenario="$(SCENARIO)" \
+		--steps="$(or $(STEPS),1)" $(if $(BOUND),--bound="$(BOUND)") \
+		$(if $(SCHEDULE),--schedule="$(SCHEDULE)")
 
 moto-tests: .venv/installed ## Run moto's own tests with what is replaced in moto
 	@$(BIN)/python -m tests.moto
