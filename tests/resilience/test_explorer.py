@@ -89,6 +89,8 @@ def test_a_schedule_that_cannot_be_followed_is_refused():
 class Scripted(World):
     """An execution whose partners are scripted, as in the state machine's own tests."""
 
+    path: list[str]
+
     def check_work(self, job_id: str, execution: str) -> None:
         """There is no job."""
 
@@ -172,7 +174,8 @@ class Action:
     """As much of an action as a `JobBoard` looks at."""
 
     type_id = MappingProxyType({"owner": "Custom"})
-    type_key, configuration = "type", MappingProxyType({})
+    type_key = "type"
+    configuration: MappingProxyType[str, str] = MappingProxyType({})
     action_type = external_id = job_timeout = None
 
     def take_details(self, details: Any) -> None: ...
@@ -268,7 +271,7 @@ def test_a_broken_promise_is_told_with_the_schedule_that_shows_it(monkeypatch):
 
 def test_an_error_that_no_function_should_raise_is_told_with_its_schedule(monkeypatch):
     processes.process.cache_clear()
-    monkeypatch.setattr(processes.FUNCTIONS["Acknowledge"], "handler", lambda *_: {}["x"])
+    monkeypatch.setattr(processes.FUNCTIONS["Acknowledge"], "handler", lambda *_: {"y": 1}["x"])
     found = search(variants()["one job"], Left(0, 0))
     processes.process.cache_clear()
     assert found.broken == "Acknowledge raised KeyError('x')"
