@@ -3,10 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PARAMETERS ?=
 BEHAVIOUR ?=
+BEHAVIOUR_FILE ?=
 ORIGINS ?=
 EMPTY ?=
 ALLOW_NOT_MADE ?=
 WORKER ?=
+STACK ?= acknowledger
+REGION ?= $(or $(AWS_REGION),$(AWS_DEFAULT_REGION))
+OUTPUT ?= behaviour.toml
 # Tests often wait, so three workers keep two cores busy. Files run in their order, because those with the
 # fewest tests take the longest and would otherwise come last.
 WORKERS ?= 3
@@ -19,7 +23,7 @@ JOBS ?= 200
 SEED ?= 1
 RATE ?= 0.1
 
-.PHONY: help demo local event test test-all faults chaos moto-tests bench pictures docs check fix build clean
+.PHONY: help demo local event probe smoke test test-all coverage faults chaos explore moto-tests bench pictures docs check fix lock build release clean
 
 help:
 	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -32,9 +36,11 @@ demo: .venv/installed ## Run a pipeline with all three outcomes, and check it
 local: .venv/installed ## Serve the local stack until Ctrl-C:
 ##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
 ##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
+##             BEHAVIOUR_FILE=behaviour.toml
 ##             ORIGINS="http://localhost:3000 …" ALLOW_NOT_MADE=1
 	@$(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" \
 		--origins="$$ORIGINS" --parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" \
+		--behaviour-file="$$BEHAVIOUR_FILE" \
 		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty) \
 		$(if $(filter-out 0,$(ALLOW_NOT_MADE)),--allow-not-made)
 
@@ -42,17 +48,35 @@ event: .venv/installed ## Create a job that waits, on a running make local, and
 ##             the event that acknowledges it: PORT=4566
 	@$(BIN)/python -m local event --port="$${PORT-4566}"
 
+probe: .venv/installed ## Ask AWS how CodePipeline behaves, for the answers'
+##             file: REGION=eu-west-1 ONLY="switch …" OUTPUT=behaviour.toml
+##             LONG=1 YES=1 CLEAN=1 ENDPOINT=http://127.0.0.1:4566
+	@$(BIN)/python -m moto_codepipeline.probe --region="$(REGION)" --output="$(OUTPUT)" \
+		--only="$(ONLY)" $(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(LONG),--long) \
+		$(if $(YES),--yes) $(if $(CLEAN),--clean)
+
+smoke: .venv/installed ## Run a dozen jobs through a deployed stack:
+##             STACK=acknowledger REGION=eu-west-1 YES=1 ENDPOINT=…
+##             ACTION_TYPE=Custom/CATEGORY/PROVIDER/VERSION
+	@$(BIN)/python -m tools.smoke --stack="$(STACK)" --region="$(REGION)" \
+		$(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(YES),--yes) \
+		$(if $(ACTION_TYPE),--action-type="$(ACTION_TYPE)")
+
 build: .venv-sam/installed ## Package the functions with sam build; needs python3.13
 	@.venv-sam/bin/sam build
 
+release: .venv/installed .venv-release/installed .venv-sam/installed ## Build and check what a release has, in dist/
+	@.venv-release/bin/python tools/release.py dist
+	@RELEASE=dist $(BIN)/python -m pytest -q tests/release
+
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-cdk .aws-sam site packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules tests/local/axe/node_modules
+	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-release .venv-cdk .aws-sam dist site packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules tests/local/axe/node_modules
 
 ## To work on it:
 test: .venv/installed ## Run the tests, all but the slow ones
 	@$(TEST) -m "not slow"
 
-test-all: .venv/installed .venv-sam/installed ## Run every test, as CI does
+test-all: .venv/installed .venv-sam/installed .venv-release/installed ## Run every test, as CI does
 	@$(TEST)
 
 faults: .venv/installed ## Let each AWS call of a job fail in turn: FAULTS=some,
@@ -62,6 +86,13 @@ faults: .venv/installed ## Let each AWS call of a job fail in turn: FAULTS=some,
 chaos: .venv/installed ## Run many jobs while things fail at random: JOBS=200 SEED=1 RATE=0.1,
 ##             EVENTS=none to lose all events of AWS services
 	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
+
+explore: .venv/installed ## Try every order of what happens to a job: SCENARIO="one job"
+##             BOUND=2,2 (preemptions,faults) STEPS=10 (times the usual)
+##             SCHEDULE="7:Acknowledge lost" to tell what happens in that one
+	@PYTHONPATH=functions $(BIN)/python -m tests.resilience.explorer --scenario="$(SCENARIO)" \
+		--steps="$(or $(STEPS),1)" $(if $(BOUND),--bound="$(BOUND)") \
+		$(if $(SCHEDULE),--schedule="$(SCHEDULE)")
 
 moto-tests: .venv/installed ## Run moto's own tests with what is replaced in moto
 	@$(BIN)/python -m tests.moto
@@ -77,6 +108,10 @@ docs: .venv/installed .venv-docs/installed ## Write docs/parameters.md, check al
 	@$(BIN)/python tools/parameters.py
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build
 
+coverage: .venv/installed ## Say which lines the unit tests leave out; fails below what is asked
+	@$(BIN)/coverage run -m pytest -q -m "not slow" tests/unit packages/acknowledger-worker/tests
+	@$(BIN)/coverage report
+
 check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, spelling, template; change nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -90,20 +125,33 @@ fix: .venv/installed ## Fix what ruff can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# pip from outside the environment: Debian's Python has no ensurepip to put one in.
-# Compiled by all cores: pip uses one.
-define install
-	@$(PYTHON) -m venv --without-pip $(@D)
-	@$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-compile --disable-pip-version-check -r $<
-	@$(@D)/bin/python -m compileall -qq -j 0 $(@D)/lib || true
-	@touch $@
-endef
+# For every Python from 3.11 on. To take newer versions than what is locked, delete the locked file first.
+lock: .venv-release/installed ## Lock what requirements/*.in and functions/requirements.in
+	@for each in functions/requirements requirements/local \
+			$(basename $(filter-out requirements/local.in,$(wildcard requirements/*.in))); do \
+		.venv-release/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+			--default-index https://pypi.org/simple --no-emit-index-url --no-annotate \
+			--custom-compile-command "make lock" \
+			$$each.in --output-file $$each.txt || exit 1; done
 
-.venv/installed: requirements-dev.txt functions/requirements.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
+# pip from outside the environment: Debian's Python has no ensurepip to put one in. It takes nothing whose hash
+# is not in the locked file. The packages have none, so they are installed apart.
+PIP = $(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-compile --disable-pip-version-check
+# By all cores: pip uses one.
+COMPILE = $(@D)/bin/python -m compileall -qq -j 0 $(@D)/lib || true
+
+.venv/installed: requirements/dev.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 …")'
 	@echo "Installing what the local stack and the tests need into .venv, which takes about a minute …"
-	$(install)
+	@$(PYTHON) -m venv --without-pip .venv
+	@$(PIP) -r requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation -e packages/acknowledger-worker -e packages/moto-codepipeline
+	@$(COMPILE)
+	@touch $@
 
-.venv-%/installed: requirements-%.txt
+.venv-%/installed: requirements/%.txt
 	@echo "Installing what is in $< into $(@D), which takes about a minute …"
-	$(install)
+	@$(PYTHON) -m venv --without-pip $(@D)
+	@$(PIP) -r $<
+	@$(COMPILE)
+	@touch $@

@@ -27,7 +27,9 @@ gc.set_threshold(100_000, 50, 100)
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 # moto makes more than a thousand of them, always the same, each time that it is started.
-moto.core.models.CallbackResponse = functools.cache(moto.core.models.CallbackResponse)
+moto.core.models.CallbackResponse = functools.cache(  # type: ignore[attr-defined, assignment]
+    moto.core.models.CallbackResponse  # type: ignore[attr-defined]
+)
 
 # A shell leaves it ignored in what it starts in the background, and whatever is started here would
 # inherit that.

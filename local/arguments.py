@@ -48,8 +48,9 @@ class WrongStartError(ValueError):
 class Serving:
     """What to serve, and where.
 
-    parameters: of the template. behaviour: settings of CodePipeline's switches, each `name=value`;
-    these, and the origins, are still to be checked. worker: `module:name`, True for the sample one.
+    parameters: of the template. behaviour: settings of CodePipeline's switches, each `name=value`,
+    over those of behaviour_file; these, and the origins, are still to be checked.
+    worker: `module:name`, True for the sample one.
     """
 
     host: str = "127.0.0.1"
@@ -57,6 +58,7 @@ class Serving:
     origins: list[str] = field(default_factory=list)
     parameters: dict[str, str] = field(default_factory=dict)
     behaviour: list[str] = field(default_factory=list)
+    behaviour_file: str = ""
     empty: bool = False
     allow_not_made: bool = False
     worker: bool | str = True
@@ -229,6 +231,9 @@ def parser() -> Parser:
         metavar="TEXT",
         help="CodePipeline's switches (moto-codepipeline's docs/behaviour.md): name=value …",
     )
+    serving.add_argument(
+        "--behaviour-file", default="", metavar="FILE", help="switches, as make probe writes them"
+    )
     event = commands.add_parser("event", help="create a job that waits, and its event")
     event.add_argument("--port", default=str(Serving.port))
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
@@ -253,6 +258,7 @@ def serving(given: argparse.Namespace) -> Serving:
         origins=given.origins.split(),
         parameters=parameters,
         behaviour=settings("BEHAVIOUR", given.behaviour),
+        behaviour_file=given.behaviour_file,
         empty=given.empty,
         allow_not_made=given.allow_not_made,
         worker=given.worker or not given.no_worker,

@@ -11,9 +11,10 @@ from typing import Any
 
 from local import acknowledger
 from local.aws.server import LocalCloud
-from local.aws.stack import Stack
 from local.page import PATH
 from local.progress import Progress
+
+Client = Callable[[str], Any]
 
 SECONDS = 45
 SWEEP_SECONDS = 2
@@ -104,12 +105,21 @@ def main() -> int:
         )
         print()
         execution_id = start(cloud)
-        rows = watch(cloud, stack, execution_id, len(actions))
-        witnesses = [compare(cloud, action, rows, execution_id) for action in actions]
+        table, sweep = stack.outputs["JobTableName"], sweeper(cloud)
+        rows = watch(cloud.client, table, "demo", execution_id, len(actions), step=sweep)
+        witnesses = [
+            compare(
+                cloud.client,
+                "demo",
+                execution_id,
+                rows,
+                name=action["name"],
+                asked=action["configuration"]["Outcome"],
+            )
+            for action in actions
+        ]
         show(rows, witnesses)
-        status = cloud.client("codepipeline").get_pipeline_execution(
-            pipelineName="demo", pipelineExecutionId=execution_id
-        )["pipelineExecution"]["status"]
+        status = pipeline_status(cloud.client, "demo", execution_id)
     objections = [words for witness in witnesses if (words := witness.objection())]
     if status != "Failed":
         objections.append(f"CodePipeline says that the pipeline is {status}, not Failed")
@@ -142,27 +152,54 @@ def start(cloud: LocalCloud) -> str:
     return str(codepipeline.start_pipeline_execution(name="demo")["pipelineExecutionId"])
 
 
-def watch(cloud: LocalCloud, stack: Stack, execution_id: str, jobs: int) -> dict[str, Any]:
-    """Print every status as it is reached until the pipeline has ended; the rows by action."""
-    rows = scanner(cloud, stack)
-    codepipeline = cloud.client("codepipeline")
-    shown: set[tuple[str, str]] = set()
-    progress = Progress()
-    began = swept = time.time()
-    while True:
-        looked = time.time()
+def sweeper(cloud: LocalCloud) -> Callable[[], None]:
+    """A function that has the sweep run as often as it is to here."""
+    swept = time.time()
+
+    def sweep() -> None:
+        nonlocal swept
         if time.time() - swept > SWEEP_SECONDS:
             swept = time.time()
             cloud.schedule.fire()
-        ended = (
-            codepipeline.get_pipeline_execution(
-                pipelineName="demo", pipelineExecutionId=execution_id
-            )["pipelineExecution"]["status"]
-            != "InProgress"
-        )
-        found = {row["actionName"]["S"]: row for row in rows()}
+
+    return sweep
+
+
+def watch(
+    client: Client,
+    table: str,
+    pipeline: str,
+    execution_id: str,
+    jobs: int,
+    *,
+    step: Callable[[], None],
+    seconds: float = SECONDS,
+) -> dict[str, Any]:
+    """Print every status as it is reached until the pipeline has ended; the rows by action.
+
+    Args:
+        table: the JobTable.
+        jobs: how many the pipeline has.
+        step: is called time and again.
+        seconds: the most that it is watched.
+    """
+    rows = scanner(client, table)
+    shown: set[tuple[str, str]] = set()
+    progress = Progress()
+    began = time.time()
+    while True:
+        looked = time.time()
+        step()
+        ended = pipeline_status(client, pipeline, execution_id) != "InProgress"
+        found = {
+            row["actionName"]["S"]: row
+            for row in rows()
+            if row["pipelineName"]["S"] == pipeline
+            # A partner is not told the execution.
+            and row["pipelineExecutionId"]["S"] in ("", execution_id)
+        }
         over = [row for row in found.values() if row["status"]["S"] not in STATUSES]
-        last = (ended and len(over) == jobs) or looked - began > SECONDS
+        last = (ended and len(over) == jobs) or looked - began > seconds
         moves = sorted(
             (moment, action, status)
             for action, row in found.items()
@@ -183,12 +220,20 @@ def watch(cloud: LocalCloud, stack: Stack, execution_id: str, jobs: int) -> dict
         time.sleep(0.1)
 
 
-def scanner(cloud: LocalCloud, stack: Stack) -> Callable[[], Iterator[dict[str, Any]]]:
+def pipeline_status(client: Client, pipeline: str, execution_id: str) -> str:
+    """The status of a pipeline's execution."""
+    answer = client("codepipeline").get_pipeline_execution(
+        pipelineName=pipeline, pipelineExecutionId=execution_id
+    )
+    return str(answer["pipelineExecution"]["status"])
+
+
+def scanner(client: Client, table: str) -> Callable[[], Iterator[dict[str, Any]]]:
     """A function that reads all rows of the table."""
-    pages = cloud.client("dynamodb").get_paginator("scan")
+    pages = client("dynamodb").get_paginator("scan")
 
     def rows() -> Iterator[dict[str, Any]]:
-        for page in pages.paginate(TableName=stack.outputs["JobTableName"]):
+        for page in pages.paginate(TableName=table):
             yield from page["Items"]
 
     return rows
@@ -214,22 +259,20 @@ def indent(status: str) -> str:
 
 
 def compare(
-    cloud: LocalCloud, action: dict[str, Any], rows: dict[str, Any], execution_id: str
+    client: Client, pipeline: str, execution_id: str, rows: dict[str, Any], *, name: str, asked: str
 ) -> Witness:
-    """Ask the table, Step Functions and CodePipeline about one action."""
-    name = action["name"]
+    """Ask the table, Step Functions and CodePipeline about an action, which was asked to end so."""
     said = {
         detail["actionName"]: detail["status"]
-        for page in cloud.client("codepipeline")
+        for page in client("codepipeline")
         .get_paginator("list_action_executions")
-        .paginate(pipelineName="demo", filter={"pipelineExecutionId": execution_id})
+        .paginate(pipelineName=pipeline, filter={"pipelineExecutionId": execution_id})
         for detail in page["actionExecutionDetails"]
     }
-    asked = action["configuration"]["Outcome"]
     if name not in rows:
         return Witness(name, asked, "nothing", "nothing", said.get(name, "nothing"), ())
     row = rows[name]
-    step_functions = cloud.client("stepfunctions")
+    step_functions = client("stepfunctions")
     arn = row["execution"]["S"]
     history = step_functions.get_paginator("get_execution_history").paginate(executionArn=arn)
     return Witness(

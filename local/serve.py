@@ -19,6 +19,7 @@ from local.aws.isolation import reach_directly
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from moto_codepipeline import switches
+from moto_codepipeline.probe import answers
 
 EXPORTS = (
     "  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_DEFAULT_REGION={cloud.region}\n"
@@ -140,7 +141,12 @@ def main(asked: arguments.Serving) -> int:
         WrongStartError: it can't be started so.
     """
     try:
-        behaviour = switches.read(asked.behaviour)
+        path = asked.behaviour_file
+        answered = answers.load(Path(path)) if path else {}
+    except switches.SwitchError as error:
+        raise arguments.WrongStartError(f"BEHAVIOUR_FILE: {error}") from error
+    try:
+        behaviour = answered | switches.read(asked.behaviour)
         switches.change(moto_codepipeline.Behaviour(), behaviour)
     except switches.SwitchError as error:
         raise arguments.WrongStartError(f"BEHAVIOUR: {error}") from error

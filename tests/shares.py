@@ -30,7 +30,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     global used
     report = yield
     before, used = used, processor()
-    report.processor = used - before
+    report.processor = used - before  # type: ignore[attr-defined]
     return report
 
 

@@ -23,6 +23,7 @@ PAGES = (
     "packages/*/docs/*.md",
 )
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
+BADGES = re.compile(r"^\[!\[.*\n", re.MULTILINE)
 #: What a browser would fetch by itself when it shows a page.
 FETCHED = re.compile(
     r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>"
@@ -42,6 +43,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         name = str(path.relative_to(ROOT))
         files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
     return files
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """A page without its badges, which only GitHub has."""
+    return BADGES.sub("", markdown)
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -12,17 +12,32 @@ if TYPE_CHECKING:
     from moto_codepipeline.testing import CodePipeline
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("codepipeline_behaviour_file", "switches, as moto_codepipeline.probe found them")
+
+
 @pytest.fixture
-def codepipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[CodePipeline]:
+def codepipeline(
+    monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> Iterator[CodePipeline]:
     """A CodePipeline that runs pipelines and hands out jobs, while moto mocks all of AWS.
 
-    It is in the region AWS_DEFAULT_REGION, or else us-east-1.
+    It is in the region AWS_DEFAULT_REGION, or else us-east-1. The setting
+    ``codepipeline_behaviour_file`` of pytest names a file of switches, from where pytest is rooted.
     """
     from moto import mock_aws  # noqa: PLC0415
 
+    from moto_codepipeline.probe.answers import load  # noqa: PLC0415
+    from moto_codepipeline.switches import SwitchError, change  # noqa: PLC0415
     from moto_codepipeline.testing import CodePipeline  # noqa: PLC0415
 
     region = os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
     with mock_aws():
-        yield CodePipeline(region)
+        made = CodePipeline(region)
+        if name := pytestconfig.getini("codepipeline_behaviour_file"):
+            try:
+                change(made.behaviour, load(pytestconfig.rootpath / name))
+            except SwitchError as error:
+                pytest.fail(str(error), pytrace=False)
+        yield made

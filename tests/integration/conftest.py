@@ -264,7 +264,9 @@ class World:
     def come_to_rest(self) -> None:
         """Stop what runs, and wait for what that starts: nothing of it comes later."""
 
-        backend = models.stepfunctions_parser_backends[self.cloud.account_id][self.cloud.region]
+        backend: Any = models.stepfunctions_parser_backends[self.cloud.account_id][
+            self.cloud.region
+        ]
 
         def at_rest() -> bool:
             stepfunctions.stop_all()

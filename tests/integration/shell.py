@@ -57,13 +57,13 @@ def programs(running: World, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 arguments = json.loads(self.rfile.readline())
                 self.wfile.write(f"{json.dumps(ask(arguments))}\n".encode())
 
-        path = str(folder / "socket")
-        server = started.enter_context(socketserver.UnixStreamServer(path, Call))
+        socket = str(folder / "socket")
+        server = started.enter_context(socketserver.UnixStreamServer(socket, Call))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         started.callback(server.shutdown)
         yield {
             "PATH": f"{folder}:{os.environ['PATH']}",
-            "AWS_CLI_SOCKET": path,
+            "AWS_CLI_SOCKET": socket,
             "CHECKOUT": str(checkout),
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def update(world: World, template: Path) -> None:
     assert updated.resources == resources
 
 
-def succeed(world: World, name: str) -> dict[str, object]:
+def succeed(world: World, name: str) -> dict[str, Any]:
     """Be the worker: answer that a job is done, and see it end."""
     row = world.row(name, "InProgress")
     token = world.task_token(row)

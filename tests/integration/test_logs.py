@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -90,11 +91,13 @@ def saved(running: World) -> dict[str, Any]:
         partners.row(partners.start({"Outcome": "Succeed"}), "Succeeded"),
     ]
     assert "errorType" in running.invoke("Report", load_event("bad/report-outcome"))
+
+    def is_reported(job: str) -> bool:
+        return any(job in text and '"Reported"' in text for text in running.written.logs())
+
     for row in rows:
         wait_for(
-            lambda job=row["jobId"]["S"]: any(
-                job in text and '"Reported"' in text for text in running.written.logs()
-            ),
+            partial(is_reported, row["jobId"]["S"]),
             "Report's line",
             seconds=20,
         )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -328,7 +329,7 @@ def is_told_what_cannot_be_handled(world: World) -> None:
     for function, name in bad.items():
         event = load_event(name)
         world.invoke(function, event, kind="Event")
-        wait_for(lambda f=function, e=event: world.letters(f, e), "a dead letter", seconds=20)
+        wait_for(partial(world.letters, function, event), "a dead letter", seconds=20)
 
 
 BOTH, CUSTOM = ("Custom", "ThirdParty"), ("Custom",)

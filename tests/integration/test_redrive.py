@@ -382,7 +382,7 @@ def test_what_has_been_done_is_not_done_again(repeated, owners_world):
     for function, event in letters:
         lay(world, function, event)
     counts = re.search(r"(\d+) redriven, (\d+) dropped, 0 not redriven", redrive(world))
-    assert sum(map(int, counts.groups())) == len(letters)
+    assert sum(int(each) for each in counts.groups()) == len(letters)
     idle()
     after = told(world, row)
     for one in (*before["rows"], *after["rows"]):

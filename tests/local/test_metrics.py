@@ -226,7 +226,7 @@ def test_a_sample_tells_how_many_messages_can_be_received_and_how_old_the_oldest
         queues.create_queue(name, {})
     for delay in (0, 0, 0, 60):
         sent = queues.send_message("used", "body", delay_seconds=delay)
-        sent.sent_timestamp -= 90_000  # type: ignore[operator]
+        sent.sent_timestamp -= 90_000  # type: ignore[assignment]
     queues.receive_message("used", 1, 0, 30)
     backend.metric_data.clear()
     metrics.sample_queues()
@@ -485,8 +485,8 @@ def test_eventbridge_counts_what_its_rules_do(cloud: LocalCloud) -> None:
     for bus, source in [("default", "metrics"), *[("counted", "metrics")] * 2, ("counted", "no")]:
         entry = {"Source": f"tests.{source}", "DetailType": "t", "Detail": "{}"}
         events.put_events(Entries=[{**entry, "EventBusName": bus}])
-    names = ("MatchedEvents", "TriggeredRules", "Invocations", "FailedInvocations")
-    names += ("InvocationsSentToDlq",)
+    names = ["MatchedEvents", "TriggeredRules", "Invocations", "FailedInvocations"]
+    names += ["InvocationsSentToDlq"]
 
     def counts(**dimensions: str) -> list[float | None]:
         return [total(cloud, "AWS/Events", name, **dimensions) for name in names]

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from typing import Any
@@ -90,7 +91,9 @@ def test_nothing_is_fetched_from_elsewhere_and_no_text_becomes_markup(name: str)
 
 
 def test_a_stream_begins_with_everything_and_goes_on_with_what_changed() -> None:
-    looks = iter([{"a": 1, "b": {"c": 1}}, {"a": 1, "b": {"c": 1}}, {"b": {"c": 2}}])
+    looks: Iterator[dict[str, Any]] = iter(
+        [{"a": 1, "b": {"c": 1}}, {"a": 1, "b": {"c": 1}}, {"b": {"c": 2}}]
+    )
     first, second = (
         json.loads(event.removeprefix(b"data: "))
         for event in islice(changes(lambda: next(looks), threading.Event()), 2)

@@ -19,7 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, ViewportSize, expect
 
 import moto_codepipeline
 from conformance import installs
@@ -76,7 +76,8 @@ class World:
     def page_at(self, fragment: str, **viewport: int) -> Iterator[Page]:
         """The same by a link with a fragment."""
         self._problems.clear()
-        self._page.set_viewport_size({"width": 1100, "height": 700} | viewport)
+        size = {"width": 1100, "height": 700} | viewport
+        self._page.set_viewport_size(ViewportSize(width=size["width"], height=size["height"]))
         self._page.goto(self.url + fragment)
         expect(self._page.locator("#connection")).to_have_text("live")
         yield self._page

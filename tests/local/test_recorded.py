@@ -54,7 +54,9 @@ def matches(found: Any, recorded: Any) -> bool:
 
 
 def told(event: dict[str, Any]) -> list[Any]:
-    details = next((each for name, each in event.items() if name.endswith("Details")), {})
+    details: dict[str, Any] = next(
+        (each for name, each in event.items() if name.endswith("Details")), {}
+    )
     kept = {name: details[name] for name in COMPARED if name in details}
     if "output" in kept:
         kept["output"] = json.loads(kept["output"])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,21 +13,12 @@ import pytest
 
 from local import acknowledger
 from local.aws.server import LocalCloud
-from local.aws.stack import Stack, described
+from local.aws.stack import Stack
 from local.worker import SampleWorker
 from tests.local.fixtures.cloud import REGION, SECONDS
+from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
 from tests.support import ROOT, wait_for
-from tests.warm import Run, warm
-
-SAM = next(
-    (
-        found
-        for name in (ROOT / ".venv-sam" / "bin" / "sam", "sam")
-        if (found := shutil.which(name))
-    ),
-    None,
-)
-NO_PROMPTS = ("--no-confirm-changeset", "--no-fail-on-empty-changeset")
+from tests.warm import warm
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,60 +26,6 @@ pytestmark = [
         SAM is None, reason="needs the SAM CLI: make .venv-sam/installed, or have sam on the PATH"
     ),
 ]
-
-
-class Project:
-    """A copy of what sam deploys, and sam at work on it."""
-
-    def __init__(self, folder: Path, cloud: LocalCloud) -> None:
-        self.folder = folder
-        self.cloud = cloud
-        self.run: Run = self.run_anew
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder / "home"),
-            "AWS_ENDPOINT_URL": cloud.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_DEFAULT_REGION": REGION,
-            "SAM_CLI_TELEMETRY": "0",
-            "SAM_CLI_POLL_DELAY": "0.1",
-        }
-        (folder / "home").mkdir()
-        for name in ("template.yaml", "samconfig.toml"):
-            shutil.copy(ROOT / name, folder)
-        for name in ("functions", "statemachine"):
-            # What a build adds, the functions' requirements, is where the tests run anyway.
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-
-    def sam(self, *arguments: str, status: int = 0) -> str:
-        assert SAM
-        done = self.run(str(SAM), *arguments)
-        said = done.stdout + done.stderr
-        assert done.returncode == status, said
-        return said
-
-    def run_anew(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    def deploy(self, **parameters: str) -> Stack:
-        """Deploy with these parameters, and all others as they are."""
-        overrides = [f"{name}={value}" for name, value in parameters.items()]
-        more = ["--parameter-overrides", *overrides] if overrides else []
-        self.sam("deploy", *NO_PROMPTS, *more)
-        return self.stack()
-
-    def stack(self) -> Stack:
-        return described(self.cloud.client("cloudformation"), "acknowledger")
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +169,10 @@ def test_sam_makes_the_same_stack_as_the_local_deployment(
 
 
 def test_a_job_runs_through(project: Project, deployed: Stack) -> None:
-    cloud = project.cloud
+    check_that_a_job_runs_through(project.cloud, deployed)
+
+
+def check_that_a_job_runs_through(cloud: LocalCloud, deployed: Stack) -> None:
     service = cloud.client("codepipeline")
     acknowledger.register(cloud, deployed, acknowledger.CUSTOM_ACTION_TYPE)
     role = acknowledger.create_pipeline_role(cloud)

@@ -16,7 +16,7 @@ from unittest.mock import MagicMock, patch
 import pytest
 from botocore.exceptions import ClientError
 
-from local import arguments, serve
+from local import acknowledger, arguments, serve
 from local.arguments import Serving, WrongStartError
 from local.aws.address import AddressError, listen
 from local.aws.parameters import split
@@ -109,6 +109,7 @@ def test_a_wrong_start_is_reported_in_one_line(command: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"behaviour_file": "nope.toml"}, "BEHAVIOUR_FILE: There is no file nope.toml"),
         ({"behaviour": ["nope=1"]}, "BEHAVIOUR: There is no switch 'nope'; there are "),
         (
             {"behaviour": ["acknowledge_seconds=soon"]},
@@ -141,9 +142,9 @@ def test_what_the_parts_would_not_take_is_told_before_they_are_started(
 def test_what_only_the_services_refuse_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
         refused = {"Error": {"Code": "ValidationError", "Message": "rate(x) is not valid"}}
-        raise ClientError(refused, "CreateStack")  # type: ignore[arg-type]
+        raise ClientError(refused, "CreateStack")
 
-    monkeypatch.setattr(serve.acknowledger, "running", refuse)
+    monkeypatch.setattr(acknowledger, "running", refuse)
     monkeypatch.setattr(serve, "until_interrupted", threading.Event)
     with pytest.raises(WrongStartError, match=r"^The stack can't be made: rate\(x\) is not valid$"):
         serve.main(Serving(port=0, parameters={"PollSchedule": "rate(x)"}))
@@ -317,6 +318,7 @@ def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
         ),
         (["BEHAVIOUR=it's"], "BEHAVIOUR has a quote that is not closed: it's"),
         (['HOST=a"b'], "HOST must be an address of this machine, not 'a\"b'"),
+        (["BEHAVIOUR_FILE=it's.toml"], "BEHAVIOUR_FILE: There is no file it's.toml"),
         (["WORKER=nothere:handler"], "WORKER: there is no module nothere"),
         (["WORKER=--check"], "WORKER: '--check' must be module:name, such as hello:handler"),
     ],
@@ -328,6 +330,14 @@ def test_make_local_says_so_and_ends(given: list[str], said: str) -> None:
     assert len(of_make) == 1  # that status 2 is an error
     assert "Error 2" in of_make[0]
     assert done.stdout == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["probe", "smoke"])
+def test_a_wrong_start_against_aws_ends_so_too(target: str) -> None:
+    done = make(target, "REGION=nowhere")
+    told = "--region must be a region, such as eu-west-1, not 'nowhere'\nmake: "
+    assert done.stderr.startswith(told)
 
 
 @pytest.mark.slow

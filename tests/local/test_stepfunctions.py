@@ -846,7 +846,8 @@ def test_stop_ends_a_wait(states: Any, machine: Callable[..., str]) -> None:
     arn = machine(Wait={"Type": "Wait", "Seconds": 60}, Never={"Type": "Succeed"})
     for _ in range(10):
         execution = start(states, arn)
-        wait_for(lambda e=execution: "WaitStateEntered" in history(states, e), "the wait", SECONDS)
+        waits = functools.partial(lambda e: "WaitStateEntered" in history(states, e), execution)
+        wait_for(waits, "the wait", SECONDS)
         stop(states, execution)
         assert "SucceedStateEntered" not in history(states, execution)
 

@@ -18,7 +18,7 @@ from local.aws.cloudformation import operations
 def pytest_configure() -> None:
     replaced.install()
     # moto's tests acknowledge no capabilities, which AWS and the local stack demand of them.
-    operations.check_capabilities = lambda *_: None
+    operations.check_capabilities = lambda *_: None  # type: ignore[attr-defined]
 
 
 def accepted() -> dict[str, str]:

@@ -26,7 +26,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ EVERY = FAULTS_TRIED in ("every", "write")
 #: With FAULTS=few every 29th case is tried, and one of each way; calls have four or six faults.
 FEW = 29
 
-WORLDS = {
+WORLDS: dict[str, dict[str, Any]] = {
     f"{nonce} nonce, repeat {repeat}": {"nonce_rotates": rotates, "repeated_acknowledgment": answer}
     for nonce, rotates in (("new", True), ("same", False))
     for repeat, answer in (("refused", "InvalidNonceException"), ("answered", "status"))
@@ -79,7 +79,7 @@ WAYS: dict[str, tuple[dict[str, str], str]] = {
     # Its STARTED event comes before the job can be polled.
     "late": ({"Outcome": "Succeed"}, "Succeeded"),
     # Somebody stops its pipeline, without waiting for it.
-    "abandoned": ({"Outcome": "Hang", "JobTimeoutSeconds": "30"}, "Abandoned"),
+    "abandoned": ({"Outcome": "Hang", "JobTimeoutSeconds": "60"}, "Abandoned"),
     "fails": ({"Outcome": "Fail"}, "Failed"),
     "times out": ({"Outcome": "Hang", "JobTimeoutSeconds": "1"}, "Failed"),
     # Acknowledge is never told of it.
@@ -846,7 +846,8 @@ def table_of(found: dict[tuple[Case, str], Found]) -> Lines:
 
 def write_table(lines: Lines) -> None:
     """Write the table, in as few lines as say it."""
-    rows, done = [], set()
+    rows: list[Row] = []
+    done: set[Case] = set()
     for case in dict.fromkeys(case for case, _ in lines):
         if case in done:
             continue
@@ -856,7 +857,7 @@ def write_table(lines: Lines) -> None:
         done |= {case, other} if both else {case}
         told = replace(case, owner="both") if both else case
         rows += [
-            Row(*astuple(told), world, end.path, end.end, note)
+            Row(**asdict(told), world=world, path=end.path, end=end.end, note=note)
             for world, (end, note) in together(mine)
         ]
     cells = [COLUMNS, *(astuple(row) for row in rows)]

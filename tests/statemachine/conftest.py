@@ -298,7 +298,10 @@ def machine() -> Iterator[Machine]:
     ) -> bytes:
         return made[0].answer_report(body, response_headers)
 
-    config = {"lambda": {"use_docker": False}, "stepfunctions": {"execute_state_machine": True}}
+    config: Any = {
+        "lambda": {"use_docker": False},
+        "stepfunctions": {"execute_state_machine": True},
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         replaced.install("events", "jsonata", "stepfunctions")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 from cfnlint.api import lint_file
 from cfnlint.decode import cfn_yaml
 from moto.events.models import EventPattern
@@ -101,7 +101,8 @@ def test_report_may_answer_executions_of_its_own_state_machine_only():
 def test_jobs_are_polled_only_for_the_action_types_served_to_the_version():
     (statement,) = [s for s in ROLES["IntakeRole"] if s["Action"] == "codepipeline:PollForJobs"]
     separator, joined = statement["Resource"]["Fn::Split"]
-    begins, between, types = joined["Fn::Join"][1][0], *joined["Fn::Join"][1][1]["Fn::Join"]
+    begins, rest = joined["Fn::Join"][1]
+    between, types = rest["Fn::Join"]
     assert (separator + begins, types) == (between, {"Ref": "ActionTypes"})
     assert begins == "arn:*:codepipeline:*:*:action?ype:"
     here = {"aws:RequestedRegion": {"Ref": "AWS::Region"}}

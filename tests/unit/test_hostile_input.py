@@ -12,6 +12,7 @@ import functools
 import io
 import itertools
 import json
+import logging
 import re
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -117,6 +118,12 @@ class Said:
         return [request for name, request in self.requests if name == operation]
 
 
+def log_handler() -> logging.StreamHandler[Any]:
+    handler = logger.registered_handler
+    assert isinstance(handler, logging.StreamHandler)
+    return handler
+
+
 class Cloud:
     """Every service, each call recorded."""
 
@@ -161,13 +168,13 @@ class Cloud:
         """Hand a function an event, as Lambda does; anything but an error of ours is raised."""
         out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
         said = Said(requests=self.requests)
-        logger.registered_handler.stream = out
+        log_handler().stream = out
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             try:
                 said.answer = module.handler(event, Context())
             except AcknowledgerError as error:
                 said.error = error
-        said.written = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+        said.written = out.buffer.getvalue().decode()
         return said
 
     def _answer(
@@ -244,7 +251,9 @@ class Cloud:
 
     def _GetItem(self, asked: Any) -> AWSResponse:  # noqa: N802
         if "jobId" not in asked["Key"]:
-            maps = {name: {} for name in ("holders", "waiting", "awaiting")}
+            maps: dict[str, dict[str, Any]] = {
+                name: {} for name in ("holders", "waiting", "awaiting")
+            }
             return answered({"Item": table.typed({"actionType": CUSTOM, **maps})})
         if broken := self._broken_key(asked):
             return broken
@@ -290,7 +299,7 @@ def cloud(environment: None, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setenv("MAX_JOBS_IN_FLIGHT", "5,0,5")
     for module in (taking, stopping):
         monkeypatch.setattr(module.time, "sleep", lambda _: None)
-    monkeypatch.setattr(logger.registered_handler, "stream", logger.registered_handler.stream)
+    monkeypatch.setattr(log_handler(), "stream", log_handler().stream)
     return Cloud()
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.support import load_event
 
 ACTION_TYPE = ActionType.parse("Custom/Build/Acknowledger/1")
 MOST = Timeouts(60, 900, 3600)
-OFFER = {
+OFFER: dict[str, Any] = {
     "id": "f4f4ff82-2d11-11ea-9a5c-0242ac110002",
     "nonce": "3",
     "accountId": "123456789012",
@@ -52,7 +53,7 @@ def arn_of(machine):
 
 
 def decide(offer=OFFER, room=AMPLE, **changes):
-    known = {
+    known: dict[str, Any] = {
         "state_machine_arn": MACHINE,
         "timeouts": MOST,
         "secret_properties": set(),

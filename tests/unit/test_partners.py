@@ -10,7 +10,7 @@ import pytest
 import acknowledge
 import intake
 import report
-from acknowledger import client_tokens, errors, offers, taking
+from acknowledger import client_tokens, errors, job_api, offers, taking
 from acknowledger.client_tokens import client_token
 from tests.support import load_event
 from tests.unit.conftest import expect_survey, metrics_in, noted
@@ -284,9 +284,9 @@ class TestIntake:
             raise errors.ClientTokenMissing("there is none")
 
         monkeypatch.setattr(taking, "STARTS_AT_ONCE", 50)
-        monkeypatch.setattr(taking.job_api, "poll", lambda *_: batches.pop(0))
-        monkeypatch.setattr(taking.job_api, "details", refuse)
-        monkeypatch.setattr(taking.job_api, "properties", lambda _: None)
+        monkeypatch.setattr(job_api, "poll", lambda *_: batches.pop(0))
+        monkeypatch.setattr(job_api, "details", refuse)
+        monkeypatch.setattr(job_api, "properties", lambda _: None)
         aws_calls.expects("dynamodb", "get_item", {})
         expect_survey(aws_calls)
         interval = sys.getswitchinterval()

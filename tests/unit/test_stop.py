@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -30,7 +31,7 @@ STATUSES = ["Created", "Queued", "Dispatched", "InProgress"]
 def pauses(monkeypatch):
     """How long it paused, which it doesn't here; `pauses.then` is done at the pause of a number."""
 
-    class Pauses(list):
+    class Pauses(list[float]):
         def __init__(self):
             super().__init__()
             self.then = {}
@@ -40,7 +41,7 @@ def pauses(monkeypatch):
             self.then.get(len(self), lambda: None)()
 
     found = Pauses()
-    monkeypatch.setattr(stopping.time, "sleep", found.append)
+    monkeypatch.setattr(time, "sleep", found.append)
     return found
 
 

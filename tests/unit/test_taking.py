@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import threading
-from typing import ClassVar
+import time
+from typing import Any, ClassVar
 
 import pytest
 
 import intake
-from acknowledger import errors, taking
+from acknowledger import errors, job_api, taking
 from acknowledger.config import ActionType
 from acknowledger.executions import arn_of
 from acknowledger.moments import ago
@@ -57,8 +59,8 @@ def offer(number=1, execution="a8748f7a-5b6c-4d7e-8f90-1a2b3c4d5e6f"):
 def one_at_a_time(monkeypatch):
     """Starts in the order of the offers, since a stub's answers have an order; and no pauses."""
     monkeypatch.setattr(taking, "STARTS_AT_ONCE", 1)
-    pauses = []
-    monkeypatch.setattr(taking.time, "sleep", pauses.append)
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
     return pauses
 
 
@@ -88,7 +90,7 @@ def counted(of, **counts):
 @pytest.fixture
 def waiting(monkeypatch):
     """What is offered, a batch a poll, by action type; the first poll waits for the other type's."""
-    batches = {TYPE: [[]], OTHER_TYPE: [[]]}
+    batches: dict[str, list[Any]] = {TYPE: [[]], OTHER_TYPE: [[]]}
     first = dict.fromkeys(batches, True)
     together = threading.Barrier(len(batches), timeout=60)
 
@@ -100,8 +102,8 @@ def waiting(monkeypatch):
             raise batch
         return batch
 
-    monkeypatch.setattr(taking.job_api, "poll", poll)
-    monkeypatch.setattr(taking.job_api, "properties", lambda _: None)
+    monkeypatch.setattr(job_api, "poll", poll)
+    monkeypatch.setattr(job_api, "properties", lambda _: None)
     return batches
 
 
@@ -599,8 +601,8 @@ class TestPause:
         self, tables, other_calls, context, monkeypatch
     ):
         polled = []
-        monkeypatch.setattr(taking.job_api, "properties", lambda _: None)
-        monkeypatch.setattr(taking.job_api, "poll", lambda one, *_: polled.append(str(one)) or [])
+        monkeypatch.setattr(job_api, "properties", lambda _: None)
+        monkeypatch.setattr(job_api, "poll", lambda one, *_: polled.append(str(one)) or [])
         every = load_event("intake-pause-all")
         assert intake.handler(PAUSE, context) == {"paused": [TYPE]}
         assert intake.handler(every, context) == {"paused": [TYPE, OTHER_TYPE]}
@@ -905,7 +907,7 @@ class TestQueries:
 
     def test_it_is_polled_with_each_of_them(self, tables, other_calls, context, monkeypatch):
         monkeypatch.setenv("QUERIES", self.QUERIED)
-        monkeypatch.setattr(taking.random, "sample", lambda values, _: list(values))
+        monkeypatch.setattr(random, "sample", lambda values, _: list(values))
         self.listed(other_calls, "ProjectName")
         for value in ("one", "two"):
             request = {
@@ -968,10 +970,10 @@ def test_a_batch_that_is_refused_is_halved_down_to_ten_and_remembered(aws_calls,
     for refused in (100, 50, 25, 12):
         expect(refused, refused=True)
     expect(10)
-    assert taking.job_api.poll(one, 100) == []
-    assert taking.job_api.largest_batch(one) == 10
+    assert job_api.poll(one, 100) == []
+    assert job_api.largest_batch(one) == 10
     expect(10)
-    assert taking.job_api.poll(one, 100) == []
+    assert job_api.poll(one, 100) == []
     assert log.getvalue().count("takes no larger batches") == 1
 
 
@@ -980,5 +982,5 @@ def test_a_refusal_that_is_not_about_the_batch_is_reported_and_not_remembered(aw
     for _ in range(5):
         aws_calls.expects_error("codepipeline", "poll_for_jobs", "ValidationException")
     with pytest.raises(errors.ValidationException):
-        taking.job_api.poll(one, 100)
-    assert taking.job_api.largest_batch(one) == BATCH_SIZE
+        job_api.poll(one, 100)
+    assert job_api.largest_batch(one) == BATCH_SIZE

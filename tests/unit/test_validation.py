@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from acknowledger.aws import operation_model
@@ -125,7 +127,9 @@ def test_what_the_api_takes_passes(operation, request_):
     ],
 )
 def test_a_broken_limit_is_named_with_its_member(operation, change, constraint):
-    good = {"jobId": JOB_ID, "nonce": "3"} if operation == ACKNOWLEDGE else {"jobId": JOB_ID}
+    good: dict[str, Any] = (
+        {"jobId": JOB_ID, "nonce": "3"} if operation == ACKNOWLEDGE else {"jobId": JOB_ID}
+    )
     if operation == FAILURE:
         good["failureDetails"] = {"type": "JobFailed", "message": "m"}
     told = violations(operation, good | change)

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from moto.codepipeline.models import CodePipelineBackend
 
-from .behaviour import Behaviour
 from .clock import Clock, Timeline
 from .events import put_on_default_bus
 from .exceptions import ThrottlingError
+from .probe.answers import default
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
@@ -53,7 +53,7 @@ class SteppedBackend(CodePipelineBackend):
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
-        self.behaviour = Behaviour()
+        self.behaviour = default()
         self._lock = RLock()
         self._depth = 0
         self._timeline = Timeline(Clock())

@@ -15,9 +15,12 @@ SHIPPED = [
     PACKAGE / "pytest_moto_codepipeline.py",
     *sorted((PACKAGE / "moto_codepipeline").glob("*.py")),
 ]
+#: Another tool than the emulator: it knows AWS, or an emulator, by their answers alone.
+PROBE = sorted((PACKAGE / "moto_codepipeline" / "probe").glob("*.py"))
 TESTS = sorted([*PACKAGE.glob("tests/*.py"), *PACKAGE.glob("tests/conformance/*.py")])
 TEXTS = [
     *SHIPPED,
+    *PROBE,
     *TESTS,
     *PACKAGE.glob("*.md"),
     *PACKAGE.glob("docs/*"),
@@ -26,6 +29,10 @@ TEXTS = [
 #: What comes with moto, and with pytest which alone loads the plug-in.
 WITH_MOTO = {"boto3", "botocore", "moto", "pytest", "werkzeug", "_typeshed"}
 FOR_TESTS = {"hypothesis", "awscli"}
+
+
+def lines(paths: list[Path]) -> int:
+    return sum(len(path.read_text().splitlines()) for path in paths)
 
 
 def imported(path: Path) -> set[str]:
@@ -38,7 +45,7 @@ def imported(path: Path) -> set[str]:
     return found - set(sys.stdlib_module_names)
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*SHIPPED, *PROBE], ids=lambda path: path.name)
 def test_the_package_needs_only_moto(path: Path) -> None:
     assert imported(path) <= WITH_MOTO | {"moto_codepipeline"}
     declared = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]["dependencies"]
@@ -60,4 +67,16 @@ def test_no_product_is_named(path: Path) -> None:
 
 def test_the_package_stays_small() -> None:
     """What does not fit is refused by name."""
-    assert sum(len(path.read_text().splitlines()) for path in SHIPPED) < 5500
+    assert lines(SHIPPED) < 5500
+
+
+def test_the_probe_stays_small() -> None:
+    """What takes more than its question is worth is documented instead."""
+    assert lines(PROBE) < 1600
+
+
+def test_the_probe_knows_of_the_emulator_what_a_file_of_switches_is() -> None:
+    for path in PROBE:
+        found = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
+        own = {each.module for each in found if each.level == 2}
+        assert own <= {"behaviour", "switches"}, path.name

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from moto_codepipeline import Behaviour
+from moto_codepipeline.probe import answers
+from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS
 from moto_codepipeline.switches import allowed, switches, values
 
 PAGE = (Path(__file__).parents[1] / "docs" / "behaviour.md").read_text()
-FIELDS = {each.name for each in fields(Behaviour)}
+FIELDS = {each.name for each in fields(answers.default())}
 
 
 def rows(header: str) -> list[list[str]]:
@@ -42,7 +43,7 @@ def test_the_table_of_switches_has_all_of_them() -> None:
 
 @pytest.mark.parametrize("name", switches())
 def test_values_and_default_of_a_switch_are_the_codes(name: str) -> None:
-    default = json.dumps(values(Behaviour())[name])
+    default = json.dumps(values(answers.default())[name])
     assert ALL_SWITCHES[name] == [allowed(name), f"`{default}`"]
 
 
@@ -72,3 +73,26 @@ def test_every_behaviour_has_a_test() -> None:
         assert [row for _, row in SHOWN if behaviour.startswith(row)], behaviour
     for _, row in SHOWN:
         assert [each for each, *_ in BEHAVIOURS if each.startswith(row)], row
+
+
+PROBE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
+
+
+def test_the_page_of_the_probe_has_every_question() -> None:
+    for each in QUESTIONS:
+        for name, words in each.words.items():
+            switch = f"`{name}`" if name in FIELDS else ""
+            long = " (`--long`)" if each.long else ""
+            assert f"| {words} | {switch} | {each.how}{long} |\n" in PROBE
+    for name, why in NOT_ASKED.items():
+        assert f"| `{name}` | {why} |\n" in PROBE
+
+
+def test_what_was_probed_is_said_to_be_where_its_switch_is() -> None:
+    if not answers.SHIPPED.is_file():
+        assert "probed" not in [word for row in BEHAVIOURS for word in row[1].split()]
+        return
+    date = answers.read(answers.SHIPPED)["date"]
+    for name in answers.load(answers.SHIPPED):
+        evidence = [row[1] for row in BEHAVIOURS if f"`{name}`" in row[3]]
+        assert [each for each in evidence if f"probed {date}" in each], name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -68,6 +69,31 @@ def test_it_is_in_the_region_of_the_environment(codepipeline: CodePipeline) -> N
 def test_a_run_that_does_not_ask_for_it_does_not_import_moto() -> None:
     code = "import sys, pytest_moto_codepipeline; sys.exit('moto' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "ended"),
+    [
+        ("[switches]\nacknowledge_seconds = 45\n", (0, "1 passed")),
+        ("[switches]\nacknowledge = 45\n", (1, "behaviour.toml: There is no switch 'acknowledge'")),
+    ],
+)
+def test_a_file_of_switches_is_what_each_test_begins_with(
+    text: str, ended: tuple[int, str], tmp_path: Path
+) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\ncodepipeline_behaviour_file = behaviour.toml\n")
+    (tmp_path / "behaviour.toml").write_text(text)
+    (tmp_path / "test_it.py").write_text(
+        "def test_it(codepipeline):\n    assert codepipeline.behaviour.acknowledge_seconds == 45\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    status, told = ended
+    assert done.returncode == status, done.stdout
+    assert told in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 LINT = {"category": "Test", "owner": "Custom", "provider": "Lint", "version": "1"}

@@ -1,0 +1,127 @@
+"""``python -m moto_codepipeline.probe``: see docs/probe.md."""
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+from ..switches import SwitchError
+from .calls import Calls, ProbeError, Time
+from .place import Place
+from .questions import QUESTIONS, Question
+from .run import Record, run
+from .trials import Probe
+
+TOKEN = "CODEPIPELINE_CLIENT_TOKEN"  # noqa: S105 - a variable's name
+COST = (
+    "It costs less than half a US dollar: minutes of S3 sources in a pipeline of type V2, 0.002 "
+    "USD each after the first 100 of a month, and calls of S3 and SQS. Custom actions are free."
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m moto_codepipeline.probe",
+        description="Ask a CodePipeline how it behaves where nobody has published it.",
+    )
+    made.add_argument("--region", required=True, help="the region that is asked")
+    made.add_argument("--endpoint-url", help="what is asked instead of AWS")
+    made.add_argument("--output", type=Path, default=Path("behaviour.toml"), metavar="FILE")
+    made.add_argument("--only", default="", metavar="NAMES", help="questions: names of switches")
+    made.add_argument("--long", action="store_true", help="also ask what takes a day")
+    made.add_argument("--again", action="store_true", help="also ask what the file answers")
+    made.add_argument("--clean", action="store_true", help="only remove what a run has left")
+    made.add_argument("--yes", action="store_true", help="begin without asking you")
+    made.add_argument("--prefix", default="codepipeline-probe", help="what all names begin with")
+    made.add_argument(
+        "--partner-type",
+        metavar="CATEGORY/PROVIDER/VERSION",
+        help=f"an action type of yours; its client's token is in {TOKEN}",
+    )
+    return made
+
+
+def chosen(only: str, long: bool) -> list[Question]:
+    """The questions that are to be asked. Raises ProbeError for names that there are not."""
+    names = set(only.replace(",", " ").split())
+    there = {name for question in QUESTIONS for name in question.words}
+    if unknown := sorted(names - there):
+        raise ProbeError(
+            f"--only: there is no {unknown[0]!r}; there are {', '.join(sorted(there))}"
+        )
+    if names:
+        return [each for each in QUESTIONS if names & set(each.words)]
+    return [each for each in QUESTIONS if long or not each.long]
+
+
+def partner_type(text: str | None, prefix: str) -> dict[str, str] | None:
+    """An action type's id. Raises ProbeError: a poll would take jobs that are not the probe's."""
+    if text is None:
+        return None
+    category, provider, version, *more = [*text.split("/"), "", ""]
+    if more != ["", ""] or not version or not provider.startswith(f"{prefix}-"):
+        raise ProbeError(
+            f"--partner-type must be CATEGORY/PROVIDER/VERSION, and PROVIDER begin with {prefix}-: "
+            "the probe takes every job of this type"
+        )
+    named = {"category": category, "provider": provider, "version": version}
+    return {"owner": "ThirdParty", **named}
+
+
+def agreed(given: argparse.Namespace, place: Place, questions: list[Question]) -> bool:
+    """Show what will be made and what it costs; whether to begin."""
+    print(f"In the account {place.account}, region {given.region}, these are made, and removed:")
+    print("".join(f"  {each}\n" for each in place.plan()) + "These are asked:")
+    for question in questions:
+        print(f"  {', '.join(question.words)} (takes {question.takes})")
+    if given.endpoint_url:
+        return True
+    print(COST)
+    return given.yes or input("Begin? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def begin(given: argparse.Namespace) -> int:
+    """Do what is asked for; the exit status. Raises ProbeError and SwitchError."""
+    if not re.fullmatch("[a-z][a-z0-9-]{2,23}", given.prefix):
+        raise ProbeError("--prefix must be 3 to 24 small letters, digits and hyphens")
+    questions = chosen(given.only, given.long)
+    partner = partner_type(given.partner_type, given.prefix)
+    record = Record(given.output, given.endpoint_url or "AWS", given.region)
+    calls = Calls(given.region, given.endpoint_url, Time(), record.note)
+    place = Place(calls, given.prefix)
+    if given.clean:
+        print("".join(f"Removed: {each}\n" for each in place.remove()) + "There is no more.")
+        return 0
+    if not agreed(given, place, questions):
+        return 1
+    if given.again:
+        for name in (name for question in questions for name in question.words):
+            record.content["how"].pop(name, None)
+    known = record.content["switches"]
+    run(
+        Probe(calls, place, partner, os.environ.get(TOKEN, ""), dict(known)),
+        record,
+        questions,
+        print,
+    )
+    print("\n".join(["", *record.table(questions), ""]))
+    print(f"The answers are in {record.path}, the calls that they rest on in {record.evidence}.")
+    return 0
+
+
+def main() -> int:
+    """Do it; the exit status."""
+    given = parser().parse_args()
+    try:
+        return begin(given)
+    except (ProbeError, SwitchError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. The next run removes what may be left, and goes on.\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,573 @@
+"""The questions, and how each is asked: the first line of its function says so, in the table too.
+
+What is either one thing or another is tried twice, and must be the same both times.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+from operator import and_
+from typing import Any
+
+from .calls import THROTTLED, Answer, LostError, UnansweredError
+from .measure import HORIZON, Interval, look, narrowed
+from .trials import Probe, Trial, claim, duration, jobs
+
+UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
+JOBS, BURST, BURSTS, STARTS = 50, 30, 12, 5
+ROUNDED = 0.0011
+"""AWS's own times are thousandths of a second."""
+DAY, CONTINUED_AFTER = 26 * 3600.0, 1800.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """An answer: a switch's value, or a text where it is a fact that no switch is for."""
+
+    name: str
+    value: Any
+    sure: str
+    fact: bool = False
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A switch that can't be told here, and why."""
+
+    name: str
+    why: str
+
+
+Findings = Iterator[Found | Unanswered]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What asks for some switches: ``words`` has the question for each. Long ones are opt-in."""
+
+    words: dict[str, str]
+    ask: Callable[[Probe], Findings]
+    takes: str
+    long: bool
+
+    @property
+    def how(self) -> str:
+        return str(self.ask.__doc__).partition("\n")[0].rstrip(".")
+
+
+QUESTIONS: list[Question] = []
+NOT_ASKED = {
+    "events_seed": "It is of the local CodePipeline alone",
+    "lambda_silence_seconds": "It is documented",
+    "lambda_timeout_seconds": "It is documented",
+}
+
+
+def question(
+    takes: str, *, long: bool = False, **words: str
+) -> Callable[[Callable[[Probe], Findings]], None]:
+    """Have a function ask a question."""
+    return lambda ask: QUESTIONS.append(Question(words, ask, takes, long))
+
+
+def world(
+    refused: str, accepted: str, **words: str
+) -> Callable[[Callable[[Probe, Trial], Answer]], None]:
+    """Have a function answer which of two worlds a trial is of: by an error, or by none."""
+
+    def add(of: Callable[[Probe, Trial], Answer]) -> None:
+        def ask(probe: Probe) -> Findings:
+            def once() -> str:
+                with probe.trial() as trial:
+                    return which(of(probe, trial), refused, accepted)
+
+            [name] = words
+            yield Found(name, probe.agreed(once), "the same twice")
+
+        ask.__doc__ = of.__doc__
+        QUESTIONS.append(Question(words, ask, "1 min", long=False))
+
+    return add
+
+
+def which(answer: Answer, refused: str, accepted: str) -> str:
+    """Which of two worlds an answer is of. Raises UnansweredError if it is neither's."""
+    if answer.code not in (None, refused):
+        raise UnansweredError(f"It was answered {answer}")
+    return refused if answer.code else accepted
+
+
+def measured(name: str, known: Interval) -> Found:
+    """The answer that a measured time is."""
+    number = known.roundest()
+    return Found(name, int(number) if number == int(number) else number, str(known))
+
+
+def lasted(name: str, seconds: float) -> Found:
+    """The answer that a time is which AWS's own clock has measured, to a thousandth."""
+    return measured(name, Interval(seconds, seconds).widened(ROUNDED))
+
+
+@question(
+    "2 min", started_before_queued_seconds="How long after its action's start can a job be polled?"
+)
+def started(probe: Probe) -> Findings:
+    """Polled from the startTime of an action until its job came."""
+
+    def round_of(known: Interval) -> Interval:
+        with probe.trial() as trial:
+            while not (action := probe.actions(trial).get("Work-1")):
+                if probe.calls.clock.now() - trial.start.sent > HORIZON:
+                    raise UnansweredError("The action did not start")
+                probe.calls.clock.wait(0.2)
+            pages = probe.do("list_pipeline_executions", pipelineName=probe.place.pipeline_name)
+            [run] = [
+                each
+                for each in pages.value["pipelineExecutionSummaries"]
+                if each["pipelineExecutionId"] == trial.execution_id
+            ]
+            # The start of both is by AWS's clock, and that of the execution by ours too.
+            later = (action["startTime"] - run["startTime"]).total_seconds()
+            return probe.until_job(trial, trial.start.later(later), known)[0].widened(ROUNDED)
+
+    yield measured("started_before_queued_seconds", narrowed(round_of))
+
+
+@question(
+    "6 times the answer",
+    acknowledge_seconds="After how long is an unacknowledged job offered again?",
+    nonce_rotates="Does it have a new nonce then?",
+)
+def offers(probe: Probe) -> Findings:
+    """Polled until an offered job came again, and compared its nonces."""
+    with probe.trial() as trial:
+        polls = [probe.until_job(trial, trial.start)[1]]
+
+        def round_of(known: Interval) -> Interval:
+            known, poll = probe.until_job(trial, polls[-1], known)
+            polls.append(poll)
+            return known
+
+        known = narrowed(round_of)
+        offered = [jobs(poll)[0] for poll in polls]
+        old = probe.ask("acknowledge_job", jobId=offered[-1]["id"], nonce=offered[0]["nonce"])
+    yield Found("acknowledgment_with_the_first_nonce", str(old), "once", fact=True)
+    yield measured("acknowledge_seconds", known)
+    nonces = [job["nonce"] for job in offered]
+    if 1 < len(set(nonces)) < len(nonces):
+        raise UnansweredError(f"{len(nonces)} offers had {len(set(nonces))} nonces")
+    yield Found("nonce_rotates", len(set(nonces)) > 1, f"the same in {len(nonces)} offers")
+
+
+@world(
+    "InvalidNonceException",
+    "status",
+    repeated_acknowledgment="What is the same acknowledgment answered again?",
+)
+def acknowledged_again(probe: Probe, trial: Trial) -> Answer:
+    """Acknowledged a job twice with its nonce."""
+    return probe.ask("acknowledge_job", **claim(probe.taken(trial)))
+
+
+@world(
+    "InvalidNonceException",
+    "status",
+    acknowledge_of_ended="What is the acknowledgment of an ended job answered?",
+)
+def acknowledged_at_the_end(probe: Probe, trial: Trial) -> Answer:
+    """Acknowledged a job again after its success."""
+    job = probe.held(trial)
+    probe.do("put_job_success_result", jobId=job["id"])
+    return probe.ask("acknowledge_job", **claim(job))
+
+
+@world(
+    "InvalidJobStateException",
+    "accept",
+    result_before_acknowledgment="Is a result taken before the acknowledgment?",
+)
+def result_at_once(probe: Probe, trial: Trial) -> Answer:
+    """Put a success for a job that was offered and not acknowledged."""
+    return probe.ask("put_job_success_result", jobId=probe.offered(trial)["id"])
+
+
+@world(
+    "InvalidJobStateException",
+    "accept",
+    result_after_abandonment="Is a result taken when the action was abandoned?",
+)
+def result_too_late(probe: Probe, trial: Trial) -> Answer:
+    """Put a success for an acknowledged job whose execution was abandoned."""
+    job = probe.held(trial)
+    probe.place.stop(trial.execution_id)
+    if (status := probe.ended(trial, "Work-1")["status"]) != "Abandoned":
+        raise UnansweredError(f"The action is {status}")
+    return probe.ask("put_job_success_result", jobId=job["id"])
+
+
+@question(
+    "6 times the answer",
+    continuation_seconds="How long after a continuation token can the next job be polled?",
+)
+def continuation(probe: Probe) -> Findings:
+    """Polled after a continuation token until the next job came."""
+    with probe.trial() as trial:
+        held = [probe.held(trial)]
+
+        def round_of(known: Interval) -> Interval:
+            token = {"jobId": held[-1]["id"], "continuationToken": "next"}
+            known, poll = probe.until_job(trial, probe.do("put_job_success_result", **token), known)
+            held.extend(jobs(poll))
+            probe.do("acknowledge_job", "InvalidNonceException", **claim(held[-1]))
+            return known
+
+        yield measured("continuation_seconds", narrowed(round_of))
+
+
+@question(
+    "6 min",
+    batch_cap="What is the largest number of jobs in one answer?",
+    default_batch_size="How many jobs does a poll without maxBatchSize get?",
+)
+def batches(probe: Probe) -> Findings:
+    """Polled for 100 of 50 jobs that waited; then without a number."""
+
+    def polled(**limit: int) -> tuple[int, int]:
+        with probe.trial(JOBS) as trial:
+            # Some may come later than others.
+            probe.calls.clock.wait(60 + 2 * probe.known.get("started_before_queued_seconds", 30))
+            first = probe.poll(trial, **limit)
+            return len(jobs(first)), len(jobs(probe.poll(trial, maxBatchSize=100)))
+
+    most, rest = probe.agreed(lambda: polled(maxBatchSize=100))
+    if most < JOBS and not rest:
+        raise UnansweredError(f"Only {most} of {JOBS} jobs came")
+    yield Found("batch_cap", most if most < JOBS else None, f"{most} of {JOBS} twice")
+    count, _ = probe.agreed(polled)
+    if count == most:
+        raise UnansweredError(f"{count} came, and more never come")
+    yield Found("default_batch_size", count, f"{count} twice")
+
+
+@question("1 min", throttle="How many calls of an operation are answered in a second?")
+def throttle(probe: Probe) -> Findings:
+    """Called GetJobDetails 30 times in a row, as fast as could be."""
+    known, free, bursts = Interval(), 0, 0
+    while bursts < 2 or (bursts < BURSTS and free < 2 and known.low < known.high):
+        probe.calls.clock.wait(3)
+        counted = burst(probe)
+        bursts += 1
+        free += counted is None
+        known &= counted or Interval()
+    if free == bursts:
+        yield Found("throttle", None, "none was throttled, twice")
+    elif free or known.low != known.high:
+        raise UnansweredError(f"It was not the same number in {bursts} bursts")
+    else:
+        yield Found("throttle", int(known.high), f"in {bursts} bursts")
+
+
+def burst(probe: Probe) -> Interval | None:
+    """The least and the most calls that were answered in a second before one was throttled.
+
+    One counts as throttled if it is so again four times at once.
+    """
+    calls: list[tuple[float, float, bool]] = []
+    clock = probe.calls.clock
+    for _ in range(BURST):
+        for refused in range(5):
+            sent, certain = clock.now(), True
+            try:
+                answer = probe.calls.once("codepipeline", "get_job_details", jobId=UNKNOWN_JOB)
+            except LostError:
+                certain = False
+            if not certain or answer.code not in THROTTLED:
+                calls.append((sent, clock.now(), certain))
+                break
+            if refused == 4:
+                since = sent - 1
+                least = sum(certain and sent > since for sent, _, certain in calls)
+                return Interval(least, sum(answered > since for _, answered, _ in calls))
+    return None
+
+
+@question("3 min", update_under_way="What does UpdatePipeline do to executions under way?")
+def update_under_way(probe: Probe) -> Findings:
+    """Updated the pipeline with a job in progress, and looked at the execution for a minute."""
+
+    def once() -> str:
+        with probe.trial() as trial:
+            probe.held(trial)
+            structure = probe.place.pipeline(probe.place.actions("updated"))
+            probe.do("update_pipeline", pipeline=structure)
+            place = {"pipelineName": probe.place.pipeline_name}
+            named = place | {"pipelineExecutionId": trial.execution_id}
+            for _ in range(7):
+                found = probe.do("get_pipeline_execution", **named).value["pipelineExecution"]
+                if found["status"] == "Cancelled":
+                    return "cancel"
+                probe.calls.clock.wait(10)
+            if found["status"] != "InProgress":
+                raise UnansweredError(f"The execution is {found['status']}")
+            return "leave"
+
+    yield Found("update_under_way", probe.agreed(once), "the same twice")
+
+
+@question("1 min", source_without_version="What does an S3 source do without its object?")
+def source_without_version(probe: Probe) -> Findings:
+    """Ran a pipeline whose S3 source object is missing."""
+
+    def once() -> str:
+        with probe.trial(key="missing.zip") as trial:
+            source = probe.ended(trial, "Source")
+        code = str(error_of(source).get("code"))
+        if source["status"] != "Succeeded" and code != "ConfigurationError":
+            raise UnansweredError(f"The source is {source['status']}: {code}")
+        return "succeed" if source["status"] == "Succeeded" else code
+
+    yield Found("source_without_version", probe.agreed(once), "the same twice")
+
+
+def error_of(action: dict[str, Any]) -> dict[str, str]:
+    """The ErrorDetails of an action that has failed."""
+    result: dict[str, Any] = action.get("output", {}).get("executionResult", {})
+    return dict(result.get("errorDetails", {}))
+
+
+@question(
+    "6 times the answer",
+    artifact_credentials_seconds="How long are artifact credentials good for?",
+)
+def credentials(probe: Probe) -> Findings:
+    """Got the source artifact with a job's credentials until they had expired."""
+    with probe.trial() as trial:
+        job = probe.held(trial)
+
+        def round_of(known: Interval) -> Interval:
+            issued = probe.do("get_job_details", jobId=job["id"])
+            data = issued.value["jobDetails"]["data"]
+            place = data["inputArtifacts"][0]["location"]["s3Location"]
+            where = {"Bucket": place["bucketName"], "Key": place["objectKey"]}
+            keys = data["artifactCredentials"]
+            client = probe.calls.client(
+                "s3",
+                aws_access_key_id=keys["accessKeyId"],
+                aws_secret_access_key=keys["secretAccessKey"],
+                aws_session_token=keys["sessionToken"],
+            )
+
+            def get() -> Answer:
+                answer = probe.calls.ask("s3", "get_object", client, **where)
+                which(answer, "ExpiredToken", "good")
+                return answer
+
+            return look(probe.calls.clock, issued, known, get, lambda got: bool(got.code))[0]
+
+        yield measured("artifact_credentials_seconds", narrowed(round_of))
+
+
+@question(
+    "5 min",
+    event_lag_seconds="How long are events under way?",
+    events_shuffled="May a later event come first?",
+    events_twice="Do events come twice?",
+)
+def events(probe: Probe) -> Findings:
+    """Looked when the 5 STARTED events of each execution came to a queue."""
+    own = {"pipeline": [probe.place.pipeline_name]}
+    probe.place.make_queue({"source": ["aws.codepipeline"], "detail": own})
+    probe.calls.clock.wait(30)  # a new rule is not in force at once
+    lags: list[Interval] = []
+    copies: list[int] = []
+
+    def round_of(known: Interval) -> Interval:
+        for each in probe.clean(lambda: lags_of(probe, known)):
+            copies.append(len(each))
+            lags.extend(each)
+        return reduce(and_, lags, known)
+
+    def apart() -> bool:
+        return min(lag.high for lag in lags) < max(lag.low for lag in lags)
+
+    try:
+        yield measured("event_lag_seconds", narrowed(round_of))
+    except UnansweredError as error:
+        if not lags or not apart():
+            raise
+        low, high = min(lag.high for lag in lags), max(lag.low for lag in lags)
+        why = f"{error}: less than {low:.3g} s, and more than {high:.3g} s"
+        yield Unanswered("event_lag_seconds", why)
+    if max(lag.high for lag in lags) < 0.1:
+        yield Unanswered("events_shuffled", "All come at once, so that none can come first")
+    else:
+        yield Found("events_shuffled", apart(), f"of {len(lags)} events")
+    if len(set(copies)) > 1 or copies[0] > 2:
+        raise UnansweredError(f"Of {len(copies)} events some came twice, others did not")
+    yield Found("events_twice", copies[0] == 2, f"each of {len(copies)} events")
+
+
+def lags_of(probe: Probe, known: Interval) -> list[list[Interval]]:
+    """How long each copy of each STARTED event of one execution was under way."""
+    clock, came = probe.calls.clock, dict[str, list[tuple[float, float, float]]]()
+    with probe.trial() as trial:
+        since = trial.start.sent
+        points = known.points()
+        while len(came) < STARTS:
+            elapsed = clock.now() - trial.start.sent
+            if elapsed > 300:
+                raise UnansweredError(f"{len(came)} of {STARTS} events came in 300 s")
+            clock.wait(max(0.0, next(points) - elapsed))
+            since = receive(probe, trial, since, came)
+        clock.wait(20)  # copies may be later
+        receive(probe, trial, since, came)
+    [began] = [copies[0][0] for name, copies in came.items() if "Pipeline Execution" in name]
+    return [
+        [
+            Interval(
+                low - trial.start.later(at - began).answered,
+                high - trial.start.later(at - began).sent,
+            ).widened(ROUNDED)
+            for at, low, high in copies
+        ]
+        for copies in came.values()
+    ]
+
+
+def receive(
+    probe: Probe, trial: Trial, since: float, came: dict[str, list[tuple[float, float, float]]]
+) -> float:
+    """Take what is in the queue; answers when it was certainly empty.
+
+    ``came`` has for each copy of an event when its subject started, by AWS's clock, and between
+    which moments it came.
+    """
+    queue = {"QueueUrl": probe.place.queue_url, "MaxNumberOfMessages": 10}
+    # A queue of AWS's is looked at as a whole only by those who wait.
+    queue["WaitTimeSeconds"] = 0 if probe.calls.endpoint_url else 1
+    while True:
+        answer = probe.calls.ask("sqs", "receive_message", **queue)
+        messages = answer.value.get("Messages", [])
+        for each in messages:
+            event = json.loads(each["Body"])
+            detail = event["detail"]
+            if (detail["execution-id"], detail["state"]) == (trial.execution_id, "STARTED"):
+                name = f"{event['detail-type']} {detail.get('stage')} {detail.get('action')}"
+                at = datetime.fromisoformat(detail["start-time"]).timestamp()
+                came.setdefault(name, []).append((at, since, answer.answered))
+        if not messages:
+            return answer.sent
+
+
+@question("1 min", texts="What are calls answered that can't be?")
+def texts(probe: Probe) -> Findings:
+    """Made calls that can't be."""
+
+    def fact(name: str, operation: str, **request: Any) -> Found:
+        return Found(name, str(probe.ask(operation, **request)), "once", fact=True)
+
+    kind, request = probe.place.type_id, probe.place.type_request()
+    with probe.trial() as trial:
+        job = {"jobId": probe.held(trial)["id"]}
+        probe.poll(trial)
+        yield Found("empty_poll_body", probe.calls.body, "once", fact=True)
+        yield fact("unknown_job", "acknowledge_job", jobId=UNKNOWN_JOB, nonce="1")
+        yield fact("wrong_nonce", "acknowledge_job", nonce="1", **job)
+        large = {"Large": "é" * 61441}
+        put = "put_job_success_result"
+        yield fact("variables_of_122882_bytes", put, outputVariables=large, **job)
+        long = {"summary": "é" * 2048}
+        yield fact("summary_of_2048_characters_of_2_bytes", put, executionDetails=long, **job)
+    yield fact("poll_without_its_query", "poll_for_jobs", actionTypeId=kind)
+    create = "create_custom_action_type"
+    yield fact("type_that_exists", create, **request)
+    spare = probe.place.type_request(provider=request["provider"] + "-2")
+    probe.do(create, "ValidationException", **spare)
+    name = {each: spare[each] for each in probe.place.type_name}
+    probe.do("delete_custom_action_type", **name)
+    other = {"outputArtifactDetails": {"minimumCount": 0, "maximumCount": 1}}
+    yield fact("deleted_type_otherwise", create, **spare | other)
+    yield fact("deleted_type_again", create, **spare)
+
+
+@question(
+    "a day and a half",
+    long=True,
+    action_timeout_seconds="How long may a custom action wait for its job?",
+    timeout_counts="Is that for all jobs of an action together, or for each?",
+)
+def timeouts(probe: Probe) -> Findings:
+    """Took the jobs of two actions, left one alone, continued the other, until both had failed."""
+    clock = probe.calls.clock
+    with probe.trial(2) as trial:
+        held = [probe.held(trial) for _ in range(2)]
+        ids = {job["data"]["pipelineContext"]["action"]["name"]: job["id"] for job in held}
+        clock.wait(max(0.0, trial.start.sent + CONTINUED_AFTER - clock.now()))
+        after = clock.now() - trial.start.sent
+        early = probe.actions(trial)["Work-2"]["status"] != "InProgress"
+        if not early:
+            token = {"jobId": ids["Work-2"], "continuationToken": "next"}
+            probe.do("put_job_success_result", **token)
+        silent = probe.ended(trial, "Work-1", DAY)
+        yield Found("timed_out_action", json.dumps(error_of(silent)), "once", fact=True)
+        yield lasted("action_timeout_seconds", duration(silent))
+        if early:
+            raise UnansweredError(f"The action failed before it was {after:g} s old")
+        later = duration(probe.ended(trial, "Work-2", 2 * DAY)) - duration(silent)
+    sure = f"a job continued after {after:.0f} s failed {later:.0f} s later"
+    for counts, difference in (("action", 0.0), ("job", after)):
+        if abs(later - difference) < after / 10:
+            yield Found("timeout_counts", counts, sure)
+            return
+    raise UnansweredError(sure)
+
+
+@question("1 min", third_party_details_of_ended="Does a partner job that has ended have details?")
+def partner_details(probe: Probe) -> Findings:
+    """Asked for a partner job's details after its success."""
+
+    def once() -> str:
+        with partner_job(probe) as (trial, job):
+            details = probe.do("get_third_party_job_details", **job).value["jobDetails"]
+            claimed = ("InvalidNonceException",)
+            probe.do("acknowledge_third_party_job", *claimed, nonce=details["nonce"], **job)
+            probe.do("put_third_party_job_success_result", **job)
+            probe.ended(trial, "Work-1")
+            answer = probe.ask("get_third_party_job_details", **job)
+            return which(answer, "InvalidJobException", "details")
+
+    yield Found("third_party_details_of_ended", probe.agreed(once), "the same twice")
+
+
+@question(
+    "the answer",
+    long=True,
+    third_party_timeout_seconds="How long may a partner action wait for its job?",
+)
+def partner_timeout(probe: Probe) -> Findings:
+    """Left a partner job alone until its action had failed."""
+    with partner_job(probe) as (trial, _):
+        seconds = duration(probe.ended(trial, "Work-1", DAY))
+    yield lasted("third_party_timeout_seconds", seconds)
+
+
+@contextmanager
+def partner_job(probe: Probe) -> Iterator[tuple[Trial, dict[str, str]]]:
+    """An execution with a partner's action, and what names its job."""
+    kind = probe.partner
+    if kind is None:
+        raise UnansweredError("It needs an action type of a partner's own: --partner-type")
+    with probe.trial(stage=[{"name": "Work-1", "actionTypeId": kind}]) as trial:
+        poll = look(
+            probe.calls.clock,
+            trial.start,
+            Interval(),
+            lambda: probe.ask("poll_for_third_party_jobs", actionTypeId=kind),
+            lambda answer: bool(jobs(answer) or answer.code),
+        )[1]
+        if poll.code:
+            raise UnansweredError(f"PollForThirdPartyJobs: {poll}")
+        yield trial, {"jobId": jobs(poll)[0]["jobId"], "clientToken": probe.client_token}

@@ -1,0 +1,108 @@
+"""A run: asks one question after the other, keeps each answer at once, removes what it made."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import answers
+from .calls import LostError, ProbeError, UnansweredError
+from .questions import NOT_ASKED, Found, Question, Unanswered
+from .trials import Probe
+
+Say = Callable[[str], None]
+
+
+class Record:
+    """The file of answers at ``path``, which a run goes on from, and the evidence beside it.
+
+    Raises ProbeError if the file's answers are another endpoint's.
+    """
+
+    def __init__(self, path: Path, endpoint: str, region: str) -> None:
+        self.path, self.evidence = path, path.with_suffix(".jsonl")
+        present, asked = answers.read(path), {"endpoint": endpoint, "region": region}
+        if present and {name: present.get(name) for name in asked} != asked:
+            raise ProbeError(f"{path} has the answers of another endpoint: name another --output")
+        tables = ("switches", "how", "unanswered", "facts")
+        self.content: dict[str, Any] = {"date": "", **asked}
+        self.content |= {name: dict(present.get(name, {})) for name in tables}
+        self.content["unanswered"] |= NOT_ASKED
+
+    def answered(self, question: Question) -> bool:
+        """Whether all of a question has been answered, by this run or one before."""
+        return set(question.words) <= set(self.content["how"])
+
+    def keep(self, question: Question, found: Found | Unanswered) -> str:
+        """Write down an answer, or why there is none; the same in words."""
+        content, name = self.content, found.name
+        for table in ("switches", "how", "unanswered", "facts"):
+            content[table].pop(name, None)
+        if isinstance(found, Unanswered):
+            content["unanswered"][name] = found.why
+            words = f"not answered. {found.why}"
+        else:
+            content["facts" if found.fact else "switches"][name] = found.value
+            words = f"{found.value} ({found.sure})"
+            if not found.fact:
+                content["how"][name] = f"{question.how}: {found.sure}"
+        self.write()
+        return f"  {name}: {words}"
+
+    def write(self) -> None:
+        self.content["date"] = datetime.now(UTC).date().isoformat()
+        answers.write(self.path, self.content)
+
+    def note(self, call: dict[str, Any]) -> None:
+        """Append a call to the evidence."""
+        with self.evidence.open("a") as file:
+            file.write(json.dumps(call) + "\n")
+
+    def table(self, questions: Iterable[Question]) -> Iterator[str]:
+        """Each question, its answer, how it was found and how sure that is, as lines."""
+        for question in questions:
+            for name, words in question.words.items():
+                yield words
+                if name in self.content["switches"]:
+                    yield f"  {name} = {json.dumps(self.content['switches'][name])}"
+                    yield f"  {self.content['how'][name]}"
+                elif name in self.content["unanswered"]:
+                    yield f"  not answered: {self.content['unanswered'][name]}"
+        for name, text in self.content["facts"].items():
+            yield f"{name}: {text}"
+
+
+def run(probe: Probe, record: Record, questions: Iterable[Question], say: Say) -> None:
+    """Make the place, ask what is not answered yet, and remove the place, whatever happens.
+
+    Raises ProbeError.
+    """
+    for each in probe.place.remove():
+        say(f"Removed what an earlier run has left: {each}")
+    try:
+        probe.place.make()
+        for question in questions:
+            if not record.answered(question):
+                _ask(probe, record, question, say)
+    finally:
+        probe.place.remove()
+
+
+def _ask(probe: Probe, record: Record, question: Question, say: Say) -> None:
+    left = dict(question.words)
+    probe.calls.question = " ".join(left)
+    say(f"{' '.join(left.values())} (takes {question.takes})")
+    try:
+        for found in question.ask(probe):
+            left.pop(found.name, None)
+            if isinstance(found, Found):
+                probe.known[found.name] = found.value
+            say(record.keep(question, found))
+    except (UnansweredError, LostError, ProbeError) as error:
+        for name in left:
+            say(record.keep(question, Unanswered(name, str(error))))
+    else:
+        for name in left:  # it asks for facts alone
+            record.content["how"][name] = question.how
+            record.write()

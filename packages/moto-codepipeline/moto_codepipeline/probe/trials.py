@@ -1,0 +1,151 @@
+"""Trials: executions whose jobs no other trial's poll gets.
+
+A trial in which a call was lost on its way proves nothing, and is repeated.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from .calls import Answer, Calls, LostError, UnansweredError
+from .measure import HORIZON, Interval, look
+from .place import Place
+
+Outcome = TypeVar("Outcome")
+
+LOST = 20
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An execution, with the call that started it."""
+
+    value: str
+    execution_id: str
+    start: Answer
+
+
+@dataclass
+class Probe:
+    """Makes trials. ``partner`` is the id of an action type of yours, and ``client_token`` its
+    client's; ``known`` has the answers so far, by their switches."""
+
+    calls: Calls
+    place: Place
+    partner: dict[str, str] | None = None
+    client_token: str = ""
+    known: dict[str, Any] = field(default_factory=dict)
+    _trials: int = 0
+
+    def ask(self, operation: str, **request: Any) -> Answer:
+        return self.calls.ask("codepipeline", operation, **request)
+
+    def do(self, operation: str, *fine: str, **request: Any) -> Answer:
+        return self.calls.do("codepipeline", operation, fine, **request)
+
+    @contextmanager
+    def trial(self, count: int = 1, stage: Any = None, **source: str) -> Iterator[Trial]:
+        """Start an execution of ``count`` actions, or of another stage; abandon it in the end."""
+        if self.calls.throttled:
+            self.calls.clock.wait(1)
+        self._trials += 1
+        value = f"t{self._trials}"
+        stage = stage or self.place.actions(value, count)
+        self.do("update_pipeline", pipeline=self.place.pipeline(stage, **source))
+        token = str(uuid.uuid4())
+        start = self.do(
+            "start_pipeline_execution", name=self.place.pipeline_name, clientRequestToken=token
+        )
+        execution_id = start.value["pipelineExecutionId"]
+        try:
+            yield Trial(value, execution_id, start)
+        finally:
+            self.place.stop(execution_id)
+
+    def clean(self, trial: Callable[[], Outcome]) -> Outcome:
+        """What a trial comes to in which no call was lost."""
+        told = ""
+        for _ in range(LOST):
+            try:
+                return trial()
+            except LostError as error:
+                told = str(error)
+        raise UnansweredError(f"Calls were lost in {LOST} trials: {told}")
+
+    def agreed(self, trial: Callable[[], Outcome]) -> Outcome:
+        """What two trials come to. Raises UnansweredError if they differ."""
+        first, second = self.clean(trial), self.clean(trial)
+        if first != second:
+            raise UnansweredError(f"It differs: {first}, then {second}")
+        return first
+
+    def poll(self, trial: Trial, **limit: int) -> Answer:
+        """Poll for a trial's jobs. Raises UnansweredError where that is refused."""
+        query, type_id = {"Trial": trial.value}, self.place.type_id
+        answer = self.ask("poll_for_jobs", actionTypeId=type_id, queryParam=query, **limit)
+        if answer.code:
+            raise UnansweredError(f"PollForJobs: {answer}")
+        return answer
+
+    def until_job(
+        self, trial: Trial, began: Answer, known: Interval | None = None
+    ) -> tuple[Interval, Answer]:
+        """How long after a call a trial's job comes, and the poll that got it."""
+        return look(
+            self.calls.clock,
+            began,
+            known or Interval(),
+            lambda: self.poll(trial, maxBatchSize=1),
+            lambda answer: bool(jobs(answer)),
+        )
+
+    def offered(self, trial: Trial) -> dict[str, Any]:
+        """A trial's job, once there is one."""
+        _, poll = self.until_job(trial, trial.start)
+        return jobs(poll)[0]
+
+    def taken(self, trial: Trial) -> dict[str, Any]:
+        """The same, acknowledged in one call."""
+        job = self.offered(trial)
+        answer = self.ask("acknowledge_job", **claim(job))
+        if answer.value.get("status") != "InProgress":
+            raise UnansweredError(f"An acknowledgment was answered {answer}")
+        return job
+
+    def held(self, trial: Trial) -> dict[str, Any]:
+        """The same, in however many calls."""
+        job = self.offered(trial)
+        self.do("acknowledge_job", "InvalidNonceException", **claim(job))
+        return job
+
+    def actions(self, trial: Trial) -> dict[str, dict[str, Any]]:
+        """The API's ActionExecutionDetail of a trial's actions, by name."""
+        only = {"filter": {"pipelineExecutionId": trial.execution_id}, "maxResults": 100}
+        page = self.do("list_action_executions", pipelineName=self.place.pipeline_name, **only)
+        return {each["actionName"]: each for each in page.value["actionExecutionDetails"]}
+
+    def ended(self, trial: Trial, name: str, horizon: float = HORIZON) -> dict[str, Any]:
+        """An action that is no longer in progress. Raises UnansweredError after ``horizon``."""
+        while (elapsed := self.calls.clock.now() - trial.start.sent) < horizon:
+            found = self.actions(trial).get(name, {})
+            if found.get("status", "InProgress") != "InProgress":
+                return found
+            self.calls.clock.wait(min(max(elapsed / 2, 1), 1800))
+        raise UnansweredError(f"{name} was still in progress after {horizon:g} s")
+
+
+def jobs(poll: Answer) -> list[dict[str, Any]]:
+    """The jobs that a poll got."""
+    return list(poll.value.get("jobs", []))
+
+
+def claim(job: dict[str, Any]) -> dict[str, str]:
+    """What acknowledges a job."""
+    return {"jobId": job["id"], "nonce": job["nonce"]}
+
+
+def duration(action: dict[str, Any]) -> float:
+    """For how long an action that has ended was in progress, by AWS's clock."""
+    return float((action["lastUpdateTime"] - action["startTime"]).total_seconds())

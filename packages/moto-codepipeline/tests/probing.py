@@ -1,0 +1,191 @@
+"""The probe at an HTTP endpoint whose clock the test moves, and random settings of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from moto import mock_aws
+from werkzeug.wrappers import Request, Response
+
+from codepipeline_fixtures import ACCOUNT, REGION, action_type, client
+from moto_codepipeline import JobBackend, ManualClock, backend, http, switches
+from moto_codepipeline.probe.calls import Calls, Time
+from moto_codepipeline.probe.place import Place
+from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
+from moto_codepipeline.probe.run import Record, run
+from moto_codepipeline.probe.trials import Probe
+
+PREFIX = "codepipeline-probe"
+PARTNER = {
+    "category": "Deploy",
+    "owner": "ThirdParty",
+    "provider": f"{PREFIX}-partner",
+    "version": "1",
+}
+
+
+class ServedTime(Time):
+    """The clock of the CodePipeline that is asked: it stands still but for the probe's waits."""
+
+    def __init__(self, service: JobBackend) -> None:
+        self.service = service
+
+    def now(self) -> float:
+        return self.service.clock.now()
+
+    def wait(self, seconds: float) -> None:
+        self.service.clock.advance(seconds)
+        self.service.tick()
+
+
+@dataclass
+class Asked:
+    """A CodePipeline behind HTTP, and what the probe has noted of its calls to it."""
+
+    service: JobBackend
+    url: str
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    note: Callable[[dict[str, Any]], None] | None = None
+
+    def probe(self) -> Probe:
+        """A new probe, as a program that was just started has it."""
+        calls = Calls(REGION, self.url, ServedTime(self.service), self.note or self.lines.append)
+        token = self.service.client_token(self.service.default_client_id)
+        return Probe(calls, Place(calls, PREFIX), PARTNER, token)
+
+
+def random_settings(random: Random) -> dict[str, Any]:
+    """A value of every switch."""
+    return {
+        name: random.choice(switches.choices(name) or NUMBERS[name]) for name in switches.switches()
+    }
+
+
+NUMBERS: dict[str, list[Any]] = {
+    "acknowledge_seconds": [0, 5, 12.5, 30, 60, 90, 217, 300],
+    "continuation_seconds": [0, 2.5, 10, 30, 60, 124],
+    "batch_cap": [None, 1, 3, 10, 25],
+    "default_batch_size": [1, 2, 5, 10],
+    "started_before_queued_seconds": [0, 0.3, 1.5, 2, 10, 27],
+    "event_lag_seconds": [0, 2, 5.5, 11],
+    "events_seed": [0, 1, 2, 3],
+    "throttle": [None, 3, 5, 10, 20],
+    "action_timeout_seconds": [10_800, 43_200, 54_321, 86_400],
+    "third_party_timeout_seconds": [600, 3600, 7200.5],
+    "lambda_timeout_seconds": [3600, 86_400],
+    "lambda_silence_seconds": [600, 1200],
+    "artifact_credentials_seconds": [60, 896, 900, 3600],
+}
+
+
+def untold(setting: dict[str, Any]) -> set[str]:
+    """The switches that cannot be told from outside where they are set so."""
+    names = set(NOT_ASKED)
+    if setting["batch_cap"] and setting["default_batch_size"] >= setting["batch_cap"]:
+        names.add("default_batch_size")
+    if not setting["event_lag_seconds"]:
+        names.add("events_shuffled")
+    elif setting["events_shuffled"]:
+        names.add("event_lag_seconds")
+    return names
+
+
+def left(service: JobBackend) -> list[str]:
+    """Everything there is that a probe makes."""
+    kinds = service.list_action_types("Custom")
+    names = [*service.pipelines, *(each["id"]["provider"] for each in kinds)]
+    names += [each["Name"] for each in client("s3").list_buckets()["Buckets"]]
+    names += [each["RoleName"] for each in client("iam").list_roles()["Roles"]]
+    names += client("sqs").list_queues().get("QueueUrls", [])
+    return names + [each["Name"] for each in client("events").list_rules()["Rules"]]
+
+
+class Faulty:
+    """An application of whose answers some are late, throttled, or lost, before or after."""
+
+    def __init__(self, application: Any, random: Random, share: float) -> None:
+        self.application, self.random, self.share = application, random, share
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        fault = self.random.random() < self.share and self.random.randrange(5)
+        service = backend(ACCOUNT, REGION)
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        if fault is False:
+            return self.application(environ, start_response)
+        if fault == 0 and target.startswith("CodePipeline"):
+            body = {"__type": "ThrottlingException", "message": "Rate exceeded"}
+            return Response(json.dumps(body), 400)(environ, start_response)
+        if fault == 1:
+            Request(environ).get_data()
+            return Response("", 503)(environ, start_response)
+        if fault == 2:
+            service.clock.advance(self.random.uniform(0, 2))
+        answer = Response.from_app(self.application, environ)
+        if fault == 3:
+            service.clock.advance(self.random.uniform(0, 2))
+        if fault == 4:
+            answer = Response("", 500)
+        return answer(environ, start_response)
+
+
+def found(
+    folder: Path,
+    setting: dict[str, Any],
+    questions: Iterable[Question] = QUESTIONS,
+    *,
+    faults: Random | None = None,
+) -> dict[str, Any]:
+    """What a run finds out of a CodePipeline that is set so; it leaves nothing."""
+    with asked(setting, faults=faults) as there:
+        record = Record(folder / "behaviour.toml", there.url, REGION)
+        there.note = record.note
+        run(there.probe(), record, questions, lambda _: None)
+        assert left(there.service) == []
+    return record.content
+
+
+def check(content: dict[str, Any], setting: dict[str, Any], questions: Iterable[Question]) -> None:
+    """Fail unless the switches that were asked for are told as they are set, or not at all where
+    they cannot be told."""
+    names = {name for question in questions for name in question.words} & set(setting)
+    names |= set(NOT_ASKED)
+    unanswered = untold(setting) & names
+    assert content["switches"] == {name: setting[name] for name in names - unanswered}
+    assert set(content["unanswered"]) == unanswered
+
+
+ENDPOINT = http.Endpoint
+
+
+def faulty_endpoint(random: Random, share: float, *arguments: Any) -> Faulty:
+    return Faulty(ENDPOINT(*arguments), random, share)
+
+
+@contextmanager
+def asked(
+    behaviour: dict[str, Any], *, faults: Random | None = None, share: float = 0.05
+) -> Iterator[Asked]:
+    """A new CodePipeline with these switches, and a partner's action type in it."""
+    config: Any = {"core": {"reset_boto3_session": True}}
+    with ExitStack() as stack:
+        stack.enter_context(mock_aws(config=config))
+        if faults is not None:
+            faulty = partial(faulty_endpoint, faults, share)
+            stack.enter_context(patch.object(http, "Endpoint", faulty))
+        url = stack.enter_context(http.serve(REGION))
+        service = backend(ACCOUNT, REGION)
+        service.clock = ManualClock()
+        switches.change(service.behaviour, behaviour)
+        request = action_type(
+            **{name: PARTNER[name] for name in ("category", "provider", "version")}
+        )
+        service.register_third_party_action_type(request)
+        yield Asked(service, url)

@@ -1,0 +1,24 @@
+"""The probe, where 5 % of the answers are late, throttled or lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from moto_codepipeline.probe.questions import QUESTIONS
+from probing import check, found, random_settings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(50))
+def test_the_probe_finds_every_setting_in_spite_of_faults(tmp_path: Path, seed: int) -> None:
+    setting = random_settings(Random(seed))
+    check(found(tmp_path, setting, faults=Random(seed)), setting, QUESTIONS)
+
+
+def test_some_questions_find_their_settings_in_spite_of_faults(tmp_path: Path) -> None:
+    setting, questions = random_settings(Random(7)), QUESTIONS[1:3]
+    content = found(tmp_path, setting, questions, faults=Random(7))
+    check(content, setting, questions)

@@ -1,0 +1,26 @@
+"""The probe, at 200 random settings of all switches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from moto_codepipeline.probe.questions import QUESTIONS
+from probing import check, found, random_settings
+
+SHARES = 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(200))
+def test_the_probe_finds_every_setting(tmp_path: Path, seed: int) -> None:
+    setting = random_settings(Random(seed))
+    check(found(tmp_path, setting), setting, QUESTIONS)
+
+
+@pytest.mark.parametrize("seed", range(2 * SHARES))
+def test_a_fifth_of_the_questions_finds_its_settings(tmp_path: Path, seed: int) -> None:
+    setting, questions = random_settings(Random(1000 + seed)), QUESTIONS[seed % SHARES :: SHARES]
+    check(found(tmp_path, setting, questions), setting, questions)

@@ -1,0 +1,103 @@
+"""`make smoke`: what is deployed by sam to an empty endpoint, as a person tries it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local import acknowledger
+from local.aws.server import LocalCloud
+from local.aws.stack import Stack
+from moto_codepipeline import CREDENTIAL_MARKS
+from tests.local.fixtures.cloud import REGION, zipped
+from tests.local.fixtures.sam import SAM, Project
+from tests.support import PATIENCE, ROOT
+
+PREFIX = "acknowledger-smoke"
+
+
+@dataclass
+class Deployed:
+    cloud: LocalCloud
+    stack: Stack
+
+    def smoke(self, *more: str, seconds: int = 60 * PATIENCE) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tools.smoke", f"--region={REGION}", *more]
+        command += [f"--endpoint-url={self.cloud.endpoint_url}", f"--seconds={seconds}"]
+        return subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900
+        )
+
+    def left(self) -> list[str]:
+        """What there is of the smoke test's own."""
+        client = self.cloud.client
+        names = [each["Name"] for each in client("s3").list_buckets()["Buckets"]]
+        names += [each["name"] for each in client("codepipeline").list_pipelines()["pipelines"]]
+        names += [each["RoleName"] for each in client("iam").list_roles()["Roles"]]
+        names += client("sqs").list_queues().get("QueueUrls", [])
+        bus = self.stack.outputs["JobBusName"]
+        names += [each["Name"] for each in client("events").list_rules(EventBusName=bus)["Rules"]]
+        return [name for name in names if PREFIX in name]
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with acknowledger.empty(port=0, region=REGION) as cloud:
+        yield Deployed(cloud, Project(tmp_path_factory.mktemp("project"), cloud).deploy())
+
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(SAM is None, reason="needs the SAM CLI: make .venv-sam/installed"),
+]
+
+
+def test_a_stack_that_was_deployed_passes(deployed: Deployed) -> None:
+    done = deployed.smoke()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 Failed, 8 Succeeded" in done.stdout
+    assert "✓ 12 jobs: the table, the executions and CodePipeline agree" in done.stdout
+    assert done.stderr == ""
+    assert not [mark for mark in CREDENTIAL_MARKS if mark in done.stdout]
+    assert deployed.left() == []
+
+
+@pytest.mark.parametrize("function", ["Intake", "Acknowledge", "Report", "Stop"])
+def test_a_function_that_is_broken_is_named(
+    function: str, deployed: Deployed, tmp_path: Path
+) -> None:
+    name = deployed.stack.outputs[f"{function}FunctionName"]
+    functions = deployed.cloud.client("lambda")
+    broken = "def handler(event, context):\n    raise RuntimeError('broken on purpose')\n"
+    functions.update_function_code(FunctionName=name, ZipFile=zipped(broken, function.lower()))
+    try:
+        done = deployed.smoke(seconds=60)
+    finally:
+        whole = shutil.make_archive(str(tmp_path / "functions"), "zip", ROOT / "functions")
+        functions.update_function_code(FunctionName=name, ZipFile=Path(whole).read_bytes())
+    assert (done.returncode, done.stderr) == (1, "")
+    told = [line for line in done.stdout.splitlines() if line.startswith("✗")]
+    assert [line.partition(":")[0] for line in told] == [f"✗ {function}"]
+    assert deployed.left() == []
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--stack=other"], "Stack with id other does not exist"),
+        (["--action-type=Custom/Build/Other/1"], "--action-type must be one of the stack's: "),
+    ],
+)
+def test_what_can_not_be_tried_is_told_in_one_line(
+    more: list[str], told: str, deployed: Deployed
+) -> None:
+    done = deployed.smoke(*more)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,95 @@
+"""What a release rests on: the version, what is locked, and what the workflows use."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+from tools import release
+
+LOCKED = sorted([*ROOT.glob("requirements/*.txt"), ROOT / "functions" / "requirements.txt"])
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PIN = re.compile(r"^([a-z0-9-]+)(?:\[[^]]*\])?==(\S+)", re.MULTILINE)
+
+
+def pins(path: Path) -> set[tuple[str, str]]:
+    return set(PIN.findall(path.read_text()))
+
+
+@pytest.mark.parametrize("path", LOCKED, ids=lambda path: path.stem)
+def test_what_is_asked_for_is_locked_with_hashes_and_without_an_index(path: Path) -> None:
+    written = path.read_text()
+    assert pins(path.with_suffix(".in")) <= pins(path)
+    for entry in re.split(r"^(?=[a-z0-9])", written, flags=re.MULTILINE)[1:]:
+        assert PIN.match(entry), entry
+        assert "--hash=sha256:" in entry, entry
+    assert "://" not in written
+    assert "index" not in re.findall(r"^--[a-z-]+", written, re.MULTILINE)
+
+
+def test_the_tests_run_with_what_ships() -> None:
+    shipped = pins(ROOT / "functions" / "requirements.txt")
+    local, dev = (pins(ROOT / "requirements" / f"{name}.txt") for name in ("local", "dev"))
+    assert shipped <= local <= dev
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_use_actions_at_a_commit(path: Path) -> None:
+    used = re.findall(r"uses: (.*)", path.read_text())
+    assert used
+    for each in used:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
+
+
+def test_the_changelog_says_what_is_new_in_this_version() -> None:
+    assert len(release.changes()[1]) > 100
+    assert re.fullmatch(r"\d+\.\d+\.\d+", release.VERSION)
+
+
+def test_a_version_without_a_section_in_the_changelog_is_not_released(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(release, "VERSION", "99.0.0")
+    with pytest.raises(SystemExit, match=r"CHANGELOG.md has no section for version 99\.0\.0"):
+        release.changes()
+
+
+IMPORT = """
+import importlib.metadata, sys
+import local.acknowledger, local.demo, local.serve, local.worker
+import moto.server
+by_module = importlib.metadata.packages_distributions()
+print(*{name for module in {each.partition(".")[0] for each in sys.modules} for name in by_module.get(module, [])})
+"""
+
+
+def test_the_image_has_what_the_local_stack_needs(tmp_path: Path) -> None:
+    """Nothing else than the Dockerfile copies and installs; .dockerignore lets it through."""
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for name in {name for each in copied for name in each.split()}:
+        assert {f"!{name}", f"!{name.partition('/')[0]}"} & set(ignored), name
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    packages = [str(tmp_path / "packages" / each) for each in release.PACKAGES]
+    path = os.pathsep.join([str(tmp_path), *packages])
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    used = {name.lower().replace("_", "-") for name in done.stdout.split()}
+    installed = {name for name, _ in pins(ROOT / "requirements" / "local.txt")}
+    assert "moto" in used
+    assert used - {*release.PACKAGES} <= installed

@@ -1,0 +1,205 @@
+"""A release as its users get it, without the repository."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from local import acknowledger
+from local.aws.server import LocalCloud
+from tests.local.fixtures.cloud import REGION
+from tests.local.fixtures.sam import SAM, Project
+from tests.local.test_sam_deploy import check_that_a_job_runs_through
+from tests.support import ROOT
+from tools.release import NAME, PACKAGES, VERSION, bill_of_materials, changes
+
+TUTORIAL = (ROOT / "docs" / "tutorial-laptop.md").read_text()
+EXTRAS = {"moto-codepipeline": "[server]", "acknowledger-worker": ""}
+BUILDER = ROOT / ".venv-release" / "bin" / "python"
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "RELEASE"}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not BUILDER.exists(), reason="needs make .venv-release/installed"),
+]
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    ended = subprocess.run(
+        command,
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    if "python3.13 is needed" in ended.stderr:
+        pytest.skip(ended.stderr)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `make release` has built, or another."""
+    if built := os.environ.get("RELEASE"):
+        return Path(built).resolve()
+    folder = tmp_path_factory.mktemp("release")
+    run(BUILDER, "tools/release.py", folder, folder=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def application(release: Path) -> dict[str, bytes]:
+    """The files of the packaged application, by their names."""
+    with zipfile.ZipFile(release / f"{NAME}.zip") as archive:
+        return {
+            name.removeprefix(f"{NAME}/"): archive.read(name) for name in sorted(archive.namelist())
+        }
+
+
+def test_two_builds_are_the_same_byte_for_byte(release: Path, tmp_path: Path) -> None:
+    files = run("git", "ls-files", "-co", "--exclude-standard", folder=ROOT).splitlines()
+    for name in files:
+        if (ROOT / name).exists():
+            (tmp_path / "elsewhere" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tmp_path / "elsewhere" / name)
+    run(BUILDER, "tools/release.py", tmp_path / "again", folder=tmp_path / "elsewhere")
+    first = {path.name: path.read_bytes() for path in release.iterdir()}
+    again = {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()}
+    assert len(first) == 6
+    assert first.keys() == again.keys()
+    assert [name for name in first if first[name] != again[name]] == []
+
+
+def test_pypi_can_show_each_package(release: Path) -> None:
+    packages = [path for path in release.iterdir() if path.suffix in (".whl", ".gz")]
+    assert len(packages) == 4
+    run(BUILDER, "-m", "twine", "check", "--strict", *packages, folder=release)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_readmes_examples_run_where_only_the_wheel_is_installed(
+    release: Path, tmp_path: Path, package: str
+) -> None:
+    module = package.replace("-", "_")
+    # pip from outside the environments: Debian's Python has no ensurepip to put one in.
+    python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
+    pip = (python, "-m", "pip", "--quiet", "--disable-pip-version-check")
+    [wheel] = release.glob(f"{module}-*.whl")
+    run(python, "-m", "venv", "--without-pip", "empty", folder=tmp_path)
+    alone = tmp_path / "empty" / "bin" / "python"
+    extra = EXTRAS[package]
+    run(*pip, "--python", alone, "install", f"{wheel}{extra}", "pytest", folder=tmp_path)
+
+    readme = (ROOT / "packages" / package / "README.md").read_text()
+    examples = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    assert examples
+    for number, example in enumerate(examples):
+        name = f"test_{number}.py"
+        (tmp_path / name).write_text(example)
+        if "def test_" in example:
+            pytest_ = (alone, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+            assert "1 passed" in run(*pytest_, name, folder=tmp_path)
+        else:
+            run(alone, "-W", "error", name, folder=tmp_path)
+    if package == "acknowledger-worker":
+        tutorial = re.findall(r"^```python\n(.*?)^```", TUTORIAL, re.DOTALL | re.MULTILINE)
+        assert "run(count_lines" in tutorial[-1]
+        (tmp_path / "tutorial.py").write_text("\n".join(tutorial))
+        run(alone, "-W", "error", "tutorial.py", folder=tmp_path)
+    code = f"import {module}, pathlib; print(*pathlib.Path({module}.__file__).parent.iterdir())"
+    assert "py.typed" in run(alone, "-c", code, folder=tmp_path)
+
+
+def test_everything_has_the_version_of_the_project(
+    release: Path, application: dict[str, bytes]
+) -> None:
+    for wheel in release.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+            assert Parser().parsestr(archive.read(name).decode())["Version"] == VERSION
+    template = yaml_parse(application["template.yaml"].decode())
+    serverless = template["Metadata"]["AWS::ServerlessRepo::Application"]
+    assert serverless["SemanticVersion"] == VERSION
+    assert run(BUILDER, "tools/release.py", "--notes", folder=ROOT) == changes()[1]
+
+
+def test_the_bill_of_materials_names_what_the_functions_have(
+    release: Path, application: dict[str, bytes]
+) -> None:
+    written = json.loads((release / f"{NAME}.cdx.json").read_text())
+    assert written == bill_of_materials(changes()[0])
+    named = {(each["name"], each["version"]) for each in written["components"]}
+    with zipfile.ZipFile(io.BytesIO(application["functions.zip"])) as archive:
+        installed = {
+            (metadata["Name"].lower().replace("_", "-"), metadata["Version"])
+            for name in archive.namelist()
+            if name.endswith(".dist-info/METADATA")
+            for metadata in [Parser().parsestr(archive.read(name).decode())]
+        }
+        assert archive.testzip() is None
+        assert "acknowledge.py" in archive.namelist()
+        assert "__pycache__/acknowledge.cpython-313.pyc" in archive.namelist()
+    assert named == installed
+
+
+class Packaged(Project):
+    """The application as it was packaged, and sam at work on it."""
+
+    def __init__(self, folder: Path, cloud: LocalCloud, files: dict[str, bytes]) -> None:
+        self.files = files
+        super().__init__(folder, cloud)
+
+    def put_files(self) -> None:
+        for name, content in self.files.items():
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            (self.folder / name).write_bytes(content)
+
+
+@pytest.fixture
+def packaged(tmp_path: Path, application: dict[str, bytes]) -> Iterator[Packaged]:
+    with acknowledger.cloud_with_codepipeline(port=0, region=REGION) as cloud:
+        yield Packaged(tmp_path, cloud, application)
+
+
+@pytest.mark.skipif(SAM is None, reason="needs the SAM CLI: make .venv-sam/installed")
+def test_the_packaged_application_is_valid_and_runs_a_job_when_it_is_deployed(
+    packaged: Packaged,
+) -> None:
+    assert "is a valid SAM Template" in packaged.sam("validate", "--lint")
+    stack = packaged.deploy()
+    code = packaged.cloud.client("lambda").get_function(
+        FunctionName=stack.outputs["IntakeFunctionName"]
+    )
+    assert code["Configuration"]["CodeSize"] == len(packaged.files["functions.zip"])
+    check_that_a_job_runs_through(packaged.cloud, stack)
+
+
+@pytest.mark.skipif(SAM is None, reason="needs the SAM CLI: make .venv-sam/installed")
+def test_the_packaged_application_has_what_sam_publish_needs(packaged: Packaged) -> None:
+    packaged.cloud.client("s3").create_bucket(Bucket="publish")
+    packaged.sam("package", "--s3-bucket", "publish", "--output-template-file", "packaged.yaml")
+    template = yaml_parse((packaged.folder / "packaged.yaml").read_text())
+    serverless = template["Metadata"]["AWS::ServerlessRepo::Application"]
+    for field in ("LicenseUrl", "ReadmeUrl"):
+        assert serverless[field].startswith("s3://publish/")
+    # The limits of CreateApplication.
+    assert re.fullmatch(r"[a-zA-Z0-9-]{1,140}", serverless["Name"])
+    assert re.fullmatch(r"[a-z0-9](([a-z0-9]|-(?!-))*[a-z0-9])?", serverless["Author"])
+    assert 1 <= len(serverless["Description"]) <= 256
+    assert len(serverless["Labels"]) <= 10
+    assert all(re.fullmatch(r"[a-zA-Z0-9+_:/@-]{1,127}", each) for each in serverless["Labels"])

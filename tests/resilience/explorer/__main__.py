@@ -1,0 +1,102 @@
+"""`make explore`: every order of what happens to a job, within bounds."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+from local.aws import isolation
+
+# Ctrl-C while all is imported ends it at once, without a word.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+isolation.isolate()
+
+from local import arguments
+from tests.resilience.explorer import processes
+from tests.resilience.explorer.scenarios import SCENARIOS, usual_steps, variants
+from tests.resilience.explorer.search import Found, Left, replayed, search, shortened
+
+HEADER = f"""\
+{"":59} whole                                       left out by the bound of       ends
+{"":59} up to schedules   states    steps      s  preempt.    faults     steps    in s
+"""
+
+
+def explored(name: str, bound: Left, times: int) -> Found:
+    """One variant of a scenario, searched; what is broken, as short as may be."""
+    with processes.installed():
+        scenario = variants()[name]
+        found = search(scenario, bound, times * usual_steps(name))
+        if found.broken:
+            found.schedule = shortened(scenario, found.schedule, found.broken)
+        return found
+
+
+def main() -> int:
+    """Search, or tell the story of one schedule; the exit status."""
+    parser = arguments.Parser(prog="python -m tests.resilience.explorer", description=__doc__)
+    parser.add_argument("--scenario", default="", help="how the names of those wanted begin")
+    parser.add_argument("--only", action="store_true", help="the one that is called so")
+    parser.add_argument("--bound", default="2,2", help="preemptions,faults")
+    parser.add_argument("--steps", default="1", help="so many times as many as usual")
+    parser.add_argument("--processes", default="2")
+    parser.add_argument("--schedule", help="tell what happens in this schedule of the scenario")
+    given = parser.parse_args()
+    one = given.only or given.schedule is not None
+    is_meant = (lambda name: name == given.scenario) if one else partial(_begins, given.scenario)
+    names = list(filter(is_meant, variants()))
+    if not names:
+        what = "be the name of one" if one else "begin the name of some"
+        known = ", ".join(SCENARIOS)
+        raise arguments.WrongStartError(f"SCENARIO must {what}, not '{given.scenario}': {known}")
+    if given.schedule is not None:
+        return tell(given.scenario, given.schedule)
+    if not re.fullmatch(r"\d,\d", given.bound):
+        raise arguments.WrongStartError(f"BOUND must be as 2,2, not '{given.bound}'")
+    bound, times = Left(*map(int, given.bound.split(","))), arguments.whole("STEPS", given.steps, 1)
+    at_once = arguments.whole("processes", given.processes, 1)
+    every = list[Found]()
+    sys.stdout.write(HEADER)
+    with ProcessPoolExecutor(at_once) as pool:
+        for found in pool.map(partial(explored, bound=bound, times=times), names):
+            every.append(found)
+            sys.stdout.write(f"{found}\n")
+            sys.stdout.flush()
+    sys.stdout.write(total(every, sum(bound)))
+    return 1 if any(found.broken for found in every) else 0
+
+
+def _begins(beginning: str, name: str) -> bool:
+    return name.startswith(beginning)
+
+
+def tell(scenario: str, schedule: str) -> int:
+    """Write the story of a schedule."""
+    with processes.installed():
+        try:
+            broken, story = replayed(variants()[scenario], schedule)
+        except ValueError as error:
+            raise arguments.WrongStartError(f"SCHEDULE: {error}") from error
+    sys.stdout.write("\n".join(story) + "\n")
+    return 1 if broken else 0
+
+
+def total(every: Sequence[Found], most: int) -> str:
+    """What all searches have come to."""
+    schedules, states = sum(each.schedules for each in every), sum(each.states for each in every)
+    steps, seconds = sum(each.steps for each in every), sum(each.seconds for each in every)
+    told = f"{schedules:,} schedules, {states:,} states, {steps:,} steps, {seconds:.0f} s of work\n"
+    whole = Counter(min(each.whole, most) for each in every)
+    for number, count in sorted(whole.items()):
+        up_to = f"all schedules of up to {number}" if number >= 0 else "not all schedules of 0"
+        told += f"{count} of {len(every)} searches: {up_to} deviations\n"
+    return told
+
+
+if __name__ == "__main__":
+    sys.exit(arguments.ended(main))

@@ -1,0 +1,398 @@
+"""Looks at every order in which things can happen, within bounds, and at what may go wrong.
+
+From a state there is one way on by default: whoever was at it goes on; then whoever else can; then
+time passes. Everything else is a deviation. To interrupt who could go on is a *preemption*, and so
+is to let time pass over it; what goes wrong is a *fault*. Whose turn it is where nobody is
+interrupted costs nothing. All schedules with so many preemptions and so many faults are followed,
+each to its end, depth-first; those with fewer deviations come first, so that what breaks something
+breaks it with as few as can be. A state that was reached before, with as much left to spend, is not
+followed twice. Since the default is fair and without faults, each state that is reached is so also
+followed to its end with nothing more going wrong.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+from acknowledger.job_table import ENDED
+from tests.resilience.explorer.processes import Broken, dumps
+from tests.resilience.explorer.scenarios import MOVES, Scenario
+from tests.resilience.explorer.world import Actor, Event, World, parsed
+
+READS = (
+    *("get_item", "query", "describe_execution", "list_executions", "get_execution_history"),
+    "get_third_party_job_details",
+)
+#: A function's calls that change nothing that another's next call could see: to interrupt before
+#: such a call is to interrupt after it.
+ALONE = ("query", "list_executions", "put_events")
+#: A path that is longer goes round in circles.
+LONGEST = 2000
+
+
+class Option(NamedTuple):
+    """A way on from a state: what it is called, what it costs, and the state that it leads to."""
+
+    label: str
+    preemptions: int
+    faults: int
+    take: Callable[[World], None]
+
+
+class Left(NamedTuple):
+    """What may still be spent."""
+
+    preemptions: int
+    faults: int
+
+    def covers(self, other: Left) -> bool:
+        return self.preemptions >= other.preemptions and self.faults >= other.faults
+
+    def less(self, option: Option) -> Left:
+        return Left(self.preemptions - option.preemptions, self.faults - option.faults)
+
+
+def faults_of(world: World, actor: Actor) -> Sequence[str]:
+    """What can go wrong with an actor's next call."""
+    act = world.act(actor)
+    if act[0] != "call" or actor.name == "Foreign":
+        return ()
+    if act[1].startswith("states/"):
+        return ("error", "lost")
+    if actor.name == "Worker":
+        return ("dies", "repeated")
+    if act[2] in READS:
+        return ("error", "dies")
+    often = {"acknowledge": "throttled", "poll": ""}.get(act[2].partition("_")[0], "repeated")
+    return tuple(filter(None, ("error", often, "lost", "dies")))
+
+
+def options(world: World) -> list[Option]:
+    """The ways on; the first is the default."""
+    found = [*_turns(world, [world.current], 0)] if world.current else []
+    cost = int(bool(found))
+    if world.current and not _may_interrupt(world, world.current):
+        return found
+    others: list[Actor | Event] = [
+        actor for actor in world.actors if actor != world.current and world.ready(actor)
+    ]
+    others += [event for event in world.events if event.due <= world.clock]
+    found += _turns(world, others, cost)
+    found += [
+        Option(f"~{name}", 0, 0, partial(_move, name=name))
+        for name in dict.fromkeys(world.moves)
+        if MOVES[name].may(world) and MOVES[name].differs(world)
+    ]
+    found = [
+        each._replace(preemptions=0, faults=0) if each.label in world.given else each
+        for each in found
+    ]
+    passing = Option("time", int(bool(cost or others)), 0, World.pass_time)
+    if unfinished(world) or under_way(world):
+        found.insert(0 if not (cost or others) else len(found), passing)
+    return found
+
+
+def _may_interrupt(world: World, actor: Actor) -> bool:
+    act = world.act(actor)
+    return not (actor.of_function and act[0] == "call" and act[2] in ALONE)
+
+
+def _turns(world: World, whose: Sequence[Actor | Event], cost: int) -> Iterator[Option]:
+    names: Counter[str] = Counter()
+    seen = set()
+    for one in whose:
+        if one in seen:  # twins: one is as good as the other
+            continue
+        seen.add(one)
+        name = f"new {one.function}" if isinstance(one, Event) else one.name
+        names[name] += 1
+        label = name if names[name] == 1 else f"{name} #{names[name]}"
+        if isinstance(one, Event):
+            yield Option(label, cost, 0, partial(_begin, event=one))
+            yield Option(f"{label} twice", cost, 1, partial(_begin, event=one, keep=True))
+            yield Option(f"{label} lost", cost, 1, partial(_lose, event=one))
+            continue
+        yield Option(label, cost, 0, partial(World.step, actor=one))
+        for fault in faults_of(world, one):
+            yield Option(f"{label} {fault}", cost, 1, partial(World.step, actor=one, fault=fault))
+
+
+def _begin(world: World, event: Event, *, keep: bool = False) -> None:
+    world.step(world.deliver(event, keep=keep))
+
+
+def _lose(world: World, event: Event) -> None:
+    world.drop(event)
+    world.unheard = True
+
+
+def _move(world: World, name: str) -> None:
+    moves = list(world.moves)
+    moves.remove(name)
+    world.moves = tuple(moves)
+    MOVES[name].do(world)
+    world.current = None if world.current not in world.actors else world.current
+
+
+def follow(world: World, option: Option) -> World:
+    """The state that an option leads to."""
+    new = world.copy()
+    if option.preemptions or option.faults or option.label.startswith("~"):
+        new.trouble = world.clock
+    if option.label in world.given and not option.faults:
+        given = list(world.given)
+        given.remove(option.label)
+        new.given, new.trouble = tuple(given), world.clock
+    option.take(new)
+    if option.label == "time" and new.story is not None:
+        new.story.insert(0, f"{new.clock:g} s")
+    return new
+
+
+# -- What must hold ------------------------------------------------------------------------------
+
+
+#: So long an execution without a job may wait, with no room, before it looks what for.
+LOOKS_AGAIN_SECONDS = 3600
+
+
+def under_way(world: World) -> list[str]:
+    """What still goes on."""
+    found = [f"{actor.name} is under way" for actor in world.actors]
+    return found + [f"an event for {event.function}" for event in world.events]
+
+
+def unfinished(world: World) -> list[str]:
+    """What has not come to its end: jobs, rows and room.
+
+    A next job that was to come for work that is over is asked for a day; that takes no room.
+    """
+    found = [f"{job.id} is {job.status}" for job in world.jobs.values() if job.told not in ENDED]
+    for (table, key), text in world.rows.items():
+        row = parsed(text)
+        if table == "JobTable":
+            if row["status"] not in ENDED or "unannounced" in row:
+                found.append(f"the row of {key} is {row['status']}")
+            continue
+        left = [*row.get("holders", ()), *row.get("waiting", ()), *row.get("unshown", ())]
+        left += [job_id for job_id in row.get("awaiting", ()) if not is_over(world, job_id)]
+        if left:
+            found.append(f"{', '.join(left)} in IntakeTable")
+    return found
+
+
+def is_over(world: World, job_id: str) -> bool:
+    """Whether some work has ended."""
+    row = parsed(world.rows.get(("JobTable", job_id), "{}"))
+    return row.get("status") in ENDED
+
+
+def check_end(world: World) -> None:
+    """What everybody has of a job agrees."""
+    for (table, key), text in world.rows.items():
+        if table != "JobTable":
+            continue
+        row = parsed(text)
+        job = world.jobs[row.get("currentJobId", key)]
+        expected = "Succeeded" if row["status"] == "Succeeded" else "Failed"
+        elsewhere = row.get("error") == "EndedElsewhere" and (job.doubts or job.holder == "Foreign")
+        if job.status != expected and not (elsewhere or job.withdrawn):
+            raise Broken(f"the row says {row['status']}, CodePipeline {job.status}")
+        words = [row.get(name) for name in ("status", "error", "cause")]
+        told = (key, dumps(words)) in world.announced
+        # Who ends an execution from outside may end its Report between the row and the event. Then
+        # Stop tells, if it hears of that.
+        stopped = row["execution"].rpartition(":")[2] in world.stopped
+        if not told and not (stopped and world.unheard):
+            raise Broken(f"its end was not announced: {row['status']}")
+
+
+def check(world: World, steps: int) -> bool:
+    """Whether all has come to its end, as it must."""
+    left, late = unfinished(world), world.clock - world.trouble
+    patience = world.settings.patience * len({job.action for job in world.jobs.values()})
+    if (late > patience and (left or late > patience + LOOKS_AGAIN_SECONDS)) or steps > LONGEST:
+        raise Broken(f"does not end: {'; '.join([*left, *under_way(world)][:4])}")
+    if left or under_way(world):
+        return False
+    check_end(world)
+    return True
+
+
+# -- The search ----------------------------------------------------------------------------------
+
+
+class Path(NamedTuple):
+    """A schedule: what was done last, "" for the default, and what before."""
+
+    before: Path | None = None
+    label: str = ""
+    length: int = 0
+
+    def and_then(self, label: str) -> Path:
+        return Path(self, label, self.length + 1)
+
+    def written(self) -> str:
+        """As text: how many steps by default, then a deviation; and so on."""
+        labels, path = list[str](), self
+        while path.before:
+            labels.append(path.label)
+            path = path.before
+        parts, by_default = [], 0
+        for label in reversed(labels):
+            if label:
+                parts.append(f"{by_default}:{label}")
+            by_default = 0 if label else by_default + 1
+        return ", ".join(parts)
+
+
+class Way(NamedTuple):
+    """A way on that is still to be looked at."""
+
+    world: World
+    option: Option
+    left: Left
+    path: Path
+
+
+@dataclass
+class Found:
+    """What came of a search.
+
+    whole: the schedules with so many deviations that cost something were all followed.
+    slowest: how many seconds after the last trouble all had ended, at most.
+    left_out: ways on that were left out, by the bound that left them out.
+    broken: what was not as promised, and the schedule that shows it.
+    """
+
+    scenario: str
+    bound: Left
+    whole: int = -1
+    schedules: int = 0
+    states: int = 0
+    steps: int = 0
+    seconds: float = 0
+    slowest: float = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    broken: str = ""
+    schedule: str = ""
+
+    def __str__(self) -> str:
+        counts = f"{self.schedules:9,} {self.states:8,} {self.steps:8,} {self.seconds:6.1f}"
+        left = " ".join(f"{self.left_out[each]:9,}" for each in ("preemptions", "faults", "steps"))
+        text = f"{self.scenario:59} {self.whole:5} {counts} {left} {self.slowest:7g}"
+        return text + (f"\n✗ {self.broken}: {self.schedule}" if self.broken else "")
+
+
+def search(scenario: Scenario, bound: Left, steps: int = 10**9) -> Found:
+    """Follow every schedule within a bound, as long as that takes no more steps."""
+    found, began, path = Found(scenario.name, bound), time.process_time(), Path()
+    seen: dict[int, list[Left]] = {}
+    start = Option("", 0, 0, lambda _: None)
+    level, following = [Way(scenario.world(), start, bound, path)], list[Way]()
+    collects = gc.isenabled()
+    gc.disable()  # all that there is would be looked through again and again
+    try:
+        while level and found.steps < steps:
+            world, option, left, path = level.pop()
+            world = follow(world, option)
+            found.steps += 1
+            if not _is_new(seen.setdefault(world.key(), []), left):
+                found.schedules += 1
+            else:
+                if check(world, path.length):
+                    found.schedules += 1
+                    found.slowest = max(found.slowest, world.clock - world.trouble)
+                for number, each in reversed(list(enumerate(options(world)))):
+                    rest = left.less(each)
+                    if min(rest) < 0:
+                        found.left_out["preemptions" if rest.preemptions < 0 else "faults"] += 1
+                        continue
+                    way = Way(world, each, rest, path.and_then(each.label if number else ""))
+                    (level if rest == left else following).append(way)
+            if not level:
+                found.whole += 1
+                level, following = following[::-1], []
+    except Broken as broken:
+        found.broken, found.schedule = str(broken), path.written()
+    finally:
+        if collects:
+            gc.enable()
+    found.left_out["steps"] = len(level) + len(following)
+    found.states, found.seconds = len(seen), time.process_time() - began
+    return found
+
+
+def _is_new(before: list[Left], left: Left) -> bool:
+    """Whether a state was not reached before with as much left; then it is noted."""
+    if any(each.covers(left) for each in before):
+        return False
+    before[:] = [each for each in before if not left.covers(each)] + [left]
+    return True
+
+
+# -- Schedules as texts --------------------------------------------------------------------------
+
+
+def replayed(scenario: Scenario, schedule: str) -> tuple[str, list[str]]:
+    """Run a schedule: what it breaks, "" for nothing, and the story.
+
+    Raises ValueError where it can't be followed.
+    """
+    steps = [re.fullmatch(r"(\d+):(.+)", part) for part in filter(None, schedule.split(", "))]
+    deviations = []
+    at = 0
+    for step in steps:
+        if step is None:
+            raise ValueError(f"no schedule: {schedule}")
+        at += int(step[1])
+        deviations.append((at, step[2]))
+        at += 1
+    by_step = dict(deviations)
+    world, story = scenario.world(), list[str]()
+    world.story = []
+    for number in range(LONGEST + 2):
+        choices = options(world)
+        label = by_step.pop(number, "")
+        chosen = [each for each in choices if each.label == label] if label else choices[:1]
+        if not chosen:
+            if label or by_step:
+                raise ValueError(f"step {number} can't be {label}: {[c.label for c in choices]}")
+            break
+        try:
+            world = follow(world, chosen[0])
+            story.append(
+                f"{'*' if label else ' '} {chosen[0].label:22} {'; '.join(world.story or [])}"
+            )
+            if check(world, number) and not by_step:
+                break
+        except Broken as broken:
+            story.append(f"{'*' if label else ' '} {chosen[0].label:22} ✗ {broken}")
+            return str(broken), story
+    return "", story
+
+
+def shortened(scenario: Scenario, schedule: str, broken: str) -> str:
+    """The same failure with as few deviations as can be."""
+    parts = schedule.split(", ") if schedule else []
+    for number in range(len(parts)):
+        steps = int(parts[number].split(":")[0]) + 1
+        rest = parts[:number] + parts[number + 1 :]
+        if number < len(rest):
+            after, label = rest[number].split(":", 1)
+            rest[number] = f"{int(after) + steps}:{label}"
+        try:
+            again, _ = replayed(scenario, ", ".join(rest))
+        except ValueError:
+            continue
+        if again == broken:
+            return shortened(scenario, ", ".join(rest), broken)
+    return schedule

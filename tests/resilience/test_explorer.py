@@ -1,0 +1,277 @@
+"""Every interleaving within bounds comes out as promised, and the stand-ins are as they should be.
+
+`make explore` tells how much that is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import uuid
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from moto_codepipeline.behaviour import Behaviour
+from moto_codepipeline.clock import ManualClock, Timeline
+from moto_codepipeline.exceptions import InvalidJobStateError, InvalidNonceError
+from moto_codepipeline.jobs import JobBoard
+from tests.resilience.explorer import processes, world
+from tests.resilience.explorer.processes import Broken
+from tests.resilience.explorer.scenarios import usual_steps, variants
+from tests.resilience.explorer.search import Found, Left, replayed, search, shortened
+from tests.resilience.explorer.world import ARN, Actor, Refused, Settings, World
+from tests.statemachine.conftest import SILENT, WORDLESS, Machine
+from tests.statemachine.test_job import SCENARIOS as WAYS
+
+#: What once broke something.
+MENDED = [
+    # An offer that was polled earlier took the row over from a newer one.
+    ("one job", "2:time, 4:Created #2, 4:Acknowledge error"),
+    # A job was thought to have ended elsewhere, and all its offers were turned down from then on.
+    ("one job", "3:time, 3:time, 1:Acknowledge error"),
+    # Nobody was told of an end that a Report had written into the row before it died.
+    ("stopped", "13:~stopped, 0:new Stop, 1:Report, 2:Report dies"),
+]
+QUICK = ["one job", "another worker, partner, same nonce", "every event lost"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def surroundings():
+    with processes.installed():
+        yield
+
+
+def searched(name: str, steps: int) -> Found:
+    """What is found in a scenario where nothing may be broken."""
+    scenario = variants()[name]
+    found = search(scenario, Left(2, 2), steps)
+    if found.broken:
+        schedule = shortened(scenario, found.schedule, found.broken)
+        story = "\n".join(replayed(scenario, schedule)[1])
+        pytest.fail(f"{found.broken}\n{name}: {schedule}\n{story}")
+    return found
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_nothing_is_lost_or_done_twice_whatever_goes_wrong_once(name):
+    assert searched(name, 2_000).whole >= 1
+
+
+@pytest.mark.parametrize(("name", "schedule"), MENDED)
+def test_what_once_broke_something_does_so_no_more(name, schedule):
+    assert replayed(variants()[name], schedule)[0] == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", variants())
+def test_nothing_is_lost_or_done_twice_whatever_goes_wrong(name):
+    assert searched(name, usual_steps(name)).states > 2_000
+
+
+def test_the_same_schedule_tells_the_same_story():
+    scenario, schedule = variants()["one job"], "7:Acknowledge lost"
+    broken, story = replayed(scenario, schedule)
+    assert not broken
+    assert story == replayed(scenario, schedule)[1]
+    assert any("acknowledge_job 1 (lost)" in line for line in story)
+
+
+def test_a_schedule_that_cannot_be_followed_is_refused():
+    with pytest.raises(ValueError, match="can't be Worker lost"):
+        replayed(variants()["one job"], "3:Worker lost")
+
+
+# -- The state machine ---------------------------------------------------------------------------
+
+
+class Scripted(World):
+    """An execution whose partners are scripted, as in the state machine's own tests."""
+
+    path: list[str]
+
+    def check_work(self, job_id: str, execution: str) -> None:
+        """There is no job."""
+
+    def _left_state(self, name: str, left: dict[str, Any]) -> None:
+        self.path += left["path"]
+        super()._left_state(name, left)
+
+    def _enter(self, name: str, argument: Any) -> None:
+        self.path.append(argument["state"])
+        super()._enter(name, argument)
+
+
+def played(scenario: Any, job: dict[str, Any]) -> Any:
+    """What `Machine.run` gives, on the stand-ins."""
+    script = scenario.script
+    answers = {
+        "Job Dispatched": list(script.acknowledge),
+        "Job In Progress": list(script.work),
+        **{state: list(each) for state, each in script.rows.items()},
+    }
+    report: Any = SimpleNamespace(reports=[], _report_answers=list(script.report))
+    scripted = Scripted(Settings())
+    scripted.path = []
+    limits = {"AcknowledgeTimeoutSeconds": 1, "HeartbeatTimeoutSeconds": 1, "JobTimeoutSeconds": 2}
+    given = {"job": job, "actionType": "Custom/Build/Acknowledger/1", "timeouts": limits}
+    given["offeredAt"] = "2026-01-01T00:00:00.000Z"
+    scripted._start("x", processes.dumps(given | scenario.input))
+
+    def answer(token: str, said: Any) -> None:
+        if said == WORDLESS:
+            scripted.answer_token(token, {"error": None, "cause": None})
+        elif isinstance(said, tuple):
+            scripted.answer_token(token, {"error": said[0], "cause": said[1]})
+        elif said != SILENT:
+            scripted.answer_token(token, {"output": json.dumps(said)})
+
+    def invoked(actor: Actor) -> None:
+        scripted.remove(actor)
+        headers: dict[str, str] = {}
+        told = json.loads(Machine.answer_report(report, actor.process.program.argument, headers))
+        failed = (told["errorType"], told["errorMessage"]) if headers else told
+        answer(str(actor.cause), failed)
+
+    while scripted.executions["x"].status == "RUNNING":
+        ready = [actor for actor in scripted.actors if actor.until is None]
+        waiting = [actor for actor in scripted.actors if actor.name.startswith("WaitFor")]
+        if scripted.events:
+            event = scripted.events[0]
+            scripted.drop(event)
+            told = json.loads(event.text)
+            if told["detail-type"] in answers and event.function != "Intake":
+                answer(told["detail"]["taskToken"], answers[told["detail-type"]].pop(0))
+        elif ready:
+            invoked(ready[0]) if ready[0].of_function else scripted.step(ready[0])
+        elif waiting and waiting[0].token and answers.get(waiting[0].name, [{}]):
+            answer(waiting[0].token, answers.setdefault(waiting[0].name, [{}]).pop(0))
+        else:
+            scripted.pass_time()
+    return scripted, report.reports
+
+
+@pytest.mark.parametrize("scenario", WAYS, ids=lambda scenario: scenario.name)
+def test_a_job_goes_the_same_way_as_on_the_local_stack(scenario):
+    job = {"id": str(uuid.uuid4()), "nonce": "3", "data": {"pipelineContext": {}}}
+    scripted, reports = played(scenario, job)
+    ended = scripted.executions["x"]
+    assert scripted.path == scenario.path
+    expected = ("FAILED", scenario.error) if scenario.error else ("SUCCEEDED", None)
+    assert (ended.status, ended.error) == expected
+    assert scenario.cause in (ended.cause or "")
+    for report in reports:
+        assert (report["execution"], report["offer"]["job"]) == (f"{ARN}x", job)
+        report["outcome"].pop("milliseconds", None)
+    assert [report["outcome"] for report in reports] == scenario.outcomes
+
+
+# -- CodePipeline --------------------------------------------------------------------------------
+
+
+class Action:
+    """As much of an action as a `JobBoard` looks at."""
+
+    type_id = MappingProxyType({"owner": "Custom"})
+    type_key = "type"
+    configuration: MappingProxyType[str, str] = MappingProxyType({})
+    action_type = external_id = job_timeout = None
+
+    def take_details(self, details: Any) -> None: ...
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rotates", [True, False])
+@pytest.mark.parametrize("repeated", ["InvalidNonceException", "status"])
+def test_codepipeline_answers_as_the_local_one(rotates, repeated):
+    """Whatever is asked in whatever order."""
+    asked = ("poll", "acknowledge", "acknowledge the first", "succeed", "fail", "wait")
+    for questions in itertools.product(asked, repeat=4):
+        assert by_board(questions, rotates, repeated) == by_world(questions, rotates, repeated), (
+            questions
+        )
+
+
+def by_board(questions: tuple[str, ...], rotates: bool, repeated: Any) -> list[Any]:
+    clock = ManualClock()
+    timeline, behaviour = Timeline(clock), Behaviour()
+    behaviour.nonce_rotates, behaviour.repeated_acknowledgment = rotates, repeated
+    behaviour.acknowledge_of_ended = repeated
+    behaviour.acknowledge_seconds = world.OFFERED_AGAIN_SECONDS
+    behaviour.started_before_queued_seconds = 0
+    ignore = lambda *_: None  # noqa: E731
+    board: Any = JobBoard(timeline, lambda: behaviour, ignore, ignore, ignore)
+    job = board.open(Action())
+    nonces: list[Any] = []
+
+    def ask(question: str) -> Any:
+        if question == "poll":
+            nonces.extend(each.nonce for each in board.offer("type", None, 10))
+            return len(nonces), len(set(nonces))
+        if question.startswith("acknowledge"):
+            nonce = nonces[0 if "first" in question else -1] if nonces else "none"
+            return str(board.acknowledge(job, nonce))
+        if question == "wait":
+            clock.advance(50)
+            timeline.keep_due()
+            return None
+        details = {"failureDetails": {"type": "JobFailed", "message": "x"}}
+        return board.succeed(job, {}) if question == "succeed" else board.fail(job, details)
+
+    return [answered(lambda each=each: ask(each)) for each in questions]
+
+
+def by_world(questions: tuple[str, ...], rotates: bool, repeated: str) -> list[Any]:
+    stand_in = World(Settings(nonce_rotates=rotates, repeated=repeated, events_lost=True))
+    stand_in.open_action()
+    (job_id,) = stand_in.jobs
+    somebody = Actor("Foreign", processes.process("x", lambda _: None, "{}"))
+    nonces: list[str] = []
+
+    def ask(question: str) -> Any:
+        call = lambda operation, **given: stand_in.codepipeline(somebody, operation, given)  # noqa: E731
+        if question == "poll":
+            nonces.extend(each["nonce"] for each in call("poll_for_jobs")["jobs"])
+            return len(nonces), len(set(nonces))
+        if question.startswith("acknowledge"):
+            nonce = nonces[0 if "first" in question else -1] if nonces else "none"
+            return call("acknowledge_job", jobId=job_id, nonce=nonce)["status"]
+        if question == "wait":
+            due = stand_in.jobs[job_id].due
+            stand_in.clock += 50
+            if due is not None and due <= stand_in.clock:
+                stand_in.pass_time()
+            return None
+        done = "success" if question == "succeed" else "failure"
+        return call(f"put_job_{done}_result", jobId=job_id)
+
+    return [answered(lambda each=each: ask(each)) for each in questions]
+
+
+def answered(ask: Any) -> Any:
+    """An answer, or the name of the error."""
+    try:
+        return ask()
+    except (InvalidNonceError, InvalidJobStateError) as error:
+        return type(error).__name__.replace("Error", "Exception")
+    except Refused as refused:
+        return refused.answer["code"]
+
+
+def test_a_broken_promise_is_told_with_the_schedule_that_shows_it(monkeypatch):
+    def never(*_):
+        raise Broken("nothing may be announced")
+
+    monkeypatch.setattr(World, "check_announcement", never)
+    found = search(variants()["one job"], Left(1, 1))
+    assert found.broken == "nothing may be announced"
+    assert shortened(variants()["one job"], found.schedule, found.broken) == ""
+
+
+def test_an_error_that_no_function_should_raise_is_told_with_its_schedule(monkeypatch):
+    processes.process.cache_clear()
+    monkeypatch.setattr(processes.FUNCTIONS["Acknowledge"], "handler", lambda *_: {"y": 1}["x"])
+    found = search(variants()["one job"], Left(0, 0))
+    processes.process.cache_clear()
+    assert found.broken == "Acknowledge raised KeyError('x')"

@@ -1,0 +1,151 @@
+"""What a release consists of, in dist/: make release.
+
+- both packages, each as a wheel and a source distribution,
+- acknowledger-VERSION.zip: the application with its functions, which `sam deploy` takes as it is,
+- acknowledger-VERSION.cdx.json: what the functions consist of, as a CycloneDX bill of materials.
+
+Two builds of a commit are the same, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("acknowledger-worker", "moto-codepipeline")
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+NAME = f"acknowledger-{VERSION}"
+
+
+def changes() -> tuple[datetime, str]:
+    """The day of this version by CHANGELOG.md, and what it has there.
+
+    Raises:
+        SystemExit: it has nothing.
+    """
+    heading = rf"^## {re.escape(VERSION)} - (\d{{4}}-\d\d-\d\d)\n(.*?)(?=^## |\Z)"
+    text = (ROOT / "CHANGELOG.md").read_text()
+    if not (section := re.search(heading, text, re.DOTALL | re.MULTILINE)):
+        sys.exit(f"CHANGELOG.md has no section for version {VERSION} with its date")
+    return datetime.fromisoformat(section[1]).replace(tzinfo=UTC), section[2].strip() + "\n"
+
+
+def build_packages(folder: Path, day: datetime) -> None:
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": f"{day.timestamp():.0f}"}
+    for package in PACKAGES:
+        command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
+        source = ROOT / "packages" / package
+        subprocess.run((*command, source), env=environment, check=True)
+
+
+def write_zip(path: Path, files: dict[str, bytes], day: datetime) -> None:
+    """Write a zip in which nothing depends on when, where and by whom it was made."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, (day.year, day.month, day.day, 0, 0, 0))
+            entry.create_system = 3  # Unix, whose permissions Lambda needs
+            entry.external_attr = 0o100644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+
+
+def build_functions(path: Path, day: datetime) -> None:
+    """Build the functions as `sam build` does, once for all of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        make = ("make", "--silent", "-C", ROOT / "functions", "build-all")
+        subprocess.run((*make, f"ARTIFACTS_DIR={folder}"), check=True)
+        built = {
+            str(file.relative_to(folder)): file.read_bytes()
+            for file in Path(folder).rglob("*")
+            if file.is_file()
+        }
+    if not any(name.endswith(".cpython-313.pyc") for name in built):
+        sys.exit("python3.13 is needed, to compile the functions")
+    if natives := [name for name in built if name.endswith(".so")]:
+        sys.exit(f"The functions would run on one processor only, because of {natives[0]}")
+    write_zip(path, built, day)
+
+
+def template() -> str:
+    """The template with this version, and with the functions as they have been built."""
+    text = (ROOT / "template.yaml").read_text()
+    for old, new in (
+        ("    Metadata: {BuildMethod: makefile}\n", ""),
+        ("CodeUri: functions/\n", "CodeUri: functions.zip\n"),
+        ("    SpdxLicenseId: MIT\n", f"    SpdxLicenseId: MIT\n    SemanticVersion: {VERSION}\n"),
+    ):
+        if old not in text:
+            sys.exit(f"template.yaml has no line that ends in {old.strip()}")
+        text = text.replace(old, new)
+    return text
+
+
+def build_application(folder: Path, day: datetime) -> None:
+    functions = folder / "functions.zip"
+    build_functions(functions, day)
+    files = {
+        name: (ROOT / name).read_bytes()
+        for name in ("statemachine/job.asl.json", "samconfig.toml", "LICENSE", "README.md")
+    }
+    files["template.yaml"] = template().encode()
+    files["functions.zip"] = functions.read_bytes()
+    functions.unlink()
+    inside = {f"{NAME}/{name}": content for name, content in files.items()}
+    write_zip(folder / f"{NAME}.zip", inside, day)
+
+
+def bill_of_materials(day: datetime) -> dict[str, object]:
+    """What functions/requirements.txt has locked, in CycloneDX's form."""
+    locked = (ROOT / "functions" / "requirements.txt").read_text()
+    pins = re.findall(r"^([a-z0-9-]+)==(\S+)", locked, re.MULTILINE)
+    purls = {f"pkg:pypi/{name}@{version}": (name, version) for name, version in pins}
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            "timestamp": day.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "component": {
+                "type": "application",
+                "bom-ref": NAME,
+                "name": "acknowledger",
+                "version": VERSION,
+                "licenses": [{"license": {"id": "MIT"}}],
+            },
+        },
+        "components": [
+            {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
+            for purl, (name, version) in purls.items()
+        ],
+        "dependencies": [{"ref": NAME, "dependsOn": list(purls)}],
+    }
+
+
+def main(folder: Path) -> None:
+    day, _ = changes()
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    build_packages(folder, day)
+    build_application(folder, day)
+    bill = json.dumps(bill_of_materials(day), indent=2) + "\n"
+    (folder / f"{NAME}.cdx.json").write_text(bill)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["--notes"]:
+            sys.stdout.write(changes()[1])
+        case [folder]:
+            main(Path(folder))
+        case _:
+            sys.exit("Usage: release.py FOLDER | --notes")
