@@ -129,7 +129,7 @@ fix: .venv/installed ## Fix what ruff can fix
 lock: .venv-release/installed ## Lock what requirements/*.in and functions/requirements.in
 	@for each in functions/requirements requirements/local \
 			$(basename $(filter-out requirements/local.in,$(wildcard requirements/*.in))); do \
-		.venv-release/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+		.venv-release/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 			--default-index https://pypi.org/simple --no-emit-index-url --no-annotate \
 			--custom-compile-command "make lock" \
 			$$each.in --output-file $$each.txt || exit 1; done
