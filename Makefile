@@ -135,8 +135,8 @@ lock: .venv-release/installed ## Lock what requirements/*.in and functions/requi
 			$$each.in --output-file $$each.txt || exit 1; done
 
 # pip from outside the environment: Debian's Python has no ensurepip to put one in. It takes nothing whose hash
-# is not in the locked file. The packages have none, so they are installed apart.
-PIP = $(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-compile --disable-pip-version-check
+# is not in the locked file, which is complete. The packages have none, so they are installed apart.
+PIP = $(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-compile --no-deps --disable-pip-version-check
 # By all cores: pip uses one.
 COMPILE = $(@D)/bin/python -m compileall -qq -j 0 $(@D)/lib || true
 
@@ -145,7 +145,7 @@ COMPILE = $(@D)/bin/python -m compileall -qq -j 0 $(@D)/lib || true
 	@echo "Installing what the local stack and the tests need into .venv, which takes about a minute …"
 	@$(PYTHON) -m venv --without-pip .venv
 	@$(PIP) -r requirements/dev.txt
-	@$(PIP) --no-deps --no-build-isolation -e packages/acknowledger-worker -e packages/moto-codepipeline
+	@$(PIP) --no-build-isolation -e packages/acknowledger-worker -e packages/moto-codepipeline
 	@$(COMPILE)
 	@touch $@
 
