@@ -554,7 +554,7 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
         assert copied(page, "Copy link") == f"{world.url}#job={job_id}"
         press(page, "Close")
         expect(dialog).to_be_hidden()
-        assert page.url == world.url
+        expect(page).to_have_url(world.url)
     with world.page_at(f"#job={job_id}") as page:
         dialog = page.get_by_role("dialog", name="plain-action")
         expect(dialog.locator("dt:text-is('Job') + dd")).to_have_text(job_id)
