@@ -70,6 +70,7 @@ print(*{name for module in {each.partition(".")[0] for each in sys.modules} for 
 """
 
 
+@pytest.mark.slow
 def test_the_image_has_what_the_local_stack_needs(tmp_path: Path) -> None:
     """Nothing else than the Dockerfile copies and installs; .dockerignore lets it through."""
     ignored = (ROOT / ".dockerignore").read_text().splitlines()

@@ -21,7 +21,9 @@ def test_the_probe_finds_every_setting(tmp_path: Path, seed: int) -> None:
     check(found(tmp_path, setting), setting, QUESTIONS)
 
 
-@pytest.mark.parametrize("seed", range(SHARES))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(n, marks=[pytest.mark.slow] if n > 1 else []) for n in range(SHARES)]
+)
 def test_a_fifth_of_the_questions_finds_its_settings(tmp_path: Path, seed: int) -> None:
     setting, questions = random_settings(Random(1000 + seed)), QUESTIONS[seed % SHARES :: SHARES]
     check(found(tmp_path, setting, questions), setting, questions)
