@@ -94,7 +94,8 @@ def _ask(probe: Probe, record: Record, question: Question, say: Say) -> None:
     probe.calls.question = " ".join(left)
     say(f"{' '.join(left.values())} (takes {question.takes})")
     try:
-        for found in question.ask(probe):
+        # Where a call is lost on its way, all is asked again.
+        for found in probe.clean(lambda: list(question.ask(probe))):
             left.pop(found.name, None)
             if isinstance(found, Found):
                 probe.known[found.name] = found.value
