@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import answers
-from .calls import LostError, ProbeError, UnansweredError
+from .calls import ProbeError, UnansweredError
 from .questions import NOT_ASKED, Found, Question, Unanswered
 from .trials import Probe
 
@@ -93,14 +93,17 @@ def _ask(probe: Probe, record: Record, question: Question, say: Say) -> None:
     left = dict(question.words)
     probe.calls.question = " ".join(left)
     say(f"{' '.join(left.values())} (takes {question.takes})")
-    try:
-        # Where a call is lost on its way, all is asked again.
-        for found in probe.clean(lambda: list(question.ask(probe))):
+
+    def asked() -> None:
+        for found in question.ask(probe):
             left.pop(found.name, None)
             if isinstance(found, Found):
                 probe.known[found.name] = found.value
             say(record.keep(question, found))
-    except (UnansweredError, LostError, ProbeError) as error:
+
+    try:
+        probe.clean(asked)  # where a call was lost on its way, all is asked again
+    except (UnansweredError, ProbeError) as error:
         for name in left:
             say(record.keep(question, Unanswered(name, str(error))))
     else:
