@@ -4,7 +4,7 @@
 FROM python:3.13-slim
 ENV PYTHONUNBUFFERED=1
 COPY requirements/local.txt /tmp/
-RUN pip install --no-cache-dir --require-hashes -r /tmp/local.txt && rm /tmp/local.txt
+RUN pip install --no-cache-dir --require-hashes --no-deps -r /tmp/local.txt && rm /tmp/local.txt
 WORKDIR /acknowledger
 COPY pyproject.toml template.yaml ./
 COPY packages/acknowledger-worker packages/acknowledger-worker

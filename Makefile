@@ -130,7 +130,7 @@ lock: .venv-release/installed ## Lock what requirements/*.in and functions/requi
 	@for each in functions/requirements requirements/local \
 			$(basename $(filter-out requirements/local.in,$(wildcard requirements/*.in))); do \
 		.venv-release/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
-			--default-index https://pypi.org/simple --no-emit-index-url --no-annotate \
+			--no-emit-index-url --no-annotate \
 			--custom-compile-command "make lock" \
 			$$each.in --output-file $$each.txt || exit 1; done
 

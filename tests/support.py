@@ -11,6 +11,23 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 6
+#: What the template gives the functions.
+FUNCTIONS_ENVIRONMENT = {
+    "ACTION_TYPES": "Custom/Build/Acknowledger/1,Custom/Test/Other/2",
+    "QUERIES": "",
+    "MAX_JOBS_IN_FLIGHT": "0",
+    "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:Job",
+    "TABLE_NAME": "JobTable",
+    "INTAKE_TABLE_NAME": "IntakeTable",
+    "BUS_NAME": "JobBus",
+    "CLIENT_TOKEN_PREFIX": "/acknowledger/client-tokens/",
+    "ACKNOWLEDGE_TIMEOUT_SECONDS": "60",
+    "HEARTBEAT_TIMEOUT_SECONDS": "900",
+    "JOB_TIMEOUT_SECONDS": "3600",
+    "CONTINUE_AFTER_SECONDS": "82800",
+    "PROGRESS_INTERVAL_SECONDS": "60",
+    "METRICS_BY_ACTION_TYPE": "false",
+}
 
 
 def documented_metrics() -> dict[tuple[str, str], str]:

@@ -1,15 +1,15 @@
 # ruff: noqa: T201 - it is a command: what it prints is what it is for
-"""Run a dozen jobs through a stack that is deployed, and check what became of each: `make smoke`.
+"""Run a dozen jobs through a deployed stack, and check how each of them ends: `make smoke`.
 
     .venv/bin/python -m tools.smoke --stack acknowledger --region eu-west-1
 
-It makes a pipeline of its own with twelve actions of an action type that the stack serves, works
-their jobs, eight with success and four without, and compares what the stack's table, Step Functions
-and CodePipeline say of each. Then it abandons a thirteenth. Where a job stands still, it names the
-function whose turn it was. What it makes it removes, this time or the next.
+It creates a pipeline of its own with twelve actions of an action type that the stack serves, lets
+eight of their jobs succeed and four fail, and compares what the stack's table, Step Functions and
+CodePipeline say about each. Then it abandons a thirteenth. If a job does not move on, it names the
+function whose turn it was. What it creates it removes, at the latest in the next run.
 
-The action type must have no other worker, which would get these jobs as well, and no properties
-that are required. The caller's rights must be those of whoever deploys the stack.
+The action type must have no other worker, which would get these jobs as well, and no required
+properties. The caller needs the permissions to deploy the stack.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OUTCOMES = {
     f"{o}-{n}": o for o, count in (("Succeed", 8), ("Fail", 4)) for n in range(1, count + 1)
 }
 STOPPED = "Abandoned"
-#: By the status in which a job stands still: the function whose turn it is.
+#: The function whose turn it is, by the status of a job that does not move on.
 TURNS = {"Created": "Acknowledge", "Queued": "Acknowledge", "Dispatched": "Acknowledge"}
 
 
@@ -73,7 +73,7 @@ class Smoke:
     def make(self) -> None:
         """Make the queue of the worker, and the pipeline."""
         for each in self.place.remove():
-            print(f"Removed what an earlier run has left: {each}")
+            print(f"Removed what an earlier run left behind: {each}")
         self._check_type()
         own = {"pipelineContext": {"pipelineName": [self.place.pipeline_name]}}
         detail = {"job": {"data": own}}
@@ -168,7 +168,7 @@ class Smoke:
         yield from self.stopped()
 
     def standing(self, rows: dict[str, Any]) -> Iterator[str]:
-        """For each function whose turn it is, the jobs that stand still."""
+        """For each function whose turn it is, the jobs that have not moved on."""
         waiting: dict[str, list[str]] = {}
         for name in OUTCOMES:
             status = rows[name]["status"]["S"] if name in rows else "nothing"
@@ -179,7 +179,8 @@ class Smoke:
         for turn, told in waiting.items():
             log = self.outputs.get(f"{turn}FunctionName")
             where = f"; see the log of {log}" if log else ""
-            yield f"{turn}: after {self.seconds} s {len(told)} jobs stand still, {told[0]}{where}"
+            stuck = f"{len(told)} jobs have not moved on in {self.seconds:g} s, such as {told[0]}"
+            yield f"{turn}: {stuck}{where}"
 
     def stopped(self) -> Iterator[str]:
         """Abandon a job in progress; what is wrong with how it ends."""
@@ -200,7 +201,7 @@ class Smoke:
                 return
             time.sleep(0.2)
         yield (
-            f"Stop: after {self.seconds} s an abandoned job has not ended; see the log of "
+            f"Stop: an abandoned job has not ended in {self.seconds:g} s; see the log of "
             f"{self.outputs['StopFunctionName']}"
         )
 
@@ -212,7 +213,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--endpoint-url", help="of the local stack")
     made.add_argument("--action-type", help="Custom/CATEGORY/PROVIDER/VERSION: the stack's first")
     made.add_argument("--seconds", type=float, default=300, help="how long it may take: 300")
-    made.add_argument("--yes", action="store_true", help="begin without asking you")
+    made.add_argument("--yes", action="store_true", help="begin without asking first")
     return made
 
 
@@ -220,11 +221,11 @@ def run(given: argparse.Namespace) -> int:
     """Try a stack; the exit status. Raises ProbeError, and boto3's errors."""
     smoke = Smoke(given)
     print(
-        f"In the account {smoke.place.account}, region {given.region}, 13 jobs of "
-        f"{smoke.action_type} are run through the stack {given.stack}.\n"
-        f"These are made, and removed: the bucket {smoke.place.bucket}, the role {PREFIX}, the "
+        f"In account {smoke.place.account}, Region {given.region}, this runs 13 jobs of "
+        f"{smoke.action_type} through the stack {given.stack}.\n"
+        f"It creates, and removes again: the bucket {smoke.place.bucket}, the role {PREFIX}, the "
         f"pipeline {smoke.place.pipeline_name}, the queue {PREFIX} and its rule on the stack's "
-        "bus. It costs some cents at most."
+        "bus. It costs a few cents at most."
     )
     if not (given.yes or given.endpoint_url or input("Begin? [y/N] ").strip().lower() == "y"):
         return 1
@@ -252,7 +253,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted. The next run removes what may be left.\n")
+        sys.stderr.write("Interrupted. The next run removes what is left.\n")
         return 130
 
 

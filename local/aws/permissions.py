@@ -209,7 +209,7 @@ def _buses(record: Record, parameters: dict[str, Any]) -> list[str]:
 def _machine_or_execution(record: Record, parameters: dict[str, Any]) -> list[str]:
     if "taskToken" in parameters:
         machine = record.machine_of(parameters["taskToken"])
-        # Unknown credentials are refused before permissions are checked.
+        # An unknown task token is refused before permissions are checked.
         return [machine] if machine else []
     return [parameters.get("executionArn") or parameters["stateMachineArn"]]
 

@@ -47,7 +47,7 @@ def run(*command: str | Path, folder: Path) -> str:
         check=False,
     )
     if "python3.13 is needed" in ended.stderr:
-        pytest.skip(ended.stderr)
+        pytest.skip("a release is built with python3.13, which is not here")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 

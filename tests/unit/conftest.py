@@ -19,7 +19,7 @@ from acknowledger.config import config
 from acknowledger.log import logger
 from acknowledger.moments import ago
 from acknowledger.room import GIVEN
-from tests.support import ROOT
+from tests.support import FUNCTIONS_ENVIRONMENT, ROOT
 
 SERVICE = os.environ["POWERTOOLS_SERVICE_NAME"]
 ENVIRONMENT = {
@@ -27,20 +27,7 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
     "POWERTOOLS_METRICS_NAMESPACE": "acknowledger",
-    "ACTION_TYPES": "Custom/Build/Acknowledger/1,Custom/Test/Other/2",
-    "QUERIES": "",
-    "MAX_JOBS_IN_FLIGHT": "0",
-    "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:Job",
-    "TABLE_NAME": "JobTable",
-    "INTAKE_TABLE_NAME": "IntakeTable",
-    "BUS_NAME": "JobBus",
-    "CLIENT_TOKEN_PREFIX": "/acknowledger/client-tokens/",
-    "ACKNOWLEDGE_TIMEOUT_SECONDS": "60",
-    "HEARTBEAT_TIMEOUT_SECONDS": "900",
-    "JOB_TIMEOUT_SECONDS": "3600",
-    "CONTINUE_AFTER_SECONDS": "82800",
-    "PROGRESS_INTERVAL_SECONDS": "60",
-    "METRICS_BY_ACTION_TYPE": "false",
+    **FUNCTIONS_ENVIRONMENT,
 }
 
 

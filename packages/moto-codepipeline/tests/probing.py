@@ -127,13 +127,18 @@ class Faulty:
             Request(environ).get_data()
             return Response("", 503)(environ, start_response)
         if fault == 2:
-            service.clock.advance(self.random.uniform(0, 2))
+            self.be_late(service)
         answer = Response.from_app(self.application, environ)
         if fault == 3:
-            service.clock.advance(self.random.uniform(0, 2))
+            self.be_late(service)
         if fault == 4:
             answer = Response("", 500)
         return answer(environ, start_response)
+
+    def be_late(self, service: JobBackend) -> None:
+        """Let time pass, and with it happen what is due, such as the delivery of an event."""
+        service.clock.advance(self.random.uniform(0, 2))
+        service.tick()
 
 
 def found(

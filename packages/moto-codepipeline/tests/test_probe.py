@@ -131,7 +131,7 @@ def test_what_an_earlier_run_has_left_is_told(there: Asked, tmp_path: Path) -> N
     there.probe().place.make()
     said: list[str] = []
     run(there.probe(), record_of(there, tmp_path), [], said.append)
-    assert f"Removed what an earlier run has left: the role {PREFIX}" in said
+    assert f"Removed what an earlier run left behind: the role {PREFIX}" in said
 
 
 # -- What is not known is not told ------------------------------------------------------------------

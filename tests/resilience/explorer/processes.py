@@ -43,6 +43,7 @@ from acknowledger import (
 from acknowledger.config import config
 from acknowledger.errors import AcknowledgerError
 from acknowledger.log import logger
+from tests.support import FUNCTIONS_ENVIRONMENT
 
 #: What a process does next: `("call", service, operation, request)`, `("sleep", seconds)`,
 #: `("wait", token, until)`, `("return", value)` or `("raise", error, message)`; JSON as texts.
@@ -285,20 +286,10 @@ def set_environment(changes: tuple[tuple[str, str], ...]) -> None:
 
 
 ENVIRONMENT = {
+    **FUNCTIONS_ENVIRONMENT,
     "ACTION_TYPES": "Custom/Build/Acknowledger/1",
-    "QUERIES": "",
-    "MAX_JOBS_IN_FLIGHT": "0",
-    "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:Job",
-    "TABLE_NAME": "JobTable",
-    "INTAKE_TABLE_NAME": "IntakeTable",
-    "BUS_NAME": "JobBus",
-    "CLIENT_TOKEN_PREFIX": "/acknowledger/client-tokens/",
-    "ACKNOWLEDGE_TIMEOUT_SECONDS": "60",
     "HEARTBEAT_TIMEOUT_SECONDS": "100",
     "JOB_TIMEOUT_SECONDS": "200",
-    "CONTINUE_AFTER_SECONDS": "82800",
-    "PROGRESS_INTERVAL_SECONDS": "60",
-    "METRICS_BY_ACTION_TYPE": "false",
     "POWERTOOLS_SERVICE_NAME": "explorer",
     "POWERTOOLS_METRICS_NAMESPACE": "explorer",
 }

@@ -23,17 +23,17 @@ COST = (
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m moto_codepipeline.probe",
-        description="Ask a CodePipeline how it behaves where nobody has published it.",
+        description="Find out how CodePipeline behaves where AWS has not published it.",
     )
-    made.add_argument("--region", required=True, help="the region that is asked")
-    made.add_argument("--endpoint-url", help="what is asked instead of AWS")
+    made.add_argument("--region", required=True, help="the Region to ask")
+    made.add_argument("--endpoint-url", help="an emulator to ask instead of AWS")
     made.add_argument("--output", type=Path, default=Path("behaviour.toml"), metavar="FILE")
-    made.add_argument("--only", default="", metavar="NAMES", help="questions: names of switches")
+    made.add_argument("--only", default="", metavar="NAMES", help="ask only about these switches")
     made.add_argument("--long", action="store_true", help="also ask what takes a day")
-    made.add_argument("--again", action="store_true", help="also ask what the file answers")
-    made.add_argument("--clean", action="store_true", help="only remove what a run has left")
-    made.add_argument("--yes", action="store_true", help="begin without asking you")
-    made.add_argument("--prefix", default="codepipeline-probe", help="what all names begin with")
+    made.add_argument("--again", action="store_true", help="also ask what the file already answers")
+    made.add_argument("--clean", action="store_true", help="only remove what a run left behind")
+    made.add_argument("--yes", action="store_true", help="begin without asking first")
+    made.add_argument("--prefix", default="codepipeline-probe", help="the beginning of all names")
     made.add_argument(
         "--partner-type",
         metavar="CATEGORY/PROVIDER/VERSION",
@@ -48,7 +48,7 @@ def chosen(only: str, long: bool) -> list[Question]:
     there = {name for question in QUESTIONS for name in question.words}
     if unknown := sorted(names - there):
         raise ProbeError(
-            f"--only: there is no {unknown[0]!r}; there are {', '.join(sorted(there))}"
+            f"--only: there is no switch {unknown[0]!r}; there are {', '.join(sorted(there))}"
         )
     if names:
         return [each for each in QUESTIONS if names & set(each.words)]
@@ -71,8 +71,8 @@ def partner_type(text: str | None, prefix: str) -> dict[str, str] | None:
 
 def agreed(given: argparse.Namespace, place: Place, questions: list[Question]) -> bool:
     """Show what will be made and what it costs; whether to begin."""
-    print(f"In the account {place.account}, region {given.region}, these are made, and removed:")
-    print("".join(f"  {each}\n" for each in place.plan()) + "These are asked:")
+    print(f"In account {place.account}, Region {given.region}, it creates, and removes again:")
+    print("".join(f"  {each}\n" for each in place.plan()) + "It asks:")
     for question in questions:
         print(f"  {', '.join(question.words)} (takes {question.takes})")
     if given.endpoint_url:
@@ -91,7 +91,7 @@ def begin(given: argparse.Namespace) -> int:
     calls = Calls(given.region, given.endpoint_url, Time(), record.note)
     place = Place(calls, given.prefix)
     if given.clean:
-        print("".join(f"Removed: {each}\n" for each in place.remove()) + "There is no more.")
+        print("".join(f"Removed: {each}\n" for each in place.remove()) + "Nothing is left.")
         return 0
     if not agreed(given, place, questions):
         return 1
@@ -106,7 +106,7 @@ def begin(given: argparse.Namespace) -> int:
         print,
     )
     print("\n".join(["", *record.table(questions), ""]))
-    print(f"The answers are in {record.path}, the calls that they rest on in {record.evidence}.")
+    print(f"The answers are in {record.path}, and the calls behind them in {record.evidence}.")
     return 0
 
 
@@ -119,7 +119,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted. The next run removes what may be left, and goes on.\n")
+        sys.stderr.write("Interrupted. The next run removes what is left and continues.\n")
         return 130
 
 

@@ -79,7 +79,7 @@ def run(probe: Probe, record: Record, questions: Iterable[Question], say: Say) -
     Raises ProbeError.
     """
     for each in probe.place.remove():
-        say(f"Removed what an earlier run has left: {each}")
+        say(f"Removed what an earlier run left behind: {each}")
     try:
         probe.place.make()
         for question in questions:
