@@ -332,7 +332,10 @@ def test_it_only_cleans(there: Asked, main: Callable[..., int], capsys: Any) -> 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--only", "nonce"], "--only: there is no 'nonce'; there are acknowledge_of_ended, "),
+        (
+            ["--only", "nonce"],
+            "--only: there is no switch 'nonce'; there are acknowledge_of_ended, ",
+        ),
         (["--partner-type", "Build/Other/1"], "PROVIDER begin with codepipeline-probe-"),
         (["--partner-type", f"Build/{PREFIX}-x"], "must be CATEGORY/PROVIDER/VERSION"),
         (["--prefix", "Mine"], "--prefix must be 3 to 24 small letters"),
