@@ -66,6 +66,8 @@ COMMAND = (sys.executable, "-P", "-u", "-X", "utf8", str(RUNTIME))
 INIT_SECONDS = 10
 #: Until a process for a function has started, be this machine ever so busy.
 START_SECONDS = 60
+#: Until what ran in a process that was killed has been logged.
+CLOSE_SECONDS = 10
 
 #: Two sandboxes that make the same log group at once would lose one's log.
 _logging = threading.Lock()
@@ -580,6 +582,7 @@ class Runner:
         self._events: dict[str, list[QueuedEvent]] = {}
         self._workers: dict[str, int] = {}
         self._unfinished: dict[int, QueuedEvent] = {}
+        self._running = 0
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -590,11 +593,23 @@ class Runner:
     def invoke(self, function: Any, payload: str, request_id: str | None = None) -> Result:
         """Run one event and wait for the answer.
 
-        Raises TooManyRequestsError if the function's reserved concurrency is used up.
+        Raises TooManyRequestsError if the function's reserved concurrency is used up, or the stack
+        stops.
         """
-        revision = _revision(function)
-        with self._lock:
+        with self._changed:
+            if self._closed:
+                raise TooManyRequestsError
             pool = self._pools.setdefault(function.function_arn, Pool(self._sandboxes))
+            self._running += 1
+        try:
+            return self._run(pool, function, payload, request_id)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def _run(self, pool: Pool, function: Any, payload: str, request_id: str | None) -> Result:
+        revision = _revision(function)
         reserved = function.reserved_concurrency
         try:
             sandbox = pool.acquire(None if reserved is None else int(reserved), revision)
@@ -794,13 +809,16 @@ class Runner:
     # -- The end ------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Drop what is queued, and end every sandbox."""
+        """Drop what is queued, end every sandbox, and wait until what ran in them is logged."""
         with self._changed:
             self._closed = True
             pools = list(self._pools.values())
             self._changed.notify_all()
         for pool in pools:
             pool.close()
+        # Its log would else be the next stack's, whose log groups are then there already.
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running, CLOSE_SECONDS)
         shutil.rmtree(self._code, ignore_errors=True)
 
 

@@ -100,6 +100,7 @@ def test_jobs_in_flight_end_as_they_should_over_a_deployment_and_its_rollback(wo
     ended.append(world.row(reported, "Succeeded"))
     assert world.pipeline_ended(reported) == "Succeeded"
     for one in ended:
+        assert world.execution(one["execution"]["S"])["status"] == "SUCCEEDED"
         assert len(world.announced("Job Succeeded", one["jobId"]["S"])) == 1
 
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,28 @@ def test_what_still_runs_is_stopped_with_it() -> None:
             name="waits", definition=json.dumps(definition), roleArn=role(cloud)
         )["stateMachineArn"]
         states.start_execution(stateMachineArn=machine)
+
+
+def test_what_runs_when_it_stops_is_logged_before_it_has_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would else be in the next stack's logs."""
+    logged = []
+    log = functions.Sandbox._write_log
+
+    def late(self: functions.Sandbox, *args: Any, **kwargs: Any) -> str:
+        time.sleep(0.5)
+        text = log(self, *args, **kwargs)
+        logged.append(text)
+        return text
+
+    monkeypatch.setattr(functions.Sandbox, "_write_log", late)
+    sleeps = "import time\ndef handler(event, context): time.sleep(600)"
+    with running() as cloud:
+        make_function(cloud, "sleeps", sleeps)
+        cloud.client("lambda").invoke(FunctionName="sleeps", InvocationType="Event")
+        wait_for(lambda: functions.runner()._running, "it to run", SECONDS)
+    assert len(logged) == 1
 
 
 @pytest.mark.usefixtures("no_thread_left")
