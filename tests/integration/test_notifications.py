@@ -1,4 +1,4 @@
-"""The example that tells people about jobs that fail or time out."""
+"""The example that sends a message about each job that fails or times out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support import ROOT, wait_for
 
 @pytest.fixture(scope="module")
 def told(running):
-    """What subscribers of the example's topic have been told, as it is asked for."""
+    """A function that returns the messages sent to the example's topic so far."""
     parameters = {"Email": "you@example.com", "JobBusName": running.stack.outputs["JobBusName"]}
     template = ROOT / "examples" / "notify" / "template.yaml"
     stack = deploy(template, parameters, name="job-failures", region=running.cloud.region)
