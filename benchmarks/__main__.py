@@ -1,4 +1,4 @@
-"""Measure what is claimed, print it as a table, and fail where docs/performance.md says otherwise.
+"""Run the benchmarks, print a table, and fail if docs/performance.md differs.
 
 python -m benchmarks [--write] [cold_start] [acknowledge] [intake] [unserved] [stack] [functions]
     [poll] [imports]
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from local.aws import isolation
 
-# Ctrl-C while all is imported ends it at once, without a word.
+# Ctrl-C during the imports ends the process at once, without a message.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 isolation.isolate()
 

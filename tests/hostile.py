@@ -1,6 +1,7 @@
 """Generated hostile input for the tests of every suite.
 
-`HYPOTHESIS_PROFILE=long` tries LONG times as many inputs. A normal run tries the same ones each time.
+`HYPOTHESIS_PROFILE=long` tries LONG times as many inputs. A normal run tries the same ones each
+time.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ def test_a_figure_that_the_page_has_is_accepted():
         ("| Other | 1,234.50 jobs |", ["Speed: not in the table"]),
         ("| Speed | 1,357.95 jobs |", []),
         ("| Speed | 1,122.30 jobs |", []),
-        ("| Speed | 1,400.00 jobs |", ["Speed: the table says 1400, and it is now 1234.5"]),
-        ("| Speed | 1,100.00 jobs |", ["Speed: the table says 1100, and it is now 1234.5"]),
+        ("| Speed | 1,400.00 jobs |", ["Speed: the table says 1400, but it is now 1234.5"]),
+        ("| Speed | 1,100.00 jobs |", ["Speed: the table says 1100, but it is now 1234.5"]),
     ],
 )
 def test_a_figure_that_differs_from_the_page_by_more_than_its_tolerance_is_a_problem(line, found):

@@ -500,7 +500,7 @@ def test_a_github_actions_workflow_works_on_a_job(world, shell):
         )
 
     def run(where: Shell, meanwhile: Callable[[], bool] = bool) -> dict[str, str]:
-        """Run the steps as a runner does. `meanwhile` is called during Work; if true, the run is cancelled."""
+        """Run the steps as a runner does. If `meanwhile`, called during Work, is true, cancel the run."""
         told, outcomes, cancelled = where.folder / "variables", dict[str, str](), False
         told.write_text("")
         for step in steps:

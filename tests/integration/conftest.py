@@ -219,7 +219,7 @@ class World:
         self._awaiting({"some other job": {"S": ago(0)}})
 
     def overflow(self, count: int) -> list[str]:
-        """Start pipelines with room for one job; their names, once one is in progress and the others wait.
+        """Start pipelines with room for one job; their names, once one works and the others wait.
 
         All jobs are polled at once, as if several were awaited that continue others.
         """
@@ -255,14 +255,14 @@ class World:
         assert functions.runner().wait_until_idle(30)
 
     def hold_back_acknowledge(self) -> Callable[[], object]:
-        """Let no Job Dispatched event reach Acknowledge; returns a function that lets them again."""
+        """Keep Job Dispatched events from Acknowledge; returns a function that lets them pass again."""
         bus = self.stack.outputs["JobBusName"]
         about = {"Name": self.rule(bus, "Job Dispatched"), "EventBusName": bus}
         self.client("events").disable_rule(**about)
         return partial(self.client("events").enable_rule, **about)
 
     def come_to_rest(self) -> None:
-        """Stop all executions, and wait until nothing runs that could still count or log something."""
+        """Stop all executions, and wait until nothing runs that could still emit metrics."""
 
         backend: Any = models.stepfunctions_parser_backends[self.cloud.account_id][
             self.cloud.region
@@ -290,7 +290,7 @@ class World:
         )
 
     def task_token(self, row: dict[str, Any]) -> str:
-        """The task token that a job's execution waits with, once it has reached its row's status."""
+        """The task token that a job's execution waits with, once it has its row's status."""
         arn = row["execution"]["S"]
         before = "Job Dispatched" if row["status"]["S"] == "InProgress" else "\0"
         history = self.client("stepfunctions").get_execution_history

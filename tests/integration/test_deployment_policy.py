@@ -1,4 +1,4 @@
-"""The policies in docs/deployment.md allow what CloudFormation calls for the stack's resource types.
+"""The policies in docs/deployment.md allow what CloudFormation calls for the stack's resources.
 
 The schema of a resource type, which AWS publishes and cfn-lint includes, lists the permissions
 needed to create, read, update and delete a resource.
@@ -75,7 +75,7 @@ ENCRYPTED = {"DynamoDB::Table", "SQS::Queue", "SNS::Topic", "Logs::LogGroup"}
 
 
 def statements() -> list[list[dict[str, Any]]]:
-    """The page's policies: to deploy, for the services that use the key, and to deploy with a key."""
+    """The page's policies: to deploy, for the key's services, and to deploy with a key."""
     text = (ROOT / "docs" / "deployment.md").read_text()
     found = [json.loads(block) for block in re.findall(r"```json\n(.+?)```", text, re.DOTALL)]
     return [each["Statement"] if isinstance(each, dict) else each for each in found]

@@ -1,4 +1,4 @@
-"""What is logged about a job: each fact once, with the job's ids, and as the saved queries expect."""
+"""What is logged about a job: each fact once, with the job's ids, as the saved queries expect."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Every permission is used and none is missing: the roles' calls, compared with their policies.
 
 One stack, with every condition of the template on, runs SCENARIOS, which together make every call
-that the roles need. `local/aws/permissions.py` records which role called what; a call that its policies
-don't allow is refused, here as in every other module of these tests.
+that the roles need. `local/aws/permissions.py` records which role called what; a call that its
+policies don't allow is refused, here as in every other module of these tests.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ UNSEEN = {
 #: Actions that one policy allows all functions of a stack that serves partners.
 SHARED = r"codepipeline:\w*ThirdParty\w*"
 
-#: A grant that can't be used: one list has the action types of both owners, which IAM can't separate,
-#: and PollForJobs takes only custom ones.
+#: A grant that can't be used: one list has the action types of both owners, which IAM can't
+#: separate, and PollForJobs takes only custom ones.
 VOID = ("codepipeline:PollForJobs", r".*:action\?ype:ThirdParty/.*")
 
 #: Resources that are patterns, and why they can't be ARNs.
 PATTERNS = {
     r"arn:\*:codepipeline:\*:\*:action\?ype:(Custom|ThirdParty)/\w+/[\w-]+/\d": (
-        "Join can't insert region and account, which are the caller's own; a condition has the region"
+        "Join can't insert region and account, which are the caller's; a condition has the region"
     ),
     r"arn:aws:states:[^:]+:\d+:execution:[\w-]+:\*": "an execution is named after its job",
     r"arn:aws:ssm:[^:]+:\d+:parameter/acknowledger/client-tokens/\*": "each client has a parameter",

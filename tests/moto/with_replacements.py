@@ -1,7 +1,7 @@
 """A pytest plugin: moto has the local stack's replacements, and some tests may fail.
 
-`accepted.txt` has reasons, each followed by the indented ids of the tests that fail for it. A test in
-it that passes is reported as a failure, since its line is no longer true.
+`accepted.txt` has reasons, each followed by the indented ids of the tests that fail for it. A test
+in it that passes is reported as a failure, since its line is no longer true.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """`make chaos`: many jobs in the whole stack while things fail at random.
 
-Pipelines of custom and partner actions run while calls fail (see `tests.resilience.faults`), processes
-die, events come twice and late, functions are invoked again with events that they have handled,
-sweeps overlap, and another worker polls the same action types: it takes some jobs for itself and
-drops others, which are then offered again.
+Pipelines of custom and partner actions run while calls fail (see `tests.resilience.faults`),
+processes die, events come twice and late, functions are invoked again with events that they have
+handled, sweeps overlap, and another worker polls the same action types: it takes some jobs for
+itself and drops others, which are then offered again.
 
 In the end every promise must have been kept: see `Chaos.broken`. A fault depends on the seed and on
 what it happens to (this job's second such call), not on a sequence of random numbers, so that the
@@ -79,9 +79,7 @@ class Report:
             lines.append(f"✗ {job_id}: {', '.join(wrong)}")
         lines += self.stories
         if self.broken:
-            lines.append(
-                f"✗ {len(self.broken)} jobs ended in a way that breaks a promise: SEED={self.seed}"
-            )
+            lines.append(f"✗ {len(self.broken)} jobs broke a promise: SEED={self.seed}")
         else:
             lines.append("✓ No job was lost, worked on twice or reported with a wrong result.")
         return "\n".join(lines)

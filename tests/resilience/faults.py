@@ -10,8 +10,8 @@ if any, to inject:
     throttled       the service throttles the call
     swallowed       PutEvents succeeds, and the event is never delivered
 
-A state machine's process can't die. It sees the results of its calls as Step Functions reports them:
-a lost answer is an error, `SdkClientException`.
+A state machine's process can't die. It sees the results of its calls as Step Functions reports
+them: a lost answer is an error, `SdkClientException`.
 
 A retry by the SDK is the same call: it gives the same `Call`, with `attempt` 2.
 """
@@ -77,8 +77,8 @@ Choose = Callable[[Call], Fault | None]
 class Faults:
     """Asks `choose` about every call, and injects the fault that it returns.
 
-    It is a layer in front of the local cloud's endpoint, and intercepts a state machine's clients with
-    `before` and `after`. `choose` is called in the caller's thread.
+    It is a layer in front of the local cloud's endpoint, and intercepts a state machine's clients
+    with `before` and `after`. `choose` is called in the caller's thread.
     """
 
     def __init__(self, choose: Choose) -> None:

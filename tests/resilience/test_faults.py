@@ -3,14 +3,14 @@
 `faults.txt` says for each case how the job ends, and the stack must do the same. A call that is not
 in the table fails a test, as does a call in the table that is no longer made.
 
-A case is one job with one fault in one call. Many cases run at once. When all activity has ended, the
-faults stop, time passes and a sweep runs: jobs that were not acknowledged are offered again, and no
-execution that is over may hold room.
+A case is one job with one fault in one call. Many cases run at once. When all activity has ended,
+the faults stop, time passes and a sweep runs: jobs that were not acknowledged are offered again,
+and no execution that is over may hold room.
 
 With FAULTS=some each case runs for one owner and in one of the four worlds, the next case for the
-other owner and in the next world; by default, only every 29th case runs. With FAULTS=every each case
-runs for both owners in each world, which takes twenty minutes. FAULTS=write does that, too, and
-rewrites the table: review the difference before you commit it.
+other owner and in the next world; by default, only every 29th case runs. With FAULTS=every each
+case runs for both owners in each world, which takes twenty minutes. FAULTS=write does that, too,
+and rewrites the table: review the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class End:
 
     path: its executions, each by the states that are not on the usual path; "again" if the job was
         offered again.
-    end: how the row, the action and CodePipeline's job ended, and which functions have dead letters.
+    end: how the row, the action and CodePipeline's job ended, and where dead letters are.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""The paths of a job through the real definition; the answers of Acknowledge and Report are scripted."""
+"""The paths of a job through the real definition, with Acknowledge and Report scripted."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def context() -> Context:
 
 
 class Clients:
-    """The SDK's session: its clients are created once; handlers that a test registers are removed."""
+    """The SDK's session: clients are created once; handlers that a test registers are removed."""
 
     def __init__(self) -> None:
         self._clients: dict[Any, Any] = {}
@@ -106,7 +106,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Aws:
-    """botocore stubs of the clients that a test expects to be called; each expected call must come."""
+    """botocore stubs of the clients that a test expects to be called; every such call must come."""
 
     def __init__(self) -> None:
         self._stubs: dict[tuple[str, bool], Stubber] = {}

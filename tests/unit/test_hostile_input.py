@@ -107,7 +107,7 @@ def refused(code: str, message: str = "No.") -> AWSResponse:
 
 @dataclass
 class Said:
-    """The result of a call: an answer or a named error, and everything that was written meanwhile."""
+    """The result of a call: an answer or a named error, and everything written meanwhile."""
 
     answer: Any = None
     error: AcknowledgerError | None = None
@@ -466,7 +466,7 @@ def failed(error: str, cause: str, event: Any = SUCCEEDED) -> Any:
 @settled(40)
 @given(event=events(*STOP))
 def test_stop(cloud: Cloud, event: Any) -> None:
-    """It may read the row of any job that the event names, but changes only those of the execution."""
+    """It may read the row of any job in the event, but changes only those of the execution."""
     cloud.clear()
     said = cloud.call(stop, event)
     detail = detail_in(event)

@@ -1,8 +1,9 @@
 """The state machine's definition, with each task state run as a process.
 
-A process runs one task state, with its retries and its Catch, and the states after it up to the next
-task state or the end. It supports what the definition uses: JSONata, Task, Choice, Succeed and Fail,
-Retry, Catch, Assign, Output, timeouts and heartbeats. Anything else in a definition is refused.
+A process runs one task state, with its retries and its Catch, and the states after it up to the
+next task state or the end. It supports what the definition uses: JSONata, Task, Choice, Succeed and
+Fail, Retry, Catch, Assign, Output, timeouts and heartbeats. Anything else in a definition is
+refused.
 """
 
 from __future__ import annotations

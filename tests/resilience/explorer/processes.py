@@ -1,9 +1,9 @@
 """Functions as processes that stop at every call to AWS, without threads.
 
-What a function does depends on its event, on the answers that it gets, and on the time. So a process
-*is* its event and its answers so far: to continue it, the function is run from its beginning with
-these answers, up to its next call. A process is therefore a value: it can be kept, compared,
-continued twice with two different answers, or forgotten, which is how it dies.
+What a function does depends on its event, on the answers that it gets, and on the time. So a
+process *is* its event and its answers so far: to continue it, the function is run from its
+beginning with these answers, up to its next call. A process is therefore a value: it can be kept,
+compared, continued twice with two different answers, or forgotten, which is how it dies.
 
 The functions are the real ones. Their clients, their clock, `uuid4` and `sleep` are replaced here;
 Powertools' decorators for logs and metrics are left out, and thread pools run one task after the
@@ -86,7 +86,7 @@ class Process:
     """A program that has run up to some point.
 
     Attributes:
-        answers: of its calls; for each `(clock, serial, answer)`, the first two only if it read them.
+        answers: to its calls; each `(clock, serial, answer)`, the first two only if it read them.
         digest: identifies it, in every run of this explorer.
     """
 
@@ -168,7 +168,7 @@ class _Run:
         return int(self._segments[self._at][1])
 
 
-# -- The processes' environment ---------------------------------------------------------------------
+# -- The processes' environment --------------------------------------------------------------------
 
 
 def clock() -> float:

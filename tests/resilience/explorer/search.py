@@ -1,13 +1,13 @@
 """Searches every order in which things can happen, and every fault, within bounds.
 
 In each state there is one default: the process that made the last call continues; else another one
-that can; else time passes. Everything else is a deviation. Interrupting a process that could continue
-is a *preemption*, and so is letting time pass instead; what goes wrong is a *fault*. Which process
-runs next when none is interrupted costs nothing. All schedules with at most so many preemptions and
-faults are followed to their end, depth-first; those with fewer deviations come first, so that a
-broken promise is found with as few as possible. A state that was reached before with as many
-deviations left is not followed again. Since the default is fair and has no faults, every state is
-also followed to its end without further faults.
+that can; else time passes. Everything else is a deviation. Interrupting a process that could
+continue is a *preemption*, and so is letting time pass instead; what goes wrong is a *fault*. Which
+process runs next when none is interrupted costs nothing. All schedules with at most so many
+preemptions and faults are followed to their end, depth-first; those with fewer deviations come
+first, so that a broken promise is found with as few as possible. A state that was reached before
+with as many deviations left is not followed again. Since the default is fair and has no faults,
+every state is also followed to its end without further faults.
 """
 
 from __future__ import annotations
@@ -208,8 +208,8 @@ def check_end(world: World) -> None:
             raise Broken(f"the row says {row['status']}, CodePipeline {job.status}")
         words = [row.get(name) for name in ("status", "error", "cause")]
         told = (key, dumps(words)) in world.announced
-        # Stopping an execution may interrupt its Report between the row and the event. Then Stop puts
-        # the event, if it gets the event about the execution.
+        # Stopping an execution may interrupt its Report between the row and the event. Then Stop
+        # puts the event, if it gets the event about the execution.
         stopped = row["execution"].rpartition(":")[2] in world.stopped
         if not told and not (stopped and world.unheard):
             raise Broken(f"its end was not announced: {row['status']}")

@@ -1,9 +1,9 @@
 """The state of everything at a moment: simulated services, processes and events.
 
 Services are simulated at the level of what they guarantee. DynamoDB's writes are atomic; moto makes
-them. EventBridge delivers the events that match the template's rules, in any order. Lambda retries as
-the template says. Step Functions runs the definition's states, each as a process. CodePipeline has
-the rules of `moto_codepipeline.jobs`, with the same switches.
+them. EventBridge delivers the events that match the template's rules, in any order. Lambda retries
+as the template says. Step Functions runs the definition's states, each as a process. CodePipeline
+has the rules of `moto_codepipeline.jobs`, with the same switches.
 
 A `World` is never changed once it is complete: each next step takes a copy. It consists of values
 that can be compared.
@@ -103,7 +103,7 @@ class Settings:
 
     @property
     def patience(self) -> int:
-        """Within how many seconds after the last deviation a job must end: its limits and 2 sweeps."""
+        """How many seconds after the last deviation a job must end: its limits and 2 sweeps."""
         return ACKNOWLEDGE_SECONDS + self.job_timeout + SLACK_SECONDS + 2 * SWEEP_SECONDS
 
 
@@ -198,9 +198,9 @@ class World:
         self.given: tuple[str, ...] = ()
         self.trouble: float = 0
         self.sweep: float = SWEEP_SECONDS
-        #: What the checks need: jobs and the executions that worked on them; executions that know that
-        #: they have sent their job to a worker; ends that were announced; workers' answers that were
-        #: accepted; executions that were stopped by hand; whether an event was lost.
+        #: What the checks need: jobs and the executions that worked on them; executions that know
+        #: that they have sent their job to a worker; ends that were announced; workers' answers that
+        #: were accepted; executions that were stopped by hand; whether an event was lost.
         self.worked: frozenset[tuple[str, str]] = frozenset()
         self.handed_out: frozenset[str] = frozenset()
         self.announced: frozenset[tuple[str, str]] = frozenset()
@@ -628,7 +628,7 @@ class World:
         return {"FailedEntryCount": 0}
 
     def check_work(self, job_id: str, execution: str) -> None:
-        """Check that at most one execution works on a job, once, and on none that another worker has."""
+        """Check that one execution works on a job, once, and on none that another worker has."""
         self.worked |= {(job_id, execution)}
         all_of_it = {each for worked, each in self.worked if worked == job_id}
         working = {str(actor.cause) for actor in self.actors if actor.name == "InProgress"}
@@ -829,8 +829,8 @@ def told(operation: str, request: str, answer: str, fault: str) -> str:
 def written(operation: str, old: str | None, request: str) -> tuple[str | None, dict[str, Any]]:
     """A row after a write, and the answer.
 
-    Only the order of times and call ids matters. They are numbered, so that results of moto, which is
-    slow, can be cached.
+    Only the order of times and call ids matters. They are numbered, so that results of moto,
+    which is slow, can be cached.
     """
     texts = set(NUMBERED.findall(f"{old} {request}"))
     numbers = {text: numbered(text, texts) for text in texts}
@@ -921,7 +921,7 @@ def template() -> dict[str, Any]:
 
 @functools.cache
 def rules() -> list[tuple[str, dict[str, Any], bool]]:
-    """The functions' rules: function, pattern, and whether it is enabled only with a limit of jobs."""
+    """The functions' rules: function, pattern, and whether it is enabled only with a limit."""
     found = []
     for name in RUN:
         for rule in template()[f"{name}Function"]["Properties"]["Events"].values():
