@@ -254,7 +254,7 @@ def queues(session: Any, stack: str, functions: list[str]) -> dict[str, Queue]:
     }
 
 
-def told(function: str, letter: Letter) -> str:
+def described(function: str, letter: Letter) -> str:
     """The text to print for a message."""
     since = datetime.fromtimestamp(letter.sent, UTC)
     return (
@@ -287,7 +287,7 @@ def handle(name: str, queue: Queue, *, only: set[str], listing: bool) -> Done:
             held.append(letter)
             continue
         done.wanted += 1
-        print(told(name, letter))
+        print(described(name, letter))
         if listing:
             held.append(letter)
             continue
@@ -318,7 +318,7 @@ def wait(found: dict[str, Queue], done: dict[str, Done], seconds: float) -> int:
         for name, bodies in given.items():
             for letter in found[name].failed_again(bodies - again.keys()):
                 again[letter.body] = letter.id
-                print(f"Failed again: {told(name, letter)}")
+                print(f"Failed again: {described(name, letter)}")
     return len(again)
 
 

@@ -53,7 +53,7 @@ def redrive(world, *arguments, status=0):
 
 
 def redrive_anew(world, *arguments):
-    """What the command prints, in a process of its own, as a user runs it."""
+    """What the command prints in a separate process, as a user runs it."""
     return subprocess.run(
         [sys.executable, str(SCRIPT), *arguments],
         env=environment_of(world),
@@ -307,7 +307,7 @@ def test_an_acknowledgment_that_could_not_be_sent_to_the_execution_is_sent(owner
 # -- What isn't done twice ------------------------------------------------------------------------
 
 
-def told(world, row) -> dict[str, Any]:
+def everything_about(world, row) -> dict[str, Any]:
     """Everything that can be seen of a job, from CodePipeline's side and ours."""
     job_id = row["jobId"]["S"]
     kinds = ("Job Dispatched", "Job In Progress", "Job Succeeded", "Job Failed", "Job Timed Out")
@@ -379,14 +379,14 @@ def test_redriving_events_that_were_handled_changes_nothing(repeated, owners_wor
     world.execution(row["execution"]["S"])
     assert world.pipeline_ended(row["pipelineName"]["S"]) == "Failed"
     wait_for(lambda: world.announced("Job Failed", row["jobId"]["S"]), "the event", seconds=10)
-    before = told(world, row)
+    before = everything_about(world, row)
     letters = list(letters_of(world, row))
     for function, event in letters:
         lay(world, function, event)
     counts = re.search(r"(\d+) redriven, (\d+) dropped, 0 not redriven", redrive(world))
     assert sum(int(each) for each in counts.groups()) == len(letters)
     idle()
-    after = told(world, row)
+    after = everything_about(world, row)
     for one in (*before["rows"], *after["rows"]):
         # There is one more call, with the same answer as the first.
         one.pop("acknowledgeCalls")

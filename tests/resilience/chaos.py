@@ -79,7 +79,7 @@ class Report:
             lines.append(f"✗ {job_id}: {', '.join(wrong)}")
         lines += self.stories
         if self.broken:
-            lines.append(f"✗ {len(self.broken)} jobs broke a promise: SEED={self.seed}")
+            lines.append(f"✗ Promises were broken for {len(self.broken)} jobs: SEED={self.seed}")
         else:
             lines.append("✓ No job was lost, worked on twice or reported with a wrong result.")
         return "\n".join(lines)

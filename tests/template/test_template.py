@@ -1,4 +1,4 @@
-"""The template: what it would deploy."""
+"""What the template would deploy."""
 
 from __future__ import annotations
 

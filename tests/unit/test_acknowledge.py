@@ -149,7 +149,7 @@ def test_a_job_polled_by_hand_has_no_row_and_is_acknowledged(aws_calls, context)
 def test_a_late_event_of_a_job_that_was_given_back_acknowledges_nothing(
     tables, other_calls, context
 ):
-    """No execution would work the job. Unacknowledged, it is offered again."""
+    """No execution would work on the job. Unacknowledged, it is offered again."""
     other_calls.expects("stepfunctions", "send_task_failure", {})
     assert acknowledge.handler(DISPATCHED, context)["error"] == "ClaimTakenOver"
 

@@ -157,7 +157,7 @@ def test_a_job_can_be_awaited_before_there_is_a_row(tables):
     assert intake_table.read(TYPE, 0).awaiting == {}
 
 
-def test_a_job_stays_awaited_if_it_has_been_awaited_anew_since(tables):
+def test_a_job_stays_awaited_if_it_has_been_awaited_again_since(tables):
     """By then, the next job of the same work may be awaited."""
     intake_table.expect(TYPE, "j", NOW)
     intake_table.expect(TYPE, "j", LATER)
@@ -188,7 +188,7 @@ def test_forgetting_an_unshown_job_keeps_the_awaited_ones(tables):
 
 
 def test_progress_that_was_reported_since_is_not_forgotten(tables):
-    """Whoever forgets doesn't know of progress that is reported at the same time."""
+    """An invocation that forgets may not know of progress reported at the same time."""
     intake_table.remind(TYPE, "j", NOW)
     intake_table.remind(TYPE, "j", LATER)
     assert intake_table.read(TYPE, 0).unshown == {"j": LATER}

@@ -105,7 +105,7 @@ def test_an_action_may_set_shorter_limits(configuration, expected):
 
 
 @pytest.mark.parametrize("asked", ["3601", "0", "-5", "1.5", "", "an hour", "٣", "9" * 5000])
-def test_an_action_with_too_long_or_invalid_a_limit_is_told_the_allowed_range(asked):
+def test_an_invalid_or_too_long_limit_of_an_action_is_named_with_the_allowed_range(asked):
     limits, problem = offers.job_timeouts({"JobTimeoutSeconds": asked}, MOST)
     assert limits == MOST
     assert problem == (

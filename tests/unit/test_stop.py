@@ -29,7 +29,7 @@ STATUSES = ["Created", "Queued", "Dispatched", "InProgress"]
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch):
-    """The lengths of its pauses, none of which it makes; `pauses.then[n]` is called at the nth."""
+    """Records Stop's pauses instead of making them; `pauses.then[n]` is called at the nth."""
 
     class Pauses(list[float]):
         def __init__(self):

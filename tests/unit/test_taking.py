@@ -809,7 +809,7 @@ class TestContinuation:
         tables.put_intake(holders={"x": entry(8, told=True)})
         assert intake.handler(STARTED, context) == {"offered": 0, "taken": 0}
 
-    def test_a_job_that_is_awaited_anew_meanwhile_stays_awaited(
+    def test_a_job_that_is_awaited_again_meanwhile_stays_awaited(
         self, tables, listed, started, context
     ):
         """By the time its execution is started, the job that came may have been continued itself."""
