@@ -29,13 +29,15 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments.check_region()
     parser = arguments.Parser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"{', '.join(BENCHMARKS)}; default: all"
+    )
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
     given = parser.parse_args()
     unknown = set(given.names) - set(BENCHMARKS)
     if unknown or (given.write and given.names):
-        known = f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
-        parser.error(f"BENCH: {known if unknown else '--write needs all'}")
+        known = f"{', '.join(sorted(unknown))} must be one of {', '.join(BENCHMARKS)}"
+        parser.error(f"BENCH: {known if unknown else '--write needs all benchmarks'}")
     from benchmarks import figures
 
     measured = []

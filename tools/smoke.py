@@ -214,7 +214,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--stack", default="acknowledger", help="the name of the stack")
     made.add_argument("--region", required=True)
-    made.add_argument("--endpoint-url", help="of the local stack")
+    made.add_argument("--endpoint-url", help="the URL of the local stack")
     made.add_argument(
         "--action-type", help="Custom/CATEGORY/PROVIDER/VERSION (default: the stack's first)"
     )

@@ -103,7 +103,7 @@ class Settings:
 
     @property
     def patience(self) -> int:
-        """How many seconds after the last deviation a job must end: its limits and 2 sweeps."""
+        """The seconds after the last deviation within which a job must end: limits and 2 sweeps."""
         return ACKNOWLEDGE_SECONDS + self.job_timeout + SLACK_SECONDS + 2 * SWEEP_SECONDS
 
 
