@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from local import acknowledger
 
 
+@pytest.mark.slow
 def test_a_pause_stops_new_jobs_of_its_action_type_only(
     owners_world,
 ):

@@ -79,6 +79,7 @@ def test_a_job_beyond_the_limit_waits_in_queued_until_there_is_room(owners_world
     room_came_back(world)
 
 
+@pytest.mark.slow
 def test_room_is_given_back_no_matter_how_an_execution_ends(owners_world):
     world = owners_world
     ends = [
