@@ -216,7 +216,7 @@ def test_a_history_is_shown_in_words() -> None:
         ("JobBus", "event Job In Progress", None),
         ("Worker", "task failed", "JobFailed: <b>broken</b>"),
         ("Step Functions", "ReportFailure", None),
-        ("Report", "is asked to report", '{\n "jobId": "1"\n}'),
+        ("Report", "was invoked", '{\n "jobId": "1"\n}'),
         ("CodePipeline", "answered Failed", None),
         ("Step Functions", "execution failed", "JobFailed"),
     ]

@@ -256,7 +256,7 @@ def go_to(page: Page, name: str, key: str = "Tab") -> None:
 def test_a_job_is_seen_to_move_and_a_click_shows_its_way(world: World) -> None:
     with world.page() as page:
         press(page, "Start held")
-        expect(page.locator("#said")).to_have_text("Pipeline held is started.")
+        expect(page.locator("#said")).to_have_text("Started the pipeline held.")
         working = card(page, "held", "InProgress")
         expect(working).to_be_visible()
         job_id = working.get_attribute("data-job")
@@ -427,7 +427,7 @@ def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
     with world.page() as page:
         page.locator("#switches summary").click()
         page.get_by_label("nonce_rotates").select_option("false")
-        expect(page.locator("#said")).to_have_text("nonce_rotates is false now.")
+        expect(page.locator("#said")).to_have_text("nonce_rotates is now false.")
         assert world.emulator.behaviour.nonce_rotates is False
         seconds = page.get_by_label("acknowledge_seconds")
         seconds.fill("soon")
@@ -529,7 +529,7 @@ def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
     kind = acknowledger.CUSTOM_ACTION_TYPE
     with world.page() as page:
         line = page.locator("#intake li").filter(has_text=kind)
-        for button, words in (("Pause", "paused"), ("Resume", "taken")):
+        for button, words in (("Pause", "paused"), ("Resume", "active")):
             act(page, f"{button} {kind}")
             expect(line.locator(".status")).to_have_text(words)
         # A refusal is shown.
@@ -666,12 +666,12 @@ def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
             [pid] = wait_for(lambda: list(tmp_path.glob("*.pid")), "the job's worker", SECONDS)
             os.kill(int(pid.stem), signal.SIGKILL)
             ended = "The worker waiting:handler ended (Killed)."
-            expect(page.get_by_role("alert")).to_have_text(f"{ended} It is started again in 600 s.")
+            expect(page.get_by_role("alert")).to_have_text(f"{ended} It restarts in 600 s.")
             working = card(page, "held", "InProgress")
             expect(working.locator(".why")).to_have_text("its worker has ended")
             working.click()
             expect(page.get_by_role("dialog").locator(".error")).to_have_text(
-                f"{ended} Once it runs again, it gets the job within two minutes."
+                f"{ended} When it runs again, it receives the job within two minutes."
             )
             assert "false" not in page.get_by_role("dialog").inner_text()
     finally:

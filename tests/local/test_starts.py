@@ -23,9 +23,9 @@ from local.aws.parameters import split
 from tests.support import ROOT, wait_for
 
 WRONG = [
-    ("--parameters=Nope=1", "PARAMETERS: the template has no Nope; it has ActionTypes, "),
-    ("--parameters=Nope", "PARAMETERS must be settings as Name=value, not 'Nope'"),
-    ("--parameters==1", "PARAMETERS must be settings as Name=value, not '=1'"),
+    ("--parameters=Nope=1", "PARAMETERS: the template has no parameter Nope; it has ActionTypes, "),
+    ("--parameters=Nope", "PARAMETERS must be written as Name=value, not 'Nope'"),
+    ("--parameters==1", "PARAMETERS must be written as Name=value, not '=1'"),
     ("--parameters=Architecture='arm64", "PARAMETERS has a quote that is not closed"),
     (
         "--parameters=ActionTypes=Foo",
@@ -87,8 +87,8 @@ WRONG = [
     ("--host=*", "HOST must be an address of this machine, not '*'"),
     ("--host=fe80::1%lo", "HOST must be an address of this machine, not 'fe80::1%lo'"),
     ("--nope", "unrecognized arguments: --nope"),
-    ("--empty --parameters=Architecture=arm64", "EMPTY leaves out the stack that PARAMETERS "),
-    ("--empty --worker=hello:handler", "EMPTY leaves out the stack that PARAMETERS and WORKER"),
+    ("--empty --parameters=Architecture=arm64", "EMPTY can't be combined with PARAMETERS "),
+    ("--empty --worker=hello:handler", "EMPTY can't be combined with PARAMETERS or WORKER"),
 ]
 
 
@@ -146,7 +146,8 @@ def test_what_only_the_services_refuse_is_reported_too(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(acknowledger, "running", refuse)
     monkeypatch.setattr(serve, "until_interrupted", threading.Event)
-    with pytest.raises(WrongStartError, match=r"^The stack can't be made: rate\(x\) is not valid$"):
+    message = r"^The stack can't be created: rate\(x\) is not valid$"
+    with pytest.raises(WrongStartError, match=message):
         serve.main(Serving(port=0, parameters={"PollSchedule": "rate(x)"}))
 
 
@@ -183,7 +184,7 @@ def test_files_for_sam_that_cannot_be_written_stop_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".aws-sam").touch()
     serve.write_sam_environment(MagicMock(endpoint_url="http://127.0.0.1:1"), MagicMock())
-    assert capsys.readouterr().out.startswith("  not written: .aws-sam/local-1/env.json (")
+    assert capsys.readouterr().out.startswith("  could not write .aws-sam/local-1/env.json (")
 
 
 def test_a_port_in_use_is_reported() -> None:
@@ -314,7 +315,7 @@ def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
     [
         (
             ["PARAMETERS=PollSchedule=rate(5 minutes) Nope=1"],
-            "PARAMETERS: the template has no Nope",
+            "PARAMETERS: the template has no parameter Nope",
         ),
         (["BEHAVIOUR=it's"], "BEHAVIOUR has a quote that is not closed: it's"),
         (['HOST=a"b'], "HOST must be an address of this machine, not 'a\"b'"),

@@ -39,8 +39,8 @@ def test_a_worker_that_ends_is_started_again_after_longer_and_longer(folder: Pat
     wait_for(lambda: len(said) >= 8, "it to have ended four times", SECONDS)
     worker.stop()
     told = "The worker dying:handler ended (status 3). It "
-    assert said[0:8:2] == [f"{told}is started again in {each} s." for each in (*pauses, 0.02)]
-    assert all(each.startswith(f"{told}was started again at ") for each in said[1:8:2])
+    assert said[0:8:2] == [f"{told}restarts in {each} s." for each in (*pauses, 0.02)]
+    assert all(each.startswith(f"{told}restarted at ") for each in said[1:8:2])
 
 
 def test_a_worker_that_is_killed_is_started_again_and_one_that_is_stopped_is_not(
