@@ -99,7 +99,7 @@ def test_a_filter_pattern_filters_at_the_endpoint(logs: Any) -> None:
         "Taken",
         "Reported",
     ]
-    with pytest.raises(logs.exceptions.InvalidParameterException, match="not known here"):
+    with pytest.raises(logs.exceptions.InvalidParameterException, match="Invalid or unsupported"):
         logs.filter_log_events(logGroupName="/app", filterPattern="%a%")
 
 

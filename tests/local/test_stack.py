@@ -777,7 +777,7 @@ def reasons(templates: Templates, name: str) -> dict[tuple[str, str], str]:
 
 
 def test_a_resource_that_cannot_be_made_fails_by_name(strict: Templates) -> None:
-    told = "The local stack does not make AWS::ResourceGroups::Group. ALLOW_NOT_MADE=1 makes"
+    told = "The local stack can't create AWS::ResourceGroups::Group. With ALLOW_NOT_MADE=1"
     with pytest.raises(ClientError, match=told):
         strict.create("lacking", {"Letters": queue(), "Thing": THING})
     assert strict.status("lacking") == "ROLLBACK_COMPLETE"
@@ -798,14 +798,14 @@ def test_a_resource_that_cannot_be_made_fails_by_name(strict: Templates) -> None
         "Runtime": "python3.13",
         "Layers": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:Unknown:1"],
     }
-    with pytest.raises(ClientError, match=r"does not make layer arn:aws:lambda:.*:layer:Unknown:1"):
+    with pytest.raises(ClientError, match=r"can't create layer arn:aws:lambda:.*:layer:Unknown:1"):
         strict.create("lacking", {"F": {"Type": "AWS::Lambda::Function", "Properties": layered}})
     strict.client.delete_stack(StackName="lacking")
 
 
 def test_the_stack_says_what_is_missing(templates: Templates) -> None:
     templates.create("lacking", {"Letters": queue(), "Thing": THING})
-    told = "Not made: the local stack has no AWS::ResourceGroups::Group"
+    told = "Not created: the local stack has no AWS::ResourceGroups::Group"
     assert reasons(templates, "lacking")["Thing", "CREATE_COMPLETE"] == told
     [stack] = templates.client.describe_stacks(StackName="lacking")["Stacks"]
     [output] = stack["Outputs"]

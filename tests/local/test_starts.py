@@ -199,7 +199,7 @@ def test_a_privileged_port_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket, "create_server", refuse)
-    with pytest.raises(AddressError, match="PORT 80 needs root: choose one from 1024 up"):
+    with pytest.raises(AddressError, match="PORT 80 needs root: choose 1024 or higher"):
         listen("127.0.0.1", 80)
 
 
