@@ -76,7 +76,7 @@ def state(cloudwatch: Any, **asked: Any) -> tuple[str, str]:
         ({"s400": 9}, {}, "INSUFFICIENT_DATA", "there are no data points"),
     ],
 )
-def test_an_alarm_has_the_state_that_its_last_periods_say(
+def test_the_last_periods_decide_an_alarms_state(
     values: dict[str, float],
     settings: dict[str, Any],
     found: str,
@@ -91,7 +91,7 @@ def test_an_alarm_has_the_state_that_its_last_periods_say(
     assert (value, reason in said) == (found, True), said
 
 
-def test_an_alarm_on_a_sum_of_metrics_has_one_too(cloudwatch: Any) -> None:
+def test_an_alarm_on_a_sum_of_metrics_is_evaluated_but_no_other_expression(cloudwatch: Any) -> None:
     tell(cloudwatch, "First", s10=1)
     tell(cloudwatch, "Second", s10=1)
     stats = [

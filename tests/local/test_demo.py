@@ -28,7 +28,7 @@ def astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
 
 
 @pytest.mark.slow
-def test_the_demo_ends_well_and_shows_every_job_in_every_status(astray):
+def test_the_demo_succeeds_and_prints_every_status_of_every_job(astray):
     done = subprocess.run(
         [sys.executable, "-m", "local", "demo"],
         cwd=ROOT,
@@ -74,7 +74,7 @@ def test_the_demo_ends_well_and_shows_every_job_in_every_status(astray):
         ),
     ],
 )
-def test_the_demo_objects_to_what_does_not_agree(witness, objection):
+def test_the_demo_reports_disagreements(witness, objection):
     assert objection in witness.objection() if objection else witness.objection() == ""
 
 
@@ -110,7 +110,7 @@ def client_of(endpoint, service):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("serving", [["--empty"]], indirect=True)
-def test_an_empty_endpoint_has_nothing_but_a_role_for_pipelines(serving):
+def test_an_empty_endpoint_has_only_a_role_for_pipelines(serving):
     process, endpoint = serving
     assert client_of(endpoint, "cloudformation").describe_stacks()["Stacks"] == []
     assert client_of(endpoint, "iam").get_role(RoleName="pipeline")

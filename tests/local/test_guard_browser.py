@@ -175,7 +175,7 @@ TRIES: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
 @pytest.mark.parametrize("way", TRIES)
-def test_a_page_of_another_site_gets_and_changes_nothing(world: World, way: str, host: str) -> None:
+def test_pages_of_other_sites_read_and_change_nothing(world: World, way: str, host: str) -> None:
     script, method, path, init, outcome = TRIES[way]
     assert world.ask(host, script, path, init) == outcome
     wait_for(lambda: world.refused, "the guard to refuse", SECONDS)
@@ -188,7 +188,7 @@ def test_a_page_of_another_site_gets_and_changes_nothing(world: World, way: str,
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
-def test_a_page_of_another_site_creates_no_function(world: World, host: str) -> None:
+def test_pages_of_other_sites_create_no_function(world: World, host: str) -> None:
     assert world.ask(host, FETCH, FUNCTIONS, world.function()) == "TypeError"
     [(method, path, problem)] = world.refused
     assert (method, path) == ("OPTIONS", FUNCTIONS)
@@ -202,7 +202,7 @@ def test_a_form_shows_why_it_was_refused(world: World) -> None:
     assert "web pages of http://evil.example" in world.page.inner_text("body")
 
 
-def test_a_name_that_was_rebound_opens_nothing(world: World) -> None:
+def test_a_rebound_name_is_refused(world: World) -> None:
     port = world.cloud.endpoint_url.rpartition(":")[2]
     for path in (PATH, "/moto-api/"):
         answer = world.page.goto(f"http://{REBOUND}:{port}{path}")
@@ -222,7 +222,7 @@ def test_a_link_of_another_site_opens_the_page(world: World) -> None:
 
 
 @pytest.mark.skipif("localhost" in socket.gethostname(), reason="browsers know that name")
-def test_where_browsers_say_less_the_page_works_and_other_sites_still_get_nothing(
+def test_without_sec_fetch_site_the_page_works_and_other_sites_are_refused(
     world: World,
 ) -> None:
     endpoint = world.cloud.endpoint_url.replace("127.0.0.1", socket.gethostname())
@@ -238,7 +238,7 @@ def test_where_browsers_say_less_the_page_works_and_other_sites_still_get_nothin
         assert problem.startswith("Sec-Fetch-Site: this browser does not say which web page sent")
 
 
-def test_an_object_that_is_opened_runs_nothing(world: World) -> None:
+def test_an_object_opened_in_the_browser_runs_no_script(world: World) -> None:
     s3 = world.cloud.client("s3")
     s3.create_bucket(Bucket="files")
     body = f"<title>An object</title><script>fetch('{RESET}', {{method: 'POST'}})</script>"

@@ -32,7 +32,7 @@ def environment(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("environment")
-def test_of_all_settings_the_region_and_the_proxies_stay() -> None:
+def test_only_the_region_and_the_proxies_are_kept() -> None:
     given = {name for name, value in os.environ.items() if FOREIGN_URL in value}
     isolation.isolate()
     left = {name for name, value in os.environ.items() if FOREIGN_URL in value}
@@ -45,7 +45,7 @@ def test_of_all_settings_the_region_and_the_proxies_stay() -> None:
 
 
 @pytest.mark.usefixtures("environment")
-def test_without_the_region_there_is_none() -> None:
+def test_the_region_can_be_removed_too() -> None:
     isolation.isolate(region=False)
     assert boto3.session.Session().region_name is None
 
@@ -59,7 +59,7 @@ def test_without_the_region_there_is_none() -> None:
         ("*", None, "*"),
     ],
 )
-def test_this_machine_is_reached_directly(
+def test_this_machine_is_reached_without_a_proxy(
     lower: str | None, upper: str | None, exempt: str
 ) -> None:
     with patch.dict(os.environ):
@@ -86,7 +86,7 @@ STARTS = {
 
 
 @pytest.mark.slow
-def test_tests_benchmarks_and_chaos_call_nothing_else(astray: Foreign) -> None:
+def test_tests_benchmarks_and_chaos_never_call_the_users_endpoint(astray: Foreign) -> None:
     environment = {
         name: value for name, value in astray.environment.items() if "PYTEST" not in name
     }

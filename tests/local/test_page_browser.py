@@ -253,7 +253,7 @@ def go_to(page: Page, name: str, key: str = "Tab") -> None:
     pytest.fail(f"{key} does not lead to {name}")
 
 
-def test_a_job_is_seen_to_move_and_a_click_shows_its_way(world: World) -> None:
+def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world: World) -> None:
     with world.page() as page:
         press(page, "Start held")
         expect(page.locator("#said")).to_have_text("Started the pipeline held.")
@@ -291,7 +291,7 @@ def test_a_job_is_seen_to_move_and_a_click_shows_its_way(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_a_job_that_has_ended_keeps_no_progress(world: World, held: None) -> None:
+def test_an_ended_job_shows_no_progress(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
         expect(working).to_be_visible()
@@ -313,7 +313,7 @@ def test_a_job_that_has_ended_keeps_no_progress(world: World, held: None) -> Non
 
 
 @pytest.mark.slow
-def test_it_can_be_used_without_a_mouse(world: World) -> None:
+def test_the_page_can_be_used_without_a_mouse(world: World) -> None:
     for name in ("plain", "hostile"):
         world.start(name)
     world.ended("plain", "Succeeded")
@@ -339,7 +339,7 @@ def test_it_can_be_used_without_a_mouse(world: World) -> None:
         assert focused(page) == chosen
 
 
-def test_each_dialog_is_worked_by_keys_alone_and_the_focus_is_never_lost(
+def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(
     world: World, held: None, approved: None
 ) -> None:
     kind = acknowledger.PARTNER_ACTION_TYPE  # it is not the first
@@ -397,7 +397,7 @@ def test_each_dialog_is_worked_by_keys_alone_and_the_focus_is_never_lost(
             expect_focus(page, f"{words} {kind}")
 
 
-def test_what_a_job_brings_along_stays_text(world: World) -> None:
+def test_a_jobs_data_is_shown_as_text(world: World) -> None:
     world.start("hostile")
     world.ended("hostile", "Failed")
     with world.page() as page:
@@ -409,7 +409,7 @@ def test_what_a_job_brings_along_stays_text(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_buttons_decide_what_becomes_of_the_next_job(world: World, act: Act) -> None:
+def test_buttons_decide_what_happens_to_the_next_job(world: World, act: Act) -> None:
     with world.page() as page:
         for button in ("fails", "is offered twice"):
             act(page, button)
@@ -423,7 +423,7 @@ def test_buttons_decide_what_becomes_of_the_next_job(world: World, act: Act) -> 
             expect(page.locator(f"[data-job='{new.value}'] .age")).to_contain_text(offers)
 
 
-def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
+def test_a_switch_can_be_changed_and_an_invalid_value_is_reported(world: World) -> None:
     with world.page() as page:
         page.locator("#switches summary").click()
         page.get_by_label("nonce_rotates").select_option("false")
@@ -457,7 +457,7 @@ def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_a_pipeline_is_stopped_both_ways_after_one_question(world: World, act: Act) -> None:
+def test_a_pipeline_can_be_stopped_in_both_ways_after_one_question(world: World, act: Act) -> None:
     with world.page() as page:
         act(page, "Start held")
         expect(card(page, "held", "InProgress")).to_be_visible()
@@ -505,7 +505,7 @@ def test_a_held_transition_is_released(world: World, act: Act) -> None:
 @pytest.mark.parametrize(
     ("button", "status"), [("Approve Sign-off", "Succeeded"), ("Reject Sign-off", "Failed")]
 )
-def test_an_approval_is_given_or_not(
+def test_an_approval_can_be_approved_or_rejected(
     world: World, approved: None, act: Act, button: str, status: str
 ) -> None:
     with world.page() as page:
@@ -540,7 +540,7 @@ def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_service_refuses_is_said_and_asked_again(world: World, held: None) -> None:
+def test_a_refusal_is_shown_and_the_dialog_stays_open(world: World, held: None) -> None:
     with world.page() as page:
         expect(card(page, "held", "InProgress")).to_be_visible()
         press(page, "Stop held …")
@@ -576,7 +576,7 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
 
 
 @pytest.mark.slow
-def test_a_copied_command_means_this_endpoint_wherever_it_is_pasted(world: World) -> None:
+def test_a_copied_command_names_this_endpoint_and_its_credentials(world: World) -> None:
     with world.page() as page:
         command = copied(page, "Copy the command: Start plain")
         assert shlex.split(command) == [
@@ -612,7 +612,7 @@ def test_jobs_and_pipelines_are_found_by_words(world: World) -> None:
         expect(page.locator("#found")).to_have_text("")
 
 
-def test_a_failed_card_says_why(world: World) -> None:
+def test_the_card_of_a_failed_job_shows_the_reason(world: World) -> None:
     world.start("hostile")
     world.ended("hostile", "Failed")
     with world.page() as page:
@@ -622,7 +622,7 @@ def test_a_failed_card_says_why(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_the_log_of_the_worker_is_in_the_view_of_its_job_without_secrets(world: World) -> None:
+def test_a_jobs_details_have_the_workers_log_without_secrets(world: World) -> None:
     world.start("plain")
     world.ended("plain", "Succeeded")
     with world.page() as page:
@@ -637,7 +637,7 @@ def test_the_log_of_the_worker_is_in_the_view_of_its_job_without_secrets(world: 
 
 
 @pytest.mark.slow
-def test_a_job_whose_worker_is_silent_is_shown_so_with_what_to_do(
+def test_a_silent_worker_is_shown_with_what_to_do(
     world: World, held: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(view, "SILENT_PART", 0)
@@ -649,7 +649,7 @@ def test_a_job_whose_worker_is_silent_is_shown_so_with_what_to_do(
 
 
 @pytest.mark.slow
-def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
+def test_a_killed_worker_is_shown_with_what_to_do(
     world: World, held: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "waiting.py").write_text(
@@ -681,7 +681,7 @@ def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
 
 
 @pytest.mark.slow
-def test_an_action_whose_type_is_not_served_says_so(
+def test_an_action_of_a_type_that_is_not_served_is_marked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unserved, "QUEUED_SECONDS", 0)
@@ -706,7 +706,7 @@ def test_an_action_whose_type_is_not_served_says_so(
 
 
 @pytest.mark.slow
-def test_buttons_for_the_next_job_are_there_for_a_worker_that_understands_them(
+def test_buttons_for_the_next_job_are_shown_only_if_the_worker_supports_them(
     world: World,
 ) -> None:
     with world.page() as page:
@@ -780,7 +780,7 @@ def check(page: Page) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_moves_if_less_motion_is_preferred(world: World, held: None) -> None:
+def test_nothing_moves_if_reduced_motion_is_preferred(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
         working.click()
@@ -792,7 +792,7 @@ def test_nothing_moves_if_less_motion_is_preferred(world: World, held: None) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [500, pytest.param(5000, marks=pytest.mark.slow)])
-def test_the_first_screen_tells_what_matters_with_many_jobs(
+def test_the_first_screen_shows_what_matters_with_many_jobs(
     world: World, held: None, jobs: int
 ) -> None:
     with world.page() as page:
@@ -879,7 +879,7 @@ def row(number: int, now: datetime, status: str = "Succeeded") -> dict[str, Any]
 
 
 @pytest.mark.slow
-def test_the_pictures_of_the_documentation_are_those_that_the_command_makes() -> None:
+def test_make_pictures_makes_exactly_the_documentations_pictures() -> None:
     folder = Path(__file__).parents[2]
     made = set(re.findall(r'"(page[\w-]*\.png)"', (folder / "tools" / "pictures.py").read_text()))
     text = (folder / "docs" / "local-stack.md").read_text()

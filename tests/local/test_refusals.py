@@ -103,7 +103,7 @@ def wrong_answer(client: Any, model: OperationModel) -> str:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_operation_answers_as_its_protocol_does(cloud: LocalCloud, service: str) -> None:
+def test_every_operation_answers_in_its_protocol(cloud: LocalCloud, service: str) -> None:
     asking = client(cloud, service)
     models = [
         asking.meta.service_model.operation_model(name)
@@ -123,7 +123,7 @@ def test_every_operation_answers_as_its_protocol_does(cloud: LocalCloud, service
     ],
     ids=["json", "rest-json", "cbor", "query"],
 )
-def test_a_service_that_is_not_there_says_so(cloud: LocalCloud, service: str, code: str) -> None:
+def test_a_missing_service_is_refused(cloud: LocalCloud, service: str, code: str) -> None:
     asking = client(cloud, service)
     model = asking.meta.service_model.operation_model(asking.meta.service_model.operation_names[0])
     with pytest.raises(ClientError, match=" is not implemented here") as caught:

@@ -34,19 +34,19 @@ def imported(module: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_of_this_repository_it_imports_itself_alone(module: Path) -> None:
+def test_local_aws_imports_nothing_else_of_this_repository(module: Path) -> None:
     rooms = {path.name for path in ROOT.iterdir() if path.is_dir()} | {"acknowledger"}
     ours = {name for name in imported(module) if name.partition(".")[0] in rooms}
     assert [name for name in ours if not name.startswith("local.aws.")] == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_it_has_no_word_of_the_product(module: Path) -> None:
+def test_local_aws_does_not_mention_the_product(module: Path) -> None:
     assert [line for line in module.read_text().splitlines() if OURS.search(line)] == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_only_the_list_replaces_what_is_motos(module: Path) -> None:
+def test_local_aws_replaces_parts_of_moto_only_by_the_list(module: Path) -> None:
     calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
     assert [call.lineno for call in calls if getattr(call.func, "id", "") == "setattr"] == []
 

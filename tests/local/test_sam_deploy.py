@@ -155,7 +155,7 @@ def left(cloud: LocalCloud) -> list[str]:
 # -- Deploying ------------------------------------------------------------------------------------
 
 
-def test_sam_makes_the_same_stack_as_the_local_deployment(
+def test_sam_creates_the_same_stack_as_the_local_deployment(
     project: Project, deployed: Stack
 ) -> None:
     cloud = project.cloud
@@ -168,11 +168,11 @@ def test_sam_makes_the_same_stack_as_the_local_deployment(
         cloud.client("cloudformation").delete_stack(StackName="by-itself")
 
 
-def test_a_job_runs_through(project: Project, deployed: Stack) -> None:
-    check_that_a_job_runs_through(project.cloud, deployed)
+def test_a_job_succeeds(project: Project, deployed: Stack) -> None:
+    check_that_a_job_succeeds(project.cloud, deployed)
 
 
-def check_that_a_job_runs_through(cloud: LocalCloud, deployed: Stack) -> None:
+def check_that_a_job_succeeds(cloud: LocalCloud, deployed: Stack) -> None:
     service = cloud.client("codepipeline")
     acknowledger.register(cloud, deployed, acknowledger.CUSTOM_ACTION_TYPE)
     role = acknowledger.create_pipeline_role(cloud)
@@ -228,7 +228,7 @@ def test_a_parameter_changes_what_depends_on_it_and_nothing_else(
     assert kept["Item"] == {"jobId": {"S": "kept"}}
 
 
-def test_what_has_not_changed_is_not_deployed(project: Project, deployed: Stack) -> None:
+def test_an_unchanged_stack_is_not_deployed_again(project: Project, deployed: Stack) -> None:
     project.deploy()
     answer = project.sam("deploy", *NO_PROMPTS)
     assert "No changes to deploy. Stack acknowledger is up to date" in answer
@@ -256,7 +256,7 @@ def test_changed_code_and_a_changed_definition_are_deployed(
         shutil.copy(ROOT / "statemachine" / "job.asl.json", machine)
 
 
-def test_nothing_is_left_after_a_deletion_and_it_can_be_deployed_again(
+def test_a_deleted_stack_leaves_nothing_behind_and_can_be_deployed_again(
     project: Project, deployed: Stack
 ) -> None:
     project.run, forked = project.run_anew, project.run
@@ -271,7 +271,7 @@ def test_nothing_is_left_after_a_deletion_and_it_can_be_deployed_again(
     assert again.resources["JobTable"] != deployed.resources["JobTable"]
 
 
-def test_sam_tells_why_a_stack_could_not_be_made(project: Project, deployed: Stack) -> None:
+def test_sam_reports_why_a_stack_could_not_be_created(project: Project, deployed: Stack) -> None:
     # The name of the event bus, which is the stack's with -jobs, is taken.
     project.cloud.client("events").create_event_bus(Name="failing-jobs")
     answer = project.sam("deploy", *NO_PROMPTS, "--stack-name", "failing", status=1)

@@ -182,7 +182,7 @@ def token_in(rows: Any, row: str, *others: str) -> str:
     [NASTY, None, True, 0, 2.5, [], [NASTY], [[1]], {}, {NASTY: NASTY}, {"a": [{"b": None}]}],
     ids=str,
 )
-def test_values_pass_through_expressions_untouched(
+def test_values_pass_through_expressions_unchanged(
     states: Any, machine: Callable[..., str], value: Any
 ) -> None:
     arn = machine(
@@ -253,7 +253,7 @@ def test_data_is_never_code(states: Any, machine: Callable[..., str]) -> None:
     assert output(states, arn, attack) == attack
 
 
-def test_the_context_says_what_runs_in_aws_time(states: Any, machine: Callable[..., str]) -> None:
+def test_the_context_object_has_aws_timestamps(states: Any, machine: Callable[..., str]) -> None:
     arn = machine(
         Look={
             "Type": "Pass",
@@ -291,7 +291,7 @@ def test_output_sees_the_variables_as_they_were_on_entry(
 
 
 @pytest.mark.parametrize(("data", "reason"), [("rule", "of the rule"), ("other", "of the state")])
-def test_a_choice_assigns_what_belongs_to_the_way_it_takes(
+def test_a_choice_uses_the_assign_of_the_rule_or_of_the_default(
     states: Any, machine: Callable[..., str], data: str, reason: str
 ) -> None:
     arn = machine(
@@ -312,7 +312,7 @@ def test_a_choice_assigns_what_belongs_to_the_way_it_takes(
     assert output(states, arn, data) == [data, reason]
 
 
-def test_a_choice_that_nothing_matches_fails(states: Any, machine: Callable[..., str]) -> None:
+def test_a_choice_without_a_match_fails(states: Any, machine: Callable[..., str]) -> None:
     choice = {"Condition": "{% $states.input = 1 %}", "Next": "End"}
     arn = machine(Choose={"Type": "Choice", "Choices": [choice]}, End={"Type": "Succeed"})
     assert run(states, arn, 2)["error"] == "States.NoChoiceMatched"
@@ -344,7 +344,7 @@ def test_fail_takes_error_and_cause_from_expressions(
 # -- Task tokens ----------------------------------------------------------------------------------
 
 
-def test_an_answer_ends_the_wait(
+def test_a_result_ends_the_wait(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     arn = machine(Wait=waiting("answer", Output={"got": "{% $states.result %}"}))
@@ -371,7 +371,7 @@ def test_a_failure_can_be_caught_with_its_error_and_cause(
     assert ended(states, execution)["output"] == ["Broken", NASTY]
 
 
-def test_a_failure_without_error_and_cause_has_neither_and_is_caught_with_null(
+def test_a_failure_without_error_and_cause_is_caught_with_nulls(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     catch = {"ErrorEquals": ["States.ALL"], "Output": "{% $states.errorOutput %}", "Next": "Caught"}
@@ -386,7 +386,7 @@ def test_a_failure_without_error_and_cause_has_neither_and_is_caught_with_null(
     assert details.keys() == {"resource", "resourceType"}
 
 
-def test_a_resource_of_another_partition_ends_the_execution_and_nothing_catches_it(
+def test_a_resource_of_another_partition_fails_the_execution_and_can_not_be_caught(
     states: Any, machine: Callable[..., str]
 ) -> None:
     abroad = waiting("abroad", Catch=[{"ErrorEquals": ["States.ALL"], "Next": "Caught"}])
@@ -397,7 +397,7 @@ def test_a_resource_of_another_partition_ends_the_execution_and_nothing_catches_
 
 
 @pytest.mark.parametrize("heartbeat", [{}, {"HeartbeatSeconds": 30}], ids=["plain", "heartbeat"])
-def test_an_answer_that_comes_at_once_is_never_missed(
+def test_an_immediate_result_is_never_missed(
     cloud: LocalCloud, states: Any, machine: Callable[..., str], heartbeat: dict[str, Any]
 ) -> None:
     source = """
@@ -420,7 +420,7 @@ def test_an_answer_that_comes_at_once_is_never_missed(
     assert [ended(states, execution)["output"] for execution in executions] == ["quick"] * 12
 
 
-def test_a_token_takes_one_answer(
+def test_a_token_accepts_one_result(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     execution = start(states, machine(Wait=waiting("once")))
@@ -435,7 +435,7 @@ def test_a_token_takes_one_answer(
         assert code_of(answer) == "TaskTimedOut"
 
 
-def test_an_answer_to_nothing_or_with_nothing_is_refused(
+def test_an_unknown_token_and_an_invalid_result_are_refused(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     for answer in (
@@ -491,7 +491,7 @@ def test_a_heartbeat_without_a_limit_is_accepted(
     assert ended(states, execution)["status"] == "SUCCEEDED"
 
 
-def test_heartbeats_keep_a_task_alive_and_their_end_times_it_out(
+def test_a_task_times_out_when_its_heartbeats_stop(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     arn = machine(
@@ -544,7 +544,7 @@ def test_timeouts_are_caught_by_their_names(
         assert code_of(late) == "TaskTimedOut"
 
 
-def test_a_heartbeat_alone_is_the_only_limit(
+def test_heartbeat_seconds_may_be_the_only_time_limit(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     execution = start(states, machine(Wait=waiting("alone", HeartbeatSeconds=86400)))
@@ -559,7 +559,7 @@ def test_a_heartbeat_alone_is_the_only_limit(
     ended(states, execution)
 
 
-def test_a_retry_has_a_new_token_and_the_old_one_is_used_up(
+def test_a_retry_has_a_new_token_and_the_old_token_is_used_up(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     retry = {"ErrorEquals": ["Again"], "IntervalSeconds": 1, "MaxAttempts": 2}
@@ -592,7 +592,7 @@ def test_a_token_can_be_written_into_a_table(
 
 
 @pytest.mark.parametrize("name", ["DynamoDb.ConditionalCheckFailedException", "States.TaskFailed"])
-def test_a_failed_condition_is_raised_at_once_by_the_name_of_the_sdk(
+def test_a_failed_condition_fails_the_task_at_once_with_the_sdks_error_name(
     states: Any, machine: Callable[..., str], rows: Any, name: str
 ) -> None:
     rows.put_item(TableName="tokens", Item={"id": {"S": "taken"}, "taken": {"BOOL": True}})
@@ -647,7 +647,7 @@ def test_a_wait_in_a_table_fails_times_out_and_is_retried(
     assert code_of(lambda: states.send_task_heartbeat(taskToken=third)) == "TaskTimedOut"
 
 
-def test_an_answer_out_of_a_table_is_never_missed(
+def test_a_result_for_a_token_from_a_table_is_never_missed(
     states: Any, machine: Callable[..., str], rows: Any
 ) -> None:
     executions = {}
@@ -659,7 +659,7 @@ def test_an_answer_out_of_a_table_is_never_missed(
     assert [ended(states, each)["output"] for each in executions.values()] == ["quick"] * 12
 
 
-def test_those_that_wait_do_not_keep_others_from_running(
+def test_waiting_tasks_do_not_block_other_tasks(
     states: Any, machine: Callable[..., str], rows: Any
 ) -> None:
     arn = machine(Wait=waiting_in_row("{% $string($states.input) %}"))
@@ -709,7 +709,7 @@ def test_each_error_is_retried_by_its_own_retrier(
     assert (never["error"], "because" in never["cause"]) == ("Never", True)
 
 
-def test_retries_run_out_and_the_rest_is_caught(
+def test_an_error_is_caught_after_its_last_retry(
     cloud: LocalCloud, states: Any, machine: Callable[..., str]
 ) -> None:
     function = failing(cloud, "exhausted")
@@ -759,7 +759,7 @@ def test_a_query_evaluation_error_in_arguments_can_be_caught(
 # -- Executions -----------------------------------------------------------------------------------
 
 
-def test_the_same_start_of_a_running_execution_is_that_execution(
+def test_the_same_start_of_a_running_execution_returns_that_execution(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     arn = machine(Wait=waiting("same"))
@@ -788,7 +788,7 @@ def test_the_same_start_of_a_running_execution_is_that_execution(
         ("input", json.dumps("x" * 262144), "ValidationException"),
     ],
 )
-def test_a_start_that_aws_refuses_is_refused(
+def test_an_invalid_start_is_refused(
     states: Any, machine: Callable[..., str], name: str, data: str, code: str
 ) -> None:
     arn = machine(End={"Type": "Succeed"})
@@ -804,7 +804,7 @@ def test_a_start_without_a_name_gets_one(states: Any, machine: Callable[..., str
     assert "None" not in names
 
 
-def test_stop_ends_what_waits_and_its_token(
+def test_stop_ends_a_waiting_task_and_its_token(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     catch = {"ErrorEquals": ["States.ALL"], "Next": "Caught"}
@@ -909,7 +909,7 @@ def test_an_execution_with_a_limit_can_be_stopped(states: Any, machine: Callable
     stop(states, start(states, arn))
 
 
-def test_a_stop_that_says_too_much_is_refused(states: Any, machine: Callable[..., str]) -> None:
+def test_a_too_long_error_or_cause_is_refused(states: Any, machine: Callable[..., str]) -> None:
     execution = start(states, machine(Wait={"Type": "Wait", "Seconds": 60}))
     for words in ({"error": "x" * 257}, {"cause": "x" * 32769}):
         refused = functools.partial(states.stop_execution, executionArn=execution, **words)
@@ -932,7 +932,7 @@ def test_an_execution_can_time_out_as_a_whole(
     assert code_of(late) == "TaskTimedOut"
 
 
-def test_the_history_says_what_a_task_was_asked(
+def test_the_history_has_the_parameters_of_a_task(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     arn = machine(
@@ -1053,7 +1053,7 @@ def test_executions_are_listed_by_status_in_pages(states: Any, machine: Callable
     assert states.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"] == []
 
 
-def test_a_missing_job_cannot_be_asked_about(states: Any, machine: Callable[..., str]) -> None:
+def test_a_missing_execution_is_refused(states: Any, machine: Callable[..., str]) -> None:
     name = machine(End={"Type": "Succeed"}).rpartition(":")[2]
     missing = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{name}:missing"
     for call in (
@@ -1174,7 +1174,7 @@ def test_eventbridge_gets_an_event_for_every_other_end(
         (255_000, 10, (False, True)),
     ],
 )
-def test_what_an_event_has_no_room_for_is_left_out(
+def test_input_and_output_too_large_for_an_event_are_left_out(
     states: Any,
     machine: Callable[..., str],
     told: Callable[[str], dict[str, Any]],
@@ -1192,7 +1192,7 @@ def test_what_an_event_has_no_room_for_is_left_out(
     assert (detail["input"] is not None, detail["output"] is not None) == included
 
 
-def test_a_function_that_is_told_can_ask_about_the_execution(
+def test_a_function_that_gets_the_event_can_call_step_functions(
     cloud: LocalCloud, states: Any, machine: Callable[..., str]
 ) -> None:
     source = """
@@ -1215,7 +1215,7 @@ def test_a_function_that_is_told_can_ask_about_the_execution(
     client.delete_rule(Name="function")
 
 
-def test_nothing_is_written_for_a_bus_without_a_rule_for_it(cloud: LocalCloud) -> None:
+def test_no_event_is_made_for_a_bus_without_a_matching_rule(cloud: LocalCloud) -> None:
     client = cloud.client("events")
     client.put_rule(Name="others", EventPattern=json.dumps({"source": ["aws.codepipeline"]}))
     client.put_rule(Name="hours", ScheduleExpression="rate(1 hour)")
@@ -1243,7 +1243,7 @@ def test_nothing_is_written_for_a_bus_without_a_rule_for_it(cloud: LocalCloud) -
 # -- Definitions ----------------------------------------------------------------------------------
 
 
-def test_an_update_of_a_state_machine_is_for_later_executions(
+def test_an_update_of_a_state_machine_affects_only_later_executions(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     arn = machine(Wait=waiting("updated"), Give={"Type": "Pass", "Output": "old"})
@@ -1259,7 +1259,7 @@ def test_an_update_of_a_state_machine_is_for_later_executions(
     assert ended(states, execution)["output"] == "old"
 
 
-def test_branches_and_items_run_beside_each_other(states: Any, machine: Callable[..., str]) -> None:
+def test_branches_and_items_run_concurrently(states: Any, machine: Callable[..., str]) -> None:
     double = {
         "StartAt": "Double",
         "States": {
@@ -1472,7 +1472,7 @@ def test_an_api_error_has_the_name_of_its_service(states: Any, machine: Callable
         assert run(states, arn)["error"] == error
 
 
-def test_the_log_of_a_state_machine_has_what_its_configuration_asks_for(
+def test_the_log_of_a_state_machine_has_the_configured_events(
     cloud: LocalCloud, states: Any, machine: Callable[..., str]
 ) -> None:
     logs = cloud.client("logs")
@@ -1618,7 +1618,7 @@ UNUSABLE: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("definition", "told"), UNUSABLE, ids=[told[-40:] for _, told in UNUSABLE])
-def test_a_definition_that_can_not_run_is_refused_when_it_is_made(
+def test_an_invalid_definition_is_refused(
     cloud: LocalCloud, states: Any, machine: Callable[..., str], definition: Any, told: str
 ) -> None:
     text = definition if isinstance(definition, str) else json.dumps(definition)
@@ -1644,7 +1644,7 @@ def test_a_definition_that_can_not_run_is_refused_when_it_is_made(
     assert states.validate_state_machine_definition(definition=right)["result"] == "OK"
 
 
-def test_an_express_state_machine_can_not_wait_for_an_answer(states: Any) -> None:
+def test_an_express_state_machine_can_not_wait_for_a_task_token(states: Any) -> None:
     definition = json.dumps(machine_of(A={**waiting("x"), "End": True}))
     answer = states.validate_state_machine_definition(definition=definition, type="EXPRESS")
     [told] = answer["diagnostics"]
@@ -1652,7 +1652,7 @@ def test_an_express_state_machine_can_not_wait_for_an_answer(states: Any) -> Non
     assert told["message"].startswith("Express state machine does not support '.waitForTaskToken'")
 
 
-def test_a_name_is_taken_by_another_definition_only(cloud: LocalCloud, states: Any) -> None:
+def test_a_name_can_be_reused_only_with_the_same_definition(cloud: LocalCloud, states: Any) -> None:
     name = f"m{uuid.uuid4()}"
 
     def create(comment: str, **settings: Any) -> Any:
@@ -1668,7 +1668,7 @@ def test_a_name_is_taken_by_another_definition_only(cloud: LocalCloud, states: A
     assert "one" in states.describe_state_machine(stateMachineArn=arn)["definition"]
 
 
-def test_what_step_functions_refuses_of_state_machines_is_refused(
+def test_invalid_requests_about_state_machines_are_refused(
     cloud: LocalCloud, states: Any, machine: Callable[..., str]
 ) -> None:
     arn = machine(Pass={"Type": "Pass"})

@@ -45,7 +45,7 @@ def test_an_action_type_that_cannot_be_polled_is_reported_with_the_reason(
     assert dict(misfits([KIND], queries, queryable)) == ({KIND: told} if told else {})
 
 
-def test_a_partners_action_type_need_not_be_listed() -> None:
+def test_a_partners_action_type_need_not_be_registered() -> None:
     assert dict(misfits(["ThirdParty/Deploy/Acknowledger/1"], [], {})) == {}
 
 
@@ -59,7 +59,7 @@ def start(cloud: Any, name: str, kind: str, project: str = "") -> None:
 
 
 @pytest.mark.slow
-def test_the_page_and_the_console_tell_of_jobs_that_nobody_polls_for_while_they_wait(capfd):
+def test_jobs_that_are_not_polled_are_reported_while_they_wait(capfd):
     parameters = {
         "ActionTypes": f"{acknowledger.CUSTOM_ACTION_TYPE},{KIND},{MISSPELLED}",
         "Queries": f"{KIND}?Project=x",

@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_worker_that_ends_is_started_again_after_longer_and_longer(folder: Path) -> None:
+def test_a_worker_that_ends_restarts_after_increasing_pauses(folder: Path) -> None:
     (folder / "dying.py").write_text("import os; os._exit(3)")
     said: list[str] = []
     pauses = (0, 0.01, 0.02)
@@ -43,7 +43,7 @@ def test_a_worker_that_ends_is_started_again_after_longer_and_longer(folder: Pat
     assert all(each.startswith(f"{told}restarted at ") for each in said[1:8:2])
 
 
-def test_a_worker_that_is_killed_is_started_again_and_one_that_is_stopped_is_not(
+def test_a_killed_worker_restarts_and_a_stopped_worker_does_not(
     folder: Path,
 ) -> None:
     (folder / "waiting.py").write_text(
@@ -75,7 +75,7 @@ def test_the_log_of_a_worker_is_printed_and_kept(
 
 
 @pytest.mark.slow
-def test_a_worker_whose_code_is_broken_is_told_until_it_is_mended(folder: Path) -> None:
+def test_broken_code_of_a_worker_is_reported_until_it_is_fixed(folder: Path) -> None:
     whole = "from acknowledger_worker import Worker\nhandler = Worker(print)\n"
     (folder / "edited.py").write_text(whole)
     said: list[str] = []
@@ -93,7 +93,7 @@ def test_a_worker_whose_code_is_broken_is_told_until_it_is_mended(folder: Path) 
     worker.stop()
 
 
-def test_a_worker_that_does_not_end_when_told_to_is_killed(folder: Path) -> None:
+def test_a_worker_that_ignores_sigterm_is_killed(folder: Path) -> None:
     (folder / "deaf.py").write_text(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "open('deaf.pid', 'w').close()\ntime.sleep(600)\n"
