@@ -42,7 +42,7 @@ APPROVAL = {
 PASSWORD = "a-password-that-nobody-may-see"
 HOSTILE = "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 expect.set_options(timeout=SECONDS * 1000)
 
@@ -199,7 +199,7 @@ def press(page: Page, name: str) -> None:
 Act = Callable[[Page, str], None]
 
 
-@pytest.fixture(params=["button", pytest.param("command", marks=pytest.mark.slow)])
+@pytest.fixture(params=["button", "command"])
 def act(request: pytest.FixtureRequest) -> Act:
     """Does what a button does: presses it, or runs the command that it copies."""
     if request.param == "button":
@@ -290,7 +290,6 @@ def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world: Worl
         expect(article(page, "held").locator(".status")).to_have_text("Succeeded")
 
 
-@pytest.mark.slow
 def test_an_ended_job_shows_no_progress(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
@@ -312,7 +311,6 @@ def test_an_ended_job_shows_no_progress(world: World, held: None) -> None:
         assert "%" not in focused(page)
 
 
-@pytest.mark.slow
 def test_the_page_can_be_used_without_a_mouse(world: World) -> None:
     for name in ("plain", "hostile"):
         world.start(name)
@@ -408,7 +406,6 @@ def test_a_jobs_data_is_shown_as_text(world: World) -> None:
         assert page.locator("dialog script, dialog img").count() == 0
 
 
-@pytest.mark.slow
 def test_buttons_decide_what_happens_to_the_next_job(world: World, act: Act) -> None:
     with world.page() as page:
         for button in ("fails", "is offered twice"):
@@ -443,7 +440,6 @@ def test_a_switch_can_be_changed_and_an_invalid_value_is_reported(world: World) 
         expect(page.get_by_label("nonce_rotates")).to_have_value("true")
 
 
-@pytest.mark.slow
 def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
     with world.page() as page:
         expect(page.locator("#notices")).to_be_hidden()
@@ -456,7 +452,6 @@ def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
 # -- Pipelines ------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_pipeline_can_be_stopped_in_both_ways_after_one_question(world: World, act: Act) -> None:
     with world.page() as page:
         act(page, "Start held")
@@ -488,7 +483,6 @@ def test_a_failed_stage_is_retried(world: World, act: Act) -> None:
         expect(page.get_by_role("button", name="Retry plain, Build", exact=True)).to_be_hidden()
 
 
-@pytest.mark.slow
 def test_a_held_transition_is_released(world: World, act: Act) -> None:
     world.cloud.client("codepipeline").disable_stage_transition(
         pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
@@ -501,7 +495,6 @@ def test_a_held_transition_is_released(world: World, act: Act) -> None:
         expect(article(page, "plain")).not_to_contain_text("Held")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("button", "status"), [("Approve Sign-off", "Succeeded"), ("Reject Sign-off", "Failed")]
 )
@@ -524,7 +517,6 @@ def test_an_approval_can_be_approved_or_rejected(
     assert action["output"]["executionResult"]["externalExecutionSummary"] == "It's <b>fine</b>"
 
 
-@pytest.mark.slow
 def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
     kind = acknowledger.CUSTOM_ACTION_TYPE
     with world.page() as page:
@@ -539,7 +531,6 @@ def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
         page.unroute("**/invocations")
 
 
-@pytest.mark.slow
 def test_a_refusal_is_shown_and_the_dialog_stays_open(world: World, held: None) -> None:
     with world.page() as page:
         expect(card(page, "held", "InProgress")).to_be_visible()
@@ -552,7 +543,6 @@ def test_a_refusal_is_shown_and_the_dialog_stays_open(world: World, held: None) 
         press(page, "Cancel")
 
 
-@pytest.mark.slow
 def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World) -> None:
     world.start("plain")
     world.ended("plain", "Succeeded")
@@ -575,7 +565,6 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
         expect(dialog).to_contain_text("no row for this job")
 
 
-@pytest.mark.slow
 def test_a_copied_command_names_this_endpoint_and_its_credentials(world: World) -> None:
     with world.page() as page:
         command = copied(page, "Copy the command: Start plain")
@@ -590,7 +579,6 @@ def test_a_copied_command_names_this_endpoint_and_its_credentials(world: World) 
 # -- Jobs -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_jobs_and_pipelines_are_found_by_words(world: World) -> None:
     for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
         world.start(name)
@@ -621,7 +609,6 @@ def test_the_card_of_a_failed_job_shows_the_reason(world: World) -> None:
         )
 
 
-@pytest.mark.slow
 def test_a_jobs_details_have_the_workers_log_without_secrets(world: World) -> None:
     world.start("plain")
     world.ended("plain", "Succeeded")
@@ -636,7 +623,6 @@ def test_a_jobs_details_have_the_workers_log_without_secrets(world: World) -> No
         assert PASSWORD not in page.content()
 
 
-@pytest.mark.slow
 def test_a_silent_worker_is_shown_with_what_to_do(
     world: World, held: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -648,7 +634,6 @@ def test_a_silent_worker_is_shown_with_what_to_do(
         expect(page.get_by_role("dialog").locator(".error")).to_contain_text("restart it")
 
 
-@pytest.mark.slow
 def test_a_killed_worker_is_shown_with_what_to_do(
     world: World, held: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -680,7 +665,6 @@ def test_a_killed_worker_is_shown_with_what_to_do(
         world.cloud.notices.clear()
 
 
-@pytest.mark.slow
 def test_an_action_of_a_type_that_is_not_served_is_marked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -705,7 +689,6 @@ def test_an_action_of_a_type_that_is_not_served_is_marked(
     world.delete("unserved")
 
 
-@pytest.mark.slow
 def test_buttons_for_the_next_job_are_shown_only_if_the_worker_supports_them(
     world: World,
 ) -> None:
@@ -736,8 +719,8 @@ def axe() -> str:
     ("width", "scheme"),
     [
         (1280, "light"),
-        pytest.param(1280, "dark", marks=pytest.mark.slow),
-        pytest.param(390, "light", marks=pytest.mark.slow),
+        (1280, "dark"),
+        (390, "light"),
     ],
 )
 def test_axe_finds_nothing_to_fix(
@@ -779,7 +762,6 @@ def check(page: Page) -> None:
     assert told == [], json.dumps(told, indent=1)
 
 
-@pytest.mark.slow
 def test_nothing_moves_if_reduced_motion_is_preferred(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
@@ -790,8 +772,7 @@ def test_nothing_moves_if_reduced_motion_is_preferred(world: World, held: None) 
         assert page.evaluate("document.getAnimations().length") == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("jobs", [500, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jobs", [500, 5000])
 def test_the_first_screen_shows_what_matters_with_many_jobs(
     world: World, held: None, jobs: int
 ) -> None:
@@ -878,7 +859,6 @@ def row(number: int, now: datetime, status: str = "Succeeded") -> dict[str, Any]
     }
 
 
-@pytest.mark.slow
 def test_make_pictures_makes_exactly_the_documentations_pictures() -> None:
     folder = Path(__file__).parents[2]
     made = set(re.findall(r'"(page[\w-]*\.png)"', (folder / "tools" / "pictures.py").read_text()))
