@@ -39,7 +39,7 @@ def cloudwatch(cloud: LocalCloud) -> Iterator[Any]:
 
 
 def tell(cloudwatch: Any, name: str, **values_by_age: float) -> None:
-    """Put values of a metric of its own, each so many seconds ago."""
+    """Put values of a metric; the name of each is its age in seconds, after an `s`."""
     now = datetime.now(UTC)
     cloudwatch.put_metric_data(
         Namespace="Ours",

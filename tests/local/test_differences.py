@@ -1,4 +1,4 @@
-"""What is not as in AWS is still so: docs/local.md names a test for each of its lines."""
+"""The differences from AWS: docs/local.md names a test for each of its lines."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_task_results_have_no_metadata_except_the_capacity_of_an_update(cloud: L
     events = {each["type"]: each for each in states.get_execution_history(**about)["events"]}
     result = json.loads(events["TaskSucceeded"]["taskSucceededEventDetails"]["output"])
     assert result.keys() == {"ConsumedCapacity"}
-    # AWS names the one before PassStateEntered.
+    # On AWS, it is the event before PassStateEntered.
     failed, entered = events["EvaluationFailed"], events["PassStateEntered"]
     assert failed["previousEventId"] == entered["id"]
     assert "field" not in failed["evaluationFailedEventDetails"]["cause"]
@@ -256,7 +256,7 @@ def test_a_stack_is_complete_when_the_operation_returns(cloud: LocalCloud) -> No
     body = json.dumps({"Resources": {"A": {"Type": "AWS::SQS::Queue"}}})
     client.create_stack(StackName="done", TemplateBody=body)
     assert client.describe_stacks(StackName="done")["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
-    # A policy of the stack's does not hold it.
+    # A stack policy has no effect.
     statement = {"Effect": "Deny", "Action": "Update:*", "Principal": "*", "Resource": "*"}
     policy = json.dumps({"Statement": [statement]})
     client.set_stack_policy(StackName="done", StackPolicyBody=policy)

@@ -36,7 +36,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 @pytest.fixture
 def bus(cloud: LocalCloud, request: pytest.FixtureRequest) -> str:
-    """The name of a bus of the test's own."""
+    """The name of an event bus for this test."""
     name = f"{request.node.originalname[:50]}-{uuid.uuid4().hex[:8]}"
     cloud.client("events").create_event_bus(Name=name)
     return name
@@ -69,7 +69,7 @@ def put_event(cloud: LocalCloud, bus: str, **members: Any) -> str:
 
 
 def expected(event_id: str, event: dict[str, Any]) -> dict[str, Any]:
-    """The event as EventBridge delivers it; only its time is taken from what was delivered."""
+    """The event as EventBridge delivers it, with the time of the delivered one."""
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", event["time"])
     return {
         "version": "0",
@@ -166,7 +166,7 @@ def test_a_log_group_gets_the_event(cloud: LocalCloud, bus: str) -> None:
     assert event == expected(event_id, event)
 
 
-# -- What a target is given -----------------------------------------------------------------------
+# -- Input of a target ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_target_can_transform_its_input(
     assert queue.body() == body
 
 
-# -- Which rules ----------------------------------------------------------------------------------
+# -- Selection of rules ---------------------------------------------------------------------------
 
 
 def test_only_enabled_rules_that_match_deliver(cloud: LocalCloud, bus: str) -> None:

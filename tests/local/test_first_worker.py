@@ -1,4 +1,4 @@
-"""The way from a worker in a file to its result, as the tutorial has it."""
+"""From a worker in a file to its result, as in the tutorial."""
 
 from __future__ import annotations
 

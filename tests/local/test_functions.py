@@ -1,4 +1,4 @@
-"""Lambda functions run, and answer as in AWS."""
+"""Lambda functions run and answer as on AWS."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 
 def invoke(cloud: LocalCloud, name: str, event: Any = None, **settings: Any) -> Any:
-    """What a function answers to an event; `error` is its FunctionError."""
+    """Invoke a function; the response, with the parsed payload as `json`."""
     answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), **settings)
     answer["json"] = json.loads(answer["Payload"].read() or "null")
     return answer
@@ -57,7 +57,7 @@ def log_lines(cloud: LocalCloud, group: str) -> list[str]:
     return [event["message"] for event in events]
 
 
-# -- What a function is given ---------------------------------------------------------------------
+# -- Input ----------------------------------------------------------------------------------------
 
 
 def test_a_function_gets_the_event_and_answers_its_return_value(cloud: LocalCloud) -> None:
@@ -175,7 +175,7 @@ def test_a_function_reaches_the_same_local_stack(cloud: LocalCloud) -> None:
     assert invoke(cloud, "caller")["json"] == ACCOUNT
 
 
-# -- What it prints -------------------------------------------------------------------------------
+# -- Output ---------------------------------------------------------------------------------------
 
 
 def test_what_a_function_prints_is_its_log_and_never_its_answer(cloud: LocalCloud) -> None:
@@ -217,7 +217,7 @@ def test_a_function_logs_to_the_group_of_its_configuration(cloud: LocalCloud) ->
     assert configuration["LoggingConfig"]["LogGroup"] == "/mine"
 
 
-# -- How it fails ---------------------------------------------------------------------------------
+# -- Failures -------------------------------------------------------------------------------------
 
 
 def test_an_exception_is_answered_with_its_class_name_and_trace(cloud: LocalCloud) -> None:
@@ -484,7 +484,7 @@ def test_a_throttled_event_is_retried_until_it_runs(cloud: LocalCloud) -> None:
     assert done.body()["responsePayload"] == "ran"
 
 
-# -- What is left of a function -------------------------------------------------------------------
+# -- Results of bytes, and deletion ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -492,7 +492,7 @@ def test_a_throttled_event_is_retried_until_it_runs(cloud: LocalCloud) -> None:
     [("b'HelloWorld!'", '"HelloWorld!"'), ("{'a': [b'\\xc3\\xa9']}", '{"a": ["\\u00e9"]}')],
 )
 def test_bytes_are_answered_as_text(cloud: LocalCloud, value: str, payload: str) -> None:
-    # "HelloWorld!": LocalStack's lambda task snapshots, recorded on AWS.
+    # "HelloWorld!" is from LocalStack's lambda task snapshots, which were recorded on AWS.
     name = f"bytes-{len(value)}"
     make_function(cloud, name, f"def handler(event, context): return {value}")
     answer = cloud.client("lambda").invoke(FunctionName=name)
@@ -538,7 +538,7 @@ def test_deleted_functions_leave_nothing_behind(cloud: LocalCloud, number: int) 
     wait_for(lambda: threads() <= before[0], "the threads to end", SECONDS)
     assert (files(), runner._pools) == before[1:]
     assert runner.unfinished() == []
-    # One of the same name is another function.
+    # A new function with the same name works.
     make_function(cloud, "short-lived-0", "def handler(event, context): return 1")
     assert client.invoke(FunctionName="short-lived-0")["Payload"].read() == b"1"
     client.delete_function(FunctionName="short-lived-0")

@@ -1,4 +1,4 @@
-"""Who may use the endpoint: programs of this machine, and web pages that are named."""
+"""Programs on this machine and named web pages may use the endpoint; other web pages may not."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ PREFLIGHT = {
 
 
 class Guarded:
-    """An application that counts its requests, and lets any origin in as moto does."""
+    """A guarded application that counts its requests and, like moto, allows all origins."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -82,7 +82,7 @@ def guarded() -> Guarded:
 
 
 def reason(answer: TestResponse) -> str:
-    """Why an answer is a refusal, after checking that it is one."""
+    """Check that a response is a refusal; its reason."""
     assert answer.status_code == 403
     assert "Access-Control-" not in str(answer.headers)
     return str(answer.json["message"])
@@ -376,7 +376,7 @@ def cloud() -> Iterator[LocalCloud]:
 def exchange(
     cloud: LocalCloud, method: str, path: str, headers: dict[str, str]
 ) -> tuple[int, dict[str, str], str]:
-    """Send a raw request; status, headers by their lower-case names, and body."""
+    """Send a raw request; the response's status, headers by lower-case name, and body."""
     host, _, port = cloud.endpoint_url.removeprefix("http://").partition(":")
     with closing(HTTPConnection(host, int(port), timeout=SECONDS)) as connection:
         connection.request(method, path, headers=headers)
@@ -414,7 +414,7 @@ def test_no_service_gets_requests_of_another_sites_page(cloud: LocalCloud, servi
         with pytest.raises(ClientError) as caught:
             getattr(client, operation)(**parameters)
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
-        if service != "s3":  # boto3 has the status only
+        if service != "s3":  # for which boto3 has only the status
             assert caught.value.response["Error"]["Message"].startswith(f"{name}: ")
         client.meta.events.unregister("before-sign", add, unique_id="sent")
 

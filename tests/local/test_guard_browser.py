@@ -1,4 +1,4 @@
-"""Pages of other sites in a real browser, and what they try with the endpoint."""
+"""Pages of other sites in a real browser try to use the endpoint."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = [needs_browser, pytest.mark.slow]
 FUNCTIONS = "/2015-03-31/functions"
 RESET = "/moto-api/reset"
 EVENTS = f"{PATH}events"
-#: A name that its owner has pointed at this machine.
+#: A name whose owner has pointed it at this machine.
 REBOUND = "rebound.example"
 
 
 def signed(service: str) -> dict[str, str]:
-    """The headers with which an SDK calls a service from a browser."""
+    """The headers that an SDK in a browser sends to a service."""
     scope = f"any/20260101/{REGION}/{service}/aws4_request"
     return {
         "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=a",
@@ -62,7 +62,7 @@ class Site(BaseHTTPRequestHandler):
 class World:
     """A cloud with a queue, a web site under several names, and a browser's page.
 
-    ``refused`` has method, path and reason of what the guard refused.
+    ``refused`` has the method, path and reason of every request that the guard refused.
     """
 
     cloud: LocalCloud
@@ -71,9 +71,9 @@ class World:
     refused: list[tuple[str, str, str]]
 
     def ask(self, host: str, script: str, url: str, init: dict[str, Any] | None = None) -> Any:
-        """Run a script in the site's page under a host; it has ``url`` and ``init``.
+        """Run a script with ``url`` and ``init`` in the site's page under a host.
 
-        ``url`` may be a path of the endpoint's.
+        ``url`` may be a path on the endpoint.
         """
         self.page.goto(f"http://{host}:{self.site_port}/")
         self.refused.clear()
@@ -81,7 +81,7 @@ class World:
         return self.page.evaluate(f"async ([url, init]) => {{ {script} }}", values)
 
     def untouched(self) -> bool:
-        """Whether nothing was made, and nothing is gone."""
+        """Whether nothing was created or deleted."""
         functions = self.cloud.client("lambda").list_functions()["Functions"]
         queues = self.cloud.client("sqs").list_queues().get("QueueUrls", [])
         return functions == [] and len(queues) == 1
@@ -150,7 +150,7 @@ STREAM = """return new Promise(done => {
 })"""
 NO_CORS = {"mode": "no-cors"}
 
-# What a page does, the method that the guard sees, the path, and what the page sees of it.
+# What a page does, the method and path that the guard sees, `init`, and what the page gets.
 TRIES: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
     "fetch": (FETCH, "GET", "/moto-api/data.json", {}, "TypeError"),
     "fetch without CORS": (FETCH, "GET", "/bucket/key", NO_CORS, "opaque"),

@@ -1,7 +1,6 @@
-"""Nothing of the user's AWS settings is looked at but the region.
+"""Of the user's AWS settings, only the region is used.
 
-That what is started finds the foreign endpoint untouched is shown where it is started: see
-test_demo.
+test_demo shows that the commands never call the user's endpoint.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ FOREIGN_URL = "http://foreign.invalid"
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[None]:
-    """This process has the foreign environment, and its own again afterwards."""
+    """Gives this process the foreign environment, and restores its own afterwards."""
     with patch.dict(os.environ, settings(tmp_path, FOREIGN_URL)):
         yield
 
@@ -77,7 +76,7 @@ def astray(tmp_path: Path) -> Iterator[Foreign]:
         yield made
 
 
-# The command, and its output after its first calls to AWS.
+# The command, and a part of its output after its first calls to AWS.
 STARTS = {
     "tests": (("pytest", "-p", "no:cacheprovider", "tests/local/test_schedule.py"), " passed in "),
     "benchmarks": (("benchmarks", "poll"), "poll …"),

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: filter patterns match as AWS documents it, and queries are saved but not run."""
+"""CloudWatch Logs: filter patterns match as AWS documents, and queries are saved but not run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What functions print and what services count becomes CloudWatch metrics."""
+"""CloudWatch has the metrics that functions print and those of the services."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def document(*, values: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """A document with one metric of one dimension; `changes` are to its directive."""
+    """A document with one metric of one dimension; `changes` are changes of its directive."""
     directive = {
         "Namespace": "Shop",
         "Dimensions": [["Service"]],
@@ -42,7 +42,7 @@ def document(*, values: dict[str, Any] | None = None, **changes: Any) -> dict[st
 
 
 def found(given: dict[str, Any]) -> list[tuple[str, str, dict[str, str], str, list[float]]]:
-    """What is embedded in a document: namespace, name, dimensions, unit and values."""
+    """The metrics in a document: namespace, name, dimensions, unit and values."""
     return [
         (
             namespace,
@@ -190,12 +190,12 @@ def test_a_document_may_be_two_weeks_old_or_two_hours_early(hours: int, count: i
     assert len(found(given)) == count
 
 
-# -- Keeping it -----------------------------------------------------------------------------------
+# -- Retention and samples ------------------------------------------------------------------------
 
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> CloudWatchBackend:
-    """The one backend there is, with data of all ages up to five hours."""
+    """The only backend, with data that is up to five hours old."""
     backend = CloudWatchBackend(REGION, ACCOUNT)
     monkeypatch.setattr(metrics, "cloudwatch_backends", {ACCOUNT: {REGION: backend}})
     for hours in (5, 4, 2, 1, 0):
@@ -259,7 +259,7 @@ def cloud() -> Iterator[LocalCloud]:
 def statistics(
     cloud: LocalCloud, namespace: str, name: str, unit: str | None = None, **dimensions: str
 ) -> dict[str, Any]:
-    """A metric's statistics of the last half hour; nothing if it has no data."""
+    """A metric's statistics of the last half hour; empty if it has no data."""
     now = datetime.now(UTC)
     data = cloud.client("cloudwatch").get_metric_statistics(
         Namespace=namespace,
@@ -275,12 +275,12 @@ def statistics(
 
 
 def total(cloud: LocalCloud, namespace: str, name: str, **dimensions: str) -> float | None:
-    """The sum of a metric that is a count; None if it has no data."""
+    """The sum of a metric with the unit Count; None if it has no data."""
     return statistics(cloud, namespace, name, "Count", **dimensions).get("Sum")
 
 
 def prints(cloud: LocalCloud, name: str, *lines: str) -> None:
-    """Make and invoke a function that prints something."""
+    """Create and invoke a function that prints these lines."""
     make_function(cloud, name, f"def handler(event, context): print({chr(10).join(lines)!r})")
     answer = cloud.client("lambda").invoke(FunctionName=name)
     assert "FunctionError" not in answer

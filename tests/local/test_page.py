@@ -1,4 +1,4 @@
-"""The page as it is served: what is asked, what is sent, and that nothing runs for nobody."""
+"""The page's server: requests, responses, and streams that end with their browser."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def served() -> Served:
     return Served()
 
 
-# -- What is asked -------------------------------------------------------------------------------
+# -- Requests -------------------------------------------------------------------------------------
 
 
 def test_other_paths_go_to_the_application_behind(served: Served) -> None:
@@ -64,7 +64,7 @@ def test_unknown_requests_are_refused(served: Served, method: str, path: str, st
     assert served.ask(method, PATH + path, {}).status_code == status
 
 
-# -- What is sent ---------------------------------------------------------------------------------
+# -- Responses ------------------------------------------------------------------------------------
 
 
 def test_the_page_may_load_only_its_own_files(served: Served) -> None:
@@ -266,10 +266,6 @@ def test_a_workers_warning_is_kept_and_printed_if_there_is_no_log_handler(
 
 
 # -- In the local stack ---------------------------------------------------------------------------
-
-
-def streams() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if "process_request_thread" in each.name]
 
 
 def test_an_empty_cloud_has_a_page_and_ends_its_streams() -> None:

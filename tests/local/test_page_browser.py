@@ -55,7 +55,7 @@ class World:
         self.stack = stack
         self.url = cloud.endpoint_url + PATH
         self._problems: list[str] = []
-        # Drawing what moves is most of a browser's work here.
+        # Animations are most of a browser's work here.
         self._page = browser.new_page(
             reduced_motion="reduce", permissions=["clipboard-read", "clipboard-write"]
         )
@@ -68,13 +68,13 @@ class World:
 
     @contextmanager
     def page(self, **viewport: int) -> Iterator[Page]:
-        """The page, loaded again; fails if something in it does."""
+        """Load the page again; fails if the page has an error."""
         with self.page_at("", **viewport) as page:
             yield page
 
     @contextmanager
     def page_at(self, fragment: str, **viewport: int) -> Iterator[Page]:
-        """The same by a link with a fragment."""
+        """The same, with a fragment in the URL."""
         self._problems.clear()
         size = {"width": 1100, "height": 700} | viewport
         self._page.set_viewport_size(ViewportSize(width=size["width"], height=size["height"]))
@@ -85,7 +85,7 @@ class World:
         assert self._problems == []
 
     def _note(self, said: ConsoleMessage) -> None:
-        # That a request was refused may be, and is told here too.
+        # The console also reports refused requests, which are allowed.
         if said.type == "error" and "Failed to load resource" not in said.text:
             self._problems.append(said.text)
 
@@ -107,7 +107,7 @@ class World:
         self.cloud.client("codepipeline").start_pipeline_execution(name=name)
 
     def stop(self, name: str) -> None:
-        """Abandon a pipeline's latest execution, unless it has ended, or is to."""
+        """Abandon a pipeline's latest execution, unless it has ended or is stopping."""
         [execution] = [each["id"] for each in self.emulator.overview() if each["name"] == name]
         with suppress(ClientError):
             self.cloud.client("codepipeline").stop_pipeline_execution(
@@ -120,7 +120,7 @@ class World:
         return all(row["status"].value in STATUSES[4:] for row in rows if "status" in row)
 
     def ended(self, name: str, status: str) -> None:
-        """Wait until a pipeline's latest execution has ended so."""
+        """Wait until a pipeline's latest execution has this status."""
 
         def has() -> bool:
             return any(
@@ -135,7 +135,7 @@ class World:
         return next(each["status"] for each in self.emulator.overview() if each["name"] == name)
 
     def answer(self, job_id: str | None, **result: Any) -> None:
-        """Be the worker of a job that the sample worker has left hanging."""
+        """Send the result of a job that hangs."""
         [row] = [item.attrs for key, item in self.rows.items.items() if key.value == job_id]
         step_functions = self.cloud.client("stepfunctions")
         history = step_functions.get_execution_history(
@@ -166,7 +166,7 @@ def world() -> Iterator[World]:
 
 @pytest.fixture
 def held(world: World) -> Iterator[None]:
-    """A job of the pipeline `held` that nobody works, until the test is over."""
+    """A job of the pipeline `held` that no worker takes, until the end of the test."""
     world.start("held")
     yield
     world.stop("held")
@@ -201,7 +201,7 @@ Act = Callable[[Page, str], None]
 
 @pytest.fixture(params=["button", "command"])
 def act(request: pytest.FixtureRequest) -> Act:
-    """Does what a button does: presses it, or runs the command that it copies."""
+    """Presses a button, or runs the command that it copies."""
     if request.param == "button":
         return press
     try:
@@ -224,7 +224,7 @@ def act(request: pytest.FixtureRequest) -> Act:
 
 
 def copied(page: Page, button: str) -> str:
-    """What a button copies."""
+    """The text that a button copies."""
     page.evaluate("navigator.clipboard.writeText('')")
     press(page, button)
     text = wait_for(lambda: page.evaluate("navigator.clipboard.readText()"), "a copy", SECONDS)
@@ -233,7 +233,7 @@ def copied(page: Page, button: str) -> str:
 
 
 def focused(page: Page) -> str:
-    """The name of what has the focus."""
+    """The name of the focused element."""
     name = page.evaluate(
         "document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()"
     )
@@ -245,7 +245,7 @@ def expect_focus(page: Page, name: str) -> None:
 
 
 def go_to(page: Page, name: str, key: str = "Tab") -> None:
-    """Bring the focus to a button by keys."""
+    """Move the focus to a button with a key."""
     for _ in range(100):
         if focused(page) == name:
             return
@@ -263,7 +263,7 @@ def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world: Worl
         working.click()
         state = page.locator("[data-state=InProgress]")
         expect(state).to_have_class("state Task entered present running")
-        # It moves on while its way is open, and behind it.
+        # The job moves on in the open dialog, and in the lanes behind it.
         world.answer(job_id, executionDetails={"summary": "Held for long enough"})
         expect(page.locator("[data-state=Succeeded]")).to_have_class(
             "state Succeed entered present"
@@ -352,7 +352,7 @@ def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(
         expect(article(page, "plain")).to_contain_text("Held")
         assert focused(page) == "Start plain"
 
-        # What is asked is left as it is, unless somebody goes to an answer.
+        # The dialog changes nothing unless the user chooses an answer.
         go_to(page, question, "Shift+Tab")
         page.keyboard.press("Enter")
         assert focused(page) == "Cancel"
@@ -363,7 +363,7 @@ def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(
         expect_focus(page, question)
         assert world.status("held") == "InProgress"
 
-        # A button that is gone leaves the focus beside it.
+        # If the focused button disappears, the focus moves to a button beside it.
         for _ in range(2):
             page.keyboard.press("Enter")
             go_to(page, "Stop held and abandon", "Shift+Tab")
@@ -708,7 +708,7 @@ def test_buttons_for_the_next_job_are_shown_only_if_the_worker_supports_them(
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """axe-core's program."""
+    """The script of axe-core."""
     try:
         return (installs.node_modules(AXE) / "axe-core" / "axe.min.js").read_text()
     except installs.NotInstalled as reason:
@@ -750,7 +750,7 @@ def test_axe_finds_nothing_to_fix(
 
 
 def check(page: Page) -> None:
-    """Have axe look at all that can be reached."""
+    """Check the open dialog, or the whole page, with axe."""
     found = page.evaluate(
         "axe.run(document.querySelector('dialog[open]') ?? document, {resultTypes: ['violations']})"
     )
@@ -791,7 +791,7 @@ def test_the_first_screen_shows_what_matters_with_many_jobs(
         total = "[...document.querySelectorAll('.count')].reduce((sum, each) => sum + Number(each.textContent), 0)"
         try:
             wait_for(lambda: page.evaluate(total) == jobs + 21 + len(before), "all jobs", SECONDS)
-            # Nothing has moved, for all the jobs that came.
+            # Nothing has moved, although many jobs came.
             assert page.evaluate(places) == at_first
             lane = page.locator(".lane.Succeeded")
             count = int(lane.locator(".count").inner_text())
@@ -800,7 +800,7 @@ def test_the_first_screen_shows_what_matters_with_many_jobs(
             expect(newest).to_contain_text("Action-0")
             lane.locator(".more").first.click()
             expect(lane.locator("li")).to_have_count(62)
-            # One that moves is seen to, among all of them.
+            # A job that moves is shown in its new lane.
             key = next(key for key in world.rows.items if key.value.startswith("made-"))
             world.rows.items[key].attrs["status"].value = "TimedOut"
             page.wait_for_selector(f".lane.TimedOut li[data-job='{key.value}']")
@@ -833,12 +833,12 @@ def test_the_first_screen_shows_what_matters_with_many_jobs(
                 del world.rows.items[key]
 
 
-#: The lanes on a phone.
+#: The order of the lanes on a phone.
 ORDER = ("Queued", "InProgress", "Failed", "Succeeded")
 
 
 def row(number: int, now: datetime, status: str = "Succeeded") -> dict[str, Any]:
-    """A row as the state machine writes them, of a job that came lately."""
+    """A row of a recent job, as the state machine writes it."""
     began = now - timedelta(seconds=number)
     times = {
         reached: {"S": (began + timedelta(seconds=at)).isoformat(timespec="milliseconds")}

@@ -1,11 +1,12 @@
-"""State machines behave as was recorded on AWS.
+"""State machines behave as recorded on AWS.
 
-`fixtures/recorded.json` has a row for each behaviour that our definition, the examples or the
-documentation use: a definition, its input, the answer to its task token, and what came of it. The
+`fixtures/recorded.json` has a row for each behavior that our definition, the examples or the
+documentation use: a definition, its input, the result for its task token, and the outcome. The
 source is a snapshot of LocalStack's tests, which were run on AWS: localstack/localstack at 8b9a79f,
-tests/aws/services/stepfunctions/v2/ (Apache-2.0). An event is its type, the id of the one before,
-and its details; "*" is anything, such as the end of an SDK's message, which AWS has changed. What
-docs/local.md names as a difference is left out. Waits are shorter here, and names are this test's.
+tests/aws/services/stepfunctions/v2/ (Apache-2.0). An event has its type, the id of the previous
+event, and its details. "*" matches any text, such as the end of an SDK's message, which AWS has
+changed. Differences that are listed in docs/local.md are left out. Waits are shorter than in the
+recordings, and names are those of this test.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tests.local.fixtures.cloud import SECONDS, Queue, make_function, role, runn
 from tests.support import wait_for
 
 ROWS = json.loads((Path(__file__).parent / "fixtures" / "recorded.json").read_text())
-#: The details of an event that are compared, present or not.
+#: The details of an event that are compared.
 COMPARED = (
     *("name", "error", "cause", "output", "resource", "resourceType", "index", "length"),
     *("timeoutInSeconds", "heartbeatInSeconds", "assignedVariables"),
@@ -38,7 +39,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 
 def matches(found: Any, recorded: Any) -> bool:
-    """Whether something is what was recorded: a JSON text may be written as its value."""
+    """Whether a value is as recorded; JSON text may be recorded as its value."""
     match (found, recorded):
         case (str(), str()):
             return bool(re.fullmatch(re.escape(recorded).replace(r"\*", ".*"), found, re.DOTALL))

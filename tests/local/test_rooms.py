@@ -1,4 +1,4 @@
-"""local/aws is what moto lacks of AWS: it knows nothing of this product."""
+"""local/aws has what moto lacks of AWS. It does not depend on this product."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_local_aws_replaces_parts_of_moto_only_by_the_list(module: Path) -> None
 
 @pytest.mark.slow
 def test_moto_has_everything_that_is_replaced() -> None:
-    """In a process of its own, since here it is replaced already."""
+    """Runs in a separate process, since in this one the replacements are already made."""
     code = "from local.aws import replaced; replaced.install(); replaced.install()"
     ended = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""Schedules of rules fire, by themselves and when told to."""
+"""Schedules of rules fire, by themselves and on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process: one endpoint, and nothing left of it when it stops."""
+"""The local cloud in this process, which leaves nothing behind when it stops."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def alive(pid: int) -> bool:
 def no_thread_left() -> Iterator[None]:
     """Fails if a test leaves a thread running."""
     if sys.platform == "linux":
-        functions.starter()  # it serves all stacks of a process, and ends with that
+        functions.starter()  # it serves all stacks of this process, and ends with the process
     before = set(threading.enumerate())
     yield
     wait_for(
@@ -88,7 +88,7 @@ def test_running_executions_are_stopped_with_the_cloud() -> None:
 def test_running_invocations_are_logged_before_the_cloud_has_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It would else be in the next stack's logs."""
+    """Otherwise they would be in the next stack's logs."""
     logged = []
     log = functions.Sandbox._write_log
 
@@ -218,7 +218,7 @@ with running() as cloud:
 AFFINITY = "import os\ndef handler(event, context): return sorted(os.sched_getaffinity(0))"
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux alone keeps threads so")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
 def test_the_clouds_threads_keep_to_one_core_but_not_its_functions_or_the_caller() -> None:
     before = os.sched_getaffinity(0)
     with running() as cloud:

@@ -1,4 +1,4 @@
-"""`make smoke`: what is deployed by sam to an empty endpoint, as a person tries it."""
+"""`make smoke` with a stack that sam has deployed to an empty endpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Deployed:
         )
 
     def left(self) -> list[str]:
-        """What there is of the smoke test's own."""
+        """The resources that the smoke test has left behind."""
         client = self.cloud.client
         names = [each["Name"] for each in client("s3").list_buckets()["Buckets"]]
         names += [each["name"] for each in client("codepipeline").list_pipelines()["pipelines"]]

@@ -1,4 +1,4 @@
-"""The stack is made of its own template, and nothing of it goes missing unnamed."""
+"""The stack is created from its own template, and names what can't be created."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_queue_url_of_the_stack_works_at_the_endpoint(cloud: LocalCloud, produ
     assert sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "hello"
 
 
-# -- What other templates have --------------------------------------------------------------------
+# -- Other templates ------------------------------------------------------------------------------
 
 
 def test_the_default_of_a_list_parameter_is_a_list(cloud: LocalCloud, small: Stack) -> None:
@@ -218,7 +218,7 @@ def test_the_same_code_makes_the_same_zip(tmp_path: Path) -> None:
         assert zipped.namelist() == ["a/__init__.py", "b.py"]
 
 
-# -- What becomes of a stack ----------------------------------------------------------------------
+# -- Creation, updates and deletion ---------------------------------------------------------------
 
 
 def queue(**properties: Any) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def bus(name: str) -> dict[str, Any]:
 
 
 class Templates:
-    """CloudFormation, given a stack's resources."""
+    """CloudFormation calls with a stack's resources."""
 
     def __init__(self, cloud: LocalCloud) -> None:
         self.client = cloud.client("cloudformation")
@@ -251,7 +251,7 @@ class Templates:
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
 
     def events(self, name: str) -> list[tuple[str, str]]:
-        """What happened to the stack and its resources, from the beginning."""
+        """The events of the stack and its resources, oldest first."""
         events = self.client.describe_stack_events(StackName=name)["StackEvents"]
         return [(each["LogicalResourceId"], each["ResourceStatus"]) for each in reversed(events)]
 
@@ -292,7 +292,7 @@ def test_a_changed_resource_is_updated_in_place_or_replaced(
         ("Gone", "DELETE_COMPLETE"),
         ("changing", "UPDATE_COMPLETE"),
     ]
-    # Another name is another queue, and what has its name in its own is another, too.
+    # A new name replaces the queue, and also the log group that is named after the queue.
     templates.update("changing", {"Letters": queue(QueueName="renamed"), "Log": log})
     assert templates.resources("changing")["Letters"].endswith("/renamed")
     assert templates.resources("changing")["Log"] == "renamed"
@@ -539,12 +539,12 @@ def test_a_policy_is_put_into_roles_by_their_names(cloud: LocalCloud, templates:
         found = iam.get_role_policy(RoleName=name, PolicyName="shared")["PolicyDocument"]
         assert found == document("a:C")
 
-    # A role that changes keeps what others have put into it.
+    # An updated role keeps the policies of other resources.
     update({"One": role("other"), "Two": role(), "Shared": policy("a:C", "One", "Two")})
     assert templates.resources("policies") == made
     assert (policies("One"), policies("Two")) == (["other", "shared"], ["shared"])
 
-    # A role that is replaced takes the policy with it.
+    # A replaced role still has the policy.
     roles = {"One": role("other"), "Two": role(Path="/elsewhere/")}
     update({**roles, "Shared": policy("a:C", "One", "Two")})
     assert templates.resources("policies")["Two"] != made["Two"]
@@ -657,7 +657,7 @@ def test_the_events_of_a_function_are_created_updated_and_deleted(
     client, functions = cloud.client("events"), cloud.client("lambda")
 
     def patterns() -> dict[str, Any]:
-        """Those of the function's rules, by the event's name, each of which has one target."""
+        """The patterns of the function's rules, by event name; each rule has one target."""
         found = {}
         for name in ("default", "eventful-bus"):
             for rule in client.list_rules(EventBusName=name)["Rules"]:
@@ -755,14 +755,14 @@ def test_deploying_again_updates_the_stack(cloud: LocalCloud) -> None:
     cloud.client("cloudformation").delete_stack(StackName="again")
 
 
-# -- What is refused, and what is told of ---------------------------------------------------------
+# -- Refusals and reports -------------------------------------------------------------------------
 
 THING = {"Type": "AWS::ResourceGroups::Group", "Properties": {"Name": "things"}}
 
 
 @pytest.fixture
 def strict(cloud: LocalCloud) -> Iterator[Templates]:
-    """CloudFormation as it is unless the user allows that stacks lack something."""
+    """CloudFormation without ALLOW_NOT_MADE."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resources, "allow_not_made", False)
         yield Templates(cloud)
@@ -811,7 +811,7 @@ def test_the_stack_names_what_is_missing(templates: Templates) -> None:
     [output] = stack["Outputs"]
     assert output["OutputKey"] == "NotMadeLocally"
     assert output["OutputValue"] == "AWS::ResourceGroups::Group (Thing)"
-    # It is no longer told of once the template is without.
+    # The output disappears when the template no longer has the resource.
     templates.update("lacking", {"Letters": queue()})
     assert "Outputs" not in templates.client.describe_stacks(StackName="lacking")["Stacks"][0]
 
@@ -1081,8 +1081,8 @@ TABLE = {
     "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
 }
 TRUST = {"Version": "2012-10-17", "Statement": []}
-#: A resource's properties, and how its tags are asked for: the call, and its argument, which has the
-#: physical id where {} stands.
+#: A resource's properties, the call that returns its tags, and the call's argument, in which {} is
+#: the physical id.
 TAGGED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
     "AWS::CloudWatch::Alarm": (
         ALARM,

@@ -1,4 +1,4 @@
-"""What can't be started as asked for ends at once: one line, status 2, and nothing was served."""
+"""With a wrong setting, a command ends at once, with one line, status 2 and nothing served."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ WRONG = [
 
 
 def asked(command: str) -> Serving:
-    """What a command line asks for; options are parted by spaces before their hyphens."""
+    """What a command line asks to serve; it is split at the spaces before `--`."""
     words = re.split(r" (?=--)", command)
     return arguments.serving(arguments.parser().parse_args(["serve", *words]))
 
@@ -153,7 +153,7 @@ def test_an_error_of_the_services_is_reported_too(monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """What is done about signals is as before afterwards."""
+    """Restores the signal handlers afterwards."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     yield
@@ -292,11 +292,11 @@ def test_processes_of_a_broken_worker_are_not_waited_for(
         os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
-# -- As a person starts it ------------------------------------------------------------------------
+# -- As the user starts it ------------------------------------------------------------------------
 
 
 def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`make`, without installing anything, and not as a part of the `make` that runs the tests."""
+    """Run `make` without installing anything, independently of a `make` that runs the tests."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
         ["make", "--no-print-directory", "-o", ".venv/installed", *given],  # noqa: S607
@@ -328,7 +328,7 @@ def test_make_local_reports_a_wrong_setting_and_ends(given: list[str], said: str
     done = make("local", "PORT=0", *given, PYTHONSAFEPATH="1")
     mine, *of_make = done.stderr.splitlines()
     assert mine.startswith(said)
-    assert len(of_make) == 1  # that status 2 is an error
+    assert len(of_make) == 1  # make's own report of status 2
     assert "Error 2" in of_make[0]
     assert done.stdout == ""
 

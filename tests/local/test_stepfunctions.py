@@ -1,4 +1,4 @@
-"""State machines run as in AWS, where it matters to a workflow that waits and retries."""
+"""State machines run as on AWS, in everything that matters to a workflow that waits and retries."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def states(cloud: LocalCloud) -> Any:
 
 @pytest.fixture(scope="module")
 def tokens(cloud: LocalCloud) -> Callable[[str], str]:
-    """Gives the task token of the next event that a state machine puts under a detail-type."""
+    """Returns the task token in the next event, which must have the given detail-type."""
     queue = Queue(cloud, "tokens")
     events = cloud.client("events")
     events.put_rule(Name="tokens", EventPattern=json.dumps({"source": ["test"]}))
@@ -56,7 +56,7 @@ def tokens(cloud: LocalCloud) -> Callable[[str], str]:
 
 @pytest.fixture
 def machine(cloud: LocalCloud, states: Any) -> Callable[..., str]:
-    """Makes a state machine, in JSONata, of states that run in their order."""
+    """Creates a state machine in JSONata from states that run in the given order."""
 
     def make(*, timeout: int | None = None, **definitions: dict[str, Any]) -> str:
         names = list(definitions)
@@ -84,7 +84,7 @@ def start(states: Any, machine: str, data: Any = None) -> str:
 
 
 def ended(states: Any, execution: str) -> Any:
-    """What an execution is like when it has ended; `output` is its JSON."""
+    """The description of an execution after its end; `output` is parsed."""
 
     def when_ended() -> Any:
         described = states.describe_execution(executionArn=execution)
@@ -118,14 +118,14 @@ def code_of(call: Callable[[], Any]) -> str:
 
 
 def waiting(detail_type: str, **settings: Any) -> dict[str, Any]:
-    """A state that hands out a token and waits for the answer."""
+    """A state that puts its token into an event and waits for the result."""
     detail = {"token": "{% $states.context.Task.Token %}"}
     entry = {"Source": "test", "DetailType": detail_type, "Detail": detail}
     return {"Type": "Task", "Resource": PUT_EVENTS, "Arguments": {"Entries": [entry]}, **settings}
 
 
 def events_of(states: Any, execution: str, **request: Any) -> list[dict[str, Any]]:
-    """The history of an execution, of all pages."""
+    """The whole history of an execution."""
     pages = states.get_paginator("get_execution_history")
     return [
         event
@@ -136,7 +136,7 @@ def events_of(states: Any, execution: str, **request: Any) -> list[dict[str, Any
 
 @pytest.fixture(scope="module")
 def rows(cloud: LocalCloud) -> Any:
-    """The table that tokens are kept in."""
+    """The table for tokens."""
     client = cloud.client("dynamodb")
     client.create_table(
         TableName="tokens",
@@ -148,7 +148,7 @@ def rows(cloud: LocalCloud) -> Any:
 
 
 def waiting_in_row(row: str, **settings: Any) -> dict[str, Any]:
-    """A state that writes its token into a row that is free, and waits for the answer."""
+    """A state that writes its token into a free row, and waits for the result."""
     arguments = {
         "TableName": "tokens",
         "Key": {"id": {"S": row}},
@@ -164,7 +164,7 @@ def waiting_in_row(row: str, **settings: Any) -> dict[str, Any]:
 
 
 def token_in(rows: Any, row: str, *others: str) -> str:
-    """The token in a row, once there is one that is none of the others."""
+    """The token in a row, once it is none of the others."""
 
     def found() -> str | None:
         item = rows.get_item(TableName="tokens", Key={"id": {"S": row}}).get("Item", {})
@@ -609,7 +609,7 @@ def test_a_failed_condition_fails_the_task_at_once_with_the_sdks_error_name(
     [failed] = [event for event in events_of(states, execution) if event["type"] == "TaskFailed"]
     assert failed["taskFailedEventDetails"]["resourceType"] == "aws-sdk:dynamodb"
     assert failed["taskFailedEventDetails"]["resource"] == "updateItem.waitForTaskToken"
-    # Nobody was given the token, but it is in the history.
+    # The token was not written to the row, but it is in the history.
     [scheduled] = [
         event["taskScheduledEventDetails"]
         for event in events_of(states, execution)
@@ -674,7 +674,7 @@ def test_waiting_tasks_do_not_block_other_tasks(
 
 
 def failing(cloud: LocalCloud, name: str) -> str:
-    """A function that fails with each error it is given, then answers how often it was asked."""
+    """A function that raises each error of its event in turn, then answers its number of calls."""
     source = """
         asked = 0
         def handler(event, context):
@@ -822,7 +822,7 @@ def test_stop_ends_a_waiting_task_and_its_token(
 
 
 def stop(states: Any, execution: str) -> None:
-    """Stop an execution, and see that this is its end."""
+    """Stop an execution, and check that it has ended."""
     began = time.monotonic()
     stopped = states.stop_execution(executionArn=execution, error="Cancelled", cause=NASTY)
     assert time.monotonic() - began < 4
@@ -837,7 +837,7 @@ def stop(states: Any, execution: str) -> None:
     last = events_of(states, execution)[-1]
     assert last["type"] == "ExecutionAborted"
     assert last["executionAbortedEventDetails"] == {"error": "Cancelled", "cause": NASTY}
-    # Again, it changes nothing.
+    # A second stop changes nothing.
     assert states.stop_execution(executionArn=execution)["stopDate"] == stopped["stopDate"]
     assert events_of(states, execution)[-1] == last
 
@@ -1043,7 +1043,7 @@ def test_executions_are_listed_by_status_in_pages(states: Any, machine: Callable
             assert execution["status"] == "RUNNING"
             assert "stopDate" not in execution
             listed.append(execution["executionArn"])
-            # What ends while the list is read does not disturb the rest of it.
+            # Executions that end during the pagination do not affect the rest of the list.
             states.stop_execution(executionArn=running[1])
             states.stop_execution(executionArn=execution["executionArn"])
     assert listed == [running[4], running[3], running[2], running[0]]
@@ -1068,18 +1068,18 @@ def test_a_missing_execution_is_refused(states: Any, machine: Callable[..., str]
     assert code_of(listing) == "StateMachineDoesNotExist"
 
 
-# -- What EventBridge is told ---------------------------------------------------------------------
+# -- Events on EventBridge ------------------------------------------------------------------------
 
 
 @pytest.fixture
 def told(cloud: LocalCloud) -> Iterator[Callable[[str], dict[str, Any]]]:
-    """Gives the next event about a state machine."""
+    """Returns the next event about a state machine."""
     queue = Queue(cloud, f"told-{uuid.uuid4()}")
     client = cloud.client("events")
 
     def next_event(arn: str) -> dict[str, Any]:
         event: dict[str, Any] = queue.body()
-        while event["detail"]["stateMachineArn"] != arn:  # an earlier test's
+        while event["detail"]["stateMachineArn"] != arn:  # it is from an earlier test
             event = queue.body()
         assert event["detail-type"] == "Step Functions Execution Status Change"
         assert event["resources"] == [event["detail"]["executionArn"]]
@@ -1093,7 +1093,7 @@ def told(cloud: LocalCloud) -> Iterator[Callable[[str], dict[str, Any]]]:
 
 
 def detail_of(states: Any, execution: str, **changes: Any) -> dict[str, Any]:
-    """What an event tells of an execution that runs, as far as nothing has changed."""
+    """The detail of the event for a running execution, with these changes."""
     described = states.describe_execution(executionArn=execution)
     return {
         "executionArn": execution,
@@ -1569,8 +1569,8 @@ def machine_of(**states: dict[str, Any]) -> dict[str, Any]:
     return {"StartAt": next(iter(states)), "States": states}
 
 
-#: What Step Functions objects to, and in which words, where they are recorded: LocalStack's
-#: test_sfn_api and test_sfn_api_validation snapshots.
+#: Invalid definitions and their messages. Where LocalStack has recorded the messages, they are from
+#: its test_sfn_api and test_sfn_api_validation snapshots.
 UNUSABLE: list[tuple[Any, str]] = [
     ("", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object"),
     ("[]", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object"),
@@ -1639,7 +1639,7 @@ def test_an_invalid_definition_is_refused(
     answer = states.validate_state_machine_definition(definition=text or " ")
     assert (answer["result"], answer["truncated"]) == ("FAIL", False)
     assert {each["severity"] for each in answer["diagnostics"]} == {"ERROR"}
-    # One that is wrong leaves nothing behind for the next.
+    # An invalid definition does not affect the next one.
     right = json.dumps(machine_of(A={**PASS, "Parameters": {"a.$": "$"}}))
     assert states.validate_state_machine_definition(definition=right)["result"] == "OK"
 

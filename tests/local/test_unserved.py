@@ -1,4 +1,4 @@
-"""The local stack names the action types that are not served, and why."""
+"""The local stack reports the action types that are not served, and why."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_jobs_that_are_not_polled_are_reported_while_they_wait(capfd):
             f"{ELSEWHERE} is not served, but has a waiting job: add it to ActionTypes.",
         }
         wait_for(lambda: set(cloud.notices.values()) == waiting, "the notices", seconds=20)
-        # Any poll takes it.
+        # A poll takes the job.
         cloud.client("codepipeline").poll_for_jobs(
             actionTypeId=acknowledger.action_type_id(ELSEWHERE)
         )

@@ -1,4 +1,4 @@
-"""A worker of the user's own, in a process that is kept."""
+"""The user's own worker, in a process that restarts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_killed_worker_restarts_and_a_stopped_worker_does_not(
     worker.start()
     (first,) = wait_for(lambda: list(folder.glob("*.pid")), "it to be started", SECONDS)
     os.kill(int(first.stem), signal.SIGKILL)
-    wait_for(lambda: len(list(folder.glob("*.pid"))) == 2, "it to be started again", SECONDS)
+    wait_for(lambda: len(list(folder.glob("*.pid"))) == 2, "it to restart", SECONDS)
     assert said[0].startswith("The worker waiting:handler ended (Killed). ")
     worker.stop()
     assert len(said) == 2
@@ -83,12 +83,12 @@ def test_broken_code_of_a_worker_is_reported_until_it_is_fixed(folder: Path) -> 
     worker.start()
     wait_for(lambda: watched.worker.log("edited:handler"), "it to take jobs", SECONDS)
     (folder / "edited.py").write_text("def (")
-    wait_for(lambda: said, "it to be told", SECONDS)
+    wait_for(lambda: said, "the error to be reported", SECONDS)
     wrong = "edited:handler takes no jobs until the code changes: edited can't be imported: Syntax"
     assert said[0].startswith(wrong)
     assert watched.worker.ended == said[0]
     (folder / "edited.py").write_text(whole)
-    wait_for(lambda: said[1:] == [""], "it to be mended", SECONDS)
+    wait_for(lambda: said[1:] == [""], "the end of the error to be reported", SECONDS)
     assert watched.worker.ended == ""
     worker.stop()
 
