@@ -209,7 +209,7 @@ def test_the_end_of_a_branch_has_fewer_history_events(cloud: LocalCloud) -> None
     arn = states.create_state_machine(name="branch", definition=definition, roleArn=role(cloud))
     execution = states.start_execution(stateMachineArn=arn["stateMachineArn"])
     about = {"executionArn": execution["executionArn"]}
-    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "its end", SECONDS)
+    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "the end", SECONDS)
     types = [each["type"] for each in states.get_execution_history(**about)["events"]]
     assert not [name for name in types if name.endswith("Aborted")]
 
@@ -238,7 +238,7 @@ def test_task_results_have_no_metadata_except_the_capacity_of_an_update(cloud: L
     arn = states.create_state_machine(name="capacity", definition=definition, roleArn=role(cloud))
     execution = states.start_execution(stateMachineArn=arn["stateMachineArn"])
     about = {"executionArn": execution["executionArn"]}
-    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "its end", SECONDS)
+    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "the end", SECONDS)
     events = {each["type"]: each for each in states.get_execution_history(**about)["events"]}
     result = json.loads(events["TaskSucceeded"]["taskSucceededEventDetails"]["output"])
     assert result.keys() == {"ConsumedCapacity"}

@@ -108,7 +108,7 @@ def run(cloud: LocalCloud, role: str, task: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = states.describe_execution(executionArn=arn)
         return found if found["status"] != "RUNNING" else None
 
-    found: dict[str, Any] = wait_for(ended, "it to end", seconds=20)
+    found: dict[str, Any] = wait_for(ended, "the execution to end", seconds=20)
     return found
 
 
@@ -147,8 +147,9 @@ def test_lambda_sends_a_dead_letter_only_if_the_functions_role_allows_it(cloud):
             FunctionName=name, InvocationType="Event", Payload=json.dumps(name)
         )
     sent = Call(may_not, "sqs:SendMessage", arn)
-    wait_for(lambda: sent in cloud.permissions.refused, "the letter to be refused", seconds=20)
-    wait_for(lambda: Call(may, "sqs:SendMessage", arn) in cloud.permissions.calls, "it", 20)
+    wait_for(lambda: sent in cloud.permissions.refused, "a letter to be refused", seconds=20)
+    allowed = Call(may, "sqs:SendMessage", arn)
+    wait_for(lambda: allowed in cloud.permissions.calls, "the other letter to be sent", seconds=20)
     letters = cloud.client("sqs").receive_message(
         QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2
     )["Messages"]

@@ -103,7 +103,7 @@ def test_running_invocations_are_logged_before_the_cloud_has_stopped(
     with running() as cloud:
         make_function(cloud, "sleeps", sleeps)
         cloud.client("lambda").invoke(FunctionName="sleeps", InvocationType="Event")
-        wait_for(lambda: functions.runner()._running, "it to run", SECONDS)
+        wait_for(lambda: functions.runner()._running, "the function to run", SECONDS)
     assert len(logged) == 1
 
 

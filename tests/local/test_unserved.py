@@ -86,6 +86,6 @@ def test_jobs_that_are_not_polled_are_reported_while_they_wait(capfd):
         cloud.client("codepipeline").poll_for_jobs(
             actionTypeId=acknowledger.action_type_id(ELSEWHERE)
         )
-        wait_for(lambda: len(cloud.notices) == 2, "one to go", seconds=20)
+        wait_for(lambda: len(cloud.notices) == 2, "one notice to disappear", seconds=20)
         said = capfd.readouterr().err
         assert [said.count(sentence) for sentence in waiting] == [1, 1, 1]

@@ -36,7 +36,7 @@ def test_a_worker_that_ends_restarts_after_increasing_pauses(folder: Path) -> No
     pauses = (0, 0.01, 0.02)
     worker = WorkerProcess("dying:handler", client, "bus", {}, say=said.append, pauses=pauses)
     worker.start()
-    wait_for(lambda: len(said) >= 8, "it to have ended four times", SECONDS)
+    wait_for(lambda: len(said) >= 8, "the worker to end four times", SECONDS)
     worker.stop()
     told = "The worker dying:handler ended (status 3). It "
     assert said[0:8:2] == [f"{told}restarts in {each} s." for each in (*pauses, 0.02)]
@@ -52,9 +52,9 @@ def test_a_killed_worker_restarts_and_a_stopped_worker_does_not(
     said: list[str] = []
     worker = WorkerProcess("waiting:handler", client, "bus", {}, say=said.append, pauses=(0,))
     worker.start()
-    (first,) = wait_for(lambda: list(folder.glob("*.pid")), "it to be started", SECONDS)
+    (first,) = wait_for(lambda: list(folder.glob("*.pid")), "the worker to start", SECONDS)
     os.kill(int(first.stem), signal.SIGKILL)
-    wait_for(lambda: len(list(folder.glob("*.pid"))) == 2, "it to restart", SECONDS)
+    wait_for(lambda: len(list(folder.glob("*.pid"))) == 2, "the worker to restart", SECONDS)
     assert said[0].startswith("The worker waiting:handler ended (Killed). ")
     worker.stop()
     assert len(said) == 2
@@ -68,7 +68,7 @@ def test_the_log_of_a_worker_is_printed_and_kept(
     said: list[str] = []
     worker = WorkerProcess("saying:handler", client, "bus", {}, say=said.append, pauses=(600,))
     worker.start()
-    assert wait_for(lambda: watched.worker.log("one"), "its log", SECONDS) == [line]
+    assert wait_for(lambda: watched.worker.log("one"), "the log", SECONDS) == [line]
     worker.stop()
     assert line in capsys.readouterr().err
     assert watched.worker.kind == "yours"
@@ -81,7 +81,7 @@ def test_broken_code_of_a_worker_is_reported_until_it_is_fixed(folder: Path) -> 
     said: list[str] = []
     worker = WorkerProcess("edited:handler", client, "bus", {}, say=said.append)
     worker.start()
-    wait_for(lambda: watched.worker.log("edited:handler"), "it to take jobs", SECONDS)
+    wait_for(lambda: watched.worker.log("edited:handler"), "the worker to take jobs", SECONDS)
     (folder / "edited.py").write_text("def (")
     wait_for(lambda: said, "the error to be reported", SECONDS)
     wrong = "edited:handler takes no jobs until the code changes: edited can't be imported: Syntax"
@@ -100,5 +100,5 @@ def test_a_worker_that_ignores_sigterm_is_killed(folder: Path) -> None:
     )
     worker = WorkerProcess("deaf:handler", client, "bus", {}, say=print, stop_seconds=0.1)
     worker.start()
-    wait_for((folder / "deaf.pid").exists, "it to be started", SECONDS)
+    wait_for((folder / "deaf.pid").exists, "the worker to start", SECONDS)
     worker.stop()

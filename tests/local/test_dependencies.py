@@ -35,8 +35,8 @@ def imported(module: Path) -> set[str]:
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_local_aws_imports_nothing_else_of_this_repository(module: Path) -> None:
-    rooms = {path.name for path in ROOT.iterdir() if path.is_dir()} | {"acknowledger"}
-    ours = {name for name in imported(module) if name.partition(".")[0] in rooms}
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()} | {"acknowledger"}
+    ours = {name for name in imported(module) if name.partition(".")[0] in folders}
     assert [name for name in ours if not name.startswith("local.aws.")] == []
 
 
