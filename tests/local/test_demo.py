@@ -118,6 +118,7 @@ def test_an_empty_endpoint_has_only_a_role_for_pipelines(serving):
     assert process.wait(timeout=300) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serving", [[]], indirect=True)
 def test_make_local_serves_until_it_is_stopped(serving):
     process, endpoint = serving

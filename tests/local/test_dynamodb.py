@@ -38,6 +38,7 @@ def claim(client, item, worker):
     return True
 
 
+@pytest.mark.slow
 def test_only_one_of_many_concurrent_claims_of_an_item_succeeds(client):
     with ThreadPoolExecutor(16) as pool:
         for number in range(20):
@@ -46,6 +47,7 @@ def test_only_one_of_many_concurrent_claims_of_an_item_succeeds(client):
             assert sum(claims) == 1
 
 
+@pytest.mark.slow
 def test_no_reader_sees_an_incomplete_item(client):
     with ThreadPoolExecutor(4) as pool:
         writing = [pool.submit(claim, client, str(number), 0) for number in range(200)]

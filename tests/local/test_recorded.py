@@ -24,6 +24,8 @@ from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import SECONDS, Queue, make_function, role, running
 from tests.support import wait_for
 
+pytestmark = pytest.mark.sampled(2)
+
 ROWS = json.loads((Path(__file__).parent / "fixtures" / "recorded.json").read_text())
 #: The details of an event that are compared.
 COMPARED = (

@@ -18,6 +18,8 @@ from local import acknowledger
 from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import REGION, running
 
+pytestmark = pytest.mark.sampled(4)
+
 #: What the stack, its examples and its documentation use.
 SERVICES = (
     "cloudformation",

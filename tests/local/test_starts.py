@@ -22,6 +22,8 @@ from local.aws.address import AddressError, listen
 from local.aws.parameters import split
 from tests.support import ROOT, wait_for
 
+pytestmark = pytest.mark.sampled(3)
+
 WRONG = [
     ("--parameters=Nope=1", "PARAMETERS: the template has no parameter Nope; it has ActionTypes, "),
     ("--parameters=Nope", "PARAMETERS must be written as Name=value, not 'Nope'"),

@@ -647,6 +647,7 @@ def test_a_wait_in_a_table_fails_times_out_and_is_retried(
     assert code_of(lambda: states.send_task_heartbeat(taskToken=third)) == "TaskTimedOut"
 
 
+@pytest.mark.slow
 def test_a_result_for_a_token_from_a_table_is_never_missed(
     states: Any, machine: Callable[..., str], rows: Any
 ) -> None:
@@ -659,6 +660,7 @@ def test_a_result_for_a_token_from_a_table_is_never_missed(
     assert [ended(states, each)["output"] for each in executions.values()] == ["quick"] * 12
 
 
+@pytest.mark.slow
 def test_waiting_tasks_do_not_block_other_tasks(
     states: Any, machine: Callable[..., str], rows: Any
 ) -> None:
@@ -884,6 +886,7 @@ def test_stop_ends_a_retry(
     assert history(states, execution)[-2:] == ["TaskFailed", "ExecutionAborted"]
 
 
+@pytest.mark.slow
 def test_no_state_runs_after_a_stop(states: Any, machine: Callable[..., str], rows: Any) -> None:
     catch = {"ErrorEquals": ["States.ALL"], "Next": "Never"}
     retry = {"ErrorEquals": ["States.ALL"], "MaxAttempts": 3}
@@ -1532,6 +1535,7 @@ def milliseconds(event: dict[str, Any]) -> int:
     return round(event["timestamp"].timestamp() * 1000)
 
 
+@pytest.mark.slow
 def test_only_the_history_of_an_ended_execution_is_kept(
     cloud: LocalCloud,
     states: Any,
