@@ -56,7 +56,7 @@ def matches(found: Any, recorded: Any) -> bool:
     return bool(recorded in ("*", found))
 
 
-def told(event: dict[str, Any]) -> list[Any]:
+def comparable(event: dict[str, Any]) -> list[Any]:
     details: dict[str, Any] = next(
         (each for name, each in event.items() if name.endswith("Details")), {}
     )
@@ -102,7 +102,7 @@ def test_an_execution_is_as_recorded_on_aws(cloud: LocalCloud, row: dict[str, An
         return described if described["status"] != "RUNNING" else None
 
     described = wait_for(ended, "the execution to end", SECONDS)
-    found = [told(each) for each in states.get_execution_history(**about)["events"]]
+    found = [comparable(each) for each in states.get_execution_history(**about)["events"]]
     assert described["status"] == row["status"], found[-1]
     if "events" in row:
         assert [each[0] for each in found] == [each[0] for each in row["events"]]

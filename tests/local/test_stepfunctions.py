@@ -1075,7 +1075,7 @@ def test_a_missing_execution_is_refused(states: Any, machine: Callable[..., str]
 
 
 @pytest.fixture
-def told(cloud: LocalCloud) -> Iterator[Callable[[str], dict[str, Any]]]:
+def next_status(cloud: LocalCloud) -> Iterator[Callable[[str], dict[str, Any]]]:
     """Returns the next event about a state machine."""
     queue = Queue(cloud, f"told-{uuid.uuid4()}")
     client = cloud.client("events")
@@ -1126,13 +1126,13 @@ def stop_date(states: Any, execution: str) -> int:
 
 
 def test_eventbridge_gets_an_event_for_success(
-    states: Any, machine: Callable[..., str], told: Callable[[str], dict[str, Any]]
+    states: Any, machine: Callable[..., str], next_status: Callable[[str], dict[str, Any]]
 ) -> None:
     arn = machine(End={"Type": "Succeed", "Output": "Hello"})
     execution = start(states, arn, {"text": NASTY})
     ended(states, execution)
-    assert told(arn) == detail_of(states, execution)
-    assert told(arn) == detail_of(
+    assert next_status(arn) == detail_of(states, execution)
+    assert next_status(arn) == detail_of(
         states,
         execution,
         status="SUCCEEDED",
@@ -1145,19 +1145,19 @@ def test_eventbridge_gets_an_event_for_success(
 
 @pytest.mark.parametrize("how", ["FAILED", "TIMED_OUT", "ABORTED"])
 def test_eventbridge_gets_an_event_for_every_other_end(
-    states: Any, machine: Callable[..., str], told: Callable[[str], dict[str, Any]], how: str
+    states: Any, machine: Callable[..., str], next_status: Callable[[str], dict[str, Any]], how: str
 ) -> None:
     if how == "FAILED":
         arn = machine(End={"Type": "Fail", "Error": "Mine", "Cause": NASTY})
     else:
         arn = machine(timeout=1 if how == "TIMED_OUT" else 60, Wait={"Type": "Wait", "Seconds": 50})
     execution = start(states, arn)
-    assert told(arn)["status"] == "RUNNING"
+    assert next_status(arn)["status"] == "RUNNING"
     if how == "ABORTED":
         states.stop_execution(executionArn=execution, error="Mine", cause=NASTY)
     ended(states, execution)
     words = {} if how == "TIMED_OUT" else {"error": "Mine", "cause": NASTY}
-    assert told(arn) == detail_of(
+    assert next_status(arn) == detail_of(
         states,
         execution,
         status=how,
@@ -1180,7 +1180,7 @@ def test_eventbridge_gets_an_event_for_every_other_end(
 def test_input_and_output_too_large_for_an_event_are_left_out(
     states: Any,
     machine: Callable[..., str],
-    told: Callable[[str], dict[str, Any]],
+    next_status: Callable[[str], dict[str, Any]],
     given: int,
     given_back: int,
     included: tuple[bool, bool],
@@ -1188,8 +1188,8 @@ def test_input_and_output_too_large_for_an_event_are_left_out(
     give = f"{{% $pad('', {given_back}, 'x') %}}"
     arn = machine(End={"Type": "Succeed", "Output": give})
     ended(states, start(states, arn, "x" * given))
-    assert (told(arn)["input"] is not None) == (given < 250_000)
-    detail = told(arn)
+    assert (next_status(arn)["input"] is not None) == (given < 250_000)
+    detail = next_status(arn)
     assert detail["inputDetails"] == {"included": included[0]}
     assert detail["outputDetails"] == {"included": included[1]}
     assert (detail["input"] is not None, detail["output"] is not None) == included
