@@ -11,7 +11,6 @@ import pytest
 from moto_codepipeline.probe.questions import QUESTIONS
 from probing import check, found, random_settings
 
-
 #: With the last one, the events of two executions come so that they could all be under way for 6.4 s.
 SEEDS = sorted({*range(int(os.environ.get("PROBE_SETTINGS", "8"))), 25})
 

@@ -416,7 +416,7 @@ def lags_of(probe: Probe, known: Interval) -> list[list[Interval]]:
     clock, came = probe.calls.clock, dict[str, list[tuple[float, float, float]]]()
     with probe.trial() as trial:
         since = trial.start.sent
-        # First shortly before it is due: else those that come earlier each time would look the same.
+        # First look shortly before they are due, so that varying lags are not taken for one.
         points = chain([known.low * 0.9], known.points())
         while len(came) < STARTS:
             elapsed = clock.now() - trial.start.sent
