@@ -34,7 +34,7 @@ SHOWN = [
 """The test that shows each behaviour, and how the behaviour's row begins."""
 
 ALL_SWITCHES = {row[0].strip("`"): row[1:] for row in rows("Switch | Values | Default")}
-BEHAVIOURS = rows("behaviour | evidence | here | switch")
+BEHAVIOURS = rows("behavior | evidence | here | switch")
 
 
 def test_the_table_of_switches_has_all_of_them() -> None:

@@ -149,7 +149,7 @@ def test_a_time_that_varies_is_not_told(there: Asked, tmp_path: Path) -> None:
     record = record_of(there, tmp_path)
     run(there.probe(), record, named("acknowledge_seconds"), quietly)
     assert "acknowledge_seconds" not in record.content["switches"]
-    assert record.content["unanswered"]["acknowledge_seconds"] == "It is another time each time"
+    assert record.content["unanswered"]["acknowledge_seconds"] == "The time is different each time"
 
 
 def test_what_differs_from_trial_to_trial_is_not_told(there: Asked, tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_it_only_cleans(there: Asked, main: Callable[..., int], capsys: Any) -> 
             ["--only", "nonce"],
             "--only: there is no switch 'nonce'; there are acknowledge_of_ended, ",
         ),
-        (["--partner-type", "Build/Other/1"], "PROVIDER begin with codepipeline-probe-"),
+        (["--partner-type", "Build/Other/1"], "PROVIDER must begin with codepipeline-probe-"),
         (["--partner-type", f"Build/{PREFIX}-x"], "must be CATEGORY/PROVIDER/VERSION"),
         (["--prefix", "Mine"], "--prefix must be 3 to 24 small letters"),
         (["--endpoint-url", "http://127.0.0.1:9"], "sts can't be called: Could not connect"),

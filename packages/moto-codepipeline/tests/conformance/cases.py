@@ -258,11 +258,9 @@ def _custom_poll_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
         return lambda job: {"actionTypeId": CUSTOM, "maxBatchSize": 9, "queryParam": query}
 
     named = "(Category: 'Build', Owner: 'Custom', Provider: 'Builder', Version: '1')"
-    needless = (
-        f"The action type {named} has no queryable property, so that queryParam must be empty"
-    )
+    needless = f"The action type {named} has no queryable property, so queryParam must be empty"
     needed = (
-        f"The action type {named} has a queryable property, so that queryParam must have the key "
+        f"The action type {named} has a queryable property, so queryParam must have the key "
         "'Project'"
     )
     job = Output(keys("jobs", 0), {"id", "nonce", "accountId", "data"})
@@ -710,7 +708,7 @@ def _partner_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Err
     function = "arn:aws:lambda:eu-west-1:123456789012:function:build"
     configuration = {"lambdaExecutorConfiguration": {"lambdaFunctionArn": function}}
     executor = {"type": "Lambda", "configuration": configuration}
-    text = "This CodePipeline has no executors but those of type JobWorker"
+    text = "This CodePipeline has only executors of type JobWorker"
     refused = Error("ValidationException", text)
     yield update, "an executor that is a function", idle, declared(executor=executor), refused
     reverse = {"minimumCount": 2, "maximumCount": 1}
