@@ -53,7 +53,7 @@ def test_the_package_needs_only_moto(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
-def test_the_tests_need_themselves_alone(path: Path) -> None:
+def test_the_tests_need_only_the_package_and_themselves(path: Path) -> None:
     own = {each.stem for each in PACKAGE.glob("tests/*")} | {"moto_codepipeline"}
     assert imported(path) <= WITH_MOTO | FOR_TESTS | own
 
@@ -75,7 +75,7 @@ def test_the_probe_stays_small() -> None:
     assert lines(PROBE) < 1600
 
 
-def test_the_probe_knows_of_the_emulator_what_a_file_of_switches_is() -> None:
+def test_the_probe_uses_only_the_switches_of_the_emulator() -> None:
     for path in PROBE:
         found = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
         own = {each.module for each in found if each.level == 2}

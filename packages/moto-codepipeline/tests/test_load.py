@@ -57,7 +57,7 @@ def restless_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restless_threads")
-def test_many_workers_at_once_lose_no_job_and_double_none(service: Service) -> None:
+def test_concurrent_workers_neither_lose_nor_repeat_a_job(service: Service) -> None:
     """Offers run out under the workers' hands, and acknowledgments and results come twice."""
     service.behaviour.acknowledge_seconds = 0
     service.register()

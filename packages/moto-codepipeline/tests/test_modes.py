@@ -50,7 +50,7 @@ def finish(service: Service) -> str:
 
 
 @pytest.mark.parametrize("mode", WAITING_MODES)
-def test_a_stage_works_on_one_execution_at_a_time(service: Service, mode: dict[str, str]) -> None:
+def test_a_stage_runs_one_execution_at_a_time(service: Service, mode: dict[str, str]) -> None:
     first, second = starts(service, 2, **mode)
     assert len(service.poll()) == 1
     assert statuses(service) == ["InProgress", "InProgress"]
@@ -70,14 +70,14 @@ def test_a_newer_execution_supersedes_one_that_waits(service: Service) -> None:
     assert service.poll() == []
 
 
-def test_executions_that_are_queued_come_in_their_order(service: Service) -> None:
+def test_queued_executions_run_in_order(service: Service) -> None:
     started = starts(service, 4, **QUEUED)
     assert statuses(service) == ["InProgress"] * 4
     assert [finish(service) for _ in range(4)] == started
     assert statuses(service) == ["Succeeded"] * 4
 
 
-def test_executions_side_by_side_do_not_know_each_other(service: Service) -> None:
+def test_parallel_executions_are_independent(service: Service) -> None:
     starts(service, 3, **SIDE_BY_SIDE)
     jobs = service.poll()
     assert len(jobs) == 3
@@ -88,7 +88,7 @@ def test_executions_side_by_side_do_not_know_each_other(service: Service) -> Non
 
 
 @pytest.mark.parametrize("mode", WAITING_MODES)
-def test_they_wait_before_each_stage_and_never_overtake(
+def test_executions_wait_for_each_stage_and_never_overtake(
     service: Service, mode: dict[str, str]
 ) -> None:
     first, second = starts(service, 2, [action("Build")], [action("Deploy")], **mode)
@@ -103,7 +103,7 @@ def test_they_wait_before_each_stage_and_never_overtake(
     assert finish(service) == second
 
 
-def test_each_stage_has_a_queue_of_its_own(service: Service) -> None:
+def test_each_stage_has_its_own_queue(service: Service) -> None:
     first, second, third, fourth = starts(service, 4, [action("A")], [action("B")], **QUEUED)
     [a] = service.take_all("A")
     service.succeed(a)
@@ -120,7 +120,7 @@ def test_each_stage_has_a_queue_of_its_own(service: Service) -> None:
     assert service.stage("Stage2")["latestExecution"]["pipelineExecutionId"] == fourth
 
 
-def test_the_state_shows_who_waits(service: Service) -> None:
+def test_the_state_shows_the_executions_that_wait(service: Service) -> None:
     first, _, third = starts(service, 3)
     stage = service.stage("Stage2")
     waiting = {"pipelineExecutionId": third, "status": "InProgress"}
@@ -214,7 +214,7 @@ def test_the_first_stage_is_locked_too(service: Service) -> None:
         service.succeed(job)
 
 
-def test_a_pipeline_that_is_made_again_has_no_old_locks(service: Service) -> None:
+def test_a_pipeline_that_is_created_again_has_no_old_locks(service: Service) -> None:
     starts(service, 2)
     service.poll()
     service.api.delete_pipeline(name="release")

@@ -55,7 +55,7 @@ def configuration(job: dict[str, Any]) -> Any:
     return job["data"]["actionConfiguration"]["configuration"]
 
 
-def test_the_next_job_has_what_is_wanted_and_the_one_after_it_its_own(
+def test_only_the_next_job_has_the_configuration_that_was_set_up(
     endpoint: tuple[Service, str],
 ) -> None:
     service, url = endpoint
@@ -87,7 +87,7 @@ def test_the_next_job_has_what_is_wanted_and_the_one_after_it_its_own(
     service.fail(again)
 
 
-def test_a_job_that_is_to_be_offered_twice_is_offered_anew_at_once_and_once(
+def test_offer_twice_offers_the_job_once_more_at_once(
     endpoint: tuple[Service, str],
 ) -> None:
     service, url = endpoint
@@ -114,7 +114,9 @@ def test_a_job_that_is_to_be_offered_twice_is_offered_anew_at_once_and_once(
         {"offers": 2},
     ],
 )
-def test_what_cannot_be_wanted_is_refused(endpoint: tuple[Service, str], body: Any) -> None:
+def test_an_invalid_request_for_the_next_job_is_refused(
+    endpoint: tuple[Service, str], body: Any
+) -> None:
     _, url = endpoint
     status, answer = call(url, body)
     assert status == 400

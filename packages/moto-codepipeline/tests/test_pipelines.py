@@ -125,7 +125,7 @@ def tidy_up(pipeline: dict[str, Any]) -> None:
     more=members,
 )
 @settings(BOUNDED, max_examples=60)
-def test_any_structure_is_refused_or_runs_to_an_end(
+def test_any_structure_is_refused_or_runs_to_its_end(
     data: st.DataObject,
     first: bool,
     tidy: bool,
@@ -250,7 +250,7 @@ class People(RuleBasedStateMachine):
         self.service.clock.advance(seconds)
 
     @invariant()
-    def a_stage_works_on_one_execution(self) -> None:
+    def a_stage_runs_one_execution(self) -> None:
         if not self.executions or self.mode == "PARALLEL":
             return
         runs = self.service.backend.pipelines["release"].executions.values()
@@ -264,7 +264,7 @@ class People(RuleBasedStateMachine):
             assert sum(bool(stage.in_progress) for stage in inside) <= 1
 
     @invariant()
-    def who_waits_has_not_begun(self) -> None:
+    def an_execution_that_waits_has_not_begun(self) -> None:
         if not self.executions:
             return
         for stage in self.service.stages():
@@ -284,7 +284,7 @@ class TestMorePeople(People.TestCase):
     settings = settings(BOUNDED, max_examples=40, stateful_step_count=30)
 
 
-def test_what_was_held_up_ends_once_all_is_open() -> None:
+def test_executions_that_were_held_up_end_once_all_transitions_are_enabled() -> None:
     machine = People()
     machine.create("QUEUED")
     machine.disable("Stage3")

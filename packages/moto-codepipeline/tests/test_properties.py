@@ -344,7 +344,7 @@ class Workers(RuleBasedStateMachine):
     # What is always so
 
     @invariant()
-    def every_job_is_what_it_must_be_and_never_goes_back(self) -> None:
+    def every_job_has_its_expected_status_and_never_goes_back(self) -> None:
         if not self.behaviour:
             return
         self.backend.tick()
@@ -376,7 +376,7 @@ class Workers(RuleBasedStateMachine):
                 assert len({worker for worker, _ in job.claims}) <= 1
 
     @invariant()
-    def a_pipeline_is_as_its_job(self) -> None:
+    def a_pipeline_has_the_status_of_its_job(self) -> None:
         for name, job in self.newest.items():
             status = job.status(self.now)
             expected = {"Succeeded": "Succeeded", "Failed": "Failed", "TimedOut": "Failed"}

@@ -82,7 +82,7 @@ def test_a_failed_action_gets_a_new_execution_and_a_new_job(owner: str, mode: st
         assert executions(service) == [("Build", "Failed"), ("Build", "Succeeded")]
 
 
-def test_the_retry_of_failed_actions_leaves_what_succeeded_and_goes_on_from_there(
+def test_a_retry_of_failed_actions_keeps_those_that_succeeded_and_goes_on(
     service: Service,
 ) -> None:
     stage = [service.action("Build"), service.action("Test"), service.action("Pack", runOrder=2)]
@@ -98,7 +98,7 @@ def test_the_retry_of_failed_actions_leaves_what_succeeded_and_goes_on_from_ther
     ]
 
 
-def test_the_retry_of_all_actions_begins_at_the_first_order(service: Service) -> None:
+def test_a_retry_of_all_actions_begins_at_the_first_run_order(service: Service) -> None:
     stage = [service.action("First"), service.action("Build", runOrder=2)]
     service.register()
     service.create(stage)
@@ -115,7 +115,9 @@ def test_the_retry_of_all_actions_begins_at_the_first_order(service: Service) ->
     assert service.status(execution_id) == "Succeeded"
 
 
-def test_failed_actions_can_be_retried_while_others_go_on_and_all_cannot(service: Service) -> None:
+def test_failed_actions_can_be_retried_while_others_go_on_but_all_actions_cannot(
+    service: Service,
+) -> None:
     service.register()
     service.create([service.action("Build"), service.action("Slow")])
     execution_id = service.start()
@@ -226,7 +228,7 @@ def test_a_retried_action_overrides_artifacts_and_revisions(service: Service) ->
         ({"retryMode": "SOME_ACTIONS"}, "ValidationException"),
     ],
 )
-def test_what_cannot_be_retried(service: Service, changes: dict[str, str], error: str) -> None:
+def test_an_invalid_retry_is_refused(service: Service, changes: dict[str, str], error: str) -> None:
     execution_id = failed(service)
     assert refused(service, execution_id, **changes) == error
     assert service.status(execution_id) == "Failed"

@@ -271,12 +271,12 @@ def test_a_structure_is_refused(
 
 
 @pytest.mark.parametrize("mode", ["QUEUED", "PARALLEL"])
-def test_the_first_type_of_pipeline_has_one_mode(service: Service, mode: str) -> None:
+def test_a_v1_pipeline_has_only_the_superseded_mode(service: Service, mode: str) -> None:
     pipeline = service.structure([build()]) | {"pipelineType": "V1", "executionMode": mode}
     assert refusal(service, pipeline)[0] == STRUCTURE
 
 
-def test_the_first_type_of_pipeline_has_no_variables(service: Service) -> None:
+def test_a_v1_pipeline_has_no_variables(service: Service) -> None:
     pipeline = service.structure([build()]) | {"pipelineType": "V1", "variables": [VARIABLE]}
     assert refusal(service, pipeline) == (
         STRUCTURE,
@@ -319,7 +319,7 @@ def test_the_same_action_name_in_two_stages_is_fine(service: Service) -> None:
     service.create([build()], [build()])
 
 
-def test_a_mask_for_an_action_that_has_no_value_yet_is_refused(service: Service) -> None:
+def test_a_mask_for_a_secret_without_a_value_is_refused(service: Service) -> None:
     service.create([build(configuration={"Text": "t"})])
     pipeline = service.api.get_pipeline(name="release")["pipeline"]
     pipeline["stages"][1]["actions"][0]["configuration"]["Token"] = "****"
@@ -351,7 +351,7 @@ def test_a_value_may_be_longer_than_the_model_says(service: Service) -> None:
     assert len(job["data"]["actionConfiguration"]["configuration"]["Text"]) == 50_000
 
 
-def test_an_empty_value_is_told_every_constraint(service: Service) -> None:
+def test_the_error_for_an_empty_value_has_every_constraint(service: Service) -> None:
     with pytest.raises(ClientError) as caught:
         service.create([build(configuration={"Text": ""})])
     assert error_of(caught.value) == (

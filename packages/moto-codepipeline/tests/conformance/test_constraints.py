@@ -71,7 +71,7 @@ def test_a_broken_constraint_is_reported_to_javascript(
 
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize(("operation", "where", "request_"), LIMITS, ids=str)
-def test_a_member_may_go_to_its_limit(
+def test_a_member_may_be_at_its_limit(
     url: str,
     empty: Service,
     operation: str,
@@ -102,7 +102,9 @@ def test_a_member_of_the_wrong_json_type_is_reported(
 
 
 @pytest.mark.parametrize("operation", served())
-def test_a_request_with_every_member_breaks_none(url: str, empty: Service, operation: str) -> None:
+def test_a_request_with_every_member_breaks_no_constraint(
+    url: str, empty: Service, operation: str
+) -> None:
     answer = post(url, operation, json.dumps(good_request(operation)))
     assert answer.status in (200, 400)
     assert "detected" not in answer.body

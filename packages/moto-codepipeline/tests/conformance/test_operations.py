@@ -26,7 +26,7 @@ ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
         for case in cases
     ],
 )
-def test_an_operation_answers_as_it_should(
+def test_an_operation_returns_what_it_should(
     client: Callable[[str], Call],
     service: Service,
     name: str,
