@@ -1,4 +1,4 @@
-"""Registering, listing and deleting action types, and what a pipeline may declare of them."""
+"""Registering, listing and deleting action types, and declaring actions of them in pipelines."""
 
 from __future__ import annotations
 

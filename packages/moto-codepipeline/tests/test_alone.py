@@ -1,4 +1,4 @@
-"""The package needs nothing outside itself but what it says, and names no other."""
+"""The package needs only its declared dependencies, and names no other product."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHIPPED = [
     PACKAGE / "pytest_moto_codepipeline.py",
     *sorted((PACKAGE / "moto_codepipeline").glob("*.py")),
 ]
-#: Another tool than the emulator: it knows AWS, or an emulator, by their answers alone.
+#: A tool apart from the emulator: it sees only the responses of AWS or an emulator.
 PROBE = sorted((PACKAGE / "moto_codepipeline" / "probe").glob("*.py"))
 TESTS = sorted([*PACKAGE.glob("tests/*.py"), *PACKAGE.glob("tests/conformance/*.py")])
 TEXTS = [
@@ -26,7 +26,7 @@ TEXTS = [
     *PACKAGE.glob("docs/*"),
     PACKAGE / "pyproject.toml",
 ]
-#: What comes with moto, and with pytest which alone loads the plug-in.
+#: What comes with moto, and with pytest, which loads the plug-in.
 WITH_MOTO = {"boto3", "botocore", "moto", "pytest", "werkzeug", "_typeshed"}
 FOR_TESTS = {"hypothesis", "awscli"}
 
@@ -66,12 +66,12 @@ def test_no_product_is_named(path: Path) -> None:
 
 
 def test_the_package_stays_small() -> None:
-    """What does not fit is refused by name."""
+    """What the emulator leaves out, it refuses by name."""
     assert lines(SHIPPED) < 5500
 
 
 def test_the_probe_stays_small() -> None:
-    """What takes more than its question is worth is documented instead."""
+    """A question that needs too much code is documented instead."""
     assert lines(PROBE) < 1600
 
 

@@ -1,4 +1,4 @@
-"""What is unknown about the real service, in both worlds, for custom and partner jobs."""
+"""Every switch, in both settings, for custom and partner jobs."""
 
 from __future__ import annotations
 

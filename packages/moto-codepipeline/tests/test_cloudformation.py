@@ -20,7 +20,7 @@ def service() -> Iterator[Service]:
 
 
 def template(**changes: Any) -> str:
-    """A template whose values are strings where CloudFormation allows it."""
+    """A template whose values are strings wherever CloudFormation allows it."""
     properties = {
         "Category": "Build",
         "Provider": "Builder",
@@ -119,7 +119,7 @@ def test_a_template_is_checked_like_a_request(service: Service, changes: dict[st
 
 class TestPipeline:
     def template(self, **changes: Any) -> str:
-        """A pipeline of one custom action, with values of all kinds where texts are meant."""
+        """A pipeline of one custom action, with values of several types for strings."""
         source = {
             "Name": "Fetch",
             "ActionTypeId": {"Category": "Source", "Owner": "AWS", "Provider": "S3", "Version": 1},

@@ -1,4 +1,4 @@
-"""Artifact credentials over HTTP: good for the job's artifacts, for fifteen minutes."""
+"""Artifact credentials over HTTP: valid for the job's artifacts, for fifteen minutes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PART = b"x" * 5 * 2**20
 
 
 class Job:
-    """A job in progress, and where its artifacts are. ``source`` has been uploaded by others."""
+    """A job in progress, and its artifacts. ``source`` is already uploaded."""
 
     def __init__(self, service: Service, url: str) -> None:
         self.service, self.url = service, url
@@ -29,7 +29,7 @@ class Job:
         self.package = self.place("outputArtifacts")
 
     def place(self, side: str) -> dict[str, str]:
-        """Bucket and key of the job's only artifact of a side."""
+        """Bucket and key of the job's only input or output artifact."""
         location = self.job["data"][side][0]["location"]["s3Location"]
         return {"Bucket": location["bucketName"], "Key": location["objectKey"]}
 

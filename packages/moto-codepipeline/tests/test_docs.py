@@ -1,4 +1,4 @@
-"""docs/behaviour.md says of every switch what the code says, and names no other."""
+"""docs/behaviour.md agrees with the code about every switch, and names no others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHOWN = [
     line.split(" | ", 1)
     for line in Path(__file__).with_name("behaviours.txt").read_text().splitlines()
 ]
-"""The test that shows each behaviour, and how the behaviour's row begins."""
+"""The test of each behavior, and how the behavior's row begins."""
 
 ALL_SWITCHES = {row[0].strip("`"): row[1:] for row in rows("Switch | Values | Default")}
 BEHAVIOURS = rows("behavior | evidence | here | switch")

@@ -173,7 +173,7 @@ def test_events_can_arrive_twice(service: Service) -> None:
 
 
 def order_of_arrival(service: Service, seed: int) -> list[tuple[float, tuple[str, str, str]]]:
-    """Run an execution with shuffled events; answers when each came, in seconds, in steps of 1."""
+    """Run an execution with shuffled events; return when each arrived, in whole seconds."""
     service.behaviour.events_seed = seed
     execution_id = service.start()
     service.succeed(service.take())
@@ -238,7 +238,7 @@ def test_a_target_that_fails_does_not_fail_the_call(
 
 
 def test_a_target_may_call_the_service(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a function does that an event invokes: no lock is held, and the job is there."""
+    """Like a function that an event invokes: no lock is held, and the job can be polled."""
     found: list[dict[str, Any]] = []
 
     def work(account_id: str, region_name: str, entry: dict[str, Any]) -> None:

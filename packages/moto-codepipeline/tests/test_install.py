@@ -1,4 +1,4 @@
-"""Being in the place of moto's CodePipeline, whatever moto did before."""
+"""The replacement of moto's CodePipeline, also after moto was used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Polling for jobs, acknowledging them, and asking for their details: custom and partner jobs."""
+"""Polling, acknowledgments and details of custom and partner jobs."""
 
 from __future__ import annotations
 

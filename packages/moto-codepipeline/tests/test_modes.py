@@ -1,4 +1,4 @@
-"""Several executions of one pipeline: they supersede each other, queue, or run side by side."""
+"""Several executions of one pipeline: they supersede each other, queue, or run in parallel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def service() -> Iterator[Service]:
 
 
 def starts(service: Service, count: int, *stages: list[dict[str, Any]], **mode: str) -> list[str]:
-    """Executions of a new pipeline, all started now. Its actions succeed by ``finish``."""
+    """Executions of a new pipeline, all started now. ``finish`` ends their actions."""
     service.register()
     service.create(*stages, **mode)
     return [service.start() for _ in range(count)]
@@ -42,7 +42,7 @@ def statuses(service: Service) -> list[str]:
 
 
 def finish(service: Service) -> str:
-    """Let the only job that can be polled succeed; answers its execution."""
+    """Let the only queued job succeed; return its execution."""
     job = service.take()
     service.succeed(job)
     execution_id: str = job["data"]["pipelineContext"]["pipelineExecutionId"]
@@ -265,7 +265,7 @@ def test_no_job_overtakes_another_and_none_is_lost(
                 jobs.remove(job)
 
         def places() -> dict[str, int]:
-            """How far each execution under way has come: the number of its stages' events."""
+            """How many stages each execution in progress has entered."""
             begun = service.details("Stage", "STARTED")
             found = service.summaries()
             return {
@@ -286,7 +286,7 @@ def test_no_job_overtakes_another_and_none_is_lost(
                 if each.get("latestExecution", {}).get("status") == "InProgress"
             ]
             jobs.extend(service.poll())
-            assert len(inside) == len(jobs), "a stage works on two executions, or on none"
+            assert len(inside) == len(jobs), "a stage runs two executions, or none"
             if mode == QUEUED:
                 assert "Superseded" not in statuses(service)
         while places():

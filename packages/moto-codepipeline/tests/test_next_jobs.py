@@ -1,4 +1,4 @@
-"""What somebody who tries things out may want of the next job."""
+"""What can be set up for the next job, to try things out."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_only_the_next_job_has_the_configuration_that_was_set_up(
     wish = {"configuration": {"Outcome": "Fail"}, "offer_twice": False}
     assert call(url, {"configuration": {"Outcome": "Fail"}}) == (200, {"next_jobs": [wish]})
     assert call(url) == (200, {"next_jobs": [wish]})
-    # It is for the next job that can be asked for it.
+    # It is for the next job whose type has the property.
     service.start("plain")
     assert call(url) == (200, {"next_jobs": [wish]})
     service.start()
@@ -79,7 +79,7 @@ def test_only_the_next_job_has_the_configuration_that_was_set_up(
     assert configuration(second) == {"Input": "y"}
     service.acknowledge(second)
     service.fail(second)
-    # The pipeline keeps what it declares.
+    # The pipeline keeps its own configuration.
     service.start()
     [again] = service.poll()
     assert configuration(again) == {"Outcome": "Succeed", "Input": "x"}

@@ -151,7 +151,7 @@ class TestApproval:
 
 
 class TestLambda:
-    """A function's job. Moto's functions are not run here: what they would get is looked at."""
+    """A function's job. moto's functions are not run: their events are recorded."""
 
     @pytest.fixture
     def events(self, service: Service) -> Iterator[list[dict[str, Any]]]:

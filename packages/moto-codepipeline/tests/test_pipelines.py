@@ -1,4 +1,4 @@
-"""Any structure is refused or runs to an end; any sequence of what people do leaves rules kept."""
+"""Any structure is refused or runs to its end; any sequence of user actions keeps the rules."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ kinds = st.sampled_from([TYPE, TYPE, TYPE, APPROVAL, LAMBDA, DEPLOY, TYPE | {"pr
 
 
 def declared(kind: dict[str, str]) -> st.SearchStrategy[dict[str, Any]]:
-    """An action of a type, mostly as it may be."""
+    """An action of a type, usually a valid one."""
     keys = {"Text": texts} if kind["owner"] == "Custom" else {"FunctionName": texts}
     optional: dict[str, st.SearchStrategy[Any]] = {
         "runOrder": st.integers(0, 3),
@@ -77,7 +77,7 @@ members = st.fixed_dictionaries(
 
 
 def code_of(call: Callable[[], Any]) -> str | None:
-    """The code of the error that a call ends with."""
+    """The code of the error that a call raises."""
     try:
         call()
     except ClientError as error:
@@ -86,7 +86,7 @@ def code_of(call: Callable[[], Any]) -> str | None:
 
 
 def go_on(service: Service, pick: Callable[[], bool]) -> None:
-    """Answer all that an execution waits for: jobs and approvals."""
+    """Answer all jobs and approvals that an execution waits for."""
     for job in service.poll():
         service.acknowledge(job)
         (service.succeed if pick() else service.fail)(job)
@@ -105,7 +105,7 @@ def go_on(service: Service, pick: Callable[[], bool]) -> None:
 
 
 def tidy_up(pipeline: dict[str, Any]) -> None:
-    """Take out what is refused most, so that more pipelines run."""
+    """Remove what is refused most often, so that more pipelines run."""
     for number, stage in enumerate(pipeline["stages"][1:]):
         stage["name"] = f"Stage{number}"
         for index, each in enumerate(stage["actions"]):
@@ -162,7 +162,7 @@ def test_any_structure_is_refused_or_runs_to_its_end(
 
 
 class People(RuleBasedStateMachine):
-    """What people do to one pipeline: a job, an approval and a job, in three stages."""
+    """What users do with one pipeline of three stages: a job, an approval and a job."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""pytest's fixture."""
+"""The pytest fixture."""
 
 from __future__ import annotations
 

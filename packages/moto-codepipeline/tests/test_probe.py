@@ -1,4 +1,4 @@
-"""The probe: what it makes, leaves, writes down and refuses."""
+"""The probe: what it creates, leaves behind, writes and refuses."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def test_every_switch_is_a_question_or_has_a_reason() -> None:
     assert sorted([*questions, *NOT_ASKED]) == sorted(switches.switches())
 
 
-# -- What is left ---------------------------------------------------------------------------------
+# -- What is left behind --------------------------------------------------------------------------
 
 SHORT = named("repeated_acknowledgment", "event_lag_seconds", "texts")
 
 
 class Killed(BaseException):
-    """The program was ended."""
+    """The program was killed."""
 
 
 def kill(monkeypatch: pytest.MonkeyPatch, last: int) -> None:
-    """Let no call be made after so many."""
+    """Kill the program after this many calls."""
     made, once = 0, Calls.once
 
     def counted(*arguments: Any, **request: Any) -> Any:
@@ -134,7 +134,7 @@ def test_the_probe_reports_what_an_earlier_run_left_behind(there: Asked, tmp_pat
     assert f"Removed what an earlier run left behind: the role {PREFIX}" in said
 
 
-# -- What is not known is not told ------------------------------------------------------------------
+# -- What is unanswered ---------------------------------------------------------------------------
 
 
 def test_a_time_that_varies_is_unanswered(there: Asked, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_the_probe_reports_that_all_calls_are_throttled(tmp_path: Path) -> None:
     assert "throttled 12 times" in record.content["unanswered"]["nonce_rotates"]
 
 
-# -- What is written down ---------------------------------------------------------------------------
+# -- What is written ------------------------------------------------------------------------------
 
 
 def test_no_secret_is_written_or_printed(
@@ -227,7 +227,7 @@ def test_a_run_does_not_continue_the_answers_of_another_endpoint(tmp_path: Path)
         Record(path, "AWS", "eu-west-2")
 
 
-# -- The file ---------------------------------------------------------------------------------------
+# -- The file -------------------------------------------------------------------------------------
 
 
 def test_a_written_file_can_be_read(tmp_path: Path) -> None:
@@ -279,12 +279,12 @@ def test_the_answers_can_be_set_in_another_codepipeline(tmp_path: Path) -> None:
         assert there.service.behaviour == Behaviour(nonce_rotates=False, acknowledge_seconds=45)
 
 
-# -- The command ------------------------------------------------------------------------------------
+# -- The command ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def main(there: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """The command with these arguments; its time is the real one."""
+    """The command with these arguments, in real time."""
     there.service.clock = Clock()
 
     def run_main(*arguments: str) -> int:
@@ -298,7 +298,7 @@ def main(there: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calla
 def test_against_aws_it_shows_what_it_creates_and_asks_for_confirmation(
     there: Asked, main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    # In moto's place stands AWS here.
+    # moto stands in for AWS.
     monkeypatch.setattr("builtins.input", lambda _: "n")
     assert main() == 1
     shown = capsys.readouterr().out
@@ -338,7 +338,7 @@ def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any)
         ),
         (["--partner-type", "Build/Other/1"], "PROVIDER must begin with codepipeline-probe-"),
         (["--partner-type", f"Build/{PREFIX}-x"], "must be CATEGORY/PROVIDER/VERSION"),
-        (["--prefix", "Mine"], "--prefix must be 3 to 24 small letters"),
+        (["--prefix", "Mine"], "--prefix must be 3 to 24 lowercase letters"),
         (["--endpoint-url", "http://127.0.0.1:9"], "sts can't be called: Could not connect"),
     ],
 )

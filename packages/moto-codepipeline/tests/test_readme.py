@@ -1,4 +1,4 @@
-"""The examples of README and docs/testing.md run as they are written, in processes of their own."""
+"""The examples of README and docs/testing.md run as they are written, in their own processes."""
 
 from __future__ import annotations
 

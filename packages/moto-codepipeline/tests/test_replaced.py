@@ -1,4 +1,4 @@
-"""What is put in a library's place, and what is said when the library has changed."""
+"""Replacements in a library, and the errors if the library has changed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ours() -> str:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A library with one class, and what is put in its place."""
+    """A library with one class, and its replacements."""
     module = ModuleType("library")
     fresh = type("Thing", (), {"doubled": Thing.doubled, "made": Thing.__dict__["made"]})
     vars(module).update(Thing=fresh, one_more=one_more, ours=ours)

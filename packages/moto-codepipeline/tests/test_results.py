@@ -1,4 +1,4 @@
-"""Results of jobs, custom and partner: taken once, repeated, contradicted, continued, late."""
+"""Results of custom and partner jobs: accepted once, repeated, contradicted, continued, late."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_output_variables_are_part_of_the_result(service: Service) -> None:
 @pytest.mark.parametrize(("size", "refused"), [(122880, False), (122881, True)])
 def test_output_variables_have_a_size_limit(service: Service, size: int, refused: bool) -> None:
     job = service.job()
-    # Bytes are counted, of keys and values: 4 for the keys, 2 for each é.
+    # The size is in bytes of keys and values: 4 for the keys, 2 for each é.
     variables = {"k1": "é" * 1000, "k2": "x" * (size - 2004)}
     if refused:
         with pytest.raises(ClientError) as caught:

@@ -1,4 +1,4 @@
-"""A failed stage is retried, and everything tells the truth about both attempts."""
+"""Retries of a failed stage, and what the API shows of both attempts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refused(
 
 
 def failed(service: Service, *stages: list[dict[str, Any]]) -> str:
-    """An execution whose first order of actions in Stage2 has one that failed, ``Build``."""
+    """An execution whose action ``Build``, of the first runOrder in Stage2, failed."""
     service.register()
     service.create(*stages)
     execution_id = service.start()
@@ -48,7 +48,7 @@ def failed(service: Service, *stages: list[dict[str, Any]]) -> str:
 
 
 def executions(service: Service) -> list[tuple[str, str]]:
-    """Name and status of each action execution but the source's, the oldest first."""
+    """Name and status of each action execution except the source's, the oldest first."""
     found = service.api.list_action_executions(pipelineName="release")["actionExecutionDetails"]
     return [(each["actionName"], each["status"]) for each in reversed(found)][1:]
 

@@ -1,4 +1,4 @@
-"""Executions on their way through stages and actions, and what the API tells about them."""
+"""Executions with their stages and actions, and what the API shows of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def by_action(jobs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def finish(service: Service, *names: str) -> None:
-    """Poll for jobs, which have to be of these actions, and let each succeed."""
+    """Poll for jobs, which must be those of these actions, and let each succeed."""
     jobs = by_action(service.poll())
     assert set(jobs) == set(names)
     for job in jobs.values():

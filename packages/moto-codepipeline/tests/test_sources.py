@@ -1,4 +1,4 @@
-"""S3 source actions: what they read, what they put, and how they fail."""
+"""S3 source actions: what they read and upload, and how they fail."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fetched(service: Service) -> dict[str, Any]:
 
 
 def put(text: bytes, bucket: str = "code") -> str:
-    """Put a version of the source; answers its id."""
+    """Upload a version of the source; return its id."""
     put_source(client("s3"), bucket, "code.zip", {"main.py": text})
     version: str = client("s3").head_object(Bucket=bucket, Key="code.zip")["VersionId"]
     return version

@@ -1,4 +1,4 @@
-"""An execution is stopped: its actions end or are abandoned, and workers learn of it, or don't."""
+"""Stopped executions: their actions end or are abandoned, and what workers see of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
 
 
 def started(service: Service, *stages: list[dict[str, Any]]) -> str:
-    """An execution whose first job can be polled; with no stages, of one action, ``Build``."""
+    """An execution whose first job can be polled. Without stages it has one action, ``Build``."""
     service.register()
     service.create(*stages)
     return service.start()
@@ -60,7 +60,7 @@ def test_actions_in_progress_run_to_their_end_and_no_others_start(service: Servi
     assert service.stop(execution_id) == execution_id
     assert service.status(execution_id) == "Stopping"
     assert service.stage("Stage2")["latestExecution"]["status"] == "Stopping"
-    # A job that nobody has taken yet is offered as before, and a continuation job comes.
+    # An unacknowledged job is still offered, and a continuation creates a job.
     [test] = service.poll()
     service.acknowledge(test)
     service.succeed(build, continuationToken="more")
@@ -158,7 +158,7 @@ def taken(service: Service) -> dict[str, Any] | None:
 
 
 def to_be_continued(service: Service) -> dict[str, Any] | None:
-    """The first job has ended, and its continuation is still to come."""
+    """The first job has ended, and its continuation is Created."""
     job = service.take()
     service.succeed(job, continuationToken="more")
     return job
@@ -351,7 +351,7 @@ def test_a_retry_of_a_stage_whose_actions_ended_runs_the_remaining_ones(
     [pack] = service.take_all("Pack")
     service.stop(execution_id)
     service.succeed(pack)
-    # Nothing is left to do in it.
+    # The stage has no remaining actions.
     service.retry(execution_id)
     assert service.status(execution_id) == "Succeeded"
 

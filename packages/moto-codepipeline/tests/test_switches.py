@@ -1,4 +1,4 @@
-"""Switches by name: from the command line, and over HTTP while it runs, with its clock."""
+"""Switches by name, from the command line and over HTTP, and the clock over HTTP."""
 
 from __future__ import annotations
 

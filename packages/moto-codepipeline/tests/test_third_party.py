@@ -1,6 +1,6 @@
-"""What is particular to partner jobs: their ids, clients and tokens, details, and action types.
+"""What is specific to partner jobs: their ids, clients and tokens, details, and action types.
 
-What they share with custom jobs is tested for both in the tests of jobs, results and behaviour.
+The tests of jobs, results and behavior test what they have in common with custom jobs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A pipeline is updated while executions are under way: they are cancelled, or go on."""
+"""A pipeline is updated while executions are in progress: they are canceled, or go on."""
 
 from __future__ import annotations
 

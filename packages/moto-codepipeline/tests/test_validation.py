@@ -1,4 +1,4 @@
-"""Requests that are refused before anything is looked up, in AWS's words."""
+"""Requests that are refused before anything is looked up, with AWS's messages."""
 
 from __future__ import annotations
 

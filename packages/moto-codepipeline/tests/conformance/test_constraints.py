@@ -1,7 +1,7 @@
-"""Every constraint of the service model, of every operation that is emulated, is kept.
+"""Every constraint of the service model is checked, for every emulated operation.
 
-There is nothing in the service when these requests come, so each refusal comes before the question
-whether a thing exists.
+The service is empty when these requests arrive, so each is refused before the service looks up a
+resource.
 """
 
 from __future__ import annotations

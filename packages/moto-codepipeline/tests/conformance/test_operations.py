@@ -12,7 +12,7 @@ from conformance.cases import CASES, REPRESENTATIVE, Case
 from conformance.clients import Call
 from conformance.service import REGION, UNKNOWN_JOB, Service
 
-# A call of the AWS CLI takes a tenth of a second, so it is not asked everything.
+# A call of the AWS CLI takes a tenth of a second, so it makes only some of the calls.
 ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
 
 

@@ -1,4 +1,4 @@
-"""What goes over the wire, whatever a client makes of it."""
+"""The wire format, without an SDK."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_client_that_speaks_cbor_is_refused_in_cbor(url: str, service: Service
     assert reply.status == 400
     assert reply.headers.get_all("Content-Type") == ["application/cbor"]
     assert reply.headers["smithy-protocol"] == "rpc-v2-cbor"
-    # A map of two texts to texts.
+    # A map with two members.
     assert reply.raw[:1] == b"\xa2"
     assert b"__type" in reply.raw
     assert b"JSON 1.1 only" in reply.raw
