@@ -44,8 +44,7 @@ class TypeKey(NamedTuple):
 class ActionType:
     """A registered action type. ``definition`` is the API's ``ActionType``.
 
-    ``more`` has the members that only an ``ActionTypeDeclaration`` has: executor, permissions and
-    description.
+    ``more`` has what only an ``ActionTypeDeclaration`` has: executor, permissions and description.
     """
 
     key: TypeKey

@@ -1,8 +1,7 @@
 """Lambda invoke actions: a function gets a job, and puts its result as a job worker does.
 
-Documented: the event, the asynchronous invocation, the 30 seconds before the function is invoked
-with a continuation token, the limits of 20 minutes without a result and 24 hours in all. Recorded:
-``expirationTime``.
+Documented: the event, the asynchronous invocation, the 30 seconds before an invocation with a
+continuation token, 20 minutes for each result and 24 hours in all. Recorded: ``expirationTime``.
 """
 
 import json

@@ -34,9 +34,8 @@ SERVICE = "codepipeline.amazonaws.com"
 class JobBackend(ExecutionOperations):
     """CodePipeline in one account and region.
 
-    A method that is named like an API operation does what the operation does. It takes the
-    parameters or the whole request, already checked. Unlike in AWS, creating a pipeline does not
-    start it.
+    Methods that are named like API operations do the same. They take the parameters or the whole
+    request, already checked. Unlike in AWS, a new pipeline is not started.
     """
 
     def __init__(self, region_name: str, account_id: str) -> None:

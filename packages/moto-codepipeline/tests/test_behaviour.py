@@ -39,9 +39,7 @@ def refused(service: Service, job: dict[str, Any]) -> str:
     return error_of(caught.value)[0]
 
 
-def test_each_backend_has_its_own_behavior_and_the_defaults_are_the_harder_ones(
-    service: Service,
-) -> None:
+def test_each_backend_has_its_own_behavior_with_the_harder_defaults(service: Service) -> None:
     behaviour = Behaviour()
     assert behaviour == replace(service.behaviour, started_before_queued_seconds=0.3)
     assert service.behaviour.nonce_rotates

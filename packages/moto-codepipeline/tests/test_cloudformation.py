@@ -220,9 +220,7 @@ class TestPipeline:
         stacks.update_stack(StackName="release", TemplateBody=self.template())
         assert service.stage("Stage2")["inboundTransitionState"]["enabled"] is True
 
-    def test_a_template_can_have_artifact_stores_by_region(
-        self, service: Service, stacks: Any
-    ) -> None:
+    def test_artifact_stores_can_be_by_region(self, service: Service, stacks: Any) -> None:
         store = {"Type": "S3", "Location": "artifacts"}
         body = json.loads(
             self.template(ArtifactStores=[{"Region": REGION, "ArtifactStore": store}])
@@ -236,9 +234,7 @@ class TestPipeline:
         stacks.delete_stack(StackName="release")
         assert service.api.list_pipelines()["pipelines"] == []
 
-    def test_a_refused_pipeline_is_an_error_of_the_stack(
-        self, service: Service, stacks: Any
-    ) -> None:
+    def test_a_refused_pipeline_is_a_stack_error(self, service: Service, stacks: Any) -> None:
         with pytest.raises(ClientError) as caught:
             stacks.create_stack(
                 StackName="release",

@@ -155,14 +155,12 @@ def test_a_switch_sets_how_long_credentials_are_valid(job: Job) -> None:
         lambda s3, job: s3.list_buckets(),
     ],
 )
-def test_credentials_give_access_to_nothing_else_in_s3(
-    job: Job, call: Callable[..., object]
-) -> None:
+def test_credentials_allow_nothing_else_in_s3(job: Job, call: Callable[..., object]) -> None:
     s3 = job.client()
     assert refusal(lambda: call(s3, job)) == ("AccessDenied", 403)
 
 
-def test_credentials_give_no_access_to_another_jobs_artifacts(job: Job) -> None:
+def test_credentials_allow_no_access_to_another_jobs_artifacts(job: Job) -> None:
     job.service.start()
     other = Job(job.service, job.url)
     assert refusal(lambda: job.client().get_object(**other.source)) == ("AccessDenied", 403)
@@ -178,9 +176,7 @@ def test_credentials_give_no_access_to_another_jobs_artifacts(job: Job) -> None:
         ("sts", "get_caller_identity", "AccessDenied"),
     ],
 )
-def test_credentials_give_no_access_to_other_services(
-    job: Job, service: str, call: str, code: str
-) -> None:
+def test_credentials_allow_no_other_services(job: Job, service: str, call: str, code: str) -> None:
     assert refusal(getattr(job.client(service), call)) == (code, 403)
 
 

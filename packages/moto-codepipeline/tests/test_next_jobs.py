@@ -87,9 +87,7 @@ def test_only_the_next_job_has_the_configuration_that_was_set_up(
     service.fail(again)
 
 
-def test_offer_twice_offers_the_job_once_more_at_once(
-    endpoint: tuple[Service, str],
-) -> None:
+def test_offer_twice_offers_the_job_once_more_at_once(endpoint: tuple[Service, str]) -> None:
     service, url = endpoint
     assert call(url, {"offer_twice": True})[0] == 200
     service.start()

@@ -233,18 +233,14 @@ class TestLambda:
             "The AWS Lambda function work failed to return a result."
         )
 
-    def test_a_lambda_action_has_24_hours_in_all(
-        self, service: Service, events: list[dict[str, Any]]
-    ) -> None:
+    def test_an_action_has_24_hours(self, service: Service, events: list[dict[str, Any]]) -> None:
         service.behaviour.lambda_silence_seconds = 10**6
         execution_id = self.invoke(service)
         service.clock.advance(24 * 3600)
         assert service.status(execution_id) == "Failed"
         assert len(events) == 1
 
-    def test_jobs_of_functions_are_not_offered(
-        self, service: Service, events: list[dict[str, Any]]
-    ) -> None:
+    def test_its_jobs_are_not_offered(self, service: Service, events: list[dict[str, Any]]) -> None:
         self.invoke(service)
         with pytest.raises(ClientError) as caught:
             service.api.poll_for_jobs(actionTypeId=LAMBDA)
@@ -322,9 +318,7 @@ class TestTransition:
         service.succeed(service.take())
         assert service.status(execution_id) == "Succeeded"
 
-    def test_the_outbound_transition_of_the_last_stage_has_no_effect(
-        self, service: Service
-    ) -> None:
+    def test_the_last_outbound_transition_has_no_effect(self, service: Service) -> None:
         service.create()
         self.disable(service, "Stage2", "Outbound")
         execution_id = service.start()

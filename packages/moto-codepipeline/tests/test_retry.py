@@ -82,9 +82,7 @@ def test_a_failed_action_gets_a_new_execution_and_a_new_job(owner: str, mode: st
         assert executions(service) == [("Build", "Failed"), ("Build", "Succeeded")]
 
 
-def test_a_retry_of_failed_actions_keeps_those_that_succeeded_and_goes_on(
-    service: Service,
-) -> None:
+def test_a_retry_of_failed_actions_keeps_those_that_succeeded_and_goes_on(service: Service) -> None:
     stage = [service.action("Build"), service.action("Test"), service.action("Pack", runOrder=2)]
     execution_id = failed(service, stage, [service.action("Deploy")])
     service.retry(execution_id)
@@ -115,9 +113,7 @@ def test_a_retry_of_all_actions_begins_at_the_first_run_order(service: Service) 
     assert service.status(execution_id) == "Succeeded"
 
 
-def test_failed_actions_can_be_retried_while_others_go_on_but_all_actions_cannot(
-    service: Service,
-) -> None:
+def test_failed_actions_can_be_retried_while_others_go_on_but_not_all(service: Service) -> None:
     service.register()
     service.create([service.action("Build"), service.action("Slow")])
     execution_id = service.start()

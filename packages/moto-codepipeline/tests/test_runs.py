@@ -99,9 +99,7 @@ def test_a_failed_action_fails_stage_and_execution(service: Service) -> None:
     assert "latestExecution" not in service.stage("Stage3")
 
 
-def test_other_actions_with_the_run_order_of_a_failed_one_run_to_their_end(
-    service: Service,
-) -> None:
+def test_other_actions_of_the_run_order_of_a_failed_one_run_to_their_end(service: Service) -> None:
     service.register()
     service.create([action("A"), action("B"), action("Later", runOrder=2)])
     execution_id = service.start()

@@ -188,7 +188,7 @@ def test_jobs_of_an_abandoned_action_are_no_longer_offered(
 
 @pytest.mark.parametrize("state", [polled, taken])
 @pytest.mark.parametrize("world", ["InvalidNonceException", "status"])
-def test_the_job_of_an_abandoned_action_is_acknowledged_like_one_that_has_ended(
+def test_an_abandoned_job_is_acknowledged_like_one_that_has_ended(
     service: Service, state: Callable[[Service], dict[str, Any]], world: Any
 ) -> None:
     service.behaviour.acknowledge_of_ended = world
@@ -202,9 +202,7 @@ def test_the_job_of_an_abandoned_action_is_acknowledged_like_one_that_has_ended(
         assert refusal(lambda: service.acknowledge(job))[0] == "InvalidNonceException"
 
 
-def test_the_job_of_an_abandoned_action_has_the_details_of_one_that_has_ended(
-    service: Service,
-) -> None:
+def test_an_abandoned_job_has_the_details_of_one_that_has_ended(service: Service) -> None:
     execution_id = started(service)
     job = service.take()
     service.stop(execution_id, abandon=True)
@@ -338,9 +336,7 @@ def test_a_stopped_stage_can_be_retried(service: Service, mode: str) -> None:
     assert service.status(execution_id) == "Succeeded"
 
 
-def test_a_retry_of_a_stage_whose_actions_ended_runs_the_remaining_ones(
-    service: Service,
-) -> None:
+def test_a_retry_of_a_stage_whose_actions_ended_runs_the_remaining_ones(service: Service) -> None:
     stage = [service.action("Build"), service.action("Pack", runOrder=2)]
     execution_id = started(service, stage)
     [build] = service.take_all("Build")

@@ -124,9 +124,7 @@ def test_http_refuses_with_the_same_messages(
     assert service.behaviour == at_once()
 
 
-def test_a_request_advances_the_clock_and_what_is_due_happens(
-    endpoint: tuple[Service, str],
-) -> None:
+def test_a_request_moves_the_clock_and_what_is_due_happens(endpoint: tuple[Service, str]) -> None:
     service, url = endpoint
     job = service.job()
     service.succeed(job, continuationToken="t")

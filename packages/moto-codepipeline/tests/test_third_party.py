@@ -107,9 +107,7 @@ def test_details_have_everything_that_the_worker_needs(service: Service) -> None
     assert shown["configuration"] == {"Project": "web", "Key": "****"}
 
 
-def test_the_nonce_changes_with_each_offer_but_not_with_each_request_for_details(
-    service: Service,
-) -> None:
+def test_the_nonce_changes_with_each_offer_but_not_with_the_details(service: Service) -> None:
     queued(service)
     [first] = service.poll()
     assert service.worker.details(first)["nonce"] == first["nonce"]
@@ -253,9 +251,7 @@ def test_the_order_of_checks(service: Service, method: str) -> None:
         assert refusal(service, method, job["id"], own)[0] == last[method]
 
 
-def test_a_new_client_token_takes_effect_at_once_also_for_a_repeated_result(
-    service: Service,
-) -> None:
+def test_a_new_client_token_is_valid_at_once_also_for_a_repeated_result(service: Service) -> None:
     job = service.job()
     before = service.backend.client_token(job["clientId"])
     service.succeed(job)
@@ -281,9 +277,7 @@ def test_the_jobs_of_a_removed_client_are_offered_but_refuse_every_token(service
     assert service.worker.details({"id": job["jobId"], "clientId": CLIENT})["nonce"]
 
 
-def test_an_action_belongs_to_its_own_client_or_its_pipelines_or_the_default(
-    service: Service,
-) -> None:
+def test_an_action_belongs_to_its_client_its_pipelines_or_the_default(service: Service) -> None:
     for client_id, token in ((CLIENT, "one"), (OTHER, "two")):
         service.backend.put_client(client_id, token)
     service.backend.bind_client(CLIENT, "release")

@@ -191,9 +191,7 @@ TYPE_PATTERN = "Member must satisfy regular expression pattern: [0-9A-Za-z_-]+"
         ),
     ],
 )
-def test_a_request_that_breaks_the_model_is_refused(
-    operation: str, request_: Any, message: str
-) -> None:
+def test_a_broken_constraint_is_refused(operation: str, request_: Any, message: str) -> None:
     assert refusal(operation, request_) == ("ValidationException", message)
 
 

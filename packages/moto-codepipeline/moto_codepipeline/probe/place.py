@@ -26,8 +26,7 @@ STOPPED = ("PipelineExecutionNotStoppableException", "DuplicatedStopRequestExcep
 
 
 class Place:
-    """The resources of the probe: ``make`` creates them, and ``remove`` removes them, also those of
-    an earlier run.
+    """The probe's resources: ``make`` creates and ``remove`` removes them, also an earlier run's.
 
     The custom action type has the queryable property Trial, so a poll gets the jobs of one trial.
     ``bus`` is the event bus whose events go to the queue.

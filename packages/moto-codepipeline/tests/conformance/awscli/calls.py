@@ -1,7 +1,6 @@
 """Runs the AWS CLI many times in this process, because starting it takes longer than a call.
 
-Each JSON line of the input has a command's arguments; each line of the output is
-{"code", "stdout", "stderr"}.
+Each input line has a command's arguments; each output line is {"code", "stdout", "stderr"}: JSON.
 """
 
 import contextlib
