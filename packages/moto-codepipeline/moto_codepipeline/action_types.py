@@ -201,7 +201,8 @@ class ActionType:
         if queryable and not _QUERYABLE_VALUE.fullmatch(configuration[queryable]):
             raise InvalidActionDeclarationError(
                 f"{problem} has a value for the queryable configuration '{queryable}' that is "
-                "longer than 20 characters, or does not only have letters, digits, '_' and '-'"
+                "longer than 20 characters, or has characters other than letters, digits, '_' "
+                "and '-'"
             )
 
 

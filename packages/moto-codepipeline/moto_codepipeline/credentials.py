@@ -2,9 +2,9 @@
 
 They are new each time that a job or its details are returned, and have no expiry member
 (documented). AWS's Jenkins plugin relies on 15 minutes; recorded from Lambda actions, they are a
-session of the pipeline's role for the job's own artifacts. Here they allow to get and put the
-objects of the job's input and output artifacts, in one part or several, and nothing else. Only an
-HTTP endpoint can check them, see ``http``; elsewhere they allow everything.
+session of the pipeline's role for the job's own artifacts. Here they allow getting and putting
+the objects of the job's input and output artifacts, in one part or several, and nothing else. Only
+an HTTP endpoint can check them, see ``http``; elsewhere they allow everything.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The addresses of requests. moto derives this module's name from that of the backend's."""
+"""The addresses of requests. moto finds this module by the name of the backend's module."""
 
 from moto.codepipeline.urls import url_bases
 

@@ -3,7 +3,7 @@
 SDKs check little of it before they send a request, so the service has to. The model is botocore's:
 there is no list of limits here. Recorded from CodePipeline: the phrases for null, pattern and enum;
 several violations are joined with "; "; a value is never repeated; and all this is checked before
-whether a resource exists. The phrases for lengths, ranges, list and map members, and those of
+a resource is looked up. The phrases for lengths, ranges, list and map members, and those of
 SerializationException are AWS's usual ones.
 """
 

@@ -69,7 +69,7 @@ BUILD = "Action configuration for action 'Build'"
         (
             action("Build", configuration={"Project": "p" * 21}),
             f"{BUILD} has a value for the queryable configuration 'Project' that is longer "
-            "than 20 characters, or does not only have letters, digits, '_' and '-'",
+            "than 20 characters, or has characters other than letters, digits, '_' and '-'",
         ),
         (
             action("Build", configuration={"Project": "p"}, inputArtifacts=[]),

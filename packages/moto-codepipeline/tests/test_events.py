@@ -179,7 +179,7 @@ def order_of_arrival(service: Service, seed: int) -> list[tuple[float, tuple[str
     service.succeed(service.take())
     assert service.status(execution_id) == "Succeeded"
     service.entries.clear()
-    arrivals = []
+    arrivals: list[tuple[float, tuple[str, str, str]]] = []
     for second in range(11):
         arrivals += [(second, each) for each in service.events()[len(arrivals) :]]
         service.clock.advance(1)

@@ -260,7 +260,7 @@ def test_no_job_overtakes_another_and_none_is_lost(
                 service.stop(execution_id, abandon=step == "abandon")
             else:
                 service.acknowledge(job)
-                {"succeed": service.succeed, "fail": service.fail}[step](job)
+                (service.succeed if step == "succeed" else service.fail)(job)
             if step != "stop":
                 jobs.remove(job)
 

@@ -10,7 +10,13 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from codepipeline_fixtures import (
     BOUNDED,
@@ -253,14 +259,9 @@ class People(RuleBasedStateMachine):
     def a_stage_runs_one_execution(self) -> None:
         if not self.executions or self.mode == "PARALLEL":
             return
-        runs = self.service.backend.pipelines["release"].executions.values()
+        runs = self.service.backend._runs(self.service.backend.pipelines["release"])
         for name in ("Source", "Stage2", "Stage3", "Stage4"):
-            inside = [
-                stage
-                for run in runs
-                for stage in run.stages
-                if stage.name == name  # type: ignore[attr-defined]
-            ]
+            inside = [stage for run in runs for stage in run.stages if stage.name == name]
             assert sum(bool(stage.in_progress) for stage in inside) <= 1
 
     @invariant()
@@ -275,13 +276,10 @@ class People(RuleBasedStateMachine):
             assert stage["inboundTransitionState"]["enabled"] == (name not in self.closed)
 
 
-class TestPeople(People.TestCase):
-    settings = settings(BOUNDED, max_examples=8, stateful_step_count=30)
-
-
-@pytest.mark.slow
-class TestMorePeople(People.TestCase):
-    settings = settings(BOUNDED, max_examples=40, stateful_step_count=30)
+@pytest.mark.parametrize("examples", [8, pytest.param(40, marks=pytest.mark.slow)])
+def test_any_sequence_of_what_users_do_keeps_the_rules(examples: int) -> None:
+    bounded = settings(BOUNDED, max_examples=examples, stateful_step_count=30)
+    run_state_machine_as_test(People, settings=bounded)
 
 
 def test_executions_that_were_held_up_end_once_all_transitions_are_enabled() -> None:

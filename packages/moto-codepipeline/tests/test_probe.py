@@ -158,7 +158,7 @@ def test_an_answer_that_differs_between_trials_is_unanswered(there: Asked, tmp_p
 
     def either(job: Any, nonce: str) -> Any:
         if job.status == "InProgress":
-            there.service.behaviour.repeated_acknowledgment = next(worlds)  # type: ignore[assignment]
+            switches.change(there.service.behaviour, {"repeated_acknowledgment": next(worlds)})
         return acknowledge(job, nonce)
 
     there.service._board.acknowledge = either  # type: ignore[method-assign]

@@ -293,14 +293,15 @@ class Workers(RuleBasedStateMachine):
     def use_a_wrong_token(self, data: st.DataObject) -> None:
         """Without the client's token, nothing can change a partner's job."""
         job = self._some_offer(data)[1].job
+        job_id, nonce = job.id or "", job.nonce or ""
         for call in (
-            lambda token: self.backend.acknowledge_third_party_job(job.id, job.nonce, token),
-            lambda token: self.backend.put_third_party_job_success_result(job.id, token, {}),
+            lambda: self.backend.acknowledge_third_party_job(job_id, nonce, "wrong"),
+            lambda: self.backend.put_third_party_job_success_result(job_id, "wrong", {}),
         ):
             expected = "InvalidClientTokenException"
             if job.owner == "Custom":
                 expected = "JobNotFoundException"
-            assert _outcome(lambda call=call: call("wrong")) == expected
+            assert _outcome(call) == expected
 
     @precondition(lambda self: self._any_offer())
     @rule(data=st.data())
@@ -430,8 +431,9 @@ def _outcome(call: Callable[[], Any]) -> Any:
         return error.error_type
 
 
-class TestWorkersInAnyWorld(Workers.TestCase):
-    settings = settings(BOUNDED, max_examples=30, stateful_step_count=40)
+def test_workers_in_any_world() -> None:
+    bounded = settings(BOUNDED, max_examples=30, stateful_step_count=40)
+    run_state_machine_as_test(Workers, settings=bounded)
 
 
 @pytest.mark.sampled(8)

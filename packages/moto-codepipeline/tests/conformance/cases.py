@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from conformance.clients import Answer
@@ -343,7 +344,7 @@ def _result_cases(
         token = {"continuationToken": "second-half"}
         yield "the action goes on in another job", claimed, naming(**token), EMPTY, "Succeeded"
         yield "another result after a continuation", continued, naming(), DIFFERS, "Succeeded"
-        percent = {"executionDetails": {"percentComplete": 101}}
+        percent: dict[str, Any] = {"executionDetails": {"percentComplete": 101}}
         maximum = "Member must have value less than or equal to 100"
         wrong = invalid("executionDetails.percentComplete", maximum)
     else:
@@ -430,8 +431,8 @@ def _named_job_cases(kind: Kind) -> Iterator[Case]:
             more: dict[str, Any] = more,
             **params: Any,
         ) -> Case:
-            params = naming(**more | params)
-            return Case(operation, what, kind.type_id, state, params, answer, leaves)
+            named = naming(**more | params)
+            return Case(operation, what, kind.type_id, state, named, answer, leaves)
 
         yield case("no such job", nothing, UNKNOWN)
         yield case("a job of the other kind", of_the_other_kind, UNKNOWN, "Dispatched")
@@ -723,10 +724,10 @@ def _partner_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Err
 
 
 def _pipeline_cases() -> Iterator[tuple[str, str, State, Params, Error | Output]]:
-    for what, *row in _approval_cases():
-        yield "PutApprovalResult", what, *row
-    for what, *row in _revision_cases():
-        yield "PutActionRevision", what, *row
+    for row in _approval_cases():
+        yield "PutApprovalResult", *row
+    for row in _revision_cases():
+        yield "PutActionRevision", *row
     yield from _transition_cases()
     yield from _tag_cases()
 
@@ -736,21 +737,21 @@ def _cases() -> Iterator[Case]:
         type_id, custom = kind.type_id, kind.type_id["owner"] == "Custom"
         for row in _poll_cases(kind):
             yield Case(kind.poll, row[0], type_id, *row[1:])
-        for row in _acknowledge_cases():
-            yield Case(kind.acknowledge, row[0], type_id, *row[1:])
+        for full in _acknowledge_cases():
+            yield Case(kind.acknowledge, full[0], type_id, *full[1:])
         for success in (True, False):
             operation = kind.success if success else kind.failure
-            for row in _result_cases(success=success):
-                yield Case(operation, row[0], type_id, *row[1:])
+            for full in _result_cases(success=success):
+                yield Case(operation, full[0], type_id, *full[1:])
         if custom:
             for row in _custom_poll_cases():
                 yield Case(kind.poll, row[0], type_id, *row[1:])
-            for row in _custom_success_cases():
-                yield Case(kind.success, row[0], type_id, *row[1:])
+            for full in _custom_success_cases():
+                yield Case(kind.success, full[0], type_id, *full[1:])
         yield from _named_job_cases(kind)
-        for row in _stop_cases():
-            what = f"{type_id['owner']} {row[0]}"
-            yield Case("StopPipelineExecution", what, type_id, *row[1:])
+        for full in _stop_cases():
+            what = f"{type_id['owner']} {full[0]}"
+            yield Case("StopPipelineExecution", what, type_id, *full[1:])
     partner_job = Output(keys("jobs", 0), {"clientId", "jobId"})
     yield Case(
         "PollForThirdPartyJobs",
@@ -764,7 +765,9 @@ def _cases() -> Iterator[Case]:
         yield Case(kind.details, what, kind.type_id, state, naming(), answer)
     for type_id, rows in ((PARTNER, _partner_type_cases()), (CUSTOM, _action_type_cases())):
         for operation, what, state, params, answer in rows:
-            yield Case(operation, what, type_id, state, lambda _, params=params: params, answer)
+            yield Case(
+                operation, what, type_id, state, partial(lambda given, _: given, params), answer
+            )
 
 
 def _representative(cases: list[Case]) -> Iterator[Case]:

@@ -257,7 +257,7 @@ def _sized(shape: Shape, size: int) -> Any:
 
 def _without_pattern(rules: dict[str, Any]) -> str:
     shortest, longest = rules.get("min", 0), rules.get("max", 1000)
-    candidates = [each * (shortest // len(each) + 1) for each in _BREAKING]
+    candidates: list[str] = [each * (shortest // len(each) + 1) for each in _BREAKING]
     return next(
         each
         for each in candidates

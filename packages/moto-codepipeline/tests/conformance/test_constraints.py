@@ -50,7 +50,7 @@ def test_a_broken_constraint_is_reported(
     client: Callable[[str], Call],
     empty: Service,
     bad: Bad,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     check_refusal(client("boto3")(bad.operation, bad.request), bad)
     record_property("tried", "broken constraints through boto3")
@@ -62,7 +62,7 @@ def test_a_broken_constraint_is_reported_to_javascript(
     client: Callable[[str], Call],
     empty: Service,
     bad: Bad,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     answer = client("javascript")(bad.operation, bad.request)
     check_refusal(answer, bad)
@@ -77,7 +77,7 @@ def test_a_member_may_be_at_its_limit(
     operation: str,
     where: str,
     request_: Any,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     answer = post(url, operation, json.dumps(request_))
     assert answer.status in (200, 400)
@@ -93,7 +93,7 @@ def test_a_member_of_the_wrong_json_type_is_reported(
     operation: str,
     where: str,
     request_: Any,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     answer = post(url, operation, json.dumps(request_))
     assert (answer.status, answer.error) == (400, "SerializationException")

@@ -31,7 +31,7 @@ def test_an_operation_returns_what_it_should(
     service: Service,
     name: str,
     case: Case,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     job = case.state(service, case.type_id)
     answer = client(name)(case.operation, case.params(job))
