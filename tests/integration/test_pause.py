@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from local import acknowledger
 
 
+@pytest.mark.slow
 def test_a_paused_action_type_takes_no_jobs_while_its_jobs_in_flight_and_the_others_go_on(
     owners_world,
 ):

@@ -114,6 +114,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_a_job_whose_acknowledgment_always_fails(

@@ -79,6 +79,7 @@ def test_a_job_beyond_the_limit_waits_queued_and_goes_on_when_there_is_room(owne
     room_came_back(world)
 
 
+@pytest.mark.slow
 def test_room_is_given_back_however_an_execution_ends(owners_world):
     world = owners_world
     ends = [

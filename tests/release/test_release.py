@@ -21,7 +21,7 @@ from local import acknowledger
 from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import SAM, Project
-from tests.local.test_sam_deploy import check_that_a_job_runs_through
+from tests.local.test_sam_deploy import check_that_a_job_succeeds
 from tests.support import ROOT
 from tools.release import NAME, PACKAGES, VERSION, bill_of_materials, changes
 
@@ -186,7 +186,7 @@ def test_the_packaged_application_is_valid_and_runs_a_job_when_it_is_deployed(
         FunctionName=stack.outputs["IntakeFunctionName"]
     )
     assert code["Configuration"]["CodeSize"] == len(packaged.files["functions.zip"])
-    check_that_a_job_runs_through(packaged.cloud, stack)
+    check_that_a_job_succeeds(packaged.cloud, stack)
 
 
 @pytest.mark.skipif(SAM is None, reason="needs the SAM CLI: make .venv-sam/installed")

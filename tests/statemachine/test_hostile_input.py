@@ -62,6 +62,7 @@ def check(ended: Ended) -> None:
     assert (STATES[last]["Type"] == "Fail") == (ended.status == "FAILED")
 
 
+@pytest.mark.slow
 @settled(4)
 @given(
     result=st.one_of(

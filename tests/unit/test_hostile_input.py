@@ -585,6 +585,7 @@ def parsed(operation: str, answer: Any) -> bool:
 GOOD = {offer(1)["id"], offer(3)["id"]}
 
 
+@pytest.mark.slow
 @settled(40)
 @example(odd={"id": "\ud800", "data": {}}, event=load_event("intake-schedule"))
 @given(
@@ -606,6 +607,7 @@ def test_an_odd_offer_costs_only_itself(cloud: Cloud, odd: Any, event: Any) -> N
         assert printable(f"starting job {odd.get('id') or None}") in str(said.error)
 
 
+@pytest.mark.slow
 @settled(30)
 @given(odd=mutated({"clientId": CLIENT_ID, "jobId": "odd", "details": offer(9)}, keep=SECRETS))
 def test_a_partners_odd_offer_costs_only_itself(cloud: Cloud, odd: Any) -> None:
