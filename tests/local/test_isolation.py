@@ -80,7 +80,7 @@ def astray(tmp_path: Path) -> Iterator[Foreign]:
 STARTS = {
     "tests": (("pytest", "-p", "no:cacheprovider", "tests/local/test_schedule.py"), " passed in "),
     "benchmarks": (("benchmarks", "poll"), "poll …"),
-    "chaos": (("tests.resilience", "--jobs=2"), "jobs begun"),
+    "chaos": (("tests.resilience", "--jobs=2"), "jobs started"),
 }
 
 
