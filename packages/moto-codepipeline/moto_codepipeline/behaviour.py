@@ -18,7 +18,7 @@ def new_third_party_job_id() -> str:
 
 @dataclass
 class Behaviour:
-    """How this CodePipeline behaves where the real one's behaviour is unknown.
+    """How this CodePipeline behaves where the real one's behavior is unknown.
 
     It is an attribute of the backend, and may change while jobs are in progress; a delay that has
     begun keeps its length.
