@@ -112,10 +112,11 @@ coverage: .venv/installed ## Say which lines the unit tests leave out; fails bel
 	@$(BIN)/coverage run -m pytest -q -m "not slow" tests/unit packages/acknowledger-worker/tests
 	@$(BIN)/coverage report
 
+# Each package's tests are checked apart, because modules in both have the same names.
 check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, spelling, template; change nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@for tests in "" packages/*/tests; do $(BIN)/mypy $$tests || exit 1; done
 	@$(BIN)/codespell
 	@$(BIN)/cfn-lint template.yaml examples/*/template.yaml
 	@SAM_CLI_TELEMETRY=0 $(BIN)/python -m local.aws.isolation .venv-sam/bin/sam validate --lint

@@ -146,7 +146,7 @@ def test_credentials_that_expire_all_the_same_are_renewed_and_the_call_repeated(
 def test_credentials_that_expire_in_the_middle_are_renewed_and_the_call_repeated(job, tmp_path):
     """It may be a large object, which is read from S3 in parts."""
     job.clients["s3"].put_object(**job.place(job.input), Body=bytes(20 * 2**20))
-    expired = []
+    expired: list[None] = []
 
     def expire():
         if not expired:

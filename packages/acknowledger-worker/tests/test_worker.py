@@ -61,7 +61,7 @@ def test_what_a_function_returns_or_raises_is_reported(
 
 
 def test_a_job_that_was_answered_is_not_worked_again(aws, step_functions, event):
-    worked = []
+    worked: list[object] = []
     worker = aws.worker(worked.append)
     for _ in range(2):
         worker(event, Context())

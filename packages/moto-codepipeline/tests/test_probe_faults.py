@@ -1,4 +1,4 @@
-"""The probe, where 5 % of the answers are late, throttled or lost: PROBE_SETTINGS=200 for so many."""
+"""The probe, with 5 % of responses late, throttled or lost. PROBE_SETTINGS=200 tries 200 settings."""
 
 from __future__ import annotations
 
