@@ -333,16 +333,20 @@ class Schedule:
             except Exception:  # one bad rule must not stop the schedules of the others
                 logger.exception("schedules")
 
+    def restart(self) -> None:
+        """Let each schedule fire in a whole period at the earliest."""
+        self._due = {}
+
     def tick(self, now: float) -> None:
         """Fire the schedules that are due."""
-        rules = {rule.arn: rule for rule in scheduled_rules()}
-        for arn in [arn for arn in self._due if arn not in rules]:
-            del self._due[arn]
+        due, rules = self._due, {rule.arn: rule for rule in scheduled_rules()}
+        for arn in [arn for arn in due if arn not in rules]:
+            del due[arn]
         for arn, rule in rules.items():
-            if arn not in self._due:
-                self._due[arn] = now + self._first(rule)
-            elif self._due[arn] <= now:
-                self._due[arn] += period(rule.scheduled_expression) or 0
+            if arn not in due:
+                due[arn] = now + self._first(rule)
+            elif due[arn] <= now:
+                due[arn] += period(rule.scheduled_expression) or 0
                 if rule.state != "DISABLED":
                     self._fire(rule)
 

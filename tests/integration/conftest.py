@@ -252,7 +252,7 @@ class World:
     def intake_quiet(self) -> None:
         """Let no event from CodePipeline start Intake, and wait for the invocations that run."""
         self.client("events").disable_rule(Name=self.rule("default", "STARTED"))
-        assert functions.runner().wait_until_idle(30)
+        assert functions.runner().wait_until_idle(120)
 
     def hold_back_acknowledge(self) -> Callable[[], object]:
         """Keep Job Dispatched events from Acknowledge; returns a function that lets them pass again."""
@@ -273,7 +273,7 @@ class World:
             started = list(backend._executions.values())
             # An execution puts its last event after its status has changed.
             assert all(execution._ended.wait(60) for execution in started)
-            assert functions.runner().wait_until_idle(60)
+            assert functions.runner().wait_until_idle(120)
             return started == list(backend._executions.values())
 
         wait_for(at_rest, "nothing to run", seconds=20)
@@ -296,10 +296,14 @@ class World:
         history = self.client("stepfunctions").get_execution_history
 
         def token() -> str | None:
+            submitted = False
             for event in history(executionArn=arn, reverseOrder=True, maxResults=5)["events"]:
+                # Only then has the event been put, or the token been written into the row.
+                submitted |= event["type"] == "TaskSubmitted"
                 if event["type"] == "TaskScheduled":
                     given = event["taskScheduledEventDetails"]["parameters"]
-                    return None if before in given else executions.find_token(json.loads(given))
+                    waits = submitted and before not in given
+                    return executions.find_token(json.loads(given)) if waits else None
             return None
 
         return str(wait_for(token, "the execution to wait", seconds=10))
@@ -370,6 +374,8 @@ def running(request: pytest.FixtureRequest) -> Iterator[World]:
 @pytest.fixture
 def world(running: World) -> Iterator[World]:
     """The stack in its initial state: every switch and rule is reset afterwards."""
+    # Otherwise a sweep may take what a test holds back.
+    running.cloud.schedule.restart()
     # Jobs can be polled at once, so that one sweep finds them.
     running.emulator.behaviour = moto_codepipeline.Behaviour(started_before_queued_seconds=0)
     yield running

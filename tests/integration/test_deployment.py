@@ -67,6 +67,8 @@ def succeed(world: World, name: str) -> dict[str, Any]:
 def test_jobs_in_flight_end_correctly_after_a_deployment_and_its_rollback(world, next_version):
     """There is a job in each state that waits; none is lost or announced twice."""
     world.emulator.behaviour.continuation_seconds = 3600
+    # The offer of the job that is held back must still be the only one after both updates.
+    world.emulator.behaviour.acknowledge_seconds = 3600
     reported = world.start({"Outcome": "Hang"})
     row = world.row(reported, "InProgress")
     world.tell_progress(row["jobId"]["S"], percentComplete=1)

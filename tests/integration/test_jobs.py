@@ -43,10 +43,10 @@ SCENARIOS = [
     ),
     Scenario(
         "heartbeats in time",
-        {"Outcome": "Succeed", "Seconds": "4", "HeartbeatTimeoutSeconds": "3"},
+        {"Outcome": "Succeed", "Seconds": "8", "HeartbeatTimeoutSeconds": "6"},
         "Succeeded",
         "Succeeded",
-        "took 4 seconds",
+        "took 8 seconds",
     ),
     Scenario(
         "more time than the stack allows",
@@ -145,13 +145,15 @@ def test_a_job_that_another_worker_acknowledged_is_left_to_it(
 ):
     world = owners_world
     world.hold_back_acknowledge()
-    name = world.start({"Outcome": "Fail", "AcknowledgeTimeoutSeconds": "1"})
+    name = world.start({"Outcome": "Fail"})
     ours = world.row(name, "Created")
+    token = world.task_token(ours)
     world.intake_quiet()
     world.emulator.clock.advance(seconds=61)
     request = world.poll()
     assert request["jobId"] == ours["jobId"]["S"]
     world.acknowledge(request)
+    world.client("stepfunctions").send_task_failure(taskToken=token, error="States.Timeout")
     assert world.execution(ours["execution"]["S"])["status"] == "SUCCEEDED"
     assert world.path(ours["execution"]["S"])[-1] == "StandDown"
     assert world.rows(name) == []

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import moto_codepipeline
+from local.aws import functions
 from tests.integration.conftest import World
 from tests.support import ROOT, load_event, wait_for
 
@@ -50,7 +51,8 @@ def test_each_fact_about_a_job_is_one_line_that_names_the_job(world, owner, outc
         found = [json.loads(text) for text in world.written.logs() if about["job_id"] in text]
         told = [line for line in found if line.get("level") not in (None, "DEBUG")]
         # A function's lines are read when its invocation is over.
-        return told if {"Intake", "Report"} <= {line["service"] for line in told} else None
+        services = {line["service"] for line in told}
+        return told if services >= {"Intake", "Acknowledge", "Report"} else None
 
     told = sorted(wait_for(lines, "all lines", seconds=20), key=lambda line: line["timestamp"])
     assert [(line["service"], line["level"], line["message"]) for line in told] == [
@@ -101,6 +103,7 @@ def saved(running: World) -> dict[str, Any]:
             "Report's line",
             seconds=20,
         )
+    assert functions.runner().wait_until_idle(120)
     described = running.client("logs").describe_query_definitions(
         queryDefinitionNamePrefix=f"{running.stack.name}/"
     )

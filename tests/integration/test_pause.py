@@ -13,8 +13,8 @@ def test_a_pause_stops_new_jobs_of_its_action_type_only(
 ):
     world = owners_world
     chosen = {"actionTypes": [world.action_type]}
-    running = world.start({"Outcome": "Succeed", "Seconds": "2"})
-    world.row(running, "InProgress")
+    running = world.start({"Outcome": "Hang"})
+    row = world.row(running, "InProgress")
     paused = world.invoke("Intake", {"detail-type": "Pause Intake", "detail": chosen})
     assert paused == {"paused": [world.action_type]}
     kept = world.start({"Outcome": "Succeed"})
@@ -23,6 +23,7 @@ def test_a_pause_stops_new_jobs_of_its_action_type_only(
         {}, Test=[{"name": "Work", "actionTypeId": kind, "configuration": {"Outcome": "Succeed"}}]
     )
     world.row(other, "Succeeded")
+    world.client("stepfunctions").send_task_success(taskToken=world.task_token(row), output="{}")
     world.row(running, "Succeeded")
     assert world.invoke("Intake", {"detail-type": "Scheduled Event"}) == {"offered": 0, "taken": 0}
     assert world.rows(kept) == []

@@ -138,7 +138,7 @@ def succeeds_and_fails(world: World) -> None:
 
 def is_acknowledged_too_late(world: World) -> None:
     """Report acknowledges the job before it fails it."""
-    name, _ = dispatched(world, AcknowledgeTimeoutSeconds="1")
+    name, _ = dispatched(world, AcknowledgeTimeoutSeconds="3")
     world.row(name, "TimedOut")
     assert world.pipeline_ended(name) == "Failed"
 
@@ -430,6 +430,7 @@ def recorded(running: World) -> Recorded:
         acknowledger.register(running.cloud, running.stack, action_type)
     for scenario in SCENARIOS:
         for owner in scenario.owners:
+            running.cloud.schedule.restart()
             running.emulator.behaviour = moto_codepipeline.Behaviour(
                 started_before_queued_seconds=0
             )

@@ -65,7 +65,7 @@ def redrive_anew(world, *arguments):
 
 
 def idle():
-    assert functions.runner().wait_until_idle(30)
+    assert functions.runner().wait_until_idle(120)
 
 
 def waiting(world, function):
@@ -342,11 +342,15 @@ def of_pipeline(world, state, row):
 
 
 def of_execution(world, row, **changes):
-    found = next(
-        event
-        for event in world.bus_events("Step Functions Execution Status Change")
-        if event["detail"]["executionArn"] == row["execution"]["S"]
-        and event["detail"]["status"] != "RUNNING"
+    (found,) = wait_for(
+        lambda: [
+            event
+            for event in world.bus_events("Step Functions Execution Status Change")
+            if event["detail"]["executionArn"] == row["execution"]["S"]
+            and event["detail"]["status"] != "RUNNING"
+        ],
+        "the event",
+        seconds=10,
     )
     return {**found, "detail": {**found["detail"], **changes}}
 

@@ -118,13 +118,14 @@ def test_a_job_whose_execution_is_stopped_is_failed_in_codepipeline(status, stop
 
 def test_a_pipeline_that_is_stopped_with_stop_and_wait_lets_its_jobs_end(stoppable):
     world = stoppable
-    name = world.start({"Outcome": "Succeed", "Seconds": "2"})
-    world.row(name, "InProgress")
+    name = world.start({"Outcome": "Hang"})
+    row = world.row(name, "InProgress")
     client = world.client("codepipeline")
     (summary,) = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
     client.stop_pipeline_execution(
         pipelineName=name, pipelineExecutionId=summary["pipelineExecutionId"]
     )
+    world.client("stepfunctions").send_task_success(taskToken=world.task_token(row), output="{}")
     world.row(name, "Succeeded")
     wait_for(lambda: world.pipeline_status(name) == "Stopped", "the pipeline to stop", seconds=10)
     assert world.action(name)["status"] == "Succeeded"
@@ -137,6 +138,7 @@ def test_an_event_of_an_older_attempt_does_not_end_the_retried_job(stoppable):
     world.client("stepfunctions").send_task_failure(
         taskToken=world.task_token(first), error="JobFailed", cause="try again"
     )
+    world.row(name, "Failed")
     assert world.pipeline_ended(name) == "Failed"
     (failed,) = wait_for(
         lambda: [

@@ -58,6 +58,15 @@ def test_a_schedule_fires_once_a_period(queue: Queue) -> None:
         assert (queue.receive() is not None) == fires, f"after {seconds} seconds"
 
 
+def test_a_restarted_schedule_fires_a_whole_period_later(queue: Queue) -> None:
+    schedule = Schedule()
+    schedule.tick(1000)
+    schedule.restart()
+    for seconds, fires in ((1121, False), (1240, False), (1241, True)):
+        schedule.tick(seconds)
+        assert (queue.receive() is not None) == fires, f"after {seconds} seconds"
+
+
 def test_a_disabled_schedule_does_not_fire(cloud: LocalCloud, queue: Queue) -> None:
     cloud.client("events").disable_rule(Name="sweep")
     schedule = Schedule()
