@@ -19,8 +19,10 @@ from local.progress import Progress
 
 Client = Callable[[str], Any]
 
-SECONDS = 45
+SECONDS = 120
 SWEEP_SECONDS = 2
+# An execution ends after its job's row.
+END_SECONDS = 30
 # A status is printed after this delay, so that statuses are printed in order.
 SETTLED_SECONDS = 1
 COLUMNS = 79
@@ -277,12 +279,18 @@ def compare(
     row = rows[name]
     step_functions = client("stepfunctions")
     arn = row["execution"]["S"]
+    end = time.monotonic() + (0 if row["status"]["S"] in STATUSES else END_SECONDS)
+    while True:
+        execution = step_functions.describe_execution(executionArn=arn)["status"]
+        if execution != "RUNNING" or time.monotonic() > end:
+            break
+        time.sleep(0.1)
     history = step_functions.get_paginator("get_execution_history").paginate(executionArn=arn)
     return Witness(
         action=name,
         asked=asked,
         row=row["status"]["S"],
-        execution=step_functions.describe_execution(executionArn=arn)["status"],
+        execution=execution,
         codepipeline=said.get(name, "nothing"),
         path=tuple(
             event["stateEnteredEventDetails"]["name"]

@@ -768,7 +768,7 @@ class Communication(MotoCommunication):  # type: ignore[misc]
     def terminated(self) -> None:
         execution, env = self.execution, self.execution.exec_worker.env
         state = env.program_state()
-        # Before the status changes, since a caller who sees the end reads these next.
+        # Before the status changes, since a caller who sees the end reads or uses these next.
         if isinstance(state, ProgramStopped):
             execution.error, execution.cause = state.error, state.cause
         elif isinstance(state, ProgramError):
@@ -776,6 +776,7 @@ class Communication(MotoCommunication):  # type: ignore[misc]
             execution.error, execution.cause = failed.get("error"), failed.get("cause")
         elif isinstance(state, ProgramEnded):
             execution.output = env.states.get_input()
+        close_tokens(env)
         super().terminated()
         execution.ended()
 
@@ -811,13 +812,11 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
         self.exec_worker.start()
 
     def ended(self) -> None:
-        env = self.exec_worker.env
-        close_tokens(env)
         metrics.of_end(self)
         try:
             self._tell()
         finally:
-            self._pack(env)
+            self._pack(self.exec_worker.env)
             self._ended.set()
 
     def _pack(self, env: Any) -> None:
