@@ -103,6 +103,8 @@ class World:
         service.create_pipeline(
             pipeline=acknowledger.pipeline(name, action_type, {"Test": [action]}, role)
         )
+        # A sweep must not take the job before its input is there.
+        self.cloud.schedule.restart()
         service.start_pipeline_execution(name=name)
         board = moto_codepipeline.backend(self.cloud.account_id, self.cloud.region)._board
 
@@ -217,7 +219,7 @@ def test_a_lambda_function_works_on_a_job_once_if_it_is_delivered_twice(world):
     events.put_targets(Rule="again", EventBusName=bus, Targets=[{"Id": "again", "Arn": arn}])
     job = world.start(LAMBDA, zipped(SOURCE))
     world.row(job, "Succeeded")
-    assert functions.runner().wait_until_idle(30)
+    assert functions.runner().wait_until_idle(120)
     assert world.report(job) == {"report.txt": REPORT}
     assert job.action.summary == "3 lines"
     assert job.action.output_variables == {"Lines": "3"}

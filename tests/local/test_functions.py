@@ -84,7 +84,7 @@ def test_the_context_has_the_function_the_request_and_the_remaining_time(cloud: 
             found = {name: getattr(context, name) for name in names}
             return found | {"left": context.get_remaining_time_in_millis()}
     """
-    make_function(cloud, "context", source, Timeout=7, MemorySize=512)
+    make_function(cloud, "context", source, Timeout=70, MemorySize=512)
     answer = invoke(cloud, "context")
     context = answer["json"]
     assert context["function_name"] == "context"
@@ -94,7 +94,7 @@ def test_the_context_has_the_function_the_request_and_the_remaining_time(cloud: 
     assert context["log_group_name"] == "/aws/lambda/context"
     assert "[$LATEST]" in context["log_stream_name"]
     assert context["aws_request_id"] == answer["ResponseMetadata"]["RequestId"]
-    assert 6000 < context["left"] <= 7000
+    assert 60_000 < context["left"] <= 70_000
 
 
 def test_a_function_has_its_own_environment_and_nothing_of_this_process(

@@ -114,16 +114,20 @@ class World:
                 pipelineName=name, pipelineExecutionId=execution, abandon=True
             )
 
-    def is_idle(self) -> bool:
-        """Whether no job is in flight."""
+    def is_idle(self, *names: str) -> bool:
+        """Whether no job is in flight, of these pipelines or of any."""
         rows = [item.attrs for item in list(self.rows.items.values())]
-        return all(row["status"].value in STATUSES[4:] for row in rows if "status" in row)
+        return all(
+            row["status"].value in STATUSES[4:]
+            for row in rows
+            if "status" in row and (not names or row["pipelineName"].value in names)
+        )
 
     def ended(self, name: str, status: str) -> None:
-        """Wait until a pipeline's latest execution has this status."""
+        """Wait until a pipeline's latest execution has this status, and its jobs have ended."""
 
         def has() -> bool:
-            return any(
+            return self.is_idle(name) and any(
                 (each["name"], each["status"]) == (name, status)
                 for each in self.emulator.overview()
             )
@@ -138,14 +142,18 @@ class World:
         """Send the result of a job that hangs."""
         [row] = [item.attrs for key, item in self.rows.items.items() if key.value == job_id]
         step_functions = self.cloud.client("stepfunctions")
-        history = step_functions.get_execution_history(
-            executionArn=row["execution"].value, reverseOrder=True
-        )
-        scheduled = next(each for each in history["events"] if each["type"] == "TaskScheduled")
-        [entry] = json.loads(scheduled["taskScheduledEventDetails"]["parameters"])["Entries"]
-        step_functions.send_task_success(
-            taskToken=entry["Detail"]["taskToken"], output=json.dumps(result)
-        )
+
+        def asked() -> Any:
+            history = step_functions.get_execution_history(
+                executionArn=row["execution"].value, reverseOrder=True
+            )
+            scheduled = next(each for each in history["events"] if each["type"] == "TaskScheduled")
+            [entry] = json.loads(scheduled["taskScheduledEventDetails"]["parameters"])["Entries"]
+            return entry["Detail"] if entry["DetailType"] == "Job In Progress" else None
+
+        # The row is InProgress before the execution is.
+        detail = wait_for(asked, "the worker to be asked", SECONDS)
+        step_functions.send_task_success(taskToken=detail["taskToken"], output=json.dumps(result))
 
     @property
     def rows(self) -> Any:
@@ -269,7 +277,7 @@ def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world: Worl
             "state Succeed entered present"
         )
         expect(state).to_have_class("state Task entered")
-        assert card(page, "held", "Succeeded").get_attribute("data-job") == job_id
+        expect(card(page, "held", "Succeeded")).to_have_attribute("data-job", str(job_id))
         dialog = page.get_by_role("dialog", name="held-action")
         steps = dialog.get_by_label("Statuses").locator("strong")
         expect(steps).to_have_text(["Created", "Dispatched", "InProgress", "Succeeded"])
@@ -635,7 +643,10 @@ def test_a_silent_worker_is_shown_with_what_to_do(
 
 
 def test_a_killed_worker_is_shown_with_what_to_do(
-    world: World, held: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "waiting.py").write_text(
         "import os\nfrom acknowledger_worker import Worker\n"
@@ -647,6 +658,8 @@ def test_a_killed_worker_is_shown_with_what_to_do(
     worker = acknowledger.worker_of(world.cloud, world.stack, "waiting:handler")
     worker.start()
     try:
+        # Not before there is the rule that sends its job to the worker.
+        request.getfixturevalue("held")
         with world.page() as page:
             [pid] = wait_for(lambda: list(tmp_path.glob("*.pid")), "the job's worker", SECONDS)
             os.kill(int(pid.stem), signal.SIGKILL)

@@ -200,8 +200,13 @@ def check_that_a_job_succeeds(cloud: LocalCloud, deployed: Stack) -> None:
         cloud.client("iam").delete_role(RoleName=acknowledger.PIPELINE_ROLE)
         queue = cloud.client("sqs").get_queue_url(QueueName="sample-worker")["QueueUrl"]
         cloud.client("sqs").delete_queue(QueueUrl=queue)
-    rows = cloud.client("dynamodb").scan(TableName=deployed.outputs["JobTableName"])["Items"]
-    assert [row["status"]["S"] for row in rows] == ["Succeeded"]
+
+    def recorded() -> bool:
+        rows = cloud.client("dynamodb").scan(TableName=deployed.outputs["JobTableName"])["Items"]
+        return [row["status"]["S"] for row in rows] == ["Succeeded"]
+
+    # The row is written after the result has been reported.
+    wait_for(recorded, "the row to be Succeeded", SECONDS)
 
 
 def test_a_parameter_changes_what_depends_on_it_and_nothing_else(
@@ -260,6 +265,8 @@ def test_a_deleted_stack_leaves_nothing_behind_and_can_be_deployed_again(
     project: Project, deployed: Stack
 ) -> None:
     project.run, forked = project.run_anew, project.run
+    # What a sweep logged meanwhile would be in a new log group.
+    project.cloud.schedule.restart()
     answer = project.sam(
         "delete", "--no-prompts", "--stack-name", "acknowledger", "--region", REGION
     )

@@ -272,8 +272,8 @@ def test_the_context_object_has_aws_timestamps(states: Any, machine: Callable[..
     assert context["State"]["Name"] == "Look"
     for when in (context["Execution"]["StartTime"], context["State"]["EnteredTime"]):
         assert len(when) == len("2026-01-01T00:00:00.000Z")
-        assert datetime.fromisoformat(when).timestamp() == pytest.approx(time.time(), abs=5)
-    assert given["seconds"] == pytest.approx(time.time(), abs=5)
+        assert datetime.fromisoformat(when).timestamp() == pytest.approx(time.time(), abs=60)
+    assert given["seconds"] == pytest.approx(time.time(), abs=60)
 
 
 def test_output_sees_the_variables_as_they_were_on_entry(
@@ -501,16 +501,16 @@ def test_a_task_times_out_when_its_heartbeats_stop(
             TimeoutSeconds="{% $states.input.limit %}",
         )
     )
-    execution = start(states, arn, {"beat": 1, "limit": 60})
+    execution = start(states, arn, {"beat": 2, "limit": 60})
     token = tokens("alive")
     began = time.monotonic()
-    while time.monotonic() - began < 1.2:
+    while time.monotonic() - began < 2.4:
         last = time.monotonic()
         states.send_task_heartbeat(taskToken=token)
         time.sleep(0.1)
     assert states.describe_execution(executionArn=execution)["status"] == "RUNNING"
     described = ended(states, execution)
-    assert 1 <= time.monotonic() - last < 30
+    assert 2 <= time.monotonic() - last < 30
     assert (described["status"], described["error"]) == ("FAILED", "States.Timeout")
     assert "TaskTimedOut" in history(states, execution)
     assert code_of(lambda: states.send_task_heartbeat(taskToken=token)) == "TaskTimedOut"
@@ -813,6 +813,7 @@ def test_stop_ends_a_waiting_task_and_its_token(
     arn = machine(Wait=waiting("stopped", Catch=[catch]), Caught={"Type": "Succeed"})
     execution = start(states, arn)
     token = tokens("stopped")
+    wait_for(lambda: "TaskSubmitted" in history(states, execution), "the wait", SECONDS)
     stopped = states.stop_execution(executionArn=execution, error="Cancelled", cause="By hand")
     described = states.describe_execution(executionArn=execution)
     assert described["status"] == "ABORTED"

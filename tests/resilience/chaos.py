@@ -384,7 +384,7 @@ class Chaos:
                 self._end_trouble()
             self.witness.make_due()
             cloud.schedule.fire()
-            self.witness.settle(300)
+            self.witness.settle(60)
             open_jobs = self._open()
             if say:
                 print(f"{self._seconds():6.0f} s  {open_jobs} jobs open", flush=True)
@@ -393,7 +393,7 @@ class Chaos:
             self.emulator.clock.advance(OFFERED_AGAIN_SECONDS + 1)
         for timer in self._timers:
             timer.join()
-        self.witness.settle(300)
+        self.witness.settle(60)
 
     def _end_trouble(self) -> None:
         """Stop injecting faults: jobs that CodePipeline still offers must end now."""

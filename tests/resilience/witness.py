@@ -26,6 +26,7 @@ from local.aws import functions
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from moto_codepipeline.jobs import Job
+from tests.support import PATIENCE
 
 IN_FLIGHT = ("Created", "Queued", "Dispatched", "InProgress")
 FUNCTIONS = ("Intake", "Acknowledge", "Report", "Stop")
@@ -226,7 +227,12 @@ class Witness:
         return letters
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float) -> None:
-        """Wait until a condition is true; raises TimeoutError."""
+        """Wait until a condition is true; raises TimeoutError.
+
+        Args:
+            seconds: as in `tests.support.wait_for`.
+        """
+        seconds *= PATIENCE
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
