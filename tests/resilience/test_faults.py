@@ -390,7 +390,7 @@ class Matrix:
 
     def is_over(self, trial: Trial) -> bool:
         """Whether no execution for the trial's job runs any more."""
-        return all(one.status != "RUNNING" for one in self.executions(trial))
+        return not self.witness.running_executions(trial.marks[1])
 
     def executions(self, trial: Trial) -> list[Execution]:
         """The executions of the trial's job and of jobs that continue it, the oldest first."""

@@ -198,13 +198,16 @@ class Witness:
         """All executions, or those whose input contains a text, the oldest first."""
         return [told(one) for one in self._executions() if of in one.execution_input]
 
-    def running_executions(self) -> list[Execution]:
-        """The executions that run."""
-        return [told(one) for one in self._executions() if str(one.status) == "RUNNING"]
+    def running_executions(self, of: str = "") -> list[Execution]:
+        """The executions that run, or have ended without having put their event yet."""
+        return [told(one) for one in self._running() if of in one.execution_input]
 
     def running(self) -> int:
-        """How many executions run, or have ended without having put their event yet."""
-        return sum(1 for execution in self._executions() if not execution._ended.is_set())
+        """How many there are of them."""
+        return len(self._running())
+
+    def _running(self) -> list[Any]:
+        return [execution for execution in self._executions() if not execution._ended.is_set()]
 
     def _executions(self) -> list[Any]:
         backends = stepfunctions_models.stepfunctions_parser_backends
