@@ -14,7 +14,7 @@ from tests.support import wait_for
 TO_ACKNOWLEDGE = ["Created", "Queued", "Dispatched"]
 TO_WORK = [*TO_ACKNOWLEDGE, "InProgress"]
 REPORTED = ["Report", "Reported"]
-OVER = ("EndedElsewhere", "CodePipeline has ended the action without us: ABANDONED")
+OVER = ("EndedElsewhere", "CodePipeline has ended the action: ABANDONED")
 NO = ("JobFailed", 'it said "no"\n{% $job %}')
 NEXT_JOB = {"status": "NextJobNotHere", "error": "NextJobNotHere", "cause": "it was continued"}
 REFUSED = {"status": "Refused", "error": "JobNotFoundException", "cause": "Gone."}

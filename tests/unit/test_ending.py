@@ -113,7 +113,7 @@ def test_the_event_of_a_success_tells_the_token_that_the_action_goes_on_with(
             TIMED_OUT,
             "TimedOut",
             "JobFailed",
-            "The worker gave no sign of life for 960 seconds (HeartbeatTimeoutSeconds)",
+            "The worker sent no heartbeat for 960 seconds (HeartbeatTimeoutSeconds)",
         ),
         (
             LATE,
@@ -359,7 +359,7 @@ class TestNotAcknowledged:
 
 
 class TestOver:
-    """CodePipeline has ended the job without us."""
+    """CodePipeline has already ended the job."""
 
     @pytest.mark.parametrize("status", ["Created", "Queued", "Dispatched", "InProgress"])
     def test_nothing_is_reported_on_it(self, status, job, tables, other_calls, announced):
@@ -391,7 +391,7 @@ class TestOver:
         other_calls.expects_error("codepipeline", operation, code, "It has terminated")
         expect_announcement(other_calls)
         ended = end(outcome)
-        cause = "CodePipeline has ended the job without us: It has terminated"
+        cause = "CodePipeline has already ended the job: It has terminated"
         assert ended.said == {"status": "Failed", "error": "EndedElsewhere", "cause": cause}
         assert ended.refused == code
         assert tables.job(JOB_ID)["cause"] == cause

@@ -231,7 +231,7 @@ def test_that_the_jobs_in_flight_cannot_be_counted_is_told_after_all_the_rest(
     aws_calls.expects_error("dynamodb", "query", "ThrottlingException")
     with pytest.raises(
         errors.IntakeIncomplete,
-        match=r"^looking after the jobs in flight: TableUnavailable: JobTable: ",
+        match=r"^checking the jobs in flight: TableUnavailable: JobTable: ",
     ):
         intake.handler(SCHEDULE, context)
 
@@ -883,7 +883,7 @@ class TestLookingAfter:
     ):
         tables.put_job("due", dueAt=ago(1))
         other_calls.expects_error("events", "put_events", "ThrottlingException")
-        with pytest.raises(errors.IntakeIncomplete, match="looking after the jobs in flight"):
+        with pytest.raises(errors.IntakeIncomplete, match="checking the jobs in flight"):
             intake.handler(SCHEDULE, context)
 
 
@@ -974,7 +974,7 @@ def test_a_batch_that_is_refused_is_halved_down_to_ten_and_remembered(aws_calls,
     assert job_api.largest_batch(one) == 10
     expect(10)
     assert job_api.poll(one, 100) == []
-    assert log.getvalue().count("takes no larger batches") == 1
+    assert log.getvalue().count("accepts no larger batches") == 1
 
 
 def test_a_refusal_that_is_not_about_the_batch_is_reported_and_not_remembered(aws_calls):
