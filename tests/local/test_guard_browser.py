@@ -23,7 +23,7 @@ from tests.local.fixtures.browser import browsing, needs_browser
 from tests.local.fixtures.cloud import REGION, SECONDS, role, zipped
 from tests.support import wait_for
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 FUNCTIONS = "/2015-03-31/functions"
 RESET = "/moto-api/reset"

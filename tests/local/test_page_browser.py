@@ -42,7 +42,7 @@ APPROVAL = {
 PASSWORD = "a-password-that-nobody-may-see"
 HOSTILE = "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 expect.set_options(timeout=SECONDS * 1000)
 
@@ -199,7 +199,7 @@ def press(page: Page, name: str) -> None:
 Act = Callable[[Page, str], None]
 
 
-@pytest.fixture(params=["button", pytest.param("command", marks=pytest.mark.slow)])
+@pytest.fixture(params=["button", "command"])
 def act(request: pytest.FixtureRequest) -> Act:
     """Does what a button does: presses it, or runs the command that it copies."""
     if request.param == "button":
@@ -290,7 +290,6 @@ def test_a_job_is_seen_to_move_and_a_click_shows_its_way(world: World) -> None:
         expect(article(page, "held").locator(".status")).to_have_text("Succeeded")
 
 
-@pytest.mark.slow
 def test_a_job_that_has_ended_keeps_no_progress(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
@@ -312,7 +311,6 @@ def test_a_job_that_has_ended_keeps_no_progress(world: World, held: None) -> Non
         assert "%" not in focused(page)
 
 
-@pytest.mark.slow
 def test_it_can_be_used_without_a_mouse(world: World) -> None:
     for name in ("plain", "hostile"):
         world.start(name)
@@ -408,7 +406,6 @@ def test_what_a_job_brings_along_stays_text(world: World) -> None:
         assert page.locator("dialog script, dialog img").count() == 0
 
 
-@pytest.mark.slow
 def test_buttons_decide_what_becomes_of_the_next_job(world: World, act: Act) -> None:
     with world.page() as page:
         for button in ("fails", "is offered twice"):
@@ -443,7 +440,6 @@ def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
         expect(page.get_by_label("nonce_rotates")).to_have_value("true")
 
 
-@pytest.mark.slow
 def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
     with world.page() as page:
         expect(page.locator("#notices")).to_be_hidden()
@@ -456,7 +452,6 @@ def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
 # -- Pipelines ------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_pipeline_is_stopped_both_ways_after_one_question(world: World, act: Act) -> None:
     with world.page() as page:
         act(page, "Start held")
@@ -488,7 +483,6 @@ def test_a_failed_stage_is_retried(world: World, act: Act) -> None:
         expect(page.get_by_role("button", name="Retry plain, Build", exact=True)).to_be_hidden()
 
 
-@pytest.mark.slow
 def test_a_held_transition_is_released(world: World, act: Act) -> None:
     world.cloud.client("codepipeline").disable_stage_transition(
         pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
@@ -501,7 +495,6 @@ def test_a_held_transition_is_released(world: World, act: Act) -> None:
         expect(article(page, "plain")).not_to_contain_text("Held")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("button", "status"), [("Approve Sign-off", "Succeeded"), ("Reject Sign-off", "Failed")]
 )
@@ -524,7 +517,6 @@ def test_an_approval_is_given_or_not(
     assert action["output"]["executionResult"]["externalExecutionSummary"] == "It's <b>fine</b>"
 
 
-@pytest.mark.slow
 def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
     kind = acknowledger.CUSTOM_ACTION_TYPE
     with world.page() as page:
@@ -539,7 +531,6 @@ def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
         page.unroute("**/invocations")
 
 
-@pytest.mark.slow
 def test_what_a_service_refuses_is_said_and_asked_again(world: World, held: None) -> None:
     with world.page() as page:
         expect(card(page, "held", "InProgress")).to_be_visible()
@@ -552,7 +543,6 @@ def test_what_a_service_refuses_is_said_and_asked_again(world: World, held: None
         press(page, "Cancel")
 
 
-@pytest.mark.slow
 def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World) -> None:
     world.start("plain")
     world.ended("plain", "Succeeded")
@@ -575,7 +565,6 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
         expect(dialog).to_contain_text("no row for this job")
 
 
-@pytest.mark.slow
 def test_a_copied_command_means_this_endpoint_wherever_it_is_pasted(world: World) -> None:
     with world.page() as page:
         command = copied(page, "Copy the command: Start plain")
@@ -590,7 +579,6 @@ def test_a_copied_command_means_this_endpoint_wherever_it_is_pasted(world: World
 # -- Jobs -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_jobs_and_pipelines_are_found_by_words(world: World) -> None:
     for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
         world.start(name)
@@ -621,7 +609,6 @@ def test_a_failed_card_says_why(world: World) -> None:
         )
 
 
-@pytest.mark.slow
 def test_the_log_of_the_worker_is_in_the_view_of_its_job_without_secrets(world: World) -> None:
     world.start("plain")
     world.ended("plain", "Succeeded")
@@ -636,7 +623,6 @@ def test_the_log_of_the_worker_is_in_the_view_of_its_job_without_secrets(world: 
         assert PASSWORD not in page.content()
 
 
-@pytest.mark.slow
 def test_a_job_whose_worker_is_silent_is_shown_so_with_what_to_do(
     world: World, held: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -648,7 +634,6 @@ def test_a_job_whose_worker_is_silent_is_shown_so_with_what_to_do(
         expect(page.get_by_role("dialog").locator(".error")).to_contain_text("restart it")
 
 
-@pytest.mark.slow
 def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
     world: World, held: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -680,7 +665,6 @@ def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
         world.cloud.notices.clear()
 
 
-@pytest.mark.slow
 def test_an_action_whose_type_is_not_served_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -705,7 +689,6 @@ def test_an_action_whose_type_is_not_served_says_so(
     world.delete("unserved")
 
 
-@pytest.mark.slow
 def test_buttons_for_the_next_job_are_there_for_a_worker_that_understands_them(
     world: World,
 ) -> None:
@@ -736,8 +719,8 @@ def axe() -> str:
     ("width", "scheme"),
     [
         (1280, "light"),
-        pytest.param(1280, "dark", marks=pytest.mark.slow),
-        pytest.param(390, "light", marks=pytest.mark.slow),
+        (1280, "dark"),
+        (390, "light"),
     ],
 )
 def test_axe_finds_nothing_to_fix(
@@ -779,7 +762,6 @@ def check(page: Page) -> None:
     assert told == [], json.dumps(told, indent=1)
 
 
-@pytest.mark.slow
 def test_nothing_moves_if_less_motion_is_preferred(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
@@ -790,8 +772,7 @@ def test_nothing_moves_if_less_motion_is_preferred(world: World, held: None) -> 
         assert page.evaluate("document.getAnimations().length") == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("jobs", [500, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jobs", [500, 5000])
 def test_the_first_screen_tells_what_matters_with_many_jobs(
     world: World, held: None, jobs: int
 ) -> None:
@@ -878,7 +859,6 @@ def row(number: int, now: datetime, status: str = "Succeeded") -> dict[str, Any]
     }
 
 
-@pytest.mark.slow
 def test_the_pictures_of_the_documentation_are_those_that_the_command_makes() -> None:
     folder = Path(__file__).parents[2]
     made = set(re.findall(r'"(page[\w-]*\.png)"', (folder / "tools" / "pictures.py").read_text()))
