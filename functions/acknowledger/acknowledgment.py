@@ -214,7 +214,7 @@ def _begin(claim: Claim, *, assumed: bool) -> None:
 
 
 def _go_on(claim: Claim) -> Acknowledgment:
-    """What to do with an acknowledged job: let it be worked on, or fail it at once."""
+    """What to do with an acknowledged job: leave it to its worker, or fail it at once."""
     failure = None
     if "continues" in claim.offer:
         work = job_table.find(claim.offer["continues"]["jobId"]) or {}

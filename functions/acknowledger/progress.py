@@ -13,8 +13,8 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
     """Keep a job's progress, and show it in the pipeline unless some was shown a moment ago.
 
     CodePipeline takes progress only with a continuation, which ends the newest job of the work and
-    creates the next. This is noted in the row first, so that whoever reports the result knows that
-    a next job may follow, and so that a repeated call is the same byte for byte.
+    creates the next. This is noted in the row first, so that the report of the result knows that a
+    next job may follow, and so that a repeated call is the same byte for byte.
 
     Args:
         told: any of `percentComplete`, `summary` and `externalExecutionId`; members left out keep

@@ -122,7 +122,7 @@ def test_the_job_that_continues_this_one_is_read_from_the_row(dynamodb, claims):
 
 
 def test_a_job_delivered_to_two_processes_is_processed_once(aws, step_functions, event, dynamodb):
-    """Two workers know nothing of each other, as two processes do."""
+    """Two separate workers stand for two processes."""
     aws.clients["dynamodb"] = dynamodb
     dynamodb.put_item(TableName=TABLE, Item={"jobId": {"S": event["detail"]["jobId"]}})
     begun, go_on = threading.Event(), threading.Event()

@@ -222,5 +222,5 @@ def test_a_failed_read_of_the_queue_is_retried(aws, queue, event, answered, monk
     queue.errors.append("ServiceUnavailable")
     queue.send(as_body(event))
     with running(aws, lambda job: None):
-        wait_for(lambda: not queue.messages, "the message to be worked", seconds=10)
+        wait_for(lambda: not queue.messages, "the message to be processed", seconds=10)
     assert "messages could not be received: ServiceUnavailable" in caplog.text
