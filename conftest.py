@@ -8,31 +8,30 @@ import zlib
 
 from local.aws import isolation
 
-# Before anything is imported that reads the environment; tests name their region.
+# This must come before imports that read the environment. Tests set their Region themselves.
 isolation.isolate(region=False)
 
 import botocore.session
 import moto.core.models
 import pytest
 
-# Powertools reads them when a function's modules are imported.
+# Powertools reads these when a function's modules are imported.
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "acknowledger"
 os.environ["POWERTOOLS_SERVICE_NAME"] = "Acknowledger"
 
-# moto keeps a great many objects, and looking through them for garbage takes a seventh of the time.
+# moto keeps very many objects, and collecting garbage among them would take a seventh of the time.
 gc.set_threshold(100_000, 50, 100)
 
-# moto forgets the SDK's session with every test, and a new one would read the services' models,
+# moto discards the SDK's session after every test, and a new one would read the services' models,
 # megabytes of JSON, again.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
-# moto makes more than a thousand of them, always the same, each time that it is started.
+# moto creates more than a thousand of these, always the same, each time it starts.
 moto.core.models.CallbackResponse = functools.cache(  # type: ignore[attr-defined, assignment]
     moto.core.models.CallbackResponse  # type: ignore[attr-defined]
 )
 
-# A shell leaves it ignored in what it starts in the background, and whatever is started here would
-# inherit that.
+# A shell ignores SIGINT in background processes, and processes started by tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OWNERS = ("Custom", "ThirdParty")
@@ -46,9 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def left_to_test_all(item: pytest.Item) -> bool:
-    """Whether `make test` tries other cases of the test; they are the same in every run.
+    """Whether only `make test-all` runs this case; `make test` always runs the same others.
 
-    Of a test of the whole stack or the state machine with both owners it tries one.
+    Of the two owners in tests of the whole stack or the state machine, `make test` runs one.
     """
     if sampled := item.get_closest_marker("sampled"):
         return zlib.crc32(item.nodeid.encode()) % int(sampled.args[0]) != 0
