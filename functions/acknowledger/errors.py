@@ -100,7 +100,7 @@ class CodePipelineUnavailable(Passing):
 
 
 class CodePipelineThrottled(Passing):
-    """CodePipeline throttled the call."""
+    """CodePipeline throttled the call, which had no effect."""
 
 
 class CodePipelineRefused(AcknowledgerError):
