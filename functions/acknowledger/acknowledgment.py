@@ -92,7 +92,7 @@ def make_ours(claim: Claim) -> Acknowledgment:
     Raises:
         StandDown: another worker or execution has the job, or it was joined to other work.
         EndedElsewhere: the job is over: its row has ended, or says so.
-        CodePipelineRefused: not acknowledged, for good.
+        CodePipelineRefused: the acknowledgment was permanently refused.
         AcknowledgerError: worth another try.
     """
     request = claim.request
