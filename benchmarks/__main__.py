@@ -1,4 +1,4 @@
-"""Measure what is claimed, print it as a table, and fail where docs/performance.md says otherwise.
+"""Run the benchmarks, print a table, and fail if docs/performance.md differs.
 
 python -m benchmarks [--write] [cold_start] [acknowledge] [intake] [unserved] [stack] [functions]
     [poll] [imports]
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from local.aws import isolation
 
-# Ctrl-C while all is imported ends it at once, without a word.
+# Ctrl-C during the imports ends the process at once, without a message.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 isolation.isolate()
 
@@ -29,13 +29,15 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments.check_region()
     parser = arguments.Parser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"{', '.join(BENCHMARKS)}; default: all"
+    )
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
     given = parser.parse_args()
     unknown = set(given.names) - set(BENCHMARKS)
     if unknown or (given.write and given.names):
-        known = f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
-        parser.error(f"BENCH: {known if unknown else '--write needs all'}")
+        known = f"{', '.join(sorted(unknown))} must be one of {', '.join(BENCHMARKS)}"
+        parser.error(f"BENCH: {known if unknown else '--write needs all benchmarks'}")
     from benchmarks import figures
 
     measured = []

@@ -1,6 +1,6 @@
-"""What acknowledging one job costs of our own, over the same calls without us, when warm.
+"""Our own processor time to acknowledge a job when warm, beyond that of the same calls alone.
 
-Processor time: what the calls wait for, and what else the machine does, is not in it.
+Processor time doesn't include waiting for calls, or what else the machine does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROUNDS = 11
 JOBS_A_ROUND = 100
 # The note, the acknowledgment, the row, and the answer to the execution.
 CALLS = 4
-# What it may be; the table has it as a ratio, like the figure.
+# The limit; in the table it is a ratio, like the figure.
 MOST_MILLISECONDS = 2
 
 
@@ -48,7 +48,7 @@ def measure() -> list[Figure]:
 
 
 def main(url: str) -> None:
-    """Acknowledge many jobs, with and without us in turn, and print the milliseconds of both."""
+    """Acknowledge jobs alternately with and without us, and print the milliseconds of both."""
     os.environ |= {**endpoint.ENVIRONMENT, "AWS_ENDPOINT_URL": url}
     sys.path.insert(0, "functions")
     told, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: PTH123, SIM115

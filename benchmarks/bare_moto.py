@@ -1,6 +1,6 @@
-"""The processor seconds of calls to moto as it comes: `python -m benchmarks.bare_moto GetItem=4 …`
+"""The processor seconds of calls to unchanged moto: `python -m benchmarks.bare_moto GetItem=4 …`
 
-In a process of its own, in which nothing of moto is replaced.
+It runs in a separate process, in which nothing of moto is replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROUNDS = 100
 
 @mock_aws
 def seconds(counts: dict[str, float]) -> float:
-    """What as many calls of each operation take, by the mean of some rounds."""
+    """The time for this many calls of each operation, from the mean of some rounds."""
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
     table, events = boto3.client("dynamodb", **keys), boto3.client("events", **keys)
     table.create_table(

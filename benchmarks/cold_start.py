@@ -1,6 +1,6 @@
-"""How long a fresh process takes to be ready for its first event, and how long boto3 does.
+"""How long a new process takes to be ready for its first event, compared with boto3 alone.
 
-Processor time of the process until then: what else the machine does changes it little.
+This is the processor time of the process, which depends little on what else the machine does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FUNCTIONS = {
     "stop": ("Stop", ("dynamodb", "stepfunctions"), 1.05),
 }
 READY = "import time; print(time.process_time(), flush=True); import os; os._exit(0)"
-# What Lambda's Python has beside boto3.
+# boto3 and its dependencies, as in Lambda's Python.
 SDK = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
 
 
@@ -84,7 +84,7 @@ def measure() -> list[Figure]:
 
 
 def runtime() -> str:
-    """Lambda's Python if it is at hand, else the one that runs."""
+    """Lambda's Python version if it is installed, else the current Python."""
     pyenvs = sorted(Path.home().glob(".pyenv/versions/3.13*/bin/python3.13"))
     for name in (RUNTIME, *map(str, pyenvs)):
         command = [name, "-c", "import sys; print(sys.executable)"]
@@ -94,7 +94,7 @@ def runtime() -> str:
             continue
         return done.stdout.strip()
     sys.stderr.write(
-        f"{RUNTIME} is not at hand: cold starts are those of {sys.executable}, not compiled\n"
+        f"{RUNTIME} is not installed: cold starts are those of {sys.executable}, not compiled\n"
     )
     return sys.executable
 
@@ -119,7 +119,7 @@ def zipped(folder: Path, archive: Path) -> int:
 
 
 def sdk(folder: Path) -> None:
-    """boto3 and what it needs, and nothing else: a copy, since it gets compiled."""
+    """Copy boto3 and its dependencies, and nothing else; the copy gets compiled."""
     folder.mkdir()
     here = Path(boto3.__file__).parent.parent
     data = Path(botocore.__file__).parent / "data"
@@ -133,7 +133,7 @@ def sdk(folder: Path) -> None:
 
 
 def seconds(python: str, code: str, path: list[Path], *, counted: bool = True) -> float:
-    """The processor time of a fresh process until it is ready."""
+    """The processor time of a new process until it is ready."""
     environment = {**ENVIRONMENT, **NO_HOME, "PYTHONPATH": os.pathsep.join(map(str, path))}
     if counted:
         environment["PYTHONDONTWRITEBYTECODE"] = "1"

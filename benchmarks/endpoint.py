@@ -1,8 +1,8 @@
-"""An endpoint that answers what Intake and Acknowledge ask AWS, each call after the same time.
+"""An endpoint that answers the AWS calls of Intake and Acknowledge, each after the same time.
 
     python -m benchmarks.endpoint SECONDS
 
-It prints its port. `PUT /offers/1000` lets so many jobs be offered by PollForJobs.
+It prints its port. `PUT /offers/1000` lets PollForJobs return this many jobs.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ ENVIRONMENT = {
     "CONTINUE_AFTER_SECONDS": "82800",
     "PROGRESS_INTERVAL_SECONDS": "60",
     "METRICS_BY_ACTION_TYPE": "false",
-    # What Lambda tells a function.
+    # A variable that Lambda sets.
     "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
 }
 
 
 def job() -> dict[str, Any]:
-    """A job as CodePipeline offers it."""
+    """A job as PollForJobs returns it."""
     artifact = {
         "name": "App",
         "location": {"type": "S3", "s3Location": {"bucketName": "b", "objectKey": "k" * 40}},
@@ -84,7 +84,7 @@ class Services:
 
     def __init__(self) -> None:
         self.waiting = 0
-        # Made once, since making them takes too long while jobs are offered.
+        # Created once, since creating them during the measurement takes too long.
         self._jobs = itertools.cycle([json.dumps(job()) for _ in range(1000)])
         artifacts = {"minimumCount": 0, "maximumCount": 5}
         listed = {
@@ -112,7 +112,7 @@ class Services:
 
 
 def context(function: str) -> Any:
-    """What Lambda hands a function besides the event, as far as it is read."""
+    """Lambda's context object, with what is read of it."""
     return SimpleNamespace(
         function_name=function,
         memory_limit_in_mb=256,
@@ -160,7 +160,7 @@ async def serve(delay: float) -> None:
 
 @contextmanager
 def running(delay: float) -> Iterator[str]:
-    """The endpoint in a process of its own; its URL."""
+    """The endpoint in a separate process; its URL."""
     command = [sys.executable, "-m", "benchmarks.endpoint", str(delay)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -172,7 +172,7 @@ def running(delay: float) -> Iterator[str]:
 
 
 def offer(url: str, count: int) -> None:
-    """Let so many jobs be offered."""
+    """Let PollForJobs return this many jobs."""
     request = urllib.request.Request(f"{url}/offers/{count}", method="PUT")  # noqa: S310
     urllib.request.urlopen(request).close()  # noqa: S310
 

@@ -1,4 +1,4 @@
-"""What a benchmark measured, as a line of a table, and whether the page with it still says so."""
+"""A benchmark's figures as lines of a table, and their comparison with the page that has it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Figure:
     Args:
         what: what is measured.
         value: the median.
-        unit: what stands behind it.
-        reference: what it is held against, and how much that was in the same runs.
-        runs: how many; 1 where it is counted and always the same.
-        low, high: the quartiles; None where it is counted.
+        unit: the unit after the value.
+        reference: what it is compared with, and that value in the same runs.
+        runs: how many; 1 if it is counted and always the same.
+        low, high: the quartiles; None if it is counted.
         at_most, at_least: its limit.
-        tolerance: how far off the page's figure may be, as a share of it.
-        digits: how many are shown behind the point.
+        tolerance: how much the page's figure may differ, as a share of it.
+        digits: the number of digits after the decimal point.
     """
 
     what: str
@@ -49,7 +49,7 @@ class Figure:
         return cls(what, median, unit, runs=len(values), low=low, high=high, **more)
 
     def line(self) -> str:
-        """As it stands in the table."""
+        """The line in the table."""
         spread = "—"
         if self.low is not None and self.high is not None:
             spread = f"{self._shown(self.low)} to {self._shown(self.high)}"
@@ -79,7 +79,7 @@ class Figure:
         return None
 
     def differs_from(self, written: float) -> bool:
-        """Whether the page's figure is another one."""
+        """Whether the page's figure differs by more than the tolerance."""
         least = 0.5 * 10**-self.digits
         return bool(
             abs(self.value - written) > max(self.tolerance * abs(written), least) * (1 + 1e-9)
@@ -90,7 +90,7 @@ class Figure:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """The table in markdown, and what it was measured on."""
+    """The table in Markdown, and the machine that it was measured on."""
     rule = "|" + "---|" * HEAD.strip("|").count("|") + "---|"
     lines = [HEAD, rule, *(figure.line() for figure in figures)]
     return "\n".join([*lines, "", f"Measured on {machine()}."])
@@ -111,7 +111,7 @@ def value_in(line: str) -> float:
 
 
 def problems(figures: Sequence[Figure], page: str) -> list[str]:
-    """Figures that miss their limit, and those that a page has otherwise or not at all."""
+    """Figures outside their limit, and those that differ from a page's or aren't on it."""
     found = [missed for figure in figures if (missed := figure.missed())]
     lines = written(page)
     for figure in figures:
@@ -120,13 +120,13 @@ def problems(figures: Sequence[Figure], page: str) -> list[str]:
             found.append(f"{figure.what}: not in the table")
         elif figure.differs_from(value_in(line)):
             found.append(
-                f"{figure.what}: the table says {value_in(line):g}, and it is now {figure.value:g}"
+                f"{figure.what}: the table says {value_in(line):g}, but it is now {figure.value:g}"
             )
     return found
 
 
 def replaced(page: str, text: str) -> str:
-    """A page that ends with another table."""
+    """The page with its table replaced."""
     return f"{page.partition(HEAD)[0]}{text}\n"
 
 

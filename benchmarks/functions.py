@@ -1,4 +1,4 @@
-"""What the local Lambda keeps of functions that are made, invoked and deleted."""
+"""The memory that the local Lambda keeps for functions that are created, invoked and deleted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WARM_AFTER = 200
 
 
 def measure() -> list[Figure]:
-    """Make, invoke and delete them, one after another."""
+    """Create, invoke and delete functions, one after another."""
     warm = 0.0
     with running() as cloud:
         client = cloud.client("lambda")

@@ -1,6 +1,6 @@
-"""How long `import moto_codepipeline` takes after `import moto`, and how long that does.
+"""How long `import moto_codepipeline` takes after `import moto`, compared with the latter.
 
-Processor time of fresh processes, whose modules are compiled.
+This is the processor time of new processes with compiled modules.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def measure() -> list[Figure]:
 
 
 def seconds() -> tuple[float, float]:
-    """What moto's import takes in a fresh process, and the package's after it."""
+    """The import times of moto in a new process, and of the package after it."""
     command = [sys.executable, "-c", CODE]
     environment = {**ENVIRONMENT, **NO_HOME}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""How many offers one invocation of Intake takes in a second, every AWS call taking 50 ms."""
+"""How many offers one invocation of Intake takes per second if every AWS call takes 50 ms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOP_JOBS = 10
 
 
 def measure() -> list[Figure]:
-    """Offers per second with few and with many waiting, the time for a further one, and memory."""
+    """Offers per second with few and many waiting, the time for each further offer, and memory."""
     rates: dict[int, list[float]] = {count: [] for count in WAITING}
     growth: list[float] = []
     memory: list[float] = []
@@ -30,7 +30,7 @@ def measure() -> list[Figure]:
         for _ in range(ROUNDS):
             loops.append(one_by_one(url))
             told = sweeps(url)
-            # The first sweep was a cold start's, and found nothing.
+            # The first sweep was a cold start, and found nothing.
             seconds = dict(zip(WAITING, told["seconds"][1:], strict=True))
             for count, taken in seconds.items():
                 rates[count].append(count / taken)
@@ -65,7 +65,7 @@ def measure() -> list[Figure]:
 
 
 def sweeps(url: str) -> dict[str, Any]:
-    """The seconds of a sweep for nothing and of one for each of WAITING, and the megabytes."""
+    """The seconds of a sweep without offers and of one for each of WAITING, and the megabytes."""
     command = [sys.executable, "-m", "benchmarks.intake_process", url, "0", *map(str, WAITING)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     told: dict[str, Any] = json.loads(done.stdout)
@@ -73,7 +73,7 @@ def sweeps(url: str) -> dict[str, Any]:
 
 
 def one_by_one(url: str) -> float:
-    """What the usual sample does; jobs per second."""
+    """Take jobs as the usual sample does; jobs per second."""
     session = boto3.Session("testing", "testing", region_name="us-east-1")
     codepipeline = session.client("codepipeline", endpoint_url=url)
     machines = session.client("stepfunctions", endpoint_url=url)

@@ -1,8 +1,8 @@
-"""Intake in a process of its own, as Lambda has it: sweeps as many offers as it is told.
+"""Intake in a separate process, as in Lambda; each sweep takes the given number of offers.
 
     python -m benchmarks.intake_process URL COUNT...
 
-It prints for each count the seconds, and at the end the most memory that it had.
+It prints the seconds for each count, and its peak memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks import endpoint
 
 
 def main(url: str, counts: list[int]) -> None:
-    """Sweep, and print."""
+    """Run the sweeps, and print the results."""
     os.environ |= {**endpoint.ENVIRONMENT, "AWS_ENDPOINT_URL": url}
     sys.path.insert(0, "functions")
     told, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: PTH123, SIM115

@@ -1,8 +1,8 @@
 """How long the local CodePipeline's poll takes with few and with many queued jobs.
 
-Two regions of one local CodePipeline have jobs queued, a hundred and ten thousand. They are polled
-in turn, one job at a time, so that whatever else the machine does falls on both. After each round
-the offered jobs are queued again, so that the queues keep their lengths.
+Two regions of one local CodePipeline have a hundred and ten thousand queued jobs, respectively.
+They are polled alternately, one job at a time, so that what else the machine does affects both.
+After each round the offered jobs are queued again, so that the queues keep their lengths.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ SOURCE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"
 FEW, MANY, ROUNDS = 100, 10_000, 20
 POLLS_A_ROUND = 50
 ACTIONS = 50
-# More of one pipeline can't be in progress at once.
+# One pipeline can't have more executions in progress.
 EXECUTIONS = 50
 
 
 def ignore(*_: Any) -> None:
-    """Where the events go: delivering them is not what is measured."""
+    """Drop the events: their delivery is not measured."""
 
 
 def queued(region: str, count: int) -> JobBackend:
@@ -68,7 +68,7 @@ def queued(region: str, count: int) -> JobBackend:
         if number % EXECUTIONS == 0:
             jobs.create_pipeline({"name": name, **pipeline}, [])
         jobs.start_pipeline_execution(name, None)
-    # They are queued a moment after their events.
+    # Jobs are queued a moment after their events.
     jobs.clock.advance(jobs.behaviour.started_before_queued_seconds)
     return jobs
 
@@ -79,7 +79,7 @@ def poll_time(jobs: JobBackend) -> float:
     offered = jobs.poll_for_jobs(TYPE, 1, None)
     taken = time.perf_counter_ns() - begun
     if len(offered) != 1:
-        raise RuntimeError("the queue ran dry")
+        raise RuntimeError("the queue is empty")
     return taken / 1000
 
 

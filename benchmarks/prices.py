@@ -1,8 +1,8 @@
-"""What AWS asks in us-east-1, in USD, without free tiers and before discounts for much use.
+"""AWS's prices in us-east-1, in USD, without free tiers and volume discounts.
 
-Prices change: look at the pages before you rely on them. AWS's own calculations with most of them:
-https://docs.aws.amazon.com/solutions/latest/automated-security-response-on-aws/cost.html, where
-DynamoDB's still are those before November 2024.
+Prices change: check the pages before you rely on them. AWS's own calculations with most of them are
+at https://docs.aws.amazon.com/solutions/latest/automated-security-response-on-aws/cost.html, where
+DynamoDB's prices are still those before November 2024.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ PRICES = {
     "function invocations": (0.20 / 1e6, "https://aws.amazon.com/lambda/pricing/"),
     # On x86_64, the template's default; on arm64 0.0000133334.
     "GB-seconds": (0.0000166667, "https://aws.amazon.com/lambda/pricing/"),
-    # On demand, in the table class Standard. Half of what they were before November 2024:
+    # On demand, in the Standard table class. Half of the prices before November 2024:
     # https://aws.amazon.com/blogs/database/new-amazon-dynamodb-lowers-pricing-for-on-demand-throughput-and-global-tables/
     "write units": (0.625 / 1e6, "https://aws.amazon.com/dynamodb/pricing/on-demand/"),
     "read units": (0.125 / 1e6, "https://aws.amazon.com/dynamodb/pricing/on-demand/"),
-    # Custom events on a bus with rules, for each 64 KB begun. AWS's own events cost nothing.
+    # Custom events, for each started 64 KB. Events of AWS services cost nothing.
     "events put": (1.00 / 1e6, "https://aws.amazon.com/eventbridge/pricing/"),
-    # Taken in, in the log class Standard. What Lambda logs beyond 10 TB a month costs less.
+    # Ingested, in the Standard log class. Lambda logs beyond 10 TB a month cost less.
     "GB of logs": (0.50, "https://aws.amazon.com/cloudwatch/pricing/"),
-    # Recorded.
+    # Traces recorded.
     "traces": (5.00 / 1e6, "https://aws.amazon.com/xray/pricing/"),
 }
 
 
 def cost(counted: dict[str, float]) -> float:
-    """What it costs, in USD."""
+    """The cost in USD."""
     return sum(PRICES[name][0] * count for name, count in counted.items())

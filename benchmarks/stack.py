@@ -1,5 +1,5 @@
-"""The whole stack on this machine: how soon jobs are acknowledged, how many it gets through, and
-what a job takes in AWS: state transitions, calls, and their price.
+"""The whole stack on this machine: the time to acknowledgment, the throughput, and what a job needs
+in AWS: state transitions, calls, and their price.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ WARM_AFTER = 200
 # A function's memory, and how long each of its calls is assumed to wait, as in Intake's benchmark.
 GIGABYTES = 0.25
 CALL_SECONDS = 0.05
-# What Step Functions logs of one event of an execution, without its data; a generous guess.
+# What Step Functions logs for one event of an execution, without its data; a generous estimate.
 LOGGED_BYTES = 600
 
 
 class Bench:
-    """The running stack, and what happens in it."""
+    """The running stack, with counts of its calls."""
 
     def __init__(self) -> None:
         self.calls: Counter[tuple[str, str]] = Counter()
@@ -54,7 +54,7 @@ class Bench:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Everything runs; every call and every job's statuses are noted."""
+        """Run the stack; record every call and the times of every job's statuses."""
         enter = JobBoard._enter
 
         def noting(board: JobBoard, job: Job, status: JobStatus) -> Any:
@@ -93,7 +93,7 @@ class Bench:
         return sum(1 for job in self.witness.jobs() if job.status.ended)
 
     def wait(self, jobs: int, seconds: float = 300) -> None:
-        """Wait until so many jobs have ended, and with them all that they started."""
+        """Wait until this many jobs and all their executions have ended."""
         end = time.monotonic() + seconds
         while self.ended() < jobs or self.witness.running():
             if time.monotonic() > end:
@@ -107,7 +107,7 @@ class Bench:
 
 
 def measure() -> list[Figure]:
-    """All of it."""
+    """All figures of the stack."""
     bench = Bench()
     with bench.running():
         bench.start({})
@@ -125,7 +125,7 @@ def measure() -> list[Figure]:
     further = [len(one.path) for one in continued if "InProgress" not in one.path]
     once = cost(bill)
     if len(set(minute.path)) < len(minute.path):
-        raise RuntimeError(f"a job that lasts goes round: {minute.path}")
+        raise RuntimeError(f"a long job enters a state twice: {minute.path}")
     transitions = {
         "a second": second,
         "a minute": len(minute.path),
@@ -133,8 +133,8 @@ def measure() -> list[Figure]:
         "23 hours, by the definition": len(minute.path),
     }
     joined = statistics.mean(further)
-    # Two jobs, of which the second goes another way through the state machine; so does the first
-    # where the worker ends in the minute between them.
+    # Two jobs, of which the second takes another path through the state machine; so does the first
+    # if the worker ends in the minute between them.
     of_day = 2 * once + cost({"state transitions": joined - second})
     return [
         *(
@@ -214,7 +214,7 @@ def measure() -> list[Figure]:
 
 def paced(bench: Bench) -> tuple[list[float], int, float, dict[str, float]]:
     """Jobs one after another: the seconds until each is acknowledged, its state transitions, the
-    writes of its row, and what one takes in AWS."""
+    writes of its row, and what a job needs in AWS."""
     before, known = bench.calls.copy(), {job.id for job in bench.witness.jobs()}
     told_before = logged(bench)
     for _ in range(PACED_JOBS):
@@ -242,15 +242,15 @@ def paced(bench: Bench) -> tuple[list[float], int, float, dict[str, float]]:
         "GB-seconds": GIGABYTES
         * (told["milliseconds"] / 1000 + of_functions * CALL_SECONDS)
         / count,
-        # Each write sets a status: the row, and in the index of statuses the old and the new entry,
-        # of 1 KB at most. The first has no old one, but makes the entry in the other index.
+        # Each write sets a status: it writes the row, and in ByStatus the old and the new entry, of
+        # 1 KB at most each. The first write has no old entry, but one in the other index.
         "write units": (units + 2) * writes / count,
         "read units": sum(n for (_, name), n in calls.items() if name.startswith(("Get", "Query")))
         * units
         / count,
         "events put": sum(n for (_, name), n in calls.items() if name == "PutEvents") / count,
         "GB of logs": (told["bytes"] + happened * LOGGED_BYTES) / count / 2**30,
-        # Each of them, though X-Ray takes one in a second and a twentieth of the rest.
+        # Every trace, although X-Ray samples one per second and 5% of the rest.
         "traces": (told["invocations"] + len(paths)) / count,
     }
     (transitions,) = {len(path) for path in paths}
@@ -258,7 +258,7 @@ def paced(bench: Bench) -> tuple[list[float], int, float, dict[str, float]]:
 
 
 def bare_moto(calls: Counter[tuple[str, str]]) -> float:
-    """The processor seconds of a job's calls to the tables and buses, in moto as it comes."""
+    """The processor seconds of a job's calls to the tables and buses, on unchanged moto."""
     counts: Counter[str] = Counter()
     for (_, name), number in calls.items():
         if name in ("UpdateItem", "GetItem", "PutEvents"):
@@ -269,15 +269,15 @@ def bare_moto(calls: Counter[tuple[str, str]]) -> float:
 
 
 def at_rest() -> float:
-    """The share of a processor that this process takes while nothing happens."""
+    """The share of a processor that this process uses while idle."""
     begun, used = time.monotonic(), time.process_time()
     time.sleep(IDLE_SECONDS)
     return (time.process_time() - used) / (time.monotonic() - begun)
 
 
 def many(bench: Bench) -> tuple[float, float, float]:
-    """Many jobs: how many end in a second, this process's processor seconds for each, and the
-    memory at the end over that on the way."""
+    """Many jobs: how many end per second, this process's processor seconds for each, and the ratio
+    of the memory at the end to that after some jobs."""
     begun, used, before = time.monotonic(), time.process_time(), bench.ended()
     started, warm, least = 0, 0.0, before
     while least < MANY_JOBS + before:
@@ -296,7 +296,7 @@ def many(bench: Bench) -> tuple[float, float, float]:
 
 
 def memory() -> float:
-    """The kilobytes that this process has, the one that starts functions, and they."""
+    """The kilobytes of this process, of the one that starts functions, and of the functions."""
     parents, kilobytes = {}, {}
     for path in Path("/proc").glob("[0-9]*/status"):
         try:
@@ -312,7 +312,7 @@ def memory() -> float:
 
 
 def logged(bench: Bench) -> Counter[str]:
-    """What the functions have logged so far: invocations, milliseconds that are billed, bytes."""
+    """What the functions have logged so far: invocations, billed milliseconds, bytes."""
     told: Counter[str] = Counter()
     logs = logs_backends[bench.cloud.account_id][bench.cloud.region]
     for name, group in logs.groups.items():
@@ -320,7 +320,7 @@ def logged(bench: Bench) -> Counter[str]:
             continue
         for stream in group.streams.values():
             for event in stream.events:
-                # As CloudWatch counts them.
+                # As CloudWatch counts bytes.
                 told["bytes"] += len(event.message.encode()) + 26
                 if '"platform.report"' in event.message:
                     figures = json.loads(event.message)["record"]["metrics"]

@@ -1,7 +1,7 @@
-"""What Intake's answer to a STARTED event of a type that isn't served costs, when warm.
+"""What a STARTED event of an action type that isn't served costs Intake when warm.
 
-The rule lets the events of every custom action come, others' too. Held against one empty poll,
-without us: what an event of a served type costs at the least. In processor time.
+The rule matches the events of all custom actions. The cost, in processor time, is compared with one
+empty poll without us, which is the least that an event of a served type costs.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from benchmarks.prices import cost
 ROUNDS = 11
 EVENTS_A_ROUND = 200
 GIGABYTES = 0.25
-# With so much memory a function has a seventh of a processor.
+# With this much memory, a function has a seventh of a processor.
 SLOWER = 7
-# Lambda's own lines of an invocation, its start and its report, as CloudWatch counts them.
+# Lambda's own log lines for an invocation, its start and its report, as CloudWatch counts bytes.
 LAMBDA_BYTES = 1000
 
 
 def measure() -> list[Figure]:
-    """The ratio, and what AWS asks for a thousand events."""
+    """The ratio, and AWS's price of a thousand events."""
     command = [sys.executable, "-m", "benchmarks.unserved"]
     with endpoint.running(0) as url:
         told = subprocess.run([*command, url], stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -62,7 +62,7 @@ def measure() -> list[Figure]:
 
 
 def main(url: str) -> None:
-    """Hand the event over many times, and poll as often; print both times and the bytes logged."""
+    """Handle the event many times, and poll as often; print both times and the bytes logged."""
     os.environ |= {**endpoint.ENVIRONMENT, "AWS_ENDPOINT_URL": url}
     sys.path.insert(0, "functions")
     told, sys.stdout = sys.stdout, io.StringIO()

@@ -1,4 +1,4 @@
-"""`python -m local serve`, `demo` and `event`: what the make targets call."""
+"""The commands `python -m local serve`, `demo` and `event`, which the make targets call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from local.aws import isolation
 
-# Ctrl-C while all is imported ends it at once, without a word.
+# During the imports, Ctrl-C ends the process at once and without a traceback.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 isolation.isolate()
 
@@ -15,7 +15,7 @@ from local import arguments
 
 
 def main() -> int:
-    """Do what the command line says, once it is known that it can be done; the exit status."""
+    """Check the command line, run its command and return the exit status."""
     given = arguments.parser().parse_args()
     arguments.check_region()
     if given.command == "serve":

@@ -1,4 +1,4 @@
-"""The product on the local cloud: the stack of template.yaml, an action type and a worker."""
+"""The product on the local cloud: the stack of template.yaml, its action types and a worker."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ PIPELINE_ROLE = "pipeline"
 SAMPLE_PIPELINE = "sample"
 SOURCE_BUCKET, SOURCE_KEY, ARTIFACT_BUCKET = "source", "app.zip", "artifacts"
 BEHAVIOUR = {"source_without_version": "succeed"}
-"""CodePipeline's switches, where they differ from its own defaults: a worker can be tried without a
-source."""
+"""CodePipeline's switches that differ from its defaults: a source without an object succeeds."""
 CUSTOM_ACTION_TYPE = "Custom/Build/Acknowledger/1"
 PARTNER_ACTION_TYPE = "ThirdParty/Deploy/Acknowledger/1"
 PARAMETERS = {
@@ -36,11 +35,11 @@ PARAMETERS = {
 
 
 def cloud_with_codepipeline(*, layers: tuple[Any, ...] = (), **settings: Any) -> LocalCloud:
-    """A local cloud whose pipelines hand out jobs, with the page that shows them.
+    """A local cloud with CodePipeline's job APIs, and the page that shows the jobs.
 
     Args:
-        layers: go in front of the page.
-        settings: LocalCloud's further ones.
+        layers: WSGI layers in front of the page.
+        settings: other arguments of LocalCloud.
     """
     unserved = Unserved()
     cloud = LocalCloud(
@@ -66,12 +65,12 @@ def empty(
     behaviour: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[LocalCloud]:
-    """Run a local cloud with nothing in it but a role and a source for pipelines, until left.
+    """Run a local cloud that has only a role and a source for pipelines.
 
     Args:
-        host, port: where the endpoint listens; port 0 is any free one.
+        host, port: where the endpoint listens; port 0 is any free port.
         behaviour: CodePipeline's switches by name; raises SwitchError.
-        settings: LocalCloud's further ones.
+        settings: other arguments of LocalCloud.
     """
     with cloud_with_codepipeline(host=host, port=port, **settings) as cloud:
         emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
@@ -86,12 +85,12 @@ def empty(
 def running(
     *, parameters: dict[str, str] | None = None, worker: bool | str = True, **settings: Any
 ) -> Iterator[tuple[LocalCloud, Stack]]:
-    """Run the stack `acknowledger`, with its first action type and its partners', until left.
+    """Run the stack `acknowledger`, and register its first action type and the partner types.
 
     Args:
-        parameters: the template's parameters, over PARAMETERS.
-        worker: whether the sample worker takes the jobs; or one of yours, as `module:name`.
-        settings: those of `empty`.
+        parameters: template parameters; they take precedence over PARAMETERS.
+        worker: whether the sample worker takes the jobs, or your own worker as `module:name`.
+        settings: other arguments of `empty`.
     """
     with empty(**settings) as cloud:
         stack = cloud.deploy(TEMPLATE, PARAMETERS | (parameters or {}), name=STACK_NAME)
@@ -99,7 +98,7 @@ def running(
         if not is_registered_by_template(stack):
             register(cloud, stack, first)
         for action_type in more:
-            # Nobody can register a partner's through the API.
+            # The API can't register a partner's action type.
             if action_type.startswith("ThirdParty/"):
                 register(cloud, stack, action_type)
         if not worker:
@@ -114,7 +113,7 @@ def running(
 
 
 def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWorker | WorkerProcess:
-    """The sample worker, or one of yours."""
+    """The sample worker, or the user's own worker."""
     bus_name = stack.outputs["JobBusName"]
     if not isinstance(worker, str):
         return SampleWorker(cloud.client, bus_name)
@@ -137,19 +136,19 @@ def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWork
 
 
 def action_types(stack: Stack) -> list[str]:
-    """What a stack serves, each as Owner/Category/Provider/Version."""
+    """The action types that a stack serves, each as Owner/Category/Provider/Version."""
     return list(dict.fromkeys(map(str.strip, stack.parameters["ActionTypes"].split(","))))
 
 
 def is_registered_by_template(stack: Stack) -> bool:
-    """Whether the stack registers its first action type, without the sample worker's properties."""
+    """Whether the template registers the first type, without the sample worker's properties."""
     return stack.parameters.get("RegisterActionType") == "true"
 
 
 def register(cloud: LocalCloud, stack: Stack, action_type: str, *, queryable: str = "") -> None:
-    """Register an action type that the sample worker can work, with a queryable property or none.
+    """Register an action type with the sample worker's properties, and a queryable one if given.
 
-    A partner's comes with one client, whose token is put where the stack looks for it.
+    A partner's action type gets one client, whose token is put where the stack looks for it.
     """
     queried = {"required": True, "key": True, "secret": False, "queryable": True}
     owner, category, provider, version = action_type.split("/")
@@ -180,12 +179,12 @@ def register(cloud: LocalCloud, stack: Stack, action_type: str, *, queryable: st
 
 
 def pipeline_role(cloud: LocalCloud) -> str:
-    """The ARN of the role that a pipeline may have."""
+    """The ARN of the role for pipelines."""
     return str(cloud.client("iam").get_role(RoleName=PIPELINE_ROLE)["Role"]["Arn"])
 
 
 def create_pipeline_role(cloud: LocalCloud) -> str:
-    """The role that a pipeline needs; its ARN."""
+    """Create the role for pipelines; its ARN."""
     trust = {
         "Version": "2012-10-17",
         "Statement": [
@@ -203,7 +202,7 @@ def create_pipeline_role(cloud: LocalCloud) -> str:
 
 
 def create_source(cloud: LocalCloud) -> None:
-    """What `pipeline` reads from S3, and the bucket of its artifacts."""
+    """Create the source object of `pipeline`, and the artifact bucket."""
     s3 = cloud.client("s3")
     files = {"README.md": b"The source of a local pipeline.\n", "main.py": b'print("Hello")\n'}
     put_source(s3, SOURCE_BUCKET, SOURCE_KEY, files)
@@ -214,8 +213,8 @@ def create_sample_pipeline(cloud: LocalCloud, action_type: str, *, sample_worker
     """Create the pipeline `sample`.
 
     Args:
-        sample_worker: whether its actions are the sample worker's, some seconds each. Else it has
-            one, which is given the artifact App and may put the artifact Report.
+        sample_worker: whether its actions are for the sample worker, with a few seconds each. If
+            not, it has one action with the input artifact App and the output artifact Report.
     """
 
     def action(name: str, seconds: int) -> dict[str, Any]:
@@ -234,7 +233,7 @@ def create_sample_pipeline(cloud: LocalCloud, action_type: str, *, sample_worker
 
 
 def action_type_id(action_type: str) -> dict[str, str]:
-    """`Owner/Category/Provider/Version` as the API has it."""
+    """The `actionTypeId` for `Owner/Category/Provider/Version`."""
     return dict(
         zip(("owner", "category", "provider", "version"), action_type.split("/"), strict=True)
     )
@@ -246,8 +245,8 @@ def pipeline(
     """A pipeline declaration: a source, and then stages of actions.
 
     Args:
-        action_type: that of the actions that don't name one.
-        stages: for each stage its actions as `{name, configuration, runOrder?, actionTypeId?}`.
+        action_type: the action type of actions without an actionTypeId.
+        stages: each stage's actions, as `{name, configuration, runOrder?, actionTypeId?}`.
     """
     kind = action_type_id(action_type)
     source = {

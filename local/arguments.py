@@ -1,6 +1,6 @@
-"""What is asked for on the command line, checked before anything is started.
+"""The command line, checked before anything is started.
 
-Each mistake is a `WrongStartError` of one sentence that names what was wrong and what may be.
+Each mistake raises a `WrongStartError` whose one sentence says what is wrong and what is allowed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from local.aws.parameters import constraint_problem, split
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "template.yaml"
 WORKER_SECONDS = 60
-# What the process of a worker finds in its environment; these are for a worker that is only looked
-# at. Port 0 leads nowhere.
+# The environment of a worker that is only imported, to check it. Nothing listens on port 0.
 WORKER_VARIABLES = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
@@ -41,16 +40,16 @@ WORKER_VARIABLES = {
 
 
 class WrongStartError(ValueError):
-    """Nothing can be started with this. The message is for whoever asked for it."""
+    """The command line is wrong. The message is for the user."""
 
 
 @dataclass(frozen=True)
 class Serving:
     """What to serve, and where.
 
-    parameters: of the template. behaviour: settings of CodePipeline's switches, each `name=value`,
-    over those of behaviour_file; these, and the origins, are still to be checked.
-    worker: `module:name`, True for the sample one.
+    parameters: the template's parameters. behaviour: CodePipeline's switches, each `name=value`,
+    which take precedence over those in behaviour_file; neither these nor the origins are checked
+    yet. worker: `module:name`, or True for the sample worker.
     """
 
     host: str = "127.0.0.1"
@@ -65,7 +64,7 @@ class Serving:
 
 
 def ended(run: Callable[[], int]) -> int:
-    """The exit status of `run`: 2 for a wrong start, which is said in one line, 130 for Ctrl-C."""
+    """The exit status of `run`: 2 for a WrongStartError, which is printed, and 130 for Ctrl-C."""
     try:
         return run()
     except WrongStartError as error:
@@ -76,14 +75,14 @@ def ended(run: Callable[[], int]) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         raise WrongStartError(message)
 
 
 def whole(name: str, text: str, least: int, most: int | None = None) -> int:
-    """The whole number that a text is. Raises WrongStartError."""
+    """Parse a whole number. Raises WrongStartError."""
     if re.fullmatch("[0-9]{1,18}", text) and least <= int(text) <= (most or int(text)):
         return int(text)
     limits = f"from {least} to {most}" if most else f"of at least {least}"
@@ -91,7 +90,7 @@ def whole(name: str, text: str, least: int, most: int | None = None) -> int:
 
 
 def share(name: str, text: str) -> float:
-    """The number from 0 to 1 that a text is. Raises WrongStartError."""
+    """Parse a number from 0 to 1. Raises WrongStartError."""
     if re.fullmatch(r"0?\.[0-9]+|[01](\.0*)?", text):
         return float(text)
     raise WrongStartError(f"{name} must be a number from 0 to 1, not '{text}'")
@@ -112,19 +111,19 @@ def check_region() -> None:
 
 
 def settings(name: str, text: str) -> list[str]:
-    """The settings in a text, each `name=value`. Raises WrongStartError."""
+    """Split a text into settings, each `name=value`. Raises WrongStartError."""
     try:
         found = split(text)
     except ValueError as error:
         raise WrongStartError(f"{name} has a quote that is not closed: {text}") from error
     for setting in found:
         if not re.match(r"\w+=", setting):
-            raise WrongStartError(f"{name} must be settings as Name=value, not '{setting}'")
+            raise WrongStartError(f"{name} must be written as Name=value, not '{setting}'")
     return found
 
 
 def declarations() -> dict[str, dict[str, Any]]:
-    """The template's declarations of its parameters, by name."""
+    """The parameters that the template declares, by name."""
     declared: dict[str, dict[str, Any]] = yaml_parse(TEMPLATE.read_text())["Parameters"]
     return declared
 
@@ -137,7 +136,7 @@ def template_parameters(given: list[str]) -> dict[str, str]:
         name, _, value = setting.partition("=")
         if name not in declared:
             raise WrongStartError(
-                f"PARAMETERS: the template has no {name}; it has {', '.join(declared)}"
+                f"PARAMETERS: the template has no parameter {name}; it has {', '.join(declared)}"
             )
         if name in values:
             raise WrongStartError(f"PARAMETERS: {name} is given twice")
@@ -149,9 +148,9 @@ def template_parameters(given: list[str]) -> dict[str, str]:
 
 
 def check_configuration(given: Mapping[str, str]) -> None:
-    """Check parameters by what the functions will make of them. Raises WrongStartError.
+    """Check parameters as the functions will. Raises WrongStartError.
 
-    Their environment has them under the same names, written otherwise.
+    The functions have them in environment variables: JobTimeoutSeconds is JOB_TIMEOUT_SECONDS.
     """
     sys.path.append(str(ROOT / "functions"))
     from acknowledger.config import Config  # noqa: PLC0415
@@ -170,12 +169,12 @@ def check_configuration(given: Mapping[str, str]) -> None:
 
 
 def check_worker(worker: str) -> None:
-    """Import a worker in a process of its own. Raises WrongStartError."""
+    """Import a worker in a separate process. Raises WrongStartError."""
     command = [sys.executable, "-m", "acknowledger_worker", "--check", "--", worker]
     environment = {**os.environ, **NO_FILES, **WORKER_VARIABLES}
     environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     try:
-        # A file: what the module may have started would hold a pipe open.
+        # A file, because a process that the module has started would keep a pipe open.
         with tempfile.TemporaryFile("w+", errors="replace") as errors:
             done = subprocess.run(  # noqa: S603 - our own program; the worker is the user's
                 command,
@@ -190,7 +189,7 @@ def check_worker(worker: str) -> None:
             said = errors.read().strip().splitlines()
     except subprocess.TimeoutExpired as error:
         raise WrongStartError(
-            f"WORKER: {worker} was not imported within {WORKER_SECONDS} seconds"
+            f"WORKER: importing {worker} took more than {WORKER_SECONDS} seconds"
         ) from error
     if done.returncode:
         ended = f"{worker} ended its process with status {done.returncode}"
@@ -199,8 +198,8 @@ def check_worker(worker: str) -> None:
 
 
 def parser() -> Parser:
-    """The command line, all of it as text."""
-    made = Parser(prog="python -m local", description="The stack on this machine.")
+    """The parser of the command line; it leaves every value as text."""
+    made = Parser(prog="python -m local", description="Run the stack on this machine.")
     commands = made.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve the local stack until Ctrl-C")
     serving.add_argument("--host", default=Serving.host)
@@ -212,18 +211,18 @@ def parser() -> Parser:
         help="web applications that may use the endpoint: http://HOST:PORT …",
     )
     serving.add_argument(
-        "--parameters", default="", metavar="TEXT", help="the template's: Name=value …"
+        "--parameters", default="", metavar="TEXT", help="template parameters: Name=value …"
     )
     serving.add_argument("--empty", action="store_true", help="start with nothing deployed")
     serving.add_argument(
-        "--allow-not-made", action="store_true", help="create stacks without what can't be created"
+        "--allow-not-made", action="store_true", help="leave out resources that can't be created"
     )
     serving.add_argument("--no-worker", action="store_true", help="run no worker")
     serving.add_argument(
         "--worker",
         default="",
         metavar="MODULE:NAME",
-        help="a worker of yours in place of the sample worker",
+        help="your worker, instead of the sample worker",
     )
     serving.add_argument(
         "--behaviour",
@@ -232,9 +231,9 @@ def parser() -> Parser:
         help="CodePipeline's switches (moto-codepipeline's docs/behaviour.md): name=value …",
     )
     serving.add_argument(
-        "--behaviour-file", default="", metavar="FILE", help="switches, as make probe writes them"
+        "--behaviour-file", default="", metavar="FILE", help="the switches that make probe wrote"
     )
-    event = commands.add_parser("event", help="create a job that waits, and its event")
+    event = commands.add_parser("event", help="create a waiting job and an event to acknowledge it")
     event.add_argument("--port", default=str(Serving.port))
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
     return made
@@ -245,7 +244,7 @@ def serving(given: argparse.Namespace) -> Serving:
     port = whole("PORT", given.port, 0, 65535)
     parameters = template_parameters(settings("PARAMETERS", given.parameters))
     if given.empty and (parameters or given.worker):
-        raise WrongStartError("EMPTY leaves out the stack that PARAMETERS and WORKER are for")
+        raise WrongStartError("EMPTY can't be combined with PARAMETERS or WORKER")
     try:
         listen(given.host, port).close()
     except AddressError as error:

@@ -1,4 +1,4 @@
-"""`make event`: a job that waits on a running local stack, and the event that acknowledges it."""
+"""`make event`: a waiting job on a running local stack, and the event that acknowledges it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from local.arguments import WrongStartError
 from local.aws import isolation
 
 ACTION_TYPE = "Custom/Test/ByHand/1"
-"""Served by nobody, so that its jobs wait."""
+"""No stack serves it, so its jobs wait."""
 POLLS = 50
 
 
 def files(port: int) -> Path:
-    """The folder that is for `sam local invoke` against the server at a port."""
+    """The folder of files for `sam local invoke` against the server at a port."""
     return Path(".aws-sam") / f"local-{port}"
 
 
@@ -39,12 +39,12 @@ def main(port: int) -> int:
     path = files(port) / "acknowledge.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(event, indent=2) + "\n")
-    print(f"A job of {ACTION_TYPE} waits to be acknowledged with {path}")
+    print(f"A job of {ACTION_TYPE} is waiting. Acknowledge it with {path}")
     return 0
 
 
 def waiting_job(port: int) -> dict[str, str]:
-    """Start a pipeline whose job nobody takes; its `{jobId, nonce}`."""
+    """Start a pipeline whose job no worker takes; the job's `{jobId, nonce}`."""
     session = boto3.Session("local", "local", region_name=isolation.region())
     client = partial(
         session.client,
@@ -69,4 +69,4 @@ def waiting_job(port: int) -> dict[str, str]:
         for job in codepipeline.poll_for_jobs(actionTypeId=kind, maxBatchSize=1)["jobs"]:
             return {"jobId": job["id"], "nonce": job["nonce"]}
         time.sleep(0.2)
-    raise WrongStartError(f"The pipeline {name} has created no job of {ACTION_TYPE}")
+    raise WrongStartError(f"The pipeline {name} did not create a job of {ACTION_TYPE}")

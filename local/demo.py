@@ -1,4 +1,7 @@
-"""`make demo`: one pipeline, custom and partner actions, all three outcomes, three witnesses."""
+"""`make demo`: runs a pipeline of custom and partner actions, and checks all three outcomes.
+
+For each action it compares the job table, Step Functions and CodePipeline.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ Client = Callable[[str], Any]
 
 SECONDS = 45
 SWEEP_SECONDS = 2
-# A status is printed when none that was reached before it can still be found.
+# A status is printed after this delay, so that statuses are printed in order.
 SETTLED_SECONDS = 1
 COLUMNS = 79
 PARTNER = acknowledger.action_type_id(acknowledger.PARTNER_ACTION_TYPE)
 STATUSES = ("Created", "Queued", "Dispatched", "InProgress")
 
-# Outcome in the action's configuration -> status in the table, of the execution, in CodePipeline.
+# Outcome in the action's configuration -> status in the table, the execution and CodePipeline.
 ENDS = {
     "Succeed": ("Succeeded", "SUCCEEDED", "Succeeded"),
     "Fail": ("Failed", "FAILED", "Failed"),
@@ -66,7 +69,7 @@ STAGES: dict[str, list[dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Witness:
-    """What one action's configuration asks for, and what each of three says became of it."""
+    """An action's configured outcome, and its status in the table, execution and CodePipeline."""
 
     action: str
     asked: str
@@ -76,7 +79,7 @@ class Witness:
     path: tuple[str, ...]
 
     def objection(self) -> str:
-        """What is wrong, or ""."""
+        """What is wrong, or "" if nothing is."""
         row, execution, codepipeline = ENDS[self.asked]
         if (self.row, self.execution, self.codepipeline) != (row, execution, codepipeline):
             return (
@@ -89,7 +92,7 @@ class Witness:
 
 
 def main() -> int:
-    """Run it; 0 if everything agrees, else 1."""
+    """Run the demo; the exit status is 0 if everything agrees, else 1."""
     began = time.monotonic()
     print("Starting the stack of template.yaml on this machine …")
     with acknowledger.running() as (cloud, stack):
@@ -99,9 +102,9 @@ def main() -> int:
         partners = sum("actionTypeId" in action for action in actions)
         print()
         say(
-            f"The pipeline `demo` has {len(actions) - partners} custom actions and {partners} of "
-            "a partner. Each becomes a job. No event tells of partners' jobs: the sweep that "
-            f"finds them runs every {SWEEP_SECONDS} seconds here, not every minute."
+            f"The pipeline `demo` has {len(actions) - partners} custom actions and {partners} "
+            "partner actions. Each becomes a job. No event announces a partner's job: the sweep "
+            f"that finds them runs every {SWEEP_SECONDS} seconds here, not every minute."
         )
         print()
         execution_id = start(cloud)
@@ -136,13 +139,13 @@ def main() -> int:
 
 
 def say(text: str, indent: int = 0) -> None:
-    """Print a text within `COLUMNS`; its further lines begin with so many spaces."""
+    """Print a text wrapped to `COLUMNS`; lines after the first are indented by so many spaces."""
     lines = textwrap.wrap(text, COLUMNS, subsequent_indent=" " * indent, break_on_hyphens=False)
     print("\n".join(lines))
 
 
 def start(cloud: LocalCloud) -> str:
-    """Make the pipeline and start it; the id of its execution."""
+    """Create the pipeline and start it; the id of its execution."""
     codepipeline = cloud.client("codepipeline")
     role_arn = cloud.client("iam").get_role(RoleName=acknowledger.PIPELINE_ROLE)["Role"]["Arn"]
     action_type = acknowledger.CUSTOM_ACTION_TYPE
@@ -153,7 +156,7 @@ def start(cloud: LocalCloud) -> str:
 
 
 def sweeper(cloud: LocalCloud) -> Callable[[], None]:
-    """A function that has the sweep run as often as it is to here."""
+    """A function that starts the sweep if the last one was more than SWEEP_SECONDS ago."""
     swept = time.time()
 
     def sweep() -> None:
@@ -179,9 +182,9 @@ def watch(
 
     Args:
         table: the JobTable.
-        jobs: how many the pipeline has.
-        step: is called time and again.
-        seconds: the most that it is watched.
+        jobs: how many jobs the pipeline has.
+        step: is called before each look.
+        seconds: the time limit.
     """
     rows = scanner(client, table)
     shown: set[tuple[str, str]] = set()
@@ -195,7 +198,7 @@ def watch(
             row["actionName"]["S"]: row
             for row in rows()
             if row["pipelineName"]["S"] == pipeline
-            # A partner is not told the execution.
+            # CodePipeline does not tell a partner the execution.
             and row["pipelineExecutionId"]["S"] in ("", execution_id)
         }
         over = [row for row in found.values() if row["status"]["S"] not in STATUSES]
@@ -221,7 +224,7 @@ def watch(
 
 
 def pipeline_status(client: Client, pipeline: str, execution_id: str) -> str:
-    """The status of a pipeline's execution."""
+    """The status of a pipeline execution."""
     answer = client("codepipeline").get_pipeline_execution(
         pipelineName=pipeline, pipelineExecutionId=execution_id
     )
@@ -248,20 +251,20 @@ def times(row: dict[str, Any]) -> dict[str, float]:
 
 
 def told(rows: Iterable[dict[str, Any]]) -> str:
-    """How many jobs have each status, in words."""
+    """The number of jobs in each status, as text."""
     statuses = sorted(row["status"]["S"] for row in rows)
     return ", ".join(f"{statuses.count(each)} {each}" for each in dict.fromkeys(statuses))
 
 
 def indent(status: str) -> str:
-    """The further on, the further right."""
+    """The indentation of a status: later statuses are further to the right."""
     return "  " * (STATUSES.index(status) if status in STATUSES else len(STATUSES))
 
 
 def compare(
     client: Client, pipeline: str, execution_id: str, rows: dict[str, Any], *, name: str, asked: str
 ) -> Witness:
-    """Ask the table, Step Functions and CodePipeline about an action, which was asked to end so."""
+    """Read an action's status from the table, Step Functions and CodePipeline."""
     said = {
         detail["actionName"]: detail["status"]
         for page in client("codepipeline")
@@ -291,7 +294,7 @@ def compare(
 
 
 def show(rows: dict[str, Any], witnesses: list[Witness]) -> None:
-    """Print each job's way with its times, and what the three say of it."""
+    """Print each job's statuses with their times, and its status in the three places."""
     print("\nEach job's statuses, in seconds after the first one:\n")
     for witness in witnesses:
         if witness.action not in rows:

@@ -1,4 +1,4 @@
-"""A line in the terminal that says how far something is, below the lines that stay."""
+"""A progress line in the terminal, below the lines that stay."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CLEAR = "\r\x1b[K"
 
 
 class Progress:
-    """Prints lines, and where a person watches in a terminal one more that changes.
+    """Prints lines and, in a terminal, a progress line below them.
 
-    Elsewhere there are only the lines, without colours. NO_COLOR keeps the colours away, TERM=dumb
-    the changing line as well.
+    Outside a terminal, or with TERM=dumb, it prints only the lines, without colors. NO_COLOR turns
+    off the colors.
     """
 
     def __init__(self, out: TextIO | None = None) -> None:
@@ -25,7 +25,7 @@ class Progress:
         self._shown = ""
 
     def line(self, text: str, status: str = "") -> None:
-        """Print a line that stays, in the colour of a job's status."""
+        """Print a line that stays, in the color of a job's status."""
         self._clear()
         colour = COLOURS.get(status)
         if self._colours and colour:
@@ -33,7 +33,7 @@ class Progress:
         print(text, file=self._out, flush=True)
 
     def show(self, text: str) -> None:
-        """Let the changing line say something else."""
+        """Change the progress line."""
         text = text[: shutil.get_terminal_size().columns - 1]
         if self._lives and text != self._shown:
             self._out.write(CLEAR + text)
@@ -41,7 +41,7 @@ class Progress:
             self._shown = text
 
     def end(self) -> None:
-        """Take the changing line away."""
+        """Remove the progress line."""
         self._clear()
 
     def _clear(self) -> None:

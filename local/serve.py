@@ -1,4 +1,4 @@
-"""`make local`: serves the stack, or a cloud without it, until Ctrl-C."""
+"""`make local`: serves the local cloud, with the stack or empty, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXPORTS = (
 
 
 def write_sam_environment(cloud: LocalCloud, stack: Stack) -> Path:
-    """What sam local invoke can't know: the names made here, and the way out of its container."""
+    """Write the environment variables that `sam local invoke` needs; the file's path."""
     port = urlsplit(cloud.endpoint_url).port or 0
     path = by_hand.files(port) / "env.json"
     variables = {
@@ -44,40 +44,40 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"Parameters": variables}, indent=2) + "\n")
-    except OSError as error:  # the folder may be another user's, root's after a sudo
-        print(f"  not written: {path} ({error.strerror})")
+    except OSError as error:  # the folder may belong to another user, such as root after sudo
+        print(f"  could not write {path} ({error.strerror})")
     return path
 
 
 def until_interrupted() -> threading.Event:
-    """An event that Ctrl-C, a polite kill, or the terminal's end sets."""
+    """An event that is set by Ctrl-C, SIGTERM or the end of the terminal."""
     over = threading.Event()
 
     def end(number: int, _: object) -> None:
         over.set()
-        signal.signal(number, signal.SIG_DFL)  # the second ends it as it is
+        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is, under nohup
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(signal.SIGHUP, end)
     return over
 
 
 def print_address(cloud: LocalCloud, host: str) -> None:
-    """Say where the cloud is, and who can reach it if others can."""
+    """Print the cloud's address, and a warning if other machines can reach it."""
     print(f"Serving on {cloud.endpoint_url} ({cloud.account_id}, {cloud.region})")
     print(f"Watch it: {cloud.endpoint_url}{page.PATH}")
     if not guard.is_loopback(host):
         port = urlsplit(cloud.endpoint_url).port
         print(
-            f"Listening on {host}: whoever reaches port {port} of this machine can run programs "
-            "on it as you."
+            f"Listening on {host}: anyone who can reach port {port} of this machine can run "
+            "programs on it as you."
         )
 
 
 def serve_empty(**settings: Any) -> int:
-    """Serve a cloud without the stack until Ctrl-C, for `sam deploy`."""
+    """Serve an empty cloud until Ctrl-C, for `sam deploy`."""
     over = until_interrupted()
     with acknowledger.empty(**settings) as cloud:
         if over.is_set():
@@ -101,8 +101,8 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
         print(f"\nThe stack {stack.name} serves {first}, which is registered here.")
         for action_type in more:
             partner = action_type.startswith("ThirdParty/")
-            registered = "registered here" if partner else "once you have registered it"
-            print(f"It serves {action_type} too, {registered}.")
+            registered = "which is registered here" if partner else "once you have registered it"
+            print(f"It also serves {action_type}, {registered}.")
         if worker is True:
             print(
                 "A sample worker does what an action's configuration says: Outcome = Succeed, Fail "
@@ -110,12 +110,12 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
             )
         by_sample_worker = worker is True and not acknowledger.is_registered_by_template(stack)
         acknowledger.create_sample_pipeline(cloud, first, sample_worker=by_sample_worker)
-        print(f"The pipeline {acknowledger.SAMPLE_PIPELINE} is ready to be started.")
+        print(f"The pipeline {acknowledger.SAMPLE_PIPELINE} is ready to start.")
         print(f"The role for pipelines is {acknowledger.pipeline_role(cloud)}.")
         if any(action_type.startswith("ThirdParty/") for action_type in (first, *more)):
             prefix = stack.parameters["ClientTokenPrefix"]
             client_id = moto_codepipeline.backend(cloud.account_id, cloud.region).default_client_id
-            print(f"Partner actions belong to a client, whose token is at {prefix}{client_id}.")
+            print(f"Partner actions belong to a client; its token is at {prefix}{client_id}.")
         print()
         for name, value in sorted(stack.outputs.items()):
             print(f"  {name:28} {value}")
@@ -125,9 +125,9 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
         print(
             f"\nTry it:\n{EXPORTS.format(cloud=cloud)}\n"
             f"  aws codepipeline start-pipeline-execution --name {acknowledger.SAMPLE_PIPELINE}\n"
-            "\nWith HOST=0.0.0.0, sam local invoke finds the stack from inside its container by\n"
+            "\nWith HOST=0.0.0.0, sam local invoke reaches the stack from its container with\n"
             f"  --env-vars {environment} --add-host host.docker.internal:host-gateway\n"
-            "\nCtrl-C ends it, and all that is in it.",
+            "\nCtrl-C stops it and deletes everything in it.",
             flush=True,
         )
         over.wait()
@@ -135,10 +135,10 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
 
 
 def main(asked: arguments.Serving) -> int:
-    """Serve what was asked for; the exit status.
+    """Serve the stack or an empty cloud; the exit status.
 
     Raises:
-        WrongStartError: it can't be started so.
+        WrongStartError: a setting is wrong, or the stack can't be created.
     """
     try:
         path = asked.behaviour_file
@@ -171,4 +171,4 @@ def main(asked: arguments.Serving) -> int:
         raise arguments.WrongStartError(str(error)) from error
     except ClientError as error:
         told = error.response["Error"]["Message"]
-        raise arguments.WrongStartError(f"The stack can't be made: {told}") from error
+        raise arguments.WrongStartError(f"The stack can't be created: {told}") from error

@@ -1,4 +1,4 @@
-"""Says which action types are not served, why, and what to do, since their actions just wait."""
+"""Reports action types that are not served, so that their jobs wait, and says what to do."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from local.aws.server import LocalCloud
 from local.page.view import stacks
 
 LOOK_SECONDS = 1.0
-#: By then, any other worker that polls has taken the job.
+#: Any other worker that polls has taken the job by then.
 QUEUED_SECONDS = 5.0
 
 
 class Unserved:
-    """Keeps a cloud's notices of what nobody serves, and prints each when it comes."""
+    """Keeps a cloud's notices about action types that are not served, and prints new ones."""
 
     def __init__(self) -> None:
         self._looked = 0.0
@@ -25,13 +25,13 @@ class Unserved:
         self._told: set[str] = set()
 
     def tell(self, cloud: LocalCloud) -> None:
-        """Look again, unless that was done just now."""
+        """Update the notices, at most once in LOOK_SECONDS."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
         parameters = [stack.parameters for stack in stacks(cloud.account_id, cloud.region)]
         found = dict(look(cloud.account_id, cloud.region, parameters)) if parameters else {}
-        # Only what is found twice: the action type may be about to be registered.
+        # Only what is found twice in a row: the action type may be about to be registered.
         told = {about: text for about, text in found.items() if self._found.get(about) == text}
         for about in self._told - told.keys():
             cloud.notices.pop(about, None)
@@ -44,7 +44,11 @@ class Unserved:
 def look(
     account_id: str, region: str, parameters: list[Mapping[str, Any]]
 ) -> Iterator[tuple[str, str]]:
-    """What nobody serves now, and a sentence about it, with the parameters of all stacks."""
+    """Each action type or query that is not served, and a sentence about it.
+
+    Args:
+        parameters: the parameters of each stack.
+    """
     emulator = moto_codepipeline.backend(account_id, region)
     queryable = {
         "/".join((key.owner, key.category, key.provider, key.version)): kind.queryable
@@ -61,26 +65,26 @@ def look(
             continue
         query = f"{kind}?{queryable.get(kind)}={value}"
         if kind not in served:
-            yield kind, f"{kind} is not served, and a job of it waits: add it to ActionTypes."
+            yield kind, f"{kind} is not served, but has a waiting job: add it to ActionTypes."
         elif value is not None and query not in queries:
-            yield query, f"{query} is not served, and a job of it waits: add it to Queries."
+            yield query, f"{query} is not served, but has a waiting job: add it to Queries."
 
 
 def misfits(
     served: Iterable[str], queries: Iterable[str], queryable: Mapping[str, str | None]
 ) -> Iterator[tuple[str, str]]:
-    """Which served action types can't be polled, and a sentence about each.
+    """Each action type in ActionTypes that can't be polled, and a sentence about it.
 
     Args:
-        queryable: the queryable property of each action type that is registered, if it has one.
+        queryable: the queryable property of each registered action type, or None.
     """
     for kind in sorted(served):
-        # A partner's need not be listed.
+        # A partner's action type is not necessarily registered in this account.
         if kind not in queryable:
             if kind.startswith("Custom/"):
                 yield (
                     kind,
-                    f"{kind} is not served: it is not registered, or misspelt in ActionTypes.",
+                    f"{kind} is not served: it is not registered, or misspelled in ActionTypes.",
                 )
             continue
         needed = queryable[kind]
@@ -94,12 +98,12 @@ def misfits(
         elif needed and not given:
             yield (
                 kind,
-                f"{kind} is not served: its property {needed} is queryable, so that Queries must "
-                f"have a value for it, such as {kind}?{needed}=MyProject.",
+                f"{kind} is not served: its property {needed} is queryable, so Queries must have "
+                f"a value for it, such as {kind}?{needed}=MyProject.",
             )
 
 
 def listed(parameter: str | list[str]) -> list[str]:
-    """The members of a list in a parameter."""
+    """The members of a parameter that is a list."""
     members = parameter.split(",") if isinstance(parameter, str) else parameter
     return [each.strip() for each in members if each.strip()]

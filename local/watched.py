@@ -1,4 +1,4 @@
-"""What can be seen from outside of the worker that takes the local stack's jobs."""
+"""The state and the log of the local stack's worker, for the page."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _TRACE_FOLLOWS = re.compile(r"job \S+$")
 class Watched:
     """A worker, and the last lines of its log.
 
-    ``kind`` is "sample", "yours", or "" where there is none; ``ended`` is "" while it runs, else a
-    sentence that says how it ended, or why it waits for its code to be mended.
+    ``kind`` is "sample", "yours", or "" if there is no worker. ``ended`` is "" while the worker
+    runs; otherwise a sentence that says how it ended, or what is wrong with its code.
     """
 
     def __init__(self) -> None:
@@ -30,8 +30,8 @@ class Watched:
         self._lines.clear()
 
     def add(self, line: str) -> None:
-        """Keep a line of the log, or several that belong together."""
-        # The trace of an error comes after the line that names its job.
+        """Keep a line of the log, or several lines that belong together."""
+        # An error's traceback follows the line that names its job.
         if not _BEGINS.match(line) and self._lines:
             first = self._lines[-1].partition("\n")[0]
             if _TRACE_FOLLOWS.search(first):
@@ -46,7 +46,7 @@ class Watched:
 
 
 class Keeping(logging.Handler):
-    """Keeps what is logged in this process."""
+    """Keeps the log of a worker in this process."""
 
     def __init__(self, watched: Watched) -> None:
         super().__init__(logging.INFO)
@@ -54,11 +54,11 @@ class Keeping(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it; where nobody else would print a warning, print it as ever."""
+        """Keep a record; print a warning if no other handler would."""
         self._watched.add(self.format(record))
         if record.levelno >= logging.WARNING and not logging.root.handlers and logging.lastResort:
             logging.lastResort.handle(record)
 
 
-#: The worker of this process's stack, of which there is one at a time.
+#: The worker of this process's stack; a process has at most one stack at a time.
 worker = Watched()

@@ -1,7 +1,7 @@
-"""The sample worker: does what the action's configuration says.
+"""The sample worker, which does what the action's configuration says, and the user's own worker.
 
-It is a worker as anyone would write one with acknowledger-worker: a function from a job to its
-outcome, and a rule on the JobBus that feeds the queue from which it takes jobs.
+The sample worker is an ordinary worker with acknowledger-worker: a function from a job to its
+outcome, and a rule on the JobBus that sends jobs to its queue.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from local.aws.server import one_core
 logger = logging.getLogger("acknowledger_worker")
 
 JOBS_AT_ONCE = 32
-#: How long the last lines of a worker that has ended are waited for.
+#: How long to wait for the last log lines of a worker that has ended.
 LOG_SECONDS = 1
-#: A worker that ran this long before it ended is restarted without a longer pause.
+#: After a worker has run this long, the pause before its restart is the shortest again.
 STEADY_SECONDS = 60
-# A job that is to Hang reaches no worker, so that nobody answers it or gives a sign of life.
+# Jobs with the Outcome Hang reach no worker, so they get no result and no heartbeats.
 NOT_TO_HANG = {"Outcome": [{"anything-but": "Hang"}, {"exists": False}]}
 CONFIGURATION_PROPERTIES: list[dict[str, Any]] = [
     {
@@ -40,37 +40,37 @@ CONFIGURATION_PROPERTIES: list[dict[str, Any]] = [
         "secret": secret,
     }
     for name, description, secret in (
-        ("Outcome", "Succeed, Fail or Hang; Succeed if left out", False),
-        ("Seconds", "How long the sample worker takes; 0 if left out", False),
+        ("Outcome", "Succeed, Fail or Hang; default: Succeed", False),
+        ("Seconds", "How many seconds the sample worker takes; default: 0", False),
         (
             "Progress",
-            "How many times the sample worker reports progress; 0 if left out",
+            "How many times the sample worker reports progress; default: 0",
             False,
         ),
-        ("Input", "Whatever your worker reads; the sample worker needs none", False),
-        ("Password", "Something secret; the sample worker needs none", True),
-        ("AcknowledgeTimeoutSeconds", "Less than the stack's limit for acknowledging", False),
-        ("HeartbeatTimeoutSeconds", "Less than the stack's limit between two heartbeats", False),
-        ("JobTimeoutSeconds", "Less than the stack's limit for the whole job", False),
+        ("Input", "Input of your worker; the sample worker ignores it", False),
+        ("Password", "A secret of your worker; the sample worker ignores it", True),
+        ("AcknowledgeTimeoutSeconds", "A shorter time limit to acknowledge the job", False),
+        ("HeartbeatTimeoutSeconds", "A shorter time limit between two heartbeats", False),
+        ("JobTimeoutSeconds", "A shorter time limit for the whole job", False),
     )
 ]
 
 
 def sample(job: Job) -> Success:
-    """Take `Seconds`, tell `Progress` so many times, and then Succeed or Fail: the `Outcome`."""
+    """Work for `Seconds`, report progress `Progress` times, then end as `Outcome` says."""
     outcome = job.configuration.get("Outcome", "Succeed")
     seconds = job.configuration.get("Seconds", "0")
     progress = job.configuration.get("Progress", "0")
     if outcome not in ("Succeed", "Fail") or not (seconds + progress).isdigit():
         raise ConfigurationError(
-            "Outcome must be Succeed, Fail or Hang; Seconds and Progress whole numbers"
+            "Outcome must be Succeed, Fail or Hang; Seconds and Progress must be whole numbers"
         )
     steps = int(progress) + 1
     for step in range(1, steps + 1):
         job.wait(int(seconds) / steps)
         if step < steps:
             percent = 100 * step // steps
-            job.progress(percent, f"The sample worker has done {percent} %", job.id)
+            job.progress(percent, f"The sample worker is {percent} % done", job.id)
     if outcome == "Fail":
         raise JobFailed("Failed because the action's configuration says so")
     return Success(
@@ -86,9 +86,9 @@ def sample(job: Job) -> Success:
 class SampleWorker:
     """Takes jobs from the JobBus until it is stopped.
 
-    The action's configuration says what becomes of a job: `Outcome` is Succeed, Fail, or Hang,
-    which never answers and gives no sign of life; `Seconds` is how long it takes; `Progress` how
-    many times it tells meanwhile how far it is.
+    The action's configuration decides what happens to a job: `Outcome` is Succeed, Fail, or Hang,
+    which sends neither a result nor heartbeats; `Seconds` is how long the job takes; `Progress` is
+    how many times the worker reports progress.
 
     Args:
         client: makes a boto3 client of a service.
@@ -109,7 +109,7 @@ class SampleWorker:
         self._log = watched.Keeping(watched.worker)
 
     def start(self) -> None:
-        """Make the rule that feeds the queue, and begin to take jobs."""
+        """Create the rule that sends jobs to the queue, and begin to take jobs."""
         self._feed()
         watched.worker.begin("sample")
         logger.addHandler(self._log)
@@ -118,7 +118,7 @@ class SampleWorker:
             self._thread.start()
 
     def stop(self) -> None:
-        """Take no more jobs, and hand back those in hand."""
+        """Take no more jobs, and return unfinished ones to the queue."""
         self._runner.stop()
         self._thread.join(timeout=10)
         logger.removeHandler(self._log)
@@ -126,19 +126,19 @@ class SampleWorker:
 
 
 class WorkerProcess:
-    """A worker of yours, in a process of its own, which restarts when its code changes.
+    """A user's worker in a separate process, which reloads when the worker's code changes.
 
-    It is started again whenever it ends by itself.
+    The process is restarted whenever it ends by itself.
 
     Args:
-        worker: where it is, as `module:name`.
+        worker: the worker, as `module:name`.
         client: makes a boto3 client of a service.
         bus_name: the JobBus.
-        environment: what the process has beside this one's.
-        say: is told in words that it ended, that it was started again, and why its code can't be
-            run; "" once it can.
-        pauses: seconds before it is started again the first time, the second and so on.
-        stop_seconds: how long it has to end once it is to; then it is killed.
+        environment: variables in addition to those of this process.
+        say: is called with a sentence when the worker ends, when it restarts, and when its code
+            can't be imported; with "" once the code can be imported again.
+        pauses: seconds before the first restart, the second and so on.
+        stop_seconds: how long `stop` waits for the worker to end before it kills it.
     """
 
     def __init__(
@@ -166,13 +166,13 @@ class WorkerProcess:
         self._keeper = threading.Thread(target=self._keep, name="worker", daemon=True)
 
     def start(self) -> None:
-        """Make the rule that feeds the queue, and start the process."""
+        """Create the rule that sends jobs to the queue, and start the process."""
         self._feed()
         watched.worker.begin("yours")
         self._keeper.start()
 
     def stop(self) -> None:
-        """Let it finish, or hand back, what it has, for some seconds."""
+        """End the process. It has `stop_seconds` to finish its jobs or to return them."""
         with self._lock:
             self._stopped.set()
             if self._process:
@@ -187,7 +187,7 @@ class WorkerProcess:
         while process := self._begin():
             began = time.monotonic()
             watched.worker.ended = ""
-            # A program that it has begun may outlive it, and keep its log open.
+            # A child process of the worker may outlive it, and keep the log open.
             copier = threading.Thread(target=self._copy_log, args=(process,), daemon=True)
             copier.start()
             status = process.wait()
@@ -199,17 +199,17 @@ class WorkerProcess:
             ended = 1 if steady else ended + 1
             how = f"status {status}" if status >= 0 else signal.strsignal(-status)
             told = watched.worker.ended = f"The worker {self._worker} ended ({how})."
-            self._say(f"{told} It is started again in {pause} s.")
+            self._say(f"{told} It restarts in {pause} s.")
             if self._stopped.wait(pause):
                 return
-            self._say(f"{told} It was started again at {time.strftime('%H:%M:%S')}.")
+            self._say(f"{told} It restarted at {time.strftime('%H:%M:%S')}.")
 
     def _begin(self) -> subprocess.Popen[str] | None:
         with self._lock:
             if self._stopped.is_set():
                 return None
-            # Ctrl-C is for us, and we tell it.
-            self._process = subprocess.Popen(  # noqa: S603 - whose it is
+            # In its own session, since Ctrl-C is for this process, which then ends the worker.
+            self._process = subprocess.Popen(  # noqa: S603 - the user's own worker
                 [sys.executable, "-m", "acknowledger_worker", self._worker, "--reload"],
                 env=self._environment,
                 start_new_session=True,
@@ -220,8 +220,8 @@ class WorkerProcess:
             return self._process
 
     def _copy_log(self, process: subprocess.Popen[str]) -> None:
-        """Print what it logs, and keep it, until it ends."""
-        assert process.stderr  # noqa: S101 - as it was begun
+        """Print and keep the worker's log until it ends."""
+        assert process.stderr  # noqa: S101 - it is a pipe
         waits, takes = (f"{self._worker} takes {what}" for what in ("no jobs until ", "jobs\n"))
         with process.stderr:
             for line in process.stderr:
@@ -241,10 +241,10 @@ class WorkerProcess:
 def feed(
     client: Callable[[str], Any], bus_name: str, queue: str, configuration: Mapping[str, Any]
 ) -> None:
-    """Make the rule that feeds a queue with jobs.
+    """Create the rule that sends jobs to a queue.
 
     Args:
-        configuration: a pattern for the action's configuration.
+        configuration: an event pattern for the action's configuration; {} matches all.
     """
     sqs, events = client("sqs"), client("events")
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]

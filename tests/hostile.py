@@ -1,6 +1,7 @@
-"""Generated input such as nobody sends by mistake, for the tests of every room.
+"""Generated hostile input for the tests of every suite.
 
-`HYPOTHESIS_PROFILE=long` tries LONG times as many. A normal run in CI is the same each time.
+`HYPOTHESIS_PROFILE=long` tries LONG times as many inputs. A normal run tries the same ones each
+time.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from hypothesis import strategies as st
 
 LONG = 40
 LONG_RUN = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-# An event of EventBridge's, and the payload of an asynchronous invocation.
+# The limit of an EventBridge event and of an asynchronous invocation's payload.
 MOST_BYTES = 256 * 1024
 
 VICTIM = "99999999-9999-9999-9999-999999999999"
-"""Another's job, which has a row and must not be touched."""
+"""Another execution's job, whose row must not be changed."""
 
 TEXTS = (
     "",
@@ -78,14 +79,14 @@ TEXTS = (
     "x" * 250_000,
     '\\"' * 60_000,
 )
-"""Strings that mean something to somebody on the way, or are too long for them."""
+"""Strings that have a meaning for some service on the way, or are too long for it."""
 
 NUMBERS = (0, -1, 1.5, math.inf, -math.inf, 10**400, -(2**63), 2**53 + 1, 1e308, 5e-324)
 """Numbers that JSON can have; 1e999 is one, and Python reads it as infinity."""
 
 
 def settled(tries: int) -> Callable[[Any], Any]:
-    """How often a test is tried; `HYPOTHESIS_PROFILE=long` tries more."""
+    """The settings for this many tries, or more with `HYPOTHESIS_PROFILE=long`."""
     return settings(
         max_examples=tries * (LONG if LONG_RUN else 1),
         deadline=None,
@@ -96,7 +97,7 @@ def settled(tries: int) -> Callable[[Any], Any]:
 
 
 def one_of(found: Sequence[Any]) -> st.SearchStrategy[Any]:
-    """One of these, without showing them all, as `sampled_from` would."""
+    """One of these, without printing them all as `sampled_from` would."""
     return st.integers(0, len(found) - 1).map(lambda index: found[index])
 
 
@@ -109,7 +110,7 @@ def texts() -> st.SearchStrategy[str]:
 
 
 def deep(levels: int, kind: type = list) -> Any:
-    """Lists or objects in each other, so many levels."""
+    """Lists or objects nested to this many levels."""
     found: Any = 1
     for _ in range(levels):
         found = [found] if kind is list else {"a": found}
@@ -142,7 +143,7 @@ def values() -> st.SearchStrategy[Any]:
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The ways to everything in a JSON value."""
+    """The paths to everything in a JSON value."""
     found = [at]
     if isinstance(value, dict):
         for name, member in value.items():
@@ -157,7 +158,7 @@ def mutated(*samples: Any, keep: tuple[str, ...] = ()) -> st.SearchStrategy[Any]
     """A copy of a sample with one to three things in it changed.
 
     Args:
-        keep: the names of members that stay what they are.
+        keep: the names of members that don't change.
     """
 
     @st.composite
@@ -167,7 +168,7 @@ def mutated(*samples: Any, keep: tuple[str, ...] = ()) -> st.SearchStrategy[Any]
             ways = [at for at in places(found)[1:] if not set(at) & set(keep)]
             if not ways:
                 return draw(values())
-            # What lies deep is many; half of the time it is something near the top.
+            # Most paths are deep; half of the time, choose one near the top.
             near = [at for at in ways if len(at) == 1 or (len(at) == 2 and at[0] == "detail")]
             way = draw(one_of(draw(one_of((ways, near or ways)))))
             _change(draw, found, way, [at for at in ways if not _within(found, at, keep)])
@@ -205,11 +206,11 @@ def _at(value: Any, way: Sequence[Any]) -> Any:
 
 
 def _within(value: Any, way: Sequence[Any], names: tuple[str, ...]) -> bool:
-    """Whether what is at a place has a member of one of these names somewhere."""
+    """Whether the value at a path contains a member with one of these names."""
     return any(set(at) & set(names) for at in places(_at(value, way)))
 
 
 def fits(event: Any) -> bool:
-    """Whether an event is one that Lambda could be given: it has an end."""
+    """Whether an event is within Lambda's size limit."""
     text = json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass")
     return len(text) <= MOST_BYTES

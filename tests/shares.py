@@ -1,6 +1,6 @@
-"""A pytest plugin that tells what each suite costs: its tests, processor seconds and seconds.
+"""A pytest plugin that prints each suite's number of tests, CPU seconds and seconds.
 
-The processor's time is that of the test process and of the children that it has waited for.
+The CPU time is that of the test process and of the child processes that it has waited for.
 """
 
 from __future__ import annotations
@@ -46,5 +46,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 share[2] += report.duration
     for name, (tests, processor_seconds, seconds) in sorted(suites.items()):
         terminalreporter.write_line(
-            f"{name:24}{tests:6.0f} tests{processor_seconds:8.1f} s of a processor{seconds:8.1f} s"
+            f"{name:24}{tests:6.0f} tests{processor_seconds:8.1f} s CPU{seconds:8.1f} s"
         )

@@ -1,4 +1,4 @@
-"""What tests of several rooms share."""
+"""What several test suites share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 6
-#: What the template gives the functions.
+#: The environment variables that the template gives the functions.
 FUNCTIONS_ENVIRONMENT = {
     "ACTION_TYPES": "Custom/Build/Acknowledger/1,Custom/Test/Other/2",
     "QUERIES": "",
@@ -50,10 +50,10 @@ def load_event(name: str) -> Any:
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float) -> Any:
-    """What `condition` gives once it is true; fails saying what it waited for.
+    """The result of `condition` once it is true; fails with what it waited for.
 
     Args:
-        seconds: the most that it takes on a quiet machine. A busy one is given PATIENCE times as long.
+        seconds: the most that it takes on an idle machine. The wait is PATIENCE times as long.
     """
     seconds *= PATIENCE
     end, pause = time.monotonic() + seconds, 0.01
@@ -66,7 +66,7 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float) -> Any:
 
 
 def written_out(metrics: list[list[Any]]) -> list[list[Any]]:
-    """A dashboard's metrics without the dots that stand for what the metric before has there."""
+    """A dashboard's metrics with each "." replaced by the value of the metric before."""
     found: list[list[Any]] = []
     for metric in metrics:
         before = found[-1] if found else metric

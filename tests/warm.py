@@ -1,8 +1,8 @@
-"""A program that runs again and again, in forks of a process that has imported what it needs.
+"""Runs a program again and again, in forks of a process that has imported its modules.
 
-Importing it takes longer than running it, for the SAM CLI seconds. Run by path it is that process:
-each line of standard input is a program with its arguments, each line of its output what came of it:
-exit status, standard output and standard error.
+Importing them takes longer than running it (seconds for the SAM CLI). Run as a script, this is that
+process: each line of standard input is a program with its arguments, and each line of output is its
+result: exit status, standard output and standard error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def warm(
     python: str | Path, modules: list[str], environment: dict[str, str], folder: Path
 ) -> Iterator[Run]:
-    """What runs a Python program, by its path, with arguments."""
+    """A function that runs a Python program, by its path, with arguments."""
     process = subprocess.Popen(
         [str(python), __file__, *modules],
         cwd=folder,

@@ -1,7 +1,7 @@
-"""Builds the site from the pages of the whole repository, wherever they are: a hook of mkdocs.yml.
+"""A hook for mkdocs.yml that builds the site from the pages of the whole repository.
 
-MkDocs looks for pages in one folder. Here they also lie beside what they describe, and link to
-files of the repository, which the site therefore has as well.
+MkDocs looks for pages in one folder. Here, pages are also next to what they describe, and link to
+files of the repository, which the site therefore includes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAGES = (
 )
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
 BADGES = re.compile(r"^\[!\[.*\n", re.MULTILINE)
-#: What a browser would fetch by itself when it shows a page.
+#: HTML that makes a browser fetch something from elsewhere when it shows a page.
 FETCHED = re.compile(
     r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>"
 )
@@ -51,7 +51,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Fail if a page would have a browser fetch something from elsewhere."""
+    """Fail if a page would make a browser fetch something from elsewhere."""
     for page in Path(config.site_dir).rglob("*.html"):
         if found := FETCHED.search(page.read_text()):
-            raise PluginError(f"{page} fetches from elsewhere: {found[0]}")
+            raise PluginError(f"{page} fetches something from elsewhere: {found[0]}")

@@ -14,7 +14,7 @@ BEGIN, END = "<!-- Made from template.yaml by tools/parameters.py -->\n", "<!-- 
 
 
 def tables(template: dict[str, Any]) -> str:
-    """A table for each group that CloudFormation's console shows."""
+    """A table for each parameter group in CloudFormation's console."""
     parameters = template["Parameters"]
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     head = "| Parameter | Default | Allowed | Meaning |\n|---|---|---|---|\n"
@@ -44,7 +44,7 @@ def allowed(parameter: dict[str, Any]) -> str:
 
 
 def written(page: str, template: dict[str, Any]) -> str:
-    """The page with the tables of a template in the place of those that it has."""
+    """The page with its tables replaced by those of a template."""
     before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n{tables(template)}\n{END}{rest.partition(END)[2]}"
 

@@ -1,7 +1,6 @@
-"""Makes the pictures of the page that the documentation has: `make pictures`.
+"""Takes the documentation's screenshots of the local stack's page: `make pictures`.
 
-It runs a local stack with two pipelines and photographs its page in the Chromium or Chrome that is
-on the PATH.
+It runs a local stack with two pipelines, and uses the Chromium or Chrome on the PATH.
 """
 
 from __future__ import annotations

@@ -4,31 +4,31 @@
 # dependencies = ["boto3"]
 # ///
 # ruff: noqa: T201 - it is a command: what it prints is what it is for
-"""Bring back what lies in a stack's dead-letter queues.
+"""Redrive the messages in a stack's dead-letter queues.
 
     .venv/bin/python tools/redrive.py --list
     .venv/bin/python tools/redrive.py Intake --stack acknowledger --wait
     .venv/bin/python tools/redrive.py --message 0b9e…
 
-Each message is an event that a function failed at, or that EventBridge could not give it. It is
-given to the function again, asynchronously as the first time, and taken from the queue. One that
-fails again comes back, with a new reason, and is left for the next time; with --wait that is waited
-for, and told. With --list nothing is changed; what the messages are about, and since when and why
-they are there, is printed in any case.
+Each message is an event that a function failed to handle, or that EventBridge could not deliver.
+The function is invoked with the event again, asynchronously as the first time, and the message is
+deleted from the queue. If the event fails again, it comes back with a new reason; with --wait, the
+command waits for that and prints it. With --list nothing is changed. What each message is about,
+and since when and why it is in the queue, is always printed.
 
-Giving an event again that was handled meanwhile does nothing, so that it is safe to do all of them,
-and to do it twice. One that an execution waits for (it has a task token) is given only while it
-does: later, acknowledging its job would leave that to nobody. It is dropped then, for the job has
-ended, or CodePipeline offers it again.
+Handling an event that has been handled in the meantime does nothing, so that it is safe to redrive
+all messages, and to do so twice. An event with a task token is redriven only while an execution
+waits for it: later, no execution would work on the acknowledged job. The message is then dropped,
+since the job has ended or CodePipeline offers it again.
 
-SQS's own redrive (StartMessageMoveTask, "Start DLQ redrive" in the console) can't do it: it knows
-only the dead-letter queues of other SQS queues.
+SQS's own redrive (StartMessageMoveTask, "Start DLQ redrive" in the console) can't do this: it
+supports only the dead-letter queues of other SQS queues.
 
-Needs boto3 alone. Credentials, region and AWS_ENDPOINT_URL (for the local stack) are found as by
-any program with an AWS SDK. The caller needs cloudformation:DescribeStacks on the stack;
+Only boto3 is required. Credentials, region and AWS_ENDPOINT_URL (for the local stack) are found as
+by any program with an AWS SDK. The caller needs cloudformation:DescribeStacks on the stack;
 sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:DeleteMessage and sqs:GetQueueAttributes on the
-queues; lambda:InvokeFunction on the functions; states:SendTaskHeartbeat on the state machine. Ends
-with 1 if a message could not be given to its function, or failed again while it was waited for.
+queues; lambda:InvokeFunction on the functions; states:SendTaskHeartbeat on the state machine. The
+exit status is 1 if a message could not be redriven, or an event failed again during the wait.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ except ImportError:
     sys.exit("This Python has no boto3: run make .venv/installed, and use .venv/bin/python")
 
 FUNCTIONS = ("Intake", "Acknowledge", "Report", "Stop")
-#: For so long nobody else sees what we have received.
+#: How long a received message is invisible to others.
 HIDDEN_SECONDS = 120
-#: A long poll asks all of SQS's servers; a short one may miss what there is.
+#: A long poll queries all of SQS's servers; a short one may miss messages.
 WAIT_SECONDS = 1
-#: Lambda tries an event again after one minute and after two more.
+#: Lambda retries an event after one minute and after two more.
 FAILS_AGAIN_WITHIN_SECONDS = 300
 LOOK_EVERY_SECONDS = 5
 
@@ -77,7 +77,7 @@ class Letter:
 
     @classmethod
     def of(cls, message: dict[str, Any]) -> Letter:
-        """What SQS's ReceiveMessage answers with, as a letter."""
+        """A message as SQS's ReceiveMessage returns it."""
         given = message.get("MessageAttributes", {})
         attributes = {name: str(value.get("StringValue", "")) for name, value in given.items()}
         return cls(
@@ -95,7 +95,7 @@ def reason(attributes: dict[str, str]) -> str:
 
     Lambda writes ErrorMessage, ErrorCode (200: the function failed; 4xx: it never ran) and
     RequestID, which finds the invocation in the function's log. EventBridge writes ERROR_CODE,
-    ERROR_MESSAGE, RULE_ARN, TARGET_ARN, and EXHAUSTED_RETRY_CONDITION where it had tried again.
+    ERROR_MESSAGE, RULE_ARN, TARGET_ARN, and EXHAUSTED_RETRY_CONDITION if it had retried.
     """
     if "ERROR_CODE" in attributes or "RULE_ARN" in attributes:
         rule = attributes.get("RULE_ARN", "").rpartition("/")[2]
@@ -116,13 +116,13 @@ def reason(attributes: dict[str, str]) -> str:
 
 
 def about(body: str) -> str:
-    """Which job an event is about; for one that names no job, what it does name."""
+    """Which job an event is about, and what else it names."""
     try:
         event = json.loads(body)
     except ValueError:
-        return "no JSON"
+        return "not JSON"
     if not isinstance(event, dict):
-        return "no event"
+        return "not an event"
     detail = event.get("detail", event)
     detail = detail if isinstance(detail, dict) else {}
     job_id = detail.get("jobId")
@@ -146,7 +146,7 @@ def about(body: str) -> str:
 
 
 def task_token(body: str) -> str | None:
-    """The task token in an event, by which an execution waits for its answer."""
+    """The task token in an event, if an execution waits for the answer to it."""
     try:
         event = json.loads(body)
         token = event.get("detail", event).get("taskToken")
@@ -156,7 +156,7 @@ def task_token(body: str) -> str | None:
 
 
 def shown(text: str) -> str:
-    """A text on one line, which can't tell the terminal what to do: others have written it."""
+    """A text on one line with control characters escaped, since it comes from elsewhere."""
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
@@ -171,12 +171,12 @@ class Queue:
         self._function = function
 
     def letters(self) -> Iterator[Letter]:
-        """All that was in it when we began, each once.
+        """All messages that were in the queue at the start, each once.
 
-        A message that fails again may be back before the last one is given out.
+        An event that fails again may be back before the last message has been received.
         """
         answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
-        # SQS's clock, which may not be ours; it is told in whole seconds.
+        # The time by SQS's clock, which may differ from ours, in whole seconds.
         date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
         began = parsedate_to_datetime(date).timestamp()
         seen: set[str] = set()
@@ -184,7 +184,7 @@ class Queue:
         try:
             while received := self._receive():
                 for letter in received:
-                    # Within that second, one of what has been given again is one that came back.
+                    # Within that second, a message with a body seen before is one that came back.
                     back = letter.sent >= began and letter.body in seen
                     if letter.sent < began + 1 and letter.id not in seen and not back:
                         seen |= {letter.id, letter.body}
@@ -192,7 +192,7 @@ class Queue:
                     else:
                         later.append(letter)
         finally:
-            # Not before, or they would be received again and again.
+            # Not earlier, or they would be received again and again.
             for letter in later:
                 self.put_back(letter)
 
@@ -208,9 +208,9 @@ class Queue:
         return [Letter.of(message) for message in received.get("Messages", [])]
 
     def redrive(self, letter: Letter) -> bool:
-        """Give an event to the function again; False if that is over, and it was dropped.
+        """Invoke the function with an event again; False if the message was dropped instead.
 
-        What comes between giving and deleting has it given twice, but not lost.
+        A failure between invoking and deleting leads to two invocations, but loses nothing.
         """
         token = task_token(letter.body)
         given = token is None or self._is_awaited(token)
@@ -230,14 +230,14 @@ class Queue:
         return True
 
     def failed_again(self, given: set[str]) -> list[Letter]:
-        """Those of the events given, by their bodies, that are here again."""
+        """The messages in the queue whose bodies are among those given."""
         here = list(self.letters())
         for letter in here:
             self.put_back(letter)
         return [letter for letter in here if letter.body in given]
 
     def put_back(self, letter: Letter) -> None:
-        """Let others see it again."""
+        """Make a message visible again."""
         self._sqs.change_message_visibility(
             QueueUrl=self._url, ReceiptHandle=letter.receipt, VisibilityTimeout=0
         )
@@ -254,8 +254,8 @@ def queues(session: Any, stack: str, functions: list[str]) -> dict[str, Queue]:
     }
 
 
-def told(function: str, letter: Letter) -> str:
-    """What is to be known of a message."""
+def described(function: str, letter: Letter) -> str:
+    """The text to print for a message."""
     since = datetime.fromtimestamp(letter.sent, UTC)
     return (
         f"{function}  {letter.id}  since {since:%Y-%m-%d %H:%M:%S} UTC\n"
@@ -265,10 +265,10 @@ def told(function: str, letter: Letter) -> str:
 
 @dataclass
 class Done:
-    """What became of a queue's messages.
+    """The result for a queue's messages.
 
-    wanted: how many were asked for.
-    given: the bodies of those that their function was given again, `redriven` many.
+    wanted: how many were chosen.
+    given: the bodies of the redriven messages.
     """
 
     wanted: int = 0
@@ -279,7 +279,7 @@ class Done:
 
 
 def handle(name: str, queue: Queue, *, only: set[str], listing: bool) -> Done:
-    """Print, and redrive, what is in a queue."""
+    """Print the messages of a queue, and redrive them."""
     done = Done()
     held = []
     for letter in queue.letters():
@@ -287,7 +287,7 @@ def handle(name: str, queue: Queue, *, only: set[str], listing: bool) -> Done:
             held.append(letter)
             continue
         done.wanted += 1
-        print(told(name, letter))
+        print(described(name, letter))
         if listing:
             held.append(letter)
             continue
@@ -309,7 +309,7 @@ def handle(name: str, queue: Queue, *, only: set[str], listing: bool) -> Done:
 
 
 def wait(found: dict[str, Queue], done: dict[str, Done], seconds: float) -> int:
-    """Wait for what fails again, and print it; how many do."""
+    """Wait for events that fail again, and print them; their number."""
     again: dict[str, str] = {}
     given = {name: each.given for name, each in done.items() if each.given}
     over = time.monotonic() + seconds
@@ -318,23 +318,27 @@ def wait(found: dict[str, Queue], done: dict[str, Done], seconds: float) -> int:
         for name, bodies in given.items():
             for letter in found[name].failed_again(bodies - again.keys()):
                 again[letter.body] = letter.id
-                print(f"Failed again: {told(name, letter)}")
+                print(f"Failed again: {described(name, letter)}")
     return len(again)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the command line says; its exit status."""
+    """Run the command; its exit status."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n\n    ")[0],
         epilog="Redriving an event that has been handled in the meantime does nothing.",
     )
     parser.add_argument(
-        "queue", nargs="*", metavar="QUEUE", help=f"{', '.join(FUNCTIONS)}; all if left out"
+        "queue", nargs="*", metavar="QUEUE", help=f"{', '.join(FUNCTIONS)}; default: all"
     )
-    parser.add_argument("--stack", default="acknowledger", help="the stack's name (%(default)s)")
-    parser.add_argument("--list", action="store_true", help="only print the messages, and why")
     parser.add_argument(
-        "--message", action="append", default=[], metavar="ID", help="only this one; repeatable"
+        "--stack", default="acknowledger", help="the stack's name (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="only print the messages and their reasons"
+    )
+    parser.add_argument(
+        "--message", action="append", default=[], metavar="ID", help="only this message; repeatable"
     )
     parser.add_argument(
         "--wait",
@@ -343,10 +347,10 @@ def main(arguments: list[str] | None = None) -> int:
         default=0,
         const=FAILS_AGAIN_WITHIN_SECONDS,
         metavar="SECONDS",
-        help="report what fails again within this many seconds (%(const)s)",
+        help="report events that fail again within this many seconds (default: %(const)s)",
     )
-    parser.add_argument("--region", help="instead of the one in your AWS configuration")
-    parser.add_argument("--profile", help="of your AWS configuration")
+    parser.add_argument("--region", help="default: the region in your AWS configuration")
+    parser.add_argument("--profile", help="a profile in your AWS configuration")
     asked = parser.parse_args(arguments)
     for name in asked.queue:
         if name not in FUNCTIONS:

@@ -1,10 +1,10 @@
-"""What a release consists of, in dist/: make release.
+"""Builds a release in dist/: make release.
 
 - both packages, each as a wheel and a source distribution,
-- acknowledger-VERSION.zip: the application with its functions, which `sam deploy` takes as it is,
-- acknowledger-VERSION.cdx.json: what the functions consist of, as a CycloneDX bill of materials.
+- acknowledger-VERSION.zip: the application with its built functions, ready for `sam deploy`,
+- acknowledger-VERSION.cdx.json: the functions' CycloneDX software bill of materials.
 
-Two builds of a commit are the same, byte for byte.
+Two builds of the same commit have the same bytes.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ NAME = f"acknowledger-{VERSION}"
 
 
 def changes() -> tuple[datetime, str]:
-    """The day of this version by CHANGELOG.md, and what it has there.
+    """The date of this version in CHANGELOG.md, and its section.
 
     Raises:
-        SystemExit: it has nothing.
+        SystemExit: there is no such section.
     """
     heading = rf"^## {re.escape(VERSION)} - (\d{{4}}-\d\d-\d\d)\n(.*?)(?=^## |\Z)"
     text = (ROOT / "CHANGELOG.md").read_text()
@@ -48,7 +48,7 @@ def build_packages(folder: Path, day: datetime) -> None:
 
 
 def write_zip(path: Path, files: dict[str, bytes], day: datetime) -> None:
-    """Write a zip in which nothing depends on when, where and by whom it was made."""
+    """Write a zip file that doesn't depend on when, where and by whom it was made."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in sorted(files.items()):
             entry = zipfile.ZipInfo(name, (day.year, day.month, day.day, 0, 0, 0))
@@ -69,14 +69,16 @@ def build_functions(path: Path, day: datetime) -> None:
             if file.is_file()
         }
     if not any(name.endswith(".cpython-313.pyc") for name in built):
-        sys.exit("python3.13 is needed, to compile the functions")
+        sys.exit("python3.13 is needed to compile the functions")
     if natives := [name for name in built if name.endswith(".so")]:
-        sys.exit(f"The functions would run on one processor only, because of {natives[0]}")
+        sys.exit(
+            f"The functions would run on one processor architecture only, because of {natives[0]}"
+        )
     write_zip(path, built, day)
 
 
 def template() -> str:
-    """The template with this version, and with the functions as they have been built."""
+    """The template with this version and the built functions."""
     text = (ROOT / "template.yaml").read_text()
     for old, new in (
         ("    Metadata: {BuildMethod: makefile}\n", ""),
@@ -104,7 +106,7 @@ def build_application(folder: Path, day: datetime) -> None:
 
 
 def bill_of_materials(day: datetime) -> dict[str, object]:
-    """What functions/requirements.txt has locked, in CycloneDX's form."""
+    """The packages locked in functions/requirements.txt, in CycloneDX format."""
     locked = (ROOT / "functions" / "requirements.txt").read_text()
     pins = re.findall(r"^([a-z0-9-]+)==(\S+)", locked, re.MULTILINE)
     purls = {f"pkg:pypi/{name}@{version}": (name, version) for name, version in pins}

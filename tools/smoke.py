@@ -3,12 +3,12 @@
 
     .venv/bin/python -m tools.smoke --stack acknowledger --region eu-west-1
 
-It creates a pipeline of its own with twelve actions of an action type that the stack serves, lets
-eight of their jobs succeed and four fail, and compares what the stack's table, Step Functions and
-CodePipeline say about each. Then it abandons a thirteenth. If a job does not move on, it names the
-function whose turn it was. What it creates it removes, at the latest in the next run.
+It creates its own pipeline with twelve actions of an action type that the stack serves, lets eight
+of their jobs succeed and four fail, and compares what the stack's table, Step Functions and
+CodePipeline say about each. Then it abandons a thirteenth job. If a job makes no progress, it names
+the function that should have acted. It removes what it creates, at the latest in the next run.
 
-The action type must have no other worker, which would get these jobs as well, and no required
+The action type must have no other worker, which would also get these jobs, and no required
 properties. The caller needs the permissions to deploy the stack.
 """
 
@@ -35,12 +35,12 @@ OUTCOMES = {
     f"{o}-{n}": o for o, count in (("Succeed", 8), ("Fail", 4)) for n in range(1, count + 1)
 }
 STOPPED = "Abandoned"
-#: The function whose turn it is, by the status of a job that does not move on.
+#: The function that should act next, by the status of a job that makes no progress.
 TURNS = {"Created": "Acknowledge", "Queued": "Acknowledge", "Dispatched": "Acknowledge"}
 
 
 class Smoke:
-    """A deployed stack, and what it is tried with. Raises ProbeError where it can't be."""
+    """A deployed stack and its test pipeline. Raises ProbeError if the stack can't be tested."""
 
     def __init__(self, given: argparse.Namespace) -> None:
         self.calls = Calls(given.region, given.endpoint_url, Time(), lambda _: None)
@@ -54,7 +54,7 @@ class Smoke:
         self.place = Place(self.calls, PREFIX, self.outputs["JobBusName"])
         self.answered: set[str] = set()
 
-    @functools.cache  # noqa: B019 - there is one, as long as the program runs
+    @functools.cache  # noqa: B019 - there is one instance, which lives as long as the program
     def client(self, service: str) -> Any:
         """The client of a service."""
         where = {"region_name": self.calls.region, "endpoint_url": self.calls.endpoint_url}
@@ -71,7 +71,7 @@ class Smoke:
         return outputs, {each["ParameterKey"]: each["ParameterValue"] for each in named}
 
     def make(self) -> None:
-        """Make the queue of the worker, and the pipeline."""
+        """Create the worker's queue and the pipeline."""
         for each in self.place.remove():
             print(f"Removed what an earlier run left behind: {each}")
         self._check_type()
@@ -91,14 +91,14 @@ class Smoke:
         elif not found:
             raise ProbeError(
                 f"{self.action_type} is not registered: deploy with RegisterActionType=true, or "
-                "create it by aws codepipeline create-custom-action-type"
+                "create it with aws codepipeline create-custom-action-type"
             )
         for each in found:
             if named := [p["name"] for p in each["actionConfigurationProperties"] if p["required"]]:
                 raise ProbeError(f"{self.action_type} requires {', '.join(named)}: try another one")
 
     def register(self, kind: dict[str, str]) -> None:
-        """Register the type of an endpoint that is not AWS, and leave it registered."""
+        """Register the action type at an endpoint that is not AWS, and leave it registered."""
         request = {name: text for name, text in kind.items() if name != "owner"}
         details = {"minimumCount": 0, "maximumCount": 5}
         self.client("codepipeline").create_custom_action_type(
@@ -120,7 +120,7 @@ class Smoke:
         return str(answer["pipelineExecutionId"])
 
     def work(self) -> None:
-        """End the jobs that have come as their actions' names say, but the one that is stopped."""
+        """End the jobs that have come as their actions' names say, except the one to be stopped."""
         request = {"QueueUrl": self.place.queue_url, "MaxNumberOfMessages": 10}
         for message in self.client("sqs").receive_message(**request).get("Messages", []):
             detail = json.loads(message["Body"])["detail"]
@@ -140,7 +140,7 @@ class Smoke:
         step_functions.send_task_success(taskToken=token, output=json.dumps(output))
 
     def objections(self) -> Iterator[str]:
-        """Run the dozen, then the one that is stopped; what is wrong, in words."""
+        """Run the twelve jobs, then the one that is stopped; what is wrong, in sentences."""
         execution_id, table = self.start(), self.outputs["JobTableName"]
         pipeline, count = self.place.pipeline_name, len(OUTCOMES)
         rows = demo.watch(
@@ -168,7 +168,7 @@ class Smoke:
         yield from self.stopped()
 
     def standing(self, rows: dict[str, Any]) -> Iterator[str]:
-        """For each function whose turn it is, the jobs that have not moved on."""
+        """For each function that should have acted, the jobs that have made no progress."""
         waiting: dict[str, list[str]] = {}
         for name in OUTCOMES:
             status = rows[name]["status"]["S"] if name in rows else "nothing"
@@ -179,11 +179,13 @@ class Smoke:
         for turn, told in waiting.items():
             log = self.outputs.get(f"{turn}FunctionName")
             where = f"; see the log of {log}" if log else ""
-            stuck = f"{len(told)} jobs have not moved on in {self.seconds:g} s, such as {told[0]}"
+            stuck = (
+                f"{len(told)} jobs made no progress within {self.seconds:g} s, such as {told[0]}"
+            )
             yield f"{turn}: {stuck}{where}"
 
     def stopped(self) -> Iterator[str]:
-        """Abandon a job in progress; what is wrong with how it ends."""
+        """Abandon a job in progress; what is wrong with its end, in sentences."""
         self.client("codepipeline").update_pipeline(pipeline=self.structure([STOPPED]))
         execution_id = self.start()
         rows = demo.scanner(self.client, self.outputs["JobTableName"])
@@ -197,28 +199,34 @@ class Smoke:
             if own and status not in demo.STATUSES:
                 error = own[0].get("error", {}).get("S")
                 if (status, error) != ("Failed", "EndedElsewhere"):
-                    yield f"The abandoned job is {status}, its error {error}, not EndedElsewhere"
+                    yield f"The abandoned job is {status}, with error {error}, not EndedElsewhere"
                 return
             time.sleep(0.2)
         yield (
-            f"Stop: an abandoned job has not ended in {self.seconds:g} s; see the log of "
+            f"Stop: an abandoned job has not ended within {self.seconds:g} s; see the log of "
             f"{self.outputs['StopFunctionName']}"
         )
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m tools.smoke", description="Try a stack.")
+    made = argparse.ArgumentParser(
+        prog="python -m tools.smoke", description="Test a deployed stack."
+    )
     made.add_argument("--stack", default="acknowledger", help="the name of the stack")
     made.add_argument("--region", required=True)
-    made.add_argument("--endpoint-url", help="of the local stack")
-    made.add_argument("--action-type", help="Custom/CATEGORY/PROVIDER/VERSION: the stack's first")
-    made.add_argument("--seconds", type=float, default=300, help="how long it may take: 300")
-    made.add_argument("--yes", action="store_true", help="begin without asking first")
+    made.add_argument("--endpoint-url", help="the URL of the local stack")
+    made.add_argument(
+        "--action-type", help="Custom/CATEGORY/PROVIDER/VERSION (default: the stack's first)"
+    )
+    made.add_argument(
+        "--seconds", type=float, default=300, help="the time limit (default: %(default)g)"
+    )
+    made.add_argument("--yes", action="store_true", help="start without asking")
     return made
 
 
 def run(given: argparse.Namespace) -> int:
-    """Try a stack; the exit status. Raises ProbeError, and boto3's errors."""
+    """Test a stack; the exit status. Raises ProbeError, and boto3's errors."""
     smoke = Smoke(given)
     print(
         f"In account {smoke.place.account}, Region {given.region}, this runs 13 jobs of "
@@ -239,14 +247,14 @@ def run(given: argparse.Namespace) -> int:
     if not objections:
         demo.say(
             f"✓ {len(OUTCOMES)} jobs: the table, the executions and CodePipeline agree, and each "
-            "job ended as it was asked to; one that was abandoned ended too.",
+            "job ended as expected; an abandoned job ended, too.",
             2,
         )
     return 1 if objections else 0
 
 
 def main() -> int:
-    """Do it; the exit status."""
+    """Run the command; the exit status."""
     try:
         return run(parser().parse_args())
     except (ProbeError, ClientError, BotoCoreError) as error:

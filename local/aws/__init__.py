@@ -1,1 +1,1 @@
-"""What moto lacks of AWS, and an endpoint in front of both."""
+"""The parts of AWS that moto lacks, and an HTTP endpoint in front of moto."""

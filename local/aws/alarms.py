@@ -1,8 +1,8 @@
-"""CloudWatch's alarms: what state each is in, found out when somebody asks for it.
+"""CloudWatch alarms, whose state is computed when DescribeAlarms is called.
 
-Nothing is done about a state: no action is called. Periods end at the moment of asking, where AWS
-has them begin on whole minutes. Of metric math there are sums of metrics whose gaps are filled with
-0; an alarm that is made of anything else stays INSUFFICIENT_DATA, and its reason says so.
+No alarm calls an action. Periods end at the time of the call; on AWS they begin on whole minutes.
+The only metric math is a sum of metrics whose gaps are filled with 0; an alarm on any other
+expression stays INSUFFICIENT_DATA, and its reason says so.
 """
 
 import operator
@@ -26,7 +26,7 @@ SUM = re.compile(r"FILL\((\w+), 0\)( \+ FILL\((\w+), 0\))*")
 
 
 def describe_alarms(self: Any) -> ActionResult:
-    """In place of moto's, which takes no two filters at once."""
+    """Replace moto's DescribeAlarms, which applies only one of several filters."""
     backend, now = self.cloudwatch_backend, utcnow()
     names, state = self._get_param("AlarmNames", []), self._get_param("StateValue")
     prefix, action = self._get_param("AlarmNamePrefix"), self._get_param("ActionPrefix")
@@ -46,7 +46,7 @@ def describe_alarms(self: Any) -> ActionResult:
 
 
 def update(backend: Any, alarm: Any, now: datetime) -> None:
-    """Set an alarm's state to what its last periods say."""
+    """Set an alarm's state according to its last periods."""
     state, reason = judge(backend, alarm, now)
     if (state, reason) != (alarm.state_value, alarm.state_reason):
         if state != alarm.state_value:
@@ -83,19 +83,19 @@ def judge(backend: Any, alarm: Any, now: datetime) -> tuple[str, str]:
 
 
 def is_known(alarm: Any) -> bool:
-    """Whether `figure` can tell what an alarm compares."""
+    """Whether `figure` can compute the values of an alarm."""
     expressions = [one.expression for one in alarm.metric_data_queries if one.expression]
     return all(SUM.fullmatch(one) for one in expressions)
 
 
 def period(alarm: Any) -> int:
-    """The seconds that each data point of an alarm covers."""
+    """The period of an alarm, in seconds."""
     stats = [one.metric_stat for one in alarm.metric_data_queries if one.metric_stat]
     return int(stats[0].period if stats else alarm.period)
 
 
 def figure(backend: Any, alarm: Any, start: datetime, end: datetime) -> float | None:
-    """What an alarm compares, in a period: a metric, or the sum of several; None of no data."""
+    """An alarm's value in a period: a metric, or the sum of several; None without data."""
     if not alarm.metric_data_queries:
         stat = alarm.statistic or alarm.extended_statistic
         return statistic(backend, alarm, stat, start, end)
@@ -109,7 +109,7 @@ def figure(backend: Any, alarm: Any, start: datetime, end: datetime) -> float | 
 
 
 def statistic(backend: Any, metric: Any, stat: str, start: datetime, end: datetime) -> float | None:
-    """A statistic of one metric, None of no data."""
+    """A statistic of one metric; None without data."""
     dimensions = [
         one if isinstance(one, dict) else {"Name": one.name, "Value": one.value}
         for one in metric.dimensions or ()

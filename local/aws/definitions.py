@@ -1,8 +1,8 @@
-"""What is wrong with a state machine's definition, found when it is made.
+"""Validates the definition of a state machine when it is created.
 
-Where AWS differs: of fields, their types, JSONPath and intrinsic functions moto's grammar of the
-language decides, in its own words. It knows no ItemBatcher, and no JSONPath in a Map or Parallel
-state in JSONata.
+Where AWS differs: moto's grammar checks fields, their types, JSONPath and intrinsic functions, with
+its own messages. It does not support ItemBatcher, nor JSONPath in a Map or Parallel state in
+JSONata.
 """
 
 import json
@@ -20,7 +20,7 @@ from local.aws import jsonata
 SCHEMA = "SCHEMA_VALIDATION_FAILED"
 TARGET = "MISSING_TRANSITION_TARGET"
 
-#: The fields of which a state of a type must have exactly one.
+#: The fields of which a state must have exactly one, by the state's type.
 REQUIRED = {
     "Choice": ("Choices",),
     "Map": ("ItemProcessor", "Iterator"),
@@ -28,9 +28,9 @@ REQUIRED = {
     "Task": ("Resource",),
     "Wait": ("Seconds", "SecondsPath", "Timestamp", "TimestampPath"),
 }
-#: The fields that have machines.
+#: The fields that contain inner state machines.
 INNER = ("Branches", "ItemProcessor", "Iterator")
-#: The types of states after which nothing comes, or what they themselves say.
+#: The types of states that have neither Next nor End.
 WITHOUT_NEXT = {"Choice", "Fail", "Succeed"}
 TYPES = {"Pass", *REQUIRED, *WITHOUT_NEXT}
 
@@ -47,7 +47,7 @@ class Problem:
 
 
 def problems(definition: str, kind: str = "STANDARD") -> list[Problem]:
-    """Return what is wrong with a definition, for a state machine that is STANDARD or EXPRESS."""
+    """Return the problems of a definition, for a STANDARD or EXPRESS state machine."""
     try:
         document = json.loads(definition)
     except ValueError as error:
@@ -65,13 +65,13 @@ def problems(definition: str, kind: str = "STANDARD") -> list[Problem]:
             AmazonStateLanguageParser.parse(definition)
         except ASLParserException as error:
             found = [Problem(SCHEMA, each) for each in error.errors]
-        except Exception as error:  # noqa: BLE001 - it objects with errors of any kind
+        except Exception as error:  # noqa: BLE001 - the parser raises many kinds of errors
             found = [Problem(SCHEMA, str(error))]
     return found
 
 
 class Machine:
-    """A state machine of a kind, in a language, and the names of its states as they are seen."""
+    """A state machine's type and query language, and the state names that were seen so far."""
 
     def __init__(self, kind: str, language: str) -> None:
         self._kind = kind
@@ -79,7 +79,7 @@ class Machine:
         self._names: set[str] = set()
 
     def of(self, machine: Any, place: str) -> Iterator[Problem]:
-        """Yield what is wrong with it, or with a branch of it."""
+        """Yield the problems of the state machine, or of a branch of it."""
         missing = [name for name in ("States", "StartAt") if name not in machine]
         if missing:
             yield Problem(SCHEMA, f"These fields are required: [{', '.join(missing)}]", place)
@@ -110,7 +110,7 @@ class Machine:
                 yield Problem(TARGET, message, f"{place}States/{name}")
 
     def _of_state(self, state: dict[str, Any], here: str) -> Iterator[Problem]:
-        """Yield what is wrong with a state by itself."""
+        """Yield the problems of a state by itself."""
         kind = state.get("Type")
         if kind is None:
             yield Problem(SCHEMA, "These fields are required: [Type]", here)
@@ -140,7 +140,7 @@ class Machine:
 
 
 def of_expressions(value: Any, here: str) -> Iterator[Problem]:
-    """Yield what is wrong with the JSONata in a state, but not in the machines inside it."""
+    """Yield the problems of a state's JSONata, but not of the state machines inside the state."""
     if isinstance(value, dict):
         for name, member in value.items():
             if name not in INNER:
@@ -151,12 +151,12 @@ def of_expressions(value: Any, here: str) -> Iterator[Problem]:
     elif isinstance(value, str) and value.startswith("{%") and value.endswith("%}"):
         try:
             jsonata.parse(value[2:-2].strip())
-        except Exception as error:  # noqa: BLE001 - the library also fails with errors of Python
+        except Exception as error:  # noqa: BLE001 - the library raises Python's own errors too
             yield Problem(SCHEMA, f"JSONata expression is not valid: {error}", here)
 
 
 def targets(state: dict[str, Any], here: str) -> Iterator[tuple[str, Any, str]]:
-    """Yield where a state may go on: the field, the state's name and the field's place."""
+    """Yield the possible next states: the field, the state's name and the field's location."""
     for field in ("Next", "Default"):
         if field in state:
             yield field, state[field], f"{here}/{field}"
@@ -167,7 +167,7 @@ def targets(state: dict[str, Any], here: str) -> Iterator[tuple[str, Any, str]]:
 
 
 def branches(state: dict[str, Any], here: str) -> Iterator[tuple[Any, str]]:
-    """Yield the machines inside a state, each with its place."""
+    """Yield the state machines inside a state, each with its location."""
     for index, branch in enumerate(state.get("Branches") or []):
         yield branch, f"{here}/Branches[{index}]"
     for field in ("ItemProcessor", "Iterator"):

@@ -1,7 +1,7 @@
-"""DynamoDB in moto, one request at a time, and each expression parsed once.
+"""moto's DynamoDB with one request at a time, and each expression parsed once.
 
-moto checks a condition, makes the item and then updates it; another thread may come in between, and
-see half an item or claim what is already claimed. In AWS every request on an item is atomic.
+moto checks a condition, creates the item and then updates it. In between, another thread could see
+an incomplete item, or claim an item that is already claimed. On AWS, each such request is atomic.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from moto.dynamodb.parsing import ast_nodes, expressions
 
-# What moto leaves without types.
+# moto has no type annotations for these.
 UpdateExpression: Any = ast_nodes.UpdateExpression  # type: ignore[attr-defined]
 DepthFirstTraverser: Any = ast_nodes.DepthFirstTraverser  # type: ignore[attr-defined]
 UpdateExpressionParser: Any = expressions.UpdateExpressionParser  # type: ignore[attr-defined]
@@ -34,7 +34,7 @@ def copied(tree: Any) -> Any:
 
 
 def all_items(self: Any) -> list[Any]:
-    """Return a table's items in the order of their keys, each key looked at once."""
+    """Return a table's items in the order of their keys; each key is computed once."""
     items = [
         item
         for found in list(self.items.values())

@@ -1,18 +1,18 @@
-"""EventBridge that delivers: rules reach their targets, and schedules fire.
+"""EventBridge: delivers events to the targets of rules, and fires schedules.
 
-moto matches events with rules and knows a few kinds of targets. This replaces the delivery: Lambda
-functions (asynchronously, as EventBridge invokes them), SQS queues, topics, other buses, log groups
-and state machines get the event as EventBridge writes it, or what the target makes of it with
-`Input`, `InputPath` or `InputTransformer`. Targets of other kinds are not reached.
+moto matches events with rules and supports a few kinds of targets. This replaces the delivery.
+Lambda functions (invoked asynchronously), SQS queues, SNS topics, event buses, log groups and state
+machines get the event as EventBridge writes it, changed by the target's `Input`, `InputPath` or
+`InputTransformer`. Other kinds of targets are not supported.
 
 Where AWS differs:
 
-- a target that can't be reached is tried once (AWS: again for up to 24 hours, where that may help);
-  then the event goes to the target's dead-letter queue, as in AWS;
-- permissions of rules on their targets are not checked;
-- patterns don't look into objects in arrays, and take `true` for 1 and 1.0 for 1;
-- a `rate` schedule first fires one period after it was first seen; `cron` schedules are named in
-  the log and never fire.
+- delivery to a target that can't be reached is tried once (AWS: retried for up to 24 hours); then
+  the event goes to the target's dead-letter queue, as on AWS;
+- the permissions of rules to reach their targets are not checked;
+- patterns don't match objects inside arrays, and treat `true` and 1.0 as 1;
+- a `rate` schedule first fires one period after it was first seen; `cron` schedules never fire, and
+  the log names them.
 """
 
 import copy
@@ -66,7 +66,7 @@ moto_send_to_targets: Callable[..., None] = Rule.send_to_targets
 
 
 def as_delivered(event: Event) -> Event:
-    """Return an event with exactly the members that EventBridge gives it, the time as text."""
+    """Return an event with exactly the members that EventBridge delivers, and its time as text."""
     when = event["time"]
     if isinstance(when, int | float):
         when = timestamp(when)
@@ -91,7 +91,7 @@ def timestamp(seconds: float) -> str:
 
 
 def target_input(target: dict[str, Any], rule: Any, event: Event) -> str:
-    """Return what a target is given for an event, as JSON."""
+    """Return the JSON that a target gets for an event."""
     if target.get("Input"):
         return str(target["Input"])
     if path := target.get("InputPath"):
@@ -102,7 +102,7 @@ def target_input(target: dict[str, Any], rule: Any, event: Event) -> str:
 
 
 def select(path: str, event: Event) -> Any:
-    """Return the first value at a JSON path; None if there is none."""
+    """Return the first value at a JSON path, or None."""
     found = parse_json_path(path).find(event)
     return found[0].value if found else None
 
@@ -110,8 +110,8 @@ def select(path: str, event: Event) -> Any:
 def transform(transformer: dict[str, Any], rule: Any, event: Event) -> str:
     """Fill in an input template.
 
-    As in EventBridge, a placeholder inside a JSON string becomes part of that string, and one
-    outside becomes a JSON value; what a path does not find is "" and null.
+    As in EventBridge, a placeholder inside a JSON string becomes part of that string, and any other
+    placeholder becomes a JSON value; if its path finds nothing, it becomes "" or null.
     """
     values = {
         name: select(path, event) for name, path in transformer.get("InputPathsMap", {}).items()
@@ -146,16 +146,16 @@ def transform(transformer: dict[str, Any], rule: Any, event: Event) -> str:
 
 
 def send_to_targets(rule: Any, event: Event) -> None:
-    """Deliver an event to every target of a rule; one that fails does not keep it from the rest."""
+    """Deliver an event to every target of a rule, even if one of them fails."""
     metrics.of_rule(rule, TriggeredRules=1)
     for target in list(rule.targets):
         metrics.of_rule(rule, Invocations=1)
         try:
             deliver(rule, target, event)
         except (ServiceException, HTTPException, LookupError) as error:
-            logger.warning("%s: %s was not reached: %s", rule.name, target["Arn"], error)
+            logger.warning("%s: can't reach %s: %s", rule.name, target["Arn"], error)
             dead_letter(rule, target, event, "NO_RESOURCE", error)
-        except Exception as error:  # the target is no concern of the caller
+        except Exception as error:  # a failing target must not fail the caller
             logger.exception("%s: %s failed", rule.name, target["Arn"])
             dead_letter(rule, target, event, "INTERNAL_ERROR", error)
 
@@ -193,13 +193,13 @@ def deliver(rule: Any, target: dict[str, Any], event: Event) -> None:
         only_this.targets = [target]
         moto_send_to_targets(only_this, {**event, "ingestion-time": time.time()})
     else:
-        raise LookupError(f"the local stack reaches no {arn.service} {arn.resource_type}")
+        raise LookupError(f"{arn.service} {arn.resource_type} is not supported as a target")
 
 
 def dead_letter(
     rule: Any, target: dict[str, Any], event: Event, code: str, error: Exception
 ) -> None:
-    """Send an event that a target could not be given to the target's dead-letter queue."""
+    """Send an event that could not be delivered to the target's dead-letter queue."""
     metrics.of_rule(rule, FailedInvocations=1)
     queue_arn = target.get("DeadLetterConfig", {}).get("Arn")
     if queue_arn:
@@ -218,7 +218,7 @@ def dead_letter(
 def offer(rule: Any, event: Event) -> None:
     """Deliver an event if the rule is enabled and its pattern matches.
 
-    A rule without a pattern is a schedule and matches no event; moto has it match all of them.
+    A rule without a pattern is a schedule, which matches no event; in moto it matches every event.
     """
     pattern = rule.event_pattern
     if rule.state != "DISABLED" and pattern.get_pattern() and pattern.matches_event(event):
@@ -227,7 +227,7 @@ def offer(rule: Any, event: Event) -> None:
 
 
 def check_pattern(_: Any, pattern: Any) -> None:
-    """Refuse a pattern that EventBridge refuses. Raises InvalidEventPatternException."""
+    """Check an event pattern. Raises InvalidEventPatternException."""
     if not isinstance(pattern, dict):
         raise InvalidEventPatternException("Filter is not an object")
     for name, value in pattern.items():
@@ -260,7 +260,7 @@ def check_matchers(values: list[Any]) -> None:
 
 
 def may_match(rule: Any, **members: str) -> bool:
-    """Tell whether a rule may match events with these members, whatever else they have."""
+    """Return whether a rule may match events with these members."""
     pattern = rule.event_pattern.get_pattern()
     return (
         rule.state != "DISABLED"
@@ -284,7 +284,7 @@ def put_from_service(
 ) -> None:
     """Put an event of an AWS service on the default bus.
 
-    The detail is made only if there is a rule for events of this kind.
+    The detail is computed only if a rule may match the event.
     """
     bus = events_backends[account_id][region_name].event_buses["default"]
     kind = {"source": source, "detail-type": detail_type}
@@ -330,11 +330,11 @@ class Schedule:
         while not self._stopped.wait(0.5):
             try:
                 self.tick(time.monotonic())
-            except Exception:  # one bad rule must not end the schedules of all others
+            except Exception:  # one bad rule must not stop the schedules of the others
                 logger.exception("schedules")
 
     def tick(self, now: float) -> None:
-        """Fire what is due."""
+        """Fire the schedules that are due."""
         rules = {rule.arn: rule for rule in scheduled_rules()}
         for arn in [arn for arn in self._due if arn not in rules]:
             del self._due[arn]
@@ -355,7 +355,7 @@ class Schedule:
         return seconds
 
     def fire(self, name: str | None = None) -> int:
-        """Fire the enabled schedules now (or the one of a rule); return how many there were."""
+        """Fire all enabled schedules now, or that of one rule; return how many fired."""
         rules = [rule for rule in scheduled_rules() if name in (None, rule.name, rule.arn)]
         enabled = [rule for rule in rules if rule.state != "DISABLED"]
         for rule in enabled:
@@ -378,7 +378,7 @@ class Schedule:
 
 
 def scheduled_rules() -> list[Any]:
-    """Return every rule that has a schedule, in any account and region in use."""
+    """Return every rule with a schedule, in all accounts and regions in use."""
     return [
         rule
         for account in list(events_backends.values())
@@ -395,7 +395,7 @@ def period(expression: str) -> float | None:
     return int(match["count"]) * SECONDS[match["unit"]] if match else None
 
 
-# -- In moto's place ------------------------------------------------------------------------------
+# -- Replacements in moto -------------------------------------------------------------------------
 
 
 class Rules(OrderedDict[str, Any]):
@@ -410,7 +410,7 @@ def send(rule: Any, event: Event, **_: bool) -> None:
 
 
 def put_events(moto_put: Callable[..., Any]) -> Callable[..., Any]:
-    """Have moto find a Detail malformed that is JSON, but no object."""
+    """Make moto refuse a Detail that is JSON but not an object."""
 
     def put(backend: Any, entries: list[dict[str, Any]]) -> Any:
         return moto_put(backend, [entry_for_moto(entry) for entry in entries])
@@ -426,7 +426,7 @@ def entry_for_moto(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def replay_events(replay: Any, archive: Any) -> None:
-    """Offer the archived events of the time that is asked for to the rules that are."""
+    """Offer the archived events of the replay's time range to the replay's rules."""
     destination = replay.destination
     backend = events_backends[replay.account_id][replay.region]
     bus = backend.describe_event_bus(destination["Arn"].rpartition("/")[2])

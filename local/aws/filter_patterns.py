@@ -1,12 +1,12 @@
-"""CloudWatch Logs' filter patterns, as FilterLogEvents and `aws logs tail` take them, on moto.
+"""CloudWatch Logs filter patterns for FilterLogEvents and `aws logs tail`.
 
-moto knows words and one phrase, and lets every other pattern match everything. Here are, of
+moto supports words and one phrase, and lets any other pattern match everything. This supports, of
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
 
-- terms: `ERROR`, `"a phrase"`, all of which a message must have; `?this ?that`, one of them;
-  `-not` that;
-- of messages that are JSON objects: `{ $.job_id = "x*" && ($.ms > 5 || $.list[0] != 1) }`,
-  with `IS NULL`, `IS TRUE`, `IS FALSE` and `NOT EXISTS`.
+- terms: `ERROR` and `"a phrase"`, all of which a message must contain; `?this ?that`, at least one
+  of which it must contain; `-that`, which it must not contain;
+- for JSON objects: `{ $.job_id = "x*" && ($.ms > 5 || $.list[0] != 1) }`, with `IS NULL`,
+  `IS TRUE`, `IS FALSE` and `NOT EXISTS`.
 
 Regular expressions (`%…%`) and the columns of space-delimited messages (`[…]`) get
 InvalidParameterException.
@@ -40,7 +40,7 @@ COMPARED: dict[str, Callable[[float, float], bool]] = {
 
 
 class FilterPattern:
-    """A pattern, ready to match messages; raises InvalidParameterException."""
+    """A parsed pattern that matches messages; raises InvalidParameterException."""
 
     def __init__(self, pattern: str | None) -> None:
         pattern = (pattern or "").strip()
@@ -54,7 +54,7 @@ class FilterPattern:
 
 
 def invalid(pattern: str) -> InvalidParameterException:
-    return InvalidParameterException(f"Invalid filter pattern, or one not known here: {pattern}")
+    return InvalidParameterException(f"Invalid or unsupported filter pattern: {pattern}")
 
 
 def parsed(message: str) -> Any:
@@ -80,7 +80,7 @@ def terms(pattern: str) -> Callable[[str], bool]:
 
 
 class Conditions:
-    """Reads what a JSON pattern asks."""
+    """Parses a JSON pattern."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
@@ -157,7 +157,7 @@ class Conditions:
 
 
 def at(message: Any, path: list[Any]) -> Any:
-    """Return what is at a place in JSON, or MISSING."""
+    """Return the value at a path in JSON, or MISSING."""
     for step in path:
         if not isinstance(message, list if isinstance(step, int) else dict):
             return MISSING
@@ -173,7 +173,7 @@ def is_number(value: Any) -> bool:
 
 
 def equal(found: Any, wanted: str) -> bool:
-    """Tell whether a value is the one that a pattern writes, in which * is any text."""
+    """Return whether a value equals that of a pattern, in which * matches any text."""
     if is_number(found):
         try:
             return bool(found == float(wanted.strip('"')))
@@ -190,7 +190,7 @@ def equal(found: Any, wanted: str) -> bool:
 def filter_log_events(
     self: Any, start_time: int | None, end_time: int | None, filter_pattern: str | None
 ) -> list[dict[str, Any]]:
-    """Return the events of a log stream that match, the earliest first."""
+    """Return the matching events of a log stream, oldest first."""
     pattern = FilterPattern(filter_pattern)
     found = [
         event

@@ -1,22 +1,22 @@
-"""Lambda functions that run: moto keeps a function's code, and this runs it.
+"""Runs Lambda functions, whose code and configuration moto stores.
 
-Each function has *sandboxes*: Python processes that hold nothing of this one, only the function's
-zip, its configuration and the endpoint of the local stack. A sandbox takes one event at a time,
-stays warm for the next, and there are more of them while more events wait, up to a limit.
+Each function runs in *sandboxes*: Python processes that inherit nothing from this one. A sandbox
+has the function's code and configuration, and the endpoint of the local stack. It handles one event
+at a time and stays warm for the next. While events wait, more sandboxes are started, up to a limit.
 
-Asynchronous invocation is Lambda's: an event is queued, a failing function gets it up to twice
-more, and what is left goes to the function's dead-letter queue and its on-failure destination.
+Asynchronous invocation works as on AWS: an event is queued and retried up to twice. An event that
+still fails goes to the function's dead-letter queue and its on-failure destination.
 
 Where AWS differs:
 
-- the waits before the two retries are 1 and 2 seconds (AWS: 1 and 2 minutes), and
-  `Runner(retry_delays=...)` sets others; `sleep_scale` multiplies what a function itself, and the
-  SDK in it, sleeps;
-- a function has 4 sandboxes at most (AWS: 1000 per account); more events wait for one, unless
-  `ReservedConcurrentExecutions` makes them throttled;
-- the code may import whatever this interpreter has installed, layers are not unpacked, and the
-  permissions of its role are checked only if the local stack is told to: see `permissions`;
-- what a function prints below the level of its JSON log is written nevertheless.
+- the two retries come after 1 and 2 seconds (AWS: 1 and 2 minutes), unless
+  `Runner(retry_delays=...)` sets other times; `sleep_scale` multiplies the time that a function
+  and the SDK in it sleep;
+- a function has at most 4 sandboxes (AWS: 1000 per account); further events wait for one, unless
+  `ReservedConcurrentExecutions` throttles them;
+- the code can import whatever this interpreter has installed, layers are not unpacked, and the
+  permissions of the role are checked only on request: see `permissions`;
+- output below the level of a JSON log is logged nevertheless.
 """
 
 import atexit
@@ -62,14 +62,14 @@ logger = logging.getLogger(__name__)
 RUNTIME = Path(__file__).with_name("lambda_runtime.py")
 COMMAND = (sys.executable, "-P", "-u", "-X", "utf8", str(RUNTIME))
 
-#: An init that takes longer is, in AWS too, counted as part of the first invocation.
+#: As on AWS, a longer init counts as part of the first invocation.
 INIT_SECONDS = 10
-#: Until a process for a function has started, be this machine ever so busy.
+#: The time for a function's process to start, even on a busy machine.
 START_SECONDS = 60
-#: Until what ran in a process that was killed has been logged.
+#: The time for invocations whose process was killed to be logged.
 CLOSE_SECONDS = 10
 
-#: Two sandboxes that make the same log group at once would lose one's log.
+#: If two sandboxes created the same log group at once, one log would be lost.
 _logging = threading.Lock()
 
 DEFAULT_EVENT_AGE = 6 * 60 * 60
@@ -96,7 +96,7 @@ class InvalidRequestContentError(LambdaClientError):
 
 @dataclass(frozen=True)
 class Result:
-    """What a function answered."""
+    """The result of an invocation."""
 
     request_id: str
     payload: str
@@ -112,7 +112,7 @@ class Result:
 class Starter:
     """Forks sandboxes from a process that has imported the SDK, which takes most of a cold start.
 
-    That process holds nothing of any function, so that one serves for all, and ends with this one.
+    That process has no state of any function, so one serves all of them. It ends with this process.
     """
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class Starter:
         self._listener.start()
 
     def start(self, fds: list[int], folder: Path, environment: dict[str, str]) -> "Forked":
-        """Start a process with these as standard input, output, requests and answers."""
+        """Start a process with these descriptors: standard input, output, requests and answers."""
         settings_end, settings_fd = os.pipe()
         with os.fdopen(settings_fd, "w") as file:
             json.dump({"folder": str(folder), "environment": environment}, file)
@@ -149,7 +149,7 @@ class Starter:
                 raise RuntimeError("the process that starts functions does not answer") from None
 
     def close(self) -> None:
-        """End the process; the sandboxes end by themselves."""
+        """End the process. Sandboxes end when their pipes to this process are closed."""
         self._socket.shutdown(socket.SHUT_WR)
         self._process.wait()
         self._listener.join()
@@ -169,7 +169,7 @@ class Starter:
 
 
 class Forked:
-    """A process that the starter has forked, with as much of Popen as a sandbox needs."""
+    """A process that the starter has forked, with the methods of Popen that a sandbox needs."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -211,9 +211,9 @@ class Sandbox:
         today = datetime.now(UTC).strftime("%Y/%m/%d")
         name = secrets.token_hex(16)
         self._log_stream = f"{today}/[{function.version}]{name}"
-        #: By it the endpoint knows which sandbox calls.
+        #: The session token of the sandbox's calls, by which the endpoint recognizes the sandbox.
         self.session = f"{function.function_name}/{name}"
-        #: What it was last invoked with, and how often it was.
+        #: The last event, and the number of invocations.
         self.event = ""
         self.invocations = 0
         self._lines: deque[str] = deque()
@@ -233,7 +233,7 @@ class Sandbox:
             "LOCAL_SLEEP_SCALE": str(sleep_scale),
         }
         self._process: Forked | subprocess.Popen[bytes]
-        # Elsewhere a process that has forked can't ask the system for its proxies, as the SDK does.
+        # On macOS a forked process can't ask the system for its proxies, as the SDK does.
         if sys.platform == "linux":
             self._process = starter().start(theirs, task_root, variables)
         else:
@@ -245,7 +245,7 @@ class Sandbox:
                 cwd=task_root,
                 env=variables,
                 pass_fds=(requests_fd, answers_fd),
-                start_new_session=True,  # Ctrl-C is for us; and its children end with it
+                start_new_session=True,  # it gets no Ctrl-C, and its children end with it
             )
         for fd in theirs:
             os.close(fd)
@@ -263,7 +263,7 @@ class Sandbox:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End the process as a crash does; whoever waits for its answer learns that it died."""
+        """Kill the process, as if it had crashed; `invoke` then reports that it exited."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -283,7 +283,7 @@ class Sandbox:
         self._printed.put(False)
 
     def invoke(self, event: str, request_id: str) -> Result:
-        """Run one event to its end, one way or another; the sandbox may be dead afterwards."""
+        """Handle one event; the process may have ended afterwards."""
         function = self._function
         self.event = event
         self.invocations += 1
@@ -306,7 +306,7 @@ class Sandbox:
             }
             try:
                 print(json.dumps(request), file=self._requests, flush=True)
-            except OSError:  # it died since: the answer says so
+            except OSError:  # the process has died, as `_answer` will find
                 logger.debug("%s: sandbox gone", function.function_name)
             answer, timed_out = self._answer(timeout)
         seconds = time.monotonic() - began
@@ -334,13 +334,13 @@ class Sandbox:
         return Result(request_id, payload, failed, log, str(function.version))
 
     def _answer(self, timeout: float) -> tuple[dict[str, Any] | None, bool]:
-        """Wait for the process: its answer (None: it died), and whether it took too long."""
+        """Wait for the process's answer (None if it died), and return whether it timed out."""
         try:
             answer = self._answers.get(timeout=timeout)
         except queue.Empty:
             return None, True
-        # Everything printed before the answer is read before the log is written. What the
-        # function started itself may hold the output open, so this has a bound.
+        # Before the log is written, read everything that was printed before the answer. Processes
+        # that the function has started may keep the output open, so don't wait long.
         try:
             self._printed.get(timeout=1)
         except queue.Empty:
@@ -437,7 +437,7 @@ def log_group(function: Any) -> str:
 
 
 def log_level(function: Any) -> dict[str, str]:
-    """Return the variable that has the level below which Lambda drops what a JSON log says."""
+    """Return the environment variable with the level of a JSON log."""
     if not is_json(function):
         return {}
     return {"AWS_LAMBDA_LOG_LEVEL": function.logging_config.get("ApplicationLogLevel") or "INFO"}
@@ -446,9 +446,9 @@ def log_level(function: Any) -> dict[str, str]:
 def environment(
     function: Any, log_stream: str, task_root: Path, endpoint_url: str
 ) -> dict[str, str]:
-    """Return all that a function's process knows: its own variables, Lambda's, and the endpoint.
+    """Return the environment of a function: its own variables, Lambda's, and the endpoint.
 
-    Nothing of this process's environment is handed on but where programs are found.
+    Of this process's environment, the function gets only the PATH.
     """
     return {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -468,11 +468,11 @@ def environment(
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
         "AWS_REGION": function.region,
         "AWS_DEFAULT_REGION": function.region,
-        # By it the endpoint knows whose role it is that calls.
+        # The endpoint recognizes the function's role by this key.
         "AWS_ACCESS_KEY_ID": permissions.access_key(function.role),
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_SESSION_TOKEN": "local",
-        # Whatever the function's configuration or the developer's own says, it stays here.
+        # These come last, so the function's own variables can't lead its calls elsewhere.
         "AWS_ENDPOINT_URL": endpoint_url,
         **isolation.NO_HOME,
     }
@@ -488,13 +488,13 @@ class Pool:
         self._busy = 0
         self._changed = threading.Condition()
         self._closed = False
-        #: Where the code is that they have run.
+        #: The folders of the code that they have run.
         self.folders: set[Path] = set()
 
     def acquire(self, reserved: int | None, revision: str) -> Sandbox | None:
-        """Return a warm sandbox, or None where a new one may be started.
+        """Return a warm sandbox, or None if a new one may be started.
 
-        Waits while all of them are busy, and throttles beyond the reserved concurrency.
+        Waits while all sandboxes are busy, and throttles beyond the reserved concurrency.
         """
         with self._changed:
             if reserved is not None and self._busy >= reserved:
@@ -531,7 +531,7 @@ class Pool:
             return next((one for one in self._all if one.session == session), None)
 
     def cool(self) -> None:
-        """End the sandboxes that wait for an event, so that the next one starts in a new one."""
+        """End the idle sandboxes, so that the next event starts a new one."""
         with self._changed:
             while self._idle:
                 self._discard(self._idle.pop())
@@ -550,7 +550,7 @@ class Pool:
 
 @dataclass(order=True)
 class QueuedEvent:
-    """An event on its way to a function, ordered by when it is due."""
+    """A queued event for a function, ordered by its due time."""
 
     due: float
     number: int
@@ -563,7 +563,7 @@ class QueuedEvent:
 
 
 class Runner:
-    """Runs the functions of one local stack. There is one at a time: see `start` and `stop`."""
+    """Runs the functions of the local stack. There is one runner at a time: see `start`."""
 
     def __init__(
         self,
@@ -629,20 +629,20 @@ class Runner:
             pool.release(sandbox)
 
     def sandbox(self, session: str) -> Sandbox | None:
-        """Return the sandbox of a session, by which its calls are signed."""
+        """Return the sandbox with this session token."""
         with self._lock:
             pools = list(self._pools.values())
         return next((found for pool in pools if (found := pool.find(session))), None)
 
     def cool(self) -> None:
-        """Let each function's next event start in a new sandbox, as Lambda does after a while."""
+        """Make each function's next event a cold start, as happens on AWS after a while."""
         with self._lock:
             pools = list(self._pools.values())
         for pool in pools:
             pool.cool()
 
     def forget(self, arn: str) -> None:
-        """Leave nothing of a function, or of one version of it, that is no longer there."""
+        """Remove the sandboxes, code and queued events of a deleted function or version."""
         with self._changed:
             gone = [one for one in self._pools if one == arn or one.startswith(f"{arn}:")]
             pools = [self._pools.pop(one) for one in gone]
@@ -685,12 +685,12 @@ class Runner:
         return request_id
 
     def wait_until_idle(self, timeout: float) -> bool:
-        """Wait until no asynchronous event is queued, running or waiting for its retry."""
+        """Wait until no asynchronous event is queued, running or waiting for a retry."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._unfinished, timeout)
 
     def unfinished(self) -> list[str]:
-        """Return the asynchronous events that are queued, running or waiting for their retry."""
+        """Return the asynchronous events that are queued, running or waiting for a retry."""
         with self._lock:
             return [event.payload for event in self._unfinished.values()]
 
@@ -710,7 +710,7 @@ class Runner:
                     self._put(event)
 
     def _next(self, arn: str) -> QueuedEvent | None:
-        """Wait for the next event that is due; None when the function or the runner is gone."""
+        """Wait for the next due event; None if the function was deleted or the runner closed."""
         with self._changed:
             while not self._closed and (events := self._events.get(arn)) is not None:
                 now = time.monotonic()
@@ -734,7 +734,7 @@ class Runner:
             error = result.error_message
         except TooManyRequestsError:
             event.throttles += 1
-        except Exception as failure:  # a queued event must not end the thread that serves the queue
+        except Exception as failure:  # an event must not end the thread that serves the queue
             logger.exception("%s could not be run", function.function_name)
             event.attempts += 1
             error = str(failure)
@@ -746,7 +746,7 @@ class Runner:
         if event.attempts > retries:
             self._give_up(event, config, "RetriesExhausted", result, error)
             return None
-        if result is None and event.throttles:  # throttles are retried as long as the event lives
+        if result is None and event.throttles:  # these retries are limited only by the event's age
             delay: float = self.retry_delays[0] * min(2 ** (event.throttles - 1), 300)
         else:
             delay = self.retry_delays[event.attempts - 1]
@@ -781,7 +781,7 @@ class Runner:
     def _send_record(
         event: QueuedEvent, config: dict[str, Any], on: str, condition: str, result: Result | None
     ) -> None:
-        """Send the invocation record to a destination (SQS queues only)."""
+        """Send the invocation record to a destination, which must be an SQS queue."""
         target = config.get("DestinationConfig", {}).get(on, {}).get("Destination")
         if not target:
             return
@@ -809,21 +809,21 @@ class Runner:
     # -- The end ------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Drop what is queued, end every sandbox, and wait until what ran in them is logged."""
+        """Drop queued events, end every sandbox, and wait until running invocations are logged."""
         with self._changed:
             self._closed = True
             pools = list(self._pools.values())
             self._changed.notify_all()
         for pool in pools:
             pool.close()
-        # Its log would else be the next stack's, whose log groups are then there already.
+        # Otherwise they would be logged in the log groups of the next stack.
         with self._changed:
             self._changed.wait_for(lambda: not self._running, CLOSE_SECONDS)
         shutil.rmtree(self._code, ignore_errors=True)
 
 
 def _revision(function: Any) -> str:
-    """Return what tells whether a sandbox still runs the function as it is configured now."""
+    """Return the function's code and configuration as a text; a sandbox is for one revision."""
     configuration = [
         function.code_sha_256,
         function.handler,
@@ -839,7 +839,7 @@ def _revision(function: Any) -> str:
 def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> bool:
     """Send a message to an SQS queue, and return whether it was sent.
 
-    One that can't be sent is logged, as nobody waits for it.
+    If it can't be sent, the log says so, since no caller waits for it.
     """
     queue_arn = parse_arn(arn)
     if queue_arn.service != "sqs":
@@ -857,27 +857,27 @@ def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> b
         sqs_backends[queue_arn.account][queue_arn.region].send_message(
             queue_arn.resource_id, body, message_attributes=message_attributes
         )
-    except Exception:  # whatever is wrong with the queue, the event was not for its sender
+    except Exception:  # an error of the queue must not reach the sender of the event
         logger.exception("not sent to %s", arn)
         return False
     return True
 
 
-# -- In moto's place ------------------------------------------------------------------------------
+# -- Replacements in moto -------------------------------------------------------------------------
 
 _runner: Runner | None = None
 
 
 def start(endpoint_url: str, **settings: Any) -> Runner:
-    """Start running functions. Before, invoking one is an error."""
-    global _runner  # noqa: PLW0603 - moto's backends are global, and so is what runs for them
+    """Start the runner, which is needed to invoke functions."""
+    global _runner  # noqa: PLW0603 - as global as moto's backends
     stop()
     _runner = Runner(endpoint_url, **settings)
     return _runner
 
 
 def stop() -> None:
-    """End every sandbox."""
+    """Close the runner."""
     global _runner  # noqa: PLW0603
     if _runner:
         _runner.close()
@@ -885,20 +885,20 @@ def stop() -> None:
 
 
 def sandbox(session: str) -> Sandbox | None:
-    """Return the sandbox that calls with a session token; None if it is none of ours."""
+    """Return the sandbox with a session token; None if it is not a sandbox's token."""
     return _runner.sandbox(session) if _runner and "/" in session else None
 
 
 def runner() -> Runner:
     if _runner is None:
-        raise RuntimeError("functions.start() has not been called: nothing runs functions")
+        raise RuntimeError("can't run functions before functions.start() is called")
     return _runner
 
 
 def invoke(
     self: Any, body: bytes | str, request_headers: Mapping[str, str], response_headers: Any
 ) -> bytes:
-    """Stand in for LambdaFunction.invoke, which needs Docker."""
+    """Replace LambdaFunction.invoke, which needs Docker."""
     payload = (body.decode() if isinstance(body, bytes) else body) or "{}"
     try:
         json.loads(payload)
@@ -921,7 +921,7 @@ def invoke(
 
 
 def delete_function(moto_delete: Callable[..., None]) -> Callable[..., None]:
-    """End the processes of a function that is deleted."""
+    """Also end the processes of a deleted function."""
 
     def delete(backend: Any, function_name: str, qualifier: str | None = None) -> None:
         arn = backend.get_function(function_name, qualifier).function_arn

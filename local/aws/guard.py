@@ -1,20 +1,22 @@
-"""Lets programs of this machine use an HTTP endpoint, and no web page of another site.
+"""Lets programs on this machine use an HTTP endpoint, but not web pages of other sites.
 
-An endpoint that runs what it is given as code is in reach of every page that is open in the user's
-browser. ``Guard`` goes in front of a WSGI application and refuses what such pages send, whatever
-the method and path, with 403 and ``{"message": "..."}``, or the same in AWS's XML:
+Any page that is open in the user's browser can send requests to an endpoint on this machine, and
+this endpoint runs what it gets as code. ``Guard`` goes in front of a WSGI application and refuses
+the requests of such pages, for every method and path, with 403 and ``{"message": "..."}``, or the
+same in AWS's XML:
 
-- The ``Host`` must be an address, ``localhost`` or a name under it (buckets have such names), this
-  machine's name, the name that is listened on, or Docker's name for this machine. A web site can
-  point a name of its own at this machine, but has none of these.
-- The browser must not say, by ``Origin`` or ``Sec-Fetch-Site``, that another site asks. It sends
-  the latter to loopback addresses only; elsewhere it must say, by ``Origin`` or ``Referer``, that
-  the endpoint's own page asks. Programs that are no browsers need none of these headers.
-- A link from anywhere may open ``page``.
+- The ``Host`` must be an address, ``localhost`` or a subdomain of it (as buckets have), this
+  machine's name, the name on which the endpoint listens, or Docker's name for this machine. A web
+  site can point its own name at this machine, but it can't have one of these names.
+- ``Origin`` and ``Sec-Fetch-Site`` must not say that the request comes from another site. Browsers
+  send ``Sec-Fetch-Site`` to loopback addresses only; to other addresses, ``Origin`` or ``Referer``
+  must say that the request comes from the endpoint's own page. Programs other than browsers need
+  none of these headers.
+- A link from any site may open ``page``.
 
-Origins that are named may do what a program may, by CORS. Nobody else gets a CORS header, whatever
-the application says. An answer that is opened in a browser, such as an object in a bucket, runs no
-script, unless the application gives it a policy of its own.
+The named origins may do what a program may, with CORS. No other origin gets a CORS header, even if
+the application sets one. A response that is opened in a browser, such as an object in a bucket,
+runs no script, unless the application sets its own Content-Security-Policy.
 """
 
 from __future__ import annotations
@@ -43,16 +45,16 @@ PREFLIGHT_SECONDS = 600
 _HOST = re.compile(r"(?P<name>[a-z0-9_.-]+|\[(?P<ipv6>[0-9a-f:.]+)\])(:(?P<port>[1-9][0-9]{0,4}))?")
 _ORIGIN = re.compile(rf"(?P<scheme>https?)://{_HOST.pattern}")
 _USUAL_PORTS = {"http": "80", "https": "443"}
-#: What a browser begins its name with, and PowerShell too.
+#: The User-Agent of a browser. PowerShell's begins in the same way.
 _BROWSER = re.compile(r"Mozilla/(?!.*PowerShell)")
 
 
 class OriginError(ValueError):
-    """What is to be the origin of a web application is none."""
+    """The text is not an origin of a web application."""
 
 
 def origin(text: str) -> str:
-    """An origin as browsers send it; raises OriginError if it is none, or is written otherwise."""
+    """Check that a text is an origin as browsers send it; raises OriginError."""
     found = _ORIGIN.fullmatch(text)
     port = found and found["port"]
     if not found or (port and (int(port) >= 2**16 or port == _USUAL_PORTS[found["scheme"]])):
@@ -65,7 +67,7 @@ def origin(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what listens on a host is reached from this machine alone."""
+    """Whether only this machine can reach a server that listens on a host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -73,13 +75,13 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """A WSGI application that lets programs through to another, and no other site's web page.
+    """A WSGI application that lets programs through to another, but not pages of other sites.
 
     Args:
-        application: what it guards.
-        host: the address or name that is listened on.
-        page: the one path that links of other sites may open.
-        origins: those of web applications which may use it too, as ``origin`` gives them.
+        application: the application behind it.
+        host: the address or name on which the endpoint listens.
+        page: the only path that links of other sites may open.
+        origins: the origins of web applications that may use it too, as ``origin`` returns them.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class Guard:
         return self._application(environ, start)
 
     def _refusal(self, environ: WSGIEnvironment) -> str:
-        """Why a request is refused; "" if it is not."""
+        """The reason why a request is refused; "" if it is allowed."""
         host = environ.get("HTTP_HOST", "").lower()
         if not self._is_here(host):
             return f"Host: {host!r} is not a name of this machine; use its address"
@@ -125,7 +127,7 @@ class Guard:
         if is_browser and site is None and asker != f"http://{host}":
             return (
                 "Sec-Fetch-Site: this browser does not say which web page sent the request; "
-                "at http://127.0.0.1 it does"
+                "use http://127.0.0.1, where it does"
             )
         return ""
 
@@ -136,14 +138,14 @@ class Guard:
         name = found["ipv6"] or found["name"]
         if name in self._names or name.endswith(".localhost"):
             return True
-        try:  # any: an address can't be made to mean another, and ports are forwarded
+        try:  # any address: no site can make one point here, and ports may be forwarded
             ipaddress.ip_address(name)
         except ValueError:
             return False
         return True
 
     def _opens_page(self, environ: WSGIEnvironment) -> bool:
-        """Whether it is a link to the page, or its address, that is followed."""
+        """Whether the user opens the page by a link or by its address."""
         return (
             environ["REQUEST_METHOD"] in ("GET", "HEAD")
             and environ.get("PATH_INFO") == self._page
@@ -156,7 +158,7 @@ class Guard:
         )
 
     def _cors(self, environ: WSGIEnvironment) -> dict[str, str]:
-        """The headers that let a named origin see the answer."""
+        """The headers that let a named origin read the response."""
         sent = environ.get("HTTP_ORIGIN")
         if sent not in self._origins:
             return {}
@@ -172,7 +174,7 @@ class Guard:
 
 
 def _asker(environ: WSGIEnvironment) -> str | None:
-    """The origin of the page that asks, as far as the browser tells."""
+    """The origin of the page that sent the request, if the browser says it."""
     if "HTTP_ORIGIN" in environ:
         return str(environ["HTTP_ORIGIN"])
     try:
@@ -184,7 +186,8 @@ def _asker(environ: WSGIEnvironment) -> str | None:
 
 def _refuse(environ: WSGIEnvironment, problem: str) -> Response:
     request = Request(environ, populate_request=False)
-    # A connection that is closed with a body unread loses the answer. OSError: it is broken.
+    # If the connection is closed before the body is read, the client loses the response. OSError:
+    # the body is malformed.
     with suppress(ClientDisconnected, OSError):
         while request.stream.read(2**16):
             pass

@@ -1,9 +1,9 @@
-"""Keeps the user's own AWS settings from what is started here, all but the region.
+"""Removes the user's AWS settings, except the region, from what is started here.
 
-An endpoint, a profile or a proxy that the user has set for AWS itself would lead the local stack
-away from this machine. `isolate` is called before anything else is imported, since some settings
-are read then; child processes inherit what it leaves. `python -m local.aws.isolation COMMAND …`
-runs another program so.
+An endpoint, a profile or a proxy that the user has set for AWS would lead the local stack away
+from this machine. `isolate` is called before other imports, since some settings are read during
+imports; child processes inherit the environment that it leaves.
+`python -m local.aws.isolation COMMAND …` runs another program in this environment.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import os
 import sys
 from collections.abc import Mapping
 
-#: No file, and no metadata of the machine, is asked for credentials or settings.
+#: With these, SDKs read no credentials or settings from files or from the instance's metadata.
 NO_FILES: Mapping[str, str] = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 
-#: What a process has that is given nothing else of the user's: no home either.
+#: For processes that get nothing of the user's environment: there is no home directory either.
 NO_HOME: Mapping[str, str] = {**NO_FILES, "HOME": os.devnull}
 
 #: Settings of the AWS CLI and SDKs, of moto and of Powertools.
@@ -34,12 +34,12 @@ NAMES = {
 }
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
-#: Whatever else goes by a proxy, pip or a worker's own calls: this machine is reached directly.
+#: Other hosts may be reached through the user's proxy, but this machine never is.
 DIRECTLY = ("localhost", "127.0.0.1", "::1")
 
 
 def isolate(*, region: bool = True) -> None:
-    """Take the user's AWS settings out of this process's environment.
+    """Remove the user's AWS settings from this process's environment.
 
     Args:
         region: whether AWS_REGION and AWS_DEFAULT_REGION stay.
@@ -48,7 +48,7 @@ def isolate(*, region: bool = True) -> None:
     for name in list(os.environ):
         if (name.startswith(PREFIXES) or name in NAMES) and name not in kept:
             del os.environ[name]
-    # The SDK objects to one that is there and says nothing.
+    # The SDK fails if this variable is set but empty.
     if not os.environ.get("REQUESTS_CA_BUNDLE", "-").strip():
         del os.environ["REQUESTS_CA_BUNDLE"]
     os.environ.update(NO_FILES, BOTO_CONFIG=os.devnull)
@@ -75,4 +75,4 @@ def reach_directly(*hosts: str) -> None:
 
 if __name__ == "__main__":
     isolate()
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - what the Makefile says
+    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - a command of the Makefile

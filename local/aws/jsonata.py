@@ -1,7 +1,7 @@
-"""JSONata as Step Functions speaks it.
+"""JSONata as in Step Functions.
 
-The library evaluates; here are the functions that Step Functions adds, and plain JSON values on
-both sides. https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+A library evaluates expressions. This adds Step Functions' own functions, and converts values from
+and to JSON. https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 """
 
 import copy
@@ -21,14 +21,14 @@ from jsonata.utils import Utils
 
 
 class EvaluationError(Exception):
-    """The expression is wrong, or fails with these values; says how."""
+    """The expression is invalid, or fails with these values; the message says why."""
 
 
 class UndefinedError(EvaluationError):
     """The expression has no value."""
 
 
-#: null, where the library takes None for undefined.
+#: The library's null; its None means undefined.
 NULL = Utils.NULL_VALUE
 
 
@@ -45,14 +45,14 @@ def parse(expression: str) -> Any:
 
 
 def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
-    """Return the value of an expression, as JSON. Raises EvaluationError.
+    """Return the value of an expression as JSON. Raises EvaluationError.
 
-    The variables are bound, never made part of the expression's text.
+    The variables are bound; they never become part of the expression's text.
     """
     values = {name: NULL if value is None else value for name, value in variables.items()}
     try:
-        # One parsed expression serves all threads, each with a copy of its small runtime state;
-        # the library finds what is running, for $now() and $map() say, through CURRENT.
+        # All threads share a parsed expression, and each copies its small runtime state. The
+        # library finds the running expression through CURRENT, for example in $now() and $map().
         running = copy.copy(parse(expression))
         running.output_convert_nulls = False
         Jsonata.CURRENT.jsonata = running
@@ -62,7 +62,7 @@ def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
             f"threw an error during evaluation. {error.error}: {error}"
         ) from error
     except Exception as error:
-        # The library also fails with errors of Python, for a function in place of a value say.
+        # The library also raises Python's own errors, for example for a function as a value.
         raise EvaluationError(f"threw an error during evaluation. {error}") from error
     if result is None:
         raise UndefinedError("returned nothing (undefined).")
@@ -79,7 +79,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise EvaluationError("returned a number that is none.")
+            raise EvaluationError("returned a number that is not finite.")
         return int(value) if value.is_integer() and abs(value) < 1 << 53 else value
     if isinstance(value, dict):
         return {name: plain(member) for name, member in value.items()}
@@ -89,7 +89,7 @@ def plain(value: Any) -> Any:
 
 
 def whole(text: str) -> str:
-    """Return a text with halves of characters joined: escapes in expressions give such."""
+    """Return a text with surrogate pairs joined, which escapes in expressions can create."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -126,7 +126,7 @@ def _eval(*_: Any) -> Any:
     raise JException("T1006", 0)
 
 
-#: The functions that Step Functions adds to JSONata, and the one that it takes away.
+#: The functions that Step Functions adds to JSONata, and `eval`, which it does not support.
 FUNCTIONS = {
     name: Jsonata.JLambda(function)
     for name, function in {

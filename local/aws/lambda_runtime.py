@@ -1,14 +1,14 @@
-"""What Lambda's Python runtime is to a function, for one function in one process of its own.
+"""Lambda's Python runtime: a process that runs one function.
 
-Run by path, never imported: ``python lambda_runtime.py <requests fd> <answers fd>``. Only the
-standard library is used, so that a function finds nothing here that it would not find in AWS.
+It is run by path and never imported: ``python lambda_runtime.py <requests fd> <answers fd>``. It
+uses only the standard library, so that a function finds nothing here that it would not find on AWS.
 
 ``python lambda_runtime.py <socket fd>`` imports the SDK, which takes most of a cold start, and
 forks such a process for each request: see `fork_sandboxes`.
 
-Events come in, and answers go out, as one JSON document a line over two pipes that the function
-does not know of: whatever it prints can't be taken for an answer. Its standard output and error
-are its log. The requests pipe is also the lifeline: when the parent is gone, so is this process.
+Events and answers are JSON, one document per line, in two pipes that the function does not know, so
+its output can't be taken for an answer. Standard output and standard error are the function's log.
+When the parent ends, the requests pipe closes, and this process ends too.
 """
 
 import contextlib
@@ -72,7 +72,7 @@ class RequestIdFilter(logging.Filter):
 
 
 def set_up_logging() -> RequestIdFilter:
-    """Give the root logger the handler, and where it is set the level, that it has in Lambda."""
+    """Give the root logger the handler that it has in Lambda, and the configured level if any."""
     request_id = RequestIdFilter()
     if level := os.environ.get("AWS_LAMBDA_LOG_LEVEL"):
         logging.getLogger().setLevel(level)
@@ -108,7 +108,7 @@ def load(handler: str) -> Handler:
 
 
 class InitError(Exception):
-    """The handler could not be loaded; carries the error type that Lambda answers."""
+    """The handler could not be loaded; has the error type of Lambda's answer."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -145,7 +145,7 @@ def log_error(answer: dict[str, Any]) -> None:
 
 
 def encode(value: Any) -> float | str:
-    """Lambda's encoder knows two types more than JSON does."""
+    """Encode the two types that Lambda supports in addition to JSON's."""
     if isinstance(value, decimal.Decimal):
         return float(value)
     if isinstance(value, bytes):
@@ -178,12 +178,12 @@ def max_memory() -> int:
         status = Path("/proc/self/status").read_text()
     except OSError:  # not Linux
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 * 1024)
-    # getrusage would count what the parent used when it made this process.
+    # getrusage would include the memory of the parent when it forked this process.
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def receive(requests_fd: int, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Hand requests over to the main thread, and end the process with the parent."""
+    """Pass requests on to the main thread, and end the process when the parent ends."""
     with os.fdopen(requests_fd, encoding="utf-8") as requests:
         for line in requests:
             inbox.put(json.loads(line))
@@ -191,20 +191,20 @@ def receive(requests_fd: int, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
 
 
 def scale_sleep(scale: float) -> None:
-    """Make a test of long waits short."""
+    """Shorten `time.sleep`, for tests."""
     sleep = time.sleep
     if scale != 1:
         time.sleep = lambda seconds: sleep(float(seconds) * scale)
 
 
 def fork_sandboxes(requests: socket.socket) -> None:
-    """Fork a process for each request, and tell of its start and its end, until nobody can ask.
+    """Fork a process for each request, and report its start and end, until the socket is closed.
 
-    A request is five descriptors: standard input, output, requests, answers, and one from which to
-    read what the process is to be: ``{"environment": {...}, "folder": "..."}``. What is told is
-    lines of JSON: ``{"started": pid}`` and, as `waitpid` has it, ``{"ended": pid, "status": ...}``.
+    A request has five descriptors: standard input, output, requests, answers, and one with the
+    settings: ``{"environment": {...}, "folder": "..."}``. The reports are lines of JSON:
+    ``{"started": pid}`` and ``{"ended": pid, "status": as from `waitpid`}``.
     """
-    # The thread that asked for the first may be kept to one core.
+    # This process may inherit the one core to which the local stack's threads are limited.
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
     before = set(sys.modules)
     with contextlib.suppress(ImportError):
@@ -238,7 +238,7 @@ def fork_sandboxes(requests: socket.socket) -> None:
                     os.close(fd)
                 become_sandbox(fds, imported)
                 return
-            # Here as well, because the receiver may kill the group at once.
+            # In the parent as well, because the receiver may kill the group at once.
             with contextlib.suppress(OSError):
                 os.setpgid(pid, pid)
             for fd in fds:
@@ -247,10 +247,10 @@ def fork_sandboxes(requests: socket.socket) -> None:
 
 
 def become_sandbox(fds: list[int], imported: set[str]) -> None:
-    """Be a process that was just started, as far as a function can tell.
+    """Make this forked process look newly started to the function.
 
-    Where the function has a module of its own by the name of one that is imported already, or
-    variables that are read when Python starts, this becomes a process that was just started.
+    If the function has its own module with the name of an imported one, or sets variables that are
+    read when Python starts, really start a new Python instead.
     """
     os.setpgid(0, 0)
     stdin, output, requests_fd, answers_fd, settings_fd = fds
@@ -274,13 +274,13 @@ def become_sandbox(fds: list[int], imported: set[str]) -> None:
 
 
 def main() -> None:
-    # A shell leaves it ignored in what it starts in the background.
+    # Programs that a shell starts in the background ignore SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     requests_fd, answers_fd = int(sys.argv[1]), int(sys.argv[2])
     scale_sleep(float(os.environ.pop("LOCAL_SLEEP_SCALE", "1")))
     sys.argv = [os.environ["_HANDLER"]]
     sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
-    for fd in (requests_fd, answers_fd):  # not for what the function starts itself
+    for fd in (requests_fd, answers_fd):  # not for processes that the function starts
         os.set_inheritable(fd, False)
     answers = os.fdopen(answers_fd, "w", encoding="utf-8")
 
@@ -297,7 +297,7 @@ def main() -> None:
     marker = sys.stdin.readline().rstrip("\n")
     try:
         handler = load(os.environ["_HANDLER"])
-    except Exception as error:  # noqa: BLE001 - told as the answer to the event
+    except Exception as error:  # noqa: BLE001 - it is the answer to the event
         answer({"error": True, "payload": json.dumps(describe(error, ""))}, marker)
         return
     answer({}, marker)

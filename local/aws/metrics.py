@@ -1,9 +1,9 @@
-"""CloudWatch metrics: what functions print and what the services count, in moto's CloudWatch.
+"""CloudWatch metrics of functions' output and of the services, in moto's CloudWatch.
 
-moto keeps metric data that is put there, and nothing puts any. This does, with AWS's names,
-dimensions and units:
+moto stores metric data, but its services put none. This puts, with AWS's names, dimensions and
+units:
 
-- every line that a function prints in the embedded metric format:
+- the metrics in every line that a function prints in the embedded metric format:
   https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 - AWS/Lambda (FunctionName): Invocations, Errors, Throttles, Duration, DeadLetterErrors,
   DestinationDeliveryFailures, AsyncEventsReceived, AsyncEventAge, AsyncEventsDropped:
@@ -11,7 +11,7 @@ dimensions and units:
 - AWS/States (StateMachineArn): ExecutionsStarted, ExecutionsSucceeded, ExecutionsFailed,
   ExecutionsAborted, ExecutionsTimedOut, ExecutionTime:
   https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
-- AWS/Events (RuleName; EventBusName too, but for the default bus): MatchedEvents, TriggeredRules,
+- AWS/Events (RuleName; EventBusName if not the default bus): MatchedEvents, TriggeredRules,
   Invocations, FailedInvocations, InvocationsSentToDlq, InvocationsFailedToBeSentToDlq:
   https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
 - AWS/SQS (QueueName): NumberOfMessagesSent, and every few seconds
@@ -20,14 +20,14 @@ dimensions and units:
 
 Where AWS differs:
 
-- data is there at once, with the time of what it tells (AWS: a minute or more later);
-- the services' metrics have the dimensions named above only: not those of a function's versions,
+- data is available at once (AWS: after a minute or more), with the time to which it refers;
+- the services' metrics have only the dimensions above: there are none for a function's versions,
   and none for all functions together;
-- queues are sampled every 5 seconds (AWS: every minute, and not when nobody has used the queue for
-  six hours); an empty one has an age of 0;
-- data is kept for three hours, and less if there is a lot; `StorageResolution` makes no difference;
-- a document in the embedded metric format that breaks any of its rules gives no metrics at all,
-  and nothing tells so; text before or after it, as a logger puts it there, is such a breach.
+- queues are sampled every 5 seconds (AWS: every minute, unless the queue was not used for six
+  hours); an empty queue has an age of 0;
+- data is kept for three hours, or less if there is a lot; `StorageResolution` has no effect;
+- an embedded metric format document that breaks a rule of the format yields no metrics, and no
+  error; text before or after the document, such as a logger's prefix, breaks the format.
 """
 
 import functools
@@ -46,7 +46,7 @@ from moto.sqs.models import SQSBackend, sqs_backends
 
 logger = logging.getLogger(__name__)
 
-#: A value or more of one metric, as PutMetricData takes it.
+#: One or more values of a metric, in the shape of PutMetricData.
 Datum = dict[str, Any]
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ UNITS = {
     *(f"{amount}/Second" for amount in AMOUNTS),
 }
 
-#: The units of the services' metrics that are no counts.
+#: The units of the services' metrics that are not counts.
 SERVICE_UNITS = {
     "ApproximateAgeOfOldestMessage": "Seconds",
     "AsyncEventAge": "Milliseconds",
@@ -76,7 +76,7 @@ MAX_DIMENSION_VALUE = 1024
 MAX_METRICS = 100
 MAX_VALUES = 100
 MAX_VALUE = 2**360
-#: Seconds that a time may lie in the past and in the future.
+#: How many seconds a timestamp may lie in the past and in the future.
 OLDEST = 14 * 24 * 60 * 60
 NEWEST = 2 * 60 * 60
 
@@ -94,7 +94,7 @@ moto_send_message: Any = SQSBackend.send_message
 
 
 def harmless(hook: Callable[..., None]) -> Callable[..., None]:
-    """Make a hook that never fails what it tells of; a failure of its own is logged."""
+    """Make a hook log its errors instead of raising them."""
 
     @functools.wraps(hook)
     def tell(*args: Any, **kwargs: Any) -> None:
@@ -115,7 +115,7 @@ def put(
     *,
     ago: float = 0,
 ) -> None:
-    """Put one value of each of a service's metrics, as of some seconds ago."""
+    """Put one value for each of a service's metrics, with a time some seconds ago."""
     when = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=ago)
     named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
     cloudwatch_backends[account_id][region].put_metric_data(
@@ -135,14 +135,14 @@ def put(
 
 @harmless
 def of_function(function: Any, *, ago: float = 0, **values: float) -> None:
-    """Put metrics of a Lambda function, as of some seconds ago."""
+    """Put metrics of a Lambda function, with a time some seconds ago."""
     dimensions = {"FunctionName": str(function.function_name)}
     put(function.account_id, function.region, "AWS/Lambda", dimensions, values, ago=ago)
 
 
 @harmless
 def of_invocation(function: Any, seconds: float, *, failed: bool) -> None:
-    """Put the metrics of an invocation that has just ended; their time is that of its start."""
+    """Put the metrics of an invocation that has just ended, with the time of its start."""
     of_function(
         function,
         ago=seconds,
@@ -171,7 +171,7 @@ def of_execution(execution: Any, **values: float) -> None:
 
 @harmless
 def of_end(execution: Any) -> None:
-    """Put the metrics of an execution that has ended: how, and after what time."""
+    """Put the metrics of an ended execution: how it ended, and how long it took."""
     how = {
         "SUCCEEDED": "ExecutionsSucceeded",
         "FAILED": "ExecutionsFailed",
@@ -205,9 +205,9 @@ class MalformedError(ValueError):
 
 
 def embedded(line: str) -> list[tuple[str, Datum]]:
-    """Return the namespaces and data that a line embeds.
+    """Return the namespaces and data in a line.
 
-    Nothing if it is no document in the embedded metric format, or a malformed one.
+    There are none if the line is not a valid document in the embedded metric format.
     """
     if '"_aws"' not in line:
         return []
@@ -234,7 +234,7 @@ def extracted(document: Any) -> Iterator[tuple[str, Datum]]:
         for metric in metrics:
             name = named(metric, "Name")
             unit = metric.get("Unit", "None")
-            check(isinstance(unit, str) and unit in UNITS, f"{unit} is no unit")
+            check(isinstance(unit, str) and unit in UNITS, f"{unit} is not a unit")
             check(
                 metric.get("StorageResolution", 60) in (1, 60), "StorageResolution is not 1 or 60"
             )
@@ -253,10 +253,10 @@ def extracted(document: Any) -> Iterator[tuple[str, Datum]]:
 
 
 def dimensions(document: dict[str, Any], keys: Any) -> list[dict[str, str]]:
-    """Return the dimensions whose keys a dimension set has, in the shape of PutMetricData."""
+    """Return the dimensions of a dimension set, in the shape of PutMetricData."""
     check(isinstance(keys, list) and len(keys) <= MAX_DIMENSIONS, "not a dimension set")
     for key in keys:
-        check(isinstance(key, str) and 1 <= len(key) <= MAX_NAME, "not the key of a dimension")
+        check(isinstance(key, str) and 1 <= len(key) <= MAX_NAME, "not a dimension key")
     found = {key: member(document, key, str) for key in keys}
     for value in found.values():
         check(1 <= len(value) <= MAX_DIMENSION_VALUE, "a dimension's value is empty or too long")
@@ -264,7 +264,7 @@ def dimensions(document: dict[str, Any], keys: Any) -> list[dict[str, str]]:
 
 
 def values(document: dict[str, Any], name: str) -> list[float]:
-    """Return the value or values of a metric."""
+    """Return the values of a metric."""
     value = document.get(name)
     found = numbers(value if isinstance(value, list) else [value])
     check(len(found) <= MAX_VALUES, f"{name} has too many values")
@@ -272,22 +272,22 @@ def values(document: dict[str, Any], name: str) -> list[float]:
 
 
 def numbers(items: list[Any]) -> list[float]:
-    """Return items that are all numbers to CloudWatch; NaN and the infinities are none to it."""
+    """Check that all items are numbers that CloudWatch accepts: no NaN and no infinity."""
     for item in items:
         is_number = isinstance(item, int | float) and not isinstance(item, bool)
-        check(is_number and abs(item) <= MAX_VALUE, f"{item!r} is no number")
+        check(is_number and abs(item) <= MAX_VALUE, f"{item!r} is not a number")
     return items
 
 
 def named(owner: Any, name: str) -> str:
-    """Return a member that names something."""
+    """Return a member that is a name."""
     value = member(owner, name, str)
     check(1 <= len(value) <= MAX_NAME, f"{name} is empty or too long")
     return value
 
 
 def member(owner: Any, name: str, kind: type[T]) -> T:
-    """Return a member of an object that has to be there, and of a kind."""
+    """Return a required member of an object, which must have a type."""
     value = owner.get(name) if isinstance(owner, dict) else None
     if not isinstance(value, kind):
         raise MalformedError(f"no {name} that is a {kind.__name__}")
@@ -303,7 +303,7 @@ def check(is_kept: bool, rule: str) -> None:
 
 
 def sample_queues() -> None:
-    """Put the present figures of every queue, in any account and region in use."""
+    """Put the current metrics of every queue, in all accounts and regions in use."""
     now = time.time() * 1000
     for account in list(sqs_backends.values()):
         for backend in list(account.values()):
@@ -319,7 +319,7 @@ def sample_queues() -> None:
 
 
 def forget() -> None:
-    """Drop the data that is too old, or too much, from the front, where the oldest is."""
+    """Drop data that is too old or too much. The oldest data comes first."""
     oldest = datetime.now(UTC).replace(tzinfo=None) - KEPT
     for account in list(cloudwatch_backends.values()):
         for backend in list(account.values()):
@@ -327,11 +327,11 @@ def forget() -> None:
             end = max(0, len(data) - MAX_KEPT)
             while end < len(data) and data[end].timestamp < oldest:
                 end += 1
-            del data[:end]  # in one step, as others append to it meanwhile
+            del data[:end]  # in one step, since other threads append to it
 
 
 class Sampler:
-    """A tick that samples and forgets, the first time it is called and then every few seconds."""
+    """A tick that samples queues and drops old data, at its first call and then every 5 seconds."""
 
     def __init__(self) -> None:
         self._due = 0.0
@@ -343,11 +343,11 @@ class Sampler:
             forget()
 
 
-# -- In moto's place ------------------------------------------------------------------------------
+# -- Replacements in moto -------------------------------------------------------------------------
 
 
 def identity(datum: Any) -> tuple[str, str, frozenset[tuple[str, str]]]:
-    """Return what makes data belong to the same metric: namespace, name and dimensions."""
+    """Return what identifies a metric: its namespace, name and dimensions."""
     found = frozenset((one.name, one.value) for one in datum.dimensions)
     return datum.namespace, datum.name, found
 
@@ -355,7 +355,7 @@ def identity(datum: Any) -> tuple[str, str, frozenset[tuple[str, str]]]:
 def only(
     backend: Any, namespace: str, name: str, dimensions: Iterable[dict[str, str]]
 ) -> SimpleNamespace:
-    """Return what moto's queries see of a backend that has the data of one metric only."""
+    """Return a backend for moto's queries that has the data of one metric only."""
     metric = namespace, name, frozenset((one["Name"], one["Value"]) for one in dimensions)
     data = [
         one
@@ -397,7 +397,7 @@ def get_metric_data(self: Any, queries: list[dict[str, Any]], **settings: Any) -
     answers = []
     for query in queries:
         if "MetricStat" not in query and query["Expression"] in results:
-            # All that moto knows of metric math is the id of another query.
+            # The only metric math that moto supports is the id of another query.
             label = query.get("Label") or query["Id"]
             results[query["Id"]] = results[query["Expression"]] | {
                 "id": query["Id"],
@@ -411,7 +411,7 @@ def get_metric_data(self: Any, queries: list[dict[str, Any]], **settings: Any) -
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
-    """Return the least of the values that so many percent of them don't exceed."""
+    """Return the smallest value such that so many percent of the values don't exceed it."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
@@ -425,7 +425,7 @@ def statistic(self: Any, stat: str) -> Any:
 def get_filtered_metrics(
     self: Any, metric_name: str, namespace: str, dimensions: list[dict[str, str]]
 ) -> list[Any]:
-    """List every metric once that has a name, a namespace and, among others, some dimensions."""
+    """List each metric that matches a name, a namespace and some dimensions, once."""
     found: dict[Any, Any] = {}
     for datum in self.get_all_metrics():
         if datum.filter(namespace=namespace, name=metric_name, dimensions=dimensions):

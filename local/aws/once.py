@@ -1,7 +1,7 @@
-"""What moto finds out for every request, found out once; and what it never forgets, forgotten.
+"""Caches what moto computes for every request, and frees what moto keeps forever.
 
-`make bench` needs it, for jobs per second and for memory. The reasons in `replaced` have what each
-saves, in Python's instructions.
+`make bench` needs this for its jobs per second and memory. The reasons in `replaced` say how many
+Python instructions each replacement saves.
 """
 
 import functools
@@ -15,19 +15,19 @@ moto_keys: Callable[[Any, Any], Iterable[str]] = XFormedAttributePicker.get_poss
 
 
 def possible_keys(picker: Any, context: Any) -> Iterable[str]:
-    """Return the names by which a member of an answer may be known; of a dict, those it has."""
+    """Return the possible names of a member of an answer; for a dict, only those that it has."""
     answer = context.obj
     if type(answer) is not dict or picker.alias_providers is not DEFAULT_ALIAS_PROVIDERS:
         return moto_keys(picker, context)
     names: dict[str, list[str]] = vars(context.shape).setdefault("possible_keys", {})
     if context.key not in names:
         names[context.key] = list(dict.fromkeys(moto_keys(picker, context)))
-    # One with a dot is the way to a member of a member.
+    # A name with a dot is the path to a nested member.
     return [name for name in names[context.key] if name in answer or "." in name]
 
 
 def new_model(cls: type[Any], *_: Any, **__: Any) -> Any:
-    """Make an object of a service's, and keep track of it only where moto looks for it again."""
+    """Make a moto object, and track it only if moto uses its list of such objects."""
     made = object.__new__(cls)
     if issubclass(cls, (FakeKey, FakeMultipart)):
         cast(Any, cls).instances_tracked.append(made)

@@ -1,4 +1,4 @@
-"""Parameters of a template: how they are written on a command line, and what they may be."""
+"""Parameters of a template: reading them from a command line, and checking their values."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def split(text: str) -> list[str]:
-    """The settings of a text such as `Schedule=rate(5 minutes) Most=3`, each `Name=value`.
+    """Split a text such as `Schedule=rate(5 minutes) Most=3` into settings, each `Name=value`.
 
-    A value ends where the next name begins, so that it may have spaces; quotes are the shell's.
+    A value ends where the next name begins, so it may contain spaces. Quotes work as in a shell.
 
     Raises:
         ValueError: a quote is not closed.
@@ -29,17 +29,17 @@ def split(text: str) -> list[str]:
 
 
 def text(value: Any) -> str:
-    """A scalar of a template as CloudFormation writes it where a text is wanted."""
+    """A scalar of a template as CloudFormation converts it to a string."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def constraint_problem(parameter: Mapping[str, Any], value: str) -> str | None:
-    """What is wrong with a parameter's value by its declaration in the template, if anything is."""
+    """What is wrong with a parameter's value according to its declaration; None if nothing is."""
     allowed = [text(one) for one in parameter.get("AllowedValues", [])]
     if allowed and value not in allowed:
         return f"must be one of AllowedValues: [{', '.join(allowed)}]"
     pattern = parameter.get("AllowedPattern")
-    # Of a list each value must match.
+    # In a list, each value must match.
     values = value.split(",") if parameter.get("Type") == "CommaDelimitedList" else [value]
     if pattern is not None and not all(re.fullmatch(pattern, one.strip()) for one in values):
         return f"failed to satisfy constraint: must match pattern {pattern}"

@@ -1,20 +1,20 @@
-"""Who does what: every call that a role makes to AWS, and whether its policies allow it.
+"""IAM permissions: records the calls that roles make to AWS, and can enforce their policies.
 
-The callers are the functions, the state machines with their tasks, and Lambda where it sends a dead
-letter for a function. Each call is recorded as IAM sees it, by action and resource. With `enforce`
-a call that the role's policies don't allow is answered with AccessDeniedException, as in AWS.
+The callers are functions, the tasks of state machines, and Lambda when it sends a dead letter for a
+function. Each call is recorded as IAM sees it, by action and resource. With `enforce`, a call that
+the role's policies don't allow gets AccessDeniedException, as on AWS.
 
-Everybody else, with credentials of any kind, may do everything and is not recorded.
+Callers with any other credentials may do everything, and their calls are not recorded.
 
-What IAM makes of an operation is in `SERVICES` and `resources`; one that isn't there is recorded
-with the resource UNKNOWN, which nothing allows, so that it can't go unnoticed. Policies are read
-from moto's IAM as they are at that moment. moto's own evaluation is for users' access keys, knows
-no "?" in a resource, and takes a condition that it can't judge for a Deny, so that it isn't used.
+`SERVICES` and `_RESOURCES` say how IAM sees an operation. A call of any other operation is recorded
+with the resource UNKNOWN, which no policy allows, so it is noticed. Policies are read from moto's
+IAM at the time of the call. moto's own evaluation is not used: it is for users' access keys, does
+not support "?" in a resource, and treats a condition that it can't evaluate as a Deny.
 
-Where AWS differs: only Allow statements count, of a role's own policies and of those attached to it
-that are not AWS's; what a statement's Condition demands is taken to be so; there are no permission
-boundaries and no policies of an organization. A function's log and its traces are written by Lambda
-itself and not seen here.
+Where AWS differs: only Allow statements count, in a role's inline policies and its attached
+policies except AWS managed policies; every Condition counts as fulfilled; there are no permissions
+boundaries and no service control policies. Lambda itself writes a function's log and traces, which
+are not recorded here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 
-#: The services that roles call over HTTP, by the beginning of X-Amz-Target, as IAM names them.
+#: IAM's names of the services that roles call over HTTP, by the prefix of X-Amz-Target.
 SERVICES = {
     "AmazonSQS": "sqs",
     "AmazonSSM": "ssm",
@@ -50,7 +50,7 @@ SERVICES = {
     "DynamoDB_20120810": "dynamodb",
 }
 
-#: The operations that IAM knows no resource for: allowed on "*" or not at all.
+#: The actions without resource-level permissions: they are allowed on "*" or not at all.
 WITHOUT_RESOURCE = re.compile(
     r"codepipeline:(AcknowledgeJob|GetJobDetails|ListActionTypes|PutJob(Success|Failure)Result"
     r"|\w*ThirdPartyJob\w*)"
@@ -63,9 +63,9 @@ _ACCESS_KEY = re.compile(r"Credential=(?P<key>ROLE[0-9A-F]{16})/")
 class Call:
     """One call as IAM sees it.
 
-    role: the caller's role, by its ARN.
+    role: the ARN of the caller's role.
     action: such as "dynamodb:Query".
-    resource: an ARN; "*" for an action that has no resource.
+    resource: an ARN; "*" for an action without a resource.
     """
 
     role: str
@@ -75,9 +75,9 @@ class Call:
 
 @dataclass(frozen=True)
 class Grant:
-    """The smallest piece of an Allow statement: one action on one resource, as they are written.
+    """One action and one resource of an Allow statement, as they are written.
 
-    role: the role, by its ARN.
+    role: the ARN of the role.
     """
 
     role: str
@@ -95,7 +95,7 @@ class Grant:
 class Record:
     """The calls of one local stack.
 
-    enforce: whether what isn't allowed is refused.
+    enforce: whether calls that are not allowed are refused.
     """
 
     def __init__(self, account_id: str, region: str, *, enforce: bool = False) -> None:
@@ -110,44 +110,44 @@ class Record:
 
     @property
     def calls(self) -> list[Call]:
-        """Each different call once, in the order in which they were first made."""
+        """The distinct calls, in the order in which they were first made."""
         with self._lock:
             return list(self._calls)
 
     @property
     def refused(self) -> list[Call]:
-        """Those that were refused."""
+        """The distinct calls that were refused."""
         with self._lock:
             return list(self._refused)
 
-    # -- Who calls ----------------------------------------------------------------------------
+    # -- Callers ------------------------------------------------------------------------------
 
     def access_key(self, role: str) -> str:
-        """Return an access key id by which the calls of a role are known."""
+        """Return an access key id that identifies the calls of a role."""
         key = f"ROLE{hashlib.sha256(role.encode()).hexdigest()[:16].upper()}"
         self._roles[key] = role
         return key
 
     def role_of(self, authorization: str) -> str | None:
-        """Return the role that signed a request, if it was one."""
+        """Return the role that signed a request, or None."""
         signed = _ACCESS_KEY.search(authorization)
         return self._roles.get(signed["key"]) if signed else None
 
     def token_made(self, token: str, machine: str) -> None:
-        """Know a task token's state machine, which is what IAM asks for."""
+        """Remember the state machine of a task token; it is the resource in IAM."""
         self._machines[token] = machine
 
-    # -- What is called -----------------------------------------------------------------------
+    # -- Calls --------------------------------------------------------------------------------
 
     def check(self, role: str, service: str, operation: str, parameters: dict[str, Any]) -> None:
-        """Record an operation that a role calls; raises NotAllowedError if that is refused."""
+        """Record an operation that a role calls; raises NotAllowedError if it is refused."""
         action = ACTIONS.get((service, operation), f"{service}:{operation}")
         self.check_all(
             [Call(role, action, resource) for resource in self._resources(action, parameters)]
         )
 
     def check_all(self, calls: list[Call]) -> None:
-        """Record what one operation takes; raises NotAllowedError if any of it is refused."""
+        """Record the calls of one operation; raises NotAllowedError if any of them is refused."""
         with self._lock:
             self._calls.update(dict.fromkeys(calls))
         for call in calls if self.enforce else ():
@@ -185,14 +185,14 @@ class NotAllowedError(Exception):
         )
 
 
-# -- What IAM makes of an operation ---------------------------------------------------------------
+# -- IAM's view of an operation -------------------------------------------------------------------
 
-#: The operations that IAM knows by another name.
+#: The operations with another name in IAM.
 ACTIONS = {("lambda", "Invoke"): "lambda:InvokeFunction"}
 
 
 def _named(record: Record, service: str, kind: str, name: str) -> str:
-    """Return the ARN of what a request names or gives the ARN of."""
+    """Return the ARN of a resource that a request gives by name or ARN."""
     return name if name.startswith("arn:") else record.arn(service, f"{kind}{name}")
 
 
@@ -244,11 +244,11 @@ _RESOURCES: dict[str, Callable[[Record, dict[str, Any]], list[str]]] = {
 }
 
 
-# -- What is allowed ------------------------------------------------------------------------------
+# -- Policies -------------------------------------------------------------------------------------
 
 
 def policies(role: str) -> list[dict[str, Any]]:
-    """Return a role's own policies and those attached to it, as they are now."""
+    """Return a role's current inline and attached policies."""
     _, partition, _, _, account, _ = role.split(":")
     backend = iam_backends[account][partition]
     found = [one for one in list(backend.roles.values()) if one.arn == role]
@@ -268,9 +268,9 @@ def policies(role: str) -> list[dict[str, Any]]:
 
 
 def grants(role: str, documents: Iterable[dict[str, Any]] | None = None) -> list[Grant]:
-    """Return all that a role's policies allow, piece by piece.
+    """Return all grants of a role's policies.
 
-    `documents` are policies to be taken for the role's own.
+    `documents` are policies to use instead of the role's own.
     """
     return [
         Grant(role, action, resource)
@@ -287,12 +287,12 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _matches(pattern: str, text: str) -> bool:
-    """Tell whether a text is what IAM means by a pattern: "*" is anything, "?" any character."""
+    """Return whether a text matches an IAM pattern: "*" is any text, "?" any character."""
     parts = ({"*": ".*", "?": "."}.get(part, re.escape(part)) for part in pattern)
     return re.fullmatch("".join(parts), text, re.DOTALL) is not None
 
 
-# -- Where calls are made -------------------------------------------------------------------------
+# -- Interception of calls ------------------------------------------------------------------------
 
 #: There is one local stack at a time.
 _record: Record | None = None
@@ -302,32 +302,32 @@ _acting: ContextVar[str | None] = ContextVar("acting", default=None)
 
 
 def start(account_id: str, region: str, *, enforce: bool = False) -> Record:
-    """Begin to record."""
-    global _record  # noqa: PLW0603 - moto's backends are global, and so is what watches them
+    """Start recording."""
+    global _record  # noqa: PLW0603 - as global as moto's backends
     _record = Record(account_id, region, enforce=enforce)
     return _record
 
 
 def stop() -> None:
-    """Record no more."""
+    """Stop recording."""
     global _record  # noqa: PLW0603
     _record = None
 
 
 def access_key(role: str) -> str:
-    """Return the access key id for a process that acts in a role."""
+    """Return the access key id for a process that uses a role."""
     return _record.access_key(role) if _record else "local"
 
 
 def token_made(token: str, machine: str) -> None:
-    """Know of a task token and its state machine."""
+    """Remember the state machine of a task token."""
     if _record:
         _record.token_made(token, machine)
 
 
 @contextmanager
 def acting(role: str) -> Iterator[None]:
-    """Take the calls of watched clients in this thread for a role's."""
+    """Attribute the calls of watched clients in this thread to a role."""
     token = _acting.set(role)
     try:
         yield
@@ -336,7 +336,7 @@ def acting(role: str) -> Iterator[None]:
 
 
 def watch(client: Any) -> Any:
-    """Have a client's calls recorded, and refused, where somebody is acting."""
+    """Record a client's calls inside `acting`, and refuse those that are not allowed."""
     client.meta.events.register_first("provide-client-params", _check_parameters)
     return client
 
@@ -357,7 +357,7 @@ def _check_parameters(params: dict[str, Any], model: Any, **_: Any) -> None:
 
 
 def may_send(role: str, queue_arn: str) -> bool:
-    """Record that Lambda sends a dead letter in a function's role; tell whether it may."""
+    """Record that Lambda sends a dead letter with a function's role; return whether it may."""
     if not _record:
         return True
     try:
@@ -368,7 +368,7 @@ def may_send(role: str, queue_arn: str) -> bool:
 
 
 class Watch:
-    """A WSGI application in front of another: records what roles ask of it, and refuses."""
+    """A WSGI application in front of another: records the calls of roles, and may refuse them."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application

@@ -1,12 +1,12 @@
-"""What is refused without an operation's own error is told in the protocol of who asks.
+"""Errors for unsupported operations, in the protocol of the caller.
 
-moto raises NotImplementedError, answers nothing, or fails, where it lacks an operation or has not
-thought of an input. A web server makes pages of that with status 500, for which SDKs ask again.
-This makes of it an error as AWS has them, with a status for which they don't:
+If moto lacks an operation or does not expect an input, it raises NotImplementedError, answers
+nothing, or fails. Its web server turns this into a page with status 500, on which SDKs retry. Here
+the caller gets an error as from AWS, with a status on which SDKs don't retry:
 
-- an operation that is not there: UnknownOperationException, 400; in the query protocol
-  InvalidAction, 400; of S3 NotImplemented, 501;
-- an operation that fails: NotImplemented, 501. The log says where.
+- for a missing operation: UnknownOperationException, 400; in the query protocol InvalidAction, 400;
+  for S3 NotImplemented, 501;
+- for an operation that fails: NotImplemented, 501. The log has the place of the failure.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from werkzeug.exceptions import HTTPException
 
 logger = logging.getLogger(__name__)
 
-#: The services whose REST is XML, as requests for them are signed.
+#: The signing names of the services that use REST-XML.
 XML = {"cloudfront", "route53", "s3", "s3-object-lambda", "s3express"}
-#: Whom moto's dispatcher finds for a service that it does not know: a name, and a host's pattern.
+#: The entry for unknown services in moto's dispatcher: a name, and a pattern of hosts.
 NOBODY = ("", re.compile(r"https?://.*amazonaws\.com"))
 
 _SCOPE = re.compile(r"Credential=[^/,]+/\d+/[^/]+/(?P<service>[^/]+)/")
 
 
 def application(backend: Any) -> Flask:
-    """moto's application for a service, or for one that is not there, which refuses all else."""
+    """moto's application for a service; for an unknown service, one that refuses everything."""
     app = create_backend_app(backend) if backend else Flask(__name__)
 
     def failed(error: Exception) -> Any:
         if isinstance(error, ServiceException):
             return refuse(error.code, error.message)
         if isinstance(error, HTTPException):
-            # One of moto's own says it all; others are of the web server, which found no operation.
+            # moto's own errors are complete; others are from Flask, which found no operation.
             return error if hasattr(error, "error_type") else refuse_operation()
         if isinstance(error, NotImplementedError):
             return refuse_operation()
@@ -62,13 +62,13 @@ def application(backend: Any) -> Flask:
 
 
 def service() -> str:
-    """The service that the running request is signed for; S3 for one that is not signed."""
+    """The service for which the current request is signed; S3 if it is not signed."""
     found = _SCOPE.search(request.headers.get("Authorization", ""))
     return found["service"] if found else "s3"
 
 
 def operation() -> str:
-    """The operation that is asked for, as far as the request names it."""
+    """The operation of the current request; if it names none, its method and path."""
     if target := request.headers.get("X-Amz-Target"):
         return target.rpartition(".")[2]
     if "Smithy-Protocol" in request.headers:
@@ -87,7 +87,7 @@ def refuse_operation() -> Response:
 
 
 def refuse(code: str, message: str, status: int = 400) -> Response:
-    """An error in the protocol of the running request."""
+    """An error in the protocol of the current request."""
     if request.headers.get("Smithy-Protocol") == "rpc-v2-cbor":
         members = b"".join(map(cbor, ("__type", code, "message", message)))
         headers = {"Smithy-Protocol": "rpc-v2-cbor"}

@@ -1,7 +1,7 @@
-"""Queries of CloudWatch Logs Insights, which are saved and not run.
+"""CloudWatch Logs Insights queries, which can be saved but not run.
 
-moto saves none, and runs those it is given as if they had nothing but `fields`, `sort` and `limit`:
-here StartQuery and what goes with it get UnknownOperationException.
+moto can't save them, and runs them as if they had only `fields`, `sort` and `limit`. Here
+StartQuery and related operations get UnknownOperationException.
 """
 
 import json
@@ -13,18 +13,18 @@ from moto.core.exceptions import JsonRESTError
 from moto.core.utils import unix_time_millis, utcnow
 from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundException
 
-#: The members that a saved query must have, and how long each may be.
+#: The required members of a saved query, and the maximum length of each.
 LONGEST = {"name": 255, "queryString": 10_000}
 
 
 def definitions(backend: Any) -> dict[str, dict[str, Any]]:
-    """Return the saved queries of an account and region, by their ids."""
+    """Return the saved queries of an account and region, by id."""
     found: dict[str, dict[str, Any]] = vars(backend).setdefault("query_definitions", {})
     return found
 
 
 def save(backend: Any, definition: dict[str, Any]) -> str:
-    """Save a query, or change the one that has this id; its id."""
+    """Save a query, or change the query with this id; its id."""
     for name, most in LONGEST.items():
         if not 1 <= len(definition.get(name) or "") <= most:
             raise InvalidParameterException(f"{name} must have 1 to {most} characters")
@@ -65,10 +65,10 @@ def delete_query_definition(self: Any) -> str:
 
 
 def refusal(operation: str) -> Callable[[Any], str]:
-    """Make what answers an operation of queries that run."""
+    """Return a handler that refuses an operation for running queries."""
 
     def refuse(_: Any) -> str:
-        said = f"The local stack runs no Logs Insights queries, and has no {operation}."
+        said = f"The local stack can't run Logs Insights queries: it has no {operation}."
         raise JsonRESTError("UnknownOperationException", said)
 
     return refuse

@@ -1,4 +1,4 @@
-"""The local stack's process: moto, an HTTP endpoint in front of it, and everything that ticks."""
+"""The local cloud in this process: moto, an HTTP endpoint in front of it, background threads."""
 
 import logging
 import os
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what is due in the services that have no thread of their own.
+#: Seconds between two calls of the ticks, for services that have no thread of their own.
 TICK_SECONDS = 0.2
 
 
 class Dispatcher(DomainDispatcherApplication):
-    """moto, which tries some three hundred patterns on a request's host: once for each host.
+    """moto's dispatcher, which matches a host with about 300 patterns, with a cache for hosts.
 
-    A PutEvents takes half the time so.
+    This halves the time of PutEvents.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Dispatcher(DomainDispatcherApplication):
 
 
 class QuietHandler(MotoRequestHandler):
-    """Says nothing about requests; failures are still reported."""
+    """Logs failures, but no requests."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass
@@ -70,7 +70,7 @@ class QuietHandler(MotoRequestHandler):
 
 @contextmanager
 def environment(**values: str) -> Iterator[None]:
-    """Set variables of this process's environment, and put back what they were."""
+    """Set variables of this process's environment, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -85,16 +85,16 @@ def environment(**values: str) -> Iterator[None]:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Keep the threads that are started here, and those that they start, on one core.
+    """Keep the threads that are started here, and the threads that they start, on one core.
 
-    Python runs one of a process's threads at a time: on several cores they spend a fifth of their
-    time on handing over. What sandboxes run is not kept.
+    Python runs one thread of a process at a time; on several cores, switching between threads takes
+    a fifth of their time. Sandboxes may use all cores.
     """
     if not hasattr(os, "sched_setaffinity"):  # not on Linux
         yield
         return
     cores = os.sched_getaffinity(0)
-    # Another process's stack is to have another.
+    # Stacks of different processes should use different cores.
     os.sched_setaffinity(0, {sorted(cores)[os.getpid() % len(cores)]})
     try:
         yield
@@ -103,25 +103,25 @@ def one_core() -> Iterator[None]:
 
 
 class LocalCloud:
-    """As much of AWS as the stack needs, in this process, behind one HTTP endpoint.
+    """The parts of AWS that the stack needs, in this process, behind one HTTP endpoint.
 
-    Any AWS SDK and the AWS CLI can use the endpoint, with credentials of any kind. The account is
+    Any AWS SDK and the AWS CLI can use the endpoint, with any credentials. The account is
     123456789012; the region is `region`, AWS_REGION, AWS_DEFAULT_REGION or us-east-1.
 
-    Use it as a context manager, or `start` and `stop` it. There can be one at a time, since moto's
-    state belongs to the process, and it starts empty.
+    Use it as a context manager, or call `start` and `stop`. There can be only one at a time, since
+    moto's state belongs to the process. It starts empty.
 
-    `host` "0.0.0.0" lets containers in, and everybody else who can reach this machine. Web pages
-    are kept out, save those of `origins`, as `guard.origin` gives them; links of theirs may open
-    the path `page`.
-    `ticks` are called several times a second; they fire what is due in services that don't run by
-    themselves. `retry_delays` are the two waits of asynchronous Lambda invocations, in seconds,
-    `retry_scale` multiplies the waits in Retry of state machines, and `sleep_scale` those of
-    functions. `layers` go in front of the endpoint, each in front of those before: they are given a
-    WSGI application and the cloud, and answer an application, which is stopped with the cloud if it
-    has a `stop`. `permissions` has what roles called; with `enforce_permissions` they are refused
-    what their policies don't allow. With `allow_not_made` CloudFormation leaves out what can't be
-    made here, and says so; without, it fails.
+    With `host` "0.0.0.0", containers and anyone else who can reach this machine can connect. Web
+    pages can't use the endpoint, except those of `origins`, as `guard.origin` returns them; links
+    on any page may open the path `page`.
+    `ticks` are called several times a second, for services that have no thread of their own.
+    `retry_delays` are the two waits before retries of asynchronous Lambda invocations, in seconds;
+    `retry_scale` multiplies the waits of Retry in state machines, and `sleep_scale` the sleeps of
+    functions. `layers` go in front of the endpoint, the last one outermost. Each gets a WSGI
+    application and the cloud, and returns an application; if this has a `stop`, it is called when
+    the cloud stops. `permissions` records the calls of roles; with `enforce_permissions`, calls
+    that their policies don't allow are refused. With `allow_not_made`, CloudFormation leaves out
+    resources that can't be created here and says so; otherwise, it fails.
     """
 
     account_id = DEFAULT_ACCOUNT_ID
@@ -146,7 +146,7 @@ class LocalCloud:
         self.schedule = events.Schedule()
         self.permissions = permissions.Record(self.account_id, self.region)
         self.endpoint_url = ""
-        #: Notices for whoever watches it, by subject.
+        #: Notices for the user, by subject.
         self.notices: dict[str, str] = {}
         self._host = host
         self._port = port
@@ -171,14 +171,14 @@ class LocalCloud:
     # -- Starting and stopping ----------------------------------------------------------------
 
     def start(self) -> Self:
-        """Start it all; raises AddressError if nothing can listen there."""
+        """Start everything; raises AddressError if it can't listen on the address."""
         with ExitStack() as started:
             self._start(started)
             self._started = started.pop_all()
         return self
 
     def stop(self) -> None:
-        """Stop it all, in the opposite order. What ran is gone, and nothing is left behind."""
+        """Stop everything, in the opposite order, and discard all state."""
         self._started.close()
 
     def _start(self, started: ExitStack) -> None:
@@ -237,7 +237,7 @@ class LocalCloud:
             for tick in ticks:
                 try:
                     tick()
-                except Exception:  # the others are not to stop with it
+                except Exception:  # a failing tick must not stop the others
                     logger.exception("a tick failed")
 
     def __enter__(self) -> Self:
@@ -251,10 +251,10 @@ class LocalCloud:
     ) -> None:
         self.stop()
 
-    # -- Using it -----------------------------------------------------------------------------
+    # -- Use ----------------------------------------------------------------------------------
 
     def client(self, service: str) -> Any:
-        """Return the boto3 client of a service, which uses the endpoint as any program would."""
+        """Return a boto3 client of a service, which uses the endpoint like any program."""
         with self._lock:
             if service not in self._clients:
                 self._clients[service] = self._session.client(

@@ -1,12 +1,12 @@
-"""Deploys the stack from its own template, as the SAM CLI does.
+"""Deploys a stack from its SAM template, as the SAM CLI does.
 
-`deploy` does what `sam build`, `sam package` and `sam deploy` do together: it zips the folders
-that functions name, puts them and the definitions of state machines into a bucket, and has
-CloudFormation create the stack (see cloudformation/, which is what the SAM CLI meets, too).
+`deploy` does the work of `sam build`, `sam package` and `sam deploy`: it zips the functions'
+folders, puts them and the definitions of state machines into a bucket, and calls CloudFormation to
+create the stack. That is cloudformation/, which the SAM CLI uses too.
 
-Where AWS differs: the zip holds the folder as it is, without installing its requirements (the
-functions find them where this process does); managed policies are known by name only; what a stack
-may lack is named in `Stack.not_made`.
+Where AWS differs: the zip has the folder as it is, without its requirements (functions import those
+that this Python has); AWS managed policies are known by name only; `Stack.not_made` names what the
+stack lacks.
 """
 
 import io
@@ -25,13 +25,13 @@ from botocore.exceptions import ClientError
 from local.aws.cloudformation.deployment import NOT_MADE
 from local.aws.cloudformation.templates import from_text
 
-#: Where SAM says that something is a file or folder of ours.
+#: The properties that SAM uses for a local file or folder.
 LOCAL_PATHS = {
     "AWS::Serverless::Function": "CodeUri",
     "AWS::Serverless::StateMachine": "DefinitionUri",
 }
 
-#: Left out of the zip file, since it has no meaning in Lambda.
+#: Left out of the zip file, since Lambda has no use for them.
 IGNORED = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -47,13 +47,13 @@ class Stack:
     resources: dict[str, str]
     """The physical id of every resource, by its logical id."""
     not_made: list[str] = field(default_factory=list)
-    """What the template has and this process does not, as "AWS::X::Y (LogicalId)"."""
+    """What is in the template but not in the stack, as "AWS::X::Y (LogicalId)"."""
 
 
 def deploy(template: Path, parameters: dict[str, str], *, name: str, region: str) -> Stack:
-    """Create the stack of a SAM template, or update it if it is there.
+    """Create the stack of a SAM template, or update it if it exists.
 
-    Raises what CloudFormation or SAM object to.
+    Raises the errors of CloudFormation and SAM.
     """
     document = from_text(template.read_text())
     bucket = f"{name}-artifacts"
@@ -79,7 +79,7 @@ def deploy(template: Path, parameters: dict[str, str], *, name: str, region: str
 
 
 def described(client: Any, name: str) -> Stack:
-    """Return what CloudFormation tells of a stack that is there, however it was deployed."""
+    """Describe an existing stack, however it was deployed."""
     [deployed] = client.describe_stacks(StackName=name)["Stacks"]
     pages = client.get_paginator("list_stack_resources").paginate(StackName=name)
     outputs = {output["OutputKey"]: output["OutputValue"] for output in deployed.get("Outputs", [])}
@@ -104,7 +104,7 @@ def described(client: Any, name: str) -> Stack:
 
 
 def package(document: dict[str, Any], folder: Path, bucket: str, region: str) -> None:
-    """Upload the local files that a template names, and have it name the uploads instead."""
+    """Upload a template's local files, and replace their paths by the uploads."""
     s3 = boto3.client("s3", region_name=region)
     elsewhere = {} if region == "us-east-1" else {"LocationConstraint": region}
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
@@ -119,14 +119,14 @@ def package(document: dict[str, Any], folder: Path, bucket: str, region: str) ->
 
 
 def uploaded(template: str, bucket: str, region: str) -> str:
-    """Put a template into the bucket, since it may be too long for a request; its address."""
+    """Upload a template, which may be too long for a request; its URL."""
     key = f"{sha256(template.encode()).hexdigest()}.template"
     boto3.client("s3", region_name=region).put_object(Bucket=bucket, Key=key, Body=template)
     return f"https://s3.{region}.amazonaws.com/{bucket}/{key}"
 
 
 def local_paths(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield every place in a template that names a local path, in its globals too."""
+    """Yield the properties and property name of every local path in a template and its globals."""
     places = [
         (global_properties, path_property)
         for kind, path_property in LOCAL_PATHS.items()
@@ -144,7 +144,7 @@ def local_paths(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]
 
 
 def archive(path: Path) -> bytes:
-    """Return a file's content, or a folder's as a zip that is the same for the same content."""
+    """Return a file's content, or a folder as a zip, which is reproducible."""
     if path.is_file():
         return path.read_bytes()
     content = io.BytesIO()

@@ -1,26 +1,25 @@
-"""Step Functions on moto's interpreter, made faithful enough for workflows that wait and retry.
+"""Step Functions on moto's interpreter, close enough to AWS for workflows that wait and retry.
 
-moto runs state machines with an interpreter of its own when told to. This module supplies what it
-leaves out (JSONata) and puts right what would make a local run differ from AWS; `install` lists
-what is replaced, and why. What the user of a state machine sees:
+moto can run state machines with its own interpreter. This module adds what the interpreter lacks
+(JSONata) and corrects what differs from AWS; `replaced` lists what is replaced, and why. As on AWS:
 
-- JSONata expressions see variables and `$states` as values, never as text composed into code;
-  what is undefined or fails raises States.QueryEvaluationError. `Assign` and `Output` both see the
-  variables as they were when the state was entered.
-- A task token is used up by its first answer, its timeout or the end of its execution; after that
-  an answer gets TaskTimedOut. A retry has a new token. An unknown token gets InvalidToken.
-- A missed heartbeat ends the task as AWS records it, with the error States.Timeout, which
-  retriers and catchers match as States.HeartbeatTimeout or as States.Timeout.
-- StartExecution with the name and input of a running execution answers with that execution; any
-  other use of a name gets ExecutionAlreadyExists.
+- JSONata expressions get variables and `$states` as values, which never become part of the
+  expression's text. An undefined or failing expression raises States.QueryEvaluationError. `Assign`
+  and `Output` both see the variables as they were when the state was entered.
+- A task token is used up by its first result, its timeout or the end of its execution; later calls
+  with it get TaskTimedOut. A retry has a new token. An unknown token gets InvalidToken.
+- A missed heartbeat ends the task with the error States.Timeout, as AWS records it. Retriers and
+  catchers match it as States.HeartbeatTimeout or as States.Timeout.
+- StartExecution with the name and input of a running execution returns that execution; any other
+  use of an existing name gets ExecutionAlreadyExists.
 - StopExecution ends the execution at once, whatever it is waiting for.
-- EventBridge is told of every execution's start and end, on the default bus.
-- Every event of an execution's history that the state machine's LoggingConfiguration asks for is
-  written to its log group: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+- EventBridge gets an event for the start and the end of every execution, on the default bus.
+- The history events that the LoggingConfiguration selects are written to the log group:
+  https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
 
-Where AWS differs: permissions are checked only if the local stack is told to (see `permissions`),
-and no execution can be redriven. A log without execution data has no `parameters` either, of which
-nobody says whether AWS leaves them out; it is all in one log stream.
+Where AWS differs: permissions are checked only on request (see `permissions`), and no execution can
+be redriven. A log without execution data has no `parameters` either; whether AWS leaves them out is
+not documented. An execution's whole log is in one log stream.
 """
 
 import base64
@@ -100,7 +99,7 @@ from moto.utilities.utils import get_partition
 
 from local.aws import definitions, events, jsonata, metrics, permissions
 
-# The interpreter's own annotations are too far from what it does to be checked against.
+# The interpreter's type annotations are too inaccurate to check against.
 MotoBackend: Any = models.StepFunctionsParserBackend
 MotoCallbackEndpoint: Any = callback.CallbackEndpoint
 MotoCommunication: Any = BaseExecutionWorkerCommunication
@@ -115,20 +114,20 @@ MAX_CAUSE = 32768
 STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE")
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
-#: What an event has room for, of input and output as they are written in it.
+#: The most bytes of input and output in an event, as they are escaped in it.
 MAX_EVENT_DATA = 248 * 1024
 
-#: How Step Functions' own calls are made, which nobody but S3 checks: to compose and to sign what
-#: says who makes them takes botocore a while.
+#: The settings of Step Functions' own calls. Only S3 checks signatures here, so the calls to other
+#: services are unsigned; a fixed user agent and no signature save botocore time.
 AGENT = Config(user_agent="states.amazonaws.com")
 UNSIGNED_AGENT = AGENT.merge(Config(signature_version=UNSIGNED))
 
 QUERY_EVALUATION_ERROR = "States.QueryEvaluationError"
 
-#: What the waits of every Retry are multiplied with; tests make it small.
+#: The factor for the waits of every Retry; tests make it small.
 retry_scale = 1.0
 
-#: Sees every call that a state makes, and may let it go wrong.
+#: Sees every call that a state makes, and may make it fail; see `watched`.
 watcher: Any = None
 
 #: The state that runs in this thread.
@@ -140,13 +139,13 @@ _state: ContextVar[str] = ContextVar("state", default="")
 
 @functools.lru_cache(1000)
 def aws_time(when: datetime | str) -> str:
-    """Return a time as it is in Step Functions' context object."""
+    """Return a time as it is written in the context object."""
     moment = datetime.fromisoformat(when) if isinstance(when, str) else when
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def states_variable(env: Any) -> dict[str, Any]:
-    """Return the value of `$states`; `result` and `errorOutput` only where there is one."""
+    """Return the value of `$states`; `result` and `errorOutput` only if they are set."""
     states = {name: value for name, value in env.states._states_data.items() if value is not None}
     context = dict(env.states.context_object.context_object_data)
     context["Execution"] = {
@@ -179,7 +178,7 @@ def eval_jsonata(self: Any, env: Any) -> None:
 
 
 def eval_variable_sample(self: Any, env: Any) -> None:
-    """Evaluate `$name.path` in a JSONPath state, where an undefined value is null."""
+    """Evaluate `$name.path` in a JSONPath state, in which an undefined value is null."""
     try:
         value = jsonata.evaluate(self.expression, variables(env))
     except jsonata.UndefinedError:
@@ -200,7 +199,7 @@ def query_evaluation_error(env: Any, cause: str) -> FailureEventException:
 def failure(
     env: Any, kind: HistoryEventType, error: ErrorName, cause: str | None, **details: str
 ) -> FailureEvent:
-    """Return a failure, and the event in the history that tells of it."""
+    """Return a failure, with its event for the history."""
     name = kind.value[0].lower() + kind.value[1:] + "EventDetails"
     event_details: Any = {name: {"error": error.error_name, "cause": cause, **details}}
     return FailureEvent(env=env, error_name=error, event_type=kind, event_details=event_details)
@@ -210,7 +209,7 @@ def failure(
 
 
 class TaskToken(MotoCallbackEndpoint):  # type: ignore[misc]
-    """One wait for an answer from outside, used up by its first answer or its end."""
+    """A task token, which is used up by its first result or by the end of its task."""
 
     def __init__(self, callback_id: str) -> None:
         super().__init__(callback_id)
@@ -243,7 +242,7 @@ class TaskToken(MotoCallbackEndpoint):  # type: ignore[misc]
         return self
 
     def close(self) -> bool:
-        """Take no more answers; return whether there is none."""
+        """Accept no more results; return whether there is none."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -252,7 +251,7 @@ class TaskToken(MotoCallbackEndpoint):  # type: ignore[misc]
     interrupt_all = close
 
     def wait_in(self, env: Any) -> Any:
-        """Wait for the outcome: an answer, a missed heartbeat, or the end of the task."""
+        """Wait for the outcome: a result, a missed heartbeat, or the end of the task."""
         with self._changed, waking(env, self._wake):
             while self._outcome is None and env.is_running():
                 left = None
@@ -269,11 +268,11 @@ class TaskToken(MotoCallbackEndpoint):  # type: ignore[misc]
             self._changed.notify_all()
 
 
-#: What is left of a token when its execution has ended.
+#: Stands for every token whose execution has ended.
 USED_UP = TaskToken("")
 USED_UP.close()
 
-#: All tokens ever handed out, so that an answer finds its task without a look at any execution.
+#: All tokens, so that a result finds its task without a search through the executions.
 _tokens: dict[str, TaskToken] = {}
 
 
@@ -284,7 +283,7 @@ def add_token(self: Any, callback_id: str) -> TaskToken:
 
 
 def update_task_token(self: Any) -> str:
-    """Make a token as long, and with the same characters, as AWS's are."""
+    """Make a token with the length and characters of AWS's tokens."""
     token = "AQC" + base64.b64encode(secrets.token_bytes(480)).decode()
     self.context_object_data["Task"] = TaskData(Token=token)
     permissions.token_made(token, self.context_object_data["StateMachine"]["Id"])
@@ -292,7 +291,7 @@ def update_task_token(self: Any) -> str:
 
 
 def close_tokens(env: Any) -> None:
-    """Take no more answers to an execution's tokens."""
+    """Accept no more results for an execution's tokens."""
     for token in list(env.callback_pool_manager._pool.values()):
         token.close()
         if token.callback_id in _tokens:
@@ -311,10 +310,10 @@ def find_token(task_token: str) -> TaskToken:
 
 @contextmanager
 def waking(env: Any, wake: Callable[[], None]) -> Iterator[None]:
-    """Call `wake` when the environment's program stops running, for whatever reason."""
+    """Call `wake` when the environment's program ends for any reason."""
     wakers = env.__dict__.setdefault("wakers", [])
     wakers.append(wake)
-    if not env.is_running():  # it has ended before anything was registered
+    if not env.is_running():  # it ended before `wake` was registered
         wake()
     try:
         yield
@@ -323,7 +322,7 @@ def waking(env: Any, wake: Callable[[], None]) -> Iterator[None]:
 
 
 def end_once(moto_method: Callable[..., None]) -> Callable[..., None]:
-    """Make a method that ends an environment's program wake what waits in it, and end it once."""
+    """Make a method that ends a program wake whatever waits in it, and take effect only once."""
 
     @functools.wraps(moto_method)
     def end(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -337,7 +336,7 @@ def end_once(moto_method: Callable[..., None]) -> Callable[..., None]:
 
 
 def sleep(env: Any, seconds: float) -> None:
-    """Wait, unless the environment's program ends meanwhile."""
+    """Wait, but no longer than the environment's program runs."""
     ended = threading.Event()
     with waking(env, ended.set):
         ended.wait(seconds)
@@ -351,14 +350,14 @@ def wait_interval(_: Any, env: Any, wait_seconds: float) -> None:
 
 
 class HeartbeatTimeout(ErrorName):
-    """The error of a missed heartbeat, which AWS records under the name of the wider one."""
+    """The error of a missed heartbeat, which AWS records as States.Timeout."""
 
     def __init__(self) -> None:
         super().__init__("States.Timeout")
 
 
 def error_equals(self: Any, env: Any) -> None:
-    """Say whether an error is one of those named, as Step Functions' documentation has it."""
+    """Find out whether an ErrorEquals matches an error, as Step Functions documents it."""
     error = env.stack.pop()
     names = {name.error_name for name in self.error_names}
     name = error.error_name
@@ -387,7 +386,7 @@ def name_error(self: Any, error_name: str | None) -> None:
 
 
 def retrier(self: Any, env: Any) -> None:
-    """Wait for the next attempt, unless there is none left or the execution ends."""
+    """Wait for the next attempt, unless no attempt is left or the execution ends."""
     self.error_equals.eval(env)
     if not env.stack.pop():
         env.stack.append(RetrierOutcome.Skipped)
@@ -414,13 +413,13 @@ def enter_state(moto_eval: Callable[..., None]) -> Callable[..., None]:
     return enter
 
 
-#: A task that makes one quick request takes its turn, so that a thousand executions at once don't
-#: slow each other down until their timeouts pass; the time it waits for that is not counted.
+#: Tasks that make one quick request take turns, so that a thousand concurrent executions don't slow
+#: each other down until they time out. Waiting for a turn does not count towards the timeout.
 _turns = threading.BoundedSemaphore(2)
 
 
 class Turn:
-    """A task's turn, which ends with the task, or when it begins to wait for an answer."""
+    """A task's turn. It ends with the task, or when the task begins to wait for its result."""
 
     def __init__(self, state: Any) -> None:
         self._is_taken = isinstance(state, StateTaskServiceDynamoDB | StateTaskServiceEvents) or (
@@ -450,13 +449,13 @@ def run_state(self: Any, env: Any) -> None:
             check_partition(self, env)
             with Turn(self) as turn:
                 attempt(self, env, turn)
-        except Exception as error:  # noqa: BLE001 - any of them is the state's failure
-            if not env.is_running():  # stopped, or timed out as a whole
+        except Exception as error:  # noqa: BLE001 - any error is a failure of the state
+            if not env.is_running():  # the execution was stopped or timed out
                 return
             failed = failure_event(self, env, error)
         else:
             return
-        if failed.event_type != HistoryEventType.EvaluationFailed:  # that is in the history
+        if failed.event_type != HistoryEventType.EvaluationFailed:  # it is in the history
             told = cast(dict[str, Any], failed.event_details)
             details: Any = {name: without_none(of) for name, of in told.items()}
             env.event_manager.add_event(
@@ -475,14 +474,14 @@ def run_state(self: Any, env: Any) -> None:
 
 
 def error_output(failure_event: FailureEvent) -> dict[str, str | None]:
-    """Return what a Catch gets: null for an error that has no name, as one of a branch may not."""
+    """Return the error output for a Catch; Error is null if the error has no name."""
     [details] = cast(dict[str, Any], failure_event.event_details).values()
     error = details.get("error")
     return {"Error": error, "Cause": details.get("cause", "" if error else None)}
 
 
 def check_partition(self: Any, env: Any) -> None:
-    """Refuse a resource of another partition than the execution's, as nothing can catch."""
+    """Fail for a resource of another partition, with an error that can't be caught."""
     resource = getattr(self, "resource", None)
     if resource and resource.partition != get_partition(env.aws_execution_details.region):
         cause = (
@@ -494,7 +493,7 @@ def check_partition(self: Any, env: Any) -> None:
 
 
 def attempt(self: Any, env: Any, turn: Turn) -> None:
-    """Attempt a state once, for as long as its timeout allows."""
+    """Attempt a state once, within its timeout."""
     self.timeout.eval(env=env)
     seconds = env.stack.pop()
     if self.timeout.is_default_value():
@@ -516,7 +515,7 @@ def attempt(self: Any, env: Any, turn: Turn) -> None:
             with permissions.acting(frame.aws_execution_details.role_arn):
                 _state.set(self.name)
                 self._eval_execution(frame)
-        except Exception as error:  # noqa: BLE001 - for the thread of the state machine
+        except Exception as error:  # noqa: BLE001 - raised again in the execution's thread
             errors.append(error)
         done.set()
         ended.set()
@@ -526,7 +525,7 @@ def attempt(self: Any, env: Any, turn: Turn) -> None:
         in_time = ended.wait(seconds)
     task = frame.states.context_object.context_object_data.get("Task")
     token = env.callback_pool_manager.get(task["Token"]) if task else None
-    if not in_time and token and not token.close():  # it was answered at the last moment
+    if not in_time and token and not token.close():  # the result came at the last moment
         done.wait()
         in_time = True
     frame.set_ended()
@@ -534,18 +533,18 @@ def attempt(self: Any, env: Any, turn: Turn) -> None:
     if not in_time or not done.is_set():
         raise EvalTimeoutError
     if errors:
-        if token:  # also where the request itself failed, and nothing waited
+        if token:  # also if the request failed, so that nothing waits for a result
             token.close()
         raise errors[0]
     take_output(self, env, frame.stack[-1])
 
 
 def take_output(self: Any, env: Any, output: Any) -> None:
-    """Make of what a task gave what its state gives."""
+    """Turn the result of a task into the output of its state."""
     env.stack.append(output)
     if not self._is_language_query_jsonpath():
         env.states.set_result(output)
-        if output is None:  # a result that is null, where moto knows only of none
+        if output is None:  # the result is null, which moto takes for no result
             env.states._states_data["result"] = jsonata.NULL
     if self.assign_decl:
         self.assign_decl.eval(env=env)
@@ -558,7 +557,7 @@ def take_output(self: Any, env: Any, output: Any) -> None:
 
 
 def failure_event(self: Any, env: Any, error: Exception) -> FailureEvent:
-    """Return an error as the state's failure, putting right what moto's tasks make of some."""
+    """Return an error as the state's failure; some errors are corrected."""
     if isinstance(error, FailureEventException):
         return error.failure_event
     if isinstance(error, TimeoutError) and hasattr(self, "_get_timed_out_failure_event"):
@@ -568,7 +567,7 @@ def failure_event(self: Any, env: Any, error: Exception) -> FailureEvent:
         return cast(FailureEvent, timed_out)
     if isinstance(error, callback.CallbackOutcomeFailureError):
         outcome = error.callback_outcome_failure
-        # One or both may be None, which a Catch gets as null.
+        # Each may be None, which is null for a Catch.
         return task_failed(self, env, outcome.error, outcome.cause)
     if isinstance(self, StateTaskServiceEvents):
         if isinstance(error, SfnFailedEntryCountException):
@@ -603,7 +602,7 @@ def condition(self: Any, env: Any) -> None:
 
 
 class Default(str):
-    """The name of a Choice state's Default, when that is where it goes on."""
+    """The next state of a Choice state, if it is the state's Default."""
 
     __slots__ = ()
 
@@ -634,9 +633,9 @@ def choice_output(self: Any, env: Any) -> None:
 
 
 def name_parameters(self: Any, parameters: dict[str, Any], *_: Any) -> None:
-    """Name an AWS SDK task's parameters as botocore does, where that begins with a small letter.
+    """Rename parameters of an AWS SDK task that botocore writes with a lower-case first letter.
 
-    Tasks write them all with a capital, whatever the API does.
+    In definitions, all names begin with a capital letter, whatever the API's names are.
     """
     api_action = self.resource.api_action
     service = boto_client.boto3.client(  # type: ignore[attr-defined]
@@ -656,10 +655,10 @@ def wait_for_task_token(_: Any, env: Any, callback_endpoint: TaskToken, **__: An
 
 # -- The log of a state machine -------------------------------------------------------------------
 
-#: Members that a log without execution data lacks.
+#: Members that a log without execution data does not have.
 EXECUTION_DATA = {"input", "inputDetails", "output", "outputDetails", "parameters"}
 
-#: Two executions that make the same log stream at once would lose one's log.
+#: If two executions created the same log stream at once, one log would be lost.
 _logging = threading.Lock()
 
 
@@ -675,7 +674,7 @@ class LogSession(CloudWatchLoggingSession):
         timestamp: str,
         event_details: Any,
     ) -> None:
-        """Write an event, which is lost if the log group is gone."""
+        """Write an event; it is dropped if the log group does not exist."""
         about: dict[str, Any] = next(iter((event_details or {}).values()), {})
         if not self.configuration.include_execution_data:
             about = {name: about[name] for name in about if name not in EXECUTION_DATA}
@@ -704,7 +703,7 @@ class LogSession(CloudWatchLoggingSession):
 
 
 def log_session(state_machine: Any, execution_arn: str) -> LogSession | None:
-    """Return what writes an execution's log, if its state machine has one."""
+    """Return the log session of an execution; None if its state machine has no log."""
     configuration: Any = {
         "includeExecutionData": False,
         **(state_machine.loggingConfiguration or {}),
@@ -725,7 +724,7 @@ def publish_history_log(self: Any, *, event_type: HistoryEventType, **event: Any
 
 
 class Worker(MotoWorker):  # type: ignore[misc]
-    """Runs one execution. Its environment is there from the start, so that it can be stopped."""
+    """Runs one execution. Its environment exists from the start, so it can be stopped any time."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -759,7 +758,7 @@ class Worker(MotoWorker):  # type: ignore[misc]
             states.join(program.timeout_seconds.timeout_seconds)
             if states.is_alive():
                 env.set_timed_out()
-                states.join(5)  # it writes the end of the history
+                states.join(5)  # the thread writes the end of the history
         else:
             program._eval_body(env)
         self._execution_communication.terminated()
@@ -769,7 +768,7 @@ class Communication(MotoCommunication):  # type: ignore[misc]
     def terminated(self) -> None:
         execution, env = self.execution, self.execution.exec_worker.env
         state = env.program_state()
-        # First, because a caller who sees that it has ended asks how.
+        # Before the status changes, since a caller who sees the end reads these next.
         if isinstance(state, ProgramStopped):
             execution.error, execution.cause = state.error, state.cause
         elif isinstance(state, ProgramError):
@@ -782,9 +781,9 @@ class Communication(MotoCommunication):  # type: ignore[misc]
 
 
 class LocalExecution(MotoExecution):  # type: ignore[misc]
-    """One execution, which tells EventBridge when it starts and ends, as AWS's do.
+    """One execution, which sends events to EventBridge when it starts and ends, as on AWS.
 
-    Of one that has ended, no more is kept than can still be asked for.
+    After its end, only what the API can still return is kept.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -828,7 +827,7 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
 
     @property
     def history(self) -> list[Any]:
-        """Its events so far."""
+        """The events so far."""
         env = self.exec_worker.env
         if self._packed is not None:
             events: list[Any] = pickle.loads(zlib.decompress(self._packed))  # noqa: S301 - ours
@@ -840,8 +839,8 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
         return {"events": self.history}
 
     def stop(self, stop_date: datetime, error: str | None, cause: str | None) -> None:
-        """End at once; the history says so before this returns."""
-        # First, for a task that finds its token closed while it runs has timed out.
+        """End the execution at once; the history has its end before this returns."""
+        # Before the tokens are closed: a running task whose token is closed would time out.
         worker = self.exec_worker
         if self._packed is None:
             worker.stop(stop_date=stop_date, cause=cause, error=error)
@@ -855,7 +854,7 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
 
     @property
     def redrive(self) -> dict[str, Any]:
-        """What is told of redriving it, which nobody can do here."""
+        """The members about redriving, which is not possible here."""
         told: dict[str, Any] = {"redriveCount": 0, "redriveDate": None}
         if self.status in (ExecutionStatus.RUNNING, ExecutionStatus.SUCCEEDED):
             reason = f"Execution is {self.status} and cannot be redriven"
@@ -902,12 +901,12 @@ def milliseconds(when: datetime) -> int:
 
 
 def escaped_size(text: str) -> int:
-    """Return how many bytes a text takes as a member of an event."""
+    """Return the size in bytes of a text as a member of an event."""
     return len(json.dumps(text, ensure_ascii=False).encode())
 
 
 class Backend(MotoBackend):  # type: ignore[misc]
-    """moto's backend, with executions found by their ARN and tokens by themselves."""
+    """moto's backend, with executions indexed by ARN and tokens by value."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
@@ -974,7 +973,7 @@ class Backend(MotoBackend):  # type: ignore[misc]
                 exec_arn=arn,
                 account_id=self.account_id,
                 region_name=self.region_name,
-                # As it is now: an update is for later executions.
+                # A copy, since an update affects later executions only.
                 state_machine=copy.copy(state_machine),
                 start_date=datetime.now(UTC),
                 cloud_watch_logging_session=log_session(state_machine, arn),
@@ -1187,9 +1186,10 @@ def page(
     told: Callable[[Any], dict[str, Any]],
     newest_first: bool,
 ) -> dict[str, Any]:
-    """Return the page of a list that is asked for.
+    """Return the requested page of a list.
 
-    Its token says where it ends, so that the next one goes on there whatever has come or gone.
+    The token says where the page ends, so the next page continues there even if items were added
+    or removed.
     """
     size = request._get_param("maxResults") or DEFAULT_PAGE
     check_range("maxResults", size, MAX_PAGE)
@@ -1215,11 +1215,11 @@ def without_none(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-# -- In moto's place ------------------------------------------------------------------------------
+# -- Replacements in moto -------------------------------------------------------------------------
 
 
 def watched(client: Any) -> Any:
-    """Let the watcher, if there is one, see a client's calls and what is answered."""
+    """Let the watcher, if there is one, see a client's calls and their responses."""
 
     def before(model: Any, params: Any, context: Any, **_: Any) -> Any:
         state = _state.get()
@@ -1235,7 +1235,7 @@ def watched(client: Any) -> Any:
 
 
 class Clients:
-    """Hands out one client per service and region: making one takes longer than most tasks."""
+    """Keeps one client per service and region, since creating one takes longer than most tasks."""
 
     def __init__(self) -> None:
         self._session = boto3.Session()
@@ -1264,13 +1264,13 @@ class Clients:
 
 
 def counted(data: Any) -> str:
-    """The JSON whose bytes count as the size of a state's data: UTF-8, without spaces."""
+    """The JSON that counts for the size of a state's data: UTF-8, without spaces."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str)
     return text.encode(errors="replace").decode()
 
 
 def stop_all() -> None:
-    """Stop every running execution, so that none outlives the stack it runs on."""
+    """Stop every running execution, so that none outlives its stack."""
     for account in list(models.stepfunctions_parser_backends.values()):
         for backend in list(account.values()):
             cast(Any, backend).stop_all()
@@ -1282,5 +1282,5 @@ clients = Clients()
 parsed = functools.lru_cache(maxsize=64)
 own_id = property(lambda self: str(id(self)))
 
-# moto reports every failing state as an error of its own, on standard error.
+# moto logs every failed state as an error on standard error.
 logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)

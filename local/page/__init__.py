@@ -1,6 +1,6 @@
-"""A page to watch jobs on: what it shows, how it is served, and what the browser runs.
+"""The page that shows pipelines and jobs: its data, its server and the browser's scripts.
 
-Nothing here runs while nobody looks: each browser's stream is made by the thread that serves it.
+Nothing runs while no browser is connected: each stream's data is read by the thread that serves it.
 """
 
 from .server import PATH, Page

@@ -1,16 +1,16 @@
-// The lanes: one for each status, the job that came last on top.
+// The lanes: one for each status, with the newest job on top.
 
 import { returning } from "./buttons.js";
 import { byId, calm, duration, make, write } from "./dom.js";
 
 export const STATUSES = {
   Created: "recorded and claimed",
-  Queued: "waiting, because jobs are limited",
+  Queued: "waiting, because the number of jobs is limited",
   Dispatched: "being acknowledged",
   InProgress: "with the worker",
   Succeeded: "CodePipeline has the result",
   Failed: "CodePipeline has the failure",
-  TimedOut: "a limit passed",
+  TimedOut: "a time limit passed",
 };
 export const ENDED = new Set(["Succeeded", "Failed", "TimedOut"]);
 
@@ -48,7 +48,7 @@ export class Board {
     return lane;
   }
 
-  // Take changes over: jobs by id, null for one that is gone.
+  // Apply changes: jobs by id, null for a job that is gone.
   take(changes, now) {
     this.behind = now - Date.now();
     const touched = new Set();
@@ -79,7 +79,7 @@ export class Board {
     this.take(new Map([...this.jobs.keys()].map((id) => [id, null])), Date.now() + this.behind);
   }
 
-  // Show only the jobs that `finds` takes, or all; how many these are.
+  // Show only the jobs that match `finds`, or all; the number of jobs shown.
   find(finds) {
     this.finds = finds;
     const all = new Set(this.lanes.keys());
@@ -102,7 +102,7 @@ export class Board {
     }
   }
 
-  // Let a lane have the cards that it shows, in order, with as few changes as will do.
+  // Put a lane's cards in order with as few changes as possible.
   fill(lane) {
     const ids = lane.ids.slice(0, lane.most);
     const wanted = new Set(ids);
@@ -125,7 +125,7 @@ export class Board {
     for (const button of buttons) button.tabIndex = button === chosen ? 0 : -1;
   }
 
-  // A card that another lane shows now has been moved there, or will be.
+  // A card that another lane now shows has been moved there, or will be.
   drop(item, lane) {
     const job = this.jobs.get(item.dataset.job);
     if (item.parentElement !== lane.list) return;
@@ -175,7 +175,7 @@ export class Board {
     card.button.setAttribute("aria-label", `${where.join(", ")}: ${job.status}, ${notes.join(", ")}`);
   }
 
-  // Why a job failed, or why it may never end, in a line.
+  // Why a job failed, or may not end, in one line.
   why(job) {
     if (job.why) return job.why;
     if (job.status !== "InProgress") return "";
@@ -212,7 +212,7 @@ export class Board {
     }
   }
 
-  // Arrows go from card to card: a lane has one stop for the Tab key.
+  // Arrow keys go from card to card; the Tab key stops once in each lane.
   go(event) {
     const step = { ArrowDown: [0, 1], ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] }[event.key];
     const lane = event.target.closest(".lane");

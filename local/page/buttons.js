@@ -1,4 +1,4 @@
-// Buttons that ask the stack for something, each with one that copies the command for it.
+// Buttons that send a request, each with a button that copies the equivalent command.
 
 import { byId, draw, make, write } from "./dom.js";
 
@@ -7,7 +7,7 @@ let clearing = null;
 
 export function say(text, bad = false) {
   const said = byId("said");
-  // Behind an open dialog nobody would hear it.
+  // Screen readers ignore what is outside an open modal dialog.
   const place = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
   if (said.parentElement !== place) place.append(said);
   said.classList.toggle("bad", bad);
@@ -27,12 +27,12 @@ export async function copy(text) {
     await navigator.clipboard.writeText(text);
     say(`Copied: ${text}`);
   } catch {
-    say(text); // It can be copied from there.
+    say(text); // The user can copy it from there.
   }
 }
 
-// A button by its words; `request` gives what it asks for, `done` what is said when that is done.
-// The one that takes its place when that is done has the same `key`.
+// A button with a text; `request` makes its request, and `done` is the message on success.
+// A button that replaces it afterwards has the same `key`.
 export function asking(words, { label = words, key = label, request, done, then = () => {} }) {
   const press = async () => {
     if (await run(request(), done)) then();
@@ -49,7 +49,7 @@ export function asking(words, { label = words, key = label, request, done, then 
   );
 }
 
-// Ask once: each choice is one of `asking`; closing the dialog does nothing.
+// Ask in a dialog: each choice is an argument of `asking`; closing the dialog does nothing.
 export function choose(title, parts, choices) {
   const dialog = byId("ask");
   const close = () => dialog.close();
@@ -66,7 +66,7 @@ export function choose(title, parts, choices) {
 for (const id of ["ask", "job"]) byId(id).addEventListener("close", () => document.body.append(byId("said")));
 byId("ask-close").addEventListener("click", () => byId("ask").close());
 
-// What brings the focus back to where it is now, to what has taken the place of that, or beside it.
+// A function that returns the focus to where it is now, to the element's replacement, or near it.
 export function returning() {
   const place = document.activeElement;
   const home = place.closest("article, .lane, #intake");
@@ -77,7 +77,7 @@ export function returning() {
   };
 }
 
-// Put new children into an element, without taking the focus from where it is.
+// Replace the children of an element, and keep the focus.
 export function renew(element, children) {
   const back = element.contains(document.activeElement) && returning();
   element.replaceChildren(...children);

@@ -1,4 +1,4 @@
-// Small helpers to make elements. What jobs bring along only ever becomes text.
+// Small helpers to make elements. Data of jobs is only ever inserted as text.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -24,7 +24,7 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-// Set a text only if it changes, to avoid a layout for nothing.
+// Set a text only if it changes, to avoid an unnecessary layout.
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -1,4 +1,4 @@
-// Finding by words: each must be somewhere, or where it says, as in `status:failed demo`.
+// Search by words, such as `status:failed demo`: each must match the field that it names, or any field.
 
 export function finder(text) {
   const wanted = text.toLowerCase().split(/\s+/).filter(Boolean).map((word) => {

@@ -1,4 +1,4 @@
-// A job's whole way, in a dialog: its statuses, what happened, and where it is in the state machine.
+// Everything about a job, in a dialog: its statuses, what happened, and its place in the state machine.
 
 import { copy, returning } from "./buttons.js";
 import { byId, duration, make, write } from "./dom.js";
@@ -34,7 +34,7 @@ export class JobView {
     byId("job-link").addEventListener("click", () => copy(location.href));
   }
 
-  // Open the job that the address names, now and whenever it names another.
+  // Open the job that the address names, now and whenever the address changes.
   followAddress() {
     const look = () => (named() ? this.open(named()) : this.dialog.close());
     addEventListener("hashchange", look);
@@ -68,7 +68,7 @@ export class JobView {
     offers.sort((one, other) => one.began.localeCompare(other.began));
     if (!job && !offers.length) {
       write(byId("job-title"), `Job ${id}`);
-      byId("job-body").replaceChildren(make("p", {}, "The table has no row for this job: it has not been taken yet, or it belongs to another stack."));
+      byId("job-body").replaceChildren(make("p", {}, "The job table has no row for this job: Intake has not taken it yet, or it belongs to another stack."));
       return;
     }
     write(byId("job-title"), job ? job.action || id : id);
@@ -95,7 +95,7 @@ export class JobView {
     body.scrollTop = scrolled;
   }
 
-  // The state machine, with the way of the execution that has the job: the last that is no bystander.
+  // The state machine, with the path of the execution that has the job: the last that did not stand down.
   machine(job, offers) {
     const definition = this.known.get("machine");
     if (!definition) return "";
@@ -122,10 +122,10 @@ function steps(job) {
   );
 }
 
-// What is wrong with the worker of a job, and what to do.
+// What is wrong with a job's worker, and what to do.
 function worker({ dead, silent }) {
   const since = silent && new Date(silent.since).toLocaleTimeString();
-  if (dead) return make("p", { class: "error" }, `${dead} Once it runs again, it gets the job within two minutes.`);
+  if (dead) return make("p", { class: "error" }, `${dead} When it runs again, it receives the job within two minutes.`);
   if (silent) return make("p", { class: "error" }, `Its worker has sent no heartbeat since ${since}. If the worker has died, restart it: the job will be delivered again. After ${silent.limit} s without a heartbeat the job ends as TimedOut.`);
   return null;
 }
@@ -139,7 +139,7 @@ function facts(job, id, offers, codepipeline) {
     Pipeline: job && [job.pipeline, job.stage, job.action].filter(Boolean).join(" › "),
     "Action type": job?.actionType,
     Client: job?.clientId,
-    Offers: job && `${job.offers}, followed by ${offers} execution${offers === 1 ? "" : "s"}`,
+    Offers: job && `${job.offers}, with ${offers} execution${offers === 1 ? "" : "s"}`,
     "Acknowledge calls": job && String(job.acknowledgeCalls),
     "Worker’s progress": job && [job.percent !== undefined && `${job.percent} %`, job.summary].filter(Boolean).join(" · "),
     "CodePipeline’s job": codepipeline && `${codepipeline.status}${codepipeline.withdrawn ? ", withdrawn" : ""}`,

@@ -1,4 +1,4 @@
-// The state machine's picture: layers from top to bottom, made from the definition itself.
+// The picture of the state machine: layers from top to bottom, made from its definition.
 
 import { draw } from "./dom.js";
 
@@ -7,7 +7,7 @@ const GAP = { x: 9, y: 20 };
 const LONG_NAME = 16;
 const SWEEPS = 24;
 
-// Of {start, states: {name: {type, comment, next, catch}}}, where each state stands.
+// The position of each state of {start, states: {name: {type, comment, next, catch}}}.
 export function layout({ start, states }) {
   const edges = forward(start, states);
   const layers = rank(states, edges);
@@ -21,7 +21,7 @@ export function layout({ start, states }) {
   return { nodes, edges, rows };
 }
 
-// All ways from state to state; those that would close a circle are marked as such.
+// All transitions; those that would close a cycle are marked as `back`.
 function forward(start, states) {
   const edges = [];
   const state = new Map();
@@ -40,7 +40,7 @@ function forward(start, states) {
   return edges;
 }
 
-// The layer of each state: the longest way to it.
+// The layer of each state: the length of the longest path to it.
 function rank(states, edges) {
   const into = new Map(Object.keys(states).map((name) => [name, []]));
   for (const edge of edges) if (!edge.back) into.get(edge.to).push(edge.from);
@@ -53,7 +53,7 @@ function rank(states, edges) {
   return layers;
 }
 
-// The nodes that an edge passes: one for each layer between its ends, so that it finds room there.
+// The nodes that an edge passes: one for each layer between its ends, to reserve space for it.
 function path(edge, nodes) {
   let [from, to] = [nodes.get(edge.from), nodes.get(edge.to)];
   if (edge.back) [from, to] = [to, from];
@@ -85,7 +85,7 @@ function mean(neighbours, value) {
   return weights ? sum / weights : null;
 }
 
-// Sort each row by where its neighbours above, or below, are.
+// Sort each row by the positions of its neighbors above or below.
 function order(rows, side) {
   for (const row of rows) row.forEach((node, at) => (node.at = at - row.length / 2));
   for (const row of side === "up" ? rows : [...rows].reverse()) {
@@ -95,7 +95,7 @@ function order(rows, side) {
   }
 }
 
-// Find each node's middle: near its neighbours, without touching those beside it.
+// Find the center of each node: close to its neighbors, without overlap in its row.
 function place(rows) {
   for (const row of rows) spread(row, (_, at) => (at - row.length / 2) * BOX.width);
   for (let sweep = 0; sweep < SWEEPS; sweep += 1)
@@ -129,7 +129,7 @@ function curve(points) {
   return way;
 }
 
-// The picture; `show` marks in it the states that were entered and the one where it is.
+// The picture; `show` marks the states that were entered, and the current one.
 export function picture(machine) {
   const { nodes, edges, rows } = layout(machine);
   const boxes = [...nodes.values()].filter((node) => node.name);
@@ -174,7 +174,7 @@ export function picture(machine) {
       if (taken) states.values().next().value.before(element);
     }
     const where = running ? `it is in ${present}` : `it ended in ${present}`;
-    svg.setAttribute("aria-label", `The state machine; ${entered.length ? where : "it has not begun"}. It entered ${entered.join(", ")}.`);
+    svg.setAttribute("aria-label", `The state machine; ${entered.length ? where : "it has not started"}. It entered ${entered.join(", ")}.`);
   };
   return { svg, show };
 }

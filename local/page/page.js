@@ -1,4 +1,4 @@
-// The page: one stream of changes, taken over by those who show them.
+// The page: passes a stream of changes on to the parts that show them.
 
 import { Board } from "./board.js";
 import { asking, renew, run } from "./buttons.js";
@@ -52,7 +52,7 @@ function take(event) {
   if (changes.size || event.all) replot();
 }
 
-// The plots and the totals read aloud need not be newer than a second, and five.
+// The plots are updated within a second, and the totals for screen readers every five seconds.
 let plotting = null;
 function replot() {
   plotting ??= setTimeout(() => {
@@ -82,9 +82,9 @@ function intake(name, type, paused) {
     label: `${words} ${type}`,
     key: type,
     request: () => invoke(name, { "detail-type": kind, detail: { actionTypes: [type] } }),
-    done: `Intake of ${type} is ${paused ? "resumed" : "paused: CodePipeline keeps its jobs"}.`,
+    done: `Intake of ${type} is ${paused ? "resumed" : "paused; CodePipeline keeps its jobs"}.`,
   });
-  return make("li", {}, make("code", {}, type), make("span", { class: paused ? "TimedOut status" : "Succeeded status" }, paused ? "paused" : "taken"), button);
+  return make("li", {}, make("code", {}, type), make("span", { class: paused ? "TimedOut status" : "Succeeded status" }, paused ? "paused" : "active"), button);
 }
 
 function notices(sentences) {
@@ -107,7 +107,7 @@ for (const [words, wish] of Object.entries(WISHES)) {
 }
 
 function wanted(wishes) {
-  const words = wishes.map((wish) => wish.configuration.Outcome ?? (wish.offer_twice ? "offered twice" : "as it is"));
+  const words = wishes.map((wish) => wish.configuration.Outcome ?? (wish.offer_twice ? "offered twice" : "unchanged"));
   write(byId("wanted"), words.length ? `Next jobs: ${words.join(", ")}` : "");
 }
 
@@ -123,8 +123,8 @@ byId("find").addEventListener("input", () => {
 
 byId("clock").append(
   ...[60, 3600].map((seconds) =>
-    asking(seconds === 60 ? "Advance its clock by a minute" : "… by an hour", {
-      label: `Advance its clock by ${seconds === 60 ? "a minute" : "an hour"}`,
+    asking(seconds === 60 ? "Advance the clock by a minute" : "… by an hour", {
+      label: `Advance the clock by ${seconds === 60 ? "a minute" : "an hour"}`,
       request: () => local("POST", "clock", { advance_seconds: seconds }),
       done: "CodePipeline’s clock was advanced.",
     }),
@@ -140,7 +140,7 @@ function behaviour(switches) {
       byId("behaviour").append(controls.get(name).label);
     }
     const { field, known } = controls.get(name);
-    // What somebody is typing stays, unless this very switch was turned elsewhere.
+    // Keep what the user is typing, unless this switch was changed elsewhere.
     if (known !== each.value) field.value = written(each);
     controls.get(name).known = each.value;
   }
@@ -159,9 +159,9 @@ function control(name, each) {
     try {
       wish = JSON.parse(field.value);
     } catch {
-      // Not JSON: CodePipeline says what it may be.
+      // Not JSON: the answer says which values are allowed.
     }
-    const turned = await run(local("PATCH", "behaviour", { [name]: wish }), `${name} is ${field.value} now.`);
+    const turned = await run(local("PATCH", "behaviour", { [name]: wish }), `${name} is now ${field.value}.`);
     if (!turned) field.value = written({ value: controls.get(name).known, choices: each.choices });
   });
   const label = make("label", {}, make("code", {}, name), field, make("small", {}, each.allowed));

@@ -1,4 +1,4 @@
-// The pipelines, with what can be done to each.
+// The pipelines, with their buttons.
 
 import { asking, choose, renew, returning } from "./buttons.js";
 import { byId, make, write } from "./dom.js";
@@ -18,7 +18,7 @@ export class Pipelines {
 
   show() {
     const found = [...this.all.values()].filter((each) => this.finds(texts(each)));
-    // Where not all are shown, those that run are.
+    // If not all are shown, running pipelines come first.
     if (found.length > MOST) found.sort((one, other) => (other.status === "InProgress") - (one.status === "InProgress"));
     for (const name of this.cards.keys()) if (!this.all.has(name)) this.cards.delete(name);
     const parts = found.slice(0, this.most).map((each) => this.card(each));
@@ -27,20 +27,20 @@ export class Pipelines {
       const more = () => ((this.most = Infinity), this.show());
       parts.push(make("button", { type: "button", class: "more", onclick: more }, `… and ${left} more`));
     }
-    const none = this.all.size ? "No pipeline matches." : "There is no pipeline yet: create one with aws codepipeline create-pipeline.";
+    const none = this.all.size ? "No pipeline matches." : "There are no pipelines yet. Create one with aws codepipeline create-pipeline.";
     if (!found.length) parts.push(make("p", { class: "none" }, none));
     const box = byId("pipelines");
     if (parts.length !== box.children.length || parts.some((part, at) => part !== box.children[at])) box.replaceChildren(...parts);
   }
 
-  // The article of a pipeline is kept, so that its button can be pressed while all moves.
+  // A pipeline's article is reused, so that its buttons can be pressed during updates.
   card(pipeline) {
     const { name, status, stages } = pipeline;
     if (!this.cards.has(name)) {
       const start = asking("Start", {
         label: `Start ${name}`,
         request: () => aws("codepipeline", "StartPipelineExecution", { name }),
-        done: `Pipeline ${name} is started.`,
+        done: `Started the pipeline ${name}.`,
       });
       const stop = make("button", { type: "button", "aria-label": `Stop ${name} …`, onclick: () => this.stop(name) }, "Stop …");
       const parts = { status: make("span"), stages: make("ol", { class: "stages" }), stop };
@@ -69,7 +69,7 @@ export class Pipelines {
       asking("Release", {
         label: `Release ${pipeline.name}, ${name}`,
         request: () => aws("codepipeline", "EnableStageTransition", { ...where, transitionType: "Inbound" }),
-        done: `The transition to ${name} is released.`,
+        done: `Released the transition to ${name}.`,
       });
     const retry =
       ["Failed", "Stopped"].includes(status) &&
@@ -77,12 +77,12 @@ export class Pipelines {
         label: `Retry ${pipeline.name}, ${name}`,
         request: () =>
           aws("codepipeline", "RetryStageExecution", { ...where, pipelineExecutionId: pipeline.id, retryMode: "FAILED_ACTIONS" }),
-        done: `Stage ${name} is retried.`,
+        done: `Retrying the stage ${name}.`,
       });
     return make(
       "li",
       { class: status ?? "None" },
-      make("h4", {}, name, make("span", { class: "hidden" }, `: ${status ?? "not begun"}`)),
+      make("h4", {}, name, make("span", { class: "hidden" }, `: ${status ?? "not started"}`)),
       held !== null ? make("p", { class: "warn" }, `Held: ${held} `, release) : null,
       make("ul", {}, ...actions.map((each) => this.action(where, each))),
       retry || null,
@@ -90,7 +90,7 @@ export class Pipelines {
   }
 
   action(where, { name, status, type, jobId, jobStatus, token, error }) {
-    const told = status ?? "not begun";
+    const told = status ?? "not started";
     const parts = [name, make("span", { class: "hidden" }, `: ${told}`)];
     const waits = status === "InProgress" && ["Created", "Queued", "Dispatched"].includes(jobStatus);
     const unserved = waits && Object.keys(this.notices).some((about) => about.split("?")[0] === type);
@@ -107,7 +107,7 @@ export class Pipelines {
     );
   }
 
-  // As long as the dialog is open another execution may become the latest: this one is meant.
+  // The execution is fixed now: while the dialog is open, another may become the latest.
   stop(name) {
     const pipelineExecutionId = this.all.get(name).id;
     const choice = (label, more, done) => ({
@@ -116,8 +116,8 @@ export class Pipelines {
       done,
     });
     choose(`Stop ${name}?`, [make("p", { class: "faint" }, `Execution ${pipelineExecutionId}`)], [
-      ["Stop and wait", "Jobs in progress run to their end; no others are started.", choice(`Stop ${name} and wait`, {}, `Pipeline ${name} stops when its jobs have ended.`)],
-      ["Stop and abandon", "Jobs in progress are abandoned, and their results are lost.", choice(`Stop ${name} and abandon`, { abandon: true }, `Pipeline ${name} is stopped, and its jobs are abandoned.`)],
+      ["Stop and wait", "Jobs in progress finish; no others start.", choice(`Stop ${name} and wait`, {}, `The pipeline ${name} stops when its jobs have ended.`)],
+      ["Stop and abandon", "Jobs in progress are abandoned, and their results are lost.", choice(`Stop ${name} and abandon`, { abandon: true }, `Stopped the pipeline ${name} and abandoned its jobs.`)],
     ]);
   }
 
@@ -129,7 +129,7 @@ export class Pipelines {
       done: `${actionName} is ${status === "Approved" ? "approved" : "rejected"}.`,
     });
     choose(`Review ${actionName} of ${pipelineName}`, [make("label", {}, "Summary ", summary)], [
-      ["Approve", "The pipeline goes on.", choice("Approved", "Approve")],
+      ["Approve", "The pipeline continues.", choice("Approved", "Approve")],
       ["Reject", "The stage fails.", choice("Rejected", "Reject")],
     ]);
   }

@@ -1,4 +1,4 @@
-// Totals and times as small plots, made from the cards alone.
+// Small plots of totals and times, made from the data of the cards.
 
 import { byId, draw, duration, make, write } from "./dom.js";
 import { ENDED } from "./board.js";
@@ -39,7 +39,7 @@ export class Plots {
     each.put(bars, String(all.length), `${under} in progress`, order.map((status) => `${counts[status] ?? 0} ${status}`).join(", "));
   }
 
-  // How many jobs have ended lately, in bars that cover five minutes, or one while all is young.
+  // How many jobs have ended in the last five minutes, or in the last minute if all jobs are newer.
   ended(all, now) {
     const each = this.plots.get("Ended");
     const ends = all.filter((job) => ENDED.has(job.status)).map((job) => [Math.max(...Object.values(job.times)), job.status]);
@@ -70,7 +70,7 @@ export class Plots {
     const took = all.filter(end).map((job) => end(job) - Math.min(...Object.values(job.times)));
     took.sort((one, other) => one - other);
     const each = this.plots.get(title);
-    if (!took.length) return each.put([], "–", "no job yet");
+    if (!took.length) return each.put([], "–", "no jobs yet");
     const [low, high] = [Math.log(Math.max(took[0], 1)), Math.log(Math.max(took.at(-1), 2))];
     const bins = Array(BARS).fill(0);
     for (const value of took) {
@@ -81,7 +81,7 @@ export class Plots {
     const bars = bins.map((count, at) => rect("bar", at, HEIGHT - (count / most) * HEIGHT, (count / most) * HEIGHT));
     const at = (part) => took[Math.min(took.length - 1, Math.floor(part * took.length))];
     const range = `${duration(took[0])} to ${duration(took.at(-1))}`;
-    return each.put(bars, duration(at(0.5)), `median; 95 % within ${duration(at(0.95))}`, `from ${range}`);
+    return each.put(bars, duration(at(0.5)), `median; p95 ${duration(at(0.95))}`, `from ${range}`);
   }
 }
 

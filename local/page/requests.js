@@ -1,4 +1,4 @@
-// What buttons ask for, each as a request and as the command line that does the same.
+// The requests of the buttons, each also as the equivalent command.
 
 const TARGETS = { codepipeline: "CodePipeline_20150709" };
 const LOCAL = "/_local/codepipeline/";
@@ -9,7 +9,7 @@ export function inRegion(name) {
   region = name;
 }
 
-// Any credentials will do here, and these are nobody's.
+// The local stack accepts any credentials.
 function signed(service, headers) {
   const scope = `local/20260101/${region}/${service}/aws4_request`;
   return { Authorization: `AWS4-HMAC-SHA256 Credential=${scope}, SignedHeaders=host, Signature=local`, ...headers };
@@ -23,7 +23,7 @@ function words(name) {
   return name.replace(/(?!^)[A-Z]/g, (letter) => `-${letter}`).toLowerCase();
 }
 
-// Names its endpoint and its credentials, so that no real account is meant wherever it is pasted.
+// The command names the endpoint and credentials, so that it never reaches a real account.
 function cli(service, operation, more) {
   const program = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws";
   return [program, service, operation, ...more, "--endpoint-url", location.origin, "--region", region].join(" ");
@@ -41,7 +41,7 @@ export function aws(service, operation, parameters) {
   };
 }
 
-// The payload comes by standard input, which versions 1 and 2 of the CLI read alike.
+// The payload comes from standard input, which versions 1 and 2 of the AWS CLI read in the same way.
 export function invoke(name, event) {
   const options = ["--function-name", name, "--payload", "fileb:///dev/stdin", "/dev/stdout"];
   return {
@@ -60,13 +60,13 @@ export function local(method, name, body) {
   };
 }
 
-// "" if it was done, else why not.
+// "" on success, otherwise the reason.
 async function post(url, headers, body, method = "POST") {
   try {
     const answer = await fetch(url, { method, headers, body: JSON.stringify(body) });
     const said = await answer.json().catch(() => ({}));
     if (answer.ok && !answer.headers.has("X-Amz-Function-Error")) return "";
-    return said.message ?? said.Message ?? said.errorMessage ?? `It was refused with ${answer.status}.`;
+    return said.message ?? said.Message ?? said.errorMessage ?? `The request failed with status ${answer.status}.`;
   } catch {
     return "The local stack does not answer.";
   }

@@ -1,15 +1,15 @@
 """Serves the page, in front of the endpoint's other applications.
 
-    GET  /_local/page/                the page; beside it its style and scripts
-    GET  /_local/page/events          server-sent events: what is on the board, as it changes
-    GET  /_local/page/events?job=ID   the same of one job's whole way
+    GET  /_local/page/                the page; its style and scripts are beside it
+    GET  /_local/page/events          server-sent events: the pipelines and jobs, as they change
+    GET  /_local/page/events?job=ID   server-sent events: everything about one job
 
-What the buttons do, they ask of the services themselves, as any program would.
+The buttons send their requests to the services, as any program would.
 
-No service of AWS has this path: a bucket's name can't begin with an underscore.
+No AWS service uses this path: a bucket's name can't begin with an underscore.
 
 Each event is ``{"all": bool, "now": milliseconds since the epoch, "set": {name: value},
-"gone": [names]}``; the first one has everything (``all``), later ones what changed.
+"gone": [names]}``; the first event has everything (``all``), later events have what changed.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
 PATH = "/_local/page/"
 
-#: Seconds between two looks, at least and at most; in between, looking takes no more than a part.
+#: The least and the most seconds between two looks. If possible, looking takes no more than
+#: LOOKING_PART of the time.
 LOOK_SECONDS = 0.25
 MOST_SECONDS = 2.0
 LOOKING_PART = 0.05
-#: Seconds after which a stream without changes finds out whether the browser is still there.
+#: Seconds after which a stream without changes checks whether the browser is still connected.
 QUIET_SECONDS = 2.0
 
 FOLDER = Path(__file__).parent
@@ -84,7 +85,7 @@ class Page:
         if name not in (*FILES, "events"):
             return message(404, f"There is no {request.path}")
         if request.method != "GET":
-            return message(405, f"{request.path} takes GET")
+            return message(405, f"{request.path} supports GET only")
         if name == "events":
             return self._events(request.args.get("job"))
         kind = mimetypes.guess_type(name)[0]
@@ -96,7 +97,7 @@ class Page:
 
 
 def changes(look: Callable[[], dict[str, Any]], stopped: threading.Event) -> Iterator[bytes]:
-    """What `look` gives, and then whatever of it changes, as server-sent events."""
+    """The result of `look`, and then its changes, as server-sent events."""
     before: dict[str, Any] | None = None
     told = time.monotonic()
     pause = 0.0
@@ -116,7 +117,7 @@ def changes(look: Callable[[], dict[str, Any]], stopped: threading.Event) -> Ite
 
 
 def change(before: dict[str, Any] | None, seen: dict[str, Any]) -> dict[str, Any] | None:
-    """The event that tells the difference between two looks; None if there is none."""
+    """The event with the difference between two looks; None if there is no difference."""
     known = before or {}
     new = {name: value for name, value in seen.items() if name not in known or known[name] != value}
     gone = [name for name in known if name not in seen]

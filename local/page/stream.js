@@ -1,4 +1,4 @@
-// Server-sent events, while somebody can see them: a page in the background costs nothing.
+// Server-sent events while the page is visible: a page in the background costs nothing.
 
 export function follow(path, take, state = () => {}) {
   let source = null;
@@ -8,7 +8,7 @@ export function follow(path, take, state = () => {}) {
     source.onopen = () => state("open");
     source.onerror = () => {
       state("lost");
-      // The browser tries again by itself, unless it was refused for good.
+      // The browser reconnects by itself, unless the server has refused the stream.
       if (source?.readyState === EventSource.CLOSED) {
         end();
         setTimeout(begin, 3000);

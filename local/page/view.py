@@ -1,7 +1,7 @@
-"""What the page shows, read from the services' own objects in this process: no call is made.
+"""The data of the page, read from the services' own objects in this process, without API calls.
 
-Reading takes no lock of theirs but CodePipeline's. A row that is written at this moment may be seen
-half; the next look sees the rest.
+The only lock that is taken is CodePipeline's. A row that is being written may be seen incomplete;
+the next look sees the rest.
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ from moto_codepipeline.action_types import TypeKey, actions_of
 
 STATUSES = ("Created", "Queued", "Dispatched", "InProgress", "Succeeded", "Failed", "TimedOut")
 
-#: Members of a row that every card shows.
+#: Attributes of a row that every card shows.
 SHOWN = ("status", "pipelineName", "stageName", "actionName", "offers", "times")
-#: Members that are not shown, wherever they stand.
+#: Members that are never shown.
 HIDDEN = {"artifactCredentials", "clientToken", "nonce", "roomToken", "nextJobToken", "taskToken"}
 MAX_TEXT = 4000
 MAX_LINE = 200
-#: Workers give signs of life three times as often as they must.
+#: The part of the heartbeat timeout after which a worker counts as silent. Workers send heartbeats
+#: three times as often as they must.
 SILENT_PART = 0.5
 
-#: Who answers the event with which a state waits.
+#: Who answers the event of a state that waits.
 ANSWERS = {"Job Dispatched": "CodePipeline", "Job In Progress": "Worker"}
-#: The logical ids of a stack's resources, in the order in which `Stack` has them.
+#: The logical ids of a stack's resources, in the order of the fields of `Stack`.
 RESOURCES = ("JobTable", "JobStateMachine", "IntakeFunction", "IntakeTable")
 
 
 class Stack(NamedTuple):
-    """The resources of the deployed stack that are looked at."""
+    """A deployed stack, and the resources that the page reads."""
 
     name: str
     table_name: str
@@ -55,7 +56,7 @@ class Stack(NamedTuple):
 def stacks(account_id: str, region: str) -> Iterator[Stack]:
     """The deployed stacks of the product."""
     for stack in list(cloudformation_backends[account_id][region].stacks.values()):
-        made = stack.resource_map._parsed_resources  # asked itself, it would make them
+        made = stack.resource_map._parsed_resources  # the map itself would create them
         parts = [made.get(name) for name in RESOURCES]
         if all(parts):
             table, machine, intake, rooms = (part.physical_resource_id for part in parts if part)
@@ -63,7 +64,7 @@ def stacks(account_id: str, region: str) -> Iterator[Stack]:
 
 
 class View:
-    """What is to be seen in an account and region, and notices by what they are about."""
+    """The data of an account and region, and notices by subject."""
 
     def __init__(self, account_id: str, region: str, notices: Mapping[str, str]) -> None:
         self._account_id = account_id
@@ -71,14 +72,14 @@ class View:
         self._notices = notices
 
     def board(self) -> dict[str, Any]:
-        """Everything but the ways of jobs, by name.
+        """Everything but the details of jobs, by name.
 
-        `stack`: `{name, intake, types}`, null if there is none: its Intake function, and for each
-        action type that it serves whether intake is paused. `region`. `notices`: sentences, by what
-        they are about. `worker`: `{kind, ended}` as `Watched` has them. `job ID`: see `card`.
-        `pipeline NAME`: its latest execution as `JobBackend.overview` has it. `switches`: of each
-        its value, what it may be in words, and its choices if they are few. `nextJobs`: how many
-        jobs something was asked for, and what.
+        `stack`: `{name, intake, types}` or null: the name of its Intake function, and for each
+        action type that it serves whether intake is paused. `region`. `notices`: sentences by
+        subject. `worker`: `{kind, ended}` as in `Watched`. `job ID`: see `card`.
+        `pipeline NAME`: its latest execution, as in `JobBackend.overview`. `switches`: for each
+        its value, a description of the allowed values, and its choices if they are few.
+        `nextJobs`: what the user has requested for the next jobs.
         """
         stack, emulator = self._stack(), self._emulator
         worker = watched.worker
@@ -104,11 +105,11 @@ class View:
         return seen
 
     def way(self, job_id: str) -> dict[str, Any]:
-        """A job's whole way, by name.
+        """Everything about a job, by name.
 
-        `job`: its card, and what the row has beside; `dead`: how its worker has ended. `log`: the
-        worker's lines that name it. `configuration`: its action's. `codepipeline`: the job's and
-        the action's state there.
+        `job`: its card and more of its row; `dead`: how its worker has ended. `log`: the lines of
+        the worker's log that name the job. `configuration`: the action's configuration.
+        `codepipeline`: the state of the job and the action in CodePipeline.
         `machine`: see `graph`. `offer NAME`: for each execution when it began, its status, the
         states that it entered, and what happened.
         """
@@ -156,7 +157,7 @@ class View:
         return next(stacks(self._account_id, self._region), None)
 
     def _rows(self, stack: Stack) -> dict[str, Any]:
-        """The attributes of each job's row, as moto keeps them, by job id."""
+        """The attributes of each job's row, as in moto, by job id."""
         rows = self._table(stack.table_name)
         return {job_id: row for job_id, row in rows.items() if is_whole(row)}
 
@@ -204,12 +205,12 @@ class View:
 
 
 def is_whole(row: dict[str, Any]) -> bool:
-    """Whether a row has all that `card` needs: one that is being written has not."""
+    """Whether a row has all that `card` needs; a row that is being written may not."""
     return all(name in row for name in SHOWN)
 
 
 def card(row: dict[str, Any]) -> dict[str, Any]:
-    """What a card shows of a job; `times` are in milliseconds since the epoch."""
+    """The card of a job; `times` are in milliseconds since the epoch."""
     times = row["times"].value
     shown = {
         "status": row["status"].value,
@@ -230,9 +231,9 @@ def card(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def silence(execution: Any) -> dict[str, Any]:
-    """For a job whose worker should have given a sign of life: since when it gave none.
+    """For a job whose worker should have sent a heartbeat: when it sent the last one.
 
-    `silent`: `{since, limit}`, milliseconds since the epoch, and the seconds that it may be silent.
+    `silent`: `{since, limit}`, milliseconds since the epoch, and the heartbeat timeout in seconds.
     """
     worker = getattr(execution, "exec_worker", None)
     tokens = list(worker.env.callback_pool_manager._pool.values()) if worker else []
@@ -245,7 +246,7 @@ def silence(execution: Any) -> dict[str, Any]:
 
 
 def told(row: dict[str, Any], name: str) -> Any:
-    """A member of the progress that the worker told, while the job is under way."""
+    """A member of the progress that the worker reported, while the job has not ended."""
     progress = row.get("progress") if row["status"].value in STATUSES[:4] else None
     member = progress.value.get(name) if progress else None
     return member.value if member else None
@@ -260,8 +261,8 @@ def milliseconds(moment: str) -> int:
 
 
 def offered(execution_input: str, job_id: str) -> dict[str, Any] | None:
-    """The input of an execution, if it is for this job."""
-    if job_id not in execution_input:  # far quicker than parsing all of them
+    """The input of an execution, or None if it is for another job."""
+    if job_id not in execution_input:  # much faster than parsing every input
         return None
     given: dict[str, Any] = json.loads(execution_input)
     return given if given.get("job", {}).get("id") == job_id else None
@@ -269,7 +270,7 @@ def offered(execution_input: str, job_id: str) -> dict[str, Any] | None:
 
 @functools.lru_cache(maxsize=4)
 def graph(definition: str) -> dict[str, Any]:
-    """The states of a state machine: type, comment, and where each goes on, by name."""
+    """The states of a state machine by name: type, comment, and the states that follow."""
     machine = json.loads(definition)
     return {
         "start": machine["StartAt"],
@@ -294,16 +295,16 @@ def unique(*names: str | None) -> list[str]:
 
 
 def entered(events: list[Any]) -> Iterator[tuple[str, str]]:
-    """When each state was entered, and its name."""
+    """The time at which each state was entered, and its name."""
     for event in events:
         if details := event.get("stateEnteredEventDetails"):
             yield event["timestamp"], details["name"]
 
 
 def happened(events: list[Any]) -> Iterator[dict[str, str]]:
-    """What an execution's history tells of a job: `at`, `who`, `what`, and often `text`.
+    """The history of an execution, as `at`, `who`, `what`, and often `text`.
 
-    The requests to DynamoDB are left out, and what they answer, unless they fail.
+    Requests to DynamoDB and their answers are left out unless they fail.
     """
     state, asked = "", ""
     for event in events:
@@ -320,7 +321,7 @@ def happened(events: list[Any]) -> Iterator[dict[str, str]]:
                 found = ("JobBus", f"event {asked}")
             elif details["resourceType"] == "lambda":
                 asked = "Report"
-                found = ("Report", "is asked to report", text_of(parameters["Payload"]))
+                found = ("Report", "was invoked", text_of(parameters["Payload"]))
         elif kind == "TaskSucceeded" and asked in (*ANSWERS, "Report"):
             output = json.loads(details["output"])
             if asked == "Report":
@@ -338,7 +339,7 @@ def happened(events: list[Any]) -> Iterator[dict[str, str]]:
 
 
 def answer(output: Any) -> tuple[str, ...]:
-    """What was answered, in one word if that is all there is to it."""
+    """What was answered; only the status if there is nothing else."""
     match output:
         case {"status": str() as status, **others} if not others:
             return (f"answered {status}",)
@@ -351,7 +352,7 @@ def spaced(kind: str) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A value as JSON, without what is not shown."""
+    """A value as JSON, without the members in HIDDEN."""
     return json.dumps(without_hidden(value), ensure_ascii=False, indent=1)[:MAX_TEXT]
 
 

@@ -1,4 +1,4 @@
-"""The documentation's Python, from the text itself: it is typed, and it runs."""
+"""The documentation's Python examples, from the pages themselves: they are typed, and they run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGES = [
 
 
 def code_of(page: Path) -> str:
-    """All of a page's Python, which goes on from block to block."""
+    """A page's Python blocks as one program."""
     code = "\n\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
     assert "import run\n" in code
     return code
@@ -35,14 +35,14 @@ def test_each_example_is_typed(page, tmp_path):
 
 
 LOCAL = ROOT / "packages/moto-codepipeline"
-# docs/behaviour.md has pieces only, with dots for what is left out.
+# docs/behaviour.md has only fragments.
 LOCAL_PAGES = [LOCAL / "README.md", LOCAL / "docs/testing.md", LOCAL / "docs/peers.md"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", LOCAL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_example_of_the_local_codepipeline_is_typed(page, tmp_path):
-    """Each is a file of its own, which its package's tests run; who tests seldom writes types."""
+    """Each is a separate file, which its package's tests run; tests are seldom typed."""
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     assert blocks
     for number, block in enumerate(blocks):

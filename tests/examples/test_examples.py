@@ -46,7 +46,7 @@ LAMBDA, CONTAINER, CODEBUILD, ECS, STATES, GITHUB = TYPES = [
 
 @dataclass
 class World:
-    """The stack, with an action type for each example and nobody who works them."""
+    """The stack, with an action type for each example and without a worker."""
 
     cloud: LocalCloud
     stack: Stack
@@ -62,14 +62,14 @@ class World:
         return self.cloud.deploy(template, given | parameters, name=example.replace("_", "-"))
 
     def place(self, deployed: Stack, rule: str = "JobInProgress") -> dict[str, str]:
-        """The parameters that say which of a stack's rules is meant."""
+        """The parameters that name one of a stack's rules."""
         return {
             "EventBusName": self.stack.outputs["JobBusName"],
             "Rule": deployed.resources[rule].rpartition("|")[2],
         }
 
     def overhear(self, deployed: Stack, rule: str = "JobInProgress") -> Callable[[], Any]:
-        """What takes the next thing that a rule's target is told, without the target."""
+        """A function that returns the next input of a rule's target, without running the target."""
         sqs, events = self.client("sqs"), self.client("events")
         url = sqs.create_queue(QueueName=deployed.name)["QueueUrl"]
         answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
@@ -83,14 +83,14 @@ class World:
 
         def take() -> Any:
             (taken,) = wait_for(
-                lambda: received(sqs, url), "the rule's target to be told", seconds=40
+                lambda: received(sqs, url), "the input of the rule's target", seconds=40
             )
             return taken
 
         return take
 
     def start(self, action_type: str, body: bytes) -> moto_codepipeline.jobs.Job:
-        """Start a pipeline of one action on an artifact; the job that it makes."""
+        """Start a pipeline with one action on an artifact; the job that it creates."""
         name = f"{action_type.split('/')[2]}-{os.urandom(4).hex()}"
         action = {
             "name": "Count",
@@ -141,7 +141,7 @@ class World:
         return self.row(job, "Failed")
 
     def report(self, job: moto_codepipeline.jobs.Job) -> dict[str, str]:
-        """What is in the output artifact."""
+        """The files in the output artifact, by name."""
         place = job.action.outputs[0]
         body = self.client("s3").get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
         with zipfile.ZipFile(io.BytesIO(body)) as opened:
@@ -180,7 +180,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             acknowledger.register(cloud, stack, action_type)
         s3 = cloud.client("s3")
         s3.put_bucket_versioning(Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"})
-        # A job is there before its input is, so that no event may tell of it.
+        # The input is uploaded after its job is created, so that events must not start Intake.
         events = cloud.client("events")
         for rule in events.list_rules()["Rules"]:
             if "STARTED" in rule.get("EventPattern", ""):
@@ -206,7 +206,7 @@ def test_the_tutorials_worker_is_the_example():
 # -- In a Lambda function -------------------------------------------------------------------------
 
 
-def test_a_lambda_function_works_a_job_once_though_it_is_delivered_twice(world):
+def test_a_lambda_function_works_on_a_job_once_if_it_is_delivered_twice(world):
     deployed = world.deploy("lambda_function", ActionType=LAMBDA)
     assert deployed.not_made == []
     name = deployed.outputs["WorkerFunctionName"]
@@ -270,7 +270,7 @@ def credentials(world: World) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
+def test_a_process_works_on_jobs_from_its_queue_and_stops_on_sigterm(world):
     deployed = world.deploy("container", ActionType=CONTAINER)
     with process(world, deployed.outputs["QueueUrl"]) as running:
         good = world.start(CONTAINER, zipped(SOURCE))
@@ -289,7 +289,7 @@ def test_a_process_works_jobs_from_its_queue_and_stops_on_sigterm(world):
 
 
 @pytest.mark.slow
-def test_the_local_stack_runs_a_worker_of_yours(world, monkeypatch):
+def test_the_local_stack_runs_a_users_worker(world, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'packages' / 'acknowledger-worker'}")
     yours = acknowledger.worker_of(world.cloud, world.stack, "examples.count_lines.worker:handler")
     yours.start()
@@ -306,17 +306,17 @@ def test_the_local_stack_runs_a_worker_of_yours(world, monkeypatch):
 
 @dataclass
 class Shell:
-    """Where an example's commands are run, as they are started there."""
+    """Runs an example's commands as they are started where they belong."""
 
     folder: Path
     environment: dict[str, str]
 
     @contextmanager
     def start(self, script: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Begin commands; what they leave running ends with them, as it does there."""
+        """Start commands; processes that they leave running end with them."""
         with (self.folder / "said").open("wb") as said:
             running = subprocess.Popen(
-                ["bash", "-e", "-c", script],  # noqa: S607 - whose is on the PATH
+                ["bash", "-e", "-c", script],  # noqa: S607 - the one on the PATH
                 cwd=self.folder,
                 env=self.environment | more,
                 stdout=said,
@@ -331,7 +331,7 @@ class Shell:
             running.wait()
 
     def run(self, script: str, **more: str) -> tuple[int, str]:
-        """Run commands to their end; the exit status, and what they said."""
+        """Run commands to their end; the exit status and the output."""
         with self.start(script, **more) as running:
             status = running.wait(300)
         return status, (self.folder / "said").read_text()
@@ -349,8 +349,8 @@ def shell(world: World, tmp_path: Path) -> Shell:
     if missing := [
         name for name in ("bash", "jq", "make", "unzip", "zip") if not shutil.which(name)
     ]:
-        pytest.skip(f"the examples have what is not here: {', '.join(missing)}")
-    # A minute between heartbeats is shorter here, and what the AWS CLI is asked is written down.
+        pytest.skip(f"the examples need programs that are not installed: {', '.join(missing)}")
+    # The minute between heartbeats is shortened, and the calls of the AWS CLI are recorded.
     put_program(tmp_path, "sleep", f"exec {shutil.which('sleep')} 0.2")
     put_program(tmp_path, "aws", f'echo "$*" >> "{tmp_path}/asked"; exec {programs}/aws "$@"')
     environment = {
@@ -364,14 +364,14 @@ def shell(world: World, tmp_path: Path) -> Shell:
 
 
 def put_program(folder: Path, name: str, program: str) -> None:
-    """Put a program of the shell's where it is found first."""
+    """Put a program where the shell finds it first."""
     (folder / "bin").mkdir(exist_ok=True)
     (folder / "bin" / name).write_text(f"#!/bin/sh\n{program}\n")
     (folder / "bin" / name).chmod(0o755)
 
 
 def asked(shell: Shell) -> str:
-    """What the AWS CLI was asked."""
+    """The calls of the AWS CLI."""
     return (shell.folder / "asked").read_text()
 
 
@@ -388,7 +388,7 @@ def resources(example: str) -> Any:
 
 
 @pytest.mark.slow
-def test_codebuild_works_a_job(world, shell):
+def test_a_codebuild_project_works_on_a_job(world, shell):
     deployed = world.deploy("codebuild", ActionType=CODEBUILD)
     assert deployed.not_made == []
     take = world.overhear(deployed)
@@ -419,7 +419,7 @@ def test_codebuild_works_a_job(world, shell):
     assert run(failing, "post_build", CODEBUILD_BUILD_SUCCEEDING="0")[0] == 0
     assert world.row(job, "Failed")["cause"]["S"] == "Build project:1 failed"
 
-    # One that is over while it is worked: the build is stopped.
+    # A job that ends during the build: the build is stopped.
     put_program(shell.folder, "unzip", "exec tail -f /dev/null")
     for made in ("app", "report"):
         shutil.rmtree(shell.folder / made)
@@ -435,7 +435,7 @@ def test_codebuild_works_a_job(world, shell):
 
 
 @pytest.mark.slow
-def test_an_ecs_task_works_a_job(world, shell):
+def test_an_ecs_task_works_on_a_job(world, shell):
     take = world.overhear(world.deploy("ecs_task", ActionType=ECS, Subnets="subnet-1"))
     (container,) = resources("ecs_task")["Task"]["Properties"]["ContainerDefinitions"]
 
@@ -452,7 +452,7 @@ def test_an_ecs_task_works_a_job(world, shell):
     world.row(job, "Succeeded")
     assert good.run(script)[0] != 0
 
-    # No heartbeat of a task that is over comes between its result and its end.
+    # Between the result and the end of a task there is no heartbeat.
     aws = shell.folder / "bin" / "aws"
     late = f'"{aws}.soon" "$@" || exit; case $2 in *failure) {shutil.which("sleep")} 5;; esac'
     aws.rename(f"{aws}.soon")
@@ -461,7 +461,7 @@ def test_an_ecs_task_works_a_job(world, shell):
     assert bad.run(script)[0] == 0
     assert world.row(job, "Failed")["cause"]["S"] == "no such release"
 
-    # One that is over while it is worked: the task stops, and says nothing.
+    # A job that ends during the task: the task stops, and reports nothing.
     job, endless = task("tail -f /dev/null")
     before = heartbeats(endless)
     with endless.start(script) as running:
@@ -472,7 +472,7 @@ def test_an_ecs_task_works_a_job(world, shell):
 
 
 @pytest.mark.slow
-def test_a_workflow_of_github_actions_works_a_job(world, shell):
+def test_a_github_actions_workflow_works_on_a_job(world, shell):
     take = world.overhear(
         world.deploy(
             "github_actions",
@@ -500,7 +500,7 @@ def test_a_workflow_of_github_actions_works_a_job(world, shell):
         )
 
     def run(where: Shell, meanwhile: Callable[[], bool] = bool) -> dict[str, str]:
-        """Run the steps as a runner does. `meanwhile`, something is done, or the run is cancelled."""
+        """Run the steps as a runner does. If `meanwhile`, called during Work, is true, cancel the run."""
         told, outcomes, cancelled = where.folder / "variables", dict[str, str](), False
         told.write_text("")
         for step in steps:
@@ -524,7 +524,7 @@ def test_a_workflow_of_github_actions_works_a_job(world, shell):
     world.row(job, "Succeeded")
     assert (shell.folder / "built").exists()
     assert job.action.external_id == "17"
-    # It is dispatched once more.
+    # The same job is dispatched again.
     assert run(runner) == {"take": "failure"}
 
     makefile.write_text("all:\n\tfalse\n")
@@ -547,7 +547,7 @@ def test_a_workflow_of_github_actions_works_a_job(world, shell):
     }
     assert world.row(job, "Failed")["cause"]["S"] == cause
 
-    # One that is over while it is worked: the run stops, and what it says changes nothing.
+    # A job that ends during the run: the run stops, and its report changes nothing.
     job, runner = dispatched()
     rows = []
 
@@ -574,7 +574,7 @@ def is_due(condition: str, take: str | None, failed: bool, cancelled: bool) -> b
 # -- In Step Functions ----------------------------------------------------------------------------
 
 
-def test_a_state_machine_works_a_job_with_no_code(world):
+def test_a_state_machine_works_on_a_job_without_code(world):
     assert world.deploy("step_functions", ActionType=STATES).not_made == []
     job = world.start(STATES, b"")
     world.row(job, "Succeeded")
@@ -588,7 +588,7 @@ def test_a_state_machine_works_a_job_with_no_code(world):
     assert job.action.output_variables == {"Version": "1"}
 
 
-def test_a_state_machine_that_cannot_work_a_job_fails_it(world):
+def test_a_state_machine_whose_work_fails_fails_the_job(world):
     deployed = world.deploy("step_functions", ActionType=STATES)
     role = deployed.resources["ReleaseRole"]
     policy = {"RoleName": role, "PolicyName": "worker"}
@@ -605,7 +605,7 @@ def test_a_state_machine_that_cannot_work_a_job_fails_it(world):
     assert "ssm:PutParameter" in row["cause"]["S"]
 
 
-def test_a_state_machine_does_not_work_a_job_that_is_over(world):
+def test_a_state_machine_does_not_work_on_a_job_that_is_over(world):
     deployed = world.deploy("step_functions", ActionType=STATES)
     take = world.overhear(deployed)
     events, place = world.client("events"), world.place(deployed)
@@ -633,7 +633,7 @@ def test_a_state_machine_does_not_work_a_job_that_is_over(world):
     assert world.row(job, "Failed")["cause"] == row["cause"]
 
 
-# -- Who is told ----------------------------------------------------------------------------------
+# -- Notifications --------------------------------------------------------------------------------
 
 
 def test_a_webhook_is_called_for_a_job_that_fails(world):
@@ -652,11 +652,12 @@ def test_a_webhook_is_called_for_a_job_that_fails(world):
     }
 
 
-# -- Otherwise deployed ---------------------------------------------------------------------------
+# -- Other ways to deploy --------------------------------------------------------------------------
 
 
-# What the AWS provider's documentation says that these resources take, and have besides. There is no
-# Terraform here: https://registry.terraform.io/providers/hashicorp/aws/latest/docs
+# The required and optional arguments and the further attributes of these resources, from the AWS
+# provider's documentation (there is no Terraform here):
+# https://registry.terraform.io/providers/hashicorp/aws/latest/docs
 TERRAFORM_TAKES = {
     "aws_s3_object": (
         {"bucket", "key"},
@@ -682,7 +683,7 @@ def terraform() -> Any:
 
 
 def resources_of(configuration: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Kind, name and arguments of each resource. The parser leaves the quotes where they are."""
+    """Kind, name and arguments of each resource. The parser keeps the quotes."""
     for block in configuration["resource"]:
         for kind, named in block.items():
             for name, arguments in named.items():
@@ -690,7 +691,7 @@ def resources_of(configuration: Any) -> Iterator[tuple[str, str, dict[str, Any]]
                 yield kind.strip('"'), name.strip('"'), {each: arguments[each] for each in given}
 
 
-def test_terraform_deploys_the_template_with_parameters_and_outputs_that_it_has(terraform):
+def test_terraform_uses_parameters_and_outputs_that_the_template_has(terraform):
     (stack,) = (
         arguments
         for kind, _, arguments in resources_of(terraform)
@@ -698,7 +699,7 @@ def test_terraform_deploys_the_template_with_parameters_and_outputs_that_it_has(
     )
     template = yaml_parse((ROOT / "template.yaml").read_text())
     assert set(stack["parameters"]) <= set(template["Parameters"])
-    # What sam deploy is given, and what a template needs that has a transform.
+    # The capability that sam deploy is given, and the one for a template with a transform.
     given = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]["deploy"]["parameters"]
     needed = {given["capabilities"], "CAPABILITY_AUTO_EXPAND"}
     assert {each.strip('"') for each in stack["capabilities"]} == needed
@@ -707,7 +708,7 @@ def test_terraform_deploys_the_template_with_parameters_and_outputs_that_it_has(
     assert asked
 
 
-def test_terraforms_resources_take_what_the_provider_knows_and_refer_to_what_there_is(terraform):
+def test_terraforms_resources_have_valid_arguments_and_references(terraform):
     has: dict[str, set[str]] = {}
     for kind, name, arguments in resources_of(terraform):
         required, optional, more = TERRAFORM_TAKES[kind]
@@ -723,9 +724,9 @@ def test_terraforms_resources_take_what_the_provider_knows_and_refer_to_what_the
 
 @pytest.fixture
 def cdk() -> Path:
-    """The folder of an environment's programs that has CDK."""
+    """The folder with the programs of an environment that has CDK."""
     if not shutil.which("node"):
-        pytest.skip("there is no node, which CDK runs on")
+        pytest.skip("CDK needs Node.js, which is not installed")
     try:
         return python_programs(EXAMPLES / "cdk/requirements.txt", ROOT / ".venv-cdk")
     except NotInstalled as error:
@@ -734,7 +735,7 @@ def cdk() -> Path:
 
 @pytest.mark.slow
 def test_a_cdk_application_is_typed(cdk):
-    """It is not among what mypy looks at else: CDK is no part of the tests' environment."""
+    """mypy doesn't check it otherwise, since CDK isn't in the tests' environment."""
     where = ("--config-file", str(ROOT / "pyproject.toml"), "--python-executable")
     said, _, status = mypy.run([*where, str(cdk / "python"), str(EXAMPLES / "cdk/app.py")])
     assert status == 0, said
@@ -766,7 +767,7 @@ def test_a_cdk_application_has_a_pipeline_with_the_custom_action(cdk, tmp_path):
     assert "AWS::CodePipeline::CustomActionType" in depends
 
 
-def test_each_example_says_first_what_it_shows():
+def test_each_example_begins_with_a_description():
     first_lines = {
         path.relative_to(EXAMPLES): path.read_text().splitlines()[0]
         for path in EXAMPLES.glob("*/*")

@@ -1,4 +1,4 @@
-"""CloudWatch's alarms, evaluated on what the local stack has counted. Nothing here sends them."""
+"""CloudWatch's alarms, evaluated on the local stack's metrics. No notification is sent."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from moto.core.utils import utcnow
 from local.aws import alarms, metrics
 from tests.integration.conftest import World
 
-#: For each function an event that it gives up.
+#: For each function, an event that it can't handle.
 DEAD_LETTERS = {
     "Intake": "bad/intake-not-ours",
     "Acknowledge": "bad/acknowledge-nonce-missing",
     "Report": "bad/report-outcome",
     "Stop": "bad/stop-action-state",
 }
-#: CloudWatch's data points lie on whole periods; so long is what was counted in one here.
+#: CloudWatch's data points cover whole periods; here, one data point covers this window.
 WINDOW = timedelta(hours=1)
 
 
 def firing(world: World) -> set[str]:
-    """The alarms, by the names in the template, that would fire if it went on like this.
+    """The alarms, by their names in the template, that would fire if the metrics stayed the same.
 
-    All that was counted in the last hour is one data point, and stands for as many as are asked for.
+    The metrics of the last hour count as one data point, which stands for all that an alarm needs.
     """
     metrics.sample_queues()
     names = {
@@ -40,13 +40,13 @@ def firing(world: World) -> set[str]:
 def fires(world: World, alarm: Any) -> bool:
     value = figure(world, alarm)
     if value is None:
-        # INSUFFICIENT_DATA, of which this tells too where there had been some.
+        # INSUFFICIENT_DATA, which also notifies if there had been data before.
         return bool(alarm.treat_missing_data in ("breaching", "missing"))
     return bool(alarms.COMPARED[alarm.comparison_operator](value, alarm.threshold))
 
 
 def figure(world: World, alarm: Any) -> float | None:
-    """What an alarm compares, of the last hour."""
+    """The value that an alarm compares, from the last hour."""
     now = utcnow()
     end = now + timedelta(minutes=1)
     return alarms.figure(backend(world), alarm, now - WINDOW, end)

@@ -33,7 +33,7 @@ numbers = itertools.count(1)
 
 @dataclass
 class World:
-    """The cloud and the stack in it, with what the tests ask them."""
+    """The cloud and the stack in it, with what the tests do and check there."""
 
     cloud: LocalCloud
     stack: Stack
@@ -59,9 +59,9 @@ class World:
         sweep: bool = True,
         **stages: list[dict[str, Any]],
     ) -> str:
-        """Start a new pipeline of one action with a configuration; the pipeline's name.
+        """Start a new pipeline with one action with this configuration; the pipeline's name.
 
-        Of a partner's job no event tells, so that it needs a sweep.
+        There are no events about partners' jobs, so that they need a sweep.
         """
         name = f"pipeline-{next(numbers)}"
         configuration = {"Password": PASSWORD, **configuration}
@@ -75,7 +75,7 @@ class World:
         return name
 
     def poll(self) -> dict[str, Any]:
-        """Be another worker: take the only offer there is; what to acknowledge it with."""
+        """As another worker, poll the only offer; the request to acknowledge it."""
         client = self.client("codepipeline")
         kind = acknowledger.action_type_id(self.action_type)
         partner = self.owner == "ThirdParty"
@@ -88,14 +88,14 @@ class World:
         return {**request, "nonce": details["nonce"]}
 
     def acknowledge(self, request: dict[str, Any]) -> str:
-        """Be another worker: acknowledge what was polled."""
+        """As another worker, acknowledge a job that was polled."""
         client = self.client("codepipeline")
         partner = self.owner == "ThirdParty"
         operation = client.acknowledge_third_party_job if partner else client.acknowledge_job
         return str(operation(**request)["status"])
 
     def succeed(self, request: dict[str, Any]) -> None:
-        """Be another worker: report that it is done."""
+        """As another worker, report success."""
         client = self.client("codepipeline")
         if self.owner == "ThirdParty":
             client.put_third_party_job_success_result(
@@ -127,20 +127,20 @@ class World:
         return str(wait_for(ended, f"{name} to end", seconds))
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a pipeline's jobs, read where they are kept: it is what tests wait for most."""
+        """The rows of a pipeline's jobs, read from moto itself, since tests poll them most."""
         table = self.stack.outputs["JobTableName"]
         kept = dynamodb_backends[self.cloud.account_id][self.cloud.region].tables[table]
         rows = [item.to_json()["Attributes"] for item in kept.all_items()]
         return [row for row in rows if row.get("pipelineName") == {"S": name}]
 
     def row(self, name: str, status: str, seconds: float = 20) -> dict[str, Any]:
-        """A pipeline's only job's row, once it has that status."""
+        """The row of a pipeline's only job, once it has that status."""
 
         def reached() -> dict[str, Any] | None:
             rows = self.rows(name)
             return rows[0] if rows and rows[0]["status"]["S"] == status else None
 
-        found: dict[str, Any] = wait_for(reached, f"{name}'s job to be {status}", seconds)
+        found: dict[str, Any] = wait_for(reached, f"the job of {name} to be {status}", seconds)
         return found
 
     def execution(self, arn: str, seconds: float = 20) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class World:
         ]
 
     def invoke(self, function: str, event: Any, kind: str = "RequestResponse") -> dict[str, Any]:
-        """Invoke Intake, Acknowledge or Report through the API; the payload it answers with."""
+        """Invoke a function through the API; the payload of the response."""
         answer = self.client("lambda").invoke(
             FunctionName=self.stack.outputs[f"{function}FunctionName"],
             InvocationType=kind,
@@ -206,7 +206,7 @@ class World:
         return str(name)
 
     def intake_row(self) -> dict[str, Any]:
-        """What IntakeTable has of the action type: `{holders: {}, waiting: {}, awaiting: {}}`."""
+        """The action type's row in IntakeTable: `{holders: {}, waiting: {}, awaiting: {}}`."""
         found = self.client("dynamodb").get_item(
             TableName=self.stack.outputs["IntakeTableName"],
             Key={"actionType": {"S": self.action_type}},
@@ -215,13 +215,13 @@ class World:
         return table.plain(found.get("Item", {}))
 
     def expect_one_more(self) -> None:
-        """Let Intake expect a job that continues another's work: it asks then, room or not."""
-        self._awaiting({"a job of somebody's": {"S": ago(0)}})
+        """Let Intake expect a job that continues another: it polls then even without room."""
+        self._awaiting({"some other job": {"S": ago(0)}})
 
     def overflow(self, count: int) -> list[str]:
         """Start pipelines with room for one job; their names, once one works and the others wait.
 
-        All are polled at once, as when several are awaited that continue others.
+        All jobs are polled at once, as if several were awaited that continue others.
         """
         self.intake_quiet()
         self.expect_one_more()
@@ -232,13 +232,13 @@ class World:
             rows = [row["status"]["S"] for name in names for row in self.rows(name)]
             return sorted(rows) == ["InProgress", *["Queued"] * (count - 1)]
 
-        wait_for(settled, "one to work and the others to wait", seconds=20)
+        wait_for(settled, "one job to be in progress and the others to wait", seconds=20)
         self.expect_no_more()
         return names
 
     @contextmanager
-    def unheard_report(self) -> Iterator[None]:
-        """Let nobody reach Report, while the hours of a state machine's retries pass quickly."""
+    def throttled_report(self) -> Iterator[None]:
+        """Let Lambda throttle Report, and the state machine's hours of retries pass quickly."""
         name = self.stack.outputs["ReportFunctionName"]
         client = self.client("lambda")
         client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
@@ -250,19 +250,19 @@ class World:
             client.delete_function_concurrency(FunctionName=name)
 
     def intake_quiet(self) -> None:
-        """Let no event of CodePipeline's start Intake, and what was started end."""
+        """Let no event from CodePipeline start Intake, and wait for the invocations that run."""
         self.client("events").disable_rule(Name=self.rule("default", "STARTED"))
         assert functions.runner().wait_until_idle(30)
 
     def hold_back_acknowledge(self) -> Callable[[], object]:
-        """Let no Job Dispatched event reach Acknowledge; returns what lets them again."""
+        """Keep Job Dispatched events from Acknowledge; returns a function that lets them pass again."""
         bus = self.stack.outputs["JobBusName"]
         about = {"Name": self.rule(bus, "Job Dispatched"), "EventBusName": bus}
         self.client("events").disable_rule(**about)
         return partial(self.client("events").enable_rule, **about)
 
     def come_to_rest(self) -> None:
-        """Stop what runs, and wait for what that starts: nothing of it comes later."""
+        """Stop all executions, and wait until nothing runs that could still emit metrics."""
 
         backend: Any = models.stepfunctions_parser_backends[self.cloud.account_id][
             self.cloud.region
@@ -271,7 +271,7 @@ class World:
         def at_rest() -> bool:
             stepfunctions.stop_all()
             started = list(backend._executions.values())
-            # It has told of its end then, which is after its status says so.
+            # An execution puts its last event after its status has changed.
             assert all(execution._ended.wait(60) for execution in started)
             assert functions.runner().wait_until_idle(60)
             return started == list(backend._executions.values())
@@ -290,7 +290,7 @@ class World:
         )
 
     def task_token(self, row: dict[str, Any]) -> str:
-        """The task token that a job's execution waits with, once it does as its row says."""
+        """The task token that a job's execution waits with, once it has its row's status."""
         arn = row["execution"]["S"]
         before = "Job Dispatched" if row["status"]["S"] == "InProgress" else "\0"
         history = self.client("stepfunctions").get_execution_history
@@ -305,7 +305,7 @@ class World:
         return str(wait_for(token, "the execution to wait", seconds=10))
 
     def tell_progress(self, job_id: str, **progress: Any) -> None:
-        """Be the worker: tell how far a job is."""
+        """As the worker, report a job's progress."""
         entry = {
             "EventBusName": self.stack.outputs["JobBusName"],
             "Source": "worker",
@@ -320,7 +320,7 @@ class World:
         return [event for event in events if event["detail-type"] == detail_type]
 
     def dispatched(self, job_id: str) -> dict[str, Any]:
-        """The event that tells Acknowledge of a job, once it was put."""
+        """The Job Dispatched event of a job, once it has been put."""
         (event,) = wait_for(
             lambda: [
                 one for one in self.bus_events("Job Dispatched") if one["detail"]["jobId"] == job_id
@@ -332,7 +332,7 @@ class World:
         return found
 
     def announced(self, detail_type: str, job_id: str) -> list[dict[str, Any]]:
-        """The details of the events of a type that tell of a job."""
+        """The details of the events of a type that are about a job."""
         details = [event["detail"] for event in self.bus_events(detail_type)]
         return [detail for detail in details if detail["jobId"] == job_id]
 
@@ -342,7 +342,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[World]:
     """The stack, with the PARAMETERS that a module names, and its functions' SLEEP_SCALE."""
     second = "Custom/Test/Second/2"
     types = f"{acknowledger.CUSTOM_ACTION_TYPE},{second},{acknowledger.PARTNER_ACTION_TYPE}"
-    # All log at level DEBUG, so that it is searched too.
+    # Every function logs at level DEBUG, so that these lines are searched for secrets, too.
     parameters = {"ActionTypes": types, "DebugSampleRate": "1"} | getattr(
         request.module, "PARAMETERS", {}
     )
@@ -363,14 +363,14 @@ def running(request: pytest.FixtureRequest) -> Iterator[World]:
             Overwrite=True,
         )
         yield world
-        # Whatever the tests have done, nothing of it may have been written down.
+        # Whatever the tests have done, no secret may have been written anywhere.
         assert world.written.secrets([CLIENT_TOKEN, PASSWORD]) == []
 
 
 @pytest.fixture
 def world(running: World) -> Iterator[World]:
-    """The stack as it came: every switch and rule is put back afterwards."""
-    # A sweep, which is fired once, finds what can be polled at once.
+    """The stack in its initial state: every switch and rule is reset afterwards."""
+    # Jobs can be polled at once, so that one sweep finds them.
     running.emulator.behaviour = moto_codepipeline.Behaviour(started_before_queued_seconds=0)
     yield running
     events = running.client("events")
@@ -382,5 +382,5 @@ def world(running: World) -> Iterator[World]:
 
 @pytest.fixture(params=["Custom", "ThirdParty"])
 def owners_world(request: pytest.FixtureRequest, world: World) -> World:
-    """The world of an owner of custom actions, and that of a partner."""
+    """The world with custom actions, and with partner actions."""
     return replace(world, owner=request.param)

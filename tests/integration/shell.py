@@ -1,4 +1,4 @@
-"""Runs the documentation's commands as they are written there, by bash and the AWS CLI."""
+"""Runs the documentation's commands as written, with bash and the AWS CLI."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ sys.exit(answer["code"])
 
 @pytest.fixture(scope="module")
 def programs(running: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The variables by which a shell finds the AWS CLI and a folder that is as a checkout."""
+    """The environment variables for a shell with the AWS CLI, in a folder like a checkout."""
     try:
         python = installs.aws_cli() / "python"
     except installs.NotInstalled as error:
@@ -70,7 +70,7 @@ def programs(running: World, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @dataclass
 class Shell:
-    """Runs blocks of commands after what sets them up, in a folder that is as a checkout."""
+    """Runs blocks of commands, after the setup, in a folder like a checkout."""
 
     world: World
     programs: dict[str, str]

@@ -1,4 +1,4 @@
-"""Each alarm fires when what it is about happens, and all are quiet when jobs just come and go."""
+"""Each alarm fires when its cause occurs, and none while jobs merely succeed or fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Metric = tuple[Any, ...]
 
 @pytest.fixture
 def quiet(world: World) -> World:
-    """A world in which nothing has been counted yet, and no dead letter is left."""
+    """A world without metrics and dead letters."""
     world.come_to_rest()
     for function in DEAD_LETTERS:
         world.written.letters(function)
@@ -46,12 +46,12 @@ def test_jobs_that_succeed_or_fail_fire_no_alarm(quiet):
     assert firing(quiet) == set()
 
 
-def test_intake_that_looks_for_no_jobs(quiet):
+def test_an_intake_that_never_sweeps(quiet):
     assert firing(quiet) == {"NoSweepAlarm"}
 
 
 @pytest.mark.parametrize(("function", "event"), DEAD_LETTERS.items())
-def test_what_a_function_has_given_up(function, event, quiet):
+def test_an_event_that_a_function_cannot_handle(function, event, quiet):
     sweep(quiet)
     quiet.invoke(function, load_event(event), kind="Event")
     wait_for(
@@ -82,16 +82,16 @@ def test_an_offer_that_waits_too_long_for_its_acknowledgment(quiet):
     wait_for(lambda: firing(quiet) == {"SlowAcknowledgmentsAlarm"}, "the alarm", seconds=20)
 
 
-def test_an_execution_that_somebody_stops(quiet):
+def test_an_execution_that_is_stopped_by_hand(quiet):
     sweep(quiet)
     row = quiet.row(quiet.start({"Outcome": "Hang"}), "InProgress")
     quiet.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
     wait_for(lambda: firing(quiet) == {"ExecutionsEndedAlarm"}, "the alarm", seconds=20)
 
 
-def test_a_function_that_lambda_refuses_to_run(quiet):
+def test_a_function_that_is_throttled(quiet):
     sweep(quiet)
-    with quiet.unheard_report():
+    with quiet.throttled_report():
         row = quiet.row(quiet.start({"Outcome": "Succeed"}), "Succeeded")
     assert quiet.execution(row["execution"]["S"])["error"] == "Unreported"
     wait_for(lambda: firing(quiet) == {"FunctionThrottlesAlarm"}, "the alarm", seconds=20)
@@ -123,8 +123,8 @@ def test_an_action_type_that_is_not_served(quiet):
         acknowledger.register(quiet.cloud, quiet.stack, "Custom/Test/Second/2")
 
 
-def test_step_functions_slowing_down(quiet):
-    """It never does so here: the metric is put as AWS would."""
+def test_executions_that_are_throttled(quiet):
+    """The local Step Functions never throttles: the metric is put as AWS would."""
     sweep(quiet)
     quiet.client("cloudwatch").put_metric_data(
         Namespace="AWS/States",
@@ -175,7 +175,7 @@ def watched(world: World) -> set[Metric]:
 
 
 def waits_for_room(world: World) -> None:
-    """Have a job wait for room, as where two sweeps have asked for the last."""
+    """Have a job wait for room, as if two sweeps had polled for the last room."""
     world.intake_quiet()
     world.start({"Outcome": "Succeed"}, sweep=False)
     request = world.poll()
@@ -194,14 +194,14 @@ def waits_for_room(world: World) -> None:
         row = world.client("dynamodb").get_item(TableName=table, Key=key).get("Item", {})
         return row.get("roomToken", {}).get("S")
 
-    token = wait_for(room_token, "it to wait for room", seconds=20)
+    token = wait_for(room_token, "the execution to wait for room", seconds=20)
     step_functions.send_task_success(taskToken=token, output="{}")
     assert world.execution(execution["executionArn"])["status"] == "SUCCEEDED"
     world.client("events").enable_rule(Name=world.rule("default", "STARTED"))
 
 
-def bring_about_everything(world: World) -> None:
-    """Let happen what is counted, be it that it didn't happen."""
+def cause_all_metrics(world: World) -> None:
+    """Cause every metric to be emitted, if only with the value 0."""
     for outcome, status in (("Succeed", "Succeeded"), ("Fail", "Failed")):
         world.row(world.start({"Outcome": outcome}), status)
     world.row(world.start({"Outcome": "Hang", "JobTimeoutSeconds": "1"}), "TimedOut")
@@ -226,9 +226,9 @@ def bring_about_everything(world: World) -> None:
     world.cloud.schedule.fire()
 
 
-def test_exactly_the_metrics_that_are_shown_are_counted(world):
-    """With the name, unit and dimensions by which the alarms, the dashboard and docs/metrics.md know it."""
-    bring_about_everything(world)
+def test_the_metrics_emitted_are_those_shown_watched_and_documented(world):
+    """With the names, units and dimensions of the alarms, the dashboard and docs/metrics.md."""
+    cause_all_metrics(world)
     backend = cloudwatch_backends[world.cloud.account_id][world.cloud.region]
 
     def counted() -> dict[Metric, str]:
@@ -238,7 +238,7 @@ def test_exactly_the_metrics_that_are_shown_are_counted(world):
             for one in list(backend.metric_data)
         }
 
-    # Step Functions never slows down here, and an execution as a whole has no time limit.
+    # The local Step Functions never throttles, and an execution as a whole has no time limit.
     never = {"ExecutionThrottled", "ExecutionsTimedOut"}
     wanted = {one for one in shown(world) | watched(world) if one[1] not in never}
     wait_for(lambda: wanted <= counted().keys(), f"{wanted - counted().keys()}", seconds=20)

@@ -1,4 +1,4 @@
-"""Step Functions takes fewer executions than CodePipeline offers jobs: the rest is offered again."""
+"""Step Functions throttles StartExecution: the jobs that can't be started are offered again."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.resilience.witness import Witness
 from tests.support import wait_for
 
 JOBS = 20
-# Five a second, then, at the least.
+# So at least five a second.
 OFFERED_AGAIN_SECONDS = 4
 STARTS_A_SECOND = 1
-# Little more than the ten that Intake keeps to finish in, and less than all of the starts take.
+# A little more than the ten seconds that Intake reserves to finish, and less than all starts take.
 INTAKE_TIMEOUT = 12
 
 
 class Quota:
-    """A bucket of tokens for StartExecution, as Step Functions has it."""
+    """A token bucket for StartExecution, as in Step Functions."""
 
     def __init__(self) -> None:
         self.tokens, self.refilled = 1.0, time.monotonic()

@@ -1,4 +1,4 @@
-"""The documentation's commands: each block is run here as written, or elsewhere."""
+"""The documentation's commands: each block is run as written, here or by another test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["programs"]
 
 OWN = "Custom/Test/MyTool/1"
 PARAMETERS = {"ActionTypes": f"{acknowledger.CUSTOM_ACTION_TYPE},{OWN}"}
-#: By the beginning of a block: which test runs it, or why none can.
+#: The test that runs a block, by the beginning of the block.
 ELSEWHERE = {
     "make demo": "tests/local/test_demo.py",
     "make local": "tests/local/test_starts.py",
@@ -56,7 +56,7 @@ def pages() -> list[str]:
 COMMANDS = {
     (page, number): block
     for page in pages()
-    # These are run by tests of their own: test_runbook.py and test_tutorial.py.
+    # test_runbook.py and test_tutorial.py run the blocks of these pages.
     if page not in ("docs/runbook.md", "docs/tutorial-aws.md")
     for number, block in enumerate(blocks(page))
 }
@@ -65,7 +65,7 @@ HERE = {
     for (page, number), block in COMMANDS.items()
     if not block.startswith(tuple(ELSEWHERE))
 }
-#: What a block prints, by its page and number.
+#: What a block prints, by a command in it.
 PRINTED = {
     "list-action-executions": "outputVariables",
     "put-events": '"FailedEntryCount": 0',
@@ -81,14 +81,14 @@ def shell(world: World, programs: dict[str, str]) -> Shell:
 
 @pytest.fixture(scope="module", autouse=True)
 def sample(running: World) -> None:
-    """What `make local` comes with."""
+    """The sample pipeline and worker of `make local`."""
     first = acknowledger.CUSTOM_ACTION_TYPE
     acknowledger.create_sample_pipeline(running.cloud, first, sample_worker=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HERE)
-def test_a_block_of_commands_does_what_it_says(name: str, shell: Shell) -> None:
+def test_a_block_of_commands_works_as_written(name: str, shell: Shell) -> None:
     intake = shell.world.stack.outputs["IntakeFunctionName"]
     block = HERE[name].replace("http://127.0.0.1:4566", shell.world.cloud.endpoint_url)
     seen = shell.run(block, INTAKE=intake)

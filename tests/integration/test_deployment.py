@@ -1,4 +1,4 @@
-"""What a deployment does to jobs in flight: nothing. Nor does the deployment that takes it back."""
+"""A deployment, and its rollback, don't affect jobs in flight."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support import ROOT, wait_for
 pytestmark = pytest.mark.slow
 
 PARAMETERS = {"MaxJobsInFlight": "3,0,0", "ProgressIntervalSeconds": "1"}
-#: What the next version says in place of this one, in a definition and in a function.
+#: What the next version changes in the definition and in a function.
 SAYS = {
     Path("statemachine", "job.asl.json"): ("How the job has ended, in", "How it has ended, in"),
     Path("functions", "report.py"): ('"Reported"', '"Reported by the next version"'),
@@ -44,7 +44,7 @@ def definition(world: World) -> str:
 
 
 def update(world: World, template: Path) -> None:
-    """Deploy a version, with another time limit, over the one that is there."""
+    """Update the stack to a version, with another time limit."""
     before = definition(world)
     resources = world.stack.resources
     parameters = world.stack.parameters | {"JobTimeoutSeconds": "1800"}
@@ -54,7 +54,7 @@ def update(world: World, template: Path) -> None:
 
 
 def succeed(world: World, name: str) -> dict[str, Any]:
-    """Be the worker: answer that a job is done, and see it end."""
+    """As the worker, report that a job is done, and check that it ends."""
     row = world.row(name, "InProgress")
     token = world.task_token(row)
     world.client("stepfunctions").send_task_success(taskToken=token, output="{}")
@@ -64,8 +64,8 @@ def succeed(world: World, name: str) -> dict[str, Any]:
     return ended
 
 
-def test_jobs_in_flight_end_as_they_should_over_a_deployment_and_its_rollback(world, next_version):
-    """There is one in each state that waits, and none is lost or announced twice."""
+def test_jobs_in_flight_end_correctly_after_a_deployment_and_its_rollback(world, next_version):
+    """There is a job in each state that waits; none is lost or announced twice."""
     world.emulator.behaviour.continuation_seconds = 3600
     reported = world.start({"Outcome": "Hang"})
     row = world.row(reported, "InProgress")
@@ -104,7 +104,7 @@ def test_jobs_in_flight_end_as_they_should_over_a_deployment_and_its_rollback(wo
         assert len(world.announced("Job Succeeded", one["jobId"]["S"])) == 1
 
 
-def test_what_is_reported_after_a_deployment_is_reported_by_the_new_code(world, next_version):
+def test_after_a_deployment_the_new_code_reports(world, next_version):
     name = world.start({"Outcome": "Hang"})
     world.row(name, "InProgress")
     update(world, next_version)

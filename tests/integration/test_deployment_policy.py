@@ -1,7 +1,7 @@
-"""docs/deployment.md allows what CloudFormation does: what it says of each type that the stack has.
+"""The policies in docs/deployment.md allow what CloudFormation calls for the stack's resources.
 
-The schema of a resource type, which AWS publishes and cfn-lint brings along, lists the permissions
-that making, reading, changing and deleting a resource takes.
+The schema of a resource type, which AWS publishes and cfn-lint includes, lists the permissions
+needed to create, read, update and delete a resource.
 """
 
 from __future__ import annotations
@@ -63,19 +63,19 @@ FOR_PROPERTIES = {
     r"s3:GetObjectVersion": "S3ObjectVersion",
     r"sns:(Subscribe|Unsubscribe)": "Subscription",
 }
-#: Other permissions that are never used here.
+#: Permissions that are never needed here, and why.
 NEVER = {
-    r"codepipeline:DeleteCustomActionType": "it is retained",
-    r"logs:DeleteRetentionPolicy": "there is always one",
+    r"codepipeline:DeleteCustomActionType": "the action type is retained",
+    r"logs:DeleteRetentionPolicy": "there is always a retention",
 }
-#: Calls of the person who deploys, not for a resource.
+#: Calls that the person who deploys makes, not CloudFormation.
 BY_HAND = re.compile(r"cloudformation:\w+|s3:PutObject")
-#: The types that are given the key; other types' permissions on keys are for others of theirs.
+#: The types that are encrypted with the key; other types use keys for other properties.
 ENCRYPTED = {"DynamoDB::Table", "SQS::Queue", "SNS::Topic", "Logs::LogGroup"}
 
 
 def statements() -> list[list[dict[str, Any]]]:
-    """What the page allows: to deploy, to the key's services, and to deploy with a key."""
+    """The page's policies: to deploy, for the key's services, and to deploy with a key."""
     text = (ROOT / "docs" / "deployment.md").read_text()
     found = [json.loads(block) for block in re.findall(r"```json\n(.+?)```", text, re.DOTALL)]
     return [each["Statement"] if isinstance(each, dict) else each for each in found]
@@ -86,7 +86,7 @@ def actions(statements: list[dict[str, Any]]) -> set[str]:
 
 
 def needed(kind: str) -> set[str]:
-    """What CloudFormation calls for a type of resource."""
+    """The permissions that CloudFormation needs for a resource type."""
     handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
     return {
         permission
@@ -102,7 +102,7 @@ def is_allowed(permission: str, allowed: set[str]) -> bool:
 
 @pytest.fixture(scope="module")
 def made() -> tuple[set[str], str]:
-    """The types of all that CloudFormation made, changed and deleted, and the template processed."""
+    """The types of the resources created, updated and deleted, and the processed template."""
     with acknowledger.empty() as cloud:
         client = cloud.client("cloudformation")
         cloud.deploy(TEMPLATE, {}, name="acknowledger")
@@ -119,7 +119,7 @@ def made() -> tuple[set[str], str]:
     return kinds, json.dumps(body["TemplateBody"])
 
 
-def test_all_is_allowed_that_cloudformation_calls_for_what_the_stack_has(made):
+def test_everything_that_cloudformation_calls_is_allowed(made):
     kinds, _ = made
     deploying, _, with_key = statements()
     allowed = actions(deploying) | actions(with_key)
@@ -130,7 +130,7 @@ def test_all_is_allowed_that_cloudformation_calls_for_what_the_stack_has(made):
         assert unexplained == set(), kind
 
 
-def test_what_is_left_out_is_for_properties_that_the_template_does_not_have(made):
+def test_permissions_are_left_out_only_for_properties_that_the_template_does_not_have(made):
     kinds, template = made
     everything = {permission for kind in kinds for permission in needed(kind)}
     for pattern, name in FOR_PROPERTIES.items():
@@ -140,7 +140,7 @@ def test_what_is_left_out_is_for_properties_that_the_template_does_not_have(made
         assert any(re.fullmatch(pattern, each) for each in everything), pattern
 
 
-def test_only_a_stack_with_a_key_needs_permission_to_use_it(made):
+def test_only_a_stack_with_a_key_needs_permissions_for_it(made):
     deploying, _, with_key = statements()
     assert not [each for each in actions(deploying) if each.startswith("kms:")]
     kinds, _ = made
@@ -148,7 +148,7 @@ def test_only_a_stack_with_a_key_needs_permission_to_use_it(made):
     assert of_keys == {each for each in actions(with_key) if each.startswith("kms:")}
 
 
-def test_nothing_is_allowed_that_is_not_needed(made):
+def test_only_what_is_needed_is_allowed(made):
     kinds, _ = made
     deploying, _, with_key = statements()
     allowed = actions(deploying) | actions(with_key)

@@ -1,4 +1,4 @@
-"""Jobs through the whole stack: CodePipeline, both buses, all functions, the worker."""
+"""Jobs in the whole stack: CodePipeline, both buses, all functions, the worker."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ SCENARIOS = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_a_job_ends_as_it_should_everywhere(scenario, owners_world):
+def test_a_job_ends_with_the_same_status_everywhere(scenario, owners_world):
     world = owners_world
     name = world.start(scenario.configuration)
     row = world.row(name, scenario.row)
@@ -86,7 +86,7 @@ def test_a_job_ends_as_it_should_everywhere(scenario, owners_world):
         assert scenario.message in action["summary"]
 
 
-def test_a_result_lets_the_pipeline_go_on_and_a_failure_stops_it(world):
+def test_a_success_continues_the_pipeline_and_a_failure_stops_it(world):
     def action(name, outcome):
         return [{"name": name, "configuration": {"Outcome": outcome}}]
 
@@ -100,7 +100,7 @@ def test_a_result_lets_the_pipeline_go_on_and_a_failure_stops_it(world):
     assert {row["actionName"]["S"] for row in world.rows(name)} == {"A", "B"}
 
 
-def test_a_job_that_no_event_told_of_is_found_by_the_sweep(world):
+def test_a_job_whose_event_is_lost_is_found_by_the_sweep(world):
     world.intake_quiet()
     name = world.start({"Outcome": "Succeed"})
     assert world.rows(name) == []
@@ -108,20 +108,20 @@ def test_a_job_that_no_event_told_of_is_found_by_the_sweep(world):
     world.row(name, "Succeeded")
 
 
-def test_a_job_that_can_be_polled_only_after_its_event_is_waited_for(world):
+def test_intake_waits_for_a_job_that_can_be_polled_only_after_its_event(world):
     world.emulator.behaviour.started_before_queued_seconds = 1
     name = world.start({"Outcome": "Succeed"})
     world.row(name, "Succeeded")
 
 
-def test_an_event_that_comes_twice_makes_one_job(world):
+def test_an_event_that_comes_twice_starts_one_execution(world):
     world.emulator.behaviour.events_twice = True
     name = world.start({"Outcome": "Succeed"})
     row = world.row(name, "Succeeded")
     assert len(world.executions(row["jobId"]["S"])) == 1
 
 
-def test_a_job_offered_again_before_it_was_acknowledged_is_acknowledged_once_and_worked_once(
+def test_a_job_offered_again_before_its_acknowledgment_is_worked_on_once(
     owners_world,
 ):
     world = owners_world
@@ -140,7 +140,7 @@ def test_a_job_offered_again_before_it_was_acknowledged_is_acknowledged_once_and
     assert sum("InProgress" in path for path in paths) == 1
 
 
-def test_a_job_that_another_worker_took_meanwhile_is_left_to_it(
+def test_a_job_that_another_worker_acknowledged_is_left_to_it(
     owners_world,
 ):
     world = owners_world
@@ -160,7 +160,7 @@ def test_a_job_that_another_worker_took_meanwhile_is_left_to_it(
     assert world.pipeline_ended(name) == "Succeeded"
 
 
-def test_a_job_that_was_never_acknowledged_in_time_is_failed_with_the_limit_that_passed(
+def test_a_job_that_is_not_acknowledged_in_time_is_failed_naming_the_limit(
     owners_world,
 ):
     world = owners_world
@@ -174,7 +174,7 @@ def test_a_job_that_was_never_acknowledged_in_time_is_failed_with_the_limit_that
 
 @pytest.mark.parametrize("repeated", ["status", "InvalidNonceException"])
 @pytest.mark.parametrize("rotates", [True, False])
-def test_an_acknowledgment_delivered_twice_is_one(world, repeated, rotates):
+def test_a_job_dispatched_event_delivered_twice_has_no_further_effect(world, repeated, rotates):
     world.emulator.behaviour.repeated_acknowledgment = repeated
     world.emulator.behaviour.nonce_rotates = rotates
     bus = world.stack.outputs["JobBusName"]
@@ -198,7 +198,7 @@ def test_an_acknowledgment_delivered_twice_is_one(world, repeated, rotates):
 
 
 def test_an_execution_that_ended_without_an_acknowledgment_is_followed_by_another(owners_world):
-    """Also where the nonce, and so the execution's name, stays the same."""
+    """The nonce, and so the execution's name, stays the same."""
     world = owners_world
     world.emulator.behaviour.nonce_rotates = False
     let_go = world.hold_back_acknowledge()

@@ -1,4 +1,4 @@
-"""What is logged of a job: each fact once, whose job it is about, and what the saved queries ask for."""
+"""What is logged about a job: each fact once, with the job's ids, as the saved queries expect."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_each_fact_about_a_job_is_one_line_that_names_the_job(world, owner, outc
     def lines():
         found = [json.loads(text) for text in world.written.logs() if about["job_id"] in text]
         told = [line for line in found if line.get("level") not in (None, "DEBUG")]
-        # A function's are read when its invocation is over.
+        # A function's lines are read when its invocation is over.
         return told if {"Intake", "Report"} <= {line["service"] for line in told} else None
 
     told = sorted(wait_for(lines, "all lines", seconds=20), key=lambda line: line["timestamp"])
@@ -67,7 +67,7 @@ def test_each_fact_about_a_job_is_one_line_that_names_the_job(world, owner, outc
 
 
 class SavedQuery:
-    """What a query names: its commands, functions, fields and the messages that it looks for."""
+    """The commands, functions, fields and messages in a query."""
 
     def __init__(self, text: str) -> None:
         text = re.sub(r"#.*", "", text)
@@ -83,7 +83,7 @@ class SavedQuery:
 
 @pytest.fixture(scope="module")
 def saved(running: World) -> dict[str, Any]:
-    """The saved queries by name, once jobs and a function that broke have left their lines."""
+    """The saved queries by name, once jobs and a failed function have been logged."""
     running.emulator.behaviour = moto_codepipeline.Behaviour(started_before_queued_seconds=0)
     partners = replace(running, owner="ThirdParty")
     rows = [
@@ -107,12 +107,12 @@ def saved(running: World) -> dict[str, Any]:
     return {one["name"].partition("/")[2]: one for one in described["queryDefinitions"]}
 
 
-def test_these_are_the_saved_queries(saved):
+def test_every_saved_query_is_tested(saved):
     assert set(saved) == QUERIES
 
 
 @pytest.mark.parametrize("name", sorted(QUERIES))
-def test_a_saved_query_uses_what_logs_insights_has(name, saved):
+def test_a_saved_query_uses_commands_and_functions_of_logs_insights(name, saved):
     query = SavedQuery(saved[name]["queryString"])
     assert query.commands <= set(COMMANDS.split())
     assert query.functions <= set(FUNCTIONS.split())
@@ -123,7 +123,7 @@ def test_a_saved_query_names_only_what_is_logged_in_its_log_groups(name, saved, 
     query = SavedQuery(saved[name]["queryString"])
     groups = saved[name]["logGroupNames"]
     lines = [line for group in groups for line in running.written.lines(group)]
-    # These are made of each line by CloudWatch.
+    # CloudWatch adds these fields to each line.
     logged = {"@timestamp", "@log"}.union(*map(json.loads, lines))
     assert query.fields
     assert query.fields - logged == set()

@@ -1,4 +1,4 @@
-"""The example that tells people about jobs that fail or time out."""
+"""The example that sends a message about each job that fails or times out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.support import ROOT, wait_for
 
 
 @pytest.fixture(scope="module")
-def told(running):
-    """What subscribers of the example's topic have been told, as it is asked for."""
+def sent(running):
+    """A function that returns the messages sent to the example's topic so far."""
     parameters = {"Email": "you@example.com", "JobBusName": running.stack.outputs["JobBusName"]}
     template = ROOT / "examples" / "notify" / "template.yaml"
     stack = deploy(template, parameters, name="job-failures", region=running.cloud.region)
     sqs = running.client("sqs")
-    url = sqs.create_queue(QueueName="told")["QueueUrl"]
+    url = sqs.create_queue(QueueName="sent")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
     running.client("sns").subscribe(
         TopicArn=stack.outputs["TopicArn"], Protocol="sqs", Endpoint=arn["QueueArn"]
@@ -35,19 +35,19 @@ def told(running):
 
 
 @pytest.mark.parametrize(
-    ("configuration", "status", "told_of"),
+    ("configuration", "status", "detail_type"),
     [
         ({"Outcome": "Fail"}, "Failed", "Job Failed"),
         ({"Outcome": "Hang", "JobTimeoutSeconds": "1"}, "TimedOut", "Job Timed Out"),
     ],
 )
 def test_a_message_is_sent_for_a_job_that_fails_or_times_out(
-    world, told, configuration, status, told_of
+    world, sent, configuration, status, detail_type
 ):
     row = world.row(world.start(configuration), status)
-    said = f'"{told_of}: Work of {row["pipelineName"]["S"]} ({row["error"]["S"]}): '
+    said = f'"{detail_type}: Work of {row["pipelineName"]["S"]} ({row["error"]["S"]}): '
     message = wait_for(
-        lambda: next((one for one in told() if row["jobId"]["S"] in one), None),
+        lambda: next((one for one in sent() if row["jobId"]["S"] in one), None),
         "the message",
         seconds=10,
     )
@@ -55,7 +55,7 @@ def test_a_message_is_sent_for_a_job_that_fails_or_times_out(
     assert row["cause"]["S"] in message
 
 
-def test_no_message_is_sent_for_a_job_that_succeeds(world, told):
+def test_no_message_is_sent_for_a_job_that_succeeds(world, sent):
     row = world.row(world.start({"Outcome": "Succeed"}), "Succeeded")
     wait_for(lambda: world.announced("Job Succeeded", row["jobId"]["S"]), "the event", seconds=10)
-    assert not [one for one in told() if row["jobId"]["S"] in one]
+    assert not [one for one in sent() if row["jobId"]["S"] in one]

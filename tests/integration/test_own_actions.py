@@ -1,4 +1,4 @@
-"""AWS's own actions on the local stack: a pipeline whose job is a Lambda function's."""
+"""AWS's own actions on the local stack: a pipeline with a Lambda invoke action."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The stack in AWS's other partitions, whose ARNs and hosts are not those of the first."""
+"""The stack in AWS's other partitions, which have other ARNs and hosts."""
 
 from __future__ import annotations
 

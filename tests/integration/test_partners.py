@@ -1,4 +1,4 @@
-"""What is particular to partner actions, through the whole stack."""
+"""Partner actions in the whole stack."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def put_token(world, client_id, token):
 
 
 def test_a_rotated_client_token_is_noticed(partner):
-    """The functions have the old one in memory."""
+    """The functions have the old token in memory."""
     partner.row(partner.start({"Outcome": "Succeed"}), "Succeeded")
     client_id = partner.emulator.default_client_id
     rotated = f"{CLIENT_TOKEN}-2"
@@ -41,7 +41,7 @@ def test_a_rotated_client_token_is_noticed(partner):
 
 
 @pytest.mark.parametrize("token", [None, f"{CLIENT_TOKEN}-that-is-wrong"])
-def test_a_client_without_its_token_costs_only_its_own_jobs(partner, token):
+def test_a_client_with_a_missing_or_wrong_token_does_not_affect_other_clients(partner, token):
     other, theirs = str(uuid.uuid4()), "wrong" if token else "missing"
     partner.emulator.put_client(other, f"{CLIENT_TOKEN}-other")
     if token:

@@ -1,11 +1,14 @@
-"""Stopping intake and starting it again, through the whole stack."""
+"""Pausing and resuming intake in the whole stack."""
 
 from __future__ import annotations
+
+import pytest
 
 from local import acknowledger
 
 
-def test_a_paused_action_type_takes_no_jobs_while_its_jobs_in_flight_and_the_others_go_on(
+@pytest.mark.slow
+def test_a_pause_stops_new_jobs_of_its_action_type_only(
     owners_world,
 ):
     world = owners_world
@@ -25,5 +28,5 @@ def test_a_paused_action_type_takes_no_jobs_while_its_jobs_in_flight_and_the_oth
     assert world.rows(kept) == []
     resumed = world.invoke("Intake", {"detail-type": "Resume Intake", "detail": chosen})
     assert resumed == {"paused": []}
-    # Without a sweep: resuming looks for jobs at once.
+    # No sweep is needed: resuming polls at once.
     world.row(kept, "Succeeded")

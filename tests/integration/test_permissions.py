@@ -1,8 +1,8 @@
-"""Every permission used, no permission missing: what the roles did, held against their policies.
+"""Every permission is used and none is missing: the roles' calls, compared with their policies.
 
-One stack with every condition of the template on runs SCENARIOS, which between them make every call
-that the roles are for. `local/aws/permissions.py` records who called what; whatever a role's policies do
-not allow is refused, here as in every other module of these tests.
+One stack, with every condition of the template on, runs SCENARIOS, which together make every call
+that the roles need. `local/aws/permissions.py` records which role called what; a call that its
+policies don't allow is refused, here as in every other module of these tests.
 """
 
 from __future__ import annotations
@@ -39,32 +39,32 @@ PARAMETERS = {
     "ContinueAfterSeconds": "60",
 }
 
-#: What nothing on this machine can show to be needed, and why.
+#: Permissions whose use can't be observed on this machine, and why.
 UNSEEN = {
-    r"xray:\w+": "moto takes no trace segments, and Lambda sends a function's itself",
+    r"xray:\w+": "moto takes no trace segments, and Lambda itself sends those of a function",
     r"logs:(CreateLogStream|PutLogEvents)": "Lambda writes the log, without the endpoint",
     r"logs:(\w+LogDelivery|ListLogDeliveries|PutResourcePolicy|Describe\w+)": (
-        "Step Functions sets the delivery of its log up, and there is none here"
+        "Step Functions sets up its log delivery, which the local one doesn't have"
     ),
-    r"kms:Decrypt": "Parameter Store decrypts for the caller, and moto without asking KMS",
+    r"kms:Decrypt": "Parameter Store decrypts for the caller; moto does so without calling KMS",
 }
 
-#: What one policy allows all functions of a stack that serves partners.
+#: Actions that one policy allows all functions of a stack that serves partners.
 SHARED = r"codepipeline:\w*ThirdParty\w*"
 
-#: What nobody can use: one list has the action types of both owners, which IAM can't part, and
-#: PollForJobs takes custom ones only.
+#: A grant that can't be used: one list has the action types of both owners, which IAM can't
+#: separate, and PollForJobs takes only custom ones.
 VOID = ("codepipeline:PollForJobs", r".*:action\?ype:ThirdParty/.*")
 
-#: Where a resource is a pattern, and why it can be no ARN.
+#: Resources that are patterns, and why they can't be ARNs.
 PATTERNS = {
     r"arn:\*:codepipeline:\*:\*:action\?ype:(Custom|ThirdParty)/\w+/[\w-]+/\d": (
-        "Join takes no region and account, which the caller's own are; a condition has the region"
+        "Join can't insert region and account, which are the caller's; a condition has the region"
     ),
     r"arn:aws:states:[^:]+:\d+:execution:[\w-]+:\*": "an execution is named after its job",
-    r"arn:aws:ssm:[^:]+:\d+:parameter/acknowledger/client-tokens/\*": "a client is one parameter",
+    r"arn:aws:ssm:[^:]+:\d+:parameter/acknowledger/client-tokens/\*": "each client has a parameter",
     r"arn:aws:kms:[^:]+:\d+:key/\*": "the key is the user's; the condition names the parameters",
-    r"\*": "IAM knows no resource",
+    r"\*": "IAM has no resource for the action",
 }
 
 
@@ -72,12 +72,12 @@ PATTERNS = {
 
 
 def dispatched(world: World, **configuration: str) -> tuple[str, dict[str, Any]]:
-    """A job that Acknowledge has not heard of: its pipeline and its row."""
+    """A dispatched job whose event has not reached Acknowledge: its pipeline and its row."""
     let_go = world.hold_back_acknowledge()
     try:
         name = world.start({"Outcome": "Hang", **configuration})
         row = world.row(name, "Created")
-        # The event was put, and has gone to nobody.
+        # The event has been put, and reached no target.
         world.task_token(row)
         return name, row
     finally:
@@ -120,7 +120,7 @@ def update_job(world: World, row: dict[str, Any], expression: str, value: str) -
 
 
 def sweep_until(world: World, name: str, status: str) -> None:
-    """Sweep until a pipeline has ended, once the next job of its chain has come."""
+    """Sweep until a pipeline has a status, once the next job of its chain has come."""
 
     def ended() -> bool:
         world.cloud.schedule.fire()
@@ -137,14 +137,14 @@ def succeeds_and_fails(world: World) -> None:
 
 
 def is_acknowledged_too_late(world: World) -> None:
-    """Report acknowledges it before it fails it."""
+    """Report acknowledges the job before it fails it."""
     name, _ = dispatched(world, AcknowledgeTimeoutSeconds="1")
     world.row(name, "TimedOut")
     assert world.pipeline_ended(name) == "Failed"
 
 
 def is_lost_to_another_worker(world: World) -> None:
-    """Acknowledge says so, and gives the row back."""
+    """Acknowledge answers OfferLost, and deletes the row."""
     name, row = dispatched(world)
     taken_by_another(world, row)
     event = world.dispatched(row["jobId"]["S"])
@@ -154,7 +154,7 @@ def is_lost_to_another_worker(world: World) -> None:
 
 
 def is_acknowledged_by_an_event_that_comes_twice(world: World) -> None:
-    """The second finds its token used up, and looks for the row."""
+    """The second event finds its task token gone, and Acknowledge reads the row."""
     row = world.row(world.start({"Outcome": "Succeed"}), "Succeeded")
     (event,) = [
         event
@@ -165,7 +165,7 @@ def is_acknowledged_by_an_event_that_comes_twice(world: World) -> None:
 
 
 def is_offered_again_after_its_end(world: World) -> None:
-    """Acknowledge looks whose the row is; Intake, whether the event's job was taken."""
+    """Acknowledge checks whose row it is; Intake, whether the event's job was taken."""
     name = world.start({"Outcome": "Succeed"})
     row = world.row(name, "Succeeded")
     again = world.client("stepfunctions").start_execution(
@@ -184,19 +184,19 @@ def is_offered_again_after_its_end(world: World) -> None:
 
 
 def waits_for_room(world: World) -> None:
-    """Intake tells the execution that room came free."""
+    """Intake notifies the execution that there is room."""
     _, held = in_progress(world)
     names = world.overflow(2)
     late = next(name for name in names if world.rows(name)[0]["status"]["S"] == "Queued")
     (row,) = world.rows(late)
-    wait_for(lambda: world.task_token(row), "it to wait", seconds=10)
+    wait_for(lambda: world.task_token(row), "the execution to wait", seconds=10)
     stop(world, held)
     world.row(late, "InProgress")
     world.expect_one_more()
     for name in names:
         stop(world, world.rows(name)[0])
     world.client("events").enable_rule(Name=world.rule("default", "STARTED"))
-    # The sweep asks whether the job that is awaited has come.
+    # The sweep checks whether the awaited job has come.
     world.cloud.schedule.fire()
     world.expect_no_more()
     wait_for(lambda: not world.intake_row()["holders"], "room to be given back", seconds=20)
@@ -211,7 +211,9 @@ def finds_room_that_was_never_given_back(world: World) -> None:
         ExpressionAttributeValues={":leaks": {"M": {f"leak-{n}": holder for n in range(2)}}},
     )
     world.cloud.schedule.fire()
-    wait_for(lambda: not world.intake_row()["holders"], "the leak to be healed", seconds=20)
+    wait_for(
+        lambda: not world.intake_row()["holders"], "the leaked room to be given back", seconds=20
+    )
 
 
 def is_paused(world: World) -> None:
@@ -223,11 +225,13 @@ def is_paused(world: World) -> None:
 
 
 def waits_for_its_next_job(world: World, **configuration: str) -> tuple[str, dict[str, Any]]:
-    """A job whose report waits, since its work was continued: its pipeline and its row."""
+    """A job whose report waits for the next job of its chain: its pipeline and its row."""
     world.emulator.behaviour.continuation_seconds = 2
     name, row = in_progress(world, **configuration)
     world.tell_progress(row["jobId"]["S"], percentComplete=50)
-    wait_for(lambda: world.action(name).get("percentComplete") == 50, "it to show", seconds=20)
+    wait_for(
+        lambda: world.action(name).get("percentComplete") == 50, "progress to show", seconds=20
+    )
     world.client("stepfunctions").send_task_success(taskToken=world.task_token(row), output="{}")
     arn = row["execution"]["S"]
     wait_for(lambda: "WaitForNextJob" in world.path(arn), "the report to wait", seconds=20)
@@ -235,13 +239,13 @@ def waits_for_its_next_job(world: World, **configuration: str) -> tuple[str, dic
 
 
 def shows_progress_and_ends_before_its_next_job(world: World) -> None:
-    """Acknowledge tells the execution whose report waits for it."""
+    """Acknowledge wakes the execution whose report waits for this job."""
     name, _ = waits_for_its_next_job(world)
     sweep_until(world, name, "Succeeded")
 
 
 def has_a_next_job_that_is_acknowledged_late(world: World) -> None:
-    """Report does so, and tells the execution that waits; and so does Stop."""
+    """Report, or Stop, acknowledges it and wakes the waiting execution."""
     for stopped in (False, True):
         name, first = waits_for_its_next_job(world, AcknowledgeTimeoutSeconds="5")
         let_go = world.hold_back_acknowledge()
@@ -259,7 +263,7 @@ def has_a_next_job_that_is_acknowledged_late(world: World) -> None:
 
 
 def is_kept_alive(world: World) -> None:
-    """Intake asks Stop to look after what has been in progress for long, and Stop Report."""
+    """Intake sends Stop a job that has long been in progress; Stop has Report continue it."""
     world.emulator.behaviour.continuation_seconds = 0.5
     name, row = in_progress(world)
     update_job(world, row, "SET updatedAt = :value, dueAt = :value", ago(120))
@@ -286,7 +290,7 @@ def is_ended_by_codepipeline(world: World) -> None:
 
 
 def is_stopped_by_hand(world: World) -> None:
-    """Stop fails its job, which it acknowledges first where nobody has."""
+    """Stop fails its job, after acknowledging it if necessary."""
     for begin in (in_progress, dispatched):
         name, row = begin(world)
         stop(world, row)
@@ -295,7 +299,7 @@ def is_stopped_by_hand(world: World) -> None:
 
 
 def is_stopped_when_another_worker_has_its_job(world: World) -> None:
-    """Stop gives the row back."""
+    """Stop deletes the row."""
     name, row = dispatched(world)
     taken_by_another(world, row)
     stop(world, row)
@@ -303,7 +307,7 @@ def is_stopped_when_another_worker_has_its_job(world: World) -> None:
 
 
 def is_stopped_with_an_input_too_long_for_an_event(world: World) -> None:
-    """Stop asks for it."""
+    """Stop reads the input with DescribeExecution."""
     row = world.row(world.start({"Outcome": "Succeed"}), "Succeeded")
     detail = {"executionArn": row["execution"]["S"], "status": "ABORTED", "input": None}
     event = {"detail-type": "Step Functions Execution Status Change", "detail": detail}
@@ -311,15 +315,15 @@ def is_stopped_with_an_input_too_long_for_an_event(world: World) -> None:
 
 
 def could_not_be_reported(world: World) -> None:
-    """Stop reads what Report was to say, and says it."""
+    """Stop reads what Report was invoked with, and reports it."""
     for outcome, status in (("Succeed", "Succeeded"), ("Fail", "Failed")):
-        with world.unheard_report():
+        with world.throttled_report():
             row = world.row(world.start({"Outcome": outcome}), status)
         assert world.execution(row["execution"]["S"])["error"] == "Unreported"
 
 
-def is_told_what_cannot_be_handled(world: World) -> None:
-    """Lambda sends the dead letter in the function's role."""
+def gets_events_that_cannot_be_handled(world: World) -> None:
+    """Lambda sends the dead letter with the function's role."""
     bad = {
         "Intake": "bad/intake-not-ours",
         "Acknowledge": "bad/acknowledge-nonce-missing",
@@ -358,7 +362,7 @@ SCENARIOS = [
     Scenario(is_stopped_when_another_worker_has_its_job),
     Scenario(is_stopped_with_an_input_too_long_for_an_event),
     Scenario(could_not_be_reported, BOTH),
-    Scenario(is_told_what_cannot_be_handled),
+    Scenario(gets_events_that_cannot_be_handled),
 ]
 
 
@@ -367,7 +371,7 @@ SCENARIOS = [
 
 @dataclass
 class Recorded:
-    """All that the roles of the stack called, and what the template allows them, by their ARNs."""
+    """The calls of the stack's roles, and the policies of each role, by its ARN."""
 
     calls: list[Call]
     refused: list[Call]
@@ -384,12 +388,12 @@ class Recorded:
         return list(dict.fromkeys(found))
 
     def denied(self) -> list[Call]:
-        """What was called and isn't allowed."""
+        """Calls that aren't allowed."""
         grants = self.grants
         return [call for call in self.calls if not any(grant.allows(call) for grant in grants)]
 
-    def needless(self) -> list[Grant]:
-        """What is allowed and wasn't called, apart from what can't be seen."""
+    def unused(self) -> list[Grant]:
+        """Grants that weren't used, apart from those whose use can't be observed."""
         return [
             grant
             for grant in self.grants
@@ -402,7 +406,7 @@ class Recorded:
         ]
 
     def too_wide(self) -> list[Grant]:
-        """What allows more than what was called, though it could name that."""
+        """Grants with a pattern, although they could name the action or the resource."""
         return [
             grant
             for grant in self.grants
@@ -421,7 +425,7 @@ class Recorded:
 
 @pytest.fixture(scope="module")
 def recorded(running: World) -> Recorded:
-    """All scenarios, run one after the other."""
+    """The calls of all scenarios, run one after the other."""
     for action_type in MORE:
         acknowledger.register(running.cloud, running.stack, action_type)
     for scenario in SCENARIOS:
@@ -442,34 +446,34 @@ def recorded(running: World) -> Recorded:
     )
 
 
-def test_nothing_is_called_that_the_role_does_not_allow(recorded):
+def test_every_call_is_allowed_by_its_role(recorded):
     assert recorded.denied() == []
     assert recorded.refused == []
 
 
-def test_nothing_is_allowed_that_no_scenario_needs(recorded):
-    assert recorded.needless() == []
+def test_every_permission_is_used_by_a_scenario(recorded):
+    assert recorded.unused() == []
 
 
 def test_every_role_of_the_stack_has_called_something(recorded):
     assert {call.role for call in recorded.calls} == set(recorded.policies)
 
 
-def test_what_cannot_be_seen_is_in_the_template_and_was_not_seen(recorded):
+def test_permissions_that_cannot_be_observed_are_granted_and_were_not_observed(recorded):
     for action in UNSEEN:
         assert any(re.fullmatch(action, grant.action) for grant in recorded.grants), action
         assert not any(re.fullmatch(action, call.action) for call in recorded.calls), action
 
 
-def test_nothing_is_a_pattern_where_an_action_or_an_arn_could_stand(recorded):
+def test_no_action_or_resource_is_a_pattern_without_need(recorded):
     assert recorded.too_wide() == []
 
 
-# -- That it would be noticed ---------------------------------------------------------------------
+# -- That changed policies are noticed ------------------------------------------------------------
 
 
 def without(documents: list[dict[str, Any]], gone: Grant) -> list[dict[str, Any]]:
-    """A copy of a role's policies without one action on one resource."""
+    """A copy of a role's policies without one grant."""
     copies = deepcopy(documents)
     for document in copies:
         document["Statement"] = [
@@ -480,7 +484,7 @@ def without(documents: list[dict[str, Any]], gone: Grant) -> list[dict[str, Any]
     return copies
 
 
-def test_it_is_noticed_when_any_permission_is_taken_away(recorded):
+def test_the_removal_of_any_permission_is_noticed(recorded):
     seen = [g for g in recorded.grants if not any(re.fullmatch(a, g.action) for a in UNSEEN)]
     assert len(seen) > 60
     for grant in seen:
@@ -509,16 +513,16 @@ TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/"
         ("*", "*"),
     ],
 )
-def test_it_is_noticed_when_a_permission_is_added(recorded, action, resource):
+def test_an_added_permission_is_noticed(recorded, action, resource):
     for role, documents in recorded.policies.items():
         statement = {"Effect": "Allow", "Action": action, "Resource": resource}
         more = recorded.policies | {role: [*documents, {"Statement": [statement]}]}
         changed = replace(recorded, policies=more)
         added = Grant(role, action, resource)
-        assert {*changed.needless(), *changed.too_wide()} == {added}
+        assert {*changed.unused(), *changed.too_wide()} == {added}
 
 
-def test_it_is_noticed_when_a_permission_is_given_to_another_role_too(recorded):
+def test_a_permission_of_one_role_added_to_another_is_noticed(recorded):
     """What one role needs, another doesn't."""
     everything = {(grant.action, grant.resource) for grant in recorded.grants}
     for role, documents in recorded.policies.items():
@@ -528,4 +532,4 @@ def test_it_is_noticed_when_a_permission_is_given_to_another_role_too(recorded):
                 continue
             statement = {"Effect": "Allow", "Action": action, "Resource": resource}
             more = recorded.policies | {role: [*documents, {"Statement": statement}]}
-            assert replace(recorded, policies=more).needless() == [Grant(role, action, resource)]
+            assert replace(recorded, policies=more).unused() == [Grant(role, action, resource)]

@@ -1,4 +1,4 @@
-"""A job or an action type that always fails costs itself only; its neighbours go on."""
+"""A job or an action type that always fails doesn't affect the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support import wait_for
 SECOND = "Custom/Test/Second/2"
 DELETED = "Custom/Test/Deleted/1"
 NEVER = "Custom/Test/Never/1"
-# The deleted one and the one that nobody registered stand first: the sweep comes to them first.
+# The deleted and the unregistered action type come first in the sweep.
 PARAMETERS = {
     "ActionTypes": ",".join(
         (
@@ -46,7 +46,7 @@ TYPES = (acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TY
 
 @pytest.fixture(scope="module")
 def registered(running: World) -> World:
-    """What the module names in ACTION_TYPES is there, but for one that is not and one no more."""
+    """All of the module's action types are registered except NEVER, and DELETED is deleted."""
     acknowledger.register(running.cloud, running.stack, acknowledger.CUSTOM_ACTION_TYPE)
     kind = acknowledger.action_type_id(DELETED)
     running.client("codepipeline").delete_custom_action_type(
@@ -57,13 +57,13 @@ def registered(running: World) -> World:
 
 @pytest.fixture
 def quiet(registered: World, world: World) -> World:
-    """Only a sweep finds jobs here, so that all of them are offered in the same one."""
+    """No event starts Intake, so that one sweep gets all offers."""
     world.intake_quiet()
     return world
 
 
 def neighbours(world: World) -> list[str]:
-    """A pipeline of every action type that works, in wait for the sweep."""
+    """Start a pipeline of every action type that works; they wait for the sweep."""
     return [start(world, action_type) for action_type in TYPES]
 
 
@@ -74,8 +74,8 @@ def assert_all_succeed(world: World, names: list[str]) -> None:
         rows = [row["status"]["S"] for name in names for row in world.rows(name)]
         return rows == ["Succeeded" for _ in names]
 
-    # The row is written after CodePipeline has been told.
-    wait_for(recorded, "the rows to say so", seconds=20)
+    # The row is written after the result has been reported.
+    wait_for(recorded, "the rows to be Succeeded", seconds=20)
 
 
 def pipeline_of(world: World, job_id: str) -> str:
@@ -83,7 +83,7 @@ def pipeline_of(world: World, job_id: str) -> str:
     return str(details["data"]["pipelineContext"]["pipelineName"])
 
 
-def test_action_types_that_are_deleted_or_were_never_there_cost_only_themselves(
+def test_deleted_and_unregistered_action_types_do_not_affect_the_others(
     quiet: World,
 ) -> None:
     names = neighbours(quiet)
@@ -99,7 +99,7 @@ def test_action_types_that_are_deleted_or_were_never_there_cost_only_themselves(
 
 
 class InternalFailureError(exceptions.CodePipelineError):
-    """CodePipeline fails, and nobody knows whether the call took effect."""
+    """CodePipeline fails, and the call may or may not have taken effect."""
 
     code = 500
 
@@ -108,19 +108,20 @@ class InternalFailureError(exceptions.CodePipelineError):
 
 
 REFUSALS = {
-    "for good": exceptions.JobNotFoundError("the poisoned one"),
+    "permanently": exceptions.JobNotFoundError("the poisoned one"),
     "throttled": exceptions.ThrottlingError(),
     "perhaps with effect": InternalFailureError(),
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_a_job_whose_acknowledgment_always_fails(
+def test_a_job_whose_acknowledgment_always_fails_does_not_affect_the_others(
     quiet: World, monkeypatch: pytest.MonkeyPatch, refusal: str
 ) -> None:
-    # Where there is an answer, it has all the time that it takes.
-    hurry = {} if refusal == "for good" else {"AcknowledgeTimeoutSeconds": "1"}
+    # A permanent refusal needs no time limit.
+    hurry = {} if refusal == "permanently" else {"AcknowledgeTimeoutSeconds": "1"}
     poison = start(quiet, acknowledger.CUSTOM_ACTION_TYPE, hurry)
     names = neighbours(quiet)
     acknowledge = quiet.emulator.acknowledge_job
@@ -136,12 +137,12 @@ def test_a_job_whose_acknowledgment_always_fails(
     quiet.cloud.schedule.fire()
     assert_all_succeed(quiet, names)
     wait_for(lambda: tried, "an acknowledgment to be tried", seconds=20)
-    if refusal == "for good":
+    if refusal == "permanently":
         (execution, *_) = quiet.executions(tried[0])
         ended = quiet.execution(execution["executionArn"])
         assert (ended["status"], ended["error"]) == ("FAILED", "JobNotFoundException")
         assert quiet.rows(poison) == []
-    # It is offered again, and does no more harm than at first.
+    # Offered again, it still doesn't affect the others.
     more = neighbours(quiet)
     quiet.emulator.clock.advance(seconds=61)
     quiet.cloud.schedule.fire()

@@ -1,4 +1,4 @@
-"""Progress, long work and continuation through the whole stack."""
+"""Progress, long work and continuation in the whole stack."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ JOIN = ["Created", "Queued", "Dispatched", "StandDown"]
 
 @pytest.fixture
 def quick(owners_world):
-    """A CodePipeline that makes the next job of a chain soon."""
+    """A CodePipeline that soon creates the next job of a chain."""
     owners_world.emulator.behaviour.continuation_seconds = 0.5
     return owners_world
 
 
 def begin(world, **configuration):
-    """Start a job that hangs until it is answered for; its pipeline and its row."""
+    """Start a job that hangs until the test answers for it; its pipeline and its row."""
     name = world.start({"Outcome": "Hang", **configuration})
     return name, world.row(name, "InProgress")
 
 
 def show(world, name, row, *, joined=True, **progress):
-    """Tell progress until it is shown, and wait for the next job of the chain."""
+    """Report progress until it is shown, and wait for the next job of the chain."""
     job_id = row["jobId"]["S"]
     before = current(world, name)
 
@@ -59,7 +59,7 @@ def join(world, name, before):
         world.cloud.schedule.fire()
         return wait_for_half(lambda: current(world, name) != before)
 
-    wait_for(joined, "the next job to be tied to the work", seconds=30)
+    wait_for(joined, "the next job to join the work", seconds=30)
 
 
 def current(world, name):
@@ -80,11 +80,13 @@ def answer(world, row, **result):
 
 def ended(world, row, status):
     wait_for(
-        lambda: first_row(world, row)["status"]["S"] == status, f"it to be {status}", seconds=20
+        lambda: first_row(world, row)["status"]["S"] == status,
+        f"the row to be {status}",
+        seconds=20,
     )
 
 
-def test_progress_shows_while_the_job_runs_over_a_chain_of_jobs(quick):
+def test_progress_is_shown_by_a_chain_of_jobs_while_the_work_goes_on(quick):
     name, row = begin(quick)
     token = quick.task_token(row)
     jobs = {row["jobId"]["S"]}
@@ -94,7 +96,7 @@ def test_progress_shows_while_the_job_runs_over_a_chain_of_jobs(quick):
     assert action["externalExecutionUrl"] == "https://example.com/jobs/run-1"
     for percent in (40, 70):
         jobs.add(current(quick, name))
-        # What isn't told again stays.
+        # Members that aren't reported again stay.
         show(quick, name, row, percentComplete=percent)
         assert shows(quick.action(name), {"summary": "Begun", "externalExecutionId": "run-1"})
     jobs.add(current(quick, name))
@@ -114,7 +116,7 @@ def test_progress_shows_while_the_job_runs_over_a_chain_of_jobs(quick):
     assert quick.intake_row().get("awaiting", {}) == {}
 
 
-def test_what_was_told_between_two_reports_of_progress_is_shown_when_it_is_time(quick):
+def test_progress_reported_within_the_interval_is_shown_by_a_later_sweep(quick):
     name, row = begin(quick)
     show(quick, name, row, joined=False, percentComplete=1)
     quick.tell_progress(row["jobId"]["S"], percentComplete=2)
@@ -157,8 +159,8 @@ class Outcome:
     ],
     ids=lambda outcome: outcome.name,
 )
-def test_a_result_waits_for_the_job_that_it_belongs_to(outcome, quick):
-    """The work ends while CodePipeline has yet to make the next job of the chain."""
+def test_a_result_waits_for_the_next_job_of_the_chain(outcome, quick):
+    """The work ends before CodePipeline has created the next job of the chain."""
     quick.emulator.behaviour.continuation_seconds = 3
     name, row = begin(quick, JobTimeoutSeconds="3" if outcome.answer == "none" else "60")
     show(quick, name, row, joined=False, percentComplete=50)
@@ -176,7 +178,7 @@ def test_a_result_waits_for_the_job_that_it_belongs_to(outcome, quick):
     ended(quick, row, outcome.row)
 
 
-def test_an_execution_that_is_stopped_while_its_chain_has_no_job_fails_the_next(quick):
+def test_an_execution_that_is_stopped_between_two_jobs_of_a_chain_fails_the_next(quick):
     quick.emulator.behaviour.continuation_seconds = 2
     name, row = begin(quick)
     show(quick, name, row, joined=False, percentComplete=50)
@@ -193,7 +195,7 @@ def test_an_execution_that_is_stopped_while_its_chain_has_no_job_fails_the_next(
     assert "not today" in quick.action(name)["errorDetails"]["message"]
 
 
-def test_a_worker_that_asks_to_be_asked_again_is_given_its_token_in_a_new_job(quick):
+def test_a_worker_that_answers_with_a_continuation_token_gets_it_in_a_new_job(quick):
     name, row = begin(quick)
     answer(quick, row, continuationToken="page-2")
     ended(quick, row, "Succeeded")
@@ -209,7 +211,11 @@ def test_a_worker_that_asks_to_be_asked_again_is_given_its_token_in_a_new_job(qu
         )
 
     (again,) = wait_for(second, "the next job", seconds=30)
-    wait_for(lambda: first_row(quick, again)["status"]["S"] == "InProgress", "it", seconds=20)
+    wait_for(
+        lambda: first_row(quick, again)["status"]["S"] == "InProgress",
+        "the next job to be InProgress",
+        seconds=20,
+    )
     assert again["actionExecutionId"] == row["actionExecutionId"]
     (asked,) = wait_for(
         lambda: quick.announced("Job In Progress", again["jobId"]["S"]), "the event", seconds=20
@@ -219,14 +225,14 @@ def test_a_worker_that_asks_to_be_asked_again_is_given_its_token_in_a_new_job(qu
     assert quick.pipeline_ended(name) == "Succeeded"
 
 
-def test_a_worker_may_not_make_up_a_token_of_ours(world):
+def test_a_continuation_token_with_our_prefix_from_a_worker_fails_the_job(world):
     name, row = begin(world)
     answer(world, row, continuationToken="acknowledger:x:y")
     assert world.pipeline_ended(name) == "Failed"
     assert "must not begin with" in world.action(name)["errorDetails"]["message"]
 
 
-def test_progress_of_no_job_changes_nothing_and_one_that_breaks_a_limit_is_dead_lettered(world):
+def test_progress_of_an_unknown_job_is_ignored_and_invalid_progress_is_dead_lettered(world):
     name, row = begin(world)
     world.tell_progress("no such job", percentComplete=1)
     world.tell_progress(row["jobId"]["S"], percentComplete=101)

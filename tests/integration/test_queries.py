@@ -1,4 +1,4 @@
-"""Jobs of an action type with a queryable property, which are offered only to who asks for its value."""
+"""Jobs of an action type with a queryable property, offered only to polls for its value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARAMETERS = {
     "ActionTypes": f"{acknowledger.CUSTOM_ACTION_TYPE},{QUERIED}",
     "Queries": f"{QUERIED}?ProjectName=first,{QUERIED}?ProjectName=second",
 }
-# The job of the other value is looked for until Intake gives up.
+# Intake looks for the job of the other value until it gives up.
 SLEEP_SCALE = 0.2
 numbers = itertools.count(1)
 
@@ -54,7 +54,7 @@ def test_a_job_of_each_value_is_found_by_its_event_and_by_the_sweep(queried, wor
 
 
 @pytest.mark.parametrize("rotates", [True, False])
-def test_a_job_that_is_offered_again_is_worked_once(queried, world, rotates):
+def test_a_job_that_is_offered_again_is_worked_on_once(queried, world, rotates):
     world.emulator.behaviour.nonce_rotates = rotates
     let_go = world.hold_back_acknowledge()
     name = start(world, "first")
@@ -63,7 +63,7 @@ def test_a_job_that_is_offered_again_is_worked_once(queried, world, rotates):
     world.emulator.clock.advance(seconds=61)
     world.cloud.schedule.fire()
     if not rotates:
-        # The execution of the same name goes on until its acknowledgment comes.
+        # With the same nonce there is no other execution: the first still waits.
         (row,) = world.rows(name)
         assert "errorType" not in world.invoke("Acknowledge", world.dispatched(row["jobId"]["S"]))
     row = world.row(name, "Succeeded")
@@ -72,7 +72,7 @@ def test_a_job_that_is_offered_again_is_worked_once(queried, world, rotates):
     assert sum("InProgress" in path for path in paths) == 1
 
 
-def test_a_job_of_another_value_stays_with_codepipeline(queried, world):
+def test_a_job_of_another_value_is_not_taken(queried, world):
     name = start(world, "third")
     assert world.invoke(
         "Intake", STARTED | {"detail": {**STARTED["detail"], "pipeline": name}}

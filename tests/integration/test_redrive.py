@@ -1,4 +1,4 @@
-"""Everything that gave up can be brought back, and what is done already isn't done again."""
+"""tools/redrive.py redrives every dead letter, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.warm import Run, warm
 pytestmark = pytest.mark.slow
 
 PARAMETERS = {"ProgressIntervalSeconds": "1"}
-# Acknowledge waits long for what another call is told.
+# Acknowledge waits long for the answer to another call.
 SLEEP_SCALE = 0.05
 SCRIPT = ROOT / "tools" / "redrive.py"
 
 
-# What runs the command against a world, by its endpoint.
+# Functions that run the command, by the endpoint of their world.
 RUNS: dict[str, Run] = {}
 
 
@@ -53,7 +53,7 @@ def redrive(world, *arguments, status=0):
 
 
 def redrive_anew(world, *arguments):
-    """What the command prints, run as a user runs it."""
+    """What the command prints in a separate process, as a user runs it."""
     return subprocess.run(
         [sys.executable, str(SCRIPT), *arguments],
         env=environment_of(world),
@@ -69,7 +69,7 @@ def idle():
 
 
 def waiting(world, function):
-    """How many messages are in a dead-letter queue, seen or not."""
+    """How many messages are in a dead-letter queue, visible or not."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     attributes = world.client("sqs").get_queue_attributes(
         QueueUrl=world.stack.outputs[f"{function}DeadLettersUrl"], AttributeNames=names
@@ -78,7 +78,7 @@ def waiting(world, function):
 
 
 def lay(world, function, event, **attributes):
-    """Lay a dead letter down, with the attributes that Lambda gives it unless others are given."""
+    """Send a dead letter, by default with the attributes that Lambda sets."""
     attributes = attributes or {"ErrorMessage": "It broke", "RequestID": "1"}
     world.client("sqs").send_message(
         QueueUrl=world.stack.outputs[f"{function}DeadLettersUrl"],
@@ -87,22 +87,22 @@ def lay(world, function, event, **attributes):
             name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
         },
     )
-    # The command leaves alone what comes while it runs, and SQS's clock has whole seconds.
+    # The command ignores messages that come while it runs, and SQS's clock has whole seconds.
     idle()
 
 
 @pytest.fixture(autouse=True)
 def empty(world):
-    """All dead-letter queues, emptied of what another test left."""
+    """Empty all dead-letter queues of what other tests left."""
     idle()
     for function in ("Intake", "Acknowledge", "Report", "Stop"):
         world.written.letters(function)
 
 
-# -- What lies there ------------------------------------------------------------------------------
+# -- What the command prints ----------------------------------------------------------------------
 
 
-def test_it_says_why_and_for_which_job_and_a_list_changes_nothing(world):
+def test_a_list_names_the_job_and_the_reason_and_changes_nothing(world):
     event = load_event("acknowledge-job-dispatched")
     world.invoke("Acknowledge", event, kind="Event")
     wait_for(lambda: waiting(world, "Acknowledge"), "the dead letter", seconds=20)
@@ -115,7 +115,7 @@ def test_it_says_why_and_for_which_job_and_a_list_changes_nothing(world):
     assert waiting(world, "Acknowledge") == 1
 
 
-def test_it_says_why_eventbridge_could_not_deliver(world):
+def test_a_list_says_why_eventbridge_could_not_deliver(world):
     event = load_event("stop-execution-aborted")
     lay(
         world,
@@ -133,7 +133,7 @@ def test_it_says_why_eventbridge_could_not_deliver(world):
     assert "NO_PERMISSIONS: Lambda does not allow it (MaximumEventAgeInSeconds)" in said
 
 
-def test_it_says_what_eventbridge_itself_wrote(world):
+def test_a_list_reads_the_attributes_that_eventbridge_sets(world):
     """A rule whose target is gone."""
     events, bus = world.client("events"), world.stack.outputs["JobBusName"]
     url = world.stack.outputs["ReportDeadLettersUrl"]
@@ -158,14 +158,14 @@ def test_it_says_what_eventbridge_itself_wrote(world):
     assert "rule lost could not deliver it: NO_RESOURCE" in said
 
 
-def test_what_others_wrote_can_not_write_on_the_terminal(world):
+def test_control_characters_in_messages_are_escaped(world):
     lay(world, "Report", {"jobId": "a\x1b[2Jb\nc"}, ErrorMessage="x\r\x1b]0;y\x07")
     said = redrive(world, "Report", "--list")
     assert "job a\\u001b[2Jb\\u000ac" in said
     assert "\x1b" not in said
 
 
-def test_an_invalid_event_stays_and_the_others_go_on(world):
+def test_an_event_that_cannot_be_redriven_stays_and_the_others_are_redriven(world):
     lay(world, "Report", "this is no JSON")
     lay(world, "Report", load_event("report-job-progress"))
     said = redrive(world, "Report", status=1)
@@ -186,7 +186,7 @@ def test_an_event_that_fails_again_is_reported_with_its_new_reason(world):
     assert waiting(world, "Report") == 1
 
 
-def test_what_does_not_fail_again_is_not_waited_for_any_longer(world):
+def test_the_wait_ends_if_no_event_fails_again(world):
     lay(world, "Stop", load_event("stop-job-due"))
     assert "1 redriven, 0 dropped, 0 not redriven, 0 failed again" in redrive(
         world, "Stop", "--wait", "1"
@@ -199,7 +199,7 @@ def test_one_message_can_be_chosen(world):
     chosen = redrive(world, "Report", "--list").split()[1]
     assert "1 redriven" in redrive(world, "Report", "--message", chosen)
     idle()
-    # It is no result, so that it is back with another reason.
+    # It is no valid event, so that it is back with another reason.
     said = redrive(world, "Report", "--list")
     assert "queues: 2" in said
     assert chosen not in said
@@ -210,11 +210,11 @@ def test_a_missing_stack_is_reported(world):
     assert redrive(world, "--stack", "nowhere", status=1) == ""
 
 
-# -- What is brought back -------------------------------------------------------------------------
+# -- What a redrive does --------------------------------------------------------------------------
 
 
 def without(world, role, action):
-    """Take an action from a role; returns how to give it back."""
+    """Take an action from a role; returns a function that gives it back."""
     iam, name = world.client("iam"), world.stack.resources[role]
     policies = iam.list_role_policies(RoleName=name)["PolicyNames"]
     (policy, before) = next(
@@ -242,7 +242,7 @@ def listed(value):
     return value if isinstance(value, list) else [value]
 
 
-def test_a_job_that_intake_gave_up_is_taken(world):
+def test_a_job_whose_event_intake_could_not_handle_is_taken(world):
     give_back = without(world, "IntakeRole", "codepipeline:PollForJobs")
     try:
         name = world.start({"Outcome": "Succeed"})
@@ -257,7 +257,7 @@ def test_a_job_that_intake_gave_up_is_taken(world):
     assert waiting(world, "Intake") == 0
 
 
-def test_a_job_whose_execution_was_stopped_and_that_stop_gave_up_is_failed(owners_world):
+def test_a_job_that_stop_could_not_fail_is_failed(owners_world):
     world = owners_world
     name = world.start({"Outcome": "Hang"})
     row = world.row(name, "InProgress")
@@ -274,7 +274,7 @@ def test_a_job_whose_execution_was_stopped_and_that_stop_gave_up_is_failed(owner
     world.row(name, "Failed")
 
 
-def test_progress_that_report_gave_up_shows(world):
+def test_progress_that_report_could_not_show_is_shown(world):
     name = world.start({"Outcome": "Hang"})
     row = world.row(name, "InProgress")
     give_back = without(world, "ReportRole", "dynamodb:GetItem")
@@ -284,11 +284,13 @@ def test_progress_that_report_gave_up_shows(world):
     finally:
         give_back()
     redrive(world, "Report")
-    wait_for(lambda: world.action(name).get("percentComplete") == 30, "it to show", seconds=20)
+    wait_for(
+        lambda: world.action(name).get("percentComplete") == 30, "progress to show", seconds=20
+    )
     world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
 
 
-def test_an_acknowledgment_that_the_execution_was_not_told_of_is_told(owners_world):
+def test_an_acknowledgment_that_could_not_be_sent_to_the_execution_is_sent(owners_world):
     world = owners_world
     give_back = without(world, "AcknowledgeRole", "states:SendTaskSuccess")
     try:
@@ -302,11 +304,11 @@ def test_an_acknowledgment_that_the_execution_was_not_told_of_is_told(owners_wor
     assert len(world.announced("Job In Progress", row["jobId"]["S"])) == 1
 
 
-# -- What is done already -------------------------------------------------------------------------
+# -- What isn't done twice ------------------------------------------------------------------------
 
 
-def told(world, row) -> dict[str, Any]:
-    """All that can be seen of a job, from CodePipeline's side and ours."""
+def everything_about(world, row) -> dict[str, Any]:
+    """Everything that can be seen of a job, from CodePipeline's side and ours."""
     job_id = row["jobId"]["S"]
     kinds = ("Job Dispatched", "Job In Progress", "Job Succeeded", "Job Failed", "Job Timed Out")
     state = world.client("codepipeline").get_pipeline_state(name=row["pipelineName"]["S"])
@@ -355,10 +357,10 @@ def progress(row):
 
 
 def letters_of(world, row):
-    """Each kind of event that a function is given about a job, as (function, event)."""
+    """Each kind of event about a job that a function gets, as (function, event)."""
     yield "Intake", of_execution(world, row)
     yield "Intake", load_event("intake-schedule")
-    if world.owner == "Custom":  # of partners' jobs no event tells
+    if world.owner == "Custom":  # there are no events about partners' jobs
         yield "Intake", of_pipeline(world, "STARTED", row)
     yield "Acknowledge", of_job(world, "Job Dispatched", row)
     yield "Report", progress(row)
@@ -368,7 +370,7 @@ def letters_of(world, row):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("repeated", ["status", "InvalidNonceException"])
-def test_what_has_been_done_is_not_done_again(repeated, owners_world):
+def test_redriving_events_that_were_handled_changes_nothing(repeated, owners_world):
     world = owners_world
     world.emulator.behaviour.repeated_acknowledgment = repeated
     world.emulator.behaviour.acknowledge_of_ended = repeated
@@ -377,24 +379,24 @@ def test_what_has_been_done_is_not_done_again(repeated, owners_world):
     world.execution(row["execution"]["S"])
     assert world.pipeline_ended(row["pipelineName"]["S"]) == "Failed"
     wait_for(lambda: world.announced("Job Failed", row["jobId"]["S"]), "the event", seconds=10)
-    before = told(world, row)
+    before = everything_about(world, row)
     letters = list(letters_of(world, row))
     for function, event in letters:
         lay(world, function, event)
     counts = re.search(r"(\d+) redriven, (\d+) dropped, 0 not redriven", redrive(world))
     assert sum(int(each) for each in counts.groups()) == len(letters)
     idle()
-    after = told(world, row)
+    after = everything_about(world, row)
     for one in (*before["rows"], *after["rows"]):
-        # One call more, answered as the first.
+        # There is one more call, with the same answer as the first.
         one.pop("acknowledgeCalls")
     assert after == before
     assert [waiting(world, function) for function, _ in letters] == [0] * len(letters)
 
 
 @pytest.mark.slow
-def test_a_job_whose_execution_gave_it_back_is_not_acknowledged_for_nobody(world):
-    """Its offer is still good, but nobody would work it; CodePipeline offers it again."""
+def test_a_job_that_its_execution_gave_back_is_not_acknowledged(world):
+    """The offer is still valid, but no execution would work on it; CodePipeline offers it again."""
     let_go = world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed"})
     row = world.row(name, "Created")

@@ -1,4 +1,4 @@
-"""A limited number of jobs in flight, through the whole stack."""
+"""A limit of jobs in flight in the whole stack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sweep(world):
 
 
 def fill(world, count):
-    """Take room; the pipelines whose jobs have it."""
+    """Start jobs that hold room; their pipelines."""
     names = [world.start({"Outcome": "Hang"}) for _ in range(count)]
     for name in names:
         world.row(name, "InProgress")
@@ -37,7 +37,7 @@ def room_came_back(world):
 
 
 @pytest.mark.slow
-def test_ten_jobs_with_room_for_three_are_never_more_than_three_and_all_end(owners_world):
+def test_of_ten_jobs_with_room_for_three_at_most_three_run_at_once_and_all_end(owners_world):
     world = owners_world
     configuration = {"Outcome": "Succeed", "Seconds": "1"}
     names = [world.start(configuration, sweep=False) for _ in range(10)]
@@ -53,14 +53,14 @@ def test_ten_jobs_with_room_for_three_are_never_more_than_three_and_all_end(owne
     wait_for(all_ended, "ten jobs to end", seconds=60)
     assert most == 3
     room_came_back(world)
-    # Those that came when there was room took not one step more than without a limit.
+    # Jobs that had room at once took the same states as without a limit.
     paths = [world.path(world.rows(name)[0]["execution"]["S"]) for name in names]
     waited = [path for path in paths if "WaitForRoom" in path]
     assert all(path[: len(TO_WORK)] == TO_WORK for path in paths if path not in waited)
 
 
-def test_a_job_beyond_the_limit_waits_queued_and_goes_on_when_there_is_room(owners_world):
-    """Intake asks for more than there is room for, where it expects a job that needs none."""
+def test_a_job_beyond_the_limit_waits_in_queued_until_there_is_room(owners_world):
+    """Intake requests more jobs than there is room for if it awaits one that needs no room."""
     world = owners_world
     held = fill(world, 2)
     late = world.overflow(2)
@@ -79,7 +79,8 @@ def test_a_job_beyond_the_limit_waits_queued_and_goes_on_when_there_is_room(owne
     room_came_back(world)
 
 
-def test_room_is_given_back_however_an_execution_ends(owners_world):
+@pytest.mark.slow
+def test_room_is_given_back_no_matter_how_an_execution_ends(owners_world):
     world = owners_world
     ends = [
         {"Outcome": "Succeed"},

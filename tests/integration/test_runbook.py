@@ -1,4 +1,4 @@
-"""The runbook's commands, run as they are written there, by bash and the AWS CLI."""
+"""The runbook's commands, run as written, with bash and the AWS CLI."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SECTIONS = {
     for section in TEXT.split("\n## ")
 }
 SET_UP = SECTIONS["# Runbook"][0]
-#: Blocks that can't be run here, with the reason or the test that runs them.
+#: Blocks that can't be run here, with the reason.
 ELSEWHERE = {
-    "aws cloudtrail": "nothing records who calls here",
+    "aws cloudtrail": "there is no CloudTrail here",
 }
 
 
@@ -37,7 +37,7 @@ def body(section: str) -> str:
 
 
 def parts(section: str) -> tuple[list[str], list[str]]:
-    """A section's blocks: those to look, and those to fix."""
+    """A section's blocks: those under Look, and those under Fix."""
     blocks = [block for block in SECTIONS[section] if not block.startswith(tuple(ELSEWHERE))]
     look = body(section).partition("**Fix.**")[0]
     return [b for b in blocks if b in look], [b for b in blocks if b not in look]
@@ -58,20 +58,20 @@ def an_offer_that_is_lost(world: World) -> None:
     world.invoke("Acknowledge", load_event("acknowledge-job-dispatched"))
 
 
-def an_event_of_nobodys(world: World) -> None:
+def an_invalid_event(world: World) -> None:
     world.invoke("Report", load_event("bad/report-outcome"))
 
 
 def nothing(_: World) -> None:
-    """It is shown anyway."""
+    """Do nothing: the commands show it anyway."""
 
 
-#: How to cause what each alarm is about, and what its commands then show.
+#: How to cause each alarm, and what its commands then print.
 SHOWN: dict[str, tuple[Callable[[World], None], list[str]]] = {
     "NoSweepAlarm": (nothing, ["ENABLED\trate(1 minute)", '{"offered": ']),
     "SlowAcknowledgmentsAlarm": (an_offer_that_is_lost, ['"Not acknowledged"']),
     "JobsTimedOutAlarm": (a_job_that_times_out, ["(JobTimeoutSeconds)", "sample-worker\tENABLED"]),
-    "FunctionErrorsAlarm": (an_event_of_nobodys, ['"errorType": "EventInvalid"']),
+    "FunctionErrorsAlarm": (an_invalid_event, ['"errorType": "EventInvalid"']),
     "ActionTypesNotServedAlarm": (nothing, ["Acknowledger"]),
     "OldestJobAlarm": (nothing, [""]),
     "FunctionThrottlesAlarm": (nothing, ["ConcurrentExecutions"]),
@@ -85,14 +85,14 @@ def test_every_section_is_run_here():
 
 
 @pytest.mark.parametrize("name", [name for name in SECTIONS if name.endswith("Alarm")])
-def test_a_section_tells_what_it_is_why_it_happens_where_to_look_and_what_fixes_it(name):
+def test_the_section_of_an_alarm_has_the_same_four_parts(name):
     marks = re.findall(r"^\*\*(.+?)\.\*\*", body(name), re.MULTILINE)
     assert marks == ["What it is", "Why", "Look", "Fix"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("function", "event"), DEAD_LETTERS.items())
-def test_dead_letters_are_looked_at_and_given_back(function, event, shell):
+def test_dead_letters_are_listed_and_redriven(function, event, shell):
     shell.world.invoke(function, load_event(event), kind="Event")
     url = shell.world.stack.outputs[f"{function}DeadLettersUrl"]
     wait_for(lambda: messages(shell.world, url) == 1, "the dead letter", seconds=20)
@@ -100,13 +100,13 @@ def test_dead_letters_are_looked_at_and_given_back(function, event, shell):
     listed = re.compile(rf"^{function} +([0-9a-f-]{{36}}) ", re.MULTILINE)
     (message,) = listed.findall(shell.run(*look))
     assert listed.findall(shell.run(*fix)) == [message]
-    # Which is no event of ours now either.
+    # The event is still invalid, so that it comes back.
     wait_for(lambda: messages(shell.world, url) == 1, "the dead letter", seconds=20)
     assert shell.world.written.letters(function)[-1]["MessageId"] != message
 
 
 @pytest.mark.slow
-def test_what_is_going_on_is_seen(shell):
+def test_the_commands_to_see_what_is_going_on_show_a_job(shell):
     row = shell.world.row(shell.world.start({"Outcome": "Fail"}), "Failed")
     shell.world.execution(row["execution"]["S"])
     look, _ = parts("See what is going on")
@@ -124,7 +124,7 @@ def test_what_is_going_on_is_seen(shell):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHOWN)
-def test_an_alarms_commands_show_what_it_is_about(name, shell):
+def test_the_commands_for_an_alarm_show_its_cause(name, shell):
     happen, texts = SHOWN[name]
     happen(shell.world)
     look, fix = parts(name)
@@ -137,7 +137,7 @@ def test_an_alarms_commands_show_what_it_is_about(name, shell):
 
 
 @pytest.mark.slow
-def test_a_job_that_somebody_stops_is_found(shell):
+def test_an_execution_that_was_stopped_by_hand_is_found(shell):
     row = shell.world.row(shell.world.start({"Outcome": "Hang"}), "InProgress")
     arn = row["execution"]["S"]
     shell.world.client("stepfunctions").stop_execution(executionArn=arn)
@@ -146,7 +146,7 @@ def test_a_job_that_somebody_stops_is_found(shell):
 
 
 @pytest.mark.slow
-def test_intake_is_paused_what_is_in_flight_drained_and_resumed(shell):
+def test_intake_is_paused_and_drained_and_resumed(shell):
     row = shell.world.row(shell.world.start({"Outcome": "Hang"}), "InProgress")
     look, _ = parts("Pause and drain")
     pause, running, stop, resume = look

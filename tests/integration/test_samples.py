@@ -1,4 +1,4 @@
-"""The sample events, and what the table of them says that the functions answer."""
+"""The sample events, and the functions' answers to them in the table of events/README.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAMPLES = [
 
 @pytest.fixture(scope="module")
 def answers():
-    """What each function answers, of a new stack, in the order of the table."""
+    """The answers of the functions of a new stack, invoked in the order of the table."""
     found = {}
     with acknowledger.running(worker=False, sleep_scale=0.01) as (cloud, stack):
         for function, name, _ in SAMPLES:

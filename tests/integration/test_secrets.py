@@ -1,4 +1,4 @@
-"""Nothing secret is written down: the search at the end of each module would find it."""
+"""No secret is written anywhere: the search at the end of each module would find it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_secret_that_was_written_is_found(world, written, plant, place):
 
 
 @pytest.mark.parametrize("owner", ["Custom", "ThirdParty"])
-def test_no_secret_of_a_job_is_written_though_everything_else_is(world, written, owner):
+def test_no_secret_of_a_job_is_written_anywhere(world, written, owner):
     world = replace(world, owner=owner)
     names = [
         world.start({"Outcome": outcome, "JobTimeoutSeconds": "1"})
@@ -106,7 +106,7 @@ def test_no_secret_of_a_job_is_written_though_everything_else_is(world, written,
 
 
 def leak(job: Job) -> Success:
-    """Write a secret to all places that a worker may write to."""
+    """Write a secret everywhere that a worker can write."""
     secret = job.secret("Password")
     logging.getLogger("leaking").warning("password %s", secret)
     job.progress(1, f"password {secret}", secret)
@@ -142,7 +142,7 @@ def test_a_secret_that_a_worker_reports_is_masked_everywhere(world, written, own
     assert PASSWORD not in caplog.text
 
 
-def test_the_credentials_that_are_searched_for_are_those_that_are_given_out(world):
+def test_the_search_would_find_the_artifact_credentials(world):
     world.intake_quiet()
     world.start({"Outcome": "Succeed"})
     request = world.poll()

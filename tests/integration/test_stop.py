@@ -1,4 +1,4 @@
-"""Jobs whose life is cut short, by CodePipeline or on our side, through the whole stack."""
+"""Jobs that are ended early, by CodePipeline or on our side, in the whole stack."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support import wait_for
 
 @dataclass
 class Cut:
-    """How CodePipeline ends an action without us, and what is seen of it."""
+    """How CodePipeline itself ends an action, and the status and cause that result."""
 
     name: str
     pipeline: str
@@ -48,8 +48,8 @@ def begin(world, status):
     if status == "Queued":
         names = world.overflow(2)
         (name,) = [name for name in names if world.rows(name)[0]["status"]["S"] == "Queued"]
-        # The time that ends it may end those that have room as well: it is not to be acknowledged
-        # with the room that they give back before it hears of its own end.
+        # A timeout ends the jobs that have room, too. This one must not get their room and be
+        # acknowledged before its own end reaches it.
         world.hold_back_acknowledge()
         return name, world.row(name, status)
     if status == "Created":
@@ -60,7 +60,7 @@ def begin(world, status):
 
 @pytest.fixture
 def stoppable(owners_world):
-    """A world that has room again afterwards."""
+    """A world whose room is all given back afterwards."""
     world = owners_world
     world.emulator.behaviour.action_timeout_seconds = 60
     world.emulator.behaviour.third_party_timeout_seconds = 60
@@ -80,9 +80,7 @@ def stoppable(owners_world):
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("how", CUTS, ids=lambda how: how.name)
-def test_what_codepipeline_ends_without_us_ends_here_and_nothing_is_reported(
-    how, status, stoppable
-):
+def test_a_job_that_codepipeline_has_ended_ends_here_and_is_not_reported(how, status, stoppable):
     world = stoppable
     name, row = begin(world, status)
     token = world.task_token(row)
@@ -104,7 +102,7 @@ def test_what_codepipeline_ends_without_us_ends_here_and_nothing_is_reported(
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_a_stopped_execution_is_answered_to_codepipeline(status, stoppable):
+def test_a_job_whose_execution_is_stopped_is_failed_in_codepipeline(status, stoppable):
     world = stoppable
     name, row = begin(world, status)
     world.client("stepfunctions").stop_execution(
@@ -118,7 +116,7 @@ def test_a_stopped_execution_is_answered_to_codepipeline(status, stoppable):
     )
 
 
-def test_a_pipeline_that_stops_and_waits_lets_its_jobs_end(stoppable):
+def test_a_pipeline_that_is_stopped_with_stop_and_wait_lets_its_jobs_end(stoppable):
     world = stoppable
     name = world.start({"Outcome": "Succeed", "Seconds": "2"})
     world.row(name, "InProgress")
@@ -128,7 +126,7 @@ def test_a_pipeline_that_stops_and_waits_lets_its_jobs_end(stoppable):
         pipelineName=name, pipelineExecutionId=summary["pipelineExecutionId"]
     )
     world.row(name, "Succeeded")
-    wait_for(lambda: world.pipeline_status(name) == "Stopped", "it to stop", seconds=10)
+    wait_for(lambda: world.pipeline_status(name) == "Stopped", "the pipeline to stop", seconds=10)
     assert world.action(name)["status"] == "Succeeded"
 
 
@@ -168,14 +166,14 @@ def test_an_event_of_an_older_attempt_does_not_end_the_retried_job(stoppable):
         "the retried job",
         seconds=20,
     )
-    # It comes late, and twice.
+    # The event comes late, and twice.
     for _ in range(2):
         assert world.invoke("Stop", failed) == {"ended": []}
     world.client("stepfunctions").send_task_success(taskToken=world.task_token(second), output="{}")
     assert world.pipeline_ended(name) == "Succeeded"
 
 
-def test_a_superseded_execution_has_no_job_and_the_one_that_runs_goes_on(stoppable):
+def test_a_superseded_execution_has_no_job_and_the_running_one_goes_on(stoppable):
     world = stoppable
     name = world.start({"Outcome": "Hang"})
     row = world.row(name, "InProgress")
@@ -187,15 +185,15 @@ def test_a_superseded_execution_has_no_job_and_the_one_that_runs_goes_on(stoppab
         listed = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
         return [each for each in listed if each["status"] == "Superseded"]
 
-    wait_for(superseded, "the one between to be superseded", seconds=10)
+    wait_for(superseded, "the second execution to be superseded", seconds=10)
     world.client("stepfunctions").send_task_heartbeat(taskToken=world.task_token(row))
     assert [found["jobId"] for found in world.rows(name)] == [row["jobId"]]
-    # Nor does the one that waits go on after this test.
+    # This ends the waiting execution, too, before the next test.
     client.update_pipeline(pipeline=client.get_pipeline(name=name)["pipeline"])
 
 
 def test_a_job_whose_execution_is_gone_ends_when_codepipeline_ends_it(stoppable):
-    """As after Unreported: nobody waits any more to be told."""
+    """As after Unreported: no execution waits for the event."""
     world = stoppable
     events = world.client("events")
     stopped = world.rule("default", '["ABORTED", "TIMED_OUT"]')
@@ -212,16 +210,16 @@ def test_a_job_whose_execution_is_gone_ends_when_codepipeline_ends_it(stoppable)
     ("outcome", "status", "announced"),
     [("Succeed", "Succeeded", "Job Succeeded"), ("Fail", "Failed", "Job Failed")],
 )
-def test_an_outcome_that_could_not_be_reported_is_reported_after_the_execution(
+def test_an_outcome_that_could_not_be_reported_is_reported_by_stop(
     stoppable, outcome, status, announced
 ):
     world = stoppable
-    with world.unheard_report():
+    with world.throttled_report():
         name = world.start({"Outcome": outcome})
         row = world.row(name, status)
     assert world.execution(row["execution"]["S"])["error"] == "Unreported"
     assert world.pipeline_ended(name) == status
-    # At least once: CodePipeline's event of the same end may find the row not marked as told yet.
+    # At least once: CodePipeline's event may come while the row is still marked as unannounced.
     told = wait_for(lambda: world.announced(announced, row["jobId"]["S"]), "the event", seconds=10)
     said = {(event["status"], event.get("cause")) for event in told}
     assert said == {(status, row.get("cause", {}).get("S"))}

@@ -1,4 +1,4 @@
-"""The tutorial on AWS, from its first command to its last, on the local stack."""
+"""All commands of the AWS tutorial, run against the local stack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["programs"]
 TYPE = "Custom/Build/CountLines/1"
 PAGE = (ROOT / "docs" / "tutorial-aws.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-#: Of the SAM CLI's commands tests/local/test_sam_deploy.py knows that they work.
+#: tests/local/test_sam_deploy.py tests the SAM CLI's commands.
 WITH_SAM = ("sam build", "outputs()", "sam delete")
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """What the tutorial's steps with SAM make: the stack, and the worker in a Lambda function."""
+    """What the tutorial's steps with SAM create: the stack, and the worker in a Lambda function."""
     parameters = {"ActionTypes": TYPE, "RegisterActionType": "true"}
     with acknowledger.running(parameters=parameters, worker=False) as (cloud, stack):
         folder = tmp_path_factory.mktemp("built")
@@ -46,7 +46,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield SimpleNamespace(cloud=cloud, stack=stack)
 
 
-def test_the_tutorial_on_aws_works_as_it_is_written(running: Any, programs: dict[str, str]) -> None:
+def test_the_aws_tutorial_works_as_written(running: Any, programs: dict[str, str]) -> None:
     blocks = [block for block in BLOCKS if not block.startswith(WITH_SAM)]
     assert len(BLOCKS) - len(blocks) == 3
     (ask,) = (block for block in blocks if "list-action-executions" in block)

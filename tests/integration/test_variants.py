@@ -1,4 +1,4 @@
-"""What would be deployed for each kind of stack, and that the packaged template needs no SAM."""
+"""What is deployed for each kind of parameters, and a packaged template that needs no SAM."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def granted(cloud: Any, stack: Any, role: str) -> list[permissions.Grant]:
 
 @pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1", "cn-north-1"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stack_is_made_with_just_what_its_kind_needs(kind, region):
+def test_a_stack_has_only_what_its_parameters_need(kind, region):
     types, more = KINDS[kind]
     with acknowledger.empty(region=region) as cloud:
         parameters = {"ActionTypes": ",".join(types), **more}
@@ -101,7 +101,7 @@ def test_a_stack_is_made_with_just_what_its_kind_needs(kind, region):
     ("kind", "region"),
     [*((kind, "us-east-1") for kind in KINDS), ("both", "us-gov-west-1"), ("both", "cn-north-1")],
 )
-def test_a_job_of_each_owner_succeeds_with_nothing_called_that_is_not_allowed(kind, region):
+def test_jobs_succeed_and_every_call_is_allowed(kind, region):
     types, more = KINDS[kind]
     with acknowledger.empty(region=region, enforce_permissions=True) as cloud:
         parameters = {"ActionTypes": ",".join(types), **more}
@@ -131,7 +131,7 @@ def test_a_job_of_each_owner_succeeds_with_nothing_called_that_is_not_allowed(ki
         assert by_type == (types if "MetricsByActionType" in more else [])
 
 
-def test_a_registered_action_type_survives_a_new_version_and_the_stack(tmp_path):
+def test_a_registered_action_type_outlives_a_new_version_and_the_stack(tmp_path):
     first, second = "Custom/Test/Mine/7", "Custom/Test/Mine/8"
     with acknowledger.empty() as cloud:
         client = cloud.client("codepipeline")
@@ -144,7 +144,7 @@ def test_a_registered_action_type_survives_a_new_version_and_the_stack(tmp_path)
             parameters = {"ActionTypes": kind, "RegisterActionType": "true"}
             cloud.deploy(TEMPLATE, parameters, name="acknowledger")
             assert registered() == there
-        # Under the same id it can't be another: the update is taken back.
+        # A changed action type can't have the same id: the update is rolled back.
         for folder in ("functions", "statemachine"):
             (tmp_path / folder).symlink_to(ROOT / folder)
         template = tmp_path / "template.yaml"
@@ -175,7 +175,7 @@ def run(world: World, kind: str, more: dict[str, str]) -> str:
     return name
 
 
-def test_packaged_and_transformed_it_is_plain_cloudformations():
+def test_the_packaged_and_processed_template_is_plain_cloudformation():
     with acknowledger.empty() as cloud:
         cloud.deploy(TEMPLATE, {}, name="acknowledger")
         client = cloud.client("cloudformation")

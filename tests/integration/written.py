@@ -1,4 +1,4 @@
-"""Everything that a run has written anywhere, to be searched for secrets."""
+"""Everything that a run has written anywhere, in order to search it for secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from moto_codepipeline import CREDENTIAL_MARKS
 
 
 class Kept(list[Any]):
-    """A queue's messages, which nobody receives: moto looks at all of them at every new one."""
+    """Keeps a queue's messages without receiving them: moto scans all of them for each new one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Kept(list[Any]):
 
 
 class Written:
-    """Reads back what was logged, started, sent, stored and dead-lettered since it was made."""
+    """Reads what was logged, started, sent, stored and dead-lettered since its creation."""
 
     def __init__(self, cloud: LocalCloud, stack: Stack) -> None:
         self._client = cloud.client
@@ -46,7 +46,7 @@ class Written:
             events.put_targets(Rule="recorder", EventBusName=bus["Name"], Targets=[target])
 
     def everything(self) -> Iterator[tuple[str, str]]:
-        """Where something was written, and what."""
+        """Everything written, as (place, text)."""
         for text in self.logs():
             yield "log", text
         for where, text in self._executions():
@@ -67,14 +67,14 @@ class Written:
             yield "result", text
 
     def secrets(self, secrets: list[str]) -> list[str]:
-        """Where a secret, or any artifact credential, was written: ["log: …", …]."""
+        """The texts with a secret or an artifact credential in them: ["log: …", …]."""
         marks = (*secrets, *CREDENTIAL_MARKS)
         return [
             f"{where}: {text}" for where, text in self.everything() if any(m in text for m in marks)
         ]
 
     def letters(self, function: str) -> list[dict[str, Any]]:
-        """All that was ever in a function's dead-letter queue."""
+        """All messages that were ever in a function's dead-letter queue."""
         url = self._stack.outputs[f"{function}DeadLettersUrl"]
         self._letters[function] += self._messages(url)
         return self._letters[function]
@@ -106,7 +106,7 @@ class Written:
                 yield "history", json.dumps(page["events"], default=str)
 
     def _results(self) -> Iterator[str]:
-        """What pipelines show of how their actions ended."""
+        """The outputs of the pipelines' action executions."""
         codepipeline = self._client("codepipeline")
         listed = codepipeline.get_paginator("list_pipelines").paginate()
         for name in [each["name"] for page in listed for each in page["pipelines"]]:
@@ -116,7 +116,7 @@ class Written:
                     yield json.dumps(action.get("output", {}))
 
     def events(self) -> list[str]:
-        """All that was put on any bus."""
+        """All events that were put on any bus."""
         return list(self._events.bodies)
 
     def _messages(self, queue_url: str) -> Iterator[dict[str, Any]]:

@@ -38,8 +38,8 @@ def cloudwatch(cloud: LocalCloud) -> Iterator[Any]:
     client.delete_alarms(AlarmNames=["alarm", "other"])
 
 
-def tell(cloudwatch: Any, name: str, **values_by_age: float) -> None:
-    """Put values of a metric of its own, each so many seconds ago."""
+def put_values(cloudwatch: Any, name: str, **values_by_age: float) -> None:
+    """Put values of a metric; the name of each is its age in seconds, after an `s`."""
     now = datetime.now(UTC)
     cloudwatch.put_metric_data(
         Namespace="Ours",
@@ -76,7 +76,7 @@ def state(cloudwatch: Any, **asked: Any) -> tuple[str, str]:
         ({"s400": 9}, {}, "INSUFFICIENT_DATA", "there are no data points"),
     ],
 )
-def test_an_alarm_has_the_state_that_its_last_periods_say(
+def test_the_last_periods_decide_an_alarms_state(
     values: dict[str, float],
     settings: dict[str, Any],
     found: str,
@@ -85,15 +85,15 @@ def test_an_alarm_has_the_state_that_its_last_periods_say(
 ) -> None:
     name = f"Failures-{uuid4()}"
     if values:
-        tell(cloudwatch, name, **values)
+        put_values(cloudwatch, name, **values)
     cloudwatch.put_metric_alarm(AlarmName="alarm", **{**ALARM, "MetricName": name, **settings})
     value, said = state(cloudwatch)
     assert (value, reason in said) == (found, True), said
 
 
-def test_an_alarm_on_a_sum_of_metrics_has_one_too(cloudwatch: Any) -> None:
-    tell(cloudwatch, "First", s10=1)
-    tell(cloudwatch, "Second", s10=1)
+def test_an_alarm_on_a_sum_of_metrics_is_evaluated_but_no_other_expression(cloudwatch: Any) -> None:
+    put_values(cloudwatch, "First", s10=1)
+    put_values(cloudwatch, "Second", s10=1)
     stats = [
         {
             "Id": name.lower(),
@@ -122,7 +122,7 @@ def test_an_alarm_on_a_sum_of_metrics_has_one_too(cloudwatch: Any) -> None:
 
 
 def test_alarms_are_found_by_several_filters_at_once(cloudwatch: Any) -> None:
-    tell(cloudwatch, "Filtered", s10=5, s70=5)
+    put_values(cloudwatch, "Filtered", s10=5, s70=5)
     cloudwatch.put_metric_alarm(AlarmName="alarm", **{**ALARM, "MetricName": "Filtered"})
     cloudwatch.put_metric_alarm(AlarmName="other", **{**ALARM, "MetricName": "NoSuch"})
 

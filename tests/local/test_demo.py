@@ -1,4 +1,4 @@
-"""`make demo` and `make local`, as a person runs them."""
+"""`make demo` and `make local`, as a user runs them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ WAY = (*STATUSES, "Report", "Reported")
 
 @pytest.fixture(scope="module")
 def astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
-    """What is started here is started by somebody whose settings lead elsewhere."""
+    """An environment whose AWS settings lead to another endpoint, which is never called."""
     with foreign(tmp_path_factory.mktemp("home")) as made:
         yield made
         assert made.requests == []
 
 
 @pytest.mark.slow
-def test_the_demo_ends_well_and_shows_every_job_in_every_status(astray):
+def test_the_demo_succeeds_and_prints_every_status_of_every_job(astray):
     done = subprocess.run(
         [sys.executable, "-m", "local", "demo"],
         cwd=ROOT,
@@ -43,7 +43,7 @@ def test_the_demo_ends_well_and_shows_every_job_in_every_status(astray):
     assert re.search(r"watch it: http://\S+/_local/page/\n", done.stdout)
     assert "\x1b" not in done.stdout
     for action in [action for stage in STAGES.values() for action in stage]:
-        # Queued is only what waits for room.
+        # Only a job that waits for a free place is Queued.
         for status in ("Created", "Dispatched", "InProgress"):
             assert re.search(rf" s +{action['name']} +{status}\n", done.stdout)
     assert "3 Failed, 10 Succeeded, 3 TimedOut" in done.stdout
@@ -74,7 +74,7 @@ def test_the_demo_ends_well_and_shows_every_job_in_every_status(astray):
         ),
     ],
 )
-def test_the_demo_objects_to_what_does_not_agree(witness, objection):
+def test_the_demo_reports_disagreements(witness, objection):
     assert objection in witness.objection() if objection else witness.objection() == ""
 
 
@@ -82,9 +82,9 @@ def test_the_demo_objects_to_what_does_not_agree(witness, objection):
 def serving(
     request: pytest.FixtureRequest, astray: Foreign
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`make local &` in a script, on any free port, and the endpoint that it says it serves on."""
+    """`make local &` in a script, on any free port, and the endpoint that it prints."""
     command = [sys.executable, "-m", "local", "serve", "--port", "0", *request.param]
-    # As a shell starts a process that should not get Ctrl-C.
+    # A shell starts background processes with SIGINT ignored.
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     with subprocess.Popen(
         command, cwd=ROOT, env=astray.environment, stdout=subprocess.PIPE, text=True
@@ -110,7 +110,7 @@ def client_of(endpoint, service):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("serving", [["--empty"]], indirect=True)
-def test_an_empty_endpoint_has_nothing_but_a_role_for_pipelines(serving):
+def test_an_empty_endpoint_has_only_a_role_for_pipelines(serving):
     process, endpoint = serving
     assert client_of(endpoint, "cloudformation").describe_stacks()["Stacks"] == []
     assert client_of(endpoint, "iam").get_role(RoleName="pipeline")
@@ -118,6 +118,7 @@ def test_an_empty_endpoint_has_nothing_but_a_role_for_pipelines(serving):
     assert process.wait(timeout=300) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serving", [[]], indirect=True)
 def test_make_local_serves_until_it_is_stopped(serving):
     process, endpoint = serving

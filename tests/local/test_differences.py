@@ -1,4 +1,4 @@
-"""What is not as in AWS is still so: docs/local.md names a test for each of its lines."""
+"""The differences from AWS: docs/local.md names a test for each of its lines."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_every_line_of_the_page_names_an_existing_test() -> None:
         ("stepfunctions", "test_state", {"definition": "{}"}),
     ],
 )
-def test_operations_that_are_not_there(
+def test_missing_operations_are_refused(
     cloud: LocalCloud, service: str, operation: str, request_: dict[str, str]
 ) -> None:
     client = cloud.client(service)
@@ -108,7 +108,7 @@ def test_layers_are_not_unpacked(cloud: LocalCloud) -> None:
     assert said["errorType"] == "Runtime.ImportModuleError"
 
 
-def test_what_is_printed_below_the_level_of_a_log_is_written(cloud: LocalCloud) -> None:
+def test_output_below_the_log_level_is_logged(cloud: LocalCloud) -> None:
     level = {"LogFormat": "JSON", "ApplicationLogLevel": "ERROR"}
     source = """
         def handler(event, context): print('{"level": "DEBUG", "message": "quiet"}')
@@ -128,7 +128,7 @@ def test_a_role_may_do_everything(cloud: LocalCloud) -> None:
     assert answer(cloud, "unlimited", source, Timeout=30) > 0
 
 
-def test_there_is_one_account_and_every_credential_is_its_own(cloud: LocalCloud) -> None:
+def test_all_credentials_belong_to_one_account(cloud: LocalCloud) -> None:
     assert cloud.client("sts").get_caller_identity()["Account"] == ACCOUNT
 
 
@@ -140,7 +140,7 @@ def test_there_is_one_account_and_every_credential_is_its_own(cloud: LocalCloud)
     [({"n": [1]}, {"n": True}, True), ({"list": {"n": [1]}}, {"list": [{"n": 1}]}, False)],
     ids=["true is 1", "objects in arrays"],
 )
-def test_patterns_know_less(
+def test_patterns_ignore_objects_in_arrays_and_treat_true_as_1(
     cloud: LocalCloud, pattern: dict[str, Any], detail: dict[str, Any], arrives: bool
 ) -> None:
     events, name = cloud.client("events"), f"pattern-{uuid.uuid4()}"
@@ -161,7 +161,7 @@ def test_patterns_know_less(
         f"arn:aws:events:{REGION}:{ACCOUNT}:api-destination/a/1",
     ],
 )
-def test_targets_that_are_not_reached_get_no_event(cloud: LocalCloud, arn: str) -> None:
+def test_unsupported_targets_get_no_event(cloud: LocalCloud, arn: str) -> None:
     events, name = cloud.client("events"), f"target-{uuid.uuid4()}"
     letters = Queue(cloud, name)
     events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
@@ -196,27 +196,25 @@ def test_targets_that_are_not_reached_get_no_event(cloud: LocalCloud, arn: str) 
     ],
     ids=["ItemBatcher", "JSONPath in JSONata"],
 )
-def test_definitions_that_are_not_understood_are_refused(
-    cloud: LocalCloud, state: dict[str, Any]
-) -> None:
+def test_unsupported_definitions_are_refused(cloud: LocalCloud, state: dict[str, Any]) -> None:
     definition = json.dumps(machine_of(A=state))
     told = cloud.client("stepfunctions").validate_state_machine_definition(definition=definition)
     assert told["result"] == "FAIL"
 
 
-def test_the_end_of_a_branch_is_told_in_fewer_events(cloud: LocalCloud) -> None:
+def test_the_end_of_a_branch_has_fewer_history_events(cloud: LocalCloud) -> None:
     states = cloud.client("stepfunctions")
     branch = machine_of(B={"Type": "Fail", "Error": "E"})
     definition = json.dumps(machine_of(A={"Type": "Parallel", "Branches": [branch], "End": True}))
     arn = states.create_state_machine(name="branch", definition=definition, roleArn=role(cloud))
     execution = states.start_execution(stateMachineArn=arn["stateMachineArn"])
     about = {"executionArn": execution["executionArn"]}
-    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "its end", SECONDS)
+    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "the end", SECONDS)
     types = [each["type"] for each in states.get_execution_history(**about)["events"]]
     assert not [name for name in types if name.endswith("Aborted")]
 
 
-def test_results_of_tasks_have_no_metadata_but_the_capacity_of_an_update(cloud: LocalCloud) -> None:
+def test_task_results_have_no_metadata_except_the_capacity_of_an_update(cloud: LocalCloud) -> None:
     states = cloud.client("stepfunctions")
     cloud.client("dynamodb").create_table(
         TableName="capacity",
@@ -240,11 +238,11 @@ def test_results_of_tasks_have_no_metadata_but_the_capacity_of_an_update(cloud: 
     arn = states.create_state_machine(name="capacity", definition=definition, roleArn=role(cloud))
     execution = states.start_execution(stateMachineArn=arn["stateMachineArn"])
     about = {"executionArn": execution["executionArn"]}
-    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "its end", SECONDS)
+    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "the end", SECONDS)
     events = {each["type"]: each for each in states.get_execution_history(**about)["events"]}
     result = json.loads(events["TaskSucceeded"]["taskSucceededEventDetails"]["output"])
     assert result.keys() == {"ConsumedCapacity"}
-    # AWS names the one before PassStateEntered.
+    # On AWS, it is the event before PassStateEntered.
     failed, entered = events["EvaluationFailed"], events["PassStateEntered"]
     assert failed["previousEventId"] == entered["id"]
     assert "field" not in failed["evaluationFailedEventDetails"]["cause"]
@@ -253,12 +251,12 @@ def test_results_of_tasks_have_no_metadata_but_the_capacity_of_an_update(cloud: 
 # -- CloudFormation -------------------------------------------------------------------------------
 
 
-def test_a_stack_is_done_when_the_operation_answers(cloud: LocalCloud) -> None:
+def test_a_stack_is_complete_when_the_operation_returns(cloud: LocalCloud) -> None:
     client = cloud.client("cloudformation")
     body = json.dumps({"Resources": {"A": {"Type": "AWS::SQS::Queue"}}})
     client.create_stack(StackName="done", TemplateBody=body)
     assert client.describe_stacks(StackName="done")["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
-    # A policy of the stack's does not hold it.
+    # A stack policy has no effect.
     statement = {"Effect": "Deny", "Action": "Update:*", "Principal": "*", "Resource": "*"}
     policy = json.dumps({"Statement": [statement]})
     client.set_stack_policy(StackName="done", StackPolicyBody=policy)
@@ -316,7 +314,7 @@ def test_alarms_call_no_action(cloud: LocalCloud) -> None:
     assert queue.receive() is None
 
 
-def test_a_build_runs_nothing_and_says_that_it_succeeded(cloud: LocalCloud) -> None:
+def test_a_build_succeeds_without_running_anything(cloud: LocalCloud) -> None:
     codebuild = cloud.client("codebuild")
     codebuild.create_project(
         name="idle-builds",
@@ -338,7 +336,7 @@ def test_a_build_runs_nothing_and_says_that_it_succeeded(cloud: LocalCloud) -> N
     assert told["buildStatus"] == "SUCCEEDED"
 
 
-def test_a_pipeline_waits_to_be_started_and_most_actions_of_aws_do_nothing(
+def test_a_pipeline_does_not_start_by_itself_and_most_aws_actions_do_nothing(
     cloud: LocalCloud,
 ) -> None:
     client = cloud.client("codepipeline")

@@ -38,7 +38,8 @@ def claim(client, item, worker):
     return True
 
 
-def test_one_of_many_that_claim_an_item_at_once_gets_it(client):
+@pytest.mark.slow
+def test_only_one_of_many_concurrent_claims_of_an_item_succeeds(client):
     with ThreadPoolExecutor(16) as pool:
         for number in range(20):
             item = str(number)
@@ -46,7 +47,8 @@ def test_one_of_many_that_claim_an_item_at_once_gets_it(client):
             assert sum(claims) == 1
 
 
-def test_no_reader_sees_half_an_item(client):
+@pytest.mark.slow
+def test_no_reader_sees_an_incomplete_item(client):
     with ThreadPoolExecutor(4) as pool:
         writing = [pool.submit(claim, client, str(number), 0) for number in range(200)]
         while not all(done.done() for done in writing):
@@ -94,7 +96,7 @@ ONE, TEXT = {":one": {"N": "1"}}, {":text": {"S": "new"}}
         ("SET n = n + :text", {"values": TEXT}, "operand type"),
     ],
 )
-def test_an_expression_says_the_same_each_time(client, expression, request_, changed):
+def test_an_expression_has_the_same_effect_each_time(client, expression, request_, changed):
     update = {"Key": {"id": ITEM["id"]}, "TableName": "T", "UpdateExpression": expression}
     for name in [name for name in ("names", "values") if request_.get(name)]:
         update[f"ExpressionAttribute{name.title()}"] = request_[name]

@@ -36,7 +36,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 @pytest.fixture
 def bus(cloud: LocalCloud, request: pytest.FixtureRequest) -> str:
-    """The name of a bus of the test's own."""
+    """The name of an event bus for this test."""
     name = f"{request.node.originalname[:50]}-{uuid.uuid4().hex[:8]}"
     cloud.client("events").create_event_bus(Name=name)
     return name
@@ -69,7 +69,7 @@ def put_event(cloud: LocalCloud, bus: str, **members: Any) -> str:
 
 
 def expected(event_id: str, event: dict[str, Any]) -> dict[str, Any]:
-    """The event as EventBridge delivers it; only its time is taken from what was delivered."""
+    """The event as EventBridge delivers it, with the time of the delivered one."""
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", event["time"])
     return {
         "version": "0",
@@ -166,7 +166,7 @@ def test_a_log_group_gets_the_event(cloud: LocalCloud, bus: str) -> None:
     assert event == expected(event_id, event)
 
 
-# -- What a target is given -----------------------------------------------------------------------
+# -- Input of a target ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_log_group_gets_the_event(cloud: LocalCloud, bus: str) -> None:
     ],
     ids=["Input", "InputPath", "InputPath-text", "InputTransformer"],
 )
-def test_a_target_can_choose_what_it_is_given(
+def test_a_target_can_transform_its_input(
     cloud: LocalCloud, bus: str, target: dict[str, Any], body: Any
 ) -> None:
     queue = Queue(cloud, f"chosen-{bus}"[:80])
@@ -211,7 +211,7 @@ def test_a_target_can_choose_what_it_is_given(
     assert queue.body() == body
 
 
-# -- Which rules ----------------------------------------------------------------------------------
+# -- Selection of rules ---------------------------------------------------------------------------
 
 
 def test_only_enabled_rules_that_match_deliver(cloud: LocalCloud, bus: str) -> None:
@@ -338,7 +338,7 @@ def test_patterns_match_as_in_eventbridge(
     ],
     ids=str,
 )
-def test_a_pattern_that_can_not_be_is_refused(
+def test_an_invalid_pattern_is_refused(
     cloud: LocalCloud, bus: str, pattern: Any, objection: str
 ) -> None:
     with pytest.raises(ClientError, match=objection) as caught:
@@ -349,7 +349,7 @@ def test_a_pattern_that_can_not_be_is_refused(
 # -- Targets that can't be reached ----------------------------------------------------------------
 
 
-def test_a_target_that_is_gone_costs_only_its_own_dead_letter(cloud: LocalCloud, bus: str) -> None:
+def test_an_event_for_a_missing_target_becomes_a_dead_letter(cloud: LocalCloud, bus: str) -> None:
     queue, dead_letters = Queue(cloud, "reached"), Queue(cloud, "unreached")
     gone = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:gone"
     rule_arn = put_rule(
@@ -376,7 +376,7 @@ def test_a_target_that_is_gone_costs_only_its_own_dead_letter(cloud: LocalCloud,
 
 
 @pytest.mark.parametrize("detail", ['"a text"', "no JSON", "[1]", "1", "null", ' ["{"]'])
-def test_a_detail_that_is_no_object_is_malformed(cloud: LocalCloud, bus: str, detail: str) -> None:
+def test_a_detail_must_be_an_object(cloud: LocalCloud, bus: str, detail: str) -> None:
     queue = Queue(cloud, f"malformed-{uuid.uuid4()}")
     put_rule(cloud, bus, {"Arn": queue.arn})
     good = {"Source": "shop", "DetailType": "Sold", "Detail": " {}", "EventBusName": bus}

@@ -1,4 +1,4 @@
-"""The way from a worker in a file to its result, as the tutorial has it."""
+"""From a worker in a file to its result, as in the tutorial."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.support import ROOT, wait_for
 WORKER = ROOT / "examples" / "count_lines" / "worker.py"
 
 
-def test_the_worker_of_the_readme_is_written_in_fifteen_lines() -> None:
+def test_the_readmes_worker_has_at_most_fifteen_lines() -> None:
     assert sum(1 for line in WORKER.read_text().splitlines() if line.strip()) <= 15
 
 
-def test_a_worker_of_ones_own_works_the_sample_pipelines_job(
+def test_your_own_worker_runs_the_sample_pipelines_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "count.py").write_text(WORKER.read_text())
@@ -51,7 +51,7 @@ def test_a_worker_of_ones_own_works_the_sample_pipelines_job(
             assert unpacked.read("report.txt") == b"      1 main.py\n"
 
 
-def test_the_event_of_a_job_that_waits_is_one_that_acknowledge_takes(
+def test_make_event_writes_an_event_that_acknowledges_the_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Lambda functions run, and answer as in AWS."""
+"""Lambda functions run and answer as on AWS."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 
 def invoke(cloud: LocalCloud, name: str, event: Any = None, **settings: Any) -> Any:
-    """What a function answers to an event; `error` is its FunctionError."""
+    """Invoke a function; the response, with the parsed payload as `json`."""
     answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), **settings)
     answer["json"] = json.loads(answer["Payload"].read() or "null")
     return answer
@@ -57,10 +57,10 @@ def log_lines(cloud: LocalCloud, group: str) -> list[str]:
     return [event["message"] for event in events]
 
 
-# -- What a function is given ---------------------------------------------------------------------
+# -- Input ----------------------------------------------------------------------------------------
 
 
-def test_a_function_is_given_the_event_and_answers_what_it_returns(cloud: LocalCloud) -> None:
+def test_a_function_gets_the_event_and_answers_its_return_value(cloud: LocalCloud) -> None:
     make_function(cloud, "echo", "def handler(event, context): return {'got': event}")
     event = {"text": 'quotes " and \\ and é😀', "none": None, "list": [1, 2.5, True]}
     answer = invoke(cloud, "echo", event)
@@ -76,7 +76,7 @@ def test_a_function_can_be_invoked_by_its_arn(cloud: LocalCloud) -> None:
     assert invoke(cloud, arn, Qualifier="$LATEST")["json"] == "yes"
 
 
-def test_the_context_says_what_runs_and_for_how_long(cloud: LocalCloud) -> None:
+def test_the_context_has_the_function_the_request_and_the_remaining_time(cloud: LocalCloud) -> None:
     source = """
         def handler(event, context):
             names = ("function_name", "function_version", "invoked_function_arn",
@@ -117,7 +117,7 @@ def test_a_function_has_its_own_environment_and_nothing_of_this_process(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="functions are forked on Linux alone")
-def test_a_function_can_be_interrupted_where_this_process_cannot(
+def test_a_function_can_be_interrupted_even_if_this_process_ignores_sigint(
     cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -146,7 +146,7 @@ def test_nothing_of_this_repository_can_be_imported(cloud: LocalCloud) -> None:
     assert invoke(cloud, "imports", names)["json"] == ["app", "boto3"]
 
 
-def test_a_function_may_bring_an_sdk_of_its_own(cloud: LocalCloud) -> None:
+def test_a_function_can_bring_its_own_sdk(cloud: LocalCloud) -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("boto3.py", "whose = 'mine'")
@@ -155,7 +155,7 @@ def test_a_function_may_bring_an_sdk_of_its_own(cloud: LocalCloud) -> None:
     assert invoke(cloud, "own-sdk")["json"] == "mine"
 
 
-def test_variables_that_python_reads_when_it_starts_count(cloud: LocalCloud) -> None:
+def test_variables_that_python_reads_at_its_start_take_effect(cloud: LocalCloud) -> None:
     source = """
         import sys
         def handler(event, context): return [sys.flags.optimize, sys.argv, "/opt/more" in sys.path]
@@ -175,7 +175,7 @@ def test_a_function_reaches_the_same_local_stack(cloud: LocalCloud) -> None:
     assert invoke(cloud, "caller")["json"] == ACCOUNT
 
 
-# -- What it prints -------------------------------------------------------------------------------
+# -- Output ---------------------------------------------------------------------------------------
 
 
 def test_what_a_function_prints_is_its_log_and_never_its_answer(cloud: LocalCloud) -> None:
@@ -203,7 +203,7 @@ def test_what_a_function_prints_is_its_log_and_never_its_answer(cloud: LocalClou
     assert base64.b64decode(answer["LogResult"]).decode().splitlines() == lines
 
 
-def test_the_log_is_only_returned_when_asked_for(cloud: LocalCloud) -> None:
+def test_the_log_is_returned_only_on_request(cloud: LocalCloud) -> None:
     make_function(cloud, "no-tail", "def handler(event, context): return 1")
     assert "LogResult" not in invoke(cloud, "no-tail")
 
@@ -217,7 +217,7 @@ def test_a_function_logs_to_the_group_of_its_configuration(cloud: LocalCloud) ->
     assert configuration["LoggingConfig"]["LogGroup"] == "/mine"
 
 
-# -- How it fails ---------------------------------------------------------------------------------
+# -- Failures -------------------------------------------------------------------------------------
 
 
 def test_an_exception_is_answered_with_its_class_name_and_trace(cloud: LocalCloud) -> None:
@@ -265,7 +265,7 @@ def test_an_exception_is_answered_with_its_class_name_and_trace(cloud: LocalClou
         ),
     ],
 )
-def test_what_goes_wrong_has_lambdas_name(
+def test_failures_have_lambdas_error_types(
     cloud: LocalCloud, source: str, error_type: str, message: str
 ) -> None:
     name = f"fails-{abs(hash(source))}"
@@ -276,7 +276,7 @@ def test_what_goes_wrong_has_lambdas_name(
     assert message in answer["json"]["errorMessage"]
 
 
-def test_a_function_that_takes_too_long_is_killed_and_starts_anew(cloud: LocalCloud) -> None:
+def test_a_function_that_times_out_is_killed_and_restarted(cloud: LocalCloud) -> None:
     source = """
         import time
         count = 0
@@ -337,9 +337,7 @@ def test_a_sandbox_stays_warm_until_the_code_or_the_configuration_changes(
     assert not Path(f"/proc/{first}").exists()
 
 
-def test_events_at_the_same_time_run_in_sandboxes_of_their_own(
-    cloud: LocalCloud, tmp_path: Path
-) -> None:
+def test_concurrent_events_run_in_separate_sandboxes(cloud: LocalCloud, tmp_path: Path) -> None:
     source = """
         import os, pathlib, time
         def handler(event, context):
@@ -356,7 +354,7 @@ def test_events_at_the_same_time_run_in_sandboxes_of_their_own(
     assert os.getpid() not in pids
 
 
-def test_more_events_than_sandboxes_wait_for_one(cloud: LocalCloud) -> None:
+def test_events_wait_while_all_sandboxes_are_busy(cloud: LocalCloud) -> None:
     make_function(cloud, "crowded", PID)
     with ThreadPoolExecutor(10) as threads:
         pids = list(threads.map(lambda _: invoke(cloud, "crowded", 0.05)["json"], range(10)))
@@ -413,7 +411,7 @@ def test_an_asynchronous_invocation_is_accepted_and_run_later(cloud: LocalCloud)
     assert "ran with {'n': 1}" in lines
 
 
-def test_a_failing_event_is_tried_three_times_and_then_a_dead_letter(cloud: LocalCloud) -> None:
+def test_an_event_that_fails_three_times_becomes_a_dead_letter(cloud: LocalCloud) -> None:
     dead_letters = Queue(cloud, "dead-letters")
     config = {"TargetArn": dead_letters.arn}
     make_function(cloud, "dead", FAILS_UNTIL, DeadLetterConfig=config)
@@ -432,7 +430,7 @@ def test_a_failing_event_is_tried_three_times_and_then_a_dead_letter(cloud: Loca
     assert attempts == [f"attempt {n} {request_id}" for n in (1, 2, 3)]
 
 
-def test_an_event_that_succeeds_when_tried_again_is_no_dead_letter(cloud: LocalCloud) -> None:
+def test_an_event_that_succeeds_on_a_retry_is_not_a_dead_letter(cloud: LocalCloud) -> None:
     dead_letters, done = Queue(cloud, "none"), Queue(cloud, "done")
     make_function(cloud, "recovers", FAILS_UNTIL, DeadLetterConfig={"TargetArn": dead_letters.arn})
     cloud.client("lambda").put_function_event_invoke_config(
@@ -470,7 +468,7 @@ def test_the_invoke_config_limits_attempts_and_sends_the_record(cloud: LocalClou
     assert record["responsePayload"]["errorMessage"] == "failure 1"
 
 
-def test_a_throttled_event_waits_for_its_turn(cloud: LocalCloud) -> None:
+def test_a_throttled_event_is_retried_until_it_runs(cloud: LocalCloud) -> None:
     done = Queue(cloud, "unthrottled")
     make_function(cloud, "throttled", "def handler(event, context): return 'ran'")
     client = cloud.client("lambda")
@@ -486,7 +484,7 @@ def test_a_throttled_event_waits_for_its_turn(cloud: LocalCloud) -> None:
     assert done.body()["responsePayload"] == "ran"
 
 
-# -- What is left of a function -------------------------------------------------------------------
+# -- Results of bytes, and deletion ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -494,14 +492,14 @@ def test_a_throttled_event_waits_for_its_turn(cloud: LocalCloud) -> None:
     [("b'HelloWorld!'", '"HelloWorld!"'), ("{'a': [b'\\xc3\\xa9']}", '{"a": ["\\u00e9"]}')],
 )
 def test_bytes_are_answered_as_text(cloud: LocalCloud, value: str, payload: str) -> None:
-    # "HelloWorld!": LocalStack's lambda task snapshots, recorded on AWS.
+    # "HelloWorld!" is from LocalStack's lambda task snapshots, which were recorded on AWS.
     name = f"bytes-{len(value)}"
     make_function(cloud, name, f"def handler(event, context): return {value}")
     answer = cloud.client("lambda").invoke(FunctionName=name)
     assert answer["Payload"].read().decode() == payload
 
 
-def test_bytes_that_are_no_text_can_not_be_answered(cloud: LocalCloud) -> None:
+def test_bytes_that_are_not_utf_8_are_a_marshal_error(cloud: LocalCloud) -> None:
     make_function(cloud, "no-text", "def handler(event, context): return b'\\xff'")
     answer = cloud.client("lambda").invoke(FunctionName="no-text")
     assert json.loads(answer["Payload"].read())["errorType"] == "Runtime.MarshalError"
@@ -513,7 +511,7 @@ THREADS = ("(_read_answers)", "(_read_output)", "(_work)")
 @pytest.mark.parametrize(
     "number", [12, pytest.param(200, marks=pytest.mark.slow)], ids=["some", "many"]
 )
-def test_nothing_is_left_of_functions_that_are_deleted(cloud: LocalCloud, number: int) -> None:
+def test_deleted_functions_leave_nothing_behind(cloud: LocalCloud, number: int) -> None:
     client, runner = cloud.client("lambda"), functions.runner()
     source = """
         import os, time
@@ -540,13 +538,13 @@ def test_nothing_is_left_of_functions_that_are_deleted(cloud: LocalCloud, number
     wait_for(lambda: threads() <= before[0], "the threads to end", SECONDS)
     assert (files(), runner._pools) == before[1:]
     assert runner.unfinished() == []
-    # One of the same name is another function.
+    # A new function with the same name works.
     make_function(cloud, "short-lived-0", "def handler(event, context): return 1")
     assert client.invoke(FunctionName="short-lived-0")["Payload"].read() == b"1"
     client.delete_function(FunctionName="short-lived-0")
 
 
-def test_a_version_that_is_deleted_leaves_the_function(cloud: LocalCloud) -> None:
+def test_deleting_a_version_keeps_the_function(cloud: LocalCloud) -> None:
     client = cloud.client("lambda")
     make_function(cloud, "versioned", "def handler(event, context): return 1")
     version = client.publish_version(FunctionName="versioned")["Version"]

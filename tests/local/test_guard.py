@@ -1,4 +1,4 @@
-"""Who may use the endpoint: programs of this machine, and web pages that are named."""
+"""Programs on this machine and named web pages may use the endpoint; other web pages may not."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ PREFLIGHT = {
 
 
 class Guarded:
-    """An application that counts its requests, and lets any origin in as moto does."""
+    """A guarded application that counts its requests and, like moto, allows all origins."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -82,7 +82,7 @@ def guarded() -> Guarded:
 
 
 def reason(answer: TestResponse) -> str:
-    """Why an answer is a refusal, after checking that it is one."""
+    """Check that a response is a refusal; its reason."""
     assert answer.status_code == 403
     assert "Access-Control-" not in str(answer.headers)
     return str(answer.json["message"])
@@ -108,7 +108,7 @@ def reason(answer: TestResponse) -> str:
         socket.gethostname(),
     ],
 )
-def test_this_machine_is_reached_by_its_addresses_and_names(guarded: Guarded, host: str) -> None:
+def test_requests_to_this_machines_addresses_and_names_pass(guarded: Guarded, host: str) -> None:
     assert guarded.send("POST", "/", {"Host": host}).text == "behind"
 
 
@@ -136,7 +136,7 @@ def test_this_machine_is_reached_by_its_addresses_and_names(guarded: Guarded, ho
         "",
     ],
 )
-def test_no_name_that_a_web_site_may_have_leads_here(guarded: Guarded, host: str) -> None:
+def test_a_host_name_that_a_web_site_can_have_is_refused(guarded: Guarded, host: str) -> None:
     own = f"http://{host}"
     for headers in ({}, {"Origin": own}, {"Origin": NAMED}, {"Sec-Fetch-Site": "same-origin"}):
         for method, path in (("POST", "/"), ("GET", PATH), ("OPTIONS", "/")):
@@ -178,7 +178,7 @@ def test_no_name_that_a_web_site_may_have_leads_here(guarded: Guarded, host: str
     ],
     ids=str,
 )
-def test_a_page_of_another_site_reaches_nothing(guarded: Guarded, sent: dict[str, str]) -> None:
+def test_pages_of_other_sites_are_refused(guarded: Guarded, sent: dict[str, str]) -> None:
     for method, path in product(METHODS, PATHS):
         answer = guarded.send(method, path, sent | PREFLIGHT, "a" * 1000)
         assert answer.status_code == 403
@@ -204,7 +204,7 @@ def test_a_page_of_another_site_reaches_nothing(guarded: Guarded, sent: dict[str
     ],
     ids=str,
 )
-def test_programs_and_the_page_itself_pass(guarded: Guarded, sent: dict[str, str]) -> None:
+def test_programs_and_the_page_itself_are_allowed(guarded: Guarded, sent: dict[str, str]) -> None:
     for method in METHODS:
         answer = guarded.send(method, f"{PATH}start", sent)
         assert answer.status_code == 200
@@ -245,7 +245,7 @@ def test_a_link_from_anywhere_opens_the_page_and_nothing_else(
 @pytest.mark.parametrize(
     "sent", [{"Sec-Fetch-Dest": "iframe"}, {"Sec-Fetch-Mode": "no-cors"}, {"Origin": "null"}]
 )
-def test_the_page_opens_in_no_frame_and_is_fetched_by_no_other_site(
+def test_other_sites_can_neither_frame_nor_fetch_the_page(
     guarded: Guarded, sent: dict[str, str]
 ) -> None:
     cross = {"Sec-Fetch-Site": "cross-site"} | NAVIGATION
@@ -275,7 +275,7 @@ def test_a_named_origin_may_send_and_see_everything(guarded: Guarded) -> None:
 @pytest.mark.parametrize(
     "text", [NAMED, "https://app.example", "http://[::1]:3000", "http://127.0.0.1:65535"]
 )
-def test_an_origin_is_written_as_browsers_send_it(text: str) -> None:
+def test_a_valid_origin_is_accepted(text: str) -> None:
     assert origin(text) == text
 
 
@@ -312,7 +312,7 @@ def test_an_invalid_origin_is_refused_in_one_line(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_make_hands_on_each_origin() -> None:
+def test_make_local_passes_on_all_origins() -> None:
     given = parser().parse_args(["serve", "--port=0", f"--origins={NAMED} https://app.example"])
     assert serving(given).origins == [NAMED, "https://app.example"]
     made = subprocess.run(
@@ -330,7 +330,7 @@ def test_make_hands_on_each_origin() -> None:
     ("host", "warned"),
     [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)],  # noqa: S104
 )
-def test_the_banner_says_who_can_run_programs(
+def test_the_banner_warns_if_others_can_run_programs(
     host: str, warned: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted = Mock(is_set=lambda: False)
@@ -376,7 +376,7 @@ def cloud() -> Iterator[LocalCloud]:
 def exchange(
     cloud: LocalCloud, method: str, path: str, headers: dict[str, str]
 ) -> tuple[int, dict[str, str], str]:
-    """Send a raw request; status, headers by their lower-case names, and body."""
+    """Send a raw request; the response's status, headers by lower-case name, and body."""
     host, _, port = cloud.endpoint_url.removeprefix("http://").partition(":")
     with closing(HTTPConnection(host, int(port), timeout=SECONDS)) as connection:
         connection.request(method, path, headers=headers)
@@ -386,7 +386,7 @@ def exchange(
 
 
 @pytest.mark.parametrize("chunk", ["zz\r\nhello\r\n0\r\n\r\n", "-5\r\nhello\r\n0\r\n\r\n"])
-def test_a_broken_body_is_refused_as_any_other(cloud: LocalCloud, chunk: str) -> None:
+def test_a_malformed_body_is_refused_like_any_other(cloud: LocalCloud, chunk: str) -> None:
     host, _, port = cloud.endpoint_url.removeprefix("http://").partition(":")
     head = f"POST / HTTP/1.1\r\nHost: {host}\r\nOrigin: null\r\nTransfer-Encoding: chunked\r\n\r\n"
     with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
@@ -399,7 +399,7 @@ def add_header(request: Any, *, name: str, value: str, **_: Any) -> None:
 
 
 @pytest.mark.parametrize("service", OPERATIONS)
-def test_no_service_sees_what_a_page_of_another_site_sends(cloud: LocalCloud, service: str) -> None:
+def test_no_service_gets_requests_of_another_sites_page(cloud: LocalCloud, service: str) -> None:
     operation, parameters = OPERATIONS[service]
     client = boto3.client(
         service,
@@ -414,7 +414,7 @@ def test_no_service_sees_what_a_page_of_another_site_sends(cloud: LocalCloud, se
         with pytest.raises(ClientError) as caught:
             getattr(client, operation)(**parameters)
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
-        if service != "s3":  # boto3 has the status only
+        if service != "s3":  # for which boto3 has only the status
             assert caught.value.response["Error"]["Message"].startswith(f"{name}: ")
         client.meta.events.unregister("before-sign", add, unique_id="sent")
 
@@ -430,7 +430,7 @@ def test_the_guard_is_in_front_of_every_path(cloud: LocalCloud, method: str) -> 
                 assert json.loads(body)["message"].startswith(f"{name}: ")
 
 
-def test_the_services_themselves_give_no_origin_a_header(cloud: LocalCloud) -> None:
+def test_the_services_send_no_cors_headers(cloud: LocalCloud) -> None:
     own = {"Origin": cloud.endpoint_url}
     for path in PATHS:
         for method in ("GET", "OPTIONS"):

@@ -1,4 +1,4 @@
-"""Pages of other sites in a real browser, and what they try with the endpoint."""
+"""Pages of other sites in a real browser try to use the endpoint."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = [needs_browser, pytest.mark.slow]
 FUNCTIONS = "/2015-03-31/functions"
 RESET = "/moto-api/reset"
 EVENTS = f"{PATH}events"
-#: A name that its owner has pointed at this machine.
+#: A name whose owner has pointed it at this machine.
 REBOUND = "rebound.example"
 
 
 def signed(service: str) -> dict[str, str]:
-    """The headers with which an SDK calls a service from a browser."""
+    """The headers that an SDK in a browser sends to a service."""
     scope = f"any/20260101/{REGION}/{service}/aws4_request"
     return {
         "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=a",
@@ -62,7 +62,7 @@ class Site(BaseHTTPRequestHandler):
 class World:
     """A cloud with a queue, a web site under several names, and a browser's page.
 
-    ``refused`` has method, path and reason of what the guard refused.
+    ``refused`` has the method, path and reason of every request that the guard refused.
     """
 
     cloud: LocalCloud
@@ -71,9 +71,9 @@ class World:
     refused: list[tuple[str, str, str]]
 
     def ask(self, host: str, script: str, url: str, init: dict[str, Any] | None = None) -> Any:
-        """Run a script in the site's page under a host; it has ``url`` and ``init``.
+        """Run a script with ``url`` and ``init`` in the site's page under a host.
 
-        ``url`` may be a path of the endpoint's.
+        ``url`` may be a path on the endpoint.
         """
         self.page.goto(f"http://{host}:{self.site_port}/")
         self.refused.clear()
@@ -81,7 +81,7 @@ class World:
         return self.page.evaluate(f"async ([url, init]) => {{ {script} }}", values)
 
     def untouched(self) -> bool:
-        """Whether nothing was made, and nothing is gone."""
+        """Whether nothing was created or deleted."""
         functions = self.cloud.client("lambda").list_functions()["Functions"]
         queues = self.cloud.client("sqs").list_queues().get("QueueUrls", [])
         return functions == [] and len(queues) == 1
@@ -150,7 +150,7 @@ STREAM = """return new Promise(done => {
 })"""
 NO_CORS = {"mode": "no-cors"}
 
-# What a page does, the method that the guard sees, the path, and what the page sees of it.
+# What a page does, the method and path that the guard sees, `init`, and what the page gets.
 TRIES: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
     "fetch": (FETCH, "GET", "/moto-api/data.json", {}, "TypeError"),
     "fetch without CORS": (FETCH, "GET", "/bucket/key", NO_CORS, "opaque"),
@@ -175,7 +175,7 @@ TRIES: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
 @pytest.mark.parametrize("way", TRIES)
-def test_a_page_of_another_site_gets_and_changes_nothing(world: World, way: str, host: str) -> None:
+def test_pages_of_other_sites_read_and_change_nothing(world: World, way: str, host: str) -> None:
     script, method, path, init, outcome = TRIES[way]
     assert world.ask(host, script, path, init) == outcome
     wait_for(lambda: world.refused, "the guard to refuse", SECONDS)
@@ -188,7 +188,7 @@ def test_a_page_of_another_site_gets_and_changes_nothing(world: World, way: str,
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
-def test_a_page_of_another_site_creates_no_function(world: World, host: str) -> None:
+def test_pages_of_other_sites_create_no_function(world: World, host: str) -> None:
     assert world.ask(host, FETCH, FUNCTIONS, world.function()) == "TypeError"
     [(method, path, problem)] = world.refused
     assert (method, path) == ("OPTIONS", FUNCTIONS)
@@ -202,7 +202,7 @@ def test_a_form_shows_why_it_was_refused(world: World) -> None:
     assert "web pages of http://evil.example" in world.page.inner_text("body")
 
 
-def test_a_name_that_was_rebound_opens_nothing(world: World) -> None:
+def test_a_rebound_name_is_refused(world: World) -> None:
     port = world.cloud.endpoint_url.rpartition(":")[2]
     for path in (PATH, "/moto-api/"):
         answer = world.page.goto(f"http://{REBOUND}:{port}{path}")
@@ -222,7 +222,7 @@ def test_a_link_of_another_site_opens_the_page(world: World) -> None:
 
 
 @pytest.mark.skipif("localhost" in socket.gethostname(), reason="browsers know that name")
-def test_where_browsers_say_less_the_page_works_and_other_sites_still_get_nothing(
+def test_without_sec_fetch_site_the_page_works_and_other_sites_are_refused(
     world: World,
 ) -> None:
     endpoint = world.cloud.endpoint_url.replace("127.0.0.1", socket.gethostname())
@@ -238,7 +238,7 @@ def test_where_browsers_say_less_the_page_works_and_other_sites_still_get_nothin
         assert problem.startswith("Sec-Fetch-Site: this browser does not say which web page sent")
 
 
-def test_an_object_that_is_opened_runs_nothing(world: World) -> None:
+def test_an_object_opened_in_the_browser_runs_no_script(world: World) -> None:
     s3 = world.cloud.client("s3")
     s3.create_bucket(Bucket="files")
     body = f"<title>An object</title><script>fetch('{RESET}', {{method: 'POST'}})</script>"

@@ -1,7 +1,6 @@
-"""Nothing of the user's AWS settings is looked at but the region.
+"""Of the user's AWS settings, only the region is used.
 
-That what is started finds the foreign endpoint untouched is shown where it is started: see
-test_demo.
+test_demo shows that the commands never call the user's endpoint.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ FOREIGN_URL = "http://foreign.invalid"
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[None]:
-    """This process has the foreign environment, and its own again afterwards."""
+    """Gives this process the foreign environment, and restores its own afterwards."""
     with patch.dict(os.environ, settings(tmp_path, FOREIGN_URL)):
         yield
 
 
 @pytest.mark.usefixtures("environment")
-def test_of_all_settings_the_region_and_the_proxies_stay() -> None:
+def test_only_the_region_and_the_proxies_are_kept() -> None:
     given = {name for name, value in os.environ.items() if FOREIGN_URL in value}
     isolation.isolate()
     left = {name for name, value in os.environ.items() if FOREIGN_URL in value}
@@ -45,7 +44,7 @@ def test_of_all_settings_the_region_and_the_proxies_stay() -> None:
 
 
 @pytest.mark.usefixtures("environment")
-def test_without_the_region_there_is_none() -> None:
+def test_the_region_can_be_removed_too() -> None:
     isolation.isolate(region=False)
     assert boto3.session.Session().region_name is None
 
@@ -59,7 +58,7 @@ def test_without_the_region_there_is_none() -> None:
         ("*", None, "*"),
     ],
 )
-def test_this_machine_is_reached_directly(
+def test_this_machine_is_reached_without_a_proxy(
     lower: str | None, upper: str | None, exempt: str
 ) -> None:
     with patch.dict(os.environ):
@@ -77,16 +76,16 @@ def astray(tmp_path: Path) -> Iterator[Foreign]:
         yield made
 
 
-# The command, and its output after its first calls to AWS.
+# The command, and a part of its output after its first calls to AWS.
 STARTS = {
     "tests": (("pytest", "-p", "no:cacheprovider", "tests/local/test_schedule.py"), " passed in "),
     "benchmarks": (("benchmarks", "poll"), "poll …"),
-    "chaos": (("tests.resilience", "--jobs=2"), "jobs begun"),
+    "chaos": (("tests.resilience", "--jobs=2"), "jobs started"),
 }
 
 
 @pytest.mark.slow
-def test_tests_benchmarks_and_chaos_call_nothing_else(astray: Foreign) -> None:
+def test_tests_benchmarks_and_chaos_never_call_the_users_endpoint(astray: Foreign) -> None:
     environment = {
         name: value for name, value in astray.environment.items() if "PYTEST" not in name
     }

@@ -1,4 +1,4 @@
-"""What functions print and what services count becomes CloudWatch metrics."""
+"""CloudWatch has the metrics that functions print and those of the services."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def document(*, values: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """A document with one metric of one dimension; `changes` are to its directive."""
+    """A document with one metric of one dimension; `changes` are changes of its directive."""
     directive = {
         "Namespace": "Shop",
         "Dimensions": [["Service"]],
@@ -42,7 +42,7 @@ def document(*, values: dict[str, Any] | None = None, **changes: Any) -> dict[st
 
 
 def found(given: dict[str, Any]) -> list[tuple[str, str, dict[str, str], str, list[float]]]:
-    """What is embedded in a document: namespace, name, dimensions, unit and values."""
+    """The metrics in a document: namespace, name, dimensions, unit and values."""
     return [
         (
             namespace,
@@ -76,11 +76,11 @@ def test_every_number_of_an_array_is_a_value() -> None:
     assert values == [1, 2.5, 1]
 
 
-def test_an_empty_array_is_no_value() -> None:
+def test_an_empty_array_has_no_values() -> None:
     assert found(document(values={"Orders": []})) == []
 
 
-def test_every_dimension_set_makes_a_metric_and_an_empty_one_has_no_dimension() -> None:
+def test_every_dimension_set_makes_a_metric_and_an_empty_set_has_no_dimensions() -> None:
     given = document(
         Dimensions=[[], ["Service"], ["Service", "Shop"]], values={"Shop": "north", "Other": "x"}
     )
@@ -103,7 +103,7 @@ def test_a_document_may_have_many_metrics_in_many_namespaces() -> None:
     ]
 
 
-def test_what_the_format_does_not_name_is_ignored() -> None:
+def test_unknown_members_are_ignored() -> None:
     given = document(
         Metrics=[{"Name": "Orders", "StorageResolution": 1, "Color": "red"}], Color="red"
     )
@@ -127,11 +127,11 @@ def test_what_the_format_does_not_name_is_ignored() -> None:
         '{"_aws": ' + "[" * 100_000,
     ],
 )
-def test_a_line_that_is_no_document_has_no_metrics(line: str) -> None:
+def test_a_line_that_is_not_a_document_has_no_metrics(line: str) -> None:
     assert metrics.embedded(line) == []
 
 
-def test_text_around_a_document_makes_it_none() -> None:
+def test_a_document_with_text_around_it_has_no_metrics() -> None:
     assert metrics.embedded(f"[INFO] {json.dumps(document())}") == []
     assert metrics.embedded(f"{json.dumps(document())} done") == []
 
@@ -177,7 +177,7 @@ def test_a_document_that_breaks_a_rule_has_no_metrics(changes: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("timestamp", [None, "now", True, 0, -1e300, 1e300, 10**400, float("nan")])
-def test_a_document_without_a_time_that_may_be_has_no_metrics(timestamp: Any) -> None:
+def test_a_document_with_an_invalid_timestamp_has_no_metrics(timestamp: Any) -> None:
     given = document()
     given["_aws"]["Timestamp"] = timestamp
     assert found(given) == []
@@ -190,12 +190,12 @@ def test_a_document_may_be_two_weeks_old_or_two_hours_early(hours: int, count: i
     assert len(found(given)) == count
 
 
-# -- Keeping it -----------------------------------------------------------------------------------
+# -- Retention and samples ------------------------------------------------------------------------
 
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> CloudWatchBackend:
-    """The one backend there is, with data of all ages up to five hours."""
+    """The only backend, with data that is up to five hours old."""
     backend = CloudWatchBackend(REGION, ACCOUNT)
     monkeypatch.setattr(metrics, "cloudwatch_backends", {ACCOUNT: {REGION: backend}})
     for hours in (5, 4, 2, 1, 0):
@@ -208,7 +208,7 @@ def test_data_is_kept_for_three_hours(kept: CloudWatchBackend) -> None:
     assert [datum.value for datum in kept.metric_data] == [2, 1, 0]  # type: ignore[attr-defined]
 
 
-def test_only_so_much_data_is_kept(
+def test_the_amount_of_data_is_limited(
     kept: CloudWatchBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics, "MAX_KEPT", 2)
@@ -216,7 +216,7 @@ def test_only_so_much_data_is_kept(
     assert [datum.value for datum in kept.metric_data] == [1, 0]  # type: ignore[attr-defined]
 
 
-def test_a_sample_tells_how_many_messages_can_be_received_and_how_old_the_oldest_is(
+def test_a_sample_has_the_number_of_visible_messages_and_the_age_of_the_oldest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     queues, backend = SQSBackend(REGION, ACCOUNT), CloudWatchBackend(REGION, ACCOUNT)
@@ -240,7 +240,7 @@ def test_a_sample_tells_how_many_messages_can_be_received_and_how_old_the_oldest
     }
 
 
-def test_what_goes_wrong_with_metrics_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_in_metrics_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
     metrics.of_function(SimpleNamespace(), Invocations=1)
     assert "no metrics from of_function" in caplog.text
 
@@ -259,7 +259,7 @@ def cloud() -> Iterator[LocalCloud]:
 def statistics(
     cloud: LocalCloud, namespace: str, name: str, unit: str | None = None, **dimensions: str
 ) -> dict[str, Any]:
-    """A metric's statistics of the last half hour; nothing if it has no data."""
+    """A metric's statistics of the last half hour; empty if it has no data."""
     now = datetime.now(UTC)
     data = cloud.client("cloudwatch").get_metric_statistics(
         Namespace=namespace,
@@ -275,18 +275,18 @@ def statistics(
 
 
 def total(cloud: LocalCloud, namespace: str, name: str, **dimensions: str) -> float | None:
-    """The sum of a metric that is a count; None if it has no data."""
+    """The sum of a metric with the unit Count; None if it has no data."""
     return statistics(cloud, namespace, name, "Count", **dimensions).get("Sum")
 
 
 def prints(cloud: LocalCloud, name: str, *lines: str) -> None:
-    """Make and invoke a function that prints something."""
+    """Create and invoke a function that prints these lines."""
     make_function(cloud, name, f"def handler(event, context): print({chr(10).join(lines)!r})")
     answer = cloud.client("lambda").invoke(FunctionName=name)
     assert "FunctionError" not in answer
 
 
-def test_what_a_function_prints_in_the_format_is_in_cloudwatch_with_the_answer(
+def test_embedded_metrics_are_in_cloudwatch_when_the_invocation_returns(
     cloud: LocalCloud,
 ) -> None:
     given = document(
@@ -313,7 +313,7 @@ def test_what_a_function_prints_in_the_format_is_in_cloudwatch_with_the_answer(
     ]
 
 
-def test_metric_data_is_that_of_exactly_the_metrics_asked_for(cloud: LocalCloud) -> None:
+def test_get_metric_data_returns_exactly_the_requested_metrics(cloud: LocalCloud) -> None:
     def query(number: int, namespace: str, **dimensions: str) -> dict[str, Any]:
         named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
         metric = {"Namespace": namespace, "MetricName": "Orders", "Dimensions": named}
@@ -366,7 +366,7 @@ def test_lambda_counts_invocations_and_errors_and_measures_durations(cloud: Loca
     assert 20 <= took["Minimum"] <= took["Maximum"] < 10_000
 
 
-def test_lambda_counts_a_throttled_invocation_as_nothing_else(cloud: LocalCloud) -> None:
+def test_lambda_counts_a_throttled_invocation_only_as_a_throttle(cloud: LocalCloud) -> None:
     make_function(cloud, "throttled", "def handler(event, context): pass")
     client = cloud.client("lambda")
     client.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
@@ -378,7 +378,7 @@ def test_lambda_counts_a_throttled_invocation_as_nothing_else(cloud: LocalCloud)
     assert total(cloud, "AWS/Lambda", "Errors", FunctionName="throttled") is None
 
 
-def test_lambda_counts_events_that_it_drops_and_dead_letters_that_it_cannot_send(
+def test_lambda_counts_dropped_events_and_undelivered_dead_letters(
     cloud: LocalCloud,
 ) -> None:
     missing = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gone"
@@ -443,7 +443,7 @@ def test_step_functions_counts_how_executions_end_and_measures_how_long_they_tak
     assert 1000 <= times()["Maximum"] < 10_000
 
 
-def test_sqs_counts_what_is_sent(cloud: LocalCloud) -> None:
+def test_sqs_counts_sent_messages(cloud: LocalCloud) -> None:
     url = Queue(cloud, "sent").url
     sqs = cloud.client("sqs")
     sqs.send_message(QueueUrl=url, MessageBody="1")
@@ -452,7 +452,7 @@ def test_sqs_counts_what_is_sent(cloud: LocalCloud) -> None:
     assert total(cloud, "AWS/SQS", "NumberOfMessagesSent", QueueName="sent") == 3
 
 
-def test_queues_are_sampled_from_time_to_time(cloud: LocalCloud) -> None:
+def test_queues_are_sampled_regularly(cloud: LocalCloud) -> None:
     cloud.client("sqs").send_message(QueueUrl=Queue(cloud, "waiting").url, MessageBody="1")
 
     def sampled(name: str, unit: str) -> Any:
@@ -468,7 +468,7 @@ def test_queues_are_sampled_from_time_to_time(cloud: LocalCloud) -> None:
     assert wait_for(age, "the message to have an age", SECONDS) < SECONDS
 
 
-def test_eventbridge_counts_what_its_rules_do(cloud: LocalCloud) -> None:
+def test_eventbridge_counts_matches_invocations_and_failures_of_rules(cloud: LocalCloud) -> None:
     events = cloud.client("events")
     events.create_event_bus(Name="counted")
     letters = Queue(cloud, "rule-letters")
@@ -498,9 +498,7 @@ def test_eventbridge_counts_what_its_rules_do(cloud: LocalCloud) -> None:
 @pytest.mark.parametrize(
     ("stat", "value"), [("p50", 50), ("p90", 90), ("p99.5", 100), ("p100", 100), ("Maximum", 100)]
 )
-def test_a_percentile_is_exceeded_by_no_more_than_it_says(
-    cloud: LocalCloud, stat: str, value: float
-) -> None:
+def test_percentiles_are_computed(cloud: LocalCloud, stat: str, value: float) -> None:
     cloudwatch, metric = cloud.client("cloudwatch"), {"Namespace": "Shop", "MetricName": stat}
     now = datetime.now(UTC)
     data = [{"MetricName": stat, "Timestamp": now, "Values": [*range(100, 0, -1)]}]

@@ -1,4 +1,4 @@
-"""The page as it is served: what is asked, what is sent, and that nothing runs for nobody."""
+"""The page's server: requests, responses, and streams that end with their browser."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def served() -> Served:
     return Served()
 
 
-# -- What is asked -------------------------------------------------------------------------------
+# -- Requests -------------------------------------------------------------------------------------
 
 
 def test_other_paths_go_to_the_application_behind(served: Served) -> None:
@@ -60,14 +60,14 @@ def test_other_paths_go_to_the_application_behind(served: Served) -> None:
         ("POST", "start", 404),
     ],
 )
-def test_what_is_missing_is_reported(served: Served, method: str, path: str, status: int) -> None:
+def test_unknown_requests_are_refused(served: Served, method: str, path: str, status: int) -> None:
     assert served.ask(method, PATH + path, {}).status_code == status
 
 
-# -- What is sent ---------------------------------------------------------------------------------
+# -- Responses ------------------------------------------------------------------------------------
 
 
-def test_the_page_may_only_load_what_is_served_here(served: Served) -> None:
+def test_the_page_may_load_only_its_own_files(served: Served) -> None:
     for name in ("", *FILES):
         answer = served.ask("GET", PATH + name)
         assert answer.status_code == 200
@@ -90,7 +90,7 @@ def test_nothing_is_fetched_from_elsewhere_and_no_text_becomes_markup(name: str)
     assert not re.search(r"\son\w+=|style=|<script(?! type=\"module\" src=)", text)
 
 
-def test_a_stream_begins_with_everything_and_goes_on_with_what_changed() -> None:
+def test_a_stream_begins_with_everything_and_continues_with_changes() -> None:
     looks: Iterator[dict[str, Any]] = iter(
         [{"a": 1, "b": {"c": 1}}, {"a": 1, "b": {"c": 1}}, {"b": {"c": 2}}]
     )
@@ -102,12 +102,12 @@ def test_a_stream_begins_with_everything_and_goes_on_with_what_changed() -> None
     assert (second["all"], second["set"], second["gone"]) == (False, {"b": {"c": 2}}, ["a"])
 
 
-def test_an_empty_stack_is_announced_too() -> None:
+def test_the_first_event_is_sent_even_if_it_is_empty() -> None:
     assert change(None, {}) is not None
     assert change({}, {}) is None
 
 
-def test_a_stream_without_changes_says_that_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_without_changes_sends_comments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.page.server.QUIET_SECONDS", 0)
     monkeypatch.setattr("local.page.server.LOOK_SECONDS", 0.01)
     stopped, looks = threading.Event(), iter(range(3))
@@ -120,7 +120,7 @@ def test_a_stream_without_changes_says_that_it_is_there(monkeypatch: pytest.Monk
     assert list(changes(look, stopped))[1:] == [b":\n\n"] * 2
 
 
-def test_looking_ends_when_the_stream_is_over() -> None:
+def test_looking_ends_when_the_stream_is_stopped() -> None:
     looks: list[int] = []
     stopped = threading.Event()
     stream = changes(lambda: looks.append(1) or {"looks": len(looks)}, stopped)
@@ -130,7 +130,7 @@ def test_looking_ends_when_the_stream_is_over() -> None:
     assert len(looks) == 1
 
 
-def test_secrets_of_a_job_are_in_no_text() -> None:
+def test_a_jobs_secrets_are_removed_from_texts() -> None:
     secret = "AQC-secret"
     value = dict.fromkeys(("taskToken", "clientToken", "artifactCredentials", "nonce"), secret)
     shown = text_of({"job": [{"id": "1", **value}]})
@@ -142,7 +142,7 @@ def test_secrets_of_a_job_are_in_no_text() -> None:
     ("progress", "percent"),
     [({}, None), ({"percentComplete": {"N": "40"}}, 40), ({"summary": {"S": "half"}}, None)],
 )
-def test_a_card_shows_where_a_job_is_and_how_far(progress: dict[str, Any], percent: Any) -> None:
+def test_a_card_shows_a_jobs_place_and_progress(progress: dict[str, Any], percent: Any) -> None:
     shown = card(card_row("Queued", progress))
     assert shown.pop("percent", None) == percent
     assert shown == {
@@ -166,11 +166,11 @@ def test_a_row_that_is_being_written_is_not_shown_yet() -> None:
 
 
 @pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
-def test_the_progress_of_a_job_that_has_ended_is_not_on_its_card(status: str) -> None:
+def test_the_card_of_an_ended_job_has_no_progress(status: str) -> None:
     assert "percent" not in card(card_row(status, {"percentComplete": {"N": "80"}}))
 
 
-def test_a_failed_card_says_why_in_a_line() -> None:
+def test_the_card_of_a_failed_job_has_the_reason_in_one_line() -> None:
     row = card_row("Failed", {})
     row |= {"error": DynamoType({"S": "JobFailed"}), "cause": DynamoType({"S": "two\n lines"})}
     assert card(row)["why"] == "JobFailed: two lines"
@@ -216,7 +216,7 @@ def test_a_history_is_shown_in_words() -> None:
         ("JobBus", "event Job In Progress", None),
         ("Worker", "task failed", "JobFailed: <b>broken</b>"),
         ("Step Functions", "ReportFailure", None),
-        ("Report", "is asked to report", '{\n "jobId": "1"\n}'),
+        ("Report", "was invoked", '{\n "jobId": "1"\n}'),
         ("CodePipeline", "answered Failed", None),
         ("Step Functions", "execution failed", "JobFailed"),
     ]
@@ -225,7 +225,7 @@ def test_a_history_is_shown_in_words() -> None:
 # -- The worker's log ------------------------------------------------------------------------------
 
 
-def test_a_job_has_the_lines_that_name_it_with_the_trace_that_follows() -> None:
+def test_a_jobs_log_has_the_lines_that_name_it_and_their_traceback() -> None:
     watched = Watched()
     for line in (
         "2026-01-01 10:00:00,000 INFO job one: Success",
@@ -244,7 +244,7 @@ def test_a_job_has_the_lines_that_name_it_with_the_trace_that_follows() -> None:
     assert watched.log("one") == []
 
 
-def test_another_worker_is_watched_from_its_beginning() -> None:
+def test_a_new_worker_begins_with_an_empty_log() -> None:
     watched = Watched()
     watched.begin("yours")
     watched.ended = "It ended."
@@ -253,7 +253,7 @@ def test_another_worker_is_watched_from_its_beginning() -> None:
     assert (watched.kind, watched.ended, watched.log("one")) == ("sample", "", [])
 
 
-def test_a_warning_of_the_worker_is_kept_and_printed_where_nobody_logs(
+def test_a_workers_warning_is_kept_and_printed_if_there_is_no_log_handler(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(logging.root, "handlers", [])
@@ -268,11 +268,7 @@ def test_a_warning_of_the_worker_is_kept_and_printed_where_nobody_logs(
 # -- In the local stack ---------------------------------------------------------------------------
 
 
-def streams() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if "process_request_thread" in each.name]
-
-
-def test_a_cloud_with_nothing_in_it_has_a_page_and_its_streams_end_with_it() -> None:
+def test_an_empty_cloud_has_a_page_and_ends_its_streams() -> None:
     with ExitStack() as opened:
         with running(cloud_with_codepipeline) as cloud:
             board = f"{cloud.endpoint_url}{PATH}events"
@@ -291,7 +287,7 @@ def test_a_cloud_with_nothing_in_it_has_a_page_and_its_streams_end_with_it() -> 
         wait_for(lambda: not serving(), "the streams to end", SECONDS)
 
 
-def test_looking_ends_when_the_browser_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_looking_ends_when_the_browser_disconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.page.server.QUIET_SECONDS", 0)
     monkeypatch.setattr("local.page.server.LOOK_SECONDS", 0.01)
     with running(cloud_with_codepipeline) as cloud:

@@ -55,7 +55,7 @@ class World:
         self.stack = stack
         self.url = cloud.endpoint_url + PATH
         self._problems: list[str] = []
-        # Drawing what moves is most of a browser's work here.
+        # Animations are most of a browser's work here.
         self._page = browser.new_page(
             reduced_motion="reduce", permissions=["clipboard-read", "clipboard-write"]
         )
@@ -68,13 +68,13 @@ class World:
 
     @contextmanager
     def page(self, **viewport: int) -> Iterator[Page]:
-        """The page, loaded again; fails if something in it does."""
+        """Load the page again; fails if the page has an error."""
         with self.page_at("", **viewport) as page:
             yield page
 
     @contextmanager
     def page_at(self, fragment: str, **viewport: int) -> Iterator[Page]:
-        """The same by a link with a fragment."""
+        """The same, with a fragment in the URL."""
         self._problems.clear()
         size = {"width": 1100, "height": 700} | viewport
         self._page.set_viewport_size(ViewportSize(width=size["width"], height=size["height"]))
@@ -85,7 +85,7 @@ class World:
         assert self._problems == []
 
     def _note(self, said: ConsoleMessage) -> None:
-        # That a request was refused may be, and is told here too.
+        # The console also reports refused requests, which are allowed.
         if said.type == "error" and "Failed to load resource" not in said.text:
             self._problems.append(said.text)
 
@@ -107,7 +107,7 @@ class World:
         self.cloud.client("codepipeline").start_pipeline_execution(name=name)
 
     def stop(self, name: str) -> None:
-        """Abandon a pipeline's latest execution, unless it has ended, or is to."""
+        """Abandon a pipeline's latest execution, unless it has ended or is stopping."""
         [execution] = [each["id"] for each in self.emulator.overview() if each["name"] == name]
         with suppress(ClientError):
             self.cloud.client("codepipeline").stop_pipeline_execution(
@@ -120,7 +120,7 @@ class World:
         return all(row["status"].value in STATUSES[4:] for row in rows if "status" in row)
 
     def ended(self, name: str, status: str) -> None:
-        """Wait until a pipeline's latest execution has ended so."""
+        """Wait until a pipeline's latest execution has this status."""
 
         def has() -> bool:
             return any(
@@ -135,7 +135,7 @@ class World:
         return next(each["status"] for each in self.emulator.overview() if each["name"] == name)
 
     def answer(self, job_id: str | None, **result: Any) -> None:
-        """Be the worker of a job that the sample worker has left hanging."""
+        """Send the result of a job that hangs."""
         [row] = [item.attrs for key, item in self.rows.items.items() if key.value == job_id]
         step_functions = self.cloud.client("stepfunctions")
         history = step_functions.get_execution_history(
@@ -166,7 +166,7 @@ def world() -> Iterator[World]:
 
 @pytest.fixture
 def held(world: World) -> Iterator[None]:
-    """A job of the pipeline `held` that nobody works, until the test is over."""
+    """A job of the pipeline `held` that no worker takes, until the end of the test."""
     world.start("held")
     yield
     world.stop("held")
@@ -201,7 +201,7 @@ Act = Callable[[Page, str], None]
 
 @pytest.fixture(params=["button", "command"])
 def act(request: pytest.FixtureRequest) -> Act:
-    """Does what a button does: presses it, or runs the command that it copies."""
+    """Presses a button, or runs the command that it copies."""
     if request.param == "button":
         return press
     try:
@@ -224,7 +224,7 @@ def act(request: pytest.FixtureRequest) -> Act:
 
 
 def copied(page: Page, button: str) -> str:
-    """What a button copies."""
+    """The text that a button copies."""
     page.evaluate("navigator.clipboard.writeText('')")
     press(page, button)
     text = wait_for(lambda: page.evaluate("navigator.clipboard.readText()"), "a copy", SECONDS)
@@ -233,7 +233,7 @@ def copied(page: Page, button: str) -> str:
 
 
 def focused(page: Page) -> str:
-    """The name of what has the focus."""
+    """The name of the focused element."""
     name = page.evaluate(
         "document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()"
     )
@@ -245,7 +245,7 @@ def expect_focus(page: Page, name: str) -> None:
 
 
 def go_to(page: Page, name: str, key: str = "Tab") -> None:
-    """Bring the focus to a button by keys."""
+    """Move the focus to a button with a key."""
     for _ in range(100):
         if focused(page) == name:
             return
@@ -253,17 +253,17 @@ def go_to(page: Page, name: str, key: str = "Tab") -> None:
     pytest.fail(f"{key} does not lead to {name}")
 
 
-def test_a_job_is_seen_to_move_and_a_click_shows_its_way(world: World) -> None:
+def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world: World) -> None:
     with world.page() as page:
         press(page, "Start held")
-        expect(page.locator("#said")).to_have_text("Pipeline held is started.")
+        expect(page.locator("#said")).to_have_text("Started the pipeline held.")
         working = card(page, "held", "InProgress")
         expect(working).to_be_visible()
         job_id = working.get_attribute("data-job")
         working.click()
         state = page.locator("[data-state=InProgress]")
         expect(state).to_have_class("state Task entered present running")
-        # It moves on while its way is open, and behind it.
+        # The job moves on in the open dialog, and in the lanes behind it.
         world.answer(job_id, executionDetails={"summary": "Held for long enough"})
         expect(page.locator("[data-state=Succeeded]")).to_have_class(
             "state Succeed entered present"
@@ -290,7 +290,7 @@ def test_a_job_is_seen_to_move_and_a_click_shows_its_way(world: World) -> None:
         expect(article(page, "held").locator(".status")).to_have_text("Succeeded")
 
 
-def test_a_job_that_has_ended_keeps_no_progress(world: World, held: None) -> None:
+def test_an_ended_job_shows_no_progress(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
         expect(working).to_be_visible()
@@ -311,7 +311,7 @@ def test_a_job_that_has_ended_keeps_no_progress(world: World, held: None) -> Non
         assert "%" not in focused(page)
 
 
-def test_it_can_be_used_without_a_mouse(world: World) -> None:
+def test_the_page_can_be_used_without_a_mouse(world: World) -> None:
     for name in ("plain", "hostile"):
         world.start(name)
     world.ended("plain", "Succeeded")
@@ -337,7 +337,7 @@ def test_it_can_be_used_without_a_mouse(world: World) -> None:
         assert focused(page) == chosen
 
 
-def test_each_dialog_is_worked_by_keys_alone_and_the_focus_is_never_lost(
+def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(
     world: World, held: None, approved: None
 ) -> None:
     kind = acknowledger.PARTNER_ACTION_TYPE  # it is not the first
@@ -352,7 +352,7 @@ def test_each_dialog_is_worked_by_keys_alone_and_the_focus_is_never_lost(
         expect(article(page, "plain")).to_contain_text("Held")
         assert focused(page) == "Start plain"
 
-        # What is asked is left as it is, unless somebody goes to an answer.
+        # The dialog changes nothing unless the user chooses an answer.
         go_to(page, question, "Shift+Tab")
         page.keyboard.press("Enter")
         assert focused(page) == "Cancel"
@@ -363,7 +363,7 @@ def test_each_dialog_is_worked_by_keys_alone_and_the_focus_is_never_lost(
         expect_focus(page, question)
         assert world.status("held") == "InProgress"
 
-        # A button that is gone leaves the focus beside it.
+        # If the focused button disappears, the focus moves to a button beside it.
         for _ in range(2):
             page.keyboard.press("Enter")
             go_to(page, "Stop held and abandon", "Shift+Tab")
@@ -395,7 +395,7 @@ def test_each_dialog_is_worked_by_keys_alone_and_the_focus_is_never_lost(
             expect_focus(page, f"{words} {kind}")
 
 
-def test_what_a_job_brings_along_stays_text(world: World) -> None:
+def test_a_jobs_data_is_shown_as_text(world: World) -> None:
     world.start("hostile")
     world.ended("hostile", "Failed")
     with world.page() as page:
@@ -406,7 +406,7 @@ def test_what_a_job_brings_along_stays_text(world: World) -> None:
         assert page.locator("dialog script, dialog img").count() == 0
 
 
-def test_buttons_decide_what_becomes_of_the_next_job(world: World, act: Act) -> None:
+def test_buttons_decide_what_happens_to_the_next_job(world: World, act: Act) -> None:
     with world.page() as page:
         for button in ("fails", "is offered twice"):
             act(page, button)
@@ -420,11 +420,11 @@ def test_buttons_decide_what_becomes_of_the_next_job(world: World, act: Act) -> 
             expect(page.locator(f"[data-job='{new.value}'] .age")).to_contain_text(offers)
 
 
-def test_a_switch_is_turned_and_what_it_cannot_be_is_said(world: World) -> None:
+def test_a_switch_can_be_changed_and_an_invalid_value_is_reported(world: World) -> None:
     with world.page() as page:
         page.locator("#switches summary").click()
         page.get_by_label("nonce_rotates").select_option("false")
-        expect(page.locator("#said")).to_have_text("nonce_rotates is false now.")
+        expect(page.locator("#said")).to_have_text("nonce_rotates is now false.")
         assert world.emulator.behaviour.nonce_rotates is False
         seconds = page.get_by_label("acknowledge_seconds")
         seconds.fill("soon")
@@ -452,7 +452,7 @@ def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
 # -- Pipelines ------------------------------------------------------------------------------------
 
 
-def test_a_pipeline_is_stopped_both_ways_after_one_question(world: World, act: Act) -> None:
+def test_a_pipeline_can_be_stopped_in_both_ways_after_one_question(world: World, act: Act) -> None:
     with world.page() as page:
         act(page, "Start held")
         expect(card(page, "held", "InProgress")).to_be_visible()
@@ -498,7 +498,7 @@ def test_a_held_transition_is_released(world: World, act: Act) -> None:
 @pytest.mark.parametrize(
     ("button", "status"), [("Approve Sign-off", "Succeeded"), ("Reject Sign-off", "Failed")]
 )
-def test_an_approval_is_given_or_not(
+def test_an_approval_can_be_approved_or_rejected(
     world: World, approved: None, act: Act, button: str, status: str
 ) -> None:
     with world.page() as page:
@@ -521,7 +521,7 @@ def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
     kind = acknowledger.CUSTOM_ACTION_TYPE
     with world.page() as page:
         line = page.locator("#intake li").filter(has_text=kind)
-        for button, words in (("Pause", "paused"), ("Resume", "taken")):
+        for button, words in (("Pause", "paused"), ("Resume", "active")):
             act(page, f"{button} {kind}")
             expect(line.locator(".status")).to_have_text(words)
         # A refusal is shown.
@@ -531,7 +531,7 @@ def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
         page.unroute("**/invocations")
 
 
-def test_what_a_service_refuses_is_said_and_asked_again(world: World, held: None) -> None:
+def test_a_refusal_is_shown_and_the_dialog_stays_open(world: World, held: None) -> None:
     with world.page() as page:
         expect(card(page, "held", "InProgress")).to_be_visible()
         press(page, "Stop held …")
@@ -565,7 +565,7 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
         expect(dialog).to_contain_text("no row for this job")
 
 
-def test_a_copied_command_means_this_endpoint_wherever_it_is_pasted(world: World) -> None:
+def test_a_copied_command_names_this_endpoint_and_its_credentials(world: World) -> None:
     with world.page() as page:
         command = copied(page, "Copy the command: Start plain")
         assert shlex.split(command) == [
@@ -600,7 +600,7 @@ def test_jobs_and_pipelines_are_found_by_words(world: World) -> None:
         expect(page.locator("#found")).to_have_text("")
 
 
-def test_a_failed_card_says_why(world: World) -> None:
+def test_the_card_of_a_failed_job_shows_the_reason(world: World) -> None:
     world.start("hostile")
     world.ended("hostile", "Failed")
     with world.page() as page:
@@ -609,7 +609,7 @@ def test_a_failed_card_says_why(world: World) -> None:
         )
 
 
-def test_the_log_of_the_worker_is_in_the_view_of_its_job_without_secrets(world: World) -> None:
+def test_a_jobs_details_have_the_workers_log_without_secrets(world: World) -> None:
     world.start("plain")
     world.ended("plain", "Succeeded")
     with world.page() as page:
@@ -623,7 +623,7 @@ def test_the_log_of_the_worker_is_in_the_view_of_its_job_without_secrets(world: 
         assert PASSWORD not in page.content()
 
 
-def test_a_job_whose_worker_is_silent_is_shown_so_with_what_to_do(
+def test_a_silent_worker_is_shown_with_what_to_do(
     world: World, held: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(view, "SILENT_PART", 0)
@@ -634,7 +634,7 @@ def test_a_job_whose_worker_is_silent_is_shown_so_with_what_to_do(
         expect(page.get_by_role("dialog").locator(".error")).to_contain_text("restart it")
 
 
-def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
+def test_a_killed_worker_is_shown_with_what_to_do(
     world: World, held: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "waiting.py").write_text(
@@ -651,12 +651,12 @@ def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
             [pid] = wait_for(lambda: list(tmp_path.glob("*.pid")), "the job's worker", SECONDS)
             os.kill(int(pid.stem), signal.SIGKILL)
             ended = "The worker waiting:handler ended (Killed)."
-            expect(page.get_by_role("alert")).to_have_text(f"{ended} It is started again in 600 s.")
+            expect(page.get_by_role("alert")).to_have_text(f"{ended} It restarts in 600 s.")
             working = card(page, "held", "InProgress")
             expect(working.locator(".why")).to_have_text("its worker has ended")
             working.click()
             expect(page.get_by_role("dialog").locator(".error")).to_have_text(
-                f"{ended} Once it runs again, it gets the job within two minutes."
+                f"{ended} When it runs again, it receives the job within two minutes."
             )
             assert "false" not in page.get_by_role("dialog").inner_text()
     finally:
@@ -665,7 +665,7 @@ def test_a_job_whose_worker_is_killed_is_shown_so_with_what_to_do(
         world.cloud.notices.clear()
 
 
-def test_an_action_whose_type_is_not_served_says_so(
+def test_an_action_of_a_type_that_is_not_served_is_marked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unserved, "QUEUED_SECONDS", 0)
@@ -689,7 +689,7 @@ def test_an_action_whose_type_is_not_served_says_so(
     world.delete("unserved")
 
 
-def test_buttons_for_the_next_job_are_there_for_a_worker_that_understands_them(
+def test_buttons_for_the_next_job_are_shown_only_if_the_worker_supports_them(
     world: World,
 ) -> None:
     with world.page() as page:
@@ -708,7 +708,7 @@ def test_buttons_for_the_next_job_are_there_for_a_worker_that_understands_them(
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """axe-core's program."""
+    """The script of axe-core."""
     try:
         return (installs.node_modules(AXE) / "axe-core" / "axe.min.js").read_text()
     except installs.NotInstalled as reason:
@@ -750,7 +750,7 @@ def test_axe_finds_nothing_to_fix(
 
 
 def check(page: Page) -> None:
-    """Have axe look at all that can be reached."""
+    """Check the open dialog, or the whole page, with axe."""
     found = page.evaluate(
         "axe.run(document.querySelector('dialog[open]') ?? document, {resultTypes: ['violations']})"
     )
@@ -762,7 +762,7 @@ def check(page: Page) -> None:
     assert told == [], json.dumps(told, indent=1)
 
 
-def test_nothing_moves_if_less_motion_is_preferred(world: World, held: None) -> None:
+def test_nothing_moves_if_reduced_motion_is_preferred(world: World, held: None) -> None:
     with world.page() as page:
         working = card(page, "held", "InProgress")
         working.click()
@@ -773,7 +773,7 @@ def test_nothing_moves_if_less_motion_is_preferred(world: World, held: None) -> 
 
 
 @pytest.mark.parametrize("jobs", [500, 5000])
-def test_the_first_screen_tells_what_matters_with_many_jobs(
+def test_the_first_screen_shows_what_matters_with_many_jobs(
     world: World, held: None, jobs: int
 ) -> None:
     with world.page() as page:
@@ -791,7 +791,7 @@ def test_the_first_screen_tells_what_matters_with_many_jobs(
         total = "[...document.querySelectorAll('.count')].reduce((sum, each) => sum + Number(each.textContent), 0)"
         try:
             wait_for(lambda: page.evaluate(total) == jobs + 21 + len(before), "all jobs", SECONDS)
-            # Nothing has moved, for all the jobs that came.
+            # Nothing has moved, although many jobs came.
             assert page.evaluate(places) == at_first
             lane = page.locator(".lane.Succeeded")
             count = int(lane.locator(".count").inner_text())
@@ -800,7 +800,7 @@ def test_the_first_screen_tells_what_matters_with_many_jobs(
             expect(newest).to_contain_text("Action-0")
             lane.locator(".more").first.click()
             expect(lane.locator("li")).to_have_count(62)
-            # One that moves is seen to, among all of them.
+            # A job that moves is shown in its new lane.
             key = next(key for key in world.rows.items if key.value.startswith("made-"))
             world.rows.items[key].attrs["status"].value = "TimedOut"
             page.wait_for_selector(f".lane.TimedOut li[data-job='{key.value}']")
@@ -833,12 +833,12 @@ def test_the_first_screen_tells_what_matters_with_many_jobs(
                 del world.rows.items[key]
 
 
-#: The lanes on a phone.
+#: The order of the lanes on a phone.
 ORDER = ("Queued", "InProgress", "Failed", "Succeeded")
 
 
 def row(number: int, now: datetime, status: str = "Succeeded") -> dict[str, Any]:
-    """A row as the state machine writes them, of a job that came lately."""
+    """A row of a recent job, as the state machine writes it."""
     began = now - timedelta(seconds=number)
     times = {
         reached: {"S": (began + timedelta(seconds=at)).isoformat(timespec="milliseconds")}
@@ -859,7 +859,7 @@ def row(number: int, now: datetime, status: str = "Succeeded") -> dict[str, Any]
     }
 
 
-def test_the_pictures_of_the_documentation_are_those_that_the_command_makes() -> None:
+def test_make_pictures_makes_exactly_the_documentations_pictures() -> None:
     folder = Path(__file__).parents[2]
     made = set(re.findall(r'"(page[\w-]*\.png)"', (folder / "tools" / "pictures.py").read_text()))
     text = (folder / "docs" / "local-stack.md").read_text()

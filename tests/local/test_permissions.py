@@ -1,4 +1,4 @@
-"""What roles do is recorded, and refused if their policies don't allow it."""
+"""The calls of roles are recorded, and refused if their policies don't allow them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 
 def make_role(cloud: LocalCloud, name: str, *statements: tuple[str, str]) -> str:
-    """A role that is allowed these actions, each on a resource; its ARN."""
+    """Create a role that allows these actions, each on a resource; its ARN."""
     iam = cloud.client("iam")
     arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     document = {
@@ -77,7 +77,7 @@ def test_a_function_may_do_what_its_role_allows_and_nothing_else(cloud):
     assert calls[0] not in cloud.permissions.refused
 
 
-def test_a_change_of_the_policy_counts_at_once(cloud):
+def test_a_policy_change_takes_effect_at_once(cloud):
     role = make_role(cloud, "changed", ("dynamodb:GetItem", TABLE))
     make_function(cloud, "changing", GET, Role=role)
     assert invoke(cloud, "changing") is None
@@ -85,7 +85,7 @@ def test_a_change_of_the_policy_counts_at_once(cloud):
     assert invoke(cloud, "changing")["Code"] == "AccessDeniedException"
 
 
-def test_an_operation_that_iam_is_not_known_to_see_goes_not_unnoticed(cloud):
+def test_an_operation_with_an_unknown_resource_is_recorded(cloud):
     role = make_role(cloud, "lister", ("dynamodb:ListTables", "*"))
     source = GET.replace('get_item(TableName="things", Key={"id": {"S": "1"}})', "list_tables()")
     make_function(cloud, "listing", source, Role=role)
@@ -94,7 +94,7 @@ def test_an_operation_that_iam_is_not_known_to_see_goes_not_unnoticed(cloud):
 
 
 def run(cloud: LocalCloud, role: str, task: dict[str, Any]) -> dict[str, Any]:
-    """Run a state machine of one task in a role, to its end."""
+    """Run a state machine of one task with a role; the description of the ended execution."""
     states = cloud.client("stepfunctions")
     task = {"Type": "Task", "End": True, **task}
     definition = {"QueryLanguage": "JSONata", "StartAt": "Only", "States": {"Only": task}}
@@ -108,7 +108,7 @@ def run(cloud: LocalCloud, role: str, task: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = states.describe_execution(executionArn=arn)
         return found if found["status"] != "RUNNING" else None
 
-    found: dict[str, Any] = wait_for(ended, "it to end", seconds=20)
+    found: dict[str, Any] = wait_for(ended, "the execution to end", seconds=20)
     return found
 
 
@@ -119,7 +119,7 @@ def run(cloud: LocalCloud, role: str, task: dict[str, Any]) -> dict[str, Any]:
         ("arn:aws:states:::aws-sdk:dynamodb:getItem", None),
     ],
 )
-def test_a_state_machine_may_have_one_too(cloud, resource, error):
+def test_a_state_machine_may_do_only_what_its_role_allows(cloud, resource, error):
     kind = "sdk" if "sdk" in resource else "own"
     task = {"Resource": resource, "Arguments": {"TableName": "things", "Key": {"id": {"S": "1"}}}}
     allowed = make_role(cloud, f"{kind}-allowed", ("dynamodb:GetItem", TABLE))
@@ -131,7 +131,7 @@ def test_a_state_machine_may_have_one_too(cloud, resource, error):
     assert "is not authorized to perform: dynamodb:GetItem" in ended["cause"]
 
 
-def test_lambda_sends_a_dead_letter_only_if_the_functions_role_may(cloud):
+def test_lambda_sends_a_dead_letter_only_if_the_functions_role_allows_it(cloud):
     queue = cloud.client("sqs").create_queue(QueueName="dead")["QueueUrl"]
     arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead"
     may = make_role(cloud, "may-send", ("sqs:SendMessage", arn))
@@ -147,8 +147,9 @@ def test_lambda_sends_a_dead_letter_only_if_the_functions_role_may(cloud):
             FunctionName=name, InvocationType="Event", Payload=json.dumps(name)
         )
     sent = Call(may_not, "sqs:SendMessage", arn)
-    wait_for(lambda: sent in cloud.permissions.refused, "the letter to be refused", seconds=20)
-    wait_for(lambda: Call(may, "sqs:SendMessage", arn) in cloud.permissions.calls, "it", 20)
+    wait_for(lambda: sent in cloud.permissions.refused, "a letter to be refused", seconds=20)
+    allowed = Call(may, "sqs:SendMessage", arn)
+    wait_for(lambda: allowed in cloud.permissions.calls, "the other letter to be sent", seconds=20)
     letters = cloud.client("sqs").receive_message(
         QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2
     )["Messages"]
@@ -173,11 +174,11 @@ def test_other_credentials_may_do_everything_and_are_not_recorded(cloud):
         ("arn:aws:x:::a", "arn:aws:x:::a/b", False),
     ],
 )
-def test_resources_match_as_iam_has_it(resource, asked, allowed):
+def test_resources_match_as_in_iam(resource, asked, allowed):
     assert Grant("role", "x:Get", resource).allows(Call("role", "x:Get", asked)) is allowed
 
 
-def test_actions_match_whatever_their_case_and_roles_only_themselves():
+def test_actions_match_in_any_case_and_only_for_the_same_role():
     assert Grant("role", "x:get*", "*").allows(Call("role", "x:GetIt", "*"))
     assert not Grant("role", "x:get*", "*").allows(Call("role", "x:PutIt", "*"))
     assert not Grant("role", "x:get*", "*").allows(Call("another", "x:GetIt", "*"))

@@ -1,4 +1,4 @@
-"""The line that says how far something is."""
+"""The progress line in the terminal."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def written(out: io.StringIO) -> str:
     return out.getvalue()
 
 
-def test_a_terminal_has_a_line_that_changes_below_those_that_stay() -> None:
+def test_a_terminal_has_a_progress_line_below_the_lines_that_stay() -> None:
     assert written(Terminal()) == "".join(
         [f"{CLEAR}1 of 2", f"{CLEAR}{GREEN}a job{RESET}\n", f"{CLEAR}2 of 2, and words t", CLEAR]
     )
 
 
-def test_elsewhere_there_are_plain_lines() -> None:
+def test_without_a_terminal_there_are_only_plain_lines() -> None:
     assert written(io.StringIO()) == "a job\n"
 
 
-def test_no_color_keeps_the_colours_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_turns_off_the_colors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     assert GREEN not in written(Terminal())
     assert f"{CLEAR}a job\n" in written(Terminal())
 
 
-def test_a_dumb_terminal_has_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dumb_terminal_has_only_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     assert written(Terminal()) == "a job\n"

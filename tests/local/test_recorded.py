@@ -1,11 +1,12 @@
-"""State machines behave as was recorded on AWS.
+"""State machines behave as recorded on AWS.
 
-`fixtures/recorded.json` has a row for each behaviour that our definition, the examples or the
-documentation use: a definition, its input, the answer to its task token, and what came of it. The
+`fixtures/recorded.json` has a row for each behavior that our definition, the examples or the
+documentation use: a definition, its input, the result for its task token, and the outcome. The
 source is a snapshot of LocalStack's tests, which were run on AWS: localstack/localstack at 8b9a79f,
-tests/aws/services/stepfunctions/v2/ (Apache-2.0). An event is its type, the id of the one before,
-and its details; "*" is anything, such as the end of an SDK's message, which AWS has changed. What
-docs/local.md names as a difference is left out. Waits are shorter here, and names are this test's.
+tests/aws/services/stepfunctions/v2/ (Apache-2.0). An event has its type, the id of the previous
+event, and its details. "*" matches any text, such as the end of an SDK's message, which AWS has
+changed. Differences that are listed in docs/local.md are left out. Waits are shorter than in the
+recordings, and names are those of this test.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import SECONDS, Queue, make_function, role, running
 from tests.support import wait_for
 
+pytestmark = pytest.mark.sampled(2)
+
 ROWS = json.loads((Path(__file__).parent / "fixtures" / "recorded.json").read_text())
-#: The details of an event that are compared, present or not.
+#: The details of an event that are compared.
 COMPARED = (
     *("name", "error", "cause", "output", "resource", "resourceType", "index", "length"),
     *("timeoutInSeconds", "heartbeatInSeconds", "assignedVariables"),
@@ -38,7 +41,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 
 def matches(found: Any, recorded: Any) -> bool:
-    """Whether something is what was recorded: a JSON text may be written as its value."""
+    """Whether a value is as recorded; JSON text may be recorded as its value."""
     match (found, recorded):
         case (str(), str()):
             return bool(re.fullmatch(re.escape(recorded).replace(r"\*", ".*"), found, re.DOTALL))
@@ -53,7 +56,7 @@ def matches(found: Any, recorded: Any) -> bool:
     return bool(recorded in ("*", found))
 
 
-def told(event: dict[str, Any]) -> list[Any]:
+def comparable(event: dict[str, Any]) -> list[Any]:
     details: dict[str, Any] = next(
         (each for name, each in event.items() if name.endswith("Details")), {}
     )
@@ -99,7 +102,7 @@ def test_an_execution_is_as_recorded_on_aws(cloud: LocalCloud, row: dict[str, An
         return described if described["status"] != "RUNNING" else None
 
     described = wait_for(ended, "the execution to end", SECONDS)
-    found = [told(each) for each in states.get_execution_history(**about)["events"]]
+    found = [comparable(each) for each in states.get_execution_history(**about)["events"]]
     assert described["status"] == row["status"], found[-1]
     if "events" in row:
         assert [each[0] for each in found] == [each[0] for each in row["events"]]

@@ -1,4 +1,4 @@
-"""Whatever is not there says so in the protocol's own way: no page, and nothing to be asked again."""
+"""Missing operations answer in the caller's protocol, with errors that SDKs don't retry."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from botocore.model import ListShape, MapShape, OperationModel, Shape, StringSha
 from local import acknowledger
 from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import REGION, running
+
+pytestmark = pytest.mark.sampled(4)
 
 #: What the stack, its examples and its documentation use.
 SERVICES = (
@@ -55,7 +57,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 
 def client(cloud: LocalCloud, service: str) -> Any:
-    """A client that asks once, and sends what it is given."""
+    """A client that does not retry, and does not change host names."""
     config = Config(
         retries={"total_max_attempts": 1},
         inject_host_prefix=False,
@@ -69,7 +71,7 @@ def client(cloud: LocalCloud, service: str) -> Any:
 
 
 def minimal(shape: Shape | None) -> Any:
-    """The least that a shape may be."""
+    """The smallest valid value of a shape."""
     least = shape.metadata.get("min", 0) if shape else 0
     match shape:
         case StructureShape():
@@ -87,13 +89,13 @@ def minimal(shape: Shape | None) -> Any:
 
 
 def wrong_answer(client: Any, model: OperationModel) -> str:
-    """What is wrong with the answer to an operation; "" if nothing is."""
+    """What is wrong with the answer to an operation, or ""."""
     try:
         client._make_api_call(model.name, minimal(model.input_shape))
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         code = error.response["Error"]["Code"]
-        # An answer to HEAD has no body, of which botocore makes such a code.
+        # An answer to HEAD has no body, so botocore uses the status as the code.
         is_named = not code.isdecimal() or model.http["method"] == "HEAD"
         fine = is_named and code and (status < 500 or status == 501)
         return "" if fine else f"{model.name}: {status} {error}"
@@ -103,7 +105,7 @@ def wrong_answer(client: Any, model: OperationModel) -> str:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_operation_answers_as_its_protocol_does(cloud: LocalCloud, service: str) -> None:
+def test_every_operation_answers_in_its_protocol(cloud: LocalCloud, service: str) -> None:
     asking = client(cloud, service)
     models = [
         asking.meta.service_model.operation_model(name)
@@ -123,7 +125,7 @@ def test_every_operation_answers_as_its_protocol_does(cloud: LocalCloud, service
     ],
     ids=["json", "rest-json", "cbor", "query"],
 )
-def test_a_service_that_is_not_there_says_so(cloud: LocalCloud, service: str, code: str) -> None:
+def test_a_missing_service_is_refused(cloud: LocalCloud, service: str, code: str) -> None:
     asking = client(cloud, service)
     model = asking.meta.service_model.operation_model(asking.meta.service_model.operation_names[0])
     with pytest.raises(ClientError, match=" is not implemented here") as caught:
@@ -134,7 +136,7 @@ def test_a_service_that_is_not_there_says_so(cloud: LocalCloud, service: str, co
 
 
 def test_a_failure_of_moto_is_reported_and_not_retried(cloud: LocalCloud) -> None:
-    # No SDK sends such a thing.
+    # No SDK sends such a request.
     connection = http.client.HTTPConnection(cloud.endpoint_url.removeprefix("http://"))
     scope = "Credential=x/20260101/us-east-1/kms/aws4_request, "
     headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}", "X-Amz-Target": "TrentService.Encrypt"}

@@ -1,4 +1,4 @@
-"""The SAM CLI, as released, deploys to the local endpoint: create, update, delete, again."""
+"""The released SAM CLI creates, updates, deletes and recreates the stack at the local endpoint."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def deployed(project: Project) -> Iterator[Stack]:
-    """The stack as sam deploys it onto an empty endpoint, by this repository's samconfig.toml.
+    """The stack that sam deploys to an empty endpoint, with this repository's samconfig.toml.
 
-    From then on the SAM CLI is run in forks of a process that has imported it, but for deletions.
+    From then on, except for deletions, the SAM CLI runs in forks of a process that has imported it.
     """
     stack = project.deploy()
     python = python_of(Path(SAM or ""))
@@ -50,15 +50,15 @@ def deployed(project: Project) -> Iterator[Stack]:
 
 
 def python_of(program: Path) -> str:
-    """The Python that a program says it is for."""
+    """The Python that a program names in its first line."""
     return program.read_text().partition("\n")[0].removeprefix("#!").strip()
 
 
-# -- What there is --------------------------------------------------------------------------------
+# -- Descriptions ---------------------------------------------------------------------------------
 
 
 def made(cloud: LocalCloud, stack: Stack) -> dict[str, Any]:
-    """All that a stack consists of, as the services describe it, with logical for physical ids."""
+    """A stack's resources as the services describe them, with logical instead of physical ids."""
     client = cloud.client
     ids = stack.resources
     found: dict[str, Any] = {"outputs": stack.outputs, "parameters": stack.parameters}
@@ -106,21 +106,21 @@ def made(cloud: LocalCloud, stack: Stack) -> dict[str, Any]:
 
 
 def with_logical_ids(found: dict[str, Any], stack: Stack) -> Any:
-    """Leave out what differs from time to time, and name everything as the template does."""
+    """Leave out what differs each time, and replace physical names by logical ids."""
     written = json.dumps(found, default=str, sort_keys=True)
     for logical_id, physical_id in sorted(
         stack.resources.items(), key=lambda pair: len(pair[1]), reverse=True
     ):
         name = physical_id.rpartition("/")[2].rpartition("|")[2].rpartition(":")[2]
-        # The dashboard has the stack's own name.
+        # The dashboard has the name of the stack.
         if name != stack.name:
             written = written.replace(name, logical_id)
-    # The one is named as the source of the events of both is.
+    # One stack has the name that is the source of the events of both.
     written = written.replace(stack.name, "STACK").replace("acknowledger", "STACK")
     return strip(json.loads(written))
 
 
-#: What differs each time, and the zip's measures: sam zips the same files in another way.
+#: What differs each time, and the size and hash of the zip, since sam zips the files differently.
 MOVING = re.compile(
     r"(?i).*(modified|timestamp|created?date|creationtime|creationdate|datetime|requestid).*"
     r"|(role|table|revision)id|updatedate|codesha256|codesize|responsemetadata"
@@ -136,7 +136,7 @@ def strip(value: Any) -> Any:
 
 
 def left(cloud: LocalCloud) -> list[str]:
-    """The names of everything that a stack's resources could be, without sam's own stack."""
+    """The names of all resources of the types in the stack, except those of sam's own stack."""
     client = cloud.client
     names = [each["FunctionName"] for each in client("lambda").list_functions()["Functions"]]
     names += [
@@ -155,7 +155,7 @@ def left(cloud: LocalCloud) -> list[str]:
 # -- Deploying ------------------------------------------------------------------------------------
 
 
-def test_sam_makes_the_same_stack_as_the_local_deployment(
+def test_sam_creates_the_same_stack_as_the_local_deployment(
     project: Project, deployed: Stack
 ) -> None:
     cloud = project.cloud
@@ -168,11 +168,11 @@ def test_sam_makes_the_same_stack_as_the_local_deployment(
         cloud.client("cloudformation").delete_stack(StackName="by-itself")
 
 
-def test_a_job_runs_through(project: Project, deployed: Stack) -> None:
-    check_that_a_job_runs_through(project.cloud, deployed)
+def test_a_job_succeeds(project: Project, deployed: Stack) -> None:
+    check_that_a_job_succeeds(project.cloud, deployed)
 
 
-def check_that_a_job_runs_through(cloud: LocalCloud, deployed: Stack) -> None:
+def check_that_a_job_succeeds(cloud: LocalCloud, deployed: Stack) -> None:
     service = cloud.client("codepipeline")
     acknowledger.register(cloud, deployed, acknowledger.CUSTOM_ACTION_TYPE)
     role = acknowledger.create_pipeline_role(cloud)
@@ -220,7 +220,7 @@ def test_a_parameter_changes_what_depends_on_it_and_nothing_else(
     assert variables["JOB_TIMEOUT_SECONDS"] == "1234"
     assert variables["ACTION_TYPES"] == "Custom/Build/Other/2"
     assert after["IntakeLogGroup"][0]["retentionInDays"] == 7
-    # The rule for STARTED is for every custom type. Settings are the same for all functions.
+    # These depend on none of the changed parameters.
     rules = ("IntakeFunctionActionStarted", "IntakeFunctionSweep")
     for same in ("machine", "table", "bus", *rules):
         assert after[same] == before[same]
@@ -228,7 +228,7 @@ def test_a_parameter_changes_what_depends_on_it_and_nothing_else(
     assert kept["Item"] == {"jobId": {"S": "kept"}}
 
 
-def test_what_has_not_changed_is_not_deployed(project: Project, deployed: Stack) -> None:
+def test_an_unchanged_stack_is_not_deployed_again(project: Project, deployed: Stack) -> None:
     project.deploy()
     answer = project.sam("deploy", *NO_PROMPTS)
     assert "No changes to deploy. Stack acknowledger is up to date" in answer
@@ -256,7 +256,7 @@ def test_changed_code_and_a_changed_definition_are_deployed(
         shutil.copy(ROOT / "statemachine" / "job.asl.json", machine)
 
 
-def test_nothing_is_left_after_a_deletion_and_it_can_be_deployed_again(
+def test_a_deleted_stack_leaves_nothing_behind_and_can_be_deployed_again(
     project: Project, deployed: Stack
 ) -> None:
     project.run, forked = project.run_anew, project.run
@@ -271,8 +271,8 @@ def test_nothing_is_left_after_a_deletion_and_it_can_be_deployed_again(
     assert again.resources["JobTable"] != deployed.resources["JobTable"]
 
 
-def test_sam_tells_why_a_stack_could_not_be_made(project: Project, deployed: Stack) -> None:
-    # The name of the event bus, which is the stack's with -jobs, is taken.
+def test_sam_reports_why_a_stack_could_not_be_created(project: Project, deployed: Stack) -> None:
+    # The name of the event bus, which is that of the stack with -jobs, is already in use.
     project.cloud.client("events").create_event_bus(Name="failing-jobs")
     answer = project.sam("deploy", *NO_PROMPTS, "--stack-name", "failing", status=1)
     assert "CREATE_FAILED" in answer

@@ -1,4 +1,4 @@
-"""Schedules of rules fire, by themselves and when told to."""
+"""Schedules of rules fire, by themselves and on request."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_schedule_fires_a_scheduled_event(cloud: LocalCloud, queue: Queue) -> 
     }
 
 
-def test_one_schedule_can_be_fired_by_its_name(cloud: LocalCloud, queue: Queue) -> None:
+def test_one_schedule_can_be_fired_by_name(cloud: LocalCloud, queue: Queue) -> None:
     assert cloud.schedule.fire("sweep") == 1
     assert queue.body()["detail-type"] == "Scheduled Event"
     assert cloud.schedule.fire("other") == 0
@@ -67,7 +67,7 @@ def test_a_disabled_schedule_does_not_fire(cloud: LocalCloud, queue: Queue) -> N
     assert queue.receive() is None
 
 
-def test_a_cron_schedule_is_named_and_never_fires_by_itself(
+def test_a_cron_schedule_is_logged_and_never_fires(
     cloud: LocalCloud, queue: Queue, caplog: pytest.LogCaptureFixture
 ) -> None:
     cloud.client("events").put_rule(Name="sweep", ScheduleExpression="cron(0 12 * * ? *)")

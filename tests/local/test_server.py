@@ -1,4 +1,4 @@
-"""The process: one endpoint, and nothing left of it when it stops."""
+"""The local cloud in this process, which leaves nothing behind when it stops."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def alive(pid: int) -> bool:
 def no_thread_left() -> Iterator[None]:
     """Fails if a test leaves a thread running."""
     if sys.platform == "linux":
-        functions.starter()  # it serves all stacks of a process, and ends with that
+        functions.starter()  # it serves all stacks of this process, and ends with the process
     before = set(threading.enumerate())
     yield
     wait_for(
@@ -57,7 +57,7 @@ def no_thread_left() -> Iterator[None]:
 
 @pytest.mark.parametrize("which", ["first", "second"])
 @pytest.mark.usefixtures("no_thread_left")
-def test_it_starts_empty_and_stops_clean(which: str) -> None:
+def test_the_cloud_starts_empty_and_leaves_nothing_behind(which: str) -> None:
     with running() as cloud:
         assert cloud.client("sqs").list_queues().get("QueueUrls") is None
         cloud.client("sqs").create_queue(QueueName=which)
@@ -72,7 +72,7 @@ def test_it_starts_empty_and_stops_clean(which: str) -> None:
 
 
 @pytest.mark.usefixtures("no_thread_left")
-def test_what_still_runs_is_stopped_with_it() -> None:
+def test_running_executions_are_stopped_with_the_cloud() -> None:
     definition = {
         "StartAt": "Wait",
         "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}},
@@ -85,10 +85,10 @@ def test_what_still_runs_is_stopped_with_it() -> None:
         states.start_execution(stateMachineArn=machine)
 
 
-def test_what_runs_when_it_stops_is_logged_before_it_has_stopped(
+def test_running_invocations_are_logged_before_the_cloud_has_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It would else be in the next stack's logs."""
+    """Otherwise they would be in the next stack's logs."""
     logged = []
     log = functions.Sandbox._write_log
 
@@ -103,12 +103,12 @@ def test_what_runs_when_it_stops_is_logged_before_it_has_stopped(
     with running() as cloud:
         make_function(cloud, "sleeps", sleeps)
         cloud.client("lambda").invoke(FunctionName="sleeps", InvocationType="Event")
-        wait_for(lambda: functions.runner()._running, "it to run", SECONDS)
+        wait_for(lambda: functions.runner()._running, "the function to run", SECONDS)
     assert len(logged) == 1
 
 
 @pytest.mark.usefixtures("no_thread_left")
-def test_it_stops_clean_when_what_uses_it_fails() -> None:
+def test_the_cloud_leaves_nothing_behind_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), running():
         raise ZeroDivisionError
 
@@ -164,7 +164,7 @@ def test_ticks_are_called() -> None:
         assert ticked.wait(SECONDS), "no tick"
 
 
-def test_a_tick_that_fails_does_not_end_the_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_tick_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     ticked = threading.Semaphore(0)
 
     def fails() -> None:
@@ -176,7 +176,7 @@ def test_a_tick_that_fails_does_not_end_the_others(caplog: pytest.LogCaptureFixt
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_requests_are_not_reported(capfd: pytest.CaptureFixture[str]) -> None:
+def test_requests_are_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
     with running() as cloud:
         cloud.client("sqs").list_queues()
     assert capfd.readouterr() == ("", "")
@@ -218,8 +218,8 @@ with running() as cloud:
 AFFINITY = "import os\ndef handler(event, context): return sorted(os.sched_getaffinity(0))"
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux alone keeps threads so")
-def test_its_threads_keep_to_one_core_but_not_what_they_run_or_who_started_it() -> None:
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
+def test_the_clouds_threads_keep_to_one_core_but_not_its_functions_or_the_caller() -> None:
     before = os.sched_getaffinity(0)
     with running() as cloud:
         assert os.sched_getaffinity(0) == before
@@ -229,7 +229,7 @@ def test_its_threads_keep_to_one_core_but_not_what_they_run_or_who_started_it() 
         assert invoke(cloud, "affinity") == sorted(before)
 
 
-def test_a_message_that_was_deleted_is_forgotten() -> None:
+def test_a_deleted_message_is_freed() -> None:
     with running() as cloud:
         sqs = cloud.client("sqs")
         url = sqs.create_queue(QueueName="q")["QueueUrl"]

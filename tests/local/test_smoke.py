@@ -1,4 +1,4 @@
-"""`make smoke`: what is deployed by sam to an empty endpoint, as a person tries it."""
+"""`make smoke` with a stack that sam has deployed to an empty endpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Deployed:
         )
 
     def left(self) -> list[str]:
-        """What there is of the smoke test's own."""
+        """The resources that the smoke test has left behind."""
         client = self.cloud.client
         names = [each["Name"] for each in client("s3").list_buckets()["Buckets"]]
         names += [each["name"] for each in client("codepipeline").list_pipelines()["pipelines"]]
@@ -58,7 +58,7 @@ pytestmark = [
 ]
 
 
-def test_a_stack_that_was_deployed_passes(deployed: Deployed) -> None:
+def test_a_deployed_stack_passes(deployed: Deployed) -> None:
     done = deployed.smoke()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 Failed, 8 Succeeded" in done.stdout
@@ -69,9 +69,7 @@ def test_a_stack_that_was_deployed_passes(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize("function", ["Intake", "Acknowledge", "Report", "Stop"])
-def test_a_function_that_is_broken_is_named(
-    function: str, deployed: Deployed, tmp_path: Path
-) -> None:
+def test_a_broken_function_is_named(function: str, deployed: Deployed, tmp_path: Path) -> None:
     name = deployed.stack.outputs[f"{function}FunctionName"]
     functions = deployed.cloud.client("lambda")
     broken = "def handler(event, context):\n    raise RuntimeError('broken on purpose')\n"
@@ -94,7 +92,7 @@ def test_a_function_that_is_broken_is_named(
         (["--action-type=Custom/Build/Other/1"], "--action-type must be one of the stack's: "),
     ],
 )
-def test_what_can_not_be_tried_is_told_in_one_line(
+def test_a_wrong_argument_is_reported_in_one_line(
     more: list[str], told: str, deployed: Deployed
 ) -> None:
     done = deployed.smoke(*more)

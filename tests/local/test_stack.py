@@ -1,4 +1,4 @@
-"""The stack is made of its own template, and nothing of it goes missing unnamed."""
+"""The stack is created from its own template, and names what can't be created."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def outcome(cloud: LocalCloud, machine: str) -> Any:
 # -- The product's template -----------------------------------------------------------------------
 
 
-def test_everything_in_the_template_is_made(product: Stack) -> None:
+def test_everything_in_the_template_is_created(product: Stack) -> None:
     assert product.not_made == []
     assert product.name == "acknowledger"
     assert all(product.outputs.values())
     assert all(product.resources.values())
 
 
-def test_parameters_are_the_given_ones_and_the_defaults(cloud: LocalCloud, product: Stack) -> None:
+def test_parameters_are_given_values_or_defaults(cloud: LocalCloud, product: Stack) -> None:
     assert product.parameters["JobTimeoutSeconds"] == "120"
     assert product.parameters["LogRetentionDays"] == "30"
     described = cloud.client("cloudformation").describe_stacks(StackName=product.name)
@@ -146,10 +146,10 @@ def test_a_queue_url_of_the_stack_works_at_the_endpoint(cloud: LocalCloud, produ
     assert sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "hello"
 
 
-# -- What other templates have --------------------------------------------------------------------
+# -- Other templates ------------------------------------------------------------------------------
 
 
-def test_a_list_keeps_being_a_list_by_default(cloud: LocalCloud, small: Stack) -> None:
+def test_the_default_of_a_list_parameter_is_a_list(cloud: LocalCloud, small: Stack) -> None:
     answer = cloud.client("lambda").invoke(FunctionName=small.resources["Handled"])
     given = json.loads(answer["Payload"].read())
     assert given == {
@@ -178,11 +178,11 @@ def test_definitions_may_be_in_the_template_or_in_yaml(cloud: LocalCloud, small:
     assert outcome(cloud, small.outputs["Machine"]) == "of small"
 
 
-def test_a_rule_is_referred_to_by_its_bus_and_name(small: Stack) -> None:
+def test_the_ref_of_a_rule_is_its_bus_and_name(small: Stack) -> None:
     assert small.outputs["Rule"].startswith("small-bus|small-HandledTold-")
 
 
-def test_a_resource_that_is_not_made_is_named_and_can_be_referred_to(small: Stack) -> None:
+def test_a_resource_that_is_not_created_is_named_and_can_be_referred_to(small: Stack) -> None:
     layer = "arn:aws:lambda:us-east-1:017000801446:layer:Unknown:1"
     assert sorted(small.not_made) == [
         "AWS::ResourceGroups::Group (Dashboard)",
@@ -193,7 +193,7 @@ def test_a_resource_that_is_not_made_is_named_and_can_be_referred_to(small: Stac
     assert small.outputs["GroupArn"] == arn
 
 
-def test_the_rule_delivers(cloud: LocalCloud, small: Stack) -> None:
+def test_the_rule_delivers_events(cloud: LocalCloud, small: Stack) -> None:
     queue = Queue(cloud, "told")
     events = cloud.client("events")
     targets = [{"Id": "2", "Arn": queue.arn}]
@@ -218,7 +218,7 @@ def test_the_same_code_makes_the_same_zip(tmp_path: Path) -> None:
         assert zipped.namelist() == ["a/__init__.py", "b.py"]
 
 
-# -- What becomes of a stack ----------------------------------------------------------------------
+# -- Creation, updates and deletion ---------------------------------------------------------------
 
 
 def queue(**properties: Any) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def bus(name: str) -> dict[str, Any]:
 
 
 class Templates:
-    """CloudFormation, given a stack's resources."""
+    """CloudFormation calls with a stack's resources."""
 
     def __init__(self, cloud: LocalCloud) -> None:
         self.client = cloud.client("cloudformation")
@@ -251,7 +251,7 @@ class Templates:
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
 
     def events(self, name: str) -> list[tuple[str, str]]:
-        """What happened to the stack and its resources, from the beginning."""
+        """The events of the stack and its resources, oldest first."""
         events = self.client.describe_stack_events(StackName=name)["StackEvents"]
         return [(each["LogicalResourceId"], each["ResourceStatus"]) for each in reversed(events)]
 
@@ -266,7 +266,7 @@ def templates(cloud: LocalCloud) -> Iterator[Templates]:
             templates.client.delete_stack(StackName=each["StackName"])
 
 
-def test_what_changes_is_changed_in_place_or_replaced(
+def test_a_changed_resource_is_updated_in_place_or_replaced(
     cloud: LocalCloud, templates: Templates
 ) -> None:
     letters = {"Fn::GetAtt": ["Letters", "QueueName"]}
@@ -292,7 +292,7 @@ def test_what_changes_is_changed_in_place_or_replaced(
         ("Gone", "DELETE_COMPLETE"),
         ("changing", "UPDATE_COMPLETE"),
     ]
-    # Another name is another queue, and what has its name in its own is another, too.
+    # A new name replaces the queue, and also the log group that is named after the queue.
     templates.update("changing", {"Letters": queue(QueueName="renamed"), "Log": log})
     assert templates.resources("changing")["Letters"].endswith("/renamed")
     assert templates.resources("changing")["Log"] == "renamed"
@@ -301,7 +301,7 @@ def test_what_changes_is_changed_in_place_or_replaced(
     assert [name for name in names if name.startswith("changing-")] == []
 
 
-def test_a_failed_creation_leaves_nothing_but_a_stack_that_says_why(
+def test_a_failed_creation_leaves_only_a_stack_with_the_reason(
     cloud: LocalCloud, templates: Templates
 ) -> None:
     cloud.client("events").create_event_bus(Name="taken")
@@ -320,7 +320,7 @@ def test_a_failed_creation_leaves_nothing_but_a_stack_that_says_why(
     cloud.client("events").delete_event_bus(Name="taken")
 
 
-def test_a_failed_update_is_taken_back(cloud: LocalCloud, templates: Templates) -> None:
+def test_a_failed_update_is_rolled_back(cloud: LocalCloud, templates: Templates) -> None:
     cloud.client("events").create_event_bus(Name="taken")
     before = {"Letters": queue(DelaySeconds=1), "Old": queue(), "Bus": bus("mine")}
     templates.create("careful", before)
@@ -409,7 +409,7 @@ def test_a_failed_update_is_taken_back(cloud: LocalCloud, templates: Templates) 
         ),
     ],
 )
-def test_a_template_that_can_not_be_is_refused(
+def test_an_invalid_template_is_refused(
     templates: Templates, template: dict[str, Any], parameters: dict[str, str], objection: str
 ) -> None:
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
@@ -421,7 +421,7 @@ def test_a_template_that_can_not_be_is_refused(
         templates.status("refused")
 
 
-def test_a_template_that_is_too_long_for_a_request_is_taken_from_s3_alone(
+def test_a_template_too_long_for_a_request_is_accepted_only_from_s3(
     cloud: LocalCloud, templates: Templates
 ) -> None:
     long = json.dumps({"Description": "é" * 30_000, "Resources": {"Letters": queue()}})
@@ -435,7 +435,7 @@ def test_a_template_that_is_too_long_for_a_request_is_taken_from_s3_alone(
     assert templates.status("long") == "CREATE_COMPLETE"
 
 
-def test_a_change_set_tells_what_it_would_do_and_does_it_once(templates: Templates) -> None:
+def test_a_change_set_lists_its_changes_and_can_be_executed_once(templates: Templates) -> None:
     client = templates.client
     templates.create("planned", {"Letters": queue(), "Gone": queue()})
     body = json.dumps({"Resources": {"Letters": queue(DelaySeconds=3), "New": queue()}})
@@ -539,12 +539,12 @@ def test_a_policy_is_put_into_roles_by_their_names(cloud: LocalCloud, templates:
         found = iam.get_role_policy(RoleName=name, PolicyName="shared")["PolicyDocument"]
         assert found == document("a:C")
 
-    # A role that changes keeps what others have put into it.
+    # An updated role keeps the policies of other resources.
     update({"One": role("other"), "Two": role(), "Shared": policy("a:C", "One", "Two")})
     assert templates.resources("policies") == made
     assert (policies("One"), policies("Two")) == (["other", "shared"], ["shared"])
 
-    # A role that is replaced takes the policy with it.
+    # A replaced role still has the policy.
     roles = {"One": role("other"), "Two": role(Path="/elsewhere/")}
     update({**roles, "Shared": policy("a:C", "One", "Two")})
     assert templates.resources("policies")["Two"] != made["Two"]
@@ -558,7 +558,7 @@ def test_a_policy_is_put_into_roles_by_their_names(cloud: LocalCloud, templates:
     assert [name for name in names if name.startswith("policies-")] == []
 
 
-def test_a_second_table_is_made_changed_and_deleted(
+def test_a_second_table_is_created_updated_and_deleted(
     cloud: LocalCloud, templates: Templates
 ) -> None:
     dynamodb = cloud.client("dynamodb")
@@ -597,7 +597,7 @@ def test_a_second_table_is_made_changed_and_deleted(
     assert [name for name in left if name.startswith("tables-")] == []
 
 
-def test_the_events_of_a_function_are_made_changed_and_deleted(
+def test_the_events_of_a_function_are_created_updated_and_deleted(
     cloud: LocalCloud, tmp_path: Path
 ) -> None:
     (tmp_path / "code").mkdir()
@@ -657,7 +657,7 @@ def test_the_events_of_a_function_are_made_changed_and_deleted(
     client, functions = cloud.client("events"), cloud.client("lambda")
 
     def patterns() -> dict[str, Any]:
-        """Those of the function's rules, by the event's name, each of which has one target."""
+        """The patterns of the function's rules, by event name; each rule has one target."""
         found = {}
         for name in ("default", "eventful-bus"):
             for rule in client.list_rules(EventBusName=name)["Rules"]:
@@ -706,7 +706,7 @@ def test_the_events_of_a_function_are_made_changed_and_deleted(
     assert [rule for rule in rules if rule.startswith("eventful-")] == []
 
 
-def test_a_dashboard_and_a_saved_query_are_made_changed_and_deleted(
+def test_a_dashboard_and_a_saved_query_are_created_updated_and_deleted(
     cloud: LocalCloud, templates: Templates
 ) -> None:
     cloudwatch, logs = cloud.client("cloudwatch"), cloud.client("logs")
@@ -746,7 +746,7 @@ def test_a_dashboard_and_a_saved_query_are_made_changed_and_deleted(
     assert found() == ([], [])
 
 
-def test_deploying_again_updates(cloud: LocalCloud) -> None:
+def test_deploying_again_updates_the_stack(cloud: LocalCloud) -> None:
     first = cloud.deploy(SMALL, name="again")
     second = cloud.deploy(SMALL, {"Limit": "9"}, name="again")
     assert second.resources == first.resources
@@ -755,14 +755,14 @@ def test_deploying_again_updates(cloud: LocalCloud) -> None:
     cloud.client("cloudformation").delete_stack(StackName="again")
 
 
-# -- What is refused, and what is told of ---------------------------------------------------------
+# -- Refusals and reports -------------------------------------------------------------------------
 
 THING = {"Type": "AWS::ResourceGroups::Group", "Properties": {"Name": "things"}}
 
 
 @pytest.fixture
 def strict(cloud: LocalCloud) -> Iterator[Templates]:
-    """CloudFormation as it is unless the user allows that stacks lack something."""
+    """CloudFormation without ALLOW_NOT_MADE."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resources, "allow_not_made", False)
         yield Templates(cloud)
@@ -776,8 +776,8 @@ def reasons(templates: Templates, name: str) -> dict[tuple[str, str], str]:
     }
 
 
-def test_a_resource_that_cannot_be_made_fails_by_name(strict: Templates) -> None:
-    told = "The local stack does not make AWS::ResourceGroups::Group. ALLOW_NOT_MADE=1 makes"
+def test_a_resource_that_cannot_be_created_fails_by_name(strict: Templates) -> None:
+    told = "The local stack can't create AWS::ResourceGroups::Group. With ALLOW_NOT_MADE=1"
     with pytest.raises(ClientError, match=told):
         strict.create("lacking", {"Letters": queue(), "Thing": THING})
     assert strict.status("lacking") == "ROLLBACK_COMPLETE"
@@ -798,25 +798,25 @@ def test_a_resource_that_cannot_be_made_fails_by_name(strict: Templates) -> None
         "Runtime": "python3.13",
         "Layers": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:Unknown:1"],
     }
-    with pytest.raises(ClientError, match=r"does not make layer arn:aws:lambda:.*:layer:Unknown:1"):
+    with pytest.raises(ClientError, match=r"can't create layer arn:aws:lambda:.*:layer:Unknown:1"):
         strict.create("lacking", {"F": {"Type": "AWS::Lambda::Function", "Properties": layered}})
     strict.client.delete_stack(StackName="lacking")
 
 
-def test_the_stack_says_what_is_missing(templates: Templates) -> None:
+def test_the_stack_names_what_is_missing(templates: Templates) -> None:
     templates.create("lacking", {"Letters": queue(), "Thing": THING})
-    told = "Not made: the local stack has no AWS::ResourceGroups::Group"
+    told = "Not created: the local stack has no AWS::ResourceGroups::Group"
     assert reasons(templates, "lacking")["Thing", "CREATE_COMPLETE"] == told
     [stack] = templates.client.describe_stacks(StackName="lacking")["Stacks"]
     [output] = stack["Outputs"]
     assert output["OutputKey"] == "NotMadeLocally"
     assert output["OutputValue"] == "AWS::ResourceGroups::Group (Thing)"
-    # It is no longer told of once the template is without.
+    # The output disappears when the template no longer has the resource.
     templates.update("lacking", {"Letters": queue()})
     assert "Outputs" not in templates.client.describe_stacks(StackName="lacking")["Stacks"][0]
 
 
-def test_a_project_of_codebuild_is_made(cloud: LocalCloud, strict: Templates) -> None:
+def test_a_codebuild_project_is_created_and_changed(cloud: LocalCloud, strict: Templates) -> None:
     def project(image: str) -> dict[str, Any]:
         properties = {
             "Name": "built",
@@ -849,7 +849,7 @@ def test_a_project_of_codebuild_is_made(cloud: LocalCloud, strict: Templates) ->
     assert found() == []
 
 
-def test_an_api_destination_and_its_connection_are_made(
+def test_an_api_destination_and_its_connection_are_created(
     cloud: LocalCloud, strict: Templates
 ) -> None:
     def declared(key: str, method: str) -> dict[str, Any]:
@@ -880,7 +880,7 @@ def test_an_api_destination_and_its_connection_are_made(
     assert events.list_api_destinations()["ApiDestinations"] == []
 
 
-def test_a_topics_policy_is_made_and_goes_with_its_resource(
+def test_a_topic_policy_is_created_updated_and_deleted(
     cloud: LocalCloud, strict: Templates
 ) -> None:
     def declared(action: str) -> dict[str, Any]:
@@ -906,7 +906,7 @@ def test_a_topics_policy_is_made_and_goes_with_its_resource(
 
 
 @pytest.mark.parametrize("transform", ["", "Transform: AWS::Serverless-2016-10-31\n"])
-def test_dates_are_texts_and_patterns_may_be_texts(
+def test_dates_are_strings_and_event_patterns_may_be_strings(
     cloud: LocalCloud, templates: Templates, transform: str
 ) -> None:
     body = f"""AWSTemplateFormatVersion: 2010-09-09
@@ -949,7 +949,7 @@ def test_dates_are_texts_and_patterns_may_be_texts(
         templates.create("patternless", {"Rule": pattern})
 
 
-def test_a_rollback_that_fails_says_so_and_a_stack_that_was_not_deleted_takes_nothing(
+def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(
     cloud: LocalCloud, templates: Templates
 ) -> None:
     s3 = cloud.client("s3")
@@ -1009,7 +1009,7 @@ def test_a_rollback_that_fails_says_so_and_a_stack_that_was_not_deleted_takes_no
         ),
     ],
 )
-def test_no_error_of_pythons_is_a_reason(
+def test_a_python_error_is_never_a_status_reason(
     templates: Templates, resource: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(ClientError):
@@ -1017,7 +1017,7 @@ def test_no_error_of_pythons_is_a_reason(
     assert reason in reasons(templates, "unreasonable")["A", "CREATE_FAILED"]
 
 
-def test_policies_go_with_their_attachments(cloud: LocalCloud, templates: Templates) -> None:
+def test_policies_are_attached_and_detached(cloud: LocalCloud, templates: Templates) -> None:
     iam = cloud.client("iam")
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     for name in ("outside", "other"):
@@ -1081,8 +1081,8 @@ TABLE = {
     "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
 }
 TRUST = {"Version": "2012-10-17", "Statement": []}
-#: A resource's properties, and how its tags are asked for: the call, and its argument, which has the
-#: physical id where {} stands.
+#: A resource's properties, the call that returns its tags, and the call's argument, in which {} is
+#: the physical id.
 TAGGED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
     "AWS::CloudWatch::Alarm": (
         ALARM,

@@ -1,4 +1,4 @@
-"""What can't be started as asked for ends at once: one line, status 2, and nothing was served."""
+"""With a wrong setting, a command ends at once, with one line, status 2 and nothing served."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from local.aws.address import AddressError, listen
 from local.aws.parameters import split
 from tests.support import ROOT, wait_for
 
+pytestmark = pytest.mark.sampled(3)
+
 WRONG = [
-    ("--parameters=Nope=1", "PARAMETERS: the template has no Nope; it has ActionTypes, "),
-    ("--parameters=Nope", "PARAMETERS must be settings as Name=value, not 'Nope'"),
-    ("--parameters==1", "PARAMETERS must be settings as Name=value, not '=1'"),
+    ("--parameters=Nope=1", "PARAMETERS: the template has no parameter Nope; it has ActionTypes, "),
+    ("--parameters=Nope", "PARAMETERS must be written as Name=value, not 'Nope'"),
+    ("--parameters==1", "PARAMETERS must be written as Name=value, not '=1'"),
     ("--parameters=Architecture='arm64", "PARAMETERS has a quote that is not closed"),
     (
         "--parameters=ActionTypes=Foo",
@@ -87,19 +89,19 @@ WRONG = [
     ("--host=*", "HOST must be an address of this machine, not '*'"),
     ("--host=fe80::1%lo", "HOST must be an address of this machine, not 'fe80::1%lo'"),
     ("--nope", "unrecognized arguments: --nope"),
-    ("--empty --parameters=Architecture=arm64", "EMPTY leaves out the stack that PARAMETERS "),
-    ("--empty --worker=hello:handler", "EMPTY leaves out the stack that PARAMETERS and WORKER"),
+    ("--empty --parameters=Architecture=arm64", "EMPTY can't be combined with PARAMETERS "),
+    ("--empty --worker=hello:handler", "EMPTY can't be combined with PARAMETERS or WORKER"),
 ]
 
 
 def asked(command: str) -> Serving:
-    """What a command line asks for; options are parted by spaces before their hyphens."""
+    """What a command line asks to serve; it is split at the spaces before `--`."""
     words = re.split(r" (?=--)", command)
     return arguments.serving(arguments.parser().parse_args(["serve", *words]))
 
 
 @pytest.mark.parametrize(("command", "said"), WRONG)
-def test_a_wrong_start_is_reported_in_one_line(command: str, said: str) -> None:
+def test_a_wrong_command_line_is_reported_in_one_line(command: str, said: str) -> None:
     with pytest.raises(WrongStartError) as caught:
         asked(command)
     assert said in str(caught.value)
@@ -131,7 +133,7 @@ def test_a_wrong_start_is_reported_in_one_line(command: str, said: str) -> None:
         ),
     ],
 )
-def test_what_the_parts_would_not_take_is_told_before_they_are_started(
+def test_settings_that_the_parts_refuse_are_reported_before_the_start(
     given: dict[str, object], said: str
 ) -> None:
     with pytest.raises(WrongStartError) as caught:
@@ -139,20 +141,21 @@ def test_what_the_parts_would_not_take_is_told_before_they_are_started(
     assert said in str(caught.value)
 
 
-def test_what_only_the_services_refuse_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_services_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
         refused = {"Error": {"Code": "ValidationError", "Message": "rate(x) is not valid"}}
         raise ClientError(refused, "CreateStack")
 
     monkeypatch.setattr(acknowledger, "running", refuse)
     monkeypatch.setattr(serve, "until_interrupted", threading.Event)
-    with pytest.raises(WrongStartError, match=r"^The stack can't be made: rate\(x\) is not valid$"):
+    message = r"^The stack can't be created: rate\(x\) is not valid$"
+    with pytest.raises(WrongStartError, match=message):
         serve.main(Serving(port=0, parameters={"PollSchedule": "rate(x)"}))
 
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """What is done about signals is as before afterwards."""
+    """Restores the signal handlers afterwards."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     yield
@@ -162,7 +165,7 @@ def signals() -> Iterator[None]:
 
 @pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_what_is_served_ends_with_its_terminal_too(number: signal.Signals) -> None:
+def test_a_signal_ends_serving_and_the_next_one_the_process(number: signal.Signals) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     over = serve.until_interrupted()
     signal.raise_signal(number)
@@ -171,19 +174,19 @@ def test_what_is_served_ends_with_its_terminal_too(number: signal.Signals) -> No
 
 
 @pytest.mark.usefixtures("signals")
-def test_under_nohup_it_goes_on_without_a_terminal() -> None:
+def test_under_nohup_serving_continues_without_a_terminal() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     serve.until_interrupted()
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_files_for_sam_that_cannot_be_written_stop_nothing(
+def test_serving_continues_if_files_for_sam_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".aws-sam").touch()
     serve.write_sam_environment(MagicMock(endpoint_url="http://127.0.0.1:1"), MagicMock())
-    assert capsys.readouterr().out.startswith("  not written: .aws-sam/local-1/env.json (")
+    assert capsys.readouterr().out.startswith("  could not write .aws-sam/local-1/env.json (")
 
 
 def test_a_port_in_use_is_reported() -> None:
@@ -198,7 +201,7 @@ def test_a_privileged_port_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket, "create_server", refuse)
-    with pytest.raises(AddressError, match="PORT 80 needs root: choose one from 1024 up"):
+    with pytest.raises(AddressError, match="PORT 80 needs root: choose 1024 or higher"):
         listen("127.0.0.1", 80)
 
 
@@ -224,13 +227,13 @@ def test_an_unknown_region_is_reported(name: str) -> None:
         (lambda text: arguments.share("RATE", text), "often", "RATE must be a number from 0 to 1"),
     ],
 )
-def test_the_numbers_of_a_random_run_are_checked(check, text, said) -> None:
+def test_numbers_are_checked(check, text, said) -> None:
     with pytest.raises(WrongStartError, match=said):
         check(text)
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("1", 1), (".1", 0.1), ("0.25", 0.25)])
-def test_a_share_is_read(text: str, number: float) -> None:
+def test_a_number_from_0_to_1_is_parsed(text: str, number: float) -> None:
     assert arguments.share("RATE", text) == number
 
 
@@ -274,7 +277,7 @@ def test_a_worker_that_ends_its_process_is_reported(
         arguments.check_worker("odd:handler")
 
 
-def test_what_a_wrong_worker_has_started_is_not_waited_for(
+def test_processes_of_a_broken_worker_are_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid = tmp_path / "pid"
@@ -291,11 +294,11 @@ def test_what_a_wrong_worker_has_started_is_not_waited_for(
         os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
-# -- As a person starts it ------------------------------------------------------------------------
+# -- As the user starts it ------------------------------------------------------------------------
 
 
 def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`make`, without installing anything, and not as a part of the `make` that runs the tests."""
+    """Run `make` without installing anything, independently of a `make` that runs the tests."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
         ["make", "--no-print-directory", "-o", ".venv/installed", *given],  # noqa: S607
@@ -314,7 +317,7 @@ def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
     [
         (
             ["PARAMETERS=PollSchedule=rate(5 minutes) Nope=1"],
-            "PARAMETERS: the template has no Nope",
+            "PARAMETERS: the template has no parameter Nope",
         ),
         (["BEHAVIOUR=it's"], "BEHAVIOUR has a quote that is not closed: it's"),
         (['HOST=a"b'], "HOST must be an address of this machine, not 'a\"b'"),
@@ -323,35 +326,35 @@ def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["WORKER=--check"], "WORKER: '--check' must be module:name, such as hello:handler"),
     ],
 )
-def test_make_local_says_so_and_ends(given: list[str], said: str) -> None:
+def test_make_local_reports_a_wrong_setting_and_ends(given: list[str], said: str) -> None:
     done = make("local", "PORT=0", *given, PYTHONSAFEPATH="1")
     mine, *of_make = done.stderr.splitlines()
     assert mine.startswith(said)
-    assert len(of_make) == 1  # that status 2 is an error
+    assert len(of_make) == 1  # make's own report of status 2
     assert "Error 2" in of_make[0]
     assert done.stdout == ""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["probe", "smoke"])
-def test_a_wrong_start_against_aws_ends_so_too(target: str) -> None:
+def test_make_probe_and_make_smoke_report_a_wrong_setting(target: str) -> None:
     done = make(target, "REGION=nowhere")
     told = "--region must be a region, such as eu-west-1, not 'nowhere'\nmake: "
     assert done.stderr.startswith(told)
 
 
 @pytest.mark.slow
-def test_a_wrong_start_of_chaos_and_of_a_benchmark_ends_so_too() -> None:
+def test_make_chaos_and_make_bench_report_a_wrong_setting() -> None:
     done = make("chaos", "RATE=2")
     assert done.stderr.startswith("RATE must be a number from 0 to 1, not '2'\nmake: ")
     done = make("bench", "BENCH=nope")
-    assert done.stderr.startswith("BENCH: there is no nope; there are cold_start, ")
+    assert done.stderr.startswith("BENCH: nope must be one of cold_start, ")
 
 
 @pytest.mark.parametrize(
     "phase", ["settings", "imports", pytest.param("stack", marks=pytest.mark.slow)]
 )
-def test_ctrl_c_while_it_starts_ends_it_without_a_trace(phase: str) -> None:
+def test_ctrl_c_during_the_start_ends_it_without_a_traceback(phase: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-X", "importtime", "-m", "local", "serve", f"--port={port}"]
@@ -376,7 +379,7 @@ def listens(port: int) -> bool:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_demo_without_a_trace() -> None:
+def test_ctrl_c_ends_the_demo_without_a_traceback() -> None:
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "local", "demo"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""State machines run as in AWS, where it matters to a workflow that waits and retries."""
+"""State machines run as on AWS, in everything that matters to a workflow that waits and retries."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def states(cloud: LocalCloud) -> Any:
 
 @pytest.fixture(scope="module")
 def tokens(cloud: LocalCloud) -> Callable[[str], str]:
-    """Gives the task token of the next event that a state machine puts under a detail-type."""
+    """Returns the task token in the next event, which must have the given detail-type."""
     queue = Queue(cloud, "tokens")
     events = cloud.client("events")
     events.put_rule(Name="tokens", EventPattern=json.dumps({"source": ["test"]}))
@@ -56,7 +56,7 @@ def tokens(cloud: LocalCloud) -> Callable[[str], str]:
 
 @pytest.fixture
 def machine(cloud: LocalCloud, states: Any) -> Callable[..., str]:
-    """Makes a state machine, in JSONata, of states that run in their order."""
+    """Creates a state machine in JSONata from states that run in the given order."""
 
     def make(*, timeout: int | None = None, **definitions: dict[str, Any]) -> str:
         names = list(definitions)
@@ -84,7 +84,7 @@ def start(states: Any, machine: str, data: Any = None) -> str:
 
 
 def ended(states: Any, execution: str) -> Any:
-    """What an execution is like when it has ended; `output` is its JSON."""
+    """The description of an execution after its end; `output` is parsed."""
 
     def when_ended() -> Any:
         described = states.describe_execution(executionArn=execution)
@@ -118,14 +118,14 @@ def code_of(call: Callable[[], Any]) -> str:
 
 
 def waiting(detail_type: str, **settings: Any) -> dict[str, Any]:
-    """A state that hands out a token and waits for the answer."""
+    """A state that puts its token into an event and waits for the result."""
     detail = {"token": "{% $states.context.Task.Token %}"}
     entry = {"Source": "test", "DetailType": detail_type, "Detail": detail}
     return {"Type": "Task", "Resource": PUT_EVENTS, "Arguments": {"Entries": [entry]}, **settings}
 
 
 def events_of(states: Any, execution: str, **request: Any) -> list[dict[str, Any]]:
-    """The history of an execution, of all pages."""
+    """The whole history of an execution."""
     pages = states.get_paginator("get_execution_history")
     return [
         event
@@ -136,7 +136,7 @@ def events_of(states: Any, execution: str, **request: Any) -> list[dict[str, Any
 
 @pytest.fixture(scope="module")
 def rows(cloud: LocalCloud) -> Any:
-    """The table that tokens are kept in."""
+    """The table for tokens."""
     client = cloud.client("dynamodb")
     client.create_table(
         TableName="tokens",
@@ -148,7 +148,7 @@ def rows(cloud: LocalCloud) -> Any:
 
 
 def waiting_in_row(row: str, **settings: Any) -> dict[str, Any]:
-    """A state that writes its token into a row that is free, and waits for the answer."""
+    """A state that writes its token into a free row, and waits for the result."""
     arguments = {
         "TableName": "tokens",
         "Key": {"id": {"S": row}},
@@ -164,7 +164,7 @@ def waiting_in_row(row: str, **settings: Any) -> dict[str, Any]:
 
 
 def token_in(rows: Any, row: str, *others: str) -> str:
-    """The token in a row, once there is one that is none of the others."""
+    """The token in a row, once it is none of the others."""
 
     def found() -> str | None:
         item = rows.get_item(TableName="tokens", Key={"id": {"S": row}}).get("Item", {})
@@ -182,7 +182,7 @@ def token_in(rows: Any, row: str, *others: str) -> str:
     [NASTY, None, True, 0, 2.5, [], [NASTY], [[1]], {}, {NASTY: NASTY}, {"a": [{"b": None}]}],
     ids=str,
 )
-def test_values_pass_through_expressions_untouched(
+def test_values_pass_through_expressions_unchanged(
     states: Any, machine: Callable[..., str], value: Any
 ) -> None:
     arn = machine(
@@ -253,7 +253,7 @@ def test_data_is_never_code(states: Any, machine: Callable[..., str]) -> None:
     assert output(states, arn, attack) == attack
 
 
-def test_the_context_says_what_runs_in_aws_time(states: Any, machine: Callable[..., str]) -> None:
+def test_the_context_object_has_aws_timestamps(states: Any, machine: Callable[..., str]) -> None:
     arn = machine(
         Look={
             "Type": "Pass",
@@ -291,7 +291,7 @@ def test_output_sees_the_variables_as_they_were_on_entry(
 
 
 @pytest.mark.parametrize(("data", "reason"), [("rule", "of the rule"), ("other", "of the state")])
-def test_a_choice_assigns_what_belongs_to_the_way_it_takes(
+def test_a_choice_uses_the_assign_of_the_rule_or_of_the_default(
     states: Any, machine: Callable[..., str], data: str, reason: str
 ) -> None:
     arn = machine(
@@ -312,7 +312,7 @@ def test_a_choice_assigns_what_belongs_to_the_way_it_takes(
     assert output(states, arn, data) == [data, reason]
 
 
-def test_a_choice_that_nothing_matches_fails(states: Any, machine: Callable[..., str]) -> None:
+def test_a_choice_without_a_match_fails(states: Any, machine: Callable[..., str]) -> None:
     choice = {"Condition": "{% $states.input = 1 %}", "Next": "End"}
     arn = machine(Choose={"Type": "Choice", "Choices": [choice]}, End={"Type": "Succeed"})
     assert run(states, arn, 2)["error"] == "States.NoChoiceMatched"
@@ -344,7 +344,7 @@ def test_fail_takes_error_and_cause_from_expressions(
 # -- Task tokens ----------------------------------------------------------------------------------
 
 
-def test_an_answer_ends_the_wait(
+def test_a_result_ends_the_wait(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     arn = machine(Wait=waiting("answer", Output={"got": "{% $states.result %}"}))
@@ -371,7 +371,7 @@ def test_a_failure_can_be_caught_with_its_error_and_cause(
     assert ended(states, execution)["output"] == ["Broken", NASTY]
 
 
-def test_a_failure_without_error_and_cause_has_neither_and_is_caught_with_null(
+def test_a_failure_without_error_and_cause_is_caught_with_nulls(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     catch = {"ErrorEquals": ["States.ALL"], "Output": "{% $states.errorOutput %}", "Next": "Caught"}
@@ -386,7 +386,7 @@ def test_a_failure_without_error_and_cause_has_neither_and_is_caught_with_null(
     assert details.keys() == {"resource", "resourceType"}
 
 
-def test_a_resource_of_another_partition_ends_the_execution_and_nothing_catches_it(
+def test_a_resource_of_another_partition_fails_the_execution_and_can_not_be_caught(
     states: Any, machine: Callable[..., str]
 ) -> None:
     abroad = waiting("abroad", Catch=[{"ErrorEquals": ["States.ALL"], "Next": "Caught"}])
@@ -397,7 +397,7 @@ def test_a_resource_of_another_partition_ends_the_execution_and_nothing_catches_
 
 
 @pytest.mark.parametrize("heartbeat", [{}, {"HeartbeatSeconds": 30}], ids=["plain", "heartbeat"])
-def test_an_answer_that_comes_at_once_is_never_missed(
+def test_an_immediate_result_is_never_missed(
     cloud: LocalCloud, states: Any, machine: Callable[..., str], heartbeat: dict[str, Any]
 ) -> None:
     source = """
@@ -420,7 +420,7 @@ def test_an_answer_that_comes_at_once_is_never_missed(
     assert [ended(states, execution)["output"] for execution in executions] == ["quick"] * 12
 
 
-def test_a_token_takes_one_answer(
+def test_a_token_accepts_one_result(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     execution = start(states, machine(Wait=waiting("once")))
@@ -435,7 +435,7 @@ def test_a_token_takes_one_answer(
         assert code_of(answer) == "TaskTimedOut"
 
 
-def test_an_answer_to_nothing_or_with_nothing_is_refused(
+def test_an_unknown_token_and_an_invalid_result_are_refused(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     for answer in (
@@ -491,7 +491,7 @@ def test_a_heartbeat_without_a_limit_is_accepted(
     assert ended(states, execution)["status"] == "SUCCEEDED"
 
 
-def test_heartbeats_keep_a_task_alive_and_their_end_times_it_out(
+def test_a_task_times_out_when_its_heartbeats_stop(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     arn = machine(
@@ -544,7 +544,7 @@ def test_timeouts_are_caught_by_their_names(
         assert code_of(late) == "TaskTimedOut"
 
 
-def test_a_heartbeat_alone_is_the_only_limit(
+def test_heartbeat_seconds_may_be_the_only_time_limit(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     execution = start(states, machine(Wait=waiting("alone", HeartbeatSeconds=86400)))
@@ -559,7 +559,7 @@ def test_a_heartbeat_alone_is_the_only_limit(
     ended(states, execution)
 
 
-def test_a_retry_has_a_new_token_and_the_old_one_is_used_up(
+def test_a_retry_has_a_new_token_and_the_old_token_is_used_up(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     retry = {"ErrorEquals": ["Again"], "IntervalSeconds": 1, "MaxAttempts": 2}
@@ -592,7 +592,7 @@ def test_a_token_can_be_written_into_a_table(
 
 
 @pytest.mark.parametrize("name", ["DynamoDb.ConditionalCheckFailedException", "States.TaskFailed"])
-def test_a_failed_condition_is_raised_at_once_by_the_name_of_the_sdk(
+def test_a_failed_condition_fails_the_task_at_once_with_the_sdks_error_name(
     states: Any, machine: Callable[..., str], rows: Any, name: str
 ) -> None:
     rows.put_item(TableName="tokens", Item={"id": {"S": "taken"}, "taken": {"BOOL": True}})
@@ -609,7 +609,7 @@ def test_a_failed_condition_is_raised_at_once_by_the_name_of_the_sdk(
     [failed] = [event for event in events_of(states, execution) if event["type"] == "TaskFailed"]
     assert failed["taskFailedEventDetails"]["resourceType"] == "aws-sdk:dynamodb"
     assert failed["taskFailedEventDetails"]["resource"] == "updateItem.waitForTaskToken"
-    # Nobody was given the token, but it is in the history.
+    # The token was not written to the row, but it is in the history.
     [scheduled] = [
         event["taskScheduledEventDetails"]
         for event in events_of(states, execution)
@@ -647,7 +647,8 @@ def test_a_wait_in_a_table_fails_times_out_and_is_retried(
     assert code_of(lambda: states.send_task_heartbeat(taskToken=third)) == "TaskTimedOut"
 
 
-def test_an_answer_out_of_a_table_is_never_missed(
+@pytest.mark.slow
+def test_a_result_for_a_token_from_a_table_is_never_missed(
     states: Any, machine: Callable[..., str], rows: Any
 ) -> None:
     executions = {}
@@ -659,7 +660,8 @@ def test_an_answer_out_of_a_table_is_never_missed(
     assert [ended(states, each)["output"] for each in executions.values()] == ["quick"] * 12
 
 
-def test_those_that_wait_do_not_keep_others_from_running(
+@pytest.mark.slow
+def test_waiting_tasks_do_not_block_other_tasks(
     states: Any, machine: Callable[..., str], rows: Any
 ) -> None:
     arn = machine(Wait=waiting_in_row("{% $string($states.input) %}"))
@@ -674,7 +676,7 @@ def test_those_that_wait_do_not_keep_others_from_running(
 
 
 def failing(cloud: LocalCloud, name: str) -> str:
-    """A function that fails with each error it is given, then answers how often it was asked."""
+    """A function that raises each error of its event in turn, then answers its number of calls."""
     source = """
         asked = 0
         def handler(event, context):
@@ -709,7 +711,7 @@ def test_each_error_is_retried_by_its_own_retrier(
     assert (never["error"], "because" in never["cause"]) == ("Never", True)
 
 
-def test_retries_run_out_and_the_rest_is_caught(
+def test_an_error_is_caught_after_its_last_retry(
     cloud: LocalCloud, states: Any, machine: Callable[..., str]
 ) -> None:
     function = failing(cloud, "exhausted")
@@ -759,7 +761,7 @@ def test_a_query_evaluation_error_in_arguments_can_be_caught(
 # -- Executions -----------------------------------------------------------------------------------
 
 
-def test_the_same_start_of_a_running_execution_is_that_execution(
+def test_the_same_start_of_a_running_execution_returns_that_execution(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     arn = machine(Wait=waiting("same"))
@@ -788,7 +790,7 @@ def test_the_same_start_of_a_running_execution_is_that_execution(
         ("input", json.dumps("x" * 262144), "ValidationException"),
     ],
 )
-def test_a_start_that_aws_refuses_is_refused(
+def test_an_invalid_start_is_refused(
     states: Any, machine: Callable[..., str], name: str, data: str, code: str
 ) -> None:
     arn = machine(End={"Type": "Succeed"})
@@ -804,7 +806,7 @@ def test_a_start_without_a_name_gets_one(states: Any, machine: Callable[..., str
     assert "None" not in names
 
 
-def test_stop_ends_what_waits_and_its_token(
+def test_stop_ends_a_waiting_task_and_its_token(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     catch = {"ErrorEquals": ["States.ALL"], "Next": "Caught"}
@@ -822,7 +824,7 @@ def test_stop_ends_what_waits_and_its_token(
 
 
 def stop(states: Any, execution: str) -> None:
-    """Stop an execution, and see that this is its end."""
+    """Stop an execution, and check that it has ended."""
     began = time.monotonic()
     stopped = states.stop_execution(executionArn=execution, error="Cancelled", cause=NASTY)
     assert time.monotonic() - began < 4
@@ -837,7 +839,7 @@ def stop(states: Any, execution: str) -> None:
     last = events_of(states, execution)[-1]
     assert last["type"] == "ExecutionAborted"
     assert last["executionAbortedEventDetails"] == {"error": "Cancelled", "cause": NASTY}
-    # Again, it changes nothing.
+    # A second stop changes nothing.
     assert states.stop_execution(executionArn=execution)["stopDate"] == stopped["stopDate"]
     assert events_of(states, execution)[-1] == last
 
@@ -884,6 +886,7 @@ def test_stop_ends_a_retry(
     assert history(states, execution)[-2:] == ["TaskFailed", "ExecutionAborted"]
 
 
+@pytest.mark.slow
 def test_no_state_runs_after_a_stop(states: Any, machine: Callable[..., str], rows: Any) -> None:
     catch = {"ErrorEquals": ["States.ALL"], "Next": "Never"}
     retry = {"ErrorEquals": ["States.ALL"], "MaxAttempts": 3}
@@ -909,7 +912,7 @@ def test_an_execution_with_a_limit_can_be_stopped(states: Any, machine: Callable
     stop(states, start(states, arn))
 
 
-def test_a_stop_that_says_too_much_is_refused(states: Any, machine: Callable[..., str]) -> None:
+def test_a_too_long_error_or_cause_is_refused(states: Any, machine: Callable[..., str]) -> None:
     execution = start(states, machine(Wait={"Type": "Wait", "Seconds": 60}))
     for words in ({"error": "x" * 257}, {"cause": "x" * 32769}):
         refused = functools.partial(states.stop_execution, executionArn=execution, **words)
@@ -932,7 +935,7 @@ def test_an_execution_can_time_out_as_a_whole(
     assert code_of(late) == "TaskTimedOut"
 
 
-def test_the_history_says_what_a_task_was_asked(
+def test_the_history_has_the_parameters_of_a_task(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     arn = machine(
@@ -1043,7 +1046,7 @@ def test_executions_are_listed_by_status_in_pages(states: Any, machine: Callable
             assert execution["status"] == "RUNNING"
             assert "stopDate" not in execution
             listed.append(execution["executionArn"])
-            # What ends while the list is read does not disturb the rest of it.
+            # Executions that end during the pagination do not affect the rest of the list.
             states.stop_execution(executionArn=running[1])
             states.stop_execution(executionArn=execution["executionArn"])
     assert listed == [running[4], running[3], running[2], running[0]]
@@ -1053,7 +1056,7 @@ def test_executions_are_listed_by_status_in_pages(states: Any, machine: Callable
     assert states.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"] == []
 
 
-def test_a_missing_job_cannot_be_asked_about(states: Any, machine: Callable[..., str]) -> None:
+def test_a_missing_execution_is_refused(states: Any, machine: Callable[..., str]) -> None:
     name = machine(End={"Type": "Succeed"}).rpartition(":")[2]
     missing = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{name}:missing"
     for call in (
@@ -1068,18 +1071,18 @@ def test_a_missing_job_cannot_be_asked_about(states: Any, machine: Callable[...,
     assert code_of(listing) == "StateMachineDoesNotExist"
 
 
-# -- What EventBridge is told ---------------------------------------------------------------------
+# -- Events on EventBridge ------------------------------------------------------------------------
 
 
 @pytest.fixture
-def told(cloud: LocalCloud) -> Iterator[Callable[[str], dict[str, Any]]]:
-    """Gives the next event about a state machine."""
+def next_status(cloud: LocalCloud) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Returns the next event about a state machine."""
     queue = Queue(cloud, f"told-{uuid.uuid4()}")
     client = cloud.client("events")
 
     def next_event(arn: str) -> dict[str, Any]:
         event: dict[str, Any] = queue.body()
-        while event["detail"]["stateMachineArn"] != arn:  # an earlier test's
+        while event["detail"]["stateMachineArn"] != arn:  # it is from an earlier test
             event = queue.body()
         assert event["detail-type"] == "Step Functions Execution Status Change"
         assert event["resources"] == [event["detail"]["executionArn"]]
@@ -1093,7 +1096,7 @@ def told(cloud: LocalCloud) -> Iterator[Callable[[str], dict[str, Any]]]:
 
 
 def detail_of(states: Any, execution: str, **changes: Any) -> dict[str, Any]:
-    """What an event tells of an execution that runs, as far as nothing has changed."""
+    """The detail of the event for a running execution, with these changes."""
     described = states.describe_execution(executionArn=execution)
     return {
         "executionArn": execution,
@@ -1123,13 +1126,13 @@ def stop_date(states: Any, execution: str) -> int:
 
 
 def test_eventbridge_gets_an_event_for_success(
-    states: Any, machine: Callable[..., str], told: Callable[[str], dict[str, Any]]
+    states: Any, machine: Callable[..., str], next_status: Callable[[str], dict[str, Any]]
 ) -> None:
     arn = machine(End={"Type": "Succeed", "Output": "Hello"})
     execution = start(states, arn, {"text": NASTY})
     ended(states, execution)
-    assert told(arn) == detail_of(states, execution)
-    assert told(arn) == detail_of(
+    assert next_status(arn) == detail_of(states, execution)
+    assert next_status(arn) == detail_of(
         states,
         execution,
         status="SUCCEEDED",
@@ -1142,19 +1145,19 @@ def test_eventbridge_gets_an_event_for_success(
 
 @pytest.mark.parametrize("how", ["FAILED", "TIMED_OUT", "ABORTED"])
 def test_eventbridge_gets_an_event_for_every_other_end(
-    states: Any, machine: Callable[..., str], told: Callable[[str], dict[str, Any]], how: str
+    states: Any, machine: Callable[..., str], next_status: Callable[[str], dict[str, Any]], how: str
 ) -> None:
     if how == "FAILED":
         arn = machine(End={"Type": "Fail", "Error": "Mine", "Cause": NASTY})
     else:
         arn = machine(timeout=1 if how == "TIMED_OUT" else 60, Wait={"Type": "Wait", "Seconds": 50})
     execution = start(states, arn)
-    assert told(arn)["status"] == "RUNNING"
+    assert next_status(arn)["status"] == "RUNNING"
     if how == "ABORTED":
         states.stop_execution(executionArn=execution, error="Mine", cause=NASTY)
     ended(states, execution)
     words = {} if how == "TIMED_OUT" else {"error": "Mine", "cause": NASTY}
-    assert told(arn) == detail_of(
+    assert next_status(arn) == detail_of(
         states,
         execution,
         status=how,
@@ -1174,10 +1177,10 @@ def test_eventbridge_gets_an_event_for_every_other_end(
         (255_000, 10, (False, True)),
     ],
 )
-def test_what_an_event_has_no_room_for_is_left_out(
+def test_input_and_output_too_large_for_an_event_are_left_out(
     states: Any,
     machine: Callable[..., str],
-    told: Callable[[str], dict[str, Any]],
+    next_status: Callable[[str], dict[str, Any]],
     given: int,
     given_back: int,
     included: tuple[bool, bool],
@@ -1185,14 +1188,14 @@ def test_what_an_event_has_no_room_for_is_left_out(
     give = f"{{% $pad('', {given_back}, 'x') %}}"
     arn = machine(End={"Type": "Succeed", "Output": give})
     ended(states, start(states, arn, "x" * given))
-    assert (told(arn)["input"] is not None) == (given < 250_000)
-    detail = told(arn)
+    assert (next_status(arn)["input"] is not None) == (given < 250_000)
+    detail = next_status(arn)
     assert detail["inputDetails"] == {"included": included[0]}
     assert detail["outputDetails"] == {"included": included[1]}
     assert (detail["input"] is not None, detail["output"] is not None) == included
 
 
-def test_a_function_that_is_told_can_ask_about_the_execution(
+def test_a_function_that_gets_the_event_can_call_step_functions(
     cloud: LocalCloud, states: Any, machine: Callable[..., str]
 ) -> None:
     source = """
@@ -1215,7 +1218,7 @@ def test_a_function_that_is_told_can_ask_about_the_execution(
     client.delete_rule(Name="function")
 
 
-def test_nothing_is_written_for_a_bus_without_a_rule_for_it(cloud: LocalCloud) -> None:
+def test_no_event_is_made_for_a_bus_without_a_matching_rule(cloud: LocalCloud) -> None:
     client = cloud.client("events")
     client.put_rule(Name="others", EventPattern=json.dumps({"source": ["aws.codepipeline"]}))
     client.put_rule(Name="hours", ScheduleExpression="rate(1 hour)")
@@ -1243,7 +1246,7 @@ def test_nothing_is_written_for_a_bus_without_a_rule_for_it(cloud: LocalCloud) -
 # -- Definitions ----------------------------------------------------------------------------------
 
 
-def test_an_update_of_a_state_machine_is_for_later_executions(
+def test_an_update_of_a_state_machine_affects_only_later_executions(
     states: Any, machine: Callable[..., str], tokens: Callable[[str], str]
 ) -> None:
     arn = machine(Wait=waiting("updated"), Give={"Type": "Pass", "Output": "old"})
@@ -1259,7 +1262,7 @@ def test_an_update_of_a_state_machine_is_for_later_executions(
     assert ended(states, execution)["output"] == "old"
 
 
-def test_branches_and_items_run_beside_each_other(states: Any, machine: Callable[..., str]) -> None:
+def test_branches_and_items_run_concurrently(states: Any, machine: Callable[..., str]) -> None:
     double = {
         "StartAt": "Double",
         "States": {
@@ -1472,7 +1475,7 @@ def test_an_api_error_has_the_name_of_its_service(states: Any, machine: Callable
         assert run(states, arn)["error"] == error
 
 
-def test_the_log_of_a_state_machine_has_what_its_configuration_asks_for(
+def test_the_log_of_a_state_machine_has_the_configured_events(
     cloud: LocalCloud, states: Any, machine: Callable[..., str]
 ) -> None:
     logs = cloud.client("logs")
@@ -1532,6 +1535,7 @@ def milliseconds(event: dict[str, Any]) -> int:
     return round(event["timestamp"].timestamp() * 1000)
 
 
+@pytest.mark.slow
 def test_only_the_history_of_an_ended_execution_is_kept(
     cloud: LocalCloud,
     states: Any,
@@ -1569,8 +1573,8 @@ def machine_of(**states: dict[str, Any]) -> dict[str, Any]:
     return {"StartAt": next(iter(states)), "States": states}
 
 
-#: What Step Functions objects to, and in which words, where they are recorded: LocalStack's
-#: test_sfn_api and test_sfn_api_validation snapshots.
+#: Invalid definitions and their messages. Where LocalStack has recorded the messages, they are from
+#: its test_sfn_api and test_sfn_api_validation snapshots.
 UNUSABLE: list[tuple[Any, str]] = [
     ("", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object"),
     ("[]", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object"),
@@ -1618,7 +1622,7 @@ UNUSABLE: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("definition", "told"), UNUSABLE, ids=[told[-40:] for _, told in UNUSABLE])
-def test_a_definition_that_can_not_run_is_refused_when_it_is_made(
+def test_an_invalid_definition_is_refused(
     cloud: LocalCloud, states: Any, machine: Callable[..., str], definition: Any, told: str
 ) -> None:
     text = definition if isinstance(definition, str) else json.dumps(definition)
@@ -1639,12 +1643,12 @@ def test_a_definition_that_can_not_run_is_refused_when_it_is_made(
     answer = states.validate_state_machine_definition(definition=text or " ")
     assert (answer["result"], answer["truncated"]) == ("FAIL", False)
     assert {each["severity"] for each in answer["diagnostics"]} == {"ERROR"}
-    # One that is wrong leaves nothing behind for the next.
+    # An invalid definition does not affect the next one.
     right = json.dumps(machine_of(A={**PASS, "Parameters": {"a.$": "$"}}))
     assert states.validate_state_machine_definition(definition=right)["result"] == "OK"
 
 
-def test_an_express_state_machine_can_not_wait_for_an_answer(states: Any) -> None:
+def test_an_express_state_machine_can_not_wait_for_a_task_token(states: Any) -> None:
     definition = json.dumps(machine_of(A={**waiting("x"), "End": True}))
     answer = states.validate_state_machine_definition(definition=definition, type="EXPRESS")
     [told] = answer["diagnostics"]
@@ -1652,7 +1656,7 @@ def test_an_express_state_machine_can_not_wait_for_an_answer(states: Any) -> Non
     assert told["message"].startswith("Express state machine does not support '.waitForTaskToken'")
 
 
-def test_a_name_is_taken_by_another_definition_only(cloud: LocalCloud, states: Any) -> None:
+def test_a_name_can_be_reused_only_with_the_same_definition(cloud: LocalCloud, states: Any) -> None:
     name = f"m{uuid.uuid4()}"
 
     def create(comment: str, **settings: Any) -> Any:
@@ -1668,7 +1672,7 @@ def test_a_name_is_taken_by_another_definition_only(cloud: LocalCloud, states: A
     assert "one" in states.describe_state_machine(stateMachineArn=arn)["definition"]
 
 
-def test_what_step_functions_refuses_of_state_machines_is_refused(
+def test_invalid_requests_about_state_machines_are_refused(
     cloud: LocalCloud, states: Any, machine: Callable[..., str]
 ) -> None:
     arn = machine(Pass={"Type": "Pass"})

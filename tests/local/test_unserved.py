@@ -1,4 +1,4 @@
-"""The local stack names the action types that are not served, and why."""
+"""The local stack reports the action types that are not served, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local import acknowledger
 from local.unserved import QUEUED_SECONDS, misfits
 from tests.support import wait_for
 
-KIND, MISSPELT = "Custom/Build/MyTool/1", "Custom/Test/Mispelt/1"
+KIND, MISSPELLED = "Custom/Build/MyTool/1", "Custom/Test/Mispelled/1"
 ELSEWHERE = "Custom/Test/Elsewhere/1"
 
 
@@ -20,11 +20,11 @@ ELSEWHERE = "Custom/Test/Elsewhere/1"
     [
         ([], {KIND: None}, None),
         ([f"{KIND}?Project=x"], {KIND: "Project"}, None),
-        ([], {}, f"{KIND} is not served: it is not registered, or misspelt in ActionTypes."),
+        ([], {}, f"{KIND} is not served: it is not registered, or misspelled in ActionTypes."),
         (
             [],
             {KIND: "Project"},
-            f"{KIND} is not served: its property Project is queryable, so that Queries must have a "
+            f"{KIND} is not served: its property Project is queryable, so Queries must have a "
             f"value for it, such as {KIND}?Project=MyProject.",
         ),
         (
@@ -45,7 +45,7 @@ def test_an_action_type_that_cannot_be_polled_is_reported_with_the_reason(
     assert dict(misfits([KIND], queries, queryable)) == ({KIND: told} if told else {})
 
 
-def test_a_partners_action_type_need_not_be_listed() -> None:
+def test_a_partners_action_type_need_not_be_registered() -> None:
     assert dict(misfits(["ThirdParty/Deploy/Acknowledger/1"], [], {})) == {}
 
 
@@ -59,9 +59,9 @@ def start(cloud: Any, name: str, kind: str, project: str = "") -> None:
 
 
 @pytest.mark.slow
-def test_the_page_and_the_console_tell_of_jobs_that_nobody_polls_for_while_they_wait(capfd):
+def test_jobs_that_are_not_polled_are_reported_while_they_wait(capfd):
     parameters = {
-        "ActionTypes": f"{acknowledger.CUSTOM_ACTION_TYPE},{KIND},{MISSPELT}",
+        "ActionTypes": f"{acknowledger.CUSTOM_ACTION_TYPE},{KIND},{MISSPELLED}",
         "Queries": f"{KIND}?Project=x",
     }
     with acknowledger.running(parameters=parameters, worker=False) as (cloud, stack):
@@ -72,20 +72,20 @@ def test_the_page_and_the_console_tell_of_jobs_that_nobody_polls_for_while_they_
         start(cloud, "other-value", KIND, "y")
         start(cloud, "other-type", ELSEWHERE)
         unregistered = (
-            f"{MISSPELT} is not served: it is not registered, or misspelt in ActionTypes."
+            f"{MISSPELLED} is not served: it is not registered, or misspelled in ActionTypes."
         )
         wait_for(lambda: unregistered in cloud.notices.values(), "a notice", seconds=20)
         emulator.clock.advance(QUEUED_SECONDS)
         waiting = {
             unregistered,
-            f"{KIND}?Project=y is not served, and a job of it waits: add it to Queries.",
-            f"{ELSEWHERE} is not served, and a job of it waits: add it to ActionTypes.",
+            f"{KIND}?Project=y is not served, but has a waiting job: add it to Queries.",
+            f"{ELSEWHERE} is not served, but has a waiting job: add it to ActionTypes.",
         }
         wait_for(lambda: set(cloud.notices.values()) == waiting, "the notices", seconds=20)
-        # Any poll takes it.
+        # A poll takes the job.
         cloud.client("codepipeline").poll_for_jobs(
             actionTypeId=acknowledger.action_type_id(ELSEWHERE)
         )
-        wait_for(lambda: len(cloud.notices) == 2, "one to go", seconds=20)
+        wait_for(lambda: len(cloud.notices) == 2, "one notice to disappear", seconds=20)
         said = capfd.readouterr().err
         assert [said.count(sentence) for sentence in waiting] == [1, 1, 1]

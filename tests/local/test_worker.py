@@ -1,4 +1,4 @@
-"""A worker of the user's own, in a process that is kept."""
+"""The user's own worker, in a process that restarts."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_worker_that_ends_is_started_again_after_longer_and_longer(folder: Path) -> None:
+def test_a_worker_that_ends_restarts_after_increasing_pauses(folder: Path) -> None:
     (folder / "dying.py").write_text("import os; os._exit(3)")
     said: list[str] = []
     pauses = (0, 0.01, 0.02)
     worker = WorkerProcess("dying:handler", client, "bus", {}, say=said.append, pauses=pauses)
     worker.start()
-    wait_for(lambda: len(said) >= 8, "it to have ended four times", SECONDS)
+    wait_for(lambda: len(said) >= 8, "the worker to end four times", SECONDS)
     worker.stop()
     told = "The worker dying:handler ended (status 3). It "
-    assert said[0:8:2] == [f"{told}is started again in {each} s." for each in (*pauses, 0.02)]
-    assert all(each.startswith(f"{told}was started again at ") for each in said[1:8:2])
+    assert said[0:8:2] == [f"{told}restarts in {each} s." for each in (*pauses, 0.02)]
+    assert all(each.startswith(f"{told}restarted at ") for each in said[1:8:2])
 
 
-def test_a_worker_that_is_killed_is_started_again_and_one_that_is_stopped_is_not(
+def test_a_killed_worker_restarts_and_a_stopped_worker_does_not(
     folder: Path,
 ) -> None:
     (folder / "waiting.py").write_text(
@@ -52,9 +52,9 @@ def test_a_worker_that_is_killed_is_started_again_and_one_that_is_stopped_is_not
     said: list[str] = []
     worker = WorkerProcess("waiting:handler", client, "bus", {}, say=said.append, pauses=(0,))
     worker.start()
-    (first,) = wait_for(lambda: list(folder.glob("*.pid")), "it to be started", SECONDS)
+    (first,) = wait_for(lambda: list(folder.glob("*.pid")), "the worker to start", SECONDS)
     os.kill(int(first.stem), signal.SIGKILL)
-    wait_for(lambda: len(list(folder.glob("*.pid"))) == 2, "it to be started again", SECONDS)
+    wait_for(lambda: len(list(folder.glob("*.pid"))) == 2, "the worker to restart", SECONDS)
     assert said[0].startswith("The worker waiting:handler ended (Killed). ")
     worker.stop()
     assert len(said) == 2
@@ -68,37 +68,37 @@ def test_the_log_of_a_worker_is_printed_and_kept(
     said: list[str] = []
     worker = WorkerProcess("saying:handler", client, "bus", {}, say=said.append, pauses=(600,))
     worker.start()
-    assert wait_for(lambda: watched.worker.log("one"), "its log", SECONDS) == [line]
+    assert wait_for(lambda: watched.worker.log("one"), "the log", SECONDS) == [line]
     worker.stop()
     assert line in capsys.readouterr().err
     assert watched.worker.kind == "yours"
 
 
 @pytest.mark.slow
-def test_a_worker_whose_code_is_broken_is_told_until_it_is_mended(folder: Path) -> None:
+def test_broken_code_of_a_worker_is_reported_until_it_is_fixed(folder: Path) -> None:
     whole = "from acknowledger_worker import Worker\nhandler = Worker(print)\n"
     (folder / "edited.py").write_text(whole)
     said: list[str] = []
     worker = WorkerProcess("edited:handler", client, "bus", {}, say=said.append)
     worker.start()
-    wait_for(lambda: watched.worker.log("edited:handler"), "it to take jobs", SECONDS)
+    wait_for(lambda: watched.worker.log("edited:handler"), "the worker to take jobs", SECONDS)
     (folder / "edited.py").write_text("def (")
-    wait_for(lambda: said, "it to be told", SECONDS)
+    wait_for(lambda: said, "the error to be reported", SECONDS)
     wrong = "edited:handler takes no jobs until the code changes: edited can't be imported: Syntax"
     assert said[0].startswith(wrong)
     assert watched.worker.ended == said[0]
     (folder / "edited.py").write_text(whole)
-    wait_for(lambda: said[1:] == [""], "it to be mended", SECONDS)
+    wait_for(lambda: said[1:] == [""], "the end of the error to be reported", SECONDS)
     assert watched.worker.ended == ""
     worker.stop()
 
 
-def test_a_worker_that_does_not_end_when_told_to_is_killed(folder: Path) -> None:
+def test_a_worker_that_ignores_sigterm_is_killed(folder: Path) -> None:
     (folder / "deaf.py").write_text(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "open('deaf.pid', 'w').close()\ntime.sleep(600)\n"
     )
     worker = WorkerProcess("deaf:handler", client, "bus", {}, say=print, stop_seconds=0.1)
     worker.start()
-    wait_for((folder / "deaf.pid").exists, "it to be started", SECONDS)
+    wait_for((folder / "deaf.pid").exists, "the worker to start", SECONDS)
     worker.stop()

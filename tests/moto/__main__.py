@@ -1,6 +1,6 @@
-"""Runs moto's own tests of the services whose insides are replaced, with the replacements.
+"""Runs moto's own tests of the services that the local stack replaces, with the replacements.
 
-They come with moto's source distribution, of the version that is installed, and go when it is done.
+They come from the source distribution of the installed version of moto, and are deleted afterwards.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ TESTS = (
     *("awslambda", "cloudformation", "cloudwatch", "dynamodb", "events", "logs", "sqs"),
     *("stepfunctions", "iam/test_iam_cloudformation.py", "s3/test_s3_cloudformation.py"),
 )
-#: What the tests need and the local stack does not.
+#: Packages that only these tests need.
 NEEDED = ("freezegun",)
 
 
 def pip(*arguments: str) -> None:
-    # From outside the environment, which has none.
+    # pip from outside the environment, which has none.
     command = ["python3", "-m", "pip", *arguments, "--quiet", "--no-deps"]
     subprocess.run([*command, "--disable-pip-version-check"], check=True)
 
 
 def main(folder: Path) -> int:
-    """Run them in a folder; pytest's status."""
+    """Run the tests in a folder; pytest's exit status."""
     pip("download", f"moto=={version('moto')}", "--no-binary=moto", f"--dest={folder}")
     pip("install", *NEEDED, f"--target={folder / 'needed'}")
     [archive] = folder.glob("moto-*.tar.gz")
     with tarfile.open(archive) as opened:
         opened.extractall(folder, filter="data")
     [source] = (path for path in folder.glob("moto-*") if path.is_dir())
-    (source / "moto").rename(folder / "unused")  # it is the one that is installed that counts
+    (source / "moto").rename(folder / "unused")  # so that the installed one is tested
     paths = [HERE, HERE.parent.parent, folder / "needed"]
     done = subprocess.run(
         [

@@ -1,7 +1,7 @@
-"""A pytest plugin: moto is as the local stack has it, and differences that are accepted may be.
+"""A pytest plugin: moto has the local stack's replacements, and some tests may fail.
 
-`accepted.txt` beside it has a reason, and under it, indented, the tests that fail for it. One that
-passes nevertheless fails: its line is no longer true.
+`accepted.txt` has reasons, each followed by the indented ids of the tests that fail for it. A test
+in it that passes is reported as a failure, since its line is no longer true.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from local.aws.cloudformation import operations
 
 def pytest_configure() -> None:
     replaced.install()
-    # moto's tests acknowledge no capabilities, which AWS and the local stack demand of them.
+    # moto's tests don't acknowledge capabilities, which AWS and the local stack require.
     operations.check_capabilities = lambda *_: None  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""What a release rests on: the version, what is locked, and what the workflows use."""
+"""What a release needs: a version, locked requirements, and workflows with pinned actions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pins(path: Path) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("path", LOCKED, ids=lambda path: path.stem)
-def test_what_is_asked_for_is_locked_with_hashes_and_without_an_index(path: Path) -> None:
+def test_requirements_are_locked_with_hashes_and_without_an_index(path: Path) -> None:
     written = path.read_text()
     assert pins(path.with_suffix(".in")) <= pins(path)
     for entry in re.split(r"^(?=[a-z0-9])", written, flags=re.MULTILINE)[1:]:
@@ -34,14 +34,14 @@ def test_what_is_asked_for_is_locked_with_hashes_and_without_an_index(path: Path
     assert not re.search(r"^-", written, re.MULTILINE)  # no option, such as --index-url
 
 
-def test_the_tests_run_with_what_ships() -> None:
+def test_the_tests_run_with_the_versions_that_ship() -> None:
     shipped = pins(ROOT / "functions" / "requirements.txt")
     local, dev = (pins(ROOT / "requirements" / f"{name}.txt") for name in ("local", "dev"))
     assert shipped <= local <= dev
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_workflows_use_actions_at_a_commit(path: Path) -> None:
+def test_workflows_pin_actions_to_a_commit(path: Path) -> None:
     used = re.findall(r"uses: (.*)", path.read_text())
     assert used
     for each in used:
@@ -68,8 +68,8 @@ def words(count: int) -> str:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (f"# It gives no {'sign'} of\n    # life.", ["say this plainly: sign of # life"]),
-        (f"def test_it_is_{'told'}_of(): ...", ["say this plainly: told of"]),
+        (f"# It gives no {'sign'} of\n    # life.", [f"say this plainly: {'sign'} of # life"]),
+        (f"def test_it_is_{'told'}_of(): ...", [f"say this plainly: {'told'} of"]),
         ("See the the page.", ["a word twice: the"]),
         (f"Short. {words(41)}. Short.", ["a sentence of 41 words"]),
         (f"{words(30)}. {words(30)}\n\n```\n{words(41)}\n```\n\n- {words(40)}", []),
@@ -90,7 +90,7 @@ print(*{name for module in {each.partition(".")[0] for each in sys.modules} for 
 
 @pytest.mark.slow
 def test_the_image_has_what_the_local_stack_needs(tmp_path: Path) -> None:
-    """Nothing else than the Dockerfile copies and installs; .dockerignore lets it through."""
+    """What the Dockerfile copies and installs is enough, and .dockerignore doesn't exclude it."""
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     for name in {name for each in copied for name in each.split()}:

@@ -1,4 +1,4 @@
-"""A release as its users get it, without the repository."""
+"""A release as its users get it: without the repository."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from local import acknowledger
 from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import SAM, Project
-from tests.local.test_sam_deploy import check_that_a_job_runs_through
+from tests.local.test_sam_deploy import check_that_a_job_succeeds
 from tests.support import ROOT
 from tools.release import NAME, PACKAGES, VERSION, bill_of_materials, changes
 
@@ -47,14 +47,14 @@ def run(*command: str | Path, folder: Path) -> str:
         check=False,
     )
     if "python3.13 is needed" in ended.stderr:
-        pytest.skip("a release is built with python3.13, which is not here")
+        pytest.skip("a release is built with python3.13, which is not installed")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `make release` has built, or another."""
+    """The folder that `make release` has built, or a new build."""
     if built := os.environ.get("RELEASE"):
         return Path(built).resolve()
     folder = tmp_path_factory.mktemp("release")
@@ -71,7 +71,7 @@ def application(release: Path) -> dict[str, bytes]:
         }
 
 
-def test_two_builds_are_the_same_byte_for_byte(release: Path, tmp_path: Path) -> None:
+def test_two_builds_have_the_same_bytes(release: Path, tmp_path: Path) -> None:
     files = run("git", "ls-files", "-co", "--exclude-standard", folder=ROOT).splitlines()
     for name in files:
         if (ROOT / name).exists():
@@ -85,18 +85,18 @@ def test_two_builds_are_the_same_byte_for_byte(release: Path, tmp_path: Path) ->
     assert [name for name in first if first[name] != again[name]] == []
 
 
-def test_pypi_can_show_each_package(release: Path) -> None:
+def test_pypi_can_render_the_description_of_each_package(release: Path) -> None:
     packages = [path for path in release.iterdir() if path.suffix in (".whl", ".gz")]
     assert len(packages) == 4
     run(BUILDER, "-m", "twine", "check", "--strict", *packages, folder=release)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_readmes_examples_run_where_only_the_wheel_is_installed(
+def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
     release: Path, tmp_path: Path, package: str
 ) -> None:
     module = package.replace("-", "_")
-    # pip from outside the environments: Debian's Python has no ensurepip to put one in.
+    # pip from outside the environment: Debian's Python has no ensurepip to install one.
     python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
     pip = (python, "-m", "pip", "--quiet", "--disable-pip-version-check")
     [wheel] = release.glob(f"{module}-*.whl")
@@ -138,7 +138,7 @@ def test_everything_has_the_version_of_the_project(
     assert run(BUILDER, "tools/release.py", "--notes", folder=ROOT) == changes()[1]
 
 
-def test_the_bill_of_materials_names_what_the_functions_have(
+def test_the_bill_of_materials_names_the_packages_of_the_functions(
     release: Path, application: dict[str, bytes]
 ) -> None:
     written = json.loads((release / f"{NAME}.cdx.json").read_text())
@@ -158,7 +158,7 @@ def test_the_bill_of_materials_names_what_the_functions_have(
 
 
 class Packaged(Project):
-    """The application as it was packaged, and sam at work on it."""
+    """The packaged application, as a project for the SAM CLI."""
 
     def __init__(self, folder: Path, cloud: LocalCloud, files: dict[str, bytes]) -> None:
         self.files = files
@@ -186,7 +186,7 @@ def test_the_packaged_application_is_valid_and_runs_a_job_when_it_is_deployed(
         FunctionName=stack.outputs["IntakeFunctionName"]
     )
     assert code["Configuration"]["CodeSize"] == len(packaged.files["functions.zip"])
-    check_that_a_job_runs_through(packaged.cloud, stack)
+    check_that_a_job_succeeds(packaged.cloud, stack)
 
 
 @pytest.mark.skipif(SAM is None, reason="needs the SAM CLI: make .venv-sam/installed")

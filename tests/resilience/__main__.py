@@ -1,4 +1,4 @@
-"""`make chaos`: the random run, as the command line says."""
+"""`make chaos`: many jobs while things fail at random."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from local.aws import isolation
 
-# Ctrl-C while all is imported ends it at once, without a word.
+# Ctrl-C during the imports ends the process at once, without a message.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 isolation.isolate()
 
@@ -15,7 +15,7 @@ from local import arguments
 
 
 def main() -> int:
-    """Run it and print what came of it; the exit status."""
+    """Run it and print the report; the exit status."""
     parser = arguments.Parser(prog="python -m tests.resilience", description=__doc__)
     parser.add_argument("--jobs", default="200")
     parser.add_argument("--seed", default="1")

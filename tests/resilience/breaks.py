@@ -1,9 +1,9 @@
-"""Breaks of the product of one line each, and how the explorer finds them.
+"""One-line breaks of the product, each of which the explorer must find.
 
     .venv/bin/python -m tests.resilience.breaks
 
-Each is made in a copy of the functions and the definition. What is not found is told, and ends it
-with 1.
+Each break is made in a copy of the functions and the definition. The exit status is 1 if one is not
+found.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LIBRARY = "functions/acknowledger"
 
 
 class Break(NamedTuple):
-    """A text in a file, what it becomes, and the scenario and bound that show it."""
+    """A text in a file, its replacement, and the scenario and bound that show the break."""
 
     what: str
     file: str
@@ -35,7 +35,7 @@ class Break(NamedTuple):
 
 BREAKS = (
     Break(
-        "what isn't known to be ours is reported without an acknowledgment",
+        "a job that may not be ours is reported without an acknowledgment",
         f"{LIBRARY}/ending.py",
         "return self._make_ours(row) if unacknowledged else self._report(row)",
         "return self._report(row)",
@@ -43,7 +43,7 @@ BREAKS = (
         "1,1",
     ),
     Break(
-        "nobody looks whether the other call was taken back while it waited",
+        "Acknowledge doesn't wait to see whether the other call was taken back",
         f"{LIBRARY}/acknowledgment.py",
         "if _take_back(request, call, others) and _one_got_through(request, call):",
         "if _take_back(request, call, others):",
@@ -51,7 +51,7 @@ BREAKS = (
         "1,1",
     ),
     Break(
-        "an end is written over another that came first",
+        "an end overwrites an earlier one",
         f"{LIBRARY}/job_table.py",
         'condition=f"{MINE} AND #status = :status AND "',
         'condition=f"{MINE} AND "',
@@ -59,7 +59,7 @@ BREAKS = (
         "1,1",
     ),
     Break(
-        "Stop does not mark a row until the end is announced",
+        "Stop doesn't mark the row as unannounced",
         f"{LIBRARY}/ending.py",
         "job_table.end(row, said, unannounced=not self.running)",
         "job_table.end(row, said)",
@@ -75,7 +75,7 @@ BREAKS = (
         "1,0",
     ),
     Break(
-        "an offer takes the row of a job that is in progress",
+        "an offer takes over the row of a job in progress",
         "statemachine/job.asl.json",
         "(#status IN (:created, :queued, :dispatched) AND offeredAt <= :offeredAt)",
         "offeredAt <= :offeredAt",
@@ -83,7 +83,7 @@ BREAKS = (
         "0,0",
     ),
     Break(
-        "room is given to one more than may have it",
+        "room is given to one job too many",
         f"{LIBRARY}/intake_table.py",
         "size(holders) < :limit AND size(waiting) = :nobody",
         "size(waiting) = :nobody",
@@ -99,7 +99,7 @@ BREAKS = (
         "0,1",
     ),
     Break(
-        "a job is handed out once more when its worker was silent",
+        "a job is sent again when its worker doesn't answer",
         "statemachine/job.asl.json",
         '{\'result\': $states.result} %}"\n      },\n      "Retry": [',
         '{\'result\': $states.result} %}"\n      },\n      "Retry": ['
@@ -109,7 +109,7 @@ BREAKS = (
         "0,0",
     ),
     Break(
-        "a result is reported on the first job of a chain",
+        "a result is reported for the first job of a chain",
         f"{LIBRARY}/ending.py",
         'newest = row.get("currentJobId", job["id"])',
         'newest = job["id"]',
@@ -128,7 +128,7 @@ BREAKS = (
 
 
 def main() -> int:
-    """Make each, search, and tell; the exit status."""
+    """Make each break, search for it, and print the result; the exit status."""
     missed = 0
     for each in BREAKS:
         began = time.monotonic()
@@ -143,7 +143,7 @@ def main() -> int:
 
 
 def search(each: Break) -> str:
-    """What the explorer says of a break, "" if nothing."""
+    """What the explorer finds with a break, "" if nothing."""
     with tempfile.TemporaryDirectory() as folder:
         for part in ("functions", "statemachine"):
             shutil.copytree(ROOT / part, Path(folder, part))

@@ -1,13 +1,13 @@
-"""`make chaos`: many jobs through the whole stack while everything goes wrong at random.
+"""`make chaos`: many jobs in the whole stack while things fail at random.
 
-Pipelines of custom and partner actions run while calls fail as `tests.resilience.faults` has it, processes
-die, events come twice and late, functions are invoked again with what they have done already,
-sweeps overlap, and another worker polls the same action types: it takes some jobs for itself and
-drops others, which are then offered again.
+Pipelines of custom and partner actions run while calls fail (see `tests.resilience.faults`),
+processes die, events come twice and late, functions are invoked again with events that they have
+handled, sweeps overlap, and another worker polls the same action types: it takes some jobs for
+itself and drops others, which are then offered again.
 
-In the end all must have come out as promised: see `Chaos.broken`. What goes wrong is decided by the
-seed and by what it befalls (this job's second such call), not by a sequence of random numbers, so
-that the same seed does the same to the same job, however threads take turns.
+In the end every promise must have been kept: see `Chaos.broken`. A fault depends on the seed and on
+what it happens to (this job's second such call), not on a sequence of random numbers, so that the
+same seed does the same to the same job, however threads are scheduled.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ SECOND = "Custom/Test/Second/2"
 KINDS = (acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE)
 ACTIONS = 4
 AT_ONCE = 60
-#: Much longer than an acknowledgment takes, with all that goes wrong.
+#: Much longer than an acknowledgment takes, even with faults.
 OFFERED_AGAIN_SECONDS = 40.0
-#: How often at most a minute passes in which all is offered again that has to be.
+#: The maximum number of rounds; in each, time passes so that unacknowledged jobs are offered again.
 ROUNDS = 30
-#: In so many of these something still goes wrong.
+#: Faults are injected in the first rounds only.
 TROUBLED_ROUNDS = 10
-#: Where something goes wrong with these, nobody can tell any more whether our own acknowledgment
-#: got through or another worker's.
+#: After a fault in these calls it can't be known whether our acknowledgment succeeded or another
+#: worker's.
 ACKNOWLEDGING = ("UpdateItem JobTable", "Acknowledge", "GetParameter")
-#: A process takes half a second to start again, so that it dies less often than calls fail.
+#: A process takes half a second to start again, so that processes die less often than calls fail.
 OF_FUNCTION: tuple[Fault, ...] = (
     *("error", "answer lost", "throttled") * 2,
     "dies before",
     "dies after",
 )
-#: How many tries in a row fail: one, more than the SDK makes, more than a state makes.
+#: How many consecutive tries fail: one, more than the SDK makes, or more than a state makes.
 BURSTS = (1, 1, 1, 1, 1, 5, 5, 5, 30)
 
 
 @dataclass
 class Happened:
-    """Something that was done to a job, or by it."""
+    """An event in a job's history."""
 
     at: float
     what: str
@@ -66,7 +66,7 @@ class Happened:
 
 @dataclass
 class Report:
-    """How it ended: what to print, and the jobs that came out otherwise than promised."""
+    """The result of a run: what to print, and the jobs for which a promise was broken."""
 
     seed: int
     counts: dict[str, Any]
@@ -79,19 +79,17 @@ class Report:
             lines.append(f"✗ {job_id}: {', '.join(wrong)}")
         lines += self.stories
         if self.broken:
-            lines.append(
-                f"✗ {len(self.broken)} jobs did not come out as promised: SEED={self.seed}"
-            )
+            lines.append(f"✗ Promises were broken for {len(self.broken)} jobs: SEED={self.seed}")
         else:
-            lines.append("✓ No job was lost, worked twice or reported with what is not its own.")
+            lines.append("✓ No job was lost, worked on twice or reported with a wrong result.")
         return "\n".join(lines)
 
 
 class ForeignWorker:
-    """Another worker of the same action types, which knows nothing of us.
+    """Another worker for the same action types, which knows nothing about us.
 
-    Of what it is offered it acknowledges every other job, and answers for it a little later; the
-    rest it drops. `held` are the jobs that CodePipeline has given it.
+    It acknowledges about half of the jobs that it is offered, and reports them a little later; it
+    drops the others. `held` has the jobs that it has acknowledged.
     """
 
     def __init__(self, cloud: LocalCloud, chaos: Chaos) -> None:
@@ -104,7 +102,7 @@ class ForeignWorker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more, and answer for what it has."""
+        """Stop polling, and report the jobs that it has."""
         self._stopped.set()
         self._thread.join()
         for job_id in [job_id for job_id, told in self.held.items() if not told]:
@@ -139,7 +137,7 @@ class ForeignWorker:
     def _take(self, job_id: str, operation: Any, request: dict[str, str]) -> None:
         if self._chaos.chance("foreign", self._chaos.name_of(job_id)) < 0.5:
             self.dropped += 1
-            self._chaos.note(job_id, "another worker was offered it, and dropped it")
+            self._chaos.note(job_id, "another worker polled it, and dropped it")
             return
         if operation(**request)["status"] == "InProgress":
             self.held[job_id] = ""
@@ -164,13 +162,13 @@ class ForeignWorker:
 
 
 class Chaos:
-    """The running stack, and what is done to it.
+    """The running stack, and the faults injected into it.
 
     Args:
-        jobs: how many.
-        seed: which things go wrong.
-        rate: the share of calls, invocations and events that they befall.
-        events: whether anybody gets the events of CodePipeline and Step Functions. Where all are
+        jobs: how many jobs to run.
+        seed: decides which faults occur.
+        rate: the share of calls, invocations and events with a fault.
+        events: whether the events of CodePipeline and Step Functions are delivered. If all are
             lost, half of the executions whose worker hangs are also stopped by hand.
     """
 
@@ -181,7 +179,7 @@ class Chaos:
         self._began = time.monotonic()
         self._calls: Counter[tuple[str, ...]] = Counter()
         self._bursts: dict[tuple[str, ...], tuple[Fault, int]] = {}
-        #: All jobs, and all dead letters of each function, once it is over.
+        #: All jobs, and all dead letters of each function, once the run is over.
         self.ended: dict[str, Job] = {}
         self.letters: dict[str, list[tuple[str, str]]] = {}
         self._doubtful: set[str] = set()
@@ -193,10 +191,10 @@ class Chaos:
         self.worker: CarefulWorker
         self.foreign: ForeignWorker
 
-    # -- What goes wrong ----------------------------------------------------------------------
+    # -- Faults -------------------------------------------------------------------------------
 
     def chance(self, *what: object) -> float:
-        """A number from 0 to 1, always the same for the same seed and thing."""
+        """A number from 0 to 1, always the same for the same seed and arguments."""
         text = json.dumps([self.seed, *map(str, what)])
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
@@ -222,7 +220,7 @@ class Chaos:
         return fault
 
     def new_fault(self, of_what: tuple[str, ...], number: int, call: Call) -> Fault | None:
-        """What is to go wrong with something that is called for the so-manieth time."""
+        """The fault, if any, of a call that is made for the nth time."""
         if self.chance("fault", *of_what, number) >= self.rate:
             return None
         kinds = OF_FUNCTION if call.of_function else WITHOUT_PROCESS
@@ -234,7 +232,7 @@ class Chaos:
         return kind
 
     def invoke_again(self) -> None:
-        """Let functions be invoked once more, now and then, with an event that they have had."""
+        """Let functions sometimes be invoked again with an event that they have had."""
         runner = functions.runner()
         invoke = runner.invoke_async
 
@@ -267,7 +265,7 @@ class Chaos:
         return job
 
     def name_of(self, job_id: str) -> str:
-        """What a job is called in every run: its pipeline and action."""
+        """A job's name, the same in every run: its pipeline and action."""
         job = self.job(job_id)
         return f"{job.action.run.pipeline_name} {job.action.name}"
 
@@ -285,7 +283,7 @@ class Chaos:
         return found
 
     def configuration(self, name: str) -> dict[str, str]:
-        """What becomes of a job when a worker has it."""
+        """The configuration of a job's action, which decides how its worker ends it."""
         chance = self.chance("outcome", name)
         configuration = {"Outcome": "Succeed", "AcknowledgeTimeoutSeconds": "30"}
         if chance < 0.05:
@@ -316,7 +314,7 @@ class Chaos:
     # -- The run ------------------------------------------------------------------------------
 
     def run(self, *, say: bool = False) -> Report:
-        """Do it all, and look at what came of it."""
+        """Run all jobs, and report how they ended."""
         faults = Faults(self.choose)
         with self._services(), running(faults, self.seed) as (cloud, stack):
             self.witness = Witness(cloud, stack)
@@ -336,7 +334,7 @@ class Chaos:
 
     @contextmanager
     def _services(self) -> Iterator[None]:
-        """Lose the events of Step Functions, if that is what is to go wrong."""
+        """Lose the events of Step Functions if events are to be lost."""
         put = events.put_from_service
         if not self.events:
             events.put_from_service = lambda *_, **__: None
@@ -346,10 +344,10 @@ class Chaos:
             events.put_from_service = put
 
     def _stop_by_hand(self, cloud: LocalCloud) -> None:
-        """Stop executions whose worker hangs, and nobody is told."""
+        """Stop executions whose worker hangs; the events about that are lost."""
         machine = self.witness.stack.outputs["JobStateMachineArn"]
         for one in self.witness.running_executions():
-            # Asked for by its index, a job that no worker has seen would be there from then on.
+            # Indexing the defaultdict would add a job that the worker hasn't seen.
             work = self.worker.jobs.get(one.job_id)
             hangs = work is not None and work.answer == "Hang"
             if hangs and one.waits and self.chance("by hand", self.name_of(one.job_id)) < 0.5:
@@ -367,7 +365,7 @@ class Chaos:
                 self.start_pipeline(cloud, number, count)
                 started += count
                 if say and started % 200 < ACTIONS:
-                    print(f"{self._seconds():6.0f} s  {started} jobs begun", flush=True)
+                    print(f"{self._seconds():6.0f} s  {started} jobs started", flush=True)
             else:
                 time.sleep(0.05)
             if time.monotonic() - swept > 2:
@@ -378,7 +376,7 @@ class Chaos:
                     cloud.schedule.fire()
 
     def _finish(self, cloud: LocalCloud, *, say: bool) -> None:
-        """Let time pass until everything has ended that can."""
+        """Let time pass until every job that can end has ended."""
         for turn in range(ROUNDS):
             if turn == 1:
                 self.foreign.stop()
@@ -398,7 +396,7 @@ class Chaos:
         self.witness.settle(300)
 
     def _end_trouble(self) -> None:
-        """Let nothing more go wrong: what CodePipeline still offers must end now."""
+        """Stop injecting faults: jobs that CodePipeline still offers must end now."""
         with self._lock:
             self._over = True
             self._bursts.clear()
@@ -411,19 +409,19 @@ class Chaos:
 
     @property
     def _gives_one_job_to_two(self) -> bool:
-        """Whether CodePipeline answers two workers that each of them has the job."""
+        """Whether CodePipeline can tell two workers that they have the same job."""
         behaviour = self.emulator.behaviour
         return not behaviour.nonce_rotates and behaviour.repeated_acknowledgment == "status"
 
     def _waiting(self) -> int:
-        """How many jobs nobody has acknowledged."""
+        """How many jobs are not acknowledged."""
         early = (JobStatus.CREATED, JobStatus.QUEUED, JobStatus.DISPATCHED)
         return sum(1 for job in self.witness.jobs() if job.status in early)
 
-    # -- What came of it ----------------------------------------------------------------------
+    # -- The report ---------------------------------------------------------------------------
 
     def report(self) -> Report:
-        """Look at every job, and count."""
+        """Check every job, and count."""
         executions, rows = self.witness.executions(), self.witness.rows()
         self.letters = letters = self.witness.letters()
         jobs = self.witness.jobs()
@@ -450,11 +448,13 @@ class Chaos:
             **{f"jobs {name}": count for name, count in sorted(ends.items())},
             "jobs of partners": sum(job.owner == "ThirdParty" for job in jobs),
             "jobs of the other worker": len(self.foreign.held),
-            "offers that it dropped": self.foreign.dropped,
-            "taken for ours in doubt": len(limits),
-            "offered to us again": sum(count > 1 for count in offers),
+            "offers dropped by it": self.foreign.dropped,
+            "ambiguous acknowledgments": len(limits),
+            "jobs offered to us again": sum(count > 1 for count in offers),
             "executions": sum(map(len, executions.values())),
-            "handed to a worker again": sum(len(w.tokens) > 1 for w in self.worker.jobs.values()),
+            "jobs sent to a worker again": sum(
+                len(w.tokens) > 1 for w in self.worker.jobs.values()
+            ),
             **dict(sorted(self.counts.items())),
             **{f"dead letters of {name}": len(all_of) for name, all_of in letters.items()},
             "seconds": round(self._seconds()),
@@ -467,33 +467,33 @@ class Chaos:
     def broken(
         self, job: Job, row: str, executions: list[Execution], letters: list[str]
     ) -> list[str]:
-        """The promises that were not kept with a job."""
+        """The promises that were broken for a job."""
         wrong = []
         work = self.worker.jobs.get(job.id)
         if work and work.times > 1:
-            wrong.append("worked twice by the worker")
+            wrong.append("worked on twice by the worker")
         if sum("InProgress" in one.path for one in executions) > 1:
-            wrong.append("worked by two executions")
+            wrong.append("worked on by two executions")
         if any(one.status == "RUNNING" for one in executions):
             wrong.append("its execution still runs")
         result = json.loads(job.result or "{}")
         told = str(result.get("executionDetails", {}).get("externalExecutionId", ""))
         if job.id in self.foreign.held:
             if work or told != f"foreign {job.id}":
-                wrong.append("touched, though the other worker holds it")
+                wrong.append("worked on or reported, although the other worker has it")
             return wrong
         if not job.status.ended and not letters:
-            wrong.append("lost: it has not ended, and lies in no dead-letter queue")
+            wrong.append("lost: it has not ended, and no dead letter is about it")
         if row in IN_FLIGHT and not letters:
             wrong.append("its row is still in flight")
         if job.status is JobStatus.SUCCEEDED and (
             not work or work.answer != "Succeed" or told != job.id
         ):
-            wrong.append("reported as succeeded, which it did not")
+            wrong.append("reported as succeeded, although it did not succeed")
         if job.status is JobStatus.FAILED and work and work.accepted:
             message = result["failureDetails"]["message"]
             if work.answer != "Fail" or job.id not in message:
-                wrong.append(f"reported as failed, though its worker said {work.answer}")
+                wrong.append(f"reported as failed, although its worker's answer was {work.answer}")
         if row == "Succeeded" and job.status is not JobStatus.SUCCEEDED:
             wrong.append(f"its row says {row}, CodePipeline {job.status.value}")
         if row in ("Failed", "TimedOut") and job.status is JobStatus.SUCCEEDED:
@@ -503,7 +503,7 @@ class Chaos:
     def tell(
         self, job_id: str, rows: dict[str, Any], executions: dict[str, list[Execution]]
     ) -> str:
-        """A job's whole story."""
+        """A job's whole history."""
         job = self.job(job_id)
         lines = [f"\n{job_id}, {self.name_of(job_id)}, {job.owner}: {job.status.value}"]
         lines += [f"  {each.at:8.2f} s  {each.what}" for each in self.story[job_id]]
@@ -526,7 +526,7 @@ class Chaos:
 
 @contextmanager
 def running(faults: Faults, seed: int) -> Iterator[tuple[LocalCloud, Stack]]:
-    """The stack, in the world that a seed means, with everything that AWS waits for made short."""
+    """The stack with CodePipeline's behavior as the seed decides, and with short waits in AWS."""
     types = ",".join(KINDS)
     with acknowledger.running(
         parameters={"ActionTypes": types},

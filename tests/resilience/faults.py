@@ -1,20 +1,19 @@
-"""Faults in the AWS calls of functions and state machines: what networks, services and crashes do.
+"""Faults in the AWS calls of functions and state machines: of networks, services and processes.
 
-A `Faults` is given to the local stack, sees every such call, and asks a function of yours what is
-to go wrong with it:
+A `Faults` object in the local stack sees every such call, and asks a function of yours which fault,
+if any, to inject:
 
     dies before     the function's process is killed, and the call has no effect
     dies after      the call takes effect, and the function's process is killed before the answer
     error           an internal error of the service, without effect
     answer lost     the call takes effect, and the connection is cut before the answer
-    throttled       the service turns the call away
-    swallowed       PutEvents is answered as if all was well, and nobody gets the event
+    throttled       the service throttles the call
+    swallowed       PutEvents succeeds, and the event is never delivered
 
-A state machine's process can't die. Of what becomes of its calls it learns what Step Functions
-makes of it: an answer that got lost is an error, `SdkClientException`.
+A state machine's process can't die. It sees the results of its calls as Step Functions reports
+them: a lost answer is an error, `SdkClientException`.
 
-Calls are told apart as a program makes them, not as the SDK repeats them: the second try of the
-same call is the same `Call`, with `attempt` 2.
+A retry by the SDK is the same call: it gives the same `Call`, with `attempt` 2.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 Fault = Literal["dies before", "dies after", "error", "answer lost", "throttled", "swallowed"]
 
-#: What can go wrong with a call of a state machine's.
+#: The faults of a state machine's call.
 WITHOUT_PROCESS: tuple[Fault, ...] = ("error", "answer lost", "throttled")
 
 _FUNCTION = re.compile(r"(?P<name>[A-Za-z]+)Function-")
@@ -55,9 +54,9 @@ class Call:
         after its name.
     name: the operation, with the table if it is one of DynamoDB's, and "#2" for the second such
         call in an invocation: "UpdateItem JobTable #2".
-    attempt: which try of the SDK's it is, from 1.
+    attempt: the number of the SDK's try, from 1.
     body: the request.
-    event: what the function was invoked with; "" for a state machine.
+    event: the event that the function was invoked with; "" for a state machine.
     """
 
     caller: str
@@ -76,10 +75,10 @@ Choose = Callable[[Call], Fault | None]
 
 
 class Faults:
-    """Asks `choose` about every call, and lets happen what it says.
+    """Asks `choose` about every call, and injects the fault that it returns.
 
-    It is a layer in front of the local cloud's endpoint, and watches a state machine's clients by
-    `before` and `after`. `choose` is called in the caller's thread.
+    It is a layer in front of the local cloud's endpoint, and intercepts a state machine's clients
+    with `before` and `after`. `choose` is called in the caller's thread.
     """
 
     def __init__(self, choose: Choose) -> None:
@@ -90,22 +89,22 @@ class Faults:
     # -- Functions ----------------------------------------------------------------------------
 
     def layer(self, application: WSGIApplication, _: object) -> Faults:
-        """Go in front of the endpoint, and begin to watch the clients of state machines."""
+        """Put this layer in front of the endpoint, and intercept the clients of state machines."""
         self._application = application
         stepfunctions.watcher = self
         return self
 
     def stop(self) -> None:
-        """Let every call of state machines alone."""
+        """Stop intercepting the clients of state machines."""
         stepfunctions.watcher = None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         session = environ.get("HTTP_X_AMZ_SECURITY_TOKEN", "")
-        if "/" not in session:  # nobody's but the tests' own
+        if "/" not in session:  # a call of the tests themselves
             return self._application(environ, start_response)
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(length)
-        if len(body) < length:  # the last words of a process that was killed
+        if len(body) < length:  # a request cut off because its process was killed
             return cut(environ)
         environ["wsgi.input"] = BytesIO(body)
         sandbox = functions.sandbox(session)
@@ -131,7 +130,7 @@ class Faults:
         name = named(operation, text)
         identity = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
         with self._lock:
-            # The same call of the program's has the same id, however often the SDK tries.
+            # All tries of the same call have the same id.
             invocation = f"{sandbox.session} {sandbox.invocations}"
             attempts = self._counts[invocation].setdefault(name, [])
             if identity not in attempts:
@@ -152,9 +151,9 @@ class Faults:
     def before(
         self, state: str, operation: str, request: dict[str, Any], context: dict[str, Any]
     ) -> Any:
-        """What botocore is to take for the answer instead of calling; None to call.
+        """The answer for botocore to use instead of making the call; None to make it.
 
-        The fault that is to come after the call is left in the context.
+        A fault after the call is noted in the context.
         """
         body = request["body"]
         text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
@@ -168,7 +167,7 @@ class Faults:
         return None
 
     def after(self, context: dict[str, Any], response: Any, parsed: dict[str, Any]) -> None:
-        """Turn an answer that gets lost into what Step Functions makes of it."""
+        """Turn a lost answer into the error that Step Functions reports."""
         if context.get("fault") is not None and response.status_code < 300:
             response.status_code = 500
             parsed["Error"] = {"Code": "SdkClientException", "Message": "The answer was lost"}
@@ -176,7 +175,7 @@ class Faults:
 
 
 def named(operation: str, body: str) -> str:
-    """An operation, with the table that it is on."""
+    """An operation, with its table if it has one."""
     try:
         table = json.loads(body).get("TableName", "") if "TableName" in body else ""
     except ValueError:
@@ -186,7 +185,7 @@ def named(operation: str, body: str) -> str:
 
 
 def refusal(fault: Fault, service: str) -> Response:
-    """What a service answers when it fails, or has enough."""
+    """A service's response when it fails or throttles."""
     status, code = (400, "ThrottlingException") if fault == "throttled" else (500, "InternalError")
     if fault == "error" and service.startswith("DynamoDB"):
         code = "InternalServerError"
@@ -195,7 +194,7 @@ def refusal(fault: Fault, service: str) -> Response:
 
 
 def refused(fault: Fault) -> tuple[Any, dict[str, Any]]:
-    """The same as botocore gives it."""
+    """The same response as botocore parses it."""
     status, code = (
         (400, "ThrottlingException") if fault == "throttled" else (500, "InternalException")
     )
@@ -207,18 +206,18 @@ def refused(fault: Fault) -> tuple[Any, dict[str, Any]]:
 
 
 def taken(parsed: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """An answer as botocore gives it where all is well."""
+    """A successful response as botocore parses it."""
     told = {"HTTPStatusCode": 200, "RequestId": "local", "HTTPHeaders": {}}
     return AWSResponse("", 200, {}, None), {**parsed, "ResponseMetadata": told}
 
 
 def ignore(*_: Any, **__: Any) -> Callable[[bytes], object]:
-    """Start a response that nobody gets."""
+    """Start a response that is dropped."""
     return lambda _: None
 
 
 def drop(answer: Iterable[bytes]) -> None:
-    """Read an answer to its end, and keep nothing."""
+    """Read a response to its end, and drop it."""
     for _ in answer:
         pass
     close = getattr(answer, "close", None)
@@ -227,7 +226,7 @@ def drop(answer: Iterable[bytes]) -> None:
 
 
 def cut(environ: WSGIEnvironment) -> Iterable[bytes]:
-    """End the connection of a request without an answer."""
+    """Close the connection of a request without a response."""
     with suppress(OSError):
         environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     raise ConnectionAbortedError

@@ -1,4 +1,4 @@
-"""A small chaos run. `make chaos` makes it larger."""
+"""A small chaos run. `make chaos` runs a larger one."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def report(chaos):
     return chaos.run()
 
 
-def test_every_job_comes_out_as_promised_while_everything_goes_wrong(report):
+def test_no_promise_is_broken_while_things_fail_at_random(report):
     assert not report.broken, str(report)
     assert report.counts["jobs"] == JOBS
 
 
-def test_enough_went_wrong_to_show_something(report):
+def test_every_kind_of_fault_occurred(report):
     befell = {name for name, count in report.counts.items() if count}
     kinds = {"error", "answer lost", "throttled", "dies before", "dies after"}
     assert {f"faults: {kind}" for kind in kinds} <= befell
     assert {"invocations repeated", "jobs of partners"} <= befell
 
 
-def test_a_job_with_another_outcome_is_reported_with_its_history(chaos, report):
+def test_a_broken_promise_is_reported_with_the_jobs_history(chaos, report):
     worked = [job_id for job_id, work in chaos.worker.jobs.items() if work.answer == "Succeed"]
     started = [
         job_id for job_id in worked if "Intake: StartExecution" in chaos.tell(job_id, {}, {})
@@ -43,18 +43,20 @@ def test_a_job_with_another_outcome_is_reported_with_its_history(chaos, report):
     twice = [Execution(str(n), "RUNNING", None, None, None, ["InProgress"], job.id) for n in (1, 2)]
     wrong = chaos.broken(job, "Failed", twice, [])
     assert wrong == [
-        "worked by two executions",
+        "worked on by two executions",
         "its execution still runs",
         "its row says Failed, CodePipeline Succeeded",
     ]
     chaos.worker.jobs[job.id].answer = "Fail"
-    assert "reported as succeeded, which it did not" in chaos.broken(job, "Succeeded", [], [])
+    assert "reported as succeeded, although it did not succeed" in chaos.broken(
+        job, "Succeeded", [], []
+    )
     story = chaos.tell(job.id, {}, {job.id: twice})
     for what in ("Acknowledge: Acknowledge", "execution 2: InProgress", "row:"):
         assert what in story
 
 
-def test_the_same_seed_decides_the_same():
+def test_the_same_seed_gives_the_same_faults():
     def faults(seed):
         chaos = Chaos(1, seed, 0.5)
         of_what = ("pipeline-1 Work0", "Report", "GetItem JobTable")

@@ -1,6 +1,6 @@
-"""Every interleaving within bounds comes out as promised, and the stand-ins are as they should be.
+"""Every interleaving within bounds keeps the promises, and the simulated services are accurate.
 
-`make explore` tells how much that is.
+`make explore` shows how many interleavings there are.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from tests.resilience.explorer.world import ARN, Actor, Refused, Settings, World
 from tests.statemachine.conftest import SILENT, WORDLESS, Machine
 from tests.statemachine.test_job import SCENARIOS as WAYS
 
-#: What once broke something.
-MENDED = [
+#: Schedules that once broke a promise.
+FIXED = [
     # An offer that was polled earlier took the row over from a newer one.
     ("one job", "2:time, 4:Created #2, 4:Acknowledge error"),
-    # A job was thought to have ended elsewhere, and all its offers were turned down from then on.
+    # A job was thought to have ended elsewhere, and all its later offers were refused.
     ("one job", "3:time, 3:time, 1:Acknowledge error"),
-    # Nobody was told of an end that a Report had written into the row before it died.
+    # An end that a Report had written into the row before it died was never announced.
     ("stopped", "13:~stopped, 0:new Stop, 1:Report, 2:Report dies"),
 ]
 QUICK = ["one job", "another worker, partner, same nonce", "every event lost"]
@@ -44,7 +44,7 @@ def surroundings():
 
 
 def searched(name: str, steps: int) -> Found:
-    """What is found in a scenario where nothing may be broken."""
+    """Search a scenario; fails if a promise is broken."""
     scenario = variants()[name]
     found = search(scenario, Left(2, 2), steps)
     if found.broken:
@@ -55,22 +55,22 @@ def searched(name: str, steps: int) -> Found:
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_nothing_is_lost_or_done_twice_whatever_goes_wrong_once(name):
+def test_no_single_deviation_breaks_a_promise(name):
     assert searched(name, 2_000).whole >= 1
 
 
-@pytest.mark.parametrize(("name", "schedule"), MENDED)
-def test_what_once_broke_something_does_so_no_more(name, schedule):
+@pytest.mark.parametrize(("name", "schedule"), FIXED)
+def test_a_schedule_that_once_broke_a_promise_no_longer_does(name, schedule):
     assert replayed(variants()[name], schedule)[0] == ""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", variants())
-def test_nothing_is_lost_or_done_twice_whatever_goes_wrong(name):
+def test_no_schedule_breaks_a_promise(name):
     assert searched(name, usual_steps(name)).states > 2_000
 
 
-def test_the_same_schedule_tells_the_same_story():
+def test_the_same_schedule_gives_the_same_steps():
     scenario, schedule = variants()["one job"], "7:Acknowledge lost"
     broken, story = replayed(scenario, schedule)
     assert not broken
@@ -87,12 +87,12 @@ def test_a_schedule_that_cannot_be_followed_is_refused():
 
 
 class Scripted(World):
-    """An execution whose partners are scripted, as in the state machine's own tests."""
+    """An execution with scripted answers, as in the state machine's own tests."""
 
     path: list[str]
 
     def check_work(self, job_id: str, execution: str) -> None:
-        """There is no job."""
+        """Check nothing, since there is no job."""
 
     def _left_state(self, name: str, left: dict[str, Any]) -> None:
         self.path += left["path"]
@@ -104,7 +104,7 @@ class Scripted(World):
 
 
 def played(scenario: Any, job: dict[str, Any]) -> Any:
-    """What `Machine.run` gives, on the stand-ins."""
+    """The result of `Machine.run`, with the simulated services."""
     script = scenario.script
     answers = {
         "Job Dispatched": list(script.acknowledge),
@@ -153,7 +153,7 @@ def played(scenario: Any, job: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("scenario", WAYS, ids=lambda scenario: scenario.name)
-def test_a_job_goes_the_same_way_as_on_the_local_stack(scenario):
+def test_a_job_takes_the_same_path_as_on_the_local_stack(scenario):
     job = {"id": str(uuid.uuid4()), "nonce": "3", "data": {"pipelineContext": {}}}
     scripted, reports = played(scenario, job)
     ended = scripted.executions["x"]
@@ -171,7 +171,7 @@ def test_a_job_goes_the_same_way_as_on_the_local_stack(scenario):
 
 
 class Action:
-    """As much of an action as a `JobBoard` looks at."""
+    """An action, with what a `JobBoard` reads."""
 
     type_id = MappingProxyType({"owner": "Custom"})
     type_key = "type"
@@ -184,8 +184,8 @@ class Action:
 @pytest.mark.slow
 @pytest.mark.parametrize("rotates", [True, False])
 @pytest.mark.parametrize("repeated", ["InvalidNonceException", "status"])
-def test_codepipeline_answers_as_the_local_one(rotates, repeated):
-    """Whatever is asked in whatever order."""
+def test_the_simulated_codepipeline_answers_as_the_local_one(rotates, repeated):
+    """For every sequence of four requests."""
     asked = ("poll", "acknowledge", "acknowledge the first", "succeed", "fail", "wait")
     for questions in itertools.product(asked, repeat=4):
         assert by_board(questions, rotates, repeated) == by_world(questions, rotates, repeated), (
@@ -259,7 +259,7 @@ def answered(ask: Any) -> Any:
         return refused.answer["code"]
 
 
-def test_a_broken_promise_is_told_with_the_schedule_that_shows_it(monkeypatch):
+def test_a_broken_promise_is_found_with_the_schedule_that_shows_it(monkeypatch):
     def never(*_):
         raise Broken("nothing may be announced")
 
@@ -269,7 +269,7 @@ def test_a_broken_promise_is_told_with_the_schedule_that_shows_it(monkeypatch):
     assert shortened(variants()["one job"], found.schedule, found.broken) == ""
 
 
-def test_an_error_that_no_function_should_raise_is_told_with_its_schedule(monkeypatch):
+def test_an_unexpected_error_of_a_function_is_found(monkeypatch):
     processes.process.cache_clear()
     monkeypatch.setattr(processes.FUNCTIONS["Acknowledge"], "handler", lambda *_: {"y": 1}["x"])
     found = search(variants()["one job"], Left(0, 0))

@@ -1,16 +1,16 @@
-"""The fault matrix: every AWS call on a job's way, with everything that can go wrong with it.
+"""The fault matrix: every AWS call that is made for a job, with every fault that it can have.
 
-`faults.txt` says for each case how the job ends; the stack is held to it. A call that is not in
-there fails a test, as does one that is no longer made.
+`faults.txt` says for each case how the job ends, and the stack must do the same. A call that is not
+in the table fails a test, as does a call in the table that is no longer made.
 
-A case is a job of its own, on which one fault befalls one call. Many of them run at once. When all
-has come to rest the trouble is over, time passes and a sweep comes: what was not acknowledged is
-offered again, and no room may be left to an execution that is over.
+A case is one job with one fault in one call. Many cases run at once. When all activity has ended,
+the faults stop, time passes and a sweep runs: jobs that were not acknowledged are offered again,
+and no execution that is over may hold room.
 
-With FAULTS=some a case runs for one of the owners and in one of the four worlds, the next case for
-the other and in the next; otherwise only every 29th does. With FAULTS=every each runs for both in
-each, which takes twenty minutes. FAULTS=write does that too and rewrites the table: read the
-difference before you believe it.
+With FAULTS=some each case runs for one owner and in one of the four worlds, the next case for the
+other owner and in the next world; by default, only every 29th case runs. With FAULTS=every each
+case runs for both owners in each world, which takes twenty minutes. FAULTS=write does that, too,
+and rewrites the table: review the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ DEFINITION = ROOT / "statemachine" / "job.asl.json"
 FAULTS_TRIED = os.environ.get("FAULTS", "few")
 WRITE = FAULTS_TRIED == "write"
 EVERY = FAULTS_TRIED in ("every", "write")
-#: With FAULTS=few every 29th case is tried, and one of each way; calls have four or six faults.
+#: With FAULTS=few every 29th case is tried, and one for each way; calls have four or six faults.
 FEW = 29
 
 WORLDS: dict[str, dict[str, Any]] = {
@@ -73,24 +73,24 @@ THROTTLES = 5
 #: Much longer than a run takes, so that nothing is offered again before its time.
 OFFERED_AGAIN_SECONDS = 900
 
-#: What a job's configuration is on each way, and how its action ends if nothing goes wrong.
+#: A job's configuration for each way, and how its action ends without faults.
 WAYS: dict[str, tuple[dict[str, str], str]] = {
     "succeeds": ({"Outcome": "Succeed"}, "Succeeded"),
     # Its STARTED event comes before the job can be polled.
     "late": ({"Outcome": "Succeed"}, "Succeeded"),
-    # Somebody stops its pipeline, without waiting for it.
+    # Its pipeline is stopped and its action abandoned.
     "abandoned": ({"Outcome": "Hang", "JobTimeoutSeconds": "60"}, "Abandoned"),
     "fails": ({"Outcome": "Fail"}, "Failed"),
     "times out": ({"Outcome": "Hang", "JobTimeoutSeconds": "1"}, "Failed"),
-    # Acknowledge is never told of it.
+    # Its event never reaches Acknowledge.
     "unheard": ({"Outcome": "Succeed", "AcknowledgeTimeoutSeconds": "1"}, "Failed"),
-    # Another worker is quicker to acknowledge it, and holds it.
+    # Another worker acknowledges it first, and keeps it.
     "lost": ({"Outcome": "Succeed"}, "InProgress"),
-    # Somebody stops its execution while it is worked.
+    # Its execution is stopped by hand while it is in progress.
     "stopped": ({"Outcome": "Hang"}, "Failed"),
-    # It could not be reported, for hours. Then its pipeline is stopped.
+    # It can't be reported for hours. Then its pipeline is stopped.
     "unreported": ({"Outcome": "Fail"}, "Abandoned"),
-    # What more happens on these is in SCRIPTS.
+    # SCRIPTS has what else happens to these.
     "progress": ({"Outcome": "Hang"}, "Succeeded"),
     "joined again": ({"Outcome": "Hang"}, "Succeeded"),
     "ends first": ({"Outcome": "Hang"}, "Succeeded"),
@@ -98,31 +98,31 @@ WAYS: dict[str, tuple[dict[str, str], str]] = {
     "has room": ({"Outcome": "Succeed"}, "Succeeded"),
     "waits": ({"Outcome": "Succeed"}, "Succeeded"),
 }
-#: What happens on a way, one thing when all has come to rest after the one before. They are methods
-#: of `Matrix`. A worker that hangs succeeds in the end, when the trouble is over.
+#: The moves of a way; each comes when all activity after the one before has ended. They are methods
+#: of `Matrix`. A worker that hangs succeeds at the end, when faults have stopped.
 SCRIPTS: dict[str, tuple[str, ...]] = {
-    # The worker tells progress, so that the job is continued by a next one.
+    # The worker reports progress, so that another job continues this one.
     "progress": ("is_offered", "tells_progress", "is_continued", "succeeds"),
-    # The next job is offered again, though it was joined to the work.
+    # The next job is offered again, although it has joined the work.
     "joined again": ("is_offered", "tells_progress", "is_continued", "is_offered_again"),
-    # The worker is through before the next job is there.
+    # The worker succeeds before the next job comes.
     "ends first": ("is_offered", "tells_progress", "succeeds", "is_continued"),
-    # The job is offered again while it is worked, as if it had not been acknowledged.
+    # The job is offered again while it is in progress, as if it had not been acknowledged.
     "offered again": ("is_offered", "is_offered_again"),
     # Jobs in flight are limited.
     "has room": ("is_offered",),
-    # So they are, and another job is quicker to take the room.
+    # Jobs in flight are limited, and another job takes the room first.
     "waits": ("is_offered", "gets_room"),
 }
-#: Calls that are made on an earlier way too, there for another reason.
+#: Calls that are also made on an earlier way, but there for another reason.
 FOR_ANOTHER_REASON = re.compile(
     r"lost Acknowledge .*|(has room|waits) Intake( at an end)? UpdateItem IntakeTable"
 )
-#: Calls that are repeated until something is found: how often is a matter of time.
+#: Calls that are repeated until something is found: their number depends on timing.
 LOOKS = re.compile(
     r"(Intake.*|Stop) (Query JobTable|GetExecutionHistory|GetItem (Intake|Job)Table) #\d+"
     r"|Intake.* PollFor\w+ #([3-9]|\d\d+)"
-    # Whether the process has asked before.
+    # This depends on whether the process has made the call before.
     r"|Intake at an end ListActionTypes"
 )
 TOKEN = re.compile(r"AQC[\w+/=]{100,}")
@@ -141,13 +141,13 @@ class Case:
 
 @dataclass
 class Trial:
-    """A case in a world, or with no case a job to which nothing happens.
+    """A case in a world, or, without a case, a job without faults.
 
-    marks: what its job is known by in requests and events.
-    calls: what was called on its way, in order.
-    lifted: whether the trouble is over.
+    marks: the ids that identify its job in requests and events.
+    calls: the calls that were made for it, in order.
+    lifted: whether faults have stopped.
     before: how many executions there were by then.
-    forestalled: whether another has been quicker.
+    forestalled: whether another worker or job has been first.
     """
 
     case: Case | None
@@ -196,11 +196,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class End:
-    """What became of a trial.
+    """How a trial ended.
 
-    path: its executions, each by the states that are not on the usual way; "again" where the job
-        was offered again.
-    end: how the row, the action and CodePipeline's job ended, and where dead letters lie.
+    path: its executions, each by the states that are not on the usual path; "again" if the job was
+        offered again.
+    end: how the row, the action and CodePipeline's job ended, and where dead letters are.
     """
 
     path: str
@@ -209,7 +209,7 @@ class End:
 
 @dataclass(frozen=True)
 class Found:
-    """What a run found out about a case.
+    """The result of a case.
 
     wrong: the promises that were broken.
     """
@@ -233,7 +233,7 @@ class Matrix:
         self.by_token: dict[str, Trial] = {}
         self.numbers = itertools.count(1)
         self.starting = threading.Lock()
-        #: The states of each way's executions where nothing goes wrong.
+        #: The states of each way's executions without faults.
         self.usual: dict[str, list[list[str]]] = {}
         definition = json.loads(DEFINITION.read_text())
         self.choices = {
@@ -268,10 +268,10 @@ class Matrix:
         return trial.choose(call)
 
     def trial_of(self, call: Call) -> Trial | None:
-        """The trial whose job a call is about; without a job in it, by the function's event."""
+        """The trial whose job a call is about, by its request or else by the function's event."""
         about = self.by_mark
         for text in (call.body, call.event):
-            # The second is how a partner's job is called in an execution's name.
+            # In an execution's name, the id of a partner's job has a hyphen.
             for found in ids_in(text.replace("partner-job-", "partner-job/")):
                 job = self.emulator._board.find(found)
                 mark = job.action.id if job else found
@@ -282,7 +282,7 @@ class Matrix:
         return next(map(self.by_token.get, TOKEN.findall(call.body)), None)
 
     def be_quicker(self, job_id: str) -> None:
-        """Be another worker that was offered the job again, and acknowledges it at once."""
+        """As another worker, get the job offered again and acknowledge it at once."""
         with self.emulator.step():
             board = self.emulator._board
             job = board.find(job_id)
@@ -291,7 +291,7 @@ class Matrix:
             board.acknowledge(job, job.nonce)
 
     def be_offered(self, job_id: str) -> None:
-        """Let a job be polled from now on that was Created until now."""
+        """Let a job that is Created be polled from now on."""
         with self.emulator.step():
             job = self.emulator._board.find(job_id)
             if job.status is JobStatus.CREATED:
@@ -300,7 +300,7 @@ class Matrix:
     # -- Trials -------------------------------------------------------------------------------
 
     def begin(self, case: Case | None, way: str, owner: str, lane: str = "") -> Trial:
-        """Start a pipeline with one job, and know the job."""
+        """Start a pipeline with one job, and register the job's ids."""
         trial = Trial(case, way, owner, f"pipeline-{next(self.numbers)}", lane)
         configuration = dict(WAYS[way][0])
         if case and case.fault == "error stays" and case.call.startswith("SendTask"):
@@ -344,7 +344,7 @@ class Matrix:
         )
 
     def tell_intake(self, trial: Trial) -> None:
-        """Let Intake look for a job, as its STARTED event does."""
+        """Let Intake look for a job, with its STARTED event."""
         kind = acknowledger.action_type_id(self.kind(trial.owner, trial.lane))
         detail = {
             "pipeline": trial.pipeline,
@@ -365,15 +365,15 @@ class Matrix:
         )
 
     def cut_short(self, trials: list[Trial]) -> None:
-        """End the jobs whose way that is, once a worker has them."""
+        """End the jobs whose way says so, once a worker has them."""
         machine = self.stack.outputs["JobStateMachineArn"].replace("stateMachine", "execution")
         for trial in trials:
             if trial.way not in ("abandoned", "stopped", "unreported"):
                 continue
             self.witness.wait(partial(self.worker.jobs.__contains__, trial.job_id), "a worker", 30)
             if trial.way == "unreported":
-                self.witness.wait(partial(self.is_over, trial), "it to be given up", 60)
-                self.witness.wait(partial(self.handled, trial), "Stop to give it up too", 60)
+                self.witness.wait(partial(self.is_over, trial), "the execution to end", 60)
+                self.witness.wait(partial(self.handled, trial), "Stop to give up as well", 60)
             if trial.way == "stopped":
                 (execution,) = self.executions(trial)
                 self.cloud.client("stepfunctions").stop_execution(
@@ -389,17 +389,17 @@ class Matrix:
                 )
 
     def is_over(self, trial: Trial) -> bool:
-        """Whether no execution works the trial's job any more."""
+        """Whether no execution for the trial's job runs any more."""
         return all(one.status != "RUNNING" for one in self.executions(trial))
 
     def executions(self, trial: Trial) -> list[Execution]:
-        """Those of the trial's job and of the jobs that continue it, the oldest first."""
+        """The executions of the trial's job and of jobs that continue it, the oldest first."""
         return self.witness.executions_in_order(trial.marks[1])
 
     # -- Moves --------------------------------------------------------------------------------
 
     def play(self, trials: list[Trial]) -> None:
-        """Let happen what the trials' scripts say, one move after the other."""
+        """Make the moves of the trials' scripts, one after the other."""
         for moves in itertools.zip_longest(*(SCRIPTS[trial.way] for trial in trials)):
             looks = {}
             for trial, move in zip(trials, moves, strict=True):
@@ -409,7 +409,7 @@ class Matrix:
                 self.tell_intake(trial)
             self.rest()
 
-    # Each tells whether Intake is to look for jobs then.
+    # Each move returns whether Intake is to look for jobs after it.
 
     def is_offered(self, _trial: Trial) -> bool:
         return True
@@ -440,7 +440,7 @@ class Matrix:
         return False
 
     def gets_room(self, trial: Trial) -> bool:
-        """Let the execution end that has the room for which the trial's waits."""
+        """End the execution that has the room for which the trial's execution waits."""
         offer = load_event("acknowledge-job-dispatched")["detail"]["offer"]
         about = json.dumps(offer | {"actionType": self.kind(trial.owner, trial.lane)})
         detail = {"name": self.other(trial), "status": "SUCCEEDED", "input": about}
@@ -448,7 +448,7 @@ class Matrix:
         return False
 
     def rest(self) -> None:
-        """Wait until nothing moves any more; executions may wait for the next move."""
+        """Wait until all activity has ended; executions may wait for the next move."""
 
         def at_rest(execution: Execution) -> bool:
             state = execution.path[-1] if execution.path else ""
@@ -460,13 +460,13 @@ class Matrix:
             idle = self.witness.idle
             return idle() and all(map(at_rest, self.witness.running_executions())) and idle()
 
-        self.witness.wait(quiet, "everything to come to rest", 60)
+        self.witness.wait(quiet, "all activity to end", 60)
 
     # -- Room ---------------------------------------------------------------------------------
 
     @staticmethod
     def other(trial: Trial) -> str:
-        """The name of the execution that has the room for which a trial's waits."""
+        """The name of the execution that has the room for which a trial's execution waits."""
         return f"another-{trial.marks[1]}"
 
     def put_room(self, action_type: str, holders: dict[str, Any] | None = None) -> None:
@@ -482,7 +482,7 @@ class Matrix:
         return plain(found["Item"])
 
     def age_rooms(self) -> None:
-        """Let all who have room or wait for some have done so for long."""
+        """Make all executions that hold or wait for room old enough to be checked."""
         for owner, lane in itertools.product(OWNERS, LIMITED):
             row = self.room(self.kind(owner, lane))
             for entry in (*row["holders"].values(), *row["waiting"].values()):
@@ -492,7 +492,7 @@ class Matrix:
     # -- Runs ---------------------------------------------------------------------------------
 
     def record(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
-        """What is called on each way for each owner, where nothing goes wrong."""
+        """The calls of each way for each owner, without faults."""
         found = {}
         self.behave("new nonce, repeat refused")
         for owner in OWNERS:
@@ -514,7 +514,7 @@ class Matrix:
             started_before_queued_seconds=0,
             acknowledge_seconds=OFFERED_AGAIN_SECONDS,
             continuation_seconds=OFFERED_AGAIN_SECONDS,
-            # Time is put on again and again.
+            # The clock is advanced again and again.
             action_timeout_seconds=1e6,
             third_party_timeout_seconds=1e6,
             batch_cap=1,
@@ -522,7 +522,7 @@ class Matrix:
         )
 
     def run(self, world: str, cases: list[Case]) -> dict[Case, Found]:
-        """Run cases in a world, all that don't disturb each other at once."""
+        """Run cases in a world; those that don't affect each other run at once."""
         self.behave(world)
         found = self.run_at_once([case for case in cases if case.way not in SCRIPTS])
         for spots in in_rounds([case for case in cases if case.way in SCRIPTS]):
@@ -530,7 +530,7 @@ class Matrix:
         return found
 
     def run_at_once(self, cases: list[Case]) -> dict[Case, Found]:
-        """Run cases that need no script."""
+        """Run the cases without a script."""
         self.trials, self.by_mark = [], {}
         letters_before = self.letters_so_far()
         of_intake = [case for case in cases if case.caller == "Intake"]
@@ -559,7 +559,7 @@ class Matrix:
         return self.ends(letters_before)
 
     def run_in_step(self, spots: list[tuple[Case, str]]) -> dict[Case, Found]:
-        """Run cases by their scripts, each on its lane."""
+        """Run cases with a script, each on its lane."""
         self.trials, self.by_mark = [], {}
         letters_before = self.letters_so_far()
         for case, lane in spots:
@@ -575,7 +575,7 @@ class Matrix:
         return self.ends(letters_before)
 
     def lift(self) -> None:
-        """End the trouble; some time later a sweep comes."""
+        """Stop the faults; some time later a sweep runs."""
         for trial in self.trials:
             trial.lifted = True
             trial.before = len(self.executions(trial))
@@ -585,7 +585,7 @@ class Matrix:
         self.cloud.schedule.fire()
 
     def let_an_hour_pass(self) -> None:
-        """Let the tasks time out that wait for the next job, if any are left."""
+        """Let the remaining tasks that wait for the next job time out."""
         step_functions = self.cloud.client("stepfunctions")
         waiting, self.by_token = self.by_token, {}
         for token, trial in waiting.items():
@@ -594,7 +594,7 @@ class Matrix:
                 trial.hour_later = True
 
     def run_intake(self, case: Case) -> None:
-        """Run a case of Intake's, alone on an action type, until Intake is through with it."""
+        """Run a case of Intake's, alone on an action type, until Intake has handled it."""
         lane = next(self.free_lanes(case.owner))
         try:
             trial = self.begin(case, case.way, case.owner, lane)
@@ -604,7 +604,7 @@ class Matrix:
             with self.emulator.step():
                 job = self.emulator._board.find(trial.job_id)
                 left = job.status.value == "Queued"
-            if left:  # nobody has polled it, so that it may be swept at once
+            if left:  # not polled yet, so that Intake can take it at once
                 trial.again = True
                 self.tell_intake(trial)
                 self.witness.wait(partial(self.handled, trial), f"Intake again: {case}", 60)
@@ -619,10 +619,10 @@ class Matrix:
 
     @staticmethod
     def handled(trial: Trial) -> bool:
-        """Whether no function has an event that tells of the trial's action any more."""
+        """Whether no function has an unfinished event about the trial's action."""
         return not any(trial.marks[1] in event for event in functions.runner().unfinished())
 
-    # -- What became of it --------------------------------------------------------------------
+    # -- Results ------------------------------------------------------------------------------
 
     def letters_so_far(self) -> dict[str, int]:
         return {name: len(all_of) for name, all_of in self.witness.letters().items()}
@@ -647,7 +647,7 @@ class Matrix:
                 paths.append("an hour later")
             handed = sum(len(self.worker.jobs[job.id].tokens) for job in jobs[trial.marks[1]])
             if handed > 1:
-                paths.append(f"handed over {handed} times")
+                paths.append(f"sent to the worker {handed} times")
             row = rows.get(trial.job_id, {}).get("status", {}).get("S", "none")
             *_, job = jobs[trial.marks[1]]
             told = [
@@ -671,15 +671,15 @@ class Matrix:
     def broken(
         self, trial: Trial, executions: list[Execution], jobs: list[Job], *, lies_somewhere: bool
     ) -> tuple[str, ...]:
-        """The promises that were not kept with a trial's job and those that continue it."""
+        """The promises that were broken for a trial's job and the jobs that continue it."""
         work, job = self.worker.jobs[trial.job_id], jobs[-1]
         times = sum(self.worker.jobs[job.id].times for job in jobs)
         wrong = []
         if times > 1 or sum("InProgress" in one.path for one in executions) > 1:
-            wrong.append("worked twice")
+            wrong.append("worked on twice")
         if trial.way == "lost":
             if work.times or job.result:
-                wrong.append("touched, though another worker holds it")
+                wrong.append("worked on or reported, although another worker has it")
             return tuple(wrong)
         waits = job.status is JobStatus.QUEUED
         if not (job.action.status != "InProgress" or waits or lies_somewhere):
@@ -688,25 +688,25 @@ class Matrix:
         if job.status is JobStatus.SUCCEEDED:
             told = result.get("executionDetails", {}).get("externalExecutionId")
             if work.answer != "Succeed" or told != trial.job_id:
-                wrong.append("reported as succeeded, which it did not")
+                wrong.append("reported as succeeded, although it did not succeed")
         elif job.status is JobStatus.FAILED:
             message = result["failureDetails"]["message"]
             own = trial.job_id in message if work.answer == "Fail" else work.answer != "Succeed"
             if not own:
-                wrong.append("reported with an outcome that is not its own")
+                wrong.append("reported with a wrong outcome")
         return tuple(wrong)
 
     def steps(self, execution: Execution) -> list[str]:
-        """The states that an execution entered, without those that only choose."""
+        """The states that an execution entered, without Choice states."""
         return [name for name in names(execution.path) if name not in self.choices]
 
     def told(self, execution: Execution, trial: Trial, number: int) -> str:
-        """An execution by the states in which it left the usual way."""
+        """An execution, by the states in which it left the usual path."""
         usual = self.usual[trial.way][min(number, len(self.usual[trial.way]) - 1)]
         path = self.steps(execution)
         end = execution.status.lower()
         if path == usual:
-            return "as ever" if end != "running" else "as ever, running"
+            return "as usual" if end != "running" else "as usual, running"
         pairs = zip(path, usual, strict=False)
         same = list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
         left = " > ".join(path[max(0, len(same) - 1) :])
@@ -717,12 +717,12 @@ LANES = ("One", "Two")
 #: Those with room for one job.
 LIMITED = ("Three", "Four")
 LIMITING = ("has room", "waits")
-#: How many trials at once go by the types that have no lane.
+#: How many trials at once use the action types without a lane.
 TOGETHER = 8
 
 
 def in_rounds(cases: list[Case]) -> Iterator[list[tuple[Case, str]]]:
-    """The cases that can be run at once, each with its lane; "" is for all that need none."""
+    """Rounds of cases that can run at once, each with its lane; "" for cases that need none."""
     left = cases
     while left:
         free = [(owner, lane) for owner in OWNERS for lane in (*LANES, *LIMITED, *[""] * TOGETHER)]
@@ -759,7 +759,7 @@ def running() -> Iterator[Matrix]:
     limits = ["1" if one.split("/")[2] in LIMITED else "0" for one in types + lanes]
     holder: list[Matrix] = []
     faults = Faults(lambda call: holder[0].choose(call) if holder else None)
-    # Each case has a pipeline of its own. AWS raises the quota when it is asked to.
+    # Each case has its own pipeline. AWS raises the quota on request.
     quota = patch.object(models, "PIPELINES", sys.maxsize)
     with (
         quota,
@@ -767,7 +767,7 @@ def running() -> Iterator[Matrix]:
             parameters={
                 "ActionTypes": ",".join(types + lanes),
                 "MaxJobsInFlight": ",".join(limits),
-                # No sweep comes but those that are asked for.
+                # Only the tests start sweeps.
                 "PollSchedule": "rate(1 day)",
             },
             worker=False,
@@ -828,7 +828,7 @@ Lines = dict[tuple[Case, str], tuple[End, str]]
 
 
 def table_of(found: dict[tuple[Case, str], Found]) -> Lines:
-    """What is to stand in the table: what was found, but what stood for a bug is left as it is."""
+    """The lines of the table: the results, except where a line notes a bug or a race."""
     old = expected() if TABLE.exists() else {}
 
     def line(key: tuple[Case, str], now: Found) -> tuple[End, str]:
@@ -845,7 +845,7 @@ def table_of(found: dict[tuple[Case, str], Found]) -> Lines:
 
 
 def write_table(lines: Lines) -> None:
-    """Write the table, in as few lines as say it."""
+    """Write the table, with as few lines as possible."""
     rows: list[Row] = []
     done: set[Case] = set()
     for case in dict.fromkeys(case for case, _ in lines):
@@ -870,7 +870,7 @@ def write_table(lines: Lines) -> None:
 
 
 def together(ends: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Worlds that end alike under one name."""
+    """Combine worlds that end alike."""
     for names_of in (["any"], ["new nonce", "same nonce"], ["repeat refused", "repeat answered"]):
         groups = {
             name: {end for world, end in ends.items() if name == "any" or name in world}
@@ -886,55 +886,53 @@ def together(ends: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 HEAD = """\
-The fault matrix: how a job ends if one thing goes wrong with one call on its way.
+The fault matrix: how a job ends if there is one fault in one call that is made for it.
 
 way     succeeds       the worker succeeds
-        late           as that, but the job can be polled only some time after its STARTED event
-        abandoned      its pipeline is stopped without waiting for it, while a worker has it
+        late           the same, but the job can be polled only some time after its STARTED event
+        abandoned      its pipeline is stopped and its action abandoned while a worker has it
         fails          the worker fails
         times out      the worker does not answer within JobTimeoutSeconds
-        unheard        nobody acknowledges it within AcknowledgeTimeoutSeconds
-        lost           another worker is offered it again, and acknowledges it first
-        stopped        its execution is stopped by hand, while a worker has it
-        unreported     the worker fails, and neither Report nor Stop can tell CodePipeline; then its
-                       pipeline is stopped
-        progress       the worker tells progress, so that a next job continues this one, and succeeds
-        joined again   the worker tells progress, and the next job is offered again although the work
-                       goes on in it; then the worker succeeds
-        ends first     the worker tells progress, and succeeds before the next job can be polled
+        unheard        it is not acknowledged within AcknowledgeTimeoutSeconds
+        lost           it is offered to another worker, which acknowledges it first
+        stopped        its execution is stopped by hand while a worker has it
+        unreported     the worker fails, and neither Report nor Stop can report to CodePipeline; then
+                       its pipeline is stopped
+        progress       the worker reports progress, so that another job continues this one, and succeeds
+        joined again   the worker reports progress, and the next job is offered again although it has
+                       joined the work; then the worker succeeds
+        ends first     the worker reports progress, and succeeds before the next job can be polled
         offered again  it is offered again while a worker has it; then the worker succeeds
-        has room       one job may be in flight, and this one is it
-        waits          one job may be in flight, and another takes the room first; then the other's
-                       execution ends, and the worker succeeds
+        has room       the limit is one job in flight, and this job has the room
+        waits          the limit is one job in flight, and another job takes the room first; then the
+                       other's execution ends, and the worker succeeds
 owner   Custom, ThirdParty, or both
-caller  a function; or, with "state" after its name, a state of the state machine. "Intake at an end"
-        is Intake that is told of an execution's end, "Report of progress" Report that is told of
-        progress
+caller  a function, or a state of the state machine ("Created state"); "Intake at an end" is Intake with
+        the event of an execution that has ended, "Report of progress" is Report with a progress event
 call    the AWS operation; "#2" is the second such call of an invocation
 fault   dies before   the process dies before the call
         dies after    the process dies after the call took effect
-        error         the call is answered with an internal error, once
-        error stays   the call is answered with an internal error until all has come to rest
-        answer lost   the call takes effect, and the connection is cut; once
-        throttled     the first five tries are turned away
-world   whether an offer that is repeated has a new nonce or the same, and whether a repeated
-        acknowledgment is refused or answered; "any" is all four. Where the nonce stays the same
-        and repeats are answered, CodePipeline gives a job to everybody who asks for it, so that
-        nobody loses it
-path    the job's executions, each by the states that are off the usual way, from the last one that
-        is on it; "as ever" is the usual way; "again": when the trouble was over, the job was
-        offered again; "an hour later": the first looked again for the next job by itself
-end     the job's row, CodePipeline's job and its action; where dead letters of it are
+        error         the call fails once with an internal error
+        error stays   the call fails with an internal error until all activity has ended
+        answer lost   the call takes effect, and the connection is cut, once
+        throttled     the first five tries are throttled
+world   whether a repeated offer has a new nonce or the same, and whether a repeated acknowledgment is
+        refused or answered; "any" is all four. With the same nonce and answered repeats, CodePipeline
+        gives a job to every worker that acknowledges it, so that no worker can lose it
+path    the job's executions, each by its states that differ from the usual path, beginning with the
+        last one that doesn't; "as usual" is the usual path; "again": the job was offered again after
+        the faults had stopped; "an hour later": the first execution looked for the next job again
+end     the job's row, CodePipeline's job and its action; and the functions with dead letters about it
 
-note    "bug: …"    the line says how the case should end, which it does not yet
-        "race: …"   the line says how the case should end, which it does not always
-        "limit: …"  the case breaks a promise, for that reason; all others keep them all
+note    "bug: …"    the line says how the case should end, which it does not do yet
+        "race: …"   the line says how the case should end, which it does not always do
+        "limit: …"  the case breaks a promise, for this reason; all other cases keep every promise
 
 """
 
 
 def all_cases(calls: dict[tuple[str, str], list[tuple[str, str]]]) -> list[Case]:
-    """Every fault of every call, on the first way on which that call is made."""
+    """Every fault of every call, on the first way that makes the call."""
     cases, seen = [], set()
     for way in WAYS:
         for owner in OWNERS:
@@ -952,7 +950,7 @@ def all_cases(calls: dict[tuple[str, str], list[tuple[str, str]]]) -> list[Case]
 
 @dataclass
 class Results:
-    """What one run found: the calls of every way, and how every case ended that it tried."""
+    """The results of a run: the calls of every way, and the end of every case that it tried."""
 
     calls: dict[tuple[str, str], list[tuple[str, str]]]
     found: dict[tuple[Case, str], Found]
@@ -976,7 +974,7 @@ def results() -> Results:
 
 
 def choose(cases: list[Case]) -> dict[str, list[Case]]:
-    """The cases that are tried in each world: all in all, or as many as there is time for."""
+    """The cases to try in each world: all cases in all worlds, or a selection."""
     cases = list(dict.fromkeys(cases))
     if EVERY:
         return dict.fromkeys(WORLDS, cases)
@@ -1000,7 +998,7 @@ def expected() -> dict[tuple[Case, str], Row]:
     }
 
 
-def test_every_call_on_a_jobs_way_is_in_the_table_and_no_other(results):
+def test_the_table_has_exactly_the_calls_that_are_made(results):
     made = {
         (owner, caller, call)
         for (_, owner), calls in results.calls.items()
@@ -1010,7 +1008,7 @@ def test_every_call_on_a_jobs_way_is_in_the_table_and_no_other(results):
     assert (made - listed, listed - made) == (set(), set())
 
 
-def test_every_call_has_all_its_faults_in_every_world():
+def test_the_table_has_every_fault_of_every_call_in_every_world():
     table = expected()
     calls = {(case.way, case.owner, case.caller, case.call) for case, _ in table}
     wanted = {
@@ -1036,7 +1034,7 @@ def test_every_case_ends_as_the_table_says(results):
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_promise_is_broken_but_where_the_table_says_why(results):
+def test_a_promise_is_broken_only_where_the_table_says_why(results):
     table = expected()
     broken = [
         f"{case} in {world}: {', '.join(found.wrong)}"
@@ -1046,7 +1044,7 @@ def test_no_promise_is_broken_but_where_the_table_says_why(results):
     assert not broken, "\n".join(broken)
 
 
-def test_the_table_excuses_nothing_that_is_kept(results):
+def test_the_table_has_no_limit_that_is_not_needed(results):
     table = expected()
     kept = [
         f"{case} in {world}"

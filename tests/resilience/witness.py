@@ -1,8 +1,7 @@
-"""What became of jobs, told by everybody who took part: for tests that let things go wrong.
+"""How jobs ended, from every point of view, for tests that inject faults.
 
-`Witness` reads it all from inside the local stack, without a request, so that looking disturbs
-nothing. `CarefulWorker` is a worker as the README asks for one that must not do a thing twice: it
-keeps what it has done by the job's id.
+`Witness` reads the state inside the local stack without requests, so that it has no side effects.
+`CarefulWorker` is a worker that does no job twice: it remembers, by the job's id, what it has done.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _ID = re.compile(r"partner-job/[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a
 class Execution:
     """One execution of the state machine.
 
-    path: the states that it entered.
+    path: the names of the states that it entered.
     waits: whether it waits with a task token.
     """
 
@@ -56,10 +55,10 @@ class Execution:
 class Work:
     """What a worker knows of one job.
 
-    tokens: the task tokens that came with it, one for each time that it was handed over.
-    times: how often it was really worked.
-    answer: what became of it: "Succeed", "Fail" or "Hang".
-    accepted: whether Step Functions took the answer.
+    tokens: the task tokens that came with it, one for each time that it was sent to the worker.
+    times: how often the worker has worked on it.
+    answer: "Succeed", "Fail" or "Hang".
+    accepted: whether Step Functions accepted the answer.
     """
 
     tokens: list[str] = field(default_factory=list)
@@ -69,10 +68,10 @@ class Work:
 
 
 class CarefulWorker:
-    """Works each job once, however often it is handed over, and answers every task token.
+    """Works on each job once, however often it is sent, and answers every task token.
 
-    `Outcome` in the action's configuration says what becomes of it, as with the sample worker. The
-    job's id is in what it answers.
+    `Outcome` in the action's configuration decides how it ends, as with the sample worker. The
+    answers contain the job's id.
     """
 
     def __init__(self, cloud: LocalCloud, stack: Stack) -> None:
@@ -92,7 +91,7 @@ class CarefulWorker:
         self._receiver.start()
 
     def stop(self) -> None:
-        """Take no more jobs."""
+        """Stop taking jobs."""
         self._stopped.set()
         self._receiver.join()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -139,12 +138,12 @@ class CarefulWorker:
 
 
 def ids_in(text: str) -> list[str]:
-    """Everything in a text that could be the id of a job, or of an execution in CodePipeline."""
+    """Everything in a text that could be the id of a job or of a CodePipeline execution."""
     return _ID.findall(text)
 
 
 class Witness:
-    """Reads what the stack, CodePipeline and Step Functions have of every job."""
+    """Reads what the stack, CodePipeline and Step Functions know about every job."""
 
     def __init__(self, cloud: LocalCloud, stack: Stack) -> None:
         self.cloud = cloud
@@ -152,7 +151,7 @@ class Witness:
         self.emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
 
     def jobs(self) -> list[Job]:
-        """All jobs that CodePipeline has ever made."""
+        """All jobs that CodePipeline has ever created."""
         with self.emulator.step():
             return list(self.emulator._board._jobs.values())
 
@@ -169,7 +168,7 @@ class Witness:
         return {item["jobId"]["S"]: item for item in items}
 
     def make_due(self) -> None:
-        """Let the time be past in which the sweep had nothing to do with the jobs in flight."""
+        """Make the jobs in flight due, so that the next sweep checks them."""
         client = self.cloud.client("dynamodb")
         for job_id, row in self.rows().items():
             if row["status"]["S"] in IN_FLIGHT or "unannounced" in row:
@@ -183,7 +182,7 @@ class Witness:
                     )
 
     def in_flight(self) -> int:
-        """How many rows say that their job is in flight, or ended and yet to be announced."""
+        """How many rows are in flight, or ended and not announced yet."""
         rows = self.rows().values()
         return sum(row["status"]["S"] in IN_FLIGHT or "unannounced" in row for row in rows)
 
@@ -195,15 +194,15 @@ class Witness:
         return dict(found)
 
     def executions_in_order(self, of: str = "") -> list[Execution]:
-        """All executions, or those with a text in their input, the oldest first."""
+        """All executions, or those whose input contains a text, the oldest first."""
         return [told(one) for one in self._executions() if of in one.execution_input]
 
     def running_executions(self) -> list[Execution]:
-        """Those that run."""
+        """The executions that run."""
         return [told(one) for one in self._executions() if str(one.status) == "RUNNING"]
 
     def running(self) -> int:
-        """How many executions run, or have ended just now and nobody has been told."""
+        """How many executions run, or have ended without having put their event yet."""
         return sum(1 for execution in self._executions() if not execution._ended.is_set())
 
     def _executions(self) -> list[Any]:
@@ -212,14 +211,14 @@ class Witness:
         return list(backend._executions.values())
 
     def letters(self) -> dict[str, list[tuple[str, str]]]:
-        """All that is in the functions' dead-letter queues: event and reason."""
+        """The messages in the functions' dead-letter queues: event and reason."""
         sqs = sqs_backends[self.cloud.account_id][self.cloud.region]
         letters: dict[str, list[tuple[str, str]]] = {name: [] for name in FUNCTIONS}
         for function, found in letters.items():
             queue = sqs.get_queue(
                 self.stack.outputs[f"{function}DeadLettersUrl"].rpartition("/")[2]
             )
-            # To receive them takes moto as many looks at each as there are.
+            # Receiving them takes moto quadratic time.
             for message in list(queue._messages):
                 why = message.message_attributes
                 reason = why.get("ErrorMessage", why.get("ERROR_MESSAGE", {}))
@@ -235,20 +234,20 @@ class Witness:
             time.sleep(0.05)
 
     def idle(self) -> bool:
-        """Whether no function has anything to do."""
+        """Whether no function runs or has an event waiting."""
         return functions.runner().wait_until_idle(0)
 
     def settle(self, seconds: float, waiting: int = 0) -> None:
-        """Wait until nothing moves any more; `waiting` executions may stay."""
+        """Wait until nothing changes any more; `waiting` executions may still run."""
 
         def quiet() -> bool:
             return self.idle() and self.running() <= waiting and self.idle()
 
-        self.wait(quiet, "everything to come to rest", seconds)
+        self.wait(quiet, "all activity to end", seconds)
 
 
 def told(execution: Any) -> Execution:
-    """An execution of moto's."""
+    """An execution from moto's."""
     history = execution.to_history_output()["events"]
     return Execution(
         name=execution.name,
@@ -267,7 +266,7 @@ def told(execution: Any) -> Execution:
 
 
 def names(path: list[str]) -> Iterator[str]:
-    """A path without a state that is entered again at once."""
+    """A path without immediate repetitions of a state."""
     before = ""
     for name in path:
         if name != before:

@@ -1,4 +1,4 @@
-"""Runs the real definition, with the table and the bus on moto and everybody else's part scripted."""
+"""Runs the real definition, with the table and the bus on moto; all other parts are scripted."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ ENDS = {f"Execution{how}" for how in ("Succeeded", "Failed", "Aborted", "TimedOu
 
 
 def as_sent(value: Any) -> str:
-    """A value as JSON that is no longer than it needs to be: Step Functions has limits."""
+    """A value as JSON, kept short because of Step Functions' limits."""
     return json.dumps(value, ensure_ascii=False)
 
 
 @dataclass
 class Meddled:
-    """Something that happens before an answer."""
+    """An answer with something that happens before it."""
 
     do: Callable[[], None]
     then: Any
@@ -39,10 +39,10 @@ class Meddled:
 
 @dataclass
 class Script:
-    """What everybody else says, call by call: an answer, an (error, cause), or nothing at all.
+    """What the other parts answer, call by call: an answer, an (error, cause), or SILENT.
 
     `rows` answers the tokens that states write into a row of the table, by the state's name; the
-    token of a state that is not in it is answered with {}, each time.
+    token of any other state is always answered with {}.
     """
 
     acknowledge: list[Any] = field(default_factory=lambda: [{"status": "InProgress"}])
@@ -51,12 +51,12 @@ class Script:
     rows: dict[str, list[Any]] = field(default_factory=dict)
 
 
-#: Limits that pass in no test, however busy the machine is.
+#: Limits that never pass in a test, even on a busy machine.
 PATIENT = {"AcknowledgeTimeoutSeconds": 60, "HeartbeatTimeoutSeconds": 30, "JobTimeoutSeconds": 60}
 
 
 def limits(script: Script) -> dict[str, int]:
-    """Short limits for what a script leaves to them."""
+    """Limits that are short where the script has no answer."""
     acknowledge = {"AcknowledgeTimeoutSeconds": 1} if SILENT in script.acknowledge else {}
     work = {"HeartbeatTimeoutSeconds": 1, "JobTimeoutSeconds": 2} if SILENT in script.work else {}
     return PATIENT | acknowledge | work
@@ -64,7 +64,7 @@ def limits(script: Script) -> dict[str, int]:
 
 @dataclass
 class Ended:
-    """An execution that has ended, and what is left of it."""
+    """An execution that has ended, and its traces."""
 
     path: list[str]
     status: str
@@ -85,7 +85,7 @@ class Ended:
 
 
 class Machine:
-    """JobStateMachine with what it is wired to."""
+    """JobStateMachine with the resources that it uses."""
 
     def __init__(self) -> None:
         self.dynamodb = boto3.client("dynamodb")
@@ -136,7 +136,7 @@ class Machine:
         )["stateMachineArn"]
 
     def answer_report(self, body: str, response_headers: dict[str, str]) -> bytes:
-        """Be ReportFunction."""
+        """Answer as ReportFunction."""
         event = json.loads(body)
         self.reports.append(event)
         answer = self._report_answers.pop(0) if self._report_answers else None
@@ -151,12 +151,12 @@ class Machine:
             told |= {"error": failure["Error"] or "JobFailed", "cause": failure["Cause"] or "?"}
         return json.dumps(told).encode()
 
-    def report_says(self, answers: list[Any]) -> None:
-        """What ReportFunction is to answer next."""
+    def set_report_answers(self, answers: list[Any]) -> None:
+        """Set what ReportFunction answers next."""
         self._report_answers = answers
 
     def set(self, job_id: str, **attributes: dict[str, Any]) -> None:
-        """Change a row, or make it."""
+        """Change or create a row."""
         self.dynamodb.update_item(
             TableName="JobTable",
             Key={"jobId": {"S": job_id}},
@@ -199,7 +199,7 @@ class Machine:
         return events
 
     def row_token(self, arn: str) -> tuple[str, str] | None:
-        """The state that waits with a token in a row of the table, and the token, if one does."""
+        """The state that waits with a token in a row of the table, if any, and the token."""
         return self.row_token_in(self.latest(arn))
 
     def row_token_in(self, events: list[dict[str, Any]]) -> tuple[str, str] | None:
@@ -215,7 +215,7 @@ class Machine:
         return state, parameters["ExpressionAttributeValues"][":token"]["S"]
 
     def answer(self, task_token: str, answers: list[Any]) -> None:
-        """Be Acknowledge, the worker, or who has read the row."""
+        """Answer as Acknowledge, the worker, or a function that has read the row."""
         answer = answers.pop(0)
         if isinstance(answer, Meddled):
             answer.do()
@@ -232,7 +232,7 @@ class Machine:
             self.step_functions.send_task_success(taskToken=task_token, output=as_sent(answer))
 
     def run(self, job: dict[str, Any], script: Script, **changes: Any) -> Ended:
-        """Start a job and play everybody's part until its execution has ended."""
+        """Start a job and play the other parts until its execution has ended."""
         self.reports.clear()
         self._report_answers = list(script.report)
         self.take_events()
@@ -249,7 +249,7 @@ class Machine:
         def ended() -> Any:
             nonlocal newest
             latest = self.latest(arn)
-            # Whatever there may be to answer, and the end, is in the history afterwards.
+            # Without a new event in the history there is nothing new to answer.
             if latest[0]["id"] == newest and latest[0]["type"] not in ENDS:
                 return None
             newest = latest[0]["id"]
@@ -318,7 +318,7 @@ CLIENT_ID = "3c9f2f3a-5f0e-4c1b-9d55-0d8d2a1b7c6e"
 
 @pytest.fixture(params=["Custom", "ThirdParty"])
 def job(request: pytest.FixtureRequest) -> Callable[..., dict[str, Any]]:
-    """Makes a job as Intake hands it on: of a custom action, and of a partner's."""
+    """Makes a job as Intake passes it on, of a custom action and of a partner action."""
     partner = request.param == "ThirdParty"
 
     def make(**data: Any) -> dict[str, Any]:

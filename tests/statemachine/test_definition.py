@@ -1,4 +1,4 @@
-"""The rules that the definition keeps, whatever it does."""
+"""The rules that the definition must keep."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def following(state):
     return {name for name in found if name}
 
 
-def test_every_status_is_a_state_of_its_name():
+def test_every_status_is_a_state_of_the_same_name():
     assert set(STATUSES) <= set(STATES)
     assert {STATES[status]["Type"] for status in STATUSES[-2:]} == {"Fail"}
 
 
-def test_it_is_small():
+def test_the_definition_is_small():
     text = (ROOT / "statemachine" / "job.asl.json").read_text()
     assert len(STATES) <= 18
     assert len(text.splitlines()) <= 600
@@ -56,7 +56,7 @@ def test_no_variable_has_the_name_of_a_jsonata_function():
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_every_state_says_why(name):
+def test_every_state_has_a_comment(name):
     assert len(STATES[name]["Comment"]) > 20
 
 
@@ -76,8 +76,8 @@ def test_every_retry_names_its_errors_and_has_jitter_and_a_cap(name):
             assert retry["MaxDelaySeconds"] <= 300
 
 
-def test_every_state_is_reached_and_no_path_comes_back_without_being_waited_for():
-    """Nothing loops to wait: where a path comes back, somebody has answered a task token on it."""
+def test_every_state_is_reached_and_every_loop_waits_for_a_task_token():
+    """No state loops in order to wait: every loop has a state that waits for a task token."""
     reached: set[str] = set()
 
     def walk(name, path):
@@ -95,14 +95,14 @@ def test_every_state_is_reached_and_no_path_comes_back_without_being_waited_for(
     assert reached == set(STATES)
 
 
-def test_every_failure_ends_in_a_fail_with_error_and_cause():
+def test_every_fail_state_has_an_error_and_a_cause():
     for name, state in STATES.items():
         if state["Type"] == "Fail":
             assert state["Error"], name
             assert state["Cause"], name
 
 
-def test_every_error_of_ours_that_is_caught_or_retried_exists():
+def test_every_error_of_ours_that_is_caught_or_retried_is_defined():
     caught = {
         error
         for state in STATES.values()
@@ -113,8 +113,8 @@ def test_every_error_of_ours_that_is_caught_or_retried_exists():
     assert caught <= OUR_ERRORS
 
 
-def test_no_expression_needs_a_workers_error_or_cause_to_be_there():
-    """A worker may give neither, and what an expression makes of null is for Report to say."""
+def test_no_expression_requires_a_workers_error_or_cause():
+    """A worker may give neither, and Report decides what null means."""
     for name, state in STATES.items():
         for catch in state.get("Catch", []):
             bare = re.findall(r"errorOutput\.(?:Error|Cause)", json.dumps(catch))
@@ -123,21 +123,21 @@ def test_no_expression_needs_a_workers_error_or_cause_to_be_there():
             ), name
 
 
-def test_no_secret_and_no_credentials_are_in_it():
+def test_no_secret_or_fixed_arn_is_in_the_definition():
     text = json.dumps(DEFINITION)
     for word in ("artifactCredentials", "clientToken", "arn:aws:", "123456789012"):
         assert word not in text
 
 
-def test_it_substitutes_what_the_template_gives():
+def test_the_substitutions_are_those_that_the_template_gives():
     template = (ROOT / "template.yaml").read_text()
     substituted = set(re.findall(r"\$\{(\w+)\}", json.dumps(DEFINITION)))
     block = template.split("DefinitionSubstitutions:")[1].split("Role:")[0]
     assert substituted == set(re.findall(r"^\s+(\w+): !", block, re.MULTILINE))
 
 
-def test_it_is_states_language_to_cfn_lint():
-    # Its schema takes numbers alone where Step Functions also takes JSONata.
+def test_cfn_lint_accepts_the_definition():
+    # cfn-lint's schema takes only numbers where Step Functions also takes JSONata.
     text = json.dumps(DEFINITION).replace("${Partition}", "aws")
     text = re.sub(r'("(?:Timeout|Heartbeat)Seconds": )"{%.*?%}"', r"\g<1>1", text)
     template = {
@@ -170,8 +170,8 @@ def test_it_is_states_language_to_cfn_lint():
         ({"Dispatched": "StandDown"}, "Created Queued Dispatched StandDown"),
     ],
 )
-def test_a_jobs_way_has_as_many_states_however_long_it_takes(decisions, way):
-    """What costs money per job; the waits cost none, nor does a limit with room left."""
+def test_the_number_of_states_does_not_depend_on_the_jobs_length(decisions, way):
+    """Each transition costs money; waiting doesn't, nor does a limit with room left."""
     path, name = [], DEFINITION["StartAt"]
     while name:
         path.append(name)

@@ -1,4 +1,4 @@
-"""Workers' answers and jobs such as nobody sends by mistake: text stays text, and every way ends."""
+"""Hostile answers of workers, and hostile jobs: text stays text, and every execution ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESULT = load_event("report-succeeded")["outcome"]["result"]
 UNCAUGHT = ("States.Runtime", "States.DataLimitExceeded")
 MOST_ERROR, MOST_CAUSE, MOST_OUTPUT = 256, 32_768, 262_144
 
-# Nothing here is about time, and generated input may take some.
+# These tests aren't about time, and generated input may take some.
 UNHURRIED = dict.fromkeys(
     ("AcknowledgeTimeoutSeconds", "HeartbeatTimeoutSeconds", "JobTimeoutSeconds"), 60
 )
@@ -29,7 +29,7 @@ Job = Callable[..., dict[str, Any]]
 
 
 def sayable(value: Any) -> bool:
-    """Whether Step Functions takes a value: its JSON has neither infinity nor half characters."""
+    """Whether Step Functions takes a value: its JSON has no infinity and no lone surrogate."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         text.encode()
@@ -43,7 +43,7 @@ def said(most: int) -> st.SearchStrategy[str]:
 
 
 def is_not_step_functions(error: str) -> bool:
-    """Whether Acknowledge may say it: it has names of its own."""
+    """Whether it is an error that Acknowledge may raise, not one of Step Functions' own."""
     return not error.startswith("States.")
 
 
@@ -52,7 +52,7 @@ def is_end(state: str) -> bool:
 
 
 def check(ended: Ended) -> None:
-    """What holds whatever came in."""
+    """Check what must hold for every input."""
     last = ended.path[-1]
     assert is_end(last), (ended.path, ended.error, ended.cause)
     assert ended.status in ("SUCCEEDED", "FAILED")
@@ -62,6 +62,7 @@ def check(ended: Ended) -> None:
     assert (STATES[last]["Type"] == "Fail") == (ended.status == "FAILED")
 
 
+@pytest.mark.slow
 @settled(4)
 @given(
     result=st.one_of(
@@ -71,9 +72,7 @@ def check(ended: Ended) -> None:
         values(),
     ).filter(sayable)
 )
-def test_a_workers_answer_reaches_report_as_it_was_given(
-    machine: Machine, job: Job, result: Any
-) -> None:
+def test_a_workers_answer_reaches_report_unchanged(machine: Machine, job: Job, result: Any) -> None:
     ended = machine.run(job(), Script(work=[result]), timeouts=UNHURRIED)
     check(ended)
     (told,) = ended.reports
@@ -85,12 +84,12 @@ def test_a_workers_answer_reaches_report_as_it_was_given(
 
 @settled(4)
 @given(error=said(MOST_ERROR), cause=said(MOST_CAUSE))
-def test_a_workers_failure_is_reported_word_for_word(
+def test_a_workers_failure_reaches_report_unchanged(
     machine: Machine, job: Job, error: str, cause: str
 ) -> None:
     ended = machine.run(job(), Script(work=[(error, cause)]), timeouts=UNHURRIED)
     if error in UNCAUGHT:
-        # Stop tells CodePipeline of an execution that ended so.
+        # Stop fails the job of an execution that ended like this.
         assert (ended.status, ended.error, ended.path[-1]) == ("FAILED", error, "InProgress")
         return
     check(ended)
@@ -101,7 +100,7 @@ def test_a_workers_failure_is_reported_word_for_word(
 
 @settled(4)
 @given(error=said(MOST_ERROR).filter(is_not_step_functions), cause=said(MOST_CAUSE))
-def test_a_refused_acknowledgment_is_told_word_for_word(
+def test_a_refused_acknowledgment_keeps_its_error_and_cause(
     machine: Machine, job: Job, error: str, cause: str
 ) -> None:
     ended = machine.run(job(), Script(acknowledge=[(error, cause)] * 20), timeouts=UNHURRIED)
@@ -119,10 +118,10 @@ def test_a_refused_acknowledgment_is_told_word_for_word(
     names=st.lists(said(2000), min_size=9, max_size=9),
     more=st.dictionaries(said(200), values().filter(sayable), max_size=3).filter(sayable),
 )
-def test_what_a_job_says_stays_text(
+def test_texts_in_a_job_stay_text(
     machine: Machine, job: Job, names: list[str], more: dict[str, Any]
 ) -> None:
-    """As Intake hands it on: the names and values of CodePipeline's members are any strings."""
+    """The names and values in a job from CodePipeline may be any strings."""
     pipeline, stage, action, config, value, nonce, problem, artifact, token = names
     own = job(
         pipelineContext={
@@ -135,7 +134,7 @@ def test_what_a_job_says_stays_text(
         continuationToken=token,
     )
     own["nonce"] = nonce
-    # With what Intake adds to it, an execution can be started with it.
+    # The job must leave space for what Intake adds to the execution's input.
     assume(len(as_sent(own).encode()) < MOST_OUTPUT - 10_000)
     changes = {"configurationError": problem} if problem else {}
     ended = machine.run(own, Script(), timeouts=UNHURRIED, **changes)
@@ -153,10 +152,10 @@ def test_what_a_job_says_stays_text(
 
 @settled(4)
 @given(data=st.data())
-def test_an_execution_that_somebody_started_by_hand_ends(
+def test_an_execution_that_was_started_by_hand_ends(
     machine: Machine, job: Job, data: st.DataObject
 ) -> None:
-    """With whatever input, it is never left hanging: at the latest it fails where it stood."""
+    """It never hangs, whatever its input is; in the worst case a state fails."""
     whole = {
         "job": job(),
         "actionType": "Custom/Build/Acknowledger/1",

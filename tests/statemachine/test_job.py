@@ -1,4 +1,4 @@
-"""The ways of a job, each on the real definition; what Acknowledge and Report decide is scripted."""
+"""The paths of a job through the real definition, with Acknowledge and Report scripted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LATE = {"state": "Dispatched", "failure": {"Error": "States.Timeout", "Cause": "
 
 @dataclass
 class Scenario:
-    """A script, the states that it leads through, and the end that it must come to."""
+    """A script, with the states that it must lead through and the end that it must reach."""
 
     name: str
     script: Script
@@ -47,7 +47,7 @@ SCENARIOS = [
         outcomes=[{"result": {"outputVariables": {"A": "b"}}}],
     ),
     Scenario(
-        "success with nothing to say",
+        "success without a result",
         Script(work=[None]),
         [*TO_WORK, *REPORTED, "Succeeded"],
         outcomes=[{"result": None}],
@@ -60,7 +60,7 @@ SCENARIOS = [
         outcomes=[failed("InProgress", *NO)],
     ),
     Scenario(
-        "failure without a word",
+        "failure without error and cause",
         Script(work=[WORDLESS]),
         [*TO_WORK, *REPORTED, "Failed"],
         "JobFailed",
@@ -101,7 +101,7 @@ SCENARIOS = [
         outcomes=[LATE],
     ),
     Scenario(
-        "acknowledgment refused for good",
+        "acknowledgment refused permanently",
         Script(acknowledge=[("JobNotFoundException", "Gone.")], report=[REFUSED]),
         [*TO_ACKNOWLEDGE, *REPORTED, "AcknowledgmentRefused"],
         "JobNotFoundException",
@@ -144,7 +144,7 @@ SCENARIOS = [
     ),
     *(
         Scenario(
-            f"{name} for the next job, which comes before it is waited for",
+            f"{name} for the next job, which comes before the wait",
             Script(work=[work], report=[NEXT_JOB]),
             [*TO_WORK, *REPORTED, "WaitForNextJob", *REPORTED, end],
             error,
@@ -159,7 +159,7 @@ SCENARIOS = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_the_way_of_a_job(scenario: Scenario, machine: Machine, job: Any) -> None:
+def test_the_path_of_a_job(scenario: Scenario, machine: Machine, job: Any) -> None:
     offered = job()
     ended = machine.run(offered, scenario.script, **scenario.input)
     assert ended.path == scenario.path
@@ -175,13 +175,13 @@ def test_the_way_of_a_job(scenario: Scenario, machine: Machine, job: Any) -> Non
     assert {kind for kind, _ in ended.events} <= {"Job Dispatched", "Job In Progress"}
 
 
-def test_the_row_is_claimed_with_what_is_known_of_the_job(machine, job):
+def test_the_row_is_claimed_with_the_jobs_attributes(machine, job):
     offered = job()
     ended = machine.run(offered, Script())
     row = {name: next(iter(value.values())) for name, value in ended.row.items()}
     created = row["times"]["Created"]["S"]
     assert (row["status"], row["execution"], row["updatedAt"]) == ("Created", ended.arn, created)
-    # The limit of a second, and a minute.
+    # Due after the limit of a second and one minute.
     assert row["dueAt"][:10] == created[:10]
     assert created < row["dueAt"]
     assert (row["pipelineName"], row["actionExecutionId"]) == ("my-pipeline", "a8748f7a")
@@ -199,7 +199,7 @@ def test_acknowledge_gets_the_api_request_a_task_token_and_the_claim(machine, jo
     assert detail == {"jobId": offered["id"], "nonce": "3", "execution": ended.arn, **whose}
 
 
-def test_the_worker_gets_the_job_as_it_is_and_no_nonce(machine, job):
+def test_the_worker_gets_the_job_without_its_nonce(machine, job):
     offered = job(continuationToken="again")
     (detail,) = machine.run(offered, Script()).details("Job In Progress")
     assert detail.pop("taskToken")
@@ -216,7 +216,7 @@ def test_the_worker_gets_the_job_as_it_is_and_no_nonce(machine, job):
     ("character", "length", "handed_on"),
     [("x", 240_000, True), ("x", 251_000, False), ("ü", 60_000, True), ("ü", 120_000, False)],
 )
-def test_a_result_is_handed_on_only_if_a_payload_can_hold_it_with_the_job(
+def test_a_result_is_passed_on_only_if_it_fits_into_a_payload_with_the_job(
     machine, job, character, length, handed_on
 ):
     result = {"outputVariables": {"A": character * length}}
@@ -231,7 +231,7 @@ def test_a_result_is_handed_on_only_if_a_payload_can_hold_it_with_the_job(
         ({"HeartbeatTimeoutSeconds": 1, "JobTimeoutSeconds": 1}, "States.Timeout"),
     ],
 )
-def test_report_is_told_how_long_the_worker_was_silent(machine, job, timeouts, error):
+def test_report_gets_the_time_since_the_worker_was_last_heard(machine, job, timeouts, error):
     limits = {"AcknowledgeTimeoutSeconds": 60, **timeouts}
     (report,) = machine.run(job(), Script(work=[SILENT]), timeouts=limits).reports
     assert 900 < report["outcome"]["milliseconds"] < 30_000
@@ -239,7 +239,7 @@ def test_report_is_told_how_long_the_worker_was_silent(machine, job, timeouts, e
     assert report["offer"]["timeouts"] == limits
 
 
-def test_a_heartbeat_keeps_a_job_alive_and_takes_no_more_states(machine, job):
+def test_heartbeats_keep_a_job_alive_without_more_states(machine, job):
     quick = machine.run(job(), Script())
     arn = machine.start(job())
     events = Events(machine)
@@ -256,9 +256,7 @@ def test_a_heartbeat_keeps_a_job_alive_and_takes_no_more_states(machine, job):
 
 
 @pytest.mark.parametrize("status", ["Created", "Queued", "Dispatched"])
-def test_a_newer_offer_takes_over_the_row_of_a_job_that_nobody_has_acknowledged(
-    machine, job, status
-):
+def test_a_newer_offer_takes_over_the_row_of_an_unacknowledged_job(machine, job, status):
     offered = job()
     machine.set(
         offered["id"],
@@ -284,7 +282,7 @@ def test_a_newer_offer_takes_over_the_row_of_a_job_that_nobody_has_acknowledged(
         ("Failed", "2025-12-31T00:00:00.000Z"),
     ],
 )
-def test_whose_a_row_is_that_cannot_be_taken_is_for_acknowledge_to_judge(
+def test_an_execution_that_cannot_claim_the_row_goes_to_acknowledge(
     machine, job, status, offered_at
 ):
     offered = job()
@@ -295,18 +293,18 @@ def test_whose_a_row_is_that_cannot_be_taken_is_for_acknowledge_to_judge(
         offeredAt={"S": offered_at},
     )
     before = machine.row(offered["id"])
-    script = Script(acknowledge=[("AlreadyInProgress", "Worked by arn:another")])
+    script = Script(acknowledge=[("AlreadyInProgress", "Its execution is arn:another")])
     ended = machine.run(offered, script, room="awaited")
     assert ended.path == ["Created", "Dispatched", "StandDown"]
     assert ended.output == {
         "jobId": offered["id"],
         "reason": "AlreadyInProgress",
-        "cause": "Worked by arn:another",
+        "cause": "Its execution is arn:another",
     }
     assert ended.row == before
 
 
-def test_a_job_that_waits_for_room_says_so_and_a_newer_offer_may_have_it(machine, job):
+def test_a_job_that_waits_for_room_is_queued_and_a_newer_offer_may_take_it_over(machine, job):
     older = job()
     events = Events(machine)
     first = machine.start(older, timeouts=PATIENT, room="awaited")
@@ -330,21 +328,21 @@ def test_a_job_that_waits_for_room_says_so_and_a_newer_offer_may_have_it(machine
 @pytest.mark.parametrize(
     "change", [{"room": {"S": "given"}}, {"over": {"M": {}}}, {"execution": {"S": "arn:newer"}}]
 )
-def test_where_there_is_no_room_to_wait_for_acknowledge_is_asked(machine, job, change):
+def test_an_execution_that_need_not_wait_for_room_goes_to_acknowledge(machine, job, change):
     offered = job()
     meddled = Meddled(lambda: machine.set(offered["id"], **change), ("States.Timeout", "an hour"))
     ended = machine.run(offered, Script(rows={"WaitForRoom": [meddled]}), room="awaited")
     assert ended.path[:4] == ["Created", "Queued", "WaitForRoom", "Dispatched"]
 
 
-def test_a_result_that_waits_for_the_next_job_goes_on_when_that_is_here(machine, job):
+def test_a_result_that_waits_for_the_next_job_is_reported_when_that_comes(machine, job):
     first = job()
     events = Events(machine)
     work = machine.start(first, timeouts=PATIENT)
     machine.answer(events.next("Job Dispatched")["taskToken"], [{"status": "InProgress"}])
     token = events.next("Job In Progress")["taskToken"]
     machine.set(first["id"], continuing={"M": {"jobId": {"S": first["id"]}}})
-    machine.report_says([NEXT_JOB])
+    machine.set_report_answers([NEXT_JOB])
     machine.answer(token, [{"continuationToken": "x"}])
     token = row_token(machine, work, "WaitForNextJob")
     assert machine.row(first["id"])["nextJobToken"]["S"] == token
@@ -354,7 +352,7 @@ def test_a_result_that_waits_for_the_next_job_goes_on_when_that_is_here(machine,
     assert machine.reports[-1]["outcome"] == {"result": {"continuationToken": "x"}}
 
 
-def test_a_result_that_waits_for_a_next_job_hears_that_the_action_is_over(machine, job):
+def test_a_result_that_waits_for_the_next_job_ends_when_the_action_is_over(machine, job):
     first = job()
     ended = machine.run(
         first,
@@ -368,7 +366,7 @@ def test_a_result_that_waits_for_a_next_job_hears_that_the_action_is_over(machin
     assert ended.reports[1]["outcome"] == {"result": {}}
 
 
-def test_a_result_waits_for_a_next_job_a_day_at_most(machine, job):
+def test_a_result_waits_for_the_next_job_for_a_day_at_most(machine, job):
     day = [("States.Timeout", "an hour")] * 24
     first = job()
     ended = machine.run(
@@ -385,7 +383,7 @@ def test_a_result_waits_for_a_next_job_a_day_at_most(machine, job):
     assert outcome["failure"] == {"Error": NO[0], "Cause": NO[1]}
 
 
-def test_a_job_waits_for_room_a_day_at_most(machine, job):
+def test_a_job_waits_for_room_for_a_day_at_most(machine, job):
     day = [("States.Timeout", "an hour")] * 24
     refused = {"status": "Refused", "error": "NoRoom", "cause": "There was no room"}
     script = Script(rows={"WaitForRoom": day}, report=[refused])
@@ -396,7 +394,7 @@ def test_a_job_waits_for_room_a_day_at_most(machine, job):
 
 
 def row_token(machine: Machine, arn: str, state: str) -> str:
-    """The token that a state has written into its row."""
+    """The task token that a state has written into the row."""
 
     def token() -> str | None:
         found = machine.row_token(arn)

@@ -1,4 +1,4 @@
-"""The alarms that would be deployed: each says what it means, and is about what there is."""
+"""The alarms of the template: each is described, documented, and watches metrics that exist."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def metrics(alarm: Any) -> list[Any]:
 
 
 def terms_of(alarm: Any) -> list[Any]:
-    """What an alarm is computed of, by default."""
+    """The terms of an alarm, by default."""
     return [one["Fn::If"][2] if "Fn::If" in one else one for one in alarm.get("Metrics", [])]
 
 
@@ -43,19 +43,19 @@ def test_an_alarm_says_what_it_means_and_what_to_do_first(name):
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_tells_the_topic_when_it_fires_and_when_it_is_over(name):
+def test_an_alarm_notifies_the_topic_when_it_fires_and_when_it_is_over(name):
     topic = [{"Ref": "AlarmTopic"}]
     assert ALARMS[name]["AlarmActions"] == ALARMS[name]["OKActions"] == topic
-    # No data at all is bad news where there had been some.
+    # It also notifies if data that there had been are missing.
     missing = ALARMS[name].get("InsufficientDataActions", [])
     assert missing == (topic if ALARMS[name]["TreatMissingData"] == "missing" else [])
 
 
-def test_every_alarm_has_its_place_in_the_runbook_and_no_other_has():
+def test_the_runbook_has_a_section_for_each_alarm_and_no_other():
     assert set(re.findall(r"^## (\w+)$", RUNBOOK, re.MULTILINE)) == set(ALARMS)
 
 
-def test_every_queue_of_dead_letters_has_an_alarm_at_the_first_message():
+def test_every_dead_letter_queue_has_an_alarm_at_the_first_message():
     queues = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::SQS::Queue"}
     watched = {
         dimension["Value"]["Fn::GetAtt"][0]
@@ -91,19 +91,19 @@ def test_the_terms_of_an_expression_are_its_metrics(name):
     if not expression:
         assert len(terms) <= 1
         return
-    # A queue or function of which there is no data must not hide the others.
+    # A queue or function without data must not hide the others.
     assert expression == " + ".join(f"FILL({term}, 0)" for term in terms)
     assert all(one["ReturnData"] is False for one in stats if "MetricStat" in one)
 
 
-def test_an_alarm_without_any_data_is_quiet():
-    """So a new stack is. "breaching" would fire at once; "missing" tells once data stops."""
+def test_an_alarm_without_data_does_not_fire():
+    """A new stack has no data. "breaching" would fire at once; "missing" notifies when data stop."""
     treated = {name: one["TreatMissingData"] for name, one in ALARMS.items()}
     assert treated == dict.fromkeys(ALARMS, "notBreaching") | {"NoSweepAlarm": "missing"}
 
 
 @pytest.mark.parametrize("schedule", TEMPLATE["Parameters"]["PollSchedule"]["AllowedValues"])
-def test_no_sweep_is_waited_for_as_long_as_the_schedule_allows(schedule):
+def test_the_alarm_on_sweeps_waits_as_long_as_the_schedule_allows(schedule):
     equal = {
         name: {"Fn::Equals": [{"Ref": "PollSchedule"}, value]}
         for name, value in (("daily", "rate(1 day)"), ("minute", "rate(1 minute)"))
@@ -115,7 +115,7 @@ def test_no_sweep_is_waited_for_as_long_as_the_schedule_allows(schedule):
     assert period == {"Fn::If": ["PollsOften", 300, {"Fn::If": ["PollsDaily", 86400, 3600]}]}
     seconds = 300 if schedule in often else 86400 if schedule == "rate(1 day)" else 3600
     assert seconds_of(schedule) <= seconds
-    # CloudWatch looks a day back, or a week where periods are of an hour or more.
+    # CloudWatch evaluates one day at most, or a week if periods are an hour or longer.
     assert (
         seconds * ALARMS["NoSweepAlarm"]["EvaluationPeriods"]
         <= (7 if seconds >= 3600 else 1) * 86400
@@ -128,9 +128,9 @@ def seconds_of(schedule):
 
 
 def states(period, periods, sweeps, until):
-    """An alarm's states, minute by minute, where a sweep was counted at some seconds and no other.
+    """An alarm's states, minute by minute, if sweeps were counted at these seconds only.
 
-    CloudWatch judges by the last whole periods, and tells INSUFFICIENT_DATA where none has data.
+    CloudWatch evaluates the last whole periods; without any data the state is INSUFFICIENT_DATA.
     """
     counted = Counter(second // period for second in sweeps)
     for minute in range(0, until, 60):
@@ -140,8 +140,8 @@ def states(period, periods, sweeps, until):
 
 
 @pytest.mark.parametrize("schedule", TEMPLATE["Parameters"]["PollSchedule"]["AllowedValues"])
-def test_an_alarm_on_no_sweep_is_quiet_from_the_first_minute_until_they_cease(schedule):
-    """It notifies of INSUFFICIENT_DATA only after there were data: a new alarm begins in that state."""
+def test_the_alarm_on_sweeps_does_not_fire_until_sweeps_stop(schedule):
+    """It notifies of INSUFFICIENT_DATA only after data: a new alarm starts in that state."""
     every = seconds_of(schedule)
     period = 300 if every <= 300 else 86400 if every == 86400 else 3600
     periods = ALARMS["NoSweepAlarm"]["EvaluationPeriods"]
@@ -159,8 +159,8 @@ def test_metrics_by_action_type_have_an_alarm_that_names_the_type():
     assert counted["Expression"]["Fn::Sub"].endswith("GROUP BY action_type")
 
 
-def test_what_metrics_by_action_type_cost_is_said_where_they_are_asked_for():
-    """CloudWatch takes 0.30 USD a month for each."""
+def test_the_cost_of_metrics_by_action_type_is_documented():
+    """CloudWatch charges 0.30 USD a month for each metric."""
     told = [
         name
         for name, service in documented_metrics()
@@ -172,8 +172,8 @@ def test_what_metrics_by_action_type_cost_is_said_where_they_are_asked_for():
     assert f"up to {cost} for each action type" in (ROOT / "docs" / "metrics.md").read_text()
 
 
-def test_a_metric_has_the_function_that_counts_it_as_its_service():
-    """With the dimension that Powertools gives it: the function's POWERTOOLS_SERVICE_NAME."""
+def test_the_service_of_a_metric_is_the_function_that_emits_it():
+    """Powertools sets this dimension from the function's POWERTOOLS_SERVICE_NAME."""
     for alarm in ALARMS.values():
         for metric in metrics(alarm):
             if metric["Namespace"] == OWN:
@@ -184,7 +184,7 @@ def test_a_metric_has_the_function_that_counts_it_as_its_service():
                 assert variables["POWERTOOLS_SERVICE_NAME"] == dimension["Value"]
 
 
-def test_an_alarm_of_ours_is_about_a_metric_that_is_counted():
+def test_an_alarm_on_a_metric_of_ours_is_on_a_documented_one():
     for alarm in ALARMS.values():
         for metric in metrics(alarm):
             if metric["Namespace"] == OWN:

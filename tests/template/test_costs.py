@@ -1,4 +1,4 @@
-"""docs/costs.md adds up: the bills are those of the prices that it names and of what was measured."""
+"""docs/costs.md adds up: its bills follow from the prices that it names and the measurements."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_bill_adds_up(jobs):
     assert f"{len(ALARMS)} alarms on {watched} metrics" in PAGE
     ours = figures.value_in(lines[OF_A_JOB]) / 1000 * jobs + 0.04 + 0.22 + watched * 0.1 + 15 * 0.3
     instance = HOURS * 0.0104 + 8 * 0.08 + HOURS * 0.005
-    # With 128 MB, for a second.
+    # A function with 128 MB that runs for a second.
     poller = cost({"function invocations": SWEEPS, "GB-seconds": SWEEPS * 0.125})
     of_aws = poller + 2.00 / 1000 * jobs
     invoked = MINUTES * 0.002 * jobs

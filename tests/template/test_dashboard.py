@@ -1,4 +1,4 @@
-"""The dashboard that would be deployed shows what there is, each thing in a place of its own."""
+"""The dashboard of the template shows every metric, alarm, queue and function."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def own(properties: dict[str, Any]) -> list[tuple[str, str, str]]:
     return found
 
 
-def test_the_rows_of_widgets_are_full():
-    """CloudWatch places them in their order, in 24 columns, where none says where it is."""
+def test_the_widgets_fill_their_rows():
+    """CloudWatch places widgets without a position in order, in 24 columns."""
     assert not [widget for widget in WIDGETS if {"x", "y"} & widget.keys()]
     assert [widget["width"] for widget in WIDGETS] == [24, *[8] * 12]
 
 
-def test_every_alarm_is_on_it():
+def test_every_alarm_is_on_the_dashboard():
     named = [
         arn
         for widget in WIDGETS
@@ -53,7 +53,7 @@ def test_every_alarm_is_on_it():
 
 
 @pytest.mark.parametrize("title", GRAPHS)
-def test_a_metric_of_ours_is_documented_with_this_service_and_the_unit_of_its_axis(title):
+def test_a_metric_is_documented_with_its_service_and_the_unit_of_its_axis(title):
     axes = GRAPHS[title].get("yAxis", {})
     for name, service, axis in own(GRAPHS[title]):
         label = axes.get(axis, {}).get("label", "count")
@@ -61,12 +61,12 @@ def test_a_metric_of_ours_is_documented_with_this_service_and_the_unit_of_its_ax
 
 
 @pytest.mark.parametrize("title", GRAPHS)
-def test_the_lines_of_a_widget_are_told_apart(title):
+def test_the_lines_of_a_widget_have_different_labels(title):
     labels = []
     for metric in GRAPHS[title]["metrics"]:
         settings = metric[-1] if isinstance(metric[-1], dict) else {}
         if "expression" in settings:
-            # CloudWatch tells the lines of a search apart.
+            # CloudWatch labels the lines of a search itself.
             assert settings["expression"].startswith("SEARCH('{")
             continue
         labels.append(settings.get("label", metric[1]))
@@ -74,7 +74,7 @@ def test_the_lines_of_a_widget_are_told_apart(title):
     assert len(labels) == len(set(labels))
 
 
-def test_every_metric_that_is_counted_is_shown_or_watched():
+def test_every_documented_metric_is_shown_or_watched():
     shown = {name for properties in GRAPHS.values() for name, *_ in own(properties)}
     watched = {
         metric["MetricName"]
@@ -86,7 +86,7 @@ def test_every_metric_that_is_counted_is_shown_or_watched():
 
 
 @pytest.mark.parametrize("kind", ["AWS::SQS::Queue", "AWS::Serverless::Function"])
-def test_every_queue_and_function_is_on_it(kind):
+def test_every_queue_and_function_is_on_the_dashboard(kind):
     suffix = ".QueueName" if kind == "AWS::SQS::Queue" else ""
     names = {f'"<{name}{suffix}>"' for name, one in RESOURCES.items() if one["Type"] == kind}
     searches = [

@@ -1,4 +1,4 @@
-"""What would be deployed, as SAM's own translator makes it from the template."""
+"""What the template would deploy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUEUES = [name for name, resource in RESOURCES.items() if resource["Type"] == "A
 
 
 def policies_of(role):
-    """A role's own policies, and those that are attached to it."""
+    """A role's inline policies, and those attached to it."""
     own = RESOURCES[role]["Properties"]
     yield from (policy["PolicyDocument"] for policy in own["Policies"])
     for managed in own.get("ManagedPolicyArns", []):
@@ -43,7 +43,7 @@ def policies_of(role):
 
 ROLES = {
     name: [
-        # What only a stack that serves partners is allowed counts as well.
+        # This includes what only a stack that serves partners is allowed.
         statement["Fn::If"][1] if "Fn::If" in statement else statement
         for policy in policies_of(name)
         for statement in policy["Statement"]
@@ -59,7 +59,7 @@ def actions(statements):
         yield from [found] if isinstance(found, str) else found
 
 
-def test_the_functions_are_compiled_for_the_python_that_runs_them():
+def test_the_functions_are_compiled_for_their_runtime():
     (compiled_for,) = re.findall(
         r"^RUNTIME := (.+)$", (ROOT / "functions" / "Makefile").read_text(), re.M
     )
@@ -74,7 +74,7 @@ def test_cfn_lint_finds_nothing():
 
 
 @pytest.mark.parametrize("name", TEMPLATE["Parameters"])
-def test_every_parameter_has_a_default_and_says_what_it_is(name):
+def test_every_parameter_has_a_default_and_a_description(name):
     parameter = TEMPLATE["Parameters"][name]
     assert "Default" in parameter
     assert len(parameter["Description"]) > 20
@@ -93,12 +93,12 @@ def test_report_may_answer_executions_of_its_own_state_machine_only():
     (statement,) = RESOURCES["ReportToJobStateMachine"]["Properties"]["PolicyDocument"]["Statement"]
     assert statement["Action"] == "states:SendTaskSuccess"
     assert statement["Resource"] == {"Ref": "JobStateMachine"}
-    # With the role it would be a circle: the state machine needs Report, and Report its role.
+    # In the role it would be circular: the state machine needs Report, and Report needs its role.
     own = json.dumps(RESOURCES["ReportRole"])
     assert '"JobStateMachine"' not in own
 
 
-def test_jobs_are_polled_only_for_the_action_types_served_to_the_version():
+def test_jobs_can_be_polled_only_for_exactly_the_action_types_served():
     (statement,) = [s for s in ROLES["IntakeRole"] if s["Action"] == "codepipeline:PollForJobs"]
     separator, joined = statement["Resource"]["Fn::Split"]
     begins, rest = joined["Fn::Join"][1]
@@ -109,8 +109,8 @@ def test_jobs_are_polled_only_for_the_action_types_served_to_the_version():
     assert statement["Condition"] == {"StringEquals": here}
 
 
-def test_it_can_be_given_to_cloudformation_as_it_is_written():
-    """An inline template has 51,200 bytes at most."""
+def test_the_template_is_small_enough_to_be_given_inline():
+    """CloudFormation takes 51,200 bytes at most."""
     written = (ROOT / "template.yaml").read_bytes()
     assert len(written) < 51_200
     assert written.count(b"\n") < 1_000
@@ -121,7 +121,7 @@ def test_a_registered_action_type_outlives_the_stack():
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
 
-def test_a_stack_may_have_a_key_a_boundary_and_names_for_roles_of_a_company():
+def test_a_stack_may_have_a_key_a_permissions_boundary_and_role_names():
     key = {"Ref": "KmsKeyArn"}
     nothing = {"Ref": "AWS::NoValue"}
     for name, resource in RESOURCES.items():
@@ -167,7 +167,7 @@ def test_client_tokens_are_read_only_under_their_prefix():
                 assert context["Fn::Sub"].endswith(":parameter${ClientTokenPrefix}*")
 
 
-def test_what_eventbridge_or_lambda_gives_up_on_goes_to_a_dead_letter_queue():
+def test_events_that_eventbridge_or_lambda_gives_up_go_to_a_dead_letter_queue():
     for name, function in FUNCTIONS.items():
         events = function.get("Events", {})
         assert bool(events) == ("DeadLetterQueue" in function), name
@@ -193,14 +193,14 @@ def test_each_source_may_send_to_its_dead_letter_queue():
         assert {"Ref": queue} in [output["Value"] for output in TEMPLATE["Outputs"].values()]
 
 
-def test_a_job_dispatched_too_long_ago_is_not_acknowledged_any_more():
-    """No execution waits for the answer then, and CodePipeline would not offer the job again."""
+def test_a_job_dispatched_too_long_ago_is_no_longer_acknowledged():
+    """No execution would wait for the answer, and CodePipeline would not offer the job again."""
     function = FUNCTIONS["AcknowledgeFunction"]
     limit = {"Ref": "AcknowledgeTimeoutSeconds"}
     assert function["EventInvokeConfig"] == {"MaximumEventAgeInSeconds": limit}
     (event,) = function["Events"].values()
     assert event["Properties"]["RetryPolicy"] == {"MaximumEventAgeInSeconds": limit}
-    # The least that EventBridge and Lambda take.
+    # The minimum that EventBridge and Lambda take.
     assert TEMPLATE["Parameters"]["AcknowledgeTimeoutSeconds"]["MinValue"] == 60
 
 
@@ -208,7 +208,7 @@ def test_the_next_sweep_is_intakes_retry():
     assert FUNCTIONS["IntakeFunction"]["EventInvokeConfig"] == {"MaximumRetryAttempts": 0}
 
 
-def test_dead_letters_are_kept_as_long_as_sqs_keeps_anything():
+def test_dead_letters_are_kept_for_the_longest_time_that_sqs_allows():
     assert len(QUEUES) == len(FUNCTIONS)
     for queue in QUEUES:
         assert RESOURCES[queue]["Properties"] == {
@@ -218,7 +218,7 @@ def test_dead_letters_are_kept_as_long_as_sqs_keeps_anything():
         }
 
 
-def test_every_log_group_forgets_after_the_time_given():
+def test_every_log_group_has_the_retention_parameter():
     groups = [r["Properties"] for r in RESOURCES.values() if r["Type"] == "AWS::Logs::LogGroup"]
     assert len(groups) == len(FUNCTIONS) + 1
     assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups)
@@ -230,7 +230,7 @@ def test_the_state_machine_logs_without_execution_data_and_is_traced():
     assert properties["Tracing"] == {"Enabled": True}
 
 
-def test_the_table_can_be_restored_and_forgets_ended_jobs():
+def test_the_job_table_can_be_restored_and_expires_ended_jobs():
     properties = RESOURCES["JobTable"]["Properties"]
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
     assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
@@ -239,7 +239,7 @@ def test_the_table_can_be_restored_and_forgets_ended_jobs():
     assert indexes == ["ByStatus", "ByActionExecution"]
 
 
-def test_the_table_of_intake_can_be_restored_and_forgets_nothing():
+def test_the_intake_table_can_be_restored_and_expires_nothing():
     properties = RESOURCES["IntakeTable"]["Properties"]
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
     assert properties["KeySchema"] == [{"AttributeName": "actionType", "KeyType": "HASH"}]
@@ -248,7 +248,7 @@ def test_the_table_of_intake_can_be_restored_and_forgets_nothing():
 
 
 @pytest.mark.parametrize("table", ["JobTable", "IntakeTable"])
-def test_a_table_declares_just_the_attributes_that_keys_are_made_of(table):
+def test_a_table_declares_only_the_attributes_of_its_keys(table):
     properties = RESOURCES[table]["Properties"]
     declared = [one["AttributeName"] for one in properties["AttributeDefinitions"]]
     keys = [properties, *properties.get("GlobalSecondaryIndexes", [])]
@@ -265,7 +265,7 @@ RULES = {
 
 
 def matches(rule, event):
-    """Whether a rule's pattern has an event, with what the template makes of it at deployment."""
+    """Whether a rule's pattern matches an event, with the references that a deployment fills in."""
     text = json.dumps(RULES[rule]["Pattern"])
     pattern = json.loads(
         text.replace(
@@ -298,7 +298,7 @@ def matches(rule, event):
         ),
     ],
 )
-def test_an_event_goes_to_whom_it_is_for(event, rules):
+def test_an_event_is_matched_by_the_rules_of_its_functions(event, rules):
     assert {rule for rule in RULES if matches(rule, load_event(event))} == rules
 
 
@@ -315,7 +315,7 @@ def test_an_event_goes_to_whom_it_is_for(event, rules):
         ("ABORTED", None, True),
     ],
 )
-def test_stop_is_told_of_executions_whose_jobs_nobody_has_reported_on(status, error, stops):
+def test_stop_gets_the_executions_whose_jobs_were_not_reported(status, error, stops):
     event = load_event("stop-execution-aborted")
     event["detail"] |= {"status": status, "error": error}
     found = {rule for rule in RULES if rule.startswith("Stop") and matches(rule, event)}
@@ -324,14 +324,14 @@ def test_stop_is_told_of_executions_whose_jobs_nobody_has_reported_on(status, er
 
 @pytest.mark.parametrize("state", ["ABANDONED", "CANCELED", "FAILED"])
 @pytest.mark.parametrize(("owner", "told"), [("Custom", 1), ("ThirdParty", 1), ("AWS", 0)])
-def test_stop_is_told_of_ended_actions_that_workers_have(state, owner, told):
+def test_stop_gets_ended_custom_and_partner_actions(state, owner, told):
     event = load_event("stop-action-abandoned")
     event["detail"]["state"] = state
     event["detail"]["type"]["owner"] = owner
     assert len([rule for rule in RULES if matches(rule, event)]) == told
 
 
-def test_only_jobs_progress_comes_from_anyone_on_the_bus():
+def test_only_the_rule_for_progress_accepts_any_source():
     for name, rule in RULES.items():
         assert ("source" in rule["Pattern"]) is (name != "ReportFunction.JobProgress")
         ours = rule["Pattern"].get("source", ["acknowledger"]) == ["acknowledger"]
@@ -339,7 +339,7 @@ def test_only_jobs_progress_comes_from_anyone_on_the_bus():
         assert rule.get("EventBusName") == (bus if ours else None)
 
 
-def test_executions_that_end_are_of_interest_only_where_jobs_are_limited():
+def test_the_rule_for_ended_executions_is_enabled_only_with_a_limit():
     state = RULES["IntakeFunction.ExecutionEnded"]["State"]
     assert state == {"Fn::If": ["LimitsJobs", "ENABLED", "DISABLED"]}
     none = {"Fn::Equals": [{"Ref": "MaxJobsInFlight"}, "0"]}
@@ -354,7 +354,7 @@ LIMITS = TEMPLATE["Parameters"]["MaxJobsInFlight"]
 
 
 def is_taken(given, types=10):
-    """Whether Intake can use a limit that the template took."""
+    """Whether Intake can use a limit that the template accepts."""
     names = ",".join(f"Custom/Build/A/{number}" for number in range(types))
     environ = {"ACTION_TYPES": names, "MAX_JOBS_IN_FLIGHT": given}
     return bool(Config(environ).max_jobs_in_flight)
@@ -418,12 +418,12 @@ def test_a_number_of_seconds_has_bounds(name, least, most):
     assert least <= parameter["Default"] <= most
 
 
-def test_long_work_is_continued_well_before_codepipeline_gives_it_up():
-    """A custom action's job has a day."""
+def test_long_work_is_continued_well_before_codepipelines_timeout():
+    """A custom action's job times out after a day."""
     assert TEMPLATE["Parameters"]["ContinueAfterSeconds"]["Default"] <= 86_400 - 3_600
 
 
-def test_work_of_more_than_a_day_is_only_allowed_by_saying_so():
+def test_work_of_more_than_a_day_needs_its_own_parameter():
     parameters = TEMPLATE["Parameters"]
     assert parameters["JobTimeoutSeconds"]["MaxValue"] == 86_400
     assert parameters["LongJobTimeoutSeconds"]["Default"] == 0
@@ -433,14 +433,14 @@ def test_work_of_more_than_a_day_is_only_allowed_by_saying_so():
     assert given == {"Fn::If": ["HasLongJobs", *limits]}
 
 
-def test_every_parameter_stands_in_a_group_of_the_console():
+def test_every_parameter_is_in_a_parameter_group():
     groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     listed = [name for group in groups for name in group["Parameters"]]
     assert sorted(listed) == sorted(TEMPLATE["Parameters"])
 
 
-def test_every_function_is_given_just_the_settings_that_there_are():
-    """Intake's alone is the state machine, which names a function itself."""
+def test_every_function_gets_exactly_the_settings_that_config_reads():
+    """Only Intake gets the state machine's ARN: the state machine itself refers to Report."""
     read = Reading(dict.fromkeys(given_to("IntakeFunction"), "1"))
     read["ACTION_TYPES"], read["QUERIES"] = "Custom/Build/A/1", ""
     settings = Config(read)
@@ -457,8 +457,8 @@ def given_to(function):
     return {name for name in {**every, **own} if not name.startswith(("POWERTOOLS_", "AWS_"))}
 
 
-def test_no_function_reads_a_setting_of_its_own():
-    """All of them are in config, but for what Lambda itself sets."""
+def test_only_config_reads_settings():
+    """The one exception is a variable that Lambda itself sets."""
     code = [path for path in (ROOT / "functions").rglob("*.py") if path.name != "config.py"]
     read = {
         found
@@ -469,8 +469,8 @@ def test_no_function_reads_a_setting_of_its_own():
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_function_logs_and_counts_under_its_own_name(name):
-    """It is set there only: one logger, and each function's metrics, have it from there."""
+def test_every_function_logs_and_emits_metrics_under_its_own_name(name):
+    """The name is set there only: the logger and each function's metrics read it."""
     variables = FUNCTIONS[name]["Environment"]["Variables"]
     assert variables["POWERTOOLS_SERVICE_NAME"] == name.removesuffix("Function")
     handler = ROOT / "functions" / f"{FUNCTIONS[name]['Handler'].partition('.')[0]}.py"
@@ -486,13 +486,13 @@ def test_all_functions_log_with_one_logger():
     assert "Metrics(" not in code
 
 
-def test_no_line_below_a_functions_own_level_is_dropped_by_lambda():
-    """The invocations that are sampled would log nothing more than the others."""
+def test_lambda_drops_no_log_line_of_a_function():
+    """Otherwise sampled invocations would log no more than the others."""
     config = TEMPLATE["Globals"]["Function"]["LoggingConfig"]
     assert config == {"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG"}
 
 
-def test_tracing_costs_a_function_no_import():
+def test_tracing_needs_no_import():
     """Lambda and Step Functions trace without X-Ray's SDK, which is slow to import."""
     assert TEMPLATE["Globals"]["Function"]["Tracing"] == "Active"
     modules = ", ".join(one["Handler"].partition(".")[0] for one in FUNCTIONS.values())
@@ -508,7 +508,7 @@ def test_tracing_costs_a_function_no_import():
 
 
 class Reading(dict[str, str]):
-    """An environment that keeps what was read of it."""
+    """An environment that records which variables were read."""
 
     def __init__(self, values):
         super().__init__(values)
@@ -519,7 +519,7 @@ class Reading(dict[str, str]):
         return super().get(name, *default)
 
 
-def test_a_worker_finds_what_it_needs_in_the_outputs():
+def test_the_outputs_have_what_a_worker_needs():
     assert {"JobBusName", "JobStateMachineArn", "JobTableName", "IntakeTableName"} <= set(
         TEMPLATE["Outputs"]
     )
@@ -528,8 +528,8 @@ def test_a_worker_finds_what_it_needs_in_the_outputs():
     assert all("Description" in output for output in TEMPLATE["Outputs"].values())
 
 
-def test_it_is_plain_yaml_without_aliases():
-    """CloudFormation reads none."""
+def test_the_template_has_no_yaml_aliases():
+    """CloudFormation doesn't support them."""
     events = yaml.parse((ROOT / "template.yaml").read_text())
     assert not [event for event in events if isinstance(event, yaml.AliasEvent)]
 

@@ -33,7 +33,7 @@ ENVIRONMENT = {
 
 @dataclass
 class Context:
-    """Lambda's context object, as far as the functions and Powertools read it."""
+    """Lambda's context object, with what the functions and Powertools read of it."""
 
     function_name: str = "function"
     memory_limit_in_mb: int = 256
@@ -51,7 +51,7 @@ def context() -> Context:
 
 
 class Clients:
-    """The SDK's session: its clients are made once for all tests, and what one registers is undone."""
+    """The SDK's session: clients are created once; handlers that a test registers are removed."""
 
     def __init__(self) -> None:
         self._clients: dict[Any, Any] = {}
@@ -88,7 +88,7 @@ CLIENTS = Clients()
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The environment that the template gives, and nothing kept from the test before."""
+    """The environment that the template sets, with all caches cleared."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(aws, "_session", lambda: CLIENTS)
@@ -106,7 +106,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Aws:
-    """botocore stubs of the clients that a test expects calls of; every expected call must come."""
+    """botocore stubs of the clients that a test expects to be called; every such call must come."""
 
     def __init__(self) -> None:
         self._stubs: dict[tuple[str, bool], Stubber] = {}
@@ -139,7 +139,7 @@ class Aws:
 
 
 def expect_survey(aws_calls: Aws, *recorded: str) -> None:
-    """Intake's sweep asks for the jobs of each status."""
+    """Intake's sweep queries the jobs of each status."""
     rows = [
         {"offeredAt": {"S": moment}, "dueAt": {"S": ago(-60)}, "jobId": {"S": "j"}}
         for moment in recorded
@@ -150,7 +150,7 @@ def expect_survey(aws_calls: Aws, *recorded: str) -> None:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """All that the functions log."""
+    """Everything that the functions log."""
     stream = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", stream)
     return stream
@@ -169,7 +169,7 @@ def aws_calls() -> Iterator[Aws]:
 
 @pytest.fixture
 def other_calls(tables: Tables) -> Iterator[Aws]:
-    """Every service is a stub, save for DynamoDB, which has the tables."""
+    """Every service except DynamoDB is a stub; DynamoDB has the tables."""
     calls = Aws()
     for service in ("codepipeline", "stepfunctions", "ssm", "events"):
         calls.service(service)
@@ -194,7 +194,7 @@ def metrics_in(text: str) -> dict[str, tuple[Any, str]]:
 
 
 def noted(others: int, nonce: str = "3") -> dict[str, Any]:
-    """DynamoDB's answer where so many other calls for an offer are noted in the job's row."""
+    """DynamoDB's response if the job's row has this many other calls for the offer noted."""
     calls = {f"call-{number}": {"S": nonce} for number in range(others)}
     return {"Attributes": {"acknowledgeCalls": {"M": calls | {"of-another-offer": {"S": "?"}}}}}
 
@@ -215,7 +215,7 @@ class Tables:
         )
 
     def put_job(self, job_id: str, **row: Any) -> None:
-        """A job's row, in progress since now if not told otherwise."""
+        """Put a job's row, by default in progress since now."""
         moment = row.get("updatedAt", ago(0))
         ended = row.get("status") in job_table.ENDED
         row = {
@@ -241,7 +241,7 @@ class Tables:
         return table.plain(answer.get("Item", {}))
 
     def put_intake(self, **row: Any) -> None:
-        """The row of an action type; its maps are empty if not told otherwise."""
+        """Put the row of an action type, by default with empty maps."""
         maps: Mapping[str, Any] = {"holders": {}, "waiting": {}, "awaiting": {}, "unshown": {}}
         row = {"actionType": self.ACTION_TYPE, **maps} | row
         self.dynamodb.put_item(TableName="IntakeTable", Item=table.typed(row))
@@ -253,7 +253,7 @@ class Tables:
         return table.plain(answer.get("Item", {}))
 
     def before(self, operation: str, act: Callable[[], None]) -> None:
-        """Let something happen just before the next call of an operation, once."""
+        """Call `act` once, just before the next call of an operation."""
         event = f"before-parameter-build.dynamodb.{operation}"
 
         def once(**_: Any) -> None:
@@ -265,7 +265,7 @@ class Tables:
 
 @functools.cache
 def table_properties() -> dict[str, dict[str, Any]]:
-    """What the template says of the tables, as CreateTable takes it."""
+    """The tables' properties in the template, as CreateTable takes them."""
     resources = cfn_yaml.load(str(ROOT / "template.yaml"))["Resources"]
     later = ("PointInTimeRecoverySpecification", "SSESpecification", "TimeToLiveSpecification")
     return {
@@ -279,7 +279,7 @@ def table_properties() -> dict[str, dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """What cfn-lint decoded, as ordinary dicts and lists."""
+    """cfn-lint's decoded nodes as ordinary dicts and lists."""
     if isinstance(value, dict):
         return {str(name): plain(member) for name, member in value.items()}
     return [plain(member) for member in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Two or more threads whose calls of AWS come in an order that the test chooses."""
+"""Two or more threads that call AWS in an order that the test chooses."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ SECONDS = 60
 
 
 def orders(first: int, second: int) -> Iterator[tuple[int, ...]]:
-    """Every order in which two threads of so many calls can make them."""
+    """Every order in which two threads can make their calls, given how many each makes."""
     for places in itertools.combinations(range(first + second), first):
         yield tuple(0 if place in places else 1 for place in range(first + second))
 
 
 def interleave(client: Any, order: Sequence[int], *acts: Callable[[], Any]) -> list[Any]:
-    """What the functions return, each run in a thread, one call of `client` at a time.
+    """Run each function in a thread, one call of `client` at a time; their results.
 
     Args:
-        order: whose turn each call is. Who is done is passed over; when the order is at its end,
-            the first who isn't done goes on.
+        order: which thread makes each call. Threads that are done are skipped; when the order is
+            used up, the first thread that isn't done goes on.
     """
     turns = Turns(list(order), len(acts))
     client.meta.events.register_first("before-parameter-build.*.*", turns.wait)
@@ -49,7 +49,7 @@ def interleave(client: Any, order: Sequence[int], *acts: Callable[[], Any]) -> l
 
 
 class Turns:
-    """Lets one thread run at a time, from one call to its next."""
+    """Lets one thread run at a time, from one of its calls to the next."""
 
     def __init__(self, order: list[int], threads: int) -> None:
         self.mine = threading.local()
@@ -73,7 +73,7 @@ class Turns:
             self._arrived.discard(index)
 
     def leave(self, index: int) -> None:
-        """This thread is done."""
+        """Say that this thread is done."""
         with self._changed:
             self._left.add(index)
             if self._running == index:

@@ -20,7 +20,7 @@ IN_PROGRESS = {"status": "InProgress"}
 
 @pytest.fixture
 def job(tables):
-    """Puts the job's row, which Acknowledge is to take."""
+    """Puts the job's row, which Acknowledge takes over."""
 
     def put(**row):
         tables.put_job(JOB_ID, **{"execution": CLAIM["execution"], "status": "Created"} | row)
@@ -47,7 +47,7 @@ def test_an_offered_job_is_acknowledged_and_its_status_returned(event, aws_calls
     assert acknowledge.handler(load_event(event), context) == IN_PROGRESS
 
 
-def test_the_waiting_execution_is_told_the_status(job, tables, other_calls, context):
+def test_the_status_is_sent_to_the_waiting_execution(job, tables, other_calls, context):
     job()
     other_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS, BY_HAND)
     expect_told(other_calls, IN_PROGRESS)
@@ -78,7 +78,7 @@ def test_the_waiting_execution_is_told_the_status(job, tables, other_calls, cont
         ),
     ],
 )
-def test_it_is_told_by_a_named_error_what_else_becomes_of_the_job(
+def test_any_other_result_is_sent_to_the_execution_as_a_named_error(
     row, offer, told, job, other_calls, context
 ):
     job(**row)
@@ -87,7 +87,7 @@ def test_it_is_told_by_a_named_error_what_else_becomes_of_the_job(
     assert acknowledge.handler({**DISPATCHED, "detail": detail}, context) == told
 
 
-def test_how_long_an_offer_has_waited_is_measured(aws_calls, context, capsys):
+def test_the_time_from_offer_to_acknowledgment_is_measured(aws_calls, context, capsys):
     answer = noted(0)
     answer["Attributes"]["offeredAt"] = {"S": ago(90)}
     aws_calls.expects("dynamodb", "update_item", answer)
@@ -126,7 +126,7 @@ def test_every_line_about_a_job_names_its_execution_and_action_type(aws_calls, c
         ("ValidationException", {"OffersLost": 0, "AcknowledgmentsRefused": 1}),
     ],
 )
-def test_what_becomes_of_an_offer_is_counted(answer, counted, job, other_calls, context, capsys):
+def test_the_result_of_an_offer_is_counted(answer, counted, job, other_calls, context, capsys):
     job()
     if answer.endswith("Exception"):
         other_calls.expects_error("codepipeline", "acknowledge_job", answer)
@@ -146,20 +146,20 @@ def test_a_job_polled_by_hand_has_no_row_and_is_acknowledged(aws_calls, context)
     assert acknowledge.handler(BY_HAND, context) == IN_PROGRESS
 
 
-def test_a_job_that_was_given_back_is_not_acknowledged_for_another_execution(
+def test_a_late_event_of_a_job_that_was_given_back_acknowledges_nothing(
     tables, other_calls, context
 ):
-    """Such an event comes late. Nobody would work the job; so it is offered again."""
+    """No execution would work on the job. Unacknowledged, it is offered again."""
     other_calls.expects("stepfunctions", "send_task_failure", {})
     assert acknowledge.handler(DISPATCHED, context)["error"] == "ClaimTakenOver"
 
 
 @pytest.mark.parametrize("code", ["TaskDoesNotExist", "TaskTimedOut"])
 @pytest.mark.parametrize("status", ["Created", "InProgress"])
-def test_an_execution_that_waits_no_more_is_the_sweeps_to_look_at_if_the_job_is_its(
+def test_the_sweep_checks_the_job_of_an_execution_that_no_longer_waits(
     code, status, job, tables, other_calls, context
 ):
-    """Most likely it was told before. If it is over, nobody would end its job."""
+    """Most likely it got the answer before. If it is over, nothing else would end its job."""
     job(status=status)
     if status == "Created":
         other_calls.expects("codepipeline", "acknowledge_job", IN_PROGRESS)
@@ -176,13 +176,13 @@ def test_a_job_given_back_by_an_execution_that_no_longer_waits_is_left_alone(
     assert acknowledge.handler(DISPATCHED, context)["error"] == "ClaimTakenOver"
 
 
-def test_a_token_that_never_was_one_is_an_error(tables, other_calls, context):
+def test_an_invalid_task_token_is_an_error(tables, other_calls, context):
     other_calls.expects_error("stepfunctions", "send_task_failure", "InvalidToken")
     with pytest.raises(errors.TaskTokenGone, match="taskToken"):
         acknowledge.handler(DISPATCHED, context)
 
 
-def test_a_wrong_nonce_at_the_first_call_is_a_lost_offer(aws_calls, context):
+def test_an_invalid_nonce_at_the_first_call_means_that_the_offer_is_lost(aws_calls, context):
     aws_calls.expects("dynamodb", "update_item", noted(0))
     aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
     aws_calls.expects("dynamodb", "update_item", noted(0))
@@ -190,7 +190,7 @@ def test_a_wrong_nonce_at_the_first_call_is_a_lost_offer(aws_calls, context):
         acknowledge.handler(BY_HAND, context)
 
 
-def test_a_wrong_nonce_at_a_later_call_means_that_an_earlier_one_got_through(
+def test_an_invalid_nonce_at_a_later_call_means_that_an_earlier_call_succeeded(
     aws_calls, context, capsys
 ):
     aws_calls.expects("dynamodb", "update_item", noted(1))
@@ -202,7 +202,7 @@ def test_a_wrong_nonce_at_a_later_call_means_that_an_earlier_one_got_through(
     assert metrics_in(capsys.readouterr().out) == {"AcknowledgmentsAssumed": (1, "Count")}
 
 
-def test_a_wrong_nonce_while_another_call_is_under_way_waits_for_what_that_is_told(
+def test_an_invalid_nonce_waits_for_the_answer_to_another_call_that_is_under_way(
     aws_calls, context
 ):
     aws_calls.expects("dynamodb", "update_item", noted(0))
@@ -214,7 +214,7 @@ def test_a_wrong_nonce_while_another_call_is_under_way_waits_for_what_that_is_to
         acknowledge.handler(BY_HAND, context)
 
 
-def test_a_wrong_nonce_of_a_job_that_has_gone_on_waits_for_nobody(aws_calls, context):
+def test_an_invalid_nonce_for_a_job_in_progress_waits_for_no_other_call(aws_calls, context):
     aws_calls.expects("dynamodb", "update_item", noted(1))
     aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
     aws_calls.expects("dynamodb", "update_item", noted(1))
@@ -223,7 +223,9 @@ def test_a_wrong_nonce_of_a_job_that_has_gone_on_waits_for_nobody(aws_calls, con
 
 
 @pytest.mark.parametrize("status", ["Created", "Queued", "Dispatched"])
-def test_a_job_that_was_offered_again_meanwhile_has_not_gone_on(status, aws_calls, context):
+def test_an_invalid_nonce_for_a_job_that_was_offered_again_waits_for_the_other_call(
+    status, aws_calls, context
+):
     aws_calls.expects("dynamodb", "update_item", noted(1))
     aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
     aws_calls.expects("dynamodb", "update_item", noted(1))
@@ -234,7 +236,9 @@ def test_a_job_that_was_offered_again_meanwhile_has_not_gone_on(status, aws_call
 
 
 @pytest.mark.parametrize("others", [0, 1])
-def test_a_call_that_could_not_be_taken_back_is_as_lost_as_it_was(others, aws_calls, context):
+def test_an_offer_is_lost_even_if_the_note_of_its_call_cannot_be_removed(
+    others, aws_calls, context
+):
     aws_calls.expects("dynamodb", "update_item", noted(others))
     aws_calls.expects_error("codepipeline", "acknowledge_job", "InvalidNonceException")
     aws_calls.expects_error("dynamodb", "update_item", "InternalServerError", "Why.", 500)
@@ -265,13 +269,13 @@ def test_an_error_of_codepipeline_is_reported_by_name(
     assert "Why." in told["cause"]
 
 
-def test_a_call_that_could_not_be_noted_is_not_made(aws_calls, context):
+def test_a_call_that_cannot_be_noted_is_not_made(aws_calls, context):
     aws_calls.expects_error("dynamodb", "update_item", "InternalServerError", "Why.", 500)
     aws_calls.expects("stepfunctions", "send_task_failure", {})
     assert acknowledge.handler(DISPATCHED, context)["error"] == "TableUnavailable"
 
 
-def test_without_a_task_token_the_apis_own_error_is_raised(aws_calls, context):
+def test_without_a_task_token_the_error_of_the_api_is_raised(aws_calls, context):
     aws_calls.expects("dynamodb", "update_item", noted(0))
     aws_calls.expects_error("codepipeline", "acknowledge_job", "JobNotFoundException", "Gone.")
     aws_calls.expects("dynamodb", "update_item", noted(0))
@@ -308,7 +312,7 @@ def test_an_invalid_event_is_refused(event, aws_calls, context):
         acknowledge.handler(event, context)
 
 
-def test_bad_input_with_a_task_token_is_told_to_the_execution(aws_calls, context):
+def test_bad_input_with_a_task_token_fails_the_execution(aws_calls, context):
     detail = {"jobId": "x", "nonce": "3", "taskToken": TOKEN, **CLAIM}
     event = {**DISPATCHED, "detail": detail}
     aws_calls.expects("stepfunctions", "send_task_failure", {})

@@ -1,4 +1,4 @@
-"""Whose a job is, and what its row says then: on DynamoDB, with CodePipeline scripted."""
+"""Which execution a job belongs to, and its row: on DynamoDB, with a scripted CodePipeline."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_job_that_is_acknowledged_is_in_progress(status, tables, other_calls):
 
 
 @pytest.mark.parametrize(("job", "after", "due"), [(3600, 82_800, 3660), (90_000, 82_800, 82_860)])
-def test_the_sweep_looks_when_the_limit_has_passed_or_the_work_must_be_continued(
+def test_the_row_is_due_when_the_limit_has_passed_or_the_work_must_be_continued(
     job, after, due, tables, other_calls, monkeypatch
 ):
     tables.put_job(JOB_ID, **MINE)
@@ -55,7 +55,7 @@ def test_the_sweep_looks_when_the_limit_has_passed_or_the_work_must_be_continued
     assert ago(-due + 10) < tables.job(JOB_ID)["dueAt"] <= ago(-due)
 
 
-def test_it_takes_two_writes_of_the_row(tables, other_calls):
+def test_an_acknowledgment_takes_two_writes_of_the_row(tables, other_calls):
     tables.put_job(JOB_ID, **MINE)
     expect_call(other_calls, "InProgress")
     tables.calls.clear()
@@ -63,23 +63,21 @@ def test_it_takes_two_writes_of_the_row(tables, other_calls):
     assert tables.calls == ["JobTable UpdateItem"] * 2
 
 
-def test_run_again_after_the_acknowledgment_it_calls_nothing(tables, other_calls):
+def test_repeated_after_the_row_says_in_progress_it_does_not_call_codepipeline(tables, other_calls):
     tables.put_job(JOB_ID, **MINE | {"status": "InProgress"})
     before = tables.job(JOB_ID)
     assert make_ours().status == "InProgress"
     assert tables.job(JOB_ID) == before
 
 
-def test_run_again_after_the_call_it_goes_on_as_acknowledged(tables, other_calls):
+def test_repeated_after_its_call_it_assumes_that_the_call_succeeded(tables, other_calls):
     tables.put_job(JOB_ID, **MINE | {"status": "Dispatched", "acknowledgeCalls": CALLED})
     expect_call(other_calls, "InvalidNonceException")
     assert make_ours().assumed
     assert tables.job(JOB_ID)["status"] == "InProgress"
 
 
-def test_an_acknowledgment_that_is_only_assumed_leaves_the_row_to_a_newer_offer(
-    tables, other_calls
-):
+def test_an_assumed_acknowledgment_leaves_the_row_to_a_newer_offer(tables, other_calls):
     newer = {"execution": OTHER, "status": "Created", "acknowledgeCalls": CALLED}
     tables.put_job(JOB_ID, **newer)
     expect_call(other_calls, "InvalidNonceException")
@@ -90,7 +88,7 @@ def test_an_acknowledgment_that_is_only_assumed_leaves_the_row_to_a_newer_offer(
 
 
 @pytest.mark.parametrize(("ended", "left"), [(3600, False), (-3600, True)])
-def test_a_job_that_is_offered_after_it_was_thought_to_have_ended_elsewhere_begins_anew(
+def test_a_job_offered_after_it_was_recorded_as_ended_elsewhere_starts_again(
     ended, left, tables, other_calls
 ):
     at = later(-ended, OFFER["offeredAt"])
@@ -102,9 +100,7 @@ def test_a_job_that_is_offered_after_it_was_thought_to_have_ended_elsewhere_begi
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_an_action_whose_own_limits_cannot_be_used_is_acknowledged_and_failed(
-    again, tables, other_calls
-):
+def test_an_action_with_invalid_limits_is_acknowledged_and_failed(again, tables, other_calls):
     tables.put_job(JOB_ID, **MINE | ({"status": "InProgress"} if again else {}))
     if not again:
         expect_call(other_calls, "InProgress")
@@ -127,7 +123,9 @@ def test_an_action_whose_own_limits_cannot_be_used_is_acknowledged_and_failed(
         ),
     ],
 )
-def test_a_job_that_is_not_ours_to_take_is_not_called_for(row, error, tables, other_calls):
+def test_a_job_that_this_execution_may_not_take_is_not_acknowledged(
+    row, error, tables, other_calls
+):
     if row:
         tables.put_job(JOB_ID, **row)
     before = tables.job(JOB_ID)
@@ -144,7 +142,7 @@ def test_a_job_that_is_not_ours_to_take_is_not_called_for(row, error, tables, ot
         ("JobNotFoundException", "Not acknowledged again (JobNotFoundException)"),
     ],
 )
-def test_a_job_that_another_execution_works_is_acknowledged_again_and_left_to_it(
+def test_a_job_that_another_execution_works_on_is_acknowledged_again_and_left_to_it(
     answer, cause, tables, other_calls
 ):
     tables.put_job(JOB_ID, execution=OTHER, status="InProgress", acknowledgeCalls={"c": "2"})
@@ -161,7 +159,7 @@ def test_a_job_that_another_execution_works_is_acknowledged_again_and_left_to_it
 def test_an_execution_whose_call_may_have_succeeded_calls_again_and_takes_its_row_back(
     tables, other_calls
 ):
-    """The execution whose acknowledgment succeeds gets the row, even if a newer offer has taken it."""
+    """The row goes to the execution whose acknowledgment succeeds, even if a newer offer has it."""
     tables.put_job(
         JOB_ID, execution=OTHER, status="Dispatched", acknowledgeCalls=CALLED, room="awaited"
     )
@@ -193,7 +191,7 @@ def test_a_row_that_goes_to_a_newer_offer_during_the_call_is_taken_back(
 
 
 @pytest.mark.parametrize("status", ["InProgress", "Failed"])
-def test_one_of_two_that_are_acknowledged_works(status, tables, other_calls):
+def test_of_two_executions_that_acknowledge_a_job_only_one_works_on_it(status, tables, other_calls):
     tables.put_job(JOB_ID, **MINE)
     expect_call(other_calls, "InProgress")
     during_the_call(other_calls, lambda **_: tables.put_job(JOB_ID, execution=OTHER, status=status))
@@ -202,7 +200,7 @@ def test_one_of_two_that_are_acknowledged_works(status, tables, other_calls):
     assert tables.job(JOB_ID)["execution"] == OTHER
 
 
-def test_a_job_that_is_over_by_the_time_it_is_acknowledged_is_not_worked(tables, other_calls):
+def test_a_job_that_ends_during_its_acknowledgment_is_not_worked_on(tables, other_calls):
     tables.put_job(JOB_ID, **MINE)
     expect_call(other_calls, "InProgress")
     over = {"error": "EndedElsewhere", "cause": "ABANDONED"}
@@ -221,7 +219,7 @@ def during_the_call(calls, act):
 
 
 @pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
-def test_a_job_that_has_ended_without_us_ends_so_and_is_still_to_be_announced(
+def test_a_job_that_has_ended_elsewhere_is_recorded_so_and_marked_unannounced(
     status, tables, other_calls
 ):
     tables.put_job(JOB_ID, **MINE)
@@ -235,7 +233,7 @@ def test_a_job_that_has_ended_without_us_ends_so_and_is_still_to_be_announced(
 
 
 @pytest.mark.parametrize("answer", ["InvalidNonceException", "Queued", "Dispatched"])
-def test_a_lost_offer_gives_its_row_back(answer, tables, other_calls):
+def test_a_lost_offer_deletes_its_row(answer, tables, other_calls):
     tables.put_job(JOB_ID, **MINE)
     expect_call(other_calls, answer)
     with pytest.raises(errors.OfferLost):
@@ -244,7 +242,9 @@ def test_a_lost_offer_gives_its_row_back(answer, tables, other_calls):
 
 
 @pytest.mark.parametrize("row", [{"execution": OTHER}, MINE | {"status": "InProgress"}])
-def test_giving_back_touches_no_row_of_anothers_and_none_in_progress(row, tables, other_calls):
+def test_a_lost_offer_keeps_the_row_of_another_execution_or_of_a_job_in_progress(
+    row, tables, other_calls
+):
     tables.put_job(JOB_ID, **MINE)
     expect_call(other_calls, "InvalidNonceException")
     tables.before("DeleteItem", lambda: tables.put_job(JOB_ID, **row))
@@ -262,7 +262,7 @@ def test_giving_back_touches_no_row_of_anothers_and_none_in_progress(row, tables
         ("InternalFailure", 500, errors.CodePipelineUnavailable, 1),
     ],
 )
-def test_a_call_stays_noted_only_if_it_may_have_worked(
+def test_a_call_stays_noted_only_if_it_may_have_succeeded(
     code, status, error, noted, tables, other_calls
 ):
     tables.put_job(JOB_ID, **MINE)
@@ -286,7 +286,7 @@ class TestJoining:
         tables.put_job(WORK, **row)
         return began
 
-    def test_it_is_tied_to_the_work_and_gives_its_own_row_back(self, tables, other_calls):
+    def test_it_joins_the_work_and_deletes_its_own_row(self, tables, other_calls):
         began = self.put_work(tables, nextJobToken="t")
         expect_call(other_calls, "InProgress")
         told = {"taskToken": "t", "output": "{}"}
@@ -301,7 +301,7 @@ class TestJoining:
         assert tables.job(JOB_ID) == {}
 
     @pytest.mark.parametrize("newest", [JOB_ID, "yet another"])
-    def test_offered_again_it_changes_nothing(self, newest, tables, other_calls):
+    def test_joining_again_changes_nothing(self, newest, tables, other_calls):
         tables.put_job(WORK, currentJobId=newest)
         expect_call(other_calls, "InProgress")
         with pytest.raises(errors.Joined):
@@ -310,7 +310,7 @@ class TestJoining:
         assert tables.job(JOB_ID) == {}
 
     @pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
-    def test_one_that_has_ended_says_nothing(self, status, tables, other_calls):
+    def test_a_continuing_job_that_has_ended_is_ignored(self, status, tables, other_calls):
         expect_call(other_calls, status)
         with pytest.raises(errors.Joined, match=status):
             make_ours(NEXT)
@@ -344,7 +344,7 @@ class TestJoining:
             ),
         ],
     )
-    def test_one_whose_work_is_over_is_told_how_so_that_nobody_waits(
+    def test_a_job_that_continues_ended_work_fails_with_the_reason(
         self, work, failure, tables, other_calls
     ):
         if work:
@@ -352,10 +352,10 @@ class TestJoining:
         expect_call(other_calls, "InProgress")
         assert make_ours(NEXT).failure == failure
         assert tables.job(JOB_ID)["status"] == "InProgress"
-        # Run again, it says the same.
+        # Repeated, it gives the same failure.
         assert make_ours(NEXT).failure == failure
 
-    def test_work_that_ends_while_it_is_joined_is_over(self, tables, other_calls):
+    def test_work_that_ends_while_a_job_joins_it_fails_the_job(self, tables, other_calls):
         self.put_work(tables)
         expect_call(other_calls, "InProgress")
         ends = {"status": "Failed", "error": "JobFailed", "cause": "it ended"}
@@ -369,7 +369,7 @@ class TestJoining:
         assert "currentJobId" not in tables.job(WORK)
 
 
-def test_a_partners_client_without_a_token_costs_no_note(tables, other_calls):
+def test_for_a_client_without_a_client_token_no_call_is_noted(tables, other_calls):
     detail = load_event("acknowledge-job-dispatched-partner")["detail"]
     tables.put_job(detail["jobId"], **MINE | {"execution": detail["execution"]})
     other_calls.expects_error("ssm", "get_parameter", "ParameterNotFound")

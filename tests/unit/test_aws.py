@@ -1,4 +1,4 @@
-"""Clients are made once, also by many threads, and those always needed while Lambda starts."""
+"""Clients are created once, also by many threads; those always needed, while Lambda starts."""
 
 from __future__ import annotations
 

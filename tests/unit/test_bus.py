@@ -20,7 +20,7 @@ def test_an_event_is_put_with_our_source(aws_calls):
     bus.put("Job Progress", {"jobId": "j"})
 
 
-def test_more_events_than_are_put_at_once_are_put_in_turn(aws_calls):
+def test_more_events_than_one_call_takes_are_put_in_several_calls(aws_calls):
     answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]}
     details = [{"jobId": str(number)} for number in range(12)]
     for some in (details[:10], details[10:]):
@@ -37,7 +37,7 @@ def test_more_events_than_are_put_at_once_are_put_in_turn(aws_calls):
     bus.put("Job Progress", *details)
 
 
-def test_an_event_that_is_turned_away_among_others_is_an_error_too(aws_calls):
+def test_an_event_that_is_refused_among_others_is_an_error(aws_calls):
     failed = {"ErrorCode": "InternalFailure", "ErrorMessage": "Later."}
     answer = {"FailedEntryCount": 1, "Entries": [{"EventId": "e"}, failed]}
     aws_calls.expects("events", "put_events", answer)
@@ -45,14 +45,14 @@ def test_an_event_that_is_turned_away_among_others_is_an_error_too(aws_calls):
         bus.put("Job Progress", {}, {})
 
 
-def test_an_event_that_is_turned_away_alone_is_an_error_too(aws_calls):
+def test_a_single_event_that_is_refused_is_an_error(aws_calls):
     failed = {"ErrorCode": "InternalFailure", "ErrorMessage": "Later."}
     aws_calls.expects("events", "put_events", {"FailedEntryCount": 1, "Entries": [failed]})
     with pytest.raises(BusUnavailable, match=r"InternalFailure: Later\."):
         bus.put("Job Progress", {})
 
 
-def test_a_bus_that_does_not_answer_is_worth_another_try(aws_calls):
+def test_a_bus_that_does_not_answer_raises_a_retryable_error(aws_calls):
     aws_calls.expects_error("events", "put_events", "InternalFailure", "Later.", 500)
     with pytest.raises(BusUnavailable, match="Later"):
         bus.put("Job Progress", {})

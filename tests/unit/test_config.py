@@ -9,7 +9,7 @@ from tests.unit.conftest import ENVIRONMENT
 AWS = {name for name in ENVIRONMENT if name.startswith(("AWS_", "POWERTOOLS_"))}
 
 
-def test_several_action_types_are_read_once_each_in_their_order():
+def test_action_types_are_read_in_order_without_duplicates():
     names = "Custom/Test/B/2, Custom/Build/A/1,Custom/Test/B/2"
     config = Config({**ENVIRONMENT, "ACTION_TYPES": names})
     assert [str(kind) for kind in config.action_types] == ["Custom/Test/B/2", "Custom/Build/A/1"]
@@ -29,7 +29,7 @@ def test_several_action_types_are_read_once_each_in_their_order():
         "Custom/Build/A/1\n",
     ],
 )
-def test_an_invalid_action_type_is_refused_with_the_right_form(text):
+def test_an_invalid_action_type_is_refused_and_the_message_shows_the_right_form(text):
     with pytest.raises(ConfigurationInvalid, match="write Owner/Category/Provider/Version"):
         ActionType.parse(text)
 
@@ -49,15 +49,15 @@ def test_no_other_variable_is_needed():
     Config({name: ENVIRONMENT[name] for name in NEEDED}).check()
 
 
-def test_without_partners_no_prefix_of_client_tokens_is_needed_and_with_them_it_is_named():
+def test_the_prefix_of_client_tokens_is_required_only_with_partner_action_types():
     config = Config({**ENVIRONMENT, "CLIENT_TOKEN_PREFIX": ""})
     config.check()
     with pytest.raises(ConfigurationInvalid, match="CLIENT_TOKEN_PREFIX is missing or empty"):
         _ = config.client_token_prefix
 
 
-def test_a_wrong_setting_stops_only_what_needs_it():
-    """Jobs in flight are reported also where nothing can be taken."""
+def test_an_invalid_setting_stops_only_what_needs_it():
+    """Results of jobs in flight are reported even if no job can be taken."""
     config = Config({**ENVIRONMENT, "ACTION_TYPES": "x", "MAX_JOBS_IN_FLIGHT": "many"})
     assert (config.job_table_name, config.bus_name) == ("JobTable", "JobBus")
     assert config.progress_interval_seconds == 60
@@ -72,7 +72,7 @@ def test_a_limit_that_is_not_a_whole_number_of_seconds_is_named(name, value):
         Config({**ENVIRONMENT, name: value}).check()
 
 
-def test_what_is_read_is_what_is_given():
+def test_the_configuration_has_the_values_of_the_environment():
     given = {
         "ACKNOWLEDGE_TIMEOUT_SECONDS": "1",
         "HEARTBEAT_TIMEOUT_SECONDS": "2",
@@ -103,7 +103,7 @@ def test_what_is_read_is_what_is_given():
         ("007", [7, 7, 7]),
     ],
 )
-def test_one_limit_is_for_all_action_types_and_several_are_for_one_each(given, limits):
+def test_one_limit_holds_for_all_action_types_and_several_for_one_each(given, limits):
     names = ["Custom/Test/B/2", "Custom/Build/A/1", "ThirdParty/Deploy/C/1"]
     environ = {"ACTION_TYPES": ",".join(names), "MAX_JOBS_IN_FLIGHT": given}
     config = Config({**ENVIRONMENT, **environ})
@@ -118,7 +118,7 @@ def test_one_limit_is_for_all_action_types_and_several_are_for_one_each(given, l
         *("1;2;3", "1,2,201"),
     ],
 )
-def test_limits_that_are_none_or_do_not_match_the_action_types_are_named(given):
+def test_limits_that_are_invalid_or_too_few_or_too_many_are_named(given):
     names = "Custom/Test/B/2,Custom/Build/A/1,ThirdParty/Deploy/C/1"
     environ = {**ENVIRONMENT, "ACTION_TYPES": names, "MAX_JOBS_IN_FLIGHT": given}
     with pytest.raises(ConfigurationInvalid, match="MAX_JOBS_IN_FLIGHT must be one whole number"):
@@ -128,7 +128,7 @@ def test_limits_that_are_none_or_do_not_match_the_action_types_are_named(given):
 @pytest.mark.parametrize(
     "old", ["Build/Custom/MyTool/1", "Deploy/ThirdParty/Product/2", "Test/Custom/A/x"]
 )
-def test_the_order_of_before_is_refused_with_the_new_one(old):
+def test_an_action_type_in_the_old_order_is_refused_and_the_message_shows_the_new_order(old):
     category, owner, rest = old.split("/", 2)
     with pytest.raises(ConfigurationInvalid, match=f"for example {owner}/{category}/{rest}$"):
         ActionType.parse(old)
@@ -140,7 +140,7 @@ def test_there_may_be_any_number_of_action_types():
     assert sorted(map(str, read.action_types)) == sorted(names)
 
 
-def test_an_action_type_is_polled_with_the_values_that_are_given_for_it():
+def test_queries_are_read_by_action_type():
     names = "Custom/Test/B/2,Custom/Build/A/1"
     given = "Custom/Build/A/1?Project=x, Custom/Build/A/1?Project=y-2 ,Custom/Build/A/1?Project=x"
     environ = {**ENVIRONMENT, "ACTION_TYPES": names, "QUERIES": given}
@@ -164,7 +164,7 @@ def test_an_action_type_is_polled_with_the_values_that_are_given_for_it():
         ("Test/Custom/B/2?Project=x", "for example Custom/Test/B/2"),
     ],
 )
-def test_an_invalid_query_or_one_for_another_type_is_named(given, told):
+def test_an_invalid_query_or_one_for_an_unknown_action_type_is_named(given, told):
     names = "Custom/Test/B/2,ThirdParty/Test/P/2"
     with pytest.raises(ConfigurationInvalid, match=told):
         Config({**ENVIRONMENT, "ACTION_TYPES": names, "QUERIES": given}).check()

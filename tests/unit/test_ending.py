@@ -1,4 +1,4 @@
-"""The one ending: on DynamoDB, with CodePipeline and the JobBus scripted."""
+"""How jobs end: on DynamoDB, with a scripted CodePipeline and JobBus."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def end(outcome=SUCCEEDED, *, running=True):
 
 @pytest.fixture
 def job(tables):
-    """Puts the job's row."""
+    """A function that puts the job's row."""
 
     def put(**row):
         tables.put_job(JOB_ID, **{"execution": ARN} | row)
@@ -46,7 +46,7 @@ def job(tables):
 
 @pytest.fixture
 def announced(other_calls):
-    """The details of the events that are put, each of which must be expected."""
+    """The details of the events that are put; each event must be expected."""
     found = []
 
     def note(params, **_):
@@ -83,7 +83,7 @@ def test_a_success_is_reported_recorded_and_announced(job, tables, other_calls, 
     assert (row["status"], row["updatedAt"]) == ("Succeeded", row["times"]["Succeeded"])
     assert row["expiresAt"] > 1_700_000_000
     assert not {"unannounced", "error"} & row.keys()
-    # The sweep has nothing to do with it.
+    # The sweep has nothing more to do.
     assert row["dueAt"] > ago(-EXPIRES_AFTER_SECONDS)
     (detail,) = announced
     whole = {name: value for name, value in OFFER["job"].items() if name != "nonce"}
@@ -95,9 +95,7 @@ def test_a_success_is_reported_recorded_and_announced(job, tables, other_calls, 
     }
 
 
-def test_the_event_of_a_success_tells_the_token_that_the_action_goes_on_with(
-    job, other_calls, announced
-):
+def test_the_event_of_a_success_has_the_workers_continuation_token(job, other_calls, announced):
     job()
     other_calls.expects("codepipeline", SUCCESS, {})
     expect_announcement(other_calls)
@@ -153,7 +151,9 @@ def test_a_result_that_breaks_a_limit_fails_the_job_with_one_sentence(job, other
     assert announced[0]["cause"] == ended.said["cause"]
 
 
-def test_output_variables_that_are_too_much_together_are_such_a_result(job, other_calls, announced):
+def test_output_variables_that_are_too_large_together_fail_the_job_with_one_sentence(
+    job, other_calls, announced
+):
     job()
     other_calls.expects_error(
         "codepipeline", SUCCESS, "OutputVariablesSizeExceededException", "Over 122,880 bytes"
@@ -164,7 +164,7 @@ def test_output_variables_that_are_too_much_together_are_such_a_result(job, othe
 
 
 @pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED, TIMED_OUT])
-def test_asked_again_it_says_the_same_byte_for_byte(outcome, job, other_calls, announced):
+def test_a_repeated_report_sends_the_same_bytes(outcome, job, other_calls, announced):
     sent: list[bytes] = []
     other_calls.service("codepipeline").client.meta.events.register_first(
         "before-call.*.*", lambda params, **_: sent.append(params["body"])
@@ -186,10 +186,10 @@ def test_asked_again_it_says_the_same_byte_for_byte(outcome, job, other_calls, a
     ],
 )
 @pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED, STOPPED])
-def test_a_job_that_has_ended_is_repeated_and_never_told_or_changed(
+def test_a_repeated_ending_announces_the_recorded_one_and_changes_nothing(
     row, outcome, job, tables, other_calls, announced
 ):
-    """The execution may have got as far as the row, and not to the event."""
+    """The execution may have written the row without putting the event."""
     job(**row)
     before = tables.job(JOB_ID)
     expect_announcement(other_calls)
@@ -197,11 +197,11 @@ def test_a_job_that_has_ended_is_repeated_and_never_told_or_changed(
     assert (ended.said, ended.first) == (row, False)
     assert tables.job(JOB_ID) == before
     assert announced[0]["status"] == row["status"]
-    # An execution that is over has announced it.
+    # If the execution is over, it has put the event already.
     assert end(outcome, running=False).said == row
 
 
-def test_what_is_still_to_be_announced_is_announced_once(job, tables, other_calls, announced):
+def test_an_unannounced_ending_is_announced_once(job, tables, other_calls, announced):
     job(status="Failed", **OVER, unannounced=ago(60), dueAt=ago(0))
     expect_announcement(other_calls)
     assert end(STOPPED, running=False).said == {"status": "Failed", **OVER}
@@ -212,7 +212,7 @@ def test_what_is_still_to_be_announced_is_announced_once(job, tables, other_call
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_an_event_that_could_not_be_put_is_left_to_the_next_try_or_the_sweep(
+def test_an_event_that_could_not_be_put_is_put_by_the_next_try_or_the_sweep(
     running, job, tables, other_calls, announced
 ):
     job()
@@ -229,10 +229,10 @@ def test_an_event_that_could_not_be_put_is_left_to_the_next_try_or_the_sweep(
     assert ("unannounced" in row, row["dueAt"] > ago(-86_400)) == (False, True)
 
 
-def test_an_execution_that_is_over_marks_the_row_until_it_has_announced(
+def test_the_row_of_an_execution_that_is_over_is_marked_until_its_event_is_put(
     job, tables, other_calls, announced
 ):
-    """Nobody would repeat it if the function died in between."""
+    """Nothing else would put the event if the function died in between."""
     job()
     other_calls.expects("codepipeline", FAILURE, {})
     expect_announcement(other_calls)
@@ -245,7 +245,7 @@ def test_an_execution_that_is_over_marks_the_row_until_it_has_announced(
     assert "unannounced" not in tables.job(JOB_ID)
 
 
-def test_a_job_whose_row_is_anothers_is_not_touched(job, tables, other_calls):
+def test_a_job_whose_row_belongs_to_another_execution_is_left_alone(job, tables, other_calls):
     job(execution="arn:of:a:newer:offer", status="Dispatched")
     before = tables.job(JOB_ID)
     for outcome in (SUCCEEDED, LATE, STOPPED):
@@ -254,7 +254,7 @@ def test_a_job_whose_row_is_anothers_is_not_touched(job, tables, other_calls):
     assert tables.job(JOB_ID) == before
 
 
-def test_a_worker_is_heard_though_the_row_was_deleted(tables, other_calls, announced):
+def test_a_workers_result_is_reported_even_if_the_row_was_deleted(tables, other_calls, announced):
     other_calls.expects("codepipeline", SUCCESS, {})
     expect_announcement(other_calls)
     assert end().said == {"status": "Succeeded"}
@@ -262,12 +262,12 @@ def test_a_worker_is_heard_though_the_row_was_deleted(tables, other_calls, annou
 
 
 @pytest.mark.parametrize("outcome", [LATE, STOPPED])
-def test_a_row_that_was_given_back_leaves_nothing_to_say(outcome, tables, other_calls):
+def test_without_a_row_nothing_but_a_workers_result_is_reported(outcome, tables, other_calls):
     assert end(outcome).said["status"] == "StandDown"
 
 
 class TestNotAcknowledged:
-    """It isn't known whether the job is ours."""
+    """The job isn't acknowledged, so another worker may have it."""
 
     def expect_call(self, calls, answer):
         request = {"jobId": JOB_ID, "nonce": "3"}
@@ -278,7 +278,7 @@ class TestNotAcknowledged:
 
     @pytest.mark.parametrize("outcome", [LATE, STOPPED])
     @pytest.mark.parametrize("status", ["Created", "Dispatched"])
-    def test_it_is_acknowledged_before_it_is_failed(
+    def test_the_job_is_acknowledged_before_it_is_failed(
         self, outcome, status, job, tables, other_calls, announced
     ):
         job(status=status)
@@ -290,14 +290,14 @@ class TestNotAcknowledged:
         assert "InProgress" in tables.job(JOB_ID)["times"]
 
     @pytest.mark.parametrize("answer", ["InvalidNonceException", "Queued"])
-    def test_what_another_worker_holds_is_not_touched(self, answer, job, tables, other_calls):
+    def test_a_job_that_another_worker_has_is_left_alone(self, answer, job, tables, other_calls):
         job(status="Dispatched")
         self.expect_call(other_calls, answer)
         said = end(LATE).said
         assert (said["status"], said["error"]) == ("StandDown", "OfferLost")
         assert tables.job(JOB_ID) == {}
 
-    def test_one_that_has_ended_without_us_is_recorded_so(
+    def test_a_job_that_has_ended_elsewhere_is_recorded_so(
         self, job, tables, other_calls, announced
     ):
         job(status="Dispatched")
@@ -307,7 +307,7 @@ class TestNotAcknowledged:
         row = tables.job(JOB_ID)
         assert (row["status"], "unannounced" in row) == ("Failed", False)
 
-    def test_one_that_continues_work_is_joined_to_it(self, job, tables, other_calls):
+    def test_a_job_that_continues_work_joins_it(self, job, tables, other_calls):
         job(status="Dispatched")
         tables.put_job("work", continuing={"jobId": "work", "sent": True})
         self.expect_call(other_calls, "InProgress")
@@ -325,7 +325,7 @@ class TestNotAcknowledged:
             ("Stopped", "NotDispatched", "NotDispatched"),
         ],
     )
-    def test_what_was_refused_for_good_goes_back_to_codepipeline(
+    def test_a_job_that_was_refused_permanently_is_given_back_to_codepipeline(
         self, state, error, told, job, tables, other_calls
     ):
         job(status="Queued")
@@ -334,8 +334,10 @@ class TestNotAcknowledged:
         assert said["cause"]
         assert tables.job(JOB_ID) == {}
 
-    def test_unless_a_call_may_have_got_through(self, job, tables, other_calls, announced):
-        """Else CodePipeline would wait for whoever it thinks has it."""
+    def test_a_refused_job_is_failed_if_an_earlier_acknowledgment_may_have_succeeded(
+        self, job, tables, other_calls, announced
+    ):
+        """Otherwise CodePipeline would wait for a result that nobody reports."""
         job(status="Dispatched", acknowledgeCalls={"a call": "3"})
         self.expect_call(other_calls, "InProgress")
         other_calls.expects("codepipeline", FAILURE, {})
@@ -343,14 +345,14 @@ class TestNotAcknowledged:
         refused = {"Error": "CodePipelineRefused", "Cause": "No."}
         assert end({"state": "Dispatched", "failure": refused}).said["status"] == "TimedOut"
 
-    def test_a_job_that_codepipeline_does_not_know_is_nobodys(self, job, tables, other_calls):
+    def test_a_job_that_codepipeline_does_not_know_is_given_back(self, job, tables, other_calls):
         job(status="Dispatched")
         self.expect_call(other_calls, "JobNotFoundException")
         said = end(LATE).said
         assert (said["status"], said["error"]) == ("Refused", "JobNotFoundException")
         assert tables.job(JOB_ID) == {}
 
-    def test_what_may_pass_is_tried_again(self, job, tables, other_calls):
+    def test_a_refusal_that_may_be_temporary_is_retried(self, job, tables, other_calls):
         job(status="Dispatched")
         self.expect_call(other_calls, "AccessDeniedException")
         with pytest.raises(errors.CodePipelineRefused):
@@ -359,10 +361,12 @@ class TestNotAcknowledged:
 
 
 class TestOver:
-    """CodePipeline has already ended the job."""
+    """CodePipeline has ended the job itself."""
 
     @pytest.mark.parametrize("status", ["Created", "Queued", "Dispatched", "InProgress"])
-    def test_nothing_is_reported_on_it(self, status, job, tables, other_calls, announced):
+    def test_no_result_is_reported_for_an_ended_job(
+        self, status, job, tables, other_calls, announced
+    ):
         job(status=status, over=OVER)
         expect_announcement(other_calls)
         heard = {"Error": OVER["error"], "Cause": OVER["cause"]}
@@ -372,7 +376,7 @@ class TestOver:
         row = tables.job(JOB_ID)
         assert (row["status"], row["error"], "over" in row) == ("Failed", OVER["error"], False)
 
-    def test_without_a_note_in_the_row_it_is_the_workers_own_word(
+    def test_without_a_note_in_the_row_ended_elsewhere_is_an_error_of_the_worker(
         self, job, other_calls, announced
     ):
         job()
@@ -383,7 +387,7 @@ class TestOver:
 
     @pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED, TIMED_OUT, STOPPED])
     @pytest.mark.parametrize("code", ["InvalidJobStateException", "JobNotFoundException"])
-    def test_a_result_that_is_no_longer_accepted_is_recorded_so(
+    def test_a_result_that_codepipeline_no_longer_accepts_is_recorded_as_ended_elsewhere(
         self, outcome, code, job, tables, other_calls, announced
     ):
         job()
@@ -396,7 +400,7 @@ class TestOver:
         assert ended.refused == code
         assert tables.job(JOB_ID)["cause"] == cause
 
-    def test_a_result_that_is_no_longer_accepted_ends_with_what_is_noted(
+    def test_a_result_that_codepipeline_no_longer_accepts_ends_with_the_noted_reason(
         self, job, other_calls, announced
     ):
         job(over=OVER, continuing={"jobId": JOB_ID, "sent": True})
@@ -408,7 +412,7 @@ class TestOver:
 class TestContinued:
     """The work is continued by further jobs."""
 
-    def test_the_newest_job_is_reported_on(self, job, tables, other_calls, announced):
+    def test_the_result_is_reported_for_the_newest_job(self, job, tables, other_calls, announced):
         job(currentJobId=SECOND)
         other_calls.expects("codepipeline", SUCCESS, {}, {"jobId": SECOND, **SUCCEEDED["result"]})
         expect_announcement(other_calls)
@@ -416,7 +420,7 @@ class TestContinued:
         assert tables.job(JOB_ID)["status"] == "Succeeded"
         assert announced[0]["jobId"] == JOB_ID
 
-    def test_a_result_waits_for_the_job_that_it_belongs_to(self, job, tables, other_calls):
+    def test_a_result_waits_for_the_next_job(self, job, tables, other_calls):
         job(continuing={"jobId": JOB_ID, "sent": True})
         other_calls.expects_error("codepipeline", SUCCESS, "InvalidJobStateException")
         assert end().said["status"] == "NextJobNotHere"
@@ -431,7 +435,7 @@ class TestContinued:
         assert "for a day" in said["cause"]
 
     @pytest.mark.parametrize("when", ["before the answer", "before the row"])
-    def test_a_job_that_comes_meanwhile_is_the_one_to_report_on(
+    def test_the_result_is_reported_for_a_job_that_joins_meanwhile(
         self, when, job, tables, other_calls, announced
     ):
         job(continuing={"jobId": JOB_ID, "sent": True})
@@ -452,9 +456,7 @@ class TestContinued:
         assert len(announced) == 1
 
 
-def test_a_row_that_changes_again_and_again_is_worth_another_try(
-    job, tables, other_calls, announced
-):
+def test_a_row_that_keeps_changing_raises_a_retryable_error(job, tables, other_calls, announced):
     job()
 
     def change(number):

@@ -44,7 +44,7 @@ def test_codepipelines_errors_become_ours(raised, expected):
     assert type(told.value) is expected
 
 
-def test_a_member_of_another_type_is_refused_for_good_without_its_value():
+def test_a_member_of_the_wrong_type_is_refused_permanently_without_its_value():
     request = {"jobId": "j", "nonce": ["secret"]}
     with pytest.raises(errors.ValidationException) as told, errors.codepipeline_errors():
         client("codepipeline").acknowledge_job(**request)
@@ -54,13 +54,13 @@ def test_a_member_of_another_type_is_refused_for_good_without_its_value():
 
 
 @pytest.mark.parametrize("name", ["ContinuedElsewhere", "EndedElsewhere"])
-def test_what_happened_elsewhere_is_no_refusal_of_codepipelines(name):
+def test_errors_about_what_happened_elsewhere_are_not_refusals_of_codepipeline(name):
     error = getattr(errors, name)
     assert issubclass(error, errors.AcknowledgerError)
     assert not issubclass(error, errors.CodePipelineRefused)
 
 
-def test_every_error_says_in_words_of_its_own_what_it_means():
+def test_every_error_has_its_own_docstring():
     told = [
         value.__doc__
         for value in vars(errors).values()

@@ -24,7 +24,7 @@ def test_every_sample_event_is_used_by_a_test():
     assert unused == []
 
 
-def test_every_sample_event_has_the_shape_that_its_kind_has():
+def test_every_sample_event_has_the_shape_of_its_detail_type():
     seen = set()
     for path in (ROOT / "events").glob("*.json"):
         event, of = json.loads(path.read_text()), path.stem.split("-")[0].capitalize()
@@ -36,7 +36,7 @@ def test_every_sample_event_has_the_shape_that_its_kind_has():
 
 
 @pytest.mark.parametrize("kind", ["Scheduled Event", "Pause Intake", "Resume Intake"])
-def test_by_hand_there_need_be_no_detail(kind):
+def test_the_detail_of_an_operators_event_is_optional(kind):
     assert events.parse({"detail-type": kind}, "Intake") == {"detail-type": kind, "detail": {}}
 
 
@@ -88,7 +88,7 @@ def test_by_hand_there_need_be_no_detail(kind):
     ],
 )
 def test_an_event_of_another_kind_or_shape_is_refused_naming_every_field(event, of, message):
-    # A field that is null comes first, then the others as they stand in the event.
+    # A field that is null comes first, then the others in the order of the event.
     with pytest.raises(EventInvalid) as refused:
         events.parse(event, of)
     assert str(refused.value) == message
@@ -129,7 +129,7 @@ def test_an_optional_member_must_be_valid(of, event, optional):
         events.parse({**event, "detail": {**event["detail"], optional: 7}}, of)
 
 
-def test_no_value_is_repeated():
+def test_the_message_repeats_no_value():
     with pytest.raises(EventInvalid) as refused:
         events.parse(DISPATCHED | {"detail": {"taskToken": "secret" * 2048}}, "Acknowledge")
     assert str(refused.value) == "detail.taskToken must have length less than or equal to 2048"
@@ -140,12 +140,12 @@ def test_an_action_type_that_is_not_served_is_none(kind):
     assert events.served_type({"type": kind}, {ACTION_TYPE, OTHER_TYPE}) is None
 
 
-def test_an_event_of_codepipelines_names_an_action_type_that_is_served():
+def test_the_action_type_of_a_codepipeline_event_is_found():
     assert events.served_type(STARTED["detail"], {OTHER_TYPE, ACTION_TYPE}) == ACTION_TYPE
 
 
 @pytest.mark.parametrize("version", ["2", 2, 2.0])
-def test_a_version_is_a_text_or_a_number(version):
+def test_a_version_is_a_string_or_a_number(version):
     named = {"category": "Test", "owner": "Custom", "provider": "Other", "version": version}
     assert events.served_type({"type": named}, {OTHER_TYPE, ACTION_TYPE}) == OTHER_TYPE
 
@@ -164,7 +164,7 @@ def test_a_version_is_a_text_or_a_number(version):
         ({"actionTypes": None}, None),
     ],
 )
-def test_an_operator_names_action_types_that_are_served_or_means_all(detail, chosen):
+def test_an_operators_event_names_served_action_types_or_concerns_all(detail, chosen):
     served = {ACTION_TYPE, OTHER_TYPE}
 
     def act():
@@ -178,7 +178,7 @@ def test_an_operator_names_action_types_that_are_served_or_means_all(detail, cho
         assert act() == chosen
 
 
-def test_an_action_type_that_is_not_served_is_refused_naming_those_that_are():
+def test_an_action_type_that_is_not_served_is_refused_and_the_served_ones_are_named():
     with pytest.raises(EventInvalid, match=r"Custom/Build/Acknowledger/1, Custom/Test/Other/2"):
         events.chosen_types({"actionTypes": ["x"]}, {ACTION_TYPE, OTHER_TYPE})
 
@@ -187,7 +187,7 @@ INPUT = json.loads(load_event("intake-execution-ended")["detail"]["input"])
 
 
 @pytest.mark.parametrize("more", [{}, {"continues": {"jobId": "a", "after": "b"}}])
-def test_an_execution_that_intake_started_is_known_by_its_input(more):
+def test_the_input_of_an_execution_that_intake_started_is_read(more):
     assert events.started_with({"input": json.dumps(INPUT | more)}) == INPUT | more
 
 
@@ -206,5 +206,5 @@ def test_an_execution_that_intake_started_is_known_by_its_input(more):
         json.dumps(INPUT | {"continues": {"jobId": "a"}}),
     ],
 )
-def test_what_intake_starts_no_execution_with_is_none(given):
+def test_an_input_that_intake_could_not_have_written_is_none(given):
     assert events.started_with({"input": given}) is None

@@ -38,7 +38,7 @@ def described(status):
     }
 
 
-def test_an_execution_is_started_by_name_unless_that_was_taken_before(aws_calls):
+def test_an_execution_is_started_by_name_unless_the_name_is_taken(aws_calls):
     request = {"stateMachineArn": MACHINE, "name": "n", "input": '{"job": {"id": "j"}}'}
     answer = {"executionArn": ARN, "startDate": 0}
     aws_calls.expects("stepfunctions", "start_execution", answer, request)
@@ -59,12 +59,12 @@ def test_an_execution_runs_only_while_it_is_running(aws_calls, status):
     assert executions.is_running(ARN) is (status == "RUNNING")
 
 
-def test_a_missing_execution_does_not_run(aws_calls):
+def test_an_execution_that_does_not_exist_does_not_run(aws_calls):
     aws_calls.expects_error("stepfunctions", "describe_execution", "ExecutionDoesNotExist")
     assert executions.is_running(ARN) is False
 
 
-def test_what_runs_is_listed_to_the_last_page(aws_calls):
+def test_running_executions_are_listed_to_the_last_page(aws_calls):
     for names, token in ((["a", "b"], {"nextToken": "t"}), (["c"], {})):
         found = [
             {
@@ -96,7 +96,7 @@ def test_what_runs_is_listed_to_the_last_page(aws_calls):
         ),
     ],
 )
-def test_an_execution_that_waits_is_answered_and_one_that_no_longer_does_is_no_error(
+def test_a_waiting_execution_gets_the_result_and_one_that_no_longer_waits_is_no_error(
     aws_calls, answer, operation, request_, code
 ):
     if code:
@@ -133,7 +133,7 @@ WAITS = "putEvents.waitForTaskToken"
 @pytest.mark.parametrize(
     ("history", "token"),
     [
-        # Newest first, as it is asked for.
+        # Newest first, as requested.
         (
             [
                 event(4, "TaskSubmitted"),
@@ -153,7 +153,7 @@ WAITS = "putEvents.waitForTaskToken"
             ],
             "of the row",
         ),
-        # An event's detail may be text.
+        # An event's detail may be a string.
         (
             [scheduled(2, WAITS, {"Entries": [{"Detail": json.dumps({"taskToken": "in text"})}]})],
             "in text",
@@ -168,7 +168,7 @@ WAITS = "putEvents.waitForTaskToken"
         ([event(1, "ExecutionStarted")], None),
     ],
 )
-def test_the_token_is_that_of_the_task_which_the_history_ends_with(aws_calls, history, token):
+def test_the_task_token_is_that_of_the_last_task_in_the_history(aws_calls, history, token):
     aws_calls.expects(
         "stepfunctions",
         "get_execution_history",
@@ -178,7 +178,7 @@ def test_the_token_is_that_of_the_task_which_the_history_ends_with(aws_calls, hi
     assert executions.waiting_token(ARN) == token
 
 
-def told_report(number, payload):
+def report_invoked(number, payload):
     told = scheduled(number, "invoke", {"FunctionName": "Report", "Payload": payload})
     told["taskScheduledEventDetails"]["resourceType"] = "lambda"
     return told
@@ -187,20 +187,24 @@ def told_report(number, payload):
 @pytest.mark.parametrize(
     ("history", "told", "answered"),
     [
-        ([event(9, "ExecutionAborted"), told_report(7, {"a": 1})], {"a": 1}, False),
+        ([event(9, "ExecutionAborted"), report_invoked(7, {"a": 1})], {"a": 1}, False),
         (
-            [event(9, "ExecutionFailed"), event(8, "TaskSucceeded"), told_report(7, {"a": 1})],
+            [event(9, "ExecutionFailed"), event(8, "TaskSucceeded"), report_invoked(7, {"a": 1})],
             {"a": 1},
             True,
         ),
-        # It was told again.
-        ([told_report(8, {"a": 2}), event(8, "TaskSucceeded"), told_report(6, 1)], {"a": 2}, False),
-        # It waits for the next job since.
+        # Report was invoked again.
+        (
+            [report_invoked(8, {"a": 2}), event(8, "TaskSucceeded"), report_invoked(6, 1)],
+            {"a": 2},
+            False,
+        ),
+        # It has waited for the next job since then.
         (
             [
                 scheduled(9, "updateItem.waitForTaskToken", QUEUED),
                 event(8, "TaskSucceeded"),
-                told_report(7, {"a": 1}),
+                report_invoked(7, {"a": 1}),
             ],
             {"a": 1},
             True,
@@ -208,7 +212,7 @@ def told_report(number, payload):
         ([event(9, "ExecutionAborted"), scheduled(8, WAITS, DISPATCHED)], None, False),
     ],
 )
-def test_what_report_was_last_told_is_in_the_history(aws_calls, history, told, answered):
+def test_the_last_payload_of_report_is_read_from_the_history(aws_calls, history, told, answered):
     aws_calls.expects("stepfunctions", "get_execution_history", {"events": history})
     assert executions.last_report(ARN) == (told, answered)
 
@@ -224,7 +228,7 @@ def test_what_report_was_last_told_is_in_the_history(aws_calls, history, told, a
         ("get_execution_history", lambda: executions.waiting_token(ARN)),
     ],
 )
-def test_step_functions_not_answering_is_worth_another_try(aws_calls, operation, act):
+def test_an_error_of_step_functions_is_raised_as_retryable(aws_calls, operation, act):
     aws_calls.expects_error("stepfunctions", operation, "ThrottlingException", "Slow down.")
     with pytest.raises(StepFunctionsUnavailable, match="Slow down"):
         act()

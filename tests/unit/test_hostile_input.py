@@ -1,7 +1,7 @@
-"""Events, offers and results such as nobody sends by mistake: each is refused by name or handled.
+"""Hostile events, offers and results: each is refused with a named error or handled.
 
-Every service is there as far as it is called, on the wire: it records what it is asked, and turns
-away what breaks the limits of its API, as the real one would.
+Every service is simulated at the HTTP level: it records its requests, and refuses those that break
+the limits of its API, as the real one would.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ CUSTOM, PARTNER, OTHER = (
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Job"
 CLIENT_ID = load_event("acknowledge-job-dispatched-partner")["detail"]["clientId"]
 TASK_TOKEN = "token of the execution that waits"
-# What Step Functions takes as the cause of a failed task, and shows of a failed function.
+# The longest cause that Step Functions takes for a failed task and shows for a failed function.
 MOST_CAUSE = 32_768
 STARTS = ("StartExecution",)
 CHANGES = re.compile("Put|Acknowledge|Update|Delete|Send|Start")
 
 
 def samples(prefix: str) -> list[Any]:
-    """The sample events of a function, good and bad; what an execution was started with is JSON."""
+    """The sample events of a function, good and bad, with the input of an execution as JSON."""
     paths = sorted((ROOT / "events").glob(f"**/{prefix}-*.json"))
     found = [json.loads(path.read_text()) for path in paths]
     for event in found:
@@ -67,7 +67,7 @@ def samples(prefix: str) -> list[Any]:
 
 
 def packed(event: Any, *, pack: bool = True) -> Any:
-    """An event with the input of its execution as the text that it is."""
+    """An event with the input of its execution as a string again."""
     if pack and isinstance(event, dict) and isinstance(event.get("detail"), dict):
         given_input = event["detail"].get("input")
         if isinstance(given_input, (dict, list)):
@@ -85,7 +85,7 @@ ACTION = load_event("stop-action-failed")["detail"]["action-execution-id"]
 
 
 def events(*of: Any, keep: tuple[str, ...] = ("clientToken",)) -> st.SearchStrategy[Any]:
-    """Any JSON, samples with something changed, and now and then another function's."""
+    """Any JSON, changed samples, and now and then an event for another function."""
     changed = mutated(*of, keep=keep)
     anything = st.one_of(changed, changed, changed, mutated(*EVERYBODYS, keep=keep), values())
     return st.builds(packed, anything, pack=st.sampled_from([True, True, True, False])).filter(fits)
@@ -107,7 +107,7 @@ def refused(code: str, message: str = "No.") -> AWSResponse:
 
 @dataclass
 class Said:
-    """What came of a call: an answer or a named error, and all that was written meanwhile."""
+    """The result of a call: an answer or a named error, and everything written meanwhile."""
 
     answer: Any = None
     error: AcknowledgerError | None = None
@@ -165,7 +165,7 @@ class Cloud:
             row["jobId"] = job_id
 
     def call(self, module: ModuleType, event: Any) -> Said:
-        """Hand a function an event, as Lambda does; anything but an error of ours is raised."""
+        """Invoke a function with an event, as Lambda does; raises all errors but our own."""
         out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
         said = Said(requests=self.requests)
         log_handler().stream = out
@@ -304,10 +304,10 @@ def cloud(environment: None, monkeypatch: pytest.MonkeyPatch) -> Cloud:
 
 
 def check(said: Said, allowed: set[Any], *, executions: set[str] = frozenset()) -> None:  # type: ignore[assignment]
-    """What holds whatever came in.
+    """Check what must hold for every input.
 
     Args:
-        allowed: the ids of the jobs that may be asked for.
+        allowed: the ids of the jobs that may appear in requests.
     """
     _check_written(said)
     for operation, asked in said.requests:
@@ -388,7 +388,7 @@ def test_acknowledge(cloud: Cloud, event: Any) -> None:
 
 
 def told_codepipeline(said: Said) -> list[Any]:
-    """What CodePipeline was told of a job."""
+    """The results that CodePipeline was sent."""
     return [
         asked for operation, asked in said.requests if re.match("Put(ThirdParty)?Job", operation)
     ]
@@ -410,7 +410,7 @@ def test_report(cloud: Cloud, event: Any) -> None:
 
 
 def results() -> st.SearchStrategy[Any]:
-    """What a worker may answer: outputs with something changed, and any JSON."""
+    """What a worker may return: changed outputs, and any JSON."""
     whole = SUCCEEDED["outcome"]["result"]
     dated = {**whole, "currentRevision": {**whole["currentRevision"], "created": 1790616877}}
     text = json.loads(json.dumps(dated).replace("1790616877", '"2026-09-28T17:34:37Z"'))
@@ -420,7 +420,7 @@ def results() -> st.SearchStrategy[Any]:
 @settled(40)
 @given(result=results(), partner=st.booleans())
 def test_a_workers_result_through_report(cloud: Cloud, result: Any, partner: bool) -> None:
-    """It is told to CodePipeline word for word, or the job is failed with what is wrong."""
+    """It is sent to CodePipeline unchanged, or the job is failed with the reason."""
     cloud.clear()
     result = result["result"] if isinstance(result, dict) and "result" in result else result
     event = {**(PARTNERS if partner else SUCCEEDED), "outcome": {"result": result}}
@@ -466,7 +466,7 @@ def failed(error: str, cause: str, event: Any = SUCCEEDED) -> Any:
 @settled(40)
 @given(event=events(*STOP))
 def test_stop(cloud: Cloud, event: Any) -> None:
-    """It may look at the row of any job that is named, but changes those of the execution only."""
+    """It may read the row of any job in the event, but changes only those of the execution."""
     cloud.clear()
     said = cloud.call(stop, event)
     detail = detail_in(event)
@@ -491,7 +491,7 @@ def test_stop(cloud: Cloud, event: Any) -> None:
 
 
 def offer(number: int = 1, **changes: Any) -> dict[str, Any]:
-    """A job as PollForJobs gives it, with all that it may have."""
+    """A job as PollForJobs returns it, with every member that it may have."""
     return {
         "id": f"00000000-0000-0000-0000-{number:012}",
         "nonce": "3",
@@ -554,7 +554,7 @@ STARTED = load_event("intake-action-started")
 
 
 def poll(cloud: Cloud, event: Any, kind: str, odd: list[Any]) -> Said:
-    """Intake's answer to an event, where odd offers stand between good ones."""
+    """Intake's answer to an event when malformed offers come between good ones."""
     cloud.offers = {CUSTOM: [offer(1)], OTHER: [offer(2)]}
     if kind == PARTNER:
         cloud.jobs |= {"good": offer(3)}
@@ -585,13 +585,14 @@ def parsed(operation: str, answer: Any) -> bool:
 GOOD = {offer(1)["id"], offer(3)["id"]}
 
 
+@pytest.mark.slow
 @settled(40)
 @example(odd={"id": "\ud800", "data": {}}, event=load_event("intake-schedule"))
 @given(
     odd=st.one_of(mutated(offer(9), keep=SECRETS), st.dictionaries(texts(), values(), max_size=3)),
     event=st.sampled_from([load_event("intake-schedule"), STARTED]),
 )
-def test_an_odd_offer_costs_only_itself(cloud: Cloud, odd: Any, event: Any) -> None:
+def test_a_malformed_offer_does_not_affect_the_others(cloud: Cloud, odd: Any, event: Any) -> None:
     cloud.clear()
     assume(fits(odd) and parsed("PollForJobs", {"jobs": [odd]}))
     said = poll(cloud, event, CUSTOM, [odd])
@@ -606,9 +607,10 @@ def test_an_odd_offer_costs_only_itself(cloud: Cloud, odd: Any, event: Any) -> N
         assert printable(f"starting job {odd.get('id') or None}") in str(said.error)
 
 
+@pytest.mark.slow
 @settled(30)
 @given(odd=mutated({"clientId": CLIENT_ID, "jobId": "odd", "details": offer(9)}, keep=SECRETS))
-def test_a_partners_odd_offer_costs_only_itself(cloud: Cloud, odd: Any) -> None:
+def test_a_malformed_offer_for_a_partner_does_not_affect_the_others(cloud: Cloud, odd: Any) -> None:
     cloud.clear()
     assume(isinstance(odd, dict) and fits(odd))
     details = odd.pop("details", None)
@@ -627,7 +629,7 @@ def test_a_partners_odd_offer_costs_only_itself(cloud: Cloud, odd: Any) -> None:
         assert len(started(said)) == 4 or "Client token refused" in said.written
 
 
-# What the generated ones have found, one by one
+# Inputs that the generated tests have found
 
 
 def expect_named(cloud: Cloud, module: ModuleType, event: Any) -> Said:
@@ -646,14 +648,12 @@ def expect_named(cloud: Cloud, module: ModuleType, event: Any) -> Said:
         {"continuationToken": None},
     ],
 )
-def test_null_in_a_workers_result_is_as_good_as_nothing_or_refused(
-    cloud: Cloud, result: Any
-) -> None:
-    """Never is it worth another try: that would keep the pipeline waiting for hours."""
+def test_null_in_a_workers_result_is_ignored_or_refused(cloud: Cloud, result: Any) -> None:
+    """It is never retried: that would keep the pipeline waiting for hours."""
     assert expect_named(cloud, report, {**SUCCEEDED, "outcome": {"result": result}}).answer
 
 
-def test_null_in_progress_is_as_good_as_nothing_or_refused(cloud: Cloud) -> None:
+def test_null_in_progress_is_ignored_or_refused(cloud: Cloud) -> None:
     event = load_event("report-job-progress")
     event["detail"]["summary"] = None
     said = expect_named(cloud, report, event)
@@ -661,13 +661,13 @@ def test_null_in_progress_is_as_good_as_nothing_or_refused(cloud: Cloud) -> None
 
 
 @pytest.mark.parametrize("created", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
-def test_a_moment_that_no_clock_shows_is_refused(cloud: Cloud, created: str) -> None:
+def test_a_timestamp_outside_the_supported_years_is_refused(cloud: Cloud, created: str) -> None:
     result = {"currentRevision": {"revision": "1", "changeIdentifier": "x", "created": created}}
     said = expect_named(cloud, report, {**SUCCEEDED, "outcome": {"result": result}})
     assert "currentRevision.created" in said.answer["cause"]
 
 
-def test_what_no_encoding_can_write_is_logged_all_the_same(cloud: Cloud) -> None:
+def test_a_lone_surrogate_can_be_logged(cloud: Cloud) -> None:
     said = expect_named(cloud, report, failed("JobFailed", "a\ud800b"))
     assert said.error is None
 
@@ -676,7 +676,7 @@ def test_what_no_encoding_can_write_is_logged_all_the_same(cloud: Cloud) -> None
 @pytest.mark.parametrize(
     ("module", "name"), [(stop, "stop-execution-aborted"), (intake, "intake-execution-ended")]
 )
-def test_the_input_of_an_execution_may_be_nested_however_deep(
+def test_the_input_of_an_execution_may_be_nested_to_any_depth(
     cloud: Cloud, module: ModuleType, name: str, text: str
 ) -> None:
     event = load_event(name)
@@ -691,13 +691,13 @@ def test_an_operators_detail_may_have_any_member(cloud: Cloud, name: str) -> Non
     assert said.error is None or isinstance(said.error, EventInvalid)
 
 
-def test_what_json_has_no_number_for_is_not_logged(cloud: Cloud) -> None:
+def test_an_infinite_number_is_not_logged(cloud: Cloud) -> None:
     expect_named(
         cloud, intake, json.loads('{"detail-type": "Pause Intake", "detail": {"a": 1e999}}')
     )
 
 
-def test_a_refusal_too_long_for_the_state_machine_is_told_to_it_all_the_same(cloud: Cloud) -> None:
+def test_a_message_too_long_for_the_state_machine_still_fails_the_execution(cloud: Cloud) -> None:
     event = load_event("acknowledge-job-dispatched")
     event["detail"] |= {f"member {number}": 1 for number in range(1000)}
     said = expect_named(cloud, acknowledge, event)
@@ -705,8 +705,8 @@ def test_a_refusal_too_long_for_the_state_machine_is_told_to_it_all_the_same(clo
     assert told["error"] == "ValidationException"
 
 
-def test_a_refusal_is_not_longer_than_the_state_machine_takes(cloud: Cloud) -> None:
-    """A function's answer that is too long ends an execution with nobody told."""
+def test_a_cause_is_no_longer_than_the_state_machine_takes(cloud: Cloud) -> None:
+    """An answer that is too long would end the execution without any report."""
     result = {f"m{number}": 1 for number in range(10_000)}
     said = expect_named(cloud, report, {**SUCCEEDED, "outcome": {"result": result}})
     assert len(said.answer["cause"]) <= MOST_CAUSE
@@ -723,7 +723,7 @@ def test_a_refusal_is_not_longer_than_the_state_machine_takes(cloud: Cloud) -> N
         ("data", "Dispatched"),
     ],
 )
-def test_an_execution_that_somebody_started_by_hand_is_refused_or_stopped(
+def test_an_execution_that_was_started_by_hand_is_refused_or_stopped(
     cloud: Cloud, name: str, status: str
 ) -> None:
     cloud.clear()
@@ -795,9 +795,7 @@ UNREADABLE = (
         *UNREADABLE,
     ],
 )
-def test_an_answer_that_the_sdk_cannot_read_costs_its_action_type_only(
-    cloud: Cloud, answer: bytes
-) -> None:
+def test_an_unreadable_response_affects_only_its_action_type(cloud: Cloud, answer: bytes) -> None:
     cloud.clear()
     cloud.offers = {CUSTOM: answer, OTHER: [offer(2)]}
     said = cloud.call(intake, load_event("intake-schedule"))
@@ -806,8 +804,8 @@ def test_an_answer_that_the_sdk_cannot_read_costs_its_action_type_only(
     assert said.error is None or f"polling {CUSTOM}" in str(said.error)
 
 
-def test_an_action_type_that_offers_without_end_costs_itself_only(cloud: Cloud) -> None:
-    """Such as where what nobody can take is offered again at once."""
+def test_an_action_type_with_endless_offers_does_not_affect_the_others(cloud: Cloud) -> None:
+    """For example because an offer that cannot be taken is offered again at once."""
     cloud.clear()
     cloud.offers = {OTHER: [offer(2)]}
     left = itertools.count(40, -1)

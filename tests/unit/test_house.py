@@ -11,7 +11,7 @@ MODULES = {
 
 
 def imported(name: str) -> set[str]:
-    """The modules of the package that one imports, and those that these import."""
+    """The modules of the package that a module imports, directly or indirectly."""
     found = set()
     for node in ast.walk(MODULES[name]):
         if isinstance(node, ast.ImportFrom) and node.module == "acknowledger":

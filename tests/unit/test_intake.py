@@ -9,7 +9,7 @@ from tests.support import load_event
 from tests.unit.conftest import metrics_in
 
 
-def test_every_event_that_has_a_shape_for_intake_is_handled():
+def test_every_event_with_a_shape_for_intake_is_handled():
     assert {*intake.HANDLED, "Pause Intake"} == set(SHAPES["Intake"])
 
 
@@ -21,7 +21,7 @@ def test_every_event_that_has_a_shape_for_intake_is_handled():
         ("abcdefghijkl", "a; b; c; d; e; f; g; h; i; j; and 2 more"),
     ],
 )
-def test_an_error_names_some_of_many_problems_and_counts_the_rest(
+def test_an_error_names_the_first_problems_and_counts_the_rest(
     problems, told, context, monkeypatch
 ):
     monkeypatch.setattr(
@@ -49,19 +49,21 @@ def test_bad_input_is_refused_before_any_call(event, field, aws_calls, context):
 
 @pytest.mark.parametrize("kind", ["Pause Intake", "Resume Intake"])
 @pytest.mark.parametrize("chosen", [["Custom/Build/NotServed/1"], "all", [1], None])
-def test_a_wrong_pause_or_resume_is_answered_in_a_sentence(kind, chosen, aws_calls, context):
+def test_an_invalid_pause_or_resume_is_answered_with_one_sentence(kind, chosen, aws_calls, context):
     event = {"detail-type": kind, "detail": {"actionTypes": chosen}}
     [[name, sentence]] = intake.handler(event, context).items()
     assert name == "refused"
     assert sentence.startswith("detail.actionTypes")
 
 
-def test_a_pause_counts_nothing(tables, other_calls, context, capsys):
+def test_a_pause_emits_no_metrics(tables, other_calls, context, capsys):
     intake.handler(load_event("intake-pause"), context)
     assert metrics_in(capsys.readouterr().out) == {}
 
 
-def test_an_action_of_a_type_that_is_not_served_is_counted_with_no_call(aws_calls, context, capsys):
+def test_an_event_of_an_action_type_that_is_not_served_is_counted_without_any_call(
+    aws_calls, context, capsys
+):
     event = load_event("intake-action-type-not-served")
     assert intake.handler(event, context) == {"offered": 0, "taken": 0}
     assert metrics_in(capsys.readouterr().out)["EventsNotServed"] == (1, "Count")

@@ -37,7 +37,7 @@ def test_an_action_type_without_a_row_is_unlimited_and_costs_no_write(tables):
 
 
 @pytest.mark.parametrize(("limit", "paused"), [(2, False), (0, True), (2, True)])
-def test_where_jobs_are_counted_the_row_is_made_ready_once(tables, limit, paused):
+def test_with_a_limit_or_a_pause_the_row_is_initialized_once(tables, limit, paused):
     if paused:
         intake_table.pause(TYPE, paused=True)
     for _ in range(2):
@@ -46,13 +46,13 @@ def test_where_jobs_are_counted_the_row_is_made_ready_once(tables, limit, paused
     assert tables.calls[-3:-1] == ["IntakeTable UpdateItem", "IntakeTable GetItem"]
 
 
-def test_making_a_row_ready_takes_nothing_from_one_that_another_intake_made_ready(tables):
+def test_initializing_a_row_keeps_what_another_intake_has_written(tables):
     tables.before("UpdateItem", lambda: tables.put_intake(holders={"a": held()}))
     intake_table.read(TYPE, 2)
     assert names(tables) == (["a"], [])
 
 
-def test_pausing_and_resuming_leave_the_rest_of_the_row_as_it_is(tables):
+def test_pausing_and_resuming_keep_the_rest_of_the_row(tables):
     tables.put_intake(holders={"a": held()}, waiting={"b": WAITS}, awaiting={"j": NOW})
     before = tables.intake()
     for paused in (True, True, False, False):
@@ -76,13 +76,13 @@ def test_during_a_pause_new_jobs_wait_and_others_keep_their_room(tables):
     assert names(tables) == (["a"], ["b"])
 
 
-def test_a_job_that_waits_goes_before_a_new_one(tables):
+def test_a_waiting_job_gets_room_before_a_new_one(tables):
     room = intake_table.read(TYPE, 1)
     take(room, "first", "waits")
     intake_table.give_back(TYPE, "first")
     assert take(room, "comes") == [False]
     room = intake_table.read(TYPE, 1)
-    assert room.next == ["comes"]  # of the same moment, by name
+    assert room.next == ["comes"]  # of two with the same time, the first by name
     assert [intake_table.give(room, name) for name in ("waits", "comes")] == [True, False]
     assert names(tables) == (["waits"], ["comes"])
 
@@ -117,7 +117,7 @@ def test_a_change_made_twice_is_made_once(tables, change):
         assert again is first
 
 
-def test_room_that_is_given_keeps_since_when_it_was_waited_for_and_is_untold(tables):
+def test_a_new_holder_keeps_its_start_of_waiting_and_is_not_notified_yet(tables):
     tables.put_intake(waiting={"b": WAITS})
     intake_table.give(intake_table.read(TYPE, 1), "b")
     assert tables.intake()["holders"] == {"b": {**WAITS, "told": False}}
@@ -135,7 +135,7 @@ def test_an_execution_that_has_left_the_queue_gets_no_room(tables, limit):
     assert names(tables) == ([], [])
 
 
-def test_without_a_limit_all_that_wait_are_given_room(tables):
+def test_without_a_limit_all_waiting_executions_are_given_room(tables):
     tables.put_intake(holders={"a": held()}, waiting=dict.fromkeys("bcde", WAITS))
     room = intake_table.read(TYPE, 0)
     assert all(intake_table.give(room, name) for name in room.next)
@@ -150,15 +150,15 @@ def test_giving_back_nothing_creates_no_row(tables):
     assert tables.intake() == {}
 
 
-def test_a_job_to_come_is_noted_also_where_there_is_no_row_yet(tables):
+def test_a_job_can_be_awaited_before_there_is_a_row(tables):
     intake_table.expect(TYPE, "j", NOW)
     assert intake_table.read(TYPE, 0).awaiting == {"j": NOW}
     intake_table.expect_no_more(TYPE, "j", NOW)
     assert intake_table.read(TYPE, 0).awaiting == {}
 
 
-def test_only_the_job_that_is_awaited_since_then_is_awaited_no_more(tables):
-    """By then the next of the same work may be to come."""
+def test_a_job_stays_awaited_if_it_has_been_awaited_again_since(tables):
+    """By then, the next job of the same work may be awaited."""
     intake_table.expect(TYPE, "j", NOW)
     intake_table.expect(TYPE, "j", LATER)
     intake_table.expect_no_more(TYPE, "j", NOW)
@@ -168,7 +168,7 @@ def test_only_the_job_that_is_awaited_since_then_is_awaited_no_more(tables):
     assert intake_table.read(TYPE, 0).awaiting == {}
 
 
-def test_a_job_that_is_about_to_be_continued_is_reminded_of_until_it_is_seen_to_be_shown(tables):
+def test_a_job_that_is_about_to_be_continued_is_unshown_until_its_progress_is_shown(tables):
     for job_id in ("i", "j"):
         intake_table.remind(TYPE, job_id, NOW)
     intake_table.expect(TYPE, "j", NOW)
@@ -179,7 +179,7 @@ def test_a_job_that_is_about_to_be_continued_is_reminded_of_until_it_is_seen_to_
     assert (room.awaiting, room.unshown) == ({"j": NOW}, {"i": NOW})
 
 
-def test_to_forget_what_is_to_be_shown_takes_away_nothing_that_is_awaited(tables):
+def test_forgetting_an_unshown_job_keeps_the_awaited_ones(tables):
     tables.put_intake(awaiting={"i": NOW, "j": NOW}, unshown={"i": NOW, "k": NOW})
     for job_id in ("i", "j"):
         intake_table.forget(TYPE, job_id, LATER)
@@ -187,8 +187,8 @@ def test_to_forget_what_is_to_be_shown_takes_away_nothing_that_is_awaited(tables
     assert (room.awaiting, room.unshown) == ({"i": NOW, "j": NOW}, {"k": NOW})
 
 
-def test_what_was_told_since_then_is_not_forgotten(tables):
-    """It finds everything shown, and does not know of progress that comes at the same time."""
+def test_progress_that_was_reported_since_is_not_forgotten(tables):
+    """An invocation that forgets may not know of progress reported at the same time."""
     intake_table.remind(TYPE, "j", NOW)
     intake_table.remind(TYPE, "j", LATER)
     assert intake_table.read(TYPE, 0).unshown == {"j": LATER}
@@ -200,7 +200,7 @@ def test_what_was_told_since_then_is_not_forgotten(tables):
 
 
 @pytest.mark.parametrize("name", ["a.b", "a-b", "0", "size", "customer-7/deploy #42"])
-def test_a_name_with_a_meaning_in_expressions_is_just_a_name(tables, name):
+def test_names_may_have_characters_with_a_meaning_in_expressions(tables, name):
     room = intake_table.read(TYPE, 1)
     assert intake_table.take(room, name, name, NOW)
     intake_table.expect(TYPE, name, NOW)
@@ -208,7 +208,7 @@ def test_a_name_with_a_meaning_in_expressions_is_just_a_name(tables, name):
     assert (list(row["holders"]), list(row["awaiting"])) == ([name], [name])
 
 
-def test_a_table_that_does_not_answer_is_worth_another_try(tables):
+def test_an_error_of_the_intake_table_is_raised_as_retryable(tables):
     tables.dynamodb.delete_table(TableName="IntakeTable")
     for act in (lambda: intake_table.read(TYPE, 1), lambda: intake_table.pause(TYPE, paused=True)):
         with pytest.raises(TableUnavailable):
@@ -216,10 +216,10 @@ def test_a_table_that_does_not_answer_is_worth_another_try(tables):
 
 
 class TestTwoIntakesAtOnce:
-    """Each order of their calls is tried: DynamoDB makes one change of a row at a time."""
+    """Every order of their calls is tried; DynamoDB changes a row once at a time."""
 
     @pytest.mark.parametrize("limit", [pytest.param(1, marks=pytest.mark.slow), 3])
-    def test_they_never_give_more_room_than_the_limit(self, tables, limit):
+    def test_two_intakes_never_give_more_room_than_the_limit(self, tables, limit):
         def intake(*executions):
             return lambda: take(Room(TYPE, limit), *executions)
 
@@ -232,7 +232,7 @@ class TestTwoIntakesAtOnce:
             answered = dict(zip("abcd", itertools.chain(*given), strict=True))
             assert [name for name, has_room in answered.items() if has_room] == holders, order
 
-    def test_they_give_room_that_came_free_only_once(self, tables):
+    def test_two_intakes_give_freed_room_only_once(self, tables):
         room = Room(TYPE, 1, waiting=dict.fromkeys("ab", WAITS))
 
         def intake(*executions):
@@ -245,7 +245,7 @@ class TestTwoIntakesAtOnce:
             assert len(holders) == len(waiting) == 1, order
             assert list(itertools.chain(*given)) == holders, order
 
-    def test_a_new_job_never_goes_before_one_that_waits(self, tables):
+    def test_a_new_job_never_gets_room_before_a_waiting_one(self, tables):
         room = Room(TYPE, 1, waiting={"a": WAITS})
 
         for order in orders(2, 2):
@@ -260,7 +260,7 @@ class TestTwoIntakesAtOnce:
             assert given == [[False], True], order
             assert names(tables) == (["a"], ["b"]), order
 
-    def test_the_same_offer_seen_by_both_is_counted_once(self, tables):
+    def test_an_offer_that_both_intakes_see_is_counted_once(self, tables):
         def intake():
             return take(Room(TYPE, 2), "a")
 

@@ -9,7 +9,7 @@ from acknowledger.room import AWAITED, GIVEN
 from tests.unit.conftest import table_properties
 
 
-def test_a_row_is_read_as_it_is_now_with_plain_values(tables):
+def test_a_row_is_read_consistently_and_with_plain_values(tables):
     requests = []
     tables.dynamodb.meta.events.register(
         "before-parameter-build.dynamodb.GetItem", lambda params, **_: requests.append(params)
@@ -26,14 +26,14 @@ def test_a_job_without_a_row_is_none(tables):
     assert job_table.find("j") is None
 
 
-def test_jobs_are_found_by_what_codepipelines_events_name(tables):
+def test_jobs_are_found_by_their_action_execution(tables):
     for job_id, value in (("a", "x"), ("b", "x"), ("c", "y")):
         tables.put_job(job_id, actionExecutionId=value)
     assert sorted(job_table.of_action("x")) == ["a", "b"]
     assert list(job_table.of_action("z")) == []
 
 
-def test_a_query_is_read_to_its_last_page_also_through_empty_ones(aws_calls):
+def test_a_query_is_read_to_its_last_page_even_if_some_pages_are_empty(aws_calls):
     for number, found in enumerate(["", "a", "", "b"]):
         page = {"Items": [{"jobId": {"S": job_id}} for job_id in found]}
         more = {"LastEvaluatedKey": {"jobId": {"S": str(number)}}} if found != "b" else {}
@@ -53,7 +53,7 @@ def test_a_survey_counts_the_jobs_in_flight_and_finds_what_is_due(tables):
     assert sorted(found.due) == ["also", "overdue", "unannounced"]
 
 
-def test_of_many_jobs_only_the_first_due_are_read_and_the_rest_is_counted(tables, monkeypatch):
+def test_of_many_due_jobs_only_the_first_are_read_and_all_are_counted(tables, monkeypatch):
     monkeypatch.setattr(job_table, "DUE_AT_ONCE", 2)
     for number in range(5):
         tables.put_job(f"j{number}", dueAt=ago(10 - number))
@@ -62,15 +62,15 @@ def test_of_many_jobs_only_the_first_due_are_read_and_the_rest_is_counted(tables
     assert found.due == ["j0", "j1"]
 
 
-def test_a_survey_of_nothing_is_seven_short_queries(tables):
+def test_a_survey_of_an_empty_table_takes_seven_queries(tables):
     tables.calls.clear()
     found = job_table.survey()
     assert (found.in_flight, found.oldest, found.due) == (0, None, [])
     assert tables.calls == ["JobTable Query"] * 7
 
 
-def test_an_entry_of_the_index_has_what_is_asked_of_it_and_no_more():
-    """Below 1 KB, and not written where nothing of that changes."""
+def test_the_index_has_only_the_attributes_that_are_queried():
+    """An entry is below 1 KB, and is written only if one of them changes."""
     (by_status,) = [
         index
         for index in table_properties()["JobTable"]["GlobalSecondaryIndexes"]
@@ -83,7 +83,7 @@ def test_an_entry_of_the_index_has_what_is_asked_of_it_and_no_more():
     }
 
 
-def test_a_change_gives_the_whole_row_back(tables):
+def test_an_update_returns_the_whole_row(tables):
     tables.put_job("j", execution="e", offers=1)
     row = job_table.update(
         "j",
@@ -98,7 +98,7 @@ def test_a_change_gives_the_whole_row_back(tables):
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_change_whose_condition_is_not_met_changes_nothing(tables, there):
+def test_an_update_whose_condition_fails_changes_nothing(tables, there):
     if there:
         tables.put_job("j", execution="another", room=AWAITED)
     before = tables.job("j")
@@ -108,7 +108,7 @@ def test_a_change_whose_condition_is_not_met_changes_nothing(tables, there):
     )
     assert changed is None
     assert tables.job("j") == before
-    # What there is instead can be had.
+    # `attempt` returns the row that is there instead.
     assert job_table.attempt(
         "j", "SET room = :given", condition="#execution = :execution", values=values
     ) == (False, before or None)
@@ -124,7 +124,7 @@ def test_a_change_whose_condition_is_not_met_changes_nothing(tables, there):
         ("mine", "Failed", ["j"]),
     ],
 )
-def test_a_row_is_released_only_by_whose_it_is_and_before_it_is_acknowledged(
+def test_a_row_is_released_only_by_its_own_execution_and_before_the_acknowledgment(
     tables, execution, status, left
 ):
     tables.put_job("j", execution=execution, status=status, actionExecutionId="a")
@@ -142,7 +142,7 @@ def test_a_row_is_released_only_by_whose_it_is_and_before_it_is_acknowledged(
         None,
     ],
 )
-def test_a_job_is_not_ended_by_a_row_that_is_no_longer_as_it_was_read(tables, meanwhile):
+def test_a_job_is_not_ended_if_its_row_has_changed_since_it_was_read(tables, meanwhile):
     tables.put_job("j")
     read = job_table.find("j")
     if meanwhile:
@@ -164,7 +164,7 @@ def test_a_job_is_not_ended_by_a_row_that_is_no_longer_as_it_was_read(tables, me
         lambda: job_table.release("j", "e"),
     ],
 )
-def test_a_table_that_does_not_answer_is_worth_another_try(tables, act):
+def test_an_error_of_the_job_table_is_raised_as_retryable(tables, act):
     tables.dynamodb.delete_table(TableName="JobTable")
     with pytest.raises(TableUnavailable, match="JobTable"):
         act()

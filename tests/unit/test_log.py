@@ -17,7 +17,7 @@ TOKEN = "a-client-token-that-nobody-may-see"
 CALL = f"""
 import logging, sys
 logging.basicConfig(stream=sys.stdout)
-logging.getLogger().setLevel(logging.DEBUG)  # as Lambda does where lines of that level may pass
+logging.getLogger().setLevel(logging.DEBUG)  # as Lambda does at log level DEBUG
 from acknowledger.aws import client
 from acknowledger.log import logger
 try:
@@ -28,7 +28,7 @@ except Exception as error:
 
 
 @pytest.mark.parametrize(("rate", "debugged"), [("0", False), ("1", True)])
-def test_a_sampled_invocation_tells_each_call_of_aws_and_no_secret(rate, debugged, environment):
+def test_a_sampled_invocation_logs_each_aws_call_and_no_secret(rate, debugged, environment):
     variables = {
         "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
@@ -52,7 +52,7 @@ def test_a_sampled_invocation_tells_each_call_of_aws_and_no_secret(rate, debugge
     assert TOKEN not in printed.stdout + printed.stderr
 
 
-def test_what_aws_answered_is_logged_at_level_debug_only(aws_calls, log, caplog):
+def test_errors_of_aws_are_logged_at_level_debug_only(aws_calls, log, caplog):
     for level in (logging.INFO, logging.DEBUG):
         aws_calls.expects_error("dynamodb", "get_item", "ThrottlingException", status=400)
         with caplog.at_level(level, SERVICE), pytest.raises(ClientError, match="Throttling"):

@@ -84,7 +84,7 @@ def test_execution_input_has_the_job_and_no_secret():
     assert before == OFFER
 
 
-def test_an_offer_without_configuration_is_as_good():
+def test_an_offer_without_configuration_is_taken():
     offer = copy.deepcopy(OFFER)
     del offer["data"]["actionConfiguration"]
     assert "actionConfiguration" not in start_input(offer)["job"]["data"]
@@ -100,12 +100,12 @@ def test_an_offer_without_configuration_is_as_good():
         ({"HeartbeatTimeoutSeconds": "5", "AcknowledgeTimeoutSeconds": "1"}, (1, 5, 3600)),
     ],
 )
-def test_an_action_may_ask_for_less_time(configuration, expected):
+def test_an_action_may_set_shorter_limits(configuration, expected):
     assert offers.job_timeouts(configuration, MOST) == (Timeouts(*expected), "")
 
 
 @pytest.mark.parametrize("asked", ["3601", "0", "-5", "1.5", "", "an hour", "٣", "9" * 5000])
-def test_more_time_than_the_stack_allows_or_no_number_is_named_with_the_limit(asked):
+def test_an_invalid_or_too_long_limit_of_an_action_is_named_with_the_allowed_range(asked):
     limits, problem = offers.job_timeouts({"JobTimeoutSeconds": asked}, MOST)
     assert limits == MOST
     assert problem == (
@@ -125,12 +125,12 @@ def test_every_wrong_limit_of_an_action_is_named():
     assert "HeartbeatTimeoutSeconds" in problem
 
 
-def test_one_offer_has_one_execution_name():
+def test_the_execution_name_comes_from_the_job_and_the_nonce():
     assert offers.execution_name("job", "1") == offers.execution_name("job", "1")
     assert offers.execution_name("job", "1") != offers.execution_name("job", "2")
 
 
-def test_a_further_execution_of_an_offer_is_told_by_its_time():
+def test_another_execution_for_the_same_offer_has_the_time_in_its_name():
     execution = decide()
     assert execution.name == offers.execution_name(OFFER["id"], OFFER["nonce"])
     assert execution.another_name == f"{execution.name}-1767225600123"
@@ -138,31 +138,31 @@ def test_a_further_execution_of_an_offer_is_told_by_its_time():
 
 @pytest.mark.parametrize("job_id", [OFFER["id"], "a/b c", "a-b c", "ünï", "x" * 512])
 @pytest.mark.parametrize("nonce", ["3", "n" * 50, "!"])
-def test_execution_names_are_names_for_every_job_id(job_id, nonce):
+def test_execution_names_are_valid_for_every_job_id(job_id, nonce):
     execution = decide({**OFFER, "id": job_id, "nonce": nonce})
     for name in (execution.name, execution.another_name):
         assert re.fullmatch(r"[0-9A-Za-z_-]{1,80}", name)
 
 
-def test_ids_that_differ_only_in_what_a_name_cannot_hold_get_different_names():
+def test_ids_that_differ_only_in_invalid_characters_get_different_names():
     assert offers.execution_name("a/b", "1") != offers.execution_name("a b", "1")
 
 
-def test_only_a_job_that_continues_another_says_so():
+def test_only_the_input_of_a_continuing_job_names_the_first_job():
     continuing = with_token(token(arn_of(MACHINE), "first", "second"))
     assert start_input(continuing)["continues"] == {"jobId": "first", "after": "second"}
     for other in (OFFER, with_token("the worker's own")):
         assert "continues" not in start_input(other)
 
 
-def test_where_no_room_is_left_only_what_continues_a_job_in_flight_is_taken():
+def test_without_room_only_jobs_that_continue_one_in_flight_are_taken():
     continuing = with_token(token(arn_of(MACHINE), "first", "second"))
     assert decide(room=NONE_LEFT) is None
     assert decide(with_token("the worker's own"), NONE_LEFT) is None
     assert decide(continuing, NONE_LEFT) == decide(continuing)
 
 
-def test_what_continues_the_work_of_another_deployment_is_none_of_ours():
+def test_a_job_that_continues_work_of_another_deployment_is_not_taken():
     theirs = arn_of(f"{MACHINE}OfTheirs")
     with pytest.raises(ContinuedElsewhere):
         decide(with_token(token(theirs, "first", "second")))
@@ -185,5 +185,5 @@ def test_an_id_that_is_null_counts_as_missing():
 @pytest.mark.parametrize(
     ("offer", "job_id"), [({"id": "a"}, "a"), ({"jobId": "b"}, "b"), ({}, None), ("x", None)]
 )
-def test_every_offer_is_named_as_far_as_it_has_a_name(offer, job_id):
+def test_the_id_of_an_offer_is_found_if_it_has_one(offer, job_id):
     assert offers.job_id(offer) == job_id

@@ -38,7 +38,7 @@ def failed(error, cause, state="InProgress", milliseconds=1):
         "report-timed-out-not-acknowledged",
     ],
 )
-def test_what_the_state_machine_sends_is_taken(name):
+def test_the_payloads_of_the_state_machine_are_accepted(name):
     event = load_event(name)
     assert outcomes.parse(event) == (event["execution"], event["offer"], event["outcome"])
 
@@ -101,7 +101,7 @@ def test_a_long_reason_is_cut_to_what_codepipeline_takes(error):
             "SystemUnavailable",
             "not acknowledged within 7 seconds (AcknowledgeTimeoutSeconds)",
         ),
-        # It was acknowledged later, by the function that ends the job.
+        # The function that ends the job acknowledged it.
         (
             failed("CodePipelineUnavailable", "502", "Dispatched"),
             {},
@@ -126,7 +126,7 @@ def test_a_long_reason_is_cut_to_what_codepipeline_takes(error):
             "JobFailed",
             "not finish within 9 seconds (JobTimeoutSeconds)",
         ),
-        # Its timer is the one that counts where it is as long as the whole job's.
+        # A heartbeat limit as long as the job's: the job's limit is the one that is named.
         (
             failed("States.Timeout", "", milliseconds=8001),
             {"JobTimeoutSeconds": 8},
@@ -135,13 +135,13 @@ def test_a_long_reason_is_cut_to_what_codepipeline_takes(error):
         ),
     ],
 )
-def test_a_timeout_says_which_limit_passed(outcome, limits, kind, words):
+def test_a_timeout_names_the_limit_that_passed(outcome, limits, kind, words):
     said = outcomes.failure(outcome, LIMITS | limits)
     assert (said["status"], said["error"]) == ("TimedOut", kind)
     assert words in said["cause"]
 
 
-def test_a_job_that_acknowledge_fails_is_failed_in_its_words():
+def test_a_failure_from_acknowledge_keeps_its_error_and_cause():
     said = outcomes.failure(failed("ConfigurationError", "No.", "Dispatched"), LIMITS)
     assert said == {"status": "Failed", "error": "ConfigurationError", "cause": "No."}
 
@@ -152,7 +152,7 @@ def test_a_job_that_acknowledge_fails_is_failed_in_its_words():
         (None, {"jobId": "j"}),
         ({}, {"jobId": "j"}),
         ({"continuationToken": "t"}, {"jobId": "j", "continuationToken": "t"}),
-        # To the API a null is not there.
+        # Members that are null are left out.
         ({"continuationToken": None}, {"jobId": "j"}),
         (
             {
@@ -175,29 +175,29 @@ def test_a_workers_output_becomes_the_request(result, request_):
 
 
 @pytest.mark.parametrize("result", ["done", 1, [], True, {"jobId": "other"}])
-def test_a_workers_output_that_is_no_result_is_refused(result):
+def test_an_invalid_worker_output_is_refused(result):
     with pytest.raises(ValidationException, match="the worker's output must"):
         outcomes.success_request({"jobId": "j"}, {"result": result})
 
 
-def test_a_result_that_was_too_long_to_be_handed_on_names_the_limit():
+def test_the_error_for_a_result_that_is_too_long_names_the_limit():
     with pytest.raises(ValidationException, match="over 250,000 bytes together"):
         outcomes.success_request({"jobId": "j"}, {"tooLong": True})
 
 
 @pytest.mark.parametrize("given", [PREFIX, f"{PREFIX}Job:j"])
-def test_a_workers_continuation_token_must_not_look_like_ours(given):
+def test_a_workers_continuation_token_must_not_begin_with_our_prefix(given):
     with pytest.raises(ValidationException, match=f"must not begin with '{PREFIX}'"):
         outcomes.success_request({"jobId": "j"}, {"result": {"continuationToken": given}})
 
 
 @pytest.mark.parametrize("given", ["t", f"my-{PREFIX}", 7])
-def test_any_other_continuation_token_is_left_to_codepipelines_own_limits(given):
+def test_any_other_continuation_token_is_left_for_codepipeline_to_check(given):
     request = outcomes.success_request({"jobId": "j"}, {"result": {"continuationToken": given}})
     assert request["continuationToken"] == given
 
 
-def test_progress_is_what_a_worker_tells_of_its_job():
+def test_the_details_of_a_progress_event_are_parsed():
     event = load_event("report-job-progress")
     told = {name: value for name, value in event["detail"].items() if name != "jobId"}
     assert outcomes.parse_progress(event) == (event["detail"]["jobId"], told, event["time"])
@@ -209,7 +209,7 @@ def test_progress_is_what_a_worker_tells_of_its_job():
         ({}, {}),
         ({"percentComplete": 0}, {"percentComplete": 0}),
         ({"summary": None}, {}),
-        # The sweep's: None is to continue the job, news or not.
+        # From the sweep: None continues the job even without new progress.
         ({"keepAlive": True}, None),
         ({"keepAlive": True, "summary": None, "phase": "link"}, None),
         ({"keepAlive": True, "summary": "s"}, {"summary": "s"}),
@@ -227,7 +227,7 @@ def test_only_progress_is_taken_from_a_progress_event(detail, told):
 
 
 @pytest.mark.parametrize("time", [TIME, "2026-09-28T17:35:37.001Z", "2026-09-28T17:35:37.123456Z"])
-def test_an_event_says_since_when(time):
+def test_the_time_of_a_progress_event_is_returned(time):
     event = {**load_event("report-job-progress"), "time": time}
     assert outcomes.parse_progress(event)[2] == time
 
@@ -251,7 +251,7 @@ def test_an_event_says_since_when(time):
         ({"time": "2026-09-28T17:35:37Z\n"}, "time must satisfy"),
     ],
 )
-def test_an_event_without_progress_is_refused_naming_the_field(change, field):
+def test_an_invalid_progress_event_is_refused_and_the_field_named(change, field):
     with pytest.raises(EventInvalid, match=field):
         outcomes.parse_progress({**load_event("report-job-progress"), **change})
 
@@ -276,7 +276,7 @@ def test_progress_without_a_time_is_refused():
         Continuation("later", summary="Waiting"),
     ],
 )
-def test_what_the_worker_package_answers_is_taken_as_it_is(returned):
+def test_the_output_of_the_worker_package_is_sent_unchanged(returned):
     output = json.loads(worker_outcome.output(worker_outcome.checked(returned)))
     assert outcomes.success_request({"jobId": "1"}, {"result": output}) == {"jobId": "1", **output}
 

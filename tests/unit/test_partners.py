@@ -1,4 +1,4 @@
-"""What is particular to partner actions: client ids, client tokens, free job ids."""
+"""Partner actions: client ids, client tokens, and job ids that aren't UUIDs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def expect_token(aws_calls, token=TOKEN):
 
 @pytest.fixture
 def row(tables):
-    """The job's, which Acknowledge is to take."""
+    """The job's row, which Acknowledge takes over."""
     detail = EVENT["detail"]
     tables.put_job(detail["jobId"], execution=detail["execution"], status="Created")
 
@@ -48,27 +48,27 @@ def test_a_partners_job_is_acknowledged_with_its_clients_token(row, other_calls,
     assert acknowledge.handler(EVENT, context) == IN_PROGRESS
 
 
-def test_by_hand_the_client_token_itself_is_taken(aws_calls, context):
+def test_an_acknowledgment_by_hand_gives_the_client_token_itself(aws_calls, context):
     event = load_event("acknowledge-by-hand-partner")
     aws_calls.expects("dynamodb", "update_item", noted(0, REQUEST["nonce"]))
     aws_calls.expects("codepipeline", "acknowledge_third_party_job", IN_PROGRESS, event)
     assert acknowledge.handler(event, context) == IN_PROGRESS
 
 
-def test_a_token_is_kept_for_a_while(aws_calls):
+def test_a_client_token_is_cached(aws_calls):
     expect_token(aws_calls)
     assert client_token(CLIENT_ID) == TOKEN
     assert client_token(CLIENT_ID) == TOKEN
 
 
-def test_no_more_tokens_are_kept_than_fit(aws_calls, monkeypatch):
+def test_the_cache_of_client_tokens_is_bounded(aws_calls, monkeypatch):
     monkeypatch.setattr(client_tokens, "KEPT_AT_MOST", 1)
     for _ in range(2):
         expect_token(aws_calls)
         client_token(CLIENT_ID)
 
 
-def test_a_rotated_token_is_read_anew_once(row, other_calls, context):
+def test_a_rotated_token_is_read_again_once(row, other_calls, context):
     aws_calls = other_calls
     expect_token(aws_calls, "old")
     client_token(CLIENT_ID)
@@ -86,7 +86,7 @@ def test_a_rotated_token_is_read_anew_once(row, other_calls, context):
     assert acknowledge.handler(EVENT, context) == IN_PROGRESS
 
 
-def test_a_wrong_token_that_was_not_rotated_is_the_apis_error(row, other_calls, context):
+def test_a_wrong_token_that_was_not_rotated_raises_the_error_of_the_api(row, other_calls, context):
     aws_calls = other_calls
     expect_token(aws_calls)
     aws_calls.expects_error(
@@ -97,7 +97,7 @@ def test_a_wrong_token_that_was_not_rotated_is_the_apis_error(row, other_calls, 
     assert acknowledge.handler(EVENT, context)["error"] == "InvalidClientTokenException"
 
 
-def test_a_client_without_a_token_is_named_with_the_parameter_to_put(aws_calls):
+def test_the_error_for_a_missing_client_token_names_the_client_and_the_parameter(aws_calls):
     aws_calls.expects_error("ssm", "get_parameter", "ParameterNotFound")
     with pytest.raises(errors.ClientTokenMissing) as missing:
         client_token(CLIENT_ID)
@@ -106,7 +106,7 @@ def test_a_client_without_a_token_is_named_with_the_parameter_to_put(aws_calls):
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError"])
-def test_a_token_that_cannot_be_read_now_is_worth_another_try(aws_calls, code):
+def test_an_error_of_parameter_store_is_raised_as_retryable(aws_calls, code):
     aws_calls.expects_error("ssm", "get_parameter", code)
     with pytest.raises(errors.ParameterStoreUnavailable, match=code):
         client_token(CLIENT_ID)
@@ -119,7 +119,7 @@ def test_a_token_that_may_not_be_read_counts_as_missing(aws_calls, code):
         client_token(CLIENT_ID)
 
 
-def test_a_line_end_behind_a_token_is_none_of_it(aws_calls):
+def test_a_newline_after_a_token_is_ignored(aws_calls):
     expect_token(aws_calls, f"{TOKEN}\n")
     assert client_token(CLIENT_ID) == TOKEN
 
@@ -142,7 +142,7 @@ def test_a_partners_acknowledgment_that_breaks_a_limit_is_refused(
         acknowledge.handler({**REQUEST, "clientId": CLIENT_ID, **change}, context)
 
 
-def test_a_client_id_that_is_a_path_reaches_no_parameter(aws_calls, context):
+def test_a_client_id_that_is_a_path_is_refused(aws_calls, context):
     with pytest.raises(errors.ValidationException, match="'clientId'"):
         acknowledge.handler(load_event("bad/acknowledge-client-id"), context)
 
@@ -185,7 +185,7 @@ def test_a_partners_result_is_reported_with_the_token(
     assert TOKEN not in json.dumps(announced)
 
 
-def test_a_partners_worker_is_told_that_there_are_no_output_variables(tables, other_calls, context):
+def test_a_partners_result_with_output_variables_is_refused(tables, other_calls, context):
     told = load_event("bad/report-partner-output-variables")
     tables.put_job(told["offer"]["job"]["id"], execution=told["execution"])
     expect_token(other_calls)
@@ -239,7 +239,7 @@ class TestIntake:
         )
 
     @pytest.mark.parametrize("listed", [True, False])
-    def test_a_client_without_a_token_costs_only_its_own_jobs(
+    def test_a_client_without_a_token_does_not_affect_other_clients(
         self, aws_calls, context, capsys, log, listed
     ):
         sent = []
@@ -262,7 +262,7 @@ class TestIntake:
         assert started["name"] == offers.execution_name("ours/1", "3")
         job = json.loads(started["input"])["job"]
         assert job["clientId"] == CLIENT_ID
-        # Which properties of a type are secret isn't known where it isn't listed: then all are.
+        # For a type that isn't listed, all properties are treated as secret.
         assert job["data"]["actionConfiguration"]["configuration"] == {
             "Region": "here" if listed else "****",
             "Password": "****",
@@ -274,7 +274,7 @@ class TestIntake:
             assert secret not in out
             assert secret not in started["input"]
 
-    def test_however_many_clients_are_refused_at_once_each_is_counted(
+    def test_every_client_refused_at_the_same_time_is_counted(
         self, aws_calls, context, capsys, monkeypatch
     ):
         offered = [{"clientId": f"{number}", "jobId": f"{number}"} for number in range(2000)]

@@ -1,4 +1,4 @@
-"""How far a job is."""
+"""Progress that a worker reports."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.unit.conftest import ENVIRONMENT, SERVICE
 
 PROGRESS = load_event("report-job-progress")
 JOB_ID, DETAILS, TOLD_AT = outcomes.parse_progress(PROGRESS)
-# After the sample's own.
+# After the time of the sample event.
 AT, LATER = "2026-09-28T17:35:40Z", "2026-09-28T17:35:41Z"
-# As it is kept: to the second.
+# As stored: to the second.
 KEPT_AT = "2026-09-28T17:35:40"
 SECOND = "11111111-2222-3333-4444-555555555555"
 MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
@@ -57,7 +57,7 @@ def sent(other_calls):
 
 
 def before_noting(tables, act):
-    """Let something happen just before it is noted that a job is about to be continued."""
+    """Call `act` just before the row notes that a job is about to be continued."""
 
     def once(params, **_):
         if "continuing = " in params["UpdateExpression"]:
@@ -69,7 +69,7 @@ def before_noting(tables, act):
 
 
 class TestProgress:
-    def test_it_is_shown_by_ending_the_job_so_that_another_continues_it(
+    def test_progress_is_shown_by_ending_the_job_so_that_another_continues_it(
         self, tables, other_calls, context, sent
     ):
         put_job(tables)
@@ -81,9 +81,9 @@ class TestProgress:
         assert row["continuing"] == {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": True}
         assert row["status"] == "InProgress"
         assert ago(60) < row["progressAt"] <= ago(0)
-        # Intake asks for the job that is to come, also when it asks for no others.
+        # Intake polls for the next job even if it takes no other jobs.
         assert list(tables.intake()["awaiting"]) == [JOB_ID]
-        # The next look finds that it is shown.
+        # The next event finds the progress shown.
         assert list(tables.intake()["unshown"]) == [JOB_ID]
         assert show(context) is False
         assert list(tables.intake()["awaiting"]) == [JOB_ID]
@@ -91,7 +91,9 @@ class TestProgress:
         made = json.loads(sent[0])["continuationToken"]
         assert continued(made, MACHINE) == {"jobId": JOB_ID, "after": JOB_ID}
 
-    def test_the_newest_job_of_the_work_is_ended_next(self, tables, other_calls, context, sent):
+    def test_the_newest_job_of_the_work_is_the_next_to_be_ended(
+        self, tables, other_calls, context, sent
+    ):
         put_job(tables, currentJobId=SECOND, progress=DETAILS, progressAt=ago(61))
         expect_continuation(other_calls, {**DETAILS, "percentComplete": 50}, SECOND)
         assert show(context, percentComplete=50)
@@ -145,7 +147,7 @@ class TestProgress:
         assert list(tables.intake()["awaiting"]) == [JOB_ID]
 
     @pytest.mark.parametrize("continuing", [{"jobId": JOB_ID, "sent": True}, None])
-    def test_a_job_that_is_continued_or_was_just_now_is_not_continued_to_keep_it_alive(
+    def test_a_job_that_is_being_continued_or_just_was_is_not_continued_again(
         self, tables, other_calls, context, continuing
     ):
         put_job(
@@ -157,7 +159,7 @@ class TestProgress:
         assert keep_alive(context) is False
         assert tables.job(JOB_ID) == before
 
-    def test_to_keep_a_job_alive_shows_what_is_known_and_says_nothing_of_when(
+    def test_keeping_a_job_alive_shows_the_known_progress_and_keeps_its_time(
         self, tables, other_calls, context
     ):
         put_job(tables, progress=DETAILS, toldAt=KEPT_AT)
@@ -165,7 +167,7 @@ class TestProgress:
         assert show(context, LATER, keepAlive=True)
         assert (tables.job(JOB_ID)["progress"], tables.job(JOB_ID)["toldAt"]) == (DETAILS, KEPT_AT)
 
-    def test_other_fields_of_a_worker_are_ignored(self, tables, other_calls, context):
+    def test_other_fields_of_the_event_are_ignored(self, tables, other_calls, context):
         put_job(tables)
         expect_continuation(other_calls, {"percentComplete": 5})
         assert show(context, percentComplete=5, phase="link", continuationToken="x")
@@ -178,7 +180,7 @@ class TestProgress:
             (500, {"continuing": {"jobId": JOB_ID, "sent": True}}),
         ],
     )
-    def test_it_is_shown_at_most_once_in_a_while_and_kept_for_the_next_time(
+    def test_progress_within_the_interval_is_stored_and_shown_later(
         self, tables, other_calls, context, age, row
     ):
         put_job(tables, progress=DETAILS, progressAt=ago(age), **row)
@@ -186,16 +188,18 @@ class TestProgress:
         assert show(context, percentComplete=50) is False
         kept = {"progress": {**DETAILS, "percentComplete": 50}, "toldAt": KEPT_AT}
         assert tables.job(JOB_ID) == before | kept
-        # The sweep reminds of it.
+        # The sweep reminds Report of it.
         assert list(tables.intake()["unshown"]) == [JOB_ID]
         assert tables.intake()["awaiting"] == {}
 
-    def test_what_is_shown_already_needs_no_reminder(self, tables, other_calls, context):
+    def test_progress_that_is_already_shown_needs_no_reminder(self, tables, other_calls, context):
         put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(5))
         assert show(context, **DETAILS) is False
         assert (tables.job(JOB_ID)["toldAt"], tables.intake()) == (KEPT_AT, {})
 
-    def test_what_is_shown_already_ends_an_older_reminder(self, tables, other_calls, context):
+    def test_progress_that_is_already_shown_removes_an_older_reminder(
+        self, tables, other_calls, context
+    ):
         put_job(tables, progress={"summary": "s"}, shown=DETAILS, progressAt=ago(5))
         tables.put_intake(unshown={JOB_ID: ago(40), "other": ago(30)}, awaiting={JOB_ID: ago(5)})
         assert show(context, **DETAILS) is False
@@ -204,27 +208,27 @@ class TestProgress:
         assert list(tables.intake()["awaiting"]) == [JOB_ID]
 
     @pytest.mark.parametrize("told", [{}, DETAILS])
-    def test_what_is_told_while_a_reminder_is_being_ended_is_reminded_of(
+    def test_progress_reported_while_a_reminder_is_being_removed_gets_a_reminder(
         self, tables, other_calls, context, told
     ):
         put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(5))
         tables.put_intake(unshown={JOB_ID: ago(40)})
 
-        def told_meanwhile(params, **_):
+        def reported_meanwhile(params, **_):
             if "REMOVE unshown" in params["UpdateExpression"]:
-                tables.dynamodb.meta.events.unregister(name, told_meanwhile)
+                tables.dynamodb.meta.events.unregister(name, reported_meanwhile)
                 assert show(context, percentComplete=99) is False
 
         name = "before-parameter-build.dynamodb.UpdateItem"
-        tables.dynamodb.meta.events.register(name, told_meanwhile)
+        tables.dynamodb.meta.events.register(name, reported_meanwhile)
         assert show(context, **told) is False
         assert tables.job(JOB_ID)["progress"] == {**DETAILS, "percentComplete": 99}
         assert list(tables.intake()["unshown"]) == [JOB_ID]
 
-    def test_what_is_no_longer_shown_when_it_is_kept_is_reminded_of(
+    def test_progress_that_is_no_longer_shown_when_it_is_stored_gets_a_reminder(
         self, tables, other_calls, context
     ):
-        """It was shown when the row was read, and something else is by now."""
+        """It was shown when the row was read; by now, other progress is."""
         put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(70))
         other = {**DETAILS, "percentComplete": 1}
         now = {"progress": other, "shown": other, "progressAt": ago(5)}
@@ -233,10 +237,10 @@ class TestProgress:
         assert (tables.job(JOB_ID)["progress"], tables.job(JOB_ID)["shown"]) == (DETAILS, other)
         assert list(tables.intake().get("unshown", {})) == [JOB_ID]
 
-    def test_what_is_told_is_kept_and_reminded_of_before_it_is_shown(
+    def test_progress_is_stored_with_a_reminder_before_it_is_shown(
         self, tables, other_calls, context
     ):
-        """So that it is shown later if this goes no further."""
+        """Then it is shown later if the function dies."""
         put_job(tables)
         seen = []
         before_noting(tables, lambda: seen.extend([tables.job(JOB_ID), tables.intake()]))
@@ -246,7 +250,7 @@ class TestProgress:
         assert (row["progress"], "shown" in row) == (DETAILS, False)
         assert list(noted["unshown"]) == [JOB_ID]
 
-    def test_a_worker_whose_clock_is_ahead_does_not_drown_what_is_told_after(
+    def test_an_event_from_a_clock_that_is_ahead_does_not_hide_later_progress(
         self, tables, other_calls, context
     ):
         put_job(tables, progressAt=ago(5))
@@ -268,10 +272,10 @@ class TestProgress:
             ("2026-09-28T17:35:39.9Z", False),
         ],
     )
-    def test_what_was_told_before_something_known_comes_too_late(
+    def test_progress_older_than_the_stored_one_is_ignored(
         self, tables, other_calls, context, at, kept
     ):
-        """Events may come in another order. Of two of the same second the last to come counts."""
+        """Events may arrive out of order. Of two with the same second, the last to arrive counts."""
         put_job(tables, progress=DETAILS, toldAt=KEPT_AT, shown=DETAILS, progressAt=ago(5))
         before = tables.job(JOB_ID)
         assert show(context, at, percentComplete=10) is False
@@ -279,7 +283,7 @@ class TestProgress:
         assert tables.job(JOB_ID) == (before | told if kept else before)
         assert list(tables.intake().get("unshown", {})) == ([JOB_ID] if kept else [])
 
-    def test_what_comes_too_late_shows_what_is_known_where_it_is_time(
+    def test_older_progress_causes_the_stored_one_to_be_shown_if_it_is_due(
         self, tables, other_calls, context
     ):
         put_job(tables, progress=DETAILS, toldAt=KEPT_AT)
@@ -287,7 +291,9 @@ class TestProgress:
         assert show(context, TOLD_AT, percentComplete=10, summary="old")
         assert tables.job(JOB_ID)["progress"] == DETAILS
 
-    def test_a_reminder_says_nothing_of_when_something_was_told(self, tables, other_calls, context):
+    def test_a_reminder_does_not_change_the_time_of_the_progress(
+        self, tables, other_calls, context
+    ):
         put_job(tables, progress=DETAILS, toldAt=KEPT_AT)
         expect_continuation(other_calls)
         assert show(context, LATER)
@@ -297,7 +303,7 @@ class TestProgress:
         "meanwhile",
         [{"status": "Succeeded"}, {"progress": {"percentComplete": 90}, "toldAt": LATER[:19]}],
     )
-    def test_what_comes_too_late_meanwhile_is_dropped_as_well(
+    def test_progress_that_becomes_outdated_meanwhile_is_dropped(
         self, tables, other_calls, context, meanwhile
     ):
         put_job(tables, progressAt=ago(5))
@@ -313,7 +319,7 @@ class TestProgress:
         assert show(context) is False
         assert (tables.job(JOB_ID), tables.intake()) == before
 
-    def test_a_reminder_shows_what_was_kept_once(self, tables, other_calls, context):
+    def test_a_reminder_shows_the_stored_progress_once(self, tables, other_calls, context):
         put_job(tables, progress=DETAILS, progressAt=ago(70))
         tables.put_intake(unshown={JOB_ID: ago(40)})
         expect_continuation(other_calls)
@@ -323,7 +329,7 @@ class TestProgress:
         assert list(tables.intake()["awaiting"]) == [JOB_ID]
 
     @pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
-    def test_there_are_no_reminders_of_a_job_that_is_over(
+    def test_the_reminder_of_a_job_that_is_over_is_removed(
         self, tables, other_calls, context, status
     ):
         put_job(tables, status=status, progress=DETAILS)
@@ -331,16 +337,14 @@ class TestProgress:
         assert show(context) is False
         assert list(tables.intake()["unshown"]) == ["other"]
 
-    def test_a_job_that_is_to_come_and_to_be_failed_stays_awaited(
-        self, tables, other_calls, context
-    ):
+    def test_the_next_job_of_work_that_is_over_stays_awaited(self, tables, other_calls, context):
         put_job(tables, status="Failed", continuing={"jobId": JOB_ID, "sent": True})
         tables.put_intake(awaiting={JOB_ID: ago(40)}, unshown={JOB_ID: ago(30)}, paused=True)
         assert show(context) is False
         assert list(tables.intake()["awaiting"]) == [JOB_ID]
 
     @pytest.mark.parametrize(("age", "due"), [(59, False), (61, True)])
-    def test_how_often_is_a_setting(self, tables, other_calls, context, monkeypatch, age, due):
+    def test_the_interval_is_a_setting(self, tables, other_calls, context, monkeypatch, age, due):
         put_job(tables, progressAt=ago(age))
         if due:
             expect_continuation(other_calls)
@@ -352,7 +356,7 @@ class TestProgress:
     @pytest.mark.parametrize(
         "status", ["Created", "Queued", "Dispatched", "Succeeded", "Failed", "TimedOut", None]
     )
-    def test_no_progress_is_shown_of_a_job_that_is_not_in_progress(
+    def test_progress_of_a_job_that_is_not_in_progress_is_not_shown(
         self, tables, other_calls, context, status
     ):
         if status:
@@ -370,17 +374,17 @@ class TestProgress:
             {"continuing": {"jobId": JOB_ID, "executionDetails": {}, "sent": False}},
         ],
     )
-    def test_one_of_two_at_once_is_shown(self, tables, other_calls, context, meanwhile):
+    def test_of_two_events_at_once_one_is_shown(self, tables, other_calls, context, meanwhile):
         put_job(tables)
         before_noting(tables, lambda: tables.put_job(JOB_ID, **(tables.job(JOB_ID) | meanwhile)))
         assert report.handler(PROGRESS, context) == {"shown": False}
         row = tables.job(JOB_ID)
         assert {name: row[name] for name in meanwhile} == meanwhile
-        # For the next time.
+        # It is shown the next time.
         assert row["progress"] == DETAILS
         assert list(tables.intake()["unshown"]) == [JOB_ID]
 
-    def test_where_the_next_job_has_come_meanwhile_it_is_shown_on_that_one(
+    def test_progress_is_shown_on_the_next_job_if_that_joins_meanwhile(
         self, tables, other_calls, context
     ):
         put_job(tables)
@@ -389,7 +393,9 @@ class TestProgress:
         assert report.handler(PROGRESS, context) == {"shown": True}
         assert tables.job(JOB_ID)["continuing"]["jobId"] == SECOND
 
-    def test_limits_are_named_before_anything_is_noted(self, tables, other_calls, context):
+    def test_progress_that_breaks_a_limit_is_refused_before_anything_is_written(
+        self, tables, other_calls, context
+    ):
         put_job(tables)
         before = tables.job(JOB_ID)
         with pytest.raises(errors.ValidationException) as refused:
@@ -411,7 +417,7 @@ class TestProgress:
         ],
     )
     @pytest.mark.parametrize("details", [DETAILS, {}])
-    def test_after_a_call_that_may_not_have_got_through_it_says_the_same_byte_for_byte(
+    def test_a_call_that_may_have_failed_is_repeated_with_the_same_bytes(
         self, tables, other_calls, context, sent, code, status, raised, details
     ):
         put_job(tables)
@@ -428,12 +434,12 @@ class TestProgress:
             "sent": False,
         }
         expect_continuation(other_calls, details)
-        # Progress at the same time makes no difference.
+        # New progress doesn't change the repeated call.
         assert show(context, percentComplete=99)
         assert sent[0] == sent[1]
         assert tables.job(JOB_ID)["continuing"]["sent"] is True
 
-    def test_what_is_told_while_an_earlier_note_is_repeated_is_kept(
+    def test_progress_reported_while_an_earlier_call_is_repeated_is_stored(
         self, tables, other_calls, context
     ):
         continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
@@ -443,7 +449,7 @@ class TestProgress:
         assert tables.job(JOB_ID)["progress"] == {**DETAILS, "percentComplete": 99}
         assert "shown" not in tables.job(JOB_ID)
 
-    def test_what_is_told_while_an_earlier_note_is_repeated_is_shown_the_next_time(
+    def test_progress_reported_while_an_earlier_call_is_repeated_gets_a_reminder(
         self, tables, other_calls, context
     ):
         continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
@@ -453,21 +459,21 @@ class TestProgress:
         assert list(tables.intake()["unshown"]) == [JOB_ID]
 
     @pytest.mark.parametrize("until", ["awaiting.#job", "continuing.sent"])
-    def test_what_is_told_while_something_is_being_shown_is_shown_the_next_time(
+    def test_progress_reported_while_other_progress_is_being_shown_gets_a_reminder(
         self, tables, other_calls, context, sent, until
     ):
         put_job(tables)
-        # It isn't known whether the other got any further than its note.
+        # The second invocation can't know whether the first has made its call.
         expect_continuation(other_calls)
         expect_continuation(other_calls)
 
-        def told_meanwhile(params, **_):
+        def reported_meanwhile(params, **_):
             if until in params["UpdateExpression"]:
-                tables.dynamodb.meta.events.unregister(name, told_meanwhile)
+                tables.dynamodb.meta.events.unregister(name, reported_meanwhile)
                 assert show(context, percentComplete=99)
 
         name = "before-parameter-build.dynamodb.UpdateItem"
-        tables.dynamodb.meta.events.register(name, told_meanwhile)
+        tables.dynamodb.meta.events.register(name, reported_meanwhile)
         assert report.handler(PROGRESS, context) == {"shown": True}
         assert sent[0] == sent[1]
         assert tables.job(JOB_ID)["progress"] == {**DETAILS, "percentComplete": 99}
@@ -477,7 +483,7 @@ class TestProgress:
         assert list(tables.intake()["unshown"]) == [JOB_ID]
 
     @pytest.mark.parametrize("code", ["InvalidJobStateException", "JobNotFoundException"])
-    def test_a_job_that_codepipeline_has_ended_is_none_to_continue(
+    def test_a_job_that_codepipeline_has_ended_is_not_continued(
         self, tables, other_calls, context, code
     ):
         put_job(tables)
@@ -487,7 +493,7 @@ class TestProgress:
         assert tables.intake()["awaiting"] == {}
 
     @pytest.mark.parametrize("code", ["InvalidJobStateException", "JobNotFoundException"])
-    def test_a_repeat_finds_out_as_well_that_codepipeline_has_ended_the_job(
+    def test_a_repeated_call_can_find_that_codepipeline_has_ended_the_job(
         self, tables, other_calls, context, code
     ):
         continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
@@ -498,7 +504,7 @@ class TestProgress:
         assert tables.intake()["awaiting"] == {}
 
     @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException"])
-    def test_a_refused_repeat_says_nothing_about_the_first_try(
+    def test_a_refused_repeat_does_not_prove_that_the_first_call_failed(
         self, tables, other_calls, context, code
     ):
         continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
@@ -524,11 +530,11 @@ class TestProgress:
         assert (row["progress"], row["toldAt"]) == (DETAILS, TOLD_AT[:19])
         assert list(tables.intake()["unshown"]) == [JOB_ID]
         assert tables.intake()["awaiting"] == {}
-        # It is time at once, since nothing was shown.
+        # The interval doesn't apply, since nothing was shown.
         expect_continuation(other_calls)
         assert report.handler(PROGRESS, context) == {"shown": True}
 
-    def test_the_next_job_may_be_here_before_the_answer(self, tables, other_calls, context):
+    def test_the_next_job_may_join_before_codepipeline_answers(self, tables, other_calls, context):
         put_job(tables)
         expect_continuation(other_calls)
 
@@ -541,7 +547,9 @@ class TestProgress:
         assert report.handler(PROGRESS, context) == {"shown": True}
         assert "continuing" not in tables.job(JOB_ID)
 
-    def test_how_often_progress_is_shown_is_counted(self, tables, other_calls, context, capsys):
+    def test_the_number_of_times_that_progress_is_shown_is_counted(
+        self, tables, other_calls, context, capsys
+    ):
         put_job(tables)
         expect_continuation(other_calls)
         for _ in range(2):
@@ -553,7 +561,7 @@ class TestProgress:
         ]
         assert counted == [[1.0], [0.0]]
 
-    def test_what_keeps_it_from_being_shown_is_logged_with_the_job(
+    def test_the_reason_why_progress_is_not_shown_is_logged_with_the_job(
         self, tables, other_calls, context, log
     ):
         report.handler(PROGRESS, context)
@@ -562,9 +570,7 @@ class TestProgress:
         assert line["service"] == SERVICE
         assert "not in progress" in line["message"]
 
-    def test_that_codepipeline_has_ended_it_is_logged_with_the_job(
-        self, tables, other_calls, context, log
-    ):
+    def test_a_job_that_codepipeline_has_ended_is_logged(self, tables, other_calls, context, log):
         put_job(tables)
         other_calls.expects_error("codepipeline", PUT, "InvalidJobStateException", "It is over.")
         report.handler(PROGRESS, context)

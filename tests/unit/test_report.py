@@ -28,7 +28,7 @@ def expect_result(calls, operation="put_job_success_result"):
     calls.expects("events", "put_events", {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]})
 
 
-def test_the_state_machine_is_told_what_codepipeline_was(job, other_calls, context, log):
+def test_the_answer_to_the_state_machine_is_what_was_reported(job, other_calls, context, log):
     job()
     expect_result(other_calls, "put_job_failure_result")
     failure = FAILED["outcome"]["failure"]
@@ -38,7 +38,7 @@ def test_the_state_machine_is_told_what_codepipeline_was(job, other_calls, conte
     assert line | said | {"message": "Reported", "job_id": JOB_ID} == line
 
 
-def test_how_long_a_job_took_and_was_in_each_status_is_measured(job, other_calls, context, capsys):
+def test_the_duration_of_a_job_and_of_each_status_is_measured(job, other_calls, context, capsys):
     reached = {"Created": 100, "Queued": 95, "Dispatched": 65, "InProgress": 60}
     job(times={status: ago(seconds) for status, seconds in reached.items()})
     expect_result(other_calls)
@@ -54,7 +54,7 @@ def test_how_long_a_job_took_and_was_in_each_status_is_measured(job, other_calls
     )
 
 
-def test_how_jobs_end_is_also_counted_by_action_type_where_that_is_asked_for(
+def test_results_are_also_counted_by_action_type_if_configured(
     tables, other_calls, context, capsys, monkeypatch
 ):
     monkeypatch.setenv("METRICS_BY_ACTION_TYPE", "true")
@@ -76,7 +76,7 @@ def test_how_jobs_end_is_also_counted_by_action_type_where_that_is_asked_for(
         assert (document["action_type"], document["JobsSucceeded"]) == (kind, [1])
 
 
-def test_what_is_only_repeated_is_counted_once(job, other_calls, context, capsys):
+def test_a_repeated_report_is_not_counted_again(job, other_calls, context, capsys):
     job(status="Succeeded")
     other_calls.expects("events", "put_events", {"FailedEntryCount": 0, "Entries": []})
     report.handler(SUCCEEDED, context)
@@ -104,9 +104,7 @@ def test_a_result_that_is_refused_is_counted_and_logged_with_its_job(
         ("InternalFailure", 500, errors.CodePipelineUnavailable),
     ],
 )
-def test_what_is_worth_another_try_is_raised(
-    code, status, error, job, tables, other_calls, context
-):
+def test_a_retryable_error_is_raised(code, status, error, job, tables, other_calls, context):
     job()
     other_calls.expects_error("codepipeline", "put_job_success_result", code, "No.", status)
     with pytest.raises(error):
@@ -114,13 +112,13 @@ def test_what_is_worth_another_try_is_raised(
     assert tables.job(JOB_ID)["status"] == "InProgress"
 
 
-def test_where_the_row_cannot_be_read_nothing_is_reported(aws_calls, context):
+def test_nothing_is_reported_if_the_row_cannot_be_read(aws_calls, context):
     aws_calls.expects_error("dynamodb", "get_item", "InternalServerError", "Later.", 500)
     with pytest.raises(errors.TableUnavailable, match="Later"):
         report.handler(SUCCEEDED, context)
 
 
-def test_an_event_that_is_not_the_state_machines_is_refused(aws_calls, context):
+def test_an_invalid_payload_is_refused(aws_calls, context):
     with pytest.raises(errors.EventInvalid, match="outcome"):
         report.handler(load_event("bad/report-outcome"), context)
 
@@ -128,6 +126,6 @@ def test_an_event_that_is_not_the_state_machines_is_refused(aws_calls, context):
 @pytest.mark.parametrize(
     "event", [load_event("intake-schedule"), {"detail-type": "Job In Progress", "detail": {}}]
 )
-def test_an_event_of_the_bus_that_tells_of_no_progress_is_refused(event, aws_calls, context):
+def test_an_event_of_another_detail_type_is_refused(event, aws_calls, context):
     with pytest.raises(errors.EventInvalid, match="detail-type must be 'Job Progress'"):
         report.handler(event, context)

@@ -6,7 +6,7 @@ from acknowledger.room import BATCH_SIZE, Room
 
 
 def room(limit=0, paused=False, holders=(), waiting=(), awaiting=()):
-    """Executions are named by letters; the earlier one in `waiting` waits longer."""
+    """Room with executions named by letters; the earlier in `waiting`, the longer it has waited."""
     return Room(
         "Custom/Build/Acknowledger/1",
         limit,
@@ -23,7 +23,7 @@ def room(limit=0, paused=False, holders=(), waiting=(), awaiting=()):
         # No limit: a batch at a time, even if others wait.
         (room(), True, BATCH_SIZE, BATCH_SIZE),
         (room(holders="ab", waiting="c", awaiting="d"), True, BATCH_SIZE, BATCH_SIZE),
-        # A limit: as many as there is room for, those included that wait for some.
+        # A limit: as many as there is room for, minus those that wait for room.
         (room(3), False, 3, 3),
         (room(3, holders="a"), False, 2, 2),
         (room(3, holders="a", waiting="b"), False, 1, 1),
@@ -31,7 +31,7 @@ def room(limit=0, paused=False, holders=(), waiting=(), awaiting=()):
         (room(3, holders="abcde"), False, 0, 0),
         (room(200), False, BATCH_SIZE, BATCH_SIZE),
         (room(200, holders=map(str, range(190))), False, 10, 10),
-        # A job that is to continue one in flight needs none.
+        # A job that continues one in flight needs no room of its own.
         (room(3, holders="abc", awaiting="ac"), False, 0, 2),
         (room(3, holders="a", awaiting="a"), False, 2, 3),
         (room(200, awaiting="a"), False, BATCH_SIZE, BATCH_SIZE),
@@ -43,7 +43,7 @@ def room(limit=0, paused=False, holders=(), waiting=(), awaiting=()):
         (room(3, paused=True, holders="a", awaiting="a"), False, 0, 1),
     ],
 )
-def test_as_many_jobs_are_asked_for_as_can_be_taken(of, unlimited, left, to_ask_for):
+def test_as_many_jobs_are_requested_as_can_be_taken(of, unlimited, left, to_ask_for):
     assert (of.unlimited, of.left, of.to_ask_for) == (unlimited, left, to_ask_for)
 
 
@@ -56,31 +56,31 @@ def test_as_many_jobs_are_asked_for_as_can_be_taken(of, unlimited, left, to_ask_
         (room(2, holders="ab", waiting="c"), ""),
         (room(2, holders="abc", waiting="d"), ""),
         (room(2, paused=True, waiting="b"), ""),
-        # Resumed, or the limit taken away: all that wait.
+        # Resumed, or the limit removed: all that wait.
         (room(0, holders="a", waiting="bcd"), "bcd"),
         (room(0, paused=True, waiting="bcd"), ""),
     ],
 )
-def test_room_goes_to_the_longest_waiting_as_far_as_it_reaches(of, following):
+def test_available_room_goes_to_the_longest_waiting(of, following):
     assert of.next == list(following)
 
 
-def test_of_two_that_wait_as_long_the_order_is_the_same_for_every_intake():
+def test_executions_with_the_same_waiting_time_are_ordered_by_name():
     waiting = {name: {"jobId": name, "since": "0"} for name in "cab"}
     assert Room("t", 2, waiting=waiting).next == ["a", "b"]
 
 
-def test_an_execution_that_may_not_know_of_its_room_is_listed():
+def test_executions_not_yet_notified_of_their_room_are_listed():
     assert room(3, holders="aBC").untold == ["B", "C"]
 
 
 @pytest.mark.parametrize(
     ("of", "asked", "offered", "more"),
     [
-        # Room is left: as many as it holds, however many came.
+        # Room is left: as many as there is room for, however many came.
         (room(3), 2, 1, 3),
         (room(), BATCH_SIZE, 1, BATCH_SIZE),
-        # None is left, but a job is awaited: as long as batches are full, more and more.
+        # No room, but a job is awaited: the size doubles as long as batches are full.
         (room(1, holders="a", awaiting="a"), 1, 1, 2),
         (room(1, holders="a", awaiting="a"), 64, 64, BATCH_SIZE),
         (room(1, holders="a", awaiting="a"), 4, 3, 0),
@@ -89,5 +89,5 @@ def test_an_execution_that_may_not_know_of_its_room_is_listed():
         (room(paused=True), 1, 1, 0),
     ],
 )
-def test_how_many_are_asked_for_next_hangs_on_how_many_came(of, asked, offered, more):
+def test_the_next_batch_size_depends_on_how_many_jobs_came(of, asked, offered, more):
     assert of.to_ask_for_after(asked, offered) == more

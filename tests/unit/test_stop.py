@@ -29,7 +29,7 @@ STATUSES = ["Created", "Queued", "Dispatched", "InProgress"]
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch):
-    """How long it paused, which it doesn't here; `pauses.then` is done at the pause of a number."""
+    """Records Stop's pauses instead of making them; `pauses.then[n]` is called at the nth."""
 
     class Pauses(list[float]):
         def __init__(self):
@@ -52,7 +52,7 @@ def expect_described(calls, status, **more):
 
 
 def expect_history(calls, token, status="RUNNING"):
-    """The execution of a job waits with a token, or is between two waits, or is over."""
+    """Expect a look at the history of an execution that waits, is between two waits, or is over."""
     scheduled = {
         "resourceType": "events",
         "resource": "putEvents.waitForTaskToken" if token else "putEvents",
@@ -91,7 +91,7 @@ def put_job(tables, **row):
 
 @pytest.fixture
 def announced(other_calls):
-    """How the jobs are said to have ended in the events that are put, each to be expected."""
+    """The details of the events that are put; each event must be expected."""
     found = []
     other_calls.service("events").client.meta.events.register(
         "before-parameter-build.events.PutEvents",
@@ -110,7 +110,7 @@ def expect_failure(calls, cause=CAUSE):
 
 
 def expect_report(calls, outcome=None, *, answered=False):
-    """What the end of the history tells of Report: the outcome that it was given, if any."""
+    """Expect a look at the history for the outcome, if any, that Report was invoked with."""
     events = [{"timestamp": 0, "type": "ExecutionFailed", "id": 9}]
     if answered:
         events.append({"timestamp": 0, "type": "TaskSucceeded", "id": 8})
@@ -153,7 +153,7 @@ class TestAction:
         ],
     )
     @pytest.mark.parametrize("status", STATUSES)
-    def test_it_is_noted_in_the_jobs_row_and_whoever_waits_is_woken(
+    def test_the_end_is_noted_in_the_row_and_the_waiting_execution_woken(
         self, tables, other_calls, context, pauses, event, cause, status
     ):
         put_job(tables, status=status, **ACTION)
@@ -163,14 +163,12 @@ class TestAction:
         assert ended(event, context) == [JOB_ID]
         row = tables.job(JOB_ID)
         assert (row["status"], row["over"]) == (status, {"error": "EndedElsewhere", "cause": cause})
-        # The sweep makes sure that it was heard.
+        # The sweep checks that the execution ends.
         assert row["dueAt"] < ago(-61)
         assert pauses == [0]
 
     @pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
-    def test_a_job_that_has_ended_needs_no_telling(
-        self, tables, other_calls, context, pauses, status
-    ):
+    def test_a_job_that_has_ended_is_left_alone(self, tables, other_calls, context, pauses, status):
         put_job(tables, status=status, **ACTION)
         assert ended(ABANDONED, context) == []
         assert pauses == [0]
@@ -181,10 +179,10 @@ class TestAction:
         older = ABANDONED["detail"]["execution-id"]
         put_job(tables, actionExecutionId="of the retry", pipelineExecutionId=older)
         assert ended(ABANDONED, context) == []
-        # Its job may have been yet to come.
+        # The job of the event might still have come.
         assert pauses == PAUSES
 
-    def test_an_action_of_a_type_that_is_not_served_costs_nothing(
+    def test_an_action_type_that_is_not_served_causes_no_call(
         self, tables, other_calls, context, pauses
     ):
         kind = {**ABANDONED["detail"]["type"], "provider": "SomebodyElses"}
@@ -194,7 +192,7 @@ class TestAction:
         assert ended(with_detail(ABANDONED, type=...), context) == []
         assert (tables.calls, pauses) == ([], [])
 
-    def test_an_event_that_comes_before_the_job_waits_for_it(
+    def test_an_event_that_comes_before_its_job_waits_for_it(
         self, tables, other_calls, context, pauses
     ):
         pauses.then[3] = lambda: put_job(tables, **ACTION)
@@ -203,7 +201,7 @@ class TestAction:
         assert ended(ABANDONED, context) == [JOB_ID]
         assert pauses == PAUSES[:3]
 
-    def test_an_execution_between_two_waits_is_looked_at_again(
+    def test_an_execution_between_two_waits_is_checked_again(
         self, tables, other_calls, context, pauses
     ):
         put_job(tables, **ACTION)
@@ -219,14 +217,14 @@ class TestAction:
     def test_an_execution_that_ends_its_job_meanwhile_is_no_error(
         self, tables, other_calls, context, pauses
     ):
-        """So it is where CodePipeline tells us of a failure that we reported ourselves."""
+        """For example, CodePipeline's event is about a failure that we reported ourselves."""
         put_job(tables, **ACTION)
         expect_history(other_calls, None)
         pauses.then[2] = lambda: put_job(tables, status="Failed", **ACTION)
         assert ended(load_event("stop-action-failed"), context) == []
         assert pauses == PAUSES[:2]
 
-    def test_an_execution_that_never_waits_is_named_after_a_bounded_while(
+    def test_an_execution_that_never_waits_is_an_error_after_bounded_pauses(
         self, tables, other_calls, context, pauses
     ):
         put_job(tables, **ACTION)
@@ -236,10 +234,10 @@ class TestAction:
             stop.handler(ABANDONED, context)
         assert pauses == PAUSES
         assert sum(pauses) < 15
-        # It runs: its own report ends the row.
+        # It still runs: its own Report ends the job.
         assert tables.job(JOB_ID)["status"] == "InProgress"
 
-    def test_a_row_that_was_released_since_the_index_had_it_is_none(
+    def test_a_row_that_was_deleted_after_the_query_is_ignored(
         self, tables, other_calls, context, pauses
     ):
         put_job(tables, **ACTION)
@@ -249,7 +247,7 @@ class TestAction:
 
     @pytest.mark.parametrize("over", ["ABORTED", "FAILED", "TIMED_OUT", "SUCCEEDED"])
     @pytest.mark.parametrize("status", STATUSES)
-    def test_a_job_whose_execution_is_over_is_ended_by_itself(
+    def test_a_job_whose_execution_is_over_is_ended_by_stop(
         self, tables, other_calls, context, announced, pauses, over, status
     ):
         put_job(tables, status=status, **ACTION)
@@ -262,7 +260,7 @@ class TestAction:
         assert announced[0]["cause"] == OVER_CAUSE
         assert pauses == [0]
 
-    def test_step_functions_not_answering_is_worth_another_try(self, tables, other_calls, context):
+    def test_an_error_of_step_functions_is_raised_as_retryable(self, tables, other_calls, context):
         put_job(tables, **ACTION)
         other_calls.expects_error("stepfunctions", "get_execution_history", "ThrottlingException")
         with pytest.raises(errors.StepFunctionsUnavailable):
@@ -270,7 +268,7 @@ class TestAction:
 
 
 class TestExecution:
-    """An execution ended otherwise than by its definition."""
+    """An execution was ended from outside."""
 
     @pytest.mark.parametrize(
         ("changes", "cause"),
@@ -289,7 +287,7 @@ class TestExecution:
             ),
         ],
     )
-    def test_the_pipeline_is_told_how_it_ended(
+    def test_the_reason_is_reported_to_codepipeline(
         self, tables, other_calls, context, announced, changes, cause
     ):
         cause = f"The job's execution was ended from outside {cause}"
@@ -302,7 +300,7 @@ class TestExecution:
         assert (row["status"], row["error"]) == ("Failed", "JobFailed")
         assert row["cause"] == announced[0]["cause"] == cause
 
-    def test_an_outcome_that_it_had_told_report_is_the_one_that_counts(
+    def test_an_outcome_that_report_was_invoked_with_is_repeated(
         self, tables, other_calls, context, announced
     ):
         put_job(tables)
@@ -314,7 +312,7 @@ class TestExecution:
         assert announced[0]["continuationToken"] == "page-2"
 
     @pytest.mark.parametrize("answered", [False, True])
-    def test_a_report_that_was_cut_short_after_the_row_is_announced(
+    def test_the_event_of_a_report_interrupted_after_its_write_is_put(
         self, tables, other_calls, context, announced, answered
     ):
         put_job(tables, status="Succeeded")
@@ -324,7 +322,7 @@ class TestExecution:
         assert ended(ABORTED, context) == []
         assert len(announced) == int(not answered)
 
-    def test_a_report_that_gets_as_far_as_the_row_meanwhile_is_announced(
+    def test_the_event_of_a_report_that_writes_the_row_meanwhile_is_put(
         self, tables, other_calls, context, announced
     ):
         put_job(tables)
@@ -335,7 +333,7 @@ class TestExecution:
         assert ended(ABORTED, context) == []
         assert len(announced) == 1
 
-    def test_a_success_waits_for_the_next_job_of_its_chain_in_the_sweeps_care(
+    def test_a_success_waits_for_the_next_job_of_its_chain_until_the_sweep_retries(
         self, tables, other_calls, context, announced
     ):
         row = {"continuing": {"jobId": JOB_ID, "sent": True}, "progressAt": ago(3600)}
@@ -352,7 +350,7 @@ class TestExecution:
         assert ended(ABORTED, context) == [JOB_ID]
         assert tables.job(JOB_ID)["error"] == "NextJobNotHere"
 
-    def test_a_failure_waits_for_none_which_finds_it_in_the_row(
+    def test_a_failure_waits_for_no_next_job_since_that_finds_it_in_the_row(
         self, tables, other_calls, context, announced
     ):
         put_job(tables, continuing={"jobId": JOB_ID, "sent": True})
@@ -363,14 +361,16 @@ class TestExecution:
         assert tables.job(JOB_ID)["cause"] == CAUSE
 
     @pytest.mark.parametrize("row", [None, {"execution": f"{ARN}-newer"}])
-    def test_a_job_that_is_not_its_any_more_is_left_alone(self, tables, other_calls, context, row):
+    def test_a_job_that_no_longer_belongs_to_the_execution_is_left_alone(
+        self, tables, other_calls, context, row
+    ):
         if row is not None:
             put_job(tables, **row)
         before = tables.job(JOB_ID)
         assert ended(ABORTED, context) == []
         assert tables.job(JOB_ID) == before
 
-    def test_an_input_that_is_too_long_for_the_event_is_asked_for(
+    def test_an_input_that_is_too_long_for_the_event_is_read_from_the_execution(
         self, tables, other_calls, context, announced
     ):
         expect_described(other_calls, "ABORTED")
@@ -380,7 +380,7 @@ class TestExecution:
         expect_announcement(other_calls)
         assert ended(with_detail(ABORTED, input=None), context) == [JOB_ID]
 
-    def test_codepipeline_not_answering_is_worth_another_try_which_finds_all_as_it_was(
+    def test_an_error_of_codepipeline_is_raised_as_retryable_and_leaves_the_row(
         self, tables, other_calls, context, announced
     ):
         put_job(tables)
@@ -403,12 +403,14 @@ class TestDue:
             {"dueAt": ago(-3600)},
         ],
     )
-    def test_one_that_is_not_due_any_more_costs_nothing(self, tables, other_calls, context, row):
+    def test_a_job_that_is_no_longer_due_is_left_alone(self, tables, other_calls, context, row):
         if row is not None:
             put_job(tables, **row)
         assert ended(DUE, context) == []
 
-    def test_one_whose_execution_is_over_is_ended(self, tables, other_calls, context, announced):
+    def test_a_due_job_whose_execution_is_over_is_ended(
+        self, tables, other_calls, context, announced
+    ):
         put_job(tables, dueAt=ago(1))
         expect_described(other_calls, "ABORTED", error="Operator", cause="Wrong branch")
         expect_report(other_calls)
@@ -417,7 +419,7 @@ class TestDue:
         assert ended(DUE, context) == [JOB_ID]
         assert tables.job(JOB_ID)["status"] == "Failed"
 
-    def test_one_that_is_ended_and_unannounced_is_announced(
+    def test_a_due_job_that_has_ended_unannounced_is_announced(
         self, tables, other_calls, context, announced
     ):
         put_job(tables, status="Failed", **OVER, unannounced=ago(60), dueAt=ago(1))
@@ -428,7 +430,7 @@ class TestDue:
         assert announced[0]["cause"] == OVER_CAUSE
         assert tables.job(JOB_ID)["dueAt"] > ago(-86_400)
 
-    def test_one_whose_execution_runs_is_looked_at_again_in_a_minute(
+    def test_a_due_job_whose_execution_runs_is_due_again_in_a_minute(
         self, tables, other_calls, context
     ):
         put_job(tables, dueAt=ago(1))
@@ -438,7 +440,9 @@ class TestDue:
         assert ago(-50) < row.pop("dueAt") <= ago(-60)
         assert row["status"] == "InProgress"
 
-    def test_one_that_is_over_is_woken_again(self, tables, other_calls, context):
+    def test_the_execution_of_a_due_job_that_is_over_is_woken_again(
+        self, tables, other_calls, context
+    ):
         put_job(tables, dueAt=ago(1), over=OVER)
         expect_described(other_calls, "RUNNING")
         expect_history(other_calls, "t")
@@ -460,7 +464,7 @@ class TestDue:
         assert ended(DUE, context) == []
         assert announced == ([{"jobId": JOB_ID, "keepAlive": True}] if continued else [])
 
-    def test_one_whose_execution_is_not_known_any_more_is_an_error(
+    def test_a_due_job_whose_execution_no_longer_exists_is_an_error(
         self, tables, other_calls, context
     ):
         put_job(tables, dueAt=ago(1))
@@ -477,7 +481,7 @@ class TestDue:
         (load_event("bad/stop-action-state"), ["action-execution-id", "ABANDONED, CANCELED"]),
         (with_detail(ABANDONED, state="STARTED"), ["state", "FAILED"]),
         (with_detail(ABANDONED, **{"action-execution-id": ...}), ["action-execution-id"]),
-        # A pipeline's execution that is stopped has an event of its own for each action.
+        # Stopping a pipeline execution also gives an event for each action.
         (
             {**ABANDONED, "detail-type": "CodePipeline Pipeline Execution State Change"},
             ["detail-type must be"],
@@ -498,7 +502,7 @@ def test_a_bad_event_is_refused_naming_the_field_before_any_call(event, fields, 
     assert all(field in str(refused.value) for field in fields)
 
 
-def test_how_many_jobs_were_stopped_is_counted(tables, other_calls, context, capsys, log):
+def test_stopped_jobs_are_counted(tables, other_calls, context, capsys, log):
     put_job(tables, **ACTION)
     expect_history(other_calls, "t")
     expect_told(other_calls, "t", OVER_CAUSE)

@@ -57,7 +57,7 @@ def offer(number=1, execution="a8748f7a-5b6c-4d7e-8f90-1a2b3c4d5e6f"):
 
 @pytest.fixture(autouse=True)
 def one_at_a_time(monkeypatch):
-    """Starts in the order of the offers, since a stub's answers have an order; and no pauses."""
+    """Executions start in the order of the offers, as the stub expects; and there are no pauses."""
     monkeypatch.setattr(taking, "STARTS_AT_ONCE", 1)
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
@@ -69,7 +69,7 @@ def expect_poll(aws_calls, *offers):
 
 
 def expect_room(aws_calls):
-    """Intake looks once whether it is paused, and writes nothing."""
+    """Intake reads once whether it is paused, and writes nothing."""
     aws_calls.expects("dynamodb", "get_item", {})
 
 
@@ -82,14 +82,14 @@ def expect_start(aws_calls):
 
 
 def counted(of, **counts):
-    """The metrics of an invocation that was offered, and took, so many jobs."""
+    """The metrics of an invocation that was offered `of` jobs and took all of them."""
     counts = dict.fromkeys(taking.COUNTED, 0) | {"OffersSeen": of, "OffersTaken": of} | counts
     return {name: (count, "Count") for name, count in counts.items()}
 
 
 @pytest.fixture
 def waiting(monkeypatch):
-    """What is offered, a batch a poll, by action type; the first poll waits for the other type's."""
+    """The batches offered, by action type; the first poll waits for that of the other type."""
     batches: dict[str, list[Any]] = {TYPE: [[]], OTHER_TYPE: [[]]}
     first = dict.fromkeys(batches, True)
     together = threading.Barrier(len(batches), timeout=60)
@@ -107,7 +107,7 @@ def waiting(monkeypatch):
     return batches
 
 
-def test_a_sweep_takes_all_that_is_offered_for_every_action_type_at_once(
+def test_a_sweep_takes_all_offers_of_all_action_types_in_parallel(
     aws_calls, waiting, context, capsys
 ):
     waiting[TYPE].insert(0, [offer(1), offer(2)])
@@ -144,7 +144,7 @@ def test_no_secret_reaches_the_execution_or_the_log(aws_calls, context, capsys, 
         assert "hunter2" not in written
 
 
-def test_a_started_event_polls_its_action_type_until_its_job_has_come(
+def test_a_started_event_polls_its_action_type_until_its_job_is_offered(
     aws_calls, context, one_at_a_time
 ):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
@@ -173,9 +173,7 @@ def test_a_job_that_another_invocation_took_is_not_looked_for(aws_calls, context
     assert one_at_a_time == [0]
 
 
-def test_an_older_event_is_looked_for_by_its_pipeline_for_as_long(
-    aws_calls, context, one_at_a_time
-):
+def test_the_job_of_an_older_event_is_looked_for_by_its_pipeline(aws_calls, context, one_at_a_time):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
     for _ in range(1 + len(taking.LOOK_AGAIN_SECONDS)):
         expect_room(aws_calls)
@@ -183,7 +181,7 @@ def test_an_older_event_is_looked_for_by_its_pipeline_for_as_long(
     intake.handler(load_event("intake-action-started-older"), context)
 
 
-def test_looking_for_a_job_that_never_comes_has_an_end(aws_calls, context, one_at_a_time):
+def test_the_search_for_a_job_that_never_comes_is_bounded(aws_calls, context, one_at_a_time):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
     for _ in range(1 + len(taking.LOOK_AGAIN_SECONDS)):
         expect_room(aws_calls)
@@ -193,7 +191,7 @@ def test_looking_for_a_job_that_never_comes_has_an_end(aws_calls, context, one_a
     assert sum(one_at_a_time) < 20
 
 
-def test_with_no_time_left_the_rest_is_left_to_the_next_sweep(aws_calls, context):
+def test_when_time_runs_out_the_rest_is_left_to_the_next_sweep(aws_calls, context):
     context.remaining_ms = intake.TIME_TO_FINISH_MS
     for _ in range(2):
         aws_calls.expects("codepipeline", "list_action_types", TYPES)
@@ -201,7 +199,7 @@ def test_with_no_time_left_the_rest_is_left_to_the_next_sweep(aws_calls, context
     assert intake.handler(SCHEDULE, context) == {"offered": 0, "taken": 0}
 
 
-def test_an_action_type_that_cannot_be_polled_costs_only_itself(
+def test_an_action_type_that_cannot_be_polled_does_not_affect_the_others(
     aws_calls, waiting, context, capsys
 ):
     waiting[TYPE] = [errors.ActionTypeNotFoundException("gone")]
@@ -223,7 +221,7 @@ def test_an_action_type_that_cannot_be_polled_costs_only_itself(
     )
 
 
-def test_that_the_jobs_in_flight_cannot_be_counted_is_told_after_all_the_rest(
+def test_an_error_in_counting_the_jobs_in_flight_is_raised_after_everything_else(
     aws_calls, waiting, context
 ):
     for _ in waiting:
@@ -252,7 +250,7 @@ def test_an_action_type_that_is_not_registered_yet_is_looked_up_again(aws_calls,
     "bad",
     [{"id": "x"}, offer(9) | {"data": None}, offer(9) | {"data": {"actionConfiguration": []}}],
 )
-def test_an_offer_that_cannot_be_read_costs_only_itself(bad, aws_calls, context):
+def test_an_offer_that_cannot_be_read_does_not_affect_the_others(bad, aws_calls, context):
     aws_calls.service("codepipeline").client.meta.events.register(
         "after-call.codepipeline.PollForJobs",
         lambda parsed, **_: parsed.get("jobs") and parsed["jobs"].insert(0, bad),
@@ -266,7 +264,7 @@ def test_an_offer_that_cannot_be_read_costs_only_itself(bad, aws_calls, context)
         intake.handler(STARTED, context)
 
 
-def test_an_execution_that_cannot_be_started_costs_only_itself(aws_calls, context):
+def test_an_execution_that_cannot_be_started_does_not_affect_the_others(aws_calls, context):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
     expect_room(aws_calls)
     expect_poll(aws_calls, offer(1), offer(2))
@@ -279,7 +277,9 @@ def test_an_execution_that_cannot_be_started_costs_only_itself(aws_calls, contex
     assert offer(2)["id"] not in str(told.value)
 
 
-def test_with_no_time_left_the_rest_of_a_batch_is_left_to_be_offered_again(aws_calls, context, log):
+def test_when_time_runs_out_the_rest_of_a_batch_is_left_to_be_offered_again(
+    aws_calls, context, log
+):
     def late(**_):
         context.remaining_ms = intake.TIME_TO_FINISH_MS
 
@@ -306,7 +306,7 @@ def described(status):
 
 
 @pytest.mark.parametrize("row", [{}, {"Item": {"status": {"S": "Dispatched"}}}])
-def test_an_offer_under_the_same_nonce_finds_its_execution_running(row, aws_calls, context):
+def test_an_offer_with_the_same_nonce_is_left_to_its_running_execution(row, aws_calls, context):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
     expect_room(aws_calls)
     expect_poll(aws_calls, offer())
@@ -317,7 +317,7 @@ def test_an_offer_under_the_same_nonce_finds_its_execution_running(row, aws_call
     assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
 
 
-def test_a_job_in_progress_that_is_offered_under_the_same_nonce_is_acknowledged_again(
+def test_a_job_in_progress_that_is_offered_with_the_same_nonce_is_acknowledged_again(
     aws_calls, context
 ):
     aws_calls.expects("codepipeline", "list_action_types", TYPES)
@@ -326,13 +326,13 @@ def test_a_job_in_progress_that_is_offered_under_the_same_nonce_is_acknowledged_
     aws_calls.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
     aws_calls.expects("stepfunctions", "describe_execution", described("RUNNING"))
     aws_calls.expects("dynamodb", "get_item", {"Item": {"status": {"S": "InProgress"}}})
-    # The state machine sees that there is nothing to work.
+    # The new execution stands down after the acknowledgment.
     expect_start(aws_calls)
     expect_poll(aws_calls)
     assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
 
 
-def test_an_offer_under_the_same_nonce_whose_execution_was_killed_gets_another(aws_calls, context):
+def test_an_offer_with_the_same_nonce_whose_execution_was_aborted_gets_another(aws_calls, context):
     names = []
     aws_calls.service("stepfunctions").client.meta.events.register(
         "before-parameter-build.stepfunctions.StartExecution",
@@ -365,7 +365,7 @@ def entry(number, age=0, **more):
 
 
 def continuing(number, execution=f"{ARN}:first", job_id="first", after="before"):
-    """An offer that continues the work of another job."""
+    """An offer of a job that continues the work of another."""
     made = offer(number)
     return {**made, "data": {**made["data"], "continuationToken": token(execution, job_id, after)}}
 
@@ -381,7 +381,7 @@ def limit(monkeypatch, limits):
 
 @pytest.fixture
 def listed(other_calls):
-    """The first action type is asked after; what else is called must be expected."""
+    """The stubs, which expect ListActionTypes for the first action type."""
     other_calls.expects("codepipeline", "list_action_types", TYPES)
     return other_calls
 
@@ -404,7 +404,7 @@ def described_as(calls, number, status):
 
 
 class TestRoom:
-    """How many jobs are asked for, and who has to wait."""
+    """How many jobs are requested, and which executions have to wait."""
 
     def test_jobs_are_not_counted_without_a_limit(self, tables, listed, started, context):
         expect_poll_for(listed, BATCH_SIZE, offer(1))
@@ -414,7 +414,7 @@ class TestRoom:
         assert "room" not in started[name_of(1)]
         assert [call for call in tables.calls if "IntakeTable" in call] == ["IntakeTable GetItem"]
 
-    def test_as_many_jobs_are_asked_for_as_there_is_room_for(
+    def test_as_many_jobs_are_requested_as_there_is_room_for(
         self, tables, listed, started, context, monkeypatch, one_at_a_time
     ):
         limit(monkeypatch, "3,0")
@@ -428,10 +428,10 @@ class TestRoom:
             name_of(number): GIVEN for number in (1, 2, 3)
         }
         assert sorted(tables.intake()["holders"]) == sorted(started)
-        # The event's job will be found by an event of an execution that ends.
+        # The event of an execution that ends will find the job of this event.
         assert one_at_a_time == [0]
 
-    def test_whose_room_another_intake_took_meanwhile_waits(
+    def test_a_job_whose_room_another_intake_took_meanwhile_waits(
         self, tables, listed, started, context, monkeypatch
     ):
         limit(monkeypatch, "1")
@@ -452,11 +452,11 @@ class TestRoom:
         listed.expects_error("stepfunctions", "start_execution", "InternalFailure", "No.", 500)
         with pytest.raises(errors.IntakeIncomplete, match=offer(1)["id"]):
             intake.handler(STARTED, context)
-        # It may have started all the same. If not, a later sweep gives the room back.
+        # It may have started despite the error. If not, a later sweep gives the room back.
         assert list(tables.intake()["holders"]) == [name_of(1)]
 
     @pytest.mark.parametrize("status", ["RUNNING", "FAILED"])
-    def test_an_offer_that_comes_again_is_counted_once(
+    def test_a_repeated_offer_is_counted_once(
         self, tables, listed, started, context, monkeypatch, status
     ):
         limit(monkeypatch, "2")
@@ -482,17 +482,15 @@ class TestRoom:
         described_as(listed, 1, "RUNNING")
         expect_start(listed)
         intake.handler(STARTED, context)
-        # The further one gives its own back when it has stood down.
+        # The other execution gives its room back when it has stood down.
         assert set(tables.intake()["holders"]) == {name_of(1), *started}
 
-    def test_a_table_that_does_not_answer_costs_only_its_action_type_and_is_named(
-        self, tables, listed, context
-    ):
+    def test_an_error_of_the_intake_table_is_named(self, tables, listed, context):
         tables.dynamodb.delete_table(TableName="IntakeTable")
         with pytest.raises(errors.IntakeIncomplete, match="TableUnavailable"):
             intake.handler(STARTED, context)
 
-    def test_a_sweep_heals_what_went_wrong(
+    def test_a_sweep_gives_back_leaked_room(
         self, tables, other_calls, waiting, context, monkeypatch
     ):
         limit(monkeypatch, "1,0")
@@ -503,7 +501,9 @@ class TestRoom:
         assert tables.intake()["holders"] == {}
         assert waiting == {TYPE: [], OTHER_TYPE: []}
 
-    def test_a_started_event_leaves_that_to_the_sweep(self, tables, listed, context, monkeypatch):
+    def test_a_started_event_leaves_leaked_room_to_the_sweep(
+        self, tables, listed, context, monkeypatch
+    ):
         limit(monkeypatch, "1")
         tables.put_intake(holders={name_of(1): entry(1, 300, told=True)})
         assert intake.handler(STARTED, context) == {"offered": 0, "taken": 0}
@@ -511,13 +511,13 @@ class TestRoom:
 
 
 class TestEnded:
-    """An execution has ended, and leaves its room to another."""
+    """An execution has ended, and its room goes to another."""
 
     def event(self, **changes):
         return {**ENDED, "detail": {**ENDED["detail"], **changes}}
 
     @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
-    def test_its_room_goes_to_the_longest_waiting_before_any_is_asked_for(
+    def test_its_room_goes_to_the_longest_waiting_execution_before_any_poll(
         self, tables, listed, context, monkeypatch, status
     ):
         limit(monkeypatch, "1")
@@ -532,7 +532,7 @@ class TestEnded:
         row = tables.intake()
         assert (list(row["holders"]), list(row["waiting"])) == ([name_of(2)], [name_of(1)])
 
-    def test_the_next_job_is_asked_for_if_none_waits(
+    def test_the_next_job_is_requested_if_none_waits(
         self, tables, listed, started, context, monkeypatch
     ):
         limit(monkeypatch, "1")
@@ -548,13 +548,13 @@ class TestEnded:
             ("0", ENDED["detail"]["input"], []),
             ("0,1", ENDED["detail"]["input"], []),
             ("1", ENDED["detail"]["input"], [TYPE]),
-            # Where it is too long for the event, it may be any.
+            # Without an input (too long for the event), it may be any action type.
             ("1", None, [TYPE, OTHER_TYPE]),
             ("0,1", None, [OTHER_TYPE]),
             ("1", ENDED["detail"]["input"].replace(TYPE, "Custom/Build/SomebodyElses/1"), []),
         ],
     )
-    def test_only_its_own_action_type_is_looked_after_if_it_is_limited(
+    def test_only_its_own_action_type_is_polled_and_only_with_a_limit(
         self, tables, other_calls, context, monkeypatch, limits, given, polled
     ):
         limit(monkeypatch, limits)
@@ -565,7 +565,7 @@ class TestEnded:
         if not polled:
             assert tables.calls == []
 
-    def test_the_same_end_twice_gives_room_once(self, tables, other_calls, context, monkeypatch):
+    def test_a_repeated_event_gives_room_once(self, tables, other_calls, context, monkeypatch):
         limit(monkeypatch, "2")
         tables.put_intake(
             holders={ENDED["detail"]["name"]: entry(9, told=True), "x": entry(8, told=True)}
@@ -580,7 +580,7 @@ class TestEnded:
 class TestPause:
     """An operator stops intake for a while."""
 
-    def test_paused_it_asks_for_nothing_and_resumed_it_does_again(
+    def test_a_paused_action_type_is_not_polled_until_it_is_resumed(
         self, tables, other_calls, context, one_at_a_time
     ):
         assert intake.handler(PAUSE, context) == {"paused": [TYPE]}
@@ -597,7 +597,7 @@ class TestPause:
         tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
         assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
 
-    def test_action_types_are_paused_each_by_itself_or_all_at_once(
+    def test_action_types_are_paused_individually_or_all_at_once(
         self, tables, other_calls, context, monkeypatch
     ):
         polled = []
@@ -619,7 +619,7 @@ class TestPause:
             intake.handler(PAUSE, context)
             assert tables.intake() == before | {"paused": True}
 
-    def test_paused_it_asks_for_as_many_as_are_to_continue_work_in_flight(
+    def test_during_a_pause_as_many_jobs_are_requested_as_are_awaited(
         self, tables, listed, started, context
     ):
         tables.put_intake(paused=True, awaiting={"first": ago(9), "second": ago(9)})
@@ -629,8 +629,10 @@ class TestPause:
         assert started[name_of(1)]["continues"] == {"jobId": "first", "after": "before"}
         assert list(tables.intake()["awaiting"]) == ["second"]
 
-    def test_a_job_that_comes_in_its_place_is_left_alone(self, tables, listed, started, context):
-        """CodePipeline offers it again. With an execution that waits for room it would be held."""
+    def test_during_a_pause_a_job_that_is_not_awaited_is_left_alone(
+        self, tables, listed, started, context
+    ):
+        """CodePipeline offers it again. An execution that waits for room would hold it."""
         tables.put_intake(paused=True, awaiting={"first": ago(9)})
         tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
         before = tables.intake()
@@ -639,7 +641,7 @@ class TestPause:
         assert intake.handler(STARTED, context) == {"offered": 1, "taken": 0}
         assert (started, tables.intake()) == ({}, before)
 
-    def test_resumed_all_that_wait_go_on_before_any_more_is_asked_for(
+    def test_after_a_pause_all_waiting_executions_go_on_before_any_poll(
         self, tables, listed, context
     ):
         tables.put_intake(paused=True, waiting={name_of(n): entry(n, 9 - n) for n in (1, 2, 3)})
@@ -656,10 +658,10 @@ class TestPause:
 
 
 class TestContinuation:
-    """Jobs that bring a continuation token."""
+    """Jobs with a continuation token."""
 
     @pytest.mark.parametrize("limits", ["0", "1"])
-    def test_a_job_that_continues_one_in_flight_takes_that_ones_room(
+    def test_a_job_that_continues_one_in_flight_uses_its_room(
         self, tables, listed, started, context, monkeypatch, limits
     ):
         limit(monkeypatch, limits)
@@ -674,7 +676,7 @@ class TestContinuation:
         row = tables.intake()
         assert (list(row["holders"]), row["waiting"], row["awaiting"]) == (["x"], {}, {})
 
-    def test_a_workers_own_token_continues_nothing_of_ours(self, tables, listed, started, context):
+    def test_a_continuation_token_of_a_worker_is_passed_on(self, tables, listed, started, context):
         made = offer(1)
         made["data"]["continuationToken"] = "build-1742"
         expect_poll_for(listed, BATCH_SIZE, made)
@@ -684,7 +686,7 @@ class TestContinuation:
         assert "continues" not in started[name_of(1)]
         assert started[name_of(1)]["job"]["data"]["continuationToken"] == "build-1742"
 
-    def test_another_deployments_job_is_left_alone_and_the_batch_goes_on(
+    def test_a_job_of_another_deployment_does_not_affect_the_rest_of_the_batch(
         self, tables, listed, started, context, monkeypatch, log
     ):
         limit(monkeypatch, "5")
@@ -700,7 +702,7 @@ class TestContinuation:
         assert (line["level"], line["job_id"]) == ("WARNING", offer(1)["id"])
         assert "another deployment, Theirs" in line["reason"]
 
-    def test_a_token_that_only_looks_like_ours_costs_only_its_job(
+    def test_a_malformed_token_with_our_prefix_does_not_affect_the_other_jobs(
         self, tables, listed, started, context
     ):
         made = offer(1)
@@ -713,7 +715,7 @@ class TestContinuation:
         assert list(started) == [name_of(2)]
 
     @pytest.mark.parametrize(("limits", "paused"), [("0", True), ("1", True), ("1", False)])
-    def test_where_no_room_is_left_more_and_more_are_asked_for_until_it_has_come(
+    def test_without_room_batches_grow_until_the_awaited_job_has_come(
         self, tables, listed, started, context, monkeypatch, limits, paused
     ):
         limit(monkeypatch, limits)
@@ -728,7 +730,7 @@ class TestContinuation:
         row = tables.intake()
         assert (list(row["holders"]), row["waiting"], row["awaiting"]) == (["x"], {}, {})
 
-    def test_where_room_is_left_others_are_taken_as_far_as_it_reaches(
+    def test_other_jobs_are_taken_while_room_is_left(
         self, tables, listed, started, context, monkeypatch
     ):
         limit(monkeypatch, "2")
@@ -736,7 +738,7 @@ class TestContinuation:
         expect_poll_for(listed, 2, offer(1), offer(2))
         expect_start(listed)
         expect_start(listed)
-        # Now there is none left.
+        # Now no room is left.
         expect_poll_for(listed, 4, *map(offer, range(3, 7)))
         expect_poll_for(listed, 8, offer(7))
         assert intake.handler(STARTED, context) == {"offered": 7, "taken": 2}
@@ -745,7 +747,7 @@ class TestContinuation:
         assert sorted(row["holders"]) == sorted(["x", name_of(1)])
         assert (list(row["waiting"]), list(row["awaiting"])) == ([name_of(2)], ["first"])
 
-    def test_where_the_last_room_was_taken_and_no_more_is_offered_it_asks_no_further(
+    def test_polling_ends_when_the_last_room_is_taken_and_the_batch_was_not_full(
         self, tables, listed, started, context, monkeypatch
     ):
         limit(monkeypatch, "2")
@@ -757,7 +759,7 @@ class TestContinuation:
         assert list(tables.intake()["awaiting"]) == ["first"]
 
     @pytest.mark.parametrize(("limits", "paused"), [("0", True), ("1", True), ("1", False)])
-    def test_where_no_room_is_left_a_batch_that_is_not_full_is_the_last(
+    def test_without_room_polling_ends_at_a_batch_that_is_not_full(
         self, tables, listed, started, context, monkeypatch, limits, paused
     ):
         limit(monkeypatch, limits)
@@ -771,7 +773,7 @@ class TestContinuation:
         assert intake.handler(STARTED, context) == {"offered": 6, "taken": 0}
         assert (started, tables.intake()) == ({}, before)
 
-    def test_after_so_many_batches_of_which_nothing_was_taken_it_asks_no_further(
+    def test_polling_ends_after_too_many_batches_without_a_job_to_take(
         self, tables, listed, started, context
     ):
         tables.put_intake(paused=True, awaiting={"first": ago(9)})
@@ -783,7 +785,9 @@ class TestContinuation:
         assert intake.handler(STARTED, context) == {"offered": sum(sizes), "taken": 0}
         assert (started, list(tables.intake()["awaiting"])) == ({}, ["first"])
 
-    def test_only_batches_in_a_row_are_counted(self, tables, listed, started, context, monkeypatch):
+    def test_only_consecutive_batches_without_a_job_to_take_are_counted(
+        self, tables, listed, started, context, monkeypatch
+    ):
         monkeypatch.setattr(taking, "FRUITLESS_BATCHES", 2)
         awaiting = dict.fromkeys(("first", "second", "third"), ago(9))
         tables.put_intake(paused=True, awaiting=awaiting)
@@ -798,17 +802,17 @@ class TestContinuation:
         assert intake.handler(STARTED, context) == {"offered": 45, "taken": 1}
         assert sorted(tables.intake()["awaiting"]) == ["second", "third"]
 
-    def test_where_nothing_is_awaited_and_no_room_is_left_nothing_is_asked_for(
+    def test_without_room_and_awaited_jobs_there_is_no_poll(
         self, tables, listed, started, context, monkeypatch
     ):
         limit(monkeypatch, "1")
         tables.put_intake(holders={"x": entry(8, told=True)})
         assert intake.handler(STARTED, context) == {"offered": 0, "taken": 0}
 
-    def test_the_next_job_that_is_awaited_meanwhile_stays_awaited(
+    def test_a_job_that_is_awaited_again_meanwhile_stays_awaited(
         self, tables, listed, started, context
     ):
-        """By the time that its execution is started, the one that came may be continued itself."""
+        """By the time its execution is started, the job that came may have been continued itself."""
         since = ago(0)
         tables.put_intake(paused=True, awaiting={"first": ago(9)})
         tables.before(
@@ -836,11 +840,11 @@ def expect_events(calls, detail_type, *details):
 
 
 class TestReminders:
-    """Progress that was told too early to be shown."""
+    """Progress that was reported too soon after the last to be shown."""
 
     @pytest.mark.usefixtures("waiting")
     @pytest.mark.parametrize("limits", ["0", "5"])
-    def test_a_sweep_reminds_report_of_it_until_it_is_shown(
+    def test_a_sweep_reminds_report_until_the_progress_is_shown(
         self, tables, other_calls, context, monkeypatch, limits
     ):
         limit(monkeypatch, limits)
@@ -849,28 +853,28 @@ class TestReminders:
         intake.handler(SCHEDULE, context)
         assert sorted(tables.intake()["unshown"]) == ["a", "b"]
 
-    def test_a_started_event_does_not(self, tables, listed, context):
+    def test_a_started_event_sends_no_reminder(self, tables, listed, context):
         tables.put_intake(unshown={"a": ago(9)})
         tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
         expect_poll_for(listed, BATCH_SIZE)
         intake.handler(STARTED, context)
 
 
-class TestLookingAfter:
-    """What should have ended or been continued by now is Stop's to look after."""
+class TestDueJobs:
+    """The sweep sends Stop the jobs that should have ended or been continued by now."""
 
     @pytest.fixture(autouse=True)
     def sweeps(self, waiting):
         """Nothing is offered."""
 
-    def test_stop_is_asked_to_only_for_what_is_due(self, tables, other_calls, context):
+    def test_stop_gets_only_the_jobs_that_are_due(self, tables, other_calls, context):
         tables.put_job("due", dueAt=ago(1))
         tables.put_job("not yet", dueAt=ago(-60))
         tables.put_job("ended", status="Succeeded")
         expect_events(other_calls, "Job Due", {"jobId": "due"})
         intake.handler(SCHEDULE, context)
 
-    def test_where_nothing_is_due_no_event_is_put_and_no_execution_asked_for(
+    def test_without_due_jobs_no_event_is_put_and_no_execution_described(
         self, tables, other_calls, context
     ):
         tables.put_job("j")
@@ -878,7 +882,7 @@ class TestLookingAfter:
         intake.handler(SCHEDULE, context)
         assert tables.calls.count("JobTable Query") == len(tables.calls) - 2 == 7
 
-    def test_an_event_that_cannot_be_put_is_named_after_all_the_rest(
+    def test_an_event_that_cannot_be_put_is_an_error_after_everything_else(
         self, tables, other_calls, context
     ):
         tables.put_job("due", dueAt=ago(1))
@@ -905,7 +909,9 @@ class TestQueries:
         }
         aws_calls.expects("codepipeline", "list_action_types", {"actionTypes": [listed]})
 
-    def test_it_is_polled_with_each_of_them(self, tables, other_calls, context, monkeypatch):
+    def test_an_action_type_is_polled_with_each_value(
+        self, tables, other_calls, context, monkeypatch
+    ):
         monkeypatch.setenv("QUERIES", self.QUERIED)
         monkeypatch.setattr(random, "sample", lambda values, _: list(values))
         self.listed(other_calls, "ProjectName")
@@ -918,7 +924,7 @@ class TestQueries:
             other_calls.expects("codepipeline", "poll_for_jobs", {"jobs": []}, request)
         assert intake.handler(self.SWEEP, context) == {"paused": []}
 
-    def test_a_started_event_of_such_a_type_has_it_polled_with_them(
+    def test_a_started_event_polls_its_action_type_with_the_values(
         self, tables, other_calls, context, monkeypatch
     ):
         event = load_event("intake-action-started-queried")
@@ -945,7 +951,7 @@ class TestQueries:
             (QUERIED, ["Job"], "has a value for ProjectName, but its queryable property is Job"),
         ],
     )
-    def test_values_that_do_not_fit_are_told_with_the_type_the_property_and_the_parameter(
+    def test_a_mismatch_is_reported_with_the_action_type_the_property_and_the_parameter(
         self, tables, other_calls, context, monkeypatch, capsys, queries, queryable, told
     ):
         monkeypatch.setenv("QUERIES", queries)
@@ -957,7 +963,7 @@ class TestQueries:
         assert metrics_in(capsys.readouterr().out)["ActionTypesNotServed"] == (1, "Count")
 
 
-def test_a_batch_that_is_refused_is_halved_down_to_ten_and_remembered(aws_calls, log):
+def test_a_refused_batch_size_is_halved_down_to_ten_and_remembered(aws_calls, log):
     one = ActionType.parse(TYPE)
 
     def expect(size, *, refused=False):
@@ -977,7 +983,7 @@ def test_a_batch_that_is_refused_is_halved_down_to_ten_and_remembered(aws_calls,
     assert log.getvalue().count("accepts no larger batches") == 1
 
 
-def test_a_refusal_that_is_not_about_the_batch_is_reported_and_not_remembered(aws_calls):
+def test_a_refusal_for_another_reason_than_the_batch_size_is_raised_and_not_remembered(aws_calls):
     one = ActionType.parse(TYPE)
     for _ in range(5):
         aws_calls.expects_error("codepipeline", "poll_for_jobs", "ValidationException")

@@ -15,7 +15,7 @@ TYPE = "Custom/Build/Acknowledger/1"
 
 
 def look(limit, *, heal=False):
-    """What Intake does before it takes offers; the sweep heals, too."""
+    """What Intake does before it takes offers; `heal` is for the sweep."""
     room = intake_table.read(TYPE, limit)
     return upkeep.give_room(upkeep.heal(room) if heal else room)
 
@@ -69,13 +69,13 @@ def expect_described(calls, name, status):
     calls.expects("stepfunctions", "describe_execution", answer, {"executionArn": arn})
 
 
-def test_without_limit_and_pause_it_costs_one_read(tables):
+def test_without_a_limit_or_a_pause_it_takes_one_read(tables):
     for heal in (False, True):
         assert look(0, heal=heal).unlimited
     assert tables.calls == ["IntakeTable GetItem"] * 2
 
 
-def test_room_that_came_free_goes_to_the_longest_waiting_who_is_told(tables, other_calls):
+def test_freed_room_goes_to_the_longest_waiting_execution_which_is_notified(tables, other_calls):
     tables.put_intake(holders={"a": holder("a")}, waiting={"c": entry("c", 5), "b": entry("b", 9)})
     for name in "bc":
         put_waiting_job(tables, name)
@@ -88,9 +88,7 @@ def test_room_that_came_free_goes_to_the_longest_waiting_who_is_told(tables, oth
 
 
 @pytest.mark.parametrize(("limit", "paused"), [(0, True), (5, True), (1, False)])
-def test_a_job_that_waits_goes_on_waiting_while_there_is_no_room(
-    tables, other_calls, limit, paused
-):
+def test_a_waiting_job_keeps_waiting_while_there_is_no_room(tables, other_calls, limit, paused):
     tables.put_intake(holders={"a": holder("a")}, waiting={"b": entry("b")}, paused=paused)
     put_waiting_job(tables, "b")
     assert list(look(limit).waiting) == ["b"]
@@ -98,30 +96,32 @@ def test_a_job_that_waits_goes_on_waiting_while_there_is_no_room(
 
 
 @pytest.mark.parametrize("limit", [0, 5])
-def test_when_resumed_all_that_wait_go_on_the_longest_waiting_first(tables, other_calls, limit):
+def test_after_a_pause_all_waiting_executions_go_on_the_longest_waiting_first(
+    tables, other_calls, limit
+):
     waiting = {name: entry(name, age) for age, name in enumerate("bcd")}
     tables.put_intake(waiting=waiting, paused=False)
     for name in "dcb":
         put_waiting_job(tables, name)
         expect_go_on(other_calls, name)
     room = look(limit)
-    # Where there is no limit, nobody needs to be counted any more.
+    # Without a limit, holders need not be counted any more.
     assert sorted(tables.intake()["holders"]) == (list("bcd") if limit else [])
     assert tables.intake()["waiting"] == {}
     assert (room.waiting, room.unlimited) == ({}, not limit)
 
 
 def put_job(tables, name, **row):
-    """A job whose execution doesn't wait, or not yet."""
+    """A job whose execution doesn't wait, at least not yet."""
     tables.put_job(f"job of {name}", **({"execution": arn_of(name)} | row))
 
 
 @pytest.mark.parametrize("limit", [1, 0])
 @pytest.mark.parametrize("status", ["Created", "Queued"])
-def test_a_job_whose_execution_does_not_wait_yet_finds_its_room_in_its_row(
+def test_an_execution_that_does_not_wait_yet_finds_its_room_in_the_row(
     tables, other_calls, status, limit
 ):
-    """It may still write its row anew, so it is told again until that is over."""
+    """It may still write its row again, so it is notified again until it can't."""
     tables.put_intake(waiting={"b": entry("b")})
     put_job(tables, "b", status=status, room=AWAITED)
     assert look(limit).untold == ["b"]
@@ -146,9 +146,7 @@ def test_a_job_that_has_gone_on_without_waiting_counts_as_notified(tables, other
 
 
 @pytest.mark.parametrize("limit", [1, 0])
-def test_a_row_that_is_not_written_yet_leaves_its_execution_untold_until_the_next_look(
-    tables, other_calls, limit
-):
+def test_an_execution_whose_row_is_not_written_yet_is_notified_later(tables, other_calls, limit):
     tables.put_intake(waiting={"b": entry("b")})
     assert look(limit).untold == ["b"]
     put_waiting_job(tables, "b")
@@ -164,11 +162,11 @@ def test_a_row_that_is_not_written_yet_leaves_its_execution_untold_until_the_nex
 @pytest.mark.parametrize(
     ("status", "offered", "stands_down"),
     [
-        # Its own execution has yet to take the row over, as the newer one of the two.
+        # The execution has yet to take the row over, since its offer is newer.
         ("Created", 60, False),
         ("Queued", 60, False),
         ("Dispatched", 60, False),
-        # Or never will: a newer offer has it, or the job is acknowledged.
+        # It never will: a newer offer has the row, or the job is acknowledged.
         ("Created", 10, True),
         ("Queued", 10, True),
         ("Dispatched", 10, True),
@@ -178,7 +176,7 @@ def test_a_row_that_is_not_written_yet_leaves_its_execution_untold_until_the_nex
         ("TimedOut", 60, True),
     ],
 )
-def test_a_row_that_is_another_executions_is_left_alone_and_shows_who_needs_no_room(
+def test_a_row_of_another_execution_is_left_alone_and_tells_whether_the_room_is_needed(
     tables, other_calls, status, offered, stands_down, limit
 ):
     tables.put_intake(waiting={"b": entry("b", 30)})
@@ -192,7 +190,7 @@ def test_a_row_that_is_another_executions_is_left_alone_and_shows_who_needs_no_r
     assert tables.job("job of b") == before
 
 
-def test_the_same_offer_in_another_execution_is_no_newer_one(tables, other_calls):
+def test_another_execution_for_the_same_offer_is_not_a_newer_offer(tables, other_calls):
     waits = entry("b", 30)
     tables.put_intake(waiting={"b": waits})
     execution = arn_of("other")
@@ -200,14 +198,14 @@ def test_the_same_offer_in_another_execution_is_no_newer_one(tables, other_calls
     assert look(1).untold == ["b"]
 
 
-def test_an_execution_that_stopped_waiting_meanwhile_counts_as_told(tables, other_calls):
+def test_an_execution_that_stopped_waiting_meanwhile_counts_as_notified(tables, other_calls):
     tables.put_intake(waiting={"b": entry("b")})
     put_waiting_job(tables, "b")
     other_calls.expects_error("stepfunctions", "send_task_success", "TaskTimedOut")
     assert look(1).untold == []
 
 
-def test_an_execution_that_cannot_be_told_now_is_told_at_the_next_look(tables, other_calls):
+def test_an_execution_that_cannot_be_notified_now_is_notified_the_next_time(tables, other_calls):
     tables.put_intake(waiting={"b": entry("b")})
     put_waiting_job(tables, "b")
     other_calls.expects_error("stepfunctions", "send_task_success", "ThrottlingException")
@@ -219,7 +217,7 @@ def test_an_execution_that_cannot_be_told_now_is_told_at_the_next_look(tables, o
 
 
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", None])
-def test_a_sweep_gives_back_the_room_of_an_execution_that_is_over_or_never_began(
+def test_a_sweep_gives_back_the_room_of_an_execution_that_is_over_or_never_started(
     tables, other_calls, status
 ):
     tables.put_intake(
@@ -234,14 +232,14 @@ def test_a_sweep_gives_back_the_room_of_an_execution_that_is_over_or_never_began
     assert sorted(room.holders) == ["next", "runs"]
 
 
-def test_an_execution_that_the_list_has_not_come_to_yet_keeps_its_room(tables, other_calls):
+def test_an_execution_that_is_not_listed_yet_keeps_its_room(tables, other_calls):
     tables.put_intake(holders={"runs": holder("runs", 300)})
     expect_running(other_calls)
     expect_described(other_calls, "runs", "RUNNING")
     assert list(look(1, heal=True).holders) == ["runs"]
 
 
-def test_a_place_among_the_waiting_is_given_back_as_well(tables, other_calls):
+def test_a_place_in_the_queue_is_given_back_as_well(tables, other_calls):
     tables.put_intake(paused=True, waiting={"over": entry("over", 300)})
     expect_running(other_calls)
     expect_described(other_calls, "over", "ABORTED")
@@ -256,13 +254,13 @@ def test_a_place_among_the_waiting_is_given_back_as_well(tables, other_calls):
         ("only the sweep looks", 300, 1, False),
     ],
 )
-def test_otherwise_no_execution_is_looked_up(tables, other_calls, why, age, limit, heal):
+def test_in_other_cases_no_execution_is_looked_up(tables, other_calls, why, age, limit, heal):
     tables.put_intake(holders={"over": holder("over", age)})
     assert list(look(limit, heal=heal).holders) == ["over"], why
 
 
 @pytest.mark.parametrize(("limit", "paused"), [(0, False), (0, True), (5, True), (1, False)])
-def test_where_there_is_no_limit_or_no_room_left_leaks_are_looked_for(
+def test_leaked_room_is_looked_for_without_a_limit_or_without_room_left(
     tables, other_calls, limit, paused
 ):
     tables.put_intake(holders={"over": holder("over", 300)}, paused=paused)
@@ -271,7 +269,7 @@ def test_where_there_is_no_limit_or_no_room_left_leaks_are_looked_for(
     assert look(limit, heal=True).holders == {}
 
 
-def test_who_looks_for_leaks_says_so_in_the_log_of_its_function(tables, other_calls, log):
+def test_leaked_room_is_logged_by_the_function_that_gives_it_back(tables, other_calls, log):
     tables.put_intake(holders={"over": holder("over", 300)})
     expect_running(other_calls)
     expect_described(other_calls, "over", "ABORTED")
@@ -280,12 +278,12 @@ def test_who_looks_for_leaks_says_so_in_the_log_of_its_function(tables, other_ca
     assert (line["service"], line["level"], line["execution"]) == (SERVICE, "WARNING", "over")
 
 
-def test_a_leak_is_none_before_two_minutes():
+def test_room_counts_as_leaked_only_after_two_minutes():
     assert upkeep.LEAK_SECONDS == 120
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_an_execution_that_was_aborted_while_it_waited_leaves_nothing_where_there_is_no_limit(
+def test_without_a_limit_the_entry_of_an_aborted_waiting_execution_is_removed(
     tables, other_calls, paused
 ):
     tables.put_intake(waiting={"over": entry("over", 300)}, paused=paused)
@@ -302,7 +300,7 @@ def test_an_execution_that_was_aborted_while_it_waited_leaves_nothing_where_ther
         ({"continuing": {"jobId": "first", "sent": True}}, 3600, True),
         ({"currentJobId": "second"}, 60, False),
         ({"currentJobId": "second", "continuing": {"jobId": "second"}}, 60, True),
-        # It is to come still, and to be failed.
+        # The next job is still to come, and will be failed.
         ({"status": "Failed", "continuing": {"jobId": "first"}}, 3600, True),
         ({"status": "Failed"}, 3600, True),
         (None, 3600, True),
@@ -311,9 +309,7 @@ def test_an_execution_that_was_aborted_while_it_waited_leaves_nothing_where_ther
         (None, 86_500, False),
     ],
 )
-def test_a_job_that_is_to_continue_another_is_awaited_until_it_is_here_or_for_a_day(
-    tables, row, age, awaited
-):
+def test_a_continuing_job_is_awaited_until_it_comes_or_for_a_day(tables, row, age, awaited):
     tables.put_intake(awaiting={"first": ago(age)})
     if row is not None:
         tables.put_job("first", **row)
@@ -332,7 +328,7 @@ def test_progress_that_was_not_shown_for_a_day_is_forgotten(tables, age, kept):
     assert list(tables.intake()["unshown"]) == kept
 
 
-def test_progress_that_is_told_while_what_is_older_is_forgotten_is_not(tables):
+def test_progress_reported_while_older_progress_is_forgotten_is_kept(tables):
     tables.put_intake(unshown={"j": ago(86_500)})
     told = {"j": ago(1)}
     tables.before("UpdateItem", lambda: tables.put_intake(unshown=told))

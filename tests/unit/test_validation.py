@@ -43,7 +43,7 @@ def violations(operation, request):
         (FAILURE, {"jobId": JOB_ID, "failureDetails": {"type": "JobFailed", "message": "m"}}),
     ],
 )
-def test_what_the_api_takes_passes(operation, request_):
+def test_a_valid_request_passes(operation, request_):
     validate(operation_model("codepipeline", operation).input_shape, request_)
 
 
@@ -137,7 +137,7 @@ def test_a_broken_limit_is_named_with_its_member(operation, change, constraint):
     assert constraint in told
 
 
-def test_every_broken_limit_is_named_and_no_value_repeated():
+def test_every_broken_limit_is_named_without_its_value():
     told = violations(ACKNOWLEDGE, {"jobId": "secret-value", "nonce": "secret" * 10})
     assert told.startswith("2 validation errors detected: ")
     assert "'jobId'" in told

@@ -1,4 +1,4 @@
-"""What a stack has, what a template wants it to have, and the way from the one to the other."""
+"""Changes a stack's resources to those of a template."""
 
 import copy
 import json
@@ -21,12 +21,12 @@ from local.aws.cloudformation.templates import Submission, references
 
 logger = logging.getLogger(__name__)
 
-#: The output that tells what of a stack is not there.
+#: The output that names the resources which were not created.
 NOT_MADE = "NotMadeLocally"
 
 
 def properties(logical_id: str, having: ResourceMap) -> dict[str, Any]:
-    """Return a resource's properties with everything in them resolved."""
+    """Return a resource's properties with all references and functions resolved."""
     declared = having._resource_json_map[logical_id]
     cleaned = parsing.clean_json(copy.deepcopy(declared.get("Properties", {})), having)
     resolved: dict[str, Any] = resources.typed(cleaned, declared["Type"])
@@ -34,7 +34,7 @@ def properties(logical_id: str, having: ResourceMap) -> dict[str, Any]:
 
 
 def in_order(having: ResourceMap) -> list[str]:
-    """Return the resources that a template wants, each after those that it refers to."""
+    """Return the resources of a template, each after those to which it refers."""
     declared = having._resource_json_map
     ordered: dict[str, None] = {}
 
@@ -61,10 +61,10 @@ def is_wanted(declared: dict[str, Any], having: ResourceMap) -> bool:
 
 
 class Unmade:
-    """Stands for a resource that is yet to be made, where a plan refers to it."""
+    """Stands for a resource that is not created yet, when a plan refers to it."""
 
     def __init__(self, logical_id: str) -> None:
-        self.physical_resource_id = f"(not made yet: {logical_id})"
+        self.physical_resource_id = f"(not created yet: {logical_id})"
 
     def get_cfn_attribute(self, name: str) -> str:
         return f"{self.physical_resource_id}.{name}"
@@ -72,7 +72,7 @@ class Unmade:
 
 @dataclass(frozen=True)
 class Made:
-    """A resource that a stack has, and what it was made of."""
+    """A resource of a stack, with its declaration and resolved properties."""
 
     resource: Any
     declared: dict[str, Any]
@@ -80,7 +80,7 @@ class Made:
 
 
 def made_by(stack: Any) -> dict[str, Made]:
-    """Return what a stack has by logical id, in the order of making."""
+    """Return a stack's resources by logical id, in the order of their creation."""
     if "made" not in vars(stack):
         having = stack.resource_map
         stack.made = {
@@ -93,12 +93,12 @@ def made_by(stack: Any) -> dict[str, Made]:
 
 
 def is_retained(made: Made, policy: str) -> bool:
-    """Tell whether a resource stays when the stack has it no more."""
+    """Return whether a resource is retained when it is removed from the stack."""
     return bool(made.declared.get(policy) == "Retain")
 
 
 def is_replaced(kind: str, old: Made, after: dict[str, Any]) -> bool:
-    """Tell whether a change makes another resource, as CloudFormation would."""
+    """Return whether a change replaces the resource, as in CloudFormation."""
     before = old.properties
     changed = {name for name in before | after if before.get(name) != after.get(name)}
     if not resources.can_update(old.resource):
@@ -107,7 +107,7 @@ def is_replaced(kind: str, old: Made, after: dict[str, Any]) -> bool:
 
 
 def plan(stack: Any, wanted: Submission) -> list[dict[str, Any]]:
-    """Return the changes that would make a stack what a template says. Changes nothing."""
+    """Return the changes that a template would make to a stack, without making them."""
     then = ResourceMap(
         stack.stack_id,
         stack.name,
@@ -146,11 +146,11 @@ def plan(stack: Any, wanted: Submission) -> list[dict[str, Any]]:
     return changes
 
 
-# -- Making it so ---------------------------------------------------------------------------------
+# -- Deployment -----------------------------------------------------------------------------------
 
 
 class Deployment:
-    """One change of a stack, which can be taken back until it is done."""
+    """One change of a stack, which is rolled back if it fails."""
 
     def __init__(self, stack: Any, kind: str) -> None:
         self.stack = stack
@@ -161,7 +161,7 @@ class Deployment:
         self.failed: list[str] = []
 
     def run(self, wanted: Submission, *, roll_back: bool = True) -> None:
-        """Do it; raises what went wrong, after having taken back what was done."""
+        """Make the change; if it fails, roll it back and raise the error."""
         before: Submission | None = getattr(self.stack, "submission", None)
         self.status(f"{self.kind}_IN_PROGRESS", "User Initiated")
         try:
@@ -184,13 +184,13 @@ class Deployment:
         if self.kind == "CREATE" and not all(
             one.resource.is_created() for one in self.made.values()
         ):
-            return  # a custom resource is going to answer
+            return  # a custom resource will answer later
         self.status(f"{self.kind}_COMPLETE")
 
     def delete_what_was_made(self, reason: str) -> None:
         try:
             self.delete_all()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the stack's status tells of it
+        except Exception as error:  # noqa: BLE001 - the stack's status has the reason
             self.status("ROLLBACK_FAILED", failure(error))
         else:
             self.status("ROLLBACK_COMPLETE", reason)
@@ -200,13 +200,13 @@ class Deployment:
         try:
             if before:
                 self.converge(before)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the stack's status tells of it
+        except Exception as error:  # noqa: BLE001 - the stack's status has the reason
             self.status("UPDATE_ROLLBACK_FAILED", failure(error))
         else:
             self.status("UPDATE_ROLLBACK_COMPLETE", reason)
 
     def converge(self, wanted: Submission) -> None:
-        """Make the stack what a template says; what is no longer needed goes last."""
+        """Change the stack's resources to those of a template; deletions come last."""
         self.declare(wanted)
         kept = in_order(self.having)
         superseded: dict[str, Made] = {}
@@ -231,11 +231,11 @@ class Deployment:
         if lacking := resources.lacking(self.made):
             outputs._output_json_map = {
                 **(outputs._output_json_map or {}),
-                NOT_MADE: {"Value": ", ".join(lacking), "Description": "Not made here"},
+                NOT_MADE: {"Value": ", ".join(lacking), "Description": "Not created here"},
             }
 
     def declare(self, wanted: Submission) -> None:
-        """Have moto's maps know the template and the parameters."""
+        """Put the template and the parameters into moto's maps."""
         having, stack = self.having, self.stack
         stack.template = json.dumps(wanted.processed)
         stack.template_dict = having._template = wanted.processed
@@ -254,7 +254,7 @@ class Deployment:
             resources.tag(made, {}, after, *self.where)
 
     def change(self, logical_id: str) -> Made | None:
-        """Change a resource if it has to be; returns the old one if another stands for it now."""
+        """Change a resource if its properties differ; returns the old one if it was replaced."""
         declared, old = self.having._resource_json_map[logical_id], self.made[logical_id]
         after = properties(logical_id, self.having)
         if old.properties == after:
@@ -265,7 +265,7 @@ class Deployment:
             if kind != old.declared["Type"]:
                 raise ValidationError(message="Update of resource type is not permitted.")
             if not is_replaced(kind, old, after):
-                # Should it fail halfway, there is something to take back.
+                # Keep it first, so that an update that fails halfway is rolled back.
                 self.keep(logical_id, Made(old.resource, declared, after))
                 resource = resources.update(old.resource, copy.deepcopy(after), *self.where)
                 resource.logical_resource_id, resource.cf_resource_type = logical_id, kind
@@ -303,7 +303,7 @@ class Deployment:
         self.having._parsed_resources[logical_id] = made.resource
 
     def delete_all(self, retained: list[str] | None = None) -> None:
-        """Delete the stack's resources, those first that others don't refer to."""
+        """Delete the stack's resources, each before those to which it refers."""
         for logical_id in reversed(list(self.made)):
             if logical_id in (retained or []):
                 del self.made[logical_id]
@@ -311,7 +311,7 @@ class Deployment:
                 self.delete(logical_id)
 
     def delete(self, logical_id: str, old: Made | None = None) -> None:
-        """Delete a resource: one that another stands for now, or the one that the stack has."""
+        """Delete a resource of the stack, or `old`, which was replaced."""
         gone = old or self.made[logical_id]
         kind = gone.declared["Type"]
         if is_retained(gone, "UpdateReplacePolicy" if old else "DeletionPolicy"):
@@ -323,16 +323,16 @@ class Deployment:
             del self.made[logical_id]
             self.having._parsed_resources.pop(logical_id, None)
 
-    # -- Telling of it ------------------------------------------------------------------------
+    # -- Status and events --------------------------------------------------------------------
 
     @contextmanager
     def reported(self, logical_id: str, kind: str, what: str, old: Any = None) -> Iterator[None]:
-        """Tell the stack's events of what is done to a resource; raises ValidationError."""
+        """Add stack events about a change of a resource; raises ValidationError if it fails."""
 
         def tell(how: str, reason: str | None = None) -> None:
             resource = old or self.having._parsed_resources.get(logical_id)
             if isinstance(resource, resources.Placeholder) and how == "COMPLETE":
-                reason = f"Not made: the local stack has no {kind}"
+                reason = f"Not created: the local stack has no {kind}"
             self.event(logical_id, kind, f"{what}_{how}", resource, reason)
 
         tell("IN_PROGRESS")
@@ -374,7 +374,7 @@ INTERNAL_FAILURE = "Internal Failure"
 
 
 def failure(error: BaseException) -> str:
-    """Return what AWS would say of an error; of one of Python's no more than that it is ours."""
+    """Return the message of an AWS error; any other error is logged, as an internal failure."""
     if isinstance(error, ServiceException | HTTPException | ClientError):
         told = getattr(error, "message", None) or getattr(error, "description", None)
         return str(told or error)
@@ -383,7 +383,7 @@ def failure(error: BaseException) -> str:
 
 
 def check_made(stack: Any, changes: list[dict[str, Any]]) -> None:
-    """Refuse changes that need what can't be made here, and have the stack's events tell of it."""
+    """Refuse changes with resources that can't be created here, and add stack events about them."""
     lacking = {
         change["LogicalResourceId"]: change["ResourceType"]
         for change in changes
@@ -398,7 +398,7 @@ def check_made(stack: Any, changes: list[dict[str, Any]]) -> None:
 
 
 def is_change(stack: Any, wanted: Submission, changes: list[dict[str, Any]]) -> bool:
-    """Tell whether there is anything to do: resources, outputs or tags."""
+    """Return whether resources, outputs or tags would change."""
     outputs = stack.template_dict.get("Outputs"), wanted.processed.get("Outputs")
     tags = stack.tags, wanted.tags or stack.tags
     return bool(changes) or outputs[0] != outputs[1] or tags[0] != tags[1]

@@ -1,4 +1,4 @@
-"""The operations of CloudFormation that change stacks, or tell of templates and change sets."""
+"""The operations of CloudFormation that change stacks, or return templates and change sets."""
 
 import json
 import logging
@@ -46,9 +46,9 @@ from local.aws.cloudformation.templates import (
 )
 from local.aws.parameters import text
 
-#: The hosts' last part in partitions that have one of their own.
+#: AWS::URLSuffix of partitions that don't use amazonaws.com.
 SUFFIXES = {"aws-cn": "amazonaws.com.cn"}
-#: What programs know a change set without changes by.
+#: Programs recognize a change set without changes by this reason.
 NO_CHANGES = (
     "The submitted information didn't contain changes. "
     "Submit different information to create a change set."
@@ -66,7 +66,7 @@ class InvalidChangeSetStatusError(CloudFormationError):
 # -- Change sets ----------------------------------------------------------------------------------
 
 
-#: What a template may have that is not in S3.
+#: The maximum size of a template in a request.
 INLINE_BYTES = 51_200
 TOO_LONG = (
     "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: "
@@ -106,7 +106,7 @@ class ChangeSet:
         }
 
     def prepare(self, given: "Request", stack: Any) -> None:
-        """Find out what it would change, or what is wrong with it."""
+        """Find out what the change set would change, or why it fails."""
         try:
             self.submission = submit(self.body, given.parameters(stack), given.tags())
             check_capabilities(self.submission, given.capabilities())
@@ -132,7 +132,7 @@ def key_values(tags: dict[str, str]) -> list[dict[str, str]]:
 
 
 class Request:
-    """A request as moto has parsed it, with what most of them have in common."""
+    """A request as parsed by moto, with the parameters that most operations share."""
 
     def __init__(self, response: Any) -> None:
         self.response = response
@@ -146,7 +146,7 @@ class Request:
         return bool(self.response._get_bool_param(name, False))
 
     def stack(self) -> Any:
-        """Return the stack that is named, or None."""
+        """Return the stack that the request names, or None."""
         name = self.get("StackName")
         stacks = self.backend.stacks
         return stacks.get(name) or next(
@@ -196,7 +196,7 @@ class Request:
         return list(self.get("Capabilities", []))
 
     def new_stack(self, status: str) -> Any:
-        """Create an empty stack, to be filled."""
+        """Create an empty stack."""
         region, account_id = self.response.region, self.response.current_account
         kind: Any = MotoStack
         stack = kind(
@@ -229,7 +229,7 @@ class Request:
         raise ChangeSetNotFoundError(f"ChangeSet [{name}] does not exist")
 
     def deploy(self, stack: Any, kind: str, wanted: Submission, *, roll_back: bool = True) -> None:
-        """Change a stack, and the exports that others may import."""
+        """Change a stack, and its exports."""
         exports = self.backend.exports
         try:
             Deployment(stack, kind).run(wanted, roll_back=roll_back)
@@ -249,7 +249,7 @@ def original(stack: Any) -> str:
 
 
 def updatable(request: Request) -> Any:
-    """Return the stack that a request is to update; raises if there is none that can be."""
+    """Return the stack that a request updates; raises if it does not exist or can't be updated."""
     stack = request.stack()
     if stack is None or stack.status == "REVIEW_IN_PROGRESS":
         message = f"Stack [{request.get('StackName')}] does not exist"
@@ -306,7 +306,7 @@ def delete_stack(response: Any) -> EmptyResult:
     export_names = [export.name for export in stack.exports]
     try:
         deletion.delete_all(request.get("RetainResources", []))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the stack's status tells of it
+    except Exception as error:  # noqa: BLE001 - the stack's status has the reason
         deletion.status("DELETE_FAILED", failure(error))
         return EmptyResult()
     deletion.status("DELETE_COMPLETE")
@@ -435,14 +435,14 @@ def validate_template(response: Any) -> ActionResult:
     )
 
 
-# -- In moto's place ------------------------------------------------------------------------------
+# -- Replacements in moto -------------------------------------------------------------------------
 
 moto_clean_json = parsing.clean_json
 moto_resource_map = parsing.ResourceMap.__init__
 
 
 def resource_map(self: Any, *args: Any, **kwargs: Any) -> None:
-    """Make what a template's references mean; moto has all regions in one partition."""
+    """Set the partition and URL suffix of the region; moto puts all regions into one partition."""
     moto_resource_map(self, *args, **kwargs)
     partition = get_partition(self._parsed_resources["AWS::Region"])
     self._parsed_resources["AWS::Partition"] = partition
@@ -465,5 +465,5 @@ def shown_parameters(stack: Any) -> list[dict[str, str]]:
 stack_resources = property(lambda stack: [made.resource for made in made_by(stack).values()])
 parameter_list = property(shown_parameters)
 
-# SAM's translator warns of metrics that nobody wants.
+# SAM's translator logs warnings about its metrics, which are not used here.
 logging.getLogger("samtranslator.metrics.metrics").setLevel(logging.ERROR)

@@ -1,11 +1,11 @@
-"""The resource types of CloudFormation that moto lacks, makes by halves, or can't change.
+"""The CloudFormation resource types that moto lacks, creates incompletely, or can't update.
 
-`FIXED` says what CloudFormation does about a change: a change of one of these properties makes
-another resource and removes the old one; a change of any other is made in place, by `update`.
+As in CloudFormation, a change of one of the properties in `FIXED` replaces the resource; a change
+of any other property is made in place, by `update`.
 
-Where AWS differs: what moto does not know fails, or with `allow_not_made` stands as a placeholder
-that others can refer to, named by `lacking`; statements of a bucket policy with a condition are
-left out, since moto would apply them without.
+Where AWS differs: a resource that can't be created here fails, or with `allow_not_made` becomes a
+placeholder that other resources can refer to, named by `lacking`; statements of a bucket policy
+with a condition are left out, since moto would ignore the condition.
 """
 
 import base64
@@ -48,7 +48,7 @@ from local.aws.parameters import text
 
 
 class Resource(CloudFormationModel):
-    """A resource that is made by doing something to others, and has no more than an id."""
+    """A resource that consists of settings of other resources, and has only an id."""
 
     kind = ""
 
@@ -102,10 +102,10 @@ class Resource(CloudFormationModel):
         self.undo()
 
     def make(self) -> None:
-        """Do to others what makes this."""
+        """Apply the settings."""
 
     def undo(self) -> None:
-        """Take back what `make` did, if what it was done to is still there."""
+        """Remove the settings that `make` applied, if the other resources still exist."""
 
 
 class QueuePolicy(Resource):
@@ -178,7 +178,7 @@ class EventInvokeConfig(Resource):
 
 
 class Alarm(Resource):
-    """Has the properties that PutMetricAlarm takes; nothing evaluates it here."""
+    """An alarm; its properties are the parameters of PutMetricAlarm."""
 
     kind = "AWS::CloudWatch::Alarm"
 
@@ -206,7 +206,7 @@ class Alarm(Resource):
 
 
 class QueryDefinition(Resource):
-    """Its id is the saved query's."""
+    """A saved query, whose id is the physical id."""
 
     kind = "AWS::Logs::QueryDefinition"
 
@@ -232,7 +232,7 @@ class QueryDefinition(Resource):
 
 
 class Placeholder(Resource):
-    """Stands in for a resource that can't be made here, so that others can refer to it."""
+    """Stands for a resource that can't be created here, so that others can refer to it."""
 
     def get_cfn_attribute(self, attribute: str) -> str:
         if attribute != "Arn":
@@ -259,13 +259,13 @@ class Placeholder(Resource):
 
 
 class Nothing(Resource):
-    """A resource that does nothing in AWS either."""
+    """A resource that does nothing on AWS either."""
 
     kind = "AWS::CDK::Metadata"
 
 
 class Project(Resource):
-    """A CodeBuild project, which can be asked about."""
+    """A CodeBuild project, which can be described."""
 
     kind = "AWS::CodeBuild::Project"
 
@@ -306,7 +306,7 @@ class Project(Resource):
 
 
 class Archive(Resource):
-    """An archive of EventBridge, which keeps its events when it is changed."""
+    """An EventBridge archive, which keeps its events when it is updated."""
 
     kind = "AWS::Events::Archive"
 
@@ -366,7 +366,7 @@ class TopicPolicy(Resource):
 
 
 class Connection(Resource):
-    """A connection of EventBridge, which nothing uses here."""
+    """An EventBridge connection, which nothing uses here."""
 
     kind = "AWS::Events::Connection"
 
@@ -448,14 +448,14 @@ KINDS: dict[str, type[CloudFormationModel]] = {
     )
 }
 
-#: Whether a stack may lack what can't be made here.
+#: Whether a stack may lack resources that can't be created here.
 allow_not_made = False
 
 
 def refusal(*what: str) -> str:
     return (
-        f"The local stack does not make {', '.join(what)}. ALLOW_NOT_MADE=1 makes stacks without, "
-        "which then lack it."
+        f"The local stack can't create {', '.join(what)}. With ALLOW_NOT_MADE=1, it creates stacks "
+        "without such resources."
     )
 
 
@@ -464,18 +464,18 @@ def is_refused(kind: str) -> bool:
 
 
 def is_known(kind: str) -> bool:
-    """Tell whether AWS has a resource type."""
+    """Return whether AWS has a resource type."""
     if resource_class(kind) is not Placeholder:
         return True
-    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415 - it takes its time
+    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415 - a slow import
 
     is_macro = kind.startswith("AWS::Serverless::")
     return not is_macro and kind in PROVIDER_SCHEMA_MANAGER.get_resource_types("us-east-1")
 
 
 def missing(logical_id: str, declared: dict[str, Any]) -> str | None:
-    """Return what CloudFormation says of a resource without a property that its type requires."""
-    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415 - it takes its time
+    """Return CloudFormation's message for missing required properties of a resource, if any."""
+    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415 - a slow import
     from cfnlint.schema import ResourceNotFoundError as UnknownError  # noqa: PLC0415
 
     try:
@@ -489,7 +489,7 @@ def missing(logical_id: str, declared: dict[str, Any]) -> str | None:
 
 
 def lacking(made: dict[str, Any]) -> list[str]:
-    """Return what a stack's resources lack, as "AWS::X::Y (LogicalId)"."""
+    """Return what was not created for a stack, as "AWS::X::Y (LogicalId)"."""
     return [
         f"{what} ({logical_id})"
         for logical_id, one in made.items()
@@ -520,7 +520,7 @@ def resource_class(resource_type: str) -> type[CloudFormationModel]:
     return Placeholder
 
 
-#: Properties that are numbers, however they are written: SAM writes a parameter as a string.
+#: Properties that are numbers. SAM writes a parameter's value as a string.
 NUMBERS = {
     "DelaySeconds",
     "MaximumEventAgeInSeconds",
@@ -537,12 +537,12 @@ NUMBERS = {
 }
 
 
-#: Properties that are objects, which may be written as JSON text.
+#: Properties that are objects, but may be written as JSON strings.
 OBJECTS = {"AssumeRolePolicyDocument", "EventPattern", "PolicyDocument"}
 
 
 def typed(value: Any, kind: str = "") -> Any:
-    """Return a resolved part of a resource with values of the types that CloudFormation has."""
+    """Return resolved properties with their values converted to CloudFormation's types."""
     if isinstance(value, list):
         return [typed(member, kind) for member in value]
     if not isinstance(value, dict):
@@ -556,7 +556,7 @@ def typed_member(name: str, member: Any, kind: str) -> Any:
     if isinstance(member, str):
         if name in NUMBERS and member.isdecimal():
             return int(member)
-        # Of this one it is a text.
+        # A resource policy of CloudWatch Logs really is a string.
         if name in OBJECTS and kind != "AWS::Logs::ResourcePolicy":
             try:
                 return json.loads(member)
@@ -578,7 +578,7 @@ def parse_resource(declared: dict[str, Any], having: Any) -> Any:
 
 
 def function_spec(properties: dict[str, Any], account_id: str, region_name: str) -> dict[str, Any]:
-    """Return the properties of a function as Lambda's API has them."""
+    """Return the properties of a function in the shape of Lambda's API."""
     backend = get_lambda_backend(account_id, region_name)
     layers = properties.get("Layers", [])
     known = [layer for layer in layers if backend.layers_versions_by_arn(layer)]
@@ -586,7 +586,7 @@ def function_spec(properties: dict[str, Any], account_id: str, region_name: str)
         gone = [f"layer {layer}" for layer in layers if layer not in known]
         raise ValidationError(message=refusal(*gone))
     code = dict(properties["Code"])
-    if "ZipFile" in code:  # in a template, this is source code
+    if "ZipFile" in code:  # in a template, ZipFile is source code
         code["ZipFile"] = base64.b64encode(
             LambdaFunction._create_zipfile_from_plaintext_code(code["ZipFile"])
         )
@@ -607,7 +607,7 @@ def create_function(
     region_name: str,
     **_: Any,
 ) -> Any:
-    """Make a Lambda function of all its properties."""
+    """Create a Lambda function with all its properties."""
     properties = cloudformation_json["Properties"]
     spec = function_spec(properties, account_id, region_name)
     return get_lambda_backend(account_id, region_name).create_function(
@@ -647,7 +647,7 @@ def create_state_machine(
     region_name: str,
     **_: Any,
 ) -> Any:
-    """Make a state machine that runs, of a definition in the template or in S3."""
+    """Create a state machine that runs, from a definition in the template or in S3."""
     properties = cloudformation_json["Properties"]
     logging = properties.get("LoggingConfiguration")
     tracing = properties.get("TracingConfiguration")
@@ -665,7 +665,7 @@ def create_state_machine(
 def update_state_machine(
     machine: Any, properties: dict[str, Any], account_id: str, region_name: str
 ) -> Any:
-    """Change a state machine; what runs goes on with the definition it was started with."""
+    """Update a state machine; running executions keep the definition with which they started."""
     backend = get_stepfunctions_backend(account_id, region_name)
     backend.update_state_machine(
         machine.arn, definition(properties, account_id, region_name), properties["RoleArn"]
@@ -682,7 +682,7 @@ def delete_state_machine(machine: Any, account_id: str, region_name: str) -> Non
 
 
 def definition(properties: dict[str, Any], account_id: str, region_name: str) -> str:
-    """Return a state machine's definition as JSON, with its substitutions made."""
+    """Return a state machine's definition as JSON, after substitutions."""
     if place := properties.get("DefinitionS3Location"):
         s3 = s3_backends[account_id][get_partition(region_name)]
         stored: Any = s3.get_object(place["Bucket"], place["Key"])
@@ -695,12 +695,12 @@ def definition(properties: dict[str, Any], account_id: str, region_name: str) ->
         return text(substitutions.get(match[1], match[0]))
 
     source = re.sub(r"\$\{(\w+)\}", substitute, source)
-    # A definition may be YAML, which JSON nearly is: it stays as it was written.
+    # The definition may be YAML; JSON is kept as it is written.
     return source if source.lstrip().startswith("{") else json.dumps(yaml.safe_load(source))
 
 
 def api_names(value: Any) -> Any:
-    """Return a CloudFormation value with the names that Step Functions' API has for its members."""
+    """Return a CloudFormation value with member names that begin with a lower-case letter."""
     if isinstance(value, dict):
         return {name[0].lower() + name[1:]: api_names(member) for name, member in value.items()}
     return [api_names(member) for member in value] if isinstance(value, list) else value
@@ -710,7 +710,7 @@ def api_names(value: Any) -> Any:
 
 
 def configure_table(table: Any, properties: dict[str, Any], backend: Any) -> None:
-    """Set what a table has beside its keys and indexes."""
+    """Set a table's time to live and point-in-time recovery."""
     if expiry := properties.get("TimeToLiveSpecification"):
         backend.update_time_to_live(table.name, expiry)
     else:
@@ -720,7 +720,7 @@ def configure_table(table: Any, properties: dict[str, Any], backend: Any) -> Non
 
 
 def update_table(table: Any, properties: dict[str, Any], account_id: str, region_name: str) -> Any:
-    """Change a table, which keeps its rows. CloudFormation changes one index at a time only."""
+    """Update a table, and keep its items. CloudFormation changes only one index at a time."""
     backend = dynamodb_backends[account_id][region_name]
     before = {index.name: index.describe() for index in table.global_indexes}
     after = {index["IndexName"]: index for index in properties.get("GlobalSecondaryIndexes", [])}
@@ -756,7 +756,7 @@ def update_table(table: Any, properties: dict[str, Any], account_id: str, region
 
 
 def update_rule(rule: Any, properties: dict[str, Any], account_id: str, region_name: str) -> Any:
-    """Put a rule and its targets again, under the name it has."""
+    """Put a rule and its targets again, under the same name."""
     bus = properties.get("EventBusName", "default")
     kept = {target["Id"] for target in properties.get("Targets", [])}
     gone = [target["Id"] for target in rule.targets if target["Id"] not in kept]
@@ -794,7 +794,7 @@ def configure_role(role: Any, properties: dict[str, Any], account_id: str, regio
     }
     role.tags = properties.get("Tags", [])
     before = vars(role).get("own_policies", role.policies)
-    # Others are resources of their own.
+    # The other policies are separate resources.
     others = {name: policy for name, policy in role.policies.items() if name not in before}
     role.policies, role.own_policies = own | others, own
     known = {
@@ -813,7 +813,7 @@ def configure_role(role: Any, properties: dict[str, Any], account_id: str, regio
 def update_policy(
     policy: Any, properties: dict[str, Any], account_id: str, region_name: str
 ) -> Any:
-    """Put a policy into other roles, or in another form, under the id that it has."""
+    """Change the document or the roles of an inline policy, and keep its id."""
     return InlinePolicy.update_from_cloudformation_json(
         policy, policy.name, {"Properties": properties}, account_id, region_name
     )
@@ -822,7 +822,7 @@ def update_policy(
 def update_managed_policy(
     policy: Any, properties: dict[str, Any], account_id: str, region_name: str
 ) -> Any:
-    """Give a managed policy another document, and to others, under the ARN that it has."""
+    """Change the document or the attachments of a managed policy, and keep its ARN."""
     iam: Any = iam_backends[account_id][get_partition(region_name)]
     for version in [each for each in policy.versions if not each.is_default]:
         iam.delete_policy_version(policy.arn, version.version_id)
@@ -861,7 +861,7 @@ def update_queue(queue: Any, properties: dict[str, Any], *_: str) -> Any:
     }
     wanted = {name: value for name, value in properties.items() if name != "Tags"}
     queue.tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
-    # The policy is a resource of its own.
+    # The policy is a separate resource.
     queue._set_attributes({**defaults, **wanted, "Policy": queue.policy})
     return queue
 
@@ -902,7 +902,7 @@ def delete_bucket(bucket: Any, account_id: str, region_name: str) -> None:
 
 moto_update_bucket = FakeBucket.update_from_cloudformation_json
 
-#: The properties that CloudFormation can't change without making another resource.
+#: The properties that CloudFormation can't change without replacing the resource.
 FIXED = {
     "AWS::CloudWatch::Dashboard": {"DashboardName"},
     "AWS::CodeBuild::Project": {"Name"},
@@ -954,7 +954,7 @@ _UPDATES: dict[type, Callable[[Any, dict[str, Any], str, str], Any]] = {
 
 
 def tag(resource: Any, old: dict[str, Any], new: dict[str, Any], account: str, region: str) -> None:
-    """Give a resource the tags in its properties, by the interface that all services have."""
+    """Set the tags in a resource's properties with the Resource Groups Tagging API."""
     before, after = (
         {tag["Key"]: str(tag["Value"]) for tag in properties.get("Tags") or [] if len(tag) == 2}
         for properties in (old, new)
@@ -970,12 +970,12 @@ def tag(resource: Any, old: dict[str, Any], new: dict[str, Any], account: str, r
 
 
 def can_update(resource: Any) -> bool:
-    """Tell whether a resource can be changed in place at all."""
+    """Return whether a resource can be updated in place at all."""
     return isinstance(resource, (Resource, *_UPDATES))
 
 
 def update(resource: Any, properties: dict[str, Any], account_id: str, region_name: str) -> Any:
-    """Change a resource in place; the result stands for it from now on."""
+    """Update a resource in place; returns the object that represents it from now on."""
     if isinstance(resource, Resource):
         resource.update(properties)
         return resource
@@ -983,11 +983,11 @@ def update(resource: Any, properties: dict[str, Any], account_id: str, region_na
     return change(resource, properties, account_id, region_name)
 
 
-# -- In moto's place ------------------------------------------------------------------------------
+# -- Replacements in moto -------------------------------------------------------------------------
 
 
 def and_configure(configure: Callable[[Any, dict[str, Any], str, str], Any]) -> Any:
-    """Return what goes around moto's way of creating a resource, and then configures it."""
+    """Wrap moto's function that creates a resource, and then configure the resource."""
 
     def around(create: Callable[..., Any]) -> Callable[..., Any]:
         def create_and_configure(
@@ -1011,7 +1011,7 @@ def complete_table(table: Any, properties: dict[str, Any], account: str, region:
 
 
 def detaching(delete: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what goes around moto's way of deleting a role, and detaches its policies before."""
+    """Wrap moto's function that deletes a role, and detach the role's policies first."""
 
     def detach_and_delete(
         resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str

@@ -1,4 +1,4 @@
-"""Templates: how they are found, checked and transformed."""
+"""Templates: loading, validation and transformation."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from local.aws.parameters import constraint_problem, text
 SERVERLESS = "AWS::Serverless-2016-10-31"
 SERVERLESS_TYPES = "AWS::Serverless::"
 
-#: What a template in S3 may have.
+#: The maximum size of a template in S3.
 STORED_BYTES = 1_000_000
 
 #: The properties that name an IAM resource.
@@ -41,7 +41,7 @@ class InsufficientCapabilitiesError(CloudFormationError):
 
 @dataclass(frozen=True)
 class Submission:
-    """A template and its parameters, and what transforms make of them."""
+    """A template and its parameters, and the template after transforms."""
 
     body: str
     parameters: dict[str, str]
@@ -50,7 +50,7 @@ class Submission:
 
 
 class NoManagedPolicies:
-    """SAM asks IAM for the ARNs of AWS's managed policies; the names it has are enough here."""
+    """Replaces SAM's request to IAM for the ARNs of AWS managed policies, which are not needed."""
 
     @staticmethod
     def load() -> dict[str, str]:
@@ -58,7 +58,7 @@ class NoManagedPolicies:
 
 
 class Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Reads YAML as CloudFormation does, to which a date is a text: 2010-09-09."""
+    """Reads YAML like CloudFormation, for which a date such as 2010-09-09 is a string."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's
         first: [(tag, what) for tag, what in each if tag != "tag:yaml.org,2002:timestamp"]
@@ -71,7 +71,7 @@ Loader.add_multi_constructor("!", intrinsics_multi_constructor)
 
 def from_text(body: str) -> Any:
     try:
-        return json.loads(body)  # which is YAML as well, and would be read much slower as such
+        return json.loads(body)  # YAML includes JSON, but its parser is much slower
     except ValueError:
         return yaml.load(body, Loader)  # noqa: S506 - a safe one
 
@@ -90,7 +90,7 @@ def parse(body: str) -> dict[str, Any]:
 
 
 def check_types(document: dict[str, Any]) -> None:
-    """Refuse types that AWS does not have."""
+    """Refuse resource types that AWS does not have."""
     named: dict[str, None] = {}
     for logical_id, resource in document["Resources"].items():
         if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
@@ -113,7 +113,7 @@ def transforms(document: dict[str, Any]) -> list[str]:
 
 
 def submit(body: str, given: dict[str, str], tags: dict[str, str]) -> Submission:
-    """Check what was submitted, and transform it. Raises what CloudFormation objects to."""
+    """Check and transform a template. Raises CloudFormation's errors."""
     document = parse(body)
     parameters = all_parameters(document.get("Parameters") or {}, given)
     if unknown := [name for name in transforms(document) if name != SERVERLESS]:
@@ -141,7 +141,7 @@ def check_references(document: dict[str, Any]) -> None:
 
 
 def all_parameters(declared: dict[str, Any], given: dict[str, str]) -> dict[str, str]:
-    """Return all parameters' values as strings, checked against what is declared."""
+    """Return the values of all parameters as strings, checked against their declarations."""
     defaults = {
         name: text(parameter["Default"])
         for name, parameter in declared.items()
@@ -161,7 +161,7 @@ def all_parameters(declared: dict[str, Any], given: dict[str, str]) -> dict[str,
 
 
 def required_capability(processed: dict[str, Any]) -> str | None:
-    """Return the capability that the IAM resources of a template need."""
+    """Return the capability that the IAM resources of a template require."""
     iam = [
         resource
         for resource in processed["Resources"].values()
@@ -183,9 +183,9 @@ def check_capabilities(submission: Submission, given: list[str]) -> None:
 
 
 def template_at(template_url: str, account_id: str, partition: str) -> str:
-    """Return the template that is at an S3 address, be it AWS's or this endpoint's.
+    """Return the template at an S3 URL, on AWS or on this endpoint.
 
-    The bucket is the first part of the path, or of the host's name.
+    The bucket is the first part of the path or of the host name.
     """
     address = urlsplit(template_url)
     host, path = address.hostname or "", unquote(address.path).lstrip("/")
@@ -212,7 +212,7 @@ def template_at(template_url: str, account_id: str, partition: str) -> str:
 
 
 def references(value: Any) -> Iterator[str]:
-    """Yield the names that a part of a template refers to."""
+    """Yield the names to which a part of a template refers."""
     if isinstance(value, list):
         for member in value:
             yield from references(member)

@@ -226,6 +226,7 @@ def test_a_pipeline_that_is_made_again_has_no_old_locks(service: Service) -> Non
 STAGES = ("Stage2", "Stage3", "Stage4")
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("mode", WAITING_MODES[1:])
 @given(

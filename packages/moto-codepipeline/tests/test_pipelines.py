@@ -117,6 +117,7 @@ def tidy_up(pipeline: dict[str, Any]) -> None:
             each["configuration"] = {"FunctionName": "f"} if each["actionTypeId"] == LAMBDA else {}
 
 
+@pytest.mark.slow
 @given(
     data=st.data(),
     first=st.booleans(),

@@ -1,4 +1,4 @@
-"""`make explore`: every order of what happens to a job, within bounds."""
+"""`make explore`: every order of what can happen to a job, within bounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import partial
 
 from local.aws import isolation
 
-# Ctrl-C while all is imported ends it at once, without a word.
+# Ctrl-C during the imports ends the process at once, without a message.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 isolation.isolate()
 
@@ -28,7 +28,7 @@ HEADER = f"""\
 
 
 def explored(name: str, bound: Left, times: int) -> Found:
-    """One variant of a scenario, searched; what is broken, as short as may be."""
+    """Search one variant of a scenario; a schedule that breaks a promise is shortened."""
     with processes.installed():
         scenario = variants()[name]
         found = search(scenario, bound, times * usual_steps(name))
@@ -38,26 +38,30 @@ def explored(name: str, bound: Left, times: int) -> Found:
 
 
 def main() -> int:
-    """Search, or tell the story of one schedule; the exit status."""
+    """Search, or print what happens in one schedule; the exit status."""
     parser = arguments.Parser(prog="python -m tests.resilience.explorer", description=__doc__)
-    parser.add_argument("--scenario", default="", help="how the names of those wanted begin")
-    parser.add_argument("--only", action="store_true", help="the one that is called so")
+    parser.add_argument("--scenario", default="", help="the beginning of the scenarios' names")
+    parser.add_argument(
+        "--only", action="store_true", help="only the scenario with exactly this name"
+    )
     parser.add_argument("--bound", default="2,2", help="preemptions,faults")
-    parser.add_argument("--steps", default="1", help="so many times as many as usual")
+    parser.add_argument("--steps", default="1", help="how many times the usual number of steps")
     parser.add_argument("--processes", default="2")
-    parser.add_argument("--schedule", help="tell what happens in this schedule of the scenario")
+    parser.add_argument("--schedule", help="print what happens in this schedule of the scenario")
     given = parser.parse_args()
     one = given.only or given.schedule is not None
     is_meant = (lambda name: name == given.scenario) if one else partial(_begins, given.scenario)
     names = list(filter(is_meant, variants()))
     if not names:
-        what = "be the name of one" if one else "begin the name of some"
+        what = "be the name of a scenario" if one else "be the beginning of a scenario's name"
         known = ", ".join(SCENARIOS)
         raise arguments.WrongStartError(f"SCENARIO must {what}, not '{given.scenario}': {known}")
     if given.schedule is not None:
         return tell(given.scenario, given.schedule)
     if not re.fullmatch(r"\d,\d", given.bound):
-        raise arguments.WrongStartError(f"BOUND must be as 2,2, not '{given.bound}'")
+        raise arguments.WrongStartError(
+            f"BOUND must be two digits, such as 2,2, not '{given.bound}'"
+        )
     bound, times = Left(*map(int, given.bound.split(","))), arguments.whole("STEPS", given.steps, 1)
     at_once = arguments.whole("processes", given.processes, 1)
     every = list[Found]()
@@ -76,7 +80,7 @@ def _begins(beginning: str, name: str) -> bool:
 
 
 def tell(scenario: str, schedule: str) -> int:
-    """Write the story of a schedule."""
+    """Print what happens in a schedule."""
     with processes.installed():
         try:
             broken, story = replayed(variants()[scenario], schedule)
@@ -87,10 +91,10 @@ def tell(scenario: str, schedule: str) -> int:
 
 
 def total(every: Sequence[Found], most: int) -> str:
-    """What all searches have come to."""
+    """The totals of all searches."""
     schedules, states = sum(each.schedules for each in every), sum(each.states for each in every)
     steps, seconds = sum(each.steps for each in every), sum(each.seconds for each in every)
-    told = f"{schedules:,} schedules, {states:,} states, {steps:,} steps, {seconds:.0f} s of work\n"
+    told = f"{schedules:,} schedules, {states:,} states, {steps:,} steps, {seconds:.0f} s of CPU time\n"
     whole = Counter(min(each.whole, most) for each in every)
     for number, count in sorted(whole.items()):
         up_to = f"all schedules of up to {number}" if number >= 0 else "not all schedules of 0"

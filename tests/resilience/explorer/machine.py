@@ -1,8 +1,9 @@
-"""The state machine's definition, each of its task states run as a process.
+"""The state machine's definition, with each task state run as a process.
 
-A process works one task state, with its retries and its Catch, and what follows up to the next one
-or the end. It covers what the definition uses: JSONata, Task, Choice, Succeed and Fail, Retry,
-Catch, Assign, Output, timeouts and heartbeats. What else a definition has is refused.
+A process runs one task state, with its retries and its Catch, and the states after it up to the
+next task state or the end. It supports what the definition uses: JSONata, Task, Choice, Succeed and
+Fail, Retry, Catch, Assign, Output, timeouts and heartbeats. Anything else in a definition is
+refused.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.support import ROOT
 DEFINITION = ROOT / "statemachine" / "job.asl.json"
 TASK_STATE = {"Type", "Comment", "Resource", "TimeoutSeconds", "HeartbeatSeconds", "Arguments"}
 TASK_STATE |= {"Assign", "Output", "Retry", "Catch", "Next"}
-#: By what an integration's errors begin.
+#: The prefixes of the integrations' errors.
 PREFIXES = {"dynamodb": "DynamoDB", "aws-sdk:dynamodb": "DynamoDb", "events": "EventBridge"}
 PREFIXES |= {"lambda": "Lambda"}
 NAMES = {"Partition": "aws", "TableName": "JobTable", "BusName": "JobBus"}
@@ -34,7 +35,7 @@ NAMES |= {"ReportFunctionArn": "ReportFunction"}
 
 @functools.cache
 def definition() -> dict[str, Any]:
-    """The states, of the file that EXPLORED_DEFINITION names if it does."""
+    """The states of the definition, or of the file that EXPLORED_DEFINITION names."""
     text = Path(os.environ.get("EXPLORED_DEFINITION", DEFINITION)).read_text()
     for name, value in NAMES.items():
         text = text.replace(f"${{{name}}}", value)
@@ -43,7 +44,7 @@ def definition() -> dict[str, Any]:
         key for state in states.values() if state["Type"] == "Task" for key in state
     } - TASK_STATE
     if unknown:
-        raise NotImplementedError(f"the explorer knows nothing of {', '.join(unknown)}")
+        raise NotImplementedError(f"the explorer doesn't support {', '.join(unknown)}")
     return states
 
 
@@ -57,7 +58,7 @@ class Failed(Exception):
 
 @dataclass
 class Scope:
-    """What expressions see."""
+    """What expressions can refer to."""
 
     execution: str
     given: Any
@@ -93,7 +94,7 @@ def _value(template: Any, seen: Mapping[str, Any]) -> Any:
 
 @functools.lru_cache(200_000)
 def evaluated(expression: str, seen: str, now: float | None) -> Any:
-    """The value of an expression, or its failure; `now` is the time where it is asked for."""
+    """The value of an expression, or its failure; `now` is the time if the expression reads it."""
     timed = {} if now is None else _times(now)
     try:
         return jsonata.evaluate(expression, {**json.loads(seen), **timed})
@@ -109,14 +110,14 @@ def _times(now: float) -> dict[str, Any]:
 
 
 def run(argument: Mapping[str, Any]) -> dict[str, Any]:
-    """Work a task state, and what follows.
+    """Run a task state, and the states after it.
 
     Args:
         argument: `{execution, given, state, input, variables}`; given is the execution's input.
 
     Returns:
-        the same for the next task state; or `{status, error?, cause?, output?}`. Each with the
-        `path` of the states between.
+        the argument for the next task state; or `{status, error?, cause?, output?}`. Both have the
+        `path` of the states in between.
     """
     name, variables = argument["state"], argument["variables"]
     scope = Scope(
@@ -143,7 +144,7 @@ def run(argument: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _task(state: Mapping[str, Any], scope: Scope) -> tuple[str, Scope]:
-    """The next state, and what expressions see there."""
+    """The next state, and what its expressions can refer to."""
     tries, attempt = [0] * len(state.get("Retry", [])), 0
     while True:
         attempt += 1
@@ -172,7 +173,7 @@ def _task(state: Mapping[str, Any], scope: Scope) -> tuple[str, Scope]:
 
 
 def _left(rule: Mapping[str, Any], scope: Scope, output: Any, told: dict[str, Any]) -> Scope:
-    """What the next state sees."""
+    """What the next state's expressions can refer to."""
     assigned = scope.value(rule.get("Assign", {}), **told)
     if "Output" in rule:
         output = scope.value(rule["Output"], **told)
@@ -188,7 +189,7 @@ def _is_of(failed: Failed, rule: Mapping[str, Any]) -> bool:
 
 
 def _attempt(state: Mapping[str, Any], scope: Scope) -> Any:
-    """What the task answers."""
+    """The result of one try of the task."""
     began = clock()
     service, _, action = state["Resource"].removeprefix("arn:aws:states:::").rpartition(":")
     action, _, waits = action.partition(".")

@@ -1,14 +1,13 @@
-"""Functions as processes that stop at every call of AWS, without threads.
+"""Functions as processes that stop at every call to AWS, without threads.
 
-What a function does depends on its event, on the answers that it gets, and on the time. So a process
-that has got somewhere *is* its event and its answers so far: to take it up again, the function is
-run from its beginning with these answers, up to its next call, where it is left. A process is
-therefore a value: it can be kept, compared, taken up twice with two different answers, or forgotten,
-which is how it dies.
+What a function does depends on its event, on the answers that it gets, and on the time. So a
+process *is* its event and its answers so far: to continue it, the function is run from its
+beginning with these answers, up to its next call. A process is therefore a value: it can be kept,
+compared, continued twice with two different answers, or forgotten, which is how it dies.
 
 The functions are the real ones. Their clients, their clock, `uuid4` and `sleep` are replaced here;
-Powertools' decorators for logs and metrics are left out, and pools of threads work off one thing
-after the other.
+Powertools' decorators for logs and metrics are left out, and thread pools run one task after the
+other.
 """
 
 from __future__ import annotations
@@ -46,18 +45,18 @@ from acknowledger.log import logger
 from tests.support import FUNCTIONS_ENVIRONMENT
 
 #: What a process does next: `("call", service, operation, request)`, `("sleep", seconds)`,
-#: `("wait", token, until)`, `("return", value)` or `("raise", error, message)`; JSON as texts.
+#: `("wait", token, until)`, `("return", value)` or `("raise", error, message)`; JSON as strings.
 Act = tuple[Any, ...]
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class Broken(AssertionError):
-    """A promise was not kept."""
+    """A promise was broken."""
 
 
 class Suspended(BaseException):
-    """The process has come as far as it has answers."""
+    """The process has used up its answers."""
 
     def __init__(self, act: Act) -> None:
         super().__init__(act)
@@ -65,15 +64,15 @@ class Suspended(BaseException):
 
 
 def dumps(value: Any) -> str:
-    """A value as JSON, always in the same words."""
+    """A value as JSON, always in the same form."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 class Program(NamedTuple):
     """What a process runs.
 
-    name: what it is called in stories.
-    run: is given the argument, JSON, anew each time.
+    name: its name in printed schedules.
+    run: the function, which gets the argument (JSON) parsed anew each time.
     environment: changes of the functions' environment variables.
     """
 
@@ -84,11 +83,11 @@ class Program(NamedTuple):
 
 
 class Process:
-    """A program that has got so far.
+    """A program that has run up to some point.
 
     Attributes:
-        answers: of its calls; for each `(clock, serial, answer)`, with what was read of the two.
-        digest: names it, in every run of this explorer.
+        answers: to its calls; each `(clock, serial, answer)`, the first two only if it read them.
+        digest: identifies it, in every run of this explorer.
     """
 
     def __init__(self, program: Program, answers: tuple[Any, ...], digest: str) -> None:
@@ -98,7 +97,7 @@ class Process:
         self._next: dict[Any, Process] = {}
 
     def act(self, clock: float, serial: int) -> Act:
-        """What it does next, at that time; `serial` is what tells its new ids from others."""
+        """What it does next, at that time; `serial` makes its new ids unique."""
         found = self._acts.get(self._read(clock, serial))
         if found is None:
             found = _Run(self, clock, serial).go()
@@ -106,7 +105,7 @@ class Process:
         return found
 
     def answered(self, clock: float, serial: int, answer: str) -> Process:
-        """The same process with the answer to what it did."""
+        """The process after the answer to its call."""
         entry = (*self._read(clock, serial), answer)
         found = self._next.get(entry)
         if found is None:
@@ -152,7 +151,7 @@ class _Run:
         return ("return", dumps(returned))
 
     def do(self, act: Act) -> str:
-        """The answer to what the process does, or the end of this run."""
+        """The answer to an act of the process, or the end of this run."""
         if self._at == len(self.process.answers):
             raise Suspended(act)
         self._at += 1
@@ -169,7 +168,7 @@ class _Run:
         return int(self._segments[self._at][1])
 
 
-# -- What processes see ----------------------------------------------------------------------------
+# -- The processes' environment --------------------------------------------------------------------
 
 
 def clock() -> float:
@@ -184,18 +183,18 @@ def moment(seconds: float) -> str:
 
 
 def sleep(seconds: float) -> None:
-    """Do nothing for a while."""
+    """Let a process sleep."""
     if seconds:
         _Run.present.do(("sleep", seconds))
 
 
 def wait(token: str, until: float) -> Any:
-    """Wait for the answer to a task token; None where the time has passed."""
+    """Wait for the answer to a task token; None after a timeout."""
     return json.loads(_Run.present.do(("wait", token, until)))
 
 
 class Now(datetime):
-    """The time of the process that runs."""
+    """The time of the current process."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
@@ -204,7 +203,7 @@ class Now(datetime):
 
 @functools.cache
 def error_type(name: str) -> type[ClientError]:
-    """The type of an error that a service answers."""
+    """The type of a service's error."""
     return type(name, (ClientError,), {})
 
 
@@ -216,14 +215,14 @@ class Errors:
 
 
 class Silent:
-    """What is told to it is heard by nobody."""
+    """Accepts every call, and does nothing."""
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *_, **__: None
 
 
 class Client:
-    """A client whose every call is an act of the process that runs."""
+    """A client whose every call is an act of the current process."""
 
     exceptions = Errors()
 
@@ -255,7 +254,7 @@ class Client:
 
 
 class Pool:
-    """In place of a pool of threads."""
+    """Replaces a thread pool."""
 
     def __init__(self, _workers: int) -> None: ...
 
@@ -277,7 +276,7 @@ _environment: tuple[tuple[str, str], ...] | None = None
 
 
 def set_environment(changes: tuple[tuple[str, str], ...]) -> None:
-    """Let functions have the environment that the template gives, with some changes."""
+    """Set the environment that the template gives the functions, with some changes."""
     global _environment  # noqa: PLW0603 - as os.environ is
     if changes != _environment:
         os.environ.update({**ENVIRONMENT, **dict(changes)})
@@ -308,7 +307,7 @@ RUN = {name: functools.partial(handle, name) for name in FUNCTIONS}
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """The functions' surroundings replaced by those of processes."""
+    """Replace what the functions use by what processes have."""
     global _environment  # noqa: PLW0603
     times = SimpleNamespace(sleep=sleep, time=lambda: EPOCH.timestamp() + clock())
     ids = SimpleNamespace(uuid4=lambda: f"call-{_Run.present.serial():04}")

@@ -1,4 +1,4 @@
-"""What happens to jobs, beside what goes wrong."""
+"""What happens to jobs, apart from faults."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.resilience.explorer.world import Job, Settings, World
 
 
 class Move(NamedTuple):
-    """Something that somebody else may do once, at any time at which they can.
+    """Something that another party may do once, at any time when it is possible.
 
-    touches: the services that it is done to; after a call of another it would be the same as
-        before. () for all.
+    touches: the services that it affects; after a call of another service it would have the same
+        effect as before that call. () for all services.
     """
 
     may: Callable[[World], bool]
@@ -23,19 +23,19 @@ class Move(NamedTuple):
     touches: tuple[str, ...] = ("codepipeline",)
 
     def differs(self, world: World) -> bool:
-        """Whether it would not have been the same before the last call."""
+        """Whether it has another effect than before the last call."""
         called = world.called.partition("/")[0]
         return world.current is None or not self.touches or called in self.touches
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A beginning, and what others may do.
+    """An initial state, and what other parties may do.
 
-    moves: names in MOVES, each once.
-    given: options, by their labels, that once cost nothing.
-    actions: how many begin at the beginning.
-    sweeps: how many Intakes are told to look around at the beginning.
+    moves: names in MOVES, each of which may happen once.
+    given: options, by their labels, that cost nothing the first time.
+    actions: how many actions start at the beginning.
+    sweeps: how many sweeps start at the beginning.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Scenario:
         return world
 
     def varied(self, **settings: Any) -> Scenario:
-        """The same with other switches."""
+        """The same scenario with other settings."""
         return replace(self, settings=replace(self.settings, **settings))
 
 
@@ -64,7 +64,7 @@ def _newest(world: World) -> Job:
 
 
 def _offer_again(world: World) -> None:
-    """CodePipeline offers the job again, as if it had not been acknowledged."""
+    """CodePipeline offers the job again as if it had not been acknowledged."""
     job = _newest(world)
     world.jobs[job.id] = job._replace(status="Queued", due=None)
     world.clock += 1
@@ -98,7 +98,7 @@ def _let_foreign(world: World) -> None:
 
 
 def _stop_execution(world: World) -> None:
-    """An operator stops the newest execution that runs."""
+    """An operator stops the newest running execution."""
     running = [name for name, each in world.executions.items() if each.status == "RUNNING"]
     world.stopped |= {running[-1]}
     world.end_execution(running[-1], "ABORTED")
@@ -162,7 +162,7 @@ SCENARIOS = {
 
 
 def variants() -> dict[str, Scenario]:
-    """Every scenario for both owners and in all four worlds, by name; the hardest is nameless."""
+    """Every scenario for both owners and in all four worlds, by name; the hardest has no suffix."""
     found = {}
     for name, scenario in SCENARIOS.items():
         for owner in ("Custom", "ThirdParty"):
@@ -178,5 +178,5 @@ def variants() -> dict[str, Scenario]:
 
 
 def usual_steps(name: str) -> int:
-    """How many steps a search of a variant takes at most: more in the hardest world."""
+    """The maximum number of steps in a search of a variant: more in the hardest world."""
     return 40_000 if name in SCENARIOS else 3_000

@@ -1,13 +1,13 @@
-"""Looks at every order in which things can happen, within bounds, and at what may go wrong.
+"""Searches every order in which things can happen, and every fault, within bounds.
 
-From a state there is one way on by default: whoever was at it goes on; then whoever else can; then
-time passes. Everything else is a deviation. To interrupt who could go on is a *preemption*, and so
-is to let time pass over it; what goes wrong is a *fault*. Whose turn it is where nobody is
-interrupted costs nothing. All schedules with so many preemptions and so many faults are followed,
-each to its end, depth-first; those with fewer deviations come first, so that what breaks something
-breaks it with as few as can be. A state that was reached before, with as much left to spend, is not
-followed twice. Since the default is fair and without faults, each state that is reached is so also
-followed to its end with nothing more going wrong.
+In each state there is one default: the process that made the last call continues; else another one
+that can; else time passes. Everything else is a deviation. Interrupting a process that could
+continue is a *preemption*, and so is letting time pass instead; what goes wrong is a *fault*. Which
+process runs next when none is interrupted costs nothing. All schedules with at most so many
+preemptions and faults are followed to their end, depth-first; those with fewer deviations come
+first, so that a broken promise is found with as few as possible. A state that was reached before
+with as many deviations left is not followed again. Since the default is fair and has no faults,
+every state is also followed to its end without further faults.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ READS = (
     *("get_item", "query", "describe_execution", "list_executions", "get_execution_history"),
     "get_third_party_job_details",
 )
-#: A function's calls that change nothing that another's next call could see: to interrupt before
-#: such a call is to interrupt after it.
+#: A function's calls that change nothing that another process could see in its next call:
+#: interrupting before such a call is the same as interrupting after it.
 ALONE = ("query", "list_executions", "put_events")
-#: A path that is longer goes round in circles.
+#: A longer path must be an endless loop.
 LONGEST = 2000
 
 
 class Option(NamedTuple):
-    """A way on from a state: what it is called, what it costs, and the state that it leads to."""
+    """One possible next step: its label, its cost, and the state that it leads to."""
 
     label: str
     preemptions: int
@@ -47,7 +47,7 @@ class Option(NamedTuple):
 
 
 class Left(NamedTuple):
-    """What may still be spent."""
+    """How many deviations are left."""
 
     preemptions: int
     faults: int
@@ -60,7 +60,7 @@ class Left(NamedTuple):
 
 
 def faults_of(world: World, actor: Actor) -> Sequence[str]:
-    """What can go wrong with an actor's next call."""
+    """The possible faults of an actor's next call."""
     act = world.act(actor)
     if act[0] != "call" or actor.name == "Foreign":
         return ()
@@ -75,7 +75,7 @@ def faults_of(world: World, actor: Actor) -> Sequence[str]:
 
 
 def options(world: World) -> list[Option]:
-    """The ways on; the first is the default."""
+    """The possible next steps; the first is the default."""
     found = [*_turns(world, [world.current], 0)] if world.current else []
     cost = int(bool(found))
     if world.current and not _may_interrupt(world, world.current):
@@ -109,7 +109,7 @@ def _turns(world: World, whose: Sequence[Actor | Event], cost: int) -> Iterator[
     names: Counter[str] = Counter()
     seen = set()
     for one in whose:
-        if one in seen:  # twins: one is as good as the other
+        if one in seen:  # identical ones have the same effect
             continue
         seen.add(one)
         name = f"new {one.function}" if isinstance(one, Event) else one.name
@@ -143,7 +143,7 @@ def _move(world: World, name: str) -> None:
 
 
 def follow(world: World, option: Option) -> World:
-    """The state that an option leads to."""
+    """The state after an option."""
     new = world.copy()
     if option.preemptions or option.faults or option.label.startswith("~"):
         new.trouble = world.clock
@@ -160,20 +160,20 @@ def follow(world: World, option: Option) -> World:
 # -- What must hold ------------------------------------------------------------------------------
 
 
-#: So long an execution without a job may wait, with no room, before it looks what for.
+#: How long an execution that waits for room may keep waiting after its job is gone.
 LOOKS_AGAIN_SECONDS = 3600
 
 
 def under_way(world: World) -> list[str]:
-    """What still goes on."""
+    """The processes and events that are still active."""
     found = [f"{actor.name} is under way" for actor in world.actors]
     return found + [f"an event for {event.function}" for event in world.events]
 
 
 def unfinished(world: World) -> list[str]:
-    """What has not come to its end: jobs, rows and room.
+    """The jobs, rows and room that have not come to their end.
 
-    A next job that was to come for work that is over is asked for a day; that takes no room.
+    A next job for work that is over is awaited for a day; that takes no room.
     """
     found = [f"{job.id} is {job.status}" for job in world.jobs.values() if job.told not in ENDED]
     for (table, key), text in world.rows.items():
@@ -190,13 +190,13 @@ def unfinished(world: World) -> list[str]:
 
 
 def is_over(world: World, job_id: str) -> bool:
-    """Whether some work has ended."""
+    """Whether the work of a job has ended."""
     row = parsed(world.rows.get(("JobTable", job_id), "{}"))
     return row.get("status") in ENDED
 
 
 def check_end(world: World) -> None:
-    """What everybody has of a job agrees."""
+    """Check that CodePipeline, the rows and the announcements agree about every job."""
     for (table, key), text in world.rows.items():
         if table != "JobTable":
             continue
@@ -208,15 +208,15 @@ def check_end(world: World) -> None:
             raise Broken(f"the row says {row['status']}, CodePipeline {job.status}")
         words = [row.get(name) for name in ("status", "error", "cause")]
         told = (key, dumps(words)) in world.announced
-        # Who ends an execution from outside may end its Report between the row and the event. Then
-        # Stop tells, if it hears of that.
+        # Stopping an execution may interrupt its Report between the row and the event. Then Stop
+        # puts the event, if it gets the event about the execution.
         stopped = row["execution"].rpartition(":")[2] in world.stopped
         if not told and not (stopped and world.unheard):
             raise Broken(f"its end was not announced: {row['status']}")
 
 
 def check(world: World, steps: int) -> bool:
-    """Whether all has come to its end, as it must."""
+    """Whether everything has come to its end; raises Broken if it is late."""
     left, late = unfinished(world), world.clock - world.trouble
     patience = world.settings.patience * len({job.action for job in world.jobs.values()})
     if (late > patience and (left or late > patience + LOOKS_AGAIN_SECONDS)) or steps > LONGEST:
@@ -231,7 +231,7 @@ def check(world: World, steps: int) -> bool:
 
 
 class Path(NamedTuple):
-    """A schedule: what was done last, "" for the default, and what before."""
+    """A schedule: the last step's label, "" for the default, and the schedule before it."""
 
     before: Path | None = None
     label: str = ""
@@ -241,7 +241,7 @@ class Path(NamedTuple):
         return Path(self, label, self.length + 1)
 
     def written(self) -> str:
-        """As text: how many steps by default, then a deviation; and so on."""
+        """The schedule as text: a number of default steps, then a deviation, and so on."""
         labels, path = list[str](), self
         while path.before:
             labels.append(path.label)
@@ -255,7 +255,7 @@ class Path(NamedTuple):
 
 
 class Way(NamedTuple):
-    """A way on that is still to be looked at."""
+    """A next step that is still to be followed."""
 
     world: World
     option: Option
@@ -265,12 +265,12 @@ class Way(NamedTuple):
 
 @dataclass
 class Found:
-    """What came of a search.
+    """The result of a search.
 
-    whole: the schedules with so many deviations that cost something were all followed.
-    slowest: how many seconds after the last trouble all had ended, at most.
-    left_out: ways on that were left out, by the bound that left them out.
-    broken: what was not as promised, and the schedule that shows it.
+    whole: the number of deviations up to which all schedules were followed.
+    slowest: the longest time, in seconds, from the last deviation to the end of everything.
+    left_out: how many next steps were left out, by the bound that left them out.
+    broken: the broken promise, with `schedule`, which shows it.
     """
 
     scenario: str
@@ -293,13 +293,13 @@ class Found:
 
 
 def search(scenario: Scenario, bound: Left, steps: int = 10**9) -> Found:
-    """Follow every schedule within a bound, as long as that takes no more steps."""
+    """Follow every schedule within a bound, up to a number of steps."""
     found, began, path = Found(scenario.name, bound), time.process_time(), Path()
     seen: dict[int, list[Left]] = {}
     start = Option("", 0, 0, lambda _: None)
     level, following = [Way(scenario.world(), start, bound, path)], list[Way]()
     collects = gc.isenabled()
-    gc.disable()  # all that there is would be looked through again and again
+    gc.disable()  # it would scan all states again and again
     try:
         while level and found.steps < steps:
             world, option, left, path = level.pop()
@@ -332,7 +332,7 @@ def search(scenario: Scenario, bound: Left, steps: int = 10**9) -> Found:
 
 
 def _is_new(before: list[Left], left: Left) -> bool:
-    """Whether a state was not reached before with as much left; then it is noted."""
+    """Whether a state was not reached before with as much left; if so, note it."""
     if any(each.covers(left) for each in before):
         return False
     before[:] = [each for each in before if not left.covers(each)] + [left]
@@ -343,16 +343,16 @@ def _is_new(before: list[Left], left: Left) -> bool:
 
 
 def replayed(scenario: Scenario, schedule: str) -> tuple[str, list[str]]:
-    """Run a schedule: what it breaks, "" for nothing, and the story.
+    """Run a schedule: the broken promise, "" for none, and what happened, line by line.
 
-    Raises ValueError where it can't be followed.
+    Raises ValueError if it can't be followed.
     """
     steps = [re.fullmatch(r"(\d+):(.+)", part) for part in filter(None, schedule.split(", "))]
     deviations = []
     at = 0
     for step in steps:
         if step is None:
-            raise ValueError(f"no schedule: {schedule}")
+            raise ValueError(f"not a schedule: {schedule}")
         at += int(step[1])
         deviations.append((at, step[2]))
         at += 1
@@ -381,7 +381,7 @@ def replayed(scenario: Scenario, schedule: str) -> tuple[str, list[str]]:
 
 
 def shortened(scenario: Scenario, schedule: str, broken: str) -> str:
-    """The same failure with as few deviations as can be."""
+    """A schedule with as few deviations as possible that shows the same failure."""
     parts = schedule.split(", ") if schedule else []
     for number in range(len(parts)):
         steps = int(parts[number].split(":")[0]) + 1

@@ -1,12 +1,12 @@
-"""Everything that there is at a moment: services, as far as they are needed, processes and events.
+"""The state of everything at a moment: simulated services, processes and events.
 
-Services stand in at the level of what they guarantee. DynamoDB's writes are atomic; moto makes them.
-EventBridge delivers what the template's rules let pass, in any order. Lambda repeats what failed as
-the template says. Step Functions runs the definition's states, each as a process. CodePipeline has
-the rules of `moto_codepipeline.jobs`, with the same switches.
+Services are simulated at the level of what they guarantee. DynamoDB's writes are atomic; moto makes
+them. EventBridge delivers the events that match the template's rules, in any order. Lambda retries
+as the template says. Step Functions runs the definition's states, each as a process. CodePipeline
+has the rules of `moto_codepipeline.jobs`, with the same switches.
 
-A `World` is never changed after it was looked at: whoever goes on from it takes a copy. What is in
-it are values that can be compared.
+A `World` is never changed once it is complete: each next step takes a copy. It consists of values
+that can be compared.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ TYPE = {"category": "Build", "owner": "Custom", "provider": "Acknowledger", "ver
 CLIENT_ID = "3c9f2f3a-5f0e-4c1b-9d55-0d8d2a1b7c6e"
 OFFERED_AGAIN_SECONDS, NEXT_JOB_SECONDS, SWEEP_SECONDS = 45, 30, 300
 ACKNOWLEDGE_SECONDS = int(ENVIRONMENT["ACKNOWLEDGE_TIMEOUT_SECONDS"])
-#: What a process is answered where the call fails: without effect, turned away, or after its effect.
+#: The answers to a call that fails: without effect, refused, or after its effect.
 FAULTS = {
     "error": dumps({"code": "InternalServerError", "status": 500}),
     "throttled": dumps({"code": "ThrottlingException"}),
@@ -72,7 +72,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What is the same in the whole scenario: the switches, and how everybody else behaves.
+    """What is the same in the whole scenario: CodePipeline's switches, and how others behave.
 
     work: what the worker does with a job: see `WORKERS`.
     limit: how many jobs may be in flight.
@@ -103,7 +103,7 @@ class Settings:
 
     @property
     def patience(self) -> int:
-        """In how many seconds after the last trouble a job must have ended: its limits, 2 sweeps."""
+        """The seconds after the last deviation within which a job must end: limits and 2 sweeps."""
         return ACKNOWLEDGE_SECONDS + self.job_timeout + SLACK_SECONDS + 2 * SWEEP_SECONDS
 
 
@@ -111,7 +111,7 @@ class Job(NamedTuple):
     """A job in CodePipeline.
 
     holder: who acknowledged it.
-    doubts: the nonces with which we may have, for all that we know: the outcome of a call was lost.
+    doubts: the nonces of our calls whose outcome was lost; we may have acknowledged it with them.
     """
 
     id: str
@@ -131,7 +131,7 @@ class Job(NamedTuple):
 
 
 class Execution(NamedTuple):
-    """An execution; `history` is its end, as the functions ask for it."""
+    """An execution; `history` is the end of its history, as the functions read it."""
 
     given: str
     status: str = "RUNNING"
@@ -141,7 +141,7 @@ class Execution(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An event on its way to a function. Not before `due`; `tries` are left, until `until`."""
+    """An event on its way to a function: not before `due`, with `tries` left until `until`."""
 
     function: str
     text: str
@@ -151,12 +151,12 @@ class Event(NamedTuple):
 
 
 class Actor(NamedTuple):
-    """A process that is under way.
+    """A process that has not ended.
 
     cause: the event that a function was invoked with; the token of the task that invoked it; the
         execution of a state; or None.
-    until: when it wakes, or when its wait is over; None where it can go on.
-    token: what it waits for.
+    until: when its sleep or wait is over; None if it can continue.
+    token: the task token that it waits for.
     since: the clock and the serial when it began to wait.
     deadline: when Lambda ends it.
     """
@@ -179,7 +179,7 @@ class Actor(NamedTuple):
 
 
 class World:
-    """A state of everything."""
+    """The state of everything."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -191,23 +191,23 @@ class World:
         self.events: tuple[Event, ...] = ()
         self.actors: tuple[Actor, ...] = ()
         self.current: Actor | None = None
-        #: Things that others may do, and the service that was called last; options that once cost
-        #: nothing; the times of the last trouble and of the next sweep.
+        #: What other parties may still do, and the service that was called last; options that cost
+        #: nothing the first time; the times of the last deviation and of the next sweep.
         self.moves: tuple[str, ...] = ()
         self.called = ""
         self.given: tuple[str, ...] = ()
         self.trouble: float = 0
         self.sweep: float = SWEEP_SECONDS
-        #: What witnesses have seen: jobs and executions that worked them; executions that know that
-        #: they have handed their job out; ends that were announced; workers' answers that were
-        #: taken; executions that somebody stopped; whether an event was lost.
+        #: What the checks need: jobs and the executions that worked on them; executions that know
+        #: that they have sent their job to a worker; ends that were announced; workers' answers that
+        #: were accepted; executions that were stopped by hand; whether an event was lost.
         self.worked: frozenset[tuple[str, str]] = frozenset()
         self.handed_out: frozenset[str] = frozenset()
         self.announced: frozenset[tuple[str, str]] = frozenset()
         self.said: frozenset[tuple[str, str]] = frozenset()
         self.stopped: frozenset[str] = frozenset()
         self.unheard = settings.events_lost
-        #: What happened in the last step, where somebody wants to know.
+        #: What happened in the last step, if it is to be printed.
         self.story: list[str] | None = None
 
     def copy(self) -> World:
@@ -219,7 +219,7 @@ class World:
         return new
 
     def key(self) -> int:
-        """The same for states that go on alike."""
+        """Equal for states that continue in the same way."""
         return hash((
             *(self.clock, self.serial, self.sweep, self.moves, self.given, self.settings),
             frozenset((name, essence(row, self.clock)) for name, row in self.rows.items()),
@@ -235,7 +235,7 @@ class World:
     # -- Processes ----------------------------------------------------------------------------
 
     def spawn(self, name: str, run: Callable[[Any], Any], argument: str, **more: Any) -> Actor:
-        """Begin a process."""
+        """Start a process."""
         actor = Actor(name, process(name, run, argument, self.settings.environment), **more)
         self._add(actor)
         return actor
@@ -259,7 +259,7 @@ class World:
         return actor.process.act(self.clock, self.serial)
 
     def step(self, actor: Actor, fault: str = "") -> None:
-        """Let an actor make its next call, and go on to where it makes another or waits."""
+        """Let an actor make its next call, and continue until it makes another one or waits."""
         self.remove(actor)
         act = self.act(actor)
         if fault == "dies":
@@ -291,7 +291,7 @@ class World:
         if fault in ("error", "throttled"):
             if operation.startswith("acknowledge") and fault == "error":
                 self._doubt(given["jobId"], given["nonce"])
-            elif "REMOVE acknowledgeCalls.#call" in request:  # turned down, and still noted
+            elif "REMOVE acknowledgeCalls.#call" in request:  # refused, and still noted
                 row = parsed(self.rows["JobTable", given["Key"]["jobId"]["S"]])
                 call = given["ExpressionAttributeNames"]["#call"]
                 self._doubt(row["jobId"], row["acknowledgeCalls"].get(call, ""))
@@ -314,7 +314,7 @@ class World:
         return answer
 
     def _go_on(self, actor: Actor) -> None:
-        """Let an actor begin to wait, or end, if that is what comes next."""
+        """Let an actor start to wait, or end, if it does that next."""
         act = self.act(actor)
         self.current = None
         if act[0] == "call":
@@ -337,7 +337,7 @@ class World:
             self._again(actor)
 
     def died(self, actor: Actor) -> None:
-        """A function's process is gone."""
+        """A function's process has died."""
         calls = {
             f"call-{serial:04}" for _, serial, _ in actor.process.answers if serial is not None
         }
@@ -363,14 +363,14 @@ class World:
     # -- Time ---------------------------------------------------------------------------------
 
     def next_time(self) -> float:
-        """When something is due next."""
+        """The time when the next thing is due."""
         times = [actor.until for actor in self.actors] + [actor.deadline for actor in self.actors]
         times += [job.due for job in self.jobs.values()]
         times += [event.due for event in self.events if event.due > self.clock]
         return min([self.sweep, *(time for time in times if time is not None)])
 
     def pass_time(self) -> None:
-        """Let the time come when something is due next."""
+        """Let time pass until the next thing is due."""
         self.clock = max(self.clock, self.next_time())
         for job in list(self.jobs.values()):
             if job.due is not None and job.due <= self.clock:
@@ -396,7 +396,7 @@ class World:
         self.events = tuple(sorted((*self.events, event)))
 
     def route(self, source: str, kind: str, detail: Mapping[str, Any]) -> None:
-        """Send an event to whoever the template's rules let have it."""
+        """Send an event to the targets of the template's rules that match it."""
         if source in ("aws.codepipeline", "aws.states") and self.settings.events_lost:
             return
         text = dumps({"source": source, "detail-type": kind, "detail": detail} | (
@@ -407,7 +407,7 @@ class World:
             self._send(Event(function, text, self.clock, tries, self.clock + age))
 
     def look_around(self) -> None:
-        """It is time for a sweep."""
+        """Start a sweep."""
         self.route("aws.events", "Scheduled Event", {})
 
     def deliver(self, event: Event, *, keep: bool = False) -> Actor:
@@ -438,7 +438,7 @@ class World:
         self.end_execution(name, left["status"], left.get("error"), left.get("cause"))
 
     def end_execution(self, name: str, status: str, error: Any = None, cause: Any = None) -> None:
-        """An execution ends, by itself or from outside."""
+        """End an execution, by itself or from outside."""
         execution = self.executions[name]
         for actor in [each for each in self.actors if each.cause == name]:
             self.remove(actor)
@@ -475,7 +475,7 @@ class World:
         return {}
 
     def _record(self, name: str, *events: tuple[str, str]) -> None:
-        """Add to a history, of which only what is since the last report can matter."""
+        """Add to a history; only what comes after the last report can matter."""
         execution = self.executions[name]
         history = (*execution.history, *events)
         scheduled = [n for n, each in enumerate(history) if each[0] == "TaskScheduled"]
@@ -484,7 +484,7 @@ class World:
         self.executions[name] = execution._replace(history=history[first:])
 
     def answer_token(self, token: str, answer: dict[str, Any]) -> bool:
-        """Answer a task; whether it waited."""
+        """Answer a task; whether it was waiting."""
         for actor in self.actors:
             if actor.token == token:
                 event = "TaskSucceeded" if "output" in answer else "TaskFailed"
@@ -571,7 +571,7 @@ class World:
         if table == "JobTable":
             self.check_write(key["S"], old, new)
         elif new is not None and len(parsed(new).get("holders", ())) > (self.settings.limit or 200):
-            raise Broken("more jobs have room than may")
+            raise Broken("more jobs have room than the limit allows")
         if new is None:
             self.rows.pop((table, key["S"]), None)
         else:
@@ -595,7 +595,7 @@ class World:
         return {"Items": items[: given.get("Limit")], "Count": len(items)}
 
     def check_write(self, job_id: str, old: str | None, new: str | None) -> None:
-        """No status goes backwards."""
+        """Check that no status goes backwards."""
         if old is None:
             return
         before = parsed(old)
@@ -628,20 +628,20 @@ class World:
         return {"FailedEntryCount": 0}
 
     def check_work(self, job_id: str, execution: str) -> None:
-        """At most one execution works a job, once, and none that another worker holds."""
+        """Check that one execution works on a job, once, and on none that another worker has."""
         self.worked |= {(job_id, execution)}
         all_of_it = {each for worked, each in self.worked if worked == job_id}
         working = {str(actor.cause) for actor in self.actors if actor.name == "InProgress"}
         others, job = all_of_it - {execution}, self.jobs[job_id]
         if others & working or (others and not self._doubted(job, *all_of_it)):
-            raise Broken("two executions work the job")
+            raise Broken("two executions work on the job")
         if execution in self.handed_out:
-            raise Broken("the job is handed out again")
+            raise Broken("the job is sent to a worker again")
         if job.holder == "Foreign" and not self.confusable(job, execution):
-            raise Broken("works a job that another worker holds")
+            raise Broken("works on a job that another worker has")
 
     def check_announcement(self, detail: dict[str, Any]) -> None:
-        """An end is always told in the same words."""
+        """Check that an end is always announced with the same content."""
         words = dumps([detail.get(name) for name in ("status", "error", "cause")])
         self.announced |= {(detail["jobId"], words)}
         told = [each for job, each in self.announced if job == detail["jobId"]]
@@ -652,7 +652,7 @@ class World:
     # -- CodePipeline -------------------------------------------------------------------------
 
     def confusable(self, job: Job, execution: str) -> bool:
-        """Whether an execution could not tell another worker's acknowledgment of a job from its."""
+        """Whether an execution can't tell another worker's acknowledgment of a job from its own."""
         settings = self.settings
         same_nonce = not settings.nonce_rotates or settings.owner == "ThirdParty"
         same_answer = same_nonce and settings.repeated == "status"
@@ -668,7 +668,7 @@ class World:
             self.jobs[job_id] = job._replace(doubts=job.doubts | {nonce})
 
     def open_action(self) -> None:
-        """An action begins, with a job."""
+        """Start an action, with a job."""
         number = len({job.action for job in self.jobs.values()}) + 1
         action = f"action-{number}"
         self._make_job(action)
@@ -693,7 +693,7 @@ class World:
         self.jobs[job_id] = Job(job_id, action, **more)
 
     def withdraw(self, action: str) -> None:
-        """Somebody stops the pipeline and abandons the action."""
+        """Stop the pipeline and abandon the action."""
         for job in list(self.jobs.values()):
             if job.action == action and job.status not in ENDED:
                 self.jobs[job.id] = job._replace(withdrawn=True, due=None)
@@ -774,12 +774,12 @@ class World:
             self.tell_of_action(job.action, status.upper())
 
     def check_result(self, job: Job, status: str, result: dict[str, Any]) -> None:
-        """What is reported is on a job that is ours, and the worker's own words."""
+        """Check that a result is for a job that is ours, and is the worker's own."""
         first = job_id_of_work(self, job)
         row = parsed(self.rows.get(("JobTable", first), "{}"))
         execution = row.get("execution", "").rpartition(":")[2]
         if job.holder == "Foreign" and not job.withdrawn and not self.confusable(job, execution):
-            raise Broken("reported on a job that another worker holds")
+            raise Broken("reported a job that another worker has")
         if result.get("continuationToken", "").startswith("acknowledger:"):
             return
         answers = {answer for job_id, answer in self.said if job_id == first}
@@ -787,7 +787,7 @@ class World:
         if status == "Succeeded" and dumps(told) not in {
             dumps(json.loads(each)) for each in answers
         }:
-            raise Broken("reported a success that the worker has not told")
+            raise Broken("reported a success that the worker did not report")
         if status == "Failed" and answers and execution not in self.stopped:
             raise Broken("reported a failure of a job whose worker succeeded")
 
@@ -812,7 +812,7 @@ def job_id_of_work(world: World, job: Job) -> str:
 
 
 def told(operation: str, request: str, answer: str, fault: str) -> str:
-    """A call in a story."""
+    """One line about a call."""
     given, answered = json.loads(request), json.loads(answer)
     given = given.get("arguments", given)
     what = given.get("TableName") or given.get("nonce") or given.get("DetailType") or ""
@@ -829,8 +829,8 @@ def told(operation: str, request: str, answer: str, fault: str) -> str:
 def written(operation: str, old: str | None, request: str) -> tuple[str | None, dict[str, Any]]:
     """A row after a write, and the answer.
 
-    Which moments and calls there are makes no difference, but for their order: moto, which takes
-    long, is given them numbered.
+    Only the order of times and call ids matters. They are numbered, so that results of moto,
+    which is slow, can be cached.
     """
     texts = set(NUMBERED.findall(f"{old} {request}"))
     numbers = {text: numbered(text, texts) for text in texts}
@@ -840,12 +840,12 @@ def written(operation: str, old: str | None, request: str) -> tuple[str | None, 
     return new, answer
 
 
-#: Moments, the ids of calls, and seconds since 1970.
+#: Times, the ids of calls, and seconds since 1970.
 NUMBERED = re.compile(r"20\d\d-[-0-9T:.]+Z|call-\d{4}|\b1[89]\d{8}\b")
 
 
 def numbered(text: str, texts: set[str]) -> str:
-    """A text that is among those of its kind what this is."""
+    """A text's replacement, by its rank among the texts of its kind."""
     number = sum(other[0] == text[0] and other < text for other in texts)
     if text[0] == "2":
         return moment(number)
@@ -854,7 +854,7 @@ def numbered(text: str, texts: set[str]) -> str:
 
 @functools.lru_cache(500_000)
 def _written(operation: str, asked: str) -> str:
-    """What `written` gives, as JSON."""
+    """The result of `written`, as JSON."""
     old, request = json.loads(asked)
     return dumps(_write(operation, old, json.loads(request)))
 
@@ -883,7 +883,7 @@ def _write(operation: str, old: str | None, given: dict[str, Any]) -> Any:
 
 @functools.cache
 def tables(name: str, key: str) -> DynamoDBBackend:
-    """moto's, with this table in it."""
+    """moto's DynamoDB with this table."""
     found, nothing = DynamoDBBackend("us-east-1", "123456789012"), (None, None, None)
     schema = [{"AttributeName": key, "KeyType": "HASH"}]
     typed = [{"AttributeName": key, "AttributeType": "S"}]
@@ -892,7 +892,7 @@ def tables(name: str, key: str) -> DynamoDBBackend:
 
 
 def essence(row: str, clock: float) -> str:
-    """A row without the moments by which nothing is decided any more."""
+    """A row without the times that no longer influence anything."""
     due = parsed(row).get("dueAt", "") > moment(clock)
     return _essence(row, due)
 
@@ -907,7 +907,7 @@ def _essence(row: str, due: bool) -> str:
 
 @functools.lru_cache(500_000)
 def parsed(row: str) -> dict[str, Any]:
-    """A row as plain values, which nobody may change."""
+    """A row as plain values, which must not be changed."""
     return plain(json.loads(row))
 
 
@@ -921,7 +921,7 @@ def template() -> dict[str, Any]:
 
 @functools.cache
 def rules() -> list[tuple[str, dict[str, Any], bool]]:
-    """The functions' rules: whose, its pattern, and whether only where jobs are limited."""
+    """The functions' rules: function, pattern, and whether it is enabled only with a limit."""
     found = []
     for name in RUN:
         for rule in template()[f"{name}Function"]["Properties"]["Events"].values():
@@ -937,7 +937,7 @@ def rules() -> list[tuple[str, dict[str, Any], bool]]:
 
 @functools.cache
 def repeats(function: str) -> tuple[int, int]:
-    """How often a function is invoked again, and how old in seconds an event for it may become."""
+    """How often Lambda retries a function, and the maximum age of its events in seconds."""
     of = (
         template().get(f"{function}Function", {}).get("Properties", {}).get("EventInvokeConfig", {})
     )
@@ -947,7 +947,7 @@ def repeats(function: str) -> tuple[int, int]:
 
 @functools.lru_cache(100_000)
 def targets(event: str, limited: bool) -> list[str]:
-    """The functions that an event is for."""
+    """The functions whose rules match an event."""
     parsed = json.loads(event)
     return [
         name
@@ -956,11 +956,11 @@ def targets(event: str, limited: bool) -> list[str]:
     ]
 
 
-# -- Everybody else ------------------------------------------------------------------------------
+# -- Workers -------------------------------------------------------------------------------------
 
 
 def worker(how: str, event: dict[str, Any]) -> None:
-    """A worker's function."""
+    """The function of a worker."""
     detail = event["detail"]
     job_id, token = detail["jobId"], detail["taskToken"]
     tell = client("stepfunctions").call

@@ -1,4 +1,4 @@
-"""local/aws is what moto lacks of AWS: it knows nothing of this product."""
+"""local/aws has what moto lacks of AWS. It does not depend on this product."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def imported(module: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_of_this_repository_it_imports_itself_alone(module: Path) -> None:
-    rooms = {path.name for path in ROOT.iterdir() if path.is_dir()} | {"acknowledger"}
-    ours = {name for name in imported(module) if name.partition(".")[0] in rooms}
+def test_local_aws_imports_nothing_else_of_this_repository(module: Path) -> None:
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()} | {"acknowledger"}
+    ours = {name for name in imported(module) if name.partition(".")[0] in folders}
     assert [name for name in ours if not name.startswith("local.aws.")] == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_it_has_no_word_of_the_product(module: Path) -> None:
+def test_local_aws_does_not_mention_the_product(module: Path) -> None:
     assert [line for line in module.read_text().splitlines() if OURS.search(line)] == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_only_the_list_replaces_what_is_motos(module: Path) -> None:
+def test_local_aws_replaces_parts_of_moto_only_by_the_list(module: Path) -> None:
     calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
     assert [call.lineno for call in calls if getattr(call.func, "id", "") == "setattr"] == []
 
 
 @pytest.mark.slow
 def test_moto_has_everything_that_is_replaced() -> None:
-    """In a process of its own, since here it is replaced already."""
+    """Runs in a separate process, since in this one the replacements are already made."""
     code = "from local.aws import replaced; replaced.install(); replaced.install()"
     ended = subprocess.run(
         [sys.executable, "-c", code],
