@@ -112,10 +112,11 @@ coverage: .venv/installed ## Show the lines that unit tests leave out; fails bel
 	@$(BIN)/coverage run -m pytest -q -m "not slow" tests/unit packages/acknowledger-worker/tests
 	@$(BIN)/coverage report
 
+# The packages' tests are checked separately, because modules in both have the same names.
 check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, spelling, prose, template; change nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@for tests in "" packages/*/tests; do $(BIN)/mypy $$tests || exit 1; done
 	@$(BIN)/codespell
 	@git ls-files -z '*.md' '*.py' '*.yaml' '*.yml' '*.toml' '*.asl.json' Makefile ':!tools/prose.py' | xargs -0 $(BIN)/python tools/prose.py
 	@$(BIN)/cfn-lint template.yaml examples/*/template.yaml

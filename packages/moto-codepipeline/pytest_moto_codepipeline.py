@@ -1,4 +1,4 @@
-"""pytest's fixture ``codepipeline``. moto is imported by the first test that asks for it."""
+"""pytest's fixture ``codepipeline``. The first test that uses it imports moto."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addini("codepipeline_behaviour_file", "switches, as moto_codepipeline.probe found them")
+    parser.addini("codepipeline_behaviour_file", "switches, as moto_codepipeline.probe wrote them")
 
 
 @pytest.fixture
 def codepipeline(
     monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> Iterator[CodePipeline]:
-    """A CodePipeline that runs pipelines and hands out jobs, while moto mocks all of AWS.
+    """A CodePipeline that runs pipelines and offers jobs to workers, while moto mocks all of AWS.
 
-    It is in the region AWS_DEFAULT_REGION, or else us-east-1. The setting
-    ``codepipeline_behaviour_file`` of pytest names a file of switches, from where pytest is rooted.
+    Its region is AWS_DEFAULT_REGION, or else us-east-1. pytest's setting
+    ``codepipeline_behaviour_file`` names a file of switches, relative to pytest's root.
     """
     from moto import mock_aws  # noqa: PLC0415
 

@@ -27,12 +27,12 @@ def imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_the_package_needs_only_boto3(path):
+def test_the_package_needs_only_boto3(path: Path) -> None:
     assert imported(path) <= WITH_BOTO3
     declared = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]["dependencies"]
     assert [each.partition(">")[0] for each in declared] == ["boto3"]
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
-def test_the_tests_need_nothing_of_the_repository(path):
+def test_the_tests_need_nothing_of_the_repository(path: Path) -> None:
     assert imported(path) <= WITH_BOTO3 | FOR_TESTS | {each.stem for each in TESTS}

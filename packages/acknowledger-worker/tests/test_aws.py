@@ -146,7 +146,7 @@ def test_a_call_is_repeated_with_new_credentials_if_they_expire_early(job, tmp_p
 def test_a_transfer_is_repeated_if_its_credentials_expire_midway(job, tmp_path):
     """It may be a large object, which is read from S3 in parts."""
     job.clients["s3"].put_object(**job.place(job.input), Body=bytes(20 * 2**20))
-    expired = []
+    expired: list[None] = []
 
     def expire():
         if not expired:

@@ -24,7 +24,7 @@ from acknowledger_worker import (
 from acknowledger_worker.job import Delivery, Pipeline, parse
 from acknowledger_worker.masking import without
 from acknowledger_worker.outcome import output
-from acknowledger_worker.testing import run
+from acknowledger_worker.testing import Artifact, run
 
 SECRET = 'it\'s a "secret" & wörd'
 
@@ -60,7 +60,7 @@ def test_an_invalid_event_is_refused():
 
 
 def test_a_job_has_the_pipeline_and_configuration_of_its_event(whole_event, tmp_path):
-    job = Job(parse(whole_event), None, tmp_path)  # type: ignore[arg-type]
+    job = Job(parse(whole_event), None, tmp_path)
     assert job.pipeline == Pipeline(
         "release",
         "Build",
@@ -75,7 +75,7 @@ def test_a_job_has_the_pipeline_and_configuration_of_its_event(whole_event, tmp_
 
 
 def test_a_job_may_have_no_data(tmp_path):
-    job = Job(Delivery("1", "a/b/c/1", "t", 1, 1, {"data": {}}), None, tmp_path)  # type: ignore[arg-type]
+    job = Job(Delivery("1", "a/b/c/1", "t", 1, 1, {"data": {}}), None, tmp_path)
     assert (job.inputs, job.outputs, dict(job.configuration)) == ((), (), {})
     assert job.pipeline == Pipeline("", "", "", None, None)
 
@@ -89,7 +89,7 @@ def test_an_input_is_a_folder_or_a_file_if_it_is_not_a_zip_file(tmp_path):
             assert path == job.input(name)
             seen[name] = (path / "a/b").read_text() if path.is_dir() else path.read_text()
 
-    inputs = {"App": {"a/b": "in a folder"}, "Notes": "a file"}
+    inputs: dict[str, Artifact] = {"App": {"a/b": "in a folder"}, "Notes": "a file"}
     assert run(look, inputs=inputs, folder=tmp_path).outcome == Success()
     assert seen == {"App": "in a folder", "Notes": "a file"}
 
@@ -156,7 +156,7 @@ def test_an_output_has_the_chosen_files_in_the_chosen_format(tmp_path):
 def test_a_pattern_without_files_fails_the_job(tmp_path):
     for pattern in ("dist/*.whl", "../*", "/etc/passwd"):
         ended = run(
-            lambda job, pattern=pattern: job.output(None, job.folder, files=[pattern]),
+            partial(lambda files, job: job.output(None, job.folder, files=files), [pattern]),
             outputs=["A"],
             folder=tmp_path / pattern.replace("/", "-"),
         )

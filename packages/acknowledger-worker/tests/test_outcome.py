@@ -4,6 +4,7 @@ import copy
 import json
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any, cast
 
 import botocore.session
 import pytest
@@ -65,19 +66,19 @@ def test_the_returned_outcome_becomes_a_job_result(returned, told):
             Success("x" * 5000),
             "executionDetails.summary must have at most 2048 characters, not 5000",
         ),
-        (Success(5), "executionDetails.summary must be a string, not int"),
+        (Success(cast(Any, 5)), "executionDetails.summary must be a string, not int"),
         (Success(percent_complete=101), "percentComplete must be a whole number from 0 to 100"),
         (
-            Success(output_variables={"A": {1}, "B": 1}),
+            Success(output_variables=cast(Any, {"A": {1}, "B": 1})),
             "A must be a string, not set; .*B must be a",
         ),
         (
             Success(output_variables={"a b": "x"}),
             "outputVariables.a b: a name may have only letters",
         ),
-        (Success(output_variables=["A"]), "outputVariables must be a mapping"),
+        (Success(output_variables=cast(Any, ["A"])), "outputVariables must be a mapping"),
         (Success(revision=Revision("", "1")), "revision must have 1 to 1500 characters, not 0"),
-        (Success(revision=Revision("1", "1", "now")), "created must be a datetime"),
+        (Success(revision=Revision("1", "1", cast(Any, "now"))), "created must be a datetime"),
         (Continuation(""), "continuationToken must have 1 to 2048 characters, not 0"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
-def test_the_readmes_example_is_a_worker_whose_test_passes(tmp_path):
+def test_the_readmes_example_is_a_worker_whose_test_passes(tmp_path: Path) -> None:
     [example] = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     (tmp_path / "test_example.py").write_text(example)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_example.py"]

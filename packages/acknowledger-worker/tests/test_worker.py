@@ -61,7 +61,7 @@ def test_the_result_or_exception_of_the_function_is_reported(
 
 
 def test_a_job_that_was_answered_is_not_processed_again(aws, step_functions, event):
-    worked = []
+    worked: list[object] = []
     worker = aws.worker(worked.append)
     for _ in range(2):
         worker(event, Context())

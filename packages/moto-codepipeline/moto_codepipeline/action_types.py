@@ -1,8 +1,8 @@
-"""Action types: what an action of a pipeline may be, and how it must be declared.
+"""Action types: which actions a pipeline can have, and how they must be declared.
 
-Custom types are registered by CreateCustomActionType, partners' (owner ThirdParty) in Python, since
-AWS has no public operation that registers one. Of AWS's own types a few do something here, and are
-checked; others are taken without a check and succeed; what AWS does not document is refused.
+CreateCustomActionType registers custom types. Python code registers partners' types (owner
+ThirdParty), since AWS has no public operation for that. A few of AWS's own types do something here,
+and are checked; others are accepted without a check and succeed; undocumented types are refused.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TypeKey(NamedTuple):
 class ActionType:
     """A registered action type. ``definition`` is the API's ``ActionType``.
 
-    ``more`` is what only an ``ActionTypeDeclaration`` has: executor, permissions and description.
+    ``more`` has what only an ``ActionTypeDeclaration`` has: executor, permissions and description.
     """
 
     key: TypeKey
@@ -55,10 +55,10 @@ class ActionType:
 
     @classmethod
     def registered(cls, request: dict[str, Any], owner: str) -> ActionType:
-        """The type of an owner that a CreateCustomActionType request describes.
+        """The type that a CreateCustomActionType request describes, for an owner.
 
-        Raises ValidationError where the properties or counts do not go together (documented rules,
-        own texts).
+        Raises ValidationError if properties or counts contradict each other (documented rules, own
+        texts).
         """
         properties = request.get("configurationProperties", [])
         _check_queryable(properties)
@@ -79,7 +79,7 @@ class ActionType:
     def declared(cls, declaration: dict[str, Any]) -> ActionType:
         """A partner's type, from the API's ``ActionTypeDeclaration``. Raises ValidationError."""
         if declaration["executor"]["type"] != "JobWorker":
-            raise ValidationError("This CodePipeline has no executors but those of type JobWorker")
+            raise ValidationError("This CodePipeline has only executors of type JobWorker")
         properties = [_renamed(each, _AS_REGISTERED) for each in declaration.get("properties", [])]
         settings = _renamed(declaration.get("urls", {}), _AS_REGISTERED)
         request = declaration | {"configurationProperties": properties, "settings": settings}
@@ -100,17 +100,17 @@ class ActionType:
 
     @property
     def job_timeout(self) -> int | None:
-        """How many seconds each job may take, if its partner says so."""
+        """How many seconds each job may take, if its partner declares that."""
         seconds: int | None = self.more.get("executor", {}).get("jobTimeout")
         return seconds
 
     def may_be_used_in(self, account_id: str) -> bool:
-        """Whether the pipelines of an account may have such actions."""
+        """Whether an account's pipelines may have actions of this type."""
         allowed = self.more.get("permissions", {}).get("allowedAccounts", ["*"])
         return bool({account_id, "*"} & set(allowed))
 
     def may_be_polled_in(self, account_id: str) -> bool:
-        """Whether an account may poll for the jobs of such actions."""
+        """Whether an account may poll for jobs of this type."""
         configuration = self.more.get("executor", {}).get("configuration", {})
         worker = configuration.get("jobWorkerExecutorConfiguration", {})
         return account_id in worker.get("pollingAccounts", [account_id])
@@ -125,14 +125,14 @@ class ActionType:
     def queryable(self) -> str | None:
         """The name of the property that PollForJobs selects by, if there is one.
 
-        A partner type has none, whatever it says: PollForThirdPartyJobs cannot select.
+        A partner type never has one, because PollForThirdPartyJobs can't select jobs.
         """
         if self.key.owner != "Custom":
             return None
         return next((each["name"] for each in self.properties if each.get("queryable")), None)
 
     def shown(self) -> dict[str, Any]:
-        """The definition as answers have it: without the type of properties (reported)."""
+        """The definition as responses have it: without the properties' types (reported)."""
         properties = [
             {name: member for name, member in each.items() if name != "type"}
             for each in self.properties
@@ -140,14 +140,14 @@ class ActionType:
         return self.definition | {"actionConfigurationProperties": properties}
 
     def masked(self, configuration: dict[str, str]) -> dict[str, str]:
-        """``configuration`` with its secrets hidden, as all but the job operations show it."""
+        """``configuration`` with its secrets masked, as all but the job operations show it."""
         secret = {each["name"] for each in self.properties if each["secret"]}
         return {name: MASK if name in secret else text for name, text in configuration.items()}
 
     def url(
         self, template: str, configuration: dict[str, str], external_id: str | None
     ) -> str | None:
-        """The settings' URL template, filled in, or None if it is not there or lacks something.
+        """The settings' URL template, filled in; None if it or a placeholder's value is missing.
 
         Documented: ``{Config:name}`` stands for a property that is required and not secret.
         """
@@ -166,10 +166,10 @@ class ActionType:
         return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
 
     def check(self, action: dict[str, Any]) -> None:
-        """Raise InvalidActionDeclarationError unless ``action`` can be of this type.
+        """Raise InvalidActionDeclarationError unless ``action`` is valid for this type.
 
-        That unknown keys, missing required keys and artifact counts are refused is documented, and
-        the text for too few artifacts is reported by users. The other texts are unknown.
+        Documented: unknown keys, missing required keys and wrong artifact counts are refused. The
+        text for too few artifacts is reported by users; the other texts are unknown.
         """
         self._check_configuration(action["name"], action.get("configuration", {}))
         for side, what in (("inputArtifacts", "input"), ("outputArtifacts", "output")):
@@ -201,12 +201,13 @@ class ActionType:
         if queryable and not _QUERYABLE_VALUE.fullmatch(configuration[queryable]):
             raise InvalidActionDeclarationError(
                 f"{problem} has a value for the queryable configuration '{queryable}' that is "
-                "longer than 20 characters, or has others than letters, digits, '_' and '-'"
+                "longer than 20 characters, or has characters other than letters, digits, '_' "
+                "and '-'"
             )
 
 
 def _renamed(members: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """Members as the other API calls them. What is required is not optional."""
+    """Members under their other names. ``required`` and ``optional`` are opposites."""
     return {
         names.get(name, name): not each if name in ("required", "optional") else each
         for name, each in members.items()
@@ -228,9 +229,9 @@ def _check_queryable(properties: list[dict[str, Any]]) -> None:
 def keep_secrets(
     new: dict[str, Any], old: dict[str, Any] | None, types: dict[TypeKey, ActionType]
 ) -> None:
-    """Replace the mask of a secret in an updated pipeline by its present value (documented).
+    """Replace the mask of a secret in an updated pipeline with its present value (documented).
 
-    Raises InvalidActionDeclarationError for a mask where there is no value (reported).
+    Raises InvalidActionDeclarationError for a mask without a present value (reported).
     """
     present = {(stage, action["name"]): action for stage, action in actions_of(old)} if old else {}
     for stage, action in actions_of(new):

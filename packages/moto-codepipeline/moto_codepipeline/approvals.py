@@ -1,7 +1,7 @@
-"""Manual approvals: an action waits until somebody answers with its token, or time is over.
+"""Manual approvals: an action waits for an answer with its token, or until it times out.
 
 Documented: the token, the notification's message, seven days unless ``timeoutInMinutes`` says
-otherwise. Recorded: the texts for a missing summary and an approval that is out of date.
+otherwise. Recorded: the texts for a missing summary and for an approval that is out of date.
 """
 
 import json
@@ -21,7 +21,7 @@ SUBJECT_CHARACTERS = 100
 class Approvals:
     """The approvals of an account and region. Not thread-safe: its owner holds a lock.
 
-    ``end`` is called with an action, its summary and whether it was approved, ``fail`` with an
+    ``end`` is called with an action, its summary and whether it was approved; ``fail`` with an
     action, an error code and a message; ``publish`` with a topic's ARN, a subject and a message.
     """
 
@@ -50,7 +50,7 @@ class Approvals:
             self._publish(topic, (subject + action.name)[:SUBJECT_CHARACTERS], message)
 
     def answer(self, action: ActionRun, result: dict[str, str], by: str) -> float:
-        """Take the API's ``ApprovalResult``; answers when. Raises ApprovalAlreadyCompletedError,
+        """Take the API's ``ApprovalResult``; return the time. Raises ApprovalAlreadyCompletedError,
         and InvalidApprovalTokenError for an approval that is out of date or needs a summary."""
         if action.status in (SUCCEEDED, FAILED):
             raise ApprovalAlreadyCompletedError
@@ -71,7 +71,7 @@ class Approvals:
         return self._timeline.now()
 
     def withdraw(self, action: ActionRun) -> None:
-        """Wait no longer for an action's approval."""
+        """Stop waiting for an action's approval."""
         self._timeouts.pop(action).cancel()
 
     def holds(self, action: ActionRun) -> bool:

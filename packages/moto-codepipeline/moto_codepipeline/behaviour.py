@@ -1,8 +1,8 @@
-"""What nobody outside CodePipeline knows about it, as switches.
+"""Switches for what is not known about CodePipeline outside AWS.
 
 Every field is a question that neither AWS's documentation nor any recording answers. A worker has
-to be right in both worlds, so tests run it in both. The default is the world that is harder on it;
-what limits a number of calls or jobs is off, since any number would be made up.
+to be right in either case, so tests run it in both. The default is the case that is harder for it.
+Limits on the number of calls or jobs are off, since any number would be invented.
 """
 
 import secrets
@@ -12,95 +12,95 @@ from typing import Literal
 
 
 def new_third_party_job_id() -> str:
-    """An id for a partner's job that is not a UUID, nor a name that other services would take."""
+    """An id for a partner's job that is not a UUID, and not a valid name in other services."""
     return f"partner-job/{secrets.token_hex(12)}"
 
 
 @dataclass
 class Behaviour:
-    """How this CodePipeline behaves where the real one's behaviour is unknown.
+    """How this CodePipeline behaves where the real one's behavior is unknown.
 
-    It is an attribute of the backend and may be changed while jobs are under way; a delay that has
+    It is an attribute of the backend, and may change while jobs are in progress; a delay that has
     begun keeps its length.
 
     acknowledge_seconds
-        How long an offered job waits for its acknowledgment before it is offered again. That it is
-        offered again is known from AWS's own worker, the time is not: 60 is a choice.
+        How long an offered job waits for its acknowledgment before it is offered again. AWS's own
+        worker shows that it is offered again, but not after how long: 60 is a choice.
     nonce_rotates
         True: every offer of a job has a new nonce, so that a slow worker loses the job to a quick
-        one. False: a job keeps its nonce, so that two workers hold the same.
+        one. False: a job keeps its nonce, so that two workers hold the same nonce.
     repeated_acknowledgment
-        The same nonce a second time, as when the first answer got lost.
-        "InvalidNonceException": refused. "status": answered with ``InProgress`` again.
+        The same nonce a second time, as after a lost response.
+        "InvalidNonceException": refused. "status": returns ``InProgress`` again.
     acknowledge_of_ended
         The acknowledgment of a job that is Succeeded, Failed or TimedOut, or whose action was
-        abandoned or canceled. "InvalidNonceException": refused. "status": answered with that
-        status, or with Failed for a job that lost its action, if the nonce is right.
+        abandoned or canceled. "InvalidNonceException": refused. "status": returns that status, or
+        Failed for a job whose action was abandoned or canceled, if the nonce is right.
     result_before_acknowledgment
-        A result for a job that nobody acknowledged. "InvalidJobStateException": refused, and the
-        job is offered again. "accept": taken.
+        A result for a job that was not acknowledged. "InvalidJobStateException": refused, and the
+        job is offered again. "accept": accepted.
     result_after_abandonment
-        The first result for a job whose action was abandoned or canceled. "accept": answered as
-        always, and the action stays as it is, as was recorded for a Lambda action.
+        The first result for a job whose action was abandoned or canceled. "accept": accepted
+        as usual, and the action stays as it is, as was recorded for a Lambda action.
         "InvalidJobStateException": refused.
     continuation_seconds
         How long after a result with a continuation token the next job can be polled. 30 is
-        documented for Lambda actions (27.85 were measured), nothing is known for custom actions.
+        documented for Lambda actions (27.85 were measured); nothing is known for custom actions.
     batch_cap
-        The largest number of jobs in one answer. None: as many as were asked for.
+        The largest number of jobs that a poll returns. None: as many as it asks for.
     default_batch_size
-        How many jobs one answer has if ``maxBatchSize`` is not given.
+        How many jobs a poll returns if it has no ``maxBatchSize``.
     started_before_queued_seconds
-        How long an action's job stays Created, not to be polled, after the action's STARTED event.
-        0: the job is there when the event arrives. More: a worker that polls at the event finds
-        nothing. That there is such a time is what AWS's samples expect; how long is a choice.
+        How long an action's job stays Created, and can't be polled, after the action's STARTED
+        event. 0: the job can be polled when the event arrives. More: a worker that polls at the
+        event gets no job. AWS's samples expect such a time; its length is a choice.
     event_lag_seconds
-        How long events are under way. 2 to 11 were recorded.
+        How long events take to arrive. 2 to 11 were recorded.
     events_shuffled
-        True: each event is under way for a time of its own, at random up to ``event_lag_seconds``,
-        so that a later one may come first, as was recorded. False: for exactly that time.
+        True: each event takes a random time up to ``event_lag_seconds``, so that a later one may
+        arrive first, as was recorded. False: each takes exactly that time.
     events_seed
-        Which random times these are. They start again when the seed changes: the same events with
-        the same seed come in the same order.
+        The seed of these random times. They start again when the seed changes: the same events with
+        the same seed arrive in the same order.
     events_twice
-        True: every event is delivered twice, as at-least-once delivery allows. Shuffled ones have a
-        time for each delivery.
+        True: every event is delivered twice, as at-least-once delivery allows. Shuffled events
+        have a random time for each delivery.
     throttle
-        Calls of each job operation that are answered in a second; the others get
-        ThrottlingException. None: all are answered. The real quotas are unknown.
+        How many calls of each job operation are accepted in a second; the others get
+        ThrottlingException. None: no call is throttled. The real quotas are unknown.
     action_timeout_seconds
         How long a custom action may wait for its job. 24 hours are documented (2023).
     third_party_timeout_seconds
-        How long a partner action may wait for its job. That page names no partner actions; "all
-        other actions" have one hour.
+        How long a partner action may wait for its job. The quotas page names no partner actions,
+        but gives "all other actions" one hour.
     lambda_timeout_seconds
         How long a Lambda action may wait for a result, over all its jobs. 24 hours are documented.
     lambda_silence_seconds
         How long each invocation of a Lambda action may take to put a result. 20 minutes are
         documented.
     timeout_counts
-        What those two limits are for. "action": all jobs of an action together. "job": each of
-        them, from when it is made.
+        What the limits of custom and partner actions apply to. "action": all jobs of an action
+        together. "job": each job, from its creation.
     update_under_way
-        What UpdatePipeline does to executions under way. "cancel": all are Cancelled, and their
-        actions in progress are CANCELED, as is documented; which executions that concerns is not.
-        "leave": they go on by the structure that they began with.
+        What UpdatePipeline does to executions in progress. "cancel": all are Cancelled, and their
+        actions in progress are CANCELED; this is documented, but not for which executions.
+        "leave": they go on with the structure that they began with.
     third_party_job_ids
-        Makes the id of each partner job: 1 to 512 characters, none twice. The service model
-        contradicts itself: every request takes any 1 to 512 characters, but the answer of
-        PollForThirdPartyJobs has a UUID. The default is no UUID. Custom jobs always have UUIDs.
+        Returns the id of each new partner job: 1 to 512 characters, none twice. The service model
+        contradicts itself: every request takes any 1 to 512 characters, but the response of
+        PollForThirdPartyJobs has a UUID. The default is not a UUID. Custom jobs always have UUIDs.
     third_party_details_of_ended
         GetThirdPartyJobDetails for a partner job that is Succeeded, Failed or TimedOut, or whose
         action was abandoned or canceled.
-        "InvalidJobException": refused. "details": answered, with the nonce of its last offer.
+        "InvalidJobException": refused. "details": returned, with the nonce of its last offer.
     source_without_version
         What an S3 source action does without a version to read: the object or a bucket is missing,
-        or the bucket is not versioned. "ConfigurationError": it fails, as was recorded of a missing
-        object. "succeed": it succeeds with what there is, and says so in its summary and the log,
+        or the bucket is not versioned. "ConfigurationError": it fails, as was recorded for a
+        missing object. "succeed": it succeeds, and says in its summary and the log what is missing,
         so that a worker can be tried without a source.
     artifact_credentials_seconds
-        How long a job's artifact credentials are good for. AWS's Jenkins plugin counts on 15
-        minutes, and 896 seconds were recorded for Lambda actions.
+        How long a job's artifact credentials are valid. AWS's Jenkins plugin relies on 15 minutes,
+        and 896 seconds were recorded for Lambda actions.
     """
 
     acknowledge_seconds: float = 60

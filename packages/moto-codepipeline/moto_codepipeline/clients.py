@@ -1,8 +1,8 @@
-"""A partner's clients: whose action a job belongs to, and the token that gives a right to it.
+"""A partner's clients: which client an action's jobs belong to, and the token that they require.
 
-Documented: a poll names a client id, a UUID; the partner has a token of 1 to 256 characters for it,
-and CodePipeline takes no call for a job without that token. How the two come to be, how a token is
-changed, and how an action gets its client is unknown. Here Python code says so.
+Documented: a poll returns a client id, a UUID; the partner has a token of 1 to 256 characters for
+it, and CodePipeline refuses calls for a job without that token. How ids and tokens are created, how
+a token is changed, and how an action gets its client is unknown. Here Python code does it.
 """
 
 import hmac
@@ -16,9 +16,9 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Clients:
-    """The clients of an account and region, and the actions that are theirs.
+    """The clients of an account and region, and the actions that belong to them.
 
-    Nothing here shows a token but ``token``. Not thread-safe: its owner holds a lock.
+    Only ``token`` returns a token. Not thread-safe: its owner holds a lock.
     """
 
     def __init__(self, account_id: str) -> None:
@@ -27,7 +27,7 @@ class Clients:
         self._bound: dict[tuple[str, str | None], str] = {}
 
     def put(self, client_id: str, token: str) -> None:
-        """Add a client, or give one another token. Raises ValueError."""
+        """Add a client, or replace a client's token. Raises ValueError."""
         if not _UUID.fullmatch(client_id):
             raise ValueError("A client id must be a UUID in lower case")
         if not 1 <= len(token) <= 256:

@@ -1,4 +1,4 @@
-"""Time: a clock that tests can move, and the list of things that are due at a time.
+"""Time: a clock that tests can move, and the appointments that are kept by it.
 
 Nothing here sleeps or starts a thread. What is due happens at the next call or tick, as if it had
 happened at its own time.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 
 class Clock:
-    """Real time, in seconds since the epoch, moved forward by what was advanced."""
+    """Real time, in seconds since the epoch, moved forward by all calls of ``advance``."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -39,7 +39,7 @@ class ManualClock(Clock):
 
 @dataclass(order=True, slots=True)
 class Appointment:
-    """Something that will be done at ``due``, unless it is cancelled first."""
+    """Something that will be done at ``due``, unless it is canceled first."""
 
     due: float
     order: int
@@ -50,7 +50,7 @@ class Appointment:
 
 
 class Timeline:
-    """What is to happen when, by one clock. Not thread-safe: its owner holds a lock."""
+    """The appointments of one clock. Not thread-safe: its owner holds a lock."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -59,7 +59,7 @@ class Timeline:
         self._order = itertools.count()
 
     def now(self) -> float:
-        """The present or, while an appointment is kept, the time that it was due."""
+        """The present; while an appointment is kept, the time at which it was due."""
         return self.clock.now() if self._moment is None else self._moment
 
     def after(self, seconds: float, do: Callable[[], None]) -> Appointment:

@@ -1,8 +1,8 @@
 """``AWS::CodePipeline::Pipeline`` and ``::CustomActionType``, in moto's CloudFormation.
 
-Of a type every property but the tags is replaced, not updated (documented). ``Ref`` gives its
+A change of any property of a type but its tags replaces the type (documented). ``Ref`` returns its
 physical id, a name like ``custo-MyCus-A1BCDEFGHIJ2`` (documented), which the CodePipeline API does
-not know. A pipeline is updated in place unless its name changes; ``Ref`` is its name.
+not use. A pipeline is updated in place unless its name changes; ``Ref`` is its name.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ class CustomActionTypeResource(CloudFormationModel):
         account_id: str,
         region_name: str,
     ) -> CustomActionTypeResource:
-        """Replace the type: the new one is made first, so that it needs another version or name.
+        """Replace the type: the new one is created first, so it needs another version or name.
 
-        Its tags alone are changed in place.
+        Only its tags are changed in place.
         """
         properties = cloudformation_json["Properties"]
         if {**properties, "Tags": None} == {**original_resource.properties, "Tags": None}:
@@ -177,7 +177,7 @@ class PipelineResource(CloudFormationModel):
         account_id: str,
         region_name: str,
     ) -> PipelineResource:
-        """Update the pipeline; one with another name takes its place."""
+        """Update the pipeline, or replace it if its name changes."""
         properties, name = cloudformation_json["Properties"], original_resource.name
         where = backend(account_id, region_name)
         if properties.get("Name", name) != name:
@@ -219,7 +219,7 @@ class PipelineResource(CloudFormationModel):
 
 @contextmanager
 def _errors_of_the_stack() -> Iterator[None]:
-    """Show a refused request as an error of the stack, whose protocol is not CodePipeline's."""
+    """Raise a refused request as an error of CloudFormation, which has another protocol."""
     from moto.cloudformation.exceptions import (  # noqa: PLC0415 - it imports all of moto
         ValidationError,
     )
@@ -247,7 +247,7 @@ def _delete(key: TypeKey, where: JobBackend) -> None:
 def _disable(
     where: JobBackend, name: str, properties: dict[str, Any], before: dict[str, str]
 ) -> None:
-    """Disable a pipeline's transitions as a template says, and enable those that it left out."""
+    """Disable the pipeline's transitions that a template lists, and enable the others."""
     wanted = {
         each["StageName"]: each["Reason"]
         for each in properties.get("DisableInboundStageTransitions", [])
@@ -273,8 +273,8 @@ def _pipeline(properties: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _request(properties: dict[str, Any]) -> dict[str, Any]:
-    """A request's members, from properties whose values may all be strings, or none."""
-    # Tags have a member called Key too, which is no flag.
+    """A request's members, from properties whose values may be strings."""
+    # Tags have a member called Key too, which is not a flag.
     flags = _FLAGS & properties.keys() if "Required" in properties else set[str]()
     return {
         name[0].lower() + name[1:]: str(each).lower() == "true"

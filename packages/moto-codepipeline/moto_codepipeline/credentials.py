@@ -1,10 +1,10 @@
-"""Artifact credentials: what a job's are good for, and for how long.
+"""Artifact credentials: what a job's credentials allow, and for how long.
 
-They are new each time that a job or its details are handed out, and have no expiry member
-(documented). Known of their limits: AWS's Jenkins plugin counts on 15 minutes; recorded from Lambda
-actions, they are a session of the pipeline's role for the job's own artifacts. Here they may get
-and put the objects of the job's input and output artifacts, in one part or several, and do nothing
-else. Only an HTTP endpoint can tell who calls, see ``http``; elsewhere they are as good as any.
+They are new each time that a job or its details are returned, and have no expiry member
+(documented). AWS's Jenkins plugin relies on 15 minutes; recorded from Lambda actions, they are a
+session of the pipeline's role for the job's own artifacts. Here they allow getting and putting
+the objects of the job's input and output artifacts, in one part or several, and nothing else. Only
+an HTTP endpoint can check them, see ``http``; elsewhere they allow everything.
 """
 
 import re
@@ -18,7 +18,7 @@ from .clock import Timeline
 from .runs import ActionRun
 
 CREDENTIAL_MARKS = ("ASIAJOBCRED", "job-secret-access-key-", "job-session-token-")
-"""What access key id, secret access key and session token of every artifact credential begin with,
+"""The prefixes of access key id, secret access key and session token of all artifact credentials,
 so that a test can look for them where they must not be."""
 
 _OPERATIONS = {
@@ -30,8 +30,8 @@ _OPERATIONS = {
     ("POST", "uploadId"),
     ("DELETE", "uploadId"),
 }
-"""GetObject, HeadObject (which needs the same right), PutObject, and what a multipart upload takes:
-by method and the query parameter that makes it another operation."""
+"""GetObject, HeadObject (with the same permission), PutObject, and multipart uploads, by method and
+the query parameter that distinguishes it."""
 
 _WITHOUT_MEANING = re.compile(
     r"x-id|versionId|partNumber|response-.*|X-Amz-.*|AWSAccessKeyId|Signature|Expires",
@@ -43,8 +43,8 @@ _WITHOUT_MEANING = re.compile(
 class S3Request:
     """A request to S3.
 
-    ``objects`` are bucket and key, in each way of reading the address; ``parameters`` the names in
-    the query; ``copies`` says whether another object is the source.
+    ``objects`` are bucket and key, for each way to read the address; ``parameters`` are the
+    names in the query; ``copies`` says whether another object is the source.
     """
 
     method: str
@@ -54,19 +54,19 @@ class S3Request:
 
     @property
     def operation(self) -> tuple[str, str]:
-        """Method, and the query parameters that say which operation it is."""
+        """The method, and the query parameters that determine the operation."""
         named = (each for each in self.parameters if not _WITHOUT_MEANING.fullmatch(each))
         return self.method, "&".join(sorted(named))
 
 
 class ExpiredTokenError(Exception):
-    """The credentials were good once. The text is S3's."""
+    """The credentials have expired. The text is S3's."""
 
     status, code, message = 400, "ExpiredToken", "The provided token has expired."
 
 
 class AccessDeniedError(Exception):
-    """The credentials are not for this. The text is S3's."""
+    """The credentials do not allow this. The text is S3's."""
 
     status, code, message = 403, "AccessDenied", "Access Denied"
 
@@ -95,9 +95,9 @@ class ArtifactCredentials:
         }
 
     def check(self, access_key: str, request: S3Request | None) -> None:
-        """Raise ExpiredTokenError or AccessDeniedError where issued credentials don't allow it.
+        """Raise ExpiredTokenError or AccessDeniedError if issued credentials don't allow a request.
 
-        ``request`` is None for one to another service. Other access keys may do everything.
+        ``request`` is None if it is to another service. Other access keys allow everything.
         """
         if access_key not in self._issued:
             return

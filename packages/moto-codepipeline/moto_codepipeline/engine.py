@@ -1,9 +1,9 @@
-"""Takes executions through their stages. It moves when something happens, and never waits.
+"""Takes executions through their stages. It acts when something happens, and never waits.
 
-A stage's actions run by ``runOrder``, those of the same order side by side. An action that fails
-lets the others of its order end, then fails its stage and the execution. An execution that is being
-stopped lets them end as well, or abandons them, and starts no other. Which execution may enter a
-stage is ``traffic``'s to say.
+A stage's actions run by ``runOrder``, those with the same number in parallel. When an action fails,
+the others with its ``runOrder`` run to their end, then the stage and the execution fail. An
+execution that is being stopped lets its actions end or abandons them, and starts no others.
+``traffic`` decides which execution may enter a stage.
 """
 
 from collections import deque
@@ -42,7 +42,7 @@ from .traffic import Traffic
 OWNERS_WITH_JOBS = ("Custom", "ThirdParty")
 
 OwnAction = Callable[[ActionRun], dict[str, Any] | None]
-"""Works an action of AWS's own: answers a result like a job's, or None if the action goes on.
+"""Runs an action of AWS's own: returns a result like a job's, or None while it is in progress.
 
 Raises ActionFailedError."""
 
@@ -54,9 +54,9 @@ class Engine:
     """Runs pipelines.
 
     ``announce`` takes an event's entry; ``open_job`` is called when an action needs a worker, and
-    ``withdraw_job`` when it needs none any more; ``action_types`` are the types that are
-    registered. ``own_actions`` are what AWS's own actions do, by category and provider; others
-    succeed without doing anything.
+    ``withdraw_job`` when it no longer needs one; ``action_types`` are the registered types.
+    ``own_actions`` are what AWS's own actions do, by category and provider; others succeed without
+    doing anything.
     """
 
     def __init__(
@@ -77,15 +77,15 @@ class Engine:
         self._own_actions = own_actions
 
     def start(self, run: PipelineRun) -> None:
-        """Begin an execution, and take it as far as it goes without a worker."""
+        """Begin an execution, and run it until it needs a worker."""
         self._announce(pipeline_event(run, STARTED, self._timeline.now()))
         self._advance(run)
 
     def retry(self, stage: StageRun, *, all_actions: bool) -> None:
         """Run a stage's failed or abandoned actions again, or all of them, in the same execution.
 
-        What is in progress goes on. Recorded: the execution and the stage are RESUMED, and the
-        events that follow have the next attempt; each new run of an action has a new id.
+        Actions in progress go on. Recorded: the execution and the stage are RESUMED, and later
+        events have the next attempt; each new run of an action has a new id.
         """
         run, now = stage.run, self._timeline.now()
         failed = (FAILED, ABANDONED)
@@ -117,7 +117,7 @@ class Engine:
         self._advance(run)
 
     def cancel(self, runs: list[PipelineRun]) -> None:
-        """End executions whose pipeline was updated, those that wait for a stage as well."""
+        """End executions whose pipeline was updated, including those that wait for a stage."""
         for run in runs:
             run.traffic.forget(run)
             stage = run.stage
@@ -145,7 +145,7 @@ class Engine:
         self._advance(action.run)
 
     def admit(self, traffic: Traffic[PipelineRun]) -> None:
-        """Let the executions go on that waited for a stage which they may enter now."""
+        """Continue the executions that waited for a stage and may now enter it."""
         for run in traffic.admit():
             self._advance(run)
 
@@ -155,7 +155,7 @@ class Engine:
         self._advance(action.run)
 
     def _advance(self, run: PipelineRun) -> None:
-        """Take an execution as far as it goes, then those that waited for what it has left."""
+        """Run an execution until it waits, then those that waited for a stage that it has left."""
         moving = deque([run])
         while moving:
             run = moving.popleft()
@@ -164,7 +164,7 @@ class Engine:
             moving.extend(run.traffic.admit())
 
     def _step(self, run: PipelineRun) -> bool:
-        """Do the next thing that an execution is to do. False: it waits."""
+        """Do the next step of an execution. False: it waits."""
         stage = run.stage
         if stage is None:
             self._end_run(run, SUCCEEDED)
@@ -200,7 +200,7 @@ class Engine:
         self._announce(stage_event(stage, STARTED, stage.started))
 
     def _begin(self, actions: list[ActionRun]) -> None:
-        """Start actions of one order, all before any can fail, since each may end at once."""
+        """Start actions with the same runOrder, all before any can fail: each may end at once."""
         for action in actions:
             self._start(action)
         for action in actions:

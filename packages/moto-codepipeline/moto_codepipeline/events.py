@@ -1,13 +1,13 @@
-"""The EventBridge events of pipelines, stages and actions, and their way to the default bus.
+"""The EventBridge events of pipelines, stages and actions, which go to the default bus.
 
 Fields and their types are those of events recorded from CodePipeline in September 2026, and of the
 user guide's page on monitoring events: ``version`` and ``pipeline-execution-attempt`` are floats (a
 stage's attempt is 0.0 until the execution is retried), the action type's version is a string, and
-there is no job id anywhere.
+no event has a job id.
 
-Events of partner actions (owner ThirdParty) are put too. AWS puts them in the account that has the
-pipeline, the customer's, where the partner does not see them: here partner and customer share one
-account, so a partner's worker must not count on an event that it sees here.
+Events of partner actions (owner ThirdParty) are put too. AWS puts them in the account of the
+pipeline, the customer's, where the partner does not see them. Here partner and customer share an
+account, so a partner's worker must not rely on an event that it sees here.
 """
 
 import json
@@ -20,7 +20,7 @@ STARTED, RESUMED, STOPPING, CANCELED = "STARTED", "RESUMED", "STOPPING", "CANCEL
 
 
 def state_of(status: str) -> str:
-    """What events call a status."""
+    """The state in events for a status."""
     return CANCELED if status == CANCELLED else status.upper()
 
 
@@ -128,7 +128,7 @@ def put_on_default_bus(account_id: str, region_name: str, entry: dict[str, Any])
 def publish_in_moto(
     account_id: str, region_name: str, topic: str, subject: str, message: str
 ) -> None:
-    """Publish a notice to a topic of moto's SNS, in this process."""
+    """Publish a notification to a topic of moto's SNS, in this process."""
     from moto.sns.models import sns_backends  # noqa: PLC0415 - as above
 
     sns_backends[account_id][region_name].publish(message=message, arn=topic, subject=subject)

@@ -1,4 +1,4 @@
-"""The errors that this service answers with, and the only place where their texts are put together.
+"""The errors that this service returns, and the only place where their texts are written.
 
 Each is a CodePipelineError: HTTP 400 with {"__type": "<Name>Exception", "message": "..."}.
 A class is called ``...Error`` here and ``...Exception`` on the wire. Texts are recorded from
@@ -24,7 +24,7 @@ class CodePipelineError(JsonRESTError):
 
 
 class ValidationError(CodePipelineError):
-    """A member breaks a constraint, or members do not go together."""
+    """A member breaks a constraint, or members contradict each other."""
 
 
 class SerializationError(CodePipelineError):
@@ -32,7 +32,7 @@ class SerializationError(CodePipelineError):
 
 
 class UnknownOperationError(CodePipelineError):
-    """No such operation in CodePipeline's API, or none here."""
+    """The operation is not in CodePipeline's API, or is not emulated here."""
 
     def __init__(
         self, message: str = "The requested operation is not known to this service."
@@ -65,7 +65,7 @@ class JobNotFoundError(CodePipelineError):
 
 
 class InvalidJobError(CodePipelineError):
-    """The partner job has no offer to tell about. When it is raised, and its text, are unknown."""
+    """The partner job has no offer to show. When it is raised, and its text, are unknown."""
 
     def __init__(self, job_id: str, status: str) -> None:
         super().__init__(f"The job with id {job_id} is not available, its status is {status}")
@@ -79,7 +79,7 @@ class InvalidClientTokenError(CodePipelineError):
 
 
 class InvalidNonceError(CodePipelineError):
-    """The nonce is not the job's newest, or the job is claimed already. Text unknown."""
+    """The nonce is not the job's newest, or the job is already acknowledged. Text unknown."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"The nonce is not valid for the job with id {job_id}")
@@ -119,15 +119,15 @@ class LimitExceededError(CodePipelineError):
 
 
 class InvalidActionDeclarationError(CodePipelineError):
-    """An action in a pipeline's structure cannot be: its type, configuration or artifacts."""
+    """An action in a pipeline's structure is invalid: its type, configuration or artifacts."""
 
 
 class InvalidStructureError(CodePipelineError):
-    """A pipeline's structure cannot be as a whole."""
+    """A pipeline's structure is invalid as a whole."""
 
 
 class InvalidStageDeclarationError(CodePipelineError):
-    """A stage in a pipeline's structure cannot be."""
+    """A stage in a pipeline's structure is invalid."""
 
 
 class PipelineVersionNotFoundError(CodePipelineError):
@@ -138,18 +138,18 @@ class PipelineVersionNotFoundError(CodePipelineError):
 
 
 class ConcurrentPipelineExecutionsLimitExceededError(CodePipelineError):
-    """As many executions are under way as can be. Text unknown."""
+    """The largest number of executions is in progress. Text unknown."""
 
     def __init__(self, pipeline: str, limit: int) -> None:
         super().__init__(f"Pipeline '{pipeline}' has {limit} executions in progress")
 
 
 class InvalidApprovalTokenError(CodePipelineError):
-    """The token is of no approval that waits. Two texts recorded."""
+    """No waiting approval has this token. Two texts recorded."""
 
 
 class ApprovalAlreadyCompletedError(CodePipelineError):
-    """The approval was answered. Text unknown."""
+    """The approval was already answered. Text unknown."""
 
     def __init__(self) -> None:
         super().__init__("The approval has already been completed")
@@ -163,7 +163,7 @@ class ActionNotFoundError(CodePipelineError):
 
 
 class InvalidNextTokenError(CodePipelineError):
-    """A token that this service did not give out. Text unknown."""
+    """This service did not return such a token. Text unknown."""
 
     def __init__(self) -> None:
         super().__init__("The next token was specified in an invalid format.")
@@ -192,7 +192,7 @@ class PipelineExecutionNotStoppableError(CodePipelineError):
 
 
 class DuplicatedStopRequestError(CodePipelineError):
-    """The execution waits for its actions to end already. Text recorded."""
+    """The execution already waits for its actions to end. Text recorded."""
 
     def __init__(self, pipeline: str, execution_id: str) -> None:
         super().__init__(
@@ -204,7 +204,7 @@ class DuplicatedStopRequestError(CodePipelineError):
 
 
 class NotLatestPipelineExecutionError(CodePipelineError):
-    """A later execution is in the stage, or there is no such execution. Text unknown."""
+    """A later execution is in the stage, or the execution does not exist. Text unknown."""
 
     def __init__(self, stage: str, execution_id: str) -> None:
         super().__init__(f"Execution '{execution_id}' is not the latest in stage '{stage}'")

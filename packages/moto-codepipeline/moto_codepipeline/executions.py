@@ -1,4 +1,4 @@
-"""Executions: how they are started, stopped, retried and asked for."""
+"""Executions: how they are started, stopped, retried and described."""
 
 from collections import defaultdict
 from copy import deepcopy
@@ -42,7 +42,7 @@ from .steps import operation
 from .traffic import PARALLEL, SUPERSEDING, Traffic
 
 EXECUTIONS = 50
-"""How many can be under way in another mode than SUPERSEDED (documented)."""
+"""How many can be in progress in a mode other than SUPERSEDED (documented)."""
 
 
 class ExecutionOperations(JobOperations):
@@ -63,10 +63,10 @@ class ExecutionOperations(JobOperations):
         client_request_token: str | None = None,
         source_revisions: list[dict[str, str]] | None = None,
     ) -> str:
-        """Start an execution; the same client request token starts no second one.
+        """Start an execution; the same client request token starts only one.
 
-        Of the API's ``SourceRevisionOverride`` the type S3_OBJECT_VERSION_ID is known here; others
-        are a ValidationError.
+        Of the API's ``SourceRevisionOverride`` only the type S3_OBJECT_VERSION_ID is known here;
+        others are a ValidationError.
         """
         pipeline = self._pipeline(name)
         for each in source_revisions or []:
@@ -106,7 +106,7 @@ class ExecutionOperations(JobOperations):
         return run
 
     def _look_at_sources(self, name: str) -> None:
-        """Look at a pipeline's sources from now on, where they ask for change detection."""
+        """Look for changes in a pipeline's sources that ask for it, now and from now on."""
         looks = self._looks.pop(name, None)
         if looks is not None:
             looks.cancel()
@@ -128,10 +128,10 @@ class ExecutionOperations(JobOperations):
     def stop_pipeline_execution(
         self, name: str, execution_id: str, *, abandon: bool = False, reason: str | None = None
     ) -> str:
-        """Stop an execution; answers its id.
+        """Stop an execution; return its id.
 
-        Its actions in progress run to their end, or are abandoned; one that waits for them may
-        still be told to abandon them (documented). Raises PipelineNotFoundException,
+        Its actions in progress run to their end, or are abandoned. While it waits for them, a
+        second call can still abandon them (documented). Raises PipelineNotFoundException,
         PipelineExecutionNotStoppableError, also for an execution that only waits for a stage (as
         the recorded text says), and DuplicatedStopRequestError.
         """
@@ -148,12 +148,12 @@ class ExecutionOperations(JobOperations):
     def retry_stage_execution(
         self, name: str, stage_name: str, execution_id: str, retry_mode: str
     ) -> str:
-        """Retry a failed or stopped stage's FAILED_ACTIONS or ALL_ACTIONS; answers the same id.
+        """Retry a failed or stopped stage's FAILED_ACTIONS or ALL_ACTIONS; return the same id.
 
-        Documented: failed actions can be retried while others of the stage are in progress, all
-        can't; neither can after the structure was changed. Raises PipelineNotFoundException,
-        StageNotFoundError, NotLatestPipelineExecutionError, also if there is no such execution
-        (the model has no better error), and StageNotRetryableError.
+        Documented: failed actions can be retried while others of the stage are in progress, but
+        all actions can't; after a change of the structure neither can. Raises
+        PipelineNotFoundException, StageNotFoundError, NotLatestPipelineExecutionError, also if the
+        execution does not exist (the model has no better error), and StageNotRetryableError.
         """
         pipeline = self._pipeline(name)
         if stage_name not in [each["name"] for each in pipeline.pipeline["stages"]]:
@@ -176,7 +176,7 @@ class ExecutionOperations(JobOperations):
     def put_approval_result(
         self, name: str, stage: str, action: str, result: dict[str, str], token: str
     ) -> float:
-        """Answer an approval; answers when, in seconds since the epoch.
+        """Answer an approval; return the time, in seconds since the epoch.
 
         Raises PipelineNotFoundException, StageNotFoundError, ActionNotFoundError,
         InvalidApprovalTokenError and ApprovalAlreadyCompletedError.
@@ -193,7 +193,7 @@ class ExecutionOperations(JobOperations):
     def put_action_revision(
         self, name: str, stage: str, action: str, revision: dict[str, Any]
     ) -> tuple[bool, str]:
-        """Tell of a revision of a source; answers whether it is new, and the execution's id.
+        """Report a source's revision; return whether it is new, and the execution's id.
 
         A new one starts an execution. Raises PipelineNotFoundException, StageNotFoundError and
         ActionNotFoundError.
@@ -213,9 +213,9 @@ class ExecutionOperations(JobOperations):
     def set_stage_transition(
         self, name: str, stage: str, transition_type: str, *, reason: str | None
     ) -> None:
-        """Disable a stage's transition for a reason, or enable it again without one.
+        """Disable a stage's transition with a reason, or enable it without one.
 
-        The outbound one is the inbound one of the stage that follows. Raises
+        The outbound transition is the inbound one of the next stage. Raises
         PipelineNotFoundException and StageNotFoundError.
         """
         stages = [each["name"] for each in self._pipeline(name).pipeline["stages"]]
@@ -234,7 +234,7 @@ class ExecutionOperations(JobOperations):
         self._engine.admit(traffic)
 
     def disabled_transitions(self, name: str) -> dict[str, str]:
-        """Why the inbound transitions of stages are disabled: no operation of AWS."""
+        """The reasons of the disabled inbound transitions, by stage: not an AWS operation."""
         stages = [each["name"] for each in self._pipeline(name).pipeline["stages"]]
         states = {stage: self._traffic[name].transition(stage) for stage in stages}
         return {s: each["disabledReason"] for s, each in states.items() if not each["enabled"]}
@@ -253,7 +253,7 @@ class ExecutionOperations(JobOperations):
             raise ActionNotFoundError(stage, action)
 
     def _latest_in_stage(self, pipeline: CodePipeline, name: str, execution_id: str) -> StageRun:
-        """An execution's stage, unless a later execution has entered it that is not PARALLEL."""
+        """An execution's stage, unless a later execution, not a PARALLEL one, has entered it."""
         for run in self._runs(pipeline):
             stage = next((each for each in run.stages if each.name == name), None)
             if run.pipeline_execution_id == execution_id and stage is not None:
@@ -305,7 +305,7 @@ class ExecutionOperations(JobOperations):
         """A page of the API's ``ActionExecutionDetail``, newest first."""
         pipeline = self.pipelines.get(name)
         if pipeline is None:
-            # Recorded: the text is another one than elsewhere.
+            # Recorded: other operations have another text.
             raise PipelineNotFoundException(
                 f"The account with AWS account ID '{self.account_id}' does not include a pipeline "
                 f"named '{name}'"
@@ -327,13 +327,13 @@ class ExecutionOperations(JobOperations):
 
     @operation
     def overview(self) -> list[dict[str, Any]]:
-        """Each pipeline's ``name`` and its latest execution: no operation of AWS.
+        """Each pipeline's ``name`` and its latest execution: not an AWS operation.
 
         ``id`` and ``status`` of the execution, and ``stages``, each with ``name``, ``status``,
-        ``held``, which is why the transition to it is disabled, and ``actions``. These have
-        ``name``, ``status`` and ``type`` as in an ARN, and once they have begun ``jobId`` and
-        ``jobStatus`` of their newest job, ``token`` while they wait for an approval, and ``error``.
-        What has not begun, and what there is not, is None.
+        ``held``, the reason if its transition is disabled, and ``actions``. Actions have ``name``,
+        ``status``, ``type`` as in an ARN, ``jobId`` and ``jobStatus`` of their newest job,
+        ``token`` while they wait for an approval, and ``error``. A value is None if it does not
+        exist, or not yet.
         """
         return [self._latest(name, pipeline) for name, pipeline in self.pipelines.items()]
 

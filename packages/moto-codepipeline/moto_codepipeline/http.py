@@ -1,19 +1,19 @@
-"""What an HTTP endpoint has beyond moto's: switches, time, and artifact credentials that count.
+"""What an HTTP endpoint has beyond moto's: switches, time, and checks of artifact credentials.
 
 ``Endpoint`` goes in front of moto's WSGI application:
 
     GET   /_local/codepipeline/behaviour   the switches: {"nonce_rotates": true, ...}
-    PATCH /_local/codepipeline/behaviour   {"nonce_rotates": false}; answers all of them
+    PATCH /_local/codepipeline/behaviour   {"nonce_rotates": false}; returns all of them
     GET   /_local/codepipeline/clock       {"now": 1800000000.0}, in seconds since the epoch
-    POST  /_local/codepipeline/clock       {"advance_seconds": 60}; what is then due happens
-    GET   /_local/codepipeline/next-jobs   {"next_jobs": [...]}: what is wanted of jobs to come
-    POST  /_local/codepipeline/next-jobs   {"configuration": {"Outcome": "Fail"}}, of the next job,
+    POST  /_local/codepipeline/clock       {"advance_seconds": 60}; what becomes due happens
+    GET   /_local/codepipeline/next-jobs   {"next_jobs": [...]}: what is set up for the next jobs
+    POST  /_local/codepipeline/next-jobs   {"configuration": {"Outcome": "Fail"}}, for the next job,
                                            or {"offer_twice": true}
 
-``?region=eu-west-1`` means another region than the endpoint's own. What is refused is answered with
-HTTP 400 (404, 405) and ``{"message": "..."}``. All else goes to moto, unless it is signed with the
-artifact credentials of a job and these do not allow it: see ``credentials``. Signatures are not
-checked, here as in moto.
+``?region=eu-west-1`` selects a region other than the endpoint's own. A refused request gets HTTP
+400 (404, 405) and ``{"message": "..."}``. All other requests go to moto, except those that are
+signed with a job's artifact credentials which do not allow them: see ``credentials``. As in moto,
+signatures are not checked.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _SIGNATURE_2 = re.compile(r"AWS (?P<key>[^:]+):")
 
 
 class RefusedError(ValueError):
-    """The request asks for what cannot be."""
+    """The request is invalid."""
 
 
 class Endpoint:
     """A WSGI application: CodePipeline's switches, clock and credentials in front of moto's.
 
-    ``account_id`` and ``region`` say which backend is meant where a request does not.
+    ``account_id`` and ``region`` select the backend if a request does not.
     """
 
     def __init__(self, application: WSGIApplication, account_id: str, region: str) -> None:
@@ -96,10 +96,10 @@ class _QuietHandler(WSGIRequestHandler):
 
 @contextmanager
 def serve(region: str, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve all that moto mocks to programs on this machine, until left; the endpoint's URL.
+    """Serve all that moto mocks to programs on this machine; yield the endpoint's URL.
 
     It needs what ``moto-codepipeline[server]`` installs, and is used inside ``mock_aws``. Port 0
-    is any free one.
+    means any free port.
     """
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - an extra
         DomainDispatcherApplication,
@@ -185,7 +185,7 @@ def _json(status: int, body: dict[str, Any]) -> Response:
 
 
 def _refusal(request: Request) -> Response | None:
-    """The answer to a request that is signed with artifact credentials which don't allow it."""
+    """The response to a request whose artifact credentials don't allow it."""
     access_key, service = _signer(request)
     if not access_key.startswith(CREDENTIAL_MARKS[0]):
         return None
@@ -194,7 +194,7 @@ def _refusal(request: Request) -> Response | None:
         for jobs in backends():
             jobs.check_artifact_credentials(access_key, asked)
     except (AccessDeniedError, ExpiredTokenError) as error:
-        # A connection that is closed with a body unread loses the answer.
+        # If the body is unread when the connection closes, the response is lost.
         while request.stream.read(2**16):
             pass
         return _aws_error(request, error, service)
@@ -202,7 +202,7 @@ def _refusal(request: Request) -> Response | None:
 
 
 def _signer(request: Request) -> tuple[str, str]:
-    """Access key and service of a request that is signed, by header or query, else two times ""."""
+    """A request's access key and service, by header or query; the key is "" if it is unsigned."""
     header, query = request.headers.get("Authorization", ""), request.args
     if found := _CREDENTIAL.search(header) or _PRESIGNED.match(query.get("X-Amz-Credential", "")):
         return found["key"], found["service"].lower()
@@ -212,7 +212,7 @@ def _signer(request: Request) -> tuple[str, str]:
 
 
 def _s3_request(request: Request) -> S3Request:
-    """What is asked of S3. The bucket is the first part of the path, or of the host."""
+    """A request to S3. The bucket is the first part of the path, or of the host."""
     path = request.path.removeprefix("/")
     bucket, _, key = path.partition("/")
     objects = frozenset({(bucket, key), (request.host.partition(".")[0], path)})
@@ -223,7 +223,7 @@ def _s3_request(request: Request) -> S3Request:
 def _aws_error(
     request: Request, error: AccessDeniedError | ExpiredTokenError, service: str
 ) -> Response:
-    """An error in the form that the service's clients read."""
+    """An error in the format of the service."""
     xml = f"<Error><Code>{error.code}</Code><Message>{error.message}</Message></Error>"
     if service == "s3":
         return Response(xml, error.status, mimetype="application/xml")

@@ -1,4 +1,4 @@
-"""Puts this package in the place of moto's CodePipeline."""
+"""Replaces moto's CodePipeline with this package."""
 
 import sys
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from moto.codepipeline.models import codepipeline_backends
 from moto.codepipeline.responses import CodePipelineResponse
 
-from . import cloudformation  # noqa: F401 - being imported makes the resource known to moto
+from . import cloudformation  # noqa: F401 - the import registers the resources in moto
 from .models import JobBackend
 from .replaced import Replaced, put
 from .responses import JobResponse
@@ -26,10 +26,10 @@ REPLACED = (
 
 
 def install() -> None:
-    """Make moto serve CodePipeline from here, from now on. Doing it again changes nothing.
+    """Make moto serve CodePipeline from here, from now on. Another call changes nothing.
 
-    What moto made before goes on: backends in use are replaced by ones with the same pipelines,
-    and a server that has moto's handler already is led here.
+    What moto already has is kept: backends in use are replaced by ones with the same pipelines,
+    and servers that already have moto's handler are redirected.
     """
     put(REPLACED, __package__)
     for account in codepipeline_backends.values():
@@ -47,7 +47,7 @@ def led_here(_: CodePipelineResponse, *args: Any, **kwargs: Any) -> Any:
 
 
 def _forget_resource_types() -> None:
-    """Let CloudFormation look for resource types again, if it has looked already."""
+    """Make CloudFormation look up its resource types again, if it already has."""
     parsing = sys.modules.get("moto.cloudformation.parsing")
     if parsing is not None:
         for cached in (parsing.get_model_list, parsing.get_model_map, parsing.get_name_type_map):

@@ -4,12 +4,11 @@
                   ▲            │                    └──► TimedOut
                   └────────────┘ not acknowledged in time
 
-A job whose action was abandoned or canceled is *withdrawn*: it keeps its status, is not offered any
-more, and a result for it changes nothing but itself.
+A job whose action was abandoned or canceled is *withdrawn*: it keeps its status, is no longer
+offered, and a result for it changes only the job.
 
-The rules are the same for custom and partner jobs. What differs is the id, the time limit and
-what a job's data tells of the pipeline. Who may call, and with which client token, belongs to
-``operations``.
+The rules are the same for custom and partner jobs. Only the id, the time limit and the pipeline's
+members in a job's data differ. ``operations`` checks who may call, and with which client token.
 """
 
 import heapq
@@ -42,7 +41,7 @@ THIRD_PARTY_JOB_ID_CHARACTERS = 512
 
 
 class JobStatus(StrEnum):
-    """The API's ``JobStatus``; meanings are those of AWS's own worker's documentation."""
+    """The API's ``JobStatus``; the meanings are documented in AWS's own worker."""
 
     CREATED = "Created"
     QUEUED = "Queued"
@@ -59,10 +58,10 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True)
 class NextJob:
-    """What somebody wants of the next job: for trying things out.
+    """What is set up for the next job, to try things out.
 
-    ``configuration`` replaces properties of the action's, for this time; ``offer_twice`` is as if
-    the first offer was not acknowledged in time.
+    ``configuration`` replaces properties of the action's configuration for this job;
+    ``offer_twice`` treats the first offer as if it was not acknowledged in time.
     """
 
     configuration: dict[str, str]
@@ -71,7 +70,7 @@ class NextJob:
 
 @dataclass(eq=False)
 class Job:
-    """One piece of work for a worker. ``age`` counts up: a lower one is older."""
+    """One job. ``age`` counts up: a lower one is older."""
 
     id: str
     action: ActionRun
@@ -87,7 +86,7 @@ class Job:
 
     @property
     def told(self) -> JobStatus:
-        """The status as it is told to workers: to one that lost its action, Failed."""
+        """The status that workers get: Failed if the action was abandoned or canceled."""
         return JobStatus.FAILED if self.withdrawn and not self.status.ended else self.status
 
     @property
@@ -97,7 +96,7 @@ class Job:
     def data(self, credentials: dict[str, str]) -> dict[str, Any]:
         """The API's ``JobData`` or ``ThirdPartyJobData``, with these artifact credentials.
 
-        A partner is not told the pipeline's ARN and execution id (documented).
+        A partner does not get the pipeline's ARN and execution id (documented).
         """
         action, run = self.action, self.action.run
         in_own_account = self.owner != "ThirdParty"
@@ -123,9 +122,9 @@ class Job:
 class JobBoard:
     """All jobs of an account and region.
 
-    ``succeed`` and ``fail`` are called with an action and its end, ``invoke`` with a job of a
-    function, which is never offered; ``behaviour`` gives the present switches. Not thread-safe: its
-    owner holds a lock.
+    ``succeed`` and ``fail`` are called with an action and its result, ``invoke`` with the job of a
+    Lambda function, which is never offered; ``behaviour`` returns the present switches. Not
+    thread-safe: its owner holds a lock.
     """
 
     def __init__(
@@ -152,25 +151,25 @@ class JobBoard:
         return self._jobs.get(job_id)
 
     def of(self, action: ActionRun) -> list[Job]:
-        """The jobs that an action has had, the oldest first."""
+        """All jobs of an action, the oldest first."""
         return [job for job in self._jobs.values() if job.action is action]
 
     def open(self, action: ActionRun) -> Job:
-        """Make an action's first job. The action's time limit begins now."""
+        """Create an action's first job. The action's time limit begins now."""
         self._limit(action)
         waits = action.type_id["owner"] != "AWS"
         delay = self._behaviour().started_before_queued_seconds if waits else 0
         return self._create(action, None, delay)
 
     def withdraw(self, action: ActionRun) -> None:
-        """Give up the job of an action that was abandoned or canceled, in whatever status."""
+        """Withdraw the job of an action that was abandoned or canceled, in any status."""
         job = self._newest[action]
         job.withdrawn = True
         self._enter(job, job.status)
         self._close(action)
 
     def offer(self, key: TypeKey, query_value: str | None, limit: int) -> list[Job]:
-        """Hand out up to ``limit`` queued jobs, the oldest first, each with a nonce."""
+        """Offer up to ``limit`` queued jobs, the oldest first, each with a nonce."""
         queue = self._queues.get((key, query_value), [])
         offered: list[Job] = []
         while queue and len(offered) < limit:
@@ -181,7 +180,7 @@ class JobBoard:
         return offered
 
     def waiting(self) -> list[tuple[TypeKey, str | None, float]]:
-        """For each queue that isn't empty its type, its query value and how old its head is."""
+        """The type, the query value and the oldest job's seconds in each queue that isn't empty."""
         found = []
         for (key, value), queue in self._queues.items():
             while queue and (queue[0][1].status is not JobStatus.QUEUED or queue[0][1].withdrawn):
@@ -191,9 +190,10 @@ class JobBoard:
         return found
 
     def nonce(self, job: Job) -> str:
-        """The nonce of a job's present offer, or of the last one, which still counts.
+        """The nonce of a job's present offer, or of its last one, which is still valid.
 
-        Raises InvalidJobError if it was never offered or, by ``behaviour``, has ended.
+        Raises InvalidJobError if it was never offered, or has ended (unless ``behaviour`` allows
+        it).
         """
         behaviour = self._behaviour()
         gone = job.told.ended and behaviour.third_party_details_of_ended != "details"
@@ -202,9 +202,9 @@ class JobBoard:
         return job.nonce
 
     def acknowledge(self, job: Job, nonce: str) -> JobStatus:
-        """Claim an offered job; answers its status.
+        """Acknowledge an offered job; return its status.
 
-        Until a job that was not acknowledged in time is offered again, its last nonce still counts.
+        If it was not acknowledged in time, its last nonce is valid until it is offered again.
         """
         behaviour = self._behaviour()
         if job.nonce != nonce:
@@ -269,7 +269,7 @@ class JobBoard:
             return str(uuid.uuid4())
         job_id = self._behaviour().third_party_job_ids()
         if not 1 <= len(job_id) <= THIRD_PARTY_JOB_ID_CHARACTERS or job_id in self._jobs:
-            raise ValueError(f"third_party_job_ids made an id that cannot be, or twice: {job_id!r}")
+            raise ValueError(f"third_party_job_ids returned an invalid or repeated id: {job_id!r}")
         return job_id
 
     def _queue(self, job: Job) -> None:
@@ -295,7 +295,7 @@ class JobBoard:
         job.deadline = self._timeline.after(seconds, lambda: self._queue(job))
 
     def _end(self, job: Job, status: JobStatus, result: dict[str, Any]) -> bool:
-        """Set a job's terminal status. False: it has this very result already."""
+        """Set a job's terminal status. False: it already has this result."""
         canonical = json.dumps(result, sort_keys=True)
         if job.status is status:
             if job.result == canonical:
@@ -312,7 +312,7 @@ class JobBoard:
         return True
 
     def _limit(self, action: ActionRun) -> None:
-        """Start an action's time limit, again if it has started."""
+        """Start an action's time limit, or restart it."""
         behaviour = self._behaviour()
         limit = {
             "Custom": behaviour.action_timeout_seconds,

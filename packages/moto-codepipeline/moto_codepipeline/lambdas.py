@@ -1,7 +1,7 @@
 """Lambda invoke actions: a function gets a job, and puts its result as a job worker does.
 
-Documented: the event, that it is asynchronous, the 30 seconds before the function is invoked with a
-continuation token, 20 minutes without an answer and 24 hours in all. Recorded: ``expirationTime``.
+Documented: the event, the asynchronous invocation, the 30 seconds before an invocation with a
+continuation token, 20 minutes for each result and 24 hours in all. Recorded: ``expirationTime``.
 """
 
 import json
@@ -15,13 +15,13 @@ NO_RESULT = (
     "has permission to call the PutJobSuccessResult action and that it made a call to "
     "PutJobSuccessResult."
 )
-"""What a function's action fails with that puts no result in time (reported)."""
+"""The error of a Lambda action whose function puts no result in time (reported)."""
 
 
 def event(job_id: str, account_id: str, data: Mapping[str, Any], expires: float) -> str:
-    """What the function gets: a job's data without what only a job worker is told, as JSON.
+    """The function's event, as JSON: a job's data without the members for job workers only.
 
-    ``expires`` is when the artifact credentials do, in seconds since the epoch.
+    ``expires`` is when the artifact credentials expire, in seconds since the epoch.
     """
     kept = {
         name: member
@@ -49,7 +49,7 @@ def check_function(account_id: str, region_name: str, name: str) -> None:
 
 
 def invoke_in_moto(account_id: str, region_name: str, name: str, payload: str) -> None:
-    """Give a function of moto's an event, in this process."""
+    """Invoke one of moto's functions with an event, in this process."""
     from moto.awslambda.models import lambda_backends  # noqa: PLC0415 - as above
 
     headers = {"X-Amz-Invocation-Type": "Event"}

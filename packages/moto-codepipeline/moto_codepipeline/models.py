@@ -1,4 +1,4 @@
-"""The backend: moto's CodePipeline, with action types, jobs and pipelines that really run."""
+"""The backend: moto's CodePipeline, with action types, jobs and pipelines that run."""
 
 import json
 from copy import deepcopy
@@ -26,7 +26,7 @@ from .structure import check_structure, say_what_is_idle
 from .validation import check
 
 CUSTOM_ACTION_TYPES, PIPELINES, TAGS = 50, 1000, 50
-"""How many an account may have in a region, and a resource (documented)."""
+"""Quotas of an account in a region, and of a resource (documented)."""
 
 SERVICE = "codepipeline.amazonaws.com"
 
@@ -34,8 +34,8 @@ SERVICE = "codepipeline.amazonaws.com"
 class JobBackend(ExecutionOperations):
     """CodePipeline in one account and region.
 
-    Methods that are named like an API operation do what it does, with its parameters or its request
-    as it came in, checked already. Creating a pipeline does not start it, other than in AWS.
+    Methods that are named like API operations do the same. They take the parameters or the whole
+    request, already checked. Unlike in AWS, a new pipeline is not started.
     """
 
     def __init__(self, region_name: str, account_id: str) -> None:
@@ -46,25 +46,25 @@ class JobBackend(ExecutionOperations):
 
     @operation
     def create_custom_action_type(self, request: dict[str, Any]) -> ActionType:
-        """Register a type, or restore a deleted one by an identical request (documented).
+        """Register a type, or restore a deleted one with an identical request (documented).
 
-        Raises ValidationError, also where the type exists or a deleted one was different, and
+        Raises ValidationError, also if the type exists or a deleted one was different, and
         LimitExceededError. Both texts are unknown.
         """
         return self._register(ActionType.registered(request, "Custom"))
 
     @operation
     def delete_custom_action_type(self, category: str, provider: str, version: str) -> None:
-        """Mark a type as deleted. A type that is not there is no error (none is modelled)."""
+        """Mark a type as deleted. A missing type is not an error (the model has none)."""
         self._delete(TypeKey(category, "Custom", provider, version))
 
     @operation
     def register_third_party_action_type(self, request: dict[str, Any]) -> ActionType:
-        """Register a partner's type, or restore a deleted one by an identical request.
+        """Register a partner's type, or restore a deleted one with an identical request.
 
         ``request`` is one of CreateCustomActionType, or the ``actionType`` of UpdateActionType, and
-        is checked as one is. This is no operation of AWS, which registers types for partners that
-        ask for it; nor does it count towards the 50. Raises ValidationError.
+        is checked like it. This is not an AWS operation: AWS registers a partner's type on request.
+        The quota of 50 does not apply. Raises ValidationError.
         """
         if "executor" in request:
             check("UpdateActionType", {"actionType": request})
@@ -79,7 +79,7 @@ class JobBackend(ExecutionOperations):
 
     @operation
     def update_action_type(self, declaration: dict[str, Any]) -> None:
-        """Change a partner's type, for pipelines that have it as well.
+        """Change a partner's type, also for the pipelines that use it.
 
         Raises ActionTypeNotFoundError, and ValidationError for a Lambda executor.
         """
@@ -89,7 +89,7 @@ class JobBackend(ExecutionOperations):
 
     @operation
     def delete_third_party_action_type(self, category: str, provider: str, version: str) -> None:
-        """Mark a partner's type as deleted. A type that is not there is no error."""
+        """Mark a partner's type as deleted. A missing type is not an error."""
         self._delete(TypeKey(category, "ThirdParty", provider, version))
 
     @operation
@@ -128,7 +128,7 @@ class JobBackend(ExecutionOperations):
     def create_pipeline(
         self, pipeline: dict[str, Any], tags: list[dict[str, str]]
     ) -> tuple[dict[str, Any], list[dict[str, str]]]:
-        """Create a pipeline, after its structure is checked. Secrets are masked in the answer.
+        """Create a pipeline, after a check of its structure. Secrets are masked in the response.
 
         Raises the errors of ``check_structure``, InvalidStructureError for a missing role
         and, as moto does, for a name that is taken, and LimitExceededError.
@@ -154,9 +154,9 @@ class JobBackend(ExecutionOperations):
 
     @operation
     def update_pipeline(self, pipeline: dict[str, Any]) -> dict[str, Any]:
-        """moto's, after the structure is checked; a masked secret keeps its value (documented).
+        """moto's, after a check of the structure; a masked secret keeps its value (documented).
 
-        Executions under way are Cancelled, unless ``behaviour`` lets them go on.
+        Executions in progress are Cancelled, unless ``behaviour`` lets them go on.
         """
         self._check(pipeline)
         present = self.pipelines.get(pipeline["name"])
@@ -172,7 +172,7 @@ class JobBackend(ExecutionOperations):
 
     @operation
     def delete_pipeline(self, name: str) -> None:
-        """moto's. What is under way goes on, and nobody can ask for it any more."""
+        """moto's. Executions in progress go on, but can no longer be described."""
         super().delete_pipeline(name)
         self._versions.pop(name, None)
         self._traffic.pop(name, None)
@@ -183,7 +183,7 @@ class JobBackend(ExecutionOperations):
     def get_pipeline(
         self, name: str, version: int | None = None
     ) -> tuple[dict[str, Any], dict[str, str]]:
-        """A pipeline, or what it was in a version, with secrets masked (documented).
+        """A pipeline, now or in an earlier version, with secrets masked (documented).
 
         Raises PipelineNotFoundException and PipelineVersionNotFoundError.
         """
@@ -290,6 +290,6 @@ def backends() -> list[JobBackend]:
 
 
 def tick_all() -> None:
-    """Let everything happen that is due, in all accounts and regions."""
+    """Let everything that is due happen, in all accounts and regions."""
     for each in backends():
         each.tick()

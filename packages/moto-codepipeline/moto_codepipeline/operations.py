@@ -1,4 +1,4 @@
-"""The job operations: for custom jobs, for partner jobs, and whose a partner job is."""
+"""The job operations for custom and partner jobs, and the clients of partner jobs."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -20,10 +20,10 @@ from .steps import SteppedBackend, operation
 class JobOperations(SteppedBackend):
     """The jobs of an account and region.
 
-    Both kinds of jobs are on one board and keep its rules. A job of the other kind is not found.
-    For partner jobs the order is: validation, the job exists, the client token is right, the nonce
-    or status is (unknown). ``invoke_function`` is how a Lambda action's job leaves, and
-    ``publish_notice`` an approval's, as ``deliver_event`` is for events.
+    Both kinds of jobs are on one board and follow the same rules. Operations on one kind do not
+    find jobs of the other. For partner jobs the order of checks (unknown) is: validation, the job
+    exists, the client token, the nonce or status. ``invoke_function`` sends a Lambda action's job,
+    and ``publish_notice`` an approval's notification, as ``deliver_event`` sends events.
     """
 
     invoke_function: ClassVar[Callable[[str, str, str, str], None]] = staticmethod(invoke_in_moto)
@@ -69,8 +69,8 @@ class JobOperations(SteppedBackend):
     ) -> list[dict[str, Any]]:
         """Offer queued jobs of a custom type, as the API's ``Job``.
 
-        Raises ValidationError for another owner (text reported by users) or a query parameter that
-        the type does not ask for (rule documented, text unknown), and ActionTypeNotFoundError.
+        Raises ValidationError for another owner (text reported by users) or a wrong query parameter
+        (rule documented, text unknown), and ActionTypeNotFoundError.
         """
         account = {"accountId": self.account_id}
         return [
@@ -80,16 +80,16 @@ class JobOperations(SteppedBackend):
 
     @operation
     def acknowledge_job(self, job_id: str, nonce: str) -> str:
-        """Claim an offered custom job; answers its status.
+        """Acknowledge an offered custom job; return its status.
 
-        Raises JobNotFoundError and InvalidNonceError. Which comes first is unknown, as is what a
-        second acknowledgment gets: see Behaviour.
+        Raises JobNotFoundError and InvalidNonceError. Which comes first is unknown, and so is the
+        response to a second acknowledgment: see Behaviour.
         """
         return self._board.acknowledge(self._job(job_id, "Custom"), nonce)
 
     @operation
     def get_job_details(self, job_id: str) -> dict[str, Any]:
-        """The API's ``JobDetails`` of a custom job, in whatever status. There is no nonce in it."""
+        """The API's ``JobDetails`` of a custom job, in any status. It has no nonce."""
         job = self._job(job_id, "Custom")
         return {"id": job.id, "data": self._data(job), "accountId": self.account_id}
 
@@ -116,7 +116,7 @@ class JobOperations(SteppedBackend):
     ) -> list[dict[str, Any]]:
         """Offer queued jobs of a partner's type, of all clients, as the API's ``ThirdPartyJob``.
 
-        That is ``{clientId, jobId}``: the nonce is told by get_third_party_job_details. Raises
+        That is ``{clientId, jobId}``: get_third_party_job_details returns the nonce. Raises
         ValidationError for another owner (text reported by users of PollForJobs) and
         ActionTypeNotFoundError.
         """
@@ -127,7 +127,7 @@ class JobOperations(SteppedBackend):
     def get_third_party_job_details(self, job_id: str, client_token: str) -> dict[str, Any]:
         """The API's ``ThirdPartyJobDetails``, with the nonce of the job's present offer.
 
-        The nonce changes when the job is offered, not when its details are asked for (unknown); the
+        The nonce changes when the job is offered, not when its details are requested (unknown); the
         credentials are new each time. Raises JobNotFoundError, InvalidClientTokenError, and
         InvalidJobError for a job that was never offered or has ended (unknown: see Behaviour).
         """
@@ -137,7 +137,7 @@ class JobOperations(SteppedBackend):
 
     @operation
     def acknowledge_third_party_job(self, job_id: str, nonce: str, client_token: str) -> str:
-        """Claim an offered partner job; answers its status.
+        """Acknowledge an offered partner job; return its status.
 
         Raises JobNotFoundError, InvalidClientTokenError and InvalidNonceError.
         """
@@ -149,7 +149,7 @@ class JobOperations(SteppedBackend):
     ) -> None:
         """Take a success. ``result`` is the request without job id and client token.
 
-        An identical repeat is accepted, also after the client's token was changed. Raises
+        An identical repeat is accepted, also after a change of the client's token. Raises
         JobNotFoundError, InvalidClientTokenError and InvalidJobStateError. A partner job has no
         output variables (documented).
         """
@@ -162,19 +162,19 @@ class JobOperations(SteppedBackend):
         """Take a failure. ``result`` is the request without job id and client token."""
         self._board.fail(self._third_party_job(job_id, client_token), result)
 
-    # Clients: no operations of AWS, which does not publish how partners and customers get them
+    # Clients: not AWS operations; AWS does not publish how partners and customers get them
 
     @property
     def default_client_id(self) -> str:
         """The client of every partner action that is not bound: one for each account.
 
-        It is there from the beginning, with a token that is made at random.
+        It always exists, and begins with a random token.
         """
         return self._clients.default_id
 
     @operation
     def put_client(self, client_id: str, client_token: str) -> None:
-        """Add a client, or give one another token; the token before is refused from then on.
+        """Add a client, or replace a client's token; the old token is refused from then on.
 
         ``client_id`` is a UUID in lower case, ``client_token`` has 1 to 256 characters (documented
         as the API's shapes). Raises ValueError.
@@ -185,7 +185,7 @@ class JobOperations(SteppedBackend):
     def remove_client(self, client_id: str) -> None:
         """Forget a client's token. Raises LookupError if there is no such client.
 
-        Its jobs are offered as before, and refuse every token until the client is put again.
+        Its jobs are offered as before, but refuse every token until the client is added again.
         """
         self._clients.remove(client_id)
 
@@ -196,27 +196,27 @@ class JobOperations(SteppedBackend):
 
     @operation
     def bind_client(self, client_id: str, pipeline: str, action: str | None = None) -> None:
-        """Give a client the partner actions of a pipeline, or only those of the name ``action``.
+        """Give a client the partner actions of a pipeline, or only those named ``action``.
 
-        Names need not exist yet. An action that has begun stays with the client that it had. Raises
-        LookupError if there is no such client.
+        Names need not exist yet. An action that has begun keeps its client. Raises LookupError if
+        there is no such client.
         """
         self._clients.bind(client_id, pipeline, action)
 
-    # Both
+    # Both kinds of jobs
 
     @operation
     def check_artifact_credentials(self, access_key: str, request: S3Request | None) -> None:
         """Raise ExpiredTokenError or AccessDeniedError if a job's credentials don't allow it.
 
-        No operation of AWS: what an endpoint asks before it serves a request, which is None for one
-        to another service than S3.
+        Not an AWS operation: an endpoint calls it before it serves a request. ``request`` is None
+        if it is to a service other than S3.
         """
         self._credentials.check(access_key, request)
 
     @operation
     def job_state(self, job_id: str) -> dict[str, Any] | None:
-        """What is known here of a job of either kind: no operation of AWS.
+        """What is known here of a job of either kind: not an AWS operation.
 
         Its ``status``, whether it is ``withdrawn``, and ``action``, the API's ``ActionExecution``.
         """
@@ -227,8 +227,8 @@ class JobOperations(SteppedBackend):
 
     @operation
     def waiting(self) -> list[tuple[TypeKey, str | None, float]]:
-        """For how many seconds the oldest job of each action type, and of each value of its
-        queryable property, has waited to be polled: no operation of AWS."""
+        """How many seconds the oldest job of each action type, and of each value of its queryable
+        property, has waited to be polled: not an AWS operation."""
         return self._board.waiting()
 
     def _data(self, job: Job) -> dict[str, Any]:
@@ -242,7 +242,7 @@ class JobOperations(SteppedBackend):
         self._board.open(action).offer_twice = wish.offer_twice
 
     def _wish(self, action: ActionRun) -> NextJob:
-        """What is wanted of an action's job: the oldest wish whose properties the type has."""
+        """What is set up for an action's job: the oldest entry whose properties the type has."""
         properties = action.action_type.properties if action.action_type else []
         known = {each["name"] for each in properties}
         for wish in self.next_jobs:
@@ -273,7 +273,7 @@ class JobOperations(SteppedBackend):
     def _publish(self, topic: str, subject: str, message: str) -> None:
         publish = type(self).publish_notice
         self._send_later(
-            "an approval's notice",
+            "an approval's notification",
             lambda: publish(self.account_id, self.region_name, topic, subject, message),
         )
 
@@ -314,19 +314,19 @@ class JobOperations(SteppedBackend):
 
 
 def _query_value(action_type: ActionType, query: dict[str, str]) -> str | None:
-    """The value that a poll selects jobs by. Rules documented, texts unknown."""
+    """The value by which a poll selects jobs. Rules documented, texts unknown."""
     queryable = action_type.queryable
     if queryable is None:
         if query:
             raise ValidationError(
                 f"The action type {named(action_type.key)} has no queryable property, "
-                "so that queryParam must be empty"
+                "so queryParam must be empty"
             )
         return None
     if queryable not in query:
         raise ValidationError(
             f"The action type {named(action_type.key)} has a queryable property, "
-            f"so that queryParam must have the key '{queryable}'"
+            f"so queryParam must have the key '{queryable}'"
         )
     return query[queryable]
 

@@ -1,7 +1,7 @@
-"""Puts something in the place of another library's internals, by a list that says why of each.
+"""Replaces internals of another library, by a list that gives the reason for each.
 
-A newer version of the library may have changed what is replaced. What is no longer there, or is
-there now although it was not, is an error that names it and the reason why it was replaced.
+A newer version of the library may have changed what is replaced. If something is missing, or
+something new already exists, an error names it and the reason for its replacement.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _done: set[Replaced] = set()
 
 
 class ChangedError(ImportError):
-    """The library has changed in what is replaced."""
+    """The library has changed what is replaced."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Replaced:
     """One replacement.
 
     ``what`` and ``by`` are a module, a colon and a name in it, which may have dots; ``by``'s module
-    may be relative. ``how`` says what ``by`` is: what comes ``instead``, a function that is given
-    what was there and answers what goes ``around`` it, or something ``new`` where nothing was.
+    may be relative. ``how`` says what ``by`` is: the replacement (``instead``), a function that
+    takes the original and returns a wrapper (``around``), or an addition (``new``).
     """
 
     what: str
@@ -35,7 +35,7 @@ class Replaced:
 
 
 def put(replaced: Iterable[Replaced], package: str) -> None:
-    """Put everything in its place; what is there already is let alone.
+    """Make all replacements that are not made yet.
 
     ``package`` is the one to which ``by`` may be relative. Raises ChangedError for everything that
     the library has changed, before anything is replaced.
@@ -55,7 +55,7 @@ def put(replaced: Iterable[Replaced], package: str) -> None:
 
 
 def _change(each: Replaced) -> str | None:
-    """What is to be said of the library, if it has changed."""
+    """The error's text, if the library has changed."""
     try:
         owner, name = _owner(each.what)
         there = hasattr(owner, name)

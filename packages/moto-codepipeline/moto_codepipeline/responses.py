@@ -1,4 +1,4 @@
-"""The wire: JSON 1.1 in and out, checked against the service model before anything else."""
+"""The wire format: JSON 1.1, checked against the service model before anything else."""
 
 import json
 from datetime import datetime
@@ -81,7 +81,7 @@ class JobResponse(CodePipelineResponse):
         self.codepipeline_backend.update_action_type(self._get_param("actionType"))
         return ""
 
-    # Pipelines: moto's answers, with timestamps as numbers, which is what JSON 1.1 has
+    # Pipelines: moto's responses, with timestamps as numbers, as in JSON 1.1
 
     def get_pipeline(self) -> str:
         pipeline, metadata = self.codepipeline_backend.get_pipeline(*self._given("name", "version"))
@@ -132,7 +132,7 @@ class JobResponse(CodePipelineResponse):
         )
         return ""
 
-    enable_stage_transition = disable_stage_transition  # which has no reason
+    enable_stage_transition = disable_stage_transition  # its request has no reason
 
     def get_pipeline_execution(self) -> str:
         execution = self.codepipeline_backend.describe_pipeline_execution(
@@ -220,7 +220,7 @@ class JobResponse(CodePipelineResponse):
         return ""
 
     def _result(self) -> dict[str, Any]:
-        """The request without what says whose result it is: a repeat is compared by the rest."""
+        """The request without its job id and client token: repeats are compared by the rest."""
         addressed = ("jobId", "clientToken")
         return {name: each for name, each in self._request.items() if name not in addressed}
 
@@ -238,7 +238,7 @@ def _with_numbers(shape: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cbor_refusal() -> Wire:
-    """Tell a client that speaks RPC v2 CBOR, in CBOR, that only JSON is spoken here."""
+    """The error, in CBOR, for a client that uses RPC v2 CBOR."""
     error = {
         "__type": "UnsupportedProtocolException",
         "message": "This local CodePipeline speaks JSON 1.1 only, not RPC v2 CBOR.",

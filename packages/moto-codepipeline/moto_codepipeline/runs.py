@@ -1,9 +1,7 @@
-"""A pipeline execution and what is in it: stages, actions, artifacts, variables.
+"""A pipeline execution and its stages, actions, artifacts and variables, shown in the API's shapes.
 
-What is shown of them is in the API's shapes.
-
-Statuses are the API's, and a stage or an action that has not begun has none. The API has no
-Cancelled for actions: one whose pipeline was updated is Abandoned here, and CANCELED in its event.
+Statuses are the API's; a stage or an action that has not begun has none. The API has no Cancelled
+for actions: one whose pipeline was updated is Abandoned here, and CANCELED in its event.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ def without_none(**members: Any) -> dict[str, Any]:
 
 
 class ActionFailedError(Exception):
-    """An action of AWS's own cannot succeed: the ``errorDetails`` that it ends with."""
+    """An action of AWS's own fails: its ``errorDetails``."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -48,8 +46,8 @@ class ActionFailedError(Exception):
 class Artifact:
     """A named place in the artifact store.
 
-    The object key is ``<pipeline, 20 characters>/<artifact, 10>/<7 at random>`` (truncation
-    documented, form recorded), with ``.zip`` for what a source action puts out.
+    The object key is ``<pipeline, 20 characters>/<artifact, 10>/<7 random ones>`` (truncation
+    documented, form recorded), with ``.zip`` for the output of a source action.
     """
 
     name: str
@@ -59,7 +57,7 @@ class Artifact:
 
     @classmethod
     def placed(cls, name: str, pipeline: str, bucket: str, suffix: str) -> Artifact:
-        """An artifact with a new place of its own."""
+        """An artifact with a new key."""
         unique = "".join(secrets.choice(_KEY_CHARACTERS) for _ in range(7))
         return cls(name, bucket, f"{pipeline[:20]}/{name[:10]}/{unique}{suffix}")
 
@@ -79,8 +77,8 @@ class Artifact:
 
 @dataclass(eq=False)
 class ActionRun:
-    """One action of one execution. ``client_id`` is whose it is, if it is a partner action;
-    ``job_id`` is its newest job's.
+    """One action of one execution. ``client_id`` is a partner action's client, and ``job_id`` its
+    newest job's id.
     """
 
     stage: StageRun
@@ -124,7 +122,7 @@ class ActionRun:
 
     @property
     def job_timeout(self) -> int | None:
-        """How many seconds each of its jobs may take, if the type's partner says so."""
+        """How many seconds each of its jobs may take, if the type's partner declares that."""
         return self.action_type.job_timeout if self.action_type else None
 
     def url(self, template: str) -> str | None:
@@ -134,7 +132,7 @@ class ActionRun:
         return self.action_type.url(template, self.configuration, self.external_id)
 
     def take_details(self, details: dict[str, Any]) -> None:
-        """Take over a job result's ``executionDetails``."""
+        """Update the action with a job result's ``executionDetails``."""
         self.summary = details.get("summary", self.summary)
         self.external_id = details.get("externalExecutionId", self.external_id)
         self.percent_complete = details.get("percentComplete", self.percent_complete)
@@ -170,7 +168,7 @@ class ActionRun:
         )
 
     def result(self) -> dict[str, Any]:
-        """External execution id, summary and URL, as far as they are known."""
+        """Those of external execution id, summary and URL that are known."""
         return without_none(
             externalExecutionId=self.external_id,
             externalExecutionSummary=self.summary,
@@ -202,7 +200,7 @@ class ActionRun:
 
 @dataclass(eq=False)
 class StageRun:
-    """One stage of one execution. ``retried`` is when it was retried for the last time."""
+    """One stage of one execution. ``retried`` is the time of its last retry."""
 
     run: PipelineRun
     name: str
@@ -223,13 +221,13 @@ class StageRun:
         return {"pipelineExecutionId": self.run.pipeline_execution_id, "status": status}
 
     def renew(self, actions: list[ActionRun]) -> None:
-        """Put new runs, with new ids, in the place of actions that are to be retried."""
+        """Replace the actions to be retried with new runs, which have new ids."""
         self.actions = [
             ActionRun(self, each.declaration) if each in actions else each for each in self.actions
         ]
 
     def retry_metadata(self) -> dict[str, Any] | None:
-        """The API's ``RetryStageMetadata``, once the stage was retried (recorded)."""
+        """The API's ``RetryStageMetadata``, if the stage was retried (recorded)."""
         if not self.retries:
             return None
         trigger = {"latestRetryTrigger": "ManualStageRetry"}
@@ -243,13 +241,13 @@ class StageRun:
 
 
 class PipelineRun(PipelineExecution):
-    """One execution of a pipeline, by the structure that the pipeline had when it began.
+    """One execution of a pipeline, with the structure that the pipeline had when it began.
 
     ``traffic`` is shared by the pipeline's executions. ``attempt`` counts the retries of all its
-    stages, from 1; ``begun`` has the actions of all attempts in the order of their beginning.
-    ``stopped_for`` is the API's ``StopExecutionTrigger``, once somebody wants it stopped;
-    ``trigger`` its ``ExecutionTrigger``. ``source_revisions`` are the revisions that source actions
-    are to take instead of the present ones, by their names.
+    stages, from 1; ``begun`` has the actions of all attempts, in the order in which they began.
+    ``stopped_for`` is the API's ``StopExecutionTrigger``, once it is being stopped; ``trigger`` is
+    its ``ExecutionTrigger``. ``source_revisions`` are the revisions that source actions use instead
+    of the present ones, by action name.
     """
 
     def __init__(
@@ -304,20 +302,20 @@ class PipelineRun(PipelineExecution):
 
     @property
     def stage(self) -> StageRun | None:
-        """The stage that the execution is in, or waits for; none if all have succeeded."""
+        """The stage that the execution is in or waits for; None if all have succeeded."""
         return next((each for each in self.stages if each.status != SUCCEEDED), None)
 
     def store(self, region: str) -> dict[str, Any]:
-        """The artifact store that serves a region; an empty one if the pipeline names none."""
+        """The artifact store of a region; an empty one if the pipeline has none."""
         store = self.pipeline.get("artifactStores", {}).get(region)
         found: dict[str, Any] = store or self.pipeline.get("artifactStore", {})
         return found
 
     def resolve(self, configuration: dict[str, str]) -> dict[str, str]:
-        """``configuration`` with its ``#{namespace.name}`` filled in.
+        """``configuration`` with each ``#{namespace.name}`` replaced by its value.
 
-        Known are ``variables``, ``codepipeline.PipelineExecutionId`` and the output variables of
-        actions that have a namespace. What cannot be resolved stays as it is.
+        These are the ``variables``, ``codepipeline.PipelineExecutionId`` and the output variables
+        of actions with a namespace. A reference that can't be resolved stays as it is.
         """
         known: dict[tuple[Any, str], str] = {
             ("codepipeline", "PipelineExecutionId"): self.pipeline_execution_id
@@ -333,7 +331,7 @@ class PipelineRun(PipelineExecution):
         }
 
     def place_artifacts(self, action: ActionRun) -> None:
-        """Find the action's input artifacts, and give its output artifacts their places."""
+        """Find the action's input artifacts, and give its output artifacts keys."""
         declared, region = action.declaration, action.declaration.get("region", self.region)
         bucket = self.store(region).get("location", "")
         suffix = ".zip" if action.type_id["category"] == "Source" else ""
@@ -345,7 +343,7 @@ class PipelineRun(PipelineExecution):
             action.outputs.append(artifact)
 
     def take_revision(self, action: ActionRun, revision: dict[str, Any], at: float) -> None:
-        """Take over a job result's ``currentRevision``, for the action and what it puts out."""
+        """Record a job result's ``currentRevision`` for the action and its output artifacts."""
         action.revision = {
             "revisionId": revision["revision"],
             "revisionChangeId": revision["changeIdentifier"],
@@ -374,7 +372,7 @@ class PipelineRun(PipelineExecution):
             "trigger": self.trigger,
             "executionMode": self.execution_mode,
         }
-        # Recorded: without variables there is no such member, nor is there ever an executionType.
+        # Recorded: there is no variables member without variables, and never an executionType.
         return without_none(**shape | {"variables": shape["variables"] or None})
 
     def to_summary_dict(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The S3 source action: it reads an object's version, and puts it as the output artifact.
+"""The S3 source action: it reads an object's version, and uploads it as the output artifact.
 
-Documented: the bucket must be versioned; ``PollForSourceChanges`` asks for change detection; the
-output variables. Recorded: the revision's id and summary, the failure without an object, and a look
-for changes every 120 seconds. Here only ``"PollForSourceChanges": "true"`` asks for it, although
-AWS's default is true: a test would otherwise have executions that it did not start.
+Documented: the bucket must be versioned; ``PollForSourceChanges`` enables change detection; the
+output variables. Recorded: the revision's id and summary, the failure without an object, and a
+check for changes every 120 seconds. Here only ``"PollForSourceChanges": "true"`` enables it,
+although AWS's default is true: otherwise a test would have executions that it did not start.
 """
 
 import logging
@@ -14,7 +14,7 @@ from .behaviour import Behaviour
 from .runs import ActionFailedError, ActionRun
 
 LOOK_SECONDS = 120
-"""How often a source is looked at for changes (recorded)."""
+"""The time between checks of a source for changes (recorded)."""
 
 VERSION_ID = "S3_OBJECT_VERSION_ID"
 
@@ -39,7 +39,7 @@ def version_of(action: dict[str, Any]) -> str | None:
 
 
 class S3Source:
-    """Works S3 source actions."""
+    """Runs S3 source actions."""
 
     def __init__(self, behaviour: Callable[[], Behaviour]) -> None:
         self._behaviour = behaviour
@@ -47,7 +47,7 @@ class S3Source:
     def __call__(self, action: ActionRun) -> dict[str, Any]:
         """The action's result, like a job's.
 
-        Raises ActionFailedError where there is no version to read, or no bucket to put it into,
+        Raises ActionFailedError if there is no version to read, or no bucket for the artifact,
         unless ``behaviour.source_without_version`` lets it succeed.
         """
         bucket = action.configuration.get("S3Bucket", "")
@@ -94,7 +94,7 @@ class S3Source:
 
 
 def _bucket(name: str) -> Any:
-    """moto's S3, as the account sees it that has the bucket; None if there is none."""
+    """The backend of moto's S3 that has a bucket; None if there is no such bucket."""
     from moto.s3.models import s3_backends  # noqa: PLC0415 - slow, and not always needed
 
     owner = s3_backends.bucket_accounts.get(name)
@@ -104,5 +104,5 @@ def _bucket(name: str) -> Any:
 def _object(bucket: str, key: str, version_id: str | None = None) -> Any:
     where = _bucket(bucket)
     found = where and where.get_object(bucket, key, version_id=version_id)
-    # A marker of a deletion has no value.
+    # A delete marker has no value.
     return found if hasattr(found, "value") else None

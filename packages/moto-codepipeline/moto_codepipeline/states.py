@@ -1,4 +1,4 @@
-"""Answers about executions: GetPipelineState, and pages of lists."""
+"""Responses about executions: GetPipelineState, and pages of lists."""
 
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 def page(items: list[Item], limit: int, token: str | None) -> tuple[list[Item], str | None]:
-    """One page of ``items``, and the token of the next if there is one."""
+    """One page of ``items``, and the token of the next page if there is one."""
     if token is not None and not (token.isdecimal() and token.isascii()):
         raise InvalidNextTokenError
     begin = int(token or 0)

@@ -1,4 +1,4 @@
-"""Steps: one operation at a time, what is due before it, its events after it."""
+"""Steps: one operation at a time, after what is due, and before its events."""
 
 import functools
 import heapq
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 def operation(
     method: Callable[Concatenate[Any, Parameters], Answer],
 ) -> Callable[Concatenate[Any, Parameters], Answer]:
-    """Make a method one step: what was due happens before it, and its events go out after it."""
+    """Make a method one step: what is due happens before it, and its events are sent after it."""
 
     @functools.wraps(method)
     def wrapped(
@@ -40,11 +40,11 @@ def operation(
 
 
 class SteppedBackend(CodePipelineBackend):
-    """moto's backend with a lock, a clock, and a way for events to leave.
+    """moto's backend with a lock, a clock, and delivery of events.
 
-    ``behaviour`` and ``clock`` may be changed at any time. ``deliver_event`` is how an event
-    leaves: called with account id, region and an entry for PutEvents, while no lock is held. To
-    deliver otherwise, replace it on the class.
+    ``behaviour`` and ``clock`` may be changed at any time. ``deliver_event`` sends an event: it is
+    called with account id, region and an entry for PutEvents, while no lock is held. To deliver
+    events elsewhere, replace it on the class.
     """
 
     deliver_event: ClassVar[Callable[[str, str, dict[str, Any]], None]] = staticmethod(
@@ -64,7 +64,7 @@ class SteppedBackend(CodePipelineBackend):
 
     @property
     def clock(self) -> Clock:
-        """What tells the time here."""
+        """The clock of all times here."""
         return self._timeline.clock
 
     @clock.setter
@@ -74,7 +74,7 @@ class SteppedBackend(CodePipelineBackend):
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Hold the lock, after what is due has happened; send events when the lock is gone."""
+        """Hold the lock, after what is due has happened; send events after its release."""
         try:
             with self._lock:
                 self._depth += 1
@@ -89,12 +89,12 @@ class SteppedBackend(CodePipelineBackend):
                 self._send_due_events()
 
     def tick(self) -> None:
-        """Let everything happen that is due: for a loop, where no call may come for a while."""
+        """Let everything that is due happen: for a loop, when there may be no calls for a while."""
         with self.step():
             pass
 
     def next_due(self) -> float | None:
-        """When ``tick`` will have something to do, in seconds since the epoch by ``clock``."""
+        """When ``tick`` next has something to do, in seconds since the epoch by ``clock``."""
         with self._lock:
             times = [self._timeline.next_due(), self._outbox[0][0] if self._outbox else None]
             return min((time for time in times if time is not None), default=None)
@@ -108,7 +108,7 @@ class SteppedBackend(CodePipelineBackend):
             self._send_later(entry["DetailType"], deliver, due)
 
     def _send_later(self, what: str, send: Callable[[], None], due: float | None = None) -> None:
-        """Send something once no lock is held, now or when it is due."""
+        """Send something while no lock is held, now or when it is due."""
         when = self._timeline.now() if due is None else due
         heapq.heappush(self._outbox, (when, next(self._entry_numbers), what, send))
 

@@ -1,6 +1,6 @@
-"""What a pipeline's structure must be, across its stages and actions.
+"""The rules for a pipeline's structure, across its stages and actions.
 
-The table of docs/behaviour.md says of each rule how it is known, and whether its text is.
+docs/behaviour.md has the evidence for each rule, and whether its text is known.
 """
 
 import logging
@@ -17,7 +17,7 @@ from .exceptions import (
 from .runs import VARIABLE
 
 STAGES, ACTIONS_IN_STAGE, ACTIONS, VARIABLES = 50, 50, 1000, 50
-"""How many there can be in a pipeline (documented)."""
+"""Quotas of a pipeline (documented)."""
 
 OWN_NAMESPACES = {"codepipeline", "variables"}
 UNSERVED = {
@@ -26,7 +26,7 @@ UNSERVED = {
     "onFailure": "automatic retry, rollback and conditions",
     "blockers": "blockers",
 }
-"""Members of a stage that are refused here, and what they are for."""
+"""Members of a stage that are refused here, and what they configure."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 def check_structure(
     pipeline: dict[str, Any], action_types: dict[TypeKey, ActionType], region: str
 ) -> None:
-    """Raise what is wrong with the pipeline, a stage or an action as an Invalid...Error."""
+    """Raise an Invalid...Error if the pipeline, a stage or an action is invalid."""
     _check_pipeline(pipeline)
     _check_stores(pipeline, region)
     _check_stages(pipeline)
@@ -262,7 +262,7 @@ def _check_namespaces(pipeline: dict[str, Any]) -> None:
 def _with_earlier(
     pipeline: dict[str, Any],
 ) -> Iterator[tuple[tuple[str, dict[str, Any]], list[dict[str, Any]]]]:
-    """Each action, with its stage's name, and the actions that have ended before it begins."""
+    """Each action, with its stage's name, and the actions that end before it begins."""
     before: list[dict[str, Any]] = []
     for stage in pipeline["stages"]:
         for action in stage["actions"]:
@@ -273,5 +273,5 @@ def _with_earlier(
 
 
 def _repeated(names: list[str]) -> str | None:
-    """The first name that is there more than once."""
+    """The first name that occurs more than once."""
     return next((name for name, count in Counter(names).items() if count > 1), None)

@@ -1,7 +1,7 @@
 """Reads and changes a Behaviour by name, for the command line and for HTTP.
 
-What there is, and of which type, is the dataclass's own: there is no list of switches here. A field
-that is a function has no text, and is left to Python.
+Names and types are those of the dataclass: there is no list of switches here. A field that is a
+function has no text, and can only be set from Python.
 """
 
 import json
@@ -15,14 +15,14 @@ from .behaviour import Behaviour
 
 
 class SwitchError(ValueError):
-    """There is no such switch, or it cannot have this value. The message names both."""
+    """The switch does not exist, or can't have this value. The message names both."""
 
 
 @lru_cache(maxsize=1)
 def switches() -> dict[str, Any]:
     """The type of each switch that has a text: bool, int, float, a Literal, or one of them | None.
 
-    Numbers have the smallest value that the field's metadata names as ``minimum``, else 0.
+    The smallest value of a number is the field's metadata ``minimum``, or else 0.
     """
     types = get_type_hints(Behaviour)
     simple = (bool, int, float)
@@ -34,12 +34,12 @@ def switches() -> dict[str, Any]:
 
 
 def values(behaviour: Behaviour) -> dict[str, Any]:
-    """The present value of each switch, as JSON has it."""
+    """The present value of each switch, as in JSON."""
     return {name: getattr(behaviour, name) for name in switches()}
 
 
 def change(behaviour: Behaviour, changes: dict[str, Any]) -> None:
-    """Set switches to values as JSON has them. All are checked first. Raises SwitchError."""
+    """Set switches to values as in JSON. All are checked first. Raises SwitchError."""
     for name, value in changes.items():
         if name not in switches():
             raise SwitchError(f"There is no switch {name!r}; there are {', '.join(switches())}")
@@ -50,9 +50,9 @@ def change(behaviour: Behaviour, changes: dict[str, Any]) -> None:
 
 
 def read(settings: list[str]) -> dict[str, Any]:
-    """The changes that texts of the form ``name=value`` say, for ``change``. Raises SwitchError.
+    """The changes, for ``change``, in texts of the form ``name=value``. Raises SwitchError.
 
-    A value is JSON, or a bare word: ``status`` needs no quotes, and ``False`` and ``None`` will do.
+    A value is JSON, or a bare word: ``status`` needs no quotes; ``False`` and ``None`` are allowed.
     """
     changes = {}
     for setting in settings:
@@ -64,12 +64,12 @@ def read(settings: list[str]) -> dict[str, Any]:
 
 
 def allowed(name: str) -> str:
-    """What a switch may be, in words: ``true or false``, ``a whole number from 1, or null``."""
+    """The allowed values of a switch: ``true or false``, ``a whole number from 1, or null``."""
     return _words(switches()[name], _minimum(name))
 
 
 def choices(name: str) -> list[Any] | None:
-    """The values that a switch may have, if they can be told one by one."""
+    """The allowed values of a switch, if they can be listed."""
     kind = switches()[name]
     if kind is bool:
         return [True, False]

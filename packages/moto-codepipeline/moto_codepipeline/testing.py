@@ -1,4 +1,4 @@
-"""A CodePipeline for one test: pipelines of one action, whose job a worker is to take."""
+"""A CodePipeline for one test: pipelines of one action, whose job is for the worker under test."""
 
 import asyncio
 import inspect
@@ -39,7 +39,7 @@ TRUST = {
 
 
 def make_bucket(s3: Any, name: str) -> None:
-    """Make a bucket in the client's region, unless it is there."""
+    """Create a bucket in the client's region, unless it exists."""
     region = s3.meta.region_name
     elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": region}}
     with suppress(s3.exceptions.BucketAlreadyExists, s3.exceptions.BucketAlreadyOwnedByYou):
@@ -47,9 +47,9 @@ def make_bucket(s3: Any, name: str) -> None:
 
 
 def put_source(s3: Any, bucket: str, key: str, files: Mapping[str, bytes]) -> None:
-    """Put a zip of ``files`` where an S3 source action finds it; make the bucket if it isn't there.
+    """Upload a zip of ``files`` for an S3 source action; create the bucket if it doesn't exist.
 
-    ``s3`` is boto3's client. The bucket is versioned, as such an action needs it.
+    ``s3`` is boto3's client. The bucket is versioned, as the action requires.
     """
     make_bucket(s3, bucket)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -63,8 +63,8 @@ def put_source(s3: Any, bucket: str, key: str, files: Mapping[str, bytes]) -> No
 class CodePipeline:
     """CodePipeline in one region, while moto mocks AWS. Its clock stands still until advanced.
 
-    ``client`` is boto3's, and ``backend`` is what answers it. ``artifact_store`` is that of the
-    pipelines to come.
+    ``client`` is boto3's client, and ``backend`` is the backend behind it. ``artifact_store`` is
+    used by pipelines that are started later.
     """
 
     def __init__(self, region: str) -> None:
@@ -82,7 +82,7 @@ class CodePipeline:
 
     @property
     def clock(self) -> Clock:
-        """What tells the time: ``clock.advance(60)``."""
+        """The clock: ``clock.advance(60)``."""
         return self.backend.clock
 
     @property
@@ -92,11 +92,11 @@ class CodePipeline:
 
     @property
     def client_token(self) -> str:
-        """What a worker of partner actions has to give for their jobs."""
+        """The client token that a partner's worker needs for its jobs."""
         return self.backend.client_token(self.backend.default_client_id)
 
     def put_source(self, files: Mapping[str, bytes]) -> None:
-        """Make a zip of ``files`` what the pipelines' source is from now on.
+        """Upload a zip of ``files``, which is the pipelines' source from now on.
 
         Its bucket is ``source``, and its key ``source.zip``.
         """
@@ -112,13 +112,13 @@ class CodePipeline:
         configuration: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
     ) -> ActionRun:
-        """Run a pipeline of one action, whose job can then be polled; answers the action.
+        """Start a pipeline of one action, whose job can then be polled; return the action.
 
-        The action is what its job makes of it: ``status``, ``summary``, ``error``,
+        The action shows the result of its job: ``status``, ``summary``, ``error``,
         ``output_variables``. It has the input artifact ``Source`` and the output artifact
-        ``Output``, whose places in S3 are in ``inputs`` and ``outputs``. Its type is registered
-        when it is first used, with the properties of this configuration, of which ``secrets`` are
-        secret; ``owner`` may be ThirdParty.
+        ``Output``; their locations in S3 are in ``inputs`` and ``outputs``. Its type is registered
+        at its first use, with the properties of ``configuration`` and, as secret ones, of
+        ``secrets``. ``owner`` may be ThirdParty.
         """
         type_id = {"category": category, "owner": owner, "provider": provider, "version": version}
         if TypeKey.of(type_id) not in self.backend.action_types:
@@ -149,10 +149,10 @@ class CodePipeline:
         return run.stages[-1].actions[-1]
 
     def run_to_end(self, work: Callable[[], Any], action: ActionRun) -> None:
-        """Call ``work`` until an action has ended, and let the time pass that nothing happens in.
+        """Call ``work`` until an action has ended, and move the clock when nothing happens.
 
-        ``work`` is one round of a worker; a coroutine function may be given. Raises AssertionError
-        where nothing is left that could end the action.
+        ``work`` is one round of a worker, and can be a coroutine function. Raises AssertionError
+        if nothing is left that could end the action.
         """
         while action.status == IN_PROGRESS:
             done = work()
@@ -165,11 +165,11 @@ class CodePipeline:
                 self.backend.tick()
 
     def assert_status(self, action: ActionRun, status: str) -> None:
-        """Fail with the action's story unless it has a status, like ``Succeeded``."""
+        """Fail with the action's history unless it has the status, such as ``Succeeded``."""
         assert action.status == status, self.story(action)  # noqa: S101 - a test's
 
     def story(self, action: ActionRun) -> str:
-        """What became of an action and its jobs, a line for each change."""
+        """The history of an action and its jobs, one line for each change."""
         lines = [f"The action {action.name} is {action.status}"]
         if action.error:
             lines[0] += ": {code}: {message}".format(**action.error)

@@ -1,10 +1,10 @@
-"""Which execution works in each stage of a pipeline, and which wait before it.
+"""Which execution is in each stage of a pipeline, and which ones wait for it.
 
-Documented: a stage works on one execution at a time, and is unlocked when it succeeds, fails or is
-stopped. In the mode SUPERSEDED one execution waits before a locked stage, and a newer one that
-arrives takes its place; in the mode QUEUED all wait, in the order of their arrival; in the mode
-PARALLEL none does. An execution that works in a stage is never superseded. Where the transition to
-a stage is disabled, all wait.
+Documented: a stage runs one execution at a time, and is unlocked when it succeeds, fails or is
+stopped. In SUPERSEDED mode one execution waits for a locked stage, and is superseded by a newer one
+that arrives; in QUEUED mode all wait, in the order of their arrival; in PARALLEL mode none waits.
+An execution that is in a stage is never superseded. While the transition to a stage is disabled,
+all wait.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ SUPERSEDING, PARALLEL = "SUPERSEDED", "PARALLEL"
 
 
 class Execution(Protocol):
-    """What is known here of an execution."""
+    """What this module needs of an execution."""
 
     @property
     def execution_mode(self) -> str: ...
@@ -32,17 +32,17 @@ class Traffic(Generic[E]):
         self._transitions: dict[str, dict[str, Any]] = {}
 
     def enter(self, stage_name: str, execution: E) -> bool:
-        """Lock a stage for an execution. False: another one has it, or nobody may enter."""
+        """Lock a stage for an execution. False: it is locked, or its transition is disabled."""
         return not self._closed(stage_name) and self.claim(stage_name, execution)
 
     def claim(self, stage_name: str, execution: E) -> bool:
-        """Lock a stage for an execution that need not pass the transition to it."""
+        """Lock a stage for an execution, even if its transition is disabled."""
         if execution.execution_mode == PARALLEL:
             return True
         return self._inside.setdefault(stage_name, execution) is execution
 
     def wait(self, stage_name: str, execution: E) -> list[E]:
-        """Let an execution wait before a locked stage; answers those that it supersedes."""
+        """Make an execution wait for a locked stage; return those that it supersedes."""
         waiting = self._waiting[stage_name]
         superseded = list(waiting) if execution.execution_mode == SUPERSEDING else []
         self._waiting[stage_name] = [each for each in waiting if each not in superseded]
@@ -50,12 +50,12 @@ class Traffic(Generic[E]):
         return superseded
 
     def leave(self, stage_name: str, execution: E) -> None:
-        """Unlock a stage, if the execution has it."""
+        """Unlock a stage, if the execution is in it."""
         if self._inside.get(stage_name) is execution:
             del self._inside[stage_name]
 
     def admit(self) -> list[E]:
-        """Lock each free stage for whoever has waited for it longest; answers those executions."""
+        """Lock each free stage for the execution that has waited longest; return these."""
         admitted = []
         for name, waiting in self._waiting.items():
             while waiting and self.enter(name, waiting[0]):
@@ -63,22 +63,22 @@ class Traffic(Generic[E]):
         return admitted
 
     def forget(self, execution: E) -> None:
-        """Take an execution that waits out of its queue."""
+        """Remove a waiting execution from its queue."""
         for waiting in self._waiting.values():
             if execution in waiting:
                 waiting.remove(execution)
 
     def set_transition(self, stage_name: str, state: dict[str, Any]) -> None:
-        """Let executions enter a stage, or not: by the API's ``TransitionState``."""
+        """Enable or disable a stage's transition, with the API's ``TransitionState``."""
         self._transitions[stage_name] = state
 
     def transition(self, stage_name: str) -> dict[str, Any]:
-        """The API's ``TransitionState`` of the way into a stage."""
+        """The API's ``TransitionState`` of the transition to a stage."""
         return self._transitions.get(stage_name, {"enabled": True})
 
     def _closed(self, stage_name: str) -> bool:
         return not self.transition(stage_name)["enabled"]
 
     def before(self, stage_name: str) -> list[E]:
-        """The executions that wait before a stage, the one that enters next first."""
+        """The executions that wait for a stage, the next one first."""
         return list(self._waiting.get(stage_name, ()))

@@ -1,4 +1,4 @@
-"""Where requests come in. moto finds this module by the name of the backend's."""
+"""The addresses of requests. moto finds this module by the name of the backend's module."""
 
 from moto.codepipeline.urls import url_bases
 

@@ -1,10 +1,10 @@
-"""Checks a request against CodePipeline's service model, and says what is wrong in AWS's words.
+"""Checks a request against CodePipeline's service model, with AWS's error messages.
 
-SDKs check little of it before they send, so the service has to. The model is botocore's own: there
-is no list of limits here. Recorded from CodePipeline: the phrases for null, pattern and enum, that
-several violations are joined with "; ", that a value is never repeated, and that all this comes
-before the question whether a thing exists. The phrases for lengths, ranges, list and map members,
-and those of SerializationException are AWS's usual ones.
+SDKs check little of it before they send a request, so the service has to. The model is botocore's:
+there is no list of limits here. Recorded from CodePipeline: the phrases for null, pattern and enum;
+several violations are joined with "; "; a value is never repeated; and all this is checked before
+a resource is looked up. The phrases for lengths, ranges, list and map members, and those of
+SerializationException are AWS's usual ones.
 """
 
 import json
@@ -19,13 +19,13 @@ from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Sh
 from .exceptions import SerializationError, UnknownOperationError, ValidationError
 
 NEWER_MAXIMA = {"ActionConfigurationValue": 50_000}
-"""Where the live service allows more than the model (reported, 2022 to 2025: its own messages say
-so)."""
+"""Limits of the live service that are larger than the model's (reported, 2022 to 2025: its messages
+say so)."""
 
 
 @lru_cache(maxsize=1)
 def service_model() -> ServiceModel:
-    """CodePipeline's service model, as botocore has it, with the limits that are newer."""
+    """botocore's model of CodePipeline, with the newer limits."""
     description = Loader().load_service_model("codepipeline", "service-2")
     for name, most in NEWER_MAXIMA.items():
         description["shapes"][name]["max"] = most
@@ -40,7 +40,7 @@ def _operation_model(operation: str) -> OperationModel:
 
 
 def read_request(operation: str, body: str | bytes) -> dict[str, Any]:
-    """The request that ``body`` holds, with null members left out.
+    """The request in ``body``, without null members.
 
     Raises UnknownOperationError, SerializationError or ValidationError.
     """
@@ -61,7 +61,7 @@ def _refuse(constant: str) -> None:
 
 
 def check(operation: str, request: dict[str, Any]) -> None:
-    """Raise ValidationError unless ``request`` keeps to the model's constraints."""
+    """Raise ValidationError if ``request`` breaks the model's constraints."""
     shape = _operation_model(operation).input_shape
     violations = list(_violations(shape, request, "")) if shape is not None else []
     if violations:
@@ -92,7 +92,7 @@ _SCALARS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def _typed(shape: Shape, value: Any) -> Any:
-    """``value`` without nulls, if its JSON types are those of ``shape``."""
+    """``value`` without nulls, if its JSON types match ``shape``."""
     if isinstance(shape, StructureShape):
         if not isinstance(value, dict):
             raise SerializationError("Expected a structure.")
@@ -156,7 +156,7 @@ def _member_violations(shape: StructureShape, value: dict[str, Any], path: str) 
 
 
 def _nested(path: str, what: str, shape: Shape) -> str:
-    # Reported: all that is asked of such a value is told, not only what it breaks.
+    # Reported: the message has all constraints of such a value, not only the broken ones.
     constraints = ", ".join(text for text, _ in _constraints(shape, None))
     return (
         f"Value at '{path}' failed to satisfy constraint: "
@@ -170,7 +170,7 @@ def _broken(shape: Shape, value: Any) -> Iterator[str]:
 
 
 def _constraints(shape: Shape, value: Any) -> Iterator[tuple[str, bool]]:
-    """The constraints of ``shape`` itself, and whether ``value`` keeps them."""
+    """The constraints of ``shape`` itself, and whether ``value`` meets them."""
     rules = shape.metadata
     numeric = shape.type_name in ("integer", "long")
     what = "value" if numeric else "length"

@@ -1,4 +1,4 @@
-"""A CodePipeline with a custom action type and a pipeline or two, for the tests of moto_codepipeline."""
+"""A CodePipeline with an action type and pipelines, for the tests of moto_codepipeline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ACCOUNT, REGION = "123456789012", "eu-west-1"
 TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
 SOURCE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
 SIDE_BY_SIDE = {"executionMode": "PARALLEL", "pipelineType": "V2"}
-"""What a pipeline declares whose executions neither wait for each other nor supersede any."""
+"""The members of a pipeline whose executions run independently of each other."""
 
 BOUNDED = settings(
     deadline=None,
@@ -32,14 +32,14 @@ BOUNDED = settings(
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )
-"""What every property-based test has in common."""
+"""The settings of all property-based tests."""
 
 UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
 
 
 @lru_cache
 def client(service: str, endpoint_url: str | None = None, region: str = REGION) -> Any:
-    """A client that neither checks parameters nor repeats itself, made once for all tests."""
+    """A client that neither checks parameters nor retries, created once for all tests."""
     return boto3.client(
         service,
         region_name=region,
@@ -67,7 +67,7 @@ def action_type(**changes: Any) -> dict[str, Any]:
 
 
 def action(name: str, type_id: dict[str, str] = TYPE, **changes: Any) -> dict[str, Any]:
-    """An action's declaration; artifacts may be given by their names."""
+    """An action's declaration; artifacts can be given by name."""
     declared: dict[str, Any] = {"name": name, "actionTypeId": type_id} | changes
     for side in ("inputArtifacts", "outputArtifacts"):
         if side in declared:
@@ -76,7 +76,7 @@ def action(name: str, type_id: dict[str, str] = TYPE, **changes: Any) -> dict[st
 
 
 def source(**changes: Any) -> dict[str, Any]:
-    """An AWS source action that puts out ``SourceOutput``."""
+    """An AWS source action with the output artifact ``SourceOutput``."""
     configuration = {"S3Bucket": "code", "S3ObjectKey": "code.zip"}
     return action(
         "Fetch",
@@ -86,7 +86,7 @@ def source(**changes: Any) -> dict[str, Any]:
 
 
 class CustomWorker:
-    """A worker for custom jobs. A job is what PollForJobs answers."""
+    """A worker for custom jobs. A job is what PollForJobs returns."""
 
     owner = "Custom"
     time_limit = "action_timeout_seconds"
@@ -118,9 +118,9 @@ class CustomWorker:
 
 
 class PartnerWorker:
-    """A worker for partner jobs. A job is what its details answer, with its ``clientId``.
+    """A worker for partner jobs. A job is what its details return, with its ``clientId``.
 
-    The token is the client's, unless the job has a ``clientToken`` of its own.
+    The token is the client's, unless the job has its own ``clientToken``.
     """
 
     owner = "ThirdParty"
@@ -167,7 +167,7 @@ WORKERS = {each.owner: each for each in (CustomWorker, PartnerWorker)}
 
 
 class Service:
-    """The service under test, and what a user and a worker of ``owner``'s jobs do with it."""
+    """The service under test, with what a user and a worker for ``owner``'s jobs do."""
 
     def __init__(
         self, api: Any, jobs_backend: JobBackend, events: list[dict[str, Any]], owner: str
@@ -181,7 +181,7 @@ class Service:
         self.entries = events
 
     def register(self, **changes: Any) -> dict[str, str]:
-        """Register an action type of the worker's owner; answers its id."""
+        """Register an action type of the worker's owner; return its id."""
         request = action_type(**changes)
         type_id: dict[str, str]
         if self.worker.owner == "ThirdParty":
@@ -204,7 +204,7 @@ class Service:
         return action(name, self.type_id, **changes)
 
     def structure(self, *stages: list[dict[str, Any]], name: str = "release") -> dict[str, Any]:
-        """A pipeline whose first stage is ``Source``, and whose others are ``Stage2`` and so on."""
+        """A pipeline with the stages ``Source``, ``Stage2`` and so on."""
         declared = [{"name": "Source", "actions": [source()]}]
         for number, actions in enumerate(stages, start=2):
             declared.append({"name": f"Stage{number}", "actions": actions})
@@ -221,7 +221,7 @@ class Service:
         self.api.create_pipeline(pipeline=structure)
 
     def start(self, name: str = "release") -> str:
-        """Start an execution; answers its id."""
+        """Start an execution; return its id."""
         execution_id: str = self.api.start_pipeline_execution(name=name)["pipelineExecutionId"]
         return execution_id
 
@@ -234,13 +234,13 @@ class Service:
         return self.worker.acknowledge(job)
 
     def take(self) -> dict[str, Any]:
-        """Poll for the one job there is, and acknowledge it."""
+        """Poll for the only job, and acknowledge it."""
         [job] = self.poll()
         self.acknowledge(job)
         return job
 
     def take_all(self, *names: str) -> list[dict[str, Any]]:
-        """Poll for and acknowledge the jobs of these actions, which are all there are."""
+        """Poll for and acknowledge all jobs, which must be those of these actions."""
         jobs = {job["data"]["pipelineContext"]["action"]["name"]: job for job in self.poll()}
         assert set(jobs) == set(names)
         for job in jobs.values():
@@ -261,7 +261,7 @@ class Service:
         self.worker.fail(job, failureDetails={"type": kind, "message": message})
 
     def stop(self, execution_id: str, name: str = "release", **request: Any) -> str:
-        """Stop an execution; answers the id that is answered."""
+        """Stop an execution; return the id in the response."""
         answer = self.api.stop_pipeline_execution(
             pipelineName=name, pipelineExecutionId=execution_id, **request
         )
@@ -269,7 +269,7 @@ class Service:
         return answered
 
     def retry(self, execution_id: str, mode: str = "FAILED_ACTIONS", **changes: str) -> str:
-        """Retry ``Stage2``; answers the id that is answered."""
+        """Retry ``Stage2``; return the id in the response."""
         request = {
             "pipelineName": "release",
             "stageName": "Stage2",
@@ -280,7 +280,7 @@ class Service:
         return answered
 
     def execution(self, execution_id: str, name: str = "release") -> dict[str, Any]:
-        """What GetPipelineExecution answers."""
+        """What GetPipelineExecution returns."""
         answer = self.api.get_pipeline_execution(
             pipelineName=name, pipelineExecutionId=execution_id
         )
@@ -288,7 +288,7 @@ class Service:
         return execution
 
     def summaries(self) -> dict[str, dict[str, Any]]:
-        """What ListPipelineExecutions answers, by execution."""
+        """What ListPipelineExecutions returns, by execution."""
         answer = self.api.list_pipeline_executions(pipelineName="release")
         return {e["pipelineExecutionId"]: e for e in answer["pipelineExecutionSummaries"]}
 
@@ -314,7 +314,7 @@ class Service:
         }
 
     def events(self) -> list[tuple[str, str, str]]:
-        """What was announced: kind, name and state of each event."""
+        """Kind, name and state of each event."""
         shown = []
         for entry in self.entries:
             detail = json.loads(entry["Detail"])
@@ -331,13 +331,13 @@ class Service:
 
 
 def at_once(**changes: Any) -> Behaviour:
-    """The default with changes, but that a job can be polled as soon as its action has started."""
+    """The default with changes, and jobs can be polled as soon as their action has started."""
     return Behaviour(started_before_queued_seconds=0, **changes)
 
 
 @contextmanager
 def running_service(owner: str = "Custom") -> Iterator[Service]:
-    """A new service whose clock stands still, and whose events are only noted down."""
+    """A new service whose clock stands still, and whose events are only recorded."""
     entries: list[dict[str, Any]] = []
 
     def note(account_id: str, region_name: str, entry: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The trust that a pipeline's role needs. It imports nothing, so that moto can be used before."""
+"""The trust policy of a pipeline's role. It imports nothing, so that moto can be used before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probe at an HTTP endpoint whose clock the test moves, and random settings of it."""
+"""The probe at an HTTP endpoint whose clock the test moves, and random settings for it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PARTNER = {
 
 
 class ServedTime(Time):
-    """The clock of the CodePipeline that is asked: it stands still but for the probe's waits."""
+    """The clock of the probed CodePipeline. It stands still, except while the probe waits."""
 
     def __init__(self, service: JobBackend) -> None:
         self.service = service
@@ -48,7 +48,7 @@ class ServedTime(Time):
 
 @dataclass
 class Asked:
-    """A CodePipeline behind HTTP, and what the probe has noted of its calls to it."""
+    """A CodePipeline behind HTTP, and the calls that the probe has recorded."""
 
     service: JobBackend
     url: str
@@ -56,7 +56,7 @@ class Asked:
     note: Callable[[dict[str, Any]], None] | None = None
 
     def probe(self) -> Probe:
-        """A new probe, as a program that was just started has it."""
+        """A new probe, as in a program that has just started."""
         calls = Calls(REGION, self.url, ServedTime(self.service), self.note or self.lines.append)
         token = self.service.client_token(self.service.default_client_id)
         return Probe(calls, Place(calls, PREFIX), PARTNER, token)
@@ -87,7 +87,7 @@ NUMBERS: dict[str, list[Any]] = {
 
 
 def untold(setting: dict[str, Any]) -> set[str]:
-    """The switches that cannot be told from outside where they are set so."""
+    """The switches whose values can't be determined from outside with this setting."""
     names = set(NOT_ASKED)
     if setting["batch_cap"] and setting["default_batch_size"] >= setting["batch_cap"]:
         names.add("default_batch_size")
@@ -99,7 +99,7 @@ def untold(setting: dict[str, Any]) -> set[str]:
 
 
 def left(service: JobBackend) -> list[str]:
-    """Everything there is that a probe makes."""
+    """All existing resources of the kinds that a probe creates."""
     kinds = service.list_action_types("Custom")
     names = [*service.pipelines, *(each["id"]["provider"] for each in kinds)]
     names += [each["Name"] for each in client("s3").list_buckets()["Buckets"]]
@@ -109,7 +109,7 @@ def left(service: JobBackend) -> list[str]:
 
 
 class Faulty:
-    """An application of whose answers some are late, throttled, or lost, before or after."""
+    """An application whose responses are sometimes late, throttled, or lost before or after."""
 
     def __init__(self, application: Any, random: Random, share: float) -> None:
         self.application, self.random, self.share = application, random, share
@@ -136,7 +136,7 @@ class Faulty:
         return answer(environ, start_response)
 
     def be_late(self, service: JobBackend) -> None:
-        """Let time pass, and with it happen what is due, such as the delivery of an event."""
+        """Let time pass, and let what is due happen, such as the delivery of an event."""
         service.clock.advance(self.random.uniform(0, 2))
         service.tick()
 
@@ -148,7 +148,7 @@ def found(
     *,
     faults: Random | None = None,
 ) -> dict[str, Any]:
-    """What a run finds out of a CodePipeline that is set so; it leaves nothing."""
+    """What a run finds out about a CodePipeline with this setting. It must leave nothing behind."""
     with asked(setting, faults=faults) as there:
         record = Record(folder / "behaviour.toml", there.url, REGION)
         there.note = record.note
@@ -158,8 +158,8 @@ def found(
 
 
 def check(content: dict[str, Any], setting: dict[str, Any], questions: Iterable[Question]) -> None:
-    """Fail unless the switches that were asked for are told as they are set, or not at all where
-    they cannot be told."""
+    """Fail unless each requested switch is answered as it is set, or is unanswered if its value
+    can't be determined."""
     names = {name for question in questions for name in question.words} & set(setting)
     names |= set(NOT_ASKED)
     unanswered = untold(setting) & names
@@ -178,7 +178,7 @@ def faulty_endpoint(random: Random, share: float, *arguments: Any) -> Faulty:
 def asked(
     behaviour: dict[str, Any], *, faults: Random | None = None, share: float = 0.05
 ) -> Iterator[Asked]:
-    """A new CodePipeline with these switches, and a partner's action type in it."""
+    """A new CodePipeline with these switches and a partner's action type."""
     config: Any = {"core": {"reset_boto3_session": True}}
     with ExitStack() as stack:
         stack.enter_context(mock_aws(config=config))

@@ -1,4 +1,4 @@
-"""Registering, listing and deleting action types, and what a pipeline may declare of them."""
+"""Registering, listing and deleting action types, and declaring actions of them in pipelines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def service() -> Iterator[Service]:
         yield running
 
 
-def test_a_created_type_is_answered_and_listed(service: Service) -> None:
+def test_a_created_type_is_returned_and_listed(service: Service) -> None:
     request = action_type(
         settings={"entityUrlTemplate": "https://ci.example/{Config:Project}"},
         configurationProperties=[configuration_property("Project", queryable=True)],
@@ -69,7 +69,7 @@ BUILD = "Action configuration for action 'Build'"
         (
             action("Build", configuration={"Project": "p" * 21}),
             f"{BUILD} has a value for the queryable configuration 'Project' that is longer "
-            "than 20 characters, or has others than letters, digits, '_' and '-'",
+            "than 20 characters, or has characters other than letters, digits, '_' and '-'",
         ),
         (
             action("Build", configuration={"Project": "p"}, inputArtifacts=[]),
@@ -91,7 +91,7 @@ BUILD = "Action configuration for action 'Build'"
         ),
     ],
 )
-def test_a_pipeline_with_an_action_that_cannot_be_is_refused(
+def test_a_pipeline_with_an_invalid_action_is_refused(
     service: Service, declared: dict[str, Any], message: str
 ) -> None:
     service.register(
@@ -114,7 +114,7 @@ def test_an_updated_pipeline_is_checked_too(service: Service) -> None:
     assert error_of(caught.value)[0] == "InvalidActionDeclarationException"
 
 
-def test_an_artifact_of_the_same_run_order_does_not_precede(service: Service) -> None:
+def test_an_action_cannot_use_an_artifact_of_the_same_run_order(service: Service) -> None:
     service.register()
     first = action("First", outputArtifacts=["Made"])
     with pytest.raises(ClientError) as caught:
@@ -123,7 +123,7 @@ def test_an_artifact_of_the_same_run_order_does_not_precede(service: Service) ->
     service.create([first, action("Second", inputArtifacts=["Made"], runOrder=2)])
 
 
-def test_secrets_are_masked_and_kept_by_their_mask(service: Service) -> None:
+def test_secrets_are_masked_and_a_mask_keeps_the_value(service: Service) -> None:
     service.register(
         configurationProperties=[
             configuration_property("Project"),
@@ -150,7 +150,7 @@ def test_secrets_are_masked_and_kept_by_their_mask(service: Service) -> None:
         assert details["input"][member] == {"Project": "p", "Password": "****"}
 
 
-def test_an_idle_type_of_aws_succeeds_and_says_that_it_does_nothing(
+def test_an_aws_action_that_does_nothing_succeeds_and_says_so(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = {"category": "Deploy", "owner": "AWS", "provider": "CodeDeploy", "version": "1"}
@@ -172,7 +172,7 @@ def test_a_type_that_aws_does_not_have_is_refused(service: Service) -> None:
     ("category", "provider", "missing"),
     [("Invoke", "Lambda", "FunctionName"), ("Source", "S3", "S3Bucket")],
 )
-def test_a_type_of_aws_needs_its_configuration(
+def test_an_aws_type_needs_its_configuration(
     service: Service, category: str, provider: str, missing: str
 ) -> None:
     kind = {"category": category, "owner": "AWS", "provider": provider, "version": "1"}
@@ -212,7 +212,7 @@ class TestTags:
             ([{"key": f"k{n}", "value": "1"} for n in range(51)], "TooManyTagsException"),
         ],
     )
-    def test_tags_that_cannot_be_are_refused(
+    def test_invalid_tags_are_refused(
         self, service: Service, tags: list[dict[str, str]], code: str
     ) -> None:
         service.register()
@@ -220,7 +220,7 @@ class TestTags:
             service.api.tag_resource(resourceArn=self.ARN, tags=tags)
         assert error_of(caught.value)[0] == code
 
-    def test_a_type_that_is_not_there_has_none(self, service: Service) -> None:
+    def test_an_unknown_type_has_no_tags(self, service: Service) -> None:
         with pytest.raises(ClientError) as caught:
             self.tags(service)
         assert error_of(caught.value)[0] == "ResourceNotFoundException"

@@ -1,4 +1,4 @@
-"""The package needs nothing outside itself but what it says, and names no other."""
+"""The package needs only its declared dependencies, and names no other product."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHIPPED = [
     PACKAGE / "pytest_moto_codepipeline.py",
     *sorted((PACKAGE / "moto_codepipeline").glob("*.py")),
 ]
-#: Another tool than the emulator: it knows AWS, or an emulator, by their answers alone.
+#: A tool apart from the emulator: it sees only the responses of AWS or an emulator.
 PROBE = sorted((PACKAGE / "moto_codepipeline" / "probe").glob("*.py"))
 TESTS = sorted([*PACKAGE.glob("tests/*.py"), *PACKAGE.glob("tests/conformance/*.py")])
 TEXTS = [
@@ -26,7 +26,7 @@ TEXTS = [
     *PACKAGE.glob("docs/*"),
     PACKAGE / "pyproject.toml",
 ]
-#: What comes with moto, and with pytest which alone loads the plug-in.
+#: What comes with moto, and with pytest, which loads the plug-in.
 WITH_MOTO = {"boto3", "botocore", "moto", "pytest", "werkzeug", "_typeshed"}
 FOR_TESTS = {"hypothesis", "awscli"}
 
@@ -53,7 +53,7 @@ def test_the_package_needs_only_moto(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
-def test_the_tests_need_themselves_alone(path: Path) -> None:
+def test_the_tests_need_only_the_package_and_themselves(path: Path) -> None:
     own = {each.stem for each in PACKAGE.glob("tests/*")} | {"moto_codepipeline"}
     assert imported(path) <= WITH_MOTO | FOR_TESTS | own
 
@@ -66,16 +66,16 @@ def test_no_product_is_named(path: Path) -> None:
 
 
 def test_the_package_stays_small() -> None:
-    """What does not fit is refused by name."""
+    """What the emulator leaves out, it refuses by name."""
     assert lines(SHIPPED) < 5500
 
 
 def test_the_probe_stays_small() -> None:
-    """What takes more than its question is worth is documented instead."""
+    """A question that needs too much code is documented instead."""
     assert lines(PROBE) < 1600
 
 
-def test_the_probe_knows_of_the_emulator_what_a_file_of_switches_is() -> None:
+def test_the_probe_uses_only_the_switches_of_the_emulator() -> None:
     for path in PROBE:
         found = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
         own = {each.module for each in found if each.level == 2}

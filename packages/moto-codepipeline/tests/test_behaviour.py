@@ -1,4 +1,4 @@
-"""What is unknown about the real service, in both worlds, for custom and partner jobs."""
+"""Every switch, in both settings, for custom and partner jobs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refused(service: Service, job: dict[str, Any]) -> str:
     return error_of(caught.value)[0]
 
 
-def test_each_backend_has_its_own_and_the_default_is_the_harsher(service: Service) -> None:
+def test_each_backend_has_its_own_behavior_with_the_harder_defaults(service: Service) -> None:
     behaviour = Behaviour()
     assert behaviour == replace(service.behaviour, started_before_queued_seconds=0.3)
     assert service.behaviour.nonce_rotates
@@ -56,7 +56,7 @@ def test_the_time_to_acknowledge(service: Service) -> None:
     assert len(service.poll()) == 1
 
 
-def test_a_nonce_that_does_not_rotate_serves_both_offers(service: Service) -> None:
+def test_a_nonce_that_does_not_rotate_is_valid_for_both_offers(service: Service) -> None:
     service.behaviour.nonce_rotates = False
     queued(service)
     [first] = service.poll()
@@ -169,7 +169,7 @@ def test_the_time_limit_of_an_action(service: Service) -> None:
     assert service.poll() == []
 
 
-def test_a_whole_behaviour_can_be_put_in(service: Service) -> None:
+def test_a_whole_behavior_can_be_set(service: Service) -> None:
     service.backend.behaviour = at_once(repeated_acknowledgment="status")
     queued(service)
     assert service.acknowledge(service.take()) == "InProgress"

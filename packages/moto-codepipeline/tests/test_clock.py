@@ -1,4 +1,4 @@
-"""Time that only tests move, what is due in it, and the thread that lets it pass."""
+"""The clock that tests move, appointments, and ticks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_appointments_are_kept_in_order_each_at_its_time() -> None:
 
     timeline.after(9, lambda: keep("last"))
     timeline.after(3, lambda: keep("first"))
-    timeline.after(5, lambda: keep("cancelled")).cancel()
+    timeline.after(5, lambda: keep("canceled")).cancel()
     assert timeline.next_due() == 3
     timeline.keep_due()
     assert kept == []

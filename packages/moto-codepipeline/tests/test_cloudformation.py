@@ -20,7 +20,7 @@ def service() -> Iterator[Service]:
 
 
 def template(**changes: Any) -> str:
-    """A template whose values are strings where CloudFormation allows it."""
+    """A template whose values are strings wherever CloudFormation allows it."""
     properties = {
         "Category": "Build",
         "Provider": "Builder",
@@ -119,7 +119,7 @@ def test_a_template_is_checked_like_a_request(service: Service, changes: dict[st
 
 class TestPipeline:
     def template(self, **changes: Any) -> str:
-        """A pipeline of one custom action, with values of all kinds where texts are meant."""
+        """A pipeline of one custom action, with values of several types for strings."""
         source = {
             "Name": "Fetch",
             "ActionTypeId": {"Category": "Source", "Owner": "AWS", "Provider": "S3", "Version": 1},
@@ -204,7 +204,7 @@ class TestPipeline:
         stacks.update_stack(StackName="release", TemplateBody=changed)
         assert len(service.summaries()) == 1
 
-    def test_another_name_is_another_pipeline(self, service: Service, stacks: Any) -> None:
+    def test_a_new_name_replaces_the_pipeline(self, service: Service, stacks: Any) -> None:
         stacks.create_stack(StackName="release", TemplateBody=self.template())
         stacks.update_stack(StackName="release", TemplateBody=self.template(Name="other"))
         names = [each["name"] for each in service.api.list_pipelines()["pipelines"]]
@@ -220,7 +220,7 @@ class TestPipeline:
         stacks.update_stack(StackName="release", TemplateBody=self.template())
         assert service.stage("Stage2")["inboundTransitionState"]["enabled"] is True
 
-    def test_stores_are_by_region(self, service: Service, stacks: Any) -> None:
+    def test_artifact_stores_can_be_by_region(self, service: Service, stacks: Any) -> None:
         store = {"Type": "S3", "Location": "artifacts"}
         body = json.loads(
             self.template(ArtifactStores=[{"Region": REGION, "ArtifactStore": store}])
@@ -229,14 +229,12 @@ class TestPipeline:
         stacks.create_stack(StackName="release", TemplateBody=json.dumps(body))
         assert self.project(service) == "web"
 
-    def test_it_goes_with_its_stack(self, service: Service, stacks: Any) -> None:
+    def test_a_pipeline_is_deleted_with_its_stack(self, service: Service, stacks: Any) -> None:
         stacks.create_stack(StackName="release", TemplateBody=self.template())
         stacks.delete_stack(StackName="release")
         assert service.api.list_pipelines()["pipelines"] == []
 
-    def test_what_the_api_refuses_is_an_error_of_the_stack(
-        self, service: Service, stacks: Any
-    ) -> None:
+    def test_a_refused_pipeline_is_a_stack_error(self, service: Service, stacks: Any) -> None:
         with pytest.raises(ClientError) as caught:
             stacks.create_stack(
                 StackName="release",

@@ -1,4 +1,4 @@
-"""Artifact credentials over HTTP: good for the job's artifacts, for fifteen minutes."""
+"""Artifact credentials over HTTP: valid for the job's artifacts, for fifteen minutes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PART = b"x" * 5 * 2**20
 
 
 class Job:
-    """A job in progress, and where its artifacts are. ``source`` has been uploaded by others."""
+    """A job in progress, and its artifacts. ``source`` is already uploaded."""
 
     def __init__(self, service: Service, url: str) -> None:
         self.service, self.url = service, url
@@ -29,7 +29,7 @@ class Job:
         self.package = self.place("outputArtifacts")
 
     def place(self, side: str) -> dict[str, str]:
-        """Bucket and key of the job's only artifact of a side."""
+        """Bucket and key of the job's only input or output artifact."""
         location = self.job["data"][side][0]["location"]["s3Location"]
         return {"Bucket": location["bucketName"], "Key": location["objectKey"]}
 
@@ -93,7 +93,7 @@ def fetch(url: str) -> tuple[int, bytes]:
             return error.code, error.read()
 
 
-def test_a_worker_gets_its_source_and_puts_its_package(job: Job) -> None:
+def test_a_worker_downloads_its_source_and_uploads_its_package(job: Job) -> None:
     s3 = job.client()
     assert s3.get_object(**job.source)["Body"].read() == b"source"
     assert s3.head_object(**job.source)["ContentLength"] == 6
@@ -101,7 +101,7 @@ def test_a_worker_gets_its_source_and_puts_its_package(job: Job) -> None:
     assert admin_client(job.url).get_object(**job.package)["Body"].read() == b"package"
 
 
-def test_a_package_may_come_in_parts(job: Job) -> None:
+def test_a_package_can_be_uploaded_in_parts(job: Job) -> None:
     s3 = job.client()
     upload = s3.create_multipart_upload(**job.package)["UploadId"]
     named = {**job.package, "UploadId": upload}
@@ -119,7 +119,7 @@ def test_a_package_may_come_in_parts(job: Job) -> None:
     s3.abort_multipart_upload(**job.package, UploadId=other)
 
 
-def test_they_expire_after_fifteen_minutes_and_new_details_have_new_ones(job: Job) -> None:
+def test_credentials_expire_after_fifteen_minutes_and_new_details_have_new_ones(job: Job) -> None:
     s3 = job.client()
     job.service.clock.advance(15 * 60 - 1)
     s3.get_object(**job.source)
@@ -132,7 +132,7 @@ def test_they_expire_after_fifteen_minutes_and_new_details_have_new_ones(job: Jo
     job.client().get_object(**job.source)
 
 
-def test_how_long_they_last_can_be_switched(job: Job) -> None:
+def test_a_switch_sets_how_long_credentials_are_valid(job: Job) -> None:
     job.service.behaviour.artifact_credentials_seconds = 5
     s3 = job.client()
     job.service.behaviour.artifact_credentials_seconds = 15 * 60
@@ -155,12 +155,12 @@ def test_how_long_they_last_can_be_switched(job: Job) -> None:
         lambda s3, job: s3.list_buckets(),
     ],
 )
-def test_they_give_access_to_nothing_else_in_s3(job: Job, call: Callable[..., object]) -> None:
+def test_credentials_allow_nothing_else_in_s3(job: Job, call: Callable[..., object]) -> None:
     s3 = job.client()
     assert refusal(lambda: call(s3, job)) == ("AccessDenied", 403)
 
 
-def test_they_are_not_good_for_the_artifacts_of_another_job(job: Job) -> None:
+def test_credentials_allow_no_access_to_another_jobs_artifacts(job: Job) -> None:
     job.service.start()
     other = Job(job.service, job.url)
     assert refusal(lambda: job.client().get_object(**other.source)) == ("AccessDenied", 403)
@@ -176,12 +176,12 @@ def test_they_are_not_good_for_the_artifacts_of_another_job(job: Job) -> None:
         ("sts", "get_caller_identity", "AccessDenied"),
     ],
 )
-def test_they_are_not_good_for_other_services(job: Job, service: str, call: str, code: str) -> None:
+def test_credentials_allow_no_other_services(job: Job, service: str, call: str, code: str) -> None:
     assert refusal(getattr(job.client(service), call)) == (code, 403)
 
 
 @pytest.mark.parametrize("version", ["s3", "s3v4"])
-def test_they_count_in_a_presigned_url_too(job: Job, version: str) -> None:
+def test_credentials_are_checked_in_a_presigned_url_too(job: Job, version: str) -> None:
     s3 = job.client(signature_version=version)
     own = s3.generate_presigned_url("get_object", Params=job.source)
     foreign = s3.generate_presigned_url("get_object", Params=job.source | {"Key": "other"})
@@ -191,7 +191,7 @@ def test_they_count_in_a_presigned_url_too(job: Job, version: str) -> None:
     assert fetch(own)[0] == 400
 
 
-def test_other_access_keys_may_do_everything(job: Job) -> None:
+def test_other_access_keys_give_access_to_everything(job: Job) -> None:
     admin = admin_client(job.url)
     job.service.clock.advance(3600)
     assert [each["Name"] for each in admin.list_buckets()["Buckets"]] == [

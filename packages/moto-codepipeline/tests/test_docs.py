@@ -1,4 +1,4 @@
-"""docs/behaviour.md says of every switch what the code says, and names no other."""
+"""docs/behaviour.md agrees with the code about every switch, and names no others."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ SHOWN = [
     line.split(" | ", 1)
     for line in Path(__file__).with_name("behaviours.txt").read_text().splitlines()
 ]
-"""The test that shows each behaviour, and how the behaviour's row begins."""
+"""The test of each behavior, and how the behavior's row begins."""
 
 ALL_SWITCHES = {row[0].strip("`"): row[1:] for row in rows("Switch | Values | Default")}
-BEHAVIOURS = rows("behaviour | evidence | here | switch")
+BEHAVIOURS = rows("behavior | evidence | here | switch")
 
 
 def test_the_table_of_switches_has_all_of_them() -> None:
@@ -42,16 +42,16 @@ def test_the_table_of_switches_has_all_of_them() -> None:
 
 
 @pytest.mark.parametrize("name", switches())
-def test_values_and_default_of_a_switch_are_the_codes(name: str) -> None:
+def test_the_table_has_the_values_and_the_default_of_each_switch(name: str) -> None:
     default = json.dumps(values(answers.default())[name])
     assert ALL_SWITCHES[name] == [allowed(name), f"`{default}`"]
 
 
-def test_every_switch_belongs_to_a_behaviour_and_there_are_no_others() -> None:
+def test_every_switch_belongs_to_a_behavior_and_there_are_no_others() -> None:
     assert {name for row in BEHAVIOURS for name in re.findall(r"`(\w+)`", row[3])} == FIELDS
 
 
-def test_every_behaviour_says_how_it_is_known_and_what_happens_here() -> None:
+def test_every_behavior_has_its_evidence_and_what_happens_here() -> None:
     known = re.compile(r"documented|recorded|seen in code|reported|unknown")
     for behaviour, evidence, here, _ in BEHAVIOURS:
         assert known.search(evidence) or behaviour == "Other access keys", behaviour
@@ -65,7 +65,7 @@ def test_every_source_is_defined_once_and_referred_to() -> None:
     assert [name for name in defined if PAGE.count(f"[{name}]") < 2] == []
 
 
-def test_every_behaviour_has_a_test() -> None:
+def test_every_behavior_has_a_test() -> None:
     tests = "".join(each.read_text() for each in Path(__file__).parent.rglob("test_*.py"))
     there = set(re.findall(r"(?:def|class) (\w+)", tests))
     assert [name for name, _ in SHOWN if name not in there] == []
@@ -88,7 +88,7 @@ def test_the_page_of_the_probe_has_every_question() -> None:
         assert f"| `{name}` | {why} |\n" in PROBE
 
 
-def test_what_was_probed_is_said_to_be_where_its_switch_is() -> None:
+def test_the_evidence_of_each_probed_switch_says_so() -> None:
     if not answers.SHIPPED.is_file():
         assert "probed" not in [word for row in BEHAVIOURS for word in row[1].split()]
         return

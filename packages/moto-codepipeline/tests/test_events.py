@@ -61,7 +61,7 @@ def test_a_failure_is_announced_for_action_stage_and_pipeline(service: Service) 
     ]
 
 
-def test_an_entry_is_what_codepipeline_puts(service: Service) -> None:
+def test_an_entry_has_the_members_that_codepipeline_puts(service: Service) -> None:
     job = service.job()
     context = job["data"]["pipelineContext"]
     entry = service.entries[-1]
@@ -154,7 +154,7 @@ def test_a_repeated_result_is_not_announced_again(service: Service) -> None:
     assert len(service.entries) == before
 
 
-def test_events_may_lag_and_come_with_a_tick(service: Service) -> None:
+def test_events_can_be_late_and_are_sent_by_a_tick(service: Service) -> None:
     service.behaviour.event_lag_seconds = 10
     service.job()
     assert service.entries == []
@@ -166,20 +166,20 @@ def test_events_may_lag_and_come_with_a_tick(service: Service) -> None:
     assert service.entries[-1]["Time"] == service.clock.now() - 10
 
 
-def test_events_may_come_twice(service: Service) -> None:
+def test_events_can_arrive_twice(service: Service) -> None:
     service.behaviour.events_twice = True
     service.job()
     assert service.events()[:2] == [("Pipeline", "release", "STARTED")] * 2
 
 
 def order_of_arrival(service: Service, seed: int) -> list[tuple[float, tuple[str, str, str]]]:
-    """Run an execution with shuffled events; answers when each came, in seconds, in steps of 1."""
+    """Run an execution with shuffled events; return when each arrived, in whole seconds."""
     service.behaviour.events_seed = seed
     execution_id = service.start()
     service.succeed(service.take())
     assert service.status(execution_id) == "Succeeded"
     service.entries.clear()
-    arrivals = []
+    arrivals: list[tuple[float, tuple[str, str, str]]] = []
     for second in range(11):
         arrivals += [(second, each) for each in service.events()[len(arrivals) :]]
         service.clock.advance(1)
@@ -187,7 +187,7 @@ def order_of_arrival(service: Service, seed: int) -> list[tuple[float, tuple[str
     return arrivals
 
 
-def test_events_may_come_out_of_order_in_one_that_the_seed_decides(service: Service) -> None:
+def test_events_can_arrive_out_of_order_as_the_seed_decides(service: Service) -> None:
     service.register()
     service.create()
     service.start()
@@ -204,7 +204,7 @@ def test_events_may_come_out_of_order_in_one_that_the_seed_decides(service: Serv
         assert len({second for second, _ in arrivals}) > 3
 
 
-def test_an_event_that_comes_out_of_order_has_the_time_when_it_happened(service: Service) -> None:
+def test_an_event_that_arrives_out_of_order_has_the_time_when_it_happened(service: Service) -> None:
     service.behaviour.event_lag_seconds = 10
     service.behaviour.events_shuffled = True
     service.job()
@@ -214,7 +214,7 @@ def test_an_event_that_comes_out_of_order_has_the_time_when_it_happened(service:
     assert {entry["Time"] for entry in service.entries} == {happened}
 
 
-def test_both_deliveries_of_a_shuffled_event_have_a_time_of_their_own(service: Service) -> None:
+def test_the_two_deliveries_of_a_shuffled_event_have_different_times(service: Service) -> None:
     service.behaviour.event_lag_seconds = 10
     service.behaviour.events_shuffled = service.behaviour.events_twice = True
     service.job()
@@ -238,7 +238,7 @@ def test_a_target_that_fails_does_not_fail_the_call(
 
 
 def test_a_target_may_call_the_service(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a function does that an event invokes: no lock is held, and the job is there."""
+    """Like a function that an event invokes: no lock is held, and the job can be polled."""
     found: list[dict[str, Any]] = []
 
     def work(account_id: str, region_name: str, entry: dict[str, Any]) -> None:

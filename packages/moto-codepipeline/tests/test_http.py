@@ -1,4 +1,4 @@
-"""The same over HTTP, through moto's server, as the AWS CLI or another SDK uses it."""
+"""Pipelines and jobs over HTTP, through moto's server, as the AWS CLI or an SDK uses it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def post(url: str, body: bytes, **headers: str) -> tuple[int, Any, bytes]:
 
 @pytest.fixture(scope="module")
 def pipeline(url: str) -> str:
-    """A pipeline with one custom action; answers its name."""
+    """A pipeline with one custom action; returns its name."""
     api("iam", url).create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST))
     client = api("codepipeline", url)
     client.create_custom_action_type(**action_type())

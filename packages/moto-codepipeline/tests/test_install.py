@@ -1,4 +1,4 @@
-"""Being in the place of moto's CodePipeline, whatever moto did before."""
+"""The replacement of moto's CodePipeline, also after moto was used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_installing_again_changes_nothing() -> None:
         assert service.action_statuses() == {"Build": "InProgress"}
 
 
-def test_each_mock_begins_anew() -> None:
+def test_each_mock_begins_empty() -> None:
     with running_service() as service:
         service.job()
         service.behaviour.nonce_rotates = False
@@ -41,7 +41,7 @@ def test_each_mock_begins_anew() -> None:
         assert backend(ACCOUNT, REGION).action_types == {}
 
 
-def test_accounts_and_regions_are_apart() -> None:
+def test_accounts_and_regions_are_separate() -> None:
     with running_service() as service:
         service.register()
         assert backend(ACCOUNT, "us-east-1").action_types == {}
@@ -97,7 +97,7 @@ def test_it_can_be_installed_after_moto_was_used() -> None:
     assert answer.stdout == "installed\n", answer.stderr
 
 
-def test_a_clock_can_be_put_in() -> None:
+def test_the_clock_can_be_replaced() -> None:
     with running_service() as service:
         clock = ManualClock(5.0)
         service.backend.clock = clock

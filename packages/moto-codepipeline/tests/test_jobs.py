@@ -1,4 +1,4 @@
-"""Polling for jobs, acknowledging them, and asking for their details: custom and partner jobs."""
+"""Polling, acknowledgments and details of custom and partner jobs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ only_custom = pytest.mark.parametrize("service", ["Custom"], indirect=True)
 
 
 @only_custom
-def test_a_job_carries_all_that_its_worker_needs(service: Service) -> None:
+def test_a_job_has_everything_that_its_worker_needs(service: Service) -> None:
     service.register(configurationProperties=[configuration_property("Project")])
     build = action(
         "Build",
@@ -83,7 +83,7 @@ def test_a_job_carries_all_that_its_worker_needs(service: Service) -> None:
     assert "continuationToken" not in data
 
 
-def test_credentials_are_recognisable_and_never_the_same(service: Service) -> None:
+def test_credentials_are_recognizable_and_always_new(service: Service) -> None:
     job = service.job()
     seen = [job["data"]["artifactCredentials"]]
     for _ in range(2):
@@ -106,7 +106,7 @@ def test_details_have_no_nonce_and_the_same_data(service: Service) -> None:
     assert details["data"] == job["data"]
 
 
-def test_polling_hands_out_the_oldest_first_and_no_more_than_asked(service: Service) -> None:
+def test_a_poll_returns_the_oldest_jobs_and_no_more_than_requested(service: Service) -> None:
     service.register()
     service.create(**SIDE_BY_SIDE)
     started = [service.start() for _ in range(5)]
@@ -157,7 +157,7 @@ def test_a_job_offered_again_is_still_the_oldest(service: Service) -> None:
     assert [job["id"] for job in service.poll(1)] == [first["id"]]
 
 
-def test_a_late_acknowledgment_counts_until_the_job_is_offered_again(service: Service) -> None:
+def test_a_late_acknowledgment_is_accepted_until_the_job_is_offered_again(service: Service) -> None:
     service.register()
     service.create()
     service.start()
@@ -176,7 +176,7 @@ def test_a_job_of_another_region_is_not_found(service: Service) -> None:
 
 
 @only_custom
-def test_a_queryable_type_offers_only_the_jobs_asked_for(service: Service) -> None:
+def test_a_queryable_type_offers_only_the_requested_jobs(service: Service) -> None:
     service.register(configurationProperties=[configuration_property("Project", queryable=True)])
     projects = ("web", "api", "web")
     service.create(
@@ -196,7 +196,7 @@ def test_a_queryable_type_offers_only_the_jobs_asked_for(service: Service) -> No
 
 
 @only_custom
-def test_it_is_told_for_how_long_jobs_of_which_type_and_value_have_waited(service: Service) -> None:
+def test_waiting_shows_how_long_jobs_of_each_type_and_value_have_waited(service: Service) -> None:
     service.register(configurationProperties=[configuration_property("Project", queryable=True)])
     for value in ("web", "api"):
         service.create([action("Build", configuration={"Project": value})], name=value)

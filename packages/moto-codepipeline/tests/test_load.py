@@ -49,7 +49,7 @@ def test_each_job_is_claimed_by_one_worker(service: Service) -> None:
 
 @pytest.fixture
 def restless_threads() -> Iterator[None]:
-    """Threads that take turns a thousand times more often than usual."""
+    """Threads that switch a thousand times more often than usual."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(usual / 1000)
     yield
@@ -57,8 +57,8 @@ def restless_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restless_threads")
-def test_many_workers_at_once_lose_no_job_and_double_none(service: Service) -> None:
-    """Offers run out under the workers' hands, and acknowledgments and results come twice."""
+def test_concurrent_workers_neither_lose_nor_repeat_a_job(service: Service) -> None:
+    """Offers expire at once, and acknowledgments and results are repeated."""
     service.behaviour.acknowledge_seconds = 0
     service.register()
     service.create([action(f"Build{number}") for number in range(40)], **SIDE_BY_SIDE)

@@ -1,4 +1,4 @@
-"""Several executions of one pipeline: they supersede each other, queue, or run side by side."""
+"""Several executions of one pipeline: they supersede each other, queue, or run in parallel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def service() -> Iterator[Service]:
 
 
 def starts(service: Service, count: int, *stages: list[dict[str, Any]], **mode: str) -> list[str]:
-    """Executions of a new pipeline, all started now. Its actions succeed by ``finish``."""
+    """Executions of a new pipeline, all started now. ``finish`` ends their actions."""
     service.register()
     service.create(*stages, **mode)
     return [service.start() for _ in range(count)]
@@ -42,7 +42,7 @@ def statuses(service: Service) -> list[str]:
 
 
 def finish(service: Service) -> str:
-    """Let the only job that can be polled succeed; answers its execution."""
+    """Let the only queued job succeed; return its execution."""
     job = service.take()
     service.succeed(job)
     execution_id: str = job["data"]["pipelineContext"]["pipelineExecutionId"]
@@ -50,7 +50,7 @@ def finish(service: Service) -> str:
 
 
 @pytest.mark.parametrize("mode", WAITING_MODES)
-def test_a_stage_works_on_one_execution_at_a_time(service: Service, mode: dict[str, str]) -> None:
+def test_a_stage_runs_one_execution_at_a_time(service: Service, mode: dict[str, str]) -> None:
     first, second = starts(service, 2, **mode)
     assert len(service.poll()) == 1
     assert statuses(service) == ["InProgress", "InProgress"]
@@ -70,14 +70,14 @@ def test_a_newer_execution_supersedes_one_that_waits(service: Service) -> None:
     assert service.poll() == []
 
 
-def test_executions_that_are_queued_come_in_their_order(service: Service) -> None:
+def test_queued_executions_run_in_order(service: Service) -> None:
     started = starts(service, 4, **QUEUED)
     assert statuses(service) == ["InProgress"] * 4
     assert [finish(service) for _ in range(4)] == started
     assert statuses(service) == ["Succeeded"] * 4
 
 
-def test_executions_side_by_side_do_not_know_each_other(service: Service) -> None:
+def test_parallel_executions_are_independent(service: Service) -> None:
     starts(service, 3, **SIDE_BY_SIDE)
     jobs = service.poll()
     assert len(jobs) == 3
@@ -88,7 +88,7 @@ def test_executions_side_by_side_do_not_know_each_other(service: Service) -> Non
 
 
 @pytest.mark.parametrize("mode", WAITING_MODES)
-def test_they_wait_before_each_stage_and_never_overtake(
+def test_executions_wait_for_each_stage_and_never_overtake(
     service: Service, mode: dict[str, str]
 ) -> None:
     first, second = starts(service, 2, [action("Build")], [action("Deploy")], **mode)
@@ -103,7 +103,7 @@ def test_they_wait_before_each_stage_and_never_overtake(
     assert finish(service) == second
 
 
-def test_each_stage_has_a_queue_of_its_own(service: Service) -> None:
+def test_each_stage_has_its_own_queue(service: Service) -> None:
     first, second, third, fourth = starts(service, 4, [action("A")], [action("B")], **QUEUED)
     [a] = service.take_all("A")
     service.succeed(a)
@@ -120,7 +120,7 @@ def test_each_stage_has_a_queue_of_its_own(service: Service) -> None:
     assert service.stage("Stage2")["latestExecution"]["pipelineExecutionId"] == fourth
 
 
-def test_the_state_shows_who_waits(service: Service) -> None:
+def test_the_state_shows_the_executions_that_wait(service: Service) -> None:
     first, _, third = starts(service, 3)
     stage = service.stage("Stage2")
     waiting = {"pipelineExecutionId": third, "status": "InProgress"}
@@ -214,7 +214,7 @@ def test_the_first_stage_is_locked_too(service: Service) -> None:
         service.succeed(job)
 
 
-def test_a_pipeline_that_is_made_again_has_no_old_locks(service: Service) -> None:
+def test_a_pipeline_that_is_created_again_has_no_old_locks(service: Service) -> None:
     starts(service, 2)
     service.poll()
     service.api.delete_pipeline(name="release")
@@ -261,12 +261,12 @@ def test_no_job_overtakes_another_and_none_is_lost(
                 service.stop(execution_id, abandon=step == "abandon")
             else:
                 service.acknowledge(job)
-                {"succeed": service.succeed, "fail": service.fail}[step](job)
+                (service.succeed if step == "succeed" else service.fail)(job)
             if step != "stop":
                 jobs.remove(job)
 
         def places() -> dict[str, int]:
-            """How far each execution under way has come: the number of its stages' events."""
+            """How many stages each execution in progress has entered."""
             begun = service.details("Stage", "STARTED")
             found = service.summaries()
             return {
@@ -287,7 +287,7 @@ def test_no_job_overtakes_another_and_none_is_lost(
                 if each.get("latestExecution", {}).get("status") == "InProgress"
             ]
             jobs.extend(service.poll())
-            assert len(inside) == len(jobs), "a stage works on two executions, or on none"
+            assert len(inside) == len(jobs), "a stage runs two executions, or none"
             if mode == QUEUED:
                 assert "Superseded" not in statuses(service)
         while places():

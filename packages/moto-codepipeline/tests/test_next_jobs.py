@@ -1,4 +1,4 @@
-"""What somebody who tries things out may want of the next job."""
+"""What can be set up for the next job, to try things out."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def configuration(job: dict[str, Any]) -> Any:
     return job["data"]["actionConfiguration"]["configuration"]
 
 
-def test_the_next_job_has_what_is_wanted_and_the_one_after_it_its_own(
+def test_only_the_next_job_has_the_configuration_that_was_set_up(
     endpoint: tuple[Service, str],
 ) -> None:
     service, url = endpoint
     wish = {"configuration": {"Outcome": "Fail"}, "offer_twice": False}
     assert call(url, {"configuration": {"Outcome": "Fail"}}) == (200, {"next_jobs": [wish]})
     assert call(url) == (200, {"next_jobs": [wish]})
-    # It is for the next job that can be asked for it.
+    # It is for the next job whose type has the property.
     service.start("plain")
     assert call(url) == (200, {"next_jobs": [wish]})
     service.start()
@@ -79,7 +79,7 @@ def test_the_next_job_has_what_is_wanted_and_the_one_after_it_its_own(
     assert configuration(second) == {"Input": "y"}
     service.acknowledge(second)
     service.fail(second)
-    # The pipeline keeps what it declares.
+    # The pipeline keeps its own configuration.
     service.start()
     [again] = service.poll()
     assert configuration(again) == {"Outcome": "Succeed", "Input": "x"}
@@ -87,9 +87,7 @@ def test_the_next_job_has_what_is_wanted_and_the_one_after_it_its_own(
     service.fail(again)
 
 
-def test_a_job_that_is_to_be_offered_twice_is_offered_anew_at_once_and_once(
-    endpoint: tuple[Service, str],
-) -> None:
+def test_offer_twice_offers_the_job_once_more_at_once(endpoint: tuple[Service, str]) -> None:
     service, url = endpoint
     assert call(url, {"offer_twice": True})[0] == 200
     service.start()
@@ -114,7 +112,9 @@ def test_a_job_that_is_to_be_offered_twice_is_offered_anew_at_once_and_once(
         {"offers": 2},
     ],
 )
-def test_what_cannot_be_wanted_is_refused(endpoint: tuple[Service, str], body: Any) -> None:
+def test_an_invalid_request_for_the_next_job_is_refused(
+    endpoint: tuple[Service, str], body: Any
+) -> None:
     _, url = endpoint
     status, answer = call(url, body)
     assert status == 400

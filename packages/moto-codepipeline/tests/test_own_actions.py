@@ -69,7 +69,7 @@ class TestApproval:
         [event] = service.details("Action", "FAILED")
         assert event["execution-result"] == {"external-execution-summary": "Looked at"}
 
-    def test_it_waits_for_seven_days(self, service: Service) -> None:
+    def test_an_approval_times_out_after_seven_days(self, service: Service) -> None:
         execution_id = self.ask(service)
         service.clock.advance(7 * 24 * 3600 - 1)
         assert service.status(execution_id) == "InProgress"
@@ -77,7 +77,7 @@ class TestApproval:
         assert service.status(execution_id) == "Failed"
         assert "timed out" in self.state(service)["errorDetails"]["message"]
 
-    def test_its_time_can_be_set(self, service: Service) -> None:
+    def test_the_timeout_of_an_approval_can_be_set(self, service: Service) -> None:
         execution_id = self.ask(service, timeoutInMinutes=5)
         service.clock.advance(300)
         assert service.status(execution_id) == "Failed"
@@ -151,7 +151,7 @@ class TestApproval:
 
 
 class TestLambda:
-    """A function's job. Moto's functions are not run here: what they would get is looked at."""
+    """A function's job. moto's functions are not run: their events are recorded."""
 
     @pytest.fixture
     def events(self, service: Service) -> Iterator[list[dict[str, Any]]]:
@@ -188,7 +188,7 @@ class TestLambda:
         }
         assert "pipelineContext" not in data
 
-    def test_its_result_ends_the_action(
+    def test_the_functions_result_ends_the_action(
         self, service: Service, events: list[dict[str, Any]]
     ) -> None:
         self.invoke(service)
@@ -196,7 +196,7 @@ class TestLambda:
         assert service.action_statuses()["Work"] == "Succeeded"
         assert service.take()
 
-    def test_its_failure_fails_the_action(
+    def test_the_functions_failure_fails_the_action(
         self, service: Service, events: list[dict[str, Any]]
     ) -> None:
         execution_id = self.invoke(service)
@@ -204,7 +204,7 @@ class TestLambda:
         service.api.put_job_failure_result(jobId=events[0]["id"], failureDetails=details)
         assert service.status(execution_id) == "Failed"
 
-    def test_with_a_token_it_is_invoked_again(
+    def test_a_function_is_invoked_again_with_its_token(
         self, service: Service, events: list[dict[str, Any]]
     ) -> None:
         self.invoke(service)
@@ -218,7 +218,7 @@ class TestLambda:
         assert second["data"]["continuationToken"] == "more"
         assert first["id"] != second["id"]
 
-    def test_it_has_20_minutes_for_each_answer(
+    def test_a_function_has_20_minutes_for_each_result(
         self, service: Service, events: list[dict[str, Any]]
     ) -> None:
         execution_id = self.invoke(service)
@@ -233,7 +233,7 @@ class TestLambda:
             "The AWS Lambda function work failed to return a result."
         )
 
-    def test_it_has_24_hours_in_all(self, service: Service, events: list[dict[str, Any]]) -> None:
+    def test_an_action_has_24_hours(self, service: Service, events: list[dict[str, Any]]) -> None:
         service.behaviour.lambda_silence_seconds = 10**6
         execution_id = self.invoke(service)
         service.clock.advance(24 * 3600)
@@ -247,7 +247,7 @@ class TestLambda:
         assert error_of(caught.value)[0] == "ValidationException"
         assert service.api.get_job_details(jobId=events[0]["id"])["jobDetails"]["data"]
 
-    def test_an_abandoned_action_may_be_answered(
+    def test_a_result_for_an_abandoned_action_is_accepted(
         self, service: Service, events: list[dict[str, Any]]
     ) -> None:
         execution_id = self.invoke(service)
@@ -255,7 +255,7 @@ class TestLambda:
         service.api.put_job_success_result(jobId=events[0]["id"])
         assert service.action_statuses()["Work"] == "Abandoned"
 
-    def test_a_function_that_is_not_there_fails_the_action(self, service: Service) -> None:
+    def test_a_missing_function_fails_the_action(self, service: Service) -> None:
         execution_id = self.invoke(service)
         assert service.status(execution_id) == "Failed"
         [state] = service.stage("Stage2")["actionStates"]
@@ -280,7 +280,7 @@ class TestTransition:
 
     @pytest.mark.parametrize(("stage", "kind"), [("Stage3", "Inbound"), ("Stage2", "Outbound")])
     @pytest.mark.usefixtures("pipeline")
-    def test_no_execution_passes_until_it_is_enabled(
+    def test_no_execution_passes_a_disabled_transition(
         self, service: Service, stage: str, kind: str
     ) -> None:
         self.disable(service, stage, kind)
@@ -297,7 +297,7 @@ class TestTransition:
         assert service.status(execution_id) == "Succeeded"
         assert service.stage("Stage3")["inboundTransitionState"]["enabled"] is True
 
-    def test_the_newest_waits_and_supersedes(self, service: Service) -> None:
+    def test_the_newest_execution_waits_and_supersedes(self, service: Service) -> None:
         service.create([service.action("First")], [service.action("Second")])
         self.disable(service)
         first, second = service.start(), None
@@ -309,7 +309,7 @@ class TestTransition:
         service.succeed(service.take())
         assert service.status(second) == "Succeeded"
 
-    def test_a_stage_of_a_closed_transition_can_be_retried(self, service: Service) -> None:
+    def test_a_stage_whose_transition_is_disabled_can_be_retried(self, service: Service) -> None:
         service.create([service.action("First")])
         execution_id = service.start()
         service.fail(service.take())
@@ -318,7 +318,7 @@ class TestTransition:
         service.succeed(service.take())
         assert service.status(execution_id) == "Succeeded"
 
-    def test_the_last_stage_leads_nowhere(self, service: Service) -> None:
+    def test_the_last_outbound_transition_has_no_effect(self, service: Service) -> None:
         service.create()
         self.disable(service, "Stage2", "Outbound")
         execution_id = service.start()
@@ -332,7 +332,7 @@ class TestTransition:
         assert error_of(caught.value)[0] == "StageNotFoundException"
 
 
-def test_a_revision_that_is_put_starts_an_execution(service: Service) -> None:
+def test_a_new_revision_starts_an_execution(service: Service) -> None:
     service.create()
     request = {
         "pipelineName": "release",

@@ -1,4 +1,4 @@
-"""Any structure is refused or runs to an end; any sequence of what people do leaves rules kept."""
+"""Any structure is refused or runs to its end; any sequence of user actions keeps the rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from codepipeline_fixtures import (
     BOUNDED,
@@ -42,7 +48,7 @@ kinds = st.sampled_from([TYPE, TYPE, TYPE, APPROVAL, LAMBDA, DEPLOY, TYPE | {"pr
 
 
 def declared(kind: dict[str, str]) -> st.SearchStrategy[dict[str, Any]]:
-    """An action of a type, mostly as it may be."""
+    """An action of a type, usually a valid one."""
     keys = {"Text": texts} if kind["owner"] == "Custom" else {"FunctionName": texts}
     optional: dict[str, st.SearchStrategy[Any]] = {
         "runOrder": st.integers(0, 3),
@@ -77,7 +83,7 @@ members = st.fixed_dictionaries(
 
 
 def code_of(call: Callable[[], Any]) -> str | None:
-    """The code of the error that a call ends with."""
+    """The code of the error that a call raises."""
     try:
         call()
     except ClientError as error:
@@ -86,7 +92,7 @@ def code_of(call: Callable[[], Any]) -> str | None:
 
 
 def go_on(service: Service, pick: Callable[[], bool]) -> None:
-    """Answer all that an execution waits for: jobs and approvals."""
+    """Answer all jobs and approvals that an execution waits for."""
     for job in service.poll():
         service.acknowledge(job)
         (service.succeed if pick() else service.fail)(job)
@@ -105,7 +111,7 @@ def go_on(service: Service, pick: Callable[[], bool]) -> None:
 
 
 def tidy_up(pipeline: dict[str, Any]) -> None:
-    """Take out what is refused most, so that more pipelines run."""
+    """Remove what is refused most often, so that more pipelines run."""
     for number, stage in enumerate(pipeline["stages"][1:]):
         stage["name"] = f"Stage{number}"
         for index, each in enumerate(stage["actions"]):
@@ -126,7 +132,7 @@ def tidy_up(pipeline: dict[str, Any]) -> None:
     more=members,
 )
 @settings(BOUNDED, max_examples=60)
-def test_any_structure_is_refused_or_runs_to_an_end(
+def test_any_structure_is_refused_or_runs_to_its_end(
     data: st.DataObject,
     first: bool,
     tidy: bool,
@@ -163,7 +169,7 @@ def test_any_structure_is_refused_or_runs_to_an_end(
 
 
 class People(RuleBasedStateMachine):
-    """What people do to one pipeline: a job, an approval and a job, in three stages."""
+    """What users do with one pipeline of three stages: a job, an approval and a job."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -251,21 +257,16 @@ class People(RuleBasedStateMachine):
         self.service.clock.advance(seconds)
 
     @invariant()
-    def a_stage_works_on_one_execution(self) -> None:
+    def a_stage_runs_one_execution(self) -> None:
         if not self.executions or self.mode == "PARALLEL":
             return
-        runs = self.service.backend.pipelines["release"].executions.values()
+        runs = self.service.backend._runs(self.service.backend.pipelines["release"])
         for name in ("Source", "Stage2", "Stage3", "Stage4"):
-            inside = [
-                stage
-                for run in runs
-                for stage in run.stages
-                if stage.name == name  # type: ignore[attr-defined]
-            ]
+            inside = [stage for run in runs for stage in run.stages if stage.name == name]
             assert sum(bool(stage.in_progress) for stage in inside) <= 1
 
     @invariant()
-    def who_waits_has_not_begun(self) -> None:
+    def an_execution_that_waits_has_not_begun(self) -> None:
         if not self.executions:
             return
         for stage in self.service.stages():
@@ -276,16 +277,13 @@ class People(RuleBasedStateMachine):
             assert stage["inboundTransitionState"]["enabled"] == (name not in self.closed)
 
 
-class TestPeople(People.TestCase):
-    settings = settings(BOUNDED, max_examples=8, stateful_step_count=30)
+@pytest.mark.parametrize("examples", [8, pytest.param(40, marks=pytest.mark.slow)])
+def test_any_sequence_of_what_users_do_keeps_the_rules(examples: int) -> None:
+    bounded = settings(BOUNDED, max_examples=examples, stateful_step_count=30)
+    run_state_machine_as_test(People, settings=bounded)
 
 
-@pytest.mark.slow
-class TestMorePeople(People.TestCase):
-    settings = settings(BOUNDED, max_examples=40, stateful_step_count=30)
-
-
-def test_what_was_held_up_ends_once_all_is_open() -> None:
+def test_executions_that_were_held_up_end_once_all_transitions_are_enabled() -> None:
     machine = People()
     machine.create("QUEUED")
     machine.disable("Stage3")

@@ -1,4 +1,4 @@
-"""pytest's fixture."""
+"""The pytest fixture."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pytest
 from moto_codepipeline.testing import CodePipeline
 
 
-def test_each_test_begins_with_nothing_in_it(codepipeline: CodePipeline) -> None:
+def test_each_test_begins_empty(codepipeline: CodePipeline) -> None:
     assert codepipeline.client.list_pipelines()["pipelines"] == []
     codepipeline.start("Lint")
 
 
-test_whatever_another_has_left_is_gone = test_each_test_begins_with_nothing_in_it
+test_what_another_test_created_is_gone = test_each_test_begins_empty
 
 
-def test_two_actions_of_a_type_are_two_jobs(codepipeline: CodePipeline) -> None:
+def test_two_actions_of_a_type_have_two_jobs(codepipeline: CodePipeline) -> None:
     first, second = (codepipeline.start("Lint", configuration={"N": n}) for n in "12")
     jobs = codepipeline.client.poll_for_jobs(actionTypeId=first.type_id, maxBatchSize=5)["jobs"]
     assert [each["data"]["actionConfiguration"]["configuration"] for each in jobs] == [
@@ -31,7 +31,7 @@ def test_two_actions_of_a_type_are_two_jobs(codepipeline: CodePipeline) -> None:
     assert {first.status, second.status} == {"InProgress"}
 
 
-def test_a_partners_job_is_worked_with_its_clients_token(codepipeline: CodePipeline) -> None:
+def test_a_partner_worker_uses_the_client_token(codepipeline: CodePipeline) -> None:
     action = codepipeline.start("Lint", owner="ThirdParty")
     client = codepipeline.client
     [offer] = client.poll_for_third_party_jobs(actionTypeId=action.type_id)["jobs"]
@@ -61,12 +61,12 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_it_is_in_the_region_of_the_environment(codepipeline: CodePipeline) -> None:
+def test_the_fixture_uses_the_region_of_the_environment(codepipeline: CodePipeline) -> None:
     assert codepipeline.backend.region_name == "eu-west-1"
     assert codepipeline.start("Lint").run.region == "eu-west-1"
 
 
-def test_a_run_that_does_not_ask_for_it_does_not_import_moto() -> None:
+def test_the_plugin_alone_does_not_import_moto() -> None:
     code = "import sys, pytest_moto_codepipeline; sys.exit('moto' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
@@ -78,7 +78,7 @@ def test_a_run_that_does_not_ask_for_it_does_not_import_moto() -> None:
         ("[switches]\nacknowledge = 45\n", (1, "behaviour.toml: There is no switch 'acknowledge'")),
     ],
 )
-def test_a_file_of_switches_is_what_each_test_begins_with(
+def test_each_test_begins_with_the_file_of_switches(
     text: str, ended: tuple[int, str], tmp_path: Path
 ) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\ncodepipeline_behaviour_file = behaviour.toml\n")
@@ -122,7 +122,7 @@ def test_a_worker_may_be_asynchronous(codepipeline: CodePipeline) -> None:
     codepipeline.assert_status(action, "Succeeded")
 
 
-def test_a_worker_that_never_comes_lets_the_action_time_out(codepipeline: CodePipeline) -> None:
+def test_without_a_worker_the_action_times_out(codepipeline: CodePipeline) -> None:
     action = codepipeline.start("Lint", category="Test")
     codepipeline.run_to_end(lambda: None, action)
     codepipeline.assert_status(action, "Failed")

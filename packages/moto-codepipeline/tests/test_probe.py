@@ -1,4 +1,4 @@
-"""The probe: what it makes, leaves, writes down and refuses."""
+"""The probe: what it creates, leaves behind, writes and refuses."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def test_every_switch_is_a_question_or_has_a_reason() -> None:
     assert sorted([*questions, *NOT_ASKED]) == sorted(switches.switches())
 
 
-# -- What is left ---------------------------------------------------------------------------------
+# -- What is left behind --------------------------------------------------------------------------
 
 SHORT = named("repeated_acknowledgment", "event_lag_seconds", "texts")
 
 
 class Killed(BaseException):
-    """The program was ended."""
+    """The program was killed."""
 
 
 def kill(monkeypatch: pytest.MonkeyPatch, last: int) -> None:
-    """Let no call be made after so many."""
+    """Kill the program after this many calls."""
     made, once = 0, Calls.once
 
     def counted(*arguments: Any, **request: Any) -> Any:
@@ -80,7 +80,7 @@ def calls_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> int:
 @pytest.mark.parametrize(
     "share", [pytest.param(n / 30, marks=[pytest.mark.slow] if n != 10 else []) for n in range(30)]
 )
-def test_the_next_run_removes_what_one_has_left_that_was_killed(
+def test_the_next_run_removes_what_a_killed_run_left_behind(
     share: float, calls_of_a_run: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with asked({}) as there:
@@ -96,7 +96,7 @@ def test_the_next_run_removes_what_one_has_left_that_was_killed(
     assert record.content["facts"]["empty_poll_body"] == '{"jobs": []}'
 
 
-def test_ctrl_c_removes_what_was_made(
+def test_ctrl_c_removes_what_was_created(
     there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(words: str) -> None:
@@ -108,7 +108,7 @@ def test_ctrl_c_removes_what_was_made(
     assert left(there.service) == []
 
 
-def test_nothing_is_touched_that_is_not_the_probes_own(there: Asked, tmp_path: Path) -> None:
+def test_only_the_probes_own_resources_are_changed(there: Asked, tmp_path: Path) -> None:
     iam, service = client("iam"), client("codepipeline")
     for name in (PREFIX[:-1], f"{PREFIX}2", f"{PREFIX}ing"):
         role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
@@ -127,17 +127,17 @@ def test_nothing_is_touched_that_is_not_the_probes_own(there: Asked, tmp_path: P
     assert (left(there.service), list(there.service.overview())) == before
 
 
-def test_what_an_earlier_run_has_left_is_told(there: Asked, tmp_path: Path) -> None:
+def test_the_probe_reports_what_an_earlier_run_left_behind(there: Asked, tmp_path: Path) -> None:
     there.probe().place.make()
     said: list[str] = []
     run(there.probe(), record_of(there, tmp_path), [], said.append)
     assert f"Removed what an earlier run left behind: the role {PREFIX}" in said
 
 
-# -- What is not known is not told ------------------------------------------------------------------
+# -- What is unanswered ---------------------------------------------------------------------------
 
 
-def test_a_time_that_varies_is_not_told(there: Asked, tmp_path: Path) -> None:
+def test_a_time_that_varies_is_unanswered(there: Asked, tmp_path: Path) -> None:
     times = iter([20, 45, 30, 21] * 20)
     dispatch = there.service._board._dispatch
 
@@ -149,16 +149,16 @@ def test_a_time_that_varies_is_not_told(there: Asked, tmp_path: Path) -> None:
     record = record_of(there, tmp_path)
     run(there.probe(), record, named("acknowledge_seconds"), quietly)
     assert "acknowledge_seconds" not in record.content["switches"]
-    assert record.content["unanswered"]["acknowledge_seconds"] == "It is another time each time"
+    assert record.content["unanswered"]["acknowledge_seconds"] == "The time is different each time"
 
 
-def test_what_differs_from_trial_to_trial_is_not_told(there: Asked, tmp_path: Path) -> None:
+def test_an_answer_that_differs_between_trials_is_unanswered(there: Asked, tmp_path: Path) -> None:
     worlds = iter(["status", "InvalidNonceException"])
     acknowledge = there.service._board.acknowledge
 
     def either(job: Any, nonce: str) -> Any:
         if job.status == "InProgress":
-            there.service.behaviour.repeated_acknowledgment = next(worlds)  # type: ignore[assignment]
+            switches.change(there.service.behaviour, {"repeated_acknowledgment": next(worlds)})
         return acknowledge(job, nonce)
 
     there.service._board.acknowledge = either  # type: ignore[method-assign]
@@ -169,7 +169,7 @@ def test_what_differs_from_trial_to_trial_is_not_told(there: Asked, tmp_path: Pa
     assert record.content["switches"] == {}
 
 
-def test_where_all_calls_are_throttled_that_is_told(tmp_path: Path) -> None:
+def test_the_probe_reports_that_all_calls_are_throttled(tmp_path: Path) -> None:
     with asked({"throttle": 0}) as there:
         record = record_of(there, tmp_path)
         run(there.probe(), record, named("acknowledge_seconds", "throttle"), quietly)
@@ -177,10 +177,10 @@ def test_where_all_calls_are_throttled_that_is_told(tmp_path: Path) -> None:
     assert "throttled 12 times" in record.content["unanswered"]["nonce_rotates"]
 
 
-# -- What is written down ---------------------------------------------------------------------------
+# -- What is written ------------------------------------------------------------------------------
 
 
-def test_no_secret_is_written_down_or_printed(
+def test_no_secret_is_written_or_printed(
     there: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = record_of(there, tmp_path)
@@ -195,7 +195,7 @@ def test_no_secret_is_written_down_or_printed(
     assert [secret for secret in (token, *CREDENTIAL_MARKS) if secret in written] == []
 
 
-def test_every_call_is_evidence_of_its_question(there: Asked, tmp_path: Path) -> None:
+def test_every_call_is_recorded_with_its_question(there: Asked, tmp_path: Path) -> None:
     record = record_of(there, tmp_path)
     run(there.probe(), record, named("acknowledge_of_ended"), quietly)
     lines = [json.loads(line) for line in record.evidence.read_text().splitlines()]
@@ -207,7 +207,7 @@ def test_every_call_is_evidence_of_its_question(there: Asked, tmp_path: Path) ->
     ] * 2
 
 
-def test_a_run_goes_on_where_another_ended(there: Asked, tmp_path: Path) -> None:
+def test_a_run_continues_where_an_earlier_one_ended(there: Asked, tmp_path: Path) -> None:
     questions = named("repeated_acknowledgment", "texts")
     run(there.probe(), record_of(there, tmp_path), questions[:1], quietly)
     said: list[str] = []
@@ -220,17 +220,17 @@ def test_a_run_goes_on_where_another_ended(there: Asked, tmp_path: Path) -> None
     assert said == []
 
 
-def test_the_answers_of_another_endpoint_are_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_run_does_not_continue_the_answers_of_another_endpoint(tmp_path: Path) -> None:
     path = tmp_path / "behaviour.toml"
     answers.write(path, {"date": "", "endpoint": "AWS", "region": "eu-west-1"})
     with pytest.raises(ProbeError, match="has the answers of another endpoint"):
         Record(path, "AWS", "eu-west-2")
 
 
-# -- The file ---------------------------------------------------------------------------------------
+# -- The file -------------------------------------------------------------------------------------
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_written_file_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "behaviour.toml"
     texts = {"odd": 'a "quoted"\n\x7f\\ text with ümlauts'}
     changes = {"acknowledge_seconds": 45.5, "batch_cap": None, "nonce_rotates": False}
@@ -248,19 +248,19 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("[switches", "behaviour.toml can't be read: "),
     ],
 )
-def test_a_file_that_can_not_be_is_refused(text: str, told: str, tmp_path: Path) -> None:
+def test_an_invalid_file_is_refused(text: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "behaviour.toml"
     path.write_text(text)
     with pytest.raises(switches.SwitchError, match=told):
         answers.load(path)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(switches.SwitchError, match="There is no file"):
         answers.load(tmp_path / "behaviour.toml")
 
 
-def test_the_packages_own_file_is_what_a_codepipeline_begins_with(
+def test_a_codepipeline_begins_with_the_packages_own_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "behaviour.toml"
@@ -270,7 +270,7 @@ def test_the_packages_own_file_is_what_a_codepipeline_begins_with(
         assert there.service.behaviour == Behaviour(acknowledge_seconds=45, nonce_rotates=False)
 
 
-def test_what_was_found_sets_another_codepipeline_the_same(tmp_path: Path) -> None:
+def test_the_answers_can_be_set_in_another_codepipeline(tmp_path: Path) -> None:
     setting = {"nonce_rotates": False, "acknowledge_seconds": 45}
     with asked(setting) as there:
         record = record_of(there, tmp_path)
@@ -279,12 +279,12 @@ def test_what_was_found_sets_another_codepipeline_the_same(tmp_path: Path) -> No
         assert there.service.behaviour == Behaviour(nonce_rotates=False, acknowledge_seconds=45)
 
 
-# -- The command ------------------------------------------------------------------------------------
+# -- The command ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def main(there: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """The command with these arguments; its time is the real one."""
+    """The command with these arguments, in real time."""
     there.service.clock = Clock()
 
     def run_main(*arguments: str) -> int:
@@ -295,10 +295,10 @@ def main(there: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calla
     return run_main
 
 
-def test_against_aws_it_shows_what_it_makes_and_asks(
+def test_against_aws_it_shows_what_it_creates_and_asks_for_confirmation(
     there: Asked, main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    # In moto's place stands AWS here.
+    # moto stands in for AWS.
     monkeypatch.setattr("builtins.input", lambda _: "n")
     assert main() == 1
     shown = capsys.readouterr().out
@@ -313,7 +313,7 @@ def test_against_aws_it_shows_what_it_makes_and_asks(
     assert answers.read(Path("behaviour.toml"))["endpoint"] == "AWS"
 
 
-def test_an_endpoint_of_ones_own_is_asked_at_once(
+def test_an_emulator_is_probed_without_confirmation(
     there: Asked, main: Callable[..., int], capsys: Any
 ) -> None:
     assert main("--endpoint-url", there.url, "--only", "source_without_version") == 0
@@ -321,7 +321,7 @@ def test_an_endpoint_of_ones_own_is_asked_at_once(
     assert left(there.service) == []
 
 
-def test_it_only_cleans(there: Asked, main: Callable[..., int], capsys: Any) -> None:
+def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any) -> None:
     there.probe().place.make()
     assert main("--endpoint-url", there.url, "--clean") == 0
     assert f"Removed: the role {PREFIX}" in capsys.readouterr().out
@@ -336,13 +336,13 @@ def test_it_only_cleans(there: Asked, main: Callable[..., int], capsys: Any) -> 
             ["--only", "nonce"],
             "--only: there is no switch 'nonce'; there are acknowledge_of_ended, ",
         ),
-        (["--partner-type", "Build/Other/1"], "PROVIDER begin with codepipeline-probe-"),
+        (["--partner-type", "Build/Other/1"], "PROVIDER must begin with codepipeline-probe-"),
         (["--partner-type", f"Build/{PREFIX}-x"], "must be CATEGORY/PROVIDER/VERSION"),
-        (["--prefix", "Mine"], "--prefix must be 3 to 24 small letters"),
+        (["--prefix", "Mine"], "--prefix must be 3 to 24 lowercase letters"),
         (["--endpoint-url", "http://127.0.0.1:9"], "sts can't be called: Could not connect"),
     ],
 )
-def test_what_can_not_be_is_told_in_one_line(
+def test_an_invalid_argument_is_reported_in_one_line(
     arguments: list[str], told: str, main: Callable[..., int], capsys: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
@@ -352,7 +352,7 @@ def test_what_can_not_be_is_told_in_one_line(
     assert said.count("\n") == 1
 
 
-def test_long_questions_are_asked_only_if_they_are_wanted() -> None:
+def test_long_questions_are_asked_only_on_request() -> None:
     assert [each for each in command.chosen("", long=False) if each.long] == []
     assert len(command.chosen("", long=True)) == len(QUESTIONS)
     assert command.chosen("timeout_counts", long=False)[0].long

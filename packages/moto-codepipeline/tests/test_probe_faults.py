@@ -1,4 +1,4 @@
-"""The probe, where 5 % of the answers are late, throttled or lost: PROBE_SETTINGS=200 for so many."""
+"""The probe, with 5 % of responses late, throttled or lost. PROBE_SETTINGS=200 tries 200 settings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import pytest
 from moto_codepipeline.probe.questions import QUESTIONS
 from probing import check, found, random_settings
 
+#: With the last one, the events of two executions come so that they could all be under way for 6.4 s.
+SEEDS = sorted({*range(int(os.environ.get("PROBE_SETTINGS", "8"))), 25})
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(int(os.environ.get("PROBE_SETTINGS", "8"))))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_probe_finds_every_setting_in_spite_of_faults(tmp_path: Path, seed: int) -> None:
     setting = random_settings(Random(seed))
     check(found(tmp_path, setting, faults=Random(seed)), setting, QUESTIONS)

@@ -1,4 +1,4 @@
-"""The probe, at random settings of all switches: PROBE_SETTINGS=200 for so many."""
+"""The probe, at random settings of all switches. PROBE_SETTINGS=200 tries 200 settings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Any sequence of what workers and time can do, in every world that ``Behaviour`` allows.
+"""Any sequence of workers' calls and passing time, in every world that ``Behaviour`` allows.
 
-The machine keeps a model of its own, a few lines of what each job must be by now, and compares it
-with every answer and with every job's status after each step.
+The machine keeps its own small model of each job's expected state, and compares it with every
+response, and with every job's status after each step.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ ENDED = ("Succeeded", "Failed", "TimedOut")
 
 @dataclass(eq=False)
 class Job:
-    """What a job must be. It has no id before it is offered.
+    """A job's expected state. It has no id before it is offered.
 
-    ``withdrawn`` is its status when its action was abandoned, which it keeps until a result comes.
+    ``withdrawn`` is its status when its action was abandoned, which it keeps until its result.
     """
 
     pipeline: str
@@ -95,21 +95,21 @@ class Job:
         return "Queued" if now >= self.queued_at else "Created"
 
     def told(self, now: float) -> str:
-        """The status that workers learn of."""
+        """The status that workers get."""
         status = self.status(now)
         return "Failed" if self.withdrawn is not None and status not in ENDED else status
 
 
 @dataclass(eq=False)
 class Offer:
-    """What a worker remembers of a job that it was offered."""
+    """What a worker remembers of an offered job."""
 
     job: Job
     nonce: str
 
 
 class Workers(RuleBasedStateMachine):
-    """Three workers, and pipelines of one action each, custom or a partner's."""
+    """Three workers, and pipelines of one custom or partner action each."""
 
     world: dict[str, Any] | None = None
 
@@ -191,7 +191,7 @@ class Workers(RuleBasedStateMachine):
         limit=st.sampled_from([None, 1, 2, 100]),
     )
     def poll(self, worker: str, owner: str, limit: int | None) -> None:
-        """The jobs that wait are offered, the oldest first, and no others."""
+        """Only queued jobs are offered, the oldest first."""
         expected = [
             job for job in self.jobs if job.owner == owner and job.told(self.now) == "Queued"
         ]
@@ -200,7 +200,7 @@ class Workers(RuleBasedStateMachine):
         pipelines = [each["data"]["pipelineContext"]["pipelineName"] for each in offered]
         assert pipelines == [job.pipeline for job in expected]
         for job, each in zip(expected, offered, strict=True):
-            assert job.id in (None, each["id"]), "a job has another id at its second offer"
+            assert job.id in (None, each["id"]), "a job has a different id at its second offer"
             if job.nonce is not None:
                 assert (job.nonce != each["nonce"]) == self.behaviour["nonce_rotates"]
             job.id, job.nonce, job.offered_at = each["id"], each["nonce"], self.now
@@ -218,7 +218,7 @@ class Workers(RuleBasedStateMachine):
     @precondition(lambda self: self._any_offer())
     @rule(data=st.data(), wrong=st.sampled_from([False, False, False, True]))
     def acknowledge(self, data: st.DataObject, wrong: bool) -> None:
-        """Only the newest nonce counts, once, unless the world says otherwise."""
+        """Only the newest nonce is accepted, once, unless the world allows more."""
         worker, offer = self._some_offer(data)
         job, nonce = offer.job, "not-a-nonce" if wrong else offer.nonce
         status = job.told(self.now)
@@ -267,7 +267,7 @@ class Workers(RuleBasedStateMachine):
     @precondition(lambda self: self.newest)
     @rule(data=st.data())
     def stop_and_abandon(self, data: st.DataObject) -> None:
-        """What is under way can be abandoned, and nothing else."""
+        """Only an execution in progress can be abandoned."""
         name = data.draw(st.sampled_from(sorted(self.newest)))
         job = self.newest[name]
         status = job.status(self.now)
@@ -293,14 +293,15 @@ class Workers(RuleBasedStateMachine):
     def use_a_wrong_token(self, data: st.DataObject) -> None:
         """Without the client's token, nothing can change a partner's job."""
         job = self._some_offer(data)[1].job
+        job_id, nonce = job.id or "", job.nonce or ""
         for call in (
-            lambda token: self.backend.acknowledge_third_party_job(job.id, job.nonce, token),
-            lambda token: self.backend.put_third_party_job_success_result(job.id, token, {}),
+            lambda: self.backend.acknowledge_third_party_job(job_id, nonce, "wrong"),
+            lambda: self.backend.put_third_party_job_success_result(job_id, "wrong", {}),
         ):
             expected = "InvalidClientTokenException"
             if job.owner == "Custom":
                 expected = "JobNotFoundException"
-            assert _outcome(lambda call=call: call("wrong")) == expected
+            assert _outcome(call) == expected
 
     @precondition(lambda self: self._any_offer())
     @rule(data=st.data())
@@ -323,12 +324,12 @@ class Workers(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(WORKERS))
     def crash(self, worker: str) -> None:
-        """A worker forgets all its jobs; they come back, or time out if it had claimed them."""
+        """A worker forgets its jobs; they are offered again, or time out if it had acknowledged them."""
         self.offers[worker].clear()
 
     @rule()
     def wait_and_offer_everything(self) -> None:
-        """No job that nobody acknowledged is lost: within the limit each is offered again."""
+        """No unacknowledged job is lost: each is offered again within the limit."""
         self.service.clock.advance(ACKNOWLEDGE_SECONDS)
         waiting = {
             job.pipeline for job in self.jobs if job.told(self.now) not in ENDED and not job.claimed
@@ -341,10 +342,10 @@ class Workers(RuleBasedStateMachine):
             offered |= {offer.job.pipeline for offer in self.offers[worker][before:]}
         assert offered == waiting
 
-    # What is always so
+    # Invariants
 
     @invariant()
-    def every_job_is_what_it_must_be_and_never_goes_back(self) -> None:
+    def every_job_has_its_expected_status_and_never_goes_back(self) -> None:
         if not self.behaviour:
             return
         self.backend.tick()
@@ -359,7 +360,7 @@ class Workers(RuleBasedStateMachine):
             if job.status_seen in ENDED:
                 assert status == job.status_seen
             elif job.status_seen is not None and status not in ENDED:
-                # Only an offer that nobody took is undone.
+                # Only an unacknowledged offer is undone.
                 assert order.index(status) >= order.index(job.status_seen) or (
                     (job.status_seen, status) == ("Dispatched", "Queued")
                 )
@@ -376,7 +377,7 @@ class Workers(RuleBasedStateMachine):
                 assert len({worker for worker, _ in job.claims}) <= 1
 
     @invariant()
-    def a_pipeline_is_as_its_job(self) -> None:
+    def a_pipeline_has_the_status_of_its_job(self) -> None:
         for name, job in self.newest.items():
             status = job.status(self.now)
             expected = {"Succeeded": "Succeeded", "Failed": "Failed", "TimedOut": "Failed"}
@@ -404,7 +405,7 @@ class Workers(RuleBasedStateMachine):
         return every[len(every) - 1 - index]
 
     def _put(self, job: Job, result: dict[str, Any], success: bool) -> Any:
-        # The service keeps what it was given; a worker's next result is another object.
+        # The service keeps its argument; a worker's next result is another object.
         copy, job_id = json.loads(json.dumps(result)), job.id or ""
         if success:
             return self._call(
@@ -423,15 +424,16 @@ class Workers(RuleBasedStateMachine):
 
 
 def _outcome(call: Callable[[], Any]) -> Any:
-    """What a call answers, or the code of its error."""
+    """What a call returns, or its error's code."""
     try:
         return call()
     except CodePipelineError as error:
         return error.error_type
 
 
-class TestWorkersInAnyWorld(Workers.TestCase):
-    settings = settings(BOUNDED, max_examples=30, stateful_step_count=40)
+def test_workers_in_any_world() -> None:
+    bounded = settings(BOUNDED, max_examples=30, stateful_step_count=40)
+    run_state_machine_as_test(Workers, settings=bounded)
 
 
 @pytest.mark.sampled(8)

@@ -1,4 +1,4 @@
-"""The examples of README and docs/testing.md run as they are written, in processes of their own."""
+"""The examples of README and docs/testing.md run as they are written, in their own processes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run(folder: Path, *arguments: str) -> str:
     return ended.stdout
 
 
-def test_the_first_is_a_workers_test_of_fifteen_lines() -> None:
+def test_the_first_example_is_a_workers_test_of_at_most_fifteen_lines() -> None:
     assert EXAMPLES[0] == TESTS[0]
     assert len(TESTS[0].splitlines()) <= 15
 
@@ -67,7 +67,7 @@ def test_the_first_is_a_workers_test_of_fifteen_lines() -> None:
     [TESTS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in TESTS[1:] + PAGE_TESTS)],
     ids=range(len(TESTS + PAGE_TESTS)),
 )
-def test_a_test_passes(tmp_path: Path, example: str) -> None:
+def test_an_example_test_passes(tmp_path: Path, example: str) -> None:
     (tmp_path / "test_example.py").write_text(example)
     said = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_example.py")
     assert "1 passed" in said
@@ -75,6 +75,6 @@ def test_a_test_passes(tmp_path: Path, example: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", PROGRAMS, ids=range(len(PROGRAMS)))
-def test_a_program_runs(tmp_path: Path, example: str) -> None:
+def test_an_example_program_runs(tmp_path: Path, example: str) -> None:
     (tmp_path / "example.py").write_text(example)
     run(tmp_path, "example.py")

@@ -1,4 +1,4 @@
-"""What is put in a library's place, and what is said when the library has changed."""
+"""Replacements in a library, and the errors if the library has changed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ours() -> str:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A library with one class, and what is put in its place."""
+    """A library with one class, and its replacements."""
     module = ModuleType("library")
     fresh = type("Thing", (), {"doubled": Thing.doubled, "made": Thing.__dict__["made"]})
     vars(module).update(Thing=fresh, one_more=one_more, ours=ours)
@@ -39,19 +39,19 @@ def here(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_what_goes_around_is_given_what_was_there_and_goes_there_once(here: Any) -> None:
+def test_a_wrapper_gets_the_original_and_is_applied_once(here: Any) -> None:
     rows = [Replaced("library:Thing.doubled", "library:one_more", "one is missing", "around")]
     put(rows, "library")
     put(rows, "library")
     assert here.Thing().doubled() == 3
 
 
-def test_what_needed_no_object_needs_none_afterwards(here: Any) -> None:
+def test_a_replaced_class_method_still_needs_no_object(here: Any) -> None:
     put([Replaced("library:Thing.made", "library:ours", "it is not ours")], "library")
     assert here.Thing.made() == here.Thing().made() == "ours"
 
 
-def test_all_that_a_newer_version_has_changed_is_named_with_its_reason() -> None:
+def test_every_change_of_a_newer_version_is_named_with_its_reason() -> None:
     rows = [
         Replaced("moto.s3.models:FakeBucket.gone", ".x:y", "it lost buckets"),
         Replaced("moto.nowhere:Class.method", ".x:y", "it was slow"),
@@ -67,7 +67,7 @@ def test_all_that_a_newer_version_has_changed_is_named_with_its_reason() -> None
     ]
 
 
-def test_nothing_is_replaced_where_something_has_changed(here: Any) -> None:
+def test_nothing_is_replaced_if_something_has_changed(here: Any) -> None:
     rows = [
         Replaced("library:Thing.made", "library:ours", "it is not ours, again"),
         Replaced("moto.nowhere:Class.method", ".x:y", "it was slow"),

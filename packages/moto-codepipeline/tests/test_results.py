@@ -1,4 +1,4 @@
-"""Results of jobs, custom and partner: taken once, repeated, contradicted, continued, late."""
+"""Results of custom and partner jobs: accepted once, repeated, contradicted, continued, late."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RICH = {
         ({"continuationToken": "t"}, {"continuationToken": "u"}, DIFFERS),
     ],
 )
-def test_a_second_success_is_taken_only_if_it_is_the_same(
+def test_a_second_success_is_accepted_only_if_it_is_identical(
     service: Service, first: dict[str, Any], second: dict[str, Any], message: str | None
 ) -> None:
     job = service.job()
@@ -62,7 +62,7 @@ def test_a_second_success_is_taken_only_if_it_is_the_same(
 
 
 @only_custom
-def test_output_variables_are_a_part_of_the_result(service: Service) -> None:
+def test_output_variables_are_part_of_the_result(service: Service) -> None:
     job = service.job()
     service.succeed(job, outputVariables={"a": "1", "b": "2"})
     service.succeed(job, outputVariables={"b": "2", "a": "1"})
@@ -74,9 +74,9 @@ def test_output_variables_are_a_part_of_the_result(service: Service) -> None:
 
 @only_custom
 @pytest.mark.parametrize(("size", "refused"), [(122880, False), (122881, True)])
-def test_output_variables_have_a_size(service: Service, size: int, refused: bool) -> None:
+def test_output_variables_have_a_size_limit(service: Service, size: int, refused: bool) -> None:
     job = service.job()
-    # Bytes are counted, of keys and values: 4 for the keys, 2 for each é.
+    # The size is in bytes of keys and values: 4 for the keys, 2 for each é.
     variables = {"k1": "é" * 1000, "k2": "x" * (size - 2004)}
     if refused:
         with pytest.raises(ClientError) as caught:
@@ -88,7 +88,7 @@ def test_output_variables_have_a_size(service: Service, size: int, refused: bool
         assert service.action_statuses() == {"Build": "Succeeded"}
 
 
-def test_a_continuation_makes_a_new_job_of_the_same_action_later(service: Service) -> None:
+def test_a_continuation_creates_a_later_job_of_the_same_action(service: Service) -> None:
     service.register(
         settings={
             "executionUrlTemplate": "https://ci.example/{Config:Project}/{ExternalExecutionId}"
@@ -130,7 +130,7 @@ def test_a_continuation_makes_a_new_job_of_the_same_action_later(service: Servic
     assert service.action_statuses() == {"Build": "Succeeded"}
 
 
-def test_a_continuation_is_announced_by_no_event(service: Service) -> None:
+def test_a_continuation_has_no_event(service: Service) -> None:
     job = service.job()
     before = len(service.entries)
     service.succeed(job, continuationToken="t")
@@ -144,7 +144,7 @@ limits = pytest.mark.parametrize(("service", "limit"), DOCUMENTED_LIMITS, indire
 
 
 @limits
-def test_a_job_without_result_times_out(service: Service, limit: int) -> None:
+def test_a_job_without_a_result_times_out(service: Service, limit: int) -> None:
     job = service.job()
     service.clock.advance(limit - 1)
     assert service.action_statuses() == {"Build": "InProgress"}
@@ -182,7 +182,7 @@ def test_later_progress_replaces_only_what_it_gives(service: Service) -> None:
     assert state["latestExecution"] == before["latestExecution"] | changed
 
 
-def test_a_time_limit_is_announced_as_a_failure(service: Service) -> None:
+def test_a_timeout_is_announced_as_a_failure(service: Service) -> None:
     service.job()
     service.clock.advance(24 * 3600)
     [state] = service.stage("Stage2")["actionStates"]
@@ -195,9 +195,7 @@ def test_a_time_limit_is_announced_as_a_failure(service: Service) -> None:
 
 
 @limits
-def test_in_the_other_world_each_job_has_a_time_limit_of_its_own(
-    service: Service, limit: int
-) -> None:
+def test_a_switch_gives_each_job_its_own_time_limit(service: Service, limit: int) -> None:
     service.behaviour.timeout_counts = "job"
     job = service.job()
     for _ in range(3):
@@ -226,7 +224,7 @@ def test_a_timeout_noticed_late_has_its_own_time(service: Service, limit: int) -
     assert (ended - started).total_seconds() == limit
 
 
-def test_a_result_after_the_pipeline_is_gone_is_taken(service: Service) -> None:
+def test_a_result_after_the_pipeline_was_deleted_is_accepted(service: Service) -> None:
     job = service.job()
     service.api.delete_pipeline(name="release")
     service.succeed(job)

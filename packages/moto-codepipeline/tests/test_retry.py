@@ -1,4 +1,4 @@
-"""A failed stage is retried, and everything tells the truth about both attempts."""
+"""Retries of a failed stage, and what the API shows of both attempts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refused(
 
 
 def failed(service: Service, *stages: list[dict[str, Any]]) -> str:
-    """An execution whose first order of actions in Stage2 has one that failed, ``Build``."""
+    """An execution whose action ``Build``, of the first runOrder in Stage2, failed."""
     service.register()
     service.create(*stages)
     execution_id = service.start()
@@ -48,7 +48,7 @@ def failed(service: Service, *stages: list[dict[str, Any]]) -> str:
 
 
 def executions(service: Service) -> list[tuple[str, str]]:
-    """Name and status of each action execution but the source's, the oldest first."""
+    """Name and status of each action execution except the source's, the oldest first."""
     found = service.api.list_action_executions(pipelineName="release")["actionExecutionDetails"]
     return [(each["actionName"], each["status"]) for each in reversed(found)][1:]
 
@@ -82,9 +82,7 @@ def test_a_failed_action_gets_a_new_execution_and_a_new_job(owner: str, mode: st
         assert executions(service) == [("Build", "Failed"), ("Build", "Succeeded")]
 
 
-def test_the_retry_of_failed_actions_leaves_what_succeeded_and_goes_on_from_there(
-    service: Service,
-) -> None:
+def test_a_retry_of_failed_actions_keeps_those_that_succeeded_and_goes_on(service: Service) -> None:
     stage = [service.action("Build"), service.action("Test"), service.action("Pack", runOrder=2)]
     execution_id = failed(service, stage, [service.action("Deploy")])
     service.retry(execution_id)
@@ -98,7 +96,7 @@ def test_the_retry_of_failed_actions_leaves_what_succeeded_and_goes_on_from_ther
     ]
 
 
-def test_the_retry_of_all_actions_begins_at_the_first_order(service: Service) -> None:
+def test_a_retry_of_all_actions_begins_at_the_first_run_order(service: Service) -> None:
     stage = [service.action("First"), service.action("Build", runOrder=2)]
     service.register()
     service.create(stage)
@@ -115,7 +113,7 @@ def test_the_retry_of_all_actions_begins_at_the_first_order(service: Service) ->
     assert service.status(execution_id) == "Succeeded"
 
 
-def test_failed_actions_can_be_retried_while_others_go_on_and_all_cannot(service: Service) -> None:
+def test_failed_actions_can_be_retried_while_others_go_on_but_not_all(service: Service) -> None:
     service.register()
     service.create([service.action("Build"), service.action("Slow")])
     execution_id = service.start()
@@ -226,7 +224,7 @@ def test_a_retried_action_overrides_artifacts_and_revisions(service: Service) ->
         ({"retryMode": "SOME_ACTIONS"}, "ValidationException"),
     ],
 )
-def test_what_cannot_be_retried(service: Service, changes: dict[str, str], error: str) -> None:
+def test_an_invalid_retry_is_refused(service: Service, changes: dict[str, str], error: str) -> None:
     execution_id = failed(service)
     assert refused(service, execution_id, **changes) == error
     assert service.status(execution_id) == "Failed"

@@ -1,4 +1,4 @@
-"""Executions on their way through stages and actions, and what the API tells about them."""
+"""Executions with their stages and actions, and what the API shows of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def by_action(jobs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def finish(service: Service, *names: str) -> None:
-    """Poll for jobs, which have to be of these actions, and let each succeed."""
+    """Poll for jobs, which must be those of these actions, and let each succeed."""
     jobs = by_action(service.poll())
     assert set(jobs) == set(names)
     for job in jobs.values():
@@ -55,7 +55,7 @@ def test_an_execution_waits_for_its_custom_action(service: Service) -> None:
     assert service.status(execution_id) == "Succeeded"
 
 
-def test_stages_come_one_after_another(service: Service) -> None:
+def test_stages_run_one_after_another(service: Service) -> None:
     service.register()
     service.create([action("Build")], [action("Test")], [action("Deploy")])
     execution_id = service.start()
@@ -65,7 +65,7 @@ def test_stages_come_one_after_another(service: Service) -> None:
     assert service.status(execution_id) == "Succeeded"
 
 
-def test_actions_of_one_run_order_are_side_by_side_and_orders_in_turn(service: Service) -> None:
+def test_actions_run_by_run_order_and_in_parallel_within_one(service: Service) -> None:
     service.register()
     service.create(
         [action("Last", runOrder=9), action("A"), action("B", runOrder=1), action("C", runOrder=2)]
@@ -99,7 +99,7 @@ def test_a_failed_action_fails_stage_and_execution(service: Service) -> None:
     assert "latestExecution" not in service.stage("Stage3")
 
 
-def test_the_other_actions_of_its_order_go_on_to_their_end(service: Service) -> None:
+def test_other_actions_of_the_run_order_of_a_failed_one_run_to_their_end(service: Service) -> None:
     service.register()
     service.create([action("A"), action("B"), action("Later", runOrder=2)])
     execution_id = service.start()
@@ -136,7 +136,7 @@ def test_a_client_request_token_starts_one_execution(service: Service) -> None:
     assert first == again != second
 
 
-def test_a_type_deleted_under_way_fails_the_action(service: Service) -> None:
+def test_a_type_that_is_deleted_during_an_execution_fails_the_action(service: Service) -> None:
     service.register()
     service.register(provider="Other")
     service.create([action("Build")], [action("Deploy", TYPE | {"provider": "Other"})])
@@ -151,7 +151,7 @@ def test_a_type_deleted_under_way_fails_the_action(service: Service) -> None:
     )
 
 
-def test_an_updated_pipeline_may_leave_a_running_execution_as_it_was(service: Service) -> None:
+def test_an_update_can_leave_a_running_execution_as_it_was(service: Service) -> None:
     service.behaviour.update_under_way = "leave"
     service.register()
     service.create([action("Build")], [action("Deploy")])
@@ -188,7 +188,7 @@ def test_urls_are_filled_in(service: Service) -> None:
     assert state["latestExecution"]["externalExecutionUrl"] == "https://ci.example/web/42"
 
 
-def test_action_executions_have_what_went_in_and_out(service: Service) -> None:
+def test_action_executions_have_their_input_and_output(service: Service) -> None:
     service.register(configurationProperties=[configuration_property("Project")])
     build = action(
         "Build",
@@ -280,7 +280,7 @@ def test_variables_are_resolved_for_the_job(service: Service) -> None:
     ]
 
 
-def test_a_custom_source_says_which_revision_it_found(service: Service) -> None:
+def test_a_custom_source_sets_the_revision(service: Service) -> None:
     service.register(category="Source", provider="Repository")
     service.register()
     repository = TYPE | {"category": "Source", "provider": "Repository"}
@@ -391,7 +391,7 @@ def test_a_missing_execution_is_not_found(service: Service) -> None:
     assert error_of(caught.value)[0] == "PipelineExecutionNotFoundException"
 
 
-def test_a_made_up_page_token_is_refused(service: Service) -> None:
+def test_an_invented_page_token_is_refused(service: Service) -> None:
     service.create([action("Deploy", IDLE)])
     with pytest.raises(ClientError) as caught:
         service.api.list_action_executions(pipelineName="release", nextToken="made up")

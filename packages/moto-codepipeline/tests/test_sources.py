@@ -1,4 +1,4 @@
-"""S3 source actions: what they read, what they put, and how they fail."""
+"""S3 source actions: what they read and upload, and how they fail."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fetched(service: Service) -> dict[str, Any]:
 
 
 def put(text: bytes, bucket: str = "code") -> str:
-    """Put a version of the source; answers its id."""
+    """Upload a version of the source; return its id."""
     put_source(client("s3"), bucket, "code.zip", {"main.py": text})
     version: str = client("s3").head_object(Bucket=bucket, Key="code.zip")["VersionId"]
     return version
@@ -53,7 +53,7 @@ def read(job: dict[str, Any]) -> bytes:
         return zipped.read("main.py")
 
 
-def test_the_object_reaches_the_job_as_its_input_artifact(service: Service) -> None:
+def test_the_object_is_the_jobs_input_artifact(service: Service) -> None:
     version = put(b"print(1)")
     create(service)
     service.start()
@@ -62,7 +62,7 @@ def test_the_object_reaches_the_job_as_its_input_artifact(service: Service) -> N
     assert job["data"]["inputArtifacts"][0]["revision"] == version
 
 
-def test_the_version_is_the_revision_wherever_one_is_shown(service: Service) -> None:
+def test_the_objects_version_is_shown_as_the_revision(service: Service) -> None:
     version = put(b"print(1)")
     summary = f"Amazon S3 version id: {version}"
     create(service)
@@ -81,7 +81,7 @@ def test_the_version_is_the_revision_wherever_one_is_shown(service: Service) -> 
     assert set(variables) == {"BucketName", "ETag", "ObjectKey", "VersionId"}
 
 
-def test_an_execution_is_shown_without_what_it_has_not(service: Service) -> None:
+def test_an_execution_has_no_execution_type_and_no_empty_variables(service: Service) -> None:
     create(service)
     execution = service.execution(service.start())
     assert {"executionType", "variables"}.isdisjoint(execution)
@@ -98,7 +98,7 @@ def test_each_execution_reads_the_present_version(service: Service) -> None:
         service.succeed(job)
 
 
-def test_an_earlier_version_can_be_started_with(service: Service) -> None:
+def test_an_execution_can_be_started_with_an_earlier_version(service: Service) -> None:
     earlier = put(b"earlier")
     put(b"later")
     create(service)
@@ -109,7 +109,7 @@ def test_an_earlier_version_can_be_started_with(service: Service) -> None:
     assert read(service.take()) == b"earlier"
 
 
-def test_another_type_of_revision_is_refused_by_its_name(service: Service) -> None:
+def test_the_error_names_a_type_of_revision_that_is_refused(service: Service) -> None:
     create(service)
     override = {"actionName": "Fetch", "revisionType": "COMMIT_ID", "revisionValue": "a"}
     with pytest.raises(ClientError) as raised:
@@ -136,7 +136,7 @@ def test_without_the_object_the_action_fails(service: Service, where: dict[str, 
     assert service.poll() == []
 
 
-def test_a_deleted_object_is_not_there(service: Service) -> None:
+def test_a_deleted_object_fails_the_action(service: Service) -> None:
     client("s3").delete_object(Bucket="code", Key="code.zip")
     create(service)
     assert service.status(service.start()) == "Failed"
@@ -161,7 +161,7 @@ def test_without_an_artifact_bucket_the_source_fails(service: Service) -> None:
     assert "no-such-bucket" in state["latestExecution"]["errorDetails"]["message"]
 
 
-def test_a_source_may_succeed_without_a_version_and_says_so(
+def test_a_switch_lets_a_source_succeed_without_a_version(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     service.behaviour.source_without_version = "succeed"
@@ -199,26 +199,26 @@ class TestChangeDetection:
         service.clock.advance(3600)
         assert len(service.summaries()) == 1
 
-    def test_nothing_is_looked_at_unless_it_is_asked_for(self, service: Service) -> None:
+    def test_change_detection_is_off_by_default(self, service: Service) -> None:
         create(service)
         service.clock.advance(3600)
         assert service.summaries() == {}
         assert service.backend.next_due() is None
 
-    def test_a_missing_object_starts_an_execution_once_it_is_there(self, service: Service) -> None:
+    def test_a_missing_object_starts_an_execution_once_it_exists(self, service: Service) -> None:
         create(service, S3Bucket="late", PollForSourceChanges="true")
         assert service.summaries() == {}
         put(b"late", bucket="late")
         service.clock.advance(120)
         assert read(service.take()) == b"late"
 
-    def test_it_ends_with_the_pipeline(self, service: Service) -> None:
+    def test_change_detection_ends_with_the_pipeline(self, service: Service) -> None:
         create(service, PollForSourceChanges="true")
         service.succeed(service.take())
         service.api.delete_pipeline(name="release")
         assert service.backend.next_due() is None
 
-    def test_an_update_can_end_it(self, service: Service) -> None:
+    def test_an_update_can_end_change_detection(self, service: Service) -> None:
         create(service, PollForSourceChanges="true")
         service.succeed(service.take())
         structure = service.api.get_pipeline(name="release")["pipeline"]

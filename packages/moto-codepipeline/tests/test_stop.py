@@ -1,4 +1,4 @@
-"""An execution is stopped: its actions end or are abandoned, and workers learn of it, or don't."""
+"""Stopped executions: their actions end or are abandoned, and what workers see of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
 
 
 def started(service: Service, *stages: list[dict[str, Any]]) -> str:
-    """An execution whose first job can be polled; with no stages, of one action, ``Build``."""
+    """An execution whose first job can be polled. Without stages it has one action, ``Build``."""
     service.register()
     service.create(*stages)
     return service.start()
@@ -52,7 +52,7 @@ def shown(service: Service) -> dict[str, Any]:
 # Stop and wait
 
 
-def test_what_is_in_progress_runs_to_its_end_and_nothing_new_starts(service: Service) -> None:
+def test_actions_in_progress_run_to_their_end_and_no_others_start(service: Service) -> None:
     stage = [service.action("Build"), service.action("Test"), service.action("Pack", runOrder=2)]
     execution_id = started(service, stage, [service.action("Deploy")])
     [build] = service.poll(1)
@@ -60,7 +60,7 @@ def test_what_is_in_progress_runs_to_its_end_and_nothing_new_starts(service: Ser
     assert service.stop(execution_id) == execution_id
     assert service.status(execution_id) == "Stopping"
     assert service.stage("Stage2")["latestExecution"]["status"] == "Stopping"
-    # A job that nobody has taken yet is offered as before, and a continuation job comes.
+    # An unacknowledged job is still offered, and a continuation creates a job.
     [test] = service.poll()
     service.acknowledge(test)
     service.succeed(build, continuationToken="more")
@@ -82,7 +82,7 @@ def test_what_is_in_progress_runs_to_its_end_and_nothing_new_starts(service: Ser
     ],
     ids=["succeeds", "fails", "times out"],
 )
-def test_however_its_last_action_ends_it_is_stopped(service: Service, end: Call) -> None:
+def test_an_execution_is_stopped_however_its_last_action_ends(service: Service, end: Call) -> None:
     execution_id = started(service)
     job = service.take()
     service.stop(execution_id)
@@ -90,7 +90,7 @@ def test_however_its_last_action_ends_it_is_stopped(service: Service, end: Call)
     assert service.status(execution_id) == "Stopped"
 
 
-def test_the_reason_is_shown_once_it_is_stopped(service: Service) -> None:
+def test_the_reason_is_shown_once_the_execution_is_stopped(service: Service) -> None:
     execution_id = started(service)
     job = service.take()
     service.stop(execution_id, reason="lunch")
@@ -101,7 +101,7 @@ def test_the_reason_is_shown_once_it_is_stopped(service: Service) -> None:
     assert (summary["statusSummary"], summary["stopTrigger"]) == ("lunch", {"reason": "lunch"})
 
 
-def test_a_second_wish_to_wait_is_refused_and_changes_nothing(service: Service) -> None:
+def test_a_second_stop_that_waits_is_refused_and_changes_nothing(service: Service) -> None:
     execution_id = started(service)
     service.stop(execution_id, reason="first")
     found = refusal(lambda: service.stop(execution_id, reason="second"))
@@ -110,7 +110,7 @@ def test_a_second_wish_to_wait_is_refused_and_changes_nothing(service: Service) 
     assert service.execution(execution_id)["statusSummary"] == "first"
 
 
-def test_a_stop_that_waits_may_still_abandon(service: Service) -> None:
+def test_a_stop_that_waits_can_be_followed_by_one_that_abandons(service: Service) -> None:
     execution_id = started(service)
     service.take()
     service.stop(execution_id, reason="first")
@@ -124,7 +124,7 @@ def test_a_stop_that_waits_may_still_abandon(service: Service) -> None:
 # Stop and abandon
 
 
-def test_what_is_in_progress_is_abandoned_at_once(service: Service) -> None:
+def test_actions_in_progress_are_abandoned_at_once(service: Service) -> None:
     stage = [service.action("Build"), service.action("Test"), service.action("Pack", runOrder=2)]
     execution_id = started(service, stage, [service.action("Deploy")])
     service.clock.advance(5)
@@ -158,7 +158,7 @@ def taken(service: Service) -> dict[str, Any] | None:
 
 
 def to_be_continued(service: Service) -> dict[str, Any] | None:
-    """The first job has ended, and its continuation is still to come."""
+    """The first job has ended, and its continuation is Created."""
     job = service.take()
     service.succeed(job, continuationToken="more")
     return job
@@ -172,7 +172,7 @@ def continued(service: Service) -> dict[str, Any] | None:
 
 
 @pytest.mark.parametrize("state", [unpolled, polled, taken, to_be_continued, continued])
-def test_no_job_of_an_abandoned_action_is_offered_any_more(
+def test_jobs_of_an_abandoned_action_are_no_longer_offered(
     service: Service, state: Callable[[Service], dict[str, Any] | None]
 ) -> None:
     execution_id = started(service)
@@ -188,7 +188,7 @@ def test_no_job_of_an_abandoned_action_is_offered_any_more(
 
 @pytest.mark.parametrize("state", [polled, taken])
 @pytest.mark.parametrize("world", ["InvalidNonceException", "status"])
-def test_the_acknowledgment_of_its_job_is_that_of_an_ended_one(
+def test_an_abandoned_job_is_acknowledged_like_one_that_has_ended(
     service: Service, state: Callable[[Service], dict[str, Any]], world: Any
 ) -> None:
     service.behaviour.acknowledge_of_ended = world
@@ -202,7 +202,7 @@ def test_the_acknowledgment_of_its_job_is_that_of_an_ended_one(
         assert refusal(lambda: service.acknowledge(job))[0] == "InvalidNonceException"
 
 
-def test_the_details_of_its_job_are_those_of_an_ended_one(service: Service) -> None:
+def test_an_abandoned_job_has_the_details_of_one_that_has_ended(service: Service) -> None:
     execution_id = started(service)
     job = service.take()
     service.stop(execution_id, abandon=True)
@@ -246,7 +246,7 @@ def test_a_late_result_may_be_refused(service: Service, result: Call) -> None:
     assert refusal(lambda: result(service, job)) == ("InvalidJobStateException", text)
 
 
-def test_a_result_that_came_before_may_still_be_repeated(service: Service) -> None:
+def test_a_result_from_before_the_stop_can_be_repeated(service: Service) -> None:
     service.behaviour.result_after_abandonment = "InvalidJobStateException"
     execution_id = started(service)
     job = to_be_continued(service)
@@ -255,7 +255,7 @@ def test_a_result_that_came_before_may_still_be_repeated(service: Service) -> No
     service.succeed(job, continuationToken="more")
 
 
-def test_a_late_result_without_acknowledgment_is_as_any_other(service: Service) -> None:
+def test_a_late_result_without_acknowledgment_is_refused_like_any_other(service: Service) -> None:
     execution_id = started(service)
     [job] = service.poll()
     service.stop(execution_id, abandon=True)
@@ -280,7 +280,9 @@ def test_a_late_result_without_acknowledgment_is_as_any_other(service: Service) 
     ],
     ids=["succeeded", "failed", "stopped"],
 )
-def test_what_has_ended_cannot_be_stopped(service: Service, end: Call, abandon: bool) -> None:
+def test_an_execution_that_has_ended_cannot_be_stopped(
+    service: Service, end: Call, abandon: bool
+) -> None:
     execution_id = started(service)
     end(service, service.take() | {"execution": execution_id})
     status = service.status(execution_id)
@@ -334,9 +336,7 @@ def test_a_stopped_stage_can_be_retried(service: Service, mode: str) -> None:
     assert service.status(execution_id) == "Succeeded"
 
 
-def test_the_retry_of_a_stage_whose_actions_had_time_to_end_goes_on_from_there(
-    service: Service,
-) -> None:
+def test_a_retry_of_a_stage_whose_actions_ended_runs_the_remaining_ones(service: Service) -> None:
     stage = [service.action("Build"), service.action("Pack", runOrder=2)]
     execution_id = started(service, stage)
     [build] = service.take_all("Build")
@@ -347,7 +347,7 @@ def test_the_retry_of_a_stage_whose_actions_had_time_to_end_goes_on_from_there(
     [pack] = service.take_all("Pack")
     service.stop(execution_id)
     service.succeed(pack)
-    # Nothing is left to do in it.
+    # The stage has no remaining actions.
     service.retry(execution_id)
     assert service.status(execution_id) == "Succeeded"
 
@@ -364,7 +364,7 @@ def test_a_stage_that_is_being_stopped_cannot_be_retried(service: Service) -> No
 # Events
 
 
-def test_stop_and_wait_is_announced_twice_for_stage_and_pipeline(service: Service) -> None:
+def test_a_stop_that_waits_has_two_events_each_for_stage_and_pipeline(service: Service) -> None:
     execution_id = started(service)
     job = service.take()
     service.entries.clear()
@@ -430,7 +430,7 @@ def test_an_abandoned_action_is_announced_without_a_result(service: Service) -> 
     }
 
 
-def test_these_events_lag_and_come_twice_as_all_do(service: Service) -> None:
+def test_events_of_a_stop_can_be_late_and_arrive_twice(service: Service) -> None:
     execution_id = started(service)
     service.entries.clear()
     service.behaviour.event_lag_seconds = 10

@@ -38,7 +38,7 @@ def service() -> Iterator[Service]:
 
 
 def refusal(service: Service, pipeline: Pipeline) -> tuple[str, str]:
-    """How CreatePipeline refuses a pipeline, and UpdatePipeline too."""
+    """The error of both CreatePipeline and UpdatePipeline for a pipeline."""
     with pytest.raises(ClientError) as created:
         service.api.create_pipeline(pipeline=pipeline)
     service.create()
@@ -105,14 +105,14 @@ VARIABLE = {"name": "Colour", "defaultValue": "red"}
 
 
 def keep(_: Pipeline) -> None:
-    """The stages are what is wrong."""
+    """Change nothing: the stages are already invalid."""
 
 
 @pytest.mark.parametrize(
     ("stages", "change", "code", "said"),
     [
-        pytest.param(two(), same_stage_name, STAGE, "Stage2", id="a stage's name twice"),
-        pytest.param([[build(), build()]], keep, STAGE, "Build", id="an action's name twice"),
+        pytest.param(two(), same_stage_name, STAGE, "Stage2", id="a repeated stage name"),
+        pytest.param([[build(), build()]], keep, STAGE, "Build", id="a repeated action name"),
         pytest.param([[]], keep, STAGE, "Stage2", id="a stage without actions"),
         pytest.param(
             [[build(f"B{number}") for number in range(51)]], keep, STAGE, "50", id="51 actions"
@@ -131,18 +131,18 @@ def keep(_: Pipeline) -> None:
             work_first,
             STRUCTURE,
             "Pipeline should start with a stage that only contains source actions",
-            id="work in the first stage",
+            id="a build action in the first stage",
         ),
-        pytest.param([[build()]], source_later, STRUCTURE, "Stage2", id="a source later"),
+        pytest.param([[build()]], source_later, STRUCTURE, "Stage2", id="a later source"),
         pytest.param(
-            two(outputArtifacts=["Made"]), keep, ACTION, "Made", id="an output artifact twice"
+            two(outputArtifacts=["Made"]), keep, ACTION, "Made", id="a repeated output artifact"
         ),
         pytest.param(
             [[build(inputArtifacts=["Late"]), build("Make", outputArtifacts=["Late"], runOrder=2)]],
             keep,
             ACTION,
             "Input Artifact Bundle Late in action Build is not declared as Output Artifact Bundle",
-            id="an input that comes later",
+            id="an input of a later action",
         ),
         pytest.param(
             two(namespace="Same"),
@@ -150,7 +150,7 @@ def keep(_: Pipeline) -> None:
             ACTION,
             "Namespaces must be unique across the pipeline definition. The following occur more "
             "than once in the pipeline. StageName=[Stage3], ActionName=[Second], Namespace=[Same]",
-            id="a namespace twice",
+            id="a repeated namespace",
         ),
         pytest.param(
             [[build(namespace="variables")]], keep, ACTION, "Namespaces", id="AWS's own namespace"
@@ -177,13 +177,13 @@ def keep(_: Pipeline) -> None:
             "variables.None",
             id="an unknown variable",
         ),
-        pytest.param([[build()]], variable_in_source, STRUCTURE, "source", id="in a source"),
+        pytest.param([[build()]], variable_in_source, STRUCTURE, "source", id="a source variable"),
         pytest.param(
             [[build()]],
             set_member("variables", [VARIABLE, VARIABLE]),
             STRUCTURE,
             "Variable names must be unique. The following variable name is already in use: Colour",
-            id="a variable twice",
+            id="a repeated variable",
         ),
         pytest.param([[build()]], both_stores, STRUCTURE, "not both", id="both stores"),
         pytest.param([[build()]], no_store, STRUCTURE, "artifactStore", id="no store"),
@@ -195,14 +195,14 @@ def keep(_: Pipeline) -> None:
             stores(REGION, "us-east-1"),
             ACTION,
             "cross-region",
-            id="a custom action elsewhere",
+            id="a custom action in another region",
         ),
         pytest.param(
             [[action("Deploy", DEPLOY, region="us-east-1")]],
             keep,
             ACTION,
             "no artifact store",
-            id="an action where there is no store",
+            id="an action in a region without a store",
         ),
         pytest.param(
             [[build(configuration={"Token": "****"})]], keep, ACTION, "Token", id="a mask"
@@ -232,7 +232,7 @@ def keep(_: Pipeline) -> None:
             keep,
             ACTION,
             "contains a format error.",
-            id="a topic that is no ARN",
+            id="a topic that is not an ARN",
         ),
         pytest.param(
             [[action("Ask", APPROVAL, configuration={"NotificationArn": "arn:aws:sqs:r:1:q"})]],
@@ -246,14 +246,14 @@ def keep(_: Pipeline) -> None:
             keep,
             ACTION,
             "not in the same region as the pipeline.",
-            id="a topic elsewhere",
+            id="a topic in another region",
         ),
         pytest.param(
             [[build()]],
             set_member("roleArn", f"arn:aws:iam::{ACCOUNT}:role/none"),
             STRUCTURE,
             "CodePipeline is not authorized to perform AssumeRole on role",
-            id="no such role",
+            id="an unknown role",
         ),
     ],
 )
@@ -271,12 +271,12 @@ def test_a_structure_is_refused(
 
 
 @pytest.mark.parametrize("mode", ["QUEUED", "PARALLEL"])
-def test_the_first_type_of_pipeline_has_one_mode(service: Service, mode: str) -> None:
+def test_a_v1_pipeline_has_only_the_superseded_mode(service: Service, mode: str) -> None:
     pipeline = service.structure([build()]) | {"pipelineType": "V1", "executionMode": mode}
     assert refusal(service, pipeline)[0] == STRUCTURE
 
 
-def test_the_first_type_of_pipeline_has_no_variables(service: Service) -> None:
+def test_a_v1_pipeline_has_no_variables(service: Service) -> None:
     pipeline = service.structure([build()]) | {"pipelineType": "V1", "variables": [VARIABLE]}
     assert refusal(service, pipeline) == (
         STRUCTURE,
@@ -319,7 +319,7 @@ def test_the_same_action_name_in_two_stages_is_fine(service: Service) -> None:
     service.create([build()], [build()])
 
 
-def test_a_mask_for_an_action_that_has_no_value_yet_is_refused(service: Service) -> None:
+def test_a_mask_for_a_secret_without_a_value_is_refused(service: Service) -> None:
     service.create([build(configuration={"Text": "t"})])
     pipeline = service.api.get_pipeline(name="release")["pipeline"]
     pipeline["stages"][1]["actions"][0]["configuration"]["Token"] = "****"
@@ -351,7 +351,7 @@ def test_a_value_may_be_longer_than_the_model_says(service: Service) -> None:
     assert len(job["data"]["actionConfiguration"]["configuration"]["Text"]) == 50_000
 
 
-def test_an_empty_value_is_told_every_constraint(service: Service) -> None:
+def test_the_error_for_an_empty_value_has_every_constraint(service: Service) -> None:
     with pytest.raises(ClientError) as caught:
         service.create([build(configuration={"Text": ""})])
     assert error_of(caught.value) == (

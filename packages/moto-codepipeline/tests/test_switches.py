@@ -1,4 +1,4 @@
-"""Switches by name: from the command line, and over HTTP while it runs, with its clock."""
+"""Switches by name, from the command line and over HTTP, and the clock over HTTP."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def call(url: str, method: str = "GET", body: str | None = None) -> tuple[int, A
             return error.code, json.loads(error.read())
 
 
-def test_every_field_is_a_switch_but_the_functions() -> None:
+def test_every_field_except_functions_is_a_switch() -> None:
     names = {each.name for each in fields(Behaviour)}
     assert names - set(switches()) == {"third_party_job_ids"}
 
@@ -101,7 +101,7 @@ def test_switches_are_shown_and_changed_while_it_runs(endpoint: tuple[Service, s
     assert call(url + "behaviour", "PATCH", body) == (200, values(at_once()))
 
 
-def test_another_region_has_switches_of_its_own(endpoint: tuple[Service, str]) -> None:
+def test_another_region_has_its_own_switches(endpoint: tuple[Service, str]) -> None:
     _, url = endpoint
     elsewhere = url + "behaviour?region=us-west-2"
     call(elsewhere, "PATCH", '{"events_twice": true}')
@@ -114,7 +114,7 @@ def test_another_region_has_switches_of_its_own(endpoint: tuple[Service, str]) -
 
 
 @pytest.mark.parametrize(("name", "text", "message"), REFUSED)
-def test_http_refuses_in_the_same_words(
+def test_http_refuses_with_the_same_messages(
     endpoint: tuple[Service, str], name: str, text: str, message: str
 ) -> None:
     service, url = endpoint
@@ -124,7 +124,7 @@ def test_http_refuses_in_the_same_words(
     assert service.behaviour == at_once()
 
 
-def test_time_passes_when_told_and_what_is_due_happens(endpoint: tuple[Service, str]) -> None:
+def test_a_request_moves_the_clock_and_what_is_due_happens(endpoint: tuple[Service, str]) -> None:
     service, url = endpoint
     job = service.job()
     service.succeed(job, continuationToken="t")
@@ -148,7 +148,7 @@ def test_time_passes_when_told_and_what_is_due_happens(endpoint: tuple[Service, 
         ("nothing", "GET", None, 404, "There are /_local/codepipeline/behaviour and"),
     ],
 )
-def test_what_cannot_be_is_refused(
+def test_an_invalid_request_is_refused(
     endpoint: tuple[Service, str],
     path: str,
     method: str,

@@ -1,6 +1,6 @@
-"""What is particular to partner jobs: their ids, clients and tokens, details, and action types.
+"""What is specific to partner jobs: their ids, clients and tokens, details, and action types.
 
-What they share with custom jobs is tested for both in the tests of jobs, results and behaviour.
+The tests of jobs, results and behavior test what they have in common with custom jobs.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def refusal(service: Service, method: str, job_id: str, token: str, **more: Any)
 # Polling and details
 
 
-def test_details_carry_all_that_the_worker_needs(service: Service) -> None:
+def test_details_have_everything_that_the_worker_needs(service: Service) -> None:
     properties = [configuration_property("Project"), configuration_property("Key", secret=True)]
     service.register(configurationProperties=properties)
     configuration = {"Project": "web", "Key": "k-1"}
@@ -107,7 +107,7 @@ def test_details_carry_all_that_the_worker_needs(service: Service) -> None:
     assert shown["configuration"] == {"Project": "web", "Key": "****"}
 
 
-def test_the_nonce_changes_with_the_offer_and_not_with_the_question(service: Service) -> None:
+def test_the_nonce_changes_with_each_offer_but_not_with_the_details(service: Service) -> None:
     queued(service)
     [first] = service.poll()
     assert service.worker.details(first)["nonce"] == first["nonce"]
@@ -155,7 +155,7 @@ def test_there_are_no_output_variables() -> None:
 # Job ids
 
 
-def test_a_job_id_is_no_uuid_unless_a_test_wants_it(service: Service) -> None:
+def test_a_job_id_is_not_a_uuid_unless_a_test_sets_one(service: Service) -> None:
     queued(service)
     [job] = service.poll()
     assert not re.fullmatch(UUID, job["id"])
@@ -184,13 +184,13 @@ def test_a_job_may_have_any_id(service: Service, job_id: str) -> None:
 
 
 @pytest.mark.parametrize("job_id", ["", "n" * 513])
-def test_an_id_that_cannot_be_is_a_fault_of_the_test(service: Service, job_id: str) -> None:
+def test_an_invalid_job_id_raises_value_error(service: Service, job_id: str) -> None:
     service.behaviour.third_party_job_ids = lambda: job_id
     with pytest.raises(ValueError, match="third_party_job_ids"):
         queued(service)
 
 
-def test_an_id_is_used_once(service: Service) -> None:
+def test_a_repeated_job_id_raises_value_error(service: Service) -> None:
     service.behaviour.third_party_job_ids = lambda: "same"
     queued(service)
     with pytest.raises(ValueError, match="third_party_job_ids"):
@@ -201,7 +201,7 @@ def test_an_id_is_used_once(service: Service) -> None:
 
 
 @each_call
-def test_a_token_that_is_not_the_clients_is_refused_and_uses_nothing_up(
+def test_a_wrong_client_token_is_refused_and_changes_nothing(
     service: Service, method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "local")
@@ -228,7 +228,7 @@ def _nonce(method: str, job: dict[str, Any]) -> dict[str, str]:
 
 
 @each_call
-def test_the_order_of_what_is_checked(service: Service, method: str) -> None:
+def test_the_order_of_checks(service: Service, method: str) -> None:
     job = service.job()
     service.succeed(job)
     own = service.backend.client_token(job["clientId"])
@@ -251,7 +251,7 @@ def test_the_order_of_what_is_checked(service: Service, method: str) -> None:
         assert refusal(service, method, job["id"], own)[0] == last[method]
 
 
-def test_a_changed_token_counts_at_once_and_a_repeat_with_it_is_the_same(service: Service) -> None:
+def test_a_new_client_token_is_valid_at_once_also_for_a_repeated_result(service: Service) -> None:
     job = service.job()
     before = service.backend.client_token(job["clientId"])
     service.succeed(job)
@@ -264,7 +264,7 @@ def test_a_changed_token_counts_at_once_and_a_repeat_with_it_is_the_same(service
 # Clients
 
 
-def test_the_jobs_of_a_removed_client_are_offered_in_vain(service: Service) -> None:
+def test_the_jobs_of_a_removed_client_are_offered_but_refuse_every_token(service: Service) -> None:
     service.backend.put_client(CLIENT, "clients-own")
     service.backend.bind_client(CLIENT, "release")
     queued(service)
@@ -277,7 +277,7 @@ def test_the_jobs_of_a_removed_client_are_offered_in_vain(service: Service) -> N
     assert service.worker.details({"id": job["jobId"], "clientId": CLIENT})["nonce"]
 
 
-def test_an_action_belongs_to_the_client_that_is_nearest(service: Service) -> None:
+def test_an_action_belongs_to_its_client_its_pipelines_or_the_default(service: Service) -> None:
     for client_id, token in ((CLIENT, "one"), (OTHER, "two")):
         service.backend.put_client(client_id, token)
     service.backend.bind_client(CLIENT, "release")
@@ -313,7 +313,7 @@ def test_an_action_that_has_begun_keeps_its_client(service: Service) -> None:
     assert [each["clientId"] for each in service.poll()] == [CLIENT]
 
 
-def test_an_account_has_one_default_client_of_its_own(service: Service) -> None:
+def test_an_account_has_its_own_default_client(service: Service) -> None:
     default = service.backend.default_client_id
     assert re.fullmatch(UUID, default)
     assert backend(ACCOUNT, "us-east-1").default_client_id == default
@@ -324,7 +324,7 @@ def test_an_account_has_one_default_client_of_its_own(service: Service) -> None:
     ("client_id", "token"),
     [("me", "t"), (CLIENT.replace("1", "A"), "t"), (CLIENT, ""), (CLIENT, "secret" * 50)],
 )
-def test_a_client_that_cannot_be(service: Service, client_id: str, token: str) -> None:
+def test_an_invalid_client_is_refused(service: Service, client_id: str, token: str) -> None:
     with pytest.raises(ValueError, match=r"^A client (id|token) must ") as caught:
         service.backend.put_client(client_id, token)
     assert "secret" not in str(caught.value)
@@ -362,7 +362,7 @@ def test_registered_types_are_listed_as_third_party(service: Service) -> None:
         {"inputArtifactDetails": {"minimumCount": 2, "maximumCount": 1}},
     ],
 )
-def test_a_type_is_checked_as_a_custom_one_is(service: Service, changes: dict[str, Any]) -> None:
+def test_a_type_is_checked_like_a_custom_one(service: Service, changes: dict[str, Any]) -> None:
     with pytest.raises(CodePipelineError) as caught:
         service.register(**changes)
     assert caught.value.error_type == "ValidationException"
@@ -411,7 +411,7 @@ def declared(**changes: Any) -> dict[str, Any]:
     return DECLARATION | {"executor": DECLARATION["executor"] | changes}
 
 
-def test_a_declared_type_is_answered_as_it_was_declared_and_listed(service: Service) -> None:
+def test_a_declared_type_is_returned_as_declared_and_listed(service: Service) -> None:
     service.backend.register_third_party_action_type(DECLARATION)
     assert service.api.get_action_type(**PARTNER_TYPE)["actionType"] == DECLARATION
     [listed] = service.api.list_action_types(actionOwnerFilter="ThirdParty")["actionTypes"]
@@ -420,7 +420,7 @@ def test_a_declared_type_is_answered_as_it_was_declared_and_listed(service: Serv
     assert listed_property == {"name": "Key", "required": False, "key": False, "secret": True}
 
 
-def test_a_type_that_was_not_declared_is_answered_as_a_declaration(service: Service) -> None:
+def test_a_type_that_was_not_declared_is_returned_as_a_declaration(service: Service) -> None:
     secret = {"name": "Key", "required": True, "key": False, "secret": True, "type": "String"}
     settings = {"thirdPartyConfigurationUrl": "https://partner.example"}
     service.register(configurationProperties=[secret], settings=settings)
@@ -433,7 +433,7 @@ def test_a_type_that_was_not_declared_is_answered_as_a_declaration(service: Serv
     assert service.api.get_action_type(**PARTNER_TYPE)["actionType"]["description"] == "Builds"
 
 
-def test_an_update_counts_for_pipelines_that_there_are(service: Service) -> None:
+def test_an_update_takes_effect_in_existing_pipelines(service: Service) -> None:
     service.register()
     service.create()
     service.api.update_action_type(actionType=DECLARATION)
@@ -445,7 +445,7 @@ def test_an_update_counts_for_pipelines_that_there_are(service: Service) -> None
     assert service.action_statuses() == {"Build": "Failed"}
 
 
-def test_the_time_that_a_partner_declares_is_for_each_job(service: Service) -> None:
+def test_the_declared_job_timeout_applies_to_each_job(service: Service) -> None:
     service.backend.register_third_party_action_type(DECLARATION)
     service.create()
     service.start()
@@ -457,7 +457,7 @@ def test_the_time_that_a_partner_declares_is_for_each_job(service: Service) -> N
     assert service.action_statuses() == {"Build": "InProgress"}
 
 
-def test_an_account_that_is_not_named_does_not_poll(service: Service) -> None:
+def test_an_account_that_is_not_listed_cannot_poll(service: Service) -> None:
     worker = {"jobWorkerExecutorConfiguration": {"pollingAccounts": ["999999999999"]}}
     service.backend.register_third_party_action_type(declared(configuration=worker))
     with pytest.raises(ClientError) as caught:
@@ -467,7 +467,7 @@ def test_an_account_that_is_not_named_does_not_poll(service: Service) -> None:
     assert service.poll() == []
 
 
-def test_an_account_that_is_not_allowed_has_no_such_action(service: Service) -> None:
+def test_an_account_that_is_not_allowed_cannot_use_the_type(service: Service) -> None:
     allowed = {"allowedAccounts": ["999999999999"]}
     service.backend.register_third_party_action_type(DECLARATION | {"permissions": allowed})
     with pytest.raises(ClientError) as caught:
@@ -479,7 +479,7 @@ def test_an_account_that_is_not_allowed_has_no_such_action(service: Service) -> 
     service.create()
 
 
-def test_a_declaration_is_checked_as_an_update_is(service: Service) -> None:
+def test_a_declaration_is_checked_like_an_update(service: Service) -> None:
     for wrong in (declared(jobTimeout=59), declared(type="Lambda")):
         with pytest.raises(CodePipelineError) as caught:
             service.backend.register_third_party_action_type(wrong)

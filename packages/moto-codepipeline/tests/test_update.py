@@ -1,4 +1,4 @@
-"""A pipeline is updated while executions are under way: they are cancelled, or go on."""
+"""A pipeline is updated while executions are in progress: they are canceled, or go on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def update(service: Service) -> None:
     service.api.update_pipeline(pipeline=structure)
 
 
-def test_an_execution_in_progress_is_cancelled(service: Service) -> None:
+def test_an_execution_in_progress_is_canceled(service: Service) -> None:
     job = service.job()
     [execution_id] = service.summaries()
     service.clock.advance(7)
@@ -43,7 +43,7 @@ def test_an_execution_in_progress_is_cancelled(service: Service) -> None:
     assert "execution-result" not in canceled
 
 
-def test_its_job_is_as_that_of_an_abandoned_action(service: Service) -> None:
+def test_the_job_of_a_canceled_action_is_like_that_of_an_abandoned_one(service: Service) -> None:
     job = service.job()
     [execution_id] = service.summaries()
     update(service)
@@ -56,7 +56,7 @@ def test_its_job_is_as_that_of_an_abandoned_action(service: Service) -> None:
     assert service.status(execution_id) == "Cancelled"
 
 
-def test_executions_that_wait_or_are_being_stopped_are_cancelled_too(service: Service) -> None:
+def test_executions_that_wait_or_are_being_stopped_are_canceled_too(service: Service) -> None:
     service.register()
     service.create()
     stopping, waiting = service.start(), service.start()
@@ -80,7 +80,7 @@ def test_executions_that_have_ended_stay_as_they_are(service: Service) -> None:
     assert service.entries == []
 
 
-def test_a_cancelled_execution_can_be_neither_retried_nor_stopped(service: Service) -> None:
+def test_a_canceled_execution_can_be_neither_retried_nor_stopped(service: Service) -> None:
     service.job()
     [execution_id] = service.summaries()
     update(service)
@@ -110,7 +110,7 @@ def test_other_pipelines_are_not_touched(service: Service) -> None:
     assert service.status(execution_id, "other") == "InProgress"
 
 
-def test_in_the_other_world_it_goes_on_and_keeps_its_stage(service: Service) -> None:
+def test_a_switch_lets_the_execution_go_on_and_keep_its_stage(service: Service) -> None:
     service.behaviour.update_under_way = "leave"
     first = service.job()
     update(service)

@@ -1,4 +1,4 @@
-"""Requests that are refused before anything is looked up, in AWS's words."""
+"""Requests that are refused before anything is looked up, with AWS's messages."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ TYPE_PATTERN = "Member must satisfy regular expression pattern: [0-9A-Za-z_-]+"
         ),
     ],
 )
-def test_what_the_model_forbids(operation: str, request_: Any, message: str) -> None:
+def test_a_broken_constraint_is_refused(operation: str, request_: Any, message: str) -> None:
     assert refusal(operation, request_) == ("ValidationException", message)
 
 

@@ -25,25 +25,25 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m moto_codepipeline.probe",
         description="Find out how CodePipeline behaves where AWS has not published it.",
     )
-    made.add_argument("--region", required=True, help="the Region to ask")
-    made.add_argument("--endpoint-url", help="an emulator to ask instead of AWS")
+    made.add_argument("--region", required=True, help="the Region")
+    made.add_argument("--endpoint-url", help="an emulator to probe instead of AWS")
     made.add_argument("--output", type=Path, default=Path("behaviour.toml"), metavar="FILE")
     made.add_argument("--only", default="", metavar="NAMES", help="ask only about these switches")
-    made.add_argument("--long", action="store_true", help="also ask what takes a day")
+    made.add_argument("--long", action="store_true", help="also ask questions that take a day")
     made.add_argument("--again", action="store_true", help="also ask what the file already answers")
     made.add_argument("--clean", action="store_true", help="only remove what a run left behind")
-    made.add_argument("--yes", action="store_true", help="begin without asking first")
-    made.add_argument("--prefix", default="codepipeline-probe", help="the beginning of all names")
+    made.add_argument("--yes", action="store_true", help="begin without confirmation")
+    made.add_argument("--prefix", default="codepipeline-probe", help="the prefix of all names")
     made.add_argument(
         "--partner-type",
         metavar="CATEGORY/PROVIDER/VERSION",
-        help=f"an action type of yours; its client's token is in {TOKEN}",
+        help=f"an action type of yours; the client token is read from {TOKEN}",
     )
     return made
 
 
 def chosen(only: str, long: bool) -> list[Question]:
-    """The questions that are to be asked. Raises ProbeError for names that there are not."""
+    """The questions to ask. Raises ProbeError for an unknown name."""
     names = set(only.replace(",", " ").split())
     there = {name for question in QUESTIONS for name in question.words}
     if unknown := sorted(names - there):
@@ -56,22 +56,22 @@ def chosen(only: str, long: bool) -> list[Question]:
 
 
 def partner_type(text: str | None, prefix: str) -> dict[str, str] | None:
-    """An action type's id. Raises ProbeError: a poll would take jobs that are not the probe's."""
+    """An action type's id. Raises ProbeError if polls could take jobs that are not the probe's."""
     if text is None:
         return None
     category, provider, version, *more = [*text.split("/"), "", ""]
     if more != ["", ""] or not version or not provider.startswith(f"{prefix}-"):
         raise ProbeError(
-            f"--partner-type must be CATEGORY/PROVIDER/VERSION, and PROVIDER begin with {prefix}-: "
-            "the probe takes every job of this type"
+            f"--partner-type must be CATEGORY/PROVIDER/VERSION, and PROVIDER must begin with "
+            f"{prefix}-: the probe takes every job of this type"
         )
     named = {"category": category, "provider": provider, "version": version}
     return {"owner": "ThirdParty", **named}
 
 
 def agreed(given: argparse.Namespace, place: Place, questions: list[Question]) -> bool:
-    """Show what will be made and what it costs; whether to begin."""
-    print(f"In account {place.account}, Region {given.region}, it creates, and removes again:")
+    """Show what will be created and what it costs; return whether to begin."""
+    print(f"In account {place.account}, Region {given.region}, it creates, and later removes:")
     print("".join(f"  {each}\n" for each in place.plan()) + "It asks:")
     for question in questions:
         print(f"  {', '.join(question.words)} (takes {question.takes})")
@@ -82,9 +82,9 @@ def agreed(given: argparse.Namespace, place: Place, questions: list[Question]) -
 
 
 def begin(given: argparse.Namespace) -> int:
-    """Do what is asked for; the exit status. Raises ProbeError and SwitchError."""
+    """Run the command; return the exit status. Raises ProbeError and SwitchError."""
     if not re.fullmatch("[a-z][a-z0-9-]{2,23}", given.prefix):
-        raise ProbeError("--prefix must be 3 to 24 small letters, digits and hyphens")
+        raise ProbeError("--prefix must be 3 to 24 lowercase letters, digits and hyphens")
     questions = chosen(given.only, given.long)
     partner = partner_type(given.partner_type, given.prefix)
     record = Record(given.output, given.endpoint_url or "AWS", given.region)
@@ -106,12 +106,12 @@ def begin(given: argparse.Namespace) -> int:
         print,
     )
     print("\n".join(["", *record.table(questions), ""]))
-    print(f"The answers are in {record.path}, and the calls behind them in {record.evidence}.")
+    print(f"The answers are in {record.path}, and the calls behind them are in {record.evidence}.")
     return 0
 
 
 def main() -> int:
-    """Do it; the exit status."""
+    """Run the command; return the exit status, with errors on stderr."""
     given = parser().parse_args()
     try:
         return begin(given)
@@ -119,7 +119,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted. The next run removes what is left and continues.\n")
+        sys.stderr.write("Interrupted. The next run removes what is left, and continues.\n")
         return 130
 
 

@@ -1,4 +1,4 @@
-"""The file of answers: written by the probe, read by whoever is to behave so.
+"""The file of answers: written by the probe, read by a CodePipeline that uses them.
 
     date = "2026-11-28"
     endpoint = "https://codepipeline.eu-west-1.amazonaws.com"
@@ -8,9 +8,9 @@
     acknowledge_seconds = 60
     batch_cap = "null"
 
-TOML has no null. Further tables say how each was found, what could not be answered, and the facts
-that no switch is for; they are for people. What a probe was answered, call by call, is beside it,
-in a file of the same name that ends in ``.jsonl``.
+TOML has no null. Further tables are for people: how each was found, what could not be answered, and
+facts without a switch. The probe's calls and their responses are next to it, in a file of the same
+name that ends in ``.jsonl``.
 """
 
 import json
@@ -22,11 +22,11 @@ from ..behaviour import Behaviour
 from ..switches import SwitchError, change
 
 SHIPPED = Path(__file__).parents[1] / "behaviour.toml"
-"""Once there is such a file in the package, it is what a CodePipeline begins with."""
+"""If the package has this file, a CodePipeline begins with its answers."""
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file as it is; ``{}`` if there is none. Raises SwitchError if it can't be one."""
+    """The file's content; ``{}`` if there is none. Raises SwitchError if it can't be read."""
     try:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
@@ -51,7 +51,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def default() -> Behaviour:
-    """What a CodePipeline begins with: the answers that the package has, else its own choices."""
+    """What a CodePipeline begins with: the package's answers, or else this project's choices."""
     behaviour = Behaviour()
     if SHIPPED.is_file():
         change(behaviour, load(SHIPPED))
@@ -59,7 +59,7 @@ def default() -> Behaviour:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write texts, numbers and booleans, and tables of them; whole, or not at all."""
+    """Write texts, numbers and booleans, and tables of them, atomically."""
     plain = {name: each for name, each in content.items() if not isinstance(each, dict)}
     lines = ["# Written by python -m moto_codepipeline.probe", *_lines(plain)]
     for name, table in content.items():
@@ -71,7 +71,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _lines(values: dict[str, Any]) -> list[str]:
-    # What JSON has, TOML has as well, but for null and DEL.
+    # TOML has everything that JSON has, except null and DEL.
     return [
         f"{name} = {json.dumps('null' if value is None else value, ensure_ascii=False)}".replace(
             "\x7f", "\\u007f"

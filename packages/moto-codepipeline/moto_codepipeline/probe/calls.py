@@ -1,4 +1,4 @@
-"""Calls: faults that pass, what is written down of each, and nothing secret in it."""
+"""Calls: which errors are temporary, and what is recorded of each call, without secrets."""
 
 import json
 import re
@@ -27,7 +27,7 @@ TRIES = 12
 
 
 class ProbeError(Exception):
-    """The probe can't go on. The message is for whoever runs it."""
+    """The probe can't go on. The message is for the user."""
 
 
 class UnansweredError(Exception):
@@ -35,11 +35,11 @@ class UnansweredError(Exception):
 
 
 class LostError(Exception):
-    """A call failed on its way: whether it was carried out is not known."""
+    """A call was lost: it is not known whether it was carried out."""
 
 
 class Time:
-    """All that the probe knows of time, and its only way to let some pass. In seconds."""
+    """The probe's only clock, and its only way to wait. In seconds."""
 
     def now(self) -> float:
         return time.time()  # the monotonic clock stands still while a computer sleeps
@@ -50,7 +50,7 @@ class Time:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call was answered: ``code`` is that of an error, or None. Times are by ``Time``."""
+    """A call's response: ``code`` is an error's, or None. Times are by ``Time``."""
 
     value: dict[str, Any]
     code: str | None
@@ -59,7 +59,7 @@ class Answer:
     answered: float
 
     def later(self, seconds: float) -> "Answer":
-        """The same, as if it were a call so many seconds later."""
+        """The same, as if the call was made so many seconds later."""
         return replace(self, sent=self.sent + seconds, answered=self.answered + seconds)
 
     def __str__(self) -> str:
@@ -71,8 +71,8 @@ class Answer:
 class Calls:
     """Makes calls to one endpoint, or to AWS if ``endpoint_url`` is None.
 
-    ``note`` is given a dictionary for each call that was made, without secrets. ``question`` is
-    what they are made for. ``throttled`` tells whether one was, ``body`` has the last short body.
+    ``note`` is called with a dictionary for each call, without secrets. ``question`` is the present
+    question. ``throttled`` is whether a call was throttled, ``body`` the last short body.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class Calls:
         self.question, self.throttled, self.body = "", False, ""
         self._note, self._began, self._answered = note, clock.now(), False
         self._clients: dict[str, Any] = {}
-        # Who listens on this machine is to see no credentials of the user's.
+        # A program on this machine must not see the user's credentials.
         here = urlsplit(endpoint_url or "").hostname in ("127.0.0.1", "localhost", "::1")
         self.session = _session(own=not here)
 
     def client(self, service: str, **credentials: str) -> Any:
-        """A new client, which repeats nothing by itself."""
+        """A new client, which does not retry."""
         made = self.session.client(
             service,
             region_name=self.region,
@@ -109,7 +109,7 @@ class Calls:
         return made
 
     def once(self, service: str, operation: str, client: Any = None, **request: Any) -> Answer:
-        """One call, whatever comes of it. Raises LostError, and ProbeError where none can be."""
+        """One call, also if it fails. Raises LostError, and ProbeError if it can't be made."""
         if client is None and service not in self._clients:
             self._clients[service] = self.client(service)
         sent, value, code, message, lost = self.clock.now(), {}, None, "", False
@@ -137,8 +137,8 @@ class Calls:
         return answer
 
     def ask(self, service: str, operation: str, client: Any = None, **request: Any) -> Answer:
-        """A call whose answer, or error, counts. A throttled one, which was not carried out, is
-        repeated. Raises LostError, and UnansweredError where all are throttled."""
+        """A call whose response or error is the answer. A throttled one, which was not carried out,
+        is repeated. Raises LostError, and UnansweredError if all are throttled."""
         for number in range(TRIES):
             answer = self.once(service, operation, client, **request)
             if answer.code not in THROTTLED:
@@ -149,8 +149,8 @@ class Calls:
     def do(
         self, service: str, operation: str, fine: tuple[str, ...] = (), /, **request: Any
     ) -> Answer:
-        """A call that is to be carried out, repeated until it is: sent for the first time,
-        answered the last. ``fine`` are errors that mean it need not be. Raises ProbeError."""
+        """A call that is repeated until it is carried out. ``sent`` is the time of the first
+        attempt. ``fine`` are errors that mean it is not needed. Raises ProbeError."""
         began, told = self.clock.now(), ""
         for number in range(TRIES):
             try:
@@ -184,7 +184,7 @@ class Calls:
 
 @cache
 def _session(*, own: bool) -> boto3.Session:
-    """A session with the user's own credentials, or with some that any endpoint here takes."""
+    """A session with the user's own credentials, or with dummy ones for an endpoint here."""
     return boto3.Session() if own else boto3.Session("probe", "probe")
 
 
@@ -193,7 +193,7 @@ def _shown(value: Any) -> str:
 
 
 def masked(value: Any) -> Any:
-    """JSON with what is secret replaced."""
+    """JSON with its secrets replaced."""
     if isinstance(value, dict):
         return {name: "****" if name in SECRETS else masked(each) for name, each in value.items()}
     return [masked(each) for each in value] if isinstance(value, list) else value

@@ -1,7 +1,7 @@
-"""Finds a time: how long after one call another one's answer changes.
+"""Measures a time: how long after one call another one's response changes.
 
-A measurement is an interval that the time is certainly in, by when calls were sent and answered. It
-is narrowed in rounds; what is told is the number of the fewest digits in it.
+A measurement is an interval that certainly contains the time, given by when calls were sent and
+answered. It is narrowed in rounds; the answer is the number with the fewest digits in it.
 """
 
 import math
@@ -16,7 +16,7 @@ HORIZON, SLACK = 4 * 3600.0, 0.002
 
 @dataclass(frozen=True)
 class Interval:
-    """More than ``low`` and no more than ``high`` seconds; a low below 0 is none."""
+    """More than ``low`` and no more than ``high`` seconds; a low below 0 is no bound."""
 
     low: float = -1.0
     high: float = math.inf
@@ -29,11 +29,11 @@ class Interval:
         return self.high - max(self.low, 0)
 
     def widened(self, by: float) -> "Interval":
-        """The same, where it was measured by times that are known no better."""
+        """The same, for measurements that are only this exact."""
         return Interval(self.low - by, self.high + by)
 
     def points(self) -> Iterator[float]:
-        """When to look, in seconds after the beginning: for ever."""
+        """When to look, in seconds after the beginning, without end."""
         if math.isinf(self.high):
             yield 0.0
             point, growth = 0.05, 2.0
@@ -46,7 +46,7 @@ class Interval:
             point *= growth
 
     def roundest(self) -> float:
-        """The number with the fewest digits in it, of several the one next to the middle."""
+        """The number with the fewest digits in it; of several the one closest to the middle."""
         if self.low < 0 or self.high <= 0:
             return 0
         middle = (self.low + self.high) / 2
@@ -69,11 +69,11 @@ def look(
     ask: Callable[[], Answer],
     changed: Callable[[Answer], bool],
 ) -> tuple[Interval, Answer]:
-    """One round: ask again and again until something has changed; what is then known, and the
-    answer that showed it.
+    """One round: ask again and again until the response has changed; return the interval, and that
+    response.
 
-    ``began`` is the call that it counts from. After a LostError, which may have been the change, no
-    answer proves that it has not come. Raises UnansweredError after HORIZON seconds.
+    ``began`` is the call that begins the time. After a LostError, which may have been the change,
+    no response proves that there was none yet. Raises UnansweredError after HORIZON seconds.
     """
     low, certain = -1.0, True
     for point in known.points():
@@ -96,21 +96,21 @@ def look(
 
 
 def narrowed(round_of: Callable[[Interval], Interval]) -> Interval:
-    """Repeat a round until three digits are certain, or hundredths, or it gets no narrower; then
-    once more, to see that it holds.
+    """Repeat a round until three digits or hundredths are certain, or it gets no narrower; then
+    once more, to confirm it.
 
-    Raises UnansweredError where it varies, or is too wide to tell anything.
+    Raises UnansweredError if the time varies, or the interval stays too wide.
     """
     known, stalled, enough = Interval(), 0, False
     for _ in range(ROUNDS):
         before = known.width
         known &= round_of(known)
         if known.low > known.high + SLACK:
-            raise UnansweredError("It is another time each time")
+            raise UnansweredError("The time is different each time")
         if enough:
             break
         stalled = stalled + 1 if known.width > before * 0.8 else 0
         enough = known.width <= max(known.high / 1000, 0.01) or stalled == STALLED
     if known.width > max(known.high / 10, 0.05):
-        raise UnansweredError(f"It is {known}: no more can be told")
+        raise UnansweredError(f"It is {known}: it can't be measured more exactly")
     return known

@@ -1,7 +1,7 @@
-"""What the probe makes, under one prefix, and how it is removed again.
+"""What the probe creates, under one prefix, and how it is removed.
 
-Names are the prefix itself, or begin with it and a hyphen. Nothing else is ever changed. An action
-type has another name each time, since a deleted one may not come back.
+Names are the prefix itself, or begin with it and a hyphen. Nothing else is ever changed. The action
+type has a new name each time, since a deleted one may not be usable again.
 """
 
 import io
@@ -26,10 +26,10 @@ STOPPED = ("PipelineExecutionNotStoppableException", "DuplicatedStopRequestExcep
 
 
 class Place:
-    """What is needed to ask: ``make`` it, and ``remove`` it, also what another run has left.
+    """The probe's resources: ``make`` creates and ``remove`` removes them, also an earlier run's.
 
-    The custom action type has the queryable property Trial: a poll gets the jobs of one trial.
-    ``bus`` is the event bus that the queue is fed from.
+    The custom action type has the queryable property Trial, so a poll gets the jobs of one trial.
+    ``bus`` is the event bus whose events go to the queue.
     """
 
     def __init__(self, calls: Calls, prefix: str, bus: str = "default") -> None:
@@ -43,13 +43,13 @@ class Place:
         self.role_arn = self.queue_url = ""
 
     def plan(self) -> list[str]:
-        """What will be made, in words."""
+        """What will be created, in words."""
         return [
             f"the S3 bucket {self.bucket}, with a small object and its artifacts",
             f"the IAM role {self.prefix}, which CodePipeline may assume for this bucket alone",
             f"custom action types Custom/Test/{self.prefix}-…/1",
             f"the pipeline {self.pipeline_name}, and some 100 executions of it",
-            f"the SQS queue {self.prefix}, and the EventBridge rule {self.prefix} that feeds it",
+            f"the SQS queue {self.prefix}, and its EventBridge rule {self.prefix}",
         ]
 
     def type_request(self, **changes: Any) -> dict[str, Any]:
@@ -78,20 +78,20 @@ class Place:
         }
 
     def actions(self, trial: str, count: int = 1) -> list[dict[str, Any]]:
-        """Actions of the custom type, whose jobs are polled for with this trial."""
+        """Actions of the custom type, whose jobs are polled for by this trial."""
         work: dict[str, Any] = {"actionTypeId": self.type_id, "configuration": {"Trial": trial}}
         work["inputArtifacts"] = [{"name": "Source"}]
         return [{"name": f"Work-{number}", **work} for number in range(1, count + 1)]
 
     def make(self) -> None:
-        """Make all but the queue. A repeated call may be told that the thing is there."""
+        """Create everything except the queue. A repeated call may get an "exists" error."""
         self.make_source()
         kind, exists = self.type_request(), ("ValidationException",)
         self.do("codepipeline", "create_custom_action_type", exists, **kind)
         self.create(self.pipeline(self.actions("none")))
 
     def make_source(self) -> None:
-        """Make the bucket with the source, and the role of the pipeline."""
+        """Create the bucket with the source, and the role of the pipeline."""
         do, region, bucket = self.do, self.calls.region, {"Bucket": self.bucket}
         where = {"CreateBucketConfiguration": {"LocationConstraint": region}}
         more = {} if region == "us-east-1" else where
@@ -112,7 +112,7 @@ class Place:
         do("iam", "put_role_policy", PolicyName="probe", PolicyDocument=rights, **role)
 
     def create(self, structure: dict[str, Any]) -> None:
-        """Make the pipeline, once its role can be assumed. In AWS it starts by itself."""
+        """Create the pipeline, once its role can be assumed. AWS starts it automatically."""
         for _ in range(8):
             try:
                 self.do("codepipeline", "create_pipeline", pipeline=structure)
@@ -128,7 +128,7 @@ class Place:
         raise ProbeError(told)
 
     def make_queue(self, pattern: dict[str, Any]) -> None:
-        """Make the queue, and have it get the bus's events of a pattern."""
+        """Create the queue, and send the bus's events that match a pattern to it."""
         do, bus = self.do, {"EventBusName": self.bus}
         made = do("sqs", "create_queue", QueueName=self.prefix).value
         queue = {"QueueUrl": made["QueueUrl"]}
@@ -137,14 +137,14 @@ class Place:
         arn = about["Attributes"]["QueueArn"]
         service = {"Service": "events.amazonaws.com"}
         rights = policy("sqs:SendMessage", Principal=service, Resource=arn)
-        # What was received once is not to come again while the probe runs.
+        # A received message must not be received again while the probe runs.
         attributes = {"Policy": rights, "VisibilityTimeout": "43200"}
         do("sqs", "set_queue_attributes", Attributes=attributes, **queue)
         do("events", "put_rule", Name=self.prefix, EventPattern=json.dumps(pattern), **bus)
         do("events", "put_targets", Rule=self.prefix, Targets=[{"Id": "1", "Arn": arn}], **bus)
 
     def remove(self) -> list[str]:
-        """Remove everything of the prefix; what was removed, in words. Raises ProbeError."""
+        """Remove everything with the prefix; return that in words. Raises ProbeError."""
         do, prefix, removed = self.do, self.prefix, []
         for each in self._pages("list_pipelines", "pipelines"):
             if each["name"] == self.pipeline_name:

@@ -1,6 +1,6 @@
-"""The questions, and how each is asked: the first line of its function says so, in the table too.
+"""The questions. The first line of a question's function says how it is asked, also in the table.
 
-What is either one thing or another is tried twice, and must be the same both times.
+A question with a fixed set of answers is tried twice, and must have the same answer both times.
 """
 
 import json
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
+from itertools import chain
 from operator import and_
 from typing import Any
 
@@ -19,13 +20,13 @@ from .trials import Probe, Trial, claim, duration, jobs
 UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
 JOBS, BURST, BURSTS, STARTS = 50, 30, 12, 5
 ROUNDED = 0.0011
-"""AWS's own times are thousandths of a second."""
+"""AWS's own times are in thousandths of a second."""
 DAY, CONTINUED_AFTER = 26 * 3600.0, 1800.0
 
 
 @dataclass(frozen=True)
 class Found:
-    """An answer: a switch's value, or a text where it is a fact that no switch is for."""
+    """An answer: a switch's value, or the text of a fact without a switch."""
 
     name: str
     value: Any
@@ -35,7 +36,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A switch that can't be told here, and why."""
+    """A switch whose value can't be determined here, and why."""
 
     name: str
     why: str
@@ -46,7 +47,7 @@ Findings = Iterator[Found | Unanswered]
 
 @dataclass(frozen=True)
 class Question:
-    """What asks for some switches: ``words`` has the question for each. Long ones are opt-in."""
+    """A question about switches: ``words`` has its words for each. Long ones are opt-in."""
 
     words: dict[str, str]
     ask: Callable[[Probe], Findings]
@@ -60,7 +61,7 @@ class Question:
 
 QUESTIONS: list[Question] = []
 NOT_ASKED = {
-    "events_seed": "It is of the local CodePipeline alone",
+    "events_seed": "Only the local CodePipeline has it",
     "lambda_silence_seconds": "It is documented",
     "lambda_timeout_seconds": "It is documented",
 }
@@ -69,14 +70,14 @@ NOT_ASKED = {
 def question(
     takes: str, *, long: bool = False, **words: str
 ) -> Callable[[Callable[[Probe], Findings]], None]:
-    """Have a function ask a question."""
+    """Register a function that asks a question."""
     return lambda ask: QUESTIONS.append(Question(words, ask, takes, long))
 
 
 def world(
     refused: str, accepted: str, **words: str
 ) -> Callable[[Callable[[Probe, Trial], Answer]], None]:
-    """Have a function answer which of two worlds a trial is of: by an error, or by none."""
+    """Register a function whose response is an error in one case, and none in the other."""
 
     def add(of: Callable[[Probe, Trial], Answer]) -> None:
         def ask(probe: Probe) -> Findings:
@@ -94,20 +95,20 @@ def world(
 
 
 def which(answer: Answer, refused: str, accepted: str) -> str:
-    """Which of two worlds an answer is of. Raises UnansweredError if it is neither's."""
+    """The case that a response shows. Raises UnansweredError if it shows neither."""
     if answer.code not in (None, refused):
         raise UnansweredError(f"It was answered {answer}")
     return refused if answer.code else accepted
 
 
 def measured(name: str, known: Interval) -> Found:
-    """The answer that a measured time is."""
+    """The answer for a measured time."""
     number = known.roundest()
     return Found(name, int(number) if number == int(number) else number, str(known))
 
 
 def lasted(name: str, seconds: float) -> Found:
-    """The answer that a time is which AWS's own clock has measured, to a thousandth."""
+    """The answer for a time that AWS's own clock has measured, to a thousandth."""
     return measured(name, Interval(seconds, seconds).widened(ROUNDED))
 
 
@@ -115,7 +116,7 @@ def lasted(name: str, seconds: float) -> Found:
     "2 min", started_before_queued_seconds="How long after its action's start can a job be polled?"
 )
 def started(probe: Probe) -> Findings:
-    """Polled from the startTime of an action until its job came."""
+    """Polled from an action's startTime until its job was offered."""
 
     def round_of(known: Interval) -> Interval:
         with probe.trial() as trial:
@@ -129,7 +130,7 @@ def started(probe: Probe) -> Findings:
                 for each in pages.value["pipelineExecutionSummaries"]
                 if each["pipelineExecutionId"] == trial.execution_id
             ]
-            # The start of both is by AWS's clock, and that of the execution by ours too.
+            # AWS's clock has the start of both, and ours has the execution's.
             later = (action["startTime"] - run["startTime"]).total_seconds()
             return probe.until_job(trial, trial.start.later(later), known)[0].widened(ROUNDED)
 
@@ -139,10 +140,10 @@ def started(probe: Probe) -> Findings:
 @question(
     "6 times the answer",
     acknowledge_seconds="After how long is an unacknowledged job offered again?",
-    nonce_rotates="Does it have a new nonce then?",
+    nonce_rotates="Does it then have a new nonce?",
 )
 def offers(probe: Probe) -> Findings:
-    """Polled until an offered job came again, and compared its nonces."""
+    """Polled until an offered job was offered again, and compared its nonces."""
     with probe.trial() as trial:
         polls = [probe.until_job(trial, trial.start)[1]]
 
@@ -165,7 +166,7 @@ def offers(probe: Probe) -> Findings:
 @world(
     "InvalidNonceException",
     "status",
-    repeated_acknowledgment="What is the same acknowledgment answered again?",
+    repeated_acknowledgment="What does a repeated acknowledgment return?",
 )
 def acknowledged_again(probe: Probe, trial: Trial) -> Answer:
     """Acknowledged a job twice with its nonce."""
@@ -175,7 +176,7 @@ def acknowledged_again(probe: Probe, trial: Trial) -> Answer:
 @world(
     "InvalidNonceException",
     "status",
-    acknowledge_of_ended="What is the acknowledgment of an ended job answered?",
+    acknowledge_of_ended="What does the acknowledgment of a job that has ended return?",
 )
 def acknowledged_at_the_end(probe: Probe, trial: Trial) -> Answer:
     """Acknowledged a job again after its success."""
@@ -187,7 +188,7 @@ def acknowledged_at_the_end(probe: Probe, trial: Trial) -> Answer:
 @world(
     "InvalidJobStateException",
     "accept",
-    result_before_acknowledgment="Is a result taken before the acknowledgment?",
+    result_before_acknowledgment="Is a result accepted before the acknowledgment?",
 )
 def result_at_once(probe: Probe, trial: Trial) -> Answer:
     """Put a success for a job that was offered and not acknowledged."""
@@ -197,7 +198,7 @@ def result_at_once(probe: Probe, trial: Trial) -> Answer:
 @world(
     "InvalidJobStateException",
     "accept",
-    result_after_abandonment="Is a result taken when the action was abandoned?",
+    result_after_abandonment="Is a result accepted after the action was abandoned?",
 )
 def result_too_late(probe: Probe, trial: Trial) -> Answer:
     """Put a success for an acknowledged job whose execution was abandoned."""
@@ -213,7 +214,7 @@ def result_too_late(probe: Probe, trial: Trial) -> Answer:
     continuation_seconds="How long after a continuation token can the next job be polled?",
 )
 def continuation(probe: Probe) -> Findings:
-    """Polled after a continuation token until the next job came."""
+    """Polled after a continuation token until the next job was offered."""
     with probe.trial() as trial:
         held = [probe.held(trial)]
 
@@ -229,32 +230,32 @@ def continuation(probe: Probe) -> Findings:
 
 @question(
     "6 min",
-    batch_cap="What is the largest number of jobs in one answer?",
-    default_batch_size="How many jobs does a poll without maxBatchSize get?",
+    batch_cap="What is the largest number of jobs that a poll returns?",
+    default_batch_size="How many jobs does a poll without maxBatchSize return?",
 )
 def batches(probe: Probe) -> Findings:
-    """Polled for 100 of 50 jobs that waited; then without a number."""
+    """Polled for 100 jobs while 50 waited, then without a number."""
 
     def polled(**limit: int) -> tuple[int, int]:
         with probe.trial(JOBS) as trial:
-            # Some may come later than others.
+            # Some may be queued later than others.
             probe.calls.clock.wait(60 + 2 * probe.known.get("started_before_queued_seconds", 30))
             first = probe.poll(trial, **limit)
             return len(jobs(first)), len(jobs(probe.poll(trial, maxBatchSize=100)))
 
     most, rest = probe.agreed(lambda: polled(maxBatchSize=100))
     if most < JOBS and not rest:
-        raise UnansweredError(f"Only {most} of {JOBS} jobs came")
+        raise UnansweredError(f"Only {most} of {JOBS} jobs were offered")
     yield Found("batch_cap", most if most < JOBS else None, f"{most} of {JOBS} twice")
     count, _ = probe.agreed(polled)
     if count == most:
-        raise UnansweredError(f"{count} came, and more never come")
+        raise UnansweredError(f"{count} were offered, and no poll returns more")
     yield Found("default_batch_size", count, f"{count} twice")
 
 
-@question("1 min", throttle="How many calls of an operation are answered in a second?")
+@question("1 min", throttle="How many calls of an operation are accepted in a second?")
 def throttle(probe: Probe) -> Findings:
-    """Called GetJobDetails 30 times in a row, as fast as could be."""
+    """Called GetJobDetails 30 times in a row, as fast as possible."""
     known, free, bursts = Interval(), 0, 0
     while bursts < 2 or (bursts < BURSTS and free < bursts and known.low < known.high):
         probe.calls.clock.wait(3)
@@ -265,15 +266,15 @@ def throttle(probe: Probe) -> Findings:
     if free == bursts:
         yield Found("throttle", None, "none was throttled, twice")
     elif known.low != known.high:
-        raise UnansweredError(f"It was not the same number in {bursts} bursts")
+        raise UnansweredError(f"The number was not the same in {bursts} bursts")
     else:
         yield Found("throttle", int(known.high), f"in {bursts} bursts")
 
 
 def burst(probe: Probe) -> Interval | None:
-    """The least and the most calls that were answered in a second before one was throttled.
+    """The least and the most calls that were accepted in a second before one was throttled.
 
-    One counts as throttled if it is so again four times at once.
+    A call counts as throttled if four immediate repetitions are throttled too.
     """
     calls: list[tuple[float, float, bool]] = []
     clock = probe.calls.clock
@@ -294,9 +295,9 @@ def burst(probe: Probe) -> Interval | None:
     return None
 
 
-@question("3 min", update_under_way="What does UpdatePipeline do to executions under way?")
+@question("3 min", update_under_way="What does UpdatePipeline do to executions in progress?")
 def update_under_way(probe: Probe) -> Findings:
-    """Updated the pipeline with a job in progress, and looked at the execution for a minute."""
+    """Updated the pipeline with a job in progress, and watched the execution for a minute."""
 
     def once() -> str:
         with probe.trial() as trial:
@@ -340,10 +341,10 @@ def error_of(action: dict[str, Any]) -> dict[str, str]:
 
 @question(
     "6 times the answer",
-    artifact_credentials_seconds="How long are artifact credentials good for?",
+    artifact_credentials_seconds="How long are artifact credentials valid?",
 )
 def credentials(probe: Probe) -> Findings:
-    """Got the source artifact with a job's credentials until they had expired."""
+    """Downloaded the source artifact with a job's credentials until they had expired."""
     with probe.trial() as trial:
         job = probe.held(trial)
 
@@ -372,15 +373,15 @@ def credentials(probe: Probe) -> Findings:
 
 @question(
     "5 min",
-    event_lag_seconds="How long are events under way?",
-    events_shuffled="May a later event come first?",
-    events_twice="Do events come twice?",
+    event_lag_seconds="How long do events take to arrive?",
+    events_shuffled="Can a later event arrive first?",
+    events_twice="Do events arrive twice?",
 )
 def events(probe: Probe) -> Findings:
-    """Looked when the 5 STARTED events of each execution came to a queue."""
+    """Measured when the 5 STARTED events of each execution arrived in a queue."""
     own = {"pipeline": [probe.place.pipeline_name]}
     probe.place.make_queue({"source": ["aws.codepipeline"], "detail": own})
-    probe.calls.clock.wait(30)  # a new rule is not in force at once
+    probe.calls.clock.wait(30)  # a new rule does not take effect at once
     lags: list[Interval] = []
     copies: list[int] = []
 
@@ -402,24 +403,25 @@ def events(probe: Probe) -> Findings:
         why = f"{error}: less than {low:.3g} s, and more than {high:.3g} s"
         yield Unanswered("event_lag_seconds", why)
     if max(lag.high for lag in lags) < 0.1:
-        yield Unanswered("events_shuffled", "All come at once, so that none can come first")
+        yield Unanswered("events_shuffled", "All arrive at once, so none can arrive first")
     else:
         yield Found("events_shuffled", apart(), f"of {len(lags)} events")
     if len(set(copies)) > 1 or copies[0] > 2:
-        raise UnansweredError(f"Of {len(copies)} events some came twice, others did not")
+        raise UnansweredError(f"Of {len(copies)} events some arrived twice, others did not")
     yield Found("events_twice", copies[0] == 2, f"each of {len(copies)} events")
 
 
 def lags_of(probe: Probe, known: Interval) -> list[list[Interval]]:
-    """How long each copy of each STARTED event of one execution was under way."""
+    """How long each copy of each STARTED event of one execution took to arrive."""
     clock, came = probe.calls.clock, dict[str, list[tuple[float, float, float]]]()
     with probe.trial() as trial:
         since = trial.start.sent
-        points = known.points()
+        # First look shortly before they are due, so that varying lags are not taken for one.
+        points = chain([known.low * 0.9], known.points())
         while len(came) < STARTS:
             elapsed = clock.now() - trial.start.sent
             if elapsed > 300:
-                raise UnansweredError(f"{len(came)} of {STARTS} events came in 300 s")
+                raise UnansweredError(f"{len(came)} of {STARTS} events arrived in 300 s")
             clock.wait(max(0.0, next(points) - elapsed))
             since = receive(probe, trial, since, came)
         clock.wait(20)  # copies may be later
@@ -440,13 +442,13 @@ def lags_of(probe: Probe, known: Interval) -> list[list[Interval]]:
 def receive(
     probe: Probe, trial: Trial, since: float, came: dict[str, list[tuple[float, float, float]]]
 ) -> float:
-    """Take what is in the queue; answers when it was certainly empty.
+    """Receive all messages in the queue; return a time at which it was certainly empty.
 
-    ``came`` has for each copy of an event when its subject started, by AWS's clock, and between
-    which moments it came.
+    ``came`` gets for each copy of an event when its subject started, by AWS's clock, and between
+    which times it arrived.
     """
     queue = {"QueueUrl": probe.place.queue_url, "MaxNumberOfMessages": 10}
-    # A queue of AWS's is looked at as a whole only by those who wait.
+    # Only long polling queries all servers of an SQS queue.
     queue["WaitTimeSeconds"] = 0 if probe.calls.endpoint_url else 1
     while True:
         answer = probe.calls.ask("sqs", "receive_message", **queue)
@@ -462,9 +464,9 @@ def receive(
             return answer.sent
 
 
-@question("1 min", texts="What are calls answered that can't be?")
+@question("1 min", texts="What do invalid calls return?")
 def texts(probe: Probe) -> Findings:
-    """Made calls that can't be."""
+    """Made invalid calls."""
 
     def fact(name: str, operation: str, **request: Any) -> Found:
         return Found(name, str(probe.ask(operation, **request)), "once", fact=True)
@@ -496,11 +498,11 @@ def texts(probe: Probe) -> Findings:
 @question(
     "a day and a half",
     long=True,
-    action_timeout_seconds="How long may a custom action wait for its job?",
-    timeout_counts="Is that for all jobs of an action together, or for each?",
+    action_timeout_seconds="How long can a custom action wait for its job?",
+    timeout_counts="Is that limit for all jobs of an action together, or for each?",
 )
 def timeouts(probe: Probe) -> Findings:
-    """Took the jobs of two actions, left one alone, continued the other, until both had failed."""
+    """Took two actions' jobs, left one alone and continued the other, until both had failed."""
     clock = probe.calls.clock
     with probe.trial(2) as trial:
         held = [probe.held(trial) for _ in range(2)]
@@ -545,7 +547,7 @@ def partner_details(probe: Probe) -> Findings:
 @question(
     "the answer",
     long=True,
-    third_party_timeout_seconds="How long may a partner action wait for its job?",
+    third_party_timeout_seconds="How long can a partner action wait for its job?",
 )
 def partner_timeout(probe: Probe) -> Findings:
     """Left a partner job alone until its action had failed."""
@@ -556,10 +558,10 @@ def partner_timeout(probe: Probe) -> Findings:
 
 @contextmanager
 def partner_job(probe: Probe) -> Iterator[tuple[Trial, dict[str, str]]]:
-    """An execution with a partner's action, and what names its job."""
+    """An execution with a partner's action, and the job's id and client token."""
     kind = probe.partner
     if kind is None:
-        raise UnansweredError("It needs an action type of a partner's own: --partner-type")
+        raise UnansweredError("It needs a partner's own action type: --partner-type")
     with probe.trial(stage=[{"name": "Work-1", "actionTypeId": kind}]) as trial:
         poll = look(
             probe.calls.clock,

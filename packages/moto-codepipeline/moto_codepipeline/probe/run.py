@@ -1,4 +1,4 @@
-"""A run: asks one question after the other, keeps each answer at once, removes what it made."""
+"""A run: asks one question after the other, writes each answer at once, removes its resources."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -15,27 +15,27 @@ Say = Callable[[str], None]
 
 
 class Record:
-    """The file of answers at ``path``, which a run goes on from, and the evidence beside it.
+    """The file of answers at ``path``, which a run continues, and the recorded calls next to it.
 
-    Raises ProbeError if the file's answers are another endpoint's.
+    Raises ProbeError if the file's answers are from another endpoint.
     """
 
     def __init__(self, path: Path, endpoint: str, region: str) -> None:
         self.path, self.evidence = path, path.with_suffix(".jsonl")
         present, asked = answers.read(path), {"endpoint": endpoint, "region": region}
         if present and {name: present.get(name) for name in asked} != asked:
-            raise ProbeError(f"{path} has the answers of another endpoint: name another --output")
+            raise ProbeError(f"{path} has the answers of another endpoint: choose another --output")
         tables = ("switches", "how", "unanswered", "facts")
         self.content: dict[str, Any] = {"date": "", **asked}
         self.content |= {name: dict(present.get(name, {})) for name in tables}
         self.content["unanswered"] |= NOT_ASKED
 
     def answered(self, question: Question) -> bool:
-        """Whether all of a question has been answered, by this run or one before."""
+        """Whether a question is fully answered, by this run or an earlier one."""
         return set(question.words) <= set(self.content["how"])
 
     def keep(self, question: Question, found: Found | Unanswered) -> str:
-        """Write down an answer, or why there is none; the same in words."""
+        """Write an answer, or why there is none; return it in words."""
         content, name = self.content, found.name
         for table in ("switches", "how", "unanswered", "facts"):
             content[table].pop(name, None)
@@ -55,12 +55,12 @@ class Record:
         answers.write(self.path, self.content)
 
     def note(self, call: dict[str, Any]) -> None:
-        """Append a call to the evidence."""
+        """Append a call to the recorded calls."""
         with self.evidence.open("a") as file:
             file.write(json.dumps(call) + "\n")
 
     def table(self, questions: Iterable[Question]) -> Iterator[str]:
-        """Each question, its answer, how it was found and how sure that is, as lines."""
+        """Lines with each question, its answer, how it was found and how sure it is."""
         for question in questions:
             for name, words in question.words.items():
                 yield words
@@ -74,7 +74,7 @@ class Record:
 
 
 def run(probe: Probe, record: Record, questions: Iterable[Question], say: Say) -> None:
-    """Make the place, ask what is not answered yet, and remove the place, whatever happens.
+    """Create the resources, ask what is not answered yet, and always remove the resources.
 
     Raises ProbeError.
     """
@@ -102,11 +102,11 @@ def _ask(probe: Probe, record: Record, question: Question, say: Say) -> None:
             say(record.keep(question, found))
 
     try:
-        probe.clean(asked)  # where a call was lost on its way, all is asked again
+        probe.clean(asked)  # if a call was lost, everything is asked again
     except (UnansweredError, ProbeError) as error:
         for name in left:
             say(record.keep(question, Unanswered(name, str(error))))
     else:
-        for name in left:  # it asks for facts alone
+        for name in left:  # it only asks for facts
             record.content["how"][name] = question.how
             record.write()

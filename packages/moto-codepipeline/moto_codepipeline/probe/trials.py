@@ -1,6 +1,6 @@
-"""Trials: executions whose jobs no other trial's poll gets.
+"""Trials: executions whose jobs are offered only to their own polls.
 
-A trial in which a call was lost on its way proves nothing, and is repeated.
+A trial in which a call was lost proves nothing, and is repeated.
 """
 
 import uuid
@@ -30,7 +30,7 @@ class Trial:
 @dataclass
 class Probe:
     """Makes trials. ``partner`` is the id of an action type of yours, and ``client_token`` its
-    client's; ``known`` has the answers so far, by their switches."""
+    client's token; ``known`` has the answers so far, by switch."""
 
     calls: Calls
     place: Place
@@ -47,7 +47,7 @@ class Probe:
 
     @contextmanager
     def trial(self, count: int = 1, stage: Any = None, **source: str) -> Iterator[Trial]:
-        """Start an execution of ``count`` actions, or of another stage; abandon it in the end."""
+        """Start an execution of ``count`` actions, or of another stage; abandon it at the end."""
         if self.calls.throttled:
             self.calls.clock.wait(1)
         self._trials += 1
@@ -65,7 +65,7 @@ class Probe:
             self.place.stop(execution_id)
 
     def clean(self, trial: Callable[[], Outcome]) -> Outcome:
-        """What a trial comes to in which no call was lost."""
+        """The result of a trial in which no call was lost."""
         told = ""
         for _ in range(LOST):
             try:
@@ -75,14 +75,14 @@ class Probe:
         raise UnansweredError(f"Calls were lost in {LOST} trials: {told}")
 
     def agreed(self, trial: Callable[[], Outcome]) -> Outcome:
-        """What two trials come to. Raises UnansweredError if they differ."""
+        """The result of two trials. Raises UnansweredError if they differ."""
         first, second = self.clean(trial), self.clean(trial)
         if first != second:
             raise UnansweredError(f"It differs: {first}, then {second}")
         return first
 
     def poll(self, trial: Trial, **limit: int) -> Answer:
-        """Poll for a trial's jobs. Raises UnansweredError where that is refused."""
+        """Poll for a trial's jobs. Raises UnansweredError if the poll is refused."""
         query, type_id = {"Trial": trial.value}, self.place.type_id
         answer = self.ask("poll_for_jobs", actionTypeId=type_id, queryParam=query, **limit)
         if answer.code:
@@ -92,7 +92,7 @@ class Probe:
     def until_job(
         self, trial: Trial, began: Answer, known: Interval | None = None
     ) -> tuple[Interval, Answer]:
-        """How long after a call a trial's job comes, and the poll that got it."""
+        """How long after a call a trial's job is offered, and the poll that got it."""
         return look(
             self.calls.clock,
             began,
@@ -102,20 +102,20 @@ class Probe:
         )
 
     def offered(self, trial: Trial) -> dict[str, Any]:
-        """A trial's job, once there is one."""
+        """A trial's job, once it is offered."""
         _, poll = self.until_job(trial, trial.start)
         return jobs(poll)[0]
 
     def taken(self, trial: Trial) -> dict[str, Any]:
-        """The same, acknowledged in one call."""
+        """A trial's job, acknowledged in one call."""
         job = self.offered(trial)
         answer = self.ask("acknowledge_job", **claim(job))
         if answer.value.get("status") != "InProgress":
-            raise UnansweredError(f"An acknowledgment was answered {answer}")
+            raise UnansweredError(f"An acknowledgment returned {answer}")
         return job
 
     def held(self, trial: Trial) -> dict[str, Any]:
-        """The same, in however many calls."""
+        """A trial's job, acknowledged in as many calls as needed."""
         job = self.offered(trial)
         self.do("acknowledge_job", "InvalidNonceException", **claim(job))
         return job
@@ -142,7 +142,7 @@ def jobs(poll: Answer) -> list[dict[str, Any]]:
 
 
 def claim(job: dict[str, Any]) -> dict[str, str]:
-    """What acknowledges a job."""
+    """The parameters that acknowledge a job."""
     return {"jobId": job["id"], "nonce": job["nonce"]}
 
 

@@ -1,12 +1,13 @@
-"""What each operation answers in each state: one table, for all clients.
+"""What each operation returns in each state: one table, for all clients.
 
-Codes and texts are written down here once more, and not taken from the code under test.
+Codes and texts are written here again, and not taken from the code under test.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from conformance.clients import Answer
@@ -53,7 +54,7 @@ Params = Callable[[Job], dict[str, Any]]
 
 
 def filled(text: str, job: Job) -> str:
-    """``text`` with the job's id, and with its pipeline's name and its execution's id."""
+    """``text`` with the job's id, its pipeline's name and its execution's id filled in."""
     known = {"id": job.id} | job.execution
     for name, value in known.items():
         text = text.replace(f"{{{name}}}", value)
@@ -62,7 +63,7 @@ def filled(text: str, job: Job) -> str:
 
 @dataclass
 class Error:
-    """An error to be answered: its code, and its text, in which ``filled`` puts in the ids."""
+    """An expected error: its code, and its text, for ``filled``."""
 
     code: str
     text: str
@@ -74,7 +75,7 @@ class Error:
 
 @dataclass
 class Output:
-    """An output to be answered, of which ``look`` shows what matters."""
+    """An expected output, of which ``look`` returns what matters."""
 
     look: Callable[[dict[str, Any]], Any]
     expected: Any
@@ -89,7 +90,7 @@ class Output:
 
 @dataclass
 class Case:
-    """A call in a state, what it answers, and the status that its job has then."""
+    """A call in a state, what it returns, and the job's status afterwards."""
 
     operation: str
     what: str
@@ -129,7 +130,7 @@ def returns(member: str, value: Any) -> Output:
 
 
 def keys(*path: str | int) -> Callable[[dict[str, Any]], set[str]]:
-    """The names of the members of something inside an output."""
+    """The names of the members of a structure inside an output."""
 
     def look(output: Any) -> set[str]:
         for step in path:
@@ -181,7 +182,7 @@ def unsupported(owner: str) -> Error:
 
 @dataclass
 class Kind:
-    """Custom or partner jobs: what is the same for both has other names."""
+    """Custom or partner jobs, whose equivalent operations have different names."""
 
     type_id: dict[str, str]
     poll: str
@@ -246,10 +247,10 @@ def _poll_cases(kind: Kind) -> Iterator[tuple[str, State, Params, Error | Output
     yield "a type of AWS", idle, of_type(owner="AWS"), unsupported("AWS")
     yield "a type of the other kind", idle, of_type(owner=other), unsupported(other)
     minimum = invalid("maxBatchSize", "Member must have value greater than or equal to 1")
-    yield "no jobs are asked for", idle, polling(maxBatchSize=0), minimum
+    yield "no jobs are requested", idle, polling(maxBatchSize=0), minimum
     pattern = "Member must satisfy regular expression pattern: [0-9A-Za-z_-]+"
     wrong = invalid("actionTypeId.version", pattern)
-    yield "a version that cannot be", nothing, of_type(version="1.0"), wrong
+    yield "an invalid version", nothing, of_type(version="1.0"), wrong
     yield "too many calls", where(queued, throttle=0), polling(), THROTTLED
 
 
@@ -258,18 +259,16 @@ def _custom_poll_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
         return lambda job: {"actionTypeId": CUSTOM, "maxBatchSize": 9, "queryParam": query}
 
     named = "(Category: 'Build', Owner: 'Custom', Provider: 'Builder', Version: '1')"
-    needless = (
-        f"The action type {named} has no queryable property, so that queryParam must be empty"
-    )
+    needless = f"The action type {named} has no queryable property, so queryParam must be empty"
     needed = (
-        f"The action type {named} has a queryable property, so that queryParam must have the key "
+        f"The action type {named} has a queryable property, so queryParam must have the key "
         "'Project'"
     )
     job = Output(keys("jobs", 0), {"id", "nonce", "accountId", "data"})
     yield "a job has a nonce", queued, polling({}), job
     yield "a job has its data", queued, polling({}), Output(keys("jobs", 0, "data"), DATA)
     context = Output(keys("jobs", 0, "data", "pipelineContext"), CUSTOM_CONTEXT)
-    yield "a job tells its pipeline", queued, polling({}), context
+    yield "a job has its pipeline", queued, polling({}), context
     projects = Output(
         lambda output: [
             job["data"]["actionConfiguration"]["configuration"]["Project"] for job in output["jobs"]
@@ -290,7 +289,7 @@ def _custom_poll_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
         "Member must satisfy regular expression pattern: [a-zA-Z0-9_-]+]"
     )
     yield (
-        "a query that cannot be",
+        "an invalid query",
         queryable,
         polling({"Project": "a b"}),
         invalid("queryParam", wrong),
@@ -306,18 +305,18 @@ def _acknowledge_cases() -> Iterator[tuple[str, State, Params, Error | Output, s
     yield "the nonce of an earlier offer", offered_to_another, acknowledging, NONCE, "Dispatched"
     yield "no offer yet", queued, naming(nonce="1"), NONCE, "Queued"
     yield "a repeat", claimed, acknowledging, NONCE, "InProgress"
-    yield "a repeat that counts", where(claimed, **repeats), acknowledging, started, "InProgress"
+    yield "an accepted repeat", where(claimed, **repeats), acknowledging, started, "InProgress"
     yield "a job that has ended", succeeded, acknowledging, NONCE, "Succeeded"
     for state, status in ((succeeded, "Succeeded"), (failed, "Failed"), (timed_out, "TimedOut")):
         told = returns("status", status)
-        yield f"a job that is {status} tells it", where(state, **ended), acknowledging, told, status
+        yield f"a job that is {status}", where(state, **ended), acknowledging, told, status
     for state in (abandoned, abandoned_unclaimed):
         where_told, told = where(state, **ended), returns("status", "Failed")
         what = f"a job that is {state.__name__}"
         yield what, state, acknowledging, NONCE, None
-        yield f"{what} tells that it failed", where_told, acknowledging, told, None
+        yield f"{what} is shown as Failed", where_told, acknowledging, told, None
     long = invalid("nonce", "Member must have length less than or equal to 50")
-    yield "a nonce that cannot be", nothing, naming(nonce="n" * 51), long, None
+    yield "an invalid nonce", nothing, naming(nonce="n" * 51), long, None
 
 
 def _result_cases(
@@ -334,18 +333,18 @@ def _result_cases(
     yield "the job ends", claimed, naming(**result), EMPTY, status
     yield "an identical repeat", same, naming(**result), EMPTY, status
     yield "a different repeat", same, naming(**different), DIFFERS, status
-    yield "the opposite afterwards", other, naming(**result), TERMINATED, opposite
+    yield "the opposite result afterwards", other, naming(**result), TERMINATED, opposite
     yield "too late", timed_out, naming(**result), TERMINATED, "TimedOut"
     yield "no acknowledgment", offered, naming(**result), NOT_ACKNOWLEDGED, "Dispatched"
     yield "no acknowledgment, which is accepted", accepting, naming(**result), EMPTY, status
     refusing = where(abandoned, result_after_abandonment="InvalidJobStateException")
     yield "the action was abandoned", abandoned, naming(**result), EMPTY, status
-    yield "the action was abandoned, which counts", refusing, naming(**result), TERMINATED, None
+    yield "the action was abandoned, which is refused", refusing, naming(**result), TERMINATED, None
     if success:
         token = {"continuationToken": "second-half"}
         yield "the action goes on in another job", claimed, naming(**token), EMPTY, "Succeeded"
         yield "another result after a continuation", continued, naming(), DIFFERS, "Succeeded"
-        percent = {"executionDetails": {"percentComplete": 101}}
+        percent: dict[str, Any] = {"executionDetails": {"percentComplete": 101}}
         maximum = "Member must have value less than or equal to 100"
         wrong = invalid("executionDetails.percentComplete", maximum)
     else:
@@ -362,14 +361,14 @@ def _result_cases(
             "RevisionUnavailable, SystemUnavailable"
         )
         wrong = invalid("failureDetails.type", f"Member must satisfy enum value set: [{types}]")
-    yield "a member that cannot be", claimed, naming(**percent), wrong, "InProgress"
+    yield "an invalid member", claimed, naming(**percent), wrong, "InProgress"
 
 
 def _custom_success_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | None]]:
     variables = {"outputVariables": {"Version": "1.2"}}
     revision = {"currentRevision": {"revision": "r1", "changeIdentifier": "c1"}}
-    yield "output variables are taken", claimed, naming(**variables), EMPTY, "Succeeded"
-    yield "a revision is taken", claimed, naming(**revision), EMPTY, "Succeeded"
+    yield "output variables are accepted", claimed, naming(**variables), EMPTY, "Succeeded"
+    yield "a revision is accepted", claimed, naming(**revision), EMPTY, "Succeeded"
     both = Error(
         "ValidationException",
         "A job can not contain both a continuation token and output variables.",
@@ -398,7 +397,7 @@ def _details_cases() -> Iterator[tuple[Kind, str, State, Error | Output]]:
     yield partner, "the job has its data", offered, data
     yield (
         partner,
-        "the job does not tell its execution",
+        "the job has no execution",
         offered,
         Output(keys("jobDetails", "data", "pipelineContext"), CONTEXT),
     )
@@ -406,11 +405,11 @@ def _details_cases() -> Iterator[tuple[Kind, str, State, Error | Output]]:
     yield partner, "a job that has ended", succeeded, unavailable("Succeeded")
     yield partner, "a job that is abandoned", abandoned, unavailable("Failed")
     lenient = where(succeeded, third_party_details_of_ended="details")
-    yield partner, "a job that has ended tells it", lenient, told
+    yield partner, "a job that has ended and has details", lenient, told
 
 
 def _named_job_cases(kind: Kind) -> Iterator[Case]:
-    """What is the same for all operations that name a job."""
+    """The cases that all operations on a job have."""
     partner = kind.type_id["owner"] == "ThirdParty"
     calls: dict[str, dict[str, Any]] = {
         kind.acknowledge: {"nonce": "1"},
@@ -432,13 +431,13 @@ def _named_job_cases(kind: Kind) -> Iterator[Case]:
             more: dict[str, Any] = more,
             **params: Any,
         ) -> Case:
-            params = naming(**more | params)
-            return Case(operation, what, kind.type_id, state, params, answer, leaves)
+            named = naming(**more | params)
+            return Case(operation, what, kind.type_id, state, named, answer, leaves)
 
         yield case("no such job", nothing, UNKNOWN)
         yield case("a job of the other kind", of_the_other_kind, UNKNOWN, "Dispatched")
         wrong_id = "j" * 513 if partner else UNKNOWN_JOB.upper() + "x"
-        yield case("an id that cannot be", nothing, long if partner else pattern, jobId=wrong_id)
+        yield case("an invalid id", nothing, long if partner else pattern, jobId=wrong_id)
         yield case("too many calls", where(claimed, throttle=0), THROTTLED, "InProgress")
         if partner:
             state = with_a_wrong_token(offered)
@@ -471,7 +470,7 @@ def _action_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Erro
     yield create, "a type with tags", nothing, changed(tags=tags), returns("tags", tags)
     yield create, "a deleted type as it was", deleted, TYPE_REQUEST, created
     exists = forbidden(f"The action type {named} already exists")
-    yield create, "a type that is there", idle, TYPE_REQUEST, exists
+    yield create, "a type that exists", idle, TYPE_REQUEST, exists
     settings = {"entityUrlTemplate": "https://example.com"}
     otherwise = forbidden(
         f"The action type {named} was deleted, and can only be restored as it was: use a version "
@@ -504,18 +503,18 @@ def _action_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Erro
         counts,
     )
     long = invalid("provider", "Member must have length less than or equal to 35")
-    yield create, "a provider that cannot be", nothing, changed(provider="p" * 36), long
-    yield delete, "a type that is there", idle, identity, EMPTY
-    yield delete, "a type that is not there", nothing, identity, EMPTY
-    yield delete, "a provider that cannot be", nothing, identity | {"provider": "p" * 36}, long
+    yield create, "an invalid provider", nothing, changed(provider="p" * 36), long
+    yield delete, "a type that exists", idle, identity, EMPTY
+    yield delete, "a type that does not exist", nothing, identity, EMPTY
+    yield delete, "an invalid provider", nothing, identity | {"provider": "p" * 36}, long
     owners = Output(lambda output: {each["id"]["owner"] for each in output["actionTypes"]}, {"AWS"})
-    yield every, "without types of one's own", nothing, {}, owners
+    yield every, "without registered types", nothing, {}, owners
     ids = Output(lambda output: [each["id"] for each in output["actionTypes"]], [CUSTOM])
-    yield every, "one owner's", idle, {"actionOwnerFilter": "Custom"}, ids
+    yield every, "the types of one owner", idle, {"actionOwnerFilter": "Custom"}, ids
     nobody = invalid(
         "actionOwnerFilter", "Member must satisfy enum value set: [AWS, Custom, ThirdParty]"
     )
-    yield every, "an owner that cannot be", nothing, {"actionOwnerFilter": "Nobody"}, nobody
+    yield every, "an invalid owner", nothing, {"actionOwnerFilter": "Nobody"}, nobody
 
 
 def _stop_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | None]]:
@@ -524,10 +523,10 @@ def _stop_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | No
 
     stopped = returns("pipelineExecutionId", "{pipelineExecutionId}")
     abandon = stop(abandon=True, reason="Too late")
-    yield "actions in progress may end", claimed, stop(), stopped, "InProgress"
+    yield "actions in progress run to their end", claimed, stop(), stopped, "InProgress"
     yield "actions in progress are abandoned", claimed, abandon, stopped, "InProgress"
-    yield "a second wish to wait", stopping, stop(abandon=False), STOPPING_ALREADY, "InProgress"
-    yield "who waits may abandon", stopping, abandon, stopped, "InProgress"
+    yield "a second stop that waits", stopping, stop(abandon=False), STOPPING_ALREADY, "InProgress"
+    yield "a stop that waits and then one that abandons", stopping, abandon, stopped, "InProgress"
     for state in (succeeded, failed, timed_out, abandoned):
         yield f"the action is {state.__name__}", state, abandon, NOT_STOPPABLE, None
     unknown = Error(
@@ -536,10 +535,10 @@ def _stop_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | No
     yield "no such execution", claimed, stop(pipelineExecutionId=UNKNOWN_JOB), unknown, "InProgress"
     yield "no such pipeline", claimed, stop(pipelineName="other"), MISSING, "InProgress"
     long = invalid("reason", "Member must have length less than or equal to 200")
-    yield "a reason that cannot be", claimed, stop(reason="r" * 201), long, "InProgress"
+    yield "an invalid reason", claimed, stop(reason="r" * 201), long, "InProgress"
     pattern = f"Member must satisfy regular expression pattern: {UUID_PATTERN}"
     wrong = invalid("pipelineExecutionId", pattern)
-    yield "an id that cannot be", claimed, stop(pipelineExecutionId="e"), wrong, "InProgress"
+    yield "an invalid execution id", claimed, stop(pipelineExecutionId="e"), wrong, "InProgress"
 
 
 MISSING = Error(
@@ -575,7 +574,7 @@ def _approval_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
     )
     yield "no such action", asked, answer(actionName="Other"), action
     neither = invalid("result.status", "Member must satisfy enum value set: [Approved, Rejected]")
-    yield "an answer that is neither", asked, answer("Perhaps"), neither
+    yield "an invalid answer", asked, answer("Perhaps"), neither
 
 
 def _transition_cases() -> Iterator[tuple[str, str, State, Params, Error | Output]]:
@@ -600,7 +599,7 @@ def _transition_cases() -> Iterator[tuple[str, str, State, Params, Error | Outpu
         yield operation, what, state, transition(**more), EMPTY
     for operation, given in ((disable, {"reason": "Closed"}), (enable, {})):
         out = transition(transitionType="Outbound", stageName="Source", **given)
-        yield operation, "out of the stage before", queued, out, EMPTY
+        yield operation, "out of the previous stage", queued, out, EMPTY
         yield operation, "no such stage", queued, transition(stageName="Other", **given), stage
         yield (
             operation,
@@ -611,7 +610,7 @@ def _transition_cases() -> Iterator[tuple[str, str, State, Params, Error | Outpu
         )
         yield operation, "no such side", queued, transition(transitionType="Up", **given), wrong
     long = invalid("reason", "Member must have length less than or equal to 300")
-    yield disable, "a reason that cannot be", queued, transition(reason="r" * 301), long
+    yield disable, "an invalid reason", queued, transition(reason="r" * 301), long
 
 
 def _revision_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
@@ -620,7 +619,7 @@ def _revision_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
         return lambda job: {"pipelineName": job.execution["pipelineName"]} | place | more
 
     yield "a revision that is new", queued, put(), returns("newRevision", True)
-    yield "a revision again", revised, put(), returns("newRevision", False)
+    yield "the same revision again", revised, put(), returns("newRevision", False)
     other = put(actionRevision=REVISION | {"revisionId": "r2"})
     yield "the next revision", revised, other, returns("newRevision", True)
     yield "no such pipeline", queued, put(pipelineName="other"), MISSING
@@ -632,7 +631,7 @@ def _revision_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
         "actionRevision.revisionId", "Member must have length less than or equal to 1500"
     )
     yield (
-        "a revision that cannot be",
+        "an invalid revision",
         queued,
         put(actionRevision=REVISION | {"revisionId": "r" * 1501}),
         long,
@@ -663,7 +662,7 @@ def _tag_cases() -> Iterator[tuple[str, str, State, Params, Error | Output]]:
     yield untag, "an action type that does not exist", nothing, of_type(tagKeys=["team"]), unknown
     own = [{"key": "aws:team", "value": "build"}]
     system = Error("InvalidTagsException", "Not allowed to modify system tags: aws:team")
-    yield tag, "a tag of AWS's", queued, of_type(tags=own), system
+    yield tag, "a system tag", queued, of_type(tags=own), system
     many = [{"key": f"k{number}", "value": ""} for number in range(51)]
     text = f"Tag limit exceeded for resource [{TYPE_ARN}]."
     yield tag, "too many tags", queued, of_type(tags=many), Error("TooManyTagsException", text)
@@ -696,7 +695,7 @@ def _partner_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Err
     )
     worker = {"type": "JobWorker", "configuration": {}}
     yield get, "a type", idle, PARTNER, Output(lambda out: out["actionType"]["executor"], worker)
-    yield get, "a type that never was", nothing, PARTNER, missing
+    yield get, "a type that was never created", nothing, PARTNER, missing
     yield get, "a type that was deleted", deleted, PARTNER, missing
     owner = invalid("owner", "Member must satisfy regular expression pattern: AWS|ThirdParty")
     yield get, "a custom type", idle, CUSTOM, owner
@@ -705,14 +704,14 @@ def _partner_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Err
         return {"actionType": DECLARATION | changes}
 
     yield update, "a type", idle, declared(), EMPTY
-    yield update, "a type that never was", nothing, declared(), missing
+    yield update, "a type that was never created", nothing, declared(), missing
     yield update, "a type that was deleted", deleted, declared(), missing
     function = "arn:aws:lambda:eu-west-1:123456789012:function:build"
     configuration = {"lambdaExecutorConfiguration": {"lambdaFunctionArn": function}}
     executor = {"type": "Lambda", "configuration": configuration}
-    text = "This CodePipeline has no executors but those of type JobWorker"
+    text = "This CodePipeline has only executors of type JobWorker"
     refused = Error("ValidationException", text)
-    yield update, "an executor that is a function", idle, declared(executor=executor), refused
+    yield update, "a Lambda executor", idle, declared(executor=executor), refused
     reverse = {"minimumCount": 2, "maximumCount": 1}
     text = "The minimumCount of inputArtifactDetails is larger than its maximumCount"
     counts = Error("ValidationException", text)
@@ -721,14 +720,14 @@ def _partner_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Err
     least = invalid(
         "actionType.executor.jobTimeout", "Member must have value greater than or equal to 60"
     )
-    yield update, "a time that is too short", idle, declared(executor=short), least
+    yield update, "a job timeout that is too short", idle, declared(executor=short), least
 
 
 def _pipeline_cases() -> Iterator[tuple[str, str, State, Params, Error | Output]]:
-    for what, *row in _approval_cases():
-        yield "PutApprovalResult", what, *row
-    for what, *row in _revision_cases():
-        yield "PutActionRevision", what, *row
+    for row in _approval_cases():
+        yield "PutApprovalResult", *row
+    for row in _revision_cases():
+        yield "PutActionRevision", *row
     yield from _transition_cases()
     yield from _tag_cases()
 
@@ -738,21 +737,21 @@ def _cases() -> Iterator[Case]:
         type_id, custom = kind.type_id, kind.type_id["owner"] == "Custom"
         for row in _poll_cases(kind):
             yield Case(kind.poll, row[0], type_id, *row[1:])
-        for row in _acknowledge_cases():
-            yield Case(kind.acknowledge, row[0], type_id, *row[1:])
+        for full in _acknowledge_cases():
+            yield Case(kind.acknowledge, full[0], type_id, *full[1:])
         for success in (True, False):
             operation = kind.success if success else kind.failure
-            for row in _result_cases(success=success):
-                yield Case(operation, row[0], type_id, *row[1:])
+            for full in _result_cases(success=success):
+                yield Case(operation, full[0], type_id, *full[1:])
         if custom:
             for row in _custom_poll_cases():
                 yield Case(kind.poll, row[0], type_id, *row[1:])
-            for row in _custom_success_cases():
-                yield Case(kind.success, row[0], type_id, *row[1:])
+            for full in _custom_success_cases():
+                yield Case(kind.success, full[0], type_id, *full[1:])
         yield from _named_job_cases(kind)
-        for row in _stop_cases():
-            what = f"{type_id['owner']} {row[0]}"
-            yield Case("StopPipelineExecution", what, type_id, *row[1:])
+        for full in _stop_cases():
+            what = f"{type_id['owner']} {full[0]}"
+            yield Case("StopPipelineExecution", what, type_id, *full[1:])
     partner_job = Output(keys("jobs", 0), {"clientId", "jobId"})
     yield Case(
         "PollForThirdPartyJobs",
@@ -766,7 +765,9 @@ def _cases() -> Iterator[Case]:
         yield Case(kind.details, what, kind.type_id, state, naming(), answer)
     for type_id, rows in ((PARTNER, _partner_type_cases()), (CUSTOM, _action_type_cases())):
         for operation, what, state, params, answer in rows:
-            yield Case(operation, what, type_id, state, lambda _, params=params: params, answer)
+            yield Case(
+                operation, what, type_id, state, partial(lambda given, _: given, params), answer
+            )
 
 
 def _representative(cases: list[Case]) -> Iterator[Case]:

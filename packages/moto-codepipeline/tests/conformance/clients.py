@@ -1,4 +1,4 @@
-"""The clients: each takes an operation with its parameters, and tells what came of it."""
+"""The clients: each takes an operation with its parameters, and returns the response."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ ENVIRONMENT = {
 
 @dataclass
 class Answer:
-    """What came of a call: an output, or an error's code and message.
+    """A call's response: an output, or an error's code and message.
 
-    ``status`` is the HTTP status, where the client tells it.
+    ``status`` is the HTTP status, if the client returns it.
     """
 
     output: dict[str, Any] = field(default_factory=dict)
@@ -51,7 +51,7 @@ Call = Callable[[str, dict[str, Any]], Answer]
 
 @contextmanager
 def boto3_client(endpoint_url: str, region: str) -> Iterator[Call]:
-    """boto3, which does not check parameters here: that is the service's part."""
+    """boto3, which does not check parameters here, so that the service does."""
     client = boto3.client(
         "codepipeline",
         region_name=region,
@@ -76,7 +76,7 @@ def boto3_client(endpoint_url: str, region: str) -> Iterator[Call]:
 
 @contextmanager
 def aws_cli(endpoint_url: str, region: str) -> Iterator[Call]:
-    """The AWS CLI, with one option for each parameter; it does not tell the HTTP status."""
+    """The AWS CLI, with one option for each parameter. It does not show the HTTP status."""
     python = installs.aws_cli() / "python"
     program = Path(installs.HERE, "awscli", "calls.py")
     environment = cli_environment(region)
@@ -90,7 +90,7 @@ def aws_cli(endpoint_url: str, region: str) -> Iterator[Call]:
 
 
 def cli_environment(region: str) -> dict[str, str]:
-    """Variables that the AWS CLI needs: the configuration switches off its own checks."""
+    """The AWS CLI's environment. Its configuration turns off its own checks."""
     configuration = {"AWS_CONFIG_FILE": str(Path(installs.HERE, "awscli", "config"))}
     return os.environ | ENVIRONMENT | configuration | {"AWS_DEFAULT_REGION": region}
 
@@ -109,7 +109,7 @@ def cli_arguments(endpoint_url: str, operation: str, params: dict[str, Any]) -> 
 
 
 def cli_answer(code: int, stdout: str, stderr: str) -> Answer:
-    """The answer that the AWS CLI's output tells."""
+    """The response in the AWS CLI's output."""
     if code == 0:
         return Answer(json.loads(stdout or "{}"))
     error = _CLI_ERROR.search(stderr)
@@ -132,7 +132,7 @@ def javascript(endpoint_url: str, region: str) -> Iterator[Call]:
 
 @contextmanager
 def _lines(command: list[str], environment: dict[str, str]) -> Iterator[Callable[[Any], Any]]:
-    """A program that answers each JSON line with one."""
+    """A program that answers each JSON line with a JSON line."""
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as program:

@@ -18,7 +18,7 @@ from conformance.service import REGION, Service
 from moto_codepipeline.http import serve
 
 
-# Not for the session: moto's state belongs to the process, and other modules' tests run in it.
+# Not for the session: the process has one state of moto, and other modules' tests run in it.
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with mock_aws(), serve(REGION) as served:
@@ -30,13 +30,13 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def service(url: str) -> Service:
-    """CodePipeline as it is in the beginning, with a clock that stands still."""
+    """An empty CodePipeline, with a clock that stands still."""
     return Service.new()
 
 
 @pytest.fixture(scope="module")
 def client(url: str) -> Iterator[Callable[[str], Call]]:
-    """Each client by its name, started once. The test is skipped where it cannot be installed."""
+    """Each client by name, started once. The test is skipped if it can't be installed."""
     with ExitStack() as started:
 
         @cache

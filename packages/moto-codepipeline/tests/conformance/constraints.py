@@ -1,7 +1,7 @@
-"""Bad requests, made from the service model: for each constraint one that breaks it alone.
+"""Bad requests, generated from the service model: for each constraint one that breaks only this.
 
-The model is botocore's. What breaks a constraint, and what AWS says of it, is written down here
-once more and not taken from the code under test.
+The model is botocore's. What breaks a constraint, and AWS's message for it, is written here again,
+and not taken from the code under test.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape
 from moto_codepipeline.responses import JobResponse
 
 MARK = "zq"
-"""What strings are made of, so that they can be looked for in messages."""
+"""What strings are made of, so that messages can be searched for it."""
 
 _SAMPLES = (
     MARK,
@@ -34,18 +34,18 @@ _SAMPLES = (
 _BREAKING = (f"{MARK}!*\n", f"{MARK}\n", "!*", "\n", "!", "*")
 
 Step = str | int
-"""A member's or key's name, or an index in a list."""
+"""The name of a member or key, or an index in a list."""
 
 
 class Key(str):
-    """A key of a map, as a step to what it names."""
+    """A key of a map, as a step to its value."""
 
     __slots__ = ()
 
 
 @dataclass
 class Bad:
-    """A request that breaks one constraint, and what is to be said of it."""
+    """A request that breaks one constraint, and the expected message."""
 
     operation: str
     kind: str
@@ -73,7 +73,7 @@ class Bad:
 @cache
 def model() -> ServiceModel:
     description = Loader().load_service_model("codepipeline", "service-2")
-    # What the live service says itself, in messages that users report.
+    # The limit in the live service's messages, as reported by users.
     description["shapes"]["ActionConfigurationValue"]["max"] = 50_000
     return ServiceModel(description, "codepipeline")
 
@@ -90,7 +90,7 @@ def good_request(operation: str) -> dict[str, Any]:
 
 
 def bad_requests(operation: str) -> Iterator[Bad]:
-    """Requests that break one constraint each: all there are."""
+    """All requests that break one constraint each."""
     shape = model().operation_model(operation).input_shape
     if shape is None:
         return
@@ -120,7 +120,7 @@ def wrong_types(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def limits(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Requests with one member each that is as long or large, or short or small, as it may be."""
+    """Requests with one member each at its upper or lower limit."""
     shape = model().operation_model(operation).input_shape
     if shape is None:
         return
@@ -138,7 +138,7 @@ def limits(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @dataclass
 class _Place:
-    """A value somewhere in a request. ``is_key``: the map's key itself, not what it names."""
+    """A value somewhere in a request. ``is_key``: the map's key itself, not its value."""
 
     shape: Shape
     steps: tuple[Step, ...]
@@ -146,7 +146,7 @@ class _Place:
     is_key: bool = False
 
     def broken(self) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
-        """Kinds of violations, with values that have them and what is said of those."""
+        """Kinds of violations, with values that have them and the expected constraints."""
         rules = self.shape.metadata
         if isinstance(self.holder, StructureShape) and self.steps[-1] in (
             self.holder.required_members
@@ -169,7 +169,7 @@ class _Place:
             yield kind, value, constraints
 
     def put(self, request: dict[str, Any], value: Any) -> None:
-        """Put a value here; None takes it away."""
+        """Put a value here; None removes it."""
         holder: Any = request
         for step in self.steps[:-1]:
             holder = holder[step]
@@ -181,7 +181,7 @@ class _Place:
             holder[self.steps[-1]] = value
 
     def said(self) -> tuple[str, str | None]:
-        """The path in AWS's way, and what AWS calls a scalar in a list or map."""
+        """The path in AWS's format, and AWS's name for a scalar in a list or map."""
         steps = self.steps
         nested = None
         if self.is_key or not isinstance(self.holder, StructureShape):
@@ -202,7 +202,7 @@ def _said(step: Step) -> str:
 
 
 def _places(shape: Shape, value: Any, steps: tuple[Step, ...]) -> Iterator[_Place]:
-    """All values in a good request, but structures in lists, of which there is nothing to say."""
+    """All values in a good request, except structures in lists, which have no constraints."""
     if isinstance(shape, StructureShape):
         for name, member in shape.members.items():
             yield _Place(member, (*steps, name), shape)
@@ -243,7 +243,7 @@ def _good_string(shape: StringShape) -> str:
 
 
 def _sized(shape: Shape, size: int) -> Any:
-    """A value that has a length, or is a number, of ``size``."""
+    """A value whose length is ``size``, or a number ``size``."""
     if isinstance(shape, ListShape):
         return [_good(shape.member) for _ in range(size)]
     if isinstance(shape, MapShape):
@@ -257,7 +257,7 @@ def _sized(shape: Shape, size: int) -> Any:
 
 def _without_pattern(rules: dict[str, Any]) -> str:
     shortest, longest = rules.get("min", 0), rules.get("max", 1000)
-    candidates = [each * (shortest // len(each) + 1) for each in _BREAKING]
+    candidates: list[str] = [each * (shortest // len(each) + 1) for each in _BREAKING]
     return next(
         each
         for each in candidates
@@ -266,7 +266,7 @@ def _without_pattern(rules: dict[str, Any]) -> str:
 
 
 def _constraints(shape: Shape, value: Any) -> tuple[str, ...]:
-    """What AWS says of a value: each constraint of the shape itself that it breaks."""
+    """The constraints of the shape itself that a value breaks, in AWS's words."""
     rules = shape.metadata
     number = shape.type_name == "integer"
     what, size = ("value", value) if number else ("length", len(value))
@@ -283,7 +283,7 @@ def _constraints(shape: Shape, value: Any) -> tuple[str, ...]:
 
 
 def _all_constraints(shape: Shape) -> tuple[str, ...]:
-    """What AWS says of a key, a map's value or a list's member: all that is asked of it."""
+    """All constraints of a map key, a map value or a list member, in AWS's words."""
     rules = shape.metadata
     texts = {
         "max": "Member must have length less than or equal to {}",

@@ -1,8 +1,7 @@
-"""Clients that do not fit into the tests' own environment, installed when they are first asked for.
+"""Clients that do not fit into the tests' own environment, installed at their first use.
 
-Each has a folder here that says which version is meant. It is installed into that folder, under a
-name that git ignores, and again if the version changes. Where that cannot be done, ``NotInstalled``
-says why.
+Each has a folder here that names its version. It is installed into that folder, under a name that
+git ignores, and again if the version changes. If that fails, ``NotInstalled`` says why.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ SECONDS = 300
 
 
 class NotInstalled(Exception):
-    """The client cannot be had here."""
+    """The client can't be installed here."""
 
 
 def aws_cli() -> Path:
-    """The folder of the AWS CLI's programs. It pins botocore, so it has an environment of its own."""
+    """The folder of the AWS CLI's programs. It pins botocore, so it has its own environment."""
     return python_programs(HERE / "awscli" / "requirements.txt", HERE / "awscli" / ".venv")
 
 
 def python_programs(requirements: Path, environment: Path) -> Path:
-    """The folder of the programs of an environment that has what `requirements` says."""
+    """The folder of the programs in an environment with the packages in `requirements`."""
     with _once(requirements, environment) as missing:
         if missing:
-            # As for the tests' own environment: Debian's Python has no ensurepip, so pip is outside.
+            # As in the tests' own environment: Debian's Python has no ensurepip, so pip is outside.
             python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
             _run(python, "-m", "venv", "--clear", "--without-pip", environment)
             pip = (python, "-m", "pip", "--python", environment / "bin" / "python")
@@ -53,7 +52,7 @@ def javascript() -> tuple[str, Path]:
 
 
 def node_modules(folder: Path) -> Path:
-    """What the package.json of a folder asks for, installed beside it."""
+    """The packages in a folder's package.json, installed next to it."""
     npm = shutil.which("npm")
     if npm is None:
         raise NotInstalled("there is no npm")
@@ -67,9 +66,9 @@ def node_modules(folder: Path) -> Path:
 
 @contextmanager
 def _once(wanted: Path, installed: Path) -> Iterator[bool]:
-    """Whether ``installed`` is missing, or is not what ``wanted`` says; then it is to be made.
+    """Whether ``installed`` is missing or differs from ``wanted``; the caller then installs it.
 
-    Another process that asks at the same time waits, and finds it made.
+    Another process that enters at the same time waits, and finds it installed.
     """
     done = installed / "installed"
     with wanted.open() as lock:

@@ -1,4 +1,4 @@
-"""The service behind the endpoint, brought from inside into the state that a case begins with."""
+"""The service behind the endpoint, and the states that cases begin with."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ FAILURE = {"failureDetails": {"type": "JobFailed", "message": "It broke"}}
 
 @dataclass
 class Job:
-    """What a worker has of a job; ``token`` is a partner's, for the job's client.
+    """A job as a worker sees it; ``token`` is a partner's client token for it.
 
-    ``execution`` has the parameters that say which pipeline execution the job belongs to.
+    ``execution`` has the parameters that name the job's pipeline execution.
     """
 
     id: str
@@ -44,13 +44,13 @@ class Job:
 
     @property
     def named(self) -> dict[str, str]:
-        """The parameters that say which job is meant."""
+        """The parameters that name the job."""
         return {"jobId": self.id} | ({"clientToken": self.token} if self.token else {})
 
 
 @dataclass
 class Service:
-    """CodePipeline in one account and region, with nothing in it yet."""
+    """CodePipeline in one account and region."""
 
     backend: JobBackend
     execution: dict[str, str] = field(default_factory=dict)
@@ -64,19 +64,19 @@ class Service:
         emptied.clock = ManualClock()
         emptied.behaviour.started_before_queued_seconds = 0
         emptied.behaviour.source_without_version = "succeed"
-        # Ids that both kinds of operations take, so that the other kind's job can be asked for.
+        # Both kinds of operations accept these ids, so each can be called with the other kind's job.
         emptied.behaviour.third_party_job_ids = lambda: str(uuid.uuid4())
         return cls(emptied)
 
     def register(self, type_id: dict[str, str], **changes: Any) -> None:
-        """Register the action type, of whichever owner."""
+        """Register the action type, of either owner."""
         if type_id["owner"] == "Custom":
             self.backend.create_custom_action_type(TYPE_REQUEST | changes)
         else:
             self.backend.register_third_party_action_type(TYPE_REQUEST | changes)
 
     def delete(self, type_id: dict[str, str]) -> None:
-        """Delete the action type, of whichever owner."""
+        """Delete the action type, of either owner."""
         identity = (type_id["category"], type_id["provider"], type_id["version"])
         if type_id["owner"] == "Custom":
             self.backend.delete_custom_action_type(*identity)
@@ -84,7 +84,7 @@ class Service:
             self.backend.delete_third_party_action_type(*identity)
 
     def start(self, type_id: dict[str, str], **declared: Any) -> None:
-        """Start a new pipeline of one action of the type."""
+        """Start a new pipeline with one action of the type."""
         name = f"release-{next(self._numbers)}"
         action = {"name": "Work", "actionTypeId": type_id} | declared
         fetched = {"name": "Fetch", "actionTypeId": SOURCE, "outputArtifacts": [{"name": "Code"}]}
@@ -103,7 +103,7 @@ class Service:
         self.execution = {"pipelineName": name, "pipelineExecutionId": execution_id}
 
     def offer(self, type_id: dict[str, str]) -> Job:
-        """Poll for the one job there is."""
+        """Poll for the only job."""
         if type_id["owner"] == "Custom":
             [job] = self.backend.poll_for_jobs(type_id, 2, None)
             return Job(job["id"], job["nonce"], execution=self.execution)
@@ -142,20 +142,20 @@ class Service:
         return token
 
     def status(self, job_id: str) -> JobStatus | None:
-        """A job's status, which no operation tells of a job that is not to be acknowledged."""
+        """A job's status, which otherwise only an acknowledgment returns."""
         self.backend.tick()
         job = self.backend._board.find(job_id)
         return job.status if job else None
 
 
 State = Callable[[Service, dict[str, str]], Job]
-"""Brings a service into a state in which there is a job of an action type; answers that job."""
+"""Brings a service into a state, with a job of an action type; returns that job."""
 
 UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
 
 
 def nothing(service: Service, type_id: dict[str, str]) -> Job:
-    """There is neither the action type nor a job."""
+    """Neither the action type nor a job exists."""
     partner = type_id["owner"] == "ThirdParty"
     return Job(UNKNOWN_JOB, token="a-token" if partner else None)
 
@@ -181,7 +181,7 @@ def offered(service: Service, type_id: dict[str, str]) -> Job:
 
 
 def offered_to_another(service: Service, type_id: dict[str, str]) -> Job:
-    """The job as it was at its first offer, after it was offered again."""
+    """The job with the nonce of its first offer, after it was offered again."""
     job = offered(service, type_id)
     service.backend.clock.advance(service.backend.behaviour.acknowledge_seconds)
     service.offer(type_id)
@@ -221,7 +221,7 @@ def continued(service: Service, type_id: dict[str, str]) -> Job:
 
 
 def stopping(service: Service, type_id: dict[str, str]) -> Job:
-    """A job in progress of an execution that waits for it, to be stopped then."""
+    """A job in progress of an execution that is Stopping until it ends."""
     job = claimed(service, type_id)
     service.stop(job, abandon=False)
     return job
@@ -235,14 +235,14 @@ def abandoned(service: Service, type_id: dict[str, str]) -> Job:
 
 
 def abandoned_unclaimed(service: Service, type_id: dict[str, str]) -> Job:
-    """An offered job whose action was abandoned before anybody acknowledged it."""
+    """An offered job whose action was abandoned before it was acknowledged."""
     job = offered(service, type_id)
     service.stop(job, abandon=True)
     return job
 
 
 def of_the_other_kind(service: Service, type_id: dict[str, str]) -> Job:
-    """A job that is there, but is another owner's."""
+    """A job of the other owner."""
     other = PARTNER if type_id["owner"] == "Custom" else CUSTOM
     job = offered(service, other)
     job.token = "a-token" if type_id["owner"] == "ThirdParty" else None
@@ -259,7 +259,7 @@ def with_a_wrong_token(state: State) -> State:
 
 
 def where(state: State, **switches: Any) -> State:
-    """``state``, and then a service that behaves otherwise."""
+    """``state``, and then these switches."""
 
     def prepared(service: Service, type_id: dict[str, str]) -> Job:
         job = state(service, type_id)
@@ -272,7 +272,7 @@ def where(state: State, **switches: Any) -> State:
 
 
 def queryable(service: Service, type_id: dict[str, str]) -> Job:
-    """Two actions with different values of the type's queryable property are waiting."""
+    """Two actions with different values of the type's queryable property wait."""
     service.register(type_id, configurationProperties=[QUERYABLE])
     for project in ("web", "app"):
         service.start(type_id, configuration={"Project": project})
@@ -294,7 +294,7 @@ def answered(service: Service, type_id: dict[str, str]) -> Job:
 
 
 def revised(service: Service, type_id: dict[str, str]) -> Job:
-    """A source of which the revision r1 was told."""
+    """A source whose revision r1 was put."""
     job = queued(service, type_id)
     place = (job.execution["pipelineName"], "Source", "Fetch")
     service.backend.put_action_revision(*place, REVISION)
@@ -310,7 +310,7 @@ def closed(service: Service, type_id: dict[str, str]) -> Job:
 
 
 def tagged(service: Service, type_id: dict[str, str]) -> Job:
-    """A pipeline and an action type with a tag each."""
+    """A pipeline and an action type with one tag each."""
     job = queued(service, type_id)
     for arn in (TYPE_ARN, f"{PIPELINE_ARN}{job.execution['pipelineName']}"):
         service.backend.tag_resource(arn, TAGS)
@@ -318,7 +318,7 @@ def tagged(service: Service, type_id: dict[str, str]) -> Job:
 
 
 def crowded(service: Service, type_id: dict[str, str]) -> Job:
-    """As many custom action types as there may be."""
+    """The largest number of custom action types."""
     for number in range(50):
         service.register(type_id, provider=f"Builder{number}")
     return nothing(service, type_id)

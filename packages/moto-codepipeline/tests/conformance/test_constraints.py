@@ -1,7 +1,7 @@
-"""Every constraint of the service model, of every operation that is emulated, is kept.
+"""Every constraint of the service model is checked, for every emulated operation.
 
-There is nothing in the service when these requests come, so each refusal comes before the question
-whether a thing exists.
+The service is empty when these requests arrive, so each is refused before the service looks up a
+resource.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def test_a_broken_constraint_is_reported(
     client: Callable[[str], Call],
     empty: Service,
     bad: Bad,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     check_refusal(client("boto3")(bad.operation, bad.request), bad)
     record_property("tried", "broken constraints through boto3")
@@ -62,7 +62,7 @@ def test_a_broken_constraint_is_reported_to_javascript(
     client: Callable[[str], Call],
     empty: Service,
     bad: Bad,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     answer = client("javascript")(bad.operation, bad.request)
     check_refusal(answer, bad)
@@ -71,13 +71,13 @@ def test_a_broken_constraint_is_reported_to_javascript(
 
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize(("operation", "where", "request_"), LIMITS, ids=str)
-def test_a_member_may_go_to_its_limit(
+def test_a_member_may_be_at_its_limit(
     url: str,
     empty: Service,
     operation: str,
     where: str,
     request_: Any,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     answer = post(url, operation, json.dumps(request_))
     assert answer.status in (200, 400)
@@ -93,7 +93,7 @@ def test_a_member_of_the_wrong_json_type_is_reported(
     operation: str,
     where: str,
     request_: Any,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     answer = post(url, operation, json.dumps(request_))
     assert (answer.status, answer.error) == (400, "SerializationException")
@@ -102,7 +102,7 @@ def test_a_member_of_the_wrong_json_type_is_reported(
 
 
 @pytest.mark.parametrize("operation", served())
-def test_a_request_with_every_member_breaks_none(url: str, empty: Service, operation: str) -> None:
+def test_a_request_with_every_member_is_valid(url: str, empty: Service, operation: str) -> None:
     answer = post(url, operation, json.dumps(good_request(operation)))
     assert answer.status in (200, 400)
     assert "detected" not in answer.body

@@ -12,7 +12,7 @@ from conformance.cases import CASES, REPRESENTATIVE, Case
 from conformance.clients import Call
 from conformance.service import REGION, UNKNOWN_JOB, Service
 
-# A call of the AWS CLI takes a tenth of a second, so it is not asked everything.
+# A call of the AWS CLI takes a tenth of a second, so it makes only some of the calls.
 ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
 
 
@@ -26,12 +26,12 @@ ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
         for case in cases
     ],
 )
-def test_an_operation_answers_as_it_should(
+def test_an_operation_returns_what_it_should(
     client: Callable[[str], Call],
     service: Service,
     name: str,
     case: Case,
-    record_property: pytest.RecordProperty,
+    record_property: Callable[[str, object], None],
 ) -> None:
     job = case.state(service, case.type_id)
     answer = client(name)(case.operation, case.params(job))

@@ -1,4 +1,4 @@
-"""What goes over the wire, whatever a client makes of it."""
+"""The wire format, without an SDK."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_an_output_is_json_1_1(url: str, service: Service, kind: Kind) -> None:
     assert reply.headers["x-amzn-RequestId"]
 
 
-def test_every_answer_has_a_request_id_of_its_own(url: str, service: Service) -> None:
+def test_every_response_has_its_own_request_id(url: str, service: Service) -> None:
     replies = [post(url, "ListPipelines", "{}") for _ in range(3)]
     assert len({reply.headers["x-amzn-RequestId"] for reply in replies}) == 3
 
 
 @each_kind
 @pytest.mark.parametrize("outcome", ["success", "failure"])
-def test_a_result_is_taken_with_an_empty_body(
+def test_a_result_is_accepted_with_an_empty_body(
     url: str, service: Service, kind: Kind, outcome: str
 ) -> None:
     job = claimed(service, kind.type_id)
@@ -58,7 +58,7 @@ def test_a_result_is_taken_with_an_empty_body(
 @pytest.mark.parametrize(
     "body", ["{", "[]", '"text"', b"\xff\xfe", "[" * 50_000, '{"jobId": NaN}'], ids=range(6)
 )
-def test_a_body_that_is_no_request_is_refused(url: str, service: Service, body: Any) -> None:
+def test_an_invalid_body_is_refused(url: str, service: Service, body: Any) -> None:
     reply = post(url, "GetJobDetails", body)
     assert (reply.status, reply.error) == (400, "SerializationException")
 
@@ -68,7 +68,7 @@ def test_a_request_without_a_body_is_an_empty_one(url: str, service: Service) ->
     assert post(url, "GetJobDetails", "").error == "ValidationException"
 
 
-def test_members_that_are_not_known_and_nulls_are_left_out(url: str, service: Service) -> None:
+def test_unknown_members_and_nulls_are_ignored(url: str, service: Service) -> None:
     request = {"actionOwnerFilter": None, "colour": "red"}
     reply = post(url, "ListActionTypes", json.dumps(request))
     assert reply.status == 200
@@ -105,7 +105,7 @@ def test_a_client_that_speaks_cbor_is_refused_in_cbor(url: str, service: Service
     assert reply.status == 400
     assert reply.headers.get_all("Content-Type") == ["application/cbor"]
     assert reply.headers["smithy-protocol"] == "rpc-v2-cbor"
-    # A map of two texts to texts.
+    # A map with two members.
     assert reply.raw[:1] == b"\xa2"
     assert b"__type" in reply.raw
     assert b"JSON 1.1 only" in reply.raw

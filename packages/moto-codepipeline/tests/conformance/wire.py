@@ -20,7 +20,7 @@ SIGNED = (
 
 @dataclass
 class Reply:
-    """What came over the wire."""
+    """An HTTP response."""
 
     status: int
     headers: Message
@@ -32,7 +32,7 @@ class Reply:
 
     @property
     def error(self) -> str | None:
-        """The code that the body tells, which is where botocore looks for it."""
+        """The code in the body, where botocore looks for it."""
         code: str | None = json.loads(self.raw or "{}").get("__type")
         return code
 
@@ -40,7 +40,7 @@ class Reply:
 def post(
     url: str, operation: str | None, body: str | bytes, path: str = "/", **changes: str
 ) -> Reply:
-    """Send a request as an SDK does; headers may be changed or added by their names."""
+    """Send a request as an SDK does; headers can be changed or added by name."""
     headers = {"Content-Type": JSON, "Authorization": SIGNED}
     if operation is not None:
         headers["X-Amz-Target"] = f"CodePipeline_20150709.{operation}"

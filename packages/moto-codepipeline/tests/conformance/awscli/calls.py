@@ -1,6 +1,6 @@
-"""Runs the AWS CLI in this process, many times: starting it takes longer than the call.
+"""Runs the AWS CLI many times in this process, because starting it takes longer than a call.
 
-One JSON line in is the command's arguments; one line out is {"code", "stdout", "stderr"}.
+Each input line has a command's arguments; each output line is {"code", "stdout", "stderr"}: JSON.
 """
 
 import contextlib
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from awscli import clidriver
 
-# Each call has a session of its own, which would read the services' models, megabytes of JSON, again.
+# Each call has its own session, which would read the services' models, megabytes of JSON, again.
 session = clidriver.botocore.session
 session.create_loader = functools.cache(session.create_loader)
 
 answers = os.fdopen(os.dup(1), "w")
 for line in sys.stdin:
-    # A command may also write to /dev/stdout.
+    # A command can also write to /dev/stdout.
     with (
         tempfile.NamedTemporaryFile("r+") as stdout,
         Path(stdout.name).open("a") as appending,

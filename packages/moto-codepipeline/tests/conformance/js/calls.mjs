@@ -1,4 +1,4 @@
-// Makes the calls that come in, one JSON line each, with the AWS SDK for JavaScript:
+// Makes calls with the AWS SDK for JavaScript, one JSON line each:
 // {"operation", "params"} gives {"output", "status"} or {"code", "message", "status"}.
 
 import { createInterface } from "node:readline";
@@ -20,7 +20,7 @@ async function call({ operation, params }) {
   }
 }
 
-// JSON has no dates, and the SDK takes nothing else for a timestamp.
+// JSON has no dates, and the SDK accepts only dates as timestamps.
 const dated = (name, value) =>
   name === "created" && typeof value === "number" ? new Date(1000 * value) : value;
 
