@@ -11,13 +11,13 @@ WORKER ?=
 STACK ?= acknowledger
 REGION ?= $(or $(AWS_REGION),$(AWS_DEFAULT_REGION))
 OUTPUT ?= behaviour.toml
-# Tests often wait, so three workers keep two cores busy. Files run in their order, because those with the
-# fewest tests take the longest and would otherwise come last.
+# Tests often wait, so three workers keep two cores busy. Files run in the order of collection: otherwise those
+# with the fewest tests, which take the longest, would run last.
 WORKERS ?= 3
 TEST := $(BIN)/python -m pytest -p tests.shares -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-# Otherwise each process would compile everything again.
+# Otherwise each process would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
-# They would make Python look elsewhere.
+# They would change where Python looks for modules.
 unexport PYTHONHOME PYTHONSAFEPATH
 JOBS ?= 200
 SEED ?= 1
@@ -32,7 +32,7 @@ help:
 demo: .venv/installed ## Run a pipeline with all three outcomes, and check it
 	@$(BIN)/python -m local demo
 
-# The values come through the environment, which keeps quotes and spaces.
+# The values are read from the environment, which keeps quotes and spaces.
 local: .venv/installed ## Serve the local stack until Ctrl-C:
 ##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
 ##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
@@ -44,12 +44,12 @@ local: .venv/installed ## Serve the local stack until Ctrl-C:
 		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty) \
 		$(if $(filter-out 0,$(ALLOW_NOT_MADE)),--allow-not-made)
 
-event: .venv/installed ## Create a job that waits, on a running make local, and
-##             the event that acknowledges it: PORT=4566
+event: .venv/installed ## Create a waiting job on a running make local, and the
+##             event that acknowledges it: PORT=4566
 	@$(BIN)/python -m local event --port="$${PORT-4566}"
 
-probe: .venv/installed ## Ask AWS how CodePipeline behaves, for the answers'
-##             file: REGION=eu-west-1 ONLY="switch …" OUTPUT=behaviour.toml
+probe: .venv/installed ## Ask AWS how CodePipeline behaves, and write the answers
+##             to a file: REGION=eu-west-1 ONLY="switch …" OUTPUT=behaviour.toml
 ##             LONG=1 YES=1 CLEAN=1 ENDPOINT=http://127.0.0.1:4566
 	@$(BIN)/python -m moto_codepipeline.probe --region="$(REGION)" --output="$(OUTPUT)" \
 		--only="$(ONLY)" $(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(LONG),--long) \
@@ -65,21 +65,21 @@ smoke: .venv/installed ## Run a dozen jobs through a deployed stack:
 build: .venv-sam/installed ## Package the functions with sam build; needs python3.13
 	@.venv-sam/bin/sam build
 
-release: .venv/installed .venv-release/installed .venv-sam/installed ## Build and check what a release has, in dist/
+release: .venv/installed .venv-release/installed .venv-sam/installed ## Build and check the files of a release, in dist/
 	@.venv-release/bin/python tools/release.py dist
 	@RELEASE=dist $(BIN)/python -m pytest -q tests/release
 
-clean: ## Remove what was built and installed
+clean: ## Remove everything that was built and installed
 	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-release .venv-cdk .aws-sam dist site packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules tests/local/axe/node_modules
 
 ## To work on it:
-test: .venv/installed ## Run the tests, all but the slow ones
+test: .venv/installed ## Run the tests, except slow ones
 	@$(TEST) -m "not slow"
 
 test-all: .venv/installed .venv-sam/installed .venv-release/installed ## Run every test, as CI does
 	@$(TEST)
 
-faults: .venv/installed ## Let each AWS call of a job fail in turn: FAULTS=some,
+faults: .venv/installed ## Make each AWS call of a job fail in turn: FAULTS=some,
 ##             every (in every world) or write (the table)
 	@FAULTS="$(or $(FAULTS),some)" $(BIN)/python -m pytest tests/resilience/test_faults.py
 
@@ -87,37 +87,38 @@ chaos: .venv/installed ## Run many jobs while things fail at random: JOBS=200 SE
 ##             EVENTS=none to lose all events of AWS services
 	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
 
-explore: .venv/installed ## Try every order of what happens to a job: SCENARIO="one job"
+explore: .venv/installed ## Try every order of a job's calls: SCENARIO="one job"
 ##             BOUND=2,2 (preemptions,faults) STEPS=10 (times the usual)
-##             SCHEDULE="7:Acknowledge lost" to tell what happens in that one
+##             SCHEDULE="7:Acknowledge lost" to print the steps of that one
 	@PYTHONPATH=functions $(BIN)/python -m tests.resilience.explorer --scenario="$(SCENARIO)" \
 		--steps="$(or $(STEPS),1)" $(if $(BOUND),--bound="$(BOUND)") \
 		$(if $(SCHEDULE),--schedule="$(SCHEDULE)")
 
-moto-tests: .venv/installed ## Run moto's own tests with what is replaced in moto
+moto-tests: .venv/installed ## Run moto's own tests with our replacements in moto
 	@$(BIN)/python -m tests.moto
 
-bench: .venv/installed ## Compare docs/performance.md with what is measured:
-##             BENCH="intake stack" for some, BENCH=--write to write them
+bench: .venv/installed ## Measure, and compare with docs/performance.md:
+##             BENCH="intake stack" for some, BENCH=--write to write the page
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-pictures: .venv/installed ## Make the pictures of the page in docs/, in Chromium
+pictures: .venv/installed ## Take the pictures of the page in docs/, in Chromium
 	@$(BIN)/python tools/pictures.py
 
 docs: .venv/installed .venv-docs/installed ## Write docs/parameters.md, check all links and build site/
 	@$(BIN)/python tools/parameters.py
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build
 
-coverage: .venv/installed ## Say which lines the unit tests leave out; fails below what is asked
+coverage: .venv/installed ## Show the lines that unit tests leave out; fails below the limit
 	@$(BIN)/coverage run -m pytest -q -m "not slow" tests/unit packages/acknowledger-worker/tests
 	@$(BIN)/coverage report
 
-# Each package's tests are checked apart, because modules in both have the same names.
-check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, spelling, template; change nothing
+# The packages' tests are checked separately, because modules in both have the same names.
+check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, format, types, spelling, prose, template; change nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@for tests in "" packages/*/tests; do $(BIN)/mypy $$tests || exit 1; done
 	@$(BIN)/codespell
+	@git ls-files -z '*.md' '*.py' '*.yaml' '*.yml' '*.toml' '*.asl.json' Makefile ':!tools/prose.py' | xargs -0 $(BIN)/python tools/prose.py
 	@$(BIN)/cfn-lint template.yaml examples/*/template.yaml
 	@SAM_CLI_TELEMETRY=0 $(BIN)/python -m local.aws.isolation .venv-sam/bin/sam validate --lint
 	@LOG_LEVEL=ERROR .venv-checkov/bin/checkov --config-file .checkov.yaml
@@ -126,8 +127,8 @@ fix: .venv/installed ## Fix what ruff can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# For every Python from 3.11 on. To take newer versions than what is locked, delete the locked file first.
-lock: .venv-release/installed ## Lock what requirements/*.in and functions/requirements.in
+# For every Python from 3.11 on. To get newer versions than the locked ones, delete the locked file first.
+lock: .venv-release/installed ## Lock requirements/*.in and functions/requirements.in
 	@for each in functions/requirements requirements/local \
 			$(basename $(filter-out requirements/local.in,$(wildcard requirements/*.in))); do \
 		.venv-release/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
@@ -135,10 +136,10 @@ lock: .venv-release/installed ## Lock what requirements/*.in and functions/requi
 			--custom-compile-command "make lock" \
 			$$each.in --output-file $$each.txt || exit 1; done
 
-# pip from outside the environment: Debian's Python has no ensurepip to put one in. It takes nothing whose hash
-# is not in the locked file, which is complete. The packages have none, so they are installed apart.
+# pip runs from outside the environment, since Debian's Python has no ensurepip. It installs only what has a hash in
+# the locked file, which is complete. Our own packages have none, so they are installed separately.
 PIP = $(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-compile --no-deps --disable-pip-version-check
-# By all cores: pip uses one.
+# On all cores; pip would use one.
 COMPILE = $(@D)/bin/python -m compileall -qq -j 0 $(@D)/lib || true
 
 .venv/installed: requirements/dev.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml

@@ -9,34 +9,33 @@ from pathlib import Path
 
 from local.aws import isolation, replaced
 
-# Before anything is imported that reads the environment; tests name their region.
+# This must come before imports that read the environment. Tests set their Region themselves.
 isolation.isolate(region=False)
 
 import botocore.session
 import moto.core.models
 import pytest
 
-# Powertools reads them when a function's modules are imported.
+# Powertools reads these when a function's modules are imported.
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "acknowledger"
 os.environ["POWERTOOLS_SERVICE_NAME"] = "Acknowledger"
 
-# moto keeps a great many objects, and looking through them for garbage takes a seventh of the time.
+# moto keeps very many objects, and collecting garbage among them would take a seventh of the time.
 gc.set_threshold(100_000, 50, 100)
 
-# moto forgets the SDK's session with every test, and a new one would read the services' models,
+# moto discards the SDK's session after every test, and a new one would read the services' models,
 # megabytes of JSON, again.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
-# moto makes more than a thousand of them, always the same, each time that it is started.
+# moto creates more than a thousand of these, always the same, each time it starts.
 moto.core.models.CallbackResponse = functools.cache(  # type: ignore[attr-defined, assignment]
     moto.core.models.CallbackResponse  # type: ignore[attr-defined]
 )
 
-# What moto finds out anew for every request.
+# Computed once, not by moto for every request.
 replaced.install("once", "dynamodb")
 
-# A shell leaves it ignored in what it starts in the background, and whatever is started here would
-# inherit that.
+# A shell ignores SIGINT in background processes, and processes started by tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OWNERS = ("Custom", "ThirdParty")
@@ -51,10 +50,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def left_to_test_all(item: pytest.Item) -> bool:
-    """Whether `make test` tries other cases of the test; they are the same in every run.
+    """Whether only `make test-all` runs this case; `make test` always runs the same others.
 
-    Of a test of the whole stack or the state machine with both owners it tries one, and of the
-    tests of moto-codepipeline, which are run by themselves where it is changed, one in three.
+    Of the two owners in tests of the whole stack or the state machine, `make test` runs one. Of
+    moto-codepipeline's tests it runs one in three; its own test run has all of them.
     """
     number = zlib.crc32(item.nodeid.encode())
     if MOTO_CODEPIPELINE in item.path.parents and number % 3:

@@ -1,4 +1,4 @@
-"""Acknowledge: tells CodePipeline that we have the job, and the state machine what it said."""
+"""Acknowledge: acknowledges a job in CodePipeline and returns the answer to the state machine."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ from acknowledger.moments import seconds_since
 metrics = Metrics()
 prepare("dynamodb", "stepfunctions", single_call=("codepipeline",))
 
-# What an event has besides the API's request.
+# The members of an event that the API's request doesn't have.
 CLAIM = ("taskToken", "execution", "dispatchedAt", "offer")
 
 
@@ -26,19 +26,19 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Acknowledge one job and answer with its status.
 
     Args:
-        event: the EventBridge event `Job Dispatched`, or just its detail: `{jobId, nonce}` and for
-            a partner's job `clientId`, or by hand a `clientToken`. From the state machine also
+        event: the EventBridge event `Job Dispatched`, or only its detail: `{jobId, nonce}`, and for
+            a partner's job `clientId`, or by hand `clientToken`. From the state machine also
             `taskToken`, `execution`, `dispatchedAt` and `offer`, the execution's input.
 
     Returns:
-        `{"status": one of CodePipeline's seven}`. With a task token the state machine is told it,
-        or what keeps the job from being worked: `{"error": name, "cause": message}`.
+        `{"status": one of CodePipeline's seven}`. With a task token, it is sent to the state
+        machine; so is the reason not to work on the job: `{"error": name, "cause": message}`.
 
     Raises:
         EventInvalid: the event is not of that form.
-        AcknowledgerError: what CodePipeline says, or ValidationException naming every field that
+        AcknowledgerError: CodePipeline's error, or ValidationException naming every field that
             breaks a limit; only without a task token.
-        TaskTokenGone: it is none of Step Functions'.
+        TaskTokenGone: Step Functions does not know the task token.
     """
     request, task_token, claim = parse(event)
     logger.append_keys(job_id=request.get("jobId"))
@@ -48,7 +48,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
 
 
 def parse(event: Any) -> tuple[dict[str, Any], str | None, Claim | None]:
-    """The API request in an event, and the task token and the claim of the execution that waits.
+    """The API request in an event, and the task token and claim of the waiting execution.
 
     Raises:
         EventInvalid: naming every field that is wrong.
@@ -65,12 +65,12 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None, Claim | None]:
 
 
 def counted(request: dict[str, Any], claim: Claim | None = None) -> Acknowledgment:
-    """Acknowledge a job, and say so in the log and the metrics."""
+    """Acknowledge a job, and log and count it."""
     job_api.check_acknowledgment(request)
     answered = acknowledgment.make_ours(claim) if claim else acknowledgment.by_hand(request)
     if answered.assumed:
         metrics.add_metric("AcknowledgmentsAssumed", MetricUnit.Count, 1)
-        logger.warning("An earlier call must have got through: going on as acknowledged")
+        logger.warning("An earlier call must have succeeded: the job counts as acknowledged")
         return answered
     taken: dict[str, Any] = {"status": answered.status}
     if answered.status != "InProgress":
@@ -85,7 +85,7 @@ def counted(request: dict[str, Any], claim: Claim | None = None) -> Acknowledgme
 
 
 def answer(task_token: str, request: dict[str, Any], claim: Claim) -> dict[str, str]:
-    """Acknowledge a job and tell the execution that waits with `task_token`."""
+    """Acknowledge a job and answer the execution that waits with `task_token`."""
     answered = None
     try:
         answered = counted(request, claim)
@@ -104,10 +104,10 @@ def answer(task_token: str, request: dict[str, Any], claim: Claim) -> dict[str, 
         else:
             step_functions.send_task_success(taskToken=task_token, output=json.dumps(told))
     except step_functions.exceptions.InvalidToken:
-        raise errors.TaskTokenGone("taskToken: it is none of Step Functions'") from None
+        raise errors.TaskTokenGone("taskToken: Step Functions does not know it") from None
     except (step_functions.exceptions.TaskDoesNotExist, step_functions.exceptions.TaskTimedOut):
-        # Told before, most likely; or else the execution is over, and its job nobody's.
-        logger.info("The execution does not wait for this answer any more")
+        # Most likely it has been answered; or else it is over, and nobody works on its job.
+        logger.info("The execution no longer waits for this answer")
         if answered:
             job_table.look_at(request["jobId"], claim.execution, 0)
     return told

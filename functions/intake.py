@@ -16,9 +16,9 @@ from acknowledger.log import logger, printable
 metrics = Metrics()
 prepare("codepipeline", "dynamodb", "stepfunctions")
 
-# What is still offered when an invocation ends is found by the next one.
+# The next invocation finds the jobs that are left.
 TIME_TO_FINISH_MS = 10_000
-# Of what failed an error names so many.
+# An error names at most this many failures.
 PROBLEMS_NAMED = 10
 PAUSED = {"Pause Intake": True, "Resume Intake": False}
 HANDLED = {
@@ -32,26 +32,27 @@ HANDLED = {
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Poll until nothing more is offered, or there is no more room, and start an execution each.
+    """Poll until no job or no room is left, and start an execution for each job.
 
     Args:
         event: one of
             "CodePipeline Action Execution State Change" with state STARTED, which polls its action
-            type until its very job has come, for a while; of a type not served it is only counted;
-            "Scheduled Event", which polls every action type once through, and heals;
-            "Step Functions Execution Status Change" of an execution that has ended, which gives
-            its room to the next;
+            type, for a while, until that action's job is offered; if the type is not served, the
+            event is only counted;
+            "Scheduled Event", which polls every action type and repairs what went wrong before;
+            "Step Functions Execution Status Change" of an execution that has ended, whose room
+            goes to the next one;
             "Pause Intake" and "Resume Intake", with the detail `{actionTypes: [...]}` or for all;
-            the latter also polls them once through.
+            "Resume Intake" also polls these types.
 
     Returns:
         `{"offered": jobs that CodePipeline offered, "taken": those that an execution follows}`;
-        for a pause or its end `{"paused": the types that are}` or `{"refused": what is wrong}`.
+        for Pause and Resume Intake `{"paused": paused types}` or `{"refused": what is wrong}`.
 
     Raises:
         EventInvalid: the event is none of these, or names an action type that is not served.
-        IntakeIncomplete: names what failed, after all the rest was done. Nothing is lost by it:
-            CodePipeline offers again what is not acknowledged.
+        IntakeIncomplete: after everything else was done, names what failed. No job is lost:
+            CodePipeline offers jobs again until they are acknowledged.
     """
     config().check()
     operated = {}
@@ -61,7 +62,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         if kind in PAUSED:
             operated = {"paused": taking.pause(detail, paused=PAUSED[kind])}
     except EventInvalid as error:
-        # A person asked for it, who reads the answer.
+        # An operator sent it and reads the response.
         if isinstance(event, dict) and event.get("detail-type") in list(PAUSED):
             return {"refused": str(error)}
         raise

@@ -1,4 +1,4 @@
-"""Report: tells CodePipeline how a job ended, and on the way how far it is."""
+"""Report: reports a job's result to CodePipeline, and its progress before that."""
 
 from typing import Any
 
@@ -23,14 +23,14 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """End one job, or show its progress.
 
     Args:
-        event: what came of a job, from the state machine, as `outcomes.parse` takes it; or the
+        event: a job's outcome from the state machine, as `outcomes.parse` takes it; or the
             EventBridge event `Job Progress` from a worker, as `outcomes.parse_progress` takes it.
 
     Returns:
-        what `ending.Ending` has as said; for progress `{shown: bool}`.
+        `said` of `ending.Ending`; for progress `{shown: bool}`.
 
     Raises:
-        EventInvalid, ValidationException: the event is neither, or progress that breaks a limit.
+        EventInvalid, ValidationException: the event is neither, or its progress breaks a limit.
         AcknowledgerError: worth another try.
     """
     try:
@@ -44,7 +44,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
 
 def show_progress(event: dict[str, Any]) -> dict[str, bool]:
-    """Show how far a job is, unless that was done just now, and count it."""
+    """Show a job's progress, unless some was shown a moment ago, and count it."""
     job_id, told, told_at = outcomes.parse_progress(event)
     logger.append_keys(job_id=job_id)
     shown = progress.show(job_id, told, told_at)
@@ -55,7 +55,7 @@ def show_progress(event: dict[str, Any]) -> dict[str, bool]:
 
 
 def end(event: Any) -> dict[str, str]:
-    """End a job, and count how it ended, how long it took, and where it was so long."""
+    """End a job, and count how it ended, how long it took, and its time in each status."""
     execution, offer, outcome = outcomes.parse(event)
     logger.append_keys(job_id=offer["job"]["id"])
     ended = ending.end(execution, offer, outcome)

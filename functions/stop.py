@@ -1,4 +1,4 @@
-"""Stop: when a job's life is cut short on one side, tells the other."""
+"""Stop: when a job is stopped in CodePipeline or Step Functions, ends it in the other."""
 
 from typing import Any
 
@@ -23,14 +23,14 @@ HANDLED = {
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """End the executions of an action that is over, or the job of an execution that is.
+    """End the executions of an action that is over, or the job of an execution that is over.
 
     Args:
         event: one of
             "CodePipeline Action Execution State Change" of an action that is over: the execution of
-            its job is told, which ends it as Failed with nothing reported;
-            "Step Functions Execution Status Change" of an execution that ended otherwise than by
-            its definition: its job is ended as the execution would have, or failed;
+            its job is notified, ends as Failed, and reports nothing;
+            "Step Functions Execution Status Change" of an execution that was stopped or that
+            broke: its job is ended as the execution would have ended it, or is failed;
             "Job Due", from the sweep, with the detail `{jobId}`: a job that should have ended or
             been continued by now.
 
@@ -39,7 +39,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
     Raises:
         EventInvalid: the event is none of these.
-        AcknowledgerError: worth another try, as NotStopped is: an execution could not be told.
+        AcknowledgerError: worth another try, also NotStopped: an execution was not notified.
     """
     event = events.parse(event, "Stop")
     ended = HANDLED[event["detail-type"]](event["detail"])

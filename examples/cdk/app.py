@@ -1,4 +1,4 @@
-"""A CDK application with an action type of Acknowledger's, and a pipeline with such an action."""
+"""A CDK application with an action type for Acknowledger, and a pipeline that uses it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Counts the lines of the input artifact's files, and puts a report of them."""
+"""Counts the lines of the input artifact's files, and uploads a report."""
 
 from acknowledger_worker import Job, Success, Worker
 

@@ -1,13 +1,13 @@
-# Deploys Acknowledger with Terraform, which hands the packaged template to CloudFormation.
-# Run before: sam build && sam package --s3-bucket YOURS --output-template-file packaged.yaml
+# Deploys Acknowledger with Terraform, which passes the packaged template to CloudFormation.
+# Run first: sam build && sam package --s3-bucket YOURS --output-template-file packaged.yaml
 
 variable "bucket" {
-  description = "Where the packaged template is put; CloudFormation takes 51,200 bytes at most itself."
+  description = "The bucket for the packaged template, which is too long for CloudFormation to take inline."
   type        = string
 }
 
 variable "action_types" {
-  description = "Whose jobs are served, as Owner/Category/Provider/Version."
+  description = "The action types to serve, as Owner/Category/Provider/Version."
   type        = list(string)
   default     = ["Custom/Build/Acknowledger/1"]
 }

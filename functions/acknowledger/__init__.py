@@ -1,14 +1,14 @@
-"""What Intake, Acknowledge and Report share."""
+"""The code that the functions share."""
 
 import gc
 import os
 import warnings
 
-# Whether Lambda is just starting the function. What is made then is kept: looking for garbage among
-# it would take a sixth of a cold start. `aws.prepare` ends it.
+# Whether Lambda is just starting the function. Objects made then are kept, and garbage collection
+# would take a sixth of a cold start. `aws.prepare` enables it again.
 STARTING = "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ
 if STARTING:
     gc.disable()
 
-# Powertools warns on stderr, that is in the log, when an invocation had nothing to count.
+# Powertools writes a warning to the log when an invocation counted nothing.
 warnings.filterwarnings("ignore", message="No application metrics to publish")

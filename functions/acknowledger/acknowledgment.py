@@ -1,13 +1,13 @@
-"""Making a job ours: one recorded call of AcknowledgeJob, for Acknowledge and for an ending.
+"""Acknowledging a job with one recorded call of AcknowledgeJob, for Acknowledge and for an ending.
 
-Every call is noted in the job's row before it is made, and taken back when CodePipeline certainly
-turned it down. What is noted there is a call that may have got through unseen, and that tells what
-an InvalidNonceException means: without another call for the offer it is lost; with one that isn't
-taken back in time most likely that one got through, and only its answer was lost.
+Every call is noted in the job's row before it is made. The note is removed once CodePipeline has
+certainly refused the call, so each note is a call that may have succeeded unseen. That is how an
+InvalidNonceException is understood: if no other call for the offer is noted, the offer is lost; if
+one stays noted, that call most likely succeeded, and only its response was lost.
 
-The row belongs to one execution, its claim, which a newer offer takes over as long as nobody has
-acknowledged the job. Each write here names the claim and the status that it counts on, so that all
-of it may be run again from any point and comes to the same.
+The row belongs to one execution, which has the claim. The execution of a newer offer takes it over
+as long as nobody has acknowledged the job. Each write here requires the claim and the status that
+it relies on, so everything can run again from any point with the same result.
 """
 
 import time
@@ -25,7 +25,7 @@ from acknowledger.moments import later, now
 from acknowledger.outcomes import FAILURE_TYPES
 from acknowledger.room import GIVEN
 
-# Another call, if it is under way, is answered within 13 seconds: the timeouts of `aws.client`.
+# Any other call under way is answered within 13 seconds, the timeouts of `aws.client`.
 TAKEN_BACK_AFTER_SECONDS = (1, 2, 4, 7)
 
 
@@ -34,8 +34,8 @@ class Claim:
     """An execution's claim on a job's row.
 
     execution: its ARN.
-    offer: what it was started with, as `offers.execution_input` gives it.
-    dispatched_at: when the offer was handed to Acknowledge.
+    offer: its input, `start_input` of `offers.Execution`.
+    dispatched_at: when the offer was dispatched to Acknowledge.
     """
 
     execution: str
@@ -44,7 +44,7 @@ class Claim:
 
     @property
     def request(self) -> dict[str, str]:
-        """The acknowledgment's request: `{jobId, nonce}`, and `clientId` for a partner's."""
+        """The acknowledgment's request: `{jobId, nonce}`, and `clientId` for a partner's job."""
         job = self.offer["job"]
         whose = {"clientId": job["clientId"]} if "clientId" in job else {}
         return {"jobId": job["id"], "nonce": job["nonce"], **whose}
@@ -52,12 +52,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Acknowledgment:
-    """What became of an acknowledgment.
+    """The result of an acknowledgment.
 
-    status: CodePipeline's answer, or InProgress where that is only assumed or was known before.
+    status: CodePipeline's answer, or InProgress if that is assumed or was known before.
     assumed: whether it is assumed.
-    offered_at: when Intake was offered the job; None where no call was made, or it was by hand.
-    failure: `{error, cause}` with which the job is to be failed at once, now that it is ours.
+    offered_at: when Intake was offered the job; None if no call was made, or it was by hand.
+    failure: `{error, cause}` with which the job must now be failed at once.
     """
 
     status: str
@@ -67,18 +67,18 @@ class Acknowledgment:
 
 
 def by_hand(request: Mapping[str, str]) -> Acknowledgment:
-    """Acknowledge a job by hand, for no execution; a job polled by hand has no row.
+    """Acknowledge a job by hand, without an execution; a job polled by hand has no row.
 
     Args:
         request: `{jobId, nonce}` and a partner's `clientId`, within the API's limits.
 
     Raises:
         InvalidNonceException: the offer is lost.
-        TableUnavailable: not called, since the call could not be noted.
+        TableUnavailable: the call could not be noted, so it was not made.
         AcknowledgerError: as `job_api.acknowledge` raises them.
     """
     if "clientId" in request:
-        # Without its token nothing is called, and nothing needs to be noted.
+        # Without its token, no call can be made and none needs to be noted.
         client_token(request["clientId"])
     call = str(uuid.uuid4())
     row = _change(request, "SET acknowledgeCalls.#call = :nonce", call)
@@ -87,12 +87,12 @@ def by_hand(request: Mapping[str, str]) -> Acknowledgment:
 
 
 def make_ours(claim: Claim) -> Acknowledgment:
-    """Acknowledge the job of a claim, and set its row InProgress, unless it is another's.
+    """Acknowledge the job of a claim, and set its row InProgress.
 
     Raises:
-        StandDown: the job is another worker's or another execution's, or joined to other work.
-        EndedElsewhere: it is over: its row has ended, or says so.
-        CodePipelineRefused: not acknowledged, for good.
+        StandDown: another worker or execution has the job, or it was joined to other work.
+        EndedElsewhere: the job is over: its row has ended, or says so.
+        CodePipelineRefused: the acknowledgment was permanently refused.
         AcknowledgerError: worth another try.
     """
     request = claim.request
@@ -121,26 +121,26 @@ def make_ours(claim: Claim) -> Acknowledgment:
         if row and row["status"] == "InProgress":
             worker = row["execution"]
         elif not row or request["nonce"] not in row["acknowledgeCalls"].values():
-            raise errors.ClaimTakenOver("A newer offer's execution has the row, and goes on")
+            raise errors.ClaimTakenOver("The execution of a newer offer has the job's row")
         row = _change(request, "SET acknowledgeCalls.#call = :nonce", call)
     try:
         answered = _call(request, call, row)
     except errors.CodePipelineRefused as error:
         if worker:
             again = f"Not acknowledged again ({type(error).__name__})"
-            raise errors.AlreadyInProgress(f"{again}; worked by {worker}") from None
+            raise errors.AlreadyInProgress(f"{again}; its execution is {worker}") from None
         if isinstance(error, errors.InvalidNonceException):
             job_table.release(request["jobId"], claim.execution)
             raise errors.OfferLost(str(error)) from None
         raise
     if worker:
         again = f"Acknowledged again, answered with {answered.status}"
-        raise errors.AlreadyInProgress(f"{again}; worked by {worker}")
+        raise errors.AlreadyInProgress(f"{again}; its execution is {worker}")
     return _settle(claim, answered)
 
 
 def _is_ours(claim: Claim, row: Mapping[str, Any] | None) -> bool:
-    """Whether a row that can't be taken is in progress by this claim; a wrong end is forgotten.
+    """Whether this claim has the row in progress; a wrongly assumed end is deleted.
 
     Raises:
         EndedElsewhere, AlreadyEnded
@@ -152,17 +152,17 @@ def _is_ours(claim: Claim, row: Mapping[str, Any] | None) -> bool:
         raise errors.EndedElsewhere(row.get("over", row).get("cause", f"It is {row['status']}"))
     if row["status"] in job_table.ENDED:
         if row.get("error") == "EndedElsewhere" and row["updatedAt"] < claim.offer["offeredAt"]:
-            # It was only assumed to be ours, then. The next offer is taken as a first one.
+            # An acknowledgment was wrongly assumed. The next offer is treated as the first.
             job_table.release(row["jobId"], row["execution"], "#error = :elsewhere")
         raise errors.AlreadyEnded(f"The job has ended as {row['status']} in {row['execution']}")
     return bool(ours and row["status"] == "InProgress")
 
 
 def _settle(claim: Claim, answered: Acknowledgment) -> Acknowledgment:
-    """Write into the row what CodePipeline's answer makes of the job."""
+    """Record CodePipeline's answer in the row."""
     job_id, status = claim.request["jobId"], answered.status
     if status in job_table.ENDED and "continues" not in claim.offer:
-        cause = f"CodePipeline answered the acknowledgment with {status}: the job ended without us"
+        cause = f"CodePipeline answered the acknowledgment with {status}: the job had ended"
         words = {} if status == "Succeeded" else {"error": "EndedElsewhere", "cause": cause}
         job_table.end(
             {"jobId": job_id, "execution": claim.execution, "status": "Dispatched"},
@@ -181,7 +181,7 @@ def _settle(claim: Claim, answered: Acknowledgment) -> Acknowledgment:
 
 
 def _begin(claim: Claim, *, assumed: bool) -> None:
-    """Set the row InProgress, also if a newer offer took it, unless that is only assumed."""
+    """Set the row InProgress; unless that is only assumed, also a newer offer's row."""
     job, limits = claim.offer["job"], claim.offer["timeouts"]
     values = {
         ":execution": claim.execution,
@@ -208,13 +208,13 @@ def _begin(claim: Claim, *, assumed: bool) -> None:
             | {f":{name}": value for name, value in columns.items()},
         )
     if not (begun or _is_ours(claim, row)):
-        raise errors.ClaimTakenOver("Another execution has the job's row by now, and goes on")
+        raise errors.ClaimTakenOver("Another execution has the job's row now")
     if row and "over" in row:
         raise errors.EndedElsewhere(row["over"]["cause"])
 
 
 def _go_on(claim: Claim) -> Acknowledgment:
-    """What is to become of a job that is ours: it is worked, or failed at once."""
+    """What to do with an acknowledged job: leave it to its worker, or fail it at once."""
     failure = None
     if "continues" in claim.offer:
         work = job_table.find(claim.offer["continues"]["jobId"]) or {}
@@ -233,8 +233,8 @@ def _join(claim: Claim) -> None:
     """Tie a job to the work that it continues, unless that is over.
 
     Raises:
-        Joined: from now on it, or one after it, is the job to report on. Whoever does the work
-            notices nothing; a report that waits for the job is told.
+        Joined: from now on, the result is reported on this job or one after it. The worker
+            notices nothing; a report that waits for the job is notified.
     """
     job_id, continues = claim.request["jobId"], claim.offer["continues"]
     work = job_table.find(continues["jobId"])
@@ -259,11 +259,11 @@ def _join(claim: Claim) -> None:
     if "nextJobToken" in work:
         executions.succeed(work["nextJobToken"])
     job_table.release(job_id, claim.execution)
-    raise errors.Joined(f"Continues {continues['jobId']}, which is worked by {work['execution']}")
+    raise errors.Joined(f"Continues {continues['jobId']}, with execution {work['execution']}")
 
 
 def _call(request: Mapping[str, str], call: str, row: Mapping[str, Any] | None) -> Acknowledgment:
-    """Make the call that is noted in `row`."""
+    """Make a call that is noted in `row`."""
     others = _others(row, request, call)
     offered_at = row.get("offeredAt") if row else None
     try:
@@ -280,7 +280,7 @@ def _call(request: Mapping[str, str], call: str, row: Mapping[str, Any] | None) 
 
 
 def _change(request: Mapping[str, str], expression: str, call: str) -> dict[str, Any] | None:
-    """Change what is noted of a call; a job polled by hand has no row to note it in."""
+    """Change the note of a call; a job polled by hand has no row for it."""
     return job_table.update(
         request["jobId"],
         expression,
@@ -291,23 +291,23 @@ def _change(request: Mapping[str, str], expression: str, call: str) -> dict[str,
 
 
 def _others(row: Mapping[str, Any] | None, request: Mapping[str, str], call: str) -> set[str]:
-    """The other calls for the same offer that may have got through."""
+    """The other calls for the same offer that may have succeeded."""
     calls = row["acknowledgeCalls"] if row else {}
     return {one for one, nonce in calls.items() if nonce == request["nonce"] and one != call}
 
 
 def _take_back(request: Mapping[str, str], call: str, others: set[str]) -> set[str]:
-    """Take a call back that was turned down; the others that are noted now."""
+    """Remove the note of a refused call; return the others that are noted now."""
     try:
         row = _change(request, "REMOVE acknowledgeCalls.#call", call)
     except errors.TableUnavailable:
-        # A call too many only makes a later one cautious.
+        # One note too many only makes a later call more cautious.
         return others
     return _others(row, request, call)
 
 
 def _one_got_through(request: Mapping[str, str], call: str) -> bool:
-    """Whether another call for the offer is still noted when it must have been answered."""
+    """Whether another call for the offer is still noted after it must have been answered."""
     for pause in TAKEN_BACK_AFTER_SECONDS:
         time.sleep(pause)
         row = job_table.find(request["jobId"])

@@ -1,6 +1,6 @@
-"""The AWS clients, each made once, when first asked for or while Lambda starts the function.
+"""The AWS clients, each created once, when first needed or while Lambda starts the function.
 
-They are botocore's own: boto3 adds nothing to them but its time at a cold start.
+They are botocore's: boto3 would only make cold starts longer.
 """
 
 import functools
@@ -22,32 +22,32 @@ _COMMON = Config(
     connect_timeout=3,
     read_timeout=10,
     max_pool_connections=50,
-    # botocore's own, which tells of much more, takes an eighth of a call's time to compose.
+    # botocore's longer one takes an eighth of a call's time to build.
     user_agent=f"acknowledger Botocore/{botocore.__version__}",
 )
-# AcknowledgeJob is never repeated by the SDK: every call is noted in the job's row first,
-# so that an InvalidNonceException after a lost answer can be told from a lost offer.
+# The SDK must never repeat AcknowledgeJob: every call is noted in the job's row first, so that
+# an InvalidNonceException after a lost response can be distinguished from a lost offer.
 _SINGLE_CALL = _COMMON.merge(Config(retries={"total_max_attempts": 1}))
 _RETRYING = _COMMON.merge(Config(retries={"mode": "standard", "total_max_attempts": 4}))
-# A session makes clients in one thread at a time.
+# A session is not thread-safe.
 _lock = threading.Lock()
 
 
 class _Loader(Loader):  # type: ignore[misc]
-    """botocore's, which else looks through the folders of all services, four hundred, twice."""
+    """botocore's loader without its two searches through the folders of all 400 services."""
 
     def list_available_services(self, type_name: str = "service-2") -> list[str]:  # noqa: ARG002
         return list(SERVICES)
 
 
 def client(service: str, *, retrying: bool = True) -> Any:
-    """The client of `service`, with the SDK's own retries unless told otherwise."""
+    """The client of `service`, by default with the SDK's retries."""
     with _lock:
         return _made(service, retrying)
 
 
 def prepare(*services: str, single_call: tuple[str, ...] = ()) -> None:
-    """End a function's start: make the clients it always needs, while it has a whole processor."""
+    """Create the clients that a function always needs, while it starts with a full vCPU."""
     if STARTING:
         for service in services:
             client(service)
@@ -78,7 +78,7 @@ def _log_call(
     exception: Exception | None = None,
     **_: Any,
 ) -> None:
-    """Log, for the invocations that are sampled, how AWS answered, but nothing of what was said."""
+    """For sampled invocations, log how AWS answered, but nothing of the content."""
     if logger.log_level > logging.DEBUG:
         return
     service, operation = event_name.split(".")[-2:]

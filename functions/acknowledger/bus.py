@@ -1,4 +1,4 @@
-"""Events that the functions put on the JobBus themselves."""
+"""Events that the functions put on JobBus."""
 
 import json
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ from acknowledger.aws import client
 from acknowledger.config import config
 from acknowledger.errors import BusUnavailable, unavailable
 
-# PutEvents takes no more at once.
+# The most that one PutEvents takes.
 BATCH_SIZE = 10
 
 
 def put(detail_type: str, *details: Mapping[str, Any]) -> None:
-    """Put an event for each detail, with our source.
+    """Put an event for each detail, with the source `acknowledger`.
 
     Source: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 
     Raises:
-        BusUnavailable: worth another try; a part of them may have been put.
+        BusUnavailable: worth another try; some of the events may have been put.
     """
     entries = [
         {

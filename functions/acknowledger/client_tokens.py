@@ -1,7 +1,7 @@
 """The client tokens of a partner's customers, from Parameter Store.
 
-Each is a SecureString under one prefix, named after the client id. Tokens are kept in memory for a
-while and go nowhere else.
+Each is a SecureString under one prefix, named after the client id. Tokens are kept only in memory,
+for a while.
 
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetThirdPartyJobDetails.html
 """
@@ -30,7 +30,7 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
         anew: read it again, since it may have been rotated.
 
     Raises:
-        ClientTokenMissing: there is no such parameter, or none that we may read.
+        ClientTokenMissing: there is no such parameter, or we may not read it.
         ParameterStoreUnavailable: worth another try.
     """
     from aws_lambda_powertools.utilities.parameters import exceptions  # noqa: PLC0415
@@ -55,7 +55,7 @@ def client_token(client_id: str, *, anew: bool = False) -> str:
 
 @functools.cache
 def _provider() -> "SSMProvider":
-    # Imported for partners only: others need not pay for it at every cold start.
+    # Imported for partner actions only: it makes a cold start longer.
     from aws_lambda_powertools.utilities.parameters import SSMProvider  # noqa: PLC0415
 
     return SSMProvider(boto3_client=client("ssm"))

@@ -1,4 +1,4 @@
-"""What a deployment sets, read from the environment, once each, as typed values."""
+"""The settings of a deployment, read once each from the environment, as typed values."""
 
 import functools
 import os
@@ -9,7 +9,7 @@ from typing import Self
 
 from acknowledger.errors import ConfigurationInvalid
 
-# One row of IntakeTable has all those in flight.
+# One row of IntakeTable holds all jobs of a type in flight.
 MOST_JOBS_IN_FLIGHT = 200
 
 _CATEGORY = "Source|Build|Deploy|Test|Invoke|Approval|Compute"
@@ -20,7 +20,7 @@ _ACTION_TYPE = re.compile(
     r"/(?P<version>[0-9A-Za-z_-]{1,9})"
 )
 _OLD_ORDER = re.compile(rf"({_CATEGORY})/(Custom|ThirdParty)/(.+)")
-# As PollForJobs takes them.
+# As PollForJobs accepts them.
 _QUERY = re.compile(
     r"(?P<action_type>[^?]+)\?(?P<property>[^=,?]{1,50})=(?P<value>[0-9A-Za-z_-]{1,50})"
 )
@@ -50,9 +50,9 @@ class ActionType:
             old = _OLD_ORDER.fullmatch(text)
             like = f"{old[2]}/{old[1]}/{old[3]}" if old else "Custom/Build/MyTool/1"
             raise ConfigurationInvalid(
-                f"'{text}' is no action type: write Owner/Category/Provider/Version with the owner "
-                "Custom or ThirdParty, a provider of 1 to 35 and a version of 1 to 9 letters, "
-                f"digits, _ or -, for example {like}"
+                f"'{text}' is not an action type: write Owner/Category/Provider/Version with the "
+                "owner Custom or ThirdParty, a provider of 1 to 35 and a version of 1 to 9 "
+                f"letters, digits, _ or -, for example {like}"
             )
         return cls(**match.groupdict())
 
@@ -66,7 +66,7 @@ class ActionType:
 
 @dataclass(frozen=True)
 class Query:
-    """The value that a queryable property must have in the jobs that a poll is for."""
+    """The value of a queryable property that a poll asks for."""
 
     property: str
     value: str
@@ -74,11 +74,11 @@ class Query:
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long a job may take, in whole seconds, by the names that the action's configuration has.
+    """How long a job may take, in whole seconds; an action's configuration has the same names.
 
-    AcknowledgeTimeoutSeconds: from being dispatched to Acknowledge's answer.
-    HeartbeatTimeoutSeconds: between two signs of life from the worker.
-    JobTimeoutSeconds: from being acknowledged to the worker's answer.
+    AcknowledgeTimeoutSeconds: from its dispatch to Acknowledge's answer.
+    HeartbeatTimeoutSeconds: between two heartbeats of the worker.
+    JobTimeoutSeconds: from its acknowledgment to the worker's answer.
     """
 
     AcknowledgeTimeoutSeconds: int
@@ -95,15 +95,15 @@ def _seconds(variable: str) -> functools.cached_property[int]:
 
 
 class Config:
-    """What a deployment sets.
+    """The settings of a deployment.
 
-    Each setting is read when it is first asked for, so that a wrong one stops only what needs it;
-    it raises ConfigurationInvalid then, naming the variable.
+    Each is read on first use, so that a wrong one affects only the code that needs it. It then
+    raises ConfigurationInvalid, which names the variable.
 
-    state_machine_arn: Intake alone has it, since the state machine names Report.
-    continue_after_seconds: how long one job of CodePipeline's may be worked before it is continued
-        by another.
-    progress_interval_seconds: how often at most CodePipeline is told how far a job is.
+    state_machine_arn: only Intake has it, since the state machine refers to Report.
+    continue_after_seconds: how long the work may use one CodePipeline job before it is continued
+        in another.
+    progress_interval_seconds: the shortest time between two progress reports to CodePipeline.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -119,19 +119,19 @@ class Config:
 
     @functools.cached_property
     def action_types(self) -> tuple[ActionType, ...]:
-        """Those that are served, once each."""
+        """The action types to serve, once each."""
         return tuple(dict.fromkeys(self._listed_types()))
 
     @functools.cached_property
     def queries(self) -> Mapping[ActionType, tuple[Query, ...]]:
-        """For each action type with a queryable property with which of its values it is polled."""
+        """For each action type with a queryable property, the values to poll with."""
         found: dict[ActionType, tuple[Query, ...]] = {}
         given = (each.strip() for each in self._environ.get("QUERIES", "").split(","))
         for text in filter(None, given):
             match = _QUERY.fullmatch(text)
             if match is None:
                 raise ConfigurationInvalid(
-                    f"QUERIES: '{text}' is no query: write ActionType?Property=Value with a "
+                    f"QUERIES: '{text}' is not a query: write ActionType?Property=Value with a "
                     "property of 1 to 50 characters and a value of 1 to 50 letters, digits, _ or "
                     "-, for example Custom/Build/MyTool/1?ProjectName=MyProject"
                 )
@@ -146,7 +146,7 @@ class Config:
 
     @functools.cached_property
     def max_jobs_in_flight(self) -> Mapping[ActionType, int]:
-        """For each action type how many of its jobs may be in flight; 0 for no limit."""
+        """For each action type, how many of its jobs may be in flight; 0 for no limit."""
         types = self._listed_types()
         numbers = [number.strip() for number in self.required("MAX_JOBS_IN_FLIGHT").split(",")]
         if len(numbers) == 1:
@@ -163,7 +163,7 @@ class Config:
 
     @functools.cached_property
     def timeouts(self) -> Timeouts:
-        """The most that a job may ask for."""
+        """The limits of the stack; a job may set lower ones."""
         return Timeouts(
             AcknowledgeTimeoutSeconds=self.seconds("ACKNOWLEDGE_TIMEOUT_SECONDS"),
             HeartbeatTimeoutSeconds=self.seconds("HEARTBEAT_TIMEOUT_SECONDS"),
@@ -172,17 +172,17 @@ class Config:
 
     @functools.cached_property
     def metrics_by_action_type(self) -> bool:
-        """Whether how jobs end is also counted for each action type."""
+        """Whether to count for each action type, too, how jobs end."""
         return self.required("METRICS_BY_ACTION_TYPE") == "true"
 
     def check(self) -> None:
-        """Read every setting but the client tokens' prefix, which only partners' jobs need."""
+        """Read every setting except the client tokens' prefix, which only partner jobs need."""
         for name, each in vars(Config).items():
             if isinstance(each, functools.cached_property) and name != "client_token_prefix":
                 getattr(self, name)
 
     def required(self, variable: str) -> str:
-        """The value of an environment variable that must be there."""
+        """The value of a required environment variable."""
         value = self._environ.get(variable, "")
         if not value:
             raise ConfigurationInvalid(f"the environment variable {variable} is missing or empty")

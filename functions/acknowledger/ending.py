@@ -1,9 +1,9 @@
-"""The one ending of a job: CodePipeline is told, then the row, then whoever has a rule for it.
+"""Ending a job: report it to CodePipeline, record it in the row, and put an event on JobBus.
 
-Report calls it, and for an execution that is over, Stop. Each step may be repeated: CodePipeline
-takes the same result again, a row that has ended is repeated and never changed, and the event comes
-at least once. What isn't known to be ours is acknowledged before it is failed, since what another
-worker holds must not be touched.
+Report does this; Stop does it for an execution that is over. Each step may be repeated:
+CodePipeline accepts the same result again, an ended row is never changed, and the event is put at
+least once. A job that may not be ours is acknowledged before it is failed, so that another worker's
+job is never touched.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from acknowledger.log import about, logger
 from acknowledger.moments import now
 
 ANNOUNCED = {"Succeeded": "Job Succeeded", "Failed": "Job Failed", "TimedOut": "Job Timed Out"}
-# Each finds the row as it is then; it changes only where a job is offered or continued meanwhile.
+# Each reads the row again. It changes in between only if the job is offered again or continued.
 TRIES = 5
 
-# What else may become of a job whose end is asked for.
+# The other results of an attempt to end a job.
 REFUSED, NEXT_JOB_NOT_HERE, STAND_DOWN = "Refused", "NextJobNotHere", "StandDown"
 
 _NOT_ACCEPTED = (errors.OutputVariablesSizeExceededException, errors.ValidationException)
@@ -27,17 +27,17 @@ _NOT_ACCEPTED = (errors.OutputVariablesSizeExceededException, errors.ValidationE
 
 @dataclass(frozen=True)
 class Ending:
-    """What became of a job.
+    """The result of an attempt to end a job.
 
-    said: `{status}`, one of the terminal three, with `error` and `cause` for Failed and TimedOut:
-        CodePipeline's failure type and the message that it was given; or else
-        StandDown    it is another's, and nothing was reported,
-        Refused      it was never acknowledged, and its row was released,
-        NextJobNotHere   the result belongs to a job that is yet to come,
+    said: `{status}`, one of the three final ones, for Failed and TimedOut with `error` and `cause`,
+        the failure type and message reported to CodePipeline; or else one of
+        StandDown    another execution or worker has the job, and nothing was reported,
+        Refused      the job was never acknowledged, and its row was released,
+        NextJobNotHere   the result belongs to a job that has not been offered yet,
         each with `error` and `cause`.
-    times: when the job had reached each status.
-    first: whether it was ended by this call, rather than repeated.
-    refused: the name of the error with which CodePipeline turned the result down, or "".
+    times: when the job reached each status.
+    first: whether this call ended the job; False if it had already ended.
+    refused: the name of the error with which CodePipeline refused the result, or "".
     """
 
     said: dict[str, str]
@@ -49,14 +49,14 @@ class Ending:
 def end(
     execution: str, offer: Mapping[str, Any], outcome: Mapping[str, Any], *, running: bool = True
 ) -> Ending:
-    """End a job, or repeat how it ended.
+    """End a job, or return how it ended.
 
     Args:
-        execution, offer: the ARN of its execution, and what that was started with.
-        outcome: as `outcomes.parse` gives it; `waited`, whether the next job has not come for a
-            day, and `cutShort`, whether a Report of it never answered, are added by Stop.
-        running: whether the execution repeats this until it is done. Else the row is marked until
-            the event is put, so that the sweep finds what was left undone.
+        execution, offer: the ARN of its execution, and that execution's input.
+        outcome: as `outcomes.parse` returns it. Stop adds `waited`, whether the next job has been
+            missing for a day, and `cutShort`, whether a Report of it never answered.
+        running: whether the execution repeats this until it is done. If not, the row stays marked
+            until the event is put, so that the sweep finds what is left to do.
 
     Raises:
         AcknowledgerError: worth another try.
@@ -67,12 +67,12 @@ def end(
         ending = _End(execution, offer, outcome, running).of(row)
         if ending is not None:
             return ending
-    raise errors.TableUnavailable("JobTable: the job's row changed again and again")
+    raise errors.TableUnavailable("JobTable: the job's row kept changing")
 
 
 @dataclass(frozen=True)
 class _End:
-    """One try; None where the row is to be read again."""
+    """One attempt; None if the row must be read again."""
 
     execution: str
     offer: Mapping[str, Any]
@@ -83,7 +83,7 @@ class _End:
         if row is None:
             return self._without_row()
         if row["execution"] != self.execution:
-            return stood_down(errors.ClaimTakenOver("A newer offer of this job has its row"))
+            return stood_down(errors.ClaimTakenOver("A newer offer of the job has its row"))
         if row["status"] in job_table.ENDED:
             words = ("status", "error", "cause")
             said: dict[str, str] = {name: row[name] for name in words if name in row}
@@ -98,9 +98,9 @@ class _End:
         return self._make_ours(row) if unacknowledged else self._report(row)
 
     def _without_row(self) -> Ending | None:
-        """Nobody is silenced because a row was deleted."""
+        """End a job whose row was deleted; an acknowledged one is still reported."""
         if not outcomes.is_acknowledged(self.outcome):
-            return stood_down(errors.ClaimTakenOver("The job's row is gone: it was given back"))
+            return stood_down(errors.ClaimTakenOver("The job's row is gone: it was released"))
         told = self._tell({})
         if told is not None:
             self._announce(told[0])
@@ -113,7 +113,7 @@ class _End:
         return self._record(row, *told)
 
     def _make_ours(self, row: dict[str, Any]) -> Ending | None:
-        """Acknowledge the job, unless it is to go back to CodePipeline."""
+        """Acknowledge the job, unless it must go back to CodePipeline."""
         job = self.offer["job"]
         refusal = outcomes.refusal(self.outcome)
         if refusal and job["nonce"] not in row["acknowledgeCalls"].values():
@@ -132,7 +132,7 @@ class _End:
         return None
 
     def _tell(self, row: dict[str, Any]) -> tuple[dict[str, str], str] | None:
-        """Tell CodePipeline, on the newest job of the work; what, and how it was refused."""
+        """Report on the newest job of the work; return what was reported, and any refusal."""
         job = self.offer["job"]
         newest = row.get("currentJobId", job["id"])
         whose = {"jobId": newest} | {name: job[name] for name in ("clientId",) if name in job}
@@ -153,9 +153,9 @@ class _End:
     def _over_otherwise(
         self, newest: str, said: dict[str, str] | None, error: errors.CodePipelineRefused
     ) -> tuple[dict[str, str], str] | None:
-        """What is to be said of a job that CodePipeline takes no result for.
+        """How to end a job for which CodePipeline accepts no result.
 
-        Perhaps a progress report of ours has ended it, begun before or since.
+        Perhaps one of our progress reports has ended it, before or since.
         """
         refused, first = type(error).__name__, self.offer["job"]["id"]
         row = job_table.find(first) or {"status": "InProgress"}
@@ -165,15 +165,15 @@ class _End:
             return {"status": "Failed", **row["over"]}, refused
         if row.get("continuing", {}).get("jobId") == newest:
             if said and not self.running:
-                # The next job is failed with these words when it comes.
+                # The next job will be failed with this error and cause.
                 return said, refused
             waited = self.outcome.get("waited")
-            cause = f"Job {newest} was continued, and the next job has not come" + (
+            cause = f"Job {newest} was continued, but the next job has not been offered" + (
                 " for a day" if waited else " yet"
             )
             status = "Failed" if waited else NEXT_JOB_NOT_HERE
             return {"status": status, "error": NEXT_JOB_NOT_HERE, "cause": cause}, refused
-        cause = f"CodePipeline has ended the job without us: {error}"
+        cause = f"CodePipeline has already ended the job: {error}"
         return {"status": "Failed", "error": "EndedElsewhere", "cause": cause}, refused
 
     def _record(
@@ -186,7 +186,7 @@ class _End:
         return Ending(said, row["times"], first=True, refused=refused)
 
     def _announce(self, said: dict[str, str], row: Mapping[str, Any] | None = None) -> None:
-        """Tell on the JobBus how the job ended; where that fails, the sweep is to do it."""
+        """Put the event that says how the job ended; if that fails, leave it to the sweep."""
         job = {name: value for name, value in self.offer["job"].items() if name != "nonce"}
         detail = {"jobId": job["id"], "actionType": self.offer["actionType"], "job": job, **said}
         result = self.outcome.get("result")
@@ -209,5 +209,5 @@ class _End:
 
 
 def stood_down(error: errors.StandDown) -> Ending:
-    """The ending of a job that is not this execution's."""
+    """The ending of a job that this execution does not have."""
     return Ending({"status": STAND_DOWN, "error": type(error).__name__, "cause": str(error)})

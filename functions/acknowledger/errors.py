@@ -1,8 +1,8 @@
-"""Errors by the names that the state machine, Lambda's `errorType` and a person see.
+"""Errors, by the names that the state machine catches and Lambda's `errorType` shows.
 
-The names under `CodePipelineRefused`, which is for good, are CodePipeline's own, from
-https://docs.aws.amazon.com/codepipeline/latest/APIReference/CommonErrors.html and of the
-operations' own pages there.
+The names under `CodePipelineRefused`, which is permanent, are CodePipeline's, from
+https://docs.aws.amazon.com/codepipeline/latest/APIReference/CommonErrors.html and the pages of
+the operations there.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from botocore import exceptions
 
 
 class AcknowledgerError(Exception):
-    """The root of everything raised on purpose here."""
+    """The base of all errors here."""
 
 
 class ConfigurationInvalid(AcknowledgerError):
@@ -20,15 +20,15 @@ class ConfigurationInvalid(AcknowledgerError):
 
 
 class EventInvalid(AcknowledgerError):
-    """The event is not one that this function is made for."""
+    """The event is not one that this function handles."""
 
 
 class IntakeIncomplete(AcknowledgerError):
-    """Some action types could not be polled or some offers not started; the rest were."""
+    """Some action types could not be polled, or some executions not started; the rest were."""
 
 
 class TaskTokenGone(AcknowledgerError):
-    """Step Functions no longer knows the task token: timed out, answered, or never given out."""
+    """Step Functions does not know the task token: it timed out, was used, or never existed."""
 
 
 class Passing(AcknowledgerError):
@@ -36,23 +36,23 @@ class Passing(AcknowledgerError):
 
 
 class StandDown(AcknowledgerError):
-    """The job is another worker's or another execution's: nothing may be reported on it."""
+    """Another worker or execution has the job: nothing may be reported on it."""
 
 
 class AlreadyEnded(StandDown):
-    """Another execution has had the job, to its end."""
+    """Another execution had the job, which has ended."""
 
 
 class AlreadyInProgress(StandDown):
-    """Another execution works the job, which was offered again."""
+    """Another execution works on the job, which was offered again."""
 
 
 class ClaimTakenOver(StandDown):
-    """The row is a newer offer's, or was given back."""
+    """A newer offer has claimed the row, or the row was released."""
 
 
 class Joined(StandDown):
-    """The job is the newest of some work now, or has been; who does that reports on it."""
+    """The job continues the work of another; that job's execution reports on it."""
 
 
 class OfferLost(StandDown):
@@ -60,19 +60,19 @@ class OfferLost(StandDown):
 
 
 class ContinuedElsewhere(AcknowledgerError):
-    """The offer belongs to work that this deployment doesn't have: it is left alone."""
+    """The offer continues the work of another deployment: it is skipped."""
 
 
 class EndedElsewhere(AcknowledgerError):
-    """The job is over in CodePipeline: nothing is worked or reported any more."""
+    """The job is over in CodePipeline: there is nothing more to do or to report."""
 
 
 class NotStopped(AcknowledgerError):
-    """CodePipeline has ended the action, and the execution of its job doesn't wait to hear it."""
+    """CodePipeline has ended the action, but its job's execution could not be notified."""
 
 
 class ClientTokenMissing(AcknowledgerError):
-    """We can read no token of this client; the message names the parameter."""
+    """The client's token can't be read; the message names the parameter."""
 
 
 class ParameterStoreUnavailable(Passing):
@@ -88,7 +88,7 @@ class BusUnavailable(Passing):
 
 
 class StepFunctionsUnavailable(Passing):
-    """An execution could not be asked or answered just now."""
+    """Step Functions could not be called just now."""
 
 
 class CodePipelineUnreachable(Passing):
@@ -100,11 +100,11 @@ class CodePipelineUnavailable(Passing):
 
 
 class CodePipelineThrottled(Passing):
-    """CodePipeline turned the call away before looking at it."""
+    """CodePipeline throttled the call, which had no effect."""
 
 
 class CodePipelineRefused(AcknowledgerError):
-    """CodePipeline will not take this call, however often it is made."""
+    """CodePipeline refuses this call, however often it is made."""
 
 
 class ActionTypeNotFoundException(CodePipelineRefused):
@@ -112,7 +112,7 @@ class ActionTypeNotFoundException(CodePipelineRefused):
 
 
 class QueryMismatch(AcknowledgerError):
-    """An action type is not polled: the parameter Queries doesn't fit its queryable property."""
+    """An action type can't be polled: the parameter Queries doesn't fit its queryable property."""
 
 
 class InvalidClientTokenException(CodePipelineRefused):
@@ -120,7 +120,7 @@ class InvalidClientTokenException(CodePipelineRefused):
 
 
 class InvalidJobException(CodePipelineRefused):
-    """The partner's job is not to be had."""
+    """The partner job is not available."""
 
 
 class InvalidJobStateException(CodePipelineRefused):
@@ -128,7 +128,7 @@ class InvalidJobStateException(CodePipelineRefused):
 
 
 class InvalidNonceException(CodePipelineRefused):
-    """The nonce is not the job's: another worker has it, or it was offered again."""
+    """The nonce is not the job's: another worker has the job, or it was offered again."""
 
 
 class JobNotFoundException(CodePipelineRefused):
@@ -160,7 +160,7 @@ def codepipeline_errors() -> Iterator[None]:
 
     Raises:
         CodePipelineThrottled, CodePipelineUnavailable, CodePipelineUnreachable: worth another try.
-        CodePipelineRefused: or the subclass with the API's own name.
+        CodePipelineRefused: or its subclass with the API's error name.
     """
     try:
         yield
@@ -174,7 +174,7 @@ def codepipeline_errors() -> Iterator[None]:
             raise _BY_CODE[code](message) from None
         raise CodePipelineRefused(f"{code}: {message}") from None
     except exceptions.ParamValidationError:
-        # Its own message has the values in it.
+        # botocore's message contains the values.
         raise ValidationException("a member has a type that the API does not take") from None
     except _NEVER_SENT as error:
         raise CodePipelineUnreachable(f"{type(error).__name__}: {error}") from None

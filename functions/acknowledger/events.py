@@ -1,7 +1,7 @@
-"""The shape of every event that a function can be handed. Nothing here calls AWS.
+"""The shape of every event that a function takes. Nothing here calls AWS.
 
-Shapes are written as botocore's models of APIs are. An object may always have further members:
-whoever sends an event may add some.
+Shapes are written like botocore's API models. An object may always have further members, since
+senders may add some.
 """
 
 import functools
@@ -39,7 +39,7 @@ _CHOSEN = _event({}, {"actionTypes": {"type": "list", "min": 1, "member": _NAME}
 _SECONDS = {"type": "integer", "min": 1}
 _MOMENT = {"type": "string", "pattern": "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z"}
 
-# What Intake starts executions with.
+# The input of executions, from Intake.
 _INPUT = _object(
     {
         "job": _object({"id": _JOB_ID, "nonce": _NAME, "data": _object({})}, {"clientId": _NAME}),
@@ -84,9 +84,9 @@ SHAPES: dict[str, dict[str, _Shape]] = {
     },
     "Execution": {
         "input": _INPUT,
-        # What Acknowledge is told with a task token.
+        # What Acknowledge gets with a task token.
         "claim": _object({"execution": _NAME, "dispatchedAt": _NAME, "offer": _INPUT}),
-        # What Report is told.
+        # What Report gets.
         "ending": _object(
             {
                 "execution": _NAME,
@@ -112,10 +112,10 @@ def _shape(of: str, kind: str) -> Any:
 
 
 def parse(event: Any, of: str) -> dict[str, Any]:
-    """An event of a function in SHAPES that has the shape of its kind; there is a detail then.
+    """Check an event of a function in SHAPES, and return it with a detail.
 
     Raises:
-        EventInvalid: it is of none of these kinds; or naming every field that is wrong.
+        EventInvalid: its detail-type is none of these; or naming every field that is wrong.
     """
     if not isinstance(event, dict):
         raise EventInvalid("the event must be a JSON object")
@@ -127,7 +127,7 @@ def parse(event: Any, of: str) -> dict[str, Any]:
 
 
 def check(value: Any, of: str, kind: str) -> dict[str, Any]:
-    """A value that has one of SHAPES.
+    """Check that a value has one of SHAPES, and return it.
 
     Raises:
         EventInvalid: naming every field that is wrong.
@@ -144,9 +144,9 @@ def check(value: Any, of: str, kind: str) -> dict[str, Any]:
 
 
 def served_type(detail: Mapping[str, Any], served: Set[ActionType]) -> ActionType | None:
-    """The action type that an event of CodePipeline's names, or None if it isn't served.
+    """The action type that a CodePipeline event names, or None if it isn't served.
 
-    A version may be a text or a number there.
+    Its version may be a string or a number.
     """
     named = detail.get("type")
     if not isinstance(named, dict):
@@ -158,7 +158,7 @@ def served_type(detail: Mapping[str, Any], served: Set[ActionType]) -> ActionTyp
 
 
 def chosen_types(detail: Mapping[str, Any], served: Set[ActionType]) -> list[ActionType]:
-    """The action types that an operator means: those of `actionTypes`, or all.
+    """The action types that an operator chose: those in `actionTypes`, or all.
 
     Raises:
         EventInvalid: it names one that is not served here.
@@ -174,9 +174,9 @@ def chosen_types(detail: Mapping[str, Any], served: Set[ActionType]) -> list[Act
 
 
 def started_with(detail: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What Intake started an execution with, as its event's input tells.
+    """The input with which Intake started an execution, from the execution's event.
 
-    None where that is too long for an event, or where it wasn't Intake.
+    None if it is too long for an event, or if Intake did not start the execution.
     """
     try:
         given = json.loads(detail.get("input") or "null")

@@ -1,6 +1,6 @@
-"""The state machine's executions as the functions see them from outside.
+"""Calls about the state machine's executions.
 
-All that asks Step Functions may raise StepFunctionsUnavailable.
+Every function that calls Step Functions may raise StepFunctionsUnavailable.
 
 Source: https://docs.aws.amazon.com/step-functions/latest/apireference/Welcome.html
 """
@@ -15,36 +15,36 @@ from acknowledger.config import config
 from acknowledger.errors import StepFunctionsUnavailable, unavailable
 
 CAUSE_LENGTH = 32_768
-# A result may wait for its next job a day: four events an hour, and those of failed tries.
+# A result may wait a day for the next job: four events an hour, and those of failed attempts.
 EVENTS_SINCE_REPORT = 200
 _TOKEN_GONE = ("InvalidToken", "TaskDoesNotExist", "TaskTimedOut")
 
 
 def describe(arn: str) -> dict[str, Any] | None:
-    """An execution as DescribeExecution tells of it, or None if there is none of that name."""
+    """An execution as DescribeExecution returns it, or None if there is none of that name."""
     return _call("describe_execution", "ExecutionDoesNotExist", executionArn=arn)
 
 
 def arn_of(name: str) -> str:
-    """The ARN of the execution of a name."""
+    """The ARN of the execution with this name."""
     return f"{config().state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
 
 def start(name: str, start_input: dict[str, Any]) -> bool:
-    """Start an execution; False if there has been another one of that name."""
+    """Start an execution; False if the name was already used."""
     machine, given = config().state_machine_arn, json.dumps(start_input)
     request = {"stateMachineArn": machine, "name": name, "input": given}
     return _call("start_execution", "ExecutionAlreadyExists", **request) is not None
 
 
 def is_running(arn: str) -> bool:
-    """Whether an execution runs; False also if there is none of that name."""
+    """Whether an execution is running; False also if there is none of that name."""
     described = describe(arn)
     return described is not None and bool(described["status"] == "RUNNING")
 
 
 def running() -> set[str]:
-    """The names of the executions that run, as far as the list has come."""
+    """The names of the running executions; the list may lag behind."""
     asked = {"stateMachineArn": config().state_machine_arn, "statusFilter": "RUNNING"}
     with unavailable(StepFunctionsUnavailable, "Step Functions"):
         pages = client("stepfunctions").get_paginator("list_executions").paginate(**asked)
@@ -52,20 +52,20 @@ def running() -> set[str]:
 
 
 def succeed(task_token: str) -> bool:
-    """Let an execution go on that waits with this token; False if none does any more."""
+    """Let the execution that waits with this token go on; False if none waits any longer."""
     return _call("send_task_success", *_TOKEN_GONE, taskToken=task_token, output="{}") is not None
 
 
 def fail(task_token: str, error: str, cause: str) -> bool:
-    """Fail the task that waits with this token; False if none does any more."""
+    """Fail the task that waits with this token; False if none waits any longer."""
     words = {"error": error, "cause": cause[:CAUSE_LENGTH]}
     return _call("send_task_failure", *_TOKEN_GONE, taskToken=task_token, **words) is not None
 
 
 def waiting_token(arn: str) -> str | None:
-    """The task token that an execution waits with just now, or None if it waits for nobody.
+    """The task token that an execution waits with just now, or None if it isn't waiting.
 
-    It is in the arguments of the task that the history tells of last.
+    It is in the arguments of the newest task in the history.
     """
     for event in _newest_events(arn, 5):
         if event["type"] == "TaskScheduled":
@@ -79,7 +79,7 @@ def waiting_token(arn: str) -> str | None:
 
 
 def last_report(arn: str) -> tuple[Any, bool]:
-    """What Report was last told by an execution, and whether it has answered; None if it wasn't."""
+    """The last payload of an execution for Report, or None, and whether Report has answered."""
     answered = False
     for event in _newest_events(arn, EVENTS_SINCE_REPORT):
         answered = answered or event["type"] == "TaskSucceeded"
@@ -90,7 +90,7 @@ def last_report(arn: str) -> tuple[Any, bool]:
 
 
 def find_token(value: Any) -> str | None:
-    """The token within a task's arguments: `taskToken` of an event, `:token` of a table's row."""
+    """The token in a task's arguments: `taskToken` of an event, `:token` of a row's update."""
     if isinstance(value, str) and value.startswith("{"):
         try:
             value = json.loads(value)
@@ -115,7 +115,7 @@ def _newest_events(arn: str, count: int) -> list[dict[str, Any]]:
 
 
 def _call(operation: str, *refusals: str, **request: Any) -> dict[str, Any] | None:
-    """What Step Functions answers, or None where it refuses with one of these errors."""
+    """Step Functions' response, or None if it refuses with one of these errors."""
     with unavailable(StepFunctionsUnavailable, "Step Functions"):
         try:
             return dict(getattr(client("stepfunctions"), operation)(**request))

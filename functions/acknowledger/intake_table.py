@@ -1,8 +1,8 @@
-"""IntakeTable: one row per action type, with whom it has room for and whether intake is paused.
+"""IntakeTable: one row per action type, with the executions that have room, and pauses of intake.
 
 Every change is one conditional update of one row, so that two Intakes at once give the same room
-only once, and a repeated change does nothing. Whoever holds room or waits for it is named by
-execution. All raise TableUnavailable.
+only once, and a repeated change does nothing. The executions that have room or wait for it are
+named. All functions may raise TableUnavailable.
 """
 
 from typing import Any
@@ -16,10 +16,10 @@ _MAPS = ("holders", "waiting", "awaiting", "unshown")
 
 
 def read(action_type: str, limit: int) -> Room:
-    """An action type's row as it is now, made ready for jobs to be counted in if they are.
+    """An action type's current row, with empty maps to count jobs in if they are limited.
 
     Args:
-        limit: how many of its jobs may be in flight, 0 for as many as there are.
+        limit: how many of its jobs may be in flight; 0 for no limit.
     """
     row = _TABLE.find(action_type) or {}
     room = Room(action_type, limit, row.get("paused", False), *(row.get(m, {}) for m in _MAPS))
@@ -29,18 +29,18 @@ def read(action_type: str, limit: int) -> Room:
 
 
 def pause(action_type: str, *, paused: bool) -> None:
-    """Stop intake for an action type, or start it again."""
+    """Pause intake for an action type, or resume it."""
     _update(action_type, "SET paused = :paused", {":paused": paused})
 
 
 def take(room: Room, execution: str, job_id: str, now: str) -> bool:
-    """Give an execution room, or else a place among the waiting; whether it has room."""
+    """Give an execution room or, if there is none, a place in the queue; whether it has room."""
     holder = {"jobId": job_id, "since": now, "told": True}
     if not room.paused and _update(
         room.action_type,
         "SET holders.#execution = if_not_exists(holders.#execution, :holder)",
         {":holder": holder, ":limit": room.limit, ":nobody": 0},
-        # Who waits goes before who comes.
+        # Waiting executions go before new ones.
         "attribute_exists(holders.#execution)"
         " OR (size(holders) < :limit AND size(waiting) = :nobody)",
         execution=execution,
@@ -57,7 +57,7 @@ def take(room: Room, execution: str, job_id: str, now: str) -> bool:
 
 
 def give(room: Room, execution: str) -> bool:
-    """Give room to an execution that waits for it, if there still is some."""
+    """Give room to an execution that waits for it, if there is still some."""
     return _update(
         room.action_type,
         "SET holders.#execution = :holder REMOVE waiting.#execution",
@@ -69,34 +69,34 @@ def give(room: Room, execution: str) -> bool:
 
 
 def told(action_type: str, execution: str) -> None:
-    """Note that an execution knows of its room."""
+    """Note that an execution was notified of its room."""
     change, there = "SET holders.#execution.told = :yes", "attribute_exists(holders.#execution)"
     _update(action_type, change, {":yes": True}, there, execution=execution)
 
 
 def give_back(action_type: str, execution: str) -> None:
-    """Take from an execution what it has: its room or its place among the waiting."""
+    """Release an execution's room or its place in the queue."""
     change, ready = "REMOVE holders.#execution, waiting.#execution", "attribute_exists(holders)"
     _update(action_type, change, {}, ready, execution=execution)
 
 
 def expect(action_type: str, job_id: str, now: str) -> None:
-    """Note that a job is to come that continues the work of this one."""
+    """Note that CodePipeline will offer a job that continues the work of this one."""
     _note(action_type, "SET awaiting.#job = :now", job_id, now)
 
 
 def remind(action_type: str, job_id: str, now: str) -> None:
-    """Note that a job has progress to show when it is time again."""
+    """Note that a job has progress that is not shown yet."""
     _note(action_type, "SET unshown.#job = :now", job_id, now)
 
 
 def forget(action_type: str, job_id: str, now: str) -> None:
-    """Note that a job had nothing more to show then."""
+    """Note that all progress of a job was shown at that moment."""
     _update(action_type, "REMOVE unshown.#job", {":now": now}, "unshown.#job < :now", job=job_id)
 
 
 def expect_no_more(action_type: str, job_id: str, since: str) -> None:
-    """Note that it has come, or never will, if it is the one that is expected since then."""
+    """Note that the job expected since then was offered, or never will be."""
     same = "awaiting.#job = :since"
     _update(action_type, "REMOVE awaiting.#job", {":since": since}, same, job=job_id)
 
@@ -120,6 +120,6 @@ def _update(
     condition: str | None = None,
     **names: str,
 ) -> bool:
-    """Change a row; whether its condition was met. The expressions have `names` as `#name`."""
+    """Change a row; whether its condition was met. Expressions refer to `names` as `#name`."""
     named = {f"#{name}": of for name, of in names.items()}
     return _TABLE.change(action_type, expression, condition, values, named)[0]

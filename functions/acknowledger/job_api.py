@@ -1,8 +1,7 @@
-"""CodePipeline's job operations as this project calls them, with its errors as ours.
+"""CodePipeline's job operations, with its errors as ours.
 
-A partner's job has a client id, and its operations take the client's token; apart from that they
-are the same. A request here has `clientId` for a partner's job, and the token is put in its place
-at the last moment.
+The operations for partner jobs take a client token and are otherwise the same. A request here has
+`clientId` for a partner job; the token takes its place at the last moment.
 
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_Operations.html
 """
@@ -22,18 +21,18 @@ from acknowledger.log import logger
 from acknowledger.room import BATCH_SIZE
 from acknowledger.validation import validate, violations
 
-# Public workers ask for so many, and get them.
+# Published workers ask for this many, which CodePipeline accepts.
 SMALLEST_BATCH = 10
-# By owner of an action type the largest batch that was not refused, once one was.
+# By owner of the action type: the largest batch that was accepted, once one was refused.
 _largest_batch: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
 class Properties:
-    """What an action type's configuration properties mean to us.
+    """What we need to know of an action type's configuration properties.
 
-    secret: the names of those whose values are secret.
-    queryable: the name of the one whose value a poll must give, "" for none.
+    secret: the names of the secret properties.
+    queryable: the name of the queryable property, whose value a poll must name; "" for none.
     """
 
     secret: frozenset[str]
@@ -41,21 +40,21 @@ class Properties:
 
 
 def poll(action_type: ActionType, at_most: int, query: Query | None = None) -> list[dict[str, Any]]:
-    """What is offered next for an action type; [] when nothing is.
+    """The next jobs offered for an action type; [] if there are none.
 
-    Nobody has published how large a batch may be: what is refused is asked for by halves, down to
-    SMALLEST_BATCH, and what is taken then is kept to.
+    The largest allowed batch is not published: a refused batch is halved, down to SMALLEST_BATCH,
+    and the accepted size is kept.
 
     Args:
-        query: which value of its queryable property, if it has one.
+        query: the value of the queryable property, if the type has one.
 
     Returns:
-        for a custom action type jobs with their secrets, `{id, nonce, accountId, data}`; for a
-        partner's `{clientId, jobId}`, whose `details` are yet to be asked for.
+        for a custom action type, jobs with their secrets, `{id, nonce, accountId, data}`; for a
+        partner's, `{clientId, jobId}`, to be completed by `details`.
 
     Raises:
         ActionTypeNotFoundException, CodePipelineThrottled, CodePipelineUnavailable
-        ValidationException: whatever the batch.
+        ValidationException: with any batch size.
     """
     largest = largest_batch(action_type)
     size = min(at_most, largest)
@@ -69,7 +68,7 @@ def poll(action_type: ActionType, at_most: int, query: Query | None = None) -> l
             continue
         if largest < largest_batch(action_type):
             _largest_batch[action_type.owner] = largest
-            logger.warning("CodePipeline takes no larger batches", max_batch_size=largest)
+            logger.warning("CodePipeline accepts no larger batches", max_batch_size=largest)
         return jobs
 
 
@@ -88,19 +87,19 @@ def _poll(action_type: ActionType, size: int, query: Query | None) -> list[dict[
             answer = operation(actionTypeId=action_type.as_id(), maxBatchSize=size, **asked)
             return list(answer.get("jobs", []))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            # botocore takes for granted that answers are as they are modelled.
-            why = f"an answer that is not as documented: {type(error).__name__}"
+            # botocore relies on its model of the response.
+            why = f"the response is not as documented: {type(error).__name__}"
             raise errors.CodePipelineUnavailable(why) from None
 
 
 def details(offer: dict[str, Any]) -> dict[str, Any]:
-    """An offer as the job that it is, with its secrets: `{id, nonce, data}` and more.
+    """The job of an offer, with its secrets: `{id, nonce, data}` and more.
 
-    A custom job is complete as it was polled; a partner's is asked for and gets its `clientId`.
+    A custom job is complete as polled; for a partner job, GetThirdPartyJobDetails is called.
 
     Raises:
-        ClientTokenMissing, InvalidClientTokenException: this client's jobs can't be had.
-        JobNotFoundException, InvalidJobException: this job can't be had.
+        ClientTokenMissing, InvalidClientTokenException: this client's jobs are not available.
+        JobNotFoundException, InvalidJobException: this job is not available.
         CodePipelineThrottled, CodePipelineUnavailable, ParameterStoreUnavailable
     """
     if "jobId" not in offer:
@@ -111,12 +110,12 @@ def details(offer: dict[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def properties(action_type: ActionType) -> Properties:
-    """What the action type declares of its configuration properties.
+    """What the action type declares about its configuration properties.
 
-    An action type cannot be changed under its version, so the answer is kept.
+    A version of an action type can't be changed, so the result is cached.
 
     Raises:
-        ActionTypeNotFoundException: it isn't registered (yet), or not listed for us.
+        ActionTypeNotFoundException: it isn't registered (yet), or isn't listed for this account.
         CodePipelineThrottled, CodePipelineUnavailable
     """
     with errors.codepipeline_errors():
@@ -144,7 +143,7 @@ def check_acknowledgment(request: Mapping[str, Any]) -> None:
         client_id = jobs.member.members["clientId"]
         also += violations(client_id, request["clientId"], "clientId")
         if "clientToken" in request:
-            also.append(("clientToken", "Member must not stand beside clientId"))
+            also.append(("clientToken", "Member must not be set beside clientId"))
     _check("AcknowledgeJob", request, also)
 
 
@@ -155,42 +154,42 @@ def acknowledge(request: Mapping[str, Any]) -> str:
         request: as `check_acknowledgment` takes it.
 
     Raises:
-        CodePipelineUnavailable: perhaps with effect.
-        every other AcknowledgerError: without.
+        CodePipelineUnavailable: the call may have taken effect.
+        every other AcknowledgerError: it has not.
     """
     return str(_with_token("AcknowledgeJob", request, retrying=False)["status"])
 
 
 def check_success(request: Mapping[str, Any]) -> None:
-    """Raise ValidationException, naming all, if members of a `put_success` break limits."""
+    """Raise ValidationException, naming every member of a `put_success` that breaks a limit."""
     _check("PutJobSuccessResult", request)
 
 
 def put_success(request: Mapping[str, Any]) -> None:
-    """Report a job's success; saying the same again is accepted.
+    """Report a job's success; reporting the same again is accepted.
 
     Args:
         request: `{jobId, clientId, executionDetails, currentRevision, continuationToken}` and for a
-            custom job `outputVariables`; all but the first optional.
+            custom job `outputVariables`; all but the first are optional.
 
     Raises:
         ValidationException, OutputVariablesSizeExceededException: the result breaks a limit.
-        InvalidJobStateException, JobNotFoundException: CodePipeline has ended the job otherwise.
+        InvalidJobStateException, JobNotFoundException: the job has ended with another result.
         CodePipelineThrottled, CodePipelineUnavailable: worth another try.
-        ClientTokenMissing, InvalidClientTokenException, ParameterStoreUnavailable: a partner's.
+        ClientTokenMissing, InvalidClientTokenException, ParameterStoreUnavailable: partner jobs.
     """
     check_success(request)
     _with_token("PutJobSuccessResult", request)
 
 
 def put_failure(request: Mapping[str, Any]) -> None:
-    """Report a job's failure, `{jobId, clientId, failureDetails: {type, message}}`, likewise."""
+    """Report a job's failure likewise: `{jobId, clientId, failureDetails: {type, message}}`."""
     _check("PutJobFailureResult", request)
     _with_token("PutJobFailureResult", request)
 
 
 def _for_owner(operation: str, request: Mapping[str, Any]) -> str:
-    """The operation for a request's job: a partner's has one of its own for each."""
+    """The operation for a request's job: each has a variant for partner jobs."""
     partner = "clientId" in request or "clientToken" in request
     return operation.replace("Job", "ThirdPartyJob", 1) if partner else operation
 
@@ -205,7 +204,7 @@ def _check(
 
 
 def _with_token(operation: str, request: Mapping[str, Any], *, retrying: bool = True) -> Any:
-    """Call an operation, with the client's token in place of its id; a rotated one is reread."""
+    """Call an operation with the client's token for its id; reread the token if it was rotated."""
     method = xform_name(_for_owner(operation, request))
     call = getattr(client("codepipeline", retrying=retrying), method)
     if "clientId" not in request:

@@ -1,25 +1,25 @@
-"""JobTable's rows: who has a job, how far it is, and when the sweep must look at it.
+"""JobTable's rows: which execution has a job, its status, and when the sweep must check it.
 
-All that asks the table may raise TableUnavailable.
+Every function that calls DynamoDB may raise TableUnavailable.
 
 A row is `{jobId, status, execution, times, dueAt, actionType, clientId, ...}`. Further attributes:
 
-    execution       the ARN of the execution whose claim the row is
-    times           when the job had reached each status that it had
-    dueAt           when the sweep must look at the row if nothing has become of it; of a job that
-                    has ended, after the row has expired
-    acknowledgeCalls  the calls of AcknowledgeJob that may have got through, with their nonces
-    over            {error, cause}: what Stop knows of the end of a job that is still in flight
-    unannounced     since when it is ended and nobody has been told
+    execution       the ARN of the execution that has the claim
+    times           when the job reached each of its statuses
+    dueAt           when the sweep must check the row if it has not changed; after the row expires
+                    if the job has ended
+    acknowledgeCalls  the calls of AcknowledgeJob that may have succeeded, with their nonces
+    over            {error, cause}: how a job ended that is still in flight, from Stop
+    unannounced     since when it has been ended without an event
 
-While its work is continued by further jobs a row also has:
+While further jobs continue its work, a row also has:
 
     currentJobId    the newest of these jobs, on which the result is reported
-    continuing      {jobId, executionDetails, sent}: the job that was, or is just being, ended to
-                    show progress, until the one that continues it is here
-    nextJobToken    the task token of a report that waits for that one
-    progress        executionDetails as the worker last told them, at `toldAt`
-    shown           those that CodePipeline was last told, at `progressAt`
+    continuing      {jobId, executionDetails, sent}: the job that was, or is being, ended to show
+                    progress, until CodePipeline offers the one that continues it
+    nextJobToken    the task token of a report that waits for that job
+    progress        executionDetails as the worker last reported them, at `toldAt`
+    shown           those last shown in CodePipeline, at `progressAt`
 """
 
 import time
@@ -38,11 +38,11 @@ IN_FLIGHT = ("Created", "Queued", "Dispatched", "InProgress")
 UNACKNOWLEDGED = frozenset(IN_FLIGHT[:3])
 ENDED = frozenset({"Succeeded", "Failed", "TimedOut"})
 EXPIRES_AFTER_SECONDS = 90 * 24 * 3600
-# A limit's own execution sees to it; the sweep looks after that.
+# The execution itself enforces a limit; the sweep checks only after that.
 SLACK_SECONDS = 60
-# Of each status the sweep looks after so many, those that have been due the longest.
+# The sweep checks this many jobs of each status, those that have been due the longest.
 DUE_AT_ONCE = 50
-# Conditions that several writes have in common.
+# Conditions that several writes share.
 MINE = "#execution = :execution"
 NOT_ACKNOWLEDGED = "#status IN (:created, :queued, :dispatched)"
 IS_IN_FLIGHT = "#status IN (:created, :queued, :dispatched, :inProgress)"
@@ -58,17 +58,17 @@ _TABLE = Table("JobTable", "jobId", lambda: config().job_table_name)
 
 
 def due(*limits: int) -> str:
-    """When the sweep must look at a row: past the first of some limits, in seconds from now."""
+    """When the sweep must check a row: after the first of some limits, in seconds from now."""
     return later(min(limits) + SLACK_SECONDS)
 
 
 def never() -> str:
-    """When the sweep would look at the row of a job that has ended: after it has expired."""
+    """When the sweep would check the row of an ended job: after it has expired."""
     return later(EXPIRES_AFTER_SECONDS * 2)
 
 
 def columns(offer: Mapping[str, Any]) -> dict[str, str]:
-    """What a row says of its job, from what its execution was started with."""
+    """The attributes of a row that describe its job, from the input of its execution."""
     job = offer["job"]
     context = job["data"].get("pipelineContext", {})
     action = context.get("action", {})
@@ -85,7 +85,7 @@ def columns(offer: Mapping[str, Any]) -> dict[str, str]:
 
 
 def find(job_id: str) -> dict[str, Any] | None:
-    """A job's row as it is now, or None."""
+    """A job's current row, or None."""
     return _TABLE.find(job_id)
 
 
@@ -104,11 +104,11 @@ def of_action(action_execution_id: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the index tells of the jobs in flight.
+    """The jobs in flight, from the index.
 
     in_flight: how many there are.
-    oldest: when the oldest was offered, of those that are due next in each status; None of none.
-    due: the ids of jobs to look after, those that are ended but unannounced among them.
+    oldest: when the oldest of those that are due next in each status was offered; None if none.
+    due: the ids of jobs to check, including ended ones that are unannounced.
     """
 
     in_flight: int
@@ -117,7 +117,7 @@ class Survey:
 
 
 def survey() -> Survey:
-    """Count the jobs in flight, and find those that the sweep must look at, some at a time."""
+    """Count the jobs in flight, and find those that the sweep must check now."""
     entries: list[dict[str, Any]] = []
     in_flight, moment = 0, now()
     for status in IN_FLIGHT:
@@ -137,7 +137,7 @@ def survey() -> Survey:
 
 
 def _query(status: str, before: str = "9", **more: Any) -> dict[str, Any]:
-    """A page of the jobs that have a status and are due before a moment, the first due first."""
+    """A page of the jobs with a status that are due before a moment, the earliest first."""
     return _TABLE.call(
         "query",
         IndexName="ByStatus",
@@ -151,15 +151,15 @@ def _query(status: str, before: str = "9", **more: Any) -> dict[str, Any]:
 def end(
     row: Mapping[str, Any], said: Mapping[str, str], *, unannounced: bool = False
 ) -> dict[str, Any] | None:
-    """Record how a job ended, unless its row is no longer as it was read.
+    """Record how a job ended, unless its row has changed since it was read.
 
     Args:
-        row: as it was read; its work may have been continued by yet another job meanwhile.
+        row: as it was read; another job may have continued its work since.
         said: `{status}`, with `error` and `cause` for Failed and TimedOut.
-        unannounced: whether to mark that nobody has been told.
+        unannounced: whether to mark that the event has not been put.
 
     Returns:
-        the row as it is then, or None if it was changed.
+        the new row, or None if the row had changed.
     """
     words = {name: said[name] for name in ("error", "cause") if name in said}
     marks = {"unannounced": now(), "dueAt": due(0)} if unannounced else {"dueAt": never()}
@@ -185,7 +185,7 @@ def end(
 
 
 def look_at(job_id: str, execution: str, seconds: float) -> None:
-    """Let the sweep look at a row in so many seconds, if that execution still has it."""
+    """Let the sweep check a row in so many seconds, if that execution still has it."""
     update(
         job_id,
         "SET dueAt = :dueAt",
@@ -195,13 +195,13 @@ def look_at(job_id: str, execution: str, seconds: float) -> None:
 
 
 def release(job_id: str, execution: str, condition: str = NOT_ACKNOWLEDGED) -> None:
-    """Delete a row that execution still has, of a job not acknowledged, or of another condition."""
+    """Delete a row if the execution still has it and a condition holds."""
     values = {":execution": execution, ":elsewhere": "EndedElsewhere"}
     attempt(job_id, None, condition=f"{MINE} AND {condition}", values=values)
 
 
 def update(job_id: str, expression: str, **given: Any) -> dict[str, Any] | None:
-    """Change a row as `attempt` does; the row as it is then, or None if it met no condition."""
+    """Change a row as `attempt` does; the new row, or None if the condition was not met."""
     met, row = attempt(job_id, expression, **given)
     return row if met else None
 
@@ -217,15 +217,15 @@ def attempt(
     """Change a row if it meets a condition.
 
     Args:
-        expression, condition: DynamoDB's UpdateExpression and ConditionExpression; `#status`,
-            `#execution`, `#error`, `#times` and `#over` need not be named, nor the statuses in
-            flight valued: `:created`, `:queued`, `:dispatched`, `:inProgress`. Without an
-            expression the row is deleted.
-        values: for the expressions' `:names`, as plain values; others than theirs are left out.
-        names: for their further `#names`.
+        expression, condition: DynamoDB's UpdateExpression and ConditionExpression. The names
+            `#status`, `#execution`, `#error`, `#times` and `#over` and the values `:created`,
+            `:queued`, `:dispatched` and `:inProgress` are defined. Without an expression, the row
+            is deleted.
+        values: plain values for `:names` in the expressions; unused ones are left out.
+        names: for further `#names`.
 
     Returns:
-        whether it did; and the row as it is now, None if there is none.
+        whether the condition was met; and the row now, or None.
     """
     returned = {"ReturnValues": "ALL_NEW"} if expression else {}
     returned |= {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}

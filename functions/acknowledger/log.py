@@ -1,4 +1,4 @@
-"""The functions' logger: one line of JSON per fact, naming the job that it is about."""
+"""The functions' logger: one line of JSON per event, which names its job."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-# What a line names of a job's row, by the keys that Powertools' own are written like.
+# The keys of a line and the attributes of a job's row that they show.
 _KEYS = {
     "job_id": "jobId",
     "action_type": "actionType",
@@ -18,12 +18,12 @@ _KEYS = {
 
 
 def as_json(record: dict[str, Any]) -> str:
-    """A log record as one line of JSON that can be written whatever text is in it."""
+    """A log record as one line of JSON in ASCII, so that any text can be written."""
     return json.dumps(record, default=str)
 
 
 def printable(text: str) -> str:
-    """A text without the half characters that JSON can have and UTF-8 can't."""
+    """A text without lone surrogates, which JSON can have and UTF-8 can't."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -33,8 +33,8 @@ def about(row: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 logger = Logger(json_serializer=as_json)
-# Lambda lets lines of all levels pass. Ours at level DEBUG are for invocations that are sampled,
-# those of libraries for none: there are secrets in botocore's.
+# Lambda drops no level. Our lines at level DEBUG are written for sampled invocations only; those of
+# libraries never are, since botocore's contain secrets.
 logger.initial_log_level = logging.INFO
 logger.refresh_sample_rate_calculation()
 logging.getLogger().setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Moments as the table has them: ISO 8601 in UTC with milliseconds, which sort as text."""
+"""Timestamps as the tables have them: ISO 8601 in UTC with milliseconds, which sort as text."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ def seconds_since(moment: str) -> float:
 
 
 def seconds_in_each(times: Mapping[str, str], end: str) -> dict[str, float]:
-    """How long a job was in each status, from when it reached each and when it left the last."""
+    """How many seconds a job was in each status, from when it reached each and when it ended."""
     reached = sorted(times.items(), key=lambda each: each[1])
     return {
         status: seconds_between(since, until)

@@ -1,8 +1,8 @@
-"""What Intake decides about one offered job. Nothing here calls AWS.
+"""Intake's decision about one offered job. Nothing here calls AWS.
 
-CodePipeline shows progress only with a continuation token, which ends a job and makes a next one
-that brings the token. Ours says which work is continued after which of its jobs, and by which
-deployment.
+CodePipeline shows progress only with a continuation token. That ends the job and creates the next
+one, which has the token. Our tokens name the deployment, the work, and the last of its jobs so
+far.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ _UNSAFE_IN_NAME = re.compile(r"[^0-9A-Za-z_-]")
 
 @dataclass(frozen=True)
 class Execution:
-    """The execution that is to follow an offer.
+    """The execution to start for an offer.
 
-    name: the same for the same offer, so that Step Functions refuses to start one twice.
-    another_name: for one offer's second execution, told from the first by the time of the offer.
+    name: the same for the same offer, so that Step Functions refuses to start it twice.
+    another_name: for a second execution of the same offer; it also has the time of the offer.
     start_input: the job without its secrets, and its time limits: `{job, actionType, offeredAt,
         timeouts}`, with `continues` if it continues another, and with `configurationError` if the
-        action's own limits can't be used: such a job is acknowledged and then failed with that.
+        action's own limits are invalid: such a job is acknowledged and then failed with that.
     """
 
     name: str
@@ -49,24 +49,24 @@ def decide(
     secret_properties: Set[str] | None,
     offered_at: str,
 ) -> Execution | None:
-    """The execution that follows an offer, or None: it is offered again when there is room.
+    """The execution to start for an offer, or None if there is no room: it is offered again.
 
     Args:
-        room: what there is for its action type.
-        job: as `job_api.details` gives it.
-        timeouts: the stack's limits, each the most that a job may ask for.
+        room: the room of its action type.
+        job: as `job_api.details` returns it.
+        timeouts: the stack's limits; a job may set lower ones.
         secret_properties: the configuration properties whose values must not be written down;
-            None where it isn't known which those are, so that none is.
-        offered_at: when it was polled, ISO 8601 in UTC; of two offers the later one counts.
+            None if these are not known, so that all values are masked.
+        offered_at: when it was polled, ISO 8601 in UTC; of two offers, the later one counts.
 
     Raises:
         ContinuedElsewhere: it belongs to another deployment.
-        AttributeError, KeyError, TypeError, ValueError: no job of CodePipeline's looks like that.
+        AttributeError, KeyError, TypeError, ValueError: the job is not as CodePipeline documents.
     """
     data = {key: value for key, value in job["data"].items() if key != "artifactCredentials"}
     continues = continued(data.get("continuationToken"), state_machine_arn)
     if continues is None and not room.left:
-        # It came with one that was awaited.
+        # It was offered together with a job that was awaited.
         return None
     configuration = data.get("actionConfiguration", {}).get("configuration", {})
     if configuration:
@@ -89,22 +89,22 @@ def decide(
 
 
 def job_id(offer: Any) -> Any:
-    """What an offer calls its job, if it does."""
+    """The id of an offer's job, or None."""
     named = offer if isinstance(offer, dict) else {}
     return named.get("id") or named.get("jobId")
 
 
 def execution_name(job_id: str, nonce: str) -> str:
-    """The name of the execution that follows an offer: up to 65 of A-Z a-z 0-9 - and _."""
+    """The name of an offer's execution: up to 65 of A-Z a-z 0-9 - and _."""
     digest = hashlib.sha256(f"{job_id}\n{nonce}".encode()).hexdigest()[:24]
     return f"{_UNSAFE_IN_NAME.sub('-', job_id)[:40]}-{digest}"
 
 
 def job_timeouts(configuration: Mapping[str, str], most: Timeouts) -> tuple[Timeouts, str]:
-    """The time limits of one job, and what is wrong with those its action asks for ("" if fine).
+    """The time limits of one job, and what is wrong with those that its action sets ("" if fine).
 
-    An action's configuration may set any of the three by its name; it may ask for less than the
-    stack's limit but not for more.
+    An action's configuration may set any of the three by name, to less than the stack's limit but
+    not to more.
     """
     limits = asdict(most)
     problems = []
@@ -119,7 +119,7 @@ def job_timeouts(configuration: Mapping[str, str], most: Timeouts) -> tuple[Time
                 f"{name} in the action's configuration must be a whole number of seconds "
                 f"from 1 to {at_most}"
             )
-    # A worker that is never late with its heartbeat cannot be later than the whole job.
+    # A heartbeat can't be due later than the whole job.
     limits["HeartbeatTimeoutSeconds"] = min(
         limits["HeartbeatTimeoutSeconds"], limits["JobTimeoutSeconds"]
     )
@@ -145,19 +145,19 @@ def token(execution_arn: str, job_id: str, after: str) -> str:
     """The continuation token that ties the next job to some work, 1 to 2048 characters.
 
     Args:
-        execution_arn: the execution that works it.
+        execution_arn: the execution of the work.
         job_id: the first job of the work, 512 characters at most.
-        after: the newest, likewise.
+        after: its newest job, likewise.
     """
     jobs = json.dumps([job_id, after], ensure_ascii=False, separators=(",", ":"))
     return f"{PREFIX}{execution_arn.split(':')[6]}:{jobs}"
 
 
 def continued(continuation_token: str | None, state_machine_arn: str) -> dict[str, str] | None:
-    """What a job with this token continues, `{jobId, after}`, or None for a worker's own token.
+    """The work that a job with this token continues, `{jobId, after}`; None for a worker's token.
 
     Raises:
-        ContinuedElsewhere: the work is another deployment's.
+        ContinuedElsewhere: the work belongs to another deployment.
         ValueError: it only looks like a token of ours.
     """
     if continuation_token is None or not continuation_token.startswith(PREFIX):

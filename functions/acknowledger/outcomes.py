@@ -1,4 +1,4 @@
-"""What came of a job, and what CodePipeline is told of it. Nothing here calls AWS."""
+"""The outcome of a job, and what is reported to CodePipeline. Nothing here calls AWS."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,25 +19,25 @@ FAILURE_TYPES = frozenset(
     }
 )
 _PROGRESS = ("percentComplete", "summary", "externalExecutionId")
-# Of an execution that is over without an outcome.
+# The state of an execution that is over without an outcome.
 STOPPED = "Stopped"
-# With these it isn't known what became of an acknowledgment.
+# After these errors, an acknowledgment may have succeeded.
 _PASSING = ("States.Timeout", *(passing.__name__ for passing in Passing.__subclasses__()))
 _SAID = {
     "AcknowledgeTimeoutSeconds": "The job was not acknowledged within {} seconds",
-    "HeartbeatTimeoutSeconds": "The worker gave no sign of life for {} seconds",
-    "JobTimeoutSeconds": "The worker was not done within {} seconds",
+    "HeartbeatTimeoutSeconds": "The worker sent no heartbeat for {} seconds",
+    "JobTimeoutSeconds": "The worker did not finish within {} seconds",
 }
 
 
 def parse(event: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The execution, its input and the outcome in what the state machine tells Report.
+    """The execution, its input and the outcome in the payload of the state machine for Report.
 
     The outcome is one of
         `{result}`, the worker's, or `{tooLong: true}` in its place,
-        `{state, failure: {Error, Cause}}`, with which the execution left that state; each of the
-        two may be null. InProgress also tells after how many `milliseconds`.
-    With `waited: true` it has waited for a next job as long as it may.
+        `{state, failure: {Error, Cause}}`, the failure of that state; Error and Cause may be null.
+        For InProgress, `milliseconds` says how long it took.
+    With `waited: true` it has waited for the next job as long as it may.
 
     Raises:
         EventInvalid: naming every field that is wrong.
@@ -51,19 +51,19 @@ def parse(event: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
 
 
 def is_acknowledged(outcome: Mapping[str, Any]) -> bool:
-    """Whether the job was in progress when this came of it."""
+    """Whether the job was in progress at this outcome."""
     return bool(outcome.get("state", "InProgress") == "InProgress")
 
 
 def is_over(outcome: Mapping[str, Any]) -> bool:
-    """Whether nothing came of the job but that it is over."""
+    """Whether the outcome is only that the job is over."""
     return outcome.get("state") == STOPPED or _words(outcome)[0] == "EndedElsewhere"
 
 
 def refusal(outcome: Mapping[str, Any]) -> dict[str, str] | None:
-    """Why a job that nobody has acknowledged goes back to CodePipeline, `{error, cause}`.
+    """Why an unacknowledged job goes back to CodePipeline, `{error, cause}`.
 
-    None where it isn't known whether an acknowledgment got through, or the pipeline is to be told.
+    None if an acknowledgment may have succeeded, or if the job is to be failed.
     """
     error, cause = _words(outcome)
     if outcome["state"] == "WaitForRoom" and error == "States.Timeout":
@@ -75,11 +75,11 @@ def refusal(outcome: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 def failure(outcome: Mapping[str, Any], timeouts: Mapping[str, int]) -> dict[str, str] | None:
-    """What is said of a job that failed or timed out, `{status, error, cause}`; None of a result.
+    """How to report a job that failed or timed out, `{status, error, cause}`; None for a result.
 
     error is one of CodePipeline's failure types, cause the message. The same outcome always gives
-    the same, since CodePipeline accepts a repeated result only if it is identical. A worker's error
-    that is none of the failure types becomes the beginning of a JobFailed message.
+    the same report, since CodePipeline accepts a repeated result only if it is identical. A
+    worker's error that is not a failure type becomes the beginning of a JobFailed message.
     """
     if "failure" not in outcome:
         return None
@@ -102,9 +102,9 @@ def failure(outcome: Mapping[str, Any], timeouts: Mapping[str, int]) -> dict[str
 
 
 def _passed(outcome: Mapping[str, Any], error: str, timeouts: Mapping[str, int]) -> str | None:
-    """The limit that has passed, if that is what came of the job."""
+    """The time limit that the job exceeded, or None."""
     if outcome["state"] == "Dispatched":
-        # Acknowledge has acknowledged the job and fails it, or else it was acknowledged too late.
+        # Acknowledge failed the job with this error; otherwise it was acknowledged too late.
         return None if error in FAILURE_TYPES else "AcknowledgeTimeoutSeconds"
     timed_out = error in ("States.Timeout", "States.HeartbeatTimeout")
     if outcome["state"] != "InProgress" or not timed_out:
@@ -116,23 +116,23 @@ def _passed(outcome: Mapping[str, Any], error: str, timeouts: Mapping[str, int])
 
 
 def _words(outcome: Mapping[str, Any]) -> tuple[str, str]:
-    """The error and the cause of a failure, "" for what there is not."""
+    """The error and the cause of a failure; "" if there is none."""
     words = outcome.get("failure", {})
     return words.get("Error") or "", words.get("Cause") or ""
 
 
 def not_accepted(error: Exception) -> dict[str, str]:
-    """What is said of a job whose result breaks a limit, `{status, error, cause}`."""
+    """How to report a job whose result breaks a limit, `{status, error, cause}`."""
     cause = message(f"The worker's result was not accepted: {error}")
     return {"status": "Failed", "error": "JobFailed", "cause": cause}
 
 
 def parse_progress(event: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None, str]:
-    """The job in a `Job Progress` event, how far it is, and since when.
+    """The job in a `Job Progress` event, its progress, and the event's time.
 
-    Its detail is `{jobId, percentComplete?, summary?, externalExecutionId?}`, or the sweep's
-    `{jobId, keepAlive: true}`, which asks for the job to be continued, news or not: how far is None
-    then. Further members are the worker's own affair.
+    The detail is `{jobId, percentComplete?, summary?, externalExecutionId?}`, or from the sweep
+    `{jobId, keepAlive: true}`, which continues the work in another job even without new progress:
+    then the progress is None. Further members are ignored.
 
     Raises:
         EventInvalid: naming every field that is wrong.
@@ -145,11 +145,11 @@ def parse_progress(event: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None
 
 
 def success_request(job: Mapping[str, str], outcome: Mapping[str, Any]) -> dict[str, Any]:
-    """The `PutJobSuccessResult` request for what a worker answered.
+    """The `PutJobSuccessResult` request for a worker's answer.
 
     Args:
         job: `{jobId}`, and `clientId` for a partner's.
-        outcome: its result is the worker's output: null or an object with any of outputVariables
+        outcome: its result is the worker's output: null, or an object with any of outputVariables
             (not for a partner's job), executionDetails, currentRevision and continuationToken.
 
     Raises:
@@ -174,7 +174,7 @@ def success_request(job: Mapping[str, str], outcome: Mapping[str, Any]) -> dict[
 
 
 def _without_nulls(value: Any) -> Any:
-    """A result without the members that are null: to the API they are not there."""
+    """A result without its null members, which count as absent."""
     if not isinstance(value, dict):
         return value
     return {name: _without_nulls(each) for name, each in value.items() if each is not None}

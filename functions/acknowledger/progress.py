@@ -1,4 +1,4 @@
-"""Telling CodePipeline how far a job is, on the newest job of its work."""
+"""Reporting a job's progress to CodePipeline, on the newest job of its work."""
 
 from typing import Any
 
@@ -10,24 +10,24 @@ from acknowledger.offers import token
 
 
 def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
-    """Keep how far a job is, and show it in the pipeline unless that was done just now.
+    """Keep a job's progress, and show it in the pipeline unless some was shown a moment ago.
 
-    CodePipeline takes it only with a continuation, which ends the newest job of the work and makes
-    a next one. What is about to be done is noted in the row first: then whoever reports the result
-    knows that a next job may be to come, and a repeat says the same byte for byte.
+    CodePipeline takes progress only with a continuation, which ends the newest job of the work and
+    creates the next. This is noted in the row first, so that the report of the result knows that a
+    next job may follow, and so that a repeated call is the same byte for byte.
 
     Args:
-        told: any of `percentComplete`, `summary` and `externalExecutionId`; what is left out stays
-            as it was told before. {} asks to show what is known and isn't shown yet, None to
-            continue the work in a next job, news or not.
-        told_at: when, ISO 8601 in UTC; what was told before something known is too late.
+        told: any of `percentComplete`, `summary` and `externalExecutionId`; members left out keep
+            their last values. {} shows what is kept and isn't shown yet; None continues the work
+            in another job even without new progress.
+        told_at: when, ISO 8601 in UTC; progress older than what is kept is ignored.
 
     Returns:
         whether it was shown.
 
     Raises:
         ValidationException: it breaks a limit; the message names every member.
-        AcknowledgerError: what CodePipeline says, apart from that the job is over.
+        AcknowledgerError: CodePipeline's error, except that the job is over.
     """
     at = now()
     row = job_table.find(job_id)
@@ -39,7 +39,7 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
         return False
     if told:
         job_api.check_success(_request(row, row.get("progress", {}) | told))
-        # To the second, and no worker's clock is ahead of ours.
+        # In whole seconds, and never later than our own clock.
         row = _keep(row, told, min(told_at, at)[:19])
     begun = row.get("continuing", {}).get("sent") is False
     if told is not None and not begun and row.get("progress") == row.get("shown"):
@@ -68,7 +68,7 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
     elif continuing["sent"]:
         return False
     else:
-        # An earlier try got no further than the note: it is repeated as it was.
+        # An earlier attempt got no further than the note: repeat it unchanged.
         request = _request(row, continuing["executionDetails"])
     return _continue(row, request, first_try=continuing is None)
 
@@ -85,7 +85,7 @@ def _request(row: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keep(row: dict[str, Any], told: dict[str, Any], told_at: str) -> dict[str, Any]:
-    """Keep what was told; the row with it. If it isn't shown now, the sweep reminds of it."""
+    """Keep the progress, and return the row with it. The sweep shows what isn't shown now."""
     details = row.get("progress", {}) | told
     kept = job_table.update(
         row["jobId"],
@@ -101,7 +101,7 @@ def _keep(row: dict[str, Any], told: dict[str, Any], told_at: str) -> dict[str, 
 
 
 def _continue(row: dict[str, Any], request: dict[str, Any], *, first_try: bool) -> bool:
-    """End the newest job of some work, so that CodePipeline makes the next."""
+    """End the newest job of some work, so that CodePipeline creates the next."""
     at = now()
     intake_table.expect(row["actionType"], row["jobId"], at)
     newest = {":newest": request["jobId"]}
@@ -109,7 +109,7 @@ def _continue(row: dict[str, Any], request: dict[str, Any], *, first_try: bool) 
         job_api.put_success(request)
     except errors.CodePipelineRefused as error:
         over = isinstance(error, (errors.InvalidJobStateException, errors.JobNotFoundException))
-        # Of a repeat it isn't known what became of the first try.
+        # When a call is repeated, the first one may have succeeded.
         if over or first_try:
             job_table.update(
                 row["jobId"],

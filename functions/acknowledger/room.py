@@ -1,27 +1,27 @@
-"""Room for jobs: how many may be in flight, and whose turn it is. Nothing here calls AWS."""
+"""Room for jobs: how many may be in flight, and which is next. Nothing here calls AWS."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-# PollForJobs has no documented maximum; what it gives back beyond a batch comes with the next.
+# PollForJobs has no documented maximum; further jobs come with the next batch.
 BATCH_SIZE = 100
-# What a job's row says of its room.
+# Whether a job has room, in its row.
 GIVEN, AWAITED = "given", "awaited"
 
 
 @dataclass(frozen=True)
 class Room:
-    """What IntakeTable has of one action type, and its limit.
+    """The row of one action type in IntakeTable, and its limit.
 
     action_type: `Owner/Category/Provider/Version`.
-    limit: how many jobs may be in flight; 0 is as many as there are.
-    paused: whether an operator has stopped intake.
+    limit: how many jobs may be in flight; 0 for no limit.
+    paused: whether an operator has paused intake.
     holders: the executions that have room, by name: `{jobId, since, told}`; told is False until
-        one that had to wait is known to have been told.
-    waiting: those that wait for some: `{jobId, since}`.
-    awaiting: the jobs whose work is to be continued by a job that has not been polled yet, with
-        the moment since when.
-    unshown: the jobs whose worker has told progress that the pipeline doesn't show yet, likewise.
+        an execution that had to wait has certainly been notified.
+    waiting: those that wait for room: `{jobId, since}`.
+    awaiting: the jobs whose work continues in a job that has not been polled yet, and since when
+        that is awaited.
+    unshown: the jobs with progress that the pipeline doesn't show yet, likewise.
     """
 
     action_type: str
@@ -34,7 +34,7 @@ class Room:
 
     @property
     def unlimited(self) -> bool:
-        """Whether nobody needs to ask for room."""
+        """Whether jobs need no room."""
         return not self.limit and not self.paused
 
     @property
@@ -46,16 +46,16 @@ class Room:
 
     @property
     def to_ask_for(self) -> int:
-        """How many jobs to ask CodePipeline for: 0 is not to ask at all.
+        """How many jobs to poll for: 0 means not to poll at all.
 
-        A job that continues one in flight needs no room, but only asking brings it.
+        A job that continues one in flight needs no room, but has to be polled too.
         """
         return min(BATCH_SIZE, self.left + len(self.awaiting))
 
     def to_ask_for_after(self, asked: int, offered: int) -> int:
-        """How many more to ask for after so many were: where no room is left, more and more.
+        """How many jobs to poll for next; without room, twice as many each time.
 
-        What is awaited may stand behind what there is no room for, as long as batches are full.
+        As long as batches are full, an awaited job may come after jobs that have no room.
         """
         if self.left or not self.to_ask_for:
             return self.to_ask_for
@@ -71,5 +71,5 @@ class Room:
 
     @property
     def untold(self) -> list[str]:
-        """The executions that were given room and may not know it."""
+        """The executions that were given room but may not have been notified."""
         return [name for name, holder in self.holders.items() if not holder["told"]]

@@ -1,4 +1,4 @@
-"""Stopping: when a job's life is cut short on one side, the other is told."""
+"""Stopping: when a job is stopped in CodePipeline or Step Functions, it is ended in the other."""
 
 import json
 import time
@@ -11,22 +11,22 @@ from acknowledger.errors import EndedElsewhere, EventInvalid, NotStopped
 from acknowledger.log import about, logger
 from acknowledger.moments import ago, now, seconds_since
 
-# An event may come before the job it is about, and while the execution is between two waits.
+# An event may arrive before its job, or while the execution is between two waits.
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4)
-# So long a result waits for the job that it is to be reported on.
+# How long a result may wait for the job on which it is reported.
 NEXT_JOB_WITHIN_SECONDS = 24 * 3600
 
 
 def on_action(detail: Mapping[str, Any]) -> list[str]:
-    """Tell the executions of the jobs of an action execution that CodePipeline has ended.
+    """Notify the executions of the jobs of an action execution that CodePipeline has ended.
 
-    Only by its own id is it told from a retry of the same action.
+    Only its id distinguishes it from a retry of the same action.
     """
     state, action = detail["state"], detail["action-execution-id"]
     logger.append_keys(action_execution_id=action)
     if events.served_type(detail, set(config().action_types)) is None:
         return []
-    cause = f"CodePipeline has ended the action without us: {state}"
+    cause = f"CodePipeline has ended the action: {state}"
     result = detail.get("execution-result")
     if isinstance(result, dict):
         words = (result.get("error-code"), result.get("external-execution-summary"))
@@ -35,24 +35,24 @@ def on_action(detail: Mapping[str, Any]) -> list[str]:
 
 
 def on_execution(detail: Mapping[str, Any]) -> list[str]:
-    """End the job of an execution that can't any more, so that nobody waits."""
+    """End the job of an execution that is over, so that its pipeline does not wait."""
     arn = detail["executionArn"]
     return end_job(arn, detail if detail.get("input") else executions.describe(arn) or {})
 
 
 def on_due(detail: Mapping[str, Any]) -> list[str]:
-    """Look after a job of which no event told: its execution may be over, or told of its end."""
+    """Check a job without an event: its execution may be over, or not know that the job is."""
     job_id = detail["jobId"]
     row = job_table.find(job_id)
     logger.append_keys(**about(row))
     if row is None or row["dueAt"] > now():
         return []
     arn = row["execution"]
-    # First, so that what fails is tried again with a later sweep.
+    # First, so that a later sweep tries again what fails here.
     job_table.look_at(job_id, arn, job_table.SLACK_SECONDS)
     described = executions.describe(arn)
     if described is None:
-        raise NotStopped(f"job {job_id}: Step Functions knows nothing of its execution any more")
+        raise NotStopped(f"job {job_id}: its execution no longer exists in Step Functions")
     if described["status"] != "RUNNING":
         return end_job(arn, described)
     if "over" in row:
@@ -65,12 +65,12 @@ def on_due(detail: Mapping[str, Any]) -> list[str]:
 
 
 def end_executions(action: str, cause: str) -> list[str]:
-    """Tell the executions that work the jobs of an action execution; these jobs' ids."""
+    """Notify the executions of an action execution's jobs; the ids of these jobs."""
     told: set[str] = set()
     for wait in (0, *LOOK_AGAIN_SECONDS):
         time.sleep(wait)
         rows = [job_table.find(job_id) for job_id in job_table.of_action(action)]
-        # Those that are still to be ended, or to be announced.
+        # Jobs without an end or without an event about it.
         found = [row for row in rows if row]
         living = [r for r in found if r["status"] not in job_table.ENDED or "unannounced" in r]
         for row in living:
@@ -81,12 +81,12 @@ def end_executions(action: str, cause: str) -> list[str]:
         if rows and not left:
             break
     if left:
-        raise NotStopped(f"jobs {', '.join(left)}: their executions don't wait to be told")
+        raise NotStopped(f"jobs {', '.join(left)}: their executions are not waiting")
     return sorted(told)
 
 
 def tell(row: dict[str, Any], cause: str) -> bool:
-    """Note that a job is over, and wake its execution to hear it; whether it does, or is over."""
+    """Note that a job is over, and wake its execution; whether it was waiting or is over."""
     over = {"error": EndedElsewhere.__name__, "cause": cause}
     noted = row["status"] in job_table.ENDED or job_table.update(
         row["jobId"],
@@ -106,18 +106,18 @@ def tell(row: dict[str, Any], cause: str) -> bool:
 
 
 def wake(row: dict[str, Any]) -> bool:
-    """Let an execution go on that waits, to see that its job is over; whether one did."""
+    """Wake a waiting execution, so that it sees that its job is over; whether it was waiting."""
     token = executions.waiting_token(row["execution"])
     return token is not None and executions.fail(token, row["over"]["error"], row["over"]["cause"])
 
 
 def end_job(arn: str, execution: Mapping[str, Any]) -> list[str]:
-    """End the job of an execution that is over, if it is still to be ended; its id.
+    """End the job of an execution that is over, if it has not ended; its id.
 
-    What the execution had told Report is repeated, since that may have done a part of it.
+    The execution's last payload for Report is used again, since Report may have done a part of it.
 
     Args:
-        execution: as events and DescribeExecution tell of it: `{input, status, error?, cause?}`.
+        execution: as in events and DescribeExecution: `{input, status, error?, cause?}`.
     """
     offer = events.started_with(execution)
     if offer is None:
@@ -130,7 +130,7 @@ def end_job(arn: str, execution: Mapping[str, Any]) -> list[str]:
     told, answered = executions.last_report(arn)
     outcome = stopped(execution) if told is None else outcomes.parse(told)[2]
     outcome["waited"] = row.get("progressAt", now()) < ago(NEXT_JOB_WITHIN_SECONDS)
-    # It may have got as far as the row.
+    # It may have recorded the end in the row.
     outcome["cutShort"] = told is not None and not answered
     ended = ending.end(arn, offer, outcome, running=False)
     if ended.said["status"] == ending.NEXT_JOB_NOT_HERE:
@@ -141,7 +141,7 @@ def end_job(arn: str, execution: Mapping[str, Any]) -> list[str]:
 
 
 def stopped(execution: Mapping[str, Any]) -> dict[str, Any]:
-    """The outcome of a job whose execution ended without any."""
+    """The outcome of a job whose execution ended without one."""
     error, cause = execution.get("error"), execution.get("cause")
     words = [str(word) for word in (error, cause) if word]
     told = [f"The job's execution was ended from outside ({execution['status']})", *words]

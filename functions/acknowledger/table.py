@@ -11,11 +11,11 @@ from acknowledger.errors import TableUnavailable, unavailable
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose key is one text. All that it does may raise TableUnavailable.
+    """A table whose key is one string. Every call may raise TableUnavailable.
 
-    name: as the template has it.
+    name: its name in the template.
     key: the key's attribute.
-    full_name: gives the name in AWS.
+    full_name: returns its name in AWS.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Table:
     full_name: Callable[[], str]
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """A row as it is now, or None."""
+        """The current row, or None."""
         answer = self.call("get_item", Key=typed({self.key: key}), ConsistentRead=True)
         return plain(answer["Item"]) if "Item" in answer else None
 
@@ -36,15 +36,15 @@ class Table:
         names: Mapping[str, str],
         **more: str,
     ) -> tuple[bool, dict[str, Any] | None]:
-        """Change a row, or delete it where there is no expression, if it meets a condition.
+        """Change a row, or delete it if there is no expression, if it meets a condition.
 
         Args:
             expression, condition: DynamoDB's UpdateExpression and ConditionExpression.
-            values, names: theirs, plain; what they don't use is left out.
-            more: for DynamoDB: what it is to return.
+            values, names: for these, as plain values; unused ones are left out.
+            more: further parameters for DynamoDB.
 
         Returns:
-            whether it did; and the row that was returned, if any.
+            whether the condition was met; and the row that DynamoDB returned, if any.
         """
         used = set(re.findall(r"[#:]\w+", f"{expression} {condition}"))
         request = {
@@ -59,7 +59,7 @@ class Table:
         return "refused" not in answer, plain(answer.get("Attributes", {})) or None
 
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
-        """DynamoDB's answer; `{refused, Attributes}` where the row didn't meet the condition."""
+        """DynamoDB's response; `{refused, Attributes}` if the row didn't meet the condition."""
         dynamodb = client("dynamodb")
         with unavailable(TableUnavailable, self.name):
             try:
@@ -69,7 +69,7 @@ class Table:
 
 
 def plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    """A low-level item as plain values; its numbers are whole ones."""
+    """A low-level item as plain values; its numbers must be whole."""
     return {name: _plain(value) for name, value in item.items()}
 
 
@@ -78,7 +78,7 @@ def typed(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _typed(value) for name, value in values.items()}
 
 
-# boto3 has the like of these two, but importing it would take longer than all of ours.
+# boto3 has similar functions, but importing it would take longer than all our own modules.
 def _plain(value: Mapping[str, Any]) -> Any:
     ((kind, content),) = value.items()
     if kind == "M":
@@ -103,4 +103,4 @@ def _typed(value: Any) -> dict[str, Any]:
         return {"M": typed(value)}
     if isinstance(value, list):
         return {"L": [_typed(item) for item in value]}
-    raise TypeError(f"{type(value).__name__} has no place in a table")
+    raise TypeError(f"{type(value).__name__} can't be stored in a table")

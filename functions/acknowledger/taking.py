@@ -1,4 +1,4 @@
-"""Taking what CodePipeline offers: each offer is read, decided on, and started as an execution."""
+"""Taking the jobs that CodePipeline offers: reads each offer, decides, and starts its execution."""
 
 import contextlib
 import functools
@@ -25,13 +25,13 @@ from acknowledger.log import about, logger
 from acknowledger.moments import now
 from acknowledger.room import AWAITED, GIVEN, Room
 
-# STARTED may come before its job can be polled: then Intake looks again after these pauses.
+# The event STARTED may arrive before the job can be polled: Intake polls again after these pauses.
 LOOK_AGAIN_SECONDS = (0.5, 1, 2, 3, 4, 5)
 STARTS_AT_ONCE = 50
 TYPES_AT_ONCE = 50
-# After so many batches of which nothing could be taken it is the other action types' turn.
+# After this many batches without a job that could be taken, polling stops.
 FRUITLESS_BATCHES = 10
-# What is counted in any case. A sweep is an action type looked through without a failure.
+# Counted even when 0. A sweep is one action type polled without a failure.
 COUNTED = (
     *("Sweeps", "Polls", "EmptyPolls", "PollFailures", "OffersSeen", "OffersTaken"),
     *("ActionTypesNotServed", "EventsNotServed"),
@@ -42,10 +42,10 @@ _Decide = Callable[[Mapping[str, Any]], offers.Execution | None]
 
 
 class Sweep:
-    """One invocation's taking.
+    """The taking of jobs in one invocation.
 
     counts: the metrics, by name.
-    problems: what failed while all the rest went on, a sentence each.
+    problems: one sentence for each failure; a failure does not stop the rest.
     """
 
     def __init__(self, has_time: Callable[[], bool], starters: ThreadPoolExecutor) -> None:
@@ -56,21 +56,21 @@ class Sweep:
         self._counting = threading.Lock()
 
     def on_schedule(self, _detail: Mapping[str, Any]) -> None:
-        """Take what is offered for every action type, and heal what went wrong before.
+        """Take the jobs offered for every action type, and repair what went wrong before.
 
-        All at once, so that none waits until another with much to do is through.
+        All types are polled at once, so that a busy one doesn't delay the others.
         """
         action_types = config().action_types
         with ThreadPoolExecutor(min(TYPES_AT_ONCE, len(action_types))) as pollers:
             list(pollers.map(functools.partial(self._take, heal=True), action_types))
-        with self._trying("looking after the jobs in flight"):
+        with self._trying("checking the jobs in flight"):
             if self._has_time():
                 self._count(**upkeep.look_after())
 
     def on_started(self, detail: Mapping[str, Any]) -> None:
-        """Take the job that a STARTED event tells of, and what else is offered.
+        """Take the job that a STARTED event announces, and any others that are offered.
 
-        The rule lets the events of every custom action come: others than ours are only counted.
+        The rule matches the events of every custom action: those not served are only counted.
         """
         action_type = events.served_type(detail, set(config().action_types))
         if action_type is None:
@@ -84,14 +84,14 @@ class Sweep:
             if not look_again or self.problems or not self._has_time():
                 return
             with self._trying("looking for the job of this event"):
-                # Another invocation may have taken it: then the table knows it.
+                # Another invocation may have taken it: then it is in the table.
                 if not (action and any(job_table.of_action(action))):
                     continue
             return
-        logger.info("The job of this event was not offered in time: it is left to the sweep")
+        logger.info("The job of this event was not offered in time: the sweep will find it")
 
     def on_ended(self, detail: Mapping[str, Any]) -> None:
-        """Give an ended execution's room to the next."""
+        """Give an ended execution's room to the next one."""
         ended = events.started_with(detail)
         for action_type in config().action_types:
             limited = config().max_jobs_in_flight[action_type]
@@ -100,7 +100,7 @@ class Sweep:
                 self._take(action_type)
 
     def on_resumed(self, detail: Mapping[str, Any]) -> None:
-        """Take what was offered while intake was paused for these action types."""
+        """Take the jobs that were offered while intake was paused for these action types."""
         for action_type in events.chosen_types(detail, set(config().action_types)):
             self._take(action_type)
 
@@ -111,14 +111,14 @@ class Sweep:
         heal: bool = False,
         looked_for: Mapping[str, Any] = MappingProxyType({}),
     ) -> bool:
-        """Take everything offered for an action type that there is room for.
+        """Take the jobs offered for an action type, as many as there is room for.
 
         Args:
-            heal: also give back the room of executions that ended unnoticed.
+            heal: also release the room of executions that ended unnoticed.
             looked_for: the detail of a STARTED event.
 
         Returns:
-            whether to look again: its job was not among what was taken, and there is room for it.
+            whether to poll again: the event's job was not offered, and there is room for it.
         """
         try:
             name = str(action_type)
@@ -140,7 +140,7 @@ class Sweep:
             while queries and asked and fruitless < FRUITLESS_BATCHES and self._has_time():
                 query = queries.popleft()
                 asked = min(asked, job_api.largest_batch(action_type))
-                # Before it is asked for: what is offered again afterwards is the newer offer.
+                # Before the poll: an offer after it is the newer one.
                 decide_now = functools.partial(decide, room, offered_at=now())
                 batch = self._poll(action_type, asked, query)
                 if not batch:
@@ -170,7 +170,7 @@ class Sweep:
     def _queries(
         self, action_type: ActionType, properties: job_api.Properties | None
     ) -> list[Query | None]:
-        """With what to poll an action type, in an order in which none is always the last.
+        """The queries to poll an action type with, in random order so that none is always last.
 
         Raises:
             QueryMismatch
@@ -192,7 +192,7 @@ class Sweep:
         return random.sample(queries, len(queries)) if queries else [None]
 
     def _poll(self, action_type: ActionType, size: int, query: Query | None) -> _Offers:
-        """What is offered next, counted."""
+        """Poll once, and count it."""
         try:
             batch = job_api.poll(action_type, size, query)
         except AcknowledgerError:
@@ -202,11 +202,11 @@ class Sweep:
         return batch
 
     def _start(self, offer: dict[str, Any], room: Room, decide: _Decide) -> dict[str, Any] | None:
-        """Start one offer's execution; its job, or None if this offer isn't taken."""
+        """Start one offer's execution; its job, or None if the offer isn't taken."""
         about_it = {"job_id": offers.job_id(offer), "action_type": room.action_type}
         if not self._has_time():
-            # Step Functions took long over the others of the batch.
-            logger.warning("Offer left alone", **about_it, reason="no time is left")
+            # Starting the others of the batch took too long.
+            logger.warning("Offer skipped", **about_it, reason="no time is left")
             return None
         try:
             execution = decide(job_api.details(offer))
@@ -214,10 +214,10 @@ class Sweep:
                 return None
             arn = _started(execution, room)
         except ContinuedElsewhere as error:
-            logger.warning("Offer left alone", **about_it, reason=str(error))
+            logger.warning("Offer skipped", **about_it, reason=str(error))
             return None
         except (ClientTokenMissing, InvalidClientTokenException) as error:
-            # It costs only that client's jobs. The message says all; a trace would add nothing.
+            # Only this client's jobs are affected. The message is enough; a trace adds nothing.
             client_id, why = offer["clientId"], str(error)
             logger.error("Client token refused", **about_it, client_id=client_id, error=why)
             self._count(ClientTokensRefused=1)
@@ -225,7 +225,7 @@ class Sweep:
         except (AcknowledgerError, AttributeError, KeyError, TypeError, ValueError) as error:
             why = f"{type(error).__name__}: {error}"
             if not isinstance(error, AcknowledgerError):
-                # No job of CodePipeline's looks like that; its neighbours in the batch may.
+                # The job is not as documented; the others in the batch may be.
                 why = f"not as documented: {why}"
             logger.warning("Offer not taken", **about_it, reason=why)
             self.problems.append(f"starting job {about_it['job_id']}: {why}")
@@ -242,7 +242,7 @@ class Sweep:
 
     @contextlib.contextmanager
     def _trying(self, what: str) -> Iterator[None]:
-        """What fails here is told in the end, after all the rest."""
+        """Collect a failure here, so that the rest goes on."""
         try:
             yield
         except AcknowledgerError as error:
@@ -253,7 +253,7 @@ class Sweep:
 
 
 def pause(detail: Mapping[str, Any], *, paused: bool) -> list[str]:
-    """Take no more jobs, those in flight going on, or take them again; what is paused then.
+    """Pause intake for some action types, or resume it; the types that are paused then.
 
     Raises:
         EventInvalid: an action type is not served here.
@@ -268,7 +268,7 @@ def pause(detail: Mapping[str, Any], *, paused: bool) -> list[str]:
 
 
 def _properties(action_type: ActionType) -> job_api.Properties | None:
-    """What its properties mean, or None where a partner's action type isn't listed."""
+    """An action type's properties, or None if a partner's action type isn't listed."""
     try:
         return job_api.properties(action_type)
     except ActionTypeNotFoundException:
@@ -280,9 +280,9 @@ def _properties(action_type: ActionType) -> job_api.Properties | None:
 def _started(execution: offers.Execution, room: Room) -> str:
     """Start an offer's execution, or find it running; its ARN.
 
-    Where CodePipeline offers a job again under the same nonce, the execution's name is taken: by
-    one still running, which goes on, or by one that has ended without an acknowledgment, which is
-    followed by another. Another also acknowledges again what the running one has acknowledged.
+    If CodePipeline offers a job again with the same nonce, the name is already used. An execution
+    that is still running goes on; one that ended without an acknowledgment is followed by another.
+    If the running one has acknowledged the job, another is started to acknowledge it again.
     """
     name, start_input = execution.name, execution.start_input
     if not _start_as(name, start_input, room):
@@ -300,9 +300,9 @@ def _started(execution: offers.Execution, room: Room) -> str:
 
 
 def _start_as(name: str, start_input: dict[str, Any], room: Room) -> bool:
-    """Start an execution with room or a place among the waiting; False if its name is taken.
+    """Start an execution with room or a place in the queue; False if its name is already used.
 
-    A job that continues one in flight has that one's room.
+    A job that continues one in flight uses that one's room.
     """
     if not room.unlimited and "continues" not in start_input:
         has_room = intake_table.take(room, name, start_input["job"]["id"], start_input["offeredAt"])

@@ -1,4 +1,4 @@
-"""What Intake sees to beside taking offers: that room is given, and what no event told of."""
+"""Intake's upkeep: gives room to waiting executions, and finds jobs that missed an event."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +8,14 @@ from acknowledger.log import logger
 from acknowledger.moments import ago, seconds_since
 from acknowledger.room import GIVEN, Room
 
-# A younger execution may be about to start.
+# A younger entry's execution may be about to start.
 LEAK_SECONDS = 120
-# Action executions don't last longer than a day, nor do the jobs that were to come for them.
+# An action execution lasts no longer than a day, so a job awaited for it never comes later.
 AWAITED_SECONDS = 24 * 3600
 
 
 def give_room(room: Room) -> Room:
-    """Give room that came free to the executions that wait for it; what there is after that.
+    """Give free room to the executions that wait for it; the new state.
 
     Raises:
         TableUnavailable, StepFunctionsUnavailable
@@ -29,7 +29,7 @@ def give_room(room: Room) -> Room:
 
 
 def heal(room: Room) -> Room:
-    """Give back, where it is wanted, the room of executions that ended unnoticed; what there is.
+    """Release the room of executions that ended unnoticed, if it is needed; the new state.
 
     Raises:
         TableUnavailable, StepFunctionsUnavailable
@@ -41,10 +41,10 @@ def heal(room: Room) -> Room:
 
 
 def look_after() -> dict[str, int]:
-    """Have Stop look after the jobs of whose end no event told; how many there are in flight.
+    """Have Stop check the jobs that are due, and count those in flight.
 
     Returns:
-        the metrics JobsInFlight, of whatever action type, and OldestJobAge, in seconds.
+        the metrics JobsInFlight, of all action types, and OldestJobAge, in seconds.
 
     Raises:
         TableUnavailable, BusUnavailable
@@ -58,8 +58,8 @@ def look_after() -> dict[str, int]:
 def _tell(room: Room, execution: str, entry: Mapping[str, Any]) -> None:
     """Let an execution go on that has room now.
 
-    As long as it may still write its row anew, whoever looks next tells it again. If the row is a
-    newer offer's by now, or acknowledged by another, it has no use for the room: it stands down.
+    While it may still write its row again, the next Intake notifies it again. If a newer offer has
+    the row now, or another acknowledged it, the execution needs no room: it will stand down.
     """
     row = job_table.update(
         entry["jobId"],
@@ -84,7 +84,7 @@ def _tell(room: Room, execution: str, entry: Mapping[str, Any]) -> None:
 
 
 def _heal_leaks(room: Room) -> bool:
-    """Give back what executions have that are no longer running; whether there were any."""
+    """Release the room of executions that are no longer running; whether there were any."""
     present = {**room.holders, **room.waiting}
     old = {name for name, entry in present.items() if entry["since"] < ago(LEAK_SECONDS)}
     if not old:
@@ -92,13 +92,13 @@ def _heal_leaks(room: Room) -> bool:
     unseen = old - executions.running()
     leaks = [name for name in unseen if not executions.is_running(executions.arn_of(name))]
     for name in leaks:
-        logger.warning("Room of an ended execution given back", execution=name)
+        logger.warning("Room of an ended execution released", execution=name)
         intake_table.give_back(room.action_type, name)
     return bool(leaks)
 
 
 def _forget_awaited(room: Room) -> None:
-    """Stop asking for jobs that were to continue some work and never came, and the like."""
+    """Stop waiting for jobs and progress that have not come for a day, or have come."""
     for job_id, since in room.unshown.items():
         if since < ago(AWAITED_SECONDS):
             intake_table.forget(room.action_type, job_id, ago(AWAITED_SECONDS))

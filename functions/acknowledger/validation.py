@@ -1,8 +1,8 @@
-"""Checks a request against the limits in the AWS SDK's own model of the API.
+"""Checks a request against the limits in the AWS SDK's model of the API.
 
 botocore checks types and required members before it sends, but no maximum, pattern or enum, and
-its messages repeat the value. Here every broken limit is named, in CodePipeline's own words, and
-no value is ever repeated: it may be a client token.
+its messages repeat the value. Here every broken limit is named, in CodePipeline's words, and no
+value is ever repeated: it may be a client token.
 """
 
 import re
@@ -15,7 +15,7 @@ from botocore.utils import parse_to_aware_datetime
 from acknowledger.errors import ValidationException
 from acknowledger.log import printable
 
-# The message of a failure that CodePipeline takes has as many characters.
+# The longest message that CodePipeline takes for a failure.
 MESSAGE_LENGTH = 5000
 _TYPES: dict[str, tuple[str, Any]] = {
     "string": ("a string", (str,)),
@@ -35,7 +35,7 @@ def validate(shape: Any, value: Any, also: Iterable[tuple[str, str]] = ()) -> No
     Args:
         shape: a botocore input shape, `client.meta.service_model.operation_model(…).input_shape`.
         value: the request as a dict with the API's member names.
-        also: violations found elsewhere, to be told with these.
+        also: violations found elsewhere, to be reported with these.
 
     Raises:
         ValidationException: "N validation errors detected: Value at 'a.b' failed to satisfy
@@ -51,7 +51,7 @@ def validate(shape: Any, value: Any, also: Iterable[tuple[str, str]] = ()) -> No
 
 
 def message(text: str) -> str:
-    """A text as the message of a failure may be."""
+    """A text, shortened and printable, as the message of a failure."""
     return printable(text if len(text) <= MESSAGE_LENGTH else f"{text[: MESSAGE_LENGTH - 1]}…")
 
 

@@ -30,7 +30,7 @@ SCENARIOS = [
         {"Outcome": "Hang", "JobTimeoutSeconds": "1"},
         "TimedOut",
         "Failed",
-        "not done within 1 seconds (JobTimeoutSeconds)",
+        "not finish within 1 seconds (JobTimeoutSeconds)",
         "JobTimedOut",
     ),
     Scenario(
@@ -38,7 +38,7 @@ SCENARIOS = [
         {"Outcome": "Hang", "HeartbeatTimeoutSeconds": "1"},
         "TimedOut",
         "Failed",
-        "no sign of life for 1 seconds (HeartbeatTimeoutSeconds)",
+        "no heartbeat for 1 seconds (HeartbeatTimeoutSeconds)",
         "JobTimedOut",
     ),
     Scenario(

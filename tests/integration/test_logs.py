@@ -30,7 +30,7 @@ QUERIES = {
     "The slowest acknowledgments",
     "Failed jobs by cause",
     "Failed functions by error",
-    "What a pipeline or a client got",
+    "Jobs of a pipeline or client",
 }
 
 

@@ -109,7 +109,7 @@ def test_a_list_names_the_job_and_the_reason_and_changes_nothing(world):
     for run in (redrive_anew, redrive):
         said = run(world, "Acknowledge", "--list")
         assert f"job {event['detail']['jobId']}" in said
-        assert "taskToken: it is none of Step Functions'" in said
+        assert "taskToken: Step Functions does not know it" in said
         assert "queues: 1" in said
         assert re.search(r"since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", said)
     assert waiting(world, "Acknowledge") == 1

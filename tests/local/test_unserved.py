@@ -11,7 +11,7 @@ from local import acknowledger
 from local.unserved import QUEUED_SECONDS, misfits
 from tests.support import wait_for
 
-KIND, MISSPELLED = "Custom/Build/MyTool/1", "Custom/Test/Mispelled/1"
+KIND, MISSPELLED = "Custom/Build/MyTool/1", "Custom/Test/Misspelled/1"
 ELSEWHERE = "Custom/Test/Elsewhere/1"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tools import release
+from tools import prose, release
 
 LOCKED = sorted([*ROOT.glob("requirements/*.txt"), ROOT / "functions" / "requirements.txt"])
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -59,6 +59,24 @@ def test_a_version_without_a_section_in_the_changelog_is_not_released(
     monkeypatch.setattr(release, "VERSION", "99.0.0")
     with pytest.raises(SystemExit, match=r"CHANGELOG.md has no section for version 99\.0\.0"):
         release.changes()
+
+
+def words(count: int) -> str:
+    return " ".join(f"w{number}" for number in range(count))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"# It gives no {'sign'} of\n    # life.", [f"say this plainly: {'sign'} of # life"]),
+        (f"def test_it_is_{'told'}_of(): ...", [f"say this plainly: {'told'} of"]),
+        ("See the the page.", ["a word twice: the"]),
+        (f"Short. {words(41)}. Short.", ["a sentence of 41 words"]),
+        (f"{words(30)}. {words(30)}\n\n```\n{words(41)}\n```\n\n- {words(40)}", []),
+    ],
+)
+def test_prose_that_readers_stumble_over_is_found(text: str, found: list[str]) -> None:
+    assert [problem for _, problem in prose.problems(text, markdown=True)] == found
 
 
 IMPORT = """

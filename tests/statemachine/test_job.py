@@ -14,7 +14,7 @@ from tests.support import wait_for
 TO_ACKNOWLEDGE = ["Created", "Queued", "Dispatched"]
 TO_WORK = [*TO_ACKNOWLEDGE, "InProgress"]
 REPORTED = ["Report", "Reported"]
-OVER = ("EndedElsewhere", "CodePipeline has ended the action without us: ABANDONED")
+OVER = ("EndedElsewhere", "CodePipeline has ended the action: ABANDONED")
 NO = ("JobFailed", 'it said "no"\n{% $job %}')
 NEXT_JOB = {"status": "NextJobNotHere", "error": "NextJobNotHere", "cause": "it was continued"}
 REFUSED = {"status": "Refused", "error": "JobNotFoundException", "cause": "Gone."}
@@ -293,13 +293,13 @@ def test_an_execution_that_cannot_claim_the_row_goes_to_acknowledge(
         offeredAt={"S": offered_at},
     )
     before = machine.row(offered["id"])
-    script = Script(acknowledge=[("AlreadyInProgress", "Worked by arn:another")])
+    script = Script(acknowledge=[("AlreadyInProgress", "Its execution is arn:another")])
     ended = machine.run(offered, script, room="awaited")
     assert ended.path == ["Created", "Dispatched", "StandDown"]
     assert ended.output == {
         "jobId": offered["id"],
         "reason": "AlreadyInProgress",
-        "cause": "Worked by arn:another",
+        "cause": "Its execution is arn:another",
     }
     assert ended.row == before
 

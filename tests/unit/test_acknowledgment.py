@@ -137,7 +137,7 @@ def test_a_job_that_this_execution_may_not_take_is_not_acknowledged(
 @pytest.mark.parametrize(
     ("answer", "cause"),
     [
-        ("InProgress", f"Acknowledged again, answered with InProgress; worked by {OTHER}"),
+        ("InProgress", f"Acknowledged again, answered with InProgress; its execution is {OTHER}"),
         ("InvalidNonceException", "Not acknowledged again (InvalidNonceException)"),
         ("JobNotFoundException", "Not acknowledged again (JobNotFoundException)"),
     ],
@@ -291,7 +291,7 @@ class TestJoining:
         expect_call(other_calls, "InProgress")
         told = {"taskToken": "t", "output": "{}"}
         other_calls.expects("stepfunctions", "send_task_success", {}, told)
-        with pytest.raises(errors.Joined, match=f"Continues {WORK}, which is worked by arn:{WORK}"):
+        with pytest.raises(errors.Joined, match=f"Continues {WORK}, with execution arn:{WORK}"):
             make_ours(NEXT)
         row = tables.job(WORK)
         assert row["currentJobId"] == JOB_ID

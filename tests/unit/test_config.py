@@ -153,12 +153,12 @@ def test_queries_are_read_by_action_type():
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("x", "'x' is no query: write ActionType\\?Property=Value"),
-        ("Custom/Test/B/2?Project", "is no query"),
-        ("Custom/Test/B/2?Project=", "is no query"),
-        ("Custom/Test/B/2?=x", "is no query"),
+        ("x", "'x' is not a query: write ActionType\\?Property=Value"),
+        ("Custom/Test/B/2?Project", "is not a query"),
+        ("Custom/Test/B/2?Project=", "is not a query"),
+        ("Custom/Test/B/2?=x", "is not a query"),
         (f"Custom/Test/B/2?Project={'x' * 51}", "a value of 1 to 50 letters"),
-        ("Custom/Test/B/2?Project=x y", "is no query"),
+        ("Custom/Test/B/2?Project=x y", "is not a query"),
         ("Custom/Test/C/2?Project=x", "Custom/Test/C/2 must be a custom action type that is in"),
         ("ThirdParty/Test/P/2?Project=x", "must be a custom action type"),
         ("Test/Custom/B/2?Project=x", "for example Custom/Test/B/2"),

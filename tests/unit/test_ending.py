@@ -111,7 +111,7 @@ def test_the_event_of_a_success_has_the_workers_continuation_token(job, other_ca
             TIMED_OUT,
             "TimedOut",
             "JobFailed",
-            "The worker gave no sign of life for 960 seconds (HeartbeatTimeoutSeconds)",
+            "The worker sent no heartbeat for 960 seconds (HeartbeatTimeoutSeconds)",
         ),
         (
             LATE,
@@ -395,7 +395,7 @@ class TestOver:
         other_calls.expects_error("codepipeline", operation, code, "It has terminated")
         expect_announcement(other_calls)
         ended = end(outcome)
-        cause = "CodePipeline has ended the job without us: It has terminated"
+        cause = "CodePipeline has already ended the job: It has terminated"
         assert ended.said == {"status": "Failed", "error": "EndedElsewhere", "cause": cause}
         assert ended.refused == code
         assert tables.job(JOB_ID)["cause"] == cause

@@ -112,26 +112,26 @@ def test_a_long_reason_is_cut_to_what_codepipeline_takes(error):
             failed("States.Timeout", "", milliseconds=8001),
             {},
             "JobFailed",
-            "no sign of life for 8 seconds (HeartbeatTimeoutSeconds)",
+            "no heartbeat for 8 seconds (HeartbeatTimeoutSeconds)",
         ),
         (
             failed("States.HeartbeatTimeout", None, milliseconds=8999),
             {},
             "JobFailed",
-            "no sign of life for 8 seconds (HeartbeatTimeoutSeconds)",
+            "no heartbeat for 8 seconds (HeartbeatTimeoutSeconds)",
         ),
         (
             failed("States.Timeout", "", milliseconds=9001),
             {},
             "JobFailed",
-            "not done within 9 seconds (JobTimeoutSeconds)",
+            "not finish within 9 seconds (JobTimeoutSeconds)",
         ),
         # A heartbeat limit as long as the job's: the job's limit is the one that is named.
         (
             failed("States.Timeout", "", milliseconds=8001),
             {"JobTimeoutSeconds": 8},
             "JobFailed",
-            "not done within 8 seconds (JobTimeoutSeconds)",
+            "not finish within 8 seconds (JobTimeoutSeconds)",
         ),
     ],
 )

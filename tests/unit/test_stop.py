@@ -21,7 +21,7 @@ ARN = ABORTED["detail"]["executionArn"]
 ACTION = {"actionExecutionId": ABANDONED["detail"]["action-execution-id"]}
 PUT = "put_job_failure_result"
 CAUSE = "The job's execution was ended from outside (ABORTED): Operator: Wrong branch"
-OVER_CAUSE = "CodePipeline has ended the action without us: ABANDONED"
+OVER_CAUSE = "CodePipeline has ended the action: ABANDONED"
 OVER = {"error": "EndedElsewhere", "cause": OVER_CAUSE}
 PAUSES = [0, *stopping.LOOK_AGAIN_SECONDS]
 STATUSES = ["Created", "Queued", "Dispatched", "InProgress"]
@@ -469,7 +469,7 @@ class TestDue:
     ):
         put_job(tables, dueAt=ago(1))
         other_calls.expects_error("stepfunctions", "describe_execution", "ExecutionDoesNotExist")
-        with pytest.raises(errors.NotStopped, match="nothing of its execution"):
+        with pytest.raises(errors.NotStopped, match="its execution no longer exists"):
             stop.handler(DUE, context)
 
 

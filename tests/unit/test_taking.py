@@ -229,7 +229,7 @@ def test_an_error_in_counting_the_jobs_in_flight_is_raised_after_everything_else
     aws_calls.expects_error("dynamodb", "query", "ThrottlingException")
     with pytest.raises(
         errors.IntakeIncomplete,
-        match=r"^looking after the jobs in flight: TableUnavailable: JobTable: ",
+        match=r"^checking the jobs in flight: TableUnavailable: JobTable: ",
     ):
         intake.handler(SCHEDULE, context)
 
@@ -887,7 +887,7 @@ class TestDueJobs:
     ):
         tables.put_job("due", dueAt=ago(1))
         other_calls.expects_error("events", "put_events", "ThrottlingException")
-        with pytest.raises(errors.IntakeIncomplete, match="looking after the jobs in flight"):
+        with pytest.raises(errors.IntakeIncomplete, match="checking the jobs in flight"):
             intake.handler(SCHEDULE, context)
 
 
@@ -980,7 +980,7 @@ def test_a_refused_batch_size_is_halved_down_to_ten_and_remembered(aws_calls, lo
     assert job_api.largest_batch(one) == 10
     expect(10)
     assert job_api.poll(one, 100) == []
-    assert log.getvalue().count("takes no larger batches") == 1
+    assert log.getvalue().count("accepts no larger batches") == 1
 
 
 def test_a_refusal_for_another_reason_than_the_batch_size_is_raised_and_not_remembered(aws_calls):

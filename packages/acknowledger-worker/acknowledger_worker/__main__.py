@@ -16,7 +16,7 @@ from acknowledger_worker.worker import Worker
 
 
 def load(place: str) -> Worker:
-    """The Worker that is somewhere, as `module:name`.
+    """The Worker at `module:name`.
 
     Raises:
         LookupError: there is none; the message says why in one line.
@@ -40,7 +40,7 @@ def load(place: str) -> Worker:
 
 
 def _told(module: str, error: BaseException) -> str:
-    """What went wrong in a module, and where."""
+    """The error of a module's import, and its place."""
     where = ""
     for frame in traceback.extract_tb(error.__traceback__):
         if "importlib" not in frame.filename and frame.filename != __file__:
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("worker", help="where the Worker is, as module:name")
     parser.add_argument("--queue-url", default=os.environ.get("QUEUE_URL"))
     parser.add_argument("--jobs-at-once", type=int, default=4)
-    parser.add_argument("--stop-seconds", type=float, default=20, help="then hand back jobs")
+    parser.add_argument("--stop-seconds", type=float, default=20, help="until jobs are handed back")
     parser.add_argument("--check", action="store_true", help="only import the Worker")
     parser.add_argument(
         "--reload",
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         logger.info("%s takes jobs", given.worker)
         runner.run()
     if code and code.changed:
-        os.execv(  # noqa: S606 - this very program
+        os.execv(  # noqa: S606 - this same program
             sys.executable,
             [sys.executable, "-m", "acknowledger_worker", *(arguments or sys.argv[1:])],
         )

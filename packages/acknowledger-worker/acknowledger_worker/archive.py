@@ -1,7 +1,7 @@
-"""Unpacks the zip and tar files that others have packed, and packs what a worker has made.
+"""Unpacks zip and tar files, and packs a worker's output.
 
-Nothing that is unpacked leaves its folder, by a path, an absolute name or a link, and nothing is
-unpacked without a limit, whatever sizes the file gives.
+No unpacked entry leaves its folder, by a relative path, an absolute path or a link. The unpacked
+size is limited, regardless of the sizes that the archive states.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WINDOWS = {0, 10, 14}  # FAT, NTFS and VFAT
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip file, as artifacts are. Its beginning says so."""
+    """Whether a file is a zip file, like most artifacts, by its first bytes."""
     return _kind(path) == "zip"
 
 
@@ -47,8 +47,8 @@ def unpack(
     """Unpack a zip, tar or tar.gz file into a new folder, with permissions and links.
 
     Args:
-        max_bytes: how large all that is in it may be together.
-        check: called before each entry; what it raises ends the unpacking.
+        max_bytes: how large all of its entries together may be.
+        check: called before each entry; an exception ends the unpacking.
 
     Raises:
         ArtifactInvalid: naming the entry that can't be unpacked, or the limit.
@@ -69,9 +69,9 @@ def unpack(
         tarfile.TarError,
         zlib.error,
         EOFError,
-        NotImplementedError,  # an entry that is packed in a way that zipfile doesn't know
+        NotImplementedError,  # an entry with a compression that zipfile doesn't support
         OSError,
-        RuntimeError,  # an entry that is encrypted
+        RuntimeError,  # an encrypted entry
         UnicodeError,
         ValueError,
     ) as error:
@@ -84,7 +84,7 @@ def pack(
     *,
     files: Iterable[str] | None = None,
     links: Links = "refuse",
-    format: Format = "zip",  # noqa: A002 - what it is
+    format: Format = "zip",  # noqa: A002
     check: Callable[[], None] = lambda: None,
 ) -> None:
     """Pack a folder or a file into a new archive, with permissions and the links within it.
@@ -92,13 +92,13 @@ def pack(
     Args:
         files: which of the folder's files and folders, as patterns such as "dist/*.whl"; by
             default all.
-        links: what to do with links that lead out of the folder: refuse them; keep them as they
-            are, follow them to what is there, or skip them.
-        check: called before each entry; what it raises ends the packing.
+        links: what to do with links that lead out of the folder: refuse them, keep them as they
+            are, follow them to their targets, or skip them.
+        check: called before each entry; an exception ends the packing.
 
     Raises:
-        ArtifactInvalid: such a link, a pattern that nothing matches, or an entry that is neither
-            a file nor a folder.
+        ArtifactInvalid: there is such a link, a pattern without a match, or an entry that is
+            neither a file nor a folder.
     """
     root = (source if source.is_dir() else source.parent).resolve()
     chosen = [root / source.name] if source.is_file() else _chosen(root, files)
@@ -150,7 +150,7 @@ def _kind(path: Path) -> Literal["zip", "tar"] | None:
             with suppress(OSError, EOFError, zlib.error):
                 start = GzipFile(fileobj=opened).read(tarfile.BLOCKSIZE)
     with suppress(tarfile.TarError):
-        # Its checksum is held to as well.
+        # This also checks the header's checksum.
         tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
         return "tar" if start[257:262] == b"ustar" else None
     return None
@@ -160,10 +160,10 @@ def _zip_entries(opened: zipfile.ZipFile) -> Iterator[_Entry]:
     for entry in opened.infolist():
         name = entry.filename
         if not entry.flag_bits & _UTF8:
-            # Some write UTF-8 and don't say so.
+            # Some tools write UTF-8 without the flag.
             with suppress(UnicodeError):
                 name = name.encode("cp437").decode()
-        if entry.create_system in _WINDOWS:  # where older tools write its own separator
+        if entry.create_system in _WINDOWS:  # where older tools write backslashes
             name = name.replace("\\", "/")
         made = _Entry(name, entry.external_attr >> 16, partial(opened.open, entry))
         kind = stat.S_IFMT(made.mode)
@@ -208,7 +208,7 @@ def _unpack(
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         twin = folder / _inside(entry.same_as, "file") if entry.same_as else None
-        # Of entries with the same name the last one counts.
+        # If several entries have the same name, the last one counts.
         links.pop(path, None)
         path.unlink(missing_ok=True)
         if entry.kind == "link" or twin in links:
@@ -225,7 +225,7 @@ def _unpack(
 
 
 def _inside(name: str, kind: str) -> PurePosixPath:
-    """The path of an entry, which stays inside the folder. A folder may be the folder itself."""
+    """The path of an entry, inside the folder. A folder entry may be the folder itself."""
     windows = PureWindowsPath(name)
     parts = [part for part in name.split("/") if part not in ("", ".")]
     leaves = ".." in (*parts, *windows.parts) or windows.drive or windows.root
@@ -235,7 +235,7 @@ def _inside(name: str, kind: str) -> PurePosixPath:
 
 
 def _link(links: dict[Path, str], root: Path) -> None:
-    """Make the links when all else is there, so that nothing was written through one."""
+    """Create the links last, so that nothing is written through one."""
     for path, target in links.items():
         path.symlink_to(target)
     for path in links:
@@ -265,14 +265,14 @@ def _chosen(root: Path, files: Iterable[str] | None) -> list[Path]:
 def _members(
     root: Path, paths: Iterable[Path], links: Links
 ) -> Iterator[tuple[str, Path, str | None]]:
-    """The name of each thing to pack, where it is, and the target of a link that stays one."""
+    """Each entry to pack: its name, its path, and its target if it is kept as a link."""
     for path in paths:
         name = path.relative_to(root).as_posix()
         if not path.is_symlink():
             yield from _real(name, path)
         elif _resolved(path).is_relative_to(root):
             target = path.readlink()
-            if target.is_absolute():  # which is wrong where it is unpacked
+            if target.is_absolute():  # it would be wrong after unpacking elsewhere
                 target = Path(os.path.relpath(_resolved(path), path.parent))
             yield name, path, str(target)
         elif links == "keep":
@@ -286,7 +286,7 @@ def _members(
 def _followed(
     name: str, path: Path, above: tuple[Path, ...]
 ) -> Iterator[tuple[str, Path, str | None]]:
-    """What a link leads to, with all below it, under the link's name."""
+    """The target of a link, with everything below it, under the link's name."""
     real = _resolved(path)
     if any(folder.is_relative_to(real) for folder in above):
         raise ArtifactInvalid(f"{name} is a link that leads in a circle")
@@ -304,5 +304,5 @@ def _real(name: str, path: Path) -> Iterator[tuple[str, Path, None]]:
 
 
 def _resolved(path: Path) -> Path:
-    # Path.resolve() objects to links that lead in a circle, which lead nowhere.
+    # Path.resolve() raises an error for circular links.
     return Path(os.path.realpath(path))

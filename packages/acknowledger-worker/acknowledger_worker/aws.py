@@ -1,4 +1,4 @@
-"""What is asked of AWS: a job's details, artifacts, progress, its task, and claims."""
+"""The calls to AWS: a job's details, artifacts, progress, its task, and claims."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__package__)
 CREDENTIALS_SECONDS = 15 * 60
 RENEWED_BEFORE_SECONDS = 5 * 60
 CLAIM_SECONDS = 120
-# S3 doesn't tell HEAD requests why.
+# S3 gives no error code for HEAD requests, only the status.
 MAYBE_EXPIRED = {"400", "403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken"}
 
 Client = Callable[[str], Any]
@@ -49,7 +49,7 @@ _loader = functools.cache(create_loader)
 
 @functools.cache
 def client(service: str) -> Any:
-    """The boto3 client of a service, made when it is first asked for."""
+    """The boto3 client of a service, created on first use."""
     return boto3.client(service, config=_PATIENT if service == "sqs" else _CONFIG)
 
 
@@ -58,10 +58,10 @@ class JobServices:
 
     Args:
         delivery: the job.
-        client: makes the client of a service.
-        job_bus_name: the JobBus, for progress.
-        client_token_prefix: where in Parameter Store the client tokens of partners' clients are.
-        current_job_id: the job that continues this one, once progress was shown.
+        client: creates the client of a service.
+        job_bus_name: JobBus, for progress.
+        client_token_prefix: the path of the client tokens in Parameter Store.
+        current_job_id: returns the job that continues this one, once progress was shown.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class JobServices:
         """The job's data, with new credentials and the real values of secret properties.
 
         Raises:
-            ConfigurationError: a partner's client token is nowhere to be found.
+            ConfigurationError: there is no client token for the partner's job.
             PermissionError, AWSUnavailable, JobCancelled
 
         Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetJobDetails.html
@@ -102,7 +102,7 @@ class JobServices:
         return data
 
     def download(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
-        """Get an artifact's object as a file.
+        """Download an artifact's object to a file.
 
         Raises:
             RevisionUnavailable, PermissionError, AWSUnavailable, JobCancelled
@@ -115,12 +115,12 @@ class JobServices:
         )
 
     def upload(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
-        """Put a file as an artifact's object, encrypted with the artifact store's key.
+        """Upload a file as an artifact's object, encrypted with the artifact store's key.
 
         Raises:
             RevisionUnavailable, PermissionError, AWSUnavailable, JobCancelled
         """
-        # Without a key of its own a store takes what is encrypted with AWS's key, and nothing else.
+        # An artifact store without its own key accepts only objects encrypted with AWS's key.
         encryption = {"ServerSideEncryption": "aws:kms"}
         if key := self._delivery.job["data"].get("encryptionKey"):
             encryption["SSEKMSKeyId"] = key["id"]
@@ -129,7 +129,7 @@ class JobServices:
             with path.open("rb") as source:
                 self._s3.upload_fileobj(source, **place, ExtraArgs=encryption)
 
-        what = f"output artifact {artifact['name']} could not be put: s3:PutObject"
+        what = f"output artifact {artifact['name']} could not be uploaded: s3:PutObject"
         self._transfer(what, artifact, check, put)
 
     def _transfer(
@@ -139,7 +139,7 @@ class JobServices:
         check: Callable[[], None],
         call: Callable[[dict[str, Any]], None],
     ) -> None:
-        """Call S3, and once more with new credentials where it may be for those."""
+        """Call S3, and again with new credentials if they may have expired."""
         location = artifact["location"]["s3Location"]
         bucket, key = location["bucketName"], location["objectKey"]
         place = {"Bucket": bucket, "Key": key, "Callback": lambda _: check()}
@@ -154,10 +154,10 @@ class JobServices:
                 call(place)
 
     def tell_progress(self, progress: Mapping[str, Any]) -> None:
-        """Put a `Job Progress` event. Where that fails the log says so, and the job goes on.
+        """Put a `Job Progress` event. If that fails, it is logged, and the job goes on.
 
         Raises:
-            ConfigurationError: the JobBus is not known.
+            ConfigurationError: JobBus's name is not set.
         """
         if not self._job_bus_name:
             raise ConfigurationError("the worker needs JOB_BUS_NAME to report progress")
@@ -201,8 +201,8 @@ class JobServices:
         s3 = boto3.Session(botocore_session=session, region_name=region).client(
             "s3", config=_CONFIG
         )
-        # What a callback raises in the middle of a request is tried again, as if the network
-        # had failed.
+        # botocore retries a request whose callback raised an exception, as if the network had
+        # failed; this raises it again.
         s3.meta.events.register_first("needs-retry.s3", lambda **_: self._check())
         return s3
 
@@ -242,17 +242,17 @@ class Task:
         self._step_functions = client("stepfunctions")
 
     def heartbeat(self) -> None:
-        """Give a sign of life.
+        """Send a heartbeat.
 
         Raises:
-            JobCancelled: nobody waits any more: the job timed out, or was ended.
+            JobCancelled: the execution no longer waits: the job timed out, or was ended.
             PermissionError, AWSUnavailable
         """
         with aws_errors("the heartbeat could not be sent"):
             self._step_functions.send_task_heartbeat(taskToken=self._token)
 
     def succeed(self, outcome: Outcome) -> None:
-        """Tell how the job ended well.
+        """Report the job's success.
 
         Raises:
             as `heartbeat`.
@@ -261,7 +261,7 @@ class Task:
             self._step_functions.send_task_success(taskToken=self._token, output=output(outcome))
 
     def fail(self, failure: Failure) -> None:
-        """Tell how the job failed.
+        """Report the job's failure.
 
         Raises:
             as `heartbeat`.
@@ -273,15 +273,15 @@ class Task:
 
 
 class Claim:
-    """A delivery's claim to be the one that works a job, in the job's row of JobTable.
+    """A delivery's claim on a job, in the job's row of JobTable.
 
-    The row's `worker` is the delivery, until `workerUntil`. A claim is kept up while the job is
-    worked, and lapses two minutes after its worker died.
+    The row's `worker` names the delivery that has the job until `workerUntil`. The claim is renewed
+    while the function works, and expires two minutes after its worker died.
 
     Args:
         job_id: the job.
-        client: makes the client of a service.
-        table_name: JobTable; without one nobody else is kept from working the job.
+        client: creates the client of a service.
+        table_name: JobTable; without it, other deliveries are not prevented.
     """
 
     def __init__(self, job_id: str, client: Client, table_name: str | None) -> None:
@@ -292,21 +292,21 @@ class Claim:
         self._lapses = 0.0
 
     def take(self) -> None:
-        """Be the one.
+        """Claim the job.
 
         Raises:
-            JobHeld: another one is.
+            JobHeld: another delivery has it.
             PermissionError, AWSUnavailable
         """
         free = "attribute_not_exists(worker) OR workerUntil < :now OR worker = :owner"
         if not self._update(f"attribute_exists(jobId) AND ({free})"):
-            raise JobHeld(f"job {self._job_id} is being worked by another delivery, or has no row")
+            raise JobHeld(f"job {self._job_id} is being processed elsewhere, or has no row")
 
     def keep(self) -> None:
-        """Go on being the one.
+        """Renew the claim.
 
         Raises:
-            JobHeld: another one is by now, or may be.
+            JobHeld: another delivery has the job now, or may have it.
             PermissionError, AWSUnavailable
         """
         try:
@@ -319,11 +319,11 @@ class Claim:
             raise JobHeld(f"job {self._job_id} has been taken over by another delivery")
 
     def release(self) -> None:
-        """Leave the job to whoever comes next."""
+        """Let the next delivery have the job at once."""
         self._update("worker = :owner", seconds=-CLAIM_SECONDS)
 
     def current_job_id(self) -> str:
-        """The job that CodePipeline has now: another one, once progress was shown.
+        """CodePipeline's current job, which is another one once progress was shown.
 
         Raises:
             PermissionError, AWSUnavailable
@@ -341,7 +341,7 @@ class Claim:
         return str(found)
 
     def _update(self, condition: str, seconds: float = CLAIM_SECONDS) -> bool:
-        """Write the claim; False where the condition doesn't hold."""
+        """Write the claim; False if the condition doesn't hold."""
         if not self._table_name:
             return True
         lapses = time.monotonic() + seconds
@@ -366,6 +366,6 @@ class Claim:
 
 
 def _moment(seconds: float) -> str:
-    """So many seconds from now, as JobTable has moments."""
+    """The time so many seconds from now, in JobTable's format."""
     moment = datetime.now(UTC) + timedelta(seconds=seconds)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,11 +1,11 @@
-"""What can go wrong, and what an author raises.
+"""The package's errors, among them those that a worker's function raises.
 
     WorkerError
-    ├── EventInvalid         what was delivered is no `Job In Progress` event
-    ├── JobHeld              another delivery of the job is being worked: deliver it again later
+    ├── EventInvalid         the event is not a `Job In Progress` event
+    ├── JobHeld              another delivery has the job: deliver it again later
     ├── JobHandedBack        the worker stopped before the job was done: deliver it again
-    ├── JobCancelled         the job is not this worker's any more: stop
-    └── JobFailed            the job fails, with a failure type of CodePipeline's
+    ├── JobCancelled         this worker no longer has the job: stop
+    └── JobFailed            the job fails, with one of CodePipeline's failure types
         ├── ArtifactInvalid
         ├── ConfigurationError
         ├── PermissionError
@@ -14,7 +14,7 @@
         └── SystemUnavailable
             └── AWSUnavailable
 
-What AWS raises is translated here and nowhere else.
+Only this module translates errors of AWS.
 
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_FailureDetails.html
 """
@@ -29,15 +29,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 
 class WorkerError(Exception):
-    """Any error of this package."""
+    """The base of this package's errors."""
 
 
 class EventInvalid(WorkerError):
-    """What was delivered is no `Job In Progress` event; the message names every wrong field."""
+    """The event is not a `Job In Progress` event; the message names every wrong field."""
 
 
 class JobHeld(WorkerError):
-    """Another delivery of this job is being worked. It should be delivered again later."""
+    """Another delivery has this job. It should be delivered again later."""
 
 
 class JobHandedBack(WorkerError):
@@ -45,7 +45,7 @@ class JobHandedBack(WorkerError):
 
 
 class JobCancelled(WorkerError):
-    """The job has ended or is another worker's. Stop, and return or raise whatever you like."""
+    """The job has ended, or another worker has it. Stop; what you return or raise is ignored."""
 
 
 class JobFailed(WorkerError):
@@ -77,19 +77,19 @@ class RevisionOutOfSync(JobFailed):
 
 
 class RevisionUnavailable(JobFailed):
-    """The revision can't be had."""
+    """The revision is not available."""
 
     type = "RevisionUnavailable"
 
 
 class SystemUnavailable(JobFailed):
-    """Something that the work needs is out of order."""
+    """A system that the work needs is unavailable."""
 
     type = "SystemUnavailable"
 
 
 class AWSUnavailable(SystemUnavailable):
-    """AWS could not be asked, though it was tried several times."""
+    """A call to AWS failed, even after several tries."""
 
 
 _ENDED = {
@@ -105,10 +105,10 @@ _GONE = {"404", "NoSuchBucket", "NoSuchKey", "NotFound"}
 
 @contextmanager
 def aws_errors(what: str, ended: Container[str] = _ENDED) -> Iterator[None]:
-    """Let AWS's errors be ours. No message of AWS's is repeated, since it may have a secret in it.
+    """Turn AWS's errors into ours, without AWS's message, which may contain a secret.
 
     Args:
-        what: that could not be done, such as "input artifact App could not be read".
+        what: what failed, such as "input artifact App could not be read".
         ended: the codes that say that the job is over.
 
     Raises:

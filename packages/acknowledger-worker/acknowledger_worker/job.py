@@ -1,4 +1,4 @@
-"""The job that a worker's function is given."""
+"""The job that a worker's function gets."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ logger = logging.getLogger(__package__)
 
 
 class Services(Protocol):
-    """What a job asks of AWS, or of a test in its place."""
+    """The calls of a job to AWS, or to a test's replacement."""
 
     def details(self) -> Mapping[str, Any]:
         """The job's data with the values of its secret configuration properties."""
 
     def download(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
-        """Get an input artifact's object as a file. What `check` raises ends it."""
+        """Download an input artifact's object to a file. An exception of `check` ends it."""
 
     def upload(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
-        """Put a file as an output artifact's object. What `check` raises ends it."""
+        """Upload a file as an output artifact's object. An exception of `check` ends it."""
 
     def tell_progress(self, progress: Mapping[str, Any]) -> None:
         """Put a `Job Progress` event."""
@@ -57,7 +57,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Where in a pipeline the job is. A partner's job has no `execution_id`."""
+    """The place of the job in a pipeline. A partner's job has no `execution_id`."""
 
     name: str
     stage: str
@@ -69,20 +69,20 @@ class Pipeline:
 class Job:
     """A job as its function sees it.
 
-    Every method raises `JobCancelled` once the job is not this worker's any more.
+    Every method raises `JobCancelled` once this worker no longer has the job.
 
     Attributes:
         id: the job's id, a UUID; a partner's is any string.
-        account_id: the account of the pipeline, where it is known.
-        client_id: of a partner's job: whose it is; else None.
+        account_id: the account of the pipeline, if known.
+        client_id: the client of a partner's job; None for others.
         action_type: such as "Custom/Build/MyTool/1".
-        pipeline: where in which pipeline.
+        pipeline: its place in a pipeline.
         configuration: the action's configuration; the values of secret properties are "****".
         inputs, outputs: the names of the artifacts.
-        missing: the output artifacts that have not been put yet.
-        continuation_token: what a `Continuation` was returned with, or None.
+        missing: the output artifacts that have not been uploaded yet.
+        continuation_token: the token of the `Continuation` that the previous job returned, or None.
         folder: an empty folder for this job, which is removed when the function ends.
-        cancelled: set when the job is not this worker's any more.
+        cancelled: set when this worker no longer has the job.
     """
 
     def __init__(self, delivery: Delivery, services: Services, folder: Path) -> None:
@@ -134,18 +134,18 @@ class Job:
         unpack: bool | None = None,
         max_bytes: int = archive.MAX_BYTES,
     ) -> Path:
-        """An input artifact: the folder that it was unpacked into, or the file that is no zip file.
+        """An input artifact: the folder where it is unpacked, or the file if it isn't a zip file.
 
         Args:
-            name: may be left out where there is just one.
+            name: may be left out if there is only one.
             unpack: False for the file as it is, such as a jar, which is a zip file too; True to
-                unpack a tar or tar.gz file as well, and nothing but a folder will do.
+                unpack tar and tar.gz files as well, so that the result is always a folder.
             max_bytes: how large it may be, unpacked.
 
         Raises:
             ConfigurationError: the action has no such artifact.
             ArtifactInvalid: it can't be unpacked, would be too large, or would leave its folder.
-            RevisionUnavailable, PermissionError: it can't be had.
+            RevisionUnavailable, PermissionError: it can't be downloaded.
             AWSUnavailable, JobCancelled
         """
         artifact = self._artifact("input", self._inputs, name)
@@ -163,22 +163,22 @@ class Job:
         *,
         files: Iterable[str] | None = None,
         links: archive.Links = "refuse",
-        format: archive.Format | None = None,  # noqa: A002 - what it is
+        format: archive.Format | None = None,  # noqa: A002
     ) -> None:
         """Upload an output artifact: a folder as a zip file, a file as it is.
 
         Args:
-            name: may be None where there is just one.
+            name: may be None if there is only one.
             files: which of the folder's files and folders, as patterns such as "dist/*.whl"; by
                 default all.
             links: what to do with links that lead out of the folder: "refuse" them, "keep" them
-                as they are (`input` refuses them), "follow" them to what is there, or "skip" them.
+                as they are (`input` refuses them), "follow" them to their targets, or "skip" them.
             format: "zip" or "tar.gz", for a file as well.
 
         Raises:
             ConfigurationError: the action has no such artifact.
             ArtifactInvalid: there is nothing at `path`, or it can't be packed.
-            RevisionUnavailable, PermissionError: it can't be put.
+            RevisionUnavailable, PermissionError: it can't be uploaded.
             AWSUnavailable, JobCancelled
         """
         artifact = self._artifact("output", self._outputs, name)
@@ -207,8 +207,8 @@ class Job:
     def secret(self, name: str) -> str:
         """A configuration property's real value, which `configuration` masks.
 
-        It is masked in the job's outcome and progress, and in what is logged while the job is
-        worked. What the function prints, or writes elsewhere, is its own affair.
+        It is masked in the job's outcome and progress, and in everything that is logged while the
+        function works, but not in what the function prints or writes elsewhere.
 
         Raises:
             ConfigurationError: the action's configuration has no such property.
@@ -229,7 +229,7 @@ class Job:
         summary: str | None = None,
         external_execution_id: str | None = None,
     ) -> None:
-        """Tell the pipeline how far the job is. What is left out, or empty, stays as it was.
+        """Report progress to the pipeline. Members that are left out or empty keep their values.
 
         Raises:
             JobCancelled
@@ -244,16 +244,16 @@ class Job:
             self._services.tell_progress(told)
 
     def wait(self, seconds: float) -> None:
-        """Do nothing for a while.
+        """Wait, as long as the job is not cancelled.
 
         Raises:
-            JobCancelled: at once when it is.
+            JobCancelled: as soon as it is.
         """
         self.cancelled.wait(seconds)
         self.check()
 
     def check(self) -> None:
-        """Go on only while the job is this worker's.
+        """Check that this worker still has the job.
 
         Raises:
             JobCancelled
@@ -262,16 +262,16 @@ class Job:
             raise JobCancelled(self._reason)
 
     def cancel(self, reason: str) -> None:
-        """Tell the function to stop. Called by the worker; a test may, too."""
+        """Tell the function to stop. Called by the worker, and possibly by tests."""
         if not self.cancelled.is_set():
             self._reason = reason
             self.cancelled.set()
 
     def mask(self, text: str, where: str) -> str:
-        """A text without the values of secret properties, once the function has asked for one.
+        """A text with the values of secret properties masked, once the function has read one.
 
         Args:
-            where: the text is; the log says once that something was masked there.
+            where: the place of the text; the first masking there is logged.
         """
         known = self._details or {}
         secrets = [value for name, value in known.items() if self.configuration.get(name) == MASK]

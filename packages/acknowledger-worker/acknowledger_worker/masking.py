@@ -1,4 +1,4 @@
-"""Keeps the values of secret properties out of what is written for others to read."""
+"""Masks the values of secret properties in logs, outcomes and progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _masks: list[Mask] = []
 
 
 def without(secrets: Iterable[str], text: str) -> str:
-    """A text with each secret masked, also as Python, JSON or an address would write it."""
+    """A text with each secret masked, also in the forms of Python, JSON and URLs."""
     forms = {
         form
         for secret in secrets
@@ -39,9 +39,9 @@ def without(secrets: Iterable[str], text: str) -> str:
 
 @contextmanager
 def masked_log(mask: Mask) -> Iterator[None]:
-    """Meanwhile, mask the messages and traces of all that this process logs.
+    """In this context, mask the messages and traces that this process logs.
 
-    What is given to a logger as `extra` is left as it is.
+    Values passed to a logger as `extra` are not masked.
     """
     _mask_records()
     _masks.append(mask)
@@ -53,7 +53,7 @@ def masked_log(mask: Mask) -> Iterator[None]:
 
 @functools.cache
 def _mask_records() -> None:
-    """Once a process, since a factory that was replaced meanwhile can't be put back."""
+    """Once per process, since a factory that was replaced since can't be restored."""
     make = logging.getLogRecordFactory()
 
     def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
@@ -61,7 +61,7 @@ def _mask_records() -> None:
         for mask in tuple(_masks):
             try:
                 said = record.getMessage()
-            except Exception:  # noqa: BLE001 - its arguments don't fit, of which logging tells
+            except Exception:  # noqa: BLE001 - wrong arguments, which logging reports
                 said = f"{record.msg} {record.args}"
             if (masked := mask(said)) != said:
                 record.msg, record.args = masked, ()

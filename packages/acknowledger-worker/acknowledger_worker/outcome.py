@@ -1,4 +1,4 @@
-"""What a job's function returns, and what Step Functions is told of it. Nothing here calls AWS.
+"""What a job's function returns, and the task's output for it. Nothing here calls AWS.
 
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_PutJobSuccessResult.html
 """
@@ -23,13 +23,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Revision:
-    """The revision that the action made: `currentRevision`.
+    """The revision that the action created: `currentRevision`.
 
     Args:
         revision: its id, 1 to 1500 characters.
-        change_identifier: what changes when it does, 1 to 100 characters.
-        created: when it was made.
-        summary: 2048 characters at most. An empty text is none.
+        change_identifier: changes with every revision, 1 to 100 characters.
+        created: when it was created.
+        summary: 2048 characters at most. An empty string counts as not given.
     """
 
     revision: str
@@ -40,18 +40,18 @@ class Revision:
 
 @dataclass(frozen=True)
 class Success:
-    """The job is done. A limit that is broken fails it, and the message names every member.
+    """The job succeeded. If a limit is broken, it fails, and the message names every member.
 
     Args:
-        summary: shown in the pipeline, 2048 characters at most. An empty text is none.
-        external_execution_id: what the action's link leads to, 1500 characters at most. An empty
-            text is none.
+        summary: shown in the pipeline, 2048 characters at most. An empty string counts as not
+            given.
+        external_execution_id: the id in the action's link, 1500 characters at most. As above.
         percent_complete: 0 to 100.
-        output_variables: for the actions that follow. Partner actions have none.
-        revision: what was made.
+        output_variables: for later actions. Partner actions have none.
+        revision: what was created.
         cut_summary: whether a summary that is too long is cut, and then ends with "…".
-        allow_missing_outputs: whether the job is done though an output artifact was never put.
-            Else it fails, since an action that needs the artifact would fail without a reason.
+        allow_missing_outputs: whether the job succeeds although an output artifact was not
+            uploaded. By default it fails, since later actions would fail without a clear reason.
     """
 
     summary: str | None = None
@@ -65,10 +65,10 @@ class Success:
 
 @dataclass(frozen=True)
 class Continuation:
-    """Ask me again later: this job ends, and a next one of the same action brings the token.
+    """Call again later: this job ends, and another job of the same action gets the token.
 
     Args:
-        token: found in the next job's `continuation_token`, 1 to 2048 characters.
+        token: the next job's `continuation_token`, 1 to 2048 characters.
         summary, external_execution_id, percent_complete, cut_summary: as for `Success`.
     """
 
@@ -81,7 +81,7 @@ class Continuation:
 
 @dataclass(frozen=True)
 class Failure:
-    """What became of a job whose function raised an exception.
+    """The outcome of a job whose function raised an exception.
 
     Args:
         type: CodePipeline's failure type.
@@ -94,7 +94,7 @@ class Failure:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Tell a test that expected a success what it got."""
+            """Explain the failure to a test that expected a success."""
             kind, message = vars(self).get("type"), vars(self).get("message")
             raise AttributeError(f"the job failed and has no {name}: {kind}: {message}")
 
@@ -103,10 +103,10 @@ Outcome = Success | Continuation
 
 
 def checked(returned: object, mask: Callable[[str], str] = str) -> Outcome:
-    """What a function returned with its texts masked, None being a plain success.
+    """What a function returned, with its texts masked; a plain success for None.
 
     Raises:
-        JobFailed: it is something else, or breaks a limit.
+        JobFailed: it is none of the allowed types, or breaks a limit.
     """
     if returned is None:
         return Success()
@@ -142,7 +142,7 @@ def masked(value: T, mask: Callable[[str], str]) -> T:
 
 
 def failure(error: BaseException, mask: Callable[[str], str] = str) -> Failure:
-    """What a function's exception comes to: its type of failure, and its message alone."""
+    """The failure for a function's exception: a failure type, and only its message."""
     if isinstance(error, JobFailed):
         kind, message = error.type, str(error)
     else:
@@ -178,12 +178,12 @@ def output(outcome: Outcome) -> str:
 
 
 def without_none(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Members without those that are None: to AWS they are not there."""
+    """The members that are not None; AWS's operations don't accept null."""
     return {name: value for name, value in members.items() if value is not None}
 
 
 def _broken(outcome: Outcome) -> Iterator[str]:
-    """Each member that breaks a limit of CodePipeline's, with the limit."""
+    """Each member that breaks one of CodePipeline's limits, with the limit."""
     yield from _broken_text("executionDetails.summary", outcome.summary or "", 0, SUMMARY_LENGTH)
     link = outcome.external_execution_id or ""
     yield from _broken_text("executionDetails.externalExecutionId", link, 0, 1500)

@@ -1,4 +1,4 @@
-"""For authors: tells when a worker's code has changed."""
+"""For development: notices when a worker's code changes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ LOOK_SECONDS = 0.5
 
 
 class Code:
-    """The Python files in this folder and below, as they were when this was made."""
+    """The Python files in this folder and below, as they were when this object was created."""
 
     def __init__(self) -> None:
         self._seen = _files()
 
     @property
     def changed(self) -> bool:
-        """Whether they are others by now."""
+        """Whether the files have changed since."""
         return _files() != self._seen
 
     def wait_for_change(self) -> None:
-        """Do nothing until they are."""
+        """Wait until they change."""
         while not self.changed:
             time.sleep(LOOK_SECONDS)
 
     def when_changed(self, do: Callable[[], None]) -> None:
-        """Do something when they are, from a thread of its own."""
+        """Call a function in another thread when they change."""
 
         def watch() -> None:
             self.wait_for_change()
@@ -39,7 +39,7 @@ class Code:
 
 
 def _files() -> dict[Path, int]:
-    """When each file was changed; not in hidden folders and environments."""
+    """When each file was changed, except in hidden folders and virtual environments."""
     found = {}
     for folder, folders, files in os.walk("."):
         folders[:] = [

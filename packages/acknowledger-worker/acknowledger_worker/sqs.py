@@ -1,4 +1,4 @@
-"""Outside Lambda: takes jobs from an SQS queue that a rule on the JobBus feeds."""
+"""Outside Lambda: takes jobs from an SQS queue that is the target of a rule on JobBus."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ RETRY_SECONDS = 1.0
 class Runner:
     """Takes jobs from a queue, several at a time, until it is stopped.
 
-    A message stays in the queue, invisible, while its job is worked, and is deleted when that has
-    ended. So a job whose process dies is delivered again two minutes later.
+    A message stays invisible in the queue while its job runs, and is deleted when the job has
+    ended. So if the process dies, the job is delivered again two minutes later.
 
     Args:
-        worker: works the jobs.
+        worker: runs the jobs.
         queue_url: a standard queue; its own visibility timeout doesn't matter.
-        jobs_at_once: how many jobs are worked at a time.
-        stop_seconds: how long jobs in hand may go on when the runner is stopped, before they are
+        jobs_at_once: how many jobs run at a time.
+        stop_seconds: how long current jobs may go on when the runner is stopped, before they are
             handed back. ECS kills a container 30 seconds after SIGTERM.
-        wait_seconds: how long the queue is asked to wait for a message, 20 at most.
-        client: makes the boto3 client of a service.
+        wait_seconds: how long a request waits for a message, 20 at most.
+        client: creates the boto3 client of a service.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Runner:
         self._stopping = False
 
     def run(self) -> None:
-        """Take jobs until SIGTERM, SIGINT or `stop`; finish those in hand, or hand them back."""
+        """Take jobs until SIGTERM, SIGINT or `stop`; then finish current jobs or hand them back."""
         if threading.current_thread() is threading.main_thread():
             for each in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(each, self._signalled)
@@ -71,11 +71,11 @@ class Runner:
         self._end()
 
     def stop(self) -> None:
-        """Take no more jobs; `run` then returns as soon as those in hand are done with."""
+        """Take no more jobs; `run` returns when the current ones are finished or handed back."""
         self._stopping = True
 
     def _signalled(self, *_: object) -> None:
-        # Nothing that takes a lock: the thread that has it may be the one that is interrupted.
+        # Must take no lock: the interrupted thread may have it.
         self._stopping = True
 
     def _take(self) -> None:
@@ -114,7 +114,7 @@ class Runner:
             with aws_errors("a message could not be deleted"):
                 self._client("sqs").delete_message(QueueUrl=self._queue_url, ReceiptHandle=handle)
         except WorkerError as error:
-            # To stop with a job in hand is nothing to be warned of.
+            # Stopping during a job is normal and needs no warning.
             level = logging.INFO if isinstance(error, JobHandedBack) else logging.WARNING
             logger.log(level, "message %s: %s", message["MessageId"], error)
             self._hand_over(message)
@@ -126,14 +126,14 @@ class Runner:
                 self._changed.notify_all()
 
     def _hand_over(self, message: Mapping[str, Any]) -> None:
-        """Leave a message to whoever comes next: at once if we stop, else in a while."""
+        """Make a message visible again: at once if we stop, otherwise after a while."""
         try:
             self._see_again(message, 0 if self._stopping else VISIBILITY_SECONDS)
         except WorkerError as error:
             logger.warning("message %s: %s", message["MessageId"], error)
 
     def _see_again(self, message: Mapping[str, Any], seconds: int) -> None:
-        with aws_errors("a message could not be kept"):
+        with aws_errors("a message's visibility could not be changed"):
             self._client("sqs").change_message_visibility(
                 QueueUrl=self._queue_url,
                 ReceiptHandle=message["ReceiptHandle"],

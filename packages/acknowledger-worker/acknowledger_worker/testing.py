@@ -1,4 +1,4 @@
-"""For an author's own tests: runs a function on a made-up job, with artifacts, without AWS.
+"""For tests of workers: runs a function on a made-up job, with artifacts, without AWS.
 
 ended = run(count_lines, inputs={"App": {"main.py": "print()\\n"}}, outputs=["Report"])
 assert ended.outcome == Success(summary="1 lines")
@@ -22,7 +22,7 @@ from acknowledger_worker.outcome import Failure, Outcome
 from acknowledger_worker.worker import work
 
 Artifact = str | bytes | Path | Mapping[str, str | bytes]
-"""A folder or file there is, a file's content, or a folder's: the content of each path in it."""
+"""The path of a folder or file, a file's content, or the content of each path in a folder."""
 
 
 Returned = TypeVar("Returned", bound=Outcome | None)
@@ -30,14 +30,14 @@ Returned = TypeVar("Returned", bound=Outcome | None)
 
 @dataclass(frozen=True)
 class Ended(Generic[Returned]):
-    """What came of a job.
+    """The result of a job.
 
     Args:
-        outcome: what the function returned, a `Success` where that was nothing; a `Failure` where
-            it raised an exception; None for a job that was cancelled. To type checkers it is
-            what the function returns: `failure` is there to look at failures.
-        outputs: what was put as each output artifact: a folder, unpacked, or a file.
-        progress: what was told on the way, as `{percentComplete, summary, externalExecutionId}`.
+        outcome: what the function returned, or a `Success` if it returned None; a `Failure` if it
+            raised an exception; None for a cancelled job. Its type is the function's return type,
+            so use `failure` for failures.
+        outputs: each output artifact that was uploaded: an unpacked folder, or a file.
+        progress: the reported progress, as `{percentComplete, summary, externalExecutionId}`.
     """
 
     outcome: Returned
@@ -46,7 +46,7 @@ class Ended(Generic[Returned]):
 
     @property
     def failure(self) -> Failure | None:
-        """How the job failed."""
+        """The failure, or None."""
         return self.outcome if isinstance(self.outcome, Failure) else None
 
 
@@ -65,14 +65,14 @@ def run(
     """Run a function on a job. Artifacts are packed and unpacked as they are in AWS.
 
     Args:
-        configuration: the action's, without its secret properties.
+        configuration: the action's configuration, without its secret properties.
         secrets: its secret properties.
         inputs: the input artifacts by name.
         outputs: the names of the output artifacts.
-        continuation_token: what the job before was continued with.
+        continuation_token: the token with which the previous job was continued.
         client_id: makes it a partner's job.
-        cancelled: whether the job is, before the function begins.
-        folder: an empty folder for all this, such as pytest's `tmp_path`; by default a new one.
+        cancelled: whether the job is cancelled before the function begins.
+        folder: an empty folder for all files, such as pytest's `tmp_path`; by default a new one.
     """
     root = Path(folder or mkdtemp(prefix="job-"))
     services = _Services(root / "store", configuration or {}, secrets or {})
@@ -107,7 +107,7 @@ def run(
 
 
 class _Services:
-    """Artifacts in a folder, in place of AWS."""
+    """Artifacts in a folder instead of AWS."""
 
     def __init__(
         self, folder: Path, configuration: Mapping[str, str], secrets: Mapping[str, str]

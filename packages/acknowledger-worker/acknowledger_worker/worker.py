@@ -1,4 +1,4 @@
-"""A worker: hands a delivered job to its function, and tells Step Functions what came of it."""
+"""A worker: calls its function with a delivered job, and reports the outcome to Step Functions."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _OUT_OF_TIME = Failure("JobFailed", "The worker's Lambda function is about to ti
 
 
 class Worker:
-    """Works jobs with a function. It is a Lambda function's handler, too.
+    """Runs jobs with a function. It is also a handler for a Lambda function.
 
-    Returning is success, raising is failure, and returning a `Continuation` asks for another job
-    later. While the function works, heartbeats are sent by themselves. A job that has ended
-    meanwhile is cancelled: its `cancelled` is set, and its methods raise `JobCancelled`; what the
-    function then returns or raises counts for nothing.
+    Returning means success, raising means failure, and returning a `Continuation` asks for another
+    job later. Heartbeats are sent automatically while the function works. If the job ends during
+    that, it is cancelled: its `cancelled` is set, its methods raise `JobCancelled`, and what the
+    function then returns or raises is ignored.
 
-    A job that is delivered twice is worked once: not when it has been answered, not in the same
-    process, and with the table not at the same time anywhere.
+    A repeated delivery of a job is ignored if the job has been answered or runs in this process;
+    with the table, also if it runs anywhere else.
 
     Args:
         function: from a job to its outcome.
-        job_table_name: JobTable, for claims; by default JOB_TABLE_NAME of the environment.
-        job_bus_name: the JobBus, for progress; by default JOB_BUS_NAME.
-        client_token_prefix: of partners' client tokens in Parameter Store; by default
+        job_table_name: JobTable, for claims; by default the environment's JOB_TABLE_NAME.
+        job_bus_name: JobBus, for progress; by default JOB_BUS_NAME.
+        client_token_prefix: the path of partners' client tokens in Parameter Store; by default
             CLIENT_TOKEN_PREFIX.
-        client: makes the boto3 client of a service.
+        client: creates the boto3 client of a service.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Worker:
         self._lock = threading.Lock()
 
     def __call__(self, event: Any, context: Any) -> None:
-        """Be the handler of a Lambda function that is a target of a rule on the JobBus.
+        """Handle an invocation of a Lambda function that is the target of a rule on JobBus.
 
-        Shortly before the Lambda function's time is over, the job fails and is cancelled.
+        Shortly before the Lambda function's timeout, the job fails and is cancelled.
 
         Raises:
             as `deliver`; Lambda then tries again.
@@ -84,22 +84,22 @@ class Worker:
         deadline: float | None = None,
         keep: Callable[[], None] | None = None,
     ) -> None:
-        """Work a job to its end.
+        """Run a job to its end.
 
         Args:
             event: a `Job In Progress` event.
-            deadline: of `time.monotonic()`, when the job fails if it isn't done.
-            keep: called as often as the claim is kept.
+            deadline: in the time of `time.monotonic()`, when the job fails if it isn't done.
+            keep: called as often as the claim is renewed.
 
         Raises:
             EventInvalid
             JobHeld, JobHandedBack, AWSUnavailable: it should be delivered again.
-            PermissionError: not even the job's failure can be told.
+            PermissionError: not even the job's failure can be reported.
         """
         delivery = parse(event)
         with self._lock:
             if delivery.job_id in self._in_hand:
-                raise JobHeld(f"job {delivery.job_id} is being worked by this process")
+                raise JobHeld(f"job {delivery.job_id} is being processed by this process")
             self._in_hand[delivery.job_id] = None
         try:
             self._deliver(delivery, deadline, keep)
@@ -110,7 +110,7 @@ class Worker:
                 del self._in_hand[delivery.job_id]
 
     def hand_back(self) -> None:
-        """Cancel what is in hand, to be delivered again, and work no more."""
+        """Cancel current jobs, so that they are delivered again, and run no more."""
         with self._lock:
             self._handing_back = True
             jobs = list(self._in_hand.values())
@@ -166,7 +166,7 @@ class Worker:
 
 
 def work(function: Function, job: Job) -> Outcome | Failure:
-    """What a function makes of a job."""
+    """The outcome of a function for a job."""
     with masked_log(partial(job.mask, where="the log")):
         try:
             outcome = checked(function(job), partial(job.mask, where="its result"))
@@ -183,19 +183,19 @@ def work(function: Function, job: Job) -> Outcome | Failure:
 
 
 def _check_outputs(job: Job, outcome: Outcome) -> None:
-    # A job that continues another may have had them put by that one.
+    # If this job continues another, that one may have uploaded them.
     if job.continuation_token is not None or not isinstance(outcome, Success):
         return
     if job.missing and not outcome.allow_missing_outputs:
-        raise JobFailed(f"output artifacts were never put: {', '.join(job.missing)}")
+        raise JobFailed(f"output artifacts were not uploaded: {', '.join(job.missing)}")
 
 
 class _Heart:
-    """Beats while a job is worked, and cancels the job when that is for nobody.
+    """Sends heartbeats while a job runs, and cancels the job when nobody waits for it.
 
     Args:
-        beats: what is done every so many seconds. JobCancelled and JobHeld end the job.
-        deadline: of `time.monotonic()`, when the job fails.
+        beats: functions and their intervals in seconds. JobCancelled and JobHeld end the job.
+        deadline: in the time of `time.monotonic()`, when the job fails.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A world without AWS: Step Functions as far as task tokens go, and everything else recorded."""
+"""Tests without AWS: a Step Functions that knows task tokens, and other calls recorded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVENT = json.loads(Path(__file__).with_name("job-in-progress.json").read_text())
 
 @dataclass
 class StepFunctions:
-    """`told` is what the task was told; once it was told its end, its token is good no more."""
+    """`told` has the calls for the task; after the task's end, its token is no longer valid."""
 
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
@@ -47,14 +47,14 @@ class StepFunctions:
 
     @property
     def end(self) -> tuple[str, dict[str, Any]]:
-        """The one thing that the task was told last."""
+        """The one call that ended the task."""
         (end,) = [each for each in self.told if each[0] != "heartbeat"]
         return end
 
 
 @dataclass
 class Aws:
-    """Clients by service; whatever isn't put here is not to be asked for."""
+    """Clients by service; others must not be used."""
 
     clients: dict[str, Any] = field(default_factory=dict)
 
@@ -82,6 +82,6 @@ def whole_event() -> dict[str, Any]:
 
 @pytest.fixture
 def event(whole_event: dict[str, Any]) -> dict[str, Any]:
-    """An event of a job without output artifacts, so that its function needn't put any."""
+    """An event of a job without output artifacts, so that its function needn't upload any."""
     del whole_event["detail"]["job"]["data"]["outputArtifacts"]
     return whole_event

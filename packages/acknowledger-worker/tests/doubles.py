@@ -1,4 +1,4 @@
-"""What stands in for AWS here."""
+"""Replacements for AWS in tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def refusal(code: str, operation: str = "Operation") -> ClientError:
 
 @dataclass
 class Context:
-    """Lambda's, as far as it is asked."""
+    """The part of Lambda's context that is used."""
 
     seconds: float = 900
 
@@ -27,7 +27,7 @@ class Context:
 
 @dataclass
 class OneAtATime:
-    """A client of moto's DynamoDB, where another request may come between a condition and its write."""
+    """A client of moto's DynamoDB, in which other requests can come between condition and write."""
 
     client: Any
     lock: threading.Lock = field(default_factory=threading.Lock)

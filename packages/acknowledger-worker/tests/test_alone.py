@@ -1,4 +1,4 @@
-"""The package needs boto3 alone, and its tests nothing of the repository around it."""
+"""The package needs only boto3, and its tests need nothing else in the repository."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ WINDOWS, UNIX = 0, 3
 
 
 def zipped(path: Path, *entries: tuple[str, str] | tuple[str, str, int]) -> Path:
-    """A zip file of (name, content, mode), with names as they are."""
+    """A zip file of (name, content, mode), with unchanged names."""
     made = path / "made.zip"
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as opened:
         for name, content, *mode in entries:
@@ -87,7 +87,7 @@ def everything_below(folder: Path) -> dict[str, str]:
         ([("a", "x" * 1001), ("b", "x" * 1000)], "more than 2000 bytes"),
     ],
 )
-def test_what_would_leave_the_folder_or_fill_the_disk_is_refused(tmp_path, entries, words):
+def test_entries_that_leave_the_folder_or_fill_the_disk_are_refused(tmp_path, entries, words):
     made, inside = zipped(tmp_path, *entries), tmp_path / "inside"
     inside.mkdir()
     with pytest.raises(ArtifactInvalid, match=words):
@@ -96,7 +96,7 @@ def test_what_would_leave_the_folder_or_fill_the_disk_is_refused(tmp_path, entri
     assert sorted(path.name for path in tmp_path.iterdir()) == ["inside", "made.zip"]
 
 
-def test_sizes_that_a_zip_file_only_claims_are_not_believed(tmp_path):
+def test_the_sizes_that_a_zip_file_states_are_not_trusted(tmp_path):
     made = zipped(tmp_path, ("file", "x" * 5000))
     body = made.read_bytes()
     made.write_bytes(body.replace((5000).to_bytes(4, "little"), (1).to_bytes(4, "little")))
@@ -128,7 +128,7 @@ def test_a_damaged_entry_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["zip", "tar.gz"])
-def test_what_is_packed_comes_out_as_it_was(tmp_path, form):
+def test_a_packed_folder_is_unpacked_unchanged(tmp_path, form):
     archive.pack(made_folder(tmp_path), tmp_path / "packed", format=form)
     archive.unpack(tmp_path / "packed", tmp_path / "unpacked")
     assert everything_below(tmp_path / "unpacked") == {
@@ -141,21 +141,21 @@ def test_what_is_packed_comes_out_as_it_was(tmp_path, form):
     assert os.access(tmp_path / "unpacked" / "run", os.X_OK)
 
 
-def test_no_set_user_id_is_unpacked(tmp_path):
+def test_set_user_id_bits_are_not_unpacked(tmp_path):
     made = zipped(tmp_path, ("run", "", stat.S_IFREG | 0o6777))
     archive.unpack(made, tmp_path / "folder")
     assert stat.S_IMODE((tmp_path / "folder" / "run").stat().st_mode) == 0o755
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../secret"])
-def test_a_link_to_what_is_not_in_the_folder_is_not_packed(tmp_path, target):
+def test_a_link_that_leads_out_of_the_folder_is_not_packed(tmp_path, target):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "link").symlink_to(target)
     with pytest.raises(ArtifactInvalid, match="link is a link that leads out of the folder"):
         archive.pack(tmp_path / "folder", tmp_path / "packed")
 
 
-def test_a_second_name_of_a_file_is_a_file_in_both_formats(tmp_path):
+def test_a_hard_link_is_packed_as_a_file_in_both_formats(tmp_path):
     folder = made_folder(tmp_path)
     (folder / "bin/same").hardlink_to(folder / "bin/run")
     for form in ("zip", "tar.gz"):
@@ -164,7 +164,7 @@ def test_a_second_name_of_a_file_is_a_file_in_both_formats(tmp_path):
         assert everything_below(tmp_path / f"{form}-unpacked") == everything_below(folder)
 
 
-def test_an_absolute_link_within_the_folder_is_right_elsewhere(tmp_path):
+def test_an_absolute_link_within_the_folder_becomes_relative(tmp_path):
     folder = made_folder(tmp_path)
     (folder / "bin/absolute").symlink_to(folder / "ümläut")
     archive.pack(folder, tmp_path / "packed")
@@ -227,7 +227,7 @@ def test_a_link_that_can_not_be_followed_is_refused_by_name(tmp_path, target, wo
         archive.pack(folder, tmp_path / "packed", links="follow")
 
 
-def test_what_is_asked_before_each_entry_ends_packing_and_unpacking(tmp_path):
+def test_an_error_of_the_check_ends_packing_and_unpacking(tmp_path):
     def check():
         raise JobCancelled("stop")
 
@@ -238,7 +238,7 @@ def test_what_is_asked_before_each_entry_ends_packing_and_unpacking(tmp_path):
         archive.pack(folder, tmp_path / "packed", check=check)
 
 
-def test_the_beginning_of_a_file_says_what_it_is(tmp_path):
+def test_the_kind_of_an_archive_is_read_from_its_first_bytes(tmp_path):
     made = zipped(tmp_path, ("a", "x"))
     assert archive.is_archive(made)
     zipfile.ZipFile(tmp_path / "empty", "w").close()
@@ -262,7 +262,7 @@ def test_the_beginning_of_a_file_says_what_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("itself", ["./", ".", "/", ".//"])
-def test_an_entry_for_the_folder_itself_is_taken(tmp_path, itself):
+def test_an_entry_for_the_folder_itself_is_accepted(tmp_path, itself):
     made = zipped(tmp_path, (itself, ""), ("./main.py", "x"), ("./lib/", ""), ("lib/./a.py", "y"))
     archive.unpack(made, tmp_path / "folder")
     assert everything_below(tmp_path / "folder") == {"main.py": "x", "lib/a.py": "y"}
@@ -279,7 +279,7 @@ def test_the_last_of_two_entries_with_the_same_name_counts(tmp_path):
 
 
 @pytest.mark.parametrize(("system", "path"), [(WINDOWS, "a/b"), (UNIX, "a\\b")])
-def test_a_backslash_is_a_separator_only_in_what_windows_has_made(tmp_path, system, path):
+def test_a_backslash_is_a_separator_only_in_archives_made_on_windows(tmp_path, system, path):
     entry = zipfile.ZipInfo("a")
     entry.filename, entry.create_system = "a\\b", system
     with zipfile.ZipFile(tmp_path / "made", "w") as opened:
@@ -288,7 +288,7 @@ def test_a_backslash_is_a_separator_only_in_what_windows_has_made(tmp_path, syst
     assert everything_below(tmp_path / "unpacked") == {path: "x"}
 
 
-def test_a_name_in_utf_8_is_read_as_such_though_the_entry_does_not_say_so(tmp_path):
+def test_a_utf_8_name_is_read_without_its_flag(tmp_path):
     """As macOS writes them."""
     made = zipped(tmp_path, ("ümläut", "x"))
     body = bytearray(made.read_bytes())
@@ -300,7 +300,7 @@ def test_a_name_in_utf_8_is_read_as_such_though_the_entry_does_not_say_so(tmp_pa
     assert everything_below(tmp_path / "unpacked") == {"ümläut": "x"}
 
 
-def test_a_tar_files_second_names_come_out_as_files_and_links(tmp_path):
+def test_hard_links_in_a_tar_file_are_unpacked_as_files_and_links(tmp_path):
     made = tarred(
         tmp_path, ("a", "x"), ("b", "./a", HARD), ("link", "a", SYMBOLIC), ("too", "link", HARD)
     )

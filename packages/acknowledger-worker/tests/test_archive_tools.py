@@ -1,4 +1,4 @@
-"""What real tools pack comes out of our hands as it was, and what we pack out of theirs."""
+"""We unpack the archives of real tools unchanged, and these tools unpack ours unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = st.text(
     min_size=1,
     max_size=8,
 ).filter(lambda name: not name.startswith((".", "-", "~")) and not name.endswith("."))
-# No file is a folder as well.
+# No path is both a file and a folder.
 TREES = st.dictionaries(
     st.lists(NAMES, min_size=1, max_size=3).map("/".join),
     st.binary(max_size=300),
@@ -71,7 +71,7 @@ PACK = {
     "PowerShell": powershell,
 }
 UNPACK = {
-    # -V: what follows a semicolon is no version number of a file.
+    # -V: a semicolon does not begin a version number.
     "zip": tool("unzip", "-q", "-V", "{}"),
     "tar.gz": tool("tar", "-xf", "{}"),
 }
@@ -95,7 +95,7 @@ def found(folder: Path) -> Tree:
 @pytest.mark.parametrize("name", PACK)
 @settings(max_examples=4, deadline=None)
 @given(tree=TREES)
-def test_what_a_tool_packs_comes_out_as_it_was(name, tree):
+def test_a_tools_archive_is_unpacked_unchanged(name, tree):
     with tempfile.TemporaryDirectory() as scratch:
         made, out = Path(scratch, "made.zip"), Path(scratch, "out")
         PACK[name](written(tree, Path(scratch, "folder")), made)
@@ -106,7 +106,7 @@ def test_what_a_tool_packs_comes_out_as_it_was(name, tree):
 @pytest.mark.parametrize("form", UNPACK)
 @settings(max_examples=4, deadline=None)
 @given(tree=TREES)
-def test_what_we_pack_comes_out_of_a_tool_as_it_was(form, tree):
+def test_a_tool_unpacks_our_archive_unchanged(form, tree):
     with tempfile.TemporaryDirectory() as scratch:
         made, out = Path(scratch, "made"), Path(scratch, "out")
         archive.pack(written(tree, Path(scratch, "folder")), made, format=form)

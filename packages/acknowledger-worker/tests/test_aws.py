@@ -1,4 +1,4 @@
-"""A job's details and artifacts from moto-codepipeline, whose credentials count and expire."""
+"""A job's details and artifacts from moto-codepipeline, which checks and expires credentials."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def taken(codepipeline: CodePipeline, type_id: dict[str, str]) -> dict[str, Any]
 
 
 class Asked:
-    """A job in progress, as its worker is told of it, and what its services are asked."""
+    """A job in progress, as its worker gets it, and its calls to AWS."""
 
     def __init__(self, codepipeline: CodePipeline, owner: str, clients: dict[str, Any]) -> None:
         action = codepipeline.start("Builder", owner=owner, secrets={"Password": "hunter2"})
@@ -103,7 +103,7 @@ def job(endpoint, monkeypatch):
     return made
 
 
-def test_artifacts_are_had_and_put_with_the_jobs_own_credentials(job, tmp_path):
+def test_artifacts_are_downloaded_and_uploaded_with_the_jobs_credentials(job, tmp_path):
     job.services.download(job.input, tmp_path / "source", CHECK)
     assert (tmp_path / "source").read_bytes() == b"source"
     job.services.upload(job.output, tmp_path / "source", CHECK)
@@ -112,7 +112,7 @@ def test_artifacts_are_had_and_put_with_the_jobs_own_credentials(job, tmp_path):
     assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", KEY)
 
 
-def test_a_store_without_a_key_gets_what_awss_key_encrypts(job, tmp_path):
+def test_without_a_key_artifacts_are_encrypted_with_awss_key(job, tmp_path):
     del job.told["data"]["encryptionKey"]
     (tmp_path / "package").write_text("package")
     job.services.upload(job.output, tmp_path / "package", CHECK)
@@ -133,7 +133,7 @@ def test_credentials_are_renewed_before_they_expire(job, tmp_path, monkeypatch):
     assert job.details == asked
 
 
-def test_credentials_that_expire_all_the_same_are_renewed_and_the_call_repeated(job, tmp_path):
+def test_a_call_is_repeated_with_new_credentials_if_they_expire_early(job, tmp_path):
     job.services.download(job.input, tmp_path / "first", CHECK)
     job.clock.advance(15 * 60)
     job.services.download(job.input, tmp_path / "second", CHECK)
@@ -143,7 +143,7 @@ def test_credentials_that_expire_all_the_same_are_renewed_and_the_call_repeated(
     assert found["Body"].read() == b"source"
 
 
-def test_credentials_that_expire_in_the_middle_are_renewed_and_the_call_repeated(job, tmp_path):
+def test_a_transfer_is_repeated_if_its_credentials_expire_midway(job, tmp_path):
     """It may be a large object, which is read from S3 in parts."""
     job.clients["s3"].put_object(**job.place(job.input), Body=bytes(20 * 2**20))
     expired: list[None] = []
@@ -162,7 +162,7 @@ def test_credentials_that_expire_in_the_middle_are_renewed_and_the_call_repeated
 
 @pytest.mark.parametrize("side", ["download", "upload"])
 @pytest.mark.parametrize("size", [1, 20 * 2**20])
-def test_a_job_that_is_cancelled_stops_in_the_middle(job, tmp_path, side, size):
+def test_cancelling_a_job_stops_a_transfer(job, tmp_path, side, size):
     (tmp_path / "package").write_bytes(bytes(size))
     job.clients["s3"].put_object(**job.place(job.input), Body=bytes(size))
     calls = []
@@ -182,7 +182,7 @@ def test_secret_values_are_in_the_details(job):
     assert details["actionConfiguration"]["configuration"] == {"Password": "hunter2"}
 
 
-def test_what_aws_refuses_is_reported_without_its_secrets(job, tmp_path, caplog):
+def test_a_refusal_by_aws_is_reported_without_secrets(job, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     job.input["location"]["s3Location"]["objectKey"] += "-of-another"
     with pytest.raises(PermissionError) as caught:
@@ -195,7 +195,7 @@ def test_what_aws_refuses_is_reported_without_its_secrets(job, tmp_path, caplog)
     job.output["location"]["s3Location"]["bucketName"] = "nowhere"
     with pytest.raises(
         (PermissionError, RevisionUnavailable),
-        match="output artifact Output could not be put: s3:PutObject of s3://nowhere/",
+        match="output artifact Output could not be uploaded: s3:PutObject of s3://nowhere/",
     ):
         job.services.upload(job.output, tmp_path / "package", CHECK)
     assert not any(mark in caplog.text for mark in CREDENTIAL_MARKS)

@@ -1,4 +1,4 @@
-"""Claims in a real table: two deliveries at once are not both worked."""
+"""Claims in a table: of two deliveries at once, only one is processed."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def row(dynamodb, job_id="job"):
     return {name: value["S"] for name, value in found.items()}
 
 
-def test_one_of_two_deliveries_has_the_job(dynamodb, claims):
+def test_only_one_of_two_deliveries_gets_the_job(dynamodb, claims):
     first, second = claims
     first.take()
-    with pytest.raises(JobHeld, match="job job is being worked"):
+    with pytest.raises(JobHeld, match="job job is being processed"):
         second.take()
     first.keep()
     with pytest.raises(JobHeld):
@@ -52,7 +52,7 @@ def test_one_of_two_deliveries_has_the_job(dynamodb, claims):
     assert row(dynamodb)["status"] == "InProgress"
 
 
-def test_one_of_many_at_once_has_the_job(dynamodb, claims):
+def test_only_one_of_many_deliveries_at_once_gets_the_job(dynamodb, claims):
     many = [Claim("job", lambda service: dynamodb, TABLE) for _ in range(8)]
     line, taken = threading.Barrier(len(many)), []
 
@@ -72,7 +72,7 @@ def test_one_of_many_at_once_has_the_job(dynamodb, claims):
     assert len(taken) == 1
 
 
-def test_a_claim_lapses_when_its_worker_no_longer_keeps_it(claims):
+def test_a_claim_expires_when_its_worker_stops_renewing_it(claims):
     first, second = claims
     first._update("attribute_exists(jobId)", seconds=-1)
     second.take()
@@ -93,7 +93,7 @@ def test_a_job_that_is_not_in_the_table_gets_no_row(dynamodb):
     assert row(dynamodb, "unknown") == {}
 
 
-def test_a_claim_that_can_not_be_kept_counts_until_it_lapses(dynamodb, claims, monkeypatch):
+def test_a_claim_that_can_not_be_renewed_is_valid_until_it_expires(dynamodb, claims, monkeypatch):
     class Broken:
         def update_item(self, **request):
             raise refusal("InternalServerError")
@@ -108,7 +108,7 @@ def test_a_claim_that_can_not_be_kept_counts_until_it_lapses(dynamodb, claims, m
         claim.keep()
 
 
-def test_the_job_that_continues_this_one_is_known_from_its_row(dynamodb, claims):
+def test_the_job_that_continues_this_one_is_read_from_the_row(dynamodb, claims):
     claim = claims[0]
     assert claim.current_job_id() == "job"
     dynamodb.update_item(
@@ -121,10 +121,8 @@ def test_the_job_that_continues_this_one_is_known_from_its_row(dynamodb, claims)
     assert Claim("job", lambda service: None, None).current_job_id() == "job"
 
 
-def test_two_processes_work_a_job_that_is_delivered_to_both_once(
-    aws, step_functions, event, dynamodb
-):
-    """Two workers know nothing of each other, as two processes do."""
+def test_a_job_delivered_to_two_processes_is_processed_once(aws, step_functions, event, dynamodb):
+    """Two separate workers stand for two processes."""
     aws.clients["dynamodb"] = dynamodb
     dynamodb.put_item(TableName=TABLE, Item={"jobId": {"S": event["detail"]["jobId"]}})
     begun, go_on = threading.Event(), threading.Event()
@@ -165,7 +163,7 @@ def test_a_job_that_another_delivery_has_taken_over_is_stopped_and_not_answered(
     assert {what for what, _ in step_functions.told} == {"heartbeat"}
 
 
-def test_a_claim_is_written_as_often_as_it_needs_however_often_there_are_heartbeats(
+def test_frequent_heartbeats_do_not_renew_the_claim_more_often(
     aws, event, dynamodb, step_functions
 ):
     written = []

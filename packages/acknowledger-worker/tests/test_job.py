@@ -47,7 +47,7 @@ def test_an_event_is_parsed(event):
         ({"job": {"data": None}}, "detail.job.data must be an object"),
     ],
 )
-def test_an_event_that_is_not_job_in_progress_is_refused_by_name(event, change, words):
+def test_an_invalid_event_is_refused_with_the_name_of_each_field(event, change, words):
     for name, value in change.items():
         (event if name in event else event["detail"])[name] = value
     with pytest.raises(EventInvalid, match=words):
@@ -59,7 +59,7 @@ def test_an_invalid_event_is_refused():
         parse([])
 
 
-def test_a_job_tells_where_it_is_and_what_it_is_to_do(whole_event, tmp_path):
+def test_a_job_has_the_pipeline_and_configuration_of_its_event(whole_event, tmp_path):
     job = Job(parse(whole_event), None, tmp_path)
     assert job.pipeline == Pipeline(
         "release",
@@ -74,7 +74,7 @@ def test_a_job_tells_where_it_is_and_what_it_is_to_do(whole_event, tmp_path):
     assert repr(job) == f"<Job {job.id} of release/Compile>"
 
 
-def test_a_job_with_nothing_in_it_is_a_job(tmp_path):
+def test_a_job_may_have_no_data(tmp_path):
     job = Job(Delivery("1", "a/b/c/1", "t", 1, 1, {"data": {}}), None, tmp_path)
     assert (job.inputs, job.outputs, dict(job.configuration)) == ((), (), {})
     assert job.pipeline == Pipeline("", "", "", None, None)
@@ -106,7 +106,7 @@ def test_an_output_is_a_folder_or_a_file_and_the_last_one_counts(tmp_path):
     assert ended.outputs["Note"].read_text() == "last"
 
 
-def test_an_input_can_be_had_as_the_file_that_it_is(tmp_path):
+def test_an_input_can_be_left_packed(tmp_path):
     def look(job):
         as_it_is, unpacked = job.input("App", unpack=False), job.input("App")
         assert as_it_is == job.input("App", unpack=False)
@@ -117,7 +117,7 @@ def test_an_input_can_be_had_as_the_file_that_it_is(tmp_path):
     assert ended.outcome == Success()
 
 
-def test_a_tar_file_is_unpacked_where_that_is_asked_for(tmp_path):
+def test_a_tar_file_is_unpacked_on_request(tmp_path):
     with tarfile.open(tmp_path / "app.tar.gz", "w:gz") as tar:
         tar.add(__file__, "lib/a.py")
 
@@ -153,7 +153,7 @@ def test_an_output_has_the_chosen_files_in_the_chosen_format(tmp_path):
     assert (ended.outputs["One"] / "README").read_text() == "README"
 
 
-def test_chosen_files_that_are_not_there_fail_the_job_by_name(tmp_path):
+def test_a_pattern_without_files_fails_the_job(tmp_path):
     for pattern in ("dist/*.whl", "../*", "/etc/passwd"):
         ended = run(
             partial(lambda files, job: job.output(None, job.folder, files=files), [pattern]),
@@ -165,15 +165,15 @@ def test_chosen_files_that_are_not_there_fail_the_job_by_name(tmp_path):
         )
 
 
-def test_output_artifacts_that_were_never_put_fail_the_job_by_name(tmp_path):
+def test_missing_output_artifacts_fail_the_job_with_their_names(tmp_path):
     def forget(job, **outcome):
         job.output("A", job.folder)
         return Success(**outcome)
 
     names = ["A", "B", "C"]
     ended = run(forget, outputs=names, folder=tmp_path / "1")
-    assert ended.failure == Failure("JobFailed", "output artifacts were never put: B, C")
-    with pytest.raises(AttributeError, match=r"failed and has no summary: .* never put: B, C"):
+    assert ended.failure == Failure("JobFailed", "output artifacts were not uploaded: B, C")
+    with pytest.raises(AttributeError, match=r"failed and has no summary: .* not uploaded: B, C"):
         ended.outcome.summary  # noqa: B018
     allowed = run(partial(forget, allow_missing_outputs=True), outputs=names, folder=tmp_path / "2")
     assert isinstance(allowed.outcome, Success)
@@ -208,7 +208,7 @@ def test_a_missing_artifact_or_property_fails_the_job(tmp_path, function, kind, 
     assert words in ended.outcome.message
 
 
-def test_an_input_that_was_too_large_can_be_had_with_another_limit(tmp_path):
+def test_an_input_that_is_too_large_can_be_read_with_a_higher_limit(tmp_path):
     def look(job):
         with pytest.raises(ArtifactInvalid, match="more than 2 bytes"):
             job.input("A", max_bytes=2)
@@ -217,7 +217,7 @@ def test_an_input_that_was_too_large_can_be_had_with_another_limit(tmp_path):
     assert run(look, inputs={"A": {"f": "xxx"}}, folder=tmp_path).outcome.summary == "xxx"
 
 
-def test_an_output_that_is_not_there_fails_the_job(tmp_path):
+def test_an_output_path_that_does_not_exist_fails_the_job(tmp_path):
     ended = run(lambda job: job.output("A", "nowhere"), outputs=["A"], folder=tmp_path)
     assert ended.outcome == Failure("JobFailed", "output artifact A: there is no nowhere")
 
@@ -271,7 +271,7 @@ def test_a_cancelled_job_stops_at_the_next_call(tmp_path):
         lambda secret: ValueError(f"https://host/?q={quote_plus(secret)}"),
     ],
 )
-def test_a_secret_is_had_by_asking_and_is_in_no_failure_log_or_repr(tmp_path, tell, caplog):
+def test_a_secret_is_returned_on_request_and_is_in_no_failure_log_or_repr(tmp_path, tell, caplog):
     caplog.set_level(logging.DEBUG)
 
     def leak(job):
@@ -332,7 +332,7 @@ def test_a_secret_is_masked_in_everything_reported_and_logged_and_the_log_says_s
     assert SECRET in caplog.text
 
 
-def test_progress_that_tells_nothing_is_not_told(tmp_path):
+def test_empty_progress_is_not_reported(tmp_path):
     def tell(job):
         job.progress(40, "", external_execution_id="")
         job.progress(summary="")
@@ -340,7 +340,7 @@ def test_progress_that_tells_nothing_is_not_told(tmp_path):
     assert run(tell, folder=tmp_path).progress == [{"percentComplete": 40}]
 
 
-def test_a_property_that_is_not_secret_is_left_in_messages(tmp_path):
+def test_other_properties_are_not_masked_in_messages(tmp_path):
     def fail(job):
         job.secret("Password")
         raise ValueError(job.configuration["Name"])
@@ -349,7 +349,7 @@ def test_a_property_that_is_not_secret_is_left_in_messages(tmp_path):
     assert ended.outcome == Failure("JobFailed", "ValueError: plain")
 
 
-def test_no_secret_is_what_all_text_is_made_of():
+def test_the_longest_secret_is_masked_first_and_empty_ones_are_ignored():
     assert without(["", "ab", "abc"], "xabcx") == "x****x"
 
 

@@ -1,4 +1,4 @@
-"""`python -m acknowledger_worker`: a worker that can't be had is told of in one line."""
+"""`python -m acknowledger_worker`: if a worker can't be loaded, one line says why."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_worker_is_found(module):
 
 
 @pytest.mark.parametrize("place", ["", "hello", "hello:", ":handler", ".hello:handler"])
-def test_where_it_is_must_be_said_in_two_parts(place):
+def test_the_place_must_be_a_module_and_a_name(place):
     with pytest.raises(LookupError, match="must be module:name, such as hello:handler"):
         load(place)
 
@@ -95,7 +95,7 @@ Runner._take = lambda runner: pathlib.Path("started").write_text("{}")
 
 
 @pytest.mark.slow
-def test_a_worker_begins_anew_when_its_code_changes(tmp_path):
+def test_a_worker_restarts_when_its_code_changes(tmp_path):
     started, code = tmp_path / "started", tmp_path / "hello.py"
     code.write_text(RUNNING.format("first") + MODULE)
     environment = {

@@ -53,7 +53,7 @@ from acknowledger_worker import (
         ),
     ],
 )
-def test_what_is_returned_is_told_as_a_job_result(returned, told):
+def test_the_returned_outcome_becomes_a_job_result(returned, told):
     assert json.loads(outcome.output(outcome.checked(returned))) == told
 
 
@@ -82,7 +82,7 @@ def test_what_is_returned_is_told_as_a_job_result(returned, told):
         (Continuation(""), "continuationToken must have 1 to 2048 characters, not 0"),
     ],
 )
-def test_what_can_not_be_told_fails_the_job(returned, words):
+def test_an_outcome_that_breaks_a_limit_fails_the_job(returned, words):
     with pytest.raises(JobFailed, match=words):
         outcome.checked(returned)
 
@@ -102,7 +102,7 @@ def test_an_empty_text_that_may_be_left_out_counts_as_not_given(returned):
 
 
 @pytest.mark.parametrize("kind", [Success, partial(Continuation, "later")])
-def test_a_summary_is_cut_where_the_author_says_so(kind):
+def test_a_summary_is_cut_if_the_author_allows_it(kind):
     cut = outcome.checked(kind(summary="x" * 5000, cut_summary=True))
     assert cut.summary == "x" * 2047 + "…"
     assert outcome.checked(kind(summary="x" * 2048, cut_summary=True)).summary == "x" * 2048
@@ -135,7 +135,7 @@ def test_an_exception_becomes_a_failure_with_its_message(error, kind, message):
     assert outcome.failure(error) == outcome.Failure(kind, message)
 
 
-def test_a_failure_can_be_copied_though_it_tells_what_it_lacks():
+def test_a_failure_can_be_copied():
     failure = outcome.Failure("JobFailed", "no")
     assert copy.deepcopy(failure) == failure
 

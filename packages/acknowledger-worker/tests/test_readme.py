@@ -1,4 +1,4 @@
-"""The README's example runs as it is written, in a process of its own."""
+"""The README's example runs as written, in a separate process."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from doubles import refusal, wait_for
 
 
 class Queue:
-    """Messages by receipt handle, with the moment from which each can be seen."""
+    """Messages by receipt handle, with the time when each becomes visible."""
 
     def __init__(self):
         self.messages = {}
@@ -85,13 +85,13 @@ def as_body(event, number=0):
 
 @pytest.fixture
 def answered(step_functions, monkeypatch):
-    """The ends that were told; here each job has a token of its own that stays good."""
+    """The reported ends; here each job has its own token, which stays valid."""
     told = []
     monkeypatch.setattr(type(step_functions), "_tell", lambda self, what, _: told.append(what))
     return told
 
 
-def test_jobs_are_worked_several_at_a_time_and_their_messages_deleted(aws, queue, event, answered):
+def test_several_jobs_run_at_once_and_their_messages_are_deleted(aws, queue, event, answered):
     for number in range(5):
         queue.send(as_body(event, number))
     together = threading.Barrier(3)
@@ -111,9 +111,7 @@ def test_jobs_are_worked_several_at_a_time_and_their_messages_deleted(aws, queue
     assert max(queue.asked) == 3
 
 
-def test_a_message_is_kept_invisible_while_its_job_is_worked(
-    aws, queue, event, answered, monkeypatch
-):
+def test_a_message_is_kept_invisible_while_its_job_runs(aws, queue, event, answered, monkeypatch):
     monkeypatch.setattr(acknowledger_worker.worker, "CLAIM_SECONDS", 0.1)
     queue.send(as_body(event))
 
@@ -125,7 +123,7 @@ def test_a_message_is_kept_invisible_while_its_job_is_worked(
     assert set(queue.kept) == {sqs.VISIBILITY_SECONDS}
 
 
-def test_a_message_that_comes_twice_is_worked_once_and_the_other_left(aws, queue, event, answered):
+def test_a_message_that_is_delivered_twice_is_processed_once(aws, queue, event, answered):
     for _ in range(2):
         queue.send(as_body(event))
     worked = []
@@ -141,7 +139,7 @@ def test_a_message_that_comes_twice_is_worked_once_and_the_other_left(aws, queue
 
 
 @pytest.mark.parametrize("body", ["no JSON", "[]", '{"detail-type": "Job Failed"}'])
-def test_an_invalid_message_stays_in_the_queue_for_its_dead_letters(aws, queue, body, caplog):
+def test_an_invalid_message_stays_in_the_queue(aws, queue, body, caplog):
     queue.send(body)
     with running(aws, lambda job: None):
         wait_for(lambda: queue.kept, "the message to be left", seconds=10)
@@ -149,7 +147,7 @@ def test_an_invalid_message_stays_in_the_queue_for_its_dead_letters(aws, queue, 
     assert len(queue.messages) == 1
 
 
-def test_jobs_in_hand_are_finished_when_the_runner_stops(aws, queue, event, answered):
+def test_current_jobs_are_finished_when_the_runner_stops(aws, queue, event, answered):
     queue.send(as_body(event))
     begun, go_on = threading.Event(), threading.Event()
 
@@ -166,7 +164,7 @@ def test_jobs_in_hand_are_finished_when_the_runner_stops(aws, queue, event, answ
     assert len(queue.messages) == len(queue.visible()) == 1
 
 
-def test_what_comes_while_the_runner_stops_is_left_to_others(aws, queue, event, answered):
+def test_messages_received_while_the_runner_stops_are_returned(aws, queue, event, answered):
     receive = queue.receive_message
 
     def receive_late(**request):
@@ -200,7 +198,7 @@ def test_jobs_that_take_too_long_are_handed_back_when_the_runner_stops(aws, queu
     assert len(queue.visible()) == 1
 
 
-def test_a_function_that_does_not_stop_keeps_the_runner_for_a_bound_only(
+def test_a_function_that_does_not_stop_delays_the_runner_only_briefly(
     aws, queue, event, answered, monkeypatch, caplog
 ):
     monkeypatch.setattr(sqs, "POLITE_SECONDS", 0.05)
@@ -219,12 +217,10 @@ def test_a_function_that_does_not_stop_keeps_the_runner_for_a_bound_only(
     assert set(answered) == {"heartbeat"}
 
 
-def test_a_queue_that_can_not_be_read_is_read_again(
-    aws, queue, event, answered, monkeypatch, caplog
-):
+def test_a_failed_read_of_the_queue_is_retried(aws, queue, event, answered, monkeypatch, caplog):
     monkeypatch.setattr(sqs, "RETRY_SECONDS", 0.01)
     queue.errors.append("ServiceUnavailable")
     queue.send(as_body(event))
     with running(aws, lambda job: None):
-        wait_for(lambda: not queue.messages, "the message to be worked", seconds=10)
+        wait_for(lambda: not queue.messages, "the message to be processed", seconds=10)
     assert "messages could not be received: ServiceUnavailable" in caplog.text

@@ -49,7 +49,7 @@ from doubles import Context, refusal, wait_for
         ),
     ],
 )
-def test_what_a_function_returns_or_raises_is_reported(
+def test_the_result_or_exception_of_the_function_is_reported(
     aws, step_functions, event, function, what, told
 ):
     aws.worker(function)(event, Context())
@@ -60,7 +60,7 @@ def test_what_a_function_returns_or_raises_is_reported(
     assert all(request[name].startswith(value) for name, value in told.items())
 
 
-def test_a_job_that_was_answered_is_not_worked_again(aws, step_functions, event):
+def test_a_job_that_was_answered_is_not_processed_again(aws, step_functions, event):
     worked: list[object] = []
     worker = aws.worker(worked.append)
     for _ in range(2):
@@ -69,7 +69,7 @@ def test_a_job_that_was_answered_is_not_worked_again(aws, step_functions, event)
     assert step_functions.end[0] == "success"
 
 
-def test_two_deliveries_at_once_in_a_process_are_worked_once(aws, step_functions, event):
+def test_two_deliveries_at_once_in_a_process_are_processed_once(aws, step_functions, event):
     begun, go_on = threading.Event(), threading.Event()
     worked = []
 
@@ -82,7 +82,7 @@ def test_two_deliveries_at_once_in_a_process_are_worked_once(aws, step_functions
     first = threading.Thread(target=worker, args=(event, Context()))
     first.start()
     assert begun.wait(60)
-    with pytest.raises(JobHeld, match="is being worked by this process"):
+    with pytest.raises(JobHeld, match="is being processed by this process"):
         worker(event, Context())
     go_on.set()
     first.join(10)
@@ -102,7 +102,7 @@ def test_heartbeats_are_sent_while_the_function_works(aws, step_functions, event
 
 
 @pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
-def test_a_job_that_has_ended_meanwhile_is_stopped_and_not_answered(
+def test_a_job_that_ends_during_the_work_is_stopped_and_not_answered(
     aws, step_functions, event, code, caplog
 ):
     caplog.set_level(logging.INFO)
@@ -149,7 +149,9 @@ def test_a_lost_heartbeat_does_not_stop_the_job(aws, step_functions, event, capl
 @pytest.mark.parametrize(
     ("code", "error"), [("InternalServerError", AWSUnavailable), ("AccessDenied", PermissionError)]
 )
-def test_the_delivery_fails_if_no_execution_can_be_told(aws, step_functions, event, code, error):
+def test_the_delivery_fails_if_the_execution_can_not_be_answered(
+    aws, step_functions, event, code, error
+):
     step_functions.error = code
     with pytest.raises(error, match=code) as caught:
         aws.worker(lambda job: None)(event, Context())
@@ -177,12 +179,12 @@ def test_a_job_fails_before_its_lambda_function_runs_out_of_time(aws, step_funct
     assert seconds[0] < 5
 
 
-def test_an_invalid_event_is_not_worked(aws):
+def test_an_invalid_event_is_refused_by_the_worker(aws):
     with pytest.raises(EventInvalid, match="detail-type"):
         aws.worker(lambda job: None)({"Records": []}, Context())
 
 
-def test_a_job_in_hand_can_be_handed_back(aws, step_functions, event):
+def test_a_current_job_can_be_handed_back(aws, step_functions, event):
     def function(job):
         worker.hand_back()
         job.wait(10)
@@ -195,7 +197,7 @@ def test_a_job_in_hand_can_be_handed_back(aws, step_functions, event):
     assert {what for what, _ in step_functions.told} == {"heartbeat"}
 
 
-def test_the_folder_of_a_job_is_gone_afterwards(aws, event):
+def test_the_folder_of_a_job_is_removed_afterwards(aws, event):
     folders = []
     aws.worker(lambda job: folders.append(job.folder))(event, Context())
     assert not folders[0].parent.exists()
@@ -223,9 +225,7 @@ def test_progress_is_put_on_the_job_bus(aws, event):
     }
 
 
-def test_progress_that_is_not_taken_is_logged_and_the_job_goes_on(
-    aws, step_functions, event, caplog
-):
+def test_refused_progress_is_logged_and_the_job_goes_on(aws, step_functions, event, caplog):
     aws.clients["events"] = Events(failed=1)
     aws.worker(lambda job: job.progress(40), job_bus_name="jobs")(event, Context())
     assert "progress could not be reported: ThrottlingException" in caplog.text
@@ -238,7 +238,7 @@ def test_without_a_bus_there_is_no_progress(aws, step_functions, event, monkeypa
     assert step_functions.end[1]["cause"] == "the worker needs JOB_BUS_NAME to report progress"
 
 
-def test_a_failure_that_is_meant_is_logged_without_a_trace(aws, event, caplog):
+def test_a_raised_job_failure_is_logged_without_a_trace(aws, event, caplog):
     caplog.set_level(logging.INFO)
 
     def function(job):
@@ -249,7 +249,7 @@ def test_a_failure_that_is_meant_is_logged_without_a_trace(aws, event, caplog):
     assert "Traceback" not in caplog.text
 
 
-def test_a_table_that_may_not_be_written_fails_the_job(aws, step_functions, event):
+def test_a_missing_permission_for_the_table_fails_the_job(aws, step_functions, event):
     class Table:
         def update_item(self, **request):
             raise refusal("AccessDeniedException")
