@@ -86,7 +86,9 @@ def test_missing_operations_are_refused(
 
 
 def test_retries_come_after_one_and_two_seconds() -> None:
-    assert functions.Runner("").retry_delays == (1.0, 2.0)
+    runner = functions.Runner("")
+    runner.close()
+    assert runner.retry_delays == (1.0, 2.0)
 
 
 def test_a_function_may_import_what_is_installed_here(cloud: LocalCloud) -> None:

@@ -44,7 +44,8 @@ def test_each_job_is_claimed_by_one_worker(service: Service) -> None:
         list(workers.map(work, range(8)))
     assert len(claimed) == 40
     assert set(Counter(claimed).values()) == {1}
-    assert service.events()[-1] == ("Pipeline", "release", "SUCCEEDED")
+    # Several threads deliver the events, which may come in another order.
+    assert service.events().count(("Pipeline", "release", "SUCCEEDED")) == 1
 
 
 @pytest.fixture
