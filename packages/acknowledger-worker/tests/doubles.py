@@ -41,7 +41,12 @@ class OneAtATime:
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float) -> None:
-    """Wait until `condition` is true; fails after `seconds` saying what it waited for."""
+    """Wait until `condition` is true; fails after six times `seconds`, with what it waited for.
+
+    Args:
+        seconds: the most that it takes on an idle machine.
+    """
+    seconds *= 6
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} seconds for {what}"

@@ -68,7 +68,7 @@ def test_only_one_of_many_deliveries_at_once_gets_the_job(dynamodb, claims):
     for each in threads:
         each.start()
     for each in threads:
-        each.join(10)
+        each.join(60)
     assert len(taken) == 1
 
 
@@ -140,7 +140,7 @@ def test_a_job_delivered_to_two_processes_is_processed_once(aws, step_functions,
     with pytest.raises(JobHeld):
         other(event, Context())
     go_on.set()
-    thread.join(10)
+    thread.join(60)
     other(event, Context())
     assert len(worked) == 1
     assert step_functions.end[0] == "success"

@@ -75,7 +75,7 @@ def running(aws, function, **settings):
         yield runner
     finally:
         runner.stop()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 

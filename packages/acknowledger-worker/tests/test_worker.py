@@ -85,7 +85,7 @@ def test_two_deliveries_at_once_in_a_process_are_processed_once(aws, step_functi
     with pytest.raises(JobHeld, match="is being processed by this process"):
         worker(event, Context())
     go_on.set()
-    first.join(10)
+    first.join(60)
     assert len(worked) == 1
     assert step_functions.end[0] == "success"
 
