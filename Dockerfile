@@ -13,7 +13,7 @@ RUN pip install --no-cache-dir --no-deps --no-build-isolation packages/acknowled
 COPY statemachine statemachine
 COPY functions functions
 COPY local local
-RUN useradd --create-home local
+RUN useradd --create-home local && install --directory --owner=local .aws-sam
 USER local
 EXPOSE 4566
 # Only the machine that runs the container should reach it: publish the port on 127.0.0.1, as above.
