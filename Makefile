@@ -74,7 +74,7 @@ clean: ## Remove everything that was built and installed
 
 ## To work on it:
 test: .venv/installed ## Run the tests, except slow ones
-	@$(TEST) -m "not slow"
+	@$(TEST) -m "not slow" tests packages/acknowledger-worker
 
 test-all: .venv/installed .venv-sam/installed .venv-release/installed ## Run every test, as CI does
 	@$(TEST)

@@ -5,7 +5,6 @@ import gc
 import os
 import signal
 import zlib
-from pathlib import Path
 
 from local.aws import isolation, replaced
 
@@ -39,7 +38,6 @@ replaced.install("once", "dynamodb")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OWNERS = ("Custom", "ThirdParty")
-MOTO_CODEPIPELINE = Path(__file__).parent / "packages" / "moto-codepipeline"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,14 +50,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def left_to_test_all(item: pytest.Item) -> bool:
     """Whether only `make test-all` runs this case; `make test` always runs the same others.
 
-    Of the two owners in tests of the whole stack or the state machine, `make test` runs one. Of
-    moto-codepipeline's tests it runs one in three; its own test run has all of them.
+    Of the two owners in tests of the whole stack or the state machine, `make test` runs one.
     """
-    number = zlib.crc32(item.nodeid.encode())
-    if MOTO_CODEPIPELINE in item.path.parents and number % 3:
-        return True
     if sampled := item.get_closest_marker("sampled"):
-        return number % int(sampled.args[0]) != 0
+        return zlib.crc32(item.nodeid.encode()) % int(sampled.args[0]) != 0
     given = (
         item.callspec.params
         if isinstance(item, pytest.Function) and hasattr(item, "callspec")
