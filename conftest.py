@@ -6,7 +6,7 @@ import os
 import signal
 import zlib
 
-from local.aws import isolation, replaced
+from local.aws import isolation
 
 # This must come before imports that read the environment. Tests set their Region themselves.
 isolation.isolate(region=False)
@@ -14,6 +14,8 @@ isolation.isolate(region=False)
 import botocore.session
 import moto.core.models
 import pytest
+
+from local.aws import replaced
 
 # Powertools reads these when a function's modules are imported.
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "acknowledger"
