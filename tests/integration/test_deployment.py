@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 PARAMETERS = {"MaxJobsInFlight": "3,0,0", "ProgressIntervalSeconds": "1"}
 #: What the next version changes in the definition and in a function.
 SAYS = {
-    Path("statemachine", "job.asl.json"): ("How the job has ended, in", "How it has ended, in"),
+    Path("statemachine", "job.asl.json"): ("How the job ended, as", "How it ended, as"),
     Path("functions", "report.py"): ('"Reported"', '"Reported by the next version"'),
 }
 
