@@ -503,6 +503,20 @@ def test_a_held_transition_is_released(world: World, act: Act) -> None:
         expect(article(page, "plain")).not_to_contain_text("Held")
 
 
+def test_a_click_counts_even_if_the_page_changes_during_it(world: World) -> None:
+    world.cloud.client("codepipeline").disable_stage_transition(
+        pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
+    )
+    with world.page() as page:
+        page.get_by_role("button", name="Release plain, Build", exact=True).hover()
+        page.mouse.down()
+        world.start("plain")
+        expect(article(page, "plain").locator(".status")).to_have_text("InProgress")
+        page.mouse.up()
+        world.ended("plain", "Succeeded")
+        expect(article(page, "plain")).not_to_contain_text("Held")
+
+
 @pytest.mark.parametrize(
     ("button", "status"), [("Approve Sign-off", "Succeeded"), ("Reject Sign-off", "Failed")]
 )
