@@ -15,8 +15,6 @@ import botocore.session
 import moto.core.models
 import pytest
 
-from local.aws import replaced
-
 # Powertools reads these when a function's modules are imported.
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "acknowledger"
 os.environ["POWERTOOLS_SERVICE_NAME"] = "Acknowledger"
@@ -32,9 +30,6 @@ botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 moto.core.models.CallbackResponse = functools.cache(  # type: ignore[attr-defined, assignment]
     moto.core.models.CallbackResponse  # type: ignore[attr-defined]
 )
-
-# Computed once, not by moto for every request.
-replaced.install("once", "dynamodb")
 
 # A shell ignores SIGINT in background processes, and processes started by tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -21,28 +21,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from local.aws.isolation import NO_FILES
+from tests.support import FUNCTIONS_ENVIRONMENT
 
 ACTION_TYPE = {"owner": "Custom", "category": "Build", "provider": "Builder", "version": "1"}
-MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Jobs"
+MACHINE = FUNCTIONS_ENVIRONMENT["STATE_MACHINE_ARN"]
 ENVIRONMENT = {
     **NO_FILES,
+    **FUNCTIONS_ENVIRONMENT,
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
     "POWERTOOLS_SERVICE_NAME": "Intake",
     "POWERTOOLS_METRICS_NAMESPACE": "acknowledger",
     "ACTION_TYPES": "/".join(ACTION_TYPE.values()),
-    "MAX_JOBS_IN_FLIGHT": "0",
-    "STATE_MACHINE_ARN": MACHINE,
-    "TABLE_NAME": "JobTable",
-    "INTAKE_TABLE_NAME": "IntakeTable",
-    "BUS_NAME": "JobBus",
-    "ACKNOWLEDGE_TIMEOUT_SECONDS": "60",
-    "HEARTBEAT_TIMEOUT_SECONDS": "900",
-    "JOB_TIMEOUT_SECONDS": "3600",
-    "CONTINUE_AFTER_SECONDS": "82800",
-    "PROGRESS_INTERVAL_SECONDS": "60",
-    "METRICS_BY_ACTION_TYPE": "false",
     # A variable that Lambda sets.
     "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
 }

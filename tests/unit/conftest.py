@@ -19,6 +19,7 @@ from acknowledger.config import config
 from acknowledger.log import logger
 from acknowledger.moments import ago
 from acknowledger.room import GIVEN
+from local.aws import replaced
 from tests.support import FUNCTIONS_ENVIRONMENT, ROOT
 
 SERVICE = os.environ["POWERTOOLS_SERVICE_NAME"]
@@ -29,6 +30,9 @@ ENVIRONMENT = {
     "POWERTOOLS_METRICS_NAMESPACE": "acknowledger",
     **FUNCTIONS_ENVIRONMENT,
 }
+
+# moto computes much anew for every request; the local stack keeps it.
+replaced.install("once", "dynamodb")
 
 
 @dataclass
