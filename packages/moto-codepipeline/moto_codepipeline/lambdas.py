@@ -37,12 +37,12 @@ def check_function(account_id: str, region_name: str, name: str) -> None:
     """Raise ActionFailedError unless moto has the function."""
     try:
         from moto.awslambda.exceptions import UnknownFunctionException  # noqa: PLC0415
-        from moto.awslambda.models import lambda_backends  # noqa: PLC0415 - slow, seldom needed
+        from moto.awslambda.utils import get_backend  # noqa: PLC0415 - slow, seldom needed
     except ImportError as error:
         message = "There are no Lambda functions here: install moto[awslambda]"
         raise ActionFailedError("ConfigurationError", message) from error
     try:
-        lambda_backends[account_id][region_name].get_function(name)
+        get_backend(account_id, region_name).get_function(name)
     except UnknownFunctionException as error:
         message = f"The AWS Lambda function {name} does not exist in the region {region_name}"
         raise ActionFailedError("ConfigurationError", message) from error
@@ -50,7 +50,7 @@ def check_function(account_id: str, region_name: str, name: str) -> None:
 
 def invoke_in_moto(account_id: str, region_name: str, name: str, payload: str) -> None:
     """Invoke one of moto's functions with an event, in this process."""
-    from moto.awslambda.models import lambda_backends  # noqa: PLC0415 - as above
+    from moto.awslambda.utils import get_backend  # noqa: PLC0415 - as above
 
     headers = {"X-Amz-Invocation-Type": "Event"}
-    lambda_backends[account_id][region_name].invoke(name, None, payload, headers, {})
+    get_backend(account_id, region_name).invoke(name, None, payload, headers, {})

@@ -265,17 +265,11 @@ class JobOperations(SteppedBackend):
         expires = self._timeline.now() + self.behaviour.artifact_credentials_seconds
         payload = event(job.id, self.account_id, self._data(job), expires)
         name = job.action.configuration["FunctionName"]
-        invoke = type(self).invoke_function
-        self._send_later(
-            f"the job of {name}", lambda: invoke(self.account_id, self.region_name, name, payload)
-        )
+        self._send_later(f"the job of {name}", type(self).invoke_function, name, payload)
 
     def _publish(self, topic: str, subject: str, message: str) -> None:
-        publish = type(self).publish_notice
-        self._send_later(
-            "an approval's notification",
-            lambda: publish(self.account_id, self.region_name, topic, subject, message),
-        )
+        notice = (topic, subject, message)
+        self._send_later("an approval's notification", type(self).publish_notice, *notice)
 
     def _job(self, job_id: str, owner: str) -> Job:
         job = self._board.find(job_id)

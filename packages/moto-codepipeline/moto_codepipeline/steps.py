@@ -59,6 +59,7 @@ class SteppedBackend(CodePipelineBackend):
         self._timeline = Timeline(Clock())
         self._outbox: list[tuple[float, int, str, Callable[[], None]]] = []
         self._entry_numbers = itertools.count()
+        self._sending = False
         self._lags: tuple[int | None, Random] = (None, Random())
         self._calls: dict[str, deque[float]] = defaultdict(deque)
 
@@ -102,15 +103,15 @@ class SteppedBackend(CodePipelineBackend):
     def _announce(self, entry: dict[str, Any]) -> None:
         for _ in range(2 if self.behaviour.events_twice else 1):
             due = self._timeline.now() + self._lag()
-            deliver = functools.partial(
-                type(self).deliver_event, self.account_id, self.region_name, entry
-            )
-            self._send_later(entry["DetailType"], deliver, due)
+            self._send_later(entry["DetailType"], type(self).deliver_event, entry, due=due)
 
-    def _send_later(self, what: str, send: Callable[[], None], due: float | None = None) -> None:
+    def _send_later(
+        self, what: str, send: Callable[..., None], *arguments: Any, due: float | None = None
+    ) -> None:
         """Send something while no lock is held, now or when it is due."""
         when = self._timeline.now() if due is None else due
-        heapq.heappush(self._outbox, (when, next(self._entry_numbers), what, send))
+        sent = functools.partial(send, self.account_id, self.region_name, *arguments)
+        heapq.heappush(self._outbox, (when, next(self._entry_numbers), what, sent))
 
     def _lag(self) -> float:
         behaviour = self.behaviour
@@ -123,15 +124,19 @@ class SteppedBackend(CodePipelineBackend):
         return lags.uniform(0, behaviour.event_lag_seconds)
 
     def _send_due_events(self) -> None:
+        """Send what is due, in order. If another thread is sending, it sends this too."""
         while True:
             with self._lock:
-                if not self._outbox or self._outbox[0][0] > self.clock.now():
+                if self._sending or not self._outbox or self._outbox[0][0] > self.clock.now():
                     return
+                self._sending = True
                 _, _, what, send = heapq.heappop(self._outbox)
             try:
                 send()
             except Exception:
                 logger.exception("An event could not be delivered: %s", what)
+            finally:
+                self._sending = False
 
     def admit(self, operation_name: str) -> None:
         """Count a call of a job operation. Raises ThrottlingError beyond ``behaviour.throttle``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -254,6 +255,26 @@ def test_a_target_may_call_the_service(service: Service, monkeypatch: pytest.Mon
     execution_id = service.start()
     assert len(found) == 1
     assert service.status(execution_id) == "Succeeded"
+
+
+def test_events_of_several_threads_arrive_in_order(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second thread announces events while the first one delivers."""
+    job = service.job()
+    second = Thread(target=service.start)
+    arrived: list[str] = []
+
+    def slowly(account_id: str, region_name: str, entry: dict[str, Any]) -> None:
+        if not arrived and not second.ident:
+            second.start()
+            second.join()
+        arrived.append(json.loads(entry["Detail"])["execution-id"])
+
+    monkeypatch.setattr(JobBackend, "deliver_event", slowly)
+    service.succeed(job)
+    [first, last] = dict.fromkeys(arrived)
+    assert arrived == [first] * 3 + [last] * 7
 
 
 def test_events_reach_rules_of_the_default_bus(

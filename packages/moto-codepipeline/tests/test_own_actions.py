@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.core.config import default_user_config
 
 from codepipeline_fixtures import (
     ACCOUNT,
@@ -187,6 +188,23 @@ class TestLambda:
             "expirationTime",
         }
         assert "pipelineContext" not in data
+
+    def test_motos_functions_without_docker_are_found_and_invoked(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setitem(default_user_config, "lambda", {"use_docker": False})
+        policy = json.dumps({"Version": "2012-10-17", "Statement": []})
+        role = client("iam").create_role(RoleName="work", AssumeRolePolicyDocument=policy)
+        client("lambda").create_function(
+            FunctionName="work",
+            Runtime="python3.13",
+            Handler="work.handler",
+            Role=role["Role"]["Arn"],
+            Code={"ZipFile": b"any"},
+        )
+        self.invoke(service)
+        assert service.action_statuses()["Work"] == "InProgress"
+        assert "could not be delivered" not in caplog.text
 
     def test_the_functions_result_ends_the_action(
         self, service: Service, events: list[dict[str, Any]]
