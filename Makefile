@@ -32,13 +32,14 @@ help:
 demo: .venv/installed ## Run a pipeline with all three outcomes, and check it
 	@$(BIN)/python -m local demo
 
-# The values are read from the environment, which keeps quotes and spaces.
+# The values are read from the environment, which keeps quotes and spaces. exec, here and below: otherwise
+# a shell would get make's signals, and leave the program running.
 local: .venv/installed ## Serve the local stack until Ctrl-C:
 ##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
 ##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
 ##             BEHAVIOUR_FILE=behaviour.toml
 ##             ORIGINS="http://localhost:3000 …" ALLOW_NOT_MADE=1
-	@$(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" \
+	@exec $(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" \
 		--origins="$$ORIGINS" --parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" \
 		--behaviour-file="$$BEHAVIOUR_FILE" \
 		--worker="$$WORKER" $(if $(filter-out 0,$(EMPTY)),--empty) \
@@ -51,14 +52,14 @@ event: .venv/installed ## Create a waiting job on a running make local, and the
 probe: .venv/installed ## Ask AWS how CodePipeline behaves, and write the answers
 ##             to a file: REGION=eu-west-1 ONLY="switch …" OUTPUT=behaviour.toml
 ##             LONG=1 YES=1 CLEAN=1 ENDPOINT=http://127.0.0.1:4566
-	@$(BIN)/python -m moto_codepipeline.probe --region="$(REGION)" --output="$(OUTPUT)" \
+	@exec $(BIN)/python -m moto_codepipeline.probe --region="$(REGION)" --output="$(OUTPUT)" \
 		--only="$(ONLY)" $(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(LONG),--long) \
 		$(if $(YES),--yes) $(if $(CLEAN),--clean)
 
 smoke: .venv/installed ## Run a dozen jobs through a deployed stack:
 ##             STACK=acknowledger REGION=eu-west-1 YES=1 ENDPOINT=…
 ##             ACTION_TYPE=Custom/CATEGORY/PROVIDER/VERSION
-	@$(BIN)/python -m tools.smoke --stack="$(STACK)" --region="$(REGION)" \
+	@exec $(BIN)/python -m tools.smoke --stack="$(STACK)" --region="$(REGION)" \
 		$(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(YES),--yes) \
 		$(if $(ACTION_TYPE),--action-type="$(ACTION_TYPE)")
 
@@ -81,16 +82,16 @@ test-all: .venv/installed .venv-sam/installed .venv-release/installed ## Run eve
 
 faults: .venv/installed ## Make each AWS call of a job fail in turn: FAULTS=some,
 ##             every (in every world) or write (the table)
-	@FAULTS="$(or $(FAULTS),some)" $(BIN)/python -m pytest tests/resilience/test_faults.py
+	@FAULTS="$(or $(FAULTS),some)" exec $(BIN)/python -m pytest tests/resilience/test_faults.py
 
 chaos: .venv/installed ## Run many jobs while things fail at random: JOBS=200 SEED=1 RATE=0.1,
 ##             EVENTS=none to lose all events of AWS services
-	@$(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
+	@exec $(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
 
 explore: .venv/installed ## Try every order of a job's calls: SCENARIO="one job"
 ##             BOUND=2,2 (preemptions,faults) STEPS=10 (times the usual)
 ##             SCHEDULE="7:Acknowledge lost" to print the steps of that one
-	@PYTHONPATH=functions $(BIN)/python -m tests.resilience.explorer --scenario="$(SCENARIO)" \
+	@PYTHONPATH=functions exec $(BIN)/python -m tests.resilience.explorer --scenario="$(SCENARIO)" \
 		--steps="$(or $(STEPS),1)" $(if $(BOUND),--bound="$(BOUND)") \
 		$(if $(SCHEDULE),--schedule="$(SCHEDULE)")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import boto3
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from local.demo import STAGES, STATUSES, Witness
 from moto_codepipeline import CREDENTIAL_MARKS
 from tests.local.fixtures.foreign import REGION, Foreign, foreign
-from tests.support import ROOT
+from tests.support import ROOT, wait_for
 
 WAY = (*STATUSES, "Report", "Reported")
 
@@ -130,6 +132,43 @@ def test_make_local_serves_until_it_is_stopped(serving):
         assert output["OutputValue"] in said_until(process, output["OutputValue"])
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=300) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "stop",
+    [
+        lambda make: make.terminate(),
+        # make, which a shell starts with SIGINT ignored, does not pass it on.
+        lambda make: os.killpg(make.pid, signal.SIGINT),
+    ],
+    ids=["SIGTERM to make", "SIGINT to its processes"],
+)
+def test_make_local_in_the_background_leaves_no_server(
+    stop: Callable[[subprocess.Popen[str]], None], astray: Foreign
+) -> None:
+    command = ["make", "-o", ".venv/installed", "local", "EMPTY=1", "PORT=0"]
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=astray.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as make:
+        assert make.stdout
+        found = re.search(r"http://([\d.]+):(\d+)", make.stdout.readline())
+        assert found
+        address = (found[1], int(found[2]))
+        stop(make)
+        make.wait(timeout=300)
+
+    def refuses() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(address) != 0
+
+    wait_for(refuses, "the server to end", seconds=60)
 
 
 def said_until(process, words):
