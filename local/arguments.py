@@ -20,7 +20,7 @@ import botocore.session
 from samtranslator.yaml_helper import yaml_parse
 
 from local.aws.address import AddressError, listen
-from local.aws.isolation import NO_FILES, REGIONS
+from local.aws.isolation import NO_FILES, REGIONS, module
 from local.aws.parameters import constraint_problem, split
 
 ROOT = Path(__file__).parent.parent
@@ -170,7 +170,7 @@ def check_configuration(given: Mapping[str, str]) -> None:
 
 def check_worker(worker: str) -> None:
     """Import a worker in a separate process. Raises WrongStartError."""
-    command = [sys.executable, "-m", "acknowledger_worker", "--check", "--", worker]
+    command = [*module("acknowledger_worker"), "--check", "--", worker]
     environment = {**os.environ, **NO_FILES, **WORKER_VARIABLES}
     environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     try:

@@ -20,6 +20,7 @@ from typing import Any
 
 from acknowledger_worker import ConfigurationError, Job, JobFailed, Runner, Success, Worker
 from local import watched
+from local.aws import isolation
 from local.aws.server import one_core
 
 logger = logging.getLogger("acknowledger_worker")
@@ -210,7 +211,7 @@ class WorkerProcess:
                 return None
             # In its own session, since Ctrl-C is for this process, which then ends the worker.
             self._process = subprocess.Popen(  # noqa: S603 - the user's own worker
-                [sys.executable, "-m", "acknowledger_worker", self._worker, "--reload"],
+                [*isolation.module("acknowledger_worker"), self._worker, "--reload"],
                 env=self._environment,
                 start_new_session=True,
                 stderr=subprocess.PIPE,

@@ -13,6 +13,7 @@ from playwright.sync_api import Locator, Page, ViewportSize, expect
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from local import acknowledger, demo
+from local.aws import isolation
 from local.page import PATH
 from tests.local.fixtures.browser import browsing
 
@@ -24,6 +25,7 @@ PHONE = ViewportSize(width=390, height=844)
 
 def main(folder: Path = FOLDER) -> None:
     """Make `page.png`, `page-job.png` and `page-phone.png` in a folder."""
+    isolation.isolate()
     expect.set_options(timeout=SECONDS * 1000)
     with acknowledger.running() as (cloud, _), browsing() as browser:
         acknowledger.create_sample_pipeline(

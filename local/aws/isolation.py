@@ -58,6 +58,16 @@ def isolate(*, region: bool = True) -> None:
     Loader.CUSTOMER_DATA_PATH = os.devnull  # ~/.aws/models
 
 
+def module(name: str) -> list[str]:
+    """The command that runs a module with the user's home, but without ~/.aws/models."""
+    program = (
+        "import runpy; from botocore.loaders import Loader; "
+        f"Loader.CUSTOMER_DATA_PATH = {os.devnull!r}; "
+        f"runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
+    )
+    return [sys.executable, "-c", program]
+
+
 def region() -> str:
     """The region that the user has set, or us-east-1."""
     return next(filter(None, map(os.environ.get, REGIONS)), "us-east-1")

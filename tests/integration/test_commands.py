@@ -1,4 +1,4 @@
-"""The documentation's commands: each block is run as written, here or by another test."""
+"""The documentation's commands: each block is run as written, or another test covers what it does."""
 
 from __future__ import annotations
 

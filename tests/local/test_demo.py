@@ -136,6 +136,27 @@ def test_make_local_serves_until_it_is_stopped(serving):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    "serving", [["--worker", "examples.count_lines.worker:handler"]], indirect=True
+)
+def test_make_local_runs_your_worker(serving):
+    process, endpoint = serving
+    said_until(process, "Ctrl-C")
+    codepipeline = client_of(endpoint, "codepipeline")
+    codepipeline.start_pipeline_execution(name="sample")
+
+    def summary():
+        answer = codepipeline.list_action_executions(pipelineName="sample")
+        actions = {each["actionName"]: each for each in answer["actionExecutionDetails"]}
+        result = actions.get("Work", {}).get("output", {}).get("executionResult", {})
+        return result.get("externalExecutionSummary")
+
+    assert wait_for(summary, "the worker's result", seconds=60) == "1 lines"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=300) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
     "stop",
     [
         lambda make: make.terminate(),

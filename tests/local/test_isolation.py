@@ -76,19 +76,21 @@ def astray(tmp_path: Path) -> Iterator[Foreign]:
         yield made
 
 
-# The command, and a part of its output after its first calls to AWS.
+# The command, and a part of its output by which its first calls to AWS are under way.
 STARTS = {
     "tests": (("pytest", "-p", "no:cacheprovider", "tests/local/test_schedule.py"), " passed in "),
     "benchmarks": (("benchmarks", "poll"), "poll …"),
     "chaos": (("tests.resilience", "--jobs=2"), "jobs started"),
+    "explorer": (("tests.resilience.explorer", "--scenario=one job", "--bound=1,0"), "schedules"),
 }
 
 
 @pytest.mark.slow
-def test_tests_benchmarks_and_chaos_never_call_the_users_endpoint(astray: Foreign) -> None:
+def test_tests_benchmarks_chaos_and_explorer_never_call_the_users_endpoint(astray: Foreign) -> None:
     environment = {
         name: value for name, value in astray.environment.items() if "PYTEST" not in name
     }
+    environment["PYTHONPATH"] = "functions"
     with ExitStack() as stack:
         started = [
             stack.enter_context(

@@ -67,8 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     code = Code() if given.reload else None
-    if not given.queue_url and not given.check:
-        parser.error("--queue-url or QUEUE_URL is needed")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logger = logging.getLogger("acknowledger_worker")
     logger.setLevel(logging.INFO)
@@ -76,13 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         worker = load(given.worker)
     except LookupError as error:
-        if not code:
+        if not code or not given.queue_url:
             parser.exit(2, f"{error}\n")
         logger.warning("%s takes no jobs until the code changes: %s", given.worker, error)
         code.wait_for_change()
     else:
         if given.check:
             return
+        if not given.queue_url:
+            parser.exit(2, "--queue-url or QUEUE_URL is needed\n")
         runner = Runner(
             worker,
             given.queue_url,
@@ -94,10 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         logger.info("%s takes jobs", given.worker)
         runner.run()
     if code and code.changed:
-        os.execv(  # noqa: S606 - this same program
-            sys.executable,
-            [sys.executable, "-m", "acknowledger_worker", *(arguments or sys.argv[1:])],
-        )
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this same program
 
 
 if __name__ == "__main__":

@@ -71,6 +71,27 @@ def test_a_problem_is_reported_in_one_line(module, source, name, said, capsys):
     assert (output, errors.count("\n")) == ("", 1)
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("nope:nope", "there is no module nope\n"),
+        ("good:handler", "--queue-url or QUEUE_URL is needed\n"),
+    ],
+)
+def test_the_command_without_a_queue_reports_the_workers_problem_first(tmp_path, place, said):
+    (tmp_path / "good.py").write_text(MODULE)
+    done = subprocess.run(
+        [sys.executable, "-m", "acknowledger_worker", place],
+        cwd=tmp_path,
+        env={name: text for name, text in os.environ.items() if name != "QUEUE_URL"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
 @pytest.mark.parametrize("missing", ["nothere", "nothere.either", "json.nothere"])
 def test_a_missing_module_is_named(missing):
     with pytest.raises(LookupError, match=r"^there is no module (json\.)?nothere$"):

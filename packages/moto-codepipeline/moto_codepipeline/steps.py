@@ -110,7 +110,8 @@ class SteppedBackend(CodePipelineBackend):
     ) -> None:
         """Send something while no lock is held, now or when it is due."""
         when = self._timeline.now() if due is None else due
-        sent = functools.partial(send, self.account_id, self.region_name, *arguments)
+        where = self.account_id, self.region_name
+        sent: Callable[[], None] = functools.partial(send, *where, *arguments)
         heapq.heappush(self._outbox, (when, next(self._entry_numbers), what, sent))
 
     def _lag(self) -> float:

@@ -1,7 +1,7 @@
 """The file of answers: written by the probe, read by a CodePipeline that uses them.
 
     date = "2026-11-28"
-    endpoint = "https://codepipeline.eu-west-1.amazonaws.com"
+    endpoint = "AWS"
     region = "eu-west-1"
 
     [switches]
