@@ -658,7 +658,7 @@ def test_a_webhook_is_called_for_a_job_that_fails(world):
 
 
 # The required and optional arguments and the further attributes of these resources, from the AWS
-# provider's documentation (there is no Terraform here):
+# provider's documentation, so that the test needs no Terraform:
 # https://registry.terraform.io/providers/hashicorp/aws/latest/docs
 TERRAFORM_TAKES = {
     "aws_s3_object": (
