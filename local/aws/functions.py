@@ -50,7 +50,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from moto.awslambda import models
-from moto.awslambda.exceptions import LambdaClientError
+from moto.awslambda.exceptions import LambdaClientError, UnknownFunctionException
 from moto.logs.models import logs_backends
 from moto.sqs.models import sqs_backends
 from moto.utilities.arns import parse_arn
@@ -481,15 +481,23 @@ def environment(
 class Pool:
     """The sandboxes of one function."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, folder: Path) -> None:
         self._limit = limit
+        self._folder = folder
         self._idle: list[Sandbox] = []
         self._all: set[Sandbox] = set()
         self._busy = 0
         self._changed = threading.Condition()
         self._closed = False
-        #: The folders of the code that they have run.
-        self.folders: set[Path] = set()
+
+    def unpack(self, function: Any) -> Path:
+        """Unpack the function's code, once for each version of it."""
+        task_root = self._folder / hashlib.sha256(function.code_bytes).hexdigest()[:16]
+        with self._changed:
+            if not task_root.exists():
+                with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as archive:
+                    archive.extractall(task_root)
+        return task_root
 
     def acquire(self, reserved: int | None, revision: str) -> Sandbox | None:
         """Return a warm sandbox, or None if a new one may be started.
@@ -524,6 +532,7 @@ class Pool:
                     self._idle.append(sandbox)
                 else:
                     self._discard(sandbox)
+            self._remove_if_unused()
             self._changed.notify_all()
 
     def find(self, session: str) -> Sandbox | None:
@@ -545,7 +554,12 @@ class Pool:
             self._closed = True
             for sandbox in list(self._all):
                 self._discard(sandbox)
+            self._remove_if_unused()
             self._changed.notify_all()
+
+    def _remove_if_unused(self) -> None:
+        if self._closed and not self._busy:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @dataclass(order=True)
@@ -594,12 +608,18 @@ class Runner:
         """Run one event and wait for the answer.
 
         Raises TooManyRequestsError if the function's reserved concurrency is used up, or the stack
-        stops.
+        stops, and UnknownFunctionException if the function was deleted.
         """
+        arn = function.function_arn
         with self._changed:
             if self._closed:
                 raise TooManyRequestsError
-            pool = self._pools.setdefault(function.function_arn, Pool(self._sandboxes))
+            if not _exists(function):
+                raise UnknownFunctionException(arn)
+            if arn not in self._pools:
+                folder = Path(tempfile.mkdtemp(prefix=f"{function.function_name}-", dir=self._code))
+                self._pools[arn] = Pool(self._sandboxes, folder)
+            pool = self._pools[arn]
             self._running += 1
         try:
             return self._run(pool, function, payload, request_id)
@@ -618,10 +638,8 @@ class Runner:
             raise
         try:
             if sandbox is None:
-                task_root = self._unpack(function)
-                pool.folders.add(task_root)
                 sandbox = Sandbox(
-                    function, revision, task_root, self.endpoint_url, self.sleep_scale
+                    function, revision, pool.unpack(function), self.endpoint_url, self.sleep_scale
                 )
                 pool.started(sandbox)
             return sandbox.invoke(payload, request_id or str(uuid.uuid4()))
@@ -646,7 +664,6 @@ class Runner:
         with self._changed:
             gone = [one for one in self._pools if one == arn or one.startswith(f"{arn}:")]
             pools = [self._pools.pop(one) for one in gone]
-            kept = {folder for pool in self._pools.values() for folder in pool.folders}
             for one in {*gone, arn}:
                 self._workers.pop(one, None)
                 for event in self._events.pop(one, []):
@@ -654,30 +671,23 @@ class Runner:
             self._changed.notify_all()
         for pool in pools:
             pool.close()
-            for folder in pool.folders - kept:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def _unpack(self, function: Any) -> Path:
-        """Unpack the function's code, once for each version of it."""
-        code = hashlib.sha256(function.code_bytes).hexdigest()[:16]
-        task_root = self._code / f"{function.function_name}-{code}"
-        with self._lock:
-            if not task_root.exists():
-                with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as archive:
-                    archive.extractall(task_root)
-        return task_root
 
     # -- Asynchronous invocation --------------------------------------------------------------
 
     def invoke_async(self, function: Any, payload: str) -> str:
-        """Queue one event, and return its request id."""
+        """Queue one event, and return its request id.
+
+        Raises UnknownFunctionException if the function was deleted.
+        """
         now = time.monotonic()
         request_id = str(uuid.uuid4())
         event = QueuedEvent(now, next(self._numbers), function, payload, now, request_id)
+        arn = function.function_arn
         with self._changed:
+            if not _exists(function):
+                raise UnknownFunctionException(arn)
             self._unfinished[event.number] = event
             self._put(event)
-            arn = function.function_arn
             if self._workers.get(arn, 0) < self._sandboxes:
                 self._workers[arn] = self._workers.get(arn, 0) + 1
                 threading.Thread(target=self._work, args=(arn,), daemon=True).start()
@@ -734,6 +744,8 @@ class Runner:
             error = result.error_message
         except TooManyRequestsError:
             event.throttles += 1
+        except UnknownFunctionException:
+            return None
         except Exception as failure:  # an event must not end the thread that serves the queue
             logger.exception("%s could not be run", function.function_name)
             event.attempts += 1
@@ -820,6 +832,14 @@ class Runner:
         with self._changed:
             self._changed.wait_for(lambda: not self._running, CLOSE_SECONDS)
         shutil.rmtree(self._code, ignore_errors=True)
+
+
+def _exists(function: Any) -> bool:
+    backend = models.lambda_backends[function.account_id][function.region]
+    try:
+        return backend.get_function(function.function_arn) is function
+    except UnknownFunctionException:
+        return False
 
 
 def _revision(function: Any) -> str:

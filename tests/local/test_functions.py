@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.awslambda import models
+from moto.awslambda.exceptions import UnknownFunctionException
 
 from local.aws import functions
 from local.aws.server import LocalCloud
@@ -542,6 +544,19 @@ def test_deleted_functions_leave_nothing_behind(cloud: LocalCloud, number: int) 
     make_function(cloud, "short-lived-0", "def handler(event, context): return 1")
     assert client.invoke(FunctionName="short-lived-0")["Payload"].read() == b"1"
     client.delete_function(FunctionName="short-lived-0")
+
+
+def test_an_invocation_that_overlaps_the_deletion_leaves_nothing_behind(cloud: LocalCloud) -> None:
+    runner = functions.runner()
+    before = (set(runner._code.iterdir()), dict(runner._pools))
+    make_function(cloud, "overlap", "def handler(event, context): return 1")
+    function = models.lambda_backends[ACCOUNT][REGION].get_function("overlap")
+    cloud.client("lambda").delete_function(FunctionName="overlap")
+    for invoke in (runner.invoke, runner.invoke_async):
+        with pytest.raises(UnknownFunctionException, match="overlap"):
+            invoke(function, "{}")
+    assert (set(runner._code.iterdir()), runner._pools) == before
+    assert runner.unfinished() == []
 
 
 def test_deleting_a_version_keeps_the_function(cloud: LocalCloud) -> None:
