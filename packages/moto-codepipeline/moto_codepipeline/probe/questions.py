@@ -5,19 +5,18 @@ A question with a fixed set of answers is tried twice, and must have the same an
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from operator import and_
 from typing import Any
 
-from .calls import THROTTLED, Answer, LostError, UnansweredError
+from .calls import THROTTLED, Answer, LostError, ProbeError, UnansweredError
+from .facts import FACTS, GROUPS, plain
 from .measure import HORIZON, Interval, look, narrowed
-from .trials import Probe, Trial, claim, duration, jobs
+from .trials import UNKNOWN_JOB, Probe, Trial, claim, duration, error_of, jobs
 
-UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
 JOBS, BURST, BURSTS, STARTS = 50, 30, 12, 5
 ROUNDED = 0.0011
 """AWS's own times are in thousandths of a second."""
@@ -47,12 +46,16 @@ Findings = Iterator[Found | Unanswered]
 
 @dataclass(frozen=True)
 class Question:
-    """A question about switches: ``words`` has its words for each. Long ones are opt-in."""
+    """A question about switches, or about a group of facts: ``words`` has its words for each.
+
+    Long ones are opt-in. ``facts`` has how the row of each fact begins in docs/behaviour.md.
+    """
 
     words: dict[str, str]
     ask: Callable[[Probe], Findings]
     takes: str
     long: bool
+    facts: dict[str, str] = field(default_factory=dict)
 
     @property
     def how(self) -> str:
@@ -68,10 +71,10 @@ NOT_ASKED = {
 
 
 def question(
-    takes: str, *, long: bool = False, **words: str
+    takes: str, *, long: bool = False, facts: dict[str, str] | None = None, **words: str
 ) -> Callable[[Callable[[Probe], Findings]], None]:
     """Register a function that asks a question."""
-    return lambda ask: QUESTIONS.append(Question(words, ask, takes, long))
+    return lambda ask: QUESTIONS.append(Question(words, ask, takes, long, facts or {}))
 
 
 def world(
@@ -139,6 +142,7 @@ def started(probe: Probe) -> Findings:
 
 @question(
     "6 times the answer",
+    facts={"acknowledgment_with_the_first_nonce": "Each offer has a nonce"},
     acknowledge_seconds="After how long is an unacknowledged job offered again?",
     nonce_rotates="Does it then have a new nonce?",
 )
@@ -155,7 +159,7 @@ def offers(probe: Probe) -> Findings:
         known = narrowed(round_of)
         offered = [jobs(poll)[0] for poll in polls]
         old = probe.ask("acknowledge_job", jobId=offered[-1]["id"], nonce=offered[0]["nonce"])
-    yield Found("acknowledgment_with_the_first_nonce", str(old), "once", fact=True)
+    yield Found("acknowledgment_with_the_first_nonce", plain(probe, str(old)), "once", fact=True)
     yield measured("acknowledge_seconds", known)
     nonces = [job["nonce"] for job in offered]
     if 1 < len(set(nonces)) < len(nonces):
@@ -238,8 +242,7 @@ def batches(probe: Probe) -> Findings:
 
     def polled(**limit: int) -> tuple[int, int]:
         with probe.trial(JOBS) as trial:
-            # Some may be queued later than others.
-            probe.calls.clock.wait(60 + 2 * probe.known.get("started_before_queued_seconds", 30))
+            probe.wait_for_jobs()
             first = probe.poll(trial, **limit)
             return len(jobs(first)), len(jobs(probe.poll(trial, maxBatchSize=100)))
 
@@ -333,12 +336,6 @@ def source_without_version(probe: Probe) -> Findings:
     yield Found("source_without_version", probe.agreed(once), "the same twice")
 
 
-def error_of(action: dict[str, Any]) -> dict[str, str]:
-    """The ErrorDetails of an action that has failed."""
-    result: dict[str, Any] = action.get("output", {}).get("executionResult", {})
-    return dict(result.get("errorDetails", {}))
-
-
 @question(
     "6 times the answer",
     artifact_credentials_seconds="How long are artifact credentials valid?",
@@ -369,6 +366,33 @@ def credentials(probe: Probe) -> Findings:
             return look(probe.calls.clock, issued, known, get, lambda got: bool(got.code))[0]
 
         yield measured("artifact_credentials_seconds", narrowed(round_of))
+
+
+def group(name: str) -> None:
+    """Register the question of a group of facts."""
+    words, how, takes = GROUPS[name]
+    facts = {each: fact for each, fact in FACTS.items() if fact.group == name}
+
+    def ask(probe: Probe) -> Findings:
+        missing = ""
+        for each, fact in facts.items():
+            try:
+                text = plain(probe, probe.clean(partial(fact.ask, probe)))
+            except (UnansweredError, ProbeError) as error:
+                missing = each
+                yield Unanswered(each, plain(probe, str(error)))
+            else:
+                yield Found(each, text, "once", fact=True)
+        if missing:
+            raise UnansweredError(f"Not every fact was found, such as {missing}")
+
+    ask.__doc__ = how
+    rows = {each: fact.row for each, fact in facts.items()}
+    QUESTIONS.append(Question({name: words}, ask, takes, long=False, facts=rows))
+
+
+for each in GROUPS:
+    group(each)
 
 
 @question(
@@ -464,40 +488,10 @@ def receive(
             return answer.sent
 
 
-@question("1 min", texts="What do invalid calls return?")
-def texts(probe: Probe) -> Findings:
-    """Made invalid calls."""
-
-    def fact(name: str, operation: str, **request: Any) -> Found:
-        return Found(name, str(probe.ask(operation, **request)), "once", fact=True)
-
-    kind, request = probe.place.type_id, probe.place.type_request()
-    with probe.trial() as trial:
-        job = {"jobId": probe.held(trial)["id"]}
-        probe.poll(trial)
-        yield Found("empty_poll_body", probe.calls.body, "once", fact=True)
-        yield fact("unknown_job", "acknowledge_job", jobId=UNKNOWN_JOB, nonce="1")
-        yield fact("wrong_nonce", "acknowledge_job", nonce="1", **job)
-        large = {"Large": "é" * 61441}
-        put = "put_job_success_result"
-        yield fact("variables_of_122882_bytes", put, outputVariables=large, **job)
-        long = {"summary": "é" * 2048}
-        yield fact("summary_of_2048_characters_of_2_bytes", put, executionDetails=long, **job)
-    yield fact("poll_without_its_query", "poll_for_jobs", actionTypeId=kind)
-    create = "create_custom_action_type"
-    yield fact("type_that_exists", create, **request)
-    spare = probe.place.type_request(provider=request["provider"] + "-2")
-    probe.do(create, "ValidationException", **spare)
-    name = {each: spare[each] for each in probe.place.type_name}
-    probe.do("delete_custom_action_type", **name)
-    other = {"outputArtifactDetails": {"minimumCount": 0, "maximumCount": 1}}
-    yield fact("deleted_type_otherwise", create, **spare | other)
-    yield fact("deleted_type_again", create, **spare)
-
-
 @question(
     "a day and a half",
     long=True,
+    facts={"timed_out_action": "A custom action may take 24 hours"},
     action_timeout_seconds="How long can a custom action wait for its job?",
     timeout_counts="Is that limit for all jobs of an action together, or for each?",
 )
@@ -532,7 +526,7 @@ def partner_details(probe: Probe) -> Findings:
     """Asked for a partner job's details after its success."""
 
     def once() -> str:
-        with partner_job(probe) as (trial, job):
+        with probe.partner_job() as (trial, job):
             details = probe.do("get_third_party_job_details", **job).value["jobDetails"]
             claimed = ("InvalidNonceException",)
             probe.do("acknowledge_third_party_job", *claimed, nonce=details["nonce"], **job)
@@ -551,25 +545,6 @@ def partner_details(probe: Probe) -> Findings:
 )
 def partner_timeout(probe: Probe) -> Findings:
     """Left a partner job alone until its action had failed."""
-    with partner_job(probe) as (trial, _):
+    with probe.partner_job() as (trial, _):
         seconds = duration(probe.ended(trial, "Work-1", DAY))
     yield lasted("third_party_timeout_seconds", seconds)
-
-
-@contextmanager
-def partner_job(probe: Probe) -> Iterator[tuple[Trial, dict[str, str]]]:
-    """An execution with a partner's action, and the job's id and client token."""
-    kind = probe.partner
-    if kind is None:
-        raise UnansweredError("It needs a partner's own action type: --partner-type")
-    with probe.trial(stage=[{"name": "Work-1", "actionTypeId": kind}]) as trial:
-        poll = look(
-            probe.calls.clock,
-            trial.start,
-            Interval(),
-            lambda: probe.ask("poll_for_third_party_jobs", actionTypeId=kind),
-            lambda answer: bool(jobs(answer) or answer.code),
-        )[1]
-        if poll.code:
-            raise UnansweredError(f"PollForThirdPartyJobs: {poll}")
-        yield trial, {"jobId": jobs(poll)[0]["jobId"], "clientToken": probe.client_token}
