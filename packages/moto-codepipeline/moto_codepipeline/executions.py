@@ -37,7 +37,7 @@ from .runs import (
     without_none,
 )
 from .sources import LOOK_SECONDS, VERSION_ID, polls, version_of
-from .states import page, stage_states
+from .states import States, page
 from .steps import operation
 from .traffic import PARALLEL, SUPERSEDING, Traffic
 
@@ -285,14 +285,12 @@ class ExecutionOperations(JobOperations):
     def get_pipeline_state(self, name: str) -> dict[str, Any]:
         """The answer of GetPipelineState."""
         pipeline = self._pipeline(name)
-        states = stage_states(
-            pipeline.pipeline, self._runs(pipeline), self._traffic[name], self.action_types
-        )
+        states = States(self._runs(pipeline), self._traffic[name], self.action_types)
         return deepcopy(
             {
                 "pipelineName": name,
                 "pipelineVersion": pipeline.pipeline["version"],
-                "stageStates": states,
+                "stageStates": [states.of_stage(each) for each in pipeline.pipeline["stages"]],
                 "created": pipeline.metadata["created"],
                 "updated": pipeline.metadata["updated"],
             }

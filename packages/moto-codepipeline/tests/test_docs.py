@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from moto_codepipeline.probe import answers
+from moto_codepipeline import answers
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS
 from moto_codepipeline.switches import allowed, switches, values
 

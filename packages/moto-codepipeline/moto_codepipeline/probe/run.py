@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import answers
+from ..answers import read
+from .answers import write
 from .calls import ProbeError, UnansweredError
 from .facts import EMULATOR
 from .questions import NOT_ASKED, Found, Question, Unanswered
@@ -24,8 +25,8 @@ class Record:
 
     def __init__(self, path: Path, endpoint: str, region: str) -> None:
         self.path, self.evidence = path, path.with_suffix(".jsonl")
-        self.emulator = answers.read(EMULATOR).get("facts", {})
-        present, asked = answers.read(path), {"endpoint": endpoint, "region": region}
+        self.emulator = read(EMULATOR).get("facts", {})
+        present, asked = read(path), {"endpoint": endpoint, "region": region}
         if present and {name: present.get(name) for name in asked} != asked:
             raise ProbeError(f"{path} has the answers of another endpoint: choose another --output")
         self.content: dict[str, Any] = {"date": "", **asked}
@@ -57,7 +58,7 @@ class Record:
 
     def write(self) -> None:
         self.content["date"] = datetime.now(UTC).date().isoformat()
-        answers.write(self.path, self.content)
+        write(self.path, self.content)
 
     def note(self, call: dict[str, Any]) -> None:
         """Append a call to the recorded calls."""
