@@ -16,8 +16,9 @@ from moto import mock_aws
 from werkzeug.wrappers import Request, Response
 
 from codepipeline_fixtures import ACCOUNT, REGION, action_type, client
-from moto_codepipeline import JobBackend, ManualClock, backend, http, switches
+from moto_codepipeline import JobBackend, ManualClock, answers, backend, http, switches
 from moto_codepipeline.probe.calls import Calls, Time
+from moto_codepipeline.probe.facts import EMULATOR
 from moto_codepipeline.probe.place import Place
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
@@ -157,14 +158,40 @@ def found(
     return record.content
 
 
+def facts_of(setting: dict[str, Any], known: set[str]) -> dict[str, str]:
+    """The facts with this setting, if the answers about the ``known`` switches are found first."""
+    facts = dict(answers.read(EMULATOR)["facts"])
+    if not setting["nonce_rotates"]:
+        facts["acknowledgment_with_the_first_nonce"] = "InProgress"
+    if setting["repeated_acknowledgment"] == "status":
+        facts["repeated_partner_acknowledgment"] = "InProgress"
+    if setting["acknowledge_of_ended"] == "status":
+        facts["acknowledge_of_abandoned"] = "Failed"
+    if setting["source_without_version"] == "succeed":
+        facts["missing_artifact_bucket"] = "Succeeded"
+    if setting["result_after_abandonment"] != "accept":
+        terminated = "Job with id <ID> has already terminated"
+        facts["result_of_canceled"] = f"InvalidJobStateException: {terminated}"
+    if "update_under_way" not in known or setting["update_under_way"] == "leave":
+        del facts["status_of_canceled"], facts["result_of_canceled"]
+    if "acknowledge_seconds" not in known:
+        del facts["late_acknowledgment"]
+    return facts
+
+
 def check(content: dict[str, Any], setting: dict[str, Any], questions: Iterable[Question]) -> None:
     """Fail unless each requested switch is answered as it is set, or is unanswered if its value
-    can't be determined."""
+    can't be determined, and each fact is found as it is."""
+    questions = list(questions)
     names = {name for question in questions for name in question.words} & set(setting)
     names |= set(NOT_ASKED)
     unanswered = untold(setting) & names
     assert content["switches"] == {name: setting[name] for name in names - unanswered}
-    assert set(content["unanswered"]) == unanswered
+    assert set(content["unanswered"]) & set(setting) == unanswered
+    wanted = {name for question in questions for name in question.facts}
+    facts = facts_of(setting, names)
+    assert content["facts"] == {name: facts[name] for name in wanted & set(facts)}
+    assert set(content["unanswered"]) & wanted == wanted - set(facts)
 
 
 ENDPOINT = http.Endpoint

@@ -11,10 +11,20 @@ import pytest
 
 from codepipeline_fixtures import REGION, action_type, client
 from codepipeline_role import TRUST
-from moto_codepipeline import CREDENTIAL_MARKS, Behaviour, Clock, answers, switches
+from moto_codepipeline import (
+    CREDENTIAL_MARKS,
+    Behaviour,
+    Clock,
+    answers,
+    exceptions,
+    structure,
+    switches,
+)
+from moto_codepipeline.action_types import ActionType
 from moto_codepipeline.probe import __main__ as command
 from moto_codepipeline.probe.answers import write
 from moto_codepipeline.probe.calls import Calls, ProbeError
+from moto_codepipeline.probe.facts import EMULATOR, GROUPS
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
 from moto_codepipeline.testing import make_bucket
@@ -42,8 +52,60 @@ def there() -> Iterator[Asked]:
 
 
 def test_every_switch_is_a_question_or_has_a_reason() -> None:
-    questions = [name for each in QUESTIONS for name in each.words if name != "texts"]
+    questions = [name for each in QUESTIONS for name in each.words if name not in GROUPS]
     assert sorted([*questions, *NOT_ASKED]) == sorted(switches.switches())
+
+
+# -- Facts ----------------------------------------------------------------------------------------
+
+
+def test_the_facts_of_a_changed_codepipeline_are_found_and_differ(
+    there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (exceptions.InvalidNonceError, exceptions.InvalidClientTokenError):
+        monkeypatch.setattr(error, "__init__", changed)
+    monkeypatch.setattr(structure, "STAGES", 60)
+    monkeypatch.setattr(structure, "ACTIONS_IN_STAGE", 40)
+    monkeypatch.setattr(ActionType, "declaration", lambda _: {"executor": {"jobTimeout": 600}})
+    groups = ("texts", "structures", "partner")
+    said: list[str] = []
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, named(*groups), said.append)
+    emulator = answers.read(EMULATOR)["facts"]
+    facts = record.content["facts"]
+    different = {
+        "wrong_nonce": "InvalidNonceException: Changed <ID>",
+        "repeated_partner_acknowledgment": "InvalidNonceException: Changed <ID>",
+        "wrong_client_token": "InvalidClientTokenException: Changed <ID>",
+        "wrong_client_token_and_nonce": "InvalidClientTokenException: Changed <ID>",
+        "stages_51": "accepted",
+        "stage_without_actions": emulator["stage_without_actions"].replace("50", "40"),
+        "stage_of_51_actions": emulator["stage_of_51_actions"].replace("50", "40"),
+        "job_timeout_of_the_partner_type": "600",
+    }
+    differs = record.content["differs"]
+    assert {name: facts[name] for name in differs} == different
+    assert differs == {name: emulator[name] for name in different}
+    for lines in (said, list(record.table(named(*groups)))):
+        assert f"differs from the emulator: {emulator['wrong_nonce']}" in "\n".join(lines)
+
+
+def changed(self: exceptions.CodePipelineError, job_id: str) -> None:
+    exceptions.CodePipelineError.__init__(self, f"Changed {job_id}")
+
+
+def test_a_fact_that_can_not_be_found_is_unanswered_and_asked_again(
+    there: Asked, tmp_path: Path
+) -> None:
+    probe = there.probe()
+    probe.partner = None
+    record = record_of(there, tmp_path)
+    run(probe, record, named("partner"), quietly)
+    assert record.content["facts"] == {}
+    assert "--partner-type" in record.content["unanswered"]["wrong_client_token"]
+    run(there.probe(), record, named("partner"), quietly)
+    assert "wrong_client_token" in record.content["facts"]
+    assert set(record.content["unanswered"]) == set(NOT_ASKED)
 
 
 # -- What is left behind --------------------------------------------------------------------------

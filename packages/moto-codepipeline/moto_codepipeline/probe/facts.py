@@ -35,7 +35,7 @@ GROUPS = {
     ),
     "runs": (
         "What happens to actions without what they need, and to jobs nobody waits for?",
-        "Ran the pipeline with such actions, and abandoned or cancelled others",
+        "Ran the pipeline with such actions, and abandoned or canceled others",
         "20 min",
     ),
     "approvals": ("How do approvals end?", "Ran the pipeline with a manual approval", "8 min"),
@@ -136,6 +136,17 @@ CALLS: dict[str, tuple[str, str, Callable[[Place], dict[str, Any]]]] = {
         "get_pipeline",
         lambda p: {"name": p.pipeline_name, "version": 100_000},
     ),
+    "unknown_page": (
+        "",
+        "list_pipeline_executions",
+        lambda p: {"pipelineName": p.pipeline_name, "nextToken": "unknown"},
+    ),
+    "unknown_stage": (
+        "",
+        "retry_stage_execution",
+        lambda p: retry_of(p, UNKNOWN_JOB) | {"stageName": "Unknown"},
+    ),
+    "unknown_action": ("", "put_approval_result", lambda p: answer_of(p, UNKNOWN_JOB, "Unknown")),
     "retry_of_no_execution": (
         "A retry of an execution that does not exist",
         "retry_stage_execution",
@@ -151,6 +162,12 @@ def poll_of(place: Place, **query: str) -> dict[str, Any]:
 def retry_of(place: Place, execution_id: str) -> dict[str, Any]:
     named = {"pipelineName": place.pipeline_name, "pipelineExecutionId": execution_id}
     return named | {"stageName": "Work", "retryMode": "FAILED_ACTIONS"}
+
+
+def answer_of(place: Place, token: str, action: str = "Work-1") -> dict[str, Any]:
+    """A rejection of an approval."""
+    named = {"pipelineName": place.pipeline_name, "stageName": "Work", "actionName": action}
+    return named | {"token": token, "result": {"summary": "No", "status": "Rejected"}}
 
 
 def called(operation: str, request: Callable[[Place], dict[str, Any]]) -> Ask:
@@ -506,19 +523,19 @@ def abandon(probe: Probe, trial: Trial) -> None:
 
 
 @fact("runs", "The status of an action that was canceled")
-def status_of_cancelled(probe: Probe) -> str:
-    with cancelled(probe) as (trial, _):
+def status_of_canceled(probe: Probe) -> str:
+    with canceled(probe) as (trial, _):
         return str(probe.ended(trial, "Work-1")["status"])
 
 
 @fact("runs", "The job of such an action")
-def result_of_cancelled(probe: Probe) -> str:
-    with cancelled(probe) as (_, job):
+def result_of_canceled(probe: Probe) -> str:
+    with canceled(probe) as (_, job):
         return told(probe.ask("put_job_success_result", jobId=job["id"]))
 
 
 @contextmanager
-def cancelled(probe: Probe) -> Iterator[tuple[Trial, dict[str, Any]]]:
+def canceled(probe: Probe) -> Iterator[tuple[Trial, dict[str, Any]]]:
     """An execution that an update of its pipeline has cancelled, and its acknowledged job."""
     if probe.known.get("update_under_way") != "cancel":
         raise UnansweredError("It needs the answer update_under_way, and that this is cancel")
@@ -550,8 +567,8 @@ ANSWERED = "The token of an approval that was answered"
 
 
 @contextmanager
-def approval(probe: Probe) -> Iterator[tuple[Trial, Callable[..., Answer]]]:
-    """An execution that waits for an approval, and a function that rejects it."""
+def approval(probe: Probe) -> Iterator[tuple[Trial, dict[str, Any]]]:
+    """An execution that waits for an approval, and the request that rejects it."""
     place, began = probe.place, probe.calls.clock.now()
     stage = [{"name": "Work-1", "actionTypeId": MANUAL, "timeoutInMinutes": 5}]
     with probe.trial(stage=stage, executionMode="SUPERSEDED") as trial:
@@ -564,19 +581,13 @@ def approval(probe: Probe) -> Iterator[tuple[Trial, Callable[..., Answer]]]:
             latest = [a.get("latestExecution", {}) for a in state["stageStates"][1]["actionStates"]]
             found = next((each["token"] for each in latest if "token" in each), None)
 
-        def reject(operation: Callable[..., Answer], token: str = found) -> Answer:
-            named = {"pipelineName": place.pipeline_name, "stageName": "Work"}
-            result = {"summary": "No", "status": "Rejected"}
-            named |= {"actionName": "Work-1", "token": token}
-            return operation("put_approval_result", result=result, **named)
-
-        yield trial, reject
+        yield trial, answer_of(place, found)
 
 
 @fact("approvals", "It fails when it is rejected")
 def rejected_approval(probe: Probe) -> str:
-    with approval(probe) as (trial, reject):
-        reject(probe.ask)
+    with approval(probe) as (trial, rejection):
+        probe.do("put_approval_result", "ApprovalAlreadyCompletedException", **rejection)
         return failure(probe, trial)
 
 
@@ -588,15 +599,15 @@ def late_approval(probe: Probe) -> str:
 
 @fact("approvals", ANSWERED)
 def approval_answered_twice(probe: Probe) -> str:
-    with approval(probe) as (_, reject):
-        reject(probe.ask)
-        return told(reject(probe.ask))
+    with approval(probe) as (_, rejection):
+        probe.do("put_approval_result", "ApprovalAlreadyCompletedException", **rejection)
+        return told(probe.ask("put_approval_result", **rejection))
 
 
 @fact("approvals", ANSWERED)
 def approval_with_another_token(probe: Probe) -> str:
-    with approval(probe) as (_, reject):
-        return told(reject(probe.ask, UNKNOWN_JOB))
+    with approval(probe):
+        return told(probe.ask("put_approval_result", **answer_of(probe.place, UNKNOWN_JOB)))
 
 
 # -- Retries ---------------------------------------------------------------------------------------

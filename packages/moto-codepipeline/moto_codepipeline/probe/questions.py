@@ -13,7 +13,7 @@ from operator import and_
 from typing import Any
 
 from .calls import THROTTLED, Answer, LostError, ProbeError, UnansweredError
-from .facts import FACTS, GROUPS, plain
+from .facts import FACTS, GROUPS, plain, told
 from .measure import HORIZON, Interval, look, narrowed
 from .trials import UNKNOWN_JOB, Probe, Trial, claim, duration, error_of, jobs
 
@@ -159,7 +159,8 @@ def offers(probe: Probe) -> Findings:
         known = narrowed(round_of)
         offered = [jobs(poll)[0] for poll in polls]
         old = probe.ask("acknowledge_job", jobId=offered[-1]["id"], nonce=offered[0]["nonce"])
-    yield Found("acknowledgment_with_the_first_nonce", plain(probe, str(old)), "once", fact=True)
+    text = plain(probe, told(old, "status"))
+    yield Found("acknowledgment_with_the_first_nonce", text, "once", fact=True)
     yield measured("acknowledge_seconds", known)
     nonces = [job["nonce"] for job in offered]
     if 1 < len(set(nonces)) < len(nonces):
