@@ -16,6 +16,7 @@ from moto import mock_aws
 from werkzeug.wrappers import Request, Response
 
 from codepipeline_fixtures import ACCOUNT, REGION, action_type, client
+from codepipeline_role import TRUST
 from moto_codepipeline import JobBackend, ManualClock, answers, backend, http, switches
 from moto_codepipeline.probe.calls import Calls, Time
 from moto_codepipeline.probe.facts import EMULATOR
@@ -23,6 +24,7 @@ from moto_codepipeline.probe.place import Place
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
 from moto_codepipeline.probe.trials import Probe
+from moto_codepipeline.testing import make_bucket
 
 PREFIX = "codepipeline-probe"
 PARTNER = {
@@ -49,7 +51,7 @@ class ServedTime(Time):
 
 @dataclass
 class Asked:
-    """A CodePipeline behind HTTP, and the calls that the probe has recorded."""
+    """A CodePipeline, and the calls that the probe has recorded. Without a URL it is in process."""
 
     service: JobBackend
     url: str
@@ -58,7 +60,8 @@ class Asked:
 
     def probe(self) -> Probe:
         """A new probe, as in a program that has just started."""
-        calls = Calls(REGION, self.url, ServedTime(self.service), self.note or self.lines.append)
+        note = self.note or self.lines.append
+        calls = Calls(REGION, self.url or None, ServedTime(self.service), note)
         token = self.service.client_token(self.service.default_client_id)
         return Probe(calls, Place(calls, PREFIX), PARTNER, token)
 
@@ -107,6 +110,23 @@ def left(service: JobBackend) -> list[str]:
     names += [each["RoleName"] for each in client("iam").list_roles()["Roles"]]
     names += client("sqs").list_queues().get("QueueUrls", [])
     return names + [each["Name"] for each in client("events").list_rules()["Rules"]]
+
+
+def make_neighbors(there: Asked) -> None:
+    """Create resources whose names are close to the prefix, but do not begin with it and a hyphen."""
+    iam, service = client("iam"), client("codepipeline")
+    for name in (PREFIX[:-1], f"{PREFIX}2", f"{PREFIX}ing"):
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
+        make_bucket(client("s3"), f"{name}-bucket")
+        client("sqs").create_queue(QueueName=name)
+        client("events").put_rule(Name=name, ScheduleExpression="rate(1 day)")
+        service.create_custom_action_type(**action_type(provider=name))
+        place = there.probe().place
+        place.role_arn = role["Role"]["Arn"]
+        kind = {**place.type_id, "category": "Build", "provider": name}
+        structure = place.pipeline([{"name": "Build", "actionTypeId": kind}])
+        service.create_pipeline(pipeline=structure | {"name": name})
+        service.start_pipeline_execution(name=name)
 
 
 class Faulty:
@@ -203,7 +223,11 @@ def faulty_endpoint(random: Random, share: float, *arguments: Any) -> Faulty:
 
 @contextmanager
 def asked(
-    behaviour: dict[str, Any], *, faults: Random | None = None, share: float = 0.05
+    behaviour: dict[str, Any],
+    *,
+    faults: Random | None = None,
+    share: float = 0.05,
+    served: bool = True,
 ) -> Iterator[Asked]:
     """A new CodePipeline with these switches and a partner's action type."""
     config: Any = {"core": {"reset_boto3_session": True}}
@@ -212,7 +236,7 @@ def asked(
         if faults is not None:
             faulty = partial(faulty_endpoint, faults, share)
             stack.enter_context(patch.object(http, "Endpoint", faulty))
-        url = stack.enter_context(http.serve(REGION))
+        url = stack.enter_context(http.serve(REGION)) if served else ""
         service = backend(ACCOUNT, REGION)
         service.clock = ManualClock()
         switches.change(service.behaviour, behaviour)

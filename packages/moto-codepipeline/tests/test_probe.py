@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from codepipeline_fixtures import REGION, action_type, client
-from codepipeline_role import TRUST
+from codepipeline_fixtures import REGION
 from moto_codepipeline import (
     CREDENTIAL_MARKS,
     Behaviour,
@@ -23,12 +22,11 @@ from moto_codepipeline import (
 from moto_codepipeline.action_types import ActionType
 from moto_codepipeline.probe import __main__ as command
 from moto_codepipeline.probe.answers import write
-from moto_codepipeline.probe.calls import Calls, ProbeError
+from moto_codepipeline.probe.calls import ProbeError
 from moto_codepipeline.probe.facts import EMULATOR, GROUPS
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
-from moto_codepipeline.testing import make_bucket
-from probing import PREFIX, Asked, asked, left
+from probing import PREFIX, Asked, asked, left, make_neighbors
 
 
 def named(*names: str) -> list[Question]:
@@ -113,77 +111,8 @@ def test_a_fact_that_can_not_be_found_is_unanswered_and_asked_again(
 SHORT = named("repeated_acknowledgment", "event_lag_seconds", "texts")
 
 
-class Killed(BaseException):
-    """The program was killed."""
-
-
-def kill(monkeypatch: pytest.MonkeyPatch, last: int) -> None:
-    """Kill the program after this many calls."""
-    made, once = 0, Calls.once
-
-    def counted(*arguments: Any, **request: Any) -> Any:
-        nonlocal made
-        made += 1
-        if made > last:
-            raise Killed
-        return once(*arguments, **request)
-
-    monkeypatch.setattr(Calls, "once", counted)
-
-
-@pytest.fixture(scope="module")
-def calls_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> int:
-    with asked({}) as there:
-        record = record_of(there, tmp_path_factory.mktemp("whole"))
-        run(there.probe(), record, SHORT, quietly)
-        return len(record.evidence.read_text().splitlines())
-
-
-@pytest.mark.parametrize(
-    "share", [pytest.param(n / 30, marks=[pytest.mark.slow] if n != 10 else []) for n in range(30)]
-)
-def test_the_next_run_removes_what_a_killed_run_left_behind(
-    share: float, calls_of_a_run: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with asked({}) as there:
-        with monkeypatch.context() as patch:
-            kill(patch, int(share * calls_of_a_run))
-            with pytest.raises(Killed):
-                run(there.probe(), record_of(there, tmp_path), SHORT, quietly)
-        record = record_of(there, tmp_path)
-        run(there.probe(), record, SHORT, quietly)
-        assert left(there.service) == []
-    assert record.content["switches"]["repeated_acknowledgment"] == "InvalidNonceException"
-    assert record.content["switches"]["event_lag_seconds"] == 0
-    assert record.content["facts"]["empty_poll_body"] == '{"jobs": []}'
-
-
-def test_ctrl_c_removes_what_was_created(
-    there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(words: str) -> None:
-        if words.startswith("  repeated_acknowledgment"):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(there.probe(), record_of(there, tmp_path), SHORT, interrupt)
-    assert left(there.service) == []
-
-
 def test_only_the_probes_own_resources_are_changed(there: Asked, tmp_path: Path) -> None:
-    iam, service = client("iam"), client("codepipeline")
-    for name in (PREFIX[:-1], f"{PREFIX}2", f"{PREFIX}ing"):
-        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
-        make_bucket(client("s3"), f"{name}-bucket")
-        client("sqs").create_queue(QueueName=name)
-        client("events").put_rule(Name=name, ScheduleExpression="rate(1 day)")
-        service.create_custom_action_type(**action_type(provider=name))
-        probe = there.probe()
-        probe.place.role_arn = role["Role"]["Arn"]
-        kind = {**probe.place.type_id, "category": "Build", "provider": name}
-        structure = probe.place.pipeline([{"name": "Build", "actionTypeId": kind}])
-        service.create_pipeline(pipeline=structure | {"name": name})
-        service.start_pipeline_execution(name=name)
+    make_neighbors(there)
     before = left(there.service), list(there.service.overview())
     run(there.probe(), record_of(there, tmp_path), SHORT, quietly)
     assert (left(there.service), list(there.service.overview())) == before
