@@ -57,6 +57,17 @@ def test_every_switch_is_a_question_or_has_a_reason() -> None:
 # -- Facts ----------------------------------------------------------------------------------------
 
 
+def test_the_package_has_the_facts_about_its_codepipeline(there: Asked, tmp_path: Path) -> None:
+    questions = [each for each in QUESTIONS if each.facts and not each.long]
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, [*named("update_under_way"), *questions], quietly)
+    facts = {name for each in questions for name in each.facts}
+    emulator = answers.read(EMULATOR)["facts"]
+    assert record.content["facts"] == {name: emulator[name] for name in facts}
+    assert set(emulator) - facts == {"timed_out_action"}
+    assert record.content["differs"] == {}
+
+
 def test_the_facts_of_a_changed_codepipeline_are_found_and_differ(
     there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,7 +186,7 @@ def test_no_secret_is_written_or_printed(
     there: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = record_of(there, tmp_path)
-    names = ("artifact_credentials_seconds", "third_party_details_of_ended", "texts")
+    names = ("artifact_credentials_seconds", "third_party_details_of_ended", "partner")
     run(there.probe(), record, named(*names), print)
     print("\n".join(record.table(QUESTIONS)))  # noqa: T201
     token = there.service.client_token(there.service.default_client_id)
@@ -196,6 +207,19 @@ def test_every_call_is_recorded_with_its_question(there: Asked, tmp_path: Path) 
         "{'status'",
         "InvalidNonceException",
     ] * 2
+
+
+def test_every_call_about_a_fact_is_recorded_with_it(there: Asked, tmp_path: Path) -> None:
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, named("types"), quietly)
+    lines = [json.loads(line) for line in record.evidence.read_text().splitlines()]
+    of_it = [line for line in lines if line["fact"] == "type_that_exists"]
+    code, _, text = record.content["facts"]["type_that_exists"].partition("'<TYPE>'")
+    [answer] = [line["answer"] for line in of_it]
+    assert answer.startswith(code)
+    assert answer.endswith(text)
+    assert {line["question"] for line in of_it} == {"types"}
+    assert {line["fact"] for line in lines if not line["question"]} == {""}
 
 
 def test_a_run_continues_where_an_earlier_one_ended(there: Asked, tmp_path: Path) -> None:
@@ -325,7 +349,7 @@ def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any)
     [
         (
             ["--only", "nonce"],
-            "--only: there is no switch 'nonce'; there are acknowledge_of_ended, ",
+            "--only: there is no question 'nonce'; there are acknowledge_of_ended, ",
         ),
         (["--partner-type", "Build/Other/1"], "PROVIDER must begin with codepipeline-probe-"),
         (["--partner-type", f"Build/{PREFIX}-x"], "must be CATEGORY/PROVIDER/VERSION"),

@@ -377,6 +377,7 @@ def group(name: str) -> None:
     def ask(probe: Probe) -> Findings:
         missing = ""
         for each, fact in facts.items():
+            probe.calls.fact = each
             try:
                 text = plain(probe, probe.clean(partial(fact.ask, probe)))
             except (UnansweredError, ProbeError) as error:
@@ -385,7 +386,7 @@ def group(name: str) -> None:
             else:
                 yield Found(each, text, "once", fact=True)
         if missing:
-            raise UnansweredError(f"Not every fact was found, such as {missing}")
+            raise UnansweredError(f"Some facts are unanswered, for example {missing}")
 
     ask.__doc__ = how
     rows = {each: fact.row for each, fact in facts.items()}

@@ -94,12 +94,13 @@ def run(probe: Probe, record: Record, questions: Iterable[Question], say: Say) -
             if not record.answered(question):
                 _ask(probe, record, question, say)
     finally:
+        probe.calls.question = probe.calls.fact = ""
         probe.place.remove()
 
 
 def _ask(probe: Probe, record: Record, question: Question, say: Say) -> None:
     left = dict.fromkeys([*question.words, *question.facts])
-    probe.calls.question = " ".join(question.words)
+    probe.calls.question, probe.calls.fact = " ".join(question.words), ""
     say(f"{' '.join(question.words.values())} (takes {question.takes})")
 
     def asked() -> None:
