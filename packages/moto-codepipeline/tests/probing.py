@@ -17,9 +17,9 @@ from werkzeug.wrappers import Request, Response
 
 from codepipeline_fixtures import ACCOUNT, REGION, action_type, client
 from codepipeline_role import TRUST
-from moto_codepipeline import JobBackend, ManualClock, answers, backend, http, switches
+from moto_codepipeline import JobBackend, ManualClock, backend, http, switches
 from moto_codepipeline.probe.calls import Calls, Time
-from moto_codepipeline.probe.facts import EMULATOR
+from moto_codepipeline.probe.facts import FACTS
 from moto_codepipeline.probe.place import Place
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
@@ -180,7 +180,7 @@ def found(
 
 def facts_of(setting: dict[str, Any], known: set[str]) -> dict[str, str]:
     """The facts with this setting, if the answers about the ``known`` switches are found first."""
-    facts = dict(answers.read(EMULATOR)["facts"])
+    facts = {name: fact["here"] for name, fact in FACTS.items()}
     if not setting["nonce_rotates"]:
         facts["acknowledgment_with_the_first_nonce"] = "InProgress"
     if setting["repeated_acknowledgment"] == "status":

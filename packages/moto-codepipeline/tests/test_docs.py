@@ -11,7 +11,7 @@ import pytest
 
 from moto_codepipeline import answers
 from moto_codepipeline.probe.answers import write
-from moto_codepipeline.probe.facts import ROWS_NOT_ASKED
+from moto_codepipeline.probe.facts import FACTS, ROWS_NOT_ASKED
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS
 from moto_codepipeline.switches import allowed, switches, values
 
@@ -78,7 +78,7 @@ def test_every_behavior_has_a_test() -> None:
 
 
 PROBE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
-ROWS_OF_FACTS = {name: row for each in QUESTIONS for name, row in each.facts.items()}
+ROWS_OF_FACTS = {name: fact["row"] for name, fact in FACTS.items()}
 
 
 def begins(row: str) -> list[list[str]]:

@@ -23,7 +23,7 @@ from moto_codepipeline.action_types import ActionType
 from moto_codepipeline.probe import __main__ as command
 from moto_codepipeline.probe.answers import write
 from moto_codepipeline.probe.calls import ProbeError
-from moto_codepipeline.probe.facts import EMULATOR, GROUPS
+from moto_codepipeline.probe.facts import FACTS, GROUPS
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
 from probing import PREFIX, Asked, asked, left, make_neighbors
@@ -62,9 +62,8 @@ def test_the_package_has_the_facts_about_its_codepipeline(there: Asked, tmp_path
     record = record_of(there, tmp_path)
     run(there.probe(), record, [*named("update_under_way"), *questions], quietly)
     facts = {name for each in questions for name in each.facts}
-    emulator = answers.read(EMULATOR)["facts"]
-    assert record.content["facts"] == {name: emulator[name] for name in facts}
-    assert set(emulator) - facts == {"timed_out_action"}
+    assert record.content["facts"] == {name: FACTS[name]["here"] for name in facts}
+    assert set(FACTS) - facts == {"timed_out_action"}
     assert record.content["differs"] == {}
 
 
@@ -80,7 +79,6 @@ def test_the_facts_of_a_changed_codepipeline_are_found_and_differ(
     said: list[str] = []
     record = record_of(there, tmp_path)
     run(there.probe(), record, named(*groups), said.append)
-    emulator = answers.read(EMULATOR)["facts"]
     facts = record.content["facts"]
     different = {
         "wrong_nonce": "InvalidNonceException: Changed <ID>",
@@ -88,15 +86,15 @@ def test_the_facts_of_a_changed_codepipeline_are_found_and_differ(
         "wrong_client_token": "InvalidClientTokenException: Changed <ID>",
         "wrong_client_token_and_nonce": "InvalidClientTokenException: Changed <ID>",
         "stages_51": "accepted",
-        "stage_without_actions": emulator["stage_without_actions"].replace("50", "40"),
-        "stage_of_51_actions": emulator["stage_of_51_actions"].replace("50", "40"),
+        "stage_without_actions": FACTS["stage_without_actions"]["here"].replace("50", "40"),
+        "stage_of_51_actions": FACTS["stage_of_51_actions"]["here"].replace("50", "40"),
         "job_timeout_of_the_partner_type": "600",
     }
     differs = record.content["differs"]
     assert {name: facts[name] for name in differs} == different
-    assert differs == {name: emulator[name] for name in different}
+    assert differs == {name: FACTS[name]["here"] for name in different}
     for lines in (said, list(record.table(named(*groups)))):
-        assert f"differs from the emulator: {emulator['wrong_nonce']}" in "\n".join(lines)
+        assert f"differs from the emulator: {FACTS['wrong_nonce']['here']}" in "\n".join(lines)
 
 
 def changed(self: exceptions.CodePipelineError, job_id: str) -> None:
@@ -228,7 +226,7 @@ def test_a_run_continues_where_an_earlier_one_ended(there: Asked, tmp_path: Path
     said: list[str] = []
     run(there.probe(), record_of(there, tmp_path), questions, said.append)
     assert [line for line in said if "takes" in line] == [
-        f"{questions[1].words['texts']} (takes 1 min)"
+        f"{questions[1].words['texts']} (takes 5 min)"
     ]
     said.clear()
     run(there.probe(), record_of(there, tmp_path), questions, said.append)

@@ -5,7 +5,7 @@ A question with a fixed set of answers is tried twice, and must have the same an
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial, reduce
 from itertools import chain
@@ -13,7 +13,7 @@ from operator import and_
 from typing import Any
 
 from .calls import THROTTLED, Answer, LostError, ProbeError, UnansweredError
-from .facts import FACTS, GROUPS, plain, told
+from .facts import FACTS, GROUPS, find, plain, told
 from .measure import HORIZON, Interval, look, narrowed
 from .trials import UNKNOWN_JOB, Probe, Trial, claim, duration, error_of, jobs
 
@@ -46,16 +46,17 @@ Findings = Iterator[Found | Unanswered]
 
 @dataclass(frozen=True)
 class Question:
-    """A question about switches, or about a group of facts: ``words`` has its words for each.
-
-    Long ones are opt-in. ``facts`` has how the row of each fact begins in docs/behaviour.md.
-    """
+    """A question about switches, or a group of facts: ``words`` has its words for each, and
+    ``facts`` what else it finds. Long ones are opt-in."""
 
     words: dict[str, str]
     ask: Callable[[Probe], Findings]
     takes: str
     long: bool
-    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> list[str]:
+        return [name for name, fact in FACTS.items() if fact["group"] in self.words]
 
     @property
     def how(self) -> str:
@@ -71,10 +72,10 @@ NOT_ASKED = {
 
 
 def question(
-    takes: str, *, long: bool = False, facts: dict[str, str] | None = None, **words: str
+    takes: str, *, long: bool = False, **words: str
 ) -> Callable[[Callable[[Probe], Findings]], None]:
     """Register a function that asks a question."""
-    return lambda ask: QUESTIONS.append(Question(words, ask, takes, long, facts or {}))
+    return lambda ask: QUESTIONS.append(Question(words, ask, takes, long))
 
 
 def world(
@@ -142,7 +143,6 @@ def started(probe: Probe) -> Findings:
 
 @question(
     "6 times the answer",
-    facts={"acknowledgment_with_the_first_nonce": "Each offer has a nonce"},
     acknowledge_seconds="After how long is an unacknowledged job offered again?",
     nonce_rotates="Does it then have a new nonce?",
 )
@@ -159,7 +159,7 @@ def offers(probe: Probe) -> Findings:
         known = narrowed(round_of)
         offered = [jobs(poll)[0] for poll in polls]
         old = probe.ask("acknowledge_job", jobId=offered[-1]["id"], nonce=offered[0]["nonce"])
-    text = plain(probe, told(old, "status"))
+    text = plain(probe, told(old))
     yield Found("acknowledgment_with_the_first_nonce", text, "once", fact=True)
     yield measured("acknowledge_seconds", known)
     nonces = [job["nonce"] for job in offered]
@@ -369,17 +369,15 @@ def credentials(probe: Probe) -> Findings:
         yield measured("artifact_credentials_seconds", narrowed(round_of))
 
 
-def group(name: str) -> None:
+def group(name: str, question: str, how: str, takes: str) -> None:
     """Register the question of a group of facts."""
-    words, how, takes = GROUPS[name]
-    facts = {each: fact for each, fact in FACTS.items() if fact.group == name}
 
     def ask(probe: Probe) -> Findings:
         missing = ""
-        for each, fact in facts.items():
+        for each in asked.facts:
             probe.calls.fact = each
             try:
-                text = plain(probe, probe.clean(partial(fact.ask, probe)))
+                text = plain(probe, probe.clean(partial(find, probe, each)))
             except (UnansweredError, ProbeError) as error:
                 missing = each
                 yield Unanswered(each, plain(probe, str(error)))
@@ -389,12 +387,12 @@ def group(name: str) -> None:
             raise UnansweredError(f"Some facts are unanswered, for example {missing}")
 
     ask.__doc__ = how
-    rows = {each: fact.row for each, fact in facts.items()}
-    QUESTIONS.append(Question({name: words}, ask, takes, long=False, facts=rows))
+    asked = Question({name: question}, ask, takes, long=False)
+    QUESTIONS.append(asked)
 
 
 for each in GROUPS:
-    group(each)
+    group(each, **GROUPS[each])
 
 
 @question(
@@ -493,7 +491,6 @@ def receive(
 @question(
     "a day and a half",
     long=True,
-    facts={"timed_out_action": "A custom action may take 24 hours"},
     action_timeout_seconds="How long can a custom action wait for its job?",
     timeout_counts="Is that limit for all jobs of an action together, or for each?",
 )

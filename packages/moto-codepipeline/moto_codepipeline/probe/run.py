@@ -9,7 +9,7 @@ from typing import Any
 from ..answers import read
 from .answers import write
 from .calls import ProbeError, UnansweredError
-from .facts import EMULATOR
+from .facts import FACTS
 from .questions import NOT_ASKED, Found, Question, Unanswered
 from .trials import Probe
 
@@ -25,7 +25,6 @@ class Record:
 
     def __init__(self, path: Path, endpoint: str, region: str) -> None:
         self.path, self.evidence = path, path.with_suffix(".jsonl")
-        self.emulator = read(EMULATOR).get("facts", {})
         present, asked = read(path), {"endpoint": endpoint, "region": region}
         if present and {name: present.get(name) for name in asked} != asked:
             raise ProbeError(f"{path} has the answers of another endpoint: choose another --output")
@@ -50,8 +49,8 @@ class Record:
             words = f"{found.value} ({found.sure})"
             if not found.fact:
                 content["how"][name] = f"{question.how}: {found.sure}"
-            elif (here := self.emulator.get(name)) != found.value:
-                content["differs"][name] = str(here)
+            elif (here := FACTS[name]["here"]) != found.value:
+                content["differs"][name] = here
                 words += f"; differs from the emulator: {here}"
         self.write()
         return f"  {name}: {words}"
