@@ -20,6 +20,7 @@ DATA = tomllib.loads(Path(__file__).with_name("facts.toml").read_text())
 GROUPS: dict[str, dict[str, str]] = DATA["groups"]
 ROWS_NOT_ASKED: dict[str, str] = DATA["rows_not_asked"]
 FACTS: dict[str, dict[str, Any]] = DATA["facts"]
+SWITCHES: dict[str, dict[str, Any]] = DATA["switches"]
 
 
 def told(answer: Answer, path: str = "status") -> str:
@@ -50,10 +51,10 @@ def plain(probe: Probe, text: str) -> str:
     return text
 
 
-def find(probe: Probe, name: str) -> str:
-    """Find a fact. Raises LostError, and UnansweredError or ProbeError if it can't be found."""
+def find(probe: Probe, table: dict[str, Any]) -> str:
+    """The text of a table's steps. Raises LostError, UnansweredError and ProbeError."""
     with ExitStack() as stack:
-        return Scene(probe, FACTS[name], stack).play()
+        return Scene(probe, table, stack).play()
 
 
 class Scene:
@@ -118,7 +119,6 @@ class Scene:
         answer = self.probe.ask(operation, **filled)
         if execution_id := answer.value.get("pipelineExecutionId"):
             self.stack.callback(self.probe.place.stop, execution_id)
-        self.answer = answer
         return told(answer, self.fact.get("member", "status")), answer.code is not None
 
     def fill(self, value: Any) -> Any:
@@ -182,9 +182,21 @@ class Scene:
             raise UnansweredError("It needs the answer update_under_way, and that this is cancel")
         self.probe.ended(self.trial, "Work-1")
 
+    def minute(self) -> str:
+        """The status of the execution after a minute, or before if it is Cancelled."""
+        named = {"pipelineName": self.names["pipeline"]}
+        named["pipelineExecutionId"] = self.trial.execution_id
+        for _ in range(7):
+            found = self.probe.do("get_pipeline_execution", **named).value["pipelineExecution"]
+            if found["status"] == "Cancelled":
+                break
+            self.probe.calls.clock.wait(10)
+        return str(found["status"])
+
     def abandon(self) -> None:
         self.probe.place.stop(self.trial.execution_id)
-        self.probe.ended(self.trial, "Work-1")
+        if (status := self.probe.ended(self.trial, "Work-1")["status"]) != "Abandoned":
+            raise UnansweredError(f"The action is {status}")
 
     def many(self) -> str:
         """Start up to 60 executions."""
@@ -236,6 +248,6 @@ class Scene:
 
     def partner(self) -> None:
         """Wait for a partner's job."""
-        _, job = self.stack.enter_context(self.probe.partner_job())
+        self.trial, job = self.stack.enter_context(self.probe.partner_job())
         details = self.probe.do("get_third_party_job_details", **job).value["jobDetails"]
         self.names |= {"job": job["jobId"], "token": job["clientToken"], "nonce": details["nonce"]}

@@ -13,7 +13,7 @@ from operator import and_
 from typing import Any
 
 from .calls import THROTTLED, Answer, LostError, ProbeError, UnansweredError
-from .facts import FACTS, GROUPS, find, plain, told
+from .facts import FACTS, GROUPS, SWITCHES, find, plain, told
 from .measure import HORIZON, Interval, look, narrowed
 from .trials import UNKNOWN_JOB, Probe, Trial, claim, duration, error_of, jobs
 
@@ -78,31 +78,21 @@ def question(
     return lambda ask: QUESTIONS.append(Question(words, ask, takes, long))
 
 
-def world(
-    refused: str, accepted: str, **words: str
-) -> Callable[[Callable[[Probe, Trial], Answer]], None]:
-    """Register a function whose response is an error in one case, and none in the other."""
+def world(name: str, question: str, how: str, takes: str, cases: dict[str, Any]) -> None:
+    """Register a question whose answer is shown by how the text of its steps begins."""
 
-    def add(of: Callable[[Probe, Trial], Answer]) -> None:
-        def ask(probe: Probe) -> Findings:
-            def once() -> str:
-                with probe.trial() as trial:
-                    return which(of(probe, trial), refused, accepted)
+    def ask(probe: Probe) -> Findings:
+        def once() -> Any:
+            text = find(probe, SWITCHES[name])
+            for beginning, value in cases.items():
+                if text.startswith(beginning):
+                    return value
+            raise UnansweredError(f"It was answered {text}")
 
-            [name] = words
-            yield Found(name, probe.agreed(once), "the same twice")
+        yield Found(name, probe.agreed(once), "the same twice")
 
-        ask.__doc__ = of.__doc__
-        QUESTIONS.append(Question(words, ask, "1 min", long=False))
-
-    return add
-
-
-def which(answer: Answer, refused: str, accepted: str) -> str:
-    """The case that a response shows. Raises UnansweredError if it shows neither."""
-    if answer.code not in (None, refused):
-        raise UnansweredError(f"It was answered {answer}")
-    return refused if answer.code else accepted
+    ask.__doc__ = how
+    QUESTIONS.append(Question({name: question}, ask, takes, long=False))
 
 
 def measured(name: str, known: Interval) -> Found:
@@ -168,50 +158,8 @@ def offers(probe: Probe) -> Findings:
     yield Found("nonce_rotates", len(set(nonces)) > 1, f"the same in {len(nonces)} offers")
 
 
-@world(
-    "InvalidNonceException",
-    "status",
-    repeated_acknowledgment="What does a repeated acknowledgment return?",
-)
-def acknowledged_again(probe: Probe, trial: Trial) -> Answer:
-    """Acknowledged a job twice with its nonce."""
-    return probe.ask("acknowledge_job", **claim(probe.taken(trial)))
-
-
-@world(
-    "InvalidNonceException",
-    "status",
-    acknowledge_of_ended="What does the acknowledgment of a job that has ended return?",
-)
-def acknowledged_at_the_end(probe: Probe, trial: Trial) -> Answer:
-    """Acknowledged a job again after its success."""
-    job = probe.held(trial)
-    probe.do("put_job_success_result", jobId=job["id"])
-    return probe.ask("acknowledge_job", **claim(job))
-
-
-@world(
-    "InvalidJobStateException",
-    "accept",
-    result_before_acknowledgment="Is a result accepted before the acknowledgment?",
-)
-def result_at_once(probe: Probe, trial: Trial) -> Answer:
-    """Put a success for a job that was offered and not acknowledged."""
-    return probe.ask("put_job_success_result", jobId=probe.offered(trial)["id"])
-
-
-@world(
-    "InvalidJobStateException",
-    "accept",
-    result_after_abandonment="Is a result accepted after the action was abandoned?",
-)
-def result_too_late(probe: Probe, trial: Trial) -> Answer:
-    """Put a success for an acknowledged job whose execution was abandoned."""
-    job = probe.held(trial)
-    probe.place.stop(trial.execution_id)
-    if (status := probe.ended(trial, "Work-1")["status"]) != "Abandoned":
-        raise UnansweredError(f"The action is {status}")
-    return probe.ask("put_job_success_result", jobId=job["id"])
+for each, table in SWITCHES.items():
+    world(each, *(table[member] for member in ("question", "how", "takes", "cases")))
 
 
 @question(
@@ -299,44 +247,6 @@ def burst(probe: Probe) -> Interval | None:
     return None
 
 
-@question("3 min", update_under_way="What does UpdatePipeline do to executions in progress?")
-def update_under_way(probe: Probe) -> Findings:
-    """Updated the pipeline with a job in progress, and watched the execution for a minute."""
-
-    def once() -> str:
-        with probe.trial() as trial:
-            probe.held(trial)
-            structure = probe.place.pipeline(probe.place.actions("updated"))
-            probe.do("update_pipeline", pipeline=structure)
-            place = {"pipelineName": probe.place.pipeline_name}
-            named = place | {"pipelineExecutionId": trial.execution_id}
-            for _ in range(7):
-                found = probe.do("get_pipeline_execution", **named).value["pipelineExecution"]
-                if found["status"] == "Cancelled":
-                    return "cancel"
-                probe.calls.clock.wait(10)
-            if found["status"] != "InProgress":
-                raise UnansweredError(f"The execution is {found['status']}")
-            return "leave"
-
-    yield Found("update_under_way", probe.agreed(once), "the same twice")
-
-
-@question("1 min", source_without_version="What does an S3 source do without its object?")
-def source_without_version(probe: Probe) -> Findings:
-    """Ran a pipeline whose S3 source object is missing."""
-
-    def once() -> str:
-        with probe.trial(key="missing.zip") as trial:
-            source = probe.ended(trial, "Source")
-        code = str(error_of(source).get("code"))
-        if source["status"] != "Succeeded" and code != "ConfigurationError":
-            raise UnansweredError(f"The source is {source['status']}: {code}")
-        return "succeed" if source["status"] == "Succeeded" else code
-
-    yield Found("source_without_version", probe.agreed(once), "the same twice")
-
-
 @question(
     "6 times the answer",
     artifact_credentials_seconds="How long are artifact credentials valid?",
@@ -361,7 +271,8 @@ def credentials(probe: Probe) -> Findings:
 
             def get() -> Answer:
                 answer = probe.calls.ask("s3", "get_object", client, **where)
-                which(answer, "ExpiredToken", "good")
+                if answer.code not in (None, "ExpiredToken"):
+                    raise UnansweredError(f"It was answered {answer}")
                 return answer
 
             return look(probe.calls.clock, issued, known, get, lambda got: bool(got.code))[0]
@@ -377,7 +288,7 @@ def group(name: str, question: str, how: str, takes: str) -> None:
         for each in asked.facts:
             probe.calls.fact = each
             try:
-                text = plain(probe, probe.clean(partial(find, probe, each)))
+                text = plain(probe, probe.clean(partial(find, probe, FACTS[each])))
             except (UnansweredError, ProbeError) as error:
                 missing = each
                 yield Unanswered(each, plain(probe, str(error)))
@@ -518,23 +429,6 @@ def timeouts(probe: Probe) -> Findings:
             yield Found("timeout_counts", counts, sure)
             return
     raise UnansweredError(sure)
-
-
-@question("1 min", third_party_details_of_ended="Does a partner job that has ended have details?")
-def partner_details(probe: Probe) -> Findings:
-    """Asked for a partner job's details after its success."""
-
-    def once() -> str:
-        with probe.partner_job() as (trial, job):
-            details = probe.do("get_third_party_job_details", **job).value["jobDetails"]
-            claimed = ("InvalidNonceException",)
-            probe.do("acknowledge_third_party_job", *claimed, nonce=details["nonce"], **job)
-            probe.do("put_third_party_job_success_result", **job)
-            probe.ended(trial, "Work-1")
-            answer = probe.ask("get_third_party_job_details", **job)
-            return which(answer, "InvalidJobException", "details")
-
-    yield Found("third_party_details_of_ended", probe.agreed(once), "the same twice")
 
 
 @question(

@@ -146,14 +146,6 @@ class Probe:
         _, poll = self.until_job(trial, trial.start)
         return jobs(poll)[0]
 
-    def taken(self, trial: Trial) -> dict[str, Any]:
-        """A trial's job, acknowledged in one call."""
-        job = self.offered(trial)
-        answer = self.ask("acknowledge_job", **claim(job))
-        if answer.value.get("status") != "InProgress":
-            raise UnansweredError(f"An acknowledgment returned {answer}")
-        return job
-
     def held(self, trial: Trial) -> dict[str, Any]:
         """A trial's job, acknowledged in as many calls as needed."""
         job = self.offered(trial)
