@@ -11,6 +11,7 @@ WORKER ?=
 STACK ?= acknowledger
 REGION ?= $(or $(AWS_REGION),$(AWS_DEFAULT_REGION))
 OUTPUT ?= behaviour.toml
+CONFORMANCE := packages/moto-codepipeline/tests/conformance
 # Tests often wait, so three workers keep two cores busy. Files run in the order of collection: otherwise those
 # with the fewest tests, which take the longest, would run last.
 WORKERS ?= 3
@@ -71,7 +72,7 @@ release: .venv/installed .venv-release/installed .venv-sam/installed ## Build an
 	@RELEASE=dist $(BIN)/python -m pytest -q tests/release
 
 clean: ## Remove everything that was built and installed
-	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-release .venv-cdk .aws-sam dist site packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules tests/local/axe/node_modules
+	rm -rf .venv .venv-* .aws-sam dist site $(CONFORMANCE)/awscli/.venv $(CONFORMANCE)/js/node_modules tests/local/axe/node_modules
 
 ## To work on it:
 test: .venv/installed ## Run the tests, except slow ones
@@ -129,13 +130,16 @@ fix: .venv/installed ## Fix what ruff can fix
 	@$(BIN)/ruff format .
 
 # For every Python from 3.11 on. To get newer versions than the locked ones, delete the locked file first.
-lock: .venv-release/installed ## Lock requirements/*.in and functions/requirements.in
+lock: .venv-release/installed ## Lock every requirements/*.in, requirements.in and package.json
 	@for each in functions/requirements requirements/local \
-			$(basename $(filter-out requirements/local.in,$(wildcard requirements/*.in))); do \
+			$(basename $(filter-out requirements/local.in,$(wildcard requirements/*.in))) \
+			$(CONFORMANCE)/awscli/requirements examples/cdk/requirements; do \
 		.venv-release/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-annotate \
 			--custom-compile-command "make lock" \
 			$$each.in --output-file $$each.txt || exit 1; done
+	@for each in $(CONFORMANCE)/js tests/local/axe; do \
+		npm --prefix=$$each install --package-lock-only --no-audit --no-fund --loglevel=error || exit 1; done
 
 # pip runs from outside the environment, since Debian's Python has no ensurepip. It installs only what has a hash in
 # the locked file, which is complete. Our own packages have none, so they are installed separately.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,15 @@ import pytest
 from tests.support import ROOT
 from tools import prose, release
 
-LOCKED = sorted([*ROOT.glob("requirements/*.txt"), ROOT / "functions" / "requirements.txt"])
+CONFORMANCE = ROOT / "packages" / "moto-codepipeline" / "tests" / "conformance"
+LOCKED = [
+    *sorted(ROOT.glob("requirements/*.txt")),
+    *(
+        each / "requirements.txt"
+        for each in (ROOT / "functions", ROOT / "examples" / "cdk", CONFORMANCE / "awscli")
+    ),
+]
+AXE = ROOT / "tests" / "local" / "axe"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PIN = re.compile(r"^([a-z0-9-]+)(?:\[[^]]*\])?==(\S+)", re.MULTILINE)
 
@@ -23,7 +32,7 @@ def pins(path: Path) -> set[tuple[str, str]]:
     return set(PIN.findall(path.read_text()))
 
 
-@pytest.mark.parametrize("path", LOCKED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LOCKED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_requirements_are_locked_with_hashes_and_without_an_index(path: Path) -> None:
     written = path.read_text()
     assert pins(path.with_suffix(".in")) <= pins(path)
@@ -32,6 +41,19 @@ def test_requirements_are_locked_with_hashes_and_without_an_index(path: Path) ->
         assert "--hash=sha256:" in entry, entry
     assert "://" not in written
     assert not re.search(r"^-", written, re.MULTILINE)  # no option, such as --index-url
+
+
+@pytest.mark.parametrize("folder", [CONFORMANCE / "js", AXE], ids=lambda folder: folder.name)
+def test_npm_packages_are_locked_with_hashes_and_without_a_registry(folder: Path) -> None:
+    wanted, locked = (
+        json.loads((folder / name).read_text()) for name in ("package.json", "package-lock.json")
+    )
+    root, *packages = locked["packages"].values()
+    assert root["dependencies"] == wanted["dependencies"]
+    assert packages
+    for each in packages:
+        assert each["integrity"].startswith("sha512-"), each
+        assert "resolved" not in each
 
 
 def test_the_tests_run_with_the_versions_that_ship() -> None:
