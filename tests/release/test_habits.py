@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def test_workflows_pin_actions_to_a_commit(path: Path) -> None:
     assert used
     for each in used:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
+
+
+def test_contributors_are_told_what_ci_runs_and_which_coverage_it_needs() -> None:
+    told = (ROOT / "CONTRIBUTING.md").read_text()
+    run = re.findall(r"run: (make .*)", (ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    assert "make coverage" in run
+    assert [each for each in run if f"`{each}`" not in told] == []
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert f" {settings['coverage']['report']['fail_under']} %" in " ".join(told.split())
 
 
 def test_the_changelog_says_what_is_new_in_this_version() -> None:
