@@ -25,7 +25,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
 
 def main() -> int:
-    """Measure, print and compare; the exit status."""
+    """Measure, print and compare; return the exit status."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments.check_region()
     parser = arguments.Parser(description=__doc__.splitlines()[0] if __doc__ else None)
