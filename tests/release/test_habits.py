@@ -93,6 +93,28 @@ def test_a_version_without_a_section_in_the_changelog_is_not_released(
         release.changes()
 
 
+@pytest.mark.parametrize("folder", ["", *(f"packages/{name}" for name in release.PACKAGES)])
+def test_a_published_readme_has_no_relative_links(
+    monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    readme = ROOT / folder / "README.md"
+    relative = re.compile(r"\]\((?!https:)")
+    assert relative.search(readme.read_text())
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    assert not relative.search(release.published(readme))
+
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.example")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "somebody/something")
+    written = release.published(readme)
+    assert not relative.search(written)
+    here = (
+        rf"\]\(https://github.example/somebody/something/(?:blob|raw)/v{release.VERSION}/([^)#]+)"
+    )
+    linked = re.findall(here, written)
+    assert linked
+    assert [path for path in linked if not (ROOT / path).is_file()] == []
+
+
 def words(count: int) -> str:
     return " ".join(f"w{number}" for number in range(count))
 
