@@ -97,7 +97,7 @@ def test_pypi_can_render_the_description_of_each_package(release: Path) -> None:
     assert len(packages) == 4
     run(BUILDER, "-m", "twine", "check", "--strict", *packages, folder=release)
     for wheel in release.glob("*.whl"):
-        description = metadata_of(wheel).get_payload()
+        description = str(metadata_of(wheel).get_payload())
         assert "# " in description
         assert not re.search(r"\]\((?!https:)", description)
 
