@@ -191,8 +191,9 @@ def states(name, schedule, data, until):
     """
     alarm, state = ALARMS[name], "INSUFFICIENT_DATA"
     length = period(alarm, schedule)
+    statistic: Any = {"Sum": sum, "Maximum": max}[alarm["Statistic"]]
     counted = {
-        number: {"Sum": sum, "Maximum": max}[alarm["Statistic"]](value for _, value in values)
+        number: statistic(value for _, value in values)
         for number, values in groupby(sorted(data), lambda one: one[0] // length)
     }
     compare = {"GreaterThanThreshold": gt, "LessThanThreshold": lt}[alarm["ComparisonOperator"]]

@@ -982,7 +982,7 @@ class TestQueries:
         assert "Queries" in str(caught.value)
         assert metrics_in(capsys.readouterr().out)["ActionTypesNotServed"] == (1, "Count")
 
-    @pytest.mark.parametrize("unknown", ["Custom/Build/Mispelt/1", "ThirdParty/Build/Partner/1"])
+    @pytest.mark.parametrize("unknown", ["Custom/Build/NotServed/1", "ThirdParty/Build/Partner/1"])
     def test_a_value_for_an_action_type_that_is_not_served_stops_no_other_type(
         self, tables, other_calls, context, monkeypatch, capsys, unknown
     ):
