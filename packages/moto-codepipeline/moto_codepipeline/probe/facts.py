@@ -149,18 +149,30 @@ class Scene:
 
     def start(self) -> None:
         """Start an execution, of the pipeline with the fact's changes."""
-        self.trial: Trial = self.stack.enter_context(self.probe.trial(**self.fill(self.run)))
+        run = self.fill(self.fact.get("run", {}))
+        self.trial: Trial = self.stack.enter_context(self.probe.trial(**run))
         self.names["execution"] = self.trial.execution_id
-
-    @property
-    def run(self) -> dict[str, Any]:
-        return dict(self.fact.get("run", {}))
 
     def second(self) -> None:
         """Start another execution, and wait for its source."""
-        self.other = self.stack.enter_context(self.probe.execution(self.trial.value))
-        self.names["second"] = self.other.execution_id
-        self.probe.ended(self.other, "Source")
+        self.stack.callback(self.end_second)
+        other = self.stack.enter_context(self.probe.execution(self.trial.value))
+        self.names["second"] = other.execution_id
+        self.probe.ended(other, "Source")
+
+    def end_second(self) -> None:
+        """Stop the second execution, which may only go on when the first one is stopped."""
+        self.probe.place.stop(self.trial.execution_id)
+        for _ in range(30 if "second" in self.names else 0):
+            if self.status(self.names["second"]) != "InProgress":
+                return
+            self.probe.calls.clock.wait(2)
+            self.probe.place.stop(self.names["second"])
+
+    def status(self, execution_id: str) -> str:
+        named = {"pipelineName": self.names["pipeline"], "pipelineExecutionId": execution_id}
+        found = self.probe.do("get_pipeline_execution", **named).value["pipelineExecution"]
+        return str(found["status"])
 
     def offer(self) -> None:
         job = self.probe.offered(self.trial)
@@ -184,14 +196,11 @@ class Scene:
 
     def minute(self) -> str:
         """The status of the execution after a minute, or before if it is Cancelled."""
-        named = {"pipelineName": self.names["pipeline"]}
-        named["pipelineExecutionId"] = self.trial.execution_id
-        for _ in range(7):
-            found = self.probe.do("get_pipeline_execution", **named).value["pipelineExecution"]
-            if found["status"] == "Cancelled":
+        for _ in range(6):
+            if self.status(self.trial.execution_id) == "Cancelled":
                 break
             self.probe.calls.clock.wait(10)
-        return str(found["status"])
+        return self.status(self.trial.execution_id)
 
     def abandon(self) -> None:
         self.probe.place.stop(self.trial.execution_id)

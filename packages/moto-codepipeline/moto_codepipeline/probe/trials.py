@@ -68,15 +68,13 @@ class Probe:
     @contextmanager
     def execution(self, value: str) -> Iterator[Trial]:
         """Start an execution of the pipeline as it is, and abandon it at the end."""
-        start = self.do("start_pipeline_execution", **self.start_request(str(uuid.uuid4())))
+        named = {"name": self.place.pipeline_name, "clientRequestToken": str(uuid.uuid4())}
+        start = self.do("start_pipeline_execution", **named)
         execution_id = start.value["pipelineExecutionId"]
         try:
             yield Trial(value, execution_id, start)
         finally:
             self.place.stop(execution_id)
-
-    def start_request(self, token: str) -> dict[str, str]:
-        return {"name": self.place.pipeline_name, "clientRequestToken": token}
 
     @contextmanager
     def partner_job(self) -> Iterator[tuple[Trial, dict[str, str]]]:
