@@ -101,6 +101,20 @@ def changed(self: exceptions.CodePipelineError, job_id: str) -> None:
     exceptions.CodePipelineError.__init__(self, f"Changed {job_id}")
 
 
+def test_a_fact_is_unanswered_if_a_call_before_it_is_refused(there: Asked, tmp_path: Path) -> None:
+    def refuse(job_id: str, result: Any) -> None:  # noqa: ARG001
+        raise exceptions.JobNotFoundError(job_id)
+
+    there.service.put_job_failure_result = refuse  # type: ignore[method-assign]
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, named("retries"), quietly)
+    assert set(record.content["facts"]) == {"retry_in_progress"}
+    assert record.content["unanswered"]["retry_after_an_update"] == (
+        "put_job_failure_result was answered JobNotFoundException: "
+        "Job with id '<ID>' does not exist"
+    )
+
+
 def test_a_fact_that_can_not_be_found_is_unanswered_and_asked_again(
     there: Asked, tmp_path: Path
 ) -> None:
