@@ -102,7 +102,7 @@ def changed(self: exceptions.CodePipelineError, job_id: str) -> None:
 
 
 def test_a_fact_is_unanswered_if_a_call_before_it_is_refused(there: Asked, tmp_path: Path) -> None:
-    def refuse(job_id: str, result: Any) -> None:  # noqa: ARG001
+    def refuse(job_id: str, result: Any) -> None:
         raise exceptions.JobNotFoundError(job_id)
 
     there.service.put_job_failure_result = refuse  # type: ignore[method-assign]
