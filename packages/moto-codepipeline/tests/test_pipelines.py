@@ -380,6 +380,7 @@ class People(RuleBasedStateMachine):
             executionMode=mode,
         )
         self.expected = Expected(mode, self.service.clock.now())
+        self.start()
 
     @property
     def there(self) -> Expected:
@@ -393,43 +394,37 @@ class People(RuleBasedStateMachine):
         self.there.executions.append(execution)
         self.there.go_on(execution)
 
-    @rule(good=st.sampled_from([True, True, False]))
-    def work(self, good: bool) -> None:
+    @rule(results=st.lists(st.sampled_from([True, True, True, False]), min_size=1, max_size=4))
+    def work(self, results: list[bool]) -> None:
         """The oldest job is offered first."""
-        jobs = self.service.poll(limit=1)
-        assert len(jobs) == min(1, len(self.there.jobs))
-        for job in jobs:
-            execution, attempt = self.there.jobs[0]
-            context = job["data"]["pipelineContext"]
-            assert context["pipelineExecutionId"] == execution.id
-            assert context["action"]["name"] == attempt.name
-            self.service.acknowledge(job)
-            (self.service.succeed if good else self.service.fail)(job)
-            self.there.end(execution, attempt, "Succeeded" if good else "Failed")
+        for good in results:
+            jobs = self.service.poll(limit=1)
+            assert len(jobs) == min(1, len(self.there.jobs))
+            for job in jobs:
+                execution, attempt = self.there.jobs[0]
+                context = job["data"]["pipelineContext"]
+                assert context["pipelineExecutionId"] == execution.id
+                assert context["action"]["name"] == attempt.name
+                self.service.acknowledge(job)
+                (self.service.succeed if good else self.service.fail)(job)
+                self.there.end(execution, attempt, "Succeeded" if good else "Failed")
 
-    @rule(good=st.sampled_from([True, True, False]))
-    def approve(self, good: bool) -> None:
-        """The state shows the token of the newest approval, while it waits."""
+    @rule(good=st.sampled_from([True, True, False, None]))
+    def approve(self, good: bool | None) -> None:
+        """The state shows the token of the newest approval, while it waits. None: see it only."""
         shown = self.service.stage("Stage3")["actionStates"][0].get("latestExecution", {})
         newest = self.there.newest_in("Stage3")
         waits = newest is not None and bool(newest.in_progress("Stage3"))
         assert ("token" in shown) == waits
         if newest is not None and waits:
             self.tokens[shown["token"]] = newest, newest.newest["Ask"]
-            self.answer(shown["token"], good=good)
+            if good is not None:
+                self.answer(shown["token"], good=good)
 
     @precondition(lambda self: self.tokens)
     @rule(data=st.data(), good=st.booleans())
     def answer_an_earlier_approval(self, data: st.DataObject, good: bool) -> None:
         self.answer(data.draw(st.sampled_from(sorted(self.tokens))), good=good)
-
-    @rule()
-    def see_a_token(self) -> None:
-        """An approval is answered later, or never."""
-        shown = self.service.stage("Stage3")["actionStates"][0].get("latestExecution", {})
-        newest = self.there.newest_in("Stage3")
-        if newest is not None and "token" in shown:
-            self.tokens[shown["token"]] = newest, newest.newest["Ask"]
 
     def answer(self, token: str, *, good: bool) -> None:
         execution, attempt = self.tokens[token]
@@ -449,17 +444,14 @@ class People(RuleBasedStateMachine):
             self.there.end(execution, attempt, "Succeeded" if good else "Failed")
 
     @rule(stage=st.sampled_from(["Stage2", "Stage3", "Stage4"]), outbound=st.booleans())
-    def disable(self, stage: str, outbound: bool) -> None:
+    def switch_a_transition(self, stage: str, outbound: bool) -> None:
+        """Disable a stage's transition, or enable one that is disabled."""
         place = self.transition(stage, outbound=outbound)
-        self.service.api.disable_stage_transition(**place, reason="r")
-        self.there.disabled.add(stage)
-
-    @precondition(lambda self: self.there.disabled)
-    @rule(data=st.data(), outbound=st.booleans())
-    def enable(self, data: st.DataObject, outbound: bool) -> None:
-        stage = data.draw(st.sampled_from(sorted(self.there.disabled)))
-        self.service.api.enable_stage_transition(**self.transition(stage, outbound=outbound))
-        self.there.disabled.discard(stage)
+        if stage in self.there.disabled:
+            self.service.api.enable_stage_transition(**place)
+        else:
+            self.service.api.disable_stage_transition(**place, reason="r")
+        self.there.disabled ^= {stage}
         self.there.admit()
 
     def transition(self, stage: str, *, outbound: bool) -> dict[str, str]:
@@ -469,25 +461,30 @@ class People(RuleBasedStateMachine):
         kind = "Outbound" if outbound else "Inbound"
         return {"pipelineName": "release", "stageName": named, "transitionType": kind}
 
-    @precondition(lambda self: self.there.executions)
     @rule(
         data=st.data(),
+        anyone=st.sampled_from([False, False, True]),
         stage=st.none() | st.sampled_from(sorted(STAGES)),
         mode=st.sampled_from(["FAILED_ACTIONS", "ALL_ACTIONS"]),
     )
-    def retry(self, data: st.DataObject, stage: str | None, mode: str) -> None:
+    def retry(self, data: st.DataObject, anyone: bool, stage: str | None, mode: str) -> None:
         """Usually of the stage that an execution is in."""
-        execution = data.draw(st.sampled_from(self.there.executions))
+        execution = self.one_of_them(data, "Failed", "Stopped", "InProgress", anyone=anyone)
         name = stage or execution.stage or "Stage2"
         refused = code_of(lambda: self.service.retry(execution.id, mode, stageName=name))
         assert refused == self.there.retry(execution, name, mode)
 
-    @precondition(lambda self: self.there.executions)
-    @rule(data=st.data(), abandon=st.booleans())
-    def stop(self, data: st.DataObject, abandon: bool) -> None:
-        execution = data.draw(st.sampled_from(self.there.executions))
+    @rule(data=st.data(), anyone=st.sampled_from([False, False, True]), abandon=st.booleans())
+    def stop(self, data: st.DataObject, anyone: bool, abandon: bool) -> None:
+        execution = self.one_of_them(data, "InProgress", "Stopping", anyone=anyone)
         refused = code_of(lambda: self.service.stop(execution.id, abandon=abandon))
         assert refused == self.there.stop(execution, abandon=abandon)
+
+    def one_of_them(self, data: st.DataObject, *statuses: str, anyone: bool) -> Execution:
+        """An execution with one of these statuses, or any."""
+        every = self.there.executions
+        likely = [each for each in every if anyone or each.status in statuses]
+        return data.draw(st.sampled_from(likely or every))
 
     @rule(seconds=st.sampled_from([1, 60, 3600, DAY - 1, DAY, 7 * DAY]))
     def let_time_pass(self, seconds: int) -> None:
