@@ -30,10 +30,12 @@ def service() -> Iterator[Service]:
 def test_a_created_type_is_returned_and_listed(service: Service) -> None:
     request = action_type(
         settings={"entityUrlTemplate": "https://ci.example/{Config:Project}"},
-        configurationProperties=[configuration_property("Project", queryable=True)],
+        configurationProperties=[configuration_property("Project", queryable=True, type="String")],
         tags=[{"key": "team", "value": "tools"}],
     )
     answer = service.api.create_custom_action_type(**request)
+    shown = answer["actionType"]["actionConfigurationProperties"]
+    assert shown == [configuration_property("Project", queryable=True)]
     assert answer["actionType"]["id"] == TYPE
     assert answer["actionType"]["settings"] == request["settings"]
     assert answer["tags"] == request["tags"]

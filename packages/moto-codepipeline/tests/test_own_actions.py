@@ -324,6 +324,7 @@ class TestTransition:
         assert state["inboundExecution"]["pipelineExecutionId"] == execution_id
         transition = state["inboundTransitionState"]
         assert (transition["enabled"], transition["disabledReason"]) == (False, "Not now")
+        assert transition["lastChangedBy"] == f"arn:aws:iam::{ACCOUNT}:root"
         self.enable(service, stage, kind)
         service.succeed(service.take())
         assert service.status(execution_id) == "Succeeded"
