@@ -38,7 +38,10 @@ def test_a_partner_worker_uses_the_client_token(codepipeline: CodePipeline) -> N
     action = codepipeline.start("Lint", owner="ThirdParty")
     client = codepipeline.client
     [offer] = client.poll_for_third_party_jobs(actionTypeId=action.type_id)["jobs"]
+    assert offer["clientId"] == codepipeline.backend.default_client_id
     job = {"jobId": offer["jobId"], "clientToken": codepipeline.client_token}
+    with pytest.raises(client.exceptions.InvalidClientTokenException):
+        client.get_third_party_job_details(**job | {"clientToken": "another"})
     details = client.get_third_party_job_details(**job)["jobDetails"]
     client.acknowledge_third_party_job(**job, nonce=details["nonce"])
     failure = {"type": "JobFailed", "message": "It broke"}
