@@ -201,6 +201,8 @@ def test_an_error_over_http(url: str) -> None:
         "__type": "JobNotFoundException",
         "message": f"Job with id '{UNKNOWN_JOB}' does not exist",
     }
+    status, headers, _ = post(url, b"{}", X_Amz_Target="CodePipeline_20150709.AcknowledgeJob")
+    assert (status, headers["x-amzn-ErrorType"]) == (400, "ValidationException")
 
 
 @pytest.mark.parametrize("target", ["CodePipeline_20150709.Dance", "CodePipeline_20150709.", ""])
