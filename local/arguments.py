@@ -160,12 +160,16 @@ def check_configuration(given: Mapping[str, str]) -> None:
     parameters = {**defaults, **given}
     names = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper(): name for name in parameters}
     environ = {variable: parameters[name] for variable, name in names.items()}
+    made = ("STATE_MACHINE_ARN", "BUS_NAME", "TABLE_NAME", "INTAKE_TABLE_NAME")
+    config = Config(environ | dict.fromkeys(made, "-"))
     try:
-        made = ("STATE_MACHINE_ARN", "BUS_NAME", "TABLE_NAME", "INTAKE_TABLE_NAME")
-        Config(environ | dict.fromkeys(made, "-")).check()
+        config.check()
     except ConfigurationInvalid as error:
         told = re.sub(r"\b[A-Z_]+\b", lambda found: names.get(found[0], found[0]), str(error))
         raise WrongStartError(f"PARAMETERS: {told}") from error
+    # Deployed, only its first sweep would say so.
+    for unknown in config.queries.keys() - set(config.action_types):
+        raise WrongStartError(f"PARAMETERS: Queries: {unknown} is not in ActionTypes")
 
 
 def check_worker(worker: str) -> None:
@@ -202,8 +206,10 @@ def parser() -> Parser:
     made = Parser(prog="python -m local", description="Run the stack on this machine.")
     commands = made.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve the local stack until Ctrl-C")
-    serving.add_argument("--host", default=Serving.host)
-    serving.add_argument("--port", default=str(Serving.port))
+    serving.add_argument("--host", default=Serving.host, help="default: %(default)s")
+    serving.add_argument(
+        "--port", default=str(Serving.port), help="default: %(default)s; 0 for any free port"
+    )
     serving.add_argument(
         "--origins",
         default="",
@@ -234,7 +240,7 @@ def parser() -> Parser:
         "--behaviour-file", default="", metavar="FILE", help="the switches that make probe wrote"
     )
     event = commands.add_parser("event", help="create a waiting job and an event to acknowledge it")
-    event.add_argument("--port", default=str(Serving.port))
+    event.add_argument("--port", default=str(Serving.port), help="default: %(default)s")
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
     return made
 
