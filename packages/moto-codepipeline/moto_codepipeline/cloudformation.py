@@ -161,7 +161,7 @@ class PipelineResource(_Resource, CloudFormationModel):
             }
             check("CreatePipeline", request)
             created, _tags = where.create_pipeline(**request)
-            _disable(where, resource_name, properties, {})
+            _disable(where, resource_name, properties)
         return cls(resource_name, str(created["version"]))
 
     @classmethod
@@ -190,7 +190,7 @@ class PipelineResource(_Resource, CloudFormationModel):
             arn = where.pipelines[name].metadata["pipelineArn"]
             where.untag_resource(arn, list(where.pipelines[name].tags))
             where.tag_resource(arn, _request(properties).get("tags", []))
-            _disable(where, name, properties, where.disabled_transitions(name))
+            _disable(where, name, properties)
             if str(properties.get("RestartExecutionOnUpdate")).lower() == "true":
                 where.start_pipeline_execution(name, None)
         return original_resource
@@ -213,15 +213,13 @@ def _errors_of_the_stack() -> Iterator[None]:
         raise ValidationError(message=error.message) from error
 
 
-def _disable(
-    where: JobBackend, name: str, properties: dict[str, Any], before: dict[str, str]
-) -> None:
+def _disable(where: JobBackend, name: str, properties: dict[str, Any]) -> None:
     """Disable the pipeline's transitions that a template lists, and enable the others."""
     wanted = {
         each["StageName"]: each["Reason"]
         for each in properties.get("DisableInboundStageTransitions", [])
     }
-    for stage in {**before, **wanted}:
+    for stage in {**where.disabled_transitions(name), **wanted}:
         reason = wanted.get(stage)
         where.set_stage_transition(name, stage, "Inbound", reason=reason)
 
