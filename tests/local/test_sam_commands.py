@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -14,7 +15,7 @@ from local import acknowledger
 from local.arguments import TEMPLATE
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack, described
-from tests.documentation import Blocks
+from tests.documentation import Blocks, blocks_of
 from tests.local.fixtures.checkout import ENDPOINT, Checkout, python_3_13, said_until
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import SAM
@@ -149,22 +150,16 @@ def test_the_examples_are_deployed(blocks: Blocks, checkout: Checkout, cloud: Lo
         cloud.client("cloudformation").delete_stack(StackName=name)
 
 
-def test_an_example_that_could_not_be_built_is_not_deployed(
-    checkout: Checkout, cloud: LocalCloud
+def test_an_example_that_cannot_be_built_is_not_deployed(
+    checkout: Checkout, cloud: LocalCloud, tmp_path: Path
 ) -> None:
-    """The table of blocks has these commands in test_the_examples_are_deployed."""
     with_action_type(cloud)
-    hidden = f"exit 1  # instead of {python_3_13()}"
     for name in ("python", "python3", "python3.13"):
-        checkout.put(name, hidden)
-    try:
-        said = checkout.run(
-            "cd examples/lambda_function && sam build && sam deploy --stack-name count-lines",
-            fails=True,
-        )
-    finally:
-        for name in ("python3", "python3.13"):
-            (checkout.programs / name).unlink()
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    outputs, example, *_ = (block.text for block in blocks_of("examples/README.md"))
+    path = f"{tmp_path}:{checkout.environment['PATH']}"
+    said = checkout.run(outputs + example, answers=YES, fails=True, PATH=path)
     assert "Do you have python for runtime: python3.13 on your PATH?" in said
     with pytest.raises(ClientError, match="does not exist"):
         stack(cloud, "count-lines")
