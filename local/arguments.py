@@ -160,12 +160,16 @@ def check_configuration(given: Mapping[str, str]) -> None:
     parameters = {**defaults, **given}
     names = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper(): name for name in parameters}
     environ = {variable: parameters[name] for variable, name in names.items()}
+    made = ("STATE_MACHINE_ARN", "BUS_NAME", "TABLE_NAME", "INTAKE_TABLE_NAME")
+    config = Config(environ | dict.fromkeys(made, "-"))
     try:
-        made = ("STATE_MACHINE_ARN", "BUS_NAME", "TABLE_NAME", "INTAKE_TABLE_NAME")
-        Config(environ | dict.fromkeys(made, "-")).check()
+        config.check()
     except ConfigurationInvalid as error:
         told = re.sub(r"\b[A-Z_]+\b", lambda found: names.get(found[0], found[0]), str(error))
         raise WrongStartError(f"PARAMETERS: {told}") from error
+    # Deployed, only its first sweep would say so.
+    for unknown in config.queries.keys() - set(config.action_types):
+        raise WrongStartError(f"PARAMETERS: Queries: {unknown} is not in ActionTypes")
 
 
 def check_worker(worker: str) -> None:

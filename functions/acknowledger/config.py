@@ -136,10 +136,6 @@ class Config:
                     "-, for example Custom/Build/MyTool/1?ProjectName=MyProject"
                 )
             action_type = ActionType.parse(match["action_type"])
-            if action_type not in self.action_types or action_type.owner != "Custom":
-                raise ConfigurationInvalid(
-                    f"QUERIES: {action_type} must be a custom action type that is in ACTION_TYPES"
-                )
             query = Query(match["property"], match["value"])
             found[action_type] = tuple(dict.fromkeys((*found.get(action_type, ()), query)))
         return found

@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_Operati
 """
 
 import functools
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from acknowledger.validation import validate, violations
 SMALLEST_BATCH = 10
 # By owner of the action type: the largest batch that was accepted, once one was refused.
 _largest_batch: dict[str, int] = {}
+_remembering = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,10 @@ def poll(action_type: ActionType, at_most: int, query: Query | None = None) -> l
                 raise
             largest = size = max(SMALLEST_BATCH, size // 2)
             continue
-        if largest < largest_batch(action_type):
-            _largest_batch[action_type.owner] = largest
-            logger.warning("CodePipeline accepts no larger batches", max_batch_size=largest)
+        with _remembering:
+            if largest < largest_batch(action_type):
+                _largest_batch[action_type.owner] = largest
+                logger.warning("CodePipeline accepts no larger batches", max_batch_size=largest)
         return jobs
 
 

@@ -31,11 +31,8 @@ STARTS_AT_ONCE = 50
 TYPES_AT_ONCE = 50
 # After this many batches without a job that could be taken, polling stops.
 FRUITLESS_BATCHES = 10
-# Counted even when 0. A sweep is one action type polled without a failure.
-COUNTED = (
-    *("Sweeps", "Polls", "EmptyPolls", "PollFailures", "OffersSeen", "OffersTaken"),
-    *("ActionTypesNotServed", "EventsNotServed"),
-)
+# Counted even when 0. A sweep is one action type polled on schedule without a failure.
+COUNTED = ("Sweeps", "Polls", "EmptyPolls", "PollFailures", "OffersSeen", "OffersTaken")
 
 _Offers = list[dict[str, Any]]
 _Decide = Callable[[Mapping[str, Any]], offers.Execution | None]
@@ -62,7 +59,10 @@ class Sweep:
         """
         action_types = config().action_types
         with ThreadPoolExecutor(min(TYPES_AT_ONCE, len(action_types))) as pollers:
-            list(pollers.map(functools.partial(self._take, heal=True), action_types))
+            list(pollers.map(functools.partial(self._take, sweeps=True), action_types))
+        for unknown in config().queries.keys() - set(action_types):
+            why = "the parameter Queries has a value for it, but it is not in ActionTypes"
+            self._fail(f"polling {unknown}", QueryMismatch(why))
         with self._trying("checking the jobs in flight"):
             if self._has_time():
                 self._count(**upkeep.look_after())
@@ -108,13 +108,13 @@ class Sweep:
         self,
         action_type: ActionType,
         *,
-        heal: bool = False,
+        sweeps: bool = False,
         looked_for: Mapping[str, Any] = MappingProxyType({}),
     ) -> bool:
         """Take the jobs offered for an action type, as many as there is room for.
 
         Args:
-            heal: also release the room of executions that ended unnoticed.
+            sweeps: also release the room of executions that ended unnoticed, and count the sweep.
             looked_for: the detail of a STARTED event.
 
         Returns:
@@ -133,7 +133,7 @@ class Sweep:
                 secret_properties=properties.secret if properties else None,
             )
             room = intake_table.read(name, limit)
-            if heal:
+            if sweeps:
                 room = upkeep.heal(room)
             room = upkeep.give_room(room)
             asked, fruitless, found = room.to_ask_for, 0, False
@@ -156,14 +156,12 @@ class Sweep:
                 if more:
                     queries.append(query)
                 asked = more or room.to_ask_for
-            if heal:
+            if sweeps:
                 reminders = ({"jobId": job_id} for job_id in room.unshown)
                 bus.put("Job Progress", *reminders)
-            self._count(Sweeps=1)
+                self._count(Sweeps=1, ActionTypesNotServed=0)
             return bool(room.to_ask_for) and not found
         except AcknowledgerError as error:
-            if isinstance(error, (ActionTypeNotFoundException, QueryMismatch)):
-                self._count(ActionTypesNotServed=1)
             self._fail(f"polling {action_type}", error)
             return False
 
@@ -249,6 +247,8 @@ class Sweep:
             self._fail(what, error)
 
     def _fail(self, what: str, error: AcknowledgerError) -> None:
+        if isinstance(error, (ActionTypeNotFoundException, QueryMismatch)):
+            self._count(ActionTypesNotServed=1)
         self.problems.append(f"{what}: {type(error).__name__}: {error}")
 
 

@@ -50,6 +50,19 @@ def test_an_intake_that_never_sweeps(quiet):
     assert firing(quiet) == {"NoSweepAlarm"}
 
 
+def test_an_intake_that_only_handles_events(quiet):
+    """As if its schedule were disabled: jobs are found, but not those without an event."""
+    quiet.row(quiet.start({"Outcome": "Succeed"}), "Succeeded")
+    assert quiet.invoke("Intake", load_event("intake-resume")) == {"paused": []}
+    metric = {"Namespace": quiet.stack.name, "MetricName": "Sweeps"}
+    wait_for(
+        lambda: quiet.client("cloudwatch").list_metrics(**metric)["Metrics"],
+        "the metric",
+        seconds=20,
+    )
+    assert firing(quiet) == {"NoSweepAlarm"}
+
+
 @pytest.mark.parametrize(("function", "event"), DEAD_LETTERS.items())
 def test_an_event_that_a_function_cannot_handle(function, event, quiet):
     sweep(quiet)
@@ -214,6 +227,7 @@ def cause_all_metrics(world: World) -> None:
     unknown = str(uuid.uuid4())
     world.invoke("Acknowledge", load_event("acknowledge-job-dispatched"))
     world.invoke("Report", load_event("report-succeeded"))
+    world.invoke("Intake", load_event("intake-action-type-not-served"))
     world.client("stepfunctions").stop_execution(executionArn=arn)
     world.row(row["pipelineName"]["S"], "Failed")
     waits_for_room(world)

@@ -1,7 +1,8 @@
 """The policies in docs/deployment.md allow what CloudFormation calls for the stack's resources.
 
 The schema of a resource type, which AWS publishes and cfn-lint includes, lists the permissions
-needed to create, read, update and delete a resource.
+needed to create, read, update and delete a resource. tests/local/test_sam_deploy.py has the calls
+of the SAM CLI, and its bucket.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -68,8 +70,8 @@ NEVER = {
     r"codepipeline:DeleteCustomActionType": "the action type is retained",
     r"logs:DeleteRetentionPolicy": "there is always a retention",
 }
-#: Calls that the person who deploys makes, not CloudFormation.
-BY_HAND = re.compile(r"cloudformation:\w+|s3:PutObject")
+#: Calls of the SAM CLI, and what its bucket needs.
+OF_SAM = re.compile(r"(cloudformation|s3):.+")
 #: The types that are encrypted with the key; other types use keys for other properties.
 ENCRYPTED = {"DynamoDB::Table", "SQS::Queue", "SNS::Topic", "Logs::LogGroup"}
 
@@ -102,13 +104,68 @@ def is_allowed(permission: str, allowed: set[str]) -> bool:
     return any(fnmatch.fnmatchcase(permission, each) for each in allowed)
 
 
+def is_allowed_on(permission: str, arn: str, statements: list[dict[str, Any]]) -> bool:
+    """Whether a statement allows a permission on a resource, also by patterns."""
+    for one in statements:
+        resources = [one["Resource"]] if isinstance(one["Resource"], str) else one["Resource"]
+        if is_allowed(permission, {*one["Action"]}) and is_allowed(arn, {*resources}):
+            return True
+    return False
+
+
+#: The ARN of a resource, after the account, by its type; the other types have none of their own.
+ARNS = {
+    "AWS::CloudWatch::Alarm": "cloudwatch:us-east-1:123456789012:alarm:{}",
+    "AWS::CloudWatch::Dashboard": "cloudwatch::123456789012:dashboard/{}",
+    "AWS::DynamoDB::Table": "dynamodb:us-east-1:123456789012:table/{}",
+    "AWS::Events::EventBus": "events:us-east-1:123456789012:event-bus/{}",
+    "AWS::Events::Rule": "events:us-east-1:123456789012:rule/{}",
+    "AWS::IAM::Role": "iam::123456789012:role/{}",
+    "AWS::Lambda::Function": "lambda:us-east-1:123456789012:function:{}",
+    "AWS::Logs::LogGroup": "logs:us-east-1:123456789012:log-group:{}",
+    "AWS::SQS::Queue": "sqs:us-east-1:123456789012:{}",
+}
+
+
+def arns_of(resources: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """The ARNs of a stack's resources, by service."""
+    # CloudFormation names a state machine without the stack's name.
+    found = {"states": {"arn:aws:states:us-east-1:123456789012:stateMachine:JobStateMachine-A1b2"}}
+    for each in resources:
+        kind, name = each["ResourceType"], each["PhysicalResourceId"]
+        if kind in ARNS:
+            name = name.rpartition("/")[2] if kind == "AWS::SQS::Queue" else name.replace("|", "/")
+            arn = f"arn:aws:{ARNS[kind].format(name)}"
+        elif name.startswith("arn:") and not name.startswith("arn:aws:codepipeline:"):
+            arn = name
+        else:
+            continue
+        found.setdefault(arn.split(":")[2], set()).add(arn)
+    return found
+
+
+@dataclass
+class Made:
+    """What was deployed.
+
+    kinds: the types of the resources created, updated and deleted.
+    template: the processed template.
+    arns: the ARNs of the resources, by service.
+    """
+
+    kinds: set[str]
+    template: str
+    arns: dict[str, set[str]]
+
+
 @pytest.fixture(scope="module")
-def made() -> tuple[set[str], str]:
-    """The types of the resources created, updated and deleted, and the processed template."""
+def made() -> Made:
     with acknowledger.empty() as cloud:
         client = cloud.client("cloudformation")
         cloud.deploy(TEMPLATE, {}, name="acknowledger")
         cloud.deploy(TEMPLATE, EVERYTHING, name="acknowledger")
+        listed = client.get_paginator("list_stack_resources").paginate(StackName="acknowledger")
+        resources = [each for page in listed for each in page["StackResourceSummaries"]]
         body = client.get_template(StackName="acknowledger", TemplateStage="Processed")
         stack_id = client.describe_stacks(StackName="acknowledger")["Stacks"][0]["StackId"]
         client.delete_stack(StackName="acknowledger")
@@ -118,11 +175,11 @@ def made() -> tuple[set[str], str]:
     assert not [each for each in done if each[1].endswith("FAILED")]
     kinds = {kind for kind, _ in done} - {"AWS::CloudFormation::Stack"}
     assert {"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"} <= {how for _, how in done}
-    return kinds, json.dumps(body["TemplateBody"])
+    return Made(kinds, json.dumps(body["TemplateBody"]), arns_of(resources))
 
 
 def test_everything_that_cloudformation_calls_is_allowed(made, blocks):
-    kinds, _ = made
+    kinds = made.kinds
     deploying, _, with_key = statements(blocks.take_all())
     allowed = actions(deploying) | actions(with_key)
     left_out = [*FOR_PROPERTIES, *NEVER]
@@ -132,8 +189,31 @@ def test_everything_that_cloudformation_calls_is_allowed(made, blocks):
         assert unexplained == set(), kind
 
 
+def test_it_is_allowed_on_the_stacks_resources_and_on_no_others(made):
+    deploying, _, with_key = statements()
+    assert made.arns.keys() == {
+        *("cloudwatch", "dynamodb", "events", "iam", "lambda", "logs", "sns", "sqs", "states")
+    }
+    anywhere = {one for s in deploying if s["Resource"] == "*" for one in s["Action"]}
+    left_out = [*FOR_PROPERTIES, *NEVER]
+    of_services = {
+        permission
+        for kind in made.kinds
+        for permission in needed(kind)
+        if permission.partition(":")[0] in made.arns
+        and not any(re.fullmatch(one, permission) for one in left_out)
+    }
+    assert len(of_services) > 100
+    for permission in of_services:
+        for arn in made.arns[permission.partition(":")[0]]:
+            assert is_allowed_on(permission, arn, deploying + with_key), (permission, arn)
+            other = arn.replace("acknowledger", "other").replace("JobStateMachine", "Other")
+            allowed = is_allowed_on(permission, other, deploying + with_key)
+            assert allowed == is_allowed(permission, anywhere), (permission, other)
+
+
 def test_permissions_are_left_out_only_for_properties_that_the_template_does_not_have(made):
-    kinds, template = made
+    kinds, template = made.kinds, made.template
     everything = {permission for kind in kinds for permission in needed(kind)}
     for pattern, name in FOR_PROPERTIES.items():
         assert f'"{name}":' not in template, name
@@ -145,18 +225,18 @@ def test_permissions_are_left_out_only_for_properties_that_the_template_does_not
 def test_only_a_stack_with_a_key_needs_permissions_for_it(made):
     deploying, _, with_key = statements()
     assert not [each for each in actions(deploying) if each.startswith("kms:")]
-    kinds, _ = made
+    kinds = made.kinds
     of_keys = {each for kind in kinds for each in needed(kind) if each.startswith("kms:")}
     assert of_keys == {each for each in actions(with_key) if each.startswith("kms:")}
 
 
 def test_only_what_is_needed_is_allowed(made):
-    kinds, _ = made
+    kinds = made.kinds
     deploying, _, with_key = statements()
     allowed = actions(deploying) | actions(with_key)
     left_out = [*FOR_PROPERTIES, *NEVER]
     for action in allowed:
-        if BY_HAND.fullmatch(action):
+        if OF_SAM.fullmatch(action):
             continue
         gone = {
             each

@@ -17,7 +17,7 @@ from local.aws.stack import uploaded
 from local.worker import SampleWorker
 from tests.integration.conftest import World
 from tests.integration.written import Written
-from tests.support import ROOT
+from tests.support import ROOT, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -136,6 +136,39 @@ def test_jobs_succeed_and_every_call_is_allowed(kind, region):
             if dimension["Name"] == "action_type" and metric["MetricName"] == "JobsSucceeded"
         ]
         assert by_type == (types if "MetricsByActionType" in more else [])
+
+
+def test_a_hundred_action_types_are_within_the_limits_of_lambda_and_iam():
+    """4 KB of environment variables, and 10,240 characters of a role's inline policies."""
+    types = [f"Custom/Build/MyTool-{number}/1" for number in range(100, 200)]
+    parameters = {"ActionTypes": ",".join(types), "MaxJobsInFlight": ",".join(["10"] * 100)}
+    with acknowledger.empty() as cloud:
+        stack = cloud.deploy(TEMPLATE, parameters, name="acknowledger-in-development")
+        about = cloud.client("lambda").get_function_configuration(
+            FunctionName=stack.outputs["IntakeFunctionName"]
+        )
+        variables = about["Environment"]["Variables"]
+        assert len(json.dumps(variables)) < 4096
+        iam, role = cloud.client("iam"), stack.resources["IntakeRole"]
+        (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        assert len("".join(json.dumps(document).split())) < 10_240
+
+
+def test_a_wrong_number_of_limits_ends_in_a_dead_letter_that_says_so():
+    with acknowledger.empty() as cloud:
+        stack = cloud.deploy(TEMPLATE, {"MaxJobsInFlight": "1,2"}, name="acknowledger")
+        cloud.schedule.fire()
+        sqs, url = cloud.client("sqs"), stack.outputs["IntakeDeadLettersUrl"]
+        (letter,) = wait_for(
+            lambda: sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get(
+                "Messages"
+            ),
+            "the dead letter",
+            seconds=20,
+        )
+        said = letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
+        assert "MAX_JOBS_IN_FLIGHT must be one whole number" in said
 
 
 def test_a_registered_action_type_outlives_a_new_version_and_the_stack(tmp_path):

@@ -112,13 +112,16 @@ def test_an_alarm_on_a_sum_of_metrics_is_evaluated_but_no_other_expression(cloud
         AlarmName="alarm", Metrics=[{"Id": "all", "Expression": expression}, *stats], **rule
     )
     assert state(cloudwatch)[0] == "ALARM"
-    cloudwatch.put_metric_alarm(
-        AlarmName="alarm", Metrics=[{"Id": "all", "Expression": "ANOMALY(first)"}, *stats], **rule
-    )
-    assert state(cloudwatch) == (
-        "INSUFFICIENT_DATA",
-        "The local stack can't evaluate this alarm's expression",
-    )
+    by_type = 'SELECT SUM(First) FROM SCHEMA("Ours", a) GROUP BY a ORDER BY SUM() DESC'
+    for other in (
+        [{"Id": "all", "Expression": "ANOMALY(first)"}, *stats],
+        [{"Id": "all", "Expression": by_type, "Period": 300}],
+    ):
+        cloudwatch.put_metric_alarm(AlarmName="alarm", Metrics=other, **rule)
+        assert state(cloudwatch) == (
+            "INSUFFICIENT_DATA",
+            "The local stack can't evaluate this alarm's expression",
+        )
 
 
 def test_alarms_are_found_by_several_filters_at_once(cloudwatch: Any) -> None:

@@ -229,7 +229,7 @@ def test_make_local_in_the_background_leaves_no_server(
         start_new_session=True,
     ) as make:
         assert make.stdout
-        # make, if started by another make, tells of its directory first.
+        # A make that another make has started first prints its directory.
         url = re.compile(r"http://([\d.]+):(\d+)")
         found = next(found for line in make.stdout if (found := url.search(line)))
         address = (found[1], int(found[2]))

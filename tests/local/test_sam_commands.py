@@ -20,6 +20,7 @@ from tests.documentation import Blocks, blocks_of
 from tests.local.fixtures.checkout import ENDPOINT, Checkout, python_3_13, said_until
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import SAM
+from tests.local.test_sam_deploy import made
 
 pytestmark = [
     pytest.mark.slow,
@@ -119,7 +120,11 @@ def test_the_stack_is_deployed_without_sam_from_a_packaged_template(
 ) -> None:
     cloud.client("s3").create_bucket(Bucket="code")
     checkout.run(blocks.take().replace("BUCKET", "code"))
-    assert stack(cloud).outputs["JobBusName"] == "acknowledger-jobs"
+    # CloudFormation would not take it inline.
+    assert (checkout.folder / "packaged.yaml").stat().st_size > 51_200
+    packaged = stack(cloud)
+    assert packaged.not_made == []
+    assert made(cloud, packaged) == made(cloud, cloud.deploy(TEMPLATE, {}, name="by-itself"))
 
 
 def test_notifications_are_deployed(blocks: Blocks, checkout: Checkout, cloud: LocalCloud) -> None:

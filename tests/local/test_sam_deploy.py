@@ -6,15 +6,19 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from local import acknowledger
 from local.aws.server import LocalCloud
-from local.aws.stack import Stack
+from local.aws.stack import Stack, described
 from local.worker import SampleWorker
+from tests.integration import test_deployment_policy as deployment_policy
 from tests.local.fixtures.cloud import REGION, SECONDS
 from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
 from tests.support import ROOT, wait_for
@@ -28,19 +32,60 @@ pytestmark = [
 ]
 
 
+MANAGED = "aws-sam-cli-managed-default"
+
+
+class Recorder:
+    """Records what the SAM CLI calls until the stack is deployed.
+
+    calls: each permission that it needs, and the resource.
+    """
+
+    def __init__(self) -> None:
+        self.calls: set[tuple[str, str]] = set()
+        self.recording = True
+
+    def layer(self, application: Any, _cloud: LocalCloud) -> Any:
+        def watch(environ: dict[str, Any], start_response: Any) -> Any:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = BytesIO(body)
+            if self.recording and "aws-sam-cli" in environ.get("HTTP_USER_AGENT", ""):
+                self.calls.add(needed_for(environ, body.decode(errors="replace")))
+            return application(environ, start_response)
+
+        return watch
+
+
+def needed_for(environ: dict[str, Any], body: str) -> tuple[str, str]:
+    """The permission and the resource that a call needs."""
+    service = environ["HTTP_AUTHORIZATION"].split("/")[3]
+    if service == "s3":
+        verb = {"GET": "Get", "HEAD": "Get", "PUT": "Put"}[environ["REQUEST_METHOD"]]
+        return f"s3:{verb}Object", f"arn:aws:s3:::{environ['PATH_INFO'][1:]}"
+    [operation] = parse_qs(body)["Action"]
+    return f"{service}:{operation}", "*"
+
+
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    with acknowledger.cloud_with_codepipeline(port=0, region=REGION) as cloud:
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, recorder: Recorder) -> Iterator[Project]:
+    layers = (recorder.layer,)
+    with acknowledger.cloud_with_codepipeline(port=0, region=REGION, layers=layers) as cloud:
         yield Project(tmp_path_factory.mktemp("project"), cloud)
 
 
 @pytest.fixture(scope="module")
-def deployed(project: Project) -> Iterator[Stack]:
+def deployed(project: Project, recorder: Recorder) -> Iterator[Stack]:
     """The stack that sam deploys to an empty endpoint, with this repository's samconfig.toml.
 
     From then on, except for deletions, the SAM CLI runs in forks of a process that has imported it.
     """
     stack = project.deploy()
+    recorder.recording = False
     python = python_of(Path(SAM or ""))
     with warm(
         python, ["samcli.commands.deploy.command"], project.environment, project.folder
@@ -166,6 +211,48 @@ def test_sam_creates_the_same_stack_as_the_local_deployment(
         assert made(cloud, deployed) == made(cloud, other)
     finally:
         cloud.client("cloudformation").delete_stack(StackName="by-itself")
+
+
+def test_the_documented_permissions_allow_what_sam_calls(
+    deployed: Stack, recorder: Recorder
+) -> None:
+    deploying, *_ = deployment_policy.statements()
+    names = {name for name, _ in recorder.calls}
+    assert {"s3:PutObject", "cloudformation:ExecuteChangeSet"} <= names
+    for name, resource in recorder.calls:
+        assert deployment_policy.is_allowed_on(name, resource, deploying), (name, resource)
+
+
+#: The permission that CloudFormation needs for a property of SAM's bucket.
+FOR_BUCKET = {
+    "BucketEncryption": "s3:PutEncryptionConfiguration",
+    "PublicAccessBlockConfiguration": "s3:PutBucketPublicAccessBlock",
+    "Tags": "s3:PutBucketTagging",
+    "VersioningConfiguration": "s3:PutBucketVersioning",
+}
+
+
+def test_the_documented_permissions_allow_what_sams_bucket_needs(
+    project: Project, deployed: Stack
+) -> None:
+    client = project.cloud.client("cloudformation")
+    template = client.get_template(StackName=MANAGED)["TemplateBody"]
+    made = {each["Type"]: each["Properties"] for each in template["Resources"].values()}
+    assert set(made) == {"AWS::S3::Bucket", "AWS::S3::BucketPolicy"}
+    written = {FOR_BUCKET[name] for name in made["AWS::S3::Bucket"]}
+    needed = {"s3:CreateBucket", "s3:TagResource", "s3:PutBucketPolicy", *written}
+    for kind in made:
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).schema["handlers"]
+        needed |= set(schema["read"]["permissions"])
+        assert needed & set(schema["create"]["permissions"])
+    deploying, *_ = deployment_policy.statements()
+    bucket = f"arn:aws:s3:::{described(client, MANAGED).outputs['SourceBucket']}"
+    for each in needed:
+        assert deployment_policy.is_allowed_on(each, bucket, deploying), each
+        assert not deployment_policy.is_allowed_on(each, "arn:aws:s3:::other", deploying), each
+    (of_bucket,) = [one for one in deploying if "s3" in one["Resource"]]
+    wide = {name for name in of_bucket["Action"] if not name.endswith("Object")}
+    assert not [e for e in wide if not any(deployment_policy.is_allowed(n, {e}) for n in needed)]
 
 
 def test_a_job_succeeds(project: Project, deployed: Stack) -> None:

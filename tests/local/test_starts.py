@@ -125,8 +125,7 @@ def test_a_wrong_command_line_is_reported_in_one_line(command: str, said: str) -
         ),
         (
             {"parameters": {"Queries": "Custom/Build/NotServed/1?Project=x"}},
-            "PARAMETERS: Queries: Custom/Build/NotServed/1 must be a custom action type that is in "
-            "ActionTypes",
+            "PARAMETERS: Queries: Custom/Build/NotServed/1 is not in ActionTypes",
         ),
         (
             {"parameters": {"JobTimeoutSeconds": "1.5"}},

@@ -13,6 +13,8 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from local.aws import isolation
+
 HERE = Path(__file__).parent
 TESTS = (
     *("awslambda", "cloudformation", "cloudwatch", "dynamodb", "events", "logs", "sqs"),
@@ -54,5 +56,6 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    isolation.isolate(region=False)
     with tempfile.TemporaryDirectory() as temporary:
         sys.exit(main(Path(temporary)))

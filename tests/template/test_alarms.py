@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from itertools import groupby
+from operator import gt, lt
 from typing import Any
 
 import pytest
@@ -21,6 +21,9 @@ ALARMS = {
 }
 OWN = {"Ref": "AWS::StackName"}
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
+SCHEDULES = TEMPLATE["Parameters"]["PollSchedule"]["AllowedValues"]
+#: That they are over means only that no other job followed.
+OF_SINGLE_JOBS = {"ExecutionsEndedAlarm", "SlowAcknowledgmentsAlarm", "JobsTimedOutAlarm"}
 
 
 def metrics(alarm: Any) -> list[Any]:
@@ -28,6 +31,15 @@ def metrics(alarm: Any) -> list[Any]:
     if "MetricName" in alarm:
         return [alarm]
     return [one["MetricStat"]["Metric"] for one in terms_of(alarm) if "MetricStat" in one]
+
+
+def measured(alarm: Any) -> list[Any]:
+    """What has the period and the metric of an alarm."""
+    return (
+        [alarm]
+        if "MetricName" in alarm
+        else [one for one in terms_of(alarm) if "MetricStat" in one]
+    )
 
 
 def terms_of(alarm: Any) -> list[Any]:
@@ -45,10 +57,40 @@ def test_an_alarm_says_what_it_means_and_what_to_do_first(name):
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_notifies_the_topic_when_it_fires_and_when_it_is_over(name):
     topic = [{"Ref": "AlarmTopic"}]
-    assert ALARMS[name]["AlarmActions"] == ALARMS[name]["OKActions"] == topic
+    assert ALARMS[name]["AlarmActions"] == topic
+    assert ALARMS[name].get("OKActions", []) == ([] if name in OF_SINGLE_JOBS else topic)
     # It also notifies if data that there had been are missing.
     missing = ALARMS[name].get("InsufficientDataActions", [])
     assert missing == (topic if ALARMS[name]["TreatMissingData"] == "missing" else [])
+
+
+def test_an_alarm_about_single_jobs_is_over_after_five_minutes_without_one():
+    for name in OF_SINGLE_JOBS:
+        alarm = ALARMS[name]
+        assert {one.get("Period") or one["MetricStat"]["Period"] for one in measured(alarm)} == {
+            300
+        }
+        treated = (alarm["EvaluationPeriods"], alarm["TreatMissingData"])
+        assert treated == (1, "notBreaching")
+    assert about_alarms("without a notice") == OF_SINGLE_JOBS
+
+
+def test_the_alarms_that_notify_with_the_first_sweep_are_documented():
+    """PutMetricAlarm: a new alarm has INSUFFICIENT_DATA; the actions of its next state are executed.
+
+    With "notBreaching" that is OK at once, when the new topic has no subscription yet.
+    """
+    assert not [one for one in RESOURCES.values() if one["Type"] == "AWS::SNS::Subscription"]
+    assert "Subscription" not in RESOURCES["AlarmTopic"]["Properties"]
+    wait = {n for n, one in ALARMS.items() if one["TreatMissingData"] != "notBreaching"}
+    assert about_alarms("with the first sweep") == wait
+
+
+def about_alarms(words):
+    """The alarms that the paragraph with these words names."""
+    page = " ".join((ROOT / "docs" / "operating.md").read_text().replace("\n\n", "\0").split())
+    (found,) = [one for one in re.split(r"\0| - ", page) if words in one]
+    return set(re.findall(r"`(\w+Alarm)`", found))
 
 
 def test_the_runbook_has_a_section_for_each_alarm_and_no_other():
@@ -99,21 +141,16 @@ def test_the_terms_of_an_expression_are_its_metrics(name):
 def test_an_alarm_without_data_does_not_fire():
     """A new stack has no data. "breaching" would fire at once; "missing" notifies when data stop."""
     treated = {name: one["TreatMissingData"] for name, one in ALARMS.items()}
-    assert treated == dict.fromkeys(ALARMS, "notBreaching") | {"NoSweepAlarm": "missing"}
-
-
-@pytest.mark.parametrize("schedule", TEMPLATE["Parameters"]["PollSchedule"]["AllowedValues"])
-def test_the_alarm_on_sweeps_waits_as_long_as_the_schedule_allows(schedule):
-    equal = {
-        name: {"Fn::Equals": [{"Ref": "PollSchedule"}, value]}
-        for name, value in (("daily", "rate(1 day)"), ("minute", "rate(1 minute)"))
+    assert treated == dict.fromkeys(ALARMS, "notBreaching") | {
+        "NoSweepAlarm": "missing",
+        "ActionTypesNotServedAlarm": "ignore",
+        "OldestJobAlarm": "ignore",
     }
-    conditions = TEMPLATE["Conditions"]
-    assert conditions["PollsDaily"] == equal["daily"]
-    often = [one["Fn::Equals"][1] for one in conditions["PollsOften"]["Fn::Or"]]
-    period = ALARMS["NoSweepAlarm"]["Period"]
-    assert period == {"Fn::If": ["PollsOften", 300, {"Fn::If": ["PollsDaily", 86400, 3600]}]}
-    seconds = 300 if schedule in often else 86400 if schedule == "rate(1 day)" else 3600
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_alarm_on_sweeps_waits_as_long_as_the_schedule_allows(schedule):
+    seconds = period(ALARMS["NoSweepAlarm"], schedule)
     assert seconds_of(schedule) <= seconds
     # CloudWatch evaluates one day at most, or a week if periods are an hour or longer.
     assert (
@@ -122,54 +159,125 @@ def test_the_alarm_on_sweeps_waits_as_long_as_the_schedule_allows(schedule):
     )
 
 
+def period(alarm, schedule):
+    """The period of an alarm with a schedule, in seconds."""
+    given = alarm["Period"]
+    while isinstance(given, dict):
+        condition, yes, no = given["Fn::If"]
+        given = yes if holds(TEMPLATE["Conditions"][condition], schedule) else no
+    return given
+
+
+def holds(condition, schedule):
+    if "Fn::Or" in condition:
+        return any(holds(one, schedule) for one in condition["Fn::Or"])
+    parameter, value = condition["Fn::Equals"]
+    assert parameter == {"Ref": "PollSchedule"}
+    return schedule == value
+
+
 def seconds_of(schedule):
     number, unit = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", schedule).groups()
     return int(number) * {"minute": 60, "hour": 3600, "day": 86400}[unit]
 
 
-def states(period, periods, sweeps, until):
-    """An alarm's states, minute by minute, if sweeps were counted at these seconds only.
+def states(name, schedule, data, until):
+    """How an alarm's state changes, if CloudWatch evaluates its last whole periods every minute.
 
-    CloudWatch evaluates the last whole periods; without any data the state is INSUFFICIENT_DATA.
+    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+
+    Args:
+        data: the values counted, each with the second.
     """
-    counted = Counter(second // period for second in sweeps)
+    alarm, state = ALARMS[name], "INSUFFICIENT_DATA"
+    length = period(alarm, schedule)
+    statistic: Any = {"Sum": sum, "Maximum": max}[alarm["Statistic"]]
+    counted = {
+        number: statistic(value for _, value in values)
+        for number, values in groupby(sorted(data), lambda one: one[0] // length)
+    }
+    compare = {"GreaterThanThreshold": gt, "LessThanThreshold": lt}[alarm["ComparisonOperator"]]
+    given = alarm["Threshold"]
+    threshold = TEMPLATE["Parameters"][given["Ref"]]["Default"] if "Ref" in str(given) else given
+    seen = [state]
     for minute in range(0, until, 60):
-        last = minute // period
-        seen = [counted[n] for n in range(last - periods, last) if counted[n]]
-        yield "OK" if seen else "INSUFFICIENT_DATA"
+        last = minute // length
+        values = [counted.get(last - ago) for ago in range(alarm["EvaluationPeriods"], 0, -1)]
+        breaching = [value is not None and compare(value, threshold) for value in values]
+        missing, treated = values.count(None), alarm["TreatMissingData"]
+        if all(bad or value is None for bad, value in zip(breaching, values, strict=True)):
+            if breaching[0] and (not missing or treated == "missing"):
+                state = "ALARM"
+            elif treated == "notBreaching":
+                state = "OK"
+            elif missing == len(values) and treated == "missing":
+                state = "INSUFFICIENT_DATA"
+        elif not missing or treated != "ignore":
+            state = "OK"
+        seen.append(state)
+    return [one for one, _ in groupby(seen)]
 
 
-@pytest.mark.parametrize("schedule", TEMPLATE["Parameters"]["PollSchedule"]["AllowedValues"])
-def test_the_alarm_on_sweeps_does_not_fire_until_sweeps_stop(schedule):
-    """It notifies of INSUFFICIENT_DATA only after data: a new alarm starts in that state."""
+def starts(every):
+    """When the first sweep may come, in seconds after the beginning of a period."""
+    return range(0, every, max(60, every // 12))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_alarm_on_sweeps_does_not_fire_until_sweeps_stop(schedule, busy):
+    """It notifies of INSUFFICIENT_DATA only after data: a new alarm starts in that state.
+
+    On a busy stack, events make Intake count no sweep.
+    """
+    every, length = seconds_of(schedule), period(ALARMS["NoSweepAlarm"], schedule)
+    ceased = 10 * max(every, length)
+    for begun in starts(every):
+        data = [(second, 1) for second in range(begun, ceased, every)]
+        if busy:
+            data += [(second, 0) for second in range(0, 2 * ceased, length // 3)]
+        seen = states("NoSweepAlarm", schedule, data, 2 * ceased)
+        assert seen == ["INSUFFICIENT_DATA", "OK", "ALARM" if busy else "INSUFFICIENT_DATA"]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("name", "bad"), [("ActionTypesNotServedAlarm", 1), ("OldestJobAlarm", 90_000)]
+)
+def test_an_alarm_about_what_sweeps_find_lasts_from_sweep_to_sweep(name, bad, schedule):
+    """Even if some sweeps begin a little later than others."""
     every = seconds_of(schedule)
-    period = 300 if every <= 300 else 86400 if every == 86400 else 3600
-    periods = ALARMS["NoSweepAlarm"]["EvaluationPeriods"]
-    ceased = 10 * max(every, period)
-    for begun in range(0, every, max(60, every // 12)):
-        sweeps = range(begun, ceased, every)
-        seen = [state for state, _ in groupby(states(period, periods, sweeps, 2 * ceased))]
-        assert seen == ["INSUFFICIENT_DATA", "OK", "INSUFFICIENT_DATA"]
+    times = max(4, 1800 // every)
+    for begun in starts(every):
+        found = [0] * times + [bad] * times + [0] * times
+        data = [(begun + n * every + n % 3 * 7, value) for n, value in enumerate(found)]
+        seen = states(name, schedule, data, 4 * times * every)
+        assert seen == ["INSUFFICIENT_DATA", "OK", "ALARM", "OK"]
 
 
 def test_metrics_by_action_type_have_an_alarm_that_names_the_type():
     (of_types,) = ALARMS["JobsTimedOutAlarm"]["Metrics"]
     condition, counted, _ = of_types["Fn::If"]
     assert condition == "CountsByActionType"
-    assert counted["Expression"]["Fn::Sub"].endswith("GROUP BY action_type")
+    # CloudWatch requires both clauses of an alarm that judges several metrics.
+    assert counted["Expression"]["Fn::Sub"].endswith("GROUP BY action_type ORDER BY SUM() DESC")
 
 
 def test_the_cost_of_metrics_by_action_type_is_documented():
-    """CloudWatch charges 0.30 USD a month for each metric."""
+    """CloudWatch charges 0.30 USD a month for each metric, and 0.10 for each that an alarm judges."""
     told = [
         name
         for name, service in documented_metrics()
         if service == "Report" and re.match(r"Jobs|JobDuration|TimeIn", name)
     ]
-    cost = f"{len(told) * 0.3:.2f} USD"
+    cost = f"{len(told) * 0.3 + 0.1:.2f} USD"
     description = TEMPLATE["Parameters"]["MetricsByActionType"]["Description"]
     assert f"up to {cost} a month for each type" in description
     assert f"up to {cost} for each action type" in (ROOT / "docs" / "metrics.md").read_text()
+    assert (
+        f"`MetricsByActionType` up to {cost[:4]} a month"
+        in (ROOT / "docs" / "costs.md").read_text()
+    )
 
 
 def test_the_service_of_a_metric_is_the_function_that_emits_it():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from cfnlint.decode import cfn_yaml
 
 from tests.support import ROOT
@@ -18,3 +21,19 @@ def test_the_page_has_the_templates_parameters():
 def test_every_parameter_is_in_a_group():
     page = parameters.PAGE.read_text()
     assert [name for name in TEMPLATE["Parameters"] if f"| `{name}` |" not in page] == []
+
+
+def test_the_readme_leads_to_the_values_of_queryable_properties():
+    """Without them, the jobs of AWS's own example of a custom action are never offered."""
+    assert (
+        "[`Queries`](docs/deployment.md#queryable-properties)" in (ROOT / "README.md").read_text()
+    )
+    assert "### Queryable properties\n" in (ROOT / "docs" / "deployment.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["docs/performance.md", "docs/workers.md"])
+def test_it_is_not_promised_that_codepipeline_waits_longer_than_a_day(page):
+    text = " ".join((ROOT / page).read_text().split())
+    assert re.search(
+        r"not known whether CodePipeline|whether CodePipeline \S+ that long is .?not", text
+    )

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pytest
@@ -121,7 +123,7 @@ def test_a_sweep_takes_all_offers_of_all_action_types_in_parallel(
     found = metrics_in(capsys.readouterr().out)
     assert found.pop("JobsInFlight") == (0, "Count")
     assert found.pop("OldestJobAge") == (0, "Seconds")
-    assert found == counted(Sweeps=2, Polls=4, EmptyPolls=2, of=3)
+    assert found == counted(Sweeps=2, Polls=4, EmptyPolls=2, ActionTypesNotServed=0, of=3)
 
 
 def test_no_secret_reaches_the_execution_or_the_log(aws_calls, context, capsys, log):
@@ -162,6 +164,24 @@ def test_a_started_event_polls_its_action_type_until_its_job_is_offered(
     expect_poll(aws_calls)
     assert intake.handler(STARTED, context) == {"offered": 2, "taken": 2}
     assert one_at_a_time == [0, *taking.LOOK_AGAIN_SECONDS[:2]]
+
+
+def test_only_the_schedule_counts_sweeps_and_says_that_all_types_are_served(
+    tables, other_calls, context, capsys, monkeypatch
+):
+    """Otherwise a busy stack's alarms would not notice that the schedule is disabled."""
+    monkeypatch.setenv("MAX_JOBS_IN_FLIGHT", "1")
+    monkeypatch.setattr(job_api, "poll", lambda *_: [])
+    monkeypatch.setattr(job_api, "properties", lambda _: None)
+
+    def counts(event):
+        intake.handler(event, context)
+        found = metrics_in(capsys.readouterr().out)
+        return found["Sweeps"][0], found.get("ActionTypesNotServed"), found["Polls"][0] > 0
+
+    for event in ("intake-action-started", "intake-execution-ended", "intake-resume"):
+        assert counts(load_event(event)) == (0, None, True), event
+    assert counts(SCHEDULE) == (2, (0, "Count"), True)
 
 
 def test_a_job_that_another_invocation_took_is_not_looked_for(aws_calls, context, one_at_a_time):
@@ -962,6 +982,33 @@ class TestQueries:
         assert "Queries" in str(caught.value)
         assert metrics_in(capsys.readouterr().out)["ActionTypesNotServed"] == (1, "Count")
 
+    @pytest.mark.parametrize("unknown", ["Custom/Build/NotServed/1", "ThirdParty/Build/Partner/1"])
+    def test_a_value_for_an_action_type_that_is_not_served_stops_no_other_type(
+        self, tables, other_calls, context, monkeypatch, capsys, unknown
+    ):
+        monkeypatch.setenv("QUERIES", f"{unknown}?ProjectName=one")
+        monkeypatch.setattr(job_api, "poll", lambda *_: [])
+        monkeypatch.setattr(job_api, "properties", lambda _: None)
+        with pytest.raises(errors.IntakeIncomplete) as caught:
+            intake.handler(SCHEDULE, context)
+        assert str(caught.value) == (
+            f"polling {unknown}: QueryMismatch: "
+            "the parameter Queries has a value for it, but it is not in ActionTypes"
+        )
+        found = metrics_in(capsys.readouterr().out)
+        assert (found["ActionTypesNotServed"], found["Sweeps"]) == ((1, "Count"), (2, "Count"))
+
+    def test_a_value_for_a_partners_action_type_is_a_mismatch(
+        self, tables, other_calls, context, monkeypatch
+    ):
+        partner = "ThirdParty/Deploy/Partner/1"
+        monkeypatch.setenv("ACTION_TYPES", partner)
+        monkeypatch.setenv("QUERIES", f"{partner}?ProjectName=one")
+        other_calls.expects("codepipeline", "list_action_types", {"actionTypes": []})
+        told = "has a value for ProjectName, but it has no queryable property"
+        with pytest.raises(errors.IntakeIncomplete, match=told):
+            intake.handler({"detail-type": "Resume Intake"}, context)
+
 
 def test_a_refused_batch_size_is_halved_down_to_ten_and_remembered(aws_calls, log):
     one = ActionType.parse(TYPE)
@@ -981,6 +1028,49 @@ def test_a_refused_batch_size_is_halved_down_to_ten_and_remembered(aws_calls, lo
     expect(10)
     assert job_api.poll(one, 100) == []
     assert log.getvalue().count("accepts no larger batches") == 1
+
+
+def test_of_batch_sizes_found_at_the_same_time_the_smallest_is_kept_and_each_is_logged_once(
+    monkeypatch, log
+):
+    one, accepted, threads = ActionType.parse(TYPE), threading.local(), 8
+
+    class Slow(dict[str, int]):
+        """Lets other threads run between the reading and the writing of a size."""
+
+        def get(self, *key):
+            found = super().get(*key)
+            threading.Event().wait(1e-4)
+            return found
+
+        def __setitem__(self, key, value):
+            assert value < self.get(key, BATCH_SIZE)
+            super().__setitem__(key, value)
+
+    def poll(_type, size, _query):
+        if size > accepted.size:
+            raise errors.ValidationException("too many")
+        return []
+
+    def find(number):
+        accepted.size = 25 if number % 2 else 50
+        together.wait()
+        assert job_api.poll(one, 100) == []
+
+    monkeypatch.setattr(job_api, "_poll", poll)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(50):
+            monkeypatch.setattr(job_api, "_largest_batch", Slow())
+            together = threading.Barrier(threads, timeout=60)
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(find, range(threads)))
+            assert job_api.largest_batch(one) == 25
+    finally:
+        sys.setswitchinterval(interval)
+    told = [json.loads(line)["max_batch_size"] for line in log.getvalue().splitlines()]
+    assert (told.count(25), told.count(50) <= 50) == (50, True)
 
 
 def test_a_refusal_for_another_reason_than_the_batch_size_is_raised_and_not_remembered(aws_calls):
