@@ -68,7 +68,7 @@ def test_a_test_in_the_table_gets_its_blocks_from_their_pages(test):
             assert block in given or block.text in given
 
 
-def test_the_tree_of_folders_names_what_is_there(blocks: Blocks) -> None:
+def test_the_folders_in_the_tree_exist(blocks: Blocks) -> None:
     for line in blocks.take().splitlines():
         assert (ROOT / line.split()[0]).exists(), line
 
