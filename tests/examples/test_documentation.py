@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from botocore import xform_name
+from botocore.session import Session
 from mypy import api
 
 from tests.documentation import Blocks, assigned, blocks_of, pages, rows
@@ -98,6 +100,14 @@ def test_the_targets_and_variables_of_make_exist(page: str) -> None:
             elif word != "…":
                 target = re.sub(r"^\.venv-\w+/", ".venv-%/", word)
                 assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), word
+
+
+@pytest.mark.parametrize("page", pages())
+def test_the_aws_operations_named_in_the_text_exist(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for service, operation in re.findall(r"`aws (?!configure)([\w-]+) ([\w-]+)", text):
+        names = Session().get_service_model(service).operation_names
+        assert operation in {xform_name(name, "-") for name in names}
 
 
 # -- Python ---------------------------------------------------------------------------------------

@@ -261,6 +261,10 @@ def test_valid_settings_are_accepted() -> None:
     )
 
 
+def test_no_worker_can_be_asked_for() -> None:
+    assert asked("--no-worker").worker is False
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
