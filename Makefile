@@ -11,6 +11,7 @@ WORKER ?=
 STACK ?= acknowledger
 REGION ?= $(or $(AWS_REGION),$(AWS_DEFAULT_REGION))
 OUTPUT ?= behaviour.toml
+CONFORMANCE := packages/moto-codepipeline/tests/conformance
 # Tests often wait, so three workers keep two cores busy. Files run in the order of collection: otherwise those
 # with the fewest tests, which take the longest, would run last.
 WORKERS ?= 3
@@ -26,7 +27,7 @@ RATE ?= 0.1
 .PHONY: help demo local event probe smoke test test-all coverage faults chaos explore moto-tests bench pictures docs check fix lock build release clean
 
 help:
-	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 11
+	@sed -nE 's/^## ?//p; s/^([a-z-]+):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 ## To use it:
 demo: .venv/installed ## Run a pipeline with all three outcomes, and check it
@@ -35,10 +36,11 @@ demo: .venv/installed ## Run a pipeline with all three outcomes, and check it
 # The values are read from the environment, which keeps quotes and spaces. exec, here and below: otherwise
 # a shell would get make's signals, and leave the program running.
 local: .venv/installed ## Serve the local stack until Ctrl-C:
-##             PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
-##             PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
-##             BEHAVIOUR_FILE=behaviour.toml
-##             ORIGINS="http://localhost:3000 …" ALLOW_NOT_MADE=1
+##               PORT=4566 HOST=127.0.0.1 EMPTY=1 WORKER=module:name
+##               PARAMETERS="Name=value …" BEHAVIOUR="name=value …"
+##               BEHAVIOUR_FILE=behaviour.toml
+##               ORIGINS="http://localhost:3000 …"
+##               ALLOW_NOT_MADE=1 to leave out resources that it can't create
 	@exec $(BIN)/python -m local serve --host="$${HOST-127.0.0.1}" --port="$${PORT-4566}" \
 		--origins="$$ORIGINS" --parameters="$$PARAMETERS" --behaviour="$$BEHAVIOUR" \
 		--behaviour-file="$$BEHAVIOUR_FILE" \
@@ -46,19 +48,19 @@ local: .venv/installed ## Serve the local stack until Ctrl-C:
 		$(if $(filter-out 0,$(ALLOW_NOT_MADE)),--allow-not-made)
 
 event: .venv/installed ## Create a waiting job on a running make local, and the
-##             event that acknowledges it: PORT=4566
+##               event that acknowledges it: PORT=4566
 	@$(BIN)/python -m local event --port="$${PORT-4566}"
 
 probe: .venv/installed ## Ask AWS how CodePipeline behaves, and write the answers
-##             to a file: REGION=eu-west-1 ONLY="switch …" OUTPUT=behaviour.toml
-##             LONG=1 YES=1 CLEAN=1 ENDPOINT=http://127.0.0.1:4566
+##               to a file: REGION=eu-west-1 ONLY="switch …" OUTPUT=behaviour.toml
+##               LONG=1 YES=1 CLEAN=1 ENDPOINT=http://127.0.0.1:4566
 	@exec $(BIN)/python -m moto_codepipeline.probe --region="$(REGION)" --output="$(OUTPUT)" \
 		--only="$(ONLY)" $(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(LONG),--long) \
 		$(if $(YES),--yes) $(if $(CLEAN),--clean)
 
 smoke: .venv/installed ## Run a dozen jobs through a deployed stack:
-##             STACK=acknowledger REGION=eu-west-1 YES=1 ENDPOINT=…
-##             ACTION_TYPE=Custom/CATEGORY/PROVIDER/VERSION
+##               STACK=acknowledger REGION=eu-west-1 YES=1 ENDPOINT=…
+##               ACTION_TYPE=Custom/CATEGORY/PROVIDER/VERSION
 	@exec $(BIN)/python -m tools.smoke --stack="$(STACK)" --region="$(REGION)" \
 		$(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(YES),--yes) \
 		$(if $(ACTION_TYPE),--action-type="$(ACTION_TYPE)")
@@ -71,7 +73,7 @@ release: .venv/installed .venv-release/installed .venv-sam/installed ## Build an
 	@RELEASE=dist $(BIN)/python -m pytest -q tests/release
 
 clean: ## Remove everything that was built and installed
-	rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-release .venv-cdk .aws-sam dist site packages/moto-codepipeline/tests/conformance/awscli/.venv packages/moto-codepipeline/tests/conformance/js/node_modules tests/local/axe/node_modules
+	rm -rf .venv .venv-* .aws-sam dist site $(CONFORMANCE)/awscli/.venv $(CONFORMANCE)/js/node_modules tests/local/axe/node_modules
 
 ## To work on it:
 test: .venv/installed ## Run the tests, except slow ones
@@ -81,16 +83,16 @@ test-all: .venv/installed .venv-sam/installed .venv-release/installed ## Run eve
 	@$(TEST)
 
 faults: .venv/installed ## Make each AWS call of a job fail in turn: FAULTS=some,
-##             every (in every world) or write (the table)
+##               every (in every world) or write (the table)
 	@FAULTS="$(or $(FAULTS),some)" exec $(BIN)/python -m pytest tests/resilience/test_faults.py
 
-chaos: .venv/installed ## Run many jobs while things fail at random: JOBS=200 SEED=1 RATE=0.1,
-##             EVENTS=none to lose all events of AWS services
+chaos: .venv/installed ## Run many jobs with random failures: JOBS=200 SEED=1 RATE=0.1,
+##               EVENTS=none to lose all events of AWS services
 	@exec $(BIN)/python -m tests.resilience --jobs="$(JOBS)" --seed="$(SEED)" --rate="$(RATE)" --events="$(EVENTS)"
 
 explore: .venv/installed ## Try every order of a job's calls: SCENARIO="one job"
-##             BOUND=2,2 (preemptions,faults) STEPS=10 (times the usual)
-##             SCHEDULE="7:Acknowledge lost" to print the steps of that one
+##               BOUND=2,2 (preemptions,faults) STEPS=10 (times the usual)
+##               SCHEDULE="7:Acknowledge lost" to print the steps of that one
 	@PYTHONPATH=functions exec $(BIN)/python -m tests.resilience.explorer --scenario="$(SCENARIO)" \
 		--steps="$(or $(STEPS),1)" $(if $(BOUND),--bound="$(BOUND)") \
 		$(if $(SCHEDULE),--schedule="$(SCHEDULE)")
@@ -99,7 +101,7 @@ moto-tests: .venv/installed ## Run moto's own tests with our replacements in mot
 	@$(BIN)/python -m tests.moto
 
 bench: .venv/installed ## Measure, and compare with docs/performance.md:
-##             BENCH="intake stack" for some, BENCH=--write to write the page
+##               BENCH="intake stack" for some, BENCH=--write to write the page
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 pictures: .venv/installed ## Take the pictures of the page in docs/, in Chromium
@@ -119,7 +121,7 @@ check: .venv/installed .venv-sam/installed .venv-checkov/installed ## Lint, form
 	@$(BIN)/ruff format --check .
 	@for tests in "" packages/*/tests; do $(BIN)/mypy $$tests || exit 1; done
 	@$(BIN)/codespell
-	@git ls-files -z '*.md' '*.py' '*.yaml' '*.yml' '*.toml' '*.asl.json' Makefile ':!tools/prose.py' | xargs -0 $(BIN)/python tools/prose.py
+	@git ls-files -z ':!*.png' ':!tools/prose.py' | xargs -0 $(BIN)/python tools/prose.py
 	@$(BIN)/cfn-lint template.yaml examples/*/template.yaml
 	@SAM_CLI_TELEMETRY=0 $(BIN)/python -m local.aws.isolation .venv-sam/bin/sam validate --lint
 	@LOG_LEVEL=ERROR .venv-checkov/bin/checkov --config-file .checkov.yaml
@@ -129,13 +131,16 @@ fix: .venv/installed ## Fix what ruff can fix
 	@$(BIN)/ruff format .
 
 # For every Python from 3.11 on. To get newer versions than the locked ones, delete the locked file first.
-lock: .venv-release/installed ## Lock requirements/*.in and functions/requirements.in
+lock: .venv-release/installed ## Lock every requirements/*.in, requirements.in and package.json
 	@for each in functions/requirements requirements/local \
-			$(basename $(filter-out requirements/local.in,$(wildcard requirements/*.in))); do \
+			$(basename $(filter-out requirements/local.in,$(wildcard requirements/*.in))) \
+			$(CONFORMANCE)/awscli/requirements examples/cdk/requirements; do \
 		.venv-release/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-annotate \
 			--custom-compile-command "make lock" \
 			$$each.in --output-file $$each.txt || exit 1; done
+	@for each in $(CONFORMANCE)/js tests/local/axe; do \
+		npm --prefix=$$each install --package-lock-only --no-audit --no-fund --loglevel=error || exit 1; done
 
 # pip runs from outside the environment, since Debian's Python has no ensurepip. It installs only what has a hash in
 # the locked file, which is complete. Our own packages have none, so they are installed separately.

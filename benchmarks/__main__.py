@@ -25,10 +25,11 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
 
 def main() -> int:
-    """Measure, print and compare; the exit status."""
+    """Measure, print and compare; return the exit status."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments.check_region()
-    parser = arguments.Parser(description=__doc__.splitlines()[0] if __doc__ else None)
+    described = __doc__.splitlines()[0] if __doc__ else None
+    parser = arguments.Parser(prog="python -m benchmarks", description=described)
     parser.add_argument(
         "names", nargs="*", metavar="name", help=f"{', '.join(BENCHMARKS)}; default: all"
     )

@@ -109,7 +109,7 @@ def package(folder: Path) -> None:
 
 
 def zipped(folder: Path, archive: Path) -> int:
-    """Zip a folder as sam deploy does, with timestamps of 1980; the size in bytes."""
+    """Zip a folder as sam deploy does, with timestamps of 1980; return the size in bytes."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped_folder:
         for path in sorted(folder.rglob("*")):
             if path.is_file():

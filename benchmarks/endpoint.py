@@ -151,7 +151,7 @@ async def serve(delay: float) -> None:
 
 @contextmanager
 def running(delay: float) -> Iterator[str]:
-    """The endpoint in a separate process; its URL."""
+    """The endpoint in a separate process; return its URL."""
     command = [sys.executable, "-m", "benchmarks.endpoint", str(delay)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -74,7 +74,7 @@ def queued(region: str, count: int) -> JobBackend:
 
 
 def poll_time(jobs: JobBackend) -> float:
-    """Poll for one job; the microseconds that it took."""
+    """Poll for one job; return the microseconds that it took."""
     begun = time.perf_counter_ns()
     offered = jobs.poll_for_jobs(TYPE, 1, None)
     taken = time.perf_counter_ns() - begun

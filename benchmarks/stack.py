@@ -77,7 +77,7 @@ class Bench:
             yield
 
     def start(self, configuration: dict[str, str], actions: int = 1) -> str:
-        """Start a pipeline whose actions have this configuration; its name."""
+        """Start a pipeline whose actions have this configuration; return its name."""
         self.pipelines += 1
         name = f"pipeline-{self.pipelines}"
         stage = [{"name": f"Work{n}", "configuration": configuration} for n in range(actions)]

@@ -184,7 +184,7 @@ def pipeline_role(cloud: LocalCloud) -> str:
 
 
 def create_pipeline_role(cloud: LocalCloud) -> str:
-    """Create the role for pipelines; its ARN."""
+    """Create the role for pipelines; return its ARN."""
     trust = {
         "Version": "2012-10-17",
         "Statement": [

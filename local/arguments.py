@@ -206,8 +206,10 @@ def parser() -> Parser:
     made = Parser(prog="python -m local", description="Run the stack on this machine.")
     commands = made.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve the local stack until Ctrl-C")
-    serving.add_argument("--host", default=Serving.host)
-    serving.add_argument("--port", default=str(Serving.port))
+    serving.add_argument("--host", default=Serving.host, help="default: %(default)s")
+    serving.add_argument(
+        "--port", default=str(Serving.port), help="default: %(default)s; 0 for any free port"
+    )
     serving.add_argument(
         "--origins",
         default="",
@@ -238,7 +240,7 @@ def parser() -> Parser:
         "--behaviour-file", default="", metavar="FILE", help="the switches that make probe wrote"
     )
     event = commands.add_parser("event", help="create a waiting job and an event to acknowledge it")
-    event.add_argument("--port", default=str(Serving.port))
+    event.add_argument("--port", default=str(Serving.port), help="default: %(default)s")
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")
     return made
 

@@ -27,7 +27,7 @@ def files(port: int) -> Path:
 
 
 def main(port: int) -> int:
-    """Write the event for a new job; the exit status.
+    """Write the event for a new job; return the exit status.
 
     Raises:
         WrongStartError: no local stack answers at the port.
@@ -44,7 +44,7 @@ def main(port: int) -> int:
 
 
 def waiting_job(port: int) -> dict[str, str]:
-    """Start a pipeline whose job no worker takes; the job's `{jobId, nonce}`."""
+    """Start a pipeline whose job no worker takes; return the job's `{jobId, nonce}`."""
     session = boto3.Session("local", "local", region_name=isolation.region())
     client = partial(
         session.client,

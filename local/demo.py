@@ -145,7 +145,7 @@ def say(text: str, indent: int = 0) -> None:
 
 
 def start(cloud: LocalCloud) -> str:
-    """Create the pipeline and start it; the id of its execution."""
+    """Create the pipeline and start it; return the id of its execution."""
     codepipeline = cloud.client("codepipeline")
     role_arn = cloud.client("iam").get_role(RoleName=acknowledger.PIPELINE_ROLE)["Role"]["Arn"]
     action_type = acknowledger.CUSTOM_ACTION_TYPE
@@ -178,7 +178,7 @@ def watch(
     step: Callable[[], None],
     seconds: float = SECONDS,
 ) -> dict[str, Any]:
-    """Print every status when it is seen, until the pipeline has ended; the rows by action.
+    """Print every status when it is seen, until the pipeline has ended; return the rows by action.
 
     Args:
         table: the JobTable.

@@ -28,7 +28,7 @@ EXPORTS = (
 
 
 def write_sam_environment(cloud: LocalCloud, stack: Stack) -> Path:
-    """Write the environment variables that `sam local invoke` needs; the file's path."""
+    """Write the environment variables that `sam local invoke` needs; return the file's path."""
     port = urlsplit(cloud.endpoint_url).port or 0
     path = by_hand.files(port) / "env.json"
     variables = {
@@ -135,7 +135,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
 
 
 def main(asked: arguments.Serving) -> int:
-    """Serve the stack or an empty cloud; the exit status.
+    """Serve the stack or an empty cloud; return the exit status.
 
     Raises:
         WrongStartError: a setting is wrong, or the stack can't be created.

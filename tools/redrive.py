@@ -309,7 +309,7 @@ def handle(name: str, queue: Queue, *, only: set[str], listing: bool) -> Done:
 
 
 def wait(found: dict[str, Queue], done: dict[str, Done], seconds: float) -> int:
-    """Wait for events that fail again, and print them; their number."""
+    """Wait for events that fail again, and print them; return their number."""
     again: dict[str, str] = {}
     given = {name: each.given for name, each in done.items() if each.given}
     over = time.monotonic() + seconds
@@ -323,7 +323,7 @@ def wait(found: dict[str, Queue], done: dict[str, Done], seconds: float) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; its exit status."""
+    """Run the command; return the exit status."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n\n    ")[0],
         epilog="Redriving an event that has been handled in the meantime does nothing.",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("acknowledger-worker", "moto-codepipeline")
 VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 NAME = f"acknowledger-{VERSION}"
+RELATIVE = re.compile(r"(!?)\[([^]]*)\]\((?![a-z]+:|#)([^)]+)\)")
+BADGES = re.compile(r"^\[!\[.*\n\n", re.MULTILINE)
 
 
 def changes() -> tuple[datetime, str]:
@@ -39,12 +42,34 @@ def changes() -> tuple[datetime, str]:
     return datetime.fromisoformat(section[1]).replace(tzinfo=UTC), section[2].strip() + "\n"
 
 
+def published(page: Path) -> str:
+    """A page for readers outside the repository: its links lead to this version on GitHub.
+
+    Only GitHub Actions says where the repository is; elsewhere, the links are left out.
+    """
+
+    def absolute(link: re.Match[str]) -> str:
+        image, words, target = link.groups()
+        if not (repository := os.environ.get("GITHUB_REPOSITORY")):
+            return "" if image else words
+        url = f"{os.environ['GITHUB_SERVER_URL']}/{repository}/{'raw' if image else 'blob'}"
+        path = os.path.relpath(page.parent / target, ROOT)
+        return f"{image}[{words}]({url}/v{VERSION}/{path})"
+
+    return RELATIVE.sub(absolute, BADGES.sub("", page.read_text()))
+
+
 def build_packages(folder: Path, day: datetime) -> None:
     environment = {**os.environ, "SOURCE_DATE_EPOCH": f"{day.timestamp():.0f}"}
-    for package in PACKAGES:
-        command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
-        source = ROOT / "packages" / package
-        subprocess.run((*command, source), env=environment, check=True)
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "node_modules")
+    with tempfile.TemporaryDirectory() as copy:
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        for package in PACKAGES:
+            source, copied = (Path(root, "packages", package) for root in (ROOT, copy))
+            shutil.copytree(source, copied, ignore=ignored)
+            (copied / "README.md").write_text(published(source / "README.md"))
+            command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
+            subprocess.run((*command, copied), env=environment, check=True)
 
 
 def write_zip(path: Path, files: dict[str, bytes], day: datetime) -> None:
@@ -96,8 +121,9 @@ def build_application(folder: Path, day: datetime) -> None:
     build_functions(functions, day)
     files = {
         name: (ROOT / name).read_bytes()
-        for name in ("statemachine/job.asl.json", "samconfig.toml", "LICENSE", "README.md")
+        for name in ("statemachine/job.asl.json", "samconfig.toml", "LICENSE")
     }
+    files["README.md"] = published(ROOT / "README.md").encode()
     files["template.yaml"] = template().encode()
     files["functions.zip"] = functions.read_bytes()
     functions.unlink()

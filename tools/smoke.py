@@ -115,7 +115,7 @@ class Smoke:
         return self.place.pipeline([{"name": name, **kind, **source} for name in names])
 
     def start(self) -> str:
-        """Start the pipeline; the id of its execution."""
+        """Start the pipeline; return the id of its execution."""
         answer = self.client("codepipeline").start_pipeline_execution(name=self.place.pipeline_name)
         return str(answer["pipelineExecutionId"])
 
@@ -140,7 +140,7 @@ class Smoke:
         step_functions.send_task_success(taskToken=token, output=json.dumps(output))
 
     def objections(self) -> Iterator[str]:
-        """Run the twelve jobs, then the one that is stopped; what is wrong, in sentences."""
+        """Run the twelve jobs, then the one that is stopped; return what is wrong, in sentences."""
         execution_id, table = self.start(), self.outputs["JobTableName"]
         pipeline, count = self.place.pipeline_name, len(OUTCOMES)
         rows = demo.watch(
@@ -185,7 +185,7 @@ class Smoke:
             yield f"{turn}: {stuck}{where}"
 
     def stopped(self) -> Iterator[str]:
-        """Abandon a job in progress; what is wrong with its end, in sentences."""
+        """Abandon a job in progress; return what is wrong with its end, in sentences."""
         self.client("codepipeline").update_pipeline(pipeline=self.structure([STOPPED]))
         execution_id = self.start()
         rows = demo.scanner(self.client, self.outputs["JobTableName"])
@@ -226,7 +226,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Test a stack; the exit status. Raises ProbeError, and boto3's errors."""
+    """Test a stack; return the exit status. Raises ProbeError, and boto3's errors."""
     smoke = Smoke(given)
     print(
         f"In account {smoke.place.account}, Region {given.region}, this runs 13 jobs of "
@@ -254,7 +254,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Run the command; the exit status."""
+    """Run the command; return the exit status."""
     try:
         return run(parser().parse_args())
     except (ProbeError, ClientError, BotoCoreError) as error:

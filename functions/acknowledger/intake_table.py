@@ -34,7 +34,7 @@ def pause(action_type: str, *, paused: bool) -> None:
 
 
 def take(room: Room, execution: str, job_id: str, now: str) -> bool:
-    """Give an execution room or, if there is none, a place in the queue; whether it has room."""
+    """Give an execution room, or else a place in the queue; return whether it has room."""
     holder = {"jobId": job_id, "since": now, "told": True}
     if not room.paused and _update(
         room.action_type,
@@ -120,6 +120,6 @@ def _update(
     condition: str | None = None,
     **names: str,
 ) -> bool:
-    """Change a row; whether its condition was met. Expressions refer to `names` as `#name`."""
+    """Change a row; return whether the condition held. Expressions refer to `names` as `#name`."""
     named = {f"#{name}": of for name, of in names.items()}
     return _TABLE.change(action_type, expression, condition, values, named)[0]

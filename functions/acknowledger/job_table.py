@@ -201,7 +201,7 @@ def release(job_id: str, execution: str, condition: str = NOT_ACKNOWLEDGED) -> N
 
 
 def update(job_id: str, expression: str, **given: Any) -> dict[str, Any] | None:
-    """Change a row as `attempt` does; the new row, or None if the condition was not met."""
+    """Change a row as `attempt` does; return the new row, or None if the condition was not met."""
     met, row = attempt(job_id, expression, **given)
     return row if met else None
 

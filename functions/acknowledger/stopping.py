@@ -65,7 +65,7 @@ def on_due(detail: Mapping[str, Any]) -> list[str]:
 
 
 def end_executions(action: str, cause: str) -> list[str]:
-    """Notify the executions of an action execution's jobs; the ids of these jobs."""
+    """Notify the executions of an action execution's jobs; return their ids."""
     told: set[str] = set()
     for wait in (0, *LOOK_AGAIN_SECONDS):
         time.sleep(wait)
@@ -86,7 +86,7 @@ def end_executions(action: str, cause: str) -> list[str]:
 
 
 def tell(row: dict[str, Any], cause: str) -> bool:
-    """Note that a job is over, and wake its execution; whether it was waiting or is over."""
+    """Note that a job is over, and wake its execution; return whether it was waiting or is over."""
     over = {"error": EndedElsewhere.__name__, "cause": cause}
     noted = row["status"] in job_table.ENDED or job_table.update(
         row["jobId"],
@@ -106,13 +106,13 @@ def tell(row: dict[str, Any], cause: str) -> bool:
 
 
 def wake(row: dict[str, Any]) -> bool:
-    """Wake a waiting execution, so that it sees that its job is over; whether it was waiting."""
+    """Let a waiting execution see that its job is over; return whether it was waiting."""
     token = executions.waiting_token(row["execution"])
     return token is not None and executions.fail(token, row["over"]["error"], row["over"]["cause"])
 
 
 def end_job(arn: str, execution: Mapping[str, Any]) -> list[str]:
-    """End the job of an execution that is over, if it has not ended; its id.
+    """End the job of an execution that is over, if it has not ended; return its id.
 
     The execution's last payload for Report is used again, since Report may have done a part of it.
 

@@ -200,7 +200,7 @@ class Sweep:
         return batch
 
     def _start(self, offer: dict[str, Any], room: Room, decide: _Decide) -> dict[str, Any] | None:
-        """Start one offer's execution; its job, or None if the offer isn't taken."""
+        """Start one offer's execution; return its job, or None if the offer isn't taken."""
         about_it = {"job_id": offers.job_id(offer), "action_type": room.action_type}
         if not self._has_time():
             # Starting the others of the batch took too long.
@@ -253,7 +253,7 @@ class Sweep:
 
 
 def pause(detail: Mapping[str, Any], *, paused: bool) -> list[str]:
-    """Pause intake for some action types, or resume it; the types that are paused then.
+    """Pause intake for some action types, or resume it; return the types that are paused then.
 
     Raises:
         EventInvalid: an action type is not served here.
@@ -278,7 +278,7 @@ def _properties(action_type: ActionType) -> job_api.Properties | None:
 
 
 def _started(execution: offers.Execution, room: Room) -> str:
-    """Start an offer's execution, or find it running; its ARN.
+    """Start an offer's execution, or find it running; return its ARN.
 
     If CodePipeline offers a job again with the same nonce, the name is already used. An execution
     that is still running goes on; one that ended without an acknowledgment is followed by another.

@@ -15,7 +15,7 @@ AWAITED_SECONDS = 24 * 3600
 
 
 def give_room(room: Room) -> Room:
-    """Give free room to the executions that wait for it; the new state.
+    """Give free room to the executions that wait for it; return the new state.
 
     Raises:
         TableUnavailable, StepFunctionsUnavailable
@@ -29,7 +29,7 @@ def give_room(room: Room) -> Room:
 
 
 def heal(room: Room) -> Room:
-    """Release the room of executions that ended unnoticed, if it is needed; the new state.
+    """Release the room of executions that ended unnoticed, if needed; return the new state.
 
     Raises:
         TableUnavailable, StepFunctionsUnavailable
@@ -84,7 +84,7 @@ def _tell(room: Room, execution: str, entry: Mapping[str, Any]) -> None:
 
 
 def _heal_leaks(room: Room) -> bool:
-    """Release the room of executions that are no longer running; whether there were any."""
+    """Release the room of executions that are no longer running; return whether any were."""
     present = {**room.holders, **room.waiting}
     old = {name for name, entry in present.items() if entry["since"] < ago(LEAK_SECONDS)}
     if not old:

@@ -24,7 +24,7 @@ def definitions(backend: Any) -> dict[str, dict[str, Any]]:
 
 
 def save(backend: Any, definition: dict[str, Any]) -> str:
-    """Save a query, or change the query with this id; its id."""
+    """Save a query, or change the query with this id; return its id."""
     for name, most in LONGEST.items():
         if not 1 <= len(definition.get(name) or "") <= most:
             raise InvalidParameterException(f"{name} must have 1 to {most} characters")

@@ -119,7 +119,7 @@ def package(document: dict[str, Any], folder: Path, bucket: str, region: str) ->
 
 
 def uploaded(template: str, bucket: str, region: str) -> str:
-    """Upload a template, which may be too long for a request; its URL."""
+    """Upload a template, which may be too long for a request; return its URL."""
     key = f"{sha256(template.encode()).hexdigest()}.template"
     boto3.client("s3", region_name=region).put_object(Bucket=bucket, Key=key, Body=template)
     return f"https://s3.{region}.amazonaws.com/{bucket}/{key}"

@@ -91,7 +91,7 @@ class World:
         return take
 
     def start(self, action_type: str, body: bytes) -> moto_codepipeline.jobs.Job:
-        """Start a pipeline with one action on an artifact; the job that it creates."""
+        """Start a pipeline with one action on an artifact; return the job that it creates."""
         name = f"{action_type.split('/')[2]}-{os.urandom(4).hex()}"
         action = {
             "name": "Count",
@@ -134,7 +134,7 @@ class World:
         return found
 
     def stop(self, job: moto_codepipeline.jobs.Job) -> dict[str, Any]:
-        """Abandon a job's action; its row, once the job has ended."""
+        """Abandon a job's action; return its row, once the job has ended."""
         run = job.action.run
         self.client("codepipeline").stop_pipeline_execution(
             pipelineName=run.pipeline_name,
@@ -378,7 +378,7 @@ class Shell:
             running.wait()
 
     def run(self, script: str, **more: str) -> tuple[int, str]:
-        """Run commands to their end; the exit status and the output."""
+        """Run commands to their end; return the exit status and the output."""
         with self.start(script, **more) as running:
             status = running.wait(300)
         return status, (self.folder / "said").read_text()

@@ -59,7 +59,7 @@ class World:
         sweep: bool = True,
         **stages: list[dict[str, Any]],
     ) -> str:
-        """Start a new pipeline with one action with this configuration; the pipeline's name.
+        """Start a new pipeline with one action with this configuration; return the pipeline's name.
 
         There are no events about partners' jobs, so that they need a sweep.
         """
@@ -75,7 +75,7 @@ class World:
         return name
 
     def poll(self) -> dict[str, Any]:
-        """As another worker, poll the only offer; the request to acknowledge it."""
+        """As another worker, poll the only offer; return the request to acknowledge it."""
         client = self.client("codepipeline")
         kind = acknowledger.action_type_id(self.action_type)
         partner = self.owner == "ThirdParty"
@@ -176,7 +176,7 @@ class World:
         ]
 
     def invoke(self, function: str, event: Any, kind: str = "RequestResponse") -> dict[str, Any]:
-        """Invoke a function through the API; the payload of the response."""
+        """Invoke a function through the API; return the payload of the response."""
         answer = self.client("lambda").invoke(
             FunctionName=self.stack.outputs[f"{function}FunctionName"],
             InvocationType=kind,
@@ -219,7 +219,7 @@ class World:
         self._awaiting({"some other job": {"S": ago(0)}})
 
     def overflow(self, count: int) -> list[str]:
-        """Start pipelines with room for one job; their names, once one works and the others wait.
+        """Start pipelines with room for one job; return their names, once one works and the others wait.
 
         All jobs are polled at once, as if several were awaited that continue others.
         """

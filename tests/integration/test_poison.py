@@ -31,7 +31,7 @@ numbers = itertools.count(1)
 
 
 def start(world: World, action_type: str, configuration: dict[str, str] | None = None) -> str:
-    """Start a new pipeline of an action type; its name."""
+    """Start a new pipeline of an action type; return its name."""
     name = f"poison-{next(numbers)}"
     role = f"arn:aws:iam::{world.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
     stages = {"Build": [{"name": "Work", "configuration": configuration or {}}]}

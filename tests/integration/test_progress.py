@@ -24,7 +24,7 @@ def quick(owners_world):
 
 
 def begin(world, **configuration):
-    """Start a job that hangs until the test answers for it; its pipeline and its row."""
+    """Start a job that hangs until the test answers for it; return its pipeline and its row."""
     name = world.start({"Outcome": "Hang", **configuration})
     return name, world.row(name, "InProgress")
 

@@ -19,7 +19,7 @@ def sweep(world):
 
 
 def fill(world, count):
-    """Start jobs that hold room; their pipelines."""
+    """Start jobs that hold room; return their pipelines."""
     names = [world.start({"Outcome": "Hang"}) for _ in range(count)]
     for name in names:
         world.row(name, "InProgress")

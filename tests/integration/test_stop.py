@@ -44,7 +44,7 @@ def cut(world, name, how):
 
 
 def begin(world, status):
-    """Start a job and hold it in a status; its pipeline and its row."""
+    """Start a job and hold it in a status; return its pipeline and its row."""
     if status == "Queued":
         names = world.overflow(2)
         (name,) = [name for name in names if world.rows(name)[0]["status"]["S"] == "Queued"]

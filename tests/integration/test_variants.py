@@ -189,7 +189,7 @@ def test_a_registered_action_type_outlives_a_new_version_and_the_stack(tmp_path)
             (tmp_path / folder).symlink_to(ROOT / folder)
         template = tmp_path / "template.yaml"
         text = (ROOT / "template.yaml").read_text()
-        template.write_text(text.replace("Description: Less than the stack's", "Description: New"))
+        template.write_text(text.replace("Up to the stack's limit", "New"))
         with pytest.raises(ClientError, match="already exists"):
             cloud.deploy(template, parameters, name="acknowledger")
         stacks = cloud.client("cloudformation").describe_stacks(StackName="acknowledger")["Stacks"]
@@ -199,7 +199,7 @@ def test_a_registered_action_type_outlives_a_new_version_and_the_stack(tmp_path)
 
 
 def run(world: World, kind: str, more: dict[str, str]) -> str:
-    """Start a pipeline with an action of a type; its name."""
+    """Start a pipeline with an action of a type; return its name."""
     name = f"pipeline-{next(numbers)}"
     configuration = {"ProjectName": "b"} if "Queries" in more else {}
     if kind != "Custom/Test/Mine/7":

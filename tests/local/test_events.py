@@ -45,7 +45,7 @@ def bus(cloud: LocalCloud, request: pytest.FixtureRequest) -> str:
 def put_rule(
     cloud: LocalCloud, bus: str, *targets: dict[str, Any], name: str = "sold", **settings: Any
 ) -> str:
-    """Put a rule for the test's event; its ARN."""
+    """Put a rule for the test's event; return its ARN."""
     events = cloud.client("events")
     rule = {"EventPattern": json.dumps(PATTERN), **settings}
     arn = events.put_rule(Name=name, EventBusName=bus, **rule)["RuleArn"]
@@ -55,7 +55,7 @@ def put_rule(
 
 
 def put_event(cloud: LocalCloud, bus: str, **members: Any) -> str:
-    """Put the test's event; its id."""
+    """Put the test's event; return its id."""
     entry = {
         "Source": "shop",
         "DetailType": "Sold",

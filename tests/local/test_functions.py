@@ -40,7 +40,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 
 def invoke(cloud: LocalCloud, name: str, event: Any = None, **settings: Any) -> Any:
-    """Invoke a function; the response, with the parsed payload as `json`."""
+    """Invoke a function; return the response, with the parsed payload as `json`."""
     answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), **settings)
     answer["json"] = json.loads(answer["Payload"].read() or "null")
     return answer

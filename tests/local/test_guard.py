@@ -82,7 +82,7 @@ def guarded() -> Guarded:
 
 
 def reason(answer: TestResponse) -> str:
-    """Check that a response is a refusal; its reason."""
+    """Check that a response is a refusal; return its reason."""
     assert answer.status_code == 403
     assert "Access-Control-" not in str(answer.headers)
     return str(answer.json["message"])
@@ -376,7 +376,7 @@ def cloud() -> Iterator[LocalCloud]:
 def exchange(
     cloud: LocalCloud, method: str, path: str, headers: dict[str, str]
 ) -> tuple[int, dict[str, str], str]:
-    """Send a raw request; the response's status, headers by lower-case name, and body."""
+    """Send a raw request; return the response's status, headers by lower-case name, and body."""
     host, _, port = cloud.endpoint_url.removeprefix("http://").partition(":")
     with closing(HTTPConnection(host, int(port), timeout=SECONDS)) as connection:
         connection.request(method, path, headers=headers)

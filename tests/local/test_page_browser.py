@@ -608,15 +608,27 @@ def test_jobs_and_pipelines_are_found_by_words(world: World) -> None:
     with world.page() as page:
         expect(card(page, "hostile", "Failed")).to_be_visible()
         find = page.get_by_label("Find jobs and pipelines")
-        for words in ("status:failed hostile", "pipeline:hostile", "configurationerror"):
+        for words in (
+            "status:failed hostile",
+            "pipeline:hostile",
+            "action:hostile-action",
+            "configurationerror",
+        ):
             find.fill(words)
             expect(page.locator("#found")).to_contain_text(" of ")
             expect(card(page, "hostile", "Failed")).to_be_visible()
             expect(page.locator(".lane.Succeeded li")).to_have_count(0)
-        find.fill("plain-action")
-        expect(article(page, "plain")).to_be_visible()
-        expect(article(page, "hostile")).to_have_count(0)
-        expect(page.locator(".lane.Failed li", has_text="hostile")).to_have_count(0)
+        for words in ("plain-action", "action:plain-action"):
+            find.fill("")
+            expect(article(page, "hostile")).to_be_visible()
+            find.fill(words)
+            expect(card(page, "plain", "Succeeded")).to_be_visible()
+            expect(article(page, "plain")).to_be_visible()
+            expect(article(page, "hostile")).to_have_count(0)
+            expect(page.locator(".lane.Failed li", has_text="hostile")).to_have_count(0)
+        for words in ("pipeline:plain-action", "action:configurationerror"):
+            find.fill(words)
+            expect(page.locator("#found")).to_contain_text("0 of ")
         find.fill("")
         expect(article(page, "hostile")).to_be_visible()
         expect(page.locator("#found")).to_have_text("")
@@ -748,6 +760,7 @@ def axe() -> str:
         (1280, "light"),
         (1280, "dark"),
         (390, "light"),
+        (390, "dark"),
     ],
 )
 def test_axe_finds_nothing_to_fix(

@@ -32,7 +32,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 
 def make_role(cloud: LocalCloud, name: str, *statements: tuple[str, str]) -> str:
-    """Create a role that allows these actions, each on a resource; its ARN."""
+    """Create a role that allows these actions, each on a resource; return its ARN."""
     iam = cloud.client("iam")
     arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     document = {
@@ -94,7 +94,7 @@ def test_an_operation_with_an_unknown_resource_is_recorded(cloud):
 
 
 def run(cloud: LocalCloud, role: str, task: dict[str, Any]) -> dict[str, Any]:
-    """Run a state machine of one task with a role; the description of the ended execution."""
+    """Run a state machine of one task with a role; return the description of the ended execution."""
     states = cloud.client("stepfunctions")
     task = {"Type": "Task", "End": True, **task}
     definition = {"QueryLanguage": "JSONata", "StartAt": "Only", "States": {"Only": task}}

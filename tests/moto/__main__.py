@@ -1,16 +1,17 @@
 """Runs moto's own tests of the services that the local stack replaces, with the replacements.
 
-They come from the source distribution of the installed version of moto, and are deleted afterwards.
+They come from moto's source distribution, with the version and the hash in requirements/dev.txt, and
+are deleted afterwards.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 from local.aws import isolation
@@ -20,26 +21,28 @@ TESTS = (
     *("awslambda", "cloudformation", "cloudwatch", "dynamodb", "events", "logs", "sqs"),
     *("stepfunctions", "iam/test_iam_cloudformation.py", "s3/test_s3_cloudformation.py"),
 )
-#: Packages that only these tests need.
-NEEDED = ("freezegun",)
 
 
-def pip(*arguments: str) -> None:
+def download(folder: Path) -> Path:
+    """Download moto's source distribution into a folder."""
+    locked = (HERE.parent.parent / "requirements" / "dev.txt").read_text()
+    [entry] = re.findall(r"^moto==(?:.*\\\n)+.*\n", locked, re.MULTILINE)
+    (folder / "moto.txt").write_text(entry)
     # pip from outside the environment, which has none.
-    command = ["python3", "-m", "pip", *arguments, "--quiet", "--no-deps"]
-    subprocess.run([*command, "--disable-pip-version-check"], check=True)
+    pip = ["python3", "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    options = ["--no-deps", "--require-hashes", "--no-binary=moto", f"--dest={folder}"]
+    subprocess.run([*pip, "download", *options, "-r", folder / "moto.txt"], check=True)
+    [archive] = folder.glob("moto-*.tar.gz")
+    return archive
 
 
 def main(folder: Path) -> int:
-    """Run the tests in a folder; pytest's exit status."""
-    pip("download", f"moto=={version('moto')}", "--no-binary=moto", f"--dest={folder}")
-    pip("install", *NEEDED, f"--target={folder / 'needed'}")
-    [archive] = folder.glob("moto-*.tar.gz")
-    with tarfile.open(archive) as opened:
+    """Run the tests in a folder; return pytest's exit status."""
+    with tarfile.open(download(folder)) as opened:
         opened.extractall(folder, filter="data")
     [source] = (path for path in folder.glob("moto-*") if path.is_dir())
     (source / "moto").rename(folder / "unused")  # so that the installed one is tested
-    paths = [HERE, HERE.parent.parent, folder / "needed"]
+    paths = [HERE, HERE.parent.parent]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "--quiet", "--color=no", "--tb=short"),

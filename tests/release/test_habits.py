@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,15 @@ import pytest
 from tests.support import ROOT
 from tools import prose, release
 
-LOCKED = sorted([*ROOT.glob("requirements/*.txt"), ROOT / "functions" / "requirements.txt"])
+CONFORMANCE = ROOT / "packages" / "moto-codepipeline" / "tests" / "conformance"
+LOCKED = [
+    *sorted(ROOT.glob("requirements/*.txt")),
+    *(
+        each / "requirements.txt"
+        for each in (ROOT / "functions", ROOT / "examples" / "cdk", CONFORMANCE / "awscli")
+    ),
+]
+AXE = ROOT / "tests" / "local" / "axe"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PIN = re.compile(r"^([a-z0-9-]+)(?:\[[^]]*\])?==(\S+)", re.MULTILINE)
 
@@ -23,7 +33,7 @@ def pins(path: Path) -> set[tuple[str, str]]:
     return set(PIN.findall(path.read_text()))
 
 
-@pytest.mark.parametrize("path", LOCKED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LOCKED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_requirements_are_locked_with_hashes_and_without_an_index(path: Path) -> None:
     written = path.read_text()
     assert pins(path.with_suffix(".in")) <= pins(path)
@@ -32,6 +42,19 @@ def test_requirements_are_locked_with_hashes_and_without_an_index(path: Path) ->
         assert "--hash=sha256:" in entry, entry
     assert "://" not in written
     assert not re.search(r"^-", written, re.MULTILINE)  # no option, such as --index-url
+
+
+@pytest.mark.parametrize("folder", [CONFORMANCE / "js", AXE], ids=lambda folder: folder.name)
+def test_npm_packages_are_locked_with_hashes_and_without_a_registry(folder: Path) -> None:
+    wanted, locked = (
+        json.loads((folder / name).read_text()) for name in ("package.json", "package-lock.json")
+    )
+    root, *packages = locked["packages"].values()
+    assert root["dependencies"] == wanted["dependencies"]
+    assert packages
+    for each in packages:
+        assert each["integrity"].startswith("sha512-"), each
+        assert "resolved" not in each
 
 
 def test_the_tests_run_with_the_versions_that_ship() -> None:
@@ -48,6 +71,15 @@ def test_workflows_pin_actions_to_a_commit(path: Path) -> None:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
 
 
+def test_contributors_are_told_what_ci_runs_and_which_coverage_it_needs() -> None:
+    told = (ROOT / "CONTRIBUTING.md").read_text()
+    run = re.findall(r"run: (make .*)", (ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    assert "make coverage" in run
+    assert [each for each in run if f"`{each}`" not in told] == []
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert f" {settings['coverage']['report']['fail_under']} %" in " ".join(told.split())
+
+
 def test_the_changelog_says_what_is_new_in_this_version() -> None:
     assert len(release.changes()[1]) > 100
     assert re.fullmatch(r"\d+\.\d+\.\d+", release.VERSION)
@@ -59,6 +91,28 @@ def test_a_version_without_a_section_in_the_changelog_is_not_released(
     monkeypatch.setattr(release, "VERSION", "99.0.0")
     with pytest.raises(SystemExit, match=r"CHANGELOG.md has no section for version 99\.0\.0"):
         release.changes()
+
+
+@pytest.mark.parametrize("folder", ["", *(f"packages/{name}" for name in release.PACKAGES)])
+def test_a_published_readme_has_no_relative_links(
+    monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    readme = ROOT / folder / "README.md"
+    relative = re.compile(r"\]\((?!https:)")
+    assert relative.search(readme.read_text())
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    assert not relative.search(release.published(readme))
+
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.example")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "somebody/something")
+    written = release.published(readme)
+    assert not relative.search(written)
+    here = (
+        rf"\]\(https://github.example/somebody/something/(?:blob|raw)/v{release.VERSION}/([^)#]+)"
+    )
+    linked = re.findall(here, written)
+    assert linked
+    assert [path for path in linked if not (ROOT / path).is_file()] == []
 
 
 def words(count: int) -> str:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
@@ -71,6 +72,12 @@ def application(release: Path) -> dict[str, bytes]:
         }
 
 
+def metadata_of(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return Parser().parsestr(archive.read(name).decode())
+
+
 def test_two_builds_have_the_same_bytes(release: Path, tmp_path: Path) -> None:
     files = run("git", "ls-files", "-co", "--exclude-standard", folder=ROOT).splitlines()
     for name in files:
@@ -89,6 +96,10 @@ def test_pypi_can_render_the_description_of_each_package(release: Path) -> None:
     packages = [path for path in release.iterdir() if path.suffix in (".whl", ".gz")]
     assert len(packages) == 4
     run(BUILDER, "-m", "twine", "check", "--strict", *packages, folder=release)
+    for wheel in release.glob("*.whl"):
+        description = str(metadata_of(wheel).get_payload())
+        assert "# " in description
+        assert not re.search(r"\]\((?!https:)", description)
 
 
 def python_of(page: str) -> list[str]:
@@ -136,9 +147,7 @@ def test_everything_has_the_version_of_the_project(
     release: Path, application: dict[str, bytes]
 ) -> None:
     for wheel in release.glob("*.whl"):
-        with zipfile.ZipFile(wheel) as archive:
-            [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-            assert Parser().parsestr(archive.read(name).decode())["Version"] == VERSION
+        assert metadata_of(wheel)["Version"] == VERSION
     template = yaml_parse(application["template.yaml"].decode())
     serverless = template["Metadata"]["AWS::ServerlessRepo::Application"]
     assert serverless["SemanticVersion"] == VERSION

@@ -15,7 +15,7 @@ from local import arguments
 
 
 def main() -> int:
-    """Run it and print the report; the exit status."""
+    """Run it and print the report; return the exit status."""
     parser = arguments.Parser(prog="python -m tests.resilience", description=__doc__)
     parser.add_argument("--jobs", default="200")
     parser.add_argument("--seed", default="1")

@@ -128,7 +128,7 @@ BREAKS = (
 
 
 def main() -> int:
-    """Make each break, search for it, and print the result; the exit status."""
+    """Make each break, search for it, and print the result; return the exit status."""
     missed = 0
     for each in BREAKS:
         began = time.monotonic()

@@ -232,7 +232,7 @@ class Chaos:
         return kind
 
     def invoke_again(self) -> None:
-        """Let functions sometimes be invoked again with an event that they have had."""
+        """Make some functions run twice with the same event."""
         runner = functions.runner()
         invoke = runner.invoke_async
 

@@ -17,7 +17,7 @@ def orders(first: int, second: int) -> Iterator[tuple[int, ...]]:
 
 
 def interleave(client: Any, order: Sequence[int], *acts: Callable[[], Any]) -> list[Any]:
-    """Run each function in a thread, one call of `client` at a time; their results.
+    """Run each function in a thread, one call of `client` at a time; return their results.
 
     Args:
         order: which thread makes each call. Threads that are done are skipped; when the order is

@@ -53,11 +53,21 @@ def _told(module: str, error: BaseException) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Take jobs from a queue until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(prog="acknowledger_worker", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m acknowledger_worker", description="Run a worker until SIGTERM."
+    )
     parser.add_argument("worker", help="where the Worker is, as module:name")
-    parser.add_argument("--queue-url", default=os.environ.get("QUEUE_URL"))
-    parser.add_argument("--jobs-at-once", type=int, default=4)
-    parser.add_argument("--stop-seconds", type=float, default=20, help="until jobs are handed back")
+    parser.add_argument(
+        "--queue-url", default=os.environ.get("QUEUE_URL"), help="default: QUEUE_URL's value"
+    )
+    parser.add_argument("--jobs-at-once", type=int, default=4, help="default: %(default)s")
+    parser.add_argument(
+        "--stop-seconds",
+        type=float,
+        default=20,
+        help="how long jobs may go on after SIGTERM, before they are handed back "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--check", action="store_true", help="only import the Worker")
     parser.add_argument(
         "--reload",

@@ -431,7 +431,7 @@ def _outcome(call: Callable[[], Any]) -> Any:
         return error.error_type
 
 
-def test_workers_in_any_world() -> None:
+def test_responses_and_statuses_match_the_model_in_any_world() -> None:
     bounded = settings(BOUNDED, max_examples=30, stateful_step_count=40)
     run_state_machine_as_test(Workers, settings=bounded)
 
@@ -440,7 +440,7 @@ def test_workers_in_any_world() -> None:
 @pytest.mark.parametrize(
     "world", WORLDS, ids=lambda world: "-".join(str(value) for value in world.values())
 )
-def test_workers_in_each_world(world: dict[str, Any]) -> None:
+def test_responses_and_statuses_match_the_model_in_each_world(world: dict[str, Any]) -> None:
     machine = type("WorkersInOneWorld", (Workers,), {"world": world})
     run_state_machine_as_test(
         machine, settings=settings(BOUNDED, max_examples=5, stateful_step_count=30)

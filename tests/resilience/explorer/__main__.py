@@ -38,7 +38,7 @@ def explored(name: str, bound: Left, times: int) -> Found:
 
 
 def main() -> int:
-    """Search, or print what happens in one schedule; the exit status."""
+    """Search, or print what happens in one schedule; return the exit status."""
     parser = arguments.Parser(prog="python -m tests.resilience.explorer", description=__doc__)
     parser.add_argument("--scenario", default="", help="the beginning of the scenarios' names")
     parser.add_argument(

@@ -484,7 +484,7 @@ class World:
         self.executions[name] = execution._replace(history=history[first:])
 
     def answer_token(self, token: str, answer: dict[str, Any]) -> bool:
-        """Answer a task; whether it was waiting."""
+        """Answer a task; return whether it was waiting."""
         for actor in self.actors:
             if actor.token == token:
                 event = "TaskSucceeded" if "output" in answer else "TaskFailed"

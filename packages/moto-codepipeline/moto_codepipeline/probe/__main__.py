@@ -25,9 +25,15 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m moto_codepipeline.probe",
         description="Find out how CodePipeline behaves where AWS has not published it.",
     )
-    made.add_argument("--region", required=True, help="the Region")
+    made.add_argument("--region", required=True, help="the Region to probe")
     made.add_argument("--endpoint-url", help="an emulator to probe instead of AWS")
-    made.add_argument("--output", type=Path, default=Path("behaviour.toml"), metavar="FILE")
+    made.add_argument(
+        "--output",
+        type=Path,
+        default=Path("behaviour.toml"),
+        metavar="FILE",
+        help="where the answers go (default: %(default)s)",
+    )
     made.add_argument("--only", default="", metavar="NAMES", help="ask only about these switches")
     made.add_argument("--long", action="store_true", help="also ask questions that take a day")
     made.add_argument("--again", action="store_true", help="also ask what the file already answers")
@@ -37,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--partner-type",
         metavar="CATEGORY/PROVIDER/VERSION",
-        help=f"an action type of yours; the client token is read from {TOKEN}",
+        help=f"your partner action type; the client token is read from {TOKEN}",
     )
     return made
 

@@ -1,7 +1,7 @@
 """Clients that do not fit into the tests' own environment, installed at their first use.
 
-Each has a folder here that names its version. It is installed into that folder, under a name that
-git ignores, and again if the version changes. If that fails, ``NotInstalled`` says why.
+Each has a folder here with a locked file. It is installed into that folder, under a name that git
+ignores, and again if the locked file changes. If that fails, ``NotInstalled`` says why.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class NotInstalled(Exception):
 
 
 def aws_cli() -> Path:
-    """The folder of the AWS CLI's programs. It pins botocore, so it has its own environment."""
+    """The folder of the AWS CLI's programs. It pins many versions, so it has its own environment."""
     return python_programs(HERE / "awscli" / "requirements.txt", HERE / "awscli" / ".venv")
 
 
@@ -52,15 +52,13 @@ def javascript() -> tuple[str, Path]:
 
 
 def node_modules(folder: Path) -> Path:
-    """The packages in a folder's package.json, installed next to it."""
+    """The packages in a folder's package-lock.json, installed next to it."""
     npm = shutil.which("npm")
     if npm is None:
         raise NotInstalled("there is no npm")
-    with _once(folder / "package.json", folder / "node_modules") as missing:
+    with _once(folder / "package-lock.json", folder / "node_modules") as missing:
         if missing:
-            shutil.rmtree(folder / "node_modules", ignore_errors=True)
-            quietly = ("--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
-            _run(npm, "install", *quietly, folder=folder)
+            _run(npm, "ci", "--no-audit", "--no-fund", "--loglevel=error", folder=folder)
     return folder / "node_modules"
 
 
