@@ -70,7 +70,7 @@ def assigned(test: str) -> list[Block]:
     """The blocks that blocks.txt assigns to a test, by the test's id without parameters.
 
     Raises:
-        ValueError: there are none, or a page has another number of blocks than rows.
+        ValueError: there are none, or their page has another number of blocks than rows.
     """
     tests: dict[str, list[str]] = {}
     for row in rows():
@@ -78,6 +78,7 @@ def assigned(test: str) -> list[Block]:
     found = [
         block
         for page, each in tests.items()
+        if test in each
         for block, its_test in zip(blocks_of(page), each, strict=True)
         if its_test == test
     ]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from moto_codepipeline.probe import answers
+from moto_codepipeline import answers
+from moto_codepipeline.action_types import IDLE_PROVIDERS
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS
 from moto_codepipeline.switches import allowed, switches, values
 
@@ -63,6 +64,11 @@ def test_every_source_is_defined_once_and_referred_to() -> None:
     assert len(defined) == len(set(defined))
     assert set(re.findall(r"\]\[(\w+)\]", PAGE)) <= set(defined)
     assert [name for name in defined if PAGE.count(f"[{name}]") < 2] == []
+
+
+def test_the_providers_that_do_nothing_are_listed() -> None:
+    listed = rows("category | providers")
+    assert {(row[0], name) for row in listed for name in row[1].split(", ")} == IDLE_PROVIDERS
 
 
 def test_every_behavior_has_a_test() -> None:

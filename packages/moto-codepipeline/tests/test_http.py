@@ -109,6 +109,65 @@ def test_a_pipeline_runs_over_http(url: str, pipeline: str) -> None:
     assert execution["pipelineExecution"]["status"] == "Succeeded"
 
 
+@pytest.mark.usefixtures("pipeline")
+def test_a_stack_is_updated_over_http(url: str) -> None:
+    stacks, client = api("cloudformation", url), api("codepipeline", url)
+
+    def body(version: str) -> str:
+        artifacts = {"MinimumCount": 0, "MaximumCount": 5}
+        checker = {"Category": "Test", "Provider": "Checker", "Version": version}
+        fetch = {
+            "Name": "Fetch",
+            "ActionTypeId": {"Category": "Source", "Owner": "AWS", "Provider": "S3", "Version": 1},
+            "Configuration": {"S3Bucket": "code", "S3ObjectKey": "code.zip"},
+            "OutputArtifacts": [{"Name": "Code"}],
+        }
+        check = {"Name": "Check", "ActionTypeId": checker | {"Owner": "Custom"}}
+        resources = {
+            "Type": {
+                "Type": "AWS::CodePipeline::CustomActionType",
+                "Properties": checker
+                | {"InputArtifactDetails": artifacts, "OutputArtifactDetails": artifacts},
+            },
+            "Pipeline": {
+                "Type": "AWS::CodePipeline::Pipeline",
+                "DependsOn": "Type",
+                "Properties": {
+                    "Name": "stacked",
+                    "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
+                    "ArtifactStore": {"Type": "S3", "Location": "artifacts"},
+                    "Stages": [
+                        {"Name": "Source", "Actions": [fetch]},
+                        {"Name": "Check", "Actions": [check]},
+                    ],
+                },
+            },
+        }
+        outputs = {
+            "Id": {"Value": {"Fn::GetAtt": ["Type", "Id"]}},
+            "Version": {"Value": {"Fn::GetAtt": ["Pipeline", "Version"]}},
+        }
+        return json.dumps({"Resources": resources, "Outputs": outputs})
+
+    def outputs() -> dict[str, str]:
+        [stack] = stacks.describe_stacks(StackName="stacked")["Stacks"]
+        return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+    def physical_id() -> str:
+        found = stacks.describe_stack_resource(StackName="stacked", LogicalResourceId="Type")
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    stacks.create_stack(StackName="stacked", TemplateBody=body("1"))
+    first = physical_id()
+    assert outputs() == {"Id": first, "Version": "1"}
+    stacks.update_stack(StackName="stacked", TemplateBody=body("2"))
+    assert physical_id() != first
+    assert outputs() == {"Id": physical_id(), "Version": "2"}
+    assert client.get_pipeline(name="stacked")["pipeline"]["version"] == 2
+    stacks.delete_stack(StackName="stacked")
+    assert "stacked" not in [each["name"] for each in client.list_pipelines()["pipelines"]]
+
+
 def test_a_partner_job_over_http(url: str, pipeline: str) -> None:
     served = backend(ACCOUNT, REGION)
     served.behaviour.third_party_job_ids = lambda: "a partner's jöb/1"
@@ -149,6 +208,8 @@ def test_an_error_over_http(url: str) -> None:
         "__type": "JobNotFoundException",
         "message": f"Job with id '{UNKNOWN_JOB}' does not exist",
     }
+    status, headers, _ = post(url, b"{}", X_Amz_Target="CodePipeline_20150709.AcknowledgeJob")
+    assert (status, headers["x-amzn-ErrorType"]) == (400, "ValidationException")
 
 
 @pytest.mark.parametrize("target", ["CodePipeline_20150709.Dance", "CodePipeline_20150709.", ""])

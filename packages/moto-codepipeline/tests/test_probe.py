@@ -13,9 +13,9 @@ import pytest
 
 from codepipeline_fixtures import REGION, action_type, client
 from codepipeline_role import TRUST
-from moto_codepipeline import CREDENTIAL_MARKS, Behaviour, Clock, switches
+from moto_codepipeline import CREDENTIAL_MARKS, Behaviour, Clock, answers, switches
 from moto_codepipeline.probe import __main__ as command
-from moto_codepipeline.probe import answers
+from moto_codepipeline.probe.answers import write
 from moto_codepipeline.probe.calls import Calls, ProbeError
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
@@ -227,7 +227,7 @@ def test_a_run_continues_where_an_earlier_one_ended(there: Asked, tmp_path: Path
 
 def test_a_run_does_not_continue_the_answers_of_another_endpoint(tmp_path: Path) -> None:
     path = tmp_path / "behaviour.toml"
-    answers.write(path, {"date": "", "endpoint": "AWS", "region": "eu-west-1"})
+    write(path, {"date": "", "endpoint": "AWS", "region": "eu-west-1"})
     with pytest.raises(ProbeError, match="has the answers of another endpoint"):
         Record(path, "AWS", "eu-west-2")
 
@@ -239,7 +239,7 @@ def test_a_written_file_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "behaviour.toml"
     texts = {"odd": 'a "quoted"\n\x7f\\ text with ümlauts'}
     changes = {"acknowledge_seconds": 45.5, "batch_cap": None, "nonce_rotates": False}
-    answers.write(path, {"date": "2026-11-28", "switches": changes, "facts": texts})
+    write(path, {"date": "2026-11-28", "switches": changes, "facts": texts})
     assert answers.load(path) == changes
     assert answers.read(path)["facts"] == texts
 
@@ -269,7 +269,7 @@ def test_a_codepipeline_begins_with_the_packages_own_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "behaviour.toml"
-    answers.write(path, {"switches": {"acknowledge_seconds": 45, "nonce_rotates": False}})
+    write(path, {"switches": {"acknowledge_seconds": 45, "nonce_rotates": False}})
     monkeypatch.setattr(answers, "SHIPPED", path)
     with asked({}) as there:
         assert there.service.behaviour == Behaviour(acknowledge_seconds=45, nonce_rotates=False)

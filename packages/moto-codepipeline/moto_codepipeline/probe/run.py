@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import answers
+from ..answers import read
+from .answers import write
 from .calls import ProbeError, UnansweredError
 from .questions import NOT_ASKED, Found, Question, Unanswered
 from .trials import Probe
@@ -22,7 +23,7 @@ class Record:
 
     def __init__(self, path: Path, endpoint: str, region: str) -> None:
         self.path, self.evidence = path, path.with_suffix(".jsonl")
-        present, asked = answers.read(path), {"endpoint": endpoint, "region": region}
+        present, asked = read(path), {"endpoint": endpoint, "region": region}
         if present and {name: present.get(name) for name in asked} != asked:
             raise ProbeError(f"{path} has the answers of another endpoint: choose another --output")
         tables = ("switches", "how", "unanswered", "facts")
@@ -52,7 +53,7 @@ class Record:
 
     def write(self) -> None:
         self.content["date"] = datetime.now(UTC).date().isoformat()
-        answers.write(self.path, self.content)
+        write(self.path, self.content)
 
     def note(self, call: dict[str, Any]) -> None:
         """Append a call to the recorded calls."""
