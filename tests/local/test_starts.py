@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -285,6 +286,10 @@ def test_valid_settings_are_accepted() -> None:
     )
 
 
+def test_no_worker_can_be_asked_for() -> None:
+    assert asked("--no-worker").worker is False
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -436,6 +441,37 @@ def test_ctrl_c_ends_the_demo_without_a_traceback() -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=180)
     assert (process.returncode, said) == (130, "")
+
+
+def test_only_the_first_run_installs_and_it_first_says_what_and_for_how_long(
+    tmp_path: Path,
+) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in (
+        "requirements/dev.txt",
+        "packages/acknowledger-worker/pyproject.toml",
+        "packages/moto-codepipeline/pyproject.toml",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\necho "python $*"\n'
+        'case "$*" in "-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python;; esac\n'
+    )
+    python.chmod(0o755)
+    command = ["make", "--no-print-directory", f"PYTHON={python}", "demo"]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    first, second = (
+        subprocess.run(command, cwd=tmp_path, env=ours, check=True, capture_output=True, text=True)
+        for _ in range(2)
+    )
+    _, told, *rest = first.stdout.splitlines()
+    assert told == (
+        "Installing what the local stack and the tests need into .venv, which takes about a minute …"
+    )
+    assert any("pip" in line and "requirements/dev.txt" in line for line in rest)
+    assert rest[-1] == second.stdout.rstrip() == "python -m local demo"
 
 
 def test_help_fits_the_terminal_and_has_every_target() -> None:

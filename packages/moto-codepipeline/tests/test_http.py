@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -13,6 +16,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
 from codepipeline_fixtures import (
@@ -27,8 +31,11 @@ from codepipeline_fixtures import (
 )
 from codepipeline_role import TRUST
 from moto_codepipeline import backend
+from moto_codepipeline.http import serve
 from moto_codepipeline.testing import make_bucket, put_source
 
+PAGE = (Path(__file__).parents[1] / "docs" / "behaviour.md").read_text()
+REQUESTS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 AUTHORIZATION = f"AWS4-HMAC-SHA256 Credential=none/20260101/{REGION}/codepipeline/aws4_request, a=b"
 
 
@@ -237,3 +244,17 @@ def test_a_client_that_speaks_cbor_is_refused(url: str) -> None:
     assert answer[:1] == b"\xa2"
     assert b"UnsupportedProtocolException" in answer
     assert b"speaks JSON 1.1 only" in answer
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+@pytest.mark.parametrize("requests", REQUESTS, ids=range(len(REQUESTS)))
+def test_the_requests_of_the_page_of_behavior_are_answered(requests: str) -> None:
+    with mock_aws(), serve(REGION) as url:
+        script = requests.replace("http://127.0.0.1:4566", url).replace("curl ", "curl -sSf ")
+        ended = subprocess.run(
+            ["/bin/sh", "-ec", script], check=False, capture_output=True, text=True, timeout=60
+        )
+        assert ended.returncode == 0, ended.stderr
+        service = backend(ACCOUNT, REGION)
+        told = (service.behaviour.nonce_rotates, len(service.next_jobs))
+    assert told == ((False, 0) if "behaviour" in requests else (True, 2))

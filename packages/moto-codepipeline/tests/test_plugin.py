@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -100,6 +101,30 @@ def test_each_test_begins_with_the_file_of_switches(
     assert done.returncode == status, done.stdout
     assert told in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
+ANSWERS = re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+SETTINGS = re.findall(r"^```ini\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=range(len(SETTINGS)))
+@pytest.mark.parametrize("answers", ANSWERS, ids=range(len(ANSWERS)))
+def test_the_answers_and_the_setting_of_the_probes_page_are_used(
+    answers: str, setting: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pytest.ini").write_text(setting)
+    changed = answers.replace("acknowledge_seconds = 60", "acknowledge_seconds = 61")
+    assert changed != answers
+    (tmp_path / "behaviour.toml").write_text(changed)
+    (tmp_path / "test_it.py").write_text(
+        "def test_it(codepipeline):\n    assert codepipeline.behaviour.acknowledge_seconds == 61\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout
 
 
 LINT = {"category": "Test", "owner": "Custom", "provider": "Lint", "version": "1"}

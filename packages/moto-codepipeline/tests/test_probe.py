@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ from moto_codepipeline.probe.facts import FACTS, GROUPS
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
 from probing import PREFIX, Asked, asked, left, make_neighbors
+
+PAGE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
+COMMANDS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def named(*names: str) -> list[Question]:
@@ -322,12 +327,20 @@ def main(there: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calla
     return run_main
 
 
+@pytest.mark.parametrize("typed", COMMANDS)
 def test_against_aws_it_shows_what_it_creates_and_asks_for_confirmation(
-    there: Asked, main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Any
+    typed: str,
+    there: Asked,
+    main: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
 ) -> None:
     # moto stands in for AWS.
     monkeypatch.setattr("builtins.input", lambda _: "n")
-    assert main() == 1
+    python, option, module, *arguments = shlex.split(typed)
+    assert (python, option, module) == ("python", "-m", command.__name__.removesuffix(".__main__"))
+    monkeypatch.setattr("sys.argv", ["probe", *arguments])
+    assert command.main() == 1
     shown = capsys.readouterr().out
     for each in (f"{PREFIX}-123456789012-{REGION}", f"role {PREFIX}", "It costs less than half a"):
         assert each in shown
