@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -133,16 +134,23 @@ def test_the_commands_for_an_alarm_show_its_cause(name, shell, blocks):
 
 @pytest.mark.slow
 def test_list_jobs_shows_twenty_jobs_and_says_how_many_more_there_are(shell):
-    client, table = shell.world.client("dynamodb"), shell.world.stack.outputs["JobTableName"]
-    jobs = [f"listed-{number:02}" for number in range(23)]
+    table = shell.world.stack.outputs["JobTableName"]
+    jobs = [f"listed-{number:04}" for number in range(1001)]
+
+    def write(kind: str, requests: list[dict[str, Any]]) -> None:
+        for at in range(0, len(requests), 25):
+            written = [{kind: each} for each in requests[at : at + 25]]
+            shell.world.client("dynamodb").batch_write_item(RequestItems={table: written})
 
     def listed(*ids: str) -> list[str]:
         """What is printed, with these jobs too; nothing else knows their status."""
+        rows = []
         for each in ids:
-            moment = f"2026-01-01T00:00:{each[-2:]}Z"
+            moment = f"2026-01-01T{each[-4:-2]}:00:{each[-2:]}Z"
             row = {"jobId": each, "status": "Listed", "offeredAt": moment, "dueAt": moment}
             row |= {"pipelineName": "release", "actionName": "Build"}
-            client.put_item(TableName=table, Item={name: {"S": row[name]} for name in row})
+            rows.append({"Item": {name: {"S": row[name]} for name in row}})
+        write("PutRequest", rows)
         return shell.run("list_jobs Listed").splitlines()
 
     try:
@@ -151,10 +159,25 @@ def test_list_jobs_shows_twenty_jobs_and_says_how_many_more_there_are(shell):
         *newest, more = listed(jobs[20])
         assert [line.split("\t")[1] for line in newest] == jobs[20:0:-1]
         assert more == "and 1 more"
-        assert listed(*jobs[21:])[-1] == "and 3 more"
+        assert listed(*jobs[21:1000])[20:] == ["and 980 more"]
+        # More than the command asks for.
+        *newest, more = listed(jobs[1000])
+        assert [line.split("\t")[1] for line in newest] == jobs[1000:980:-1]
+        assert more == "and 980 or more"
     finally:
-        for each in jobs:
-            client.delete_item(TableName=table, Key={"jobId": {"S": each}})
+        write("DeleteRequest", [{"Key": {"jobId": {"S": each}}} for each in jobs])
+
+
+@pytest.mark.slow
+def test_errors_prints_one_message_a_line(shell):
+    shell.world.invoke("Stop", {"first": 1})
+    shell.world.invoke("Stop", {"second": 2})
+
+    def printed() -> list[str]:
+        return [line for line in shell.run("errors stop").splitlines() if line]
+
+    wait_for(lambda: len(printed()) >= 2, "two errors to be printed", seconds=20)
+    assert {json.loads(line)["errorType"] for line in printed()} == {"EventInvalid"}
 
 
 @pytest.mark.slow
