@@ -5,6 +5,7 @@ import { byId, make, write } from "./dom.js";
 import { aws } from "./requests.js";
 
 const MOST = 20;
+const RUNNING = ["InProgress", "Stopping"];
 
 export class Pipelines {
   constructor(open) {
@@ -18,10 +19,10 @@ export class Pipelines {
 
   show() {
     const found = [...this.all.values()].filter((each) => this.finds(texts(each)));
-    // If not all are shown, running pipelines come first.
-    if (found.length > MOST) found.sort((one, other) => (other.status === "InProgress") - (one.status === "InProgress"));
     for (const name of this.cards.keys()) if (!this.all.has(name)) this.cards.delete(name);
-    const parts = found.slice(0, this.most).map((each) => this.card(each));
+    // If not all are shown, running pipelines are; but all stay in the same order.
+    const chosen = new Set([...found].sort((one, other) => (count(other) > 0) - (count(one) > 0)).slice(0, this.most));
+    const parts = found.filter((each) => chosen.has(each)).map((each) => this.card(each));
     const left = found.length - parts.length;
     if (left > 0) {
       const more = () => ((this.most = Infinity), this.show());
@@ -53,16 +54,17 @@ export class Pipelines {
     if (parts.shown !== shown) {
       parts.shown = shown;
       parts.status.className = `status ${status ?? "None"}`;
-      write(parts.status, status ?? "never run");
+      const several = count(pipeline) > 1 ? ` · ${count(pipeline)} executions` : "";
+      write(parts.status, (status ?? "never run") + several);
       const back = document.activeElement === parts.stop && returning();
-      parts.stop.hidden = !["InProgress", "Stopping"].includes(status);
+      parts.stop.hidden = !count(pipeline);
       if (back) back();
       renew(parts.stages, stages.map((each) => this.stage(pipeline, each)));
     }
     return parts.article;
   }
 
-  stage(pipeline, { name, status, held, actions }) {
+  stage(pipeline, { name, status, held, execution, actions }) {
     const where = { pipelineName: pipeline.name, stageName: name };
     const release =
       held !== null &&
@@ -76,7 +78,7 @@ export class Pipelines {
       asking("Retry", {
         label: `Retry ${pipeline.name}, ${name}`,
         request: () =>
-          aws("codepipeline", "RetryStageExecution", { ...where, pipelineExecutionId: pipeline.id, retryMode: "FAILED_ACTIONS" }),
+          aws("codepipeline", "RetryStageExecution", { ...where, pipelineExecutionId: execution, retryMode: "FAILED_ACTIONS" }),
         done: `Retrying the stage ${name}.`,
       });
     return make(
@@ -107,18 +109,24 @@ export class Pipelines {
     );
   }
 
-  // The execution is fixed now: while the dialog is open, another may become the latest.
+  // The executions are fixed now: while the dialog is open, others may begin and end.
   stop(name) {
-    const pipelineExecutionId = this.all.get(name).id;
-    const choice = (label, more, done) => ({
-      label,
-      request: () => aws("codepipeline", "StopPipelineExecution", { pipelineName: name, pipelineExecutionId, ...more }),
-      done,
+    const { underWay, stages } = this.all.get(name);
+    const choices = Object.keys(underWay).flatMap((pipelineExecutionId, _, { length }) => {
+      const which = length > 1 ? `${name}, execution ${pipelineExecutionId},` : name;
+      const stage = stages.find((each) => each.execution === pipelineExecutionId && RUNNING.includes(each.status));
+      const where = `Execution ${pipelineExecutionId}${stage ? `, in ${stage.name}` : ""}: `;
+      const choice = (label, more, done) => ({
+        label,
+        request: () => aws("codepipeline", "StopPipelineExecution", { pipelineName: name, pipelineExecutionId, ...more }),
+        done,
+      });
+      return [
+        ["Stop and wait", `${where}jobs in progress finish; no others start.`, choice(`Stop ${which} and wait`, {}, `The pipeline ${name} stops when its jobs have ended.`)],
+        ["Stop and abandon", `${where}jobs in progress are abandoned, and their results are lost.`, choice(`Stop ${which} and abandon`, { abandon: true }, `Stopped the pipeline ${name} and abandoned its jobs.`)],
+      ];
     });
-    choose(`Stop ${name}?`, [make("p", { class: "faint" }, `Execution ${pipelineExecutionId}`)], [
-      ["Stop and wait", "Jobs in progress finish; no others start.", choice(`Stop ${name} and wait`, {}, `The pipeline ${name} stops when its jobs have ended.`)],
-      ["Stop and abandon", "Jobs in progress are abandoned, and their results are lost.", choice(`Stop ${name} and abandon`, { abandon: true }, `Stopped the pipeline ${name} and abandoned its jobs.`)],
-    ]);
+    choose(`Stop ${name}?`, [], choices);
   }
 
   review({ pipelineName, stageName }, actionName, token) {
@@ -133,6 +141,11 @@ export class Pipelines {
       ["Reject", "The stage fails.", choice("Rejected", "Reject")],
     ]);
   }
+}
+
+// The number of executions under way.
+function count({ underWay }) {
+  return Object.keys(underWay).length;
 }
 
 function texts({ name, status, stages }) {

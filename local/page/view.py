@@ -77,7 +77,7 @@ class View:
         `stack`: `{name, intake, types}` or null: the name of its Intake function, and for each
         action type that it serves whether intake is paused. `region`. `notices`: sentences by
         subject. `worker`: `{kind, ended}` as in `Watched`. `job ID`: see `card`.
-        `pipeline NAME`: its latest execution, as in `JobBackend.overview`. `switches`: for each
+        `pipeline NAME`: as in `JobBackend.overview`. `switches`: for each
         its value, a description of the allowed values, and its choices if they are few.
         `nextJobs`: what the user has requested for the next jobs.
         """

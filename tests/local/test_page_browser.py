@@ -103,16 +103,20 @@ class World:
     def delete(self, name: str) -> None:
         self.cloud.client("codepipeline").delete_pipeline(name=name)
 
-    def start(self, name: str) -> None:
-        self.cloud.client("codepipeline").start_pipeline_execution(name=name)
+    def start(self, name: str) -> str:
+        answer = self.cloud.client("codepipeline").start_pipeline_execution(name=name)
+        return str(answer["pipelineExecutionId"])
 
     def stop(self, name: str) -> None:
-        """Abandon a pipeline's latest execution, unless it has ended or is stopping."""
-        [execution] = [each["id"] for each in self.emulator.overview() if each["name"] == name]
-        with suppress(ClientError):
-            self.cloud.client("codepipeline").stop_pipeline_execution(
-                pipelineName=name, pipelineExecutionId=execution, abandon=True
-            )
+        """Abandon a pipeline's executions, unless they have ended or are stopping."""
+        [under_way] = [
+            each["underWay"] for each in self.emulator.overview() if each["name"] == name
+        ]
+        for execution in under_way:
+            with suppress(ClientError):
+                self.cloud.client("codepipeline").stop_pipeline_execution(
+                    pipelineName=name, pipelineExecutionId=execution, abandon=True
+                )
 
     def is_idle(self, *names: str) -> bool:
         """Whether no job is in flight, of these pipelines or of any."""
@@ -501,6 +505,74 @@ def test_a_held_transition_is_released(world: World, act: Act) -> None:
         act(page, "Release plain, Build")
         world.ended("plain", "Succeeded")
         expect(article(page, "plain")).not_to_contain_text("Held")
+
+
+def test_each_stage_shows_the_latest_execution_that_reached_it(world: World) -> None:
+    configuration = {"name": "Check", "configuration": {"Outcome": "Hang"}}
+    world.create_stages("twice", {"Build": [APPROVAL], "Test": [configuration]})
+    with world.page() as page:
+        first = world.start("twice")
+        press(page, "Review Sign-off …")
+        press(page, "Approve Sign-off")
+        shown = article(page, "twice")
+        check = shown.get_by_role("button", name="Check : InProgress", exact=True)
+        expect(check).to_be_visible()
+        world.cloud.client("codepipeline").disable_stage_transition(
+            pipelineName="twice", stageName="Build", transitionType="Inbound", reason="for lunch"
+        )
+        second = world.start("twice")
+        expect(shown.locator(".status")).to_have_text("InProgress · 2 executions")
+        press(page, "Stop twice …")
+        for execution in (first, second):
+            expect(page.get_by_role("dialog")).to_contain_text(f"Execution {execution}")
+        expect(page.get_by_role("dialog")).to_contain_text(f"Execution {first}, in Test: ")
+        press(page, f"Stop twice, execution {first}, and abandon")
+        press(page, "Retry twice, Test")
+        expect(check).to_be_visible()
+        check.click()
+        expect(page.get_by_role("dialog", name="Check")).to_be_visible()
+        press(page, "Close")
+        world.stop("twice")
+        expect(check).to_have_count(0)
+        # The first execution has ended, and the second waits, which can't be stopped.
+        press(page, "Release twice, Build")
+        press(page, "Review Sign-off …")
+        press(page, "Reject Sign-off")
+        world.ended("twice", "Failed")
+        third = world.start("twice")
+        press(page, "Review Sign-off …")
+        press(page, "Cancel")
+        assert third != second
+        world.stop("twice")
+    world.delete("twice")
+
+
+def test_start_buttons_stay_in_place_with_many_pipelines(world: World) -> None:
+    names = [f"many-{number:02}" for number in range(21)]
+    for name in names:
+        world.create_stages(name, {"Review": [APPROVAL]})
+    titles = "[...document.querySelectorAll('#pipelines h3')].map(each => each.textContent)"
+
+    def shown() -> list[str]:
+        return [str(each) for each in page.evaluate(titles)]
+
+    try:
+        with world.page() as page:
+            page.get_by_label("Find jobs and pipelines").fill("pipeline:many-")
+            wait_for(lambda: shown() == names[:20], "20 pipelines to be shown", SECONDS)
+            for name, then in ((names[7], names[:20]), (names[20], [*names[:19], names[20]])):
+                world.start(name)
+                expect(article(page, name).locator(".status")).to_have_text("InProgress")
+                assert shown() == then
+            page.get_by_role("button", name="… and 1 more", exact=True).click()
+            assert shown() == names
+            world.stop(names[7])
+            expect(article(page, names[7]).locator(".status")).to_have_text("Stopped")
+            assert shown() == names
+    finally:
+        for name in names:
+            world.stop(name)
+            world.delete(name)
 
 
 def test_a_click_counts_even_if_the_page_changes_during_it(world: World) -> None:

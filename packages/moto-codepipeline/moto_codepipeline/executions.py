@@ -327,26 +327,28 @@ class ExecutionOperations(JobOperations):
 
     @operation
     def overview(self) -> list[dict[str, Any]]:
-        """Each pipeline's ``name`` and its latest execution: not an AWS operation.
+        """Each pipeline's ``name`` and latest executions: not an AWS operation.
 
-        ``id`` and ``status`` of the execution, and ``stages``, each with ``name``, ``status``,
-        ``held``, the reason if its transition is disabled, and ``actions``. Actions have ``name``,
-        ``status``, ``type`` as in an ARN, ``jobId`` and ``jobStatus`` of their newest job,
-        ``token`` while they wait for an approval, and ``error``. A value is None if it does not
-        exist, or not yet.
+        ``status`` of the latest one, ``underWay``, the statuses of those under way by id, newest
+        first, and ``stages``: ``name``, ``held``, why its transition is disabled, and of the latest
+        ``execution`` that reached it, an id, the ``status`` and ``actions``: ``name``, ``status``,
+        ``type`` as in an ARN, ``jobId`` and ``jobStatus`` of the newest job, ``token`` while it
+        waits for an approval, and ``error``. A value is None if it does not exist, or not yet.
         """
         return [self._latest(name, pipeline) for name, pipeline in self.pipelines.items()]
 
     def _latest(self, name: str, pipeline: CodePipeline) -> dict[str, Any]:
-        run = next(iter(self._runs(pipeline)), None)
-        held = self.disabled_transitions(name)
+        runs, held = self._runs(pipeline), self.disabled_transitions(name)
+        reached = {each.name: each for run in reversed(runs) for each in run.stages if each.status}
         stages = [
             {"name": stage.name, "status": stage.status, "held": held.get(stage.name)}
+            | {"execution": stage.status and stage.run.pipeline_execution_id}
             | {"actions": [self._seen(each) for each in stage.actions]}
-            for stage in (run or self._run(pipeline)).stages
+            for stage in (reached.get(each.name, each) for each in self._run(pipeline).stages)
         ]
-        execution_id, status = (run.pipeline_execution_id, run.status) if run else (None, None)
-        return {"name": name, "id": execution_id, "status": status, "stages": stages}
+        under_way = {r.pipeline_execution_id: r.status for r in runs if r.status in UNDER_WAY}
+        status = runs[0].status if runs else None
+        return {"name": name, "status": status, "underWay": under_way, "stages": stages}
 
     def _seen(self, action: ActionRun) -> dict[str, Any]:
         job = self._board.find(action.job_id) if action.job_id else None

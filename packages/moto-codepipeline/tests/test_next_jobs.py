@@ -125,7 +125,7 @@ def test_an_invalid_request_for_the_next_job_is_refused(
 def test_everything_known_about_a_job_and_pipelines_is_shown(endpoint: tuple[Service, str]) -> None:
     service, _ = endpoint
     assert service.backend.job_state("no job") is None
-    service.start()
+    first = service.start()
     [job] = service.poll()
     told = service.backend.job_state(job["id"])
     assert told is not None
@@ -133,10 +133,8 @@ def test_everything_known_about_a_job_and_pipelines_is_shown(endpoint: tuple[Ser
     assert told["action"]["status"] == "InProgress"
     release = next(each for each in service.backend.overview() if each["name"] == "release")
     assert release["status"] == "InProgress"
-    assert [(stage["name"], stage["status"]) for stage in release["stages"]] == [
-        ("Source", "Succeeded"),
-        ("Stage2", "InProgress"),
-    ]
+    stages = [(each["name"], each["status"], each["execution"]) for each in release["stages"]]
+    assert stages == [("Source", "Succeeded", first), ("Stage2", "InProgress", first)]
     none = dict.fromkeys(("token", "error"))
     kind = {
         "type": "/".join(
@@ -155,9 +153,17 @@ def test_everything_known_about_a_job_and_pipelines_is_shown(endpoint: tuple[Ser
     )
     release = next(each for each in service.backend.overview() if each["name"] == "release")
     assert release["stages"][1]["held"] == "for lunch"
+    # A stage shows the latest execution that reached it.
+    second = service.start()
+    release = next(each for each in service.backend.overview() if each["name"] == "release")
+    stages = [(each["name"], each["status"], each["execution"]) for each in release["stages"]]
+    assert stages == [("Source", "Succeeded", second), ("Stage2", "InProgress", first)]
+    assert release["stages"][1]["actions"][0]["jobId"] == job["id"]
+    assert list(release["underWay"].items()) == [(second, "InProgress"), (first, "InProgress")]
     service.api.enable_stage_transition(
         pipelineName="release", stageName="Stage2", transitionType="Inbound"
     )
     service.create(name="never")
     never = next(each for each in service.backend.overview() if each["name"] == "never")
-    assert (never["id"], never["status"], never["stages"][1]["status"]) == (None, None, None)
+    assert (never["status"], never["underWay"]) == (None, {})
+    assert (never["stages"][1]["status"], never["stages"][1]["execution"]) == (None, None)
