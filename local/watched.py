@@ -9,7 +9,7 @@ from collections import deque
 LINES = 5000
 
 _BEGINS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
-_TRACE_FOLLOWS = re.compile(r"job \S+$")
+_NAMES_A_JOB = re.compile(r"\bjob \S")
 
 
 class Watched:
@@ -31,10 +31,10 @@ class Watched:
 
     def add(self, line: str) -> None:
         """Keep a line of the log, or several lines that belong together."""
-        # An error's traceback follows the line that names its job.
+        # A traceback, or more lines of a message, follow the line that names their job.
         if not _BEGINS.match(line) and self._lines:
             first = self._lines[-1].partition("\n")[0]
-            if _TRACE_FOLLOWS.search(first):
+            if _NAMES_A_JOB.search(first):
                 self._lines[-1] += "\n" + line
                 return
         self._lines.append(line)

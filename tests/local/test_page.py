@@ -232,6 +232,8 @@ def test_a_jobs_log_has_the_lines_that_name_it_and_their_traceback() -> None:
         "2026-01-01 10:00:01,000 WARNING job two",
         "Traceback (most recent call last):",
         "ValueError: broken",
+        "2026-01-01 10:00:02,000 INFO job three: a message",
+        "of several lines",
         "2026-01-01 10:00:02,000 INFO something else",
         "printed",
     ):
@@ -240,6 +242,7 @@ def test_a_jobs_log_has_the_lines_that_name_it_and_their_traceback() -> None:
     assert watched.log("on") == []
     [trace] = watched.log("two")
     assert trace.endswith("job two\nTraceback (most recent call last):\nValueError: broken")
+    assert watched.log("three")[0].endswith("a message\nof several lines")
     watched.begin("sample")
     assert watched.log("one") == []
 

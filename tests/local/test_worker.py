@@ -102,3 +102,29 @@ def test_a_worker_that_ignores_sigterm_is_killed(folder: Path) -> None:
     worker.start()
     wait_for((folder / "deaf.pid").exists, "the worker to start", SECONDS)
     worker.stop()
+
+
+def test_the_log_of_a_job_has_what_its_function_logs(folder: Path) -> None:
+    (folder / "talking.py").write_text(
+        "import logging, pathlib, time\n"
+        "from acknowledger_worker import Runner, Worker\n"
+        "from acknowledger_worker.testing import run\n"
+        "def function(job):\n"
+        "    logging.getLogger('mine').info('secret %s', job.secret('Password'))\n"
+        "    pathlib.Path('job').write_text(job.id)\n"
+        "def take(runner):\n"
+        "    run(function, secrets={'Password': 'a-password'})\n"
+        "    runner.stop()\n"
+        "Runner._take = take\n"
+        "handler = Worker(function)\n"
+    )
+    said: list[str] = []
+    worker = WorkerProcess(
+        "talking:handler", client, "bus", {}, say=said.append, pauses=(600,), stop_seconds=0
+    )
+    worker.start()
+    wait_for(lambda: said, "the worker to end", SECONDS)
+    worker.stop()
+    job_id = (folder / "job").read_text()
+    shown = [line.partition(" INFO ")[2] for line in watched.worker.log(job_id)]
+    assert f"job {job_id}: secret ****" in shown

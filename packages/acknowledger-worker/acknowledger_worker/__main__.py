@@ -12,7 +12,16 @@ from collections.abc import Sequence
 
 from acknowledger_worker.reload import Code
 from acknowledger_worker.sqs import Runner
-from acknowledger_worker.worker import Worker
+from acknowledger_worker.worker import Worker, running
+
+
+class Naming(logging.Formatter):
+    """Names the job in what is logged while its function runs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        job_id = running.get()
+        record.job = f"job {job_id}: " if job_id not in record.getMessage() else ""
+        return super().format(record)
 
 
 def load(place: str) -> Worker:
@@ -77,9 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     code = Code() if given.reload else None
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(Naming("%(asctime)s %(levelname)s %(job)s%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     logger = logging.getLogger("acknowledger_worker")
-    logger.setLevel(logging.INFO)
     sys.path.insert(0, "")
     try:
         worker = load(given.worker)

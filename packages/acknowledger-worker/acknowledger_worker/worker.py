@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +23,8 @@ from acknowledger_worker.masking import masked_log
 from acknowledger_worker.outcome import Failure, Outcome, Success, checked, failure
 
 logger = logging.getLogger(__package__)
+#: The id of the job whose function runs in this context.
+running: ContextVar[str] = ContextVar("running", default="")
 
 Function = Callable[[Job], Outcome | None]
 
@@ -168,6 +171,7 @@ class Worker:
 def work(function: Function, job: Job) -> Outcome | Failure:
     """The outcome of a function for a job."""
     with masked_log(partial(job.mask, where="the log")):
+        told = running.set(job.id)
         try:
             outcome = checked(function(job), partial(job.mask, where="its result"))
             _check_outputs(job, outcome)
@@ -179,6 +183,8 @@ def work(function: Function, job: Job) -> Outcome | Failure:
                 else:
                     logger.warning("job %s\n%s", job.id, traceback.format_exc())
             return made
+        finally:
+            running.reset(told)
         return outcome
 
 

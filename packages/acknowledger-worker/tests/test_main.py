@@ -162,3 +162,51 @@ def test_a_worker_restarts_when_its_code_changes(tmp_path):
         wait_for(lambda: started.read_text() == "second", "another start", seconds=60)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+
+
+LOGGING = """
+import logging
+from acknowledger_worker import Runner, Worker
+from acknowledger_worker.testing import run
+
+def function(job):
+    logging.getLogger("mine").info("the password is %s", job.secret("Password"))
+    logging.getLogger("mine").info("job %s: named already", job.id)
+    try:
+        1 / 0
+    except ArithmeticError:
+        logging.getLogger("mine").exception("broken")
+
+def take(runner):
+    run(function, secrets={"Password": "a-password-to-hide"})
+    logging.getLogger("mine").info("no job")
+    runner.stop()
+
+Runner._take = take
+handler = Worker(function)
+"""
+
+
+def test_what_a_function_logs_names_its_job_and_hides_its_secrets(tmp_path):
+    (tmp_path / "logs.py").write_text(LOGGING)
+    done = subprocess.run(
+        [sys.executable, "-m", "acknowledger_worker", "logs:handler"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    first, _, trace = done.stderr.partition("Traceback ")
+    said = [line.split(" ", 2)[2] for line in first.splitlines()]
+    [job_id] = {text for line in said for text in re.findall(r"job ([0-9a-f-]{36})", line)}
+    assert said == [
+        "INFO logs:handler takes jobs",
+        f"WARNING job {job_id}: a secret is masked in the log",
+        f"INFO job {job_id}: the password is ****",
+        f"INFO job {job_id}: named already",
+        f"ERROR job {job_id}: broken",
+    ]
+    assert trace.splitlines()[-2] == "ZeroDivisionError: division by zero"
+    assert trace.endswith(" INFO no job\n")
