@@ -86,6 +86,20 @@ def test_a_payload_suits_both_versions_of_the_aws_cli(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", pages())
+def test_nothing_follows_a_build_that_has_failed(page: str) -> None:
+    for block in blocks_of(page):
+        assert re.findall(r"^ *sam build(?!.* && ).*", block.text, re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", pages())
+def test_a_result_of_all_pages_of_an_answer_is_not_asked_for_as_text(page: str) -> None:
+    """With `--output text`, the AWS CLI evaluates the query for each page."""
+    for block in blocks_of(page):
+        command = block.text.replace("\\\n", " ")
+        assert re.findall(r".*--output text.*--query '(?:length|sum|max|min)\(.*", command) == []
+
+
+@pytest.mark.parametrize("page", pages())
 def test_the_targets_and_variables_of_make_exist(page: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
     typed = "\n".join(block.text for block in blocks_of(page) if block.language == "sh")

@@ -16,11 +16,12 @@ from local import acknowledger
 from local.arguments import TEMPLATE
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack, described
-from tests.documentation import Blocks, blocks_of
+from tests.documentation import Blocks, blocks_of, pages
 from tests.local.fixtures.checkout import ENDPOINT, Checkout, python_3_13, said_until
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import SAM
 from tests.local.test_sam_deploy import made
+from tests.support import ROOT
 
 pytestmark = [
     pytest.mark.slow,
@@ -125,6 +126,15 @@ def test_the_stack_is_deployed_without_sam_from_a_packaged_template(
     packaged = stack(cloud)
     assert packaged.not_made == []
     assert made(cloud, packaged) == made(cloud, cloud.deploy(TEMPLATE, {}, name="by-itself"))
+
+
+@pytest.mark.parametrize("page", pages())
+def test_the_options_of_sam_named_in_the_text_exist(page: str) -> None:
+    for command, options in re.findall(r"`sam (\w+) (--[^`]+)`", (ROOT / page).read_text()):
+        assert SAM
+        shown = subprocess.run([SAM, command, "--help"], check=True, capture_output=True, text=True)
+        for option in re.findall(r"--[\w-]+", options):
+            assert re.search(rf"^ *{option}\b", shown.stdout, re.MULTILINE), option
 
 
 def test_notifications_are_deployed(blocks: Blocks, checkout: Checkout, cloud: LocalCloud) -> None:
