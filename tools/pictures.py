@@ -53,4 +53,4 @@ def card(page: Page, status: str, action: str) -> Locator:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

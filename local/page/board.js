@@ -175,7 +175,7 @@ export class Board {
     card.button.setAttribute("aria-label", `${where.join(", ")}: ${job.status}, ${notes.join(", ")}`);
   }
 
-  // Why a job failed, or may not end, in one line.
+  // Why a job failed, or may not end, in a sentence.
   why(job) {
     if (job.why) return job.why;
     if (job.status !== "InProgress") return "";

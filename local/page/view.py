@@ -226,7 +226,9 @@ def card(row: dict[str, Any]) -> dict[str, Any]:
         shown["percent"] = int(percent)
     if "error" in row:
         cause = row["cause"].value if "cause" in row else ""
-        shown["why"] = " ".join(f"{row['error'].value}: {cause}".split())[:MAX_LINE]
+        # A worker's own failure is clear without its name, and a card is narrow.
+        error = "" if row["error"].value == "JobFailed" and cause else f"{row['error'].value}: "
+        shown["why"] = " ".join(f"{error}{cause}".split())[:MAX_LINE]
     return shown
 
 

@@ -180,6 +180,7 @@ def test_an_event_that_fails_again_is_reported_with_its_new_reason(world):
     said = redrive(world, "Report", "--wait", "60", status=1)
     before, again = said.split("Failed again:")
     assert "The first reason" in before
+    assert re.match(r" Report  [0-9a-f-]{36}  since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\n", again)
     assert "job fails-again" in again
     assert "outcome must not be null" in again
     assert "1 redriven, 0 dropped, 0 not redriven, 1 failed again" in again

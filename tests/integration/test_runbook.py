@@ -49,6 +49,10 @@ def a_job_that_times_out(world: World) -> None:
     world.row(world.start({"Outcome": "Hang", "JobTimeoutSeconds": "1"}), "TimedOut")
 
 
+def a_job_that_hangs(world: World) -> None:
+    world.row(world.start({"Outcome": "Hang", "JobTimeoutSeconds": "60"}), "InProgress")
+
+
 def an_offer_that_is_lost(world: World) -> None:
     world.invoke("Acknowledge", load_event("acknowledge-job-dispatched"))
 
@@ -61,16 +65,19 @@ def nothing(_: World) -> None:
     """Do nothing: the commands show it anyway."""
 
 
-#: How to cause each alarm, and what its commands then print.
+#: How to cause each alarm, and what its commands then print, as patterns.
 SHOWN: dict[str, tuple[Callable[[World], None], list[str]]] = {
-    "NoSweepAlarm": (nothing, ["ENABLED\trate(1 minute)", '{"offered": ']),
+    "NoSweepAlarm": (nothing, [r"ENABLED\trate\(1 minute\)", r'\{"offered": ']),
     "SlowAcknowledgmentsAlarm": (an_offer_that_is_lost, ['"Not acknowledged"']),
-    "JobsTimedOutAlarm": (a_job_that_times_out, ["(JobTimeoutSeconds)", "sample-worker\tENABLED"]),
+    "JobsTimedOutAlarm": (
+        a_job_that_times_out,
+        [r"\(JobTimeoutSeconds\)", "sample-worker\tENABLED"],
+    ),
     "FunctionErrorsAlarm": (an_invalid_event, ['"errorType": "EventInvalid"']),
     "ActionTypesNotServedAlarm": (nothing, ["Acknowledger"]),
-    "OldestJobAlarm": (nothing, [""]),
+    "OldestJobAlarm": (a_job_that_hangs, [r"^20\S+Z\t\S+\tpipeline-\d+\tWork$"]),
     "FunctionThrottlesAlarm": (nothing, ["ConcurrentExecutions"]),
-    "ExecutionsThrottledAlarm": (nothing, ["0"]),
+    "ExecutionsThrottledAlarm": (a_job_that_hangs, [r"\A[1-9]\d*\n\Z"]),
 }
 
 
@@ -127,7 +134,7 @@ def test_the_commands_for_an_alarm_show_its_cause(name, shell, blocks):
 
     def shown() -> bool:
         seen = shell.run(*look, *fix)
-        return all(text in seen for text in texts)
+        return all(re.search(text, seen, re.MULTILINE) for text in texts)
 
     wait_for(shown, f"{texts} to be shown", seconds=20)
 

@@ -173,7 +173,7 @@ def test_the_card_of_an_ended_job_has_no_progress(status: str) -> None:
 def test_the_card_of_a_failed_job_has_the_reason_in_one_line() -> None:
     row = card_row("Failed", {})
     row |= {"error": DynamoType({"S": "JobFailed"}), "cause": DynamoType({"S": "two\n lines"})}
-    assert card(row)["why"] == "JobFailed: two lines"
+    assert card(row)["why"] == "two lines"
     row["cause"] = DynamoType({"S": "x" * 2 * MAX_LINE})
     assert len(card(row)["why"]) == MAX_LINE
 

@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -79,7 +80,7 @@ class World:
         size = {"width": 1100, "height": 700} | viewport
         self._page.set_viewport_size(ViewportSize(width=size["width"], height=size["height"]))
         self._page.goto(self.url + fragment)
-        expect(self._page.locator("#connection")).to_have_text("live")
+        expect(spoken(self._page, "connection")).to_have_text("live")
         yield self._page
         self._page.goto("about:blank")
         assert self._problems == []
@@ -208,6 +209,11 @@ def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
 
 
+def spoken(page: Page, name: str) -> Locator:
+    """One of the lines whose changes a screen reader says."""
+    return page.get_by_role("status").and_(page.locator(f"#{name}"))
+
+
 Act = Callable[[Page, str], None]
 
 
@@ -240,7 +246,7 @@ def copied(page: Page, button: str) -> str:
     page.evaluate("navigator.clipboard.writeText('')")
     press(page, button)
     text = wait_for(lambda: page.evaluate("navigator.clipboard.readText()"), "a copy", SECONDS)
-    expect(page.locator("#said")).to_have_text(f"Copied: {text}")
+    expect(spoken(page, "said")).to_have_text(f"Copied: {text}")
     return str(text)
 
 
@@ -268,7 +274,7 @@ def go_to(page: Page, name: str, key: str = "Tab") -> None:
 def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world: World) -> None:
     with world.page() as page:
         press(page, "Start held")
-        expect(page.locator("#said")).to_have_text("Started the pipeline held.")
+        expect(spoken(page, "said")).to_have_text("Started the pipeline held.")
         working = card(page, "held", "InProgress")
         expect(working).to_be_visible()
         job_id = working.get_attribute("data-job")
@@ -418,30 +424,61 @@ def test_a_jobs_data_is_shown_as_text(world: World) -> None:
         assert page.locator("dialog script, dialog img").count() == 0
 
 
-def test_buttons_decide_what_happens_to_the_next_job(world: World, act: Act) -> None:
+@pytest.mark.parametrize(
+    ("button", "pipeline", "ends"),
+    [
+        ("succeeds", "held", "Succeeded"),
+        ("fails", "plain", "Failed"),
+        ("hangs for 10 s", "plain", "TimedOut"),
+        ("is offered twice", "plain", "Succeeded"),
+    ],
+)
+def test_buttons_decide_what_happens_to_the_next_job(
+    world: World, act: Act, button: str, pipeline: str, ends: str
+) -> None:
     with world.page() as page:
-        for button in ("fails", "is offered twice"):
-            act(page, button)
-            expect(page.locator("#wanted")).to_contain_text("Next jobs")
-            before = set(world.rows.items)
-            press(page, "Start plain")
-            world.ended("plain", "Failed" if button == "fails" else "Succeeded")
-            expect(page.locator("#wanted")).to_have_text("")
-            [new] = set(world.rows.items) - before
-            offers = "2 offers" if button == "is offered twice" else ""
-            expect(page.locator(f"[data-job='{new.value}'] .age")).to_contain_text(offers)
+        act(page, button)
+        expect(spoken(page, "wanted")).to_contain_text("Next jobs")
+        before = set(world.rows.items)
+        press(page, f"Start {pipeline}")
+        world.ended(pipeline, "Succeeded" if ends == "Succeeded" else "Failed")
+        expect(spoken(page, "wanted")).to_have_text("")
+        [new] = set(world.rows.items) - before
+        offers = "2 offers" if button == "is offered twice" else ""
+        job = page.locator(f".lane.{ends} [data-job='{new.value}']")
+        expect(job.locator(".age")).to_contain_text(offers)
+
+
+@pytest.mark.parametrize(("button", "seconds"), [("a minute", 60), ("an hour", 3600)])
+def test_the_clock_is_advanced(world: World, act: Act, button: str, seconds: int) -> None:
+    before = world.emulator.clock.now()
+    with world.page() as page:
+        page.locator("#switches summary").click()
+        act(page, f"Advance the clock by {button}")
+        wait_for(lambda: world.emulator.clock.now() > before + seconds, "later", SECONDS)
+    assert world.emulator.clock.now() < before + seconds + 60
+
+
+def test_a_screen_reader_says_the_totals(world: World) -> None:
+    with world.page() as page:
+        totals = page.locator("p[aria-live=polite]")
+        expect(totals).to_contain_text(re.compile(r"\d+ Succeeded|^$"))
+        before = totals.inner_text()
+        world.start("plain")
+        expect(totals).not_to_have_text(before)
+        expect(totals).to_contain_text("Succeeded")
 
 
 def test_a_switch_can_be_changed_and_an_invalid_value_is_reported(world: World) -> None:
     with world.page() as page:
         page.locator("#switches summary").click()
         page.get_by_label("nonce_rotates").select_option("false")
-        expect(page.locator("#said")).to_have_text("nonce_rotates is now false.")
+        expect(spoken(page, "said")).to_have_text("nonce_rotates is now false.")
         assert world.emulator.behaviour.nonce_rotates is False
         seconds = page.get_by_label("acknowledge_seconds")
         seconds.fill("soon")
         seconds.press("Tab")
-        expect(page.locator("#said")).to_have_text(
+        expect(spoken(page, "said")).to_have_text(
             'acknowledge_seconds must be a number from 0, not "soon"'
         )
         expect(seconds).to_have_value("60")
@@ -478,8 +515,8 @@ def test_a_pipeline_can_be_stopped_in_both_ways_after_one_question(world: World,
             press(page, "Stop held …")
             act(page, f"Stop held and {words}")
             expect(question).to_be_hidden()
-            expect(page.locator("#said")).to_contain_text("held")
-            expect(page.locator("#said")).to_be_visible()
+            expect(spoken(page, "said")).to_contain_text("held")
+            expect(spoken(page, "said")).to_be_visible()
             expect(article(page, "held").locator(".status")).to_have_text(status)
         expect(page.get_by_role("button", name="Stop held …")).to_be_hidden()
 
@@ -487,7 +524,7 @@ def test_a_pipeline_can_be_stopped_in_both_ways_after_one_question(world: World,
 def test_a_failed_stage_is_retried(world: World, act: Act) -> None:
     with world.page() as page:
         press(page, "fails")
-        expect(page.locator("#wanted")).to_contain_text("Fail")
+        expect(spoken(page, "wanted")).to_contain_text("Fail")
         press(page, "Start plain")
         world.ended("plain", "Failed")
         act(page, "Retry plain, Build")
@@ -621,7 +658,7 @@ def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
         # A refusal is shown.
         page.route("**/invocations", lambda route: route.abort())
         press(page, f"Pause {kind}")
-        expect(page.locator("#said")).to_have_text("The local stack does not answer.")
+        expect(spoken(page, "said")).to_have_text("The local stack does not answer.")
         page.unroute("**/invocations")
 
 
@@ -687,7 +724,7 @@ def test_jobs_and_pipelines_are_found_by_words(world: World) -> None:
             "configurationerror",
         ):
             find.fill(words)
-            expect(page.locator("#found")).to_contain_text(" of ")
+            expect(spoken(page, "found")).to_contain_text(" of ")
             expect(card(page, "hostile", "Failed")).to_be_visible()
             expect(page.locator(".lane.Succeeded li")).to_have_count(0)
         for words in ("plain-action", "action:plain-action"):
@@ -700,19 +737,32 @@ def test_jobs_and_pipelines_are_found_by_words(world: World) -> None:
             expect(page.locator(".lane.Failed li", has_text="hostile")).to_have_count(0)
         for words in ("pipeline:plain-action", "action:configurationerror"):
             find.fill(words)
-            expect(page.locator("#found")).to_contain_text("0 of ")
+            expect(spoken(page, "found")).to_contain_text("0 of ")
         find.fill("")
         expect(article(page, "hostile")).to_be_visible()
-        expect(page.locator("#found")).to_have_text("")
+        expect(spoken(page, "found")).to_have_text("")
 
 
-def test_the_card_of_a_failed_job_shows_the_reason(world: World) -> None:
-    world.start("hostile")
-    world.ended("hostile", "Failed")
-    with world.page() as page:
-        expect(card(page, "hostile", "Failed").locator(".why")).to_contain_text(
-            "ConfigurationError: Outcome must be Succeed, Fail or Hang"
-        )
+def test_the_card_of_a_failed_job_shows_the_whole_reason(world: World) -> None:
+    world.create("silent", Outcome="Hang", HeartbeatTimeoutSeconds="3")
+    reasons = {
+        "silent": "The worker sent no heartbeat for 3 seconds (HeartbeatTimeoutSeconds)",
+        "plain": "Failed because the action's configuration says so",
+        "hostile": "ConfigurationError: Outcome must be Succeed, Fail or Hang",
+    }
+    with world.page(width=1280) as page:
+        press(page, "fails")
+        expect(spoken(page, "wanted")).to_contain_text("Fail")
+        for name, reason in sorted(reasons.items(), key=lambda each: each[0] != "plain"):
+            world.start(name)
+            world.ended(name, "Failed")
+            lane = "TimedOut" if name == "silent" else "Failed"
+            why = card(page, name, lane).locator(".why")
+            expect(why).to_have_text(re.compile("^" + re.escape(reason)))
+            if name != "hostile":
+                assert why.evaluate("each => each.scrollHeight <= each.clientHeight")
+                assert why.evaluate("each => each.scrollWidth <= each.clientWidth")
+    world.delete("silent")
 
 
 def test_a_jobs_details_have_the_workers_log_without_secrets(world: World) -> None:
@@ -917,7 +967,7 @@ def test_the_first_screen_shows_what_matters_with_many_jobs(
             world.rows.items[key].attrs["status"].value = "TimedOut"
             page.wait_for_selector(f".lane.TimedOut li[data-job='{key.value}']")
             page.locator("#find").fill(f"pipeline:made action-{jobs - 1}")
-            expect(page.locator("#found")).to_contain_text(f" of {jobs + 21 + len(before)} jobs")
+            expect(spoken(page, "found")).to_contain_text(f" of {jobs + 21 + len(before)} jobs")
             expect(page.locator(".lane.Succeeded li", has_text=f"Action-{jobs - 1}")).to_have_count(
                 1
             )
@@ -971,9 +1021,12 @@ def row(number: int, now: datetime, status: str = "Succeeded") -> dict[str, Any]
     }
 
 
-def test_make_pictures_makes_exactly_the_documentations_pictures() -> None:
+def test_make_pictures_makes_exactly_the_documentations_pictures(tmp_path: Path) -> None:
     folder = Path(__file__).parents[2]
-    made = set(re.findall(r'"(page[\w-]*\.png)"', (folder / "tools" / "pictures.py").read_text()))
+    # In a process of its own, since a process has at most one stack.
+    command = [sys.executable, "tools/pictures.py", str(tmp_path)]
+    subprocess.run(command, cwd=folder, check=True, timeout=300)
+    made = {path.name for path in tmp_path.iterdir()}
     text = (folder / "docs" / "local-stack.md").read_text()
     assert made == {path.name for path in (folder / "docs").glob("*.png")}
     assert made == set(re.findall(r"\(([\w-]+\.png)\)", text))
