@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,10 +23,10 @@ from local import acknowledger
 from local.aws.server import LocalCloud
 from tests.documentation import Blocks, blocks_of
 from tests.local.fixtures.cloud import REGION
-from tests.local.fixtures.sam import SAM, Project
+from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
 from tests.local.test_sam_deploy import check_that_a_job_succeeds
 from tests.support import ROOT
-from tools.release import NAME, PACKAGES, VERSION, bill_of_materials, changes
+from tools.release import NAME, PACKAGES, VERSION, bill_of_materials, changes, published
 
 EXTRAS = {"moto-codepipeline": "[server]", "acknowledger-worker": ""}
 BUILDER = ROOT / ".venv-release" / "bin" / "python"
@@ -151,7 +152,7 @@ def test_everything_has_the_version_of_the_project(
     template = yaml_parse(application["template.yaml"].decode())
     serverless = template["Metadata"]["AWS::ServerlessRepo::Application"]
     assert serverless["SemanticVersion"] == VERSION
-    assert run(BUILDER, "tools/release.py", "--notes", folder=ROOT) == changes()[1]
+    assert run(BUILDER, "tools/release.py", "--notes", folder=ROOT) == published(changes()[1], ROOT)
 
 
 def test_the_bill_of_materials_names_the_packages_of_the_functions(
@@ -194,10 +195,19 @@ def packaged(tmp_path: Path, application: dict[str, bytes]) -> Iterator[Packaged
 
 @pytest.mark.skipif(SAM is None, reason="needs the SAM CLI: make .venv-sam/installed")
 def test_the_packaged_application_is_valid_and_runs_a_job_when_it_is_deployed(
-    packaged: Packaged,
+    packaged: Packaged, blocks: Blocks
 ) -> None:
     assert "is a valid SAM Template" in packaged.sam("validate", "--lint")
-    stack = packaged.deploy()
+    typed = blocks.take()
+    assert f"```sh\n{typed}```" in packaged.files["README.md"].decode()
+    program, *arguments = shlex.split(typed)
+    assert program == "sam"
+    packaged.sam(*arguments, *NO_PROMPTS)
+    [registered] = packaged.cloud.client("codepipeline").list_action_types(
+        actionOwnerFilter="Custom"
+    )["actionTypes"]
+    assert registered["id"]["provider"] == "MyTool"
+    stack = packaged.deploy(ActionTypes="Custom/Build/Acknowledger/1", RegisterActionType="false")
     code = packaged.cloud.client("lambda").get_function(
         FunctionName=stack.outputs["IntakeFunctionName"]
     )
