@@ -93,26 +93,38 @@ def test_a_version_without_a_section_in_the_changelog_is_not_released(
         release.changes()
 
 
-@pytest.mark.parametrize("folder", ["", *(f"packages/{name}" for name in release.PACKAGES)])
-def test_a_published_readme_has_no_relative_links(
-    monkeypatch: pytest.MonkeyPatch, folder: str
-) -> None:
-    readme = ROOT / folder / "README.md"
+PUBLISHED = ["CHANGELOG.md", "tools/application.md"]
+PUBLISHED += [f"packages/{name}/README.md" for name in release.PACKAGES]
+
+
+@pytest.mark.parametrize("page", PUBLISHED)
+def test_a_published_page_has_no_relative_links(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     relative = re.compile(r"\]\((?!https:)")
-    assert relative.search(readme.read_text())
+    assert relative.search((ROOT / page).read_text())
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
-    assert not relative.search(release.published(readme))
+    assert not relative.search(release.published_page(ROOT / page))
 
     monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.example")
     monkeypatch.setenv("GITHUB_REPOSITORY", "somebody/something")
-    written = release.published(readme)
+    written = release.published_page(ROOT / page)
     assert not relative.search(written)
-    here = (
-        rf"\]\(https://github.example/somebody/something/(?:blob|raw)/v{release.VERSION}/([^)#]+)"
-    )
+    here = rf"\]\(https://github.example/somebody/something/blob/v{release.VERSION}/([^)#]+)"
     linked = re.findall(here, written)
     assert linked
     assert [path for path in linked if not (ROOT / path).is_file()] == []
+
+
+def test_the_notes_of_a_release_have_no_relative_links() -> None:
+    where = {"GITHUB_SERVER_URL": "https://github.example", "GITHUB_REPOSITORY": "some/body"}
+    notes = subprocess.run(
+        [sys.executable, ROOT / "tools" / "release.py", "--notes"],
+        env={**os.environ, **where},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "](https://github.example/some/body/blob/" in notes
+    assert not re.search(r"\]\((?!https:)", notes)
 
 
 def words(count: int) -> str:
@@ -143,26 +155,36 @@ print(*{name for module in {each.partition(".")[0] for each in sys.modules} for 
 
 
 @pytest.mark.slow
-def test_the_image_has_what_the_local_stack_needs(tmp_path: Path) -> None:
+def test_the_demo_needs_only_what_is_in_the_image(tmp_path: Path) -> None:
     """What the Dockerfile copies and installs is enough, and .dockerignore doesn't exclude it."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    copied = re.findall(r"^COPY (.+) \S+$", dockerfile, re.MULTILINE)
     for name in {name for each in copied for name in each.split()}:
         assert {f"!{name}", f"!{name.partition('/')[0]}"} & set(ignored), name
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
-    packages = [str(tmp_path / "packages" / each) for each in release.PACKAGES]
-    path = os.pathsep.join([str(tmp_path), *packages])
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORT],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    used = {name.lower().replace("_", "-") for name in done.stdout.split()}
-    installed = {name for name, _ in pins(ROOT / "requirements" / "local.txt")}
+
+    def run(*command: str | Path) -> str:
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "installed")},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    [install] = re.findall(r"^RUN pip (install .* packages/.+)$", dockerfile, re.MULTILINE)
+    # pip from outside the environment: Debian's Python has no ensurepip to install one.
+    pip = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}"), "-m", "pip"
+    run(*pip, "--python", sys.executable, *install.split(), "--target", "installed")
+    used = {name.lower().replace("_", "-") for name in run(sys.executable, "-c", IMPORT).split()}
+    installed = {name for name, _ in pins(tmp_path / "requirements" / "local.txt")}
     assert "moto" in used
     assert used - {*release.PACKAGES} <= installed
+    assert "✓ 16 jobs" in run(sys.executable, "-m", "local", "demo")
