@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.documentation import Blocks
 from tests.support import ROOT
 from tools import prose, release
 
@@ -143,6 +144,26 @@ def words(count: int) -> str:
 )
 def test_prose_that_readers_stumble_over_is_found(text: str, found: list[str]) -> None:
     assert [problem for _, problem in prose.problems(text, markdown=True)] == found
+
+
+def test_the_commands_for_the_image_are_those_of_the_workflows(blocks: Blocks) -> None:
+    release_, ci = (
+        (ROOT / ".github" / "workflows" / name).read_text() for name in ("release.yml", "ci.yml")
+    )
+    [pushed] = re.findall(r'image="(.+)"', release_)
+    for shell, told in (
+        ("${GITHUB_REPOSITORY,,}", "OWNER/acknowledger"),
+        ("${GITHUB_REF_NAME#v}", "VERSION"),
+    ):
+        pushed = pushed.replace(shell, told)
+    released, built = blocks.take_all()
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    [port] = re.findall(r"^EXPOSE (\d+)$", dockerfile, re.MULTILINE)
+    assert released == f"docker run --rm -p 127.0.0.1:{port}:{port} {pushed}\n"
+    build, run = built.splitlines()
+    assert f"run: {build}\n" in ci
+    assert f"#   {build}\n#   {run}\n" in dockerfile
+    assert run.removesuffix("acknowledger-local") == released.removesuffix(f"{pushed}\n")
 
 
 IMPORT = """
