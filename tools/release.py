@@ -28,14 +28,14 @@ NAME = f"acknowledger-{VERSION}"
 RELATIVE = re.compile(r"\[([^]]*)\]\((?![a-z]+:|#)([^)]+)\)")
 
 
-def changes() -> tuple[datetime, str]:
-    """The date of this version in CHANGELOG.md, and its section.
+def changes(folder: Path = ROOT) -> tuple[datetime, str]:
+    """The date of this version in a folder's CHANGELOG.md, and its section.
 
     Raises:
         SystemExit: there is no such section.
     """
     heading = rf"^## {re.escape(VERSION)} - (\d{{4}}-\d\d-\d\d)\n(.*?)(?=^## |\Z)"
-    text = (ROOT / "CHANGELOG.md").read_text()
+    text = (folder / "CHANGELOG.md").read_text()
     if not (section := re.search(heading, text, re.DOTALL | re.MULTILINE)):
         sys.exit(f"CHANGELOG.md has no section for version {VERSION} with its date")
     return datetime.fromisoformat(section[1]).replace(tzinfo=UTC), section[2].strip() + "\n"

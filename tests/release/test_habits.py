@@ -81,8 +81,11 @@ def test_contributors_are_told_what_ci_runs_and_which_coverage_it_needs() -> Non
     assert f" {settings['coverage']['report']['fail_under']} %" in " ".join(told.split())
 
 
-def test_the_changelog_says_what_is_new_in_this_version() -> None:
-    assert len(release.changes()[1]) > 100
+@pytest.mark.parametrize("folder", ["", *(f"packages/{name}" for name in release.PACKAGES)])
+def test_the_changelog_says_what_is_new_in_this_version(folder: str) -> None:
+    day, section = release.changes(ROOT / folder)
+    assert len(section) > 100
+    assert day == release.changes()[0]
     assert re.fullmatch(r"\d+\.\d+\.\d+", release.VERSION)
 
 
@@ -130,6 +133,60 @@ def test_the_notes_of_a_release_have_no_relative_links() -> None:
 
 def words(count: int) -> str:
     return " ".join(f"w{number}" for number in range(count))
+
+
+# The first seven were once in this repository. A ~ hides each from the check of this file.
+HABITS = (
+    """
+Nothing runs on for no~body
+Who wants to know how jobs end hangs a ru~le on the same bus
+0 dealt wi~th, 0 not
+Who~ever CodePipeline says holds the job has the row
+half with~in 2 s, nine of ten with~in 5 s
+in the Chromium or Chrome that there i~s
+end what do~es, or choose another port
+It gives no sign of li~fe
+Intake looks af~ter its jobs
+The sweep men~ds the row
+Places are handed o~ut
+It is an aff~air of Stop
+It is told o~f the end
+There is no event to~ld
+The call got thr~ough
+The call gets thr~ough
+It is to be h~ad at once
+It is being wor~ked
+a job work~ed by two executions
+It knows~ nothing of Stop
+It is a~ll the same
+A Python is at h~and
+The pipeline has not seen the l~ike of it
+They take one ano~ther's jobs
+It waits in va~in
+the worker of wh~om it is
+the worker whose~ it is
+It takes what is th~ere
+""".replace("~", "")
+    .strip()
+    .splitlines()
+)
+
+
+def plainer(text: str) -> list[str]:
+    """What a text has that should be said plainly."""
+    told = [problem.split(": ") for _, problem in prose.problems(text, markdown=True)]
+    return [words for problem, words in told if problem == "say this plainly"]
+
+
+@pytest.mark.parametrize("text", HABITS)
+def test_a_habit_is_found_in_a_sentence(text: str) -> None:
+    assert plainer(text)
+
+
+@pytest.mark.parametrize("habit", prose.HABITS)
+def test_each_habit_of_the_list_has_a_sentence_in_which_it_is_found(habit: str) -> None:
+    found = {words for text in HABITS for words in plainer(text)}
+    assert any(re.fullmatch(habit, words, re.IGNORECASE) for words in found)
 
 
 @pytest.mark.parametrize(
