@@ -84,7 +84,7 @@ def test_a_stack_has_only_what_its_parameters_need(kind, region):
             for role in stack.resources
             if role.endswith("Role")
         }
-        assert on_key == (ON_KEY if "KmsKeyArn" in more else dict.fromkeys(ON_KEY, set()))
+        assert on_key == (ON_KEY if "KmsKeyArn" in more else {role: set() for role in ON_KEY})
         made = cloud.client("codepipeline").list_action_types(actionOwnerFilter="Custom")
         assert len(made["actionTypes"]) == (kind == "registered")
         variables = cloud.client("lambda").get_function_configuration(
