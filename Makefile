@@ -52,11 +52,13 @@ event: .venv/installed ## Create a waiting job on a running make local, and the
 	@$(BIN)/python -m local event --port="$${PORT-4566}"
 
 probe: .venv/installed ## Ask AWS how CodePipeline behaves, and write the answers
-##               to a file: REGION=eu-west-1 ONLY="switch …" OUTPUT=behaviour.toml
-##               LONG=1 YES=1 CLEAN=1 ENDPOINT=http://127.0.0.1:4566
+##               to a file: REGION=eu-west-1 ONLY="name …" OUTPUT=behaviour.toml
+##               LONG=1 AGAIN=1 YES=1 CLEAN=1 PREFIX=codepipeline-probe
+##               PARTNER_TYPE=CATEGORY/PROVIDER/VERSION ENDPOINT=…
 	@exec $(BIN)/python -m moto_codepipeline.probe --region="$(REGION)" --output="$(OUTPUT)" \
 		--only="$(ONLY)" $(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(LONG),--long) \
-		$(if $(YES),--yes) $(if $(CLEAN),--clean)
+		$(if $(AGAIN),--again) $(if $(YES),--yes) $(if $(CLEAN),--clean) \
+		$(if $(PREFIX),--prefix="$(PREFIX)") $(if $(PARTNER_TYPE),--partner-type="$(PARTNER_TYPE)")
 
 smoke: .venv/installed ## Run a dozen jobs through a deployed stack:
 ##               STACK=acknowledger REGION=eu-west-1 YES=1 ENDPOINT=…

@@ -23,8 +23,6 @@ SECONDS = 120
 SWEEP_SECONDS = 2
 # An execution ends after its job's row.
 END_SECONDS = 30
-# A status is printed after this delay, so that statuses are printed in order.
-SETTLED_SECONDS = 1
 COLUMNS = 79
 PARTNER = acknowledger.action_type_id(acknowledger.PARTNER_ACTION_TYPE)
 STATUSES = ("Created", "Queued", "Dispatched", "InProgress")
@@ -180,7 +178,7 @@ def watch(
     step: Callable[[], None],
     seconds: float = SECONDS,
 ) -> dict[str, Any]:
-    """Print every status as it is reached until the pipeline has ended; return the rows by action.
+    """Print every status when it is seen, until the pipeline has ended; return the rows by action.
 
     Args:
         table: the JobTable.
@@ -191,9 +189,9 @@ def watch(
     rows = scanner(client, table)
     shown: set[tuple[str, str]] = set()
     progress = Progress()
-    began = time.time()
+    began = time.monotonic()
     while True:
-        looked = time.time()
+        since = time.monotonic() - began
         step()
         ended = pipeline_status(client, pipeline, execution_id) != "InProgress"
         found = {
@@ -204,22 +202,18 @@ def watch(
             and row["pipelineExecutionId"]["S"] in ("", execution_id)
         }
         over = [row for row in found.values() if row["status"]["S"] not in STATUSES]
-        last = (ended and len(over) == jobs) or looked - began > seconds
         moves = sorted(
             (moment, action, status)
             for action, row in found.items()
             for status, moment in times(row).items()
-            if (action, status) not in shown and (last or moment < looked - SETTLED_SECONDS)
+            if (action, status) not in shown
         )
-        for moment, action, status in moves:
+        for _, action, status in moves:
             shown.add((action, status))
-            since = max(moment - began, 0)
             progress.line(f"  {since:5.1f} s  {action:14} {indent(status)}{status}", status)
         in_flight = [row for row in found.values() if row not in over]
-        so_far = f"{len(over)} of {jobs} have ended"
-        told_now = f" · {told(in_flight)}" if in_flight else ""
-        progress.show(f"  {looked - began:5.1f} s  {so_far}{told_now}")
-        if last:
+        progress.show(so_far(since, len(over), jobs, in_flight))
+        if (ended and len(over) == jobs) or since > seconds:
             progress.end()
             return found
         time.sleep(0.1)
@@ -256,6 +250,12 @@ def told(rows: Iterable[dict[str, Any]]) -> str:
     """The number of jobs in each status, as text."""
     statuses = sorted(row["status"]["S"] for row in rows)
     return ", ".join(f"{statuses.count(each)} {each}" for each in dict.fromkeys(statuses))
+
+
+def so_far(seconds: float, over: int, jobs: int, in_flight: list[dict[str, Any]]) -> str:
+    """The progress line: how many jobs have ended, and the number of others in each status."""
+    told_now = f" · {told(in_flight)}" if in_flight else ""
+    return f"  {seconds:5.1f} s  {over} of {jobs} ended{told_now}"
 
 
 def indent(status: str) -> str:

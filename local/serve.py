@@ -18,8 +18,7 @@ from local.aws.address import AddressError
 from local.aws.isolation import reach_directly
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
-from moto_codepipeline import switches
-from moto_codepipeline.probe import answers
+from moto_codepipeline import answers, switches
 
 EXPORTS = (
     "  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_DEFAULT_REGION={cloud.region}\n"

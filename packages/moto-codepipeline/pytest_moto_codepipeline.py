@@ -27,7 +27,7 @@ def codepipeline(
     """
     from moto import mock_aws  # noqa: PLC0415
 
-    from moto_codepipeline.probe.answers import load  # noqa: PLC0415
+    from moto_codepipeline.answers import load  # noqa: PLC0415
     from moto_codepipeline.switches import SwitchError, change  # noqa: PLC0415
     from moto_codepipeline.testing import CodePipeline  # noqa: PLC0415
 

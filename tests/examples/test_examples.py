@@ -33,6 +33,7 @@ from local import acknowledger
 from local.aws import functions, isolation
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
+from tests.documentation import blocks_of
 from tests.support import ROOT, wait_for
 
 EXAMPLES = ROOT / "examples"
@@ -200,9 +201,9 @@ def test_lines_are_counted(tmp_path):
 
 
 def test_the_tutorials_worker_is_the_example():
-    tutorial = (ROOT / "docs" / "tutorial-laptop.md").read_text()
-    (block, *_) = re.findall(r"```python\n(.*?)```", tutorial, re.DOTALL)
-    assert block == (EXAMPLES / "count_lines" / "worker.py").read_text()
+    page = blocks_of("docs/tutorial-laptop.md")
+    (worker, *_) = (block.text for block in page if block.language == "python")
+    assert worker == (EXAMPLES / "count_lines" / "worker.py").read_text()
 
 
 # -- In a Lambda function -------------------------------------------------------------------------
@@ -235,24 +236,63 @@ def received(sqs: Any, url: str) -> list[Any]:
     return [json.loads(message["Body"]) for message in messages]
 
 
+# -- Without the package --------------------------------------------------------------------------
+
+
+def test_a_rule_and_its_event_are_as_documented(world, blocks):
+    pattern, documented = (json.loads(text) for text in blocks.take_all())
+    assert pattern["detail"]["actionType"] == [documented["actionType"]]
+    pattern["detail"]["actionType"] = [acknowledger.CUSTOM_ACTION_TYPE]
+    sqs, events = world.client("sqs"), world.client("events")
+    url = sqs.create_queue(QueueName="documented")["QueueUrl"]
+    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    place = {"Rule": "documented", "EventBusName": world.stack.outputs["JobBusName"]}
+    events.put_rule(
+        Name=place["Rule"], EventBusName=place["EventBusName"], EventPattern=json.dumps(pattern)
+    )
+    events.put_targets(**place, Targets=[{"Id": "1", "Arn": answer["Attributes"]["QueueArn"]}])
+    job = world.start(acknowledger.CUSTOM_ACTION_TYPE, b"")
+    (event,) = wait_for(lambda: received(sqs, url), "the event", seconds=40)
+    world.stop(job)
+    assert differences(documented, event["detail"]) == []
+
+
+def differences(documented: Any, real: Any, at: str = "detail") -> list[str]:
+    """Where a real value lacks a member, or a member has another type. "…" stands for anything."""
+    if not isinstance(real, type(documented)):
+        return [at]
+    # The members of an action's configuration are its own.
+    if not isinstance(documented, dict) or at.endswith(".configuration"):
+        return []
+    return [
+        found
+        for name, value in documented.items()
+        if name != "…"
+        for found in differences(value, real.get(name), f"{at}.{name}")
+    ]
+
+
 # -- In a process ---------------------------------------------------------------------------------
 
 
 @contextmanager
-def process(world: World, queue_url: str) -> Iterator[subprocess.Popen[str]]:
-    """The command of the Dockerfile."""
-    (words,) = re.findall(r"ENTRYPOINT (\[.*\])", (EXAMPLES / "container/Dockerfile").read_text())
-    command = [sys.executable, *json.loads(words)[1:]]
+def process(world: World, command: str, queue_url: str) -> Iterator[subprocess.Popen[str]]:
+    """The command of the page, which leaves out where queue and table are, and the interpreter."""
+    for left_out, given in {
+        "QUEUE_URL=https://…": f"QUEUE_URL={queue_url}",
+        "JOB_TABLE_NAME=…": f"JOB_TABLE_NAME={world.stack.outputs['JobTableName']}",
+        " python ": f" {sys.executable} ",
+    }.items():
+        assert left_out in command
+        command = command.replace(left_out, given)
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "packages" / "acknowledger-worker"),
         **isolation.NO_HOME,
-        "QUEUE_URL": queue_url,
-        "JOB_TABLE_NAME": world.stack.outputs["JobTableName"],
         **credentials(world),
     }
     with subprocess.Popen(
-        command,
+        ["/bin/sh", "-c", f"exec env {command}"],
         cwd=EXAMPLES / "count_lines",
         env=environment,
         stderr=subprocess.PIPE,
@@ -272,9 +312,14 @@ def credentials(world: World) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_process_works_on_jobs_from_its_queue_and_stops_on_sigterm(world):
+def test_a_process_works_on_jobs_from_its_queue_and_stops_on_sigterm(world, blocks):
     deployed = world.deploy("container", ActionType=CONTAINER)
-    with process(world, deployed.outputs["QueueUrl"]) as running:
+    command = blocks.take()
+    # The container's command is the same.
+    dockerfile = (EXAMPLES / "container/Dockerfile").read_text()
+    (words,) = re.findall(r"ENTRYPOINT (\[.*\])", dockerfile)
+    assert command.split()[-4:] == json.loads(words)
+    with process(world, command, deployed.outputs["QueueUrl"]) as running:
         good = world.start(CONTAINER, zipped(SOURCE))
         bad = world.start(CONTAINER, zipped({"../out": ""}))
         world.row(good, "Succeeded")

@@ -18,7 +18,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from local import acknowledger
 from local.arguments import TEMPLATE
-from tests.support import ROOT
+from tests.documentation import blocks_of
 
 pytestmark = pytest.mark.slow
 
@@ -76,10 +76,12 @@ OF_SAM = re.compile(r"(cloudformation|s3):.+")
 ENCRYPTED = {"DynamoDB::Table", "SQS::Queue", "SNS::Topic", "Logs::LogGroup"}
 
 
-def statements() -> list[list[dict[str, Any]]]:
+BLOCKS = [block.text for block in blocks_of("docs/deployment.md") if block.language == "json"]
+
+
+def statements(blocks: list[str] = BLOCKS) -> list[list[dict[str, Any]]]:
     """The page's policies: to deploy, for the key's services, and to deploy with a key."""
-    text = (ROOT / "docs" / "deployment.md").read_text()
-    found = [json.loads(block) for block in re.findall(r"```json\n(.+?)```", text, re.DOTALL)]
+    found = [json.loads(block) for block in blocks]
     return [each["Statement"] if isinstance(each, dict) else each for each in found]
 
 
@@ -176,9 +178,9 @@ def made() -> Made:
     return Made(kinds, json.dumps(body["TemplateBody"]), arns_of(resources))
 
 
-def test_everything_that_cloudformation_calls_is_allowed(made):
+def test_everything_that_cloudformation_calls_is_allowed(made, blocks):
     kinds = made.kinds
-    deploying, _, with_key = statements()
+    deploying, _, with_key = statements(blocks.take_all())
     allowed = actions(deploying) | actions(with_key)
     left_out = [*FOR_PROPERTIES, *NEVER]
     for kind in kinds:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import boto3
 import pytest
 
-from local.demo import STAGES, STATUSES, Witness
+from local.demo import COLUMNS, STAGES, STATUSES, Witness, so_far
 from moto_codepipeline import CREDENTIAL_MARKS
 from tests.local.fixtures.foreign import REGION, Foreign, foreign
 from tests.support import ROOT, wait_for
@@ -29,12 +31,30 @@ def astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
         assert made.requests == []
 
 
+def typed(folder: Path, environment: dict[str, str]) -> dict[str, str]:
+    """An environment in which `make` takes everything as installed, and `make test` tests nothing."""
+    (folder / "make").write_text(
+        "#!/bin/sh\n"
+        'if [ "$1" = test ]; then set -- --dry-run "$@"; fi\n'
+        f'exec "{shutil.which("make")}" --no-print-directory -o .venv/installed "$@"\n'
+    )
+    (folder / "make").chmod(0o755)
+    ours = {name: value for name, value in environment.items() if not name.startswith("MAKE")}
+    return {**ours, "PATH": f"{folder}:{environment['PATH']}"}
+
+
+def as_printed(text: str) -> str:
+    """A pattern for an output with other numbers."""
+    pattern = re.sub(r"(?<!\d)(?:\\ )*\d+\\\.\d", r" *\\d+\\.\\d", re.escape(text))
+    return rf"^{pattern}$"
+
+
 @pytest.mark.slow
-def test_the_demo_succeeds_and_prints_every_status_of_every_job(astray):
+def test_the_demo_succeeds_and_prints_every_status_of_every_job(astray, blocks, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "local", "demo"],
+        ["/bin/sh", "-ec", blocks.take("make demo")],
         cwd=ROOT,
-        env=astray.environment,
+        env=typed(tmp_path, astray.environment),
         capture_output=True,
         text=True,
         timeout=300,
@@ -42,6 +62,19 @@ def test_the_demo_succeeds_and_prints_every_status_of_every_job(astray):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
+    assert "-m pytest" in done.stdout.splitlines()[-1]
+    # Nothing is wider than a terminal, and nothing was cut to fit.
+    assert max(map(len, done.stdout.splitlines()[:-1])) < 80
+    moments = re.findall(r"^ +(\d+\.\d) s  ", done.stdout, re.MULTILINE)
+    assert len(moments) >= 3 * 16
+    assert moments == sorted(moments, key=float)
+    for output in blocks.take_all():
+        for part in output.rstrip().split("\n…\n"):
+            if part.startswith("✓") or "asked to" in part:
+                assert re.search(as_printed(part), done.stdout, re.MULTILINE), part
+            else:
+                for line in part.splitlines():
+                    assert re.search(as_printed(line), done.stdout, re.MULTILINE), line
     assert re.search(r"watch it: http://\S+/_local/page/\n", done.stdout)
     assert "\x1b" not in done.stdout
     for action in [action for stage in STAGES.values() for action in stage]:
@@ -50,6 +83,16 @@ def test_the_demo_succeeds_and_prints_every_status_of_every_job(astray):
             assert re.search(rf" s +{action['name']} +{status}\n", done.stdout)
     assert "3 Failed, 10 Succeeded, 3 TimedOut" in done.stdout
     assert not [mark for mark in CREDENTIAL_MARKS if mark in done.stdout]
+
+
+@pytest.mark.parametrize("over", range(17))
+def test_the_progress_of_any_sixteen_jobs_fits_a_terminal(over):
+    # As many statuses as possible, each of as many jobs as possible.
+    rest = 16 - over
+    rows = [{"status": {"S": STATUSES[n % len(STATUSES)]}} for n in range(rest)]
+    told = so_far(119.9, over, 16, rows)
+    assert f"{over} of 16 " in told
+    assert len(told) <= COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -135,24 +178,31 @@ def test_make_local_serves_until_it_is_stopped(serving):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "serving", [["--worker", "examples.count_lines.worker:handler"]], indirect=True
-)
-def test_make_local_runs_your_worker(serving):
-    process, endpoint = serving
-    said_until(process, "Ctrl-C")
-    codepipeline = client_of(endpoint, "codepipeline")
-    codepipeline.start_pipeline_execution(name="sample")
-
-    def summary():
-        answer = codepipeline.list_action_executions(pipelineName="sample")
-        actions = {each["actionName"]: each for each in answer["actionExecutionDetails"]}
-        result = actions.get("Work", {}).get("output", {}).get("executionResult", {})
-        return result.get("externalExecutionSummary")
-
-    assert wait_for(summary, "the worker's result", seconds=60) == "1 lines"
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=300) == 0
+def test_make_local_serves_what_each_command_asks_for(astray, blocks, tmp_path):
+    expected: list[dict[str, str]] = [
+        {},
+        {
+            "ActionTypes": "Custom/Build/Acknowledger/1,Custom/Test/MyTool/1",
+            "MaxJobsInFlight": "3",
+        },
+        {"PollSchedule": "rate(5 minutes)", "MaxJobsInFlight": "3"},
+    ]
+    for command, asked in zip(blocks.take().splitlines(), expected, strict=True):
+        with subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {command}"],
+            cwd=ROOT,
+            env={**typed(tmp_path, astray.environment), "PORT": "0"},
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                (endpoint,) = re.findall(r"Serving on (\S+)", said_until(process, "Ctrl-C"))
+                (stack,) = client_of(endpoint, "cloudformation").describe_stacks()["Stacks"]
+            finally:
+                os.killpg(process.pid, signal.SIGTERM)
+        given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+        assert asked.items() <= given.items()
 
 
 @pytest.mark.slow

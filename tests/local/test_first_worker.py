@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import subprocess
+import sys
+import time
 import zipfile
+from collections import defaultdict
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 from local import acknowledger, by_hand
 from local.arguments import WrongStartError
-from tests.support import ROOT, wait_for
-
-WORKER = ROOT / "examples" / "count_lines" / "worker.py"
+from local.serve import write_sam_environment
+from tests.documentation import Blocks, blocks_of
+from tests.local.fixtures.checkout import ENDPOINT, Checkout, said_until
+from tests.support import wait_for
 
 
 def test_the_readmes_worker_has_at_most_fifteen_lines() -> None:
-    assert sum(1 for line in WORKER.read_text().splitlines() if line.strip()) <= 15
+    (worker,) = (each for each in blocks_of("README.md") if "handler = Worker(" in each.text)
+    assert sum(1 for line in worker.text.splitlines() if line.strip()) <= 15
 
 
-def test_your_own_worker_runs_the_sample_pipelines_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_readmes_worker_runs_the_sample_pipelines_job(
+    blocks: Blocks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "count.py").write_text(WORKER.read_text())
+    worker, its_test = blocks.take_all()
+    (tmp_path / "tested.py").write_text(worker + its_test)
+    subprocess.run([sys.executable, "tested.py"], cwd=tmp_path, check=True, timeout=60)
+    (tmp_path / "count.py").write_text(worker)
     monkeypatch.chdir(tmp_path)
     parameters = {"RegisterActionType": "true"}
     with acknowledger.running(worker="count:handler", parameters=parameters) as (cloud, stack):
@@ -48,7 +59,59 @@ def test_your_own_worker_runs_the_sample_pipelines_job(
         where = report["s3location"]
         found = cloud.client("s3").get_object(Bucket=where["bucket"], Key=where["key"])
         with zipfile.ZipFile(io.BytesIO(found["Body"].read())) as unpacked:
-            assert unpacked.read("report.txt") == b"      1 main.py\n"
+            assert unpacked.read("report.txt") == b"1 lines in 1 files\n"
+
+
+@pytest.mark.slow
+def test_the_laptop_tutorial_works_as_typed_within_five_minutes(
+    blocks: Blocks, tmp_path: Path
+) -> None:
+    checkout = Checkout(tmp_path)
+    began = time.monotonic()
+    assert "✓ 16 jobs" in checkout.run(blocks.take("make demo"))
+    worker, its_test = blocks.take('"""'), blocks.take("from acknowledger_worker.testing")
+    file = checkout.folder / "count.py"
+    file.write_text(worker + its_test)
+    assert checkout.run(".venv/bin/python count.py") == ""
+    file.write_text(worker)
+    with checkout.start(blocks.take("make local"), PORT="0") as server:
+        said = said_until(server, "count:handler takes jobs")
+        if "Serving on" not in said:
+            said += said_until(server, "Serving on")
+        (endpoint,) = re.findall(r"Serving on (\S+)", said)
+        commands = blocks.take("export").replace(ENDPOINT, endpoint)
+        # "If it shows InProgress, the job is still running: run the command again."
+        first, second, _, again = commands.splitlines()
+
+        def shown(words: str) -> bool:
+            return words in checkout.run("\n".join([first, second, again]))
+
+        checkout.run(commands)
+        wait_for(lambda: shown('"Lines": "1"'), "the job to succeed", seconds=60)
+        file.write_text(worker.replace('job.input("App")', 'job.input("Ap")'))
+        said_until(server, "count:handler takes jobs")
+        checkout.run(commands)
+        wait_for(lambda: shown('"Failed"'), "the job to fail", seconds=60)
+    assert time.monotonic() - began < 300
+
+
+def test_each_local_server_has_its_own_settings_for_sam(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = [
+        write_sam_environment(
+            MagicMock(endpoint_url=f"http://127.0.0.1:{port}"),
+            MagicMock(outputs=defaultdict(str), parameters=defaultdict(str)),
+        )
+        for port in (4566, 4567)
+    ]
+    assert [str(path) for path in written] == [
+        ".aws-sam/local-4566/env.json",
+        ".aws-sam/local-4567/env.json",
+    ]
+    urls = [json.loads(path.read_text())["Parameters"]["AWS_ENDPOINT_URL"] for path in written]
+    assert urls == [f"http://host.docker.internal:{port}" for port in (4566, 4567)]
 
 
 def test_make_event_writes_an_event_that_acknowledges_the_job(

@@ -1,7 +1,4 @@
-"""The released SAM CLI creates, updates, deletes and recreates the stack at the local endpoint.
-
-It also packages it for the AWS CLI, which deploys it without SAM.
-"""
+"""The released SAM CLI creates, updates, deletes and recreates the stack at the local endpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +14,6 @@ from urllib.parse import parse_qs
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from conformance import installs
 from local import acknowledger
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack, described
@@ -257,33 +253,6 @@ def test_the_documented_permissions_allow_what_sams_bucket_needs(
     (of_bucket,) = [one for one in deploying if "s3" in one["Resource"]]
     wide = {name for name in of_bucket["Action"] if not name.endswith("Object")}
     assert not [e for e in wide if not any(deployment_policy.is_allowed(n, {e}) for n in needed)]
-
-
-def test_the_aws_cli_deploys_the_packaged_template_as_documented(
-    project: Project, deployed: Stack
-) -> None:
-    try:
-        aws = installs.aws_cli()
-    except installs.NotInstalled as error:
-        pytest.skip(f"the AWS CLI cannot be installed: {error}")
-    page = (ROOT / "docs" / "deployment.md").read_text()
-    (block,) = re.findall(r"```sh\n(sam build && sam package .+?)```", page, re.DOTALL)
-    # The functions need no build here, as in all these tests; and the name is in use.
-    commands = block.replace("sam build && ", "").replace("BUCKET", "of-our-own")
-    commands = commands.replace("--stack-name acknowledger", "--stack-name packaged")
-    cloud = project.cloud
-    cloud.client("s3").create_bucket(Bucket="of-our-own")
-    path = f"{Path(SAM or '').parent}:{aws}:{project.environment['PATH']}"
-    done = project.run_anew("env", f"PATH={path}", "bash", "-euc", commands)
-    assert done.returncode == 0, done.stdout + done.stderr
-    try:
-        packaged = described(cloud.client("cloudformation"), "packaged")
-        assert packaged.not_made == []
-        assert made(cloud, packaged) == made(cloud, deployed)
-        # CloudFormation would not take it inline.
-        assert (project.folder / "packaged.yaml").stat().st_size > 51_200
-    finally:
-        cloud.client("cloudformation").delete_stack(StackName="packaged")
 
 
 def test_a_job_succeeds(project: Project, deployed: Stack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from local import acknowledger
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from moto_codepipeline import CREDENTIAL_MARKS
+from tests.documentation import Blocks
 from tests.local.fixtures.cloud import REGION, zipped
 from tests.local.fixtures.sam import SAM, Project
 from tests.support import PATIENCE, ROOT
@@ -58,8 +60,21 @@ pytestmark = [
 ]
 
 
-def test_a_deployed_stack_passes(deployed: Deployed) -> None:
-    done = deployed.smoke()
+def test_a_deployed_stack_passes(blocks: Blocks, deployed: Deployed) -> None:
+    command = blocks.take().replace("eu-west-1", REGION).split()
+    done = subprocess.run(
+        [command[0], "--no-print-directory", "-o", ".venv/installed", *command[1:]],
+        cwd=ROOT,
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
+            "ENDPOINT": deployed.cloud.endpoint_url,
+            "YES": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 Failed, 8 Succeeded" in done.stdout
     assert "✓ 12 jobs: the table, the executions and CodePipeline agree" in done.stdout

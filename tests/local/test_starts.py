@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import MagicMock, patch
@@ -20,6 +23,9 @@ from local import acknowledger, arguments, serve
 from local.arguments import Serving, WrongStartError
 from local.aws.address import AddressError, listen
 from local.aws.parameters import split
+from local.aws.server import LocalCloud
+from moto_codepipeline import backend
+from moto_codepipeline.probe.__main__ import parser
 from tests.support import ROOT, wait_for
 
 pytestmark = pytest.mark.sampled(3)
@@ -138,6 +144,26 @@ def test_settings_that_the_parts_refuse_are_reported_before_the_start(
     with pytest.raises(WrongStartError) as caught:
         serve.main(Serving(port=0, **given))  # type: ignore[arg-type]
     assert said in str(caught.value)
+
+
+def test_the_stack_behaves_as_the_file_of_answers_says_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "behaviour.toml"
+    path.write_text("[switches]\nthrottle = 0\nacknowledge_seconds = 45\nbatch_cap = 7\n")
+    found: list[tuple[object, ...]] = []
+
+    def look(cloud: LocalCloud, _: str) -> None:
+        behaviour = backend(cloud.account_id, cloud.region).behaviour
+        found.append((behaviour.throttle, behaviour.acknowledge_seconds, behaviour.batch_cap))
+        with pytest.raises(ClientError, match="ThrottlingException"):
+            cloud.client("codepipeline").get_job_details(jobId=str(uuid.uuid4()))
+
+    monkeypatch.setattr(serve, "print_address", look)
+    monkeypatch.setattr(serve, "until_interrupted", lambda: MagicMock(**{"is_set.return_value": 0}))
+    given = {"behaviour_file": str(path), "behaviour": ["batch_cap=8"]}
+    assert serve.main(Serving(port=0, empty=True, **given)) == 0  # type: ignore[arg-type]
+    assert found == [(0, 45, 8)]
 
 
 def test_an_error_of_the_services_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,6 +286,10 @@ def test_valid_settings_are_accepted() -> None:
     )
 
 
+def test_no_worker_can_be_asked_for() -> None:
+    assert asked("--no-worker").worker is False
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -342,6 +372,25 @@ def test_make_probe_and_make_smoke_report_a_wrong_setting(target: str) -> None:
     assert done.stderr.startswith(told)
 
 
+def test_make_probe_takes_every_option_of_the_probe() -> None:
+    texts = {
+        "region": ("REGION", "eu-west-1"),
+        "endpoint_url": ("ENDPOINT", "http://127.0.0.1:9"),
+        "output": ("OUTPUT", "my answers.toml"),
+        "only": ("ONLY", "texts throttle"),
+        "prefix": ("PREFIX", "mine"),
+        "partner_type": ("PARTNER_TYPE", "Build/mine-x/1"),
+    }
+    switches = ("long", "again", "clean", "yes")
+    given = [f"{name}={value}" for name, value in texts.values()]
+    done = make("probe", "--dry-run", *given, *(f"{each.upper()}=1" for each in switches))
+    command = shlex.split(done.stdout.replace("\\\n", " "))
+    options = command[command.index("moto_codepipeline.probe") + 1 :]
+    parsed = {name: str(value) for name, value in vars(parser().parse_args(options)).items()}
+    wanted = {name: value for name, (_, value) in texts.items()}
+    assert parsed == wanted | dict.fromkeys(switches, "True")
+
+
 @pytest.mark.slow
 def test_make_chaos_and_make_bench_report_a_wrong_setting() -> None:
     done = make("chaos", "RATE=2")
@@ -392,6 +441,37 @@ def test_ctrl_c_ends_the_demo_without_a_traceback() -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=180)
     assert (process.returncode, said) == (130, "")
+
+
+def test_only_the_first_run_installs_and_it_first_says_what_and_for_how_long(
+    tmp_path: Path,
+) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in (
+        "requirements/dev.txt",
+        "packages/acknowledger-worker/pyproject.toml",
+        "packages/moto-codepipeline/pyproject.toml",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\necho "python $*"\n'
+        'case "$*" in "-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python;; esac\n'
+    )
+    python.chmod(0o755)
+    command = ["make", "--no-print-directory", f"PYTHON={python}", "demo"]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    first, second = (
+        subprocess.run(command, cwd=tmp_path, env=ours, check=True, capture_output=True, text=True)
+        for _ in range(2)
+    )
+    _, told, *rest = first.stdout.splitlines()
+    assert told == (
+        "Installing what the local stack and the tests need into .venv, which takes about a minute …"
+    )
+    assert any("pip" in line and "requirements/dev.txt" in line for line in rest)
+    assert rest[-1] == second.stdout.rstrip() == "python -m local demo"
 
 
 def test_help_fits_the_terminal_and_has_every_target() -> None:

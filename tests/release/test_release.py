@@ -20,13 +20,13 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local import acknowledger
 from local.aws.server import LocalCloud
+from tests.documentation import Blocks, blocks_of
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import SAM, Project
 from tests.local.test_sam_deploy import check_that_a_job_succeeds
 from tests.support import ROOT
 from tools.release import NAME, PACKAGES, VERSION, bill_of_materials, changes
 
-TUTORIAL = (ROOT / "docs" / "tutorial-laptop.md").read_text()
 EXTRAS = {"moto-codepipeline": "[server]", "acknowledger-worker": ""}
 BUILDER = ROOT / ".venv-release" / "bin" / "python"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "RELEASE"}
@@ -102,23 +102,30 @@ def test_pypi_can_render_the_description_of_each_package(release: Path) -> None:
         assert not re.search(r"\]\((?!https:)", description)
 
 
+def python_of(page: str) -> list[str]:
+    """A page's Python blocks."""
+    found = [block.text for block in blocks_of(page) if block.language == "python"]
+    assert found
+    return found
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
-    release: Path, tmp_path: Path, package: str
+    release: Path, tmp_path: Path, package: str, blocks: Blocks
 ) -> None:
     module = package.replace("-", "_")
     # pip from outside the environment: Debian's Python has no ensurepip to install one.
     python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
     pip = (python, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    [wheel] = release.glob(f"{module}-*.whl")
     run(python, "-m", "venv", "--without-pip", "empty", folder=tmp_path)
     alone = tmp_path / "empty" / "bin" / "python"
-    extra = EXTRAS[package]
-    run(*pip, "--python", alone, "install", f"{wheel}{extra}", "pytest", folder=tmp_path)
+    install = (*pip, "--python", alone, "install", "--find-links", release)
+    program, what, name = blocks.take().split()
+    assert (program, what) == ("pip", "install")
+    run(*install, f"{name}=={VERSION}", folder=tmp_path)
+    run(*install, f"{name}{EXTRAS[package]}", "pytest", folder=tmp_path)
 
-    readme = (ROOT / "packages" / package / "README.md").read_text()
-    examples = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    assert examples
+    examples = python_of(f"packages/{package}/README.md")
     for number, example in enumerate(examples):
         name = f"test_{number}.py"
         (tmp_path / name).write_text(example)
@@ -128,7 +135,7 @@ def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
         else:
             run(alone, "-W", "error", name, folder=tmp_path)
     if package == "acknowledger-worker":
-        tutorial = re.findall(r"^```python\n(.*?)^```", TUTORIAL, re.DOTALL | re.MULTILINE)
+        tutorial = python_of("docs/tutorial-laptop.md")
         assert "run(count_lines" in tutorial[-1]
         (tmp_path / "tutorial.py").write_text("\n".join(tutorial))
         run(alone, "-W", "error", "tutorial.py", folder=tmp_path)

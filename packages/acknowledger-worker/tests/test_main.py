@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,6 +23,8 @@ from acknowledger_worker import Worker
 def function(job): ...
 handler = Worker(function)
 """
+README = (Path(__file__).parents[1] / "README.md").read_text()
+COMMANDS = re.findall(r"^```sh\n(python .*?)^```", README, re.DOTALL | re.MULTILINE)
 _names = (f"a_worker_{number}" for number in itertools.count())
 
 
@@ -115,18 +119,36 @@ Runner._take = lambda runner: pathlib.Path("started").write_text("{}")
 """
 
 
-@pytest.mark.slow
-def test_a_worker_restarts_when_its_code_changes(tmp_path):
-    started, code = tmp_path / "started", tmp_path / "hello.py"
-    code.write_text(RUNNING.format("first") + MODULE)
-    environment = {
+def environment():
+    return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(Path(acknowledger_worker.__file__).parents[1]),
         "QUEUE_URL": "url",
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS, ids=range(len(COMMANDS)))
+def test_the_readmes_command_runs_a_worker_until_sigterm(command, tmp_path):
+    started = tmp_path / "started"
+    (tmp_path / "module.py").write_text(RUNNING.format("it") + MODULE + "worker = handler\n")
+    python, *arguments = shlex.split(command)
+    assert python == "python"
+    with subprocess.Popen(
+        [sys.executable, *arguments], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE
+    ) as process:
+        wait_for(started.exists, "a start", seconds=60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+@pytest.mark.slow
+def test_a_worker_restarts_when_its_code_changes(tmp_path):
+    started, code = tmp_path / "started", tmp_path / "hello.py"
+    code.write_text(RUNNING.format("first") + MODULE)
     command = [sys.executable, "-m", "acknowledger_worker", "hello:handler", "--reload"]
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         wait_for(lambda: started.exists() and started.read_text() == "first", "a start", seconds=60)
         code.write_text("def (")

@@ -11,7 +11,7 @@ import secrets
 import string
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from moto.core.common_models import CloudFormationModel
 
@@ -28,17 +28,48 @@ _PIPELINE = (
 )
 
 
-class CustomActionTypeResource(CloudFormationModel):
-    """A registered custom action type, as a resource of a stack."""
+class _Resource:
+    """What both have: ``name`` is the physical id, and ``value`` that of the only attribute.
 
-    def __init__(self, name: str, key: TypeKey, properties: dict[str, Any]) -> None:
+    moto finds only classes whose own base is CloudFormationModel, so this one does not have it.
+    """
+
+    attribute: ClassVar[str]
+
+    def __init__(self, name: str, value: str) -> None:
         self.name = name
-        self.key = key
-        self.properties = properties
+        self.value = value
 
     @property
     def physical_resource_id(self) -> str:
         return self.name
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return attr == cls.attribute
+
+    def get_cfn_attribute(self, attribute_name: str) -> str:
+        from moto.cloudformation.exceptions import (  # noqa: PLC0415 - it imports all of moto
+            UnformattedGetAttTemplateException,
+        )
+
+        if attribute_name != self.attribute:
+            raise UnformattedGetAttTemplateException
+        return self.value
+
+    def is_created(self) -> bool:
+        return True
+
+
+class CustomActionTypeResource(_Resource, CloudFormationModel):
+    """A registered custom action type."""
+
+    attribute = "Id"
+
+    def __init__(self, name: str, key: TypeKey, properties: dict[str, Any]) -> None:
+        super().__init__(name, name)
+        self.key = key
+        self.properties = properties
 
     @staticmethod
     def cloudformation_name_type() -> str:
@@ -47,13 +78,6 @@ class CustomActionTypeResource(CloudFormationModel):
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::CodePipeline::CustomActionType"
-
-    @classmethod
-    def has_cfn_attr(cls, attr: str) -> bool:
-        return attr == "Id"
-
-    def get_cfn_attribute(self, attribute_name: str) -> str:
-        return _attribute(attribute_name, {"Id": self.name})
 
     @classmethod
     def create_from_cloudformation_json(
@@ -99,37 +123,16 @@ class CustomActionTypeResource(CloudFormationModel):
         original_resource.delete(account_id, region_name)
         return replacement
 
-    @classmethod
-    def delete_from_cloudformation_json(
-        cls,
-        resource_name: str,  # noqa: ARG003 - moto's signature
-        cloudformation_json: dict[str, Any],
-        account_id: str,
-        region_name: str,
-    ) -> None:
-        """Delete the type that a template describes."""
-        request = _request(cloudformation_json["Properties"])
-        key = TypeKey(request["category"], "Custom", request["provider"], request["version"])
-        _delete(key, backend(account_id, region_name))
-
     def delete(self, account_id: str, region_name: str) -> None:
         """Delete the type, with its stack."""
-        _delete(self.key, backend(account_id, region_name))
-
-    def is_created(self) -> bool:
-        return True
+        where = backend(account_id, region_name)
+        where.delete_custom_action_type(self.key.category, self.key.provider, self.key.version)
 
 
-class PipelineResource(CloudFormationModel):
-    """A pipeline, as a resource of a stack. ``version`` is the attribute ``Version``."""
+class PipelineResource(_Resource, CloudFormationModel):
+    """A pipeline."""
 
-    def __init__(self, name: str, version: int) -> None:
-        self.name = name
-        self.version = version
-
-    @property
-    def physical_resource_id(self) -> str:
-        return self.name
+    attribute = "Version"
 
     @staticmethod
     def cloudformation_name_type() -> str:
@@ -138,13 +141,6 @@ class PipelineResource(CloudFormationModel):
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::CodePipeline::Pipeline"
-
-    @classmethod
-    def has_cfn_attr(cls, attr: str) -> bool:
-        return attr == "Version"
-
-    def get_cfn_attribute(self, attribute_name: str) -> str:
-        return _attribute(attribute_name, {"Version": str(self.version)})
 
     @classmethod
     def create_from_cloudformation_json(
@@ -165,8 +161,8 @@ class PipelineResource(CloudFormationModel):
             }
             check("CreatePipeline", request)
             created, _tags = where.create_pipeline(**request)
-            _disable(where, resource_name, properties, {})
-        return cls(resource_name, created["version"])
+            _disable(where, resource_name, properties)
+        return cls(resource_name, str(created["version"]))
 
     @classmethod
     def update_from_cloudformation_json(
@@ -189,38 +185,25 @@ class PipelineResource(CloudFormationModel):
         with _errors_of_the_stack():
             request = {"pipeline": _pipeline(properties, name)}
             check("UpdatePipeline", request)
-            original_resource.version = where.update_pipeline(request["pipeline"])["version"]
+            updated = where.update_pipeline(request["pipeline"])
+            original_resource.value = str(updated["version"])
             arn = where.pipelines[name].metadata["pipelineArn"]
             where.untag_resource(arn, list(where.pipelines[name].tags))
             where.tag_resource(arn, _request(properties).get("tags", []))
-            _disable(where, name, properties, where.disabled_transitions(name))
+            _disable(where, name, properties)
             if str(properties.get("RestartExecutionOnUpdate")).lower() == "true":
                 where.start_pipeline_execution(name, None)
         return original_resource
-
-    @classmethod
-    def delete_from_cloudformation_json(
-        cls,
-        resource_name: str,
-        cloudformation_json: dict[str, Any],  # noqa: ARG003 - moto's signature
-        account_id: str,
-        region_name: str,
-    ) -> None:
-        """Delete the pipeline with this name."""
-        backend(account_id, region_name).delete_pipeline(resource_name)
 
     def delete(self, account_id: str, region_name: str) -> None:
         """Delete the pipeline, with its stack."""
         backend(account_id, region_name).delete_pipeline(self.name)
 
-    def is_created(self) -> bool:
-        return True
-
 
 @contextmanager
 def _errors_of_the_stack() -> Iterator[None]:
     """Raise a refused request as an error of CloudFormation, which has another protocol."""
-    from moto.cloudformation.exceptions import (  # noqa: PLC0415 - it imports all of moto
+    from moto.cloudformation.exceptions import (  # noqa: PLC0415 - as above
         ValidationError,
     )
 
@@ -230,29 +213,13 @@ def _errors_of_the_stack() -> Iterator[None]:
         raise ValidationError(message=error.message) from error
 
 
-def _attribute(name: str, known: dict[str, str]) -> str:
-    from moto.cloudformation.exceptions import (  # noqa: PLC0415 - as above
-        UnformattedGetAttTemplateException,
-    )
-
-    if name not in known:
-        raise UnformattedGetAttTemplateException
-    return known[name]
-
-
-def _delete(key: TypeKey, where: JobBackend) -> None:
-    where.delete_custom_action_type(key.category, key.provider, key.version)
-
-
-def _disable(
-    where: JobBackend, name: str, properties: dict[str, Any], before: dict[str, str]
-) -> None:
+def _disable(where: JobBackend, name: str, properties: dict[str, Any]) -> None:
     """Disable the pipeline's transitions that a template lists, and enable the others."""
     wanted = {
         each["StageName"]: each["Reason"]
         for each in properties.get("DisableInboundStageTransitions", [])
     }
-    for stage in {**before, **wanted}:
+    for stage in {**where.disabled_transitions(name), **wanted}:
         reason = wanted.get(stage)
         where.set_stage_transition(name, stage, "Inbound", reason=reason)
 

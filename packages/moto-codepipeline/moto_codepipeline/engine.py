@@ -189,15 +189,12 @@ class Engine:
         """Start a stage. False: its execution waits until another has left it."""
         run = stage.run
         if run.traffic.enter(stage.name, run):
-            self._start_stage(stage)
+            stage.status, stage.started = IN_PROGRESS, self._timeline.now()
+            self._announce(stage_event(stage, STARTED, stage.started))
             return True
         for superseded in run.traffic.wait(stage.name, run):
             self._end_run(superseded, SUPERSEDED)
         return False
-
-    def _start_stage(self, stage: StageRun) -> None:
-        stage.status, stage.started = IN_PROGRESS, self._timeline.now()
-        self._announce(stage_event(stage, STARTED, stage.started))
 
     def _begin(self, actions: list[ActionRun]) -> None:
         """Start actions with the same runOrder, all before any can fail: each may end at once."""

@@ -1,11 +1,14 @@
 """The errors that this service returns, and the only place where their texts are written.
 
 Each is a CodePipelineError: HTTP 400 with {"__type": "<Name>Exception", "message": "..."}.
-A class is called ``...Error`` here and ``...Exception`` on the wire. Texts are recorded from
-CodePipeline or reported by its users where a docstring says so; the others are this module's own.
+A class is called ``...Error`` here and ``...Exception`` on the wire; ``text`` is the message if no
+other is given. Texts are recorded from CodePipeline or reported by its users where a docstring says
+so; the others are this module's own.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from moto.core.exceptions import JsonRESTError
 
@@ -16,10 +19,11 @@ class CodePipelineError(JsonRESTError):
     """An error as CodePipeline sends it: HTTP 400 with the short name and a lower-case message."""
 
     code = 400
+    text: ClassVar[str] = ""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str | None = None) -> None:
         name = type(self).__name__.removesuffix("Error")
-        super().__init__(f"{name}Exception", message)
+        super().__init__(f"{name}Exception", message or self.text)
         self.content_type = CONTENT_TYPE
 
 
@@ -34,17 +38,13 @@ class SerializationError(CodePipelineError):
 class UnknownOperationError(CodePipelineError):
     """The operation is not in CodePipeline's API, or is not emulated here."""
 
-    def __init__(
-        self, message: str = "The requested operation is not known to this service."
-    ) -> None:
-        super().__init__(message)
+    text = "The requested operation is not known to this service."
 
 
 class ThrottlingError(CodePipelineError):
     """Too many calls. Reported: "Rate exceeded" for other operations of the service."""
 
-    def __init__(self) -> None:
-        super().__init__("Rate exceeded")
+    text = "Rate exceeded"
 
 
 class ActionTypeNotFoundError(CodePipelineError):
@@ -110,8 +110,7 @@ class InvalidJobStateError(CodePipelineError):
 class OutputVariablesSizeExceededError(CodePipelineError):
     """Keys and values are larger than 122880 bytes together. Text unknown."""
 
-    def __init__(self) -> None:
-        super().__init__("Exceeded the total size limit for all variables in the pipeline.")
+    text = "Exceeded the total size limit for all variables in the pipeline."
 
 
 class LimitExceededError(CodePipelineError):
@@ -151,8 +150,7 @@ class InvalidApprovalTokenError(CodePipelineError):
 class ApprovalAlreadyCompletedError(CodePipelineError):
     """The approval was already answered. Text unknown."""
 
-    def __init__(self) -> None:
-        super().__init__("The approval has already been completed")
+    text = "The approval has already been completed"
 
 
 class ActionNotFoundError(CodePipelineError):
@@ -165,8 +163,7 @@ class ActionNotFoundError(CodePipelineError):
 class InvalidNextTokenError(CodePipelineError):
     """This service did not return such a token. Text unknown."""
 
-    def __init__(self) -> None:
-        super().__init__("The next token was specified in an invalid format.")
+    text = "The next token was specified in an invalid format."
 
 
 class StageNotFoundError(CodePipelineError):

@@ -37,7 +37,7 @@ from .runs import (
     without_none,
 )
 from .sources import LOOK_SECONDS, VERSION_ID, polls, version_of
-from .states import page, stage_states
+from .states import States, page
 from .steps import operation
 from .traffic import PARALLEL, SUPERSEDING, Traffic
 
@@ -84,16 +84,23 @@ class ExecutionOperations(JobOperations):
                 raise ConcurrentPipelineExecutionsLimitExceededError(name, EXECUTIONS)
         _check_variables(pipeline.pipeline, variables or [])
         revisions = {each["actionName"]: each["revisionValue"] for each in source_revisions or []}
-        run = self._run(pipeline, variables, source_revisions=revisions)
+        execution_id = self._begin(pipeline, variables, source_revisions=revisions)
         if token is not None:
-            self._start_tokens[token] = run.pipeline_execution_id
+            self._start_tokens[token] = execution_id
+        return execution_id
+
+    def _begin(
+        self, pipeline: CodePipeline, variables: list[dict[str, str]] | None, **more: Any
+    ) -> str:
+        run = self._run(pipeline, variables, **more)
+        pipeline.executions[run.pipeline_execution_id] = run
         self._engine.start(run)
         return run.pipeline_execution_id
 
     def _run(
-        self, pipeline: CodePipeline, variables: list[dict[str, str]] | None, **more: Any
+        self, pipeline: CodePipeline, variables: list[dict[str, str]] | None = None, **more: Any
     ) -> PipelineRun:
-        run = PipelineRun(
+        return PipelineRun(
             pipeline.metadata["pipelineArn"],
             self.region_name,
             pipeline.pipeline,
@@ -102,13 +109,10 @@ class ExecutionOperations(JobOperations):
             traffic=self._traffic[pipeline.pipeline["name"]],
             **more,
         )
-        pipeline.executions[run.pipeline_execution_id] = run
-        return run
 
     def _look_at_sources(self, name: str) -> None:
         """Look for changes in a pipeline's sources that ask for it, now and from now on."""
-        looks = self._looks.pop(name, None)
-        if looks is not None:
+        if looks := self._looks.pop(name, None):
             looks.cancel()
         pipeline = self.pipelines.get(name)
         actions = [action for _, action in actions_of(pipeline.pipeline)] if pipeline else []
@@ -121,7 +125,7 @@ class ExecutionOperations(JobOperations):
             if version is not None and seen.get(action_name) != version:
                 seen[action_name] = version
                 trigger = {"triggerType": "PollForSourceChanges", "triggerDetail": action_name}
-                self._engine.start(self._run(pipeline, None, trigger=trigger))
+                self._begin(pipeline, None, trigger=trigger)
         self._looks[name] = self._timeline.after(LOOK_SECONDS, lambda: self._look_at_sources(name))
 
     @operation
@@ -205,9 +209,7 @@ class ExecutionOperations(JobOperations):
             return False, executions[-1]
         seen[action] = revision["revisionId"]
         trigger = {"triggerType": "PutActionRevision", "triggerDetail": action}
-        run = self._run(pipeline, None, trigger=trigger)
-        self._engine.start(run)
-        return True, run.pipeline_execution_id
+        return True, self._begin(pipeline, None, trigger=trigger)
 
     @operation
     def set_stage_transition(
@@ -285,14 +287,12 @@ class ExecutionOperations(JobOperations):
     def get_pipeline_state(self, name: str) -> dict[str, Any]:
         """The answer of GetPipelineState."""
         pipeline = self._pipeline(name)
-        states = stage_states(
-            pipeline.pipeline, self._runs(pipeline), self._traffic[name], self.action_types
-        )
+        states = States(self._runs(pipeline), self._traffic[name], self.action_types)
         return deepcopy(
             {
                 "pipelineName": name,
                 "pipelineVersion": pipeline.pipeline["version"],
-                "stageStates": states,
+                "stageStates": [states.of_stage(each) for each in pipeline.pipeline["stages"]],
                 "created": pipeline.metadata["created"],
                 "updated": pipeline.metadata["updated"],
             }
@@ -340,28 +340,19 @@ class ExecutionOperations(JobOperations):
     def _latest(self, name: str, pipeline: CodePipeline) -> dict[str, Any]:
         run = next(iter(self._runs(pipeline)), None)
         held = self.disabled_transitions(name)
-        if run:
-            begun = {
-                stage.name: [self._seen(each) for each in stage.actions] for stage in run.stages
-            }
-            statuses = {stage.name: stage.status for stage in run.stages}
-        else:
-            declared = pipeline.pipeline["stages"]
-            begun = {
-                each["name"]: [_not_begun(one) for one in each["actions"]] for each in declared
-            }
-            statuses = {}
         stages = [
-            {"name": stage, "status": statuses.get(stage), "held": held.get(stage)}
-            | {"actions": actions}
-            for stage, actions in begun.items()
+            {"name": stage.name, "status": stage.status, "held": held.get(stage.name)}
+            | {"actions": [self._seen(each) for each in stage.actions]}
+            for stage in (run or self._run(pipeline)).stages
         ]
         execution_id, status = (run.pipeline_execution_id, run.status) if run else (None, None)
         return {"name": name, "id": execution_id, "status": status, "stages": stages}
 
     def _seen(self, action: ActionRun) -> dict[str, Any]:
         job = self._board.find(action.job_id) if action.job_id else None
-        return _not_begun(action.declaration) | {
+        return {
+            "name": action.name,
+            "type": "{owner}/{category}/{provider}/{version}".format(**action.type_id),
             "status": action.status,
             "jobId": action.job_id,
             "jobStatus": job.status if job else None,
@@ -381,13 +372,6 @@ class ExecutionOperations(JobOperations):
     def _runs(pipeline: CodePipeline) -> list[PipelineRun]:
         runs = reversed(pipeline.executions.values())
         return [run for run in runs if isinstance(run, PipelineRun)]
-
-
-def _not_begun(declared: dict[str, Any]) -> dict[str, Any]:
-    kind = declared["actionTypeId"]
-    named = "/".join(kind[each] for each in ("owner", "category", "provider", "version"))
-    others = dict.fromkeys(("status", "jobId", "jobStatus", "token", "error"))
-    return {"name": declared["name"], "type": named} | others
 
 
 def _check_variables(pipeline: dict[str, Any], given: list[dict[str, str]]) -> None:

@@ -162,9 +162,9 @@ class JobBackend(ExecutionOperations):
         present = self.pipelines.get(pipeline["name"])
         if present is not None:
             keep_secrets(pipeline, present.pipeline, self.action_types)
+            say_what_is_idle(pipeline, present.pipeline)
         updated = super().update_pipeline(pipeline)
         self._versions.setdefault(pipeline["name"], {})[updated["version"]] = deepcopy(updated)
-        say_what_is_idle(pipeline)
         if self.behaviour.update_under_way == "cancel":
             self._cancel_executions(pipeline["name"])
         self._look_at_sources(pipeline["name"])

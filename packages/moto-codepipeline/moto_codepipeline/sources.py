@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from .action_types import TypeKey
 from .behaviour import Behaviour
 from .runs import ActionFailedError, ActionRun
 
@@ -24,11 +25,8 @@ logger = logging.getLogger(__name__)
 def polls(action: dict[str, Any]) -> bool:
     """Whether a declared action is an S3 source that asks for change detection."""
     asked = action.get("configuration", {}).get("PollForSourceChanges")
-    return is_s3_source(action["actionTypeId"]) and asked == "true"
-
-
-def is_s3_source(type_id: dict[str, str]) -> bool:
-    return [type_id[name] for name in ("owner", "category", "provider")] == ["AWS", "Source", "S3"]
+    type_key = TypeKey.of(action["actionTypeId"])
+    return type_key[:3] == ("Source", "AWS", "S3") and asked == "true"
 
 
 def version_of(action: dict[str, Any]) -> str | None:

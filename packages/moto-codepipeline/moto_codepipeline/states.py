@@ -1,5 +1,6 @@
 """Responses about executions: GetPipelineState, and pages of lists."""
 
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .action_types import ActionType, TypeKey
@@ -19,69 +20,56 @@ def page(items: list[Item], limit: int, token: str | None) -> tuple[list[Item], 
     return items[begin:end], str(end) if end < len(items) else None
 
 
-def stage_states(
-    pipeline: dict[str, Any],
-    runs: list[PipelineRun],
-    traffic: Traffic[PipelineRun],
-    types: dict[TypeKey, ActionType],
-) -> list[dict[str, Any]]:
-    """The API's ``StageState`` of each stage. ``runs`` are the executions, newest first."""
-    return [_stage_state(stage, runs, traffic, types) for stage in pipeline["stages"]]
+@dataclass
+class States:
+    """What GetPipelineState shows. ``runs`` are the executions, newest first."""
 
+    runs: list[PipelineRun]
+    traffic: Traffic[PipelineRun]
+    types: dict[TypeKey, ActionType]
 
-def _stage_state(
-    stage: dict[str, Any],
-    runs: list[PipelineRun],
-    traffic: Traffic[PipelineRun],
-    types: dict[TypeKey, ActionType],
-) -> dict[str, Any]:
-    entered = (
-        each for run in runs for each in run.stages if each.name == stage["name"] and each.status
-    )
-    latest = next(entered, None)
-    inbound = [
-        each.execution()
-        for run in traffic.before(stage["name"])
-        for each in run.stages
-        if each.name == stage["name"]
-    ]
-    return without_none(
-        stageName=stage["name"],
-        inboundExecution=inbound[0] if inbound else None,
-        inboundExecutions=inbound,
-        inboundTransitionState=traffic.transition(stage["name"]),
-        actionStates=[
-            _action_state(stage["name"], action, runs, types) for action in stage["actions"]
-        ],
-        latestExecution=latest.execution() if latest else None,
-        retryStageMetadata=latest.retry_metadata() if latest else None,
-    )
+    def of_stage(self, stage: dict[str, Any]) -> dict[str, Any]:
+        """The API's ``StageState`` of a declared stage."""
+        name = stage["name"]
+        entered = (
+            each for run in self.runs for each in run.stages if each.name == name and each.status
+        )
+        latest = next(entered, None)
+        inbound = [
+            each.execution()
+            for run in self.traffic.before(name)
+            for each in run.stages
+            if each.name == name
+        ]
+        return without_none(
+            stageName=name,
+            inboundExecution=inbound[0] if inbound else None,
+            inboundExecutions=inbound,
+            inboundTransitionState=self.traffic.transition(name),
+            actionStates=[self._of_action(name, action) for action in stage["actions"]],
+            latestExecution=latest.execution() if latest else None,
+            retryStageMetadata=latest.retry_metadata() if latest else None,
+        )
 
+    def _of_action(self, stage: str, action: dict[str, Any]) -> dict[str, Any]:
+        begun = (
+            each
+            for run in self.runs
+            for each in reversed(run.begun)
+            if (each.stage.name, each.name) == (stage, action["name"])
+        )
+        latest = next(begun, None)
+        action_type = self.types.get(TypeKey.of(action["actionTypeId"]))
+        configuration = latest.configuration if latest else action["configuration"]
+        external_id = latest.external_id if latest else None
 
-def _action_state(
-    stage: str,
-    action: dict[str, Any],
-    runs: list[PipelineRun],
-    types: dict[TypeKey, ActionType],
-) -> dict[str, Any]:
-    begun = (
-        each
-        for run in runs
-        for each in reversed(run.begun)
-        if (each.stage.name, each.name) == (stage, action["name"])
-    )
-    latest = next(begun, None)
-    action_type = types.get(TypeKey.of(action["actionTypeId"]))
-    configuration = latest.configuration if latest else action["configuration"]
-    external_id = latest.external_id if latest else None
+        def url(template: str) -> str | None:
+            return action_type.url(template, configuration, external_id) if action_type else None
 
-    def url(template: str) -> str | None:
-        return action_type.url(template, configuration, external_id) if action_type else None
-
-    return without_none(
-        actionName=action["name"],
-        currentRevision=latest.revision if latest else None,
-        latestExecution=latest.state() if latest else None,
-        entityUrl=url("entityUrlTemplate"),
-        revisionUrl=url("revisionUrlTemplate"),
-    )
+        return without_none(
+            actionName=action["name"],
+            currentRevision=latest.revision if latest else None,
+            latestExecution=latest.state() if latest else None,
+            entityUrl=url("entityUrlTemplate"),
+            revisionUrl=url("revisionUrlTemplate"),
+        )

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from moto.codepipeline.models import CodePipelineBackend
 
+from .answers import default
 from .clock import Clock, Timeline
 from .events import put_on_default_bus
 from .exceptions import ThrottlingError
-from .probe.answers import default
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")

@@ -46,19 +46,23 @@ def check_structure(
     _check_namespaces(pipeline)
 
 
-def say_what_is_idle(pipeline: dict[str, Any]) -> None:
-    """Log which actions of a pipeline succeed without doing anything."""
-    idle = [
-        f"{stage}/{action['name']} ({action['actionTypeId']['provider']})"
-        for stage, action in actions_of(pipeline)
-        if is_idle(action["actionTypeId"])
-    ]
-    if idle:
+def say_what_is_idle(pipeline: dict[str, Any], before: dict[str, Any] | None = None) -> None:
+    """Log which actions succeed without doing anything, except those that the pipeline had."""
+    known = _idle(before) if before else []
+    if idle := [each for each in _idle(pipeline) if each not in known]:
         logger.warning(
             "In the pipeline %s these actions succeed without doing anything: %s",
             pipeline["name"],
             ", ".join(idle),
         )
+
+
+def _idle(pipeline: dict[str, Any]) -> list[str]:
+    return [
+        f"{stage}/{action['name']} ({action['actionTypeId']['provider']})"
+        for stage, action in actions_of(pipeline)
+        if is_idle(action["actionTypeId"])
+    ]
 
 
 def is_idle(type_id: dict[str, str]) -> bool:

@@ -5,8 +5,8 @@ import inspect
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import closing, suppress
 from typing import Any
 
 import boto3
@@ -28,13 +28,11 @@ SOURCE = {
 }
 TRUST = {
     "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "codepipeline.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
+    "Statement": {
+        "Effect": "Allow",
+        "Principal": {"Service": "codepipeline.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    },
 }
 
 
@@ -151,13 +149,24 @@ class CodePipeline:
     def run_to_end(self, work: Callable[[], Any], action: ActionRun) -> None:
         """Call ``work`` until an action has ended, and move the clock when nothing happens.
 
-        ``work`` is one round of a worker, and can be a coroutine function. Raises AssertionError
-        if nothing is left that could end the action.
+        ``work`` is one round of a worker, and can be a coroutine function; a test that is one too
+        awaits ``run_to_end_async``. What ``work`` starts in threads must end before it returns.
+        Raises AssertionError if nothing is left that could end the action.
         """
-        while action.status == IN_PROGRESS:
+        for _ in self._rounds(action):
             done = work()
             if inspect.iscoroutine(done):
-                asyncio.run(done)
+                with closing(done):
+                    asyncio.run(done)
+
+    async def run_to_end_async(self, work: Callable[[], Awaitable[Any]], action: ActionRun) -> None:
+        """``run_to_end`` in the present event loop."""
+        for _ in self._rounds(action):
+            await work()
+
+    def _rounds(self, action: ActionRun) -> Iterator[None]:
+        while action.status == IN_PROGRESS:
+            yield
             due = self.backend.next_due()
             if action.status == IN_PROGRESS:
                 assert due is not None, self.story(action)  # noqa: S101 - a test's

@@ -33,7 +33,7 @@ class Traffic(Generic[E]):
 
     def enter(self, stage_name: str, execution: E) -> bool:
         """Lock a stage for an execution. False: it is locked, or its transition is disabled."""
-        return not self._closed(stage_name) and self.claim(stage_name, execution)
+        return self.transition(stage_name)["enabled"] and self.claim(stage_name, execution)
 
     def claim(self, stage_name: str, execution: E) -> bool:
         """Lock a stage for an execution, even if its transition is disabled."""
@@ -75,9 +75,6 @@ class Traffic(Generic[E]):
     def transition(self, stage_name: str) -> dict[str, Any]:
         """The API's ``TransitionState`` of the transition to a stage."""
         return self._transitions.get(stage_name, {"enabled": True})
-
-    def _closed(self, stage_name: str) -> bool:
-        return not self.transition(stage_name)["enabled"]
 
     def before(self, stage_name: str) -> list[E]:
         """The executions that wait for a stage, the next one first."""

@@ -16,12 +16,15 @@ from moto import mock_aws
 from werkzeug.wrappers import Request, Response
 
 from codepipeline_fixtures import ACCOUNT, REGION, action_type, client
+from codepipeline_role import TRUST
 from moto_codepipeline import JobBackend, ManualClock, backend, http, switches
 from moto_codepipeline.probe.calls import Calls, Time
+from moto_codepipeline.probe.facts import FACTS
 from moto_codepipeline.probe.place import Place
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
 from moto_codepipeline.probe.trials import Probe
+from moto_codepipeline.testing import make_bucket
 
 PREFIX = "codepipeline-probe"
 PARTNER = {
@@ -48,7 +51,7 @@ class ServedTime(Time):
 
 @dataclass
 class Asked:
-    """A CodePipeline behind HTTP, and the calls that the probe has recorded."""
+    """A CodePipeline, and the calls that the probe has recorded. Without a URL it is in process."""
 
     service: JobBackend
     url: str
@@ -57,7 +60,8 @@ class Asked:
 
     def probe(self) -> Probe:
         """A new probe, as in a program that has just started."""
-        calls = Calls(REGION, self.url, ServedTime(self.service), self.note or self.lines.append)
+        note = self.note or self.lines.append
+        calls = Calls(REGION, self.url or None, ServedTime(self.service), note)
         token = self.service.client_token(self.service.default_client_id)
         return Probe(calls, Place(calls, PREFIX), PARTNER, token)
 
@@ -106,6 +110,23 @@ def left(service: JobBackend) -> list[str]:
     names += [each["RoleName"] for each in client("iam").list_roles()["Roles"]]
     names += client("sqs").list_queues().get("QueueUrls", [])
     return names + [each["Name"] for each in client("events").list_rules()["Rules"]]
+
+
+def make_neighbors(there: Asked) -> None:
+    """Create resources whose names are close to the prefix, but do not begin with it and a hyphen."""
+    iam, service = client("iam"), client("codepipeline")
+    for name in (PREFIX[:-1], f"{PREFIX}2", f"{PREFIX}ing"):
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
+        make_bucket(client("s3"), f"{name}-bucket")
+        client("sqs").create_queue(QueueName=name)
+        client("events").put_rule(Name=name, ScheduleExpression="rate(1 day)")
+        service.create_custom_action_type(**action_type(provider=name))
+        place = there.probe().place
+        place.role_arn = role["Role"]["Arn"]
+        kind = {**place.type_id, "category": "Build", "provider": name}
+        structure = place.pipeline([{"name": "Build", "actionTypeId": kind}])
+        service.create_pipeline(pipeline=structure | {"name": name})
+        service.start_pipeline_execution(name=name)
 
 
 class Faulty:
@@ -157,14 +178,40 @@ def found(
     return record.content
 
 
+def facts_of(setting: dict[str, Any], known: set[str]) -> dict[str, str]:
+    """The facts with this setting, if the answers about the ``known`` switches are found first."""
+    facts = {name: fact["here"] for name, fact in FACTS.items()}
+    if not setting["nonce_rotates"]:
+        facts["acknowledgment_with_the_first_nonce"] = "InProgress"
+    if setting["repeated_acknowledgment"] == "status":
+        facts["repeated_partner_acknowledgment"] = "InProgress"
+    if setting["acknowledge_of_ended"] == "status":
+        facts["acknowledge_of_abandoned"] = "Failed"
+    if setting["source_without_version"] == "succeed":
+        facts["missing_artifact_bucket"] = "Succeeded"
+    if setting["result_after_abandonment"] != "accept":
+        terminated = "Job with id <ID> has already terminated"
+        facts["result_of_canceled"] = f"InvalidJobStateException: {terminated}"
+    if "update_under_way" not in known or setting["update_under_way"] == "leave":
+        del facts["status_of_canceled"], facts["result_of_canceled"]
+    if "acknowledge_seconds" not in known:
+        del facts["late_acknowledgment"]
+    return facts
+
+
 def check(content: dict[str, Any], setting: dict[str, Any], questions: Iterable[Question]) -> None:
     """Fail unless each requested switch is answered as it is set, or is unanswered if its value
-    can't be determined."""
+    can't be determined, and each fact is found as it is."""
+    questions = list(questions)
     names = {name for question in questions for name in question.words} & set(setting)
     names |= set(NOT_ASKED)
     unanswered = untold(setting) & names
     assert content["switches"] == {name: setting[name] for name in names - unanswered}
-    assert set(content["unanswered"]) == unanswered
+    assert set(content["unanswered"]) & set(setting) == unanswered
+    wanted = {name for question in questions for name in question.facts}
+    facts = facts_of(setting, names)
+    assert content["facts"] == {name: facts[name] for name in wanted & set(facts)}
+    assert set(content["unanswered"]) & wanted == wanted - set(facts)
 
 
 ENDPOINT = http.Endpoint
@@ -176,7 +223,11 @@ def faulty_endpoint(random: Random, share: float, *arguments: Any) -> Faulty:
 
 @contextmanager
 def asked(
-    behaviour: dict[str, Any], *, faults: Random | None = None, share: float = 0.05
+    behaviour: dict[str, Any],
+    *,
+    faults: Random | None = None,
+    share: float = 0.05,
+    served: bool = True,
 ) -> Iterator[Asked]:
     """A new CodePipeline with these switches and a partner's action type."""
     config: Any = {"core": {"reset_boto3_session": True}}
@@ -185,7 +236,7 @@ def asked(
         if faults is not None:
             faulty = partial(faulty_endpoint, faults, share)
             stack.enter_context(patch.object(http, "Endpoint", faulty))
-        url = stack.enter_context(http.serve(REGION))
+        url = stack.enter_context(http.serve(REGION)) if served else ""
         service = backend(ACCOUNT, REGION)
         service.clock = ManualClock()
         switches.change(service.behaviour, behaviour)

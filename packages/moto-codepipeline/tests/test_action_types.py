@@ -30,10 +30,12 @@ def service() -> Iterator[Service]:
 def test_a_created_type_is_returned_and_listed(service: Service) -> None:
     request = action_type(
         settings={"entityUrlTemplate": "https://ci.example/{Config:Project}"},
-        configurationProperties=[configuration_property("Project", queryable=True)],
+        configurationProperties=[configuration_property("Project", queryable=True, type="String")],
         tags=[{"key": "team", "value": "tools"}],
     )
     answer = service.api.create_custom_action_type(**request)
+    shown = answer["actionType"]["actionConfigurationProperties"]
+    assert shown == [configuration_property("Project", queryable=True)]
     assert answer["actionType"]["id"] == TYPE
     assert answer["actionType"]["settings"] == request["settings"]
     assert answer["tags"] == request["tags"]
@@ -159,6 +161,29 @@ def test_an_aws_action_that_does_nothing_succeeds_and_says_so(
     assert service.status(service.start()) == "Succeeded"
     [state] = service.stage("Stage2")["actionStates"]
     assert state["latestExecution"]["summary"] == "Succeeded without doing anything"
+
+
+def test_what_does_nothing_is_logged_once(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    deploy, scan = (
+        {"category": category, "owner": "AWS", "provider": provider, "version": "1"}
+        for category, provider in (("Deploy", "ECS"), ("Invoke", "InspectorScan"))
+    )
+
+    def said(*stages: list[dict[str, Any]]) -> list[str]:
+        caplog.clear()
+        if not service.api.list_pipelines()["pipelines"]:
+            service.create(*stages)
+        else:
+            service.api.update_pipeline(pipeline=service.structure(*stages))
+        return [each.getMessage().partition(": ")[2] for each in caplog.records]
+
+    both = [action("Deploy", deploy), action("Scan", scan)]
+    assert said(both) == ["Stage2/Deploy (ECS), Stage2/Scan (InspectorScan)"]
+    assert said(both) == []
+    assert said([action("Deploy", deploy)]) == []
+    assert said(both) == ["Stage2/Scan (InspectorScan)"]
 
 
 def test_a_type_that_aws_does_not_have_is_refused(service: Service) -> None:

@@ -169,6 +169,15 @@ def test_the_time_limit_of_an_action(service: Service) -> None:
     assert service.poll() == []
 
 
+def test_a_custom_action_has_a_day_and_a_partner_action_an_hour(service: Service) -> None:
+    queued(service)
+    hours = {"Custom": 24, "ThirdParty": 1}[service.worker.owner]
+    service.clock.advance(hours * 3600 - 1)
+    assert service.action_statuses() == {"Build": "InProgress"}
+    service.clock.advance(1)
+    assert service.action_statuses() == {"Build": "Failed"}
+
+
 def test_a_whole_behavior_can_be_set(service: Service) -> None:
     service.backend.behaviour = at_once(repeated_acknowledgment="status")
     queued(service)

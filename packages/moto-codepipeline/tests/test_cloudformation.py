@@ -47,9 +47,22 @@ def template(**changes: Any) -> str:
                     "Properties": properties,
                 }
             },
-            "Outputs": {"Name": {"Value": {"Ref": "BuilderType"}}},
+            "Outputs": {
+                "Name": {"Value": {"Ref": "BuilderType"}},
+                "Id": {"Value": {"Fn::GetAtt": ["BuilderType", "Id"]}},
+            },
         }
     )
+
+
+def outputs(stacks: Any, name: str) -> dict[str, str]:
+    [stack] = stacks.describe_stacks(StackName=name)["Stacks"]
+    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+def physical_id(stacks: Any, name: str) -> str:
+    [resource] = stacks.describe_stack_resources(StackName=name)["StackResources"]
+    return str(resource["PhysicalResourceId"])
 
 
 def registered(service: Service) -> list[dict[str, Any]]:
@@ -76,11 +89,9 @@ def test_a_stack_registers_and_deletes_a_type(service: Service) -> None:
         }
     ]
     assert service.poll(queryParam={"Project": "web"}) == []
-    [stack] = stacks.describe_stacks(StackName="pipeline-types")["Stacks"]
-    [output] = stack["Outputs"]
-    assert re.fullmatch(r"pipel-Build-[A-Z0-9]{12}", output["OutputValue"])
-    [resource] = stacks.describe_stack_resources(StackName="pipeline-types")["StackResources"]
-    assert resource["PhysicalResourceId"] == output["OutputValue"]
+    name = physical_id(stacks, "pipeline-types")
+    assert re.fullmatch(r"pipel-Build-[A-Z0-9]{12}", name)
+    assert outputs(stacks, "pipeline-types") == {"Name": name, "Id": name}
     stacks.delete_stack(StackName="pipeline-types")
     assert registered(service) == []
 
@@ -88,8 +99,12 @@ def test_a_stack_registers_and_deletes_a_type(service: Service) -> None:
 def test_an_update_replaces_the_type(service: Service) -> None:
     stacks = client("cloudformation")
     stacks.create_stack(StackName="types", TemplateBody=template())
+    before = physical_id(stacks, "types")
     stacks.update_stack(StackName="types", TemplateBody=template(Version="2"))
     assert [each["id"]["version"] for each in registered(service)] == ["2"]
+    after = physical_id(stacks, "types")
+    assert after != before
+    assert outputs(stacks, "types") == {"Name": after, "Id": after}
     stacks.delete_stack(StackName="types")
     assert registered(service) == []
 
@@ -97,7 +112,9 @@ def test_an_update_replaces_the_type(service: Service) -> None:
 def test_an_update_of_its_tags_changes_the_type_in_place(service: Service) -> None:
     stacks = client("cloudformation")
     stacks.create_stack(StackName="types", TemplateBody=template(Tags=[{"Key": "a", "Value": "1"}]))
+    before = physical_id(stacks, "types")
     stacks.update_stack(StackName="types", TemplateBody=template(Tags=[{"Key": "b", "Value": "2"}]))
+    assert outputs(stacks, "types") == {"Name": before, "Id": before}
     [found] = registered(service)
     arn = f"arn:aws:codepipeline:us-east-1:123456789012:actiontype:Custom/Build/{found['id']['provider']}/1"
     assert service.api.list_tags_for_resource(resourceArn=arn)["tags"] == [
@@ -184,9 +201,7 @@ class TestPipeline:
         arn = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:release"
         tags = service.api.list_tags_for_resource(resourceArn=arn)["tags"]
         assert tags == [{"key": "team", "value": "web"}]
-        [stack] = stacks.describe_stacks(StackName="release")["Stacks"]
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
-        assert outputs == {"Name": "release", "Version": "1"}
+        assert outputs(stacks, "release") == {"Name": "release", "Version": "1"}
         assert self.project(service) == "web"
 
     def test_an_update_is_made_in_place(self, service: Service, stacks: Any) -> None:
@@ -195,6 +210,12 @@ class TestPipeline:
         changed = self.template(project="shop", Tags=[{"Key": "team", "Value": "shop"}])
         stacks.update_stack(StackName="release", TemplateBody=changed)
         assert service.api.get_pipeline(name="release")["pipeline"]["version"] == 2
+        assert outputs(stacks, "release") == {"Name": "release", "Version": "2"}
+        assert physical_id(stacks, "release") == "release"
+        tags = service.api.list_tags_for_resource(
+            resourceArn=f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:release"
+        )
+        assert tags["tags"] == [{"key": "team", "value": "shop"}]
         assert self.project(service) == "shop"
         assert len(service.summaries()) == 2
 
@@ -209,6 +230,17 @@ class TestPipeline:
         stacks.update_stack(StackName="release", TemplateBody=self.template(Name="other"))
         names = [each["name"] for each in service.api.list_pipelines()["pipelines"]]
         assert names == ["other"]
+        assert outputs(stacks, "release") == {"Name": "other", "Version": "1"}
+
+    @pytest.mark.parametrize("attribute", ["Arn", "Id"])
+    def test_an_attribute_that_it_does_not_have_is_refused(
+        self, service: Service, stacks: Any, attribute: str
+    ) -> None:
+        body = json.loads(self.template())
+        body["Outputs"]["Version"]["Value"]["Fn::GetAtt"][1] = attribute
+        with pytest.raises(ClientError, match=attribute):
+            stacks.create_stack(StackName="release", TemplateBody=json.dumps(body))
+        assert service.api.list_pipelines()["pipelines"] == []
 
     def test_a_transition_is_disabled_while_the_template_says_so(
         self, service: Service, stacks: Any

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from moto_codepipeline.probe import answers
+from moto_codepipeline import answers
+from moto_codepipeline.action_types import IDLE_PROVIDERS
+from moto_codepipeline.probe.answers import write
+from moto_codepipeline.probe.facts import FACTS, ROWS_NOT_ASKED
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS
 from moto_codepipeline.switches import allowed, switches, values
 
@@ -65,6 +68,11 @@ def test_every_source_is_defined_once_and_referred_to() -> None:
     assert [name for name in defined if PAGE.count(f"[{name}]") < 2] == []
 
 
+def test_the_providers_that_do_nothing_are_listed() -> None:
+    listed = rows("category | providers")
+    assert {(row[0], name) for row in listed for name in row[1].split(", ")} == IDLE_PROVIDERS
+
+
 def test_every_behavior_has_a_test() -> None:
     tests = "".join(each.read_text() for each in Path(__file__).parent.rglob("test_*.py"))
     there = set(re.findall(r"(?:def|class) (\w+)", tests))
@@ -76,23 +84,75 @@ def test_every_behavior_has_a_test() -> None:
 
 
 PROBE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
+ROWS_OF_FACTS = {name: fact["row"] for name, fact in FACTS.items()}
 
 
-def test_the_page_of_the_probe_has_every_question() -> None:
+def begins(row: str) -> list[list[str]]:
+    return [each for each in BEHAVIOURS if each[0].startswith(row)]
+
+
+def test_the_page_of_the_probe_has_every_question_by_its_name() -> None:
     for each in QUESTIONS:
         for name, words in each.words.items():
-            switch = f"`{name}`" if name in FIELDS else ""
             long = " (`--long`)" if each.long else ""
-            assert f"| {words} | {switch} | {each.how}{long} |\n" in PROBE
+            assert f"| {words} | `{name}` | {each.how}{long} |\n" in PROBE
     for name, why in NOT_ASKED.items():
         assert f"| `{name}` | {why} |\n" in PROBE
 
 
-def test_the_evidence_of_each_probed_switch_says_so() -> None:
-    if not answers.SHIPPED.is_file():
+def test_the_page_of_the_probe_has_every_fact_and_no_other() -> None:
+    lines = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.+) \|$", PROBE, re.M)
+    there = {(name, row) for names, row in lines for name in re.findall(r"\w+", names)}
+    rows = {(name, row or "(no row)") for name, row in ROWS_OF_FACTS.items()}
+    assert there - set(NOT_ASKED.items()) >= rows
+    assert {name for name, _ in there} <= {*ROWS_OF_FACTS, *FIELDS}
+
+
+def test_what_is_unknown_is_a_switch_a_fact_or_has_a_reason_why_it_is_not_asked() -> None:
+    asked = {row for row in ROWS_OF_FACTS.values() if row}
+    for row in (*asked, *ROWS_NOT_ASKED):
+        assert len(begins(row)) == 1, row
+    assert not asked & set(ROWS_NOT_ASKED)
+    unknown = [row for row in BEHAVIOURS if "unknown" in row[1] or "own text" in row[2]]
+    assert [
+        behaviour
+        for behaviour, _, _, switches in unknown
+        if not switches and not behaviour.startswith((*asked, *ROWS_NOT_ASKED))
+    ] == []
+    for row, why in ROWS_NOT_ASKED.items():
+        assert f"| {row} | {why} |\n" in PROBE
+
+
+def unsaid(shipped: Path, rows: list[list[str]]) -> list[str]:
+    """The switches and facts in a file of answers whose rows do not say that they were probed."""
+    content = answers.read(shipped)
+    said = dict.fromkeys(answers.load(shipped), f"probed {content['date']}")
+    for name in content.get("facts", {}):
+        differs = ", differs" if name in content.get("differs", {}) else ""
+        said[name] = f"probed {content['date']}{differs}"
+    of = {name: [row[1] for row in rows if f"`{name}`" in row[3]] for name in FIELDS}
+    of |= {
+        name: [row[1] for row in rows if row[0].startswith(begin)]
+        for name, begin in ROWS_OF_FACTS.items()
+        if begin
+    }
+    return [name for name in said if name in of and said[name] not in " ".join(of[name])]
+
+
+def test_the_evidence_of_each_probed_switch_and_fact_says_so() -> None:
+    if answers.SHIPPED.is_file():
+        assert unsaid(answers.SHIPPED, BEHAVIOURS) == []
+    else:
         assert "probed" not in [word for row in BEHAVIOURS for word in row[1].split()]
-        return
-    date = answers.read(answers.SHIPPED)["date"]
-    for name in answers.load(answers.SHIPPED):
-        evidence = [row[1] for row in BEHAVIOURS if f"`{name}`" in row[3]]
-        assert [each for each in evidence if f"probed {date}" in each], name
+
+
+def test_evidence_that_does_not_say_what_was_probed_is_found(tmp_path: Path) -> None:
+    shipped = tmp_path / "behaviour.toml"
+    facts = {"wrong_nonce": "Other", "unknown_job": "Same", "type_that_exists": "Same"}
+    content = {"date": "2026-11-28", "switches": {"throttle": None}, "facts": facts}
+    write(shipped, content | {"differs": {"wrong_nonce": "Own"}})
+    assert unsaid(shipped, BEHAVIOURS) == ["throttle", "wrong_nonce", "unknown_job"]
+    probed = [[row[0], "probed 2026-11-28", *row[2:]] for row in BEHAVIOURS]
+    assert unsaid(shipped, probed) == ["wrong_nonce"]
+    differing = [[row[0], "probed 2026-11-28, differs", *row[2:]] for row in BEHAVIOURS]
+    assert unsaid(shipped, differing) == []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -13,6 +16,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
 from codepipeline_fixtures import (
@@ -27,8 +31,11 @@ from codepipeline_fixtures import (
 )
 from codepipeline_role import TRUST
 from moto_codepipeline import backend
+from moto_codepipeline.http import serve
 from moto_codepipeline.testing import make_bucket, put_source
 
+PAGE = (Path(__file__).parents[1] / "docs" / "behaviour.md").read_text()
+REQUESTS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 AUTHORIZATION = f"AWS4-HMAC-SHA256 Credential=none/20260101/{REGION}/codepipeline/aws4_request, a=b"
 
 
@@ -102,6 +109,65 @@ def test_a_pipeline_runs_over_http(url: str, pipeline: str) -> None:
     assert execution["pipelineExecution"]["status"] == "Succeeded"
 
 
+@pytest.mark.usefixtures("pipeline")
+def test_a_stack_is_updated_over_http(url: str) -> None:
+    stacks, client = api("cloudformation", url), api("codepipeline", url)
+
+    def body(version: str) -> str:
+        artifacts = {"MinimumCount": 0, "MaximumCount": 5}
+        checker = {"Category": "Test", "Provider": "Checker", "Version": version}
+        fetch = {
+            "Name": "Fetch",
+            "ActionTypeId": {"Category": "Source", "Owner": "AWS", "Provider": "S3", "Version": 1},
+            "Configuration": {"S3Bucket": "code", "S3ObjectKey": "code.zip"},
+            "OutputArtifacts": [{"Name": "Code"}],
+        }
+        check = {"Name": "Check", "ActionTypeId": checker | {"Owner": "Custom"}}
+        resources = {
+            "Type": {
+                "Type": "AWS::CodePipeline::CustomActionType",
+                "Properties": checker
+                | {"InputArtifactDetails": artifacts, "OutputArtifactDetails": artifacts},
+            },
+            "Pipeline": {
+                "Type": "AWS::CodePipeline::Pipeline",
+                "DependsOn": "Type",
+                "Properties": {
+                    "Name": "stacked",
+                    "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
+                    "ArtifactStore": {"Type": "S3", "Location": "artifacts"},
+                    "Stages": [
+                        {"Name": "Source", "Actions": [fetch]},
+                        {"Name": "Check", "Actions": [check]},
+                    ],
+                },
+            },
+        }
+        outputs = {
+            "Id": {"Value": {"Fn::GetAtt": ["Type", "Id"]}},
+            "Version": {"Value": {"Fn::GetAtt": ["Pipeline", "Version"]}},
+        }
+        return json.dumps({"Resources": resources, "Outputs": outputs})
+
+    def outputs() -> dict[str, str]:
+        [stack] = stacks.describe_stacks(StackName="stacked")["Stacks"]
+        return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+    def physical_id() -> str:
+        found = stacks.describe_stack_resource(StackName="stacked", LogicalResourceId="Type")
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    stacks.create_stack(StackName="stacked", TemplateBody=body("1"))
+    first = physical_id()
+    assert outputs() == {"Id": first, "Version": "1"}
+    stacks.update_stack(StackName="stacked", TemplateBody=body("2"))
+    assert physical_id() != first
+    assert outputs() == {"Id": physical_id(), "Version": "2"}
+    assert client.get_pipeline(name="stacked")["pipeline"]["version"] == 2
+    stacks.delete_stack(StackName="stacked")
+    assert "stacked" not in [each["name"] for each in client.list_pipelines()["pipelines"]]
+
+
 def test_a_partner_job_over_http(url: str, pipeline: str) -> None:
     served = backend(ACCOUNT, REGION)
     served.behaviour.third_party_job_ids = lambda: "a partner's jöb/1"
@@ -142,6 +208,8 @@ def test_an_error_over_http(url: str) -> None:
         "__type": "JobNotFoundException",
         "message": f"Job with id '{UNKNOWN_JOB}' does not exist",
     }
+    status, headers, _ = post(url, b"{}", X_Amz_Target="CodePipeline_20150709.AcknowledgeJob")
+    assert (status, headers["x-amzn-ErrorType"]) == (400, "ValidationException")
 
 
 @pytest.mark.parametrize("target", ["CodePipeline_20150709.Dance", "CodePipeline_20150709.", ""])
@@ -176,3 +244,17 @@ def test_a_client_that_speaks_cbor_is_refused(url: str) -> None:
     assert answer[:1] == b"\xa2"
     assert b"UnsupportedProtocolException" in answer
     assert b"speaks JSON 1.1 only" in answer
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+@pytest.mark.parametrize("requests", REQUESTS, ids=range(len(REQUESTS)))
+def test_the_requests_of_the_page_of_behavior_are_answered(requests: str) -> None:
+    with mock_aws(), serve(REGION) as url:
+        script = requests.replace("http://127.0.0.1:4566", url).replace("curl ", "curl -sSf ")
+        ended = subprocess.run(
+            ["/bin/sh", "-ec", script], check=False, capture_output=True, text=True, timeout=60
+        )
+        assert ended.returncode == 0, ended.stderr
+        service = backend(ACCOUNT, REGION)
+        told = (service.behaviour.nonce_rotates, len(service.next_jobs))
+    assert told == ((False, 0) if "behaviour" in requests else (True, 2))

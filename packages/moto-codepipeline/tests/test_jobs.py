@@ -93,7 +93,8 @@ def test_credentials_are_recognizable_and_always_new(service: Service) -> None:
         values = [credentials[k] for k in ("accessKeyId", "secretAccessKey", "sessionToken")]
         assert all(v.startswith(mark) for v, mark in zip(values, CREDENTIAL_MARKS, strict=True))
         assert len(credentials["accessKeyId"]) == 20
-    assert len({credentials["sessionToken"] for credentials in seen}) == 3
+    for name in ("accessKeyId", "secretAccessKey", "sessionToken"):
+        assert len({credentials[name] for credentials in seen}) == 3
 
 
 @only_custom

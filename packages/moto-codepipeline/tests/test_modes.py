@@ -116,6 +116,7 @@ def test_each_stage_has_its_own_queue(service: Service) -> None:
         return [each["pipelineExecutionId"] for each in service.stage(stage)["inboundExecutions"]]
 
     assert inbound("Stage3") == [second, third]
+    assert service.stage("Stage3")["inboundExecution"]["pipelineExecutionId"] == second
     assert service.stage("Stage3")["latestExecution"]["pipelineExecutionId"] == first
     assert service.stage("Stage2")["latestExecution"]["pipelineExecutionId"] == fourth
 

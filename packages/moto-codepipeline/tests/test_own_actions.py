@@ -60,6 +60,7 @@ class TestApproval:
         assert (state["status"], state["summary"]) == ("Succeeded", "Looked at")
         assert "token" not in state
         assert state["lastUpdatedBy"] == f"arn:aws:iam::{ACCOUNT}:root"
+        assert self.events(service, "SUCCEEDED") == [{"external-execution-summary": "Looked at"}]
         assert service.take()
 
     def test_a_rejected_action_fails(self, service: Service) -> None:
@@ -67,8 +68,17 @@ class TestApproval:
         self.answer(service, "Rejected", token=self.state(service)["token"])
         assert service.status(execution_id) == "Failed"
         assert self.state(service)["summary"] == "Looked at"
-        [event] = service.details("Action", "FAILED")
-        assert event["execution-result"] == {"external-execution-summary": "Looked at"}
+        assert self.events(service, "FAILED") == [
+            {"external-execution-summary": "Looked at"},
+        ]
+
+    def events(self, service: Service, state: str) -> list[dict[str, Any]]:
+        """The results in the approval's events after STARTED, which all have this state."""
+        found = [entry for entry in service.events() if entry[:2] == ("Action", "Ask")]
+        assert found == [("Action", "Ask", "STARTED"), ("Action", "Ask", state)]
+        details = [each for each in service.details("Action", state) if each["action"] == "Ask"]
+        assert {each["type"]["provider"] for each in details} == {"Manual"}
+        return [each["execution-result"] for each in details]
 
     def test_an_approval_times_out_after_seven_days(self, service: Service) -> None:
         execution_id = self.ask(service)
@@ -76,7 +86,11 @@ class TestApproval:
         assert service.status(execution_id) == "InProgress"
         service.clock.advance(1)
         assert service.status(execution_id) == "Failed"
-        assert "timed out" in self.state(service)["errorDetails"]["message"]
+        message = self.state(service)["errorDetails"]["message"]
+        assert "timed out" in message
+        assert self.events(service, "FAILED") == [
+            {"external-execution-summary": message, "error-code": "JobFailed"}
+        ]
 
     def test_the_timeout_of_an_approval_can_be_set(self, service: Service) -> None:
         execution_id = self.ask(service, timeoutInMinutes=5)
@@ -310,6 +324,7 @@ class TestTransition:
         assert state["inboundExecution"]["pipelineExecutionId"] == execution_id
         transition = state["inboundTransitionState"]
         assert (transition["enabled"], transition["disabledReason"]) == (False, "Not now")
+        assert transition["lastChangedBy"] == f"arn:aws:iam::{ACCOUNT}:root"
         self.enable(service, stage, kind)
         service.succeed(service.take())
         assert service.status(execution_id) == "Succeeded"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +39,10 @@ def test_a_partner_worker_uses_the_client_token(codepipeline: CodePipeline) -> N
     action = codepipeline.start("Lint", owner="ThirdParty")
     client = codepipeline.client
     [offer] = client.poll_for_third_party_jobs(actionTypeId=action.type_id)["jobs"]
+    assert offer["clientId"] == codepipeline.backend.default_client_id
     job = {"jobId": offer["jobId"], "clientToken": codepipeline.client_token}
+    with pytest.raises(client.exceptions.InvalidClientTokenException):
+        client.get_third_party_job_details(**job | {"clientToken": "another"})
     details = client.get_third_party_job_details(**job)["jobDetails"]
     client.acknowledge_third_party_job(**job, nonce=details["nonce"])
     failure = {"type": "JobFailed", "message": "It broke"}
@@ -96,6 +103,30 @@ def test_each_test_begins_with_the_file_of_switches(
     assert "Traceback" not in done.stdout + done.stderr
 
 
+PAGE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
+ANSWERS = re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+SETTINGS = re.findall(r"^```ini\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=range(len(SETTINGS)))
+@pytest.mark.parametrize("answers", ANSWERS, ids=range(len(ANSWERS)))
+def test_the_answers_and_the_setting_of_the_probes_page_are_used(
+    answers: str, setting: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pytest.ini").write_text(setting)
+    changed = answers.replace("acknowledge_seconds = 60", "acknowledge_seconds = 61")
+    assert changed != answers
+    (tmp_path / "behaviour.toml").write_text(changed)
+    (tmp_path / "test_it.py").write_text(
+        "def test_it(codepipeline):\n    assert codepipeline.behaviour.acknowledge_seconds == 61\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout
+
+
 LINT = {"category": "Test", "owner": "Custom", "provider": "Lint", "version": "1"}
 
 
@@ -120,6 +151,61 @@ def test_a_worker_may_be_asynchronous(codepipeline: CodePipeline) -> None:
     action = codepipeline.start("Lint", category="Test")
     codepipeline.run_to_end(work, action)
     codepipeline.assert_status(action, "Succeeded")
+
+
+def test_a_test_may_be_asynchronous(codepipeline: CodePipeline) -> None:
+    async def scenario() -> None:
+        own_loop = asyncio.get_running_loop()
+
+        async def work() -> None:
+            assert asyncio.get_running_loop() is own_loop
+            await asyncio.to_thread(round_of_work, codepipeline, continuationToken="t")
+
+        action = codepipeline.start("Lint", category="Test")
+        await codepipeline.run_to_end_async(work, action)
+        codepipeline.assert_status(action, "Succeeded")
+
+    asyncio.run(scenario())
+
+
+def test_an_asynchronous_test_runs_a_synchronous_worker_but_no_loop_in_a_loop(
+    codepipeline: CodePipeline,
+) -> None:
+    async def coroutine() -> None:
+        round_of_work(codepipeline)
+
+    async def scenario() -> None:
+        action = codepipeline.start("Lint", category="Test")
+        with pytest.raises(RuntimeError, match="running event loop"):
+            codepipeline.run_to_end(coroutine, action)
+        codepipeline.run_to_end(lambda: round_of_work(codepipeline), action)
+        codepipeline.assert_status(action, "Succeeded")
+
+    asyncio.run(scenario())
+
+
+def test_workers_in_several_threads_share_the_jobs(codepipeline: CodePipeline) -> None:
+    actions = [codepipeline.start("Lint", category="Test") for _ in range(12)]
+    done: list[str] = []
+    together = threading.Barrier(4, timeout=60)
+
+    def worker(_: int) -> None:
+        together.wait()
+        while jobs := codepipeline.client.poll_for_jobs(actionTypeId=LINT)["jobs"]:
+            for job in jobs:
+                codepipeline.client.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
+                token = {} if "continuationToken" in job["data"] else {"continuationToken": "t"}
+                codepipeline.client.put_job_success_result(jobId=job["id"], **token)
+                done.append(job["id"])
+
+    def work() -> None:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(worker, range(4)))
+
+    for action in actions:
+        codepipeline.run_to_end(work, action)
+        codepipeline.assert_status(action, "Succeeded")
+    assert len(done) == len(set(done)) == 2 * len(actions)
 
 
 def test_without_a_worker_the_action_times_out(codepipeline: CodePipeline) -> None:

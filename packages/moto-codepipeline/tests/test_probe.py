@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from codepipeline_fixtures import REGION, action_type, client
-from codepipeline_role import TRUST
-from moto_codepipeline import CREDENTIAL_MARKS, Behaviour, Clock, switches
+from codepipeline_fixtures import REGION
+from moto_codepipeline import (
+    CREDENTIAL_MARKS,
+    Behaviour,
+    Clock,
+    answers,
+    exceptions,
+    structure,
+    switches,
+)
+from moto_codepipeline.action_types import ActionType
 from moto_codepipeline.probe import __main__ as command
-from moto_codepipeline.probe import answers
-from moto_codepipeline.probe.calls import Calls, ProbeError
+from moto_codepipeline.probe.answers import write
+from moto_codepipeline.probe.calls import ProbeError
+from moto_codepipeline.probe.facts import FACTS, GROUPS
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
-from moto_codepipeline.testing import make_bucket
-from probing import PREFIX, Asked, asked, left
+from probing import PREFIX, Asked, asked, left, make_neighbors
+
+PAGE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
+COMMANDS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def named(*names: str) -> list[Question]:
@@ -42,8 +55,83 @@ def there() -> Iterator[Asked]:
 
 
 def test_every_switch_is_a_question_or_has_a_reason() -> None:
-    questions = [name for each in QUESTIONS for name in each.words if name != "texts"]
+    questions = [name for each in QUESTIONS for name in each.words if name not in GROUPS]
     assert sorted([*questions, *NOT_ASKED]) == sorted(switches.switches())
+
+
+# -- Facts ----------------------------------------------------------------------------------------
+
+
+def test_the_package_has_the_facts_about_its_codepipeline(there: Asked, tmp_path: Path) -> None:
+    questions = [each for each in QUESTIONS if each.facts and not each.long]
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, [*named("update_under_way"), *questions], quietly)
+    facts = {name for each in questions for name in each.facts}
+    assert record.content["facts"] == {name: FACTS[name]["here"] for name in facts}
+    assert set(FACTS) - facts == {"timed_out_action"}
+    assert record.content["differs"] == {}
+
+
+def test_the_facts_of_a_changed_codepipeline_are_found_and_differ(
+    there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (exceptions.InvalidNonceError, exceptions.InvalidClientTokenError):
+        monkeypatch.setattr(error, "__init__", changed)
+    monkeypatch.setattr(structure, "STAGES", 60)
+    monkeypatch.setattr(structure, "ACTIONS_IN_STAGE", 40)
+    monkeypatch.setattr(ActionType, "declaration", lambda _: {"executor": {"jobTimeout": 600}})
+    groups = ("texts", "structures", "partner")
+    said: list[str] = []
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, named(*groups), said.append)
+    facts = record.content["facts"]
+    different = {
+        "wrong_nonce": "InvalidNonceException: Changed <ID>",
+        "repeated_partner_acknowledgment": "InvalidNonceException: Changed <ID>",
+        "wrong_client_token": "InvalidClientTokenException: Changed <ID>",
+        "wrong_client_token_and_nonce": "InvalidClientTokenException: Changed <ID>",
+        "stages_51": "accepted",
+        "stage_without_actions": FACTS["stage_without_actions"]["here"].replace("50", "40"),
+        "stage_of_51_actions": FACTS["stage_of_51_actions"]["here"].replace("50", "40"),
+        "job_timeout_of_the_partner_type": "600",
+    }
+    differs = record.content["differs"]
+    assert {name: facts[name] for name in differs} == different
+    assert differs == {name: FACTS[name]["here"] for name in different}
+    for lines in (said, list(record.table(named(*groups)))):
+        assert f"differs from the emulator: {FACTS['wrong_nonce']['here']}" in "\n".join(lines)
+
+
+def changed(self: exceptions.CodePipelineError, job_id: str) -> None:
+    exceptions.CodePipelineError.__init__(self, f"Changed {job_id}")
+
+
+def test_a_fact_is_unanswered_if_a_call_before_it_is_refused(there: Asked, tmp_path: Path) -> None:
+    def refuse(job_id: str, result: Any) -> None:
+        raise exceptions.JobNotFoundError(job_id)
+
+    there.service.put_job_failure_result = refuse  # type: ignore[method-assign]
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, named("retries"), quietly)
+    assert set(record.content["facts"]) == {"retry_in_progress"}
+    assert record.content["unanswered"]["retry_after_an_update"] == (
+        "put_job_failure_result was answered JobNotFoundException: "
+        "Job with id '<ID>' does not exist"
+    )
+
+
+def test_a_fact_that_can_not_be_found_is_unanswered_and_asked_again(
+    there: Asked, tmp_path: Path
+) -> None:
+    probe = there.probe()
+    probe.partner = None
+    record = record_of(there, tmp_path)
+    run(probe, record, named("partner"), quietly)
+    assert record.content["facts"] == {}
+    assert "--partner-type" in record.content["unanswered"]["wrong_client_token"]
+    run(there.probe(), record, named("partner"), quietly)
+    assert "wrong_client_token" in record.content["facts"]
+    assert set(record.content["unanswered"]) == set(NOT_ASKED)
 
 
 # -- What is left behind --------------------------------------------------------------------------
@@ -51,77 +139,8 @@ def test_every_switch_is_a_question_or_has_a_reason() -> None:
 SHORT = named("repeated_acknowledgment", "event_lag_seconds", "texts")
 
 
-class Killed(BaseException):
-    """The program was killed."""
-
-
-def kill(monkeypatch: pytest.MonkeyPatch, last: int) -> None:
-    """Kill the program after this many calls."""
-    made, once = 0, Calls.once
-
-    def counted(*arguments: Any, **request: Any) -> Any:
-        nonlocal made
-        made += 1
-        if made > last:
-            raise Killed
-        return once(*arguments, **request)
-
-    monkeypatch.setattr(Calls, "once", counted)
-
-
-@pytest.fixture(scope="module")
-def calls_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> int:
-    with asked({}) as there:
-        record = record_of(there, tmp_path_factory.mktemp("whole"))
-        run(there.probe(), record, SHORT, quietly)
-        return len(record.evidence.read_text().splitlines())
-
-
-@pytest.mark.parametrize(
-    "share", [pytest.param(n / 30, marks=[pytest.mark.slow] if n != 10 else []) for n in range(30)]
-)
-def test_the_next_run_removes_what_a_killed_run_left_behind(
-    share: float, calls_of_a_run: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with asked({}) as there:
-        with monkeypatch.context() as patch:
-            kill(patch, int(share * calls_of_a_run))
-            with pytest.raises(Killed):
-                run(there.probe(), record_of(there, tmp_path), SHORT, quietly)
-        record = record_of(there, tmp_path)
-        run(there.probe(), record, SHORT, quietly)
-        assert left(there.service) == []
-    assert record.content["switches"]["repeated_acknowledgment"] == "InvalidNonceException"
-    assert record.content["switches"]["event_lag_seconds"] == 0
-    assert record.content["facts"]["empty_poll_body"] == '{"jobs": []}'
-
-
-def test_ctrl_c_removes_what_was_created(
-    there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(words: str) -> None:
-        if words.startswith("  repeated_acknowledgment"):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(there.probe(), record_of(there, tmp_path), SHORT, interrupt)
-    assert left(there.service) == []
-
-
 def test_only_the_probes_own_resources_are_changed(there: Asked, tmp_path: Path) -> None:
-    iam, service = client("iam"), client("codepipeline")
-    for name in (PREFIX[:-1], f"{PREFIX}2", f"{PREFIX}ing"):
-        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
-        make_bucket(client("s3"), f"{name}-bucket")
-        client("sqs").create_queue(QueueName=name)
-        client("events").put_rule(Name=name, ScheduleExpression="rate(1 day)")
-        service.create_custom_action_type(**action_type(provider=name))
-        probe = there.probe()
-        probe.place.role_arn = role["Role"]["Arn"]
-        kind = {**probe.place.type_id, "category": "Build", "provider": name}
-        structure = probe.place.pipeline([{"name": "Build", "actionTypeId": kind}])
-        service.create_pipeline(pipeline=structure | {"name": name})
-        service.start_pipeline_execution(name=name)
+    make_neighbors(there)
     before = left(there.service), list(there.service.overview())
     run(there.probe(), record_of(there, tmp_path), SHORT, quietly)
     assert (left(there.service), list(there.service.overview())) == before
@@ -184,7 +203,7 @@ def test_no_secret_is_written_or_printed(
     there: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = record_of(there, tmp_path)
-    names = ("artifact_credentials_seconds", "third_party_details_of_ended", "texts")
+    names = ("artifact_credentials_seconds", "third_party_details_of_ended", "partner")
     run(there.probe(), record, named(*names), print)
     print("\n".join(record.table(QUESTIONS)))  # noqa: T201
     token = there.service.client_token(there.service.default_client_id)
@@ -207,13 +226,26 @@ def test_every_call_is_recorded_with_its_question(there: Asked, tmp_path: Path) 
     ] * 2
 
 
+def test_every_call_about_a_fact_is_recorded_with_it(there: Asked, tmp_path: Path) -> None:
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, named("types"), quietly)
+    lines = [json.loads(line) for line in record.evidence.read_text().splitlines()]
+    of_it = [line for line in lines if line["fact"] == "type_that_exists"]
+    code, _, text = record.content["facts"]["type_that_exists"].partition("'<TYPE>'")
+    [answer] = [line["answer"] for line in of_it]
+    assert answer.startswith(code)
+    assert answer.endswith(text)
+    assert {line["question"] for line in of_it} == {"types"}
+    assert {line["fact"] for line in lines if not line["question"]} == {""}
+
+
 def test_a_run_continues_where_an_earlier_one_ended(there: Asked, tmp_path: Path) -> None:
     questions = named("repeated_acknowledgment", "texts")
     run(there.probe(), record_of(there, tmp_path), questions[:1], quietly)
     said: list[str] = []
     run(there.probe(), record_of(there, tmp_path), questions, said.append)
     assert [line for line in said if "takes" in line] == [
-        f"{questions[1].words['texts']} (takes 1 min)"
+        f"{questions[1].words['texts']} (takes 5 min)"
     ]
     said.clear()
     run(there.probe(), record_of(there, tmp_path), questions, said.append)
@@ -222,7 +254,7 @@ def test_a_run_continues_where_an_earlier_one_ended(there: Asked, tmp_path: Path
 
 def test_a_run_does_not_continue_the_answers_of_another_endpoint(tmp_path: Path) -> None:
     path = tmp_path / "behaviour.toml"
-    answers.write(path, {"date": "", "endpoint": "AWS", "region": "eu-west-1"})
+    write(path, {"date": "", "endpoint": "AWS", "region": "eu-west-1"})
     with pytest.raises(ProbeError, match="has the answers of another endpoint"):
         Record(path, "AWS", "eu-west-2")
 
@@ -234,7 +266,7 @@ def test_a_written_file_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "behaviour.toml"
     texts = {"odd": 'a "quoted"\n\x7f\\ text with ümlauts'}
     changes = {"acknowledge_seconds": 45.5, "batch_cap": None, "nonce_rotates": False}
-    answers.write(path, {"date": "2026-11-28", "switches": changes, "facts": texts})
+    write(path, {"date": "2026-11-28", "switches": changes, "facts": texts})
     assert answers.load(path) == changes
     assert answers.read(path)["facts"] == texts
 
@@ -264,7 +296,7 @@ def test_a_codepipeline_begins_with_the_packages_own_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "behaviour.toml"
-    answers.write(path, {"switches": {"acknowledge_seconds": 45, "nonce_rotates": False}})
+    write(path, {"switches": {"acknowledge_seconds": 45, "nonce_rotates": False}})
     monkeypatch.setattr(answers, "SHIPPED", path)
     with asked({}) as there:
         assert there.service.behaviour == Behaviour(acknowledge_seconds=45, nonce_rotates=False)
@@ -295,12 +327,20 @@ def main(there: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calla
     return run_main
 
 
+@pytest.mark.parametrize("typed", COMMANDS)
 def test_against_aws_it_shows_what_it_creates_and_asks_for_confirmation(
-    there: Asked, main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Any
+    typed: str,
+    there: Asked,
+    main: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
 ) -> None:
     # moto stands in for AWS.
     monkeypatch.setattr("builtins.input", lambda _: "n")
-    assert main() == 1
+    python, option, module, *arguments = shlex.split(typed)
+    assert (python, option, module) == ("python", "-m", command.__name__.removesuffix(".__main__"))
+    monkeypatch.setattr("sys.argv", ["probe", *arguments])
+    assert command.main() == 1
     shown = capsys.readouterr().out
     for each in (f"{PREFIX}-123456789012-{REGION}", f"role {PREFIX}", "It costs less than half a"):
         assert each in shown
@@ -334,7 +374,7 @@ def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any)
     [
         (
             ["--only", "nonce"],
-            "--only: there is no switch 'nonce'; there are acknowledge_of_ended, ",
+            "--only: there is no question 'nonce'; there are acknowledge_of_ended, ",
         ),
         (["--partner-type", "Build/Other/1"], "PROVIDER must begin with codepipeline-probe-"),
         (["--partner-type", f"Build/{PREFIX}-x"], "must be CATEGORY/PROVIDER/VERSION"),

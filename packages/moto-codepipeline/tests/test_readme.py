@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from botocore import xform_name
 
+from codepipeline_fixtures import TYPE, action_type, running_service
+from moto_codepipeline import Behaviour
 from moto_codepipeline.responses import JobResponse
 from moto_codepipeline.validation import service_model
 
@@ -19,6 +21,8 @@ PEERS = (Path(__file__).parents[1] / "docs" / "peers.md").read_text()
 PAGE = (Path(__file__).parents[1] / "docs" / "testing.md").read_text()
 TESTS = [example for example in EXAMPLES if "def test_" in example]
 PAGE_TESTS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+BEHAVIOUR = (Path(__file__).parents[1] / "docs" / "behaviour.md").read_text()
+FRAGMENTS = re.findall(r"^```python\n(.*?)^```", BEHAVIOUR, re.DOTALL | re.MULTILINE)
 PROGRAMS = [
     *(example for example in EXAMPLES if "def test_" not in example),
     *re.findall(r"^```python\n(.*?)^```", PEERS, re.DOTALL | re.MULTILINE),
@@ -78,3 +82,29 @@ def test_an_example_test_passes(tmp_path: Path, example: str) -> None:
 def test_an_example_program_runs(tmp_path: Path, example: str) -> None:
     (tmp_path / "example.py").write_text(example)
     run(tmp_path, "example.py")
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS[:1])
+def test_the_page_of_behavior_has_a_test_that_passes(fragment: str) -> None:
+    with running_service() as service:
+        service.backend.behaviour = Behaviour()
+        left_out = {
+            "create_custom_action_type(...)": "create_custom_action_type(**action_type())",
+            "create_pipeline(...)": "create_pipeline(pipeline=structure)",
+            "actionTypeId=...": "actionTypeId=TYPE",
+        }
+        for dots, code in left_out.items():
+            assert dots in fragment
+            fragment = fragment.replace(dots, code)
+        structure = service.structure([service.action("Build")])
+        names = {"action_type": action_type, "structure": structure, "TYPE": TYPE}
+        exec(fragment, names)  # noqa: S102 - the page's own
+        names["test_a_slow_worker_loses_its_job"]()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS[1:])
+def test_the_page_of_behavior_changes_a_switch(fragment: str) -> None:
+    with running_service() as service:
+        before = service.backend.behaviour.nonce_rotates
+        exec(fragment, {"backend": service.backend})  # noqa: S102 - the page's own
+        assert service.backend.behaviour.nonce_rotates != before

@@ -13,9 +13,11 @@ from botocore.exceptions import ClientError
 from codepipeline_fixtures import (
     ACCOUNT,
     REGION,
+    SOURCE,
     TYPE,
     Service,
     action,
+    action_type,
     client,
     configuration_property,
     error_of,
@@ -34,6 +36,8 @@ def service() -> Iterator[Service]:
         free = configuration_property("Text", required=False)
         secret = configuration_property("Token", required=False, secret=True, key=False)
         running.register(configurationProperties=[free, secret])
+        running.register(category="Source", provider="Repository")
+        running.backend.register_third_party_action_type(action_type())
         yield running
 
 
@@ -82,6 +86,19 @@ def both_stores(pipeline: Pipeline) -> None:
 
 def no_store(pipeline: Pipeline) -> None:
     del pipeline["artifactStore"]
+
+
+def source_elsewhere(kind: dict[str, str]) -> Callable[[Pipeline], None]:
+    """A source action of a type in another region, which has an artifact store."""
+
+    def change(pipeline: Pipeline) -> None:
+        stores(REGION, "us-east-1")(pipeline)
+        elsewhere = source(actionTypeId=kind, region="us-east-1")
+        if kind["owner"] != "AWS":
+            del elsewhere["configuration"]
+        pipeline["stages"][0]["actions"] = [elsewhere]
+
+    return change
 
 
 def source_later(pipeline: Pipeline) -> None:
@@ -156,6 +173,9 @@ def keep(_: Pipeline) -> None:
             [[build(namespace="variables")]], keep, ACTION, "Namespaces", id="AWS's own namespace"
         ),
         pytest.param(
+            [[build(namespace="codepipeline")]], keep, ACTION, "Namespaces", id="AWS's other one"
+        ),
+        pytest.param(
             [[build(configuration={"Text": "#{No.One}"})]],
             keep,
             ACTION,
@@ -198,6 +218,27 @@ def keep(_: Pipeline) -> None:
             id="a custom action in another region",
         ),
         pytest.param(
+            [[action("Sold", TYPE | {"owner": "ThirdParty"}, region="us-east-1")]],
+            stores(REGION, "us-east-1"),
+            ACTION,
+            "cross-region",
+            id="a partner action in another region",
+        ),
+        pytest.param(
+            [[build()]],
+            source_elsewhere(SOURCE),
+            ACTION,
+            "cross-region",
+            id="a source action in another region",
+        ),
+        pytest.param(
+            [[build()]],
+            source_elsewhere(TYPE | {"category": "Source", "provider": "Repository"}),
+            ACTION,
+            "cross-region",
+            id="a custom source action in another region",
+        ),
+        pytest.param(
             [[action("Deploy", DEPLOY, region="us-east-1")]],
             keep,
             ACTION,
@@ -219,6 +260,44 @@ def keep(_: Pipeline) -> None:
             STAGE,
             "rollback",
             id="rollback",
+        ),
+        pytest.param(
+            [[build()]],
+            set_on_stage("onFailure", {"result": "RETRY"}),
+            STAGE,
+            "onFailure: this CodePipeline has no automatic retry",
+            id="automatic retry",
+        ),
+        pytest.param(
+            [[build()]],
+            set_on_stage("onSuccess", {"conditions": [{"result": "FAIL"}]}),
+            STAGE,
+            "onSuccess: this CodePipeline has no conditions",
+            id="conditions on success",
+        ),
+        pytest.param(
+            [[build()]],
+            set_on_stage("blockers", [{"name": "Night", "type": "Schedule"}]),
+            STAGE,
+            "blockers: this CodePipeline has no blockers",
+            id="blockers",
+        ),
+        pytest.param(
+            [[build(commands=["ls"])]], keep, ACTION, "commands: this CodePipeline", id="commands"
+        ),
+        pytest.param(
+            [[build(environmentVariables=[{"name": "A", "value": "1"}])]],
+            keep,
+            ACTION,
+            "environmentVariables: this CodePipeline",
+            id="environment variables",
+        ),
+        pytest.param(
+            [[build(outputVariables=["A"])]],
+            keep,
+            ACTION,
+            "outputVariables: this CodePipeline",
+            id="declared output variables",
         ),
         pytest.param(
             [[build()]],

@@ -204,7 +204,7 @@ def test_a_repeated_job_id_raises_value_error(service: Service) -> None:
 def test_a_wrong_client_token_is_refused_and_changes_nothing(
     service: Service, method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("DEBUG", "local")
+    caplog.set_level("DEBUG", "moto_codepipeline")
     service.backend.put_client(OTHER, "the-token-of-another")
     queued(service)
     [job] = service.poll()

@@ -23,6 +23,7 @@ def update(service: Service) -> None:
 
 def test_an_execution_in_progress_is_canceled(service: Service) -> None:
     job = service.job()
+    service.succeed(job, continuationToken="t", executionDetails={"summary": "half"})
     [execution_id] = service.summaries()
     service.clock.advance(7)
     service.entries.clear()

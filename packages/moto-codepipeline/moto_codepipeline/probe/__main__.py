@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="where the answers go (default: %(default)s)",
     )
-    made.add_argument("--only", default="", metavar="NAMES", help="ask only about these switches")
+    made.add_argument("--only", default="", metavar="NAMES", help="ask only these questions")
     made.add_argument("--long", action="store_true", help="also ask questions that take a day")
     made.add_argument("--again", action="store_true", help="also ask what the file already answers")
     made.add_argument("--clean", action="store_true", help="only remove what a run left behind")
@@ -54,7 +54,7 @@ def chosen(only: str, long: bool) -> list[Question]:
     there = {name for question in QUESTIONS for name in question.words}
     if unknown := sorted(names - there):
         raise ProbeError(
-            f"--only: there is no switch {unknown[0]!r}; there are {', '.join(sorted(there))}"
+            f"--only: there is no question {unknown[0]!r}; there are {', '.join(sorted(there))}"
         )
     if names:
         return [each for each in QUESTIONS if names & set(each.words)]

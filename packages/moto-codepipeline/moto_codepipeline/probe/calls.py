@@ -72,7 +72,8 @@ class Calls:
     """Makes calls to one endpoint, or to AWS if ``endpoint_url`` is None.
 
     ``note`` is called with a dictionary for each call, without secrets. ``question`` is the present
-    question. ``throttled`` is whether a call was throttled, ``body`` the last short body.
+    question, and ``fact`` the present fact. ``throttled`` is whether a call was throttled, ``body``
+    the last short body.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Calls:
         if not re.fullmatch("[a-z]+(-[a-z]+)+-[0-9]+", region):
             raise ProbeError(f"--region must be a region, such as eu-west-1, not '{region}'")
         self.region, self.endpoint_url, self.clock = region, endpoint_url, clock
-        self.question, self.throttled, self.body = "", False, ""
+        self.question, self.fact, self.throttled, self.body = "", "", False, ""
         self._note, self._began, self._answered = note, clock.now(), False
         self._clients: dict[str, Any] = {}
         # A program on this machine must not see the user's credentials.
@@ -173,6 +174,7 @@ class Calls:
     def _write(self, call: str, request: dict[str, Any], answer: Answer) -> None:
         line = {
             "question": self.question,
+            "fact": self.fact,
             "at": round(answer.sent - self._began, 3),
             "seconds": round(answer.answered - answer.sent, 3),
             "call": call,

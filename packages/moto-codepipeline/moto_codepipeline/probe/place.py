@@ -14,6 +14,7 @@ from typing import Any
 from .calls import Calls, ProbeError
 
 RIGHTS = ["s3:GetObject*", "s3:PutObject", "s3:GetBucket*", "s3:ListBucket"]
+RIGHTS += ["lambda:InvokeFunction"]
 GONE = (
     "NoSuchBucket",
     "NoSuchEntity",
@@ -48,25 +49,34 @@ class Place:
             f"the S3 bucket {self.bucket}, with a small object and its artifacts",
             f"the IAM role {self.prefix}, which CodePipeline may assume for this bucket alone",
             f"custom action types Custom/Test/{self.prefix}-…/1",
-            f"the pipeline {self.pipeline_name}, and some 100 executions of it",
+            f"the pipeline {self.pipeline_name}, and some 200 executions of it",
             f"the SQS queue {self.prefix}, and its EventBridge rule {self.prefix}",
         ]
 
     def type_request(self, **changes: Any) -> dict[str, Any]:
         """A CreateCustomActionType request."""
-        trial = {"required": True, "key": True, "secret": False, "queryable": True}
+        optional = {"type": "String", "required": False, "key": False}
+        trial = {"name": "Trial", "type": "String", "required": True, "key": True, "secret": False}
+        text, secret = {"name": "Text", "secret": False}, {"name": "Secret", "secret": True}
         return {
             **self.type_name,
-            "configurationProperties": [{"name": "Trial", "type": "String", **trial}],
+            "configurationProperties": [
+                trial | {"queryable": True},
+                optional | text,
+                optional | secret,
+            ],
             "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 1},
             "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 0},
         } | changes
 
-    def pipeline(self, stage: list[dict[str, Any]], key: str = "source.zip") -> dict[str, Any]:
+    def pipeline(
+        self, stage: list[dict[str, Any]], key: str = "source.zip", **changes: Any
+    ) -> dict[str, Any]:
         """The pipeline's structure: a source, and a stage of actions."""
         source = {"S3Bucket": self.bucket, "S3ObjectKey": key, "PollForSourceChanges": "false"}
         s3 = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
         action = {"name": "Source", "actionTypeId": s3, "configuration": source}
+        action |= {"namespace": "Source"}
         stages = {"Source": [action | {"outputArtifacts": [{"name": "Source"}]}], "Work": stage}
         return {
             "name": self.pipeline_name,
@@ -75,11 +85,12 @@ class Place:
             "stages": [{"name": name, "actions": actions} for name, actions in stages.items()],
             "executionMode": "PARALLEL",
             "pipelineType": "V2",
-        }
+        } | changes
 
-    def actions(self, trial: str, count: int = 1) -> list[dict[str, Any]]:
+    def actions(self, trial: str, count: int = 1, **configuration: str) -> list[dict[str, Any]]:
         """Actions of the custom type, whose jobs are polled for by this trial."""
-        work: dict[str, Any] = {"actionTypeId": self.type_id, "configuration": {"Trial": trial}}
+        work: dict[str, Any] = {"actionTypeId": self.type_id}
+        work["configuration"] = {"Trial": trial} | configuration
         work["inputArtifacts"] = [{"name": "Source"}]
         return [{"name": f"Work-{number}", **work} for number in range(1, count + 1)]
 
@@ -107,8 +118,10 @@ class Place:
         exists = ("EntityAlreadyExists",)
         do("iam", "create_role", exists, AssumeRolePolicyDocument=trust, **role)
         self.role_arn = do("iam", "get_role", **role).value["Role"]["Arn"]
-        arn = f"arn:{self.role_arn.split(':')[1]}:s3:::{self.bucket}"
-        rights = policy(RIGHTS, Resource=[arn, f"{arn}/*"])
+        aws = f"arn:{self.role_arn.split(':')[1]}"
+        arn, function = f"{aws}:s3:::{self.bucket}", f"function:{self.prefix}-none"
+        function = f"{aws}:lambda:{region}:{self.account}:{function}"
+        rights = policy(RIGHTS, Resource=[arn, f"{arn}/*", function])
         do("iam", "put_role_policy", PolicyName="probe", PolicyDocument=rights, **role)
 
     def create(self, structure: dict[str, Any]) -> None:

@@ -5,19 +5,18 @@ A question with a fixed set of answers is tried twice, and must have the same an
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from operator import and_
 from typing import Any
 
-from .calls import THROTTLED, Answer, LostError, UnansweredError
+from .calls import THROTTLED, Answer, LostError, ProbeError, UnansweredError
+from .facts import FACTS, GROUPS, SWITCHES, find, plain, told
 from .measure import HORIZON, Interval, look, narrowed
-from .trials import Probe, Trial, claim, duration, jobs
+from .trials import UNKNOWN_JOB, Probe, Trial, claim, duration, error_of, jobs
 
-UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
 JOBS, BURST, BURSTS, STARTS = 50, 30, 12, 5
 ROUNDED = 0.0011
 """AWS's own times are in thousandths of a second."""
@@ -47,12 +46,17 @@ Findings = Iterator[Found | Unanswered]
 
 @dataclass(frozen=True)
 class Question:
-    """A question about switches: ``words`` has its words for each. Long ones are opt-in."""
+    """A question about switches, or a group of facts: ``words`` has its words for each, and
+    ``facts`` what else it finds. Long ones are opt-in."""
 
     words: dict[str, str]
     ask: Callable[[Probe], Findings]
     takes: str
     long: bool
+
+    @property
+    def facts(self) -> list[str]:
+        return [name for name, fact in FACTS.items() if fact["group"] in self.words]
 
     @property
     def how(self) -> str:
@@ -74,31 +78,21 @@ def question(
     return lambda ask: QUESTIONS.append(Question(words, ask, takes, long))
 
 
-def world(
-    refused: str, accepted: str, **words: str
-) -> Callable[[Callable[[Probe, Trial], Answer]], None]:
-    """Register a function whose response is an error in one case, and none in the other."""
+def world(name: str, question: str, how: str, takes: str, cases: dict[str, Any]) -> None:
+    """Register a question whose answer is shown by how the text of its steps begins."""
 
-    def add(of: Callable[[Probe, Trial], Answer]) -> None:
-        def ask(probe: Probe) -> Findings:
-            def once() -> str:
-                with probe.trial() as trial:
-                    return which(of(probe, trial), refused, accepted)
+    def ask(probe: Probe) -> Findings:
+        def once() -> Any:
+            text = find(probe, SWITCHES[name])
+            for beginning, value in cases.items():
+                if text.startswith(beginning):
+                    return value
+            raise UnansweredError(f"It was answered {text}")
 
-            [name] = words
-            yield Found(name, probe.agreed(once), "the same twice")
+        yield Found(name, probe.agreed(once), "the same twice")
 
-        ask.__doc__ = of.__doc__
-        QUESTIONS.append(Question(words, ask, "1 min", long=False))
-
-    return add
-
-
-def which(answer: Answer, refused: str, accepted: str) -> str:
-    """The case that a response shows. Raises UnansweredError if it shows neither."""
-    if answer.code not in (None, refused):
-        raise UnansweredError(f"It was answered {answer}")
-    return refused if answer.code else accepted
+    ask.__doc__ = how
+    QUESTIONS.append(Question({name: question}, ask, takes, long=False))
 
 
 def measured(name: str, known: Interval) -> Found:
@@ -155,7 +149,8 @@ def offers(probe: Probe) -> Findings:
         known = narrowed(round_of)
         offered = [jobs(poll)[0] for poll in polls]
         old = probe.ask("acknowledge_job", jobId=offered[-1]["id"], nonce=offered[0]["nonce"])
-    yield Found("acknowledgment_with_the_first_nonce", str(old), "once", fact=True)
+    text = plain(probe, told(old))
+    yield Found("acknowledgment_with_the_first_nonce", text, "once", fact=True)
     yield measured("acknowledge_seconds", known)
     nonces = [job["nonce"] for job in offered]
     if 1 < len(set(nonces)) < len(nonces):
@@ -163,50 +158,8 @@ def offers(probe: Probe) -> Findings:
     yield Found("nonce_rotates", len(set(nonces)) > 1, f"the same in {len(nonces)} offers")
 
 
-@world(
-    "InvalidNonceException",
-    "status",
-    repeated_acknowledgment="What does a repeated acknowledgment return?",
-)
-def acknowledged_again(probe: Probe, trial: Trial) -> Answer:
-    """Acknowledged a job twice with its nonce."""
-    return probe.ask("acknowledge_job", **claim(probe.taken(trial)))
-
-
-@world(
-    "InvalidNonceException",
-    "status",
-    acknowledge_of_ended="What does the acknowledgment of a job that has ended return?",
-)
-def acknowledged_at_the_end(probe: Probe, trial: Trial) -> Answer:
-    """Acknowledged a job again after its success."""
-    job = probe.held(trial)
-    probe.do("put_job_success_result", jobId=job["id"])
-    return probe.ask("acknowledge_job", **claim(job))
-
-
-@world(
-    "InvalidJobStateException",
-    "accept",
-    result_before_acknowledgment="Is a result accepted before the acknowledgment?",
-)
-def result_at_once(probe: Probe, trial: Trial) -> Answer:
-    """Put a success for a job that was offered and not acknowledged."""
-    return probe.ask("put_job_success_result", jobId=probe.offered(trial)["id"])
-
-
-@world(
-    "InvalidJobStateException",
-    "accept",
-    result_after_abandonment="Is a result accepted after the action was abandoned?",
-)
-def result_too_late(probe: Probe, trial: Trial) -> Answer:
-    """Put a success for an acknowledged job whose execution was abandoned."""
-    job = probe.held(trial)
-    probe.place.stop(trial.execution_id)
-    if (status := probe.ended(trial, "Work-1")["status"]) != "Abandoned":
-        raise UnansweredError(f"The action is {status}")
-    return probe.ask("put_job_success_result", jobId=job["id"])
+for each, table in SWITCHES.items():
+    world(each, *(table[member] for member in ("question", "how", "takes", "cases")))
 
 
 @question(
@@ -238,8 +191,7 @@ def batches(probe: Probe) -> Findings:
 
     def polled(**limit: int) -> tuple[int, int]:
         with probe.trial(JOBS) as trial:
-            # Some may be queued later than others.
-            probe.calls.clock.wait(60 + 2 * probe.known.get("started_before_queued_seconds", 30))
+            probe.wait_for_jobs()
             first = probe.poll(trial, **limit)
             return len(jobs(first)), len(jobs(probe.poll(trial, maxBatchSize=100)))
 
@@ -295,50 +247,6 @@ def burst(probe: Probe) -> Interval | None:
     return None
 
 
-@question("3 min", update_under_way="What does UpdatePipeline do to executions in progress?")
-def update_under_way(probe: Probe) -> Findings:
-    """Updated the pipeline with a job in progress, and watched the execution for a minute."""
-
-    def once() -> str:
-        with probe.trial() as trial:
-            probe.held(trial)
-            structure = probe.place.pipeline(probe.place.actions("updated"))
-            probe.do("update_pipeline", pipeline=structure)
-            place = {"pipelineName": probe.place.pipeline_name}
-            named = place | {"pipelineExecutionId": trial.execution_id}
-            for _ in range(7):
-                found = probe.do("get_pipeline_execution", **named).value["pipelineExecution"]
-                if found["status"] == "Cancelled":
-                    return "cancel"
-                probe.calls.clock.wait(10)
-            if found["status"] != "InProgress":
-                raise UnansweredError(f"The execution is {found['status']}")
-            return "leave"
-
-    yield Found("update_under_way", probe.agreed(once), "the same twice")
-
-
-@question("1 min", source_without_version="What does an S3 source do without its object?")
-def source_without_version(probe: Probe) -> Findings:
-    """Ran a pipeline whose S3 source object is missing."""
-
-    def once() -> str:
-        with probe.trial(key="missing.zip") as trial:
-            source = probe.ended(trial, "Source")
-        code = str(error_of(source).get("code"))
-        if source["status"] != "Succeeded" and code != "ConfigurationError":
-            raise UnansweredError(f"The source is {source['status']}: {code}")
-        return "succeed" if source["status"] == "Succeeded" else code
-
-    yield Found("source_without_version", probe.agreed(once), "the same twice")
-
-
-def error_of(action: dict[str, Any]) -> dict[str, str]:
-    """The ErrorDetails of an action that has failed."""
-    result: dict[str, Any] = action.get("output", {}).get("executionResult", {})
-    return dict(result.get("errorDetails", {}))
-
-
 @question(
     "6 times the answer",
     artifact_credentials_seconds="How long are artifact credentials valid?",
@@ -363,12 +271,39 @@ def credentials(probe: Probe) -> Findings:
 
             def get() -> Answer:
                 answer = probe.calls.ask("s3", "get_object", client, **where)
-                which(answer, "ExpiredToken", "good")
+                if answer.code not in (None, "ExpiredToken"):
+                    raise UnansweredError(f"It was answered {answer}")
                 return answer
 
             return look(probe.calls.clock, issued, known, get, lambda got: bool(got.code))[0]
 
         yield measured("artifact_credentials_seconds", narrowed(round_of))
+
+
+def group(name: str, question: str, how: str, takes: str) -> None:
+    """Register the question of a group of facts."""
+
+    def ask(probe: Probe) -> Findings:
+        missing = ""
+        for each in asked.facts:
+            probe.calls.fact = each
+            try:
+                text = plain(probe, probe.clean(partial(find, probe, FACTS[each])))
+            except (UnansweredError, ProbeError) as error:
+                missing = each
+                yield Unanswered(each, plain(probe, str(error)))
+            else:
+                yield Found(each, text, "once", fact=True)
+        if missing:
+            raise UnansweredError(f"Some facts are unanswered, for example {missing}")
+
+    ask.__doc__ = how
+    asked = Question({name: question}, ask, takes, long=False)
+    QUESTIONS.append(asked)
+
+
+for each in GROUPS:
+    group(each, **GROUPS[each])
 
 
 @question(
@@ -464,37 +399,6 @@ def receive(
             return answer.sent
 
 
-@question("1 min", texts="What do invalid calls return?")
-def texts(probe: Probe) -> Findings:
-    """Made invalid calls."""
-
-    def fact(name: str, operation: str, **request: Any) -> Found:
-        return Found(name, str(probe.ask(operation, **request)), "once", fact=True)
-
-    kind, request = probe.place.type_id, probe.place.type_request()
-    with probe.trial() as trial:
-        job = {"jobId": probe.held(trial)["id"]}
-        probe.poll(trial)
-        yield Found("empty_poll_body", probe.calls.body, "once", fact=True)
-        yield fact("unknown_job", "acknowledge_job", jobId=UNKNOWN_JOB, nonce="1")
-        yield fact("wrong_nonce", "acknowledge_job", nonce="1", **job)
-        large = {"Large": "é" * 61441}
-        put = "put_job_success_result"
-        yield fact("variables_of_122882_bytes", put, outputVariables=large, **job)
-        long = {"summary": "é" * 2048}
-        yield fact("summary_of_2048_characters_of_2_bytes", put, executionDetails=long, **job)
-    yield fact("poll_without_its_query", "poll_for_jobs", actionTypeId=kind)
-    create = "create_custom_action_type"
-    yield fact("type_that_exists", create, **request)
-    spare = probe.place.type_request(provider=request["provider"] + "-2")
-    probe.do(create, "ValidationException", **spare)
-    name = {each: spare[each] for each in probe.place.type_name}
-    probe.do("delete_custom_action_type", **name)
-    other = {"outputArtifactDetails": {"minimumCount": 0, "maximumCount": 1}}
-    yield fact("deleted_type_otherwise", create, **spare | other)
-    yield fact("deleted_type_again", create, **spare)
-
-
 @question(
     "a day and a half",
     long=True,
@@ -527,23 +431,6 @@ def timeouts(probe: Probe) -> Findings:
     raise UnansweredError(sure)
 
 
-@question("1 min", third_party_details_of_ended="Does a partner job that has ended have details?")
-def partner_details(probe: Probe) -> Findings:
-    """Asked for a partner job's details after its success."""
-
-    def once() -> str:
-        with partner_job(probe) as (trial, job):
-            details = probe.do("get_third_party_job_details", **job).value["jobDetails"]
-            claimed = ("InvalidNonceException",)
-            probe.do("acknowledge_third_party_job", *claimed, nonce=details["nonce"], **job)
-            probe.do("put_third_party_job_success_result", **job)
-            probe.ended(trial, "Work-1")
-            answer = probe.ask("get_third_party_job_details", **job)
-            return which(answer, "InvalidJobException", "details")
-
-    yield Found("third_party_details_of_ended", probe.agreed(once), "the same twice")
-
-
 @question(
     "the answer",
     long=True,
@@ -551,25 +438,6 @@ def partner_details(probe: Probe) -> Findings:
 )
 def partner_timeout(probe: Probe) -> Findings:
     """Left a partner job alone until its action had failed."""
-    with partner_job(probe) as (trial, _):
+    with probe.partner_job() as (trial, _):
         seconds = duration(probe.ended(trial, "Work-1", DAY))
     yield lasted("third_party_timeout_seconds", seconds)
-
-
-@contextmanager
-def partner_job(probe: Probe) -> Iterator[tuple[Trial, dict[str, str]]]:
-    """An execution with a partner's action, and the job's id and client token."""
-    kind = probe.partner
-    if kind is None:
-        raise UnansweredError("It needs a partner's own action type: --partner-type")
-    with probe.trial(stage=[{"name": "Work-1", "actionTypeId": kind}]) as trial:
-        poll = look(
-            probe.calls.clock,
-            trial.start,
-            Interval(),
-            lambda: probe.ask("poll_for_third_party_jobs", actionTypeId=kind),
-            lambda answer: bool(jobs(answer) or answer.code),
-        )[1]
-        if poll.code:
-            raise UnansweredError(f"PollForThirdPartyJobs: {poll}")
-        yield trial, {"jobId": jobs(poll)[0]["jobId"], "clientToken": probe.client_token}

@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import answers
+from ..answers import read
+from .answers import write
 from .calls import ProbeError, UnansweredError
+from .facts import FACTS
 from .questions import NOT_ASKED, Found, Question, Unanswered
 from .trials import Probe
 
 Say = Callable[[str], None]
+TABLES = ("switches", "how", "unanswered", "facts", "differs")
 
 
 class Record:
@@ -22,12 +25,11 @@ class Record:
 
     def __init__(self, path: Path, endpoint: str, region: str) -> None:
         self.path, self.evidence = path, path.with_suffix(".jsonl")
-        present, asked = answers.read(path), {"endpoint": endpoint, "region": region}
+        present, asked = read(path), {"endpoint": endpoint, "region": region}
         if present and {name: present.get(name) for name in asked} != asked:
             raise ProbeError(f"{path} has the answers of another endpoint: choose another --output")
-        tables = ("switches", "how", "unanswered", "facts")
         self.content: dict[str, Any] = {"date": "", **asked}
-        self.content |= {name: dict(present.get(name, {})) for name in tables}
+        self.content |= {name: dict(present.get(name, {})) for name in TABLES}
         self.content["unanswered"] |= NOT_ASKED
 
     def answered(self, question: Question) -> bool:
@@ -37,7 +39,7 @@ class Record:
     def keep(self, question: Question, found: Found | Unanswered) -> str:
         """Write an answer, or why there is none; return it in words."""
         content, name = self.content, found.name
-        for table in ("switches", "how", "unanswered", "facts"):
+        for table in TABLES:
             content[table].pop(name, None)
         if isinstance(found, Unanswered):
             content["unanswered"][name] = found.why
@@ -47,12 +49,15 @@ class Record:
             words = f"{found.value} ({found.sure})"
             if not found.fact:
                 content["how"][name] = f"{question.how}: {found.sure}"
+            elif (here := FACTS[name]["here"]) != found.value:
+                content["differs"][name] = here
+                words += f"; differs from the emulator: {here}"
         self.write()
         return f"  {name}: {words}"
 
     def write(self) -> None:
         self.content["date"] = datetime.now(UTC).date().isoformat()
-        answers.write(self.path, self.content)
+        write(self.path, self.content)
 
     def note(self, call: dict[str, Any]) -> None:
         """Append a call to the recorded calls."""
@@ -71,6 +76,8 @@ class Record:
                     yield f"  not answered: {self.content['unanswered'][name]}"
         for name, text in self.content["facts"].items():
             yield f"{name}: {text}"
+            if name in self.content["differs"]:
+                yield f"  differs from the emulator: {self.content['differs'][name]}"
 
 
 def run(probe: Probe, record: Record, questions: Iterable[Question], say: Say) -> None:
@@ -86,13 +93,14 @@ def run(probe: Probe, record: Record, questions: Iterable[Question], say: Say) -
             if not record.answered(question):
                 _ask(probe, record, question, say)
     finally:
+        probe.calls.question = probe.calls.fact = ""
         probe.place.remove()
 
 
 def _ask(probe: Probe, record: Record, question: Question, say: Say) -> None:
-    left = dict(question.words)
-    probe.calls.question = " ".join(left)
-    say(f"{' '.join(left.values())} (takes {question.takes})")
+    left = dict.fromkeys([*question.words, *question.facts])
+    probe.calls.question, probe.calls.fact = " ".join(question.words), ""
+    say(f"{' '.join(question.words.values())} (takes {question.takes})")
 
     def asked() -> None:
         for found in question.ask(probe):
@@ -107,6 +115,7 @@ def _ask(probe: Probe, record: Record, question: Question, say: Say) -> None:
         for name in left:
             say(record.keep(question, Unanswered(name, str(error))))
     else:
-        for name in left:  # it only asks for facts
+        for name in left:  # of a group of facts
             record.content["how"][name] = question.how
+            record.content["unanswered"].pop(name, None)
             record.write()

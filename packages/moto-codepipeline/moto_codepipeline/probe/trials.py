@@ -15,6 +15,8 @@ from .place import Place
 
 Outcome = TypeVar("Outcome")
 
+UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
+
 LOST = 20
 
 
@@ -46,23 +48,55 @@ class Probe:
         return self.calls.do("codepipeline", operation, fine, **request)
 
     @contextmanager
-    def trial(self, count: int = 1, stage: Any = None, **source: str) -> Iterator[Trial]:
+    def trial(
+        self,
+        count: int = 1,
+        stage: Any = None,
+        configuration: dict[str, str] | None = None,
+        **changes: Any,
+    ) -> Iterator[Trial]:
         """Start an execution of ``count`` actions, or of another stage; abandon it at the end."""
         if self.calls.throttled:
             self.calls.clock.wait(1)
         self._trials += 1
         value = f"t{self._trials}"
-        stage = stage or self.place.actions(value, count)
-        self.do("update_pipeline", pipeline=self.place.pipeline(stage, **source))
-        token = str(uuid.uuid4())
-        start = self.do(
-            "start_pipeline_execution", name=self.place.pipeline_name, clientRequestToken=token
-        )
+        stage = stage or self.place.actions(value, count, **configuration or {})
+        self.do("update_pipeline", pipeline=self.place.pipeline(stage, **changes))
+        with self.execution(value) as trial:
+            yield trial
+
+    @contextmanager
+    def execution(self, value: str) -> Iterator[Trial]:
+        """Start an execution of the pipeline as it is, and abandon it at the end."""
+        named = {"name": self.place.pipeline_name, "clientRequestToken": str(uuid.uuid4())}
+        start = self.do("start_pipeline_execution", **named)
         execution_id = start.value["pipelineExecutionId"]
         try:
             yield Trial(value, execution_id, start)
         finally:
             self.place.stop(execution_id)
+
+    @contextmanager
+    def partner_job(self) -> Iterator[tuple[Trial, dict[str, str]]]:
+        """An execution with a partner's action, and the job's id and client token."""
+        kind = self.own_partner()
+        with self.trial(stage=[{"name": "Work-1", "actionTypeId": kind}]) as trial:
+            poll = look(
+                self.calls.clock,
+                trial.start,
+                Interval(),
+                lambda: self.ask("poll_for_third_party_jobs", actionTypeId=kind),
+                lambda answer: bool(jobs(answer) or answer.code),
+            )[1]
+            if poll.code:
+                raise UnansweredError(f"PollForThirdPartyJobs: {poll}")
+            yield trial, {"jobId": jobs(poll)[0]["jobId"], "clientToken": self.client_token}
+
+    def own_partner(self) -> dict[str, str]:
+        """The partner's action type. Raises UnansweredError if there is none."""
+        if self.partner is None:
+            raise UnansweredError("It needs a partner's own action type: --partner-type")
+        return self.partner
 
     def clean(self, trial: Callable[[], Outcome]) -> Outcome:
         """The result of a trial in which no call was lost."""
@@ -101,18 +135,14 @@ class Probe:
             lambda answer: bool(jobs(answer)),
         )
 
+    def wait_for_jobs(self) -> None:
+        """Wait until all jobs can certainly be polled: some may be queued later than others."""
+        self.calls.clock.wait(60 + 2 * self.known.get("started_before_queued_seconds", 30))
+
     def offered(self, trial: Trial) -> dict[str, Any]:
         """A trial's job, once it is offered."""
         _, poll = self.until_job(trial, trial.start)
         return jobs(poll)[0]
-
-    def taken(self, trial: Trial) -> dict[str, Any]:
-        """A trial's job, acknowledged in one call."""
-        job = self.offered(trial)
-        answer = self.ask("acknowledge_job", **claim(job))
-        if answer.value.get("status") != "InProgress":
-            raise UnansweredError(f"An acknowledgment returned {answer}")
-        return job
 
     def held(self, trial: Trial) -> dict[str, Any]:
         """A trial's job, acknowledged in as many calls as needed."""
@@ -149,3 +179,9 @@ def claim(job: dict[str, Any]) -> dict[str, str]:
 def duration(action: dict[str, Any]) -> float:
     """For how long an action that has ended was in progress, by AWS's clock."""
     return float((action["lastUpdateTime"] - action["startTime"]).total_seconds())
+
+
+def error_of(action: dict[str, Any]) -> dict[str, str]:
+    """The ErrorDetails of an action that has failed."""
+    result: dict[str, Any] = action.get("output", {}).get("executionResult", {})
+    return dict(result.get("errorDetails", {}))
