@@ -31,6 +31,15 @@ def test_each_block_of_a_page_is_in_the_table(page):
     assert begin == beginnings
 
 
+@pytest.mark.parametrize("page", pages())
+def test_no_code_of_a_page_escapes_the_table(page: str) -> None:
+    """Only fenced blocks at the beginning of a line are in it."""
+    prose = re.sub(r"^```\w*\n.*?^```$", "", (ROOT / page).read_text(), flags=re.M | re.S)
+    assert re.findall(r"^(?: {4}\S| *\t| +```| *~~~).*", prose, re.MULTILINE) == []
+    assert "```" not in prose
+    assert re.findall(r"`(?:pip install|docker) [^`]*`", prose) == []
+
+
 def test_the_table_has_only_pages_that_exist():
     assert {row.page for row in rows()} <= set(pages())
 
@@ -97,6 +106,11 @@ def test_a_result_of_all_pages_of_an_answer_is_not_asked_for_as_text(page: str) 
     for block in blocks_of(page):
         command = block.text.replace("\\\n", " ")
         assert re.findall(r".*--output text.*--query '(?:length|sum|max|min)\(.*", command) == []
+
+
+@pytest.mark.parametrize("page", pages())
+def test_a_packages_extra_is_quoted_since_zsh_would_take_it_as_a_pattern(page: str) -> None:
+    assert re.findall(r"pip install [\w-]+\[.*", (ROOT / page).read_text()) == []
 
 
 @pytest.mark.parametrize("page", pages())
