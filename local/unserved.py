@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import moto_codepipeline
@@ -42,7 +42,7 @@ class Unserved:
 
 
 def look(
-    account_id: str, region: str, parameters: list[Mapping[str, Any]]
+    account_id: str, region: str, parameters: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, str]]:
     """Each action type or query that is not served, and a sentence about it.
 
