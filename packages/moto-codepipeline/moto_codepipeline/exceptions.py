@@ -129,11 +129,13 @@ class InvalidStageDeclarationError(CodePipelineError):
     """A stage in a pipeline's structure is invalid."""
 
 
-class PipelineVersionNotFoundError(CodePipelineError):
-    """The pipeline never had this version. Text unknown."""
+class PipelineNameInUseError(CodePipelineError):
+    """Another pipeline has the name. moto's text."""
 
-    def __init__(self, pipeline: str, version: int) -> None:
-        super().__init__(f"Pipeline '{pipeline}' does not have a version {version}")
+    def __init__(self, pipeline: str, account_id: str) -> None:
+        super().__init__(
+            f"A pipeline with the name '{pipeline}' already exists in account '{account_id}'"
+        )
 
 
 class ConcurrentPipelineExecutionsLimitExceededError(CodePipelineError):

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from moto.codepipeline.exceptions import (
     InvalidTagsException,
+    PipelineNotFoundException,
     ResourceNotFoundException,
     TooManyTagsException,
 )
@@ -16,7 +17,7 @@ from .action_types import AWS_TYPES, ActionType, TypeKey, keep_secrets
 from .exceptions import (
     InvalidStructureError,
     LimitExceededError,
-    PipelineVersionNotFoundError,
+    PipelineNameInUseError,
     ValidationError,
 )
 from .executions import ExecutionOperations
@@ -27,6 +28,9 @@ from .validation import check
 
 CUSTOM_ACTION_TYPES, PIPELINES, TAGS = 50, 1000, 50
 """Quotas of an account in a region, and of a resource (documented)."""
+
+VERSIONS = 10
+"""How many versions of a pipeline GetPipeline returns (reported)."""
 
 SERVICE = "codepipeline.amazonaws.com"
 
@@ -130,18 +134,15 @@ class JobBackend(ExecutionOperations):
     ) -> tuple[dict[str, Any], list[dict[str, str]]]:
         """Create a pipeline, after a check of its structure. Secrets are masked in the response.
 
-        Raises the errors of ``check_structure``, InvalidStructureError for a missing role
-        and, as moto does, for a name that is taken, and LimitExceededError.
+        Raises the errors of ``check_structure``, InvalidStructureError for a missing role,
+        PipelineNameInUseError and LimitExceededError.
         """
         self._check(pipeline)
         keep_secrets(pipeline, None, self.action_types)
         if pipeline["name"] not in self.pipelines and len(self.pipelines) >= PIPELINES:
             raise LimitExceededError(f"There can be no more than {PIPELINES} pipelines")
         if pipeline["name"] in self.pipelines:
-            raise InvalidStructureError(
-                f"A pipeline with the name '{pipeline['name']}' already exists in account "
-                f"'{self.account_id}'"
-            )
+            raise PipelineNameInUseError(pipeline["name"], self.account_id)
         made = CodePipeline(self.account_id, self.region_name, pipeline)
         made.validate_tags(tags or [])
         made.tags.update({tag["key"]: tag["value"] for tag in tags or []})
@@ -185,13 +186,15 @@ class JobBackend(ExecutionOperations):
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """A pipeline, now or in an earlier version, with secrets masked (documented).
 
-        Raises PipelineNotFoundException and PipelineVersionNotFoundError.
+        Raises PipelineNotFoundException, also if it is not one of the last ten (reported).
         """
         pipeline, metadata = super().get_pipeline(name)
         if version is not None and version != pipeline["version"]:
-            versions = self._versions.get(name, {})
+            versions = dict(list(self._versions.get(name, {}).items())[-VERSIONS:])
             if version not in versions:
-                raise PipelineVersionNotFoundError(name, version)
+                raise PipelineNotFoundException(
+                    f"Account '{self.account_id}' does not have a pipeline with name '{name}'"
+                )
             pipeline = versions[version]
         return self._masked(pipeline), metadata
 
@@ -199,6 +202,8 @@ class JobBackend(ExecutionOperations):
         types = self.action_types.items()
         allowed = {key: each for key, each in types if each.may_be_used_in(self.account_id)}
         check_structure(pipeline, allowed, self.region_name)
+        if pipeline.get("variables"):
+            pipeline.setdefault("pipelineType", "V2")  # recorded for UpdatePipeline
         if not self._trusts(pipeline["roleArn"]):
             # Recorded.
             raise InvalidStructureError(

@@ -247,7 +247,7 @@ class PipelineRun(PipelineExecution):
     stages, from 1; ``begun`` has the actions of all attempts, in the order in which they began.
     ``stopped_for`` is the API's ``StopExecutionTrigger``, once it is being stopped; ``trigger`` is
     its ``ExecutionTrigger``. ``source_revisions`` are the revisions that source actions use instead
-    of the present ones, by action name.
+    of the present ones, by action name; ``missing`` are the variables without a value.
     """
 
     def __init__(
@@ -263,13 +263,13 @@ class PipelineRun(PipelineExecution):
         trigger: dict[str, str] | None = None,
     ) -> None:
         given = {each["name"]: each["value"] for each in variables or []}
-        defaults = {
-            each["name"]: each["defaultValue"]
+        values = {
+            each["name"]: given.get(each["name"], each.get("defaultValue"))
             for each in pipeline.get("variables", [])
-            if "defaultValue" in each
         }
-        values = [{"name": name, "value": text} for name, text in (defaults | given).items()]
-        super().__init__(pipeline["name"], pipeline["version"], values)
+        self.missing = [name for name, text in values.items() if text is None]
+        shown = [] if self.missing else [{"name": n, "value": text} for n, text in values.items()]
+        super().__init__(pipeline["name"], pipeline["version"], shown)
         self.arn = arn
         self.region = region
         self.traffic = traffic

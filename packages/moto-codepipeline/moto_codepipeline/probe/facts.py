@@ -73,6 +73,7 @@ class Scene:
         self.names: dict[str, Any] = {
             "source": source,
             "work": work,
+            "whole": whole,
             "store": whole["artifactStore"],
             "bucket": place.bucket,
             "prefix": place.prefix,
