@@ -136,7 +136,7 @@ class ExecutionOperations(JobOperations):
 
     @operation
     def stop_pipeline_execution(
-        self, name: str, execution_id: str, *, abandon: bool = False, reason: str | None = None
+        self, name: str, execution_id: str, abandon: bool | None, reason: str | None
     ) -> str:
         """Stop an execution; return its id.
 
@@ -151,7 +151,7 @@ class ExecutionOperations(JobOperations):
             raise PipelineExecutionNotStoppableError(name, execution_id)
         if stage.run.status == STOPPING and not abandon:
             raise DuplicatedStopRequestError(name, execution_id)
-        self._engine.stop(stage, without_none(reason=reason), abandon=abandon)
+        self._engine.stop(stage, without_none(reason=reason), abandon=bool(abandon))
         return execution_id
 
     @operation
@@ -222,7 +222,7 @@ class ExecutionOperations(JobOperations):
 
     @operation
     def set_stage_transition(
-        self, name: str, stage: str, transition_type: str, *, reason: str | None
+        self, name: str, stage: str, transition_type: str, reason: str | None
     ) -> None:
         """Disable a stage's transition with a reason, or enable it without one.
 

@@ -100,7 +100,6 @@ class Job:
         """
         action, run = self.action, self.action.run
         in_own_account = self.owner != "ThirdParty"
-        region = action.declaration.get("region", run.region)
         return without_none(
             actionTypeId=action.type_id,
             actionConfiguration={"configuration": action.configuration},
@@ -115,7 +114,7 @@ class Job:
             outputArtifacts=[artifact.for_job() for artifact in action.outputs],
             artifactCredentials=credentials,
             continuationToken=self.continuation_token,
-            encryptionKey=run.store(region).get("encryptionKey"),
+            encryptionKey=run.store(action.region).get("encryptionKey"),
         )
 
 

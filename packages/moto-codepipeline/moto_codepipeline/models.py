@@ -53,9 +53,11 @@ class JobBackend(ExecutionOperations):
         """Register a type, or restore a deleted one with an identical request (documented).
 
         Raises ValidationError, also if the type exists or a deleted one was different, and
-        LimitExceededError. Both texts are unknown.
+        LimitExceededError (both texts are unknown), TooManyTagsException and InvalidTagsException.
         """
-        return self._register(ActionType.registered(request, "Custom"))
+        made = ActionType.registered(request, "Custom")
+        made.tags = checked_tags(made.tags, "/".join(made.key))
+        return self._register(made)
 
     @operation
     def delete_custom_action_type(self, category: str, provider: str, version: str) -> None:
@@ -244,12 +246,7 @@ class JobBackend(ExecutionOperations):
         if kind is None:
             super().tag_resource(arn, tags)
             return
-        given = {tag["key"]: tag["value"] for tag in [*kind.tags, *tags]}
-        if reserved := [key for key in given if key.startswith("aws:")]:
-            raise InvalidTagsException(f"Not allowed to modify system tags: {reserved[0]}")
-        if len(given) > TAGS:
-            raise TooManyTagsException(arn)
-        kind.tags = [{"key": key, "value": value} for key, value in given.items()]
+        kind.tags = checked_tags([*kind.tags, *tags], arn)
 
     @operation
     def untag_resource(self, arn: str, tag_keys: list[str]) -> None:
@@ -281,6 +278,16 @@ class JobBackend(ExecutionOperations):
                 if action_type is not None and "configuration" in action:
                     action["configuration"] = action_type.masked(action["configuration"])
         return shown
+
+
+def checked_tags(tags: list[dict[str, str]], resource: str) -> list[dict[str, str]]:
+    """Tags with the last value of each key. Raises TooManyTagsException, InvalidTagsException."""
+    given = {tag["key"]: tag["value"] for tag in tags}
+    if reserved := [key for key in given if key.startswith("aws:")]:
+        raise InvalidTagsException(f"Not allowed to modify system tags: {reserved[0]}")
+    if len(given) > TAGS:
+        raise TooManyTagsException(resource)
+    return [{"key": key, "value": value} for key, value in given.items()]
 
 
 def backend(account_id: str, region_name: str) -> JobBackend:

@@ -258,14 +258,15 @@ class JobOperations(SteppedBackend):
             self._board.withdraw(action)
 
     def _open_function_job(self, action: ActionRun) -> None:
-        check_function(self.account_id, self.region_name, action.configuration["FunctionName"])
+        check_function(self.account_id, action.region, action.configuration["FunctionName"])
         self._board.open(action)
 
     def _invoke(self, job: Job) -> None:
         expires = self._timeline.now() + self.behaviour.artifact_credentials_seconds
         payload = event(job.id, self.account_id, self._data(job), expires)
         name = job.action.configuration["FunctionName"]
-        self._send_later(f"the job of {name}", type(self).invoke_function, name, payload)
+        send, region = type(self).invoke_function, job.action.region
+        self._send_later(f"the job of {name}", send, name, payload, region=region)
 
     def _publish(self, topic: str, subject: str, message: str) -> None:
         notice = (topic, subject, message)

@@ -14,11 +14,15 @@ from .exceptions import (
     InvalidStageDeclarationError,
     InvalidStructureError,
 )
-from .runs import VARIABLE
+from .runs import REFERENCE, VARIABLE
 
 STAGES, ACTIONS_IN_STAGE, ACTIONS, VARIABLES = 50, 50, 1000, 50
 """Quotas of a pipeline (documented)."""
 
+REFERENCES = (
+    "Valid format for a pipeline execution variable reference is a namespace and a key separated "
+    "by a period (.). The following pipeline execution variables are"
+)
 UNSERVED = {
     "beforeEntry": "conditions",
     "onSuccess": "conditions",
@@ -67,7 +71,8 @@ def _idle(pipeline: dict[str, Any]) -> list[str]:
 def is_idle(type_id: dict[str, str]) -> bool:
     """Whether an action of this type succeeds without doing anything."""
     key = TypeKey.of(type_id)
-    return key.owner == "AWS" and (key.category, key.provider) in IDLE_PROVIDERS
+    known = (key.category, key.provider) in IDLE_PROVIDERS
+    return known and (key.owner, key.version) == ("AWS", "1")
 
 
 def _check_pipeline(pipeline: dict[str, Any]) -> None:
@@ -138,7 +143,7 @@ def _check_stage(stage: dict[str, Any]) -> None:
             f"More than one action in stage {stage['name']} has the name {name}"
         )
     for member, what in UNSERVED.items():
-        if stage.get(member):
+        if stage.get(member, []) != []:
             raise InvalidStageDeclarationError(
                 f"Stage {stage['name']} has {member}: this CodePipeline has no {what}"
             )
@@ -248,12 +253,14 @@ def _check_namespaces(pipeline: dict[str, Any]) -> None:
     for (stage, action), earlier in _with_earlier(pipeline):
         known = {other.get("namespace") for other in earlier} | {"codepipeline"}
         for key, text in action.get("configuration", {}).items():
-            for found in VARIABLE.finditer(text):
-                namespace, name = found.groups()
+            for reference in REFERENCE.findall(text):
                 where = (
                     f"StageName=[{stage}], ActionName=[{action['name']}], "
-                    f"ActionConfigurationKey=[{key}], VariableReferenceText=[{namespace}.{name}]"
+                    f"ActionConfigurationKey=[{key}], VariableReferenceText=[{reference}]"
                 )
+                if not (found := VARIABLE.fullmatch(f"#{{{reference}}}")):
+                    raise InvalidActionDeclarationError(f"{REFERENCES} not of this form.\n{where}")
+                namespace, name = found.groups()
                 if namespace == "variables" and variables:
                     if action["actionTypeId"]["category"] == "Source":
                         raise InvalidStructureError(
@@ -266,9 +273,7 @@ def _check_namespaces(pipeline: dict[str, Any]) -> None:
                         )
                 elif namespace not in known:
                     raise InvalidActionDeclarationError(
-                        "Valid format for a pipeline execution variable reference is a namespace "
-                        "and a key separated by a period (.). The following pipeline execution "
-                        f"variables are referencing a namespace that does not exist.\n{where}"
+                        f"{REFERENCES} referencing a namespace that does not exist.\n{where}"
                     )
 
 
