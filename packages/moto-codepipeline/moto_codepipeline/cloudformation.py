@@ -118,7 +118,7 @@ class CustomActionTypeResource(_Resource, CloudFormationModel):
         **kwargs: Any,
     ) -> CustomActionTypeResource:
         """Register the type that a template describes."""
-        properties = cloudformation_json["Properties"]
+        properties = cloudformation_json.get("Properties", {})
         with _errors_of_the_stack():
             request = _read(_shapes()["type"], properties)
             check("CreateCustomActionType", request)
@@ -139,7 +139,7 @@ class CustomActionTypeResource(_Resource, CloudFormationModel):
 
         Only its tags are changed in place.
         """
-        properties = cloudformation_json["Properties"]
+        properties = cloudformation_json.get("Properties", {})
         if {**properties, "Tags": None} == {**original_resource.properties, "Tags": None}:
             kind = backend(account_id, region_name).action_types[original_resource.key]
             with _errors_of_the_stack():
@@ -178,7 +178,7 @@ class PipelineResource(_Resource, CloudFormationModel):
         """Create the pipeline that a template describes. It is not started."""
         where = backend(account_id, region_name)
         with _errors_of_the_stack():
-            pipeline, more = _pipeline(cloudformation_json["Properties"], resource_name)
+            pipeline, more = _pipeline(cloudformation_json.get("Properties", {}), resource_name)
             tags = more.get("tags", [])
             check("CreatePipeline", {"pipeline": pipeline, "tags": tags})
             created, _tags = where.create_pipeline(pipeline, tags)
@@ -195,7 +195,7 @@ class PipelineResource(_Resource, CloudFormationModel):
         region_name: str,
     ) -> PipelineResource:
         """Update the pipeline, or replace it if its name changes."""
-        properties, name = cloudformation_json["Properties"], original_resource.name
+        properties, name = cloudformation_json.get("Properties", {}), original_resource.name
         where = backend(account_id, region_name)
         if properties.get("Name", name) != name:
             replacement = cls.create_from_cloudformation_json(
@@ -269,6 +269,8 @@ def _pipeline(properties: dict[str, Any], name: str) -> tuple[dict[str, Any], di
     more = {each: declared.pop(each) for each in names & set(declared)}
     stages = [each["name"] for each in declared["stages"]]
     for each in more.get("disableInboundStageTransitions", []):
+        where = {"pipelineName": name, "transitionType": "Inbound"}
+        check("DisableStageTransition", where | each)
         if each["stageName"] not in stages:
             raise StageNotFoundError(name, each["stageName"])
     return declared, more

@@ -2,8 +2,8 @@
 
 Each is a CodePipelineError: HTTP 400 with {"__type": "<Name>Exception", "message": "..."}.
 A class is called ``...Error`` here and ``...Exception`` on the wire; ``text`` is the message, with
-placeholders for the values that the error is made with. Texts are recorded from CodePipeline or reported by its users where a docstring says
-so; the others are this module's own.
+placeholders for the values that the error is made with. Texts are recorded from CodePipeline or
+reported by its users where a docstring says so; the others are this module's own.
 """
 
 from __future__ import annotations

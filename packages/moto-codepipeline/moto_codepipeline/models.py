@@ -13,7 +13,7 @@ from moto.codepipeline.exceptions import (
 from moto.codepipeline.models import CodePipeline, CodePipelineBackend, codepipeline_backends
 from moto.iam.exceptions import NotFoundException as IAMNotFoundException
 
-from .action_types import AWS_TYPES, ActionType, TypeKey, keep_secrets
+from .action_types import AWS_TYPES, ActionType, TypeKey, actions_of, keep_secrets
 from .exceptions import (
     InvalidStructureError,
     LimitExceededError,
@@ -272,11 +272,10 @@ class JobBackend(ExecutionOperations):
 
     def _masked(self, pipeline: dict[str, Any]) -> dict[str, Any]:
         shown = deepcopy(pipeline)
-        for stage in shown["stages"]:
-            for action in stage["actions"]:
-                action_type = self.action_types.get(TypeKey.of(action["actionTypeId"]))
-                if action_type is not None and "configuration" in action:
-                    action["configuration"] = action_type.masked(action["configuration"])
+        for _, action in actions_of(shown):
+            action_type = self.action_types.get(TypeKey.of(action["actionTypeId"]))
+            if action_type is not None and "configuration" in action:
+                action["configuration"] = action_type.masked(action["configuration"])
         return shown
 
 

@@ -21,11 +21,14 @@ REST = "*"
 Wire = tuple[int, dict[str, Any], str | bytes]
 
 
-def _returns(member: str, *names: str) -> Callable[[Any], str]:
-    """An operation whose backend method takes these members, and returns one, or nothing."""
+def _returns(member: str, *names: str, of: str | None = None) -> Callable[[Any], str]:
+    """An operation whose backend method takes these members, and returns one, or nothing.
+
+    The method has the operation's name, unless it is given.
+    """
 
     def respond(self: JobResponse) -> str:
-        method = getattr(self.codepipeline_backend, xform_name(self._get_action()))
+        method = getattr(self.codepipeline_backend, of or xform_name(self._get_action()))
         found = method(*self._given(*names))
         return json.dumps({member: found}) if member else ""
 
@@ -115,25 +118,19 @@ class JobResponse(CodePipelineResponse):
         "approvedAt", "pipelineName", "stageName", "actionName", "result", "token"
     )
 
+    get_pipeline_execution = _returns(
+        *("pipelineExecution", "pipelineName", "pipelineExecutionId"),
+        of="describe_pipeline_execution",
+    )
+    disable_stage_transition = enable_stage_transition = _returns(
+        *("", "pipelineName", "stageName", "transitionType", "reason"), of="set_stage_transition"
+    )
+
     def put_action_revision(self) -> str:
         new, execution_id = self.codepipeline_backend.put_action_revision(
             *self._given("pipelineName", "stageName", "actionName", "actionRevision"),
         )
         return json.dumps({"newRevision": new, "pipelineExecutionId": execution_id})
-
-    def disable_stage_transition(self) -> str:
-        self.codepipeline_backend.set_stage_transition(
-            *self._given("pipelineName", "stageName", "transitionType", "reason")
-        )
-        return ""
-
-    enable_stage_transition = disable_stage_transition  # its request has no reason
-
-    def get_pipeline_execution(self) -> str:
-        execution = self.codepipeline_backend.describe_pipeline_execution(
-            *self._given("pipelineName", "pipelineExecutionId")
-        )
-        return json.dumps({"pipelineExecution": execution})
 
     def list_pipeline_executions(self) -> str:
         filters = self._get_param("filter", {})

@@ -106,16 +106,11 @@ class SteppedBackend(CodePipelineBackend):
             self._send_later(entry["DetailType"], type(self).deliver_event, entry, due=due)
 
     def _send_later(
-        self,
-        what: str,
-        send: Callable[..., None],
-        *arguments: Any,
-        due: float | None = None,
-        region: str | None = None,
+        self, what: str, send: Callable[..., None], *arguments: Any, due: float | None = None
     ) -> None:
-        """Send something while no lock is held, now or when it is due, in this region or another."""
+        """Send something while no lock is held, now or when it is due."""
         when = self._timeline.now() if due is None else due
-        where = self.account_id, region or self.region_name
+        where = self.account_id, self.region_name
         sent: Callable[[], None] = functools.partial(send, *where, *arguments)
         heapq.heappush(self._outbox, (when, next(self._entry_numbers), what, sent))
 

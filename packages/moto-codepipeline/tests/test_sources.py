@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from codepipeline_fixtures import (
+    REGION,
     SIDE_BY_SIDE,
     Service,
     client,
@@ -76,13 +77,17 @@ def test_the_objects_version_is_shown_as_the_revision(service: Service) -> None:
     create(service)
     execution_id = service.start()
     [revision] = service.execution(execution_id)["artifactRevisions"]
-    assert (revision["name"], revision["revisionId"]) == ("SourceOutput", version)
-    assert revision["revisionSummary"] == summary
+    assert revision == {
+        "name": "SourceOutput",
+        "revisionId": version,
+        "revisionSummary": summary,
+    }
     assert service.summaries()[execution_id]["sourceRevisions"] == [
         {"actionName": "Fetch", "revisionId": version, "revisionSummary": summary}
     ]
     [state] = service.stage("Source")["actionStates"]
-    assert state["currentRevision"]["revisionId"] == version
+    assert state["currentRevision"] == {"revisionId": version}
+    assert state["entityUrl"] == f"https://console.aws.amazon.com/s3/home?region={REGION}#"
     assert state["latestExecution"]["summary"] == summary
     variables = fetched(service)["output"]["outputVariables"]
     assert variables["VersionId"] == version

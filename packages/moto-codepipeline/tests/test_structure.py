@@ -193,6 +193,19 @@ def keep(_: Pipeline) -> None:
             "VariableReferenceText=[No.One]",
             id="an unknown namespace",
         ),
+        *(
+            pytest.param(
+                [[build(configuration={"Text": f"a#{{{reference}}}b"})]],
+                keep,
+                ACTION,
+                "Valid format for a pipeline execution variable reference is a namespace and a key "
+                "separated by a period (.). The following pipeline execution variables are not of "
+                "this form.\nStageName=[Stage2], ActionName=[Build], "
+                f"ActionConfigurationKey=[Text], VariableReferenceText=[{reference}]",
+                id=f"the reference {reference!r}",
+            )
+            for reference in ("A", "", "A.b.c", "A b.c")
+        ),
         pytest.param(
             [[build(namespace="Own", configuration={"Text": "#{Own.One}"})]],
             keep,
@@ -292,6 +305,13 @@ def keep(_: Pipeline) -> None:
             STAGE,
             "onFailure: this CodePipeline has no automatic retry",
             id="automatic retry",
+        ),
+        pytest.param(
+            [[build()]],
+            set_on_stage("onFailure", {}),
+            STAGE,
+            "onFailure: this CodePipeline has no automatic retry",
+            id="an empty onFailure",
         ),
         pytest.param(
             [[build()]],
@@ -404,6 +424,14 @@ def test_a_name_in_use_is_refused(service: Service) -> None:
         "PipelineNameInUseException",
         f"A pipeline with the name 'release' already exists in account '{ACCOUNT}'",
     )
+
+
+@pytest.mark.parametrize("order", [0, 1000])
+def test_a_run_order_is_from_1_to_999(service: Service, order: int) -> None:
+    code, message = refusal(service, service.structure([build(runOrder=order)]))
+    assert code == "ValidationException"
+    assert "actions.1.member.runOrder' failed to satisfy constraint: Member must have" in message
+    service.api.update_pipeline(pipeline=service.structure([build(runOrder=999)]))
 
 
 def test_a_v1_pipeline_has_no_variables(service: Service) -> None:
