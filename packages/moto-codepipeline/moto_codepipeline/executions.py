@@ -136,7 +136,7 @@ class ExecutionOperations(JobOperations):
 
     @operation
     def stop_pipeline_execution(
-        self, name: str, execution_id: str, abandon: bool | None, reason: str | None
+        self, name: str, execution_id: str, abandon: bool | None = None, reason: str | None = None
     ) -> str:
         """Stop an execution; return its id.
 
