@@ -22,6 +22,7 @@ While further jobs continue its work, a row also has:
     shown           those last shown in CodePipeline, at `progressAt`
 """
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from acknowledger.aws import client
 from acknowledger.config import config
 from acknowledger.errors import TableUnavailable, unavailable
 from acknowledger.moments import later, now
-from acknowledger.table import Table, plain, typed
+from acknowledger.table import Table, typed
 
 IN_FLIGHT = ("Created", "Queued", "Dispatched", "InProgress")
 UNACKNOWLEDGED = frozenset(IN_FLIGHT[:3])
@@ -42,6 +43,8 @@ EXPIRES_AFTER_SECONDS = 90 * 24 * 3600
 SLACK_SECONDS = 60
 # The sweep checks this many jobs of each status, those that have been due the longest.
 DUE_AT_ONCE = 50
+# Of each status; a page is a megabyte, some 3,000 jobs.
+PAGES_READ = 20
 # Conditions that several writes share.
 MINE = "#execution = :execution"
 NOT_ACKNOWLEDGED = "#status IN (:created, :queued, :dispatched)"
@@ -107,7 +110,8 @@ class Survey:
     """The jobs in flight, from the index.
 
     in_flight: how many there are.
-    oldest: when the oldest of those that are due next in each status was offered; None if none.
+    oldest: when the oldest of them was offered; None if none. Of each status, only the jobs on
+        the first pages are compared, some 60,000.
     due: the ids of jobs to check, including ended ones that are unannounced.
     """
 
@@ -118,21 +122,24 @@ class Survey:
 
 def survey() -> Survey:
     """Count the jobs in flight, and find those that the sweep must check now."""
-    entries: list[dict[str, Any]] = []
-    in_flight, moment = 0, now()
+    first: list[dict[str, Any]] = []
+    in_flight, oldest, moment = 0, None, now()
     for status in IN_FLIGHT:
         page = _query(status, Limit=DUE_AT_ONCE)
-        entries += [plain(item) for item in page["Items"]]
-        in_flight += page["Count"]
-        while "LastEvaluatedKey" in page:
-            start = page["LastEvaluatedKey"]
-            page = _query(status, Select="COUNT", ExclusiveStartKey=start)
+        first += page["Items"]
+        for number in itertools.count():
+            offered = [item["offeredAt"]["S"] for item in page.get("Items", ())]
             in_flight += page["Count"]
-    oldest = min((entry["offeredAt"] for entry in entries), default=None)
+            oldest = min(filter(None, (oldest, *offered)), default=None)
+            if "LastEvaluatedKey" not in page:
+                break
+            # Parsing a million jobs would take a minute.
+            read = {"ProjectionExpression": "offeredAt"}
+            wanted = read if number < PAGES_READ else {"Select": "COUNT"}
+            page = _query(status, ExclusiveStartKey=page["LastEvaluatedKey"], **wanted)
     for status in sorted(ENDED):
-        page = _query(status, before=moment, Limit=DUE_AT_ONCE)
-        entries += [plain(item) for item in page["Items"]]
-    due = [entry["jobId"] for entry in entries if entry["dueAt"] <= moment]
+        first += _query(status, before=moment, Limit=DUE_AT_ONCE)["Items"]
+    due = [item["jobId"]["S"] for item in first if item["dueAt"]["S"] <= moment]
     return Survey(in_flight, oldest, due)
 
 
