@@ -257,46 +257,30 @@ def actions_of(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield stage["name"], action
 
 
-def _aws(
-    category: str,
-    provider: str,
-    inputs: tuple[int, int],
-    outputs: tuple[int, int],
-    *,
-    required: tuple[str, ...] = (),
-    optional: tuple[str, ...] = (),
-) -> ActionType:
+def _aws(kind: str, inputs: int, outputs: tuple[int, int], required: str, more: str) -> ActionType:
+    category, provider = kind.split("/")
     key = TypeKey(category, "AWS", provider, "1")
     definition = {
         "id": key._asdict(),
         "settings": {},
         "actionConfigurationProperties": [
-            {"name": name, "required": name in required, "key": True, "secret": False}
-            for name in (*required, *optional)
+            {"name": name, "required": name in required.split(), "key": True, "secret": False}
+            for name in (*required.split(), *more.split())
         ],
-        "inputArtifactDetails": {"minimumCount": inputs[0], "maximumCount": inputs[1]},
+        "inputArtifactDetails": {"minimumCount": 0, "maximumCount": inputs},
         "outputArtifactDetails": {"minimumCount": outputs[0], "maximumCount": outputs[1]},
     }
     return ActionType(key, definition)
 
 
-_APPROVAL = ("CustomData", "NotificationArn", "ExternalEntityLink", "IsSummaryRequired")
-_SOURCE = ("PollForSourceChanges", "AllowOverrideForS3ObjectKey")
+_SOURCE = "PollForSourceChanges AllowOverrideForS3ObjectKey"
+_APPROVAL = "CustomData NotificationArn ExternalEntityLink IsSummaryRequired"
 AWS_TYPES = {
     each.key: each
     for each in (
-        _aws(
-            "Source", "S3", (0, 0), (1, 1), required=("S3Bucket", "S3ObjectKey"), optional=_SOURCE
-        ),
-        _aws(
-            "Invoke",
-            "Lambda",
-            (0, 5),
-            (0, 5),
-            required=("FunctionName",),
-            optional=("UserParameters",),
-        ),
-        _aws("Approval", "Manual", (0, 0), (0, 0), optional=_APPROVAL),
+        _aws("Source/S3", 0, (1, 1), "S3Bucket S3ObjectKey", _SOURCE),
+        _aws("Invoke/Lambda", 5, (0, 5), "FunctionName", "UserParameters"),
+        _aws("Approval/Manual", 0, (0, 0), "", _APPROVAL),
     )
 }
 """AWS's own types that do something here. Properties and artifacts are documented."""

@@ -68,7 +68,7 @@ class Approvals:
         self.withdraw(action)
         action.updated_by = by
         self._end(action, result["summary"], result["status"] == "Approved")
-        return self._timeline.now()
+        return round(self._timeline.now(), 3)
 
     def withdraw(self, action: ActionRun) -> None:
         """Stop waiting for an action's approval."""

@@ -7,25 +7,52 @@ not use. A pipeline is updated in place unless its name changes; ``Ref`` is its 
 
 from __future__ import annotations
 
+import re
 import secrets
 import string
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, ClassVar
 
+from botocore.loaders import Loader
+from botocore.model import ListShape, MapShape, Shape, ShapeResolver, StructureShape
 from moto.core.common_models import CloudFormationModel
+from moto.core.exceptions import JsonRESTError
 
 from .action_types import TypeKey
-from .exceptions import CodePipelineError
-from .models import JobBackend, backend
+from .exceptions import StageNotFoundError, ValidationError
+from .models import JobBackend, backend, checked_tags
 from .validation import check
 
-_NUMBERS = {"RunOrder", "TimeoutInMinutes", "MinimumCount", "MaximumCount"}
-_FLAGS = {"Key", "Queryable", "Required", "Secret"}
-_PIPELINE = (
-    *("Name", "RoleArn", "ArtifactStore", "ArtifactStores", "Stages", "ExecutionMode"),
-    *("PipelineType", "Variables", "Triggers"),
-)
+
+def _structure(**members: str) -> dict[str, Any]:
+    shapes = {name: {"shape": shape} for name, shape in members.items()}
+    return {"type": "structure", "required": list(members), "members": shapes}
+
+
+_MORE_SHAPES = {
+    "StackStores": {"type": "list", "member": {"shape": "StackStore"}},
+    "StackStore": _structure(region="AWSRegionName", artifactStore="ArtifactStore"),
+    "StackTransitions": {"type": "list", "member": {"shape": "StackTransition"}},
+    "StackTransition": _structure(stageName="StageName", reason="DisabledReason"),
+}
+_MORE_PROPERTIES = {
+    "artifactStores": {"shape": "StackStores"},
+    "disableInboundStageTransitions": {"shape": "StackTransitions"},
+    "restartExecutionOnUpdate": {"shape": "Boolean"},
+    "tags": {"shape": "TagList"},
+}
+"""The properties of a pipeline that its declaration in the API has not, or has as a map."""
+
+_KINDS: dict[str, tuple[str, Any]] = {
+    "structure": ("an object", dict),
+    "map": ("an object", dict),
+    "list": ("a list", list),
+    "string": ("a string", str | bool | float | int),
+    "integer": ("a whole number", str | int),
+    "boolean": ("true or false", str | bool),
+}
 
 
 class _Resource:
@@ -34,7 +61,9 @@ class _Resource:
     moto finds only classes whose own base is CloudFormationModel, so this one does not have it.
     """
 
-    attribute: ClassVar[str]
+    kind: ClassVar[str]
+    name_property: ClassVar[str] = ""
+    attribute: ClassVar[str] = ""
 
     def __init__(self, name: str, value: str) -> None:
         self.name = name
@@ -60,24 +89,24 @@ class _Resource:
     def is_created(self) -> bool:
         return True
 
+    @classmethod
+    def cloudformation_name_type(cls) -> str:
+        return cls.name_property
+
+    @classmethod
+    def cloudformation_type(cls) -> str:
+        return cls.kind
+
 
 class CustomActionTypeResource(_Resource, CloudFormationModel):
     """A registered custom action type."""
 
-    attribute = "Id"
+    kind, attribute = "AWS::CodePipeline::CustomActionType", "Id"
 
     def __init__(self, name: str, key: TypeKey, properties: dict[str, Any]) -> None:
         super().__init__(name, name)
         self.key = key
         self.properties = properties
-
-    @staticmethod
-    def cloudformation_name_type() -> str:
-        return ""
-
-    @staticmethod
-    def cloudformation_type() -> str:
-        return "AWS::CodePipeline::CustomActionType"
 
     @classmethod
     def create_from_cloudformation_json(
@@ -89,9 +118,9 @@ class CustomActionTypeResource(_Resource, CloudFormationModel):
         **kwargs: Any,
     ) -> CustomActionTypeResource:
         """Register the type that a template describes."""
-        properties = cloudformation_json["Properties"]
+        properties = cloudformation_json.get("Properties", {})
         with _errors_of_the_stack():
-            request = _request(properties)
+            request = _read(_shapes()["type"], properties)
             check("CreateCustomActionType", request)
             action_type = backend(account_id, region_name).create_custom_action_type(request)
         name = _physical_name(resource_name, kwargs.get("LogicalId", ""))
@@ -110,10 +139,13 @@ class CustomActionTypeResource(_Resource, CloudFormationModel):
 
         Only its tags are changed in place.
         """
-        properties = cloudformation_json["Properties"]
+        properties = cloudformation_json.get("Properties", {})
         if {**properties, "Tags": None} == {**original_resource.properties, "Tags": None}:
             kind = backend(account_id, region_name).action_types[original_resource.key]
-            kind.tags = _request(properties).get("tags", [])
+            with _errors_of_the_stack():
+                kind.tags = checked_tags(
+                    _read(_shapes()["type"], properties).get("tags", []), original_resource.name
+                )
             original_resource.properties = properties
             return original_resource
         logical_id = original_resource.logical_resource_id  # type: ignore[attr-defined]
@@ -132,15 +164,7 @@ class CustomActionTypeResource(_Resource, CloudFormationModel):
 class PipelineResource(_Resource, CloudFormationModel):
     """A pipeline."""
 
-    attribute = "Version"
-
-    @staticmethod
-    def cloudformation_name_type() -> str:
-        return "Name"
-
-    @staticmethod
-    def cloudformation_type() -> str:
-        return "AWS::CodePipeline::Pipeline"
+    kind, name_property, attribute = "AWS::CodePipeline::Pipeline", "Name", "Version"
 
     @classmethod
     def create_from_cloudformation_json(
@@ -152,16 +176,13 @@ class PipelineResource(_Resource, CloudFormationModel):
         **_: Any,
     ) -> PipelineResource:
         """Create the pipeline that a template describes. It is not started."""
-        properties = cloudformation_json["Properties"]
         where = backend(account_id, region_name)
         with _errors_of_the_stack():
-            request = {
-                "pipeline": _pipeline(properties, resource_name),
-                "tags": _request(properties).get("tags", []),
-            }
-            check("CreatePipeline", request)
-            created, _tags = where.create_pipeline(**request)
-            _disable(where, resource_name, properties)
+            pipeline, more = _pipeline(cloudformation_json.get("Properties", {}), resource_name)
+            tags = more.get("tags", [])
+            check("CreatePipeline", {"pipeline": pipeline, "tags": tags})
+            created, _tags = where.create_pipeline(pipeline, tags)
+            _disable(where, resource_name, more)
         return cls(resource_name, str(created["version"]))
 
     @classmethod
@@ -174,7 +195,7 @@ class PipelineResource(_Resource, CloudFormationModel):
         region_name: str,
     ) -> PipelineResource:
         """Update the pipeline, or replace it if its name changes."""
-        properties, name = cloudformation_json["Properties"], original_resource.name
+        properties, name = cloudformation_json.get("Properties", {}), original_resource.name
         where = backend(account_id, region_name)
         if properties.get("Name", name) != name:
             replacement = cls.create_from_cloudformation_json(
@@ -183,15 +204,16 @@ class PipelineResource(_Resource, CloudFormationModel):
             where.delete_pipeline(name)
             return replacement
         with _errors_of_the_stack():
-            request = {"pipeline": _pipeline(properties, name)}
-            check("UpdatePipeline", request)
-            updated = where.update_pipeline(request["pipeline"])
+            pipeline, more = _pipeline(properties, name)
+            tags = checked_tags(more.get("tags", []), name)
+            check("UpdatePipeline", {"pipeline": pipeline})
+            updated = where.update_pipeline(pipeline)
             original_resource.value = str(updated["version"])
             arn = where.pipelines[name].metadata["pipelineArn"]
             where.untag_resource(arn, list(where.pipelines[name].tags))
-            where.tag_resource(arn, _request(properties).get("tags", []))
-            _disable(where, name, properties)
-            if str(properties.get("RestartExecutionOnUpdate")).lower() == "true":
+            where.tag_resource(arn, tags)
+            _disable(where, name, more)
+            if more.get("restartExecutionOnUpdate"):
                 where.start_pipeline_execution(name, None)
         return original_resource
 
@@ -200,25 +222,33 @@ class PipelineResource(_Resource, CloudFormationModel):
         backend(account_id, region_name).delete_pipeline(self.name)
 
 
+class WebhookResource(_Resource, CloudFormationModel):
+    """A webhook, which is refused: moto would ignore a type that it does not know."""
+
+    kind = "AWS::CodePipeline::Webhook"
+
+    @classmethod
+    def create_from_cloudformation_json(cls, *_: Any, **__: Any) -> WebhookResource:
+        """Refuse the webhook."""
+        with _errors_of_the_stack():
+            raise ValidationError("This CodePipeline has no AWS::CodePipeline::Webhook")
+
+
 @contextmanager
 def _errors_of_the_stack() -> Iterator[None]:
     """Raise a refused request as an error of CloudFormation, which has another protocol."""
-    from moto.cloudformation.exceptions import (  # noqa: PLC0415 - as above
-        ValidationError,
-    )
+    from moto.cloudformation import exceptions  # noqa: PLC0415 - as above
 
     try:
         yield
-    except CodePipelineError as error:
-        raise ValidationError(message=error.message) from error
+    except JsonRESTError as error:
+        raise exceptions.ValidationError(message=error.message) from error
 
 
 def _disable(where: JobBackend, name: str, properties: dict[str, Any]) -> None:
     """Disable the pipeline's transitions that a template lists, and enable the others."""
-    wanted = {
-        each["StageName"]: each["Reason"]
-        for each in properties.get("DisableInboundStageTransitions", [])
-    }
+    listed = properties.get("disableInboundStageTransitions", [])
+    wanted = {each["stageName"]: each["reason"] for each in listed}
     for stage in {**where.disabled_transitions(name), **wanted}:
         reason = wanted.get(stage)
         where.set_stage_transition(name, stage, "Inbound", reason=reason)
@@ -229,35 +259,68 @@ def _physical_name(resource_name: str, logical_id: str) -> str:
     return f"{resource_name[:5]}-{logical_id[:5]}-{unique}"
 
 
-def _pipeline(properties: dict[str, Any], name: str) -> dict[str, Any]:
-    """A pipeline's declaration, from a resource's properties."""
-    given = {each: properties[each] for each in _PIPELINE if each in properties}
-    declared = _request(given | {"Name": name})
+def _pipeline(properties: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A pipeline's declaration, and its other properties, with names as in the API."""
+    declared = _read(_shapes()["pipeline"], properties | {"Name": name})
     if "artifactStores" in declared:
         stores = declared["artifactStores"]
         declared["artifactStores"] = {each["region"]: each["artifactStore"] for each in stores}
-    return declared
+    names = set(_MORE_PROPERTIES) - {"artifactStores"}
+    more = {each: declared.pop(each) for each in names & set(declared)}
+    stages = [each["name"] for each in declared["stages"]]
+    for each in more.get("disableInboundStageTransitions", []):
+        where = {"pipelineName": name, "transitionType": "Inbound"}
+        check("DisableStageTransition", where | each)
+        if each["stageName"] not in stages:
+            raise StageNotFoundError(name, each["stageName"])
+    return declared, more
 
 
-def _request(properties: dict[str, Any]) -> dict[str, Any]:
-    """A request's members, from properties whose values may be strings."""
-    # Tags have a member called Key too, which is not a flag.
-    flags = _FLAGS & properties.keys() if "Required" in properties else set[str]()
+@lru_cache(maxsize=1)
+def _shapes() -> dict[str, Shape]:
+    """The shapes of both resources' properties, but for the case of the names."""
+    shapes = Loader().load_service_model("codepipeline", "service-2")["shapes"]
+    members = shapes["PipelineDeclaration"]["members"] | _MORE_PROPERTIES
+    del members["version"]
+    declaration = shapes["PipelineDeclaration"] | {"members": members}
+    resolver = ShapeResolver(shapes | _MORE_SHAPES | {"StackPipeline": declaration})
+    names = {"type": "CreateCustomActionTypeInput", "pipeline": "StackPipeline"}
+    return {name: resolver.get_shape_by_name(shape) for name, shape in names.items()}
+
+
+def _read(shape: Shape, value: Any, path: str = "") -> Any:
+    """A request's member, from a property. Strings can stand for numbers and booleans.
+
+    Raises ValidationError that names the property.
+    """
+    what, kind = _KINDS[shape.type_name]
+    problem = ValidationError(f"The property {path} must be {what}")
+    if not isinstance(value, kind):
+        raise problem
+    if isinstance(shape, StructureShape):
+        return _members(shape, value, path)
+    if isinstance(shape, MapShape):
+        return {key: _read(shape.value, each, f"{path}/{key}") for key, each in value.items()}
+    if isinstance(shape, ListShape):
+        return [_read(shape.member, each, f"{path}/{at}") for at, each in enumerate(value)]
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if shape.type_name == "string":
+        return text
+    allowed = re.fullmatch(r"-?\d+" if shape.type_name == "integer" else "(?i)true|false", text)
+    if not allowed:
+        raise problem
+    return int(text) if shape.type_name == "integer" else text.lower() == "true"
+
+
+def _members(shape: StructureShape, value: dict[str, Any], path: str) -> dict[str, Any]:
+    names = {name[0].upper() + name[1:]: name for name in shape.members}
+    for each, name in names.items():
+        if name in shape.required_members and each not in value:
+            raise ValidationError(f"The property {path}/{each} is required")
+    for each in value:
+        if each not in names:
+            raise ValidationError(f"Encountered unsupported property {path}/{each}")
     return {
-        name[0].lower() + name[1:]: str(each).lower() == "true"
-        if name in flags
-        else _plain(name, each)
-        for name, each in properties.items()
+        names[each]: _read(shape.members[names[each]], member, f"{path}/{each}")
+        for each, member in value.items()
     }
-
-
-def _plain(name: str, value: Any) -> Any:
-    if name == "Configuration":
-        return {key: _plain("", each) for key, each in value.items()}
-    if isinstance(value, dict):
-        return _request(value)
-    if isinstance(value, list):
-        return [_plain(name, each) for each in value]
-    if name in _NUMBERS:
-        return int(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)

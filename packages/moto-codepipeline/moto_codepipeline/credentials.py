@@ -21,15 +21,8 @@ CREDENTIAL_MARKS = ("ASIAJOBCRED", "job-secret-access-key-", "job-session-token-
 """The prefixes of access key id, secret access key and session token of all artifact credentials,
 so that a test can look for them where they must not be."""
 
-_OPERATIONS = {
-    ("GET", ""),
-    ("HEAD", ""),
-    ("PUT", ""),
-    ("POST", "uploads"),
-    ("PUT", "uploadId"),
-    ("POST", "uploadId"),
-    ("DELETE", "uploadId"),
-}
+_OPERATIONS = {("GET", ""), ("HEAD", ""), ("PUT", ""), ("POST", "uploads")}
+_OPERATIONS |= {("PUT", "uploadId"), ("POST", "uploadId"), ("DELETE", "uploadId")}
 """GetObject, HeadObject (with the same permission), PutObject, and multipart uploads, by method and
 the query parameter that distinguishes it."""
 

@@ -77,8 +77,12 @@ class Engine:
         self._own_actions = own_actions
 
     def start(self, run: PipelineRun) -> None:
-        """Begin an execution, and run it until it needs a worker."""
+        """Begin an execution, and run it until it needs a worker, or fail it (recorded)."""
         self._announce(pipeline_event(run, STARTED, self._timeline.now()))
+        if run.missing:
+            missing = ", ".join(run.missing)
+            run.status_summary = f"Values for required variables haven't been provided: {missing}"
+            self._end_run(run, FAILED)
         self._advance(run)
 
     def retry(self, stage: StageRun, *, all_actions: bool) -> None:

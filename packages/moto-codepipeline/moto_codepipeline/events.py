@@ -77,7 +77,7 @@ def action_event(action: ActionRun, state: str, at: float) -> dict[str, Any]:
         "action-execution-id": action.id,
         "action": action.name,
         "state": state,
-        "region": action.declaration.get("region", run.region),
+        "region": action.region,
         "type": dict(action.type_id),
         **_version(run, attempt=run.attempt),
     }

@@ -1,14 +1,14 @@
 """The errors that this service returns, and the only place where their texts are written.
 
 Each is a CodePipelineError: HTTP 400 with {"__type": "<Name>Exception", "message": "..."}.
-A class is called ``...Error`` here and ``...Exception`` on the wire; ``text`` is the message if no
-other is given. Texts are recorded from CodePipeline or reported by its users where a docstring says
-so; the others are this module's own.
+A class is called ``...Error`` here and ``...Exception`` on the wire; ``text`` is the message, with
+placeholders for the values that the error is made with. Texts are recorded from CodePipeline or
+reported by its users where a docstring says so; the others are this module's own.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from moto.core.exceptions import JsonRESTError
 
@@ -19,11 +19,11 @@ class CodePipelineError(JsonRESTError):
     """An error as CodePipeline sends it: HTTP 400 with the short name and a lower-case message."""
 
     code = 400
-    text: ClassVar[str] = ""
+    text: ClassVar[str] = "{}"
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, *values: Any) -> None:
         name = type(self).__name__.removesuffix("Error")
-        super().__init__(f"{name}Exception", message or self.text)
+        super().__init__(f"{name}Exception", self.text.format(*values))
         self.content_type = CONTENT_TYPE
 
 
@@ -38,8 +38,6 @@ class SerializationError(CodePipelineError):
 class UnknownOperationError(CodePipelineError):
     """The operation is not in CodePipeline's API, or is not emulated here."""
 
-    text = "The requested operation is not known to this service."
-
 
 class ThrottlingError(CodePipelineError):
     """Too many calls. Reported: "Rate exceeded" for other operations of the service."""
@@ -50,39 +48,34 @@ class ThrottlingError(CodePipelineError):
 class ActionTypeNotFoundError(CodePipelineError):
     """The action type was never created, or is deleted. Text reported by users."""
 
-    def __init__(self, type_id: dict[str, str]) -> None:
-        super().__init__(
-            f"ActionType (Category: '{type_id['category']}', Owner: '{type_id['owner']}', "
-            f"Provider: '{type_id['provider']}', Version: '{type_id['version']}') is not available"
-        )
+    text = (
+        "ActionType (Category: '{0[category]}', Owner: '{0[owner]}', "
+        "Provider: '{0[provider]}', Version: '{0[version]}') is not available"
+    )
 
 
 class JobNotFoundError(CodePipelineError):
     """No such job in this account and region. Text recorded."""
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"Job with id '{job_id}' does not exist")
+    text = "Job with id '{0}' does not exist"
 
 
 class InvalidJobError(CodePipelineError):
     """The partner job has no offer to show. When it is raised, and its text, are unknown."""
 
-    def __init__(self, job_id: str, status: str) -> None:
-        super().__init__(f"The job with id {job_id} is not available, its status is {status}")
+    text = "The job with id {0} is not available, its status is {1}"
 
 
 class InvalidClientTokenError(CodePipelineError):
     """The client token is not that of the partner job's client. Text unknown."""
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"The client token is not valid for the job with id {job_id}")
+    text = "The client token is not valid for the job with id {0}"
 
 
 class InvalidNonceError(CodePipelineError):
     """The nonce is not the job's newest, or the job is already acknowledged. Text unknown."""
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"The nonce is not valid for the job with id {job_id}")
+    text = "The nonce is not valid for the job with id {0}"
 
 
 class InvalidJobStateError(CodePipelineError):
@@ -129,18 +122,16 @@ class InvalidStageDeclarationError(CodePipelineError):
     """A stage in a pipeline's structure is invalid."""
 
 
-class PipelineVersionNotFoundError(CodePipelineError):
-    """The pipeline never had this version. Text unknown."""
+class PipelineNameInUseError(CodePipelineError):
+    """Another pipeline has the name. moto's text."""
 
-    def __init__(self, pipeline: str, version: int) -> None:
-        super().__init__(f"Pipeline '{pipeline}' does not have a version {version}")
+    text = "A pipeline with the name '{0}' already exists in account '{1}'"
 
 
 class ConcurrentPipelineExecutionsLimitExceededError(CodePipelineError):
     """The largest number of executions is in progress. Text unknown."""
 
-    def __init__(self, pipeline: str, limit: int) -> None:
-        super().__init__(f"Pipeline '{pipeline}' has {limit} executions in progress")
+    text = "Pipeline '{0}' has {1} executions in progress"
 
 
 class InvalidApprovalTokenError(CodePipelineError):
@@ -156,8 +147,7 @@ class ApprovalAlreadyCompletedError(CodePipelineError):
 class ActionNotFoundError(CodePipelineError):
     """The stage has no such action. Text unknown."""
 
-    def __init__(self, stage: str, action: str) -> None:
-        super().__init__(f"Stage '{stage}' does not have an action with name '{action}'")
+    text = "Stage '{0}' does not have an action with name '{1}'"
 
 
 class InvalidNextTokenError(CodePipelineError):
@@ -169,8 +159,7 @@ class InvalidNextTokenError(CodePipelineError):
 class StageNotFoundError(CodePipelineError):
     """The pipeline has no such stage. Text unknown."""
 
-    def __init__(self, pipeline: str, stage: str) -> None:
-        super().__init__(f"Pipeline '{pipeline}' does not have a stage with name '{stage}'")
+    text = "Pipeline '{0}' does not have a stage with name '{1}'"
 
 
 class StageNotRetryableError(CodePipelineError):
@@ -180,28 +169,25 @@ class StageNotRetryableError(CodePipelineError):
 class PipelineExecutionNotStoppableError(CodePipelineError):
     """No such execution, or none of its actions is in progress. Text recorded."""
 
-    def __init__(self, pipeline: str, execution_id: str) -> None:
-        super().__init__(
-            f"The pipeline execution with ID '{execution_id}' in '{pipeline}' can't be stopped "
-            "now. Either it does not exist in the pipeline, or the pipeline execution has no "
-            "action executions in progress."
-        )
+    text = (
+        "The pipeline execution with ID '{1}' in '{0}' can't be stopped "
+        "now. Either it does not exist in the pipeline, or the pipeline execution has no "
+        "action executions in progress."
+    )
 
 
 class DuplicatedStopRequestError(CodePipelineError):
     """The execution already waits for its actions to end. Text recorded."""
 
-    def __init__(self, pipeline: str, execution_id: str) -> None:
-        super().__init__(
-            f"The execution with ID {execution_id} in {pipeline} is already in a stopping state. "
-            "If you already chose to stop and wait, you cannot make that request again. You can "
-            "choose to stop and abandon now, but be aware that this option can lead to failed "
-            "actions. If you already chose to stop and abandon, you cannot make that request again."
-        )
+    text = (
+        "The execution with ID {1} in {0} is already in a stopping state. "
+        "If you already chose to stop and wait, you cannot make that request again. You can "
+        "choose to stop and abandon now, but be aware that this option can lead to failed "
+        "actions. If you already chose to stop and abandon, you cannot make that request again."
+    )
 
 
 class NotLatestPipelineExecutionError(CodePipelineError):
     """A later execution is in the stage, or the execution does not exist. Text unknown."""
 
-    def __init__(self, stage: str, execution_id: str) -> None:
-        super().__init__(f"Execution '{execution_id}' is not the latest in stage '{stage}'")
+    text = "Execution '{1}' is not the latest in stage '{0}'"

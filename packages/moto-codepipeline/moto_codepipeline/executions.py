@@ -1,6 +1,7 @@
 """Executions: how they are started, stopped, retried and described."""
 
 from collections import defaultdict
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any
 
@@ -39,6 +40,7 @@ from .runs import (
 from .sources import LOOK_SECONDS, VERSION_ID, polls, version_of
 from .states import States, page
 from .steps import operation
+from .structure import repeated
 from .traffic import PARALLEL, SUPERSEDING, Traffic
 
 EXECUTIONS = 50
@@ -65,24 +67,16 @@ class ExecutionOperations(JobOperations):
     ) -> str:
         """Start an execution; the same client request token starts only one.
 
-        Of the API's ``SourceRevisionOverride`` only the type S3_OBJECT_VERSION_ID is known here;
-        others are a ValidationError.
+        One without a value for a variable that has no default fails at once (recorded). Of the
+        API's ``SourceRevisionOverride`` only the type S3_OBJECT_VERSION_ID is known here.
+        Raises PipelineNotFoundException, ValidationError and
+        ConcurrentPipelineExecutionsLimitExceededError.
         """
         pipeline = self._pipeline(name)
-        for each in source_revisions or []:
-            if each["revisionType"] != VERSION_ID:
-                raise ValidationError(
-                    f"This CodePipeline takes source revisions of the type {VERSION_ID} only, "
-                    f"not {each['revisionType']}"
-                )
+        _check_start(pipeline.pipeline, variables or [], source_revisions or [])
         token = (name, client_request_token) if client_request_token else None
         if token is not None and token in self._start_tokens:
             return self._start_tokens[token]
-        if pipeline.pipeline.get("executionMode", SUPERSEDING) != SUPERSEDING:
-            under_way = [run for run in self._runs(pipeline) if run.status in UNDER_WAY]
-            if len(under_way) >= EXECUTIONS:
-                raise ConcurrentPipelineExecutionsLimitExceededError(name, EXECUTIONS)
-        _check_variables(pipeline.pipeline, variables or [])
         revisions = {each["actionName"]: each["revisionValue"] for each in source_revisions or []}
         execution_id = self._begin(pipeline, variables, source_revisions=revisions)
         if token is not None:
@@ -92,10 +86,20 @@ class ExecutionOperations(JobOperations):
     def _begin(
         self, pipeline: CodePipeline, variables: list[dict[str, str]] | None, **more: Any
     ) -> str:
+        self._check_number(pipeline)
         run = self._run(pipeline, variables, **more)
         pipeline.executions[run.pipeline_execution_id] = run
         self._engine.start(run)
         return run.pipeline_execution_id
+
+    def _check_number(self, pipeline: CodePipeline, besides: str | None = None) -> None:
+        """Raise ConcurrentPipelineExecutionsLimitExceededError if no more can be in progress."""
+        runs = [run for run in self._runs(pipeline) if run.status in UNDER_WAY]
+        others = [run for run in runs if run.pipeline_execution_id != besides]
+        mode = pipeline.pipeline.get("executionMode", SUPERSEDING)
+        if mode != SUPERSEDING and len(others) >= EXECUTIONS:
+            name = pipeline.pipeline["name"]
+            raise ConcurrentPipelineExecutionsLimitExceededError(name, EXECUTIONS)
 
     def _run(
         self, pipeline: CodePipeline, variables: list[dict[str, str]] | None = None, **more: Any
@@ -123,14 +127,16 @@ class ExecutionOperations(JobOperations):
         for source in sources:
             action_name, version = source["name"], version_of(source)
             if version is not None and seen.get(action_name) != version:
-                seen[action_name] = version
                 trigger = {"triggerType": "PollForSourceChanges", "triggerDetail": action_name}
-                self._begin(pipeline, None, trigger=trigger)
+                # The next look tries again if there are too many executions now.
+                with suppress(ConcurrentPipelineExecutionsLimitExceededError):
+                    self._begin(pipeline, None, trigger=trigger)
+                    seen[action_name] = version
         self._looks[name] = self._timeline.after(LOOK_SECONDS, lambda: self._look_at_sources(name))
 
     @operation
     def stop_pipeline_execution(
-        self, name: str, execution_id: str, *, abandon: bool = False, reason: str | None = None
+        self, name: str, execution_id: str, abandon: bool | None = None, reason: str | None = None
     ) -> str:
         """Stop an execution; return its id.
 
@@ -145,7 +151,7 @@ class ExecutionOperations(JobOperations):
             raise PipelineExecutionNotStoppableError(name, execution_id)
         if stage.run.status == STOPPING and not abandon:
             raise DuplicatedStopRequestError(name, execution_id)
-        self._engine.stop(stage, without_none(reason=reason), abandon=abandon)
+        self._engine.stop(stage, without_none(reason=reason), abandon=bool(abandon))
         return execution_id
 
     @operation
@@ -157,7 +163,8 @@ class ExecutionOperations(JobOperations):
         Documented: failed actions can be retried while others of the stage are in progress, but
         all actions can't; after a change of the structure neither can. Raises
         PipelineNotFoundException, StageNotFoundError, NotLatestPipelineExecutionError, also if the
-        execution does not exist (the model has no better error), and StageNotRetryableError.
+        execution does not exist (the model has no better error), StageNotRetryableError and
+        ConcurrentPipelineExecutionsLimitExceededError.
         """
         pipeline = self._pipeline(name)
         if stage_name not in [each["name"] for each in pipeline.pipeline["stages"]]:
@@ -173,6 +180,7 @@ class ExecutionOperations(JobOperations):
         all_actions = retry_mode == "ALL_ACTIONS"
         if all_actions and IN_PROGRESS in statuses:
             raise StageNotRetryableError(f"Stage '{stage_name}' has actions in progress")
+        self._check_number(pipeline, execution_id)
         self._engine.retry(stage, all_actions=all_actions)
         return execution_id
 
@@ -199,21 +207,22 @@ class ExecutionOperations(JobOperations):
     ) -> tuple[bool, str]:
         """Report a source's revision; return whether it is new, and the execution's id.
 
-        A new one starts an execution. Raises PipelineNotFoundException, StageNotFoundError and
-        ActionNotFoundError.
+        A new one starts an execution. Raises PipelineNotFoundException, StageNotFoundError,
+        ActionNotFoundError and ConcurrentPipelineExecutionsLimitExceededError.
         """
         pipeline = self._pipeline(name)
         self._find_action(pipeline.pipeline, stage, action)
         seen, executions = self._seen_versions[name], list(pipeline.executions)
         if seen.get(action) == revision["revisionId"] and executions:
             return False, executions[-1]
-        seen[action] = revision["revisionId"]
         trigger = {"triggerType": "PutActionRevision", "triggerDetail": action}
-        return True, self._begin(pipeline, None, trigger=trigger)
+        execution_id = self._begin(pipeline, None, trigger=trigger)
+        seen[action] = revision["revisionId"]
+        return True, execution_id
 
     @operation
     def set_stage_transition(
-        self, name: str, stage: str, transition_type: str, *, reason: str | None
+        self, name: str, stage: str, transition_type: str, reason: str | None
     ) -> None:
         """Disable a stage's transition with a reason, or enable it without one.
 
@@ -376,11 +385,24 @@ class ExecutionOperations(JobOperations):
         return [run for run in runs if isinstance(run, PipelineRun)]
 
 
-def _check_variables(pipeline: dict[str, Any], given: list[dict[str, str]]) -> None:
-    """Raise ValidationError unless all the pipeline's variables have a value. Texts unknown."""
-    declared = {each["name"]: "defaultValue" in each for each in pipeline.get("variables", [])}
-    names = [each["name"] for each in given]
-    if unknown := [name for name in names if name not in declared]:
-        raise ValidationError(f"The pipeline has no variable {unknown[0]}")
-    if missing := [name for name, has in declared.items() if not has and name not in names]:
-        raise ValidationError(f"The pipeline variable {missing[0]} has no value and no default")
+def _check_start(
+    pipeline: dict[str, Any], variables: list[dict[str, str]], revisions: list[dict[str, str]]
+) -> None:
+    """Raise ValidationError for what StartPipelineExecution refuses (recorded, but for a type)."""
+    if name := repeated([each["name"] for each in variables]):
+        raise ValidationError(
+            f"Variable names must be unique. The following variable name is already in use: {name}"
+        )
+    actions = [action for _, action in actions_of(pipeline)]
+    sources = [each["name"] for each in actions if each["actionTypeId"]["category"] == "Source"]
+    for each in revisions:
+        if each["actionName"] not in sources:
+            raise ValidationError(
+                "The action name provided in the source revision is not valid. "
+                "The action must be a source action in your pipeline."
+            )
+        if each["revisionType"] != VERSION_ID:
+            raise ValidationError(
+                f"This CodePipeline takes source revisions of the type {VERSION_ID} only, "
+                f"not {each['revisionType']}"
+            )

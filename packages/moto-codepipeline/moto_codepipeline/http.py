@@ -22,7 +22,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -120,27 +120,18 @@ def serve(region: str, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
 
 
 def _body(request: Request) -> dict[str, Any]:
-    try:
+    body = None
+    with suppress(ValueError, RecursionError):
         body = json.loads(request.get_data())
-    except (ValueError, RecursionError) as error:
-        raise RefusedError("The body must be a JSON object") from error
     if not isinstance(body, dict):
         raise RefusedError("The body must be a JSON object")
     return body
-
-
-def _show_behaviour(jobs: JobBackend, _: Request) -> dict[str, Any]:
-    return values(jobs.behaviour)
 
 
 def _change_behaviour(jobs: JobBackend, request: Request) -> dict[str, Any]:
     with jobs.step():
         change(jobs.behaviour, _body(request))
         return values(jobs.behaviour)
-
-
-def _show_clock(jobs: JobBackend, _: Request) -> dict[str, Any]:
-    return {"now": jobs.clock.now()}
 
 
 def _advance_clock(jobs: JobBackend, request: Request) -> dict[str, Any]:
@@ -174,8 +165,8 @@ def _want_next_job(jobs: JobBackend, request: Request) -> dict[str, Any]:
 
 
 _RESOURCES: dict[str, dict[str, Callable[[JobBackend, Request], dict[str, Any]]]] = {
-    "behaviour": {"GET": _show_behaviour, "PATCH": _change_behaviour},
-    "clock": {"GET": _show_clock, "POST": _advance_clock},
+    "behaviour": {"GET": lambda jobs, _: values(jobs.behaviour), "PATCH": _change_behaviour},
+    "clock": {"GET": lambda jobs, _: {"now": jobs.clock.now()}, "POST": _advance_clock},
     "next-jobs": {"GET": _show_next_jobs, "POST": _want_next_job},
 }
 

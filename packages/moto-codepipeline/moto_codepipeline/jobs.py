@@ -100,7 +100,6 @@ class Job:
         """
         action, run = self.action, self.action.run
         in_own_account = self.owner != "ThirdParty"
-        region = action.declaration.get("region", run.region)
         return without_none(
             actionTypeId=action.type_id,
             actionConfiguration={"configuration": action.configuration},
@@ -115,7 +114,7 @@ class Job:
             outputArtifacts=[artifact.for_job() for artifact in action.outputs],
             artifactCredentials=credentials,
             continuationToken=self.continuation_token,
-            encryptionKey=run.store(region).get("encryptionKey"),
+            encryptionKey=run.store(action.region).get("encryptionKey"),
         )
 
 
@@ -227,12 +226,8 @@ class JobBoard:
             raise ValidationError(
                 "A job can not contain both a continuation token and output variables."
             )
-        size = sum(
-            len(text.encode("utf-8", "surrogatepass"))
-            for pair in variables.items()
-            for text in pair
-        )
-        if size > OUTPUT_VARIABLES_BYTES:
+        texts = "".join([*variables, *variables.values()])
+        if len(texts.encode("utf-8", "surrogatepass")) > OUTPUT_VARIABLES_BYTES:
             raise OutputVariablesSizeExceededError
         if not self._end(job, JobStatus.SUCCEEDED, result) or job.withdrawn:
             return
@@ -327,10 +322,9 @@ class JobBoard:
     def _time_out(self, action: ActionRun) -> None:
         self._enter(self._newest[action], JobStatus.TIMED_OUT)
         self._close(action)
-        function = action.configuration.get("FunctionName")
         text = "The action timed out: no result came for its job in time."
         if action.type_id["owner"] == "AWS":
-            text = NO_RESULT.format(function)
+            text = NO_RESULT.format(action.configuration["FunctionName"])
         self._fail(action, "JobFailed", text)
 
     def _close(self, action: ActionRun) -> None:

@@ -6,17 +6,18 @@ from typing import Any, cast
 
 from moto.codepipeline.exceptions import (
     InvalidTagsException,
+    PipelineNotFoundException,
     ResourceNotFoundException,
     TooManyTagsException,
 )
 from moto.codepipeline.models import CodePipeline, CodePipelineBackend, codepipeline_backends
 from moto.iam.exceptions import NotFoundException as IAMNotFoundException
 
-from .action_types import AWS_TYPES, ActionType, TypeKey, keep_secrets
+from .action_types import AWS_TYPES, ActionType, TypeKey, actions_of, keep_secrets
 from .exceptions import (
     InvalidStructureError,
     LimitExceededError,
-    PipelineVersionNotFoundError,
+    PipelineNameInUseError,
     ValidationError,
 )
 from .executions import ExecutionOperations
@@ -27,6 +28,9 @@ from .validation import check
 
 CUSTOM_ACTION_TYPES, PIPELINES, TAGS = 50, 1000, 50
 """Quotas of an account in a region, and of a resource (documented)."""
+
+VERSIONS = 10
+"""How many versions of a pipeline GetPipeline returns (reported)."""
 
 SERVICE = "codepipeline.amazonaws.com"
 
@@ -49,9 +53,11 @@ class JobBackend(ExecutionOperations):
         """Register a type, or restore a deleted one with an identical request (documented).
 
         Raises ValidationError, also if the type exists or a deleted one was different, and
-        LimitExceededError. Both texts are unknown.
+        LimitExceededError (both texts are unknown), TooManyTagsException and InvalidTagsException.
         """
-        return self._register(ActionType.registered(request, "Custom"))
+        made = ActionType.registered(request, "Custom")
+        made.tags = checked_tags(made.tags, "/".join(made.key))
+        return self._register(made)
 
     @operation
     def delete_custom_action_type(self, category: str, provider: str, version: str) -> None:
@@ -130,18 +136,15 @@ class JobBackend(ExecutionOperations):
     ) -> tuple[dict[str, Any], list[dict[str, str]]]:
         """Create a pipeline, after a check of its structure. Secrets are masked in the response.
 
-        Raises the errors of ``check_structure``, InvalidStructureError for a missing role
-        and, as moto does, for a name that is taken, and LimitExceededError.
+        Raises the errors of ``check_structure``, InvalidStructureError for a missing role,
+        PipelineNameInUseError and LimitExceededError.
         """
         self._check(pipeline)
         keep_secrets(pipeline, None, self.action_types)
         if pipeline["name"] not in self.pipelines and len(self.pipelines) >= PIPELINES:
             raise LimitExceededError(f"There can be no more than {PIPELINES} pipelines")
         if pipeline["name"] in self.pipelines:
-            raise InvalidStructureError(
-                f"A pipeline with the name '{pipeline['name']}' already exists in account "
-                f"'{self.account_id}'"
-            )
+            raise PipelineNameInUseError(pipeline["name"], self.account_id)
         made = CodePipeline(self.account_id, self.region_name, pipeline)
         made.validate_tags(tags or [])
         made.tags.update({tag["key"]: tag["value"] for tag in tags or []})
@@ -185,13 +188,15 @@ class JobBackend(ExecutionOperations):
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """A pipeline, now or in an earlier version, with secrets masked (documented).
 
-        Raises PipelineNotFoundException and PipelineVersionNotFoundError.
+        Raises PipelineNotFoundException, also if it is not one of the last ten (reported).
         """
         pipeline, metadata = super().get_pipeline(name)
         if version is not None and version != pipeline["version"]:
-            versions = self._versions.get(name, {})
+            versions = dict(list(self._versions.get(name, {}).items())[-VERSIONS:])
             if version not in versions:
-                raise PipelineVersionNotFoundError(name, version)
+                raise PipelineNotFoundException(
+                    f"Account '{self.account_id}' does not have a pipeline with name '{name}'"
+                )
             pipeline = versions[version]
         return self._masked(pipeline), metadata
 
@@ -199,6 +204,8 @@ class JobBackend(ExecutionOperations):
         types = self.action_types.items()
         allowed = {key: each for key, each in types if each.may_be_used_in(self.account_id)}
         check_structure(pipeline, allowed, self.region_name)
+        if pipeline.get("variables"):
+            pipeline.setdefault("pipelineType", "V2")  # recorded for UpdatePipeline
         if not self._trusts(pipeline["roleArn"]):
             # Recorded.
             raise InvalidStructureError(
@@ -239,12 +246,7 @@ class JobBackend(ExecutionOperations):
         if kind is None:
             super().tag_resource(arn, tags)
             return
-        given = {tag["key"]: tag["value"] for tag in [*kind.tags, *tags]}
-        if reserved := [key for key in given if key.startswith("aws:")]:
-            raise InvalidTagsException(f"Not allowed to modify system tags: {reserved[0]}")
-        if len(given) > TAGS:
-            raise TooManyTagsException(arn)
-        kind.tags = [{"key": key, "value": value} for key, value in given.items()]
+        kind.tags = checked_tags([*kind.tags, *tags], arn)
 
     @operation
     def untag_resource(self, arn: str, tag_keys: list[str]) -> None:
@@ -270,12 +272,21 @@ class JobBackend(ExecutionOperations):
 
     def _masked(self, pipeline: dict[str, Any]) -> dict[str, Any]:
         shown = deepcopy(pipeline)
-        for stage in shown["stages"]:
-            for action in stage["actions"]:
-                action_type = self.action_types.get(TypeKey.of(action["actionTypeId"]))
-                if action_type is not None and "configuration" in action:
-                    action["configuration"] = action_type.masked(action["configuration"])
+        for _, action in actions_of(shown):
+            action_type = self.action_types.get(TypeKey.of(action["actionTypeId"]))
+            if action_type is not None and "configuration" in action:
+                action["configuration"] = action_type.masked(action["configuration"])
         return shown
+
+
+def checked_tags(tags: list[dict[str, str]], resource: str) -> list[dict[str, str]]:
+    """Tags with the last value of each key. Raises TooManyTagsException, InvalidTagsException."""
+    given = {tag["key"]: tag["value"] for tag in tags}
+    if reserved := [key for key in given if key.startswith("aws:")]:
+        raise InvalidTagsException(f"Not allowed to modify system tags: {reserved[0]}")
+    if len(given) > TAGS:
+        raise TooManyTagsException(resource)
+    return [{"key": key, "value": value} for key, value in given.items()]
 
 
 def backend(account_id: str, region_name: str) -> JobBackend:

@@ -258,14 +258,15 @@ class JobOperations(SteppedBackend):
             self._board.withdraw(action)
 
     def _open_function_job(self, action: ActionRun) -> None:
-        check_function(self.account_id, self.region_name, action.configuration["FunctionName"])
+        check_function(self.account_id, action.region, action.configuration["FunctionName"])
         self._board.open(action)
 
     def _invoke(self, job: Job) -> None:
         expires = self._timeline.now() + self.behaviour.artifact_credentials_seconds
         payload = event(job.id, self.account_id, self._data(job), expires)
         name = job.action.configuration["FunctionName"]
-        self._send_later(f"the job of {name}", type(self).invoke_function, name, payload)
+        invoke, where = type(self).invoke_function, (self.account_id, job.action.region)
+        self._send_later(f"the job of {name}", lambda *_: invoke(*where, name, payload))
 
     def _publish(self, topic: str, subject: str, message: str) -> None:
         notice = (topic, subject, message)
@@ -290,18 +291,14 @@ class JobOperations(SteppedBackend):
         return action_type
 
     def _offer(
-        self,
-        owner: str,
-        type_id: dict[str, str],
-        max_batch_size: int | None,
-        query: dict[str, str] | None,
+        self, owner: str, type_id: dict[str, str], size: int | None, query: dict[str, str] | None
     ) -> list[Job]:
         if type_id["owner"] != owner:
             raise ValidationError(f"ActionType with owner '{type_id['owner']}' is not supported")
         action_type = self._available_type(type_id)
         if not action_type.may_be_polled_in(self.account_id):
             raise ActionTypeNotFoundError(type_id)
-        limit = max_batch_size or self.behaviour.default_batch_size
+        limit = size or self.behaviour.default_batch_size
         if self.behaviour.batch_cap is not None:
             limit = min(limit, self.behaviour.batch_cap)
         return self._board.offer(action_type.key, _query_value(action_type, query or {}), limit)
@@ -309,20 +306,14 @@ class JobOperations(SteppedBackend):
 
 def _query_value(action_type: ActionType, query: dict[str, str]) -> str | None:
     """The value by which a poll selects jobs. Rules documented, texts unknown."""
-    queryable = action_type.queryable
-    if queryable is None:
-        if query:
-            raise ValidationError(
-                f"The action type {named(action_type.key)} has no queryable property, "
-                "so queryParam must be empty"
-            )
-        return None
-    if queryable not in query:
+    queryable, problem = action_type.queryable, f"The action type {named(action_type.key)} has"
+    if queryable is None and query:
+        raise ValidationError(f"{problem} no queryable property, so queryParam must be empty")
+    if queryable is not None and queryable not in query:
         raise ValidationError(
-            f"The action type {named(action_type.key)} has a queryable property, "
-            f"so queryParam must have the key '{queryable}'"
+            f"{problem} a queryable property, so queryParam must have the key '{queryable}'"
         )
-    return query[queryable]
+    return query[queryable] if queryable else None
 
 
 def named(key: TypeKey) -> str:

@@ -45,7 +45,7 @@ def put(replaced: Iterable[Replaced], package: str) -> None:
         raise ChangedError("\n".join(changed))
     for each in todo:
         owner, name = _owner(each.what)
-        replacement = _value(each.by, package)
+        replacement = getattr(*_owner(each.by, package))
         if each.how == "around":
             replacement = replacement(getattr(owner, name))
         if isinstance(getattr_static(owner, name, None), (classmethod, staticmethod)):
@@ -77,8 +77,3 @@ def _owner(place: str, package: str | None = None) -> tuple[Any, str]:
     for each in outer:
         owner = getattr(owner, each)
     return owner, name
-
-
-def _value(place: str, package: str) -> Any:
-    owner, name = _owner(place, package)
-    return getattr(owner, name)

@@ -1,6 +1,9 @@
 """The wire format: JSON 1.1, checked against the service model before anything else."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -8,13 +11,28 @@ from botocore import xform_name
 from moto.codepipeline.responses import CodePipelineResponse
 from moto.core.request import Request
 
-from .exceptions import CONTENT_TYPE, CodePipelineError, UnknownOperationError
+from .exceptions import CONTENT_TYPE, CodePipelineError, UnknownOperationError, ValidationError
 from .models import JobBackend, backend
 from .validation import read_request
 
 LIST_PAGE = 100
+REST = "*"
 
 Wire = tuple[int, dict[str, Any], str | bytes]
+
+
+def _returns(member: str, *names: str, of: str | None = None) -> Callable[[Any], str]:
+    """An operation whose backend method takes these members, and returns one, or nothing.
+
+    The method has the operation's name, unless it is given.
+    """
+
+    def respond(self: JobResponse) -> str:
+        method = getattr(self.codepipeline_backend, of or xform_name(self._get_action()))
+        found = method(*self._given(*names))
+        return json.dumps({member: found}) if member else ""
+
+    return respond
 
 
 class JobResponse(CodePipelineResponse):
@@ -58,7 +76,9 @@ class JobResponse(CodePipelineResponse):
         return self._request.get(param_name, if_none)
 
     def _given(self, *names: str) -> list[Any]:
-        return [self._request.get(name) for name in names]
+        """These members of the request; ``REST`` stands for the others."""
+        rest = {name: each for name, each in self._request.items() if name not in names}
+        return [rest if name == REST else self._request.get(name) for name in names]
 
     # Action types
 
@@ -66,20 +86,12 @@ class JobResponse(CodePipelineResponse):
         action_type = self.codepipeline_backend.create_custom_action_type(self._request)
         return json.dumps({"actionType": action_type.shown(), "tags": action_type.tags})
 
-    def delete_custom_action_type(self) -> str:
-        self.codepipeline_backend.delete_custom_action_type(**self._request)
-        return ""
-
-    def list_action_types(self) -> str:
-        types = self.codepipeline_backend.list_action_types(self._get_param("actionOwnerFilter"))
-        return json.dumps({"actionTypes": types})
-
     def get_action_type(self) -> str:
         return json.dumps({"actionType": self.codepipeline_backend.get_action_type(self._request)})
 
-    def update_action_type(self) -> str:
-        self.codepipeline_backend.update_action_type(self._get_param("actionType"))
-        return ""
+    delete_custom_action_type = _returns("", "category", "provider", "version")
+    list_action_types = _returns("actionTypes", "actionOwnerFilter")
+    update_action_type = _returns("", "actionType")
 
     # Pipelines: moto's responses, with timestamps as numbers, as in JSON 1.1
 
@@ -93,52 +105,32 @@ class JobResponse(CodePipelineResponse):
 
     # Executions
 
-    def start_pipeline_execution(self) -> str:
-        execution_id = self.codepipeline_backend.start_pipeline_execution(
-            *self._given("name", "variables", "clientRequestToken", "sourceRevisions"),
-        )
-        return json.dumps({"pipelineExecutionId": execution_id})
+    start_pipeline_execution = _returns(
+        "pipelineExecutionId", "name", "variables", "clientRequestToken", "sourceRevisions"
+    )
+    retry_stage_execution = _returns(
+        "pipelineExecutionId", "pipelineName", "stageName", "pipelineExecutionId", "retryMode"
+    )
+    stop_pipeline_execution = _returns(
+        "pipelineExecutionId", "pipelineName", "pipelineExecutionId", "abandon", "reason"
+    )
+    put_approval_result = _returns(
+        "approvedAt", "pipelineName", "stageName", "actionName", "result", "token"
+    )
 
-    def retry_stage_execution(self) -> str:
-        execution_id = self.codepipeline_backend.retry_stage_execution(
-            *self._given("pipelineName", "stageName", "pipelineExecutionId", "retryMode"),
-        )
-        return json.dumps({"pipelineExecutionId": execution_id})
-
-    def stop_pipeline_execution(self) -> str:
-        execution_id = self.codepipeline_backend.stop_pipeline_execution(
-            *self._given("pipelineName", "pipelineExecutionId"),
-            abandon=self._get_param("abandon", False),
-            reason=self._get_param("reason"),
-        )
-        return json.dumps({"pipelineExecutionId": execution_id})
-
-    def put_approval_result(self) -> str:
-        at = self.codepipeline_backend.put_approval_result(
-            *self._given("pipelineName", "stageName", "actionName", "result", "token"),
-        )
-        return json.dumps({"approvedAt": round(at, 3)})
+    get_pipeline_execution = _returns(
+        *("pipelineExecution", "pipelineName", "pipelineExecutionId"),
+        of="describe_pipeline_execution",
+    )
+    disable_stage_transition = enable_stage_transition = _returns(
+        *("", "pipelineName", "stageName", "transitionType", "reason"), of="set_stage_transition"
+    )
 
     def put_action_revision(self) -> str:
         new, execution_id = self.codepipeline_backend.put_action_revision(
             *self._given("pipelineName", "stageName", "actionName", "actionRevision"),
         )
         return json.dumps({"newRevision": new, "pipelineExecutionId": execution_id})
-
-    def disable_stage_transition(self) -> str:
-        self.codepipeline_backend.set_stage_transition(
-            *self._given("pipelineName", "stageName", "transitionType"),
-            reason=self._get_param("reason"),
-        )
-        return ""
-
-    enable_stage_transition = disable_stage_transition  # its request has no reason
-
-    def get_pipeline_execution(self) -> str:
-        execution = self.codepipeline_backend.describe_pipeline_execution(
-            *self._given("pipelineName", "pipelineExecutionId")
-        )
-        return json.dumps({"pipelineExecution": execution})
 
     def list_pipeline_executions(self) -> str:
         filters = self._get_param("filter", {})
@@ -157,6 +149,8 @@ class JobResponse(CodePipelineResponse):
     def list_action_executions(self) -> str:
         filters = self._get_param("filter", {})
         latest = filters.get("latestInPipelineExecution", {})
+        if latest.get("startTimeRange") == "Latest":
+            raise ValidationError("This CodePipeline has no startTimeRange Latest: use All")
         details, next_token = self.codepipeline_backend.list_action_executions(
             self._get_param("pipelineName"),
             filters.get("pipelineExecutionId", latest.get("pipelineExecutionId")),
@@ -167,62 +161,16 @@ class JobResponse(CodePipelineResponse):
 
     # Jobs
 
-    def poll_for_jobs(self) -> str:
-        jobs = self.codepipeline_backend.poll_for_jobs(
-            *self._given("actionTypeId", "maxBatchSize", "queryParam"),
-        )
-        return json.dumps({"jobs": jobs})
-
-    def acknowledge_job(self) -> str:
-        status = self.codepipeline_backend.acknowledge_job(*self._given("jobId", "nonce"))
-        return json.dumps({"status": status})
-
-    def get_job_details(self) -> str:
-        details = self.codepipeline_backend.get_job_details(self._get_param("jobId"))
-        return json.dumps({"jobDetails": details})
-
-    def put_job_success_result(self) -> str:
-        self.codepipeline_backend.put_job_success_result(self._get_param("jobId"), self._result())
-        return ""
-
-    def put_job_failure_result(self) -> str:
-        self.codepipeline_backend.put_job_failure_result(self._get_param("jobId"), self._result())
-        return ""
-
-    def poll_for_third_party_jobs(self) -> str:
-        jobs = self.codepipeline_backend.poll_for_third_party_jobs(
-            *self._given("actionTypeId", "maxBatchSize")
-        )
-        return json.dumps({"jobs": jobs})
-
-    def acknowledge_third_party_job(self) -> str:
-        status = self.codepipeline_backend.acknowledge_third_party_job(
-            *self._given("jobId", "nonce", "clientToken")
-        )
-        return json.dumps({"status": status})
-
-    def get_third_party_job_details(self) -> str:
-        details = self.codepipeline_backend.get_third_party_job_details(
-            *self._given("jobId", "clientToken")
-        )
-        return json.dumps({"jobDetails": details})
-
-    def put_third_party_job_success_result(self) -> str:
-        self.codepipeline_backend.put_third_party_job_success_result(
-            self._get_param("jobId"), self._get_param("clientToken"), self._result()
-        )
-        return ""
-
-    def put_third_party_job_failure_result(self) -> str:
-        self.codepipeline_backend.put_third_party_job_failure_result(
-            self._get_param("jobId"), self._get_param("clientToken"), self._result()
-        )
-        return ""
-
-    def _result(self) -> dict[str, Any]:
-        """The request without its job id and client token: repeats are compared by the rest."""
-        addressed = ("jobId", "clientToken")
-        return {name: each for name, each in self._request.items() if name not in addressed}
+    poll_for_jobs = _returns("jobs", "actionTypeId", "maxBatchSize", "queryParam")
+    acknowledge_job = _returns("status", "jobId", "nonce")
+    get_job_details = _returns("jobDetails", "jobId")
+    put_job_success_result = _returns("", "jobId", REST)
+    put_job_failure_result = _returns("", "jobId", REST)
+    poll_for_third_party_jobs = _returns("jobs", "actionTypeId", "maxBatchSize")
+    acknowledge_third_party_job = _returns("status", "jobId", "nonce", "clientToken")
+    get_third_party_job_details = _returns("jobDetails", "jobId", "clientToken")
+    put_third_party_job_success_result = _returns("", "jobId", "clientToken", REST)
+    put_third_party_job_failure_result = _returns("", "jobId", "clientToken", REST)
 
 
 def _page(name: str, items: list[dict[str, Any]], next_token: str | None) -> str:

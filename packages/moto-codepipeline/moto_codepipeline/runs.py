@@ -26,6 +26,7 @@ CANCELLED, SUPERSEDED = "Cancelled", "Superseded"
 UNDER_WAY = (IN_PROGRESS, STOPPING)
 
 VARIABLE = re.compile(r"#\{([A-Za-z0-9@\-_]+)\.([A-Za-z0-9@\-_]+)\}")
+REFERENCE = re.compile(r"#\{([^}]*)\}")
 _KEY_CHARACTERS = string.ascii_letters + string.digits
 
 
@@ -117,6 +118,10 @@ class ActionRun:
         return type_id
 
     @property
+    def region(self) -> str:
+        return str(self.declaration.get("region", self.run.region))
+
+    @property
     def type_key(self) -> TypeKey:
         return TypeKey.of(self.type_id)
 
@@ -162,6 +167,7 @@ class ActionRun:
             actionName=self.name,
             startTime=round(self.started, 3),
             lastUpdateTime=round(self.changed, 3),
+            updatedBy=self.updated_by,
             status=self.status,
             input=self._input_detail(),
             output=self._output_detail(),
@@ -183,13 +189,15 @@ class ActionRun:
             configuration=masked(declared),
             resolvedConfiguration=masked(self.configuration),
             roleArn=self.declaration.get("roleArn"),
-            region=self.declaration.get("region", self.run.region),
+            region=self.region,
             inputArtifacts=[artifact.detail() for artifact in self.inputs],
             namespace=self.declaration.get("namespace"),
         )
 
     def _output_detail(self) -> dict[str, Any]:
         result = self.result() | without_none(errorDetails=self.error)
+        if self.updated_by:
+            result["externalExecutionId"] = self.id  # recorded for approvals, only here
         ended_well = self.status == SUCCEEDED
         return without_none(
             outputArtifacts=[artifact.detail() for artifact in self.outputs if ended_well],
@@ -247,7 +255,7 @@ class PipelineRun(PipelineExecution):
     stages, from 1; ``begun`` has the actions of all attempts, in the order in which they began.
     ``stopped_for`` is the API's ``StopExecutionTrigger``, once it is being stopped; ``trigger`` is
     its ``ExecutionTrigger``. ``source_revisions`` are the revisions that source actions use instead
-    of the present ones, by action name.
+    of the present ones, by action name; ``missing`` are the variables without a value.
     """
 
     def __init__(
@@ -263,13 +271,13 @@ class PipelineRun(PipelineExecution):
         trigger: dict[str, str] | None = None,
     ) -> None:
         given = {each["name"]: each["value"] for each in variables or []}
-        defaults = {
-            each["name"]: each["defaultValue"]
+        values = {
+            each["name"]: given.get(each["name"], each.get("defaultValue"))
             for each in pipeline.get("variables", [])
-            if "defaultValue" in each
         }
-        values = [{"name": name, "value": text} for name, text in (defaults | given).items()]
-        super().__init__(pipeline["name"], pipeline["version"], values)
+        self.missing = [name for name, text in values.items() if text is None]
+        shown = [] if self.missing else [{"name": n, "value": text} for n, text in values.items()]
+        super().__init__(pipeline["name"], pipeline["version"], shown)
         self.arn = arn
         self.region = region
         self.traffic = traffic
@@ -332,8 +340,7 @@ class PipelineRun(PipelineExecution):
 
     def place_artifacts(self, action: ActionRun) -> None:
         """Find the action's input artifacts, and give its output artifacts keys."""
-        declared, region = action.declaration, action.declaration.get("region", self.region)
-        bucket = self.store(region).get("location", "")
+        declared, bucket = action.declaration, self.store(action.region).get("location", "")
         suffix = ".zip" if action.type_id["category"] == "Source" else ""
         names = [each["name"] for each in declared.get("inputArtifacts", [])]
         action.inputs = [self.artifacts[name] for name in names if name in self.artifacts]
@@ -343,12 +350,15 @@ class PipelineRun(PipelineExecution):
             action.outputs.append(artifact)
 
     def take_revision(self, action: ActionRun, revision: dict[str, Any], at: float) -> None:
-        """Record a job result's ``currentRevision`` for the action and its output artifacts."""
-        action.revision = {
-            "revisionId": revision["revision"],
-            "revisionChangeId": revision["changeIdentifier"],
-            "created": revision.get("created", round(at, 3)),
-        }
+        """Record a job result's ``currentRevision`` for the action and its output artifacts.
+
+        That of an S3 source has only a revision and a summary (recorded).
+        """
+        change = revision.get("changeIdentifier")
+        action.revision = {"revisionId": revision["revision"]}
+        if change is not None:
+            created = revision.get("created", round(at, 3))
+            action.revision |= {"revisionChangeId": change, "created": created}
         action.revision_summary = revision.get("revisionSummary")
         names = {artifact.name for artifact in action.outputs}
         self.revisions = [each for each in self.revisions if each["name"] not in names]
@@ -358,7 +368,7 @@ class PipelineRun(PipelineExecution):
                 without_none(
                     name=artifact.name,
                     revisionId=revision["revision"],
-                    revisionChangeIdentifier=revision["changeIdentifier"],
+                    revisionChangeIdentifier=change,
                     revisionSummary=revision.get("revisionSummary"),
                     created=revision.get("created"),
                     revisionUrl=action.url("revisionUrlTemplate"),

@@ -75,12 +75,7 @@ class S3Source:
         version = str(found.version_id)
         summary = f"Amazon S3 version id: {version}"
         return {
-            "currentRevision": {
-                "revision": version,
-                "changeIdentifier": version,
-                "revisionSummary": summary,
-                "created": found.last_modified.timestamp(),
-            },
+            "currentRevision": {"revision": version, "revisionSummary": summary},
             "executionDetails": {"summary": summary, "externalExecutionId": version},
             "outputVariables": {
                 "BucketName": bucket,

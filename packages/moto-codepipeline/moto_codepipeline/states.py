@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from .action_types import ActionType, TypeKey
 from .exceptions import InvalidNextTokenError
-from .runs import PipelineRun, without_none
+from .runs import ActionRun, PipelineRun, without_none
 from .traffic import Traffic
 
 Item = TypeVar("Item")
@@ -70,6 +70,13 @@ class States:
             actionName=action["name"],
             currentRevision=latest.revision if latest else None,
             latestExecution=latest.state() if latest else None,
-            entityUrl=url("entityUrlTemplate"),
+            entityUrl=url("entityUrlTemplate") or (latest and _own_entity_url(latest)),
             revisionUrl=url("revisionUrlTemplate"),
         )
+
+
+def _own_entity_url(action: ActionRun) -> str | None:
+    """The URL of an S3 source or a manual approval (recorded)."""
+    if action.type_key[:3] == ("Source", "AWS", "S3"):
+        return f"https://console.aws.amazon.com/s3/home?region={action.region}#"
+    return action.configuration.get("ExternalEntityLink") if action.token else None

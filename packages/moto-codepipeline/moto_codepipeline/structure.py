@@ -14,12 +14,15 @@ from .exceptions import (
     InvalidStageDeclarationError,
     InvalidStructureError,
 )
-from .runs import VARIABLE
+from .runs import REFERENCE, VARIABLE
 
 STAGES, ACTIONS_IN_STAGE, ACTIONS, VARIABLES = 50, 50, 1000, 50
 """Quotas of a pipeline (documented)."""
 
-OWN_NAMESPACES = {"codepipeline", "variables"}
+REFERENCES = (
+    "Valid format for a pipeline execution variable reference is a namespace and a key separated "
+    "by a period (.). The following pipeline execution variables are"
+)
 UNSERVED = {
     "beforeEntry": "conditions",
     "onSuccess": "conditions",
@@ -68,7 +71,8 @@ def _idle(pipeline: dict[str, Any]) -> list[str]:
 def is_idle(type_id: dict[str, str]) -> bool:
     """Whether an action of this type succeeds without doing anything."""
     key = TypeKey.of(type_id)
-    return key.owner == "AWS" and (key.category, key.provider) in IDLE_PROVIDERS
+    known = (key.category, key.provider) in IDLE_PROVIDERS
+    return known and (key.owner, key.version) == ("AWS", "1")
 
 
 def _check_pipeline(pipeline: dict[str, Any]) -> None:
@@ -79,7 +83,7 @@ def _check_pipeline(pipeline: dict[str, Any]) -> None:
     variables = [each["name"] for each in pipeline.get("variables", [])]
     if first_version and variables:
         raise InvalidStructureError("Pipeline variable can only be used with V2 pipelines")
-    if name := _repeated(variables):
+    if name := repeated(variables):
         raise InvalidStructureError(
             f"Variable names must be unique. The following variable name is already in use: {name}"
         )
@@ -112,7 +116,7 @@ def _check_stages(pipeline: dict[str, Any]) -> None:
         raise InvalidStructureError(f"A pipeline can have no more than {STAGES} stages")
     if sum(len(stage["actions"]) for stage in stages) > ACTIONS:
         raise InvalidStructureError(f"A pipeline can have no more than {ACTIONS} actions")
-    if name := _repeated([stage["name"] for stage in stages]):
+    if name := repeated([stage["name"] for stage in stages]):
         raise InvalidStageDeclarationError(f"More than one stage has the name {name}")
     for stage in stages:
         _check_stage(stage)
@@ -134,12 +138,12 @@ def _check_stage(stage: dict[str, Any]) -> None:
         raise InvalidStageDeclarationError(
             f"Stage {stage['name']} has {len(names)} actions: it must have 1 to {ACTIONS_IN_STAGE}"
         )
-    if name := _repeated(names):
+    if name := repeated(names):
         raise InvalidStageDeclarationError(
             f"More than one action in stage {stage['name']} has the name {name}"
         )
     for member, what in UNSERVED.items():
-        if stage.get(member):
+        if stage.get(member, []) != []:
             raise InvalidStageDeclarationError(
                 f"Stage {stage['name']} has {member}: this CodePipeline has no {what}"
             )
@@ -214,7 +218,7 @@ def _check_artifacts(pipeline: dict[str, Any]) -> None:
         for _, action in actions_of(pipeline)
         for each in action.get("outputArtifacts", [])
     ]
-    if name := _repeated(outputs):
+    if name := repeated(outputs):
         raise InvalidActionDeclarationError(
             f"More than one output artifact of the pipeline has the name {name}"
         )
@@ -229,9 +233,15 @@ def _check_artifacts(pipeline: dict[str, Any]) -> None:
 
 
 def _check_namespaces(pipeline: dict[str, Any]) -> None:
-    seen = set(OWN_NAMESPACES)
+    variables = {each["name"] for each in pipeline.get("variables", [])}
+    seen = {"codepipeline"}
     for stage, action in actions_of(pipeline):
         namespace = action.get("namespace")
+        if namespace == "variables" and variables:
+            raise InvalidStructureError(
+                "One or more of the chosen namespaces is reserved. "
+                "Note that there is a namespace for variables at the pipeline level.\n"
+            )
         if namespace in seen:
             raise InvalidActionDeclarationError(
                 "Namespaces must be unique across the pipeline definition. The following occur "
@@ -240,26 +250,30 @@ def _check_namespaces(pipeline: dict[str, Any]) -> None:
             )
         if namespace is not None:
             seen.add(namespace)
-    variables = {each["name"] for each in pipeline.get("variables", [])}
     for (stage, action), earlier in _with_earlier(pipeline):
         known = {other.get("namespace") for other in earlier} | {"codepipeline"}
         for key, text in action.get("configuration", {}).items():
-            for found in VARIABLE.finditer(text):
+            for reference in REFERENCE.findall(text):
+                where = (
+                    f"StageName=[{stage}], ActionName=[{action['name']}], "
+                    f"ActionConfigurationKey=[{key}], VariableReferenceText=[{reference}]"
+                )
+                if not (found := VARIABLE.fullmatch(f"#{{{reference}}}")):
+                    raise InvalidActionDeclarationError(f"{REFERENCES} not of this form.\n{where}")
                 namespace, name = found.groups()
-                if namespace == "variables" and name in variables:
+                if namespace == "variables" and variables:
                     if action["actionTypeId"]["category"] == "Source":
                         raise InvalidStructureError(
-                            "Variables at the pipeline level cannot be used in source actions. "
-                            f"StageName=[{stage}], ActionName=[{action['name']}]"
+                            "Variables at the pipeline level cannot be used in source actions.\n"
+                            + where
+                        )
+                    if name not in variables:
+                        raise InvalidStructureError(
+                            "The referenced variables haven't been declared.\n"
                         )
                 elif namespace not in known:
                     raise InvalidActionDeclarationError(
-                        "Valid format for a pipeline execution variable reference is a namespace "
-                        "and a key separated by a period (.). The following pipeline execution "
-                        "variables are referencing a namespace that does not exist.\n"
-                        f"StageName=[{stage}], ActionName=[{action['name']}], "
-                        f"ActionConfigurationKey=[{key}], "
-                        f"VariableReferenceText=[{namespace}.{name}]"
+                        f"{REFERENCES} referencing a namespace that does not exist.\n{where}"
                     )
 
 
@@ -276,6 +290,6 @@ def _with_earlier(
         before = before + stage["actions"]
 
 
-def _repeated(names: list[str]) -> str | None:
+def repeated(names: list[str]) -> str | None:
     """The first name that occurs more than once."""
     return next((name for name, count in Counter(names).items() if count > 1), None)

@@ -15,7 +15,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from .action_types import TypeKey
 from .behaviour import Behaviour
 from .clock import Clock, ManualClock
-from .models import JobBackend, backend
+from .models import SERVICE, JobBackend, backend
 from .runs import IN_PROGRESS, ActionRun, PipelineRun
 
 BUCKET = "artifacts"
@@ -26,14 +26,7 @@ SOURCE = {
     "configuration": {"S3Bucket": SOURCE_BUCKET, "S3ObjectKey": SOURCE_KEY},
     "outputArtifacts": [{"name": "Source"}],
 }
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": {
-        "Effect": "Allow",
-        "Principal": {"Service": "codepipeline.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-    },
-}
+STATEMENT = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": SERVICE}}
 
 
 def make_bucket(s3: Any, name: str) -> None:
@@ -70,7 +63,7 @@ class CodePipeline:
         self.backend: JobBackend = backend(DEFAULT_ACCOUNT_ID, region)
         self.backend.clock = ManualClock()
         role = boto3.client("iam", region_name=region).create_role(
-            RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST)
+            RoleName="pipeline", AssumeRolePolicyDocument=json.dumps({"Statement": STATEMENT})
         )
         self.artifact_store: dict[str, Any] = {"type": "S3", "location": BUCKET}
         self._role_arn = role["Role"]["Arn"]

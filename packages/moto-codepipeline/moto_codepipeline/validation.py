@@ -35,7 +35,7 @@ def service_model() -> ServiceModel:
 @lru_cache(maxsize=64)
 def _operation_model(operation: str) -> OperationModel:
     if operation not in service_model().operation_names:
-        raise UnknownOperationError
+        raise UnknownOperationError("The requested operation is not known to this service.")
     return service_model().operation_model(operation)
 
 

@@ -186,8 +186,12 @@ def test_what_does_nothing_is_logged_once(
     assert said(both) == ["Stage2/Scan (InspectorScan)"]
 
 
-def test_a_type_that_aws_does_not_have_is_refused(service: Service) -> None:
-    other = {"category": "Deploy", "owner": "AWS", "provider": "Anything", "version": "1"}
+@pytest.mark.parametrize("changes", [{"provider": "Anything"}, {"version": "2"}])
+def test_a_type_that_aws_does_not_have_is_refused(
+    service: Service, changes: dict[str, str]
+) -> None:
+    known = {"category": "Deploy", "owner": "AWS", "provider": "CodeDeploy", "version": "1"}
+    other = known | changes
     with pytest.raises(ClientError) as caught:
         service.create([action("Deploy", other)])
     assert error_of(caught.value)[0] == "InvalidActionDeclarationException"
@@ -220,6 +224,21 @@ class TestTags:
             "tags"
         ]
         return found
+
+    @pytest.mark.parametrize(
+        ("keys", "code"),
+        [
+            (["aws:x"], "InvalidTagsException"),
+            ([f"key{number}" for number in range(51)], "TooManyTagsException"),
+        ],
+    )
+    def test_a_new_types_tags_are_checked(
+        self, service: Service, keys: list[str], code: str
+    ) -> None:
+        with pytest.raises(ClientError) as caught:
+            service.register(tags=[{"key": key, "value": ""} for key in keys])
+        assert error_of(caught.value)[0] == code
+        assert service.api.list_action_types(actionOwnerFilter="Custom")["actionTypes"] == []
 
     def test_an_action_type_has_tags(self, service: Service) -> None:
         service.register(tags=[{"key": "b", "value": "1"}])

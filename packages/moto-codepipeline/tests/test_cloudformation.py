@@ -134,6 +134,26 @@ def test_a_template_is_checked_like_a_request(service: Service, changes: dict[st
     assert registered(service) == []
 
 
+@pytest.mark.parametrize("tags", [{"aws:x": "1"}, {f"k{number}": "" for number in range(51)}])
+def test_tags_that_a_type_can_not_have_are_refused(service: Service, tags: dict[str, str]) -> None:
+    stacks = client("cloudformation")
+    refused = template(Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+    with pytest.raises(ClientError, match=r"(?i)tag"):
+        stacks.create_stack(StackName="types", TemplateBody=refused)
+    assert registered(service) == []
+    stacks.create_stack(StackName="others", TemplateBody=template())
+    with pytest.raises(ClientError, match=r"(?i)tag"):
+        stacks.update_stack(StackName="others", TemplateBody=refused)
+
+
+def test_a_webhook_is_refused_by_name(service: Service) -> None:
+    webhook = {"Type": "AWS::CodePipeline::Webhook", "Properties": {"Name": "hook"}}
+    with pytest.raises(ClientError, match="no AWS::CodePipeline::Webhook"):
+        client("cloudformation").create_stack(
+            StackName="hooks", TemplateBody=json.dumps({"Resources": {"Hook": webhook}})
+        )
+
+
 class TestPipeline:
     def template(self, **changes: Any) -> str:
         """A pipeline of one custom action, with values of several types for strings."""
@@ -251,6 +271,70 @@ class TestPipeline:
         assert service.stage("Stage2")["inboundTransitionState"]["disabledReason"] == "Not now"
         stacks.update_stack(StackName="release", TemplateBody=self.template())
         assert service.stage("Stage2")["inboundTransitionState"]["enabled"] is True
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"Colour": "red"}, "unsupported property /Colour"),
+            ({"Version": 2}, "unsupported property /Version"),
+            ({"Stages": "Source"}, "/Stages must be a list"),
+            ({"ArtifactStores": {REGION: {}}}, "/ArtifactStores must be a list"),
+            (
+                {"ArtifactStores": [{"ArtifactStore": {"Type": "S3", "Location": "a"}}]},
+                "/ArtifactStores/0/Region is required",
+            ),
+            (
+                {"DisableInboundStageTransitions": [{"StageName": "Stage2"}]},
+                "/DisableInboundStageTransitions/0/Reason is required",
+            ),
+            (
+                {"DisableInboundStageTransitions": [{"StageName": "Stage9", "Reason": "r"}]},
+                "does not have a stage with name 'Stage9'",
+            ),
+            (
+                {"DisableInboundStageTransitions": [{"StageName": "Stage2", "Reason": "r" * 301}]},
+                "Value at 'reason' failed to satisfy constraint",
+            ),
+            ({"RestartExecutionOnUpdate": "often"}, "OnUpdate must be true or false"),
+            ({"Tags": [{"Key": "aws:x", "Value": "1"}]}, "system tags"),
+        ],
+    )
+    def test_a_refused_property_is_named_and_changes_nothing(
+        self, service: Service, stacks: Any, changes: dict[str, Any], said: str
+    ) -> None:
+        refused = self.template(**changes)
+        with pytest.raises(ClientError, match=said):
+            stacks.create_stack(StackName="refused", TemplateBody=refused)
+        assert service.api.list_pipelines()["pipelines"] == []
+        stacks.create_stack(StackName="release", TemplateBody=self.template())
+        with pytest.raises(ClientError, match=said):
+            stacks.update_stack(StackName="release", TemplateBody=refused)
+        assert service.api.get_pipeline(name="release")["pipeline"]["version"] == 1
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"RunOrder": "abc"}, "Actions/0/RunOrder must be a whole number"),
+            ({"RunOrder": True}, "Actions/0/RunOrder must be a whole number"),
+            ({"Configuration": ["a"]}, "Actions/0/Configuration must be an object"),
+            ({"Configuration": "a"}, "Actions/0/Configuration must be an object"),
+            ({"Configuration": {"Project": {}}}, "Configuration/Project must be a string"),
+            ({"Runorder": 1}, "unsupported property /Stages/1/Actions/0/Runorder"),
+        ],
+    )
+    def test_a_refused_property_of_an_action_is_named(
+        self, service: Service, stacks: Any, changes: dict[str, Any], said: str
+    ) -> None:
+        body = json.loads(self.template())
+        body["Resources"]["Release"]["Properties"]["Stages"][1]["Actions"][0] |= changes
+        with pytest.raises(ClientError, match=said):
+            stacks.create_stack(StackName="release", TemplateBody=json.dumps(body))
+        assert service.api.list_pipelines()["pipelines"] == []
+
+    def test_a_pipeline_without_properties_is_refused(self, service: Service, stacks: Any) -> None:
+        body = json.dumps({"Resources": {"Release": {"Type": "AWS::CodePipeline::Pipeline"}}})
+        with pytest.raises(ClientError, match="is required"):
+            stacks.create_stack(StackName="release", TemplateBody=body)
 
     def test_artifact_stores_can_be_by_region(self, service: Service, stacks: Any) -> None:
         store = {"Type": "S3", "Location": "artifacts"}

@@ -21,6 +21,7 @@ from codepipeline_fixtures import (
     running_service,
 )
 from moto_codepipeline import JobBackend
+from moto_codepipeline.runs import ActionFailedError
 
 APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
 LAMBDA = {"category": "Invoke", "owner": "AWS", "provider": "Lambda", "version": "1"}
@@ -62,6 +63,27 @@ class TestApproval:
         assert state["lastUpdatedBy"] == f"arn:aws:iam::{ACCOUNT}:root"
         assert self.events(service, "SUCCEEDED") == [{"external-execution-summary": "Looked at"}]
         assert service.take()
+
+    def test_an_answer_is_shown_with_its_author(self, service: Service) -> None:
+        self.ask(service, configuration={"ExternalEntityLink": "https://review.example/1"})
+
+        def shown() -> dict[str, Any]:
+            listed = service.api.list_action_executions(pipelineName="release")
+            found = [e for e in listed["actionExecutionDetails"] if e["actionName"] == "Ask"]
+            return dict(found[0])
+
+        assert "updatedBy" not in shown()
+        assert "executionResult" not in shown()["output"]
+        self.answer(service, token=self.state(service)["token"])
+        detail = shown()
+        assert detail["updatedBy"] == f"arn:aws:iam::{ACCOUNT}:root"
+        assert detail["output"]["executionResult"] == {
+            "externalExecutionId": detail["actionExecutionId"],
+            "externalExecutionSummary": "Looked at",
+        }
+        assert "externalExecutionId" not in self.state(service)
+        [state] = service.stage("Stage2")["actionStates"]
+        assert state["entityUrl"] == "https://review.example/1"
 
     def test_a_rejected_action_fails(self, service: Service) -> None:
         execution_id = self.ask(service)
@@ -286,6 +308,32 @@ class TestLambda:
         service.stop(execution_id, abandon=True)
         service.api.put_job_success_result(jobId=events[0]["id"])
         assert service.action_statuses()["Work"] == "Abandoned"
+
+    @pytest.mark.parametrize("there", [True, False])
+    def test_a_function_is_invoked_in_the_actions_region(
+        self, service: Service, *, there: bool
+    ) -> None:
+        def check(_: str, region: str, name: str) -> None:
+            if not there:
+                raise ActionFailedError("ConfigurationError", f"no {name} in {region}")
+
+        configuration = {"FunctionName": "work"}
+        work = action("Work", LAMBDA, configuration=configuration, region="us-east-1")
+        pipeline = service.structure([work])
+        store = pipeline.pop("artifactStore")
+        pipeline["artifactStores"] = {REGION: store, "us-east-1": store}
+        service.api.create_pipeline(pipeline=pipeline)
+        regions: list[str] = []
+        with (
+            patch("moto_codepipeline.operations.check_function", check),
+            patch.object(JobBackend, "invoke_function", lambda *place: regions.append(place[1])),
+        ):
+            service.start()
+        latest = service.stage("Stage2")["actionStates"][0]["latestExecution"]
+        assert (regions == ["us-east-1"]) is there
+        assert latest.get("errorDetails", {}).get("message") == (
+            None if there else "no work in us-east-1"
+        )
 
     def test_a_missing_function_fails_the_action(self, service: Service) -> None:
         execution_id = self.invoke(service)

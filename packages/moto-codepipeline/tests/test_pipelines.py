@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,11 +22,16 @@ from hypothesis.stateful import (
 )
 
 from codepipeline_fixtures import (
+    ACCOUNT,
     BOUNDED,
     REGION,
+    SOURCE,
     TYPE,
+    WORKERS,
     Service,
     action,
+    action_type,
+    client,
     configuration_property,
     running_service,
     source,
@@ -33,6 +39,7 @@ from codepipeline_fixtures import (
 
 REFUSALS = {
     "ValidationException",
+    "ValidationError",
     *(f"Invalid{what}DeclarationException" for what in ("Action", "Stage")),
     "InvalidStructureException",
 }
@@ -46,12 +53,15 @@ texts = st.sampled_from(
     ["t", "****", "", "#{A.x}", "#{variables.A}", "#{codepipeline.PipelineExecutionId}", "#{.}"]
 )
 artifacts = st.lists(names.map(lambda name: {"name": name}), max_size=2)
-kinds = st.sampled_from([TYPE, TYPE, TYPE, APPROVAL, LAMBDA, DEPLOY, TYPE | {"provider": "No"}])
+PARTNER = TYPE | {"owner": "ThirdParty"}
+kinds = st.sampled_from(
+    [TYPE, TYPE, PARTNER, PARTNER, APPROVAL, LAMBDA, DEPLOY, SOURCE, TYPE | {"provider": "No"}]
+)
 
 
 def declared(kind: dict[str, str]) -> st.SearchStrategy[dict[str, Any]]:
     """An action of a type, usually a valid one."""
-    keys = {"Text": texts} if kind["owner"] == "Custom" else {"FunctionName": texts}
+    keys = {"Text": texts} if kind["owner"] != "AWS" else {"FunctionName": texts}
     optional: dict[str, st.SearchStrategy[Any]] = {
         "runOrder": st.integers(0, 3),
         "inputArtifacts": artifacts,
@@ -69,8 +79,10 @@ stages = st.fixed_dictionaries(
     {
         "name": st.sampled_from(["Source", "S2", "S3", "S4"]),
         "actions": st.lists(kinds.flatmap(declared), min_size=1, max_size=3),
-    }
+    },
+    optional={"onFailure": st.sampled_from([{}, {"result": "RETRY"}])},
 )
+STORE = {"type": "S3", "location": "artifacts"}
 members = st.fixed_dictionaries(
     {},
     optional={
@@ -79,7 +91,9 @@ members = st.fixed_dictionaries(
         "variables": st.lists(
             st.fixed_dictionaries({"name": names}, optional={"defaultValue": texts}), max_size=2
         ),
-        "artifactStores": st.just({REGION: {"type": "S3", "location": "artifacts"}}),
+        "artifactStores": st.sampled_from([{REGION: STORE}, {REGION: STORE, "us-east-1": STORE}]),
+        "triggers": st.just([]),
+        "roleArn": st.just(f"arn:aws:iam::{ACCOUNT}:role/other"),
     },
 )
 
@@ -95,9 +109,14 @@ def code_of(call: Callable[[], Any]) -> str | None:
 
 def go_on(service: Service, pick: Callable[[], bool]) -> None:
     """Answer all jobs and approvals that an execution waits for."""
-    for job in service.poll():
-        service.acknowledge(job)
-        (service.succeed if pick() else service.fail)(job)
+    for key in service.backend.action_types:
+        worker = WORKERS[key.owner](service.api, service.backend)
+        for job in worker.poll(actionTypeId=key._asdict(), maxBatchSize=100):
+            worker.acknowledge(job)
+            if pick():
+                worker.succeed(job)
+            else:
+                worker.fail(job, failureDetails={"type": "JobFailed", "message": "m"})
     for stage in service.stages():
         for state in stage["actionStates"]:
             token = state.get("latestExecution", {}).get("token")
@@ -114,20 +133,60 @@ def go_on(service: Service, pick: Callable[[], bool]) -> None:
 
 def tidy_up(pipeline: dict[str, Any]) -> None:
     """Remove what is refused most often, so that more pipelines run."""
+    pipeline.pop("triggers", None)
+    pipeline["roleArn"] = f"arn:aws:iam::{ACCOUNT}:role/pipeline"
     for number, stage in enumerate(pipeline["stages"][1:]):
         stage["name"] = f"Stage{number}"
+        stage.pop("onFailure", None)
         for index, each in enumerate(stage["actions"]):
             each["name"] = f"{each['name']}{index}"
-            for member in ("namespace", "region", "timeoutInMinutes", "inputArtifacts"):
+            if each["actionTypeId"] == SOURCE:
+                each["actionTypeId"] = TYPE
+            in_other_region = {LAMBDA["provider"], DEPLOY["provider"]}
+            if each["actionTypeId"]["provider"] not in in_other_region:
+                each.pop("region", None)
+            for member in ("namespace", "timeoutInMinutes", "inputArtifacts"):
                 each.pop(member, None)
             each["runOrder"] = max(1, each.get("runOrder", 1))
             each["outputArtifacts"] = []
             each["configuration"] = {"FunctionName": "f"} if each["actionTypeId"] == LAMBDA else {}
 
 
+def properties(declared: Any) -> Any:
+    """A declaration as a template's properties."""
+    if isinstance(declared, list):
+        return [properties(each) for each in declared]
+    if not isinstance(declared, dict):
+        return declared
+    return {
+        name[0].upper() + name[1:]: value
+        if name == "configuration"
+        else [
+            {"Region": region, "ArtifactStore": properties(each)} for region, each in value.items()
+        ]
+        if name == "artifactStores"
+        else properties(value)
+        for name, value in declared.items()
+    }
+
+
+def put(service: Service, pipeline: dict[str, Any], how: str) -> None:
+    """Make a pipeline in one of three ways."""
+    if how == "template":
+        resource = {"Type": "AWS::CodePipeline::Pipeline", "Properties": properties(pipeline)}
+        body = json.dumps({"Resources": {"Release": resource}})
+        client("cloudformation").create_stack(StackName="release", TemplateBody=body)
+    elif how == "update":
+        service.create()
+        service.api.update_pipeline(pipeline=pipeline)
+    else:
+        service.api.create_pipeline(pipeline=pipeline)
+
+
 @pytest.mark.slow
 @given(
     data=st.data(),
+    how=st.sampled_from(["create", "update", "template"]),
     first=st.booleans(),
     tidy=st.booleans(),
     rest=st.lists(stages, min_size=1, max_size=3),
@@ -136,27 +195,31 @@ def tidy_up(pipeline: dict[str, Any]) -> None:
 @settings(BOUNDED, max_examples=60)
 def test_any_structure_is_refused_or_runs_to_its_end(
     data: st.DataObject,
+    how: str,
     first: bool,
     tidy: bool,
     rest: list[dict[str, Any]],
     more: dict[str, Any],
 ) -> None:
     with running_service() as service:
-        service.register(
-            configurationProperties=[
-                configuration_property("Text", required=False, secret=True, key=False)
-            ]
+        text = configuration_property("Text", required=False, secret=True, key=False)
+        service.register(configurationProperties=[text])
+        service.backend.register_third_party_action_type(
+            action_type(configurationProperties=[text])
         )
         pipeline = service.structure() | more
         if first:
             pipeline["stages"][0]["actions"] = [source(outputArtifacts=["A"])]
         pipeline["stages"] += rest
+        if "artifactStores" in pipeline and (tidy or data.draw(st.booleans())):
+            del pipeline["artifactStore"]
         if tidy:
             tidy_up(pipeline)
-        refused = code_of(lambda: service.api.create_pipeline(pipeline=pipeline))
-        event(str(refused))
+        refused = code_of(lambda: put(service, pipeline, how))
+        event(f"{how}: {refused}")
         if refused is not None:
             assert refused in REFUSALS
+            assert (refused == "ValidationError") == (how == "template")
             return
         values = [{"name": each["name"], "value": "v"} for each in more.get("variables", [])]
         with_values = {"variables": values} if values else {}
@@ -470,7 +533,20 @@ class People(RuleBasedStateMachine):
     def retry(self, data: st.DataObject, anyone: bool, stage: str | None, mode: str) -> None:
         """Usually of the stage that an execution is in."""
         execution = self.one_of_them(data, "Failed", "Stopped", "InProgress", anyone=anyone)
-        name = stage or execution.stage or "Stage2"
+        self.retry_stage(execution, stage or execution.stage or "Stage2", mode)
+
+    @precondition(lambda self: self.there.jobs and len(self.there.executions) < 8)
+    @rule(mode=st.sampled_from(["FAILED_ACTIONS", "ALL_ACTIONS"]))
+    def fail_retry_and_start(self, mode: str) -> None:
+        """A retried execution is in its stage again when the next one arrives there."""
+        execution, _ = self.there.jobs[0]
+        while self.there.jobs and execution.status == "InProgress":
+            self.work([False])
+        if execution.status == "Failed" and execution.stage:
+            self.retry_stage(execution, execution.stage, mode)
+        self.start()
+
+    def retry_stage(self, execution: Execution, name: str, mode: str) -> None:
         refused = code_of(lambda: self.service.retry(execution.id, mode, stageName=name))
         assert refused == self.there.retry(execution, name, mode)
 

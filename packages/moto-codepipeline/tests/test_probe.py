@@ -76,7 +76,7 @@ def test_the_facts_of_a_changed_codepipeline_are_found_and_differ(
     there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for error in (exceptions.InvalidNonceError, exceptions.InvalidClientTokenError):
-        monkeypatch.setattr(error, "__init__", changed)
+        monkeypatch.setattr(error, "text", "Changed {0}")
     monkeypatch.setattr(structure, "STAGES", 60)
     monkeypatch.setattr(structure, "ACTIONS_IN_STAGE", 40)
     monkeypatch.setattr(ActionType, "declaration", lambda _: {"executor": {"jobTimeout": 600}})
@@ -100,10 +100,6 @@ def test_the_facts_of_a_changed_codepipeline_are_found_and_differ(
     assert differs == {name: FACTS[name]["here"] for name in different}
     for lines in (said, list(record.table(named(*groups)))):
         assert f"differs from the emulator: {FACTS['wrong_nonce']['here']}" in "\n".join(lines)
-
-
-def changed(self: exceptions.CodePipelineError, job_id: str) -> None:
-    exceptions.CodePipelineError.__init__(self, f"Changed {job_id}")
 
 
 def test_a_fact_is_unanswered_if_a_call_before_it_is_refused(there: Asked, tmp_path: Path) -> None:

@@ -396,3 +396,20 @@ def test_an_invented_page_token_is_refused(service: Service) -> None:
     with pytest.raises(ClientError) as caught:
         service.api.list_action_executions(pipelineName="release", nextToken="made up")
     assert error_of(caught.value)[0] == "InvalidNextTokenException"
+
+
+def test_the_latest_attempts_are_not_listed_apart(service: Service) -> None:
+    service.register()
+    service.create()
+    execution = {"pipelineExecutionId": service.start()}
+
+    def listed(time_range: str) -> int:
+        latest = execution | {"startTimeRange": time_range}
+        answer = service.api.list_action_executions(
+            pipelineName="release", filter={"latestInPipelineExecution": latest}
+        )
+        return len(answer["actionExecutionDetails"])
+
+    assert listed("All") == 2
+    with pytest.raises(ClientError, match="no startTimeRange Latest: use All"):
+        listed("Latest")

@@ -7,11 +7,20 @@ import logging
 import zipfile
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ClientError
 
-from codepipeline_fixtures import Service, client, error_of, running_service, source
+from codepipeline_fixtures import (
+    REGION,
+    SIDE_BY_SIDE,
+    Service,
+    client,
+    error_of,
+    running_service,
+    source,
+)
 from moto_codepipeline.testing import put_source
 
 
@@ -68,13 +77,17 @@ def test_the_objects_version_is_shown_as_the_revision(service: Service) -> None:
     create(service)
     execution_id = service.start()
     [revision] = service.execution(execution_id)["artifactRevisions"]
-    assert (revision["name"], revision["revisionId"]) == ("SourceOutput", version)
-    assert revision["revisionSummary"] == summary
+    assert revision == {
+        "name": "SourceOutput",
+        "revisionId": version,
+        "revisionSummary": summary,
+    }
     assert service.summaries()[execution_id]["sourceRevisions"] == [
         {"actionName": "Fetch", "revisionId": version, "revisionSummary": summary}
     ]
     [state] = service.stage("Source")["actionStates"]
-    assert state["currentRevision"]["revisionId"] == version
+    assert state["currentRevision"] == {"revisionId": version}
+    assert state["entityUrl"] == f"https://console.aws.amazon.com/s3/home?region={REGION}#"
     assert state["latestExecution"]["summary"] == summary
     variables = fetched(service)["output"]["outputVariables"]
     assert variables["VersionId"] == version
@@ -211,6 +224,20 @@ class TestChangeDetection:
         put(b"late", bucket="late")
         service.clock.advance(120)
         assert read(service.take()) == b"late"
+
+    def test_a_change_waits_while_no_execution_can_start(self, service: Service) -> None:
+        create(service, PollForSourceChanges="true")
+        structure = service.api.get_pipeline(name="release")["pipeline"] | SIDE_BY_SIDE
+        with patch("moto_codepipeline.executions.EXECUTIONS", 1):
+            service.api.update_pipeline(pipeline=structure)
+            service.start()
+            job = service.take()
+            put(b"changed")
+            service.clock.advance(120)
+            assert len(service.summaries()) == 2
+            service.succeed(job)
+            service.clock.advance(120)
+            assert read(service.take()) == b"changed"
 
     def test_change_detection_ends_with_the_pipeline(self, service: Service) -> None:
         create(service, PollForSourceChanges="true")

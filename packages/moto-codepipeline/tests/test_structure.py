@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from codepipeline_fixtures import (
     ACCOUNT,
     REGION,
+    SIDE_BY_SIDE,
     SOURCE,
     TYPE,
     Service,
@@ -170,10 +171,19 @@ def keep(_: Pipeline) -> None:
             id="a repeated namespace",
         ),
         pytest.param(
-            [[build(namespace="variables")]], keep, ACTION, "Namespaces", id="AWS's own namespace"
+            [[build(namespace="codepipeline")]],
+            keep,
+            ACTION,
+            "Namespaces",
+            id="AWS's own namespace",
         ),
         pytest.param(
-            [[build(namespace="codepipeline")]], keep, ACTION, "Namespaces", id="AWS's other one"
+            [[build(namespace="variables")]],
+            set_member("variables", [VARIABLE]),
+            STRUCTURE,
+            "One or more of the chosen namespaces is reserved. Note that there is a namespace for "
+            "variables at the pipeline level.\n",
+            id="the namespace of the pipeline's variables",
         ),
         pytest.param(
             [[build(configuration={"Text": "#{No.One}"})]],
@@ -182,6 +192,19 @@ def keep(_: Pipeline) -> None:
             "StageName=[Stage2], ActionName=[Build], ActionConfigurationKey=[Text], "
             "VariableReferenceText=[No.One]",
             id="an unknown namespace",
+        ),
+        *(
+            pytest.param(
+                [[build(configuration={"Text": f"a#{{{reference}}}b"})]],
+                keep,
+                ACTION,
+                "Valid format for a pipeline execution variable reference is a namespace and a key "
+                "separated by a period (.). The following pipeline execution variables are not of "
+                "this form.\nStageName=[Stage2], ActionName=[Build], "
+                f"ActionConfigurationKey=[Text], VariableReferenceText=[{reference}]",
+                id=f"the reference {reference!r}",
+            )
+            for reference in ("A", "", "A.b.c", "A b.c")
         ),
         pytest.param(
             [[build(namespace="Own", configuration={"Text": "#{Own.One}"})]],
@@ -194,10 +217,25 @@ def keep(_: Pipeline) -> None:
             [[build(configuration={"Text": "#{variables.None}"})]],
             keep,
             ACTION,
-            "variables.None",
+            "VariableReferenceText=[variables.None]",
+            id="a variable without any",
+        ),
+        pytest.param(
+            [[build(configuration={"Text": "#{variables.None}"})]],
+            set_member("variables", [VARIABLE]),
+            STRUCTURE,
+            "The referenced variables haven't been declared.\n",
             id="an unknown variable",
         ),
-        pytest.param([[build()]], variable_in_source, STRUCTURE, "source", id="a source variable"),
+        pytest.param(
+            [[build()]],
+            variable_in_source,
+            STRUCTURE,
+            "Variables at the pipeline level cannot be used in source actions.\n"
+            "StageName=[Source], ActionName=[Fetch], ActionConfigurationKey=[S3ObjectKey], "
+            "VariableReferenceText=[variables.Key]",
+            id="a source variable",
+        ),
         pytest.param(
             [[build()]],
             set_member("variables", [VARIABLE, VARIABLE]),
@@ -267,6 +305,13 @@ def keep(_: Pipeline) -> None:
             STAGE,
             "onFailure: this CodePipeline has no automatic retry",
             id="automatic retry",
+        ),
+        pytest.param(
+            [[build()]],
+            set_on_stage("onFailure", {}),
+            STAGE,
+            "onFailure: this CodePipeline has no automatic retry",
+            id="an empty onFailure",
         ),
         pytest.param(
             [[build()]],
@@ -355,6 +400,40 @@ def test_a_v1_pipeline_has_only_the_superseded_mode(service: Service, mode: str)
     assert refusal(service, pipeline)[0] == STRUCTURE
 
 
+@pytest.mark.parametrize("given", [{}, {"variables": []}])
+@pytest.mark.parametrize("kind", ["V1", "V2"])
+def test_the_namespace_variables_is_free_without_variables(
+    service: Service, given: dict[str, Any], kind: str
+) -> None:
+    later = build("Later", configuration={"Text": "#{variables.Any}"})
+    service.create([build(namespace="variables")], [later], pipelineType=kind, **given)
+
+
+def test_a_pipeline_with_variables_is_of_type_v2(service: Service) -> None:
+    pipeline = service.structure([build()])
+    assert "pipelineType" not in service.api.create_pipeline(pipeline=pipeline)["pipeline"]
+    updated = service.api.update_pipeline(pipeline=pipeline | {"variables": [VARIABLE]})
+    assert updated["pipeline"]["pipelineType"] == "V2"
+
+
+def test_a_name_in_use_is_refused(service: Service) -> None:
+    service.create()
+    with pytest.raises(ClientError) as caught:
+        service.create()
+    assert error_of(caught.value) == (
+        "PipelineNameInUseException",
+        f"A pipeline with the name 'release' already exists in account '{ACCOUNT}'",
+    )
+
+
+@pytest.mark.parametrize("order", [0, 1000])
+def test_a_run_order_is_from_1_to_999(service: Service, order: int) -> None:
+    code, message = refusal(service, service.structure([build(runOrder=order)]))
+    assert code == "ValidationException"
+    assert "actions.1.member.runOrder' failed to satisfy constraint: Member must have" in message
+    service.api.update_pipeline(pipeline=service.structure([build(runOrder=999)]))
+
+
 def test_a_v1_pipeline_has_no_variables(service: Service) -> None:
     pipeline = service.structure([build()]) | {"pipelineType": "V1", "variables": [VARIABLE]}
     assert refusal(service, pipeline) == (
@@ -418,9 +497,13 @@ def test_a_pipeline_is_shown_as_it_was_in_a_version(service: Service) -> None:
         return shown["version"], shown["stages"][1]["actions"][0]["configuration"]["Text"]
 
     assert [text(), text(version=2), text(version=1)] == [(2, "two"), (2, "two"), (1, "one")]
-    with pytest.raises(ClientError) as caught:
-        text(version=3)
-    assert error_of(caught.value)[0] == "PipelineVersionNotFoundException"
+    for _ in range(9):
+        service.api.update_pipeline(pipeline=pipeline)
+    assert text(version=2) == (2, "two")
+    for missing in (1, 12):
+        with pytest.raises(ClientError) as caught:
+            text(version=missing)
+        assert error_of(caught.value)[0] == "PipelineNotFoundException"
 
 
 def test_a_value_may_be_longer_than_the_model_says(service: Service) -> None:
@@ -448,17 +531,62 @@ class TestStart:
             service.api.start_pipeline_execution(name="release", **request)
         return error_of(caught.value)
 
-    def test_a_variable_without_a_default_needs_a_value(self, service: Service) -> None:
-        service.create(variables=[{"name": "Colour"}, VARIABLE | {"name": "Size"}])
-        code, message = self.start(service)
-        assert (code, "Colour" in message) == ("ValidationException", True)
-        given = [{"name": "Colour", "value": "red"}]
-        assert service.api.start_pipeline_execution(name="release", variables=given)
+    def test_without_a_variables_value_an_execution_fails(self, service: Service) -> None:
+        service.create(variables=[VARIABLE | {"name": "Size"}, {"name": "Alpha"}])
+        execution = service.execution(service.start())
+        assert (execution["status"], execution["statusSummary"]) == (
+            "Failed",
+            "Values for required variables haven't been provided: Alpha",
+        )
+        assert "variables" not in execution
+        listed = service.api.list_action_executions(pipelineName="release")
+        assert listed["actionExecutionDetails"] == []
+        assert [state for _, _, state in service.events()] == ["STARTED", "FAILED"]
 
-    def test_a_variable_that_is_not_declared_is_refused(self, service: Service) -> None:
-        service.create()
-        code, message = self.start(service, variables=[{"name": "None", "value": "v"}])
-        assert (code, "None" in message) == ("ValidationException", True)
+    def test_values_for_other_variables_are_ignored(self, service: Service) -> None:
+        service.create(variables=[VARIABLE | {"name": "Size"}, {"name": "Alpha"}])
+        given = [{"name": "Other", "value": "o"}, {"name": "Alpha", "value": "a"}]
+        started = service.api.start_pipeline_execution(name="release", variables=given)
+        execution = service.execution(started["pipelineExecutionId"])
+        assert execution["status"] == "InProgress"
+        assert execution["variables"] == [
+            {"name": "Size", "resolvedValue": "red"},
+            {"name": "Alpha", "resolvedValue": "a"},
+        ]
+
+    @pytest.mark.parametrize(
+        ("started_with", "said"),
+        [
+            (
+                {"variables": [{"name": "Alpha", "value": each} for each in "ab"]},
+                "Variable names must be unique. "
+                "The following variable name is already in use: Alpha",
+            ),
+            (
+                {
+                    "sourceRevisions": [
+                        {
+                            "actionName": "Build",
+                            "revisionType": "S3_OBJECT_VERSION_ID",
+                            "revisionValue": "v",
+                        }
+                    ]
+                },
+                "The action name provided in the source revision is not valid. "
+                "The action must be a source action in your pipeline.",
+            ),
+        ],
+        ids=["a variable twice", "an unknown source"],
+    )
+    def test_a_refused_start_is_refused_with_a_known_token_too(
+        self, service: Service, started_with: dict[str, Any], said: str
+    ) -> None:
+        service.create(variables=[{"name": "Alpha"}])
+        token = {"clientRequestToken": "token"}
+        service.api.start_pipeline_execution(name="release", **token)
+        for more in ({}, token):
+            assert self.start(service, **started_with, **more) == ("ValidationException", said)
+        assert len(service.summaries()) == 1
 
     @pytest.mark.parametrize("mode", ["QUEUED", "PARALLEL"])
     def test_there_are_no_more_than_50_executions(self, service: Service, mode: str) -> None:
@@ -470,3 +598,28 @@ class TestStart:
         service.acknowledge(job)
         service.succeed(job)
         assert service.start()
+
+    def test_a_revision_is_new_until_an_execution_could_start(self, service: Service) -> None:
+        service.create(**SIDE_BY_SIDE)
+        revision = {"revisionId": "r", "revisionChangeId": "c", "created": 1_800_000_000}
+        where = {"pipelineName": "release", "stageName": "Source", "actionName": "Fetch"}
+        request = where | {"actionRevision": revision}
+        with patch("moto_codepipeline.executions.EXECUTIONS", 1):
+            service.start()
+            with pytest.raises(ClientError) as caught:
+                service.api.put_action_revision(**request)
+        assert error_of(caught.value)[0] == "ConcurrentPipelineExecutionsLimitExceededException"
+        assert service.api.put_action_revision(**request)["newRevision"] is True
+
+    def test_a_retry_counts_as_an_execution(self, service: Service) -> None:
+        service.create(**SIDE_BY_SIDE)
+        failed = service.start()
+        service.fail(service.take())
+        service.start()
+        with patch("moto_codepipeline.executions.EXECUTIONS", 1):
+            with pytest.raises(ClientError) as caught:
+                service.retry(failed)
+            code = "ConcurrentPipelineExecutionsLimitExceededException"
+            assert error_of(caught.value)[0] == code
+            service.succeed(service.take())
+            assert service.retry(failed) == failed

@@ -68,11 +68,11 @@ class Scene:
         self.probe, self.fact, self.stack = probe, fact, stack
         place = probe.place
         whole = place.pipeline(place.actions("none"))
-        [source], [work] = (stage["actions"] for stage in whole["stages"])
         kind = f"{place.type_id['provider']}-{uuid.uuid4().hex[:4]}"
         self.names: dict[str, Any] = {
-            "source": source,
-            "work": work,
+            "source": whole["stages"][0]["actions"][0],
+            "work": whole["stages"][1]["actions"][0],
+            "whole": whole,
             "store": whole["artifactStore"],
             "bucket": place.bucket,
             "prefix": place.prefix,
