@@ -28,6 +28,7 @@ from local import demo
 from local.acknowledger import action_type_id
 from local.worker import CONFIGURATION_PROPERTIES
 from moto_codepipeline.probe.calls import Calls, ProbeError, Time
+from moto_codepipeline.probe.console import confirmed, interruptible
 from moto_codepipeline.probe.place import Place
 
 PREFIX = "acknowledger-smoke"
@@ -231,17 +232,15 @@ def run(given: argparse.Namespace) -> int:
     print(
         f"In account {smoke.place.account}, Region {given.region}, this runs 13 jobs of "
         f"{smoke.action_type} through the stack {given.stack}.\n"
-        f"It creates, and removes again: the bucket {smoke.place.bucket}, the role {PREFIX}, the "
-        f"pipeline {smoke.place.pipeline_name}, the queue {PREFIX} and its rule on the stack's "
-        "bus. It costs a few cents at most."
+        f"It creates, and removes again: the bucket {smoke.place.bucket}, the pipeline "
+        f"{smoke.place.pipeline_name}, and by the name {smoke.place.name} a role, a queue and its "
+        "rule on the stack's bus. It costs a few cents at most."
     )
-    if not (given.yes or given.endpoint_url or input("Begin? [y/N] ").strip().lower() == "y"):
+    if not confirmed(given.yes or bool(given.endpoint_url), "Begin?"):
         return 1
-    try:
+    with smoke.place.temporary():
         smoke.make()
         objections = list(smoke.objections())
-    finally:
-        smoke.place.remove()
     for words in objections:
         demo.say(f"✗ {words}", 2)
     if not objections:
@@ -255,6 +254,7 @@ def run(given: argparse.Namespace) -> int:
 
 def main() -> int:
     """Run the command; return the exit status."""
+    interruptible()
     try:
         return run(parser().parse_args())
     except (ProbeError, ClientError, BotoCoreError) as error:

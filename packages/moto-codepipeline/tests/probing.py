@@ -113,9 +113,15 @@ def left(service: JobBackend) -> list[str]:
 
 
 def make_neighbors(there: Asked) -> None:
-    """Create resources whose names are close to the prefix, but do not begin with it and a hyphen."""
+    """Create resources that are not the probe's, with names that could be."""
     iam, service = client("iam"), client("codepipeline")
-    for name in (PREFIX[:-1], f"{PREFIX}2", f"{PREFIX}ing"):
+    own = there.probe().place
+    kinds = [("Test", f"{PREFIX}-0123ab", "1"), ("Build", f"{PREFIX}-lint", "7")]
+    kinds += [("Build", f"{own.name}-01ab", "1"), ("Test", f"{own.name}-01ab", "2")]
+    for category, provider, version in [*kinds, ("Test", f"{own.name}-lint", "1")]:
+        kind = action_type(category=category, provider=provider, version=version)
+        service.create_custom_action_type(**kind)
+    for name in (PREFIX, PREFIX[:-1], f"{PREFIX}2", f"{PREFIX}-pipeline"):
         role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
         make_bucket(client("s3"), f"{name}-bucket")
         client("sqs").create_queue(QueueName=name)

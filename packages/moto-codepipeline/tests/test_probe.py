@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,12 @@ from moto_codepipeline import (
 from moto_codepipeline.action_types import ActionType
 from moto_codepipeline.probe import __main__ as command
 from moto_codepipeline.probe.answers import write
-from moto_codepipeline.probe.calls import ProbeError
+from moto_codepipeline.probe.calls import Answer, Calls, ProbeError
 from moto_codepipeline.probe.facts import FACTS, GROUPS
+from moto_codepipeline.probe.place import Place
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
+from moto_codepipeline.probe.trials import Probe
 from probing import PREFIX, Asked, asked, left, make_neighbors
 
 PAGE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
@@ -150,7 +154,43 @@ def test_the_probe_reports_what_an_earlier_run_left_behind(there: Asked, tmp_pat
     there.probe().place.make()
     said: list[str] = []
     run(there.probe(), record_of(there, tmp_path), [], said.append)
-    assert f"Removed what an earlier run left behind: the role {PREFIX}" in said
+    assert f"Removed what an earlier run left behind: the role {there.probe().place.name}" in said
+
+
+def test_nobody_elses_resources_are_removed_with_another_prefix(there: Asked) -> None:
+    make_neighbors(there)
+    before = left(there.service)
+    assert Place(there.probe().calls, PREFIX.partition("-")[0]).remove() == []
+    assert left(there.service) == before
+
+
+REFUSED = ["delete_pipeline", "delete_custom_action_type", "delete_rule", "delete_queue"]
+REFUSED += ["delete_role", "delete_bucket"]
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_a_refused_removal_hides_no_error_and_ends_no_other_removal(
+    refused: str, there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = Calls.once
+
+    def refusing(calls: Calls, service: str, operation: str, *more: Any, **request: Any) -> Answer:
+        if operation == refused:
+            return Answer({}, "AccessDenied", f"No {operation}", 0, 0)
+        return once(calls, service, operation, *more, **request)
+
+    def fails(probe: Probe) -> Any:
+        probe.place.make_queue({})
+        monkeypatch.setattr(Calls, "once", refusing)
+        raise KeyboardInterrupt("The real error")
+
+    questions = [Question({"it": ""}, fails, "", long=False)]
+    with pytest.raises(ProbeError) as caught:
+        run(there.probe(), record_of(there, tmp_path), questions, quietly)
+    told = f"AccessDenied: No {refused}"
+    assert str(caught.value).startswith("The real error. Not everything could be removed: ")
+    assert str(caught.value).count(told) == 1
+    assert len(left(there.service)) == 1
 
 
 # -- What is unanswered ---------------------------------------------------------------------------
@@ -342,7 +382,8 @@ def test_against_aws_it_shows_what_it_creates_and_asks_for_confirmation(
     monkeypatch.setattr("sys.argv", ["probe", *arguments])
     assert command.main() == 1
     shown = capsys.readouterr().out
-    for each in (f"{PREFIX}-123456789012-{REGION}", f"role {PREFIX}", "It costs less than half a"):
+    name = there.probe().place.name
+    for each in (f"{name}-123456789012-{REGION}", f"role {name}", "It costs less than half a"):
         assert each in shown
     assert left(there.service) == []
     assert main("--yes", "--only", "repeated_acknowledgment") == 0
@@ -364,7 +405,7 @@ def test_an_emulator_is_probed_without_confirmation(
 def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any) -> None:
     there.probe().place.make()
     assert main("--endpoint-url", there.url, "--clean") == 0
-    assert f"Removed: the role {PREFIX}" in capsys.readouterr().out
+    assert f"Removed: the role {there.probe().place.name}" in capsys.readouterr().out
     assert left(there.service) == []
     assert not Path("behaviour.toml").exists()
 
@@ -378,7 +419,7 @@ def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any)
         ),
         (["--partner-type", "Build/Other/1"], "PROVIDER must begin with codepipeline-probe-"),
         (["--partner-type", f"Build/{PREFIX}-x"], "must be CATEGORY/PROVIDER/VERSION"),
-        (["--prefix", "Mine"], "--prefix must be 3 to 24 lowercase letters"),
+        (["--prefix", "Mine"], "--prefix must be 3 to 18 lowercase letters"),
         (["--endpoint-url", "http://127.0.0.1:9"], "sts can't be called: Could not connect"),
     ],
 )
@@ -390,6 +431,40 @@ def test_an_invalid_argument_is_reported_in_one_line(
     said = capsys.readouterr().err
     assert told in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["--clean"]])
+def test_nothing_is_done_without_an_answer_to_the_confirmation(
+    arguments: list[str], there: Asked, main: Callable[..., int], monkeypatch: Any, capsys: Any
+) -> None:
+    there.probe().place.make()
+    before = left(there.service)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(*arguments) == 1
+    out, err = capsys.readouterr()
+    assert f"the IAM role {there.probe().place.name}" in out
+    assert err == ""
+    assert left(there.service) == before
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_interrupts_the_command_which_removes_everything(
+    name: str, there: Asked, main: Callable[..., int], monkeypatch: Any, capsys: Any
+) -> None:
+    made, number = Place.make, getattr(signal, name)
+    before = signal.getsignal(number)
+
+    def make(place: Place) -> None:
+        made(place)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(Place, "make", make)
+    try:
+        assert main("--endpoint-url", there.url, "--only", "texts") == 130
+    finally:
+        signal.signal(number, before)
+    assert capsys.readouterr().err.startswith("Interrupted.")
+    assert left(there.service) == []
 
 
 def test_long_questions_are_asked_only_on_request() -> None:

@@ -41,7 +41,7 @@ def plain(probe: Probe, text: str) -> str:
     place, region = probe.place, probe.calls.region
     for pattern, name in (
         (place.type_id["provider"] + "(-[0-9a-f]{4})?", "TYPE"),
-        (place.prefix, "PREFIX"),
+        (place.name, "PREFIX"),
         (place.account, "ACCOUNT"),
         (f"{region}|{region.replace('-', '_').upper()}", "REGION"),
         (elsewhere(region), "OTHER"),
@@ -75,7 +75,7 @@ class Scene:
             "work": work,
             "store": whole["artifactStore"],
             "bucket": place.bucket,
-            "prefix": place.prefix,
+            "prefix": place.name,
             "pipeline": place.pipeline_name,
             "region": probe.calls.region,
             "elsewhere": elsewhere(probe.calls.region),

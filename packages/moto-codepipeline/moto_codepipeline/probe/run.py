@@ -87,14 +87,14 @@ def run(probe: Probe, record: Record, questions: Iterable[Question], say: Say) -
     """
     for each in probe.place.remove():
         say(f"Removed what an earlier run left behind: {each}")
-    try:
-        probe.place.make()
-        for question in questions:
-            if not record.answered(question):
-                _ask(probe, record, question, say)
-    finally:
-        probe.calls.question = probe.calls.fact = ""
-        probe.place.remove()
+    with probe.place.temporary():
+        try:
+            probe.place.make()
+            for question in questions:
+                if not record.answered(question):
+                    _ask(probe, record, question, say)
+        finally:
+            probe.calls.question = probe.calls.fact = ""
 
 
 def _ask(probe: Probe, record: Record, question: Question, say: Say) -> None:
