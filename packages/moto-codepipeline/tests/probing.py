@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -136,10 +137,11 @@ def make_neighbors(there: Asked) -> None:
 
 
 class Faulty:
-    """An application whose responses are sometimes late, throttled, or lost before or after."""
+    """An application whose responses are sometimes late, refused for now, or lost before or after."""
 
     def __init__(self, application: Any, random: Random, share: float) -> None:
         self.application, self.random, self.share = application, random, share
+        self.passing = cycle(["ThrottlingException", "ConcurrentModificationException"])
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         fault = self.random.random() < self.share and self.random.randrange(5)
@@ -148,7 +150,9 @@ class Faulty:
         if fault is False:
             return self.application(environ, start_response)
         if fault == 0 and target.startswith("CodePipeline"):
-            body = {"__type": "ThrottlingException", "message": "Rate exceeded"}
+            reads = target.partition(".")[2].startswith(("Get", "List", "Poll"))
+            code = "ThrottlingException" if reads else next(self.passing)
+            body = {"__type": code, "message": "Not now"}
             return Response(json.dumps(body), 400)(environ, start_response)
         if fault == 1:
             Request(environ).get_data()

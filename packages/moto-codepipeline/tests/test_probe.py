@@ -233,7 +233,32 @@ def test_the_probe_reports_that_all_calls_are_throttled(tmp_path: Path) -> None:
         record = record_of(there, tmp_path)
         run(there.probe(), record, named("acknowledge_seconds", "throttle"), quietly)
     assert record.content["switches"] == {"throttle": 0}
-    assert "throttled 12 times" in record.content["unanswered"]["nonce_rotates"]
+    assert "answered ThrottlingException 12 times" in record.content["unanswered"]["nonce_rotates"]
+
+
+@pytest.mark.parametrize(
+    "code", ["ConcurrentModificationException", "AWS.SimpleQueueService.QueueDeletedRecently"]
+)
+def test_an_error_that_passes_is_no_answer(
+    code: str, there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, refused = Calls.once, set[str]()
+
+    def first_refusing(
+        calls: Calls, service: str, operation: str, *more: Any, **request: Any
+    ) -> Answer:
+        if (key := f"{calls.fact} {operation}") not in refused:
+            refused.add(key)
+            return Answer({}, code, "Not now", 0, 0)
+        return once(calls, service, operation, *more, **request)
+
+    monkeypatch.setattr(Calls, "once", first_refusing)
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, named("types", "event_lag_seconds"), quietly)
+    facts = record.content["facts"]
+    assert {" create_queue", "type_that_exists create_custom_action_type"} <= refused
+    assert facts == {name: FACTS[name]["here"] for name in named("types")[0].facts}
+    assert "event_lag_seconds" in record.content["switches"]
 
 
 # -- What is written ------------------------------------------------------------------------------
