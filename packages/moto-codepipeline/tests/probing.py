@@ -69,9 +69,11 @@ class Asked:
 
 def random_settings(random: Random) -> dict[str, Any]:
     """A value of every switch."""
-    return {
+    setting = {
         name: random.choice(switches.choices(name) or NUMBERS[name]) for name in switches.switches()
     }
+    large = {name: random.choice(numbers) for name, numbers in LARGE.items()}
+    return setting | (large if random.random() < 0.3 else {})
 
 
 NUMBERS: dict[str, list[Any]] = {
@@ -90,12 +92,16 @@ NUMBERS: dict[str, list[Any]] = {
     "artifact_credentials_seconds": [60, 896, 900, 3600],
 }
 
+LARGE = {"batch_cap": [50, 60, 99, 100], "throttle": [30, 40, 99, 100]}
+
 
 def untold(setting: dict[str, Any]) -> set[str]:
     """The switches whose values can't be determined from outside with this setting."""
     names = set(NOT_ASKED)
     if setting["batch_cap"] and setting["default_batch_size"] >= setting["batch_cap"]:
         names.add("default_batch_size")
+    if setting["throttle"] is None or setting["throttle"] >= 100:
+        names.add("throttle")
     if not setting["event_lag_seconds"]:
         names.add("events_shuffled")
     elif setting["events_shuffled"]:

@@ -228,6 +228,32 @@ def test_an_answer_that_differs_between_trials_is_unanswered(there: Asked, tmp_p
     assert record.content["switches"] == {}
 
 
+def test_nothing_is_said_about_a_larger_throttle_than_the_calls_reach(
+    there: Asked, tmp_path: Path
+) -> None:
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, named("throttle"), quietly)
+    assert record.content["switches"] == {}
+    told = "None of 100 calls in 0 s was throttled"
+    assert record.content["unanswered"]["throttle"] == told
+
+
+def test_a_poll_for_more_jobs_may_be_refused(tmp_path: Path) -> None:
+    with asked({"default_batch_size": 3}) as there:
+        poll = there.service.poll_for_jobs
+
+        def refusing(type_id: Any, number: int | None, query: Any) -> Any:
+            if number and number > 10:
+                raise exceptions.ValidationError("No more than 10")
+            return poll(type_id, number, query)
+
+        there.service.poll_for_jobs = refusing  # type: ignore[method-assign]
+        record = record_of(there, tmp_path)
+        run(there.probe(), record, named("batch_cap", "texts"), quietly)
+    assert record.content["switches"] == {"batch_cap": 10, "default_batch_size": 3}
+    assert record.content["facts"]["poll_for_100"] == "ValidationException: No more than 10"
+
+
 def test_the_probe_reports_that_all_calls_are_throttled(tmp_path: Path) -> None:
     with asked({"throttle": 0}) as there:
         record = record_of(there, tmp_path)
