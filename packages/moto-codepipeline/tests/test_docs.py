@@ -127,8 +127,8 @@ def unsaid(shipped: Path, rows: list[list[str]]) -> list[str]:
     """The switches and facts in a file of answers whose rows do not say that they were probed."""
     content = answers.read(shipped)
     said = dict.fromkeys(answers.load(shipped), f"probed {content['date']}")
-    for name in content.get("facts", {}):
-        differs = ", differs" if name in content.get("differs", {}) else ""
+    for name, text in content.get("facts", {}).items():
+        differs = ", differs" if text != FACTS[name]["here"] else ""
         said[name] = f"probed {content['date']}{differs}"
     of = {name: [row[1] for row in rows if f"`{name}`" in row[3]] for name in FIELDS}
     of |= {
@@ -141,6 +141,7 @@ def unsaid(shipped: Path, rows: list[list[str]]) -> list[str]:
 
 def test_the_evidence_of_each_probed_switch_and_fact_says_so() -> None:
     if answers.SHIPPED.is_file():
+        assert answers.read(answers.SHIPPED)["endpoint"] == "AWS"
         assert unsaid(answers.SHIPPED, BEHAVIOURS) == []
     else:
         assert "probed" not in [word for row in BEHAVIOURS for word in row[1].split()]
@@ -148,9 +149,9 @@ def test_the_evidence_of_each_probed_switch_and_fact_says_so() -> None:
 
 def test_evidence_that_does_not_say_what_was_probed_is_found(tmp_path: Path) -> None:
     shipped = tmp_path / "behaviour.toml"
-    facts = {"wrong_nonce": "Other", "unknown_job": "Same", "type_that_exists": "Same"}
-    content = {"date": "2026-11-28", "switches": {"throttle": None}, "facts": facts}
-    write(shipped, content | {"differs": {"wrong_nonce": "Own"}})
+    facts = {name: FACTS[name]["here"] for name in ("unknown_job", "type_that_exists")}
+    content = {"date": "2026-11-28", "switches": {"throttle": None}}
+    write(shipped, content | {"facts": {"wrong_nonce": "Other", **facts}})
     assert unsaid(shipped, BEHAVIOURS) == ["throttle", "wrong_nonce", "unknown_job"]
     probed = [[row[0], "probed 2026-11-28", *row[2:]] for row in BEHAVIOURS]
     assert unsaid(shipped, probed) == ["wrong_nonce"]
