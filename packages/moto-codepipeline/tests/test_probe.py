@@ -138,6 +138,26 @@ def test_a_fact_that_can_not_be_found_is_unanswered_and_asked_again(
     assert set(record.content["unanswered"]) == set(NOT_ASKED)
 
 
+def test_the_table_has_each_answer_below_its_question(there: Asked, tmp_path: Path) -> None:
+    record = record_of(there, tmp_path)
+    probe = there.probe()
+    probe.partner = None
+    questions = named("types", "acknowledge_of_ended", "partner")
+    run(probe, record, questions, quietly)
+    lines = list(record.table(questions))
+    asked_for = [lines.index(words) for each in questions for words in each.words.values()]
+    ended, types, partner = asked_for
+    assert lines[ended + 1 : types] == [
+        '  acknowledge_of_ended = "InvalidNonceException"',
+        f"    {questions[0].how}: the same twice",
+    ]
+    fact = lines.index(f"  type_that_exists: {FACTS['type_that_exists']['here']}")
+    assert types < fact < partner
+    assert lines[fact + 1] == f"    {questions[1].how}: once"
+    told = "It needs a partner's own action type: --partner-type"
+    assert f"  wrong_client_token is not answered: {told}" in lines[partner:]
+
+
 # -- What is left behind --------------------------------------------------------------------------
 
 SHORT = named("repeated_acknowledgment", "event_lag_seconds", "texts")
