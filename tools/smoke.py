@@ -36,6 +36,7 @@ OUTCOMES = {
     f"{o}-{n}": o for o, count in (("Succeed", 8), ("Fail", 4)) for n in range(1, count + 1)
 }
 STOPPED = "Abandoned"
+APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
 #: The function that should act next, by the status of a job that makes no progress.
 TURNS = {"Created": "Acknowledge", "Queued": "Acknowledge", "Dispatched": "Acknowledge"}
 
@@ -81,7 +82,9 @@ class Smoke:
         pattern = {"source": ["acknowledger"], "detail-type": ["Job In Progress"], "detail": detail}
         self.place.make_queue(pattern)
         self.place.make_source()
-        self.place.create(self.structure([*OUTCOMES]))
+        # AWS starts a created pipeline itself: that execution must have no jobs.
+        self.place.create(self.place.pipeline([{"name": "Wait", "actionTypeId": APPROVAL}]))
+        self.update([*OUTCOMES])
 
     def _check_type(self) -> None:
         kind = action_type_id(self.action_type)
@@ -115,6 +118,10 @@ class Smoke:
         source = {"inputArtifacts": [{"name": "Source"}]}
         return self.place.pipeline([{"name": name, **kind, **source} for name in names])
 
+    def update(self, names: list[str]) -> None:
+        """Give the pipeline these actions."""
+        self.calls.do("codepipeline", "update_pipeline", pipeline=self.structure(names))
+
     def start(self) -> str:
         """Start the pipeline; return the id of its execution."""
         answer = self.client("codepipeline").start_pipeline_execution(name=self.place.pipeline_name)
@@ -126,7 +133,8 @@ class Smoke:
         for message in self.client("sqs").receive_message(**request).get("Messages", []):
             detail = json.loads(message["Body"])["detail"]
             name = detail["job"]["data"]["pipelineContext"]["action"]["name"]
-            if name != STOPPED:
+            # An event can arrive twice.
+            if name != STOPPED and name not in self.answered:
                 self._answer(name, detail["taskToken"])
                 self.answered.add(name)
 
@@ -187,7 +195,7 @@ class Smoke:
 
     def stopped(self) -> Iterator[str]:
         """Abandon a job in progress; return what is wrong with its end, in sentences."""
-        self.client("codepipeline").update_pipeline(pipeline=self.structure([STOPPED]))
+        self.update([STOPPED])
         execution_id = self.start()
         rows = demo.scanner(self.client, self.outputs["JobTableName"])
         end, abandoned = time.monotonic() + self.seconds, False
