@@ -57,7 +57,13 @@ def look(
     }
     served = {each for given in parameters for each in listed(given["ActionTypes"])}
     queries = {each for given in parameters for each in listed(given.get("Queries", ""))}
-    wrong = dict(misfits(served, queries, queryable))
+    without_tokens = {
+        each: f"{each} is not served: a partner's jobs need the parameter ClientTokenPrefix."
+        for given in parameters
+        for each in listed(given["ActionTypes"])
+        if each.startswith("ThirdParty/") and not given.get("ClientTokenPrefix")
+    }
+    wrong = dict(misfits(served, queries, queryable)) | without_tokens
     yield from wrong.items()
     for key, value, seconds in emulator.waiting():
         kind = "/".join((key.owner, key.category, key.provider, key.version))

@@ -44,6 +44,12 @@ def documented_metrics() -> dict[tuple[str, str], str]:
     }
 
 
+def metrics_by_action_type() -> set[str]:
+    """The metrics that also exist for each action type."""
+    of_report = {name for name, service in documented_metrics() if service == "Report"}
+    return of_report - {"ProgressShown"}
+
+
 def load_event(name: str) -> Any:
     """A sample event by its path under events/, without .json."""
     return json.loads((ROOT / "events" / f"{name}.json").read_text())

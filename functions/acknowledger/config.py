@@ -118,6 +118,11 @@ class Config:
     progress_interval_seconds = _seconds("PROGRESS_INTERVAL_SECONDS")
 
     @functools.cached_property
+    def serves_partners(self) -> bool:
+        """Whether there is a path of client tokens."""
+        return bool(self._environ.get("CLIENT_TOKEN_PREFIX"))
+
+    @functools.cached_property
     def action_types(self) -> tuple[ActionType, ...]:
         """The action types to serve, once each."""
         return tuple(dict.fromkeys(self._listed_types()))

@@ -111,8 +111,8 @@ class ActionTypeNotFoundException(CodePipelineRefused):
     """No such action type in this account and region, or it was deleted."""
 
 
-class QueryMismatch(AcknowledgerError):
-    """An action type can't be polled: the parameter Queries doesn't fit its queryable property."""
+class ActionTypeNotServed(AcknowledgerError):
+    """An action type can't be polled: the parameter Queries or ClientTokenPrefix doesn't fit it."""
 
 
 class InvalidClientTokenException(CodePipelineRefused):

@@ -153,8 +153,8 @@ def served_type(detail: Mapping[str, Any], served: Set[ActionType]) -> ActionTyp
         return None
     version = named.get("version")
     if isinstance(version, (int, float)) and not isinstance(version, bool):
-        named = {**named, "version": f"{version:g}"}
-    return next((one for one in served if one.as_id() == named), None)
+        named = {**named, "version": str(version).removesuffix(".0")}
+    return next((one for one in served if one.as_id().items() <= named.items()), None)
 
 
 def chosen_types(detail: Mapping[str, Any], served: Set[ActionType]) -> list[ActionType]:

@@ -34,7 +34,8 @@ class Properties:
     """What we need to know of an action type's configuration properties.
 
     secret: the names of the secret properties.
-    queryable: the name of the queryable property, whose value a poll must name; "" for none.
+    queryable: the name of the queryable property, whose value a poll must name; "" for none, as
+        for a partner's action type: PollForThirdPartyJobs takes no value.
     """
 
     secret: frozenset[str]
@@ -128,7 +129,8 @@ def properties(action_type: ActionType) -> Properties:
                 if listed["id"] == action_type.as_id():
                     declared = listed.get("actionConfigurationProperties", [])
                     secret = frozenset(each["name"] for each in declared if each.get("secret"))
-                    queryable = (each["name"] for each in declared if each.get("queryable"))
+                    polled = declared if action_type.owner == "Custom" else []
+                    queryable = (each["name"] for each in polled if each.get("queryable"))
                     return Properties(secret, next(queryable, ""))
     missing = f"{action_type} is not registered in this account and region"
     raise errors.ActionTypeNotFoundException(missing)

@@ -32,7 +32,7 @@ from acknowledger.aws import client
 from acknowledger.config import config
 from acknowledger.errors import TableUnavailable, unavailable
 from acknowledger.moments import later, now
-from acknowledger.table import Table, plain, typed
+from acknowledger.table import Table, typed
 
 IN_FLIGHT = ("Created", "Queued", "Dispatched", "InProgress")
 UNACKNOWLEDGED = frozenset(IN_FLIGHT[:3])
@@ -107,7 +107,7 @@ class Survey:
     """The jobs in flight, from the index.
 
     in_flight: how many there are.
-    oldest: when the oldest of those that are due next in each status was offered; None if none.
+    oldest: when the oldest of them was offered; None if none.
     due: the ids of jobs to check, including ended ones that are unannounced.
     """
 
@@ -118,22 +118,22 @@ class Survey:
 
 def survey() -> Survey:
     """Count the jobs in flight, and find those that the sweep must check now."""
-    entries: list[dict[str, Any]] = []
-    in_flight, moment = 0, now()
+    first: list[dict[str, Any]] = []
+    in_flight: list[dict[str, Any]] = []
+    moment = now()
     for status in IN_FLIGHT:
         page = _query(status, Limit=DUE_AT_ONCE)
-        entries += [plain(item) for item in page["Items"]]
-        in_flight += page["Count"]
+        first += page["Items"]
+        in_flight += page["Items"]
         while "LastEvaluatedKey" in page:
             start = page["LastEvaluatedKey"]
-            page = _query(status, Select="COUNT", ExclusiveStartKey=start)
-            in_flight += page["Count"]
-    oldest = min((entry["offeredAt"] for entry in entries), default=None)
+            page = _query(status, ProjectionExpression="offeredAt", ExclusiveStartKey=start)
+            in_flight += page["Items"]
     for status in sorted(ENDED):
-        page = _query(status, before=moment, Limit=DUE_AT_ONCE)
-        entries += [plain(item) for item in page["Items"]]
-    due = [entry["jobId"] for entry in entries if entry["dueAt"] <= moment]
-    return Survey(in_flight, oldest, due)
+        first += _query(status, before=moment, Limit=DUE_AT_ONCE)["Items"]
+    oldest = min((item["offeredAt"]["S"] for item in in_flight), default=None)
+    due = [item["jobId"]["S"] for item in first if item["dueAt"]["S"] <= moment]
+    return Survey(len(in_flight), oldest, due)
 
 
 def _query(status: str, before: str = "9", **more: Any) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from acknowledger.config import ActionType, Query, config
 from acknowledger.errors import (
     AcknowledgerError,
     ActionTypeNotFoundException,
+    ActionTypeNotServed,
     ClientTokenMissing,
     ContinuedElsewhere,
     InvalidClientTokenException,
-    QueryMismatch,
 )
 from acknowledger.log import about, logger
 from acknowledger.moments import now
@@ -62,7 +62,7 @@ class Sweep:
             list(pollers.map(functools.partial(self._take, sweeps=True), action_types))
         for unknown in config().queries.keys() - set(action_types):
             why = "the parameter Queries has a value for it, but it is not in ActionTypes"
-            self._fail(f"polling {unknown}", QueryMismatch(why))
+            self._fail(f"polling {unknown}", ActionTypeNotServed(why))
         with self._trying("checking the jobs in flight"):
             if self._has_time():
                 self._count(**upkeep.look_after())
@@ -171,19 +171,21 @@ class Sweep:
         """The queries to poll an action type with, in random order so that none is always last.
 
         Raises:
-            QueryMismatch
+            ActionTypeNotServed
         """
+        if action_type.owner == "ThirdParty" and not config().serves_partners:
+            raise ActionTypeNotServed("a partner's jobs need the parameter ClientTokenPrefix")
         queries = config().queries.get(action_type, ())
         queryable = properties.queryable if properties else ""
         if queryable and not queries:
-            raise QueryMismatch(
+            raise ActionTypeNotServed(
                 f"its property {queryable} is queryable, so that the parameter Queries must have a "
                 f"value for it, for example {action_type}?{queryable}=MyProject"
             )
         for query in queries:
             if query.property != queryable:
                 has = f"its queryable property is {queryable}"
-                raise QueryMismatch(
+                raise ActionTypeNotServed(
                     f"the parameter Queries has a value for {query.property}, but "
                     + (has if queryable else "it has no queryable property")
                 )
@@ -247,7 +249,7 @@ class Sweep:
             self._fail(what, error)
 
     def _fail(self, what: str, error: AcknowledgerError) -> None:
-        if isinstance(error, (ActionTypeNotFoundException, QueryMismatch)):
+        if isinstance(error, (ActionTypeNotFoundException, ActionTypeNotServed)):
             self._count(ActionTypesNotServed=1)
         self.problems.append(f"{what}: {type(error).__name__}: {error}")
 

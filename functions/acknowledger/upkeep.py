@@ -10,7 +10,7 @@ from acknowledger.room import GIVEN, Room
 
 # A younger entry's execution may be about to start.
 LEAK_SECONDS = 120
-# An action execution lasts no longer than a day, so a job awaited for it never comes later.
+# A job awaited for a day is given up.
 AWAITED_SECONDS = 24 * 3600
 
 

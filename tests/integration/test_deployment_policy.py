@@ -30,7 +30,7 @@ EVERYTHING = {
     "MaxJobsInFlight": "3",
     "KmsKeyArn": KEY,
     "PermissionsBoundaryArn": "arn:aws:iam::aws:policy/PowerUserAccess",
-    "RoleNamePrefix": "acknowledger-",
+    "RoleNamePrefix": "team-",
 }
 #: Needed only for properties that the template doesn't have.
 FOR_PROPERTIES = {

@@ -1,7 +1,8 @@
 """Every permission is used and none is missing: the roles' calls, compared with their policies.
 
-One stack, with every condition of the template on, runs SCENARIOS, which together make every call
-that the roles need. `local/aws/permissions.py` records which role called what; a call that its
+One stack, which serves custom and partners' action types and limits their jobs, runs SCENARIOS,
+which together make every call that its roles need. What they may do with a key is in
+test_variants.py. `local/aws/permissions.py` records which role called what; a call that its
 policies don't allow is refused, here as in every other module of these tests.
 """
 

@@ -25,6 +25,12 @@ CUSTOM, PARTNER = acknowledger.CUSTOM_ACTION_TYPE, acknowledger.PARTNER_ACTION_T
 TWELVE = [f"Custom/Build/Tool-{number}/{number}" for number in range(12)]
 TOKENS = {"ClientTokenPrefix": "/tokens/"}
 KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+#: What each role needs of the key: the functions also send dead letters to encrypted queues.
+OF_FUNCTIONS = {"kms:Decrypt", "kms:GenerateDataKey"}
+ON_KEY = {
+    "JobStateMachineRole": {"kms:Decrypt"},
+    **dict.fromkeys(("IntakeRole", "AcknowledgeRole", "ReportRole", "StopRole"), OF_FUNCTIONS),
+}
 numbers = itertools.count(1)
 KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
     "one custom type": ([CUSTOM], {}),
@@ -73,7 +79,12 @@ def test_a_stack_has_only_what_its_parameters_need(kind, region):
         partners = {one.action for one in grants if "ThirdParty" in one.action}
         assert bool(partners) is (more == TOKENS)
         assert any(one.action.startswith("ssm:") for one in grants) is (more == TOKENS)
-        assert any(one.resource == KEY for one in grants) is ("KmsKeyArn" in more)
+        on_key = {
+            role: {one.action for one in granted(cloud, stack, role) if one.resource == KEY}
+            for role in stack.resources
+            if role.endswith("Role")
+        }
+        assert on_key == (ON_KEY if "KmsKeyArn" in more else {role: set() for role in ON_KEY})
         made = cloud.client("codepipeline").list_action_types(actionOwnerFilter="Custom")
         assert len(made["actionTypes"]) == (kind == "registered")
         variables = cloud.client("lambda").get_function_configuration(
@@ -149,6 +160,8 @@ def test_a_hundred_action_types_are_within_the_limits_of_lambda_and_iam():
         )
         variables = about["Environment"]["Variables"]
         assert len(json.dumps(variables)) < 4096
+        queries = ",".join(f"{each}?ProjectName=MyProject" for each in types)
+        assert len(json.dumps(variables | {"QUERIES": queries})) > 4096
         iam, role = cloud.client("iam"), stack.resources["IntakeRole"]
         (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
         document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]

@@ -8,7 +8,7 @@ import pytest
 
 import moto_codepipeline
 from local import acknowledger
-from local.unserved import QUEUED_SECONDS, misfits
+from local.unserved import QUEUED_SECONDS, look, misfits
 from tests.support import wait_for
 
 KIND, MISSPELLED = "Custom/Build/MyTool/1", "Custom/Test/Misspelled/1"
@@ -47,6 +47,13 @@ def test_an_action_type_that_cannot_be_polled_is_reported_with_the_reason(
 
 def test_a_partners_action_type_need_not_be_registered() -> None:
     assert dict(misfits(["ThirdParty/Deploy/Acknowledger/1"], [], {})) == {}
+
+
+def test_a_partners_action_type_needs_client_tokens() -> None:
+    kind = "ThirdParty/Deploy/Acknowledger/1"
+    stacks = [{"ActionTypes": [kind], "ClientTokenPrefix": prefix} for prefix in ("", "/tokens/")]
+    told = f"{kind} is not served: a partner's jobs need the parameter ClientTokenPrefix."
+    assert [dict(look("123456789012", "us-east-1", [one])) for one in stacks] == [{kind: told}, {}]
 
 
 def start(cloud: Any, name: str, kind: str, project: str = "") -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml
 
-from tests.support import ROOT, documented_metrics
+from tests.support import ROOT, documented_metrics, metrics_by_action_type
 
 TEMPLATE: Any = cfn_yaml.load(str(ROOT / "template.yaml"))
 RESOURCES = TEMPLATE["Resources"]
@@ -58,7 +58,8 @@ def test_an_alarm_says_what_it_means_and_what_to_do_first(name):
 def test_an_alarm_notifies_the_topic_when_it_fires_and_when_it_is_over(name):
     topic = [{"Ref": "AlarmTopic"}]
     assert ALARMS[name]["AlarmActions"] == topic
-    assert ALARMS[name].get("OKActions", []) == ([] if name in OF_SINGLE_JOBS else topic)
+    silent = OF_SINGLE_JOBS | {"NoSweepAlarm"}
+    assert ALARMS[name].get("OKActions", []) == ([] if name in silent else topic)
     # It also notifies if data that there had been are missing.
     missing = ALARMS[name].get("InsufficientDataActions", [])
     assert missing == (topic if ALARMS[name]["TreatMissingData"] == "missing" else [])
@@ -75,15 +76,16 @@ def test_an_alarm_about_single_jobs_is_over_after_five_minutes_without_one():
     assert about_alarms("without a notice") == OF_SINGLE_JOBS
 
 
-def test_the_alarms_that_notify_with_the_first_sweep_are_documented():
+def test_a_new_alarm_notifies_nobody_of_being_ok():
     """PutMetricAlarm: a new alarm has INSUFFICIENT_DATA; the actions of its next state are executed.
 
     With "notBreaching" that is OK at once, when the new topic has no subscription yet.
     """
     assert not [one for one in RESOURCES.values() if one["Type"] == "AWS::SNS::Subscription"]
     assert "Subscription" not in RESOURCES["AlarmTopic"]["Properties"]
-    wait = {n for n, one in ALARMS.items() if one["TreatMissingData"] != "notBreaching"}
-    assert about_alarms("with the first sweep") == wait
+    later = {n for n, one in ALARMS.items() if one["TreatMissingData"] != "notBreaching"}
+    assert not [name for name in later if "OKActions" in ALARMS[name]]
+    assert about_alarms("sends none") == later
 
 
 def about_alarms(words):
@@ -141,11 +143,7 @@ def test_the_terms_of_an_expression_are_its_metrics(name):
 def test_an_alarm_without_data_does_not_fire():
     """A new stack has no data. "breaching" would fire at once; "missing" notifies when data stop."""
     treated = {name: one["TreatMissingData"] for name, one in ALARMS.items()}
-    assert treated == dict.fromkeys(ALARMS, "notBreaching") | {
-        "NoSweepAlarm": "missing",
-        "ActionTypesNotServedAlarm": "ignore",
-        "OldestJobAlarm": "ignore",
-    }
+    assert treated == dict.fromkeys(ALARMS, "notBreaching") | {"NoSweepAlarm": "missing"}
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -181,8 +179,8 @@ def seconds_of(schedule):
     return int(number) * {"minute": 60, "hour": 3600, "day": 86400}[unit]
 
 
-def states(name, schedule, data, until):
-    """How an alarm's state changes, if CloudWatch evaluates its last whole periods every minute.
+def each_minute(name, schedule, data, until):
+    """An alarm's states, if CloudWatch evaluates its last whole periods every minute.
 
     Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 
@@ -199,23 +197,25 @@ def states(name, schedule, data, until):
     compare = {"GreaterThanThreshold": gt, "LessThanThreshold": lt}[alarm["ComparisonOperator"]]
     given = alarm["Threshold"]
     threshold = TEMPLATE["Parameters"][given["Ref"]]["Default"] if "Ref" in str(given) else given
-    seen = [state]
+    needed = alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"])
     for minute in range(0, until, 60):
         last = minute // length
         values = [counted.get(last - ago) for ago in range(alarm["EvaluationPeriods"], 0, -1)]
         breaching = [value is not None and compare(value, threshold) for value in values]
-        missing, treated = values.count(None), alarm["TreatMissingData"]
-        if all(bad or value is None for bad, value in zip(breaching, values, strict=True)):
-            if breaching[0] and (not missing or treated == "missing"):
-                state = "ALARM"
-            elif treated == "notBreaching":
-                state = "OK"
-            elif missing == len(values) and treated == "missing":
-                state = "INSUFFICIENT_DATA"
-        elif not missing or treated != "ignore":
-            state = "OK"
-        seen.append(state)
-    return [one for one, _ in groupby(seen)]
+        bad, missing = breaching.count(True), values.count(None)
+        if alarm["TreatMissingData"] == "missing" and missing == len(values):
+            state = "INSUFFICIENT_DATA"
+        elif alarm["TreatMissingData"] == "missing" and bad + missing == len(values):
+            state = "ALARM" if breaching[0] else state
+        else:
+            state = "ALARM" if bad >= needed else "OK"
+        yield state
+
+
+def states(name, schedule, data, until):
+    """How the state of a new alarm changes, as `each_minute` has it."""
+    seen = each_minute(name, schedule, data, until)
+    return [one for one, _ in groupby(["INSUFFICIENT_DATA", *seen])]
 
 
 def starts(every):
@@ -245,14 +245,33 @@ def test_the_alarm_on_sweeps_does_not_fire_until_sweeps_stop(schedule, busy):
     ("name", "bad"), [("ActionTypesNotServedAlarm", 1), ("OldestJobAlarm", 90_000)]
 )
 def test_an_alarm_about_what_sweeps_find_lasts_from_sweep_to_sweep(name, bad, schedule):
-    """Even if some sweeps begin a little later than others."""
-    every = seconds_of(schedule)
+    """Even if some sweeps begin a little earlier or later than others."""
+    every, length = seconds_of(schedule), period(ALARMS[name], schedule)
     times = max(4, 1800 // every)
     for begun in starts(every):
         found = [0] * times + [bad] * times + [0] * times
-        data = [(begun + n * every + n % 3 * 7, value) for n, value in enumerate(found)]
-        seen = states(name, schedule, data, 4 * times * every)
+        data = [(begun + n * every + (n % 3 - 1) * 7, value) for n, value in enumerate(found)]
+        seen = states(name, schedule, data, 3 * times * every + 4 * length)
         assert seen == ["INSUFFICIENT_DATA", "OK", "ALARM", "OK"]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("name", "good"), [("NoSweepAlarm", 1), ("ActionTypesNotServedAlarm", 0), ("OldestJobAlarm", 0)]
+)
+def test_a_new_stack_in_which_nothing_is_wrong_is_quiet(name, good, schedule):
+    """The first state of all comes before the new topic has a subscription."""
+    every = seconds_of(schedule)
+    actions = {
+        "ALARM": "AlarmActions",
+        "INSUFFICIENT_DATA": "InsufficientDataActions",
+        "OK": "OKActions",
+    }
+    for begun in starts(every):
+        data = [(second, good) for second in range(begun, 10 * every, every)]
+        seen = each_minute(name, schedule, data, 10 * every)
+        _, *changes = [state for state, _ in groupby(seen)]
+        assert not [state for state in changes if actions[state] in ALARMS[name]]
 
 
 def test_metrics_by_action_type_have_an_alarm_that_names_the_type():
@@ -265,12 +284,7 @@ def test_metrics_by_action_type_have_an_alarm_that_names_the_type():
 
 def test_the_cost_of_metrics_by_action_type_is_documented():
     """CloudWatch charges 0.30 USD a month for each metric, and 0.10 for each that an alarm judges."""
-    told = [
-        name
-        for name, service in documented_metrics()
-        if service == "Report" and re.match(r"Jobs|JobDuration|TimeIn", name)
-    ]
-    cost = f"{len(told) * 0.3 + 0.1:.2f} USD"
+    cost = f"{len(metrics_by_action_type()) * 0.3 + 0.1:.2f} USD"
     description = TEMPLATE["Parameters"]["MetricsByActionType"]["Description"]
     assert f"up to {cost} a month for each type" in description
     assert f"up to {cost} for each action type" in (ROOT / "docs" / "metrics.md").read_text()

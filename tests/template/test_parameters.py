@@ -37,3 +37,18 @@ def test_it_is_not_promised_that_codepipeline_waits_longer_than_a_day(page):
     assert re.search(
         r"not known whether CodePipeline|whether CodePipeline \S+ that long is .?not", text
     )
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("docs/partners.md", "docs/codepipeline.md", "docs/parameters.md"),
+        "packages/moto-codepipeline/docs/behaviour.md",
+    ],
+)
+def test_a_partners_action_is_given_an_hour_only_by_default(page):
+    """UpdateActionType: the executor's jobTimeout is up to twelve hours for each job."""
+    said = re.split(r"\.|\n(?=[-|\n])", (ROOT / page).read_text())
+    told = [one for one in said if re.search(r"[Pp]artner.* hour", one, re.DOTALL)]
+    assert told
+    assert not [one for one in told if not re.search("by default|`jobTimeout`", one)]

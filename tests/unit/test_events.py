@@ -144,9 +144,22 @@ def test_the_action_type_of_a_codepipeline_event_is_found():
     assert events.served_type(STARTED["detail"], {OTHER_TYPE, ACTION_TYPE}) == ACTION_TYPE
 
 
-@pytest.mark.parametrize("version", ["2", 2, 2.0])
-def test_a_version_is_a_string_or_a_number(version):
-    named = {"category": "Test", "owner": "Custom", "provider": "Other", "version": version}
+@pytest.mark.parametrize("version", [2, 20240101, 999999999])
+@pytest.mark.parametrize("form", [str, int, float])
+def test_a_version_is_a_string_or_a_number(version, form):
+    served = ActionType("Custom", "Test", "Other", str(version))
+    named = served.as_id() | {"version": form(version)}
+    assert events.served_type({"type": named}, {served, ACTION_TYPE}) == served
+
+
+@pytest.mark.parametrize("version", [True, 2.5, None, 10**400, float("nan")])
+def test_no_other_version_is_served(version):
+    named = OTHER_TYPE.as_id() | {"version": version}
+    assert events.served_type({"type": named}, {OTHER_TYPE, ACTION_TYPE}) is None
+
+
+def test_an_action_type_may_have_further_members():
+    named = {**OTHER_TYPE.as_id(), "url": ["https://example.com"]}
     assert events.served_type({"type": named}, {OTHER_TYPE, ACTION_TYPE}) == OTHER_TYPE
 
 

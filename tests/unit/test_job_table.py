@@ -62,6 +62,15 @@ def test_of_many_due_jobs_only_the_first_are_read_and_all_are_counted(tables, mo
     assert found.due == ["j0", "j1"]
 
 
+def test_the_oldest_job_is_found_among_more_than_are_checked_at_once(tables):
+    tables.put_job("old", offeredAt=ago(90_000), dueAt=ago(-70_000))
+    for number in range(60):
+        tables.put_job(f"young{number}", offeredAt=ago(60), dueAt=ago(-3_600))
+    found = job_table.survey()
+    assert (found.in_flight, found.due) == (61, [])
+    assert ago(90_010) < found.oldest <= ago(90_000)
+
+
 def test_a_survey_of_an_empty_table_takes_seven_queries(tables):
     tables.calls.clear()
     found = job_table.survey()

@@ -7,11 +7,12 @@ import pytest
 import report
 from acknowledger import errors
 from acknowledger.moments import ago
-from tests.support import load_event
+from tests.support import load_event, metrics_by_action_type
 from tests.unit.conftest import metrics_in
 
 SUCCEEDED = load_event("report-succeeded")
 FAILED = load_event("report-failed")
+TIMED_OUT = load_event("report-timed-out")
 JOB_ID = SUCCEEDED["offer"]["job"]["id"]
 
 
@@ -74,6 +75,37 @@ def test_results_are_also_counted_by_action_type_if_configured(
             ["service"],
         ]
         assert (document["action_type"], document["JobsSucceeded"]) == (kind, [1])
+
+
+def test_every_metric_of_report_but_progress_is_also_counted_by_action_type(
+    job, other_calls, context, capsys, monkeypatch
+):
+    """Each of them costs: tests/template/test_alarms.py compares that with the documentation."""
+    monkeypatch.setenv("METRICS_BY_ACTION_TYPE", "true")
+    times = dict.fromkeys(("Created", "Queued", "Dispatched", "InProgress"), ago(60))
+    job(times=times)
+    expect_result(other_calls)
+    report.handler(SUCCEEDED, context)
+    job(times=times)
+    other_calls.expects_error("codepipeline", "put_job_success_result", "JobNotFoundException")
+    other_calls.expects("events", "put_events", {"FailedEntryCount": 0, "Entries": []})
+    report.handler(SUCCEEDED, context)
+    job(times=times)
+    expect_result(other_calls, "put_job_failure_result")
+    report.handler(TIMED_OUT, context)
+    directives = [
+        directive
+        for line in capsys.readouterr().out.splitlines()
+        if '"_aws"' in line
+        for directive in json.loads(line)["_aws"]["CloudWatchMetrics"]
+    ]
+    counted = {
+        metric["Name"]
+        for directive in directives
+        if any("action_type" in dimensions for dimensions in directive["Dimensions"])
+        for metric in directive["Metrics"]
+    }
+    assert counted == metrics_by_action_type()
 
 
 def test_a_repeated_report_is_not_counted_again(job, other_calls, context, capsys):

@@ -24,6 +24,7 @@ from tests.unit.conftest import ENVIRONMENT, expect_survey, metrics_in
 STARTED = load_event("intake-action-started")
 SCHEDULE = load_event("intake-schedule")
 TYPE, OTHER_TYPE = ENVIRONMENT["ACTION_TYPES"].split(",")
+PARTNER = "ThirdParty/Deploy/Partner/1"
 ARN = ENVIRONMENT["STATE_MACHINE_ARN"].replace("stateMachine", "execution")
 TYPES = {
     "actionTypes": [
@@ -978,7 +979,7 @@ class TestQueries:
         self.listed(other_calls, *queryable)
         with pytest.raises(errors.IntakeIncomplete, match=told) as caught:
             intake.handler(self.SWEEP, context)
-        assert f"polling {OTHER_TYPE}: QueryMismatch: " in str(caught.value)
+        assert f"polling {OTHER_TYPE}: ActionTypeNotServed: " in str(caught.value)
         assert "Queries" in str(caught.value)
         assert metrics_in(capsys.readouterr().out)["ActionTypesNotServed"] == (1, "Count")
 
@@ -992,22 +993,54 @@ class TestQueries:
         with pytest.raises(errors.IntakeIncomplete) as caught:
             intake.handler(SCHEDULE, context)
         assert str(caught.value) == (
-            f"polling {unknown}: QueryMismatch: "
+            f"polling {unknown}: ActionTypeNotServed: "
             "the parameter Queries has a value for it, but it is not in ActionTypes"
         )
         found = metrics_in(capsys.readouterr().out)
         assert (found["ActionTypesNotServed"], found["Sweeps"]) == ((1, "Count"), (2, "Count"))
 
+    def list_partners(self, other_calls, *, listed):
+        if listed:
+            self.listed(other_calls, "ProjectName", kind=PARTNER)
+        else:
+            other_calls.expects("codepipeline", "list_action_types", {"actionTypes": []})
+
+    @pytest.mark.parametrize("listed", [True, False])
     def test_a_value_for_a_partners_action_type_is_a_mismatch(
-        self, tables, other_calls, context, monkeypatch
+        self, tables, other_calls, context, monkeypatch, listed
     ):
-        partner = "ThirdParty/Deploy/Partner/1"
-        monkeypatch.setenv("ACTION_TYPES", partner)
-        monkeypatch.setenv("QUERIES", f"{partner}?ProjectName=one")
-        other_calls.expects("codepipeline", "list_action_types", {"actionTypes": []})
+        monkeypatch.setenv("ACTION_TYPES", PARTNER)
+        monkeypatch.setenv("QUERIES", f"{PARTNER}?ProjectName=one")
+        self.list_partners(other_calls, listed=listed)
         told = "has a value for ProjectName, but it has no queryable property"
         with pytest.raises(errors.IntakeIncomplete, match=told):
             intake.handler({"detail-type": "Resume Intake"}, context)
+
+    @pytest.mark.parametrize("listed", [True, False])
+    def test_a_partners_action_type_is_polled_without_a_value(
+        self, tables, other_calls, context, monkeypatch, listed
+    ):
+        """PollForThirdPartyJobs takes none, whether or not a property is queryable."""
+        monkeypatch.setenv("ACTION_TYPES", PARTNER)
+        self.list_partners(other_calls, listed=listed)
+        kind = ActionType.parse(PARTNER).as_id()
+        request = {"actionTypeId": kind, "maxBatchSize": BATCH_SIZE}
+        other_calls.expects("codepipeline", "poll_for_third_party_jobs", {"jobs": []}, request)
+        assert intake.handler({"detail-type": "Resume Intake"}, context) == {"paused": []}
+
+    def test_a_partners_action_type_without_client_tokens_is_not_served(
+        self, tables, other_calls, context, monkeypatch, capsys
+    ):
+        monkeypatch.setenv("ACTION_TYPES", PARTNER)
+        monkeypatch.setenv("CLIENT_TOKEN_PREFIX", "")
+        self.list_partners(other_calls, listed=True)
+        with pytest.raises(errors.IntakeIncomplete) as caught:
+            intake.handler({"detail-type": "Resume Intake"}, context)
+        assert str(caught.value) == (
+            f"polling {PARTNER}: ActionTypeNotServed: "
+            "a partner's jobs need the parameter ClientTokenPrefix"
+        )
+        assert metrics_in(capsys.readouterr().out)["ActionTypesNotServed"] == (1, "Count")
 
 
 def test_a_refused_batch_size_is_halved_down_to_ten_and_remembered(aws_calls, log):
