@@ -204,14 +204,26 @@ def facts_of(setting: dict[str, Any], known: set[str]) -> dict[str, str]:
     if setting["acknowledge_of_ended"] == "status":
         facts["acknowledge_of_abandoned"] = "Failed"
     if setting["source_without_version"] == "succeed":
-        facts["missing_artifact_bucket"] = "Succeeded"
+        facts["missing_artifact_bucket"] = facts["unversioned_source_bucket"] = "Succeeded"
+    if not setting["acknowledge_seconds"]:  # then an offered job is at once as it was
+        for name, text in facts.items():
+            facts[name] = text.replace("its status is Dispatched", "its status is Queued")
+    if setting["acknowledge_of_ended"] == "status":
+        facts["partner_acknowledgment_of_ended"] = "Succeeded"
+    if setting["result_before_acknowledgment"] == "accept":
+        facts["partner_result_before_acknowledgment"] = "accepted"
+        facts["result_of_abandoned_before_acknowledgment"] = "accepted"
     if setting["result_after_abandonment"] != "accept":
-        terminated = "Job with id <ID> has already terminated"
-        facts["result_of_canceled"] = f"InvalidJobStateException: {terminated}"
+        terminated = "InvalidJobStateException: Job with id <ID> has already terminated"
+        facts["result_of_canceled"] = facts["partner_result_after_abandonment"] = terminated
+        facts["result_of_abandoned_before_acknowledgment"] = terminated
     if "update_under_way" not in known or setting["update_under_way"] == "leave":
         del facts["status_of_canceled"], facts["result_of_canceled"]
+        del facts["status_of_a_waiting_execution_after_an_update"]
     if "acknowledge_seconds" not in known:
-        del facts["late_acknowledgment"]
+        del facts["late_acknowledgment"], facts["partner_job_offered_again"]
+    if "continuation_seconds" not in known:
+        del facts["partner_job_continued"], facts["poll_after_abandonment_of_a_continued_job"]
     return facts
 
 

@@ -69,7 +69,12 @@ def test_every_switch_is_a_question_or_has_a_reason() -> None:
 def test_the_package_has_the_facts_about_its_codepipeline(there: Asked, tmp_path: Path) -> None:
     questions = [each for each in QUESTIONS if each.facts and not each.long]
     record = record_of(there, tmp_path)
-    run(there.probe(), record, [*named("update_under_way"), *questions], quietly)
+    run(
+        there.probe(),
+        record,
+        [*named("update_under_way", "continuation_seconds"), *questions],
+        quietly,
+    )
     facts = {name for each in questions for name in each.facts}
     assert record.content["facts"] == {name: FACTS[name]["here"] for name in facts}
     assert set(FACTS) - facts == {"timed_out_action"}
@@ -92,6 +97,7 @@ def test_the_facts_of_a_changed_codepipeline_are_found_and_differ(
     different = {
         "wrong_nonce": "InvalidNonceException: Changed <ID>",
         "repeated_partner_acknowledgment": "InvalidNonceException: Changed <ID>",
+        "partner_acknowledgment_of_ended": "InvalidNonceException: Changed <ID>",
         "wrong_client_token": "InvalidClientTokenException: Changed <ID>",
         "wrong_client_token_and_nonce": "InvalidClientTokenException: Changed <ID>",
         "stages_51": "accepted",
@@ -117,7 +123,8 @@ def test_a_fact_is_unanswered_if_a_call_before_it_is_refused(there: Asked, tmp_p
     there.service.put_job_failure_result = refuse  # type: ignore[method-assign]
     record = record_of(there, tmp_path)
     run(there.probe(), record, named("retries"), quietly)
-    assert set(record.content["facts"]) == {"retry_in_progress"}
+    found = {"retry_in_progress", "retry_of_a_stage_that_succeeded"}
+    assert set(record.content["facts"]) == found
     assert record.content["unanswered"]["retry_after_an_update"] == (
         "put_job_failure_result was answered JobNotFoundException: "
         "Job with id '<ID>' does not exist"
@@ -133,7 +140,9 @@ def test_a_fact_that_can_not_be_found_is_unanswered_and_asked_again(
     run(probe, record, named("partner"), quietly)
     assert record.content["facts"] == {}
     assert "--partner-type" in record.content["unanswered"]["wrong_client_token"]
-    run(there.probe(), record, named("partner"), quietly)
+    probe = there.probe()
+    probe.known = {"acknowledge_seconds": 60, "continuation_seconds": 30}
+    run(probe, record, named("partner"), quietly)
     assert "wrong_client_token" in record.content["facts"]
     assert set(record.content["unanswered"]) == set(NOT_ASKED)
 

@@ -43,6 +43,7 @@ class Place:
         own = hashlib.sha256(f"{prefix} {self.account} {calls.region} {bus}".encode())
         self.name = f"{prefix}-{own.hexdigest()[:6]}"
         self.bucket = f"{self.name}-{self.account}-{calls.region}"
+        self.plain_bucket = f"{self.bucket}-plain"
         self.pipeline_name = f"{self.name}-pipeline"
         provider = f"{self.name}-{secrets.token_hex(2)}"
         self.type_name = {"category": "Test", "provider": provider, "version": "1"}
@@ -53,7 +54,8 @@ class Place:
         """What will be created, in words."""
         return [
             f"the S3 bucket {self.bucket}, with a small object and its artifacts",
-            f"the IAM role {self.name}, which CodePipeline may assume for this bucket alone",
+            f"the S3 bucket {self.plain_bucket}, which is not versioned",
+            f"the IAM role {self.name}, which CodePipeline may assume for these buckets alone",
             f"custom action types Custom/Test/{self.name}-…/1",
             f"the pipeline {self.pipeline_name}, and some 200 executions of it",
             f"the SQS queue {self.name}, and its EventBridge rule {self.name}",
@@ -76,10 +78,15 @@ class Place:
         } | changes
 
     def pipeline(
-        self, stage: list[dict[str, Any]], key: str = "source.zip", **changes: Any
+        self,
+        stage: list[dict[str, Any]],
+        key: str = "source.zip",
+        bucket: str = "",
+        **changes: Any,
     ) -> dict[str, Any]:
         """The pipeline's structure: a source, and a stage of actions."""
-        source = {"S3Bucket": self.bucket, "S3ObjectKey": key, "PollForSourceChanges": "false"}
+        source = {"S3Bucket": bucket or self.bucket, "S3ObjectKey": key}
+        source["PollForSourceChanges"] = "false"
         s3 = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
         action = {"name": "Source", "actionTypeId": s3, "configuration": source}
         action |= {"namespace": "Source"}
@@ -109,16 +116,8 @@ class Place:
 
     def make_source(self) -> None:
         """Create the bucket with the source, and the role of the pipeline."""
-        do, region, bucket = self.do, self.calls.region, {"Bucket": self.bucket}
-        where = {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        more = {} if region == "us-east-1" else where
-        do("s3", "create_bucket", ("BucketAlreadyOwnedByYou",), **bucket, **more)
-        versions = {"VersioningConfiguration": {"Status": "Enabled"}}
-        do("s3", "put_bucket_versioning", **bucket, **versions)
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as zipped:
-            zipped.writestr("README", "The source of a probe's pipeline.\n")
-        do("s3", "put_object", Key="source.zip", Body=archive.getvalue(), **bucket)
+        do, region = self.do, self.calls.region
+        self.make_bucket(self.bucket, {"Status": "Enabled"})
         role = {"RoleName": self.name}
         trust = policy("sts:AssumeRole", Principal={"Service": "codepipeline.amazonaws.com"})
         exists = ("EntityAlreadyExists",)
@@ -127,8 +126,21 @@ class Place:
         aws = f"arn:{self.role_arn.split(':')[1]}"
         arn, function = f"{aws}:s3:::{self.bucket}", f"function:{self.name}-none"
         function = f"{aws}:lambda:{region}:{self.account}:{function}"
-        rights = policy(RIGHTS, Resource=[arn, f"{arn}/*", function])
+        rights = policy(RIGHTS, Resource=[f"{arn}*", function])
         do("iam", "put_role_policy", PolicyName="probe", PolicyDocument=rights, **role)
+
+    def make_bucket(self, name: str, versioning: dict[str, str] | None = None) -> None:
+        """Create a bucket with the source."""
+        region, bucket = self.calls.region, {"Bucket": name}
+        where = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        more = {} if region == "us-east-1" else where
+        self.do("s3", "create_bucket", ("BucketAlreadyOwnedByYou",), **bucket, **more)
+        if versioning:
+            self.do("s3", "put_bucket_versioning", VersioningConfiguration=versioning, **bucket)
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as zipped:
+            zipped.writestr("README", "The source of a probe's pipeline.\n")
+        self.do("s3", "put_object", Key="source.zip", Body=archive.getvalue(), **bucket)
 
     def create(self, structure: dict[str, Any]) -> None:
         """Create the pipeline, once its role can be assumed. AWS starts it automatically."""
@@ -233,15 +245,16 @@ class Place:
             yield f"the role {self.name}"
 
     def _buckets(self) -> Iterator[str]:
-        do, bucket = self.do, {"Bucket": self.bucket}
-        while page := do("s3", "list_object_versions", GONE, **bucket).value:
-            found = page.get("Versions", []) + page.get("DeleteMarkers", [])
-            objects = [{name: each[name] for name in ("Key", "VersionId")} for each in found]
-            if not objects:
-                do("s3", "delete_bucket", GONE, **bucket)
-                yield f"the bucket {self.bucket}"
-                break
-            do("s3", "delete_objects", GONE, Delete={"Objects": objects}, **bucket)
+        for name in (self.plain_bucket, self.bucket):
+            do, bucket = self.do, {"Bucket": name}
+            while page := do("s3", "list_object_versions", GONE, **bucket).value:
+                found = page.get("Versions", []) + page.get("DeleteMarkers", [])
+                objects = [{name: each[name] for name in ("Key", "VersionId")} for each in found]
+                if not objects:
+                    do("s3", "delete_bucket", GONE, **bucket)
+                    yield f"the bucket {name}"
+                    break
+                do("s3", "delete_objects", GONE, Delete={"Objects": objects}, **bucket)
 
     def stop(self, execution_id: str) -> None:
         """Abandon an execution, if it can be stopped."""
