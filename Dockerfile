@@ -1,5 +1,5 @@
 # The local stack in a container:
-#   docker build -t acknowledger-local .
+#   docker build --tag acknowledger-local .
 #   docker run --rm -p 127.0.0.1:4566:4566 acknowledger-local
 FROM python:3.13-slim
 ENV PYTHONUNBUFFERED=1

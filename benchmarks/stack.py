@@ -133,8 +133,8 @@ def measure() -> list[Figure]:
         "23 hours, by the definition": len(minute.path),
     }
     joined = statistics.mean(further)
-    # Two jobs, of which the second takes another path through the state machine; so does the first
-    # if the worker ends in the minute between them.
+    # Two jobs. The second takes another path through the state machine. The first does too if its
+    # worker ends in the minute between them.
     of_day = 2 * once + cost({"state transitions": joined - second})
     return [
         *(
@@ -159,7 +159,7 @@ def measure() -> list[Figure]:
         Figure("Writes of a job's row", writes, "", at_most=4, digits=0),
         Figure("Writes of its entries in the indexes", 2 * writes, "", at_most=9, digits=0),
         Figure(
-            "AWS's price of 1,000 jobs of a second, a minute or 23 hours",
+            "AWS's price of 1,000 jobs that last a second, a minute or 23 hours",
             once * 1000,
             "USD",
             reference="a state machine that polls: 2.00 at ten minutes, 9.56 at an hour",
@@ -168,7 +168,7 @@ def measure() -> list[Figure]:
             digits=3,
         ),
         Figure(
-            "AWS's price of 1,000 jobs of longer actions, one for each 23 hours",
+            "AWS's price of 1,000 jobs of longer actions, with one job for each 23 hours",
             of_day / 2 * 1000,
             "USD",
             reference="the same",

@@ -42,7 +42,7 @@ class Row:
 def pages() -> list[str]:
     """The paths of the pages, from the root of the repository."""
     found = [*ROOT.glob("*.md")]
-    for folder in (".github", "docs", "events", "examples", "packages"):
+    for folder in (".github", "docs", "events", "examples", "packages", "tools"):
         found += (ROOT / folder).rglob("*.md")
     named = [str(path.relative_to(ROOT)) for path in found]
     return sorted(name for name in named if not re.search(r"/(\.|node_modules/)", name))

@@ -9,14 +9,36 @@ from pathlib import Path
 
 # A space matches a line's end too, also within a comment. Names of tests are read as prose.
 HABITS = r"""
-signs? of life|(looks?|looked|looking) after|mends?|mended|(hand|hands|handed|handing) out|affair
-|(tells?|told) of|no event told|dealt with|got through|gets? through|(be|is|are|was|were) had
-|(is|are|be|been|being|was|were) worked(?! on)|worked by|who(so)?ever
-|(know|knows|knew) (nothing|no|none|neither) of|(for|to) nobody|hangs? a rule|ends? what does
-|that there is(?! \w)|(half|of ten) within|all the same|(at|in) hand|the like of|one another's
-|in vain|of whom|whose (it|the \w+|an? \w+) (is|was)|what (there is|is there)
-""".replace("\n", "")
-_HABITS = re.compile(rf"\b(?:{HABITS})(?!\w)".replace(" ", r"[\s#]+"), re.IGNORECASE)
+signs? of life
+(looks?|looked|looking) after
+mend(s|ed)?
+(hand|hands|handed|handing) out
+affair
+(tells?|told) of
+no event told
+dealt with
+got through
+gets? through
+(be|is|are|was|were) had
+(is|are|be|been|being|was|were) worked(?! on)
+worked by
+who(so)?ever
+(know|knows|knew) (nothing|no|none|neither) of
+(for|to) nobody
+hangs? a rule
+ends? what does
+that there is(?! \w)
+(half|of ten) within
+all the same
+(at|in) hand
+the like of
+one another's
+in vain
+of whom
+whose (it|the \w+|an? \w+) (is|was)
+what (there is|is there)
+""".strip().splitlines()
+_HABITS = re.compile(rf"\b(?:{'|'.join(HABITS)})(?!\w)".replace(" ", r"[\s#]+"), re.IGNORECASE)
 _NOT_PROSE = re.compile(r"(?ms)^```.*?^```|`[^`\n]*`|\]\([^)]*\)|^\|[^\n]*")
 _SENTENCE = re.compile(r"(?s)\S.*?(?=[.?!:](?!\S)|\n\s*\n|\n *[-*#0-9]|\Z)")
 MOST_WORDS = 40

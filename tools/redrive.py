@@ -3,7 +3,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["boto3"]
 # ///
-# ruff: noqa: T201 - it is a command: what it prints is what it is for
+# ruff: noqa: T201 - a command prints its result
 """Redrive the messages in a stack's dead-letter queues.
 
     .venv/bin/python tools/redrive.py --list

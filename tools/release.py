@@ -25,38 +25,41 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("acknowledger-worker", "moto-codepipeline")
 VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 NAME = f"acknowledger-{VERSION}"
-RELATIVE = re.compile(r"(!?)\[([^]]*)\]\((?![a-z]+:|#)([^)]+)\)")
-BADGES = re.compile(r"^\[!\[.*\n\n", re.MULTILINE)
+RELATIVE = re.compile(r"\[([^]]*)\]\((?![a-z]+:|#)([^)]+)\)")
 
 
-def changes() -> tuple[datetime, str]:
-    """The date of this version in CHANGELOG.md, and its section.
+def changes(folder: Path = ROOT) -> tuple[datetime, str]:
+    """The date of this version in a folder's CHANGELOG.md, and its section.
 
     Raises:
         SystemExit: there is no such section.
     """
     heading = rf"^## {re.escape(VERSION)} - (\d{{4}}-\d\d-\d\d)\n(.*?)(?=^## |\Z)"
-    text = (ROOT / "CHANGELOG.md").read_text()
+    text = (folder / "CHANGELOG.md").read_text()
     if not (section := re.search(heading, text, re.DOTALL | re.MULTILINE)):
         sys.exit(f"CHANGELOG.md has no section for version {VERSION} with its date")
     return datetime.fromisoformat(section[1]).replace(tzinfo=UTC), section[2].strip() + "\n"
 
 
-def published(page: Path) -> str:
-    """A page for readers outside the repository: its links lead to this version on GitHub.
+def published(text: str, folder: Path) -> str:
+    """A text for readers outside the repository: its links lead to this version on GitHub.
 
-    Only GitHub Actions says where the repository is; elsewhere, the links are left out.
+    They are relative to the folder. Only GitHub Actions says where the repository is; elsewhere,
+    the links are left out.
     """
 
     def absolute(link: re.Match[str]) -> str:
-        image, words, target = link.groups()
+        words, target = link.groups()
         if not (repository := os.environ.get("GITHUB_REPOSITORY")):
-            return "" if image else words
-        url = f"{os.environ['GITHUB_SERVER_URL']}/{repository}/{'raw' if image else 'blob'}"
-        path = os.path.relpath(page.parent / target, ROOT)
-        return f"{image}[{words}]({url}/v{VERSION}/{path})"
+            return words
+        path = os.path.relpath(folder / target, ROOT)
+        return f"[{words}]({os.environ['GITHUB_SERVER_URL']}/{repository}/blob/v{VERSION}/{path})"
 
-    return RELATIVE.sub(absolute, BADGES.sub("", page.read_text()))
+    return RELATIVE.sub(absolute, text)
+
+
+def published_page(page: Path) -> str:
+    return published(page.read_text(), page.parent)
 
 
 def build_packages(folder: Path, day: datetime) -> None:
@@ -67,7 +70,7 @@ def build_packages(folder: Path, day: datetime) -> None:
         for package in PACKAGES:
             source, copied = (Path(root, "packages", package) for root in (ROOT, copy))
             shutil.copytree(source, copied, ignore=ignored)
-            (copied / "README.md").write_text(published(source / "README.md"))
+            (copied / "README.md").write_text(published_page(source / "README.md"))
             command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
             subprocess.run((*command, copied), env=environment, check=True)
 
@@ -123,7 +126,7 @@ def build_application(folder: Path, day: datetime) -> None:
         name: (ROOT / name).read_bytes()
         for name in ("statemachine/job.asl.json", "samconfig.toml", "LICENSE")
     }
-    files["README.md"] = published(ROOT / "README.md").encode()
+    files["README.md"] = published_page(ROOT / "tools" / "application.md").encode()
     files["template.yaml"] = template().encode()
     files["functions.zip"] = functions.read_bytes()
     functions.unlink()
@@ -172,7 +175,7 @@ def main(folder: Path) -> None:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["--notes"]:
-            sys.stdout.write(changes()[1])
+            sys.stdout.write(published(changes()[1], ROOT))
         case [folder]:
             main(Path(folder))
         case _:

@@ -1,4 +1,4 @@
-# ruff: noqa: T201 - it is a command: what it prints is what it is for
+# ruff: noqa: T201 - a command prints its result
 """Run a dozen jobs through a deployed stack, and check how each of them ends: `make smoke`.
 
     .venv/bin/python -m tools.smoke --stack acknowledger --region eu-west-1

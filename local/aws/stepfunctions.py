@@ -322,7 +322,7 @@ def waking(env: Any, wake: Callable[[], None]) -> Iterator[None]:
 
 
 def end_once(moto_method: Callable[..., None]) -> Callable[..., None]:
-    """Make a method that ends a program wake whatever waits in it, and take effect only once."""
+    """Make a method that ends a program take effect only once, and call the program's wakers."""
 
     @functools.wraps(moto_method)
     def end(self: Any, *args: Any, **kwargs: Any) -> None:

@@ -31,6 +31,15 @@ def test_each_block_of_a_page_is_in_the_table(page):
     assert begin == beginnings
 
 
+@pytest.mark.parametrize("page", pages())
+def test_no_code_of_a_page_escapes_the_table(page: str) -> None:
+    """Only fenced blocks at the beginning of a line are in it."""
+    prose = re.sub(r"^```\w*\n.*?^```$", "", (ROOT / page).read_text(), flags=re.M | re.S)
+    assert re.findall(r"^(?: {4}\S| *\t| +```| *~~~).*", prose, re.MULTILINE) == []
+    assert "```" not in prose
+    assert re.findall(r"`(?:pip install|docker) [^`]*`", prose) == []
+
+
 def test_the_table_has_only_pages_that_exist():
     assert {row.page for row in rows()} <= set(pages())
 
@@ -83,6 +92,11 @@ def test_a_payload_suits_both_versions_of_the_aws_cli(page: str) -> None:
     for block in blocks_of(page):
         assert "--cli-binary-format" not in block.text
         assert re.findall(r"--payload (?!fileb://)", block.text) == []
+
+
+@pytest.mark.parametrize("page", pages())
+def test_a_packages_extra_is_quoted_since_zsh_would_take_it_as_a_pattern(page: str) -> None:
+    assert re.findall(r"pip install [\w-]+\[.*", (ROOT / page).read_text()) == []
 
 
 @pytest.mark.parametrize("page", pages())

@@ -230,6 +230,33 @@ def test_only_a_stack_with_a_key_needs_permissions_for_it(made):
     assert of_keys == {each for each in actions(with_key) if each.startswith("kms:")}
 
 
+def test_the_policy_of_the_key_is_for_the_services_that_use_it(made):
+    _, of_key, _ = statements()
+    found = {}
+    for one in of_key:
+        services = one["Principal"]["Service"]
+        for service in [services] if isinstance(services, str) else services:
+            found[service] = {*one["Action"]}
+
+    by_type: dict[str, list[dict[str, Any]]] = {}
+    for each in json.loads(made.template)["Resources"].values():
+        by_type.setdefault(each["Type"], []).append(each["Properties"])
+    # What SQS, SNS and CloudWatch Logs document for services that use their encrypted resources.
+    to_send = {"kms:GenerateDataKey*", "kms:Decrypt"}
+    to_log = {f"kms:{each}*" for each in ("Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey")}
+    used = {
+        statement["Principal"]["Service"]: to_send
+        for policy in by_type["AWS::SQS::QueuePolicy"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    }
+    (topic,) = by_type["AWS::SNS::Topic"]
+    if "KmsMasterKeyId" in topic and by_type["AWS::CloudWatch::Alarm"][0]["AlarmActions"]:
+        used["cloudwatch.amazonaws.com"] = to_send
+    if "KmsKeyId" in by_type["AWS::Logs::LogGroup"][0]:
+        used["logs.us-east-1.amazonaws.com"] = {*to_log, "kms:Describe*"}
+    assert found == used
+
+
 def test_only_what_is_needed_is_allowed(made):
     kinds = made.kinds
     deploying, _, with_key = statements()

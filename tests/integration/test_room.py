@@ -60,7 +60,7 @@ def test_of_ten_jobs_with_room_for_three_at_most_three_run_at_once_and_all_end(o
 
 
 def test_a_job_beyond_the_limit_waits_in_queued_until_there_is_room(owners_world):
-    """Intake requests more jobs than there is room for if it awaits one that needs no room."""
+    """Intake expects a job that needs no room, and so takes one more than there is room for."""
     world = owners_world
     held = fill(world, 2)
     late = world.overflow(2)

@@ -71,6 +71,7 @@ def test_the_stack_is_deployed_changed_upgraded_rolled_back_and_removed(
     git("add", "functions")
     git("commit", "--quiet", "--message=Before")
     git("tag", "v0")
+    git("remote", "add", "origin", ".")
 
     (deploy,) = {*blocks.take_all("sam build && sam deploy --parameter-overrides ")}
     said = checkout.run(deploy, answers=YES)
@@ -90,7 +91,10 @@ def test_the_stack_is_deployed_changed_upgraded_rolled_back_and_removed(
     with (checkout.folder / "functions" / "intake.py").open("a") as source:
         source.write("# Another version\n")
     git("commit", "--quiet", "--all", "--message=After")
-    checkout.run(blocks.take("sam build", "docs/upgrading.md"), answers=YES)
+    git("tag", "v1")
+    git("switch", "--quiet", "--detach", "v0")
+    upgrade = blocks.take("git fetch", "docs/upgrading.md")
+    checkout.run(upgrade.replace("VERSION", "v1"), answers=YES)
     assert code(cloud) != before
     roll_back = blocks.take("git switch", "docs/upgrading.md")
     checkout.run(roll_back.replace("VERSION", "v0"), answers=YES)

@@ -164,7 +164,7 @@ def waiting_in_row(row: str, **settings: Any) -> dict[str, Any]:
 
 
 def token_in(rows: Any, row: str, *others: str) -> str:
-    """The token in a row, once it is none of the others."""
+    """Wait until a row has a token that is not one of the others, and return it."""
 
     def found() -> str | None:
         item = rows.get_item(TableName="tokens", Key={"id": {"S": row}}).get("Item", {})

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,12 +23,11 @@ from local import acknowledger
 from local.aws.server import LocalCloud
 from tests.documentation import Blocks, blocks_of
 from tests.local.fixtures.cloud import REGION
-from tests.local.fixtures.sam import SAM, Project
+from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
 from tests.local.test_sam_deploy import check_that_a_job_succeeds
 from tests.support import ROOT
-from tools.release import NAME, PACKAGES, VERSION, bill_of_materials, changes
+from tools.release import NAME, VERSION, bill_of_materials, changes, published
 
-EXTRAS = {"moto-codepipeline": "[server]", "acknowledger-worker": ""}
 BUILDER = ROOT / ".venv-release" / "bin" / "python"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "RELEASE"}
 
@@ -109,9 +109,12 @@ def python_of(page: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize(
+    ("package", "heading"),
+    [("acknowledger-worker", "Write a worker"), ("moto-codepipeline", "Over HTTP")],
+)
 def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
-    release: Path, tmp_path: Path, package: str, blocks: Blocks
+    release: Path, tmp_path: Path, package: str, heading: str, blocks: Blocks
 ) -> None:
     module = package.replace("-", "_")
     # pip from outside the environment: Debian's Python has no ensurepip to install one.
@@ -120,10 +123,13 @@ def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
     run(python, "-m", "venv", "--without-pip", "empty", folder=tmp_path)
     alone = tmp_path / "empty" / "bin" / "python"
     install = (*pip, "--python", alone, "install", "--find-links", release)
-    program, what, name = blocks.take().split()
-    assert (program, what) == ("pip", "install")
-    run(*install, f"{name}=={VERSION}", folder=tmp_path)
-    run(*install, f"{name}{EXTRAS[package]}", "pytest", folder=tmp_path)
+    commands = blocks.take_all()
+    assert len(commands) == 2
+    for command in commands:
+        program, what, name = shlex.split(command)
+        assert (program, what) == ("pip", "install")
+        run(*install, f"{name}=={VERSION}", folder=tmp_path)
+    run(*install, "pytest", folder=tmp_path)
 
     examples = python_of(f"packages/{package}/README.md")
     for number, example in enumerate(examples):
@@ -151,7 +157,7 @@ def test_everything_has_the_version_of_the_project(
     template = yaml_parse(application["template.yaml"].decode())
     serverless = template["Metadata"]["AWS::ServerlessRepo::Application"]
     assert serverless["SemanticVersion"] == VERSION
-    assert run(BUILDER, "tools/release.py", "--notes", folder=ROOT) == changes()[1]
+    assert run(BUILDER, "tools/release.py", "--notes", folder=ROOT) == published(changes()[1], ROOT)
 
 
 def test_the_bill_of_materials_names_the_packages_of_the_functions(
@@ -194,10 +200,19 @@ def packaged(tmp_path: Path, application: dict[str, bytes]) -> Iterator[Packaged
 
 @pytest.mark.skipif(SAM is None, reason="needs the SAM CLI: make .venv-sam/installed")
 def test_the_packaged_application_is_valid_and_runs_a_job_when_it_is_deployed(
-    packaged: Packaged,
+    packaged: Packaged, blocks: Blocks
 ) -> None:
     assert "is a valid SAM Template" in packaged.sam("validate", "--lint")
-    stack = packaged.deploy()
+    typed = blocks.take()
+    assert f"```sh\n{typed}```" in packaged.files["README.md"].decode()
+    program, *arguments = shlex.split(typed)
+    assert program == "sam"
+    packaged.sam(*arguments, *NO_PROMPTS)
+    [registered] = packaged.cloud.client("codepipeline").list_action_types(
+        actionOwnerFilter="Custom"
+    )["actionTypes"]
+    assert registered["id"]["provider"] == "MyTool"
+    stack = packaged.deploy(ActionTypes="Custom/Build/Acknowledger/1", RegisterActionType="false")
     code = packaged.cloud.client("lambda").get_function(
         FunctionName=stack.outputs["IntakeFunctionName"]
     )

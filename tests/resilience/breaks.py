@@ -1,6 +1,6 @@
 """One-line breaks of the product, each of which the explorer must find.
 
-    .venv/bin/python -m tests.resilience.breaks
+    .venv/bin/python -m tests.resilience.breaks [SCENARIO …]
 
 Each break is made in a copy of the functions and the definition. The exit status is 1 if one is not
 found.
@@ -127,10 +127,15 @@ BREAKS = (
 )
 
 
-def main() -> int:
-    """Make each break, search for it, and print the result; return the exit status."""
+def main(scenarios: list[str]) -> int:
+    """Make each break (of these scenarios, if any), search for it, and print the result.
+
+    Returns the exit status.
+    """
     missed = 0
     for each in BREAKS:
+        if scenarios and each.scenario not in scenarios:
+            continue
         began = time.monotonic()
         found = search(each)
         missed += not found
@@ -174,4 +179,4 @@ def search(each: Break) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
 import uuid
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -17,6 +18,8 @@ from moto_codepipeline.behaviour import Behaviour
 from moto_codepipeline.clock import ManualClock, Timeline
 from moto_codepipeline.exceptions import InvalidJobStateError, InvalidNonceError
 from moto_codepipeline.jobs import JobBoard
+from tests.documentation import Blocks
+from tests.resilience.breaks import BREAKS, Break
 from tests.resilience.explorer import processes, world
 from tests.resilience.explorer.processes import Broken
 from tests.resilience.explorer.scenarios import usual_steps, variants
@@ -24,6 +27,7 @@ from tests.resilience.explorer.search import Found, Left, replayed, search, shor
 from tests.resilience.explorer.world import ARN, Actor, Refused, Settings, World
 from tests.statemachine.conftest import SILENT, WORDLESS, Machine
 from tests.statemachine.test_job import SCENARIOS as WAYS
+from tests.support import ROOT
 
 #: Schedules that once broke a promise.
 FIXED = [
@@ -76,6 +80,38 @@ def test_the_same_schedule_gives_the_same_steps():
     assert not broken
     assert story == replayed(scenario, schedule)[1]
     assert any("acknowledge_job 1 (lost)" in line for line in story)
+
+
+def test_the_documented_schedule_is_printed(blocks: Blocks) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-ec", blocks.take().replace("make", "make -o .venv/installed")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "* Acknowledge lost " in done.stdout
+
+
+@pytest.mark.parametrize("each", BREAKS, ids=lambda each: each.what)
+def test_each_break_changes_the_product(each: Break) -> None:
+    assert each.old in (ROOT / each.file).read_text()
+    assert each.scenario in variants()
+
+
+@pytest.mark.slow
+def test_a_break_of_the_product_is_found(blocks: Blocks) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-ec", f"{blocks.take().strip()} 'worker dies' 'chain of three jobs'"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("\n") == 2
 
 
 def test_a_schedule_that_cannot_be_followed_is_refused():

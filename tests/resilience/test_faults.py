@@ -701,7 +701,7 @@ class Matrix:
         return [name for name in names(execution.path) if name not in self.choices]
 
     def told(self, execution: Execution, trial: Trial, number: int) -> str:
-        """An execution, by the states in which it left the usual path."""
+        """An execution's states from where they differ from the usual ones, or "as usual"."""
         usual = self.usual[trial.way][min(number, len(self.usual[trial.way]) - 1)]
         path = self.steps(execution)
         end = execution.status.lower()

@@ -171,7 +171,7 @@ def test_cfn_lint_accepts_the_definition():
     ],
 )
 def test_the_number_of_states_does_not_depend_on_the_jobs_length(decisions, way):
-    """Each transition costs money; waiting doesn't, nor does a limit with room left."""
+    """Transitions cost money. Waiting doesn't, and neither does a limit that isn't reached."""
     path, name = [], DEFINITION["StartAt"]
     while name:
         path.append(name)

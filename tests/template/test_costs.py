@@ -13,7 +13,7 @@ from tests.template.test_alarms import ALARMS, metrics
 
 PAGE = (ROOT / "docs" / "costs.md").read_text()
 HOURS, MINUTES = 730, 10
-OF_A_JOB = "AWS's price of 1,000 jobs of a second, a minute or 23 hours"
+OF_A_JOB = "AWS's price of 1,000 jobs that last a second, a minute or 23 hours"
 SWEEPS = HOURS * 60
 ROWS = {
     int(jobs.replace(",", "")): [float(each.replace(",", "")) for each in rest.split("|")]

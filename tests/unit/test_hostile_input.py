@@ -369,7 +369,7 @@ def acknowledge_events(draw: st.DrawFn) -> Any:
 
 @settled(40)
 @given(event=acknowledge_events())
-def test_acknowledge(cloud: Cloud, event: Any) -> None:
+def test_acknowledge_answers_each_task_once_or_refuses_the_event(cloud: Cloud, event: Any) -> None:
     cloud.clear()
     said = cloud.call(acknowledge, event)
     request = detail_in(event)
@@ -396,7 +396,7 @@ def told_codepipeline(said: Said) -> list[Any]:
 
 @settled(40)
 @given(event=events(*REPORT))
-def test_report(cloud: Cloud, event: Any) -> None:
+def test_report_puts_one_result_if_the_job_has_ended(cloud: Cloud, event: Any) -> None:
     cloud.clear()
     said = cloud.call(report, event)
     allowed = {detail_in(event).get("jobId")}
@@ -465,7 +465,7 @@ def failed(error: str, cause: str, event: Any = SUCCEEDED) -> Any:
 
 @settled(40)
 @given(event=events(*STOP))
-def test_stop(cloud: Cloud, event: Any) -> None:
+def test_stop_changes_only_the_jobs_of_the_stopped_execution(cloud: Cloud, event: Any) -> None:
     """It may read the row of any job in the event, but changes only those of the execution."""
     cloud.clear()
     said = cloud.call(stop, event)

@@ -374,7 +374,9 @@ class TestProgress:
             {"continuing": {"jobId": JOB_ID, "executionDetails": {}, "sent": False}},
         ],
     )
-    def test_of_two_events_at_once_one_is_shown(self, tables, other_calls, context, meanwhile):
+    def test_progress_is_shown_later_if_its_row_changes_in_the_meantime(
+        self, tables, other_calls, context, meanwhile
+    ):
         put_job(tables)
         before_noting(tables, lambda: tables.put_job(JOB_ID, **(tables.job(JOB_ID) | meanwhile)))
         assert report.handler(PROGRESS, context) == {"shown": False}

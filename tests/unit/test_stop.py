@@ -214,7 +214,7 @@ class TestAction:
         assert ended(ABANDONED, context) == [JOB_ID]
         assert pauses == PAUSES[:3]
 
-    def test_an_execution_that_ends_its_job_meanwhile_is_no_error(
+    def test_a_job_that_its_execution_ends_in_the_meantime_is_not_ended_again(
         self, tables, other_calls, context, pauses
     ):
         """For example, CodePipeline's event is about a failure that we reported ourselves."""

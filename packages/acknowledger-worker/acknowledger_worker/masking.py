@@ -53,7 +53,7 @@ def masked_log(mask: Mask) -> Iterator[None]:
 
 @functools.cache
 def _mask_records() -> None:
-    """Once per process, since a factory that was replaced since can't be restored."""
+    """Once per process, because a factory that others have replaced can't be restored."""
     make = logging.getLogRecordFactory()
 
     def made(*args: Any, **kwargs: Any) -> logging.LogRecord:

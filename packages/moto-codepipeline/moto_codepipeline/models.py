@@ -154,7 +154,7 @@ class JobBackend(ExecutionOperations):
 
     @operation
     def update_pipeline(self, pipeline: dict[str, Any]) -> dict[str, Any]:
-        """moto's, after a check of the structure; a masked secret keeps its value (documented).
+        """As in moto, but checks the structure; a masked secret keeps its value (documented).
 
         Executions in progress are Cancelled, unless ``behaviour`` lets them go on.
         """

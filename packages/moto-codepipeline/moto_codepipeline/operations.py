@@ -242,7 +242,7 @@ class JobOperations(SteppedBackend):
         self._board.open(action).offer_twice = wish.offer_twice
 
     def _wish(self, action: ActionRun) -> NextJob:
-        """What is set up for an action's job: the oldest entry whose properties the type has."""
+        """Take the oldest settings for a next job whose properties the action's type has."""
         properties = action.action_type.properties if action.action_type else []
         known = {each["name"] for each in properties}
         for wish in self.next_jobs:

@@ -61,7 +61,7 @@ def test_the_tests_need_only_the_package_and_themselves(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
-def test_no_product_is_named(path: Path) -> None:
+def test_the_package_does_not_name_the_product(path: Path) -> None:
     other = re.compile(r"\backnowledger\b|job\s?bus\b|job\s?table|\bintake\b|make local", re.I)
     found = [line for line in path.read_text().splitlines() if other.search(line)]
     assert [line for line in found if "re.compile" not in line] == []

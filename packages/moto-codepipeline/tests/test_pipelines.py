@@ -299,7 +299,7 @@ class Expected:
         self.go_on(execution)
 
     def let_time_pass(self, seconds: float) -> None:
-        """What times out does so at its own time, which is when the next execution may begin."""
+        """Go from one timeout to the next, since the next execution may begin at each of them."""
         until = self.now + seconds
         while True:
             running = [

@@ -168,7 +168,7 @@ def test_a_test_may_be_asynchronous(codepipeline: CodePipeline) -> None:
     asyncio.run(scenario())
 
 
-def test_an_asynchronous_test_runs_a_synchronous_worker_but_no_loop_in_a_loop(
+def test_run_to_end_in_a_coroutine_takes_a_function_but_refuses_a_coroutine(
     codepipeline: CodePipeline,
 ) -> None:
     async def coroutine() -> None:

@@ -216,7 +216,7 @@ def check_end(world: World) -> None:
 
 
 def check(world: World, steps: int) -> bool:
-    """Whether everything has come to its end; raises Broken if it is late."""
+    """Whether nothing is left to do; raises Broken if something takes too long or ends wrongly."""
     left, late = unfinished(world), world.clock - world.trouble
     patience = world.settings.patience * len({job.action for job in world.jobs.values()})
     if (late > patience and (left or late > patience + LOOKS_AGAIN_SECONDS)) or steps > LONGEST:

@@ -628,7 +628,7 @@ class World:
         return {"FailedEntryCount": 0}
 
     def check_work(self, job_id: str, execution: str) -> None:
-        """Check that one execution works on a job, once, and on none that another worker has."""
+        """Check that only one execution works on a job, only once, and not if another worker has it."""
         self.worked |= {(job_id, execution)}
         all_of_it = {each for worked, each in self.worked if worked == job_id}
         working = {str(actor.cause) for actor in self.actors if actor.name == "InProgress"}

@@ -49,8 +49,8 @@ Findings = Iterator[Found | Unanswered]
 
 @dataclass(frozen=True)
 class Question:
-    """A question about switches, or a group of facts: ``words`` has its words for each, and
-    ``facts`` what else it finds. Long ones are opt-in."""
+    """A question about switches or groups of facts. ``words`` has the text for each of them, and
+    ``facts`` the names of the groups' facts. Long questions are asked only on request."""
 
     words: dict[str, str]
     ask: Callable[[Probe], Findings]
