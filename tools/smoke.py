@@ -6,7 +6,8 @@
 It creates its own pipeline with twelve actions of an action type that the stack serves, lets eight
 of their jobs succeed and four fail, and compares what the stack's table, Step Functions and
 CodePipeline say about each. Then it abandons a thirteenth job. If a job makes no progress, it names
-the function that should have acted. It removes what it creates, at the latest in the next run.
+the function that should have acted. It removes what it creates, at the latest in the next run
+with this stack.
 
 The action type must have no other worker, which would also get these jobs, and no required
 properties. The caller needs the permissions to deploy the stack.

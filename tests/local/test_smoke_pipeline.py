@@ -10,6 +10,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from moto_codepipeline import JobBackend, backend, switches
+from moto_codepipeline.probe.place import Place
 from tests.local.fixtures.cloud import ACCOUNT, REGION, running
 from tests.support import wait_for
 from tools import smoke
@@ -55,12 +56,25 @@ def test_the_execution_that_aws_starts_by_itself_has_no_jobs(
     assert [each["name"] for each in actions_now] == [*smoke.OUTCOMES]
 
 
+def test_what_is_left_of_the_test_of_one_stack_is_for_that_stacks_next_test(
+    without_a_stack: smoke.Smoke,
+) -> None:
+    events = without_a_stack.client("events")
+    events.create_event_bus(Name="other")
+    other = Place(without_a_stack.calls, smoke.PREFIX, "other")
+    other.make_queue({"source": ["acknowledger"]})
+    assert without_a_stack.place.remove() == []
+    assert len(events.list_rules(EventBusName="other")["Rules"]) == 1
+    assert other.remove() == [f"the queue {other.name}"]
+    assert events.list_rules(EventBusName="other")["Rules"] == []
+
+
 def test_a_job_whose_event_arrives_twice_is_answered_once(without_a_stack: smoke.Smoke) -> None:
     action = {"data": {"pipelineContext": {"action": {"name": "Fail-1"}}}}
     body = json.dumps({"detail": {"taskToken": "a-token", "job": action}})
     clients = {"sqs": MagicMock(), "stepfunctions": MagicMock()}
     clients["sqs"].receive_message.return_value = {"Messages": [{"Body": body}]}
-    without_a_stack.client = clients.__getitem__  # type: ignore[method-assign, assignment]
+    without_a_stack.client = clients.__getitem__  # type: ignore[assignment]
     without_a_stack.work()
     without_a_stack.work()
     clients["stepfunctions"].send_task_failure.assert_called_once()

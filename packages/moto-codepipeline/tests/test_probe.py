@@ -276,7 +276,7 @@ def test_a_poll_for_more_jobs_may_be_refused(tmp_path: Path) -> None:
                 raise exceptions.ValidationError("No more than 10")
             return poll(type_id, number, query)
 
-        there.service.poll_for_jobs = refusing  # type: ignore[method-assign]
+        there.service.poll_for_jobs = refusing  # type: ignore[method-assign, assignment]
         record = record_of(there, tmp_path)
         run(there.probe(), record, named("batch_cap", "texts"), quietly)
     assert record.content["switches"] == {"batch_cap": 10, "default_batch_size": 3}
