@@ -57,11 +57,11 @@ def look(
     }
     served = {each for given in parameters for each in listed(given["ActionTypes"])}
     queries = {each for given in parameters for each in listed(given.get("Queries", ""))}
+    with_tokens = [given for given in parameters if given.get("ClientTokenPrefix")]
     without_tokens = {
         each: f"{each} is not served: a partner's jobs need the parameter ClientTokenPrefix."
-        for given in parameters
-        for each in listed(given["ActionTypes"])
-        if each.startswith("ThirdParty/") and not given.get("ClientTokenPrefix")
+        for each in served - {one for given in with_tokens for one in listed(given["ActionTypes"])}
+        if each.startswith("ThirdParty/")
     }
     wrong = dict(misfits(served, queries, queryable)) | without_tokens
     yield from wrong.items()

@@ -22,6 +22,7 @@ While further jobs continue its work, a row also has:
     shown           those last shown in CodePipeline, at `progressAt`
 """
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ EXPIRES_AFTER_SECONDS = 90 * 24 * 3600
 SLACK_SECONDS = 60
 # The sweep checks this many jobs of each status, those that have been due the longest.
 DUE_AT_ONCE = 50
+# Of each status; a page is a megabyte, some 3,000 jobs.
+PAGES_READ = 20
 # Conditions that several writes share.
 MINE = "#execution = :execution"
 NOT_ACKNOWLEDGED = "#status IN (:created, :queued, :dispatched)"
@@ -107,7 +110,8 @@ class Survey:
     """The jobs in flight, from the index.
 
     in_flight: how many there are.
-    oldest: when the oldest of them was offered; None if none.
+    oldest: when the oldest of them was offered; None if none. Of each status, only the jobs on
+        the first pages are compared, some 60,000.
     due: the ids of jobs to check, including ended ones that are unannounced.
     """
 
@@ -119,21 +123,24 @@ class Survey:
 def survey() -> Survey:
     """Count the jobs in flight, and find those that the sweep must check now."""
     first: list[dict[str, Any]] = []
-    in_flight: list[dict[str, Any]] = []
-    moment = now()
+    in_flight, oldest, moment = 0, None, now()
     for status in IN_FLIGHT:
         page = _query(status, Limit=DUE_AT_ONCE)
         first += page["Items"]
-        in_flight += page["Items"]
-        while "LastEvaluatedKey" in page:
-            start = page["LastEvaluatedKey"]
-            page = _query(status, ProjectionExpression="offeredAt", ExclusiveStartKey=start)
-            in_flight += page["Items"]
+        for number in itertools.count():
+            offered = [item["offeredAt"]["S"] for item in page.get("Items", ())]
+            in_flight += page["Count"]
+            oldest = min(filter(None, (oldest, *offered)), default=None)
+            if "LastEvaluatedKey" not in page:
+                break
+            # Parsing a million jobs would take a minute.
+            read = {"ProjectionExpression": "offeredAt"}
+            wanted = read if number < PAGES_READ else {"Select": "COUNT"}
+            page = _query(status, ExclusiveStartKey=page["LastEvaluatedKey"], **wanted)
     for status in sorted(ENDED):
         first += _query(status, before=moment, Limit=DUE_AT_ONCE)["Items"]
-    oldest = min((item["offeredAt"]["S"] for item in in_flight), default=None)
     due = [item["jobId"]["S"] for item in first if item["dueAt"]["S"] <= moment]
-    return Survey(len(in_flight), oldest, due)
+    return Survey(in_flight, oldest, due)
 
 
 def _query(status: str, before: str = "9", **more: Any) -> dict[str, Any]:

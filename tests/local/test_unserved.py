@@ -54,6 +54,7 @@ def test_a_partners_action_type_needs_client_tokens() -> None:
     stacks = [{"ActionTypes": [kind], "ClientTokenPrefix": prefix} for prefix in ("", "/tokens/")]
     told = f"{kind} is not served: a partner's jobs need the parameter ClientTokenPrefix."
     assert [dict(look("123456789012", "us-east-1", [one])) for one in stacks] == [{kind: told}, {}]
+    assert dict(look("123456789012", "us-east-1", stacks)) == {}
 
 
 def start(cloud: Any, name: str, kind: str, project: str = "") -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from itertools import groupby
+from bisect import bisect_left
+from itertools import groupby, pairwise
 from operator import gt, lt
 from typing import Any
 
@@ -179,10 +180,12 @@ def seconds_of(schedule):
     return int(number) * {"minute": 60, "hour": 3600, "day": 86400}[unit]
 
 
-def each_minute(name, schedule, data, until):
-    """An alarm's states, if CloudWatch evaluates its last whole periods every minute.
+def evaluated(name, schedule, data, until):
+    """Each state of a new alarm whose window slides, which is the default, and its second.
 
-    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+    CloudWatch evaluates an alarm every minute, and every hour if its window is longer than a day.
+    Sources: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+    and https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html
 
     Args:
         data: the values counted, each with the second.
@@ -190,17 +193,19 @@ def each_minute(name, schedule, data, until):
     alarm, state = ALARMS[name], "INSUFFICIENT_DATA"
     length = period(alarm, schedule)
     statistic: Any = {"Sum": sum, "Maximum": max}[alarm["Statistic"]]
-    counted = {
-        number: statistic(value for _, value in values)
-        for number, values in groupby(sorted(data), lambda one: one[0] // length)
-    }
+    data = sorted(data)
+    seconds = [second for second, _ in data]
     compare = {"GreaterThanThreshold": gt, "LessThanThreshold": lt}[alarm["ComparisonOperator"]]
     given = alarm["Threshold"]
     threshold = TEMPLATE["Parameters"][given["Ref"]]["Default"] if "Ref" in str(given) else given
     needed = alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"])
-    for minute in range(0, until, 60):
-        last = minute // length
-        values = [counted.get(last - ago) for ago in range(alarm["EvaluationPeriods"], 0, -1)]
+    window = length * alarm["EvaluationPeriods"]
+    for second in range(0, until, 3600 if window > 86400 else 60):
+        edges = [bisect_left(seconds, edge) for edge in range(second - window, second + 1, length)]
+        values = [
+            statistic(value for _, value in data[begin:end]) if begin < end else None
+            for begin, end in pairwise(edges)
+        ]
         breaching = [value is not None and compare(value, threshold) for value in values]
         bad, missing = breaching.count(True), values.count(None)
         if alarm["TreatMissingData"] == "missing" and missing == len(values):
@@ -209,12 +214,12 @@ def each_minute(name, schedule, data, until):
             state = "ALARM" if breaching[0] else state
         else:
             state = "ALARM" if bad >= needed else "OK"
-        yield state
+        yield second, state
 
 
 def states(name, schedule, data, until):
-    """How the state of a new alarm changes, as `each_minute` has it."""
-    seen = each_minute(name, schedule, data, until)
+    """How the state of a new alarm changes, as `evaluated` has it."""
+    seen = [state for _, state in evaluated(name, schedule, data, until)]
     return [one for one, _ in groupby(["INSUFFICIENT_DATA", *seen])]
 
 
@@ -251,8 +256,36 @@ def test_an_alarm_about_what_sweeps_find_lasts_from_sweep_to_sweep(name, bad, sc
     for begun in starts(every):
         found = [0] * times + [bad] * times + [0] * times
         data = [(begun + n * every + (n % 3 - 1) * 7, value) for n, value in enumerate(found)]
-        seen = states(name, schedule, data, 3 * times * every + 4 * length)
-        assert seen == ["INSUFFICIENT_DATA", "OK", "ALARM", "OK"]
+        until = 3 * times * every + 4 * length
+        assert states(name, schedule, data, until) == ["INSUFFICIENT_DATA", "OK", "ALARM", "OK"]
+        first, *_, last = [second for second, value in data if value == bad]
+        begins, *_, ends = [
+            second for second, state in evaluated(name, schedule, data, until) if state == "ALARM"
+        ]
+        assert first <= begins <= first + length
+        assert ends <= last + 2 * length
+
+
+def test_how_long_an_alarm_about_what_sweeps_find_lasts_is_documented():
+    page = " ".join((ROOT / "docs" / "operating.md").read_text().split())
+    lasting = {
+        "fire within five minutes of a sweep": SCHEDULES[:2],
+        "at most ten minutes after the last": SCHEDULES[:2],
+        "from 15 minutes to an hour, it is within one hour and after at most two": SCHEDULES[2:4],
+        "with a day, within one day and after at most two": SCHEDULES[4:],
+    }
+    assert [words for words in lasting if words not in page] == []
+    lengths = [
+        [period(ALARMS["OldestJobAlarm"], one) for one in given] for given in lasting.values()
+    ]
+    assert lengths == [[300, 300], [300, 300], [3600, 3600], [86400]]
+
+
+@pytest.mark.parametrize("name", ["ActionTypesNotServedAlarm", "OldestJobAlarm"])
+def test_an_alarm_about_what_sweeps_find_is_over_without_sweeps(name):
+    data = [(second, 100_000) for second in range(0, 3600, 60)]
+    assert states(name, SCHEDULES[0], data, 7200)[-2:] == ["ALARM", "OK"]
+    assert "Without sweeps they are over too" in (ROOT / "docs" / "operating.md").read_text()
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -269,7 +302,7 @@ def test_a_new_stack_in_which_nothing_is_wrong_is_quiet(name, good, schedule):
     }
     for begun in starts(every):
         data = [(second, good) for second in range(begun, 10 * every, every)]
-        seen = each_minute(name, schedule, data, 10 * every)
+        seen = [state for _, state in evaluated(name, schedule, data, 10 * every)]
         _, *changes = [state for state, _ in groupby(seen)]
         assert not [state for state in changes if actions[state] in ALARMS[name]]
 
@@ -287,7 +320,10 @@ def test_the_cost_of_metrics_by_action_type_is_documented():
     cost = f"{len(metrics_by_action_type()) * 0.3 + 0.1:.2f} USD"
     description = TEMPLATE["Parameters"]["MetricsByActionType"]["Description"]
     assert f"up to {cost} a month for each type" in description
-    assert f"up to {cost} for each action type" in (ROOT / "docs" / "metrics.md").read_text()
+    page = " ".join((ROOT / "docs" / "metrics.md").read_text().split())
+    assert f"up to {cost} for each action type" in page
+    assert ("the nine metrics of Report" in page) == (len(metrics_by_action_type()) == 9)
+    assert "Jobs that Stop ends count only in `JobsStopped`" in page
     assert (
         f"`MetricsByActionType` up to {cost[:4]} a month"
         in (ROOT / "docs" / "costs.md").read_text()

@@ -71,6 +71,16 @@ def test_the_oldest_job_is_found_among_more_than_are_checked_at_once(tables):
     assert ago(90_010) < found.oldest <= ago(90_000)
 
 
+def test_of_very_many_jobs_the_last_ones_are_only_counted(tables, monkeypatch):
+    monkeypatch.setattr(job_table, "PAGES_READ", 0)
+    tables.put_job("old", offeredAt=ago(90_000), dueAt=ago(-70_000))
+    for number in range(60):
+        tables.put_job(f"young{number}", offeredAt=ago(60), dueAt=ago(-3_600))
+    found = job_table.survey()
+    assert found.in_flight == 61
+    assert found.oldest > ago(90)
+
+
 def test_a_survey_of_an_empty_table_takes_seven_queries(tables):
     tables.calls.clear()
     found = job_table.survey()

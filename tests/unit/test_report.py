@@ -93,6 +93,7 @@ def test_every_metric_of_report_but_progress_is_also_counted_by_action_type(
     job(times=times)
     expect_result(other_calls, "put_job_failure_result")
     report.handler(TIMED_OUT, context)
+    assert "shown" in report.handler(load_event("report-job-progress"), context)
     directives = [
         directive
         for line in capsys.readouterr().out.splitlines()
