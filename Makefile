@@ -56,16 +56,17 @@ probe: .venv/installed ## Ask AWS how CodePipeline behaves, and write the answer
 ##               LONG=1 AGAIN=1 YES=1 CLEAN=1 PREFIX=codepipeline-probe
 ##               PARTNER_TYPE=CATEGORY/PROVIDER/VERSION ENDPOINT=…
 	@exec $(BIN)/python -m moto_codepipeline.probe --region="$(REGION)" --output="$(OUTPUT)" \
-		--only="$(ONLY)" $(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(LONG),--long) \
-		$(if $(AGAIN),--again) $(if $(YES),--yes) $(if $(CLEAN),--clean) \
+		--only="$(ONLY)" $(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(filter-out 0,$(LONG)),--long) \
+		$(if $(filter-out 0,$(AGAIN)),--again) $(if $(filter-out 0,$(YES)),--yes) \
+		$(if $(filter-out 0,$(CLEAN)),--clean) \
 		$(if $(PREFIX),--prefix="$(PREFIX)") $(if $(PARTNER_TYPE),--partner-type="$(PARTNER_TYPE)")
 
 smoke: .venv/installed ## Run a dozen jobs through a deployed stack:
 ##               STACK=acknowledger REGION=eu-west-1 YES=1 ENDPOINT=…
-##               ACTION_TYPE=Custom/CATEGORY/PROVIDER/VERSION
+##               ACTION_TYPE=Custom/CATEGORY/PROVIDER/VERSION SECONDS=300
 	@exec $(BIN)/python -m tools.smoke --stack="$(STACK)" --region="$(REGION)" \
-		$(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(YES),--yes) \
-		$(if $(ACTION_TYPE),--action-type="$(ACTION_TYPE)")
+		$(if $(ENDPOINT),--endpoint-url="$(ENDPOINT)") $(if $(filter-out 0,$(YES)),--yes) \
+		$(if $(ACTION_TYPE),--action-type="$(ACTION_TYPE)") $(if $(SECONDS),--seconds="$(SECONDS)")
 
 build: .venv-sam/installed ## Package the functions with sam build; needs python3.13
 	@.venv-sam/bin/sam build

@@ -6,7 +6,8 @@
 It creates its own pipeline with twelve actions of an action type that the stack serves, lets eight
 of their jobs succeed and four fail, and compares what the stack's table, Step Functions and
 CodePipeline say about each. Then it abandons a thirteenth job. If a job makes no progress, it names
-the function that should have acted. It removes what it creates, at the latest in the next run.
+the function that should have acted. It removes what it creates, at the latest in the next run
+with this stack.
 
 The action type must have no other worker, which would also get these jobs, and no required
 properties. The caller needs the permissions to deploy the stack.
@@ -28,6 +29,7 @@ from local import demo
 from local.acknowledger import action_type_id
 from local.worker import CONFIGURATION_PROPERTIES
 from moto_codepipeline.probe.calls import Calls, ProbeError, Time
+from moto_codepipeline.probe.console import confirmed, interruptible
 from moto_codepipeline.probe.place import Place
 
 PREFIX = "acknowledger-smoke"
@@ -35,6 +37,7 @@ OUTCOMES = {
     f"{o}-{n}": o for o, count in (("Succeed", 8), ("Fail", 4)) for n in range(1, count + 1)
 }
 STOPPED = "Abandoned"
+APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
 #: The function that should act next, by the status of a job that makes no progress.
 TURNS = {"Created": "Acknowledge", "Queued": "Acknowledge", "Dispatched": "Acknowledge"}
 
@@ -80,7 +83,9 @@ class Smoke:
         pattern = {"source": ["acknowledger"], "detail-type": ["Job In Progress"], "detail": detail}
         self.place.make_queue(pattern)
         self.place.make_source()
-        self.place.create(self.structure([*OUTCOMES]))
+        # AWS starts a created pipeline itself: that execution must have no jobs.
+        self.place.create(self.place.pipeline([{"name": "Wait", "actionTypeId": APPROVAL}]))
+        self.update([*OUTCOMES])
 
     def _check_type(self) -> None:
         kind = action_type_id(self.action_type)
@@ -114,6 +119,10 @@ class Smoke:
         source = {"inputArtifacts": [{"name": "Source"}]}
         return self.place.pipeline([{"name": name, **kind, **source} for name in names])
 
+    def update(self, names: list[str]) -> None:
+        """Give the pipeline these actions."""
+        self.calls.do("codepipeline", "update_pipeline", pipeline=self.structure(names))
+
     def start(self) -> str:
         """Start the pipeline; return the id of its execution."""
         answer = self.client("codepipeline").start_pipeline_execution(name=self.place.pipeline_name)
@@ -125,7 +134,8 @@ class Smoke:
         for message in self.client("sqs").receive_message(**request).get("Messages", []):
             detail = json.loads(message["Body"])["detail"]
             name = detail["job"]["data"]["pipelineContext"]["action"]["name"]
-            if name != STOPPED:
+            # An event can arrive twice.
+            if name != STOPPED and name not in self.answered:
                 self._answer(name, detail["taskToken"])
                 self.answered.add(name)
 
@@ -186,7 +196,7 @@ class Smoke:
 
     def stopped(self) -> Iterator[str]:
         """Abandon a job in progress; return what is wrong with its end, in sentences."""
-        self.client("codepipeline").update_pipeline(pipeline=self.structure([STOPPED]))
+        self.update([STOPPED])
         execution_id = self.start()
         rows = demo.scanner(self.client, self.outputs["JobTableName"])
         end, abandoned = time.monotonic() + self.seconds, False
@@ -231,17 +241,15 @@ def run(given: argparse.Namespace) -> int:
     print(
         f"In account {smoke.place.account}, Region {given.region}, this runs 13 jobs of "
         f"{smoke.action_type} through the stack {given.stack}.\n"
-        f"It creates, and removes again: the bucket {smoke.place.bucket}, the role {PREFIX}, the "
-        f"pipeline {smoke.place.pipeline_name}, the queue {PREFIX} and its rule on the stack's "
-        "bus. It costs a few cents at most."
+        f"It creates, and removes again: the bucket {smoke.place.bucket}, the pipeline "
+        f"{smoke.place.pipeline_name}, and by the name {smoke.place.name} a role, a queue and its "
+        "rule on the stack's bus. It costs a few cents at most."
     )
-    if not (given.yes or given.endpoint_url or input("Begin? [y/N] ").strip().lower() == "y"):
+    if not confirmed(given.yes or bool(given.endpoint_url), "Begin?"):
         return 1
-    try:
+    with smoke.place.temporary():
         smoke.make()
         objections = list(smoke.objections())
-    finally:
-        smoke.place.remove()
     for words in objections:
         demo.say(f"✗ {words}", 2)
     if not objections:
@@ -255,6 +263,7 @@ def run(given: argparse.Namespace) -> int:
 
 def main() -> int:
     """Run the command; return the exit status."""
+    interruptible()
     try:
         return run(parser().parse_args())
     except (ProbeError, ClientError, BotoCoreError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from moto_codepipeline import CREDENTIAL_MARKS
 from tests.documentation import Blocks
 from tests.local.fixtures.cloud import REGION, zipped
 from tests.local.fixtures.sam import SAM, Project
-from tests.support import PATIENCE, ROOT
+from tests.support import PATIENCE, ROOT, wait_for
 
 PREFIX = "acknowledger-smoke"
 
@@ -97,6 +98,21 @@ def test_a_broken_function_is_named(function: str, deployed: Deployed, tmp_path:
     assert (done.returncode, done.stderr) == (1, "")
     told = [line for line in done.stdout.splitlines() if line.startswith("✗")]
     assert [line.partition(":")[0] for line in told] == [f"✗ {function}"]
+    assert deployed.left() == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_test_leaves_nothing(how: signal.Signals, deployed: Deployed) -> None:
+    command = [sys.executable, "-m", "tools.smoke", f"--region={REGION}"]
+    command.append(f"--endpoint-url={deployed.cloud.endpoint_url}")
+    with subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE) as running:
+        wait_for(lambda: len(deployed.left()) == 5, "everything to be created", 60)
+        running.send_signal(how)
+        _, err = running.communicate(timeout=60 * PATIENCE)
+    assert (running.returncode, err) == (
+        130,
+        "Interrupted. The next run removes what is left.\n",
+    )
     assert deployed.left() == []
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import MagicMock, patch
@@ -27,6 +28,7 @@ from local.aws.server import LocalCloud
 from moto_codepipeline import backend
 from moto_codepipeline.probe.__main__ import parser
 from tests.support import ROOT, wait_for
+from tools import smoke
 
 pytestmark = pytest.mark.sampled(3)
 
@@ -386,11 +388,32 @@ def test_make_probe_takes_every_option_of_the_probe() -> None:
     switches = ("long", "again", "clean", "yes")
     given = [f"{name}={value}" for name, value in texts.values()]
     done = make("probe", "--dry-run", *given, *(f"{each.upper()}=1" for each in switches))
-    command = shlex.split(done.stdout.replace("\\\n", " "))
-    options = command[command.index("moto_codepipeline.probe") + 1 :]
-    parsed = {name: str(value) for name, value in vars(parser().parse_args(options)).items()}
     wanted = {name: value for name, (_, value) in texts.items()}
-    assert parsed == wanted | dict.fromkeys(switches, "True")
+    assert parsed(done, parser()) == wanted | dict.fromkeys(switches, "True")
+    done = make("probe", "--dry-run", *given, *(f"{each.upper()}=0" for each in switches))
+    assert parsed(done, parser()) == wanted | dict.fromkeys(switches, "False")
+
+
+@pytest.mark.parametrize("yes", ["0", "1"])
+def test_make_smoke_takes_every_option_of_the_smoke_test(yes: str) -> None:
+    texts = {
+        "stack": ("STACK", "mine"),
+        "region": ("REGION", "eu-west-1"),
+        "endpoint_url": ("ENDPOINT", "http://127.0.0.1:9"),
+        "action_type": ("ACTION_TYPE", "Custom/Build/Mine/1"),
+        "seconds": ("SECONDS", "30.5"),
+    }
+    given = [f"{name}={value}" for name, value in texts.values()]
+    done = make("smoke", "--dry-run", *given, f"YES={yes}")
+    wanted = {name: value for name, (_, value) in texts.items()}
+    assert parsed(done, smoke.parser()) == wanted | {"yes": str(yes == "1")}
+
+
+def parsed(done: subprocess.CompletedProcess[str], command: ArgumentParser) -> dict[str, str]:
+    """The options of the command that make shows in a dry run, as texts."""
+    _, _, after = done.stdout.replace("\\\n", " ").partition(" -m ")
+    options = shlex.split(after)[1:]
+    return {name: str(value) for name, value in vars(command.parse_args(options)).items()}
 
 
 @pytest.mark.slow

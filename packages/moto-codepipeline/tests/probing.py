@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -68,9 +69,11 @@ class Asked:
 
 def random_settings(random: Random) -> dict[str, Any]:
     """A value of every switch."""
-    return {
+    setting = {
         name: random.choice(switches.choices(name) or NUMBERS[name]) for name in switches.switches()
     }
+    large = {name: random.choice(numbers) for name, numbers in LARGE.items()}
+    return setting | (large if random.random() < 0.3 else {})
 
 
 NUMBERS: dict[str, list[Any]] = {
@@ -89,12 +92,16 @@ NUMBERS: dict[str, list[Any]] = {
     "artifact_credentials_seconds": [60, 896, 900, 3600],
 }
 
+LARGE = {"batch_cap": [50, 60, 99, 100], "throttle": [30, 40, 99, 100]}
+
 
 def untold(setting: dict[str, Any]) -> set[str]:
     """The switches whose values can't be determined from outside with this setting."""
     names = set(NOT_ASKED)
     if setting["batch_cap"] and setting["default_batch_size"] >= setting["batch_cap"]:
         names.add("default_batch_size")
+    if setting["throttle"] is None or setting["throttle"] >= 100:
+        names.add("throttle")
     if not setting["event_lag_seconds"]:
         names.add("events_shuffled")
     elif setting["events_shuffled"]:
@@ -113,9 +120,15 @@ def left(service: JobBackend) -> list[str]:
 
 
 def make_neighbors(there: Asked) -> None:
-    """Create resources whose names are close to the prefix, but do not begin with it and a hyphen."""
+    """Create resources that are not the probe's, with names that could be."""
     iam, service = client("iam"), client("codepipeline")
-    for name in (PREFIX[:-1], f"{PREFIX}2", f"{PREFIX}ing"):
+    own = there.probe().place
+    kinds = [("Test", f"{PREFIX}-0123ab", "1"), ("Build", f"{PREFIX}-lint", "7")]
+    kinds += [("Build", f"{own.name}-01ab", "1"), ("Test", f"{own.name}-01ab", "2")]
+    for category, provider, version in [*kinds, ("Test", f"{own.name}-lint", "1")]:
+        kind = action_type(category=category, provider=provider, version=version)
+        service.create_custom_action_type(**kind)
+    for name in (PREFIX, PREFIX[:-1], f"{PREFIX}2", f"{PREFIX}-pipeline"):
         role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
         make_bucket(client("s3"), f"{name}-bucket")
         client("sqs").create_queue(QueueName=name)
@@ -130,10 +143,11 @@ def make_neighbors(there: Asked) -> None:
 
 
 class Faulty:
-    """An application whose responses are sometimes late, throttled, or lost before or after."""
+    """An application whose responses are sometimes late, refused for now, or lost before or after."""
 
     def __init__(self, application: Any, random: Random, share: float) -> None:
         self.application, self.random, self.share = application, random, share
+        self.passing = cycle(["ThrottlingException", "ConcurrentModificationException"])
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         fault = self.random.random() < self.share and self.random.randrange(5)
@@ -142,7 +156,9 @@ class Faulty:
         if fault is False:
             return self.application(environ, start_response)
         if fault == 0 and target.startswith("CodePipeline"):
-            body = {"__type": "ThrottlingException", "message": "Rate exceeded"}
+            reads = target.partition(".")[2].startswith(("Get", "List", "Poll"))
+            code = "ThrottlingException" if reads else next(self.passing)
+            body = {"__type": code, "message": "Not now"}
             return Response(json.dumps(body), 400)(environ, start_response)
         if fault == 1:
             Request(environ).get_data()
@@ -188,14 +204,26 @@ def facts_of(setting: dict[str, Any], known: set[str]) -> dict[str, str]:
     if setting["acknowledge_of_ended"] == "status":
         facts["acknowledge_of_abandoned"] = "Failed"
     if setting["source_without_version"] == "succeed":
-        facts["missing_artifact_bucket"] = "Succeeded"
+        facts["missing_artifact_bucket"] = facts["unversioned_source_bucket"] = "Succeeded"
+    if not setting["acknowledge_seconds"]:  # then an offered job is at once as it was
+        for name, text in facts.items():
+            facts[name] = text.replace("its status is Dispatched", "its status is Queued")
+    if setting["acknowledge_of_ended"] == "status":
+        facts["partner_acknowledgment_of_ended"] = "Succeeded"
+    if setting["result_before_acknowledgment"] == "accept":
+        facts["partner_result_before_acknowledgment"] = "accepted"
+        facts["result_of_abandoned_before_acknowledgment"] = "accepted"
     if setting["result_after_abandonment"] != "accept":
-        terminated = "Job with id <ID> has already terminated"
-        facts["result_of_canceled"] = f"InvalidJobStateException: {terminated}"
+        terminated = "InvalidJobStateException: Job with id <ID> has already terminated"
+        facts["result_of_canceled"] = facts["partner_result_after_abandonment"] = terminated
+        facts["result_of_abandoned_before_acknowledgment"] = terminated
     if "update_under_way" not in known or setting["update_under_way"] == "leave":
         del facts["status_of_canceled"], facts["result_of_canceled"]
+        del facts["status_of_a_waiting_execution_after_an_update"]
     if "acknowledge_seconds" not in known:
-        del facts["late_acknowledgment"]
+        del facts["late_acknowledgment"], facts["partner_job_offered_again"]
+    if "continuation_seconds" not in known:
+        del facts["partner_job_continued"], facts["poll_after_abandonment_of_a_continued_job"]
     return facts
 
 

@@ -74,7 +74,7 @@ def test_the_package_stays_small() -> None:
 
 def test_the_probe_stays_small() -> None:
     """A question that needs too much code is documented instead."""
-    assert lines(PROBE) < 1720
+    assert lines(PROBE) < 1860
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)

@@ -87,6 +87,35 @@ PROBE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
 ROWS_OF_FACTS = {name: fact["row"] for name, fact in FACTS.items()}
 
 
+PARTS = {
+    "PollForJobs returns up to `maxBatchSize` jobs": ["poll_for_100"],
+    "A poll for a type with a queryable property": ["poll_without_its_query"],
+    "Each offer has a nonce": ["acknowledgment_with_the_first_nonce"],
+    "A custom action may take 24 hours": ["timed_out_action"],
+    "Everything else is as for custom jobs": [
+        "repeated_partner_acknowledgment",
+        "partner_result_before_acknowledgment",
+        "partner_result_after_abandonment",
+        "partner_acknowledgment_of_ended",
+        "partner_job_offered_again",
+        "partner_job_continued",
+    ],
+    "Its bucket must be versioned": ["missing_artifact_bucket", "unversioned_source_bucket"],
+    "In these two modes no more than 50": ["executions_60", "executions_60_queued"],
+    "UpdatePipeline cancels executions": ["status_of_a_waiting_execution_after_an_update"],
+    "A stage without failed actions": ["retry_in_progress", "retry_of_a_stage_that_succeeded"],
+    "A configuration property that the type does not": [
+        f"{problem}_configuration{kind}"
+        for kind in ("", "_of_s3", "_of_lambda")
+        for problem in ("unknown", "missing")
+    ]
+    + ["unknown_configuration_of_an_approval"],
+    "The job of an abandoned action, also one": ["poll_after_abandonment_of_a_continued_job"],
+    "The first result for such a job": ["result_of_abandoned_before_acknowledgment"],
+}
+"""The facts about each part of a row that has several, or a switch for one of them only."""
+
+
 def begins(row: str) -> list[list[str]]:
     return [each for each in BEHAVIOURS if each[0].startswith(row)]
 
@@ -119,6 +148,8 @@ def test_what_is_unknown_is_a_switch_a_fact_or_has_a_reason_why_it_is_not_asked(
         for behaviour, _, _, switches in unknown
         if not switches and not behaviour.startswith((*asked, *ROWS_NOT_ASKED))
     ] == []
+    parts = [(row, name) for row, names in PARTS.items() for name in names]
+    assert [name for row, name in parts if begins(row) != begins(ROWS_OF_FACTS[name])] == []
     for row, why in ROWS_NOT_ASKED.items():
         assert f"| {row} | {why} |\n" in PROBE
 
@@ -127,8 +158,8 @@ def unsaid(shipped: Path, rows: list[list[str]]) -> list[str]:
     """The switches and facts in a file of answers whose rows do not say that they were probed."""
     content = answers.read(shipped)
     said = dict.fromkeys(answers.load(shipped), f"probed {content['date']}")
-    for name in content.get("facts", {}):
-        differs = ", differs" if name in content.get("differs", {}) else ""
+    for name, text in content.get("facts", {}).items():
+        differs = ", differs" if text != FACTS[name]["here"] else ""
         said[name] = f"probed {content['date']}{differs}"
     of = {name: [row[1] for row in rows if f"`{name}`" in row[3]] for name in FIELDS}
     of |= {
@@ -141,6 +172,7 @@ def unsaid(shipped: Path, rows: list[list[str]]) -> list[str]:
 
 def test_the_evidence_of_each_probed_switch_and_fact_says_so() -> None:
     if answers.SHIPPED.is_file():
+        assert answers.read(answers.SHIPPED)["endpoint"] == "AWS"
         assert unsaid(answers.SHIPPED, BEHAVIOURS) == []
     else:
         assert "probed" not in [word for row in BEHAVIOURS for word in row[1].split()]
@@ -148,9 +180,9 @@ def test_the_evidence_of_each_probed_switch_and_fact_says_so() -> None:
 
 def test_evidence_that_does_not_say_what_was_probed_is_found(tmp_path: Path) -> None:
     shipped = tmp_path / "behaviour.toml"
-    facts = {"wrong_nonce": "Other", "unknown_job": "Same", "type_that_exists": "Same"}
-    content = {"date": "2026-11-28", "switches": {"throttle": None}, "facts": facts}
-    write(shipped, content | {"differs": {"wrong_nonce": "Own"}})
+    facts = {name: FACTS[name]["here"] for name in ("unknown_job", "type_that_exists")}
+    content = {"date": "2026-11-28", "switches": {"throttle": None}}
+    write(shipped, content | {"facts": {"wrong_nonce": "Other", **facts}})
     assert unsaid(shipped, BEHAVIOURS) == ["throttle", "wrong_nonce", "unknown_job"]
     probed = [[row[0], "probed 2026-11-28", *row[2:]] for row in BEHAVIOURS]
     assert unsaid(shipped, probed) == ["wrong_nonce"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,12 @@ from moto_codepipeline import (
 from moto_codepipeline.action_types import ActionType
 from moto_codepipeline.probe import __main__ as command
 from moto_codepipeline.probe.answers import write
-from moto_codepipeline.probe.calls import ProbeError
+from moto_codepipeline.probe.calls import Answer, Calls, ProbeError
 from moto_codepipeline.probe.facts import FACTS, GROUPS
+from moto_codepipeline.probe.place import Place
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS, Question
 from moto_codepipeline.probe.run import Record, run
+from moto_codepipeline.probe.trials import Probe
 from probing import PREFIX, Asked, asked, left, make_neighbors
 
 PAGE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
@@ -65,7 +69,12 @@ def test_every_switch_is_a_question_or_has_a_reason() -> None:
 def test_the_package_has_the_facts_about_its_codepipeline(there: Asked, tmp_path: Path) -> None:
     questions = [each for each in QUESTIONS if each.facts and not each.long]
     record = record_of(there, tmp_path)
-    run(there.probe(), record, [*named("update_under_way"), *questions], quietly)
+    run(
+        there.probe(),
+        record,
+        [*named("update_under_way", "continuation_seconds"), *questions],
+        quietly,
+    )
     facts = {name for each in questions for name in each.facts}
     assert record.content["facts"] == {name: FACTS[name]["here"] for name in facts}
     assert set(FACTS) - facts == {"timed_out_action"}
@@ -88,6 +97,7 @@ def test_the_facts_of_a_changed_codepipeline_are_found_and_differ(
     different = {
         "wrong_nonce": "InvalidNonceException: Changed <ID>",
         "repeated_partner_acknowledgment": "InvalidNonceException: Changed <ID>",
+        "partner_acknowledgment_of_ended": "InvalidNonceException: Changed <ID>",
         "wrong_client_token": "InvalidClientTokenException: Changed <ID>",
         "wrong_client_token_and_nonce": "InvalidClientTokenException: Changed <ID>",
         "stages_51": "accepted",
@@ -109,7 +119,8 @@ def test_a_fact_is_unanswered_if_a_call_before_it_is_refused(there: Asked, tmp_p
     there.service.put_job_failure_result = refuse  # type: ignore[method-assign]
     record = record_of(there, tmp_path)
     run(there.probe(), record, named("retries"), quietly)
-    assert set(record.content["facts"]) == {"retry_in_progress"}
+    found = {"retry_in_progress", "retry_of_a_stage_that_succeeded"}
+    assert set(record.content["facts"]) == found
     assert record.content["unanswered"]["retry_after_an_update"] == (
         "put_job_failure_result was answered JobNotFoundException: "
         "Job with id '<ID>' does not exist"
@@ -125,9 +136,31 @@ def test_a_fact_that_can_not_be_found_is_unanswered_and_asked_again(
     run(probe, record, named("partner"), quietly)
     assert record.content["facts"] == {}
     assert "--partner-type" in record.content["unanswered"]["wrong_client_token"]
-    run(there.probe(), record, named("partner"), quietly)
+    probe = there.probe()
+    probe.known = {"acknowledge_seconds": 60, "continuation_seconds": 30}
+    run(probe, record, named("partner"), quietly)
     assert "wrong_client_token" in record.content["facts"]
     assert set(record.content["unanswered"]) == set(NOT_ASKED)
+
+
+def test_the_table_has_each_answer_below_its_question(there: Asked, tmp_path: Path) -> None:
+    record = record_of(there, tmp_path)
+    probe = there.probe()
+    probe.partner = None
+    questions = named("types", "acknowledge_of_ended", "partner")
+    run(probe, record, questions, quietly)
+    lines = list(record.table(questions))
+    asked_for = [lines.index(words) for each in questions for words in each.words.values()]
+    ended, types, partner = asked_for
+    assert lines[ended + 1 : types] == [
+        '  acknowledge_of_ended = "InvalidNonceException"',
+        f"    {questions[0].how}: the same twice",
+    ]
+    fact = lines.index(f"  type_that_exists: {FACTS['type_that_exists']['here']}")
+    assert types < fact < partner
+    assert lines[fact + 1] == f"    {questions[1].how}: once"
+    told = "It needs a partner's own action type: --partner-type"
+    assert f"  wrong_client_token is not answered: {told}" in lines[partner:]
 
 
 # -- What is left behind --------------------------------------------------------------------------
@@ -146,7 +179,43 @@ def test_the_probe_reports_what_an_earlier_run_left_behind(there: Asked, tmp_pat
     there.probe().place.make()
     said: list[str] = []
     run(there.probe(), record_of(there, tmp_path), [], said.append)
-    assert f"Removed what an earlier run left behind: the role {PREFIX}" in said
+    assert f"Removed what an earlier run left behind: the role {there.probe().place.name}" in said
+
+
+def test_nobody_elses_resources_are_removed_with_another_prefix(there: Asked) -> None:
+    make_neighbors(there)
+    before = left(there.service)
+    assert Place(there.probe().calls, PREFIX.partition("-")[0]).remove() == []
+    assert left(there.service) == before
+
+
+REFUSED = ["delete_pipeline", "delete_custom_action_type", "delete_rule", "delete_queue"]
+REFUSED += ["delete_role", "delete_bucket"]
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_a_refused_removal_hides_no_error_and_ends_no_other_removal(
+    refused: str, there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = Calls.once
+
+    def refusing(calls: Calls, service: str, operation: str, *more: Any, **request: Any) -> Answer:
+        if operation == refused:
+            return Answer({}, "AccessDenied", f"No {operation}", 0, 0)
+        return once(calls, service, operation, *more, **request)
+
+    def fails(probe: Probe) -> Any:
+        probe.place.make_queue({})
+        monkeypatch.setattr(Calls, "once", refusing)
+        raise KeyboardInterrupt("The real error")
+
+    questions = [Question({"it": ""}, fails, "", long=False)]
+    with pytest.raises(ProbeError) as caught:
+        run(there.probe(), record_of(there, tmp_path), questions, quietly)
+    told = f"AccessDenied: No {refused}"
+    assert str(caught.value).startswith("The real error. Not everything could be removed: ")
+    assert str(caught.value).count(told) == 1
+    assert len(left(there.service)) == 1
 
 
 # -- What is unanswered ---------------------------------------------------------------------------
@@ -184,12 +253,63 @@ def test_an_answer_that_differs_between_trials_is_unanswered(there: Asked, tmp_p
     assert record.content["switches"] == {}
 
 
+def test_nothing_is_said_about_a_larger_throttle_than_the_calls_reach(
+    there: Asked, tmp_path: Path
+) -> None:
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, named("throttle"), quietly)
+    assert record.content["switches"] == {}
+    told = "None of 100 calls in 0 s was throttled"
+    assert record.content["unanswered"]["throttle"] == told
+
+
+def test_a_poll_for_more_jobs_may_be_refused(tmp_path: Path) -> None:
+    with asked({"default_batch_size": 3}) as there:
+        poll = there.service.poll_for_jobs
+
+        def refusing(type_id: Any, number: int | None, query: Any) -> Any:
+            if number and number > 10:
+                raise exceptions.ValidationError("No more than 10")
+            return poll(type_id, number, query)
+
+        there.service.poll_for_jobs = refusing  # type: ignore[method-assign, assignment]
+        record = record_of(there, tmp_path)
+        run(there.probe(), record, named("batch_cap", "texts"), quietly)
+    assert record.content["switches"] == {"batch_cap": 10, "default_batch_size": 3}
+    assert record.content["facts"]["poll_for_100"] == "ValidationException: No more than 10"
+
+
 def test_the_probe_reports_that_all_calls_are_throttled(tmp_path: Path) -> None:
     with asked({"throttle": 0}) as there:
         record = record_of(there, tmp_path)
         run(there.probe(), record, named("acknowledge_seconds", "throttle"), quietly)
     assert record.content["switches"] == {"throttle": 0}
-    assert "throttled 12 times" in record.content["unanswered"]["nonce_rotates"]
+    assert "answered ThrottlingException 12 times" in record.content["unanswered"]["nonce_rotates"]
+
+
+@pytest.mark.parametrize(
+    "code", ["ConcurrentModificationException", "AWS.SimpleQueueService.QueueDeletedRecently"]
+)
+def test_an_error_that_passes_is_no_answer(
+    code: str, there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, refused = Calls.once, set[str]()
+
+    def first_refusing(
+        calls: Calls, service: str, operation: str, *more: Any, **request: Any
+    ) -> Answer:
+        if (key := f"{calls.fact} {operation}") not in refused:
+            refused.add(key)
+            return Answer({}, code, "Not now", 0, 0)
+        return once(calls, service, operation, *more, **request)
+
+    monkeypatch.setattr(Calls, "once", first_refusing)
+    record = record_of(there, tmp_path)
+    run(there.probe(), record, named("types", "event_lag_seconds"), quietly)
+    facts = record.content["facts"]
+    assert {" create_queue", "type_that_exists create_custom_action_type"} <= refused
+    assert facts == {name: FACTS[name]["here"] for name in named("types")[0].facts}
+    assert "event_lag_seconds" in record.content["switches"]
 
 
 # -- What is written ------------------------------------------------------------------------------
@@ -338,7 +458,8 @@ def test_against_aws_it_shows_what_it_creates_and_asks_for_confirmation(
     monkeypatch.setattr("sys.argv", ["probe", *arguments])
     assert command.main() == 1
     shown = capsys.readouterr().out
-    for each in (f"{PREFIX}-123456789012-{REGION}", f"role {PREFIX}", "It costs less than half a"):
+    name = there.probe().place.name
+    for each in (f"{name}-123456789012-{REGION}", f"role {name}", "It costs less than half a"):
         assert each in shown
     assert left(there.service) == []
     assert main("--yes", "--only", "repeated_acknowledgment") == 0
@@ -360,7 +481,7 @@ def test_an_emulator_is_probed_without_confirmation(
 def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any) -> None:
     there.probe().place.make()
     assert main("--endpoint-url", there.url, "--clean") == 0
-    assert f"Removed: the role {PREFIX}" in capsys.readouterr().out
+    assert f"Removed: the role {there.probe().place.name}" in capsys.readouterr().out
     assert left(there.service) == []
     assert not Path("behaviour.toml").exists()
 
@@ -374,7 +495,7 @@ def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any)
         ),
         (["--partner-type", "Build/Other/1"], "PROVIDER must begin with codepipeline-probe-"),
         (["--partner-type", f"Build/{PREFIX}-x"], "must be CATEGORY/PROVIDER/VERSION"),
-        (["--prefix", "Mine"], "--prefix must be 3 to 24 lowercase letters"),
+        (["--prefix", "Mine"], "--prefix must be 3 to 18 lowercase letters"),
         (["--endpoint-url", "http://127.0.0.1:9"], "sts can't be called: Could not connect"),
     ],
 )
@@ -386,6 +507,40 @@ def test_an_invalid_argument_is_reported_in_one_line(
     said = capsys.readouterr().err
     assert told in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["--clean"]])
+def test_nothing_is_done_without_an_answer_to_the_confirmation(
+    arguments: list[str], there: Asked, main: Callable[..., int], monkeypatch: Any, capsys: Any
+) -> None:
+    there.probe().place.make()
+    before = left(there.service)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(*arguments) == 1
+    out, err = capsys.readouterr()
+    assert f"the IAM role {there.probe().place.name}" in out
+    assert err == ""
+    assert left(there.service) == before
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_interrupts_the_command_which_removes_everything(
+    name: str, there: Asked, main: Callable[..., int], monkeypatch: Any, capsys: Any
+) -> None:
+    made, number = Place.make, getattr(signal, name)
+    before = signal.getsignal(number)
+
+    def make(place: Place) -> None:
+        made(place)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(Place, "make", make)
+    try:
+        assert main("--endpoint-url", there.url, "--only", "texts") == 130
+    finally:
+        signal.signal(number, before)
+    assert capsys.readouterr().err.startswith("Interrupted.")
+    assert left(there.service) == []
 
 
 def test_long_questions_are_asked_only_on_request() -> None:

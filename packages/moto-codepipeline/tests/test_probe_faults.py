@@ -11,8 +11,7 @@ import pytest
 from moto_codepipeline.probe.questions import QUESTIONS
 from probing import check, found, random_settings
 
-#: With 25, the events of two executions arrive so that all could take 6.4 s; with 45, an answer is
-#: late where all events arrive at once.
+#: 25 and 45 have failed once, about events.
 SEEDS = sorted({*range(int(os.environ.get("PROBE_SETTINGS", "8"))), 25, 45})
 
 

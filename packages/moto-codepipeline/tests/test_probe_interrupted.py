@@ -88,7 +88,14 @@ class Interruptions:
             alone = self.how is KeyboardInterrupt and not self.while_removing
             self.how = SystemExit  # no further interruptions
             if not alone and len(self.tried) % 2:
-                options = ["--region", REGION, "--clean", "--output", str(folder / "clean.toml")]
+                options = [
+                    "--region",
+                    REGION,
+                    "--clean",
+                    "--yes",
+                    "--output",
+                    str(folder / "clean.toml"),
+                ]
                 command.begin(command.parser().parse_args(options))
             elif not alone:
                 run(there.probe(), Record(folder / "next.toml", "AWS", REGION), [], quietly)

@@ -9,9 +9,19 @@ from random import Random
 import pytest
 
 from moto_codepipeline.probe.questions import QUESTIONS
-from probing import check, found, random_settings
+from probing import LARGE, check, found, random_settings
 
 SHARES = 5
+
+
+@pytest.mark.parametrize("name", sorted(LARGE))
+def test_large_numbers_are_found_or_unanswered(tmp_path: Path, name: str) -> None:
+    questions = [each for each in QUESTIONS if name in each.words]
+    for number in LARGE[name]:
+        setting = random_settings(Random(0)) | {name: number}
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        check(found(folder, setting, questions), setting, questions)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..switches import SwitchError
 from .calls import Calls, ProbeError, Time
+from .console import confirmed, interruptible
 from .place import Place
 from .questions import QUESTIONS, Question
 from .run import Record, run
@@ -84,19 +85,23 @@ def agreed(given: argparse.Namespace, place: Place, questions: list[Question]) -
     if given.endpoint_url:
         return True
     print(COST)
-    return given.yes or input("Begin? [y/N] ").strip().lower() in ("y", "yes")
+    return confirmed(given.yes, "Begin?")
 
 
 def begin(given: argparse.Namespace) -> int:
     """Run the command; return the exit status. Raises ProbeError and SwitchError."""
-    if not re.fullmatch("[a-z][a-z0-9-]{2,23}", given.prefix):
-        raise ProbeError("--prefix must be 3 to 24 lowercase letters, digits and hyphens")
+    if not re.fullmatch("[a-z][a-z0-9-]{2,17}", given.prefix):
+        raise ProbeError("--prefix must be 3 to 18 lowercase letters, digits and hyphens")
     questions = chosen(given.only, given.long)
     partner = partner_type(given.partner_type, given.prefix)
     record = Record(given.output, given.endpoint_url or "AWS", given.region)
     calls = Calls(given.region, given.endpoint_url, Time(), record.note)
     place = Place(calls, given.prefix)
     if given.clean:
+        print(f"In account {place.account}, Region {given.region}, it removes what is there of:")
+        print("".join(f"  {each}\n" for each in place.plan()))
+        if not confirmed(given.yes or bool(given.endpoint_url), "Remove this?"):
+            return 1
         print("".join(f"Removed: {each}\n" for each in place.remove()) + "Nothing is left.")
         return 0
     if not agreed(given, place, questions):
@@ -119,6 +124,7 @@ def begin(given: argparse.Namespace) -> int:
 def main() -> int:
     """Run the command; return the exit status, with errors on stderr."""
     given = parser().parse_args()
+    interruptible()
     try:
         return begin(given)
     except (ProbeError, SwitchError) as error:

@@ -22,7 +22,12 @@ THROTTLED = {
     "RequestLimitExceeded",
     "SlowDown",
 }
-PASSING = THROTTLED | {"OperationAborted", "ConcurrentModificationException"}
+PASSING = THROTTLED | {
+    "OperationAborted",
+    "ConcurrentModificationException",
+    "QueueDeletedRecently",
+    "AWS.SimpleQueueService.QueueDeletedRecently",
+}
 TRIES = 12
 
 
@@ -138,14 +143,14 @@ class Calls:
         return answer
 
     def ask(self, service: str, operation: str, client: Any = None, **request: Any) -> Answer:
-        """A call whose response or error is the answer. A throttled one, which was not carried out,
-        is repeated. Raises LostError, and UnansweredError if all are throttled."""
+        """A call whose response or error is the answer. One that is refused only for now, and was
+        not carried out, is repeated. Raises LostError, and UnansweredError if all are refused."""
         for number in range(TRIES):
             answer = self.once(service, operation, client, **request)
-            if answer.code not in THROTTLED:
+            if answer.code not in PASSING:
                 return answer
             self.clock.wait(max(1, number - TRIES / 2))
-        raise UnansweredError(f"{operation} was throttled {TRIES} times in a row")
+        raise UnansweredError(f"{operation} was answered {answer.code} {TRIES} times")
 
     def do(
         self, service: str, operation: str, fine: tuple[str, ...] = (), /, **request: Any

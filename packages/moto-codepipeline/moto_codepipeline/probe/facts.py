@@ -41,7 +41,7 @@ def plain(probe: Probe, text: str) -> str:
     place, region = probe.place, probe.calls.region
     for pattern, name in (
         (place.type_id["provider"] + "(-[0-9a-f]{4})?", "TYPE"),
-        (place.prefix, "PREFIX"),
+        (place.name, "PREFIX"),
         (place.account, "ACCOUNT"),
         (f"{region}|{region.replace('-', '_').upper()}", "REGION"),
         (elsewhere(region), "OTHER"),
@@ -75,7 +75,8 @@ class Scene:
             "whole": whole,
             "store": whole["artifactStore"],
             "bucket": place.bucket,
-            "prefix": place.prefix,
+            "plain_bucket": place.plain_bucket,
+            "prefix": place.name,
             "pipeline": place.pipeline_name,
             "region": probe.calls.region,
             "elsewhere": elsewhere(probe.calls.region),
@@ -183,10 +184,19 @@ class Scene:
 
     def late(self) -> None:
         """Wait until the offer is no longer valid."""
-        seconds = self.probe.known.get("acknowledge_seconds")
-        if seconds is None:
-            raise UnansweredError("It needs the answer acknowledge_seconds")
+        self.wait_for("acknowledge_seconds")
+
+    def later(self) -> None:
+        """Wait until a continued job can be polled."""
+        self.wait_for("continuation_seconds")
+
+    def wait_for(self, name: str) -> None:
+        if (seconds := self.probe.known.get(name)) is None:
+            raise UnansweredError(f"It needs the answer {name}")
         self.probe.calls.clock.wait(seconds * 1.1 + 1)
+
+    def unversioned(self) -> None:
+        self.probe.place.make_bucket(self.names["plain_bucket"])
 
     def canceled(self) -> None:
         """Wait until the pipeline's update has canceled the execution."""
@@ -215,6 +225,12 @@ class Scene:
                 return f"after {count}: {text}"
         return "60 were in progress"
 
+    def afresh(self) -> None:
+        """Replace the pipeline at the end: executions that wait can't be stopped."""
+        place = self.probe.place
+        self.stack.callback(place.create, place.pipeline(place.actions("none")))
+        self.stack.callback(self.probe.do, "delete_pipeline", name=place.pipeline_name)
+
     def wait(self) -> None:
         self.probe.wait_for_jobs()
 
@@ -222,6 +238,13 @@ class Scene:
         found = jobs(self.probe.poll(self.trial, maxBatchSize=1))
         ids = [job["data"]["pipelineContext"]["pipelineExecutionId"] for job in found]
         return f"jobs: {['second', 'first'][ids == [self.trial.execution_id]] if ids else 'none'}"
+
+    def partner_poll(self) -> str:
+        """Whether the partner's job, or another one, is offered."""
+        found = self.probe.ask("poll_for_third_party_jobs", actionTypeId=self.probe.own_partner())
+        for job in jobs(found):
+            return "jobs: the same" if job["jobId"] == self.names["job"] else "jobs: another"
+        return str(found) if found.code else "jobs: none"
 
     def body(self) -> str:
         return self.probe.calls.body

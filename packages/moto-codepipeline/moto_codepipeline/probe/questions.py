@@ -4,7 +4,9 @@ A question with a fixed set of answers is tried twice, and must have the same an
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial, reduce
@@ -17,7 +19,8 @@ from .facts import FACTS, GROUPS, SWITCHES, find, plain, told
 from .measure import HORIZON, Interval, look, narrowed
 from .trials import UNKNOWN_JOB, Probe, Trial, claim, duration, error_of, jobs
 
-JOBS, BURST, BURSTS, STARTS = 50, 30, 12, 5
+RUNS, JOBS_OF_RUN, BURST, FREE, BURSTS, STARTS = 3, 35, 100, 4, 12, 5
+JOBS = RUNS * JOBS_OF_RUN
 ROUNDED = 0.0011
 """AWS's own times are in thousandths of a second."""
 DAY, CONTINUED_AFTER = 26 * 3600.0, 1800.0
@@ -187,18 +190,30 @@ def continuation(probe: Probe) -> Findings:
     default_batch_size="How many jobs does a poll without maxBatchSize return?",
 )
 def batches(probe: Probe) -> Findings:
-    """Polled for 100 jobs while 50 waited, then without a number."""
+    """Polled for as many jobs as it accepts while 105 waited, then without a number."""
+    empty = {"actionTypeId": probe.place.type_id, "queryParam": {"Trial": "none"}}
+
+    def refused(number: int) -> bool:
+        return probe.ask("poll_for_jobs", maxBatchSize=number, **empty).code is not None
+
+    def accepted() -> int:
+        return 1 + bisect_left(range(2, JOBS + 1), x=True, key=refused)
 
     def polled(**limit: int) -> tuple[int, int]:
-        with probe.trial(JOBS) as trial:
+        with ExitStack() as stack:
+            trial = stack.enter_context(probe.trial(JOBS_OF_RUN))
+            for _ in range(RUNS - 1):
+                stack.enter_context(probe.execution(trial.value))
             probe.wait_for_jobs()
             first = probe.poll(trial, **limit)
-            return len(jobs(first)), len(jobs(probe.poll(trial, maxBatchSize=100)))
+            return len(jobs(first)), len(jobs(probe.poll(trial, maxBatchSize=largest)))
 
-    most, rest = probe.agreed(lambda: polled(maxBatchSize=100))
+    largest = probe.clean(accepted)
+    most, rest = probe.agreed(lambda: polled(maxBatchSize=largest))
     if most < JOBS and not rest:
         raise UnansweredError(f"Only {most} of {JOBS} jobs were offered")
-    yield Found("batch_cap", most if most < JOBS else None, f"{most} of {JOBS} twice")
+    sure = f"{most} of {JOBS} twice, when asked for {largest}"
+    yield Found("batch_cap", most if most < JOBS else None, sure)
     count, _ = probe.agreed(polled)
     if count == most:
         raise UnansweredError(f"{count} were offered, and no poll returns more")
@@ -207,20 +222,21 @@ def batches(probe: Probe) -> Findings:
 
 @question("1 min", throttle="How many calls of an operation are accepted in a second?")
 def throttle(probe: Probe) -> Findings:
-    """Called GetJobDetails 30 times in a row, as fast as possible."""
-    known, free, bursts = Interval(), 0, 0
-    while bursts < 2 or (bursts < BURSTS and free < bursts and known.low < known.high):
-        probe.calls.clock.wait(3)
+    """Called GetJobDetails 100 times in a row, as fast as possible."""
+    clock, seconds, known, free, bursts = probe.calls.clock, HORIZON, Interval(), 0, 0
+    while bursts < 2 or (known.low < known.high and bursts < (BURSTS if free < bursts else FREE)):
+        clock.wait(3)
+        began = clock.now()
         counted = burst(probe)
+        seconds = min(seconds, clock.now() - began)
         bursts += 1
         free += counted is None
         known &= counted or Interval()
     if free == bursts:
-        yield Found("throttle", None, "none was throttled, twice")
-    elif known.low != known.high:
+        raise UnansweredError(f"None of {BURST} calls in {seconds:.3g} s was throttled")
+    if known.low != known.high:
         raise UnansweredError(f"The number was not the same in {bursts} bursts")
-    else:
-        yield Found("throttle", int(known.high), f"in {bursts} bursts")
+    yield Found("throttle", int(known.high), f"in {bursts} bursts")
 
 
 def burst(probe: Probe) -> Interval | None:

@@ -65,19 +65,21 @@ class Record:
             file.write(json.dumps(call) + "\n")
 
     def table(self, questions: Iterable[Question]) -> Iterator[str]:
-        """Lines with each question, its answer, how it was found and how sure it is."""
+        """Lines with each question, its answers, how they were found and how sure they are."""
+        switches, how, unanswered, facts, differs = (self.content[each] for each in TABLES)
         for question in questions:
-            for name, words in question.words.items():
-                yield words
-                if name in self.content["switches"]:
-                    yield f"  {name} = {json.dumps(self.content['switches'][name])}"
-                    yield f"  {self.content['how'][name]}"
-                elif name in self.content["unanswered"]:
-                    yield f"  not answered: {self.content['unanswered'][name]}"
-        for name, text in self.content["facts"].items():
-            yield f"{name}: {text}"
-            if name in self.content["differs"]:
-                yield f"  differs from the emulator: {self.content['differs'][name]}"
+            yield from question.words.values()
+            for name in [*question.words, *question.facts]:
+                if name in switches:
+                    yield f"  {name} = {json.dumps(switches[name])}"
+                    yield f"    {how[name]}"
+                elif name in facts:
+                    yield f"  {name}: {facts[name]}"
+                    yield f"    {question.how}: once"
+                elif name in unanswered:
+                    yield f"  {name} is not answered: {unanswered[name]}"
+                if name in differs:
+                    yield f"    differs from the emulator: {differs[name]}"
 
 
 def run(probe: Probe, record: Record, questions: Iterable[Question], say: Say) -> None:
@@ -87,14 +89,14 @@ def run(probe: Probe, record: Record, questions: Iterable[Question], say: Say) -
     """
     for each in probe.place.remove():
         say(f"Removed what an earlier run left behind: {each}")
-    try:
-        probe.place.make()
-        for question in questions:
-            if not record.answered(question):
-                _ask(probe, record, question, say)
-    finally:
-        probe.calls.question = probe.calls.fact = ""
-        probe.place.remove()
+    with probe.place.temporary():
+        try:
+            probe.place.make()
+            for question in questions:
+                if not record.answered(question):
+                    _ask(probe, record, question, say)
+        finally:
+            probe.calls.question = probe.calls.fact = ""
 
 
 def _ask(probe: Probe, record: Record, question: Question, say: Say) -> None:
