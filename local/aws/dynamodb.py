@@ -20,7 +20,8 @@ UpdateExpression: Any = ast_nodes.UpdateExpression  # type: ignore[attr-defined]
 DepthFirstTraverser: Any = ast_nodes.DepthFirstTraverser  # type: ignore[attr-defined]
 UpdateExpressionParser: Any = expressions.UpdateExpressionParser  # type: ignore[attr-defined]
 
-_lock = threading.RLock()
+#: Held by each request, and by whoever reads items without one.
+lock = threading.RLock()
 
 
 def copied(tree: Any) -> Any:
@@ -50,7 +51,7 @@ def keys_of(item: Any) -> list[Any]:
 def one_at_a_time(moto_call: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @functools.wraps(moto_call)
     def call_action(self: Any) -> Any:
-        with _lock:
+        with lock:
             return moto_call(self)
 
     return call_action

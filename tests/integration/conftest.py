@@ -19,7 +19,7 @@ from acknowledger import executions, table
 from acknowledger.moments import ago
 from acknowledger.offers import execution_name
 from local import acknowledger
-from local.aws import functions, stepfunctions
+from local.aws import dynamodb, functions, stepfunctions
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from tests.integration.written import Written
@@ -130,7 +130,8 @@ class World:
         """The rows of a pipeline's jobs, read from moto itself, since tests poll them most."""
         table = self.stack.outputs["JobTableName"]
         kept = dynamodb_backends[self.cloud.account_id][self.cloud.region].tables[table]
-        rows = [item.to_json()["Attributes"] for item in kept.all_items()]
+        with dynamodb.lock:
+            rows = [item.to_json()["Attributes"] for item in kept.all_items()]
         return [row for row in rows if row.get("pipelineName") == {"S": name}]
 
     def row(self, name: str, status: str, seconds: float = 20) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from moto.sqs.models import sqs_backends
 from moto.stepfunctions.parser import models as stepfunctions_models
 
 import moto_codepipeline
-from local.aws import functions
+from local.aws import dynamodb, functions
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from moto_codepipeline.jobs import Job
@@ -165,7 +165,8 @@ class Witness:
         """JobTable by job id, as plain values."""
         backend = dynamodb_backends[self.cloud.account_id][self.cloud.region]
         table = backend.tables[self.stack.outputs["JobTableName"]]
-        items = [item.to_json()["Attributes"] for item in list(table.all_items())]
+        with dynamodb.lock:
+            items = [item.to_json()["Attributes"] for item in table.all_items()]
         return {item["jobId"]["S"]: item for item in items}
 
     def make_due(self) -> None:
