@@ -37,7 +37,8 @@ def changes(folder: Path = ROOT) -> tuple[datetime, str]:
     heading = rf"^## {re.escape(VERSION)} - (\d{{4}}-\d\d-\d\d)\n(.*?)(?=^## |\Z)"
     text = (folder / "CHANGELOG.md").read_text()
     if not (section := re.search(heading, text, re.DOTALL | re.MULTILINE)):
-        sys.exit(f"CHANGELOG.md has no section for version {VERSION} with its date")
+        name = (folder / "CHANGELOG.md").relative_to(ROOT)
+        sys.exit(f"{name} has no section for version {VERSION} with its date")
     return datetime.fromisoformat(section[1]).replace(tzinfo=UTC), section[2].strip() + "\n"
 
 

@@ -46,7 +46,7 @@ def test_jobs_that_succeed_or_fail_fire_no_alarm(quiet):
     assert firing(quiet) == set()
 
 
-def test_an_intake_that_never_sweeps(quiet):
+def test_the_alarm_on_sweeps_fires_if_intake_never_sweeps(quiet):
     assert firing(quiet) == {"NoSweepAlarm"}
 
 
@@ -110,7 +110,7 @@ def test_a_function_that_is_throttled(quiet):
     wait_for(lambda: firing(quiet) == {"FunctionThrottlesAlarm"}, "the alarm", seconds=20)
 
 
-def test_a_job_that_is_in_flight_for_too_long(quiet):
+def test_the_alarm_on_the_oldest_job_fires_if_it_is_in_flight_for_too_long(quiet):
     row = quiet.row(quiet.start({"Outcome": "Hang"}), "InProgress")
     quiet.client("dynamodb").update_item(
         TableName=quiet.stack.outputs["JobTableName"],

@@ -254,7 +254,7 @@ def test_an_unknown_region_is_reported(name: str) -> None:
         (lambda text: arguments.share("RATE", text), "often", "RATE must be a number from 0 to 1"),
     ],
 )
-def test_numbers_are_checked(check, text, said) -> None:
+def test_a_number_on_the_command_line_is_checked(check, text, said) -> None:
     with pytest.raises(WrongStartError, match=said):
         check(text)
 
