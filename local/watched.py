@@ -7,9 +7,8 @@ import re
 from collections import deque
 
 LINES = 5000
-
-_BEGINS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
-_NAMES_A_JOB = re.compile(r"\bjob \S")
+#: The most characters of one message.
+CHARACTERS = 65_536
 
 
 class Watched:
@@ -30,14 +29,14 @@ class Watched:
         self._lines.clear()
 
     def add(self, line: str) -> None:
-        """Keep a line of the log, or several lines that belong together."""
-        # A traceback, or more lines of a message, follow the line that names their job.
-        if not _BEGINS.match(line) and self._lines:
-            first = self._lines[-1].partition("\n")[0]
-            if _NAMES_A_JOB.search(first):
-                self._lines[-1] += "\n" + line
-                return
-        self._lines.append(line)
+        """Keep a line of the log, or several lines that belong together.
+
+        A line that begins with a tab belongs to the message before it.
+        """
+        if not line.startswith("\t") or not self._lines:
+            self._lines.append(line)
+        elif len(self._lines[-1]) < CHARACTERS:
+            self._lines[-1] += "\n" + line[1:]
 
     def log(self, job_id: str) -> list[str]:
         """The lines that name a job."""

@@ -20,7 +20,7 @@ UpdateExpression: Any = ast_nodes.UpdateExpression  # type: ignore[attr-defined]
 DepthFirstTraverser: Any = ast_nodes.DepthFirstTraverser  # type: ignore[attr-defined]
 UpdateExpressionParser: Any = expressions.UpdateExpressionParser  # type: ignore[attr-defined]
 
-#: Held by each request, and by whoever reads items without one.
+#: Held by each request, and by code that reads items without a request.
 lock = threading.RLock()
 
 

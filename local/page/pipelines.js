@@ -54,8 +54,8 @@ export class Pipelines {
     if (parts.shown !== shown) {
       parts.shown = shown;
       parts.status.className = `status ${status ?? "None"}`;
-      const several = count(pipeline) > 1 ? ` · ${count(pipeline)} executions` : "";
-      write(parts.status, (status ?? "never run") + several);
+      const hidden = count(pipeline) > 1 || (count(pipeline) && !RUNNING.includes(status));
+      write(parts.status, (status ?? "never run") + (hidden ? ` · ${count(pipeline)} under way` : ""));
       const back = document.activeElement === parts.stop && returning();
       parts.stop.hidden = !count(pipeline);
       if (back) back();
@@ -112,8 +112,10 @@ export class Pipelines {
   // The executions are fixed now: while the dialog is open, others may begin and end.
   stop(name) {
     const { underWay, stages } = this.all.get(name);
-    const choices = Object.keys(underWay).flatMap((pipelineExecutionId, _, { length }) => {
-      const which = length > 1 ? `${name}, execution ${pipelineExecutionId},` : name;
+    const told = Object.keys(underWay).filter((each) => !underWay[each]).map((each) => make("p", {}, `Execution ${each} waits for a stage. It can't be stopped now.`));
+    const stoppable = Object.keys(underWay).filter((each) => underWay[each]);
+    const choices = stoppable.flatMap((pipelineExecutionId) => {
+      const which = Object.keys(underWay).length > 1 ? `${name}, execution ${pipelineExecutionId},` : name;
       const stage = stages.find((each) => each.execution === pipelineExecutionId && RUNNING.includes(each.status));
       const where = `Execution ${pipelineExecutionId}${stage ? `, in ${stage.name}` : ""}: `;
       const choice = (label, more, done) => ({
@@ -126,7 +128,7 @@ export class Pipelines {
         ["Stop and abandon", `${where}jobs in progress are abandoned, and their results are lost.`, choice(`Stop ${which} and abandon`, { abandon: true }, `Stopped the pipeline ${name} and abandoned its jobs.`)],
       ];
     });
-    choose(`Stop ${name}?`, [], choices);
+    choose(`Stop ${name}?`, told, choices);
   }
 
   review({ pipelineName, stageName }, actionName, token) {
@@ -148,6 +150,6 @@ function count({ underWay }) {
   return Object.keys(underWay).length;
 }
 
-function texts({ name, status, stages }) {
-  return { pipeline: name, status: status ?? "", action: stages.flatMap((stage) => stage.actions.map((each) => each.name)).join(" ") };
+function texts({ name, status, stages, underWay }) {
+  return { pipeline: name, status: [status, ...Object.values(underWay)].join(" "), action: stages.flatMap((stage) => stage.actions.map((each) => each.name)).join(" ") };
 }

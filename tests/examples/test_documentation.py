@@ -100,7 +100,11 @@ def test_a_payload_suits_both_versions_of_the_aws_cli(page: str) -> None:
 @pytest.mark.parametrize("page", pages())
 def test_nothing_follows_a_build_that_has_failed(page: str) -> None:
     for block in blocks_of(page):
-        assert re.findall(r"^ *sam build(?!.* && ).*", block.text, re.MULTILINE) == []
+        lines = re.sub(r"(\\|&&)\n", r"\1 ", block.text)
+        assert re.findall(r"^ *sam build(?!.* && ).*", lines, re.MULTILINE) == []
+        _, *after = lines.partition("sam build")
+        deploying = r"^ *(?:sam (?:deploy|local|package)|aws cloudformation deploy) .*"
+        assert re.findall(deploying, "".join(after), re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("page", pages())

@@ -26,7 +26,7 @@ PAGE = "docs/tutorial-laptop.md"
 
 
 @pytest.mark.parametrize("page", ["README.md", PAGE])
-def test_a_first_worker_has_at_most_fifteen_lines(page: str) -> None:
+def test_a_first_worker_has_fewer_than_fifteen_lines(page: str) -> None:
     (worker,) = (each for each in blocks_of(page) if "handler = Worker(" in each.text)
     assert sum(1 for line in worker.text.splitlines() if line.strip()) < 15
 

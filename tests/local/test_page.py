@@ -21,7 +21,7 @@ from local.acknowledger import cloud_with_codepipeline
 from local.page import PATH, Page
 from local.page.server import FILES, FOLDER, change, changes
 from local.page.view import MAX_LINE, MAX_TEXT, card, happened, is_whole, text_of
-from local.watched import Keeping, Watched
+from local.watched import CHARACTERS, Keeping, Watched
 from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, running
 from tests.support import wait_for
 
@@ -230,12 +230,11 @@ def test_a_jobs_log_has_the_lines_that_name_it_and_their_traceback() -> None:
     for line in (
         "2026-01-01 10:00:00,000 INFO job one: Success",
         "2026-01-01 10:00:01,000 WARNING job two",
-        "Traceback (most recent call last):",
-        "ValueError: broken",
+        "\tTraceback (most recent call last):",
+        "\tValueError: broken",
         "2026-01-01 10:00:02,000 INFO job three: a message",
-        "of several lines",
-        "2026-01-01 10:00:02,000 INFO something else",
-        "printed",
+        "\tof several lines",
+        "printed by another program",
     ):
         watched.add(line)
     assert watched.log("one") == ["2026-01-01 10:00:00,000 INFO job one: Success"]
@@ -245,6 +244,15 @@ def test_a_jobs_log_has_the_lines_that_name_it_and_their_traceback() -> None:
     assert watched.log("three")[0].endswith("a message\nof several lines")
     watched.begin("sample")
     assert watched.log("one") == []
+
+
+def test_a_message_of_very_many_lines_is_kept_up_to_a_limit() -> None:
+    watched = Watched()
+    watched.add("2026-01-01 10:00:00,000 INFO job one: begins")
+    for _ in range(50_000):
+        watched.add("\tmore")
+    [message] = watched.log("one")
+    assert CHARACTERS <= len(message) < CHARACTERS + 10
 
 
 def test_a_new_worker_begins_with_an_empty_log() -> None:

@@ -16,12 +16,12 @@ from acknowledger_worker.worker import Worker, running
 
 
 class Naming(logging.Formatter):
-    """Names the job in what is logged while its function runs."""
+    """Names the job in what is logged while its function runs; further lines begin with a tab."""
 
     def format(self, record: logging.LogRecord) -> str:
         job_id = running.get()
         record.job = f"job {job_id}: " if job_id not in record.getMessage() else ""
-        return super().format(record)
+        return super().format(record).replace("\n", "\n\t")
 
 
 def load(place: str) -> Worker:

@@ -198,7 +198,7 @@ def test_what_a_function_logs_names_its_job_and_hides_its_secrets(tmp_path):
         timeout=300,
         check=True,
     )
-    first, _, trace = done.stderr.partition("Traceback ")
+    first, _, trace = done.stderr.partition("\tTraceback ")
     said = [line.split(" ", 2)[2] for line in first.splitlines()]
     [job_id] = {text for line in said for text in re.findall(r"job ([0-9a-f-]{36})", line)}
     assert said == [
@@ -208,5 +208,5 @@ def test_what_a_function_logs_names_its_job_and_hides_its_secrets(tmp_path):
         f"INFO job {job_id}: named already",
         f"ERROR job {job_id}: broken",
     ]
-    assert trace.splitlines()[-2] == "ZeroDivisionError: division by zero"
+    assert trace.splitlines()[-2] == "\tZeroDivisionError: division by zero"
     assert trace.endswith(" INFO no job\n")

@@ -12,6 +12,7 @@ import secrets
 import string
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -49,7 +50,7 @@ _KINDS: dict[str, tuple[str, Any]] = {
     "structure": ("an object", dict),
     "map": ("an object", dict),
     "list": ("a list", list),
-    "string": ("a string", str | bool | float | int),
+    "string": ("a string", str | bool | float | int | date),
     "integer": ("a whole number", str | int),
     "boolean": ("true or false", str | bool),
 }
@@ -182,8 +183,8 @@ class PipelineResource(_Resource, CloudFormationModel):
             tags = more.get("tags", [])
             check("CreatePipeline", {"pipeline": pipeline, "tags": tags})
             created, _tags = where.create_pipeline(pipeline, tags)
-            _disable(where, resource_name, more)
-        return cls(resource_name, str(created["version"]))
+            _disable(where, pipeline["name"], more)
+        return cls(pipeline["name"], str(created["version"]))
 
     @classmethod
     def update_from_cloudformation_json(
@@ -197,7 +198,7 @@ class PipelineResource(_Resource, CloudFormationModel):
         """Update the pipeline, or replace it if its name changes."""
         properties, name = cloudformation_json.get("Properties", {}), original_resource.name
         where = backend(account_id, region_name)
-        if properties.get("Name", name) != name:
+        if str(properties.get("Name", name)) != name:
             replacement = cls.create_from_cloudformation_json(
                 new_resource_name, cloudformation_json, account_id, region_name
             )
@@ -269,10 +270,10 @@ def _pipeline(properties: dict[str, Any], name: str) -> tuple[dict[str, Any], di
     more = {each: declared.pop(each) for each in names & set(declared)}
     stages = [each["name"] for each in declared["stages"]]
     for each in more.get("disableInboundStageTransitions", []):
-        where = {"pipelineName": name, "transitionType": "Inbound"}
+        where = {"pipelineName": declared["name"], "transitionType": "Inbound"}
         check("DisableStageTransition", where | each)
         if each["stageName"] not in stages:
-            raise StageNotFoundError(name, each["stageName"])
+            raise StageNotFoundError(declared["name"], each["stageName"])
     return declared, more
 
 
@@ -300,14 +301,14 @@ def _read(shape: Shape, value: Any, path: str = "") -> Any:
     if isinstance(shape, StructureShape):
         return _members(shape, value, path)
     if isinstance(shape, MapShape):
-        return {key: _read(shape.value, each, f"{path}/{key}") for key, each in value.items()}
+        return {str(key): _read(shape.value, each, f"{path}/{key}") for key, each in value.items()}
     if isinstance(shape, ListShape):
         return [_read(shape.member, each, f"{path}/{at}") for at, each in enumerate(value)]
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if shape.type_name == "string":
         return text
-    allowed = re.fullmatch(r"-?\d+" if shape.type_name == "integer" else "(?i)true|false", text)
-    if not allowed:
+    pattern = r"-?\d{1,18}" if shape.type_name == "integer" else "(?i)true|false"
+    if not re.fullmatch(pattern, text):
         raise problem
     return int(text) if shape.type_name == "integer" else text.lower() == "true"
 

@@ -94,11 +94,11 @@ class ExecutionOperations(JobOperations):
 
     def _check_number(self, pipeline: CodePipeline, besides: str | None = None) -> None:
         """Raise ConcurrentPipelineExecutionsLimitExceededError if no more can be in progress."""
+        name = pipeline.pipeline["name"]
+        if pipeline.pipeline.get("executionMode", SUPERSEDING) == SUPERSEDING:
+            return
         runs = [run for run in self._runs(pipeline) if run.status in UNDER_WAY]
-        others = [run for run in runs if run.pipeline_execution_id != besides]
-        mode = pipeline.pipeline.get("executionMode", SUPERSEDING)
-        if mode != SUPERSEDING and len(others) >= EXECUTIONS:
-            name = pipeline.pipeline["name"]
+        if len([run for run in runs if run.pipeline_execution_id != besides]) >= EXECUTIONS:
             raise ConcurrentPipelineExecutionsLimitExceededError(name, EXECUTIONS)
 
     def _run(
@@ -338,11 +338,11 @@ class ExecutionOperations(JobOperations):
     def overview(self) -> list[dict[str, Any]]:
         """Each pipeline's ``name`` and latest executions: not an AWS operation.
 
-        ``status`` of the latest one, ``underWay``, the statuses of those under way by id, newest
-        first, and ``stages``: ``name``, ``held``, why its transition is disabled, and of the latest
-        ``execution`` that reached it, an id, the ``status`` and ``actions``: ``name``, ``status``,
-        ``type`` as in an ARN, ``jobId`` and ``jobStatus`` of the newest job, ``token`` while it
-        waits for an approval, and ``error``. A value is None if it does not exist, or not yet.
+        ``status`` of the latest, ``underWay``, the status of each that is, by id, newest first, or
+        None while it only waits for a stage, and ``stages``: ``name``, ``held``, why its transition
+        is disabled, and of the latest ``execution`` that reached it, an id, the ``status`` and
+        ``actions``: ``name``, ``status``, ``type`` as in an ARN, ``jobId`` and ``jobStatus`` of the
+        newest job, ``token`` of a waiting approval, and ``error``; None for what does not exist.
         """
         return [self._latest(name, pipeline) for name, pipeline in self.pipelines.items()]
 
@@ -355,7 +355,9 @@ class ExecutionOperations(JobOperations):
             | {"actions": [self._seen(each) for each in stage.actions]}
             for stage in (reached.get(each.name, each) for each in self._run(pipeline).stages)
         ]
-        under_way = {r.pipeline_execution_id: r.status for r in runs if r.status in UNDER_WAY}
+        going = [run for run in runs if run.status in UNDER_WAY]
+        busy = [run for run in going if run.stage and run.stage.in_progress]
+        under_way = {r.pipeline_execution_id: r.status if r in busy else None for r in going}
         status = runs[0].status if runs else None
         return {"name": name, "status": status, "underWay": under_way, "stages": stages}
 

@@ -43,7 +43,7 @@ def check_function(account_id: str, region_name: str, name: str) -> None:
         raise ActionFailedError("ConfigurationError", message) from error
     try:
         get_backend(account_id, region_name).get_function(name)
-    except UnknownFunctionException as error:
+    except (UnknownFunctionException, KeyError) as error:  # KeyError: moto has no such Region
         message = f"The AWS Lambda function {name} does not exist in the region {region_name}"
         raise ActionFailedError("ConfigurationError", message) from error
 

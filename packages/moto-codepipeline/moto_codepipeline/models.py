@@ -55,9 +55,7 @@ class JobBackend(ExecutionOperations):
         Raises ValidationError, also if the type exists or a deleted one was different, and
         LimitExceededError (both texts are unknown), TooManyTagsException and InvalidTagsException.
         """
-        made = ActionType.registered(request, "Custom")
-        made.tags = checked_tags(made.tags, "/".join(made.key))
-        return self._register(made)
+        return self._register(ActionType.registered(request, "Custom"))
 
     @operation
     def delete_custom_action_type(self, category: str, provider: str, version: str) -> None:
@@ -118,6 +116,7 @@ class JobBackend(ExecutionOperations):
             raise LimitExceededError(
                 f"There can be no more than {CUSTOM_ACTION_TYPES} custom actions"
             )
+        action_type.tags = checked_tags(action_type.tags, "/".join(action_type.key))
         self.action_types[action_type.key] = action_type
         return action_type
 

@@ -252,6 +252,24 @@ class TestPipeline:
         assert names == ["other"]
         assert outputs(stacks, "release") == {"Name": "other", "Version": "1"}
 
+    def test_numbers_and_dates_without_quotes_are_strings(
+        self, service: Service, stacks: Any
+    ) -> None:
+        held = [{"StageName": "Stage2", "Reason": "for lunch"}]
+        body = self.template(Name=123, DisableInboundStageTransitions=held, project=1)
+        body = body.replace('"Project":', "1: 2, Project:").replace('"code.zip"', "2024-01-01")
+        with pytest.raises(ClientError, match=r"Action configuration.*1"):
+            stacks.create_stack(StackName="refused", TemplateBody=body)
+        body = body.replace("1: 2, ", "")
+        stacks.create_stack(StackName="release", TemplateBody=body)
+        pipeline = service.api.get_pipeline(name="123")["pipeline"]
+        source = pipeline["stages"][0]["actions"][0]
+        assert source["configuration"]["S3ObjectKey"] == "2024-01-01"
+        assert service.backend.disabled_transitions("123") == {"Stage2": "for lunch"}
+        stacks.update_stack(StackName="release", TemplateBody=body.replace("lunch", "tea"))
+        assert service.api.get_pipeline(name="123")["pipeline"]["version"] == 2
+        assert service.backend.disabled_transitions("123") == {"Stage2": "for tea"}
+
     @pytest.mark.parametrize("attribute", ["Arn", "Id"])
     def test_an_attribute_that_it_does_not_have_is_refused(
         self, service: Service, stacks: Any, attribute: str
@@ -316,6 +334,7 @@ class TestPipeline:
         [
             ({"RunOrder": "abc"}, "Actions/0/RunOrder must be a whole number"),
             ({"RunOrder": True}, "Actions/0/RunOrder must be a whole number"),
+            ({"RunOrder": "9" * 5000}, "Actions/0/RunOrder must be a whole number"),
             ({"Configuration": ["a"]}, "Actions/0/Configuration must be an object"),
             ({"Configuration": "a"}, "Actions/0/Configuration must be an object"),
             ({"Configuration": {"Project": {}}}, "Configuration/Project must be a string"),

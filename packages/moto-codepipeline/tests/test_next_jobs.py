@@ -159,7 +159,7 @@ def test_everything_known_about_a_job_and_pipelines_is_shown(endpoint: tuple[Ser
     stages = [(each["name"], each["status"], each["execution"]) for each in release["stages"]]
     assert stages == [("Source", "Succeeded", second), ("Stage2", "InProgress", first)]
     assert release["stages"][1]["actions"][0]["jobId"] == job["id"]
-    assert list(release["underWay"].items()) == [(second, "InProgress"), (first, "InProgress")]
+    assert list(release["underWay"].items()) == [(second, None), (first, "InProgress")]
     service.api.enable_stage_transition(
         pipelineName="release", stageName="Stage2", transitionType="Inbound"
     )

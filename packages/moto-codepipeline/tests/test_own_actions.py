@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ClientError
+from moto import mock_aws
 from moto.core.config import default_user_config
 
 from codepipeline_fixtures import (
@@ -21,6 +22,7 @@ from codepipeline_fixtures import (
     running_service,
 )
 from moto_codepipeline import JobBackend
+from moto_codepipeline.lambdas import check_function
 from moto_codepipeline.runs import ActionFailedError
 
 APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
@@ -427,3 +429,8 @@ def test_a_new_revision_starts_an_execution(service: Service) -> None:
     assert summary["trigger"] == {"triggerType": "PutActionRevision", "triggerDetail": "Fetch"}
     again = service.api.put_action_revision(**request)
     assert (again["newRevision"], len(service.summaries())) == (False, 1)
+
+
+def test_a_function_in_a_region_that_moto_does_not_know_does_not_exist() -> None:
+    with mock_aws(), pytest.raises(ActionFailedError, match="in the region us-nowhere-1"):
+        check_function("123456789012", "us-nowhere-1", "function")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.codepipeline.exceptions import InvalidTagsException
 
 from codepipeline_fixtures import (
     ACCOUNT,
@@ -520,3 +521,8 @@ def test_events_of_partner_actions_are_put_and_have_no_client(service: Service) 
     token = service.backend.client_token(job["clientId"])
     for secret in (job["id"], job["clientId"], token):
         assert secret not in str(service.entries)
+
+
+def test_a_partners_types_tags_are_checked_like_a_custom_types(service: Service) -> None:
+    with pytest.raises(InvalidTagsException):
+        service.register(tags=[{"key": "aws:x", "value": ""}])

@@ -98,7 +98,7 @@ def begin(given: argparse.Namespace) -> int:
     calls = Calls(given.region, given.endpoint_url, Time(), record.note)
     place = Place(calls, given.prefix)
     if given.clean:
-        print(f"In account {place.account}, Region {given.region}, it removes what is there of:")
+        print(f"In account {place.account}, Region {given.region}, it removes, if they exist:")
         print("".join(f"  {each}\n" for each in place.plan()))
         if not confirmed(given.yes or bool(given.endpoint_url), "Remove this?"):
             return 1
