@@ -77,12 +77,12 @@ export function returning() {
   };
 }
 
-// The browser drops a click whose element is replaced between press and release, so the
-// replacement waits for the release.
+// The browser drops a click whose element is replaced, or moved by what is above it, between press
+// and release, so replacements wait for the release.
 let pressed = null;
 const postponed = new Map();
 addEventListener("pointerdown", (event) => (pressed = event.target), true);
-for (const end of ["pointerup", "pointercancel"]) {
+for (const end of ["pointerup", "pointercancel", "blur"]) {
   addEventListener(end, () => {
     pressed = null;
     setTimeout(() => [...postponed].forEach(([element, children]) => renew(element, children)));
@@ -91,7 +91,7 @@ for (const end of ["pointerup", "pointercancel"]) {
 
 // Replace the children of an element, and keep the focus.
 export function renew(element, children) {
-  if (pressed && element.contains(pressed)) return void postponed.set(element, children);
+  if (pressed) return void postponed.set(element, children);
   postponed.delete(element);
   const back = element.contains(document.activeElement) && returning();
   element.replaceChildren(...children);

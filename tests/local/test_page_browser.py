@@ -902,7 +902,7 @@ def test_axe_finds_nothing_to_fix(
             expect(card(page, "held", "InProgress")).to_be_visible()
             page.locator("#switches summary").click()
             check(page)
-            card(page, "hostile", "Failed").click()
+            card(page, "hostile", "Failed").get_by_role("button").press("Enter")
             expect(page.locator("[data-state=Failed].present")).to_be_visible()
             check(page)
             press(page, "Close")
