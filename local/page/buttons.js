@@ -86,7 +86,7 @@ for (const end of ["pointerup", "pointercancel", "blur"]) {
   addEventListener(end, () => {
     pressed = null;
     setTimeout(() => [...postponed].forEach(([element, children]) => renew(element, children)));
-  }, true);
+  }, end !== "blur"); // the window's own: a press takes the focus from another element
 }
 
 // Replace the children of an element, and keep the focus.
