@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,12 +48,13 @@ def write_sam_environment(cloud: LocalCloud, stack: Stack) -> Path:
     return path
 
 
-def until_interrupted() -> threading.Event:
-    """An event that is set by Ctrl-C, SIGTERM or the end of the terminal."""
-    over = threading.Event()
+def until_interrupted() -> SimpleQueue[int]:
+    """A queue that gets the signal of Ctrl-C, SIGTERM or the end of the terminal."""
+    # An event would need a lock, which the interrupted thread may have.
+    over: SimpleQueue[int] = SimpleQueue()
 
     def end(number: int, _: object) -> None:
-        over.set()
+        over.put(number)
         signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -79,13 +80,13 @@ def serve_empty(**settings: Any) -> int:
     """Serve an empty cloud until Ctrl-C, for `sam deploy`."""
     over = until_interrupted()
     with acknowledger.empty(**settings) as cloud:
-        if over.is_set():
+        if not over.empty():
             return 130
         print_address(cloud, settings["host"])
         print("\nIt is empty. Deploy the stack from another terminal:")
         print(EXPORTS.format(cloud=cloud))
         print("  sam build && sam deploy --no-confirm-changeset", flush=True)
-        over.wait()
+        over.get()
     return 0
 
 
@@ -93,7 +94,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
     """Serve the stack until Ctrl-C."""
     over = until_interrupted()
     with acknowledger.running(parameters=parameters, worker=worker, **settings) as (cloud, stack):
-        if over.is_set():
+        if not over.empty():
             return 130
         first, *more = acknowledger.action_types(stack)
         print_address(cloud, settings["host"])
@@ -129,7 +130,7 @@ def serve(parameters: dict[str, str], *, worker: bool | str, **settings: Any) ->
             "\nCtrl-C stops it and deletes everything in it.",
             flush=True,
         )
-        over.wait()
+        over.get()
     return 0
 
 

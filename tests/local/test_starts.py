@@ -10,11 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import uuid
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from unittest.mock import MagicMock, patch
 
 import pytest
@@ -162,7 +162,7 @@ def test_the_stack_behaves_as_the_file_of_answers_says_unless_told_otherwise(
             cloud.client("codepipeline").get_job_details(jobId=str(uuid.uuid4()))
 
     monkeypatch.setattr(serve, "print_address", look)
-    monkeypatch.setattr(serve, "until_interrupted", lambda: MagicMock(**{"is_set.return_value": 0}))
+    monkeypatch.setattr(serve, "until_interrupted", MagicMock)
     given = {"behaviour_file": str(path), "behaviour": ["batch_cap=8"]}
     assert serve.main(Serving(port=0, empty=True, **given)) == 0  # type: ignore[arg-type]
     assert found == [(0, 45, 8)]
@@ -174,7 +174,7 @@ def test_an_error_of_the_services_is_reported_too(monkeypatch: pytest.MonkeyPatc
         raise ClientError(refused, "CreateStack")
 
     monkeypatch.setattr(acknowledger, "running", refuse)
-    monkeypatch.setattr(serve, "until_interrupted", threading.Event)
+    monkeypatch.setattr(serve, "until_interrupted", SimpleQueue)
     message = r"^The stack can't be created: rate\(x\) is not valid$"
     with pytest.raises(WrongStartError, match=message):
         serve.main(Serving(port=0, parameters={"PollSchedule": "rate(x)"}))
@@ -196,8 +196,41 @@ def test_a_signal_ends_serving_and_the_next_one_the_process(number: signal.Signa
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     over = serve.until_interrupted()
     signal.raise_signal(number)
-    assert over.wait(60)
+    assert over.get(timeout=60) == number
     assert signal.getsignal(number) is signal.SIG_DFL
+
+
+#: The signal comes at each line of Python that the wait runs, or else a moment later.
+INTERRUPTED = """
+import os, signal, sys, threading
+from local import serve
+
+def trace(frame, event, _):
+    global lines
+    if event == "line" and frame.f_code.co_filename == threading.__file__:
+        lines += 1
+        if lines == moment:
+            signal.raise_signal(signal.SIGTERM)
+    return trace
+
+for moment in range(1, 40):
+    lines = 0
+    over = serve.until_interrupted()
+    later = threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGTERM])
+    later.start()
+    sys.settrace(trace)
+    WAIT
+    sys.settrace(None)
+    later.cancel()
+    later.join()
+"""
+
+
+def test_a_signal_ends_serving_at_any_moment_of_the_wait() -> None:
+    wait = re.search(r"^ +(over\.\w+\(\))$", Path(serve.__file__).read_text(), re.MULTILINE)
+    assert wait
+    program = INTERRUPTED.replace("WAIT", wait[1])
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=300)
 
 
 @pytest.mark.usefixtures("signals")
