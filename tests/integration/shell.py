@@ -34,7 +34,10 @@ sys.exit(answer["code"])
 
 @pytest.fixture(scope="module")
 def programs(running: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment variables for a shell with the AWS CLI, in a folder like a checkout."""
+    """The environment variables for a shell with the AWS CLI, in a folder like a checkout.
+
+    The CLI is installed from PyPI at its first use, which needs the internet.
+    """
     try:
         python = installs.aws_cli() / "python"
     except installs.NotInstalled as error:

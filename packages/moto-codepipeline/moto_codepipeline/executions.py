@@ -94,11 +94,11 @@ class ExecutionOperations(JobOperations):
 
     def _check_number(self, pipeline: CodePipeline, besides: str | None = None) -> None:
         """Raise ConcurrentPipelineExecutionsLimitExceededError if no more can be in progress."""
-        name = pipeline.pipeline["name"]
         if pipeline.pipeline.get("executionMode", SUPERSEDING) == SUPERSEDING:
             return
         runs = [run for run in self._runs(pipeline) if run.status in UNDER_WAY]
         if len([run for run in runs if run.pipeline_execution_id != besides]) >= EXECUTIONS:
+            name = pipeline.pipeline["name"]
             raise ConcurrentPipelineExecutionsLimitExceededError(name, EXECUTIONS)
 
     def _run(
