@@ -271,7 +271,9 @@ def test_how_long_an_alarm_about_what_sweeps_find_lasts_is_documented():
     lasting = {
         "fire within five minutes of a sweep": SCHEDULES[:2],
         "at most ten minutes after the last": SCHEDULES[:2],
-        "from 15 minutes to an hour, they fire within one hour and are over after at most two": SCHEDULES[2:4],
+        "from 15 minutes to an hour, they fire within one hour and are over after at most two": SCHEDULES[
+            2:4
+        ],
         "with a day, they fire within one day and are over after at most two": SCHEDULES[4:],
     }
     assert [words for words in lasting if words not in page] == []
