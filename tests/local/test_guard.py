@@ -333,10 +333,10 @@ def test_make_local_passes_on_all_origins() -> None:
 def test_the_banner_warns_if_others_can_run_programs(
     host: str, warned: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    interrupted = Mock(is_set=lambda: False)
-    monkeypatch.setattr(serve, "until_interrupted", lambda: interrupted)
+    over = Mock(empty=lambda: True)
+    monkeypatch.setattr(serve, "until_interrupted", lambda: over)
     assert serve.main(Serving(host=host, port=0, empty=True)) == 0
-    interrupted.wait.assert_called_once()
+    over.get.assert_called_once_with()
     assert ("can run programs on it as you" in capsys.readouterr().out) == warned
 
 
