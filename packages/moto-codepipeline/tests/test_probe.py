@@ -355,6 +355,21 @@ def test_every_call_about_a_fact_is_recorded_with_it(there: Asked, tmp_path: Pat
     assert {line["fact"] for line in lines if not line["question"]} == {""}
 
 
+def test_no_poll_is_made_before_a_job_can_be_offered(tmp_path: Path) -> None:
+    with asked({"started_before_queued_seconds": 27}) as there:
+        record = record_of(there, tmp_path)
+        questions = named("started_before_queued_seconds", "repeated_acknowledgment")
+        run(there.probe(), record, questions, quietly)
+    lines = [json.loads(line) for line in record.evidence.read_text().splitlines()]
+    polls = [line for line in lines if line["call"] == "codepipeline:poll_for_jobs"]
+    offered = [
+        len(each["answer"]["jobs"])
+        for each in polls
+        if each["question"] == "repeated_acknowledgment"
+    ]
+    assert offered == [1, 1]
+
+
 def test_a_run_continues_where_an_earlier_one_ended(there: Asked, tmp_path: Path) -> None:
     questions = named("repeated_acknowledgment", "texts")
     run(there.probe(), record_of(there, tmp_path), questions[:1], quietly)

@@ -9,12 +9,13 @@ import json
 import re
 import tomllib
 import uuid
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .calls import Answer, LostError, UnansweredError
-from .trials import LOST, UNKNOWN_JOB, Probe, Trial, error_of, jobs
+from .calls import Answer, UnansweredError
+from .trials import UNKNOWN_JOB, Probe, Trial, error_of, jobs
 
 DATA = tomllib.loads(Path(__file__).with_name("facts.toml").read_text())
 GROUPS: dict[str, dict[str, str]] = DATA["groups"]
@@ -118,8 +119,6 @@ class Scene:
             filled = {"pipeline": {name: each for name, each in whole.items() if each != "none"}}
             operation = "update_pipeline"
         answer = self.probe.ask(operation, **filled)
-        if execution_id := answer.value.get("pipelineExecutionId"):
-            self.stack.callback(self.probe.place.stop, execution_id)
         return told(answer, self.fact.get("member", "status")), answer.code is not None
 
     def fill(self, value: Any) -> Any:
@@ -221,15 +220,13 @@ class Scene:
         """Start up to 60 executions."""
         for count in range(1, 60):
             # The token is for a call that is lost: otherwise its execution would not be counted.
-            request = {"name": "{pipeline}", "clientRequestToken": str(uuid.uuid4())}
-            for _ in range(LOST):
-                with suppress(LostError):
-                    text, refused = self.call("start_pipeline_execution", request)
-                    break
-            else:
-                raise UnansweredError("StartPipelineExecution was lost again and again")
-            if refused:
-                return f"after {count}: {text}"
+            request = {"name": self.names["pipeline"], "clientRequestToken": str(uuid.uuid4())}
+            start = partial(self.probe.ask, "start_pipeline_execution", **request)
+            answer = self.probe.clean(start)
+            if answer.code:
+                return f"after {count}: {answer}"
+            if "afresh" not in self.fact["steps"]:
+                self.stack.callback(self.probe.place.stop, answer.value["pipelineExecutionId"])
         return "60 were in progress"
 
     def afresh(self) -> None:

@@ -81,13 +81,9 @@ class Probe:
         """An execution with a partner's action, and the job's id and client token."""
         kind = self.own_partner()
         with self.trial(stage=[{"name": "Work-1", "actionTypeId": kind}]) as trial:
-            poll = look(
-                self.calls.clock,
-                trial.start,
-                Interval(),
-                lambda: self.ask("poll_for_third_party_jobs", actionTypeId=kind),
-                lambda answer: bool(jobs(answer) or answer.code),
-            )[1]
+            poll = self.first(
+                trial, lambda: self.ask("poll_for_third_party_jobs", actionTypeId=kind)
+            )
             if poll.code:
                 raise UnansweredError(f"PollForThirdPartyJobs: {poll}")
             yield trial, {"jobId": jobs(poll)[0]["jobId"], "clientToken": self.client_token}
@@ -139,10 +135,17 @@ class Probe:
         """Wait until all jobs can certainly be polled: some may be queued later than others."""
         self.calls.clock.wait(60 + 2 * self.known.get("started_before_queued_seconds", 30))
 
+    def first(self, trial: Trial, poll: Callable[[], Answer]) -> Answer:
+        """The first poll that is refused or gets a job. No poll is made before there can be any."""
+        clock, queued = self.calls.clock, self.known.get("started_before_queued_seconds", 0)
+        clock.wait(max(0.0, trial.start.sent + queued - clock.now()))
+        return look(
+            clock, trial.start, Interval(), poll, lambda answer: bool(jobs(answer) or answer.code)
+        )[1]
+
     def offered(self, trial: Trial) -> dict[str, Any]:
         """A trial's job, once it is offered."""
-        _, poll = self.until_job(trial, trial.start)
-        return jobs(poll)[0]
+        return jobs(self.first(trial, lambda: self.poll(trial, maxBatchSize=1)))[0]
 
     def held(self, trial: Trial) -> dict[str, Any]:
         """A trial's job, acknowledged in as many calls as needed."""
