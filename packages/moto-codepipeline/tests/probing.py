@@ -6,14 +6,16 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import Any
 from unittest.mock import patch
 
+import jsonpath_ng.ext
 from moto import mock_aws
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from werkzeug.wrappers import Request, Response
 
 from codepipeline_fixtures import ACCOUNT, REGION, action_type, client
@@ -244,6 +246,10 @@ def check(content: dict[str, Any], setting: dict[str, Any], questions: Iterable[
 
 ENDPOINT = http.Endpoint
 
+#: What moto computes anew for each request or event, although it is always the same.
+CONSTANT = [(jsonpath_ng.ext, "parse"), (DomainDispatcherApplication, "get_backend_for_host")]
+COMPUTED = [(place, name, cache(getattr(place, name))) for place, name in CONSTANT]
+
 
 def faulty_endpoint(random: Random, share: float, *arguments: Any) -> Faulty:
     return Faulty(ENDPOINT(*arguments), random, share)
@@ -261,6 +267,8 @@ def asked(
     config: Any = {"core": {"reset_boto3_session": True}}
     with ExitStack() as stack:
         stack.enter_context(mock_aws(config=config))
+        for each in COMPUTED:
+            stack.enter_context(patch.object(*each))
         if faults is not None:
             faulty = partial(faulty_endpoint, faults, share)
             stack.enter_context(patch.object(http, "Endpoint", faulty))
