@@ -20,10 +20,8 @@ from moto_codepipeline import (
     Clock,
     answers,
     exceptions,
-    structure,
     switches,
 )
-from moto_codepipeline.action_types import ActionType
 from moto_codepipeline.probe import __main__ as command
 from moto_codepipeline.probe.answers import write
 from moto_codepipeline.probe.calls import Answer, Calls, ProbeError
@@ -79,37 +77,6 @@ def test_the_package_has_the_facts_about_its_codepipeline(there: Asked, tmp_path
     assert record.content["facts"] == {name: FACTS[name]["here"] for name in facts}
     assert set(FACTS) - facts == {"timed_out_action"}
     assert record.content["differs"] == {}
-
-
-def test_the_facts_of_a_changed_codepipeline_are_found_and_differ(
-    there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for error in (exceptions.InvalidNonceError, exceptions.InvalidClientTokenError):
-        monkeypatch.setattr(error, "text", "Changed {0}")
-    monkeypatch.setattr(structure, "STAGES", 60)
-    monkeypatch.setattr(structure, "ACTIONS_IN_STAGE", 40)
-    monkeypatch.setattr(ActionType, "declaration", lambda _: {"executor": {"jobTimeout": 600}})
-    groups = ("texts", "structures", "partner")
-    said: list[str] = []
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named(*groups), said.append)
-    facts = record.content["facts"]
-    different = {
-        "wrong_nonce": "InvalidNonceException: Changed <ID>",
-        "repeated_partner_acknowledgment": "InvalidNonceException: Changed <ID>",
-        "partner_acknowledgment_of_ended": "InvalidNonceException: Changed <ID>",
-        "wrong_client_token": "InvalidClientTokenException: Changed <ID>",
-        "wrong_client_token_and_nonce": "InvalidClientTokenException: Changed <ID>",
-        "stages_51": "accepted",
-        "stage_without_actions": FACTS["stage_without_actions"]["here"].replace("50", "40"),
-        "stage_of_51_actions": FACTS["stage_of_51_actions"]["here"].replace("50", "40"),
-        "job_timeout_of_the_partner_type": "600",
-    }
-    differs = record.content["differs"]
-    assert {name: facts[name] for name in differs} == different
-    assert differs == {name: FACTS[name]["here"] for name in different}
-    for lines in (said, list(record.table(named(*groups)))):
-        assert f"differs from the emulator: {FACTS['wrong_nonce']['here']}" in "\n".join(lines)
 
 
 def test_a_fact_is_unanswered_if_a_call_before_it_is_refused(there: Asked, tmp_path: Path) -> None:
