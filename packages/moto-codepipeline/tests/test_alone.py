@@ -30,7 +30,7 @@ TEXTS = [
 ]
 #: What comes with moto, and with pytest, which loads the plug-in.
 WITH_MOTO = {"boto3", "botocore", "moto", "pytest", "werkzeug", "_typeshed"}
-FOR_TESTS = {"hypothesis", "awscli"}
+FOR_TESTS = {"hypothesis", "awscli", "jsonpath_ng"}  # the last comes with moto[events]
 
 
 def lines(paths: list[Path]) -> int:

@@ -8,10 +8,17 @@ from random import Random
 
 import pytest
 
+from moto_codepipeline import switches
 from moto_codepipeline.probe.questions import QUESTIONS
-from probing import LARGE, check, found, random_settings
+from probing import LARGE, NUMBERS, check, found, random_settings
 
 SHARES = 5
+
+
+@pytest.mark.parametrize("name", switches.switches())
+def test_200_random_settings_have_every_value_of_a_switch(name: str) -> None:
+    values = switches.choices(name) or NUMBERS[name] + LARGE.get(name, [])
+    assert {random_settings(Random(seed))[name] for seed in range(200)} == {*values}
 
 
 @pytest.mark.parametrize("name", sorted(LARGE))
