@@ -94,7 +94,7 @@ NUMBERS: dict[str, list[Any]] = {
     "artifact_credentials_seconds": [60, 896, 900, 3600],
 }
 
-LARGE = {"batch_cap": [50, 60, 99, 100], "throttle": [30, 40, 99, 100]}
+LARGE = {"batch_cap": [50, 60, 99, 100], "throttle": [30, 40, 99, 200]}
 
 
 def untold(setting: dict[str, Any]) -> set[str]:
@@ -102,7 +102,7 @@ def untold(setting: dict[str, Any]) -> set[str]:
     names = set(NOT_ASKED)
     if setting["batch_cap"] and setting["default_batch_size"] >= setting["batch_cap"]:
         names.add("default_batch_size")
-    if setting["throttle"] is None or setting["throttle"] >= 100:
+    if setting["throttle"] is None or setting["throttle"] >= 200:
         names.add("throttle")
     if not setting["event_lag_seconds"]:
         names.add("events_shuffled")

@@ -226,7 +226,7 @@ def test_nothing_is_said_about_a_larger_throttle_than_the_calls_reach(
     record = record_of(there, tmp_path)
     run(there.probe(), record, named("throttle"), quietly)
     assert record.content["switches"] == {}
-    told = "None of 100 calls in 0 s was throttled"
+    told = "None of 200 calls in 0 s was throttled"
     assert record.content["unanswered"]["throttle"] == told
 
 

@@ -26,3 +26,10 @@ def test_some_questions_find_their_settings_in_spite_of_faults(tmp_path: Path) -
     setting, questions = random_settings(Random(7)), QUESTIONS[1:3]
     content = found(tmp_path, setting, questions, faults=Random(7))
     check(content, setting, questions)
+
+
+@pytest.mark.parametrize("seed", [27, 32, 35])
+def test_a_large_throttle_is_found_in_spite_of_faults(tmp_path: Path, seed: int) -> None:
+    setting = random_settings(Random(seed)) | {"throttle": 99}
+    questions = [each for each in QUESTIONS if "throttle" in each.words]
+    check(found(tmp_path, setting, questions, faults=Random(seed)), setting, questions)
