@@ -28,7 +28,7 @@ def test_some_questions_find_their_settings_in_spite_of_faults(tmp_path: Path) -
     check(content, setting, questions)
 
 
-@pytest.mark.parametrize("seed", [27, 32, 35])
+@pytest.mark.parametrize("seed", [27, *(pytest.param(n, marks=pytest.mark.slow) for n in (32, 35))])
 def test_a_large_throttle_is_found_in_spite_of_faults(tmp_path: Path, seed: int) -> None:
     setting = random_settings(Random(seed)) | {"throttle": 99}
     questions = [each for each in QUESTIONS if "throttle" in each.words]
