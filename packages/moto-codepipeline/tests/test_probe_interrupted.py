@@ -153,7 +153,7 @@ def test_an_interruption_at_any_call_leaves_nothing(
     def every(question: str, call: str) -> tuple[type[BaseException], ...]:
         new = (question, call) not in seen
         seen.add((question, call))
-        # A read changes nothing: what is there after it was there after the call before it.
+        # A read changes nothing, so it leaves the same as the call before it.
         reads = call.partition(" ")[2].startswith(("get_", "list_"))
         return WAYS if new else () if reads else (KilledError,)
 
