@@ -40,6 +40,11 @@ class TypeKey(NamedTuple):
         return cls(type_id["category"], type_id["owner"], type_id["provider"], type_id["version"])
 
 
+S3_SOURCE = TypeKey("Source", "AWS", "S3", "1")
+LAMBDA = TypeKey("Invoke", "AWS", "Lambda", "1")
+APPROVAL = TypeKey("Approval", "AWS", "Manual", "1")
+
+
 @dataclass
 class ActionType:
     """A registered action type. ``definition`` is the API's ``ActionType``.
@@ -257,15 +262,13 @@ def actions_of(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield stage["name"], action
 
 
-def _aws(kind: str, inputs: int, outputs: tuple[int, int], required: str, more: str) -> ActionType:
-    category, provider = kind.split("/")
-    key = TypeKey(category, "AWS", provider, "1")
+def _aws(key: TypeKey, inputs: int, outputs: tuple[int, int], must: str, may: str) -> ActionType:
     definition = {
         "id": key._asdict(),
         "settings": {},
         "actionConfigurationProperties": [
-            {"name": name, "required": name in required.split(), "key": True, "secret": False}
-            for name in (*required.split(), *more.split())
+            {"name": name, "required": name in must.split(), "key": True, "secret": False}
+            for name in (*must.split(), *may.split())
         ],
         "inputArtifactDetails": {"minimumCount": 0, "maximumCount": inputs},
         "outputArtifactDetails": {"minimumCount": outputs[0], "maximumCount": outputs[1]},
@@ -278,15 +281,15 @@ _APPROVAL = "CustomData NotificationArn ExternalEntityLink IsSummaryRequired"
 AWS_TYPES = {
     each.key: each
     for each in (
-        _aws("Source/S3", 0, (1, 1), "S3Bucket S3ObjectKey", _SOURCE),
-        _aws("Invoke/Lambda", 5, (0, 5), "FunctionName", "UserParameters"),
-        _aws("Approval/Manual", 0, (0, 0), "", _APPROVAL),
+        _aws(S3_SOURCE, 0, (1, 1), "S3Bucket S3ObjectKey", _SOURCE),
+        _aws(LAMBDA, 5, (0, 5), "FunctionName", "UserParameters"),
+        _aws(APPROVAL, 0, (0, 0), "", _APPROVAL),
     )
 }
 """AWS's own types that do something here. Properties and artifacts are documented."""
 
-IDLE_PROVIDERS = {
-    (category, provider)
+IDLE_TYPES = {
+    TypeKey(category, "AWS", provider, "1")
     for category, providers in {
         "Source": "CodeCommit CodeStarSourceConnection ECR",
         "Build": "CodeBuild ECRBuildAndPublish",
@@ -297,4 +300,4 @@ IDLE_PROVIDERS = {
     }.items()
     for provider in providers.split()
 }
-"""Category and provider of AWS's own types that succeed here without doing anything."""
+"""AWS's own types that succeed here without doing anything."""

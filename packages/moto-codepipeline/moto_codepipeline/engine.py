@@ -55,8 +55,7 @@ class Engine:
 
     ``announce`` takes an event's entry; ``open_job`` is called when an action needs a worker, and
     ``withdraw_job`` when it no longer needs one; ``action_types`` are the registered types.
-    ``own_actions`` are what AWS's own actions do, by category and provider; others succeed without
-    doing anything.
+    ``own_actions`` are what AWS's own actions do, by type; others succeed without doing anything.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Engine:
         open_job: Callable[[ActionRun], None],
         withdraw_job: Callable[[ActionRun], None],
         *,
-        own_actions: Mapping[tuple[str, str], OwnAction],
+        own_actions: Mapping[TypeKey, OwnAction],
     ) -> None:
         self._timeline = timeline
         self._action_types = action_types
@@ -226,7 +225,7 @@ class Engine:
             self._open_job(action)
 
     def _work_own(self, action: ActionRun) -> None:
-        work = self._own_actions.get((action.type_id["category"], action.type_id["provider"]))
+        work = self._own_actions.get(action.type_key)
         try:
             result = work(action) if work else NOTHING_DONE
         except ActionFailedError as error:

@@ -11,7 +11,7 @@ from moto.codepipeline.exceptions import (
 )
 from moto.codepipeline.models import CodePipeline
 
-from .action_types import actions_of
+from .action_types import APPROVAL, actions_of
 from .clock import Appointment
 from .exceptions import (
     ActionNotFoundError,
@@ -195,9 +195,10 @@ class ExecutionOperations(JobOperations):
         """
         pipeline = self._pipeline(name)
         self._find_action(pipeline.pipeline, stage, action)
-        asked = (each for run in self._runs(pipeline) for each in run.begun)
-        found = next((each for each in asked if each.token == token), None)
-        if found is None or (found.stage.name, found.name) != (stage, action):
+        begun = (each for run in self._runs(pipeline) for each in run.begun)
+        asked = (APPROVAL, stage, action, token)
+        found = next((e for e in begun if (e.type_key, e.stage.name, e.name, e.id) == asked), None)
+        if found is None:
             raise InvalidApprovalTokenError("The approval token is not valid")
         return self._approvals.answer(found, result, self._somebody)
 
@@ -296,7 +297,8 @@ class ExecutionOperations(JobOperations):
     def get_pipeline_state(self, name: str) -> dict[str, Any]:
         """The answer of GetPipelineState."""
         pipeline = self._pipeline(name)
-        states = States(self._runs(pipeline), self._traffic[name], self.action_types)
+        runs, traffic = self._runs(pipeline), self._traffic[name]
+        states = States(self.region_name, runs, traffic, self.action_types)
         return deepcopy(
             {
                 "pipelineName": name,
@@ -369,7 +371,7 @@ class ExecutionOperations(JobOperations):
             "status": action.status,
             "jobId": action.job_id,
             "jobStatus": job.status if job else None,
-            "token": action.token if action.status == IN_PROGRESS else None,
+            "token": action.token,
             "error": action.error["message"] if action.error else None,
         }
 

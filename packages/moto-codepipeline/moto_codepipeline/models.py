@@ -233,28 +233,25 @@ class JobBackend(ExecutionOperations):
     @operation
     def list_tags_for_resource(self, arn: str) -> list[dict[str, str]]:
         """moto's, for action types too."""
-        kind = self._tagged_type(arn)
-        if kind is None:
-            return super().list_tags_for_resource(arn)
-        return sorted(kind.tags, key=lambda tag: tag["key"])
+        if kind := self._tagged_type(arn):
+            return sorted(kind.tags, key=lambda tag: tag["key"])
+        return super().list_tags_for_resource(arn)
 
     @operation
     def tag_resource(self, arn: str, tags: list[dict[str, str]]) -> None:
         """moto's, for action types too. Raises TooManyTagsException and InvalidTagsException."""
-        kind = self._tagged_type(arn)
-        if kind is None:
+        if kind := self._tagged_type(arn):
+            kind.tags = checked_tags([*kind.tags, *tags], arn)
+        else:
             super().tag_resource(arn, tags)
-            return
-        kind.tags = checked_tags([*kind.tags, *tags], arn)
 
     @operation
     def untag_resource(self, arn: str, tag_keys: list[str]) -> None:
         """moto's, for action types too."""
-        kind = self._tagged_type(arn)
-        if kind is None:
+        if kind := self._tagged_type(arn):
+            kind.tags = [tag for tag in kind.tags if tag["key"] not in tag_keys]
+        else:
             super().untag_resource(arn, tag_keys)
-            return
-        kind.tags = [tag for tag in kind.tags if tag["key"] not in tag_keys]
 
     def _tagged_type(self, arn: str) -> ActionType | None:
         """The action type that an ARN like ``…:actiontype:Custom/Build/Builder/1`` names."""

@@ -20,6 +20,7 @@ from codepipeline_fixtures import (
     client,
     error_of,
     running_service,
+    source,
 )
 from moto_codepipeline import JobBackend
 from moto_codepipeline.lambdas import check_function
@@ -67,7 +68,7 @@ class TestApproval:
         assert service.take()
 
     def test_an_answer_is_shown_with_its_author(self, service: Service) -> None:
-        self.ask(service, configuration={"ExternalEntityLink": "https://review.example/1"})
+        self.ask(service)
 
         def shown() -> dict[str, Any]:
             listed = service.api.list_action_executions(pipelineName="release")
@@ -84,8 +85,52 @@ class TestApproval:
             "externalExecutionSummary": "Looked at",
         }
         assert "externalExecutionId" not in self.state(service)
-        [state] = service.stage("Stage2")["actionStates"]
-        assert state["entityUrl"] == "https://review.example/1"
+
+    def test_its_link_is_shown_before_it_begins_and_after_its_answer(
+        self, service: Service
+    ) -> None:
+        def link() -> str:
+            [state] = service.stage("Stage2")["actionStates"]
+            return str(state["entityUrl"])
+
+        declared = "https://review.example/#{Code.VersionId}"
+        ask = action("Ask", APPROVAL, configuration={"ExternalEntityLink": declared})
+        fetch = {"name": "Source", "actions": [source(namespace="Code")]}
+        service.create(stages=[fetch, {"name": "Stage2", "actions": [ask]}])
+        assert link() == declared
+        started = service.start()
+        [revision] = service.summaries()[started]["sourceRevisions"]
+        shown = f"https://review.example/{revision['revisionId']}"
+        assert link() == shown
+        self.answer(service, token=self.state(service)["token"])
+        assert link() == shown
+
+    def test_while_it_waits_its_token_is_its_id_and_no_change_is_shown(
+        self, service: Service
+    ) -> None:
+        self.ask(service)
+        waiting = self.state(service)
+        assert waiting == {
+            "actionExecutionId": waiting["token"],
+            "status": "InProgress",
+            "token": waiting["token"],
+        }
+        service.clock.advance(60)
+        self.answer(service, token=waiting["token"])
+        answered = self.state(service)
+        assert answered["actionExecutionId"] == waiting["token"]
+        assert answered["lastStatusChange"].timestamp() == service.clock.now()
+
+    def test_the_id_of_another_action_is_no_token(self, service: Service) -> None:
+        service.create([service.action("Build"), action("Ask", APPROVAL)])
+        service.start()
+        states = {s["actionName"]: s for s in service.stage("Stage2")["actionStates"]}
+        token = states["Build"]["latestExecution"]["actionExecutionId"]
+        for name in ("Build", "Ask"):
+            with pytest.raises(ClientError) as caught:
+                self.answer(service, token=token, actionName=name)
+            assert error_of(caught.value)[0] == "InvalidApprovalTokenException"
+        assert "lastStatusChange" in states["Build"]["latestExecution"]
 
     def test_a_rejected_action_fails(self, service: Service) -> None:
         execution_id = self.ask(service)

@@ -23,6 +23,8 @@ from codepipeline_fixtures import (
 )
 from moto_codepipeline.testing import put_source
 
+CONSOLE = f"https://console.aws.amazon.com/s3/home?region={REGION}#"
+
 
 @pytest.fixture
 def service() -> Iterator[Service]:
@@ -87,11 +89,17 @@ def test_the_objects_version_is_shown_as_the_revision(service: Service) -> None:
     ]
     [state] = service.stage("Source")["actionStates"]
     assert state["currentRevision"] == {"revisionId": version}
-    assert state["entityUrl"] == f"https://console.aws.amazon.com/s3/home?region={REGION}#"
+    assert state["entityUrl"] == CONSOLE
     assert state["latestExecution"]["summary"] == summary
     variables = fetched(service)["output"]["outputVariables"]
     assert variables["VersionId"] == version
     assert set(variables) == {"BucketName", "ETag", "ObjectKey", "VersionId"}
+
+
+def test_the_console_is_shown_before_the_first_execution(service: Service) -> None:
+    create(service)
+    [state] = service.stage("Source")["actionStates"]
+    assert state == {"actionName": "Fetch", "entityUrl": CONSOLE}
 
 
 def test_an_execution_has_no_execution_type_and_no_empty_variables(service: Service) -> None:
