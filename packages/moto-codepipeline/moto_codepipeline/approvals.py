@@ -72,10 +72,6 @@ class Approvals:
         """Stop waiting for an action's approval."""
         self._timeouts.pop(action).cancel()
 
-    def holds(self, action: ActionRun) -> bool:
-        """Whether the action waits for an approval."""
-        return action in self._timeouts
-
     def _time_out(self, action: ActionRun) -> None:
         self.withdraw(action)
         self._fail(action, "JobFailed", "The approval request timed out: nobody answered in time.")

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .action_types import ActionType, TypeKey
+from .action_types import LAMBDA, ActionType, TypeKey, aws_types
 from .clock import Timeline
 from .events import (
     CANCELED,
@@ -137,7 +137,7 @@ class Engine:
     def _take(self, action: ActionRun, result: dict[str, Any]) -> None:
         action.take_details(result.get("executionDetails", {}))
         action.output_variables = result.get("outputVariables", {})
-        if revision := result.get("currentRevision"):
+        if (revision := result.get("currentRevision")) and action.type_key != LAMBDA:  # recorded
             action.run.take_revision(action, revision, self._timeline.now())
         self._end(action, SUCCEEDED)
 
@@ -209,7 +209,7 @@ class Engine:
     def _start(self, action: ActionRun) -> None:
         action.status = IN_PROGRESS
         action.started = action.changed = self._timeline.now()
-        action.action_type = self._action_types.get(action.type_key)
+        action.action_type = (aws_types(action.region) | self._action_types).get(action.type_key)
         action.configuration = action.run.resolve(action.declaration.get("configuration", {}))
         action.run.place_artifacts(action)
         action.run.begun.append(action)

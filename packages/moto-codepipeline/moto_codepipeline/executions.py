@@ -52,7 +52,7 @@ class ExecutionOperations(JobOperations):
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
-        self._start_tokens: dict[tuple[str, str], str] = {}
+        self._start_tokens: dict[tuple[str, str | None], str] = {}
         self._traffic: dict[str, Traffic[PipelineRun]] = defaultdict(Traffic)
         self._looks: dict[str, Appointment] = {}
         self._seen_versions: dict[str, dict[str, str]] = defaultdict(dict)
@@ -74,14 +74,12 @@ class ExecutionOperations(JobOperations):
         """
         pipeline = self._pipeline(name)
         _check_start(pipeline.pipeline, variables or [], source_revisions or [])
-        token = (name, client_request_token) if client_request_token else None
-        if token is not None and token in self._start_tokens:
+        token = (name, client_request_token)
+        if client_request_token and token in self._start_tokens:
             return self._start_tokens[token]
         revisions = {each["actionName"]: each["revisionValue"] for each in source_revisions or []}
-        execution_id = self._begin(pipeline, variables, source_revisions=revisions)
-        if token is not None:
-            self._start_tokens[token] = execution_id
-        return execution_id
+        self._start_tokens[token] = self._begin(pipeline, variables, source_revisions=revisions)
+        return self._start_tokens[token]
 
     def _begin(
         self, pipeline: CodePipeline, variables: list[dict[str, str]] | None, **more: Any
@@ -104,6 +102,7 @@ class ExecutionOperations(JobOperations):
     def _run(
         self, pipeline: CodePipeline, variables: list[dict[str, str]] | None = None, **more: Any
     ) -> PipelineRun:
+        started = {"triggerType": "StartPipelineExecution", "triggerDetail": self._somebody}
         return PipelineRun(
             pipeline.metadata["pipelineArn"],
             self.region_name,
@@ -111,7 +110,7 @@ class ExecutionOperations(JobOperations):
             variables,
             self._timeline.now(),
             traffic=self._traffic[pipeline.pipeline["name"]],
-            **more,
+            **{"trigger": started} | more,
         )
 
     def _look_at_sources(self, name: str) -> None:

@@ -13,7 +13,7 @@ from moto.codepipeline.exceptions import (
 from moto.codepipeline.models import CodePipeline, CodePipelineBackend, codepipeline_backends
 from moto.iam.exceptions import NotFoundException as IAMNotFoundException
 
-from .action_types import AWS_TYPES, ActionType, TypeKey, actions_of, keep_secrets
+from .action_types import ActionType, TypeKey, actions_of, aws_types, keep_secrets
 from .exceptions import (
     InvalidStructureError,
     LimitExceededError,
@@ -99,8 +99,8 @@ class JobBackend(ExecutionOperations):
     @operation
     def list_action_types(self, owner: str | None = None) -> list[dict[str, Any]]:
         """All types, as the API's ``ActionType``."""
-        types = [each.shown() for each in (*AWS_TYPES.values(), *self._live_types())]
-        return [each for each in types if owner in (None, each["id"]["owner"])]
+        types = (*aws_types(self.region_name).values(), *self._live_types())
+        return [each.shown() for each in types if owner in (None, each.key.owner)]
 
     def _register(self, action_type: ActionType) -> ActionType:
         known = self.action_types.get(action_type.key)

@@ -252,13 +252,14 @@ class JobOperations(SteppedBackend):
         return NextJob({})
 
     def _withdraw_job(self, action: ActionRun) -> None:
-        if self._approvals.holds(action):
+        if action.type_key == APPROVAL:
             self._approvals.withdraw(action)
         else:
             self._board.withdraw(action)
 
     def _open_function_job(self, action: ActionRun) -> None:
-        check_function(self.account_id, action.region, action.configuration["FunctionName"])
+        action.external_id = action.configuration["FunctionName"]  # recorded
+        check_function(self.account_id, action.region, action.external_id)
         self._board.open(action)
 
     def _invoke(self, job: Job) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from moto.codepipeline.models import PipelineExecution
 
-from .action_types import APPROVAL, ActionType, TypeKey
+from .action_types import APPROVAL, LAMBDA, ActionType, TypeKey
 from .traffic import SUPERSEDING, Traffic
 
 IN_PROGRESS, SUCCEEDED, FAILED = "InProgress", "Succeeded", "Failed"
@@ -142,9 +142,10 @@ class ActionRun:
 
     def take_details(self, details: dict[str, Any]) -> None:
         """Update the action with a job result's ``executionDetails``."""
-        self.summary = details.get("summary", self.summary)
-        self.external_id = details.get("externalExecutionId", self.external_id)
-        self.percent_complete = details.get("percentComplete", self.percent_complete)
+        if self.type_key != LAMBDA:  # recorded: a function's are not shown
+            self.summary = details.get("summary", self.summary)
+            self.external_id = details.get("externalExecutionId", self.external_id)
+            self.percent_complete = details.get("percentComplete", self.percent_complete)
 
     def state(self) -> dict[str, Any]:
         """The API's ``ActionExecution``, in GetPipelineState."""
@@ -271,8 +272,8 @@ class PipelineRun(PipelineExecution):
         started: float,
         *,
         traffic: Traffic[PipelineRun],
+        trigger: dict[str, str],
         source_revisions: dict[str, str] | None = None,
-        trigger: dict[str, str] | None = None,
     ) -> None:
         given = {each["name"]: each["value"] for each in variables or []}
         values = {
@@ -286,7 +287,7 @@ class PipelineRun(PipelineExecution):
         self.region = region
         self.traffic = traffic
         self.source_revisions = source_revisions or {}
-        self.trigger = trigger or {"triggerType": "StartPipelineExecution", "triggerDetail": ""}
+        self.trigger = trigger
         self.pipeline = deepcopy(pipeline)
         self.status = IN_PROGRESS
         self.started = started

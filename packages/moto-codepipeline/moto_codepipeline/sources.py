@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 def polls(action: dict[str, Any]) -> bool:
     """Whether a declared action is an S3 source that asks for change detection."""
     asked = action.get("configuration", {}).get("PollForSourceChanges")
-    return asked == "true" and TypeKey.of(action["actionTypeId"]) == S3_SOURCE
+    return str(asked).lower() == "true" and TypeKey.of(action["actionTypeId"]) == S3_SOURCE
 
 
 def version_of(action: dict[str, Any]) -> str | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .action_types import APPROVAL, S3_SOURCE, ActionType, TypeKey
+from .action_types import ActionType, TypeKey, aws_types
 from .exceptions import InvalidNextTokenError
 from .runs import PipelineRun, without_none
 from .traffic import Traffic
@@ -60,24 +60,18 @@ class States:
             if (each.stage.name, each.name) == (stage, action["name"])
         )
         latest = next(begun, None)
-        key = TypeKey.of(action["actionTypeId"])
+        known = aws_types(action.get("region", self.region)) | self.types
+        action_type = known.get(TypeKey.of(action["actionTypeId"]))
         configuration = latest.configuration if latest else action["configuration"]
         external_id = latest.external_id if latest else None
 
         def url(template: str) -> str | None:
-            known = self.types.get(key)
-            return known.url(template, configuration, external_id) if known else None
+            return action_type.url(template, configuration, external_id) if action_type else None
 
         return without_none(
             actionName=action["name"],
             currentRevision=latest.revision if latest else None,
             latestExecution=latest.state() if latest else None,
-            entityUrl=url("entityUrlTemplate") or self._own_entity_url(key, configuration),
+            entityUrl=url("entityUrlTemplate"),
             revisionUrl=url("revisionUrlTemplate"),
         )
-
-    def _own_entity_url(self, key: TypeKey, configuration: dict[str, str]) -> str | None:
-        """The URL of an S3 source or a manual approval (recorded)."""
-        if key == S3_SOURCE:
-            return f"https://console.aws.amazon.com/s3/home?region={self.region}#"
-        return configuration.get("ExternalEntityLink") if key == APPROVAL else None

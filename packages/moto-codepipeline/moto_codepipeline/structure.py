@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from .action_types import APPROVAL, AWS_TYPES, IDLE_TYPES, ActionType, TypeKey, actions_of
+from .action_types import APPROVAL, IDLE_TYPES, ActionType, TypeKey, actions_of, aws_types
 from .exceptions import (
     InvalidActionDeclarationError,
     InvalidStageDeclarationError,
@@ -41,7 +41,7 @@ def check_structure(
     _check_pipeline(pipeline)
     _check_stores(pipeline, region)
     _check_stages(pipeline)
-    known = AWS_TYPES | action_types
+    known = aws_types(region) | action_types
     for _, action in actions_of(pipeline):
         _check_action(action, known, region)
         _check_region(action, pipeline, region)
@@ -155,8 +155,7 @@ def _check_action(action: dict[str, Any], known: dict[TypeKey, ActionType], regi
             f"Version: '{type_id['version']}') in action '{name}' is not available "
             f"in region '{region.replace('-', '_').upper()}'"
         )
-    manual = key == APPROVAL
-    if "timeoutInMinutes" in action and not manual:
+    if "timeoutInMinutes" in action and key != APPROVAL:
         raise InvalidActionDeclarationError(
             f"Action {name} has timeoutInMinutes, which only manual approvals can have"
         )
@@ -165,7 +164,7 @@ def _check_action(action: dict[str, Any], known: dict[TypeKey, ActionType], regi
             raise InvalidActionDeclarationError(
                 f"Action {name} has {member}: this CodePipeline runs no commands"
             )
-    if manual:
+    if key == APPROVAL:
         _check_notification(action, region)
 
 

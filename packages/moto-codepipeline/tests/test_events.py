@@ -97,7 +97,10 @@ def test_stage_and_pipeline_details(service: Service) -> None:
         "state": "STARTED",
         "version": 1.0,
     }
-    trigger = {"trigger-type": "StartPipelineExecution", "trigger-detail": ""}
+    trigger = {
+        "trigger-type": "StartPipelineExecution",
+        "trigger-detail": f"arn:aws:iam::{ACCOUNT}:root",
+    }
     assert service.details("Pipeline", "STARTED") == [
         common | {"execution-trigger": trigger, "pipeline-execution-attempt": 1.0}
     ]

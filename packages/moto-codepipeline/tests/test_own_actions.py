@@ -305,6 +305,48 @@ class TestLambda:
         service.api.put_job_failure_result(jobId=events[0]["id"], failureDetails=details)
         assert service.status(execution_id) == "Failed"
 
+    def state(self, service: Service) -> dict[str, Any]:
+        [state] = service.stage("Stage2")["actionStates"]
+        del state["latestExecution"]["actionExecutionId"]
+        del state["latestExecution"]["lastStatusChange"]
+        return dict(state)
+
+    def test_the_function_and_its_log_are_linked_and_its_own_details_are_not_shown(
+        self, service: Service, events: list[dict[str, Any]]
+    ) -> None:
+        execution_id = self.invoke(service)
+        site = "https://console.aws.amazon.com"
+        log = f"{site}/cloudwatch/home?region={REGION}#logStream:group=%252Faws%252Flambda%252Fwork"
+        links = {"externalExecutionId": "work", "externalExecutionUrl": log}
+        expected = {
+            "actionName": "Work",
+            "entityUrl": f"{site}/lambda/home?region={REGION}#/functions/work",
+            "latestExecution": links | {"status": "InProgress"},
+        }
+        assert self.state(service) == expected
+        revisions = service.execution(execution_id)["artifactRevisions"]
+        service.api.put_job_success_result(
+            jobId=events[0]["id"],
+            executionDetails={"summary": "s", "externalExecutionId": "e", "percentComplete": 9},
+            currentRevision={"revision": "r", "changeIdentifier": "c"},
+        )
+        expected["latestExecution"] = links | {"status": "Succeeded"}
+        assert self.state(service) == expected
+        assert service.execution(execution_id)["artifactRevisions"] == revisions
+        listed = service.api.list_action_executions(pipelineName="release")
+        [work] = [e for e in listed["actionExecutionDetails"] if e["actionName"] == "Work"]
+        assert work["output"]["executionResult"] == links
+
+    def test_a_functions_failure_is_shown_with_its_message_and_no_other_id(
+        self, service: Service, events: list[dict[str, Any]]
+    ) -> None:
+        self.invoke(service)
+        details = {"type": "JobFailed", "message": "It broke", "externalExecutionId": "e"}
+        service.api.put_job_failure_result(jobId=events[0]["id"], failureDetails=details)
+        latest = self.state(service)["latestExecution"]
+        assert latest["externalExecutionId"] == "work"
+        assert latest["summary"] == "It broke"
+
     def test_a_function_is_invoked_again_with_its_token(
         self, service: Service, events: list[dict[str, Any]]
     ) -> None:
@@ -477,5 +519,5 @@ def test_a_new_revision_starts_an_execution(service: Service) -> None:
 
 
 def test_a_function_in_a_region_that_moto_does_not_know_does_not_exist() -> None:
-    with mock_aws(), pytest.raises(ActionFailedError, match="in the region us-nowhere-1"):
-        check_function("123456789012", "us-nowhere-1", "function")
+    with mock_aws(), pytest.raises(ActionFailedError, match=r"function no-such does not exist\.$"):
+        check_function("123456789012", "us-nowhere-1", "no-such")

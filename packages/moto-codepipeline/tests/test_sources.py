@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from codepipeline_fixtures import (
+    ACCOUNT,
     REGION,
     SIDE_BY_SIDE,
     Service,
@@ -106,7 +107,9 @@ def test_an_execution_has_no_execution_type_and_no_empty_variables(service: Serv
     create(service)
     execution = service.execution(service.start())
     assert {"executionType", "variables"}.isdisjoint(execution)
-    assert execution["trigger"]["triggerType"] == "StartPipelineExecution"
+    somebody = f"arn:aws:iam::{ACCOUNT}:root"
+    started = {"triggerType": "StartPipelineExecution", "triggerDetail": somebody}
+    assert execution["trigger"] == started
 
 
 def test_each_execution_reads_the_present_version(service: Service) -> None:
@@ -204,8 +207,9 @@ def test_a_retried_source_finds_the_newest_version(service: Service) -> None:
 
 
 class TestChangeDetection:
-    def test_a_change_starts_an_execution(self, service: Service) -> None:
-        create(service, PollForSourceChanges="true")
+    @pytest.mark.parametrize("asked", ["true", "True"])
+    def test_a_change_starts_an_execution(self, service: Service, asked: str) -> None:
+        create(service, PollForSourceChanges=asked)
         service.succeed(service.take())
         version = put(b"changed")
         service.clock.advance(120)
@@ -220,8 +224,13 @@ class TestChangeDetection:
         service.clock.advance(3600)
         assert len(service.summaries()) == 1
 
-    def test_change_detection_is_off_by_default(self, service: Service) -> None:
-        create(service)
+    @pytest.mark.parametrize(
+        "asked", [{}, *({"PollForSourceChanges": text} for text in ("false", "False", "yes", "1"))]
+    )
+    def test_change_detection_is_off_by_default(
+        self, service: Service, asked: dict[str, str]
+    ) -> None:
+        create(service, **asked)
         service.clock.advance(3600)
         assert service.summaries() == {}
         assert service.backend.next_due() is None
