@@ -71,7 +71,7 @@ class _Resource:
     """What both have: ``name`` is the physical id, and ``value`` that of the only attribute.
 
     moto finds only classes whose own base is CloudFormationModel, so this one does not have it.
-    It would look for a name in properties that are no object, so it is told of no name property.
+    With the name of a property, it would look for that in properties of any shape.
     """
 
     kind: ClassVar[str]
