@@ -71,19 +71,15 @@ class _Resource:
     """What both have: ``name`` is the physical id, and ``value`` that of the only attribute.
 
     moto finds only classes whose own base is CloudFormationModel, so this one does not have it.
-    With the name of a property, it would look for that in properties of any shape.
+    They have no ``cloudformation_name_type``: moto would look for it in properties of any shape.
     """
 
     kind: ClassVar[str]
     attribute: ClassVar[str] = ""
 
     def __init__(self, name: str, value: str) -> None:
-        self.name = name
+        self.name = self.physical_resource_id = name
         self.value = value
-
-    @property
-    def physical_resource_id(self) -> str:
-        return self.name
 
     @classmethod
     def has_cfn_attr(cls, attr: str) -> bool:
@@ -96,16 +92,17 @@ class _Resource:
             raise exceptions.UnformattedGetAttTemplateException
         return self.value
 
-    def is_created(self) -> bool:
-        return True
-
-    @classmethod
-    def cloudformation_name_type(cls) -> str:
-        return ""
-
     @classmethod
     def cloudformation_type(cls) -> str:
         return cls.kind
+
+    @classmethod
+    def check_kind(cls, original: Any) -> None:
+        """Raise ValidationError, with CloudFormation's text, if an update changes the type."""
+        if not isinstance(original, cls):
+            problem = "Update of resource type is not permitted. The new template modifies resource"
+            changed = original.logical_resource_id
+            raise ValidationError(f"{problem} type of the following resources: [{changed}]")
 
 
 class CustomActionTypeResource(_Resource, CloudFormationModel):
@@ -147,6 +144,7 @@ class CustomActionTypeResource(_Resource, CloudFormationModel):
 
         Only its tags are changed in place.
         """
+        cls.check_kind(original_resource)
         request = _type(cloudformation_json)
         if request | {"tags": None} == original_resource.request | {"tags": None}:
             kind = backend(account_id, region_name).action_types[original_resource.key]
@@ -199,6 +197,7 @@ class PipelineResource(_Resource, CloudFormationModel):
         region_name: str,
     ) -> PipelineResource:
         """Update the pipeline, or replace it if its name changes."""
+        cls.check_kind(original_resource)
         where, name = backend(account_id, region_name), original_resource.name
         pipeline, more = _pipeline(cloudformation_json, name)
         if pipeline["name"] != name:

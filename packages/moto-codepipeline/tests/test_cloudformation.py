@@ -189,6 +189,17 @@ def test_properties_that_are_no_object_are_refused(
         stacks.update_stack(StackName="there", TemplateBody=json.dumps(refused))
 
 
+@pytest.mark.parametrize("kind", ["CustomActionType", "Pipeline"])
+def test_the_type_of_a_resource_can_not_be_changed(service: Service, kind: str) -> None:
+    stacks = client("cloudformation")
+    queue = json.dumps({"Resources": {"Thing": {"Type": "AWS::SQS::Queue"}}})
+    stacks.create_stack(StackName="things", TemplateBody=queue)
+    with pytest.raises(ClientError, match=r"modifies resource type of .* \[Thing\]"):
+        stacks.update_stack(
+            StackName="things", TemplateBody=queue.replace("SQS::Queue", f"CodePipeline::{kind}")
+        )
+
+
 def test_a_resource_can_have_a_number_as_its_name(service: Service) -> None:
     body = template().replace('"BuilderType": {', "1: {").replace('"BuilderType"', "1")
     stacks = client("cloudformation")
@@ -235,7 +246,7 @@ SHAPES = st.recursive(
     kind=st.sampled_from(["CustomActionType", "Pipeline"]),
     shapes=st.lists(SHAPES, min_size=1, max_size=3),
 )
-@settings(BOUNDED, max_examples=50)
+@settings(BOUNDED, max_examples=30)
 def test_properties_of_any_shape_are_taken_or_refused_with_an_error(
     data: st.DataObject, kind: str, shapes: list[Any]
 ) -> None:
@@ -367,6 +378,19 @@ class TestPipeline:
         names = [each["name"] for each in service.api.list_pipelines()["pipelines"]]
         assert names == ["other"]
         assert outputs(stacks, "release") == {"Name": "other", "Version": "1"}
+
+    def test_a_name_is_made_for_a_pipeline_without_one_and_kept(
+        self, service: Service, stacks: Any
+    ) -> None:
+        for project in ("web", "shop"):
+            body = json.loads(self.template(project=project))
+            del body["Resources"]["Release"]["Properties"]["Name"]
+            change = stacks.create_stack if project == "web" else stacks.update_stack
+            change(StackName="web", TemplateBody=json.dumps(body))
+        name = physical_id(stacks, "web")
+        assert name.startswith("web-Release-")
+        [pipeline] = service.api.list_pipelines()["pipelines"]
+        assert (pipeline["name"], pipeline["version"]) == (name, 2)
 
     def test_numbers_and_dates_without_quotes_are_strings(
         self, service: Service, stacks: Any
