@@ -204,9 +204,10 @@ class ActionRun:
         if self.updated_by:
             result["externalExecutionId"] = self.id  # recorded for approvals, only here
         ended_well = self.status == SUCCEEDED
+        hidden = self.status == ABANDONED or (self.type_key, self.status) == (LAMBDA, IN_PROGRESS)
         return without_none(
             outputArtifacts=[artifact.detail() for artifact in self.outputs if ended_well],
-            executionResult=result if result and self.status != ABANDONED else None,
+            executionResult=None if hidden else result or None,
             outputVariables=self.output_variables,
         )
 

@@ -311,6 +311,11 @@ class TestLambda:
         del state["latestExecution"]["lastStatusChange"]
         return dict(state)
 
+    def result(self, service: Service) -> Any:
+        listed = service.api.list_action_executions(pipelineName="release")
+        [work] = [e for e in listed["actionExecutionDetails"] if e["actionName"] == "Work"]
+        return work["output"].get("executionResult")
+
     def test_the_function_and_its_log_are_linked_and_its_own_details_are_not_shown(
         self, service: Service, events: list[dict[str, Any]]
     ) -> None:
@@ -324,6 +329,7 @@ class TestLambda:
             "latestExecution": links | {"status": "InProgress"},
         }
         assert self.state(service) == expected
+        assert self.result(service) is None
         revisions = service.execution(execution_id)["artifactRevisions"]
         service.api.put_job_success_result(
             jobId=events[0]["id"],
@@ -333,9 +339,7 @@ class TestLambda:
         expected["latestExecution"] = links | {"status": "Succeeded"}
         assert self.state(service) == expected
         assert service.execution(execution_id)["artifactRevisions"] == revisions
-        listed = service.api.list_action_executions(pipelineName="release")
-        [work] = [e for e in listed["actionExecutionDetails"] if e["actionName"] == "Work"]
-        assert work["output"]["executionResult"] == links
+        assert self.result(service) == links
 
     def test_a_functions_failure_is_shown_with_its_message_and_no_other_id(
         self, service: Service, events: list[dict[str, Any]]
