@@ -262,14 +262,14 @@ def test_properties_of_any_shape_are_taken_or_refused_with_an_error(
             resource["Properties"] = put(resource["Properties"], changed, shape)
         bad, codes = json.dumps(document), set()
         stacks = client("cloudformation")
-        for step in (
-            lambda: stacks.create_stack(StackName="bad", TemplateBody=bad),
-            lambda: stacks.delete_stack(StackName="bad"),
-            lambda: stacks.create_stack(StackName="good", TemplateBody=good),
-            lambda: stacks.update_stack(StackName="good", TemplateBody=bad),
+        for how, name, body in (
+            ("create_stack", "bad", {"TemplateBody": bad}),
+            ("delete_stack", "bad", {}),
+            ("create_stack", "good", {"TemplateBody": good}),
+            ("update_stack", "good", {"TemplateBody": bad}),
         ):
             try:
-                step()
+                getattr(stacks, how)(StackName=name, **body)
             except ClientError as error:
                 code, message = error_of(error)
                 codes.add(code)
