@@ -290,7 +290,6 @@ def _read(shape: Shape, value: Any, path: str = "") -> Any:
     Raises ValidationError that names the property.
     """
     what, kind = _KINDS[shape.type_name]
-    # Reported for Metadata, which is not of a property either.
     whole = "Template format error: Any Properties member must be an object."
     problem = ValidationError(f"The property {path} must be {what}" if path else whole)
     if not isinstance(value, kind):
