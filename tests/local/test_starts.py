@@ -506,6 +506,7 @@ def test_only_the_first_run_installs_and_it_first_says_what_and_for_how_long(
 ) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in (
+        "requirements/local.txt",
         "requirements/dev.txt",
         "packages/acknowledger-worker/pyproject.toml",
         "packages/moto-codepipeline/pyproject.toml",
@@ -528,7 +529,9 @@ def test_only_the_first_run_installs_and_it_first_says_what_and_for_how_long(
     assert told == (
         "Installing what the local stack and the tests need into .venv, which takes about a minute …"
     )
-    assert any("pip" in line and "requirements/dev.txt" in line for line in rest)
+    [installed] = (line for line in rest if "requirements" in line)
+    assert "-m pip" in installed
+    assert installed.endswith(" -r requirements/local.txt -r requirements/dev.txt")
     assert rest[-1] == second.stdout.rstrip() == "python -m local demo"
 
 
