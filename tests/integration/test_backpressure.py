@@ -45,7 +45,7 @@ class Quota:
 
 
 @pytest.mark.slow
-def test_with_a_fifth_of_the_starts_every_job_is_acknowledged_and_no_invocation_times_out() -> None:
+def test_with_a_fifth_of_the_starts_every_job_is_acknowledged_and_no_invocation_times_out():
     quota = Quota()
     with acknowledger.running(
         worker=False,

@@ -8,9 +8,7 @@ from local import acknowledger
 
 
 @pytest.mark.slow
-def test_a_pause_stops_new_jobs_of_its_action_type_only(
-    owners_world,
-):
+def test_a_pause_stops_new_jobs_of_its_action_type_only(owners_world):
     world = owners_world
     chosen = {"actionTypes": [world.action_type]}
     running = world.start({"Outcome": "Hang"})

@@ -45,7 +45,7 @@ LINES: list[Any] = [
         ("{ $.ms NOT EXISTS }", "cd"),
     ],
 )
-def test_a_filter_pattern_matches(pattern: str | None, matching: str) -> None:
+def test_a_filter_pattern_matches(pattern, matching):
     messages = [line if isinstance(line, str) else json.dumps(line) for line in LINES]
     wanted = FilterPattern(pattern)
     found = [
@@ -69,7 +69,7 @@ def test_a_filter_pattern_matches(pattern: str | None, matching: str) -> None:
         "{ $.a = 1",
     ],
 )
-def test_an_unsupported_filter_pattern_is_refused(pattern: str) -> None:
+def test_an_unsupported_filter_pattern_is_refused(pattern):
     with pytest.raises(InvalidParameterException):
         FilterPattern(pattern)
 
@@ -93,7 +93,7 @@ def filled(cloud: LocalCloud) -> Any:
     return client
 
 
-def test_a_filter_pattern_filters_at_the_endpoint(logs: Any) -> None:
+def test_a_filter_pattern_filters_at_the_endpoint(logs):
     found = logs.filter_log_events(logGroupName="/app", filterPattern='{ $.job_id = "b" }')
     assert [json.loads(event["message"])["message"] for event in found["events"]] == [
         "Taken",
@@ -103,7 +103,7 @@ def test_a_filter_pattern_filters_at_the_endpoint(logs: Any) -> None:
         logs.filter_log_events(logGroupName="/app", filterPattern="%a%")
 
 
-def test_a_saved_query_is_changed_found_and_deleted(logs: Any) -> None:
+def test_a_saved_query_is_changed_found_and_deleted(logs):
     about = {"name": "a/b", "queryString": "fields ms", "logGroupNames": ["/app"]}
     one = logs.put_query_definition(**about)["queryDefinitionId"]
     other = logs.put_query_definition(name="c", queryString="fields ms")["queryDefinitionId"]
@@ -131,7 +131,7 @@ def test_a_saved_query_is_changed_found_and_deleted(logs: Any) -> None:
         ("StopQuery", {"queryId": "a"}),
     ],
 )
-def test_running_a_query_is_refused(logs: Any, operation: str, request_: dict[str, Any]) -> None:
+def test_running_a_query_is_refused(logs, operation, request_):
     method = logs.meta.method_to_api_mapping
     (name,) = [name for name, its in method.items() if its == operation]
     with pytest.raises(ClientError, match=f"has no {operation}") as refused:

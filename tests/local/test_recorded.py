@@ -70,7 +70,7 @@ def comparable(event: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["source"].split()[-1] for row in ROWS])
-def test_an_execution_is_as_recorded_on_aws(cloud: LocalCloud, row: dict[str, Any]) -> None:
+def test_an_execution_is_as_recorded_on_aws(cloud, row):
     states, name = cloud.client("stepfunctions"), f"recorded-{uuid.uuid4()}"
     queue = Queue(cloud, name)
     if "function" in row:

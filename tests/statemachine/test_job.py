@@ -159,7 +159,7 @@ SCENARIOS = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_the_path_of_a_job(scenario: Scenario, machine: Machine, job: Any) -> None:
+def test_the_path_of_a_job(scenario, machine, job):
     offered = job()
     ended = machine.run(offered, scenario.script, **scenario.input)
     assert ended.path == scenario.path
