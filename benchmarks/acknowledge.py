@@ -3,8 +3,6 @@
 Processor time doesn't include waiting for calls, or what else the machine does.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import statistics

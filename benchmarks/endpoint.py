@@ -5,8 +5,6 @@
 It prints its port. `PUT /offers/1000` lets PollForJobs return this many jobs.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import json

@@ -4,8 +4,6 @@ The rule matches the events of all custom actions. The cost, in processor time, 
 empty poll without us, which is the least that an event of a served type costs.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """The documentation's code: each block has a test that runs it, and the Python examples are typed."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import re

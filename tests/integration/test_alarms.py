@@ -1,7 +1,5 @@
 """Each alarm fires when its cause occurs, and none while jobs merely succeed or fail."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from dataclasses import replace

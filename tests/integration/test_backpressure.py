@@ -1,7 +1,5 @@
 """Step Functions throttles StartExecution: the jobs that can't be started are offered again."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time

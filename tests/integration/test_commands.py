@@ -1,7 +1,5 @@
 """The documentation's commands for a running stack, as written."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

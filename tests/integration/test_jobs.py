@@ -1,7 +1,5 @@
 """Jobs in the whole stack: CodePipeline, both buses, all functions, the worker."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 

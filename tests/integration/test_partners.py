@@ -1,7 +1,5 @@
 """Partner actions in the whole stack."""
 
-from __future__ import annotations
-
 import uuid
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Pausing and resuming intake in the whole stack."""
 
-from __future__ import annotations
-
 import pytest
 
 from local import acknowledger

@@ -1,7 +1,5 @@
 """A job or an action type that always fails doesn't affect the others."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

@@ -1,7 +1,5 @@
 """tools/redrive.py redrives every dead letter, and nothing is done twice."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

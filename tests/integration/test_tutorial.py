@@ -1,7 +1,5 @@
 """The AWS tutorial, typed as it is written, at the local endpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """`make demo` and `make local`, as a user runs them."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """local/aws has what moto lacks of AWS. It does not depend on this product."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

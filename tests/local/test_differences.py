@@ -1,7 +1,5 @@
 """The differences from AWS: docs/local.md names a test for each of its lines."""
 
-from __future__ import annotations
-
 import json
 import re
 import uuid

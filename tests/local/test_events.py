@@ -1,7 +1,5 @@
 """EventBridge rules reach their targets, with events as EventBridge writes them."""
 
-from __future__ import annotations
-
 import json
 import re
 import uuid

@@ -1,7 +1,5 @@
 """From a worker in a file to its result, as in the tutorial."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -1,7 +1,5 @@
 """Lambda functions run and answer as on AWS."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

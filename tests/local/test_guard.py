@@ -1,7 +1,5 @@
 """Programs on this machine and named web pages may use the endpoint; other web pages may not."""
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess

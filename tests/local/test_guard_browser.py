@@ -1,7 +1,5 @@
 """Pages of other sites in a real browser try to use the endpoint."""
 
-from __future__ import annotations
-
 import base64
 import json
 import socket

@@ -3,8 +3,6 @@
 test_demo shows that the commands never call the user's endpoint.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """CloudWatch Logs: filter patterns match as AWS documents, and queries are saved but not run."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

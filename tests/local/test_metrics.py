@@ -1,7 +1,5 @@
 """CloudWatch has the metrics that functions print and those of the services."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The page's server: requests, responses, and streams that end with their browser."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

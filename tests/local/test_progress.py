@@ -1,7 +1,5 @@
 """The progress line in the terminal."""
 
-from __future__ import annotations
-
 import io
 
 import pytest

@@ -9,8 +9,6 @@ changed. Differences that are listed in docs/local.md are left out. Waits are sh
 recordings, and names are those of this test.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import uuid

@@ -1,7 +1,5 @@
 """Missing operations answer in the caller's protocol, with errors that SDKs don't retry."""
 
-from __future__ import annotations
-
 import http.client
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The documentation's commands with the SAM CLI, as a reader types them, at the local endpoint."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The released SAM CLI creates, updates, deletes and recreates the stack at the local endpoint."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

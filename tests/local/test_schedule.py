@@ -1,7 +1,5 @@
 """Schedules of rules fire, by themselves and on request."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

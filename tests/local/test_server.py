@@ -1,7 +1,5 @@
 """The local cloud in this process, which leaves nothing behind when it stops."""
 
-from __future__ import annotations
-
 import gc
 import json
 import os

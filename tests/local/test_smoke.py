@@ -1,7 +1,5 @@
 """`make smoke` with a stack that sam has deployed to an empty endpoint."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """The smoke test's own pipeline and worker, without a stack."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The stack is created from its own template, and names what can't be created."""
 
-from __future__ import annotations
-
 import functools
 import io
 import json

@@ -1,7 +1,5 @@
 """With a wrong setting, a command ends at once, with one line, status 2 and nothing served."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

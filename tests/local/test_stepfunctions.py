@@ -1,7 +1,5 @@
 """State machines run as on AWS, in everything that matters to a workflow that waits and retries."""
 
-from __future__ import annotations
-
 import functools
 import gc
 import itertools

@@ -1,7 +1,5 @@
 """The local stack reports the action types that are not served, and why."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The user's own worker, in a process that restarts."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path

@@ -4,8 +4,6 @@ They come from moto's source distribution, with the version and the hash in requ
 are deleted afterwards.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """What a release needs: a version, locked requirements, and workflows with pinned actions."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

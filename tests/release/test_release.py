@@ -1,7 +1,5 @@
 """A release as its users get it: without the repository."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """Hostile answers of workers, and hostile jobs: text stays text, and every execution ends."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections.abc import Callable

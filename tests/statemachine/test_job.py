@@ -1,7 +1,5 @@
 """The paths of a job through the real definition, with Acknowledge and Report scripted."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, field
 from typing import Any

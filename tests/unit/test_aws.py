@@ -1,7 +1,5 @@
 """Clients are created once, also by many threads; those always needed, while Lambda starts."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Every service is simulated at the HTTP level: it records its requests, and refus
 the limits of its API, as the real one would.
 """
 
-from __future__ import annotations
-
 import bisect
 import contextlib
 import functools

@@ -1,7 +1,5 @@
 """Progress that a worker reports."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Registering, listing and deleting action types, and declaring actions of them in pipelines."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

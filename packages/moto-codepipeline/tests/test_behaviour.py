@@ -1,7 +1,5 @@
 """Every switch, in both settings, for custom and partner jobs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any

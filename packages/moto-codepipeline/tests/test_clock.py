@@ -1,7 +1,5 @@
 """The clock that tests move, appointments, and ticks."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """AWS::CodePipeline::CustomActionType and ::Pipeline in a template."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

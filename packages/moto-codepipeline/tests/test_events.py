@@ -1,7 +1,5 @@
 """The EventBridge events of an execution, and how they are delivered."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from threading import Thread

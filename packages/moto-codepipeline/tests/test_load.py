@@ -1,7 +1,5 @@
 """Many jobs, and many workers at once."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Iterator

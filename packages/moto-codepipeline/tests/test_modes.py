@@ -1,7 +1,5 @@
 """Several executions of one pipeline: they supersede each other, queue, or run in parallel."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

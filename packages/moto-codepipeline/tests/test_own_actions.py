@@ -1,7 +1,5 @@
 """AWS's own actions: manual approvals and Lambda functions, and the transitions between stages."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Retries of a failed stage, and what the API shows of both attempts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Executions with their stages and actions, and what the API shows of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

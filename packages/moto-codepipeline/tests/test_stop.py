@@ -1,7 +1,5 @@
 """Stopped executions: their actions end or are abandoned, and what workers see of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

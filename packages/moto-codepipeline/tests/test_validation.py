@@ -1,7 +1,5 @@
 """Requests that are refused before anything is looked up, with AWS's messages."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

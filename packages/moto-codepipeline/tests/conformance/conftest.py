@@ -1,7 +1,5 @@
 """moto behind an endpoint, and clients that use it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

@@ -4,8 +4,6 @@ The service is empty when these requests arrive, so each is refused before the s
 resource.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Each operation in each state, as boto3, the AWS CLI and the AWS SDK for JavaScript see it."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Callable
 
