@@ -1,6 +1,5 @@
 """Registering, listing and deleting action types, and declaring actions of them in pipelines."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,14 +14,7 @@ from codepipeline_fixtures import (
     action_type,
     configuration_property,
     error_of,
-    running_service,
 )
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
 
 
 def test_a_created_type_is_returned_and_listed(service: Service) -> None:

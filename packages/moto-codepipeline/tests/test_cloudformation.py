@@ -2,19 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from codepipeline_fixtures import ACCOUNT, REGION, TYPE, Service, client, running_service
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
+from codepipeline_fixtures import ACCOUNT, REGION, TYPE, Service, client
 
 
 def template(**changes: Any) -> str:

@@ -1,7 +1,6 @@
 """Requests that are refused before anything is looked up, with AWS's messages."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,18 +13,11 @@ from codepipeline_fixtures import (
     action_type,
     configuration_property,
     error_of,
-    running_service,
 )
 from moto_codepipeline.exceptions import CodePipelineError
 from moto_codepipeline.validation import read_request
 
 JOB_ID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
 
 
 def refusal(operation: str, body: Any) -> tuple[str, str]:
