@@ -238,23 +238,3 @@ class TestTags:
         assert self.tags(service) == [{"key": "a", "value": "1"}, {"key": "b", "value": "2"}]
         service.api.untag_resource(resourceArn=self.ARN, tagKeys=["b"])
         assert self.tags(service) == [{"key": "a", "value": "1"}]
-
-    @pytest.mark.parametrize(
-        ("tags", "code"),
-        [
-            ([{"key": "aws:x", "value": "1"}], "InvalidTagsException"),
-            ([{"key": f"k{n}", "value": "1"} for n in range(51)], "TooManyTagsException"),
-        ],
-    )
-    def test_invalid_tags_are_refused(
-        self, service: Service, tags: list[dict[str, str]], code: str
-    ) -> None:
-        service.register()
-        with pytest.raises(ClientError) as caught:
-            service.api.tag_resource(resourceArn=self.ARN, tags=tags)
-        assert error_of(caught.value)[0] == code
-
-    def test_an_unknown_type_has_no_tags(self, service: Service) -> None:
-        with pytest.raises(ClientError) as caught:
-            self.tags(service)
-        assert error_of(caught.value)[0] == "ResourceNotFoundException"
