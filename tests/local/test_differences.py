@@ -126,10 +126,6 @@ def test_a_role_may_do_everything(cloud):
     assert answer(cloud, "unlimited", source, Timeout=30) > 0
 
 
-def test_all_credentials_belong_to_one_account(cloud):
-    assert cloud.client("sts").get_caller_identity()["Account"] == ACCOUNT
-
-
 # -- EventBridge ----------------------------------------------------------------------------------
 
 
