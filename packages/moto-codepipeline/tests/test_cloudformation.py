@@ -1,10 +1,7 @@
 """AWS::CodePipeline::CustomActionType and ::Pipeline in a template."""
 
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,12 +20,6 @@ from codepipeline_fixtures import (
     running_service,
 )
 from codepipeline_fixtures import configuration_property as configured
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
 
 
 def template(**changes: Any) -> str:
