@@ -40,7 +40,7 @@ class Encoder(Functions.Encoder):  # type: ignore[misc]
         super().__init__(**{**settings, "ensure_ascii": False})
 
 
-_PATH = re.compile(r"\$[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
+_PATH = re.compile(r"\$[A-Za-z]\w*(\.(?!(true|false|null)\b)[A-Za-z]\w*)+", re.ASCII)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -246,12 +246,12 @@ def test_an_expression_without_a_value_fails_the_execution(
 
 @pytest.mark.parametrize(
     "path",
-    ["a", "a.text", "a.number", "a.true", "a.none", "a.object", "a.list", "a.list.b", "a.and"],
+    ["a", "a.text", "a.number", "a.yes", "a.none", "a.object", "a.list", "a.list.b", "a.and"],
 )
 def test_a_path_alone_has_the_same_value_as_within_an_expression(
     states: Any, machine: Callable[..., str], path: str
 ) -> None:
-    data: dict[str, Any] = {"text": NASTY, "number": 2.0, "true": True, "none": None, "and": 1}
+    data: dict[str, Any] = {"text": NASTY, "number": 2.0, "yes": True, "none": None, "and": 1}
     data |= {"object": {"b": None}, "list": [{"b": 1}, {"b": 2}]}
     alone, within = f"{{% $states.input.{path} %}}", f"{{% ($states.input.{path}) %}}"
     arn = machine(Evaluate={"Type": "Pass", "Output": {"alone": alone, "within": within}})
