@@ -1,4 +1,4 @@
-"""Caches what moto computes for every request, and frees what moto keeps forever.
+"""Saves what moto does anew for every request, and frees what moto keeps forever.
 
 `make bench` needs this for its jobs per second and memory. The reasons in `replaced` say how many
 Python instructions each replacement saves.

@@ -48,8 +48,9 @@ TICK_SECONDS = 0.2
 class Dispatcher(DomainDispatcherApplication):
     """moto's dispatcher, which finds the service of a host, and the view of a JSON request, once.
 
-    moto matches a host with about 300 patterns, and Flask a path for each request; in the JSON
-    protocol, all requests to a service have the same path.
+    moto matches a host with about 300 patterns, and Flask prepares each request for any path; in
+    the JSON protocol, there is one. Counted in Python instructions, a PutEvents takes 60 % more
+    through Flask.
     """
 
     def __init__(self) -> None:
