@@ -42,7 +42,7 @@ def function_role(iam: Any) -> str:
     return str(iam.create_role(RoleName="work", AssumeRolePolicyDocument=trust)["Role"]["Arn"])
 
 
-def test_a_function_is_given_a_job_and_reads_its_input() -> None:
+def test_a_function_is_given_a_job_and_reads_its_input():
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as zipped:
         zipped.writestr("work.py", CODE)

@@ -1,22 +1,13 @@
 """AWS::CodePipeline::CustomActionType and ::Pipeline in a template."""
 
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from codepipeline_fixtures import ACCOUNT, REGION, TYPE, Service, client, running_service
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
+from codepipeline_fixtures import ACCOUNT, REGION, TYPE, Service, client
 
 
 def template(**changes: Any) -> str:

@@ -1,7 +1,5 @@
 """docs/behaviour.md agrees with the code about every switch, and names no others."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import fields

@@ -1,9 +1,6 @@
 """The EventBridge events of an execution, and how they are delivered."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator
 from threading import Thread
 from typing import Any
 
@@ -16,18 +13,11 @@ from codepipeline_fixtures import (
     Service,
     action,
     client,
-    running_service,
 )
 from moto_codepipeline import JobBackend
 from moto_codepipeline.events import put_on_default_bus
 
 ARN = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:release"
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
 
 
 def test_an_execution_announces_each_step_in_order(service: Service) -> None:

@@ -1,7 +1,5 @@
 """Any structure is refused or runs to its end; any sequence of user actions keeps the rules."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from contextlib import ExitStack

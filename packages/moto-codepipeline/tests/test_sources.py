@@ -1,7 +1,5 @@
 """S3 source actions: what they read and upload, and how they fail."""
 
-from __future__ import annotations
-
 import io
 import logging
 import zipfile
