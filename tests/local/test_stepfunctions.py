@@ -236,6 +236,19 @@ def test_an_expression_without_a_value_fails_the_execution(states, machine, expr
     assert "EvaluationFailed" in history(states, described["executionArn"])
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["a", "a.text", "a.number", "a.yes", "a.none", "a.object", "a.list", "a.list.b", "a.and"],
+)
+def test_a_path_alone_has_the_same_value_as_within_an_expression(states, machine, path):
+    data = {"text": NASTY, "number": 2.0, "yes": True, "none": None, "and": 1}
+    data |= {"object": {"b": None}, "list": [{"b": 1}, {"b": 2}]}
+    alone, within = f"{{% $states.input.{path} %}}", f"{{% ($states.input.{path}) %}}"
+    arn = machine(Evaluate={"Type": "Pass", "Output": {"alone": alone, "within": within}})
+    found = output(states, arn, {"a": data})
+    assert found["alone"] == found["within"]
+
+
 def test_data_is_never_code(states, machine):
     arn = machine(
         Keep={"Type": "Pass", "Assign": {"x": "{% $states.input %}", "y": 1}},
