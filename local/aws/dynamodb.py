@@ -1,24 +1,27 @@
-"""moto's DynamoDB with one request at a time, and each expression parsed once.
+"""moto's DynamoDB with one request at a time, and each expression read once.
 
 moto checks a condition, creates the item and then updates it. In between, another thread could see
 an incomplete item, or claim an item that is already claimed. On AWS, each such request is atomic.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import pickle
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.parsing import ast_nodes, expressions
 
 # moto has no type annotations for these.
 UpdateExpression: Any = ast_nodes.UpdateExpression  # type: ignore[attr-defined]
 DepthFirstTraverser: Any = ast_nodes.DepthFirstTraverser  # type: ignore[attr-defined]
+NODE = (ast_nodes.Node,)  # type: ignore[attr-defined]
 UpdateExpressionParser: Any = expressions.UpdateExpressionParser  # type: ignore[attr-defined]
+
+moto_words = ConditionExpressionParser._lex_condition_expression
 
 #: Held by each request, and by code that reads items without a request.
 lock = threading.RLock()
@@ -55,6 +58,42 @@ def one_at_a_time(moto_call: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return moto_call(self)
 
     return call_action
+
+
+@functools.cache
+def first_of(kinds: tuple[type, ...], kind: type) -> type | None:
+    """The first of these types that is a type's base; the types of nodes are slow to check."""
+    return next((each for each in kinds if issubclass(kind, each)), None)
+
+
+def traverse(self: Any, tree: Any) -> Any:
+    """Process the nodes of a tree that a traverser is for, from the leaves to the root."""
+    processors = self._processing_map()
+    kinds = tuple(processors)
+
+    def visit(node: Any, position: int) -> Any:
+        parent = node.parent
+        for index, child in enumerate(node.children or ()):
+            self.pre_processing_of_child(node, index)
+            if first_of(NODE, child.__class__):
+                visit(child, index)
+        if found := first_of(kinds, node.__class__):
+            node = processors[found](node)
+            node.parent = parent
+            if parent:
+                parent.children[position] = node
+        return node
+
+    return visit(tree, -1)
+
+
+@functools.lru_cache(1000)
+def words_of(condition: str) -> tuple[Any, ...]:
+    return tuple(moto_words(ConditionExpressionParser(condition, None, None)))
+
+
+def words(self: Any) -> deque[Any]:
+    return deque(words_of(self.condition_expression))
 
 
 parsed = functools.lru_cache(1000)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import random
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,6 +40,9 @@ class Encoder(Functions.Encoder):  # type: ignore[misc]
         super().__init__(**{**settings, "ensure_ascii": False})
 
 
+_PATH = re.compile(r"\$[A-Za-z]\w*(\.(?!(true|false|null)\b)[A-Za-z]\w*)+", re.ASCII)
+
+
 @functools.lru_cache(maxsize=4096)
 def parse(expression: str) -> Any:
     return Jsonata(expression)
@@ -49,6 +53,8 @@ def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
 
     The variables are bound; they never become part of the expression's text.
     """
+    if (value := _member(expression, variables)) is not None:
+        return plain(value)
     values = {name: NULL if value is None else value for name, value in variables.items()}
     try:
         # All threads share a parsed expression, and each copies its small runtime state. The
@@ -67,6 +73,20 @@ def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
     if result is None:
         raise UndefinedError("returned nothing (undefined).")
     return plain(result)
+
+
+def _member(expression: str, variables: Mapping[str, Any]) -> Any:
+    """The value of a path through objects, such as `$states.input.job`; None for all else.
+
+    Most expressions are such paths, and the library takes ten times as long for them.
+    """
+    value: Any = variables
+    if _PATH.fullmatch(expression):
+        for name in expression[1:].split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, str | int | float | dict):
+            return value
+    return None
 
 
 def plain(value: Any) -> Any:

@@ -1,29 +1,35 @@
-"""Caches what moto computes for every request, and frees what moto keeps forever.
+"""Saves what moto does anew for every request, and frees what moto keeps forever.
 
 `make bench` needs this for its jobs per second and memory. The reasons in `replaced` say how many
 Python instructions each replacement saves.
 """
 
 import functools
-from collections.abc import Callable, Iterable
+import string
+from collections.abc import Callable
 from typing import Any, cast
 
-from moto.core.serialize import DEFAULT_ALIAS_PROVIDERS, XFormedAttributePicker
 from moto.s3.models import FakeKey, FakeMultipart
 
-moto_keys: Callable[[Any, Any], Iterable[str]] = XFormedAttributePicker.get_possible_keys
+
+def member(moto_serialize: Callable[..., None]) -> Callable[..., None]:
+    """Skip what an answer lacks, if all that it has is named as in the API."""
+
+    @functools.wraps(moto_serialize)
+    def serialize(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
+        if type(value) is dict and key not in value and value.keys() <= shape.parent.members.keys():
+            return
+        moto_serialize(self, serialized, value, shape, key)
+
+    return serialize
 
 
-def possible_keys(picker: Any, context: Any) -> Iterable[str]:
-    """Return the possible names of a member of an answer; for a dict, only those that it has."""
-    answer = context.obj
-    if type(answer) is not dict or picker.alias_providers is not DEFAULT_ALIAS_PROVIDERS:
-        return moto_keys(picker, context)
-    names: dict[str, list[str]] = vars(context.shape).setdefault("possible_keys", {})
-    if context.key not in names:
-        names[context.key] = list(dict.fromkeys(moto_keys(picker, context)))
-    # A name with a dot is the path to a nested member.
-    return [name for name in names[context.key] if name in answer or "." in name]
+def random_string(
+    self: Any, length: int = 20, include_digits: bool = True, lower_case: bool = False
+) -> str:
+    pool = string.ascii_letters + string.digits * include_digits
+    text = "".join(self.choices(pool, k=length))
+    return text.lower() if lower_case else text
 
 
 def new_model(cls: type[Any], *_: Any, **__: Any) -> Any:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
+from flask import Response
 from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import (
@@ -34,7 +35,7 @@ from local.aws.cloudformation import resources
 from local.aws.guard import Guard
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     Layer = Callable[[WSGIApplication, "LocalCloud"], WSGIApplication]
 
@@ -45,20 +46,46 @@ TICK_SECONDS = 0.2
 
 
 class Dispatcher(DomainDispatcherApplication):
-    """moto's dispatcher, which matches a host with about 300 patterns, with a cache for hosts.
+    """moto's dispatcher, which finds the service of a host, and the view of a JSON request, once.
 
-    This halves the time of PutEvents.
+    moto matches a host with about 300 patterns, and Flask prepares each request for any path; in
+    the JSON protocol, there is one. Counted in Python instructions, a PutEvents takes 60 % more
+    through Flask.
     """
 
     def __init__(self) -> None:
         super().__init__(refusal.application)
         self.backend_url_patterns = [*self.backend_url_patterns, refusal.NOBODY]
         self._found: dict[str | None, Any] = {}
+        self._views: dict[Any, Any] = {}
 
     def get_backend_for_host(self, host: str | None) -> Any:
         if host not in self._found:
             self._found[host] = super().get_backend_for_host(host)
         return self._found[host]
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Any:
+        flask: Any = self.get_application(environ)
+        if "HTTP_X_AMZ_TARGET" not in environ or environ["PATH_INFO"] != "/":
+            return flask(environ, start_response)
+        if flask not in self._views:
+            rules = [rule.endpoint for rule in flask.url_map.iter_rules() if rule.rule == "/"]
+            self._views[flask] = flask.view_functions[rules[0]].callback if rules else None
+        view = self._views[flask]
+        if not view:
+            return flask(environ, start_response)
+        request = flask.request_class(environ)
+        try:
+            status, headers, body = view(request, request.raw_url, request.headers)
+            response = Response(body, status, headers)
+        except Exception as error:  # noqa: BLE001 - Flask's handlers make an answer of it
+            with flask.request_context(environ):
+                response = flask.finalize_request(flask.handle_user_exception(error))
+        else:
+            if response.status_code >= 400:
+                with flask.request_context(environ):
+                    response = flask.process_response(response)
+        return response(environ, start_response)
 
 
 class QuietHandler(MotoRequestHandler):

@@ -820,7 +820,7 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
             self._ended.set()
 
     def _pack(self, env: Any) -> None:
-        self._packed = zlib.compress(pickle.dumps(env.event_manager.get_event_history()))
+        self._packed = zlib.compress(pickle.dumps(env.event_manager._history_event_list))
         kept = SimpleNamespace(map_run_record_pool_manager=env.map_run_record_pool_manager)
         self.exec_worker = SimpleNamespace(env=kept)
 
@@ -1279,6 +1279,7 @@ def stop_all() -> None:
 backends = BackendDict(Backend, "stepfunctions")
 clients = Clients()
 parsed = functools.lru_cache(maxsize=64)
+parse_path = functools.lru_cache(maxsize=1000)
 own_id = property(lambda self: str(id(self)))
 
 # moto logs every failed state as an error on standard error.
