@@ -22,8 +22,8 @@ from tests.resilience.explorer.scenarios import SCENARIOS, usual_steps, variants
 from tests.resilience.explorer.search import Found, Left, replayed, search, shortened
 
 HEADER = f"""\
-{"":59} whole                                       left out by the bound of       ends
-{"":59} up to schedules   states    steps      s  preempt.    faults     steps    in s
+{"":30} whole                                       left out by the bound of       ends
+{"":30} up to schedules   states    steps      s  preempt.    faults     steps    in s
 """
 
 
