@@ -170,5 +170,5 @@ def variants() -> dict[str, Scenario]:
 
 
 def usual_steps(name: str) -> int:
-    """The maximum number of steps in a search of a variant: more in the hardest world."""
-    return 40_000 if name in SCENARIOS else 3_000
+    """The maximum number of steps in a search of a variant: more for custom actions."""
+    return 180_000 if name in SCENARIOS else 100_000

@@ -127,7 +127,7 @@ class Settings:
 class Job(NamedTuple):
     """A job in CodePipeline.
 
-    holder: who acknowledged it.
+    holder: who acknowledged it; once it has ended, whose result it has.
     doubts: the nonces of our calls whose outcome was lost; we may have acknowledged it with them.
     """
 
@@ -158,13 +158,16 @@ class Execution(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An event on its way to a function: not before `due`, with `tries` left until `until`."""
+    """An event on its way to a function, with `tries` left until `until`.
+
+    due: when it can arrive; 0 once it can, so that equal states are equal.
+    """
 
     function: str
     text: str
-    due: float
     tries: int
     until: float
+    due: float = 0
 
 
 class Actor(NamedTuple):
@@ -174,7 +177,7 @@ class Actor(NamedTuple):
         execution of a state; or None.
     until: when its sleep or wait is over; None if it can continue.
     token: the task token that it waits for.
-    since: the clock and the serial when it began to wait.
+    since: when it began to wait, if it has looked at the clock.
     deadline: when Lambda ends it.
     """
 
@@ -183,7 +186,7 @@ class Actor(NamedTuple):
     cause: Event | str | None = None
     until: float | None = None
     token: str = ""
-    since: tuple[float, int] = (0, 0)
+    since: float = 0
     deadline: float | None = None
 
     @property
@@ -362,7 +365,8 @@ class World:
             process = self._answered(actor, "null")
             self._add(actor._replace(process=process, until=self.clock + act[1]))
         elif act[0] == "wait":
-            self._add(actor._replace(token=act[1], until=act[2], since=(self.clock, self.serial)))
+            since = self.clock if actor.process.reads_clock else 0
+            self._add(actor._replace(token=act[1], until=act[2], since=since))
             if actor.name == "InProgress":
                 self.handed_out |= {str(actor.cause)}
         elif isinstance(actor.cause, str) and actor.of_function:
@@ -410,6 +414,8 @@ class World:
     def pass_time(self) -> None:
         """Let time pass until the next thing is due."""
         self.clock = max(self.clock, self.next_time())
+        came = [each._replace(due=0) if each.due <= self.clock else each for each in self.events]
+        self.events = tuple(sorted(came))
         for job in list(self.jobs.values()):
             if job.due is not None and job.due <= self.clock:
                 self.jobs[job.id] = job._replace(due=None, status="Queued")
@@ -442,7 +448,7 @@ class World:
         ))  # fmt: skip
         for function in targets(text, bool(self.settings.limit)):
             tries, age = repeats(function)
-            self._send(Event(function, text, self.clock, tries, self.clock + age))
+            self._send(Event(function, text, tries, self.clock + age))
 
     def look_around(self) -> None:
         """Start a sweep."""
@@ -533,7 +539,7 @@ class World:
         current = self.current
         self.remove(actor)
         self._record(str(actor.cause), event)
-        process = actor.process.answered(*actor.since, answer)
+        process = actor.process.answered(actor.since, 0, answer)
         self._go_on(actor._replace(process=process, token="", until=None))
         self.current = current
 
@@ -805,7 +811,7 @@ class World:
             self.check_result(job, status, result)
         if job.status != "InProgress" and not job.holder:
             raise Refused("InvalidJobStateException")
-        self.jobs[job.id] = job._replace(status=status, result=words, due=None)
+        self.jobs[job.id] = job._replace(status=status, result=words, due=None, holder=whose)
         if job.withdrawn:
             return
         if "continuationToken" in result:
@@ -1005,12 +1011,15 @@ def rules() -> list[tuple[str, dict[str, Any], bool]]:
 
 
 @functools.cache
-def repeats(function: str) -> tuple[int, int]:
-    """How often Lambda retries a function, and the maximum age of its events in seconds."""
+def repeats(function: str) -> tuple[int, float]:
+    """How often Lambda retries a function, and the maximum age of its events in seconds.
+
+    Lambda's own limit of six hours is never reached here.
+    """
     of = (
         template().get(f"{function}Function", {}).get("Properties", {}).get("EventInvokeConfig", {})
     )
-    age = ACKNOWLEDGE_SECONDS if "MaximumEventAgeInSeconds" in of else 21_600
+    age = ACKNOWLEDGE_SECONDS if "MaximumEventAgeInSeconds" in of else float("inf")
     return int(of.get("MaximumRetryAttempts", 2)), age
 
 
