@@ -23,7 +23,7 @@ from tests.resilience.explorer.search import Found, Left, replayed, search, shor
 from tests.support import ROOT
 
 HEADER = f"""\
-{"":30} whole                               left out by the bound of          ends  took
+{"scenario":30} whole                               left out by the bound of          ends  took
 {"":30} up to schedules    states     steps  preempt.    faults     steps     in s     s
 """
 PAGE = ROOT / "docs" / "explorer.md"

@@ -169,6 +169,15 @@ def variants() -> dict[str, Scenario]:
     return found
 
 
+#: These need more steps, for all schedules with one more deviation.
+MORE_STEPS = {
+    "offered again": 200_000,
+    "another worker": 100_000,
+    "offered again twice, partner": 110_000,
+    "abandoned, partner": 40_000,
+}
+
+
 def usual_steps(name: str) -> int:
     """The maximum number of steps in a search of a variant: more for custom actions."""
-    return 180_000 if name in SCENARIOS else 100_000
+    return MORE_STEPS.get(name, 80_000 if name in SCENARIOS else 20_000)

@@ -313,14 +313,9 @@ class Found:
 
     def __str__(self) -> str:
         left = " ".join(f"{self.left_out[each]:9,}" for each in ("preemptions", "faults", "steps"))
-        text = f"{self.counts} {left} {self.slowest:7g} {self.seconds:6.1f}"
+        counts = f"{self.schedules:9,} {self.states:9,} {self.steps:9,} {left}"
+        text = f"{self.scenario:30} {self.whole:5} {counts} {self.slowest:7g} {self.seconds:6.1f}"
         return text + (f"\n✗ {self.broken}: {self.schedule}" if self.broken else "")
-
-    @property
-    def counts(self) -> str:
-        """What was searched, which is the same on every machine."""
-        counts = f"{self.schedules:9,} {self.states:9,} {self.steps:9,}"
-        return f"{self.scenario:30} {self.whole:5} {counts}"
 
 
 def search(scenario: Scenario, bound: Left, steps: int = 10**9, *, merges: bool = True) -> Found:
