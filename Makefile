@@ -135,6 +135,7 @@ fix: .venv/installed ## Fix what ruff can fix
 	@$(BIN)/ruff format .
 
 # For every Python from 3.11 on. To get newer versions than the locked ones, delete the locked file first.
+# dev.txt has only what local.txt lacks.
 lock: .venv-release/installed ## Lock every requirements/*.in, requirements.in and package.json
 	@for each in functions/requirements requirements/local \
 			$(basename $(filter-out requirements/local.in,$(wildcard requirements/*.in))) \
@@ -142,6 +143,7 @@ lock: .venv-release/installed ## Lock every requirements/*.in, requirements.in a
 		.venv-release/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-annotate \
 			--custom-compile-command "make lock" \
+			$$([ $$each != requirements/dev ] || sed -nE 's/^([a-z0-9.-]+)==.*/--no-emit-package \1/p' requirements/local.txt) \
 			$$each.in --output-file $$each.txt || exit 1; done
 	@for each in $(CONFORMANCE)/js tests/local/axe; do \
 		npm --prefix=$$each install --package-lock-only --no-audit --no-fund --loglevel=error || exit 1; done
@@ -152,11 +154,11 @@ PIP = $(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-compile --
 # On all cores; pip would use one.
 COMPILE = $(@D)/bin/python -m compileall -qq -j 0 $(@D)/lib || true
 
-.venv/installed: requirements/dev.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
+.venv/installed: requirements/local.txt requirements/dev.txt packages/acknowledger-worker/pyproject.toml packages/moto-codepipeline/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 …")'
 	@echo "Installing what the local stack and the tests need into .venv, which takes about a minute …"
 	@$(PYTHON) -m venv --without-pip .venv
-	@$(PIP) -r requirements/dev.txt
+	@$(PIP) -r requirements/local.txt -r requirements/dev.txt
 	@$(PIP) --no-build-isolation -e packages/acknowledger-worker -e packages/moto-codepipeline
 	@$(COMPILE)
 	@touch $@

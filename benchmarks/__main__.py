@@ -4,8 +4,6 @@ python -m benchmarks [--write] [cold_start] [acknowledge] [intake] [unserved] [s
     [poll] [imports]
 """
 
-from __future__ import annotations
-
 import importlib
 import signal
 import sys

@@ -3,14 +3,11 @@
 Processor time doesn't include waiting for calls, or what else the machine does.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +85,7 @@ def main(url: str) -> None:
     if len(calls) != CALLS:
         raise RuntimeError(f"{len(calls)} calls")
 
-    times: tuple[list[float], list[float]] = ([], [])
-    for counted in [False] + [True] * ROUNDS:
-        sums = [0.0, 0.0]
-        for _ in range(JOBS_A_ROUND):
-            for index, act in enumerate((with_us, without_us)):
-                begun = time.process_time()
-                act()
-                sums[index] += time.process_time() - begun
-        if counted:
-            for taken, total in zip(times, sums, strict=True):
-                taken.append(total * 1000 / JOBS_A_ROUND)
+    times = endpoint.alternately(ROUNDS, JOBS_A_ROUND, with_us, without_us)
     told.write(json.dumps(times))
 
 

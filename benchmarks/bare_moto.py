@@ -3,8 +3,6 @@
 It runs in a separate process, in which nothing of moto is replaced.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

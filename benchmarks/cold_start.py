@@ -3,8 +3,6 @@
 This is the processor time of the process, which depends little on what else the machine does.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import statistics

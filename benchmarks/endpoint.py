@@ -5,17 +5,16 @@
 It prints its port. `PUT /offers/1000` lets PollForJobs return this many jobs.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -111,6 +110,24 @@ def context(function: str) -> Any:
         aws_request_id="1",
         get_remaining_time_in_millis=lambda: 60_000,
     )
+
+
+def alternately(rounds: int, times: int, *acts: Callable[[], None]) -> tuple[list[float], ...]:
+    """The milliseconds of processor time of each function in each round, in which it is called so
+    many times. A round before, which is not counted, warms up.
+    """
+    spent: tuple[list[float], ...] = tuple([] for _ in acts)
+    for counted in [False] + [True] * rounds:
+        sums = [0.0 for _ in acts]
+        for _ in range(times):
+            for index, act in enumerate(acts):
+                begun = time.process_time()
+                act()
+                sums[index] += time.process_time() - begun
+        if counted:
+            for taken, total in zip(spent, sums, strict=True):
+                taken.append(total * 1000 / times)
+    return spent
 
 
 async def serve(delay: float) -> None:

@@ -1,7 +1,5 @@
 """A benchmark's figures as lines of a table, and their comparison with the page that has it."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re
@@ -43,7 +41,7 @@ class Figure:
     digits: int = 2
 
     @classmethod
-    def of(cls, what: str, values: Sequence[float], unit: str, **more: Any) -> Figure:
+    def of(cls, what: str, values: Sequence[float], unit: str, **more: Any) -> "Figure":
         """The median of several runs, and their quartiles."""
         low, median, high = statistics.quantiles(values, n=4)
         return cls(what, median, unit, runs=len(values), low=low, high=high, **more)

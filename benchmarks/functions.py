@@ -1,7 +1,5 @@
 """The memory that the local Lambda keeps for functions that are created, invoked and deleted."""
 
-from __future__ import annotations
-
 from benchmarks.figures import Figure
 from benchmarks.stack import memory
 from tests.local.fixtures.cloud import make_function, running

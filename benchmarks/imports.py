@@ -3,8 +3,6 @@
 This is the processor time of new processes with compiled modules.
 """
 
-from __future__ import annotations
-
 import statistics
 import subprocess
 import sys

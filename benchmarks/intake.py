@@ -1,7 +1,5 @@
 """How many offers one invocation of Intake takes per second if every AWS call takes 50 ms."""
 
-from __future__ import annotations
-
 import json
 import statistics
 import subprocess

@@ -5,8 +5,6 @@
 It prints the seconds for each count, and its peak memory.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

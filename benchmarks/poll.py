@@ -5,8 +5,6 @@ They are polled alternately, one job at a time, so that what else the machine do
 After each round the offered jobs are queued again, so that the queues keep their lengths.
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 import time

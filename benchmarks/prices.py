@@ -5,8 +5,6 @@ at https://docs.aws.amazon.com/solutions/latest/automated-security-response-on-a
 DynamoDB's prices are still those before November 2024.
 """
 
-from __future__ import annotations
-
 # What is counted, the price of one, and the source.
 PRICES = {
     "state transitions": (0.025 / 1000, "https://aws.amazon.com/step-functions/pricing/"),

@@ -2,8 +2,6 @@
 in AWS: state transitions, calls, and their price.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

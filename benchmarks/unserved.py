@@ -4,15 +4,12 @@ The rule matches the events of all custom actions. The cost, in processor time, 
 empty poll without us, which is the least that an event of a served type costs.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from benchmarks import endpoint
@@ -81,17 +78,7 @@ def main(url: str) -> None:
     def without_us() -> None:
         codepipeline.poll_for_jobs(actionTypeId=endpoint.ACTION_TYPE, maxBatchSize=10)
 
-    times: tuple[list[float], list[float]] = ([], [])
-    for counted in [False] + [True] * ROUNDS:
-        sums = [0.0, 0.0]
-        for _ in range(EVENTS_A_ROUND):
-            for index, act in enumerate((with_us, without_us)):
-                begun = time.process_time()
-                act()
-                sums[index] += time.process_time() - begun
-        if counted:
-            for taken, total in zip(times, sums, strict=True):
-                taken.append(total * 1000 / EVENTS_A_ROUND)
+    times = endpoint.alternately(ROUNDS, EVENTS_A_ROUND, with_us, without_us)
     logged = len(sys.stdout.getvalue()) / (EVENTS_A_ROUND * (ROUNDS + 1))
     told.write(json.dumps([*times, logged]))
 

@@ -1,7 +1,5 @@
 """The commands `python -m local serve`, `demo` and `event`, which the make targets call."""
 
-from __future__ import annotations
-
 import signal
 import sys
 

@@ -1,7 +1,5 @@
 """The product on the local cloud: the stack of template.yaml, its action types and a worker."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Each mistake raises a `WrongStartError` whose one sentence says what is wrong and what is allowed.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

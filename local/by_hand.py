@@ -1,7 +1,5 @@
 """`make event`: a waiting job on a running local stack, and the event that acknowledges it."""
 
-from __future__ import annotations
-
 import json
 import time
 from functools import partial

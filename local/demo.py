@@ -3,8 +3,6 @@
 For each action it compares the job table, Step Functions and CodePipeline.
 """
 
-from __future__ import annotations
-
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """A progress line in the terminal, below the lines that stay."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

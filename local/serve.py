@@ -1,7 +1,5 @@
 """`make local`: serves the local cloud, with the stack or empty, until Ctrl-C."""
 
-from __future__ import annotations
-
 import json
 import signal
 from pathlib import Path

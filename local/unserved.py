@@ -1,7 +1,5 @@
 """Reports action types that are not served, so that their jobs wait, and says what to do."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence

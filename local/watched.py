@@ -1,7 +1,5 @@
 """The state and the log of the local stack's worker, for the page."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections import deque

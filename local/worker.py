@@ -4,8 +4,6 @@ The sample worker is an ordinary worker with acknowledger-worker: a function fro
 outcome, and a rule on the JobBus that sends jobs to its queue.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -5,8 +5,6 @@ test that runs it as written and, if the test can't run it to its end, why not. 
 blocks as the fixture `blocks`, and must take all of them; or it is parametrized with them.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@
 time.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import json

@@ -3,8 +3,6 @@
 The CPU time is that of the test process and of the child processes that it has waited for.
 """
 
-from __future__ import annotations
-
 import resource
 from collections.abc import Generator
 from pathlib import PurePosixPath

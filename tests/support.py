@@ -1,7 +1,5 @@
 """What several test suites share."""
 
-from __future__ import annotations
-
 import json
 import re
 import time

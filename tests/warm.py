@@ -5,8 +5,6 @@ process: each line of standard input is a program with its arguments, and each l
 result: exit status, standard output and standard error.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

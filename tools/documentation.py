@@ -4,8 +4,6 @@ MkDocs looks for pages in one folder. Here, pages are also next to what they des
 files of the repository, which the site therefore includes.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

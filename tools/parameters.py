@@ -1,7 +1,5 @@
 """Writes the tables of docs/parameters.md from template.yaml: `make docs`."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 It runs a local stack with two pipelines, and uses the Chromium or Chrome on the PATH.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Finds our habits that readers stumble over, doubled words, and long sentences: make check."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterator

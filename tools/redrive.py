@@ -31,8 +31,6 @@ queues; lambda:InvokeFunction on the functions; states:SendTaskHeartbeat on the 
 exit status is 1 if a message could not be redriven, or an event failed again during the wait.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -76,7 +74,7 @@ class Letter:
     about: str
 
     @classmethod
-    def of(cls, message: dict[str, Any]) -> Letter:
+    def of(cls, message: dict[str, Any]) -> "Letter":
         """A message as SQS's ReceiveMessage returns it."""
         given = message.get("MessageAttributes", {})
         attributes = {name: str(value.get("StringValue", "")) for name, value in given.items()}

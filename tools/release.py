@@ -7,8 +7,6 @@
 Two builds of the same commit have the same bytes.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -13,8 +13,6 @@ The action type must have no other worker, which would also get these jobs, and 
 properties. The caller needs the permissions to deploy the stack.
 """
 
-from __future__ import annotations
-
 import argparse
 import functools
 import json

@@ -1,7 +1,5 @@
 """The address on which the endpoint listens."""
 
-from __future__ import annotations
-
 import errno
 import ipaddress
 import socket

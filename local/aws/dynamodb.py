@@ -4,8 +4,6 @@ moto checks a condition, creates the item and then updates it. In between, anoth
 an incomplete item, or claim an item that is already claimed. On AWS, each such request is atomic.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import pickle

@@ -6,8 +6,6 @@ imports; child processes inherit the environment that it leaves.
 `python -m local.aws.isolation COMMAND …` runs another program in this environment.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping

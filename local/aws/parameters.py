@@ -1,7 +1,5 @@
 """Parameters of a template: reading them from a command line, and checking their values."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Mapping

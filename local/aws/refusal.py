@@ -9,8 +9,6 @@ the caller gets an error as from AWS, with a status on which SDKs don't retry:
 - for an operation that fails: NotImplemented, 501. The log has the place of the failure.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -113,14 +113,15 @@ REPLACED = (
     ),
     # CloudWatch Logs
     Replaced(
-        "moto.logs.models:LogStream.filter_log_events",
-        ".filter_patterns:filter_log_events",
-        "moto lets any pattern but a word or phrase match everything, and parses it per message",
+        "moto.logs.responses:LogsResponse.filter_log_events",
+        ".logs:filtering",
+        "moto lets any filter pattern but words or a phrase match everything",
+        "around",
     ),
     *(
         Replaced(
             f"moto.logs.responses:LogsResponse.{name}",
-            f".saved_queries:{name}",
+            f".logs:{name}",
             "moto runs queries as if they had only fields, sort and limit",
         )
         for name in ("start_query", "get_query_results", "describe_queries")
@@ -128,7 +129,7 @@ REPLACED = (
     *(
         Replaced(
             f"moto.logs.responses:LogsResponse.{name}",
-            f".saved_queries:{name}",
+            f".logs:{name}",
             "moto can't save queries, and does not refuse to stop one",
             "new",
         )

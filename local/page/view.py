@@ -4,8 +4,6 @@ The only lock that is taken is CodePipeline's. A row that is being written may b
 the next look sees the rest.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import time

@@ -1,7 +1,5 @@
 """docs/performance.md has the benchmarks' figures, and the benchmarks report a difference."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """The documentation's code: each block has a test that runs it, and the Python examples are typed."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import re
@@ -16,7 +14,7 @@ from botocore import xform_name
 from botocore.session import Session
 from mypy import api
 
-from tests.documentation import Blocks, assigned, blocks_of, pages, rows
+from tests.documentation import assigned, blocks_of, pages, rows
 from tests.support import ROOT
 
 # -- Every block is run ---------------------------------------------------------------------------
@@ -32,7 +30,7 @@ def test_each_block_of_a_page_is_in_the_table(page):
 
 
 @pytest.mark.parametrize("page", pages())
-def test_no_code_of_a_page_escapes_the_table(page: str) -> None:
+def test_no_code_of_a_page_escapes_the_table(page):
     """Only fenced blocks at the beginning of a line are in it."""
     prose = re.sub(r"^```\w*\n.*?^```$", "", (ROOT / page).read_text(), flags=re.M | re.S)
     assert re.findall(r"^(?: {4}\S| *\t| +```| *~~~).*", prose, re.MULTILINE) == []
@@ -82,7 +80,7 @@ def test_a_test_in_the_table_gets_its_blocks_from_their_pages(test):
             assert block in given or block.text in given
 
 
-def test_the_folders_in_the_tree_exist(blocks: Blocks) -> None:
+def test_the_folders_in_the_tree_exist(blocks):
     for line in blocks.take().splitlines():
         assert (ROOT / line.split()[0]).exists(), line
 
@@ -91,14 +89,14 @@ def test_the_folders_in_the_tree_exist(blocks: Blocks) -> None:
 
 
 @pytest.mark.parametrize("page", pages())
-def test_a_payload_suits_both_versions_of_the_aws_cli(page: str) -> None:
+def test_a_payload_suits_both_versions_of_the_aws_cli(page):
     for block in blocks_of(page):
         assert "--cli-binary-format" not in block.text
         assert re.findall(r"--payload (?!fileb://)", block.text) == []
 
 
 @pytest.mark.parametrize("page", pages())
-def test_nothing_follows_a_build_that_has_failed(page: str) -> None:
+def test_nothing_follows_a_build_that_has_failed(page):
     for block in blocks_of(page):
         lines = re.sub(r"(\\|&&)\n", r"\1 ", block.text)
         assert re.findall(r"^ *sam build(?!.* && ).*", lines, re.MULTILINE) == []
@@ -108,7 +106,7 @@ def test_nothing_follows_a_build_that_has_failed(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", pages())
-def test_a_result_of_all_pages_of_an_answer_is_not_asked_for_as_text(page: str) -> None:
+def test_a_result_of_all_pages_of_an_answer_is_not_asked_for_as_text(page):
     """With `--output text`, the AWS CLI evaluates the query for each page."""
     for block in blocks_of(page):
         command = block.text.replace("\\\n", " ")
@@ -116,12 +114,12 @@ def test_a_result_of_all_pages_of_an_answer_is_not_asked_for_as_text(page: str) 
 
 
 @pytest.mark.parametrize("page", pages())
-def test_a_packages_extra_is_quoted_since_zsh_would_take_it_as_a_pattern(page: str) -> None:
+def test_a_packages_extra_is_quoted_since_zsh_would_take_it_as_a_pattern(page):
     assert re.findall(r"pip install [\w-]+\[.*", (ROOT / page).read_text()) == []
 
 
 @pytest.mark.parametrize("page", pages())
-def test_the_targets_and_variables_of_make_exist(page: str) -> None:
+def test_the_targets_and_variables_of_make_exist(page):
     makefile = (ROOT / "Makefile").read_text()
     typed = "\n".join(block.text for block in blocks_of(page) if block.language == "sh")
     commands = re.findall(r"^make (.+)", typed, re.MULTILINE)
@@ -138,7 +136,7 @@ def test_the_targets_and_variables_of_make_exist(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", pages())
-def test_the_aws_operations_named_in_the_text_exist(page: str) -> None:
+def test_the_aws_operations_named_in_the_text_exist(page):
     text = (ROOT / page).read_text()
     for service, operation in re.findall(r"`aws (?!configure)([\w-]+) ([\w-]+)", text):
         names = Session().get_service_model(service).operation_names

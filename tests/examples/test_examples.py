@@ -1,7 +1,5 @@
 """The examples as a person deploys them, on the local stack, with artifacts in S3."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -383,7 +381,7 @@ class Shell:
             status = running.wait(300)
         return status, (self.folder / "said").read_text()
 
-    def having(self, **more: str) -> Shell:
+    def having(self, **more: str) -> "Shell":
         return replace(self, environment=self.environment | more)
 
 

@@ -1,7 +1,5 @@
 """CloudWatch's alarms, evaluated on the local stack's metrics. No notification is sent."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The whole stack on the local cloud, and pipelines to send through it."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Runs the documentation's commands as written, with bash and the AWS CLI."""
 
-from __future__ import annotations
-
 import json
 import os
 import socketserver

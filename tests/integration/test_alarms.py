@@ -1,7 +1,5 @@
 """Each alarm fires when its cause occurs, and none while jobs merely succeed or fail."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from dataclasses import replace
@@ -80,16 +78,20 @@ def test_a_job_that_times_out(quiet):
     wait_for(lambda: firing(quiet) == {"JobsTimedOutAlarm"}, "the alarm", seconds=20)
 
 
+def was_offered(world, row, *, seconds_ago):
+    world.client("dynamodb").update_item(
+        TableName=world.stack.outputs["JobTableName"],
+        Key={"jobId": row["jobId"]},
+        UpdateExpression="SET offeredAt = :long_ago",
+        ExpressionAttributeValues={":long_ago": {"S": ago(seconds_ago)}},
+    )
+
+
 def test_an_offer_that_waits_too_long_for_its_acknowledgment(quiet):
     sweep(quiet)
     quiet.hold_back_acknowledge()
     row = quiet.row(quiet.start({"Outcome": "Succeed"}), "Created")
-    quiet.client("dynamodb").update_item(
-        TableName=quiet.stack.outputs["JobTableName"],
-        Key={"jobId": row["jobId"]},
-        UpdateExpression="SET offeredAt = :long_ago",
-        ExpressionAttributeValues={":long_ago": {"S": ago(90)}},
-    )
+    was_offered(quiet, row, seconds_ago=90)
     event = quiet.dispatched(row["jobId"]["S"])
     assert quiet.invoke("Acknowledge", event) == {"status": "InProgress"}
     wait_for(lambda: firing(quiet) == {"SlowAcknowledgmentsAlarm"}, "the alarm", seconds=20)
@@ -112,12 +114,7 @@ def test_a_function_that_is_throttled(quiet):
 
 def test_the_alarm_on_the_oldest_job_fires_if_it_is_in_flight_for_too_long(quiet):
     row = quiet.row(quiet.start({"Outcome": "Hang"}), "InProgress")
-    quiet.client("dynamodb").update_item(
-        TableName=quiet.stack.outputs["JobTableName"],
-        Key={"jobId": row["jobId"]},
-        UpdateExpression="SET offeredAt = :long_ago",
-        ExpressionAttributeValues={":long_ago": {"S": ago(86_500)}},
-    )
+    was_offered(quiet, row, seconds_ago=86_500)
     sweep(quiet)
     wait_for(lambda: firing(quiet) == {"OldestJobAlarm"}, "the alarm", seconds=20)
     quiet.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])

@@ -1,7 +1,5 @@
 """Step Functions throttles StartExecution: the jobs that can't be started are offered again."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time
@@ -45,7 +43,7 @@ class Quota:
 
 
 @pytest.mark.slow
-def test_with_a_fifth_of_the_starts_every_job_is_acknowledged_and_no_invocation_times_out() -> None:
+def test_with_a_fifth_of_the_starts_every_job_is_acknowledged_and_no_invocation_times_out():
     quota = Quota()
     with acknowledger.running(
         worker=False,

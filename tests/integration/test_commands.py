@@ -1,13 +1,11 @@
 """The documentation's commands for a running stack, as written."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
 
 from local import acknowledger
-from tests.documentation import Block, assigned
+from tests.documentation import assigned
 from tests.integration.conftest import World
 from tests.integration.shell import Shell, programs
 from tests.local.fixtures.checkout import ENDPOINT
@@ -35,7 +33,7 @@ def shell(world: World, programs: dict[str, str]) -> Shell:
     assigned("tests/integration/test_commands.py::test_a_block_of_commands_works_as_written"),
     ids=str,
 )
-def test_a_block_of_commands_works_as_written(block: Block, shell: Shell) -> None:
+def test_a_block_of_commands_works_as_written(block, shell):
     intake = shell.world.stack.outputs["IntakeFunctionName"]
     seen = shell.run(block.text.replace(ENDPOINT, shell.world.cloud.endpoint_url), INTAKE=intake)
     for command, printed in PRINTED.items():

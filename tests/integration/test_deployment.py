@@ -1,7 +1,5 @@
 """A deployment, and its rollback, don't affect jobs in flight."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

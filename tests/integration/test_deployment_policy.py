@@ -5,8 +5,6 @@ needed to create, read, update and delete a resource. tests/local/test_sam_deplo
 of the SAM CLI, and its bucket.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import json
 import re

@@ -1,7 +1,5 @@
 """Jobs in the whole stack: CodePipeline, both buses, all functions, the worker."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 
@@ -121,9 +119,7 @@ def test_an_event_that_comes_twice_starts_one_execution(world):
     assert len(world.executions(row["jobId"]["S"])) == 1
 
 
-def test_a_job_offered_again_before_its_acknowledgment_is_worked_on_once(
-    owners_world,
-):
+def test_a_job_offered_again_before_its_acknowledgment_is_worked_on_once(owners_world):
     world = owners_world
     let_go = world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed"})
@@ -140,9 +136,7 @@ def test_a_job_offered_again_before_its_acknowledgment_is_worked_on_once(
     assert sum("InProgress" in path for path in paths) == 1
 
 
-def test_a_job_that_another_worker_acknowledged_is_left_to_it(
-    owners_world,
-):
+def test_a_job_that_another_worker_acknowledged_is_left_to_it(owners_world):
     world = owners_world
     world.hold_back_acknowledge()
     name = world.start({"Outcome": "Fail"})
@@ -162,9 +156,7 @@ def test_a_job_that_another_worker_acknowledged_is_left_to_it(
     assert world.pipeline_ended(name) == "Succeeded"
 
 
-def test_a_job_that_is_not_acknowledged_in_time_is_failed_naming_the_limit(
-    owners_world,
-):
+def test_a_job_that_is_not_acknowledged_in_time_is_failed_naming_the_limit(owners_world):
     world = owners_world
     world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed", "AcknowledgeTimeoutSeconds": "1"})

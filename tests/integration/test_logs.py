@@ -1,7 +1,5 @@
 """What is logged about a job: each fact once, with the job's ids, as the saved queries expect."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The example that sends a message about each job that fails or times out."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

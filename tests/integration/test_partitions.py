@@ -1,7 +1,5 @@
 """The stack in AWS's other partitions, which have other ARNs and hosts."""
 
-from __future__ import annotations
-
 import pytest
 
 from local import acknowledger

@@ -6,8 +6,6 @@ test_variants.py. `local/aws/permissions.py` records which role called what; a c
 policies don't allow is refused, here as in every other module of these tests.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import time

@@ -1,7 +1,5 @@
 """A job or an action type that always fails doesn't affect the others."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest
@@ -83,9 +81,7 @@ def pipeline_of(world: World, job_id: str) -> str:
     return str(details["data"]["pipelineContext"]["pipelineName"])
 
 
-def test_deleted_and_unregistered_action_types_do_not_affect_the_others(
-    quiet: World,
-) -> None:
+def test_deleted_and_unregistered_action_types_do_not_affect_the_others(quiet):
     names = neighbours(quiet)
     quiet.cloud.schedule.fire()
     assert_all_succeed(quiet, names)
@@ -118,8 +114,8 @@ REFUSALS = {
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_a_job_whose_acknowledgment_always_fails_does_not_affect_the_others(
-    quiet: World, monkeypatch: pytest.MonkeyPatch, refusal: str
-) -> None:
+    quiet, monkeypatch, refusal
+):
     # A permanent refusal needs no time limit.
     hurry = {} if refusal == "permanently" else {"AcknowledgeTimeoutSeconds": "1"}
     poison = start(quiet, acknowledger.CUSTOM_ACTION_TYPE, hurry)

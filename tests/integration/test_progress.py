@@ -1,7 +1,5 @@
 """Progress, long work and continuation in the whole stack."""
 
-from __future__ import annotations
-
 import json
 import time
 from dataclasses import dataclass

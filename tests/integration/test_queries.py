@@ -1,7 +1,5 @@
 """Jobs of an action type with a queryable property, offered only to polls for its value."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

@@ -1,12 +1,11 @@
 """tools/redrive.py redrives every dead letter, and nothing is done twice."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -214,8 +213,9 @@ def test_a_missing_stack_is_reported(world):
 # -- What a redrive does --------------------------------------------------------------------------
 
 
+@contextmanager
 def without(world, role, action):
-    """Take an action from a role; returns a function that gives it back."""
+    """Take an action from a role for a while."""
     iam, name = world.client("iam"), world.stack.resources[role]
     policies = iam.list_role_policies(RoleName=name)["PolicyNames"]
     (policy, before) = next(
@@ -236,7 +236,10 @@ def without(world, role, action):
         iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
 
     put(statements)
-    return lambda: put(before["Statement"])
+    try:
+        yield
+    finally:
+        put(before["Statement"])
 
 
 def listed(value):
@@ -244,12 +247,9 @@ def listed(value):
 
 
 def test_a_job_whose_event_intake_could_not_handle_is_taken(world):
-    give_back = without(world, "IntakeRole", "codepipeline:PollForJobs")
-    try:
+    with without(world, "IntakeRole", "codepipeline:PollForJobs"):
         name = world.start({"Outcome": "Succeed"})
         wait_for(lambda: waiting(world, "Intake"), "the dead letter", seconds=30)
-    finally:
-        give_back()
     said = redrive(world, "Intake")
     assert f"pipeline {name}" in said
     assert "is not authorized to perform: codepipeline:PollForJobs" in said
@@ -263,12 +263,9 @@ def test_a_job_that_stop_could_not_fail_is_failed(owners_world):
     name = world.start({"Outcome": "Hang"})
     row = world.row(name, "InProgress")
     partner = "ThirdParty" if world.owner == "ThirdParty" else ""
-    give_back = without(world, "StopRole", f"codepipeline:Put{partner}JobFailureResult")
-    try:
+    with without(world, "StopRole", f"codepipeline:Put{partner}JobFailureResult"):
         world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
         wait_for(lambda: waiting(world, "Stop"), "the dead letter", seconds=30)
-    finally:
-        give_back()
     assert world.pipeline_status(name) == "InProgress"
     assert f"job {row['jobId']['S']}" in redrive(world, "Stop")
     assert world.pipeline_ended(name) == "Failed"
@@ -278,12 +275,9 @@ def test_a_job_that_stop_could_not_fail_is_failed(owners_world):
 def test_progress_that_report_could_not_show_is_shown(world):
     name = world.start({"Outcome": "Hang"})
     row = world.row(name, "InProgress")
-    give_back = without(world, "ReportRole", "dynamodb:GetItem")
-    try:
+    with without(world, "ReportRole", "dynamodb:GetItem"):
         world.tell_progress(row["jobId"]["S"], percentComplete=30)
         wait_for(lambda: waiting(world, "Report"), "the dead letter", seconds=30)
-    finally:
-        give_back()
     redrive(world, "Report")
     wait_for(
         lambda: world.action(name).get("percentComplete") == 30, "progress to show", seconds=20
@@ -293,12 +287,9 @@ def test_progress_that_report_could_not_show_is_shown(world):
 
 def test_an_acknowledgment_that_could_not_be_sent_to_the_execution_is_sent(owners_world):
     world = owners_world
-    give_back = without(world, "AcknowledgeRole", "states:SendTaskSuccess")
-    try:
+    with without(world, "AcknowledgeRole", "states:SendTaskSuccess"):
         name = world.start({"Outcome": "Succeed"})
         wait_for(lambda: waiting(world, "Acknowledge"), "the dead letter", seconds=30)
-    finally:
-        give_back()
     row = world.row(name, "InProgress")
     assert f"job {row['jobId']['S']}" in redrive(world, "Acknowledge")
     assert world.pipeline_ended(name) == "Succeeded"

@@ -1,7 +1,5 @@
 """A limit of jobs in flight in the whole stack."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support import wait_for

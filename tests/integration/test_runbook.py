@@ -1,7 +1,5 @@
 """The runbook's commands, run as written, with bash and the AWS CLI."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

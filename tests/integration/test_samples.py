@@ -1,7 +1,5 @@
 """The sample events, and the functions' answers to them in the table of events/README.md."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """No secret is written anywhere: the search at the end of each module would find it."""
 
-from __future__ import annotations
-
 import json
 import logging
 import threading

@@ -1,7 +1,5 @@
 """Jobs that are ended early, by CodePipeline or on our side, in the whole stack."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pytest

@@ -1,14 +1,11 @@
 """The AWS tutorial, typed as it is written, at the local endpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest
 
 from local import acknowledger
 from local.aws.server import LocalCloud
-from tests.documentation import Blocks
 from tests.local.fixtures.checkout import Checkout, python_3_13
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import SAM
@@ -28,9 +25,7 @@ def account() -> Iterator[LocalCloud]:
         yield cloud
 
 
-def test_the_aws_tutorial_works_as_written(
-    blocks: Blocks, account: LocalCloud, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_the_aws_tutorial_works_as_written(blocks, account, tmp_path_factory):
     checkout = Checkout(tmp_path_factory.mktemp("typed"))
     checkout.use(account)
     assert "123456789012" in checkout.run(blocks.take("aws sts"))

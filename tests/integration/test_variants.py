@@ -1,7 +1,5 @@
 """What is deployed for each kind of parameters, and a packaged template that needs no SAM."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """Everything that a run has written anywhere, in order to search it for secrets."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -76,13 +74,7 @@ def state(cloudwatch: Any, **asked: Any) -> tuple[str, str]:
         ({"s400": 9}, {}, "INSUFFICIENT_DATA", "there are no data points"),
     ],
 )
-def test_the_last_periods_decide_an_alarms_state(
-    values: dict[str, float],
-    settings: dict[str, Any],
-    found: str,
-    reason: str,
-    cloudwatch: Any,
-) -> None:
+def test_the_last_periods_decide_an_alarms_state(values, settings, found, reason, cloudwatch):
     name = f"Failures-{uuid4()}"
     if values:
         put_values(cloudwatch, name, **values)
@@ -91,7 +83,7 @@ def test_the_last_periods_decide_an_alarms_state(
     assert (value, reason in said) == (found, True), said
 
 
-def test_an_alarm_on_a_sum_of_metrics_is_evaluated_but_no_other_expression(cloudwatch: Any) -> None:
+def test_an_alarm_on_a_sum_of_metrics_is_evaluated_but_no_other_expression(cloudwatch):
     put_values(cloudwatch, "First", s10=1)
     put_values(cloudwatch, "Second", s10=1)
     stats = [
@@ -124,7 +116,7 @@ def test_an_alarm_on_a_sum_of_metrics_is_evaluated_but_no_other_expression(cloud
         )
 
 
-def test_alarms_are_found_by_several_filters_at_once(cloudwatch: Any) -> None:
+def test_alarms_are_found_by_several_filters_at_once(cloudwatch):
     put_values(cloudwatch, "Filtered", s10=5, s70=5)
     cloudwatch.put_metric_alarm(AlarmName="alarm", **{**ALARM, "MetricName": "Filtered"})
     cloudwatch.put_metric_alarm(AlarmName="other", **{**ALARM, "MetricName": "NoSuch"})

@@ -1,7 +1,5 @@
 """`make demo` and `make local`, as a user runs them."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -9,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -215,9 +213,7 @@ def test_make_local_serves_what_each_command_asks_for(astray, blocks, tmp_path):
     ],
     ids=["SIGTERM to make", "SIGINT to its processes"],
 )
-def test_make_local_in_the_background_leaves_no_server(
-    stop: Callable[[subprocess.Popen[str]], None], astray: Foreign
-) -> None:
+def test_make_local_in_the_background_leaves_no_server(stop, astray):
     command = ["make", "-o", ".venv/installed", "local", "EMPTY=1", "PORT=0"]
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     with subprocess.Popen(

@@ -1,7 +1,5 @@
 """local/aws has what moto lacks of AWS. It does not depend on this product."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess
@@ -34,25 +32,25 @@ def imported(module: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_local_aws_imports_nothing_else_of_this_repository(module: Path) -> None:
+def test_local_aws_imports_nothing_else_of_this_repository(module):
     folders = {path.name for path in ROOT.iterdir() if path.is_dir()} | {"acknowledger"}
     ours = {name for name in imported(module) if name.partition(".")[0] in folders}
     assert [name for name in ours if not name.startswith("local.aws.")] == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_local_aws_does_not_mention_the_product(module: Path) -> None:
+def test_local_aws_does_not_mention_the_product(module):
     assert [line for line in module.read_text().splitlines() if OURS.search(line)] == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_local_aws_replaces_parts_of_moto_only_by_the_list(module: Path) -> None:
+def test_local_aws_replaces_parts_of_moto_only_by_the_list(module):
     calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
     assert [call.lineno for call in calls if getattr(call.func, "id", "") == "setattr"] == []
 
 
 @pytest.mark.slow
-def test_moto_has_everything_that_is_replaced() -> None:
+def test_moto_has_everything_that_is_replaced():
     """Runs in a separate process, since in this one the replacements are already made."""
     code = "from local.aws import replaced; replaced.install(); replaced.install()"
     ended = subprocess.run(
@@ -66,7 +64,7 @@ def test_moto_has_everything_that_is_replaced() -> None:
     assert ended.returncode == 0, ended.stderr.strip().splitlines()
 
 
-def test_everything_is_replaced_once_and_for_a_reason() -> None:
+def test_everything_is_replaced_once_and_for_a_reason():
     places = [each.what for each in replaced.REPLACED]
     assert len(places) == len(set(places))
     assert all(each.why for each in replaced.REPLACED)

@@ -1,7 +1,5 @@
 """EventBridge rules reach their targets, with events as EventBridge writes them."""
 
-from __future__ import annotations
-
 import json
 import re
 import uuid
@@ -87,7 +85,7 @@ def expected(event_id: str, event: dict[str, Any]) -> dict[str, Any]:
 # -- Kinds of targets -----------------------------------------------------------------------------
 
 
-def test_a_lambda_function_is_invoked_with_the_event(cloud: LocalCloud, bus: str) -> None:
+def test_a_lambda_function_is_invoked_with_the_event(cloud, bus):
     got = Queue(cloud, "function-got")
     source = """
         import boto3, json, os
@@ -103,9 +101,7 @@ def test_a_lambda_function_is_invoked_with_the_event(cloud: LocalCloud, bus: str
     assert event == expected(event_id, event)
 
 
-def test_a_queue_gets_the_event_exactly_as_eventbridge_writes_it(
-    cloud: LocalCloud, bus: str
-) -> None:
+def test_a_queue_gets_the_event_exactly_as_eventbridge_writes_it(cloud, bus):
     queue = Queue(cloud, "exact")
     put_rule(cloud, bus, {"Arn": queue.arn})
     event_id = put_event(cloud, bus, Time=1_700_000_000, Resources=["arn:aws:s3:::hats"])
@@ -127,7 +123,7 @@ def test_a_queue_gets_the_event_exactly_as_eventbridge_writes_it(
     assert event["detail"] == DETAIL
 
 
-def test_another_bus_gets_the_same_event(cloud: LocalCloud, bus: str) -> None:
+def test_another_bus_gets_the_same_event(cloud, bus):
     queue = Queue(cloud, "other-bus")
     other = cloud.client("events").create_event_bus(Name="other")["EventBusArn"]
     put_rule(cloud, bus, {"Arn": other})
@@ -137,7 +133,7 @@ def test_another_bus_gets_the_same_event(cloud: LocalCloud, bus: str) -> None:
     assert event == expected(event_id, event)
 
 
-def test_a_state_machine_is_started_with_the_event(cloud: LocalCloud, bus: str) -> None:
+def test_a_state_machine_is_started_with_the_event(cloud, bus):
     states = cloud.client("stepfunctions")
     definition = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
     machine = states.create_state_machine(
@@ -155,7 +151,7 @@ def test_a_state_machine_is_started_with_the_event(cloud: LocalCloud, bus: str) 
     assert event == expected(event_id, event)
 
 
-def test_a_log_group_gets_the_event(cloud: LocalCloud, bus: str) -> None:
+def test_a_log_group_gets_the_event(cloud, bus):
     logs = cloud.client("logs")
     logs.create_log_group(logGroupName="/aws/events/sold")
     arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/events/sold"
@@ -202,9 +198,7 @@ def test_a_log_group_gets_the_event(cloud: LocalCloud, bus: str) -> None:
     ],
     ids=["Input", "InputPath", "InputPath-text", "InputTransformer"],
 )
-def test_a_target_can_transform_its_input(
-    cloud: LocalCloud, bus: str, target: dict[str, Any], body: Any
-) -> None:
+def test_a_target_can_transform_its_input(cloud, bus, target, body):
     queue = Queue(cloud, f"chosen-{bus}"[:80])
     put_rule(cloud, bus, {"Arn": queue.arn, **target})
     put_event(cloud, bus)
@@ -214,7 +208,7 @@ def test_a_target_can_transform_its_input(
 # -- Selection of rules ---------------------------------------------------------------------------
 
 
-def test_only_enabled_rules_that_match_deliver(cloud: LocalCloud, bus: str) -> None:
+def test_only_enabled_rules_that_match_deliver(cloud, bus):
     wrong, right = Queue(cloud, "wrong"), Queue(cloud, "right")
     put_rule(cloud, bus, {"Arn": wrong.arn}, name="disabled", State="DISABLED")
     other = json.dumps({"source": ["bank"]})
@@ -225,7 +219,7 @@ def test_only_enabled_rules_that_match_deliver(cloud: LocalCloud, bus: str) -> N
     assert wrong.receive() is None
 
 
-def test_a_rule_that_is_enabled_again_delivers(cloud: LocalCloud, bus: str) -> None:
+def test_a_rule_that_is_enabled_again_delivers(cloud, bus):
     queue = Queue(cloud, "again")
     events = cloud.client("events")
     put_rule(cloud, bus, {"Arn": queue.arn})
@@ -237,7 +231,7 @@ def test_a_rule_that_is_enabled_again_delivers(cloud: LocalCloud, bus: str) -> N
     assert queue.body()["id"] == event_id
 
 
-def test_a_schedule_matches_no_event(cloud: LocalCloud) -> None:
+def test_a_schedule_matches_no_event(cloud):
     scheduled = Queue(cloud, "scheduled")
     events = cloud.client("events")
     events.put_rule(Name="every-hour", ScheduleExpression="rate(1 hour)")
@@ -246,7 +240,7 @@ def test_a_schedule_matches_no_event(cloud: LocalCloud) -> None:
     assert scheduled.receive() is None
 
 
-def test_the_bus_may_be_named_by_its_arn(cloud: LocalCloud, bus: str) -> None:
+def test_the_bus_may_be_named_by_its_arn(cloud, bus):
     queue = Queue(cloud, "by-arn")
     arn = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}"
     put_rule(cloud, arn, {"Arn": queue.arn})
@@ -305,13 +299,7 @@ ABSENT: list[dict[str, Any]] = [{}, {"in": {}}, {"in": {"other": 1}}, {"in": 1}]
         ({"source": ["bank"], "$or": [field("a"), field("b")]}, [], named("a", "b")),
     ],
 )
-def test_patterns_match_as_in_eventbridge(
-    cloud: LocalCloud,
-    bus: str,
-    pattern: dict[str, Any],
-    matching: list[dict[str, Any]],
-    others: list[dict[str, Any]],
-) -> None:
+def test_patterns_match_as_in_eventbridge(cloud, bus, pattern, matching, others):
     queue = Queue(cloud, f"pattern-{bus}"[:80])
     put_rule(cloud, bus, {"Arn": queue.arn}, EventPattern=json.dumps(pattern))
     for detail in others:
@@ -338,9 +326,7 @@ def test_patterns_match_as_in_eventbridge(
     ],
     ids=str,
 )
-def test_an_invalid_pattern_is_refused(
-    cloud: LocalCloud, bus: str, pattern: Any, objection: str
-) -> None:
+def test_an_invalid_pattern_is_refused(cloud, bus, pattern, objection):
     with pytest.raises(ClientError, match=objection) as caught:
         put_rule(cloud, bus, EventPattern=json.dumps(pattern))
     assert caught.value.response["Error"]["Code"] == "InvalidEventPatternException"
@@ -349,7 +335,7 @@ def test_an_invalid_pattern_is_refused(
 # -- Targets that can't be reached ----------------------------------------------------------------
 
 
-def test_an_event_for_a_missing_target_becomes_a_dead_letter(cloud: LocalCloud, bus: str) -> None:
+def test_an_event_for_a_missing_target_becomes_a_dead_letter(cloud, bus):
     queue, dead_letters = Queue(cloud, "reached"), Queue(cloud, "unreached")
     gone = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:gone"
     rule_arn = put_rule(
@@ -376,7 +362,7 @@ def test_an_event_for_a_missing_target_becomes_a_dead_letter(cloud: LocalCloud, 
 
 
 @pytest.mark.parametrize("detail", ['"a text"', "no JSON", "[1]", "1", "null", ' ["{"]'])
-def test_a_detail_must_be_an_object(cloud: LocalCloud, bus: str, detail: str) -> None:
+def test_a_detail_must_be_an_object(cloud, bus, detail):
     queue = Queue(cloud, f"malformed-{uuid.uuid4()}")
     put_rule(cloud, bus, {"Arn": queue.arn})
     good = {"Source": "shop", "DetailType": "Sold", "Detail": " {}", "EventBusName": bus}
@@ -388,7 +374,7 @@ def test_a_detail_must_be_an_object(cloud: LocalCloud, bus: str, detail: str) ->
     assert queue.receive() is None
 
 
-def test_a_replay_ends_and_is_not_archived(cloud: LocalCloud, bus: str) -> None:
+def test_a_replay_ends_and_is_not_archived(cloud, bus):
     events = cloud.client("events")
     queue, other = (Queue(cloud, f"replayed-{uuid.uuid4()}") for _ in range(2))
     wanted = put_rule(cloud, bus, {"Arn": queue.arn})

@@ -1,7 +1,5 @@
 """From a worker in a file to its result, as in the tutorial."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
@@ -10,7 +8,6 @@ import sys
 import time
 import zipfile
 from collections import defaultdict
-from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
@@ -18,7 +15,7 @@ import pytest
 from local import acknowledger, by_hand
 from local.arguments import WrongStartError
 from local.serve import write_sam_environment
-from tests.documentation import Blocks, blocks_of
+from tests.documentation import blocks_of
 from tests.local.fixtures.checkout import ENDPOINT, Checkout, said_until
 from tests.support import ROOT, wait_for
 
@@ -26,20 +23,18 @@ PAGE = "docs/tutorial-laptop.md"
 
 
 @pytest.mark.parametrize("page", ["README.md", PAGE])
-def test_a_first_worker_has_fewer_than_fifteen_lines(page: str) -> None:
+def test_a_first_worker_has_fewer_than_fifteen_lines(page):
     (worker,) = (each for each in blocks_of(page) if "handler = Worker(" in each.text)
     assert sum(1 for line in worker.text.splitlines() if line.strip()) < 15
 
 
-def test_the_tutorial_states_the_limits_that_are_tested() -> None:
+def test_the_tutorial_states_the_limits_that_are_tested():
     text = " ".join((ROOT / PAGE).read_text().split())
     assert "a worker of fewer than fifteen lines" in text
     assert "the commands take less than five minutes" in text
 
 
-def test_the_readmes_worker_runs_the_sample_pipelines_job(
-    blocks: Blocks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_readmes_worker_runs_the_sample_pipelines_job(blocks, tmp_path, monkeypatch):
     worker, its_test = blocks.take_all()
     (tmp_path / "tested.py").write_text(worker + its_test)
     subprocess.run([sys.executable, "tested.py"], cwd=tmp_path, check=True, timeout=60)
@@ -72,9 +67,7 @@ def test_the_readmes_worker_runs_the_sample_pipelines_job(
 
 
 @pytest.mark.slow
-def test_the_laptop_tutorial_works_as_typed_within_five_minutes(
-    blocks: Blocks, tmp_path: Path
-) -> None:
+def test_the_laptop_tutorial_works_as_typed_within_five_minutes(blocks, tmp_path):
     checkout = Checkout(tmp_path)
     began = time.monotonic()
     assert "✓ 16 jobs" in checkout.run(blocks.take("make demo"))
@@ -104,9 +97,7 @@ def test_the_laptop_tutorial_works_as_typed_within_five_minutes(
     assert time.monotonic() - began < 300
 
 
-def test_each_local_server_has_its_own_settings_for_sam(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_local_server_has_its_own_settings_for_sam(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     written = [
         write_sam_environment(
@@ -123,9 +114,7 @@ def test_each_local_server_has_its_own_settings_for_sam(
     assert urls == [f"http://host.docker.internal:{port}" for port in (4566, 4567)]
 
 
-def test_make_event_writes_an_event_that_acknowledges_the_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_make_event_writes_an_event_that_acknowledges_the_job(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with acknowledger.running(worker=False) as (cloud, stack):
         port = int(cloud.endpoint_url.rpartition(":")[2])

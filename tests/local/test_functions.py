@@ -1,7 +1,5 @@
 """Lambda functions run and answer as on AWS."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -62,7 +60,7 @@ def log_lines(cloud: LocalCloud, group: str) -> list[str]:
 # -- Input ----------------------------------------------------------------------------------------
 
 
-def test_a_function_gets_the_event_and_answers_its_return_value(cloud: LocalCloud) -> None:
+def test_a_function_gets_the_event_and_answers_its_return_value(cloud):
     make_function(cloud, "echo", "def handler(event, context): return {'got': event}")
     event = {"text": 'quotes " and \\ and é😀', "none": None, "list": [1, 2.5, True]}
     answer = invoke(cloud, "echo", event)
@@ -72,13 +70,13 @@ def test_a_function_gets_the_event_and_answers_its_return_value(cloud: LocalClou
     assert answer["json"] == {"got": event}
 
 
-def test_a_function_can_be_invoked_by_its_arn(cloud: LocalCloud) -> None:
+def test_a_function_can_be_invoked_by_its_arn(cloud):
     arn = make_function(cloud, "by-arn", "def handler(event, context): return 'yes'")
     assert invoke(cloud, arn)["json"] == "yes"
     assert invoke(cloud, arn, Qualifier="$LATEST")["json"] == "yes"
 
 
-def test_the_context_has_the_function_the_request_and_the_remaining_time(cloud: LocalCloud) -> None:
+def test_the_context_has_the_function_the_request_and_the_remaining_time(cloud):
     source = """
         def handler(event, context):
             names = ("function_name", "function_version", "invoked_function_arn",
@@ -99,9 +97,7 @@ def test_the_context_has_the_function_the_request_and_the_remaining_time(cloud: 
     assert 60_000 < context["left"] <= 70_000
 
 
-def test_a_function_has_its_own_environment_and_nothing_of_this_process(
-    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_function_has_its_own_environment_and_nothing_of_this_process(cloud, monkeypatch):
     monkeypatch.setenv("OF_THIS_PROCESS", "secret")
     source = """
         import os
@@ -119,9 +115,7 @@ def test_a_function_has_its_own_environment_and_nothing_of_this_process(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="functions are forked on Linux alone")
-def test_a_function_can_be_interrupted_even_if_this_process_ignores_sigint(
-    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_function_can_be_interrupted_even_if_this_process_ignores_sigint(cloud, monkeypatch):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         starter = functions.Starter()
@@ -137,7 +131,7 @@ def test_a_function_can_be_interrupted_even_if_this_process_ignores_sigint(
     starter.close()
 
 
-def test_nothing_of_this_repository_can_be_imported(cloud: LocalCloud) -> None:
+def test_nothing_of_this_repository_can_be_imported(cloud):
     source = """
         import importlib.util
         def handler(event, context):
@@ -148,7 +142,7 @@ def test_nothing_of_this_repository_can_be_imported(cloud: LocalCloud) -> None:
     assert invoke(cloud, "imports", names)["json"] == ["app", "boto3"]
 
 
-def test_a_function_can_bring_its_own_sdk(cloud: LocalCloud) -> None:
+def test_a_function_can_bring_its_own_sdk(cloud):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("boto3.py", "whose = 'mine'")
@@ -157,7 +151,7 @@ def test_a_function_can_bring_its_own_sdk(cloud: LocalCloud) -> None:
     assert invoke(cloud, "own-sdk")["json"] == "mine"
 
 
-def test_variables_that_python_reads_at_its_start_take_effect(cloud: LocalCloud) -> None:
+def test_variables_that_python_reads_at_its_start_take_effect(cloud):
     source = """
         import sys
         def handler(event, context): return [sys.flags.optimize, sys.argv, "/opt/more" in sys.path]
@@ -167,7 +161,7 @@ def test_variables_that_python_reads_at_its_start_take_effect(cloud: LocalCloud)
     assert invoke(cloud, "optimized")["json"] == [1, ["app.handler"], True]
 
 
-def test_a_function_reaches_the_same_local_stack(cloud: LocalCloud) -> None:
+def test_a_function_reaches_the_same_local_stack(cloud):
     source = """
         import boto3
         def handler(event, context):
@@ -180,7 +174,7 @@ def test_a_function_reaches_the_same_local_stack(cloud: LocalCloud) -> None:
 # -- Output ---------------------------------------------------------------------------------------
 
 
-def test_what_a_function_prints_is_its_log_and_never_its_answer(cloud: LocalCloud) -> None:
+def test_what_a_function_prints_is_its_log_and_never_its_answer(cloud):
     source = """
         import logging, sys
         print("loaded")
@@ -205,12 +199,12 @@ def test_what_a_function_prints_is_its_log_and_never_its_answer(cloud: LocalClou
     assert base64.b64decode(answer["LogResult"]).decode().splitlines() == lines
 
 
-def test_the_log_is_returned_only_on_request(cloud: LocalCloud) -> None:
+def test_the_log_is_returned_only_on_request(cloud):
     make_function(cloud, "no-tail", "def handler(event, context): return 1")
     assert "LogResult" not in invoke(cloud, "no-tail")
 
 
-def test_a_function_logs_to_the_group_of_its_configuration(cloud: LocalCloud) -> None:
+def test_a_function_logs_to_the_group_of_its_configuration(cloud):
     source = "def handler(event, context): print('here'); return context.log_group_name"
     make_function(cloud, "grouped", source, LoggingConfig={"LogGroup": "/mine"})
     assert invoke(cloud, "grouped")["json"] == "/mine"
@@ -222,7 +216,7 @@ def test_a_function_logs_to_the_group_of_its_configuration(cloud: LocalCloud) ->
 # -- Failures -------------------------------------------------------------------------------------
 
 
-def test_an_exception_is_answered_with_its_class_name_and_trace(cloud: LocalCloud) -> None:
+def test_an_exception_is_answered_with_its_class_name_and_trace(cloud):
     source = """
         class OutOfStock(Exception): pass
         def handler(event, context): raise OutOfStock('no "tea"')
@@ -267,9 +261,7 @@ def test_an_exception_is_answered_with_its_class_name_and_trace(cloud: LocalClou
         ),
     ],
 )
-def test_failures_have_lambdas_error_types(
-    cloud: LocalCloud, source: str, error_type: str, message: str
-) -> None:
+def test_failures_have_lambdas_error_types(cloud, source, error_type, message):
     name = f"fails-{abs(hash(source))}"
     make_function(cloud, name, source)
     answer = invoke(cloud, name)
@@ -278,7 +270,7 @@ def test_failures_have_lambdas_error_types(
     assert message in answer["json"]["errorMessage"]
 
 
-def test_a_function_that_times_out_is_killed_and_restarted(cloud: LocalCloud) -> None:
+def test_a_function_that_times_out_is_killed_and_restarted(cloud):
     source = """
         import time
         count = 0
@@ -298,14 +290,14 @@ def test_a_function_that_times_out_is_killed_and_restarted(cloud: LocalCloud) ->
     assert invoke(cloud, "slow", 0)["json"] == 1
 
 
-def test_an_event_that_is_not_json_is_refused(cloud: LocalCloud) -> None:
+def test_an_event_that_is_not_json_is_refused(cloud):
     make_function(cloud, "json-only", "def handler(event, context): return event")
     client = cloud.client("lambda")
     with pytest.raises(client.exceptions.InvalidRequestContentException):
         client.invoke(FunctionName="json-only", Payload=b"{")
 
 
-def test_an_unknown_function_is_not_found(cloud: LocalCloud) -> None:
+def test_an_unknown_function_is_not_found(cloud):
     client = cloud.client("lambda")
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.invoke(FunctionName="nobody")
@@ -321,9 +313,7 @@ PID = """
 """
 
 
-def test_a_sandbox_stays_warm_until_the_code_or_the_configuration_changes(
-    cloud: LocalCloud,
-) -> None:
+def test_a_sandbox_stays_warm_until_the_code_or_the_configuration_changes(cloud):
     make_function(cloud, "warm", PID)
     client = cloud.client("lambda")
     first = invoke(cloud, "warm")["json"]
@@ -339,7 +329,7 @@ def test_a_sandbox_stays_warm_until_the_code_or_the_configuration_changes(
     assert not Path(f"/proc/{first}").exists()
 
 
-def test_concurrent_events_run_in_separate_sandboxes(cloud: LocalCloud, tmp_path: Path) -> None:
+def test_concurrent_events_run_in_separate_sandboxes(cloud, tmp_path):
     source = """
         import os, pathlib, time
         def handler(event, context):
@@ -356,14 +346,14 @@ def test_concurrent_events_run_in_separate_sandboxes(cloud: LocalCloud, tmp_path
     assert os.getpid() not in pids
 
 
-def test_events_wait_while_all_sandboxes_are_busy(cloud: LocalCloud) -> None:
+def test_events_wait_while_all_sandboxes_are_busy(cloud):
     make_function(cloud, "crowded", PID)
     with ThreadPoolExecutor(10) as threads:
         pids = list(threads.map(lambda _: invoke(cloud, "crowded", 0.05)["json"], range(10)))
     assert len(set(pids)) <= 4
 
 
-def test_reserved_concurrency_throttles(cloud: LocalCloud) -> None:
+def test_reserved_concurrency_throttles(cloud):
     make_function(cloud, "reserved", PID)
     client = cloud.client("lambda")
     client.put_function_concurrency(FunctionName="reserved", ReservedConcurrentExecutions=0)
@@ -387,13 +377,13 @@ FAILS_UNTIL = """
 """
 
 
-def test_a_dry_run_does_not_run(cloud: LocalCloud) -> None:
+def test_a_dry_run_does_not_run(cloud):
     make_function(cloud, "dry", "def handler(event, context): print('ran')")
     answer = cloud.client("lambda").invoke(FunctionName="dry", InvocationType="DryRun")
     assert answer["StatusCode"] == 204
 
 
-def test_an_asynchronous_invocation_is_accepted_and_run_later(cloud: LocalCloud) -> None:
+def test_an_asynchronous_invocation_is_accepted_and_run_later(cloud):
     make_function(cloud, "later", "def handler(event, context): print('ran with', event)")
     answer = cloud.client("lambda").invoke(
         FunctionName="later", InvocationType="Event", Payload=b'{"n": 1}'
@@ -413,7 +403,7 @@ def test_an_asynchronous_invocation_is_accepted_and_run_later(cloud: LocalCloud)
     assert "ran with {'n': 1}" in lines
 
 
-def test_an_event_that_fails_three_times_becomes_a_dead_letter(cloud: LocalCloud) -> None:
+def test_an_event_that_fails_three_times_becomes_a_dead_letter(cloud):
     dead_letters = Queue(cloud, "dead-letters")
     config = {"TargetArn": dead_letters.arn}
     make_function(cloud, "dead", FAILS_UNTIL, DeadLetterConfig=config)
@@ -432,7 +422,7 @@ def test_an_event_that_fails_three_times_becomes_a_dead_letter(cloud: LocalCloud
     assert attempts == [f"attempt {n} {request_id}" for n in (1, 2, 3)]
 
 
-def test_an_event_that_succeeds_on_a_retry_is_not_a_dead_letter(cloud: LocalCloud) -> None:
+def test_an_event_that_succeeds_on_a_retry_is_not_a_dead_letter(cloud):
     dead_letters, done = Queue(cloud, "none"), Queue(cloud, "done")
     make_function(cloud, "recovers", FAILS_UNTIL, DeadLetterConfig={"TargetArn": dead_letters.arn})
     cloud.client("lambda").put_function_event_invoke_config(
@@ -445,7 +435,7 @@ def test_an_event_that_succeeds_on_a_retry_is_not_a_dead_letter(cloud: LocalClou
     assert dead_letters.receive() is None
 
 
-def test_the_invoke_config_limits_attempts_and_sends_the_record(cloud: LocalCloud) -> None:
+def test_the_invoke_config_limits_attempts_and_sends_the_record(cloud):
     failed = Queue(cloud, "failed")
     arn = make_function(cloud, "configured", FAILS_UNTIL)
     client = cloud.client("lambda")
@@ -470,7 +460,7 @@ def test_the_invoke_config_limits_attempts_and_sends_the_record(cloud: LocalClou
     assert record["responsePayload"]["errorMessage"] == "failure 1"
 
 
-def test_a_throttled_event_is_retried_until_it_runs(cloud: LocalCloud) -> None:
+def test_a_throttled_event_is_retried_until_it_runs(cloud):
     done = Queue(cloud, "unthrottled")
     make_function(cloud, "throttled", "def handler(event, context): return 'ran'")
     client = cloud.client("lambda")
@@ -493,7 +483,7 @@ def test_a_throttled_event_is_retried_until_it_runs(cloud: LocalCloud) -> None:
     ("value", "payload"),
     [("b'HelloWorld!'", '"HelloWorld!"'), ("{'a': [b'\\xc3\\xa9']}", '{"a": ["\\u00e9"]}')],
 )
-def test_bytes_are_answered_as_text(cloud: LocalCloud, value: str, payload: str) -> None:
+def test_bytes_are_answered_as_text(cloud, value, payload):
     # "HelloWorld!" is from LocalStack's lambda task snapshots, which were recorded on AWS.
     name = f"bytes-{len(value)}"
     make_function(cloud, name, f"def handler(event, context): return {value}")
@@ -501,7 +491,7 @@ def test_bytes_are_answered_as_text(cloud: LocalCloud, value: str, payload: str)
     assert answer["Payload"].read().decode() == payload
 
 
-def test_bytes_that_are_not_utf_8_are_a_marshal_error(cloud: LocalCloud) -> None:
+def test_bytes_that_are_not_utf_8_are_a_marshal_error(cloud):
     make_function(cloud, "no-text", "def handler(event, context): return b'\\xff'")
     answer = cloud.client("lambda").invoke(FunctionName="no-text")
     assert json.loads(answer["Payload"].read())["errorType"] == "Runtime.MarshalError"
@@ -513,7 +503,7 @@ THREADS = ("(_read_answers)", "(_read_output)", "(_work)")
 @pytest.mark.parametrize(
     "number", [12, pytest.param(200, marks=pytest.mark.slow)], ids=["some", "many"]
 )
-def test_deleted_functions_leave_nothing_behind(cloud: LocalCloud, number: int) -> None:
+def test_deleted_functions_leave_nothing_behind(cloud, number):
     client, runner = cloud.client("lambda"), functions.runner()
     source = """
         import os, time
@@ -546,7 +536,7 @@ def test_deleted_functions_leave_nothing_behind(cloud: LocalCloud, number: int) 
     client.delete_function(FunctionName="short-lived-0")
 
 
-def test_an_invocation_that_overlaps_the_deletion_leaves_nothing_behind(cloud: LocalCloud) -> None:
+def test_an_invocation_that_overlaps_the_deletion_leaves_nothing_behind(cloud):
     runner = functions.runner()
     before = (set(runner._code.iterdir()), dict(runner._pools))
     make_function(cloud, "overlap", "def handler(event, context): return 1")
@@ -559,7 +549,7 @@ def test_an_invocation_that_overlaps_the_deletion_leaves_nothing_behind(cloud: L
     assert runner.unfinished() == []
 
 
-def test_deleting_a_version_keeps_the_function(cloud: LocalCloud) -> None:
+def test_deleting_a_version_keeps_the_function(cloud):
     client = cloud.client("lambda")
     make_function(cloud, "versioned", "def handler(event, context): return 1")
     version = client.publish_version(FunctionName="versioned")["Version"]

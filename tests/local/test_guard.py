@@ -1,7 +1,5 @@
 """Programs on this machine and named web pages may use the endpoint; other web pages may not."""
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess
@@ -108,7 +106,7 @@ def reason(answer: TestResponse) -> str:
         socket.gethostname(),
     ],
 )
-def test_requests_to_this_machines_addresses_and_names_pass(guarded: Guarded, host: str) -> None:
+def test_requests_to_this_machines_addresses_and_names_pass(guarded, host):
     assert guarded.send("POST", "/", {"Host": host}).text == "behind"
 
 
@@ -136,7 +134,7 @@ def test_requests_to_this_machines_addresses_and_names_pass(guarded: Guarded, ho
         "",
     ],
 )
-def test_a_host_name_that_a_web_site_can_have_is_refused(guarded: Guarded, host: str) -> None:
+def test_a_host_name_that_a_web_site_can_have_is_refused(guarded, host):
     own = f"http://{host}"
     for headers in ({}, {"Origin": own}, {"Origin": NAMED}, {"Sec-Fetch-Site": "same-origin"}):
         for method, path in (("POST", "/"), ("GET", PATH), ("OPTIONS", "/")):
@@ -178,7 +176,7 @@ def test_a_host_name_that_a_web_site_can_have_is_refused(guarded: Guarded, host:
     ],
     ids=str,
 )
-def test_pages_of_other_sites_are_refused(guarded: Guarded, sent: dict[str, str]) -> None:
+def test_pages_of_other_sites_are_refused(guarded, sent):
     for method, path in product(METHODS, PATHS):
         answer = guarded.send(method, path, sent | PREFLIGHT, "a" * 1000)
         assert answer.status_code == 403
@@ -204,7 +202,7 @@ def test_pages_of_other_sites_are_refused(guarded: Guarded, sent: dict[str, str]
     ],
     ids=str,
 )
-def test_programs_and_the_page_itself_are_allowed(guarded: Guarded, sent: dict[str, str]) -> None:
+def test_programs_and_the_page_itself_are_allowed(guarded, sent):
     for method in METHODS:
         answer = guarded.send(method, f"{PATH}start", sent)
         assert answer.status_code == 200
@@ -225,9 +223,7 @@ NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     ],
     ids=str,
 )
-def test_a_link_from_anywhere_opens_the_page_and_nothing_else(
-    guarded: Guarded, sent: dict[str, str]
-) -> None:
+def test_a_link_from_anywhere_opens_the_page_and_nothing_else(guarded, sent):
     assert guarded.send("GET", f"{PATH}?job=1", sent).text == "behind"
     for method, path in (
         ("POST", PATH),
@@ -245,9 +241,7 @@ def test_a_link_from_anywhere_opens_the_page_and_nothing_else(
 @pytest.mark.parametrize(
     "sent", [{"Sec-Fetch-Dest": "iframe"}, {"Sec-Fetch-Mode": "no-cors"}, {"Origin": "null"}]
 )
-def test_other_sites_can_neither_frame_nor_fetch_the_page(
-    guarded: Guarded, sent: dict[str, str]
-) -> None:
+def test_other_sites_can_neither_frame_nor_fetch_the_page(guarded, sent):
     cross = {"Sec-Fetch-Site": "cross-site"} | NAVIGATION
     assert reason(guarded.send("GET", PATH, cross | sent))
     assert guarded.count == 0
@@ -256,7 +250,7 @@ def test_other_sites_can_neither_frame_nor_fetch_the_page(
 # -- Named origins --------------------------------------------------------------------------------
 
 
-def test_a_named_origin_may_send_and_see_everything(guarded: Guarded) -> None:
+def test_a_named_origin_may_send_and_see_everything(guarded):
     preflight = guarded.send("OPTIONS", "/", {"Origin": NAMED} | PREFLIGHT)
     assert preflight.status_code == 204
     assert preflight.headers["Access-Control-Allow-Origin"] == NAMED
@@ -275,7 +269,7 @@ def test_a_named_origin_may_send_and_see_everything(guarded: Guarded) -> None:
 @pytest.mark.parametrize(
     "text", [NAMED, "https://app.example", "http://[::1]:3000", "http://127.0.0.1:65535"]
 )
-def test_a_valid_origin_is_accepted(text: str) -> None:
+def test_a_valid_origin_is_accepted(text):
     assert origin(text) == text
 
 
@@ -303,7 +297,7 @@ def test_a_valid_origin_is_accepted(text: str) -> None:
         "file://",
     ],
 )
-def test_an_invalid_origin_is_refused_in_one_line(text: str) -> None:
+def test_an_invalid_origin_is_refused_in_one_line(text):
     with pytest.raises(OriginError):
         origin(text)
     with pytest.raises(WrongStartError) as caught:
@@ -312,7 +306,7 @@ def test_an_invalid_origin_is_refused_in_one_line(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_make_local_passes_on_all_origins() -> None:
+def test_make_local_passes_on_all_origins():
     given = parser().parse_args(["serve", "--port=0", f"--origins={NAMED} https://app.example"])
     assert serving(given).origins == [NAMED, "https://app.example"]
     made = subprocess.run(
@@ -330,9 +324,7 @@ def test_make_local_passes_on_all_origins() -> None:
     ("host", "warned"),
     [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)],  # noqa: S104
 )
-def test_the_banner_warns_if_others_can_run_programs(
-    host: str, warned: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_banner_warns_if_others_can_run_programs(host, warned, monkeypatch, capsys):
     over = Mock(empty=lambda: True)
     monkeypatch.setattr(serve, "until_interrupted", lambda: over)
     assert serve.main(Serving(host=host, port=0, empty=True)) == 0
@@ -386,7 +378,7 @@ def exchange(
 
 
 @pytest.mark.parametrize("chunk", ["zz\r\nhello\r\n0\r\n\r\n", "-5\r\nhello\r\n0\r\n\r\n"])
-def test_a_malformed_body_is_refused_like_any_other(cloud: LocalCloud, chunk: str) -> None:
+def test_a_malformed_body_is_refused_like_any_other(cloud, chunk):
     host, _, port = cloud.endpoint_url.removeprefix("http://").partition(":")
     head = f"POST / HTTP/1.1\r\nHost: {host}\r\nOrigin: null\r\nTransfer-Encoding: chunked\r\n\r\n"
     with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
@@ -399,7 +391,7 @@ def add_header(request: Any, *, name: str, value: str, **_: Any) -> None:
 
 
 @pytest.mark.parametrize("service", OPERATIONS)
-def test_no_service_gets_requests_of_another_sites_page(cloud: LocalCloud, service: str) -> None:
+def test_no_service_gets_requests_of_another_sites_page(cloud, service):
     operation, parameters = OPERATIONS[service]
     client = boto3.client(
         service,
@@ -420,7 +412,7 @@ def test_no_service_gets_requests_of_another_sites_page(cloud: LocalCloud, servi
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_guard_is_in_front_of_every_path(cloud: LocalCloud, method: str) -> None:
+def test_the_guard_is_in_front_of_every_path(cloud, method):
     for path in (PATH, *PATHS):
         for name, value in SENT_BY_BROWSERS.items():
             status, headers, body = exchange(cloud, method, path, PREFLIGHT | {name: value})
@@ -430,7 +422,7 @@ def test_the_guard_is_in_front_of_every_path(cloud: LocalCloud, method: str) -> 
                 assert json.loads(body)["message"].startswith(f"{name}: ")
 
 
-def test_the_services_send_no_cors_headers(cloud: LocalCloud) -> None:
+def test_the_services_send_no_cors_headers(cloud):
     own = {"Origin": cloud.endpoint_url}
     for path in PATHS:
         for method in ("GET", "OPTIONS"):
@@ -448,7 +440,7 @@ def test_the_services_send_no_cors_headers(cloud: LocalCloud) -> None:
         ("files.localhost:4566", "/key"),
     ],
 )
-def test_a_bucket_is_found_by_path_and_by_host(cloud: LocalCloud, host: str, path: str) -> None:
+def test_a_bucket_is_found_by_path_and_by_host(cloud, host, path):
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="files")
     s3.put_object(Bucket="files", Key="key", Body="text")

@@ -1,7 +1,5 @@
 """Pages of other sites in a real browser try to use the endpoint."""
 
-from __future__ import annotations
-
 import base64
 import json
 import socket
@@ -175,7 +173,7 @@ TRIES: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
 @pytest.mark.parametrize("way", TRIES)
-def test_pages_of_other_sites_read_and_change_nothing(world: World, way: str, host: str) -> None:
+def test_pages_of_other_sites_read_and_change_nothing(world, way, host):
     script, method, path, init, outcome = TRIES[way]
     assert world.ask(host, script, path, init) == outcome
     wait_for(lambda: world.refused, "the guard to refuse", SECONDS)
@@ -188,7 +186,7 @@ def test_pages_of_other_sites_read_and_change_nothing(world: World, way: str, ho
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
-def test_pages_of_other_sites_create_no_function(world: World, host: str) -> None:
+def test_pages_of_other_sites_create_no_function(world, host):
     assert world.ask(host, FETCH, FUNCTIONS, world.function()) == "TypeError"
     [(method, path, problem)] = world.refused
     assert (method, path) == ("OPTIONS", FUNCTIONS)
@@ -196,13 +194,13 @@ def test_pages_of_other_sites_create_no_function(world: World, host: str) -> Non
     assert world.untouched()
 
 
-def test_a_form_shows_why_it_was_refused(world: World) -> None:
+def test_a_form_shows_why_it_was_refused(world):
     world.ask("evil.example", FORM, RESET, {"target": "_self"})
     world.page.wait_for_url(f"**{RESET}")
     assert "web pages of http://evil.example" in world.page.inner_text("body")
 
 
-def test_a_rebound_name_is_refused(world: World) -> None:
+def test_a_rebound_name_is_refused(world):
     port = world.cloud.endpoint_url.rpartition(":")[2]
     for path in (PATH, "/moto-api/"):
         answer = world.page.goto(f"http://{REBOUND}:{port}{path}")
@@ -214,7 +212,7 @@ def test_a_rebound_name_is_refused(world: World) -> None:
     assert world.untouched()
 
 
-def test_a_link_of_another_site_opens_the_page(world: World) -> None:
+def test_a_link_of_another_site_opens_the_page(world):
     world.ask("evil.example", "location.href = url", PATH)
     world.page.wait_for_url(f"**{PATH}")
     world.page.wait_for_selector("#connection:text-is('live')")
@@ -222,9 +220,7 @@ def test_a_link_of_another_site_opens_the_page(world: World) -> None:
 
 
 @pytest.mark.skipif("localhost" in socket.gethostname(), reason="browsers know that name")
-def test_without_sec_fetch_site_the_page_works_and_other_sites_are_refused(
-    world: World,
-) -> None:
+def test_without_sec_fetch_site_the_page_works_and_other_sites_are_refused(world):
     endpoint = world.cloud.endpoint_url.replace("127.0.0.1", socket.gethostname())
     world.ask("evil.example", "location.href = url", endpoint + PATH)
     world.page.wait_for_selector("#connection:text-is('live')")
@@ -238,7 +234,7 @@ def test_without_sec_fetch_site_the_page_works_and_other_sites_are_refused(
         assert problem.startswith("Sec-Fetch-Site: this browser does not say which web page sent")
 
 
-def test_an_object_opened_in_the_browser_runs_no_script(world: World) -> None:
+def test_an_object_opened_in_the_browser_runs_no_script(world):
     s3 = world.cloud.client("s3")
     s3.create_bucket(Bucket="files")
     body = f"<title>An object</title><script>fetch('{RESET}', {{method: 'POST'}})</script>"
@@ -260,7 +256,7 @@ CALL = """
 """
 
 
-def test_a_named_origin_may_do_what_a_program_may(world: World) -> None:
+def test_a_named_origin_may_do_what_a_program_may(world):
     named, s3 = "named.example", signed("s3")
     coloured = s3 | {"x-amz-meta-colour": "red"}
     assert world.ask(named, CALL, "/own", {"method": "PUT", "headers": s3})[0] == 200
@@ -281,7 +277,7 @@ def test_a_named_origin_may_do_what_a_program_may(world: World) -> None:
     assert world.refused == []
 
 
-def test_a_named_origin_shows_an_image(world: World) -> None:
+def test_a_named_origin_shows_an_image(world):
     s3 = world.cloud.client("s3")
     s3.create_bucket(Bucket="images")
     image = {"Bucket": "images", "Key": "image.svg"}

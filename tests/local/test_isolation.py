@@ -3,8 +3,6 @@
 test_demo shows that the commands never call the user's endpoint.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -31,7 +29,7 @@ def environment(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("environment")
-def test_only_the_region_and_the_proxies_are_kept() -> None:
+def test_only_the_region_and_the_proxies_are_kept():
     given = {name for name, value in os.environ.items() if FOREIGN_URL in value}
     isolation.isolate()
     left = {name for name, value in os.environ.items() if FOREIGN_URL in value}
@@ -44,7 +42,7 @@ def test_only_the_region_and_the_proxies_are_kept() -> None:
 
 
 @pytest.mark.usefixtures("environment")
-def test_the_region_can_be_removed_too() -> None:
+def test_the_region_can_be_removed_too():
     isolation.isolate(region=False)
     assert boto3.session.Session().region_name is None
 
@@ -58,9 +56,7 @@ def test_the_region_can_be_removed_too() -> None:
         ("*", None, "*"),
     ],
 )
-def test_this_machine_is_reached_without_a_proxy(
-    lower: str | None, upper: str | None, exempt: str
-) -> None:
+def test_this_machine_is_reached_without_a_proxy(lower, upper, exempt):
     with patch.dict(os.environ):
         for name, value in {"no_proxy": lower, "NO_PROXY": upper}.items():
             os.environ.pop(name, None)
@@ -86,7 +82,7 @@ STARTS = {
 
 
 @pytest.mark.slow
-def test_tests_benchmarks_chaos_and_explorer_never_call_the_users_endpoint(astray: Foreign) -> None:
+def test_tests_benchmarks_chaos_and_explorer_never_call_the_users_endpoint(astray):
     environment = {
         name: value for name, value in astray.environment.items() if "PYTEST" not in name
     }

@@ -1,7 +1,5 @@
 """CloudWatch has the metrics that functions print and those of the services."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator
@@ -55,32 +53,32 @@ def found(given: dict[str, Any]) -> list[tuple[str, str, dict[str, str], str, li
     ]
 
 
-def test_a_metric_has_the_name_namespace_dimension_unit_and_value_of_its_document() -> None:
+def test_a_metric_has_the_name_namespace_dimension_unit_and_value_of_its_document():
     assert found(document()) == [("Shop", "Orders", {"Service": "till"}, "Count", [3])]
 
 
-def test_a_metric_has_the_time_of_its_document() -> None:
+def test_a_metric_has_the_time_of_its_document():
     given = document()
     given["_aws"]["Timestamp"] = milliseconds = int(time.time() * 1000) - 90_000
     [(_, datum)] = metrics.embedded(json.dumps(given))
     assert datum["Timestamp"].replace(tzinfo=UTC).timestamp() * 1000 == pytest.approx(milliseconds)
 
 
-def test_a_metric_without_a_unit_has_the_unit_none() -> None:
+def test_a_metric_without_a_unit_has_the_unit_none():
     [(*_, unit, _)] = found(document(Metrics=[{"Name": "Orders"}]))
     assert unit == "None"
 
 
-def test_every_number_of_an_array_is_a_value() -> None:
+def test_every_number_of_an_array_is_a_value():
     [(*_, values)] = found(document(values={"Orders": [1, 2.5, 1]}))
     assert values == [1, 2.5, 1]
 
 
-def test_an_empty_array_has_no_values() -> None:
+def test_an_empty_array_has_no_values():
     assert found(document(values={"Orders": []})) == []
 
 
-def test_every_dimension_set_makes_a_metric_and_an_empty_set_has_no_dimensions() -> None:
+def test_every_dimension_set_makes_a_metric_and_an_empty_set_has_no_dimensions():
     given = document(
         Dimensions=[[], ["Service"], ["Service", "Shop"]], values={"Shop": "north", "Other": "x"}
     )
@@ -91,7 +89,7 @@ def test_every_dimension_set_makes_a_metric_and_an_empty_set_has_no_dimensions()
     ]
 
 
-def test_a_document_may_have_many_metrics_in_many_namespaces() -> None:
+def test_a_document_may_have_many_metrics_in_many_namespaces():
     given = document(Metrics=[{"Name": "Orders"}, {"Name": "Took", "Unit": "Milliseconds"}])
     other = {"Namespace": "Other", "Dimensions": [[]], "Metrics": [{"Name": "Took"}]}
     given["_aws"]["CloudWatchMetrics"].append(other)
@@ -103,7 +101,7 @@ def test_a_document_may_have_many_metrics_in_many_namespaces() -> None:
     ]
 
 
-def test_unknown_members_are_ignored() -> None:
+def test_unknown_members_are_ignored():
     given = document(
         Metrics=[{"Name": "Orders", "StorageResolution": 1, "Color": "red"}], Color="red"
     )
@@ -127,11 +125,11 @@ def test_unknown_members_are_ignored() -> None:
         '{"_aws": ' + "[" * 100_000,
     ],
 )
-def test_a_line_that_is_not_a_document_has_no_metrics(line: str) -> None:
+def test_a_line_that_is_not_a_document_has_no_metrics(line):
     assert metrics.embedded(line) == []
 
 
-def test_a_document_with_text_around_it_has_no_metrics() -> None:
+def test_a_document_with_text_around_it_has_no_metrics():
     assert metrics.embedded(f"[INFO] {json.dumps(document())}") == []
     assert metrics.embedded(f"{json.dumps(document())} done") == []
 
@@ -172,19 +170,19 @@ def test_a_document_with_text_around_it_has_no_metrics() -> None:
         {"values": {"Orders": 10**400}},
     ],
 )
-def test_a_document_that_breaks_a_rule_has_no_metrics(changes: dict[str, Any]) -> None:
+def test_a_document_that_breaks_a_rule_has_no_metrics(changes):
     assert found(document(**changes)) == []
 
 
 @pytest.mark.parametrize("timestamp", [None, "now", True, 0, -1e300, 1e300, 10**400, float("nan")])
-def test_a_document_with_an_invalid_timestamp_has_no_metrics(timestamp: Any) -> None:
+def test_a_document_with_an_invalid_timestamp_has_no_metrics(timestamp):
     given = document()
     given["_aws"]["Timestamp"] = timestamp
     assert found(given) == []
 
 
 @pytest.mark.parametrize(("hours", "count"), [(-15 * 24, 0), (-13 * 24, 1), (1, 1), (3, 0)])
-def test_a_document_may_be_two_weeks_old_or_two_hours_early(hours: int, count: int) -> None:
+def test_a_document_may_be_two_weeks_old_or_two_hours_early(hours, count):
     given = document()
     given["_aws"]["Timestamp"] += hours * 60 * 60 * 1000
     assert len(found(given)) == count
@@ -203,22 +201,18 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> CloudWatchBackend:
     return backend
 
 
-def test_data_is_kept_for_three_hours(kept: CloudWatchBackend) -> None:
+def test_data_is_kept_for_three_hours(kept):
     metrics.forget()
-    assert [datum.value for datum in kept.metric_data] == [2, 1, 0]  # type: ignore[attr-defined]
+    assert [datum.value for datum in kept.metric_data] == [2, 1, 0]
 
 
-def test_the_amount_of_data_is_limited(
-    kept: CloudWatchBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_amount_of_data_is_limited(kept, monkeypatch):
     monkeypatch.setattr(metrics, "MAX_KEPT", 2)
     metrics.forget()
-    assert [datum.value for datum in kept.metric_data] == [1, 0]  # type: ignore[attr-defined]
+    assert [datum.value for datum in kept.metric_data] == [1, 0]
 
 
-def test_a_sample_has_the_number_of_visible_messages_and_the_age_of_the_oldest(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_sample_has_the_number_of_visible_messages_and_the_age_of_the_oldest(monkeypatch):
     queues, backend = SQSBackend(REGION, ACCOUNT), CloudWatchBackend(REGION, ACCOUNT)
     monkeypatch.setattr(metrics, "cloudwatch_backends", {ACCOUNT: {REGION: backend}})
     monkeypatch.setattr(metrics, "sqs_backends", {ACCOUNT: {REGION: queues}})
@@ -240,7 +234,7 @@ def test_a_sample_has_the_number_of_visible_messages_and_the_age_of_the_oldest(
     }
 
 
-def test_an_error_in_metrics_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_in_metrics_is_only_logged(caplog):
     metrics.of_function(SimpleNamespace(), Invocations=1)
     assert "no metrics from of_function" in caplog.text
 
@@ -286,9 +280,7 @@ def prints(cloud: LocalCloud, name: str, *lines: str) -> None:
     assert "FunctionError" not in answer
 
 
-def test_embedded_metrics_are_in_cloudwatch_when_the_invocation_returns(
-    cloud: LocalCloud,
-) -> None:
+def test_embedded_metrics_are_in_cloudwatch_when_the_invocation_returns(cloud):
     given = document(
         Namespace="Printed",
         Dimensions=[[], ["Service"], ["Service", "Shop"]],
@@ -313,7 +305,7 @@ def test_embedded_metrics_are_in_cloudwatch_when_the_invocation_returns(
     ]
 
 
-def test_get_metric_data_returns_exactly_the_requested_metrics(cloud: LocalCloud) -> None:
+def test_get_metric_data_returns_exactly_the_requested_metrics(cloud):
     def query(number: int, namespace: str, **dimensions: str) -> dict[str, Any]:
         named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
         metric = {"Namespace": namespace, "MetricName": "Orders", "Dimensions": named}
@@ -348,7 +340,7 @@ def test_get_metric_data_returns_exactly_the_requested_metrics(cloud: LocalCloud
     ]
 
 
-def test_lambda_counts_invocations_and_errors_and_measures_durations(cloud: LocalCloud) -> None:
+def test_lambda_counts_invocations_and_errors_and_measures_durations(cloud):
     source = """
         import time
         def handler(event, context):
@@ -366,7 +358,7 @@ def test_lambda_counts_invocations_and_errors_and_measures_durations(cloud: Loca
     assert 20 <= took["Minimum"] <= took["Maximum"] < 10_000
 
 
-def test_lambda_counts_a_throttled_invocation_only_as_a_throttle(cloud: LocalCloud) -> None:
+def test_lambda_counts_a_throttled_invocation_only_as_a_throttle(cloud):
     make_function(cloud, "throttled", "def handler(event, context): pass")
     client = cloud.client("lambda")
     client.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
@@ -378,9 +370,7 @@ def test_lambda_counts_a_throttled_invocation_only_as_a_throttle(cloud: LocalClo
     assert total(cloud, "AWS/Lambda", "Errors", FunctionName="throttled") is None
 
 
-def test_lambda_counts_dropped_events_and_undelivered_dead_letters(
-    cloud: LocalCloud,
-) -> None:
+def test_lambda_counts_dropped_events_and_undelivered_dead_letters(cloud):
     missing = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gone"
     make_function(
         cloud,
@@ -403,9 +393,7 @@ def test_lambda_counts_dropped_events_and_undelivered_dead_letters(
     assert age["Maximum"] >= 150
 
 
-def test_step_functions_counts_how_executions_end_and_measures_how_long_they_take(
-    cloud: LocalCloud,
-) -> None:
+def test_step_functions_counts_how_executions_end_and_measures_how_long_they_take(cloud):
     definition = {
         "QueryLanguage": "JSONata",
         "StartAt": "Choose",
@@ -443,7 +431,7 @@ def test_step_functions_counts_how_executions_end_and_measures_how_long_they_tak
     assert 1000 <= times()["Maximum"] < 10_000
 
 
-def test_sqs_counts_sent_messages(cloud: LocalCloud) -> None:
+def test_sqs_counts_sent_messages(cloud):
     url = Queue(cloud, "sent").url
     sqs = cloud.client("sqs")
     sqs.send_message(QueueUrl=url, MessageBody="1")
@@ -452,7 +440,7 @@ def test_sqs_counts_sent_messages(cloud: LocalCloud) -> None:
     assert total(cloud, "AWS/SQS", "NumberOfMessagesSent", QueueName="sent") == 3
 
 
-def test_queues_are_sampled_regularly(cloud: LocalCloud) -> None:
+def test_queues_are_sampled_regularly(cloud):
     cloud.client("sqs").send_message(QueueUrl=Queue(cloud, "waiting").url, MessageBody="1")
 
     def sampled(name: str, unit: str) -> Any:
@@ -468,7 +456,7 @@ def test_queues_are_sampled_regularly(cloud: LocalCloud) -> None:
     assert wait_for(age, "the message to have an age", SECONDS) < SECONDS
 
 
-def test_eventbridge_counts_matches_invocations_and_failures_of_rules(cloud: LocalCloud) -> None:
+def test_eventbridge_counts_matches_invocations_and_failures_of_rules(cloud):
     events = cloud.client("events")
     events.create_event_bus(Name="counted")
     letters = Queue(cloud, "rule-letters")
@@ -498,7 +486,7 @@ def test_eventbridge_counts_matches_invocations_and_failures_of_rules(cloud: Loc
 @pytest.mark.parametrize(
     ("stat", "value"), [("p50", 50), ("p90", 90), ("p99.5", 100), ("p100", 100), ("Maximum", 100)]
 )
-def test_percentiles_are_computed(cloud: LocalCloud, stat: str, value: float) -> None:
+def test_percentiles_are_computed(cloud, stat, value):
     cloudwatch, metric = cloud.client("cloudwatch"), {"Namespace": "Shop", "MetricName": stat}
     now = datetime.now(UTC)
     data = [{"MetricName": stat, "Timestamp": now, "Values": [*range(100, 0, -1)]}]

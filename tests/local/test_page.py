@@ -1,7 +1,5 @@
 """The page's server: requests, responses, and streams that end with their browser."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re
@@ -46,7 +44,7 @@ def served() -> Served:
 # -- Requests -------------------------------------------------------------------------------------
 
 
-def test_other_paths_go_to_the_application_behind(served: Served) -> None:
+def test_other_paths_go_to_the_application_behind(served):
     for path in ("/", "/bucket/key", "/_local/codepipeline/clock", "/_locals"):
         assert served.ask("GET", path).text == "the application behind"
 
@@ -60,14 +58,14 @@ def test_other_paths_go_to_the_application_behind(served: Served) -> None:
         ("POST", "start", 404),
     ],
 )
-def test_unknown_requests_are_refused(served: Served, method: str, path: str, status: int) -> None:
+def test_unknown_requests_are_refused(served, method, path, status):
     assert served.ask(method, PATH + path, {}).status_code == status
 
 
 # -- Responses ------------------------------------------------------------------------------------
 
 
-def test_the_page_may_load_only_its_own_files(served: Served) -> None:
+def test_the_page_may_load_only_its_own_files(served):
     for name in ("", *FILES):
         answer = served.ask("GET", PATH + name)
         assert answer.status_code == 200
@@ -82,7 +80,7 @@ def test_the_page_may_load_only_its_own_files(served: Served) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_nothing_is_fetched_from_elsewhere_and_no_text_becomes_markup(name: str) -> None:
+def test_nothing_is_fetched_from_elsewhere_and_no_text_becomes_markup(name):
     text = (FOLDER / name).read_text().replace("http://www.w3.org/2000/svg", "")
     assert not re.search(
         r"https?:|innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text
@@ -90,7 +88,7 @@ def test_nothing_is_fetched_from_elsewhere_and_no_text_becomes_markup(name: str)
     assert not re.search(r"\son\w+=|style=|<script(?! type=\"module\" src=)", text)
 
 
-def test_a_stream_begins_with_everything_and_continues_with_changes() -> None:
+def test_a_stream_begins_with_everything_and_continues_with_changes():
     looks: Iterator[dict[str, Any]] = iter(
         [{"a": 1, "b": {"c": 1}}, {"a": 1, "b": {"c": 1}}, {"b": {"c": 2}}]
     )
@@ -102,12 +100,12 @@ def test_a_stream_begins_with_everything_and_continues_with_changes() -> None:
     assert (second["all"], second["set"], second["gone"]) == (False, {"b": {"c": 2}}, ["a"])
 
 
-def test_the_first_event_is_sent_even_if_it_is_empty() -> None:
+def test_the_first_event_is_sent_even_if_it_is_empty():
     assert change(None, {}) is not None
     assert change({}, {}) is None
 
 
-def test_a_stream_without_changes_sends_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_without_changes_sends_comments(monkeypatch):
     monkeypatch.setattr("local.page.server.QUIET_SECONDS", 0)
     monkeypatch.setattr("local.page.server.LOOK_SECONDS", 0.01)
     stopped, looks = threading.Event(), iter(range(3))
@@ -120,7 +118,7 @@ def test_a_stream_without_changes_sends_comments(monkeypatch: pytest.MonkeyPatch
     assert list(changes(look, stopped))[1:] == [b":\n\n"] * 2
 
 
-def test_looking_ends_when_the_stream_is_stopped() -> None:
+def test_looking_ends_when_the_stream_is_stopped():
     looks: list[int] = []
     stopped = threading.Event()
     stream = changes(lambda: looks.append(1) or {"looks": len(looks)}, stopped)
@@ -130,7 +128,7 @@ def test_looking_ends_when_the_stream_is_stopped() -> None:
     assert len(looks) == 1
 
 
-def test_a_jobs_secrets_are_removed_from_texts() -> None:
+def test_a_jobs_secrets_are_removed_from_texts():
     secret = "AQC-secret"
     value = dict.fromkeys(("taskToken", "clientToken", "artifactCredentials", "nonce"), secret)
     shown = text_of({"job": [{"id": "1", **value}]})
@@ -142,7 +140,7 @@ def test_a_jobs_secrets_are_removed_from_texts() -> None:
     ("progress", "percent"),
     [({}, None), ({"percentComplete": {"N": "40"}}, 40), ({"summary": {"S": "half"}}, None)],
 )
-def test_a_card_shows_a_jobs_place_and_progress(progress: dict[str, Any], percent: Any) -> None:
+def test_a_card_shows_a_jobs_place_and_progress(progress, percent):
     shown = card(card_row("Queued", progress))
     assert shown.pop("percent", None) == percent
     assert shown == {
@@ -155,7 +153,7 @@ def test_a_card_shows_a_jobs_place_and_progress(progress: dict[str, Any], percen
     }
 
 
-def test_a_row_that_is_being_written_is_not_shown_yet() -> None:
+def test_a_row_that_is_being_written_is_not_shown_yet():
     row = card_row("Queued", {})
     assert is_whole(row)
     for name in row:
@@ -166,11 +164,11 @@ def test_a_row_that_is_being_written_is_not_shown_yet() -> None:
 
 
 @pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
-def test_the_card_of_an_ended_job_has_no_progress(status: str) -> None:
+def test_the_card_of_an_ended_job_has_no_progress(status):
     assert "percent" not in card(card_row(status, {"percentComplete": {"N": "80"}}))
 
 
-def test_the_card_of_a_failed_job_has_the_reason_in_one_line() -> None:
+def test_the_card_of_a_failed_job_has_the_reason_in_one_line():
     row = card_row("Failed", {})
     row |= {"error": DynamoType({"S": "JobFailed"}), "cause": DynamoType({"S": "two\n lines"})}
     assert card(row)["why"] == "two lines"
@@ -197,7 +195,7 @@ def event(kind: str, **details: Any) -> dict[str, Any]:
     return {"type": Kind(kind), "timestamp": "2026-01-01T00:00:00.000Z", "details": details}
 
 
-def test_a_history_is_shown_in_words() -> None:
+def test_a_history_is_shown_in_words():
     detail = {"jobId": "1", "taskToken": "AQC-secret", "nonce": "7"}
     parameters = {"Entries": [{"DetailType": "Job In Progress", "Detail": detail}]}
     history = [
@@ -225,7 +223,7 @@ def test_a_history_is_shown_in_words() -> None:
 # -- The worker's log ------------------------------------------------------------------------------
 
 
-def test_a_jobs_log_has_the_lines_that_name_it_and_their_traceback() -> None:
+def test_a_jobs_log_has_the_lines_that_name_it_and_their_traceback():
     watched = Watched()
     for line in (
         "2026-01-01 10:00:00,000 INFO job one: Success",
@@ -246,7 +244,7 @@ def test_a_jobs_log_has_the_lines_that_name_it_and_their_traceback() -> None:
     assert watched.log("one") == []
 
 
-def test_a_message_of_very_many_lines_is_kept_up_to_a_limit() -> None:
+def test_a_message_of_very_many_lines_is_kept_up_to_a_limit():
     watched = Watched()
     watched.add("2026-01-01 10:00:00,000 INFO job one: begins")
     for _ in range(50_000):
@@ -255,7 +253,7 @@ def test_a_message_of_very_many_lines_is_kept_up_to_a_limit() -> None:
     assert CHARACTERS <= len(message) < CHARACTERS + 10
 
 
-def test_a_new_worker_begins_with_an_empty_log() -> None:
+def test_a_new_worker_begins_with_an_empty_log():
     watched = Watched()
     watched.begin("yours")
     watched.ended = "It ended."
@@ -264,9 +262,7 @@ def test_a_new_worker_begins_with_an_empty_log() -> None:
     assert (watched.kind, watched.ended, watched.log("one")) == ("sample", "", [])
 
 
-def test_a_workers_warning_is_kept_and_printed_if_there_is_no_log_handler(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_workers_warning_is_kept_and_printed_if_there_is_no_log_handler(monkeypatch, capsys):
     monkeypatch.setattr(logging.root, "handlers", [])
     watched = Watched()
     for level in (logging.INFO, logging.WARNING):
@@ -279,7 +275,7 @@ def test_a_workers_warning_is_kept_and_printed_if_there_is_no_log_handler(
 # -- In the local stack ---------------------------------------------------------------------------
 
 
-def test_an_empty_cloud_has_a_page_and_ends_its_streams() -> None:
+def test_an_empty_cloud_has_a_page_and_ends_its_streams():
     with ExitStack() as opened:
         with running(cloud_with_codepipeline) as cloud:
             board = f"{cloud.endpoint_url}{PATH}events"
@@ -298,7 +294,7 @@ def test_an_empty_cloud_has_a_page_and_ends_its_streams() -> None:
         wait_for(lambda: not serving(), "the streams to end", SECONDS)
 
 
-def test_looking_ends_when_the_browser_disconnects(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_looking_ends_when_the_browser_disconnects(monkeypatch):
     monkeypatch.setattr("local.page.server.QUIET_SECONDS", 0)
     monkeypatch.setattr("local.page.server.LOOK_SECONDS", 0.01)
     with running(cloud_with_codepipeline) as cloud:

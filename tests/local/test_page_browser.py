@@ -1,7 +1,5 @@
 """The page in a real browser."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -288,7 +286,7 @@ def go_to(page: Page, name: str, key: str = "Tab") -> None:
     pytest.fail(f"{key} does not lead to {name}")
 
 
-def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world: World) -> None:
+def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world):
     with world.page() as page:
         press(page, "Start held")
         expect(spoken(page, "said")).to_have_text("Started the pipeline held.")
@@ -325,7 +323,7 @@ def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world: Worl
         expect(article(page, "held").locator(".status")).to_have_text("Succeeded")
 
 
-def test_an_ended_job_shows_no_progress(world: World, held: None) -> None:
+def test_an_ended_job_shows_no_progress(world, held):
     with world.page() as page:
         working = card(page, "held", "InProgress")
         expect(working).to_be_visible()
@@ -346,7 +344,7 @@ def test_an_ended_job_shows_no_progress(world: World, held: None) -> None:
         assert "%" not in focused(page)
 
 
-def test_the_page_can_be_used_without_a_mouse(world: World) -> None:
+def test_the_page_can_be_used_without_a_mouse(world):
     for name in ("plain", "hostile"):
         world.start(name)
     world.ended("plain", "Succeeded")
@@ -372,9 +370,7 @@ def test_the_page_can_be_used_without_a_mouse(world: World) -> None:
         assert focused(page) == chosen
 
 
-def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(
-    world: World, held: None, approved: None
-) -> None:
+def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(world, held, approved):
     kind = acknowledger.PARTNER_ACTION_TYPE  # it is not the first
     world.cloud.client("codepipeline").disable_stage_transition(
         pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
@@ -430,7 +426,7 @@ def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(
             expect_focus(page, f"{words} {kind}")
 
 
-def test_a_jobs_data_is_shown_as_text(world: World) -> None:
+def test_a_jobs_data_is_shown_as_text(world):
     world.start("hostile")
     world.ended("hostile", "Failed")
     with world.page() as page:
@@ -450,9 +446,7 @@ def test_a_jobs_data_is_shown_as_text(world: World) -> None:
         ("is offered twice", "plain", "Succeeded"),
     ],
 )
-def test_buttons_decide_what_happens_to_the_next_job(
-    world: World, act: Act, button: str, pipeline: str, ends: str
-) -> None:
+def test_buttons_decide_what_happens_to_the_next_job(world, act, button, pipeline, ends):
     with world.page() as page:
         act(page, button)
         expect(spoken(page, "wanted")).to_contain_text("Next jobs")
@@ -467,7 +461,7 @@ def test_buttons_decide_what_happens_to_the_next_job(
 
 
 @pytest.mark.parametrize(("button", "seconds"), [("a minute", 60), ("an hour", 3600)])
-def test_the_clock_is_advanced(world: World, act: Act, button: str, seconds: int) -> None:
+def test_the_clock_is_advanced(world, act, button, seconds):
     before = world.emulator.clock.now()
     with world.page() as page:
         page.locator("#switches summary").click()
@@ -476,7 +470,7 @@ def test_the_clock_is_advanced(world: World, act: Act, button: str, seconds: int
     assert world.emulator.clock.now() < before + seconds + 60
 
 
-def test_a_screen_reader_says_the_totals(world: World) -> None:
+def test_a_screen_reader_says_the_totals(world):
     world.start("plain")
     world.ended("plain", "Succeeded")
     with world.page() as page:
@@ -487,7 +481,7 @@ def test_a_screen_reader_says_the_totals(world: World) -> None:
         expect(totals).not_to_have_text(before)
 
 
-def test_a_switch_can_be_changed_and_an_invalid_value_is_reported(world: World) -> None:
+def test_a_switch_can_be_changed_and_an_invalid_value_is_reported(world):
     with world.page() as page:
         page.locator("#switches summary").click()
         page.get_by_label("nonce_rotates").select_option("false")
@@ -507,7 +501,7 @@ def test_a_switch_can_be_changed_and_an_invalid_value_is_reported(world: World) 
         expect(page.get_by_label("nonce_rotates")).to_have_value("true")
 
 
-def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
+def test_a_notice_is_shown_while_there_is_one(world):
     with world.page() as page:
         expect(page.locator("#notices")).to_be_hidden()
         world.cloud.notices["worker"] = "The worker ended."
@@ -519,7 +513,7 @@ def test_a_notice_is_shown_while_there_is_one(world: World) -> None:
 # -- Pipelines ------------------------------------------------------------------------------------
 
 
-def test_a_pipeline_can_be_stopped_in_both_ways_after_one_question(world: World, act: Act) -> None:
+def test_a_pipeline_can_be_stopped_in_both_ways_after_one_question(world, act):
     with world.page() as page:
         act(page, "Start held")
         expect(card(page, "held", "InProgress")).to_be_visible()
@@ -539,7 +533,7 @@ def test_a_pipeline_can_be_stopped_in_both_ways_after_one_question(world: World,
         expect(page.get_by_role("button", name="Stop held …")).to_be_hidden()
 
 
-def test_a_failed_stage_is_retried(world: World, act: Act) -> None:
+def test_a_failed_stage_is_retried(world, act):
     with world.page() as page:
         press(page, "fails")
         expect(spoken(page, "wanted")).to_contain_text("Fail")
@@ -550,7 +544,7 @@ def test_a_failed_stage_is_retried(world: World, act: Act) -> None:
         expect(page.get_by_role("button", name="Retry plain, Build", exact=True)).to_be_hidden()
 
 
-def test_a_held_transition_is_released(world: World, act: Act) -> None:
+def test_a_held_transition_is_released(world, act):
     world.cloud.client("codepipeline").disable_stage_transition(
         pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
     )
@@ -562,7 +556,7 @@ def test_a_held_transition_is_released(world: World, act: Act) -> None:
         expect(article(page, "plain")).not_to_contain_text("Held")
 
 
-def test_each_stage_shows_the_latest_execution_that_reached_it(world: World) -> None:
+def test_each_stage_shows_the_latest_execution_that_reached_it(world):
     configuration = {"name": "Check", "configuration": {"Outcome": "Hang"}}
     world.create_stages("twice", {"Build": [APPROVAL], "Test": [configuration]})
     with world.page() as page:
@@ -604,7 +598,7 @@ def test_each_stage_shows_the_latest_execution_that_reached_it(world: World) -> 
     world.delete("twice")
 
 
-def test_start_buttons_stay_in_place_with_many_pipelines(world: World) -> None:
+def test_start_buttons_stay_in_place_with_many_pipelines(world):
     names = [f"many-{number:02}" for number in range(21)]
     for name in names:
         world.create_stages(name, {"Review": [APPROVAL]})
@@ -632,7 +626,7 @@ def test_start_buttons_stay_in_place_with_many_pipelines(world: World) -> None:
             world.delete(name)
 
 
-def test_a_click_counts_even_if_the_page_changes_during_it(world: World) -> None:
+def test_a_click_counts_even_if_the_page_changes_during_it(world):
     world.cloud.client("codepipeline").disable_stage_transition(
         pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
     )
@@ -651,9 +645,7 @@ def test_a_click_counts_even_if_the_page_changes_during_it(world: World) -> None
 @pytest.mark.parametrize(
     ("button", "status"), [("Approve Sign-off", "Succeeded"), ("Reject Sign-off", "Failed")]
 )
-def test_an_approval_can_be_approved_or_rejected(
-    world: World, approved: None, act: Act, button: str, status: str
-) -> None:
+def test_an_approval_can_be_approved_or_rejected(world, approved, act, button, status):
     with world.page() as page:
         press(page, "Review Sign-off …")
         page.get_by_label("Summary").fill("It's <b>fine</b>")
@@ -670,7 +662,7 @@ def test_an_approval_can_be_approved_or_rejected(
     assert action["output"]["executionResult"]["externalExecutionSummary"] == "It's <b>fine</b>"
 
 
-def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
+def test_intake_is_paused_and_resumed(world, act):
     kind = acknowledger.CUSTOM_ACTION_TYPE
     with world.page() as page:
         line = page.locator("#intake li").filter(has_text=kind)
@@ -684,7 +676,7 @@ def test_intake_is_paused_and_resumed(world: World, act: Act) -> None:
         page.unroute("**/invocations")
 
 
-def test_a_refusal_is_shown_and_the_dialog_stays_open(world: World, held: None) -> None:
+def test_a_refusal_is_shown_and_the_dialog_stays_open(world, held):
     with world.page() as page:
         expect(card(page, "held", "InProgress")).to_be_visible()
         press(page, "Stop held …")
@@ -696,7 +688,7 @@ def test_a_refusal_is_shown_and_the_dialog_stays_open(world: World, held: None) 
         press(page, "Cancel")
 
 
-def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World) -> None:
+def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world):
     world.start("plain")
     world.ended("plain", "Succeeded")
     with world.page() as page:
@@ -718,7 +710,7 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world: World)
         expect(dialog).to_contain_text("no row for this job")
 
 
-def test_a_copied_command_names_this_endpoint_and_its_credentials(world: World) -> None:
+def test_a_copied_command_names_this_endpoint_and_its_credentials(world):
     with world.page() as page:
         command = copied(page, "Copy the command: Start plain")
         assert shlex.split(command) == [
@@ -732,7 +724,7 @@ def test_a_copied_command_names_this_endpoint_and_its_credentials(world: World) 
 # -- Jobs -----------------------------------------------------------------------------------------
 
 
-def test_jobs_and_pipelines_are_found_by_words(world: World) -> None:
+def test_jobs_and_pipelines_are_found_by_words(world):
     for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
         world.start(name)
         world.ended(name, status)
@@ -765,7 +757,7 @@ def test_jobs_and_pipelines_are_found_by_words(world: World) -> None:
         expect(spoken(page, "found")).to_have_text("")
 
 
-def test_the_card_of_a_failed_job_shows_the_whole_reason(world: World) -> None:
+def test_the_card_of_a_failed_job_shows_the_whole_reason(world):
     world.create("silent", Outcome="Hang", HeartbeatTimeoutSeconds="3")
     reasons = {
         "silent": "The worker sent no heartbeat for 3 seconds (HeartbeatTimeoutSeconds)",
@@ -787,7 +779,7 @@ def test_the_card_of_a_failed_job_shows_the_whole_reason(world: World) -> None:
     world.delete("silent")
 
 
-def test_a_jobs_details_have_the_workers_log_without_secrets(world: World) -> None:
+def test_a_jobs_details_have_the_workers_log_without_secrets(world):
     world.start("plain")
     world.ended("plain", "Succeeded")
     with world.page() as page:
@@ -801,9 +793,7 @@ def test_a_jobs_details_have_the_workers_log_without_secrets(world: World) -> No
         assert PASSWORD not in page.content()
 
 
-def test_a_silent_worker_is_shown_with_what_to_do(
-    world: World, held: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_worker_is_shown_with_what_to_do(world, held, monkeypatch):
     monkeypatch.setattr(view, "SILENT_PART", 0)
     with world.page() as page:
         working = card(page, "held", "InProgress")
@@ -812,12 +802,7 @@ def test_a_silent_worker_is_shown_with_what_to_do(
         expect(page.get_by_role("dialog").locator(".error")).to_contain_text("restart it")
 
 
-def test_a_killed_worker_is_shown_with_what_to_do(
-    world: World,
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_killed_worker_is_shown_with_what_to_do(world, request, tmp_path, monkeypatch):
     (tmp_path / "waiting.py").write_text(
         "import os\nfrom acknowledger_worker import Worker\n"
         "def wait(job):\n    open(f'{os.getpid()}.pid', 'w').close()\n    job.wait(600)\n"
@@ -848,9 +833,7 @@ def test_a_killed_worker_is_shown_with_what_to_do(
         world.cloud.notices.clear()
 
 
-def test_an_action_of_a_type_that_is_not_served_is_marked(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_action_of_a_type_that_is_not_served_is_marked(world, monkeypatch):
     monkeypatch.setattr(unserved, "QUEUED_SECONDS", 0)
     counts = {"minimumCount": 0, "maximumCount": 5}
     codepipeline = world.cloud.client("codepipeline")
@@ -872,9 +855,7 @@ def test_an_action_of_a_type_that_is_not_served_is_marked(
     world.delete("unserved")
 
 
-def test_buttons_for_the_next_job_are_shown_only_if_the_worker_supports_them(
-    world: World,
-) -> None:
+def test_buttons_for_the_next_job_are_shown_only_if_the_worker_supports_them(world):
     with world.page() as page:
         expect(page.get_by_role("button", name="fails", exact=True)).to_be_visible()
         watched.worker.kind = "yours"
@@ -907,9 +888,7 @@ def axe() -> str:
         (390, "dark"),
     ],
 )
-def test_axe_finds_nothing_to_fix(
-    world: World, held: None, approved: None, axe: str, width: int, scheme: Any
-) -> None:
+def test_axe_finds_nothing_to_fix(world, held, approved, axe, width, scheme):
     for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
         world.start(name)
         world.ended(name, status)
@@ -946,7 +925,7 @@ def check(page: Page) -> None:
     assert told == [], json.dumps(told, indent=1)
 
 
-def test_nothing_moves_if_reduced_motion_is_preferred(world: World, held: None) -> None:
+def test_nothing_moves_if_reduced_motion_is_preferred(world, held):
     with world.page() as page:
         working = card(page, "held", "InProgress")
         working.click()
@@ -957,9 +936,7 @@ def test_nothing_moves_if_reduced_motion_is_preferred(world: World, held: None) 
 
 
 @pytest.mark.parametrize("jobs", [500, 5000])
-def test_the_first_screen_shows_what_matters_with_many_jobs(
-    world: World, held: None, jobs: int
-) -> None:
+def test_the_first_screen_shows_what_matters_with_many_jobs(world, held, jobs):
     with world.page() as page:
         expect(card(page, "held", "InProgress")).to_be_visible()
         before = world.keys()
@@ -1043,7 +1020,7 @@ def row(number: int, now: datetime, status: str = "Succeeded") -> dict[str, Any]
     }
 
 
-def test_make_pictures_makes_exactly_the_documentations_pictures(tmp_path: Path) -> None:
+def test_make_pictures_makes_exactly_the_documentations_pictures(tmp_path):
     folder = Path(__file__).parents[2]
     # In a process of its own, since a process has at most one stack.
     command = [sys.executable, "tools/pictures.py", str(tmp_path)]

@@ -1,7 +1,5 @@
 """The calls of roles are recorded, and refused if their policies don't allow them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The progress line in the terminal."""
 
-from __future__ import annotations
-
 import io
 
 import pytest
@@ -34,22 +32,22 @@ def written(out: io.StringIO) -> str:
     return out.getvalue()
 
 
-def test_a_terminal_has_a_progress_line_below_the_lines_that_stay() -> None:
+def test_a_terminal_has_a_progress_line_below_the_lines_that_stay():
     assert written(Terminal()) == "".join(
         [f"{CLEAR}1 of 2", f"{CLEAR}{GREEN}a job{RESET}\n", f"{CLEAR}2 of 2, and words t", CLEAR]
     )
 
 
-def test_without_a_terminal_there_are_only_plain_lines() -> None:
+def test_without_a_terminal_there_are_only_plain_lines():
     assert written(io.StringIO()) == "a job\n"
 
 
-def test_no_color_turns_off_the_colors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_turns_off_the_colors(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     assert GREEN not in written(Terminal())
     assert f"{CLEAR}a job\n" in written(Terminal())
 
 
-def test_a_dumb_terminal_has_only_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dumb_terminal_has_only_plain_lines(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     assert written(Terminal()) == "a job\n"

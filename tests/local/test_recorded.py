@@ -9,8 +9,6 @@ changed. Differences that are listed in docs/local.md are left out. Waits are sh
 recordings, and names are those of this test.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import uuid
@@ -70,7 +68,7 @@ def comparable(event: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["source"].split()[-1] for row in ROWS])
-def test_an_execution_is_as_recorded_on_aws(cloud: LocalCloud, row: dict[str, Any]) -> None:
+def test_an_execution_is_as_recorded_on_aws(cloud, row):
     states, name = cloud.client("stepfunctions"), f"recorded-{uuid.uuid4()}"
     queue = Queue(cloud, name)
     if "function" in row:

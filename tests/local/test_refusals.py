@@ -1,7 +1,5 @@
 """Missing operations answer in the caller's protocol, with errors that SDKs don't retry."""
 
-from __future__ import annotations
-
 import http.client
 import json
 from collections.abc import Iterator
@@ -105,7 +103,7 @@ def wrong_answer(client: Any, model: OperationModel) -> str:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_operation_answers_in_its_protocol(cloud: LocalCloud, service: str) -> None:
+def test_every_operation_answers_in_its_protocol(cloud, service):
     asking = client(cloud, service)
     models = [
         asking.meta.service_model.operation_model(name)
@@ -125,7 +123,7 @@ def test_every_operation_answers_in_its_protocol(cloud: LocalCloud, service: str
     ],
     ids=["json", "rest-json", "cbor", "query"],
 )
-def test_a_missing_service_is_refused(cloud: LocalCloud, service: str, code: str) -> None:
+def test_a_missing_service_is_refused(cloud, service, code):
     asking = client(cloud, service)
     model = asking.meta.service_model.operation_model(asking.meta.service_model.operation_names[0])
     with pytest.raises(ClientError, match=" is not implemented here") as caught:
@@ -135,7 +133,7 @@ def test_a_missing_service_is_refused(cloud: LocalCloud, service: str, code: str
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-def test_a_failure_of_moto_is_reported_and_not_retried(cloud: LocalCloud) -> None:
+def test_a_failure_of_moto_is_reported_and_not_retried(cloud):
     # No SDK sends such a request.
     connection = http.client.HTTPConnection(cloud.endpoint_url.removeprefix("http://"))
     scope = "Credential=x/20260101/us-east-1/kms/aws4_request, "

@@ -1,13 +1,10 @@
 """The documentation's commands with the SAM CLI, as a reader types them, at the local endpoint."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -16,7 +13,7 @@ from local import acknowledger
 from local.arguments import TEMPLATE
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack, described
-from tests.documentation import Blocks, blocks_of, pages
+from tests.documentation import blocks_of, pages
 from tests.local.fixtures.checkout import ENDPOINT, Checkout, python_3_13, said_until
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import SAM
@@ -61,9 +58,7 @@ def code(cloud: LocalCloud) -> str:
     )
 
 
-def test_the_stack_is_deployed_changed_upgraded_rolled_back_and_removed(
-    blocks: Blocks, checkout: Checkout, cloud: LocalCloud
-) -> None:
+def test_the_stack_is_deployed_changed_upgraded_rolled_back_and_removed(blocks, checkout, cloud):
     def git(*arguments: str) -> None:
         who = ("-c", "user.name=Reader", "-c", "user.email=you@example.com")
         subprocess.run(["git", *who, *arguments], cwd=checkout.folder, check=True)  # noqa: S607
@@ -110,9 +105,7 @@ def test_the_stack_is_deployed_changed_upgraded_rolled_back_and_removed(
     assert stack(cloud).parameters["ActionTypes"] == "ThirdParty/Deploy/MyProduct/1"
 
 
-def test_the_stack_is_deployed_to_the_local_endpoint(
-    blocks: Blocks, checkout: Checkout, cloud: LocalCloud
-) -> None:
+def test_the_stack_is_deployed_to_the_local_endpoint(blocks, checkout, cloud):
     script = blocks.take()
     assert ENDPOINT in script
     said = checkout.run(script.replace(ENDPOINT, cloud.endpoint_url))
@@ -120,9 +113,7 @@ def test_the_stack_is_deployed_to_the_local_endpoint(
     assert "Deleted successfully" in said
 
 
-def test_the_stack_is_deployed_without_sam_from_a_packaged_template(
-    blocks: Blocks, checkout: Checkout, cloud: LocalCloud
-) -> None:
+def test_the_stack_is_deployed_without_sam_from_a_packaged_template(blocks, checkout, cloud):
     cloud.client("s3").create_bucket(Bucket="code")
     checkout.run(blocks.take().replace("BUCKET", "code"))
     # CloudFormation would not take it inline.
@@ -133,7 +124,7 @@ def test_the_stack_is_deployed_without_sam_from_a_packaged_template(
 
 
 @pytest.mark.parametrize("page", pages())
-def test_the_options_of_sam_named_in_the_text_exist(page: str) -> None:
+def test_the_options_of_sam_named_in_the_text_exist(page):
     found = re.findall(r"`sam (\w+) (--[^`]+)`", (ROOT / page).read_text())
     assert found or page != "docs/deployment.md"
     for command, options in found:
@@ -143,7 +134,7 @@ def test_the_options_of_sam_named_in_the_text_exist(page: str) -> None:
             assert re.search(rf"^ *{option}\b", shown.stdout, re.MULTILINE), option
 
 
-def test_notifications_are_deployed(blocks: Blocks, checkout: Checkout, cloud: LocalCloud) -> None:
+def test_notifications_are_deployed(blocks, checkout, cloud):
     cloud.deploy(TEMPLATE, {}, name="acknowledger")
     checkout.run(blocks.take(), answers=YES)
     assert stack(cloud, "job-failures").parameters["Email"] == "you@example.com"
@@ -154,7 +145,7 @@ def with_action_type(cloud: LocalCloud) -> None:
 
 
 @pytest.mark.skipif(not python_3_13(), reason="needs Python 3.13 with pip")
-def test_the_examples_are_deployed(blocks: Blocks, checkout: Checkout, cloud: LocalCloud) -> None:
+def test_the_examples_are_deployed(blocks, checkout, cloud):
     with_action_type(cloud)
     # There is no Docker: what it is asked to build is read.
     checkout.put("docker", 'test "$1 $2" = "build -f" && test -f "$3" && echo "built $3"')
@@ -172,9 +163,7 @@ def test_the_examples_are_deployed(blocks: Blocks, checkout: Checkout, cloud: Lo
         cloud.client("cloudformation").delete_stack(StackName=name)
 
 
-def test_an_example_that_cannot_be_built_is_not_deployed(
-    checkout: Checkout, cloud: LocalCloud, tmp_path: Path
-) -> None:
+def test_an_example_that_cannot_be_built_is_not_deployed(checkout, cloud, tmp_path):
     with_action_type(cloud)
     for name in ("aws", "sam"):
         shutil.copy(checkout.programs / name, tmp_path)
@@ -185,9 +174,7 @@ def test_an_example_that_cannot_be_built_is_not_deployed(
         stack(cloud, "count-lines")
 
 
-def test_sam_local_invoke_takes_the_events_and_the_settings_of_make_local(
-    blocks: Blocks, checkout: Checkout
-) -> None:
+def test_sam_local_invoke_takes_the_events_and_the_settings_of_make_local(blocks, checkout):
     """Docker is needed to run the functions: everything before is done, and then sam says so."""
     with checkout.start("make local", PORT="0") as server:
         said = said_until(server, "Ctrl-C")

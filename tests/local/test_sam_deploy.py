@@ -1,7 +1,5 @@
 """The released SAM CLI creates, updates, deletes and recreates the stack at the local endpoint."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -200,9 +198,7 @@ def left(cloud: LocalCloud) -> list[str]:
 # -- Deploying ------------------------------------------------------------------------------------
 
 
-def test_sam_creates_the_same_stack_as_the_local_deployment(
-    project: Project, deployed: Stack
-) -> None:
+def test_sam_creates_the_same_stack_as_the_local_deployment(project, deployed):
     cloud = project.cloud
     other = cloud.deploy(ROOT / "template.yaml", name="by-itself")
     try:
@@ -213,9 +209,7 @@ def test_sam_creates_the_same_stack_as_the_local_deployment(
         cloud.client("cloudformation").delete_stack(StackName="by-itself")
 
 
-def test_the_documented_permissions_allow_what_sam_calls(
-    deployed: Stack, recorder: Recorder
-) -> None:
+def test_the_documented_permissions_allow_what_sam_calls(deployed, recorder):
     deploying, *_ = deployment_policy.statements()
     names = {name for name, _ in recorder.calls}
     assert {"s3:PutObject", "cloudformation:ExecuteChangeSet"} <= names
@@ -232,9 +226,7 @@ FOR_BUCKET = {
 }
 
 
-def test_the_documented_permissions_allow_what_sams_bucket_needs(
-    project: Project, deployed: Stack
-) -> None:
+def test_the_documented_permissions_allow_what_sams_bucket_needs(project, deployed):
     client = project.cloud.client("cloudformation")
     template = client.get_template(StackName=MANAGED)["TemplateBody"]
     made = {each["Type"]: each["Properties"] for each in template["Resources"].values()}
@@ -255,7 +247,7 @@ def test_the_documented_permissions_allow_what_sams_bucket_needs(
     assert not [e for e in wide if not any(deployment_policy.is_allowed(n, {e}) for n in needed)]
 
 
-def test_a_job_succeeds(project: Project, deployed: Stack) -> None:
+def test_a_job_succeeds(project, deployed):
     check_that_a_job_succeeds(project.cloud, deployed)
 
 
@@ -296,9 +288,7 @@ def check_that_a_job_succeeds(cloud: LocalCloud, deployed: Stack) -> None:
     wait_for(recorded, "the row to be Succeeded", SECONDS)
 
 
-def test_a_parameter_changes_what_depends_on_it_and_nothing_else(
-    project: Project, deployed: Stack
-) -> None:
+def test_a_parameter_changes_what_depends_on_it_and_nothing_else(project, deployed):
     client = project.cloud.client
     dynamodb, table = client("dynamodb"), deployed.outputs["JobTableName"]
     dynamodb.put_item(TableName=table, Item={"jobId": {"S": "kept"}})
@@ -320,15 +310,13 @@ def test_a_parameter_changes_what_depends_on_it_and_nothing_else(
     assert kept["Item"] == {"jobId": {"S": "kept"}}
 
 
-def test_an_unchanged_stack_is_not_deployed_again(project: Project, deployed: Stack) -> None:
+def test_an_unchanged_stack_is_not_deployed_again(project, deployed):
     project.deploy()
     answer = project.sam("deploy", *NO_PROMPTS)
     assert "No changes to deploy. Stack acknowledger is up to date" in answer
 
 
-def test_changed_code_and_a_changed_definition_are_deployed(
-    project: Project, deployed: Stack
-) -> None:
+def test_changed_code_and_a_changed_definition_are_deployed(project, deployed):
     functions = project.cloud.client("lambda")
     states = project.cloud.client("stepfunctions")
     source = project.folder / "functions" / "intake.py"
@@ -348,9 +336,7 @@ def test_changed_code_and_a_changed_definition_are_deployed(
         shutil.copy(ROOT / "statemachine" / "job.asl.json", machine)
 
 
-def test_a_deleted_stack_leaves_nothing_behind_and_can_be_deployed_again(
-    project: Project, deployed: Stack
-) -> None:
+def test_a_deleted_stack_leaves_nothing_behind_and_can_be_deployed_again(project, deployed):
     project.run, forked = project.run_anew, project.run
     # What a sweep logged meanwhile would be in a new log group.
     project.cloud.schedule.restart()
@@ -365,7 +351,7 @@ def test_a_deleted_stack_leaves_nothing_behind_and_can_be_deployed_again(
     assert again.resources["JobTable"] != deployed.resources["JobTable"]
 
 
-def test_sam_reports_why_a_stack_could_not_be_created(project: Project, deployed: Stack) -> None:
+def test_sam_reports_why_a_stack_could_not_be_created(project, deployed):
     # The name of the event bus, which is that of the stack with -jobs, is already in use.
     project.cloud.client("events").create_event_bus(Name="failing-jobs")
     answer = project.sam("deploy", *NO_PROMPTS, "--stack-name", "failing", status=1)

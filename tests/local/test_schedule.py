@@ -1,7 +1,5 @@
 """Schedules of rules fire, by themselves and on request."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest
@@ -29,7 +27,7 @@ def queue(cloud: LocalCloud) -> Iterator[Queue]:
     events.delete_rule(Name="sweep")
 
 
-def test_a_schedule_fires_a_scheduled_event(cloud: LocalCloud, queue: Queue) -> None:
+def test_a_schedule_fires_a_scheduled_event(cloud, queue):
     assert cloud.schedule.fire() == 1
     event = queue.body()
     assert event == {
@@ -45,20 +43,20 @@ def test_a_schedule_fires_a_scheduled_event(cloud: LocalCloud, queue: Queue) -> 
     }
 
 
-def test_one_schedule_can_be_fired_by_name(cloud: LocalCloud, queue: Queue) -> None:
+def test_one_schedule_can_be_fired_by_name(cloud, queue):
     assert cloud.schedule.fire("sweep") == 1
     assert queue.body()["detail-type"] == "Scheduled Event"
     assert cloud.schedule.fire("other") == 0
 
 
-def test_a_schedule_fires_once_a_period(queue: Queue) -> None:
+def test_a_schedule_fires_once_a_period(queue):
     schedule = Schedule()
     for seconds, fires in ((0, False), (119, False), (121, True), (239, False), (240, True)):
         schedule.tick(1000.0 + seconds)
         assert (queue.receive() is not None) == fires, f"after {seconds} seconds"
 
 
-def test_a_restarted_schedule_fires_a_whole_period_later(queue: Queue) -> None:
+def test_a_restarted_schedule_fires_a_whole_period_later(queue):
     schedule = Schedule()
     schedule.tick(1000)
     schedule.restart()
@@ -67,7 +65,7 @@ def test_a_restarted_schedule_fires_a_whole_period_later(queue: Queue) -> None:
         assert (queue.receive() is not None) == fires, f"after {seconds} seconds"
 
 
-def test_a_disabled_schedule_does_not_fire(cloud: LocalCloud, queue: Queue) -> None:
+def test_a_disabled_schedule_does_not_fire(cloud, queue):
     cloud.client("events").disable_rule(Name="sweep")
     schedule = Schedule()
     schedule.tick(0)
@@ -76,9 +74,7 @@ def test_a_disabled_schedule_does_not_fire(cloud: LocalCloud, queue: Queue) -> N
     assert queue.receive() is None
 
 
-def test_a_cron_schedule_is_logged_and_never_fires(
-    cloud: LocalCloud, queue: Queue, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_cron_schedule_is_logged_and_never_fires(cloud, queue, caplog):
     cloud.client("events").put_rule(Name="sweep", ScheduleExpression="cron(0 12 * * ? *)")
     schedule = Schedule()
     for seconds in (0, 10, 10_000_000):

@@ -1,7 +1,5 @@
 """`make smoke` with a stack that sam has deployed to an empty endpoint."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
@@ -17,7 +15,6 @@ from local import acknowledger
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from moto_codepipeline import CREDENTIAL_MARKS
-from tests.documentation import Blocks
 from tests.local.fixtures.cloud import REGION, zipped
 from tests.local.fixtures.sam import SAM, Project
 from tests.support import PATIENCE, ROOT, wait_for
@@ -61,7 +58,7 @@ pytestmark = [
 ]
 
 
-def test_a_deployed_stack_passes(blocks: Blocks, deployed: Deployed) -> None:
+def test_a_deployed_stack_passes(blocks, deployed):
     command = blocks.take().replace("eu-west-1", REGION).split()
     done = subprocess.run(
         [command[0], "--no-print-directory", "-o", ".venv/installed", *command[1:]],
@@ -85,7 +82,7 @@ def test_a_deployed_stack_passes(blocks: Blocks, deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize("function", ["Intake", "Acknowledge", "Report", "Stop"])
-def test_a_broken_function_is_named(function: str, deployed: Deployed, tmp_path: Path) -> None:
+def test_a_broken_function_is_named(function, deployed, tmp_path):
     name = deployed.stack.outputs[f"{function}FunctionName"]
     functions = deployed.cloud.client("lambda")
     broken = "def handler(event, context):\n    raise RuntimeError('broken on purpose')\n"
@@ -102,7 +99,7 @@ def test_a_broken_function_is_named(function: str, deployed: Deployed, tmp_path:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_test_leaves_nothing(how: signal.Signals, deployed: Deployed) -> None:
+def test_an_interrupted_test_leaves_nothing(how, deployed):
     command = [sys.executable, "-m", "tools.smoke", f"--region={REGION}"]
     command.append(f"--endpoint-url={deployed.cloud.endpoint_url}")
     with subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE) as running:
@@ -123,9 +120,7 @@ def test_an_interrupted_test_leaves_nothing(how: signal.Signals, deployed: Deplo
         (["--action-type=Custom/Build/Other/1"], "--action-type must be one of the stack's: "),
     ],
 )
-def test_a_wrong_argument_is_reported_in_one_line(
-    more: list[str], told: str, deployed: Deployed
-) -> None:
+def test_a_wrong_argument_is_reported_in_one_line(more, told, deployed):
     done = deployed.smoke(*more)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr

@@ -1,7 +1,5 @@
 """The smoke test's own pipeline and worker, without a stack."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,9 +26,7 @@ def without_a_stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[smoke.Smoke]:
         yield smoke.Smoke(smoke.parser().parse_args(options))
 
 
-def test_the_execution_that_aws_starts_by_itself_has_no_jobs(
-    without_a_stack: smoke.Smoke, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_execution_that_aws_starts_by_itself_has_no_jobs(without_a_stack, monkeypatch):
     create: Callable[..., Any] = JobBackend.create_pipeline
 
     def as_aws_does(self: JobBackend, pipeline: dict[str, Any], tags: Any) -> Any:
@@ -56,9 +52,7 @@ def test_the_execution_that_aws_starts_by_itself_has_no_jobs(
     assert [each["name"] for each in actions_now] == [*smoke.OUTCOMES]
 
 
-def test_what_is_left_of_the_test_of_one_stack_is_for_that_stacks_next_test(
-    without_a_stack: smoke.Smoke,
-) -> None:
+def test_what_is_left_of_the_test_of_one_stack_is_for_that_stacks_next_test(without_a_stack):
     events = without_a_stack.client("events")
     events.create_event_bus(Name="other")
     other = Place(without_a_stack.calls, smoke.PREFIX, "other")
@@ -69,12 +63,12 @@ def test_what_is_left_of_the_test_of_one_stack_is_for_that_stacks_next_test(
     assert events.list_rules(EventBusName="other")["Rules"] == []
 
 
-def test_a_job_whose_event_arrives_twice_is_answered_once(without_a_stack: smoke.Smoke) -> None:
+def test_a_job_whose_event_arrives_twice_is_answered_once(without_a_stack):
     action = {"data": {"pipelineContext": {"action": {"name": "Fail-1"}}}}
     body = json.dumps({"detail": {"taskToken": "a-token", "job": action}})
     clients = {"sqs": MagicMock(), "stepfunctions": MagicMock()}
     clients["sqs"].receive_message.return_value = {"Messages": [{"Body": body}]}
-    without_a_stack.client = clients.__getitem__  # type: ignore[assignment]
+    without_a_stack.client = clients.__getitem__
     without_a_stack.work()
     without_a_stack.work()
     clients["stepfunctions"].send_task_failure.assert_called_once()

@@ -1,7 +1,5 @@
 """The stack is created from its own template, and names what can't be created."""
 
-from __future__ import annotations
-
 import functools
 import io
 import json
@@ -58,21 +56,21 @@ def outcome(cloud: LocalCloud, machine: str) -> Any:
 # -- The product's template -----------------------------------------------------------------------
 
 
-def test_everything_in_the_template_is_created(product: Stack) -> None:
+def test_everything_in_the_template_is_created(product):
     assert product.not_made == []
     assert product.name == "acknowledger"
     assert all(product.outputs.values())
     assert all(product.resources.values())
 
 
-def test_parameters_are_given_values_or_defaults(cloud: LocalCloud, product: Stack) -> None:
+def test_parameters_are_given_values_or_defaults(cloud, product):
     assert product.parameters["JobTimeoutSeconds"] == "120"
     assert product.parameters["LogRetentionDays"] == "30"
     described = cloud.client("cloudformation").describe_stacks(StackName=product.name)
     assert described["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
 
 
-def test_functions_have_all_their_properties(cloud: LocalCloud, product: Stack) -> None:
+def test_functions_have_all_their_properties(cloud, product):
     function = cloud.client("lambda").get_function_configuration(
         FunctionName=product.outputs["IntakeFunctionName"]
     )
@@ -87,7 +85,7 @@ def test_functions_have_all_their_properties(cloud: LocalCloud, product: Stack) 
     assert function["TracingConfig"] == {"Mode": "Active"}
 
 
-def test_rules_reach_the_functions_on_both_buses(cloud: LocalCloud, product: Stack) -> None:
+def test_rules_reach_the_functions_on_both_buses(cloud, product):
     events = cloud.client("events")
     targets = {}
     for bus in ("default", product.outputs["JobBusName"]):
@@ -105,7 +103,7 @@ def test_rules_reach_the_functions_on_both_buses(cloud: LocalCloud, product: Sta
     assert targets["IntakeFunctionSweep"] == product.outputs["IntakeFunctionName"]
 
 
-def test_the_definition_has_its_substitutions(cloud: LocalCloud, product: Stack) -> None:
+def test_the_definition_has_its_substitutions(cloud, product):
     machine = cloud.client("stepfunctions").describe_state_machine(
         stateMachineArn=product.outputs["JobStateMachineArn"]
     )
@@ -116,9 +114,7 @@ def test_the_definition_has_its_substitutions(cloud: LocalCloud, product: Stack)
     assert machine["tracingConfiguration"] == {"enabled": True}
 
 
-def test_the_table_expires_rows_and_has_backups_and_its_index(
-    cloud: LocalCloud, product: Stack
-) -> None:
+def test_the_table_expires_rows_and_has_backups_and_its_index(cloud, product):
     dynamodb = cloud.client("dynamodb")
     name = product.outputs["JobTableName"]
     ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
@@ -130,7 +126,7 @@ def test_the_table_expires_rows_and_has_backups_and_its_index(
     assert "ByStatus" in [index["IndexName"] for index in indexes]
 
 
-def test_queues_have_their_policy(cloud: LocalCloud, product: Stack) -> None:
+def test_queues_have_their_policy(cloud, product):
     attributes = cloud.client("sqs").get_queue_attributes(
         QueueUrl=product.outputs["IntakeDeadLettersUrl"], AttributeNames=["All"]
     )["Attributes"]
@@ -139,7 +135,7 @@ def test_queues_have_their_policy(cloud: LocalCloud, product: Stack) -> None:
     assert attributes["MessageRetentionPeriod"] == "1209600"
 
 
-def test_a_queue_url_of_the_stack_works_at_the_endpoint(cloud: LocalCloud, product: Stack) -> None:
+def test_a_queue_url_of_the_stack_works_at_the_endpoint(cloud, product):
     sqs = cloud.client("sqs")
     url = product.outputs["IntakeDeadLettersUrl"]
     sqs.send_message(QueueUrl=url, MessageBody="hello")
@@ -149,7 +145,7 @@ def test_a_queue_url_of_the_stack_works_at_the_endpoint(cloud: LocalCloud, produ
 # -- Other templates ------------------------------------------------------------------------------
 
 
-def test_the_default_of_a_list_parameter_is_a_list(cloud: LocalCloud, small: Stack) -> None:
+def test_the_default_of_a_list_parameter_is_a_list(cloud, small):
     answer = cloud.client("lambda").invoke(FunctionName=small.resources["Handled"])
     given = json.loads(answer["Payload"].read())
     assert given == {
@@ -158,7 +154,7 @@ def test_the_default_of_a_list_parameter_is_a_list(cloud: LocalCloud, small: Sta
     }
 
 
-def test_a_function_has_its_concurrency_and_invoke_config(cloud: LocalCloud, small: Stack) -> None:
+def test_a_function_has_its_concurrency_and_invoke_config(cloud, small):
     client = cloud.client("lambda")
     name = small.resources["Handled"]
     assert client.get_function_configuration(FunctionName=name)["Timeout"] == 7
@@ -173,16 +169,16 @@ def test_a_function_has_its_concurrency_and_invoke_config(cloud: LocalCloud, sma
     assert policy["Statement"][0]["Principal"] == {"Service": "events.amazonaws.com"}
 
 
-def test_definitions_may_be_in_the_template_or_in_yaml(cloud: LocalCloud, small: Stack) -> None:
+def test_definitions_may_be_in_the_template_or_in_yaml(cloud, small):
     assert outcome(cloud, small.resources["Inline"]) == 7
     assert outcome(cloud, small.outputs["Machine"]) == "of small"
 
 
-def test_the_ref_of_a_rule_is_its_bus_and_name(small: Stack) -> None:
+def test_the_ref_of_a_rule_is_its_bus_and_name(small):
     assert small.outputs["Rule"].startswith("small-bus|small-HandledTold-")
 
 
-def test_a_resource_that_is_not_created_is_named_and_can_be_referred_to(small: Stack) -> None:
+def test_a_resource_that_is_not_created_is_named_and_can_be_referred_to(small):
     layer = "arn:aws:lambda:us-east-1:017000801446:layer:Unknown:1"
     assert sorted(small.not_made) == [
         "AWS::ResourceGroups::Group (Dashboard)",
@@ -193,7 +189,7 @@ def test_a_resource_that_is_not_created_is_named_and_can_be_referred_to(small: S
     assert small.outputs["GroupArn"] == arn
 
 
-def test_the_rule_delivers_events(cloud: LocalCloud, small: Stack) -> None:
+def test_the_rule_delivers_events(cloud, small):
     queue = Queue(cloud, "told")
     events = cloud.client("events")
     targets = [{"Id": "2", "Arn": queue.arn}]
@@ -207,7 +203,7 @@ def test_the_rule_delivers_events(cloud: LocalCloud, small: Stack) -> None:
 # -- Packaging ------------------------------------------------------------------------------------
 
 
-def test_the_same_code_makes_the_same_zip(tmp_path: Path) -> None:
+def test_the_same_code_makes_the_same_zip(tmp_path):
     for name in ("b.py", "a/__init__.py", "a/__pycache__/a.pyc"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -266,9 +262,7 @@ def templates(cloud: LocalCloud) -> Iterator[Templates]:
             templates.client.delete_stack(StackName=each["StackName"])
 
 
-def test_a_changed_resource_is_updated_in_place_or_replaced(
-    cloud: LocalCloud, templates: Templates
-) -> None:
+def test_a_changed_resource_is_updated_in_place_or_replaced(cloud, templates):
     letters = {"Fn::GetAtt": ["Letters", "QueueName"]}
     log = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": letters}}
     templates.create("changing", {"Letters": queue(DelaySeconds=1), "Log": log, "Gone": queue()})
@@ -301,9 +295,7 @@ def test_a_changed_resource_is_updated_in_place_or_replaced(
     assert [name for name in names if name.startswith("changing-")] == []
 
 
-def test_a_failed_creation_leaves_only_a_stack_with_the_reason(
-    cloud: LocalCloud, templates: Templates
-) -> None:
+def test_a_failed_creation_leaves_only_a_stack_with_the_reason(cloud, templates):
     cloud.client("events").create_event_bus(Name="taken")
     with pytest.raises(ClientError, match="taken already exists"):
         templates.create("unlucky", {"First": queue(), "Taken": bus("taken")})
@@ -320,7 +312,7 @@ def test_a_failed_creation_leaves_only_a_stack_with_the_reason(
     cloud.client("events").delete_event_bus(Name="taken")
 
 
-def test_a_failed_update_is_rolled_back(cloud: LocalCloud, templates: Templates) -> None:
+def test_a_failed_update_is_rolled_back(cloud, templates):
     cloud.client("events").create_event_bus(Name="taken")
     before = {"Letters": queue(DelaySeconds=1), "Old": queue(), "Bus": bus("mine")}
     templates.create("careful", before)
@@ -409,9 +401,7 @@ def test_a_failed_update_is_rolled_back(cloud: LocalCloud, templates: Templates)
         ),
     ],
 )
-def test_an_invalid_template_is_refused(
-    templates: Templates, template: dict[str, Any], parameters: dict[str, str], objection: str
-) -> None:
+def test_an_invalid_template_is_refused(templates, template, parameters, objection):
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
     with pytest.raises(ClientError, match=objection):
         templates.client.create_stack(
@@ -421,9 +411,7 @@ def test_an_invalid_template_is_refused(
         templates.status("refused")
 
 
-def test_a_template_too_long_for_a_request_is_accepted_only_from_s3(
-    cloud: LocalCloud, templates: Templates
-) -> None:
+def test_a_template_too_long_for_a_request_is_accepted_only_from_s3(cloud, templates):
     long = json.dumps({"Description": "é" * 30_000, "Resources": {"Letters": queue()}})
     for body in (long, json.dumps(json.loads(long), ensure_ascii=False)):
         with pytest.raises(ClientError, match="less than or equal to 51200"):
@@ -435,7 +423,7 @@ def test_a_template_too_long_for_a_request_is_accepted_only_from_s3(
     assert templates.status("long") == "CREATE_COMPLETE"
 
 
-def test_a_change_set_lists_its_changes_and_can_be_executed_once(templates: Templates) -> None:
+def test_a_change_set_lists_its_changes_and_can_be_executed_once(templates):
     client = templates.client
     templates.create("planned", {"Letters": queue(), "Gone": queue()})
     body = json.dumps({"Resources": {"Letters": queue(DelaySeconds=3), "New": queue()}})
@@ -471,7 +459,7 @@ def test_a_change_set_lists_its_changes_and_can_be_executed_once(templates: Temp
         "http://templates.localhost:4566/a/b.json",
     ],
 )
-def test_a_template_is_found_in_s3(cloud: LocalCloud, templates: Templates, address: str) -> None:
+def test_a_template_is_found_in_s3(cloud, templates, address):
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="templates")
     body = json.dumps({"Description": "Found", "Resources": {"Letters": queue()}})
@@ -485,7 +473,7 @@ def test_a_template_is_found_in_s3(cloud: LocalCloud, templates: Templates, addr
         templates.client.validate_template(TemplateURL=url.replace("b.json", "c.json"))
 
 
-def test_a_bucket_that_is_not_empty_is_not_deleted(cloud: LocalCloud, templates: Templates) -> None:
+def test_a_bucket_that_is_not_empty_is_not_deleted(cloud, templates):
     templates.create("full", {"Bucket": {"Type": "AWS::S3::Bucket"}, "Letters": queue()})
     s3, bucket = cloud.client("s3"), templates.resources("full")["Bucket"]
     s3.put_object(Bucket=bucket, Key="a")
@@ -498,7 +486,7 @@ def test_a_bucket_that_is_not_empty_is_not_deleted(cloud: LocalCloud, templates:
         templates.status("full")
 
 
-def test_a_policy_is_put_into_roles_by_their_names(cloud: LocalCloud, templates: Templates) -> None:
+def test_a_policy_is_put_into_roles_by_their_names(cloud, templates):
     iam = cloud.client("iam")
 
     def document(action: str) -> dict[str, Any]:
@@ -558,9 +546,7 @@ def test_a_policy_is_put_into_roles_by_their_names(cloud: LocalCloud, templates:
     assert [name for name in names if name.startswith("policies-")] == []
 
 
-def test_a_second_table_is_created_updated_and_deleted(
-    cloud: LocalCloud, templates: Templates
-) -> None:
+def test_a_second_table_is_created_updated_and_deleted(cloud, templates):
     dynamodb = cloud.client("dynamodb")
 
     def table(key: str, **properties: Any) -> dict[str, Any]:
@@ -597,9 +583,7 @@ def test_a_second_table_is_created_updated_and_deleted(
     assert [name for name in left if name.startswith("tables-")] == []
 
 
-def test_the_events_of_a_function_are_created_updated_and_deleted(
-    cloud: LocalCloud, tmp_path: Path
-) -> None:
+def test_the_events_of_a_function_are_created_updated_and_deleted(cloud, tmp_path):
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "app.py").write_text("def handler(event, context): return event")
 
@@ -706,9 +690,7 @@ def test_the_events_of_a_function_are_created_updated_and_deleted(
     assert [rule for rule in rules if rule.startswith("eventful-")] == []
 
 
-def test_a_dashboard_and_a_saved_query_are_created_updated_and_deleted(
-    cloud: LocalCloud, templates: Templates
-) -> None:
+def test_a_dashboard_and_a_saved_query_are_created_updated_and_deleted(cloud, templates):
     cloudwatch, logs = cloud.client("cloudwatch"), cloud.client("logs")
 
     def declared(text: str) -> dict[str, Any]:
@@ -746,7 +728,7 @@ def test_a_dashboard_and_a_saved_query_are_created_updated_and_deleted(
     assert found() == ([], [])
 
 
-def test_deploying_again_updates_the_stack(cloud: LocalCloud) -> None:
+def test_deploying_again_updates_the_stack(cloud):
     first = cloud.deploy(SMALL, name="again")
     second = cloud.deploy(SMALL, {"Limit": "9"}, name="again")
     assert second.resources == first.resources
@@ -758,6 +740,7 @@ def test_deploying_again_updates_the_stack(cloud: LocalCloud) -> None:
 # -- Refusals and reports -------------------------------------------------------------------------
 
 THING = {"Type": "AWS::ResourceGroups::Group", "Properties": {"Name": "things"}}
+ARCHIVE = {"Type": "AWS::Events::Archive", "Properties": {"SourceArn": "arn:aws:events:::a"}}
 
 
 @pytest.fixture
@@ -776,14 +759,15 @@ def reasons(templates: Templates, name: str) -> dict[tuple[str, str], str]:
     }
 
 
-def test_a_resource_that_cannot_be_created_fails_by_name(strict: Templates) -> None:
-    told = "The local stack can't create AWS::ResourceGroups::Group. With ALLOW_NOT_MADE=1"
+@pytest.mark.parametrize("thing", [THING, ARCHIVE], ids=lambda thing: thing["Type"])
+def test_a_resource_that_cannot_be_created_fails_by_name(strict, thing):
+    told = f"The local stack can't create {thing['Type']}. With ALLOW_NOT_MADE=1"
     with pytest.raises(ClientError, match=told):
-        strict.create("lacking", {"Letters": queue(), "Thing": THING})
+        strict.create("lacking", {"Letters": queue(), "Thing": thing})
     assert strict.status("lacking") == "ROLLBACK_COMPLETE"
     assert reasons(strict, "lacking")["Thing", "CREATE_FAILED"].startswith(told)
     strict.client.delete_stack(StackName="lacking")
-    body = json.dumps({"Resources": {"Letters": queue(), "Thing": THING}})
+    body = json.dumps({"Resources": {"Letters": queue(), "Thing": thing}})
     about = {"StackName": "lacking", "ChangeSetName": "one"}
     strict.client.create_change_set(**about, TemplateBody=body, ChangeSetType="CREATE")
     described = strict.client.describe_change_set(**about)
@@ -791,6 +775,9 @@ def test_a_resource_that_cannot_be_created_fails_by_name(strict: Templates) -> N
     assert described["StatusReason"].startswith(told)
     assert reasons(strict, "lacking")["Thing", "CREATE_FAILED"].startswith(told)
     strict.client.delete_stack(StackName="lacking")
+
+
+def test_a_function_with_a_layer_that_does_not_exist_fails_with_its_name(strict):
     layered = {
         "Code": {"ZipFile": "def handler(event, context): return 1"},
         "Handler": "index.handler",
@@ -803,7 +790,7 @@ def test_a_resource_that_cannot_be_created_fails_by_name(strict: Templates) -> N
     strict.client.delete_stack(StackName="lacking")
 
 
-def test_the_stack_names_what_is_missing(templates: Templates) -> None:
+def test_the_stack_names_what_is_missing(templates):
     templates.create("lacking", {"Letters": queue(), "Thing": THING})
     told = "Not created: the local stack has no AWS::ResourceGroups::Group"
     assert reasons(templates, "lacking")["Thing", "CREATE_COMPLETE"] == told
@@ -816,7 +803,7 @@ def test_the_stack_names_what_is_missing(templates: Templates) -> None:
     assert "Outputs" not in templates.client.describe_stacks(StackName="lacking")["Stacks"][0]
 
 
-def test_a_codebuild_project_is_created_and_changed(cloud: LocalCloud, strict: Templates) -> None:
+def test_a_codebuild_project_is_created_and_changed(cloud, strict):
     def project(image: str) -> dict[str, Any]:
         properties = {
             "Name": "built",
@@ -849,9 +836,7 @@ def test_a_codebuild_project_is_created_and_changed(cloud: LocalCloud, strict: T
     assert found() == []
 
 
-def test_an_api_destination_and_its_connection_are_created(
-    cloud: LocalCloud, strict: Templates
-) -> None:
+def test_an_api_destination_and_its_connection_are_created(cloud, strict):
     def declared(key: str, method: str) -> dict[str, Any]:
         auth = {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": key}}
         destination = {
@@ -880,9 +865,7 @@ def test_an_api_destination_and_its_connection_are_created(
     assert events.list_api_destinations()["ApiDestinations"] == []
 
 
-def test_a_topic_policy_is_created_updated_and_deleted(
-    cloud: LocalCloud, strict: Templates
-) -> None:
+def test_a_topic_policy_is_created_updated_and_deleted(cloud, strict):
     def declared(action: str) -> dict[str, Any]:
         statement = {"Effect": "Allow", "Principal": "*", "Action": action, "Resource": "*"}
         document = {"Version": "2012-10-17", "Statement": [statement]}
@@ -906,9 +889,7 @@ def test_a_topic_policy_is_created_updated_and_deleted(
 
 
 @pytest.mark.parametrize("transform", ["", "Transform: AWS::Serverless-2016-10-31\n"])
-def test_dates_are_strings_and_event_patterns_may_be_strings(
-    cloud: LocalCloud, templates: Templates, transform: str
-) -> None:
+def test_dates_are_strings_and_event_patterns_may_be_strings(cloud, templates, transform):
     body = f"""AWSTemplateFormatVersion: 2010-09-09
 {transform}Resources:
   Role:
@@ -920,38 +901,19 @@ def test_dates_are_strings_and_event_patterns_may_be_strings(
     Properties:
       Name: of-text
       EventPattern: '{{"source": ["a"]}}'
-  Archive:
-    Type: AWS::Events::Archive
-    Properties:
-      ArchiveName: of-text
-      SourceArn: arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default
-      EventPattern: '{{"source": ["a"]}}'
-      RetentionDays: DAYS
 """
     capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-
-    def given(days: int) -> dict[str, Any]:
-        text = body.replace("DAYS", str(days))
-        return {"StackName": "dated", "TemplateBody": text, "Capabilities": capabilities}
-
+    templates.client.create_stack(StackName="dated", TemplateBody=body, Capabilities=capabilities)
     events = cloud.client("events")
-    templates.client.create_stack(**given(1))
     assert json.loads(events.describe_rule(Name="of-text")["EventPattern"]) == {"source": ["a"]}
     role = cloud.client("iam").get_role(RoleName=templates.resources("dated")["Role"])["Role"]
     assert role["AssumeRolePolicyDocument"]["Version"] == "2012-10-17"
-    entry = {"Source": "a", "DetailType": "t", "Detail": "{}"}
-    events.put_events(Entries=[entry, {**entry, "Source": "b"}])
-    templates.client.update_stack(**given(2))
-    archive = events.describe_archive(ArchiveName="of-text")
-    assert (archive["RetentionDays"], archive["EventCount"]) == (2, 1)
     pattern = {"Type": "AWS::Events::Rule", "Properties": {"EventPattern": "nonsense"}}
     with pytest.raises(ClientError, match="Value of property EventPattern must be an object"):
         templates.create("patternless", {"Rule": pattern})
 
 
-def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(
-    cloud: LocalCloud, templates: Templates
-) -> None:
+def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(cloud, templates):
     s3 = cloud.client("s3")
     bucket = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "rolling"}}
     create = EventBus.create_from_cloudformation_json
@@ -1009,15 +971,13 @@ def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(
         ),
     ],
 )
-def test_a_python_error_is_never_a_status_reason(
-    templates: Templates, resource: dict[str, Any], reason: str
-) -> None:
+def test_a_python_error_is_never_a_status_reason(templates, resource, reason):
     with pytest.raises(ClientError):
         templates.create("unreasonable", {"A": resource})
     assert reason in reasons(templates, "unreasonable")["A", "CREATE_FAILED"]
 
 
-def test_policies_are_attached_and_detached(cloud: LocalCloud, templates: Templates) -> None:
+def test_policies_are_attached_and_detached(cloud, templates):
     iam = cloud.client("iam")
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     for name in ("outside", "other"):
@@ -1146,7 +1106,7 @@ TAGGED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("kind", TAGGED)
-def test_tags_are_those_of_the_template(cloud: LocalCloud, templates: Templates, kind: str) -> None:
+def test_tags_are_those_of_the_template(cloud, templates, kind):
     properties, call, asked = TAGGED[kind]
     service, _, operation = call.partition(".")
 

@@ -1,7 +1,5 @@
 """With a wrong setting, a command ends at once, with one line, status 2 and nothing served."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex
@@ -109,7 +107,7 @@ def asked(command: str) -> Serving:
 
 
 @pytest.mark.parametrize(("command", "said"), WRONG)
-def test_a_wrong_command_line_is_reported_in_one_line(command: str, said: str) -> None:
+def test_a_wrong_command_line_is_reported_in_one_line(command, said):
     with pytest.raises(WrongStartError) as caught:
         asked(command)
     assert said in str(caught.value)
@@ -140,17 +138,13 @@ def test_a_wrong_command_line_is_reported_in_one_line(command: str, said: str) -
         ),
     ],
 )
-def test_settings_that_the_parts_refuse_are_reported_before_the_start(
-    given: dict[str, object], said: str
-) -> None:
+def test_settings_that_the_parts_refuse_are_reported_before_the_start(given, said):
     with pytest.raises(WrongStartError) as caught:
-        serve.main(Serving(port=0, **given))  # type: ignore[arg-type]
+        serve.main(Serving(port=0, **given))
     assert said in str(caught.value)
 
 
-def test_the_stack_behaves_as_the_file_of_answers_says_unless_told_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_stack_behaves_as_the_file_of_answers_says_unless_told_otherwise(tmp_path, monkeypatch):
     path = tmp_path / "behaviour.toml"
     path.write_text("[switches]\nthrottle = 0\nacknowledge_seconds = 45\nbatch_cap = 7\n")
     found: list[tuple[object, ...]] = []
@@ -168,7 +162,7 @@ def test_the_stack_behaves_as_the_file_of_answers_says_unless_told_otherwise(
     assert found == [(0, 45, 8)]
 
 
-def test_an_error_of_the_services_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_services_is_reported_too(monkeypatch):
     def refuse(**_: object) -> None:
         refused = {"Error": {"Code": "ValidationError", "Message": "rate(x) is not valid"}}
         raise ClientError(refused, "CreateStack")
@@ -192,7 +186,7 @@ def signals() -> Iterator[None]:
 
 @pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_serving_and_the_next_one_the_process(number: signal.Signals) -> None:
+def test_a_signal_ends_serving_and_the_next_one_the_process(number):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     over = serve.until_interrupted()
     signal.raise_signal(number)
@@ -226,7 +220,7 @@ for moment in range(1, 40):
 """
 
 
-def test_a_signal_ends_serving_at_any_moment_of_the_wait() -> None:
+def test_a_signal_ends_serving_at_any_moment_of_the_wait():
     wait = re.search(r"^ +(over\.\w+\(\))$", Path(serve.__file__).read_text(), re.MULTILINE)
     assert wait
     program = INTERRUPTED.replace("WAIT", wait[1])
@@ -234,29 +228,27 @@ def test_a_signal_ends_serving_at_any_moment_of_the_wait() -> None:
 
 
 @pytest.mark.usefixtures("signals")
-def test_under_nohup_serving_continues_without_a_terminal() -> None:
+def test_under_nohup_serving_continues_without_a_terminal():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     serve.until_interrupted()
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_serving_continues_if_files_for_sam_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_serving_continues_if_files_for_sam_cannot_be_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".aws-sam").touch()
     serve.write_sam_environment(MagicMock(endpoint_url="http://127.0.0.1:1"), MagicMock())
     assert capsys.readouterr().out.startswith("  could not write .aws-sam/local-1/env.json (")
 
 
-def test_a_port_in_use_is_reported() -> None:
+def test_a_port_in_use_is_reported():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(WrongStartError, match=f"PORT {port} is in use on 127.0.0.1"):
             asked(f"--port={port}")
 
 
-def test_a_privileged_port_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_privileged_port_is_reported(monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -266,7 +258,7 @@ def test_a_privileged_port_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
-def test_an_unknown_region_is_reported(name: str) -> None:
+def test_an_unknown_region_is_reported(name):
     with patch.dict(os.environ, {name: "mars-1"}):
         with pytest.raises(WrongStartError, match=f"{name} must be a region .*, not 'mars-1'"):
             arguments.check_region()
@@ -287,13 +279,13 @@ def test_an_unknown_region_is_reported(name: str) -> None:
         (lambda text: arguments.share("RATE", text), "often", "RATE must be a number from 0 to 1"),
     ],
 )
-def test_a_number_on_the_command_line_is_checked(check, text, said) -> None:
+def test_a_number_on_the_command_line_is_checked(check, text, said):
     with pytest.raises(WrongStartError, match=said):
         check(text)
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("1", 1), (".1", 0.1), ("0.25", 0.25)])
-def test_a_number_from_0_to_1_is_parsed(text: str, number: float) -> None:
+def test_a_number_from_0_to_1_is_parsed(text, number):
     assert arguments.share("RATE", text) == number
 
 
@@ -308,11 +300,11 @@ def test_a_number_from_0_to_1_is_parsed(text: str, number: float) -> None:
         ("'A=x y=z' B=\"1 2\"", ["A=x y=z", "B=1 2"]),
     ],
 )
-def test_values_may_have_spaces(text: str, settings: list[str]) -> None:
+def test_values_may_have_spaces(text, settings):
     assert split(text) == settings
 
 
-def test_valid_settings_are_accepted() -> None:
+def test_valid_settings_are_accepted():
     command = "--port=0 --behaviour=batch_cap=3 --parameters=PollSchedule=rate(5 minutes) MaxJobsInFlight=3"
     assert asked(command) == Serving(
         port=0,
@@ -321,7 +313,7 @@ def test_valid_settings_are_accepted() -> None:
     )
 
 
-def test_no_worker_can_be_asked_for() -> None:
+def test_no_worker_can_be_asked_for():
     page = (ROOT / "docs" / "local-stack.md").read_text()
     [command] = re.findall(r"`\.venv/bin/python -m local serve ([^`]+)`", page)
     assert asked(command).worker is False
@@ -334,18 +326,14 @@ def test_no_worker_can_be_asked_for() -> None:
         ("import os\nos._exit(3)", "odd:handler ended its process with status 3"),
     ],
 )
-def test_a_worker_that_ends_its_process_is_reported(
-    source: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_ends_its_process_is_reported(source, said, tmp_path, monkeypatch):
     (tmp_path / "odd.py").write_text(source)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(WrongStartError, match=f"^WORKER: .*{said}"):
         arguments.check_worker("odd:handler")
 
 
-def test_processes_of_a_broken_worker_are_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_of_a_broken_worker_are_not_waited_for(tmp_path, monkeypatch):
     pid = tmp_path / "pid"
     (tmp_path / "odd.py").write_text(
         "import pathlib, subprocess\n"
@@ -392,7 +380,7 @@ def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["WORKER=--check"], "WORKER: '--check' must be module:name, such as hello:handler"),
     ],
 )
-def test_make_local_reports_a_wrong_setting_and_ends(given: list[str], said: str) -> None:
+def test_make_local_reports_a_wrong_setting_and_ends(given, said):
     done = make("local", "PORT=0", *given, PYTHONSAFEPATH="1")
     mine, *of_make = done.stderr.splitlines()
     assert mine.startswith(said)
@@ -403,13 +391,13 @@ def test_make_local_reports_a_wrong_setting_and_ends(given: list[str], said: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["probe", "smoke"])
-def test_make_probe_and_make_smoke_report_a_wrong_setting(target: str) -> None:
+def test_make_probe_and_make_smoke_report_a_wrong_setting(target):
     done = make(target, "REGION=nowhere")
     told = "--region must be a region, such as eu-west-1, not 'nowhere'\nmake: "
     assert done.stderr.startswith(told)
 
 
-def test_make_probe_takes_every_option_of_the_probe() -> None:
+def test_make_probe_takes_every_option_of_the_probe():
     texts = {
         "region": ("REGION", "eu-west-1"),
         "endpoint_url": ("ENDPOINT", "http://127.0.0.1:9"),
@@ -428,7 +416,7 @@ def test_make_probe_takes_every_option_of_the_probe() -> None:
 
 
 @pytest.mark.parametrize("yes", ["0", "1"])
-def test_make_smoke_takes_every_option_of_the_smoke_test(yes: str) -> None:
+def test_make_smoke_takes_every_option_of_the_smoke_test(yes):
     texts = {
         "stack": ("STACK", "mine"),
         "region": ("REGION", "eu-west-1"),
@@ -450,7 +438,7 @@ def parsed(done: subprocess.CompletedProcess[str], command: ArgumentParser) -> d
 
 
 @pytest.mark.slow
-def test_make_chaos_and_make_bench_report_a_wrong_setting() -> None:
+def test_make_chaos_and_make_bench_report_a_wrong_setting():
     done = make("chaos", "RATE=2")
     assert done.stderr.startswith("RATE must be a number from 0 to 1, not '2'\nmake: ")
     done = make("bench", "BENCH=nope")
@@ -460,7 +448,7 @@ def test_make_chaos_and_make_bench_report_a_wrong_setting() -> None:
 @pytest.mark.parametrize(
     "phase", ["settings", "imports", pytest.param("stack", marks=pytest.mark.slow)]
 )
-def test_ctrl_c_during_the_start_ends_it_without_a_traceback(phase: str) -> None:
+def test_ctrl_c_during_the_start_ends_it_without_a_traceback(phase):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-X", "importtime", "-m", "local", "serve", f"--port={port}"]
@@ -485,7 +473,7 @@ def listens(port: int) -> bool:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_demo_without_a_traceback() -> None:
+def test_ctrl_c_ends_the_demo_without_a_traceback():
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "local", "demo"],
         cwd=ROOT,
@@ -501,11 +489,10 @@ def test_ctrl_c_ends_the_demo_without_a_traceback() -> None:
     assert (process.returncode, said) == (130, "")
 
 
-def test_only_the_first_run_installs_and_it_first_says_what_and_for_how_long(
-    tmp_path: Path,
-) -> None:
+def test_only_the_first_run_installs_and_it_first_says_what_and_for_how_long(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in (
+        "requirements/local.txt",
         "requirements/dev.txt",
         "packages/acknowledger-worker/pyproject.toml",
         "packages/moto-codepipeline/pyproject.toml",
@@ -528,11 +515,13 @@ def test_only_the_first_run_installs_and_it_first_says_what_and_for_how_long(
     assert told == (
         "Installing what the local stack and the tests need into .venv, which takes about a minute …"
     )
-    assert any("pip" in line and "requirements/dev.txt" in line for line in rest)
+    [installed] = (line for line in rest if "requirements" in line)
+    assert "-m pip" in installed
+    assert installed.endswith(" -r requirements/local.txt -r requirements/dev.txt")
     assert rest[-1] == second.stdout.rstrip() == "python -m local demo"
 
 
-def test_help_fits_the_terminal_and_has_every_target() -> None:
+def test_help_fits_the_terminal_and_has_every_target():
     said = make("help").stdout
     assert max(map(len, said.splitlines())) <= 80
     (phony,) = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)

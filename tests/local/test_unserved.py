@@ -1,7 +1,5 @@
 """The local stack reports the action types that are not served, and why."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -39,17 +37,15 @@ ELSEWHERE = "Custom/Test/Elsewhere/1"
         ),
     ],
 )
-def test_an_action_type_that_cannot_be_polled_is_reported_with_the_reason(
-    queries: list[str], queryable: dict[str, str | None], told: str | None
-) -> None:
+def test_an_action_type_that_cannot_be_polled_is_reported_with_the_reason(queries, queryable, told):
     assert dict(misfits([KIND], queries, queryable)) == ({KIND: told} if told else {})
 
 
-def test_a_partners_action_type_need_not_be_registered() -> None:
+def test_a_partners_action_type_need_not_be_registered():
     assert dict(misfits(["ThirdParty/Deploy/Acknowledger/1"], [], {})) == {}
 
 
-def test_a_partners_action_type_needs_client_tokens() -> None:
+def test_a_partners_action_type_needs_client_tokens():
     kind = "ThirdParty/Deploy/Acknowledger/1"
     stacks = [{"ActionTypes": [kind], "ClientTokenPrefix": prefix} for prefix in ("", "/tokens/")]
     told = f"{kind} is not served: a partner's jobs need the parameter ClientTokenPrefix."

@@ -1,7 +1,5 @@
 """The user's own worker, in a process that restarts."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path
@@ -30,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_worker_that_ends_restarts_after_increasing_pauses(folder: Path) -> None:
+def test_a_worker_that_ends_restarts_after_increasing_pauses(folder):
     (folder / "dying.py").write_text("import os; os._exit(3)")
     said: list[str] = []
     pauses = (0, 0.01, 0.02)
@@ -43,9 +41,7 @@ def test_a_worker_that_ends_restarts_after_increasing_pauses(folder: Path) -> No
     assert all(each.startswith(f"{told}restarted at ") for each in said[1:8:2])
 
 
-def test_a_killed_worker_restarts_and_a_stopped_worker_does_not(
-    folder: Path,
-) -> None:
+def test_a_killed_worker_restarts_and_a_stopped_worker_does_not(folder):
     (folder / "waiting.py").write_text(
         "import os, time\nopen(f'{os.getpid()}.pid', 'w').close()\ntime.sleep(600)\n"
     )
@@ -60,9 +56,7 @@ def test_a_killed_worker_restarts_and_a_stopped_worker_does_not(
     assert len(said) == 2
 
 
-def test_the_log_of_a_worker_is_printed_and_kept(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_log_of_a_worker_is_printed_and_kept(folder, capsys):
     line = "2026-01-01 10:00:00,000 INFO job one: Success"
     (folder / "saying.py").write_text(f"import sys; sys.exit(print({line!r}, file=sys.stderr))")
     said: list[str] = []
@@ -75,7 +69,7 @@ def test_the_log_of_a_worker_is_printed_and_kept(
 
 
 @pytest.mark.slow
-def test_broken_code_of_a_worker_is_reported_until_it_is_fixed(folder: Path) -> None:
+def test_broken_code_of_a_worker_is_reported_until_it_is_fixed(folder):
     whole = "from acknowledger_worker import Worker\nhandler = Worker(print)\n"
     (folder / "edited.py").write_text(whole)
     said: list[str] = []
@@ -93,7 +87,7 @@ def test_broken_code_of_a_worker_is_reported_until_it_is_fixed(folder: Path) -> 
     worker.stop()
 
 
-def test_a_worker_that_ignores_sigterm_is_killed(folder: Path) -> None:
+def test_a_worker_that_ignores_sigterm_is_killed(folder):
     (folder / "deaf.py").write_text(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "open('deaf.pid', 'w').close()\ntime.sleep(600)\n"
@@ -104,7 +98,7 @@ def test_a_worker_that_ignores_sigterm_is_killed(folder: Path) -> None:
     worker.stop()
 
 
-def test_the_log_of_a_job_has_what_its_function_logs(folder: Path) -> None:
+def test_the_log_of_a_job_has_what_its_function_logs(folder):
     (folder / "talking.py").write_text(
         "import logging, pathlib, time\n"
         "from acknowledger_worker import Runner, Worker\n"

@@ -1,10 +1,8 @@
 """Runs moto's own tests of the services that the local stack replaces, with the replacements.
 
-They come from moto's source distribution, with the version and the hash in requirements/dev.txt, and
+They come from moto's source distribution, with the version and the hash in requirements/local.txt, and
 are deleted afterwards.
 """
-
-from __future__ import annotations
 
 import os
 import re
@@ -25,7 +23,7 @@ TESTS = (
 
 def download(folder: Path) -> Path:
     """Download moto's source distribution into a folder."""
-    locked = (HERE.parent.parent / "requirements" / "dev.txt").read_text()
+    locked = (HERE.parent.parent / "requirements" / "local.txt").read_text()
     [entry] = re.findall(r"^moto==(?:.*\\\n)+.*\n", locked, re.MULTILINE)
     (folder / "moto.txt").write_text(entry)
     # pip from outside the environment, which has none.

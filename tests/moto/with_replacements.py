@@ -4,8 +4,6 @@
 in it that passes is reported as a failure, since its line is no longer true.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

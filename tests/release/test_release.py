@@ -1,7 +1,5 @@
 """A release as its users get it: without the repository."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -21,7 +19,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local import acknowledger
 from local.aws.server import LocalCloud
-from tests.documentation import Blocks, blocks_of
+from tests.documentation import blocks_of
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
 from tests.local.test_sam_deploy import check_that_a_job_succeeds
@@ -78,7 +76,7 @@ def metadata_of(wheel: Path) -> Message:
         return Parser().parsestr(archive.read(name).decode())
 
 
-def test_two_builds_have_the_same_bytes(release: Path, tmp_path: Path) -> None:
+def test_two_builds_have_the_same_bytes(release, tmp_path):
     files = run("git", "ls-files", "-co", "--exclude-standard", folder=ROOT).splitlines()
     for name in files:
         if (ROOT / name).exists():
@@ -92,7 +90,7 @@ def test_two_builds_have_the_same_bytes(release: Path, tmp_path: Path) -> None:
     assert [name for name in first if first[name] != again[name]] == []
 
 
-def test_pypi_can_render_the_description_of_each_package(release: Path) -> None:
+def test_pypi_can_render_the_description_of_each_package(release):
     packages = [path for path in release.iterdir() if path.suffix in (".whl", ".gz")]
     assert len(packages) == 4
     run(BUILDER, "-m", "twine", "check", "--strict", *packages, folder=release)
@@ -114,8 +112,8 @@ def python_of(page: str) -> list[str]:
     [("acknowledger-worker", "Write a worker"), ("moto-codepipeline", "Over HTTP")],
 )
 def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
-    release: Path, tmp_path: Path, package: str, heading: str, blocks: Blocks
-) -> None:
+    release, tmp_path, package, heading, blocks
+):
     module = package.replace("-", "_")
     # pip from outside the environment: Debian's Python has no ensurepip to install one.
     python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
@@ -149,9 +147,7 @@ def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
     assert "py.typed" in run(alone, "-c", code, folder=tmp_path)
 
 
-def test_everything_has_the_version_of_the_project(
-    release: Path, application: dict[str, bytes]
-) -> None:
+def test_everything_has_the_version_of_the_project(release, application):
     for wheel in release.glob("*.whl"):
         assert metadata_of(wheel)["Version"] == VERSION
     template = yaml_parse(application["template.yaml"].decode())
@@ -160,9 +156,7 @@ def test_everything_has_the_version_of_the_project(
     assert run(BUILDER, "tools/release.py", "--notes", folder=ROOT) == published(changes()[1], ROOT)
 
 
-def test_the_bill_of_materials_names_the_packages_of_the_functions(
-    release: Path, application: dict[str, bytes]
-) -> None:
+def test_the_bill_of_materials_names_the_packages_of_the_functions(release, application):
     written = json.loads((release / f"{NAME}.cdx.json").read_text())
     assert written == bill_of_materials(changes()[0])
     named = {(each["name"], each["version"]) for each in written["components"]}
@@ -199,9 +193,7 @@ def packaged(tmp_path: Path, application: dict[str, bytes]) -> Iterator[Packaged
 
 
 @pytest.mark.skipif(SAM is None, reason="needs the SAM CLI: make .venv-sam/installed")
-def test_the_packaged_application_is_valid_and_runs_a_job_when_it_is_deployed(
-    packaged: Packaged, blocks: Blocks
-) -> None:
+def test_the_packaged_application_is_valid_and_runs_a_job_when_it_is_deployed(packaged, blocks):
     assert "is a valid SAM Template" in packaged.sam("validate", "--lint")
     typed = blocks.take()
     assert f"```sh\n{typed}```" in packaged.files["README.md"].decode()
@@ -221,7 +213,7 @@ def test_the_packaged_application_is_valid_and_runs_a_job_when_it_is_deployed(
 
 
 @pytest.mark.skipif(SAM is None, reason="needs the SAM CLI: make .venv-sam/installed")
-def test_the_packaged_application_has_what_sam_publish_needs(packaged: Packaged) -> None:
+def test_the_packaged_application_has_what_sam_publish_needs(packaged):
     packaged.cloud.client("s3").create_bucket(Bucket="publish")
     packaged.sam("package", "--s3-bucket", "publish", "--output-template-file", "packaged.yaml")
     template = yaml_parse((packaged.folder / "packaged.yaml").read_text())

@@ -1,7 +1,5 @@
 """Runs the real definition, with the table and the bus on moto; all other parts are scripted."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The rules that the definition must keep."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """Hostile answers of workers, and hostile jobs: text stays text, and every execution ends."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections.abc import Callable
@@ -12,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.hostile import fits, mutated, settled, texts, values
-from tests.statemachine.conftest import DEFINITION, Ended, Machine, Script, as_sent
+from tests.statemachine.conftest import DEFINITION, Ended, Script, as_sent
 from tests.support import load_event
 
 STATES = json.loads(DEFINITION)["States"]
@@ -72,7 +70,7 @@ def check(ended: Ended) -> None:
         values(),
     ).filter(sayable)
 )
-def test_a_workers_answer_reaches_report_unchanged(machine: Machine, job: Job, result: Any) -> None:
+def test_a_workers_answer_reaches_report_unchanged(machine, job, result):
     ended = machine.run(job(), Script(work=[result]), timeouts=UNHURRIED)
     check(ended)
     (told,) = ended.reports
@@ -84,9 +82,7 @@ def test_a_workers_answer_reaches_report_unchanged(machine: Machine, job: Job, r
 
 @settled(4)
 @given(error=said(MOST_ERROR), cause=said(MOST_CAUSE))
-def test_a_workers_failure_reaches_report_unchanged(
-    machine: Machine, job: Job, error: str, cause: str
-) -> None:
+def test_a_workers_failure_reaches_report_unchanged(machine, job, error, cause):
     ended = machine.run(job(), Script(work=[(error, cause)]), timeouts=UNHURRIED)
     if error in UNCAUGHT:
         # Stop fails the job of an execution that ended like this.
@@ -100,9 +96,7 @@ def test_a_workers_failure_reaches_report_unchanged(
 
 @settled(4)
 @given(error=said(MOST_ERROR).filter(is_not_step_functions), cause=said(MOST_CAUSE))
-def test_a_refused_acknowledgment_keeps_its_error_and_cause(
-    machine: Machine, job: Job, error: str, cause: str
-) -> None:
+def test_a_refused_acknowledgment_keeps_its_error_and_cause(machine, job, error, cause):
     ended = machine.run(job(), Script(acknowledge=[(error, cause)] * 20), timeouts=UNHURRIED)
     assert "QueryEvaluation" not in f"{ended.error} {ended.cause}".replace(error, "")
     if ended.path[-1] == "StandDown":
@@ -118,9 +112,7 @@ def test_a_refused_acknowledgment_keeps_its_error_and_cause(
     names=st.lists(said(2000), min_size=9, max_size=9),
     more=st.dictionaries(said(200), values().filter(sayable), max_size=3).filter(sayable),
 )
-def test_texts_in_a_job_stay_text(
-    machine: Machine, job: Job, names: list[str], more: dict[str, Any]
-) -> None:
+def test_texts_in_a_job_stay_text(machine, job, names, more):
     """The names and values in a job from CodePipeline may be any strings."""
     pipeline, stage, action, config, value, nonce, problem, artifact, token = names
     own = job(
@@ -152,9 +144,7 @@ def test_texts_in_a_job_stay_text(
 
 @settled(4)
 @given(data=st.data())
-def test_an_execution_that_was_started_by_hand_ends(
-    machine: Machine, job: Job, data: st.DataObject
-) -> None:
+def test_an_execution_that_was_started_by_hand_ends(machine, job, data):
     """It never hangs, whatever its input is; in the worst case a state fails."""
     whole = {
         "job": job(),

@@ -1,7 +1,5 @@
 """The paths of a job through the real definition, with Acknowledge and Report scripted."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,7 +157,7 @@ SCENARIOS = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_the_path_of_a_job(scenario: Scenario, machine: Machine, job: Any) -> None:
+def test_the_path_of_a_job(scenario, machine, job):
     offered = job()
     ended = machine.run(offered, scenario.script, **scenario.input)
     assert ended.path == scenario.path

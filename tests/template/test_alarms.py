@@ -1,7 +1,5 @@
 """The alarms of the template: each is described, documented, and watches metrics that exist."""
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left
 from itertools import groupby, pairwise

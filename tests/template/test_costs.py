@@ -1,7 +1,5 @@
 """docs/costs.md adds up: its bills follow from the prices that it names and the measurements."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """The dashboard of the template shows every metric, alarm, queue and function."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

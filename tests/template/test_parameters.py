@@ -1,7 +1,5 @@
 """docs/parameters.md has the parameters of template.yaml."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """What the template would deploy."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import functools
 import io
 import json
@@ -172,7 +170,7 @@ def aws_calls() -> Iterator[Aws]:
 
 
 @pytest.fixture
-def other_calls(tables: Tables) -> Iterator[Aws]:
+def other_calls(tables: "Tables") -> Iterator[Aws]:
     """Every service except DynamoDB is a stub; DynamoDB has the tables."""
     calls = Aws()
     for service in ("codepipeline", "stepfunctions", "ssm", "events"):

@@ -1,7 +1,5 @@
 """Two or more threads that call AWS in an order that the test chooses."""
 
-from __future__ import annotations
-
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Which execution a job belongs to, and its row: on DynamoDB, with a scripted CodePipeline."""
 
-from __future__ import annotations
-
 import pytest
 
 from acknowledger import acknowledgment, errors

@@ -1,7 +1,5 @@
 """Clients are created once, also by many threads; those always needed, while Lambda starts."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -26,7 +24,7 @@ print(aws._made.cache_info().currsize, gc.isenabled(), "boto3" in sys.modules)
 """
 
 
-def test_many_threads_at_once_make_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_threads_at_once_make_one_client(monkeypatch):
     made: list[str] = []
     begin = threading.Barrier(4)
 
@@ -49,7 +47,7 @@ def test_many_threads_at_once_make_one_client(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("function", "clients"), [("acknowledge", 3), ("intake", 3), ("report", 3), ("stop", 2)]
 )
-def test_a_function_that_lambda_has_started_has_its_clients(function: str, clients: int) -> None:
+def test_a_function_that_lambda_has_started_has_its_clients(function, clients):
     done = subprocess.run(
         [sys.executable, "-c", READY.format(function=function)],
         cwd=ROOT / "functions",
@@ -62,7 +60,7 @@ def test_a_function_that_lambda_has_started_has_its_clients(function: str, clien
     assert done.stdout.split() == [str(clients), "True", "False"]
 
 
-def test_other_sessions_of_the_process_know_all_services() -> None:
+def test_other_sessions_of_the_process_know_all_services():
     ours = SESSION()
     assert ours.get_available_services() == list(aws.SERVICES)
     assert "sns" in get_session().get_available_services()

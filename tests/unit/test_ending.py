@@ -1,7 +1,5 @@
 """How jobs end: on DynamoDB, with a scripted CodePipeline and JobBus."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

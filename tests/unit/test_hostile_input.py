@@ -4,8 +4,6 @@ Every service is simulated at the HTTP level: it records its requests, and refus
 the limits of its API, as the real one would.
 """
 
-from __future__ import annotations
-
 import bisect
 import contextlib
 import functools
@@ -369,7 +367,7 @@ def acknowledge_events(draw: st.DrawFn) -> Any:
 
 @settled(40)
 @given(event=acknowledge_events())
-def test_acknowledge_answers_each_task_once_or_refuses_the_event(cloud: Cloud, event: Any) -> None:
+def test_acknowledge_answers_each_task_once_or_refuses_the_event(cloud, event):
     cloud.clear()
     said = cloud.call(acknowledge, event)
     request = detail_in(event)
@@ -396,7 +394,7 @@ def told_codepipeline(said: Said) -> list[Any]:
 
 @settled(40)
 @given(event=events(*REPORT))
-def test_report_puts_one_result_if_the_job_has_ended(cloud: Cloud, event: Any) -> None:
+def test_report_puts_one_result_if_the_job_has_ended(cloud, event):
     cloud.clear()
     said = cloud.call(report, event)
     allowed = {detail_in(event).get("jobId")}
@@ -419,7 +417,7 @@ def results() -> st.SearchStrategy[Any]:
 
 @settled(40)
 @given(result=results(), partner=st.booleans())
-def test_a_workers_result_through_report(cloud: Cloud, result: Any, partner: bool) -> None:
+def test_a_workers_result_through_report(cloud, result, partner):
     """It is sent to CodePipeline unchanged, or the job is failed with the reason."""
     cloud.clear()
     result = result["result"] if isinstance(result, dict) and "result" in result else result
@@ -439,9 +437,7 @@ def test_a_workers_result_through_report(cloud: Cloud, result: Any, partner: boo
 
 @settled(30)
 @given(error=texts(), cause=texts(), partner=st.booleans())
-def test_a_workers_failure_through_report(
-    cloud: Cloud, error: str, cause: str, partner: bool
-) -> None:
+def test_a_workers_failure_through_report(cloud, error, cause, partner):
     cloud.clear()
     event = failed(error, cause, PARTNERS if partner else SUCCEEDED)
     said = cloud.call(report, event)
@@ -465,7 +461,7 @@ def failed(error: str, cause: str, event: Any = SUCCEEDED) -> Any:
 
 @settled(40)
 @given(event=events(*STOP))
-def test_stop_changes_only_the_jobs_of_the_stopped_execution(cloud: Cloud, event: Any) -> None:
+def test_stop_changes_only_the_jobs_of_the_stopped_execution(cloud, event):
     """It may read the row of any job in the event, but changes only those of the execution."""
     cloud.clear()
     said = cloud.call(stop, event)
@@ -533,7 +529,7 @@ def offer(number: int = 1, **changes: Any) -> dict[str, Any]:
 
 @settled(40)
 @given(event=events(*INTAKE))
-def test_intake(cloud: Cloud, event: Any) -> None:
+def test_intake(cloud, event):
     cloud.clear()
     cloud.offers = {CUSTOM: [offer(1)], OTHER: [offer(2)]}
     said = cloud.call(intake, event)
@@ -592,7 +588,7 @@ GOOD = {offer(1)["id"], offer(3)["id"]}
     odd=st.one_of(mutated(offer(9), keep=SECRETS), st.dictionaries(texts(), values(), max_size=3)),
     event=st.sampled_from([load_event("intake-schedule"), STARTED]),
 )
-def test_a_malformed_offer_does_not_affect_the_others(cloud: Cloud, odd: Any, event: Any) -> None:
+def test_a_malformed_offer_does_not_affect_the_others(cloud, odd, event):
     cloud.clear()
     assume(fits(odd) and parsed("PollForJobs", {"jobs": [odd]}))
     said = poll(cloud, event, CUSTOM, [odd])
@@ -610,7 +606,7 @@ def test_a_malformed_offer_does_not_affect_the_others(cloud: Cloud, odd: Any, ev
 @pytest.mark.slow
 @settled(30)
 @given(odd=mutated({"clientId": CLIENT_ID, "jobId": "odd", "details": offer(9)}, keep=SECRETS))
-def test_a_malformed_offer_for_a_partner_does_not_affect_the_others(cloud: Cloud, odd: Any) -> None:
+def test_a_malformed_offer_for_a_partner_does_not_affect_the_others(cloud, odd):
     cloud.clear()
     assume(isinstance(odd, dict) and fits(odd))
     details = odd.pop("details", None)
@@ -648,12 +644,12 @@ def expect_named(cloud: Cloud, module: ModuleType, event: Any) -> Said:
         {"continuationToken": None},
     ],
 )
-def test_null_in_a_workers_result_is_ignored_or_refused(cloud: Cloud, result: Any) -> None:
+def test_null_in_a_workers_result_is_ignored_or_refused(cloud, result):
     """It is never retried: that would keep the pipeline waiting for hours."""
     assert expect_named(cloud, report, {**SUCCEEDED, "outcome": {"result": result}}).answer
 
 
-def test_null_in_progress_is_ignored_or_refused(cloud: Cloud) -> None:
+def test_null_in_progress_is_ignored_or_refused(cloud):
     event = load_event("report-job-progress")
     event["detail"]["summary"] = None
     said = expect_named(cloud, report, event)
@@ -661,13 +657,13 @@ def test_null_in_progress_is_ignored_or_refused(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("created", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
-def test_a_timestamp_outside_the_supported_years_is_refused(cloud: Cloud, created: str) -> None:
+def test_a_timestamp_outside_the_supported_years_is_refused(cloud, created):
     result = {"currentRevision": {"revision": "1", "changeIdentifier": "x", "created": created}}
     said = expect_named(cloud, report, {**SUCCEEDED, "outcome": {"result": result}})
     assert "currentRevision.created" in said.answer["cause"]
 
 
-def test_a_lone_surrogate_can_be_logged(cloud: Cloud) -> None:
+def test_a_lone_surrogate_can_be_logged(cloud):
     said = expect_named(cloud, report, failed("JobFailed", "a\ud800b"))
     assert said.error is None
 
@@ -676,9 +672,7 @@ def test_a_lone_surrogate_can_be_logged(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("module", "name"), [(stop, "stop-execution-aborted"), (intake, "intake-execution-ended")]
 )
-def test_the_input_of_an_execution_may_be_nested_to_any_depth(
-    cloud: Cloud, module: ModuleType, name: str, text: str
-) -> None:
+def test_the_input_of_an_execution_may_be_nested_to_any_depth(cloud, module, name, text):
     event = load_event(name)
     event["detail"]["input"] = text
     said = expect_named(cloud, module, event)
@@ -686,18 +680,18 @@ def test_the_input_of_an_execution_may_be_nested_to_any_depth(
 
 
 @pytest.mark.parametrize("name", ["message", "args", "name", "exc_info", "asctime"])
-def test_an_operators_detail_may_have_any_member(cloud: Cloud, name: str) -> None:
+def test_an_operators_detail_may_have_any_member(cloud, name):
     said = expect_named(cloud, intake, {"detail-type": "Pause Intake", "detail": {name: "x"}})
     assert said.error is None or isinstance(said.error, EventInvalid)
 
 
-def test_an_infinite_number_is_not_logged(cloud: Cloud) -> None:
+def test_an_infinite_number_is_not_logged(cloud):
     expect_named(
         cloud, intake, json.loads('{"detail-type": "Pause Intake", "detail": {"a": 1e999}}')
     )
 
 
-def test_a_message_too_long_for_the_state_machine_still_fails_the_execution(cloud: Cloud) -> None:
+def test_a_message_too_long_for_the_state_machine_still_fails_the_execution(cloud):
     event = load_event("acknowledge-job-dispatched")
     event["detail"] |= {f"member {number}": 1 for number in range(1000)}
     said = expect_named(cloud, acknowledge, event)
@@ -705,7 +699,7 @@ def test_a_message_too_long_for_the_state_machine_still_fails_the_execution(clou
     assert told["error"] == "ValidationException"
 
 
-def test_a_cause_is_no_longer_than_the_state_machine_takes(cloud: Cloud) -> None:
+def test_a_cause_is_no_longer_than_the_state_machine_takes(cloud):
     """An answer that is too long would end the execution without any report."""
     result = {f"m{number}": 1 for number in range(10_000)}
     said = expect_named(cloud, report, {**SUCCEEDED, "outcome": {"result": result}})
@@ -723,9 +717,7 @@ def test_a_cause_is_no_longer_than_the_state_machine_takes(cloud: Cloud) -> None
         ("data", "Dispatched"),
     ],
 )
-def test_an_execution_that_was_started_by_hand_is_refused_or_stopped(
-    cloud: Cloud, name: str, status: str
-) -> None:
+def test_an_execution_that_was_started_by_hand_is_refused_or_stopped(cloud, name, status):
     cloud.clear()
     cloud.rows[JOB_ID]["status"] = status
     event = load_event("stop-execution-aborted")
@@ -758,9 +750,7 @@ def test_an_execution_that_was_started_by_hand_is_refused_or_stopped(
     ],
     ids=["acknowledge", "report", "intake", "stop"],
 )
-def test_the_deepest_event_that_python_can_read_is_refused_or_handled(
-    cloud: Cloud, module: ModuleType, event: Any, levels: int
-) -> None:
+def test_the_deepest_event_that_python_can_read_is_refused_or_handled(cloud, module, event, levels):
     """Lambda's runtime reads the event a few calls above the handler."""
     deepest = bisect.bisect_left(range(1, 5000), True, key=lambda n: not _readable(n))
     text = json.dumps(event).replace("null", "[" * (deepest - levels) + "]" * (deepest - levels))
@@ -795,7 +785,7 @@ UNREADABLE = (
         *UNREADABLE,
     ],
 )
-def test_an_unreadable_response_affects_only_its_action_type(cloud: Cloud, answer: bytes) -> None:
+def test_an_unreadable_response_affects_only_its_action_type(cloud, answer):
     cloud.clear()
     cloud.offers = {CUSTOM: answer, OTHER: [offer(2)]}
     said = cloud.call(intake, load_event("intake-schedule"))
@@ -804,7 +794,7 @@ def test_an_unreadable_response_affects_only_its_action_type(cloud: Cloud, answe
     assert said.error is None or f"polling {CUSTOM}" in str(said.error)
 
 
-def test_an_action_type_with_endless_offers_does_not_affect_the_others(cloud: Cloud) -> None:
+def test_an_action_type_with_endless_offers_does_not_affect_the_others(cloud):
     """For example because an offer that cannot be taken is offered again at once."""
     cloud.clear()
     cloud.offers = {OTHER: [offer(2)]}
@@ -818,7 +808,7 @@ def test_an_action_type_with_endless_offers_does_not_affect_the_others(cloud: Cl
         custom = asked["actionTypeId"] == ActionType.parse(CUSTOM).as_id()
         return odd if custom else poll(asked)
 
-    cloud._PollForJobs = endless  # type: ignore[method-assign]
+    cloud._PollForJobs = endless
     with pytest.raises(IntakeIncomplete):
         intake.handler(load_event("intake-schedule"), context)
     assert started(Said(requests=cloud.requests)) == [offer(2)["id"]]

@@ -1,7 +1,5 @@
 """Partner actions: client ids, client tokens, and job ids that aren't UUIDs."""
 
-from __future__ import annotations
-
 import json
 import sys
 

@@ -1,7 +1,5 @@
 """Progress that a worker reports."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -28,6 +26,12 @@ PUT = "put_job_success_result"
 
 def put_job(tables, **row):
     tables.put_job(JOB_ID, execution=EXECUTION, **row)
+
+
+def put_repeated(tables):
+    """A job whose continuation may or may not have been sent."""
+    continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
+    put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(5), continuing=continuing)
 
 
 def show(context, at=AT, **told):
@@ -454,8 +458,7 @@ class TestProgress:
     def test_progress_reported_while_an_earlier_call_is_repeated_gets_a_reminder(
         self, tables, other_calls, context
     ):
-        continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
-        put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(5), continuing=continuing)
+        put_repeated(tables)
         expect_continuation(other_calls)
         show(context, percentComplete=99)
         assert list(tables.intake()["unshown"]) == [JOB_ID]
@@ -485,23 +488,13 @@ class TestProgress:
         assert list(tables.intake()["unshown"]) == [JOB_ID]
 
     @pytest.mark.parametrize("code", ["InvalidJobStateException", "JobNotFoundException"])
+    @pytest.mark.parametrize("put", [put_job, put_repeated], ids=["first call", "repeated call"])
     def test_a_job_that_codepipeline_has_ended_is_not_continued(
-        self, tables, other_calls, context, code
+        self, tables, other_calls, context, put, code
     ):
-        put_job(tables)
+        put(tables)
         other_calls.expects_error("codepipeline", PUT, code)
-        assert report.handler(PROGRESS, context) == {"shown": False}
-        assert not {"continuing", "shown", "progressAt"} & tables.job(JOB_ID).keys()
-        assert tables.intake()["awaiting"] == {}
-
-    @pytest.mark.parametrize("code", ["InvalidJobStateException", "JobNotFoundException"])
-    def test_a_repeated_call_can_find_that_codepipeline_has_ended_the_job(
-        self, tables, other_calls, context, code
-    ):
-        continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
-        put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(5), continuing=continuing)
-        other_calls.expects_error("codepipeline", PUT, code)
-        assert show(context) is False
+        assert show(context, **DETAILS) is False
         assert not {"continuing", "shown", "progressAt"} & tables.job(JOB_ID).keys()
         assert tables.intake()["awaiting"] == {}
 
@@ -509,8 +502,7 @@ class TestProgress:
     def test_a_refused_repeat_does_not_prove_that_the_first_call_failed(
         self, tables, other_calls, context, code
     ):
-        continuing = {"jobId": JOB_ID, "executionDetails": DETAILS, "sent": False}
-        put_job(tables, progress=DETAILS, shown=DETAILS, progressAt=ago(5), continuing=continuing)
+        put_repeated(tables)
         before = tables.job(JOB_ID)
         other_calls.expects_error("codepipeline", PUT, code)
         with pytest.raises(errors.CodePipelineRefused):

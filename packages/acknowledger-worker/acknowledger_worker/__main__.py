@@ -1,7 +1,5 @@
 """`python -m acknowledger_worker module:worker --queue-url URL` runs a worker until SIGTERM."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import logging

@@ -4,8 +4,6 @@ No unpacked entry leaves its folder, by a relative path, an absolute path or a l
 size is limited, regardless of the sizes that the archive states.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import tarfile

@@ -1,7 +1,5 @@
 """The calls to AWS: a job's details, artifacts, progress, its task, and claims."""
 
-from __future__ import annotations
-
 import functools
 import json
 import logging

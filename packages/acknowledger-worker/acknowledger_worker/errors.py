@@ -19,8 +19,6 @@ Only this module translates errors of AWS.
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_FailureDetails.html
 """
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 

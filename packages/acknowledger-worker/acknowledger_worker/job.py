@@ -1,7 +1,5 @@
 """The job that a worker's function gets."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import threading

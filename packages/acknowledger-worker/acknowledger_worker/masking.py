@@ -1,7 +1,5 @@
 """Masks the values of secret properties in logs, outcomes and progress."""
 
-from __future__ import annotations
-
 import functools
 import json
 import logging

@@ -1,7 +1,5 @@
 """For development: notices when a worker's code changes."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

@@ -1,7 +1,5 @@
 """Outside Lambda: takes jobs from an SQS queue that is the target of a rule on JobBus."""
 
-from __future__ import annotations
-
 import json
 import logging
 import signal

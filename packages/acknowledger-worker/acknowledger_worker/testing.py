@@ -5,8 +5,6 @@ assert ended.outcome == Success(summary="1 lines")
 assert (ended.outputs["Report"] / "report.txt").read_text() == "1"
 """
 
-from __future__ import annotations
-
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,5 @@
 """A worker: calls its function with a delivered job, and reports the outcome to Step Functions."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os

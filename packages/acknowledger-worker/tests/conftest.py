@@ -1,7 +1,5 @@
 """Tests without AWS: a Step Functions that knows task tokens, and other calls recorded."""
 
-from __future__ import annotations
-
 import copy
 import json
 import threading

@@ -1,7 +1,5 @@
 """Replacements for AWS in tests."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The package needs only boto3, and its tests need nothing else in the repository."""
 
-from __future__ import annotations
-
 import ast
 import sys
 import tomllib

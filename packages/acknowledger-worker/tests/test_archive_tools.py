@@ -1,7 +1,5 @@
 """We unpack the archives of real tools unchanged, and these tools unpack ours unchanged."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import tempfile

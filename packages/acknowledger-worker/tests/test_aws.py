@@ -1,7 +1,5 @@
 """A job's details and artifacts from moto-codepipeline, which checks and expires credentials."""
 
-from __future__ import annotations
-
 import copy
 import logging
 from typing import Any

@@ -1,7 +1,5 @@
 """Claims in a table: of two deliveries at once, only one is processed."""
 
-from __future__ import annotations
-
 import threading
 
 import boto3

@@ -1,7 +1,5 @@
 """`python -m acknowledger_worker`: if a worker can't be loaded, one line says why."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import re

@@ -1,7 +1,5 @@
 """The README's example runs as written, in a separate process."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

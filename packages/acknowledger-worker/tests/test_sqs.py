@@ -1,7 +1,5 @@
 """The runner, with a queue that keeps messages as SQS does."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time

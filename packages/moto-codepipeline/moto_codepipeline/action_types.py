@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .exceptions import InvalidActionDeclarationError, ValidationError
@@ -38,6 +39,11 @@ class TypeKey(NamedTuple):
     def of(cls, type_id: dict[str, str]) -> TypeKey:
         """The key of an ``ActionTypeId``."""
         return cls(type_id["category"], type_id["owner"], type_id["provider"], type_id["version"])
+
+
+S3_SOURCE = TypeKey("Source", "AWS", "S3", "1")
+LAMBDA = TypeKey("Invoke", "AWS", "Lambda", "1")
+APPROVAL = TypeKey("Approval", "AWS", "Manual", "1")
 
 
 @dataclass
@@ -149,7 +155,8 @@ class ActionType:
     ) -> str | None:
         """The settings' URL template, filled in; None if it or a placeholder's value is missing.
 
-        Documented: ``{Config:name}`` stands for a property that is required and not secret.
+        Documented: ``{Config:name}`` stands for a property that is not secret, and in a type that
+        is not AWS's own is required.
         """
         text: str | None = self.definition["settings"].get(template)
         if text is None:
@@ -157,7 +164,8 @@ class ActionType:
         values = {
             f"Config:{each['name']}": configuration[each["name"]]
             for each in self.properties
-            if each["required"] and not each["secret"] and each["name"] in configuration
+            if each["required"] or self.key.owner == "AWS"
+            if not each["secret"] and each["name"] in configuration
         }
         if external_id is not None:
             values["ExternalExecutionId"] = external_id
@@ -169,7 +177,7 @@ class ActionType:
         """Raise InvalidActionDeclarationError unless ``action`` is valid for this type.
 
         Documented: unknown keys, missing required keys and wrong artifact counts are refused. The
-        text for too few artifacts is reported by users; the other texts are unknown.
+        texts for keys are recorded, that for too few artifacts is reported by users.
         """
         self._check_configuration(action["name"], action.get("configuration", {}))
         for side, what in (("inputArtifacts", "input"), ("outputArtifacts", "output")):
@@ -257,36 +265,41 @@ def actions_of(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield stage["name"], action
 
 
-def _aws(kind: str, inputs: int, outputs: tuple[int, int], required: str, more: str) -> ActionType:
-    category, provider = kind.split("/")
-    key = TypeKey(category, "AWS", provider, "1")
+_SOURCE = "PollForSourceChanges AllowOverrideForS3ObjectKey"
+_APPROVAL = "CustomData NotificationArn ExternalEntityLink IsSummaryRequired"
+
+
+@lru_cache
+def aws_types(region: str) -> dict[TypeKey, ActionType]:
+    """AWS's own types that do something here. What they have is documented, their URLs recorded."""
+    site, home = "https://console.aws.amazon.com", f"home?region={region}#"
+    function = f"{site}/lambda/{home}/functions/{{Config:FunctionName}}"
+    log = f"{site}/cloudwatch/{home}logStream:group=%252Faws%252Flambda%252F{{ExternalExecutionId}}"
+    types = (
+        _aws(S3_SOURCE, (0, 1, 1), "S3Bucket S3ObjectKey", _SOURCE, f"{site}/s3/{home}"),
+        _aws(LAMBDA, (5, 0, 5), "FunctionName", "UserParameters", function, log),
+        _aws(APPROVAL, (0, 0, 0), "", _APPROVAL, "{Config:ExternalEntityLink}"),
+    )
+    return {each.key: each for each in types}
+
+
+def _aws(key: TypeKey, sides: tuple[int, int, int], must: str, may: str, *urls: str) -> ActionType:
+    inputs, fewest, most = sides
     definition = {
         "id": key._asdict(),
-        "settings": {},
+        "settings": dict(zip(("entityUrlTemplate", "executionUrlTemplate"), urls, strict=False)),
         "actionConfigurationProperties": [
-            {"name": name, "required": name in required.split(), "key": True, "secret": False}
-            for name in (*required.split(), *more.split())
+            {"name": name, "required": name in must.split(), "key": True, "secret": False}
+            for name in (*must.split(), *may.split())
         ],
         "inputArtifactDetails": {"minimumCount": 0, "maximumCount": inputs},
-        "outputArtifactDetails": {"minimumCount": outputs[0], "maximumCount": outputs[1]},
+        "outputArtifactDetails": {"minimumCount": fewest, "maximumCount": most},
     }
     return ActionType(key, definition)
 
 
-_SOURCE = "PollForSourceChanges AllowOverrideForS3ObjectKey"
-_APPROVAL = "CustomData NotificationArn ExternalEntityLink IsSummaryRequired"
-AWS_TYPES = {
-    each.key: each
-    for each in (
-        _aws("Source/S3", 0, (1, 1), "S3Bucket S3ObjectKey", _SOURCE),
-        _aws("Invoke/Lambda", 5, (0, 5), "FunctionName", "UserParameters"),
-        _aws("Approval/Manual", 0, (0, 0), "", _APPROVAL),
-    )
-}
-"""AWS's own types that do something here. Properties and artifacts are documented."""
-
-IDLE_PROVIDERS = {
-    (category, provider)
+IDLE_TYPES = {
+    TypeKey(category, "AWS", provider, "1")
     for category, providers in {
         "Source": "CodeCommit CodeStarSourceConnection ECR",
         "Build": "CodeBuild ECRBuildAndPublish",
@@ -297,4 +310,4 @@ IDLE_PROVIDERS = {
     }.items()
     for provider in providers.split()
 }
-"""Category and provider of AWS's own types that succeed here without doing anything."""
+"""AWS's own types that succeed here without doing anything."""

@@ -1,11 +1,10 @@
 """Manual approvals: an action waits for an answer with its token, or until it times out.
 
-Documented: the token, the notification's message, seven days unless ``timeoutInMinutes`` says
-otherwise. Recorded: the texts for a missing summary and for an approval that is out of date.
+Documented: the notification's message, seven days unless ``timeoutInMinutes`` says otherwise.
+Recorded: the token, the texts for a missing summary and for an approval that is out of date.
 """
 
 import json
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -40,7 +39,6 @@ class Approvals:
 
     def __call__(self, action: ActionRun) -> None:
         """Ask for an approval."""
-        action.token = str(uuid.uuid4())
         seconds = action.declaration.get("timeoutInMinutes", TIMEOUT_MINUTES) * 60
         self._timeouts[action] = self._timeline.after(seconds, lambda: self._time_out(action))
         if topic := action.configuration.get("NotificationArn"):
@@ -73,10 +71,6 @@ class Approvals:
     def withdraw(self, action: ActionRun) -> None:
         """Stop waiting for an action's approval."""
         self._timeouts.pop(action).cancel()
-
-    def holds(self, action: ActionRun) -> bool:
-        """Whether the action waits for an approval."""
-        return action in self._timeouts
 
     def _time_out(self, action: ActionRun) -> None:
         self.withdraw(action)

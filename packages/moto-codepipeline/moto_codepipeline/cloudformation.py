@@ -56,47 +56,53 @@ _KINDS: dict[str, tuple[str, Any]] = {
 }
 
 
+@contextmanager
+def _errors_of_the_stack() -> Iterator[None]:
+    """Raise a refused request as an error of CloudFormation, which has another protocol."""
+    from moto.cloudformation import exceptions  # noqa: PLC0415 - it imports all of moto
+
+    try:
+        yield
+    except JsonRESTError as error:
+        raise exceptions.ValidationError(message=error.message) from error
+
+
 class _Resource:
     """What both have: ``name`` is the physical id, and ``value`` that of the only attribute.
 
     moto finds only classes whose own base is CloudFormationModel, so this one does not have it.
+    They have no ``cloudformation_name_type``: moto would look for it in properties of any shape.
     """
 
     kind: ClassVar[str]
-    name_property: ClassVar[str] = ""
     attribute: ClassVar[str] = ""
 
     def __init__(self, name: str, value: str) -> None:
-        self.name = name
+        self.name = self.physical_resource_id = name
         self.value = value
-
-    @property
-    def physical_resource_id(self) -> str:
-        return self.name
 
     @classmethod
     def has_cfn_attr(cls, attr: str) -> bool:
         return attr == cls.attribute
 
     def get_cfn_attribute(self, attribute_name: str) -> str:
-        from moto.cloudformation.exceptions import (  # noqa: PLC0415 - it imports all of moto
-            UnformattedGetAttTemplateException,
-        )
+        from moto.cloudformation import exceptions  # noqa: PLC0415 - as above
 
         if attribute_name != self.attribute:
-            raise UnformattedGetAttTemplateException
+            raise exceptions.UnformattedGetAttTemplateException
         return self.value
-
-    def is_created(self) -> bool:
-        return True
-
-    @classmethod
-    def cloudformation_name_type(cls) -> str:
-        return cls.name_property
 
     @classmethod
     def cloudformation_type(cls) -> str:
         return cls.kind
+
+    @classmethod
+    def check_kind(cls, original: Any) -> None:
+        """Raise ValidationError, with CloudFormation's text, if an update changes the type."""
+        if not isinstance(original, cls):
+            problem = "Update of resource type is not permitted. The new template modifies resource"
+            changed = original.logical_resource_id
+            raise ValidationError(f"{problem} type of the following resources: [{changed}]")
 
 
 class CustomActionTypeResource(_Resource, CloudFormationModel):
@@ -104,12 +110,13 @@ class CustomActionTypeResource(_Resource, CloudFormationModel):
 
     kind, attribute = "AWS::CodePipeline::CustomActionType", "Id"
 
-    def __init__(self, name: str, key: TypeKey, properties: dict[str, Any]) -> None:
+    def __init__(self, name: str, key: TypeKey, request: dict[str, Any]) -> None:
         super().__init__(name, name)
         self.key = key
-        self.properties = properties
+        self.request = request
 
     @classmethod
+    @_errors_of_the_stack()
     def create_from_cloudformation_json(
         cls,
         resource_name: str,
@@ -119,15 +126,12 @@ class CustomActionTypeResource(_Resource, CloudFormationModel):
         **kwargs: Any,
     ) -> CustomActionTypeResource:
         """Register the type that a template describes."""
-        properties = cloudformation_json.get("Properties", {})
-        with _errors_of_the_stack():
-            request = _read(_shapes()["type"], properties)
-            check("CreateCustomActionType", request)
-            action_type = backend(account_id, region_name).create_custom_action_type(request)
-        name = _physical_name(resource_name, kwargs.get("LogicalId", ""))
-        return cls(name, action_type.key, properties)
+        request = _type(cloudformation_json)
+        action_type = backend(account_id, region_name).create_custom_action_type(request)
+        return cls(_physical_name(resource_name, kwargs["LogicalId"]), action_type.key, request)
 
     @classmethod
+    @_errors_of_the_stack()
     def update_from_cloudformation_json(
         cls,
         original_resource: CustomActionTypeResource,
@@ -140,14 +144,12 @@ class CustomActionTypeResource(_Resource, CloudFormationModel):
 
         Only its tags are changed in place.
         """
-        properties = cloudformation_json.get("Properties", {})
-        if {**properties, "Tags": None} == {**original_resource.properties, "Tags": None}:
+        cls.check_kind(original_resource)
+        request = _type(cloudformation_json)
+        if request | {"tags": None} == original_resource.request | {"tags": None}:
             kind = backend(account_id, region_name).action_types[original_resource.key]
-            with _errors_of_the_stack():
-                kind.tags = checked_tags(
-                    _read(_shapes()["type"], properties).get("tags", []), original_resource.name
-                )
-            original_resource.properties = properties
+            kind.tags = checked_tags(request.get("tags", []), original_resource.name)
+            original_resource.request = request
             return original_resource
         logical_id = original_resource.logical_resource_id  # type: ignore[attr-defined]
         replacement = cls.create_from_cloudformation_json(
@@ -165,9 +167,10 @@ class CustomActionTypeResource(_Resource, CloudFormationModel):
 class PipelineResource(_Resource, CloudFormationModel):
     """A pipeline."""
 
-    kind, name_property, attribute = "AWS::CodePipeline::Pipeline", "Name", "Version"
+    kind, attribute = "AWS::CodePipeline::Pipeline", "Version"
 
     @classmethod
+    @_errors_of_the_stack()
     def create_from_cloudformation_json(
         cls,
         resource_name: str,
@@ -178,15 +181,13 @@ class PipelineResource(_Resource, CloudFormationModel):
     ) -> PipelineResource:
         """Create the pipeline that a template describes. It is not started."""
         where = backend(account_id, region_name)
-        with _errors_of_the_stack():
-            pipeline, more = _pipeline(cloudformation_json.get("Properties", {}), resource_name)
-            tags = more.get("tags", [])
-            check("CreatePipeline", {"pipeline": pipeline, "tags": tags})
-            created, _tags = where.create_pipeline(pipeline, tags)
-            _disable(where, pipeline["name"], more)
+        pipeline, more = _pipeline(cloudformation_json, resource_name)
+        created, _tags = where.create_pipeline(pipeline, more["tags"])
+        _disable(where, pipeline["name"], more)
         return cls(pipeline["name"], str(created["version"]))
 
     @classmethod
+    @_errors_of_the_stack()
     def update_from_cloudformation_json(
         cls,
         original_resource: PipelineResource,
@@ -196,26 +197,20 @@ class PipelineResource(_Resource, CloudFormationModel):
         region_name: str,
     ) -> PipelineResource:
         """Update the pipeline, or replace it if its name changes."""
-        properties, name = cloudformation_json.get("Properties", {}), original_resource.name
-        where = backend(account_id, region_name)
-        if str(properties.get("Name", name)) != name:
+        cls.check_kind(original_resource)
+        where, name = backend(account_id, region_name), original_resource.name
+        pipeline, more = _pipeline(cloudformation_json, name)
+        if pipeline["name"] != name:
             replacement = cls.create_from_cloudformation_json(
                 new_resource_name, cloudformation_json, account_id, region_name
             )
             where.delete_pipeline(name)
             return replacement
-        with _errors_of_the_stack():
-            pipeline, more = _pipeline(properties, name)
-            tags = checked_tags(more.get("tags", []), name)
-            check("UpdatePipeline", {"pipeline": pipeline})
-            updated = where.update_pipeline(pipeline)
-            original_resource.value = str(updated["version"])
-            arn = where.pipelines[name].metadata["pipelineArn"]
-            where.untag_resource(arn, list(where.pipelines[name].tags))
-            where.tag_resource(arn, tags)
-            _disable(where, name, more)
-            if more.get("restartExecutionOnUpdate"):
-                where.start_pipeline_execution(name, None)
+        original_resource.value = str(where.update_pipeline(pipeline)["version"])
+        where.pipelines[name].tags = {tag["key"]: tag["value"] for tag in more["tags"]}
+        _disable(where, name, more)
+        if more.get("restartExecutionOnUpdate"):
+            where.start_pipeline_execution(name, None)
         return original_resource
 
     def delete(self, account_id: str, region_name: str) -> None:
@@ -229,21 +224,10 @@ class WebhookResource(_Resource, CloudFormationModel):
     kind = "AWS::CodePipeline::Webhook"
 
     @classmethod
+    @_errors_of_the_stack()
     def create_from_cloudformation_json(cls, *_: Any, **__: Any) -> WebhookResource:
         """Refuse the webhook."""
-        with _errors_of_the_stack():
-            raise ValidationError("This CodePipeline has no AWS::CodePipeline::Webhook")
-
-
-@contextmanager
-def _errors_of_the_stack() -> Iterator[None]:
-    """Raise a refused request as an error of CloudFormation, which has another protocol."""
-    from moto.cloudformation import exceptions  # noqa: PLC0415 - as above
-
-    try:
-        yield
-    except JsonRESTError as error:
-        raise exceptions.ValidationError(message=error.message) from error
+        raise ValidationError("This CodePipeline has no AWS::CodePipeline::Webhook")
 
 
 def _disable(where: JobBackend, name: str, properties: dict[str, Any]) -> None:
@@ -255,19 +239,29 @@ def _disable(where: JobBackend, name: str, properties: dict[str, Any]) -> None:
         where.set_stage_transition(name, stage, "Inbound", reason=reason)
 
 
-def _physical_name(resource_name: str, logical_id: str) -> str:
+def _physical_name(resource_name: str, logical_id: Any) -> str:
+    """``logical_id`` is a number where YAML has one."""
     unique = "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(12))
-    return f"{resource_name[:5]}-{logical_id[:5]}-{unique}"
+    return f"{resource_name[:5]}-{str(logical_id)[:5]}-{unique}"
 
 
-def _pipeline(properties: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _type(resource: dict[str, Any]) -> dict[str, Any]:
+    """A CreateCustomActionType request."""
+    request: dict[str, Any] = _read(_shapes()["type"], resource.get("Properties", {}))
+    check("CreateCustomActionType", request)
+    return request
+
+
+def _pipeline(resource: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """A pipeline's declaration, and its other properties, with names as in the API."""
-    declared = _read(_shapes()["pipeline"], properties | {"Name": name})
+    declared = {"name": name} | _read(_shapes()["pipeline"], resource.get("Properties", {}))
     if "artifactStores" in declared:
         stores = declared["artifactStores"]
         declared["artifactStores"] = {each["region"]: each["artifactStore"] for each in stores}
     names = set(_MORE_PROPERTIES) - {"artifactStores"}
-    more = {each: declared.pop(each) for each in names & set(declared)}
+    more = {"tags": []} | {each: declared.pop(each) for each in names & set(declared)}
+    check("CreatePipeline", {"pipeline": declared, "tags": more["tags"]})
+    checked_tags(more["tags"], declared["name"])
     stages = [each["name"] for each in declared["stages"]]
     for each in more.get("disableInboundStageTransitions", []):
         where = {"pipelineName": declared["name"], "transitionType": "Inbound"}
@@ -283,7 +277,8 @@ def _shapes() -> dict[str, Shape]:
     shapes = Loader().load_service_model("codepipeline", "service-2")["shapes"]
     members = shapes["PipelineDeclaration"]["members"] | _MORE_PROPERTIES
     del members["version"]
-    declaration = shapes["PipelineDeclaration"] | {"members": members}
+    required = ["roleArn", "stages"]
+    declaration = shapes["PipelineDeclaration"] | {"members": members, "required": required}
     resolver = ShapeResolver(shapes | _MORE_SHAPES | {"StackPipeline": declaration})
     names = {"type": "CreateCustomActionTypeInput", "pipeline": "StackPipeline"}
     return {name: resolver.get_shape_by_name(shape) for name, shape in names.items()}
@@ -295,7 +290,8 @@ def _read(shape: Shape, value: Any, path: str = "") -> Any:
     Raises ValidationError that names the property.
     """
     what, kind = _KINDS[shape.type_name]
-    problem = ValidationError(f"The property {path} must be {what}")
+    whole = "Template format error: Any Properties member must be an object."
+    problem = ValidationError(f"The property {path} must be {what}" if path else whole)
     if not isinstance(value, kind):
         raise problem
     if isinstance(shape, StructureShape):

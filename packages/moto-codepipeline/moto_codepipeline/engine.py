@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .action_types import ActionType, TypeKey
+from .action_types import LAMBDA, ActionType, TypeKey, aws_types
 from .clock import Timeline
 from .events import (
     CANCELED,
@@ -55,8 +55,7 @@ class Engine:
 
     ``announce`` takes an event's entry; ``open_job`` is called when an action needs a worker, and
     ``withdraw_job`` when it no longer needs one; ``action_types`` are the registered types.
-    ``own_actions`` are what AWS's own actions do, by category and provider; others succeed without
-    doing anything.
+    ``own_actions`` are what AWS's own actions do, by type; others succeed without doing anything.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Engine:
         open_job: Callable[[ActionRun], None],
         withdraw_job: Callable[[ActionRun], None],
         *,
-        own_actions: Mapping[tuple[str, str], OwnAction],
+        own_actions: Mapping[TypeKey, OwnAction],
     ) -> None:
         self._timeline = timeline
         self._action_types = action_types
@@ -138,7 +137,7 @@ class Engine:
     def _take(self, action: ActionRun, result: dict[str, Any]) -> None:
         action.take_details(result.get("executionDetails", {}))
         action.output_variables = result.get("outputVariables", {})
-        if revision := result.get("currentRevision"):
+        if (revision := result.get("currentRevision")) and action.type_key != LAMBDA:  # recorded
             action.run.take_revision(action, revision, self._timeline.now())
         self._end(action, SUCCEEDED)
 
@@ -210,7 +209,7 @@ class Engine:
     def _start(self, action: ActionRun) -> None:
         action.status = IN_PROGRESS
         action.started = action.changed = self._timeline.now()
-        action.action_type = self._action_types.get(action.type_key)
+        action.action_type = (aws_types(action.region) | self._action_types).get(action.type_key)
         action.configuration = action.run.resolve(action.declaration.get("configuration", {}))
         action.run.place_artifacts(action)
         action.run.begun.append(action)
@@ -226,7 +225,7 @@ class Engine:
             self._open_job(action)
 
     def _work_own(self, action: ActionRun) -> None:
-        work = self._own_actions.get((action.type_id["category"], action.type_id["provider"]))
+        work = self._own_actions.get(action.type_key)
         try:
             result = work(action) if work else NOTHING_DONE
         except ActionFailedError as error:

@@ -11,7 +11,7 @@ from moto.codepipeline.exceptions import (
 )
 from moto.codepipeline.models import CodePipeline
 
-from .action_types import actions_of
+from .action_types import APPROVAL, actions_of
 from .clock import Appointment
 from .exceptions import (
     ActionNotFoundError,
@@ -52,7 +52,7 @@ class ExecutionOperations(JobOperations):
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
-        self._start_tokens: dict[tuple[str, str], str] = {}
+        self._start_tokens: dict[tuple[str, str | None], str] = {}
         self._traffic: dict[str, Traffic[PipelineRun]] = defaultdict(Traffic)
         self._looks: dict[str, Appointment] = {}
         self._seen_versions: dict[str, dict[str, str]] = defaultdict(dict)
@@ -74,14 +74,12 @@ class ExecutionOperations(JobOperations):
         """
         pipeline = self._pipeline(name)
         _check_start(pipeline.pipeline, variables or [], source_revisions or [])
-        token = (name, client_request_token) if client_request_token else None
-        if token is not None and token in self._start_tokens:
+        token = (name, client_request_token)
+        if client_request_token and token in self._start_tokens:
             return self._start_tokens[token]
         revisions = {each["actionName"]: each["revisionValue"] for each in source_revisions or []}
-        execution_id = self._begin(pipeline, variables, source_revisions=revisions)
-        if token is not None:
-            self._start_tokens[token] = execution_id
-        return execution_id
+        self._start_tokens[token] = self._begin(pipeline, variables, source_revisions=revisions)
+        return self._start_tokens[token]
 
     def _begin(
         self, pipeline: CodePipeline, variables: list[dict[str, str]] | None, **more: Any
@@ -104,6 +102,7 @@ class ExecutionOperations(JobOperations):
     def _run(
         self, pipeline: CodePipeline, variables: list[dict[str, str]] | None = None, **more: Any
     ) -> PipelineRun:
+        started = {"triggerType": "StartPipelineExecution", "triggerDetail": self._somebody}
         return PipelineRun(
             pipeline.metadata["pipelineArn"],
             self.region_name,
@@ -111,7 +110,7 @@ class ExecutionOperations(JobOperations):
             variables,
             self._timeline.now(),
             traffic=self._traffic[pipeline.pipeline["name"]],
-            **more,
+            **{"trigger": started} | more,
         )
 
     def _look_at_sources(self, name: str) -> None:
@@ -195,9 +194,10 @@ class ExecutionOperations(JobOperations):
         """
         pipeline = self._pipeline(name)
         self._find_action(pipeline.pipeline, stage, action)
-        asked = (each for run in self._runs(pipeline) for each in run.begun)
-        found = next((each for each in asked if each.token == token), None)
-        if found is None or (found.stage.name, found.name) != (stage, action):
+        begun = (each for run in self._runs(pipeline) for each in run.begun)
+        asked = (APPROVAL, stage, action, token)
+        found = next((e for e in begun if (e.type_key, e.stage.name, e.name, e.id) == asked), None)
+        if found is None:
             raise InvalidApprovalTokenError("The approval token is not valid")
         return self._approvals.answer(found, result, self._somebody)
 
@@ -296,7 +296,8 @@ class ExecutionOperations(JobOperations):
     def get_pipeline_state(self, name: str) -> dict[str, Any]:
         """The answer of GetPipelineState."""
         pipeline = self._pipeline(name)
-        states = States(self._runs(pipeline), self._traffic[name], self.action_types)
+        runs, traffic = self._runs(pipeline), self._traffic[name]
+        states = States(self.region_name, runs, traffic, self.action_types)
         return deepcopy(
             {
                 "pipelineName": name,
@@ -369,7 +370,7 @@ class ExecutionOperations(JobOperations):
             "status": action.status,
             "jobId": action.job_id,
             "jobStatus": job.status if job else None,
-            "token": action.token if action.status == IN_PROGRESS else None,
+            "token": action.token,
             "error": action.error["message"] if action.error else None,
         }
 

@@ -245,7 +245,7 @@ class JobBoard:
         if not self._end(job, JobStatus.FAILED, result) or job.withdrawn:
             return
         details = result["failureDetails"]
-        job.action.external_id = details.get("externalExecutionId", job.action.external_id)
+        job.action.take_details(details)
         self._close(job.action)
         self._fail(job.action, details["type"], details["message"])
 

@@ -1,7 +1,8 @@
 """Lambda invoke actions: a function gets a job, and puts its result as a job worker does.
 
 Documented: the event, the asynchronous invocation, the 30 seconds before an invocation with a
-continuation token, 20 minutes for each result and 24 hours in all. Recorded: ``expirationTime``.
+continuation token, 20 minutes for each result and 24 hours in all. Recorded: ``expirationTime``,
+the text for a missing function.
 """
 
 import json
@@ -44,7 +45,7 @@ def check_function(account_id: str, region_name: str, name: str) -> None:
     try:
         get_backend(account_id, region_name).get_function(name)
     except (UnknownFunctionException, KeyError) as error:  # KeyError: moto has no such Region
-        message = f"The AWS Lambda function {name} does not exist in the region {region_name}"
+        message = f"The AWS Lambda function {name} does not exist."  # recorded
         raise ActionFailedError("ConfigurationError", message) from error
 
 

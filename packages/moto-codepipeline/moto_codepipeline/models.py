@@ -13,7 +13,7 @@ from moto.codepipeline.exceptions import (
 from moto.codepipeline.models import CodePipeline, CodePipelineBackend, codepipeline_backends
 from moto.iam.exceptions import NotFoundException as IAMNotFoundException
 
-from .action_types import AWS_TYPES, ActionType, TypeKey, actions_of, keep_secrets
+from .action_types import ActionType, TypeKey, actions_of, aws_types, keep_secrets
 from .exceptions import (
     InvalidStructureError,
     LimitExceededError,
@@ -99,8 +99,8 @@ class JobBackend(ExecutionOperations):
     @operation
     def list_action_types(self, owner: str | None = None) -> list[dict[str, Any]]:
         """All types, as the API's ``ActionType``."""
-        types = [each.shown() for each in (*AWS_TYPES.values(), *self._live_types())]
-        return [each for each in types if owner in (None, each["id"]["owner"])]
+        types = (*aws_types(self.region_name).values(), *self._live_types())
+        return [each.shown() for each in types if owner in (None, each.key.owner)]
 
     def _register(self, action_type: ActionType) -> ActionType:
         known = self.action_types.get(action_type.key)
@@ -233,28 +233,25 @@ class JobBackend(ExecutionOperations):
     @operation
     def list_tags_for_resource(self, arn: str) -> list[dict[str, str]]:
         """moto's, for action types too."""
-        kind = self._tagged_type(arn)
-        if kind is None:
-            return super().list_tags_for_resource(arn)
-        return sorted(kind.tags, key=lambda tag: tag["key"])
+        if kind := self._tagged_type(arn):
+            return sorted(kind.tags, key=lambda tag: tag["key"])
+        return super().list_tags_for_resource(arn)
 
     @operation
     def tag_resource(self, arn: str, tags: list[dict[str, str]]) -> None:
         """moto's, for action types too. Raises TooManyTagsException and InvalidTagsException."""
-        kind = self._tagged_type(arn)
-        if kind is None:
+        if kind := self._tagged_type(arn):
+            kind.tags = checked_tags([*kind.tags, *tags], arn)
+        else:
             super().tag_resource(arn, tags)
-            return
-        kind.tags = checked_tags([*kind.tags, *tags], arn)
 
     @operation
     def untag_resource(self, arn: str, tag_keys: list[str]) -> None:
         """moto's, for action types too."""
-        kind = self._tagged_type(arn)
-        if kind is None:
+        if kind := self._tagged_type(arn):
+            kind.tags = [tag for tag in kind.tags if tag["key"] not in tag_keys]
+        else:
             super().untag_resource(arn, tag_keys)
-            return
-        kind.tags = [tag for tag in kind.tags if tag["key"] not in tag_keys]
 
     def _tagged_type(self, arn: str) -> ActionType | None:
         """The action type that an ARN like ``…:actiontype:Custom/Build/Builder/1`` names."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from .action_types import ActionType, TypeKey
+from .action_types import APPROVAL, LAMBDA, S3_SOURCE, ActionType, TypeKey
 from .approvals import Approvals
 from .clients import Clients
 from .credentials import ArtifactCredentials, S3Request
@@ -37,9 +37,9 @@ class JobOperations(SteppedBackend):
         self.next_jobs: list[NextJob] = []
         self._clients = Clients(account_id)
         self._credentials = ArtifactCredentials(self._timeline, lambda: self.behaviour)
-        own_actions: dict[tuple[str, str], OwnAction] = {
-            ("Source", "S3"): S3Source(lambda: self.behaviour),
-            ("Invoke", "Lambda"): self._open_function_job,
+        own_actions: dict[TypeKey, OwnAction] = {
+            S3_SOURCE: S3Source(lambda: self.behaviour),
+            LAMBDA: self._open_function_job,
         }
         self._engine = Engine(
             self._timeline,
@@ -59,7 +59,7 @@ class JobOperations(SteppedBackend):
         self._approvals = Approvals(
             self._timeline, self._engine.answer, self._engine.fail, self._publish
         )
-        own_actions["Approval", "Manual"] = self._approvals
+        own_actions[APPROVAL] = self._approvals
 
     # Custom jobs
 
@@ -252,13 +252,14 @@ class JobOperations(SteppedBackend):
         return NextJob({})
 
     def _withdraw_job(self, action: ActionRun) -> None:
-        if self._approvals.holds(action):
+        if action.type_key == APPROVAL:
             self._approvals.withdraw(action)
         else:
             self._board.withdraw(action)
 
     def _open_function_job(self, action: ActionRun) -> None:
-        check_function(self.account_id, action.region, action.configuration["FunctionName"])
+        action.external_id = action.configuration["FunctionName"]  # recorded
+        check_function(self.account_id, action.region, action.external_id)
         self._board.open(action)
 
     def _invoke(self, job: Job) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from moto.codepipeline.models import PipelineExecution
 
-from .action_types import ActionType, TypeKey
+from .action_types import APPROVAL, LAMBDA, ActionType, TypeKey
 from .traffic import SUPERSEDING, Traffic
 
 IN_PROGRESS, SUCCEEDED, FAILED = "InProgress", "Succeeded", "Failed"
@@ -76,10 +76,10 @@ class Artifact:
         return {"name": self.name, "s3location": {"bucket": self.bucket, "key": self.key}}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ActionRun:
     """One action of one execution. ``client_id`` is a partner action's client, and ``job_id`` its
-    newest job's id.
+    newest job's id. Its configuration has secrets, which a ``repr`` would show.
     """
 
     stage: StageRun
@@ -100,7 +100,6 @@ class ActionRun:
     output_variables: dict[str, str] = field(default_factory=dict)
     revision: dict[str, Any] | None = None
     revision_summary: str | None = None
-    token: str | None = None
     updated_by: str | None = None
     job_id: str | None = None
 
@@ -126,6 +125,11 @@ class ActionRun:
         return TypeKey.of(self.type_id)
 
     @property
+    def token(self) -> str | None:
+        """An approval's token, while it waits: its id (recorded)."""
+        return self.id if self.type_key == APPROVAL and self.status == IN_PROGRESS else None
+
+    @property
     def job_timeout(self) -> int | None:
         """How many seconds each of its jobs may take, if the type's partner declares that."""
         return self.action_type.job_timeout if self.action_type else None
@@ -138,9 +142,10 @@ class ActionRun:
 
     def take_details(self, details: dict[str, Any]) -> None:
         """Update the action with a job result's ``executionDetails``."""
-        self.summary = details.get("summary", self.summary)
-        self.external_id = details.get("externalExecutionId", self.external_id)
-        self.percent_complete = details.get("percentComplete", self.percent_complete)
+        if self.type_key != LAMBDA:  # recorded: a function's are not shown
+            self.summary = details.get("summary", self.summary)
+            self.external_id = details.get("externalExecutionId", self.external_id)
+            self.percent_complete = details.get("percentComplete", self.percent_complete)
 
     def state(self) -> dict[str, Any]:
         """The API's ``ActionExecution``, in GetPipelineState."""
@@ -148,8 +153,8 @@ class ActionRun:
             actionExecutionId=self.id,
             status=self.status,
             summary=self.summary,
-            lastStatusChange=round(self.changed, 3),
-            token=self.token if self.status == IN_PROGRESS else None,
+            lastStatusChange=None if self.token else round(self.changed, 3),
+            token=self.token,
             lastUpdatedBy=self.updated_by,
             externalExecutionId=self.external_id,
             externalExecutionUrl=self.url("executionUrlTemplate"),
@@ -199,9 +204,10 @@ class ActionRun:
         if self.updated_by:
             result["externalExecutionId"] = self.id  # recorded for approvals, only here
         ended_well = self.status == SUCCEEDED
+        hidden = self.status == ABANDONED or (self.type_key, self.status) == (LAMBDA, IN_PROGRESS)
         return without_none(
             outputArtifacts=[artifact.detail() for artifact in self.outputs if ended_well],
-            executionResult=result if result and self.status != ABANDONED else None,
+            executionResult=None if hidden else result or None,
             outputVariables=self.output_variables,
         )
 
@@ -267,8 +273,8 @@ class PipelineRun(PipelineExecution):
         started: float,
         *,
         traffic: Traffic[PipelineRun],
+        trigger: dict[str, str],
         source_revisions: dict[str, str] | None = None,
-        trigger: dict[str, str] | None = None,
     ) -> None:
         given = {each["name"]: each["value"] for each in variables or []}
         values = {
@@ -282,7 +288,7 @@ class PipelineRun(PipelineExecution):
         self.region = region
         self.traffic = traffic
         self.source_revisions = source_revisions or {}
-        self.trigger = trigger or {"triggerType": "StartPipelineExecution", "triggerDetail": ""}
+        self.trigger = trigger
         self.pipeline = deepcopy(pipeline)
         self.status = IN_PROGRESS
         self.started = started

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from .action_types import TypeKey
+from .action_types import S3_SOURCE, TypeKey
 from .behaviour import Behaviour
 from .runs import ActionFailedError, ActionRun
 
@@ -25,8 +25,7 @@ logger = logging.getLogger(__name__)
 def polls(action: dict[str, Any]) -> bool:
     """Whether a declared action is an S3 source that asks for change detection."""
     asked = action.get("configuration", {}).get("PollForSourceChanges")
-    type_key = TypeKey.of(action["actionTypeId"])
-    return type_key[:3] == ("Source", "AWS", "S3") and asked == "true"
+    return str(asked).lower() == "true" and TypeKey.of(action["actionTypeId"]) == S3_SOURCE
 
 
 def version_of(action: dict[str, Any]) -> str | None:

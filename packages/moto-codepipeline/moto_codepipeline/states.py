@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .action_types import ActionType, TypeKey
+from .action_types import ActionType, TypeKey, aws_types
 from .exceptions import InvalidNextTokenError
-from .runs import ActionRun, PipelineRun, without_none
+from .runs import PipelineRun, without_none
 from .traffic import Traffic
 
 Item = TypeVar("Item")
@@ -24,6 +24,7 @@ def page(items: list[Item], limit: int, token: str | None) -> tuple[list[Item], 
 class States:
     """What GetPipelineState shows. ``runs`` are the executions, newest first."""
 
+    region: str
     runs: list[PipelineRun]
     traffic: Traffic[PipelineRun]
     types: dict[TypeKey, ActionType]
@@ -59,7 +60,8 @@ class States:
             if (each.stage.name, each.name) == (stage, action["name"])
         )
         latest = next(begun, None)
-        action_type = self.types.get(TypeKey.of(action["actionTypeId"]))
+        known = aws_types(action.get("region", self.region)) | self.types
+        action_type = known.get(TypeKey.of(action["actionTypeId"]))
         configuration = latest.configuration if latest else action["configuration"]
         external_id = latest.external_id if latest else None
 
@@ -70,13 +72,6 @@ class States:
             actionName=action["name"],
             currentRevision=latest.revision if latest else None,
             latestExecution=latest.state() if latest else None,
-            entityUrl=url("entityUrlTemplate") or (latest and _own_entity_url(latest)),
+            entityUrl=url("entityUrlTemplate"),
             revisionUrl=url("revisionUrlTemplate"),
         )
-
-
-def _own_entity_url(action: ActionRun) -> str | None:
-    """The URL of an S3 source or a manual approval (recorded)."""
-    if action.type_key[:3] == ("Source", "AWS", "S3"):
-        return f"https://console.aws.amazon.com/s3/home?region={action.region}#"
-    return action.configuration.get("ExternalEntityLink") if action.token else None

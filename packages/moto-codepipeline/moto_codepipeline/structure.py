@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from .action_types import AWS_TYPES, IDLE_PROVIDERS, ActionType, TypeKey, actions_of
+from .action_types import APPROVAL, IDLE_TYPES, ActionType, TypeKey, actions_of, aws_types
 from .exceptions import (
     InvalidActionDeclarationError,
     InvalidStageDeclarationError,
@@ -41,12 +41,12 @@ def check_structure(
     _check_pipeline(pipeline)
     _check_stores(pipeline, region)
     _check_stages(pipeline)
-    known = AWS_TYPES | action_types
+    known = aws_types(region) | action_types
     for _, action in actions_of(pipeline):
         _check_action(action, known, region)
         _check_region(action, pipeline, region)
     _check_artifacts(pipeline)
-    _check_namespaces(pipeline)
+    _check_namespaces(pipeline, known)
 
 
 def say_what_is_idle(pipeline: dict[str, Any], before: dict[str, Any] | None = None) -> None:
@@ -64,15 +64,8 @@ def _idle(pipeline: dict[str, Any]) -> list[str]:
     return [
         f"{stage}/{action['name']} ({action['actionTypeId']['provider']})"
         for stage, action in actions_of(pipeline)
-        if is_idle(action["actionTypeId"])
+        if TypeKey.of(action["actionTypeId"]) in IDLE_TYPES
     ]
-
-
-def is_idle(type_id: dict[str, str]) -> bool:
-    """Whether an action of this type succeeds without doing anything."""
-    key = TypeKey.of(type_id)
-    known = (key.category, key.provider) in IDLE_PROVIDERS
-    return known and (key.owner, key.version) == ("AWS", "1")
 
 
 def _check_pipeline(pipeline: dict[str, Any]) -> None:
@@ -151,18 +144,18 @@ def _check_stage(stage: dict[str, Any]) -> None:
 
 def _check_action(action: dict[str, Any], known: dict[TypeKey, ActionType], region: str) -> None:
     type_id, name = action["actionTypeId"], action["name"]
-    action_type = known.get(TypeKey.of(type_id))
+    key = TypeKey.of(type_id)
+    action_type = known.get(key)
     if action_type is not None and not action_type.deleted:
         action_type.check(action)
-    elif not is_idle(type_id):
+    elif key not in IDLE_TYPES:
         raise InvalidActionDeclarationError(
             f"ActionType (Category: '{type_id['category']}', "
             f"Provider: '{type_id['provider']}', Owner: '{type_id['owner']}', "
             f"Version: '{type_id['version']}') in action '{name}' is not available "
             f"in region '{region.replace('-', '_').upper()}'"
         )
-    manual = (type_id["category"], type_id["owner"]) == ("Approval", "AWS")
-    if "timeoutInMinutes" in action and not manual:
+    if "timeoutInMinutes" in action and key != APPROVAL:
         raise InvalidActionDeclarationError(
             f"Action {name} has timeoutInMinutes, which only manual approvals can have"
         )
@@ -171,7 +164,7 @@ def _check_action(action: dict[str, Any], known: dict[TypeKey, ActionType], regi
             raise InvalidActionDeclarationError(
                 f"Action {name} has {member}: this CodePipeline runs no commands"
             )
-    if manual:
+    if key == APPROVAL:
         _check_notification(action, region)
 
 
@@ -232,7 +225,7 @@ def _check_artifacts(pipeline: dict[str, Any]) -> None:
                 )
 
 
-def _check_namespaces(pipeline: dict[str, Any]) -> None:
+def _check_namespaces(pipeline: dict[str, Any], types: dict[TypeKey, ActionType]) -> None:
     variables = {each["name"] for each in pipeline.get("variables", [])}
     seen = {"codepipeline"}
     for stage, action in actions_of(pipeline):
@@ -252,11 +245,15 @@ def _check_namespaces(pipeline: dict[str, Any]) -> None:
             seen.add(namespace)
     for (stage, action), earlier in _with_earlier(pipeline):
         known = {other.get("namespace") for other in earlier} | {"codepipeline"}
-        for key, text in action.get("configuration", {}).items():
+        configuration = action.get("configuration", {})
+        action_type = types.get(TypeKey.of(action["actionTypeId"]))
+        masked = action_type.masked(configuration) if action_type else configuration
+        for key, text in configuration.items():
             for reference in REFERENCE.findall(text):
+                shown = reference if masked[key] == text else masked[key]
                 where = (
                     f"StageName=[{stage}], ActionName=[{action['name']}], "
-                    f"ActionConfigurationKey=[{key}], VariableReferenceText=[{reference}]"
+                    f"ActionConfigurationKey=[{key}], VariableReferenceText=[{shown}]"
                 )
                 if not (found := VARIABLE.fullmatch(f"#{{{reference}}}")):
                     raise InvalidActionDeclarationError(f"{REFERENCES} not of this form.\n{where}")

@@ -1,7 +1,5 @@
 """A CodePipeline with an action type and pipelines, for the tests of moto_codepipeline."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

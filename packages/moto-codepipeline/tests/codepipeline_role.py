@@ -1,7 +1,5 @@
 """The trust policy of a pipeline's role. It imports nothing, so that moto can be used before."""
 
-from __future__ import annotations
-
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [

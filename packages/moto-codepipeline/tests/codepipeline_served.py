@@ -1,7 +1,5 @@
 """The service behind an HTTP endpoint, with a clock that stands still."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

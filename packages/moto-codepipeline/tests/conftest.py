@@ -1,6 +1,15 @@
-from __future__ import annotations
+from collections.abc import Iterator
 
 import pytest
+
+from codepipeline_fixtures import Service, running_service
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """A new service for custom actions; some modules have their own."""
+    with running_service() as running:
+        yield running
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,8 +1,5 @@
 """Registering, listing and deleting action types, and declaring actions of them in pipelines."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,14 +14,7 @@ from codepipeline_fixtures import (
     action_type,
     configuration_property,
     error_of,
-    running_service,
 )
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
 
 
 def test_a_created_type_is_returned_and_listed(service: Service) -> None:
@@ -248,23 +238,3 @@ class TestTags:
         assert self.tags(service) == [{"key": "a", "value": "1"}, {"key": "b", "value": "2"}]
         service.api.untag_resource(resourceArn=self.ARN, tagKeys=["b"])
         assert self.tags(service) == [{"key": "a", "value": "1"}]
-
-    @pytest.mark.parametrize(
-        ("tags", "code"),
-        [
-            ([{"key": "aws:x", "value": "1"}], "InvalidTagsException"),
-            ([{"key": f"k{n}", "value": "1"} for n in range(51)], "TooManyTagsException"),
-        ],
-    )
-    def test_invalid_tags_are_refused(
-        self, service: Service, tags: list[dict[str, str]], code: str
-    ) -> None:
-        service.register()
-        with pytest.raises(ClientError) as caught:
-            service.api.tag_resource(resourceArn=self.ARN, tags=tags)
-        assert error_of(caught.value)[0] == code
-
-    def test_an_unknown_type_has_no_tags(self, service: Service) -> None:
-        with pytest.raises(ClientError) as caught:
-            self.tags(service)
-        assert error_of(caught.value)[0] == "ResourceNotFoundException"

@@ -1,7 +1,5 @@
 """The package needs only its declared dependencies, and names no other product."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Every switch, in both settings, for custom and partner jobs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -145,37 +143,12 @@ def test_throttled_calls_fail_until_the_second_is_over(service: Service) -> None
     assert service.poll() == []
 
 
-def test_every_call_about_a_job_can_be_throttled(service: Service) -> None:
-    job = service.job()
-    service.behaviour.throttle = 0
-    failure = {"type": "JobFailed", "message": "no"}
-    for call in (
-        service.poll,
-        lambda: service.worker.details(job),
-        lambda: service.acknowledge(job),
-        lambda: service.succeed(job),
-        lambda: service.worker.fail(job, failureDetails=failure),
-    ):
-        with pytest.raises(ClientError) as caught:
-            call()
-        assert error_of(caught.value)[0] == "ThrottlingException"
-
-
 def test_the_time_limit_of_an_action(service: Service) -> None:
     setattr(service.behaviour, service.worker.time_limit, 10)
     queued(service)
     service.clock.advance(10)
     assert service.action_statuses() == {"Build": "Failed"}
     assert service.poll() == []
-
-
-def test_a_custom_action_has_a_day_and_a_partner_action_an_hour(service: Service) -> None:
-    queued(service)
-    hours = {"Custom": 24, "ThirdParty": 1}[service.worker.owner]
-    service.clock.advance(hours * 3600 - 1)
-    assert service.action_statuses() == {"Build": "InProgress"}
-    service.clock.advance(1)
-    assert service.action_statuses() == {"Build": "Failed"}
 
 
 def test_a_whole_behavior_can_be_set(service: Service) -> None:

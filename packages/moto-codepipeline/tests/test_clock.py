@@ -1,21 +1,12 @@
 """The clock that tests move, appointments, and ticks."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from codepipeline_fixtures import Service, running_service
+from codepipeline_fixtures import Service
 from moto_codepipeline import Clock, ManualClock, tick_all
 from moto_codepipeline.clock import Timeline
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
 
 
 def test_a_clock_tells_real_time_and_can_be_advanced() -> None:

@@ -1,22 +1,25 @@
 """AWS::CodePipeline::CustomActionType and ::Pipeline in a template."""
 
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 
-from codepipeline_fixtures import ACCOUNT, REGION, TYPE, Service, client, running_service
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
+from codepipeline_fixtures import (
+    ACCOUNT,
+    BOUNDED,
+    REGION,
+    TYPE,
+    Service,
+    client,
+    error_of,
+    running_service,
+)
+from codepipeline_fixtures import configuration_property as configured
 
 
 def template(**changes: Any) -> str:
@@ -134,16 +137,135 @@ def test_a_template_is_checked_like_a_request(service: Service, changes: dict[st
     assert registered(service) == []
 
 
-@pytest.mark.parametrize("tags", [{"aws:x": "1"}, {f"k{number}": "" for number in range(51)}])
+#: What neither a type nor a pipeline can have.
+REFUSED_TAGS: list[dict[str, str]] = [
+    {"aws:x": "1"},
+    {f"k{number}": "" for number in range(51)},
+    {"k" * 129: ""},
+    {"": "v"},
+    {"k": "v" * 257},
+]
+
+
+@pytest.mark.parametrize("tags", REFUSED_TAGS)
 def test_tags_that_a_type_can_not_have_are_refused(service: Service, tags: dict[str, str]) -> None:
     stacks = client("cloudformation")
     refused = template(Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
     with pytest.raises(ClientError, match=r"(?i)tag"):
         stacks.create_stack(StackName="types", TemplateBody=refused)
     assert registered(service) == []
-    stacks.create_stack(StackName="others", TemplateBody=template())
+    stacks.create_stack(StackName="others", TemplateBody=template(Tags=[{"Key": "a", "Value": ""}]))
     with pytest.raises(ClientError, match=r"(?i)tag"):
         stacks.update_stack(StackName="others", TemplateBody=refused)
+    [kind] = service.backend.action_types.values()
+    assert kind.tags == [{"key": "a", "value": ""}]
+
+
+@pytest.mark.parametrize("properties", [[], ["Name"], "", "Name", 0, 1, 1.5, True])
+@pytest.mark.parametrize("kind", ["CustomActionType", "Pipeline"])
+def test_properties_that_are_no_object_are_refused(
+    service: Service, kind: str, properties: Any
+) -> None:
+    stacks = client("cloudformation")
+    service.register(configurationProperties=[configured("Project")])
+    body = TestPipeline().template() if kind == "Pipeline" else template(Version="2")
+    refused = json.loads(body)
+    [resource] = refused["Resources"].values()
+    resource["Properties"] = properties
+    said = "Template format error: Any Properties member must be an object"
+    with pytest.raises(ClientError, match=said):
+        stacks.create_stack(StackName="refused", TemplateBody=json.dumps(refused))
+    stacks.create_stack(StackName="there", TemplateBody=body)
+    with pytest.raises(ClientError, match=said):
+        stacks.update_stack(StackName="there", TemplateBody=json.dumps(refused))
+
+
+@pytest.mark.parametrize("kind", ["CustomActionType", "Pipeline"])
+def test_the_type_of_a_resource_can_not_be_changed(service: Service, kind: str) -> None:
+    stacks = client("cloudformation")
+    queue = json.dumps({"Resources": {"Thing": {"Type": "AWS::SQS::Queue"}}})
+    stacks.create_stack(StackName="things", TemplateBody=queue)
+    with pytest.raises(ClientError, match=r"modifies resource type of .* \[Thing\]"):
+        stacks.update_stack(
+            StackName="things", TemplateBody=queue.replace("SQS::Queue", f"CodePipeline::{kind}")
+        )
+
+
+def test_a_resource_can_have_a_number_as_its_name(service: Service) -> None:
+    body = template().replace('"BuilderType": {', "1: {").replace('"BuilderType"', "1")
+    stacks = client("cloudformation")
+    stacks.create_stack(StackName="types", TemplateBody=body)
+    assert re.fullmatch(r"types-1-[A-Z0-9]{12}", physical_id(stacks, "types"))
+    stacks.update_stack(
+        StackName="types", TemplateBody=body.replace('"Version": "1"', "Version: 2")
+    )
+    assert [each["id"]["version"] for each in registered(service)] == ["2"]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of each value in ``value``, and its own."""
+    members = value.items() if isinstance(value, dict) else ()
+    items = enumerate(value) if isinstance(value, list) else members
+    return [path, *(each for key, item in items for each in places(item, (*path, key)))]
+
+
+def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """``value`` with ``new`` at ``path``."""
+    if not path:
+        return new
+    changed = value.copy()
+    changed[path[0]] = put(value[path[0]], path[1:], new)
+    return changed
+
+
+SHAPES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["Name", "Key", "Value", "Stages", "Actions", "Required"]), inner
+        )
+    ),
+    max_leaves=6,
+)
+"""What a template can have in a place, but for CloudFormation's functions."""
+
+
+@given(
+    data=st.data(),
+    kind=st.sampled_from(["CustomActionType", "Pipeline"]),
+    shapes=st.lists(SHAPES, min_size=1, max_size=3),
+)
+@settings(BOUNDED, max_examples=30)
+def test_properties_of_any_shape_are_taken_or_refused_with_an_error(
+    data: st.DataObject, kind: str, shapes: list[Any]
+) -> None:
+    with running_service() as service:
+        service.register(configurationProperties=[configured("Project")])
+        held = [{"StageName": "Stage2", "Reason": "r"}]
+        pipeline = TestPipeline().template(DisableInboundStageTransitions=held)
+        good = pipeline if kind == "Pipeline" else template(Version="2", Tags=[])
+        document = json.loads(good)
+        [resource] = document["Resources"].values()
+        for shape in shapes:
+            changed = data.draw(st.sampled_from(places(resource["Properties"])[1:] or [()]))
+            resource["Properties"] = put(resource["Properties"], changed, shape)
+        bad, codes = json.dumps(document), set()
+        stacks = client("cloudformation")
+        for how, name, body in (
+            ("create_stack", "bad", {"TemplateBody": bad}),
+            ("delete_stack", "bad", {}),
+            ("create_stack", "good", {"TemplateBody": good}),
+            ("update_stack", "good", {"TemplateBody": bad}),
+        ):
+            try:
+                getattr(stacks, how)(StackName=name, **body)
+            except ClientError as error:
+                code, message = error_of(error)
+                codes.add(code)
+                event(f"{kind}: {message[:40]}")
+        assert codes <= {"ValidationError"}
 
 
 def test_a_webhook_is_refused_by_name(service: Service) -> None:
@@ -199,11 +321,7 @@ class TestPipeline:
 
     @pytest.fixture
     def stacks(self, service: Service) -> Any:
-        service.register(
-            configurationProperties=[
-                {"name": "Project", "required": True, "key": True, "secret": False}
-            ]
-        )
+        service.register(configurationProperties=[configured("Project")])
         return client("cloudformation")
 
     def project(self, service: Service) -> str:
@@ -251,6 +369,19 @@ class TestPipeline:
         names = [each["name"] for each in service.api.list_pipelines()["pipelines"]]
         assert names == ["other"]
         assert outputs(stacks, "release") == {"Name": "other", "Version": "1"}
+
+    def test_a_name_is_made_for_a_pipeline_without_one_and_kept(
+        self, service: Service, stacks: Any
+    ) -> None:
+        for project in ("web", "shop"):
+            body = json.loads(self.template(project=project))
+            del body["Resources"]["Release"]["Properties"]["Name"]
+            change = stacks.create_stack if project == "web" else stacks.update_stack
+            change(StackName="web", TemplateBody=json.dumps(body))
+        name = physical_id(stacks, "web")
+        assert name.startswith("web-Release-")
+        [pipeline] = service.api.list_pipelines()["pipelines"]
+        assert (pipeline["name"], pipeline["version"]) == (name, 2)
 
     def test_numbers_and_dates_without_quotes_are_strings(
         self, service: Service, stacks: Any
@@ -314,7 +445,10 @@ class TestPipeline:
                 "Value at 'reason' failed to satisfy constraint",
             ),
             ({"RestartExecutionOnUpdate": "often"}, "OnUpdate must be true or false"),
-            ({"Tags": [{"Key": "aws:x", "Value": "1"}]}, "system tags"),
+            *(
+                ({"Tags": [{"Key": key, "Value": tags[key]} for key in tags]}, "(?i)tag")
+                for tags in REFUSED_TAGS
+            ),
         ],
     )
     def test_a_refused_property_is_named_and_changes_nothing(
@@ -328,6 +462,7 @@ class TestPipeline:
         with pytest.raises(ClientError, match=said):
             stacks.update_stack(StackName="release", TemplateBody=refused)
         assert service.api.get_pipeline(name="release")["pipeline"]["version"] == 1
+        assert service.backend.pipelines["release"].tags == {"team": "web"}
 
     @pytest.mark.parametrize(
         ("changes", "said"),

@@ -1,7 +1,5 @@
 """Artifact credentials over HTTP: valid for the job's artifacts, for fifteen minutes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.error import HTTPError

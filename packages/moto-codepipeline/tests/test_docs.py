@@ -1,7 +1,5 @@
 """docs/behaviour.md agrees with the code about every switch, and names no others."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import fields
@@ -10,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moto_codepipeline import answers
-from moto_codepipeline.action_types import IDLE_PROVIDERS
+from moto_codepipeline.action_types import IDLE_TYPES
 from moto_codepipeline.probe.answers import write
 from moto_codepipeline.probe.facts import FACTS, ROWS_NOT_ASKED
 from moto_codepipeline.probe.questions import NOT_ASKED, QUESTIONS
@@ -70,7 +68,8 @@ def test_every_source_is_defined_once_and_referred_to() -> None:
 
 def test_the_providers_that_do_nothing_are_listed() -> None:
     listed = rows("category | providers")
-    assert {(row[0], name) for row in listed for name in row[1].split(", ")} == IDLE_PROVIDERS
+    found = {(row[0], name) for row in listed for name in row[1].split(", ")}
+    assert found == {(key.category, key.provider) for key in IDLE_TYPES}
 
 
 def test_every_behavior_has_a_test() -> None:

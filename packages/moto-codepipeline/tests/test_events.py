@@ -1,9 +1,6 @@
 """The EventBridge events of an execution, and how they are delivered."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator
 from threading import Thread
 from typing import Any
 
@@ -16,18 +13,11 @@ from codepipeline_fixtures import (
     Service,
     action,
     client,
-    running_service,
 )
 from moto_codepipeline import JobBackend
 from moto_codepipeline.events import put_on_default_bus
 
 ARN = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:release"
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
 
 
 def test_an_execution_announces_each_step_in_order(service: Service) -> None:
@@ -97,7 +87,10 @@ def test_stage_and_pipeline_details(service: Service) -> None:
         "state": "STARTED",
         "version": 1.0,
     }
-    trigger = {"trigger-type": "StartPipelineExecution", "trigger-detail": ""}
+    trigger = {
+        "trigger-type": "StartPipelineExecution",
+        "trigger-detail": f"arn:aws:iam::{ACCOUNT}:root",
+    }
     assert service.details("Pipeline", "STARTED") == [
         common | {"execution-trigger": trigger, "pipeline-execution-attempt": 1.0}
     ]

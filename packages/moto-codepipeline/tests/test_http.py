@@ -1,7 +1,5 @@
 """Pipelines and jobs over HTTP, through moto's server, as the AWS CLI or an SDK uses it."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The replacement of moto's CodePipeline, also after moto was used."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Polling, acknowledgments and details of custom and partner jobs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

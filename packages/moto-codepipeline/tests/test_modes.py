@@ -1,8 +1,5 @@
 """Several executions of one pipeline: they supersede each other, queue, or run in parallel."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,12 +18,6 @@ from codepipeline_fixtures import (
 
 QUEUED = {"executionMode": "QUEUED", "pipelineType": "V2"}
 WAITING_MODES: list[dict[str, str]] = [{}, {"executionMode": "SUPERSEDED"}, QUEUED]
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
 
 
 def starts(service: Service, count: int, *stages: list[dict[str, Any]], **mode: str) -> list[str]:

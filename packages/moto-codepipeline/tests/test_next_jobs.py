@@ -1,7 +1,5 @@
 """What can be set up for the next job, to try things out."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

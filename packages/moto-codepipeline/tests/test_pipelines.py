@@ -1,7 +1,5 @@
 """Any structure is refused or runs to its end; any sequence of user actions keeps the rules."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -36,6 +34,7 @@ from codepipeline_fixtures import (
     running_service,
     source,
 )
+from moto_codepipeline.runs import PipelineRun
 
 REFUSALS = {
     "ValidationException",
@@ -231,6 +230,61 @@ def test_any_structure_is_refused_or_runs_to_its_end(
             go_on(service, lambda: data.draw(st.booleans()))
         assert service.status(execution_id) in OVER
         assert service.api.list_action_executions(pipelineName="release")["actionExecutionDetails"]
+
+
+SECRET = "hunter2"
+secrets = st.lists(
+    st.sampled_from(
+        [SECRET, "x" * 50_000, "#{", "}", "*", "\n"]
+        + [f"#{{{name}}}" for name in (SECRET, f"No.{SECRET}", f"variables.{SECRET}")]
+    ),
+    max_size=3,
+).map(lambda parts: "".join([*parts, SECRET]))
+
+
+@given(
+    value=secrets,
+    how=st.sampled_from(["create", "update", "template"]),
+    owner=st.sampled_from(["Custom", "ThirdParty"]),
+    more=st.fixed_dictionaries(
+        {}, optional={"Plain": secrets.map(lambda t: t.replace(SECRET, ""))}
+    ),
+    variables=st.sampled_from([None, [{"name": "A"}], [{"name": "A", "defaultValue": "a"}]]),
+)
+@settings(BOUNDED, max_examples=40)
+def test_a_secret_is_in_no_answer_error_event_or_log(
+    caplog: pytest.LogCaptureFixture,
+    value: str,
+    how: str,
+    owner: str,
+    more: dict[str, str],
+    variables: list[dict[str, str]] | None,
+) -> None:
+    caplog.clear()
+    with running_service(owner) as service:
+        secret = configuration_property("Text", required=False, secret=True, key=False)
+        service.register(
+            configurationProperties=[secret, configuration_property("Plain", required=False)],
+            settings={"entityUrlTemplate": "https://ci.example/{Config:Text}"},
+        )
+        build = service.action("Build", configuration={"Text": value, **more})
+        pipeline = service.structure([build]) | ({"variables": variables} if variables else {})
+        seen: list[object] = []
+        try:
+            put(service, pipeline, how)
+            started = service.start()
+            shown = service.api.get_pipeline(name="release")["pipeline"]
+            seen += [shown, service.stages(), service.execution(started), service.entries]
+            seen.append(service.api.list_action_executions(pipelineName="release"))
+            seen.append(service.api.update_pipeline(pipeline=shown))
+            seen.append(service.backend.overview())
+            run = service.backend.pipelines["release"].executions[started]
+            assert isinstance(run, PipelineRun)
+            seen += [run, *run.actions]
+        except ClientError as error:
+            event(f"{how}: {error.response['Error']['Message'][:40]}")
+            seen.append(error.response)
+        assert SECRET not in repr(seen) + caplog.text
 
 
 STAGES = {"Source": ["Fetch"], "Stage2": ["First", "Also"], "Stage3": ["Ask"], "Stage4": ["Last"]}

@@ -1,7 +1,5 @@
 """The pytest fixture."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import subprocess

@@ -4,8 +4,6 @@ The machine keeps its own small model of each job's expected state, and compares
 response, and with every job's status after each step.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Callable

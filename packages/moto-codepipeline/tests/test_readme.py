@@ -1,7 +1,5 @@
 """The examples of README and docs/testing.md run as they are written, in their own processes."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Replacements in a library, and the errors if the library has changed."""
 
-from __future__ import annotations
-
 import sys
 from importlib import metadata
 from types import ModuleType

@@ -1,7 +1,5 @@
 """Results of custom and partner jobs: accepted once, repeated, contradicted, continued, late."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,8 +1,5 @@
 """Retries of a failed stage, and what the API shows of both attempts."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,12 +14,6 @@ from codepipeline_fixtures import (
 )
 
 EXECUTION = "00000000-0000-0000-0000-000000000000"
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
 
 
 def refused(

@@ -1,8 +1,5 @@
 """Executions with their stages and actions, and what the API shows of them."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,16 +13,9 @@ from codepipeline_fixtures import (
     action,
     configuration_property,
     error_of,
-    running_service,
 )
 
 IDLE = {"category": "Deploy", "owner": "AWS", "provider": "CodeDeploy", "version": "1"}
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with running_service() as running:
-        yield running
 
 
 def by_action(jobs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

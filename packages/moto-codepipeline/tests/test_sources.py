@@ -1,7 +1,5 @@
 """S3 source actions: what they read and upload, and how they fail."""
 
-from __future__ import annotations
-
 import io
 import logging
 import zipfile
@@ -13,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from codepipeline_fixtures import (
+    ACCOUNT,
     REGION,
     SIDE_BY_SIDE,
     Service,
@@ -22,6 +21,8 @@ from codepipeline_fixtures import (
     source,
 )
 from moto_codepipeline.testing import put_source
+
+CONSOLE = f"https://console.aws.amazon.com/s3/home?region={REGION}#"
 
 
 @pytest.fixture
@@ -87,18 +88,26 @@ def test_the_objects_version_is_shown_as_the_revision(service: Service) -> None:
     ]
     [state] = service.stage("Source")["actionStates"]
     assert state["currentRevision"] == {"revisionId": version}
-    assert state["entityUrl"] == f"https://console.aws.amazon.com/s3/home?region={REGION}#"
+    assert state["entityUrl"] == CONSOLE
     assert state["latestExecution"]["summary"] == summary
     variables = fetched(service)["output"]["outputVariables"]
     assert variables["VersionId"] == version
     assert set(variables) == {"BucketName", "ETag", "ObjectKey", "VersionId"}
 
 
+def test_the_console_is_shown_before_the_first_execution(service: Service) -> None:
+    create(service)
+    [state] = service.stage("Source")["actionStates"]
+    assert state == {"actionName": "Fetch", "entityUrl": CONSOLE}
+
+
 def test_an_execution_has_no_execution_type_and_no_empty_variables(service: Service) -> None:
     create(service)
     execution = service.execution(service.start())
     assert {"executionType", "variables"}.isdisjoint(execution)
-    assert execution["trigger"]["triggerType"] == "StartPipelineExecution"
+    somebody = f"arn:aws:iam::{ACCOUNT}:root"
+    started = {"triggerType": "StartPipelineExecution", "triggerDetail": somebody}
+    assert execution["trigger"] == started
 
 
 def test_each_execution_reads_the_present_version(service: Service) -> None:
@@ -196,8 +205,9 @@ def test_a_retried_source_finds_the_newest_version(service: Service) -> None:
 
 
 class TestChangeDetection:
-    def test_a_change_starts_an_execution(self, service: Service) -> None:
-        create(service, PollForSourceChanges="true")
+    @pytest.mark.parametrize("asked", ["true", "True"])
+    def test_a_change_starts_an_execution(self, service: Service, asked: str) -> None:
+        create(service, PollForSourceChanges=asked)
         service.succeed(service.take())
         version = put(b"changed")
         service.clock.advance(120)
@@ -212,8 +222,13 @@ class TestChangeDetection:
         service.clock.advance(3600)
         assert len(service.summaries()) == 1
 
-    def test_change_detection_is_off_by_default(self, service: Service) -> None:
-        create(service)
+    @pytest.mark.parametrize(
+        "asked", [{}, *({"PollForSourceChanges": text} for text in ("false", "False", "yes", "1"))]
+    )
+    def test_change_detection_is_off_by_default(
+        self, service: Service, asked: dict[str, str]
+    ) -> None:
+        create(service, **asked)
         service.clock.advance(3600)
         assert service.summaries() == {}
         assert service.backend.next_due() is None

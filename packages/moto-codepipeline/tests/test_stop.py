@@ -1,7 +1,5 @@
 """Stopped executions: their actions end or are abandoned, and what workers see of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -186,22 +184,6 @@ def test_jobs_of_an_abandoned_action_are_no_longer_offered(
     assert service.action_statuses() == {"Build": "Abandoned"}
 
 
-@pytest.mark.parametrize("state", [polled, taken])
-@pytest.mark.parametrize("world", ["InvalidNonceException", "status"])
-def test_an_abandoned_job_is_acknowledged_like_one_that_has_ended(
-    service: Service, state: Callable[[Service], dict[str, Any]], world: Any
-) -> None:
-    service.behaviour.acknowledge_of_ended = world
-    service.behaviour.repeated_acknowledgment = "status"
-    execution_id = started(service)
-    job = state(service)
-    service.stop(execution_id, abandon=True)
-    if world == "status":
-        assert service.acknowledge(job) == "Failed"
-    else:
-        assert refusal(lambda: service.acknowledge(job))[0] == "InvalidNonceException"
-
-
 def test_an_abandoned_job_has_the_details_of_one_that_has_ended(service: Service) -> None:
     execution_id = started(service)
     job = service.take()
@@ -268,50 +250,11 @@ def test_a_late_result_without_acknowledgment_is_refused_like_any_other(service:
 # What cannot be stopped
 
 
-@pytest.mark.parametrize("abandon", [False, True])
-@pytest.mark.parametrize(
-    "end",
-    [
-        lambda service, job: service.succeed(job),
-        lambda service, job: service.fail(job),
-        lambda service, job: service.stop(
-            job["execution"], abandon=True
-        ),  # Recorded: not DuplicatedStopRequestException.
-    ],
-    ids=["succeeded", "failed", "stopped"],
-)
-def test_an_execution_that_has_ended_cannot_be_stopped(
-    service: Service, end: Call, abandon: bool
-) -> None:
-    execution_id = started(service)
-    end(service, service.take() | {"execution": execution_id})
-    status = service.status(execution_id)
-    found = refusal(lambda: service.stop(execution_id, abandon=abandon))
-    assert found == ("PipelineExecutionNotStoppableException", NOT_STOPPABLE.format(execution_id))
-    assert service.status(execution_id) == status
-
-
 def test_an_execution_that_only_waits_for_a_stage_cannot_be_stopped(service: Service) -> None:
     started(service)
     waiting = service.start()
     found = refusal(lambda: service.stop(waiting, abandon=True))
     assert found == ("PipelineExecutionNotStoppableException", NOT_STOPPABLE.format(waiting))
-
-
-@pytest.mark.parametrize(
-    ("request_", "error"),
-    [
-        ({"name": "other"}, "PipelineNotFoundException"),
-        ({"execution_id": UNKNOWN}, "PipelineExecutionNotStoppableException"),
-        ({"execution_id": "nope"}, "ValidationException"),
-        ({"reason": "r" * 201}, "ValidationException"),
-    ],
-)
-def test_a_wrong_request_is_refused(service: Service, request_: dict[str, Any], error: str) -> None:
-    execution_id = started(service)
-    request = {"execution_id": execution_id} | request_
-    assert refusal(lambda: service.stop(**request))[0] == error
-    assert service.status(execution_id) == "InProgress"
 
 
 # Retry

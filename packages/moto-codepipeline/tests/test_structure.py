@@ -207,6 +207,23 @@ def keep(_: Pipeline) -> None:
             for reference in ("A", "", "A.b.c", "A b.c")
         ),
         pytest.param(
+            [[action("Deploy", DEPLOY, configuration={"ApplicationName": "#{A}"})]],
+            keep,
+            ACTION,
+            "ActionConfigurationKey=[ApplicationName], VariableReferenceText=[A]",
+            id="a reference in an action that does nothing",
+        ),
+        *(
+            pytest.param(
+                [[build(configuration={"Token": f"#{{{reference}}}"})]],
+                keep,
+                ACTION,
+                "ActionConfigurationKey=[Token], VariableReferenceText=[****]",
+                id=f"the reference {reference!r} in a secret",
+            )
+            for reference in ("A", "None.One")
+        ),
+        pytest.param(
             [[build(namespace="Own", configuration={"Text": "#{Own.One}"})]],
             keep,
             ACTION,

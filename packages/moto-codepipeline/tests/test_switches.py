@@ -1,7 +1,5 @@
 """Switches by name, from the command line and over HTTP, and the clock over HTTP."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import fields

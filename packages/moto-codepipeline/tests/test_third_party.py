@@ -3,8 +3,6 @@
 The tests of jobs, results and behavior test what they have in common with custom jobs.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

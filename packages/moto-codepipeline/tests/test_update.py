@@ -1,7 +1,5 @@
 """A pipeline is updated while executions are in progress: they are canceled, or go on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

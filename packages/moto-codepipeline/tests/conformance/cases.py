@@ -3,8 +3,6 @@
 Codes and texts are written here again, and not taken from the code under test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The clients: each takes an operation with its parameters, and returns the response."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

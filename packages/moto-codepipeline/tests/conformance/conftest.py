@@ -1,11 +1,9 @@
 """moto behind an endpoint, and clients that use it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 
 import boto3
 import pytest
@@ -16,6 +14,9 @@ from conformance.clients import CLIENTS, Call
 from conformance.installs import NotInstalled
 from conformance.service import REGION, Service
 from moto_codepipeline.http import serve
+
+Client = Callable[[str], Call]
+Tried = Callable[[str], None]
 
 
 # Not for the session: the process has one state of moto, and other modules' tests run in it.
@@ -35,7 +36,7 @@ def service(url: str) -> Service:
 
 
 @pytest.fixture(scope="module")
-def client(url: str) -> Iterator[Callable[[str], Call]]:
+def client(url: str) -> Iterator[Client]:
     """Each client by name, started once. The test is skipped if it can't be installed."""
     with ExitStack() as started:
 
@@ -50,3 +51,9 @@ def client(url: str) -> Iterator[Callable[[str], Call]]:
                 pytest.skip(f"{name} cannot be installed: {error}")
 
         yield find
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Tried:
+    """Count this test, by what it tries."""
+    return partial(record_property, "tried")

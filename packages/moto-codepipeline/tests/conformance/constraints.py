@@ -4,8 +4,6 @@ The model is botocore's. What breaks a constraint, and AWS's message for it, is 
 and not taken from the code under test.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from copy import deepcopy

@@ -4,8 +4,6 @@ Each has a folder here with a locked file. It is installed into that folder, und
 ignores, and again if the locked file changes. If that fails, ``NotInstalled`` says why.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -4,15 +4,13 @@ The service is empty when these requests arrive, so each is refused before the s
 resource.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from conformance.clients import Answer, Call
+from conformance.clients import Answer
+from conformance.conftest import Client, Tried
 from conformance.constraints import (
     MARK,
     Bad,
@@ -33,9 +31,9 @@ LIMITS = [(operation, *limit) for operation in served() for limit in limits(oper
 WRONG = [(operation, *wrong) for operation in served() for wrong in wrong_types(operation)]
 
 
-@pytest.fixture(scope="module")
-def empty(url: str) -> Service:
-    return Service.new()
+@pytest.fixture(scope="module", autouse=True)
+def empty(url: str) -> None:
+    Service.new()
 
 
 def check_refusal(answer: Answer, bad: Bad) -> None:
@@ -46,59 +44,41 @@ def check_refusal(answer: Answer, bad: Bad) -> None:
 
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize("bad", BAD, ids=str)
-def test_a_broken_constraint_is_reported(
-    client: Callable[[str], Call],
-    empty: Service,
-    bad: Bad,
-    record_property: Callable[[str, object], None],
-) -> None:
+def test_a_broken_constraint_is_reported(client: Client, bad: Bad, tried: Tried) -> None:
     check_refusal(client("boto3")(bad.operation, bad.request), bad)
-    record_property("tried", "broken constraints through boto3")
+    tried("broken constraints through boto3")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bad", FIRST.values(), ids=str)
 def test_a_broken_constraint_is_reported_to_javascript(
-    client: Callable[[str], Call],
-    empty: Service,
-    bad: Bad,
-    record_property: Callable[[str, object], None],
+    client: Client, bad: Bad, tried: Tried
 ) -> None:
     answer = client("javascript")(bad.operation, bad.request)
     check_refusal(answer, bad)
-    record_property("tried", "broken constraints through javascript")
+    tried("broken constraints through javascript")
 
 
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize(("operation", "where", "request_"), LIMITS, ids=str)
 def test_a_member_may_be_at_its_limit(
-    url: str,
-    empty: Service,
-    operation: str,
-    where: str,
-    request_: Any,
-    record_property: Callable[[str, object], None],
+    url: str, operation: str, where: str, request_: Any, tried: Tried
 ) -> None:
     answer = post(url, operation, json.dumps(request_))
     assert answer.status in (200, 400)
     assert "detected" not in answer.body
-    record_property("tried", "limits")
+    tried("limits")
 
 
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize(("operation", "where", "request_"), WRONG, ids=str)
 def test_a_member_of_the_wrong_json_type_is_reported(
-    url: str,
-    empty: Service,
-    operation: str,
-    where: str,
-    request_: Any,
-    record_property: Callable[[str, object], None],
+    url: str, operation: str, where: str, request_: Any, tried: Tried
 ) -> None:
     answer = post(url, operation, json.dumps(request_))
     assert (answer.status, answer.error) == (400, "SerializationException")
     assert MARK not in answer.body
-    record_property("tried", "wrong JSON types")
+    tried("wrong JSON types")
 
 
 @pytest.mark.parametrize("operation", served())

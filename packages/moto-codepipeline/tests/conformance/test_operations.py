@@ -1,15 +1,12 @@
 """Each operation in each state, as boto3, the AWS CLI and the AWS SDK for JavaScript see it."""
 
-from __future__ import annotations
-
 import subprocess
-from collections.abc import Callable
 
 import pytest
 
 from conformance import clients, installs
 from conformance.cases import CASES, REPRESENTATIVE, Case
-from conformance.clients import Call
+from conformance.conftest import Client, Tried
 from conformance.service import REGION, UNKNOWN_JOB, Service
 
 # A call of the AWS CLI takes a tenth of a second, so it makes only some of the calls.
@@ -27,18 +24,14 @@ ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
     ],
 )
 def test_an_operation_returns_what_it_should(
-    client: Callable[[str], Call],
-    service: Service,
-    name: str,
-    case: Case,
-    record_property: Callable[[str, object], None],
+    client: Client, service: Service, name: str, case: Case, tried: Tried
 ) -> None:
     job = case.state(service, case.type_id)
     answer = client(name)(case.operation, case.params(job))
     case.answer.check(answer, job)
     if case.leaves is not None:
         assert service.status(job.id) == case.leaves
-    record_property("tried", f"answers to {name}")
+    tried(f"answers to {name}")
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """The wire format, without an SDK."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

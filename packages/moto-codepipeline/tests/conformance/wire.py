@@ -1,7 +1,5 @@
 """HTTP without any SDK."""
 
-from __future__ import annotations
-
 import json
 from contextlib import closing
 from dataclasses import dataclass

@@ -1,10 +1,12 @@
-"""CloudWatch Logs Insights queries, which can be saved but not run.
+"""CloudWatch Logs: queries can be saved but not run; most filter patterns are refused.
 
-moto can't save them, and runs them as if they had only `fields`, `sort` and `limit`. Here
-StartQuery and related operations get UnknownOperationException.
+moto can't save queries, and runs them as if they had only `fields`, `sort` and `limit`. Here
+StartQuery and related operations get UnknownOperationException. Of filter patterns, moto supports
+words or one phrase, and lets any other match everything. Here any other is refused.
 """
 
 import json
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +17,8 @@ from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundExce
 
 #: The required members of a saved query, and the maximum length of each.
 LONGEST = {"name": 255, "queryString": 10_000}
+#: The filter patterns that moto supports.
+PATTERN = re.compile(r'\s*|\w+( \w+)*|"[^"\\]+"')
 
 
 def definitions(backend: Any) -> dict[str, dict[str, Any]]:
@@ -78,3 +82,17 @@ start_query = refusal("StartQuery")
 stop_query = refusal("StopQuery")
 get_query_results = refusal("GetQueryResults")
 describe_queries = refusal("DescribeQueries")
+
+
+def filtering(moto_filter: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Wrap moto's FilterLogEvents, which then refuses what it does not support."""
+
+    def filter_log_events(self: Any) -> str:
+        pattern = self._get_param("filterPattern") or ""
+        if not PATTERN.fullmatch(pattern):
+            raise InvalidParameterException(
+                f"The local stack supports words or one phrase as a filter pattern, not {pattern}"
+            )
+        return moto_filter(self)
+
+    return filter_log_events
