@@ -95,9 +95,10 @@ chaos: .venv/installed ## Run many jobs with random failures: JOBS=200 SEED=1 RA
 
 explore: .venv/installed ## Try every order of a job's calls: SCENARIO="one job"
 ##               BOUND=2,2 (preemptions,faults) STEPS=10 (times the usual)
-##               SCHEDULE="7:Acknowledge lost" to print the steps of that one
+##               SCHEDULE="7:Acknowledge lost" to print the steps of that one,
+##               WRITE=yes to write the result into docs/explorer.md
 	@PYTHONPATH=functions exec $(BIN)/python -m tests.resilience.explorer --scenario="$(SCENARIO)" \
-		--steps="$(or $(STEPS),1)" $(if $(BOUND),--bound="$(BOUND)") \
+		--steps="$(or $(STEPS),1)" $(if $(BOUND),--bound="$(BOUND)") $(if $(WRITE),--write) \
 		$(if $(SCHEDULE),--schedule="$(SCHEDULE)")
 
 moto-tests: .venv/installed ## Run moto's own tests with our replacements in moto

@@ -1,13 +1,16 @@
 """One-line breaks of the product, each of which the explorer must find.
 
-    .venv/bin/python -m tests.resilience.breaks [SCENARIO …]
+    .venv/bin/python -m tests.resilience.breaks [--by=explorer,faults,chaos] [--jobs=2000] [SCENARIO …]
 
-Each break is made in a copy of the functions and the definition. The exit status is 1 if one is not
-found.
+Each break is made in a copy of the repository. The exit status is 1 if one is not found.
+
+faults: the share of the fault matrix that FAULTS names, as in `make faults`; by default the tests' own.
+chaos: so many jobs, at most 200 in a run; each run has another seed. The first broken promise ends it.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -15,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,7 +51,7 @@ BREAKS = (
         f"{LIBRARY}/acknowledgment.py",
         "if _take_back(request, call, others) and _one_got_through(request, call):",
         "if _take_back(request, call, others):",
-        "another worker, same nonce",
+        "another worker",
         "1,1",
     ),
     Break(
@@ -127,56 +131,87 @@ BREAKS = (
 )
 
 
-def main(scenarios: list[str]) -> int:
-    """Make each break (of these scenarios, if any), search for it, and print the result.
+def main() -> int:
+    """Make each break (of these scenarios, if any), look for it, and print what finds it.
 
     Returns the exit status.
     """
+    parser = argparse.ArgumentParser(prog="python -m tests.resilience.breaks")
+    parser.add_argument("--by", default="explorer", help=f"some of {', '.join(SEARCHES)}")
+    parser.add_argument("--jobs", type=int, default=2000, help="how many jobs chaos runs")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
+    given = parser.parse_args()
     missed = 0
     for each in BREAKS:
-        if scenarios and each.scenario not in scenarios:
+        if given.scenarios and each.scenario not in given.scenarios:
             continue
-        began = time.monotonic()
-        found = search(each)
-        missed += not found
-        told = found or "NOT FOUND"
-        sys.stdout.write(
-            f"{time.monotonic() - began:5.1f} s  {each.what} ({each.scenario}): {told}\n"
-        )
-        sys.stdout.flush()
+        for by in given.by.split(","):
+            began = time.monotonic()
+            with tempfile.TemporaryDirectory() as folder:
+                make(each, Path(folder, "broken"))
+                found = SEARCHES[by](each, Path(folder, "broken"), given.jobs)
+            missed += not found
+            told = f"{each.what} ({each.scenario}), {by}: {found or 'NOT FOUND'}"
+            sys.stdout.write(f"{time.monotonic() - began:6.1f} s  {told}\n")
+            sys.stdout.flush()
     return 1 if missed else 0
 
 
-def search(each: Break) -> str:
-    """What the explorer finds with a break, "" if nothing."""
-    with tempfile.TemporaryDirectory() as folder:
-        for part in ("functions", "statemachine"):
-            shutil.copytree(ROOT / part, Path(folder, part))
-        broken = Path(folder, each.file)
-        text = broken.read_text()
-        if text.count(each.old) < 1:
-            raise ValueError(f"{each.file} has no {each.old!r}")
-        broken.write_text(text.replace(each.old, each.new, 1))
-        definition = str(Path(folder, "statemachine/job.asl.json"))
-        changed = {"PYTHONPATH": str(Path(folder, "functions")), "EXPLORED_DEFINITION": definition}
-        asked = [
-            f"--scenario={each.scenario}",
-            f"--bound={each.bound}",
-            "--processes=1",
-            "--steps=5",
-            "--only",
-        ]
-        run = subprocess.run(
-            [sys.executable, "-m", "tests.resilience.explorer", *asked],
-            cwd=ROOT, env={**os.environ, **changed}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    if run.returncode not in (0, 1):
-        raise RuntimeError(run.stderr)
-    found = re.search("^✗ (.*)$", run.stdout, re.MULTILINE)
-    if run.returncode and not found:
-        raise RuntimeError(run.stderr)
-    return found[1] if found else ""
+def make(each: Break, copy: Path) -> None:
+    """Copy the repository, with a break."""
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "node_modules", "docs"))
+    broken = copy / each.file
+    text = broken.read_text()
+    if each.old not in text:
+        raise ValueError(f"{each.file} has no {each.old!r}")
+    broken.write_text(text.replace(each.old, each.new, 1))
+
+
+def by_explorer(each: Break, copy: Path, _jobs: int) -> str:
+    """The broken promise that the explorer finds, with its schedule; "" if none."""
+    asked = [f"--scenario={each.scenario}", f"--bound={each.bound}", "--only"]
+    asked += ["--processes=1", "--steps=5"]
+    return _first("^✗ (.*)$", copy, "tests.resilience.explorer", *asked)
+
+
+def by_faults(_each: Break, copy: Path, _jobs: int) -> str:
+    """The first test of the fault matrix that fails, with the first thing that it found."""
+    given = ["-x", "-q", "-p", "no:cacheprovider", "tests/resilience/test_faults.py"]
+    return _first(r"^(?:E +AssertionError: |ERROR |FAILED )(.*)$", copy, "pytest", *given)
+
+
+def by_chaos(_each: Break, copy: Path, jobs: int) -> str:
+    """The first promise that chaos finds broken."""
+    for done in range(0, jobs, JOBS_AT_ONCE):
+        seed, count = 1 + done // JOBS_AT_ONCE, min(JOBS_AT_ONCE, jobs - done)
+        asked = [f"--jobs={count}", f"--seed={seed}"]
+        found = _first("^✗ (.*)$", copy, "tests.resilience", *asked)
+        if found:
+            return f"seed {seed}: {found}"
+    return ""
+
+
+#: So that most breaks are found long before all jobs have run.
+JOBS_AT_ONCE = 200
+
+SEARCHES: dict[str, Callable[[Break, Path, int], str]] = {
+    "explorer": by_explorer,
+    "faults": by_faults,
+    "chaos": by_chaos,
+}
+
+
+def _first(pattern: str, copy: Path, *command: str) -> str:
+    """The first match in what a module prints if it finds a failure, "" if it finds none."""
+    run = subprocess.run(
+        [sys.executable, "-m", *command], cwd=copy, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(copy / "functions")},
+    )  # fmt: skip
+    found = re.search(pattern, run.stdout, re.MULTILINE)
+    if run.returncode not in (0, 1) or (run.returncode and not found):
+        raise RuntimeError(run.stdout[-3000:] + run.stderr)
+    return found[1] if run.returncode and found else ""
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -20,11 +20,13 @@ from local import arguments
 from tests.resilience.explorer import processes
 from tests.resilience.explorer.scenarios import SCENARIOS, usual_steps, variants
 from tests.resilience.explorer.search import Found, Left, replayed, search, shortened
+from tests.support import ROOT
 
 HEADER = f"""\
-{"":59} whole                                       left out by the bound of       ends
-{"":59} up to schedules   states    steps      s  preempt.    faults     steps    in s
+{"scenario":30} whole                               left out by the bound of          ends  took
+{"":30} up to schedules    states     steps  preempt.    faults     steps     in s     s
 """
+PAGE = ROOT / "docs" / "explorer.md"
 
 
 def explored(name: str, bound: Left, times: int) -> Found:
@@ -47,6 +49,7 @@ def main() -> int:
     parser.add_argument("--bound", default="2,2", help="preemptions,faults")
     parser.add_argument("--steps", default="1", help="how many times the usual number of steps")
     parser.add_argument("--processes", default="2")
+    parser.add_argument("--write", action="store_true", help=f"write the result into {PAGE.name}")
     parser.add_argument("--schedule", help="print what happens in this schedule of the scenario")
     given = parser.parse_args()
     one = given.only or given.schedule is not None
@@ -72,7 +75,15 @@ def main() -> int:
             sys.stdout.write(f"{found}\n")
             sys.stdout.flush()
     sys.stdout.write(total(every, sum(bound)))
+    if given.write:
+        write("".join([HEADER, *(f"{found}\n" for found in every), total(every, sum(bound))]))
     return 1 if any(found.broken for found in every) else 0
+
+
+def write(printed: str) -> None:
+    """Put what was printed into the page."""
+    before, fence, rest = PAGE.read_text().partition("```text\n")
+    PAGE.write_text(f"{before}{fence}{printed}```{rest.partition('```')[2]}")
 
 
 def _begins(beginning: str, name: str) -> bool:

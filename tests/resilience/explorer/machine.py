@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jsonata.jsonata import Jsonata
@@ -35,8 +33,8 @@ NAMES |= {"ReportFunctionArn": "ReportFunction"}
 
 @functools.cache
 def definition() -> dict[str, Any]:
-    """The states of the definition, or of the file that EXPLORED_DEFINITION names."""
-    text = Path(os.environ.get("EXPLORED_DEFINITION", DEFINITION)).read_text()
+    """The states of the definition."""
+    text = DEFINITION.read_text()
     for name, value in NAMES.items():
         text = text.replace(f"${{{name}}}", value)
     states: dict[str, Any] = json.loads(text)["States"]
@@ -74,10 +72,10 @@ class Scope:
         state = {"Name": self.state, "EnteredTime": moment(self.entered)}
         context = {"Execution": execution, "State": state, "Task": {"Token": self.token}}
         seen = {**self.variables, "states": {**states, "input": self.input, "context": context}}
-        return _value(template, seen)
+        return _value(template, dumps(seen))
 
 
-def _value(template: Any, seen: Mapping[str, Any]) -> Any:
+def _value(template: Any, seen: str) -> Any:
     if isinstance(template, dict):
         return {name: _value(member, seen) for name, member in template.items()}
     if isinstance(template, list):
@@ -86,7 +84,7 @@ def _value(template: Any, seen: Mapping[str, Any]) -> Any:
         return template
     expression = template[2:-2].strip()
     now = clock() if re.search(r"\$(now|millis)\(", expression) else None
-    answer = evaluated(expression, dumps(seen), now)
+    answer = evaluated(expression, seen, now)
     if isinstance(answer, Failed):
         raise answer
     return answer

@@ -88,10 +88,12 @@ class Process:
     Attributes:
         answers: to its calls; each `(clock, serial, answer)`, the first two only if it read them.
         digest: identifies it, in every run of this explorer.
+        newest: the highest serial that it read.
     """
 
     def __init__(self, program: Program, answers: tuple[Any, ...], digest: str) -> None:
         self.program, self.answers, self.digest = program, answers, digest
+        self.newest = max((serial for _, serial, _ in answers if serial), default=0)
         self.reads_clock = self.reads_serial = False
         self._acts: dict[Any, Act] = {}
         self._next: dict[Any, Process] = {}

@@ -24,15 +24,12 @@ from typing import NamedTuple
 from acknowledger.job_table import ENDED
 from tests.resilience.explorer.processes import Broken, dumps
 from tests.resilience.explorer.scenarios import MOVES, Scenario
-from tests.resilience.explorer.world import Actor, Event, World, parsed
+from tests.resilience.explorer.world import UNKNOWN, Actor, Event, Undecided, World, parsed
 
 READS = (
     *("get_item", "query", "describe_execution", "list_executions", "get_execution_history"),
     "get_third_party_job_details",
 )
-#: A function's calls that change nothing that another process could see in its next call:
-#: interrupting before such a call is the same as interrupting after it.
-ALONE = ("query", "list_executions", "put_events")
 #: A longer path must be an endless loop.
 LONGEST = 2000
 
@@ -101,8 +98,14 @@ def options(world: World) -> list[Option]:
 
 
 def _may_interrupt(world: World, actor: Actor) -> bool:
+    """Whether interrupting a process can make a difference.
+
+    An event that it puts now may arrive later, too. Several queries in a row are one.
+    """
     act = world.act(actor)
-    return not (actor.of_function and act[0] == "call" and act[2] in ALONE)
+    if not actor.of_function or act[0] != "call":
+        return True
+    return act[2] != "put_events" and (act[2] != "query" or not world.called.endswith(" query"))
 
 
 def _turns(world: World, whose: Sequence[Actor | Event], cost: int) -> Iterator[Option]:
@@ -143,7 +146,11 @@ def _move(world: World, name: str) -> None:
 
 
 def follow(world: World, option: Option) -> World:
-    """The state after an option."""
+    """The state after an option.
+
+    Raises:
+        Undecided: it depends on what is not decided yet.
+    """
     new = world.copy()
     if option.preemptions or option.faults or option.label.startswith("~"):
         new.trouble = world.clock
@@ -152,6 +159,7 @@ def follow(world: World, option: Option) -> World:
         given.remove(option.label)
         new.given, new.trouble = tuple(given), world.clock
     option.take(new)
+    new.renumber()
     if option.label == "time" and new.story is not None:
         new.story.insert(0, f"{new.clock:g} s")
     return new
@@ -193,6 +201,18 @@ def is_over(world: World, job_id: str) -> bool:
     """Whether the work of a job has ended."""
     row = parsed(world.rows.get(("JobTable", job_id), "{}"))
     return row.get("status") in ENDED
+
+
+def end_of(world: World) -> str:
+    """How everything ended: jobs, rows and executions."""
+    rows = {key: parsed(row) for (table, key), row in world.rows.items() if table == "JobTable"}
+    return dumps(
+        [
+            {job.id: [job.told, job.holder] for job in world.jobs.values()},
+            {key: [row["status"], row.get("error")] for key, row in rows.items()},
+            sorted([each.status, each.error or ""] for each in world.executions.values()),
+        ]
+    )
 
 
 def check_end(world: World) -> None:
@@ -240,6 +260,10 @@ class Path(NamedTuple):
     def and_then(self, label: str) -> Path:
         return Path(self, label, self.length + 1)
 
+    def with_words(self, label: str, words: str) -> Path:
+        """The same, with words after the last step's label."""
+        return self._replace(label=f"{self.label or label}{words}") if words else self
+
     def written(self) -> str:
         """The schedule as text: a number of default steps, then a deviation, and so on."""
         labels, path = list[str](), self
@@ -270,6 +294,7 @@ class Found:
     whole: the number of deviations up to which all schedules were followed.
     slowest: the longest time, in seconds, from the last deviation to the end of everything.
     left_out: how many next steps were left out, by the bound that left them out.
+    ends: all the ways in which everything ended, as `end_of` returns them.
     broken: the broken promise, with `schedule`, which shows it.
     """
 
@@ -282,18 +307,22 @@ class Found:
     seconds: float = 0
     slowest: float = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    ends: set[str] = field(default_factory=set, repr=False)
     broken: str = ""
     schedule: str = ""
 
     def __str__(self) -> str:
-        counts = f"{self.schedules:9,} {self.states:8,} {self.steps:8,} {self.seconds:6.1f}"
         left = " ".join(f"{self.left_out[each]:9,}" for each in ("preemptions", "faults", "steps"))
-        text = f"{self.scenario:59} {self.whole:5} {counts} {left} {self.slowest:7g}"
+        counts = f"{self.schedules:9,} {self.states:9,} {self.steps:9,} {left}"
+        text = f"{self.scenario:30} {self.whole:5} {counts} {self.slowest:7g} {self.seconds:6.1f}"
         return text + (f"\n✗ {self.broken}: {self.schedule}" if self.broken else "")
 
 
-def search(scenario: Scenario, bound: Left, steps: int = 10**9) -> Found:
-    """Follow every schedule within a bound, up to a number of steps."""
+def search(scenario: Scenario, bound: Left, steps: int = 10**9, *, merges: bool = True) -> Found:
+    """Follow every schedule within a bound, up to a number of steps.
+
+    merges: whether a state that was reached before is not followed again.
+    """
     found, began, path = Found(scenario.name, bound), time.process_time(), Path()
     seen: dict[int, list[Left]] = {}
     start = Option("", 0, 0, lambda _: None)
@@ -303,13 +332,20 @@ def search(scenario: Scenario, bound: Left, steps: int = 10**9) -> Found:
     try:
         while level and found.steps < steps:
             world, option, left, path = level.pop()
-            world = follow(world, option)
+            try:
+                world = follow(world, option)
+            except Undecided as unknown:
+                for value, words in reversed(UNKNOWN[unknown.setting].items()):
+                    decided = world.decided(unknown.setting, value)
+                    level.append(Way(decided, option, left, path.with_words(option.label, words)))
+                continue
             found.steps += 1
-            if not _is_new(seen.setdefault(world.key(), []), left):
+            if merges and not _is_new(seen.setdefault(world.key(), []), left):
                 found.schedules += 1
             else:
                 if check(world, path.length):
                     found.schedules += 1
+                    found.ends.add(end_of(world))
                     found.slowest = max(found.slowest, world.clock - world.trouble)
                 for number, each in reversed(list(enumerate(options(world)))):
                     rest = left.less(each)
@@ -362,13 +398,14 @@ def replayed(scenario: Scenario, schedule: str) -> tuple[str, list[str]]:
     for number in range(LONGEST + 2):
         choices = options(world)
         label = by_step.pop(number, "")
-        chosen = [each for each in choices if each.label == label] if label else choices[:1]
+        plain = label.partition(" (")[0]
+        chosen = [each for each in choices if each.label == plain] if plain else choices[:1]
         if not chosen:
             if label or by_step:
                 raise ValueError(f"step {number} can't be {label}: {[c.label for c in choices]}")
             break
         try:
-            world = follow(world, chosen[0])
+            world = _followed(world, chosen[0], label)
             story.append(
                 f"{'*' if label else ' '} {chosen[0].label:22} {'; '.join(world.story or [])}"
             )
@@ -378,6 +415,17 @@ def replayed(scenario: Scenario, schedule: str) -> tuple[str, list[str]]:
             story.append(f"{'*' if label else ' '} {chosen[0].label:22} ✗ {broken}")
             return str(broken), story
     return "", story
+
+
+def _followed(world: World, option: Option, label: str) -> World:
+    """The state after an option; the words in a label decide what is not decided yet."""
+    try:
+        return follow(world, option)
+    except Undecided as unknown:
+        known = UNKNOWN[unknown.setting]
+        value = next((value for value, words in known.items() if words and words in label), None)
+        value = next(iter(known)) if value is None else value
+        return _followed(world.decided(unknown.setting, value), option, label)
 
 
 def shortened(scenario: Scenario, schedule: str, broken: str) -> str:

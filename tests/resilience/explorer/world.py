@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from cfnlint.decode import cfn_yaml
@@ -62,6 +62,22 @@ TASK_FAULTS = {
 RANKS = {"Created": 0, "Queued": 1, "Dispatched": 2, "InProgress": 3}
 
 
+#: What nobody outside AWS knows about CodePipeline, with the words for it in a schedule. The hardest
+#: comes first. It is decided when it first makes a difference.
+UNKNOWN: dict[str, dict[Any, str]] = {
+    "nonce_rotates": {True: "", False: " (same nonce)"},
+    "repeated": {"InvalidNonceException": "", "status": " (repeat answered)"},
+}
+
+
+class Undecided(Exception):
+    """What happens now depends on a setting in UNKNOWN that is not decided yet."""
+
+    def __init__(self, setting: str) -> None:
+        super().__init__(setting)
+        self.setting = setting
+
+
 class Refused(Exception):
     """A service refuses a call."""
 
@@ -74,14 +90,15 @@ class Refused(Exception):
 class Settings:
     """What is the same in the whole scenario: CodePipeline's switches, and how others behave.
 
+    nonce_rotates, repeated: None as long as it is not decided.
     work: what the worker does with a job: see `WORKERS`.
     limit: how many jobs may be in flight.
     heartbeat, job_timeout: limits of a job, in seconds.
     """
 
     owner: str = "Custom"
-    nonce_rotates: bool = True
-    repeated: str = "InvalidNonceException"
+    nonce_rotates: bool | None = None
+    repeated: str | None = None
     events_lost: bool = False
     work: str = "succeeds"
     limit: int = 0
@@ -110,7 +127,7 @@ class Settings:
 class Job(NamedTuple):
     """A job in CodePipeline.
 
-    holder: who acknowledged it.
+    holder: who acknowledged it; once it has ended, whose result it has.
     doubts: the nonces of our calls whose outcome was lost; we may have acknowledged it with them.
     """
 
@@ -141,13 +158,16 @@ class Execution(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An event on its way to a function: not before `due`, with `tries` left until `until`."""
+    """An event on its way to a function, with `tries` left until `until`.
+
+    due: when it can arrive; 0 once it can, so that equal states are equal.
+    """
 
     function: str
     text: str
-    due: float
     tries: int
     until: float
+    due: float = 0
 
 
 class Actor(NamedTuple):
@@ -157,7 +177,7 @@ class Actor(NamedTuple):
         execution of a state; or None.
     until: when its sleep or wait is over; None if it can continue.
     token: the task token that it waits for.
-    since: the clock and the serial when it began to wait.
+    since: when it began to wait, if it has looked at the clock.
     deadline: when Lambda ends it.
     """
 
@@ -166,7 +186,7 @@ class Actor(NamedTuple):
     cause: Event | str | None = None
     until: float | None = None
     token: str = ""
-    since: tuple[float, int] = (0, 0)
+    since: float = 0
     deadline: float | None = None
 
     @property
@@ -191,7 +211,7 @@ class World:
         self.events: tuple[Event, ...] = ()
         self.actors: tuple[Actor, ...] = ()
         self.current: Actor | None = None
-        #: What other parties may still do, and the service that was called last; options that cost
+        #: What other parties may still do, and the service and operation that were called last; options that cost
         #: nothing the first time; the times of the last deviation and of the next sweep.
         self.moves: tuple[str, ...] = ()
         self.called = ""
@@ -224,9 +244,29 @@ class World:
             *(self.clock, self.serial, self.sweep, self.moves, self.given, self.settings),
             frozenset((name, essence(row, self.clock)) for name, row in self.rows.items()),
             *(frozenset(each.items()) for each in (self.jobs, self.executions)),
-            *(self.events, self.actors, self.current, self.called if self.moves else ""),
+            *(self.events, self.actors, self.current, self.called if self.current else ""),
             *(self.worked, self.handed_out, self.announced, self.said, self.stopped, self.unheard),
         ))  # fmt: skip
+
+    def decided(self, setting: str, value: Any) -> World:
+        """The same state, with one of the settings in UNKNOWN decided."""
+        new = self.copy()
+        new.settings = replace(self.settings, **{setting: value})
+        return new
+
+    def _known(self, setting: str) -> Any:
+        value = getattr(self.settings, setting)
+        if value is None:
+            raise Undecided(setting)
+        return value
+
+    def renumber(self) -> None:
+        """Let the next id of a call be the first that is not in use."""
+        used = [
+            *map(newest_call, self.rows.values()),
+            *(each.process.newest for each in self.actors),
+        ]
+        self.serial = min(self.serial, 1 + max(used, default=0))
 
     def _tell(self, what: str) -> None:
         if self.story is not None:
@@ -269,7 +309,7 @@ class World:
             self._go_on(actor)
             return
         _, service, operation, request = act
-        self.called = service
+        self.called = f"{service} {operation}"
         answer = self.answer(actor, service, operation, request, fault)
         if self.story is not None:
             self.story.append(told(operation, request, answer, fault))
@@ -287,7 +327,7 @@ class World:
     def answer(self, actor: Actor, service: str, operation: str, request: str, fault: str) -> str:
         """What a service answers, after its effect."""
         faults = TASK_FAULTS if service.startswith("states/") else FAULTS
-        given = json.loads(request)
+        given = asked(request)
         if fault in ("error", "throttled"):
             if operation.startswith("acknowledge") and fault == "error":
                 self._doubt(given["jobId"], given["nonce"])
@@ -298,10 +338,11 @@ class World:
             return faults[fault]
         try:
             if service.startswith("states/"):
-                answered = self._task(actor, service[7:], operation, **given)
+                answered = self._task(actor, service[7:], operation, given)
             else:
                 answered = SERVICES[service](self, actor, operation, given)
-            answer = dumps({"ok": answered or {}})
+            told = answered if isinstance(answered, str) else dumps(answered or {})
+            answer = f'{{"ok":{told}}}'
         except Refused as refused:
             answer = dumps(refused.answer)
         if fault == "lost":
@@ -324,7 +365,8 @@ class World:
             process = self._answered(actor, "null")
             self._add(actor._replace(process=process, until=self.clock + act[1]))
         elif act[0] == "wait":
-            self._add(actor._replace(token=act[1], until=act[2], since=(self.clock, self.serial)))
+            since = self.clock if actor.process.reads_clock else 0
+            self._add(actor._replace(token=act[1], until=act[2], since=since))
             if actor.name == "InProgress":
                 self.handed_out |= {str(actor.cause)}
         elif isinstance(actor.cause, str) and actor.of_function:
@@ -372,6 +414,8 @@ class World:
     def pass_time(self) -> None:
         """Let time pass until the next thing is due."""
         self.clock = max(self.clock, self.next_time())
+        came = [each._replace(due=0) if each.due <= self.clock else each for each in self.events]
+        self.events = tuple(sorted(came))
         for job in list(self.jobs.values()):
             if job.due is not None and job.due <= self.clock:
                 self.jobs[job.id] = job._replace(due=None, status="Queued")
@@ -404,7 +448,7 @@ class World:
         ))  # fmt: skip
         for function in targets(text, bool(self.settings.limit)):
             tries, age = repeats(function)
-            self._send(Event(function, text, self.clock, tries, self.clock + age))
+            self._send(Event(function, text, tries, self.clock + age))
 
     def look_around(self) -> None:
         """Start a sweep."""
@@ -455,12 +499,11 @@ class World:
         }
         self.route("aws.states", "Step Functions Execution Status Change", detail)
 
-    def _task(
-        self, actor: Actor, service: str, operation: str, arguments: Any, task: Any
-    ) -> dict[str, Any]:
+    def _task(self, actor: Actor, service: str, operation: str, given: Any) -> dict[str, Any]:
         """A task's call of a service."""
         name = str(actor.cause)
-        history = [("TaskScheduled", dumps(task["scheduled"]))]
+        arguments, task = given["arguments"], given["task"]
+        history = [("TaskScheduled", task["scheduled"].text)]
         try:
             if service == "lambda":
                 argument = dumps(arguments["Payload"])
@@ -496,7 +539,7 @@ class World:
         current = self.current
         self.remove(actor)
         self._record(str(actor.cause), event)
-        process = actor.process.answered(*actor.since, answer)
+        process = actor.process.answered(actor.since, 0, answer)
         self._go_on(actor._replace(process=process, token="", until=None))
         self.current = current
 
@@ -557,16 +600,16 @@ class World:
 
     # -- DynamoDB -----------------------------------------------------------------------------
 
-    def dynamodb(self, actor: Actor, operation: str, given: dict[str, Any]) -> Any:
+    def dynamodb(self, actor: Actor, operation: str, given: Request) -> Any:
         table = given["TableName"]
         if operation == "query":
             return self._query(given)
         ((_, key),) = given["Key"].items()
         old = self.rows.get((table, key["S"]))
         if operation == "get_item":
-            return {} if old is None else {"Item": json.loads(old)}
-        new, answer = written(operation, old, dumps(given))
-        if "code" in answer:
+            return None if old is None else f'{{"Item":{old}}}'
+        new, answer = written(operation, old, given.text)
+        if isinstance(answer, dict):
             raise Refused(**answer)
         if table == "JobTable":
             self.check_write(key["S"], old, new)
@@ -652,9 +695,12 @@ class World:
     # -- CodePipeline -------------------------------------------------------------------------
 
     def confusable(self, job: Job, execution: str) -> bool:
-        """Whether an execution can't tell another worker's acknowledgment of a job from its own."""
+        """Whether an execution can't tell another worker's acknowledgment of a job from its own.
+
+        What is not decided yet may be as in the hardest world.
+        """
         settings = self.settings
-        same_nonce = not settings.nonce_rotates or settings.owner == "ThirdParty"
+        same_nonce = settings.nonce_rotates is False or settings.owner == "ThirdParty"
         same_answer = same_nonce and settings.repeated == "status"
         return same_answer or self._doubted(job, execution)
 
@@ -721,7 +767,8 @@ class World:
         offered = []
         for job in list(self.jobs.values()):
             if job.status == "Queued" and not job.withdrawn:
-                nonce = job.nonce + 1 if self.settings.nonce_rotates or not job.nonce else job.nonce
+                same = job.nonce and not self._known("nonce_rotates")
+                nonce = job.nonce if same else job.nonce + 1
                 due = self.clock + OFFERED_AGAIN_SECONDS
                 job = job._replace(status="Dispatched", nonce=nonce, due=due)  # noqa: PLW2901
                 self.jobs[job.id] = job
@@ -743,7 +790,7 @@ class World:
 
     def _acknowledge(self, job: Job, nonce: str, whose: str) -> dict[str, str]:
         claimed = job.status == "InProgress" or job.told in ENDED
-        if str(job.nonce) != nonce or (claimed and self.settings.repeated != "status"):
+        if str(job.nonce) != nonce or (claimed and self._known("repeated") != "status"):
             raise Refused("InvalidNonceException")
         if job.told in ENDED:
             return {"status": job.told}
@@ -764,7 +811,7 @@ class World:
             self.check_result(job, status, result)
         if job.status != "InProgress" and not job.holder:
             raise Refused("InvalidJobStateException")
-        self.jobs[job.id] = job._replace(status=status, result=words, due=None)
+        self.jobs[job.id] = job._replace(status=status, result=words, due=None, holder=whose)
         if job.withdrawn:
             return
         if "continuationToken" in result:
@@ -792,12 +839,25 @@ class World:
             raise Broken("reported a failure of a job whose worker succeeded")
 
 
-SERVICES: dict[str, Callable[[World, Actor, str, dict[str, Any]], Any]] = {
+SERVICES: dict[str, Callable[[World, Actor, str, Any], Any]] = {
     "codepipeline": World.codepipeline,
     "dynamodb": World.dynamodb,
     "events": World.eventbridge,
     "stepfunctions": World.stepfunctions,
 }
+
+
+class Request(dict[str, Any]):
+    """A request, or a part of one, which must not be changed; `text` is its JSON."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        super().__init__(given)
+        self.text = dumps(given)
+
+
+@functools.lru_cache(200_000)
+def asked(request: str) -> Request:
+    return Request(json.loads(request, object_hook=Request))
 
 
 def job_of(given: str) -> str:
@@ -826,8 +886,11 @@ def told(operation: str, request: str, answer: str, fault: str) -> str:
 # -- DynamoDB ------------------------------------------------------------------------------------
 
 
-def written(operation: str, old: str | None, request: str) -> tuple[str | None, dict[str, Any]]:
-    """A row after a write, and the answer.
+@functools.lru_cache(500_000)
+def written(
+    operation: str, old: str | None, request: str
+) -> tuple[str | None, str | dict[str, Any]]:
+    """A row after a write, and the answer: JSON, or how it was refused.
 
     Only the order of times and call ids matters. They are numbered, so that results of moto,
     which is slow, can be cached.
@@ -837,11 +900,14 @@ def written(operation: str, old: str | None, request: str) -> tuple[str | None, 
     asked = NUMBERED.sub(lambda match: numbers[match[0]], dumps([old, request]))
     back = dict(zip(numbers.values(), numbers, strict=True))
     new, answer = json.loads(NUMBERED.sub(lambda match: back[match[0]], _written(operation, asked)))
-    return new, answer
+    return new, answer if "code" in answer else dumps(answer)
 
 
 #: Times, the ids of calls, and seconds since 1970.
 NUMBERED = re.compile(r"20\d\d-[-0-9T:.]+Z|call-\d{4}|\b1[89]\d{8}\b")
+
+
+CALL = re.compile(r"call-\d{4}")
 
 
 def numbered(text: str, texts: set[str]) -> str:
@@ -900,9 +966,18 @@ def essence(row: str, clock: float) -> str:
 @functools.lru_cache(500_000)
 def _essence(row: str, due: bool) -> str:
     item = json.loads(row)
-    for name in ("times", "updatedAt", "expiresAt", *([] if due else ["dueAt"])):
+    idle = ["expiresAt", "offers", *([] if due else ["dueAt"])]
+    idle += ["times"] if "continuing" not in item else []
+    idle += ["updatedAt"] if item.get("error") != {"S": "EndedElsewhere"} else []
+    for name in idle:
         item.pop(name, None)
     return dumps(item)
+
+
+@functools.lru_cache(500_000)
+def newest_call(row: str) -> int:
+    """The highest number of a call's id in a row."""
+    return max((int(each[5:]) for each in CALL.findall(row)), default=0)
 
 
 @functools.lru_cache(500_000)
@@ -936,12 +1011,15 @@ def rules() -> list[tuple[str, dict[str, Any], bool]]:
 
 
 @functools.cache
-def repeats(function: str) -> tuple[int, int]:
-    """How often Lambda retries a function, and the maximum age of its events in seconds."""
+def repeats(function: str) -> tuple[int, float]:
+    """How often Lambda retries a function, and the maximum age of its events in seconds.
+
+    Lambda's own limit of six hours is never reached here.
+    """
     of = (
         template().get(f"{function}Function", {}).get("Properties", {}).get("EventInvokeConfig", {})
     )
-    age = ACKNOWLEDGE_SECONDS if "MaximumEventAgeInSeconds" in of else 21_600
+    age = ACKNOWLEDGE_SECONDS if "MaximumEventAgeInSeconds" in of else float("inf")
     return int(of.get("MaximumRetryAttempts", 2)), age
 
 
