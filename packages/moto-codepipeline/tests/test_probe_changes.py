@@ -64,7 +64,7 @@ ADDED = " It was changed."
 
 def with_another_text(name: str) -> str:
     """A fact if all errors of the endpoint have another text."""
-    here = HERE[name]
+    here: str = HERE[name]
     if ERROR.search(here):
         return here + ADDED
     status, brace, error = here.partition("{")
