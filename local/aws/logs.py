@@ -2,7 +2,8 @@
 
 moto can't save queries, and runs them as if they had only `fields`, `sort` and `limit`. Here
 StartQuery and related operations get UnknownOperationException. Of filter patterns, moto supports
-words or one phrase, and lets any other match everything. Here any other is refused.
+words, the first of which begins with a letter, or one phrase, and lets any other match everything.
+Here any other is refused.
 """
 
 import json
@@ -17,8 +18,8 @@ from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundExce
 
 #: The required members of a saved query, and the maximum length of each.
 LONGEST = {"name": 255, "queryString": 10_000}
-#: The filter patterns that moto supports.
-PATTERN = re.compile(r'\s*|\w+( \w+)*|"[^"\\]+"')
+#: The filter patterns that moto supports. One that begins with a digit would match everything there.
+PATTERN = re.compile(r'\s*|[A-Za-z]\w*( \w+)*|"[^"\\]+"')
 
 
 def definitions(backend: Any) -> dict[str, dict[str, Any]]:
@@ -91,7 +92,8 @@ def filtering(moto_filter: Callable[[Any], str]) -> Callable[[Any], str]:
         pattern = self._get_param("filterPattern") or ""
         if not PATTERN.fullmatch(pattern):
             raise InvalidParameterException(
-                f"The local stack supports words or one phrase as a filter pattern, not {pattern}"
+                "The local stack supports as a filter pattern words, the first of which begins with "
+                f"a letter, or one phrase in quotation marks, but not {pattern}"
             )
         return moto_filter(self)
 

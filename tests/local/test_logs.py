@@ -40,10 +40,23 @@ def test_a_filter_pattern_is_words_or_one_phrase(logs, pattern, jobs):
 
 @pytest.mark.parametrize(
     "pattern",
-    ["%a.c%", "[a, b]", '{ $.job = "b" }', "?Taken ?b", "-Taken", 'Taken "b-2"', '"a \\"b\\""'],
+    [
+        "%a.c%",
+        "404",
+        "_x",
+        "7f3a Taken",
+        "[a, b]",
+        '{ $.job = "b" }',
+        "?Taken ?b",
+        "-Taken",
+        'Taken "b-2"',
+        '"a \\"b\\""',
+    ],
 )
 def test_an_unsupported_filter_pattern_is_refused(logs, pattern):
-    with pytest.raises(logs.exceptions.InvalidParameterException, match="words or one phrase"):
+    with pytest.raises(
+        logs.exceptions.InvalidParameterException, match="supports as a filter pattern words"
+    ):
         logs.filter_log_events(logGroupName="/app", filterPattern=pattern)
 
 

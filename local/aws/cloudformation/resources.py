@@ -375,7 +375,7 @@ KINDS: dict[str, type[CloudFormationModel]] = {
     )
 }
 
-#: moto has it, but fails on its event pattern.
+#: moto's can't have an event pattern, so none is created.
 LACKING = "AWS::Events::Archive"
 
 #: Whether a stack may lack resources that can't be created here.
