@@ -18,7 +18,7 @@ from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundExce
 
 #: The required members of a saved query, and the maximum length of each.
 LONGEST = {"name": 255, "queryString": 10_000}
-#: The filter patterns that moto supports. One that begins with a digit would match everything there.
+#: The filter patterns that moto supports. There, one that begins with a digit matches everything.
 PATTERN = re.compile(r'\s*|[A-Za-z]\w*( \w+)*|"[^"\\]+"')
 
 
@@ -92,8 +92,8 @@ def filtering(moto_filter: Callable[[Any], str]) -> Callable[[Any], str]:
         pattern = self._get_param("filterPattern") or ""
         if not PATTERN.fullmatch(pattern):
             raise InvalidParameterException(
-                "The local stack supports as a filter pattern words, the first of which begins with "
-                f"a letter, or one phrase in quotation marks, but not {pattern}"
+                "The local stack supports words as a filter pattern, if the first begins with a "
+                f"letter, or one phrase in quotation marks, but not {pattern}"
             )
         return moto_filter(self)
 

@@ -161,11 +161,12 @@ class ActionType:
         text: str | None = self.definition["settings"].get(template)
         if text is None:
             return None
+        shown = self.masked(configuration)
         values = {
             f"Config:{each['name']}": configuration[each["name"]]
             for each in self.properties
             if each["required"] or self.key.owner == "AWS"
-            if not each["secret"] and each["name"] in configuration
+            if each["name"] in shown and shown[each["name"]] != MASK
         }
         if external_id is not None:
             values["ExternalExecutionId"] = external_id

@@ -229,6 +229,8 @@ class WebhookResource(_Resource, CloudFormationModel):
         """Refuse the webhook."""
         raise ValidationError("This CodePipeline has no AWS::CodePipeline::Webhook")
 
+    update_from_cloudformation_json = create_from_cloudformation_json
+
 
 def _disable(where: JobBackend, name: str, properties: dict[str, Any]) -> None:
     """Disable the pipeline's transitions that a template lists, and enable the others."""

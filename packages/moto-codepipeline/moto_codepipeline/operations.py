@@ -258,8 +258,9 @@ class JobOperations(SteppedBackend):
             self._board.withdraw(action)
 
     def _open_function_job(self, action: ActionRun) -> None:
-        action.external_id = action.configuration["FunctionName"]  # recorded
-        check_function(self.account_id, action.region, action.external_id)
+        name = action.configuration["FunctionName"]
+        check_function(self.account_id, action.region, name)
+        action.external_id = name  # recorded: only if there is such a function
         self._board.open(action)
 
     def _invoke(self, job: Job) -> None:

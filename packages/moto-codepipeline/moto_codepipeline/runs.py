@@ -152,7 +152,7 @@ class ActionRun:
         return without_none(
             actionExecutionId=self.id,
             status=self.status,
-            summary=self.summary,
+            summary=None if self.error else self.summary,  # recorded
             lastStatusChange=None if self.token else round(self.changed, 3),
             token=self.token,
             lastUpdatedBy=self.updated_by,
@@ -200,7 +200,8 @@ class ActionRun:
         )
 
     def _output_detail(self) -> dict[str, Any]:
-        result = self.result() | without_none(errorDetails=self.error)
+        code = {"code": self.error["code"]} if self.error else None  # recorded: no message
+        result = self.result() | without_none(errorDetails=code)
         if self.updated_by:
             result["externalExecutionId"] = self.id  # recorded for approvals, only here
         ended_well = self.status == SUCCEEDED

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from .action_types import ActionType, TypeKey, aws_types
 from .exceptions import InvalidNextTokenError
-from .runs import PipelineRun, without_none
+from .runs import PipelineRun, StageRun, without_none
 from .traffic import Traffic
 
 Item = TypeVar("Item")
@@ -47,19 +47,15 @@ class States:
             inboundExecution=inbound[0] if inbound else None,
             inboundExecutions=inbound,
             inboundTransitionState=self.traffic.transition(name),
-            actionStates=[self._of_action(name, action) for action in stage["actions"]],
+            actionStates=[self._of_action(latest, action) for action in stage["actions"]],
             latestExecution=latest.execution() if latest else None,
             retryStageMetadata=latest.retry_metadata() if latest else None,
         )
 
-    def _of_action(self, stage: str, action: dict[str, Any]) -> dict[str, Any]:
-        begun = (
-            each
-            for run in self.runs
-            for each in reversed(run.begun)
-            if (each.stage.name, each.name) == (stage, action["name"])
-        )
-        latest = next(begun, None)
+    def _of_action(self, stage: StageRun | None, action: dict[str, Any]) -> dict[str, Any]:
+        begun = stage.run.begun if stage else []
+        mine = (e for e in reversed(begun) if (e.stage, e.name) == (stage, action["name"]))
+        latest = next(mine, None)  # recorded: none of an earlier execution
         known = aws_types(action.get("region", self.region)) | self.types
         action_type = known.get(TypeKey.of(action["actionTypeId"]))
         configuration = latest.configuration if latest else action["configuration"]

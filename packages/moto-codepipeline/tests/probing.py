@@ -94,7 +94,7 @@ NUMBERS: dict[str, list[Any]] = {
     "artifact_credentials_seconds": [60, 896, 900, 3600],
 }
 
-LARGE = {"batch_cap": [50, 60, 99, 100], "throttle": [30, 40, 99, 200]}
+LARGE = {"batch_cap": [50, 60, 99, 100], "throttle": [30, 40, 99, 199, 200]}
 
 
 def untold(setting: dict[str, Any]) -> set[str]:

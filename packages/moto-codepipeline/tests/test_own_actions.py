@@ -322,7 +322,7 @@ class TestLambda:
         assert service.execution(execution_id)["artifactRevisions"] == revisions
         assert self.result(service) == links
 
-    def test_a_functions_failure_is_shown_with_its_message_and_no_other_id(
+    def test_a_functions_failure_is_shown_as_the_error_and_with_no_other_id(
         self, service: Service, events: list[dict[str, Any]]
     ) -> None:
         self.invoke(service)
@@ -330,7 +330,8 @@ class TestLambda:
         service.api.put_job_failure_result(jobId=events[0]["id"], failureDetails=details)
         latest = self.state(service)["latestExecution"]
         assert latest["externalExecutionId"] == "work"
-        assert latest["summary"] == "It broke"
+        assert latest["errorDetails"] == {"code": "JobFailed", "message": "It broke"}
+        assert "summary" not in latest
 
     def test_a_function_is_invoked_again_with_its_token(
         self, service: Service, events: list[dict[str, Any]]

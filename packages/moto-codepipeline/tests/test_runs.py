@@ -227,7 +227,7 @@ def test_a_failed_action_execution_has_its_error(service: Service) -> None:
     assert built["output"]["outputArtifacts"] == []
     assert built["output"]["executionResult"] == {
         "externalExecutionSummary": "no licence",
-        "errorDetails": {"code": "PermissionError", "message": "no licence"},
+        "errorDetails": {"code": "PermissionError"},
     }
 
 

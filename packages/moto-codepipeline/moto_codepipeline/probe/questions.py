@@ -220,7 +220,7 @@ def batches(probe: Probe) -> Findings:
     yield Found("default_batch_size", count, f"{count} twice")
 
 
-@question("1 min", throttle="How many calls of an operation are accepted in a second?")
+@question("1 to 15 min", throttle="How many calls of an operation are accepted in a second?")
 def throttle(probe: Probe) -> Findings:
     """Called GetJobDetails 200 times in a row, as fast as possible."""
     clock, seconds, known, free, bursts, most = probe.calls.clock, HORIZON, Interval(), 0, 0, 2

@@ -16,7 +16,6 @@ from .place import Place
 Outcome = TypeVar("Outcome")
 
 UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
-
 LOST = 20
 
 
@@ -139,9 +138,7 @@ class Probe:
         """The first poll that is refused or gets a job. No poll is made before there can be any."""
         clock, queued = self.calls.clock, self.known.get("started_before_queued_seconds", 0)
         clock.wait(max(0.0, trial.start.sent + queued - clock.now()))
-        return look(
-            clock, trial.start, Interval(), poll, lambda answer: bool(jobs(answer) or answer.code)
-        )[1]
+        return look(clock, trial.start, Interval(), poll, lambda it: bool(jobs(it) or it.code))[1]
 
     def offered(self, trial: Trial) -> dict[str, Any]:
         """A trial's job, once it is offered."""
@@ -187,4 +184,6 @@ def duration(action: dict[str, Any]) -> float:
 def error_of(action: dict[str, Any]) -> dict[str, str]:
     """The ErrorDetails of an action that has failed."""
     result: dict[str, Any] = action.get("output", {}).get("executionResult", {})
-    return dict(result.get("errorDetails", {}))
+    error: dict[str, str] = result.get("errorDetails", {})
+    text = result.get("externalExecutionSummary", error.get("message", ""))  # recorded: only there
+    return error and error | {"message": text}
