@@ -2,7 +2,7 @@
 
 Documented: the bucket must be versioned; ``PollForSourceChanges`` enables change detection; the
 output variables. Recorded: the revision's id and summary, the failure without an object, and a
-check for changes every 120 seconds. Here only ``"PollForSourceChanges": "true"`` enables it,
+check for changes every 120 seconds. Here only the values ``"true"`` and ``"True"`` enable it,
 although AWS's default is true: otherwise a test would have executions that it did not start.
 """
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 def polls(action: dict[str, Any]) -> bool:
     """Whether a declared action is an S3 source that asks for change detection."""
     asked = action.get("configuration", {}).get("PollForSourceChanges")
-    return str(asked).lower() == "true" and TypeKey.of(action["actionTypeId"]) == S3_SOURCE
+    return asked in ("true", "True") and TypeKey.of(action["actionTypeId"]) == S3_SOURCE
 
 
 def version_of(action: dict[str, Any]) -> str | None:

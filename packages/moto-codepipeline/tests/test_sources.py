@@ -223,7 +223,7 @@ class TestChangeDetection:
         assert len(service.summaries()) == 1
 
     @pytest.mark.parametrize(
-        "asked", [{}, *({"PollForSourceChanges": text} for text in ("false", "False", "yes", "1"))]
+        "asked", [{}, *({"PollForSourceChanges": text} for text in ("false", "TRUE", "yes", "1"))]
     )
     def test_change_detection_is_off_by_default(
         self, service: Service, asked: dict[str, str]
