@@ -526,7 +526,9 @@ def _stop_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | No
     yield "a second stop that waits", stopping, stop(abandon=False), STOPPING_ALREADY, "InProgress"
     yield "a stop that waits and then one that abandons", stopping, abandon, stopped, "InProgress"
     for state in (succeeded, failed, timed_out, abandoned):
-        yield f"the action is {state.__name__}", state, abandon, NOT_STOPPABLE, None
+        for how, request in (("stop", stop()), ("stop that abandons", abandon)):
+            what = f"a {how}, and the action is {state.__name__}"
+            yield what, state, request, NOT_STOPPABLE, None
     unknown = Error(
         NOT_STOPPABLE.code, NOT_STOPPABLE.text.replace("{pipelineExecutionId}", UNKNOWN_JOB)
     )
