@@ -79,8 +79,7 @@ class Artifact:
 @dataclass(eq=False, repr=False)
 class ActionRun:
     """One action of one execution. ``client_id`` is a partner action's client, and ``job_id`` its
-    newest job's id. Its configuration has secrets, which a ``repr`` would show.
-    """
+    newest job's id. Its configuration has secrets."""
 
     stage: StageRun
     declaration: dict[str, Any]
@@ -102,6 +101,9 @@ class ActionRun:
     revision_summary: str | None = None
     updated_by: str | None = None
     job_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<ActionRun {self.name}: {self.status}>"
 
     @property
     def name(self) -> str:

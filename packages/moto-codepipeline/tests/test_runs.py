@@ -14,6 +14,7 @@ from codepipeline_fixtures import (
     configuration_property,
     error_of,
 )
+from moto_codepipeline.runs import PipelineRun
 
 IDLE = {"category": "Deploy", "owner": "AWS", "provider": "CodeDeploy", "version": "1"}
 
@@ -114,6 +115,31 @@ def test_executions_do_not_disturb_each_other(service: Service) -> None:
     service.fail(jobs[first])
     service.succeed(jobs[second])
     assert (service.status(first), service.status(second)) == ("Failed", "Succeeded")
+
+
+def test_an_action_that_has_not_begun_shows_nothing_of_an_earlier_execution(
+    service: Service,
+) -> None:
+    service.register()
+    service.create([action("First"), action("Second", runOrder=2)])
+    service.start()
+    finish(service, "First")
+    finish(service, "Second")
+    assert service.action_statuses() == {"First": "Succeeded", "Second": "Succeeded"}
+    second = service.start()
+    assert service.stage("Stage2")["latestExecution"]["pipelineExecutionId"] == second
+    assert service.action_statuses() == {"First": "InProgress", "Second": None}
+
+
+def test_an_action_is_represented_without_its_configuration(service: Service) -> None:
+    service.register(configurationProperties=[configuration_property("Token", secret=True)])
+    service.create([action("Build", configuration={"Token": "hidden"})])
+    execution_id = service.start()
+    service.fail(service.take())
+    run = service.backend.pipelines["release"].executions[execution_id]
+    assert isinstance(run, PipelineRun)
+    [_, build] = run.actions
+    assert repr(build) == "<ActionRun Build: Failed>"
 
 
 def test_a_client_request_token_starts_one_execution(service: Service) -> None:
