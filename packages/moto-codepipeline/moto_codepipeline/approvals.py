@@ -1,7 +1,7 @@
 """Manual approvals: an action waits for an answer with its token, or until it times out.
 
 Documented: the notification's message, seven days unless ``timeoutInMinutes`` says otherwise.
-Recorded: the token, the texts for a missing summary and for an approval that is out of date.
+Recorded: subject, links and token, the texts for a missing summary and an approval out of date.
 """
 
 import json
@@ -15,6 +15,7 @@ from .runs import FAILED, IN_PROGRESS, SUCCEEDED, ActionRun
 
 TIMEOUT_MINUTES = 7 * 24 * 60
 SUBJECT_CHARACTERS = 100
+NAME_CHARACTERS = 24
 
 
 class Approvals:
@@ -42,10 +43,11 @@ class Approvals:
         seconds = action.declaration.get("timeoutInMinutes", TIMEOUT_MINUTES) * 60
         self._timeouts[action] = self._timeline.after(seconds, lambda: self._time_out(action))
         if topic := action.configuration.get("NotificationArn"):
-            run = action.run
-            subject = f"APPROVAL NEEDED: AWS CodePipeline {run.pipeline_name} for action "
+            name = action.run.pipeline_name
+            short = name if len(name) <= NAME_CHARACTERS else f"{name[:NAME_CHARACTERS]}..."
+            subject = f"APPROVAL NEEDED: AWS CodePipeline {short} for action {action.name}"
             message = json.dumps(_message(action, self._timeline.now() + seconds))
-            self._publish(topic, (subject + action.name)[:SUBJECT_CHARACTERS], message)
+            self._publish(topic, subject[:SUBJECT_CHARACTERS], message)
 
     def answer(self, action: ActionRun, result: dict[str, str], by: str) -> float:
         """Take the API's ``ApprovalResult``; return the time. Raises ApprovalAlreadyCompletedError,
@@ -78,23 +80,20 @@ class Approvals:
 
 
 def _message(action: ActionRun, expires: float) -> dict[str, Any]:
-    run = action.run
-    console = (
-        f"https://console.aws.amazon.com/codepipeline/home?region={run.region}"
-        f"#/view/{run.pipeline_name}"
-    )
+    run, stage = action.run, action.stage.name
+    site = "https://console.aws.amazon.com/codesuite/codepipeline/pipelines"
+    console = f"{site}/{run.pipeline_name}/view?region={run.region}"
     return {
         "region": run.region,
         "consoleLink": console,
         "approval": {
             "pipelineName": run.pipeline_name,
-            "stageName": action.stage.name,
+            "stageName": stage,
             "actionName": action.name,
             "token": action.token,
             "expires": f"{datetime.fromtimestamp(expires, UTC):%Y-%m-%dT%H:%MZ}",
             "externalEntityLink": action.configuration.get("ExternalEntityLink"),
-            "approvalReviewLink": f"{console}/{action.stage.name}/{action.name}"
-            f"/approve/{action.token}",
+            "approvalReviewLink": f"{console}#/{stage}/{action.name}/approve/{action.token}",
             "customData": action.configuration.get("CustomData"),
         },
     }

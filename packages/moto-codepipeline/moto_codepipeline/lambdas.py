@@ -2,7 +2,7 @@
 
 Documented: the event, the asynchronous invocation, the 30 seconds before an invocation with a
 continuation token, 20 minutes for each result and 24 hours in all. Recorded: ``expirationTime``,
-the text for a missing function.
+the null for an artifact without a revision, the text for a missing function.
 """
 
 import json
@@ -31,6 +31,8 @@ def event(job_id: str, account_id: str, data: Mapping[str, Any], expires: float)
     }
     credentials = {**data["artifactCredentials"], "expirationTime": round(expires * 1000)}
     kept |= {"artifactCredentials": credentials}
+    for side in ("inputArtifacts", "outputArtifacts"):
+        kept[side] = [{"revision": None} | artifact for artifact in data[side]]
     return json.dumps({"CodePipeline.job": {"id": job_id, "accountId": account_id, "data": kept}})
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pytest
@@ -36,6 +36,21 @@ def service() -> Iterator[Service]:
 
 
 class TestApproval:
+    notify: ClassVar = {"NotificationArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:asked"}
+
+    @pytest.fixture
+    def sent(self) -> Iterator[list[tuple[str, str]]]:
+        """Subject and message of each notification."""
+        notices: list[tuple[str, str]] = []
+
+        def publish(account_id: str, region: str, topic: str, subject: str, message: str) -> None:
+            assert (account_id, region) == (ACCOUNT, REGION)
+            assert topic == self.notify["NotificationArn"]
+            notices.append((subject, message))
+
+        with patch.object(JobBackend, "publish_notice", staticmethod(publish)):
+            yield notices
+
     def ask(self, service: Service, **declared: Any) -> str:
         service.create([action("Ask", APPROVAL, **declared)], [service.action("Build")])
         return service.start()
@@ -214,6 +229,36 @@ class TestApproval:
         self.answer(service, token=approval["token"])
         assert service.take()
 
+    def test_the_notification_links_to_the_pipeline_and_to_the_review(
+        self, service: Service, sent: list[tuple[str, str]]
+    ) -> None:
+        self.ask(service, configuration=self.notify)
+        [(_, message)] = sent
+        notice = json.loads(message)
+        site = "https://console.aws.amazon.com/codesuite/codepipeline/pipelines"
+        assert notice["consoleLink"] == f"{site}/release/view?region={REGION}"
+        approval, token = notice["approval"], self.state(service)["token"]
+        review = f"{notice['consoleLink']}#/Stage2/Ask/approve/{token}"
+        assert approval["approvalReviewLink"] == review
+        assert approval["externalEntityLink"] is None
+
+    @pytest.mark.parametrize(
+        ("pipeline", "ask", "shown"),
+        [
+            ("stackd-approval-b929cab0", "Ask", "stackd-approval-b929cab0 for action Ask"),
+            ("stackd-approval-b929cab0d", "Ask", "stackd-approval-b929cab0... for action Ask"),
+            ("p" * 100, "a" * 100, f"{'p' * 24}... for action {'a' * 27}"),
+        ],
+        ids=["24 characters", "25 characters", "the longest names"],
+    )
+    def test_long_names_are_cut_in_the_notifications_subject(
+        self, service: Service, sent: list[tuple[str, str]], pipeline: str, ask: str, shown: str
+    ) -> None:
+        asking = action(ask, APPROVAL, configuration=self.notify)
+        service.api.create_pipeline(pipeline=service.structure([asking], name=pipeline))
+        service.start(pipeline)
+        assert [subject for subject, _ in sent] == [f"APPROVAL NEEDED: AWS CodePipeline {shown}"]
+
 
 class TestLambda:
     """A function's job. moto's functions are not run: their events are recorded."""
@@ -234,7 +279,8 @@ class TestLambda:
 
     def invoke(self, service: Service) -> str:
         configuration = {"FunctionName": "work", "UserParameters": "how"}
-        work = action("Work", LAMBDA, configuration=configuration, inputArtifacts=["SourceOutput"])
+        sides = {"inputArtifacts": ["SourceOutput"], "outputArtifacts": ["Made"]}
+        work = action("Work", LAMBDA, configuration=configuration, **sides)
         service.create([work], [service.action("Build")])
         return service.start()
 
@@ -244,7 +290,10 @@ class TestLambda:
         data = job["data"]
         assert job["accountId"] == ACCOUNT
         assert data["actionConfiguration"]["configuration"]["UserParameters"] == "how"
-        assert [each["name"] for each in data["inputArtifacts"]] == ["SourceOutput"]
+        [read], [made] = data["inputArtifacts"], data["outputArtifacts"]
+        assert (read["name"], made["name"]) == ("SourceOutput", "Made")
+        assert read["revision"] is not None
+        assert made["revision"] is None
         assert set(data["artifactCredentials"]) == {
             "accessKeyId",
             "secretAccessKey",
@@ -410,11 +459,25 @@ class TestLambda:
             None if there else "no work in us-east-1"
         )
 
-    def test_a_missing_function_fails_the_action(self, service: Service) -> None:
+    def test_a_missing_function_fails_the_action_which_shows_only_the_error(
+        self, service: Service
+    ) -> None:
         execution_id = self.invoke(service)
         assert service.status(execution_id) == "Failed"
-        [state] = service.stage("Stage2")["actionStates"]
-        assert state["latestExecution"]["errorDetails"]["code"] == "ConfigurationError"
+        code, message = "ConfigurationError", "The AWS Lambda function work does not exist."
+        assert self.state(service)["latestExecution"] == {
+            "status": "Failed",
+            "errorDetails": {"code": code, "message": message},
+        }
+        assert self.result(service) == {
+            "externalExecutionSummary": message,
+            "errorDetails": {"code": code},
+        }
+        [failed] = service.details("Action", "FAILED")
+        assert failed["execution-result"] == {
+            "external-execution-summary": message,
+            "error-code": code,
+        }
 
 
 class TestTransition:
