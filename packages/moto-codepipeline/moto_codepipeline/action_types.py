@@ -161,13 +161,9 @@ class ActionType:
         text: str | None = self.definition["settings"].get(template)
         if text is None:
             return None
-        shown = self.masked(configuration)
-        values = {
-            f"Config:{each['name']}": configuration[each["name"]]
-            for each in self.properties
-            if each["required"] or self.key.owner == "AWS"
-            if each["name"] in shown and shown[each["name"]] != MASK
-        }
+        named = {e["name"] for e in self.properties if e["required"] or self.key.owner == "AWS"}
+        plain = configuration.items() & self.masked(configuration).items()
+        values = {f"Config:{name}": value for name, value in plain if name in named}
         if external_id is not None:
             values["ExternalExecutionId"] = external_id
         if any(match[1] not in values for match in _PLACEHOLDER.finditer(text)):

@@ -142,6 +142,22 @@ def test_secrets_are_masked_and_a_mask_keeps_the_value(service: Service) -> None
         assert details["input"][member] == {"Project": "p", "Password": "****"}
 
 
+@pytest.mark.parametrize("secrets", [(True, False), (False, True)])
+def test_a_secret_whose_property_is_given_twice_is_in_no_url(
+    service: Service, secrets: tuple[bool, bool]
+) -> None:
+    url = "https://ci.example/{Config:Token}"
+    service.register(
+        configurationProperties=[configuration_property("Token", secret=each) for each in secrets],
+        settings={"entityUrlTemplate": url, "executionUrlTemplate": url},
+    )
+    service.create([action("Build", configuration={"Token": "hidden"})])
+    service.start()
+    shown = service.stages(), service.api.list_action_executions(pipelineName="release")
+    assert "InProgress" in str(shown)
+    assert "hidden" not in str(shown)
+
+
 def test_an_aws_action_that_does_nothing_succeeds_and_says_so(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -276,6 +276,30 @@ def test_a_webhook_is_refused_by_name(service: Service) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "kind", ["CodePipeline::CustomActionType", "CodePipeline::Pipeline", "SQS"]
+)
+def test_a_resource_can_not_become_a_webhook(service: Service, kind: str) -> None:
+    stacks = client("cloudformation")
+    if kind == "CodePipeline::Pipeline":
+        service.register(configurationProperties=[configured("Project")])
+        body = TestPipeline().template()
+    elif kind == "SQS":
+        body = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
+    else:
+        body = template()
+    [name] = json.loads(body)["Resources"]
+    hook = {"Resources": {name: {"Type": "AWS::CodePipeline::Webhook"}}}
+    before = [registered(service), service.api.list_pipelines()["pipelines"]]
+    stacks.create_stack(StackName="hooks", TemplateBody=body)
+    there = physical_id(stacks, "hooks")
+    with pytest.raises(ClientError, match="no AWS::CodePipeline::Webhook"):
+        stacks.update_stack(StackName="hooks", TemplateBody=json.dumps(hook))
+    assert physical_id(stacks, "hooks") == there
+    stacks.delete_stack(StackName="hooks")
+    assert [registered(service), service.api.list_pipelines()["pipelines"]] == before
+
+
 class TestPipeline:
     def template(self, **changes: Any) -> str:
         """A pipeline of one custom action, with values of several types for strings."""
