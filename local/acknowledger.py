@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,17 +32,23 @@ PARAMETERS = {
 }
 
 
-def cloud_with_codepipeline(*, layers: tuple[Any, ...] = (), **settings: Any) -> LocalCloud:
+def cloud_with_codepipeline(
+    *,
+    layers: tuple[Any, ...] = (),
+    reports: Callable[[], bool] = lambda: True,
+    **settings: Any,
+) -> LocalCloud:
     """A local cloud with CodePipeline's job APIs, and the page that shows the jobs.
 
     Args:
         layers: WSGI layers in front of the page.
+        reports: whether action types that are not served are to be reported now.
         settings: other arguments of LocalCloud.
     """
     unserved = Unserved()
     cloud = LocalCloud(
         page=PATH,
-        ticks=(moto_codepipeline.tick_all, lambda: unserved.tell(cloud)),
+        ticks=(moto_codepipeline.tick_all, lambda: unserved.tell(cloud) if reports() else None),
         layers=(
             lambda application, cloud: Endpoint(application, cloud.account_id, cloud.region),
             lambda application, cloud: Page(
@@ -90,7 +96,8 @@ def running(
         worker: whether the sample worker takes the jobs, or your own worker as `module:name`.
         settings: other arguments of `empty`.
     """
-    with empty(**settings) as cloud:
+    registered = False
+    with empty(reports=lambda: registered, **settings) as cloud:
         stack = cloud.deploy(TEMPLATE, PARAMETERS | (parameters or {}), name=STACK_NAME)
         first, *more = action_types(stack)
         if not is_registered_by_template(stack):
@@ -99,6 +106,7 @@ def running(
             # The API can't register a partner's action type.
             if action_type.startswith("ThirdParty/"):
                 register(cloud, stack, action_type)
+        registered = True
         if not worker:
             yield cloud, stack
             return

@@ -17,7 +17,9 @@ def member(moto_serialize: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(moto_serialize)
     def serialize(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
-        if type(value) is dict and key not in value and value.keys() <= shape.parent.members.keys():
+        lacks = type(value) is dict and key not in value
+        made = getattr(self._value_picker, "response_transformers", None)  # of other services
+        if lacks and not made and value.keys() <= shape.parent.members.keys():
             return
         moto_serialize(self, serialized, value, shape, key)
 

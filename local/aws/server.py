@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from flask import Response
+from flask.ctx import RequestContext
 from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.moto_api import recorder
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -66,26 +68,31 @@ class Dispatcher(DomainDispatcherApplication):
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Any:
         flask: Any = self.get_application(environ)
-        if "HTTP_X_AMZ_TARGET" not in environ or environ["PATH_INFO"] != "/":
-            return flask(environ, start_response)
-        if flask not in self._views:
-            rules = [rule.endpoint for rule in flask.url_map.iter_rules() if rule.rule == "/"]
-            self._views[flask] = flask.view_functions[rules[0]].callback if rules else None
-        view = self._views[flask]
+        by_json = "HTTP_X_AMZ_TARGET" in environ and environ["PATH_INFO"] == "/"
+        view = self._view(flask) if by_json and environ["REQUEST_METHOD"] == "POST" else None
         if not view:
             return flask(environ, start_response)
         request = flask.request_class(environ)
+        recorder._record_request(request)
         try:
             status, headers, body = view(request, request.raw_url, request.headers)
             response = Response(body, status, headers)
         except Exception as error:  # noqa: BLE001 - Flask's handlers make an answer of it
-            with flask.request_context(environ):
+            with RequestContext(flask, environ, request):  # the body can't be read again
                 response = flask.finalize_request(flask.handle_user_exception(error))
         else:
             if response.status_code >= 400:
-                with flask.request_context(environ):
+                with RequestContext(flask, environ, request):
                     response = flask.process_response(response)
         return response(environ, start_response)
+
+    def _view(self, flask: Any) -> Any:
+        """A service's view of JSON requests; None if it has none."""
+        if flask not in self._views:
+            rules = [rule.endpoint for rule in flask.url_map.iter_rules() if rule.rule == "/"]
+            views = [flask.view_functions[rule].callback for rule in rules]
+            self._views[flask] = next((v for v in views if v.__name__ == "dispatch"), None)
+        return self._views[flask]
 
 
 class QuietHandler(MotoRequestHandler):

@@ -14,7 +14,7 @@ from botocore.model import ListShape, MapShape, OperationModel, Shape, StringSha
 
 from local import acknowledger
 from local.aws.server import LocalCloud
-from tests.local.fixtures.cloud import REGION, running
+from tests.local.fixtures.cloud import REGION, SECONDS, running
 
 pytestmark = pytest.mark.sampled(4)
 
@@ -133,14 +133,35 @@ def test_a_missing_service_is_refused(cloud, service, code):
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-def test_a_failure_of_moto_is_reported_and_not_retried(cloud):
-    # No SDK sends such a request.
-    connection = http.client.HTTPConnection(cloud.endpoint_url.removeprefix("http://"))
-    scope = "Credential=x/20260101/us-east-1/kms/aws4_request, "
-    headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}", "X-Amz-Target": "TrentService.Encrypt"}
-    connection.request("POST", "/", "{}", headers)
+FORM = "application/x-www-form-urlencoded"
+NOT_FOR_THIS = (501, "NotImplemented", " for this input")
+UNKNOWN = (400, "UnknownOperationException", "")
+
+
+# No SDK sends such requests.
+@pytest.mark.parametrize(
+    ("service", "target", "content_type", "expected"),
+    [
+        ("kms", "TrentService.Encrypt", "application/x-amz-json-1.1", NOT_FOR_THIS),
+        ("kms", "TrentService.Encrypt", FORM, NOT_FOR_THIS),
+        ("states", "AWSStepFunctions.Nope", FORM, UNKNOWN),
+        ("dynamodb", "DynamoDB_20120810.Nope", f"{FORM}; charset=utf-8", NOT_FOR_THIS),
+        ("events", "AWSEvents.Nope", "multipart/form-data; boundary=x", UNKNOWN),
+    ],
+)
+def test_a_failure_is_reported_and_not_retried_whatever_the_type_of_the_body(
+    cloud, service, target, content_type, expected
+):
+    connection = http.client.HTTPConnection(
+        cloud.endpoint_url.removeprefix("http://"), timeout=SECONDS
+    )
+    scope = f"Credential=x/20260101/us-east-1/{service}/aws4_request, "
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}", "X-Amz-Target": target}
+    connection.request("POST", "/", "{}", headers | {"Content-Type": content_type})
     answer = connection.getresponse()
     said = json.loads(answer.read())
     connection.close()
-    assert (answer.status, said["__type"]) == (501, "NotImplemented")
-    assert said["message"] == "Encrypt of kms is not implemented here for this input"
+    status, code, words = expected
+    assert (answer.status, said["__type"].rpartition("#")[2]) == (status, code)
+    operation = target.partition(".")[2]
+    assert said["message"] == f"{operation} of {service} is not implemented here{words}"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import moto_codepipeline
-from local import acknowledger
+from local import acknowledger, unserved
 from local.unserved import QUEUED_SECONDS, look, misfits
 from tests.support import wait_for
 
@@ -60,6 +60,25 @@ def start(cloud: Any, name: str, kind: str, project: str = "") -> None:
     declared = acknowledger.pipeline(name, kind, {"Build": [action]}, role)
     cloud.client("codepipeline").create_pipeline(pipeline=declared)
     cloud.client("codepipeline").start_pipeline_execution(name=name)
+
+
+@pytest.mark.slow
+def test_nothing_is_reported_before_the_stacks_action_types_are_registered(monkeypatch, capfd):
+    looked: list[Any] = []
+    register = acknowledger.register
+
+    def late(cloud: Any, *about: Any, **more: Any) -> None:
+        before = len(looked)
+        wait_for(lambda: len(looked) > before + 5, "the local stack to look", seconds=20)
+        register(cloud, *about, **more)
+
+    tick = lambda: looked.append(None)  # noqa: E731
+    monkeypatch.setattr(unserved, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(moto_codepipeline, "tick_all", tick)
+    monkeypatch.setattr(acknowledger, "register", late)
+    with acknowledger.running(worker=False) as (cloud, _):
+        assert cloud.notices == {}
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.slow

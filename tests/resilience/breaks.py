@@ -177,7 +177,7 @@ def by_explorer(each: Break, copy: Path, _jobs: int) -> str:
 def by_faults(_each: Break, copy: Path, _jobs: int) -> str:
     """The first test of the fault matrix that fails, with the first thing that it found."""
     given = ["-x", "-q", "-p", "no:cacheprovider", "tests/resilience/test_faults.py"]
-    return _first(r"^(?:E +AssertionError: |ERROR |FAILED )(.*)$", copy, "pytest", *given)
+    return _first(r"^(?:E +AssertionError: |FAILED )(.*)$", copy, "pytest", *given)
 
 
 def by_chaos(_each: Break, copy: Path, jobs: int) -> str:

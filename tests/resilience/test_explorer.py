@@ -78,13 +78,15 @@ def test_no_single_deviation_breaks_a_promise(name):
 def test_what_is_left_out_makes_no_difference(name, bound, monkeypatch):
     """Each decided world by itself, interrupted everywhere, with no state merged, ends alike."""
     scenario = variants()[name]
-    ends = search(scenario, bound).ends
+    merged = search(scenario, bound)
     monkeypatch.setattr(searching, "_may_interrupt", lambda *_: True)
-    every = set()
-    for rotates, repeated in itertools.product(*world.UNKNOWN.values()):
-        decided = scenario.varied(nonce_rotates=rotates, repeated=repeated)
-        every |= search(decided, bound, merges=False).ends
-    assert ends == every
+    every = [
+        search(scenario.varied(nonce_rotates=rotates, repeated=repeated), bound, merges=False)
+        for rotates, repeated in itertools.product(*world.UNKNOWN.values())
+    ]
+    assert [each.broken for each in (merged, *every)] == [""] * 5
+    assert merged.ends == set.union(*(each.ends for each in every))
+    assert merged.slowest == max(each.slowest for each in every)
 
 
 @pytest.mark.parametrize(("name", "schedule"), FIXED)

@@ -65,6 +65,8 @@ def main() -> int:
         raise arguments.WrongStartError(
             f"BOUND must be two digits, such as 2,2, not '{given.bound}'"
         )
+    if given.write and (given.scenario, given.bound, given.steps) != ("", "2,2", "1"):
+        raise arguments.WrongStartError("WRITE needs all scenarios, with the usual bound and steps")
     bound, times = Left(*map(int, given.bound.split(","))), arguments.whole("STEPS", given.steps, 1)
     at_once = arguments.whole("processes", given.processes, 1)
     every = list[Found]()
@@ -75,9 +77,11 @@ def main() -> int:
             sys.stdout.write(f"{found}\n")
             sys.stdout.flush()
     sys.stdout.write(total(every, sum(bound)))
+    if any(found.broken for found in every):
+        return 1
     if given.write:
         write("".join([HEADER, *(f"{found}\n" for found in every), total(every, sum(bound))]))
-    return 1 if any(found.broken for found in every) else 0
+    return 0
 
 
 def write(printed: str) -> None:
@@ -108,8 +112,8 @@ def total(every: Sequence[Found], most: int) -> str:
     told = f"{schedules:,} schedules, {states:,} states, {steps:,} steps, {seconds:.0f} s of CPU time\n"
     whole = Counter(min(each.whole, most) for each in every)
     for number, count in sorted(whole.items()):
-        up_to = f"all schedules of up to {number}" if number >= 0 else "not all schedules of 0"
-        told += f"{count} of {len(every)} searches: {up_to} deviations\n"
+        up_to = f"all schedules of at most {number}" if number >= 0 else "not all schedules of 0"
+        told += f"{count} of {len(every)} searches: {up_to} deviation(s)\n"
     return told
 
 

@@ -241,7 +241,7 @@ class World:
     def key(self) -> int:
         """Equal for states that continue in the same way."""
         return hash((
-            *(self.clock, self.serial, self.sweep, self.moves, self.given, self.settings),
+            *(self.clock, self.trouble, self.serial, self.sweep, self.moves, self.given, self.settings),
             frozenset((name, essence(row, self.clock)) for name, row in self.rows.items()),
             *(frozenset(each.items()) for each in (self.jobs, self.executions)),
             *(self.events, self.actors, self.current, self.called if self.current else ""),
