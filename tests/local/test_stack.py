@@ -394,6 +394,11 @@ def test_a_failed_update_is_rolled_back(cloud, templates):
             {},
             r"Template format error: Unrecognized resource types: \[AWS::Nope::B, Own::C::D\]",
         ),
+        ({"Resources": {"A": {**queue(), "Properties": []}}}, {}, "Any Properties member must be"),
+        ({"Resources": {"A": queue(QueueName={"Ref": []})}}, {}, "Every Ref object must have a"),
+        ({"Resources": {"A": queue(QueueName={"Fn::GetAtt": "B"})}}, {}, "every Fn::GetAtt object"),
+        ({"Resources": {"A": queue(QueueName={"Fn::GetAtt": [1]})}}, {}, "every Fn::GetAtt object"),
+        ({"Resources": {"A": queue(QueueName={"Fn::Sub": ["x"]})}}, {}, "or more Fn::Sub"),
         (
             {"Resources": {"A": {"Type": "AWS::Serverless::Function"}}},
             {},
@@ -409,6 +414,16 @@ def test_an_invalid_template_is_refused(templates, template, parameters, objecti
         )
     with pytest.raises(ClientError, match="does not exist"):
         templates.status("refused")
+
+
+def test_the_type_of_a_resource_can_not_be_changed(templates):
+    templates.create("types", {"A": queue(), "B": queue()})
+    changed = {"A": {"Type": "AWS::SNS::Topic"}, "B": queue(DelaySeconds=1)}
+    with pytest.raises(ClientError, match=r"modifies resource type of .* resources: \[A\]"):
+        templates.client.update_stack(
+            StackName="types", TemplateBody=json.dumps({"Resources": changed})
+        )
+    assert templates.status("types") == "CREATE_COMPLETE"
 
 
 def test_a_template_too_long_for_a_request_is_accepted_only_from_s3(cloud, templates):

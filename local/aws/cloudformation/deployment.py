@@ -120,6 +120,13 @@ def plan(stack: Any, wanted: Submission) -> list[dict[str, Any]]:
     )
     then.load()
     made, kept = made_by(stack), in_order(then)
+    kinds = {logical_id: wanted.processed["Resources"][logical_id]["Type"] for logical_id in kept}
+    both = [each for each in kept if each in made]
+    if other := [each for each in both if kinds[each] != made[each].declared["Type"]]:
+        raise ValidationError(
+            message="Update of resource type is not permitted. The new template modifies resource "
+            f"type of the following resources: [{', '.join(other)}]"
+        )
     changes: list[dict[str, Any]] = []
 
     def change(action: str, logical_id: str, kind: str, **more: str) -> None:
@@ -129,7 +136,7 @@ def plan(stack: Any, wanted: Submission) -> list[dict[str, Any]]:
         changes.append({**about, **more})
 
     for logical_id in kept:
-        kind = wanted.processed["Resources"][logical_id]["Type"]
+        kind = kinds[logical_id]
         then._parsed_resources[logical_id] = Unmade(logical_id)
         if logical_id not in made:
             change("Add", logical_id, kind)
@@ -262,8 +269,6 @@ class Deployment:
         kind = declared["Type"]
         superseded = None
         with self.reported(logical_id, kind, "UPDATE"):
-            if kind != old.declared["Type"]:
-                raise ValidationError(message="Update of resource type is not permitted.")
             if not is_replaced(kind, old, after):
                 # Keep it first, so that an update that fails halfway is rolled back.
                 self.keep(logical_id, Made(old.resource, declared, after))

@@ -85,18 +85,24 @@ def parse(body: str) -> dict[str, Any]:
         raise ValidationError(
             message="Template format error: At least one Resources member must be defined."
         )
+    # In YAML, a name may be a number.
+    document["Resources"] = {str(name): each for name, each in document["Resources"].items()}
     check_types(document)
     return document
 
 
 def check_types(document: dict[str, Any]) -> None:
-    """Refuse resource types that AWS does not have."""
+    """Refuse resource types that AWS does not have, and properties that are no object."""
     named: dict[str, None] = {}
     for logical_id, resource in document["Resources"].items():
         if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
             raise ValidationError(
                 message=f"Template format error: [/Resources/{logical_id}] Every Resources object "
                 "must contain a Type member."
+            )
+        if not isinstance(resource.get("Properties"), dict | None):
+            raise ValidationError(
+                message="Template format error: Any Properties member must be an object."
             )
         named[resource["Type"]] = None
     macros = SERVERLESS_TYPES if SERVERLESS in transforms(document) else ()
@@ -211,24 +217,53 @@ def template_at(template_url: str, account_id: str, partition: str) -> str:
     return body.decode()
 
 
+#: CloudFormation's errors for functions with arguments of a wrong shape.
+MALFORMED = {
+    "Ref": "Template format error: Every Ref object must have a single String value.",
+    "Fn::GetAtt": "Template error: every Fn::GetAtt object requires two non-empty parameters, the "
+    "resource name and the resource attribute",
+    "Fn::Sub": "Template error: One or more Fn::Sub intrinsic functions don't specify expected "
+    "arguments. Specify a string as first argument, and an optional second argument to specify a "
+    "mapping of values to replace in the string",
+}
+
+
 def references(value: Any) -> Iterator[str]:
-    """Yield the names to which a part of a template refers."""
+    """Yield the names to which a part of a template refers. Raises CloudFormation's errors."""
     if isinstance(value, list):
         for member in value:
             yield from references(member)
     elif isinstance(value, dict):
         for name, member in value.items():
-            if name == "Ref":
-                yield member
-            elif name == "Fn::GetAtt":
-                yield member[0] if isinstance(member, list) else member.partition(".")[0]
-            elif name == "DependsOn":
-                yield from [member] if isinstance(member, str) else member
-            elif name == "Fn::Sub":
-                template, own = member if isinstance(member, list) else (member, {})
-                for inner in re.findall(r"\$\{([^!][^}]*)\}", template):
-                    if (referred := inner.partition(".")[0]) not in own:
-                        yield referred
-                yield from references(own)
-            else:
-                yield from references(member)
+            yield from referred(name, member)
+
+
+def referred(name: str, member: Any) -> Iterator[str]:
+    """Yield the names to which a function, or any other member, refers."""
+    match name, member:
+        case "Ref", str() | int():
+            yield str(member)
+        case "Fn::GetAtt", [str(resource), _] if resource:
+            yield resource
+        case "Fn::GetAtt", str() if "." in member:
+            yield member.partition(".")[0]
+        case "DependsOn", str():
+            yield member
+        case "DependsOn", list():
+            yield from (each for each in member if isinstance(each, str))
+        case "Fn::Sub", str():
+            yield from substituted(member, {})
+        case "Fn::Sub", [str(template), dict(own)]:
+            yield from substituted(template, own)
+            yield from references(own)
+        case (("Ref" | "Fn::GetAtt" | "Fn::Sub"), _):
+            raise ValidationError(message=MALFORMED[name])
+        case _:
+            yield from references(member)
+
+
+def substituted(template: str, own: dict[str, Any]) -> Iterator[str]:
+    """Yield the names of the stack that Fn::Sub puts into a template."""
+    for inner in re.findall(r"\$\{([^!][^}]*)\}", template):
+        if (name := inner.partition(".")[0]) not in own:
+            yield name

@@ -192,7 +192,9 @@ def test_the_type_of_a_resource_can_not_be_changed(service: Service, kind: str) 
 
 
 def test_a_resource_can_have_a_number_as_its_name(service: Service) -> None:
-    body = template().replace('"BuilderType": {', "1: {").replace('"BuilderType"', "1")
+    document = json.loads(template())
+    del document["Outputs"]  # moto does not find a resource with a number as its name
+    body = json.dumps(document).replace('"BuilderType"', "1")
     stacks = client("cloudformation")
     stacks.create_stack(StackName="types", TemplateBody=body)
     assert re.fullmatch(r"types-1-[A-Z0-9]{12}", physical_id(stacks, "types"))
@@ -222,7 +224,7 @@ SHAPES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3).filter("Ref".__ne__), inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(["Name", "Key", "Value", "Stages", "Actions", "Required"]), inner
         )
@@ -293,7 +295,7 @@ def test_a_resource_can_not_become_a_webhook(service: Service, kind: str) -> Non
     before = [registered(service), service.api.list_pipelines()["pipelines"]]
     stacks.create_stack(StackName="hooks", TemplateBody=body)
     there = physical_id(stacks, "hooks")
-    with pytest.raises(ClientError, match="no AWS::CodePipeline::Webhook"):
+    with pytest.raises(ClientError, match=r"no AWS::CodePipeline::Webhook|modifies resource type"):
         stacks.update_stack(StackName="hooks", TemplateBody=json.dumps(hook))
     assert physical_id(stacks, "hooks") == there
     stacks.delete_stack(StackName="hooks")
