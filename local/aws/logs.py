@@ -92,8 +92,8 @@ def filtering(moto_filter: Callable[[Any], str]) -> Callable[[Any], str]:
         pattern = self._get_param("filterPattern") or ""
         if not PATTERN.fullmatch(pattern):
             raise InvalidParameterException(
-                "The local stack supports words as a filter pattern, if the first begins with a "
-                f"letter, or one phrase in quotation marks, but not {pattern}"
+                f"The local stack does not support the filter pattern {pattern}. Use words, the "
+                "first of which begins with a letter, or one phrase in quotation marks."
             )
         return moto_filter(self)
 

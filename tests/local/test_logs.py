@@ -55,7 +55,7 @@ def test_a_filter_pattern_is_words_or_one_phrase(logs, pattern, jobs):
 )
 def test_an_unsupported_filter_pattern_is_refused(logs, pattern):
     with pytest.raises(
-        logs.exceptions.InvalidParameterException, match="supports words as a filter pattern"
+        logs.exceptions.InvalidParameterException, match="does not support the filter pattern"
     ):
         logs.filter_log_events(logGroupName="/app", filterPattern=pattern)
 

@@ -78,8 +78,9 @@ class ExecutionOperations(JobOperations):
         if client_request_token and token in self._start_tokens:
             return self._start_tokens[token]
         revisions = {each["actionName"]: each["revisionValue"] for each in source_revisions or []}
-        self._start_tokens[token] = self._begin(pipeline, variables, source_revisions=revisions)
-        return self._start_tokens[token]
+        execution_id = self._begin(pipeline, variables, source_revisions=revisions)
+        self._start_tokens[token] = execution_id
+        return execution_id
 
     def _begin(
         self, pipeline: CodePipeline, variables: list[dict[str, str]] | None, **more: Any
