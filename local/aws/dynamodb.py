@@ -1,4 +1,4 @@
-"""moto's DynamoDB with one request at a time, and each expression read once.
+"""moto's DynamoDB with one request at a time, and without what moto does again at each request.
 
 moto checks a condition, creates the item and then updates it. In between, another thread could see
 an incomplete item, or claim an item that is already claimed. On AWS, each such request is atomic.
@@ -6,49 +6,28 @@ an incomplete item, or claim an item that is already claimed. On AWS, each such 
 
 import copy
 import functools
-import pickle
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from moto.dynamodb.comparisons import ConditionExpressionParser
-from moto.dynamodb.parsing import ast_nodes, expressions
+from moto.dynamodb.exceptions import AttributeDoesNotExist
+from moto.dynamodb.parsing import ast_nodes, validators
 
 # moto has no type annotations for these.
-UpdateExpression: Any = ast_nodes.UpdateExpression  # type: ignore[attr-defined]
-DepthFirstTraverser: Any = ast_nodes.DepthFirstTraverser  # type: ignore[attr-defined]
-NODE = (ast_nodes.Node,)  # type: ignore[attr-defined]
-UpdateExpressionParser: Any = expressions.UpdateExpressionParser  # type: ignore[attr-defined]
+nodes: Any = ast_nodes
+ACTIONS = [
+    nodes.UpdateExpressionSetAction,
+    nodes.UpdateExpressionRemoveAction,
+    nodes.UpdateExpressionAddAction,
+    nodes.UpdateExpressionDeleteAction,
+]
 
 moto_words = ConditionExpressionParser._lex_condition_expression
 
 #: Held by each request, and by code that reads items without a request.
 lock = threading.RLock()
-
-
-def copied(tree: Any) -> Any:
-    """Return a copy of an expression's tree, or of a value."""
-    if not isinstance(tree, UpdateExpression):
-        return copy.deepcopy(tree)
-    state = vars(tree)
-    if "pickled" not in state:
-        state["pickled"] = pickle.dumps(tree)
-    return pickle.loads(state["pickled"])  # noqa: S301 - it was made here
-
-
-def all_items(self: Any) -> list[Any]:
-    """Return a table's items in the order of their keys; each key is computed once."""
-    items = [
-        item
-        for found in list(self.items.values())
-        for item in (found.values() if self.range_key_attr else (found,))
-    ]
-    return sorted(items, key=lambda item: [key.cast_value for key in keys_of(item)])
-
-
-def keys_of(item: Any) -> list[Any]:
-    return [key for key in (item.hash_key, item.range_key) if key]
 
 
 def one_at_a_time(moto_call: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -60,31 +39,118 @@ def one_at_a_time(moto_call: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return call_action
 
 
-@functools.cache
-def first_of(kinds: tuple[type, ...], kind: type) -> type | None:
-    """The first of these types that is a type's base; the types of nodes are slow to check."""
-    return next((each for each in kinds if issubclass(kind, each)), None)
+# -- Queries ---------------------------------------------------------------------------------------
 
 
-def traverse(self: Any, tree: Any) -> Any:
-    """Process the nodes of a tree that a traverser is for, from the leaves to the root."""
-    processors = self._processing_map()
-    kinds = tuple(processors)
+def query(moto_query: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a query see only the items with its partition key."""
 
-    def visit(node: Any, position: int) -> Any:
-        parent = node.parent
-        for index, child in enumerate(node.children or ()):
-            self.pre_processing_of_child(node, index)
-            if first_of(NODE, child.__class__):
-                visit(child, index)
-        if found := first_of(kinds, node.__class__):
-            node = processors[found](node)
-            node.parent = parent
-            if parent:
-                parent.children[position] = node
+    def query_items(self: Any, hash_key: Any, *args: Any, **given: Any) -> Any:
+        asked = given.get("hash_key_conditions") or []
+        if not given.get("index_name"):
+            asked = [(self.hash_key_attr, hash_key)]
+        # A number may be written in several ways.
+        self.asked = [(name, key) for name, key in asked if key.type != "N"]
+        try:
+            return moto_query(self, hash_key, *args, **given)
+        finally:
+            del self.asked
+
+    return query_items
+
+
+def all_items(self: Any) -> list[Any]:
+    """Return a table's items, or those that a query asks for, in the order of their keys."""
+    items = [
+        item
+        for found in list(self.items.values())
+        for item in (found.values() if self.range_key_attr else (found,))
+    ]
+    for name, key in vars(self).get("asked", ()):
+        items = [item for item in items if (its := item.attrs.get(name)) and its.value == key.value]
+    return sorted(items, key=lambda item: [key.cast_value for key in keys_of(item)])
+
+
+def keys_of(item: Any) -> list[Any]:
+    return [key for key in (item.hash_key, item.range_key) if key]
+
+
+# -- Expressions -----------------------------------------------------------------------------------
+
+
+def same(value: Any) -> Any:
+    """Return an expression's tree itself, which `validate` doesn't change; copy other values."""
+    return value if isinstance(value, nodes.UpdateExpression) else copy.deepcopy(value)
+
+
+def validate(moto_validate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Resolve an update's actions one by one, without changing the tree.
+
+    moto copies the tree, and walks through all of it ten times. It still does if there is an error,
+    so that it finds the same one first.
+    """
+
+    def validated(self: Any) -> Any:
+        tree = self.node_to_validate
+        try:
+            return with_children(tree, resolved(self, tree))
+        except Exception:  # noqa: BLE001 - moto finds it again, or doesn't find it
+            self.node_to_validate = copy.deepcopy(tree)
+            return moto_validate(self)
+
+    return validated
+
+
+def resolved(validator: Any, tree: Any) -> list[Any]:
+    """Return copies of a tree's actions with their values; fails if one is invalid."""
+    by = {type(each): each for each in validator.processors}
+    of_keys = by[validators.UpdateHashRangeKeyValidator]
+    values = by[validators.ExpressionAttributeValueProcessor]
+    paths = by[validators.ExpressionAttributeResolvingProcessor]
+    functions = by[validators.UpdateExpressionFunctionEvaluator]
+    operations = by[validators.ExecuteOperations]
+    of_type = by[validators.TypeMismatchValidator]
+    of_length = by[validators.EmptyStringKeyValueValidator]
+
+    def value(node: Any) -> Any:
+        match node.type:
+            case "UpdateExpressionPath":
+                return paths.resolve_expression_path(node)
+            case "ExpressionAttributeValue":
+                return values.replace_expression_attribute_value_with_value(node)
+            case "UpdateExpressionFunction":
+                name, *given = node.children
+                return functions.process_function(with_children(node, [name, *map(value, given)]))
+            case "UpdateExpressionValue":
+                combined = with_children(node, [value(child) for child in node.children])
+                made = operations.process_update_expression_value(combined)
+                if made.type == "NoneExistingPath":
+                    raise AttributeDoesNotExist
+                return made
         return node
 
-    return visit(tree, -1)
+    # The same for each item.
+    about = frozenset(validator.expression_attribute_names.items()), *of_keys.table_key_attributes
+    known = vars(tree).setdefault("known", {})
+    if about not in known:
+        for check in (*validator.processors[:2], of_keys):
+            check.traverse(tree)
+        known[about] = tree.find_clauses(ACTIONS)
+    actions = []
+    for action in known[about]:
+        path, *given = action.children
+        paths.process_expression_path_node(path)
+        actions.append(with_children(action, [path, *map(value, given)]))
+        if action.type == "UpdateExpressionSetAction":
+            of_type.check_for_type_mismatch(actions[-1])
+            of_length.check_for_empty_string_key_value(actions[-1])
+    return actions
+
+
+def with_children(node: Any, children: list[Any]) -> Any:
+    made = copy.copy(node)
+    made.children = children
+    return made
 
 
 @functools.lru_cache(1000)
@@ -97,4 +163,3 @@ def words(self: Any) -> deque[Any]:
 
 
 parsed = functools.lru_cache(1000)
-process: Any = DepthFirstTraverser.process

@@ -220,8 +220,8 @@ def offer(rule: Any, event: Event) -> None:
 
     A rule without a pattern is a schedule, which matches no event; in moto it matches every event.
     """
-    pattern = rule.event_pattern
-    if rule.state != "DISABLED" and pattern.get_pattern() and pattern.matches_event(event):
+    kind = {name: event[name] for name in ("source", "detail-type")}
+    if may_match(rule, **kind) and rule.event_pattern.matches_event(event):
         metrics.of_rule(rule, MatchedEvents=1)
         send_to_targets(rule, event)
 

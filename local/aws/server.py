@@ -15,15 +15,12 @@ from flask.ctx import RequestContext
 from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_api import recorder
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-)
-from werkzeug.serving import make_server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
 from local.aws import (
     events,
     functions,
+    http,
     isolation,
     metrics,
     permissions,
@@ -93,13 +90,6 @@ class Dispatcher(DomainDispatcherApplication):
             views = [flask.view_functions[rule].callback for rule in rules]
             self._views[flask] = next((v for v in views if v.__name__ == "dispatch"), None)
         return self._views[flask]
-
-
-class QuietHandler(MotoRequestHandler):
-    """Logs failures, but no requests."""
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        pass
 
 
 @contextmanager
@@ -242,17 +232,16 @@ class LocalCloud:
         for layer in self._layers:
             application = layer(application, self)
             started.callback(getattr(application, "stop", lambda: None))
-        server = make_server(
+        server = http.Server(
             self._host,
             port,
             Guard(application, host=self._host, page=self._page, origins=self._origins),
-            threaded=True,
-            request_handler=QuietHandler,
+            http.Handler,
             fd=listener.fileno(),
         )
         started.callback(server.server_close)
         endpoint = threading.Thread(
-            target=server.serve_forever, args=(0.05,), name="endpoint", daemon=True
+            target=server.serve_forever, args=(0.2,), name="endpoint", daemon=True
         )
         with one_core():
             endpoint.start()
