@@ -32,15 +32,6 @@ def metrics(alarm: Any) -> list[Any]:
     return [one["MetricStat"]["Metric"] for one in terms_of(alarm) if "MetricStat" in one]
 
 
-def measured(alarm: Any) -> list[Any]:
-    """What has the period and the metric of an alarm."""
-    return (
-        [alarm]
-        if "MetricName" in alarm
-        else [one for one in terms_of(alarm) if "MetricStat" in one]
-    )
-
-
 def terms_of(alarm: Any) -> list[Any]:
     """The terms of an alarm, by default."""
     return [one["Fn::If"][2] if "Fn::If" in one else one for one in alarm.get("Metrics", [])]
@@ -67,9 +58,8 @@ def test_an_alarm_notifies_the_topic_when_it_fires_and_when_it_is_over(name):
 def test_an_alarm_about_single_jobs_is_over_after_five_minutes_without_one():
     for name in OF_SINGLE_JOBS:
         alarm = ALARMS[name]
-        assert {one.get("Period") or one["MetricStat"]["Period"] for one in measured(alarm)} == {
-            300
-        }
+        periods = [one["MetricStat"]["Period"] for one in terms_of(alarm) if "MetricStat" in one]
+        assert set(periods or [alarm["Period"]]) == {300}
         treated = (alarm["EvaluationPeriods"], alarm["TreatMissingData"])
         assert treated == (1, "notBreaching")
 
@@ -293,18 +283,6 @@ def test_the_cost_of_metrics_by_action_type_is_in_the_description():
     cost = f"{len(metrics_by_action_type()) * 0.3 + 0.1:.2f} USD"
     description = TEMPLATE["Parameters"]["MetricsByActionType"]["Description"]
     assert f"up to {cost} a month for each type" in description
-
-
-def test_the_service_of_a_metric_is_the_function_that_emits_it():
-    """Powertools sets this dimension from the function's POWERTOOLS_SERVICE_NAME."""
-    for alarm in ALARMS.values():
-        for metric in metrics(alarm):
-            if metric["Namespace"] == OWN:
-                (dimension,) = metric["Dimensions"]
-                assert dimension["Name"] == "service"
-                function = RESOURCES[f"{dimension['Value']}Function"]["Properties"]
-                variables = function["Environment"]["Variables"]
-                assert variables["POWERTOOLS_SERVICE_NAME"] == dimension["Value"]
 
 
 def test_an_alarm_on_a_metric_of_ours_is_on_a_documented_one():

@@ -1,6 +1,5 @@
 """docs/parameters.md has the parameters of template.yaml."""
 
-
 from cfnlint.decode import cfn_yaml
 
 from tests.support import ROOT

@@ -18,7 +18,7 @@ from acknowledger.log import logger
 from acknowledger.moments import ago
 from acknowledger.room import GIVEN
 from local.aws import replaced
-from tests.support import FUNCTIONS_ENVIRONMENT, ROOT
+from tests.support import FUNCTIONS_ENVIRONMENT, ROOT, load_event
 
 SERVICE = os.environ["POWERTOOLS_SERVICE_NAME"]
 ENVIRONMENT = {
@@ -196,6 +196,14 @@ class Aws:
 
     def _note_start(self, request: dict[str, Any]) -> None:
         self.started[request["name"]] = json.loads(request["input"])
+
+
+def offered(configuration: dict[str, str], **data: Any) -> dict[str, Any]:
+    """The job of the sample events as CodePipeline offers it, with another configuration."""
+    job: dict[str, Any] = load_event("acknowledge-job-dispatched")["detail"]["offer"]["job"]
+    keys = dict.fromkeys(("accessKeyId", "secretAccessKey", "sessionToken"), "SECRET")
+    secrets = {"actionConfiguration": {"configuration": configuration}, "artifactCredentials": keys}
+    return {**job, "data": {**job["data"], **secrets, **data}}
 
 
 def execution(arn: str, status: str = "RUNNING") -> dict[str, Any]:

@@ -232,9 +232,7 @@ def test_without_a_task_token_the_error_of_the_api_is_raised(aws_calls):
             errors.ValidationException,
             ["3 validation errors", "'jobId'", "'nonce'", "'nonse'"],
         ),
-        ("bad/acknowledge-task-token", errors.EventInvalid, ["taskToken"]),
         ("bad/acknowledge-claim", errors.EventInvalid, ["offer.job must", "offer.timeouts"]),
-        ("intake-schedule", errors.EventInvalid, ["detail-type must be 'Job Dispatched'"]),
     ],
 )
 def test_bad_input_is_refused_naming_every_field_before_any_call(event, error, fields, aws_calls):

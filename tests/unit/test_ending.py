@@ -216,12 +216,21 @@ class TestNotAcknowledged:
         assert ended.said["status"] == cloud.job(JOB_ID)["status"]
         assert "InProgress" in cloud.job(JOB_ID)["times"]
 
-    @pytest.mark.parametrize("answer", ["InvalidNonceException", "Queued"])
-    def test_a_job_that_another_worker_has_is_left_alone(self, answer, job, cloud):
+    @pytest.mark.parametrize(
+        ("answer", "status", "error"),
+        [
+            ("InvalidNonceException", "StandDown", "OfferLost"),
+            ("Queued", "StandDown", "OfferLost"),
+            ("JobNotFoundException", "Refused", "JobNotFoundException"),
+        ],
+    )
+    def test_a_job_that_another_worker_has_or_that_nobody_knows_is_left_alone(
+        self, answer, status, error, job, cloud
+    ):
         job(status="Dispatched")
         cloud.expects_acknowledgment(answer)
         said = end(LATE).said
-        assert (said["status"], said["error"]) == ("StandDown", "OfferLost")
+        assert (said["status"], said["error"]) == (status, error)
         assert cloud.job(JOB_ID) == {}
 
     def test_a_job_that_has_ended_elsewhere_is_recorded_so(self, job, cloud):
@@ -269,13 +278,6 @@ class TestNotAcknowledged:
         cloud.expects_event()
         refused = {"Error": "CodePipelineRefused", "Cause": "No."}
         assert end({"state": "Dispatched", "failure": refused}).said["status"] == "TimedOut"
-
-    def test_a_job_that_codepipeline_does_not_know_is_given_back(self, job, cloud):
-        job(status="Dispatched")
-        cloud.expects_acknowledgment("JobNotFoundException")
-        said = end(LATE).said
-        assert (said["status"], said["error"]) == ("Refused", "JobNotFoundException")
-        assert cloud.job(JOB_ID) == {}
 
     def test_a_refusal_that_may_be_temporary_is_retried(self, job, cloud):
         job(status="Dispatched")

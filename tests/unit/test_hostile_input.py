@@ -35,7 +35,7 @@ from acknowledger.moments import ago
 from acknowledger.validation import violations
 from tests.hostile import VICTIM, fits, mutated, settled, texts, values
 from tests.support import ROOT, load_event
-from tests.unit.conftest import Context
+from tests.unit.conftest import Context, offered
 
 SECRET = "secret-that-nobody-may-see"
 CUSTOM, PARTNER, OTHER = (
@@ -476,45 +476,21 @@ def test_stop_changes_only_the_jobs_of_the_stopped_execution(cloud, event):
 # Intake
 
 
-def offer(number: int = 1, **changes: Any) -> dict[str, Any]:
+def offer(number: int = 1) -> dict[str, Any]:
     """A job as PollForJobs returns it, with every member that it may have."""
-    return {
-        "id": f"00000000-0000-0000-0000-{number:012}",
-        "nonce": "3",
-        "accountId": "123456789012",
-        "data": {
-            "actionTypeId": ActionType.parse(CUSTOM).as_id(),
-            "actionConfiguration": {
-                "configuration": {"Password": SECRET, "Input": "x", "JobTimeoutSeconds": "60"}
-            },
-            "pipelineContext": {
-                "pipelineName": "my-pipeline",
-                "stage": {"name": "Build"},
-                "action": {"name": "Compile", "actionExecutionId": "of another"},
-                "pipelineArn": "arn:aws:codepipeline:us-east-1:123456789012:my-pipeline",
-                "pipelineExecutionId": "7f5094f0-1c2d-4e3f-8a9b-0c1d2e3f4a5b",
-            },
-            "inputArtifacts": [
-                {
-                    "name": "Source",
-                    "revision": "1",
-                    "location": {
-                        "type": "S3",
-                        "s3Location": {"bucketName": "b", "objectKey": "k"},
-                    },
-                }
-            ],
-            "outputArtifacts": [],
-            "artifactCredentials": {
-                "accessKeyId": SECRET,
-                "secretAccessKey": SECRET,
-                "sessionToken": SECRET,
-            },
-            "continuationToken": "the worker's own",
-            "encryptionKey": {"id": "key", "type": "KMS"},
-        },
-        **changes,
-    }
+    place = {"type": "S3", "s3Location": {"bucketName": "b", "objectKey": "k"}}
+    context = SUCCEEDED["offer"]["job"]["data"]["pipelineContext"]
+    job = offered(
+        {"Password": SECRET, "Input": "x", "JobTimeoutSeconds": "60"},
+        pipelineContext=context | {"action": {"name": "Compile", "actionExecutionId": "another"}},
+        inputArtifacts=[{"name": "Source", "revision": "1", "location": place}],
+        artifactCredentials=dict.fromkeys(
+            ("accessKeyId", "secretAccessKey", "sessionToken"), SECRET
+        ),
+        continuationToken="the worker's own",
+        encryptionKey={"id": "key", "type": "KMS"},
+    )
+    return job | {"id": f"00000000-0000-0000-0000-{number:012}"}
 
 
 @settled(40)

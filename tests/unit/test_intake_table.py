@@ -1,11 +1,8 @@
-import itertools
-
 import pytest
 
 from acknowledger import intake_table
 from acknowledger.errors import TableUnavailable
 from acknowledger.room import Room
-from tests.unit.interleaving import interleave, orders
 
 TYPE = "Custom/Build/Acknowledger/1"
 NOW = "2026-01-01T00:00:00.000Z"
@@ -177,14 +174,6 @@ def test_a_job_that_is_about_to_be_continued_is_unshown_until_its_progress_is_sh
     assert (room.awaiting, room.unshown) == ({"j": NOW}, {"i": NOW})
 
 
-def test_forgetting_an_unshown_job_keeps_the_awaited_ones(cloud):
-    cloud.put_intake(awaiting={"i": NOW, "j": NOW}, unshown={"i": NOW, "k": NOW})
-    for job_id in ("i", "j"):
-        intake_table.forget(TYPE, job_id, LATER)
-    room = intake_table.read(TYPE, 0)
-    assert (room.awaiting, room.unshown) == ({"i": NOW, "j": NOW}, {"k": NOW})
-
-
 def test_progress_that_was_reported_since_is_not_forgotten(cloud):
     """An invocation that forgets may not know of progress reported at the same time."""
     intake_table.remind(TYPE, "j", NOW)
@@ -211,58 +200,3 @@ def test_an_error_of_the_intake_table_is_raised_as_retryable(cloud):
     for act in (lambda: intake_table.read(TYPE, 1), lambda: intake_table.pause(TYPE, paused=True)):
         with pytest.raises(TableUnavailable):
             act()
-
-
-class TestTwoIntakesAtOnce:
-    """Every order of their calls is tried; DynamoDB changes a row once at a time."""
-
-    @pytest.mark.parametrize("limit", [pytest.param(1, marks=pytest.mark.slow), 3])
-    def test_two_intakes_never_give_more_room_than_the_limit(self, cloud, limit):
-        def intake(*executions):
-            return lambda: take(Room(TYPE, limit), *executions)
-
-        for order in orders(4, 4):
-            cloud.put_intake()
-            given = interleave(cloud.dynamodb, order, intake("a", "b"), intake("c", "d"))
-            holders, waiting = names(cloud)
-            assert len(holders) == limit, order
-            assert sorted(holders + waiting) == list("abcd"), order
-            answered = dict(zip("abcd", itertools.chain(*given), strict=True))
-            assert [name for name, has_room in answered.items() if has_room] == holders, order
-
-    def test_two_intakes_give_freed_room_only_once(self, cloud):
-        room = Room(TYPE, 1, waiting=dict.fromkeys("ab", WAITS))
-
-        def intake(*executions):
-            return lambda: [name for name in executions if intake_table.give(room, name)]
-
-        for order in orders(2, 2):
-            cloud.put_intake(waiting=room.waiting)
-            given = interleave(cloud.dynamodb, order, intake("a", "b"), intake("b", "a"))
-            holders, waiting = names(cloud)
-            assert len(holders) == len(waiting) == 1, order
-            assert list(itertools.chain(*given)) == holders, order
-
-    def test_a_new_job_never_gets_room_before_a_waiting_one(self, cloud):
-        room = Room(TYPE, 1, waiting={"a": WAITS})
-
-        for order in orders(2, 2):
-            cloud.put_intake(holders={"x": held()}, waiting=room.waiting)
-            intake_table.give_back(TYPE, "x")
-            given = interleave(
-                cloud.dynamodb,
-                order,
-                lambda: take(room, "b"),
-                lambda: intake_table.give(room, "a"),
-            )
-            assert given == [[False], True], order
-            assert names(cloud) == (["a"], ["b"]), order
-
-    def test_an_offer_that_both_intakes_see_is_counted_once(self, cloud):
-        def intake():
-            return take(Room(TYPE, 2), "a")
-
-        for order in orders(2, 2):
-            cloud.put_intake(holders={"x": held()})
-            assert interleave(cloud.dynamodb, order, intake, intake) == [[True], [True]], order
-            assert names(cloud) == (["a", "x"], []), order

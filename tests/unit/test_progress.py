@@ -134,12 +134,6 @@ class TestProgress:
         assert keep_alive() is False
         assert cloud.job(JOB_ID) == before
 
-    def test_keeping_a_job_alive_shows_the_known_progress_and_keeps_its_time(self, cloud):
-        put_job(cloud, progress=DETAILS, toldAt=KEPT_AT)
-        expect_continuation(cloud)
-        assert show(LATER, keepAlive=True)
-        assert (cloud.job(JOB_ID)["progress"], cloud.job(JOB_ID)["toldAt"]) == (DETAILS, KEPT_AT)
-
     def test_other_fields_of_the_event_are_ignored(self, cloud):
         put_job(cloud)
         expect_continuation(cloud, {"percentComplete": 5})
@@ -249,11 +243,12 @@ class TestProgress:
         assert show(TOLD_AT, percentComplete=10, summary="old")
         assert cloud.job(JOB_ID)["progress"] == DETAILS
 
-    def test_a_reminder_does_not_change_the_time_of_the_progress(self, cloud):
+    @pytest.mark.parametrize("told", [{}, {"keepAlive": True}])
+    def test_a_reminder_shows_the_known_progress_and_keeps_its_time(self, cloud, told):
         put_job(cloud, progress=DETAILS, toldAt=KEPT_AT)
         expect_continuation(cloud)
-        assert show(LATER)
-        assert cloud.job(JOB_ID)["toldAt"] == KEPT_AT
+        assert show(LATER, **told)
+        assert (cloud.job(JOB_ID)["progress"], cloud.job(JOB_ID)["toldAt"]) == (DETAILS, KEPT_AT)
 
     @pytest.mark.parametrize(
         "meanwhile",

@@ -17,7 +17,7 @@ from acknowledger.moments import ago
 from acknowledger.offers import PREFIX, execution_name, token
 from acknowledger.room import AWAITED, BATCH_SIZE, GIVEN
 from tests.support import load_event
-from tests.unit.conftest import ENVIRONMENT, Context, metrics_in
+from tests.unit.conftest import ENVIRONMENT, Context, metrics_in, offered
 
 STARTED, OLDER, SCHEDULE, ENDED, PAUSE, RESUME = (
     load_event(f"intake-{name}")
@@ -35,21 +35,9 @@ ARN = ENVIRONMENT["STATE_MACHINE_ARN"].replace("stateMachine", "execution")
 
 
 def offer(number=1, execution=ACTION, **data):
-    return {
-        "id": f"00000000-0000-0000-0000-{number:012}",
-        "nonce": "3",
-        "accountId": "123456789012",
-        "data": {
-            "actionConfiguration": {"configuration": {"Password": "hunter2"}},
-            "pipelineContext": {"action": {"name": "Compile", "actionExecutionId": execution}},
-            "artifactCredentials": {
-                "accessKeyId": "AKIDSECRET",
-                "secretAccessKey": "SECRET",
-                "sessionToken": "SECRET",
-            },
-            **data,
-        },
-    }
+    context = {"action": {"name": "Compile", "actionExecutionId": execution}}
+    job = offered({"Password": "hunter2"}, pipelineContext=context, **data)
+    return job | {"id": f"00000000-0000-0000-0000-{number:012}"}
 
 
 def continuing(number, of=f"{ARN}:first", execution=ACTION):
