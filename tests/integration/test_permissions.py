@@ -22,7 +22,7 @@ from local.aws.permissions import Call, Grant
 from tests.integration.alarms import DEAD_LETTERS
 from tests.integration.conftest import World
 from tests.integration.written import Written
-from tests.resilience.test_faults import LIMITED, Matrix
+from tests.resilience.test_faults import LIMITED, Matrix, Trial
 from tests.resilience.test_faults import running as matrix
 from tests.support import load_event, wait_for
 
@@ -85,7 +85,7 @@ def gets_events_that_cannot_be_handled(world: World, _: Matrix) -> None:
 
 
 def is_repaired_by_a_sweep(world: World, jobs: Matrix) -> None:
-    """Intake finds an ended execution with room, one that was not told of it, and a due job."""
+    """Intake finds an ended execution with room, one not notified of its room, and a due job."""
     ended, untold = (f"Custom/Build/{lane}/1" for lane in LIMITED)
     holder = {"jobId": "x", "since": ago(300), "told": True}
     jobs.put_room(ended, {"ended": holder})
@@ -130,17 +130,16 @@ def is_awaited_by_a_report_that_its_late_acknowledgment_wakes(world: World, jobs
         let_go = world.hold_back_acknowledge()
         jobs.is_continued(trial)
         jobs.tell_intake(trial)
-        following = wait_for(
-            lambda trial=trial: [
-                row for row in world.rows(trial.pipeline) if row["jobId"]["S"] != trial.job_id
-            ],
-            "the next job",
-            seconds=20,
-        )
-        world.task_token(following[0])
-        end(world, following[0])
+        (row,) = wait_for(partial(next_rows, world, trial), "the next job", seconds=20)
+        world.task_token(row)
+        end(world, row)
         world.row(trial.pipeline, "Succeeded")
         let_go()
+
+
+def next_rows(world: World, trial: Trial) -> list[dict[str, Any]]:
+    """The rows of the jobs that continue a trial's job."""
+    return [row for row in world.rows(trial.pipeline) if row["jobId"]["S"] != trial.job_id]
 
 
 def is_late(world: World, row: dict[str, Any]) -> None:

@@ -183,7 +183,7 @@ NONCES = {
 def test_an_invalid_nonce_means_that_an_earlier_call_succeeded_or_that_the_offer_is_lost(
     before, after, looks, assumed, aws_calls, capsys
 ):
-    """The earlier calls that are noted before and after this one, and at each look after that."""
+    """Given: the other calls noted before this one and after it, and the rows read later."""
     aws_calls.expects("dynamodb", "update_item", noted(before))
     aws_calls.expects_acknowledgment("InvalidNonceException")
     if after is None:

@@ -19,7 +19,11 @@ def violations(operation, request):
     return str(refused.value)
 
 
-REVISION = {"revision": "r", "changeIdentifier": "c", "created": "2026-01-01T00:00:00Z"}
+REVISION: dict[str, Any] = {
+    "revision": "r",
+    "changeIdentifier": "c",
+    "created": "2026-01-01T00:00:00Z",
+}
 DETAILS = {"type": "JobFailed", "message": "m"}
 GOOD: dict[str, dict[str, Any]] = {
     ACKNOWLEDGE: {"jobId": JOB_ID, "nonce": "3"},
