@@ -95,12 +95,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(aws, "_session", lambda: CLIENTS)
     monkeypatch.setattr(acknowledgment, "TAKEN_BACK_AFTER_SECONDS", (0, 0))
-    for cached in (
-        aws._made,
-        config,
-        job_api.properties,
-        client_tokens._provider,
-    ):
+    for cached in (aws._made, config, job_api.properties, client_tokens._provider):
         cached.cache_clear()
     job_api._largest_batch.clear()
     yield
