@@ -1,7 +1,6 @@
 """CloudWatch's alarms, evaluated on the local stack's metrics. No notification is sent."""
 
 from datetime import timedelta
-from typing import Any
 
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.utils import utcnow
@@ -31,24 +30,15 @@ def firing(world: World) -> set[str]:
         for logical, physical in world.stack.resources.items()
         if logical.endswith("Alarm")
     }
-    made = list(backend(world).alarms.values())
-    return {names[alarm.name] for alarm in made if fires(world, alarm)}
-
-
-def fires(world: World, alarm: Any) -> bool:
-    value = figure(world, alarm)
-    if value is None:
-        # INSUFFICIENT_DATA, which also notifies if there had been data before.
-        return bool(alarm.treat_missing_data in ("breaching", "missing"))
-    return bool(alarms.COMPARED[alarm.comparison_operator](value, alarm.threshold))
-
-
-def figure(world: World, alarm: Any) -> float | None:
-    """The value that an alarm compares, from the last hour."""
-    now = utcnow()
-    end = now + timedelta(minutes=1)
-    return alarms.figure(backend(world), alarm, now - WINDOW, end)
-
-
-def backend(world: World) -> Any:
-    return cloudwatch_backends[world.cloud.account_id][world.cloud.region]
+    backend = cloudwatch_backends[world.cloud.account_id][world.cloud.region]
+    end, found = utcnow() + timedelta(minutes=1), set()
+    for alarm in list(backend.alarms.values()):
+        value = alarms.figure(backend, alarm, end - WINDOW, end)
+        if value is None:
+            # INSUFFICIENT_DATA, which also notifies if there had been data before.
+            fires = alarm.treat_missing_data in ("breaching", "missing")
+        else:
+            fires = alarms.COMPARED[alarm.comparison_operator](value, alarm.threshold)
+        if fires:
+            found.add(names[alarm.name])
+    return found

@@ -55,20 +55,24 @@ class World:
         configuration: dict[str, str],
         *,
         sweep: bool = True,
+        action_type: str = "",
+        name: str = "",
         **stages: list[dict[str, Any]],
     ) -> str:
         """Start a new pipeline with one action with this configuration; return the pipeline's name.
 
         There are no events about partners' jobs, so that they need a sweep.
         """
-        name = f"pipeline-{next(numbers)}"
-        configuration = {"Password": PASSWORD, **configuration}
+        name = name or f"pipeline-{next(numbers)}"
+        kind = action_type or self.action_type
+        if configuration:
+            configuration = {"Password": PASSWORD, **configuration}
         stages = stages or {"Build": [{"name": "Work", "configuration": configuration}]}
         role = acknowledger.pipeline_role(self.cloud)
         client = self.client("codepipeline")
-        client.create_pipeline(pipeline=acknowledger.pipeline(name, self.action_type, stages, role))
+        client.create_pipeline(pipeline=acknowledger.pipeline(name, kind, stages, role))
         client.start_pipeline_execution(name=name)
-        if sweep and self.owner == "ThirdParty":
+        if sweep and kind.startswith("ThirdParty/"):
             self.cloud.schedule.fire()
         return name
 
@@ -338,6 +342,24 @@ class World:
         """The details of the events of a type that are about a job."""
         details = [event["detail"] for event in self.bus_events(detail_type)]
         return [detail for detail in details if detail["jobId"] == job_id]
+
+    def heard(self, detail_type: str, row: dict[str, Any]) -> list[dict[str, Any]]:
+        """The same for the job of a row, once there is such an event."""
+        found = partial(self.announced, detail_type, row["jobId"]["S"])
+        events: list[dict[str, Any]] = wait_for(found, f"{detail_type}, the event", seconds=20)
+        return events
+
+    def action_event(self, pipeline: str, state: str) -> dict[str, Any]:
+        """CodePipeline's event that the custom action of a pipeline has a state."""
+
+        def is_it(event: dict[str, Any]) -> bool:
+            detail = event["detail"]
+            ours = detail["type"]["owner"] != "AWS"
+            return ours and (detail["pipeline"], detail["state"]) == (pipeline, state)
+
+        kind = "CodePipeline Action Execution State Change"
+        found = wait_for(lambda: [*filter(is_it, self.bus_events(kind))], "the event", seconds=10)
+        return dict(found[0])
 
 
 @pytest.fixture(scope="module")

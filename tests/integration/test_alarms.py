@@ -18,6 +18,9 @@ from tests.support import documented_metrics, load_event, wait_for, written_out
 
 pytestmark = pytest.mark.slow
 
+# Only a partner's jobs are limited.
+PARAMETERS = {"MaxJobsInFlight": "0,0,1"}
+
 #: A namespace, a name and the dimensions, each a name and a value.
 Metric = tuple[Any, ...]
 
@@ -184,30 +187,20 @@ def watched(world: World) -> set[Metric]:
     }
 
 
-def waits_for_room(world: World) -> None:
-    """Have a job wait for room, as if two sweeps had polled for the last room."""
-    world.intake_quiet()
-    world.start({"Outcome": "Succeed"}, sweep=False)
-    request = world.poll()
-    offer = load_event("acknowledge-job-dispatched")["detail"]["offer"]
-    offer["job"] |= {"id": request["jobId"], "nonce": request["nonce"]}
-    offer["job"]["data"]["actionConfiguration"] = {"configuration": {"Outcome": "Succeed"}}
-    step_functions = world.client("stepfunctions")
-    execution = step_functions.start_execution(
-        stateMachineArn=world.stack.outputs["JobStateMachineArn"],
-        input=json.dumps({**offer, "room": "awaited"}),
-    )
-    key = {"jobId": {"S": request["jobId"]}}
-    table = world.stack.outputs["JobTableName"]
+def waits_for_room(partner: World) -> None:
+    """Have one of two jobs wait for room, and both succeed."""
+    names = partner.overflow(2)
 
-    def room_token() -> Any:
-        row = world.client("dynamodb").get_item(TableName=table, Key=key).get("Item", {})
-        return row.get("roomToken", {}).get("S")
+    def working() -> Any:
+        rows = [row for name in names for row in partner.rows(name)]
+        return next((row for row in rows if row["status"]["S"] == "InProgress"), None)
 
-    token = wait_for(room_token, "the execution to wait for room", seconds=20)
-    step_functions.send_task_success(taskToken=token, output="{}")
-    assert world.execution(execution["executionArn"])["status"] == "SUCCEEDED"
-    world.client("events").enable_rule(Name=world.rule("default", "STARTED"))
+    for _ in names:
+        row = wait_for(working, "a job to be in progress", seconds=20)
+        token = partner.task_token(row)
+        partner.client("stepfunctions").send_task_success(taskToken=token, output="{}")
+        partner.row(row["pipelineName"]["S"], "Succeeded")
+    partner.client("events").enable_rule(Name=partner.rule("default", "STARTED"))
 
 
 def cause_all_metrics(world: World) -> None:
@@ -227,8 +220,8 @@ def cause_all_metrics(world: World) -> None:
     world.invoke("Intake", load_event("intake-action-type-not-served"))
     world.client("stepfunctions").stop_execution(executionArn=arn)
     world.row(row["pipelineName"]["S"], "Failed")
-    waits_for_room(world)
     partner = replace(world, owner="ThirdParty")
+    waits_for_room(partner)
     partner.emulator.put_client(unknown, f"{CLIENT_TOKEN}-other")
     pipeline = partner.start({"Outcome": "Succeed"})
     partner.pipeline_ended(pipeline)

@@ -32,17 +32,16 @@ QUERIES = {
 }
 
 
-@pytest.mark.parametrize("owner", ["Custom", "ThirdParty"])
 @pytest.mark.parametrize(("outcome", "status"), [("Succeed", "Succeeded"), ("Fail", "Failed")])
-def test_each_fact_about_a_job_is_one_line_that_names_the_job(world, owner, outcome, status):
-    world = replace(world, owner=owner)
+def test_each_fact_about_a_job_is_one_line_that_names_the_job(owners_world, outcome, status):
+    world = owners_world
     row = world.row(world.start({"Outcome": outcome}), status)
     about = {
         "job_id": row["jobId"]["S"],
         "action_type": world.action_type,
         "execution_arn": row["execution"]["S"],
         "pipeline_name": row["pipelineName"]["S"],
-        **({"client_id": row["clientId"]["S"]} if owner == "ThirdParty" else {}),
+        **({"client_id": row["clientId"]["S"]} if world.owner == "ThirdParty" else {}),
     }
 
     def lines():

@@ -55,5 +55,5 @@ def test_a_message_is_sent_for_a_job_that_fails_or_times_out(
 
 def test_no_message_is_sent_for_a_job_that_succeeds(world, sent):
     row = world.row(world.start({"Outcome": "Succeed"}), "Succeeded")
-    wait_for(lambda: world.announced("Job Succeeded", row["jobId"]["S"]), "the event", seconds=10)
+    assert world.heard("Job Succeeded", row)
     assert not [one for one in sent() if row["jobId"]["S"] in one]

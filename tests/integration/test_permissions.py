@@ -1,15 +1,14 @@
 """Every permission is used and none is missing: the roles' calls, compared with their policies.
 
-One stack, which serves custom and partners' action types and limits their jobs, runs SCENARIOS,
-which together make every call that its roles need. What they may do with a key is in
-test_variants.py. `local/aws/permissions.py` records which role called what; a call that its
-policies don't allow is refused, here as in every other module of these tests.
+One stack, which serves custom and partners' action types and limits their jobs, runs the jobs of
+tests/resilience/test_faults.py, without faults, and then SCENARIOS: together they make every call
+that its roles need. What they may do with a key is in test_variants.py. `local/aws/permissions.py`
+records which role called what; a call that its policies don't allow is refused, here as in every
+other module of these tests.
 """
 
-import json
+import itertools
 import re
-import time
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,26 +16,17 @@ from typing import Any
 
 import pytest
 
-import moto_codepipeline
 from acknowledger.moments import ago
-from local import acknowledger
 from local.aws import permissions
 from local.aws.permissions import Call, Grant
+from tests.integration.alarms import DEAD_LETTERS
 from tests.integration.conftest import World
+from tests.integration.written import Written
+from tests.resilience.test_faults import LIMITED, Matrix, Trial
+from tests.resilience.test_faults import running as matrix
 from tests.support import load_event, wait_for
 
 pytestmark = pytest.mark.slow
-
-SECOND = "Custom/Test/Second/2"
-MORE = [f"Custom/Build/Provider{number}/1" for number in range(9)]
-PARAMETERS = {
-    "ActionTypes": ",".join(
-        [acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE, *MORE]
-    ),
-    "MaxJobsInFlight": ",".join(["2", *["0"] * 11]),
-    "ProgressIntervalSeconds": "1",
-    "ContinueAfterSeconds": "60",
-}
 
 #: Permissions whose use can't be observed on this machine, and why.
 UNSEEN = {
@@ -70,298 +60,108 @@ PATTERNS = {
 # -- Scenarios ------------------------------------------------------------------------------------
 
 
-def dispatched(world: World, **configuration: str) -> tuple[str, dict[str, Any]]:
-    """A dispatched job whose event has not reached Acknowledge: its pipeline and its row."""
-    let_go = world.hold_back_acknowledge()
-    try:
-        name = world.start({"Outcome": "Hang", **configuration})
-        row = world.row(name, "Created")
-        # The event has been put, and reached no target.
-        world.task_token(row)
-        return name, row
-    finally:
-        let_go()
+numbers = itertools.count(1)
 
 
-def in_progress(world: World, **configuration: str) -> tuple[str, dict[str, Any]]:
-    name = world.start({"Outcome": "Hang", **configuration})
-    return name, world.row(name, "InProgress")
-
-
-def stop(world: World, row: dict[str, Any]) -> None:
-    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
-
-
-def taken_by_another(world: World, row: dict[str, Any]) -> None:
-    """Have another worker acknowledge a dispatched job under a newer nonce."""
-    world.intake_quiet()
-    world.emulator.clock.advance(seconds=61)
-    request = world.poll()
-    assert request["jobId"] == row["jobId"]["S"]
-    world.acknowledge(request)
-    world.succeed(request)
-    world.client("events").enable_rule(Name=world.rule("default", "STARTED"))
-
-
-def start_input(world: World, row: dict[str, Any]) -> dict[str, Any]:
-    described = world.client("stepfunctions").describe_execution(executionArn=row["execution"]["S"])
-    given: dict[str, Any] = json.loads(described["input"])
-    return given
-
-
-def update_job(world: World, row: dict[str, Any], expression: str, value: str) -> None:
-    world.client("dynamodb").update_item(
-        TableName=world.stack.outputs["JobTableName"],
-        Key={"jobId": row["jobId"]},
-        UpdateExpression=expression,
-        ExpressionAttributeValues={":value": {"S": value}},
-    )
-
-
-def sweep_until(world: World, name: str, status: str) -> None:
-    """Sweep until a pipeline has a status, once the next job of its chain has come."""
-
-    def ended() -> bool:
-        world.cloud.schedule.fire()
-        time.sleep(0.3)
-        return world.pipeline_status(name) == status
-
-    wait_for(ended, f"{name} to be {status}", seconds=30)
-
-
-def succeeds_and_fails(world: World) -> None:
-    names = {outcome: world.start({"Outcome": outcome}) for outcome in ("Succeed", "Fail")}
-    world.row(names["Succeed"], "Succeeded")
-    world.row(names["Fail"], "Failed")
-
-
-def is_acknowledged_too_late(world: World) -> None:
-    """Report acknowledges the job before it fails it."""
-    name, _ = dispatched(world, AcknowledgeTimeoutSeconds="3")
-    world.row(name, "TimedOut")
-    assert world.pipeline_ended(name) == "Failed"
-
-
-def is_lost_to_another_worker(world: World) -> None:
-    """Acknowledge answers OfferLost, and deletes the row."""
-    name, row = dispatched(world)
-    taken_by_another(world, row)
-    event = world.dispatched(row["jobId"]["S"])
-    assert world.invoke("Acknowledge", event)["error"] == "OfferLost"
-    world.execution(row["execution"]["S"])
-    assert world.rows(name) == []
-
-
-def is_acknowledged_by_an_event_that_comes_twice(world: World) -> None:
-    """The second event finds its task token gone, and Acknowledge reads the row."""
-    row = world.row(world.start({"Outcome": "Succeed"}), "Succeeded")
-    (event,) = [
-        event
-        for event in world.bus_events("Job Dispatched")
-        if event["detail"]["jobId"] == row["jobId"]["S"]
-    ]
-    assert "errorType" not in world.invoke("Acknowledge", event)
-
-
-def is_offered_again_after_its_end(world: World) -> None:
-    """Acknowledge checks whose row it is; Intake, whether the event's job was taken."""
-    name = world.start({"Outcome": "Succeed"})
-    row = world.row(name, "Succeeded")
-    again = world.client("stepfunctions").start_execution(
-        stateMachineArn=world.stack.outputs["JobStateMachineArn"],
-        input=json.dumps(start_input(world, row)),
-    )
-    assert world.execution(again["executionArn"])["status"] == "SUCCEEDED"
-    (event,) = [
-        event
-        for event in world.bus_events("CodePipeline Action Execution State Change")
-        if event["detail"]["pipeline"] == name
-        and event["detail"]["state"] == "STARTED"
-        and event["detail"]["type"]["owner"] == "Custom"
-    ]
-    assert world.invoke("Intake", event) == {"offered": 0, "taken": 0}
-
-
-def waits_for_room(world: World) -> None:
-    """Intake notifies the execution that there is room."""
-    _, held = in_progress(world)
-    names = world.overflow(2)
-    late = next(name for name in names if world.rows(name)[0]["status"]["S"] == "Queued")
-    (row,) = world.rows(late)
-    wait_for(lambda: world.task_token(row), "the execution to wait", seconds=10)
-    stop(world, held)
-    world.row(late, "InProgress")
-    world.expect_one_more()
-    for name in names:
-        stop(world, world.rows(name)[0])
-    world.client("events").enable_rule(Name=world.rule("default", "STARTED"))
-    # The sweep checks whether the awaited job has come.
+def start(world: World, outcome: str) -> str:
+    """Start a job with a sweep, since no event reaches Intake here."""
+    name = world.start({"Outcome": outcome}, name=f"job-{next(numbers)}")
     world.cloud.schedule.fire()
-    world.expect_no_more()
-    wait_for(lambda: not world.intake_row()["holders"], "room to be given back", seconds=20)
+    return name
 
 
-def finds_room_that_was_never_given_back(world: World) -> None:
-    holder = {"M": {"jobId": {"S": "x"}, "since": {"S": ago(300)}, "told": {"BOOL": True}}}
-    world.client("dynamodb").update_item(
-        TableName=world.stack.outputs["IntakeTableName"],
-        Key={"actionType": {"S": world.action_type}},
-        UpdateExpression="SET holders = :leaks",
-        ExpressionAttributeValues={":leaks": {"M": {f"leak-{n}": holder for n in range(2)}}},
-    )
-    world.cloud.schedule.fire()
-    wait_for(
-        lambda: not world.intake_row()["holders"], "the leaked room to be given back", seconds=20
-    )
+def is_paused(world: World, _: Matrix) -> None:
+    for kind, paused in (("Pause Intake", [world.action_type]), ("Resume Intake", [])):
+        chosen = {"actionTypes": [world.action_type]}
+        assert world.invoke("Intake", {"detail-type": kind, "detail": chosen}) == {"paused": paused}
 
 
-def is_paused(world: World) -> None:
-    chosen = {"actionTypes": [world.action_type]}
-    paused = world.invoke("Intake", {"detail-type": "Pause Intake", "detail": chosen})
-    assert paused == {"paused": [world.action_type]}
-    resumed = world.invoke("Intake", {"detail-type": "Resume Intake", "detail": chosen})
-    assert resumed == {"paused": []}
-
-
-def waits_for_its_next_job(world: World, **configuration: str) -> tuple[str, dict[str, Any]]:
-    """A job whose report waits for the next job of its chain: its pipeline and its row."""
-    world.emulator.behaviour.continuation_seconds = 2
-    name, row = in_progress(world, **configuration)
-    world.tell_progress(row["jobId"]["S"], percentComplete=50)
-    wait_for(
-        lambda: world.action(name).get("percentComplete") == 50, "progress to show", seconds=20
-    )
-    world.client("stepfunctions").send_task_success(taskToken=world.task_token(row), output="{}")
-    arn = row["execution"]["S"]
-    wait_for(lambda: "WaitForNextJob" in world.path(arn), "the report to wait", seconds=20)
-    return name, row
-
-
-def shows_progress_and_ends_before_its_next_job(world: World) -> None:
-    """Acknowledge wakes the execution whose report waits for this job."""
-    name, _ = waits_for_its_next_job(world)
-    sweep_until(world, name, "Succeeded")
-
-
-def has_a_next_job_that_is_acknowledged_late(world: World) -> None:
-    """Report, or Stop, acknowledges it and wakes the waiting execution."""
-    for stopped in (False, True):
-        name, first = waits_for_its_next_job(world, AcknowledgeTimeoutSeconds="5")
-        let_go = world.hold_back_acknowledge()
-
-        def comes(name: str = name, first: Any = first) -> Any:
-            world.cloud.schedule.fire()
-            time.sleep(0.3)
-            return [row for row in world.rows(name) if row["jobId"] != first["jobId"]]
-
-        (following,) = wait_for(comes, "the next job", seconds=30)
-        if stopped:
-            stop(world, following)
-        world.row(name, "Succeeded", seconds=30)
-        let_go()
-
-
-def is_kept_alive(world: World) -> None:
-    """Intake sends Stop a job that has long been in progress; Stop has Report continue it."""
-    world.emulator.behaviour.continuation_seconds = 0.5
-    name, row = in_progress(world)
-    update_job(world, row, "SET updatedAt = :value, dueAt = :value", ago(120))
-    world.cloud.schedule.fire()
-    (asked, *_) = wait_for(
-        lambda: world.announced("Job Progress", row["jobId"]["S"]), "the event", seconds=20
-    )
-    assert asked == {"jobId": row["jobId"]["S"], "keepAlive": True}
-    update_job(world, row, "SET updatedAt = :value", ago(0))
-    stop(world, row)
-    sweep_until(world, name, "Failed")
-
-
-def is_ended_by_codepipeline(world: World) -> None:
-    name, row = in_progress(world)
-    client = world.client("codepipeline")
-    (summary,) = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
-    client.stop_pipeline_execution(
-        pipelineName=name,
-        pipelineExecutionId=summary["pipelineExecutionId"],
-        abandon=True,
-    )
-    assert world.execution(row["execution"]["S"])["error"] == "EndedElsewhere"
-
-
-def is_stopped_by_hand(world: World) -> None:
-    """Stop fails its job, after acknowledging it if necessary."""
-    for begin in (in_progress, dispatched):
-        name, row = begin(world)
-        stop(world, row)
-        assert world.pipeline_ended(name) == "Failed"
-        world.row(name, "Failed")
-
-
-def is_stopped_when_another_worker_has_its_job(world: World) -> None:
-    """Stop deletes the row."""
-    name, row = dispatched(world)
-    taken_by_another(world, row)
-    stop(world, row)
-    wait_for(lambda: not world.rows(name), "the row to go", seconds=20)
-
-
-def is_stopped_with_an_input_too_long_for_an_event(world: World) -> None:
-    """Stop reads the input with DescribeExecution."""
-    row = world.row(world.start({"Outcome": "Succeed"}), "Succeeded")
-    detail = {"executionArn": row["execution"]["S"], "status": "ABORTED", "input": None}
-    event = {"detail-type": "Step Functions Execution Status Change", "detail": detail}
-    assert world.invoke("Stop", event) == {"ended": []}
-
-
-def could_not_be_reported(world: World) -> None:
-    """Stop reads what Report was invoked with, and reports it."""
-    for outcome, status in (("Succeed", "Succeeded"), ("Fail", "Failed")):
-        with world.throttled_report():
-            row = world.row(world.start({"Outcome": outcome}), status)
-        assert world.execution(row["execution"]["S"])["error"] == "Unreported"
-
-
-def gets_events_that_cannot_be_handled(world: World) -> None:
+def gets_events_that_cannot_be_handled(world: World, _: Matrix) -> None:
     """Lambda sends the dead letter with the function's role."""
-    bad = {
-        "Intake": "bad/intake-not-ours",
-        "Acknowledge": "bad/acknowledge-nonce-missing",
-        "Report": "bad/report-outcome",
-        "Stop": "bad/stop-action-state",
-    }
-    for function, name in bad.items():
+    for function, name in DEAD_LETTERS.items():
         event = load_event(name)
         world.invoke(function, event, kind="Event")
         wait_for(partial(world.letters, function, event), "a dead letter", seconds=20)
 
 
-BOTH, CUSTOM = ("Custom", "ThirdParty"), ("Custom",)
+def is_repaired_by_a_sweep(world: World, jobs: Matrix) -> None:
+    """Intake finds an ended execution with room, one not notified of its room, and a due job."""
+    ended, untold = (f"Custom/Build/{lane}/1" for lane in LIMITED)
+    holder = {"jobId": "x", "since": ago(300), "told": True}
+    jobs.put_room(ended, {"ended": holder})
+    jobs.put_room(untold, {"untold": holder | {"since": ago(0), "told": False}})
+    start(world, "Hang")
+    wait_for(lambda: not jobs.room(ended)["holders"], "the room to be given back", seconds=20)
+    jobs.rest()
+    jobs.witness.make_due()
+    jobs.put_room(untold)
+    world.cloud.schedule.fire()
+    jobs.rest()
 
 
-@dataclass
-class Scenario:
-    run: Callable[[World], None]
-    owners: tuple[str, ...] = CUSTOM
+def could_not_be_reported(world: World, _: Matrix) -> None:
+    """Stop reports the success."""
+    with world.throttled_report():
+        name = start(world, "Succeed")
+        row = world.row(name, "Succeeded")
+    assert world.execution(row["execution"]["S"])["error"] == "Unreported"
+
+
+def ends_before_its_acknowledgment(world: World, jobs: Matrix) -> None:
+    """Report or Stop acknowledges the job, or deletes the row if another worker has the job."""
+    let_go = world.hold_back_acknowledge()
+    for end, taken in itertools.product((is_late, is_stopped), (False, True)):
+        name = start(world, "Hang")
+        row = world.row(name, "Created")
+        world.task_token(row)
+        if taken:
+            jobs.be_quicker(row["jobId"]["S"])
+        end(world, row)
+        left = [] if taken else ["TimedOut" if end is is_late else "Failed"]
+        wait_for(partial(has_rows, world, name, left), f"the rows to be {left}", seconds=20)
+    let_go()
+
+
+def is_awaited_by_a_report_that_its_late_acknowledgment_wakes(world: World, jobs: Matrix) -> None:
+    """Report, or Stop, acknowledges the next job of a chain."""
+    for end in (is_late, is_stopped):
+        trial = jobs.begin(None, "ends first", "Custom")
+        jobs.play([trial], until=-1)
+        let_go = world.hold_back_acknowledge()
+        jobs.is_continued(trial)
+        jobs.tell_intake(trial)
+        (row,) = wait_for(partial(next_rows, world, trial), "the next job", seconds=20)
+        world.task_token(row)
+        end(world, row)
+        world.row(trial.pipeline, "Succeeded")
+        let_go()
+
+
+def next_rows(world: World, trial: Trial) -> list[dict[str, Any]]:
+    """The rows of the jobs that continue a trial's job."""
+    return [row for row in world.rows(trial.pipeline) if row["jobId"]["S"] != trial.job_id]
+
+
+def is_late(world: World, row: dict[str, Any]) -> None:
+    token = world.task_token(row)
+    world.client("stepfunctions").send_task_failure(taskToken=token, error="States.Timeout")
+
+
+def is_stopped(world: World, row: dict[str, Any]) -> None:
+    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+
+
+def has_rows(world: World, name: str, statuses: list[str]) -> bool:
+    return [row["status"]["S"] for row in world.rows(name)] == statuses
 
 
 SCENARIOS = [
-    Scenario(succeeds_and_fails, BOTH),
-    Scenario(is_acknowledged_too_late, BOTH),
-    Scenario(is_lost_to_another_worker),
-    Scenario(is_acknowledged_by_an_event_that_comes_twice),
-    Scenario(is_offered_again_after_its_end),
-    Scenario(waits_for_room),
-    Scenario(finds_room_that_was_never_given_back),
-    Scenario(is_paused),
-    Scenario(shows_progress_and_ends_before_its_next_job),
-    Scenario(has_a_next_job_that_is_acknowledged_late),
-    Scenario(is_kept_alive),
-    Scenario(is_ended_by_codepipeline),
-    Scenario(is_stopped_by_hand, BOTH),
-    Scenario(is_stopped_when_another_worker_has_its_job),
-    Scenario(is_stopped_with_an_input_too_long_for_an_event),
-    Scenario(could_not_be_reported, BOTH),
-    Scenario(gets_events_that_cannot_be_handled),
+    is_paused,
+    gets_events_that_cannot_be_handled,
+    is_repaired_by_a_sweep,
+    could_not_be_reported,
+    ends_before_its_acknowledgment,
+    is_awaited_by_a_report_that_its_late_acknowledgment_wakes,
 ]
 
 
@@ -423,27 +223,20 @@ class Recorded:
 
 
 @pytest.fixture(scope="module")
-def recorded(running: World) -> Recorded:
-    """The calls of all scenarios, run one after the other."""
-    for action_type in MORE:
-        acknowledger.register(running.cloud, running.stack, action_type)
-    for scenario in SCENARIOS:
-        for owner in scenario.owners:
-            running.cloud.schedule.restart()
-            running.emulator.behaviour = moto_codepipeline.Behaviour(
-                started_before_queued_seconds=0
-            )
-            scenario.run(replace(running, owner=owner))
-    iam = running.client("iam")
-    roles = [role["Arn"] for role in iam.list_roles()["Roles"]]
-    made = set(running.stack.resources.values())
-    of_stack = [arn for arn in roles if arn.rpartition("/")[2] in made]
-    assert len(of_stack) == 5
-    return Recorded(
-        running.cloud.permissions.calls,
-        running.cloud.permissions.refused,
-        {role: permissions.policies(role) for role in of_stack},
-    )
+def recorded() -> Recorded:
+    """The calls of all jobs and scenarios, one after the other."""
+    with matrix(enforce_permissions=True) as jobs:
+        cloud, stack = jobs.cloud, jobs.stack
+        jobs.record()
+        world = World(cloud, stack, Written(cloud, stack))
+        for scenario in SCENARIOS:
+            scenario(world, jobs)
+        roles = [role["Arn"] for role in cloud.client("iam").list_roles()["Roles"]]
+        made = set(stack.resources.values())
+        of_stack = [arn for arn in roles if arn.rpartition("/")[2] in made]
+        assert len(of_stack) == 5
+        policies = {role: permissions.policies(role) for role in of_stack}
+        return Recorded(cloud.permissions.calls, cloud.permissions.refused, policies)
 
 
 def test_every_call_is_allowed_by_its_role(recorded):

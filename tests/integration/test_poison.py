@@ -1,7 +1,5 @@
 """A job or an action type that always fails doesn't affect the others."""
 
-import itertools
-
 import pytest
 
 from local import acknowledger
@@ -24,20 +22,6 @@ PARAMETERS = {
         )
     )
 }
-
-numbers = itertools.count(1)
-
-
-def start(world: World, action_type: str, configuration: dict[str, str] | None = None) -> str:
-    """Start a new pipeline of an action type; return its name."""
-    name = f"poison-{next(numbers)}"
-    role = f"arn:aws:iam::{world.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
-    stages = {"Build": [{"name": "Work", "configuration": configuration or {}}]}
-    codepipeline = world.client("codepipeline")
-    codepipeline.create_pipeline(pipeline=acknowledger.pipeline(name, action_type, stages, role))
-    codepipeline.start_pipeline_execution(name=name)
-    return name
-
 
 TYPES = (acknowledger.CUSTOM_ACTION_TYPE, SECOND, acknowledger.PARTNER_ACTION_TYPE)
 
@@ -62,7 +46,7 @@ def quiet(registered: World, world: World) -> World:
 
 def neighbours(world: World) -> list[str]:
     """Start a pipeline of every action type that works; they wait for the sweep."""
-    return [start(world, action_type) for action_type in TYPES]
+    return [world.start({}, sweep=False, action_type=action_type) for action_type in TYPES]
 
 
 def assert_all_succeed(world: World, names: list[str]) -> None:
@@ -118,7 +102,7 @@ def test_a_job_whose_acknowledgment_always_fails_does_not_affect_the_others(
 ):
     # A permanent refusal needs no time limit.
     hurry = {} if refusal == "permanently" else {"AcknowledgeTimeoutSeconds": "1"}
-    poison = start(quiet, acknowledger.CUSTOM_ACTION_TYPE, hurry)
+    poison = quiet.start(hurry, sweep=False)
     names = neighbours(quiet)
     acknowledge = quiet.emulator.acknowledge_job
     tried: list[str] = []

@@ -2,7 +2,6 @@
 
 import json
 import time
-from dataclasses import dataclass
 
 import pytest
 
@@ -48,16 +47,22 @@ def wait_for_half(condition):
     return found
 
 
+def sweep_until(world, condition, what):
+    """Sweep until something has happened; return it."""
+
+    def swept():
+        world.cloud.schedule.fire()
+        return wait_for_half(condition)
+
+    return wait_for(swept, what, seconds=30)
+
+
 def shows(action, progress):
     return all(action.get(name) == value for name, value in progress.items())
 
 
 def join(world, name, before):
-    def joined():
-        world.cloud.schedule.fire()
-        return wait_for_half(lambda: current(world, name) != before)
-
-    wait_for(joined, "the next job to join the work", seconds=30)
+    sweep_until(world, lambda: current(world, name) != before, "the next job to join the work")
 
 
 def current(world, name):
@@ -118,62 +123,31 @@ def test_progress_reported_within_the_interval_is_shown_by_a_later_sweep(quick):
     name, row = begin(quick)
     show(quick, name, row, joined=False, percentComplete=1)
     quick.tell_progress(row["jobId"]["S"], percentComplete=2)
-
-    def shown():
-        quick.cloud.schedule.fire()
-        return wait_for_half(lambda: shows(quick.action(name), {"percentComplete": 2}))
-
-    wait_for(shown, "the last progress to show", seconds=30)
-
-    def nothing_left():
-        quick.cloud.schedule.fire()
-        return wait_for_half(lambda: not quick.intake_row()["unshown"])
-
-    wait_for(nothing_left, "nothing more to show", seconds=30)
-
-    def joined():
-        quick.cloud.schedule.fire()
-        return wait_for_half(lambda: "continuing" not in first_row(quick, row))
-
-    wait_for(joined, "the last job of the chain", seconds=30)
+    last = {"percentComplete": 2}
+    sweep_until(quick, lambda: shows(quick.action(name), last), "the last progress to show")
+    sweep_until(quick, lambda: not quick.intake_row()["unshown"], "nothing more to show")
+    sweep_until(quick, lambda: "continuing" not in first_row(quick, row), "the last job")
     answer(quick, row)
     assert quick.pipeline_ended(name) == "Succeeded"
 
 
-@dataclass
-class Outcome:
-    name: str
-    answer: str
-    pipeline: str
-    row: str
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        Outcome("success", "success", "Succeeded", "Succeeded"),
-        Outcome("failure", "failure", "Failed", "Failed"),
-        Outcome("timeout", "none", "Failed", "TimedOut"),
-    ],
-    ids=lambda outcome: outcome.name,
-)
-def test_a_result_waits_for_the_next_job_of_the_chain(outcome, quick):
+@pytest.mark.parametrize("status", ["Succeeded", "Failed", "TimedOut"])
+def test_a_result_waits_for_the_next_job_of_the_chain(status, quick):
     """The work ends before CodePipeline has created the next job of the chain."""
     quick.emulator.behaviour.continuation_seconds = 3
-    name, row = begin(quick, JobTimeoutSeconds="10" if outcome.answer == "none" else "60")
+    name, row = begin(quick, JobTimeoutSeconds="10" if status == "TimedOut" else "60")
     show(quick, name, row, joined=False, percentComplete=50)
-    step_functions = quick.client("stepfunctions")
-    if outcome.answer == "success":
+    if status == "Succeeded":
         answer(quick, row)
-    elif outcome.answer == "failure":
-        step_functions.send_task_failure(
+    elif status == "Failed":
+        quick.client("stepfunctions").send_task_failure(
             taskToken=quick.task_token(row), error="JobFailed", cause="It broke"
         )
     arn = row["execution"]["S"]
     wait_for(lambda: "WaitForNextJob" in quick.path(arn), "the report to wait", seconds=20)
     join(quick, name, "")
-    assert quick.pipeline_ended(name) == outcome.pipeline
-    ended(quick, row, outcome.row)
+    assert quick.pipeline_ended(name) == ("Succeeded" if status == "Succeeded" else "Failed")
+    ended(quick, row, status)
 
 
 def test_an_execution_that_is_stopped_between_two_jobs_of_a_chain_fails_the_next(quick):
@@ -184,12 +158,7 @@ def test_an_execution_that_is_stopped_between_two_jobs_of_a_chain_fails_the_next
         executionArn=row["execution"]["S"], error="Operator", cause="not today"
     )
     ended(quick, row, "Failed")
-
-    def over():
-        quick.cloud.schedule.fire()
-        return wait_for_half(lambda: quick.pipeline_status(name) == "Failed")
-
-    wait_for(over, "the pipeline to fail", seconds=30)
+    sweep_until(quick, lambda: quick.pipeline_status(name) == "Failed", "the pipeline to fail")
     assert "not today" in quick.action(name)["errorDetails"]["message"]
 
 
@@ -197,27 +166,20 @@ def test_a_worker_that_answers_with_a_continuation_token_gets_it_in_a_new_job(qu
     name, row = begin(quick)
     answer(quick, row, continuationToken="page-2")
     ended(quick, row, "Succeeded")
-    (told,) = wait_for(
-        lambda: quick.announced("Job Succeeded", row["jobId"]["S"]), "the event", seconds=20
-    )
+    (told,) = quick.heard("Job Succeeded", row)
     assert told["continuationToken"] == "page-2"
-
-    def second():
-        quick.cloud.schedule.fire()
-        return wait_for_half(
-            lambda: [found for found in quick.rows(name) if found["jobId"] != row["jobId"]]
-        )
-
-    (again,) = wait_for(second, "the next job", seconds=30)
+    (again,) = sweep_until(
+        quick,
+        lambda: [found for found in quick.rows(name) if found["jobId"] != row["jobId"]],
+        "the next job",
+    )
     wait_for(
         lambda: first_row(quick, again)["status"]["S"] == "InProgress",
         "the next job to be InProgress",
         seconds=20,
     )
     assert again["actionExecutionId"] == row["actionExecutionId"]
-    (asked,) = wait_for(
-        lambda: quick.announced("Job In Progress", again["jobId"]["S"]), "the event", seconds=20
-    )
+    (asked,) = quick.heard("Job In Progress", again)
     assert asked["job"]["data"]["continuationToken"] == "page-2"
     answer(quick, again, executionDetails={"summary": "All pages"})
     assert quick.pipeline_ended(name) == "Succeeded"

@@ -1,7 +1,5 @@
 """Jobs of an action type with a queryable property, offered only to polls for its value."""
 
-import itertools
-
 import pytest
 
 from local import acknowledger
@@ -16,7 +14,6 @@ PARAMETERS = {
 }
 # Intake looks for the job of the other value until it gives up.
 SLEEP_SCALE = 0.2
-numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +23,7 @@ def queried(running: World) -> World:
 
 
 def start(world: World, project: str) -> str:
-    name = f"queried-{next(numbers)}"
-    configuration = {"Outcome": "Succeed", "ProjectName": project}
-    stages = {"Build": [{"name": "Work", "configuration": configuration}]}
-    role = acknowledger.pipeline_role(world.cloud)
-    client = world.client("codepipeline")
-    client.create_pipeline(pipeline=acknowledger.pipeline(name, QUERIED, stages, role))
-    client.start_pipeline_execution(name=name)
-    return name
+    return world.start({"Outcome": "Succeed", "ProjectName": project}, action_type=QUERIED)
 
 
 @pytest.mark.parametrize("rotates", [True, False])
@@ -72,12 +62,8 @@ def test_a_job_that_is_offered_again_is_worked_on_once(queried, world, rotates):
 
 def test_a_job_of_another_value_is_not_taken(queried, world):
     name = start(world, "third")
-    assert world.invoke(
-        "Intake", STARTED | {"detail": {**STARTED["detail"], "pipeline": name}}
-    ) == {
-        "offered": 0,
-        "taken": 0,
-    }
+    event = STARTED | {"detail": {**STARTED["detail"], "pipeline": name}}
+    assert world.invoke("Intake", event) == {"offered": 0, "taken": 0}
     assert world.rows(name) == []
     (left,) = world.client("codepipeline").poll_for_jobs(
         actionTypeId=acknowledger.action_type_id(QUERIED), queryParam={"ProjectName": "third"}

@@ -312,27 +312,6 @@ def everything_about(world, row) -> dict[str, Any]:
     }
 
 
-def of_job(world, kind, row):
-    """The event of a type on the JobBus that was about a job; None while there is none."""
-    about = (
-        event
-        for event in world.bus_events(kind)
-        if event["detail"].get("jobId") == row["jobId"]["S"]
-    )
-    return next(about, None)
-
-
-def of_pipeline(world, state, row):
-    name = row["pipelineName"]["S"]
-    return next(
-        event
-        for event in world.bus_events("CodePipeline Action Execution State Change")
-        if event["detail"]["pipeline"] == name
-        and event["detail"]["state"] == state
-        and event["detail"]["type"]["owner"] != "AWS"
-    )
-
-
 def of_execution(world, row, **changes):
     (found,) = wait_for(
         lambda: [
@@ -357,10 +336,10 @@ def letters_of(world, row):
     yield "Intake", of_execution(world, row)
     yield "Intake", load_event("intake-schedule")
     if world.owner == "Custom":  # there are no events about partners' jobs
-        yield "Intake", of_pipeline(world, "STARTED", row)
-    yield "Acknowledge", of_job(world, "Job Dispatched", row)
+        yield "Intake", world.action_event(row["pipelineName"]["S"], "STARTED")
+    yield "Acknowledge", world.dispatched(row["jobId"]["S"])
     yield "Report", progress(row)
-    yield "Stop", of_pipeline(world, "FAILED", row)
+    yield "Stop", world.action_event(row["pipelineName"]["S"], "FAILED")
     yield "Stop", of_execution(world, row, status="ABORTED")
 
 
@@ -374,7 +353,7 @@ def test_redriving_events_that_were_handled_changes_nothing(repeated, owners_wor
     row = world.row(world.start({"Outcome": "Fail"}), "Failed")
     world.execution(row["execution"]["S"])
     assert world.pipeline_ended(row["pipelineName"]["S"]) == "Failed"
-    wait_for(lambda: world.announced("Job Failed", row["jobId"]["S"]), "the event", seconds=10)
+    assert world.heard("Job Failed", row)
     before = everything_about(world, row)
     letters = list(letters_of(world, row))
     for function, event in letters:
@@ -396,7 +375,7 @@ def test_a_job_that_its_execution_gave_back_is_not_acknowledged(world):
     let_go = world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed"})
     row = world.row(name, "Created")
-    dispatched = wait_for(lambda: of_job(world, "Job Dispatched", row), "the event", seconds=10)
+    dispatched = world.dispatched(row["jobId"]["S"])
     world.client("stepfunctions").send_task_failure(
         taskToken=world.task_token(row), error="ClientTokenMissing", cause="as it was then"
     )

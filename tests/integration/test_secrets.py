@@ -4,7 +4,6 @@ import json
 import logging
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -82,9 +81,8 @@ def test_a_secret_that_was_written_is_found(world, written, plant, place):
     assert place in {text.split(": ")[0] for text in found}
 
 
-@pytest.mark.parametrize("owner", ["Custom", "ThirdParty"])
-def test_no_secret_of_a_job_is_written_anywhere(world, written, owner):
-    world = replace(world, owner=owner)
+def test_no_secret_of_a_job_is_written_anywhere(owners_world, written):
+    world = owners_world
     names = [
         world.start({"Outcome": outcome, "JobTimeoutSeconds": "1"})
         for outcome in ("Succeed", "Fail", "Hang")
@@ -112,10 +110,9 @@ def leak(job: Job) -> Success:
     return Success(f"password {secret}", secret, 1, variables, allow_missing_outputs=True)
 
 
-@pytest.mark.parametrize("owner", ["Custom", "ThirdParty"])
-def test_a_secret_that_a_worker_reports_is_masked_everywhere(world, written, owner, caplog):
-    world = replace(world, owner=owner)
-    queue, outputs = f"leaking-{owner.lower()}", world.stack.outputs
+def test_a_secret_that_a_worker_reports_is_masked_everywhere(owners_world, written, caplog):
+    world = owners_world
+    queue, outputs = f"leaking-{world.owner.lower()}", world.stack.outputs
     worker = Worker(
         leak,
         job_table_name=outputs["JobTableName"],

@@ -1,26 +1,15 @@
 """Jobs that are ended early, by CodePipeline or on our side, in the whole stack."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from tests.support import wait_for
 
-
-@dataclass
-class Cut:
-    """How CodePipeline itself ends an action, and the status and cause that result."""
-
-    name: str
-    pipeline: str
-    cause: str
-
-
-CUTS = [
-    Cut("abandon", "Stopped", "ABANDONED"),
-    Cut("update", "Cancelled", "CANCELED"),
-    Cut("time out", "Failed", "FAILED"),
-]
+#: How CodePipeline itself ends an action, and the pipeline's status and the cause that result.
+CUTS = {
+    "abandon": ("Stopped", "ABANDONED"),
+    "update": ("Cancelled", "CANCELED"),
+    "time out": ("Failed", "FAILED"),
+}
 STATUSES = ["Created", "Queued", "InProgress"]
 PARAMETERS = {"MaxJobsInFlight": "1"}
 
@@ -77,23 +66,20 @@ def stoppable(owners_world):
 
 
 @pytest.mark.parametrize("status", STATUSES)
-@pytest.mark.parametrize("how", CUTS, ids=lambda how: how.name)
+@pytest.mark.parametrize("how", CUTS)
 def test_a_job_that_codepipeline_has_ended_ends_here_and_is_not_reported(how, status, stoppable):
-    world = stoppable
+    world, (pipeline, cause) = stoppable, CUTS[how]
     name, row = begin(world, status)
     token = world.task_token(row)
-    cut(world, name, how.name)
-    assert world.pipeline_ended(name) == how.pipeline
+    cut(world, name, how)
+    assert world.pipeline_ended(name) == pipeline
     execution = world.execution(row["execution"]["S"], seconds=10)
     assert (execution["status"], execution["error"]) == ("FAILED", "EndedElsewhere")
-    assert how.cause in execution["cause"]
+    assert cause in execution["cause"]
     assert world.row(name, "Failed")["cause"]["S"] == execution["cause"]
     assert world.path(row["execution"]["S"])[-3:] == ["Report", "Reported", "Failed"]
-    assert world.pipeline_status(name) == how.pipeline
-    told, *_ = wait_for(
-        lambda: world.announced("Job Failed", row["jobId"]["S"]), "the event", seconds=10
-    )
-    assert told["error"] == "EndedElsewhere"
+    assert world.pipeline_status(name) == pipeline
+    assert world.heard("Job Failed", row)[0]["error"] == "EndedElsewhere"
     step_functions = world.client("stepfunctions")
     with pytest.raises(step_functions.exceptions.TaskTimedOut):
         step_functions.send_task_heartbeat(taskToken=token)
@@ -109,9 +95,7 @@ def test_a_job_whose_execution_is_stopped_is_failed_in_codepipeline(status, stop
     assert world.pipeline_ended(name) == "Failed"
     assert "Operator: not today" in world.action(name)["errorDetails"]["message"]
     assert "Operator: not today" in world.row(name, "Failed")["cause"]["S"]
-    assert wait_for(
-        lambda: world.announced("Job Failed", row["jobId"]["S"]), "the event", seconds=10
-    )
+    assert world.heard("Job Failed", row)
 
 
 def test_a_pipeline_that_is_stopped_with_stop_and_wait_lets_its_jobs_end(stoppable):
@@ -138,15 +122,7 @@ def test_an_event_of_an_older_attempt_does_not_end_the_retried_job(stoppable):
     )
     world.row(name, "Failed")
     assert world.pipeline_ended(name) == "Failed"
-    (failed,) = wait_for(
-        lambda: [
-            event
-            for event in world.bus_events("CodePipeline Action Execution State Change")
-            if event["detail"]["pipeline"] == name and event["detail"]["state"] == "FAILED"
-        ],
-        "the event",
-        seconds=10,
-    )
+    failed = world.action_event(name, "FAILED")
     client = world.client("codepipeline")
     (summary,) = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
     client.retry_stage_execution(
@@ -173,25 +149,6 @@ def test_an_event_of_an_older_attempt_does_not_end_the_retried_job(stoppable):
     assert world.pipeline_ended(name) == "Succeeded"
 
 
-def test_a_superseded_execution_has_no_job_and_the_running_one_goes_on(stoppable):
-    world = stoppable
-    name = world.start({"Outcome": "Hang"})
-    row = world.row(name, "InProgress")
-    client = world.client("codepipeline")
-    for _ in range(2):
-        client.start_pipeline_execution(name=name)
-
-    def superseded():
-        listed = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
-        return [each for each in listed if each["status"] == "Superseded"]
-
-    wait_for(superseded, "the second execution to be superseded", seconds=10)
-    world.client("stepfunctions").send_task_heartbeat(taskToken=world.task_token(row))
-    assert [found["jobId"] for found in world.rows(name)] == [row["jobId"]]
-    # This ends the waiting execution, too, before the next test.
-    client.update_pipeline(pipeline=client.get_pipeline(name=name)["pipeline"])
-
-
 def test_a_job_whose_execution_is_gone_ends_when_codepipeline_ends_it(stoppable):
     """As after Unreported: no execution waits for the event."""
     world = stoppable
@@ -203,7 +160,7 @@ def test_a_job_whose_execution_is_gone_ends_when_codepipeline_ends_it(stoppable)
     world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
     cut(world, name, "abandon")
     assert "ABANDONED" in world.row(name, "Failed")["cause"]["S"]
-    wait_for(lambda: world.announced("Job Failed", row["jobId"]["S"]), "the event", seconds=10)
+    assert world.heard("Job Failed", row)
 
 
 @pytest.mark.parametrize(
@@ -220,6 +177,5 @@ def test_an_outcome_that_could_not_be_reported_is_reported_by_stop(
     assert world.execution(row["execution"]["S"])["error"] == "Unreported"
     assert world.pipeline_ended(name) == status
     # At least once: CodePipeline's event may come while the row is still marked as unannounced.
-    told = wait_for(lambda: world.announced(announced, row["jobId"]["S"]), "the event", seconds=10)
-    said = {(event["status"], event.get("cause")) for event in told}
+    said = {(event["status"], event.get("cause")) for event in world.heard(announced, row)}
     assert said == {(status, row.get("cause", {}).get("S"))}

@@ -1,6 +1,5 @@
 """What is deployed for each kind of parameters, and a packaged template that needs no SAM."""
 
-import itertools
 import json
 from typing import Any
 
@@ -15,7 +14,7 @@ from local.aws.stack import uploaded
 from local.worker import SampleWorker
 from tests.integration.conftest import World
 from tests.integration.written import Written
-from tests.support import ROOT, wait_for
+from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +28,6 @@ ON_KEY = {
     "JobStateMachineRole": {"kms:Decrypt"},
     **dict.fromkeys(("IntakeRole", "AcknowledgeRole", "ReportRole", "StopRole"), OF_FUNCTIONS),
 }
-numbers = itertools.count(1)
 KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
     "one custom type": ([CUSTOM], {}),
     "twelve": (TWELVE, {}),
@@ -64,13 +62,24 @@ def granted(cloud: Any, stack: Any, role: str) -> list[permissions.Grant]:
     return list(permissions.grants(arn, permissions.policies(arn)))
 
 
-@pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1", "cn-north-1"])
+PARTITIONS = {
+    "us-east-1": ("aws", "us-east-1.console.aws.amazon.com"),
+    "us-gov-west-1": ("aws-us-gov", "us-gov-west-1.console.amazonaws-us-gov.com"),
+    "cn-north-1": ("aws-cn", "cn-north-1.console.amazonaws.cn"),
+}
+
+
+@pytest.mark.parametrize("region", PARTITIONS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stack_has_only_what_its_parameters_need(kind, region):
     types, more = KINDS[kind]
     with acknowledger.empty(region=region) as cloud:
         parameters = {"ActionTypes": ",".join(types), **more}
         stack = cloud.deploy(TEMPLATE, parameters, name="acknowledger")
+        partition, console = PARTITIONS[region]
+        machine = stack.outputs["JobStateMachineArn"]
+        assert machine.startswith(f"arn:{partition}:states:{region}:")
+        assert stack.outputs["DashboardUrl"].startswith(f"https://{console}/cloudwatch/home")
         grants = granted(cloud, stack, "IntakeRole")
         polled = [one.resource for one in grants if one.action == "codepipeline:PollForJobs"]
         assert polled == [f"arn:*:codepipeline:*:*:action?ype:{one}" for one in types]
@@ -166,22 +175,6 @@ def test_a_hundred_action_types_are_within_the_limits_of_lambda_and_iam():
         assert len("".join(json.dumps(document).split())) < 10_240
 
 
-def test_a_wrong_number_of_limits_ends_in_a_dead_letter_that_says_so():
-    with acknowledger.empty() as cloud:
-        stack = cloud.deploy(TEMPLATE, {"MaxJobsInFlight": "1,2"}, name="acknowledger")
-        cloud.schedule.fire()
-        sqs, url = cloud.client("sqs"), stack.outputs["IntakeDeadLettersUrl"]
-        (letter,) = wait_for(
-            lambda: sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get(
-                "Messages"
-            ),
-            "the dead letter",
-            seconds=20,
-        )
-        said = letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
-        assert "MAX_JOBS_IN_FLIGHT must be one whole number" in said
-
-
 def test_a_registered_action_type_outlives_a_new_version_and_the_stack(tmp_path):
     first, second = "Custom/Test/Mine/7", "Custom/Test/Mine/8"
     with acknowledger.empty() as cloud:
@@ -211,19 +204,10 @@ def test_a_registered_action_type_outlives_a_new_version_and_the_stack(tmp_path)
 
 def run(world: World, kind: str, more: dict[str, str]) -> str:
     """Start a pipeline with an action of a type; return its name."""
-    name = f"pipeline-{next(numbers)}"
     configuration = {"ProjectName": "b"} if "Queries" in more else {}
     if kind != "Custom/Test/Mine/7":
         configuration["Outcome"] = "Succeed"
-    action = {"name": "Work", "configuration": configuration}
-    role = acknowledger.pipeline_role(world.cloud)
-    client = world.client("codepipeline")
-    declared = acknowledger.pipeline(name, kind, {"Build": [action]}, role)
-    client.create_pipeline(pipeline=declared)
-    client.start_pipeline_execution(name=name)
-    if kind.startswith("ThirdParty/"):
-        world.cloud.schedule.fire()
-    return name
+    return world.start(configuration, action_type=kind)
 
 
 def test_the_packaged_and_processed_template_is_plain_cloudformation():

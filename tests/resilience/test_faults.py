@@ -398,9 +398,9 @@ class Matrix:
 
     # -- Moves --------------------------------------------------------------------------------
 
-    def play(self, trials: list[Trial]) -> None:
-        """Make the moves of the trials' scripts, one after the other."""
-        for moves in itertools.zip_longest(*(SCRIPTS[trial.way] for trial in trials)):
+    def play(self, trials: list[Trial], until: int | None = None) -> None:
+        """Make the moves of the trials' scripts, or the first so many, one after the other."""
+        for moves in itertools.zip_longest(*(SCRIPTS[trial.way][:until] for trial in trials)):
             looks = {}
             for trial, move in zip(trials, moves, strict=True):
                 if move and getattr(self, move)(trial):
@@ -749,7 +749,7 @@ def caller(call: Call) -> str:
 
 
 @contextmanager
-def running() -> Iterator[Matrix]:
+def running(*, enforce_permissions: bool = False) -> Iterator[Matrix]:
     types = [acknowledger.CUSTOM_ACTION_TYPE, acknowledger.PARTNER_ACTION_TYPE]
     lanes = [
         f"{owner}/{category}/{lane}/1"
@@ -771,6 +771,7 @@ def running() -> Iterator[Matrix]:
                 "PollSchedule": "rate(1 day)",
             },
             worker=False,
+            enforce_permissions=enforce_permissions,
             retry_delays=(0.05, 0.05),
             retry_scale=0.0005,
             sleep_scale=0.04,

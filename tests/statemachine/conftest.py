@@ -74,10 +74,6 @@ class Ended:
     reports: list[dict[str, Any]]
     arn: str
 
-    @property
-    def row_status(self) -> str | None:
-        return self.row["status"]["S"] if self.row else None
-
     def details(self, detail_type: str) -> list[dict[str, Any]]:
         return [detail for kind, detail in self.events if kind == detail_type]
 

@@ -32,15 +32,6 @@ def metrics(alarm: Any) -> list[Any]:
     return [one["MetricStat"]["Metric"] for one in terms_of(alarm) if "MetricStat" in one]
 
 
-def measured(alarm: Any) -> list[Any]:
-    """What has the period and the metric of an alarm."""
-    return (
-        [alarm]
-        if "MetricName" in alarm
-        else [one for one in terms_of(alarm) if "MetricStat" in one]
-    )
-
-
 def terms_of(alarm: Any) -> list[Any]:
     """The terms of an alarm, by default."""
     return [one["Fn::If"][2] if "Fn::If" in one else one for one in alarm.get("Metrics", [])]
@@ -67,12 +58,10 @@ def test_an_alarm_notifies_the_topic_when_it_fires_and_when_it_is_over(name):
 def test_an_alarm_about_single_jobs_is_over_after_five_minutes_without_one():
     for name in OF_SINGLE_JOBS:
         alarm = ALARMS[name]
-        assert {one.get("Period") or one["MetricStat"]["Period"] for one in measured(alarm)} == {
-            300
-        }
+        periods = [one["MetricStat"]["Period"] for one in terms_of(alarm) if "MetricStat" in one]
+        assert set(periods or [alarm["Period"]]) == {300}
         treated = (alarm["EvaluationPeriods"], alarm["TreatMissingData"])
         assert treated == (1, "notBreaching")
-    assert about_alarms("without a notice") == OF_SINGLE_JOBS
 
 
 def test_a_new_alarm_notifies_nobody_of_being_ok():
@@ -84,14 +73,6 @@ def test_a_new_alarm_notifies_nobody_of_being_ok():
     assert "Subscription" not in RESOURCES["AlarmTopic"]["Properties"]
     later = {n for n, one in ALARMS.items() if one["TreatMissingData"] != "notBreaching"}
     assert not [name for name in later if "OKActions" in ALARMS[name]]
-    assert about_alarms("sends none") == later
-
-
-def about_alarms(words):
-    """The alarms that the paragraph with these words names."""
-    page = " ".join((ROOT / "docs" / "operating.md").read_text().replace("\n\n", "\0").split())
-    (found,) = [one for one in re.split(r"\0| - ", page) if words in one]
-    return set(re.findall(r"`(\w+Alarm)`", found))
 
 
 def test_the_runbook_has_a_section_for_each_alarm_and_no_other():
@@ -264,28 +245,10 @@ def test_an_alarm_about_what_sweeps_find_lasts_from_sweep_to_sweep(name, bad, sc
         assert ends <= last + 2 * length
 
 
-def test_how_long_an_alarm_about_what_sweeps_find_lasts_is_documented():
-    page = " ".join((ROOT / "docs" / "operating.md").read_text().split())
-    lasting = {
-        "fire within five minutes of a sweep": SCHEDULES[:2],
-        "at most ten minutes after the last": SCHEDULES[:2],
-        "from 15 minutes to an hour, they fire within one hour and are over after at most two": SCHEDULES[
-            2:4
-        ],
-        "with a day, they fire within one day and are over after at most two": SCHEDULES[4:],
-    }
-    assert [words for words in lasting if words not in page] == []
-    lengths = [
-        [period(ALARMS["OldestJobAlarm"], one) for one in given] for given in lasting.values()
-    ]
-    assert lengths == [[300, 300], [300, 300], [3600, 3600], [86400]]
-
-
 @pytest.mark.parametrize("name", ["ActionTypesNotServedAlarm", "OldestJobAlarm"])
 def test_an_alarm_about_what_sweeps_find_is_over_without_sweeps(name):
     data = [(second, 100_000) for second in range(0, 3600, 60)]
     assert states(name, SCHEDULES[0], data, 7200)[-2:] == ["ALARM", "OK"]
-    assert "Without sweeps they are over too" in (ROOT / "docs" / "operating.md").read_text()
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -315,31 +278,11 @@ def test_metrics_by_action_type_have_an_alarm_that_names_the_type():
     assert counted["Expression"]["Fn::Sub"].endswith("GROUP BY action_type ORDER BY SUM() DESC")
 
 
-def test_the_cost_of_metrics_by_action_type_is_documented():
+def test_the_cost_of_metrics_by_action_type_is_in_the_description():
     """CloudWatch charges 0.30 USD a month for each metric, and 0.10 for each that an alarm judges."""
     cost = f"{len(metrics_by_action_type()) * 0.3 + 0.1:.2f} USD"
     description = TEMPLATE["Parameters"]["MetricsByActionType"]["Description"]
     assert f"up to {cost} a month for each type" in description
-    page = " ".join((ROOT / "docs" / "metrics.md").read_text().split())
-    assert f"up to {cost} for each action type" in page
-    assert ("the nine metrics of Report" in page) == (len(metrics_by_action_type()) == 9)
-    assert "Jobs that Stop ends count only in `JobsStopped`" in page
-    assert (
-        f"`MetricsByActionType` up to {cost[:4]} a month"
-        in (ROOT / "docs" / "costs.md").read_text()
-    )
-
-
-def test_the_service_of_a_metric_is_the_function_that_emits_it():
-    """Powertools sets this dimension from the function's POWERTOOLS_SERVICE_NAME."""
-    for alarm in ALARMS.values():
-        for metric in metrics(alarm):
-            if metric["Namespace"] == OWN:
-                (dimension,) = metric["Dimensions"]
-                assert dimension["Name"] == "service"
-                function = RESOURCES[f"{dimension['Value']}Function"]["Properties"]
-                variables = function["Environment"]["Variables"]
-                assert variables["POWERTOOLS_SERVICE_NAME"] == dimension["Value"]
 
 
 def test_an_alarm_on_a_metric_of_ours_is_on_a_documented_one():

@@ -18,7 +18,7 @@ from acknowledger.log import logger
 from acknowledger.moments import ago
 from acknowledger.room import GIVEN
 from local.aws import replaced
-from tests.support import FUNCTIONS_ENVIRONMENT, ROOT
+from tests.support import FUNCTIONS_ENVIRONMENT, ROOT, load_event
 
 SERVICE = os.environ["POWERTOOLS_SERVICE_NAME"]
 ENVIRONMENT = {
@@ -95,12 +95,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(aws, "_session", lambda: CLIENTS)
     monkeypatch.setattr(acknowledgment, "TAKEN_BACK_AFTER_SECONDS", (0, 0))
-    for cached in (
-        aws._made,
-        config,
-        job_api.properties,
-        client_tokens._provider,
-    ):
+    for cached in (aws._made, config, job_api.properties, client_tokens._provider):
         cached.cache_clear()
     job_api._largest_batch.clear()
     yield
@@ -108,52 +103,121 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Aws:
-    """botocore stubs of the clients that a test expects to be called; every such call must come."""
+    """botocore stubs of the clients that a test expects to be called; every such call must come.
 
-    def __init__(self) -> None:
+    sent: the bodies of the requests to CodePipeline.
+    events: the events put on JobBus, `(detail-type, detail)`.
+    started: the inputs of the executions that are started, by name.
+    """
+
+    def __init__(self, *services: str) -> None:
         self._stubs: dict[tuple[str, bool], Stubber] = {}
+        self.sent: list[bytes] = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.started: dict[str, dict[str, Any]] = {}
+        for service in ("codepipeline", "stepfunctions", "ssm", "events", *services):
+            self.service(service)
+        self.service("codepipeline", retrying=False)
+        self.service("codepipeline").client.meta.events.register_first(
+            "before-call.*.*", lambda params, **_: self.sent.append(params["body"])
+        )
+        self.watch("events", "PutEvents", self._note_events)
+        self.watch("stepfunctions", "StartExecution", self._note_start)
+
+    @property
+    def announced(self) -> list[dict[str, Any]]:
+        """The details of the events."""
+        return [detail for _, detail in self.events]
 
     def service(self, name: str, *, retrying: bool = True) -> Stubber:
         key = (name, retrying)
         if key not in self._stubs:
-            client = aws.client(name) if retrying else aws.client(name, retrying=False)
-            self._stubs[key] = Stubber(client)
+            self._stubs[key] = Stubber(aws.client(name, retrying=retrying))
             self._stubs[key].activate()
         return self._stubs[key]
+
+    def watch(self, service: str, operation: str, act: Callable[[dict[str, Any]], object]) -> None:
+        """Call `act` with the parameters of an operation before each call."""
+        client = self.service(service, retrying=not operation.startswith("Acknowledge")).client
+        client.meta.events.register(
+            f"before-parameter-build.{service}.{operation}", lambda params, **_: act(params)
+        )
 
     def expects(
         self, service: str, operation: str, answer: dict[str, Any], request: Any = None
     ) -> None:
-        retrying = not operation.startswith("acknowledge_")
-        self.service(service, retrying=retrying).add_response(operation, answer, request)
+        self._stub(service, operation).add_response(operation, answer, request)
 
     def expects_error(
         self, service: str, operation: str, code: str, message: str = "No.", status: int = 400
     ) -> None:
-        retrying = not operation.startswith("acknowledge_")
-        self.service(service, retrying=retrying).add_client_error(
+        self._stub(service, operation).add_client_error(
             operation, code, message, http_status_code=status
         )
+
+    def expects_event(self) -> None:
+        """One event is put on JobBus."""
+        self.expects("events", "put_events", {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]})
+
+    def expects_acknowledgment(self, answer: str, request: Any = None) -> None:
+        """CodePipeline answers AcknowledgeJob with a status or an error."""
+        if answer.endswith("Exception"):
+            self.expects_error("codepipeline", "acknowledge_job", answer)
+        else:
+            self.expects("codepipeline", "acknowledge_job", {"status": answer}, request)
+
+    def expects_described(self, arn: str, status: str | None, **more: Any) -> None:
+        """An execution is described; without a status, there is none of that name."""
+        if status is None:
+            self.expects_error("stepfunctions", "describe_execution", "ExecutionDoesNotExist")
+            return
+        answer = execution(arn, status) | more
+        self.expects("stepfunctions", "describe_execution", answer, {"executionArn": arn})
 
     def assert_all_called(self) -> None:
         for stub in self._stubs.values():
             stub.assert_no_pending_responses()
 
+    def _stub(self, service: str, operation: str) -> Stubber:
+        return self.service(service, retrying=not operation.startswith("acknowledge_"))
 
-def expect_survey(aws_calls: Aws, *recorded: str) -> None:
-    """Intake's sweep queries the jobs of each status."""
-    rows = [
-        {"offeredAt": {"S": moment}, "dueAt": {"S": ago(-60)}, "jobId": {"S": "j"}}
-        for moment in recorded
-    ]
-    for found in (rows, [], [], [], [], [], []):
-        aws_calls.expects("dynamodb", "query", {"Items": found, "Count": len(found)})
+    def _note_events(self, request: dict[str, Any]) -> None:
+        for entry in request["Entries"]:
+            assert (entry["EventBusName"], entry["Source"]) == ("JobBus", "acknowledger")
+            kind, detail = entry["DetailType"], json.loads(entry["Detail"])
+            if ended := detail.get("status"):
+                assert kind == f"Job {ended.replace('TimedOut', 'Timed Out')}"
+            self.events.append((kind, detail))
+
+    def _note_start(self, request: dict[str, Any]) -> None:
+        self.started[request["name"]] = json.loads(request["input"])
+
+
+def offered(configuration: dict[str, str], **data: Any) -> dict[str, Any]:
+    """The job of the sample events as CodePipeline offers it, with another configuration."""
+    job: dict[str, Any] = load_event("acknowledge-job-dispatched")["detail"]["offer"]["job"]
+    keys = dict.fromkeys(("accessKeyId", "secretAccessKey", "sessionToken"), "SECRET")
+    secrets = {"actionConfiguration": {"configuration": configuration}, "artifactCredentials": keys}
+    return {**job, "data": {**job["data"], **secrets, **data}}
+
+
+def execution(arn: str, status: str = "RUNNING") -> dict[str, Any]:
+    """An execution as Step Functions returns it."""
+    machine, _, name = arn.replace("execution", "stateMachine").rpartition(":")
+    known = {"executionArn": arn, "stateMachineArn": machine, "name": name}
+    return {**known, "status": status, "startDate": 0}
+
+
+class Log(io.StringIO):
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.getvalue().splitlines()]
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     """Everything that the functions log."""
-    stream = io.StringIO()
+    stream = Log()
     monkeypatch.setattr(logger.registered_handler, "stream", stream)
     return stream
 
@@ -161,21 +225,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 @pytest.fixture
 def aws_calls() -> Iterator[Aws]:
     """Every service is a stub."""
-    calls = Aws()
-    for service in ("codepipeline", "dynamodb", "stepfunctions", "ssm", "events"):
-        calls.service(service)
-    calls.service("codepipeline", retrying=False)
-    yield calls
-    calls.assert_all_called()
-
-
-@pytest.fixture
-def other_calls(tables: "Tables") -> Iterator[Aws]:
-    """Every service except DynamoDB is a stub; DynamoDB has the tables."""
-    calls = Aws()
-    for service in ("codepipeline", "stepfunctions", "ssm", "events"):
-        calls.service(service)
-    calls.service("codepipeline", retrying=False)
+    calls = Aws("dynamodb")
     yield calls
     calls.assert_all_called()
 
@@ -195,18 +245,38 @@ def metrics_in(text: str) -> dict[str, tuple[Any, str]]:
     return found
 
 
+def happened(number: int, kind: str, **details: Any) -> dict[str, Any]:
+    """An event in the history of an execution."""
+    return {"timestamp": 0, "type": kind, "id": number, **details}
+
+
+def scheduled(number: int, resource: str, parameters: Any, kind: str = "events") -> dict[str, Any]:
+    """The event that a task was scheduled."""
+    details = {
+        "resourceType": kind,
+        "resource": resource,
+        "region": "us-east-1",
+        "parameters": json.dumps(parameters),
+    }
+    return happened(number, "TaskScheduled", taskScheduledEventDetails=details)
+
+
 def noted(others: int, nonce: str = "3") -> dict[str, Any]:
     """DynamoDB's response if the job's row has this many other calls for the offer noted."""
     calls = {f"call-{number}": {"S": nonce} for number in range(others)}
     return {"Attributes": {"acknowledgeCalls": {"M": calls | {"of-another-offer": {"S": "?"}}}}}
 
 
-class Tables:
-    """JobTable and IntakeTable as the template has them, in moto's DynamoDB."""
+class Cloud(Aws):
+    """JobTable and IntakeTable as the template has them, in moto's DynamoDB; stubs of the others.
+
+    calls: the calls of DynamoDB, as `JobTable GetItem`.
+    """
 
     ACTION_TYPE = "Custom/Build/Acknowledger/1"
 
     def __init__(self) -> None:
+        super().__init__()
         self.dynamodb = aws.client("dynamodb")
         self.calls: list[str] = []
         for name, properties in table_properties().items():
@@ -254,13 +324,14 @@ class Tables:
         answer = self.dynamodb.get_item(TableName="IntakeTable", Key=key)
         return table.plain(answer.get("Item", {}))
 
-    def before(self, operation: str, act: Callable[[], None]) -> None:
-        """Call `act` once, just before the next call of an operation."""
+    def before(self, operation: str, act: Callable[[], object], *, change: str = "") -> None:
+        """Call `act` once, just before the next call of an operation, or the next such change."""
         event = f"before-parameter-build.dynamodb.{operation}"
 
-        def once(**_: Any) -> None:
-            self.dynamodb.meta.events.unregister(event, once)
-            act()
+        def once(params: dict[str, Any], **_: Any) -> None:
+            if change in params.get("UpdateExpression", ""):
+                self.dynamodb.meta.events.unregister(event, once)
+                act()
 
         self.dynamodb.meta.events.register(event, once)
 
@@ -288,7 +359,10 @@ def plain(value: Any) -> Any:
 
 
 @pytest.fixture
-def tables(environment: None) -> Iterator[Tables]:
+def cloud(environment: None) -> Iterator[Cloud]:
+    """The tables, and stubs of all other services."""
     with mock_aws():
-        yield Tables()
+        made = Cloud()
+        yield made
+        made.assert_all_called()
         aws._made.cache_clear()

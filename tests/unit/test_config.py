@@ -4,7 +4,7 @@ import intake
 from acknowledger.config import ActionType, Config, Query, Timeouts
 from acknowledger.errors import ConfigurationInvalid
 from tests.support import load_event
-from tests.unit.conftest import ENVIRONMENT
+from tests.unit.conftest import ENVIRONMENT, Context
 
 AWS = {name for name in ENVIRONMENT if name.startswith(("AWS_", "POWERTOOLS_"))}
 
@@ -65,11 +65,11 @@ def test_an_invalid_setting_stops_only_what_needs_it():
         config.check()
 
 
-def test_a_wrong_number_of_limits_is_found_before_any_call(aws_calls, context, monkeypatch):
+def test_a_wrong_number_of_limits_is_found_before_any_call(aws_calls, monkeypatch):
     """Nobody could say which limit is whose: so no job is taken."""
     monkeypatch.setenv("MAX_JOBS_IN_FLIGHT", "1,2,3")
     with pytest.raises(ConfigurationInvalid, match="MAX_JOBS_IN_FLIGHT must be one whole number"):
-        intake.handler(load_event("intake-schedule"), context)
+        intake.handler(load_event("intake-schedule"), Context())
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "soon", "²", "٣", " 1"])

@@ -212,7 +212,13 @@ def test_the_input_of_an_execution_that_intake_started_is_read(more):
         "{}",
         "null",
         7,
+        "[" * 100_000,
+        '{"a":' * 30_000,
         *(json.dumps(INPUT | {name: 7}) for name in INPUT),
+        *(
+            json.dumps(INPUT | {"job": INPUT["job"] | {name: None}})
+            for name in ("id", "nonce", "data")
+        ),
         json.dumps(INPUT | {"timeouts": INPUT["timeouts"] | {"JobTimeoutSeconds": 0.5}}),
         json.dumps(INPUT | {"continues": {"jobId": "a"}}),
     ],

@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import logging
+import math
 import re
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -34,7 +35,7 @@ from acknowledger.moments import ago
 from acknowledger.validation import violations
 from tests.hostile import VICTIM, fits, mutated, settled, texts, values
 from tests.support import ROOT, load_event
-from tests.unit.conftest import Context
+from tests.unit.conftest import Context, offered
 
 SECRET = "secret-that-nobody-may-see"
 CUSTOM, PARTNER, OTHER = (
@@ -79,7 +80,8 @@ EVERYBODYS = [*INTAKE, *ACKNOWLEDGE, *REPORT, *STOP]
 SUCCEEDED, PARTNERS = load_event("report-succeeded"), load_event("report-succeeded-partner")
 JOB_ID, PARTNERS_JOB_ID = SUCCEEDED["offer"]["job"]["id"], PARTNERS["offer"]["job"]["id"]
 ARN = SUCCEEDED["execution"]
-ACTION = load_event("stop-action-failed")["detail"]["action-execution-id"]
+STOP_ACTION = load_event("stop-action-failed")
+ACTION = STOP_ACTION["detail"]["action-execution-id"]
 
 
 def events(*of: Any, keep: tuple[str, ...] = ("clientToken",)) -> st.SearchStrategy[Any]:
@@ -143,24 +145,14 @@ class Cloud:
     def clear(self) -> None:
         self.requests = []
         self.offers, self.jobs = {}, {}
-        own = {
-            "times": {},
-            "acknowledgeCalls": {},
-            "actionType": CUSTOM,
-            "status": "InProgress",
-            "action": "another",
+        rows: dict[str, dict[str, Any]] = {
+            JOB_ID: {"execution": ARN, "action": ACTION},
+            PARTNERS_JOB_ID: {"execution": PARTNERS["execution"], "clientId": CLIENT_ID},
+            VICTIM: {"execution": "arn:of:the:execution:of:the:victim"},
         }
-        self.rows = {
-            JOB_ID: {**own, "execution": ARN, "action": ACTION},
-            PARTNERS_JOB_ID: {
-                **own,
-                "execution": PARTNERS["execution"],
-                "clientId": CLIENT_ID,
-            },
-            VICTIM: {**own, "execution": "arn:of:the:execution:of:the:victim"},
-        }
-        for job_id, row in self.rows.items():
-            row["jobId"] = job_id
+        maps: dict[str, Any] = {"times": {}, "acknowledgeCalls": {}}
+        known = {"actionType": CUSTOM, "status": "InProgress", "action": "another", **maps}
+        self.rows = {job_id: {"jobId": job_id, **known, **row} for job_id, row in rows.items()}
 
     def call(self, module: ModuleType, event: Any) -> Said:
         """Invoke a function with an event, as Lambda does; raises all errors but our own."""
@@ -249,9 +241,7 @@ class Cloud:
 
     def _GetItem(self, asked: Any) -> AWSResponse:  # noqa: N802
         if "jobId" not in asked["Key"]:
-            maps: dict[str, dict[str, Any]] = {
-                name: {} for name in ("holders", "waiting", "awaiting")
-            }
+            maps: dict[str, Any] = {"holders": {}, "waiting": {}, "awaiting": {}}
             return answered({"Item": table.typed({"actionType": CUSTOM, **maps})})
         if broken := self._broken_key(asked):
             return broken
@@ -486,45 +476,21 @@ def test_stop_changes_only_the_jobs_of_the_stopped_execution(cloud, event):
 # Intake
 
 
-def offer(number: int = 1, **changes: Any) -> dict[str, Any]:
+def offer(number: int = 1) -> dict[str, Any]:
     """A job as PollForJobs returns it, with every member that it may have."""
-    return {
-        "id": f"00000000-0000-0000-0000-{number:012}",
-        "nonce": "3",
-        "accountId": "123456789012",
-        "data": {
-            "actionTypeId": ActionType.parse(CUSTOM).as_id(),
-            "actionConfiguration": {
-                "configuration": {"Password": SECRET, "Input": "x", "JobTimeoutSeconds": "60"}
-            },
-            "pipelineContext": {
-                "pipelineName": "my-pipeline",
-                "stage": {"name": "Build"},
-                "action": {"name": "Compile", "actionExecutionId": "of another"},
-                "pipelineArn": "arn:aws:codepipeline:us-east-1:123456789012:my-pipeline",
-                "pipelineExecutionId": "7f5094f0-1c2d-4e3f-8a9b-0c1d2e3f4a5b",
-            },
-            "inputArtifacts": [
-                {
-                    "name": "Source",
-                    "revision": "1",
-                    "location": {
-                        "type": "S3",
-                        "s3Location": {"bucketName": "b", "objectKey": "k"},
-                    },
-                }
-            ],
-            "outputArtifacts": [],
-            "artifactCredentials": {
-                "accessKeyId": SECRET,
-                "secretAccessKey": SECRET,
-                "sessionToken": SECRET,
-            },
-            "continuationToken": "the worker's own",
-            "encryptionKey": {"id": "key", "type": "KMS"},
-        },
-        **changes,
-    }
+    place = {"type": "S3", "s3Location": {"bucketName": "b", "objectKey": "k"}}
+    context = SUCCEEDED["offer"]["job"]["data"]["pipelineContext"]
+    job = offered(
+        {"Password": SECRET, "Input": "x", "JobTimeoutSeconds": "60"},
+        pipelineContext=context | {"action": {"name": "Compile", "actionExecutionId": "another"}},
+        inputArtifacts=[{"name": "Source", "revision": "1", "location": place}],
+        artifactCredentials=dict.fromkeys(
+            ("accessKeyId", "secretAccessKey", "sessionToken"), SECRET
+        ),
+        continuationToken="the worker's own",
+        encryptionKey={"id": "key", "type": "KMS"},
+    )
+    return job | {"id": f"00000000-0000-0000-0000-{number:012}"}
 
 
 @settled(40)
@@ -635,48 +601,9 @@ def expect_named(cloud: Cloud, module: ModuleType, event: Any) -> Said:
     return said
 
 
-@pytest.mark.parametrize(
-    "result",
-    [
-        {"outputVariables": None},
-        {"executionDetails": {"summary": None}},
-        {"currentRevision": None, "executionDetails": {"percentComplete": None}},
-        {"continuationToken": None},
-    ],
-)
-def test_null_in_a_workers_result_is_ignored_or_refused(cloud, result):
-    """It is never retried: that would keep the pipeline waiting for hours."""
-    assert expect_named(cloud, report, {**SUCCEEDED, "outcome": {"result": result}}).answer
-
-
-def test_null_in_progress_is_ignored_or_refused(cloud):
-    event = load_event("report-job-progress")
-    event["detail"]["summary"] = None
-    said = expect_named(cloud, report, event)
-    assert said.error is None or type(said.error).__name__ == "ValidationException"
-
-
-@pytest.mark.parametrize("created", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
-def test_a_timestamp_outside_the_supported_years_is_refused(cloud, created):
-    result = {"currentRevision": {"revision": "1", "changeIdentifier": "x", "created": created}}
-    said = expect_named(cloud, report, {**SUCCEEDED, "outcome": {"result": result}})
-    assert "currentRevision.created" in said.answer["cause"]
-
-
 def test_a_lone_surrogate_can_be_logged(cloud):
     said = expect_named(cloud, report, failed("JobFailed", "a\ud800b"))
     assert said.error is None
-
-
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 30_000])
-@pytest.mark.parametrize(
-    ("module", "name"), [(stop, "stop-execution-aborted"), (intake, "intake-execution-ended")]
-)
-def test_the_input_of_an_execution_may_be_nested_to_any_depth(cloud, module, name, text):
-    event = load_event(name)
-    event["detail"]["input"] = text
-    said = expect_named(cloud, module, event)
-    assert module is intake or isinstance(said.error, EventInvalid)
 
 
 @pytest.mark.parametrize("name", ["message", "args", "name", "exc_info", "asctime"])
@@ -686,9 +613,7 @@ def test_an_operators_detail_may_have_any_member(cloud, name):
 
 
 def test_an_infinite_number_is_not_logged(cloud):
-    expect_named(
-        cloud, intake, json.loads('{"detail-type": "Pause Intake", "detail": {"a": 1e999}}')
-    )
+    expect_named(cloud, intake, {"detail-type": "Pause Intake", "detail": {"a": math.inf}})
 
 
 def test_a_message_too_long_for_the_state_machine_still_fails_the_execution(cloud):
@@ -706,30 +631,6 @@ def test_a_cause_is_no_longer_than_the_state_machine_takes(cloud):
     assert len(said.answer["cause"]) <= MOST_CAUSE
 
 
-@pytest.mark.parametrize(
-    ("name", "status"),
-    [
-        ("nonce", "Dispatched"),
-        ("actionType", "Dispatched"),
-        ("actionType", "InProgress"),
-        ("nonce", "InProgress"),
-        ("accountId", "InProgress"),
-        ("data", "Dispatched"),
-    ],
-)
-def test_an_execution_that_was_started_by_hand_is_refused_or_stopped(cloud, name, status):
-    cloud.clear()
-    cloud.rows[JOB_ID]["status"] = status
-    event = load_event("stop-execution-aborted")
-    given_input = json.loads(event["detail"]["input"])
-    given_input.pop(name, None)
-    given_input["job"].pop(name, None)
-    event["detail"]["input"] = json.dumps(given_input)
-    said = cloud.call(stop, event)
-    check(said, {JOB_ID})
-    assert isinstance(said.error, EventInvalid) or said.answer == {"ended": [JOB_ID]}
-
-
 @pytest.mark.parametrize("levels", [20, 3])
 @pytest.mark.parametrize(
     ("module", "event"),
@@ -737,16 +638,7 @@ def test_an_execution_that_was_started_by_hand_is_refused_or_stopped(cloud, name
         (acknowledge, {"jobId": None, "nonce": "3"}),
         (report, {**SUCCEEDED, "outcome": {"result": {"continuationToken": None}}}),
         (intake, {"detail-type": "Pause Intake", "detail": {"a": None}}),
-        (
-            stop,
-            {
-                **load_event("stop-action-failed"),
-                "detail": {
-                    **load_event("stop-action-failed")["detail"],
-                    "execution-result": {"error-code": None},
-                },
-            },
-        ),
+        (stop, STOP_ACTION | {"detail": STOP_ACTION["detail"] | {"execution-result": [None]}}),
     ],
     ids=["acknowledge", "report", "intake", "stop"],
 )
@@ -765,24 +657,19 @@ def _readable(levels: int) -> bool:
     return True
 
 
-UNREADABLE = (
-    b'{"jobs": [7]}',
-    b'{"jobs": 7}',
-    b'{"jobs": "abc"}',
-    b'{"jobs": [{"id": "x", "nonce": "3", "data": []}]}',
-    b'{"jobs": [{"id": "x", "nonce": "3", "data": {"pipelineContext": "x"}}]}',
-    b'{"jobs": [{"data": {"actionConfiguration": {"configuration": ["x"]}}}]}',
-    b"[]",
-    b"\xff",
-)
-
-
 @pytest.mark.parametrize(
     "answer",
     [
         b"<html>",
         b'{"jobs": null}',
-        *UNREADABLE,
+        b'{"jobs": [7]}',
+        b'{"jobs": 7}',
+        b'{"jobs": "abc"}',
+        b'{"jobs": [{"id": "x", "nonce": "3", "data": []}]}',
+        b'{"jobs": [{"id": "x", "nonce": "3", "data": {"pipelineContext": "x"}}]}',
+        b'{"jobs": [{"data": {"actionConfiguration": {"configuration": ["x"]}}}]}',
+        b"[]",
+        b"\xff",
     ],
 )
 def test_an_unreadable_response_affects_only_its_action_type(cloud, answer):

@@ -1,11 +1,8 @@
-import itertools
-
 import pytest
 
 from acknowledger import intake_table
 from acknowledger.errors import TableUnavailable
 from acknowledger.room import Room
-from tests.unit.interleaving import interleave, orders
 
 TYPE = "Custom/Build/Acknowledger/1"
 NOW = "2026-01-01T00:00:00.000Z"
@@ -23,58 +20,58 @@ def held(told=True):
 WAITS = {"jobId": "job", "since": NOW}
 
 
-def names(tables):
-    row = tables.intake()
+def names(cloud):
+    row = cloud.intake()
     return sorted(row["holders"]), sorted(row["waiting"])
 
 
-def test_an_action_type_without_a_row_is_unlimited_and_costs_no_write(tables):
+def test_an_action_type_without_a_row_is_unlimited_and_costs_no_write(cloud):
     assert intake_table.read(TYPE, 0) == Room(TYPE)
-    assert tables.calls == ["IntakeTable GetItem"]
-    assert tables.intake() == {}
+    assert cloud.calls == ["IntakeTable GetItem"]
+    assert cloud.intake() == {}
 
 
 @pytest.mark.parametrize(("limit", "paused"), [(2, False), (0, True), (2, True)])
-def test_with_a_limit_or_a_pause_the_row_is_initialized_once(tables, limit, paused):
+def test_with_a_limit_or_a_pause_the_row_is_initialized_once(cloud, limit, paused):
     if paused:
         intake_table.pause(TYPE, paused=True)
     for _ in range(2):
         assert intake_table.read(TYPE, limit) == Room(TYPE, limit, paused)
-    assert names(tables) == ([], [])
-    assert tables.calls[-3:-1] == ["IntakeTable UpdateItem", "IntakeTable GetItem"]
+    assert names(cloud) == ([], [])
+    assert cloud.calls[-3:-1] == ["IntakeTable UpdateItem", "IntakeTable GetItem"]
 
 
-def test_initializing_a_row_keeps_what_another_intake_has_written(tables):
-    tables.before("UpdateItem", lambda: tables.put_intake(holders={"a": held()}))
+def test_initializing_a_row_keeps_what_another_intake_has_written(cloud):
+    cloud.before("UpdateItem", lambda: cloud.put_intake(holders={"a": held()}))
     intake_table.read(TYPE, 2)
-    assert names(tables) == (["a"], [])
+    assert names(cloud) == (["a"], [])
 
 
-def test_pausing_and_resuming_keep_the_rest_of_the_row(tables):
-    tables.put_intake(holders={"a": held()}, waiting={"b": WAITS}, awaiting={"j": NOW})
-    before = tables.intake()
+def test_pausing_and_resuming_keep_the_rest_of_the_row(cloud):
+    cloud.put_intake(holders={"a": held()}, waiting={"b": WAITS}, awaiting={"j": NOW})
+    before = cloud.intake()
     for paused in (True, True, False, False):
         intake_table.pause(TYPE, paused=paused)
-        assert tables.intake() == before | {"paused": paused}
+        assert cloud.intake() == before | {"paused": paused}
 
 
-def test_room_is_given_up_to_the_limit_and_the_rest_waits(tables):
+def test_room_is_given_up_to_the_limit_and_the_rest_waits(cloud):
     room = intake_table.read(TYPE, 2)
     assert take(room, "a", "b", "c", "d") == [True, True, False, False]
-    assert names(tables) == (["a", "b"], ["c", "d"])
-    assert tables.intake()["holders"]["a"] == {"jobId": "job of a", "since": NOW, "told": True}
-    assert tables.intake()["waiting"]["c"] == {"jobId": "job of c", "since": NOW}
+    assert names(cloud) == (["a", "b"], ["c", "d"])
+    assert cloud.intake()["holders"]["a"] == {"jobId": "job of a", "since": NOW, "told": True}
+    assert cloud.intake()["waiting"]["c"] == {"jobId": "job of c", "since": NOW}
 
 
-def test_during_a_pause_new_jobs_wait_and_others_keep_their_room(tables):
+def test_during_a_pause_new_jobs_wait_and_others_keep_their_room(cloud):
     take(intake_table.read(TYPE, 2), "a")
     intake_table.pause(TYPE, paused=True)
     room = intake_table.read(TYPE, 2)
     assert take(room, "a", "b") == [True, False]
-    assert names(tables) == (["a"], ["b"])
+    assert names(cloud) == (["a"], ["b"])
 
 
-def test_a_waiting_job_gets_room_before_a_new_one(tables):
+def test_a_waiting_job_gets_room_before_a_new_one(cloud):
     room = intake_table.read(TYPE, 1)
     take(room, "first", "waits")
     intake_table.give_back(TYPE, "first")
@@ -82,7 +79,7 @@ def test_a_waiting_job_gets_room_before_a_new_one(tables):
     room = intake_table.read(TYPE, 1)
     assert room.next == ["comes"]  # of two with the same time, the first by name
     assert [intake_table.give(room, name) for name in ("waits", "comes")] == [True, False]
-    assert names(tables) == (["waits"], ["comes"])
+    assert names(cloud) == (["waits"], ["comes"])
 
 
 def changes(room):
@@ -102,60 +99,60 @@ def changes(room):
 
 
 @pytest.mark.parametrize("change", changes(None))
-def test_a_change_made_twice_is_made_once(tables, change):
+def test_a_change_made_twice_is_made_once(cloud, change):
     waiting = {} if change == "take room" else {"b": WAITS}
     noted = {"awaiting": {"i": NOW}, "unshown": {"i": NOW}}
-    tables.put_intake(holders={"a": held(told=False)}, waiting=waiting, **noted)
+    cloud.put_intake(holders={"a": held(told=False)}, waiting=waiting, **noted)
     make = changes(intake_table.read(TYPE, 3))[change]
     first = make()
-    once = tables.intake()
+    once = cloud.intake()
     again = make()
-    assert tables.intake() == once
+    assert cloud.intake() == once
     if change.startswith("take"):
         assert again is first
 
 
-def test_a_new_holder_keeps_its_start_of_waiting_and_is_not_notified_yet(tables):
-    tables.put_intake(waiting={"b": WAITS})
+def test_a_new_holder_keeps_its_start_of_waiting_and_is_not_notified_yet(cloud):
+    cloud.put_intake(waiting={"b": WAITS})
     intake_table.give(intake_table.read(TYPE, 1), "b")
-    assert tables.intake()["holders"] == {"b": {**WAITS, "told": False}}
+    assert cloud.intake()["holders"] == {"b": {**WAITS, "told": False}}
     assert intake_table.read(TYPE, 1).untold == ["b"]
     intake_table.told(TYPE, "b")
     assert intake_table.read(TYPE, 1).untold == []
 
 
 @pytest.mark.parametrize("limit", [0, 5])
-def test_an_execution_that_has_left_the_queue_gets_no_room(tables, limit):
-    tables.put_intake(waiting={"b": WAITS})
+def test_an_execution_that_has_left_the_queue_gets_no_room(cloud, limit):
+    cloud.put_intake(waiting={"b": WAITS})
     room = intake_table.read(TYPE, limit)
     intake_table.give_back(TYPE, "b")
     assert intake_table.give(room, "b") is False
-    assert names(tables) == ([], [])
+    assert names(cloud) == ([], [])
 
 
-def test_without_a_limit_all_waiting_executions_are_given_room(tables):
-    tables.put_intake(holders={"a": held()}, waiting=dict.fromkeys("bcde", WAITS))
+def test_without_a_limit_all_waiting_executions_are_given_room(cloud):
+    cloud.put_intake(holders={"a": held()}, waiting=dict.fromkeys("bcde", WAITS))
     room = intake_table.read(TYPE, 0)
     assert all(intake_table.give(room, name) for name in room.next)
-    assert names(tables) == (list("abcde"), [])
+    assert names(cloud) == (list("abcde"), [])
 
 
-def test_giving_back_nothing_creates_no_row(tables):
+def test_giving_back_nothing_creates_no_row(cloud):
     intake_table.give_back(TYPE, "a")
     intake_table.told(TYPE, "a")
     intake_table.expect_no_more(TYPE, "j", NOW)
     intake_table.forget(TYPE, "j", LATER)
-    assert tables.intake() == {}
+    assert cloud.intake() == {}
 
 
-def test_a_job_can_be_awaited_before_there_is_a_row(tables):
+def test_a_job_can_be_awaited_before_there_is_a_row(cloud):
     intake_table.expect(TYPE, "j", NOW)
     assert intake_table.read(TYPE, 0).awaiting == {"j": NOW}
     intake_table.expect_no_more(TYPE, "j", NOW)
     assert intake_table.read(TYPE, 0).awaiting == {}
 
 
-def test_a_job_stays_awaited_if_it_has_been_awaited_again_since(tables):
+def test_a_job_stays_awaited_if_it_has_been_awaited_again_since(cloud):
     """By then, the next job of the same work may be awaited."""
     intake_table.expect(TYPE, "j", NOW)
     intake_table.expect(TYPE, "j", LATER)
@@ -166,7 +163,7 @@ def test_a_job_stays_awaited_if_it_has_been_awaited_again_since(tables):
     assert intake_table.read(TYPE, 0).awaiting == {}
 
 
-def test_a_job_that_is_about_to_be_continued_is_unshown_until_its_progress_is_shown(tables):
+def test_a_job_that_is_about_to_be_continued_is_unshown_until_its_progress_is_shown(cloud):
     for job_id in ("i", "j"):
         intake_table.remind(TYPE, job_id, NOW)
     intake_table.expect(TYPE, "j", NOW)
@@ -177,15 +174,7 @@ def test_a_job_that_is_about_to_be_continued_is_unshown_until_its_progress_is_sh
     assert (room.awaiting, room.unshown) == ({"j": NOW}, {"i": NOW})
 
 
-def test_forgetting_an_unshown_job_keeps_the_awaited_ones(tables):
-    tables.put_intake(awaiting={"i": NOW, "j": NOW}, unshown={"i": NOW, "k": NOW})
-    for job_id in ("i", "j"):
-        intake_table.forget(TYPE, job_id, LATER)
-    room = intake_table.read(TYPE, 0)
-    assert (room.awaiting, room.unshown) == ({"i": NOW, "j": NOW}, {"k": NOW})
-
-
-def test_progress_that_was_reported_since_is_not_forgotten(tables):
+def test_progress_that_was_reported_since_is_not_forgotten(cloud):
     """An invocation that forgets may not know of progress reported at the same time."""
     intake_table.remind(TYPE, "j", NOW)
     intake_table.remind(TYPE, "j", LATER)
@@ -198,71 +187,16 @@ def test_progress_that_was_reported_since_is_not_forgotten(tables):
 
 
 @pytest.mark.parametrize("name", ["a.b", "a-b", "0", "size", "customer-7/deploy #42"])
-def test_names_may_have_characters_with_a_meaning_in_expressions(tables, name):
+def test_names_may_have_characters_with_a_meaning_in_expressions(cloud, name):
     room = intake_table.read(TYPE, 1)
     assert intake_table.take(room, name, name, NOW)
     intake_table.expect(TYPE, name, NOW)
-    row = tables.intake()
+    row = cloud.intake()
     assert (list(row["holders"]), list(row["awaiting"])) == ([name], [name])
 
 
-def test_an_error_of_the_intake_table_is_raised_as_retryable(tables):
-    tables.dynamodb.delete_table(TableName="IntakeTable")
+def test_an_error_of_the_intake_table_is_raised_as_retryable(cloud):
+    cloud.dynamodb.delete_table(TableName="IntakeTable")
     for act in (lambda: intake_table.read(TYPE, 1), lambda: intake_table.pause(TYPE, paused=True)):
         with pytest.raises(TableUnavailable):
             act()
-
-
-class TestTwoIntakesAtOnce:
-    """Every order of their calls is tried; DynamoDB changes a row once at a time."""
-
-    @pytest.mark.parametrize("limit", [pytest.param(1, marks=pytest.mark.slow), 3])
-    def test_two_intakes_never_give_more_room_than_the_limit(self, tables, limit):
-        def intake(*executions):
-            return lambda: take(Room(TYPE, limit), *executions)
-
-        for order in orders(4, 4):
-            tables.put_intake()
-            given = interleave(tables.dynamodb, order, intake("a", "b"), intake("c", "d"))
-            holders, waiting = names(tables)
-            assert len(holders) == limit, order
-            assert sorted(holders + waiting) == list("abcd"), order
-            answered = dict(zip("abcd", itertools.chain(*given), strict=True))
-            assert [name for name, has_room in answered.items() if has_room] == holders, order
-
-    def test_two_intakes_give_freed_room_only_once(self, tables):
-        room = Room(TYPE, 1, waiting=dict.fromkeys("ab", WAITS))
-
-        def intake(*executions):
-            return lambda: [name for name in executions if intake_table.give(room, name)]
-
-        for order in orders(2, 2):
-            tables.put_intake(waiting=room.waiting)
-            given = interleave(tables.dynamodb, order, intake("a", "b"), intake("b", "a"))
-            holders, waiting = names(tables)
-            assert len(holders) == len(waiting) == 1, order
-            assert list(itertools.chain(*given)) == holders, order
-
-    def test_a_new_job_never_gets_room_before_a_waiting_one(self, tables):
-        room = Room(TYPE, 1, waiting={"a": WAITS})
-
-        for order in orders(2, 2):
-            tables.put_intake(holders={"x": held()}, waiting=room.waiting)
-            intake_table.give_back(TYPE, "x")
-            given = interleave(
-                tables.dynamodb,
-                order,
-                lambda: take(room, "b"),
-                lambda: intake_table.give(room, "a"),
-            )
-            assert given == [[False], True], order
-            assert names(tables) == (["a"], ["b"]), order
-
-    def test_an_offer_that_both_intakes_see_is_counted_once(self, tables):
-        def intake():
-            return take(Room(TYPE, 2), "a")
-
-        for order in orders(2, 2):
-            tables.put_intake(holders={"x": held()})
-            assert interleave(tables.dynamodb, order, intake, intake) == [[True], [True]], order
-            assert names(tables) == (["a", "x"], []), order

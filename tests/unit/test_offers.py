@@ -11,36 +11,11 @@ from acknowledger.errors import ContinuedElsewhere
 from acknowledger.offers import token
 from acknowledger.room import Room
 from tests.support import load_event
+from tests.unit.conftest import offered
 
 ACTION_TYPE = ActionType.parse("Custom/Build/Acknowledger/1")
 MOST = Timeouts(60, 900, 3600)
-OFFER: dict[str, Any] = {
-    "id": "f4f4ff82-2d11-11ea-9a5c-0242ac110002",
-    "nonce": "3",
-    "accountId": "123456789012",
-    "data": {
-        "actionTypeId": ACTION_TYPE.as_id(),
-        "actionConfiguration": {"configuration": {"Input": "x", "Password": "hunter2"}},
-        "pipelineContext": {
-            "pipelineName": "my-pipeline",
-            "stage": {"name": "Build"},
-            "action": {
-                "name": "Compile",
-                "actionExecutionId": "a8748f7a-5b6c-4d7e-8f90-1a2b3c4d5e6f",
-            },
-            "pipelineExecutionId": "7f5094f0-1c2d-4e3f-8a9b-0c1d2e3f4a5b",
-        },
-        "inputArtifacts": [],
-        "outputArtifacts": [],
-        "artifactCredentials": {
-            "accessKeyId": "AKIDSECRET",
-            "secretAccessKey": "SECRET",
-            "sessionToken": "SECRET",
-        },
-    },
-}
-
-
+OFFER = offered({"Input": "x", "Password": "hunter2"})
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Job"
 AMPLE = Room("Custom/Build/Acknowledger/1")
 NONE_LEFT = Room("Custom/Build/Acknowledger/1", 1, holders={"x": {}})

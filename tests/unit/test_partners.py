@@ -10,8 +10,9 @@ import intake
 import report
 from acknowledger import client_tokens, errors, job_api, offers, taking
 from acknowledger.client_tokens import client_token
+from acknowledger.config import ActionType
 from tests.support import load_event
-from tests.unit.conftest import expect_survey, metrics_in, noted
+from tests.unit.conftest import Context, metrics_in, noted
 
 CLIENT_ID = "3c9f2f3a-5f0e-4c1b-9d55-0d8d2a1b7c6e"
 PARAMETER = f"/acknowledger/client-tokens/{CLIENT_ID}"
@@ -21,36 +22,41 @@ REQUEST = {name: EVENT["detail"][name] for name in ("jobId", "nonce")}
 IN_PROGRESS = {"status": "InProgress"}
 
 
-def expect_token(aws_calls, token=TOKEN):
+def expect_token(calls, token=TOKEN):
     answer = {"Parameter": {"Name": PARAMETER, "Type": "SecureString", "Value": token}}
-    aws_calls.expects("ssm", "get_parameter", answer, {"Name": PARAMETER, "WithDecryption": True})
+    calls.expects("ssm", "get_parameter", answer, {"Name": PARAMETER, "WithDecryption": True})
+
+
+def expect_acknowledgment(cloud, token=TOKEN):
+    request = {**REQUEST, "clientToken": token}
+    cloud.expects("codepipeline", "acknowledge_third_party_job", IN_PROGRESS, request)
+    cloud.expects("stepfunctions", "send_task_success", {})
+
+
+def expect_wrong_token(cloud):
+    cloud.expects_error(
+        "codepipeline", "acknowledge_third_party_job", "InvalidClientTokenException"
+    )
 
 
 @pytest.fixture
-def row(tables):
+def row(cloud):
     """The job's row, which Acknowledge takes over."""
     detail = EVENT["detail"]
-    tables.put_job(detail["jobId"], execution=detail["execution"], status="Created")
+    cloud.put_job(detail["jobId"], execution=detail["execution"], status="Created")
 
 
-def test_a_partners_job_is_acknowledged_with_its_clients_token(row, other_calls, context):
-    aws_calls = other_calls
-    expect_token(aws_calls)
-    aws_calls.expects(
-        "codepipeline",
-        "acknowledge_third_party_job",
-        IN_PROGRESS,
-        {**REQUEST, "clientToken": TOKEN},
-    )
-    aws_calls.expects("stepfunctions", "send_task_success", {})
-    assert acknowledge.handler(EVENT, context) == IN_PROGRESS
+def test_a_partners_job_is_acknowledged_with_its_clients_token(row, cloud):
+    expect_token(cloud)
+    expect_acknowledgment(cloud)
+    assert acknowledge.handler(EVENT, Context()) == IN_PROGRESS
 
 
-def test_an_acknowledgment_by_hand_gives_the_client_token_itself(aws_calls, context):
+def test_an_acknowledgment_by_hand_gives_the_client_token_itself(aws_calls):
     event = load_event("acknowledge-by-hand-partner")
     aws_calls.expects("dynamodb", "update_item", noted(0, REQUEST["nonce"]))
     aws_calls.expects("codepipeline", "acknowledge_third_party_job", IN_PROGRESS, event)
-    assert acknowledge.handler(event, context) == IN_PROGRESS
+    assert acknowledge.handler(event, Context()) == IN_PROGRESS
 
 
 def test_a_client_token_is_cached(aws_calls):
@@ -66,33 +72,21 @@ def test_the_cache_of_client_tokens_is_bounded(aws_calls, monkeypatch):
         client_token(CLIENT_ID)
 
 
-def test_a_rotated_token_is_read_again_once(row, other_calls, context):
-    aws_calls = other_calls
-    expect_token(aws_calls, "old")
+def test_a_rotated_token_is_read_again_once(row, cloud):
+    expect_token(cloud, "old")
     client_token(CLIENT_ID)
-    aws_calls.expects_error(
-        "codepipeline", "acknowledge_third_party_job", "InvalidClientTokenException"
-    )
-    expect_token(aws_calls, "new")
-    aws_calls.expects(
-        "codepipeline",
-        "acknowledge_third_party_job",
-        IN_PROGRESS,
-        {**REQUEST, "clientToken": "new"},
-    )
-    aws_calls.expects("stepfunctions", "send_task_success", {})
-    assert acknowledge.handler(EVENT, context) == IN_PROGRESS
+    expect_wrong_token(cloud)
+    expect_token(cloud, "new")
+    expect_acknowledgment(cloud, "new")
+    assert acknowledge.handler(EVENT, Context()) == IN_PROGRESS
 
 
-def test_a_wrong_token_that_was_not_rotated_raises_the_error_of_the_api(row, other_calls, context):
-    aws_calls = other_calls
-    expect_token(aws_calls)
-    aws_calls.expects_error(
-        "codepipeline", "acknowledge_third_party_job", "InvalidClientTokenException"
-    )
-    expect_token(aws_calls)
-    aws_calls.expects("stepfunctions", "send_task_failure", {})
-    assert acknowledge.handler(EVENT, context)["error"] == "InvalidClientTokenException"
+def test_a_wrong_token_that_was_not_rotated_raises_the_error_of_the_api(row, cloud):
+    expect_token(cloud)
+    expect_wrong_token(cloud)
+    expect_token(cloud)
+    cloud.expects("stepfunctions", "send_task_failure", {})
+    assert acknowledge.handler(EVENT, Context())["error"] == "InvalidClientTokenException"
 
 
 def test_the_error_for_a_missing_client_token_names_the_client_and_the_parameter(aws_calls):
@@ -103,17 +97,20 @@ def test_the_error_for_a_missing_client_token_names_the_client_and_the_parameter
     assert PARAMETER in str(missing.value)
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError"])
-def test_an_error_of_parameter_store_is_raised_as_retryable(aws_calls, code):
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("ThrottlingException", errors.ParameterStoreUnavailable),
+        ("InternalServerError", errors.ParameterStoreUnavailable),
+        ("AccessDeniedException", errors.ClientTokenMissing),
+        ("KMSDisabledException", errors.ClientTokenMissing),
+    ],
+)
+def test_a_token_that_may_not_be_read_counts_as_missing_and_other_errors_are_retryable(
+    aws_calls, code, error
+):
     aws_calls.expects_error("ssm", "get_parameter", code)
-    with pytest.raises(errors.ParameterStoreUnavailable, match=code):
-        client_token(CLIENT_ID)
-
-
-@pytest.mark.parametrize("code", ["AccessDeniedException", "KMSDisabledException"])
-def test_a_token_that_may_not_be_read_counts_as_missing(aws_calls, code):
-    aws_calls.expects_error("ssm", "get_parameter", code)
-    with pytest.raises(errors.ClientTokenMissing, match=code):
+    with pytest.raises(error, match=code):
         client_token(CLIENT_ID)
 
 
@@ -128,26 +125,19 @@ def test_a_newline_after_a_token_is_ignored(aws_calls):
         ({"jobId": ""}, "'jobId'"),
         ({"jobId": "x" * 513}, "'jobId'"),
         ({"nonce": "n" * 51}, "'nonce'"),
-        ({"clientId": "../other"}, "'clientId'"),
+        (load_event("bad/acknowledge-client-id"), "'clientId'"),
         ({"clientId": 7}, "'clientId'"),
         ({"clientToken": "both"}, "'clientToken'"),
     ],
 )
-def test_a_partners_acknowledgment_that_breaks_a_limit_is_refused(
-    aws_calls, context, change, member
-):
+def test_a_partners_acknowledgment_that_breaks_a_limit_is_refused(aws_calls, change, member):
     with pytest.raises(errors.ValidationException, match=member):
-        acknowledge.handler({**REQUEST, "clientId": CLIENT_ID, **change}, context)
+        acknowledge.handler({**REQUEST, "clientId": CLIENT_ID, **change}, Context())
 
 
-def test_a_client_id_that_is_a_path_is_refused(aws_calls, context):
-    with pytest.raises(errors.ValidationException, match="'clientId'"):
-        acknowledge.handler(load_event("bad/acknowledge-client-id"), context)
-
-
-def test_a_client_token_that_breaks_a_limit_is_not_repeated(aws_calls, context):
+def test_a_client_token_that_breaks_a_limit_is_not_repeated(aws_calls):
     with pytest.raises(errors.ValidationException) as refused:
-        acknowledge.handler({**REQUEST, "clientToken": "secret" * 50}, context)
+        acknowledge.handler({**REQUEST, "clientToken": "secret" * 50}, Context())
     assert "'clientToken'" in str(refused.value)
     assert "secret" not in str(refused.value)
 
@@ -159,37 +149,27 @@ def test_a_client_token_that_breaks_a_limit_is_not_repeated(aws_calls, context):
         ("report-failed-partner", "put_third_party_job_failure_result"),
     ],
 )
-def test_a_partners_result_is_reported_with_the_token(
-    tables, other_calls, context, event, operation
-):
+def test_a_partners_result_is_reported_with_the_token(cloud, event, operation):
     told = load_event(event)
     job_id = told["offer"]["job"]["id"]
-    tables.put_job(job_id, execution=told["execution"], clientId=CLIENT_ID)
-    sent = []
-    other_calls.service("codepipeline").client.meta.events.register(
-        "before-parameter-build.codepipeline.*", lambda params, **_: sent.append(params)
-    )
-    announced = []
-    other_calls.service("events").client.meta.events.register(
-        "before-parameter-build.events.*", lambda params, **_: announced.append(params)
-    )
-    expect_token(other_calls)
-    other_calls.expects("codepipeline", operation, {})
-    other_calls.expects("events", "put_events", {"FailedEntryCount": 0, "Entries": []})
-    report.handler(told, context)
-    assert sent[0]["clientToken"] == TOKEN
-    assert sent[0]["jobId"] == job_id
-    assert "clientId" not in sent[0]
-    assert TOKEN not in json.dumps(announced)
+    cloud.put_job(job_id, execution=told["execution"], clientId=CLIENT_ID)
+    expect_token(cloud)
+    cloud.expects("codepipeline", operation, {})
+    cloud.expects_event()
+    report.handler(told, Context())
+    request = json.loads(cloud.sent[0])
+    assert (request["jobId"], request["clientToken"]) == (job_id, TOKEN)
+    assert "clientId" not in request
+    assert TOKEN not in json.dumps(cloud.announced)
 
 
-def test_a_partners_result_with_output_variables_is_refused(tables, other_calls, context):
+def test_a_partners_result_with_output_variables_is_refused(cloud):
     told = load_event("bad/report-partner-output-variables")
-    tables.put_job(told["offer"]["job"]["id"], execution=told["execution"])
-    expect_token(other_calls)
-    other_calls.expects("codepipeline", "put_third_party_job_failure_result", {})
-    other_calls.expects("events", "put_events", {"FailedEntryCount": 0, "Entries": []})
-    assert "partner actions have none" in report.handler(told, context)["cause"]
+    cloud.put_job(told["offer"]["job"]["id"], execution=told["execution"])
+    expect_token(cloud)
+    cloud.expects("codepipeline", "put_third_party_job_failure_result", {})
+    cloud.expects_event()
+    assert "partner actions have none" in report.handler(told, Context())["cause"]
 
 
 class TestIntake:
@@ -203,62 +183,46 @@ class TestIntake:
         monkeypatch.setenv("ACTION_TYPES", self.ACTION_TYPE)
         monkeypatch.setattr(taking, "STARTS_AT_ONCE", 1)
 
-    def expect_poll(self, aws_calls, listed):
-        owner, category, provider, version = self.ACTION_TYPE.split("/")
-        kind = {"category": category, "owner": owner, "provider": provider, "version": version}
+    def expect_poll(self, cloud, listed):
         found = {
-            "id": kind,
+            "id": ActionType.parse(self.ACTION_TYPE).as_id(),
             "actionConfigurationProperties": [
                 {"name": "Password", "required": False, "key": False, "secret": True}
             ],
             "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
             "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
         }
-        aws_calls.expects(
-            "codepipeline", "list_action_types", {"actionTypes": [found] if listed else []}
-        )
-        aws_calls.expects("dynamodb", "get_item", {})
+        answer = {"actionTypes": [found] if listed else []}
+        cloud.expects("codepipeline", "list_action_types", answer)
         jobs = [
             {"clientId": self.OTHER, "jobId": "theirs/1"},
             {"clientId": CLIENT_ID, "jobId": "ours/1"},
         ]
-        aws_calls.expects("codepipeline", "poll_for_third_party_jobs", {"jobs": jobs})
+        cloud.expects("codepipeline", "poll_for_third_party_jobs", {"jobs": jobs})
 
-    def expect_details(self, aws_calls):
+    def expect_details(self, cloud):
         configuration = {"configuration": {"Region": "here", "Password": "hunter2"}}
         credentials = dict.fromkeys(("accessKeyId", "secretAccessKey", "sessionToken"), "SECRET")
         data = {"actionConfiguration": configuration, "artifactCredentials": credentials}
-        details = {"id": "ours/1", "nonce": "3", "data": data}
-        aws_calls.expects(
-            "codepipeline",
-            "get_third_party_job_details",
-            {"jobDetails": details},
-            {"jobId": "ours/1", "clientToken": TOKEN},
-        )
+        answer = {"jobDetails": {"id": "ours/1", "nonce": "3", "data": data}}
+        request = {"jobId": "ours/1", "clientToken": TOKEN}
+        cloud.expects("codepipeline", "get_third_party_job_details", answer, request)
 
     @pytest.mark.parametrize("listed", [True, False])
     def test_a_client_without_a_token_does_not_affect_other_clients(
-        self, aws_calls, context, capsys, log, listed
+        self, cloud, capsys, log, listed
     ):
-        sent = []
-        aws_calls.service("stepfunctions").client.meta.events.register(
-            "before-parameter-build.stepfunctions.StartExecution",
-            lambda params, **_: sent.append(params),
-        )
-        self.expect_poll(aws_calls, listed)
-        aws_calls.expects_error("ssm", "get_parameter", "ParameterNotFound")
-        expect_token(aws_calls)
-        self.expect_details(aws_calls)
-        aws_calls.expects(
-            "stepfunctions", "start_execution", {"executionArn": "arn", "startDate": 0}
-        )
-        aws_calls.expects("codepipeline", "poll_for_third_party_jobs", {})
-        expect_survey(aws_calls)
-        taken = intake.handler(load_event("intake-schedule"), context)
+        self.expect_poll(cloud, listed)
+        cloud.expects_error("ssm", "get_parameter", "ParameterNotFound")
+        expect_token(cloud)
+        self.expect_details(cloud)
+        cloud.expects("stepfunctions", "start_execution", {"executionArn": "a", "startDate": 0})
+        cloud.expects("codepipeline", "poll_for_third_party_jobs", {})
+        taken = intake.handler(load_event("intake-schedule"), Context())
         assert taken == {"offered": 2, "taken": 1}
-        (started,) = sent
-        assert started["name"] == offers.execution_name("ours/1", "3")
-        job = json.loads(started["input"])["job"]
+        ((name, started),) = cloud.started.items()
+        assert name == offers.execution_name("ours/1", "3")
+        job = started["job"]
         assert job["clientId"] == CLIENT_ID
         # For a type that isn't listed, all properties are treated as secret.
         assert job["data"]["actionConfiguration"]["configuration"] == {
@@ -270,11 +234,9 @@ class TestIntake:
         assert f"client {self.OTHER} has no token" in out
         for secret in (TOKEN, "SECRET", "hunter2"):
             assert secret not in out
-            assert secret not in started["input"]
+            assert secret not in json.dumps(started)
 
-    def test_every_client_refused_at_the_same_time_is_counted(
-        self, aws_calls, context, capsys, monkeypatch
-    ):
+    def test_every_client_refused_at_the_same_time_is_counted(self, cloud, capsys, monkeypatch):
         offered = [{"clientId": f"{number}", "jobId": f"{number}"} for number in range(2000)]
         batches = [offered, []]
 
@@ -285,12 +247,10 @@ class TestIntake:
         monkeypatch.setattr(job_api, "poll", lambda *_: batches.pop(0))
         monkeypatch.setattr(job_api, "details", refuse)
         monkeypatch.setattr(job_api, "properties", lambda _: None)
-        aws_calls.expects("dynamodb", "get_item", {})
-        expect_survey(aws_calls)
         interval = sys.getswitchinterval()
         sys.setswitchinterval(1e-6)
         try:
-            intake.handler(load_event("intake-schedule"), context)
+            intake.handler(load_event("intake-schedule"), Context())
         finally:
             sys.setswitchinterval(interval)
         found = metrics_in(capsys.readouterr().out)

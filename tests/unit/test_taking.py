@@ -17,75 +17,69 @@ from acknowledger.moments import ago
 from acknowledger.offers import PREFIX, execution_name, token
 from acknowledger.room import AWAITED, BATCH_SIZE, GIVEN
 from tests.support import load_event
-from tests.unit.conftest import ENVIRONMENT, expect_survey, metrics_in
+from tests.unit.conftest import ENVIRONMENT, Context, metrics_in, offered
 
-STARTED = load_event("intake-action-started")
-SCHEDULE = load_event("intake-schedule")
+STARTED, OLDER, SCHEDULE, ENDED, PAUSE, RESUME = (
+    load_event(f"intake-{name}")
+    for name in (
+        *("action-started", "action-started-older", "schedule", "execution-ended"),
+        *("pause", "resume"),
+    )
+)
+ACTION = STARTED["detail"]["action-execution-id"]
+HELD = ENDED["detail"]["name"]
 TYPE, OTHER_TYPE = ENVIRONMENT["ACTION_TYPES"].split(",")
 PARTNER = "ThirdParty/Deploy/Partner/1"
+RESUME_ONE = {"detail-type": "Resume Intake", "detail": {"actionTypes": [TYPE]}}
 ARN = ENVIRONMENT["STATE_MACHINE_ARN"].replace("stateMachine", "execution")
-TYPES = {
-    "actionTypes": [
-        {
-            "id": ActionType.parse(name).as_id(),
-            "actionConfigurationProperties": [
-                {"name": "Password", "required": True, "key": False, "secret": True}
-            ],
-            "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
-            "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
-        }
-        for name in ENVIRONMENT["ACTION_TYPES"].split(",")
-    ]
-}
 
 
-def offer(number=1, execution="a8748f7a-5b6c-4d7e-8f90-1a2b3c4d5e6f"):
-    return {
-        "id": f"00000000-0000-0000-0000-{number:012}",
-        "nonce": "3",
-        "accountId": "123456789012",
-        "data": {
-            "actionConfiguration": {"configuration": {"Password": "hunter2"}},
-            "pipelineContext": {"action": {"name": "Compile", "actionExecutionId": execution}},
-            "artifactCredentials": {
-                "accessKeyId": "AKIDSECRET",
-                "secretAccessKey": "SECRET",
-                "sessionToken": "SECRET",
-            },
-        },
-    }
+def offer(number=1, execution=ACTION, **data):
+    context = {"action": {"name": "Compile", "actionExecutionId": execution}}
+    job = offered({"Password": "hunter2"}, pipelineContext=context, **data)
+    return job | {"id": f"00000000-0000-0000-0000-{number:012}"}
+
+
+def continuing(number, of=f"{ARN}:first", execution=ACTION):
+    """An offer of a job that continues the work of another."""
+    return offer(number, execution, continuationToken=token(of, "first", "before"))
+
+
+def name_of(number):
+    return execution_name(offer(number)["id"], offer(number)["nonce"])
+
+
+def entry(number, age=0, **more):
+    return {"jobId": offer(number)["id"], "since": ago(age), **more}
+
+
+def holder(number, age=0):
+    return entry(number, age, told=True)
+
+
+def handle(event):
+    return intake.handler(event, Context())
 
 
 @pytest.fixture(autouse=True)
-def one_at_a_time(monkeypatch):
+def pauses(monkeypatch):
     """Executions start in the order of the offers, as the stub expects; and there are no pauses."""
     monkeypatch.setattr(taking, "STARTS_AT_ONCE", 1)
-    pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    return pauses
+    found: list[float] = []
+    monkeypatch.setattr(time, "sleep", found.append)
+    return found
 
 
-def expect_poll(aws_calls, *offers):
-    aws_calls.expects("codepipeline", "poll_for_jobs", {"jobs": list(offers)})
+@pytest.fixture(autouse=True)
+def known_properties(monkeypatch):
+    """The properties of the action types are known, except in TestProperties."""
+    known = job_api.Properties(frozenset({"Password"}), "")
+    monkeypatch.setattr(job_api, "properties", lambda _: known)
 
 
-def expect_room(aws_calls):
-    """Intake reads once whether it is paused, and writes nothing."""
-    aws_calls.expects("dynamodb", "get_item", {})
-
-
-def expect_query(aws_calls, *rows):
-    aws_calls.expects("dynamodb", "query", {"Items": list(rows)})
-
-
-def expect_start(aws_calls):
-    aws_calls.expects("stepfunctions", "start_execution", {"executionArn": ARN, "startDate": 0})
-
-
-def counted(of, **counts):
-    """The metrics of an invocation that was offered `of` jobs and took all of them."""
-    counts = dict.fromkeys(taking.COUNTED, 0) | {"OffersSeen": of, "OffersTaken": of} | counts
-    return {name: (count, "Count") for name, count in counts.items()}
+@pytest.fixture
+def limit(monkeypatch):
+    return lambda limits: monkeypatch.setenv("MAX_JOBS_IN_FLIGHT", limits)
 
 
 @pytest.fixture
@@ -104,134 +98,115 @@ def waiting(monkeypatch):
         return batch
 
     monkeypatch.setattr(job_api, "poll", poll)
-    monkeypatch.setattr(job_api, "properties", lambda _: None)
     return batches
 
 
-def test_a_sweep_takes_all_offers_of_all_action_types_in_parallel(
-    aws_calls, waiting, context, capsys
-):
+def expect_poll(cloud, *offers, size=BATCH_SIZE, kind=TYPE, starts=0, **query):
+    """Expect a poll for so many jobs, which is answered with some, and so many starts after it."""
+    request = {"actionTypeId": ActionType.parse(kind).as_id(), "maxBatchSize": size, **query}
+    cloud.expects("codepipeline", "poll_for_jobs", {"jobs": list(offers)}, request)
+    expect_starts(cloud, starts)
+
+
+def expect_starts(cloud, number=1):
+    for _ in range(number):
+        started = {"executionArn": ARN, "startDate": 0}
+        cloud.expects("stepfunctions", "start_execution", started)
+
+
+def expect_refused_start(cloud, number, status):
+    """Expect a start with a name that an execution already has."""
+    cloud.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
+    cloud.expects_described(arn_of(name_of(number)), status)
+
+
+def already_taken(cloud):
+    """The job of STARTED is another one, and has been taken."""
+    cloud.put_job("j", actionExecutionId=ACTION)
+
+
+def places(cloud):
+    """The executions with room, those that wait for room, and the jobs that are awaited."""
+    row = cloud.intake()
+    return tuple(sorted(row[name]) for name in ("holders", "waiting", "awaiting"))
+
+
+def counted(of, **counts):
+    """The metrics of an invocation that was offered `of` jobs and took all of them."""
+    counts = dict.fromkeys(taking.COUNTED, 0) | {"OffersSeen": of, "OffersTaken": of} | counts
+    return {name: (count, "Count") for name, count in counts.items()}
+
+
+def test_a_sweep_takes_all_offers_of_all_action_types_in_parallel(cloud, waiting, capsys):
     waiting[TYPE].insert(0, [offer(1), offer(2)])
     waiting[OTHER_TYPE].insert(0, [offer(3)])
-    for _ in waiting:
-        expect_room(aws_calls)
-    for _ in range(3):
-        expect_start(aws_calls)
-    expect_survey(aws_calls)
-    assert intake.handler(SCHEDULE, context) == {"offered": 3, "taken": 3}
+    expect_starts(cloud, 3)
+    assert handle(SCHEDULE) == {"offered": 3, "taken": 3}
     found = metrics_in(capsys.readouterr().out)
     assert found.pop("JobsInFlight") == (0, "Count")
     assert found.pop("OldestJobAge") == (0, "Seconds")
     assert found == counted(Sweeps=2, Polls=4, EmptyPolls=2, ActionTypesNotServed=0, of=3)
 
 
-def test_no_secret_reaches_the_execution_or_the_log(aws_calls, context, capsys, log):
-    sent = []
-    aws_calls.service("stepfunctions").client.meta.events.register(
-        "before-parameter-build.stepfunctions.StartExecution",
-        lambda params, **_: sent.append(json.dumps(params)),
-    )
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    expect_poll(aws_calls, offer())
-    expect_start(aws_calls)
-    expect_poll(aws_calls)
-    intake.handler(STARTED, context)
-    captured = capsys.readouterr()
-    assert offer()["id"] in sent[0]
-    assert offer()["id"] in log.getvalue()
-    for written in (sent[0], captured.out, captured.err, log.getvalue()):
-        assert "SECRET" not in written
-        assert "hunter2" not in written
-
-
-def test_a_started_event_polls_its_action_type_until_its_job_is_offered(
-    aws_calls, context, one_at_a_time
-):
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    expect_poll(aws_calls)
-    expect_query(aws_calls)
-    expect_room(aws_calls)
-    expect_poll(aws_calls, offer(1, execution="another"))
-    expect_start(aws_calls)
-    expect_poll(aws_calls)
-    expect_query(aws_calls)
-    expect_room(aws_calls)
-    expect_poll(aws_calls, offer(2))
-    expect_start(aws_calls)
-    expect_poll(aws_calls)
-    assert intake.handler(STARTED, context) == {"offered": 2, "taken": 2}
-    assert one_at_a_time == [0, *taking.LOOK_AGAIN_SECONDS[:2]]
+def test_a_started_event_polls_its_action_type_until_its_job_is_offered(cloud, pauses):
+    expect_poll(cloud)
+    expect_poll(cloud, offer(1, execution="another"), starts=1)
+    expect_poll(cloud)
+    expect_poll(cloud, offer(2), starts=1)
+    expect_poll(cloud)
+    assert handle(STARTED) == {"offered": 2, "taken": 2}
+    assert pauses == [0, *taking.LOOK_AGAIN_SECONDS[:2]]
 
 
 def test_only_the_schedule_counts_sweeps_and_says_that_all_types_are_served(
-    tables, other_calls, context, capsys, monkeypatch
+    cloud, limit, capsys, monkeypatch
 ):
     """Otherwise a busy stack's alarms would not notice that the schedule is disabled."""
-    monkeypatch.setenv("MAX_JOBS_IN_FLIGHT", "1")
+    limit("1")
     monkeypatch.setattr(job_api, "poll", lambda *_: [])
-    monkeypatch.setattr(job_api, "properties", lambda _: None)
 
     def counts(event):
-        intake.handler(event, context)
+        handle(event)
         found = metrics_in(capsys.readouterr().out)
         return found["Sweeps"][0], found.get("ActionTypesNotServed"), found["Polls"][0] > 0
 
-    for event in ("intake-action-started", "intake-execution-ended", "intake-resume"):
-        assert counts(load_event(event)) == (0, None, True), event
+    for event in (STARTED, ENDED, RESUME):
+        assert counts(event) == (0, None, True), event
     assert counts(SCHEDULE) == (2, (0, "Count"), True)
 
 
-def test_a_job_that_another_invocation_took_is_not_looked_for(aws_calls, context, one_at_a_time):
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    expect_poll(aws_calls)
-    expect_query(aws_calls, {"jobId": {"S": offer()["id"]}})
-    assert intake.handler(STARTED, context) == {"offered": 0, "taken": 0}
-    assert one_at_a_time == [0]
+def test_a_job_that_another_invocation_took_is_not_looked_for(cloud, pauses):
+    already_taken(cloud)
+    expect_poll(cloud)
+    assert handle(STARTED) == {"offered": 0, "taken": 0}
+    assert pauses == [0]
 
 
-def test_the_job_of_an_older_event_is_looked_for_by_its_pipeline(aws_calls, context, one_at_a_time):
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    for _ in range(1 + len(taking.LOOK_AGAIN_SECONDS)):
-        expect_room(aws_calls)
-        expect_poll(aws_calls)
-    intake.handler(load_event("intake-action-started-older"), context)
+# An older event does not name the action's execution.
+@pytest.mark.parametrize(("event", "queried"), [(STARTED, True), (OLDER, False)])
+def test_the_search_for_a_job_that_never_comes_is_bounded(cloud, pauses, event, queried):
+    times = 1 + len(taking.LOOK_AGAIN_SECONDS)
+    for _ in range(times):
+        expect_poll(cloud)
+    assert handle(event) == {"offered": 0, "taken": 0}
+    assert sum(pauses) < 20
+    assert cloud.calls.count("JobTable Query") == times * queried
 
 
-def test_the_search_for_a_job_that_never_comes_is_bounded(aws_calls, context, one_at_a_time):
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    for _ in range(1 + len(taking.LOOK_AGAIN_SECONDS)):
-        expect_room(aws_calls)
-        expect_poll(aws_calls)
-        expect_query(aws_calls)
-    assert intake.handler(STARTED, context) == {"offered": 0, "taken": 0}
-    assert sum(one_at_a_time) < 20
+def test_when_time_runs_out_the_rest_is_left_to_the_next_sweep(cloud):
+    late = Context(remaining_ms=intake.TIME_TO_FINISH_MS)
+    assert intake.handler(SCHEDULE, late) == {"offered": 0, "taken": 0}
 
 
-def test_when_time_runs_out_the_rest_is_left_to_the_next_sweep(aws_calls, context):
-    context.remaining_ms = intake.TIME_TO_FINISH_MS
-    for _ in range(2):
-        aws_calls.expects("codepipeline", "list_action_types", TYPES)
-        expect_room(aws_calls)
-    assert intake.handler(SCHEDULE, context) == {"offered": 0, "taken": 0}
-
-
-def test_an_action_type_that_cannot_be_polled_does_not_affect_the_others(
-    aws_calls, waiting, context, capsys
-):
+def test_an_action_type_that_cannot_be_polled_does_not_affect_the_others(cloud, waiting, capsys):
     waiting[TYPE] = [errors.ActionTypeNotFoundException("gone")]
     waiting[OTHER_TYPE] = [[offer()], []]
-    for _ in waiting:
-        expect_room(aws_calls)
-    expect_start(aws_calls)
-    expect_survey(aws_calls, ago(50), ago(70), ago(60))
+    expect_starts(cloud)
+    for age in (50, 70, 60):
+        cloud.put_job(f"{age}", offeredAt=ago(age))
     with pytest.raises(errors.IntakeIncomplete) as told:
-        intake.handler(SCHEDULE, context)
-    assert str(told.value).startswith(
-        "polling Custom/Build/Acknowledger/1: ActionTypeNotFoundException"
-    )
+        handle(SCHEDULE)
+    assert str(told.value).startswith(f"polling {TYPE}: ActionTypeNotFoundException")
     found = metrics_in(capsys.readouterr().out)
     assert found.pop("JobsInFlight") == (3, "Count")
     assert found.pop("OldestJobAge") == (pytest.approx(70, abs=5), "Seconds")
@@ -240,293 +215,160 @@ def test_an_action_type_that_cannot_be_polled_does_not_affect_the_others(
     )
 
 
-def test_an_error_in_counting_the_jobs_in_flight_is_raised_after_everything_else(
-    aws_calls, waiting, context
-):
-    for _ in waiting:
-        expect_room(aws_calls)
-    aws_calls.expects_error("dynamodb", "query", "ThrottlingException")
-    with pytest.raises(
-        errors.IntakeIncomplete,
-        match=r"^checking the jobs in flight: TableUnavailable: JobTable: ",
-    ):
-        intake.handler(SCHEDULE, context)
-
-
-def test_an_action_type_that_is_not_registered_yet_is_looked_up_again(aws_calls, context):
-    aws_calls.expects("codepipeline", "list_action_types", {"actionTypes": []})
-    with pytest.raises(errors.IntakeIncomplete, match="is not registered"):
-        intake.handler(STARTED, context)
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    expect_poll(aws_calls, offer())
-    expect_start(aws_calls)
-    expect_poll(aws_calls)
-    assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
+@pytest.mark.usefixtures("waiting")
+def test_an_error_in_counting_the_jobs_in_flight_is_raised_after_everything_else(cloud):
+    cloud.dynamodb.delete_table(TableName="JobTable")
+    told = r"^checking the jobs in flight: TableUnavailable: JobTable: "
+    with pytest.raises(errors.IntakeIncomplete, match=told):
+        handle(SCHEDULE)
 
 
 @pytest.mark.parametrize(
     "bad",
     [{"id": "x"}, offer(9) | {"data": None}, offer(9) | {"data": {"actionConfiguration": []}}],
 )
-def test_an_offer_that_cannot_be_read_does_not_affect_the_others(bad, aws_calls, context):
-    aws_calls.service("codepipeline").client.meta.events.register(
+def test_an_offer_that_cannot_be_read_does_not_affect_the_others(bad, cloud):
+    cloud.service("codepipeline").client.meta.events.register(
         "after-call.codepipeline.PollForJobs",
         lambda parsed, **_: parsed.get("jobs") and parsed["jobs"].insert(0, bad),
     )
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    expect_poll(aws_calls, offer())
-    expect_start(aws_calls)
-    expect_poll(aws_calls)
+    expect_poll(cloud, offer(), starts=1)
+    expect_poll(cloud)
     with pytest.raises(errors.IntakeIncomplete, match="starting job"):
-        intake.handler(STARTED, context)
+        handle(STARTED)
 
 
-def test_an_execution_that_cannot_be_started_does_not_affect_the_others(aws_calls, context):
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    expect_poll(aws_calls, offer(1), offer(2))
-    aws_calls.expects_error("stepfunctions", "start_execution", "InvalidExecutionInput")
-    expect_start(aws_calls)
-    expect_poll(aws_calls)
+def test_an_execution_that_cannot_be_started_does_not_affect_the_others(cloud):
+    expect_poll(cloud, offer(1), offer(2))
+    cloud.expects_error("stepfunctions", "start_execution", "InvalidExecutionInput")
+    expect_starts(cloud)
+    expect_poll(cloud)
     with pytest.raises(errors.IntakeIncomplete) as told:
-        intake.handler(STARTED, context)
+        handle(STARTED)
     assert offer(1)["id"] in str(told.value)
     assert offer(2)["id"] not in str(told.value)
 
 
-def test_when_time_runs_out_the_rest_of_a_batch_is_left_to_be_offered_again(
-    aws_calls, context, log
-):
-    def late(**_):
+def test_when_time_runs_out_the_rest_of_a_batch_is_left_to_be_offered_again(cloud, log):
+    context = Context()
+
+    def late(_):
         context.remaining_ms = intake.TIME_TO_FINISH_MS
 
-    aws_calls.service("stepfunctions").client.meta.events.register(
-        "before-parameter-build.stepfunctions.StartExecution", late
-    )
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    expect_poll(aws_calls, offer(1), offer(2), offer(3))
-    expect_start(aws_calls)
+    cloud.watch("stepfunctions", "StartExecution", late)
+    expect_poll(cloud, offer(1), offer(2), offer(3), starts=1)
     assert intake.handler(STARTED, context) == {"offered": 3, "taken": 1}
-    lines = map(json.loads, log.getvalue().splitlines())
-    left = [line["job_id"] for line in lines if line.get("reason") == "no time is left"]
+    left = [line["job_id"] for line in log.lines if line.get("reason") == "no time is left"]
     assert left == [offer(2)["id"], offer(3)["id"]]
 
 
-def described(status):
-    return {
-        "executionArn": ARN,
-        "stateMachineArn": ENVIRONMENT["STATE_MACHINE_ARN"],
-        "status": status,
-        "startDate": 0,
-    }
-
-
-@pytest.mark.parametrize("row", [{}, {"Item": {"status": {"S": "Dispatched"}}}])
-def test_an_offer_with_the_same_nonce_is_left_to_its_running_execution(row, aws_calls, context):
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    expect_poll(aws_calls, offer())
-    aws_calls.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
-    aws_calls.expects("stepfunctions", "describe_execution", described("RUNNING"))
-    aws_calls.expects("dynamodb", "get_item", row)
-    expect_poll(aws_calls)
-    assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
-
-
-def test_a_job_in_progress_that_is_offered_with_the_same_nonce_is_acknowledged_again(
-    aws_calls, context
+@pytest.mark.parametrize(
+    ("status", "row", "another"),
+    [
+        ("RUNNING", None, False),
+        ("RUNNING", "Dispatched", False),
+        # The new execution stands down after it has acknowledged the job again.
+        ("RUNNING", "InProgress", True),
+        ("ABORTED", None, True),
+    ],
+)
+def test_an_offer_with_the_same_nonce_is_left_to_its_execution_if_that_waits_or_gets_another(
+    cloud, status, row, another
 ):
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    expect_poll(aws_calls, offer())
-    aws_calls.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
-    aws_calls.expects("stepfunctions", "describe_execution", described("RUNNING"))
-    aws_calls.expects("dynamodb", "get_item", {"Item": {"status": {"S": "InProgress"}}})
-    # The new execution stands down after the acknowledgment.
-    expect_start(aws_calls)
-    expect_poll(aws_calls)
-    assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
-
-
-def test_an_offer_with_the_same_nonce_whose_execution_was_aborted_gets_another(aws_calls, context):
-    names = []
-    aws_calls.service("stepfunctions").client.meta.events.register(
-        "before-parameter-build.stepfunctions.StartExecution",
-        lambda params, **_: names.append(params["name"]),
-    )
-    aws_calls.expects("codepipeline", "list_action_types", TYPES)
-    expect_room(aws_calls)
-    expect_poll(aws_calls, offer())
-    aws_calls.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
-    aws_calls.expects("stepfunctions", "describe_execution", described("ABORTED"))
-    expect_start(aws_calls)
-    expect_poll(aws_calls)
-    intake.handler(STARTED, context)
-    first, again = names
-    assert re.fullmatch(rf"{first}-\d{{13}}", again)
-
-
-MACHINE = ENVIRONMENT["STATE_MACHINE_ARN"]
-ENDED = load_event("intake-execution-ended")
-PAUSE, RESUME = load_event("intake-pause"), load_event("intake-resume")
-RESUME_ONE = {"detail-type": "Resume Intake", "detail": {"actionTypes": [TYPE]}}
-
-
-def name_of(number):
-    return execution_name(offer(number)["id"], offer(number)["nonce"])
-
-
-def entry(number, age=0, **more):
-    return {"jobId": offer(number)["id"], "since": ago(age), **more}
-
-
-def continuing(number, execution=f"{ARN}:first", job_id="first", after="before"):
-    """An offer of a job that continues the work of another."""
-    made = offer(number)
-    return {**made, "data": {**made["data"], "continuationToken": token(execution, job_id, after)}}
-
-
-def expect_poll_for(calls, at_most, *offers, action_type=TYPE):
-    request = {"actionTypeId": ActionType.parse(action_type).as_id(), "maxBatchSize": at_most}
-    calls.expects("codepipeline", "poll_for_jobs", {"jobs": list(offers)}, request)
-
-
-def limit(monkeypatch, limits):
-    monkeypatch.setenv("MAX_JOBS_IN_FLIGHT", limits)
-
-
-@pytest.fixture
-def listed(other_calls):
-    """The stubs, which expect ListActionTypes for the first action type."""
-    other_calls.expects("codepipeline", "list_action_types", TYPES)
-    return other_calls
-
-
-@pytest.fixture
-def started(other_calls):
-    """The inputs of the executions that are started, by name."""
-    found = {}
-    other_calls.service("stepfunctions").client.meta.events.register(
-        "before-parameter-build.stepfunctions.StartExecution",
-        lambda params, **_: found.update({params["name"]: json.loads(params["input"])}),
-    )
-    return found
-
-
-def described_as(calls, number, status):
-    arn = arn_of(name_of(number))
-    answer = described(status) | {"executionArn": arn}
-    calls.expects("stepfunctions", "describe_execution", answer, {"executionArn": arn})
+    if row:
+        cloud.put_job(offer()["id"], status=row)
+    expect_poll(cloud, offer())
+    expect_refused_start(cloud, 1, status)
+    expect_starts(cloud, int(another))
+    expect_poll(cloud)
+    assert handle(STARTED) == {"offered": 1, "taken": 1}
+    first, *others = cloud.started
+    assert len(others) == int(another)
+    assert all(re.fullmatch(rf"{first}-\d{{13}}", name) for name in others)
 
 
 class TestRoom:
     """How many jobs are requested, and which executions have to wait."""
 
-    def test_jobs_are_not_counted_without_a_limit(self, tables, listed, started, context):
-        expect_poll_for(listed, BATCH_SIZE, offer(1))
-        expect_start(listed)
-        expect_poll_for(listed, BATCH_SIZE)
-        assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
-        assert "room" not in started[name_of(1)]
-        assert [call for call in tables.calls if "IntakeTable" in call] == ["IntakeTable GetItem"]
+    def test_jobs_are_not_counted_without_a_limit(self, cloud):
+        expect_poll(cloud, offer(1), starts=1)
+        expect_poll(cloud)
+        assert handle(STARTED) == {"offered": 1, "taken": 1}
+        assert "room" not in cloud.started[name_of(1)]
+        assert [call for call in cloud.calls if "IntakeTable" in call] == ["IntakeTable GetItem"]
 
-    def test_as_many_jobs_are_requested_as_there_is_room_for(
-        self, tables, listed, started, context, monkeypatch, one_at_a_time
-    ):
-        limit(monkeypatch, "3,0")
-        expect_poll_for(listed, 3, offer(1))
-        expect_start(listed)
-        expect_poll_for(listed, 2, offer(2), offer(3))
-        expect_start(listed)
-        expect_start(listed)
-        assert intake.handler(STARTED, context) == {"offered": 3, "taken": 3}
-        assert {name: given["room"] for name, given in started.items()} == {
-            name_of(number): GIVEN for number in (1, 2, 3)
-        }
-        assert sorted(tables.intake()["holders"]) == sorted(started)
+    def test_as_many_jobs_are_requested_as_there_is_room_for(self, cloud, limit, pauses):
+        limit("3,0")
+        expect_poll(cloud, offer(1), size=3, starts=1)
+        expect_poll(cloud, offer(2), offer(3), size=2, starts=2)
+        assert handle(STARTED) == {"offered": 3, "taken": 3}
+        given = {name: started["room"] for name, started in cloud.started.items()}
+        assert given == {name_of(number): GIVEN for number in (1, 2, 3)}
+        assert sorted(cloud.intake()["holders"]) == sorted(given)
         # The event of an execution that ends will find the job of this event.
-        assert one_at_a_time == [0]
+        assert pauses == [0]
 
-    def test_a_job_whose_room_another_intake_took_meanwhile_waits(
-        self, tables, listed, started, context, monkeypatch
-    ):
-        limit(monkeypatch, "1")
-        other = {"another": entry(9, told=True)}
-        tables.put_intake()
-        tables.before("UpdateItem", lambda: tables.put_intake(holders=other))
-        expect_poll_for(listed, 1, offer(1))
-        expect_start(listed)
-        assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
-        assert started[name_of(1)]["room"] == AWAITED
-        assert list(tables.intake()["waiting"]) == [name_of(1)]
+    def test_a_job_whose_room_another_intake_took_meanwhile_waits(self, cloud, limit):
+        limit("1")
+        cloud.put_intake()
+        cloud.before("UpdateItem", lambda: cloud.put_intake(holders={"another": holder(9)}))
+        expect_poll(cloud, offer(1), size=1, starts=1)
+        assert handle(STARTED) == {"offered": 1, "taken": 1}
+        assert cloud.started[name_of(1)]["room"] == AWAITED
+        assert list(cloud.intake()["waiting"]) == [name_of(1)]
 
-    def test_an_execution_is_counted_before_it_is_started(
-        self, tables, listed, context, monkeypatch
-    ):
-        limit(monkeypatch, "1")
-        expect_poll_for(listed, 1, offer(1))
-        listed.expects_error("stepfunctions", "start_execution", "InternalFailure", "No.", 500)
+    def test_an_execution_is_counted_before_it_is_started(self, cloud, limit):
+        limit("1")
+        expect_poll(cloud, offer(1), size=1)
+        cloud.expects_error("stepfunctions", "start_execution", "InternalFailure", "No.", 500)
         with pytest.raises(errors.IntakeIncomplete, match=offer(1)["id"]):
-            intake.handler(STARTED, context)
+            handle(STARTED)
         # It may have started despite the error. If not, a later sweep gives the room back.
-        assert list(tables.intake()["holders"]) == [name_of(1)]
+        assert list(cloud.intake()["holders"]) == [name_of(1)]
 
     @pytest.mark.parametrize("status", ["RUNNING", "FAILED"])
-    def test_a_repeated_offer_is_counted_once(
-        self, tables, listed, started, context, monkeypatch, status
-    ):
-        limit(monkeypatch, "2")
-        tables.put_intake(holders={name_of(1): entry(1, told=True)})
-        expect_poll_for(listed, 1, offer(1))
-        listed.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
-        described_as(listed, 1, status)
-        if status != "RUNNING":
-            expect_start(listed)
-        expect_poll_for(listed, 1)
-        intake.handler(STARTED, context)
-        assert list(tables.intake()["holders"]) == [list(started)[-1]]
-        assert started[list(started)[-1]]["room"] == GIVEN
+    def test_a_repeated_offer_is_counted_once(self, cloud, limit, status):
+        limit("2")
+        cloud.put_intake(holders={name_of(1): holder(1)})
+        expect_poll(cloud, offer(1), size=1)
+        expect_refused_start(cloud, 1, status)
+        expect_starts(cloud, int(status != "RUNNING"))
+        expect_poll(cloud, size=1)
+        handle(STARTED)
+        *_, newest = cloud.started
+        assert list(cloud.intake()["holders"]) == [newest]
+        assert cloud.started[newest]["room"] == GIVEN
 
-    def test_an_execution_keeps_its_room_while_its_job_is_acknowledged_again(
-        self, tables, listed, started, context, monkeypatch
-    ):
-        limit(monkeypatch, "2")
-        tables.put_intake(holders={name_of(1): entry(1, told=True)})
-        tables.put_job(offer(1)["id"])
-        expect_poll_for(listed, 1, offer(1))
-        listed.expects_error("stepfunctions", "start_execution", "ExecutionAlreadyExists")
-        described_as(listed, 1, "RUNNING")
-        expect_start(listed)
-        intake.handler(STARTED, context)
+    def test_an_execution_keeps_its_room_while_its_job_is_acknowledged_again(self, cloud, limit):
+        limit("2")
+        cloud.put_intake(holders={name_of(1): holder(1)})
+        cloud.put_job(offer(1)["id"])
+        expect_poll(cloud, offer(1), size=1)
+        expect_refused_start(cloud, 1, "RUNNING")
+        expect_starts(cloud)
+        handle(STARTED)
         # The other execution gives its room back when it has stood down.
-        assert set(tables.intake()["holders"]) == {name_of(1), *started}
+        assert set(cloud.intake()["holders"]) == {name_of(1), *cloud.started}
 
-    def test_an_error_of_the_intake_table_is_named(self, tables, listed, context):
-        tables.dynamodb.delete_table(TableName="IntakeTable")
+    def test_an_error_of_the_intake_table_is_named(self, cloud):
+        cloud.dynamodb.delete_table(TableName="IntakeTable")
         with pytest.raises(errors.IntakeIncomplete, match="TableUnavailable"):
-            intake.handler(STARTED, context)
+            handle(STARTED)
 
-    def test_a_sweep_gives_back_leaked_room(
-        self, tables, other_calls, waiting, context, monkeypatch
-    ):
-        limit(monkeypatch, "1,0")
-        tables.put_intake(holders={name_of(1): entry(1, 300, told=True)})
-        other_calls.expects("stepfunctions", "list_executions", {"executions": []})
-        described_as(other_calls, 1, "ABORTED")
-        intake.handler(SCHEDULE, context)
-        assert tables.intake()["holders"] == {}
+    def test_a_sweep_gives_back_leaked_room(self, cloud, waiting, limit):
+        limit("1,0")
+        cloud.put_intake(holders={name_of(1): holder(1, 300)})
+        cloud.expects("stepfunctions", "list_executions", {"executions": []})
+        cloud.expects_described(arn_of(name_of(1)), "ABORTED")
+        handle(SCHEDULE)
+        assert cloud.intake()["holders"] == {}
         assert waiting == {TYPE: [], OTHER_TYPE: []}
 
-    def test_a_started_event_leaves_leaked_room_to_the_sweep(
-        self, tables, listed, context, monkeypatch
-    ):
-        limit(monkeypatch, "1")
-        tables.put_intake(holders={name_of(1): entry(1, 300, told=True)})
-        assert intake.handler(STARTED, context) == {"offered": 0, "taken": 0}
-        assert list(tables.intake()["holders"]) == [name_of(1)]
+    def test_a_started_event_leaves_leaked_room_to_the_sweep(self, cloud, limit):
+        limit("1")
+        cloud.put_intake(holders={name_of(1): holder(1, 300)})
+        assert handle(STARTED) == {"offered": 0, "taken": 0}
+        assert list(cloud.intake()["holders"]) == [name_of(1)]
 
 
 class TestEnded:
@@ -537,29 +379,23 @@ class TestEnded:
 
     @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
     def test_its_room_goes_to_the_longest_waiting_execution_before_any_poll(
-        self, tables, listed, context, monkeypatch, status
+        self, cloud, limit, status
     ):
-        limit(monkeypatch, "1")
-        tables.put_intake(
-            holders={ENDED["detail"]["name"]: entry(9, told=True)},
-            waiting={name_of(1): entry(1, 5), name_of(2): entry(2, 9)},
-        )
+        limit("1")
+        waits = {name_of(1): entry(1, 5), name_of(2): entry(2, 9)}
+        cloud.put_intake(holders={HELD: holder(9)}, waiting=waits)
         execution = arn_of(name_of(2))
-        tables.put_job(offer(2)["id"], execution=execution, room=AWAITED, roomToken="t")
-        listed.expects("stepfunctions", "send_task_success", {}, {"taskToken": "t", "output": "{}"})
-        assert intake.handler(self.event(status=status), context) == {"offered": 0, "taken": 0}
-        row = tables.intake()
-        assert (list(row["holders"]), list(row["waiting"])) == ([name_of(2)], [name_of(1)])
+        cloud.put_job(offer(2)["id"], execution=execution, room=AWAITED, roomToken="t")
+        cloud.expects("stepfunctions", "send_task_success", {}, {"taskToken": "t", "output": "{}"})
+        assert handle(self.event(status=status)) == {"offered": 0, "taken": 0}
+        assert places(cloud) == ([name_of(2)], [name_of(1)], [])
 
-    def test_the_next_job_is_requested_if_none_waits(
-        self, tables, listed, started, context, monkeypatch
-    ):
-        limit(monkeypatch, "1")
-        tables.put_intake(holders={ENDED["detail"]["name"]: entry(9, told=True)})
-        expect_poll_for(listed, 1, offer(1))
-        expect_start(listed)
-        assert intake.handler(ENDED, context) == {"offered": 1, "taken": 1}
-        assert started[name_of(1)]["room"] == GIVEN
+    def test_the_next_job_is_requested_if_none_waits(self, cloud, limit):
+        limit("1")
+        cloud.put_intake(holders={HELD: holder(9)})
+        expect_poll(cloud, offer(1), size=1, starts=1)
+        assert handle(ENDED) == {"offered": 1, "taken": 1}
+        assert cloud.started[name_of(1)]["room"] == GIVEN
 
     @pytest.mark.parametrize(
         ("limits", "given", "polled"),
@@ -574,288 +410,212 @@ class TestEnded:
         ],
     )
     def test_only_its_own_action_type_is_polled_and_only_with_a_limit(
-        self, tables, other_calls, context, monkeypatch, limits, given, polled
+        self, cloud, limit, limits, given, polled
     ):
-        limit(monkeypatch, limits)
-        for action_type in polled:
-            other_calls.expects("codepipeline", "list_action_types", TYPES)
-            expect_poll_for(other_calls, 1, action_type=action_type)
-        intake.handler(self.event(input=given), context)
-        if not polled:
-            assert tables.calls == []
+        limit(limits)
+        for kind in polled:
+            expect_poll(cloud, size=1, kind=kind)
+        handle(self.event(input=given))
+        assert bool(cloud.calls) is bool(polled)
 
-    def test_a_repeated_event_gives_room_once(self, tables, other_calls, context, monkeypatch):
-        limit(monkeypatch, "2")
-        tables.put_intake(
-            holders={ENDED["detail"]["name"]: entry(9, told=True), "x": entry(8, told=True)}
-        )
-        other_calls.expects("codepipeline", "list_action_types", TYPES)
+    def test_a_repeated_event_gives_room_once(self, cloud, limit):
+        limit("2")
+        cloud.put_intake(holders={HELD: holder(9), "x": holder(8)})
         for _ in range(2):
-            expect_poll_for(other_calls, 1)
-            intake.handler(ENDED, context)
-        assert list(tables.intake()["holders"]) == ["x"]
+            expect_poll(cloud, size=1)
+            handle(ENDED)
+        assert list(cloud.intake()["holders"]) == ["x"]
 
 
 class TestPause:
     """An operator stops intake for a while."""
 
-    def test_a_paused_action_type_is_not_polled_until_it_is_resumed(
-        self, tables, other_calls, context, one_at_a_time
-    ):
-        assert intake.handler(PAUSE, context) == {"paused": [TYPE]}
-        other_calls.expects("codepipeline", "list_action_types", TYPES)
-        assert intake.handler(STARTED, context) == {"offered": 0, "taken": 0}
-        assert one_at_a_time == [0]
-        expect_poll_for(other_calls, BATCH_SIZE, offer(2, execution="y"))
-        expect_start(other_calls)
-        expect_poll_for(other_calls, BATCH_SIZE)
-        assert intake.handler(RESUME_ONE, context) == {"paused": []}
-        expect_poll_for(other_calls, BATCH_SIZE, offer(1, execution="x"))
-        expect_start(other_calls)
-        expect_poll_for(other_calls, BATCH_SIZE)
-        tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
-        assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
+    def test_a_paused_action_type_is_not_polled_until_it_is_resumed(self, cloud, pauses):
+        assert handle(PAUSE) == {"paused": [TYPE]}
+        assert handle(STARTED) == {"offered": 0, "taken": 0}
+        assert pauses == [0]
+        expect_poll(cloud, offer(2), starts=1)
+        expect_poll(cloud)
+        assert handle(RESUME_ONE) == {"paused": []}
+        expect_poll(cloud, offer(1), starts=1)
+        expect_poll(cloud)
+        assert handle(STARTED) == {"offered": 1, "taken": 1}
 
-    def test_action_types_are_paused_individually_or_all_at_once(
-        self, tables, other_calls, context, monkeypatch
-    ):
+    def test_action_types_are_paused_individually_or_all_at_once(self, cloud, monkeypatch):
         polled = []
-        monkeypatch.setattr(job_api, "properties", lambda _: None)
         monkeypatch.setattr(job_api, "poll", lambda one, *_: polled.append(str(one)) or [])
-        every = load_event("intake-pause-all")
-        assert intake.handler(PAUSE, context) == {"paused": [TYPE]}
-        assert intake.handler(every, context) == {"paused": [TYPE, OTHER_TYPE]}
+        assert handle(PAUSE) == {"paused": [TYPE]}
+        assert handle(load_event("intake-pause-all")) == {"paused": [TYPE, OTHER_TYPE]}
         assert polled == []
-        assert intake.handler(RESUME_ONE, context) == {"paused": [OTHER_TYPE]}
+        assert handle(RESUME_ONE) == {"paused": [OTHER_TYPE]}
         assert polled == [TYPE]
-        assert intake.handler(RESUME, context) == {"paused": []}
+        assert handle(RESUME) == {"paused": []}
         assert sorted(polled) == sorted([TYPE, TYPE, OTHER_TYPE])
 
-    def test_a_pause_changes_nothing_else(self, tables, other_calls, context):
-        tables.put_intake(holders={"a": entry(1, told=True)}, awaiting={"first": ago(1)})
-        before = tables.intake()
+    def test_a_pause_changes_nothing_else(self, cloud):
+        cloud.put_intake(holders={"a": holder(1)}, awaiting={"first": ago(1)})
+        before = cloud.intake()
         for _ in range(2):
-            intake.handler(PAUSE, context)
-            assert tables.intake() == before | {"paused": True}
+            handle(PAUSE)
+            assert cloud.intake() == before | {"paused": True}
 
-    def test_during_a_pause_as_many_jobs_are_requested_as_are_awaited(
-        self, tables, listed, started, context
-    ):
-        tables.put_intake(paused=True, awaiting={"first": ago(9), "second": ago(9)})
-        expect_poll_for(listed, 2, continuing(1))
-        expect_start(listed)
-        assert intake.handler(STARTED, context)["taken"] == 1
-        assert started[name_of(1)]["continues"] == {"jobId": "first", "after": "before"}
-        assert list(tables.intake()["awaiting"]) == ["second"]
+    def test_during_a_pause_as_many_jobs_are_requested_as_are_awaited(self, cloud):
+        cloud.put_intake(paused=True, awaiting={"first": ago(9), "second": ago(9)})
+        expect_poll(cloud, continuing(1), size=2, starts=1)
+        assert handle(STARTED)["taken"] == 1
+        assert cloud.started[name_of(1)]["continues"] == {"jobId": "first", "after": "before"}
+        assert list(cloud.intake()["awaiting"]) == ["second"]
 
-    def test_during_a_pause_a_job_that_is_not_awaited_is_left_alone(
-        self, tables, listed, started, context
-    ):
+    def test_during_a_pause_a_job_that_is_not_awaited_is_left_alone(self, cloud):
         """CodePipeline offers it again. An execution that waits for room would hold it."""
-        tables.put_intake(paused=True, awaiting={"first": ago(9)})
-        tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
-        before = tables.intake()
-        expect_poll_for(listed, 1, offer(1))
-        expect_poll_for(listed, 2)
-        assert intake.handler(STARTED, context) == {"offered": 1, "taken": 0}
-        assert (started, tables.intake()) == ({}, before)
+        cloud.put_intake(paused=True, awaiting={"first": ago(9)})
+        already_taken(cloud)
+        before = cloud.intake()
+        expect_poll(cloud, offer(1), size=1)
+        expect_poll(cloud, size=2)
+        assert handle(STARTED) == {"offered": 1, "taken": 0}
+        assert (cloud.started, cloud.intake()) == ({}, before)
 
-    def test_after_a_pause_all_waiting_executions_go_on_before_any_poll(
-        self, tables, listed, context
-    ):
-        tables.put_intake(paused=True, waiting={name_of(n): entry(n, 9 - n) for n in (1, 2, 3)})
+    def test_after_a_pause_all_waiting_executions_go_on_before_any_poll(self, cloud):
+        cloud.put_intake(paused=True, waiting={name_of(n): entry(n, 9 - n) for n in (1, 2, 3)})
         for number in (1, 2, 3):
-            execution = arn_of(name_of(number))
-            row = {"execution": execution, "room": AWAITED, "roomToken": f"t{number}"}
-            tables.put_job(offer(number)["id"], **row)
+            row = {"execution": arn_of(name_of(number)), "room": AWAITED}
+            cloud.put_job(offer(number)["id"], roomToken=f"t{number}", **row)
             request = {"taskToken": f"t{number}", "output": "{}"}
-            listed.expects("stepfunctions", "send_task_success", {}, request)
-        expect_poll_for(listed, BATCH_SIZE)
-        intake.handler(RESUME_ONE, context)
-        row = tables.intake()
-        assert (row["holders"], row["waiting"]) == ({}, {})
+            cloud.expects("stepfunctions", "send_task_success", {}, request)
+        expect_poll(cloud)
+        handle(RESUME_ONE)
+        assert places(cloud) == ([], [], [])
+
+
+NO_ROOM = [("0", True), ("1", True), ("1", False)]
 
 
 class TestContinuation:
     """Jobs with a continuation token."""
 
-    @pytest.mark.parametrize("limits", ["0", "1"])
-    def test_a_job_that_continues_one_in_flight_uses_its_room(
-        self, tables, listed, started, context, monkeypatch, limits
-    ):
-        limit(monkeypatch, limits)
-        tables.put_intake(
-            holders={"x": entry(8, told=True)}, awaiting={"first": ago(9)}, paused=limits == "0"
-        )
-        expect_poll_for(listed, 1, continuing(1))
-        expect_start(listed)
-        assert intake.handler(STARTED, context)["taken"] == 1
-        assert started[name_of(1)]["continues"] == {"jobId": "first", "after": "before"}
-        assert "room" not in started[name_of(1)]
-        row = tables.intake()
-        assert (list(row["holders"]), row["waiting"], row["awaiting"]) == (["x"], {}, {})
+    @pytest.mark.parametrize(("limits", "paused"), [("0", True), ("1", False)])
+    def test_a_job_that_continues_one_in_flight_uses_its_room(self, cloud, limit, limits, paused):
+        limit(limits)
+        cloud.put_intake(holders={"x": holder(8)}, awaiting={"first": ago(9)}, paused=paused)
+        expect_poll(cloud, continuing(1), size=1, starts=1)
+        assert handle(STARTED)["taken"] == 1
+        assert cloud.started[name_of(1)]["continues"] == {"jobId": "first", "after": "before"}
+        assert "room" not in cloud.started[name_of(1)]
+        assert places(cloud) == (["x"], [], [])
 
-    def test_a_continuation_token_of_a_worker_is_passed_on(self, tables, listed, started, context):
-        made = offer(1)
-        made["data"]["continuationToken"] = "build-1742"
-        expect_poll_for(listed, BATCH_SIZE, made)
-        expect_start(listed)
-        expect_poll_for(listed, BATCH_SIZE)
-        intake.handler(STARTED, context)
-        assert "continues" not in started[name_of(1)]
-        assert started[name_of(1)]["job"]["data"]["continuationToken"] == "build-1742"
+    def test_a_continuation_token_of_a_worker_is_passed_on(self, cloud):
+        expect_poll(cloud, offer(1, continuationToken="build-1742"), starts=1)
+        expect_poll(cloud)
+        handle(STARTED)
+        assert "continues" not in cloud.started[name_of(1)]
+        assert cloud.started[name_of(1)]["job"]["data"]["continuationToken"] == "build-1742"
 
     def test_a_job_of_another_deployment_does_not_affect_the_rest_of_the_batch(
-        self, tables, listed, started, context, monkeypatch, log
+        self, cloud, limit, log
     ):
-        limit(monkeypatch, "5")
+        limit("5")
         theirs = f"{ARN.rpartition(':')[0]}:Theirs:x"
-        expect_poll_for(listed, 5, continuing(1, execution=theirs), offer(2))
-        expect_start(listed)
-        expect_poll_for(listed, 4)
-        assert intake.handler(STARTED, context) == {"offered": 2, "taken": 1}
-        assert list(started) == list(tables.intake()["holders"]) == [name_of(2)]
-        (line,) = [
-            line for line in map(json.loads, log.getvalue().splitlines()) if "reason" in line
-        ]
+        expect_poll(cloud, continuing(1, theirs), offer(2), size=5, starts=1)
+        expect_poll(cloud, size=4)
+        assert handle(STARTED) == {"offered": 2, "taken": 1}
+        assert list(cloud.started) == list(cloud.intake()["holders"]) == [name_of(2)]
+        (line,) = [line for line in log.lines if "reason" in line]
         assert (line["level"], line["job_id"]) == ("WARNING", offer(1)["id"])
         assert "another deployment, Theirs" in line["reason"]
 
-    def test_a_malformed_token_with_our_prefix_does_not_affect_the_other_jobs(
-        self, tables, listed, started, context
-    ):
-        made = offer(1)
-        made["data"]["continuationToken"] = f"{PREFIX}Job:x"
-        expect_poll_for(listed, BATCH_SIZE, made, offer(2))
-        expect_start(listed)
-        expect_poll_for(listed, BATCH_SIZE)
+    def test_a_malformed_token_with_our_prefix_does_not_affect_the_other_jobs(self, cloud):
+        expect_poll(cloud, offer(1, continuationToken=f"{PREFIX}Job:x"), offer(2), starts=1)
+        expect_poll(cloud)
         with pytest.raises(errors.IntakeIncomplete, match=f"starting job {offer(1)['id']}"):
-            intake.handler(STARTED, context)
-        assert list(started) == [name_of(2)]
+            handle(STARTED)
+        assert list(cloud.started) == [name_of(2)]
 
-    @pytest.mark.parametrize(("limits", "paused"), [("0", True), ("1", True), ("1", False)])
+    @pytest.mark.parametrize(("limits", "paused"), NO_ROOM)
     def test_without_room_batches_grow_until_the_awaited_job_has_come(
-        self, tables, listed, started, context, monkeypatch, limits, paused
+        self, cloud, limit, limits, paused
     ):
-        limit(monkeypatch, limits)
-        holders = {"x": entry(8, told=True)}
-        tables.put_intake(holders=holders, awaiting={"first": ago(9)}, paused=paused)
-        expect_poll_for(listed, 1, offer(1))
-        expect_poll_for(listed, 2, offer(2), offer(3))
-        expect_poll_for(listed, 4, offer(4), continuing(5), offer(6))
-        expect_start(listed)
-        assert intake.handler(STARTED, context) == {"offered": 6, "taken": 1}
-        assert list(started) == [name_of(5)]
-        row = tables.intake()
-        assert (list(row["holders"]), row["waiting"], row["awaiting"]) == (["x"], {}, {})
+        limit(limits)
+        cloud.put_intake(holders={"x": holder(8)}, awaiting={"first": ago(9)}, paused=paused)
+        expect_poll(cloud, offer(1), size=1)
+        expect_poll(cloud, offer(2), offer(3), size=2)
+        expect_poll(cloud, offer(4), continuing(5), offer(6), size=4, starts=1)
+        assert handle(STARTED) == {"offered": 6, "taken": 1}
+        assert list(cloud.started) == [name_of(5)]
+        assert places(cloud) == (["x"], [], [])
 
-    def test_other_jobs_are_taken_while_room_is_left(
-        self, tables, listed, started, context, monkeypatch
-    ):
-        limit(monkeypatch, "2")
-        tables.put_intake(holders={"x": entry(8, told=True)}, awaiting={"first": ago(9)})
-        expect_poll_for(listed, 2, offer(1), offer(2))
-        expect_start(listed)
-        expect_start(listed)
+    def test_other_jobs_are_taken_while_room_is_left(self, cloud, limit):
+        limit("2")
+        cloud.put_intake(holders={"x": holder(8)}, awaiting={"first": ago(9)})
+        expect_poll(cloud, offer(1), offer(2), size=2, starts=2)
         # Now no room is left.
-        expect_poll_for(listed, 4, *map(offer, range(3, 7)))
-        expect_poll_for(listed, 8, offer(7))
-        assert intake.handler(STARTED, context) == {"offered": 7, "taken": 2}
-        assert [started[name_of(number)]["room"] for number in (1, 2)] == [GIVEN, AWAITED]
-        row = tables.intake()
-        assert sorted(row["holders"]) == sorted(["x", name_of(1)])
-        assert (list(row["waiting"]), list(row["awaiting"])) == ([name_of(2)], ["first"])
+        expect_poll(cloud, *map(offer, range(3, 7)), size=4)
+        expect_poll(cloud, offer(7), size=8)
+        assert handle(STARTED) == {"offered": 7, "taken": 2}
+        assert [cloud.started[name_of(number)]["room"] for number in (1, 2)] == [GIVEN, AWAITED]
+        assert places(cloud) == (sorted(["x", name_of(1)]), [name_of(2)], ["first"])
 
     def test_polling_ends_when_the_last_room_is_taken_and_the_batch_was_not_full(
-        self, tables, listed, started, context, monkeypatch
+        self, cloud, limit
     ):
-        limit(monkeypatch, "2")
-        tables.put_intake(holders={"x": entry(8, told=True)}, awaiting={"first": ago(9)})
-        expect_poll_for(listed, 2, offer(1))
-        expect_start(listed)
-        assert intake.handler(STARTED, context) == {"offered": 1, "taken": 1}
-        assert started[name_of(1)]["room"] == GIVEN
-        assert list(tables.intake()["awaiting"]) == ["first"]
+        limit("2")
+        cloud.put_intake(holders={"x": holder(8)}, awaiting={"first": ago(9)})
+        expect_poll(cloud, offer(1), size=2, starts=1)
+        assert handle(STARTED) == {"offered": 1, "taken": 1}
+        assert cloud.started[name_of(1)]["room"] == GIVEN
+        assert list(cloud.intake()["awaiting"]) == ["first"]
 
-    @pytest.mark.parametrize(("limits", "paused"), [("0", True), ("1", True), ("1", False)])
+    @pytest.mark.parametrize(("limits", "paused"), NO_ROOM)
     def test_without_room_polling_ends_at_a_batch_that_is_not_full(
-        self, tables, listed, started, context, monkeypatch, limits, paused
+        self, cloud, limit, limits, paused
     ):
-        limit(monkeypatch, limits)
-        holders = {"x": entry(8, told=True)}
-        tables.put_intake(holders=holders, awaiting={"first": ago(9)}, paused=paused)
-        tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
-        before = tables.intake()
-        expect_poll_for(listed, 1, offer(1))
-        expect_poll_for(listed, 2, offer(2), offer(3))
-        expect_poll_for(listed, 4, offer(4), offer(5), offer(6))
-        assert intake.handler(STARTED, context) == {"offered": 6, "taken": 0}
-        assert (started, tables.intake()) == ({}, before)
+        limit(limits)
+        cloud.put_intake(holders={"x": holder(8)}, awaiting={"first": ago(9)}, paused=paused)
+        already_taken(cloud)
+        before = cloud.intake()
+        expect_poll(cloud, offer(1), size=1)
+        expect_poll(cloud, offer(2), offer(3), size=2)
+        expect_poll(cloud, offer(4), offer(5), offer(6), size=4)
+        assert handle(STARTED) == {"offered": 6, "taken": 0}
+        assert (cloud.started, cloud.intake()) == ({}, before)
 
-    def test_polling_ends_after_too_many_batches_without_a_job_to_take(
-        self, tables, listed, started, context
-    ):
-        tables.put_intake(paused=True, awaiting={"first": ago(9)})
-        tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
+    def test_polling_ends_after_too_many_batches_without_a_job_to_take(self, cloud):
+        cloud.put_intake(paused=True, awaiting={"first": ago(9)})
+        already_taken(cloud)
         sizes = [1, 2, 4, 8, 16, 32, 64, *[BATCH_SIZE] * 3]
         assert len(sizes) == taking.FRUITLESS_BATCHES
         for size in sizes:
-            expect_poll_for(listed, size, *map(offer, range(size)))
-        assert intake.handler(STARTED, context) == {"offered": sum(sizes), "taken": 0}
-        assert (started, list(tables.intake()["awaiting"])) == ({}, ["first"])
+            expect_poll(cloud, *map(offer, range(size)), size=size)
+        assert handle(STARTED) == {"offered": sum(sizes), "taken": 0}
+        assert (cloud.started, list(cloud.intake()["awaiting"])) == ({}, ["first"])
 
-    def test_only_consecutive_batches_without_a_job_to_take_are_counted(
-        self, tables, listed, started, context, monkeypatch
-    ):
+    def test_only_consecutive_batches_without_a_job_to_take_are_counted(self, cloud, monkeypatch):
         monkeypatch.setattr(taking, "FRUITLESS_BATCHES", 2)
         awaiting = dict.fromkeys(("first", "second", "third"), ago(9))
-        tables.put_intake(paused=True, awaiting=awaiting)
-        tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
-        expect_poll_for(listed, 3, *(offer(n, execution="x") for n in range(3)))
-        theirs = continuing(10)
-        theirs["data"]["pipelineContext"]["action"]["actionExecutionId"] = "x"
-        expect_poll_for(listed, 6, theirs, *(offer(n, execution="x") for n in range(5)))
-        expect_start(listed)
+        cloud.put_intake(paused=True, awaiting=awaiting)
+        already_taken(cloud)
+        others = [offer(number, execution="x") for number in range(24)]
+        expect_poll(cloud, *others[:3], size=3)
+        expect_poll(cloud, continuing(10, execution="x"), *others[:5], size=6, starts=1)
         for size in (12, 24):
-            expect_poll_for(listed, size, *(offer(n, execution="x") for n in range(size)))
-        assert intake.handler(STARTED, context) == {"offered": 45, "taken": 1}
-        assert sorted(tables.intake()["awaiting"]) == ["second", "third"]
+            expect_poll(cloud, *others[:size], size=size)
+        assert handle(STARTED) == {"offered": 45, "taken": 1}
+        assert sorted(cloud.intake()["awaiting"]) == ["second", "third"]
 
-    def test_without_room_and_awaited_jobs_there_is_no_poll(
-        self, tables, listed, started, context, monkeypatch
-    ):
-        limit(monkeypatch, "1")
-        tables.put_intake(holders={"x": entry(8, told=True)})
-        assert intake.handler(STARTED, context) == {"offered": 0, "taken": 0}
+    def test_without_room_and_awaited_jobs_there_is_no_poll(self, cloud, limit):
+        limit("1")
+        cloud.put_intake(holders={"x": holder(8)})
+        assert handle(STARTED) == {"offered": 0, "taken": 0}
 
-    def test_a_job_that_is_awaited_again_meanwhile_stays_awaited(
-        self, tables, listed, started, context
-    ):
+    def test_a_job_that_is_awaited_again_meanwhile_stays_awaited(self, cloud):
         """By the time its execution is started, the job that came may have been continued itself."""
-        since = ago(0)
-        tables.put_intake(paused=True, awaiting={"first": ago(9)})
-        tables.before(
-            "UpdateItem", lambda: tables.put_intake(paused=True, awaiting={"first": since})
-        )
-        expect_poll_for(listed, 1, continuing(1))
-        expect_start(listed)
-        expect_poll_for(listed, 2)
-        assert intake.handler(STARTED, context)["taken"] == 1
-        assert tables.intake()["awaiting"] == {"first": since}
-
-
-def expect_events(calls, detail_type, *details):
-    reminders = [
-        {
-            "EventBusName": "JobBus",
-            "Source": "acknowledger",
-            "DetailType": detail_type,
-            "Detail": json.dumps(detail),
-        }
-        for detail in details
-    ]
-    answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}] * len(details)}
-    calls.expects("events", "put_events", answer, {"Entries": reminders})
+        awaited, again = ({"paused": True, "awaiting": {"first": ago(age)}} for age in (9, 0))
+        cloud.put_intake(**awaited)
+        cloud.before("UpdateItem", lambda: cloud.put_intake(**again))
+        expect_poll(cloud, continuing(1), size=1, starts=1)
+        expect_poll(cloud, size=2)
+        assert handle(STARTED)["taken"] == 1
+        assert cloud.intake()["awaiting"] == again["awaiting"]
 
 
 class TestReminders:
@@ -863,104 +623,114 @@ class TestReminders:
 
     @pytest.mark.usefixtures("waiting")
     @pytest.mark.parametrize("limits", ["0", "5"])
-    def test_a_sweep_reminds_report_until_the_progress_is_shown(
-        self, tables, other_calls, context, monkeypatch, limits
-    ):
-        limit(monkeypatch, limits)
-        tables.put_intake(unshown={"a": ago(9), "b": ago(8)})
-        expect_events(other_calls, "Job Progress", {"jobId": "a"}, {"jobId": "b"})
-        intake.handler(SCHEDULE, context)
-        assert sorted(tables.intake()["unshown"]) == ["a", "b"]
+    def test_a_sweep_reminds_report_until_the_progress_is_shown(self, cloud, limit, limits):
+        limit(limits)
+        cloud.put_intake(unshown={"a": ago(9), "b": ago(8)})
+        cloud.expects_event()
+        handle(SCHEDULE)
+        assert cloud.events == [("Job Progress", {"jobId": job_id}) for job_id in "ab"]
+        assert sorted(cloud.intake()["unshown"]) == ["a", "b"]
 
-    def test_a_started_event_sends_no_reminder(self, tables, listed, context):
-        tables.put_intake(unshown={"a": ago(9)})
-        tables.put_job("j", actionExecutionId=STARTED["detail"]["action-execution-id"])
-        expect_poll_for(listed, BATCH_SIZE)
-        intake.handler(STARTED, context)
+    def test_a_started_event_sends_no_reminder(self, cloud):
+        cloud.put_intake(unshown={"a": ago(9)})
+        already_taken(cloud)
+        expect_poll(cloud)
+        handle(STARTED)
 
 
+@pytest.mark.usefixtures("waiting")
 class TestDueJobs:
     """The sweep sends Stop the jobs that should have ended or been continued by now."""
 
-    @pytest.fixture(autouse=True)
-    def sweeps(self, waiting):
-        """Nothing is offered."""
+    def test_stop_gets_only_the_jobs_that_are_due(self, cloud):
+        cloud.put_job("due", dueAt=ago(1))
+        cloud.put_job("not yet", dueAt=ago(-60))
+        cloud.put_job("ended", status="Succeeded")
+        cloud.expects_event()
+        handle(SCHEDULE)
+        assert cloud.events == [("Job Due", {"jobId": "due"})]
 
-    def test_stop_gets_only_the_jobs_that_are_due(self, tables, other_calls, context):
-        tables.put_job("due", dueAt=ago(1))
-        tables.put_job("not yet", dueAt=ago(-60))
-        tables.put_job("ended", status="Succeeded")
-        expect_events(other_calls, "Job Due", {"jobId": "due"})
-        intake.handler(SCHEDULE, context)
+    def test_without_due_jobs_no_event_is_put_and_no_execution_described(self, cloud):
+        cloud.put_job("j")
+        cloud.calls.clear()
+        handle(SCHEDULE)
+        assert cloud.calls.count("JobTable Query") == len(cloud.calls) - 2 == 7
 
-    def test_without_due_jobs_no_event_is_put_and_no_execution_described(
-        self, tables, other_calls, context
-    ):
-        tables.put_job("j")
-        tables.calls.clear()
-        intake.handler(SCHEDULE, context)
-        assert tables.calls.count("JobTable Query") == len(tables.calls) - 2 == 7
-
-    def test_an_event_that_cannot_be_put_is_an_error_after_everything_else(
-        self, tables, other_calls, context
-    ):
-        tables.put_job("due", dueAt=ago(1))
-        other_calls.expects_error("events", "put_events", "ThrottlingException")
+    def test_an_event_that_cannot_be_put_is_an_error_after_everything_else(self, cloud):
+        cloud.put_job("due", dueAt=ago(1))
+        cloud.expects_error("events", "put_events", "ThrottlingException")
         with pytest.raises(errors.IntakeIncomplete, match="checking the jobs in flight"):
-            intake.handler(SCHEDULE, context)
+            handle(SCHEDULE)
 
 
-class TestQueries:
-    """An action type with a queryable property is polled with values for it."""
+class TestProperties:
+    """What action types declare: secret properties, and the one whose values are polled for."""
 
     QUERIED = "Custom/Test/Other/2?ProjectName=one,Custom/Test/Other/2?ProjectName=two"
     SWEEP: ClassVar = {"detail-type": "Resume Intake", "detail": {"actionTypes": [OTHER_TYPE]}}
+    RESUME_ALL: ClassVar = {"detail-type": "Resume Intake"}
+
+    @pytest.fixture(autouse=True)
+    def known_properties(self):
+        """The action types are listed."""
 
     @staticmethod
-    def listed(aws_calls, *queryable, kind=OTHER_TYPE):
-        properties = [{"name": n, "required": True, "key": True, "secret": False} for n in "ab"]
-        properties += [{**properties[0], "name": name, "queryable": True} for name in queryable]
-        listed = {
+    def expect_listed(cloud, *queryable, kind=OTHER_TYPE, listed=True):
+        known = {"required": True, "key": True}
+        properties: list[Any] = [{"name": "Password", "secret": True, **known}]
+        properties += [
+            {"name": name, "secret": False, "queryable": True, **known} for name in queryable
+        ]
+        found = {
             "id": ActionType.parse(kind).as_id(),
             "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
             "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
             "actionConfigurationProperties": properties,
         }
-        aws_calls.expects("codepipeline", "list_action_types", {"actionTypes": [listed]})
+        answer = {"actionTypes": [found] if listed else []}
+        cloud.expects("codepipeline", "list_action_types", answer)
 
-    def test_an_action_type_is_polled_with_each_value(
-        self, tables, other_calls, context, monkeypatch
-    ):
+    def test_no_secret_reaches_the_execution_or_the_log(self, cloud, capsys, log):
+        self.expect_listed(cloud, kind=TYPE)
+        expect_poll(cloud, offer(), starts=1)
+        expect_poll(cloud)
+        handle(STARTED)
+        captured, sent = capsys.readouterr(), json.dumps(cloud.started)
+        assert offer()["id"] in sent
+        assert offer()["id"] in log.getvalue()
+        for written in (sent, captured.out, captured.err, log.getvalue()):
+            assert "SECRET" not in written
+            assert "hunter2" not in written
+
+    def test_an_action_type_that_is_not_registered_yet_is_looked_up_again(self, cloud):
+        self.expect_listed(cloud, listed=False)
+        with pytest.raises(errors.IntakeIncomplete, match="is not registered"):
+            handle(STARTED)
+        self.expect_listed(cloud, kind=TYPE)
+        expect_poll(cloud, offer(), starts=1)
+        expect_poll(cloud)
+        assert handle(STARTED) == {"offered": 1, "taken": 1}
+
+    def test_an_action_type_is_polled_with_each_value(self, cloud, monkeypatch):
         monkeypatch.setenv("QUERIES", self.QUERIED)
         monkeypatch.setattr(random, "sample", lambda values, _: list(values))
-        self.listed(other_calls, "ProjectName")
+        self.expect_listed(cloud, "ProjectName")
         for value in ("one", "two"):
-            request = {
-                "actionTypeId": ActionType.parse(OTHER_TYPE).as_id(),
-                "maxBatchSize": BATCH_SIZE,
-                "queryParam": {"ProjectName": value},
-            }
-            other_calls.expects("codepipeline", "poll_for_jobs", {"jobs": []}, request)
-        assert intake.handler(self.SWEEP, context) == {"paused": []}
+            expect_poll(cloud, kind=OTHER_TYPE, queryParam={"ProjectName": value})
+        assert handle(self.SWEEP) == {"paused": []}
 
-    def test_a_started_event_polls_its_action_type_with_the_values(
-        self, tables, other_calls, context, monkeypatch
-    ):
+    def test_a_started_event_polls_its_action_type_with_the_values(self, cloud, monkeypatch):
         event = load_event("intake-action-started-queried")
         kind = "Custom/Build/MyTool/1"
         monkeypatch.setenv("ACTION_TYPES", f"{TYPE},{kind}")
         monkeypatch.setenv("QUERIES", f"{kind}?ProjectName=MyProject")
-        self.listed(other_calls, "ProjectName", kind=kind)
+        self.expect_listed(cloud, "ProjectName", kind=kind)
         found = offer(execution=event["detail"]["action-execution-id"])
-        request = {
-            "actionTypeId": ActionType.parse(kind).as_id(),
-            "maxBatchSize": BATCH_SIZE,
-            "queryParam": {"ProjectName": "MyProject"},
-        }
         for jobs in ([found], []):
-            other_calls.expects("codepipeline", "poll_for_jobs", {"jobs": jobs}, request)
-        expect_start(other_calls)
-        assert intake.handler(event, context) == {"offered": 1, "taken": 1}
+            expect_poll(
+                cloud, *jobs, kind=kind, starts=len(jobs), queryParam={"ProjectName": "MyProject"}
+            )
+        assert handle(event) == {"offered": 1, "taken": 1}
 
     @pytest.mark.parametrize(
         ("queries", "queryable", "told"),
@@ -971,25 +741,25 @@ class TestQueries:
         ],
     )
     def test_a_mismatch_is_reported_with_the_action_type_the_property_and_the_parameter(
-        self, tables, other_calls, context, monkeypatch, capsys, queries, queryable, told
+        self, cloud, monkeypatch, capsys, queries, queryable, told
     ):
         monkeypatch.setenv("QUERIES", queries)
-        self.listed(other_calls, *queryable)
+        self.expect_listed(cloud, *queryable)
         with pytest.raises(errors.IntakeIncomplete, match=told) as caught:
-            intake.handler(self.SWEEP, context)
+            handle(self.SWEEP)
         assert f"polling {OTHER_TYPE}: ActionTypeNotServed: " in str(caught.value)
         assert "Queries" in str(caught.value)
         assert metrics_in(capsys.readouterr().out)["ActionTypesNotServed"] == (1, "Count")
 
     @pytest.mark.parametrize("unknown", ["Custom/Build/NotServed/1", "ThirdParty/Build/Partner/1"])
     def test_a_value_for_an_action_type_that_is_not_served_stops_no_other_type(
-        self, tables, other_calls, context, monkeypatch, capsys, unknown
+        self, cloud, monkeypatch, capsys, unknown
     ):
         monkeypatch.setenv("QUERIES", f"{unknown}?ProjectName=one")
         monkeypatch.setattr(job_api, "poll", lambda *_: [])
         monkeypatch.setattr(job_api, "properties", lambda _: None)
         with pytest.raises(errors.IntakeIncomplete) as caught:
-            intake.handler(SCHEDULE, context)
+            handle(SCHEDULE)
         assert str(caught.value) == (
             f"polling {unknown}: ActionTypeNotServed: "
             "the parameter Queries has a value for it, but it is not in ActionTypes"
@@ -997,43 +767,32 @@ class TestQueries:
         found = metrics_in(capsys.readouterr().out)
         assert (found["ActionTypesNotServed"], found["Sweeps"]) == ((1, "Count"), (2, "Count"))
 
-    def list_partners(self, other_calls, *, listed):
-        if listed:
-            self.listed(other_calls, "ProjectName", kind=PARTNER)
-        else:
-            other_calls.expects("codepipeline", "list_action_types", {"actionTypes": []})
-
     @pytest.mark.parametrize("listed", [True, False])
-    def test_a_value_for_a_partners_action_type_is_a_mismatch(
-        self, tables, other_calls, context, monkeypatch, listed
-    ):
+    def test_a_value_for_a_partners_action_type_is_a_mismatch(self, cloud, monkeypatch, listed):
         monkeypatch.setenv("ACTION_TYPES", PARTNER)
         monkeypatch.setenv("QUERIES", f"{PARTNER}?ProjectName=one")
-        self.list_partners(other_calls, listed=listed)
+        self.expect_listed(cloud, "ProjectName", kind=PARTNER, listed=listed)
         told = "has a value for ProjectName, but it has no queryable property"
         with pytest.raises(errors.IntakeIncomplete, match=told):
-            intake.handler({"detail-type": "Resume Intake"}, context)
+            handle(self.RESUME_ALL)
 
     @pytest.mark.parametrize("listed", [True, False])
-    def test_a_partners_action_type_is_polled_without_a_value(
-        self, tables, other_calls, context, monkeypatch, listed
-    ):
+    def test_a_partners_action_type_is_polled_without_a_value(self, cloud, monkeypatch, listed):
         """PollForThirdPartyJobs takes none, whether or not a property is queryable."""
         monkeypatch.setenv("ACTION_TYPES", PARTNER)
-        self.list_partners(other_calls, listed=listed)
-        kind = ActionType.parse(PARTNER).as_id()
-        request = {"actionTypeId": kind, "maxBatchSize": BATCH_SIZE}
-        other_calls.expects("codepipeline", "poll_for_third_party_jobs", {"jobs": []}, request)
-        assert intake.handler({"detail-type": "Resume Intake"}, context) == {"paused": []}
+        self.expect_listed(cloud, "ProjectName", kind=PARTNER, listed=listed)
+        request = {"actionTypeId": ActionType.parse(PARTNER).as_id(), "maxBatchSize": BATCH_SIZE}
+        cloud.expects("codepipeline", "poll_for_third_party_jobs", {"jobs": []}, request)
+        assert handle(self.RESUME_ALL) == {"paused": []}
 
     def test_a_partners_action_type_without_client_tokens_is_not_served(
-        self, tables, other_calls, context, monkeypatch, capsys
+        self, cloud, monkeypatch, capsys
     ):
         monkeypatch.setenv("ACTION_TYPES", PARTNER)
         monkeypatch.setenv("CLIENT_TOKEN_PREFIX", "")
-        self.list_partners(other_calls, listed=True)
+        self.expect_listed(cloud, "ProjectName", kind=PARTNER)
         with pytest.raises(errors.IntakeIncomplete) as caught:
-            intake.handler({"detail-type": "Resume Intake"}, context)
+            handle(self.RESUME_ALL)
         assert str(caught.value) == (
             f"polling {PARTNER}: ActionTypeNotServed: "
             "a partner's jobs need the parameter ClientTokenPrefix"
@@ -1100,7 +859,7 @@ def test_of_batch_sizes_found_at_the_same_time_the_smallest_is_kept_and_each_is_
             assert job_api.largest_batch(one) == 25
     finally:
         sys.setswitchinterval(interval)
-    told = [json.loads(line)["max_batch_size"] for line in log.getvalue().splitlines()]
+    told = [line["max_batch_size"] for line in log.lines]
     assert (told.count(25), told.count(50) <= 50) == (50, True)
 
 
