@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,9 @@ from tests.local.fixtures.cloud import (
     SECONDS,
     Queue,
     make_function,
-    running,
     zipped,
 )
 from tests.support import wait_for
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalCloud]:
-    with running() as cloud:
-        yield cloud
 
 
 def invoke(cloud: LocalCloud, name: str, event: Any = None, **settings: Any) -> Any:
