@@ -1,5 +1,6 @@
 """`make demo` and `make local`, as a user runs them."""
 
+import functools
 import os
 import re
 import shutil
@@ -10,14 +11,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 
 from local.demo import COLUMNS, STAGES, STATUSES, Witness, so_far
 from moto_codepipeline import CREDENTIAL_MARKS
+from tests.local.fixtures.checkout import said_until, without_make
+from tests.local.fixtures.cloud import client_of
 from tests.local.fixtures.foreign import REGION, Foreign, foreign
 from tests.support import ROOT, wait_for
 
+client = functools.partial(client_of, region_name=REGION)
 WAY = (*STATUSES, "Report", "Reported")
 
 
@@ -37,8 +40,7 @@ def typed(folder: Path, environment: dict[str, str]) -> dict[str, str]:
         f'exec "{shutil.which("make")}" --no-print-directory -o .venv/installed "$@"\n'
     )
     (folder / "make").chmod(0o755)
-    ours = {name: value for name, value in environment.items() if not name.startswith("MAKE")}
-    return {**ours, "PATH": f"{folder}:{environment['PATH']}"}
+    return {**without_make(environment), "PATH": f"{folder}:{environment['PATH']}"}
 
 
 def as_printed(text: str) -> str:
@@ -141,22 +143,12 @@ def serving(
         process.kill()
 
 
-def client_of(endpoint, service):
-    return boto3.client(
-        service,
-        endpoint_url=endpoint,
-        region_name=REGION,
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("serving", [["--empty"]], indirect=True)
 def test_an_empty_endpoint_has_only_a_role_for_pipelines(serving):
     process, endpoint = serving
-    assert client_of(endpoint, "cloudformation").describe_stacks()["Stacks"] == []
-    assert client_of(endpoint, "iam").get_role(RoleName="pipeline")
+    assert client(endpoint, "cloudformation").describe_stacks()["Stacks"] == []
+    assert client(endpoint, "iam").get_role(RoleName="pipeline")
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=300) == 0
 
@@ -165,9 +157,9 @@ def test_an_empty_endpoint_has_only_a_role_for_pipelines(serving):
 @pytest.mark.parametrize("serving", [[]], indirect=True)
 def test_make_local_serves_until_it_is_stopped(serving):
     process, endpoint = serving
-    (stack,) = client_of(endpoint, "cloudformation").describe_stacks()["Stacks"]
+    (stack,) = client(endpoint, "cloudformation").describe_stacks()["Stacks"]
     assert stack["StackName"] == "acknowledger"
-    (pipeline,) = client_of(endpoint, "codepipeline").list_pipelines()["pipelines"]
+    (pipeline,) = client(endpoint, "codepipeline").list_pipelines()["pipelines"]
     assert pipeline["name"] == "sample"
     for output in sorted(stack["Outputs"], key=lambda output: output["OutputKey"]):
         assert output["OutputValue"] in said_until(process, output["OutputValue"])
@@ -196,7 +188,7 @@ def test_make_local_serves_what_each_command_asks_for(astray, blocks, tmp_path):
         ) as process:
             try:
                 (endpoint,) = re.findall(r"Serving on (\S+)", said_until(process, "Ctrl-C"))
-                (stack,) = client_of(endpoint, "cloudformation").describe_stacks()["Stacks"]
+                (stack,) = client(endpoint, "cloudformation").describe_stacks()["Stacks"]
             finally:
                 os.killpg(process.pid, signal.SIGTERM)
         given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
@@ -237,10 +229,3 @@ def test_make_local_in_the_background_leaves_no_server(stop, astray):
             return probe.connect_ex(address) != 0
 
     wait_for(refuses, "the server to end", seconds=60)
-
-
-def said_until(process, words):
-    said = ""
-    while words not in said and (line := process.stdout.readline()):
-        said += line
-    return said

@@ -15,6 +15,7 @@ from tests.local.fixtures.cloud import (
     REGION,
     SECONDS,
     Queue,
+    attributes_of,
     make_function,
     make_machine,
     role,
@@ -315,9 +316,7 @@ def test_an_event_for_a_missing_target_becomes_a_dead_letter(cloud, bus):
     assert queue.body()["id"] == event_id
     message = dead_letters.message()
     assert json.loads(message["Body"])["id"] == event_id
-    attributes = {
-        name: attribute["StringValue"] for name, attribute in message["MessageAttributes"].items()
-    }
+    attributes = attributes_of(message)
     assert attributes == {
         "RULE_ARN": rule_arn,
         "TARGET_ARN": gone,

@@ -23,10 +23,14 @@ from tests.local.fixtures.cloud import (
     REGION,
     SECONDS,
     Queue,
+    alive,
+    attributes_of,
     make_function,
     zipped,
 )
 from tests.support import wait_for
+
+HANDLER = "def handler(event, context):"
 
 
 def invoke(cloud: LocalCloud, name: str, event: Any = None, **settings: Any) -> Any:
@@ -34,14 +38,6 @@ def invoke(cloud: LocalCloud, name: str, event: Any = None, **settings: Any) -> 
     answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), **settings)
     answer["json"] = json.loads(answer["Payload"].read() or "null")
     return answer
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def log_lines(cloud: LocalCloud, group: str) -> list[str]:
@@ -189,11 +185,7 @@ def test_what_a_function_prints_is_its_log_and_never_its_answer(cloud):
     assert lines[6].startswith(f"REPORT RequestId: {request_id}\tDuration: ")
     assert "Init Duration" in lines[6]
     assert base64.b64decode(answer["LogResult"]).decode().splitlines() == lines
-
-
-def test_the_log_is_returned_only_on_request(cloud):
-    make_function(cloud, "no-tail", "def handler(event, context): return 1")
-    assert "LogResult" not in invoke(cloud, "no-tail")
+    assert "LogResult" not in invoke(cloud, "prints")
 
 
 def test_a_function_logs_to_the_group_of_its_configuration(cloud):
@@ -227,30 +219,21 @@ def test_an_exception_is_answered_with_its_class_name_and_trace(cloud):
 @pytest.mark.parametrize(
     ("source", "error_type", "message"),
     [
-        ("def handler(event, context): return {1, 2}", "Runtime.MarshalError", "Unable to marshal"),
+        (f"{HANDLER} return {{1, 2}}", "Runtime.MarshalError", "Unable to marshal"),
+        (f"{HANDLER} return b'\\xff'", "Runtime.MarshalError", "Unable to marshal"),
         ("import no_such_module", "Runtime.ImportModuleError", "Unable to import module 'app'"),
         (
-            "def other(): pass",
-            "Runtime.HandlerNotFound",
+            *("def other(): pass", "Runtime.HandlerNotFound"),
             "Handler 'handler' missing on module 'app'",
         ),
         ("def handler(:", "Runtime.UserCodeSyntaxError", "Syntax error in module 'app'"),
         ("raise ValueError('at once')", "ValueError", "at once"),
         (
-            "def handler(event, context): exit(3)",
-            "Runtime.ExitError",
+            *(f"{HANDLER} exit(3)", "Runtime.ExitError"),
             "Runtime exited with error: exit status 3",
         ),
-        (
-            "def handler(event, context): exit()",
-            "Runtime.ExitError",
-            "exited without providing a reason",
-        ),
-        (
-            "import os\ndef handler(event, context): os.abort()",
-            "Runtime.ExitError",
-            "signal: Aborted",
-        ),
+        (f"{HANDLER} exit()", "Runtime.ExitError", "exited without providing a reason"),
+        (f"import os\n{HANDLER} os.abort()", "Runtime.ExitError", "signal: Aborted"),
     ],
 )
 def test_failures_have_lambdas_error_types(cloud, source, error_type, message):
@@ -282,15 +265,11 @@ def test_a_function_that_times_out_is_killed_and_restarted(cloud):
     assert invoke(cloud, "slow", 0)["json"] == 1
 
 
-def test_an_event_that_is_not_json_is_refused(cloud):
-    make_function(cloud, "json-only", "def handler(event, context): return event")
+def test_an_event_that_is_not_json_and_an_unknown_function_are_refused(cloud):
+    make_function(cloud, "json-only", f"{HANDLER} return event")
     client = cloud.client("lambda")
     with pytest.raises(client.exceptions.InvalidRequestContentException):
         client.invoke(FunctionName="json-only", Payload=b"{")
-
-
-def test_an_unknown_function_is_not_found(cloud):
-    client = cloud.client("lambda")
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.invoke(FunctionName="nobody")
 
@@ -345,17 +324,6 @@ def test_events_wait_while_all_sandboxes_are_busy(cloud):
     assert len(set(pids)) <= 4
 
 
-def test_reserved_concurrency_throttles(cloud):
-    make_function(cloud, "reserved", PID)
-    client = cloud.client("lambda")
-    client.put_function_concurrency(FunctionName="reserved", ReservedConcurrentExecutions=0)
-    with pytest.raises(client.exceptions.TooManyRequestsException) as caught:
-        client.invoke(FunctionName="reserved")
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
-    client.delete_function_concurrency(FunctionName="reserved")
-    assert invoke(cloud, "reserved")["json"]
-
-
 # -- Asynchronous invocation ----------------------------------------------------------------------
 
 FAILS_UNTIL = """
@@ -376,23 +344,17 @@ def test_a_dry_run_does_not_run(cloud):
 
 
 def test_an_asynchronous_invocation_is_accepted_and_run_later(cloud):
-    make_function(cloud, "later", "def handler(event, context): print('ran with', event)")
-    answer = cloud.client("lambda").invoke(
-        FunctionName="later", InvocationType="Event", Payload=b'{"n": 1}'
-    )
+    make_function(cloud, "later", f"{HANDLER} print('ran with', event)")
+    client, logs = cloud.client("lambda"), cloud.client("logs")
+    answer = client.invoke(FunctionName="later", InvocationType="Event", Payload=b'{"n": 1}')
     assert answer["StatusCode"] == 202
     assert answer["Payload"].read() == b""
-    lines = wait_for(
-        lambda: (
-            cloud.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/later")[
-                "logGroups"
-            ]
-            and log_lines(cloud, "/aws/lambda/later")
-        ),
-        "the function to run",
-        SECONDS,
-    )
-    assert "ran with {'n': 1}" in lines
+
+    def lines() -> list[str]:
+        found = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/later")["logGroups"]
+        return log_lines(cloud, "/aws/lambda/later") if found else []
+
+    assert "ran with {'n': 1}" in wait_for(lines, "the function to run", SECONDS)
 
 
 def test_an_event_that_fails_three_times_becomes_a_dead_letter(cloud):
@@ -404,9 +366,7 @@ def test_an_event_that_fails_three_times_becomes_a_dead_letter(cloud):
     )
     message = dead_letters.message()
     assert message["Body"] == '{"failures": 9}'
-    attributes = {
-        name: attribute["StringValue"] for name, attribute in message["MessageAttributes"].items()
-    }
+    attributes = attributes_of(message)
     assert attributes["ErrorCode"] == "200"
     assert attributes["ErrorMessage"] == "failure 3"
     attempts = [line for line in log_lines(cloud, "/aws/lambda/dead") if line.startswith("attempt")]
@@ -452,9 +412,9 @@ def test_the_invoke_config_limits_attempts_and_sends_the_record(cloud):
     assert record["responsePayload"]["errorMessage"] == "failure 1"
 
 
-def test_a_throttled_event_is_retried_until_it_runs(cloud):
+def test_reserved_concurrency_throttles_and_an_event_is_retried_until_it_runs(cloud):
     done = Queue(cloud, "unthrottled")
-    make_function(cloud, "throttled", "def handler(event, context): return 'ran'")
+    make_function(cloud, "throttled", f"{HANDLER} return 'ran'")
     client = cloud.client("lambda")
     client.put_function_event_invoke_config(
         FunctionName="throttled",
@@ -462,6 +422,9 @@ def test_a_throttled_event_is_retried_until_it_runs(cloud):
         DestinationConfig={"OnSuccess": {"Destination": done.arn}},
     )
     client.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
+    with pytest.raises(client.exceptions.TooManyRequestsException) as caught:
+        client.invoke(FunctionName="throttled")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
     client.invoke(FunctionName="throttled", InvocationType="Event")
     assert done.receive() is None
     client.delete_function_concurrency(FunctionName="throttled")
@@ -481,12 +444,6 @@ def test_bytes_are_answered_as_text(cloud, value, payload):
     make_function(cloud, name, f"def handler(event, context): return {value}")
     answer = cloud.client("lambda").invoke(FunctionName=name)
     assert answer["Payload"].read().decode() == payload
-
-
-def test_bytes_that_are_not_utf_8_are_a_marshal_error(cloud):
-    make_function(cloud, "no-text", "def handler(event, context): return b'\\xff'")
-    answer = cloud.client("lambda").invoke(FunctionName="no-text")
-    assert json.loads(answer["Payload"].read())["errorType"] == "Runtime.MarshalError"
 
 
 THREADS = ("(_read_answers)", "(_read_output)", "(_work)")

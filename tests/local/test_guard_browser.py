@@ -185,15 +185,6 @@ def test_pages_of_other_sites_read_and_change_nothing(world, way, host):
         window.close()
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
-def test_pages_of_other_sites_create_no_function(world, host):
-    assert world.ask(host, FETCH, FUNCTIONS, world.function()) == "TypeError"
-    [(method, path, problem)] = world.refused
-    assert (method, path) == ("OPTIONS", FUNCTIONS)
-    assert problem.startswith(f"Origin: web pages of http://{host}:{world.site_port} may not use ")
-    assert world.untouched()
-
-
 def test_a_form_shows_why_it_was_refused(world):
     world.ask("evil.example", FORM, RESET, {"target": "_self"})
     world.page.wait_for_url(f"**{RESET}")

@@ -99,6 +99,12 @@ class World:
         )
         self.cloud.client("codepipeline").create_pipeline(pipeline=declared)
 
+    def hold(self, name: str) -> None:
+        """Disable the transition into a pipeline's stage Build."""
+        self.cloud.client("codepipeline").disable_stage_transition(
+            pipelineName=name, stageName="Build", transitionType="Inbound", reason="for lunch"
+        )
+
     def delete(self, name: str) -> None:
         self.cloud.client("codepipeline").delete_pipeline(name=name)
 
@@ -136,6 +142,11 @@ class World:
             )
 
         wait_for(has, f"{name} to be {status}", SECONDS)
+
+    def run(self, name: str, status: str) -> None:
+        """Start a pipeline, and wait until it has ended with this status."""
+        self.start(name)
+        self.ended(name, status)
 
     def status(self, name: str) -> str | None:
         """The status of a pipeline's latest execution."""
@@ -345,10 +356,8 @@ def test_an_ended_job_shows_no_progress(world, held):
 
 
 def test_the_page_can_be_used_without_a_mouse(world):
-    for name in ("plain", "hostile"):
-        world.start(name)
-    world.ended("plain", "Succeeded")
-    world.ended("hostile", "Failed")
+    world.run("plain", "Succeeded")
+    world.run("hostile", "Failed")
     with world.page() as page:
         expect(card(page, "hostile", "Failed")).to_be_visible()
         page.keyboard.press("Tab")
@@ -372,9 +381,7 @@ def test_the_page_can_be_used_without_a_mouse(world):
 
 def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(world, held, approved):
     kind = acknowledger.PARTNER_ACTION_TYPE  # it is not the first
-    world.cloud.client("codepipeline").disable_stage_transition(
-        pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
-    )
+    world.hold("plain")
     question = "Stop held …"
     with world.page() as page:
         status = article(page, "held").locator(".status")
@@ -427,8 +434,7 @@ def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(world, 
 
 
 def test_a_jobs_data_is_shown_as_text(world):
-    world.start("hostile")
-    world.ended("hostile", "Failed")
+    world.run("hostile", "Failed")
     with world.page() as page:
         card(page, "hostile", "Failed").click()
         value = page.get_by_role("dialog").locator("dt:text-is('Outcome') + dd")
@@ -471,8 +477,7 @@ def test_the_clock_is_advanced(world, act, button, seconds):
 
 
 def test_a_screen_reader_says_the_totals(world):
-    world.start("plain")
-    world.ended("plain", "Succeeded")
+    world.run("plain", "Succeeded")
     with world.page() as page:
         totals = page.locator("p[aria-live=polite]")
         expect(totals).to_contain_text(re.compile(r"\d+ Succeeded"))
@@ -499,15 +504,6 @@ def test_a_switch_can_be_changed_and_an_invalid_value_is_reported(world):
         expect(page.get_by_label("continuation_seconds")).to_have_value("7")
         world.emulator.behaviour = moto_codepipeline.Behaviour()
         expect(page.get_by_label("nonce_rotates")).to_have_value("true")
-
-
-def test_a_notice_is_shown_while_there_is_one(world):
-    with world.page() as page:
-        expect(page.locator("#notices")).to_be_hidden()
-        world.cloud.notices["worker"] = "The worker ended."
-        expect(page.get_by_role("alert")).to_have_text("The worker ended.")
-        world.cloud.notices.clear()
-        expect(page.locator("#notices")).to_be_hidden()
 
 
 # -- Pipelines ------------------------------------------------------------------------------------
@@ -545,9 +541,7 @@ def test_a_failed_stage_is_retried(world, act):
 
 
 def test_a_held_transition_is_released(world, act):
-    world.cloud.client("codepipeline").disable_stage_transition(
-        pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
-    )
+    world.hold("plain")
     with world.page() as page:
         expect(article(page, "plain")).to_contain_text("Held: for lunch")
         start(world, page, "plain")
@@ -566,9 +560,7 @@ def test_each_stage_shows_the_latest_execution_that_reached_it(world):
         shown = article(page, "twice")
         check = shown.get_by_role("button", name="Check : InProgress", exact=True)
         expect(check).to_be_visible()
-        world.cloud.client("codepipeline").disable_stage_transition(
-            pipelineName="twice", stageName="Build", transitionType="Inbound", reason="for lunch"
-        )
+        world.hold("twice")
         second = world.start("twice")
         expect(shown.locator(".status")).to_have_text("InProgress · 2 under way")
         press(page, "Stop twice …")
@@ -627,9 +619,7 @@ def test_start_buttons_stay_in_place_with_many_pipelines(world):
 
 
 def test_a_click_counts_even_if_the_page_changes_during_it(world):
-    world.cloud.client("codepipeline").disable_stage_transition(
-        pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
-    )
+    world.hold("plain")
     with world.page() as page:
         # The press takes the focus from it.
         page.get_by_label("Find jobs and pipelines").focus()
@@ -689,8 +679,7 @@ def test_a_refusal_is_shown_and_the_dialog_stays_open(world, held):
 
 
 def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world):
-    world.start("plain")
-    world.ended("plain", "Succeeded")
+    world.run("plain", "Succeeded")
     with world.page() as page:
         article(page, "plain").get_by_role("button", name="plain-action").click()
         dialog = page.get_by_role("dialog", name="plain-action")
@@ -725,9 +714,8 @@ def test_a_copied_command_names_this_endpoint_and_its_credentials(world):
 
 
 def test_jobs_and_pipelines_are_found_by_words(world):
-    for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
-        world.start(name)
-        world.ended(name, status)
+    world.run("plain", "Succeeded")
+    world.run("hostile", "Failed")
     with world.page() as page:
         expect(card(page, "hostile", "Failed")).to_be_visible()
         find = page.get_by_label("Find jobs and pipelines")
@@ -768,8 +756,7 @@ def test_the_card_of_a_failed_job_shows_the_whole_reason(world):
         press(page, "fails")
         expect(spoken(page, "wanted")).to_contain_text("Fail")
         for name, reason in sorted(reasons.items(), key=lambda each: each[0] != "plain"):
-            world.start(name)
-            world.ended(name, "Failed")
+            world.run(name, "Failed")
             lane = "TimedOut" if name == "silent" else "Failed"
             why = card(page, name, lane).locator(".why")
             expect(why).to_have_text(re.compile("^" + re.escape(reason)))
@@ -780,8 +767,7 @@ def test_the_card_of_a_failed_job_shows_the_whole_reason(world):
 
 
 def test_a_jobs_details_have_the_workers_log_without_secrets(world):
-    world.start("plain")
-    world.ended("plain", "Succeeded")
+    world.run("plain", "Succeeded")
     with world.page() as page:
         succeeded = card(page, "plain", "Succeeded")
         job_id = succeeded.get_attribute("data-job")
@@ -879,19 +865,11 @@ def axe() -> str:
         pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"),
-    [
-        (1280, "light"),
-        (1280, "dark"),
-        (390, "light"),
-        (390, "dark"),
-    ],
-)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing_to_fix(world, held, approved, axe, width, scheme):
-    for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
-        world.start(name)
-        world.ended(name, status)
+    world.run("plain", "Succeeded")
+    world.run("hostile", "Failed")
     world.cloud.notices["worker"] = "The worker ended."
     try:
         with world.page(width=width, height=844) as page:

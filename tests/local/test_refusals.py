@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -14,30 +13,14 @@ from botocore.model import ListShape, MapShape, OperationModel, Shape, StringSha
 
 from local import acknowledger
 from local.aws.server import LocalCloud
-from tests.local.fixtures.cloud import REGION, SECONDS, running
+from tests.local.fixtures.cloud import SECONDS, client_of, running
 
 pytestmark = pytest.mark.sampled(4)
 
 #: What the stack, its examples and its documentation use.
 SERVICES = (
-    "cloudformation",
-    "cloudwatch",
-    "codebuild",
-    "codepipeline",
-    "dynamodb",
-    "ecs",
-    "events",
-    "iam",
-    "kms",
-    "lambda",
-    "logs",
-    "s3",
-    "sns",
-    "sqs",
-    "ssm",
-    "stepfunctions",
-    "sts",
-    "xray",
+    *("cloudformation", "cloudwatch", "codebuild", "codepipeline", "dynamodb", "ecs", "events"),
+    *("iam", "kms", "lambda", "logs", "s3", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray"),
 )
 SCALARS = {
     "blob": b"x",
@@ -62,10 +45,7 @@ def client(cloud: LocalCloud, service: str) -> Any:
         read_timeout=60,
         s3={"addressing_style": "path"},
     )
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    return boto3.client(
-        service, region_name=REGION, endpoint_url=cloud.endpoint_url, config=config, **keys
-    )
+    return client_of(cloud.endpoint_url, service, config=config)
 
 
 def minimal(shape: Shape | None) -> Any:

@@ -15,6 +15,7 @@ from local import acknowledger
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from moto_codepipeline import CREDENTIAL_MARKS
+from tests.local.fixtures.checkout import without_make
 from tests.local.fixtures.cloud import REGION, zipped
 from tests.local.fixtures.sam import SAM, Project
 from tests.support import PATIENCE, ROOT, wait_for
@@ -64,7 +65,7 @@ def test_a_deployed_stack_passes(blocks, deployed):
         [command[0], "--no-print-directory", "-o", ".venv/installed", *command[1:]],
         cwd=ROOT,
         env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
+            **without_make(os.environ),
             "ENDPOINT": deployed.cloud.endpoint_url,
             "YES": "1",
         },
