@@ -191,16 +191,9 @@ def pipeline_role(cloud: LocalCloud) -> str:
 
 def create_pipeline_role(cloud: LocalCloud) -> str:
     """Create the role for pipelines; return its ARN."""
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "codepipeline.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
+    codepipeline = {"Service": "codepipeline.amazonaws.com"}
+    assume = {"Effect": "Allow", "Principal": codepipeline, "Action": "sts:AssumeRole"}
+    trust = {"Version": "2012-10-17", "Statement": [assume]}
     role = cloud.client("iam").create_role(
         RoleName=PIPELINE_ROLE, AssumeRolePolicyDocument=json.dumps(trust)
     )

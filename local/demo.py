@@ -32,33 +32,35 @@ ENDS = {
     "Hang": ("TimedOut", "FAILED", "Failed"),
 }
 
+
+def declare(name: str, outcome: str, order: int = 1, **configuration: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "runOrder": order,
+        "configuration": {"Outcome": outcome, **configuration},
+    }
+
+
 STAGES: dict[str, list[dict[str, Any]]] = {
     "Build": [
-        {"name": "Compile", "configuration": {"Outcome": "Succeed", "Seconds": "1"}},
-        {"name": "Document", "configuration": {"Outcome": "Succeed"}},
-        {"name": "Package", "configuration": {"Outcome": "Succeed"}, "runOrder": 2},
+        declare("Compile", "Succeed", Seconds="1"),
+        declare("Document", "Succeed"),
+        declare("Package", "Succeed", order=2),
     ],
     "Test": [
-        *({"name": f"Unit-{n}", "configuration": {"Outcome": "Succeed"}} for n in range(1, 5)),
-        {"name": "Slow", "configuration": {"Outcome": "Succeed", "Seconds": "4"}},
-        {
-            "name": "Beating",
-            "configuration": {
-                "Outcome": "Succeed",
-                "Seconds": "5",
-                "HeartbeatTimeoutSeconds": "4",
-            },
-        },
-        {"name": "Broken", "configuration": {"Outcome": "Fail"}},
-        {"name": "Broken-late", "configuration": {"Outcome": "Fail", "Seconds": "2"}},
-        {"name": "Stuck", "configuration": {"Outcome": "Hang", "JobTimeoutSeconds": "3"}},
-        {"name": "Silent", "configuration": {"Outcome": "Hang", "HeartbeatTimeoutSeconds": "3"}},
+        *(declare(f"Unit-{n}", "Succeed") for n in range(1, 5)),
+        declare("Slow", "Succeed", Seconds="4"),
+        declare("Beating", "Succeed", Seconds="5", HeartbeatTimeoutSeconds="4"),
+        declare("Broken", "Fail"),
+        declare("Broken-late", "Fail", Seconds="2"),
+        declare("Stuck", "Hang", JobTimeoutSeconds="3"),
+        declare("Silent", "Hang", HeartbeatTimeoutSeconds="3"),
         *(
-            {"name": f"Partner-{name}", "actionTypeId": PARTNER, "configuration": configuration}
-            for name, configuration in (
-                ("good", {"Outcome": "Succeed", "Seconds": "1"}),
-                ("bad", {"Outcome": "Fail"}),
-                ("stuck", {"Outcome": "Hang", "JobTimeoutSeconds": "3"}),
+            {**each, "actionTypeId": PARTNER}
+            for each in (
+                declare("Partner-good", "Succeed", Seconds="1"),
+                declare("Partner-bad", "Fail"),
+                declare("Partner-stuck", "Hang", JobTimeoutSeconds="3"),
             )
         ),
     ],

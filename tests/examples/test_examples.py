@@ -32,6 +32,7 @@ from local.aws import functions, isolation
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from tests.documentation import blocks_of
+from tests.local.fixtures.cloud import Queue, ended, make_rule
 from tests.support import ROOT, wait_for
 
 EXAMPLES = ROOT / "examples"
@@ -69,24 +70,13 @@ class World:
 
     def overhear(self, deployed: Stack, rule: str = "JobInProgress") -> Callable[[], Any]:
         """A function that returns the next input of a rule's target, without running the target."""
-        sqs, events = self.client("sqs"), self.client("events")
-        url = sqs.create_queue(QueueName=deployed.name)["QueueUrl"]
-        answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        queue, events = Queue(self.cloud, deployed.name), self.client("events")
         place = self.place(deployed, rule)
         target, *_ = events.list_targets_by_rule(**place)["Targets"]
-        told = {"Id": "overheard"} | {
-            name: how for name, how in target.items() if name == "InputTransformer"
-        }
-        arn = answer["Attributes"]["QueueArn"]
-        events.put_targets(**place, Targets=[told | {"Arn": arn}])
-
-        def take() -> Any:
-            (taken,) = wait_for(
-                lambda: received(sqs, url), "the input of the rule's target", seconds=40
-            )
-            return taken
-
-        return take
+        told = {"Id": "overheard", "Arn": queue.arn}
+        told |= {name: how for name, how in target.items() if name == "InputTransformer"}
+        events.put_targets(**place, Targets=[told])
+        return queue.body
 
     def start(self, action_type: str, body: bytes) -> moto_codepipeline.jobs.Job:
         """Start a pipeline with one action on an artifact; return the job that it creates."""
@@ -212,10 +202,9 @@ def test_a_lambda_function_works_on_a_job_once_if_it_is_delivered_twice(world):
     assert deployed.not_made == []
     name = deployed.outputs["WorkerFunctionName"]
     arn = world.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"]
-    events, bus = world.client("events"), world.stack.outputs["JobBusName"]
     pattern = {"detail-type": ["Job In Progress"], "detail": {"actionType": [LAMBDA]}}
-    events.put_rule(Name="again", EventBusName=bus, EventPattern=json.dumps(pattern))
-    events.put_targets(Rule="again", EventBusName=bus, Targets=[{"Id": "again", "Arn": arn}])
+    bus = world.stack.outputs["JobBusName"]
+    make_rule(world.cloud, "again", pattern, {"Arn": arn}, EventBusName=bus)
     job = world.start(LAMBDA, zipped(SOURCE))
     world.row(job, "Succeeded")
     assert functions.runner().wait_until_idle(120)
@@ -227,13 +216,6 @@ def test_a_lambda_function_works_on_a_job_once_if_it_is_delivered_twice(world):
     assert len(puts["Versions"]) == 1
 
 
-def received(sqs: Any, url: str) -> list[Any]:
-    messages = sqs.receive_message(QueueUrl=url).get("Messages", [])
-    for message in messages:
-        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return [json.loads(message["Body"]) for message in messages]
-
-
 # -- Without the package --------------------------------------------------------------------------
 
 
@@ -241,16 +223,11 @@ def test_a_rule_and_its_event_are_as_documented(world, blocks):
     pattern, documented = (json.loads(text) for text in blocks.take_all())
     assert pattern["detail"]["actionType"] == [documented["actionType"]]
     pattern["detail"]["actionType"] = [acknowledger.CUSTOM_ACTION_TYPE]
-    sqs, events = world.client("sqs"), world.client("events")
-    url = sqs.create_queue(QueueName="documented")["QueueUrl"]
-    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    place = {"Rule": "documented", "EventBusName": world.stack.outputs["JobBusName"]}
-    events.put_rule(
-        Name=place["Rule"], EventBusName=place["EventBusName"], EventPattern=json.dumps(pattern)
-    )
-    events.put_targets(**place, Targets=[{"Id": "1", "Arn": answer["Attributes"]["QueueArn"]}])
+    queue = Queue(world.cloud, "documented")
+    bus = world.stack.outputs["JobBusName"]
+    make_rule(world.cloud, "documented", pattern, {"Arn": queue.arn}, EventBusName=bus)
     job = world.start(acknowledger.CUSTOM_ACTION_TYPE, b"")
-    (event,) = wait_for(lambda: received(sqs, url), "the event", seconds=40)
+    event = queue.body()
     world.stop(job)
     assert differences(documented, event["detail"]) == []
 
@@ -331,19 +308,6 @@ def test_a_process_works_on_jobs_from_its_queue_and_stops_on_sigterm(world, bloc
     assert f"job {good.id}: Success\n" in said
     assert "Traceback" not in said
     assert not any(mark in said for mark in moto_codepipeline.CREDENTIAL_MARKS)
-
-
-@pytest.mark.slow
-def test_the_local_stack_runs_a_users_worker(world, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'packages' / 'acknowledger-worker'}")
-    yours = acknowledger.worker_of(world.cloud, world.stack, "examples.count_lines.worker:handler")
-    yours.start()
-    try:
-        job = world.start(acknowledger.CUSTOM_ACTION_TYPE, zipped(SOURCE))
-        assert world.row(job, "Succeeded")["worker"]["S"]
-        assert world.report(job) == {"report.txt": REPORT}
-    finally:
-        yours.stop()
 
 
 # -- In a shell, with the AWS CLI ------------------------------------------------------------------
@@ -666,13 +630,8 @@ def test_a_state_machine_does_not_work_on_a_job_that_is_over(world):
     step_functions = world.client("stepfunctions")
     machine = deployed.resources["Release"]
     started = step_functions.start_execution(stateMachineArn=machine, input=json.dumps(event))
-
-    def over() -> Any:
-        found = step_functions.describe_execution(executionArn=started["executionArn"])
-        return found if found["status"] != "RUNNING" else None
-
-    ended = wait_for(over, "the late execution's end", seconds=40)
-    assert (ended["status"], ended["error"]) == ("FAILED", "Sfn.TaskTimedOutException")
+    late = ended(step_functions, started["executionArn"])
+    assert (late["status"], late["error"]) == ("FAILED", "Sfn.TaskTimedOutException")
     with pytest.raises(world.client("ssm").exceptions.ParameterNotFound):
         world.client("ssm").get_parameter(Name=f"/released/{job.action.run.pipeline_name}")
     assert world.row(job, "Failed")["cause"] == row["cause"]

@@ -147,6 +147,13 @@ def test_a_log_group_gets_the_event(cloud, bus):
 # -- Input of a target ----------------------------------------------------------------------------
 
 
+TRANSFORMER = {
+    "InputPathsMap": {name: f"$.detail.{name}" for name in ("item", "tags", "in", "none")},
+    "InputTemplate": '{"value": <item>, "text": "sold <item> (<tags>)", "in": <in>, '
+    '"none": <none>, "empty": "<none>", "rule": "<aws.events.rule-name>"}',
+}
+
+
 @pytest.mark.parametrize(
     ("target", "body"),
     [
@@ -154,20 +161,7 @@ def test_a_log_group_gets_the_event(cloud, bus):
         ({"InputPath": "$.detail"}, DETAIL),
         ({"InputPath": "$.detail.item"}, DETAIL["item"]),
         (
-            {
-                "InputTransformer": {
-                    "InputPathsMap": {
-                        "item": "$.detail.item",
-                        "tags": "$.detail.tags",
-                        "in": "$.detail.in",
-                        "none": "$.detail.none",
-                    },
-                    "InputTemplate": (
-                        '{"value": <item>, "text": "sold <item> (<tags>)", "in": <in>, '
-                        '"none": <none>, "empty": "<none>", "rule": "<aws.events.rule-name>"}'
-                    ),
-                }
-            },
+            {"InputTransformer": TRANSFORMER},
             {
                 "value": DETAIL["item"],
                 "text": f'sold {DETAIL["item"]} (["x", "y"])',

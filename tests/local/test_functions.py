@@ -149,16 +149,6 @@ def test_variables_that_python_reads_at_its_start_take_effect(cloud):
     assert invoke(cloud, "optimized")["json"] == [1, ["app.handler"], True]
 
 
-def test_a_function_reaches_the_same_local_stack(cloud):
-    source = """
-        import boto3
-        def handler(event, context):
-            return boto3.client("sts").get_caller_identity()["Account"]
-    """
-    make_function(cloud, "caller", source, Timeout=10)
-    assert invoke(cloud, "caller")["json"] == ACCOUNT
-
-
 # -- Output ---------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from local.aws.server import LocalCloud
 from tests.documentation import blocks_of
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
-from tests.local.test_sam_deploy import check_that_a_job_succeeds
+from tests.local.test_smoke import Deployed
 from tests.support import ROOT
 from tools.release import NAME, VERSION, bill_of_materials, changes, published
 
@@ -204,12 +204,13 @@ def test_the_packaged_application_is_valid_and_runs_a_job_when_it_is_deployed(pa
         actionOwnerFilter="Custom"
     )["actionTypes"]
     assert registered["id"]["provider"] == "MyTool"
-    stack = packaged.deploy(ActionTypes="Custom/Build/Acknowledger/1", RegisterActionType="false")
+    stack = packaged.stack()
     code = packaged.cloud.client("lambda").get_function(
         FunctionName=stack.outputs["IntakeFunctionName"]
     )
     assert code["Configuration"]["CodeSize"] == len(packaged.files["functions.zip"])
-    check_that_a_job_succeeds(packaged.cloud, stack)
+    done = Deployed(packaged.cloud, stack).smoke()
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(SAM is None, reason="needs the SAM CLI: make .venv-sam/installed")
