@@ -20,6 +20,7 @@ from tests.local.fixtures.cloud import (
     Queue,
     attributes_of,
     ended,
+    invoke,
     make_function,
     make_machine,
     make_rule,
@@ -52,7 +53,7 @@ def history(cloud: LocalCloud, name: str, definition: dict[str, Any]) -> list[di
 
 def answer(cloud: LocalCloud, name: str, source: str, **settings: Any) -> Any:
     make_function(cloud, name, source, **settings)
-    return json.loads(cloud.client("lambda").invoke(FunctionName=name)["Payload"].read())
+    return invoke(cloud, name)
 
 
 def machine_of(**states: dict[str, Any]) -> dict[str, Any]:

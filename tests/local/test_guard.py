@@ -4,9 +4,7 @@ import json
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
-from http.client import HTTPConnection
 from itertools import product
 from typing import Any
 from unittest.mock import Mock
@@ -23,7 +21,7 @@ from local.aws.guard import Guard, OriginError, origin
 from local.aws.server import LocalCloud
 from local.page import PATH
 from local.page.server import FILES
-from tests.local.fixtures.cloud import REGION, SECONDS, client_of
+from tests.local.fixtures.cloud import REGION, SECONDS, client_of, exchange
 from tests.support import ROOT
 
 HOST = "127.0.0.1:4566"
@@ -298,18 +296,6 @@ SENT_BY_BROWSERS = {
 def cloud() -> Iterator[LocalCloud]:
     with cloud_with_codepipeline(port=0, region=REGION) as running:
         yield running
-
-
-def exchange(
-    cloud: LocalCloud, method: str, path: str, headers: dict[str, str]
-) -> tuple[int, dict[str, str], str]:
-    """Send a raw request; return the response's status, headers by lower-case name, and body."""
-    host, _, port = cloud.endpoint_url.removeprefix("http://").partition(":")
-    with closing(HTTPConnection(host, int(port), timeout=SECONDS)) as connection:
-        connection.request(method, path, headers=headers)
-        with connection.getresponse() as answer:
-            named = {name.lower(): value for name, value in answer.getheaders()}
-            return answer.status, named, answer.read().decode()
 
 
 @pytest.mark.parametrize("chunk", ["zz\r\nhello\r\n0\r\n\r\n", "-5\r\nhello\r\n0\r\n\r\n"])

@@ -135,41 +135,28 @@ def test_a_document_with_text_around_it_has_no_metrics():
     assert metrics.embedded(f"{json.dumps(document())} done") == []
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"Namespace": None},
-        {"Namespace": ""},
-        {"Namespace": "n" * 256},
-        {"Dimensions": None},
-        {"Dimensions": []},
-        {"Dimensions": ["Service"]},
-        {"Dimensions": [[1]]},
-        {"Dimensions": [["Service"], ["Missing"]]},
-        {"Dimensions": [["Orders"]]},
-        {"Dimensions": [["Service"] * 31]},
-        {"Metrics": None},
-        {"Metrics": ["Orders"]},
-        {"Metrics": [{"Unit": "Count"}]},
-        {"Metrics": [{"Name": ""}]},
-        {"Metrics": [{"Name": "Missing"}]},
-        {"Metrics": [{"Name": "Orders", "Unit": "Parsecs"}]},
-        {"Metrics": [{"Name": "Orders", "Unit": ["Count"]}]},
-        {"Metrics": [{"Name": "Orders", "StorageResolution": 5}]},
-        {"Metrics": [{"Name": "Orders"}] * 101},
-        {"values": {"Service": ""}},
-        {"values": {"Service": "s" * 1025}},
-        {"values": {"Service": ["till"]}},
-        {"values": {"Orders": "3"}},
-        {"values": {"Orders": True}},
-        {"values": {"Orders": None}},
-        {"values": {"Orders": {"value": 3}}},
-        {"values": {"Orders": [1, "2"]}},
-        {"values": {"Orders": [1] * 101}},
-        {"values": {"Orders": float("nan")}},
-        {"values": {"Orders": float("-inf")}},
-        {"values": {"Orders": 10**400}},
+BROKEN: dict[str, list[Any]] = {
+    "Namespace": [None, "", "n" * 256],
+    "Dimensions": [
+        *(None, [], ["Service"], [[1]], [["Service"], ["Missing"]], [["Orders"]]),
+        [["Service"] * 31],
     ],
+    "Metrics": [
+        *(None, ["Orders"], [{"Unit": "Count"}], [{"Name": ""}], [{"Name": "Missing"}]),
+        *([{"Name": "Orders", "Unit": unit}] for unit in ("Parsecs", ["Count"])),
+        [{"Name": "Orders", "StorageResolution": 5}],
+        [{"Name": "Orders"}] * 101,
+    ],
+    "values": [
+        *({"Service": value} for value in ("", "s" * 1025, ["till"])),
+        *({"Orders": value} for value in ("3", True, None, {"value": 3}, [1, "2"], [1] * 101)),
+        *({"Orders": value} for value in (float("nan"), float("-inf"), 10**400)),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "changes", [{name: value} for name, values in BROKEN.items() for value in values]
 )
 def test_a_document_that_breaks_a_rule_has_no_metrics(changes):
     assert found(document(**changes)) == []

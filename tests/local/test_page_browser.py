@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -697,17 +696,6 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world):
     with world.page_at("#job=nothing%20of%20ours") as page:
         dialog = page.get_by_role("dialog", name="Job nothing of ours")
         expect(dialog).to_contain_text("no row for this job")
-
-
-def test_a_copied_command_names_this_endpoint_and_its_credentials(world):
-    with world.page() as page:
-        command = copied(page, "Copy the command: Start plain")
-        assert shlex.split(command) == [
-            "AWS_ACCESS_KEY_ID=local",
-            "AWS_SECRET_ACCESS_KEY=local",
-            *("aws", "codepipeline", "start-pipeline-execution", "--name", "plain"),
-            *("--endpoint-url", world.cloud.endpoint_url, "--region", world.cloud.region),
-        ]
 
 
 # -- Jobs -----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from local.aws import permissions
 from local.aws.permissions import Call, Grant
 from local.aws.server import LocalCloud
-from tests.local.fixtures.cloud import ACCOUNT, REGION, ended, make_function, make_table
+from tests.local.fixtures.cloud import ACCOUNT, REGION, ended, invoke, make_function, make_table
 from tests.support import wait_for
 
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/things"
@@ -49,10 +49,6 @@ GET = """
         except ClientError as error:
             return error.response["Error"]
 """
-
-
-def invoke(cloud: LocalCloud, name: str) -> Any:
-    return json.loads(cloud.client("lambda").invoke(FunctionName=name)["Payload"].read())
 
 
 def test_a_function_may_do_what_its_role_allows_and_nothing_else(cloud):

@@ -1,6 +1,5 @@
 """The local cloud in this process, which leaves nothing behind when it stops."""
 
-import json
 import os
 import signal
 import socket
@@ -23,6 +22,7 @@ from tests.local.fixtures.cloud import (
     SECONDS,
     alive,
     client_of,
+    invoke,
     make_function,
     make_machine,
     running,
@@ -31,10 +31,6 @@ from tests.local.fixtures.cloud import (
 from tests.support import ROOT, wait_for
 
 PID = "import os\ndef handler(event, context): return os.getpid()"
-
-
-def invoke(cloud: LocalCloud, name: str) -> Any:
-    return json.loads(cloud.client("lambda").invoke(FunctionName=name)["Payload"].read())
 
 
 @pytest.fixture
@@ -175,8 +171,8 @@ def test_no_sandbox_outlives_the_process(number, tmp_path):
     program.write_text(
         f"""
 import time
-from tests.local.fixtures.cloud import make_function, running
-from tests.local.test_server import PID, invoke
+from tests.local.fixtures.cloud import invoke, make_function, running
+from tests.local.test_server import PID
 with running() as cloud:
     make_function(cloud, "pid", {PID!r})
     print(invoke(cloud, "pid"), flush=True)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import boto3
 import yaml  # type: ignore[import-untyped]
+from botocore import xform_name
 from moto.awslambda.exceptions import UnknownFunctionException, UnknownPolicyException
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.awslambda.utils import get_backend as get_lambda_backend
@@ -25,7 +26,6 @@ from moto.cloudformation.exceptions import ValidationError
 from moto.cloudwatch.models import Dashboard, cloudwatch_backends
 from moto.codebuild.models import codebuild_backends
 from moto.core.common_models import CloudFormationModel
-from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
 from moto.events.models import EventBus, Rule, events_backends
@@ -96,6 +96,11 @@ class Resource(CloudFormationModel):
     def of(self, backends: Any) -> Any:
         """The backend of this resource's account and region."""
         return backends[self.account_id][self.region]
+
+    def client(self, service: str) -> Any:
+        """A client of a service in this resource's region."""
+        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+        return boto3.client(service, region_name=self.region, **keys)
 
     def is_created(self) -> bool:
         return True
@@ -199,17 +204,11 @@ class Alarm(Resource):
     place = "cloudwatch:{region}:{account_id}:alarm:{physical_resource_id}"
 
     def make(self) -> None:
-        self.cloudwatch.put_metric_alarm(
-            **{**self.properties, "AlarmName": self.physical_resource_id}
-        )
+        settings = {**self.properties, "AlarmName": self.physical_resource_id}
+        self.client("cloudwatch").put_metric_alarm(**settings)
 
     def undo(self) -> None:
-        self.cloudwatch.delete_alarms(AlarmNames=[self.physical_resource_id])
-
-    @property
-    def cloudwatch(self) -> Any:
-        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-        return boto3.client("cloudwatch", region_name=self.region, **keys)
+        self.client("cloudwatch").delete_alarms(AlarmNames=[self.physical_resource_id])
 
 
 class QueryDefinition(Resource):
@@ -294,45 +293,41 @@ class TopicPolicy(Resource):
 
 
 class OfEvents(Resource):
-    """A resource of EventBridge that nothing uses here.
+    """A resource of EventBridge that nothing uses here; its properties are the API's parameters."""
 
-    what: its name in moto's methods; kept: the attribute that has all of them.
-    """
+    name_property = "Name"
+    defaults: ClassVar[Properties] = {}
 
-    name_property, what, kept = "Name", "", ""
-    needed: tuple[str, ...] = ()
-    defaults: ClassVar[Properties] = {"Description": ""}
+    @property
+    def type_name(self) -> str:
+        return self.kind.rpartition(":")[2]
+
+    def call(self, verb: str, **given: Any) -> Any:
+        call = getattr(self.client("events"), xform_name(verb + self.type_name))
+        return call(**given | {"Name": self.physical_resource_id})
 
     def get_cfn_attribute(self, attribute: str) -> str:
-        made = getattr(self.of(events_backends), self.kept)[self.physical_resource_id]
-        return str(getattr(made, camelcase_to_underscores(attribute)))
-
-    def put(self, verb: str) -> None:
-        given = {**self.defaults, **self.properties, "Name": self.physical_resource_id}
-        names = ("Name", *self.needed, *self.defaults)
-        settings = {camelcase_to_underscores(name): given[name] for name in names}
-        getattr(self.of(events_backends), f"{verb}_{self.what}")(**settings)
+        told = self.call("Describe")
+        return str(told.get(f"{self.type_name}{attribute}") or told[attribute])
 
     def make(self) -> None:
-        self.put("create")
+        self.call("Create", **self.defaults | self.properties)
 
     def update(self, properties: Properties) -> None:
         self.properties = properties
-        self.put("update")
+        self.call("Update", **self.defaults | properties)
 
     def undo(self) -> None:
-        getattr(self.of(events_backends), f"delete_{self.what}")(self.physical_resource_id)
+        self.call("Delete")
 
 
 class Connection(OfEvents):
-    kind, what, kept = "AWS::Events::Connection", "connection", "connections"
-    needed = ("AuthorizationType", "AuthParameters")
+    kind = "AWS::Events::Connection"
 
 
 class ApiDestination(OfEvents):
-    kind, what, kept = "AWS::Events::ApiDestination", "api_destination", "destinations"
-    needed = ("ConnectionArn", "InvocationEndpoint", "HttpMethod")
-    defaults: ClassVar[Properties] = {"Description": "", "InvocationRateLimitPerSecond": 300}
+    kind = "AWS::Events::ApiDestination"
+    defaults: ClassVar[Properties] = {"InvocationRateLimitPerSecond": 300}
 
 
 KINDS: dict[str, type[CloudFormationModel]] = {
