@@ -7,7 +7,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -22,6 +22,8 @@ from local.aws.stack import Stack, archive
 from tests.local.fixtures.cloud import ACCOUNT, REGION, Queue, ended, running
 from tests.support import ROOT
 
+#: Makes a client of a service.
+Client = Callable[[str], Any]
 SMALL = Path(__file__).parent / "fixtures" / "small" / "template.yaml"
 
 
@@ -742,17 +744,6 @@ def test_the_stack_names_what_is_missing(templates):
     assert "Outputs" not in templates.described("lacking")
 
 
-class Case(NamedTuple):
-    """Resources that are changed in place.
-
-    declared: the resources with a value.
-    found: the value that the services have; None after the deletion.
-    """
-
-    declared: Callable[[str], dict[str, Any]]
-    found: Callable[[Callable[[str], Any]], str | None]
-
-
 def project(image: str) -> dict[str, Any]:
     environment = {
         "Type": "LINUX_CONTAINER",
@@ -772,7 +763,7 @@ def project(image: str) -> dict[str, Any]:
     return {"P": resource("CodeBuild::Project", **settings), "Log": log}
 
 
-def image_of(client: Callable[[str], Any]) -> str | None:
+def image_of(client: Client) -> str | None:
     for made in client("codebuild").batch_get_projects(names=["watched"])["projects"]:
         assert made["source"]["buildspec"] == "version: 0.2"
         assert made["environment"]["environmentVariables"] == [{"name": "A", "value": "1"}]
@@ -795,7 +786,7 @@ def api_destination(method: str) -> dict[str, Any]:
     }
 
 
-def method_of(client: Callable[[str], Any]) -> str | None:
+def method_of(client: Client) -> str | None:
     events = client("events")
     connections = [each["ConnectionArn"] for each in events.list_connections()["Connections"]]
     made = events.list_api_destinations()["ApiDestinations"]
@@ -809,7 +800,7 @@ def topic_policy(action: str) -> dict[str, Any]:
     return {"T": topic, "P": resource("SNS::TopicPolicy", **settings)}
 
 
-def action_of(client: Callable[[str], Any]) -> str | None:
+def action_of(client: Client) -> str | None:
     sns = client("sns")
     try:
         arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:watched"
@@ -824,7 +815,7 @@ def dashboard(text: str) -> dict[str, Any]:
     return {"D": resource("CloudWatch::Dashboard", DashboardName="watched", DashboardBody=body)}
 
 
-def text_of(client: Callable[[str], Any]) -> str | None:
+def text_of(client: Client) -> str | None:
     for one in client("cloudwatch").list_dashboards()["DashboardEntries"]:
         if one["DashboardName"] == "watched":
             made = client("cloudwatch").get_dashboard(DashboardName="watched")["DashboardBody"]
@@ -837,32 +828,32 @@ def saved_query(text: str) -> dict[str, Any]:
     return {"Q": resource("Logs::QueryDefinition", **settings)}
 
 
-def query_of(client: Callable[[str], Any]) -> str | None:
+def query_of(client: Client) -> str | None:
     found = client("logs").describe_query_definitions(queryDefinitionNamePrefix="watched/")
     return next((str(each["queryString"]) for each in found["queryDefinitions"]), None)
 
 
 @pytest.mark.parametrize(
-    ("case", "values"),
+    ("declared", "found", "first", "second"),
     [
-        (Case(project, image_of), ("one", "two")),
-        (Case(api_destination, method_of), ("POST", "PUT")),
-        (Case(topic_policy, action_of), ("sns:Publish", "sns:Subscribe")),
-        (Case(dashboard, text_of), ("fields a", "fields b")),
-        (Case(saved_query, query_of), ("fields a", "fields b")),
+        (project, image_of, "one", "two"),
+        (api_destination, method_of, "POST", "PUT"),
+        (topic_policy, action_of, "sns:Publish", "sns:Subscribe"),
+        (dashboard, text_of, "fields a", "fields b"),
+        (saved_query, query_of, "fields a", "fields b"),
     ],
-    ids=["CodeBuild project", "API destination", "topic policy", "dashboard", "saved query"],
 )
-def test_a_resource_is_created_changed_in_place_and_deleted(cloud, strict, case, values):
-    first, second = values
-    strict.create("watched", case.declared(first))
+def test_a_resource_is_created_changed_in_place_and_deleted(
+    cloud, strict, declared, found, first, second
+):
+    strict.create("watched", declared(first))
     made = strict.resources("watched")
-    assert case.found(cloud.client) == first
-    strict.update("watched", case.declared(second))
+    assert found(cloud.client) == first
+    strict.update("watched", declared(second))
     assert strict.resources("watched") == made
-    assert case.found(cloud.client) == second
+    assert found(cloud.client) == second
     strict.delete("watched")
-    assert case.found(cloud.client) is None
+    assert found(cloud.client) is None
 
 
 def test_a_topic_without_its_policy_has_the_default_policy(cloud, strict):
