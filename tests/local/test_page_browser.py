@@ -65,17 +65,10 @@ class World:
         return moto_codepipeline.backend(self.cloud.account_id, self.cloud.region)
 
     @contextmanager
-    def page(self, **viewport: int) -> Iterator[Page]:
-        """Load the page again; fails if the page has an error."""
-        with self.page_at("", **viewport) as page:
-            yield page
-
-    @contextmanager
-    def page_at(self, fragment: str, **viewport: int) -> Iterator[Page]:
-        """The same, with a fragment in the URL."""
+    def page(self, fragment: str = "", width: int = 1100, height: int = 700) -> Iterator[Page]:
+        """Load the page again, at a fragment; fails if the page has an error."""
         self._problems.clear()
-        size = {"width": 1100, "height": 700} | viewport
-        self._page.set_viewport_size(ViewportSize(width=size["width"], height=size["height"]))
+        self._page.set_viewport_size(ViewportSize(width=width, height=height))
         self._page.goto(self.url + fragment)
         expect(spoken(self._page, "connection")).to_have_text("live")
         yield self._page
@@ -113,10 +106,7 @@ class World:
 
     def stop(self, name: str) -> None:
         """Abandon a pipeline's executions, unless they have ended or are stopping."""
-        [under_way] = [
-            each["underWay"] for each in self.emulator.overview() if each["name"] == name
-        ]
-        for execution in under_way:
+        for execution in self.shown(name)["underWay"]:
             with suppress(ClientError):
                 self.cloud.client("codepipeline").stop_pipeline_execution(
                     pipelineName=name, pipelineExecutionId=execution, abandon=True
@@ -135,10 +125,7 @@ class World:
         """Wait until a pipeline's latest execution has this status, and its jobs have ended."""
 
         def has() -> bool:
-            return self.is_idle(name) and any(
-                (each["name"], each["status"]) == (name, status)
-                for each in self.emulator.overview()
-            )
+            return self.is_idle(name) and self.status(name) == status
 
         wait_for(has, f"{name} to be {status}", SECONDS)
 
@@ -149,7 +136,12 @@ class World:
 
     def status(self, name: str) -> str | None:
         """The status of a pipeline's latest execution."""
-        return next(each["status"] for each in self.emulator.overview() if each["name"] == name)
+        status: str | None = self.shown(name)["status"]
+        return status
+
+    def shown(self, name: str) -> dict[str, Any]:
+        """What the page is told about a pipeline."""
+        return next(each for each in self.emulator.overview() if each["name"] == name)
 
     def latest(self, name: str) -> str | None:
         """The id of a pipeline's latest execution."""
@@ -688,12 +680,12 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world):
         press(page, "Close")
         expect(dialog).to_be_hidden()
         expect(page).to_have_url(world.url)
-    with world.page_at(f"#job={job_id}") as page:
+    with world.page(f"#job={job_id}") as page:
         dialog = page.get_by_role("dialog", name="plain-action")
         expect(dialog.locator("dt:text-is('Job') + dd")).to_have_text(job_id)
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
-    with world.page_at("#job=nothing%20of%20ours") as page:
+    with world.page("#job=nothing%20of%20ours") as page:
         dialog = page.get_by_role("dialog", name="Job nothing of ours")
         expect(dialog).to_contain_text("no row for this job")
 
