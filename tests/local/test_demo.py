@@ -16,10 +16,11 @@ import pytest
 from local.acknowledger import CUSTOM_ACTION_TYPE
 from local.demo import COLUMNS, STAGES, STATUSES, Witness, so_far
 from moto_codepipeline import CREDENTIAL_MARKS
-from tests.local.fixtures.checkout import said_until, without_make
+from tests.local.fixtures import programs
+from tests.local.fixtures.checkout import said_until
 from tests.local.fixtures.cloud import client_of
 from tests.local.fixtures.foreign import REGION, Foreign, foreign
-from tests.support import ROOT, wait_for
+from tests.support import wait_for
 
 client = functools.partial(client_of, region_name=REGION)
 WAY = (*STATUSES, "Report", "Reported")
@@ -41,7 +42,7 @@ def typed(folder: Path, environment: dict[str, str]) -> dict[str, str]:
         f'exec "{shutil.which("make")}" --no-print-directory -o .venv/installed "$@"\n'
     )
     (folder / "make").chmod(0o755)
-    return {**without_make(environment), "PATH": f"{folder}:{environment['PATH']}"}
+    return {**programs.without_make(environment), "PATH": f"{folder}:{environment['PATH']}"}
 
 
 def as_printed(text: str) -> str:
@@ -52,15 +53,8 @@ def as_printed(text: str) -> str:
 
 @pytest.mark.slow
 def test_the_demo_succeeds_and_prints_every_status_of_every_job(astray, blocks, tmp_path):
-    done = subprocess.run(
-        ["/bin/sh", "-ec", blocks.take("make demo")],
-        cwd=ROOT,
-        env=typed(tmp_path, astray.environment),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    environment = typed(tmp_path, astray.environment)
+    done = programs.run("/bin/sh", "-ec", blocks.take("make demo"), environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     assert "-m pytest" in done.stdout.splitlines()[-1]
@@ -126,9 +120,7 @@ def serving(
     command = [sys.executable, "-m", "local", "serve", "--port", "0", *request.param]
     # A shell starts background processes with SIGINT ignored.
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=astray.environment, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with programs.start(*command, env=astray.environment) as process:
         assert process.stdout
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)
@@ -170,14 +162,9 @@ def test_make_local_serves_what_each_command_asks_for(astray, blocks, tmp_path):
         {"PollSchedule": "rate(5 minutes)", "MaxJobsInFlight": "3"},
     ]
     for command, asked in zip(blocks.take().splitlines(), expected, strict=True):
-        with subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {command}"],
-            cwd=ROOT,
-            env={**typed(tmp_path, astray.environment), "PORT": "0"},
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
+        environment = {**typed(tmp_path, astray.environment), "PORT": "0"}
+        shell = ("/bin/sh", "-c", f"exec {command}")
+        with programs.start(*shell, env=environment, start_new_session=True) as process:
             try:
                 (endpoint,) = re.findall(r"Serving on (\S+)", said_until(process, "Ctrl-C"))
                 (stack,) = client(endpoint, "cloudformation").describe_stacks()["Stacks"]
@@ -200,14 +187,7 @@ def test_make_local_serves_what_each_command_asks_for(astray, blocks, tmp_path):
 def test_make_local_in_the_background_leaves_no_server(stop, astray):
     command = ["make", "-o", ".venv/installed", "local", "EMPTY=1", "PORT=0"]
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=astray.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as make:
+    with programs.start(*command, env=astray.environment, start_new_session=True) as make:
         assert make.stdout
         # A make that another make has started first prints its directory.
         url = re.compile(r"http://([\d.]+):(\d+)")

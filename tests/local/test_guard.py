@@ -2,7 +2,6 @@
 
 import json
 import socket
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
@@ -21,8 +20,8 @@ from local.aws.guard import Guard, OriginError, origin
 from local.aws.server import LocalCloud
 from local.page import PATH
 from local.page.server import FILES
+from tests.local.fixtures import programs
 from tests.local.fixtures.cloud import REGION, SECONDS, client_of, exchange
-from tests.support import ROOT
 
 HOST = "127.0.0.1:4566"
 NAMED = "http://localhost:3000"
@@ -251,15 +250,7 @@ def test_an_invalid_origin_is_refused_in_one_line(text):
 def test_make_local_passes_on_all_origins():
     given = parser().parse_args(["serve", "--port=0", f"--origins={NAMED} https://app.example"])
     assert serving(given).origins == [NAMED, "https://app.example"]
-    made = subprocess.run(
-        ["make", "--dry-run", "local"],  # noqa: S607
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=SECONDS,
-    )
-    assert '--origins="$ORIGINS"' in made.stdout
+    assert '--origins="$ORIGINS"' in programs.output_of("make", "--dry-run", "local")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from local.aws.stack import Stack
 from local.page import PATH, view
 from local.page.view import STATUSES
 from local.worker import WorkerProcess
+from tests.local.fixtures import programs
 from tests.local.fixtures.browser import browsing, needs_browser
 from tests.support import wait_for
 
@@ -240,18 +241,14 @@ def act(request: pytest.FixtureRequest) -> Act:
     if request.param == "button":
         return press
     try:
-        programs = installs.aws_cli()
+        aws = installs.aws_cli()
     except installs.NotInstalled as reason:
         pytest.skip(str(reason))
 
     def run(page: Page, name: str) -> None:
-        subprocess.run(
-            ["/bin/sh", "-ec", copied(page, f"Copy the command: {name}")],
-            env={"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
-            capture_output=True,
-            timeout=SECONDS,
-            check=True,
-        )
+        command = copied(page, f"Copy the command: {name}")
+        environment = {"PATH": f"{aws}{os.pathsep}{os.environ['PATH']}"}
+        programs.output_of("/bin/sh", "-ec", command, environment=environment, seconds=SECONDS)
         if page.locator("#ask").is_visible():
             press(page, "Cancel")
 

@@ -24,7 +24,7 @@ from local.aws.parameters import split
 from local.aws.server import LocalCloud
 from moto_codepipeline import backend
 from moto_codepipeline.probe import __main__ as probe
-from tests.local.fixtures.checkout import without_make
+from tests.local.fixtures import programs
 from tests.support import ROOT, wait_for
 from tools import release, smoke
 
@@ -194,7 +194,7 @@ def test_a_signal_ends_serving_at_any_moment_of_the_wait():
     wait = re.search(r"^ +(over\.\w+\(\))$", Path(serve.__file__).read_text(), re.MULTILINE)
     assert wait
     program = INTERRUPTED.replace("WAIT", wait[1])
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=300)
+    programs.output_of(sys.executable, "-c", program)
 
 
 @pytest.mark.usefixtures("signals")
@@ -319,15 +319,9 @@ def test_processes_of_a_broken_worker_are_not_waited_for(tmp_path, monkeypatch):
 
 def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `make` without installing anything."""
-    return subprocess.run(
-        ["make", "--no-print-directory", "-o", ".venv/installed", *given],  # noqa: S607
-        cwd=ROOT,
-        env=without_make(os.environ) | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    command = ["make", "--no-print-directory", "-o", ".venv/installed", *given]
+    ours = programs.without_make(os.environ)
+    return programs.run(*command, environment=ours | environment)
 
 
 @pytest.mark.sampled(2)
@@ -420,9 +414,7 @@ def test_ctrl_c_during_the_start_ends_it_without_a_traceback(phase):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-X", "importtime", "-m", "local", "serve", f"--port={port}"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with programs.start(*command, stderr=subprocess.PIPE) as process:
         assert process.stderr
         module = {"settings": "botocore.loaders", "imports": "moto.core", "stack": "local.serve"}
         while module[phase] not in (line := process.stderr.readline()):
@@ -442,13 +434,8 @@ def listens(port: int) -> bool:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_demo_without_a_traceback():
-    with subprocess.Popen(
-        [sys.executable, "-u", "-m", "local", "demo"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    demo = (sys.executable, "-u", "-m", "local", "demo")
+    with programs.start(*demo, stderr=subprocess.PIPE) as process:
         assert process.stdout
         while "Dispatched" not in (line := process.stdout.readline()):
             assert line, "it ended by itself"
@@ -470,19 +457,18 @@ def test_only_the_first_run_installs_and_it_first_says_what_and_for_how_long(tmp
     )
     python.chmod(0o755)
     command = ["make", "--no-print-directory", f"PYTHON={python}", "demo"]
-    ours = without_make(os.environ)
+    ours = programs.without_make(os.environ)
     first, second = (
-        subprocess.run(command, cwd=tmp_path, env=ours, check=True, capture_output=True, text=True)
-        for _ in range(2)
+        programs.output_of(*command, folder=tmp_path, environment=ours) for _ in range(2)
     )
-    _, told, *rest = first.stdout.splitlines()
+    _, told, *rest = first.splitlines()
     assert told == (
         "Installing what the local stack and the tests need into .venv, which takes about a minute …"
     )
     [installed] = (line for line in rest if "requirements" in line)
     assert "-m pip" in installed
     assert installed.endswith(" -r requirements/local.txt -r requirements/dev.txt")
-    assert rest[-1] == second.stdout.rstrip() == "python -m local demo"
+    assert rest[-1] == second.rstrip() == "python -m local demo"
 
 
 def test_help_fits_the_terminal_and_has_every_target():

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from samtranslator.yaml_helper import yaml_parse
 from local import acknowledger
 from local.aws.server import LocalCloud
 from tests.documentation import blocks_of
+from tests.local.fixtures import programs
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
 from tests.local.test_smoke import Deployed
@@ -36,15 +36,7 @@ pytestmark = [
 
 
 def run(*command: str | Path, folder: Path) -> str:
-    ended = subprocess.run(
-        command,
-        cwd=folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
+    ended = programs.run(*command, folder=folder, environment=ENVIRONMENT, seconds=400)
     if "python3.13 is needed" in ended.stderr:
         pytest.skip("a release is built with python3.13, which is not installed")
     assert ended.returncode == 0, ended.stdout + ended.stderr
