@@ -145,14 +145,10 @@ def say(text: str, indent: int = 0) -> None:
 
 
 def start(cloud: LocalCloud) -> str:
-    """Create the pipeline and start it; return the id of its execution."""
-    codepipeline = cloud.client("codepipeline")
-    role_arn = cloud.client("iam").get_role(RoleName=acknowledger.PIPELINE_ROLE)["Role"]["Arn"]
-    action_type = acknowledger.CUSTOM_ACTION_TYPE
-    codepipeline.create_pipeline(
-        pipeline=acknowledger.pipeline("demo", action_type, STAGES, role_arn)
-    )
-    return str(codepipeline.start_pipeline_execution(name="demo")["pipelineExecutionId"])
+    """Create and start the pipeline; return the id of its execution."""
+    acknowledger.create_pipeline(cloud, "demo", acknowledger.CUSTOM_ACTION_TYPE, STAGES)
+    started = cloud.client("codepipeline").start_pipeline_execution(name="demo")
+    return str(started["pipelineExecutionId"])
 
 
 def sweeper(cloud: LocalCloud) -> Callable[[], None]:

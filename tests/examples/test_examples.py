@@ -32,6 +32,7 @@ from local.aws import functions, isolation
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from tests.documentation import blocks_of
+from tests.local.fixtures import programs
 from tests.local.fixtures.cloud import Queue, ended, make_rule
 from tests.support import ROOT, wait_for
 
@@ -87,14 +88,10 @@ class World:
             "outputArtifacts": [{"name": "Report"}],
             "configuration": {},
         }
-        role = self.client("iam").get_role(RoleName=acknowledger.PIPELINE_ROLE)["Role"]["Arn"]
-        service = self.client("codepipeline")
-        service.create_pipeline(
-            pipeline=acknowledger.pipeline(name, action_type, {"Test": [action]}, role)
-        )
+        acknowledger.create_pipeline(self.cloud, name, action_type, {"Test": [action]})
         # A sweep must not take the job before its input is there.
         self.cloud.schedule.restart()
-        service.start_pipeline_execution(name=name)
+        self.client("codepipeline").start_pipeline_execution(name=name)
         board = moto_codepipeline.backend(self.cloud.account_id, self.cloud.region)._board
 
         def made() -> Any:
@@ -352,7 +349,7 @@ class Shell:
 @pytest.fixture
 def shell(world: World, tmp_path: Path) -> Shell:
     try:
-        programs = aws_cli()
+        cli = aws_cli()
     except NotInstalled as error:
         pytest.skip(f"the AWS CLI cannot be installed: {error}")
     if missing := [
@@ -360,8 +357,8 @@ def shell(world: World, tmp_path: Path) -> Shell:
     ]:
         pytest.skip(f"the examples need programs that are not installed: {', '.join(missing)}")
     # The minute between heartbeats is shortened, and the calls of the AWS CLI are recorded.
-    put_program(tmp_path, "sleep", f"exec {shutil.which('sleep')} 0.2")
-    put_program(tmp_path, "aws", f'echo "$*" >> "{tmp_path}/asked"; exec {programs}/aws "$@"')
+    programs.put(tmp_path / "bin", "sleep", f"exec {shutil.which('sleep')} 0.2")
+    programs.put(tmp_path / "bin", "aws", f'echo "$*" >> "{tmp_path}/asked"; exec {cli}/aws "$@"')
     environment = {
         "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
         **isolation.NO_FILES,
@@ -370,13 +367,6 @@ def shell(world: World, tmp_path: Path) -> Shell:
         **credentials(world),
     }
     return Shell(tmp_path, environment)
-
-
-def put_program(folder: Path, name: str, program: str) -> None:
-    """Put a program where the shell finds it first."""
-    (folder / "bin").mkdir(exist_ok=True)
-    (folder / "bin" / name).write_text(f"#!/bin/sh\n{program}\n")
-    (folder / "bin" / name).chmod(0o755)
 
 
 def asked(shell: Shell) -> str:
@@ -429,7 +419,7 @@ def test_a_codebuild_project_works_on_a_job(world, shell):
     assert world.row(job, "Failed")["cause"]["S"] == "Build project:1 failed"
 
     # A job that ends during the build: the build is stopped.
-    put_program(shell.folder, "unzip", "exec tail -f /dev/null")
+    programs.put(shell.folder / "bin", "unzip", "exec tail -f /dev/null")
     for made in ("app", "report"):
         shutil.rmtree(shell.folder / made)
     job, endless = build(b"")
@@ -465,7 +455,7 @@ def test_an_ecs_task_works_on_a_job(world, shell):
     aws = shell.folder / "bin" / "aws"
     late = f'"{aws}.soon" "$@" || exit; case $2 in *failure) {shutil.which("sleep")} 5;; esac'
     aws.rename(f"{aws}.soon")
-    put_program(shell.folder, "aws", late)
+    programs.put(shell.folder / "bin", "aws", late)
     job, bad = task("echo no such release; exit 3")
     assert bad.run(script)[0] == 0
     assert world.row(job, "Failed")["cause"]["S"] == "no such release"

@@ -36,12 +36,9 @@ def astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
 
 def typed(folder: Path, environment: dict[str, str]) -> dict[str, str]:
     """An environment in which `make` takes everything as installed, and `make test` tests nothing."""
-    (folder / "make").write_text(
-        "#!/bin/sh\n"
-        'if [ "$1" = test ]; then set -- --dry-run "$@"; fi\n'
-        f'exec "{shutil.which("make")}" --no-print-directory -o .venv/installed "$@"\n'
-    )
-    (folder / "make").chmod(0o755)
+    make = f'"{shutil.which("make")}" --no-print-directory -o .venv/installed'
+    dry = 'if [ "$1" = test ]; then set -- --dry-run "$@"; fi'
+    programs.put(folder, "make", f'{dry}\nexec {make} "$@"')
     return {**programs.without_make(environment), "PATH": f"{folder}:{environment['PATH']}"}
 
 

@@ -307,10 +307,7 @@ def test_a_build_succeeds_without_running_anything(cloud):
 def test_a_pipeline_does_not_start_by_itself_and_most_aws_actions_do_nothing(cloud):
     client = cloud.client("codepipeline")
     action = {"name": "Build", "configuration": {"ProjectName": "none"}}
-    pipeline = acknowledger.pipeline(
-        "idle", "AWS/Build/CodeBuild/1", {"Build": [action]}, acknowledger.pipeline_role(cloud)
-    )
-    client.create_pipeline(pipeline=pipeline)
+    acknowledger.create_pipeline(cloud, "idle", "AWS/Build/CodeBuild/1", {"Build": [action]})
     assert client.list_pipeline_executions(pipelineName="idle")["pipelineExecutionSummaries"] == []
     client.start_pipeline_execution(name="idle")
 

@@ -87,10 +87,8 @@ class World:
         )
 
     def create_stages(self, name: str, stages: dict[str, list[dict[str, Any]]]) -> None:
-        declared = acknowledger.pipeline(
-            name, acknowledger.CUSTOM_ACTION_TYPE, stages, acknowledger.pipeline_role(self.cloud)
-        )
-        self.cloud.client("codepipeline").create_pipeline(pipeline=declared)
+        kind = acknowledger.CUSTOM_ACTION_TYPE
+        acknowledger.create_pipeline(self.cloud, name, kind, stages)
 
     def hold(self, name: str) -> None:
         """Disable the transition into a pipeline's stage Build."""

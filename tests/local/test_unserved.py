@@ -52,9 +52,7 @@ def test_a_partners_action_type_need_not_be_registered_but_needs_client_tokens()
 def start(cloud: Any, name: str, kind: str, project: str = "") -> None:
     asked = {"Outcome": "Hang"} | ({"Project": project} if project else {})
     action = {"name": "Work", "configuration": asked}
-    role = acknowledger.pipeline_role(cloud)
-    declared = acknowledger.pipeline(name, kind, {"Build": [action]}, role)
-    cloud.client("codepipeline").create_pipeline(pipeline=declared)
+    acknowledger.create_pipeline(cloud, name, kind, {"Build": [action]})
     cloud.client("codepipeline").start_pipeline_execution(name=name)
 
 
