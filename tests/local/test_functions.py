@@ -49,7 +49,7 @@ def log_lines(cloud: LocalCloud, group: str) -> list[str]:
 
 
 def test_a_function_gets_the_event_and_answers_its_return_value(cloud):
-    make_function(cloud, "echo", "def handler(event, context): return {'got': event}")
+    make_function(cloud, "echo", f"{HANDLER} return {{'got': event}}")
     event = {"text": 'quotes " and \\ and é😀', "none": None, "list": [1, 2.5, True]}
     answer = invoke(cloud, "echo", event)
     assert answer["StatusCode"] == 200
@@ -59,7 +59,7 @@ def test_a_function_gets_the_event_and_answers_its_return_value(cloud):
 
 
 def test_a_function_can_be_invoked_by_its_arn(cloud):
-    arn = make_function(cloud, "by-arn", "def handler(event, context): return 'yes'")
+    arn = make_function(cloud, "by-arn", f"{HANDLER} return 'yes'")
     assert invoke(cloud, arn)["json"] == "yes"
     assert invoke(cloud, arn, Qualifier="$LATEST")["json"] == "yes"
 
@@ -179,7 +179,7 @@ def test_what_a_function_prints_is_its_log_and_never_its_answer(cloud):
 
 
 def test_a_function_logs_to_the_group_of_its_configuration(cloud):
-    source = "def handler(event, context): print('here'); return context.log_group_name"
+    source = f"{HANDLER} print('here'); return context.log_group_name"
     make_function(cloud, "grouped", source, LoggingConfig={"LogGroup": "/mine"})
     assert invoke(cloud, "grouped")["json"] == "/mine"
     assert "here" in log_lines(cloud, "/mine")
@@ -283,9 +283,7 @@ def test_a_sandbox_stays_warm_until_the_code_or_the_configuration_changes(cloud)
     client.update_function_configuration(FunctionName="warm", Environment=environment)
     second = invoke(cloud, "warm")["json"]
     assert second != first
-    client.update_function_code(
-        FunctionName="warm", ZipFile=zipped("def handler(event, context): return 'new code'")
-    )
+    client.update_function_code(FunctionName="warm", ZipFile=zipped(f"{HANDLER} return 'new code'"))
     assert invoke(cloud, "warm")["json"] == "new code"
     assert not Path(f"/proc/{first}").exists()
 
@@ -328,7 +326,7 @@ FAILS_UNTIL = """
 
 
 def test_a_dry_run_does_not_run(cloud):
-    make_function(cloud, "dry", "def handler(event, context): print('ran')")
+    make_function(cloud, "dry", f"{HANDLER} print('ran')")
     answer = cloud.client("lambda").invoke(FunctionName="dry", InvocationType="DryRun")
     assert answer["StatusCode"] == 204
 
@@ -351,9 +349,7 @@ def test_an_event_that_fails_three_times_becomes_a_dead_letter(cloud):
     dead_letters = Queue(cloud, "dead-letters")
     config = {"TargetArn": dead_letters.arn}
     make_function(cloud, "dead", FAILS_UNTIL, DeadLetterConfig=config)
-    cloud.client("lambda").invoke(
-        FunctionName="dead", InvocationType="Event", Payload=b'{"failures": 9}'
-    )
+    invoke(cloud, "dead", {"failures": 9}, InvocationType="Event")
     message = dead_letters.message()
     assert message["Body"] == '{"failures": 9}'
     attributes = attributes_of(message)
@@ -370,9 +366,7 @@ def test_an_event_that_succeeds_on_a_retry_is_not_a_dead_letter(cloud):
     cloud.client("lambda").put_function_event_invoke_config(
         FunctionName="recovers", DestinationConfig={"OnSuccess": {"Destination": done.arn}}
     )
-    cloud.client("lambda").invoke(
-        FunctionName="recovers", InvocationType="Event", Payload=b'{"failures": 2}'
-    )
+    invoke(cloud, "recovers", {"failures": 2}, InvocationType="Event")
     assert done.body()["requestContext"]["condition"] == "Success"
     assert dead_letters.receive() is None
 
@@ -387,7 +381,7 @@ def test_the_invoke_config_limits_attempts_and_sends_the_record(cloud):
         MaximumRetryAttempts=0,
         DestinationConfig={"OnFailure": {"Destination": failed.arn}},
     )
-    client.invoke(FunctionName="configured", InvocationType="Event", Payload=b'{"failures": 9}')
+    invoke(cloud, "configured", {"failures": 9}, InvocationType="Event")
     record = failed.body()
     assert record["version"] == "1.0"
     assert record["requestContext"]["functionArn"] == f"{arn}:$LATEST"
@@ -431,7 +425,7 @@ def test_reserved_concurrency_throttles_and_an_event_is_retried_until_it_runs(cl
 def test_bytes_are_answered_as_text(cloud, value, payload):
     # "HelloWorld!" is from LocalStack's lambda task snapshots, which were recorded on AWS.
     name = f"bytes-{len(value)}"
-    make_function(cloud, name, f"def handler(event, context): return {value}")
+    make_function(cloud, name, f"{HANDLER} return {value}")
     answer = cloud.client("lambda").invoke(FunctionName=name)
     assert answer["Payload"].read().decode() == payload
 
@@ -462,15 +456,15 @@ def test_deleted_functions_leave_nothing_behind(cloud, number):
     for each in range(number):
         name = f"short-lived-{each}"
         make_function(cloud, name, source)
-        pids.append(json.loads(client.invoke(FunctionName=name)["Payload"].read()))
-        client.invoke(FunctionName=name, InvocationType="Event", Payload='{"sleep": 60}')
+        pids.append(invoke(cloud, name, {})["json"])
+        invoke(cloud, name, {"sleep": 60}, InvocationType="Event")
         client.delete_function(FunctionName=name)
     wait_for(lambda: not any(map(alive, pids)), "the processes to end", SECONDS)
     wait_for(lambda: threads() <= before[0], "the threads to end", SECONDS)
     assert (files(), runner._pools) == before[1:]
     assert runner.unfinished() == []
     # A new function with the same name works.
-    make_function(cloud, "short-lived-0", "def handler(event, context): return 1")
+    make_function(cloud, "short-lived-0", f"{HANDLER} return 1")
     assert client.invoke(FunctionName="short-lived-0")["Payload"].read() == b"1"
     client.delete_function(FunctionName="short-lived-0")
 
@@ -478,7 +472,7 @@ def test_deleted_functions_leave_nothing_behind(cloud, number):
 def test_an_invocation_that_overlaps_the_deletion_leaves_nothing_behind(cloud):
     runner = functions.runner()
     before = (set(runner._code.iterdir()), dict(runner._pools))
-    make_function(cloud, "overlap", "def handler(event, context): return 1")
+    make_function(cloud, "overlap", f"{HANDLER} return 1")
     function = models.lambda_backends[ACCOUNT][REGION].get_function("overlap")
     cloud.client("lambda").delete_function(FunctionName="overlap")
     for invoke in (runner.invoke, runner.invoke_async):
@@ -490,7 +484,7 @@ def test_an_invocation_that_overlaps_the_deletion_leaves_nothing_behind(cloud):
 
 def test_deleting_a_version_keeps_the_function(cloud):
     client = cloud.client("lambda")
-    make_function(cloud, "versioned", "def handler(event, context): return 1")
+    make_function(cloud, "versioned", f"{HANDLER} return 1")
     version = client.publish_version(FunctionName="versioned")["Version"]
     for qualifier in (version, "$LATEST"):
         answer = client.invoke(FunctionName="versioned", Qualifier=qualifier)
