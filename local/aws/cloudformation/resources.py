@@ -333,17 +333,8 @@ class ApiDestination(OfEvents):
 KINDS: dict[str, type[CloudFormationModel]] = {
     model.kind: model
     for model in (
-        ApiDestination,
-        Connection,
-        Nothing,
-        Project,
-        QueuePolicy,
-        BucketPolicy,
-        Permission,
-        EventInvokeConfig,
-        Alarm,
-        QueryDefinition,
-        TopicPolicy,
+        *(ApiDestination, Connection, Nothing, Project, QueuePolicy, BucketPolicy, Permission),
+        *(EventInvokeConfig, Alarm, QueryDefinition, TopicPolicy),
     )
 }
 
@@ -425,18 +416,10 @@ def resource_class(resource_type: str) -> type[CloudFormationModel]:
 
 #: Properties that are numbers. SAM writes a parameter's value as a string.
 NUMBERS = {
-    "DelaySeconds",
-    "MaximumEventAgeInSeconds",
-    "MaximumRetryAttempts",
-    "MaxSessionDuration",
-    "MemorySize",
-    "MessageRetentionPeriod",
-    "ReceiveMessageWaitTimeSeconds",
-    "ReservedConcurrentExecutions",
-    "RetentionInDays",
-    "Size",
-    "Timeout",
-    "VisibilityTimeout",
+    *("DelaySeconds", "MaximumEventAgeInSeconds", "MaximumRetryAttempts"),
+    *("MaxSessionDuration", "MemorySize", "MessageRetentionPeriod"),
+    *("ReceiveMessageWaitTimeSeconds", "ReservedConcurrentExecutions", "RetentionInDays"),
+    *("Size", "Timeout", "VisibilityTimeout"),
 }
 
 
@@ -778,14 +761,8 @@ FIXED = {
     "AWS::Lambda::EventInvokeConfig": {"FunctionName", "Qualifier"},
     "AWS::Lambda::Function": {"FunctionName", "PackageType"},
     "AWS::Lambda::Permission": {
-        "Action",
-        "EventSourceToken",
-        "FunctionName",
-        "FunctionUrlAuthType",
-        "Principal",
-        "PrincipalOrgID",
-        "SourceAccount",
-        "SourceArn",
+        *("Action", "EventSourceToken", "FunctionName", "FunctionUrlAuthType", "Principal"),
+        *("PrincipalOrgID", "SourceAccount", "SourceArn"),
     },
     "AWS::Logs::LogGroup": {"LogGroupName"},
     "AWS::S3::Bucket": {"BucketName"},
