@@ -1004,7 +1004,7 @@ def test_states_may_be_in_jsonpath(cloud, states):
 def test_an_event_of_a_state_machine_names_it_and_the_execution(cloud, states, machine):
     queue = Queue(cloud, "resources")
     make_rule(cloud, "resources", {"source": ["resources"]}, {"Arn": queue.arn})
-    entry = {"Source": "resources", "DetailType": "x", "Resources": ["arn:mine"]}
+    entry: dict[str, Any] = {"Source": "resources", "DetailType": "x", "Resources": ["arn:mine"]}
     entry["Detail"] = {"text": "{% $states.input %}"}
     arn = machine(Put=task("events:putEvents", Entries=[entry]))
     described = run(states, arn, NASTY)
