@@ -191,16 +191,9 @@ def pipeline_role(cloud: LocalCloud) -> str:
 
 def create_pipeline_role(cloud: LocalCloud) -> str:
     """Create the role for pipelines; return its ARN."""
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "codepipeline.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
+    codepipeline = {"Service": "codepipeline.amazonaws.com"}
+    assume = {"Effect": "Allow", "Principal": codepipeline, "Action": "sts:AssumeRole"}
+    trust = {"Version": "2012-10-17", "Statement": [assume]}
     role = cloud.client("iam").create_role(
         RoleName=PIPELINE_ROLE, AssumeRolePolicyDocument=json.dumps(trust)
     )
@@ -233,9 +226,15 @@ def create_sample_pipeline(cloud: LocalCloud, action_type: str, *, sample_worker
     }
     if not sample_worker:
         stages = {"Build": [{"name": "Work", "outputArtifacts": [{"name": "Report"}]}]}
-    cloud.client("codepipeline").create_pipeline(
-        pipeline=pipeline(SAMPLE_PIPELINE, action_type, stages, pipeline_role(cloud))
-    )
+    create_pipeline(cloud, SAMPLE_PIPELINE, action_type, stages)
+
+
+def create_pipeline(
+    cloud: LocalCloud, name: str, action_type: str, stages: dict[str, list[dict[str, Any]]]
+) -> None:
+    """Create a pipeline; see `pipeline`."""
+    declared = pipeline(name, action_type, stages, pipeline_role(cloud))
+    cloud.client("codepipeline").create_pipeline(pipeline=declared)
 
 
 def action_type_id(action_type: str) -> dict[str, str]:

@@ -32,33 +32,35 @@ ENDS = {
     "Hang": ("TimedOut", "FAILED", "Failed"),
 }
 
+
+def declare(name: str, outcome: str, order: int = 1, **configuration: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "runOrder": order,
+        "configuration": {"Outcome": outcome, **configuration},
+    }
+
+
 STAGES: dict[str, list[dict[str, Any]]] = {
     "Build": [
-        {"name": "Compile", "configuration": {"Outcome": "Succeed", "Seconds": "1"}},
-        {"name": "Document", "configuration": {"Outcome": "Succeed"}},
-        {"name": "Package", "configuration": {"Outcome": "Succeed"}, "runOrder": 2},
+        declare("Compile", "Succeed", Seconds="1"),
+        declare("Document", "Succeed"),
+        declare("Package", "Succeed", order=2),
     ],
     "Test": [
-        *({"name": f"Unit-{n}", "configuration": {"Outcome": "Succeed"}} for n in range(1, 5)),
-        {"name": "Slow", "configuration": {"Outcome": "Succeed", "Seconds": "4"}},
-        {
-            "name": "Beating",
-            "configuration": {
-                "Outcome": "Succeed",
-                "Seconds": "5",
-                "HeartbeatTimeoutSeconds": "4",
-            },
-        },
-        {"name": "Broken", "configuration": {"Outcome": "Fail"}},
-        {"name": "Broken-late", "configuration": {"Outcome": "Fail", "Seconds": "2"}},
-        {"name": "Stuck", "configuration": {"Outcome": "Hang", "JobTimeoutSeconds": "3"}},
-        {"name": "Silent", "configuration": {"Outcome": "Hang", "HeartbeatTimeoutSeconds": "3"}},
+        *(declare(f"Unit-{n}", "Succeed") for n in range(1, 5)),
+        declare("Slow", "Succeed", Seconds="4"),
+        declare("Beating", "Succeed", Seconds="5", HeartbeatTimeoutSeconds="4"),
+        declare("Broken", "Fail"),
+        declare("Broken-late", "Fail", Seconds="2"),
+        declare("Stuck", "Hang", JobTimeoutSeconds="3"),
+        declare("Silent", "Hang", HeartbeatTimeoutSeconds="3"),
         *(
-            {"name": f"Partner-{name}", "actionTypeId": PARTNER, "configuration": configuration}
-            for name, configuration in (
-                ("good", {"Outcome": "Succeed", "Seconds": "1"}),
-                ("bad", {"Outcome": "Fail"}),
-                ("stuck", {"Outcome": "Hang", "JobTimeoutSeconds": "3"}),
+            {**each, "actionTypeId": PARTNER}
+            for each in (
+                declare("Partner-good", "Succeed", Seconds="1"),
+                declare("Partner-bad", "Fail"),
+                declare("Partner-stuck", "Hang", JobTimeoutSeconds="3"),
             )
         ),
     ],
@@ -143,14 +145,10 @@ def say(text: str, indent: int = 0) -> None:
 
 
 def start(cloud: LocalCloud) -> str:
-    """Create the pipeline and start it; return the id of its execution."""
-    codepipeline = cloud.client("codepipeline")
-    role_arn = cloud.client("iam").get_role(RoleName=acknowledger.PIPELINE_ROLE)["Role"]["Arn"]
-    action_type = acknowledger.CUSTOM_ACTION_TYPE
-    codepipeline.create_pipeline(
-        pipeline=acknowledger.pipeline("demo", action_type, STAGES, role_arn)
-    )
-    return str(codepipeline.start_pipeline_execution(name="demo")["pipelineExecutionId"])
+    """Create and start the pipeline; return the id of its execution."""
+    acknowledger.create_pipeline(cloud, "demo", acknowledger.CUSTOM_ACTION_TYPE, STAGES)
+    started = cloud.client("codepipeline").start_pipeline_execution(name="demo")
+    return str(started["pipelineExecutionId"])
 
 
 def sweeper(cloud: LocalCloud) -> Callable[[], None]:

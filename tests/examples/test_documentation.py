@@ -146,40 +146,33 @@ def test_the_aws_operations_named_in_the_text_exist(page):
 # -- Python ---------------------------------------------------------------------------------------
 
 UNTYPED = ("--allow-untyped-defs", "--allow-untyped-calls", "--check-untyped-defs")
-PAGES = [
-    ROOT / name
-    for name in ("README.md", "docs/tutorial-laptop.md", "packages/acknowledger-worker/README.md")
-]
+PAGES = ["README.md", "docs/tutorial-laptop.md", "packages/acknowledger-worker/README.md"]
 
 
-def code_of(page: Path) -> str:
-    """A page's Python blocks as one program."""
-    code = "\n\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
-    assert "import run\n" in code
-    return code
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_each_example_is_typed(page, tmp_path):
-    (tmp_path / "page.py").write_text(code_of(page))
+def check_types(folder: Path, *examples: str, options: tuple[str, ...] = ()) -> None:
+    for number, example in enumerate(examples):
+        (folder / f"example_{number}.py").write_text(example)
     strictly = ("--config-file", str(ROOT / "pyproject.toml"))
-    said, _, status = api.run([*strictly, str(tmp_path / "page.py")])
+    said, _, status = api.run([*strictly, *options, *map(str, folder.glob("*.py"))])
     assert status == 0, said
 
 
-LOCAL = ROOT / "packages/moto-codepipeline"
-# docs/behaviour.md has only fragments.
-LOCAL_PAGES = [LOCAL / "README.md", LOCAL / "docs/testing.md", LOCAL / "docs/peers.md"]
+def python_of(page: str) -> list[str]:
+    return [block.text for block in blocks_of(page) if block.language == "python"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_example_is_typed(page, tmp_path):
+    code = "\n\n".join(python_of(page))
+    assert "import run\n" in code
+    check_types(tmp_path, code)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", LOCAL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+# docs/behaviour.md has only fragments.
+@pytest.mark.parametrize("page", ["README.md", "docs/testing.md", "docs/peers.md"])
 def test_each_example_of_the_local_codepipeline_is_typed(page, tmp_path):
     """Each is a separate file, which its package's tests run; tests are seldom typed."""
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    assert blocks
-    for number, block in enumerate(blocks):
-        (tmp_path / f"example_{number}.py").write_text(block)
-    strictly = ("--config-file", str(ROOT / "pyproject.toml"))
-    said, _, status = api.run([*strictly, *UNTYPED, *map(str, tmp_path.glob("*.py"))])
-    assert status == 0, said
+    examples = python_of(f"packages/moto-codepipeline/{page}")
+    assert examples
+    check_types(tmp_path, *examples, options=UNTYPED)

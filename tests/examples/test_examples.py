@@ -32,6 +32,8 @@ from local.aws import functions, isolation
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from tests.documentation import blocks_of
+from tests.local.fixtures import programs
+from tests.local.fixtures.cloud import Queue, ended, make_rule
 from tests.support import ROOT, wait_for
 
 EXAMPLES = ROOT / "examples"
@@ -69,24 +71,13 @@ class World:
 
     def overhear(self, deployed: Stack, rule: str = "JobInProgress") -> Callable[[], Any]:
         """A function that returns the next input of a rule's target, without running the target."""
-        sqs, events = self.client("sqs"), self.client("events")
-        url = sqs.create_queue(QueueName=deployed.name)["QueueUrl"]
-        answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        queue, events = Queue(self.cloud, deployed.name), self.client("events")
         place = self.place(deployed, rule)
         target, *_ = events.list_targets_by_rule(**place)["Targets"]
-        told = {"Id": "overheard"} | {
-            name: how for name, how in target.items() if name == "InputTransformer"
-        }
-        arn = answer["Attributes"]["QueueArn"]
-        events.put_targets(**place, Targets=[told | {"Arn": arn}])
-
-        def take() -> Any:
-            (taken,) = wait_for(
-                lambda: received(sqs, url), "the input of the rule's target", seconds=40
-            )
-            return taken
-
-        return take
+        told = {"Id": "overheard", "Arn": queue.arn}
+        told |= {name: how for name, how in target.items() if name == "InputTransformer"}
+        events.put_targets(**place, Targets=[told])
+        return queue.body
 
     def start(self, action_type: str, body: bytes) -> moto_codepipeline.jobs.Job:
         """Start a pipeline with one action on an artifact; return the job that it creates."""
@@ -97,14 +88,10 @@ class World:
             "outputArtifacts": [{"name": "Report"}],
             "configuration": {},
         }
-        role = self.client("iam").get_role(RoleName=acknowledger.PIPELINE_ROLE)["Role"]["Arn"]
-        service = self.client("codepipeline")
-        service.create_pipeline(
-            pipeline=acknowledger.pipeline(name, action_type, {"Test": [action]}, role)
-        )
+        acknowledger.create_pipeline(self.cloud, name, action_type, {"Test": [action]})
         # A sweep must not take the job before its input is there.
         self.cloud.schedule.restart()
-        service.start_pipeline_execution(name=name)
+        self.client("codepipeline").start_pipeline_execution(name=name)
         board = moto_codepipeline.backend(self.cloud.account_id, self.cloud.region)._board
 
         def made() -> Any:
@@ -212,10 +199,9 @@ def test_a_lambda_function_works_on_a_job_once_if_it_is_delivered_twice(world):
     assert deployed.not_made == []
     name = deployed.outputs["WorkerFunctionName"]
     arn = world.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"]
-    events, bus = world.client("events"), world.stack.outputs["JobBusName"]
     pattern = {"detail-type": ["Job In Progress"], "detail": {"actionType": [LAMBDA]}}
-    events.put_rule(Name="again", EventBusName=bus, EventPattern=json.dumps(pattern))
-    events.put_targets(Rule="again", EventBusName=bus, Targets=[{"Id": "again", "Arn": arn}])
+    bus = world.stack.outputs["JobBusName"]
+    make_rule(world.cloud, "again", pattern, {"Arn": arn}, EventBusName=bus)
     job = world.start(LAMBDA, zipped(SOURCE))
     world.row(job, "Succeeded")
     assert functions.runner().wait_until_idle(120)
@@ -227,13 +213,6 @@ def test_a_lambda_function_works_on_a_job_once_if_it_is_delivered_twice(world):
     assert len(puts["Versions"]) == 1
 
 
-def received(sqs: Any, url: str) -> list[Any]:
-    messages = sqs.receive_message(QueueUrl=url).get("Messages", [])
-    for message in messages:
-        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return [json.loads(message["Body"]) for message in messages]
-
-
 # -- Without the package --------------------------------------------------------------------------
 
 
@@ -241,16 +220,11 @@ def test_a_rule_and_its_event_are_as_documented(world, blocks):
     pattern, documented = (json.loads(text) for text in blocks.take_all())
     assert pattern["detail"]["actionType"] == [documented["actionType"]]
     pattern["detail"]["actionType"] = [acknowledger.CUSTOM_ACTION_TYPE]
-    sqs, events = world.client("sqs"), world.client("events")
-    url = sqs.create_queue(QueueName="documented")["QueueUrl"]
-    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    place = {"Rule": "documented", "EventBusName": world.stack.outputs["JobBusName"]}
-    events.put_rule(
-        Name=place["Rule"], EventBusName=place["EventBusName"], EventPattern=json.dumps(pattern)
-    )
-    events.put_targets(**place, Targets=[{"Id": "1", "Arn": answer["Attributes"]["QueueArn"]}])
+    queue = Queue(world.cloud, "documented")
+    bus = world.stack.outputs["JobBusName"]
+    make_rule(world.cloud, "documented", pattern, {"Arn": queue.arn}, EventBusName=bus)
     job = world.start(acknowledger.CUSTOM_ACTION_TYPE, b"")
-    (event,) = wait_for(lambda: received(sqs, url), "the event", seconds=40)
+    event = queue.body()
     world.stop(job)
     assert differences(documented, event["detail"]) == []
 
@@ -333,19 +307,6 @@ def test_a_process_works_on_jobs_from_its_queue_and_stops_on_sigterm(world, bloc
     assert not any(mark in said for mark in moto_codepipeline.CREDENTIAL_MARKS)
 
 
-@pytest.mark.slow
-def test_the_local_stack_runs_a_users_worker(world, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'packages' / 'acknowledger-worker'}")
-    yours = acknowledger.worker_of(world.cloud, world.stack, "examples.count_lines.worker:handler")
-    yours.start()
-    try:
-        job = world.start(acknowledger.CUSTOM_ACTION_TYPE, zipped(SOURCE))
-        assert world.row(job, "Succeeded")["worker"]["S"]
-        assert world.report(job) == {"report.txt": REPORT}
-    finally:
-        yours.stop()
-
-
 # -- In a shell, with the AWS CLI ------------------------------------------------------------------
 
 
@@ -388,7 +349,7 @@ class Shell:
 @pytest.fixture
 def shell(world: World, tmp_path: Path) -> Shell:
     try:
-        programs = aws_cli()
+        cli = aws_cli()
     except NotInstalled as error:
         pytest.skip(f"the AWS CLI cannot be installed: {error}")
     if missing := [
@@ -396,8 +357,8 @@ def shell(world: World, tmp_path: Path) -> Shell:
     ]:
         pytest.skip(f"the examples need programs that are not installed: {', '.join(missing)}")
     # The minute between heartbeats is shortened, and the calls of the AWS CLI are recorded.
-    put_program(tmp_path, "sleep", f"exec {shutil.which('sleep')} 0.2")
-    put_program(tmp_path, "aws", f'echo "$*" >> "{tmp_path}/asked"; exec {programs}/aws "$@"')
+    programs.put(tmp_path / "bin", "sleep", f"exec {shutil.which('sleep')} 0.2")
+    programs.put(tmp_path / "bin", "aws", f'echo "$*" >> "{tmp_path}/asked"; exec {cli}/aws "$@"')
     environment = {
         "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
         **isolation.NO_FILES,
@@ -406,13 +367,6 @@ def shell(world: World, tmp_path: Path) -> Shell:
         **credentials(world),
     }
     return Shell(tmp_path, environment)
-
-
-def put_program(folder: Path, name: str, program: str) -> None:
-    """Put a program where the shell finds it first."""
-    (folder / "bin").mkdir(exist_ok=True)
-    (folder / "bin" / name).write_text(f"#!/bin/sh\n{program}\n")
-    (folder / "bin" / name).chmod(0o755)
 
 
 def asked(shell: Shell) -> str:
@@ -465,7 +419,7 @@ def test_a_codebuild_project_works_on_a_job(world, shell):
     assert world.row(job, "Failed")["cause"]["S"] == "Build project:1 failed"
 
     # A job that ends during the build: the build is stopped.
-    put_program(shell.folder, "unzip", "exec tail -f /dev/null")
+    programs.put(shell.folder / "bin", "unzip", "exec tail -f /dev/null")
     for made in ("app", "report"):
         shutil.rmtree(shell.folder / made)
     job, endless = build(b"")
@@ -501,7 +455,7 @@ def test_an_ecs_task_works_on_a_job(world, shell):
     aws = shell.folder / "bin" / "aws"
     late = f'"{aws}.soon" "$@" || exit; case $2 in *failure) {shutil.which("sleep")} 5;; esac'
     aws.rename(f"{aws}.soon")
-    put_program(shell.folder, "aws", late)
+    programs.put(shell.folder / "bin", "aws", late)
     job, bad = task("echo no such release; exit 3")
     assert bad.run(script)[0] == 0
     assert world.row(job, "Failed")["cause"]["S"] == "no such release"
@@ -666,13 +620,8 @@ def test_a_state_machine_does_not_work_on_a_job_that_is_over(world):
     step_functions = world.client("stepfunctions")
     machine = deployed.resources["Release"]
     started = step_functions.start_execution(stateMachineArn=machine, input=json.dumps(event))
-
-    def over() -> Any:
-        found = step_functions.describe_execution(executionArn=started["executionArn"])
-        return found if found["status"] != "RUNNING" else None
-
-    ended = wait_for(over, "the late execution's end", seconds=40)
-    assert (ended["status"], ended["error"]) == ("FAILED", "Sfn.TaskTimedOutException")
+    late = ended(step_functions, started["executionArn"])
+    assert (late["status"], late["error"]) == ("FAILED", "Sfn.TaskTimedOutException")
     with pytest.raises(world.client("ssm").exceptions.ParameterNotFound):
         world.client("ssm").get_parameter(Name=f"/released/{job.action.run.pipeline_name}")
     assert world.row(job, "Failed")["cause"] == row["cause"]

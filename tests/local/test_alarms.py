@@ -6,7 +6,6 @@ from uuid import uuid4
 import pytest
 
 from local.aws.server import LocalCloud
-from tests.local.fixtures.cloud import running
 
 METRIC = {
     "Namespace": "Ours",
@@ -21,12 +20,6 @@ ALARM = {
     "Threshold": 1,
     "ComparisonOperator": "GreaterThanThreshold",
 }
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalCloud]:
-    with running() as cloud:
-        yield cloud
 
 
 @pytest.fixture

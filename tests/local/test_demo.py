@@ -1,5 +1,6 @@
 """`make demo` and `make local`, as a user runs them."""
 
+import functools
 import os
 import re
 import shutil
@@ -10,14 +11,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 
+from local.acknowledger import CUSTOM_ACTION_TYPE
 from local.demo import COLUMNS, STAGES, STATUSES, Witness, so_far
 from moto_codepipeline import CREDENTIAL_MARKS
+from tests.local.fixtures import programs
+from tests.local.fixtures.checkout import said_until
+from tests.local.fixtures.cloud import client_of
 from tests.local.fixtures.foreign import REGION, Foreign, foreign
-from tests.support import ROOT, wait_for
+from tests.support import wait_for
 
+client = functools.partial(client_of, region_name=REGION)
 WAY = (*STATUSES, "Report", "Reported")
 
 
@@ -31,14 +36,10 @@ def astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
 
 def typed(folder: Path, environment: dict[str, str]) -> dict[str, str]:
     """An environment in which `make` takes everything as installed, and `make test` tests nothing."""
-    (folder / "make").write_text(
-        "#!/bin/sh\n"
-        'if [ "$1" = test ]; then set -- --dry-run "$@"; fi\n'
-        f'exec "{shutil.which("make")}" --no-print-directory -o .venv/installed "$@"\n'
-    )
-    (folder / "make").chmod(0o755)
-    ours = {name: value for name, value in environment.items() if not name.startswith("MAKE")}
-    return {**ours, "PATH": f"{folder}:{environment['PATH']}"}
+    make = f'"{shutil.which("make")}" --no-print-directory -o .venv/installed'
+    dry = 'if [ "$1" = test ]; then set -- --dry-run "$@"; fi'
+    programs.put(folder, "make", f'{dry}\nexec {make} "$@"')
+    return {**programs.without_make(environment), "PATH": f"{folder}:{environment['PATH']}"}
 
 
 def as_printed(text: str) -> str:
@@ -49,15 +50,8 @@ def as_printed(text: str) -> str:
 
 @pytest.mark.slow
 def test_the_demo_succeeds_and_prints_every_status_of_every_job(astray, blocks, tmp_path):
-    done = subprocess.run(
-        ["/bin/sh", "-ec", blocks.take("make demo")],
-        cwd=ROOT,
-        env=typed(tmp_path, astray.environment),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    environment = typed(tmp_path, astray.environment)
+    done = programs.run("/bin/sh", "-ec", blocks.take("make demo"), environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     assert "-m pytest" in done.stdout.splitlines()[-1]
@@ -94,30 +88,24 @@ def test_the_progress_of_any_sixteen_jobs_fits_a_terminal(over):
 
 
 @pytest.mark.parametrize(
-    ("witness", "objection"),
+    ("asked", "row", "execution", "codepipeline", "way", "objection"),
     [
-        (Witness("A", "Succeed", "Succeeded", "SUCCEEDED", "Succeeded", (*WAY, "Succeeded")), None),
+        ("Succeed", "Succeeded", "SUCCEEDED", "Succeeded", WAY, None),
         (
-            Witness("A", "Succeed", "Failed", "FAILED", "Failed", (*WAY, "Failed")),
-            "A was asked to Succeed, but the table says Failed",
+            "Succeed",
+            "Failed",
+            "FAILED",
+            "Failed",
+            WAY,
+            "A was asked to Succeed, but the table says ",
         ),
-        (
-            Witness("A", "Fail", "Failed", "FAILED", "InProgress", (*WAY, "Failed")),
-            "CodePipeline InProgress",
-        ),
-        (
-            Witness("A", "Hang", "TimedOut", "SUCCEEDED", "Failed", (*WAY, "TimedOut")),
-            "the execution SUCCEEDED",
-        ),
-        (
-            Witness(
-                "A", "Succeed", "Succeeded", "SUCCEEDED", "Succeeded", ("Created", "Succeeded")
-            ),
-            "took another path",
-        ),
+        ("Fail", "Failed", "FAILED", "InProgress", WAY, "CodePipeline InProgress"),
+        ("Hang", "TimedOut", "SUCCEEDED", "Failed", WAY, "the execution SUCCEEDED"),
+        ("Succeed", "Succeeded", "SUCCEEDED", "Succeeded", ("Created",), "took another path"),
     ],
 )
-def test_the_demo_reports_disagreements(witness, objection):
+def test_the_demo_reports_disagreements(asked, row, execution, codepipeline, way, objection):
+    witness = Witness("A", asked, row, execution, codepipeline, (*way, row))
     assert objection in witness.objection() if objection else witness.objection() == ""
 
 
@@ -129,9 +117,7 @@ def serving(
     command = [sys.executable, "-m", "local", "serve", "--port", "0", *request.param]
     # A shell starts background processes with SIGINT ignored.
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=astray.environment, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with programs.start(*command, env=astray.environment) as process:
         assert process.stdout
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)
@@ -141,22 +127,12 @@ def serving(
         process.kill()
 
 
-def client_of(endpoint, service):
-    return boto3.client(
-        service,
-        endpoint_url=endpoint,
-        region_name=REGION,
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("serving", [["--empty"]], indirect=True)
 def test_an_empty_endpoint_has_only_a_role_for_pipelines(serving):
     process, endpoint = serving
-    assert client_of(endpoint, "cloudformation").describe_stacks()["Stacks"] == []
-    assert client_of(endpoint, "iam").get_role(RoleName="pipeline")
+    assert client(endpoint, "cloudformation").describe_stacks()["Stacks"] == []
+    assert client(endpoint, "iam").get_role(RoleName="pipeline")
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=300) == 0
 
@@ -165,9 +141,9 @@ def test_an_empty_endpoint_has_only_a_role_for_pipelines(serving):
 @pytest.mark.parametrize("serving", [[]], indirect=True)
 def test_make_local_serves_until_it_is_stopped(serving):
     process, endpoint = serving
-    (stack,) = client_of(endpoint, "cloudformation").describe_stacks()["Stacks"]
+    (stack,) = client(endpoint, "cloudformation").describe_stacks()["Stacks"]
     assert stack["StackName"] == "acknowledger"
-    (pipeline,) = client_of(endpoint, "codepipeline").list_pipelines()["pipelines"]
+    (pipeline,) = client(endpoint, "codepipeline").list_pipelines()["pipelines"]
     assert pipeline["name"] == "sample"
     for output in sorted(stack["Outputs"], key=lambda output: output["OutputKey"]):
         assert output["OutputValue"] in said_until(process, output["OutputValue"])
@@ -179,24 +155,16 @@ def test_make_local_serves_until_it_is_stopped(serving):
 def test_make_local_serves_what_each_command_asks_for(astray, blocks, tmp_path):
     expected: list[dict[str, str]] = [
         {},
-        {
-            "ActionTypes": "Custom/Build/Acknowledger/1,Custom/Test/MyTool/1",
-            "MaxJobsInFlight": "3",
-        },
+        {"ActionTypes": f"{CUSTOM_ACTION_TYPE},Custom/Test/MyTool/1", "MaxJobsInFlight": "3"},
         {"PollSchedule": "rate(5 minutes)", "MaxJobsInFlight": "3"},
     ]
     for command, asked in zip(blocks.take().splitlines(), expected, strict=True):
-        with subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {command}"],
-            cwd=ROOT,
-            env={**typed(tmp_path, astray.environment), "PORT": "0"},
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
+        environment = {**typed(tmp_path, astray.environment), "PORT": "0"}
+        shell = ("/bin/sh", "-c", f"exec {command}")
+        with programs.start(*shell, env=environment, start_new_session=True) as process:
             try:
                 (endpoint,) = re.findall(r"Serving on (\S+)", said_until(process, "Ctrl-C"))
-                (stack,) = client_of(endpoint, "cloudformation").describe_stacks()["Stacks"]
+                (stack,) = client(endpoint, "cloudformation").describe_stacks()["Stacks"]
             finally:
                 os.killpg(process.pid, signal.SIGTERM)
         given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
@@ -216,14 +184,7 @@ def test_make_local_serves_what_each_command_asks_for(astray, blocks, tmp_path):
 def test_make_local_in_the_background_leaves_no_server(stop, astray):
     command = ["make", "-o", ".venv/installed", "local", "EMPTY=1", "PORT=0"]
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=astray.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as make:
+    with programs.start(*command, env=astray.environment, start_new_session=True) as make:
         assert make.stdout
         # A make that another make has started first prints its directory.
         url = re.compile(r"http://([\d.]+):(\d+)")
@@ -237,10 +198,3 @@ def test_make_local_in_the_background_leaves_no_server(stop, astray):
             return probe.connect_ex(address) != 0
 
     wait_for(refuses, "the server to end", seconds=60)
-
-
-def said_until(process, words):
-    said = ""
-    while words not in said and (line := process.stdout.readline()):
-        said += line
-    return said

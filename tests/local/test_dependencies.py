@@ -2,13 +2,13 @@
 
 import ast
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from local.aws import replaced
+from tests.local.fixtures import programs
 from tests.support import ROOT
 
 AWS = ROOT / "local" / "aws"
@@ -53,15 +53,7 @@ def test_local_aws_replaces_parts_of_moto_only_by_the_list(module):
 def test_moto_has_everything_that_is_replaced():
     """Runs in a separate process, since in this one the replacements are already made."""
     code = "from local.aws import replaced; replaced.install(); replaced.install()"
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr.strip().splitlines()
+    programs.output_of(sys.executable, "-c", code)
 
 
 def test_everything_is_replaced_once_and_for_a_reason():

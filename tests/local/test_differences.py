@@ -18,7 +18,13 @@ from tests.local.fixtures.cloud import (
     REGION,
     SECONDS,
     Queue,
+    attributes_of,
+    ended,
+    invoke,
     make_function,
+    make_machine,
+    make_rule,
+    make_table,
     role,
     running,
     zipped,
@@ -36,9 +42,18 @@ def cloud() -> Iterator[LocalCloud]:
         yield cloud
 
 
+def history(cloud: LocalCloud, name: str, definition: dict[str, Any]) -> list[dict[str, Any]]:
+    """The history of an execution that fails."""
+    states = cloud.client("stepfunctions")
+    arn = make_machine(cloud, name, definition)
+    execution = states.start_execution(stateMachineArn=arn)["executionArn"]
+    assert ended(states, execution)["status"] == "FAILED"
+    return list(states.get_execution_history(executionArn=execution)["events"])
+
+
 def answer(cloud: LocalCloud, name: str, source: str, **settings: Any) -> Any:
     make_function(cloud, name, source, **settings)
-    return json.loads(cloud.client("lambda").invoke(FunctionName=name)["Payload"].read())
+    return invoke(cloud, name)
 
 
 def machine_of(**states: dict[str, Any]) -> dict[str, Any]:
@@ -135,85 +150,57 @@ def test_a_role_may_do_everything(cloud):
     ids=["true is 1", "objects in arrays"],
 )
 def test_patterns_ignore_objects_in_arrays_and_treat_true_as_1(cloud, pattern, detail, arrives):
-    events, name = cloud.client("events"), f"pattern-{uuid.uuid4()}"
-    queue = Queue(cloud, name)
-    events.put_rule(Name=name, EventPattern=json.dumps({"source": [name], "detail": pattern}))
-    events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": queue.arn}])
-    entry = {"Source": name, "DetailType": "t", "Detail": json.dumps(detail)}
-    events.put_events(Entries=[entry])
+    queue = Queue(cloud, f"pattern-{uuid.uuid4()}")
+    make_rule(cloud, "pattern", {"source": ["a"], "detail": pattern}, {"Arn": queue.arn})
+    entry = {"Source": "a", "DetailType": "t", "Detail": json.dumps(detail)}
+    cloud.client("events").put_events(Entries=[entry])
     assert bool(queue.receive()) == arrives
 
 
 @pytest.mark.parametrize(
-    "arn",
-    [
-        f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/a",
-        f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/a",
-        f"arn:aws:batch:{REGION}:{ACCOUNT}:job-queue/a",
-        f"arn:aws:events:{REGION}:{ACCOUNT}:api-destination/a/1",
-    ],
+    "resource",
+    ["codebuild:project/a", "ecs:cluster/a", "batch:job-queue/a", "events:api-destination/a/1"],
 )
-def test_unsupported_targets_get_no_event(cloud, arn):
-    events, name = cloud.client("events"), f"target-{uuid.uuid4()}"
+def test_unsupported_targets_get_no_event(cloud, resource):
+    name = f"target-{uuid.uuid4()}"
     letters = Queue(cloud, name)
-    events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
-    target = {"Id": "1", "Arn": arn, "DeadLetterConfig": {"Arn": letters.arn}}
-    events.put_targets(Rule=name, Targets=[target])
-    events.put_events(Entries=[{"Source": name, "DetailType": "t", "Detail": "{}"}])
-    attributes = letters.message()["MessageAttributes"]
-    assert attributes["TARGET_ARN"]["StringValue"] == arn
+    arn = f"arn:aws:{resource.replace(':', f':{REGION}:{ACCOUNT}:')}"
+    target = {"Arn": arn, "DeadLetterConfig": {"Arn": letters.arn}}
+    make_rule(cloud, name, {"source": [name]}, target)
+    entry = {"Source": name, "DetailType": "t", "Detail": "{}"}
+    cloud.client("events").put_events(Entries=[entry])
+    assert attributes_of(letters.message())["TARGET_ARN"] == arn
 
 
 # -- Step Functions -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "state",
+    ("state", "inner"),
     [
-        {
-            "Type": "Map",
-            "ItemBatcher": {"MaxItemsPerBatch": 2},
-            "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, **machine_of(B=PASS)},
-            "End": True,
-        },
-        {
-            "Type": "Map",
-            "QueryLanguage": "JSONata",
-            "ItemProcessor": {
-                "ProcessorConfig": {"Mode": "INLINE"},
-                **machine_of(B={**PASS, "QueryLanguage": "JSONPath"}),
-            },
-            "End": True,
-        },
+        ({"ItemBatcher": {"MaxItemsPerBatch": 2}}, PASS),
+        ({"QueryLanguage": "JSONata"}, {**PASS, "QueryLanguage": "JSONPath"}),
     ],
     ids=["ItemBatcher", "JSONPath in JSONata"],
 )
-def test_unsupported_definitions_are_refused(cloud, state):
-    definition = json.dumps(machine_of(A=state))
-    told = cloud.client("stepfunctions").validate_state_machine_definition(definition=definition)
+def test_unsupported_definitions_are_refused(cloud, state, inner):
+    processor = {"ProcessorConfig": {"Mode": "INLINE"}, **machine_of(B=inner)}
+    every = {"Type": "Map", "ItemProcessor": processor, "End": True, **state}
+    told = cloud.client("stepfunctions").validate_state_machine_definition(
+        definition=json.dumps(machine_of(A=every))
+    )
     assert told["result"] == "FAIL"
 
 
 def test_the_end_of_a_branch_has_fewer_history_events(cloud):
-    states = cloud.client("stepfunctions")
     branch = machine_of(B={"Type": "Fail", "Error": "E"})
-    definition = json.dumps(machine_of(A={"Type": "Parallel", "Branches": [branch], "End": True}))
-    arn = states.create_state_machine(name="branch", definition=definition, roleArn=role(cloud))
-    execution = states.start_execution(stateMachineArn=arn["stateMachineArn"])
-    about = {"executionArn": execution["executionArn"]}
-    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "the end", SECONDS)
-    types = [each["type"] for each in states.get_execution_history(**about)["events"]]
+    parallel = {"Type": "Parallel", "Branches": [branch], "End": True}
+    types = [each["type"] for each in history(cloud, "branch", machine_of(A=parallel))]
     assert not [name for name in types if name.endswith("Aborted")]
 
 
 def test_task_results_have_no_metadata_except_the_capacity_of_an_update(cloud):
-    states = cloud.client("stepfunctions")
-    cloud.client("dynamodb").create_table(
-        TableName="capacity",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-    )
+    make_table(cloud, "capacity")
     update = {
         "Type": "Task",
         "Resource": "arn:aws:states:::dynamodb:updateItem",
@@ -225,13 +212,9 @@ def test_task_results_have_no_metadata_except_the_capacity_of_an_update(cloud):
         },
         "Next": "B",
     }
-    undefined = {"Type": "Pass", "Output": "{% $nothing %}", "End": True}
-    definition = json.dumps(machine_of(A=update, B=undefined) | {"QueryLanguage": "JSONata"})
-    arn = states.create_state_machine(name="capacity", definition=definition, roleArn=role(cloud))
-    execution = states.start_execution(stateMachineArn=arn["stateMachineArn"])
-    about = {"executionArn": execution["executionArn"]}
-    wait_for(lambda: states.describe_execution(**about)["status"] == "FAILED", "the end", SECONDS)
-    events = {each["type"]: each for each in states.get_execution_history(**about)["events"]}
+    undefined = {**PASS, "Output": "{% $nothing %}"}
+    definition = machine_of(A=update, B=undefined) | {"QueryLanguage": "JSONata"}
+    events = {each["type"]: each for each in history(cloud, "capacity", definition)}
     result = json.loads(events["TaskSucceeded"]["taskSucceededEventDetails"]["output"])
     assert result.keys() == {"ConsumedCapacity"}
     # On AWS, it is the event before PassStateEntered.
@@ -259,9 +242,8 @@ def test_a_stack_is_complete_when_the_operation_returns(cloud):
 
 
 def test_there_is_one_macro(cloud):
-    body = json.dumps(
-        {"Transform": "AWS::Include", "Resources": {"A": {"Type": "AWS::SQS::Queue"}}}
-    )
+    resources = {"A": {"Type": "AWS::SQS::Queue"}}
+    body = json.dumps({"Transform": "AWS::Include", "Resources": resources})
     with pytest.raises(ClientError, match="No transform named AWS::Include found"):
         cloud.client("cloudformation").create_stack(StackName="macro", TemplateBody=body)
 
@@ -308,19 +290,13 @@ def test_alarms_call_no_action(cloud):
 
 def test_a_build_succeeds_without_running_anything(cloud):
     codebuild = cloud.client("codebuild")
+    commands = "{phases: {build: {commands: [exit 1]}}}"
+    compute = {"image": "none", "computeType": "BUILD_GENERAL1_SMALL"}
     codebuild.create_project(
         name="idle-builds",
-        source={
-            "type": "NO_SOURCE",
-            "location": "-",
-            "buildspec": "{phases: {build: {commands: [exit 1]}}}",
-        },
+        source={"type": "NO_SOURCE", "location": "-", "buildspec": commands},
         artifacts={"type": "NO_ARTIFACTS"},
-        environment={
-            "type": "LINUX_CONTAINER",
-            "image": "none",
-            "computeType": "BUILD_GENERAL1_SMALL",
-        },
+        environment={"type": "LINUX_CONTAINER", **compute},
         serviceRole=role(cloud),
     )
     build = codebuild.start_build(projectName="idle-builds")["build"]["id"]
@@ -331,10 +307,7 @@ def test_a_build_succeeds_without_running_anything(cloud):
 def test_a_pipeline_does_not_start_by_itself_and_most_aws_actions_do_nothing(cloud):
     client = cloud.client("codepipeline")
     action = {"name": "Build", "configuration": {"ProjectName": "none"}}
-    pipeline = acknowledger.pipeline(
-        "idle", "AWS/Build/CodeBuild/1", {"Build": [action]}, acknowledger.pipeline_role(cloud)
-    )
-    client.create_pipeline(pipeline=pipeline)
+    acknowledger.create_pipeline(cloud, "idle", "AWS/Build/CodeBuild/1", {"Build": [action]})
     assert client.list_pipeline_executions(pipelineName="idle")["pipelineExecutionSummaries"] == []
     client.start_pipeline_execution(name="idle")
 

@@ -3,7 +3,6 @@
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,20 +15,15 @@ from tests.local.fixtures.cloud import (
     REGION,
     SECONDS,
     Queue,
+    attributes_of,
     make_function,
+    make_machine,
     role,
-    running,
 )
 from tests.support import wait_for
 
 PATTERN = {"source": ["shop"], "detail-type": ["Sold"]}
 DETAIL = {"item": 'a "big" \\ hat', "count": 2, "é": None, "tags": ["x", "y"], "in": {"b": True}}
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalCloud]:
-    with running() as cloud:
-        yield cloud
 
 
 @pytest.fixture
@@ -106,21 +100,11 @@ def test_a_queue_gets_the_event_exactly_as_eventbridge_writes_it(cloud, bus):
     put_rule(cloud, bus, {"Arn": queue.arn})
     event_id = put_event(cloud, bus, Time=1_700_000_000, Resources=["arn:aws:s3:::hats"])
     event = queue.body()
-    assert list(event) == [
-        "version",
-        "id",
-        "detail-type",
-        "source",
-        "account",
-        "time",
-        "region",
-        "resources",
-        "detail",
-    ]
-    assert event["id"] == event_id
+    order = "version id detail-type source account time region resources detail"
+    assert list(event) == order.split()
     assert event["time"] == "2023-11-14T22:13:20Z"
     assert event["resources"] == ["arn:aws:s3:::hats"]
-    assert event["detail"] == DETAIL
+    assert event == expected(event_id, event) | {"resources": event["resources"]}
 
 
 def test_another_bus_gets_the_same_event(cloud, bus):
@@ -136,9 +120,7 @@ def test_another_bus_gets_the_same_event(cloud, bus):
 def test_a_state_machine_is_started_with_the_event(cloud, bus):
     states = cloud.client("stepfunctions")
     definition = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
-    machine = states.create_state_machine(
-        name="target", definition=json.dumps(definition), roleArn=role(cloud)
-    )["stateMachineArn"]
+    machine = make_machine(cloud, "target", definition)
     put_rule(cloud, bus, {"Arn": machine, "RoleArn": role(cloud)})
     event_id = put_event(cloud, bus)
     [execution] = wait_for(
@@ -165,6 +147,13 @@ def test_a_log_group_gets_the_event(cloud, bus):
 # -- Input of a target ----------------------------------------------------------------------------
 
 
+TRANSFORMER = {
+    "InputPathsMap": {name: f"$.detail.{name}" for name in ("item", "tags", "in", "none")},
+    "InputTemplate": '{"value": <item>, "text": "sold <item> (<tags>)", "in": <in>, '
+    '"none": <none>, "empty": "<none>", "rule": "<aws.events.rule-name>"}',
+}
+
+
 @pytest.mark.parametrize(
     ("target", "body"),
     [
@@ -172,20 +161,7 @@ def test_a_log_group_gets_the_event(cloud, bus):
         ({"InputPath": "$.detail"}, DETAIL),
         ({"InputPath": "$.detail.item"}, DETAIL["item"]),
         (
-            {
-                "InputTransformer": {
-                    "InputPathsMap": {
-                        "item": "$.detail.item",
-                        "tags": "$.detail.tags",
-                        "in": "$.detail.in",
-                        "none": "$.detail.none",
-                    },
-                    "InputTemplate": (
-                        '{"value": <item>, "text": "sold <item> (<tags>)", "in": <in>, '
-                        '"none": <none>, "empty": "<none>", "rule": "<aws.events.rule-name>"}'
-                    ),
-                }
-            },
+            {"InputTransformer": TRANSFORMER},
             {
                 "value": DETAIL["item"],
                 "text": f'sold {DETAIL["item"]} (["x", "y"])',
@@ -217,27 +193,12 @@ def test_only_enabled_rules_that_match_deliver(cloud, bus):
     put_event(cloud, bus)
     assert right.body()["detail"] == DETAIL
     assert wrong.receive() is None
-
-
-def test_a_rule_that_is_enabled_again_delivers(cloud, bus):
-    queue = Queue(cloud, "again")
     events = cloud.client("events")
-    put_rule(cloud, bus, {"Arn": queue.arn})
     events.disable_rule(Name="sold", EventBusName=bus)
-    put_event(cloud, bus)
-    assert queue.receive() is None
-    events.enable_rule(Name="sold", EventBusName=bus)
+    events.enable_rule(Name="disabled", EventBusName=bus)
     event_id = put_event(cloud, bus)
-    assert queue.body()["id"] == event_id
-
-
-def test_a_schedule_matches_no_event(cloud):
-    scheduled = Queue(cloud, "scheduled")
-    events = cloud.client("events")
-    events.put_rule(Name="every-hour", ScheduleExpression="rate(1 hour)")
-    events.put_targets(Rule="every-hour", Targets=[{"Id": "1", "Arn": scheduled.arn}])
-    put_event(cloud, "default")
-    assert scheduled.receive() is None
+    assert wrong.body()["id"] == event_id
+    assert right.receive() is None
 
 
 def test_the_bus_may_be_named_by_its_arn(cloud, bus):
@@ -349,9 +310,7 @@ def test_an_event_for_a_missing_target_becomes_a_dead_letter(cloud, bus):
     assert queue.body()["id"] == event_id
     message = dead_letters.message()
     assert json.loads(message["Body"])["id"] == event_id
-    attributes = {
-        name: attribute["StringValue"] for name, attribute in message["MessageAttributes"].items()
-    }
+    attributes = attributes_of(message)
     assert attributes == {
         "RULE_ARN": rule_arn,
         "TARGET_ARN": gone,

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,17 +23,14 @@ from tests.local.fixtures.cloud import (
     REGION,
     SECONDS,
     Queue,
+    alive,
+    attributes_of,
     make_function,
-    running,
     zipped,
 )
 from tests.support import wait_for
 
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalCloud]:
-    with running() as cloud:
-        yield cloud
+HANDLER = "def handler(event, context):"
 
 
 def invoke(cloud: LocalCloud, name: str, event: Any = None, **settings: Any) -> Any:
@@ -42,14 +38,6 @@ def invoke(cloud: LocalCloud, name: str, event: Any = None, **settings: Any) -> 
     answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), **settings)
     answer["json"] = json.loads(answer["Payload"].read() or "null")
     return answer
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def log_lines(cloud: LocalCloud, group: str) -> list[str]:
@@ -61,7 +49,7 @@ def log_lines(cloud: LocalCloud, group: str) -> list[str]:
 
 
 def test_a_function_gets_the_event_and_answers_its_return_value(cloud):
-    make_function(cloud, "echo", "def handler(event, context): return {'got': event}")
+    make_function(cloud, "echo", f"{HANDLER} return {{'got': event}}")
     event = {"text": 'quotes " and \\ and é😀', "none": None, "list": [1, 2.5, True]}
     answer = invoke(cloud, "echo", event)
     assert answer["StatusCode"] == 200
@@ -71,7 +59,7 @@ def test_a_function_gets_the_event_and_answers_its_return_value(cloud):
 
 
 def test_a_function_can_be_invoked_by_its_arn(cloud):
-    arn = make_function(cloud, "by-arn", "def handler(event, context): return 'yes'")
+    arn = make_function(cloud, "by-arn", f"{HANDLER} return 'yes'")
     assert invoke(cloud, arn)["json"] == "yes"
     assert invoke(cloud, arn, Qualifier="$LATEST")["json"] == "yes"
 
@@ -161,16 +149,6 @@ def test_variables_that_python_reads_at_its_start_take_effect(cloud):
     assert invoke(cloud, "optimized")["json"] == [1, ["app.handler"], True]
 
 
-def test_a_function_reaches_the_same_local_stack(cloud):
-    source = """
-        import boto3
-        def handler(event, context):
-            return boto3.client("sts").get_caller_identity()["Account"]
-    """
-    make_function(cloud, "caller", source, Timeout=10)
-    assert invoke(cloud, "caller")["json"] == ACCOUNT
-
-
 # -- Output ---------------------------------------------------------------------------------------
 
 
@@ -197,15 +175,11 @@ def test_what_a_function_prints_is_its_log_and_never_its_answer(cloud):
     assert lines[6].startswith(f"REPORT RequestId: {request_id}\tDuration: ")
     assert "Init Duration" in lines[6]
     assert base64.b64decode(answer["LogResult"]).decode().splitlines() == lines
-
-
-def test_the_log_is_returned_only_on_request(cloud):
-    make_function(cloud, "no-tail", "def handler(event, context): return 1")
-    assert "LogResult" not in invoke(cloud, "no-tail")
+    assert "LogResult" not in invoke(cloud, "prints")
 
 
 def test_a_function_logs_to_the_group_of_its_configuration(cloud):
-    source = "def handler(event, context): print('here'); return context.log_group_name"
+    source = f"{HANDLER} print('here'); return context.log_group_name"
     make_function(cloud, "grouped", source, LoggingConfig={"LogGroup": "/mine"})
     assert invoke(cloud, "grouped")["json"] == "/mine"
     assert "here" in log_lines(cloud, "/mine")
@@ -235,30 +209,21 @@ def test_an_exception_is_answered_with_its_class_name_and_trace(cloud):
 @pytest.mark.parametrize(
     ("source", "error_type", "message"),
     [
-        ("def handler(event, context): return {1, 2}", "Runtime.MarshalError", "Unable to marshal"),
+        (f"{HANDLER} return {{1, 2}}", "Runtime.MarshalError", "Unable to marshal"),
+        (f"{HANDLER} return b'\\xff'", "Runtime.MarshalError", "Unable to marshal"),
         ("import no_such_module", "Runtime.ImportModuleError", "Unable to import module 'app'"),
         (
-            "def other(): pass",
-            "Runtime.HandlerNotFound",
+            *("def other(): pass", "Runtime.HandlerNotFound"),
             "Handler 'handler' missing on module 'app'",
         ),
         ("def handler(:", "Runtime.UserCodeSyntaxError", "Syntax error in module 'app'"),
         ("raise ValueError('at once')", "ValueError", "at once"),
         (
-            "def handler(event, context): exit(3)",
-            "Runtime.ExitError",
+            *(f"{HANDLER} exit(3)", "Runtime.ExitError"),
             "Runtime exited with error: exit status 3",
         ),
-        (
-            "def handler(event, context): exit()",
-            "Runtime.ExitError",
-            "exited without providing a reason",
-        ),
-        (
-            "import os\ndef handler(event, context): os.abort()",
-            "Runtime.ExitError",
-            "signal: Aborted",
-        ),
+        (f"{HANDLER} exit()", "Runtime.ExitError", "exited without providing a reason"),
+        (f"import os\n{HANDLER} os.abort()", "Runtime.ExitError", "signal: Aborted"),
     ],
 )
 def test_failures_have_lambdas_error_types(cloud, source, error_type, message):
@@ -290,15 +255,11 @@ def test_a_function_that_times_out_is_killed_and_restarted(cloud):
     assert invoke(cloud, "slow", 0)["json"] == 1
 
 
-def test_an_event_that_is_not_json_is_refused(cloud):
-    make_function(cloud, "json-only", "def handler(event, context): return event")
+def test_an_event_that_is_not_json_and_an_unknown_function_are_refused(cloud):
+    make_function(cloud, "json-only", f"{HANDLER} return event")
     client = cloud.client("lambda")
     with pytest.raises(client.exceptions.InvalidRequestContentException):
         client.invoke(FunctionName="json-only", Payload=b"{")
-
-
-def test_an_unknown_function_is_not_found(cloud):
-    client = cloud.client("lambda")
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.invoke(FunctionName="nobody")
 
@@ -322,9 +283,7 @@ def test_a_sandbox_stays_warm_until_the_code_or_the_configuration_changes(cloud)
     client.update_function_configuration(FunctionName="warm", Environment=environment)
     second = invoke(cloud, "warm")["json"]
     assert second != first
-    client.update_function_code(
-        FunctionName="warm", ZipFile=zipped("def handler(event, context): return 'new code'")
-    )
+    client.update_function_code(FunctionName="warm", ZipFile=zipped(f"{HANDLER} return 'new code'"))
     assert invoke(cloud, "warm")["json"] == "new code"
     assert not Path(f"/proc/{first}").exists()
 
@@ -353,17 +312,6 @@ def test_events_wait_while_all_sandboxes_are_busy(cloud):
     assert len(set(pids)) <= 4
 
 
-def test_reserved_concurrency_throttles(cloud):
-    make_function(cloud, "reserved", PID)
-    client = cloud.client("lambda")
-    client.put_function_concurrency(FunctionName="reserved", ReservedConcurrentExecutions=0)
-    with pytest.raises(client.exceptions.TooManyRequestsException) as caught:
-        client.invoke(FunctionName="reserved")
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
-    client.delete_function_concurrency(FunctionName="reserved")
-    assert invoke(cloud, "reserved")["json"]
-
-
 # -- Asynchronous invocation ----------------------------------------------------------------------
 
 FAILS_UNTIL = """
@@ -378,43 +326,33 @@ FAILS_UNTIL = """
 
 
 def test_a_dry_run_does_not_run(cloud):
-    make_function(cloud, "dry", "def handler(event, context): print('ran')")
+    make_function(cloud, "dry", f"{HANDLER} print('ran')")
     answer = cloud.client("lambda").invoke(FunctionName="dry", InvocationType="DryRun")
     assert answer["StatusCode"] == 204
 
 
 def test_an_asynchronous_invocation_is_accepted_and_run_later(cloud):
-    make_function(cloud, "later", "def handler(event, context): print('ran with', event)")
-    answer = cloud.client("lambda").invoke(
-        FunctionName="later", InvocationType="Event", Payload=b'{"n": 1}'
-    )
+    make_function(cloud, "later", f"{HANDLER} print('ran with', event)")
+    client, logs = cloud.client("lambda"), cloud.client("logs")
+    answer = client.invoke(FunctionName="later", InvocationType="Event", Payload=b'{"n": 1}')
     assert answer["StatusCode"] == 202
     assert answer["Payload"].read() == b""
-    lines = wait_for(
-        lambda: (
-            cloud.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/later")[
-                "logGroups"
-            ]
-            and log_lines(cloud, "/aws/lambda/later")
-        ),
-        "the function to run",
-        SECONDS,
-    )
-    assert "ran with {'n': 1}" in lines
+
+    def lines() -> list[str]:
+        found = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/later")["logGroups"]
+        return log_lines(cloud, "/aws/lambda/later") if found else []
+
+    assert "ran with {'n': 1}" in wait_for(lines, "the function to run", SECONDS)
 
 
 def test_an_event_that_fails_three_times_becomes_a_dead_letter(cloud):
     dead_letters = Queue(cloud, "dead-letters")
     config = {"TargetArn": dead_letters.arn}
     make_function(cloud, "dead", FAILS_UNTIL, DeadLetterConfig=config)
-    cloud.client("lambda").invoke(
-        FunctionName="dead", InvocationType="Event", Payload=b'{"failures": 9}'
-    )
+    invoke(cloud, "dead", {"failures": 9}, InvocationType="Event")
     message = dead_letters.message()
     assert message["Body"] == '{"failures": 9}'
-    attributes = {
-        name: attribute["StringValue"] for name, attribute in message["MessageAttributes"].items()
-    }
+    attributes = attributes_of(message)
     assert attributes["ErrorCode"] == "200"
     assert attributes["ErrorMessage"] == "failure 3"
     attempts = [line for line in log_lines(cloud, "/aws/lambda/dead") if line.startswith("attempt")]
@@ -428,9 +366,7 @@ def test_an_event_that_succeeds_on_a_retry_is_not_a_dead_letter(cloud):
     cloud.client("lambda").put_function_event_invoke_config(
         FunctionName="recovers", DestinationConfig={"OnSuccess": {"Destination": done.arn}}
     )
-    cloud.client("lambda").invoke(
-        FunctionName="recovers", InvocationType="Event", Payload=b'{"failures": 2}'
-    )
+    invoke(cloud, "recovers", {"failures": 2}, InvocationType="Event")
     assert done.body()["requestContext"]["condition"] == "Success"
     assert dead_letters.receive() is None
 
@@ -445,7 +381,7 @@ def test_the_invoke_config_limits_attempts_and_sends_the_record(cloud):
         MaximumRetryAttempts=0,
         DestinationConfig={"OnFailure": {"Destination": failed.arn}},
     )
-    client.invoke(FunctionName="configured", InvocationType="Event", Payload=b'{"failures": 9}')
+    invoke(cloud, "configured", {"failures": 9}, InvocationType="Event")
     record = failed.body()
     assert record["version"] == "1.0"
     assert record["requestContext"]["functionArn"] == f"{arn}:$LATEST"
@@ -460,9 +396,9 @@ def test_the_invoke_config_limits_attempts_and_sends_the_record(cloud):
     assert record["responsePayload"]["errorMessage"] == "failure 1"
 
 
-def test_a_throttled_event_is_retried_until_it_runs(cloud):
+def test_reserved_concurrency_throttles_and_an_event_is_retried_until_it_runs(cloud):
     done = Queue(cloud, "unthrottled")
-    make_function(cloud, "throttled", "def handler(event, context): return 'ran'")
+    make_function(cloud, "throttled", f"{HANDLER} return 'ran'")
     client = cloud.client("lambda")
     client.put_function_event_invoke_config(
         FunctionName="throttled",
@@ -470,6 +406,9 @@ def test_a_throttled_event_is_retried_until_it_runs(cloud):
         DestinationConfig={"OnSuccess": {"Destination": done.arn}},
     )
     client.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
+    with pytest.raises(client.exceptions.TooManyRequestsException) as caught:
+        client.invoke(FunctionName="throttled")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
     client.invoke(FunctionName="throttled", InvocationType="Event")
     assert done.receive() is None
     client.delete_function_concurrency(FunctionName="throttled")
@@ -486,15 +425,9 @@ def test_a_throttled_event_is_retried_until_it_runs(cloud):
 def test_bytes_are_answered_as_text(cloud, value, payload):
     # "HelloWorld!" is from LocalStack's lambda task snapshots, which were recorded on AWS.
     name = f"bytes-{len(value)}"
-    make_function(cloud, name, f"def handler(event, context): return {value}")
+    make_function(cloud, name, f"{HANDLER} return {value}")
     answer = cloud.client("lambda").invoke(FunctionName=name)
     assert answer["Payload"].read().decode() == payload
-
-
-def test_bytes_that_are_not_utf_8_are_a_marshal_error(cloud):
-    make_function(cloud, "no-text", "def handler(event, context): return b'\\xff'")
-    answer = cloud.client("lambda").invoke(FunctionName="no-text")
-    assert json.loads(answer["Payload"].read())["errorType"] == "Runtime.MarshalError"
 
 
 THREADS = ("(_read_answers)", "(_read_output)", "(_work)")
@@ -523,15 +456,15 @@ def test_deleted_functions_leave_nothing_behind(cloud, number):
     for each in range(number):
         name = f"short-lived-{each}"
         make_function(cloud, name, source)
-        pids.append(json.loads(client.invoke(FunctionName=name)["Payload"].read()))
-        client.invoke(FunctionName=name, InvocationType="Event", Payload='{"sleep": 60}')
+        pids.append(invoke(cloud, name, {})["json"])
+        invoke(cloud, name, {"sleep": 60}, InvocationType="Event")
         client.delete_function(FunctionName=name)
     wait_for(lambda: not any(map(alive, pids)), "the processes to end", SECONDS)
     wait_for(lambda: threads() <= before[0], "the threads to end", SECONDS)
     assert (files(), runner._pools) == before[1:]
     assert runner.unfinished() == []
     # A new function with the same name works.
-    make_function(cloud, "short-lived-0", "def handler(event, context): return 1")
+    make_function(cloud, "short-lived-0", f"{HANDLER} return 1")
     assert client.invoke(FunctionName="short-lived-0")["Payload"].read() == b"1"
     client.delete_function(FunctionName="short-lived-0")
 
@@ -539,7 +472,7 @@ def test_deleted_functions_leave_nothing_behind(cloud, number):
 def test_an_invocation_that_overlaps_the_deletion_leaves_nothing_behind(cloud):
     runner = functions.runner()
     before = (set(runner._code.iterdir()), dict(runner._pools))
-    make_function(cloud, "overlap", "def handler(event, context): return 1")
+    make_function(cloud, "overlap", f"{HANDLER} return 1")
     function = models.lambda_backends[ACCOUNT][REGION].get_function("overlap")
     cloud.client("lambda").delete_function(FunctionName="overlap")
     for invoke in (runner.invoke, runner.invoke_async):
@@ -551,7 +484,7 @@ def test_an_invocation_that_overlaps_the_deletion_leaves_nothing_behind(cloud):
 
 def test_deleting_a_version_keeps_the_function(cloud):
     client = cloud.client("lambda")
-    make_function(cloud, "versioned", "def handler(event, context): return 1")
+    make_function(cloud, "versioned", f"{HANDLER} return 1")
     version = client.publish_version(FunctionName="versioned")["Version"]
     for qualifier in (version, "$LATEST"):
         answer = client.invoke(FunctionName="versioned", Qualifier=qualifier)

@@ -26,8 +26,6 @@ pytestmark = [needs_browser, pytest.mark.slow]
 FUNCTIONS = "/2015-03-31/functions"
 RESET = "/moto-api/reset"
 EVENTS = f"{PATH}events"
-#: A name whose owner has pointed it at this machine.
-REBOUND = "rebound.example"
 
 
 def signed(service: str) -> dict[str, str]:
@@ -185,31 +183,10 @@ def test_pages_of_other_sites_read_and_change_nothing(world, way, host):
         window.close()
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1"])
-def test_pages_of_other_sites_create_no_function(world, host):
-    assert world.ask(host, FETCH, FUNCTIONS, world.function()) == "TypeError"
-    [(method, path, problem)] = world.refused
-    assert (method, path) == ("OPTIONS", FUNCTIONS)
-    assert problem.startswith(f"Origin: web pages of http://{host}:{world.site_port} may not use ")
-    assert world.untouched()
-
-
 def test_a_form_shows_why_it_was_refused(world):
     world.ask("evil.example", FORM, RESET, {"target": "_self"})
     world.page.wait_for_url(f"**{RESET}")
     assert "web pages of http://evil.example" in world.page.inner_text("body")
-
-
-def test_a_rebound_name_is_refused(world):
-    port = world.cloud.endpoint_url.rpartition(":")[2]
-    for path in (PATH, "/moto-api/"):
-        answer = world.page.goto(f"http://{REBOUND}:{port}{path}")
-        assert answer
-        assert answer.status == 403
-        assert f"'{REBOUND}:{port}' is not a name of this machine" in answer.json()["message"]
-    post = f"return fetch('{RESET}', {{method: 'POST'}}).then(answer => answer.status)"
-    assert world.page.evaluate(f"async () => {{ {post} }}") == 403
-    assert world.untouched()
 
 
 def test_a_link_of_another_site_opens_the_page(world):

@@ -15,8 +15,8 @@ import boto3
 import pytest
 
 from local.aws import isolation
+from tests.local.fixtures import programs
 from tests.local.fixtures.foreign import REGION, Foreign, foreign, settings
-from tests.support import ROOT
 
 FOREIGN_URL = "http://foreign.invalid"
 
@@ -90,13 +90,8 @@ def test_tests_benchmarks_chaos_and_explorer_never_call_the_users_endpoint(astra
     with ExitStack() as stack:
         started = [
             stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-m", *command],
-                    cwd=ROOT,
-                    env=environment,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
+                programs.start(
+                    *(sys.executable, "-m", *command), env=environment, stderr=subprocess.STDOUT
                 )
             )
             for command, _ in STARTS.values()

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from local.aws.stack import Stack
 from local.page import PATH, view
 from local.page.view import STATUSES
 from local.worker import WorkerProcess
+from tests.local.fixtures import programs
 from tests.local.fixtures.browser import browsing, needs_browser
 from tests.support import wait_for
 
@@ -66,17 +66,10 @@ class World:
         return moto_codepipeline.backend(self.cloud.account_id, self.cloud.region)
 
     @contextmanager
-    def page(self, **viewport: int) -> Iterator[Page]:
-        """Load the page again; fails if the page has an error."""
-        with self.page_at("", **viewport) as page:
-            yield page
-
-    @contextmanager
-    def page_at(self, fragment: str, **viewport: int) -> Iterator[Page]:
-        """The same, with a fragment in the URL."""
+    def page(self, fragment: str = "", width: int = 1100, height: int = 700) -> Iterator[Page]:
+        """Load the page again, at a fragment; fails if the page has an error."""
         self._problems.clear()
-        size = {"width": 1100, "height": 700} | viewport
-        self._page.set_viewport_size(ViewportSize(width=size["width"], height=size["height"]))
+        self._page.set_viewport_size(ViewportSize(width=width, height=height))
         self._page.goto(self.url + fragment)
         expect(spoken(self._page, "connection")).to_have_text("live")
         yield self._page
@@ -94,10 +87,14 @@ class World:
         )
 
     def create_stages(self, name: str, stages: dict[str, list[dict[str, Any]]]) -> None:
-        declared = acknowledger.pipeline(
-            name, acknowledger.CUSTOM_ACTION_TYPE, stages, acknowledger.pipeline_role(self.cloud)
+        kind = acknowledger.CUSTOM_ACTION_TYPE
+        acknowledger.create_pipeline(self.cloud, name, kind, stages)
+
+    def hold(self, name: str) -> None:
+        """Disable the transition into a pipeline's stage Build."""
+        self.cloud.client("codepipeline").disable_stage_transition(
+            pipelineName=name, stageName="Build", transitionType="Inbound", reason="for lunch"
         )
-        self.cloud.client("codepipeline").create_pipeline(pipeline=declared)
 
     def delete(self, name: str) -> None:
         self.cloud.client("codepipeline").delete_pipeline(name=name)
@@ -108,10 +105,7 @@ class World:
 
     def stop(self, name: str) -> None:
         """Abandon a pipeline's executions, unless they have ended or are stopping."""
-        [under_way] = [
-            each["underWay"] for each in self.emulator.overview() if each["name"] == name
-        ]
-        for execution in under_way:
+        for execution in self.shown(name)["underWay"]:
             with suppress(ClientError):
                 self.cloud.client("codepipeline").stop_pipeline_execution(
                     pipelineName=name, pipelineExecutionId=execution, abandon=True
@@ -130,16 +124,23 @@ class World:
         """Wait until a pipeline's latest execution has this status, and its jobs have ended."""
 
         def has() -> bool:
-            return self.is_idle(name) and any(
-                (each["name"], each["status"]) == (name, status)
-                for each in self.emulator.overview()
-            )
+            return self.is_idle(name) and self.status(name) == status
 
         wait_for(has, f"{name} to be {status}", SECONDS)
 
+    def run(self, name: str, status: str) -> None:
+        """Start a pipeline, and wait until it has ended with this status."""
+        self.start(name)
+        self.ended(name, status)
+
     def status(self, name: str) -> str | None:
         """The status of a pipeline's latest execution."""
-        return next(each["status"] for each in self.emulator.overview() if each["name"] == name)
+        status: str | None = self.shown(name)["status"]
+        return status
+
+    def shown(self, name: str) -> dict[str, Any]:
+        """What the page is told about a pipeline."""
+        return next(each for each in self.emulator.overview() if each["name"] == name)
 
     def latest(self, name: str) -> str | None:
         """The id of a pipeline's latest execution."""
@@ -238,18 +239,14 @@ def act(request: pytest.FixtureRequest) -> Act:
     if request.param == "button":
         return press
     try:
-        programs = installs.aws_cli()
+        aws = installs.aws_cli()
     except installs.NotInstalled as reason:
         pytest.skip(str(reason))
 
     def run(page: Page, name: str) -> None:
-        subprocess.run(
-            ["/bin/sh", "-ec", copied(page, f"Copy the command: {name}")],
-            env={"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
-            capture_output=True,
-            timeout=SECONDS,
-            check=True,
-        )
+        command = copied(page, f"Copy the command: {name}")
+        environment = {"PATH": f"{aws}{os.pathsep}{os.environ['PATH']}"}
+        programs.output_of("/bin/sh", "-ec", command, environment=environment, seconds=SECONDS)
         if page.locator("#ask").is_visible():
             press(page, "Cancel")
 
@@ -345,10 +342,8 @@ def test_an_ended_job_shows_no_progress(world, held):
 
 
 def test_the_page_can_be_used_without_a_mouse(world):
-    for name in ("plain", "hostile"):
-        world.start(name)
-    world.ended("plain", "Succeeded")
-    world.ended("hostile", "Failed")
+    world.run("plain", "Succeeded")
+    world.run("hostile", "Failed")
     with world.page() as page:
         expect(card(page, "hostile", "Failed")).to_be_visible()
         page.keyboard.press("Tab")
@@ -372,9 +367,7 @@ def test_the_page_can_be_used_without_a_mouse(world):
 
 def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(world, held, approved):
     kind = acknowledger.PARTNER_ACTION_TYPE  # it is not the first
-    world.cloud.client("codepipeline").disable_stage_transition(
-        pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
-    )
+    world.hold("plain")
     question = "Stop held …"
     with world.page() as page:
         status = article(page, "held").locator(".status")
@@ -427,8 +420,7 @@ def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(world, 
 
 
 def test_a_jobs_data_is_shown_as_text(world):
-    world.start("hostile")
-    world.ended("hostile", "Failed")
+    world.run("hostile", "Failed")
     with world.page() as page:
         card(page, "hostile", "Failed").click()
         value = page.get_by_role("dialog").locator("dt:text-is('Outcome') + dd")
@@ -471,8 +463,7 @@ def test_the_clock_is_advanced(world, act, button, seconds):
 
 
 def test_a_screen_reader_says_the_totals(world):
-    world.start("plain")
-    world.ended("plain", "Succeeded")
+    world.run("plain", "Succeeded")
     with world.page() as page:
         totals = page.locator("p[aria-live=polite]")
         expect(totals).to_contain_text(re.compile(r"\d+ Succeeded"))
@@ -499,15 +490,6 @@ def test_a_switch_can_be_changed_and_an_invalid_value_is_reported(world):
         expect(page.get_by_label("continuation_seconds")).to_have_value("7")
         world.emulator.behaviour = moto_codepipeline.Behaviour()
         expect(page.get_by_label("nonce_rotates")).to_have_value("true")
-
-
-def test_a_notice_is_shown_while_there_is_one(world):
-    with world.page() as page:
-        expect(page.locator("#notices")).to_be_hidden()
-        world.cloud.notices["worker"] = "The worker ended."
-        expect(page.get_by_role("alert")).to_have_text("The worker ended.")
-        world.cloud.notices.clear()
-        expect(page.locator("#notices")).to_be_hidden()
 
 
 # -- Pipelines ------------------------------------------------------------------------------------
@@ -545,9 +527,7 @@ def test_a_failed_stage_is_retried(world, act):
 
 
 def test_a_held_transition_is_released(world, act):
-    world.cloud.client("codepipeline").disable_stage_transition(
-        pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
-    )
+    world.hold("plain")
     with world.page() as page:
         expect(article(page, "plain")).to_contain_text("Held: for lunch")
         start(world, page, "plain")
@@ -566,9 +546,7 @@ def test_each_stage_shows_the_latest_execution_that_reached_it(world):
         shown = article(page, "twice")
         check = shown.get_by_role("button", name="Check : InProgress", exact=True)
         expect(check).to_be_visible()
-        world.cloud.client("codepipeline").disable_stage_transition(
-            pipelineName="twice", stageName="Build", transitionType="Inbound", reason="for lunch"
-        )
+        world.hold("twice")
         second = world.start("twice")
         expect(shown.locator(".status")).to_have_text("InProgress · 2 under way")
         press(page, "Stop twice …")
@@ -627,9 +605,7 @@ def test_start_buttons_stay_in_place_with_many_pipelines(world):
 
 
 def test_a_click_counts_even_if_the_page_changes_during_it(world):
-    world.cloud.client("codepipeline").disable_stage_transition(
-        pipelineName="plain", stageName="Build", transitionType="Inbound", reason="for lunch"
-    )
+    world.hold("plain")
     with world.page() as page:
         # The press takes the focus from it.
         page.get_by_label("Find jobs and pipelines").focus()
@@ -689,8 +665,7 @@ def test_a_refusal_is_shown_and_the_dialog_stays_open(world, held):
 
 
 def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world):
-    world.start("plain")
-    world.ended("plain", "Succeeded")
+    world.run("plain", "Succeeded")
     with world.page() as page:
         article(page, "plain").get_by_role("button", name="plain-action").click()
         dialog = page.get_by_role("dialog", name="plain-action")
@@ -700,34 +675,22 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world):
         press(page, "Close")
         expect(dialog).to_be_hidden()
         expect(page).to_have_url(world.url)
-    with world.page_at(f"#job={job_id}") as page:
+    with world.page(f"#job={job_id}") as page:
         dialog = page.get_by_role("dialog", name="plain-action")
         expect(dialog.locator("dt:text-is('Job') + dd")).to_have_text(job_id)
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
-    with world.page_at("#job=nothing%20of%20ours") as page:
+    with world.page("#job=nothing%20of%20ours") as page:
         dialog = page.get_by_role("dialog", name="Job nothing of ours")
         expect(dialog).to_contain_text("no row for this job")
-
-
-def test_a_copied_command_names_this_endpoint_and_its_credentials(world):
-    with world.page() as page:
-        command = copied(page, "Copy the command: Start plain")
-        assert shlex.split(command) == [
-            "AWS_ACCESS_KEY_ID=local",
-            "AWS_SECRET_ACCESS_KEY=local",
-            *("aws", "codepipeline", "start-pipeline-execution", "--name", "plain"),
-            *("--endpoint-url", world.cloud.endpoint_url, "--region", world.cloud.region),
-        ]
 
 
 # -- Jobs -----------------------------------------------------------------------------------------
 
 
 def test_jobs_and_pipelines_are_found_by_words(world):
-    for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
-        world.start(name)
-        world.ended(name, status)
+    world.run("plain", "Succeeded")
+    world.run("hostile", "Failed")
     with world.page() as page:
         expect(card(page, "hostile", "Failed")).to_be_visible()
         find = page.get_by_label("Find jobs and pipelines")
@@ -768,8 +731,7 @@ def test_the_card_of_a_failed_job_shows_the_whole_reason(world):
         press(page, "fails")
         expect(spoken(page, "wanted")).to_contain_text("Fail")
         for name, reason in sorted(reasons.items(), key=lambda each: each[0] != "plain"):
-            world.start(name)
-            world.ended(name, "Failed")
+            world.run(name, "Failed")
             lane = "TimedOut" if name == "silent" else "Failed"
             why = card(page, name, lane).locator(".why")
             expect(why).to_have_text(re.compile("^" + re.escape(reason)))
@@ -780,8 +742,7 @@ def test_the_card_of_a_failed_job_shows_the_whole_reason(world):
 
 
 def test_a_jobs_details_have_the_workers_log_without_secrets(world):
-    world.start("plain")
-    world.ended("plain", "Succeeded")
+    world.run("plain", "Succeeded")
     with world.page() as page:
         succeeded = card(page, "plain", "Succeeded")
         job_id = succeeded.get_attribute("data-job")
@@ -879,19 +840,11 @@ def axe() -> str:
         pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"),
-    [
-        (1280, "light"),
-        (1280, "dark"),
-        (390, "light"),
-        (390, "dark"),
-    ],
-)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing_to_fix(world, held, approved, axe, width, scheme):
-    for name, status in (("plain", "Succeeded"), ("hostile", "Failed")):
-        world.start(name)
-        world.ended(name, status)
+    world.run("plain", "Succeeded")
+    world.run("hostile", "Failed")
     world.cloud.notices["worker"] = "The worker ended."
     try:
         with world.page(width=width, height=844) as page:

@@ -9,7 +9,7 @@ import pytest
 from local.aws import permissions
 from local.aws.permissions import Call, Grant
 from local.aws.server import LocalCloud
-from tests.local.fixtures.cloud import ACCOUNT, REGION, make_function
+from tests.local.fixtures.cloud import ACCOUNT, REGION, ended, invoke, make_function, make_table
 from tests.support import wait_for
 
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/things"
@@ -20,12 +20,7 @@ def cloud() -> Iterator[LocalCloud]:
     with LocalCloud(
         port=0, region=REGION, retry_delays=(0.05, 0.1), enforce_permissions=True
     ) as cloud:
-        cloud.client("dynamodb").create_table(
-            TableName="things",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        )
+        make_table(cloud, "things")
         yield cloud
 
 
@@ -54,10 +49,6 @@ GET = """
         except ClientError as error:
             return error.response["Error"]
 """
-
-
-def invoke(cloud: LocalCloud, name: str) -> Any:
-    return json.loads(cloud.client("lambda").invoke(FunctionName=name)["Payload"].read())
 
 
 def test_a_function_may_do_what_its_role_allows_and_nothing_else(cloud):
@@ -101,13 +92,7 @@ def run(cloud: LocalCloud, role: str, task: dict[str, Any]) -> dict[str, Any]:
         name=name, definition=json.dumps(definition), roleArn=role
     )["stateMachineArn"]
     arn = states.start_execution(stateMachineArn=machine)["executionArn"]
-
-    def ended() -> dict[str, Any] | None:
-        found: dict[str, Any] = states.describe_execution(executionArn=arn)
-        return found if found["status"] != "RUNNING" else None
-
-    found: dict[str, Any] = wait_for(ended, "the execution to end", seconds=20)
-    return found
+    return dict(ended(states, arn))
 
 
 @pytest.mark.parametrize(

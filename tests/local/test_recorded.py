@@ -12,15 +12,12 @@ recordings, and names are those of this test.
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.aws.server import LocalCloud
-from tests.local.fixtures.cloud import SECONDS, Queue, make_function, role, running
-from tests.support import wait_for
+from tests.local.fixtures.cloud import Queue, ended, make_function, make_machine, make_table
 
 pytestmark = pytest.mark.sampled(2)
 
@@ -30,12 +27,6 @@ COMPARED = (
     *("name", "error", "cause", "output", "resource", "resourceType", "index", "length"),
     *("timeoutInSeconds", "heartbeatInSeconds", "assignedVariables"),
 )
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalCloud]:
-    with running() as cloud:
-        yield cloud
 
 
 def matches(found: Any, recorded: Any) -> bool:
@@ -74,12 +65,7 @@ def test_an_execution_is_as_recorded_on_aws(cloud, row):
     if "function" in row:
         make_function(cloud, name, row["function"], Timeout=120)
     if "table" in row:
-        cloud.client("dynamodb").create_table(
-            TableName=name,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": row["table"], "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": row["table"], "AttributeType": "S"}],
-        )
+        make_table(cloud, name, row["table"])
     definition, given = (
         json.dumps(row[each])
         .replace('"FUNCTION"', f'"{name}"')
@@ -87,19 +73,13 @@ def test_an_execution_is_as_recorded_on_aws(cloud, row):
         .replace('"QUEUE"', f'"{queue.url}"')
         for each in ("definition", "input")
     )
-    machine = states.create_state_machine(name=name, definition=definition, roleArn=role(cloud))
-    arn = machine["stateMachineArn"]
+    arn = make_machine(cloud, name, json.loads(definition))
     execution = states.start_execution(stateMachineArn=arn, input=given)
     about = {"executionArn": execution["executionArn"]}
     if "answer" in row:
         send = states.send_task_success if "output" in row["answer"] else states.send_task_failure
         send(taskToken=queue.body()["TaskToken"], **row["answer"])
-
-    def ended() -> Any:
-        described = states.describe_execution(**about)
-        return described if described["status"] != "RUNNING" else None
-
-    described = wait_for(ended, "the execution to end", SECONDS)
+    described = ended(states, execution["executionArn"])
     found = [comparable(each) for each in states.get_execution_history(**about)["events"]]
     assert described["status"] == row["status"], found[-1]
     if "events" in row:
@@ -109,4 +89,4 @@ def test_an_execution_is_as_recorded_on_aws(cloud, row):
     if "error" in row:
         assert described["error"] == row["error"]
     if "output" in row:
-        assert matches(json.loads(described["output"]), row["output"])
+        assert matches(described["output"], row["output"])

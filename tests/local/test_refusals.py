@@ -1,12 +1,10 @@
 """Missing operations answer in the caller's protocol, with errors that SDKs don't retry."""
 
-import http.client
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -14,30 +12,14 @@ from botocore.model import ListShape, MapShape, OperationModel, Shape, StringSha
 
 from local import acknowledger
 from local.aws.server import LocalCloud
-from tests.local.fixtures.cloud import REGION, SECONDS, running
+from tests.local.fixtures.cloud import client_of, exchange, running
 
 pytestmark = pytest.mark.sampled(4)
 
 #: What the stack, its examples and its documentation use.
 SERVICES = (
-    "cloudformation",
-    "cloudwatch",
-    "codebuild",
-    "codepipeline",
-    "dynamodb",
-    "ecs",
-    "events",
-    "iam",
-    "kms",
-    "lambda",
-    "logs",
-    "s3",
-    "sns",
-    "sqs",
-    "ssm",
-    "stepfunctions",
-    "sts",
-    "xray",
+    *("cloudformation", "cloudwatch", "codebuild", "codepipeline", "dynamodb", "ecs", "events"),
+    *("iam", "kms", "lambda", "logs", "s3", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray"),
 )
 SCALARS = {
     "blob": b"x",
@@ -62,10 +44,7 @@ def client(cloud: LocalCloud, service: str) -> Any:
         read_timeout=60,
         s3={"addressing_style": "path"},
     )
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    return boto3.client(
-        service, region_name=REGION, endpoint_url=cloud.endpoint_url, config=config, **keys
-    )
+    return client_of(cloud.endpoint_url, service, config=config)
 
 
 def minimal(shape: Shape | None) -> Any:
@@ -152,16 +131,12 @@ UNKNOWN = (400, "UnknownOperationException", "")
 def test_a_failure_is_reported_and_not_retried_whatever_the_type_of_the_body(
     cloud, service, target, content_type, expected
 ):
-    connection = http.client.HTTPConnection(
-        cloud.endpoint_url.removeprefix("http://"), timeout=SECONDS
-    )
     scope = f"Credential=x/20260101/us-east-1/{service}/aws4_request, "
     headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}", "X-Amz-Target": target}
-    connection.request("POST", "/", "{}", headers | {"Content-Type": content_type})
-    answer = connection.getresponse()
-    said = json.loads(answer.read())
-    connection.close()
+    headers["Content-Type"] = content_type
+    answered, _, body = exchange(cloud, "POST", "/", headers, "{}")
+    said = json.loads(body)
     status, code, words = expected
-    assert (answer.status, said["__type"].rpartition("#")[2]) == (status, code)
+    assert (answered, said["__type"].rpartition("#")[2]) == (status, code)
     operation = target.partition(".")[2]
     assert said["message"] == f"{operation} of {service} is not implemented here{words}"

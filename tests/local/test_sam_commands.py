@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +13,7 @@ from local.arguments import TEMPLATE
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack, described
 from tests.documentation import blocks_of, pages
+from tests.local.fixtures import programs
 from tests.local.fixtures.checkout import ENDPOINT, Checkout, python_3_13, said_until
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import SAM
@@ -61,7 +61,7 @@ def code(cloud: LocalCloud) -> str:
 def test_the_stack_is_deployed_changed_upgraded_rolled_back_and_removed(blocks, checkout, cloud):
     def git(*arguments: str) -> None:
         who = ("-c", "user.name=Reader", "-c", "user.email=you@example.com")
-        subprocess.run(["git", *who, *arguments], cwd=checkout.folder, check=True)  # noqa: S607
+        programs.output_of("git", *who, *arguments, folder=checkout.folder)
 
     git("init", "--quiet")
     git("add", "functions")
@@ -129,9 +129,9 @@ def test_the_options_of_sam_named_in_the_text_exist(page):
     assert found or page != "docs/deployment.md"
     for command, options in found:
         assert SAM
-        shown = subprocess.run([SAM, command, "--help"], check=True, capture_output=True, text=True)
+        shown = programs.output_of(SAM, command, "--help")
         for option in re.findall(r"--[\w-]+", options):
-            assert re.search(rf"^ *{option}\b", shown.stdout, re.MULTILINE), option
+            assert re.search(rf"^ *{option}\b", shown, re.MULTILINE), option
 
 
 def test_notifications_are_deployed(blocks, checkout, cloud):

@@ -15,11 +15,10 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from local import acknowledger
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack, described
-from local.worker import SampleWorker
 from tests.integration import test_deployment_policy as deployment_policy
-from tests.local.fixtures.cloud import REGION, SECONDS
+from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
-from tests.support import ROOT, wait_for
+from tests.support import ROOT
 from tests.warm import warm
 
 pytestmark = [
@@ -245,47 +244,6 @@ def test_the_documented_permissions_allow_what_sams_bucket_needs(project, deploy
     (of_bucket,) = [one for one in deploying if "s3" in one["Resource"]]
     wide = {name for name in of_bucket["Action"] if not name.endswith("Object")}
     assert not [e for e in wide if not any(deployment_policy.is_allowed(n, {e}) for n in needed)]
-
-
-def test_a_job_succeeds(project, deployed):
-    check_that_a_job_succeeds(project.cloud, deployed)
-
-
-def check_that_a_job_succeeds(cloud: LocalCloud, deployed: Stack) -> None:
-    service = cloud.client("codepipeline")
-    acknowledger.register(cloud, deployed, acknowledger.CUSTOM_ACTION_TYPE)
-    role = acknowledger.create_pipeline_role(cloud)
-    acknowledger.create_source(cloud)
-    stages = {"Build": [{"name": "Compile", "configuration": {"Outcome": "Succeed"}}]}
-    action_type = acknowledger.CUSTOM_ACTION_TYPE
-    worker = SampleWorker(cloud.client, deployed.outputs["JobBusName"])
-    worker.start()
-    try:
-        service.create_pipeline(
-            pipeline=acknowledger.pipeline("deployed", action_type, stages, role)
-        )
-        execution = service.start_pipeline_execution(name="deployed")["pipelineExecutionId"]
-
-        def ended() -> Any:
-            status = service.get_pipeline_execution(
-                pipelineName="deployed", pipelineExecutionId=execution
-            )["pipelineExecution"]["status"]
-            return status if status != "InProgress" else None
-
-        assert wait_for(ended, "the pipeline to end", SECONDS) == "Succeeded"
-    finally:
-        worker.stop()
-        service.delete_pipeline(name="deployed")
-        cloud.client("iam").delete_role(RoleName=acknowledger.PIPELINE_ROLE)
-        queue = cloud.client("sqs").get_queue_url(QueueName="sample-worker")["QueueUrl"]
-        cloud.client("sqs").delete_queue(QueueUrl=queue)
-
-    def recorded() -> bool:
-        rows = cloud.client("dynamodb").scan(TableName=deployed.outputs["JobTableName"])["Items"]
-        return [row["status"]["S"] for row in rows] == ["Succeeded"]
-
-    # The row is written after the result has been reported.
-    wait_for(recorded, "the row to be Succeeded", SECONDS)
 
 
 def test_a_parameter_changes_what_depends_on_it_and_nothing_else(project, deployed):

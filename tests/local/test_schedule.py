@@ -6,13 +6,7 @@ import pytest
 
 from local.aws.events import Schedule
 from local.aws.server import LocalCloud
-from tests.local.fixtures.cloud import ACCOUNT, REGION, Queue, running
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalCloud]:
-    with running() as cloud:
-        yield cloud
+from tests.local.fixtures.cloud import ACCOUNT, REGION, Queue
 
 
 @pytest.fixture
@@ -27,7 +21,10 @@ def queue(cloud: LocalCloud) -> Iterator[Queue]:
     events.delete_rule(Name="sweep")
 
 
-def test_a_schedule_fires_a_scheduled_event(cloud, queue):
+def test_a_schedule_fires_a_scheduled_event_and_matches_no_event(cloud, queue):
+    entry = {"Source": "shop", "DetailType": "Sold", "Detail": "{}"}
+    assert cloud.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+    assert queue.receive() is None
     assert cloud.schedule.fire() == 1
     event = queue.body()
     assert event == {

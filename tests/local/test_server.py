@@ -1,7 +1,5 @@
 """The local cloud in this process, which leaves nothing behind when it stops."""
 
-import gc
-import json
 import os
 import signal
 import socket
@@ -13,29 +11,26 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from moto.sqs.models import sqs_backends
 
 from local.aws import functions
 from local.aws.address import AddressError
 from local.aws.server import LocalCloud
-from tests.local.fixtures.cloud import ACCOUNT, SECONDS, make_function, role, running
+from tests.local.fixtures.cloud import (
+    ACCOUNT,
+    SECONDS,
+    alive,
+    client_of,
+    invoke,
+    make_function,
+    make_machine,
+    running,
+    wait_until_freed,
+)
 from tests.support import ROOT, wait_for
 
 PID = "import os\ndef handler(event, context): return os.getpid()"
-
-
-def invoke(cloud: LocalCloud, name: str) -> Any:
-    return json.loads(cloud.client("lambda").invoke(FunctionName=name)["Payload"].read())
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.fixture
@@ -70,16 +65,11 @@ def test_the_cloud_starts_empty_and_leaves_nothing_behind(which):
 
 @pytest.mark.usefixtures("no_thread_left")
 def test_running_executions_are_stopped_with_the_cloud():
-    definition = {
-        "StartAt": "Wait",
-        "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}},
-    }
+    waits = {"Type": "Wait", "Seconds": 3600, "End": True}
+    definition = {"StartAt": "Wait", "States": {"Wait": waits}}
     with running() as cloud:
-        states = cloud.client("stepfunctions")
-        machine = states.create_state_machine(
-            name="waits", definition=json.dumps(definition), roleArn=role(cloud)
-        )["stateMachineArn"]
-        states.start_execution(stateMachineArn=machine)
+        machine = make_machine(cloud, "waits", definition)
+        cloud.client("stepfunctions").start_execution(stateMachineArn=machine)
 
 
 def test_running_invocations_are_logged_before_the_cloud_has_stopped(monkeypatch):
@@ -120,13 +110,7 @@ def test_a_port_in_use_is_reported_in_one_line():
 def test_any_credentials_are_accepted_and_the_account_is_always_the_same():
     with running() as cloud:
         for key in ("AKIAIOSFODNN7EXAMPLE", "test", "000000000000"):
-            sts = boto3.client(
-                "sts",
-                endpoint_url=cloud.endpoint_url,
-                region_name="us-east-1",
-                aws_access_key_id=key,
-                aws_secret_access_key="secret",
-            )
+            sts = client_of(cloud.endpoint_url, "sts", aws_access_key_id=key)
             assert sts.get_caller_identity()["Account"] == ACCOUNT == cloud.account_id
 
 
@@ -187,8 +171,8 @@ def test_no_sandbox_outlives_the_process(number, tmp_path):
     program.write_text(
         f"""
 import time
-from tests.local.fixtures.cloud import make_function, running
-from tests.local.test_server import PID, invoke
+from tests.local.fixtures.cloud import invoke, make_function, running
+from tests.local.test_server import PID
 with running() as cloud:
     make_function(cloud, "pid", {PID!r})
     print(invoke(cloud, "pid"), flush=True)
@@ -233,9 +217,4 @@ def test_a_deleted_message_is_freed():
         queue = sqs_backends[ACCOUNT][cloud.region].queues["q"]
         kept = weakref.ref(queue._messages[0])
         sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-
-        def forgotten() -> bool:
-            gc.collect()
-            return kept() is None
-
-        wait_for(forgotten, "the message to be forgotten", SECONDS)
+        wait_until_freed(kept)

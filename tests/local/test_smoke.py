@@ -15,6 +15,7 @@ from local import acknowledger
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from moto_codepipeline import CREDENTIAL_MARKS
+from tests.local.fixtures import programs
 from tests.local.fixtures.cloud import REGION, zipped
 from tests.local.fixtures.sam import SAM, Project
 from tests.support import PATIENCE, ROOT, wait_for
@@ -30,9 +31,7 @@ class Deployed:
     def smoke(self, *more: str, seconds: int = 60 * PATIENCE) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "tools.smoke", f"--region={REGION}", *more]
         command += [f"--endpoint-url={self.cloud.endpoint_url}", f"--seconds={seconds}"]
-        return subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900
-        )
+        return programs.run(*command, seconds=900)
 
     def left(self) -> list[str]:
         """The resources that the smoke test has left behind."""
@@ -60,19 +59,10 @@ pytestmark = [
 
 def test_a_deployed_stack_passes(blocks, deployed):
     command = blocks.take().replace("eu-west-1", REGION).split()
-    done = subprocess.run(
-        [command[0], "--no-print-directory", "-o", ".venv/installed", *command[1:]],
-        cwd=ROOT,
-        env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
-            "ENDPOINT": deployed.cloud.endpoint_url,
-            "YES": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
+    command[1:1] = ["--no-print-directory", "-o", ".venv/installed"]
+    answered = {"ENDPOINT": deployed.cloud.endpoint_url, "YES": "1"}
+    environment = programs.without_make(os.environ) | answered
+    done = programs.run(*command, environment=environment, seconds=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 Failed, 8 Succeeded" in done.stdout
     assert "✓ 12 jobs: the table, the executions and CodePipeline agree" in done.stdout
@@ -102,7 +92,7 @@ def test_a_broken_function_is_named(function, deployed, tmp_path):
 def test_an_interrupted_test_leaves_nothing(how, deployed):
     command = [sys.executable, "-m", "tools.smoke", f"--region={REGION}"]
     command.append(f"--endpoint-url={deployed.cloud.endpoint_url}")
-    with subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE) as running:
+    with programs.start(*command, stderr=subprocess.PIPE) as running:
         wait_for(lambda: len(deployed.left()) == 5, "everything to be created", 60)
         running.send_signal(how)
         _, err = running.communicate(timeout=60 * PATIENCE)

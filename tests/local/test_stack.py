@@ -5,7 +5,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,9 +19,11 @@ import moto_codepipeline  # noqa: F401 - knows AWS::CodePipeline::CustomActionTy
 from local.aws.cloudformation import resources
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack, archive
-from tests.local.fixtures.cloud import ACCOUNT, REGION, SECONDS, Queue, running
-from tests.support import ROOT, wait_for
+from tests.local.fixtures.cloud import ACCOUNT, REGION, Queue, ended, running
+from tests.support import ROOT
 
+#: Makes a client of a service.
+Client = Callable[[str], Any]
 SMALL = Path(__file__).parent / "fixtures" / "small" / "template.yaml"
 
 
@@ -45,29 +47,20 @@ def small(cloud: LocalCloud) -> Stack:
 def outcome(cloud: LocalCloud, machine: str) -> Any:
     states = cloud.client("stepfunctions")
     execution = states.start_execution(stateMachineArn=machine)["executionArn"]
-
-    def ended() -> Any:
-        described = states.describe_execution(executionArn=execution)
-        return described if described["status"] != "RUNNING" else None
-
-    return json.loads(wait_for(ended, "the execution to end", SECONDS)["output"])
+    return ended(states, execution)["output"]
 
 
 # -- The product's template -----------------------------------------------------------------------
 
 
-def test_everything_in_the_template_is_created(product):
+def test_everything_in_the_template_is_created_with_given_and_default_parameters(cloud, product):
     assert product.not_made == []
     assert product.name == "acknowledger"
     assert all(product.outputs.values())
     assert all(product.resources.values())
-
-
-def test_parameters_are_given_values_or_defaults(cloud, product):
     assert product.parameters["JobTimeoutSeconds"] == "120"
     assert product.parameters["LogRetentionDays"] == "30"
-    described = cloud.client("cloudformation").describe_stacks(StackName=product.name)
-    assert described["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
+    assert Templates(cloud).status(product.name) == "CREATE_COMPLETE"
 
 
 def test_functions_have_all_their_properties(cloud, product):
@@ -126,18 +119,13 @@ def test_the_table_expires_rows_and_has_backups_and_its_index(cloud, product):
     assert "ByStatus" in [index["IndexName"] for index in indexes]
 
 
-def test_queues_have_their_policy(cloud, product):
-    attributes = cloud.client("sqs").get_queue_attributes(
-        QueueUrl=product.outputs["IntakeDeadLettersUrl"], AttributeNames=["All"]
-    )["Attributes"]
+def test_queues_have_their_policy_and_urls_work_at_the_endpoint(cloud, product):
+    sqs = cloud.client("sqs")
+    url = product.outputs["IntakeDeadLettersUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     [statement] = json.loads(attributes["Policy"])["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert attributes["MessageRetentionPeriod"] == "1209600"
-
-
-def test_a_queue_url_of_the_stack_works_at_the_endpoint(cloud, product):
-    sqs = cloud.client("sqs")
-    url = product.outputs["IntakeDeadLettersUrl"]
     sqs.send_message(QueueUrl=url, MessageBody="hello")
     assert sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "hello"
 
@@ -174,10 +162,6 @@ def test_definitions_may_be_in_the_template_or_in_yaml(cloud, small):
     assert outcome(cloud, small.outputs["Machine"]) == "of small"
 
 
-def test_the_ref_of_a_rule_is_its_bus_and_name(small):
-    assert small.outputs["Rule"].startswith("small-bus|small-HandledTold-")
-
-
 def test_a_resource_that_is_not_created_is_named_and_can_be_referred_to(small):
     layer = "arn:aws:lambda:us-east-1:017000801446:layer:Unknown:1"
     assert sorted(small.not_made) == [
@@ -189,13 +173,15 @@ def test_a_resource_that_is_not_created_is_named_and_can_be_referred_to(small):
     assert small.outputs["GroupArn"] == arn
 
 
-def test_the_rule_delivers_events(cloud, small):
+def test_the_rule_delivers_events_and_its_ref_is_its_bus_and_name(cloud, small):
     queue = Queue(cloud, "told")
     events = cloud.client("events")
+    bus, _, rule = small.outputs["Rule"].partition("|")
+    assert bus == "small-bus"
+    assert rule.startswith("small-HandledTold-")
     targets = [{"Id": "2", "Arn": queue.arn}]
-    rule = small.outputs["Rule"].partition("|")[2]
-    events.put_targets(Rule=rule, EventBusName="small-bus", Targets=targets)
-    entry = {"Source": "test", "DetailType": "x", "Detail": "{}", "EventBusName": "small-bus"}
+    events.put_targets(Rule=rule, EventBusName=bus, Targets=targets)
+    entry = {"Source": "test", "DetailType": "x", "Detail": "{}", "EventBusName": bus}
     events.put_events(Entries=[entry])
     assert queue.body()["source"] == "test"
 
@@ -217,12 +203,28 @@ def test_the_same_code_makes_the_same_zip(tmp_path):
 # -- Creation, updates and deletion ---------------------------------------------------------------
 
 
-def queue(**properties: Any) -> dict[str, Any]:
-    return {"Type": "AWS::SQS::Queue", "Properties": properties}
+def resource(kind: str, **properties: Any) -> dict[str, Any]:
+    return {"Type": f"AWS::{kind}", "Properties": properties}
+
+
+queue = functools.partial(resource, "SQS::Queue")
+TRUST = {"Version": "2012-10-17", "Statement": []}
+ANY_ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
+FUNCTION = {
+    "Runtime": "python3.13",
+    "Handler": "index.handler",
+    "Code": {"ZipFile": "def handler(event, context): return 1"},
+}
+role = functools.partial(resource, "IAM::Role", AssumeRolePolicyDocument=TRUST)
+
+
+def allowing(action: str) -> dict[str, Any]:
+    """A policy document."""
+    return {**TRUST, "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
 
 
 def bus(name: str) -> dict[str, Any]:
-    return {"Type": "AWS::Events::EventBus", "Properties": {"Name": name}}
+    return resource("Events::EventBus", Name=name)
 
 
 class Templates:
@@ -232,24 +234,38 @@ class Templates:
         self.client = cloud.client("cloudformation")
 
     def create(self, name: str, resources: dict[str, Any], **more: Any) -> None:
-        body = json.dumps({"Resources": resources})
-        self.client.create_stack(StackName=name, TemplateBody=body, **more)
+        self.client.create_stack(**self.request(name, resources), **more)
 
     def update(self, name: str, resources: dict[str, Any], **more: Any) -> None:
+        self.client.update_stack(**self.request(name, resources), **more)
+
+    @staticmethod
+    def request(name: str, resources: dict[str, Any]) -> dict[str, Any]:
         body = json.dumps({"Resources": resources})
-        self.client.update_stack(StackName=name, TemplateBody=body, **more)
+        return {"StackName": name, "TemplateBody": body, "Capabilities": ["CAPABILITY_IAM"]}
+
+    def delete(self, name: str) -> None:
+        self.client.delete_stack(StackName=name)
+
+    def described(self, name: str) -> Any:
+        return self.client.describe_stacks(StackName=name)["Stacks"][0]
 
     def status(self, name: str) -> str:
-        return str(self.client.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
+        return str(self.described(name)["StackStatus"])
 
     def resources(self, name: str) -> dict[str, str]:
         found = self.client.list_stack_resources(StackName=name)["StackResourceSummaries"]
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
 
-    def events(self, name: str) -> list[tuple[str, str]]:
-        """The events of the stack and its resources, oldest first."""
+    def events(self, name: str) -> dict[tuple[str, str], str]:
+        """The reasons of the events of the stack and its resources, the oldest first."""
         events = self.client.describe_stack_events(StackName=name)["StackEvents"]
-        return [(each["LogicalResourceId"], each["ResourceStatus"]) for each in reversed(events)]
+        return {
+            (each["LogicalResourceId"], each["ResourceStatus"]): each.get(
+                "ResourceStatusReason", ""
+            )
+            for each in reversed(events)
+        }
 
 
 @pytest.fixture
@@ -259,24 +275,21 @@ def templates(cloud: LocalCloud) -> Iterator[Templates]:
     yield templates
     for each in templates.client.describe_stacks()["Stacks"]:
         if each["StackName"] not in before:
-            templates.client.delete_stack(StackName=each["StackName"])
+            templates.delete(each["StackName"])
 
 
 def test_a_changed_resource_is_updated_in_place_or_replaced(cloud, templates):
-    letters = {"Fn::GetAtt": ["Letters", "QueueName"]}
-    log = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": letters}}
+    log = resource("Logs::LogGroup", LogGroupName={"Fn::GetAtt": ["Letters", "QueueName"]})
     templates.create("changing", {"Letters": queue(DelaySeconds=1), "Log": log, "Gone": queue()})
     before = templates.resources("changing")
+    created = len(templates.events("changing"))
     templates.update("changing", {"Letters": queue(DelaySeconds="2"), "Log": log, "New": queue()})
     after = templates.resources("changing")
     assert set(after) == {"Letters", "Log", "New"}
     assert after["Letters"] == before["Letters"]
     assert after["Log"] == before["Log"]
-    attributes = cloud.client("sqs").get_queue_attributes(
-        QueueUrl=after["Letters"], AttributeNames=["DelaySeconds"]
-    )
-    assert attributes["Attributes"] == {"DelaySeconds": "2"}
-    assert templates.events("changing")[-8:] == [
+    assert delay(cloud, after["Letters"]) == "2"
+    assert list(templates.events("changing"))[created:] == [
         ("changing", "UPDATE_IN_PROGRESS"),
         ("Letters", "UPDATE_IN_PROGRESS"),
         ("Letters", "UPDATE_COMPLETE"),
@@ -291,22 +304,27 @@ def test_a_changed_resource_is_updated_in_place_or_replaced(cloud, templates):
     assert templates.resources("changing")["Letters"].endswith("/renamed")
     assert templates.resources("changing")["Log"] == "renamed"
     urls = cloud.client("sqs").list_queues()["QueueUrls"]
-    names = [url.rpartition("/")[2] for url in urls]
-    assert [name for name in names if name.startswith("changing-")] == []
+    assert [url for url in urls if "/changing-" in url] == []
+
+
+def delay(cloud: LocalCloud, url: str) -> str:
+    answer = cloud.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["DelaySeconds"])
+    return str(answer["Attributes"]["DelaySeconds"])
 
 
 def test_a_failed_creation_leaves_only_a_stack_with_the_reason(cloud, templates):
     cloud.client("events").create_event_bus(Name="taken")
+    wanted = {"First": queue(), "Taken": bus("taken")}
     with pytest.raises(ClientError, match="taken already exists"):
-        templates.create("unlucky", {"First": queue(), "Taken": bus("taken")})
+        templates.create("unlucky", wanted)
     assert templates.status("unlucky") == "ROLLBACK_COMPLETE"
     assert templates.resources("unlucky") == {}
-    assert ("Taken", "CREATE_FAILED") in templates.events("unlucky")
-    assert ("First", "DELETE_COMPLETE") in templates.events("unlucky")
+    events = templates.events("unlucky")
+    assert {("Taken", "CREATE_FAILED"), ("First", "DELETE_COMPLETE")} <= events.keys()
     with pytest.raises(ClientError, match="ROLLBACK_COMPLETE state and can not be updated"):
         templates.update("unlucky", {"First": queue()})
     with pytest.raises(ClientError):
-        templates.create("stuck", {"First": queue(), "Taken": bus("taken")}, DisableRollback=True)
+        templates.create("stuck", wanted, DisableRollback=True)
     assert templates.status("stuck") == "CREATE_FAILED"
     assert set(templates.resources("stuck")) == {"First"}
     cloud.client("events").delete_event_bus(Name="taken")
@@ -315,92 +333,65 @@ def test_a_failed_creation_leaves_only_a_stack_with_the_reason(cloud, templates)
 def test_a_failed_update_is_rolled_back(cloud, templates):
     cloud.client("events").create_event_bus(Name="taken")
     before = {"Letters": queue(DelaySeconds=1), "Old": queue(), "Bus": bus("mine")}
+    wanted = {"Letters": queue(DelaySeconds=2), "New": queue(), "Bus": bus("taken")}
     templates.create("careful", before)
     made = templates.resources("careful")
     with pytest.raises(ClientError, match="taken already exists"):
-        templates.update(
-            "careful", {"Letters": queue(DelaySeconds=2), "New": queue(), "Bus": bus("taken")}
-        )
+        templates.update("careful", wanted)
     assert templates.status("careful") == "UPDATE_ROLLBACK_COMPLETE"
     assert templates.resources("careful") == made
-    attributes = cloud.client("sqs").get_queue_attributes(
-        QueueUrl=made["Letters"], AttributeNames=["DelaySeconds"]
-    )
-    assert attributes["Attributes"] == {"DelaySeconds": "1"}
+    assert delay(cloud, made["Letters"]) == "1"
     cloud.client("events").delete_event_bus(Name="taken")
-    templates.update("careful", {**before, "Bus": bus("taken")})
+    after = {**before, "Bus": bus("taken")}
+    templates.update("careful", after)
     assert templates.resources("careful")["Bus"] == "taken"
     with pytest.raises(ClientError, match="No updates are to be performed"):
-        templates.update("careful", {**before, "Bus": bus("taken")})
+        templates.update("careful", after)
+
+
+SERVERLESS = {"Transform": "AWS::Serverless-2016-10-31"}
+
+
+def of(**resources: Any) -> dict[str, Any]:
+    return {"Resources": resources}
+
+
+def takes(**declared: Any) -> dict[str, Any]:
+    return {"Parameters": {"B": declared}, **of(A=queue())}
 
 
 @pytest.mark.parametrize(
     ("template", "parameters", "objection"),
     [
-        ({"Resources": {"A": queue(QueueName={"Ref": "B"})}}, {}, r"dependencies \[B\]"),
-        ({"Resources": {"A": queue()}}, {"B": "1"}, "do not exist in the template"),
+        (of(A=queue(QueueName={"Ref": "B"})), {}, r"dependencies \[B\]"),
+        (of(A=queue()), {"B": "1"}, "do not exist in the template"),
+        (takes(Type="String"), {}, "must have values"),
+        (takes(Type="Number", MaxValue=3), {"B": "4"}, "not greater than 3"),
         (
-            {"Parameters": {"B": {"Type": "String"}}, "Resources": {"A": queue()}},
-            {},
-            "must have values",
-        ),
-        (
-            {
-                "Parameters": {"B": {"Type": "Number", "MaxValue": 3}},
-                "Resources": {"A": queue()},
-            },
-            {"B": "4"},
-            "not greater than 3",
-        ),
-        (
-            {"Resources": {"A": {**queue(), "DependsOn": "B"}, "B": {**queue(), "DependsOn": "A"}}},
+            of(A={**queue(), "DependsOn": "B"}, B={**queue(), "DependsOn": "A"}),
             {},
             "Circular dependency",
         ),
         (
-            {
-                "Transform": "AWS::Serverless-2016-10-31",
-                "Resources": {"A": {"Type": "AWS::Serverless::Function", "Properties": {}}},
-            },
+            SERVERLESS | of(A=resource("Serverless::Function")),
             {},
             "Invalid Serverless Application Specification document",
         ),
-        (
-            {
-                "Resources": {
-                    "A": {
-                        "Type": "AWS::IAM::Role",
-                        "Properties": {"AssumeRolePolicyDocument": {"Statement": []}},
-                    }
-                }
-            },
-            {},
-            r"Requires capabilities : \[CAPABILITY_IAM\]",
-        ),
+        (of(A=role()), {}, r"Requires capabilities : \[CAPABILITY_IAM\]"),
         ({"Description": "nothing"}, {}, "At least one Resources member must be defined"),
+        (of(A={}), {}, r"\[/Resources/A\] Every Resources object must contain a Type"),
         (
-            {"Resources": {"A": {}}},
-            {},
-            r"\[/Resources/A\] Every Resources object must contain a Type",
-        ),
-        (
-            {
-                "Resources": {
-                    "A": queue(),
-                    "B": {"Type": "AWS::Nope::B"},
-                    "C": {"Type": "Own::C::D"},
-                }
-            },
+            of(A=queue(), B=resource("Nope::B"), C={"Type": "Own::C::D"}),
             {},
             r"Template format error: Unrecognized resource types: \[AWS::Nope::B, Own::C::D\]",
         ),
-        ({"Resources": {"A": {**queue(), "Properties": []}}}, {}, "Any Properties member must be"),
-        ({"Resources": {"A": queue(QueueName={"Ref": []})}}, {}, "Every Ref object must have a"),
-        ({"Resources": {"A": queue(QueueName={"Fn::GetAtt": "B"})}}, {}, "every Fn::GetAtt object"),
-        ({"Resources": {"A": queue(QueueName={"Fn::GetAtt": [1]})}}, {}, "every Fn::GetAtt object"),
-        ({"Resources": {"A": queue(QueueName={"Fn::Sub": ["x"]})}}, {}, "or more Fn::Sub"),
+        (of(A={**queue(), "Properties": []}), {}, "Any Properties member must be"),
+        (of(A=queue(QueueName={"Ref": []})), {}, "Every Ref object must have a"),
+        (of(A=queue(QueueName={"Fn::GetAtt": "B"})), {}, "every Fn::GetAtt object"),
+        (of(A=queue(QueueName={"Fn::GetAtt": [1]})), {}, "every Fn::GetAtt object"),
+        (of(A=queue(QueueName={"Fn::Sub": ["x"]})), {}, "or more Fn::Sub"),
         (
-            {"Resources": {"A": {"Type": "AWS::Serverless::Function"}}},
+            of(A=resource("Serverless::Function")),
             {},
             r"Unrecognized resource types: \[AWS::Serverless::Function\]",
         ),
@@ -418,11 +409,8 @@ def test_an_invalid_template_is_refused(templates, template, parameters, objecti
 
 def test_the_type_of_a_resource_can_not_be_changed(templates):
     templates.create("types", {"A": queue(), "B": queue()})
-    changed = {"A": {"Type": "AWS::SNS::Topic"}, "B": queue(DelaySeconds=1)}
     with pytest.raises(ClientError, match=r"modifies resource type of .* resources: \[A\]"):
-        templates.client.update_stack(
-            StackName="types", TemplateBody=json.dumps({"Resources": changed})
-        )
+        templates.update("types", {"A": resource("SNS::Topic"), "B": queue(DelaySeconds=1)})
     assert templates.status("types") == "CREATE_COMPLETE"
 
 
@@ -441,9 +429,9 @@ def test_a_template_too_long_for_a_request_is_accepted_only_from_s3(cloud, templ
 def test_a_change_set_lists_its_changes_and_can_be_executed_once(templates):
     client = templates.client
     templates.create("planned", {"Letters": queue(), "Gone": queue()})
-    body = json.dumps({"Resources": {"Letters": queue(DelaySeconds=3), "New": queue()}})
+    wanted = templates.request("planned", {"Letters": queue(DelaySeconds=3), "New": queue()})
     about = {"StackName": "planned", "ChangeSetName": "one"}
-    client.create_change_set(**about, TemplateBody=body, ChangeSetType="UPDATE")
+    client.create_change_set(**wanted | about, ChangeSetType="UPDATE")
     told = client.describe_change_set(**about)
     assert (told["Status"], told["ExecutionStatus"]) == ("CREATE_COMPLETE", "AVAILABLE")
     changes = [change["ResourceChange"] for change in told["Changes"]]
@@ -456,9 +444,9 @@ def test_a_change_set_lists_its_changes_and_can_be_executed_once(templates):
     assert set(templates.resources("planned")) == {"Letters", "New"}
     with pytest.raises(ClientError, match="cannot be executed"):
         client.execute_change_set(**about)
-    again = {**about, "ChangeSetName": "two"}
-    client.create_change_set(**again, TemplateBody=body, ChangeSetType="UPDATE")
-    told = client.describe_change_set(**again)
+    about["ChangeSetName"] = "two"
+    client.create_change_set(**wanted | about, ChangeSetType="UPDATE")
+    told = client.describe_change_set(**about)
     assert told["Status"] == "FAILED"
     assert told["StatusReason"].startswith("The submitted information didn't contain changes.")
 
@@ -489,144 +477,131 @@ def test_a_template_is_found_in_s3(cloud, templates, address):
 
 
 def test_a_bucket_that_is_not_empty_is_not_deleted(cloud, templates):
-    templates.create("full", {"Bucket": {"Type": "AWS::S3::Bucket"}, "Letters": queue()})
+    templates.create("full", {"Bucket": resource("S3::Bucket"), "Letters": queue()})
     s3, bucket = cloud.client("s3"), templates.resources("full")["Bucket"]
     s3.put_object(Bucket=bucket, Key="a")
-    templates.client.delete_stack(StackName="full")
+    templates.delete("full")
     assert templates.status("full") == "DELETE_FAILED"
     assert set(templates.resources("full")) == {"Bucket"}
     s3.delete_object(Bucket=bucket, Key="a")
-    templates.client.delete_stack(StackName="full")
+    templates.delete("full")
     with pytest.raises(ClientError, match="does not exist"):
         templates.status("full")
 
 
 def test_a_policy_is_put_into_roles_by_their_names(cloud, templates):
     iam = cloud.client("iam")
-
-    def document(action: str) -> dict[str, Any]:
-        statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
-        return {"Version": "2012-10-17", "Statement": [statement]}
-
-    def role(*policies: str, **properties: Any) -> dict[str, Any]:
-        trust = {"Version": "2012-10-17", "Statement": []}
-        own = [{"PolicyName": name, "PolicyDocument": document("a:A")} for name in policies]
-        properties |= {"AssumeRolePolicyDocument": trust, "Policies": own}
-        return {"Type": "AWS::IAM::Role", "Properties": properties}
+    own, other = (
+        [{"PolicyName": name, "PolicyDocument": allowing("a:A")}] for name in ("own", "other")
+    )
 
     def policy(action: str, *roles: str) -> dict[str, Any]:
-        properties = {
-            "PolicyName": "shared",
-            "PolicyDocument": document(action),
-            "Roles": [{"Ref": name} for name in roles],
-        }
-        return {"Type": "AWS::IAM::Policy", "Properties": properties}
+        names = [{"Ref": name} for name in roles]
+        settings = {"PolicyName": "shared", "PolicyDocument": allowing(action), "Roles": names}
+        return {"Shared": resource("IAM::Policy", **settings)}
 
-    def policies(logical_id: str) -> list[str]:
-        name = templates.resources("policies")[logical_id]
-        return sorted(iam.list_role_policies(RoleName=name)["PolicyNames"])
+    def policies() -> list[list[str]]:
+        """The policies of both roles."""
+        return [
+            sorted(iam.list_role_policies(RoleName=ids[name])["PolicyNames"])
+            for ids in [templates.resources("policies")]
+            for name in ("One", "Two")
+        ]
 
-    def update(resources: dict[str, Any]) -> None:
-        templates.update("policies", resources, Capabilities=["CAPABILITY_IAM"])
-
-    roles = {"One": role("own"), "Two": role()}
-    first = {**roles, "Shared": policy("a:B", "One")}
-    templates.create("policies", first, Capabilities=["CAPABILITY_IAM"])
+    roles = {"One": role(Policies=own), "Two": role()}
+    first = roles | policy("a:B", "One")
+    templates.create("policies", first)
     made = templates.resources("policies")
-    assert (policies("One"), policies("Two")) == (["own", "shared"], [])
+    assert policies() == [["own", "shared"], []]
 
-    update({**roles, "Shared": policy("a:C", "One", "Two")})
+    shared = policy("a:C", "One", "Two")
+    templates.update("policies", roles | shared)
     assert templates.resources("policies") == made
-    assert (policies("One"), policies("Two")) == (["own", "shared"], ["shared"])
+    assert policies() == [["own", "shared"], ["shared"]]
     for name in (made["One"], made["Two"]):
         found = iam.get_role_policy(RoleName=name, PolicyName="shared")["PolicyDocument"]
-        assert found == document("a:C")
+        assert found == allowing("a:C")
 
     # An updated role keeps the policies of other resources.
-    update({"One": role("other"), "Two": role(), "Shared": policy("a:C", "One", "Two")})
+    roles = {"One": role(Policies=other), "Two": role()}
+    templates.update("policies", roles | shared)
     assert templates.resources("policies") == made
-    assert (policies("One"), policies("Two")) == (["other", "shared"], ["shared"])
+    assert policies() == [["other", "shared"], ["shared"]]
 
     # A replaced role still has the policy.
-    roles = {"One": role("other"), "Two": role(Path="/elsewhere/")}
-    update({**roles, "Shared": policy("a:C", "One", "Two")})
+    roles["Two"] = role(Path="/elsewhere/")
+    templates.update("policies", roles | shared)
     assert templates.resources("policies")["Two"] != made["Two"]
-    assert (policies("One"), policies("Two")) == (["other", "shared"], ["shared"])
+    assert policies() == [["other", "shared"], ["shared"]]
 
-    update(roles)
-    assert (policies("One"), policies("Two")) == (["other"], [])
-    update(first)
-    templates.client.delete_stack(StackName="policies")
+    templates.update("policies", roles)
+    assert policies() == [["other"], []]
+    templates.update("policies", first)
+    templates.delete("policies")
     names = [each["RoleName"] for each in iam.list_roles()["Roles"]]
     assert [name for name in names if name.startswith("policies-")] == []
 
 
 def test_a_second_table_is_created_updated_and_deleted(cloud, templates):
     dynamodb = cloud.client("dynamodb")
+    recovery = {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
 
-    def table(key: str, **properties: Any) -> dict[str, Any]:
-        return {
-            "Type": "AWS::DynamoDB::Table",
-            "Properties": {
-                "BillingMode": "PAY_PER_REQUEST",
-                "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"}],
-                "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
-                "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
-                **properties,
-            },
-        }
+    def update(key: str, **properties: Any) -> dict[str, str]:
+        two = resource("DynamoDB::Table", **keyed_by(key), **recovery, **properties)
+        templates.update("tables", {"One": one, "Two": two})
+        return templates.resources("tables")
 
-    one = table("id")
+    one = resource("DynamoDB::Table", **keyed_by("id"), **recovery)
     templates.create("tables", {"One": one})
-    names = templates.resources("tables")
-    dynamodb.put_item(TableName=names["One"], Item={"id": {"S": "kept"}})
-    expiry = {"TimeToLiveSpecification": {"AttributeName": "expiresAt", "Enabled": True}}
-    templates.update("tables", {"One": one, "Two": table("type", **expiry)})
-    names = templates.resources("tables")
+    first = templates.resources("tables")["One"]
+    dynamodb.put_item(TableName=first, Item={"id": {"S": "kept"}})
+    expiry = {"AttributeName": "expiresAt", "Enabled": True}
+    names = update("type", TimeToLiveSpecification=expiry)
     assert len(set(names.values())) == 2
     dynamodb.put_item(TableName=names["Two"], Item={"type": {"S": "kept"}})
     told = dynamodb.describe_time_to_live(TableName=names["Two"])["TimeToLiveDescription"]
     assert told == {"AttributeName": "expiresAt", "TimeToLiveStatus": "ENABLED"}
-    templates.update("tables", {"One": one, "Two": table("type")})
-    assert templates.resources("tables") == names
-    assert dynamodb.scan(TableName=names["One"])["Count"] == 1
+    assert update("type") == names
+    assert dynamodb.scan(TableName=first)["Count"] == 1
     assert dynamodb.scan(TableName=names["Two"])["Count"] == 1
-    templates.update("tables", {"One": one, "Two": table("other")})
-    assert templates.resources("tables")["Two"] != names["Two"]
-    templates.client.delete_stack(StackName="tables")
+    assert update("other")["Two"] != names["Two"]
+    templates.delete("tables")
     left = dynamodb.list_tables()["TableNames"]
     assert [name for name in left if name.startswith("tables-")] == []
+
+
+def keyed_by(key: str) -> dict[str, Any]:
+    """The properties of a table."""
+    return {
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+    }
 
 
 def test_the_events_of_a_function_are_created_updated_and_deleted(cloud, tmp_path):
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "app.py").write_text("def handler(event, context): return event")
+    letters, nothing = {"Fn::GetAtt": ["Letters", "Arn"]}, {"Ref": "AWS::NoValue"}
+
+    def if_limited(value: Any, otherwise: Any) -> dict[str, Any]:
+        return {"Fn::If": ["Limited", value, otherwise]}
+
+    detail = {"status": if_limited(["FAILED"], nothing), "stateMachineArn": [{"prefix": "arn:"}]}
+    kinds: dict[str, Any] = {
+        "Default": {
+            "Pattern": {"source": ["aws.states"], "detail": detail},
+            "DeadLetterConfig": {"Arn": letters},
+        },
+        "Named": {
+            "EventBusName": {"Fn::GetAtt": ["Bus", "Name"]},
+            "Pattern": {"detail-type": [if_limited("One", "Two"), if_limited(nothing, "Three")]},
+            "RetryPolicy": {"MaximumEventAgeInSeconds": 60},
+        },
+        "Either": {"Pattern": if_limited({"source": ["a"]}, {"source": ["a", "b"]})},
+    }
 
     def deploy(limited: str, *events: str, attempts: int = 1) -> Stack:
-        letters = {"Fn::GetAtt": ["Letters", "Arn"]}
-        limit = {"Fn::If": ["Limited", ["FAILED"], {"Ref": "AWS::NoValue"}]}
-        kinds: dict[str, Any] = {
-            "Default": {
-                "Pattern": {
-                    "source": ["aws.states"],
-                    "detail": {"status": limit, "stateMachineArn": [{"prefix": "arn:"}]},
-                },
-                "DeadLetterConfig": {"Arn": letters},
-            },
-            "Named": {
-                "EventBusName": {"Fn::GetAtt": ["Bus", "Name"]},
-                "Pattern": {
-                    "detail-type": [
-                        {"Fn::If": ["Limited", "One", "Two"]},
-                        {"Fn::If": ["Limited", {"Ref": "AWS::NoValue"}, "Three"]},
-                    ]
-                },
-                "RetryPolicy": {"MaximumEventAgeInSeconds": 60},
-            },
-            "Either": {
-                "Pattern": {"Fn::If": ["Limited", {"source": ["a"]}, {"source": ["a", "b"]}]}
-            },
-        }
         function = {
             "Handler": "app.handler",
             "Runtime": "python3.13",
@@ -641,14 +616,14 @@ def test_the_events_of_a_function_are_created_updated_and_deleted(cloud, tmp_pat
             },
         }
         document = {
-            "Transform": "AWS::Serverless-2016-10-31",
+            **SERVERLESS,
             "Parameters": {"Limit": {"Type": "String"}},
             "Conditions": {"Limited": {"Fn::Equals": [{"Ref": "Limit"}, "true"]}},
-            "Resources": {
-                "Bus": bus("eventful-bus"),
-                "Letters": queue(),
-                "Function": {"Type": "AWS::Serverless::Function", "Properties": function},
-            },
+            **of(
+                Bus=bus("eventful-bus"),
+                Letters=queue(),
+                Function=resource("Serverless::Function", **function),
+            ),
         }
         (tmp_path / "template.json").write_text(json.dumps(document))
         return cloud.deploy(tmp_path / "template.json", {"Limit": limited}, name="eventful")
@@ -668,79 +643,41 @@ def test_the_events_of_a_function_are_created_updated_and_deleted(cloud, tmp_pat
                     found[event] = json.loads(rule["EventPattern"])
         return found
 
+    def statements() -> int:
+        """The number of statements in the function's policy."""
+        policy = functions.get_policy(FunctionName=stack.resources["Function"])["Policy"]
+        return len(json.loads(policy)["Statement"])
+
     stack = deploy("false", "Default", "Named", "Either")
     assert stack.not_made == []
+    any_machine = {"stateMachineArn": [{"prefix": "arn:"}]}
     assert patterns() == {
-        "Default": {
-            "source": ["aws.states"],
-            "detail": {"stateMachineArn": [{"prefix": "arn:"}]},
-        },
+        "Default": {"source": ["aws.states"], "detail": any_machine},
         "Named": {"detail-type": ["Two", "Three"]},
         "Either": {"source": ["a", "b"]},
     }
-    name = stack.resources["Function"]
-    policy = json.loads(functions.get_policy(FunctionName=name)["Policy"])
-    assert len(policy["Statement"]) == 3
+    assert statements() == 3
 
     before = stack.resources
     stack = deploy("true", "Default", "Named", "Either", attempts=0)
     assert stack.resources == before
     assert patterns() == {
-        "Default": {
-            "source": ["aws.states"],
-            "detail": {"status": ["FAILED"], "stateMachineArn": [{"prefix": "arn:"}]},
-        },
+        "Default": {"source": ["aws.states"], "detail": {"status": ["FAILED"], **any_machine}},
         "Named": {"detail-type": ["One"]},
         "Either": {"source": ["a"]},
     }
-    config = functions.get_function_event_invoke_config(FunctionName=name)
-    assert config["MaximumRetryAttempts"] == 0
+    name = stack.resources["Function"]
+    assert (
+        functions.get_function_event_invoke_config(FunctionName=name)["MaximumRetryAttempts"] == 0
+    )
 
     stack = deploy("true", "Named")
     assert patterns() == {"Named": {"detail-type": ["One"]}}
-    assert len(json.loads(functions.get_policy(FunctionName=name)["Policy"])["Statement"]) == 1
-    cloud.client("cloudformation").delete_stack(StackName="eventful")
+    assert statements() == 1
+    Templates(cloud).delete("eventful")
     assert "eventful-bus" not in [each["Name"] for each in client.list_event_buses()["EventBuses"]]
     rules = [rule["Name"] for rule in client.list_rules()["Rules"]]
     assert [rule for rule in rules if rule.startswith("eventful-")] == []
-
-
-def test_a_dashboard_and_a_saved_query_are_created_updated_and_deleted(cloud, templates):
-    cloudwatch, logs = cloud.client("cloudwatch"), cloud.client("logs")
-
-    def declared(text: str) -> dict[str, Any]:
-        body = json.dumps({"widgets": [{"type": "text", "properties": {"markdown": text}}]})
-        query = {"Name": "watched/query", "QueryString": text, "LogGroupNames": ["/app"]}
-        return {
-            "Dashboard": {
-                "Type": "AWS::CloudWatch::Dashboard",
-                "Properties": {"DashboardName": "watched", "DashboardBody": body},
-            },
-            "Query": {"Type": "AWS::Logs::QueryDefinition", "Properties": query},
-        }
-
-    def found() -> tuple[list[str], list[tuple[str, str]]]:
-        boards = [
-            json.loads(
-                cloudwatch.get_dashboard(DashboardName=one["DashboardName"])["DashboardBody"]
-            )
-            for one in cloudwatch.list_dashboards()["DashboardEntries"]
-            if one["DashboardName"] == "watched"
-        ]
-        queries = logs.describe_query_definitions(queryDefinitionNamePrefix="watched/")
-        return [board["widgets"][0]["properties"]["markdown"] for board in boards], [
-            (one["queryDefinitionId"], one["queryString"]) for one in queries["queryDefinitions"]
-        ]
-
-    templates.create("watched", declared("fields a"))
-    made = templates.resources("watched")
-    assert made["Dashboard"] == "watched"
-    assert found() == (["fields a"], [(made["Query"], "fields a")])
-    templates.update("watched", declared("fields b"))
-    assert templates.resources("watched") == made
-    assert found() == (["fields b"], [(made["Query"], "fields b")])
-    templates.client.delete_stack(StackName="watched")
-    assert found() == ([], [])
 
 
 def test_deploying_again_updates_the_stack(cloud):
@@ -749,13 +686,15 @@ def test_deploying_again_updates_the_stack(cloud):
     assert second.resources == first.resources
     assert outcome(cloud, second.resources["Inline"]) == 9
     assert cloud.deploy(SMALL, {"Limit": "9"}, name="again") == second
-    cloud.client("cloudformation").delete_stack(StackName="again")
+    Templates(cloud).delete("again")
 
 
 # -- Refusals and reports -------------------------------------------------------------------------
 
-THING = {"Type": "AWS::ResourceGroups::Group", "Properties": {"Name": "things"}}
-ARCHIVE = {"Type": "AWS::Events::Archive", "Properties": {"SourceArn": "arn:aws:events:::a"}}
+THINGS = [
+    resource("ResourceGroups::Group", Name="things"),
+    resource("Events::Archive", SourceArn="arn:aws:events:::a"),
+]
 
 
 @pytest.fixture
@@ -766,141 +705,164 @@ def strict(cloud: LocalCloud) -> Iterator[Templates]:
         yield Templates(cloud)
 
 
-def reasons(templates: Templates, name: str) -> dict[tuple[str, str], str]:
-    events = templates.client.describe_stack_events(StackName=name)["StackEvents"]
-    return {
-        (each["LogicalResourceId"], each["ResourceStatus"]): each.get("ResourceStatusReason", "")
-        for each in events
-    }
-
-
-@pytest.mark.parametrize("thing", [THING, ARCHIVE], ids=lambda thing: thing["Type"])
+@pytest.mark.parametrize("thing", THINGS, ids=lambda thing: thing["Type"])
 def test_a_resource_that_cannot_be_created_fails_by_name(strict, thing):
     told = f"The local stack can't create {thing['Type']}. With ALLOW_NOT_MADE=1"
+    wanted = {"Letters": queue(), "Thing": thing}
     with pytest.raises(ClientError, match=told):
-        strict.create("lacking", {"Letters": queue(), "Thing": thing})
+        strict.create("lacking", wanted)
     assert strict.status("lacking") == "ROLLBACK_COMPLETE"
-    assert reasons(strict, "lacking")["Thing", "CREATE_FAILED"].startswith(told)
-    strict.client.delete_stack(StackName="lacking")
-    body = json.dumps({"Resources": {"Letters": queue(), "Thing": thing}})
+    assert strict.events("lacking")["Thing", "CREATE_FAILED"].startswith(told)
+    strict.delete("lacking")
     about = {"StackName": "lacking", "ChangeSetName": "one"}
-    strict.client.create_change_set(**about, TemplateBody=body, ChangeSetType="CREATE")
+    request = about | strict.request("lacking", wanted)
+    strict.client.create_change_set(**request, ChangeSetType="CREATE")
     described = strict.client.describe_change_set(**about)
     assert described["Status"] == "FAILED"
     assert described["StatusReason"].startswith(told)
-    assert reasons(strict, "lacking")["Thing", "CREATE_FAILED"].startswith(told)
-    strict.client.delete_stack(StackName="lacking")
+    assert strict.events("lacking")["Thing", "CREATE_FAILED"].startswith(told)
+    strict.delete("lacking")
 
 
 def test_a_function_with_a_layer_that_does_not_exist_fails_with_its_name(strict):
-    layered = {
-        "Code": {"ZipFile": "def handler(event, context): return 1"},
-        "Handler": "index.handler",
-        "Role": f"arn:aws:iam::{ACCOUNT}:role/none",
-        "Runtime": "python3.13",
-        "Layers": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:Unknown:1"],
-    }
-    with pytest.raises(ClientError, match=r"can't create layer arn:aws:lambda:.*:layer:Unknown:1"):
-        strict.create("lacking", {"F": {"Type": "AWS::Lambda::Function", "Properties": layered}})
-    strict.client.delete_stack(StackName="lacking")
+    layer = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:Unknown:1"
+    layered = FUNCTION | {"Role": f"arn:aws:iam::{ACCOUNT}:role/none", "Layers": [layer]}
+    with pytest.raises(ClientError, match=f"can't create layer {layer}"):
+        strict.create("lacking", {"F": resource("Lambda::Function", **layered)})
+    strict.delete("lacking")
 
 
 def test_the_stack_names_what_is_missing(templates):
-    templates.create("lacking", {"Letters": queue(), "Thing": THING})
+    templates.create("lacking", {"Letters": queue(), "Thing": THINGS[0]})
     told = "Not created: the local stack has no AWS::ResourceGroups::Group"
-    assert reasons(templates, "lacking")["Thing", "CREATE_COMPLETE"] == told
-    [stack] = templates.client.describe_stacks(StackName="lacking")["Stacks"]
-    [output] = stack["Outputs"]
+    assert templates.events("lacking")["Thing", "CREATE_COMPLETE"] == told
+    [output] = templates.described("lacking")["Outputs"]
     assert output["OutputKey"] == "NotMadeLocally"
     assert output["OutputValue"] == "AWS::ResourceGroups::Group (Thing)"
     # The output disappears when the template no longer has the resource.
     templates.update("lacking", {"Letters": queue()})
-    assert "Outputs" not in templates.client.describe_stacks(StackName="lacking")["Stacks"][0]
+    assert "Outputs" not in templates.described("lacking")
 
 
-def test_a_codebuild_project_is_created_and_changed(cloud, strict):
-    def project(image: str) -> dict[str, Any]:
-        properties = {
-            "Name": "built",
-            "ServiceRole": f"arn:aws:iam::{ACCOUNT}:role/any",
-            "Artifacts": {"Type": "NO_ARTIFACTS"},
-            "Environment": {
-                "Type": "LINUX_CONTAINER",
-                "ComputeType": "BUILD_GENERAL1_SMALL",
-                "Image": image,
-                "EnvironmentVariables": [{"Name": "A", "Value": "1"}],
-            },
-            "Source": {"Type": "NO_SOURCE", "BuildSpec": "version: 0.2"},
-        }
-        return {"Type": "AWS::CodeBuild::Project", "Properties": properties}
-
-    def found() -> list[Any]:
-        return list(cloud.client("codebuild").batch_get_projects(names=["built"])["projects"])
-
-    log = {"LogGroupName": {"Fn::Select": [5, {"Fn::Split": [":", {"Fn::GetAtt": ["P", "Arn"]}]}]}}
-    group = {"Type": "AWS::Logs::LogGroup", "Properties": log}
-    strict.create("builds", {"P": project("one"), "Log": group})
-    assert strict.resources("builds") == {"P": "built", "Log": "project/built"}
-    [made] = found()
-    assert made["source"]["buildspec"] == "version: 0.2"
-    strict.update("builds", {"P": project("two"), "Log": group})
-    [made] = found()
-    assert made["environment"]["image"] == "two"
-    assert made["environment"]["environmentVariables"] == [{"name": "A", "value": "1"}]
-    strict.client.delete_stack(StackName="builds")
-    assert found() == []
+def project(image: str) -> dict[str, Any]:
+    environment = {
+        "Type": "LINUX_CONTAINER",
+        "ComputeType": "BUILD_GENERAL1_SMALL",
+        "Image": image,
+        "EnvironmentVariables": [{"Name": "A", "Value": "1"}],
+    }
+    settings = {
+        "Name": "watched",
+        "ServiceRole": f"arn:aws:iam::{ACCOUNT}:role/any",
+        "Artifacts": {"Type": "NO_ARTIFACTS"},
+        "Environment": environment,
+        "Source": {"Type": "NO_SOURCE", "BuildSpec": "version: 0.2"},
+    }
+    name = {"Fn::Select": [5, {"Fn::Split": [":", {"Fn::GetAtt": ["P", "Arn"]}]}]}
+    log = resource("Logs::LogGroup", LogGroupName=name)
+    return {"P": resource("CodeBuild::Project", **settings), "Log": log}
 
 
-def test_an_api_destination_and_its_connection_are_created(cloud, strict):
-    def declared(key: str, method: str) -> dict[str, Any]:
-        auth = {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": key}}
-        destination = {
-            "ConnectionArn": {"Fn::GetAtt": ["C", "Arn"]},
-            "HttpMethod": method,
-            "InvocationEndpoint": "https://example.com/hook",
-        }
-        return {
-            "C": {
-                "Type": "AWS::Events::Connection",
-                "Properties": {"AuthorizationType": "API_KEY", "AuthParameters": auth},
-            },
-            "D": {"Type": "AWS::Events::ApiDestination", "Properties": destination},
-        }
-
-    events = cloud.client("events")
-    strict.create("hooks", declared("one", "POST"))
-    [connection] = events.list_connections()["Connections"]
-    [made] = events.list_api_destinations()["ApiDestinations"]
-    assert made["ConnectionArn"] == connection["ConnectionArn"]
-    strict.update("hooks", declared("two", "PUT"))
-    [changed] = events.list_api_destinations()["ApiDestinations"]
-    assert (changed["HttpMethod"], changed["ConnectionArn"]) == ("PUT", made["ConnectionArn"])
-    strict.client.delete_stack(StackName="hooks")
-    assert events.list_connections()["Connections"] == []
-    assert events.list_api_destinations()["ApiDestinations"] == []
+def image_of(client: Client) -> str | None:
+    for made in client("codebuild").batch_get_projects(names=["watched"])["projects"]:
+        assert made["source"]["buildspec"] == "version: 0.2"
+        assert made["environment"]["environmentVariables"] == [{"name": "A", "value": "1"}]
+        groups = client("logs").describe_log_groups(logGroupNamePrefix="project/watched")
+        assert len(groups["logGroups"]) == 1
+        return str(made["environment"]["image"])
+    return None
 
 
-def test_a_topic_policy_is_created_updated_and_deleted(cloud, strict):
-    def declared(action: str) -> dict[str, Any]:
-        statement = {"Effect": "Allow", "Principal": "*", "Action": action, "Resource": "*"}
-        document = {"Version": "2012-10-17", "Statement": [statement]}
-        properties = {"Topics": [{"Ref": "T"}], "PolicyDocument": document}
-        return {
-            "T": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "ruled"}},
-            "P": {"Type": "AWS::SNS::TopicPolicy", "Properties": properties},
-        }
+def api_destination(method: str) -> dict[str, Any]:
+    auth = {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": method}}
+    settings = {
+        "ConnectionArn": {"Fn::GetAtt": ["C", "Arn"]},
+        "HttpMethod": method,
+        "InvocationEndpoint": "https://example.com/hook",
+    }
+    return {
+        "C": resource("Events::Connection", AuthorizationType="API_KEY", AuthParameters=auth),
+        "D": resource("Events::ApiDestination", **settings),
+    }
 
-    def policy() -> str:
-        arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:ruled"
-        attributes = cloud.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
-        return str(attributes["Policy"])
 
-    strict.create("topics", declared("sns:Publish"))
-    assert '"sns:Publish"' in policy()
-    strict.update("topics", declared("sns:Subscribe"))
-    assert '"sns:Publish"' not in policy()
-    strict.update("topics", {"T": declared("")["T"]})
-    assert "__default_policy_ID" in policy()
+def method_of(client: Client) -> str | None:
+    events = client("events")
+    connections = [each["ConnectionArn"] for each in events.list_connections()["Connections"]]
+    made = events.list_api_destinations()["ApiDestinations"]
+    assert [each["ConnectionArn"] for each in made] == connections
+    return made[0]["HttpMethod"] if made else None
+
+
+def topic_policy(action: str) -> dict[str, Any]:
+    settings = {"Topics": [{"Ref": "T"}], "PolicyDocument": allowing(action)}
+    topic = resource("SNS::Topic", TopicName="watched")
+    return {"T": topic, "P": resource("SNS::TopicPolicy", **settings)}
+
+
+def action_of(client: Client) -> str | None:
+    sns = client("sns")
+    try:
+        arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:watched"
+        policy = sns.get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"]
+    except sns.exceptions.NotFoundException:
+        return None
+    return str(json.loads(policy)["Statement"][0]["Action"])
+
+
+def dashboard(text: str) -> dict[str, Any]:
+    body = json.dumps({"widgets": [{"type": "text", "properties": {"markdown": text}}]})
+    return {"D": resource("CloudWatch::Dashboard", DashboardName="watched", DashboardBody=body)}
+
+
+def text_of(client: Client) -> str | None:
+    for one in client("cloudwatch").list_dashboards()["DashboardEntries"]:
+        if one["DashboardName"] == "watched":
+            made = client("cloudwatch").get_dashboard(DashboardName="watched")["DashboardBody"]
+            return str(json.loads(made)["widgets"][0]["properties"]["markdown"])
+    return None
+
+
+def saved_query(text: str) -> dict[str, Any]:
+    settings = {"Name": "watched/query", "QueryString": text, "LogGroupNames": ["/app"]}
+    return {"Q": resource("Logs::QueryDefinition", **settings)}
+
+
+def query_of(client: Client) -> str | None:
+    found = client("logs").describe_query_definitions(queryDefinitionNamePrefix="watched/")
+    return next((str(each["queryString"]) for each in found["queryDefinitions"]), None)
+
+
+@pytest.mark.parametrize(
+    ("declared", "found", "first", "second"),
+    [
+        (project, image_of, "one", "two"),
+        (api_destination, method_of, "POST", "PUT"),
+        (topic_policy, action_of, "sns:Publish", "sns:Subscribe"),
+        (dashboard, text_of, "fields a", "fields b"),
+        (saved_query, query_of, "fields a", "fields b"),
+    ],
+)
+def test_a_resource_is_created_changed_in_place_and_deleted(
+    cloud, strict, declared, found, first, second
+):
+    strict.create("watched", declared(first))
+    made = strict.resources("watched")
+    assert found(cloud.client) == first
+    strict.update("watched", declared(second))
+    assert strict.resources("watched") == made
+    assert found(cloud.client) == second
+    strict.delete("watched")
+    assert found(cloud.client) is None
+
+
+def test_a_topic_without_its_policy_has_the_default_policy(cloud, strict):
+    strict.create("topics", topic_policy("sns:Subscribe"))
+    strict.update("topics", {"T": topic_policy("")["T"]})
+    arn = strict.resources("topics")["T"]
+    attributes = cloud.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
+    assert "__default_policy_ID" in attributes["Policy"]
+    strict.delete("topics")
 
 
 @pytest.mark.parametrize("transform", ["", "Transform: AWS::Serverless-2016-10-31\n"])
@@ -923,14 +885,13 @@ def test_dates_are_strings_and_event_patterns_may_be_strings(cloud, templates, t
     assert json.loads(events.describe_rule(Name="of-text")["EventPattern"]) == {"source": ["a"]}
     role = cloud.client("iam").get_role(RoleName=templates.resources("dated")["Role"])["Role"]
     assert role["AssumeRolePolicyDocument"]["Version"] == "2012-10-17"
-    pattern = {"Type": "AWS::Events::Rule", "Properties": {"EventPattern": "nonsense"}}
     with pytest.raises(ClientError, match="Value of property EventPattern must be an object"):
-        templates.create("patternless", {"Rule": pattern})
+        templates.create("patternless", {"Rule": resource("Events::Rule", EventPattern="nonsense")})
 
 
 def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(cloud, templates):
     s3 = cloud.client("s3")
-    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "rolling"}}
+    bucket = resource("S3::Bucket", BucketName="rolling")
     create = EventBus.create_from_cloudformation_json
 
     def meanwhile(*arguments: Any, **about: Any) -> Any:
@@ -943,75 +904,53 @@ def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(cloud, t
     ):
         templates.create("rolling", {"Bucket": bucket, "Taken": bus("default")})
     assert templates.status("rolling") == "ROLLBACK_FAILED"
-    for call in (
-        lambda: templates.update("rolling", {"Letters": queue()}),
-        lambda: templates.client.create_change_set(
-            StackName="rolling",
-            ChangeSetName="a",
-            TemplateBody=json.dumps({"Resources": {"Letters": queue()}}),
-        ),
-    ):
-        with pytest.raises(ClientError, match="ROLLBACK_FAILED state and can not be updated"):
-            call()
-    templates.client.delete_stack(StackName="rolling")
+    change = templates.request("rolling", {"Letters": queue()})
+    with pytest.raises(ClientError, match="ROLLBACK_FAILED state and can not be updated"):
+        templates.client.update_stack(**change)
+    with pytest.raises(ClientError, match="ROLLBACK_FAILED state and can not be updated"):
+        templates.client.create_change_set(**change, ChangeSetName="a")
+    templates.delete("rolling")
     assert templates.status("rolling") == "DELETE_FAILED"
     with pytest.raises(ClientError, match="DELETE_FAILED state and can not be updated"):
-        templates.update("rolling", {"Letters": queue()})
+        templates.client.update_stack(**change)
     s3.delete_object(Bucket="rolling", Key="a")
-    templates.client.delete_stack(StackName="rolling")
+    templates.delete("rolling")
 
 
 @pytest.mark.parametrize(
     ("resource", "reason"),
     [
         (
-            {"Type": "AWS::StepFunctions::StateMachine", "Properties": {"DefinitionString": "{}"}},
+            resource("StepFunctions::StateMachine", DefinitionString="{}"),
             "Properties validation failed for resource A with message:\n"
             "#: required key [RoleArn] not found",
         ),
         (
-            {
-                "Type": "AWS::StepFunctions::StateMachine",
-                "Properties": {
-                    "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/a",
-                    "DefinitionString": "{}",
-                },
-            },
+            resource("StepFunctions::StateMachine", RoleArn=ANY_ROLE, DefinitionString="{}"),
             "Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: These fields are required: ",
         ),
-        ({"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": 1}}, "required key [Policy"),
-        (
-            {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": 1, "PolicyDocument": {}}},
-            "Internal Failure",
-        ),
+        (resource("SQS::QueuePolicy", Queues=1), "required key [Policy"),
+        (resource("SQS::QueuePolicy", Queues=1, PolicyDocument={}), "Internal Failure"),
     ],
 )
 def test_a_python_error_is_never_a_status_reason(templates, resource, reason):
     with pytest.raises(ClientError):
         templates.create("unreasonable", {"A": resource})
-    assert reason in reasons(templates, "unreasonable")["A", "CREATE_FAILED"]
+    assert reason in templates.events("unreasonable")["A", "CREATE_FAILED"]
 
 
 def test_policies_are_attached_and_detached(cloud, templates):
     iam = cloud.client("iam")
-    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     for name in ("outside", "other"):
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
 
     def declared(action: str, *roles: Any) -> dict[str, Any]:
-        statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
-        document = {"Version": "2012-10-17", "Statement": [statement]}
-        policy = {"PolicyDocument": document, "Roles": list(roles)}
+        policy = {"PolicyDocument": allowing(action), "Roles": list(roles)}
+        inline = resource("IAM::Policy", **policy, PolicyName="inline")
         return {
-            "Managed": {"Type": "AWS::IAM::ManagedPolicy", "Properties": policy},
-            "Inline": {
-                "Type": "AWS::IAM::Policy",
-                "Properties": {**policy, "PolicyName": "inline"},
-            },
-            "Role": {
-                "Type": "AWS::IAM::Role",
-                "Properties": {"AssumeRolePolicyDocument": trust},
-            },
+            "Managed": resource("IAM::ManagedPolicy", **policy),
+            "Inline": inline,
+            "Role": role(),
         }
 
     def attached(role: str) -> tuple[list[str], list[str]]:
@@ -1019,12 +958,11 @@ def test_policies_are_attached_and_detached(cloud, templates):
         inline = iam.list_role_policies(RoleName=role)["PolicyNames"]
         return [each["PolicyArn"] for each in policies], inline
 
-    capable = {"Capabilities": ["CAPABILITY_IAM"]}
-    templates.create("attached", declared("a:A", "outside", {"Ref": "Role"}), **capable)
+    templates.create("attached", declared("a:A", "outside", {"Ref": "Role"}))
     made = templates.resources("attached")
     both = ([made["Managed"]], ["inline"])
     assert attached("outside") == attached(made["Role"]) == both
-    templates.update("attached", declared("a:B", "other", {"Ref": "Role"}), **capable)
+    templates.update("attached", declared("a:B", "other", {"Ref": "Role"}))
     assert templates.resources("attached") == made
     assert attached("outside") == ([], [])
     assert attached("other") == attached(made["Role"]) == both
@@ -1033,7 +971,7 @@ def test_policies_are_attached_and_detached(cloud, templates):
         PolicyArn=made["Managed"], VersionId=policy["DefaultVersionId"]
     )
     assert version["PolicyVersion"]["Document"]["Statement"][0]["Action"] == "a:B"
-    templates.client.delete_stack(StackName="attached")
+    templates.delete("attached")
     assert attached("other") == ([], [])
     with pytest.raises(ClientError, match="does not exist"):
         templates.status("attached")
@@ -1048,103 +986,52 @@ ALARM = {
     "Threshold": 1,
     "Statistic": "Sum",
 }
-CODE = {"ZipFile": "def handler(event, context): return 1"}
-MACHINE = '{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}'
-TABLE = {
-    "BillingMode": "PAY_PER_REQUEST",
-    "AttributeDefinitions": [{"AttributeName": "a", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+STATE_MACHINE = "StepFunctions::StateMachine"
+PASS = {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}}
+MACHINE = {"RoleArn": ANY_ROLE, "DefinitionString": json.dumps(PASS)}
+ASSUMED_BY_LAMBDA = {
+    "Effect": "Allow",
+    "Principal": {"Service": "lambda.amazonaws.com"},
+    "Action": "sts:AssumeRole",
 }
-TRUST = {"Version": "2012-10-17", "Statement": []}
-#: A resource's properties, the call that returns its tags, and the call's argument, in which {} is
-#: the physical id.
-TAGGED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
-    "AWS::CloudWatch::Alarm": (
-        ALARM,
-        "cloudwatch.list_tags_for_resource",
-        {"ResourceARN": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{{}}"},
-    ),
-    "AWS::DynamoDB::Table": (
-        TABLE,
-        "dynamodb.list_tags_of_resource",
-        {"ResourceArn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{}}"},
-    ),
-    "AWS::Events::EventBus": (
-        {"Name": "tagged"},
-        "events.list_tags_for_resource",
-        {"ResourceARN": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{{}}"},
-    ),
-    "AWS::Events::Rule": (
-        {"EventPattern": {"source": ["a"]}},
-        "events.list_tags_for_resource",
-        {"ResourceARN": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{}}"},
-    ),
-    "AWS::IAM::ManagedPolicy": (
-        {
-            "PolicyDocument": {
-                **TRUST,
-                "Statement": {"Effect": "Allow", "Action": "a:B", "Resource": "*"},
-            }
-        },
-        "iam.list_policy_tags",
-        {"PolicyArn": "{}"},
-    ),
-    "AWS::IAM::Role": (
-        {"AssumeRolePolicyDocument": TRUST},
-        "iam.list_role_tags",
-        {"RoleName": "{}"},
-    ),
-    "AWS::Lambda::Function": (
-        {
-            "Role": {"Fn::GetAtt": ["Any", "Arn"]},
-            "Runtime": "python3.13",
-            "Handler": "index.handler",
-            "Code": CODE,
-        },
-        "lambda.list_tags",
-        {"Resource": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{{}}"},
-    ),
-    "AWS::Logs::LogGroup": (
-        {},
-        "logs.list_tags_for_resource",
-        {"resourceArn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{}}"},
-    ),
-    "AWS::S3::Bucket": ({}, "s3.get_bucket_tagging", {"Bucket": "{}"}),
-    "AWS::SNS::Topic": ({}, "sns.list_tags_for_resource", {"ResourceArn": "{}"}),
-    "AWS::SQS::Queue": ({}, "sqs.list_queue_tags", {"QueueUrl": "{}"}),
-    "AWS::StepFunctions::StateMachine": (
-        {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/any", "DefinitionString": MACHINE},
-        "stepfunctions.list_tags_for_resource",
-        {"resourceArn": "{}"},
-    ),
-}
+LIST_EVENTS_TAGS = "events.list_tags_for_resource"
+PATTERN = {"source": ["a"]}
+POLICY = {"PolicyDocument": allowing("a:B")}
+OF_ROLE_ANY = {**FUNCTION, "Role": {"Fn::GetAtt": ["Any", "Arn"]}}
+#: A type, properties, the call that returns the tags, the name of the call's argument, and what is
+#: before the physical id in the ARN that is the argument; None if the argument is the physical id.
+TAGGED: list[tuple[str, dict[str, Any], str, str, str | None]] = [
+    ("CloudWatch::Alarm", ALARM, "cloudwatch.list_tags_for_resource", "ResourceARN", "alarm:"),
+    ("DynamoDB::Table", keyed_by("a"), "dynamodb.list_tags_of_resource", "ResourceArn", "table/"),
+    ("Events::EventBus", {"Name": "tagged"}, LIST_EVENTS_TAGS, "ResourceARN", "event-bus/"),
+    ("Events::Rule", {"EventPattern": PATTERN}, LIST_EVENTS_TAGS, "ResourceARN", "rule/"),
+    ("IAM::ManagedPolicy", POLICY, "iam.list_policy_tags", "PolicyArn", None),
+    ("IAM::Role", {"AssumeRolePolicyDocument": TRUST}, "iam.list_role_tags", "RoleName", None),
+    ("Lambda::Function", OF_ROLE_ANY, "lambda.list_tags", "Resource", "function:"),
+    ("Logs::LogGroup", {}, "logs.list_tags_for_resource", "resourceArn", "log-group:"),
+    ("S3::Bucket", {}, "s3.get_bucket_tagging", "Bucket", None),
+    ("SNS::Topic", {}, "sns.list_tags_for_resource", "ResourceArn", None),
+    ("SQS::Queue", {}, "sqs.list_queue_tags", "QueueUrl", None),
+    (STATE_MACHINE, MACHINE, "stepfunctions.list_tags_for_resource", "resourceArn", None),
+]
 
 
-@pytest.mark.parametrize("kind", TAGGED)
-def test_tags_are_those_of_the_template(cloud, templates, kind):
-    properties, call, asked = TAGGED[kind]
+@pytest.mark.parametrize(("kind", "properties", "call", "argument", "place"), TAGGED)
+def test_tags_are_those_of_the_template(cloud, templates, kind, properties, call, argument, place):
     service, _, operation = call.partition(".")
 
-    def declared(tags: dict[str, str]) -> dict[str, Any]:
+    def declared(**tags: str) -> dict[str, Any]:
         listed = [{"Key": name, "Value": value} for name, value in tags.items()]
-        assumed = {
-            **TRUST,
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Service": "lambda.amazonaws.com"},
-                    "Action": "sts:AssumeRole",
-                }
-            ],
-        }
+        assumed = {**TRUST, "Statement": [ASSUMED_BY_LAMBDA]}
         return {
-            "Any": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": assumed}},
-            "One": {"Type": kind, "Properties": {**properties, "Tags": listed}},
+            "Any": resource("IAM::Role", AssumeRolePolicyDocument=assumed),
+            "One": resource(kind, **properties, Tags=listed),
         }
 
     def found() -> tuple[str, dict[str, str]]:
         made = templates.resources("tagged")["One"]
-        request = {name: value.format(made) for name, value in asked.items()}
+        arn = f"arn:aws:{service}:{REGION}:{ACCOUNT}:{place}{made}"
+        request = {argument: made if place is None else arn}
         answer = getattr(cloud.client(service), operation)(**request)
         [tags] = [value for name, value in answer.items() if name.lower() in ("tags", "tagset")]
         if isinstance(tags, dict):
@@ -1152,9 +1039,8 @@ def test_tags_are_those_of_the_template(cloud, templates, kind):
         lower = [{name.lower(): value for name, value in tag.items()} for tag in tags]
         return made, {tag["key"]: tag["value"] for tag in lower}
 
-    capable = {"Capabilities": ["CAPABILITY_IAM"]}
-    templates.create("tagged", declared({"a": "1", "b": "2"}), **capable)
+    templates.create("tagged", declared(a="1", b="2"))
     made, tags = found()
     assert tags == {"a": "1", "b": "2"}
-    templates.update("tagged", declared({"a": "9", "c": "3"}), **capable)
+    templates.update("tagged", declared(a="9", c="3"))
     assert found() == (made, {"a": "9", "c": "3"})

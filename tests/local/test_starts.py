@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import uuid
-from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,12 +23,16 @@ from local.aws.address import AddressError, listen
 from local.aws.parameters import split
 from local.aws.server import LocalCloud
 from moto_codepipeline import backend
-from moto_codepipeline.probe.__main__ import parser
+from moto_codepipeline.probe import __main__ as probe
+from tests.local.fixtures import programs
 from tests.support import ROOT, wait_for
-from tools import smoke
+from tools import release, smoke
 
 pytestmark = pytest.mark.sampled(3)
 
+POLLS = "PollSchedule must be one of AllowedValues: [rate(1 minute), rate(5 minutes), "
+PORT = "PORT must be a whole number from 0 to 65535, not "
+HOST = "HOST must be an address of this machine, not "
 WRONG = [
     ("--parameters=Nope=1", "PARAMETERS: the template has no parameter Nope; it has ActionTypes, "),
     ("--parameters=Nope", "PARAMETERS must be written as Name=value, not 'Nope'"),
@@ -40,60 +43,27 @@ WRONG = [
         "PARAMETERS: ActionTypes must be Owner/Category/Provider/Version, for example "
         "Custom/Build/MyTool/1; it is 'Foo'",
     ),
-    (
-        "--parameters=JobTimeoutSeconds=abc",
-        "PARAMETERS: JobTimeoutSeconds must be a number; it is 'abc'",
+    *(
+        (
+            f"--parameters=JobTimeoutSeconds={value}",
+            f"JobTimeoutSeconds must be {allowed}; it is '{value}'",
+        )
+        for value, allowed in (
+            *((each, "a number") for each in ("abc", "nan", "")),
+            ("0", "a number not less than 1"),
+            ("86401", "a number not greater than 86400"),
+        )
     ),
-    ("--parameters=JobTimeoutSeconds=nan", "JobTimeoutSeconds must be a number; it is 'nan'"),
-    ("--parameters=JobTimeoutSeconds=", "JobTimeoutSeconds must be a number; it is ''"),
-    (
-        "--parameters=JobTimeoutSeconds=0",
-        "JobTimeoutSeconds must be a number not less than 1; it is '0'",
+    ("--parameters=LogRetentionDays=2", "LogRetentionDays must be one of AllowedValues: [1, 3, 5"),
+    ("--parameters=PollSchedule=5 minutes", f"{POLLS}rate(15 minutes), rate(1 hour), rate(1 day)]"),
+    ("--parameters=PollSchedule=cron(0 12 * * ?)", f"{POLLS}"),
+    ("--parameters=MaxJobsInFlight=1 MaxJobsInFlight=2", "MaxJobsInFlight is given twice"),
+    *((f"--port={each}", f"{PORT}'{each}'") for each in ("99999", "abc", "-1", "")),
+    ("--host=300.1.1.1", f"{HOST}'300.1.1.1'; 127.0.0.1"),
+    *(
+        (f"--host={each}", f"{HOST}'{each}'")
+        for each in ("192.0.2.1", "", "[::1]", "a..b", "*", "fe80::1%lo")
     ),
-    (
-        "--parameters=JobTimeoutSeconds=86401",
-        "JobTimeoutSeconds must be a number not greater than 86400; it is '86401'",
-    ),
-    (
-        "--parameters=LogRetentionDays=2",
-        "LogRetentionDays must be one of AllowedValues: [1, 3, 5, ",
-    ),
-    (
-        "--parameters=PollSchedule=5 minutes",
-        "PollSchedule must be one of AllowedValues: [rate(1 minute), rate(5 minutes), "
-        "rate(15 minutes), rate(1 hour), rate(1 day)]; it is '5 minutes'",
-    ),
-    (
-        "--parameters=PollSchedule=rate(1 minutes)",
-        "PollSchedule must be one of AllowedValues: [rate(1 minute)",
-    ),
-    (
-        "--parameters=PollSchedule=rate(5 minute)",
-        "PollSchedule must be one of AllowedValues: [rate(1 minute)",
-    ),
-    (
-        "--parameters=PollSchedule=rate(0 minutes)",
-        "PollSchedule must be one of AllowedValues: [rate(1 minute)",
-    ),
-    (
-        "--parameters=PollSchedule=cron(0 12 * * ?)",
-        "PollSchedule must be one of AllowedValues: [rate(1 minute)",
-    ),
-    (
-        "--parameters=MaxJobsInFlight=1 MaxJobsInFlight=2",
-        "PARAMETERS: MaxJobsInFlight is given twice",
-    ),
-    ("--port=99999", "PORT must be a whole number from 0 to 65535, not '99999'"),
-    ("--port=abc", "PORT must be a whole number from 0 to 65535, not 'abc'"),
-    ("--port=-1", "PORT must be a whole number from 0 to 65535, not '-1'"),
-    ("--port=", "PORT must be a whole number from 0 to 65535, not ''"),
-    ("--host=300.1.1.1", "HOST must be an address of this machine, not '300.1.1.1'; 127.0.0.1"),
-    ("--host=192.0.2.1", "HOST must be an address of this machine, not '192.0.2.1'"),
-    ("--host=", "HOST must be an address of this machine, not ''"),
-    ("--host=[::1]", "HOST must be an address of this machine, not '[::1]'"),
-    ("--host=a..b", "HOST must be an address of this machine, not 'a..b'"),
-    ("--host=*", "HOST must be an address of this machine, not '*'"),
-    ("--host=fe80::1%lo", "HOST must be an address of this machine, not 'fe80::1%lo'"),
     ("--nope", "unrecognized arguments: --nope"),
     ("--empty --parameters=Architecture=arm64", "EMPTY can't be combined with PARAMETERS "),
     ("--empty --worker=hello:handler", "EMPTY can't be combined with PARAMETERS or WORKER"),
@@ -115,32 +85,32 @@ def test_a_wrong_command_line_is_reported_in_one_line(command, said):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("setting", "value", "said"),
     [
-        ({"behaviour_file": "nope.toml"}, "BEHAVIOUR_FILE: There is no file nope.toml"),
-        ({"behaviour": ["nope=1"]}, "BEHAVIOUR: There is no switch 'nope'; there are "),
+        ("behaviour_file", "nope.toml", "BEHAVIOUR_FILE: There is no file nope.toml"),
+        ("behaviour", ["nope=1"], "BEHAVIOUR: There is no switch 'nope'; there are "),
         (
-            {"behaviour": ["acknowledge_seconds=soon"]},
+            *("behaviour", ["acknowledge_seconds=soon"]),
             'BEHAVIOUR: acknowledge_seconds must be a number from 0, not "soon"',
         ),
         (
-            {"parameters": {"MaxJobsInFlight": "1,2,3"}},
+            *("parameters", {"MaxJobsInFlight": "1,2,3"}),
             "PARAMETERS: MaxJobsInFlight must be one whole number for all action types or one for "
             "each",
         ),
         (
-            {"parameters": {"Queries": "Custom/Build/NotServed/1?Project=x"}},
+            *("parameters", {"Queries": "Custom/Build/NotServed/1?Project=x"}),
             "PARAMETERS: Queries: Custom/Build/NotServed/1 is not in ActionTypes",
         ),
         (
-            {"parameters": {"JobTimeoutSeconds": "1.5"}},
+            *("parameters", {"JobTimeoutSeconds": "1.5"}),
             "PARAMETERS: JobTimeoutSeconds must be a whole number of seconds",
         ),
     ],
 )
-def test_settings_that_the_parts_refuse_are_reported_before_the_start(given, said):
+def test_settings_that_the_parts_refuse_are_reported_before_the_start(setting, value, said):
     with pytest.raises(WrongStartError) as caught:
-        serve.main(Serving(port=0, **given))
+        serve.main(Serving(port=0, **{setting: value}))
     assert said in str(caught.value)
 
 
@@ -224,7 +194,7 @@ def test_a_signal_ends_serving_at_any_moment_of_the_wait():
     wait = re.search(r"^ +(over\.\w+\(\))$", Path(serve.__file__).read_text(), re.MULTILINE)
     assert wait
     program = INTERRUPTED.replace("WAIT", wait[1])
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=300)
+    programs.output_of(sys.executable, "-c", program)
 
 
 @pytest.mark.usefixtures("signals")
@@ -267,21 +237,17 @@ def test_an_unknown_region_is_reported(name):
 
 
 @pytest.mark.parametrize(
-    ("check", "text", "said"),
+    ("check", "said"),
     [
-        (
-            lambda text: arguments.whole("JOBS", text, 1),
-            "0",
-            "JOBS must be a whole number of at least 1",
-        ),
-        (lambda text: arguments.whole("SEED", text, 0), "1.5", "SEED must be a whole number"),
-        (lambda text: arguments.share("RATE", text), "1.1", "RATE must be a number from 0 to 1"),
-        (lambda text: arguments.share("RATE", text), "often", "RATE must be a number from 0 to 1"),
+        (lambda: arguments.whole("JOBS", "0", 1), "JOBS must be a whole number of at least 1"),
+        (lambda: arguments.whole("SEED", "1.5", 0), "SEED must be a whole number"),
+        (lambda: arguments.share("RATE", "1.1"), "RATE must be a number from 0 to 1"),
+        (lambda: arguments.share("RATE", "often"), "RATE must be a number from 0 to 1"),
     ],
 )
-def test_a_number_on_the_command_line_is_checked(check, text, said):
+def test_a_number_on_the_command_line_is_checked(check, said):
     with pytest.raises(WrongStartError, match=said):
-        check(text)
+        check()
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("1", 1), (".1", 0.1), ("0.25", 0.25)])
@@ -352,17 +318,10 @@ def test_processes_of_a_broken_worker_are_not_waited_for(tmp_path, monkeypatch):
 
 
 def make(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `make` without installing anything, independently of a `make` that runs the tests."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    return subprocess.run(
-        ["make", "--no-print-directory", "-o", ".venv/installed", *given],  # noqa: S607
-        cwd=ROOT,
-        env=ours | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    """Run `make` without installing anything."""
+    command = ["make", "--no-print-directory", "-o", ".venv/installed", *given]
+    ours = programs.without_make(os.environ)
+    return programs.run(*command, environment=ours | environment)
 
 
 @pytest.mark.sampled(2)
@@ -390,59 +349,62 @@ def test_make_local_reports_a_wrong_setting_and_ends(given, said):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["probe", "smoke"])
-def test_make_probe_and_make_smoke_report_a_wrong_setting(target):
-    done = make(target, "REGION=nowhere")
-    told = "--region must be a region, such as eu-west-1, not 'nowhere'\nmake: "
-    assert done.stderr.startswith(told)
+@pytest.mark.parametrize(
+    ("target", "setting", "said"),
+    [
+        (
+            "probe",
+            "REGION=nowhere",
+            "--region must be a region, such as eu-west-1, not 'nowhere'\n",
+        ),
+        (
+            "smoke",
+            "REGION=nowhere",
+            "--region must be a region, such as eu-west-1, not 'nowhere'\n",
+        ),
+        ("chaos", "RATE=2", "RATE must be a number from 0 to 1, not '2'\nmake: "),
+        ("bench", "BENCH=nope", "BENCH: nope must be one of cold_start, "),
+    ],
+)
+def test_make_reports_a_wrong_setting(target, setting, said):
+    assert make(target, setting).stderr.startswith(said)
 
 
-def test_make_probe_takes_every_option_of_the_probe():
-    texts = {
-        "region": ("REGION", "eu-west-1"),
-        "endpoint_url": ("ENDPOINT", "http://127.0.0.1:9"),
-        "output": ("OUTPUT", "my answers.toml"),
-        "only": ("ONLY", "texts throttle"),
-        "prefix": ("PREFIX", "mine"),
-        "partner_type": ("PARTNER_TYPE", "Build/mine-x/1"),
-    }
-    switches = ("long", "again", "clean", "yes")
+PROBE = {
+    "region": ("REGION", "eu-west-1"),
+    "endpoint_url": ("ENDPOINT", "http://127.0.0.1:9"),
+    "output": ("OUTPUT", "my answers.toml"),
+    "only": ("ONLY", "texts throttle"),
+    "prefix": ("PREFIX", "mine"),
+    "partner_type": ("PARTNER_TYPE", "Build/mine-x/1"),
+}
+SMOKE = {
+    "stack": ("STACK", "mine"),
+    "region": ("REGION", "eu-west-1"),
+    "endpoint_url": ("ENDPOINT", "http://127.0.0.1:9"),
+    "action_type": ("ACTION_TYPE", "Custom/Build/Mine/1"),
+    "seconds": ("SECONDS", "30.5"),
+}
+
+
+@pytest.mark.parametrize("on", ["0", "1"])
+@pytest.mark.parametrize(
+    ("target", "command", "texts", "switches"),
+    [
+        ("probe", probe.parser(), PROBE, ("long", "again", "clean", "yes")),
+        ("smoke", smoke.parser(), SMOKE, ("yes",)),
+    ],
+    ids=["probe", "smoke"],
+)
+def test_make_takes_every_option_of_the_command(target, command, texts, switches, on):
     given = [f"{name}={value}" for name, value in texts.values()]
-    done = make("probe", "--dry-run", *given, *(f"{each.upper()}=1" for each in switches))
-    wanted = {name: value for name, (_, value) in texts.items()}
-    assert parsed(done, parser()) == wanted | dict.fromkeys(switches, "True")
-    done = make("probe", "--dry-run", *given, *(f"{each.upper()}=0" for each in switches))
-    assert parsed(done, parser()) == wanted | dict.fromkeys(switches, "False")
-
-
-@pytest.mark.parametrize("yes", ["0", "1"])
-def test_make_smoke_takes_every_option_of_the_smoke_test(yes):
-    texts = {
-        "stack": ("STACK", "mine"),
-        "region": ("REGION", "eu-west-1"),
-        "endpoint_url": ("ENDPOINT", "http://127.0.0.1:9"),
-        "action_type": ("ACTION_TYPE", "Custom/Build/Mine/1"),
-        "seconds": ("SECONDS", "30.5"),
-    }
-    given = [f"{name}={value}" for name, value in texts.values()]
-    done = make("smoke", "--dry-run", *given, f"YES={yes}")
-    wanted = {name: value for name, (_, value) in texts.items()}
-    assert parsed(done, smoke.parser()) == wanted | {"yes": str(yes == "1")}
-
-
-def parsed(done: subprocess.CompletedProcess[str], command: ArgumentParser) -> dict[str, str]:
-    """The options of the command that make shows in a dry run, as texts."""
+    given += [f"{each.upper()}={on}" for each in switches]
+    done = make(target, "--dry-run", *given)
     _, _, after = done.stdout.replace("\\\n", " ").partition(" -m ")
-    options = shlex.split(after)[1:]
-    return {name: str(value) for name, value in vars(command.parse_args(options)).items()}
-
-
-@pytest.mark.slow
-def test_make_chaos_and_make_bench_report_a_wrong_setting():
-    done = make("chaos", "RATE=2")
-    assert done.stderr.startswith("RATE must be a number from 0 to 1, not '2'\nmake: ")
-    done = make("bench", "BENCH=nope")
-    assert done.stderr.startswith("BENCH: nope must be one of cold_start, ")
+    options = vars(command.parse_args(shlex.split(after)[1:]))
+    wanted = {name: value for name, (_, value) in texts.items()}
+    wanted |= dict.fromkeys(switches, str(on == "1"))
+    assert {name: str(value) for name, value in options.items()} == wanted
 
 
 @pytest.mark.parametrize(
@@ -452,9 +414,7 @@ def test_ctrl_c_during_the_start_ends_it_without_a_traceback(phase):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-X", "importtime", "-m", "local", "serve", f"--port={port}"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with programs.start(*command, stderr=subprocess.PIPE) as process:
         assert process.stderr
         module = {"settings": "botocore.loaders", "imports": "moto.core", "stack": "local.serve"}
         while module[phase] not in (line := process.stderr.readline()):
@@ -474,13 +434,8 @@ def listens(port: int) -> bool:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_demo_without_a_traceback():
-    with subprocess.Popen(
-        [sys.executable, "-u", "-m", "local", "demo"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    demo = (sys.executable, "-u", "-m", "local", "demo")
+    with programs.start(*demo, stderr=subprocess.PIPE) as process:
         assert process.stdout
         while "Dispatched" not in (line := process.stdout.readline()):
             assert line, "it ended by itself"
@@ -491,12 +446,8 @@ def test_ctrl_c_ends_the_demo_without_a_traceback():
 
 def test_only_the_first_run_installs_and_it_first_says_what_and_for_how_long(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in (
-        "requirements/local.txt",
-        "requirements/dev.txt",
-        "packages/acknowledger-worker/pyproject.toml",
-        "packages/moto-codepipeline/pyproject.toml",
-    ):
+    packages = [f"packages/{name}/pyproject.toml" for name in release.PACKAGES]
+    for name in ("requirements/local.txt", "requirements/dev.txt", *packages):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     python = tmp_path / "python"
@@ -506,19 +457,18 @@ def test_only_the_first_run_installs_and_it_first_says_what_and_for_how_long(tmp
     )
     python.chmod(0o755)
     command = ["make", "--no-print-directory", f"PYTHON={python}", "demo"]
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    ours = programs.without_make(os.environ)
     first, second = (
-        subprocess.run(command, cwd=tmp_path, env=ours, check=True, capture_output=True, text=True)
-        for _ in range(2)
+        programs.output_of(*command, folder=tmp_path, environment=ours) for _ in range(2)
     )
-    _, told, *rest = first.stdout.splitlines()
+    _, told, *rest = first.splitlines()
     assert told == (
         "Installing what the local stack and the tests need into .venv, which takes about a minute …"
     )
     [installed] = (line for line in rest if "requirements" in line)
     assert "-m pip" in installed
     assert installed.endswith(" -r requirements/local.txt -r requirements/dev.txt")
-    assert rest[-1] == second.stdout.rstrip() == "python -m local demo"
+    assert rest[-1] == second.rstrip() == "python -m local demo"
 
 
 def test_help_fits_the_terminal_and_has_every_target():

@@ -13,40 +13,36 @@ KIND, MISSPELLED = "Custom/Build/MyTool/1", "Custom/Test/Misspelled/1"
 ELSEWHERE = "Custom/Test/Elsewhere/1"
 
 
+UNREGISTERED = "it is not registered, or misspelled in ActionTypes."
+
+
 @pytest.mark.parametrize(
-    ("queries", "queryable", "told"),
+    ("query", "queryable", "told"),
     [
-        ([], {KIND: None}, None),
-        ([f"{KIND}?Project=x"], {KIND: "Project"}, None),
-        ([], {}, f"{KIND} is not served: it is not registered, or misspelled in ActionTypes."),
+        ("", {KIND: None}, ""),
+        ("Project=x", {KIND: "Project"}, ""),
+        ("", {}, UNREGISTERED),
         (
-            [],
-            {KIND: "Project"},
-            f"{KIND} is not served: its property Project is queryable, so Queries must have a "
-            f"value for it, such as {KIND}?Project=MyProject.",
+            *("", {KIND: "Project"}),
+            "its property Project is queryable, so Queries must have a value for it, such as "
+            f"{KIND}?Project=MyProject.",
         ),
         (
-            [f"{KIND}?Name=x"],
-            {KIND: "Project"},
-            f"{KIND} is not served: Queries has Name=x, but its queryable property is Project.",
+            *("Name=x", {KIND: "Project"}),
+            "Queries has Name=x, but its queryable property is Project.",
         ),
-        (
-            [f"{KIND}?Name=x"],
-            {KIND: None},
-            f"{KIND} is not served: Queries has Name=x, but it has no queryable property.",
-        ),
+        ("Name=x", {KIND: None}, "Queries has Name=x, but it has no queryable property."),
     ],
 )
-def test_an_action_type_that_cannot_be_polled_is_reported_with_the_reason(queries, queryable, told):
-    assert dict(misfits([KIND], queries, queryable)) == ({KIND: told} if told else {})
+def test_an_action_type_that_cannot_be_polled_is_reported_with_the_reason(query, queryable, told):
+    queries = [f"{KIND}?{query}"] if query else []
+    expected = {KIND: f"{KIND} is not served: {told}"} if told else {}
+    assert dict(misfits([KIND], queries, queryable)) == expected
 
 
-def test_a_partners_action_type_need_not_be_registered():
-    assert dict(misfits(["ThirdParty/Deploy/Acknowledger/1"], [], {})) == {}
-
-
-def test_a_partners_action_type_needs_client_tokens():
-    kind = "ThirdParty/Deploy/Acknowledger/1"
+def test_a_partners_action_type_need_not_be_registered_but_needs_client_tokens():
+    kind = acknowledger.PARTNER_ACTION_TYPE
+    assert dict(misfits([kind], [], {})) == {}
     stacks = [{"ActionTypes": [kind], "ClientTokenPrefix": prefix} for prefix in ("", "/tokens/")]
     told = f"{kind} is not served: a partner's jobs need the parameter ClientTokenPrefix."
     assert [dict(look("123456789012", "us-east-1", [one])) for one in stacks] == [{kind: told}, {}]
@@ -56,9 +52,7 @@ def test_a_partners_action_type_needs_client_tokens():
 def start(cloud: Any, name: str, kind: str, project: str = "") -> None:
     asked = {"Outcome": "Hang"} | ({"Project": project} if project else {})
     action = {"name": "Work", "configuration": asked}
-    role = acknowledger.pipeline_role(cloud)
-    declared = acknowledger.pipeline(name, kind, {"Build": [action]}, role)
-    cloud.client("codepipeline").create_pipeline(pipeline=declared)
+    acknowledger.create_pipeline(cloud, name, kind, {"Build": [action]})
     cloud.client("codepipeline").start_pipeline_execution(name=name)
 
 
@@ -94,9 +88,7 @@ def test_jobs_that_are_not_polled_are_reported_while_they_wait(capfd):
         start(cloud, "served", KIND, "x")
         start(cloud, "other-value", KIND, "y")
         start(cloud, "other-type", ELSEWHERE)
-        unregistered = (
-            f"{MISSPELLED} is not served: it is not registered, or misspelled in ActionTypes."
-        )
+        unregistered = f"{MISSPELLED} is not served: {UNREGISTERED}"
         wait_for(lambda: unregistered in cloud.notices.values(), "a notice", seconds=20)
         emulator.clock.advance(QUEUED_SECONDS)
         waiting = {

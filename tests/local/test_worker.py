@@ -22,6 +22,13 @@ def client(service: str) -> Any:
     return answers
 
 
+def begin(name: str, said: list[str], **settings: Any) -> WorkerProcess:
+    """Start the worker of a module, which keeps what it says."""
+    worker = WorkerProcess(f"{name}:handler", client, "bus", {}, say=said.append, **settings)
+    worker.start()
+    return worker
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -32,8 +39,7 @@ def test_a_worker_that_ends_restarts_after_increasing_pauses(folder):
     (folder / "dying.py").write_text("import os; os._exit(3)")
     said: list[str] = []
     pauses = (0, 0.01, 0.02)
-    worker = WorkerProcess("dying:handler", client, "bus", {}, say=said.append, pauses=pauses)
-    worker.start()
+    worker = begin("dying", said, pauses=pauses)
     wait_for(lambda: len(said) >= 8, "the worker to end four times", SECONDS)
     worker.stop()
     told = "The worker dying:handler ended (status 3). It "
@@ -46,8 +52,7 @@ def test_a_killed_worker_restarts_and_a_stopped_worker_does_not(folder):
         "import os, time\nopen(f'{os.getpid()}.pid', 'w').close()\ntime.sleep(600)\n"
     )
     said: list[str] = []
-    worker = WorkerProcess("waiting:handler", client, "bus", {}, say=said.append, pauses=(0,))
-    worker.start()
+    worker = begin("waiting", said, pauses=(0,))
     (first,) = wait_for(lambda: list(folder.glob("*.pid")), "the worker to start", SECONDS)
     os.kill(int(first.stem), signal.SIGKILL)
     wait_for(lambda: len(list(folder.glob("*.pid"))) == 2, "the worker to restart", SECONDS)
@@ -60,8 +65,7 @@ def test_the_log_of_a_worker_is_printed_and_kept(folder, capsys):
     line = "2026-01-01 10:00:00,000 INFO job one: Success"
     (folder / "saying.py").write_text(f"import sys; sys.exit(print({line!r}, file=sys.stderr))")
     said: list[str] = []
-    worker = WorkerProcess("saying:handler", client, "bus", {}, say=said.append, pauses=(600,))
-    worker.start()
+    worker = begin("saying", said, pauses=(600,))
     assert wait_for(lambda: watched.worker.log("one"), "the log", SECONDS) == [line]
     worker.stop()
     assert line in capsys.readouterr().err
@@ -73,8 +77,7 @@ def test_broken_code_of_a_worker_is_reported_until_it_is_fixed(folder):
     whole = "from acknowledger_worker import Worker\nhandler = Worker(print)\n"
     (folder / "edited.py").write_text(whole)
     said: list[str] = []
-    worker = WorkerProcess("edited:handler", client, "bus", {}, say=said.append)
-    worker.start()
+    worker = begin("edited", said)
     wait_for(lambda: watched.worker.log("edited:handler"), "the worker to take jobs", SECONDS)
     (folder / "edited.py").write_text("def (")
     wait_for(lambda: said, "the error to be reported", SECONDS)
@@ -92,8 +95,7 @@ def test_a_worker_that_ignores_sigterm_is_killed(folder):
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "open('deaf.pid', 'w').close()\ntime.sleep(600)\n"
     )
-    worker = WorkerProcess("deaf:handler", client, "bus", {}, say=print, stop_seconds=0.1)
-    worker.start()
+    worker = begin("deaf", [], stop_seconds=0.1)
     wait_for((folder / "deaf.pid").exists, "the worker to start", SECONDS)
     worker.stop()
 
@@ -113,10 +115,7 @@ def test_the_log_of_a_job_has_what_its_function_logs(folder):
         "handler = Worker(function)\n"
     )
     said: list[str] = []
-    worker = WorkerProcess(
-        "talking:handler", client, "bus", {}, say=said.append, pauses=(600,), stop_seconds=0
-    )
-    worker.start()
+    worker = begin("talking", said, pauses=(600,), stop_seconds=0)
     wait_for(lambda: said, "the worker to end", SECONDS)
     worker.stop()
     job_id = (folder / "job").read_text()

@@ -4,13 +4,14 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.local.fixtures import programs
 from tests.support import ROOT
 from tools import prose, release
 
@@ -117,13 +118,10 @@ def test_a_published_page_has_no_relative_links(monkeypatch, page):
 
 def test_the_notes_of_a_release_have_no_relative_links():
     where = {"GITHUB_SERVER_URL": "https://github.example", "GITHUB_REPOSITORY": "some/body"}
-    notes = subprocess.run(
-        [sys.executable, ROOT / "tools" / "release.py", "--notes"],
-        env={**os.environ, **where},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    environment = {**os.environ, **where}
+    notes = programs.output_of(
+        sys.executable, "tools/release.py", "--notes", environment=environment
+    )
     assert "](https://github.example/some/body/blob/" in notes
     assert not re.search(r"\]\((?!https:)", notes)
 
@@ -244,19 +242,8 @@ def test_the_demo_needs_only_what_is_in_the_image(tmp_path):
         else:
             shutil.copy(ROOT / name, tmp_path / name)
 
-    def run(*command: str | Path) -> str:
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "installed")},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "installed")}
+    run = partial(programs.output_of, folder=tmp_path, environment=environment)
     [install] = re.findall(r"^RUN pip (install .* packages/.+)$", dockerfile, re.MULTILINE)
     # pip from outside the environment: Debian's Python has no ensurepip to install one.
     pip = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}"), "-m", "pip"

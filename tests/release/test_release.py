@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -20,9 +19,10 @@ from samtranslator.yaml_helper import yaml_parse
 from local import acknowledger
 from local.aws.server import LocalCloud
 from tests.documentation import blocks_of
+from tests.local.fixtures import programs
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
-from tests.local.test_sam_deploy import check_that_a_job_succeeds
+from tests.local.test_smoke import Deployed
 from tests.support import ROOT
 from tools.release import NAME, VERSION, bill_of_materials, changes, published
 
@@ -36,15 +36,7 @@ pytestmark = [
 
 
 def run(*command: str | Path, folder: Path) -> str:
-    ended = subprocess.run(
-        command,
-        cwd=folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
+    ended = programs.run(*command, folder=folder, environment=ENVIRONMENT, seconds=400)
     if "python3.13 is needed" in ended.stderr:
         pytest.skip("a release is built with python3.13, which is not installed")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -204,12 +196,13 @@ def test_the_packaged_application_is_valid_and_runs_a_job_when_it_is_deployed(pa
         actionOwnerFilter="Custom"
     )["actionTypes"]
     assert registered["id"]["provider"] == "MyTool"
-    stack = packaged.deploy(ActionTypes="Custom/Build/Acknowledger/1", RegisterActionType="false")
+    stack = packaged.stack()
     code = packaged.cloud.client("lambda").get_function(
         FunctionName=stack.outputs["IntakeFunctionName"]
     )
     assert code["Configuration"]["CodeSize"] == len(packaged.files["functions.zip"])
-    check_that_a_job_succeeds(packaged.cloud, stack)
+    done = Deployed(packaged.cloud, stack).smoke()
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(SAM is None, reason="needs the SAM CLI: make .venv-sam/installed")

@@ -3,9 +3,10 @@
 import copy
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -182,9 +183,11 @@ class Deployment:
                 self.status(f"{self.kind}_FAILED", reason)
             elif self.kind == "CREATE":
                 self.status("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
-                self.delete_what_was_made(reason)
+                self.roll_back("ROLLBACK", self.delete_all, reason)
             else:
-                self.roll_back(before, reason)
+                self.status("UPDATE_ROLLBACK_IN_PROGRESS", reason)
+                undo = partial(self.converge, before) if before else list
+                self.roll_back("UPDATE_ROLLBACK", undo, reason)
             raise ValidationError(message=failure(error)) from error
         self.stack.submission = wanted
         self.stack.tags = wanted.tags or self.stack.tags
@@ -194,23 +197,13 @@ class Deployment:
             return  # a custom resource will answer later
         self.status(f"{self.kind}_COMPLETE")
 
-    def delete_what_was_made(self, reason: str) -> None:
+    def roll_back(self, what: str, undo: Callable[[], object], reason: str) -> None:
         try:
-            self.delete_all()
+            undo()
         except Exception as error:  # noqa: BLE001 - the stack's status has the reason
-            self.status("ROLLBACK_FAILED", failure(error))
+            self.status(f"{what}_FAILED", failure(error))
         else:
-            self.status("ROLLBACK_COMPLETE", reason)
-
-    def roll_back(self, before: Submission | None, reason: str) -> None:
-        self.status("UPDATE_ROLLBACK_IN_PROGRESS", reason)
-        try:
-            if before:
-                self.converge(before)
-        except Exception as error:  # noqa: BLE001 - the stack's status has the reason
-            self.status("UPDATE_ROLLBACK_FAILED", failure(error))
-        else:
-            self.status("UPDATE_ROLLBACK_COMPLETE", reason)
+            self.status(f"{what}_COMPLETE", reason)
 
     def converge(self, wanted: Submission) -> None:
         """Change the stack's resources to those of a template; deletions come last."""

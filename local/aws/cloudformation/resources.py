@@ -13,10 +13,11 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import yaml  # type: ignore[import-untyped]
+from botocore import xform_name
 from moto.awslambda.exceptions import UnknownFunctionException, UnknownPolicyException
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.awslambda.utils import get_backend as get_lambda_backend
@@ -44,6 +45,19 @@ from moto.utilities.utils import get_partition
 from local.aws import logs
 from local.aws.parameters import text
 
+Properties = dict[str, Any]
+
+
+def s3_of(account_id: str, region: str) -> Any:
+    """S3 in moto."""
+    return s3_backends[account_id][get_partition(region)]
+
+
+def iam_of(account_id: str, region: str) -> Any:
+    """IAM in moto."""
+    return iam_backends[account_id][get_partition(region)]
+
+
 # -- Resource types that moto lacks ---------------------------------------------------------------
 
 
@@ -56,13 +70,10 @@ class Resource(CloudFormationModel):
 
     kind = name_property = place = ""
 
-    def __init__(
-        self, physical_resource_id: str, properties: dict[str, Any], account_id: str, region: str
-    ) -> None:
+    def __init__(self, physical_resource_id: str, properties: Properties, *where: str) -> None:
         self.physical_resource_id = physical_resource_id
         self.properties = properties
-        self.account_id = account_id
-        self.region = region
+        self.account_id, self.region = where
 
     @classmethod
     def cloudformation_name_type(cls) -> str:
@@ -86,25 +97,25 @@ class Resource(CloudFormationModel):
         """The backend of this resource's account and region."""
         return backends[self.account_id][self.region]
 
+    def client(self, service: str) -> Any:
+        """A client of a service in this resource's region."""
+        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+        return boto3.client(service, region_name=self.region, **keys)
+
     def is_created(self) -> bool:
         return True
 
     @classmethod
     def create_from_cloudformation_json(
-        cls,
-        resource_name: str,
-        cloudformation_json: dict[str, Any],
-        account_id: str,
-        region_name: str,
-        **_: Any,
+        cls, resource_name: str, cloudformation_json: dict[str, Any], *where: str, **about: Any
     ) -> "Resource":
         properties = cloudformation_json.get("Properties", {})
-        name = properties.get(cls.cloudformation_name_type(), resource_name)
-        resource = cls(name, properties, account_id, region_name)
+        resource = cls(properties.get(cls.name_property, resource_name), properties, *where)
+        resource.kind = about["ResourceType"]
         resource.make()
         return resource
 
-    def update(self, properties: dict[str, Any]) -> None:
+    def update(self, properties: Properties) -> None:
         self.undo()
         self.properties = properties
         self.make()
@@ -151,7 +162,7 @@ class BucketPolicy(Resource):
 
     @property
     def s3(self) -> Any:
-        return s3_backends[self.account_id][get_partition(self.region)]
+        return s3_of(self.account_id, self.region)
 
 
 class Permission(Resource):
@@ -193,17 +204,11 @@ class Alarm(Resource):
     place = "cloudwatch:{region}:{account_id}:alarm:{physical_resource_id}"
 
     def make(self) -> None:
-        self.cloudwatch.put_metric_alarm(
-            **{**self.properties, "AlarmName": self.physical_resource_id}
-        )
+        settings = {**self.properties, "AlarmName": self.physical_resource_id}
+        self.client("cloudwatch").put_metric_alarm(**settings)
 
     def undo(self) -> None:
-        self.cloudwatch.delete_alarms(AlarmNames=[self.physical_resource_id])
-
-    @property
-    def cloudwatch(self) -> Any:
-        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-        return boto3.client("cloudwatch", region_name=self.region, **keys)
+        self.client("cloudwatch").delete_alarms(AlarmNames=[self.physical_resource_id])
 
 
 class QueryDefinition(Resource):
@@ -217,7 +222,7 @@ class QueryDefinition(Resource):
     def make(self) -> None:
         self.physical_resource_id = self.save()
 
-    def update(self, properties: dict[str, Any]) -> None:
+    def update(self, properties: Properties) -> None:
         self.properties = properties
         self.save(queryDefinitionId=self.physical_resource_id)
 
@@ -231,23 +236,13 @@ class QueryDefinition(Resource):
 class Placeholder(Resource):
     """Stands for a resource that can't be created here, so that others can refer to it."""
 
-    @classmethod
-    def create_from_cloudformation_json(
-        cls,
-        resource_name: str,
-        cloudformation_json: dict[str, Any],
-        account_id: str,
-        region_name: str,
-        **about: Any,
-    ) -> Resource:
-        if is_refused(about["ResourceType"]):
-            raise ValidationError(message=refusal(about["ResourceType"]))
-        properties = cloudformation_json.get("Properties", {})
-        made = cls(properties.get("Name", resource_name), properties, account_id, region_name)
-        made.kind = about["ResourceType"]
-        service, _, kind = made.kind.removeprefix("AWS::").lower().partition("::")
-        made.place = f"{service}:{{region}}:{{account_id}}:{kind}/{{physical_resource_id}}"
-        return made
+    name_property = "Name"
+
+    def make(self) -> None:
+        if not allow_not_made:
+            raise ValidationError(message=refusal(self.kind))
+        service, _, kind = self.kind.removeprefix("AWS::").lower().partition("::")
+        self.place = f"{service}:{{region}}:{{account_id}}:{kind}/{{physical_resource_id}}"
 
 
 class Nothing(Resource):
@@ -297,81 +292,49 @@ class TopicPolicy(Resource):
                 topic.policy = json.dumps(default(self.region, self.account_id, topic.name))
 
 
-class Connection(Resource):
-    """An EventBridge connection, which nothing uses here."""
+class OfEvents(Resource):
+    """A resource of EventBridge that nothing uses here; its properties are the API's parameters."""
 
-    kind, name_property = "AWS::Events::Connection", "Name"
+    name_property = "Name"
+    defaults: ClassVar[Properties] = {}
 
-    def get_cfn_attribute(self, attribute: str) -> str:
-        made = self.of(events_backends).connections[self.physical_resource_id]
-        return str({"Arn": made.arn, "SecretArn": made.secret_arn}[attribute])
+    @property
+    def type_name(self) -> str:
+        return self.kind.rpartition(":")[2]
 
-    def settings(self) -> dict[str, Any]:
-        given = self.properties
-        return {
-            "description": given.get("Description", ""),
-            "authorization_type": given["AuthorizationType"],
-            "auth_parameters": given["AuthParameters"],
-        }
-
-    def make(self) -> None:
-        self.of(events_backends).create_connection(self.physical_resource_id, **self.settings())
-
-    def update(self, properties: dict[str, Any]) -> None:
-        self.properties = properties
-        name, events = self.physical_resource_id, self.of(events_backends)
-        events.update_connection(name=name, **self.settings())
-
-    def undo(self) -> None:
-        self.of(events_backends).delete_connection(self.physical_resource_id)
-
-
-class ApiDestination(Resource):
-    """An API destination, which nothing calls here."""
-
-    kind, name_property = "AWS::Events::ApiDestination", "Name"
+    def call(self, verb: str, **given: Any) -> Any:
+        call = getattr(self.client("events"), xform_name(verb + self.type_name))
+        return call(**given | {"Name": self.physical_resource_id})
 
     def get_cfn_attribute(self, attribute: str) -> str:
-        made = self.of(events_backends).destinations[self.physical_resource_id]
-        return str({"Arn": made.arn}[attribute])
-
-    def settings(self) -> dict[str, Any]:
-        given = self.properties
-        return {
-            "description": given.get("Description", ""),
-            "connection_arn": given["ConnectionArn"],
-            "invocation_endpoint": given["InvocationEndpoint"],
-            "invocation_rate_limit_per_second": given.get("InvocationRateLimitPerSecond", 300),
-            "http_method": given["HttpMethod"],
-        }
+        told = self.call("Describe")
+        return str(told.get(f"{self.type_name}{attribute}") or told[attribute])
 
     def make(self) -> None:
-        name, events = self.physical_resource_id, self.of(events_backends)
-        events.create_api_destination(name, **self.settings())
+        self.call("Create", **self.defaults | self.properties)
 
-    def update(self, properties: dict[str, Any]) -> None:
+    def update(self, properties: Properties) -> None:
         self.properties = properties
-        name, events = self.physical_resource_id, self.of(events_backends)
-        events.update_api_destination(name=name, **self.settings())
+        self.call("Update", **self.defaults | properties)
 
     def undo(self) -> None:
-        self.of(events_backends).delete_api_destination(self.physical_resource_id)
+        self.call("Delete")
+
+
+class Connection(OfEvents):
+    kind = "AWS::Events::Connection"
+
+
+class ApiDestination(OfEvents):
+    kind = "AWS::Events::ApiDestination"
+    defaults: ClassVar[Properties] = {"InvocationRateLimitPerSecond": 300}
 
 
 KINDS: dict[str, type[CloudFormationModel]] = {
     model.kind: model
     for model in (
-        ApiDestination,
-        Connection,
-        Nothing,
-        Project,
-        QueuePolicy,
-        BucketPolicy,
-        Permission,
-        EventInvokeConfig,
-        Alarm,
-        QueryDefinition,
-        TopicPolicy,
+        *(ApiDestination, Connection, Nothing, Project, QueuePolicy, BucketPolicy, Permission),
+        *(EventInvokeConfig, Alarm, QueryDefinition, TopicPolicy),
     )
 }
 
@@ -433,7 +396,7 @@ def lacking(made: dict[str, Any]) -> list[str]:
     ]
 
 
-def unknown_layers(properties: dict[str, Any], function: Any) -> list[str]:
+def unknown_layers(properties: Properties, function: Any) -> list[str]:
     backend = get_lambda_backend(function.account_id, function.region)
     layers = properties.get("Layers", [])
     return [f"layer {one}" for one in layers if not backend.layers_versions_by_arn(one)]
@@ -453,18 +416,10 @@ def resource_class(resource_type: str) -> type[CloudFormationModel]:
 
 #: Properties that are numbers. SAM writes a parameter's value as a string.
 NUMBERS = {
-    "DelaySeconds",
-    "MaximumEventAgeInSeconds",
-    "MaximumRetryAttempts",
-    "MaxSessionDuration",
-    "MemorySize",
-    "MessageRetentionPeriod",
-    "ReceiveMessageWaitTimeSeconds",
-    "ReservedConcurrentExecutions",
-    "RetentionInDays",
-    "Size",
-    "Timeout",
-    "VisibilityTimeout",
+    *("DelaySeconds", "MaximumEventAgeInSeconds", "MaximumRetryAttempts"),
+    *("MaxSessionDuration", "MemorySize", "MessageRetentionPeriod"),
+    *("ReceiveMessageWaitTimeSeconds", "ReservedConcurrentExecutions", "RetentionInDays"),
+    *("Size", "Timeout", "VisibilityTimeout"),
 }
 
 
@@ -508,9 +463,9 @@ def parse_resource(declared: dict[str, Any], having: Any) -> Any:
 # -- Lambda functions -----------------------------------------------------------------------------
 
 
-def function_spec(properties: dict[str, Any], account_id: str, region_name: str) -> dict[str, Any]:
+def function_spec(properties: Properties, *where: str) -> Properties:
     """Return the properties of a function in the shape of Lambda's API."""
-    backend = get_lambda_backend(account_id, region_name)
+    backend = get_lambda_backend(*where)
     layers = properties.get("Layers", [])
     known = [layer for layer in layers if backend.layers_versions_by_arn(layer)]
     if known != layers and not allow_not_made:
@@ -531,25 +486,14 @@ def function_spec(properties: dict[str, Any], account_id: str, region_name: str)
     }
 
 
-def create_function(
-    resource_name: str,
-    cloudformation_json: dict[str, Any],
-    account_id: str,
-    region_name: str,
-    **_: Any,
-) -> Any:
+def create_function(name: str, declared: dict[str, Any], *where: str, **_: Any) -> Any:
     """Create a Lambda function with all its properties."""
-    properties = cloudformation_json["Properties"]
-    spec = function_spec(properties, account_id, region_name)
-    return get_lambda_backend(account_id, region_name).create_function(
-        {**spec, "FunctionName": resource_name}
-    )
+    spec = function_spec(declared["Properties"], *where)
+    return get_lambda_backend(*where).create_function({**spec, "FunctionName": name})
 
 
-def update_function(
-    function: Any, properties: dict[str, Any], account_id: str, region_name: str
-) -> Any:
-    spec = function_spec(properties, account_id, region_name)
+def update_function(function: Any, properties: Properties, *where: str) -> Any:
+    spec = function_spec(properties, *where)
     defaults = {
         "Description": "",
         "MemorySize": 128,
@@ -571,53 +515,42 @@ def update_function(
 # -- State machines -------------------------------------------------------------------------------
 
 
-def create_state_machine(
-    resource_name: str,
-    cloudformation_json: dict[str, Any],
-    account_id: str,
-    region_name: str,
-    **_: Any,
-) -> Any:
+def create_state_machine(name: str, declared: dict[str, Any], *where: str, **_: Any) -> Any:
     """Create a state machine that runs, from a definition in the template or in S3."""
-    properties = cloudformation_json["Properties"]
-    logging = properties.get("LoggingConfiguration")
-    tracing = properties.get("TracingConfiguration")
-    return get_stepfunctions_backend(account_id, region_name).create_state_machine(
-        name=properties.get("StateMachineName", resource_name),
-        definition=definition(properties, account_id, region_name),
+    properties = declared["Properties"]
+    return get_stepfunctions_backend(*where).create_state_machine(
+        name=properties.get("StateMachineName", name),
+        definition=definition(properties, *where),
         roleArn=properties["RoleArn"],
         tags=cfn_to_api_tags(properties.get("Tags", [])),
-        loggingConfiguration=logging and api_names(logging),
-        tracingConfiguration=tracing and api_names(tracing),
         sm_type=properties.get("StateMachineType"),
+        **settings_of(properties),
     )
 
 
-def update_state_machine(
-    machine: Any, properties: dict[str, Any], account_id: str, region_name: str
-) -> Any:
+def update_state_machine(machine: Any, properties: Properties, *where: str) -> Any:
     """Update a state machine; running executions keep the definition with which they started."""
-    backend = get_stepfunctions_backend(account_id, region_name)
-    backend.update_state_machine(
-        machine.arn, definition(properties, account_id, region_name), properties["RoleArn"]
-    )
-    logging = properties.get("LoggingConfiguration")
-    tracing = properties.get("TracingConfiguration")
-    machine.loggingConfiguration = logging and api_names(logging)
-    machine.tracingConfiguration = tracing and api_names(tracing)
+    changed = definition(properties, *where)
+    backend = get_stepfunctions_backend(*where)
+    backend.update_state_machine(machine.arn, changed, properties["RoleArn"])
+    vars(machine).update(settings_of(properties))
     return machine
 
 
-def delete_state_machine(machine: Any, account_id: str, region_name: str) -> None:
-    get_stepfunctions_backend(account_id, region_name).delete_state_machine(machine.arn)
+def settings_of(properties: Properties) -> dict[str, Any]:
+    """Return the logging and tracing of a state machine, in the shape of Step Functions' API."""
+    names = ("loggingConfiguration", "tracingConfiguration")
+    return {name: api_names(properties.get(name[0].upper() + name[1:])) for name in names}
 
 
-def definition(properties: dict[str, Any], account_id: str, region_name: str) -> str:
+def delete_state_machine(machine: Any, *where: str) -> None:
+    get_stepfunctions_backend(*where).delete_state_machine(machine.arn)
+
+
+def definition(properties: Properties, *where: str) -> str:
     """Return a state machine's definition as JSON, after substitutions."""
     if place := properties.get("DefinitionS3Location"):
-        s3 = s3_backends[account_id][get_partition(region_name)]
-        stored: Any = s3.get_object(place["Bucket"], place["Key"])
-        source = stored.value.decode()
+        source = s3_of(*where).get_object(place["Bucket"], place["Key"]).value.decode()
     else:
         source = properties.get("DefinitionString") or json.dumps(properties["Definition"])
     substitutions = properties.get("DefinitionSubstitutions", {})
@@ -640,19 +573,21 @@ def api_names(value: Any) -> Any:
 # -- Tables ---------------------------------------------------------------------------------------
 
 
-def configure_table(table: Any, properties: dict[str, Any], backend: Any) -> None:
+def configure_table(table: Any, properties: Properties, account_id: str, region: str) -> Any:
     """Set a table's time to live and point-in-time recovery."""
+    backend = dynamodb_backends[account_id][region]
     if expiry := properties.get("TimeToLiveSpecification"):
         backend.update_time_to_live(table.name, expiry)
     else:
         table.ttl["TimeToLiveStatus"] = "DISABLED"
     backups = properties.get("PointInTimeRecoverySpecification")
     backend.update_continuous_backups(table.name, backups or {"PointInTimeRecoveryEnabled": False})
+    return table
 
 
-def update_table(table: Any, properties: dict[str, Any], account_id: str, region_name: str) -> Any:
+def update_table(table: Any, properties: Properties, account_id: str, region: str) -> Any:
     """Update a table, and keep its items. CloudFormation changes only one index at a time."""
-    backend = dynamodb_backends[account_id][region_name]
+    backend = dynamodb_backends[account_id][region]
     before = {index.name: index.describe() for index in table.global_indexes}
     after = {index["IndexName"]: index for index in properties.get("GlobalSecondaryIndexes", [])}
 
@@ -679,42 +614,38 @@ def update_table(table: Any, properties: dict[str, Any], account_id: str, region
     stream = properties.get("StreamSpecification") or {}
     if stream.get("StreamViewType") != table.stream_specification.get("StreamViewType"):
         table.set_stream_specification(stream)
-    configure_table(table, properties, backend)
-    return table
+    return configure_table(table, properties, account_id, region)
 
 
 # -- Others that moto can't change in place -------------------------------------------------------
 
 
-def update_rule(rule: Any, properties: dict[str, Any], account_id: str, region_name: str) -> Any:
+def update_rule(rule: Any, properties: Properties, account_id: str, region: str) -> Any:
     """Put a rule and its targets again, under the same name."""
     bus = properties.get("EventBusName", "default")
     kept = {target["Id"] for target in properties.get("Targets", [])}
     gone = [target["Id"] for target in rule.targets if target["Id"] not in kept]
-    events_backends[account_id][region_name].remove_targets(rule.name, bus, gone)
-    return Rule.create_from_cloudformation_json(
-        rule.name, {"Properties": properties}, account_id, region_name
-    )
+    events_backends[account_id][region].remove_targets(rule.name, bus, gone)
+    declared = {"Properties": properties}
+    return Rule.create_from_cloudformation_json(rule.name, declared, account_id, region)
 
 
-def configure_bus(bus: Any, properties: dict[str, Any], *_: str) -> Any:
+def configure_bus(bus: Any, properties: Properties, *_: str) -> Any:
     bus.description = properties.get("Description")
     return bus
 
 
-def update_dashboard(
-    dashboard: Any, properties: dict[str, Any], account_id: str, region_name: str
-) -> Any:
-    backend = cloudwatch_backends[account_id][region_name]
-    return backend.put_dashboard(dashboard.name, properties["DashboardBody"])
+def update_dashboard(board: Any, properties: Properties, account_id: str, region: str) -> Any:
+    backend = cloudwatch_backends[account_id][region]
+    return backend.put_dashboard(board.name, properties["DashboardBody"])
 
 
-def update_log_group(group: Any, properties: dict[str, Any], *_: str) -> Any:
+def update_log_group(group: Any, properties: Properties, *_: str) -> Any:
     group.set_retention_policy(properties.get("RetentionInDays"))
     return group
 
 
-def configure_role(role: Any, properties: dict[str, Any], account_id: str, region: str) -> Any:
+def configure_role(role: Any, properties: Properties, *where: str) -> Any:
     trust = properties["AssumeRolePolicyDocument"]
     role.assume_role_policy_document = trust if isinstance(trust, str) else json.dumps(trust)
     role.description = properties.get("Description", "")
@@ -728,10 +659,7 @@ def configure_role(role: Any, properties: dict[str, Any], account_id: str, regio
     # The other policies are separate resources.
     others = {name: policy for name, policy in role.policies.items() if name not in before}
     role.policies, role.own_policies = own | others, own
-    known = {
-        one.arn: one
-        for one in iam_backends[account_id][get_partition(region)].managed_policies.values()
-    }
+    known = {one.arn: one for one in iam_of(*where).managed_policies.values()}
     wanted = {arn for arn in properties.get("ManagedPolicyArns", []) if arn in known}
     for arn in vars(role).get("own_managed", set()) - wanted:
         known[arn].detach_from(role)
@@ -741,20 +669,15 @@ def configure_role(role: Any, properties: dict[str, Any], account_id: str, regio
     return role
 
 
-def update_policy(
-    policy: Any, properties: dict[str, Any], account_id: str, region_name: str
-) -> Any:
+def update_policy(policy: Any, properties: Properties, *where: str) -> Any:
     """Change the document or the roles of an inline policy, and keep its id."""
-    return InlinePolicy.update_from_cloudformation_json(
-        policy, policy.name, {"Properties": properties}, account_id, region_name
-    )
+    declared = {"Properties": properties}
+    return InlinePolicy.update_from_cloudformation_json(policy, policy.name, declared, *where)
 
 
-def update_managed_policy(
-    policy: Any, properties: dict[str, Any], account_id: str, region_name: str
-) -> Any:
+def update_managed_policy(policy: Any, properties: Properties, *where: str) -> Any:
     """Change the document or the attachments of a managed policy, and keep its ARN."""
-    iam: Any = iam_backends[account_id][get_partition(region_name)]
+    iam = iam_of(*where)
     for version in [each for each in policy.versions if not each.is_default]:
         iam.delete_policy_version(policy.arn, version.version_id)
     document = json.dumps(properties["PolicyDocument"])
@@ -769,21 +692,21 @@ def update_managed_policy(
     return policy
 
 
-def delete_managed_policy(policy: Any, account_id: str, region_name: str) -> None:
-    iam: Any = iam_backends[account_id][get_partition(region_name)]
+def delete_managed_policy(policy: Any, *where: str) -> None:
+    iam = iam_of(*where)
     for owner in (*iam.roles.values(), *iam.users.values(), *iam.groups.values()):
         if policy.arn in owner.managed_policies:
             policy.detach_from(owner)
     iam.delete_policy(policy.arn)
 
 
-def update_topic(topic: Any, properties: dict[str, Any], *_: str) -> Any:
+def update_topic(topic: Any, properties: Properties, *_: str) -> Any:
     topic.display_name = properties.get("DisplayName", "")
     topic.kms_master_key_id = properties.get("KmsMasterKeyId", "")
     return topic
 
 
-def update_queue(queue: Any, properties: dict[str, Any], *_: str) -> Any:
+def update_queue(queue: Any, properties: Properties, *_: str) -> Any:
     defaults = {
         "DelaySeconds": 0,
         "MessageRetentionPeriod": 345600,
@@ -797,10 +720,8 @@ def update_queue(queue: Any, properties: dict[str, Any], *_: str) -> Any:
     return queue
 
 
-def configure_bucket(
-    bucket: Any, properties: dict[str, Any], account_id: str, region_name: str
-) -> Any:
-    s3 = s3_backends[account_id][get_partition(region_name)]
+def configure_bucket(bucket: Any, properties: Properties, *where: str) -> Any:
+    s3 = s3_of(*where)
     if versioning := properties.get("VersioningConfiguration"):
         s3.put_bucket_versioning(bucket.name, versioning["Status"])
     elif bucket.versioning_status:
@@ -812,23 +733,16 @@ def configure_bucket(
     return bucket
 
 
-def update_bucket(
-    bucket: Any, properties: dict[str, Any], account_id: str, region_name: str
-) -> Any:
-    moto_update_bucket(
-        bucket,
-        bucket.name,
-        {"Properties": {**properties, "BucketName": bucket.name}},
-        account_id,
-        region_name,
-    )
-    return configure_bucket(bucket, properties, account_id, region_name)
+def update_bucket(bucket: Any, properties: Properties, *where: str) -> Any:
+    declared = {"Properties": {**properties, "BucketName": bucket.name}}
+    moto_update_bucket(bucket, bucket.name, declared, *where)
+    return configure_bucket(bucket, properties, *where)
 
 
-def delete_bucket(bucket: Any, account_id: str, region_name: str) -> None:
+def delete_bucket(bucket: Any, *where: str) -> None:
     if bucket.keys:
         raise BucketNotEmpty(bucket.name)
-    s3_backends[account_id][get_partition(region_name)].delete_bucket(bucket.name)
+    s3_of(*where).delete_bucket(bucket.name)
 
 
 moto_update_bucket = FakeBucket.update_from_cloudformation_json
@@ -847,14 +761,8 @@ FIXED = {
     "AWS::Lambda::EventInvokeConfig": {"FunctionName", "Qualifier"},
     "AWS::Lambda::Function": {"FunctionName", "PackageType"},
     "AWS::Lambda::Permission": {
-        "Action",
-        "EventSourceToken",
-        "FunctionName",
-        "FunctionUrlAuthType",
-        "Principal",
-        "PrincipalOrgID",
-        "SourceAccount",
-        "SourceArn",
+        *("Action", "EventSourceToken", "FunctionName", "FunctionUrlAuthType", "Principal"),
+        *("PrincipalOrgID", "SourceAccount", "SourceArn"),
     },
     "AWS::Logs::LogGroup": {"LogGroupName"},
     "AWS::S3::Bucket": {"BucketName"},
@@ -866,7 +774,7 @@ FIXED = {
     "AWS::StepFunctions::StateMachine": {"StateMachineName", "StateMachineType"},
 }
 
-_UPDATES: dict[type, Callable[[Any, dict[str, Any], str, str], Any]] = {
+_UPDATES: dict[type, Callable[..., Any]] = {
     Dashboard: update_dashboard,
     EventBus: configure_bus,
     FakeBucket: update_bucket,
@@ -904,54 +812,40 @@ def can_update(resource: Any) -> bool:
     return isinstance(resource, (Resource, *_UPDATES))
 
 
-def update(resource: Any, properties: dict[str, Any], account_id: str, region_name: str) -> Any:
+def update(resource: Any, properties: Properties, *where: str) -> Any:
     """Update a resource in place; returns the object that represents it from now on."""
     if isinstance(resource, Resource):
         resource.update(properties)
         return resource
     change = next(change for kind, change in _UPDATES.items() if isinstance(resource, kind))
-    return change(resource, properties, account_id, region_name)
+    return change(resource, properties, *where)
 
 
 # -- Replacements in moto -------------------------------------------------------------------------
 
 
-def and_configure(configure: Callable[[Any, dict[str, Any], str, str], Any]) -> Any:
+def and_configure(configure: Callable[..., Any]) -> Any:
     """Wrap moto's function that creates a resource, and then configure the resource."""
 
     def around(create: Callable[..., Any]) -> Callable[..., Any]:
-        def create_and_configure(
-            resource_name: str,
-            cloudformation_json: dict[str, Any],
-            account_id: str,
-            region_name: str,
-            **about: Any,
-        ) -> Any:
-            made = create(resource_name, cloudformation_json, account_id, region_name, **about)
-            return configure(made, cloudformation_json["Properties"], account_id, region_name)
+        def make(name: str, declared: dict[str, Any], *where: str, **about: Any) -> Any:
+            made = create(name, declared, *where, **about)
+            return configure(made, declared["Properties"], *where)
 
-        return create_and_configure
+        return make
 
     return around
-
-
-def complete_table(table: Any, properties: dict[str, Any], account: str, region: str) -> Any:
-    configure_table(table, properties, dynamodb_backends[account][region])
-    return table
 
 
 def detaching(delete: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap moto's function that deletes a role, and detach the role's policies first."""
 
-    def detach_and_delete(
-        resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
-    ) -> Any:
-        backend = iam_backends[account_id][get_partition(region_name)]
-        for role in backend.roles.values():
-            if role.name == resource_name:
+    def detach_and_delete(name: str, declared: dict[str, Any], *where: str) -> Any:
+        for role in iam_of(*where).roles.values():
+            if role.name == name:
                 for policy in list(role.managed_policies.values()):
                     policy.detach_from(role)
-        return delete(resource_name, cloudformation_json, account_id, region_name)
+        return delete(name, declared, *where)
 
     return detach_and_delete
 
@@ -969,7 +863,7 @@ def has_any_attribute(_: str) -> bool:
     return True
 
 
-table_as_declared = and_configure(complete_table)
+table_as_declared = and_configure(configure_table)
 bucket_as_declared = and_configure(configure_bucket)
 role_as_declared = and_configure(configure_role)
 bus_as_declared = and_configure(configure_bus)

@@ -26,11 +26,7 @@ STORED_BYTES = 1_000_000
 
 #: The properties that name an IAM resource.
 IAM_NAMES = {
-    "GroupName",
-    "InstanceProfileName",
-    "ManagedPolicyName",
-    "PolicyName",
-    "RoleName",
+    *("GroupName", "InstanceProfileName", "ManagedPolicyName", "PolicyName", "RoleName"),
     "UserName",
 }
 
