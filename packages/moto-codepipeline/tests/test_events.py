@@ -13,6 +13,7 @@ from codepipeline_fixtures import (
     Service,
     action,
     client,
+    context,
 )
 from moto_codepipeline import JobBackend
 from moto_codepipeline.events import put_on_default_bus
@@ -54,7 +55,6 @@ def test_a_failure_is_announced_for_action_stage_and_pipeline(service: Service) 
 
 def test_an_entry_has_the_members_that_codepipeline_puts(service: Service) -> None:
     job = service.job()
-    context = job["data"]["pipelineContext"]
     entry = service.entries[-1]
     assert entry["Source"] == "aws.codepipeline"
     assert entry["DetailType"] == "CodePipeline Action Execution State Change"
@@ -62,10 +62,10 @@ def test_an_entry_has_the_members_that_codepipeline_puts(service: Service) -> No
     assert entry["Time"] == service.clock.now()
     assert json.loads(entry["Detail"]) == {
         "pipeline": "release",
-        "execution-id": context["pipelineExecutionId"],
+        "execution-id": context(job)["pipelineExecutionId"],
         "start-time": "2027-01-15T08:00:00.000Z",
         "stage": "Stage2",
-        "action-execution-id": context["action"]["actionExecutionId"],
+        "action-execution-id": context(job)["action"]["actionExecutionId"],
         "action": "Build",
         "state": "STARTED",
         "region": REGION,

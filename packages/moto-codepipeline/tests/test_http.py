@@ -13,7 +13,6 @@ from urllib.request import Request, urlopen
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
@@ -24,7 +23,7 @@ from codepipeline_fixtures import (
     UNKNOWN_JOB,
     action_type,
     at_once,
-    error_of,
+    code_of,
     source,
 )
 from codepipeline_role import TRUST
@@ -193,9 +192,10 @@ def test_a_partner_job_over_http(url: str, pipeline: str) -> None:
 
 
 def test_an_error_over_http(url: str) -> None:
-    with pytest.raises(ClientError) as caught:
-        api("codepipeline", url).get_job_details(jobId=UNKNOWN_JOB)
-    assert error_of(caught.value)[0] == "JobNotFoundException"
+    assert (
+        code_of(api("codepipeline", url).get_job_details, jobId=UNKNOWN_JOB)
+        == "JobNotFoundException"
+    )
     body = json.dumps({"jobId": UNKNOWN_JOB, "nonce": "1"}).encode()
     status, headers, answer = post(url, body, X_Amz_Target="CodePipeline_20150709.AcknowledgeJob")
     assert status == 400

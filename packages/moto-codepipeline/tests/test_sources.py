@@ -8,7 +8,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from botocore.exceptions import ClientError
 
 from codepipeline_fixtures import (
     ACCOUNT,
@@ -16,7 +15,7 @@ from codepipeline_fixtures import (
     SIDE_BY_SIDE,
     Service,
     client,
-    error_of,
+    refusal_of,
     running_service,
     source,
 )
@@ -86,7 +85,7 @@ def test_the_objects_version_is_shown_as_the_revision(service: Service) -> None:
     assert service.summaries()[execution_id]["sourceRevisions"] == [
         {"actionName": "Fetch", "revisionId": version, "revisionSummary": summary}
     ]
-    [state] = service.stage("Source")["actionStates"]
+    state = service.state("Source")
     assert state["currentRevision"] == {"revisionId": version}
     assert state["entityUrl"] == CONSOLE
     assert state["latestExecution"]["summary"] == summary
@@ -97,7 +96,7 @@ def test_the_objects_version_is_shown_as_the_revision(service: Service) -> None:
 
 def test_the_console_is_shown_before_the_first_execution(service: Service) -> None:
     create(service)
-    [state] = service.stage("Source")["actionStates"]
+    state = service.state("Source")
     assert state == {"actionName": "Fetch", "entityUrl": CONSOLE}
 
 
@@ -134,9 +133,9 @@ def test_an_execution_can_be_started_with_an_earlier_version(service: Service) -
 def test_the_error_names_a_type_of_revision_that_is_refused(service: Service) -> None:
     create(service)
     override = {"actionName": "Fetch", "revisionType": "COMMIT_ID", "revisionValue": "a"}
-    with pytest.raises(ClientError) as raised:
-        service.api.start_pipeline_execution(name="release", sourceRevisions=[override])
-    code, message = error_of(raised.value)
+    code, message = refusal_of(
+        service.api.start_pipeline_execution, name="release", sourceRevisions=[override]
+    )
     assert code == "ValidationException"
     assert "COMMIT_ID" in message
 
@@ -149,7 +148,7 @@ def test_without_the_object_the_action_fails(service: Service, where: dict[str, 
     execution_id = service.start()
     assert service.status(execution_id) == "Failed"
     place = "/".join(({"S3Bucket": "code", "S3ObjectKey": "code.zip"} | where).values())
-    [state] = service.stage("Source")["actionStates"]
+    state = service.state("Source")
     assert state["latestExecution"]["errorDetails"] == {
         "code": "ConfigurationError",
         "message": f'Could not access the Amazon S3 object: "{place}". Make sure that the names of '
@@ -170,7 +169,7 @@ def test_a_bucket_without_versions_is_refused(service: Service) -> None:
     s3.put_object(Bucket="code", Key="plain.zip", Body=b"zip")
     create(service, S3ObjectKey="plain.zip")
     assert service.status(service.start()) == "Failed"
-    [state] = service.stage("Source")["actionStates"]
+    state = service.state("Source")
     assert "not versioned" in state["latestExecution"]["errorDetails"]["message"]
 
 
@@ -179,7 +178,7 @@ def test_without_an_artifact_bucket_the_source_fails(service: Service) -> None:
     structure["artifactStore"]["location"] = "no-such-bucket"
     service.api.create_pipeline(pipeline=structure)
     assert service.status(service.start()) == "Failed"
-    [state] = service.stage("Source")["actionStates"]
+    state = service.state("Source")
     assert "no-such-bucket" in state["latestExecution"]["errorDetails"]["message"]
 
 
@@ -192,7 +191,7 @@ def test_a_switch_lets_a_source_succeed_without_a_version(
         service.start()
     assert "none.zip" in caplog.text
     assert service.take()
-    [state] = service.stage("Source")["actionStates"]
+    state = service.state("Source")
     assert "without an artifact" in state["latestExecution"]["summary"]
 
 
