@@ -20,13 +20,12 @@ from codepipeline_fixtures import (
     ACCOUNT,
     REGION,
     TYPE,
-    UNKNOWN_JOB,
     action_type,
     at_once,
-    code_of,
     source,
 )
 from codepipeline_role import TRUST
+from codepipeline_stacks import Stack, stack_pipeline, stack_type
 from moto_codepipeline import backend
 from moto_codepipeline.http import serve
 from moto_codepipeline.testing import make_bucket, put_source
@@ -108,60 +107,23 @@ def test_a_pipeline_runs_over_http(url: str, pipeline: str) -> None:
 
 @pytest.mark.usefixtures("pipeline")
 def test_a_stack_is_updated_over_http(url: str) -> None:
-    stacks, client = api("cloudformation", url), api("codepipeline", url)
+    stack, client = Stack(api("cloudformation", url)), api("codepipeline", url)
 
-    def body(version: str) -> str:
-        artifacts = {"MinimumCount": 0, "MaximumCount": 5}
-        checker = {"Category": "Test", "Provider": "Checker", "Version": version}
-        fetch = {
-            "Name": "Fetch",
-            "ActionTypeId": {"Category": "Source", "Owner": "AWS", "Provider": "S3", "Version": 1},
-            "Configuration": {"S3Bucket": "code", "S3ObjectKey": "code.zip"},
-            "OutputArtifacts": [{"Name": "Code"}],
-        }
-        check = {"Name": "Check", "ActionTypeId": checker | {"Owner": "Custom"}}
-        resources = {
-            "Type": {
-                "Type": "AWS::CodePipeline::CustomActionType",
-                "Properties": checker
-                | {"InputArtifactDetails": artifacts, "OutputArtifactDetails": artifacts},
-            },
-            "Pipeline": {
-                "Type": "AWS::CodePipeline::Pipeline",
-                "DependsOn": "Type",
-                "Properties": {
-                    "Name": "stacked",
-                    "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
-                    "ArtifactStore": {"Type": "S3", "Location": "artifacts"},
-                    "Stages": [
-                        {"Name": "Source", "Actions": [fetch]},
-                        {"Name": "Check", "Actions": [check]},
-                    ],
-                },
-            },
-        }
-        outputs = {
-            "Id": {"Value": {"Fn::GetAtt": ["Type", "Id"]}},
-            "Version": {"Value": {"Fn::GetAtt": ["Pipeline", "Version"]}},
-        }
-        return json.dumps({"Resources": resources, "Outputs": outputs})
+    def template(version: str) -> dict[str, Any]:
+        kind, pipeline = stack_type(Version=version), stack_pipeline(Name="stacked")
+        [declared] = pipeline["Resources"].values()
+        declared["DependsOn"] = "BuilderType"
+        declared["Properties"]["Stages"][1]["Actions"][0]["ActionTypeId"]["Version"] = version
+        return {name: kind[name] | pipeline[name] for name in kind}
 
-    def outputs() -> dict[str, str]:
-        [stack] = stacks.describe_stacks(StackName="stacked")["Stacks"]
-        return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
-
-    def physical_id() -> str:
-        found = stacks.describe_stack_resource(StackName="stacked", LogicalResourceId="Type")
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
-
-    stacks.create_stack(StackName="stacked", TemplateBody=body("1"))
-    first = physical_id()
-    assert outputs() == {"Id": first, "Version": "1"}
-    stacks.update_stack(StackName="stacked", TemplateBody=body("2"))
-    assert physical_id() != first
-    assert outputs() == {"Id": physical_id(), "Version": "2"}
+    stack.create(template("2"))
+    first = stack.outputs["Id"]
+    assert stack.outputs["Version"] == "1"
+    stack.update(template("3"))
+    assert stack.outputs["Id"] != first
+    assert stack.outputs["Version"] == "2"
     assert client.get_pipeline(name="stacked")["pipeline"]["version"] == 2
-    stacks.delete_stack(StackName="stacked")
+    stack.delete()
     assert "stacked" not in [each["name"] for each in client.list_pipelines()["pipelines"]]
 
 
@@ -191,32 +153,6 @@ def test_a_partner_job_over_http(url: str, pipeline: str) -> None:
     assert execution["pipelineExecution"]["status"] == "Succeeded"
 
 
-def test_an_error_over_http(url: str) -> None:
-    assert (
-        code_of(api("codepipeline", url).get_job_details, jobId=UNKNOWN_JOB)
-        == "JobNotFoundException"
-    )
-    body = json.dumps({"jobId": UNKNOWN_JOB, "nonce": "1"}).encode()
-    status, headers, answer = post(url, body, X_Amz_Target="CodePipeline_20150709.AcknowledgeJob")
-    assert status == 400
-    assert headers["Content-Type"] == "application/x-amz-json-1.1"
-    assert headers["x-amzn-ErrorType"] == "JobNotFoundException"
-    assert headers["x-amzn-RequestId"]
-    assert json.loads(answer) == {
-        "__type": "JobNotFoundException",
-        "message": f"Job with id '{UNKNOWN_JOB}' does not exist",
-    }
-    status, headers, _ = post(url, b"{}", X_Amz_Target="CodePipeline_20150709.AcknowledgeJob")
-    assert (status, headers["x-amzn-ErrorType"]) == (400, "ValidationException")
-
-
-@pytest.mark.parametrize("target", ["CodePipeline_20150709.Dance", "CodePipeline_20150709.", ""])
-def test_an_unknown_operation(url: str, target: str) -> None:
-    status, _, answer = post(url, b"{}", X_Amz_Target=target)
-    assert status == 400
-    assert json.loads(answer)["__type"] == "UnknownOperationException"
-
-
 def test_timestamps_are_numbers(url: str, pipeline: str) -> None:
     for operation, body in (
         ("ListPipelines", {}),
@@ -229,19 +165,6 @@ def test_timestamps_are_numbers(url: str, pipeline: str) -> None:
         status, _, answer = post(url, json.dumps(body).encode(), X_Amz_Target=target)
         assert status == 200
         assert not re.search(rb'"\d{4}-\d\d-\d\dT', answer), answer
-
-
-def test_a_client_that_speaks_cbor_is_refused(url: str) -> None:
-    path = "/service/CodePipeline_20150709/operation/PollForJobs"
-    status, headers, answer = post(
-        url + path, b"\xa0", smithy_protocol="rpc-v2-cbor", Content_Type="application/cbor"
-    )
-    assert status == 400
-    assert headers["smithy-protocol"] == "rpc-v2-cbor"
-    assert headers["Content-Type"] == "application/cbor"
-    assert answer[:1] == b"\xa2"
-    assert b"UnsupportedProtocolException" in answer
-    assert b"speaks JSON 1.1 only" in answer
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
