@@ -32,6 +32,27 @@ def test_a_newer_execution_supersedes_one_that_waits(service: Service) -> None:
     ]
 
 
+def test_a_retried_stage_is_locked_again(service: Service) -> None:
+    service.fail(service.job())
+    [first] = service.summaries()
+    service.retry(first)
+    second = service.start()
+    assert [finish(service), finish(service)] == [first, second]
+
+
+@pytest.mark.parametrize("mode", ["QUEUED", "PARALLEL"])
+def test_queued_executions_run_in_order_and_parallel_ones_at_once(
+    service: Service, mode: str
+) -> None:
+    service.register()
+    service.create(executionMode=mode, pipelineType="V2")
+    started = [service.start() for _ in range(3)]
+    if mode == "PARALLEL":
+        assert len(service.poll()) == 3
+    else:
+        assert [finish(service) for _ in started] == started
+
+
 def test_the_first_stage_is_locked_too(service: Service) -> None:
     repository = service.register(category="Source", provider="Repository")
     service.register()

@@ -50,6 +50,18 @@ def record_of(there: Asked, folder: Path) -> Record:
     return record
 
 
+def answers_of(there: Asked, folder: Path, *names: str) -> Record:
+    """What a run of the questions with these names writes."""
+    record = record_of(there, folder)
+    run(there.probe(), record, named(*names), quietly)
+    return record
+
+
+def calls_of(record: Record) -> list[dict[str, Any]]:
+    """The recorded calls."""
+    return [json.loads(line) for line in record.evidence.read_text().splitlines()]
+
+
 @pytest.fixture
 def there() -> Iterator[Asked]:
     with asked({}) as made:
@@ -84,8 +96,7 @@ def test_a_fact_is_unanswered_if_a_call_before_it_is_refused(there: Asked, tmp_p
         raise exceptions.JobNotFoundError(job_id)
 
     there.service.put_job_failure_result = refuse  # type: ignore[method-assign]
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("retries"), quietly)
+    record = answers_of(there, tmp_path, "retries")
     found = {"retry_in_progress", "retry_of_a_stage_that_succeeded"}
     assert set(record.content["facts"]) == found
     assert record.content["unanswered"]["retry_after_an_update"] == (
@@ -197,8 +208,7 @@ def test_a_time_that_varies_is_unanswered(there: Asked, tmp_path: Path) -> None:
         dispatch(job)
 
     there.service._board._dispatch = varying  # type: ignore[method-assign]
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("acknowledge_seconds"), quietly)
+    record = answers_of(there, tmp_path, "acknowledge_seconds")
     assert "acknowledge_seconds" not in record.content["switches"]
     assert record.content["unanswered"]["acknowledge_seconds"] == "The time is different each time"
 
@@ -213,8 +223,7 @@ def test_an_answer_that_differs_between_trials_is_unanswered(there: Asked, tmp_p
         return acknowledge(job, nonce)
 
     there.service._board.acknowledge = either  # type: ignore[method-assign]
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("repeated_acknowledgment"), quietly)
+    record = answers_of(there, tmp_path, "repeated_acknowledgment")
     told = "It differs: status, then InvalidNonceException"
     assert record.content["unanswered"]["repeated_acknowledgment"] == told
     assert record.content["switches"] == {}
@@ -223,8 +232,7 @@ def test_an_answer_that_differs_between_trials_is_unanswered(there: Asked, tmp_p
 def test_nothing_is_said_about_a_larger_throttle_than_the_calls_reach(
     there: Asked, tmp_path: Path
 ) -> None:
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("throttle"), quietly)
+    record = answers_of(there, tmp_path, "throttle")
     assert record.content["switches"] == {}
     told = "None of 200 calls in 0 s was throttled"
     assert record.content["unanswered"]["throttle"] == told
@@ -240,16 +248,14 @@ def test_a_poll_for_more_jobs_may_be_refused(tmp_path: Path) -> None:
             return poll(type_id, number, query)
 
         there.service.poll_for_jobs = refusing  # type: ignore[method-assign, assignment]
-        record = record_of(there, tmp_path)
-        run(there.probe(), record, named("batch_cap", "texts"), quietly)
+        record = answers_of(there, tmp_path, "batch_cap", "texts")
     assert record.content["switches"] == {"batch_cap": 10, "default_batch_size": 3}
     assert record.content["facts"]["poll_for_100"] == "ValidationException: No more than 10"
 
 
 def test_the_probe_reports_that_all_calls_are_throttled(tmp_path: Path) -> None:
     with asked({"throttle": 0}) as there:
-        record = record_of(there, tmp_path)
-        run(there.probe(), record, named("acknowledge_seconds", "throttle"), quietly)
+        record = answers_of(there, tmp_path, "acknowledge_seconds", "throttle")
     assert record.content["switches"] == {"throttle": 0}
     assert "answered ThrottlingException 12 times" in record.content["unanswered"]["nonce_rotates"]
 
@@ -271,8 +277,7 @@ def test_an_error_that_passes_is_no_answer(
         return once(calls, service, operation, *more, **request)
 
     monkeypatch.setattr(Calls, "once", first_refusing)
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("types", "event_lag_seconds"), quietly)
+    record = answers_of(there, tmp_path, "types", "event_lag_seconds")
     facts = record.content["facts"]
     assert {" create_queue", "type_that_exists create_custom_action_type"} <= refused
     assert facts == {name: FACTS[name]["here"] for name in named("types")[0].facts}
@@ -298,21 +303,16 @@ def test_no_secret_is_written_or_printed(
 
 
 def test_every_call_is_recorded_with_its_question(there: Asked, tmp_path: Path) -> None:
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("acknowledge_of_ended"), quietly)
-    lines = [json.loads(line) for line in record.evidence.read_text().splitlines()]
+    record = answers_of(there, tmp_path, "acknowledge_of_ended")
+    lines = calls_of(record)
     asked_for = [line for line in lines if line["question"] == "acknowledge_of_ended"]
-    refused = [line["answer"] for line in asked_for if "acknowledge_job" in line["call"]]
-    assert [str(answer).partition(":")[0] for answer in refused] == [
-        "{'status'",
-        "InvalidNonceException",
-    ] * 2
+    told = [str(line["answer"]) for line in asked_for if "acknowledge_job" in line["call"]]
+    assert [text.partition(":")[0] for text in told] == ["{'status'", "InvalidNonceException"] * 2
 
 
 def test_every_call_about_a_fact_is_recorded_with_it(there: Asked, tmp_path: Path) -> None:
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("types"), quietly)
-    lines = [json.loads(line) for line in record.evidence.read_text().splitlines()]
+    record = answers_of(there, tmp_path, "types")
+    lines = calls_of(record)
     of_it = [line for line in lines if line["fact"] == "type_that_exists"]
     code, _, text = record.content["facts"]["type_that_exists"].partition("'<TYPE>'")
     [answer] = [line["answer"] for line in of_it]
@@ -324,17 +324,11 @@ def test_every_call_about_a_fact_is_recorded_with_it(there: Asked, tmp_path: Pat
 
 def test_no_poll_is_made_before_a_job_can_be_offered(tmp_path: Path) -> None:
     with asked({"started_before_queued_seconds": 27}) as there:
-        record = record_of(there, tmp_path)
-        questions = named("started_before_queued_seconds", "repeated_acknowledgment")
-        run(there.probe(), record, questions, quietly)
-    lines = [json.loads(line) for line in record.evidence.read_text().splitlines()]
-    polls = [line for line in lines if line["call"] == "codepipeline:poll_for_jobs"]
-    offered = [
-        len(each["answer"]["jobs"])
-        for each in polls
-        if each["question"] == "repeated_acknowledgment"
-    ]
-    assert offered == [1, 1]
+        names = ("started_before_queued_seconds", "repeated_acknowledgment")
+        record = answers_of(there, tmp_path, *names)
+    polls = [line for line in calls_of(record) if line["call"] == "codepipeline:poll_for_jobs"]
+    asked_for = [each for each in polls if each["question"] == "repeated_acknowledgment"]
+    assert [len(each["answer"]["jobs"]) for each in asked_for] == [1, 1]
 
 
 def test_a_run_continues_where_an_earlier_one_ended(there: Asked, tmp_path: Path) -> None:
@@ -376,18 +370,15 @@ def test_a_written_file_can_be_read(tmp_path: Path) -> None:
         ("[switches]\nnonce_rotates = 1", "behaviour.toml: nonce_rotates must be true or false"),
         ("nonce_rotates = true", r"behaviour.toml must have a table \[switches\]"),
         ("[switches", "behaviour.toml can't be read: "),
+        (None, "There is no file"),
     ],
 )
-def test_an_invalid_file_is_refused(text: str, told: str, tmp_path: Path) -> None:
+def test_an_invalid_or_missing_file_is_refused(text: str | None, told: str, tmp_path: Path) -> None:
     path = tmp_path / "behaviour.toml"
-    path.write_text(text)
+    if text is not None:
+        path.write_text(text)
     with pytest.raises(switches.SwitchError, match=told):
         answers.load(path)
-
-
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(switches.SwitchError, match="There is no file"):
-        answers.load(tmp_path / "behaviour.toml")
 
 
 def test_a_codepipeline_begins_with_the_packages_own_file(
@@ -403,8 +394,7 @@ def test_a_codepipeline_begins_with_the_packages_own_file(
 def test_the_answers_can_be_set_in_another_codepipeline(tmp_path: Path) -> None:
     setting = {"nonce_rotates": False, "acknowledge_seconds": 45}
     with asked(setting) as there:
-        record = record_of(there, tmp_path)
-        run(there.probe(), record, named("nonce_rotates"), quietly)
+        record = answers_of(there, tmp_path, "nonce_rotates")
     with asked(answers.load(record.path)) as there:
         assert there.service.behaviour == Behaviour(nonce_rotates=False, acknowledge_seconds=45)
 

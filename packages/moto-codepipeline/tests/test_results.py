@@ -11,6 +11,7 @@ from codepipeline_fixtures import (
     context,
     each_owner,
 )
+from moto_codepipeline import switches
 
 RESULT: dict[str, Any] = {
     "executionDetails": {"summary": "done", "externalExecutionId": "7", "percentComplete": 100},
@@ -69,9 +70,12 @@ def test_a_continuation_creates_a_later_job_of_the_same_action(service: Service)
     }
 
 
-@pytest.mark.parametrize(
+limits = pytest.mark.parametrize(
     ("service", "limit"), [("Custom", 24 * 3600), ("ThirdParty", 3600)], indirect=["service"]
 )
+
+
+@limits
 def test_a_job_without_a_result_times_out(service: Service, limit: int) -> None:
     service.job()
     started = service.latest()["lastStatusChange"]
@@ -88,6 +92,22 @@ def test_a_job_without_a_result_times_out(service: Service, limit: int) -> None:
         "external-execution-summary": shown["errorDetails"]["message"],
         "error-code": "JobFailed",
     }
+
+
+@limits
+@pytest.mark.parametrize(("counts", "status"), [("action", "Failed"), ("job", "InProgress")])
+def test_the_time_limit_is_for_all_jobs_of_an_action_unless_a_switch_counts_each(
+    service: Service, limit: int, counts: str, status: str
+) -> None:
+    switches.change(service.behaviour, {"timeout_counts": counts})
+    job = service.job()
+    service.clock.advance(limit - 60)
+    service.succeed(job, continuationToken="t")
+    service.clock.advance(60)
+    assert service.action_statuses() == {"Build": status}
+    service.clock.advance(limit - 60)
+    assert service.action_statuses() == {"Build": "Failed"}
+    assert service.poll() == []
 
 
 @each_owner

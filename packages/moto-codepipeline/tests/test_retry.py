@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from codepipeline_fixtures import UNKNOWN_JOB, Service, code_of, context, each_owner
+from codepipeline_fixtures import (
+    SIDE_BY_SIDE,
+    UNKNOWN_JOB,
+    Service,
+    code_of,
+    context,
+    each_owner,
+)
 
 
 def failed(service: Service, *stages: list[dict[str, Any]]) -> str:
@@ -57,6 +64,21 @@ def test_a_retry_of_all_actions_begins_at_the_first_run_order(service: Service) 
     for name in ("First", "Build"):
         [job] = service.take_all(name)
         service.succeed(job)
+    assert service.status(execution_id) == "Succeeded"
+
+
+def test_failed_actions_can_be_retried_while_others_go_on_but_not_all(service: Service) -> None:
+    service.register()
+    service.create([service.action("Build"), service.action("Slow")])
+    execution_id = service.start()
+    build, slow = service.take_all("Build", "Slow")
+    service.fail(build)
+    code = code_of(service.retry, execution_id, "ALL_ACTIONS")
+    assert code == "StageNotRetryableException"
+    service.retry(execution_id)
+    assert service.action_statuses() == {"Build": "InProgress", "Slow": "InProgress"}
+    service.succeed(slow)
+    service.succeed(service.take())
     assert service.status(execution_id) == "Succeeded"
 
 
@@ -153,3 +175,31 @@ def test_a_stage_cannot_be_retried_after_the_structure_was_changed(service: Serv
     execution_id = failed(service)
     service.api.update_pipeline(pipeline=service.structure([service.action("Build")]))
     assert code_of(service.retry, execution_id) == "StageNotRetryableException"
+
+
+def test_only_the_latest_execution_in_a_stage_can_be_retried(service: Service) -> None:
+    execution_id = failed(service)
+    later = service.start()
+    code = code_of(service.retry, execution_id)
+    assert code == "NotLatestPipelineExecutionException"
+    service.fail(service.take())
+    assert service.retry(later) == later
+
+
+def test_parallel_executions_can_each_be_retried(service: Service) -> None:
+    service.register()
+    service.create(**SIDE_BY_SIDE)
+    first, _ = service.start(), service.start()
+    for job in service.poll():
+        service.acknowledge(job)
+        service.fail(job)
+    assert service.retry(first) == first
+
+
+def test_a_stage_whose_transition_is_disabled_can_be_retried(service: Service) -> None:
+    execution_id = failed(service)
+    place = {"pipelineName": "release", "stageName": "Stage2", "transitionType": "Inbound"}
+    service.api.disable_stage_transition(**place, reason="Not now")
+    service.retry(execution_id)
+    service.succeed(service.take())
+    assert service.status(execution_id) == "Succeeded"

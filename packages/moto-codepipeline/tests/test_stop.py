@@ -106,6 +106,15 @@ def test_a_late_result_is_accepted_and_changes_nothing(
     assert service.entries == before
 
 
+def test_a_result_from_before_the_stop_can_be_repeated(service: Service) -> None:
+    service.behaviour.result_after_abandonment = "InvalidJobStateException"
+    execution_id = started(service)
+    job = service.take()
+    service.succeed(job, continuationToken="more")
+    service.stop(execution_id, abandon=True)
+    service.succeed(job, continuationToken="more")
+
+
 # Retry
 
 
@@ -142,6 +151,14 @@ def test_a_retry_of_a_stage_whose_actions_ended_runs_the_remaining_ones(service:
     # The stage has no remaining actions.
     service.retry(execution_id)
     assert service.status(execution_id) == "Succeeded"
+
+
+def test_a_stage_that_is_being_stopped_cannot_be_retried(service: Service) -> None:
+    execution_id = started(service, [service.action("Build"), service.action("Test")])
+    build, _ = service.take_all("Build", "Test")
+    service.fail(build)
+    service.stop(execution_id)
+    assert code_of(service.retry, execution_id) == "StageNotRetryableException"
 
 
 # Events
