@@ -1,5 +1,7 @@
 """Several executions of one pipeline. ``test_pipelines`` has any sequence of them, in each mode."""
 
+import pytest
+
 from codepipeline_fixtures import Service, action, context
 
 

@@ -39,13 +39,6 @@ def create(service: Service, **configuration: str) -> None:
     service.api.create_pipeline(pipeline=structure)
 
 
-def fetched(service: Service) -> dict[str, Any]:
-    """The last execution of the source action."""
-    answer = service.api.list_action_executions(pipelineName="release")
-    found = [e for e in answer["actionExecutionDetails"] if e["actionName"] == "Fetch"]
-    return dict(found[0])
-
-
 def put(text: bytes, bucket: str = "code") -> str:
     """Upload a version of the source; return its id."""
     put_source(client("s3"), bucket, "code.zip", {"main.py": text})
@@ -77,19 +70,16 @@ def test_the_objects_version_is_shown_as_the_revision(service: Service) -> None:
     create(service)
     execution_id = service.start()
     [revision] = service.execution(execution_id)["artifactRevisions"]
-    assert revision == {
-        "name": "SourceOutput",
-        "revisionId": version,
-        "revisionSummary": summary,
-    }
-    assert service.summaries()[execution_id]["sourceRevisions"] == [
-        {"actionName": "Fetch", "revisionId": version, "revisionSummary": summary}
-    ]
+    shown = {"revisionId": version, "revisionSummary": summary}
+    assert revision == shown | {"name": "SourceOutput"}
+    [revision] = service.summaries()[execution_id]["sourceRevisions"]
+    assert revision == shown | {"actionName": "Fetch"}
     state = service.state("Source")
     assert state["currentRevision"] == {"revisionId": version}
     assert state["entityUrl"] == CONSOLE
     assert state["latestExecution"]["summary"] == summary
-    variables = fetched(service)["output"]["outputVariables"]
+    [fetched] = service.action_executions("Fetch")
+    variables = fetched["output"]["outputVariables"]
     assert variables["VersionId"] == version
     assert set(variables) == {"BucketName", "ETag", "ObjectKey", "VersionId"}
 
@@ -141,26 +131,21 @@ def test_the_error_names_a_type_of_revision_that_is_refused(service: Service) ->
 
 
 @pytest.mark.parametrize(
-    "where", [{"S3ObjectKey": "none.zip"}, {"S3Bucket": "nowhere"}], ids=["object", "bucket"]
+    "where",
+    [{"S3ObjectKey": "none.zip"}, {"S3Bucket": "nowhere"}, {}],
+    ids=["object", "bucket", "deleted object"],
 )
 def test_without_the_object_the_action_fails(service: Service, where: dict[str, str]) -> None:
+    client("s3").delete_object(Bucket="code", Key="code.zip")
     create(service, **where)
-    execution_id = service.start()
-    assert service.status(execution_id) == "Failed"
+    assert service.status(service.start()) == "Failed"
     place = "/".join(({"S3Bucket": "code", "S3ObjectKey": "code.zip"} | where).values())
-    state = service.state("Source")
-    assert state["latestExecution"]["errorDetails"] == {
+    assert service.latest("Source")["errorDetails"] == {
         "code": "ConfigurationError",
         "message": f'Could not access the Amazon S3 object: "{place}". Make sure that the names of '
         "the bucket and object are both correct.",
     }
     assert service.poll() == []
-
-
-def test_a_deleted_object_fails_the_action(service: Service) -> None:
-    client("s3").delete_object(Bucket="code", Key="code.zip")
-    create(service)
-    assert service.status(service.start()) == "Failed"
 
 
 def test_a_bucket_without_versions_is_refused(service: Service) -> None:
@@ -169,8 +154,7 @@ def test_a_bucket_without_versions_is_refused(service: Service) -> None:
     s3.put_object(Bucket="code", Key="plain.zip", Body=b"zip")
     create(service, S3ObjectKey="plain.zip")
     assert service.status(service.start()) == "Failed"
-    state = service.state("Source")
-    assert "not versioned" in state["latestExecution"]["errorDetails"]["message"]
+    assert "not versioned" in service.latest("Source")["errorDetails"]["message"]
 
 
 def test_without_an_artifact_bucket_the_source_fails(service: Service) -> None:
@@ -178,8 +162,7 @@ def test_without_an_artifact_bucket_the_source_fails(service: Service) -> None:
     structure["artifactStore"]["location"] = "no-such-bucket"
     service.api.create_pipeline(pipeline=structure)
     assert service.status(service.start()) == "Failed"
-    state = service.state("Source")
-    assert "no-such-bucket" in state["latestExecution"]["errorDetails"]["message"]
+    assert "no-such-bucket" in service.latest("Source")["errorDetails"]["message"]
 
 
 def test_a_switch_lets_a_source_succeed_without_a_version(
@@ -191,8 +174,7 @@ def test_a_switch_lets_a_source_succeed_without_a_version(
         service.start()
     assert "none.zip" in caplog.text
     assert service.take()
-    state = service.state("Source")
-    assert "without an artifact" in state["latestExecution"]["summary"]
+    assert "without an artifact" in service.latest("Source")["summary"]
 
 
 def test_a_retried_source_finds_the_newest_version(service: Service) -> None:

@@ -15,6 +15,7 @@ from codepipeline_fixtures import (
     ACCOUNT,
     APPROVAL,
     IDLE,
+    LAMBDA,
     PARTNER_TYPE,
     REGION,
     SIDE_BY_SIDE,
@@ -117,6 +118,10 @@ def source_later(pipeline: Pipeline) -> None:
     pipeline["stages"][1]["actions"].append(source(outputArtifacts=["Again"]))
 
 
+def source_nowhere(pipeline: Pipeline) -> None:
+    del pipeline["stages"][0]["actions"][0]["configuration"]
+
+
 def work_first(pipeline: Pipeline) -> None:
     pipeline["stages"][0]["actions"].append(build())
 
@@ -168,6 +173,23 @@ REFUSED: dict[str, tuple[Any, ...]] = {
         "Input Artifact Bundle Late in action Build is not declared as Output Artifact Bundle",
         [[build(inputArtifacts=["Late"]), build("Make", outputArtifacts=["Late"], runOrder=2)]],
     ),
+    "an input of the same run order": (
+        ACTION,
+        "Input Artifact Bundle Made in action Second",
+        [[build("First", outputArtifacts=["Made"]), build("Second", inputArtifacts=["Made"])]],
+    ),
+    "a provider that AWS does not have": (
+        ACTION,
+        "is not available in region 'EU_WEST_1'",
+        [[action("Deploy", IDLE | {"provider": "Anything"})]],
+    ),
+    "a version that AWS does not have": (
+        ACTION,
+        "is not available in region 'EU_WEST_1'",
+        [[action("Deploy", IDLE | {"version": "2"})]],
+    ),
+    "a function without a name": (ACTION, "FunctionName", [[action("Act", LAMBDA)]]),
+    "a source without a bucket": (ACTION, "S3Bucket", ONE, source_nowhere),
     "a repeated namespace": (
         ACTION,
         "Namespaces must be unique across the pipeline definition. The following occur more "
