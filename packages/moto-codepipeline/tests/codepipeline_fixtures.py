@@ -204,6 +204,11 @@ class Service:
         execution_id: str = self.api.start_pipeline_execution(name=name)["pipelineExecutionId"]
         return execution_id
 
+    def begin(self, *stages: list[dict[str, Any]], **changes: Any) -> str:
+        """Create a pipeline as ``create`` does, and start an execution; return its id."""
+        self.create(*stages, **changes)
+        return self.start()
+
     def poll(self, limit: int | None = 100, **changes: Any) -> list[dict[str, Any]]:
         """Poll for jobs of the usual type."""
         return self.worker.poll(**{"actionTypeId": self.type_id, "maxBatchSize": limit} | changes)
@@ -229,8 +234,7 @@ class Service:
     def job(self, **changes: Any) -> dict[str, Any]:
         """A job in progress, of a new pipeline's only action that is not a source."""
         self.register()
-        self.create(**changes)
-        self.start()
+        self.begin(**changes)
         return self.take()
 
     def succeed(self, job: dict[str, Any], **result: Any) -> None:

@@ -131,8 +131,7 @@ def test_a_secret_whose_property_is_given_twice_is_in_no_url(
         configurationProperties=[configuration_property("Token", secret=each) for each in secrets],
         settings={"entityUrlTemplate": url, "executionUrlTemplate": url},
     )
-    service.create([action("Build", configuration={"Token": "hidden"})])
-    service.start()
+    service.begin([action("Build", configuration={"Token": "hidden"})])
     shown = service.stages(), service.api.list_action_executions(pipelineName="release")
     assert "InProgress" in str(shown)
     assert "hidden" not in str(shown)

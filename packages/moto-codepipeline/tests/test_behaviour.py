@@ -10,8 +10,7 @@ pytestmark = each_owner
 
 def queued(service: Service) -> None:
     service.register()
-    service.create(**SIDE_BY_SIDE)
-    service.start()
+    service.begin(**SIDE_BY_SIDE)
 
 
 def test_each_backend_has_its_own_behavior_with_the_harder_defaults(service: Service) -> None:

@@ -83,8 +83,7 @@ def test_credentials_are_recognizable_and_always_new(service: Service) -> None:
 @each_owner
 def test_a_job_that_nobody_acknowledges_is_offered_again(service: Service) -> None:
     service.register()
-    service.create()
-    service.start()
+    service.begin()
     [first] = service.poll()
     service.clock.advance(59)
     assert service.poll() == []

@@ -73,6 +73,5 @@ def test_the_first_stage_is_locked_too(service: Service) -> None:
 def test_a_pipeline_that_is_created_again_has_no_old_locks(service: Service) -> None:
     service.job()
     service.api.delete_pipeline(name="release")
-    service.create()
-    service.start()
+    service.begin()
     assert len(service.poll()) == 1

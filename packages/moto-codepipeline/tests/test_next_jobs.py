@@ -120,6 +120,14 @@ def test_an_invalid_request_for_the_next_job_is_refused(
     assert call(url) == (200, {"next_jobs": []})
 
 
+def overview(service: Service, name: str) -> dict[str, Any]:
+    return next(each for each in service.backend.overview() if each["name"] == name)
+
+
+def reached(pipeline: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(each["name"], each["status"], each["execution"]) for each in pipeline["stages"]]
+
+
 def test_everything_known_about_a_job_and_pipelines_is_shown(endpoint: tuple[Service, str]) -> None:
     service, _ = endpoint
     assert service.backend.job_state("no job") is None
@@ -129,39 +137,28 @@ def test_everything_known_about_a_job_and_pipelines_is_shown(endpoint: tuple[Ser
     assert told is not None
     assert (told["status"], told["withdrawn"]) == ("Dispatched", False)
     assert told["action"]["status"] == "InProgress"
-    release = next(each for each in service.backend.overview() if each["name"] == "release")
+    release = overview(service, "release")
     assert release["status"] == "InProgress"
-    stages = [(each["name"], each["status"], each["execution"]) for each in release["stages"]]
-    assert stages == [("Source", "Succeeded", first), ("Stage2", "InProgress", first)]
-    none = dict.fromkeys(("token", "error"))
-    kind = {
-        "type": "/".join(
-            service.type_id[name] for name in ("owner", "category", "provider", "version")
-        )
-    }
+    assert reached(release) == [("Source", "Succeeded", first), ("Stage2", "InProgress", first)]
+    both = {"type": "Custom/Build/Builder/1", "token": None, "error": None}
     assert release["stages"][1]["held"] is None
+    offered = {"status": "InProgress", "jobId": job["id"], "jobStatus": "Dispatched"}
     assert release["stages"][1]["actions"] == [
-        {"name": "First", "status": "InProgress", "jobId": job["id"], "jobStatus": "Dispatched"}
-        | kind
-        | none,
-        {"name": "Second", "status": None, "jobId": None, "jobStatus": None} | kind | none,
+        both | offered | {"name": "First"},
+        both | dict.fromkeys(offered) | {"name": "Second"},
     ]
-    service.api.disable_stage_transition(
-        pipelineName="release", stageName="Stage2", transitionType="Inbound", reason="for lunch"
-    )
-    release = next(each for each in service.backend.overview() if each["name"] == "release")
+    place = {"pipelineName": "release", "stageName": "Stage2", "transitionType": "Inbound"}
+    service.api.disable_stage_transition(**place, reason="for lunch")
+    release = overview(service, "release")
     assert release["stages"][1]["held"] == "for lunch"
     # A stage shows the latest execution that reached it.
     second = service.start()
-    release = next(each for each in service.backend.overview() if each["name"] == "release")
-    stages = [(each["name"], each["status"], each["execution"]) for each in release["stages"]]
-    assert stages == [("Source", "Succeeded", second), ("Stage2", "InProgress", first)]
+    release = overview(service, "release")
+    assert reached(release) == [("Source", "Succeeded", second), ("Stage2", "InProgress", first)]
     assert release["stages"][1]["actions"][0]["jobId"] == job["id"]
     assert list(release["underWay"].items()) == [(second, None), (first, "InProgress")]
-    service.api.enable_stage_transition(
-        pipelineName="release", stageName="Stage2", transitionType="Inbound"
-    )
+    service.api.enable_stage_transition(**place)
     service.create(name="never")
-    never = next(each for each in service.backend.overview() if each["name"] == "never")
+    never = overview(service, "never")
     assert (never["status"], never["underWay"]) == (None, {})
     assert (never["stages"][1]["status"], never["stages"][1]["execution"]) == (None, None)

@@ -55,8 +55,7 @@ def sent() -> Iterator[list[tuple[str, str]]]:
 
 
 def ask(service: Service, **declared: Any) -> str:
-    service.create([action("Ask", APPROVAL, **declared)], [service.action("Build")])
-    return service.start()
+    return service.begin([action("Ask", APPROVAL, **declared)], [service.action("Build")])
 
 
 def answer(service: Service, status: str = "Approved", **changes: Any) -> Any:
@@ -133,8 +132,7 @@ def test_its_link_is_shown_before_it_begins_and_after_its_answer(service: Servic
 
 
 def test_the_id_of_another_action_is_no_token(service: Service) -> None:
-    service.create([service.action("Build"), action("Ask", APPROVAL)])
-    service.start()
+    service.begin([service.action("Build"), action("Ask", APPROVAL)])
     build = service.latest()
     for name in ("Build", "Ask"):
         code = code_of(answer, service, token=build["actionExecutionId"], actionName=name)
@@ -253,8 +251,7 @@ def start(service: Service) -> str:
     configuration = {"FunctionName": "work", "UserParameters": "how"}
     sides = {"inputArtifacts": ["SourceOutput"], "outputArtifacts": ["Made"]}
     work = action("Work", LAMBDA, configuration=configuration, **sides)
-    service.create([work], [service.action("Build")])
-    return service.start()
+    return service.begin([work], [service.action("Build")])
 
 
 def shown(service: Service) -> dict[str, Any]:

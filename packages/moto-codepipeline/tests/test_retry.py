@@ -17,8 +17,7 @@ from codepipeline_fixtures import (
 def failed(service: Service, *stages: list[dict[str, Any]]) -> str:
     """An execution whose action ``Build``, the only one of Stage2, failed."""
     service.register()
-    service.create(*stages)
-    execution_id = service.start()
+    execution_id = service.begin(*stages)
     service.fail(service.take())
     return execution_id
 
@@ -53,8 +52,7 @@ def test_a_failed_action_gets_a_new_execution_and_a_new_job(service: Service, mo
 def test_a_retry_of_all_actions_begins_at_the_first_run_order(service: Service) -> None:
     stage = [service.action("First"), service.action("Build", runOrder=2)]
     service.register()
-    service.create(stage)
-    execution_id = service.start()
+    execution_id = service.begin(stage)
     [job] = service.take_all("First")
     service.succeed(job, outputVariables={"a": "1"})
     [job] = service.take_all("Build")
@@ -69,8 +67,7 @@ def test_a_retry_of_all_actions_begins_at_the_first_run_order(service: Service) 
 
 def test_failed_actions_can_be_retried_while_others_go_on_but_not_all(service: Service) -> None:
     service.register()
-    service.create([service.action("Build"), service.action("Slow")])
-    execution_id = service.start()
+    execution_id = service.begin([service.action("Build"), service.action("Slow")])
     build, slow = service.take_all("Build", "Slow")
     service.fail(build)
     code = code_of(service.retry, execution_id, "ALL_ACTIONS")
@@ -138,8 +135,7 @@ def test_the_state_counts_the_retries_of_each_stage(service: Service) -> None:
 def test_a_retried_action_overrides_artifacts_and_revisions(service: Service) -> None:
     build = service.action("Build", outputArtifacts=["Package"])
     service.register()
-    service.create([build, service.action("Break", runOrder=2)])
-    execution_id = service.start()
+    execution_id = service.begin([build, service.action("Break", runOrder=2)])
     keys = []
     for revision in ("1", "2"):
         [job] = service.take_all("Build")

@@ -25,10 +25,9 @@ def finish(service: Service, *names: str) -> None:
 
 def test_actions_run_by_run_order_and_in_parallel_within_one(service: Service) -> None:
     service.register()
-    service.create(
+    execution_id = service.begin(
         [action("Last", runOrder=9), action("A"), action("B", runOrder=1), action("C", runOrder=2)]
     )
-    execution_id = service.start()
     assert service.action_statuses() == {
         "Last": None,
         "A": "InProgress",
@@ -43,8 +42,7 @@ def test_actions_run_by_run_order_and_in_parallel_within_one(service: Service) -
 
 def test_a_failed_action_fails_stage_and_execution(service: Service) -> None:
     service.register()
-    service.create([action("Build"), action("Test", runOrder=2)], [action("Deploy")])
-    execution_id = service.start()
+    execution_id = service.begin([action("Build"), action("Test", runOrder=2)], [action("Deploy")])
     service.fail(service.take(), "Tests are red")
     assert service.status(execution_id) == "Failed"
     assert service.poll() == []
@@ -61,8 +59,7 @@ def test_an_action_that_has_not_begun_shows_nothing_of_an_earlier_execution(
     service: Service,
 ) -> None:
     service.register()
-    service.create([action("First"), action("Second", runOrder=2)])
-    service.start()
+    service.begin([action("First"), action("Second", runOrder=2)])
     finish(service, "First")
     finish(service, "Second")
     assert service.action_statuses() == {"First": "Succeeded", "Second": "Succeeded"}
@@ -84,8 +81,9 @@ def test_a_client_request_token_starts_one_execution(service: Service) -> None:
 def test_a_type_that_is_deleted_during_an_execution_fails_the_action(service: Service) -> None:
     service.register()
     service.register(provider="Other")
-    service.create([action("Build")], [action("Deploy", TYPE | {"provider": "Other"})])
-    execution_id = service.start()
+    execution_id = service.begin(
+        [action("Build")], [action("Deploy", TYPE | {"provider": "Other"})]
+    )
     service.api.delete_custom_action_type(category="Build", provider="Other", version="1")
     service.succeed(service.take())
     assert service.status(execution_id) == "Failed"
@@ -107,8 +105,7 @@ def test_urls_are_filled_in(service: Service) -> None:
             configuration_property("Token", secret=True),
         ],
     )
-    service.create([action("Build", configuration={"Project": "web", "Token": "t"})])
-    service.start()
+    service.begin([action("Build", configuration={"Project": "web", "Token": "t"})])
     state = service.state()
     assert state["entityUrl"] == "https://ci.example/web"
     assert "revisionUrl" not in state
@@ -127,8 +124,7 @@ def test_action_executions_have_their_input_and_output(service: Service) -> None
         outputArtifacts=["Package"],
         namespace="Built",
     )
-    service.create([build])
-    execution_id = service.start()
+    execution_id = service.begin([build])
     service.clock.advance(7)
     service.succeed(
         service.take(),
@@ -157,8 +153,7 @@ def test_action_executions_have_their_input_and_output(service: Service) -> None
 
 def test_a_failed_action_execution_has_its_error(service: Service) -> None:
     service.register()
-    service.create([action("Build", outputArtifacts=["Package"])])
-    service.start()
+    service.begin([action("Build", outputArtifacts=["Package"])])
     service.fail(service.take(), "no licence", "PermissionError")
     [built, _] = service.action_executions()
     assert built["status"] == "Failed"

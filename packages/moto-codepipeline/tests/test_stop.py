@@ -13,8 +13,7 @@ pytestmark = each_owner
 def started(service: Service, *stages: list[dict[str, Any]]) -> str:
     """An execution whose first job can be polled. Without stages it has one action, ``Build``."""
     service.register()
-    service.create(*stages)
-    return service.start()
+    return service.begin(*stages)
 
 
 # Stop and wait

@@ -144,6 +144,11 @@ NOT_OF_THIS_FORM = (
     "StageName=[Stage2], ActionName=[Build], ActionConfigurationKey=[Text], "
     "VariableReferenceText=[{}]"
 )
+OF_COMMANDS: dict[str, Any] = {
+    "commands": ["ls"],
+    "environmentVariables": [{"name": "A", "value": "1"}],
+    "outputVariables": ["A"],
+}
 RUN_ORDER = (
     "ValidationException",
     "actions.1.member.runOrder' failed to satisfy constraint: Member must have",
@@ -326,11 +331,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     },
     **{
         member: (ACTION, f"{member}: this CodePipeline", [[build(**{member: value})]])
-        for member, value in (
-            ("commands", ["ls"]),
-            ("environmentVariables", [{"name": "A", "value": "1"}]),
-            ("outputVariables", ["A"]),
-        )
+        for member, value in OF_COMMANDS.items()
     },
     "a topic that is not an ARN": (ACTION, "contains a format error.", notifying("topic")),
     "a topic that is a queue": (
@@ -446,8 +447,7 @@ def test_a_pipeline_is_shown_as_it_was_in_a_version(service: Service) -> None:
 
 
 def test_a_value_may_be_longer_than_the_model_says(service: Service) -> None:
-    service.create([build(configuration={"Text": "x" * 50_000})])
-    service.start()
+    service.begin([build(configuration={"Text": "x" * 50_000})])
     [job] = service.poll()
     assert len(job["data"]["actionConfiguration"]["configuration"]["Text"]) == 50_000
 
@@ -549,8 +549,7 @@ def test_a_revision_is_new_until_an_execution_could_start(service: Service) -> N
 
 
 def test_a_retry_counts_as_an_execution(service: Service) -> None:
-    service.create(**SIDE_BY_SIDE)
-    failed = service.start()
+    failed = service.begin(**SIDE_BY_SIDE)
     service.fail(service.take())
     service.start()
     with patch("moto_codepipeline.executions.EXECUTIONS", 1):

@@ -6,6 +6,7 @@ The tests of jobs and results and ``conformance`` test what they have in common 
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,17 +42,15 @@ def service() -> Iterator[Service]:
 
 def queued(service: Service) -> None:
     service.register()
-    service.create(**SIDE_BY_SIDE)
-    service.start()
+    service.begin(**SIDE_BY_SIDE)
 
 
 def test_a_queryable_property_selects_nothing(service: Service) -> None:
     service.register(configurationProperties=[configuration_property("Project", queryable=True)])
     projects = ("web", "a project whose name is long")
-    service.create(
+    service.begin(
         [service.action(f"Build{len(p)}", configuration={"Project": p}) for p in projects]
     )
-    service.start()
     assert len(service.poll()) == 2
 
 
@@ -94,13 +93,13 @@ def test_a_job_may_have_any_id(service: Service, job_id: str) -> None:
     "ids", [[""], ["n" * 513], ["same", "same"]], ids=["empty", "long", "repeated"]
 )
 def test_an_invalid_or_repeated_job_id_raises_value_error(service: Service, ids: list[str]) -> None:
-    *good, bad = ids
-    for job_id in good:
-        service.behaviour.third_party_job_ids = lambda job_id=job_id: job_id
-        queued(service)
-    service.behaviour.third_party_job_ids = lambda: bad
+    service.behaviour.third_party_job_ids = partial(next, iter(ids))
+    service.register()
+    service.create(**SIDE_BY_SIDE)
+    for _ in ids[1:]:
+        service.start()
     with pytest.raises(ValueError, match="third_party_job_ids"):
-        service.start() if good else queued(service)
+        service.start()
 
 
 # Client tokens
@@ -311,8 +310,7 @@ def test_an_update_takes_effect_in_existing_pipelines(service: Service) -> None:
 
 def test_the_declared_job_timeout_applies_to_each_job(service: Service) -> None:
     service.backend.register_third_party_action_type(declared())
-    service.create()
-    service.start()
+    service.begin()
     for _ in range(9):
         job = service.take()
         service.clock.advance(500)

@@ -684,9 +684,9 @@ def _cases() -> Iterator[Case]:
             for row in rows:
                 yield Case(operation, kind.type_id, *row)
         yield from _named_job_cases(kind)
-        for what, *row in _stop_cases():
+        for what, *values in _stop_cases():
             owner = kind.type_id["owner"]
-            yield Case("StopPipelineExecution", kind.type_id, f"{owner} {what}", *row)
+            yield Case("StopPipelineExecution", kind.type_id, f"{owner} {what}", *values)
     for type_id, types in ((PARTNER, _partner_type_cases()), (CUSTOM, _action_type_cases())):
         for operation, what, state, params, answer in types:
             given = partial(lambda given, _: given, params)
@@ -695,8 +695,8 @@ def _cases() -> Iterator[Case]:
         yield Case("PutApprovalResult", CUSTOM, *row)
     for row in _revision_cases():
         yield Case("PutActionRevision", CUSTOM, *row)
-    for operation, *row in (*_transition_cases(), *_tag_cases()):
-        yield Case(operation, CUSTOM, *row)
+    for operation, *values in (*_transition_cases(), *_tag_cases()):
+        yield Case(operation, CUSTOM, *values)
 
 
 def _representative(cases: list[Case]) -> Iterator[Case]:

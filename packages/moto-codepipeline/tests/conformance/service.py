@@ -88,8 +88,7 @@ def idle(service: Service) -> Job:
 
 def queued(service: Service) -> Job:
     service.register()
-    service.create()
-    execution = RELEASE | {"pipelineExecutionId": service.start()}
+    execution = RELEASE | {"pipelineExecutionId": service.begin()}
     [job_id] = service.backend._board._jobs
     partner = service.worker.owner == "ThirdParty"
     own = service.backend.client_token(service.backend.default_client_id)
@@ -204,8 +203,7 @@ def queryable(service: Service) -> Job:
 
 def asked(service: Service) -> Job:
     """An approval that waits: the nonce is its token."""
-    service.create([action("Ask", APPROVAL)])
-    execution = RELEASE | {"pipelineExecutionId": service.start()}
+    execution = RELEASE | {"pipelineExecutionId": service.begin([action("Ask", APPROVAL)])}
     return Job(UNKNOWN_JOB, service.latest()["token"], execution=execution)
 
 
