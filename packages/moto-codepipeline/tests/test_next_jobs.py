@@ -3,8 +3,6 @@
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import pytest
 
@@ -14,7 +12,7 @@ from codepipeline_fixtures import (
     at_once,
     configuration_property,
 )
-from codepipeline_served import served_service
+from codepipeline_served import call, served_service
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +37,8 @@ def endpoint() -> Iterator[tuple[Service, str]]:
         yield service, f"{url}/_local/codepipeline/next-jobs"
 
 
-def call(url: str, body: Any = None) -> tuple[int, Any]:
-    data = None if body is None else json.dumps(body).encode()
-    try:
-        with urlopen(Request(url, data)) as answer:  # noqa: S310 - our own server
-            return answer.status, json.loads(answer.read())
-    except HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())
+def wish_for(url: str, body: Any) -> tuple[int, Any]:
+    return call(url, "POST", json.dumps(body))
 
 
 def configuration(job: dict[str, Any]) -> Any:
@@ -58,7 +50,7 @@ def test_only_the_next_job_has_the_configuration_that_was_set_up(
 ) -> None:
     service, url = endpoint
     wish = {"configuration": {"Outcome": "Fail"}, "offer_twice": False}
-    assert call(url, {"configuration": {"Outcome": "Fail"}}) == (200, {"next_jobs": [wish]})
+    assert wish_for(url, {"configuration": {"Outcome": "Fail"}}) == (200, {"next_jobs": [wish]})
     assert call(url) == (200, {"next_jobs": [wish]})
     # It is for the next job whose type has the property.
     service.start("plain")
@@ -87,7 +79,7 @@ def test_only_the_next_job_has_the_configuration_that_was_set_up(
 
 def test_offer_twice_offers_the_job_once_more_at_once(endpoint: tuple[Service, str]) -> None:
     service, url = endpoint
-    assert call(url, {"offer_twice": True})[0] == 200
+    assert wish_for(url, {"offer_twice": True})[0] == 200
     service.start()
     [offer] = service.poll()
     [again] = service.poll()
@@ -114,7 +106,7 @@ def test_an_invalid_request_for_the_next_job_is_refused(
     endpoint: tuple[Service, str], body: Any
 ) -> None:
     _, url = endpoint
-    status, answer = call(url, body)
+    status, answer = wish_for(url, body)
     assert status == 400
     assert answer["message"].startswith("The body must")
     assert call(url) == (200, {"next_jobs": []})

@@ -32,6 +32,9 @@ from moto_codepipeline.probe.run import Record, run
 from moto_codepipeline.probe.trials import Probe
 from probing import PREFIX, Asked, asked, left, make_neighbors
 
+Main = Callable[..., int]
+Patch = pytest.MonkeyPatch
+
 PAGE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
 COMMANDS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
@@ -79,12 +82,8 @@ def test_every_switch_is_a_question_or_has_a_reason() -> None:
 def test_the_package_has_the_facts_about_its_codepipeline(there: Asked, tmp_path: Path) -> None:
     questions = [each for each in QUESTIONS if each.facts and not each.long]
     record = record_of(there, tmp_path)
-    run(
-        there.probe(),
-        record,
-        [*named("update_under_way", "continuation_seconds"), *questions],
-        quietly,
-    )
+    before = named("update_under_way", "continuation_seconds")
+    run(there.probe(), record, [*before, *questions], quietly)
     facts = {name for each in questions for name in each.facts}
     assert record.content["facts"] == {name: FACTS[name]["here"] for name in facts}
     assert set(FACTS) - facts == {"timed_out_action"}
@@ -173,7 +172,7 @@ REFUSED += ["delete_role", "delete_bucket"]
 
 @pytest.mark.parametrize("refused", REFUSED)
 def test_a_refused_removal_hides_no_error_and_ends_no_other_removal(
-    refused: str, there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    refused: str, there: Asked, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     once = Calls.once
 
@@ -264,7 +263,7 @@ def test_the_probe_reports_that_all_calls_are_throttled(tmp_path: Path) -> None:
     "code", ["ConcurrentModificationException", "AWS.SimpleQueueService.QueueDeletedRecently"]
 )
 def test_an_error_that_passes_is_no_answer(
-    code: str, there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: str, there: Asked, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     once, refused = Calls.once, set[str]()
 
@@ -382,7 +381,7 @@ def test_an_invalid_or_missing_file_is_refused(text: str | None, told: str, tmp_
 
 
 def test_a_codepipeline_begins_with_the_packages_own_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: Patch
 ) -> None:
     path = tmp_path / "behaviour.toml"
     write(path, {"switches": {"acknowledge_seconds": 45, "nonce_rotates": False}})
@@ -403,7 +402,7 @@ def test_the_answers_can_be_set_in_another_codepipeline(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def main(there: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+def main(there: Asked, monkeypatch: Patch, tmp_path: Path) -> Main:
     """The command with these arguments, in real time."""
     there.service.clock = Clock()
 
@@ -417,11 +416,7 @@ def main(there: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calla
 
 @pytest.mark.parametrize("typed", COMMANDS)
 def test_against_aws_it_shows_what_it_creates_and_asks_for_confirmation(
-    typed: str,
-    there: Asked,
-    main: Callable[..., int],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: Any,
+    typed: str, there: Asked, main: Main, monkeypatch: Patch, capsys: Any
 ) -> None:
     # moto stands in for AWS.
     monkeypatch.setattr("builtins.input", lambda _: "n")
@@ -436,21 +431,18 @@ def test_against_aws_it_shows_what_it_creates_and_asks_for_confirmation(
     assert left(there.service) == []
     assert main("--yes", "--only", "repeated_acknowledgment") == 0
     assert 'repeated_acknowledgment = "InvalidNonceException"' in capsys.readouterr().out
-    assert answers.load(Path("behaviour.toml")) == {
-        "repeated_acknowledgment": "InvalidNonceException"
-    }
+    found = {"repeated_acknowledgment": "InvalidNonceException"}
+    assert answers.load(Path("behaviour.toml")) == found
     assert answers.read(Path("behaviour.toml"))["endpoint"] == "AWS"
 
 
-def test_an_emulator_is_probed_without_confirmation(
-    there: Asked, main: Callable[..., int], capsys: Any
-) -> None:
+def test_an_emulator_is_probed_without_confirmation(there: Asked, main: Main, capsys: Any) -> None:
     assert main("--endpoint-url", there.url, "--only", "source_without_version") == 0
     assert 'source_without_version = "ConfigurationError"' in capsys.readouterr().out
     assert left(there.service) == []
 
 
-def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any) -> None:
+def test_clean_only_removes(there: Asked, main: Main, capsys: Any) -> None:
     there.probe().place.make()
     assert main("--endpoint-url", there.url, "--clean") == 0
     assert f"Removed: the role {there.probe().place.name}" in capsys.readouterr().out
@@ -472,7 +464,7 @@ def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any)
     ],
 )
 def test_an_invalid_argument_is_reported_in_one_line(
-    arguments: list[str], told: str, main: Callable[..., int], capsys: Any, monkeypatch: Any
+    arguments: list[str], told: str, main: Main, capsys: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
     assert main(*arguments) == 2
@@ -483,7 +475,7 @@ def test_an_invalid_argument_is_reported_in_one_line(
 
 @pytest.mark.parametrize("arguments", [[], ["--clean"]])
 def test_nothing_is_done_without_an_answer_to_the_confirmation(
-    arguments: list[str], there: Asked, main: Callable[..., int], monkeypatch: Any, capsys: Any
+    arguments: list[str], there: Asked, main: Main, monkeypatch: Any, capsys: Any
 ) -> None:
     there.probe().place.make()
     before = left(there.service)
@@ -497,7 +489,7 @@ def test_nothing_is_done_without_an_answer_to_the_confirmation(
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_interrupts_the_command_which_removes_everything(
-    name: str, there: Asked, main: Callable[..., int], monkeypatch: Any, capsys: Any
+    name: str, there: Asked, main: Main, monkeypatch: Any, capsys: Any
 ) -> None:
     made, number = Place.make, getattr(signal, name)
     before = signal.getsignal(number)

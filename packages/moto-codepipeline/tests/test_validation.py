@@ -24,44 +24,27 @@ def refusal(operation: str, body: Any) -> tuple[str, str]:
     return caught.value.error_type, caught.value.message
 
 
-def one(path: str, constraint: str) -> str:
-    return (
-        f"1 validation error detected: Value at '{path}' failed to satisfy constraint: {constraint}"
-    )
+def missing(*paths: str) -> str:
+    null = "failed to satisfy constraint: Member must not be null"
+    errors = "error" if len(paths) == 1 else "errors"
+    said = "; ".join(f"Value at '{path}' {null}" for path in paths)
+    return f"{len(paths)} validation {errors} detected: {said}"
 
 
-NULL = "Member must not be null"
+SECOND = "configurationProperties.2.member"
 
 
 @pytest.mark.parametrize(
     ("operation", "request_", "message"),
     [
-        ("AcknowledgeJob", {"jobId": UNKNOWN_JOB, "nonce": None}, one("nonce", NULL)),
-        (
-            "AcknowledgeJob",
-            {},
-            f"2 validation errors detected: Value at 'jobId' failed to satisfy constraint: {NULL}; "
-            f"Value at 'nonce' failed to satisfy constraint: {NULL}",
-        ),
-        ("GetJobDetails", "", one("jobId", NULL)),
-        (
-            "AcknowledgeThirdPartyJob",
-            {},
-            "3 validation errors detected: "
-            + "; ".join(
-                f"Value at '{name}' failed to satisfy constraint: {NULL}"
-                for name in ("jobId", "nonce", "clientToken")
-            ),
-        ),
+        ("AcknowledgeJob", {"jobId": UNKNOWN_JOB, "nonce": None}, missing("nonce")),
+        ("AcknowledgeJob", {}, missing("jobId", "nonce")),
+        ("GetJobDetails", "", missing("jobId")),
+        ("AcknowledgeThirdPartyJob", {}, missing("jobId", "nonce", "clientToken")),
         (
             "CreateCustomActionType",
             action_type(configurationProperties=[configuration_property("n"), {"name": "a"}]),
-            "3 validation errors detected: "
-            + "; ".join(
-                f"Value at 'configurationProperties.2.member.{name}' failed to satisfy "
-                f"constraint: {NULL}"
-                for name in ("required", "key", "secret")
-            ),
+            missing(*(f"{SECOND}.{name}" for name in ("required", "key", "secret"))),
         ),
     ],
 )

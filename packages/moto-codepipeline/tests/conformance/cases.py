@@ -397,46 +397,32 @@ def _named_job_cases(kind: Kind) -> Iterator[Case]:
     }
     long = invalid("jobId", "Member must have length less than or equal to 512")
     pattern = invalid("jobId", f"Member must satisfy regular expression pattern: {UUID_PATTERN}")
+    wrong_id = "j" * 513 if partner else UNKNOWN_JOB.upper() + "x"
     for operation, more in calls.items():
-
-        def case(
-            what: str,
-            state: State,
-            answer: Error,
-            leaves: str | None = None,
-            *,
-            operation: str = operation,
-            more: dict[str, Any] = more,
-            **params: Any,
-        ) -> Case:
-            named = naming(**more | params)
-            return Case(operation, kind.type_id, what, state, named, answer, leaves)
-
-        yield case("no such job", nothing, UNKNOWN)
-        yield case("a job of the other kind", of_the_other_kind, UNKNOWN, "Dispatched")
-        wrong_id = "j" * 513 if partner else UNKNOWN_JOB.upper() + "x"
-        yield case("an invalid id", nothing, long if partner else pattern, jobId=wrong_id)
-        yield case("too many calls", where(claimed, throttle=0), THROTTLED, "InProgress")
+        case = partial(Case, operation, kind.type_id)
+        named = naming(**more)
+        yield case("no such job", nothing, named, UNKNOWN)
+        yield case("a job of the other kind", of_the_other_kind, named, UNKNOWN, "Dispatched")
+        refused = long if partner else pattern
+        yield case("an invalid id", nothing, naming(**more, jobId=wrong_id), refused)
+        yield case("too many calls", where(claimed, throttle=0), named, THROTTLED, "InProgress")
         if partner:
             state = with_a_wrong_token(offered)
-            yield case("a wrong client token", state, TOKEN, "Dispatched")
-            state = with_a_wrong_token(succeeded)
-            yield case("a wrong client token for an ended job", state, TOKEN, "Succeeded")
+            yield case("a wrong client token", state, named, TOKEN, "Dispatched")
+            what, state = "a wrong client token for an ended job", with_a_wrong_token(succeeded)
+            yield case(what, state, named, TOKEN, "Succeeded")
 
 
 def _action_type_cases() -> Iterator[Row]:
     named = "(Category: 'Build', Owner: 'Custom', Provider: 'Builder', Version: '1')"
     create, delete, every = "CreateCustomActionType", "DeleteCustomActionType", "ListActionTypes"
     identity = {name: TYPE_REQUEST[name] for name in ("category", "provider", "version")}
-
-    changed = action_type
-
     created = Output(lambda output: output["actionType"]["id"], CUSTOM)
     yield create, "a new type", nothing, TYPE_REQUEST, created
     shown = Output(lambda out: out["actionType"]["actionConfigurationProperties"], [QUERYABLE])
-    with_one = changed(configurationProperties=[QUERYABLE])
+    with_one = action_type(configurationProperties=[QUERYABLE])
     yield create, "a type with properties", nothing, with_one, shown
-    yield create, "a type with tags", nothing, changed(tags=TAGS), returns("tags", TAGS)
+    yield create, "a type with tags", nothing, action_type(tags=TAGS), returns("tags", TAGS)
     yield create, "a deleted type as it was", deleted, TYPE_REQUEST, created
     exists = forbidden(f"The action type {named} already exists")
     yield create, "a type that exists", idle, TYPE_REQUEST, exists
@@ -445,24 +431,30 @@ def _action_type_cases() -> Iterator[Row]:
         f"The action type {named} was deleted, and can only be restored as it was: use a version "
         "that has never been used"
     )
-    yield create, "a deleted type in another form", deleted, changed(settings=settings), otherwise
+    yield (
+        create,
+        "a deleted type in another form",
+        deleted,
+        action_type(settings=settings),
+        otherwise,
+    )
     limit = Error("LimitExceededException", "There can be no more than 50 custom actions")
     yield create, "the fifty-first type", crowded, TYPE_REQUEST, limit
     two = [QUERYABLE, QUERYABLE | {"name": "Team"}]
     one = forbidden("An action type can have only one queryable configuration property")
-    yield create, "two queryable properties", nothing, changed(configurationProperties=two), one
+    yield create, "two queryable properties", nothing, action_type(configurationProperties=two), one
     secret = forbidden(
         "The queryable configuration property 'Project' must be required, and must not be secret"
     )
     for change in ({"secret": True}, {"required": False}):
-        with_one = changed(configurationProperties=[QUERYABLE | change])
+        with_one = action_type(configurationProperties=[QUERYABLE | change])
         yield create, f"a queryable property with {change}", nothing, with_one, secret
     counts = forbidden("The minimumCount of inputArtifactDetails is larger than its maximumCount")
     reverse = {"minimumCount": 2, "maximumCount": 1}
-    reversed_counts = changed(inputArtifactDetails=reverse)
+    reversed_counts = action_type(inputArtifactDetails=reverse)
     yield create, "counts the wrong way round", nothing, reversed_counts, counts
     long = invalid("provider", "Member must have length less than or equal to 35")
-    yield create, "an invalid provider", nothing, changed(provider="p" * 36), long
+    yield create, "an invalid provider", nothing, action_type(provider="p" * 36), long
     yield delete, "a type that exists", idle, identity, EMPTY
     yield delete, "a type that does not exist", nothing, identity, EMPTY
     yield delete, "an invalid provider", nothing, identity | {"provider": "p" * 36}, long
