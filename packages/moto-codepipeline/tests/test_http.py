@@ -10,9 +10,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import boto3
 import pytest
-from botocore.config import Config
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
@@ -22,6 +20,7 @@ from codepipeline_fixtures import (
     TYPE,
     action_type,
     at_once,
+    client,
     source,
 )
 from codepipeline_role import TRUST
@@ -45,17 +44,6 @@ def url() -> Iterator[str]:
     server.stop()
 
 
-def api(service: str, url: str) -> Any:
-    return boto3.client(
-        service,
-        region_name=REGION,
-        endpoint_url=url,
-        aws_access_key_id="none",
-        aws_secret_access_key="none",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-
-
 def post(url: str, body: bytes, **headers: str) -> tuple[int, Any, bytes]:
     request = Request(url, data=body, method="POST")  # noqa: S310 - our own server
     usual = {"Authorization": AUTHORIZATION, "Content_Type": "application/x-amz-json-1.1"}
@@ -72,12 +60,12 @@ def post(url: str, body: bytes, **headers: str) -> tuple[int, Any, bytes]:
 @pytest.fixture(scope="module")
 def pipeline(url: str) -> str:
     """A pipeline with one custom action; returns its name."""
-    api("iam", url).create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST))
-    client = api("codepipeline", url)
-    client.create_custom_action_type(**action_type())
-    put_source(api("s3", url), "code", "code.zip", {"main.py": b"print()"})
-    make_bucket(api("s3", url), "artifacts")
-    client.create_pipeline(
+    client("iam", url).create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST))
+    pipelines = client("codepipeline", url)
+    pipelines.create_custom_action_type(**action_type())
+    put_source(client("s3", url), "code", "code.zip", {"main.py": b"print()"})
+    make_bucket(client("s3", url), "artifacts")
+    pipelines.create_pipeline(
         pipeline={
             "name": "release",
             "roleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
@@ -92,14 +80,14 @@ def pipeline(url: str) -> str:
 
 
 def test_a_pipeline_runs_over_http(url: str, pipeline: str) -> None:
-    client = api("codepipeline", url)
-    execution_id = client.start_pipeline_execution(name=pipeline)["pipelineExecutionId"]
-    [job] = client.poll_for_jobs(actionTypeId=TYPE, maxBatchSize=10)["jobs"]
-    assert client.acknowledge_job(jobId=job["id"], nonce=job["nonce"])["status"] == "InProgress"
+    pipelines = client("codepipeline", url)
+    execution_id = pipelines.start_pipeline_execution(name=pipeline)["pipelineExecutionId"]
+    [job] = pipelines.poll_for_jobs(actionTypeId=TYPE, maxBatchSize=10)["jobs"]
+    assert pipelines.acknowledge_job(jobId=job["id"], nonce=job["nonce"])["status"] == "InProgress"
     body = json.dumps({"jobId": job["id"], "outputVariables": {"a": "1"}}).encode()
     status, _, answer = post(url, body, X_Amz_Target="CodePipeline_20150709.PutJobSuccessResult")
     assert (status, answer) == (200, b"")
-    execution = client.get_pipeline_execution(
+    execution = pipelines.get_pipeline_execution(
         pipelineName=pipeline, pipelineExecutionId=execution_id
     )
     assert execution["pipelineExecution"]["status"] == "Succeeded"
@@ -107,7 +95,7 @@ def test_a_pipeline_runs_over_http(url: str, pipeline: str) -> None:
 
 @pytest.mark.usefixtures("pipeline")
 def test_a_stack_is_updated_over_http(url: str) -> None:
-    stack, client = Stack(api("cloudformation", url)), api("codepipeline", url)
+    stack, pipelines = Stack(client("cloudformation", url)), client("codepipeline", url)
 
     def template(version: str) -> dict[str, Any]:
         kind, pipeline = stack_type(Version=version), stack_pipeline(Name="stacked")
@@ -122,35 +110,9 @@ def test_a_stack_is_updated_over_http(url: str) -> None:
     stack.update(template("3"))
     assert stack.outputs["Id"] != first
     assert stack.outputs["Version"] == "2"
-    assert client.get_pipeline(name="stacked")["pipeline"]["version"] == 2
+    assert pipelines.get_pipeline(name="stacked")["pipeline"]["version"] == 2
     stack.delete()
-    assert "stacked" not in [each["name"] for each in client.list_pipelines()["pipelines"]]
-
-
-def test_a_partner_job_over_http(url: str, pipeline: str) -> None:
-    served = backend(ACCOUNT, REGION)
-    served.behaviour.third_party_job_ids = lambda: "a partner's jöb/1"
-    partner_type = served.register_third_party_action_type(action_type()).definition["id"]
-    client = api("codepipeline", url)
-    structure = client.get_pipeline(name=pipeline)["pipeline"] | {"name": "sold"}
-    structure["stages"][1]["actions"] = [{"name": "Build", "actionTypeId": partner_type}]
-    client.create_pipeline(pipeline=structure)
-    execution_id = client.start_pipeline_execution(name="sold")["pipelineExecutionId"]
-    target = "CodePipeline_20150709.PollForThirdPartyJobs"
-    body = json.dumps({"actionTypeId": partner_type}).encode()
-    status, headers, answer = post(url, body, X_Amz_Target=target)
-    assert (status, headers["Content-Type"]) == (200, "application/x-amz-json-1.1")
-    [job] = json.loads(answer)["jobs"]
-    assert job == {"clientId": served.default_client_id, "jobId": "a partner's jöb/1"}
-    named = {"jobId": job["jobId"], "clientToken": served.client_token(job["clientId"])}
-    details = client.get_third_party_job_details(**named)["jobDetails"]
-    acknowledged = client.acknowledge_third_party_job(nonce=details["nonce"], **named)
-    assert acknowledged["status"] == "InProgress"
-    target = "CodePipeline_20150709.PutThirdPartyJobSuccessResult"
-    status, _, answer = post(url, json.dumps(named).encode(), X_Amz_Target=target)
-    assert (status, answer) == (200, b"")
-    execution = client.get_pipeline_execution(pipelineName="sold", pipelineExecutionId=execution_id)
-    assert execution["pipelineExecution"]["status"] == "Succeeded"
+    assert "stacked" not in [each["name"] for each in pipelines.list_pipelines()["pipelines"]]
 
 
 def test_timestamps_are_numbers(url: str, pipeline: str) -> None:

@@ -149,111 +149,29 @@ OF_COMMANDS: dict[str, Any] = {
     "environmentVariables": [{"name": "A", "value": "1"}],
     "outputVariables": ["A"],
 }
-RUN_ORDER = (
-    "ValidationException",
-    "actions.1.member.runOrder' failed to satisfy constraint: Member must have",
-)
-REFUSED: dict[str, tuple[Any, ...]] = {
-    "a repeated stage name": (STAGE, "Stage2", two(), same_stage_name),
-    "a repeated action name": (STAGE, "Build", [[build(), build()]]),
-    "a stage without actions": (STAGE, "Stage2", [[]]),
-    "51 actions": (STAGE, "50", [[build(f"B{number}") for number in range(51)]]),
-    "51 stages": (STRUCTURE, "50 stages", ONE * 50),
-    "1001 actions": (
-        STRUCTURE,
-        "1000 actions",
-        [[build(f"B{number}") for number in range(50)]] * 20,
-    ),
-    "one stage": (STRUCTURE, "Pipeline has only 1 stage(s)", []),
+RUN_ORDER = "actions.1.member.runOrder' failed to satisfy constraint: Member must have"
+OF_STRUCTURE: dict[str, tuple[Any, ...]] = {
+    "51 stages": ("50 stages", ONE * 50),
+    "1001 actions": ("1000 actions", [[build(f"B{number}") for number in range(50)]] * 20),
+    "one stage": ("Pipeline has only 1 stage(s)", []),
     "a build action in the first stage": (
-        STRUCTURE,
         "Pipeline should start with a stage that only contains source actions",
         ONE,
         work_first,
     ),
-    "a later source": (STRUCTURE, "Stage2", ONE, source_later),
-    "a repeated output artifact": (ACTION, "Made", two(outputArtifacts=["Made"])),
-    "an input of a later action": (
-        ACTION,
-        "Input Artifact Bundle Late in action Build is not declared as Output Artifact Bundle",
-        [[build(inputArtifacts=["Late"]), build("Make", outputArtifacts=["Late"], runOrder=2)]],
-    ),
-    "an input of the same run order": (
-        ACTION,
-        "Input Artifact Bundle Made in action Second",
-        [[build("First", outputArtifacts=["Made"]), build("Second", inputArtifacts=["Made"])]],
-    ),
-    "a provider that AWS does not have": (
-        ACTION,
-        "is not available in region 'EU_WEST_1'",
-        [[action("Deploy", IDLE | {"provider": "Anything"})]],
-    ),
-    "a version that AWS does not have": (
-        ACTION,
-        "is not available in region 'EU_WEST_1'",
-        [[action("Deploy", IDLE | {"version": "2"})]],
-    ),
-    "a function without a name": (ACTION, "FunctionName", [[action("Act", LAMBDA)]]),
-    "a source without a bucket": (ACTION, "S3Bucket", ONE, source_nowhere),
-    "a repeated namespace": (
-        ACTION,
-        "Namespaces must be unique across the pipeline definition. The following occur more "
-        "than once in the pipeline. StageName=[Stage3], ActionName=[Second], Namespace=[Same]",
-        two(namespace="Same"),
-    ),
-    "AWS's own namespace": (ACTION, "Namespaces", [[build(namespace="codepipeline")]]),
+    "a later source": ("Stage2", ONE, source_later),
     "the namespace of the pipeline's variables": (
-        STRUCTURE,
         "One or more of the chosen namespaces is reserved. Note that there is a namespace for "
         "variables at the pipeline level.\n",
         [[build(namespace="variables")]],
         having(variables=[VARIABLE]),
     ),
-    "an unknown namespace": (
-        ACTION,
-        "StageName=[Stage2], ActionName=[Build], ActionConfigurationKey=[Text], "
-        "VariableReferenceText=[No.One]",
-        referring("#{No.One}"),
-    ),
-    **{
-        f"the reference {each!r}": (
-            ACTION,
-            NOT_OF_THIS_FORM.format(each),
-            referring(f"a#{{{each}}}b"),
-        )
-        for each in ("A", "", "A.b.c", "A b.c")
-    },
-    "a reference in an action that does nothing": (
-        ACTION,
-        "ActionConfigurationKey=[ApplicationName], VariableReferenceText=[A]",
-        [[action("Deploy", IDLE, configuration={"ApplicationName": "#{A}"})]],
-    ),
-    **{
-        f"the reference {each!r} in a secret": (
-            ACTION,
-            "ActionConfigurationKey=[Token], VariableReferenceText=[****]",
-            [[build(configuration={"Token": f"#{{{each}}}"})]],
-        )
-        for each in ("A", "None.One")
-    },
-    "its own namespace": (
-        ACTION,
-        "Own.One",
-        [[build(namespace="Own", configuration={"Text": "#{Own.One}"})]],
-    ),
-    "a variable without any": (
-        ACTION,
-        "VariableReferenceText=[variables.None]",
-        referring("#{variables.None}"),
-    ),
     "an unknown variable": (
-        STRUCTURE,
         "The referenced variables haven't been declared.\n",
         referring("#{variables.None}"),
         having(variables=[VARIABLE]),
     ),
     "a source variable": (
-        STRUCTURE,
         "Variables at the pipeline level cannot be used in source actions.\n"
         "StageName=[Source], ActionName=[Fetch], ActionConfigurationKey=[S3ObjectKey], "
         "VariableReferenceText=[variables.Key]",
@@ -261,14 +179,12 @@ REFUSED: dict[str, tuple[Any, ...]] = {
         variable_in_source,
     ),
     "a repeated variable": (
-        STRUCTURE,
         "Variable names must be unique. The following variable name is already in use: Colour",
         ONE,
         having(variables=[VARIABLE, VARIABLE]),
     ),
     **{
         f"the mode {mode} in a pipeline of type V1": (
-            STRUCTURE,
             f"The execution mode {mode} needs a pipeline of type V2",
             ONE,
             having(pipelineType="V1", executionMode=mode),
@@ -276,46 +192,27 @@ REFUSED: dict[str, tuple[Any, ...]] = {
         for mode in ("QUEUED", "PARALLEL")
     },
     "variables in a pipeline of type V1": (
-        STRUCTURE,
         "Pipeline variable can only be used with V2 pipelines",
         ONE,
         having(pipelineType="V1", variables=[VARIABLE]),
     ),
-    "both stores": (STRUCTURE, "not both", ONE, both_stores),
-    "no store": (STRUCTURE, "artifactStore", ONE, no_store),
-    "no store for its region": (STRUCTURE, REGION, ONE, stores("us-east-1")),
-    "a custom action in another region": (
-        ACTION,
-        "cross-region",
-        [[build(region="us-east-1")]],
-        ELSEWHERE,
-    ),
-    "a partner action in another region": (
-        ACTION,
-        "cross-region",
-        [[action("Sold", PARTNER_TYPE, region="us-east-1")]],
-        ELSEWHERE,
-    ),
-    "a source action in another region": (ACTION, "cross-region", ONE, source_elsewhere(SOURCE)),
-    "a custom source action in another region": (
-        ACTION,
-        "cross-region",
+    "both stores": ("not both", ONE, both_stores),
+    "no store": ("artifactStore", ONE, no_store),
+    "no store for its region": (REGION, ONE, stores("us-east-1")),
+    "triggers": ("no triggers", ONE, having(triggers=[])),
+    "an unknown role": (
+        "CodePipeline is not authorized to perform AssumeRole on role",
         ONE,
-        source_elsewhere(TYPE | {"category": "Source", "provider": "Repository"}),
+        having(roleArn=f"arn:aws:iam::{ACCOUNT}:role/none"),
     ),
-    "an action in a region without a store": (
-        ACTION,
-        "no artifact store",
-        [[action("Deploy", IDLE, region="us-east-1")]],
-    ),
-    "a mask": (ACTION, "Token", [[build(configuration={"Token": "****"})]]),
-    "a timeout": (ACTION, "manual approvals", [[build(timeoutInMinutes=5)]]),
-    "a run order of 0": (*RUN_ORDER, [[build(runOrder=0)]]),
-    "a run order of 1000": (*RUN_ORDER, [[build(runOrder=1000)]]),
-    "triggers": (STRUCTURE, "no triggers", ONE, having(triggers=[])),
+}
+OF_STAGE: dict[str, tuple[Any, ...]] = {
+    "a repeated stage name": ("Stage2", two(), same_stage_name),
+    "a repeated action name": ("Build", [[build(), build()]]),
+    "a stage without actions": ("Stage2", [[]]),
+    "51 actions": ("50", [[build(f"B{number}") for number in range(51)]]),
     **{
         f"{member} {value}": (
-            STAGE,
             f"{member}: this CodePipeline has no {what}",
             ONE,
             on_stage(**{member: value}),
@@ -329,27 +226,102 @@ REFUSED: dict[str, tuple[Any, ...]] = {
             ("blockers", [{"name": "Night", "type": "Schedule"}], "blockers"),
         )
     },
+}
+OF_ACTION: dict[str, tuple[Any, ...]] = {
+    "a repeated output artifact": ("Made", two(outputArtifacts=["Made"])),
+    "an input of a later action": (
+        "Input Artifact Bundle Late in action Build is not declared as Output Artifact Bundle",
+        [[build(inputArtifacts=["Late"]), build("Make", outputArtifacts=["Late"], runOrder=2)]],
+    ),
+    "an input of the same run order": (
+        "Input Artifact Bundle Made in action Second",
+        [[build("First", outputArtifacts=["Made"]), build("Second", inputArtifacts=["Made"])]],
+    ),
+    "a provider that AWS does not have": (
+        "is not available in region 'EU_WEST_1'",
+        [[action("Deploy", IDLE | {"provider": "Anything"})]],
+    ),
+    "a version that AWS does not have": (
+        "is not available in region 'EU_WEST_1'",
+        [[action("Deploy", IDLE | {"version": "2"})]],
+    ),
+    "a function without a name": ("FunctionName", [[action("Act", LAMBDA)]]),
+    "a source without a bucket": ("S3Bucket", ONE, source_nowhere),
+    "a repeated namespace": (
+        "Namespaces must be unique across the pipeline definition. The following occur more "
+        "than once in the pipeline. StageName=[Stage3], ActionName=[Second], Namespace=[Same]",
+        two(namespace="Same"),
+    ),
+    "AWS's own namespace": ("Namespaces", [[build(namespace="codepipeline")]]),
+    "an unknown namespace": (
+        "StageName=[Stage2], ActionName=[Build], ActionConfigurationKey=[Text], "
+        "VariableReferenceText=[No.One]",
+        referring("#{No.One}"),
+    ),
     **{
-        member: (ACTION, f"{member}: this CodePipeline", [[build(**{member: value})]])
+        f"the reference {each!r}": (NOT_OF_THIS_FORM.format(each), referring(f"a#{{{each}}}b"))
+        for each in ("A", "", "A.b.c", "A b.c")
+    },
+    "a reference in an action that does nothing": (
+        "ActionConfigurationKey=[ApplicationName], VariableReferenceText=[A]",
+        [[action("Deploy", IDLE, configuration={"ApplicationName": "#{A}"})]],
+    ),
+    **{
+        f"the reference {each!r} in a secret": (
+            "ActionConfigurationKey=[Token], VariableReferenceText=[****]",
+            [[build(configuration={"Token": f"#{{{each}}}"})]],
+        )
+        for each in ("A", "None.One")
+    },
+    "its own namespace": (
+        "Own.One",
+        [[build(namespace="Own", configuration={"Text": "#{Own.One}"})]],
+    ),
+    "a variable without any": (
+        "VariableReferenceText=[variables.None]",
+        referring("#{variables.None}"),
+    ),
+    "a custom action in another region": ("cross-region", [[build(region="us-east-1")]], ELSEWHERE),
+    "a partner action in another region": (
+        "cross-region",
+        [[action("Sold", PARTNER_TYPE, region="us-east-1")]],
+        ELSEWHERE,
+    ),
+    "a source action in another region": ("cross-region", ONE, source_elsewhere(SOURCE)),
+    "a custom source action in another region": (
+        "cross-region",
+        ONE,
+        source_elsewhere(TYPE | {"category": "Source", "provider": "Repository"}),
+    ),
+    "an action in a region without a store": (
+        "no artifact store",
+        [[action("Deploy", IDLE, region="us-east-1")]],
+    ),
+    "a mask": ("Token", [[build(configuration={"Token": "****"})]]),
+    "a timeout": ("manual approvals", [[build(timeoutInMinutes=5)]]),
+    **{
+        member: (f"{member}: this CodePipeline", [[build(**{member: value})]])
         for member, value in OF_COMMANDS.items()
     },
-    "a topic that is not an ARN": (ACTION, "contains a format error.", notifying("topic")),
+    "a topic that is not an ARN": ("contains a format error.", notifying("topic")),
     "a topic that is a queue": (
-        ACTION,
         "cannot be used to send approval requests.",
         notifying("arn:aws:sqs:r:1:q"),
     ),
     "a topic in another region": (
-        ACTION,
         "not in the same region as the pipeline.",
         notifying("arn:aws:sns:r:1:t"),
     ),
-    "an unknown role": (
-        STRUCTURE,
-        "CodePipeline is not authorized to perform AssumeRole on role",
-        ONE,
-        having(roleArn=f"arn:aws:iam::{ACCOUNT}:role/none"),
-    ),
+}
+OF_MODEL: dict[str, tuple[Any, ...]] = {
+    "a run order of 0": (RUN_ORDER, [[build(runOrder=0)]]),
+    "a run order of 1000": (RUN_ORDER, [[build(runOrder=1000)]]),
+}
+REFUSED = {
+    **{name: (STRUCTURE, *row) for name, row in OF_STRUCTURE.items()},
+    **{name: (STAGE, *row) for name, row in OF_STAGE.items()},
+    **{name: (ACTION, *row) for name, row in OF_ACTION.items()},
+    **{name: ("ValidationException", *row) for name, row in OF_MODEL.items()},
 }
 """The code, a part of the message, the stages, and a further change of the pipeline."""
 
