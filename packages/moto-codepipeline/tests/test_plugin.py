@@ -76,7 +76,7 @@ def test_the_plugin_alone_does_not_import_moto() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
-def tested_with(folder: Path, setting: str, switches: str, seconds: int) -> tuple[int, str]:
+def run_with(folder: Path, setting: str, switches: str, seconds: int) -> tuple[int, str]:
     """The status and the output of a test that expects these seconds to acknowledge."""
     (folder / "pytest.ini").write_text(setting)
     (folder / "behaviour.toml").write_text(switches)
@@ -100,7 +100,7 @@ def test_each_test_begins_with_the_file_of_switches(
     text: str, status: int, told: str, tmp_path: Path
 ) -> None:
     setting = "[pytest]\ncodepipeline_behaviour_file = behaviour.toml\n"
-    ended, output = tested_with(tmp_path, setting, text, 45)
+    ended, output = run_with(tmp_path, setting, text, 45)
     assert (ended, told in output, "Traceback" in output) == (status, True, False), output
 
 
@@ -116,7 +116,7 @@ def test_the_answers_and_the_setting_of_the_probes_page_are_used(
 ) -> None:
     changed = answers.replace("acknowledge_seconds = 60", "acknowledge_seconds = 61")
     assert changed != answers
-    status, output = tested_with(tmp_path, setting, changed, 61)
+    status, output = run_with(tmp_path, setting, changed, 61)
     assert status == 0, output
 
 
