@@ -6,6 +6,7 @@ Recorded: subject, links and token, the texts for a missing summary and an appro
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ SUBJECT_CHARACTERS = 100
 NAME_CHARACTERS = 24
 
 
+@dataclass(eq=False)
 class Approvals:
     """The approvals of an account and region. Not thread-safe: its owner holds a lock.
 
@@ -25,29 +27,22 @@ class Approvals:
     action, an error code and a message; ``publish`` with a topic's ARN, a subject and a message.
     """
 
-    def __init__(
-        self,
-        timeline: Timeline,
-        end: Callable[[ActionRun, str, bool], None],
-        fail: Callable[[ActionRun, str, str], None],
-        publish: Callable[[str, str, str], None],
-    ) -> None:
-        self._timeline = timeline
-        self._end = end
-        self._fail = fail
-        self._publish = publish
-        self._timeouts: dict[ActionRun, Appointment] = {}
+    timeline: Timeline
+    end: Callable[[ActionRun, str, bool], None]
+    fail: Callable[[ActionRun, str, str], None]
+    publish: Callable[[str, str, str], None]
+    _timeouts: dict[ActionRun, Appointment] = field(default_factory=dict)
 
     def __call__(self, action: ActionRun) -> None:
         """Ask for an approval."""
         seconds = action.declaration.get("timeoutInMinutes", TIMEOUT_MINUTES) * 60
-        self._timeouts[action] = self._timeline.after(seconds, lambda: self._time_out(action))
+        self._timeouts[action] = self.timeline.after(seconds, lambda: self._time_out(action))
         if topic := action.configuration.get("NotificationArn"):
             name = action.run.pipeline_name
             short = name if len(name) <= NAME_CHARACTERS else f"{name[:NAME_CHARACTERS]}..."
             subject = f"APPROVAL NEEDED: AWS CodePipeline {short} for action {action.name}"
-            message = json.dumps(_message(action, self._timeline.now() + seconds))
-            self._publish(topic, subject[:SUBJECT_CHARACTERS], message)
+            message = json.dumps(_message(action, self.timeline.now() + seconds))
+            self.publish(topic, subject[:SUBJECT_CHARACTERS], message)
 
     def answer(self, action: ActionRun, result: dict[str, str], by: str) -> float:
         """Take the API's ``ApprovalResult``; return the time. Raises ApprovalAlreadyCompletedError,
@@ -67,8 +62,8 @@ class Approvals:
             )
         self.withdraw(action)
         action.updated_by = by
-        self._end(action, result["summary"], result["status"] == "Approved")
-        return round(self._timeline.now(), 3)
+        self.end(action, result["summary"], result["status"] == "Approved")
+        return round(self.timeline.now(), 3)
 
     def withdraw(self, action: ActionRun) -> None:
         """Stop waiting for an action's approval."""
@@ -76,7 +71,7 @@ class Approvals:
 
     def _time_out(self, action: ActionRun) -> None:
         self.withdraw(action)
-        self._fail(action, "JobFailed", "The approval request timed out: nobody answered in time.")
+        self.fail(action, "JobFailed", "The approval request timed out: nobody answered in time.")
 
 
 def _message(action: ActionRun, expires: float) -> dict[str, Any]:

@@ -8,6 +8,7 @@ execution that is being stopped lets its actions end or abandons them, and start
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .action_types import LAMBDA, ActionType, TypeKey, aws_types
@@ -50,6 +51,7 @@ Raises ActionFailedError."""
 NOTHING_DONE = {"executionDetails": {"summary": "Succeeded without doing anything"}}
 
 
+@dataclass(eq=False)
 class Engine:
     """Runs pipelines.
 
@@ -58,26 +60,16 @@ class Engine:
     ``own_actions`` are what AWS's own actions do, by type; others succeed without doing anything.
     """
 
-    def __init__(
-        self,
-        timeline: Timeline,
-        action_types: dict[TypeKey, ActionType],
-        announce: Callable[[dict[str, Any]], None],
-        open_job: Callable[[ActionRun], None],
-        withdraw_job: Callable[[ActionRun], None],
-        *,
-        own_actions: Mapping[TypeKey, OwnAction],
-    ) -> None:
-        self._timeline = timeline
-        self._action_types = action_types
-        self._announce = announce
-        self._open_job = open_job
-        self._withdraw_job = withdraw_job
-        self._own_actions = own_actions
+    timeline: Timeline
+    action_types: dict[TypeKey, ActionType]
+    announce: Callable[[dict[str, Any]], None]
+    open_job: Callable[[ActionRun], None]
+    withdraw_job: Callable[[ActionRun], None]
+    own_actions: Mapping[TypeKey, OwnAction]
 
     def start(self, run: PipelineRun) -> None:
         """Begin an execution, and run it until it needs a worker, or fail it (recorded)."""
-        self._announce(pipeline_event(run, STARTED, self._timeline.now()))
+        self.announce(pipeline_event(run, STARTED, self.timeline.now()))
         if run.missing:
             missing = ", ".join(run.missing)
             run.status_summary = f"Values for required variables haven't been provided: {missing}"
@@ -90,7 +82,7 @@ class Engine:
         Actions in progress go on. Recorded: the execution and the stage are RESUMED, and later
         events have the next attempt; each new run of an action has a new id.
         """
-        run, now = stage.run, self._timeline.now()
+        run, now = stage.run, self.timeline.now()
         failed = (FAILED, ABANDONED)
         again = [each for each in stage.actions if all_actions or each.status in failed]
         run.attempt, run.retried, run.updated = run.attempt + 1, now, now
@@ -98,8 +90,8 @@ class Engine:
         run.status = stage.status = IN_PROGRESS
         run.status_summary = run.stopped_for = None
         run.traffic.claim(stage.name, run)
-        self._announce(pipeline_event(run, RESUMED, now))
-        self._announce(stage_event(stage, RESUMED, now))
+        self.announce(pipeline_event(run, RESUMED, now))
+        self.announce(stage_event(stage, RESUMED, now))
         stage.renew(again)
         self._begin(stage.next_actions())
         self._advance(run)
@@ -109,12 +101,12 @@ class Engine:
 
         Recorded: it is Stopping until then, and has the reason as its summary once it is Stopped.
         """
-        run, now = stage.run, self._timeline.now()
+        run, now = stage.run, self.timeline.now()
         run.stopped_for, run.updated = trigger, now
         if run.status != STOPPING:
             run.status = stage.status = STOPPING
-            self._announce(pipeline_event(run, state_of(STOPPING), now))
-            self._announce(stage_event(stage, state_of(STOPPING), now))
+            self.announce(pipeline_event(run, state_of(STOPPING), now))
+            self.announce(stage_event(stage, state_of(STOPPING), now))
         if abandon:
             self._give_up(stage, state_of(ABANDONED))
         self._advance(run)
@@ -138,7 +130,7 @@ class Engine:
         action.take_details(result.get("executionDetails", {}))
         action.output_variables = result.get("outputVariables", {})
         if (revision := result.get("currentRevision")) and action.type_key != LAMBDA:  # recorded
-            action.run.take_revision(action, revision, self._timeline.now())
+            action.run.take_revision(action, revision, self.timeline.now())
         self._end(action, SUCCEEDED)
 
     def answer(self, action: ActionRun, summary: str, approved: bool) -> None:
@@ -147,7 +139,7 @@ class Engine:
         self._end(action, SUCCEEDED if approved else FAILED)
         self._advance(action.run)
 
-    def admit(self, traffic: Traffic[PipelineRun]) -> None:
+    def admit(self, traffic: Traffic) -> None:
         """Continue the executions that waited for a stage and may now enter it."""
         for run in traffic.admit():
             self._advance(run)
@@ -192,8 +184,8 @@ class Engine:
         """Start a stage. False: its execution waits until another has left it."""
         run = stage.run
         if run.traffic.enter(stage.name, run):
-            stage.status, stage.started = IN_PROGRESS, self._timeline.now()
-            self._announce(stage_event(stage, STARTED, stage.started))
+            stage.status, stage.started = IN_PROGRESS, self.timeline.now()
+            self.announce(stage_event(stage, STARTED, stage.started))
             return True
         for superseded in run.traffic.wait(stage.name, run):
             self._end_run(superseded, SUPERSEDED)
@@ -208,12 +200,12 @@ class Engine:
 
     def _start(self, action: ActionRun) -> None:
         action.status = IN_PROGRESS
-        action.started = action.changed = self._timeline.now()
-        action.action_type = (aws_types(action.region) | self._action_types).get(action.type_key)
+        action.started = action.changed = self.timeline.now()
+        action.action_type = (aws_types(action.region) | self.action_types).get(action.type_key)
         action.configuration = action.run.resolve(action.declaration.get("configuration", {}))
         action.run.place_artifacts(action)
         action.run.begun.append(action)
-        self._announce(action_event(action, STARTED, action.started))
+        self.announce(action_event(action, STARTED, action.started))
 
     def _work(self, action: ActionRun) -> None:
         if action.type_id["owner"] not in OWNERS_WITH_JOBS:
@@ -222,10 +214,10 @@ class Engine:
             problem = ActionTypeNotFoundError(action.type_id).message
             self._mark_failed(action, "ConfigurationError", problem)
         else:
-            self._open_job(action)
+            self.open_job(action)
 
     def _work_own(self, action: ActionRun) -> None:
-        work = self._own_actions.get(action.type_key)
+        work = self.own_actions.get(action.type_key)
         try:
             result = work(action) if work else NOTHING_DONE
         except ActionFailedError as error:
@@ -241,19 +233,19 @@ class Engine:
 
     def _give_up(self, stage: StageRun, state: str) -> None:
         for action in stage.in_progress:
-            self._withdraw_job(action)
+            self.withdraw_job(action)
             self._end(action, ABANDONED, state)
 
     def _end(self, action: ActionRun, status: str, state: str | None = None) -> None:
-        action.status, action.changed = status, self._timeline.now()
+        action.status, action.changed = status, self.timeline.now()
         action.run.updated = action.changed
-        self._announce(action_event(action, state or state_of(status), action.changed))
+        self.announce(action_event(action, state or state_of(status), action.changed))
 
     def _end_stage(self, stage: StageRun, status: str) -> None:
         stage.status = status
         stage.run.traffic.leave(stage.name, stage.run)
-        self._announce(stage_event(stage, state_of(status), self._timeline.now()))
+        self.announce(stage_event(stage, state_of(status), self.timeline.now()))
 
     def _end_run(self, run: PipelineRun, status: str) -> None:
-        run.status, run.updated = status, self._timeline.now()
-        self._announce(pipeline_event(run, state_of(status), run.updated))
+        run.status, run.updated = status, self.timeline.now()
+        self.announce(pipeline_event(run, state_of(status), run.updated))

@@ -47,7 +47,7 @@ class JobOperations(SteppedBackend):
             self._announce,
             self._open_job,
             self._withdraw_job,
-            own_actions=own_actions,
+            own_actions,
         )
         self._board = JobBoard(
             self._timeline,

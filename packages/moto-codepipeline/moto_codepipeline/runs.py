@@ -275,7 +275,7 @@ class PipelineRun(PipelineExecution):
         variables: list[dict[str, str]] | None,
         started: float,
         *,
-        traffic: Traffic[PipelineRun],
+        traffic: Traffic,
         trigger: dict[str, str],
         source_revisions: dict[str, str] | None = None,
     ) -> None:

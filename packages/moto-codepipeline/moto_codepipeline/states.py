@@ -26,7 +26,7 @@ class States:
 
     region: str
     runs: list[PipelineRun]
-    traffic: Traffic[PipelineRun]
+    traffic: Traffic
     types: dict[TypeKey, ActionType]
 
     def of_stage(self, stage: dict[str, Any]) -> dict[str, Any]:

@@ -7,41 +7,36 @@ An execution that is in a stage is never superseded. While the transition to a s
 all wait.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .runs import PipelineRun
 
 SUPERSEDING, PARALLEL = "SUPERSEDED", "PARALLEL"
 
 
-class Execution(Protocol):
-    """What this module needs of an execution."""
-
-    @property
-    def execution_mode(self) -> str: ...
-
-
-E = TypeVar("E", bound=Execution)
-
-
-class Traffic(Generic[E]):
+class Traffic:
     """The executions of one pipeline. Not thread-safe: its owner holds a lock."""
 
     def __init__(self) -> None:
-        self._inside: dict[str, E] = {}
-        self._waiting: dict[str, list[E]] = defaultdict(list)
+        self._inside: dict[str, PipelineRun] = {}
+        self._waiting: dict[str, list[PipelineRun]] = defaultdict(list)
         self._transitions: dict[str, dict[str, Any]] = {}
 
-    def enter(self, stage_name: str, execution: E) -> bool:
+    def enter(self, stage_name: str, execution: PipelineRun) -> bool:
         """Lock a stage for an execution. False: it is locked, or its transition is disabled."""
         return self.transition(stage_name)["enabled"] and self.claim(stage_name, execution)
 
-    def claim(self, stage_name: str, execution: E) -> bool:
+    def claim(self, stage_name: str, execution: PipelineRun) -> bool:
         """Lock a stage for an execution, even if its transition is disabled."""
         if execution.execution_mode == PARALLEL:
             return True
         return self._inside.setdefault(stage_name, execution) is execution
 
-    def wait(self, stage_name: str, execution: E) -> list[E]:
+    def wait(self, stage_name: str, execution: PipelineRun) -> list[PipelineRun]:
         """Make an execution wait for a locked stage; return those that it supersedes."""
         waiting = self._waiting[stage_name]
         superseded = list(waiting) if execution.execution_mode == SUPERSEDING else []
@@ -49,12 +44,12 @@ class Traffic(Generic[E]):
         self._waiting[stage_name].append(execution)
         return superseded
 
-    def leave(self, stage_name: str, execution: E) -> None:
+    def leave(self, stage_name: str, execution: PipelineRun) -> None:
         """Unlock a stage, if the execution is in it."""
         if self._inside.get(stage_name) is execution:
             del self._inside[stage_name]
 
-    def admit(self) -> list[E]:
+    def admit(self) -> list[PipelineRun]:
         """Lock each free stage for the execution that has waited longest; return these."""
         admitted = []
         for name, waiting in self._waiting.items():
@@ -62,7 +57,7 @@ class Traffic(Generic[E]):
                 admitted.append(waiting.pop(0))
         return admitted
 
-    def forget(self, execution: E) -> None:
+    def forget(self, execution: PipelineRun) -> None:
         """Remove a waiting execution from its queue."""
         for waiting in self._waiting.values():
             if execution in waiting:
@@ -76,6 +71,6 @@ class Traffic(Generic[E]):
         """The API's ``TransitionState`` of the transition to a stage."""
         return self._transitions.get(stage_name, {"enabled": True})
 
-    def before(self, stage_name: str) -> list[E]:
+    def before(self, stage_name: str) -> list[PipelineRun]:
         """The executions that wait for a stage, the next one first."""
         return list(self._waiting.get(stage_name, ()))

@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 from unittest.mock import patch
 
 import boto3
+import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, settings
@@ -21,6 +22,12 @@ from moto_codepipeline.testing import make_bucket, put_source
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
 SOURCE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
+PARTNER_TYPE = TYPE | {"owner": "ThirdParty"}
+APPROVAL = SOURCE | {"category": "Approval", "provider": "Manual"}
+LAMBDA = SOURCE | {"category": "Invoke", "provider": "Lambda"}
+IDLE = SOURCE | {"category": "Deploy", "provider": "CodeDeploy"}
+"""An action type that does nothing."""
+
 SIDE_BY_SIDE = {"executionMode": "PARALLEL", "pipelineType": "V2"}
 """The members of a pipeline whose executions run independently of each other."""
 
@@ -83,85 +90,59 @@ def source(**changes: Any) -> dict[str, Any]:
     )
 
 
-class CustomWorker:
-    """A worker for custom jobs. A job is what PollForJobs returns."""
+class Worker:
+    """A worker for jobs of ``owner``: its calls have the same names for custom and partner jobs.
 
-    owner = "Custom"
-    time_limit = "action_timeout_seconds"
-
-    def __init__(self, api: Any, jobs_backend: JobBackend) -> None:
-        self.api = api
-        self.backend = jobs_backend
-
-    def poll(self, **request: Any) -> list[dict[str, Any]]:
-        jobs: list[dict[str, Any]] = self.api.poll_for_jobs(**request)["jobs"]
-        return jobs
-
-    def acknowledge(self, job: dict[str, Any]) -> str:
-        answer = self.api.acknowledge_job(jobId=job["id"], nonce=job["nonce"])
-        status: str = answer["status"]
-        return status
-
-    def details(self, job: dict[str, Any]) -> dict[str, Any]:
-        details: dict[str, Any] = self.api.get_job_details(jobId=job["id"])["jobDetails"]
-        return details
-
-    def succeed(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.api.put_job_success_result(jobId=job["id"], **result)
-        return answer
-
-    def fail(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.api.put_job_failure_result(jobId=job["id"], **result)
-        return answer
-
-
-class PartnerWorker:
-    """A worker for partner jobs. A job is what its details return, with its ``clientId``.
-
-    The token is the client's, unless the job has its own ``clientToken``.
+    A job is what PollForJobs returns, or the details of a partner's job with its ``clientId``. The
+    token is the client's, unless the job has its own ``clientToken``.
     """
 
-    owner = "ThirdParty"
-    time_limit = "third_party_timeout_seconds"
-
-    def __init__(self, api: Any, jobs_backend: JobBackend) -> None:
+    def __init__(self, api: Any, jobs_backend: JobBackend, owner: str) -> None:
         self.api = api
         self.backend = jobs_backend
+        self.owner = owner
+
+    def call(self, operation: str, job: dict[str, Any], **request: Any) -> dict[str, Any]:
+        """Call a custom job's operation, or the same of a partner's job, for a job."""
+        named = {"jobId": job["id"]}
+        if self.owner == "ThirdParty":
+            operation = operation.replace("job", "third_party_job")
+            client_id = job.get("clientId", self.backend.default_client_id)
+            token = job.get("clientToken") or self.backend.client_token(client_id)
+            named["clientToken"] = token
+        answer: dict[str, Any] = getattr(self.api, operation)(**named, **request)
+        return answer
 
     def poll(self, **request: Any) -> list[dict[str, Any]]:
-        jobs = self.api.poll_for_third_party_jobs(**request)["jobs"]
-        offered = [{"id": job["jobId"], "clientId": job["clientId"]} for job in jobs]
+        if self.owner == "Custom":
+            jobs: list[dict[str, Any]] = self.api.poll_for_jobs(**request)["jobs"]
+            return jobs
+        offers = self.api.poll_for_third_party_jobs(**request)["jobs"]
+        offered = [{"id": job["jobId"], "clientId": job["clientId"]} for job in offers]
         return [job | self.details(job) for job in offered]
 
     def acknowledge(self, job: dict[str, Any]) -> str:
-        answer = self.api.acknowledge_third_party_job(nonce=job["nonce"], **self._named(job))
-        status: str = answer["status"]
-        return status
+        return str(self.call("acknowledge_job", job, nonce=job["nonce"])["status"])
 
     def details(self, job: dict[str, Any]) -> dict[str, Any]:
-        answer = self.api.get_third_party_job_details(**self._named(job))
-        details: dict[str, Any] = answer["jobDetails"]
-        return details
+        return dict(self.call("get_job_details", job)["jobDetails"])
 
-    def succeed(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.api.put_third_party_job_success_result(
-            **self._named(job), **result
-        )
-        return answer
+    def succeed(self, job: dict[str, Any], **result: Any) -> None:
+        self.call("put_job_success_result", job, **result)
 
-    def fail(self, job: dict[str, Any], **result: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.api.put_third_party_job_failure_result(
-            **self._named(job), **result
-        )
-        return answer
-
-    def _named(self, job: dict[str, Any]) -> dict[str, Any]:
-        client_id = job.get("clientId", self.backend.default_client_id)
-        token = job.get("clientToken") or self.backend.client_token(client_id)
-        return {"jobId": job["id"], "clientToken": token}
+    def fail(self, job: dict[str, Any], **result: Any) -> None:
+        self.call("put_job_failure_result", job, **result)
 
 
-WORKERS = {each.owner: each for each in (CustomWorker, PartnerWorker)}
+WORKERS = ("Custom", "ThirdParty")
+"""The owners of action types whose actions need a worker."""
+
+each_owner = pytest.mark.parametrize("service", WORKERS, indirect=True)
+
+
+def context(job: dict[str, Any]) -> dict[str, Any]:
+    """A job's pipeline, stage and action."""
+    return dict(job["data"]["pipelineContext"])
 
 
 class Service:
@@ -172,7 +153,7 @@ class Service:
     ) -> None:
         self.api = api
         self.backend = jobs_backend
-        self.worker = WORKERS[owner](api, jobs_backend)
+        self.worker = Worker(api, jobs_backend, owner)
         self.type_id = TYPE | {"owner": owner}
         self.behaviour = jobs_backend.behaviour
         self.clock = jobs_backend.clock
@@ -223,6 +204,11 @@ class Service:
         execution_id: str = self.api.start_pipeline_execution(name=name)["pipelineExecutionId"]
         return execution_id
 
+    def begin(self, *stages: list[dict[str, Any]], **changes: Any) -> str:
+        """Create a pipeline as ``create`` does, and start an execution; return its id."""
+        self.create(*stages, **changes)
+        return self.start()
+
     def poll(self, limit: int | None = 100, **changes: Any) -> list[dict[str, Any]]:
         """Poll for jobs of the usual type."""
         return self.worker.poll(**{"actionTypeId": self.type_id, "maxBatchSize": limit} | changes)
@@ -239,7 +225,7 @@ class Service:
 
     def take_all(self, *names: str) -> list[dict[str, Any]]:
         """Poll for and acknowledge all jobs, which must be those of these actions."""
-        jobs = {job["data"]["pipelineContext"]["action"]["name"]: job for job in self.poll()}
+        jobs = {context(job)["action"]["name"]: job for job in self.poll()}
         assert set(jobs) == set(names)
         for job in jobs.values():
             self.acknowledge(job)
@@ -248,8 +234,7 @@ class Service:
     def job(self, **changes: Any) -> dict[str, Any]:
         """A job in progress, of a new pipeline's only action that is not a source."""
         self.register()
-        self.create(**changes)
-        self.start()
+        self.begin(**changes)
         return self.take()
 
     def succeed(self, job: dict[str, Any], **result: Any) -> None:
@@ -304,6 +289,20 @@ class Service:
         """A stage's state."""
         return next(each for each in self.stages(pipeline) if each["stageName"] == name)
 
+    def state(self, stage: str = "Stage2") -> dict[str, Any]:
+        """The state of a stage's first action."""
+        return dict(self.stage(stage)["actionStates"][0])
+
+    def latest(self, stage: str = "Stage2") -> dict[str, Any]:
+        """The latest execution of a stage's first action."""
+        return dict(self.state(stage)["latestExecution"])
+
+    def action_executions(self, name: str | None = None, **request: Any) -> list[dict[str, Any]]:
+        """What ListActionExecutions returns, of all actions or only one, newest first."""
+        answer = self.api.list_action_executions(pipelineName="release", **request)
+        found = answer["actionExecutionDetails"]
+        return [each for each in found if name in (None, each["actionName"])]
+
     def action_statuses(self, stage: str = "Stage2") -> dict[str, str | None]:
         """The status of each action of a stage."""
         return {
@@ -356,3 +355,15 @@ def running_service(owner: str = "Custom") -> Iterator[Service]:
 def error_of(error: ClientError) -> tuple[str, str]:
     """An error's code and message."""
     return error.response["Error"]["Code"], error.response["Error"]["Message"]
+
+
+def refusal_of(call: Callable[..., object], *values: Any, **request: Any) -> tuple[str, str]:
+    """The code and the message of the error that a call gets."""
+    with pytest.raises(ClientError) as caught:
+        call(*values, **request)
+    return error_of(caught.value)
+
+
+def code_of(call: Callable[..., object], *values: Any, **request: Any) -> str:
+    """The code of the error that a call gets."""
+    return refusal_of(call, *values, **request)[0]

@@ -6,9 +6,9 @@ from codepipeline_fixtures import Service, running_service
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    """A new service for custom actions; some modules have their own."""
-    with running_service() as running:
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """A new service for actions of the owner that ``each_owner`` gives, or else custom actions."""
+    with running_service(getattr(request, "param", "Custom")) as running:
         yield running
 
 

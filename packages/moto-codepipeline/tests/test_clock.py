@@ -56,8 +56,7 @@ def test_an_appointment_that_fails_does_not_stop_time() -> None:
 def test_next_due_is_when_something_happens(service: Service) -> None:
     assert service.backend.next_due() is None
     service.register()
-    service.create()
-    service.start()
+    service.begin()
     now = service.clock.now()
     assert service.backend.next_due() == now + 24 * 3600
     service.poll()

@@ -10,10 +10,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import boto3
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
@@ -21,13 +18,13 @@ from codepipeline_fixtures import (
     ACCOUNT,
     REGION,
     TYPE,
-    UNKNOWN_JOB,
     action_type,
     at_once,
-    error_of,
+    client,
     source,
 )
 from codepipeline_role import TRUST
+from codepipeline_stacks import Stack, stack_pipeline, stack_type
 from moto_codepipeline import backend
 from moto_codepipeline.http import serve
 from moto_codepipeline.testing import make_bucket, put_source
@@ -47,17 +44,6 @@ def url() -> Iterator[str]:
     server.stop()
 
 
-def api(service: str, url: str) -> Any:
-    return boto3.client(
-        service,
-        region_name=REGION,
-        endpoint_url=url,
-        aws_access_key_id="none",
-        aws_secret_access_key="none",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-
-
 def post(url: str, body: bytes, **headers: str) -> tuple[int, Any, bytes]:
     request = Request(url, data=body, method="POST")  # noqa: S310 - our own server
     usual = {"Authorization": AUTHORIZATION, "Content_Type": "application/x-amz-json-1.1"}
@@ -74,12 +60,12 @@ def post(url: str, body: bytes, **headers: str) -> tuple[int, Any, bytes]:
 @pytest.fixture(scope="module")
 def pipeline(url: str) -> str:
     """A pipeline with one custom action; returns its name."""
-    api("iam", url).create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST))
-    client = api("codepipeline", url)
-    client.create_custom_action_type(**action_type())
-    put_source(api("s3", url), "code", "code.zip", {"main.py": b"print()"})
-    make_bucket(api("s3", url), "artifacts")
-    client.create_pipeline(
+    client("iam", url).create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(TRUST))
+    pipelines = client("codepipeline", url)
+    pipelines.create_custom_action_type(**action_type())
+    put_source(client("s3", url), "code", "code.zip", {"main.py": b"print()"})
+    make_bucket(client("s3", url), "artifacts")
+    pipelines.create_pipeline(
         pipeline={
             "name": "release",
             "roleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
@@ -94,14 +80,14 @@ def pipeline(url: str) -> str:
 
 
 def test_a_pipeline_runs_over_http(url: str, pipeline: str) -> None:
-    client = api("codepipeline", url)
-    execution_id = client.start_pipeline_execution(name=pipeline)["pipelineExecutionId"]
-    [job] = client.poll_for_jobs(actionTypeId=TYPE, maxBatchSize=10)["jobs"]
-    assert client.acknowledge_job(jobId=job["id"], nonce=job["nonce"])["status"] == "InProgress"
+    pipelines = client("codepipeline", url)
+    execution_id = pipelines.start_pipeline_execution(name=pipeline)["pipelineExecutionId"]
+    [job] = pipelines.poll_for_jobs(actionTypeId=TYPE, maxBatchSize=10)["jobs"]
+    assert pipelines.acknowledge_job(jobId=job["id"], nonce=job["nonce"])["status"] == "InProgress"
     body = json.dumps({"jobId": job["id"], "outputVariables": {"a": "1"}}).encode()
     status, _, answer = post(url, body, X_Amz_Target="CodePipeline_20150709.PutJobSuccessResult")
     assert (status, answer) == (200, b"")
-    execution = client.get_pipeline_execution(
+    execution = pipelines.get_pipeline_execution(
         pipelineName=pipeline, pipelineExecutionId=execution_id
     )
     assert execution["pipelineExecution"]["status"] == "Succeeded"
@@ -109,112 +95,24 @@ def test_a_pipeline_runs_over_http(url: str, pipeline: str) -> None:
 
 @pytest.mark.usefixtures("pipeline")
 def test_a_stack_is_updated_over_http(url: str) -> None:
-    stacks, client = api("cloudformation", url), api("codepipeline", url)
+    stack, pipelines = Stack(client("cloudformation", url)), client("codepipeline", url)
 
-    def body(version: str) -> str:
-        artifacts = {"MinimumCount": 0, "MaximumCount": 5}
-        checker = {"Category": "Test", "Provider": "Checker", "Version": version}
-        fetch = {
-            "Name": "Fetch",
-            "ActionTypeId": {"Category": "Source", "Owner": "AWS", "Provider": "S3", "Version": 1},
-            "Configuration": {"S3Bucket": "code", "S3ObjectKey": "code.zip"},
-            "OutputArtifacts": [{"Name": "Code"}],
-        }
-        check = {"Name": "Check", "ActionTypeId": checker | {"Owner": "Custom"}}
-        resources = {
-            "Type": {
-                "Type": "AWS::CodePipeline::CustomActionType",
-                "Properties": checker
-                | {"InputArtifactDetails": artifacts, "OutputArtifactDetails": artifacts},
-            },
-            "Pipeline": {
-                "Type": "AWS::CodePipeline::Pipeline",
-                "DependsOn": "Type",
-                "Properties": {
-                    "Name": "stacked",
-                    "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
-                    "ArtifactStore": {"Type": "S3", "Location": "artifacts"},
-                    "Stages": [
-                        {"Name": "Source", "Actions": [fetch]},
-                        {"Name": "Check", "Actions": [check]},
-                    ],
-                },
-            },
-        }
-        outputs = {
-            "Id": {"Value": {"Fn::GetAtt": ["Type", "Id"]}},
-            "Version": {"Value": {"Fn::GetAtt": ["Pipeline", "Version"]}},
-        }
-        return json.dumps({"Resources": resources, "Outputs": outputs})
+    def template(version: str) -> dict[str, Any]:
+        kind, pipeline = stack_type(Version=version), stack_pipeline(Name="stacked")
+        [declared] = pipeline["Resources"].values()
+        declared["DependsOn"] = "BuilderType"
+        declared["Properties"]["Stages"][1]["Actions"][0]["ActionTypeId"]["Version"] = version
+        return {name: kind[name] | pipeline[name] for name in kind}
 
-    def outputs() -> dict[str, str]:
-        [stack] = stacks.describe_stacks(StackName="stacked")["Stacks"]
-        return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
-
-    def physical_id() -> str:
-        found = stacks.describe_stack_resource(StackName="stacked", LogicalResourceId="Type")
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
-
-    stacks.create_stack(StackName="stacked", TemplateBody=body("1"))
-    first = physical_id()
-    assert outputs() == {"Id": first, "Version": "1"}
-    stacks.update_stack(StackName="stacked", TemplateBody=body("2"))
-    assert physical_id() != first
-    assert outputs() == {"Id": physical_id(), "Version": "2"}
-    assert client.get_pipeline(name="stacked")["pipeline"]["version"] == 2
-    stacks.delete_stack(StackName="stacked")
-    assert "stacked" not in [each["name"] for each in client.list_pipelines()["pipelines"]]
-
-
-def test_a_partner_job_over_http(url: str, pipeline: str) -> None:
-    served = backend(ACCOUNT, REGION)
-    served.behaviour.third_party_job_ids = lambda: "a partner's jöb/1"
-    partner_type = served.register_third_party_action_type(action_type()).definition["id"]
-    client = api("codepipeline", url)
-    structure = client.get_pipeline(name=pipeline)["pipeline"] | {"name": "sold"}
-    structure["stages"][1]["actions"] = [{"name": "Build", "actionTypeId": partner_type}]
-    client.create_pipeline(pipeline=structure)
-    execution_id = client.start_pipeline_execution(name="sold")["pipelineExecutionId"]
-    target = "CodePipeline_20150709.PollForThirdPartyJobs"
-    body = json.dumps({"actionTypeId": partner_type}).encode()
-    status, headers, answer = post(url, body, X_Amz_Target=target)
-    assert (status, headers["Content-Type"]) == (200, "application/x-amz-json-1.1")
-    [job] = json.loads(answer)["jobs"]
-    assert job == {"clientId": served.default_client_id, "jobId": "a partner's jöb/1"}
-    named = {"jobId": job["jobId"], "clientToken": served.client_token(job["clientId"])}
-    details = client.get_third_party_job_details(**named)["jobDetails"]
-    acknowledged = client.acknowledge_third_party_job(nonce=details["nonce"], **named)
-    assert acknowledged["status"] == "InProgress"
-    target = "CodePipeline_20150709.PutThirdPartyJobSuccessResult"
-    status, _, answer = post(url, json.dumps(named).encode(), X_Amz_Target=target)
-    assert (status, answer) == (200, b"")
-    execution = client.get_pipeline_execution(pipelineName="sold", pipelineExecutionId=execution_id)
-    assert execution["pipelineExecution"]["status"] == "Succeeded"
-
-
-def test_an_error_over_http(url: str) -> None:
-    with pytest.raises(ClientError) as caught:
-        api("codepipeline", url).get_job_details(jobId=UNKNOWN_JOB)
-    assert error_of(caught.value)[0] == "JobNotFoundException"
-    body = json.dumps({"jobId": UNKNOWN_JOB, "nonce": "1"}).encode()
-    status, headers, answer = post(url, body, X_Amz_Target="CodePipeline_20150709.AcknowledgeJob")
-    assert status == 400
-    assert headers["Content-Type"] == "application/x-amz-json-1.1"
-    assert headers["x-amzn-ErrorType"] == "JobNotFoundException"
-    assert headers["x-amzn-RequestId"]
-    assert json.loads(answer) == {
-        "__type": "JobNotFoundException",
-        "message": f"Job with id '{UNKNOWN_JOB}' does not exist",
-    }
-    status, headers, _ = post(url, b"{}", X_Amz_Target="CodePipeline_20150709.AcknowledgeJob")
-    assert (status, headers["x-amzn-ErrorType"]) == (400, "ValidationException")
-
-
-@pytest.mark.parametrize("target", ["CodePipeline_20150709.Dance", "CodePipeline_20150709.", ""])
-def test_an_unknown_operation(url: str, target: str) -> None:
-    status, _, answer = post(url, b"{}", X_Amz_Target=target)
-    assert status == 400
-    assert json.loads(answer)["__type"] == "UnknownOperationException"
+    stack.create(template("2"))
+    first = stack.outputs["Id"]
+    assert stack.outputs["Version"] == "1"
+    stack.update(template("3"))
+    assert stack.outputs["Id"] != first
+    assert stack.outputs["Version"] == "2"
+    assert pipelines.get_pipeline(name="stacked")["pipeline"]["version"] == 2
+    stack.delete()
+    assert "stacked" not in [each["name"] for each in pipelines.list_pipelines()["pipelines"]]
 
 
 def test_timestamps_are_numbers(url: str, pipeline: str) -> None:
@@ -229,19 +127,6 @@ def test_timestamps_are_numbers(url: str, pipeline: str) -> None:
         status, _, answer = post(url, json.dumps(body).encode(), X_Amz_Target=target)
         assert status == 200
         assert not re.search(rb'"\d{4}-\d\d-\d\dT', answer), answer
-
-
-def test_a_client_that_speaks_cbor_is_refused(url: str) -> None:
-    path = "/service/CodePipeline_20150709/operation/PollForJobs"
-    status, headers, answer = post(
-        url + path, b"\xa0", smithy_protocol="rpc-v2-cbor", Content_Type="application/cbor"
-    )
-    assert status == 400
-    assert headers["smithy-protocol"] == "rpc-v2-cbor"
-    assert headers["Content-Type"] == "application/cbor"
-    assert answer[:1] == b"\xa2"
-    assert b"UnsupportedProtocolException" in answer
-    assert b"speaks JSON 1.1 only" in answer
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")

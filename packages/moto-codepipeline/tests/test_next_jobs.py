@@ -3,8 +3,6 @@
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import pytest
 
@@ -14,7 +12,7 @@ from codepipeline_fixtures import (
     at_once,
     configuration_property,
 )
-from codepipeline_served import served_service
+from codepipeline_served import call, served_service
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +37,8 @@ def endpoint() -> Iterator[tuple[Service, str]]:
         yield service, f"{url}/_local/codepipeline/next-jobs"
 
 
-def call(url: str, body: Any = None) -> tuple[int, Any]:
-    data = None if body is None else json.dumps(body).encode()
-    try:
-        with urlopen(Request(url, data)) as answer:  # noqa: S310 - our own server
-            return answer.status, json.loads(answer.read())
-    except HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())
+def wish_for(url: str, body: Any) -> tuple[int, Any]:
+    return call(url, "POST", json.dumps(body))
 
 
 def configuration(job: dict[str, Any]) -> Any:
@@ -58,7 +50,7 @@ def test_only_the_next_job_has_the_configuration_that_was_set_up(
 ) -> None:
     service, url = endpoint
     wish = {"configuration": {"Outcome": "Fail"}, "offer_twice": False}
-    assert call(url, {"configuration": {"Outcome": "Fail"}}) == (200, {"next_jobs": [wish]})
+    assert wish_for(url, {"configuration": {"Outcome": "Fail"}}) == (200, {"next_jobs": [wish]})
     assert call(url) == (200, {"next_jobs": [wish]})
     # It is for the next job whose type has the property.
     service.start("plain")
@@ -87,7 +79,7 @@ def test_only_the_next_job_has_the_configuration_that_was_set_up(
 
 def test_offer_twice_offers_the_job_once_more_at_once(endpoint: tuple[Service, str]) -> None:
     service, url = endpoint
-    assert call(url, {"offer_twice": True})[0] == 200
+    assert wish_for(url, {"offer_twice": True})[0] == 200
     service.start()
     [offer] = service.poll()
     [again] = service.poll()
@@ -114,10 +106,18 @@ def test_an_invalid_request_for_the_next_job_is_refused(
     endpoint: tuple[Service, str], body: Any
 ) -> None:
     _, url = endpoint
-    status, answer = call(url, body)
+    status, answer = wish_for(url, body)
     assert status == 400
     assert answer["message"].startswith("The body must")
     assert call(url) == (200, {"next_jobs": []})
+
+
+def overview(service: Service, name: str) -> dict[str, Any]:
+    return next(each for each in service.backend.overview() if each["name"] == name)
+
+
+def reached(pipeline: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(each["name"], each["status"], each["execution"]) for each in pipeline["stages"]]
 
 
 def test_everything_known_about_a_job_and_pipelines_is_shown(endpoint: tuple[Service, str]) -> None:
@@ -129,39 +129,28 @@ def test_everything_known_about_a_job_and_pipelines_is_shown(endpoint: tuple[Ser
     assert told is not None
     assert (told["status"], told["withdrawn"]) == ("Dispatched", False)
     assert told["action"]["status"] == "InProgress"
-    release = next(each for each in service.backend.overview() if each["name"] == "release")
+    release = overview(service, "release")
     assert release["status"] == "InProgress"
-    stages = [(each["name"], each["status"], each["execution"]) for each in release["stages"]]
-    assert stages == [("Source", "Succeeded", first), ("Stage2", "InProgress", first)]
-    none = dict.fromkeys(("token", "error"))
-    kind = {
-        "type": "/".join(
-            service.type_id[name] for name in ("owner", "category", "provider", "version")
-        )
-    }
+    assert reached(release) == [("Source", "Succeeded", first), ("Stage2", "InProgress", first)]
+    both = {"type": "Custom/Build/Builder/1", "token": None, "error": None}
     assert release["stages"][1]["held"] is None
+    offered = {"status": "InProgress", "jobId": job["id"], "jobStatus": "Dispatched"}
     assert release["stages"][1]["actions"] == [
-        {"name": "First", "status": "InProgress", "jobId": job["id"], "jobStatus": "Dispatched"}
-        | kind
-        | none,
-        {"name": "Second", "status": None, "jobId": None, "jobStatus": None} | kind | none,
+        both | offered | {"name": "First"},
+        both | dict.fromkeys(offered) | {"name": "Second"},
     ]
-    service.api.disable_stage_transition(
-        pipelineName="release", stageName="Stage2", transitionType="Inbound", reason="for lunch"
-    )
-    release = next(each for each in service.backend.overview() if each["name"] == "release")
+    place = {"pipelineName": "release", "stageName": "Stage2", "transitionType": "Inbound"}
+    service.api.disable_stage_transition(**place, reason="for lunch")
+    release = overview(service, "release")
     assert release["stages"][1]["held"] == "for lunch"
     # A stage shows the latest execution that reached it.
     second = service.start()
-    release = next(each for each in service.backend.overview() if each["name"] == "release")
-    stages = [(each["name"], each["status"], each["execution"]) for each in release["stages"]]
-    assert stages == [("Source", "Succeeded", second), ("Stage2", "InProgress", first)]
+    release = overview(service, "release")
+    assert reached(release) == [("Source", "Succeeded", second), ("Stage2", "InProgress", first)]
     assert release["stages"][1]["actions"][0]["jobId"] == job["id"]
     assert list(release["underWay"].items()) == [(second, None), (first, "InProgress")]
-    service.api.enable_stage_transition(
-        pipelineName="release", stageName="Stage2", transitionType="Inbound"
-    )
+    service.api.enable_stage_transition(**place)
     service.create(name="never")
-    never = next(each for each in service.backend.overview() if each["name"] == "never")
+    never = overview(service, "never")
     assert (never["status"], never["underWay"]) == (None, {})
     assert (never["stages"][1]["status"], never["stages"][1]["execution"]) == (None, None)

@@ -21,16 +21,21 @@ from hypothesis.stateful import (
 
 from codepipeline_fixtures import (
     ACCOUNT,
+    APPROVAL,
     BOUNDED,
+    IDLE,
+    LAMBDA,
+    PARTNER_TYPE,
     REGION,
     SOURCE,
     TYPE,
-    WORKERS,
     Service,
+    Worker,
     action,
     action_type,
     client,
     configuration_property,
+    context,
     running_service,
     source,
 )
@@ -43,18 +48,24 @@ REFUSALS = {
     "InvalidStructureException",
 }
 OVER = {"Succeeded", "Failed", "Stopped", "Superseded", "Cancelled"}
-APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
-LAMBDA = {"category": "Invoke", "owner": "AWS", "provider": "Lambda", "version": "1"}
-DEPLOY = {"category": "Deploy", "owner": "AWS", "provider": "CodeDeploy", "version": "1"}
 
 names = st.sampled_from(["A", "B", "C"])
 texts = st.sampled_from(
     ["t", "****", "", "#{A.x}", "#{variables.A}", "#{codepipeline.PipelineExecutionId}", "#{.}"]
 )
 artifacts = st.lists(names.map(lambda name: {"name": name}), max_size=2)
-PARTNER = TYPE | {"owner": "ThirdParty"}
 kinds = st.sampled_from(
-    [TYPE, TYPE, PARTNER, PARTNER, APPROVAL, LAMBDA, DEPLOY, SOURCE, TYPE | {"provider": "No"}]
+    [
+        TYPE,
+        TYPE,
+        PARTNER_TYPE,
+        PARTNER_TYPE,
+        APPROVAL,
+        LAMBDA,
+        IDLE,
+        SOURCE,
+        TYPE | {"provider": "No"},
+    ]
 )
 
 
@@ -109,7 +120,7 @@ def code_of(call: Callable[[], Any]) -> str | None:
 def go_on(service: Service, pick: Callable[[], bool]) -> None:
     """Answer all jobs and approvals that an execution waits for."""
     for key in service.backend.action_types:
-        worker = WORKERS[key.owner](service.api, service.backend)
+        worker = Worker(service.api, service.backend, key.owner)
         for job in worker.poll(actionTypeId=key._asdict(), maxBatchSize=100):
             worker.acknowledge(job)
             if pick():
@@ -141,7 +152,7 @@ def tidy_up(pipeline: dict[str, Any]) -> None:
             each["name"] = f"{each['name']}{index}"
             if each["actionTypeId"] == SOURCE:
                 each["actionTypeId"] = TYPE
-            in_other_region = {LAMBDA["provider"], DEPLOY["provider"]}
+            in_other_region = {LAMBDA["provider"], IDLE["provider"]}
             if each["actionTypeId"]["provider"] not in in_other_region:
                 each.pop("region", None)
             for member in ("namespace", "timeoutInMinutes", "inputArtifacts"):
@@ -229,7 +240,7 @@ def test_any_structure_is_refused_or_runs_to_its_end(
                 break
             go_on(service, lambda: data.draw(st.booleans()))
         assert service.status(execution_id) in OVER
-        assert service.api.list_action_executions(pipelineName="release")["actionExecutionDetails"]
+        assert service.action_executions()
 
 
 SECRET = "hunter2"
@@ -519,9 +530,8 @@ class People(RuleBasedStateMachine):
             assert len(jobs) == min(1, len(self.there.jobs))
             for job in jobs:
                 execution, attempt = self.there.jobs[0]
-                context = job["data"]["pipelineContext"]
-                assert context["pipelineExecutionId"] == execution.id
-                assert context["action"]["name"] == attempt.name
+                assert context(job)["pipelineExecutionId"] == execution.id
+                assert context(job)["action"]["name"] == attempt.name
                 self.service.acknowledge(job)
                 (self.service.succeed if good else self.service.fail)(job)
                 self.there.end(execution, attempt, "Succeeded" if good else "Failed")
@@ -645,10 +655,12 @@ class People(RuleBasedStateMachine):
         for state in self.service.backend.get_pipeline_state("release")["stageStates"]:
             stage = state["stageName"]
             assert state["inboundTransitionState"]["enabled"] == (stage not in self.there.disabled)
-            assert state["inboundExecutions"] == [
+            waiting = [
                 {"pipelineExecutionId": each.id, "status": "InProgress"}
                 for each in self.there.waiting[stage]
             ]
+            assert state["inboundExecutions"] == waiting
+            assert state.get("inboundExecution") == (waiting[0] if waiting else None)
             newest = self.there.newest_in(stage)
             assert state.get("latestExecution") == (
                 {"pipelineExecutionId": newest.id, "status": newest.stages[stage]}

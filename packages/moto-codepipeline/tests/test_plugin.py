@@ -76,29 +76,32 @@ def test_the_plugin_alone_does_not_import_moto() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
+def run_with(folder: Path, setting: str, switches: str, seconds: int) -> tuple[int, str]:
+    """The status and the output of a test that expects these seconds to acknowledge."""
+    (folder / "pytest.ini").write_text(setting)
+    (folder / "behaviour.toml").write_text(switches)
+    expected = f"codepipeline.behaviour.acknowledge_seconds == {seconds}"
+    (folder / "test_it.py").write_text(f"def test_it(codepipeline):\n    assert {expected}\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
-    ("text", "ended"),
+    ("text", "status", "told"),
     [
-        ("[switches]\nacknowledge_seconds = 45\n", (0, "1 passed")),
-        ("[switches]\nacknowledge = 45\n", (1, "behaviour.toml: There is no switch 'acknowledge'")),
+        ("[switches]\nacknowledge_seconds = 45\n", 0, "1 passed"),
+        ("[switches]\nacknowledge = 45\n", 1, "behaviour.toml: There is no switch 'acknowledge'"),
     ],
 )
 def test_each_test_begins_with_the_file_of_switches(
-    text: str, ended: tuple[int, str], tmp_path: Path
+    text: str, status: int, told: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "pytest.ini").write_text("[pytest]\ncodepipeline_behaviour_file = behaviour.toml\n")
-    (tmp_path / "behaviour.toml").write_text(text)
-    (tmp_path / "test_it.py").write_text(
-        "def test_it(codepipeline):\n    assert codepipeline.behaviour.acknowledge_seconds == 45\n"
-    )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
-    )
-    status, told = ended
-    assert done.returncode == status, done.stdout
-    assert told in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
+    setting = "[pytest]\ncodepipeline_behaviour_file = behaviour.toml\n"
+    ended, output = run_with(tmp_path, setting, text, 45)
+    assert (ended, told in output, "Traceback" in output) == (status, True, False), output
 
 
 PAGE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
@@ -111,18 +114,10 @@ SETTINGS = re.findall(r"^```ini\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 def test_the_answers_and_the_setting_of_the_probes_page_are_used(
     answers: str, setting: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "pytest.ini").write_text(setting)
     changed = answers.replace("acknowledge_seconds = 60", "acknowledge_seconds = 61")
     assert changed != answers
-    (tmp_path / "behaviour.toml").write_text(changed)
-    (tmp_path / "test_it.py").write_text(
-        "def test_it(codepipeline):\n    assert codepipeline.behaviour.acknowledge_seconds == 61\n"
-    )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stdout
+    status, output = run_with(tmp_path, setting, changed, 61)
+    assert status == 0, output
 
 
 LINT = {"category": "Test", "owner": "Custom", "provider": "Lint", "version": "1"}

@@ -32,6 +32,9 @@ from moto_codepipeline.probe.run import Record, run
 from moto_codepipeline.probe.trials import Probe
 from probing import PREFIX, Asked, asked, left, make_neighbors
 
+Main = Callable[..., int]
+Patch = pytest.MonkeyPatch
+
 PAGE = (Path(__file__).parents[1] / "docs" / "probe.md").read_text()
 COMMANDS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
@@ -48,6 +51,18 @@ def record_of(there: Asked, folder: Path) -> Record:
     record = Record(folder / "behaviour.toml", there.url, REGION)
     there.note = record.note
     return record
+
+
+def answers_of(there: Asked, folder: Path, *names: str) -> Record:
+    """What a run of the questions with these names writes."""
+    record = record_of(there, folder)
+    run(there.probe(), record, named(*names), quietly)
+    return record
+
+
+def calls_of(record: Record) -> list[dict[str, Any]]:
+    """The recorded calls."""
+    return [json.loads(line) for line in record.evidence.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -67,12 +82,8 @@ def test_every_switch_is_a_question_or_has_a_reason() -> None:
 def test_the_package_has_the_facts_about_its_codepipeline(there: Asked, tmp_path: Path) -> None:
     questions = [each for each in QUESTIONS if each.facts and not each.long]
     record = record_of(there, tmp_path)
-    run(
-        there.probe(),
-        record,
-        [*named("update_under_way", "continuation_seconds"), *questions],
-        quietly,
-    )
+    before = named("update_under_way", "continuation_seconds")
+    run(there.probe(), record, [*before, *questions], quietly)
     facts = {name for each in questions for name in each.facts}
     assert record.content["facts"] == {name: FACTS[name]["here"] for name in facts}
     assert set(FACTS) - facts == {"timed_out_action"}
@@ -84,8 +95,7 @@ def test_a_fact_is_unanswered_if_a_call_before_it_is_refused(there: Asked, tmp_p
         raise exceptions.JobNotFoundError(job_id)
 
     there.service.put_job_failure_result = refuse  # type: ignore[method-assign]
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("retries"), quietly)
+    record = answers_of(there, tmp_path, "retries")
     found = {"retry_in_progress", "retry_of_a_stage_that_succeeded"}
     assert set(record.content["facts"]) == found
     assert record.content["unanswered"]["retry_after_an_update"] == (
@@ -162,7 +172,7 @@ REFUSED += ["delete_role", "delete_bucket"]
 
 @pytest.mark.parametrize("refused", REFUSED)
 def test_a_refused_removal_hides_no_error_and_ends_no_other_removal(
-    refused: str, there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    refused: str, there: Asked, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     once = Calls.once
 
@@ -197,8 +207,7 @@ def test_a_time_that_varies_is_unanswered(there: Asked, tmp_path: Path) -> None:
         dispatch(job)
 
     there.service._board._dispatch = varying  # type: ignore[method-assign]
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("acknowledge_seconds"), quietly)
+    record = answers_of(there, tmp_path, "acknowledge_seconds")
     assert "acknowledge_seconds" not in record.content["switches"]
     assert record.content["unanswered"]["acknowledge_seconds"] == "The time is different each time"
 
@@ -213,8 +222,7 @@ def test_an_answer_that_differs_between_trials_is_unanswered(there: Asked, tmp_p
         return acknowledge(job, nonce)
 
     there.service._board.acknowledge = either  # type: ignore[method-assign]
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("repeated_acknowledgment"), quietly)
+    record = answers_of(there, tmp_path, "repeated_acknowledgment")
     told = "It differs: status, then InvalidNonceException"
     assert record.content["unanswered"]["repeated_acknowledgment"] == told
     assert record.content["switches"] == {}
@@ -223,8 +231,7 @@ def test_an_answer_that_differs_between_trials_is_unanswered(there: Asked, tmp_p
 def test_nothing_is_said_about_a_larger_throttle_than_the_calls_reach(
     there: Asked, tmp_path: Path
 ) -> None:
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("throttle"), quietly)
+    record = answers_of(there, tmp_path, "throttle")
     assert record.content["switches"] == {}
     told = "None of 200 calls in 0 s was throttled"
     assert record.content["unanswered"]["throttle"] == told
@@ -240,16 +247,14 @@ def test_a_poll_for_more_jobs_may_be_refused(tmp_path: Path) -> None:
             return poll(type_id, number, query)
 
         there.service.poll_for_jobs = refusing  # type: ignore[method-assign, assignment]
-        record = record_of(there, tmp_path)
-        run(there.probe(), record, named("batch_cap", "texts"), quietly)
+        record = answers_of(there, tmp_path, "batch_cap", "texts")
     assert record.content["switches"] == {"batch_cap": 10, "default_batch_size": 3}
     assert record.content["facts"]["poll_for_100"] == "ValidationException: No more than 10"
 
 
 def test_the_probe_reports_that_all_calls_are_throttled(tmp_path: Path) -> None:
     with asked({"throttle": 0}) as there:
-        record = record_of(there, tmp_path)
-        run(there.probe(), record, named("acknowledge_seconds", "throttle"), quietly)
+        record = answers_of(there, tmp_path, "acknowledge_seconds", "throttle")
     assert record.content["switches"] == {"throttle": 0}
     assert "answered ThrottlingException 12 times" in record.content["unanswered"]["nonce_rotates"]
 
@@ -258,7 +263,7 @@ def test_the_probe_reports_that_all_calls_are_throttled(tmp_path: Path) -> None:
     "code", ["ConcurrentModificationException", "AWS.SimpleQueueService.QueueDeletedRecently"]
 )
 def test_an_error_that_passes_is_no_answer(
-    code: str, there: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: str, there: Asked, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     once, refused = Calls.once, set[str]()
 
@@ -271,8 +276,7 @@ def test_an_error_that_passes_is_no_answer(
         return once(calls, service, operation, *more, **request)
 
     monkeypatch.setattr(Calls, "once", first_refusing)
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("types", "event_lag_seconds"), quietly)
+    record = answers_of(there, tmp_path, "types", "event_lag_seconds")
     facts = record.content["facts"]
     assert {" create_queue", "type_that_exists create_custom_action_type"} <= refused
     assert facts == {name: FACTS[name]["here"] for name in named("types")[0].facts}
@@ -298,21 +302,16 @@ def test_no_secret_is_written_or_printed(
 
 
 def test_every_call_is_recorded_with_its_question(there: Asked, tmp_path: Path) -> None:
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("acknowledge_of_ended"), quietly)
-    lines = [json.loads(line) for line in record.evidence.read_text().splitlines()]
+    record = answers_of(there, tmp_path, "acknowledge_of_ended")
+    lines = calls_of(record)
     asked_for = [line for line in lines if line["question"] == "acknowledge_of_ended"]
-    refused = [line["answer"] for line in asked_for if "acknowledge_job" in line["call"]]
-    assert [str(answer).partition(":")[0] for answer in refused] == [
-        "{'status'",
-        "InvalidNonceException",
-    ] * 2
+    told = [str(line["answer"]) for line in asked_for if "acknowledge_job" in line["call"]]
+    assert [text.partition(":")[0] for text in told] == ["{'status'", "InvalidNonceException"] * 2
 
 
 def test_every_call_about_a_fact_is_recorded_with_it(there: Asked, tmp_path: Path) -> None:
-    record = record_of(there, tmp_path)
-    run(there.probe(), record, named("types"), quietly)
-    lines = [json.loads(line) for line in record.evidence.read_text().splitlines()]
+    record = answers_of(there, tmp_path, "types")
+    lines = calls_of(record)
     of_it = [line for line in lines if line["fact"] == "type_that_exists"]
     code, _, text = record.content["facts"]["type_that_exists"].partition("'<TYPE>'")
     [answer] = [line["answer"] for line in of_it]
@@ -324,17 +323,11 @@ def test_every_call_about_a_fact_is_recorded_with_it(there: Asked, tmp_path: Pat
 
 def test_no_poll_is_made_before_a_job_can_be_offered(tmp_path: Path) -> None:
     with asked({"started_before_queued_seconds": 27}) as there:
-        record = record_of(there, tmp_path)
-        questions = named("started_before_queued_seconds", "repeated_acknowledgment")
-        run(there.probe(), record, questions, quietly)
-    lines = [json.loads(line) for line in record.evidence.read_text().splitlines()]
-    polls = [line for line in lines if line["call"] == "codepipeline:poll_for_jobs"]
-    offered = [
-        len(each["answer"]["jobs"])
-        for each in polls
-        if each["question"] == "repeated_acknowledgment"
-    ]
-    assert offered == [1, 1]
+        names = ("started_before_queued_seconds", "repeated_acknowledgment")
+        record = answers_of(there, tmp_path, *names)
+    polls = [line for line in calls_of(record) if line["call"] == "codepipeline:poll_for_jobs"]
+    asked_for = [each for each in polls if each["question"] == "repeated_acknowledgment"]
+    assert [len(each["answer"]["jobs"]) for each in asked_for] == [1, 1]
 
 
 def test_a_run_continues_where_an_earlier_one_ended(there: Asked, tmp_path: Path) -> None:
@@ -376,22 +369,19 @@ def test_a_written_file_can_be_read(tmp_path: Path) -> None:
         ("[switches]\nnonce_rotates = 1", "behaviour.toml: nonce_rotates must be true or false"),
         ("nonce_rotates = true", r"behaviour.toml must have a table \[switches\]"),
         ("[switches", "behaviour.toml can't be read: "),
+        (None, "There is no file"),
     ],
 )
-def test_an_invalid_file_is_refused(text: str, told: str, tmp_path: Path) -> None:
+def test_an_invalid_or_missing_file_is_refused(text: str | None, told: str, tmp_path: Path) -> None:
     path = tmp_path / "behaviour.toml"
-    path.write_text(text)
+    if text is not None:
+        path.write_text(text)
     with pytest.raises(switches.SwitchError, match=told):
         answers.load(path)
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(switches.SwitchError, match="There is no file"):
-        answers.load(tmp_path / "behaviour.toml")
-
-
 def test_a_codepipeline_begins_with_the_packages_own_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: Patch
 ) -> None:
     path = tmp_path / "behaviour.toml"
     write(path, {"switches": {"acknowledge_seconds": 45, "nonce_rotates": False}})
@@ -403,8 +393,7 @@ def test_a_codepipeline_begins_with_the_packages_own_file(
 def test_the_answers_can_be_set_in_another_codepipeline(tmp_path: Path) -> None:
     setting = {"nonce_rotates": False, "acknowledge_seconds": 45}
     with asked(setting) as there:
-        record = record_of(there, tmp_path)
-        run(there.probe(), record, named("nonce_rotates"), quietly)
+        record = answers_of(there, tmp_path, "nonce_rotates")
     with asked(answers.load(record.path)) as there:
         assert there.service.behaviour == Behaviour(nonce_rotates=False, acknowledge_seconds=45)
 
@@ -413,7 +402,7 @@ def test_the_answers_can_be_set_in_another_codepipeline(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def main(there: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+def main(there: Asked, monkeypatch: Patch, tmp_path: Path) -> Main:
     """The command with these arguments, in real time."""
     there.service.clock = Clock()
 
@@ -427,11 +416,7 @@ def main(there: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calla
 
 @pytest.mark.parametrize("typed", COMMANDS)
 def test_against_aws_it_shows_what_it_creates_and_asks_for_confirmation(
-    typed: str,
-    there: Asked,
-    main: Callable[..., int],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: Any,
+    typed: str, there: Asked, main: Main, monkeypatch: Patch, capsys: Any
 ) -> None:
     # moto stands in for AWS.
     monkeypatch.setattr("builtins.input", lambda _: "n")
@@ -446,21 +431,18 @@ def test_against_aws_it_shows_what_it_creates_and_asks_for_confirmation(
     assert left(there.service) == []
     assert main("--yes", "--only", "repeated_acknowledgment") == 0
     assert 'repeated_acknowledgment = "InvalidNonceException"' in capsys.readouterr().out
-    assert answers.load(Path("behaviour.toml")) == {
-        "repeated_acknowledgment": "InvalidNonceException"
-    }
+    found = {"repeated_acknowledgment": "InvalidNonceException"}
+    assert answers.load(Path("behaviour.toml")) == found
     assert answers.read(Path("behaviour.toml"))["endpoint"] == "AWS"
 
 
-def test_an_emulator_is_probed_without_confirmation(
-    there: Asked, main: Callable[..., int], capsys: Any
-) -> None:
+def test_an_emulator_is_probed_without_confirmation(there: Asked, main: Main, capsys: Any) -> None:
     assert main("--endpoint-url", there.url, "--only", "source_without_version") == 0
     assert 'source_without_version = "ConfigurationError"' in capsys.readouterr().out
     assert left(there.service) == []
 
 
-def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any) -> None:
+def test_clean_only_removes(there: Asked, main: Main, capsys: Any) -> None:
     there.probe().place.make()
     assert main("--endpoint-url", there.url, "--clean") == 0
     assert f"Removed: the role {there.probe().place.name}" in capsys.readouterr().out
@@ -482,7 +464,7 @@ def test_clean_only_removes(there: Asked, main: Callable[..., int], capsys: Any)
     ],
 )
 def test_an_invalid_argument_is_reported_in_one_line(
-    arguments: list[str], told: str, main: Callable[..., int], capsys: Any, monkeypatch: Any
+    arguments: list[str], told: str, main: Main, capsys: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
     assert main(*arguments) == 2
@@ -493,7 +475,7 @@ def test_an_invalid_argument_is_reported_in_one_line(
 
 @pytest.mark.parametrize("arguments", [[], ["--clean"]])
 def test_nothing_is_done_without_an_answer_to_the_confirmation(
-    arguments: list[str], there: Asked, main: Callable[..., int], monkeypatch: Any, capsys: Any
+    arguments: list[str], there: Asked, main: Main, monkeypatch: Any, capsys: Any
 ) -> None:
     there.probe().place.make()
     before = left(there.service)
@@ -507,7 +489,7 @@ def test_nothing_is_done_without_an_answer_to_the_confirmation(
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_interrupts_the_command_which_removes_everything(
-    name: str, there: Asked, main: Callable[..., int], monkeypatch: Any, capsys: Any
+    name: str, there: Asked, main: Main, monkeypatch: Any, capsys: Any
 ) -> None:
     made, number = Place.make, getattr(signal, name)
     before = signal.getsignal(number)

@@ -5,9 +5,9 @@ response, and with every job's status after each step.
 """
 
 import itertools
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from codepipeline_fixtures import BOUNDED, Service, running_service
+from codepipeline_fixtures import BOUNDED, TYPE, Service, action, action_type, running_service
 from moto_codepipeline.exceptions import CodePipelineError
 
 SWITCHES: dict[str, tuple[Any, Any]] = {
@@ -122,7 +122,6 @@ class Workers(RuleBasedStateMachine):
         self.executions: dict[str, str] = {}
         self.offers: dict[str, list[Offer]] = {name: [] for name in WORKERS}
         self.token = self.backend.client_token(self.backend.default_client_id)
-        self.type_ids: dict[str, dict[str, str]] = {}
 
     def teardown(self) -> None:
         self.stack.close()
@@ -145,20 +144,8 @@ class Workers(RuleBasedStateMachine):
         for name, value in (self.behaviour | fixed).items():
             assert hasattr(self.backend.behaviour, name), name
             setattr(self.backend.behaviour, name, value)
-        for owner in TIME_LIMITS:
-            request = {
-                "category": "Build",
-                "provider": "Builder",
-                "version": "1",
-                "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 1},
-                "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 1},
-            }
-            register = (
-                self.backend.create_custom_action_type
-                if owner == "Custom"
-                else self.backend.register_third_party_action_type
-            )
-            self.type_ids[owner] = register(request).definition["id"]
+        self.backend.create_custom_action_type(action_type())
+        self.backend.register_third_party_action_type(action_type())
 
     @property
     def now(self) -> float:
@@ -167,12 +154,8 @@ class Workers(RuleBasedStateMachine):
     @rule(owner=st.sampled_from(sorted(TIME_LIMITS)))
     def start_a_pipeline(self, owner: str) -> None:
         name = f"release-{len(self.newest)}"
-        self.backend.create_pipeline(
-            self.service.structure(
-                [{"name": "Work", "actionTypeId": self.type_ids[owner]}], name=name
-            ),
-            [],
-        )
+        work = action("Work", TYPE | {"owner": owner})
+        self.backend.create_pipeline(self.service.structure([work], name=name), [])
         self.executions[name] = self.backend.start_pipeline_execution(name, None)
         delay = self.behaviour["started_before_queued_seconds"]
         self._add(Job(name, owner, len(self.jobs), self.now + delay, self.now + TIME_LIMITS[owner]))
@@ -205,7 +188,7 @@ class Workers(RuleBasedStateMachine):
             self.offers[worker].append(Offer(job, each["nonce"]))
 
     def _poll(self, owner: str, limit: int | None) -> list[dict[str, Any]]:
-        type_id = self.type_ids[owner]
+        type_id = TYPE | {"owner": owner}
         if owner == "Custom":
             return self.backend.poll_for_jobs(type_id, limit, None)
         listed = self.backend.poll_for_third_party_jobs(type_id, limit)
@@ -223,11 +206,7 @@ class Workers(RuleBasedStateMachine):
         switch = "acknowledge_of_ended" if status in ENDED else "repeated_acknowledgment"
         taken = status in (*ENDED, "InProgress")
         refused = nonce != job.nonce or (taken and self.behaviour[switch] != "status")
-        answer = self._call(
-            job,
-            lambda: self.backend.acknowledge_job(job.id or "", nonce),
-            lambda token: self.backend.acknowledge_third_party_job(job.id or "", nonce, token),
-        )
+        answer = self._call(job, "acknowledge_job", nonce=nonce)
         if refused:
             assert answer == "InvalidNonceException"
             return
@@ -244,14 +223,13 @@ class Workers(RuleBasedStateMachine):
         if repeat and job.result is not None:
             result = job.result
         status = job.status(self.now)
-        success = "failureDetails" not in result
         accepted = status == "InProgress" or (
             status not in ENDED and self.behaviour["result_before_acknowledgment"] == "accept"
         )
         late = job.withdrawn is not None
         accepted &= not late or self.behaviour["result_after_abandonment"] == "accept"
         identical = job.result == result
-        answer = self._put(job, result, success)
+        answer = self._put(job, result)
         assert answer == (None if accepted or identical else "InvalidJobStateException")
         if accepted:
             job.result = result
@@ -270,9 +248,8 @@ class Workers(RuleBasedStateMachine):
         job = self.newest[name]
         status = job.status(self.now)
         execution_id = self.executions[name]
-        answer = _outcome(
-            lambda: self.backend.stop_pipeline_execution(name, execution_id, abandon=True)
-        )
+        stop = self.backend.stop_pipeline_execution
+        answer = _outcome(lambda: stop(name, execution_id, abandon=True))
         if status in ENDED or job.withdrawn is not None:
             assert answer == "PipelineExecutionNotStoppableException"
         else:
@@ -284,7 +261,7 @@ class Workers(RuleBasedStateMachine):
     def put_a_token_with_variables(self, data: st.DataObject) -> None:
         job = self._some_offer(data)[1].job
         result = {"continuationToken": "more", "outputVariables": {"a": "1"}}
-        assert self._put(job, result, True) == "ValidationException"
+        assert self._put(job, result) == "ValidationException"
 
     @precondition(lambda self: self._any_offer())
     @rule(data=st.data())
@@ -296,21 +273,15 @@ class Workers(RuleBasedStateMachine):
             lambda: self.backend.acknowledge_third_party_job(job_id, nonce, "wrong"),
             lambda: self.backend.put_third_party_job_success_result(job_id, "wrong", {}),
         ):
-            expected = "InvalidClientTokenException"
-            if job.owner == "Custom":
-                expected = "JobNotFoundException"
-            assert _outcome(call) == expected
+            codes = {"ThirdParty": "InvalidClientTokenException", "Custom": "JobNotFoundException"}
+            assert _outcome(call) == codes[job.owner]
 
     @precondition(lambda self: self._any_offer())
     @rule(data=st.data())
     def get_details(self, data: st.DataObject) -> None:
         job = self._some_offer(data)[1].job
         ended = job.told(self.now) in ENDED
-        answer = self._call(
-            job,
-            lambda: self.backend.get_job_details(job.id or ""),
-            lambda token: self.backend.get_third_party_job_details(job.id or "", token),
-        )
+        answer = self._call(job, "get_job_details")
         if job.owner == "ThirdParty" and ended:
             refusal = self.behaviour["third_party_details_of_ended"]
             if refusal != "details":
@@ -384,8 +355,8 @@ class Workers(RuleBasedStateMachine):
                 found = "Stopped", "Abandoned"
             execution = self.backend.describe_pipeline_execution(name, self.executions[name])
             [_, stage] = self.backend.get_pipeline_state(name)["stageStates"]
-            [action] = stage["actionStates"]
-            assert (execution["status"], action["latestExecution"]["status"]) == found
+            [shown] = stage["actionStates"]
+            assert (execution["status"], shown["latestExecution"]["status"]) == found
             assert stage["latestExecution"]["status"] == execution["status"]
 
     # Helpers
@@ -402,23 +373,18 @@ class Workers(RuleBasedStateMachine):
         index = data.draw(st.integers(0, len(every) - 1))
         return every[len(every) - 1 - index]
 
-    def _put(self, job: Job, result: dict[str, Any], success: bool) -> Any:
+    def _put(self, job: Job, result: dict[str, Any]) -> Any:
+        kind = "failure" if "failureDetails" in result else "success"
         # The service keeps its argument; a worker's next result is another object.
-        copy, job_id = json.loads(json.dumps(result)), job.id or ""
-        if success:
-            return self._call(
-                job,
-                lambda: self.backend.put_job_success_result(job_id, copy),
-                lambda token: self.backend.put_third_party_job_success_result(job_id, token, copy),
-            )
-        return self._call(
-            job,
-            lambda: self.backend.put_job_failure_result(job_id, copy),
-            lambda token: self.backend.put_third_party_job_failure_result(job_id, token, copy),
-        )
+        return self._call(job, f"put_job_{kind}_result", result=deepcopy(result))
 
-    def _call(self, job: Job, custom: Callable[[], Any], partner: Callable[[str], Any]) -> Any:
-        return _outcome(custom if job.owner == "Custom" else lambda: partner(self.token))
+    def _call(self, job: Job, operation: str, **given: Any) -> Any:
+        """What a custom job's operation, or the same of a partner's job, returns."""
+        if job.owner == "ThirdParty":
+            operation = operation.replace("job", "third_party_job")
+            given["client_token"] = self.token
+        method = getattr(self.backend, operation)
+        return _outcome(lambda: method(job_id=job.id or "", **given))
 
 
 def _outcome(call: Callable[[], Any]) -> Any:

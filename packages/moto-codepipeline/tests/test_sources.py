@@ -8,7 +8,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from botocore.exceptions import ClientError
 
 from codepipeline_fixtures import (
     ACCOUNT,
@@ -16,7 +15,7 @@ from codepipeline_fixtures import (
     SIDE_BY_SIDE,
     Service,
     client,
-    error_of,
+    refusal_of,
     running_service,
     source,
 )
@@ -38,13 +37,6 @@ def create(service: Service, **configuration: str) -> None:
     structure = service.structure([service.action("Build", inputArtifacts=["SourceOutput"])])
     structure["stages"][0]["actions"] = [fetch]
     service.api.create_pipeline(pipeline=structure)
-
-
-def fetched(service: Service) -> dict[str, Any]:
-    """The last execution of the source action."""
-    answer = service.api.list_action_executions(pipelineName="release")
-    found = [e for e in answer["actionExecutionDetails"] if e["actionName"] == "Fetch"]
-    return dict(found[0])
 
 
 def put(text: bytes, bucket: str = "code") -> str:
@@ -78,26 +70,23 @@ def test_the_objects_version_is_shown_as_the_revision(service: Service) -> None:
     create(service)
     execution_id = service.start()
     [revision] = service.execution(execution_id)["artifactRevisions"]
-    assert revision == {
-        "name": "SourceOutput",
-        "revisionId": version,
-        "revisionSummary": summary,
-    }
-    assert service.summaries()[execution_id]["sourceRevisions"] == [
-        {"actionName": "Fetch", "revisionId": version, "revisionSummary": summary}
-    ]
-    [state] = service.stage("Source")["actionStates"]
+    shown = {"revisionId": version, "revisionSummary": summary}
+    assert revision == shown | {"name": "SourceOutput"}
+    [revision] = service.summaries()[execution_id]["sourceRevisions"]
+    assert revision == shown | {"actionName": "Fetch"}
+    state = service.state("Source")
     assert state["currentRevision"] == {"revisionId": version}
     assert state["entityUrl"] == CONSOLE
     assert state["latestExecution"]["summary"] == summary
-    variables = fetched(service)["output"]["outputVariables"]
+    [fetched] = service.action_executions("Fetch")
+    variables = fetched["output"]["outputVariables"]
     assert variables["VersionId"] == version
     assert set(variables) == {"BucketName", "ETag", "ObjectKey", "VersionId"}
 
 
 def test_the_console_is_shown_before_the_first_execution(service: Service) -> None:
     create(service)
-    [state] = service.stage("Source")["actionStates"]
+    state = service.state("Source")
     assert state == {"actionName": "Fetch", "entityUrl": CONSOLE}
 
 
@@ -134,34 +123,29 @@ def test_an_execution_can_be_started_with_an_earlier_version(service: Service) -
 def test_the_error_names_a_type_of_revision_that_is_refused(service: Service) -> None:
     create(service)
     override = {"actionName": "Fetch", "revisionType": "COMMIT_ID", "revisionValue": "a"}
-    with pytest.raises(ClientError) as raised:
-        service.api.start_pipeline_execution(name="release", sourceRevisions=[override])
-    code, message = error_of(raised.value)
+    code, message = refusal_of(
+        service.api.start_pipeline_execution, name="release", sourceRevisions=[override]
+    )
     assert code == "ValidationException"
     assert "COMMIT_ID" in message
 
 
 @pytest.mark.parametrize(
-    "where", [{"S3ObjectKey": "none.zip"}, {"S3Bucket": "nowhere"}], ids=["object", "bucket"]
+    "where",
+    [{"S3ObjectKey": "none.zip"}, {"S3Bucket": "nowhere"}, {}],
+    ids=["object", "bucket", "deleted object"],
 )
 def test_without_the_object_the_action_fails(service: Service, where: dict[str, str]) -> None:
+    client("s3").delete_object(Bucket="code", Key="code.zip")
     create(service, **where)
-    execution_id = service.start()
-    assert service.status(execution_id) == "Failed"
+    assert service.status(service.start()) == "Failed"
     place = "/".join(({"S3Bucket": "code", "S3ObjectKey": "code.zip"} | where).values())
-    [state] = service.stage("Source")["actionStates"]
-    assert state["latestExecution"]["errorDetails"] == {
+    assert service.latest("Source")["errorDetails"] == {
         "code": "ConfigurationError",
         "message": f'Could not access the Amazon S3 object: "{place}". Make sure that the names of '
         "the bucket and object are both correct.",
     }
     assert service.poll() == []
-
-
-def test_a_deleted_object_fails_the_action(service: Service) -> None:
-    client("s3").delete_object(Bucket="code", Key="code.zip")
-    create(service)
-    assert service.status(service.start()) == "Failed"
 
 
 def test_a_bucket_without_versions_is_refused(service: Service) -> None:
@@ -170,8 +154,7 @@ def test_a_bucket_without_versions_is_refused(service: Service) -> None:
     s3.put_object(Bucket="code", Key="plain.zip", Body=b"zip")
     create(service, S3ObjectKey="plain.zip")
     assert service.status(service.start()) == "Failed"
-    [state] = service.stage("Source")["actionStates"]
-    assert "not versioned" in state["latestExecution"]["errorDetails"]["message"]
+    assert "not versioned" in service.latest("Source")["errorDetails"]["message"]
 
 
 def test_without_an_artifact_bucket_the_source_fails(service: Service) -> None:
@@ -179,8 +162,7 @@ def test_without_an_artifact_bucket_the_source_fails(service: Service) -> None:
     structure["artifactStore"]["location"] = "no-such-bucket"
     service.api.create_pipeline(pipeline=structure)
     assert service.status(service.start()) == "Failed"
-    [state] = service.stage("Source")["actionStates"]
-    assert "no-such-bucket" in state["latestExecution"]["errorDetails"]["message"]
+    assert "no-such-bucket" in service.latest("Source")["errorDetails"]["message"]
 
 
 def test_a_switch_lets_a_source_succeed_without_a_version(
@@ -192,8 +174,7 @@ def test_a_switch_lets_a_source_succeed_without_a_version(
         service.start()
     assert "none.zip" in caplog.text
     assert service.take()
-    [state] = service.stage("Source")["actionStates"]
-    assert "without an artifact" in state["latestExecution"]["summary"]
+    assert "without an artifact" in service.latest("Source")["summary"]
 
 
 def test_a_retried_source_finds_the_newest_version(service: Service) -> None:

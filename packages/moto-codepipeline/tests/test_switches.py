@@ -1,16 +1,12 @@
 """Switches by name, from the command line and over HTTP, and the clock over HTTP."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import pytest
 
 from codepipeline_fixtures import Service, at_once
-from codepipeline_served import served_service
+from codepipeline_served import call, served_service
 from moto_codepipeline import Behaviour
 from moto_codepipeline.switches import SwitchError, change, read, switches, values
 
@@ -36,17 +32,6 @@ REFUSED = [
 def endpoint() -> Iterator[tuple[Service, str]]:
     with served_service() as (service, url):
         yield service, f"{url}/_local/codepipeline/"
-
-
-def call(url: str, method: str = "GET", body: str | None = None) -> tuple[int, Any]:
-    data = None if body is None else body.encode()
-    request = Request(url, data=data, method=method)  # noqa: S310 - our own server
-    try:
-        with urlopen(request, timeout=60) as answer:  # noqa: S310
-            return answer.status, json.loads(answer.read())
-    except HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())
 
 
 def test_every_field_except_functions_is_a_switch() -> None:

@@ -4,15 +4,14 @@ import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from codepipeline_fixtures import (
     TYPE,
     UNKNOWN_JOB,
     Service,
     action_type,
+    code_of,
     configuration_property,
-    error_of,
 )
 from moto_codepipeline.exceptions import CodePipelineError
 from moto_codepipeline.validation import read_request
@@ -25,44 +24,27 @@ def refusal(operation: str, body: Any) -> tuple[str, str]:
     return caught.value.error_type, caught.value.message
 
 
-def one(path: str, constraint: str) -> str:
-    return (
-        f"1 validation error detected: Value at '{path}' failed to satisfy constraint: {constraint}"
-    )
+def missing(*paths: str) -> str:
+    null = "failed to satisfy constraint: Member must not be null"
+    errors = "error" if len(paths) == 1 else "errors"
+    said = "; ".join(f"Value at '{path}' {null}" for path in paths)
+    return f"{len(paths)} validation {errors} detected: {said}"
 
 
-NULL = "Member must not be null"
+SECOND = "configurationProperties.2.member"
 
 
 @pytest.mark.parametrize(
     ("operation", "request_", "message"),
     [
-        ("AcknowledgeJob", {"jobId": UNKNOWN_JOB, "nonce": None}, one("nonce", NULL)),
-        (
-            "AcknowledgeJob",
-            {},
-            f"2 validation errors detected: Value at 'jobId' failed to satisfy constraint: {NULL}; "
-            f"Value at 'nonce' failed to satisfy constraint: {NULL}",
-        ),
-        ("GetJobDetails", "", one("jobId", NULL)),
-        (
-            "AcknowledgeThirdPartyJob",
-            {},
-            "3 validation errors detected: "
-            + "; ".join(
-                f"Value at '{name}' failed to satisfy constraint: {NULL}"
-                for name in ("jobId", "nonce", "clientToken")
-            ),
-        ),
+        ("AcknowledgeJob", {"jobId": UNKNOWN_JOB, "nonce": None}, missing("nonce")),
+        ("AcknowledgeJob", {}, missing("jobId", "nonce")),
+        ("GetJobDetails", "", missing("jobId")),
+        ("AcknowledgeThirdPartyJob", {}, missing("jobId", "nonce", "clientToken")),
         (
             "CreateCustomActionType",
             action_type(configurationProperties=[configuration_property("n"), {"name": "a"}]),
-            "3 validation errors detected: "
-            + "; ".join(
-                f"Value at 'configurationProperties.2.member.{name}' failed to satisfy "
-                f"constraint: {NULL}"
-                for name in ("required", "key", "secret")
-            ),
+            missing(*(f"{SECOND}.{name}" for name in ("required", "key", "secret"))),
         ),
     ],
 )
@@ -109,6 +91,4 @@ def test_the_offending_value_is_not_repeated() -> None:
 
 
 def test_operations_of_moto_are_checked_too(service: Service) -> None:
-    with pytest.raises(ClientError) as caught:
-        service.api.get_pipeline(name="no spaces please")
-    assert error_of(caught.value)[0] == "ValidationException"
+    assert code_of(service.api.get_pipeline, name="no spaces please") == "ValidationException"

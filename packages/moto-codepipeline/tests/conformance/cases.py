@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from codepipeline_fixtures import PARTNER_TYPE as PARTNER
+from codepipeline_fixtures import TYPE as CUSTOM
+from codepipeline_fixtures import UNKNOWN_JOB, action_type
 from conformance.clients import Answer
 from conformance.service import (
-    CUSTOM,
     FAILURE,
-    PARTNER,
     PIPELINE_ARN,
     QUERYABLE,
     REVISION,
     TAGS,
     TYPE_ARN,
-    TYPE_REQUEST,
-    UNKNOWN_JOB,
     Job,
     State,
     abandoned,
@@ -49,6 +48,10 @@ from conformance.service import (
 )
 
 Params = Callable[[Job], dict[str, Any]]
+Row = tuple[Any, ...]
+"""The members of a ``Case`` from ``what`` on, or from ``operation`` on but for the type."""
+
+TYPE_REQUEST = action_type()
 
 
 def filled(text: str, job: Job) -> str:
@@ -91,8 +94,8 @@ class Case:
     """A call in a state, what it returns, and the job's status afterwards."""
 
     operation: str
-    what: str
     type_id: dict[str, str]
+    what: str
     state: State
     params: Params
     answer: Error | Output
@@ -116,11 +119,13 @@ CONTEXT = {"pipelineName", "stage", "action"}
 CUSTOM_CONTEXT = CONTEXT | {"pipelineArn", "pipelineExecutionId"}
 
 
-def invalid(path: str, constraint: str) -> Error:
-    text = (
-        f"1 validation error detected: Value at '{path}' failed to satisfy constraint: {constraint}"
-    )
+def forbidden(text: str) -> Error:
     return Error("ValidationException", text)
+
+
+def invalid(path: str, constraint: str) -> Error:
+    problem = f"Value at '{path}' failed to satisfy constraint: {constraint}"
+    return forbidden(f"1 validation error detected: {problem}")
 
 
 def returns(member: str, value: Any) -> Output:
@@ -175,7 +180,7 @@ def unavailable(job_status: str) -> Error:
 
 
 def unsupported(owner: str) -> Error:
-    return Error("ValidationException", f"ActionType with owner '{owner}' is not supported")
+    return forbidden(f"ActionType with owner '{owner}' is not supported")
 
 
 @dataclass
@@ -190,23 +195,16 @@ class Kind:
     failure: str
 
 
-KINDS = (
+KINDS = tuple(
     Kind(
-        CUSTOM,
-        "PollForJobs",
-        "AcknowledgeJob",
-        "GetJobDetails",
-        "PutJobSuccessResult",
-        "PutJobFailureResult",
-    ),
-    Kind(
-        PARTNER,
-        "PollForThirdPartyJobs",
-        "AcknowledgeThirdPartyJob",
-        "GetThirdPartyJobDetails",
-        "PutThirdPartyJobSuccessResult",
-        "PutThirdPartyJobFailureResult",
-    ),
+        type_id,
+        f"PollFor{job}s",
+        f"Acknowledge{job}",
+        f"Get{job}Details",
+        f"Put{job}SuccessResult",
+        f"Put{job}FailureResult",
+    )
+    for type_id, job in ((CUSTOM, "Job"), (PARTNER, "ThirdPartyJob"))
 )
 
 
@@ -219,7 +217,7 @@ def acknowledging(job: Job) -> dict[str, Any]:
     return job.named | {"nonce": job.nonce}
 
 
-def _poll_cases(kind: Kind) -> Iterator[tuple[str, State, Params, Error | Output]]:
+def _poll_cases(kind: Kind) -> Iterator[Row]:
     def polling(**more: Any) -> Params:
         return lambda job: {"actionTypeId": kind.type_id} | more
 
@@ -252,7 +250,7 @@ def _poll_cases(kind: Kind) -> Iterator[tuple[str, State, Params, Error | Output
     yield "too many calls", where(queued, throttle=0), polling(), THROTTLED
 
 
-def _custom_poll_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
+def _custom_poll_cases() -> Iterator[Row]:
     def polling(query: dict[str, str]) -> Params:
         return lambda job: {"actionTypeId": CUSTOM, "maxBatchSize": 9, "queryParam": query}
 
@@ -274,27 +272,17 @@ def _custom_poll_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
         ["app"],
     )
     yield "jobs are selected by their property", queryable, polling({"Project": "app"}), projects
-    yield (
-        "a query without a property",
-        queued,
-        polling({"Project": "app"}),
-        Error("ValidationException", needless),
-    )
-    yield "a property without a query", queryable, polling({}), Error("ValidationException", needed)
+    yield "a query without a property", queued, polling({"Project": "app"}), forbidden(needless)
+    yield "a property without a query", queryable, polling({}), forbidden(needed)
     wrong = (
         "Map value must satisfy constraint: [Member must have length less than or equal to 50, "
         "Member must have length greater than or equal to 1, "
         "Member must satisfy regular expression pattern: [a-zA-Z0-9_-]+]"
     )
-    yield (
-        "an invalid query",
-        queryable,
-        polling({"Project": "a b"}),
-        invalid("queryParam", wrong),
-    )
+    yield "an invalid query", queryable, polling({"Project": "a b"}), invalid("queryParam", wrong)
 
 
-def _acknowledge_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | None]]:
+def _acknowledge_cases() -> Iterator[Row]:
     repeats = {"repeated_acknowledgment": "status"}
     ended = {"acknowledge_of_ended": "status"}
     started = returns("status", "InProgress")
@@ -317,9 +305,7 @@ def _acknowledge_cases() -> Iterator[tuple[str, State, Params, Error | Output, s
     yield "an invalid nonce", nothing, naming(nonce="n" * 51), long, None
 
 
-def _result_cases(
-    success: bool,
-) -> Iterator[tuple[str, State, Params, Error | Output, str | None]]:
+def _result_cases(*, success: bool) -> Iterator[Row]:
     built = {"executionDetails": {"summary": "Built"}}
     result = built if success else FAILURE
     status, opposite = ("Succeeded", "Failed") if success else ("Failed", "Succeeded")
@@ -346,13 +332,8 @@ def _result_cases(
         maximum = "Member must have value less than or equal to 100"
         wrong = invalid("executionDetails.percentComplete", maximum)
     else:
-        yield (
-            "a failure after a continuation",
-            continued,
-            naming(**FAILURE),
-            TERMINATED,
-            "Succeeded",
-        )
+        what = "a failure after a continuation"
+        yield what, continued, naming(**FAILURE), TERMINATED, "Succeeded"
         percent = {"failureDetails": {"type": "Unlucky", "message": "It broke"}}
         types = (
             "ConfigurationError, JobFailed, PermissionError, RevisionOutOfSync, "
@@ -362,18 +343,19 @@ def _result_cases(
     yield "an invalid member", claimed, naming(**percent), wrong, "InProgress"
 
 
-def _custom_success_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | None]]:
+def _custom_success_cases() -> Iterator[Row]:
     variables = {"outputVariables": {"Version": "1.2"}}
     revision = {"currentRevision": {"revision": "r1", "changeIdentifier": "c1"}}
     yield "output variables are accepted", claimed, naming(**variables), EMPTY, "Succeeded"
     yield "a revision is accepted", claimed, naming(**revision), EMPTY, "Succeeded"
-    both = Error(
-        "ValidationException",
-        "A job can not contain both a continuation token and output variables.",
-    )
+    both = forbidden("A job can not contain both a continuation token and output variables.")
     token = {"continuationToken": "second-half"}
     yield "a token and variables", claimed, naming(**variables, **token), both, "InProgress"
-    allowed, large = ({"outputVariables": {"v": "x" * size}} for size in (122879, 122880))
+    # The size is in bytes of keys and values: 4 for the keys, 2 for each é.
+    allowed, large = (
+        {"outputVariables": {"k1": "é" * 1000, "k2": "x" * (size - 2004)}}
+        for size in (122880, 122881)
+    )
     exceeded = Error(
         "OutputVariablesSizeExceededException",
         "Exceeded the total size limit for all variables in the pipeline.",
@@ -382,28 +364,26 @@ def _custom_success_cases() -> Iterator[tuple[str, State, Params, Error | Output
     yield "variables that are too large", claimed, naming(**large), exceeded, "InProgress"
 
 
-def _details_cases() -> Iterator[tuple[Kind, str, State, Error | Output]]:
-    custom, partner = KINDS
-    data = Output(keys("jobDetails", "data"), DATA)
+def _details_cases() -> Iterator[Row]:
+    told = Output(keys("jobDetails"), {"id", "data", "accountId"})
     for state in (queued, offered, claimed, succeeded, abandoned):
-        told = Output(keys("jobDetails"), {"id", "data", "accountId"})
-        yield custom, f"a job that is {state.__name__}, without nonce", state, told
-    yield custom, "the job has its data", claimed, data
+        yield f"a job that is {state.__name__}, without nonce", state, naming(), told
+    data = Output(keys("jobDetails", "data"), DATA)
+    yield "the job has its data", claimed, naming(), data
+
+
+def _partner_details_cases() -> Iterator[Row]:
     told = Output(keys("jobDetails"), {"id", "data", "nonce"})
     for state in (offered, claimed):
-        yield partner, f"a job that is {state.__name__}, with its nonce", state, told
-    yield partner, "the job has its data", offered, data
-    yield (
-        partner,
-        "the job has no execution",
-        offered,
-        Output(keys("jobDetails", "data", "pipelineContext"), CONTEXT),
-    )
-    yield partner, "no offer yet", queued, unavailable("Queued")
-    yield partner, "a job that has ended", succeeded, unavailable("Succeeded")
-    yield partner, "a job that is abandoned", abandoned, unavailable("Failed")
+        yield f"a job that is {state.__name__}, with its nonce", state, naming(), told
+    yield "the job has its data", offered, naming(), Output(keys("jobDetails", "data"), DATA)
+    context = Output(keys("jobDetails", "data", "pipelineContext"), CONTEXT)
+    yield "the job has no execution", offered, naming(), context
+    yield "no offer yet", queued, naming(), unavailable("Queued")
+    yield "a job that has ended", succeeded, naming(), unavailable("Succeeded")
+    yield "a job that is abandoned", abandoned, naming(), unavailable("Failed")
     lenient = where(succeeded, third_party_details_of_ended="details")
-    yield partner, "a job that has ended and has details", lenient, told
+    yield "a job that has ended and has details", lenient, naming(), told
 
 
 def _named_job_cases(kind: Kind) -> Iterator[Case]:
@@ -417,55 +397,32 @@ def _named_job_cases(kind: Kind) -> Iterator[Case]:
     }
     long = invalid("jobId", "Member must have length less than or equal to 512")
     pattern = invalid("jobId", f"Member must satisfy regular expression pattern: {UUID_PATTERN}")
+    wrong_id = "j" * 513 if partner else UNKNOWN_JOB.upper() + "x"
     for operation, more in calls.items():
-
-        def case(
-            what: str,
-            state: State,
-            answer: Error,
-            leaves: str | None = None,
-            *,
-            operation: str = operation,
-            more: dict[str, Any] = more,
-            **params: Any,
-        ) -> Case:
-            named = naming(**more | params)
-            return Case(operation, what, kind.type_id, state, named, answer, leaves)
-
-        yield case("no such job", nothing, UNKNOWN)
-        yield case("a job of the other kind", of_the_other_kind, UNKNOWN, "Dispatched")
-        wrong_id = "j" * 513 if partner else UNKNOWN_JOB.upper() + "x"
-        yield case("an invalid id", nothing, long if partner else pattern, jobId=wrong_id)
-        yield case("too many calls", where(claimed, throttle=0), THROTTLED, "InProgress")
+        case = partial(Case, operation, kind.type_id)
+        named = naming(**more)
+        yield case("no such job", nothing, named, UNKNOWN)
+        yield case("a job of the other kind", of_the_other_kind, named, UNKNOWN, "Dispatched")
+        refused = long if partner else pattern
+        yield case("an invalid id", nothing, naming(**more, jobId=wrong_id), refused)
+        yield case("too many calls", where(claimed, throttle=0), named, THROTTLED, "InProgress")
         if partner:
             state = with_a_wrong_token(offered)
-            yield case("a wrong client token", state, TOKEN, "Dispatched")
-            state = with_a_wrong_token(succeeded)
-            yield case("a wrong client token for an ended job", state, TOKEN, "Succeeded")
+            yield case("a wrong client token", state, named, TOKEN, "Dispatched")
+            what, state = "a wrong client token for an ended job", with_a_wrong_token(succeeded)
+            yield case(what, state, named, TOKEN, "Succeeded")
 
 
-def _action_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Error | Output]]:
+def _action_type_cases() -> Iterator[Row]:
     named = "(Category: 'Build', Owner: 'Custom', Provider: 'Builder', Version: '1')"
     create, delete, every = "CreateCustomActionType", "DeleteCustomActionType", "ListActionTypes"
     identity = {name: TYPE_REQUEST[name] for name in ("category", "provider", "version")}
-
-    def forbidden(text: str) -> Error:
-        return Error("ValidationException", text)
-
-    def changed(**changes: Any) -> dict[str, Any]:
-        return TYPE_REQUEST | changes
-
     created = Output(lambda output: output["actionType"]["id"], CUSTOM)
     yield create, "a new type", nothing, TYPE_REQUEST, created
-    yield (
-        create,
-        "a type with properties",
-        nothing,
-        changed(configurationProperties=[QUERYABLE]),
-        Output(lambda output: output["actionType"]["actionConfigurationProperties"], [QUERYABLE]),
-    )
-    tags = [{"key": "team", "value": "build"}]
-    yield create, "a type with tags", nothing, changed(tags=tags), returns("tags", tags)
+    shown = Output(lambda out: out["actionType"]["actionConfigurationProperties"], [QUERYABLE])
+    with_one = action_type(configurationProperties=[QUERYABLE])
+    yield create, "a type with properties", nothing, with_one, shown
+    yield create, "a type with tags", nothing, action_type(tags=TAGS), returns("tags", TAGS)
     yield create, "a deleted type as it was", deleted, TYPE_REQUEST, created
     exists = forbidden(f"The action type {named} already exists")
     yield create, "a type that exists", idle, TYPE_REQUEST, exists
@@ -474,34 +431,30 @@ def _action_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Erro
         f"The action type {named} was deleted, and can only be restored as it was: use a version "
         "that has never been used"
     )
-    yield create, "a deleted type in another form", deleted, changed(settings=settings), otherwise
+    yield (
+        create,
+        "a deleted type in another form",
+        deleted,
+        action_type(settings=settings),
+        otherwise,
+    )
     limit = Error("LimitExceededException", "There can be no more than 50 custom actions")
     yield create, "the fifty-first type", crowded, TYPE_REQUEST, limit
     two = [QUERYABLE, QUERYABLE | {"name": "Team"}]
     one = forbidden("An action type can have only one queryable configuration property")
-    yield create, "two queryable properties", nothing, changed(configurationProperties=two), one
+    yield create, "two queryable properties", nothing, action_type(configurationProperties=two), one
     secret = forbidden(
         "The queryable configuration property 'Project' must be required, and must not be secret"
     )
     for change in ({"secret": True}, {"required": False}):
-        yield (
-            create,
-            f"a queryable property with {change}",
-            nothing,
-            changed(configurationProperties=[QUERYABLE | change]),
-            secret,
-        )
+        with_one = action_type(configurationProperties=[QUERYABLE | change])
+        yield create, f"a queryable property with {change}", nothing, with_one, secret
     counts = forbidden("The minimumCount of inputArtifactDetails is larger than its maximumCount")
     reverse = {"minimumCount": 2, "maximumCount": 1}
-    yield (
-        create,
-        "counts the wrong way round",
-        nothing,
-        changed(inputArtifactDetails=reverse),
-        counts,
-    )
+    reversed_counts = action_type(inputArtifactDetails=reverse)
+    yield create, "counts the wrong way round", nothing, reversed_counts, counts
     long = invalid("provider", "Member must have length less than or equal to 35")
-    yield create, "an invalid provider", nothing, changed(provider="p" * 36), long
+    yield create, "an invalid provider", nothing, action_type(provider="p" * 36), long
     yield delete, "a type that exists", idle, identity, EMPTY
     yield delete, "a type that does not exist", nothing, identity, EMPTY
     yield delete, "an invalid provider", nothing, identity | {"provider": "p" * 36}, long
@@ -515,7 +468,7 @@ def _action_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Erro
     yield every, "an invalid owner", nothing, {"actionOwnerFilter": "Nobody"}, nobody
 
 
-def _stop_cases() -> Iterator[tuple[str, State, Params, Error | Output, str | None]]:
+def _stop_cases() -> Iterator[Row]:
     def stop(**more: Any) -> Params:
         return lambda job: job.execution | more
 
@@ -546,10 +499,10 @@ MISSING = Error(
 )
 
 
-def _approval_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
+def _approval_cases() -> Iterator[Row]:
     def answer(status: str = "Approved", **more: Any) -> Params:
         def params(job: Job) -> dict[str, Any]:
-            place = {"stageName": "Build", "actionName": "Work", "token": job.nonce}
+            place = {"stageName": "Stage2", "actionName": "Ask", "token": job.nonce}
             result = {"summary": "Looks good", "status": status}
             return {"pipelineName": job.execution["pipelineName"], "result": result} | place | more
 
@@ -563,25 +516,20 @@ def _approval_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
     yield "another token", asked, answer(token=UNKNOWN_JOB), wrong
     yield "no such pipeline", asked, answer(pipelineName="other"), MISSING
     stage = "Pipeline '{pipelineName}' does not have a stage with name 'Other'"
-    yield (
-        "no such stage",
-        asked,
-        answer(stageName="Other"),
-        Error("StageNotFoundException", stage),
-    )
-    action = Error(
-        "ActionNotFoundException", "Stage 'Build' does not have an action with name 'Other'"
-    )
-    yield "no such action", asked, answer(actionName="Other"), action
+    no_stage = Error("StageNotFoundException", stage)
+    yield "no such stage", asked, answer(stageName="Other"), no_stage
+    text = "Stage 'Stage2' does not have an action with name 'Other'"
+    no_action = Error("ActionNotFoundException", text)
+    yield "no such action", asked, answer(actionName="Other"), no_action
     neither = invalid("result.status", "Member must satisfy enum value set: [Approved, Rejected]")
     yield "an invalid answer", asked, answer("Perhaps"), neither
 
 
-def _transition_cases() -> Iterator[tuple[str, str, State, Params, Error | Output]]:
+def _transition_cases() -> Iterator[Row]:
     enable, disable = "EnableStageTransition", "DisableStageTransition"
 
     def transition(**more: Any) -> Params:
-        place = {"stageName": "Build", "transitionType": "Inbound"}
+        place = {"stageName": "Stage2", "transitionType": "Inbound"}
         return lambda job: {"pipelineName": job.execution["pipelineName"]} | place | more
 
     stage = Error(
@@ -601,19 +549,14 @@ def _transition_cases() -> Iterator[tuple[str, str, State, Params, Error | Outpu
         out = transition(transitionType="Outbound", stageName="Source", **given)
         yield operation, "out of the previous stage", queued, out, EMPTY
         yield operation, "no such stage", queued, transition(stageName="Other", **given), stage
-        yield (
-            operation,
-            "no such pipeline",
-            queued,
-            transition(pipelineName="other", **given),
-            MISSING,
-        )
+        other = transition(pipelineName="other", **given)
+        yield operation, "no such pipeline", queued, other, MISSING
         yield operation, "no such side", queued, transition(transitionType="Up", **given), wrong
     long = invalid("reason", "Member must have length less than or equal to 300")
     yield disable, "an invalid reason", queued, transition(reason="r" * 301), long
 
 
-def _revision_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
+def _revision_cases() -> Iterator[Row]:
     def put(**more: Any) -> Params:
         place = {"stageName": "Source", "actionName": "Fetch", "actionRevision": REVISION}
         return lambda job: {"pipelineName": job.execution["pipelineName"]} | place | more
@@ -623,22 +566,15 @@ def _revision_cases() -> Iterator[tuple[str, State, Params, Error | Output]]:
     other = put(actionRevision=REVISION | {"revisionId": "r2"})
     yield "the next revision", revised, other, returns("newRevision", True)
     yield "no such pipeline", queued, put(pipelineName="other"), MISSING
-    action = Error(
-        "ActionNotFoundException", "Stage 'Source' does not have an action with name 'Other'"
-    )
-    yield "no such action", queued, put(actionName="Other"), action
-    long = invalid(
-        "actionRevision.revisionId", "Member must have length less than or equal to 1500"
-    )
-    yield (
-        "an invalid revision",
-        queued,
-        put(actionRevision=REVISION | {"revisionId": "r" * 1501}),
-        long,
-    )
+    text = "Stage 'Source' does not have an action with name 'Other'"
+    no_action = Error("ActionNotFoundException", text)
+    yield "no such action", queued, put(actionName="Other"), no_action
+    most = "Member must have length less than or equal to 1500"
+    long = put(actionRevision=REVISION | {"revisionId": "r" * 1501})
+    yield "an invalid revision", queued, long, invalid("actionRevision.revisionId", most)
 
 
-def _tag_cases() -> Iterator[tuple[str, str, State, Params, Error | Output]]:
+def _tag_cases() -> Iterator[Row]:
     listed, tag, untag = "ListTagsForResource", "TagResource", "UntagResource"
 
     def of_type(**more: Any) -> Params:
@@ -686,7 +622,7 @@ DECLARATION: dict[str, Any] = {
 }
 
 
-def _partner_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Error | Output]]:
+def _partner_type_cases() -> Iterator[Row]:
     get, update = "GetActionType", "UpdateActionType"
     missing = Error(
         "ActionTypeNotFoundException",
@@ -710,11 +646,11 @@ def _partner_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Err
     configuration = {"lambdaExecutorConfiguration": {"lambdaFunctionArn": function}}
     executor = {"type": "Lambda", "configuration": configuration}
     text = "This CodePipeline has only executors of type JobWorker"
-    refused = Error("ValidationException", text)
+    refused = forbidden(text)
     yield update, "a Lambda executor", idle, declared(executor=executor), refused
     reverse = {"minimumCount": 2, "maximumCount": 1}
     text = "The minimumCount of inputArtifactDetails is larger than its maximumCount"
-    counts = Error("ValidationException", text)
+    counts = forbidden(text)
     yield update, "counts the wrong way round", idle, declared(inputArtifactDetails=reverse), counts
     short = DECLARATION["executor"] | {"jobTimeout": 59}
     least = invalid(
@@ -723,51 +659,36 @@ def _partner_type_cases() -> Iterator[tuple[str, str, State, dict[str, Any], Err
     yield update, "a job timeout that is too short", idle, declared(executor=short), least
 
 
-def _pipeline_cases() -> Iterator[tuple[str, str, State, Params, Error | Output]]:
-    for row in _approval_cases():
-        yield "PutApprovalResult", *row
-    for row in _revision_cases():
-        yield "PutActionRevision", *row
-    yield from _transition_cases()
-    yield from _tag_cases()
-
-
 def _cases() -> Iterator[Case]:
     for kind in KINDS:
-        type_id, custom = kind.type_id, kind.type_id["owner"] == "Custom"
-        for row in _poll_cases(kind):
-            yield Case(kind.poll, row[0], type_id, *row[1:])
-        for full in _acknowledge_cases():
-            yield Case(kind.acknowledge, full[0], type_id, *full[1:])
-        for success in (True, False):
-            operation = kind.success if success else kind.failure
-            for full in _result_cases(success=success):
-                yield Case(operation, full[0], type_id, *full[1:])
-        if custom:
-            for row in _custom_poll_cases():
-                yield Case(kind.poll, row[0], type_id, *row[1:])
-            for full in _custom_success_cases():
-                yield Case(kind.success, full[0], type_id, *full[1:])
+        custom = kind.type_id == CUSTOM
+        partner_job = Output(keys("jobs", 0), {"clientId", "jobId"})
+        no_nonce = ("a job has no nonce", queued, lambda _: {"actionTypeId": PARTNER}, partner_job)
+        for operation, rows in (
+            (kind.poll, _poll_cases(kind)),
+            (kind.poll, _custom_poll_cases() if custom else [no_nonce]),
+            (kind.acknowledge, _acknowledge_cases()),
+            (kind.details, _details_cases() if custom else _partner_details_cases()),
+            (kind.success, _result_cases(success=True)),
+            (kind.success, _custom_success_cases() if custom else []),
+            (kind.failure, _result_cases(success=False)),
+        ):
+            for row in rows:
+                yield Case(operation, kind.type_id, *row)
         yield from _named_job_cases(kind)
-        for full in _stop_cases():
-            what = f"{type_id['owner']} {full[0]}"
-            yield Case("StopPipelineExecution", what, type_id, *full[1:])
-    partner_job = Output(keys("jobs", 0), {"clientId", "jobId"})
-    yield Case(
-        "PollForThirdPartyJobs",
-        "a job has no nonce",
-        PARTNER,
-        queued,
-        lambda job: {"actionTypeId": PARTNER},
-        partner_job,
-    )
-    for kind, what, state, answer in _details_cases():
-        yield Case(kind.details, what, kind.type_id, state, naming(), answer)
-    for type_id, rows in ((PARTNER, _partner_type_cases()), (CUSTOM, _action_type_cases())):
-        for operation, what, state, params, answer in rows:
-            yield Case(
-                operation, what, type_id, state, partial(lambda given, _: given, params), answer
-            )
+        for what, *values in _stop_cases():
+            owner = kind.type_id["owner"]
+            yield Case("StopPipelineExecution", kind.type_id, f"{owner} {what}", *values)
+    for type_id, types in ((PARTNER, _partner_type_cases()), (CUSTOM, _action_type_cases())):
+        for operation, what, state, params, answer in types:
+            given = partial(lambda given, _: given, params)
+            yield Case(operation, type_id, what, state, given, answer)
+    for row in _approval_cases():
+        yield Case("PutApprovalResult", CUSTOM, *row)
+    for row in _revision_cases():
+        yield Case("PutActionRevision", CUSTOM, *row)
+    for operation, *values in (*_transition_cases(), *_tag_cases()):
+        yield Case(operation, CUSTOM, *values)
 
 
 def _representative(cases: list[Case]) -> Iterator[Case]:
@@ -780,5 +701,5 @@ def _representative(cases: list[Case]) -> Iterator[Case]:
             yield case
 
 
-CASES = [*_cases(), *(Case(row[0], row[1], CUSTOM, *row[2:]) for row in _pipeline_cases())]
+CASES = list(_cases())
 REPRESENTATIVE = list(_representative(CASES))

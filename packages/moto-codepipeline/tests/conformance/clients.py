@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore import xform_name
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from codepipeline_fixtures import client
 from conformance import installs
 
 ENVIRONMENT = {
@@ -50,18 +49,11 @@ Call = Callable[[str, dict[str, Any]], Answer]
 @contextmanager
 def boto3_client(endpoint_url: str, region: str) -> Iterator[Call]:
     """boto3, which does not check parameters here, so that the service does."""
-    client = boto3.client(
-        "codepipeline",
-        region_name=region,
-        endpoint_url=endpoint_url,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
-        config=Config(parameter_validation=False, retries={"total_max_attempts": 1}),
-    )
+    api = client("codepipeline", endpoint_url, region)
 
     def call(operation: str, params: dict[str, Any]) -> Answer:
         try:
-            output = getattr(client, xform_name(operation))(**params)
+            output = getattr(api, xform_name(operation))(**params)
         except ClientError as error:
             found = error.response["Error"]
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
@@ -69,7 +61,6 @@ def boto3_client(endpoint_url: str, region: str) -> Iterator[Call]:
         return Answer(output, status=output.pop("ResponseMetadata")["HTTPStatusCode"])
 
     yield call
-    client.close()
 
 
 @contextmanager

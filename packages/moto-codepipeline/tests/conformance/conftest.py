@@ -9,10 +9,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from codepipeline_fixtures import REGION, Service
 from codepipeline_role import TRUST
 from conformance.clients import CLIENTS, Call
 from conformance.installs import NotInstalled
-from conformance.service import REGION, Service
+from conformance.service import new_service
 from moto_codepipeline.http import serve
 
 Client = Callable[[str], Call]
@@ -32,7 +33,7 @@ def url() -> Iterator[str]:
 @pytest.fixture
 def service(url: str) -> Service:
     """An empty CodePipeline, with a clock that stands still."""
-    return Service.new()
+    return new_service()
 
 
 @pytest.fixture(scope="module")

@@ -89,11 +89,8 @@ def good_request(operation: str) -> dict[str, Any]:
 
 def bad_requests(operation: str) -> Iterator[Bad]:
     """All requests that break one constraint each."""
-    shape = model().operation_model(operation).input_shape
-    if shape is None:
-        return
     good = good_request(operation)
-    for place in _places(shape, good, ()):
+    for place in _places_of(operation):
         path, nested = place.said()
         for kind, value, broken in place.broken():
             request = deepcopy(good)
@@ -104,11 +101,8 @@ def bad_requests(operation: str) -> Iterator[Bad]:
 
 def wrong_types(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Requests with one member of the wrong JSON type each."""
-    shape = model().operation_model(operation).input_shape
-    if shape is None:
-        return
     good = good_request(operation)
-    for place in _places(shape, good, ()):
+    for place in _places_of(operation):
         if place.is_key:
             continue
         wrong: Any = MARK if place.shape.type_name != "string" else {MARK: MARK}
@@ -119,11 +113,8 @@ def wrong_types(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def limits(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Requests with one member each at its upper or lower limit."""
-    shape = model().operation_model(operation).input_shape
-    if shape is None:
-        return
     good = good_request(operation)
-    for place in _places(shape, good, ()):
+    for place in _places_of(operation):
         for name in ("min", "max"):
             if name in place.shape.metadata and place.shape.type_name != "structure":
                 value = _sized(place.shape, place.shape.metadata[name])
@@ -197,6 +188,11 @@ def _said(step: Step) -> str:
     if isinstance(step, int):
         return f"{step + 1}.member"
     return f"{step}.member" if isinstance(step, Key) else step
+
+
+def _places_of(operation: str) -> Iterator[_Place]:
+    shape = model().operation_model(operation).input_shape
+    return iter(()) if shape is None else _places(shape, good_request(operation), ())
 
 
 def _places(shape: Shape, value: Any, steps: tuple[Step, ...]) -> Iterator[_Place]:

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
-from moto_codepipeline import JobBackend, JobStatus, ManualClock, backend
+from codepipeline_fixtures import (
+    ACCOUNT,
+    APPROVAL,
+    REGION,
+    UNKNOWN_JOB,
+    Service,
+    action,
+    at_once,
+    client,
+    configuration_property,
+)
+from moto_codepipeline import JobStatus, ManualClock, backend
+from moto_codepipeline.switches import change
 
-ACCOUNT, REGION = "123456789012", "eu-west-1"
-CUSTOM = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
-PARTNER = CUSTOM | {"owner": "ThirdParty"}
-APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
 PIPELINE_ARN = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:"
 TYPE_ARN = f"{PIPELINE_ARN}actiontype:Custom/Build/Builder/1"
 TAGS = [{"key": "team", "value": "build"}]
 REVISION = {"revisionId": "r1", "revisionChangeId": "c1", "created": 1_800_000_000}
-SOURCE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
-TYPE_REQUEST: dict[str, Any] = {
-    "category": "Build",
-    "provider": "Builder",
-    "version": "1",
-    "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
-    "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
-}
-QUERYABLE = {"name": "Project", "required": True, "key": True, "secret": False, "queryable": True}
+QUERYABLE = configuration_property("Project", queryable=True)
 FAILURE = {"failureDetails": {"type": "JobFailed", "message": "It broke"}}
+RELEASE = {"pipelineName": "release"}
 
 
 @dataclass
@@ -47,211 +47,133 @@ class Job:
         """The parameters that name the job."""
         return {"jobId": self.id} | ({"clientToken": self.token} if self.token else {})
 
-
-@dataclass
-class Service:
-    """CodePipeline in one account and region."""
-
-    backend: JobBackend
-    execution: dict[str, str] = field(default_factory=dict)
-    _numbers: itertools.count[int] = field(default_factory=itertools.count)
-
-    @classmethod
-    def new(cls) -> Self:
-        """The region's CodePipeline, emptied. Its clock stands still."""
-        emptied = backend(ACCOUNT, REGION)
-        emptied.reset()
-        emptied.clock = ManualClock()
-        emptied.behaviour.started_before_queued_seconds = 0
-        emptied.behaviour.source_without_version = "succeed"
-        # Both kinds of operations accept these ids, so each can be called with the other kind's job.
-        emptied.behaviour.third_party_job_ids = lambda: str(uuid.uuid4())
-        return cls(emptied)
-
-    def register(self, type_id: dict[str, str], **changes: Any) -> None:
-        """Register the action type, of either owner."""
-        if type_id["owner"] == "Custom":
-            self.backend.create_custom_action_type(TYPE_REQUEST | changes)
-        else:
-            self.backend.register_third_party_action_type(TYPE_REQUEST | changes)
-
-    def delete(self, type_id: dict[str, str]) -> None:
-        """Delete the action type, of either owner."""
-        identity = (type_id["category"], type_id["provider"], type_id["version"])
-        if type_id["owner"] == "Custom":
-            self.backend.delete_custom_action_type(*identity)
-        else:
-            self.backend.delete_third_party_action_type(*identity)
-
-    def start(self, type_id: dict[str, str], **declared: Any) -> None:
-        """Start a new pipeline with one action of the type."""
-        name = f"release-{next(self._numbers)}"
-        action = {"name": "Work", "actionTypeId": type_id} | declared
-        fetched = {"name": "Fetch", "actionTypeId": SOURCE, "outputArtifacts": [{"name": "Code"}]}
-        fetched["configuration"] = {"S3Bucket": "code", "S3ObjectKey": "code.zip"}
-        pipeline = {
-            "name": name,
-            "roleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
-            "artifactStore": {"type": "S3", "location": "artifacts"},
-            "stages": [
-                {"name": "Source", "actions": [fetched]},
-                {"name": "Build", "actions": [action]},
-            ],
-        }
-        self.backend.create_pipeline(pipeline, [])
-        execution_id = self.backend.start_pipeline_execution(name, None)
-        self.execution = {"pipelineName": name, "pipelineExecutionId": execution_id}
-
-    def offer(self, type_id: dict[str, str]) -> Job:
-        """Poll for the only job."""
-        if type_id["owner"] == "Custom":
-            [job] = self.backend.poll_for_jobs(type_id, 2, None)
-            return Job(job["id"], job["nonce"], execution=self.execution)
-        [job] = self.backend.poll_for_third_party_jobs(type_id, 2)
-        token = self.backend.client_token(job["clientId"])
-        details = self.backend.get_third_party_job_details(job["jobId"], token)
-        return Job(job["jobId"], details["nonce"], token, self.execution)
-
-    def acknowledge(self, job: Job) -> None:
-        if job.token is None:
-            self.backend.acknowledge_job(job.id, job.nonce)
-        else:
-            self.backend.acknowledge_third_party_job(job.id, job.nonce, job.token)
-
-    def succeed(self, job: Job, **result: Any) -> None:
-        if job.token is None:
-            self.backend.put_job_success_result(job.id, result)
-        else:
-            self.backend.put_third_party_job_success_result(job.id, job.token, result)
-
-    def fail(self, job: Job) -> None:
-        if job.token is None:
-            self.backend.put_job_failure_result(job.id, FAILURE)
-        else:
-            self.backend.put_third_party_job_failure_result(job.id, job.token, FAILURE)
-
-    def stop(self, job: Job, *, abandon: bool) -> None:
-        """Stop the job's execution."""
-        name, execution_id = job.execution.values()
-        self.backend.stop_pipeline_execution(name, execution_id, abandon=abandon)
-
-    def approval_token(self) -> str:
-        """The token of the approval that waits."""
-        state = self.backend.get_pipeline_state(self.execution["pipelineName"])
-        token: str = state["stageStates"][1]["actionStates"][0]["latestExecution"]["token"]
-        return token
-
-    def status(self, job_id: str) -> JobStatus | None:
-        """A job's status, which otherwise only an acknowledgment returns."""
-        self.backend.tick()
-        job = self.backend._board.find(job_id)
-        return job.status if job else None
+    @property
+    def offer(self) -> dict[str, Any]:
+        """The job, for a worker of ``codepipeline_fixtures``."""
+        return {"id": self.id, "nonce": self.nonce, "clientToken": self.token}
 
 
-State = Callable[[Service, dict[str, str]], Job]
-"""Brings a service into a state, with a job of an action type; returns that job."""
+def new_service(owner: str = "Custom") -> Service:
+    """The region's CodePipeline, emptied. Its clock stands still."""
+    emptied = backend(ACCOUNT, REGION)
+    emptied.reset()
+    emptied.clock = ManualClock()
+    # Both kinds of operations accept these ids, so each can be called with the other kind's job.
+    emptied.behaviour = at_once(
+        source_without_version="succeed", third_party_job_ids=lambda: str(uuid.uuid4())
+    )
+    return Service(client("codepipeline"), emptied, [], owner)
 
-UNKNOWN_JOB = "00000000-0000-0000-0000-000000000000"
+
+def status_of(service: Service, job: Job) -> JobStatus | None:
+    """A job's status, which otherwise only an acknowledgment returns."""
+    service.backend.tick()
+    found = service.backend._board.find(job.id)
+    return found.status if found else None
 
 
-def nothing(service: Service, type_id: dict[str, str]) -> Job:
+State = Callable[[Service], Job]
+"""Brings a service into a state, with a job of its owner's action type; returns that job."""
+
+
+def nothing(service: Service) -> Job:
     """Neither the action type nor a job exists."""
-    partner = type_id["owner"] == "ThirdParty"
-    return Job(UNKNOWN_JOB, token="a-token" if partner else None)
+    return Job(UNKNOWN_JOB, token="a-token" if service.worker.owner == "ThirdParty" else None)
 
 
-def idle(service: Service, type_id: dict[str, str]) -> Job:
-    service.register(type_id)
-    return nothing(service, type_id)
+def idle(service: Service) -> Job:
+    service.register()
+    return nothing(service)
 
 
-def queued(service: Service, type_id: dict[str, str]) -> Job:
-    idle(service, type_id)
-    service.start(type_id)
+def queued(service: Service) -> Job:
+    service.register()
+    execution = RELEASE | {"pipelineExecutionId": service.begin()}
     [job_id] = service.backend._board._jobs
-    default = service.backend.default_client_id
-    partner = type_id["owner"] == "ThirdParty"
-    token = service.backend.client_token(default) if partner else None
-    return Job(job_id, token=token, execution=service.execution)
+    partner = service.worker.owner == "ThirdParty"
+    own = service.backend.client_token(service.backend.default_client_id)
+    return Job(job_id, token=own if partner else None, execution=execution)
 
 
-def offered(service: Service, type_id: dict[str, str]) -> Job:
-    queued(service, type_id)
-    return service.offer(type_id)
+def offered(service: Service) -> Job:
+    job = queued(service)
+    [offer] = service.poll()
+    job.nonce = offer["nonce"]
+    return job
 
 
-def offered_to_another(service: Service, type_id: dict[str, str]) -> Job:
+def offered_to_another(service: Service) -> Job:
     """The job with the nonce of its first offer, after it was offered again."""
-    job = offered(service, type_id)
-    service.backend.clock.advance(service.backend.behaviour.acknowledge_seconds)
-    service.offer(type_id)
+    job = offered(service)
+    service.clock.advance(service.behaviour.acknowledge_seconds)
+    assert service.poll()
     return job
 
 
-def claimed(service: Service, type_id: dict[str, str]) -> Job:
-    job = offered(service, type_id)
-    service.acknowledge(job)
+def claimed(service: Service) -> Job:
+    job = offered(service)
+    service.acknowledge(job.offer)
     return job
 
 
-def succeeded(service: Service, type_id: dict[str, str]) -> Job:
-    job = claimed(service, type_id)
-    service.succeed(job, executionDetails={"summary": "Built"})
+def succeeded(service: Service) -> Job:
+    job = claimed(service)
+    service.succeed(job.offer, executionDetails={"summary": "Built"})
     return job
 
 
-def failed(service: Service, type_id: dict[str, str]) -> Job:
-    job = claimed(service, type_id)
-    service.fail(job)
+def failed(service: Service) -> Job:
+    job = claimed(service)
+    service.worker.fail(job.offer, **FAILURE)
     return job
 
 
-def timed_out(service: Service, type_id: dict[str, str]) -> Job:
-    job = claimed(service, type_id)
-    service.backend.clock.advance(24 * 60 * 60)
+def timed_out(service: Service) -> Job:
+    job = claimed(service)
+    service.clock.advance(24 * 60 * 60)
     return job
 
 
-def continued(service: Service, type_id: dict[str, str]) -> Job:
+def continued(service: Service) -> Job:
     """The first job of an action whose next one is queued."""
-    job = claimed(service, type_id)
-    service.succeed(job, continuationToken="first-half")
-    service.backend.clock.advance(service.backend.behaviour.continuation_seconds)
+    job = claimed(service)
+    service.succeed(job.offer, continuationToken="first-half")
+    service.clock.advance(service.behaviour.continuation_seconds)
     return job
 
 
-def stopping(service: Service, type_id: dict[str, str]) -> Job:
+def _stop(service: Service, job: Job, *, abandon: bool) -> Job:
+    service.stop(job.execution["pipelineExecutionId"], abandon=abandon)
+    return job
+
+
+def stopping(service: Service) -> Job:
     """A job in progress of an execution that is Stopping until it ends."""
-    job = claimed(service, type_id)
-    service.stop(job, abandon=False)
-    return job
+    return _stop(service, claimed(service), abandon=False)
 
 
-def abandoned(service: Service, type_id: dict[str, str]) -> Job:
+def abandoned(service: Service) -> Job:
     """A job in progress whose action was abandoned."""
-    job = claimed(service, type_id)
-    service.stop(job, abandon=True)
-    return job
+    return _stop(service, claimed(service), abandon=True)
 
 
-def abandoned_unclaimed(service: Service, type_id: dict[str, str]) -> Job:
+def abandoned_unclaimed(service: Service) -> Job:
     """An offered job whose action was abandoned before it was acknowledged."""
-    job = offered(service, type_id)
-    service.stop(job, abandon=True)
-    return job
+    return _stop(service, offered(service), abandon=True)
 
 
-def of_the_other_kind(service: Service, type_id: dict[str, str]) -> Job:
+def of_the_other_kind(service: Service) -> Job:
     """A job of the other owner."""
-    other = PARTNER if type_id["owner"] == "Custom" else CUSTOM
-    job = offered(service, other)
-    job.token = "a-token" if type_id["owner"] == "ThirdParty" else None
+    partner = service.worker.owner == "ThirdParty"
+    other = "Custom" if partner else "ThirdParty"
+    job = offered(Service(service.api, service.backend, [], other))
+    job.token = "a-token" if partner else None
     return job
 
 
 def with_a_wrong_token(state: State) -> State:
-    def prepared(service: Service, type_id: dict[str, str]) -> Job:
-        job = state(service, type_id)
+    def prepared(service: Service) -> Job:
+        job = state(service)
         job.token = "another-token"
         return job
 
@@ -261,70 +183,70 @@ def with_a_wrong_token(state: State) -> State:
 def where(state: State, **switches: Any) -> State:
     """``state``, and then these switches."""
 
-    def prepared(service: Service, type_id: dict[str, str]) -> Job:
-        job = state(service, type_id)
-        for name, value in switches.items():
-            assert hasattr(service.backend.behaviour, name), name
-            setattr(service.backend.behaviour, name, value)
+    def prepared(service: Service) -> Job:
+        job = state(service)
+        change(service.behaviour, switches)
         return job
 
     return prepared
 
 
-def queryable(service: Service, type_id: dict[str, str]) -> Job:
+def queryable(service: Service) -> Job:
     """Two actions with different values of the type's queryable property wait."""
-    service.register(type_id, configurationProperties=[QUERYABLE])
+    service.register(configurationProperties=[QUERYABLE])
     for project in ("web", "app"):
-        service.start(type_id, configuration={"Project": project})
-    return nothing(service, type_id)
+        build = service.action("Build", configuration={"Project": project})
+        service.create([build], name=project)
+        service.start(project)
+    return nothing(service)
 
 
-def asked(service: Service, type_id: dict[str, str]) -> Job:
+def asked(service: Service) -> Job:
     """An approval that waits: the nonce is its token."""
-    service.start(APPROVAL)
-    return Job(UNKNOWN_JOB, service.approval_token(), execution=service.execution)
+    execution = RELEASE | {"pipelineExecutionId": service.begin([action("Ask", APPROVAL)])}
+    return Job(UNKNOWN_JOB, service.latest()["token"], execution=execution)
 
 
-def answered(service: Service, type_id: dict[str, str]) -> Job:
+def answered(service: Service) -> Job:
     """An approval that was given."""
-    job = asked(service, type_id)
-    place = (job.execution["pipelineName"], "Build", "Work")
-    service.backend.put_approval_result(*place, {"summary": "", "status": "Approved"}, job.nonce)
+    job = asked(service)
+    place = RELEASE | {"stageName": "Stage2", "actionName": "Ask", "token": job.nonce}
+    service.api.put_approval_result(**place, result={"summary": "", "status": "Approved"})
     return job
 
 
-def revised(service: Service, type_id: dict[str, str]) -> Job:
+def revised(service: Service) -> Job:
     """A source whose revision r1 was put."""
-    job = queued(service, type_id)
-    place = (job.execution["pipelineName"], "Source", "Fetch")
-    service.backend.put_action_revision(*place, REVISION)
+    job = queued(service)
+    place = RELEASE | {"stageName": "Source", "actionName": "Fetch"}
+    service.api.put_action_revision(**place, actionRevision=REVISION)
     return job
 
 
-def closed(service: Service, type_id: dict[str, str]) -> Job:
+def closed(service: Service) -> Job:
     """A pipeline whose transition to the last stage is disabled."""
-    job = queued(service, type_id)
-    name = job.execution["pipelineName"]
-    service.backend.set_stage_transition(name, "Build", "Inbound", reason="Closed")
+    job = queued(service)
+    place = RELEASE | {"stageName": "Stage2", "transitionType": "Inbound"}
+    service.api.disable_stage_transition(**place, reason="Closed")
     return job
 
 
-def tagged(service: Service, type_id: dict[str, str]) -> Job:
+def tagged(service: Service) -> Job:
     """A pipeline and an action type with one tag each."""
-    job = queued(service, type_id)
-    for arn in (TYPE_ARN, f"{PIPELINE_ARN}{job.execution['pipelineName']}"):
-        service.backend.tag_resource(arn, TAGS)
+    job = queued(service)
+    for arn in (TYPE_ARN, f"{PIPELINE_ARN}release"):
+        service.api.tag_resource(resourceArn=arn, tags=TAGS)
     return job
 
 
-def crowded(service: Service, type_id: dict[str, str]) -> Job:
+def crowded(service: Service) -> Job:
     """The largest number of custom action types."""
     for number in range(50):
-        service.register(type_id, provider=f"Builder{number}")
-    return nothing(service, type_id)
+        service.register(provider=f"Builder{number}")
+    return nothing(service)
 
 
-def deleted(service: Service, type_id: dict[str, str]) -> Job:
-    service.register(type_id)
-    service.delete(type_id)
-    return nothing(service, type_id)
+def deleted(service: Service) -> Job:
+    service.register()
+    service.unregister()
+    return nothing(service)

@@ -4,10 +4,11 @@ import subprocess
 
 import pytest
 
+from codepipeline_fixtures import REGION, UNKNOWN_JOB, Service
 from conformance import clients, installs
 from conformance.cases import CASES, REPRESENTATIVE, Case
 from conformance.conftest import Client, Tried
-from conformance.service import REGION, UNKNOWN_JOB, Service
+from conformance.service import new_service, status_of
 
 # A call of the AWS CLI takes a tenth of a second, so it makes only some of the calls.
 ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
@@ -24,13 +25,13 @@ ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
     ],
 )
 def test_an_operation_returns_what_it_should(
-    client: Client, service: Service, name: str, case: Case, tried: Tried
+    client: Client, name: str, case: Case, tried: Tried
 ) -> None:
-    job = case.state(service, case.type_id)
-    answer = client(name)(case.operation, case.params(job))
-    case.answer.check(answer, job)
+    call, service = client(name), new_service(case.type_id["owner"])
+    job = case.state(service)
+    case.answer.check(call(case.operation, case.params(job)), job)
     if case.leaves is not None:
-        assert service.status(job.id) == case.leaves
+        assert status_of(service, job) == case.leaves
     tried(f"answers to {name}")
 
 

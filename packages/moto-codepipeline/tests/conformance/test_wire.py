@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from codepipeline_fixtures import UNKNOWN_JOB, Service
 from conformance.cases import KINDS, Kind
 from conformance.constraints import good_request, model, served
-from conformance.service import FAILURE, UNKNOWN_JOB, Service, claimed, idle
+from conformance.service import FAILURE, claimed, idle, new_service
 from conformance.wire import JSON, post
 
 NOT_SERVED = sorted(set(model().operation_names) - set(served()))
@@ -16,7 +17,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.type_id
 
 def test_an_error_has_its_code_and_a_message_in_the_body(url: str, service: Service) -> None:
     reply = post(url, "GetJobDetails", json.dumps({"jobId": UNKNOWN_JOB}))
-    assert reply.status == 400
+    assert (reply.status, reply.headers["x-amzn-ErrorType"]) == (400, "JobNotFoundException")
     assert json.loads(reply.body) == {
         "__type": "JobNotFoundException",
         "message": f"Job with id '{UNKNOWN_JOB}' does not exist",
@@ -26,8 +27,8 @@ def test_an_error_has_its_code_and_a_message_in_the_body(url: str, service: Serv
 
 
 @each_kind
-def test_an_output_is_json_1_1(url: str, service: Service, kind: Kind) -> None:
-    idle(service, kind.type_id)
+def test_an_output_is_json_1_1(url: str, kind: Kind) -> None:
+    idle(new_service(kind.type_id["owner"]))
     reply = post(url, kind.poll, json.dumps({"actionTypeId": kind.type_id}))
     assert (reply.status, json.loads(reply.body)) == (200, {"jobs": []})
     assert reply.headers.get_all("Content-Type") == [JSON]
@@ -41,10 +42,8 @@ def test_every_response_has_its_own_request_id(url: str, service: Service) -> No
 
 @each_kind
 @pytest.mark.parametrize("outcome", ["success", "failure"])
-def test_a_result_is_accepted_with_an_empty_body(
-    url: str, service: Service, kind: Kind, outcome: str
-) -> None:
-    job = claimed(service, kind.type_id)
+def test_a_result_is_accepted_with_an_empty_body(url: str, kind: Kind, outcome: str) -> None:
+    job = claimed(new_service(kind.type_id["owner"]))
     request = job.named | (FAILURE if outcome == "failure" else {})
     for _ in ("first", "repeat"):
         reply = post(url, getattr(kind, outcome), json.dumps(request))

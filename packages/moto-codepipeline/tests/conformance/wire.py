@@ -7,7 +7,7 @@ from email.message import Message
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
-from conformance.service import REGION
+from codepipeline_fixtures import REGION
 
 JSON = "application/x-amz-json-1.1"
 SIGNED = (
