@@ -2,10 +2,7 @@
 
 import json
 import statistics
-import subprocess
-import sys
 import time
-from typing import Any
 
 import boto3
 
@@ -27,7 +24,7 @@ def measure() -> list[Figure]:
     with endpoint.running(DELAY) as url:
         for _ in range(ROUNDS):
             loops.append(one_by_one(url))
-            told = sweeps(url)
+            told = endpoint.told_by("intake_process", url, "0", *map(str, WAITING))
             # The first sweep was a cold start, and found nothing.
             seconds = dict(zip(WAITING, told["seconds"][1:], strict=True))
             for count, taken in seconds.items():
@@ -60,14 +57,6 @@ def measure() -> list[Figure]:
         ),
         Figure.of("Intake: peak memory", memory, "MB", at_most=256, tolerance=0.2, digits=0),
     ]
-
-
-def sweeps(url: str) -> dict[str, Any]:
-    """The seconds of a sweep without offers and of one for each of WAITING, and the megabytes."""
-    command = [sys.executable, "-m", "benchmarks.intake_process", url, "0", *map(str, WAITING)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
 
 
 def one_by_one(url: str) -> float:
