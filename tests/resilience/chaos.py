@@ -292,7 +292,7 @@ class Chaos:
             configuration["Outcome"] = "Fail"
         return configuration
 
-    def start_pipeline(self, cloud: LocalCloud, number: int, count: int) -> None:
+    def start_pipeline(self, number: int, count: int) -> None:
         name = f"pipeline-{number}"
         actions = []
         for index in range(count):
@@ -304,12 +304,7 @@ class Chaos:
                     "configuration": self.configuration(f"{name} Work{index}"),
                 }
             )
-        role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
-        client = cloud.client("codepipeline")
-        client.create_pipeline(
-            pipeline=acknowledger.pipeline(name, KINDS[0], {"Build": actions}, role)
-        )
-        client.start_pipeline_execution(name=name)
+        self.witness.start(name, KINDS[0], actions)
 
     # -- The run ------------------------------------------------------------------------------
 
@@ -362,7 +357,7 @@ class Chaos:
             if self._open() < AT_ONCE:
                 number += 1
                 count = min(ACTIONS, self.jobs - started)
-                self.start_pipeline(cloud, number, count)
+                self.start_pipeline(number, count)
                 started += count
                 if say and started % 200 < ACTIONS:
                     print(f"{self._seconds():6.0f} s  {started} jobs started", flush=True)

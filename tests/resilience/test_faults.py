@@ -46,7 +46,7 @@ from moto_codepipeline import models
 from moto_codepipeline.jobs import Job, JobStatus
 from tests.resilience.faults import WITHOUT_PROCESS, Call, Faults
 from tests.resilience.witness import CarefulWorker, Execution, Witness, ids_in, names
-from tests.support import ROOT, load_event
+from tests.support import ROOT, load_event, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -293,18 +293,13 @@ class Matrix:
         if case and case.fault == "error stays" and case.call.startswith("SendTask"):
             configuration["AcknowledgeTimeoutSeconds"] = "5"
         kind = self.kind(owner, lane)
-        role = f"arn:aws:iam::{self.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
         if owner == "ThirdParty" and (case is None or case.call == "GetParameter"):
             self.new_client(trial.pipeline)
         action = {"name": "Work", "configuration": configuration}
-        client = self.cloud.client("codepipeline")
-        client.create_pipeline(
-            pipeline=acknowledger.pipeline(trial.pipeline, kind, {"Build": [action]}, role)
-        )
         with self.starting:
             if way == "late":
                 self.emulator.behaviour.started_before_queued_seconds = OFFERED_AGAIN_SECONDS
-            client.start_pipeline_execution(name=trial.pipeline)
+            self.witness.start(trial.pipeline, kind, [action])
             self.emulator.behaviour.started_before_queued_seconds = 0
         job = self.witness.job_of(trial.pipeline)
         run = job.action.run
@@ -357,10 +352,10 @@ class Matrix:
         for trial in trials:
             if trial.way not in ("abandoned", "stopped", "unreported"):
                 continue
-            self.witness.wait(partial(self.worker.jobs.__contains__, trial.job_id), "a worker", 30)
+            wait_for(partial(self.worker.jobs.__contains__, trial.job_id), "a worker", 30)
             if trial.way == "unreported":
-                self.witness.wait(partial(self.is_over, trial), "the execution to end", 60)
-                self.witness.wait(partial(self.handled, trial), "Stop to give up as well", 60)
+                wait_for(partial(self.is_over, trial), "the execution to end", 60)
+                wait_for(partial(self.handled, trial), "Stop to give up as well", 60)
             if trial.way == "stopped":
                 (execution,) = self.executions(trial)
                 self.cloud.client("stepfunctions").stop_execution(
@@ -447,7 +442,7 @@ class Matrix:
             idle = self.witness.idle
             return idle() and all(map(at_rest, self.witness.running_executions())) and idle()
 
-        self.witness.wait(quiet, "all activity to end", 60)
+        wait_for(quiet, "all activity to end", 60)
 
     # -- Room ---------------------------------------------------------------------------------
 
@@ -534,7 +529,7 @@ class Matrix:
             del lanes
         for start in range(0, len(others), 12):
             batch = others[start : start + 12]
-            self.witness.wait(lambda: self.witness.running() < 24, "room", 60)
+            wait_for(lambda: self.witness.running() < 24, "room", 60)
             trials = [self.begin(case, case.way, case.owner) for case in batch]
             for owner in OWNERS:
                 if mine := [trial for trial in trials if trial.owner == owner]:
@@ -586,7 +581,7 @@ class Matrix:
         try:
             trial = self.begin(case, case.way, case.owner, lane)
             self.tell_intake(trial)
-            self.witness.wait(partial(self.handled, trial), f"Intake: {case}", 60)
+            wait_for(partial(self.handled, trial), f"Intake: {case}", 60)
             trial.lifted = True
             with self.emulator.step():
                 job = self.emulator._board.find(trial.job_id)
@@ -594,7 +589,7 @@ class Matrix:
             if left:  # not polled yet, so that Intake can take it at once
                 trial.again = True
                 self.tell_intake(trial)
-                self.witness.wait(partial(self.handled, trial), f"Intake again: {case}", 60)
+                wait_for(partial(self.handled, trial), f"Intake again: {case}", 60)
         finally:
             self.lanes[f"{case.owner} {lane}"].release()
 
