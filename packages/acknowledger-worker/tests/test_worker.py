@@ -8,7 +8,6 @@ import pytest
 from acknowledger_worker import (
     AWSUnavailable,
     Continuation,
-    EventInvalid,
     JobCancelled,
     JobFailed,
     JobHandedBack,
@@ -148,11 +147,6 @@ def test_a_job_fails_before_its_lambda_function_runs_out_of_time(aws, step_funct
         },
     )
     assert seconds[0] < 5
-
-
-def test_an_invalid_event_is_refused_by_the_worker(aws):
-    with pytest.raises(EventInvalid, match="detail-type"):
-        aws.worker(lambda job: None)({"Records": []}, Context())
 
 
 def test_a_current_job_can_be_handed_back(aws, step_functions, event):
