@@ -330,9 +330,8 @@ def installed() -> Iterator[None]:
         mock.patch.object(moments, "datetime", Now),
         mock.patch.object(job_api, "properties", return_value=job_api.Properties(frozenset(), "")),
         mock.patch.object(logger, "append_keys", silent.append_keys),
-        mock.patch.dict(os.environ),
     ]
-    with ExitStack() as stack:
+    with ExitStack() as stack, mock.patch.dict(os.environ):
         for patch in patches:
             stack.enter_context(patch)
         _environment = None
