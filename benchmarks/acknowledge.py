@@ -6,15 +6,14 @@ Processor time doesn't include waiting for calls, or what else the machine does.
 import json
 import os
 import statistics
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from botocore import xform_name
 
 from benchmarks import endpoint
 from benchmarks.figures import Figure
+from tests.support import load_event
 
 ROUNDS = 11
 JOBS_A_ROUND = 100
@@ -26,10 +25,8 @@ MOST_MILLISECONDS = 2
 
 def measure() -> list[Figure]:
     """Our own processor time for each job."""
-    command = [sys.executable, "-m", "benchmarks.acknowledge"]
     with endpoint.running(0) as url:
-        told = subprocess.run([*command, url], stdout=subprocess.PIPE, text=True, check=True).stdout
-    ours, bare = json.loads(told)
+        ours, bare = endpoint.told_by("acknowledge", url)
     over = [mine - theirs for mine, theirs in zip(ours, bare, strict=True)]
     reference = statistics.median(bare)
     return [
@@ -46,25 +43,16 @@ def measure() -> list[Figure]:
 
 def main(url: str) -> None:
     """Acknowledge jobs alternately with and without us, and print the milliseconds of both."""
-    os.environ |= {**endpoint.ENVIRONMENT, "AWS_ENDPOINT_URL": url}
-    sys.path.insert(0, "functions")
-    told, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: PTH123, SIM115
-    import acknowledge  # noqa: PLC0415
+    acknowledge, told = endpoint.function("acknowledge", url, open(os.devnull, "w"))  # noqa: PTH123, SIM115
     from acknowledger.aws import client  # noqa: PLC0415
 
-    context = endpoint.context("Acknowledge")
-    sample = Path(__file__).parent.parent / "events" / "acknowledge-job-dispatched.json"
-    event = json.loads(sample.read_text())
+    event = load_event("acknowledge-job-dispatched")
     event["detail"]["taskToken"] = "t" * 600
-    clients = (
-        client("dynamodb"),
-        client("codepipeline", retrying=False),
-        client("stepfunctions"),
-    )
+    clients = client("dynamodb"), client("codepipeline", retrying=False), client("stepfunctions")
     calls: list[tuple[Any, str, dict[str, Any]]] = []
 
     def with_us() -> None:
-        answer = acknowledge.handler(event, context)
+        answer = acknowledge(event)
         if answer != {"status": "InProgress"}:
             raise RuntimeError(answer)
 

@@ -8,7 +8,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,9 +38,10 @@ def measure() -> list[Figure]:
     with TemporaryDirectory() as name:
         folder = Path(name)
         package(folder / "built")
-        size = zipped(folder / "built", folder / "package.zip") / 2**20
-        with zipfile.ZipFile(folder / "package.zip") as archive:
-            archive.extractall(folder / "task")
+        archive = Path(shutil.make_archive(str(folder / "package"), "zip", folder / "built"))
+        size = archive.stat().st_size / 2**20
+        shutil.unpack_archive(archive, folder / "task")
+        # As sam deploy packages them.
         for path in (folder / "task").rglob("*"):
             os.utime(path, (315532800, 315532800))
         sdk(folder / "sdk")
@@ -104,16 +104,6 @@ def package(folder: Path) -> None:
     command = ["make", "--silent", "--directory", "functions", "build-AcknowledgeFunction"]
     environment = os.environ | {"ARTIFACTS_DIR": str(folder), "PATH": path}
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
-
-
-def zipped(folder: Path, archive: Path) -> int:
-    """Zip a folder as sam deploy does, with timestamps of 1980; return the size in bytes."""
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped_folder:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                info = zipfile.ZipInfo(str(path.relative_to(folder)))
-                zipped_folder.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return archive.stat().st_size
 
 
 def sdk(folder: Path) -> None:

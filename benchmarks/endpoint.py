@@ -6,6 +6,7 @@ It prints its port. `PUT /offers/1000` lets PollForJobs return this many jobs.
 """
 
 import asyncio
+import importlib
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 
 from local.aws.isolation import NO_FILES
 from tests.support import FUNCTIONS_ENVIRONMENT
@@ -101,15 +102,28 @@ class Services:
         return '{"jobs": [' + ",".join(itertools.islice(self._jobs, count)) + "]}"
 
 
-def context(function: str) -> Any:
-    """Lambda's context object, with what is read of it."""
-    return SimpleNamespace(
-        function_name=function,
+def told_by(module: str, *arguments: str) -> Any:
+    """What a benchmark prints in a new process, as JSON."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def function(name: str, url: str, log: TextIO) -> tuple[Callable[[Any], Any], TextIO]:
+    """A function as in Lambda, which calls the endpoint and logs to a file; and the output."""
+    os.environ |= {**ENVIRONMENT, "AWS_ENDPOINT_URL": url}
+    sys.path.insert(0, "functions")
+    told, sys.stdout = sys.stdout, log
+    handler = importlib.import_module(name).handler
+    # What is read of Lambda's context object.
+    context = SimpleNamespace(
+        function_name=name,
         memory_limit_in_mb=256,
-        invoked_function_arn=f"arn:aws:lambda:us-east-1:123456789012:function:{function}",
+        invoked_function_arn=f"arn:aws:lambda:us-east-1:123456789012:function:{name}",
         aws_request_id="1",
         get_remaining_time_in_millis=lambda: 60_000,
     )
+    return lambda event: handler(event, context), told
 
 
 def alternately(rounds: int, times: int, *acts: Callable[[], None]) -> tuple[list[float], ...]:

@@ -2,8 +2,6 @@
 
 import json
 import statistics
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -32,7 +30,7 @@ def measure() -> list[Figure]:
     with endpoint.running(DELAY) as url:
         for _ in range(ROUNDS):
             bare.append(by_boto3(url, some))
-            told = sweeps(url)
+            told = endpoint.told_by("intake_process", url, "0", *map(str, WAITING))
             # The first sweep was a cold start, and found nothing.
             seconds = dict(zip(WAITING, told["seconds"][1:], strict=True))
             for count, taken in seconds.items():
@@ -63,14 +61,6 @@ def measure() -> list[Figure]:
         ),
         Figure.of("Intake: peak memory", memory, "MB", at_most=256, tolerance=0.2, digits=0),
     ]
-
-
-def sweeps(url: str) -> dict[str, Any]:
-    """The seconds of a sweep without offers and of one for each of WAITING, and the megabytes."""
-    command = [sys.executable, "-m", "benchmarks.intake_process", url, "0", *map(str, WAITING)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
 
 
 def by_boto3(url: str, offers: int) -> float:

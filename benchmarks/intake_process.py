@@ -17,17 +17,12 @@ from benchmarks import endpoint
 
 def main(url: str, counts: list[int]) -> None:
     """Run the sweeps, and print the results."""
-    os.environ |= {**endpoint.ENVIRONMENT, "AWS_ENDPOINT_URL": url}
-    sys.path.insert(0, "functions")
-    told, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: PTH123, SIM115
-    import intake  # noqa: PLC0415
-
-    context = endpoint.context("Intake")
+    intake, told = endpoint.function("intake", url, open(os.devnull, "w"))  # noqa: PTH123, SIM115
     seconds = []
     for count in counts:
         endpoint.offer(url, count)
         begun = time.perf_counter()
-        answer = intake.handler({"detail-type": "Scheduled Event"}, context)
+        answer = intake({"detail-type": "Scheduled Event"})
         seconds.append(time.perf_counter() - begun)
         if answer["taken"] != count:
             raise RuntimeError(f"{answer['taken']} of {count} offers were taken")

@@ -15,12 +15,10 @@ import boto3
 from moto import mock_aws
 
 from benchmarks.figures import Figure
-from moto_codepipeline import JobBackend, ManualClock, backend
-from moto_codepipeline.testing import make_bucket, put_source
+from moto_codepipeline import JobBackend, ManualClock, backend, testing
 
 ACCOUNT = "123456789012"
 TYPE = {"category": "Build", "owner": "Custom", "provider": "Builder", "version": "1"}
-SOURCE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
 FEW, MANY, ROUNDS = 100, 10_000, 20
 POLLS_A_ROUND = 50
 ACTIONS = 50
@@ -44,20 +42,14 @@ def queued(region: str, count: int) -> JobBackend:
             "outputArtifactDetails": artifacts,
         }
     )
-    source = {
-        "name": "Source",
-        "actionTypeId": SOURCE,
-        "configuration": {"S3Bucket": "source", "S3ObjectKey": "app.zip"},
-        "outputArtifacts": [{"name": "App"}],
-    }
     actions = [{"name": f"Build{number}", "actionTypeId": TYPE} for number in range(ACTIONS)]
     pipeline = {
         "roleArn": f"arn:aws:iam::{ACCOUNT}:role/pipeline",
-        "artifactStore": {"type": "S3", "location": "artifacts"},
+        "artifactStore": {"type": "S3", "location": testing.BUCKET},
         "pipelineType": "V2",
         "executionMode": "PARALLEL",
         "stages": [
-            {"name": "Source", "actions": [source]},
+            {"name": "Source", "actions": [testing.SOURCE]},
             {"name": "Build", "actions": actions},
         ],
     }
@@ -83,18 +75,14 @@ def poll_time(jobs: JobBackend) -> float:
 
 def rounds_of(few: int, many: int, rounds: int) -> tuple[list[float], list[float]]:
     """The microseconds of each poll, with few and with many jobs queued."""
-    trust = {
-        "Effect": "Allow",
-        "Principal": {"Service": "codepipeline.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-    }
-    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    document = json.dumps({"Statement": testing.STATEMENT})
     with mock_aws(), patch.object(JobBackend, "deliver_event", staticmethod(ignore)):
         iam = boto3.client("iam", region_name="eu-west-1")
         iam.create_role(RoleName="pipeline", AssumeRolePolicyDocument=document)
         s3 = boto3.client("s3", region_name="us-east-1")
-        put_source(s3, "source", "app.zip", {"README.md": b"A source.\n"})
-        make_bucket(s3, "artifacts")
+        files = {"README.md": b"A source.\n"}
+        testing.put_source(s3, testing.SOURCE_BUCKET, testing.SOURCE_KEY, files)
+        testing.make_bucket(s3, testing.BUCKET)
         queues = queued("eu-west-1", few), queued("eu-central-1", many)
         times: tuple[list[float], list[float]] = ([], [])
         # The first round warms up, and is not counted.

@@ -25,6 +25,7 @@ from local.aws.server import LocalCloud
 from moto_codepipeline.jobs import Job, JobBoard, JobStatus
 from tests.resilience.faults import Call, Faults
 from tests.resilience.witness import Execution, Witness
+from tests.support import wait_for
 
 PACED_JOBS = 60
 PACE_SECONDS = 0.4
@@ -79,24 +80,20 @@ class Bench:
         self.pipelines += 1
         name = f"pipeline-{self.pipelines}"
         stage = [{"name": f"Work{n}", "configuration": configuration} for n in range(actions)]
-        role = f"arn:aws:iam::{self.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
-        client = self.cloud.client("codepipeline")
-        kind = acknowledger.CUSTOM_ACTION_TYPE
-        client.create_pipeline(pipeline=acknowledger.pipeline(name, kind, {"Build": stage}, role))
-        client.start_pipeline_execution(name=name)
+        self.witness.start(name, acknowledger.CUSTOM_ACTION_TYPE, stage)
         return name
 
     def ended(self) -> int:
         """How many jobs have ended."""
         return sum(1 for job in self.witness.jobs() if job.status.ended)
 
-    def wait(self, jobs: int, seconds: float = 300) -> None:
+    def wait(self, jobs: int) -> None:
         """Wait until this many jobs and all their executions have ended."""
-        end = time.monotonic() + seconds
-        while self.ended() < jobs or self.witness.running():
-            if time.monotonic() > end:
-                raise TimeoutError(f"{self.ended()} of {jobs} jobs have ended")
-            time.sleep(0.1)
+
+        def over() -> bool:
+            return self.ended() >= jobs and not self.witness.running()
+
+        wait_for(over, f"the end of {jobs} jobs", seconds=60)
 
     def paths(self, pipeline: str) -> list[Execution]:
         """The executions of a pipeline's jobs."""

@@ -6,15 +6,13 @@ empty poll without us, which is the least that an event of a served type costs.
 
 import io
 import json
-import os
 import statistics
-import subprocess
 import sys
-from pathlib import Path
 
 from benchmarks import endpoint
 from benchmarks.figures import Figure
 from benchmarks.prices import cost
+from tests.support import load_event
 
 ROUNDS = 11
 EVENTS_A_ROUND = 200
@@ -27,10 +25,8 @@ LAMBDA_BYTES = 1000
 
 def measure() -> list[Figure]:
     """The ratio, and AWS's price of a thousand events."""
-    command = [sys.executable, "-m", "benchmarks.unserved"]
     with endpoint.running(0) as url:
-        told = subprocess.run([*command, url], stdout=subprocess.PIPE, text=True, check=True).stdout
-    ours, polls, logged = json.loads(told)
+        ours, polls, logged = endpoint.told_by("unserved", url)
     milliseconds = statistics.median(ours)
     bill = {
         "function invocations": 1,
@@ -60,26 +56,22 @@ def measure() -> list[Figure]:
 
 def main(url: str) -> None:
     """Handle the event many times, and poll as often; print both times and the bytes logged."""
-    os.environ |= {**endpoint.ENVIRONMENT, "AWS_ENDPOINT_URL": url}
-    sys.path.insert(0, "functions")
-    told, sys.stdout = sys.stdout, io.StringIO()
-    import intake  # noqa: PLC0415
+    log = io.StringIO()
+    intake, told = endpoint.function("intake", url, log)
     from acknowledger.aws import client  # noqa: PLC0415
 
-    context = endpoint.context("Intake")
-    sample = Path(__file__).parent.parent / "events" / "intake-action-type-not-served.json"
-    event = json.loads(sample.read_text())
+    event = load_event("intake-action-type-not-served")
     codepipeline = client("codepipeline")
 
     def with_us() -> None:
-        if intake.handler(event, context) != {"offered": 0, "taken": 0}:
+        if intake(event) != {"offered": 0, "taken": 0}:
             raise RuntimeError("it was served")
 
     def without_us() -> None:
         codepipeline.poll_for_jobs(actionTypeId=endpoint.ACTION_TYPE, maxBatchSize=10)
 
     times = endpoint.alternately(ROUNDS, EVENTS_A_ROUND, with_us, without_us)
-    logged = len(sys.stdout.getvalue()) / (EVENTS_A_ROUND * (ROUNDS + 1))
+    logged = len(log.getvalue()) / (EVENTS_A_ROUND * (ROUNDS + 1))
     told.write(json.dumps([*times, logged]))
 
 

@@ -35,9 +35,10 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -261,55 +262,38 @@ def described(function: str, letter: Letter) -> str:
     )
 
 
-@dataclass
-class Done:
-    """The result for a queue's messages.
-
-    wanted: how many were chosen.
-    given: the bodies of the redriven messages.
-    """
-
-    wanted: int = 0
-    redriven: int = 0
-    dropped: int = 0
-    failed: int = 0
-    given: set[str] = field(default_factory=set)
-
-
-def handle(name: str, queue: Queue, *, only: set[str], listing: bool) -> Done:
-    """Print the messages of a queue, and redrive them."""
-    done = Done()
+def handle(name: str, queue: Queue, counts: Counter[str], asked: argparse.Namespace) -> set[str]:
+    """Print and count the messages of a queue, redrive them, and return their bodies."""
+    given = set()
     held = []
     for letter in queue.letters():
-        if only and letter.id not in only:
-            held.append(letter)
-            continue
-        done.wanted += 1
-        print(described(name, letter))
-        if listing:
+        wanted = not asked.message or letter.id in asked.message
+        if wanted:
+            counts["found"] += 1
+            print(described(name, letter))
+        if asked.list or not wanted:
             held.append(letter)
             continue
         try:
             if queue.redrive(letter):
-                done.redriven += 1
-                done.given.add(letter.body)
+                counts["redriven"] += 1
+                given.add(letter.body)
                 print("  redriven")
             else:
-                done.dropped += 1
+                counts["dropped"] += 1
                 print("  dropped: no execution waits for it any more")
         except (BotoCoreError, ClientError) as error:
-            done.failed += 1
+            counts["not redriven"] += 1
             held.append(letter)
             print(f"  NOT REDRIVEN: {error}")
     for letter in held:
         queue.put_back(letter)
-    return done
+    return given
 
 
-def wait(found: dict[str, Queue], done: dict[str, Done], seconds: float) -> int:
+def wait(found: dict[str, Queue], given: dict[str, set[str]], seconds: float) -> int:
     """Wait for events that fail again, and print them; return their number."""
     again: dict[str, str] = {}
-    given = {name: each.given for name, each in done.items() if each.given}
     over = time.monotonic() + seconds
     while len(again) < sum(map(len, given.values())) and time.monotonic() < over:
         time.sleep(min(LOOK_EVERY_SECONDS, seconds))
@@ -353,36 +337,29 @@ def main(arguments: list[str] | None = None) -> int:
     for name in asked.queue:
         if name not in FUNCTIONS:
             parser.error(f"QUEUE must be one of {', '.join(FUNCTIONS)}, not {name}")
-    again = 0
+    counts, again = Counter[str](), 0
     try:
         session = boto3.Session(region_name=asked.region, profile_name=asked.profile)
         found = queues(session, asked.stack, asked.queue or list(FUNCTIONS))
-        only = set(asked.message)
-        done = {
-            name: handle(name, queue, only=only, listing=asked.list)
+        given = {
+            name: bodies
             for name, queue in found.items()
+            if (bodies := handle(name, queue, counts, asked))
         }
         if asked.wait:
-            again = wait(found, done, asked.wait)
+            again = wait(found, given, asked.wait)
     except KeyError as error:
         print(f"The stack {asked.stack} has no output {error}", file=sys.stderr)
         return 1
     except (BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 1
-    total = sum(each.wanted for each in done.values())
     if asked.list:
-        print(f"Messages in the dead-letter queues: {total}")
+        print(f"Messages in the dead-letter queues: {counts['found']}")
         return 0
-    failed = sum(each.failed for each in done.values())
-    counts = {
-        "redriven": sum(each.redriven for each in done.values()),
-        "dropped": sum(each.dropped for each in done.values()),
-        "not redriven": failed,
-        **({"failed again": again} if asked.wait else {}),
-    }
-    print(", ".join(f"{count} {what}" for what, count in counts.items()))
-    return 1 if failed or again else 0
+    told = [f"{counts[what]} {what}" for what in ("redriven", "dropped", "not redriven")]
+    print(", ".join([*told, f"{again} failed again"] if asked.wait else told))
+    return 1 if counts["not redriven"] or again else 0
 
 
 if __name__ == "__main__":

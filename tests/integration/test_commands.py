@@ -18,6 +18,7 @@ PARAMETERS = {"ActionTypes": f"{acknowledger.CUSTOM_ACTION_TYPE},{OWN}"}
 PRINTED = {
     "put-events": '"FailedEntryCount": 0',
     "intake-pause": '{"paused": [',
+    "sns subscribe": "SubscriptionArn",
 }
 
 

@@ -118,7 +118,6 @@ def test_the_commands_to_see_what_is_going_on_show_a_job(shell, blocks):
         "InProgress",
         '"Acknowledged"',
         '"Reported"',
-        "SubscriptionArn",
     ):
         assert text in seen
 

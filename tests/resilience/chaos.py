@@ -18,9 +18,10 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 from botocore.exceptions import ClientError
 
@@ -54,14 +55,6 @@ OF_FUNCTION: tuple[Fault, ...] = (
 )
 #: How many consecutive tries fail: one, more than the SDK makes, or more than a state makes.
 BURSTS = (1, 1, 1, 1, 1, 5, 5, 5, 30)
-
-
-@dataclass
-class Happened:
-    """An event in a job's history."""
-
-    at: float
-    what: str
 
 
 @dataclass
@@ -119,22 +112,19 @@ class ForeignWorker:
                 self._answer(job_id)
 
     def _poll(self, kind: str) -> None:
-        client = self._client
-        type_id = acknowledger.action_type_id(kind)
+        client, type_id = self._client, acknowledger.action_type_id(kind)
         if kind.startswith("ThirdParty/"):
             for job in client.poll_for_third_party_jobs(actionTypeId=type_id).get("jobs", []):
                 token = self._chaos.emulator.client_token(job["clientId"])
                 request = {"jobId": job["jobId"], "clientToken": token}
-                details = client.get_third_party_job_details(**request)["jobDetails"]
-                self._take(job["jobId"], client.acknowledge_third_party_job, {
-                    **request, "nonce": details["nonce"]
-                })  # fmt: skip
-            return
-        for job in client.poll_for_jobs(actionTypeId=type_id).get("jobs", []):
-            request = {"jobId": job["id"], "nonce": job["nonce"]}
-            self._take(job["id"], client.acknowledge_job, request)
+                nonce = client.get_third_party_job_details(**request)["jobDetails"]["nonce"]
+                self._take(client.acknowledge_third_party_job, nonce=nonce, **request)
+        else:
+            for job in client.poll_for_jobs(actionTypeId=type_id).get("jobs", []):
+                self._take(client.acknowledge_job, jobId=job["id"], nonce=job["nonce"])
 
-    def _take(self, job_id: str, operation: Any, request: dict[str, str]) -> None:
+    def _take(self, operation: Any, **request: str) -> None:
+        job_id = request["jobId"]
         if self._chaos.chance("foreign", self._chaos.name_of(job_id)) < 0.5:
             self.dropped += 1
             self._chaos.note(job_id, "another worker polled it, and dropped it")
@@ -174,7 +164,8 @@ class Chaos:
 
     def __init__(self, jobs: int, seed: int, rate: float, *, events: bool = True) -> None:
         self.jobs, self.seed, self.rate, self.events = jobs, seed, rate, events
-        self.story: dict[str, list[Happened]] = defaultdict(list)
+        #: What happened to each job, and when.
+        self.story: dict[str, list[tuple[float, str]]] = defaultdict(list)
         self.counts: Counter[str] = Counter()
         self._began = time.monotonic()
         self._calls: Counter[tuple[str, ...]] = Counter()
@@ -270,7 +261,7 @@ class Chaos:
         return f"{job.action.run.pipeline_name} {job.action.name}"
 
     def note(self, job_id: str, what: str) -> None:
-        self.story[job_id].append(Happened(time.monotonic() - self._began, what))
+        self.story[job_id].append((self._seconds(), what))
 
     def _job_in(self, text: str) -> Job | None:
         for found in ids_in(text):
@@ -292,7 +283,7 @@ class Chaos:
             configuration["Outcome"] = "Fail"
         return configuration
 
-    def start_pipeline(self, cloud: LocalCloud, number: int, count: int) -> None:
+    def start_pipeline(self, number: int, count: int) -> None:
         name = f"pipeline-{number}"
         actions = []
         for index in range(count):
@@ -304,19 +295,15 @@ class Chaos:
                     "configuration": self.configuration(f"{name} Work{index}"),
                 }
             )
-        role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
-        client = cloud.client("codepipeline")
-        client.create_pipeline(
-            pipeline=acknowledger.pipeline(name, KINDS[0], {"Build": actions}, role)
-        )
-        client.start_pipeline_execution(name=name)
+        self.witness.start(name, KINDS[0], actions)
 
     # -- The run ------------------------------------------------------------------------------
 
     def run(self, *, say: bool = False) -> Report:
         """Run all jobs, and report how they ended."""
         faults = Faults(self.choose)
-        with self._services(), running(faults, self.seed) as (cloud, stack):
+        lost = patch.object(events, "put_from_service", lambda *_, **__: None)
+        with nullcontext() if self.events else lost, running(faults, self.seed) as (cloud, stack):
             self.witness = Witness(cloud, stack)
             self.emulator = self.witness.emulator
             if not self.events:
@@ -331,17 +318,6 @@ class Chaos:
                 self._over = True
                 self.worker.stop()
             return self.report()
-
-    @contextmanager
-    def _services(self) -> Iterator[None]:
-        """Lose the events of Step Functions if events are to be lost."""
-        put = events.put_from_service
-        if not self.events:
-            events.put_from_service = lambda *_, **__: None
-        try:
-            yield
-        finally:
-            events.put_from_service = put
 
     def _stop_by_hand(self, cloud: LocalCloud) -> None:
         """Stop executions whose worker hangs; the events about that are lost."""
@@ -362,7 +338,7 @@ class Chaos:
             if self._open() < AT_ONCE:
                 number += 1
                 count = min(ACTIONS, self.jobs - started)
-                self.start_pipeline(cloud, number, count)
+                self.start_pipeline(number, count)
                 started += count
                 if say and started % 200 < ACTIONS:
                     print(f"{self._seconds():6.0f} s  {started} jobs started", flush=True)
@@ -506,7 +482,7 @@ class Chaos:
         """A job's whole history."""
         job = self.job(job_id)
         lines = [f"\n{job_id}, {self.name_of(job_id)}, {job.owner}: {job.status.value}"]
-        lines += [f"  {each.at:8.2f} s  {each.what}" for each in self.story[job_id]]
+        lines += [f"  {at:8.2f} s  {what}" for at, what in self.story[job_id]]
         lines += [
             f"  execution {one.name}: {' > '.join(names(one.path))}: {one.status}"
             f" {one.error or ''} {one.cause or ''} {one.output or ''}"

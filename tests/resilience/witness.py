@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,11 +21,12 @@ from moto.sqs.models import sqs_backends
 from moto.stepfunctions.parser import models as stepfunctions_models
 
 import moto_codepipeline
+from local import acknowledger
 from local.aws import dynamodb, functions
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from moto_codepipeline.jobs import Job
-from tests.support import PATIENCE
+from tests.support import wait_for
 
 IN_FLIGHT = ("Created", "Queued", "Dispatched", "InProgress")
 FUNCTIONS = ("Intake", "Acknowledge", "Report", "Stop")
@@ -151,6 +151,14 @@ class Witness:
         self.stack = stack
         self.emulator = moto_codepipeline.backend(cloud.account_id, cloud.region)
 
+    def start(self, pipeline: str, action_type: str, actions: list[dict[str, Any]]) -> None:
+        """Create a pipeline with these actions, by default of this type, and start it."""
+        role = f"arn:aws:iam::{self.cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+        structure = acknowledger.pipeline(pipeline, action_type, {"Build": actions}, role)
+        client = self.cloud.client("codepipeline")
+        client.create_pipeline(pipeline=structure)
+        client.start_pipeline_execution(name=pipeline)
+
     def jobs(self) -> list[Job]:
         """All jobs that CodePipeline has ever created."""
         with self.emulator.step():
@@ -230,19 +238,6 @@ class Witness:
                 found.append((message.body, str(reason.get("string_value", ""))))
         return letters
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float) -> None:
-        """Wait until a condition is true; raises TimeoutError.
-
-        Args:
-            seconds: as in `tests.support.wait_for`.
-        """
-        seconds *= PATIENCE
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError(f"waited {seconds} seconds for {what}")
-            time.sleep(0.05)
-
     def idle(self) -> bool:
         """Whether no function runs or has an event waiting."""
         return functions.runner().wait_until_idle(0)
@@ -253,7 +248,7 @@ class Witness:
         def quiet() -> bool:
             return self.idle() and self.running() <= waiting and self.idle()
 
-        self.wait(quiet, "all activity to end", seconds)
+        wait_for(quiet, "all activity to end", seconds)
 
 
 def told(execution: Any) -> Execution:

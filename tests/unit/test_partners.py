@@ -146,11 +146,11 @@ def test_a_client_token_that_breaks_a_limit_is_not_repeated(aws_calls):
     ("event", "operation"),
     [
         ("report-succeeded-partner", "put_third_party_job_success_result"),
-        ("report-failed-partner", "put_third_party_job_failure_result"),
+        ("report-failed", "put_third_party_job_failure_result"),
     ],
 )
 def test_a_partners_result_is_reported_with_the_token(cloud, event, operation):
-    told = load_event(event)
+    told = load_event("report-succeeded-partner") | {"outcome": load_event(event)["outcome"]}
     job_id = told["offer"]["job"]["id"]
     cloud.put_job(job_id, execution=told["execution"], clientId=CLIENT_ID)
     expect_token(cloud)

@@ -18,12 +18,7 @@ from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
 from acknowledger_worker import errors
-from acknowledger_worker.errors import (
-    AWSUnavailable,
-    ConfigurationError,
-    JobHeld,
-    aws_errors,
-)
+from acknowledger_worker.errors import AWSUnavailable, ConfigurationError, JobHeld, aws_errors
 from acknowledger_worker.job import Delivery
 from acknowledger_worker.outcome import Failure, Outcome, output
 
@@ -52,7 +47,7 @@ def client(service: str) -> Any:
 
 
 class JobServices:
-    """A job's `Services` in AWS.
+    """A job's `Services` in AWS. Methods raise the errors of `aws_errors`.
 
     Args:
         delivery: the job.
@@ -82,7 +77,6 @@ class JobServices:
 
         Raises:
             ConfigurationError: there is no client token for the partner's job.
-            PermissionError, AWSUnavailable, JobCancelled
 
         Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetJobDetails.html
         """
@@ -100,11 +94,7 @@ class JobServices:
         return data
 
     def download(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
-        """Download an artifact's object to a file.
-
-        Raises:
-            RevisionUnavailable, PermissionError, AWSUnavailable, JobCancelled
-        """
+        """Download an artifact's object to a file."""
         self._transfer(
             f"input artifact {artifact['name']} could not be read: s3:GetObject",
             artifact,
@@ -113,11 +103,7 @@ class JobServices:
         )
 
     def upload(self, artifact: Mapping[str, Any], path: Path, check: Callable[[], None]) -> None:
-        """Upload a file as an artifact's object, encrypted with the artifact store's key.
-
-        Raises:
-            RevisionUnavailable, PermissionError, AWSUnavailable, JobCancelled
-        """
+        """Upload a file as an artifact's object, encrypted with the artifact store's key."""
         # An artifact store without its own key accepts only objects encrypted with AWS's key.
         encryption = {"ServerSideEncryption": "aws:kms"}
         if key := self._delivery.job["data"].get("encryptionKey"):
@@ -233,37 +219,28 @@ class _ArtifactCredentials(CredentialProvider):  # type: ignore[misc]
 
 
 class Task:
-    """The state machine's task that waits for the job's end."""
+    """The state machine's task that waits for the job's end.
+
+    Every method raises JobCancelled if the execution no longer waits, since the job timed out or
+    was ended; and PermissionError and AWSUnavailable.
+    """
 
     def __init__(self, delivery: Delivery, client: Client) -> None:
         self._token = delivery.task_token
         self._step_functions = client("stepfunctions")
 
     def heartbeat(self) -> None:
-        """Send a heartbeat.
-
-        Raises:
-            JobCancelled: the execution no longer waits: the job timed out, or was ended.
-            PermissionError, AWSUnavailable
-        """
+        """Send a heartbeat."""
         with aws_errors("the heartbeat could not be sent"):
             self._step_functions.send_task_heartbeat(taskToken=self._token)
 
     def succeed(self, outcome: Outcome) -> None:
-        """Report the job's success.
-
-        Raises:
-            as `heartbeat`.
-        """
+        """Report the job's success."""
         with aws_errors("its success could not be reported"):
             self._step_functions.send_task_success(taskToken=self._token, output=output(outcome))
 
     def fail(self, failure: Failure) -> None:
-        """Report the job's failure.
-
-        Raises:
-            as `heartbeat`.
-        """
+        """Report the job's failure."""
         with aws_errors("its failure could not be reported"):
             self._step_functions.send_task_failure(
                 taskToken=self._token, error=failure.type, cause=failure.message

@@ -1,19 +1,5 @@
 """The package's errors, among them those that a worker's function raises.
 
-    WorkerError
-    ├── EventInvalid         the event is not a `Job In Progress` event
-    ├── JobHeld              another delivery has the job: deliver it again later
-    ├── JobHandedBack        the worker stopped before the job was done: deliver it again
-    ├── JobCancelled         this worker no longer has the job: stop
-    └── JobFailed            the job fails, with one of CodePipeline's failure types
-        ├── ArtifactInvalid
-        ├── ConfigurationError
-        ├── PermissionError
-        ├── RevisionOutOfSync
-        ├── RevisionUnavailable
-        └── SystemUnavailable
-            └── AWSUnavailable
-
 Only this module translates errors of AWS.
 
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_FailureDetails.html
@@ -47,7 +33,7 @@ class JobCancelled(WorkerError):
 
 
 class JobFailed(WorkerError):
-    """The job fails; the message is shown in the pipeline."""
+    """The job fails with one of CodePipeline's failure types. The pipeline shows the message."""
 
     type = "JobFailed"
 

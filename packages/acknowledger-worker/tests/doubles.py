@@ -24,6 +24,20 @@ class Context:
 
 
 @dataclass
+class Waiting:
+    """A worker's function that does nothing until it may go on."""
+
+    jobs: list[Any] = field(default_factory=list)
+    begun: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, job: Any) -> None:
+        self.jobs.append(job)
+        self.begun.set()
+        assert self.go_on.wait(60)
+
+
+@dataclass
 class OneAtATime:
     """A client of moto's DynamoDB, in which other requests can come between condition and write."""
 

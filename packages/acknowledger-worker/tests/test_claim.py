@@ -9,7 +9,7 @@ from moto import mock_aws
 import acknowledger_worker.worker
 from acknowledger_worker import AWSUnavailable, JobHeld
 from acknowledger_worker.aws import Claim
-from doubles import Context, OneAtATime, refusal, wait_for
+from doubles import Context, OneAtATime, Waiting, refusal, wait_for
 
 TABLE = "JobTable"
 
@@ -123,24 +123,17 @@ def test_a_job_delivered_to_two_processes_is_processed_once(aws, step_functions,
     """Two separate workers stand for two processes."""
     aws.clients["dynamodb"] = dynamodb
     dynamodb.put_item(TableName=TABLE, Item={"jobId": {"S": event["detail"]["jobId"]}})
-    begun, go_on = threading.Event(), threading.Event()
-    worked = []
-
-    def function(job):
-        worked.append(job)
-        begun.set()
-        assert go_on.wait(60)
-
+    function = Waiting()
     one, other = (aws.worker(function, job_table_name=TABLE) for _ in range(2))
     thread = threading.Thread(target=one, args=(event, Context()))
     thread.start()
-    assert begun.wait(60)
+    assert function.begun.wait(60)
     with pytest.raises(JobHeld):
         other(event, Context())
-    go_on.set()
+    function.go_on.set()
     thread.join(60)
     other(event, Context())
-    assert len(worked) == 1
+    assert len(function.jobs) == 1
     assert step_functions.end[0] == "success"
 
 

@@ -39,6 +39,27 @@ def module(tmp_path, monkeypatch):
     return make
 
 
+def environment():
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(acknowledger_worker.__file__).parents[1]),
+        "QUEUE_URL": "url",
+    }
+
+
+def run(place, folder, **variables):
+    """The command for a worker in this folder, at its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "acknowledger_worker", place],
+        cwd=folder,
+        env=environment() | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 def test_a_worker_is_found(module):
     name = module(MODULE)
     assert isinstance(load(f"{name}:handler"), Worker)
@@ -82,15 +103,7 @@ def test_a_problem_is_reported_in_one_line(module, source, name, said, capsys):
 )
 def test_the_command_without_a_queue_reports_the_workers_problem_first(tmp_path, place, said):
     (tmp_path / "good.py").write_text(MODULE)
-    done = subprocess.run(
-        [sys.executable, "-m", "acknowledger_worker", place],
-        cwd=tmp_path,
-        env={name: text for name, text in os.environ.items() if name != "QUEUE_URL"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run(place, tmp_path, QUEUE_URL="")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
 
 
@@ -115,14 +128,6 @@ import pathlib
 from acknowledger_worker import Runner
 Runner._take = lambda runner: pathlib.Path("started").write_text("{}")
 """
-
-
-def environment():
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(Path(acknowledger_worker.__file__).parents[1]),
-        "QUEUE_URL": "url",
-    }
 
 
 @pytest.mark.slow
@@ -187,15 +192,8 @@ handler = Worker(function)
 
 def test_what_a_function_logs_names_its_job_and_hides_its_secrets(tmp_path):
     (tmp_path / "logs.py").write_text(LOGGING)
-    done = subprocess.run(
-        [sys.executable, "-m", "acknowledger_worker", "logs:handler"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
+    done = run("logs:handler", tmp_path)
+    assert done.returncode == 0, done.stderr
     first, _, trace = done.stderr.partition("\tTraceback ")
     said = [line.split(" ", 2)[2] for line in first.splitlines()]
     [job_id] = {text for line in said for text in re.findall(r"job ([0-9a-f-]{36})", line)}

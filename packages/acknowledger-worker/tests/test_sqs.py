@@ -9,7 +9,7 @@ import pytest
 
 import acknowledger_worker.worker
 from acknowledger_worker import JobCancelled, Runner, sqs
-from doubles import refusal, wait_for
+from doubles import Waiting, refusal, wait_for
 
 
 class Queue:
@@ -147,17 +147,12 @@ def test_an_invalid_message_stays_in_the_queue(aws, queue, body, caplog):
 
 def test_current_jobs_are_finished_when_the_runner_stops(aws, queue, event, answered):
     queue.send(as_body(event))
-    begun, go_on = threading.Event(), threading.Event()
-
-    def function(job):
-        begun.set()
-        assert go_on.wait(60)
-
+    function = Waiting()
     with running(aws, function) as runner:
-        assert begun.wait(60)
+        assert function.begun.wait(60)
         runner.stop()
         queue.send(as_body(event, 2))
-        go_on.set()
+        function.go_on.set()
     assert answered.count("success") == 1
     assert len(queue.messages) == len(queue.visible()) == 1
 
@@ -201,16 +196,11 @@ def test_a_function_that_does_not_stop_delays_the_runner_only_briefly(
 ):
     monkeypatch.setattr(sqs, "POLITE_SECONDS", 0.05)
     queue.send(as_body(event))
-    begun, end = threading.Event(), threading.Event()
-
-    def function(job):
-        begun.set()
-        assert end.wait(60)
-
+    function = Waiting()
     with running(aws, function, stop_seconds=0):
-        assert begun.wait(60)
+        assert function.begun.wait(60)
     assert "1 jobs did not stop" in caplog.text
-    end.set()
+    function.go_on.set()
     wait_for(queue.visible, "the message to be handed back", seconds=10)
     assert set(answered) == {"heartbeat"}
 

@@ -19,7 +19,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -31,14 +31,7 @@ import acknowledge
 import intake
 import report
 import stop
-from acknowledger import (
-    acknowledgment,
-    job_api,
-    job_table,
-    moments,
-    stopping,
-    taking,
-)
+from acknowledger import acknowledgment, job_api, job_table, moments, stopping, taking
 from acknowledger.config import config
 from acknowledger.errors import AcknowledgerError
 from acknowledger.log import logger
@@ -327,19 +320,6 @@ def installed() -> Iterator[None]:
     modules += [
         importlib.import_module(f"acknowledger.{name}") for name in ("bus", "executions", "table")
     ]
-    with contextmanager(_patched)(modules, replaced, silent), mock.patch.dict(os.environ):
-        _environment = None
-        level = logger.log_level
-        logger.setLevel("CRITICAL")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-            config.cache_clear()
-
-
-def _patched(modules: list[Any], replaced: Mapping[str, Any], silent: Silent) -> Iterator[None]:
-    nothing = job_api.Properties(frozenset(), "")
     patches = [
         mock.patch.object(module, name, replacement)
         for module in modules
@@ -348,13 +328,17 @@ def _patched(modules: list[Any], replaced: Mapping[str, Any], silent: Silent) ->
     ]
     patches += [
         mock.patch.object(moments, "datetime", Now),
-        mock.patch.object(job_api, "properties", return_value=nothing),
+        mock.patch.object(job_api, "properties", return_value=job_api.Properties(frozenset(), "")),
         mock.patch.object(logger, "append_keys", silent.append_keys),
     ]
-    for patch in patches:
-        patch.start()
-    try:
-        yield
-    finally:
-        for patch in reversed(patches):
-            patch.stop()
+    with ExitStack() as stack, mock.patch.dict(os.environ):
+        for patch in patches:
+            stack.enter_context(patch)
+        _environment = None
+        level = logger.log_level
+        logger.setLevel("CRITICAL")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            config.cache_clear()

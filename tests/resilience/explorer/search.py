@@ -78,7 +78,7 @@ def options(world: World) -> list[Option]:
     if world.current and not _may_interrupt(world, world.current):
         return found
     others: list[Actor | Event] = [
-        actor for actor in world.actors if actor != world.current and world.ready(actor)
+        actor for actor in world.actors if actor != world.current and actor.until is None
     ]
     others += [event for event in world.events if event.due <= world.clock]
     found += _turns(world, others, cost)
@@ -383,16 +383,14 @@ def replayed(scenario: Scenario, schedule: str) -> tuple[str, list[str]]:
 
     Raises ValueError if it can't be followed.
     """
-    steps = [re.fullmatch(r"(\d+):(.+)", part) for part in filter(None, schedule.split(", "))]
-    deviations = []
+    by_step: dict[int, str] = {}
     at = 0
-    for step in steps:
-        if step is None:
+    for part in filter(None, schedule.split(", ")):
+        if not (step := re.fullmatch(r"(\d+):(.+)", part)):
             raise ValueError(f"not a schedule: {schedule}")
         at += int(step[1])
-        deviations.append((at, step[2]))
+        by_step[at] = step[2]
         at += 1
-    by_step = dict(deviations)
     world, story = scenario.world(), list[str]()
     world.story = []
     for number in range(LONGEST + 2):

@@ -290,10 +290,6 @@ class World:
         if self.current == actor:
             self.current = None
 
-    def ready(self, actor: Actor) -> bool:
-        """Whether an actor can go on."""
-        return actor.until is None
-
     def act(self, actor: Actor) -> Act:
         """What an actor is about to do."""
         return actor.process.act(self.clock, self.serial)
