@@ -45,14 +45,12 @@ def one_at_a_time(moto_call: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def query(moto_query: Callable[..., Any]) -> Callable[..., Any]:
     """Let a query see only the items with its partition key."""
 
-    def query_items(self: Any, hash_key: Any, *args: Any, **given: Any) -> Any:
-        asked = given.get("hash_key_conditions") or []
-        if not given.get("index_name"):
-            asked = [(self.hash_key_attr, hash_key)]
+    def query_items(self: Any, *args: Any, **given: Any) -> Any:
+        asked = given.get("hash_key_conditions") or ()
         # A number may be written in several ways.
         self.asked = [(name, key) for name, key in asked if key.type != "N"]
         try:
-            return moto_query(self, hash_key, *args, **given)
+            return moto_query(self, *args, **given)
         finally:
             del self.asked
 

@@ -111,6 +111,42 @@ def test_an_expression_has_the_same_effect_each_time(client, expression, request
         assert client.get_item(TableName="T", Key={"id": ITEM["id"]})["Item"] == expected
 
 
+@pytest.mark.parametrize(("index", "name"), [(None, "id"), ("ByKind", "kind"), ("BySize", "size")])
+def test_a_query_returns_the_items_with_its_key_and_no_others(client, index, name):
+    kinds = {"id": "S", "kind": "S", "size": "N"}
+    client.create_table(
+        TableName="Indexed",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": kind} for name, kind in kinds.items()
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": f"By{key.title()}",
+                "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+            for key in ("kind", "size")
+        ],
+    )
+    items = [
+        {"id": {"S": f"{number}"}, "kind": {"S": kind}, "size": {"N": size}}
+        for number, (kind, size) in enumerate([("a", "1"), ("b", "2"), ("a", "1.0"), ("1", "10")])
+    ]
+    for item in [*items, {"id": {"S": "a"}}]:
+        client.put_item(TableName="Indexed", Item=item)
+    found = client.query(
+        TableName="Indexed",
+        **({"IndexName": index} if index else {}),
+        KeyConditionExpression="#key = :key",
+        ExpressionAttributeNames={"#key": name},
+        ExpressionAttributeValues={":key": items[0][name]},
+    )
+    expected = [items[0]] if name == "id" else [items[0], items[2]]
+    assert [item["id"] for item in found["Items"]] == [item["id"] for item in expected]
+
+
 def test_items_are_listed_in_the_order_of_their_keys(client):
     client.create_table(
         TableName="Ranged",
