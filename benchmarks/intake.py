@@ -46,7 +46,7 @@ def measure() -> list[Figure]:
                 [rate / alone for rate, alone in zip(taken, bare, strict=True)],
                 f"× ({statistics.median(taken):.0f} per second)",
                 reference=calls,
-                at_least=0.5 if count == many else None,
+                at_least=0.7 if count == many else None,
                 tolerance=0.3,
             )
             for count, taken in rates.items()

@@ -96,6 +96,8 @@ class Handler(MotoRequestHandler):
 
     def _read_rest(self, body: Any) -> None:
         """Read the rest of a body: a client may not see the response before all of it is sent."""
+        if getattr(body, "is_exhausted", False):
+            return
         self.connection.settimeout(REST_SECONDS)
         try:
             while body.read(2**16):
