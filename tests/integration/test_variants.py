@@ -80,16 +80,21 @@ def test_a_stack_has_only_what_its_parameters_need(kind, region):
         machine = stack.outputs["JobStateMachineArn"]
         assert machine.startswith(f"arn:{partition}:states:{region}:")
         assert stack.outputs["DashboardUrl"].startswith(f"https://{console}/cloudwatch/home")
-        grants = granted(cloud, stack, "IntakeRole")
-        polled = [one.resource for one in grants if one.action == "codepipeline:PollForJobs"]
+        grants = {
+            role: granted(cloud, stack, role) for role in stack.resources if role.endswith("Role")
+        }
+        polled = [
+            one.resource for one in grants["IntakeRole"] if one.action == "codepipeline:PollForJobs"
+        ]
         assert polled == [f"arn:*:codepipeline:*:*:action?ype:{one}" for one in types]
-        partners = {one.action for one in grants if "ThirdParty" in one.action}
-        assert bool(partners) is (more == TOKENS)
-        assert any(one.action.startswith("ssm:") for one in grants) is (more == TOKENS)
+        actions = {one.action for each in grants.values() for one in each}
+        assert any("ThirdParty" in action for action in actions) is (more == TOKENS)
+        assert any(action.startswith("ssm:") for action in actions) is (more == TOKENS)
+        encrypted = more == TOKENS or "KmsKeyArn" in more
+        assert any(action.startswith("kms:") for action in actions) is encrypted
         on_key = {
-            role: {one.action for one in granted(cloud, stack, role) if one.resource == KEY}
-            for role in stack.resources
-            if role.endswith("Role")
+            role: {one.action for one in each if one.resource == KEY}
+            for role, each in grants.items()
         }
         assert on_key == (ON_KEY if "KmsKeyArn" in more else {role: set() for role in ON_KEY})
         made = cloud.client("codepipeline").list_action_types(actionOwnerFilter="Custom")

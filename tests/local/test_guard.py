@@ -267,7 +267,6 @@ def test_the_banner_warns_if_others_can_run_programs(host, warned, monkeypatch, 
 
 # -- In front of the endpoint ---------------------------------------------------------------------
 
-# One operation of each service that the stack or its users call.
 # One operation in each protocol.
 OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "cloudformation": ("create_stack", {"StackName": "s", "TemplateBody": "{}"}),

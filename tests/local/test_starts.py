@@ -46,7 +46,7 @@ WRONG = [
     *(
         (
             f"--parameters=JobTimeoutSeconds={value}",
-            f"JobTimeoutSeconds must be {allowed}; it is '{value}'",
+            f"PARAMETERS: JobTimeoutSeconds must be {allowed}; it is '{value}'",
         )
         for value, allowed in (
             *((each, "a number") for each in ("abc", "nan", "")),
@@ -57,7 +57,10 @@ WRONG = [
     ("--parameters=LogRetentionDays=2", "LogRetentionDays must be one of AllowedValues: [1, 3, 5"),
     ("--parameters=PollSchedule=5 minutes", f"{POLLS}rate(15 minutes), rate(1 hour), rate(1 day)]"),
     ("--parameters=PollSchedule=cron(0 12 * * ?)", f"{POLLS}"),
-    ("--parameters=MaxJobsInFlight=1 MaxJobsInFlight=2", "MaxJobsInFlight is given twice"),
+    (
+        "--parameters=MaxJobsInFlight=1 MaxJobsInFlight=2",
+        "PARAMETERS: MaxJobsInFlight is given twice",
+    ),
     *((f"--port={each}", f"{PORT}'{each}'") for each in ("99999", "abc", "-1", "")),
     ("--host=300.1.1.1", f"{HOST}'300.1.1.1'; 127.0.0.1"),
     *(

@@ -57,7 +57,12 @@ def test_a_valid_request_passes(operation, change):
         (ACKNOWLEDGE, {"nonce": "n" * 51}, "nonce", "have length less than or equal to 50"),
         (ACKNOWLEDGE, {"nonce": 3}, "nonce", "be a string"),
         (ACKNOWLEDGE, {"nonse": "3"}, "nonse", "be one of"),
-        (SUCCESS, {"continuationToken": "c" * 2049}, "continuationToken", "have length less than"),
+        (
+            SUCCESS,
+            {"continuationToken": "c" * 2049},
+            "continuationToken",
+            "have length less than or equal to 2048",
+        ),
         *(
             (SUCCESS, {"executionDetails": {"percentComplete": value}}, PERCENT, constraint)
             for value, constraint in (

@@ -125,7 +125,7 @@ def test_a_damaged_zip_file_is_refused(tmp_path):
     made = zipped(tmp_path, ("file", "x" * 5000))
     body = bytearray(made.read_bytes())
     body[40] ^= 0xFF
-    for number, damaged in enumerate([b"PK\x03\x04 and no more", bytes(body)]):
+    for number, damaged in enumerate([b"", b"PK\x03\x04 and no more", bytes(body)]):
         made.write_bytes(damaged)
         with pytest.raises(ArtifactInvalid, match="can't be unpacked"):
             archive.unpack(made, tmp_path / f"folder-{number}")

@@ -48,11 +48,11 @@ def environment():
 
 
 def run(place, folder, **variables):
-    """The command for a worker in this folder, at its end."""
+    """The command for a worker in this folder, at its end; None removes a variable."""
     return subprocess.run(
         [sys.executable, "-m", "acknowledger_worker", place],
         cwd=folder,
-        env=environment() | variables,
+        env={name: text for name, text in (environment() | variables).items() if text is not None},
         capture_output=True,
         text=True,
         timeout=300,
@@ -103,7 +103,7 @@ def test_a_problem_is_reported_in_one_line(module, source, name, said, capsys):
 )
 def test_the_command_without_a_queue_reports_the_workers_problem_first(tmp_path, place, said):
     (tmp_path / "good.py").write_text(MODULE)
-    done = run(place, tmp_path, QUEUE_URL="")
+    done = run(place, tmp_path, QUEUE_URL=None)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
 
 

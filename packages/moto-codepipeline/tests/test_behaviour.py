@@ -30,6 +30,14 @@ def test_the_time_to_acknowledge(service: Service) -> None:
     assert len(service.poll()) == 1
 
 
+def test_a_poll_returns_as_many_jobs_as_requested_up_to_the_cap(service: Service) -> None:
+    service.behaviour.batch_cap = 2
+    queued(service)
+    for _ in range(3):
+        service.start()
+    assert [len(service.poll(limit)) for limit in (1, 100, None)] == [1, 2, 1]
+
+
 def test_a_job_may_be_queued_after_its_event(service: Service) -> None:
     service.behaviour.started_before_queued_seconds = 5
     queued(service)

@@ -157,6 +157,14 @@ def test_an_approval_times_out_after_seven_days_or_as_declared(
     assert results(service, "FAILED") == [result]
 
 
+def test_an_abandoned_approval_no_longer_waits(service: Service) -> None:
+    execution_id = ask(service)
+    token = service.latest()["token"]
+    service.stop(execution_id, abandon=True)
+    assert code_of(answer, service, token=token) == "InvalidApprovalTokenException"
+    assert service.backend.next_due() is None
+
+
 def test_a_summary_may_be_required(service: Service) -> None:
     ask(service, configuration={"IsSummaryRequired": "true"})
     assert refusal_of(answer, service, result={"status": "Approved", "summary": " "}) == (

@@ -72,6 +72,7 @@ def test_actions_in_progress_are_abandoned_at_once(service: Service) -> None:
     assert service.status(execution_id) == "Stopped"
     assert service.stage("Stage2")["latestExecution"]["status"] == "Stopped"
     assert service.action_statuses() == {"Build": "Abandoned", "Test": "Abandoned", "Pack": None}
+    assert service.backend.next_due() is None
     assert "errorDetails" not in service.latest()
     details = service.action_executions()
     assert [each["status"] for each in details] == ["Abandoned", "Abandoned", "Succeeded"]
