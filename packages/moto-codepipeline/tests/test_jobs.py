@@ -4,6 +4,7 @@ import re
 
 from codepipeline_fixtures import (
     ACCOUNT,
+    SIDE_BY_SIDE,
     TYPE,
     Service,
     Worker,
@@ -92,6 +93,16 @@ def test_a_job_that_nobody_acknowledges_is_offered_again(service: Service) -> No
     assert second["id"] == first["id"]
     assert second["nonce"] != first["nonce"]
     assert second["data"]["outputArtifacts"] == first["data"]["outputArtifacts"]
+
+
+@each_owner
+def test_a_job_offered_again_is_still_the_oldest(service: Service) -> None:
+    service.register()
+    service.begin(**SIDE_BY_SIDE)
+    [first] = service.poll()
+    service.start()
+    service.clock.advance(60)
+    assert [job["id"] for job in service.poll(1)] == [first["id"]]
 
 
 @each_owner
