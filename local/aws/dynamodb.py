@@ -127,15 +127,9 @@ def resolved(validator: Any, tree: Any) -> list[Any]:
                 return made
         return node
 
-    # The same for each item.
-    about = frozenset(validator.expression_attribute_names.items()), *of_keys.table_key_attributes
-    known = vars(tree).setdefault("known", {})
-    if about not in known:
-        for check in (*validator.processors[:2], of_keys):
-            check.traverse(tree)
-        known[about] = tree.find_clauses(ACTIONS)
+    names = frozenset(validator.expression_attribute_names.items())
     actions = []
-    for action in known[about]:
+    for action in actions_of(tree, names, *of_keys.table_key_attributes):
         path, *given = action.children
         paths.process_expression_path_node(path)
         actions.append(with_children(action, [path, *map(value, given)]))
@@ -143,6 +137,18 @@ def resolved(validator: Any, tree: Any) -> list[Any]:
             of_type.check_for_type_mismatch(actions[-1])
             of_length.check_for_empty_string_key_value(actions[-1])
     return actions
+
+
+@functools.lru_cache(1000)
+def actions_of(tree: Any, names: frozenset[tuple[str, str]], *keys: str) -> list[Any]:
+    """Return a tree's actions, the same for each item; fails if its paths are invalid."""
+    for check in (
+        validators.ActionCountValidator(),
+        validators.OverlappingPathsValidator(dict(names)),
+        validators.UpdateHashRangeKeyValidator(list(keys), dict(names)),
+    ):
+        check.traverse(tree)
+    return list(tree.find_clauses(ACTIONS))
 
 
 def with_children(node: Any, children: list[Any]) -> Any:

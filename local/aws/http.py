@@ -63,8 +63,10 @@ class Handler(MotoRequestHandler):
             self.close_connection = True
             return
         environ = self.make_environ()
-        length = environ.get("CONTENT_LENGTH", "0")
-        if "HTTP_TRANSFER_ENCODING" in environ or not (length.isascii() and length.isdecimal()):
+        length, *more = self.headers.get_all("Content-Length", ["0"])
+        is_length = length.isascii() and length.isdecimal() and not more
+        # Defects: a malformed line, for example, hides the headers after it.
+        if "HTTP_TRANSFER_ENCODING" in environ or not is_length or self.headers.defects:
             self.close_connection = True
         if "wsgi.input_terminated" not in environ:
             environ["wsgi.input"] = LimitedStream(

@@ -111,6 +111,21 @@ def test_an_expression_has_the_same_effect_each_time(client, expression, request
         assert client.get_item(TableName="T", Key={"id": ITEM["id"]})["Item"] == expected
 
 
+def test_an_expression_is_checked_for_each_table_and_its_names(client):
+    client.create_table(
+        TableName="Other",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "other", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "other", "AttributeType": "S"}],
+    )
+    update = {"UpdateExpression": "SET #name = :text", "ExpressionAttributeValues": TEXT}
+    for table, key, name in [("T", "id", "other"), ("Other", "other", "id")]:
+        update |= {"TableName": table, "Key": {key: {"S": "1"}}}
+        client.update_item(**update, ExpressionAttributeNames={"#name": name})
+        with pytest.raises(ClientError, match="part of the key"):
+            client.update_item(**update, ExpressionAttributeNames={"#name": key})
+
+
 @pytest.mark.parametrize(("index", "name"), [(None, "id"), ("ByKind", "kind"), ("BySize", "size")])
 def test_a_query_returns_the_items_with_its_key_and_no_others(client, index, name):
     kinds = {"id": "S", "kind": "S", "size": "N"}

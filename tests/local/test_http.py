@@ -52,6 +52,8 @@ def test_a_connection_is_used_again_whether_the_body_was_read_or_not(connection,
         ("/stream", {}),
         ("/read", {"Connection": "close"}),
         ("/unread", {"Content-Length": "many"}),
+        ("/unread", {"Content-Length": "5", "content-length": "0"}),
+        ("/unread", {"Content-Length ": "5"}),
         ("/read", {"Transfer-Encoding": "chunked"}),
     ],
 )
