@@ -215,7 +215,7 @@ def test_a_job_takes_the_same_path_as_on_the_local_stack(scenario):
     job = {"id": str(uuid.uuid4()), "nonce": "3", "data": {"pipelineContext": {}}}
     scripted, reports = played(scenario, job)
     ended = scripted.executions["x"]
-    assert scripted.path == scenario.path
+    assert scripted.path == [*scenario.before, *scenario.then]
     expected = ("FAILED", scenario.error) if scenario.error else ("SUCCEEDED", None)
     assert (ended.status, ended.error) == expected
     assert scenario.cause in (ended.cause or "")
