@@ -42,14 +42,4 @@ def new_model(cls: type[Any], *_: Any, **__: Any) -> Any:
     return made
 
 
-def account(moto_create: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
-    """Create an account's backend only if there is none."""
-
-    def create(self: Any, account_id: str) -> None:
-        if not dict.__contains__(self, account_id):
-            moto_create(self, account_id)
-
-    return create
-
-
 cached = functools.cache

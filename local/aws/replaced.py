@@ -49,13 +49,6 @@ REPLACED = (
         "each job",
     ),
     Replaced(
-        "moto.core.base_backend:BackendDict._create_account_specific_backend",
-        ".once:account",
-        "moto takes a lock and makes a list each time that it looks for a service's data, about a "
-        "hundred times for a job",
-        "around",
-    ),
-    Replaced(
         "moto.sqs.models:camelcase_to_underscores",
         ".once:cached",
         "moto converts the names of a queue's attributes for each message: three times as much for "
