@@ -1,3 +1,4 @@
+import socket
 import threading
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
@@ -47,23 +48,25 @@ def test_a_connection_is_used_again_whether_the_body_was_read_or_not(connection,
 
 
 @pytest.mark.parametrize(
-    ("path", "headers"),
+    ("path", "header", "body", "expected"),
     [
-        ("/stream", {}),
-        ("/read", {"Connection": "close"}),
-        ("/unread", {"Content-Length": "many"}),
-        ("/unread", {"Content-Length": "5", "content-length": "0"}),
-        ("/unread", {"Content-Length ": "5"}),
-        ("/read", {"Transfer-Encoding": "chunked"}),
+        ("/stream", "Content-Length: 0", "", "/stream"),
+        ("/read", "Connection: close\r\nContent-Length: 4", "body", "body"),
+        ("/unread", "Content-Length: many", "", "/unread"),
+        ("/unread", "Content-Length: 5\r\nContent-Length: 0", "", "/unread"),
+        ("/unread", "Content-Length : 5", "", "/unread"),
+        ("/read", "Transfer-Encoding: chunked", "4\r\nbody\r\n0\r\n\r\n", "body"),
     ],
 )
-def test_a_connection_is_closed_if_an_end_is_not_certain(connection, path, headers):
-    chunked = "Transfer-Encoding" in headers
-    body = iter([b"stream"]) if chunked else None
-    connection.request("POST", path, body, headers, encode_chunked=chunked)
-    response = connection.getresponse()
-    assert response.will_close
-    assert response.read() in (path.encode(), b"stream", b"")
+def test_a_connection_is_closed_if_an_end_is_not_certain(server, path, header, body, expected):
+    request = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n{body}"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(request.encode())
+        with connection.makefile("rb") as answered:
+            head, _, rest = answered.read().decode().partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 200 ")
+    assert "Connection: close" in head
+    assert rest == expected
 
 
 def test_a_failure_is_logged_and_answered(connection, caplog):
