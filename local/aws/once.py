@@ -12,16 +12,22 @@ from typing import Any, cast
 from moto.s3.models import FakeKey, FakeMultipart
 
 
-def member(moto_serialize: Callable[..., None]) -> Callable[..., None]:
-    """Skip what an answer lacks, if all that it has is named as in the API."""
+def structure(moto_serialize: Callable[..., None]) -> Callable[..., None]:
+    """Serialize only the members that a structure has, if all of them are named as in the API."""
 
     @functools.wraps(moto_serialize)
     def serialize(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
-        lacks = type(value) is dict and key not in value
         made = getattr(self._value_picker, "response_transformers", None)  # of other services
-        if lacks and not made and value.keys() <= shape.parent.members.keys():
+        if made or type(value) is not dict or not value.keys() <= shape.members.keys():
+            moto_serialize(self, serialized, value, shape, key)
             return
-        moto_serialize(self, serialized, value, shape, key)
+        members = self.MAP_TYPE() if key else serialized
+        for name, member in shape.members.items():
+            if name in value:
+                member.parent = shape
+                self._serialize_structure_member(members, value, member, name)
+        if key:
+            self._default_serialize(serialized, members, shape, key)
 
     return serialize
 

@@ -24,8 +24,8 @@ PROPERTIES = "moto drops two properties that say where failed events and logs go
 REPLACED = (
     # Caches, and memory that is never freed
     Replaced(
-        "moto.core.serialize:ResponseSerializer._serialize_structure_member",
-        ".once:member",
+        "moto.core.serialize:ResponseSerializer._serialize_type_structure",
+        ".once:structure",
         "moto tries a dozen names, with an object for each, for every member that an answer lacks: "
         "56 % more for an UpdateItem, three times as much for a GetItem",
         "around",
