@@ -43,11 +43,11 @@ from typing import Any, cast
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from moto.core.base_backend import BackendDict
 from moto.core.exceptions import AWSError
+from moto.core.models import botocore_stubber
 from moto.core.responses import ActionResult, EmptyResult
-from moto.logs.models import logs_backends
 from moto.stepfunctions import exceptions
 from moto.stepfunctions.parser import models
 from moto.stepfunctions.parser.api import (
@@ -689,9 +689,7 @@ class LogSession(CloudWatchLoggingSession):
         }
         message = json.dumps(line, separators=(",", ":"))
         where = self.configuration
-        group = logs_backends[where.log_account_id][where.log_region].groups.get(
-            where.log_group_name
-        )
+        group = self._logs_client.groups.get(where.log_group_name)
         if group is None:
             logger.warning("there is no log group %s", where.log_group_name)
             return
@@ -1228,6 +1226,11 @@ def watched(client: Any) -> Any:
         if watcher:
             watcher.after(context, http_response, parsed)
 
+    def send_nothing_to_aws(request: Any, **_: Any) -> None:
+        if not botocore_stubber.enabled:  # the stack has ended
+            raise EndpointConnectionError(endpoint_url=request.url)
+
+    client.meta.events.register("before-send", send_nothing_to_aws)
     client.meta.events.register("before-call", before)
     client.meta.events.register("after-call", after)
     return client
@@ -1243,8 +1246,8 @@ class Clients:
 
     def client(
         self,
-        *,
         service_name: str,
+        *,
         region_name: str,
         config: Config = Config(),  # noqa: B008 - it is never changed
         **settings: Any,

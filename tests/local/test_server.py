@@ -1,5 +1,6 @@
 """The local cloud in this process, which leaves nothing behind when it stops."""
 
+import gc
 import os
 import signal
 import socket
@@ -12,9 +13,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError
+from botocore.httpsession import URLLib3Session
 from moto.sqs.models import sqs_backends
 
-from local.aws import functions
+from local.aws import functions, stepfunctions
 from local.aws.address import AddressError
 from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import (
@@ -135,6 +139,26 @@ def test_queue_urls_lead_to_the_endpoint():
     with running() as cloud:
         url = cloud.client("sqs").create_queue(QueueName="urls")["QueueUrl"]
         assert url == f"{cloud.endpoint_url}/{ACCOUNT}/urls"
+
+
+def test_after_the_end_state_machines_and_the_sample_worker_send_nothing_to_aws(monkeypatch):
+    sent: list[Any] = []
+    monkeypatch.setattr(URLLib3Session, "send", lambda _, request: sent.append(request))
+    with running() as cloud:
+        sqs = stepfunctions.Clients().client(
+            "sqs", region_name=cloud.region, config=Config(retries={"total_max_attempts": 1})
+        )
+        assert sqs.create_queue(QueueName="ours")["QueueUrl"]
+    with pytest.raises(EndpointConnectionError, match="amazonaws"):
+        sqs.list_queues()
+    assert sent == []
+
+
+def test_garbage_collection_is_as_before_after_the_end():
+    before = gc.get_threshold()
+    with running():
+        assert gc.get_threshold() != before
+    assert gc.get_threshold() == before
 
 
 def test_ticks_are_called():
