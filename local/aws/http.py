@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Iterable
 from contextlib import closing, suppress
+from http import HTTPStatus
 from typing import Any, cast
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
@@ -62,6 +63,9 @@ class Handler(MotoRequestHandler):
         if not self.server.is_open:
             self.close_connection = True
             return
+        if self.request_version == "HTTP/0.9":  # a request without a version
+            self.send_error(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+            return
         environ = self.make_environ()
         length, *more = self.headers.get_all("Content-Length", ["0"])
         is_length = length.isascii() and length.isdecimal() and not more
@@ -93,8 +97,12 @@ class Handler(MotoRequestHandler):
         first = next(iter(parts), b"")
         cast(Any, self)._headers_buffer += [b"\r\n", first]
         self.flush_headers()
+        sent = len(first)
         for part in parts:
             self.wfile.write(part)
+            sent += len(part)
+        if self.command != "HEAD" and sent != headers.get("Content-Length", sent, type=int):
+            self.close_connection = True
 
     def _read_rest(self, body: Any) -> None:
         """Read the rest of a body: a client may not see the response before all of it is sent."""

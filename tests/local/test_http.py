@@ -13,7 +13,8 @@ def application(environ, start_response):
     if path == "/fails":
         raise RuntimeError("no answer")
     body = environ["wsgi.input"].read() if path == "/read" else path.encode()
-    start_response("200 OK", [("Content-Length", str(len(body)))] if path != "/stream" else [])
+    length = len(body) + {"/short": 1, "/long": -1}.get(path, 0)
+    start_response("200 OK", [("Content-Length", str(length))] if path != "/stream" else [])
     return [body[:3], body[3:]]
 
 
@@ -67,6 +68,22 @@ def test_a_connection_is_closed_if_an_end_is_not_certain(server, path, header, b
     assert head.startswith("HTTP/1.1 200 ")
     assert "Connection: close" in head
     assert rest == expected
+
+
+@pytest.mark.parametrize("path", ["/short", "/long"])
+def test_a_connection_is_closed_after_a_body_of_another_length_than_declared(server, path):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        with connection.makefile("rb") as answered:
+            assert answered.read().decode().endswith(f"\r\n\r\n{path}")
+
+
+def test_a_request_without_a_version_is_refused(server, capfd):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(b"GET /read\r\n\r\n")
+        with connection.makefile("rb") as answered:
+            assert "HTTP Version Not Supported" in answered.read().decode()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_failure_is_logged_and_answered(connection, caplog):
