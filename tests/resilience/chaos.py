@@ -42,6 +42,8 @@ AT_ONCE = 60
 OFFERED_AGAIN_SECONDS = 40.0
 #: The maximum number of rounds; in each, time passes so that unacknowledged jobs are offered again.
 ROUNDS = 30
+#: If no job ends for so long, no more jobs are started. This machine may be busy.
+STUCK_SECONDS = 300.0
 #: Faults are injected in the first rounds only.
 TROUBLED_ROUNDS = 10
 #: After a fault in these calls it can't be known whether our acknowledgment succeeded or another
@@ -332,9 +334,11 @@ class Chaos:
                 cloud.client("stepfunctions").stop_execution(executionArn=arn, error="Operator")
 
     def _start_all(self, cloud: LocalCloud, *, say: bool) -> None:
-        started = number = 0
-        swept = 0.0
-        while started < self.jobs:
+        started = number = ended = 0
+        swept, moved = 0.0, time.monotonic()
+        while started < self.jobs and time.monotonic() - moved < STUCK_SECONDS:
+            if started - self._open() > ended:
+                ended, moved = started - self._open(), time.monotonic()
             if self._open() < AT_ONCE:
                 number += 1
                 count = min(ACTIONS, self.jobs - started)

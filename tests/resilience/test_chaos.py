@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from unittest.mock import MagicMock
+
 import pytest
 
-from tests.resilience.chaos import Chaos
+from tests.resilience.chaos import AT_ONCE, Chaos
 from tests.resilience.faults import Call
 from tests.resilience.witness import Execution
 
@@ -25,6 +27,16 @@ def report(chaos):
 def test_no_promise_is_broken_while_things_fail_at_random(report):
     assert not report.broken, str(report)
     assert report.counts["jobs"] == JOBS
+
+
+def test_no_more_jobs_are_started_when_none_ends(monkeypatch):
+    monkeypatch.setattr("tests.resilience.chaos.STUCK_SECONDS", 0.2)
+    started: list[int] = []
+    stuck = Chaos(10 * AT_ONCE, seed=1, rate=0.1)
+    monkeypatch.setattr(stuck, "start_pipeline", lambda _, count: started.append(count))
+    monkeypatch.setattr(stuck, "_open", lambda: sum(started))
+    stuck._start_all(MagicMock(), say=False)
+    assert sum(started) == AT_ONCE
 
 
 def test_every_kind_of_fault_occurred(report):
