@@ -78,6 +78,8 @@ class Handler(MotoRequestHandler):
             )
         try:
             result, status, headers = run_wsgi_app(self.server.app, environ)
+        except ConnectionError:  # `handle` closes the connection
+            raise
         except Exception:
             logger.exception("%s %s failed", self.command, self.path)
             result, status, headers = run_wsgi_app(InternalServerError(), environ)

@@ -12,6 +12,8 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/fails":
         raise RuntimeError("no answer")
+    if path == "/lost":
+        raise ConnectionAbortedError
     body = environ["wsgi.input"].read() if path == "/read" else path.encode()
     length = len(body) + {"/short": 1, "/long": -1}.get(path, 0)
     start_response("200 OK", [("Content-Length", str(length))] if path != "/stream" else [])
@@ -91,6 +93,12 @@ def test_a_failure_is_logged_and_answered(connection, caplog):
     assert (response.status, b"no answer" in response.read()) == (500, False)
     assert "POST /fails failed" in caplog.text
     assert answer(connection, "/read", b"next").read() == b"next"
+
+
+def test_a_lost_connection_is_closed_without_an_answer_or_a_log(connection, caplog):
+    with pytest.raises((ConnectionError, HTTPException)):
+        answer(connection, "/lost")
+    assert caplog.text == ""
 
 
 def test_a_stopped_server_answers_no_request_of_an_open_connection(server, connection):
