@@ -84,12 +84,13 @@ class ForeignWorker:
     """Another worker for the same action types, which knows nothing about us.
 
     It acknowledges about half of the jobs that it is offered, and reports them a little later; it
-    drops the others. `held` has the jobs that it has acknowledged.
+    drops the others. `held` has the jobs that it has acknowledged, `dropped` how often it dropped
+    others.
     """
 
     def __init__(self, cloud: LocalCloud, chaos: Chaos) -> None:
         self.held: dict[str, str] = {}
-        self.dropped = 0
+        self.dropped: Counter[str] = Counter()
         self._client = cloud.client("codepipeline")
         self._chaos = chaos
         self._stopped = threading.Event()
@@ -128,7 +129,7 @@ class ForeignWorker:
     def _take(self, operation: Any, **request: str) -> None:
         job_id = request["jobId"]
         if self._chaos.chance("foreign", self._chaos.name_of(job_id)) < 0.5:
-            self.dropped += 1
+            self.dropped[job_id] += 1
             self._chaos.note(job_id, "another worker polled it, and dropped it")
             return
         if operation(**request)["status"] == "InProgress":
@@ -416,8 +417,7 @@ class Chaos:
                 if any(job.id in text for text, _ in all_of)
             ]
             wrong = self.broken(job, row, mine, lies)
-            doubtful = job.id in self._doubtful or self._gives_one_job_to_two
-            if wrong and job.id in self.foreign.held and doubtful:
+            if wrong and self.ambiguous(job.id, mine):
                 limits.append(job.id)
             elif wrong:
                 broken[job.id] = wrong
@@ -428,7 +428,7 @@ class Chaos:
             **{f"jobs {name}": count for name, count in sorted(ends.items())},
             "jobs of partners": sum(job.owner == "ThirdParty" for job in jobs),
             "jobs of the other worker": len(self.foreign.held),
-            "offers dropped by it": self.foreign.dropped,
+            "offers dropped by it": self.foreign.dropped.total(),
             "ambiguous acknowledgments": len(limits),
             "jobs offered to us again": sum(count > 1 for count in offers),
             "executions": sum(map(len, executions.values())),
@@ -443,6 +443,16 @@ class Chaos:
         counts |= {f"executions: {error}": count for error, count in sorted(errors.items())}
         stories = [self.tell(job_id, rows, executions) for job_id in list(broken)[:3]]
         return Report(self.seed, counts, broken, stories)
+
+    def ambiguous(self, job_id: str, executions: list[Execution]) -> bool:
+        """Whether we could not know that an acknowledgment was not ours.
+
+        If its response was lost, and another worker got the next offer, ours seems to have
+        succeeded. If that worker drops the job, an execution has worked in vain.
+        """
+        in_vain = any(one.error == "EndedElsewhere" for one in executions)
+        others = job_id in self.foreign.held or (job_id in self.foreign.dropped and in_vain)
+        return others and (job_id in self._doubtful or self._gives_one_job_to_two)
 
     def broken(
         self, job: Job, row: str, executions: list[Execution], letters: list[str]
