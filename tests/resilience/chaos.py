@@ -448,10 +448,10 @@ class Chaos:
         """Whether we could not know that an acknowledgment was not ours.
 
         If its response was lost, and another worker got the next offer, ours seems to have
-        succeeded. If that worker drops the job, an execution has worked in vain.
+        succeeded. If that worker drops the job, our execution has worked for nothing.
         """
-        in_vain = any(one.error == "EndedElsewhere" for one in executions)
-        others = job_id in self.foreign.held or (job_id in self.foreign.dropped and in_vain)
+        wasted = any(one.error == "EndedElsewhere" for one in executions)
+        others = job_id in self.foreign.held or (job_id in self.foreign.dropped and wasted)
         return others and (job_id in self._doubtful or self._gives_one_job_to_two)
 
     def broken(

@@ -68,20 +68,20 @@ def test_a_broken_promise_is_reported_with_the_jobs_history(chaos, report):
         assert what in story
 
 
-def test_work_in_vain_is_allowed_only_if_the_answer_was_lost_and_another_worker_was_offered_the_job(
+def test_wasted_work_is_allowed_only_if_the_answer_was_lost_and_another_worker_was_offered_the_job(
     chaos, report, monkeypatch
 ):
-    vain, done = (
+    wasted, done = (
         [Execution("1", "FAILED", error, None, None, ["InProgress"], "job")]
         for error in ("EndedElsewhere", "JobFailed")
     )
     monkeypatch.setattr(chaos, "_doubtful", {"job"})
-    assert not chaos.ambiguous("job", vain)
+    assert not chaos.ambiguous("job", wasted)
     monkeypatch.setattr(chaos.foreign, "dropped", {"job": 1})
-    assert chaos.ambiguous("job", vain)
+    assert chaos.ambiguous("job", wasted)
     assert not chaos.ambiguous("job", done)
     monkeypatch.setattr(chaos, "_doubtful", set())
-    assert not chaos.ambiguous("job", vain)
+    assert not chaos.ambiguous("job", wasted)
 
 
 def test_the_same_seed_gives_the_same_faults():
