@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Viewport
 import moto_codepipeline
 from conformance import installs
 from local import acknowledger, unserved, watched
+from local.aws import dynamodb
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
 from local.page import PATH, view
@@ -113,7 +114,8 @@ class World:
 
     def is_idle(self, *names: str) -> bool:
         """Whether no job is in flight, of these pipelines or of any."""
-        rows = [item.attrs for item in list(self.rows.items.values())]
+        with dynamodb.lock:
+            rows = [dict(item.attrs) for item in self.rows.items.values()]
         return all(
             row["status"].value in STATUSES[4:]
             for row in rows
