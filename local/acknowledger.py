@@ -124,7 +124,7 @@ def worker_of(cloud: LocalCloud, stack: Stack, worker: bool | str) -> SampleWork
     """The sample worker, or the user's own worker."""
     bus_name = stack.outputs["JobBusName"]
     if not isinstance(worker, str):
-        # Without HTTP, as state machines: that is a tenth of the time of a job without work.
+        # Like state machines, it doesn't use HTTP, which takes a tenth of an empty job's time.
         client = partial(stepfunctions.clients.client, region_name=cloud.region)
         return SampleWorker(client, bus_name)
     environment = {

@@ -417,7 +417,7 @@ class Chaos:
                 if any(job.id in text for text, _ in all_of)
             ]
             wrong = self.broken(job, row, mine, lies)
-            if wrong and self.ambiguous(job.id, mine):
+            if wrong and self.ambiguous(job.id, mine, wrong):
                 limits.append(job.id)
             elif wrong:
                 broken[job.id] = wrong
@@ -442,15 +442,19 @@ class Chaos:
         errors = Counter(one.error for mine in executions.values() for one in mine if one.error)
         counts |= {f"executions: {error}": count for error, count in sorted(errors.items())}
         stories = [self.tell(job_id, rows, executions) for job_id in list(broken)[:3]]
+        if len(jobs) < self.jobs:
+            broken["all"] = [f"only {len(jobs)} of {self.jobs} jobs were started: no job ended"]
         return Report(self.seed, counts, broken, stories)
 
-    def ambiguous(self, job_id: str, executions: list[Execution]) -> bool:
-        """Whether we could not know that an acknowledgment was not ours.
+    def ambiguous(self, job_id: str, executions: list[Execution], wrong: list[str]) -> bool:
+        """Whether what is wrong follows from an acknowledgment that seemed to be ours.
 
-        If its response was lost, and another worker got the next offer, ours seems to have
-        succeeded. If that worker drops the job, our execution has worked for nothing.
+        It seems so if its response was lost, and another worker got the next offer. If that worker
+        drops the job, our execution has worked for nothing, and another one works again.
         """
-        wasted = any(one.error == "EndedElsewhere" for one in executions)
+        wasted = any(one.error == "EndedElsewhere" for one in executions) and all(
+            each.startswith(("worked on by two executions", "reported as failed")) for each in wrong
+        )
         others = job_id in self.foreign.held or (job_id in self.foreign.dropped and wasted)
         return others and (job_id in self._doubtful or self._gives_one_job_to_two)
 

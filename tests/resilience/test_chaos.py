@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
@@ -75,13 +76,26 @@ def test_wasted_work_is_allowed_only_if_the_answer_was_lost_and_another_worker_w
         [Execution("1", "FAILED", error, None, None, ["InProgress"], "job")]
         for error in ("EndedElsewhere", "JobFailed")
     )
+    twice = ["worked on by two executions"]
     monkeypatch.setattr(chaos, "_doubtful", {"job"})
-    assert not chaos.ambiguous("job", wasted)
+    assert not chaos.ambiguous("job", wasted, twice)
     monkeypatch.setattr(chaos.foreign, "dropped", {"job": 1})
-    assert chaos.ambiguous("job", wasted)
-    assert not chaos.ambiguous("job", done)
+    assert chaos.ambiguous("job", wasted, twice)
+    assert not chaos.ambiguous("job", wasted, [*twice, "lost: it has not ended"])
+    assert not chaos.ambiguous("job", done, twice)
     monkeypatch.setattr(chaos, "_doubtful", set())
-    assert not chaos.ambiguous("job", wasted)
+    assert not chaos.ambiguous("job", wasted, twice)
+
+
+def test_a_run_that_did_not_start_all_jobs_has_failed():
+    stuck = Chaos(3, seed=1, rate=0.1)
+    nothing: dict[str, Any] = {}
+    stuck.witness = MagicMock()
+    for name in ("executions", "rows", "letters", "jobs"):
+        getattr(stuck.witness, name).return_value = nothing
+    stuck.foreign, stuck.worker = MagicMock(held=nothing), MagicMock(jobs=nothing)
+    wrong = ["only 0 of 3 jobs were started: no job ended"]
+    assert stuck.report().broken == {"all": wrong}
 
 
 def test_the_same_seed_gives_the_same_faults():
