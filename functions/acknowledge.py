@@ -1,15 +1,14 @@
 """Acknowledge: acknowledges a job in CodePipeline and returns the answer to the state machine."""
 
-import json
 from typing import Any
 
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from acknowledger import acknowledgment, errors, events, job_api, job_table
+from acknowledger import acknowledgment, errors, events, executions, job_api, job_table
 from acknowledger.acknowledgment import Acknowledgment, Claim
-from acknowledger.aws import client, prepare
+from acknowledger.aws import prepare
 from acknowledger.log import logger
 from acknowledger.moments import seconds_since
 
@@ -38,7 +37,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
         EventInvalid: the event is not of that form.
         AcknowledgerError: CodePipeline's error, or ValidationException naming every field that
             breaks a limit; only without a task token.
-        TaskTokenGone: Step Functions does not know the task token.
+        TaskTokenGone, StepFunctionsUnavailable: the answer could not be sent.
     """
     request, task_token, claim = parse(event)
     logger.append_keys(job_id=request.get("jobId"))
@@ -56,12 +55,13 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None, Claim | None]:
     by_hand = isinstance(event, dict) and not {"detail-type", "detail"} & event.keys()
     event = {"detail-type": "Job Dispatched", "detail": event} if by_hand else event
     detail = events.parse(event, "Acknowledge")["detail"]
-    request = {name: value for name, value in detail.items() if name not in CLAIM}
     if detail.get("taskToken") is None:
-        return request, None, None
+        # Any other member is refused, since it is probably a misspelled one.
+        return {name: of for name, of in detail.items() if name not in CLAIM}, None, None
     claim = events.check(detail, "Execution", "claim")
     dispatched = Claim(claim["execution"], claim["offer"], claim["dispatchedAt"])
-    return request, claim["taskToken"], dispatched
+    request = {name: detail[name] for name in dispatched.request if name in detail}
+    return request, detail["taskToken"], dispatched
 
 
 def counted(request: dict[str, Any], claim: Claim | None = None) -> Acknowledgment:
@@ -89,25 +89,17 @@ def answer(task_token: str, request: dict[str, Any], claim: Claim) -> dict[str, 
     answered = None
     try:
         answered = counted(request, claim)
-        told = answered.failure or {"status": answered.status}
+        result = answered.failure or {"status": answered.status}
     except errors.AcknowledgerError as error:
-        told = {"error": type(error).__name__, "cause": str(error)}
+        result = {"error": type(error).__name__, "cause": str(error)}
         lost = isinstance(error, errors.OfferLost)
         refused = not isinstance(error, (errors.StandDown, errors.EndedElsewhere))
         metrics.add_metric("OffersLost", MetricUnit.Count, int(lost))
         metrics.add_metric("AcknowledgmentsRefused", MetricUnit.Count, int(refused))
-        logger.warning("Not acknowledged", extra=told)
-    step_functions = client("stepfunctions")
-    try:
-        if "error" in told:
-            step_functions.send_task_failure(taskToken=task_token, **told)
-        else:
-            step_functions.send_task_success(taskToken=task_token, output=json.dumps(told))
-    except step_functions.exceptions.InvalidToken:
-        raise errors.TaskTokenGone("taskToken: Step Functions does not know it") from None
-    except (step_functions.exceptions.TaskDoesNotExist, step_functions.exceptions.TaskTimedOut):
+        logger.warning("Not acknowledged", extra=result)
+    if not executions.answer(task_token, result):
         # Most likely it has been answered; or else it is over, and nobody works on its job.
         logger.info("The execution no longer waits for this answer")
         if answered:
             job_table.look_at(request["jobId"], claim.execution, 0)
-    return told
+    return result

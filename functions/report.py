@@ -27,7 +27,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
             EventBridge event `Job Progress` from a worker, as `outcomes.parse_progress` takes it.
 
     Returns:
-        `said` of `ending.Ending`; for progress `{shown: bool}`.
+        `answer` of `ending.Ending`; for progress `{shown: bool}`.
 
     Raises:
         EventInvalid, ValidationException: the event is neither, or its progress breaks a limit.
@@ -45,9 +45,9 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
 def show_progress(event: dict[str, Any]) -> dict[str, bool]:
     """Show a job's progress, unless some was shown a moment ago, and count it."""
-    job_id, told, told_at = outcomes.parse_progress(event)
+    job_id, reported, reported_at = outcomes.parse_progress(event)
     logger.append_keys(job_id=job_id)
-    shown = progress.show(job_id, told, told_at)
+    shown = progress.show(job_id, reported, reported_at)
     metrics.add_metric("ProgressShown", MetricUnit.Count, int(shown))
     if shown:
         logger.info("Progress shown")
@@ -61,15 +61,15 @@ def end(event: Any) -> dict[str, str]:
     ended = ending.end(execution, offer, outcome)
     if ended.refused:
         metrics.add_metric("ReportsRefused", MetricUnit.Count, 1)
-        logger.warning("Report refused", error=ended.refused, cause=ended.said["cause"])
+        logger.warning("Report refused", error=ended.refused, cause=ended.answer["cause"])
     if ended.first:
         if config().metrics_by_action_type:
             metrics.add_dimensions(service=metrics.service, action_type=offer["actionType"])
-        metrics.add_metric(f"Jobs{ended.said['status']}", MetricUnit.Count, 1)
+        metrics.add_metric(f"Jobs{ended.answer['status']}", MetricUnit.Count, 1)
         spent = seconds_in_each(ended.times, now())
         for status, seconds in spent.items():
             metrics.add_metric(f"TimeIn{status}", MetricUnit.Seconds, seconds)
         if spent:
             metrics.add_metric("JobDuration", MetricUnit.Seconds, sum(spent.values()))
-    logger.info("Reported" if ended.first else "Nothing to report", extra=ended.said)
-    return ended.said
+    logger.info("Reported" if ended.first else "Nothing to report", extra=ended.answer)
+    return ended.answer

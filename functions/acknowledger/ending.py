@@ -29,8 +29,8 @@ _NOT_ACCEPTED = (errors.OutputVariablesSizeExceededException, errors.ValidationE
 class Ending:
     """The result of an attempt to end a job.
 
-    said: `{status}`, one of the three final ones, for Failed and TimedOut with `error` and `cause`,
-        the failure type and message reported to CodePipeline; or else one of
+    answer: `{status}`, one of the three final ones, for Failed and TimedOut with `error` and
+        `cause`, the failure type and message reported to CodePipeline; or else one of
         StandDown    another execution or worker has the job, and nothing was reported,
         Refused      the job was never acknowledged, and its row was released,
         NextJobNotHere   the result belongs to a job that has not been offered yet,
@@ -40,7 +40,7 @@ class Ending:
     refused: the name of the error with which CodePipeline refused the result, or "".
     """
 
-    said: dict[str, str]
+    answer: dict[str, str]
     times: Mapping[str, str] = field(default_factory=dict)
     first: bool = False
     refused: str = ""
@@ -86,10 +86,10 @@ class _End:
             return stood_down(errors.ClaimTakenOver("A newer offer of the job has its row"))
         if row["status"] in job_table.ENDED:
             words = ("status", "error", "cause")
-            said: dict[str, str] = {name: row[name] for name in words if name in row}
+            reported: dict[str, str] = {name: row[name] for name in words if name in row}
             if self.running or self.outcome.get("cutShort") or "unannounced" in row:
-                self._announce(said, row)
-            return Ending(said, row["times"])
+                self._announce(reported, row)
+            return Ending(reported, row["times"])
         unacknowledged = row["status"] in job_table.UNACKNOWLEDGED and not outcomes.is_acknowledged(
             self.outcome
         )
@@ -101,16 +101,16 @@ class _End:
         """End a job whose row was deleted; an acknowledged one is still reported."""
         if not outcomes.is_acknowledged(self.outcome):
             return stood_down(errors.ClaimTakenOver("The job's row is gone: it was released"))
-        told = self._tell({})
-        if told is not None:
-            self._announce(told[0])
-        return told and Ending(told[0], first=True, refused=told[1])
+        put = self._put_result({})
+        if put is not None:
+            self._announce(put[0])
+        return put and Ending(put[0], first=True, refused=put[1])
 
     def _report(self, row: dict[str, Any]) -> Ending | None:
-        told = self._tell(row)
-        if told is None or told[0]["status"] == NEXT_JOB_NOT_HERE:
-            return told and Ending(told[0])
-        return self._record(row, *told)
+        put = self._put_result(row)
+        if put is None or put[0]["status"] == NEXT_JOB_NOT_HERE:
+            return put and Ending(put[0])
+        return self._record(row, *put)
 
     def _make_ours(self, row: dict[str, Any]) -> Ending | None:
         """Acknowledge the job, unless it must go back to CodePipeline."""
@@ -131,27 +131,27 @@ class _End:
             return Ending({"status": REFUSED, "error": type(error).__name__, "cause": str(error)})
         return None
 
-    def _tell(self, row: dict[str, Any]) -> tuple[dict[str, str], str] | None:
+    def _put_result(self, row: dict[str, Any]) -> tuple[dict[str, str], str] | None:
         """Report on the newest job of the work; return what was reported, and any refusal."""
         job = self.offer["job"]
         newest = row.get("currentJobId", job["id"])
         whose = {"jobId": newest} | {name: job[name] for name in ("clientId",) if name in job}
-        said, refused = outcomes.failure(self.outcome, self.offer["timeouts"]), ""
+        reported, refused = outcomes.failure(self.outcome, self.offer["timeouts"]), ""
         try:
-            if said is None:
+            if reported is None:
                 try:
                     job_api.put_success(outcomes.success_request(whose, self.outcome))
                 except _NOT_ACCEPTED as error:
-                    said, refused = outcomes.not_accepted(error), type(error).__name__
-            if said is not None:
-                details = {"type": said["error"], "message": said["cause"]}
+                    reported, refused = outcomes.not_accepted(error), type(error).__name__
+            if reported is not None:
+                details = {"type": reported["error"], "message": reported["cause"]}
                 job_api.put_failure({**whose, "failureDetails": details})
         except (errors.InvalidJobStateException, errors.JobNotFoundException) as error:
-            return self._over_otherwise(newest, said, error)
-        return said or {"status": "Succeeded"}, refused
+            return self._over_otherwise(newest, reported, error)
+        return reported or {"status": "Succeeded"}, refused
 
     def _over_otherwise(
-        self, newest: str, said: dict[str, str] | None, error: errors.CodePipelineRefused
+        self, newest: str, reported: dict[str, str] | None, error: errors.CodePipelineRefused
     ) -> tuple[dict[str, str], str] | None:
         """How to end a job for which CodePipeline accepts no result.
 
@@ -164,9 +164,9 @@ class _End:
         if "over" in row:
             return {"status": "Failed", **row["over"]}, refused
         if row.get("continuing", {}).get("jobId") == newest:
-            if said and not self.running:
+            if reported and not self.running:
                 # The next job will be failed with this error and cause.
-                return said, refused
+                return reported, refused
             waited = self.outcome.get("waited")
             cause = f"Job {newest} was continued, but the next job has not been offered" + (
                 " for a day" if waited else " yet"
@@ -177,24 +177,25 @@ class _End:
         return {"status": "Failed", "error": "EndedElsewhere", "cause": cause}, refused
 
     def _record(
-        self, row: dict[str, Any], said: dict[str, str], refused: str = ""
+        self, row: dict[str, Any], reported: dict[str, str], refused: str = ""
     ) -> Ending | None:
-        ended = job_table.end(row, said, unannounced=not self.running)
+        ended = job_table.end(row, reported, unannounced=not self.running)
         if ended is None:
             return None
-        self._announce(said, ended)
-        return Ending(said, row["times"], first=True, refused=refused)
+        self._announce(reported, ended)
+        return Ending(reported, row["times"], first=True, refused=refused)
 
-    def _announce(self, said: dict[str, str], row: Mapping[str, Any] | None = None) -> None:
+    def _announce(self, reported: dict[str, str], row: Mapping[str, Any] | None = None) -> None:
         """Put the event that says how the job ended; if that fails, leave it to the sweep."""
         job = {name: value for name, value in self.offer["job"].items() if name != "nonce"}
-        detail = {"jobId": job["id"], "actionType": self.offer["actionType"], "job": job, **said}
+        named = {"jobId": job["id"], "actionType": self.offer["actionType"]}
+        detail = {**named, "job": job, **reported}
         result = self.outcome.get("result")
-        if said["status"] == "Succeeded" and isinstance(result, dict):
+        if reported["status"] == "Succeeded" and isinstance(result, dict):
             detail |= {name: result[name] for name in ("continuationToken",) if name in result}
         marked = row is not None and "unannounced" in row
         try:
-            bus.put(ANNOUNCED[said["status"]], detail)
+            bus.put(ANNOUNCED[reported["status"]], detail)
         except errors.BusUnavailable:
             if not marked:
                 self._mark("SET unannounced = :now, dueAt = :dueAt", job_table.due(0))

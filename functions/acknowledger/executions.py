@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from acknowledger.aws import client
 from acknowledger.config import config
-from acknowledger.errors import StepFunctionsUnavailable, unavailable
+from acknowledger.errors import StepFunctionsUnavailable, TaskTokenGone, unavailable
 
 CAUSE_LENGTH = 32_768
 # A result may wait a day for the next job: four events an hour, and those of failed attempts.
@@ -60,6 +60,30 @@ def fail(task_token: str, error: str, cause: str) -> bool:
     """Fail the task that waits with this token; False if none waits any longer."""
     words = {"error": error, "cause": cause[:CAUSE_LENGTH]}
     return _call("send_task_failure", *_TOKEN_GONE, taskToken=task_token, **words) is not None
+
+
+def answer(task_token: str, result: dict[str, str]) -> bool:
+    """Send a result to the execution that waits with this token; False if none waits any longer.
+
+    Args:
+        result: with `error` and `cause`, it fails the task.
+
+    Raises:
+        TaskTokenGone: Step Functions does not know the token.
+    """
+    step_functions = client("stepfunctions")
+    with unavailable(StepFunctionsUnavailable, "Step Functions"):
+        try:
+            if "error" in result:
+                words = {**result, "cause": result["cause"][:CAUSE_LENGTH]}
+                step_functions.send_task_failure(taskToken=task_token, **words)
+            else:
+                step_functions.send_task_success(taskToken=task_token, output=json.dumps(result))
+        except step_functions.exceptions.InvalidToken:
+            raise TaskTokenGone("taskToken: Step Functions does not know it") from None
+        except (step_functions.exceptions.TaskDoesNotExist, step_functions.exceptions.TaskTimedOut):
+            return False
+    return True
 
 
 def waiting_token(arn: str) -> str | None:

@@ -68,7 +68,7 @@ def give(room: Room, execution: str) -> bool:
     )
 
 
-def told(action_type: str, execution: str) -> None:
+def notified(action_type: str, execution: str) -> None:
     """Note that an execution was notified of its room."""
     change, there = "SET holders.#execution.told = :yes", "attribute_exists(holders.#execution)"
     _update(action_type, change, {":yes": True}, there, execution=execution)

@@ -156,19 +156,19 @@ def _query(status: str, before: str = "9", **more: Any) -> dict[str, Any]:
 
 
 def end(
-    row: Mapping[str, Any], said: Mapping[str, str], *, unannounced: bool = False
+    row: Mapping[str, Any], reported: Mapping[str, str], *, unannounced: bool = False
 ) -> dict[str, Any] | None:
     """Record how a job ended, unless its row has changed since it was read.
 
     Args:
         row: as it was read; another job may have continued its work since.
-        said: `{status}`, with `error` and `cause` for Failed and TimedOut.
+        reported: `{status}`, with `error` and `cause` for Failed and TimedOut.
         unannounced: whether to mark that the event has not been put.
 
     Returns:
         the new row, or None if the row had changed.
     """
-    words = {name: said[name] for name in ("error", "cause") if name in said}
+    words = {name: reported[name] for name in ("error", "cause") if name in reported}
     marks = {"unannounced": now(), "dueAt": due(0)} if unannounced else {"dueAt": never()}
     newest = row.get("currentJobId")
     return update(
@@ -179,7 +179,7 @@ def end(
         condition=f"{MINE} AND #status = :status AND "
         + ("currentJobId = :newest" if newest else "attribute_not_exists(currentJobId)"),
         values={
-            ":ended": said["status"],
+            ":ended": reported["status"],
             ":now": now(),
             ":expiresAt": int(time.time()) + EXPIRES_AFTER_SECONDS,
             ":execution": row["execution"],
@@ -187,7 +187,7 @@ def end(
             **({":newest": newest} if newest else {}),
         }
         | {f":{name}": value for name, value in (words | marks).items()},
-        names={"#ended": said["status"]},
+        names={"#ended": reported["status"]},
     )
 
 

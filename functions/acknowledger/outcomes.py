@@ -97,8 +97,8 @@ def failure(outcome: Mapping[str, Any], timeouts: Mapping[str, int]) -> dict[str
         # Step Functions' own names: the worker was never reached.
         ours = error.startswith(("States.", "EventBridge.", "DynamoDB."))
         error = "SystemUnavailable" if ours else "JobFailed"
-    said = message(cause or "The worker gave no reason")
-    return {"status": "Failed", "error": error, "cause": said}
+    cause = message(cause or "The worker gave no reason")
+    return {"status": "Failed", "error": error, "cause": cause}
 
 
 def _passed(outcome: Mapping[str, Any], error: str, timeouts: Mapping[str, int]) -> str | None:
@@ -139,9 +139,9 @@ def parse_progress(event: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None
     """
     progress = events.parse(event, "Report")
     detail = progress["detail"]
-    told = {name: detail[name] for name in _PROGRESS if detail.get(name) is not None}
-    keep_alive = detail.get("keepAlive") is True and not told
-    return detail["jobId"], None if keep_alive else told, progress["time"]
+    reported = {name: detail[name] for name in _PROGRESS if detail.get(name) is not None}
+    keep_alive = detail.get("keepAlive") is True and not reported
+    return detail["jobId"], None if keep_alive else reported, progress["time"]
 
 
 def success_request(job: Mapping[str, str], outcome: Mapping[str, Any]) -> dict[str, Any]:

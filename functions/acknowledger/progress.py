@@ -9,7 +9,7 @@ from acknowledger.moments import ago, now
 from acknowledger.offers import token
 
 
-def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
+def show(job_id: str, reported: dict[str, Any] | None, reported_at: str) -> bool:
     """Keep a job's progress, and show it in the pipeline unless some was shown a moment ago.
 
     CodePipeline takes progress only with a continuation, which ends the newest job of the work and
@@ -17,10 +17,10 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
     next job may follow, and so that a repeated call is the same byte for byte.
 
     Args:
-        told: any of `percentComplete`, `summary` and `externalExecutionId`; members left out keep
-            their last values. {} shows what is kept and isn't shown yet; None continues the work
-            in another job even without new progress.
-        told_at: when, ISO 8601 in UTC; progress older than what is kept is ignored.
+        reported: any of `percentComplete`, `summary` and `externalExecutionId`; members left out
+            keep their last values. {} shows what is kept and isn't shown yet; None continues
+            the work in another job even without new progress.
+        reported_at: when, ISO 8601 in UTC; progress older than what is kept is ignored.
 
     Returns:
         whether it was shown.
@@ -37,12 +37,12 @@ def show(job_id: str, told: dict[str, Any] | None, told_at: str) -> bool:
         if row is not None:
             intake_table.forget(row["actionType"], job_id, at)
         return False
-    if told:
-        job_api.check_success(_request(row, row.get("progress", {}) | told))
+    if reported:
+        job_api.check_success(_request(row, row.get("progress", {}) | reported))
         # In whole seconds, and never later than our own clock.
-        row = _keep(row, told, min(told_at, at)[:19])
+        row = _keep(row, reported, min(reported_at, at)[:19])
     begun = row.get("continuing", {}).get("sent") is False
-    if told is not None and not begun and row.get("progress") == row.get("shown"):
+    if reported is not None and not begun and row.get("progress") == row.get("shown"):
         intake_table.forget(row["actionType"], job_id, at)
         return False
     details, continuing = row.get("progress", {}), row.get("continuing")
@@ -84,14 +84,14 @@ def _request(row: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _keep(row: dict[str, Any], told: dict[str, Any], told_at: str) -> dict[str, Any]:
+def _keep(row: dict[str, Any], reported: dict[str, Any], reported_at: str) -> dict[str, Any]:
     """Keep the progress, and return the row with it. The sweep shows what isn't shown now."""
-    details = row.get("progress", {}) | told
+    details = row.get("progress", {}) | reported
     kept = job_table.update(
         row["jobId"],
         "SET progress = :details, toldAt = :at",
         condition="#status = :inProgress AND (attribute_not_exists(toldAt) OR toldAt <= :at)",
-        values={":details": details, ":at": told_at},
+        values={":details": details, ":at": reported_at},
     )
     if kept is None:
         return row

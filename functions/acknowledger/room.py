@@ -70,6 +70,6 @@ class Room:
         return in_turn[: max(0, self.limit - len(self.holders))] if self.limit else in_turn
 
     @property
-    def untold(self) -> list[str]:
+    def not_notified(self) -> list[str]:
         """The executions that were given room but may not have been notified."""
         return [name for name, holder in self.holders.items() if not holder["told"]]

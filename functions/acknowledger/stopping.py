@@ -66,7 +66,7 @@ def on_due(detail: Mapping[str, Any]) -> list[str]:
 
 def end_executions(action: str, cause: str) -> list[str]:
     """Notify the executions of an action execution's jobs; return their ids."""
-    told: set[str] = set()
+    ended: set[str] = set()
     for wait in (0, *LOOK_AGAIN_SECONDS):
         time.sleep(wait)
         rows = [job_table.find(job_id) for job_id in job_table.of_action(action)]
@@ -74,18 +74,18 @@ def end_executions(action: str, cause: str) -> list[str]:
         found = [row for row in rows if row]
         living = [r for r in found if r["status"] not in job_table.ENDED or "unannounced" in r]
         for row in living:
-            if row["jobId"] not in told and tell(row, cause):
+            if row["jobId"] not in ended and end_execution(row, cause):
                 logger.info("Ended", cause=cause, **about(row))
-                told.add(row["jobId"])
-        left = [row["jobId"] for row in living if row["jobId"] not in told]
+                ended.add(row["jobId"])
+        left = [row["jobId"] for row in living if row["jobId"] not in ended]
         if rows and not left:
             break
     if left:
         raise NotStopped(f"jobs {', '.join(left)}: their executions are not waiting")
-    return sorted(told)
+    return sorted(ended)
 
 
-def tell(row: dict[str, Any], cause: str) -> bool:
+def end_execution(row: dict[str, Any], cause: str) -> bool:
     """Note that a job is over, and wake its execution; return whether it was waiting or is over."""
     over = {"error": EndedElsewhere.__name__, "cause": cause}
     noted = row["status"] in job_table.ENDED or job_table.update(
@@ -127,23 +127,23 @@ def end_job(arn: str, execution: Mapping[str, Any]) -> list[str]:
     logger.append_keys(**{"job_id": job_id} | about(row))
     if row is None or row["execution"] != arn:
         return []
-    told, answered = executions.last_report(arn)
-    outcome = stopped(execution) if told is None else outcomes.parse(told)[2]
+    payload, answered = executions.last_report(arn)
+    outcome = stopped(execution) if payload is None else outcomes.parse(payload)[2]
     outcome["waited"] = row.get("progressAt", now()) < ago(NEXT_JOB_WITHIN_SECONDS)
     # It may have recorded the end in the row.
-    outcome["cutShort"] = told is not None and not answered
+    outcome["cutShort"] = payload is not None and not answered
     ended = ending.end(arn, offer, outcome, running=False)
-    if ended.said["status"] == ending.NEXT_JOB_NOT_HERE:
+    if ended.answer["status"] == ending.NEXT_JOB_NOT_HERE:
         job_table.look_at(job_id, arn, job_table.SLACK_SECONDS)
     if ended.first:
-        logger.info("Reported", extra=ended.said)
+        logger.info("Reported", extra=ended.answer)
     return [job_id] if ended.first else []
 
 
 def stopped(execution: Mapping[str, Any]) -> dict[str, Any]:
     """The outcome of a job whose execution ended without one."""
     error, cause = execution.get("error"), execution.get("cause")
-    words = [str(word) for word in (error, cause) if word]
-    told = [f"The job's execution was ended from outside ({execution['status']})", *words]
+    ended = f"The job's execution was ended from outside ({execution['status']})"
+    words = [ended, *(str(word) for word in (error, cause) if word)]
     known = error if error == "NotDispatched" else "JobFailed"
-    return {"state": outcomes.STOPPED, "failure": {"Error": known, "Cause": ": ".join(told)}}
+    return {"state": outcomes.STOPPED, "failure": {"Error": known, "Cause": ": ".join(words)}}

@@ -20,11 +20,11 @@ def give_room(room: Room) -> Room:
     Raises:
         TableUnavailable, StepFunctionsUnavailable
     """
-    for execution in room.untold:
-        _tell(room, execution, room.holders[execution])
+    for execution in room.not_notified:
+        _notify(room, execution, room.holders[execution])
     given = [execution for execution in room.next if intake_table.give(room, execution)]
     for execution in given:
-        _tell(room, execution, room.waiting[execution])
+        _notify(room, execution, room.waiting[execution])
     return intake_table.read(room.action_type, room.limit) if given else room
 
 
@@ -55,7 +55,7 @@ def look_after() -> dict[str, int]:
     return {"JobsInFlight": found.in_flight, "OldestJobAge": oldest}
 
 
-def _tell(room: Room, execution: str, entry: Mapping[str, Any]) -> None:
+def _notify(room: Room, execution: str, entry: Mapping[str, Any]) -> None:
     """Let an execution go on that has room now.
 
     While it may still write its row again, the next Intake notifies it again. If a newer offer has
@@ -78,7 +78,7 @@ def _tell(room: Room, execution: str, entry: Mapping[str, Any]) -> None:
     elif row["status"] in ("Created", "Queued"):
         return
     if room.limit:
-        intake_table.told(room.action_type, execution)
+        intake_table.notified(room.action_type, execution)
     else:
         intake_table.give_back(room.action_type, execution)
 

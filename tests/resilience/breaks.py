@@ -65,8 +65,8 @@ BREAKS = (
     Break(
         "Stop doesn't mark the row as unannounced",
         f"{LIBRARY}/ending.py",
-        "job_table.end(row, said, unannounced=not self.running)",
-        "job_table.end(row, said)",
+        "job_table.end(row, reported, unannounced=not self.running)",
+        "job_table.end(row, reported)",
         "stopped",
         "0,1",
     ),
@@ -123,8 +123,8 @@ BREAKS = (
     Break(
         "an end is announced before it is recorded",
         f"{LIBRARY}/ending.py",
-        "ended = job_table.end(row, said, unannounced=not self.running)",
-        "ended = self._announce(said, row) or job_table.end(row, said)",
+        "ended = job_table.end(row, reported, unannounced=not self.running)",
+        "ended = self._announce(reported, row) or job_table.end(row, reported)",
         "stopped",
         "1,1",
     ),
