@@ -6,7 +6,7 @@ ENV PYTHONUNBUFFERED=1
 COPY requirements/local.txt /tmp/
 RUN pip install --no-cache-dir --require-hashes --no-deps -r /tmp/local.txt && rm /tmp/local.txt
 WORKDIR /acknowledger
-COPY pyproject.toml template.yaml ./
+COPY template.yaml ./
 COPY packages/acknowledger-worker packages/acknowledger-worker
 COPY packages/moto-codepipeline packages/moto-codepipeline
 RUN pip install --no-cache-dir --no-deps --no-build-isolation packages/acknowledger-worker packages/moto-codepipeline

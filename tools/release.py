@@ -21,22 +21,31 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("acknowledger-worker", "moto-codepipeline")
-VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def version_of(folder: Path) -> str:
+    """The version in a folder's pyproject.toml."""
+    settings = tomllib.loads((folder / "pyproject.toml").read_text())
+    return str(settings["project"]["version"])
+
+
+VERSION = version_of(ROOT)
 NAME = f"acknowledger-{VERSION}"
 RELATIVE = re.compile(r"\[([^]]*)\]\((?![a-z]+:|#)([^)]+)\)")
 
 
 def changes(folder: Path = ROOT) -> tuple[datetime, str]:
-    """The date of this version in a folder's CHANGELOG.md, and its section.
+    """The date of a folder's version in its CHANGELOG.md, and its section.
 
     Raises:
         SystemExit: there is no such section.
     """
-    heading = rf"^## {re.escape(VERSION)} - (\d{{4}}-\d\d-\d\d)\n(.*?)(?=^## |\Z)"
+    version = version_of(folder)
+    heading = rf"^## {re.escape(version)} - (\d{{4}}-\d\d-\d\d)\n(.*?)(?=^## |\Z)"
     text = (folder / "CHANGELOG.md").read_text()
     if not (section := re.search(heading, text, re.DOTALL | re.MULTILINE)):
         name = (folder / "CHANGELOG.md").relative_to(ROOT)
-        sys.exit(f"{name} has no section for version {VERSION} with its date")
+        sys.exit(f"{name} has no section for version {version} with its date")
     return datetime.fromisoformat(section[1]).replace(tzinfo=UTC), section[2].strip() + "\n"
 
 
@@ -61,13 +70,13 @@ def published_page(page: Path) -> str:
     return published(page.read_text(), page.parent)
 
 
-def build_packages(folder: Path, day: datetime) -> None:
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": f"{day.timestamp():.0f}"}
+def build_packages(folder: Path) -> None:
     ignored = shutil.ignore_patterns(".*", "__pycache__", "node_modules")
     with tempfile.TemporaryDirectory() as copy:
-        shutil.copy(ROOT / "pyproject.toml", copy)
         for package in PACKAGES:
-            source, copied = (Path(root, "packages", package) for root in (ROOT, copy))
+            source, copied = ROOT / "packages" / package, Path(copy, package)
+            day, _ = changes(source)
+            environment = {**os.environ, "SOURCE_DATE_EPOCH": f"{day.timestamp():.0f}"}
             shutil.copytree(source, copied, ignore=ignored)
             (copied / "README.md").write_text(published_page(source / "README.md"))
             command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
@@ -165,7 +174,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
-    build_packages(folder, day)
+    build_packages(folder)
     build_application(folder, day)
     bill = json.dumps(bill_of_materials(day), indent=2) + "\n"
     (folder / f"{NAME}.cdx.json").write_text(bill)

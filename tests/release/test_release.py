@@ -24,7 +24,7 @@ from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
 from tests.local.test_smoke import Deployed
 from tests.support import ROOT
-from tools.release import NAME, VERSION, bill_of_materials, changes, published
+from tools.release import NAME, PACKAGES, VERSION, bill_of_materials, changes, published, version_of
 
 BUILDER = ROOT / ".venv-release" / "bin" / "python"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "RELEASE"}
@@ -118,7 +118,7 @@ def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
     for command in commands:
         program, what, name = shlex.split(command)
         assert (program, what) == ("pip", "install")
-        run(*install, f"{name}=={VERSION}", folder=tmp_path)
+        run(*install, f"{name}=={version_of(ROOT / 'packages' / package)}", folder=tmp_path)
     run(*install, "pytest", folder=tmp_path)
 
     examples = python_of(f"packages/{package}/README.md")
@@ -139,9 +139,11 @@ def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
     assert "py.typed" in run(alone, "-c", code, folder=tmp_path)
 
 
-def test_everything_has_the_version_of_the_project(release, application):
-    for wheel in release.glob("*.whl"):
-        assert metadata_of(wheel)["Version"] == VERSION
+def test_the_application_and_each_package_have_their_own_version(release, application):
+    wheels = [metadata_of(wheel) for wheel in release.glob("*.whl")]
+    assert {wheel["Name"]: wheel["Version"] for wheel in wheels} == {
+        package: version_of(ROOT / "packages" / package) for package in PACKAGES
+    }
     template = yaml_parse(application["template.yaml"].decode())
     serverless = template["Metadata"]["AWS::ServerlessRepo::Application"]
     assert serverless["SemanticVersion"] == VERSION
