@@ -22,10 +22,10 @@ TIME_TO_FINISH_MS = 10_000
 PROBLEMS_NAMED = 10
 PAUSED = {"Pause Intake": True, "Resume Intake": False}
 HANDLED = {
-    "Scheduled Event": taking.Sweep.on_schedule,
-    "CodePipeline Action Execution State Change": taking.Sweep.on_started,
-    "Step Functions Execution Status Change": taking.Sweep.on_ended,
-    "Resume Intake": taking.Sweep.on_resumed,
+    "Scheduled Event": taking.Taking.on_schedule,
+    "CodePipeline Action Execution State Change": taking.Taking.on_started,
+    "Step Functions Execution Status Change": taking.Taking.on_ended,
+    "Resume Intake": taking.Taking.on_resumed,
 }
 
 
@@ -69,15 +69,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if kind not in HANDLED:
         return operated
     with ThreadPoolExecutor(taking.STARTS_AT_ONCE) as starters:
-        sweep = taking.Sweep(
+        taken = taking.Taking(
             lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS, starters
         )
-        HANDLED[kind](sweep, detail)
-    for name, count in sweep.counts.items():
+        HANDLED[kind](taken, detail)
+    for name, count in taken.counts.items():
         unit = MetricUnit.Seconds if name == "OldestJobAge" else MetricUnit.Count
         metrics.add_metric(name, unit, count)
-    if problems := sweep.problems[:PROBLEMS_NAMED]:
-        more = len(sweep.problems) - len(problems)
+    if problems := taken.problems[:PROBLEMS_NAMED]:
+        more = len(taken.problems) - len(problems)
         problems += [f"and {more} more"] if more else []
         raise IntakeIncomplete(printable("; ".join(problems)))
-    return operated or {"offered": sweep.counts["OffersSeen"], "taken": sweep.counts["OffersTaken"]}
+    return operated or {"offered": taken.counts["OffersSeen"], "taken": taken.counts["OffersTaken"]}

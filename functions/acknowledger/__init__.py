@@ -1,4 +1,12 @@
-"""The code that the functions share."""
+"""The code that the functions share.
+
+- use cases: `taking` and `upkeep` for Intake, `acknowledgment` for Acknowledge, `ending` and
+  `progress` for Report, `stopping` for Stop
+- decisions, which call no AWS: `events`, `offers`, `outcomes`, `room`, `validation`, `moments`
+- AWS: `job_api` (CodePipeline), `job_table` and `intake_table` on `table`, `executions`, `bus`,
+  `client_tokens`; their clients are in `aws`
+- for all: `config`, `errors`, `log`
+"""
 
 import gc
 import os

@@ -38,7 +38,7 @@ _Offers = list[dict[str, Any]]
 _Decide = Callable[[Mapping[str, Any]], offers.Execution | None]
 
 
-class Sweep:
+class Taking:
     """The taking of jobs in one invocation.
 
     counts: the metrics, by name.

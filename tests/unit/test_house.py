@@ -1,4 +1,5 @@
 import ast
+import re
 
 from tests.support import ROOT
 
@@ -28,3 +29,8 @@ def test_decisions_call_no_aws():
     assert {"events", "offers", "room"} <= decisions
     assert {name for name in decisions if "aws" in imported(name)} == set()
     assert "aws" in imported("taking")
+
+
+def test_the_package_says_what_each_module_is_for():
+    named = re.findall(r"`(\w+)`", ast.get_docstring(MODULES["__init__"]) or "")
+    assert sorted(named) == sorted(MODULES.keys() - {"__init__"})
