@@ -2,10 +2,8 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,7 +17,6 @@ from tests.integration import test_deployment_policy as deployment_policy
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
 from tests.support import ROOT
-from tests.warm import warm
 
 pytestmark = [
     pytest.mark.slow,
@@ -76,24 +73,11 @@ def project(tmp_path_factory: pytest.TempPathFactory, recorder: Recorder) -> Ite
 
 
 @pytest.fixture(scope="module")
-def deployed(project: Project, recorder: Recorder) -> Iterator[Stack]:
-    """The stack that sam deploys to an empty endpoint, with this repository's samconfig.toml.
-
-    From then on, except for deletions, the SAM CLI runs in forks of a process that has imported it.
-    """
+def deployed(project: Project, recorder: Recorder) -> Stack:
+    """The stack that sam deploys to an empty endpoint, with this repository's samconfig.toml."""
     stack = project.deploy()
     recorder.recording = False
-    python = python_of(Path(SAM or ""))
-    with warm(
-        python, ["samcli.commands.deploy.command"], project.environment, project.folder
-    ) as run:
-        project.run = run
-        yield stack
-
-
-def python_of(program: Path) -> str:
-    """The Python that a program names in its first line."""
-    return program.read_text().partition("\n")[0].removeprefix("#!").strip()
+    return stack
 
 
 # -- Descriptions ---------------------------------------------------------------------------------
@@ -246,62 +230,18 @@ def test_the_documented_permissions_allow_what_sams_bucket_needs(project, deploy
     assert not [e for e in wide if not any(deployment_policy.is_allowed(n, {e}) for n in needed)]
 
 
-def test_a_parameter_changes_what_depends_on_it_and_nothing_else(project, deployed):
-    client = project.cloud.client
-    dynamodb, table = client("dynamodb"), deployed.outputs["JobTableName"]
-    dynamodb.put_item(TableName=table, Item={"jobId": {"S": "kept"}})
-    before = made(project.cloud, deployed)
-    changed = project.deploy(
-        JobTimeoutSeconds="1234", LogRetentionDays="7", ActionTypes="Custom/Build/Other/2"
-    )
-    assert changed.resources == deployed.resources
-    after = made(project.cloud, changed)
-    variables = after["Intake"]["configuration"]["Environment"]["Variables"]
-    assert variables["JOB_TIMEOUT_SECONDS"] == "1234"
-    assert variables["ACTION_TYPES"] == "Custom/Build/Other/2"
-    assert after["IntakeLogGroup"][0]["retentionInDays"] == 7
-    # These depend on none of the changed parameters.
-    rules = ("IntakeFunctionActionStarted", "IntakeFunctionSweep")
-    for same in ("machine", "table", "bus", *rules):
-        assert after[same] == before[same]
-    kept = dynamodb.get_item(TableName=table, Key={"jobId": {"S": "kept"}})
-    assert kept["Item"] == {"jobId": {"S": "kept"}}
-
-
-def test_an_unchanged_stack_is_not_deployed_again(project, deployed):
-    project.deploy()
+@pytest.mark.usefixtures("deployed")
+def test_an_unchanged_stack_is_not_deployed_again(project):
     answer = project.sam("deploy", *NO_PROMPTS)
     assert "No changes to deploy. Stack acknowledger is up to date" in answer
 
 
-def test_changed_code_and_a_changed_definition_are_deployed(project, deployed):
-    functions = project.cloud.client("lambda")
-    states = project.cloud.client("stepfunctions")
-    source = project.folder / "functions" / "intake.py"
-    source.write_text("def handler(event, context):\n    return 'changed'\n")
-    machine = project.folder / "statemachine" / "job.asl.json"
-    machine.write_text(json.dumps({**json.loads(machine.read_text()), "Comment": "Changed"}))
-    try:
-        changed = project.deploy()
-        assert changed.resources == deployed.resources
-        answer = functions.invoke(FunctionName=changed.outputs["IntakeFunctionName"])
-        assert json.loads(answer["Payload"].read()) == "changed"
-        told = states.describe_state_machine(stateMachineArn=changed.outputs["JobStateMachineArn"])
-        assert json.loads(told["definition"])["Comment"] == "Changed"
-        assert "${" not in told["definition"]
-    finally:
-        shutil.copy(ROOT / "functions" / "intake.py", source)
-        shutil.copy(ROOT / "statemachine" / "job.asl.json", machine)
-
-
 def test_a_deleted_stack_leaves_nothing_behind_and_can_be_deployed_again(project, deployed):
-    project.run, forked = project.run_anew, project.run
     # What a sweep logged meanwhile would be in a new log group.
     project.cloud.schedule.restart()
     answer = project.sam(
         "delete", "--no-prompts", "--stack-name", "acknowledger", "--region", REGION
     )
-    project.run = forked
     assert "Deleted successfully" in answer
     assert left(project.cloud) == []
     again = project.deploy()
@@ -309,7 +249,7 @@ def test_a_deleted_stack_leaves_nothing_behind_and_can_be_deployed_again(project
     assert again.resources["JobTable"] != deployed.resources["JobTable"]
 
 
-def test_sam_reports_why_a_stack_could_not_be_created(project, deployed):
+def test_sam_reports_why_a_stack_could_not_be_created(project):
     # The name of the event bus, which is that of the stack with -jobs, is already in use.
     project.cloud.client("events").create_event_bus(Name="failing-jobs")
     answer = project.sam("deploy", *NO_PROMPTS, "--stack-name", "failing", status=1)
