@@ -1,7 +1,5 @@
 """The released SAM CLI creates, updates, deletes and recreates the stack at the local endpoint."""
 
-import json
-import re
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -15,7 +13,7 @@ from local.aws.server import LocalCloud
 from local.aws.stack import Stack, described
 from tests.integration import test_deployment_policy as deployment_policy
 from tests.local.fixtures.cloud import REGION
-from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
+from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project, processed
 from tests.support import ROOT
 
 pytestmark = [
@@ -80,87 +78,6 @@ def deployed(project: Project, recorder: Recorder) -> Stack:
     return stack
 
 
-# -- Descriptions ---------------------------------------------------------------------------------
-
-
-def made(cloud: LocalCloud, stack: Stack) -> dict[str, Any]:
-    """A stack's resources as the services describe them, with logical instead of physical ids."""
-    client = cloud.client
-    ids = stack.resources
-    found: dict[str, Any] = {"outputs": stack.outputs, "parameters": stack.parameters}
-    for name in ("Intake", "Acknowledge", "Report"):
-        function = ids[f"{name}Function"]
-        about = client("lambda").get_function(FunctionName=function)
-        found[name] = {
-            "configuration": about["Configuration"],
-            "tags": about["Tags"],
-            "policy": json.loads(client("lambda").get_policy(FunctionName=function)["Policy"])
-            if name != "Report"
-            else None,
-        }
-        role = ids[f"{name}Role"]
-        found[f"{name}Role"] = client("iam").get_role(RoleName=role)["Role"]
-        for policy in client("iam").list_role_policies(RoleName=role)["PolicyNames"]:
-            found[f"{name}Role"][policy] = client("iam").get_role_policy(
-                RoleName=role, PolicyName=policy
-            )["PolicyDocument"]
-        group = client("logs").describe_log_groups(logGroupNamePrefix=ids[f"{name}LogGroup"])
-        found[f"{name}LogGroup"] = group["logGroups"]
-        if f"{name}DeadLetters" in ids:
-            url = ids[f"{name}DeadLetters"]
-            found[f"{name}DeadLetters"] = client("sqs").get_queue_attributes(
-                QueueUrl=url, AttributeNames=["All"]
-            )
-    for bus in ("default", stack.outputs["JobBusName"]):
-        for rule in client("events").list_rules(EventBusName=bus)["Rules"]:
-            if rule["Name"].startswith(f"{stack.name}-"):
-                about = {"Rule": rule["Name"], "EventBusName": bus}
-                targets = client("events").list_targets_by_rule(**about)["Targets"]
-                pattern = json.loads(rule.pop("EventPattern", "null"))
-                found[rule["Name"]] = {**rule, "pattern": pattern, "targets": targets}
-    found["bus"] = client("events").describe_event_bus(Name=stack.outputs["JobBusName"])
-    machine = client("stepfunctions").describe_state_machine(
-        stateMachineArn=stack.outputs["JobStateMachineArn"]
-    )
-    found["machine"] = {**machine, "definition": json.loads(machine["definition"])}
-    table = stack.outputs["JobTableName"]
-    for what in ("table", "time_to_live", "continuous_backups"):
-        answer = getattr(client("dynamodb"), f"describe_{what}")(TableName=table)
-        answer.pop("ResponseMetadata")
-        found[what] = answer
-    return dict(with_logical_ids(found, stack))
-
-
-def with_logical_ids(found: dict[str, Any], stack: Stack) -> Any:
-    """Leave out what differs each time, and replace physical names by logical ids."""
-    written = json.dumps(found, default=str, sort_keys=True)
-    for logical_id, physical_id in sorted(
-        stack.resources.items(), key=lambda pair: len(pair[1]), reverse=True
-    ):
-        name = physical_id.rpartition("/")[2].rpartition("|")[2].rpartition(":")[2]
-        # The dashboard has the name of the stack.
-        if name != stack.name:
-            written = written.replace(name, logical_id)
-    # One stack has the name that is the source of the events of both.
-    written = written.replace(stack.name, "STACK").replace("acknowledger", "STACK")
-    return strip(json.loads(written))
-
-
-#: What differs each time, and the size and hash of the zip, since sam zips the files differently.
-MOVING = re.compile(
-    r"(?i).*(modified|timestamp|created?date|creationtime|creationdate|datetime|requestid).*"
-    r"|(role|table|revision)id|updatedate|codesha256|codesize|responsemetadata"
-)
-
-
-def strip(value: Any) -> Any:
-    if isinstance(value, list):
-        return [strip(member) for member in value]
-    if isinstance(value, dict):
-        return {name: strip(member) for name, member in value.items() if not MOVING.fullmatch(name)}
-    return value
-
-
 def left(cloud: LocalCloud) -> list[str]:
     """The names of all resources of the types in the stack, except those of sam's own stack."""
     client = cloud.client
@@ -187,7 +104,7 @@ def test_sam_creates_the_same_stack_as_the_local_deployment(project, deployed):
     try:
         assert other.not_made == []
         assert set(deployed.resources) == set(other.resources)
-        assert made(cloud, deployed) == made(cloud, other)
+        assert processed(cloud, deployed) == processed(cloud, other)
     finally:
         cloud.client("cloudformation").delete_stack(StackName="by-itself")
 

@@ -430,19 +430,6 @@ def test_a_template_is_found_in_s3(cloud, templates, address):
         templates.client.validate_template(TemplateURL=url.replace("b.json", "c.json"))
 
 
-def test_a_bucket_that_is_not_empty_is_not_deleted(cloud, templates):
-    templates.create("full", {"Bucket": resource("S3::Bucket"), "Letters": queue()})
-    s3, bucket = cloud.client("s3"), templates.resources("full")["Bucket"]
-    s3.put_object(Bucket=bucket, Key="a")
-    templates.delete("full")
-    assert templates.status("full") == "DELETE_FAILED"
-    assert set(templates.resources("full")) == {"Bucket"}
-    s3.delete_object(Bucket=bucket, Key="a")
-    templates.delete("full")
-    with pytest.raises(ClientError, match="does not exist"):
-        templates.status("full")
-
-
 def test_policies_are_put_into_roles_and_attached_to_them(cloud, templates):
     iam = cloud.client("iam")
     iam.create_role(RoleName="outside", AssumeRolePolicyDocument=json.dumps(TRUST))
@@ -835,7 +822,7 @@ def test_dates_are_strings_and_event_patterns_may_be_strings(cloud, templates, t
         templates.create("patternless", {"Rule": resource("Events::Rule", EventPattern="nonsense")})
 
 
-def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(cloud, templates):
+def test_a_full_bucket_is_not_deleted_and_then_its_stack_can_not_be_updated(cloud, templates):
     s3 = cloud.client("s3")
     bucket = resource("S3::Bucket", BucketName="rolling")
     create = EventBus.create_from_cloudformation_json
@@ -844,10 +831,8 @@ def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(cloud, t
         s3.put_object(Bucket="rolling", Key="a")
         return create(*arguments, **about)
 
-    with (
-        patch.object(EventBus, "create_from_cloudformation_json", meanwhile),
-        pytest.raises(ClientError),
-    ):
+    meddled = patch.object(EventBus, "create_from_cloudformation_json", meanwhile)
+    with meddled, pytest.raises(ClientError):
         templates.create("rolling", {"Bucket": bucket, "Taken": bus("default")})
     assert templates.status("rolling") == "ROLLBACK_FAILED"
     change = templates.request("rolling", {"Letters": queue()})
@@ -857,10 +842,13 @@ def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(cloud, t
         templates.client.create_change_set(**change, ChangeSetName="a")
     templates.delete("rolling")
     assert templates.status("rolling") == "DELETE_FAILED"
+    assert set(templates.resources("rolling")) == {"Bucket"}
     with pytest.raises(ClientError, match="DELETE_FAILED state and can not be updated"):
         templates.client.update_stack(**change)
     s3.delete_object(Bucket="rolling", Key="a")
     templates.delete("rolling")
+    with pytest.raises(ClientError, match="does not exist"):
+        templates.status("rolling")
 
 
 @pytest.mark.parametrize(
