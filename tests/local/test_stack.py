@@ -21,8 +21,6 @@ from local.aws.stack import Stack, archive
 from tests.local.fixtures.cloud import ACCOUNT, REGION, Queue, ended, running
 from tests.support import ROOT
 
-#: Makes a client of a service.
-Client = Callable[[str], Any]
 SMALL = Path(__file__).parent / "fixtures" / "small" / "template.yaml"
 
 
@@ -677,127 +675,6 @@ def test_the_stack_names_what_is_missing(templates):
     assert "Outputs" not in templates.described("lacking")
 
 
-def project(image: str) -> dict[str, Any]:
-    environment = {
-        "Type": "LINUX_CONTAINER",
-        "ComputeType": "BUILD_GENERAL1_SMALL",
-        "Image": image,
-        "EnvironmentVariables": [{"Name": "A", "Value": "1"}],
-    }
-    settings = {
-        "Name": "watched",
-        "ServiceRole": f"arn:aws:iam::{ACCOUNT}:role/any",
-        "Artifacts": {"Type": "NO_ARTIFACTS"},
-        "Environment": environment,
-        "Source": {"Type": "NO_SOURCE", "BuildSpec": "version: 0.2"},
-    }
-    name = {"Fn::Select": [5, {"Fn::Split": [":", {"Fn::GetAtt": ["P", "Arn"]}]}]}
-    log = resource("Logs::LogGroup", LogGroupName=name)
-    return {"P": resource("CodeBuild::Project", **settings), "Log": log}
-
-
-def image_of(client: Client) -> str | None:
-    for made in client("codebuild").batch_get_projects(names=["watched"])["projects"]:
-        assert made["source"]["buildspec"] == "version: 0.2"
-        assert made["environment"]["environmentVariables"] == [{"name": "A", "value": "1"}]
-        groups = client("logs").describe_log_groups(logGroupNamePrefix="project/watched")
-        assert len(groups["logGroups"]) == 1
-        return str(made["environment"]["image"])
-    return None
-
-
-def api_destination(method: str) -> dict[str, Any]:
-    auth = {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": method}}
-    settings = {
-        "ConnectionArn": {"Fn::GetAtt": ["C", "Arn"]},
-        "HttpMethod": method,
-        "InvocationEndpoint": "https://example.com/hook",
-    }
-    return {
-        "C": resource("Events::Connection", AuthorizationType="API_KEY", AuthParameters=auth),
-        "D": resource("Events::ApiDestination", **settings),
-    }
-
-
-def method_of(client: Client) -> str | None:
-    events = client("events")
-    connections = [each["ConnectionArn"] for each in events.list_connections()["Connections"]]
-    made = events.list_api_destinations()["ApiDestinations"]
-    assert [each["ConnectionArn"] for each in made] == connections
-    return made[0]["HttpMethod"] if made else None
-
-
-def topic_policy(action: str) -> dict[str, Any]:
-    settings = {"Topics": [{"Ref": "T"}], "PolicyDocument": allowing(action)}
-    topic = resource("SNS::Topic", TopicName="watched")
-    return {"T": topic, "P": resource("SNS::TopicPolicy", **settings)}
-
-
-def action_of(client: Client) -> str | None:
-    sns = client("sns")
-    try:
-        arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:watched"
-        policy = sns.get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"]
-    except sns.exceptions.NotFoundException:
-        return None
-    return str(json.loads(policy)["Statement"][0]["Action"])
-
-
-def dashboard(text: str) -> dict[str, Any]:
-    body = json.dumps({"widgets": [{"type": "text", "properties": {"markdown": text}}]})
-    return {"D": resource("CloudWatch::Dashboard", DashboardName="watched", DashboardBody=body)}
-
-
-def text_of(client: Client) -> str | None:
-    for one in client("cloudwatch").list_dashboards()["DashboardEntries"]:
-        if one["DashboardName"] == "watched":
-            made = client("cloudwatch").get_dashboard(DashboardName="watched")["DashboardBody"]
-            return str(json.loads(made)["widgets"][0]["properties"]["markdown"])
-    return None
-
-
-def saved_query(text: str) -> dict[str, Any]:
-    settings = {"Name": "watched/query", "QueryString": text, "LogGroupNames": ["/app"]}
-    return {"Q": resource("Logs::QueryDefinition", **settings)}
-
-
-def query_of(client: Client) -> str | None:
-    found = client("logs").describe_query_definitions(queryDefinitionNamePrefix="watched/")
-    return next((str(each["queryString"]) for each in found["queryDefinitions"]), None)
-
-
-@pytest.mark.parametrize(
-    ("declared", "found", "first", "second"),
-    [
-        (project, image_of, "one", "two"),
-        (api_destination, method_of, "POST", "PUT"),
-        (topic_policy, action_of, "sns:Publish", "sns:Subscribe"),
-        (dashboard, text_of, "fields a", "fields b"),
-        (saved_query, query_of, "fields a", "fields b"),
-    ],
-)
-def test_a_resource_is_created_changed_in_place_and_deleted(
-    cloud, strict, declared, found, first, second
-):
-    strict.create("watched", declared(first))
-    made = strict.resources("watched")
-    assert found(cloud.client) == first
-    strict.update("watched", declared(second))
-    assert strict.resources("watched") == made
-    assert found(cloud.client) == second
-    strict.delete("watched")
-    assert found(cloud.client) is None
-
-
-def test_a_topic_without_its_policy_has_the_default_policy(cloud, strict):
-    strict.create("topics", topic_policy("sns:Subscribe"))
-    strict.update("topics", {"T": topic_policy("")["T"]})
-    arn = strict.resources("topics")["T"]
-    attributes = cloud.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
-    assert "__default_policy_ID" in attributes["Policy"]
-    strict.delete("topics")
-
-
 @pytest.mark.parametrize("transform", ["", "Transform: AWS::Serverless-2016-10-31\n"])
 def test_dates_are_strings_and_event_patterns_may_be_strings(cloud, templates, transform):
     body = f"""AWSTemplateFormatVersion: 2010-09-09
@@ -894,6 +771,7 @@ LIST_EVENTS_TAGS = "events.list_tags_for_resource"
 PATTERN = {"source": ["a"]}
 POLICY = {"PolicyDocument": allowing("a:B")}
 OF_ROLE_ANY = {**FUNCTION, "Role": {"Fn::GetAtt": ["Any", "Arn"]}}
+ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:{{}}ONE"
 #: A type, properties, the call that returns the tags, the name of the call's argument, and what is
 #: before the physical id in the ARN that is the argument; None if the argument is the physical id.
 TAGGED: list[tuple[str, dict[str, Any], str, str, str | None]] = [
@@ -910,33 +788,108 @@ TAGGED: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     ("SQS::Queue", {}, "sqs.list_queue_tags", "QueueUrl", None),
     (STATE_MACHINE, MACHINE, "stepfunctions.list_tags_for_resource", "resourceArn", None),
 ]
+TAGS = {"Tags": [{"Key": "a", "Value": "VALUE"}, {"Key": "VALUE", "Value": "1"}]}
+#: Resources that the others need.
+NEEDED = {
+    "Any": role(AssumeRolePolicyDocument={**TRUST, "Statement": [ASSUMED_BY_LAMBDA]}),
+    "Topic": resource("SNS::Topic", TopicName="watched"),
+    "Connection": resource(
+        "Events::Connection",
+        AuthorizationType="API_KEY",
+        AuthParameters={"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": "VALUE"}},
+    ),
+}
+PROJECT = {
+    "Name": "watched",
+    "ServiceRole": ANY_ROLE,
+    "Artifacts": {"Type": "NO_ARTIFACTS"},
+    "Environment": {
+        "Type": "LINUX_CONTAINER",
+        "ComputeType": "BUILD_GENERAL1_SMALL",
+        "Image": "VALUE",
+        "EnvironmentVariables": [{"Name": "VALUE", "Value": "1"}],
+    },
+    "Source": {"Type": "NO_SOURCE", "BuildSpec": "version: VALUE"},
+}
+DESTINATION = {
+    "ConnectionArn": {"Fn::GetAtt": ["Connection", "Arn"]},
+    "HttpMethod": "VALUE",
+    "InvocationEndpoint": "https://example.com/hook",
+}
+TOPIC_POLICY = {"Topics": [{"Ref": "Topic"}], "PolicyDocument": allowing("sns:VALUE")}
+WIDGET = {"type": "text", "properties": {"markdown": "VALUE"}}
+DASHBOARD = {"DashboardName": "watched", "DashboardBody": json.dumps({"widgets": [WIDGET]})}
+QUERY = {"Name": "watched/query", "QueryString": "VALUE", "LogGroupNames": ["/app"]}
+QUERIES = {"queryDefinitionNamePrefix": "watched/"}
+TOPIC = {"TopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:watched"}
+#: A type, properties with VALUE, a call, and its request, in which ONE stands for the physical id.
+#: The answer has the value as often as the properties.
+CHANGED: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
+    ("CodeBuild::Project", PROJECT, "codebuild.batch_get_projects", {"names": ["watched"]}),
+    ("Events::ApiDestination", DESTINATION, "events.list_api_destinations", {}),
+    ("SNS::TopicPolicy", TOPIC_POLICY, "sns.get_topic_attributes", TOPIC),
+    ("CloudWatch::Dashboard", DASHBOARD, "cloudwatch.get_dashboard", {"DashboardName": "watched"}),
+    ("Logs::QueryDefinition", QUERY, "logs.describe_query_definitions", QUERIES),
+    *(
+        (
+            *(kind, properties | TAGS, call),
+            {argument: "ONE" if place is None else ARN.format(call.partition(".")[0], place)},
+        )
+        for kind, properties, call, argument, place in TAGGED
+    ),
+]
 
 
-@pytest.mark.parametrize(("kind", "properties", "call", "argument", "place"), TAGGED)
-def test_tags_are_those_of_the_template(cloud, templates, kind, properties, call, argument, place):
+@pytest.mark.parametrize(("kind", "properties", "call", "request_"), CHANGED)
+def test_a_resource_is_created_changed_in_place_and_deleted(
+    cloud, strict, kind, properties, call, request_
+):
     service, _, operation = call.partition(".")
+    one = json.dumps({**NEEDED, "One": resource(kind, **properties)})
 
-    def declared(**tags: str) -> dict[str, Any]:
-        listed = [{"Key": name, "Value": value} for name, value in tags.items()]
-        assumed = {**TRUST, "Statement": [ASSUMED_BY_LAMBDA]}
-        return {
-            "Any": resource("IAM::Role", AssumeRolePolicyDocument=assumed),
-            "One": resource(kind, **properties, Tags=listed),
-        }
+    def put(put_stack: Callable[..., Any], value: str) -> dict[str, str]:
+        put_stack("changed", json.loads(one.replace("VALUE", value)))
+        return strict.resources("changed")
 
-    def found() -> tuple[str, dict[str, str]]:
-        made = templates.resources("tagged")["One"]
-        arn = f"arn:aws:{service}:{REGION}:{ACCOUNT}:{place}{made}"
-        request = {argument: made if place is None else arn}
-        answer = getattr(cloud.client(service), operation)(**request)
-        [tags] = [value for name, value in answer.items() if name.lower() in ("tags", "tagset")]
-        if isinstance(tags, dict):
-            return made, tags
-        lower = [{name.lower(): value for name, value in tag.items()} for tag in tags]
-        return made, {tag["key"]: tag["value"] for tag in lower}
+    def counts() -> list[int]:
+        """How often each value is in the answer; a refusal has none."""
+        given = json.loads(json.dumps(request_).replace("ONE", made["One"]))
+        try:
+            answer = getattr(cloud.client(service), operation)(**given)
+        except ClientError:
+            return [0, 0]
+        del answer["ResponseMetadata"]
+        return [json.dumps(answer, default=str).count(value) for value in ("POST", "PUT")]
 
-    templates.create("tagged", declared(a="1", b="2"))
-    made, tags = found()
-    assert tags == {"a": "1", "b": "2"}
-    templates.update("tagged", declared(a="9", c="3"))
-    assert found() == (made, {"a": "9", "c": "3"})
+    count = json.dumps(properties).count("VALUE")
+    made = put(strict.create, "POST")
+    assert counts() == [count, 0]
+    assert put(strict.update, "PUT") == made
+    assert counts() == [0, count]
+    strict.delete("changed")
+    if "Tags" not in properties:  # moto keeps some
+        assert counts() == [0, 0]
+
+
+def test_projects_and_connections_can_be_referred_to(cloud, strict):
+    name = {"Fn::Select": [5, {"Fn::Split": [":", {"Fn::GetAtt": ["Project", "Arn"]}]}]}
+    wanted = {
+        **NEEDED,
+        "Project": resource("CodeBuild::Project", **PROJECT),
+        "Log": resource("Logs::LogGroup", LogGroupName=name),
+        "Destination": resource("Events::ApiDestination", **DESTINATION | {"HttpMethod": "PUT"}),
+    }
+    strict.create("referring", wanted)
+    assert strict.resources("referring")["Log"] == "project/watched"
+    [connection] = cloud.client("events").list_connections()["Connections"]
+    [destination] = cloud.client("events").list_api_destinations()["ApiDestinations"]
+    assert destination["ConnectionArn"] == connection["ConnectionArn"]
+    strict.delete("referring")
+
+
+def test_a_topic_without_its_policy_has_the_default_policy(cloud, strict):
+    strict.create("topics", {**NEEDED, "P": resource("SNS::TopicPolicy", **TOPIC_POLICY)})
+    strict.update("topics", NEEDED)
+    attributes = cloud.client("sns").get_topic_attributes(**TOPIC)["Attributes"]
+    assert "__default_policy_ID" in attributes["Policy"]
+    strict.delete("topics")
