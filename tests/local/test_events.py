@@ -20,6 +20,7 @@ from tests.local.fixtures.cloud import (
     attributes_of,
     make_function,
     make_machine,
+    make_rule,
     role,
 )
 from tests.support import wait_for
@@ -40,12 +41,7 @@ def put_rule(
     cloud: LocalCloud, bus: str, *targets: dict[str, Any], name: str = "sold", **settings: Any
 ) -> str:
     """Put a rule for the test's event; return its ARN."""
-    events = cloud.client("events")
-    rule = {"EventPattern": json.dumps(PATTERN), **settings}
-    arn = events.put_rule(Name=name, EventBusName=bus, **rule)["RuleArn"]
-    numbered = [{"Id": str(number), **target} for number, target in enumerate(targets)]
-    events.put_targets(Rule=name, EventBusName=bus, Targets=numbered)
-    return str(arn)
+    return make_rule(cloud, name, PATTERN, *targets, bus=bus, **settings)
 
 
 def put_event(cloud: LocalCloud, bus: str, **members: Any) -> str:

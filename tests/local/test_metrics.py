@@ -440,7 +440,7 @@ def test_eventbridge_counts_matches_invocations_and_failures_of_rules(cloud):
         {"Arn": gone},
     ]
     for bus in ("default", "counted"):
-        make_rule(cloud, "counted", {"source": ["tests.metrics"]}, *targets, EventBusName=bus)
+        make_rule(cloud, "counted", {"source": ["tests.metrics"]}, *targets, bus=bus)
     for bus, source in [("default", "metrics"), *[("counted", "metrics")] * 2, ("counted", "no")]:
         entry = {"Source": f"tests.{source}", "DetailType": "t", "Detail": "{}"}
         events.put_events(Entries=[{**entry, "EventBusName": bus}])

@@ -756,17 +756,9 @@ def test_a_killed_worker_is_shown_with_what_to_do(world, request, tmp_path, monk
 
 def test_an_action_of_a_type_that_is_not_served_is_marked(world, monkeypatch):
     monkeypatch.setattr(unserved, "QUEUED_SECONDS", 0)
-    counts = {"minimumCount": 0, "maximumCount": 5}
-    codepipeline = world.cloud.client("codepipeline")
-    codepipeline.create_custom_action_type(
-        category="Test",
-        provider="Nobody",
-        version="1",
-        inputArtifactDetails=counts,
-        outputArtifactDetails=counts,
-    )
-    kind = acknowledger.action_type_id("Custom/Test/Nobody/1")
-    world.create_stages("unserved", {"Build": [{"name": "Waiting", "actionTypeId": kind}]})
+    kind = "Custom/Test/Nobody/1"
+    acknowledger.register(world.cloud, world.stack, kind)
+    acknowledger.create_pipeline(world.cloud, "unserved", kind, {"Build": [{"name": "Waiting"}]})
     world.start("unserved")
     with world.page() as page:
         expect(page.get_by_role("alert")).to_contain_text("add it to ActionTypes")

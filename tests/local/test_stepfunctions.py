@@ -305,7 +305,7 @@ def test_an_immediate_result_is_never_missed(cloud, states, machine, heartbeat):
     name = f"quick{len(heartbeat)}"
     function = make_function(cloud, name, source, Timeout=10)
     bus = cloud.client("events").create_event_bus(Name=name)["EventBusArn"]
-    make_rule(cloud, name, {"detail-type": [name]}, {"Arn": function}, EventBusName=name)
+    make_rule(cloud, name, {"detail-type": [name]}, {"Arn": function}, bus=name)
     state = waiting(name, **heartbeat)
     state["Arguments"]["Entries"][0]["EventBusName"] = bus
     arn = machine(Wait=state)
