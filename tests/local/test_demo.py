@@ -6,8 +6,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,48 +107,6 @@ def test_the_demo_reports_disagreements(asked, row, execution, codepipeline, way
     assert objection in witness.objection() if objection else witness.objection() == ""
 
 
-@pytest.fixture
-def serving(
-    request: pytest.FixtureRequest, astray: Foreign
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`make local &` in a script, on any free port, and the endpoint that it prints."""
-    command = [sys.executable, "-m", "local", "serve", "--port", "0", *request.param]
-    # A shell starts background processes with SIGINT ignored.
-    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
-    with programs.start(*command, env=astray.environment) as process:
-        assert process.stdout
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+", line)
-        assert found, line
-        assert REGION in line
-        yield process, found.group()
-        process.kill()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("serving", [["--empty"]], indirect=True)
-def test_an_empty_endpoint_has_only_a_role_for_pipelines(serving):
-    process, endpoint = serving
-    assert client(endpoint, "cloudformation").describe_stacks()["Stacks"] == []
-    assert client(endpoint, "iam").get_role(RoleName="pipeline")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=300) == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("serving", [[]], indirect=True)
-def test_make_local_serves_until_it_is_stopped(serving):
-    process, endpoint = serving
-    (stack,) = client(endpoint, "cloudformation").describe_stacks()["Stacks"]
-    assert stack["StackName"] == "acknowledger"
-    (pipeline,) = client(endpoint, "codepipeline").list_pipelines()["pipelines"]
-    assert pipeline["name"] == "sample"
-    for output in sorted(stack["Outputs"], key=lambda output: output["OutputKey"]):
-        assert output["OutputValue"] in said_until(process, output["OutputValue"])
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=300) == 0
-
-
 @pytest.mark.slow
 def test_make_local_serves_what_each_command_asks_for(astray, blocks, tmp_path):
     expected: list[dict[str, str]] = [
@@ -163,12 +119,16 @@ def test_make_local_serves_what_each_command_asks_for(astray, blocks, tmp_path):
         shell = ("/bin/sh", "-c", f"exec {command}")
         with programs.start(*shell, env=environment, start_new_session=True) as process:
             try:
-                (endpoint,) = re.findall(r"Serving on (\S+)", said_until(process, "Ctrl-C"))
+                said = said_until(process, "Ctrl-C")
+                (endpoint,) = re.findall(rf"Serving on (\S+) \(\d+, {REGION}\)", said)
                 (stack,) = client(endpoint, "cloudformation").describe_stacks()["Stacks"]
+                (pipeline,) = client(endpoint, "codepipeline").list_pipelines()["pipelines"]
             finally:
                 os.killpg(process.pid, signal.SIGTERM)
         given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
         assert asked.items() <= given.items()
+        assert (stack["StackName"], pipeline["name"]) == ("acknowledger", "sample")
+        assert [each for each in stack["Outputs"] if each["OutputValue"] not in said] == []
 
 
 @pytest.mark.slow
@@ -181,7 +141,7 @@ def test_make_local_serves_what_each_command_asks_for(astray, blocks, tmp_path):
     ],
     ids=["SIGTERM to make", "SIGINT to its processes"],
 )
-def test_make_local_in_the_background_leaves_no_server(stop, astray):
+def test_make_local_in_the_background_has_a_role_for_pipelines_and_leaves_no_server(stop, astray):
     command = ["make", "-o", ".venv/installed", "local", "EMPTY=1", "PORT=0"]
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     with programs.start(*command, env=astray.environment, start_new_session=True) as make:
@@ -190,6 +150,8 @@ def test_make_local_in_the_background_leaves_no_server(stop, astray):
         url = re.compile(r"http://([\d.]+):(\d+)")
         found = next(found for line in make.stdout if (found := url.search(line)))
         address = (found[1], int(found[2]))
+        assert client(found[0], "cloudformation").describe_stacks()["Stacks"] == []
+        assert client(found[0], "iam").get_role(RoleName="pipeline")
         stop(make)
         make.wait(timeout=300)
 

@@ -145,19 +145,6 @@ def test_a_role_may_do_everything(cloud):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "detail", "arrives"),
-    [({"n": [1]}, {"n": True}, True), ({"list": {"n": [1]}}, {"list": [{"n": 1}]}, False)],
-    ids=["true is 1", "objects in arrays"],
-)
-def test_patterns_ignore_objects_in_arrays_and_treat_true_as_1(cloud, pattern, detail, arrives):
-    queue = Queue(cloud, f"pattern-{uuid.uuid4()}")
-    make_rule(cloud, "pattern", {"source": ["a"], "detail": pattern}, {"Arn": queue.arn})
-    entry = {"Source": "a", "DetailType": "t", "Detail": json.dumps(detail)}
-    cloud.client("events").put_events(Entries=[entry])
-    assert bool(queue.receive()) == arrives
-
-
-@pytest.mark.parametrize(
     "resource",
     ["codebuild:project/a", "ecs:cluster/a", "batch:job-queue/a", "events:api-destination/a/1"],
 )

@@ -13,13 +13,31 @@ def client():
     replaced.install("dynamodb")
     with mock_aws():
         made = boto3.client("dynamodb", region_name="us-east-1")
-        made.create_table(
-            TableName="T",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        )
+        create_table(made, "T", id="S")
         yield made
+
+
+def create_table(client, name, *indexed, ranged=None, **kinds):
+    """Create a table; of these attributes with their types, the first is its key."""
+
+    def keyed_by(*names):
+        kinds = zip(names, ("HASH", "RANGE"), strict=False)
+        return [{"AttributeName": name, "KeyType": kind} for name, kind in kinds if name]
+
+    everything = {"Projection": {"ProjectionType": "ALL"}}
+    indexes = [
+        {"IndexName": f"By{each.title()}", "KeySchema": keyed_by(each), **everything}
+        for each in indexed
+    ]
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=keyed_by(next(iter(kinds)), ranged),
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": kind} for name, kind in kinds.items()
+        ],
+        **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
+    )
 
 
 def claim(client, item, worker):
@@ -112,12 +130,7 @@ def test_an_expression_has_the_same_effect_each_time(client, expression, request
 
 
 def test_an_expression_is_checked_for_each_table_and_its_names(client):
-    client.create_table(
-        TableName="Other",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "other", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "other", "AttributeType": "S"}],
-    )
+    create_table(client, "Other", other="S")
     update = {"UpdateExpression": "SET #name = :text", "ExpressionAttributeValues": TEXT}
     for table, key, name in [("T", "id", "other"), ("Other", "other", "id")]:
         update |= {"TableName": table, "Key": {key: {"S": "1"}}}
@@ -128,23 +141,7 @@ def test_an_expression_is_checked_for_each_table_and_its_names(client):
 
 @pytest.mark.parametrize(("index", "name"), [(None, "id"), ("ByKind", "kind"), ("BySize", "size")])
 def test_a_query_returns_the_items_with_its_key_and_no_others(client, index, name):
-    kinds = {"id": "S", "kind": "S", "size": "N"}
-    client.create_table(
-        TableName="Indexed",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[
-            {"AttributeName": name, "AttributeType": kind} for name, kind in kinds.items()
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": f"By{key.title()}",
-                "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-            for key in ("kind", "size")
-        ],
-    )
+    create_table(client, "Indexed", "kind", "size", id="S", kind="S", size="N")
     items = [
         {"id": {"S": f"{number}"}, "kind": {"S": kind}, "size": {"N": size}}
         for number, (kind, size) in enumerate([("a", "1"), ("b", "2"), ("a", "1.0"), ("1", "10")])
@@ -163,18 +160,7 @@ def test_a_query_returns_the_items_with_its_key_and_no_others(client, index, nam
 
 
 def test_items_are_listed_in_the_order_of_their_keys(client):
-    client.create_table(
-        TableName="Ranged",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[
-            {"AttributeName": "id", "KeyType": "HASH"},
-            {"AttributeName": "n", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": "id", "AttributeType": "S"},
-            {"AttributeName": "n", "AttributeType": "N"},
-        ],
-    )
+    create_table(client, "Ranged", ranged="n", id="S", n="N")
     keys = [(name, number) for name in "ba" for number in (10, 9, 1)]
     for name, number in keys:
         item = {"id": {"S": name}, "n": {"N": str(number)}}

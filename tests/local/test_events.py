@@ -3,12 +3,14 @@
 import json
 import re
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from local.aws.events import Schedule
 from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import (
     ACCOUNT,
@@ -18,6 +20,7 @@ from tests.local.fixtures.cloud import (
     attributes_of,
     make_function,
     make_machine,
+    make_rule,
     role,
 )
 from tests.support import wait_for
@@ -38,12 +41,7 @@ def put_rule(
     cloud: LocalCloud, bus: str, *targets: dict[str, Any], name: str = "sold", **settings: Any
 ) -> str:
     """Put a rule for the test's event; return its ARN."""
-    events = cloud.client("events")
-    rule = {"EventPattern": json.dumps(PATTERN), **settings}
-    arn = events.put_rule(Name=name, EventBusName=bus, **rule)["RuleArn"]
-    numbered = [{"Id": str(number), **target} for number, target in enumerate(targets)]
-    events.put_targets(Rule=name, EventBusName=bus, Targets=numbered)
-    return str(arn)
+    return make_rule(cloud, name, PATTERN, *targets, bus=bus, **settings)
 
 
 def put_event(cloud: LocalCloud, bus: str, **members: Any) -> str:
@@ -201,14 +199,6 @@ def test_only_enabled_rules_that_match_deliver(cloud, bus):
     assert right.receive() is None
 
 
-def test_the_bus_may_be_named_by_its_arn(cloud, bus):
-    queue = Queue(cloud, "by-arn")
-    arn = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}"
-    put_rule(cloud, arn, {"Arn": queue.arn})
-    event_id = put_event(cloud, arn)
-    assert queue.body()["id"] == event_id
-
-
 # -- Patterns ------------------------------------------------------------------------------------
 
 
@@ -258,6 +248,8 @@ ABSENT: list[dict[str, Any]] = [{}, {"in": {}}, {"in": {"other": 1}}, {"in": 1}]
             [{}, {"y": 2}, {"y": 1, "x": 1}],
         ),
         ({"source": ["bank"], "$or": [field("a"), field("b")]}, [], named("a", "b")),
+        # These differ from AWS.
+        (field(1), named(True), [{"in": [{"name": 1}]}]),
     ],
 )
 def test_patterns_match_as_in_eventbridge(cloud, bus, pattern, matching, others):
@@ -367,3 +359,72 @@ def test_a_replay_ends_and_is_not_archived(cloud, bus):
     assert queue.receive() is None
     assert other.receive() is None
     assert events.describe_archive(ArchiveName=bus[-20:])["EventCount"] == 1
+
+
+# -- Schedules -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def swept(cloud: LocalCloud) -> Iterator[Queue]:
+    """The target of a rule "sweep" that fires every two minutes."""
+    queue = Queue(cloud, "swept")
+    events = cloud.client("events")
+    events.put_rule(Name="sweep", ScheduleExpression="rate(2 minutes)")
+    events.put_targets(Rule="sweep", Targets=[{"Id": "1", "Arn": queue.arn}])
+    yield queue
+    events.remove_targets(Rule="sweep", Ids=["1"])
+    events.delete_rule(Name="sweep")
+
+
+def test_a_schedule_fires_a_scheduled_event_and_matches_no_event(cloud, swept):
+    put_event(cloud, "default")
+    assert swept.receive() is None
+    assert cloud.schedule.fire() == 1
+    event = swept.body()
+    assert event == {
+        **expected(event["id"], event),
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "resources": [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/sweep"],
+        "detail": {},
+    }
+
+
+def test_one_schedule_can_be_fired_by_name(cloud, swept):
+    assert cloud.schedule.fire("sweep") == 1
+    assert swept.body()["detail-type"] == "Scheduled Event"
+    assert cloud.schedule.fire("other") == 0
+
+
+def test_a_schedule_fires_once_a_period(swept):
+    schedule = Schedule()
+    for seconds, fires in ((0, False), (119, False), (121, True), (239, False), (240, True)):
+        schedule.tick(1000.0 + seconds)
+        assert (swept.receive() is not None) == fires, f"after {seconds} seconds"
+
+
+def test_a_restarted_schedule_fires_a_whole_period_later(swept):
+    schedule = Schedule()
+    schedule.tick(1000)
+    schedule.restart()
+    for seconds, fires in ((1121, False), (1240, False), (1241, True)):
+        schedule.tick(seconds)
+        assert (swept.receive() is not None) == fires, f"after {seconds} seconds"
+
+
+def test_a_disabled_schedule_does_not_fire(cloud, swept):
+    cloud.client("events").disable_rule(Name="sweep")
+    schedule = Schedule()
+    schedule.tick(0)
+    schedule.tick(1000)
+    assert schedule.fire() == 0
+    assert swept.receive() is None
+
+
+def test_a_cron_schedule_is_logged_and_never_fires(cloud, swept, caplog):
+    cloud.client("events").put_rule(Name="sweep", ScheduleExpression="cron(0 12 * * ? *)")
+    schedule = Schedule()
+    for seconds in (0, 10, 10_000_000):
+        schedule.tick(seconds)
+    assert caplog.messages == ["sweep: cron(0 12 * * ? *) never fires here"]
+    assert swept.receive() is None

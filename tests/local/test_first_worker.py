@@ -8,6 +8,7 @@ import sys
 import time
 import zipfile
 from collections import defaultdict
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
@@ -99,19 +100,14 @@ def test_the_laptop_tutorial_works_as_typed_within_five_minutes(blocks, tmp_path
 
 def test_each_local_server_has_its_own_settings_for_sam(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    written = [
-        write_sam_environment(
-            MagicMock(endpoint_url=f"http://127.0.0.1:{port}"),
-            MagicMock(outputs=defaultdict(str), parameters=defaultdict(str)),
-        )
-        for port in (4566, 4567)
-    ]
-    assert [str(path) for path in written] == [
-        ".aws-sam/local-4566/env.json",
-        ".aws-sam/local-4567/env.json",
-    ]
-    urls = [json.loads(path.read_text())["Parameters"]["AWS_ENDPOINT_URL"] for path in written]
-    assert urls == [f"http://host.docker.internal:{port}" for port in (4566, 4567)]
+    stack = MagicMock(outputs=defaultdict(str), parameters=defaultdict(str))
+    for port in (4566, 4567):
+        path = write_sam_environment(MagicMock(endpoint_url=f"http://127.0.0.1:{port}"), stack)
+        assert str(path) == f".aws-sam/local-{port}/env.json"
+    for port in (4566, 4567):
+        written = Path(f".aws-sam/local-{port}/env.json").read_text()
+        url = json.loads(written)["Parameters"]["AWS_ENDPOINT_URL"]
+        assert url == f"http://host.docker.internal:{port}"
 
 
 def test_make_event_writes_an_event_that_acknowledges_the_job(tmp_path, monkeypatch):

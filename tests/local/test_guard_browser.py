@@ -1,7 +1,5 @@
 """Pages of other sites in a real browser try to use the endpoint."""
 
-import base64
-import json
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,19 +16,18 @@ from local.aws import guard
 from local.aws.server import LocalCloud
 from local.page import PATH
 from tests.local.fixtures.browser import browsing, needs_browser
-from tests.local.fixtures.cloud import REGION, SECONDS, role, zipped
+from tests.local.fixtures.cloud import REGION, SECONDS
 from tests.support import wait_for
 
 pytestmark = [needs_browser, pytest.mark.slow]
 
-FUNCTIONS = "/2015-03-31/functions"
 RESET = "/moto-api/reset"
 EVENTS = f"{PATH}events"
 
 
-def signed(service: str) -> dict[str, str]:
-    """The headers that an SDK in a browser sends to a service."""
-    scope = f"any/20260101/{REGION}/{service}/aws4_request"
+def signed() -> dict[str, str]:
+    """The headers that an SDK in a browser sends to S3."""
+    scope = f"any/20260101/{REGION}/s3/aws4_request"
     return {
         "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=a",
         "Content-Type": "application/json",
@@ -77,21 +74,8 @@ class World:
         return self.page.evaluate(f"async ([url, init]) => {{ {script} }}", values)
 
     def untouched(self) -> bool:
-        """Whether nothing was created or deleted."""
-        functions = self.cloud.client("lambda").list_functions()["Functions"]
-        queues = self.cloud.client("sqs").list_queues().get("QueueUrls", [])
-        return functions == [] and len(queues) == 1
-
-    def function(self) -> dict[str, Any]:
-        """A request that creates a function, as an SDK in a browser sends it."""
-        body = {
-            "FunctionName": "brought",
-            "Role": role(self.cloud),
-            "Runtime": "python3.13",
-            "Handler": "app.handler",
-            "Code": {"ZipFile": base64.b64encode(zipped("def handler(e, c): pass")).decode()},
-        }
-        return {"method": "POST", "headers": signed("lambda"), "body": json.dumps(body)}
+        """Whether nothing was deleted."""
+        return len(self.cloud.client("sqs").list_queues().get("QueueUrls", [])) == 1
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +218,7 @@ CALL = """
 
 
 def test_a_named_origin_may_do_what_a_program_may(world):
-    named, s3 = "named.example", signed("s3")
+    named, s3 = "named.example", signed()
     coloured = s3 | {"x-amz-meta-colour": "red"}
     assert world.ask(named, CALL, "/own", {"method": "PUT", "headers": s3})[0] == 200
     put = {"method": "PUT", "headers": coloured, "body": "text"}
@@ -244,13 +228,6 @@ def test_a_named_origin_may_do_what_a_program_may(world):
     get = {"headers": s3, "wanted": "x-amz-meta-colour"}
     assert world.ask(named, CALL, "/own/key", get) == [200, "text", "red"]
     assert world.ask(named, CALL, "/own/key", {"method": "DELETE", "headers": s3})[0] == 204
-    request = world.function() | {"wanted": "x-amzn-requestid"}
-    status, _, request_id = world.ask(named, CALL, FUNCTIONS, request)
-    assert status == 201
-    assert request_id
-    functions = world.cloud.client("lambda")
-    assert [each["FunctionName"] for each in functions.list_functions()["Functions"]] == ["brought"]
-    functions.delete_function(FunctionName="brought")
     assert world.refused == []
 
 

@@ -74,7 +74,7 @@ def astray(tmp_path: Path) -> Iterator[Foreign]:
 
 # The command, and a part of its output by which its first calls to AWS are under way.
 STARTS = {
-    "tests": (("pytest", "-p", "no:cacheprovider", "tests/local/test_schedule.py"), " passed in "),
+    "tests": (("pytest", "-p", "no:cacheprovider", "tests/local/test_logs.py"), " passed in "),
     "benchmarks": (("benchmarks", "poll"), "poll …"),
     "chaos": (("tests.resilience", "--jobs=2"), "jobs started"),
     "explorer": (("tests.resilience.explorer", "--scenario=one job", "--bound=1,0"), "schedules"),

@@ -2,23 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from local.aws.server import LocalCloud
-from tests.local.fixtures.cloud import running
 
 
 @pytest.fixture(scope="module")
-def logs() -> Iterator[Any]:
-    with running() as cloud:
-        yield filled(cloud)
-
-
-def filled(cloud: LocalCloud) -> Any:
+def logs(cloud: LocalCloud) -> Any:
     client = cloud.client("logs")
     client.create_log_group(logGroupName="/app")
     client.create_log_stream(logGroupName="/app", logStreamName="one")

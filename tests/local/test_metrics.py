@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from moto.cloudwatch.models import CloudWatchBackend
@@ -124,15 +125,11 @@ def test_a_document_may_have_many_metrics_in_many_namespaces():
         *("", "_aws", "no JSON, but with '\"_aws\"'", '"_aws"', '["_aws"]', '{"_aws": {'),
         *('{"_aws": null}', '{"_aws": {}}', '{"_aws": []}', '{"_aws": ' + "[" * 100_000),
         '{"level": "INFO", "message": "\\"_aws\\""}',
+        *(f"[INFO] {json.dumps(document())}", f"{json.dumps(document())} done"),
     ],
 )
 def test_a_line_that_is_not_a_document_has_no_metrics(line):
     assert metrics.embedded(line) == []
-
-
-def test_a_document_with_text_around_it_has_no_metrics():
-    assert metrics.embedded(f"[INFO] {json.dumps(document())}") == []
-    assert metrics.embedded(f"{json.dumps(document())} done") == []
 
 
 BROKEN: dict[str, list[Any]] = {
@@ -439,7 +436,7 @@ def test_eventbridge_counts_matches_invocations_and_failures_of_rules(cloud):
         {"Arn": gone},
     ]
     for bus in ("default", "counted"):
-        make_rule(cloud, "counted", {"source": ["tests.metrics"]}, *targets, EventBusName=bus)
+        make_rule(cloud, "counted", {"source": ["tests.metrics"]}, *targets, bus=bus)
     for bus, source in [("default", "metrics"), *[("counted", "metrics")] * 2, ("counted", "no")]:
         entry = {"Source": f"tests.{source}", "DetailType": "t", "Detail": "{}"}
         events.put_events(Entries=[{**entry, "EventBusName": bus}])
@@ -461,3 +458,109 @@ def test_percentiles_are_computed(cloud, stat, value):
     data = [{"MetricName": stat, "Timestamp": now, "Values": [*range(100, 0, -1)]}]
     cloudwatch.put_metric_data(Namespace="Percentiles", MetricData=data)
     assert results(cloud, query("a", "Percentiles", stat, stat)) == [("a", [value])]
+
+
+# -- Alarms --------------------------------------------------------------------------------------
+
+METRIC = {
+    "Namespace": "Ours",
+    "MetricName": "Failures",
+    "Dimensions": [{"Name": "a", "Value": "b"}],
+}
+ALARM = {
+    **METRIC,
+    "Statistic": "Sum",
+    "Period": 60,
+    "EvaluationPeriods": 2,
+    "Threshold": 1,
+    "ComparisonOperator": "GreaterThanThreshold",
+}
+
+
+@pytest.fixture
+def cloudwatch(cloud: LocalCloud) -> Iterator[Any]:
+    client = cloud.client("cloudwatch")
+    yield client
+    client.delete_alarms(AlarmNames=["alarm", "other"])
+
+
+def put_values(name: str, values_by_age: dict[int, float]) -> None:
+    """Put values of a metric, by their age in seconds."""
+    for age, value in values_by_age.items():
+        metrics.put(ACCOUNT, REGION, "Ours", {"a": "b"}, {name: value}, ago=age)
+
+
+def state(cloudwatch: Any, **asked: Any) -> tuple[str, str]:
+    [alarm] = cloudwatch.describe_alarms(AlarmNames=["alarm"], **asked)["MetricAlarms"]
+    return alarm["StateValue"], alarm["StateReason"]
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "found", "reason"),
+    [
+        ({}, {}, "INSUFFICIENT_DATA", "Insufficient Data: there are no data points"),
+        ({}, {"TreatMissingData": "notBreaching"}, "OK", "0 of the last 2 data points"),
+        ({}, {"TreatMissingData": "breaching"}, "ALARM", "none, which counts as breaching"),
+        ({20: 5, 80: 7}, {}, "ALARM", "[5, 7] are greater than the threshold (1.0)"),
+        ({20: 5, 80: 1}, {}, "OK", "1 of the last 2 data points"),
+        ({20: 5}, {}, "OK", "1 of the last 2 data points"),
+        ({20: 5}, {"TreatMissingData": "breaching"}, "ALARM", "2 of the last 2 data points"),
+        ({20: 5, 80: 1}, {"DatapointsToAlarm": 1}, "ALARM", "1 of the last 2 data points"),
+        ({20: 1, 21: 1, 80: 2}, {}, "ALARM", "[2, 2]"),
+        ({20: 1, 21: 1, 80: 2}, {"Statistic": "Maximum"}, "OK", "1 of the last 2"),
+        ({400: 9}, {}, "INSUFFICIENT_DATA", "there are no data points"),
+    ],
+)
+def test_the_last_periods_decide_an_alarms_state(values, settings, found, reason, cloudwatch):
+    name = f"Failures-{uuid4()}"
+    put_values(name, values)
+    cloudwatch.put_metric_alarm(AlarmName="alarm", **{**ALARM, "MetricName": name, **settings})
+    value, said = state(cloudwatch)
+    assert (value, reason in said) == (found, True), said
+
+
+def test_an_alarm_on_a_sum_of_metrics_is_evaluated_but_no_other_expression(cloudwatch):
+    put_values("First", {10: 1})
+    put_values("Second", {10: 1})
+    stats = [
+        {
+            "Id": name.lower(),
+            "ReturnData": False,
+            "MetricStat": {"Stat": "Sum", "Period": 60, "Metric": {**METRIC, "MetricName": name}},
+        }
+        for name in ("First", "Second", "Third")
+    ]
+    rule = {
+        "EvaluationPeriods": 1,
+        "Threshold": 1,
+        "ComparisonOperator": "GreaterThanThreshold",
+    }
+    expression = "FILL(first, 0) + FILL(second, 0) + FILL(third, 0)"
+    cloudwatch.put_metric_alarm(
+        AlarmName="alarm", Metrics=[{"Id": "all", "Expression": expression}, *stats], **rule
+    )
+    assert state(cloudwatch)[0] == "ALARM"
+    by_type = 'SELECT SUM(First) FROM SCHEMA("Ours", a) GROUP BY a ORDER BY SUM() DESC'
+    for other in (
+        [{"Id": "all", "Expression": "ANOMALY(first)"}, *stats],
+        [{"Id": "all", "Expression": by_type, "Period": 300}],
+    ):
+        cloudwatch.put_metric_alarm(AlarmName="alarm", Metrics=other, **rule)
+        assert state(cloudwatch) == (
+            "INSUFFICIENT_DATA",
+            "The local stack can't evaluate this alarm's expression",
+        )
+
+
+def test_alarms_are_found_by_several_filters_at_once(cloudwatch):
+    put_values("Filtered", {10: 5, 70: 5})
+    cloudwatch.put_metric_alarm(AlarmName="alarm", **{**ALARM, "MetricName": "Filtered"})
+    cloudwatch.put_metric_alarm(AlarmName="other", **{**ALARM, "MetricName": "NoSuch"})
+
+    def names(**filters: Any) -> list[str]:
+        found = cloudwatch.describe_alarms(**filters)["MetricAlarms"]
+        return [alarm["AlarmName"] for alarm in found]
+
+    assert names(AlarmNamePrefix="al", StateValue="ALARM") == ["alarm"]
+    assert names(AlarmNamePrefix="ot", StateValue="ALARM") == []
+    assert names(StateValue="INSUFFICIENT_DATA", AlarmNames=["alarm", "other"]) == ["other"]

@@ -223,7 +223,7 @@ def test_a_history_is_shown_in_words():
 # -- The worker's log ------------------------------------------------------------------------------
 
 
-def test_a_jobs_log_has_the_lines_that_name_it_and_their_traceback():
+def test_a_jobs_log_has_the_lines_that_name_it_and_their_traceback_until_a_new_worker_begins():
     watched = Watched()
     for line in (
         "2026-01-01 10:00:00,000 INFO job one: Success",
@@ -240,8 +240,9 @@ def test_a_jobs_log_has_the_lines_that_name_it_and_their_traceback():
     [trace] = watched.log("two")
     assert trace.endswith("job two\nTraceback (most recent call last):\nValueError: broken")
     assert watched.log("three")[0].endswith("a message\nof several lines")
-    watched.begin("sample")
-    assert watched.log("one") == []
+    watched.ended = "It ended."
+    watched.begin("yours")
+    assert (watched.kind, watched.ended, watched.log("one")) == ("yours", "", [])
 
 
 def test_a_message_of_very_many_lines_is_kept_up_to_a_limit():
@@ -251,15 +252,6 @@ def test_a_message_of_very_many_lines_is_kept_up_to_a_limit():
         watched.add("\tmore")
     [message] = watched.log("one")
     assert CHARACTERS <= len(message) < CHARACTERS + 10
-
-
-def test_a_new_worker_begins_with_an_empty_log():
-    watched = Watched()
-    watched.begin("yours")
-    watched.ended = "It ended."
-    watched.add("2026-01-01 10:00:00,000 INFO job one")
-    watched.begin("sample")
-    assert (watched.kind, watched.ended, watched.log("one")) == ("sample", "", [])
 
 
 def test_a_workers_warning_is_kept_and_printed_if_there_is_no_log_handler(monkeypatch, capsys):

@@ -235,11 +235,9 @@ def spoken(page: Page, name: str) -> Locator:
 Act = Callable[[Page, str], None]
 
 
-@pytest.fixture(params=["button", "command"])
-def act(request: pytest.FixtureRequest) -> Act:
-    """Presses a button, or runs the command that it copies."""
-    if request.param == "button":
-        return press
+@pytest.fixture
+def command() -> Act:
+    """Runs the command that a button copies."""
     try:
         aws = installs.aws_cli()
     except installs.NotInstalled as reason:
@@ -252,6 +250,15 @@ def act(request: pytest.FixtureRequest) -> Act:
         if page.locator("#ask").is_visible():
             press(page, "Cancel")
 
+    return run
+
+
+@pytest.fixture(params=["button", "command"])
+def act(request: pytest.FixtureRequest) -> Act:
+    """Presses a button, or runs the command that it copies."""
+    if request.param == "button":
+        return press
+    run: Act = request.getfixturevalue("command")
     return run
 
 
@@ -291,10 +298,24 @@ def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world):
         expect(spoken(page, "said")).to_have_text("Started the pipeline held.")
         working = card(page, "held", "InProgress")
         expect(working).to_be_visible()
+        totals = page.locator("p[aria-live=polite]")
+        expect(totals).to_contain_text("1 InProgress")
         job_id = working.get_attribute("data-job")
+        watched.worker.add(f"2026-01-01 10:00:00,000 INFO job {job_id}: {PASSWORD}")
+        [row] = [item.attrs for key, item in world.rows.items.items() if key.value == job_id]
+        progress = {"percentComplete": {"N": "80"}, "summary": {"S": "Linking"}}
+        row["progress"] = DynamoType({"M": progress})
+        expect(working.locator(".age")).to_contain_text("80 %")
         working.click()
+        dialog = page.get_by_role("dialog", name="held-action")
+        expect(dialog.locator("dd", has_text="80 % · Linking")).to_be_visible()
         state = page.locator("[data-state=InProgress]")
         expect(state).to_have_class("state Task entered present running")
+        expect(dialog.locator(".log")).to_contain_text(f"job {job_id}: ****")
+        # Reduced motion is preferred.
+        style = "each => getComputedStyle(each).animationName"
+        assert state.locator("rect").evaluate(style) == "none"
+        assert page.evaluate("document.getAnimations().length") == 0
         # The job moves on in the open dialog, and in the lanes behind it.
         world.answer(job_id, executionDetails={"summary": "Held for long enough"})
         expect(page.locator("[data-state=Succeeded]")).to_have_class(
@@ -302,7 +323,8 @@ def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world):
         )
         expect(state).to_have_class("state Task entered")
         expect(card(page, "held", "Succeeded")).to_have_attribute("data-job", str(job_id))
-        dialog = page.get_by_role("dialog", name="held-action")
+        expect(dialog).not_to_contain_text("80 %")
+        expect(dialog).not_to_contain_text("Linking")
         steps = dialog.get_by_label("Statuses").locator("strong")
         expect(steps).to_have_text(["Created", "Dispatched", "InProgress", "Succeeded"])
         for words in (
@@ -319,31 +341,13 @@ def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world):
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
         assert focused(page).startswith("held-action, pipeline held, Build: Succeeded, ")
+        assert "%" not in focused(page)
+        assert "%" not in card(page, "held", "Succeeded").inner_text()
+        expect(totals).not_to_contain_text("InProgress")
         expect(article(page, "held").locator(".status")).to_have_text("Succeeded")
 
 
-def test_an_ended_job_shows_no_progress(world, held):
-    with world.page() as page:
-        working = card(page, "held", "InProgress")
-        expect(working).to_be_visible()
-        job_id = working.get_attribute("data-job")
-        [row] = [item.attrs for key, item in world.rows.items.items() if key.value == job_id]
-        progress = {"percentComplete": {"N": "80"}, "summary": {"S": "Linking"}}
-        row["progress"] = DynamoType({"M": progress})
-        expect(working.locator(".age")).to_contain_text("80 %")
-        working.click()
-        dialog = page.get_by_role("dialog", name="held-action")
-        expect(dialog.locator("dd", has_text="80 % · Linking")).to_be_visible()
-        world.answer(job_id)
-        expect(dialog.locator(".steps")).to_contain_text("Succeeded")
-        expect(dialog).not_to_contain_text("80 %")
-        expect(dialog).not_to_contain_text("Linking")
-        press(page, "Close")
-        assert "%" not in card(page, "held", "Succeeded").inner_text()
-        assert "%" not in focused(page)
-
-
-def test_the_page_can_be_used_without_a_mouse(world):
+def test_the_page_can_be_used_without_a_mouse_and_shows_a_jobs_data_as_text(world):
     world.run("plain", "Succeeded")
     world.run("hostile", "Failed")
     with world.page() as page:
@@ -362,6 +366,9 @@ def test_the_page_can_be_used_without_a_mouse(world):
         page.keyboard.press("Enter")
         dialog = page.get_by_role("dialog", name="hostile-action")
         expect(dialog.locator(".error")).to_contain_text("ConfigurationError")
+        expect(dialog.locator("dt:text-is('Outcome') + dd")).to_have_text(HOSTILE)
+        assert page.title() == "Acknowledger"
+        assert page.locator("dialog script, dialog img").count() == 0
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
         assert focused(page) == chosen
@@ -421,16 +428,6 @@ def test_each_dialog_works_with_the_keyboard_and_the_focus_is_never_lost(world, 
             expect_focus(page, f"{words} {kind}")
 
 
-def test_a_jobs_data_is_shown_as_text(world):
-    world.run("hostile", "Failed")
-    with world.page() as page:
-        card(page, "hostile", "Failed").click()
-        value = page.get_by_role("dialog").locator("dt:text-is('Outcome') + dd")
-        expect(value).to_have_text(HOSTILE)
-        assert page.title() == "Acknowledger"
-        assert page.locator("dialog script, dialog img").count() == 0
-
-
 @pytest.mark.parametrize(
     ("button", "pipeline", "ends"),
     [
@@ -462,16 +459,6 @@ def test_the_clock_is_advanced(world, act, button, seconds):
         act(page, f"Advance the clock by {button}")
         wait_for(lambda: world.emulator.clock.now() > before + seconds, "later", SECONDS)
     assert world.emulator.clock.now() < before + seconds + 60
-
-
-def test_a_screen_reader_says_the_totals(world):
-    world.run("plain", "Succeeded")
-    with world.page() as page:
-        totals = page.locator("p[aria-live=polite]")
-        expect(totals).to_contain_text(re.compile(r"\d+ Succeeded"))
-        before = totals.inner_text()
-        world.start("plain")
-        expect(totals).not_to_have_text(before)
 
 
 def test_a_switch_can_be_changed_and_an_invalid_value_is_reported(world):
@@ -515,27 +502,6 @@ def test_a_pipeline_can_be_stopped_in_both_ways_after_one_question(world, act):
             expect(spoken(page, "said")).to_be_visible()
             expect(article(page, "held").locator(".status")).to_have_text(status)
         expect(page.get_by_role("button", name="Stop held …")).to_be_hidden()
-
-
-def test_a_failed_stage_is_retried(world, act):
-    with world.page() as page:
-        press(page, "fails")
-        expect(spoken(page, "wanted")).to_contain_text("Fail")
-        start(world, page, "plain")
-        world.ended("plain", "Failed")
-        act(page, "Retry plain, Build")
-        world.ended("plain", "Succeeded")
-        expect(page.get_by_role("button", name="Retry plain, Build", exact=True)).to_be_hidden()
-
-
-def test_a_held_transition_is_released(world, act):
-    world.hold("plain")
-    with world.page() as page:
-        expect(article(page, "plain")).to_contain_text("Held: for lunch")
-        start(world, page, "plain")
-        act(page, "Release plain, Build")
-        world.ended("plain", "Succeeded")
-        expect(article(page, "plain")).not_to_contain_text("Held")
 
 
 def test_each_stage_shows_the_latest_execution_that_reached_it(world):
@@ -620,6 +586,26 @@ def test_a_click_counts_even_if_the_page_changes_during_it(world):
         expect(article(page, "plain")).not_to_contain_text("Held")
 
 
+def test_a_copied_command_does_what_its_button_does(world, command):
+    kind = acknowledger.CUSTOM_ACTION_TYPE
+    world.hold("plain")
+    with world.page() as page:
+        press(page, "fails")
+        expect(spoken(page, "wanted")).to_contain_text("Fail")
+        expect(article(page, "plain")).to_contain_text("Held: for lunch")
+        start(world, page, "plain")
+        command(page, "Release plain, Build")
+        world.ended("plain", "Failed")
+        expect(article(page, "plain")).not_to_contain_text("Held")
+        command(page, "Retry plain, Build")
+        world.ended("plain", "Succeeded")
+        expect(page.get_by_role("button", name="Retry plain, Build", exact=True)).to_be_hidden()
+        line = page.locator("#intake li").filter(has_text=kind)
+        for button, words in (("Pause", "paused"), ("Resume", "active")):
+            command(page, f"{button} {kind}")
+            expect(line.locator(".status")).to_have_text(words)
+
+
 @pytest.mark.parametrize(
     ("button", "status"), [("Approve Sign-off", "Succeeded"), ("Reject Sign-off", "Failed")]
 )
@@ -630,28 +616,10 @@ def test_an_approval_can_be_approved_or_rejected(world, approved, act, button, s
         act(page, button)
         world.ended("approved", status)
         expect(article(page, "approved").locator(".status")).to_have_text(status)
-    [action] = [
-        each
-        for each in world.cloud.client("codepipeline").list_action_executions(
-            pipelineName="approved"
-        )["actionExecutionDetails"]
-        if each["actionName"] == "Sign-off"
-    ]
+    codepipeline = world.cloud.client("codepipeline")
+    actions = codepipeline.list_action_executions(pipelineName="approved")["actionExecutionDetails"]
+    [action] = [each for each in actions if each["actionName"] == "Sign-off"]
     assert action["output"]["executionResult"]["externalExecutionSummary"] == "It's <b>fine</b>"
-
-
-def test_intake_is_paused_and_resumed(world, act):
-    kind = acknowledger.CUSTOM_ACTION_TYPE
-    with world.page() as page:
-        line = page.locator("#intake li").filter(has_text=kind)
-        for button, words in (("Pause", "paused"), ("Resume", "active")):
-            act(page, f"{button} {kind}")
-            expect(line.locator(".status")).to_have_text(words)
-        # A refusal is shown.
-        page.route("**/invocations", lambda route: route.abort())
-        press(page, f"Pause {kind}")
-        expect(spoken(page, "said")).to_have_text("The local stack does not answer.")
-        page.unroute("**/invocations")
 
 
 def test_a_refusal_is_shown_and_the_dialog_stays_open(world, held):
@@ -664,6 +632,10 @@ def test_a_refusal_is_shown_and_the_dialog_stays_open(world, held):
         expect(said).to_contain_text("held")
         expect(page.get_by_role("dialog", name="Stop held?")).to_be_visible()
         press(page, "Cancel")
+        page.route("**/invocations", lambda route: route.abort())
+        press(page, f"Pause {acknowledger.CUSTOM_ACTION_TYPE}")
+        expect(spoken(page, "said")).to_have_text("The local stack does not answer.")
+        page.unroute("**/invocations")
 
 
 def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world):
@@ -673,6 +645,7 @@ def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world):
         dialog = page.get_by_role("dialog", name="plain-action")
         expect(dialog.locator(".steps")).to_contain_text("Succeeded")
         job_id = dialog.locator("dt:text-is('Job') + dd").inner_text()
+        expect(dialog.locator(".log")).to_contain_text(f"job {job_id}: Success")
         assert copied(page, "Copy link") == f"{world.url}#job={job_id}"
         press(page, "Close")
         expect(dialog).to_be_hidden()
@@ -696,30 +669,28 @@ def test_jobs_and_pipelines_are_found_by_words(world):
     with world.page() as page:
         expect(card(page, "hostile", "Failed")).to_be_visible()
         find = page.get_by_label("Find jobs and pipelines")
-        for words in (
-            "status:failed hostile",
-            "pipeline:hostile",
-            "action:hostile-action",
-            "configurationerror",
+        # The words, and whether they show jobs of hostile, jobs that succeeded, and hostile.
+        for words, *found in (
+            ("status:failed hostile", True, False, None),
+            ("pipeline:hostile", True, False, True),
+            ("action:hostile-action", True, False, True),
+            ("configurationerror", True, False, None),
+            ("plain-action", False, True, False),
+            ("action:plain-action", False, True, False),
+            ("pipeline:plain-action", False, False, None),
+            ("action:configurationerror", False, False, None),
+            ("", True, True, True),
         ):
             find.fill(words)
-            expect(spoken(page, "found")).to_contain_text(" of ")
-            expect(card(page, "hostile", "Failed")).to_be_visible()
-            expect(page.locator(".lane.Succeeded li")).to_have_count(0)
-        for words in ("plain-action", "action:plain-action"):
-            find.fill("")
-            expect(article(page, "hostile")).to_be_visible()
-            find.fill(words)
-            expect(card(page, "plain", "Succeeded")).to_be_visible()
-            expect(article(page, "plain")).to_be_visible()
-            expect(article(page, "hostile")).to_have_count(0)
-            expect(page.locator(".lane.Failed li", has_text="hostile")).to_have_count(0)
-        for words in ("pipeline:plain-action", "action:configurationerror"):
-            find.fill(words)
-            expect(spoken(page, "found")).to_contain_text("0 of ")
-        find.fill("")
-        expect(article(page, "hostile")).to_be_visible()
-        expect(spoken(page, "found")).to_have_text("")
+            expect(spoken(page, "found")).to_have_text(re.compile(" of " if words else "^$"))
+            shown = (
+                page.locator(".lane li", has_text="hostile"),
+                page.locator(".lane.Succeeded li"),
+                article(page, "hostile"),
+            )
+            for each, is_found in zip(shown, found, strict=True):
+                if is_found is not None:
+                    expect(each.first).to_be_visible(visible=is_found)
 
 
 def test_the_card_of_a_failed_job_shows_the_whole_reason(world):
@@ -741,19 +712,6 @@ def test_the_card_of_a_failed_job_shows_the_whole_reason(world):
                 assert why.evaluate("each => each.scrollHeight <= each.clientHeight")
                 assert why.evaluate("each => each.scrollWidth <= each.clientWidth")
     world.delete("silent")
-
-
-def test_a_jobs_details_have_the_workers_log_without_secrets(world):
-    world.run("plain", "Succeeded")
-    with world.page() as page:
-        succeeded = card(page, "plain", "Succeeded")
-        job_id = succeeded.get_attribute("data-job")
-        watched.worker.add(f"2026-01-01 10:00:00,000 INFO job {job_id}: {PASSWORD}")
-        succeeded.click()
-        log = page.get_by_role("dialog").locator(".log")
-        expect(log).to_contain_text(f"job {job_id}: Success")
-        expect(log).to_contain_text(f"job {job_id}: ****")
-        assert PASSWORD not in page.content()
 
 
 def test_a_silent_worker_is_shown_with_what_to_do(world, held, monkeypatch):
@@ -798,17 +756,9 @@ def test_a_killed_worker_is_shown_with_what_to_do(world, request, tmp_path, monk
 
 def test_an_action_of_a_type_that_is_not_served_is_marked(world, monkeypatch):
     monkeypatch.setattr(unserved, "QUEUED_SECONDS", 0)
-    counts = {"minimumCount": 0, "maximumCount": 5}
-    codepipeline = world.cloud.client("codepipeline")
-    codepipeline.create_custom_action_type(
-        category="Test",
-        provider="Nobody",
-        version="1",
-        inputArtifactDetails=counts,
-        outputArtifactDetails=counts,
-    )
-    kind = acknowledger.action_type_id("Custom/Test/Nobody/1")
-    world.create_stages("unserved", {"Build": [{"name": "Waiting", "actionTypeId": kind}]})
+    kind = "Custom/Test/Nobody/1"
+    acknowledger.register(world.cloud, world.stack, kind)
+    acknowledger.create_pipeline(world.cloud, "unserved", kind, {"Build": [{"name": "Waiting"}]})
     world.start("unserved")
     with world.page() as page:
         expect(page.get_by_role("alert")).to_contain_text("add it to ActionTypes")
@@ -878,16 +828,6 @@ def check(page: Page) -> None:
         for node in each["nodes"]
     ]
     assert told == [], json.dumps(told, indent=1)
-
-
-def test_nothing_moves_if_reduced_motion_is_preferred(world, held):
-    with world.page() as page:
-        working = card(page, "held", "InProgress")
-        working.click()
-        box = page.locator("[data-state=InProgress].running rect")
-        expect(box).to_be_visible()
-        assert box.evaluate("each => getComputedStyle(each).animationName") == "none"
-        assert page.evaluate("document.getAnimations().length") == 0
 
 
 @pytest.mark.parametrize("jobs", [500, 5000])

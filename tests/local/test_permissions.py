@@ -9,7 +9,15 @@ import pytest
 from local.aws import permissions
 from local.aws.permissions import Call, Grant
 from local.aws.server import LocalCloud
-from tests.local.fixtures.cloud import ACCOUNT, REGION, ended, invoke, make_function, make_table
+from tests.local.fixtures.cloud import (
+    ACCOUNT,
+    REGION,
+    ended,
+    invoke,
+    make_function,
+    make_machine,
+    make_table,
+)
 from tests.support import wait_for
 
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/things"
@@ -28,13 +36,8 @@ def make_role(cloud: LocalCloud, name: str, *statements: tuple[str, str]) -> str
     """Create a role that allows these actions, each on a resource; return its ARN."""
     iam = cloud.client("iam")
     arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    document = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": action, "Resource": resource}
-            for action, resource in statements
-        ],
-    }
+    allowed = [{"Effect": "Allow", "Action": each, "Resource": on} for each, on in statements]
+    document = {"Version": "2012-10-17", "Statement": allowed}
     if statements:
         iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps(document))
     return arn
@@ -87,10 +90,7 @@ def run(cloud: LocalCloud, role: str, task: dict[str, Any]) -> dict[str, Any]:
     states = cloud.client("stepfunctions")
     task = {"Type": "Task", "End": True, **task}
     definition = {"QueryLanguage": "JSONata", "StartAt": "Only", "States": {"Only": task}}
-    name = f"machine-{role.rpartition('/')[2]}"
-    machine = states.create_state_machine(
-        name=name, definition=json.dumps(definition), roleArn=role
-    )["stateMachineArn"]
+    machine = make_machine(cloud, f"machine-{role.rpartition('/')[2]}", definition, role)
     arn = states.start_execution(stateMachineArn=machine)["executionArn"]
     return dict(ended(states, arn))
 
@@ -119,13 +119,9 @@ def test_lambda_sends_a_dead_letter_only_if_the_functions_role_allows_it(cloud):
     arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead"
     may = make_role(cloud, "may-send", ("sqs:SendMessage", arn))
     may_not = make_role(cloud, "may-not-send")
+    source = "def handler(event, context): raise ValueError(event)"
     for name, role in (("mourned", may), ("forgotten", may_not)):
-        make_function(
-            cloud, name, "def handler(event, context): raise ValueError(event)", Role=role
-        )
-        cloud.client("lambda").update_function_configuration(
-            FunctionName=name, DeadLetterConfig={"TargetArn": arn}
-        )
+        make_function(cloud, name, source, Role=role, DeadLetterConfig={"TargetArn": arn})
         cloud.client("lambda").invoke(
             FunctionName=name, InvocationType="Event", Payload=json.dumps(name)
         )

@@ -16,8 +16,7 @@ from tests.documentation import blocks_of, pages
 from tests.local.fixtures import programs
 from tests.local.fixtures.checkout import ENDPOINT, Checkout, python_3_13, said_until
 from tests.local.fixtures.cloud import REGION
-from tests.local.fixtures.sam import SAM
-from tests.local.test_sam_deploy import made
+from tests.local.fixtures.sam import SAM, processed
 from tests.support import ROOT
 
 pytestmark = [
@@ -120,7 +119,8 @@ def test_the_stack_is_deployed_without_sam_from_a_packaged_template(blocks, chec
     assert (checkout.folder / "packaged.yaml").stat().st_size > 51_200
     packaged = stack(cloud)
     assert packaged.not_made == []
-    assert made(cloud, packaged) == made(cloud, cloud.deploy(TEMPLATE, {}, name="by-itself"))
+    other = cloud.deploy(TEMPLATE, {}, name="by-itself")
+    assert processed(cloud, packaged) == processed(cloud, other)
 
 
 @pytest.mark.parametrize("page", pages())

@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -19,7 +20,6 @@ from botocore.httpsession import URLLib3Session
 from moto.sqs.models import sqs_backends
 
 from local.aws import functions, stepfunctions
-from local.aws.address import AddressError
 from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import (
     ACCOUNT,
@@ -51,29 +51,26 @@ def no_thread_left() -> Iterator[None]:
     )
 
 
-@pytest.mark.parametrize("which", ["first", "second"])
+@pytest.mark.parametrize("error", [None, ZeroDivisionError], ids=["without", "with an error"])
 @pytest.mark.usefixtures("no_thread_left")
-def test_the_cloud_starts_empty_and_leaves_nothing_behind(which):
-    with running() as cloud:
+def test_the_cloud_starts_empty_and_leaves_nothing_behind(error):
+    waits = {"Type": "Wait", "Seconds": 3600, "End": True}
+    definition = {"StartAt": "Wait", "States": {"Wait": waits}}
+    with suppress(ZeroDivisionError), running() as cloud:
         assert cloud.client("sqs").list_queues().get("QueueUrls") is None
-        cloud.client("sqs").create_queue(QueueName=which)
+        cloud.client("sqs").create_queue(QueueName="left")
         make_function(cloud, "pid", PID)
         pid = invoke(cloud, "pid")
         assert alive(pid)
+        machine = make_machine(cloud, "waits", definition)
+        cloud.client("stepfunctions").start_execution(stateMachineArn=machine)
         endpoint = cloud.endpoint_url
+        if error:
+            raise error
     assert not alive(pid)
     port = int(endpoint.rpartition(":")[2])
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-@pytest.mark.usefixtures("no_thread_left")
-def test_running_executions_are_stopped_with_the_cloud():
-    waits = {"Type": "Wait", "Seconds": 3600, "End": True}
-    definition = {"StartAt": "Wait", "States": {"Wait": waits}}
-    with running() as cloud:
-        machine = make_machine(cloud, "waits", definition)
-        cloud.client("stepfunctions").start_execution(stateMachineArn=machine)
 
 
 def test_running_invocations_are_logged_before_the_cloud_has_stopped(monkeypatch):
@@ -94,21 +91,6 @@ def test_running_invocations_are_logged_before_the_cloud_has_stopped(monkeypatch
         cloud.client("lambda").invoke(FunctionName="sleeps", InvocationType="Event")
         wait_for(lambda: functions.runner()._running, "the function to run", SECONDS)
     assert len(logged) == 1
-
-
-@pytest.mark.usefixtures("no_thread_left")
-def test_the_cloud_leaves_nothing_behind_after_an_error():
-    with pytest.raises(ZeroDivisionError), running():
-        raise ZeroDivisionError
-
-
-def test_a_port_in_use_is_reported_in_one_line():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(AddressError) as caught, LocalCloud(port=port):
-            pass
-    assert str(caught.value).startswith(f"PORT {port} is in use on 127.0.0.1: ")
-    assert "\n" not in str(caught.value)
 
 
 def test_any_credentials_are_accepted_and_the_account_is_always_the_same():
@@ -135,12 +117,6 @@ def test_the_region_is_the_one_in_the_environment(monkeypatch):
     assert LocalCloud(port=0).region == "us-east-1"
 
 
-def test_queue_urls_lead_to_the_endpoint():
-    with running() as cloud:
-        url = cloud.client("sqs").create_queue(QueueName="urls")["QueueUrl"]
-        assert url == f"{cloud.endpoint_url}/{ACCOUNT}/urls"
-
-
 def test_after_the_end_state_machines_and_the_sample_worker_send_nothing_to_aws(monkeypatch):
     sent: list[Any] = []
     monkeypatch.setattr(URLLib3Session, "send", lambda _, request: sent.append(request))
@@ -159,12 +135,6 @@ def test_garbage_collection_is_as_before_after_the_end():
     with running():
         assert gc.get_threshold() != before
     assert gc.get_threshold() == before
-
-
-def test_ticks_are_called():
-    ticked = threading.Event()
-    with LocalCloud(port=0, ticks=(ticked.set,)):
-        assert ticked.wait(SECONDS), "no tick"
 
 
 def test_a_failing_tick_does_not_stop_the_others(caplog):

@@ -13,7 +13,6 @@ from unittest.mock import patch
 import pytest
 from botocore.exceptions import ClientError
 from moto.events.models import EventBus
-from samtranslator.yaml_helper import yaml_parse
 
 import moto_codepipeline  # noqa: F401 - knows AWS::CodePipeline::CustomActionType
 from local.aws.cloudformation import resources
@@ -22,8 +21,6 @@ from local.aws.stack import Stack, archive
 from tests.local.fixtures.cloud import ACCOUNT, REGION, Queue, ended, running
 from tests.support import ROOT
 
-#: Makes a client of a service.
-Client = Callable[[str], Any]
 SMALL = Path(__file__).parent / "fixtures" / "small" / "template.yaml"
 
 
@@ -63,60 +60,13 @@ def test_everything_in_the_template_is_created_with_given_and_default_parameters
     assert Templates(cloud).status(product.name) == "CREATE_COMPLETE"
 
 
-def test_functions_have_all_their_properties(cloud, product):
-    function = cloud.client("lambda").get_function_configuration(
-        FunctionName=product.outputs["IntakeFunctionName"]
-    )
-    variables = function["Environment"]["Variables"]
-    assert variables["ACTION_TYPES"] == "Custom/Build/Acknowledger/1"
-    assert variables["STATE_MACHINE_ARN"] == product.outputs["JobStateMachineArn"]
-    assert function["LoggingConfig"]["LogGroup"] == "/aws/lambda/acknowledger-intake"
-    queue = product.outputs["IntakeDeadLettersUrl"].rpartition("/")[2]
-    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
-    assert function["DeadLetterConfig"] == {"TargetArn": arn}
-    assert (function["Timeout"], function["MemorySize"]) == (60, 256)
-    assert function["TracingConfig"] == {"Mode": "Active"}
-
-
-def test_rules_reach_the_functions_on_both_buses(cloud, product):
-    events = cloud.client("events")
-    targets = {}
-    for bus in ("default", product.outputs["JobBusName"]):
-        for rule in events.list_rules(EventBusName=bus)["Rules"]:
-            [target] = events.list_targets_by_rule(Rule=rule["Name"], EventBusName=bus)["Targets"]
-            assert target["DeadLetterConfig"]["Arn"]
-            targets[rule["Name"].split("-")[1]] = target["Arn"].rpartition(":")[2]
-    template = yaml_parse((ROOT / "template.yaml").read_text())
-    assert targets == {
-        f"{name}{event}": product.resources[name]
-        for name, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::Serverless::Function" and name in product.resources
-        for event in resource["Properties"].get("Events", {})
-    }
-    assert targets["IntakeFunctionSweep"] == product.outputs["IntakeFunctionName"]
-
-
-def test_the_definition_has_its_substitutions(cloud, product):
+def test_a_state_machine_is_logged_and_traced(cloud, product):
     machine = cloud.client("stepfunctions").describe_state_machine(
         stateMachineArn=product.outputs["JobStateMachineArn"]
     )
-    assert "${" not in machine["definition"]
-    assert product.outputs["JobTableName"] in machine["definition"]
     assert machine["type"] == "STANDARD"
     assert machine["loggingConfiguration"]["level"] == "ALL"
     assert machine["tracingConfiguration"] == {"enabled": True}
-
-
-def test_the_table_expires_rows_and_has_backups_and_its_index(cloud, product):
-    dynamodb = cloud.client("dynamodb")
-    name = product.outputs["JobTableName"]
-    ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-    assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "expiresAt")
-    backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
-    recovery = backups["PointInTimeRecoveryDescription"]
-    assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"
-    indexes = dynamodb.describe_table(TableName=name)["Table"]["GlobalSecondaryIndexes"]
-    assert "ByStatus" in [index["IndexName"] for index in indexes]
 
 
 def test_queues_have_their_policy_and_urls_work_at_the_endpoint(cloud, product):
@@ -179,8 +129,10 @@ def test_the_rule_delivers_events_and_its_ref_is_its_bus_and_name(cloud, small):
     bus, _, rule = small.outputs["Rule"].partition("|")
     assert bus == "small-bus"
     assert rule.startswith("small-HandledTold-")
-    targets = [{"Id": "2", "Arn": queue.arn}]
-    events.put_targets(Rule=rule, EventBusName=bus, Targets=targets)
+    about = {"Rule": rule, "EventBusName": bus}
+    [target] = events.list_targets_by_rule(**about)["Targets"]
+    assert target["DeadLetterConfig"]["Arn"]
+    events.put_targets(**about, Targets=[{"Id": "2", "Arn": queue.arn}])
     entry = {"Source": "test", "DetailType": "x", "Detail": "{}", "EventBusName": bus}
     events.put_events(Entries=[entry])
     assert queue.body()["source"] == "test"
@@ -476,82 +428,82 @@ def test_a_template_is_found_in_s3(cloud, templates, address):
         templates.client.validate_template(TemplateURL=url.replace("b.json", "c.json"))
 
 
-def test_a_bucket_that_is_not_empty_is_not_deleted(cloud, templates):
-    templates.create("full", {"Bucket": resource("S3::Bucket"), "Letters": queue()})
-    s3, bucket = cloud.client("s3"), templates.resources("full")["Bucket"]
-    s3.put_object(Bucket=bucket, Key="a")
-    templates.delete("full")
-    assert templates.status("full") == "DELETE_FAILED"
-    assert set(templates.resources("full")) == {"Bucket"}
-    s3.delete_object(Bucket=bucket, Key="a")
-    templates.delete("full")
-    with pytest.raises(ClientError, match="does not exist"):
-        templates.status("full")
-
-
-def test_a_policy_is_put_into_roles_by_their_names(cloud, templates):
+def test_policies_are_put_into_roles_and_attached_to_them(cloud, templates):
     iam = cloud.client("iam")
-    own, other = (
-        [{"PolicyName": name, "PolicyDocument": allowing("a:A")}] for name in ("own", "other")
-    )
+    iam.create_role(RoleName="outside", AssumeRolePolicyDocument=json.dumps(TRUST))
+    one, two = {"Ref": "One"}, {"Ref": "Two"}
 
-    def policy(action: str, *roles: str) -> dict[str, Any]:
-        names = [{"Ref": name} for name in roles]
-        settings = {"PolicyName": "shared", "PolicyDocument": allowing(action), "Roles": names}
-        return {"Shared": resource("IAM::Policy", **settings)}
+    def roles(inline: str, **of_two: str) -> dict[str, Any]:
+        policies = [{"PolicyName": inline, "PolicyDocument": allowing("a:A")}]
+        return {"One": role(Policies=policies), "Two": role(**of_two)}
 
-    def policies() -> list[list[str]]:
-        """The policies of both roles."""
-        return [
-            sorted(iam.list_role_policies(RoleName=ids[name])["PolicyNames"])
-            for ids in [templates.resources("policies")]
-            for name in ("One", "Two")
-        ]
+    def shared(action: str, *roles: Any) -> dict[str, Any]:
+        policy = {"PolicyDocument": allowing(action), "Roles": list(roles)}
+        inline = resource("IAM::Policy", **policy, PolicyName="shared")
+        return {"Inline": inline, "Managed": resource("IAM::ManagedPolicy", **policy)}
 
-    roles = {"One": role(Policies=own), "Two": role()}
-    first = roles | policy("a:B", "One")
+    def policies(role: str) -> list[str]:
+        """A role's inline policies, and "managed" if it has the managed one."""
+        attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        assert {each["PolicyArn"] for each in attached} <= {managed}
+        inline = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        return sorted(inline) + ["managed"] * len(attached)
+
+    def check(*expected: list[str]) -> None:
+        """Check the policies of both roles and of the one outside."""
+        ids = templates.resources("policies")
+        assert [policies(name) for name in (ids["One"], ids["Two"], "outside")] == [*expected]
+
+    first = roles("own") | shared("a:B", one, "outside")
     templates.create("policies", first)
     made = templates.resources("policies")
-    assert policies() == [["own", "shared"], []]
+    managed = made["Managed"]
+    both = ["shared", "managed"]
+    check(["own", *both], [], both)
 
-    shared = policy("a:C", "One", "Two")
-    templates.update("policies", roles | shared)
+    templates.update("policies", roles("own") | shared("a:C", one, two))
     assert templates.resources("policies") == made
-    assert policies() == [["own", "shared"], ["shared"]]
+    check(["own", *both], both, [])
     for name in (made["One"], made["Two"]):
         found = iam.get_role_policy(RoleName=name, PolicyName="shared")["PolicyDocument"]
         assert found == allowing("a:C")
+    version = iam.get_policy(PolicyArn=managed)["Policy"]["DefaultVersionId"]
+    found = iam.get_policy_version(PolicyArn=managed, VersionId=version)["PolicyVersion"]
+    assert found["Document"] == allowing("a:C")
 
     # An updated role keeps the policies of other resources.
-    roles = {"One": role(Policies=other), "Two": role()}
-    templates.update("policies", roles | shared)
+    templates.update("policies", roles("other") | shared("a:C", one, two))
     assert templates.resources("policies") == made
-    assert policies() == [["other", "shared"], ["shared"]]
+    check(["other", *both], both, [])
 
-    # A replaced role still has the policy.
-    roles["Two"] = role(Path="/elsewhere/")
-    templates.update("policies", roles | shared)
+    # A replaced role still has them.
+    templates.update("policies", roles("other", Path="/elsewhere/") | shared("a:C", one, two))
     assert templates.resources("policies")["Two"] != made["Two"]
-    assert policies() == [["other", "shared"], ["shared"]]
+    check(["other", *both], both, [])
 
-    templates.update("policies", roles)
-    assert policies() == [["other"], []]
+    templates.update("policies", roles("other", Path="/elsewhere/"))
+    check(["other"], [], [])
     templates.update("policies", first)
+    managed = templates.resources("policies")["Managed"]
+    check(["own", *both], [], both)
     templates.delete("policies")
+    assert policies("outside") == []
     names = [each["RoleName"] for each in iam.list_roles()["Roles"]]
     assert [name for name in names if name.startswith("policies-")] == []
+    with pytest.raises(ClientError, match="does not exist"):
+        templates.status("policies")
 
 
 def test_a_second_table_is_created_updated_and_deleted(cloud, templates):
     dynamodb = cloud.client("dynamodb")
-    recovery = {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
+    backups = {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
 
     def update(key: str, **properties: Any) -> dict[str, str]:
-        two = resource("DynamoDB::Table", **keyed_by(key), **recovery, **properties)
+        two = resource("DynamoDB::Table", **keyed_by(key), **backups, **properties)
         templates.update("tables", {"One": one, "Two": two})
         return templates.resources("tables")
 
-    one = resource("DynamoDB::Table", **keyed_by("id"), **recovery)
+    one = resource("DynamoDB::Table", **keyed_by("id"), **backups)
     templates.create("tables", {"One": one})
     first = templates.resources("tables")["One"]
     dynamodb.put_item(TableName=first, Item={"id": {"S": "kept"}})
@@ -561,6 +513,9 @@ def test_a_second_table_is_created_updated_and_deleted(cloud, templates):
     dynamodb.put_item(TableName=names["Two"], Item={"type": {"S": "kept"}})
     told = dynamodb.describe_time_to_live(TableName=names["Two"])["TimeToLiveDescription"]
     assert told == {"AttributeName": "expiresAt", "TimeToLiveStatus": "ENABLED"}
+    told = dynamodb.describe_continuous_backups(TableName=names["Two"])
+    recovery = told["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
+    assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"
     assert update("type") == names
     assert dynamodb.scan(TableName=first)["Count"] == 1
     assert dynamodb.scan(TableName=names["Two"])["Count"] == 1
@@ -581,36 +536,29 @@ def keyed_by(key: str) -> dict[str, Any]:
 
 def test_the_events_of_a_function_are_created_updated_and_deleted(cloud, tmp_path):
     (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "app.py").write_text("def handler(event, context): return event")
-    letters, nothing = {"Fn::GetAtt": ["Letters", "Arn"]}, {"Ref": "AWS::NoValue"}
+    (tmp_path / "code" / "app.py").touch()
+    nothing = {"Ref": "AWS::NoValue"}
 
     def if_limited(value: Any, otherwise: Any) -> dict[str, Any]:
         return {"Fn::If": ["Limited", value, otherwise]}
 
-    detail = {"status": if_limited(["FAILED"], nothing), "stateMachineArn": [{"prefix": "arn:"}]}
+    machine = {"stateMachineArn": [{"prefix": "arn:"}]}
+    detail = {"status": if_limited(["FAILED"], nothing), **machine}
     kinds: dict[str, Any] = {
-        "Default": {
-            "Pattern": {"source": ["aws.states"], "detail": detail},
-            "DeadLetterConfig": {"Arn": letters},
-        },
+        "Default": {"Pattern": {"source": ["aws.states"], "detail": detail}},
         "Named": {
             "EventBusName": {"Fn::GetAtt": ["Bus", "Name"]},
             "Pattern": {"detail-type": [if_limited("One", "Two"), if_limited(nothing, "Three")]},
-            "RetryPolicy": {"MaximumEventAgeInSeconds": 60},
         },
         "Either": {"Pattern": if_limited({"source": ["a"]}, {"source": ["a", "b"]})},
     }
 
-    def deploy(limited: str, *events: str, attempts: int = 1) -> Stack:
+    def deploy(limited: str, attempts: int, *events: str) -> Stack:
         function = {
             "Handler": "app.handler",
             "Runtime": "python3.13",
             "CodeUri": "code/",
-            "DeadLetterQueue": {"Type": "SQS", "TargetArn": letters},
-            "EventInvokeConfig": {
-                "MaximumRetryAttempts": attempts,
-                "DestinationConfig": {"OnFailure": {"Type": "SQS", "Destination": letters}},
-            },
+            "EventInvokeConfig": {"MaximumRetryAttempts": attempts},
             "Events": {
                 name: {"Type": "EventBridgeRule", "Properties": kinds[name]} for name in events
             },
@@ -619,61 +567,44 @@ def test_the_events_of_a_function_are_created_updated_and_deleted(cloud, tmp_pat
             **SERVERLESS,
             "Parameters": {"Limit": {"Type": "String"}},
             "Conditions": {"Limited": {"Fn::Equals": [{"Ref": "Limit"}, "true"]}},
-            **of(
-                Bus=bus("eventful-bus"),
-                Letters=queue(),
-                Function=resource("Serverless::Function", **function),
-            ),
+            **of(Bus=bus("eventful-bus"), Function=resource("Serverless::Function", **function)),
         }
         (tmp_path / "template.json").write_text(json.dumps(document))
         return cloud.deploy(tmp_path / "template.json", {"Limit": limited}, name="eventful")
 
     client, functions = cloud.client("events"), cloud.client("lambda")
 
-    def patterns() -> dict[str, Any]:
-        """The patterns of the function's rules, by event name; each rule has one target."""
+    def check(attempts: int, **expected: Any) -> None:
+        """Check the rules' patterns, by event name; each has one target and one permission."""
         found = {}
-        for name in ("default", "eventful-bus"):
-            for rule in client.list_rules(EventBusName=name)["Rules"]:
+        name = stack.resources["Function"]
+        for place in ("default", "eventful-bus"):
+            for rule in client.list_rules(EventBusName=place)["Rules"]:
                 if rule["Name"].startswith("eventful-"):
-                    targets = client.list_targets_by_rule(Rule=rule["Name"], EventBusName=name)
+                    targets = client.list_targets_by_rule(Rule=rule["Name"], EventBusName=place)
                     [target] = targets["Targets"]
-                    assert target["Arn"].endswith(f":{stack.resources['Function']}")
+                    assert target["Arn"].endswith(f":{name}")
                     event = rule["Name"].split("-")[1].removeprefix("Function")
                     found[event] = json.loads(rule["EventPattern"])
-        return found
+        assert found == expected
+        policy = functions.get_policy(FunctionName=name)["Policy"]
+        assert len(json.loads(policy)["Statement"]) == len(expected)
+        config = functions.get_function_event_invoke_config(FunctionName=name)
+        assert config["MaximumRetryAttempts"] == attempts
 
-    def statements() -> int:
-        """The number of statements in the function's policy."""
-        policy = functions.get_policy(FunctionName=stack.resources["Function"])["Policy"]
-        return len(json.loads(policy)["Statement"])
-
-    stack = deploy("false", "Default", "Named", "Either")
+    stack = deploy("false", 1, *kinds)
     assert stack.not_made == []
-    any_machine = {"stateMachineArn": [{"prefix": "arn:"}]}
-    assert patterns() == {
-        "Default": {"source": ["aws.states"], "detail": any_machine},
-        "Named": {"detail-type": ["Two", "Three"]},
-        "Either": {"source": ["a", "b"]},
-    }
-    assert statements() == 3
-
-    before = stack.resources
-    stack = deploy("true", "Default", "Named", "Either", attempts=0)
-    assert stack.resources == before
-    assert patterns() == {
-        "Default": {"source": ["aws.states"], "detail": {"status": ["FAILED"], **any_machine}},
-        "Named": {"detail-type": ["One"]},
-        "Either": {"source": ["a"]},
-    }
-    name = stack.resources["Function"]
-    assert (
-        functions.get_function_event_invoke_config(FunctionName=name)["MaximumRetryAttempts"] == 0
+    default: dict[str, Any] = {"source": ["aws.states"], "detail": machine}
+    check(
+        1, Default=default, Named={"detail-type": ["Two", "Three"]}, Either={"source": ["a", "b"]}
     )
-
-    stack = deploy("true", "Named")
-    assert patterns() == {"Named": {"detail-type": ["One"]}}
-    assert statements() == 1
+    before = stack.resources
+    stack = deploy("true", 0, *kinds)
+    assert stack.resources == before
+    default["detail"] = {"status": ["FAILED"], **machine}
+    check(0, Default=default, Named={"detail-type": ["One"]}, Either={"source": ["a"]})
+    stack = deploy("true", 0, "Named")
+    check(0, Named={"detail-type": ["One"]})
     Templates(cloud).delete("eventful")
     assert "eventful-bus" not in [each["Name"] for each in client.list_event_buses()["EventBuses"]]
     rules = [rule["Name"] for rule in client.list_rules()["Rules"]]
@@ -744,127 +675,6 @@ def test_the_stack_names_what_is_missing(templates):
     assert "Outputs" not in templates.described("lacking")
 
 
-def project(image: str) -> dict[str, Any]:
-    environment = {
-        "Type": "LINUX_CONTAINER",
-        "ComputeType": "BUILD_GENERAL1_SMALL",
-        "Image": image,
-        "EnvironmentVariables": [{"Name": "A", "Value": "1"}],
-    }
-    settings = {
-        "Name": "watched",
-        "ServiceRole": f"arn:aws:iam::{ACCOUNT}:role/any",
-        "Artifacts": {"Type": "NO_ARTIFACTS"},
-        "Environment": environment,
-        "Source": {"Type": "NO_SOURCE", "BuildSpec": "version: 0.2"},
-    }
-    name = {"Fn::Select": [5, {"Fn::Split": [":", {"Fn::GetAtt": ["P", "Arn"]}]}]}
-    log = resource("Logs::LogGroup", LogGroupName=name)
-    return {"P": resource("CodeBuild::Project", **settings), "Log": log}
-
-
-def image_of(client: Client) -> str | None:
-    for made in client("codebuild").batch_get_projects(names=["watched"])["projects"]:
-        assert made["source"]["buildspec"] == "version: 0.2"
-        assert made["environment"]["environmentVariables"] == [{"name": "A", "value": "1"}]
-        groups = client("logs").describe_log_groups(logGroupNamePrefix="project/watched")
-        assert len(groups["logGroups"]) == 1
-        return str(made["environment"]["image"])
-    return None
-
-
-def api_destination(method: str) -> dict[str, Any]:
-    auth = {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": method}}
-    settings = {
-        "ConnectionArn": {"Fn::GetAtt": ["C", "Arn"]},
-        "HttpMethod": method,
-        "InvocationEndpoint": "https://example.com/hook",
-    }
-    return {
-        "C": resource("Events::Connection", AuthorizationType="API_KEY", AuthParameters=auth),
-        "D": resource("Events::ApiDestination", **settings),
-    }
-
-
-def method_of(client: Client) -> str | None:
-    events = client("events")
-    connections = [each["ConnectionArn"] for each in events.list_connections()["Connections"]]
-    made = events.list_api_destinations()["ApiDestinations"]
-    assert [each["ConnectionArn"] for each in made] == connections
-    return made[0]["HttpMethod"] if made else None
-
-
-def topic_policy(action: str) -> dict[str, Any]:
-    settings = {"Topics": [{"Ref": "T"}], "PolicyDocument": allowing(action)}
-    topic = resource("SNS::Topic", TopicName="watched")
-    return {"T": topic, "P": resource("SNS::TopicPolicy", **settings)}
-
-
-def action_of(client: Client) -> str | None:
-    sns = client("sns")
-    try:
-        arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:watched"
-        policy = sns.get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"]
-    except sns.exceptions.NotFoundException:
-        return None
-    return str(json.loads(policy)["Statement"][0]["Action"])
-
-
-def dashboard(text: str) -> dict[str, Any]:
-    body = json.dumps({"widgets": [{"type": "text", "properties": {"markdown": text}}]})
-    return {"D": resource("CloudWatch::Dashboard", DashboardName="watched", DashboardBody=body)}
-
-
-def text_of(client: Client) -> str | None:
-    for one in client("cloudwatch").list_dashboards()["DashboardEntries"]:
-        if one["DashboardName"] == "watched":
-            made = client("cloudwatch").get_dashboard(DashboardName="watched")["DashboardBody"]
-            return str(json.loads(made)["widgets"][0]["properties"]["markdown"])
-    return None
-
-
-def saved_query(text: str) -> dict[str, Any]:
-    settings = {"Name": "watched/query", "QueryString": text, "LogGroupNames": ["/app"]}
-    return {"Q": resource("Logs::QueryDefinition", **settings)}
-
-
-def query_of(client: Client) -> str | None:
-    found = client("logs").describe_query_definitions(queryDefinitionNamePrefix="watched/")
-    return next((str(each["queryString"]) for each in found["queryDefinitions"]), None)
-
-
-@pytest.mark.parametrize(
-    ("declared", "found", "first", "second"),
-    [
-        (project, image_of, "one", "two"),
-        (api_destination, method_of, "POST", "PUT"),
-        (topic_policy, action_of, "sns:Publish", "sns:Subscribe"),
-        (dashboard, text_of, "fields a", "fields b"),
-        (saved_query, query_of, "fields a", "fields b"),
-    ],
-)
-def test_a_resource_is_created_changed_in_place_and_deleted(
-    cloud, strict, declared, found, first, second
-):
-    strict.create("watched", declared(first))
-    made = strict.resources("watched")
-    assert found(cloud.client) == first
-    strict.update("watched", declared(second))
-    assert strict.resources("watched") == made
-    assert found(cloud.client) == second
-    strict.delete("watched")
-    assert found(cloud.client) is None
-
-
-def test_a_topic_without_its_policy_has_the_default_policy(cloud, strict):
-    strict.create("topics", topic_policy("sns:Subscribe"))
-    strict.update("topics", {"T": topic_policy("")["T"]})
-    arn = strict.resources("topics")["T"]
-    attributes = cloud.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
-    assert "__default_policy_ID" in attributes["Policy"]
-    strict.delete("topics")
-
-
 @pytest.mark.parametrize("transform", ["", "Transform: AWS::Serverless-2016-10-31\n"])
 def test_dates_are_strings_and_event_patterns_may_be_strings(cloud, templates, transform):
     body = f"""AWSTemplateFormatVersion: 2010-09-09
@@ -889,7 +699,7 @@ def test_dates_are_strings_and_event_patterns_may_be_strings(cloud, templates, t
         templates.create("patternless", {"Rule": resource("Events::Rule", EventPattern="nonsense")})
 
 
-def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(cloud, templates):
+def test_a_full_bucket_is_not_deleted_and_then_its_stack_can_not_be_updated(cloud, templates):
     s3 = cloud.client("s3")
     bucket = resource("S3::Bucket", BucketName="rolling")
     create = EventBus.create_from_cloudformation_json
@@ -898,10 +708,8 @@ def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(cloud, t
         s3.put_object(Bucket="rolling", Key="a")
         return create(*arguments, **about)
 
-    with (
-        patch.object(EventBus, "create_from_cloudformation_json", meanwhile),
-        pytest.raises(ClientError),
-    ):
+    meddled = patch.object(EventBus, "create_from_cloudformation_json", meanwhile)
+    with meddled, pytest.raises(ClientError):
         templates.create("rolling", {"Bucket": bucket, "Taken": bus("default")})
     assert templates.status("rolling") == "ROLLBACK_FAILED"
     change = templates.request("rolling", {"Letters": queue()})
@@ -911,10 +719,13 @@ def test_a_stack_can_not_be_updated_after_a_failed_rollback_or_deletion(cloud, t
         templates.client.create_change_set(**change, ChangeSetName="a")
     templates.delete("rolling")
     assert templates.status("rolling") == "DELETE_FAILED"
+    assert set(templates.resources("rolling")) == {"Bucket"}
     with pytest.raises(ClientError, match="DELETE_FAILED state and can not be updated"):
         templates.client.update_stack(**change)
     s3.delete_object(Bucket="rolling", Key="a")
     templates.delete("rolling")
+    with pytest.raises(ClientError, match="does not exist"):
+        templates.status("rolling")
 
 
 @pytest.mark.parametrize(
@@ -939,44 +750,6 @@ def test_a_python_error_is_never_a_status_reason(templates, resource, reason):
     assert reason in templates.events("unreasonable")["A", "CREATE_FAILED"]
 
 
-def test_policies_are_attached_and_detached(cloud, templates):
-    iam = cloud.client("iam")
-    for name in ("outside", "other"):
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
-
-    def declared(action: str, *roles: Any) -> dict[str, Any]:
-        policy = {"PolicyDocument": allowing(action), "Roles": list(roles)}
-        inline = resource("IAM::Policy", **policy, PolicyName="inline")
-        return {
-            "Managed": resource("IAM::ManagedPolicy", **policy),
-            "Inline": inline,
-            "Role": role(),
-        }
-
-    def attached(role: str) -> tuple[list[str], list[str]]:
-        policies = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-        inline = iam.list_role_policies(RoleName=role)["PolicyNames"]
-        return [each["PolicyArn"] for each in policies], inline
-
-    templates.create("attached", declared("a:A", "outside", {"Ref": "Role"}))
-    made = templates.resources("attached")
-    both = ([made["Managed"]], ["inline"])
-    assert attached("outside") == attached(made["Role"]) == both
-    templates.update("attached", declared("a:B", "other", {"Ref": "Role"}))
-    assert templates.resources("attached") == made
-    assert attached("outside") == ([], [])
-    assert attached("other") == attached(made["Role"]) == both
-    policy = iam.get_policy(PolicyArn=made["Managed"])["Policy"]
-    version = iam.get_policy_version(
-        PolicyArn=made["Managed"], VersionId=policy["DefaultVersionId"]
-    )
-    assert version["PolicyVersion"]["Document"]["Statement"][0]["Action"] == "a:B"
-    templates.delete("attached")
-    assert attached("other") == ([], [])
-    with pytest.raises(ClientError, match="does not exist"):
-        templates.status("attached")
-
-
 ALARM = {
     "MetricName": "m",
     "Namespace": "n",
@@ -998,6 +771,7 @@ LIST_EVENTS_TAGS = "events.list_tags_for_resource"
 PATTERN = {"source": ["a"]}
 POLICY = {"PolicyDocument": allowing("a:B")}
 OF_ROLE_ANY = {**FUNCTION, "Role": {"Fn::GetAtt": ["Any", "Arn"]}}
+ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:{{}}ONE"
 #: A type, properties, the call that returns the tags, the name of the call's argument, and what is
 #: before the physical id in the ARN that is the argument; None if the argument is the physical id.
 TAGGED: list[tuple[str, dict[str, Any], str, str, str | None]] = [
@@ -1014,33 +788,108 @@ TAGGED: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     ("SQS::Queue", {}, "sqs.list_queue_tags", "QueueUrl", None),
     (STATE_MACHINE, MACHINE, "stepfunctions.list_tags_for_resource", "resourceArn", None),
 ]
+TAGS = {"Tags": [{"Key": "a", "Value": "VALUE"}, {"Key": "VALUE", "Value": "1"}]}
+#: Resources that the others need.
+NEEDED = {
+    "Any": role(AssumeRolePolicyDocument={**TRUST, "Statement": [ASSUMED_BY_LAMBDA]}),
+    "Topic": resource("SNS::Topic", TopicName="watched"),
+    "Connection": resource(
+        "Events::Connection",
+        AuthorizationType="API_KEY",
+        AuthParameters={"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": "VALUE"}},
+    ),
+}
+PROJECT = {
+    "Name": "watched",
+    "ServiceRole": ANY_ROLE,
+    "Artifacts": {"Type": "NO_ARTIFACTS"},
+    "Environment": {
+        "Type": "LINUX_CONTAINER",
+        "ComputeType": "BUILD_GENERAL1_SMALL",
+        "Image": "VALUE",
+        "EnvironmentVariables": [{"Name": "VALUE", "Value": "1"}],
+    },
+    "Source": {"Type": "NO_SOURCE", "BuildSpec": "version: VALUE"},
+}
+DESTINATION = {
+    "ConnectionArn": {"Fn::GetAtt": ["Connection", "Arn"]},
+    "HttpMethod": "VALUE",
+    "InvocationEndpoint": "https://example.com/hook",
+}
+TOPIC_POLICY = {"Topics": [{"Ref": "Topic"}], "PolicyDocument": allowing("sns:VALUE")}
+WIDGET = {"type": "text", "properties": {"markdown": "VALUE"}}
+DASHBOARD = {"DashboardName": "watched", "DashboardBody": json.dumps({"widgets": [WIDGET]})}
+QUERY = {"Name": "watched/query", "QueryString": "VALUE", "LogGroupNames": ["/app"]}
+QUERIES = {"queryDefinitionNamePrefix": "watched/"}
+TOPIC = {"TopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:watched"}
+#: A type, properties with VALUE, a call, and its request, in which ONE stands for the physical id.
+#: The answer has the value as often as the properties.
+CHANGED: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
+    ("CodeBuild::Project", PROJECT, "codebuild.batch_get_projects", {"names": ["watched"]}),
+    ("Events::ApiDestination", DESTINATION, "events.list_api_destinations", {}),
+    ("SNS::TopicPolicy", TOPIC_POLICY, "sns.get_topic_attributes", TOPIC),
+    ("CloudWatch::Dashboard", DASHBOARD, "cloudwatch.get_dashboard", {"DashboardName": "watched"}),
+    ("Logs::QueryDefinition", QUERY, "logs.describe_query_definitions", QUERIES),
+    *(
+        (
+            *(kind, properties | TAGS, call),
+            {argument: "ONE" if place is None else ARN.format(call.partition(".")[0], place)},
+        )
+        for kind, properties, call, argument, place in TAGGED
+    ),
+]
 
 
-@pytest.mark.parametrize(("kind", "properties", "call", "argument", "place"), TAGGED)
-def test_tags_are_those_of_the_template(cloud, templates, kind, properties, call, argument, place):
+@pytest.mark.parametrize(("kind", "properties", "call", "request_"), CHANGED)
+def test_a_resource_is_created_changed_in_place_and_deleted(
+    cloud, strict, kind, properties, call, request_
+):
     service, _, operation = call.partition(".")
+    one = json.dumps({**NEEDED, "One": resource(kind, **properties)})
 
-    def declared(**tags: str) -> dict[str, Any]:
-        listed = [{"Key": name, "Value": value} for name, value in tags.items()]
-        assumed = {**TRUST, "Statement": [ASSUMED_BY_LAMBDA]}
-        return {
-            "Any": resource("IAM::Role", AssumeRolePolicyDocument=assumed),
-            "One": resource(kind, **properties, Tags=listed),
-        }
+    def put(put_stack: Callable[..., Any], value: str) -> dict[str, str]:
+        put_stack("changed", json.loads(one.replace("VALUE", value)))
+        return strict.resources("changed")
 
-    def found() -> tuple[str, dict[str, str]]:
-        made = templates.resources("tagged")["One"]
-        arn = f"arn:aws:{service}:{REGION}:{ACCOUNT}:{place}{made}"
-        request = {argument: made if place is None else arn}
-        answer = getattr(cloud.client(service), operation)(**request)
-        [tags] = [value for name, value in answer.items() if name.lower() in ("tags", "tagset")]
-        if isinstance(tags, dict):
-            return made, tags
-        lower = [{name.lower(): value for name, value in tag.items()} for tag in tags]
-        return made, {tag["key"]: tag["value"] for tag in lower}
+    def counts() -> list[int]:
+        """How often each value is in the answer; a refusal has none."""
+        given = json.loads(json.dumps(request_).replace("ONE", made["One"]))
+        try:
+            answer = getattr(cloud.client(service), operation)(**given)
+        except ClientError:
+            return [0, 0]
+        del answer["ResponseMetadata"]
+        return [json.dumps(answer, default=str).count(value) for value in ("POST", "PUT")]
 
-    templates.create("tagged", declared(a="1", b="2"))
-    made, tags = found()
-    assert tags == {"a": "1", "b": "2"}
-    templates.update("tagged", declared(a="9", c="3"))
-    assert found() == (made, {"a": "9", "c": "3"})
+    count = json.dumps(properties).count("VALUE")
+    made = put(strict.create, "POST")
+    assert counts() == [count, 0]
+    assert put(strict.update, "PUT") == made
+    assert counts() == [0, count]
+    strict.delete("changed")
+    if "Tags" not in properties:  # moto keeps some
+        assert counts() == [0, 0]
+
+
+def test_projects_and_connections_can_be_referred_to(cloud, strict):
+    name = {"Fn::Select": [5, {"Fn::Split": [":", {"Fn::GetAtt": ["Project", "Arn"]}]}]}
+    wanted = {
+        **NEEDED,
+        "Project": resource("CodeBuild::Project", **PROJECT),
+        "Log": resource("Logs::LogGroup", LogGroupName=name),
+        "Destination": resource("Events::ApiDestination", **DESTINATION | {"HttpMethod": "PUT"}),
+    }
+    strict.create("referring", wanted)
+    assert strict.resources("referring")["Log"] == "project/watched"
+    [connection] = cloud.client("events").list_connections()["Connections"]
+    [destination] = cloud.client("events").list_api_destinations()["ApiDestinations"]
+    assert destination["ConnectionArn"] == connection["ConnectionArn"]
+    strict.delete("referring")
+
+
+def test_a_topic_without_its_policy_has_the_default_policy(cloud, strict):
+    strict.create("topics", {**NEEDED, "P": resource("SNS::TopicPolicy", **TOPIC_POLICY)})
+    strict.update("topics", NEEDED)
+    attributes = cloud.client("sns").get_topic_attributes(**TOPIC)["Attributes"]
+    assert "__default_policy_ID" in attributes["Policy"]
+    strict.delete("topics")

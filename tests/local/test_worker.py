@@ -22,8 +22,9 @@ def client(service: str) -> Any:
     return answers
 
 
-def begin(name: str, said: list[str], **settings: Any) -> WorkerProcess:
-    """Start the worker of a module, which keeps what it says."""
+def begin(name: str, source: str, said: list[str], **settings: Any) -> WorkerProcess:
+    """Start the worker of a module with this source, which keeps what it says."""
+    Path(f"{name}.py").write_text(source)
     worker = WorkerProcess(f"{name}:handler", client, "bus", {}, say=said.append, **settings)
     worker.start()
     return worker
@@ -36,10 +37,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_worker_that_ends_restarts_after_increasing_pauses(folder):
-    (folder / "dying.py").write_text("import os; os._exit(3)")
     said: list[str] = []
     pauses = (0, 0.01, 0.02)
-    worker = begin("dying", said, pauses=pauses)
+    worker = begin("dying", "import os; os._exit(3)", said, pauses=pauses)
     wait_for(lambda: len(said) >= 8, "the worker to end four times", SECONDS)
     worker.stop()
     told = "The worker dying:handler ended (status 3). It "
@@ -48,11 +48,9 @@ def test_a_worker_that_ends_restarts_after_increasing_pauses(folder):
 
 
 def test_a_killed_worker_restarts_and_a_stopped_worker_does_not(folder):
-    (folder / "waiting.py").write_text(
-        "import os, time\nopen(f'{os.getpid()}.pid', 'w').close()\ntime.sleep(600)\n"
-    )
+    source = "import os, time\nopen(f'{os.getpid()}.pid', 'w').close()\ntime.sleep(600)\n"
     said: list[str] = []
-    worker = begin("waiting", said, pauses=(0,))
+    worker = begin("waiting", source, said, pauses=(0,))
     (first,) = wait_for(lambda: list(folder.glob("*.pid")), "the worker to start", SECONDS)
     os.kill(int(first.stem), signal.SIGKILL)
     wait_for(lambda: len(list(folder.glob("*.pid"))) == 2, "the worker to restart", SECONDS)
@@ -63,9 +61,8 @@ def test_a_killed_worker_restarts_and_a_stopped_worker_does_not(folder):
 
 def test_the_log_of_a_worker_is_printed_and_kept(folder, capsys):
     line = "2026-01-01 10:00:00,000 INFO job one: Success"
-    (folder / "saying.py").write_text(f"import sys; sys.exit(print({line!r}, file=sys.stderr))")
-    said: list[str] = []
-    worker = begin("saying", said, pauses=(600,))
+    source = f"import sys; sys.exit(print({line!r}, file=sys.stderr))"
+    worker = begin("saying", source, [], pauses=(600,))
     assert wait_for(lambda: watched.worker.log("one"), "the log", SECONDS) == [line]
     worker.stop()
     assert line in capsys.readouterr().err
@@ -75,9 +72,8 @@ def test_the_log_of_a_worker_is_printed_and_kept(folder, capsys):
 @pytest.mark.slow
 def test_broken_code_of_a_worker_is_reported_until_it_is_fixed(folder):
     whole = "from acknowledger_worker import Worker\nhandler = Worker(print)\n"
-    (folder / "edited.py").write_text(whole)
     said: list[str] = []
-    worker = begin("edited", said)
+    worker = begin("edited", whole, said)
     wait_for(lambda: watched.worker.log("edited:handler"), "the worker to take jobs", SECONDS)
     (folder / "edited.py").write_text("def (")
     wait_for(lambda: said, "the error to be reported", SECONDS)
@@ -91,31 +87,33 @@ def test_broken_code_of_a_worker_is_reported_until_it_is_fixed(folder):
 
 
 def test_a_worker_that_ignores_sigterm_is_killed(folder):
-    (folder / "deaf.py").write_text(
-        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "open('deaf.pid', 'w').close()\ntime.sleep(600)\n"
-    )
-    worker = begin("deaf", [], stop_seconds=0.1)
+    source = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open("deaf.pid", "w").close()
+time.sleep(600)
+"""
+    worker = begin("deaf", source, [], stop_seconds=0.1)
     wait_for((folder / "deaf.pid").exists, "the worker to start", SECONDS)
     worker.stop()
 
 
 def test_the_log_of_a_job_has_what_its_function_logs(folder):
-    (folder / "talking.py").write_text(
-        "import logging, pathlib, time\n"
-        "from acknowledger_worker import Runner, Worker\n"
-        "from acknowledger_worker.testing import run\n"
-        "def function(job):\n"
-        "    logging.getLogger('mine').info('secret %s', job.secret('Password'))\n"
-        "    pathlib.Path('job').write_text(job.id)\n"
-        "def take(runner):\n"
-        "    run(function, secrets={'Password': 'a-password'})\n"
-        "    runner.stop()\n"
-        "Runner._take = take\n"
-        "handler = Worker(function)\n"
-    )
+    source = """
+import logging, pathlib
+from acknowledger_worker import Runner, Worker
+from acknowledger_worker.testing import run
+def function(job):
+    logging.getLogger("mine").info("secret %s", job.secret("Password"))
+    pathlib.Path("job").write_text(job.id)
+def take(runner):
+    run(function, secrets={"Password": "a-password"})
+    runner.stop()
+Runner._take = take
+handler = Worker(function)
+"""
     said: list[str] = []
-    worker = begin("talking", said, pauses=(600,), stop_seconds=0)
+    worker = begin("talking", source, said, pauses=(600,), stop_seconds=0)
     wait_for(lambda: said, "the worker to end", SECONDS)
     worker.stop()
     job_id = (folder / "job").read_text()
