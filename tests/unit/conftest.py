@@ -13,7 +13,7 @@ from cfnlint.decode import cfn_yaml
 from moto import mock_aws
 
 from acknowledger import acknowledgment, aws, client_tokens, job_api, job_table, table
-from acknowledger.config import config
+from acknowledger.config import ActionType, config
 from acknowledger.log import logger
 from acknowledger.moments import ago
 from acknowledger.room import GIVEN
@@ -165,6 +165,23 @@ class Aws:
             self.expects_error("codepipeline", "acknowledge_job", answer)
         else:
             self.expects("codepipeline", "acknowledge_job", {"status": answer}, request)
+
+    def expects_listed(self, action_type: str | None, *queryable: str) -> None:
+        """CodePipeline lists one action type, or none, with a secret property and further ones."""
+        known = {"required": True, "key": True}
+        secret: dict[str, Any] = {"name": "Password", "secret": True, **known}
+        more = [{"name": n, "secret": False, "queryable": True, **known} for n in queryable]
+        count = {"minimumCount": 0, "maximumCount": 5}
+        listed = [
+            {
+                "id": ActionType.parse(action_type).as_id(),
+                "inputArtifactDetails": count,
+                "outputArtifactDetails": count,
+                "actionConfigurationProperties": [secret, *more],
+            }
+            for action_type in filter(None, [action_type])
+        ]
+        self.expects("codepipeline", "list_action_types", {"actionTypes": listed})
 
     def expects_described(self, arn: str, status: str | None, **more: Any) -> None:
         """An execution is described; without a status, there is none of that name."""

@@ -125,7 +125,11 @@ def test_only_the_input_of_a_continuing_job_names_the_first_job():
     continuing = with_token(token(arn_of(MACHINE), "first", "second"))
     assert start_input(continuing)["continues"] == {"jobId": "first", "after": "second"}
     for other in (OFFER, with_token("the worker's own")):
-        assert "continues" not in start_input(other)
+        made = start_input(other)
+        assert "continues" not in made
+        assert made["job"]["data"].get("continuationToken") == other["data"].get(
+            "continuationToken"
+        )
 
 
 def test_without_room_only_jobs_that_continue_one_in_flight_are_taken():

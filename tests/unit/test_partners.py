@@ -10,7 +10,6 @@ import intake
 import report
 from acknowledger import client_tokens, errors, job_api, offers, taking
 from acknowledger.client_tokens import client_token
-from acknowledger.config import ActionType
 from tests.support import load_event
 from tests.unit.conftest import Context, metrics_in, noted
 
@@ -184,16 +183,7 @@ class TestIntake:
         monkeypatch.setattr(taking, "STARTS_AT_ONCE", 1)
 
     def expect_poll(self, cloud, listed):
-        found = {
-            "id": ActionType.parse(self.ACTION_TYPE).as_id(),
-            "actionConfigurationProperties": [
-                {"name": "Password", "required": False, "key": False, "secret": True}
-            ],
-            "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
-            "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
-        }
-        answer = {"actionTypes": [found] if listed else []}
-        cloud.expects("codepipeline", "list_action_types", answer)
+        cloud.expects_listed(self.ACTION_TYPE if listed else None)
         jobs = [
             {"clientId": self.OTHER, "jobId": "theirs/1"},
             {"clientId": CLIENT_ID, "jobId": "ours/1"},
