@@ -79,7 +79,10 @@ class Ended:
 
 
 class Machine:
-    """JobStateMachine with the resources that it uses."""
+    """JobStateMachine with the resources that it uses.
+
+    answered: by state, the last token in a row of the table that was answered.
+    """
 
     def __init__(self) -> None:
         self.dynamodb = boto3.client("dynamodb")
@@ -87,6 +90,7 @@ class Machine:
         self._events = boto3.client("events")
         self._sqs = boto3.client("sqs")
         self.reports: list[dict[str, Any]] = []
+        self.answered: dict[str, str] = {}
         self._report_answers: list[Any] = []
         self.dynamodb.create_table(
             TableName="JobTable",
@@ -145,10 +149,6 @@ class Machine:
             told |= {"error": failure["Error"] or "JobFailed", "cause": failure["Cause"] or "?"}
         return json.dumps(told).encode()
 
-    def set_report_answers(self, answers: list[Any]) -> None:
-        """Set what ReportFunction answers next."""
-        self._report_answers = answers
-
     def set(self, job_id: str, **attributes: dict[str, Any]) -> None:
         """Change or create a row."""
         self.dynamodb.update_item(
@@ -192,13 +192,11 @@ class Machine:
         )["events"]
         return events
 
-    def row_token(self, arn: str) -> tuple[str, str] | None:
-        """The state that waits with a token in a row of the table, if any, and the token."""
-        return self.row_token_in(self.latest(arn))
-
-    def row_token_in(self, events: list[dict[str, Any]]) -> tuple[str, str] | None:
+    @staticmethod
+    def row_token(events: list[dict[str, Any]]) -> tuple[str, str]:
+        """The state that waits with a token in a row of the table, and the token; or "" for both."""
         if events[0].get("taskSubmittedEventDetails", {}).get("resource") != WAITS_IN_ROW:
-            return None
+            return "", ""
         (scheduled,) = (
             event["taskScheduledEventDetails"]["parameters"]
             for event in events
@@ -237,7 +235,7 @@ class Machine:
             "Job In Progress": list(script.work),
         }
         rows = {state: list(answers) for state, answers in script.rows.items()}
-        seen = set[str]()
+        self.answered.clear()
         newest = 0
 
         def ended() -> Any:
@@ -247,10 +245,10 @@ class Machine:
             if latest[0]["id"] == newest and latest[0]["type"] not in ENDS:
                 return None
             newest = latest[0]["id"]
-            waits = self.row_token_in(latest)
-            if waits and waits[1] not in seen:
-                seen.add(waits[1])
-                self.answer(waits[1], rows.get(waits[0], [{}]))
+            state, token = self.row_token(latest)
+            if token != self.answered.get(state, ""):
+                self.answered[state] = token
+                self.answer(token, rows.get(state, [{}]))
             for kind, detail in self.take_events():
                 events.append((kind, detail))
                 if kind in answers:

@@ -202,12 +202,6 @@ class TestAction:
         assert cloud.announced[0]["cause"] == OVER_CAUSE
         assert pauses == [0]
 
-    def test_an_error_of_step_functions_is_raised_as_retryable(self, cloud):
-        put_job(cloud, **ACTION)
-        cloud.expects_error("stepfunctions", "get_execution_history", "ThrottlingException")
-        with pytest.raises(errors.StepFunctionsUnavailable):
-            stop.handler(ABANDONED, Context())
-
 
 class TestExecution:
     """An execution was ended from outside."""
@@ -306,15 +300,6 @@ class TestExecution:
         cloud.expects_event()
         assert ended(with_detail(ABORTED, input=None)) == [JOB_ID]
 
-    def test_an_error_of_codepipeline_is_raised_as_retryable_and_leaves_the_row(self, cloud):
-        put_job(cloud)
-        before = cloud.job(JOB_ID)
-        expect_report(cloud)
-        cloud.expects_error("codepipeline", PUT, "InternalFailure", "No.", 500)
-        with pytest.raises(errors.CodePipelineUnavailable):
-            stop.handler(ABORTED, Context())
-        assert cloud.job(JOB_ID) == before
-
 
 class TestDue:
     """The sweep has found a job that should have ended or been continued by now."""
@@ -333,15 +318,6 @@ class TestDue:
         cloud.expects_event()
         assert ended(DUE) == [JOB_ID]
         assert cloud.job(JOB_ID)["status"] == "Failed"
-
-    def test_a_due_job_that_has_ended_unannounced_is_announced(self, cloud):
-        put_job(cloud, status="Failed", **OVER, unannounced=ago(60), dueAt=ago(1))
-        expect_described(cloud, "ABORTED")
-        expect_report(cloud)
-        cloud.expects_event()
-        assert ended(DUE) == []
-        assert cloud.announced[0]["cause"] == OVER_CAUSE
-        assert cloud.job(JOB_ID)["dueAt"] > ago(-86_400)
 
     def test_a_due_job_whose_execution_runs_is_due_again_in_a_minute(self, cloud):
         put_job(cloud, dueAt=ago(1))
