@@ -47,11 +47,6 @@ class Context:
         return self.remaining_ms
 
 
-@pytest.fixture
-def context() -> Context:
-    return Context()
-
-
 class Clients:
     """The SDK's session: clients are created once; handlers that a test registers are removed."""
 
@@ -358,21 +353,13 @@ def table_properties() -> dict[str, dict[str, Any]]:
     """The tables' properties in the template, as CreateTable takes them."""
     resources = cfn_yaml.load(str(ROOT / "template.yaml"))["Resources"]
     later = ("PointInTimeRecoverySpecification", "SSESpecification", "TimeToLiveSpecification")
+    tables = {name: resources[name]["Properties"] for name in ("JobTable", "IntakeTable")}
+    # As ordinary dicts and strings instead of cfn-lint's nodes.
+    plain: dict[str, dict[str, Any]] = json.loads(json.dumps(tables))
     return {
-        table: {
-            name: plain(value)
-            for name, value in resources[table]["Properties"].items()
-            if name not in later
-        }
-        for table in ("JobTable", "IntakeTable")
+        table: {name: value for name, value in properties.items() if name not in later}
+        for table, properties in plain.items()
     }
-
-
-def plain(value: Any) -> Any:
-    """cfn-lint's decoded nodes as ordinary dicts and lists."""
-    if isinstance(value, dict):
-        return {str(name): plain(member) for name, member in value.items()}
-    return [plain(member) for member in value] if isinstance(value, list) else value
 
 
 @pytest.fixture

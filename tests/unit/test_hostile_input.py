@@ -433,6 +433,7 @@ def failed(error: str, cause: str, event: Any = SUCCEEDED) -> Any:
 
 
 @settled(40)
+@example(event=STOP_ACTION)
 @given(event=events(*STOP))
 def test_stop_changes_only_the_jobs_of_the_stopped_execution(cloud, event):
     """It may read the row of any job in the event, but changes only those of the execution."""

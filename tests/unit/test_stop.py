@@ -319,6 +319,15 @@ class TestDue:
         assert ended(DUE) == [JOB_ID]
         assert cloud.job(JOB_ID)["status"] == "Failed"
 
+    def test_a_due_job_that_has_ended_unannounced_is_announced(self, cloud):
+        put_job(cloud, status="Failed", **OVER, unannounced=ago(60), dueAt=ago(1))
+        expect_described(cloud, "ABORTED")
+        expect_report(cloud)
+        cloud.expects_event()
+        assert ended(DUE) == []
+        assert cloud.announced[0]["cause"] == OVER_CAUSE
+        assert cloud.job(JOB_ID)["dueAt"] > ago(-86_400)
+
     def test_a_due_job_whose_execution_runs_is_due_again_in_a_minute(self, cloud):
         put_job(cloud, dueAt=ago(1))
         expect_described(cloud, "RUNNING")
