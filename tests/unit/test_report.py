@@ -128,6 +128,8 @@ def test_a_retryable_error_is_raised(code, status, error, job, cloud):
     with pytest.raises(error):
         report.handler(SUCCEEDED, Context())
     assert cloud.job(JOB_ID)["status"] == "InProgress"
+    # No other result is put in its place.
+    assert len(cloud.sent) == 1
 
 
 def test_nothing_is_reported_if_the_row_cannot_be_read(aws_calls):
