@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.events.models import EventsBackend
 
 from local.aws import replaced, stepfunctions
 from tests.support import ROOT, wait_for
@@ -79,14 +80,17 @@ class Ended:
 
 
 class Machine:
-    """JobStateMachine with the resources that it uses."""
+    """JobStateMachine with the resources that it uses.
+
+    answered: by state, the last token in a row of the table that was answered.
+    """
 
     def __init__(self) -> None:
         self.dynamodb = boto3.client("dynamodb")
         self.step_functions = boto3.client("stepfunctions")
-        self._events = boto3.client("events")
-        self._sqs = boto3.client("sqs")
+        self._put: list[dict[str, Any]] = []
         self.reports: list[dict[str, Any]] = []
+        self.answered: dict[str, str] = {}
         self._report_answers: list[Any] = []
         self.dynamodb.create_table(
             TableName="JobTable",
@@ -94,19 +98,7 @@ class Machine:
             KeySchema=[{"AttributeName": "jobId", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "jobId", "AttributeType": "S"}],
         )
-        self._events.create_event_bus(Name="JobBus")
-        self._queue = self._sqs.create_queue(
-            QueueName="everything", Attributes={"VisibilityTimeout": "3600"}
-        )["QueueUrl"]
-        self._events.put_rule(
-            Name="everything",
-            EventBusName="JobBus",
-            EventPattern=json.dumps({"source": ["acknowledger"]}),
-        )
-        queue_arn = "arn:aws:sqs:us-east-1:123456789012:everything"
-        self._events.put_targets(
-            Rule="everything", EventBusName="JobBus", Targets=[{"Id": "1", "Arn": queue_arn}]
-        )
+        boto3.client("events").create_event_bus(Name="JobBus")
         role = boto3.client("iam").create_role(
             RoleName="Job", AssumeRolePolicyDocument=json.dumps(TRUST)
         )["Role"]["Arn"]
@@ -145,10 +137,6 @@ class Machine:
             told |= {"error": failure["Error"] or "JobFailed", "cause": failure["Cause"] or "?"}
         return json.dumps(told).encode()
 
-    def set_report_answers(self, answers: list[Any]) -> None:
-        """Set what ReportFunction answers next."""
-        self._report_answers = answers
-
     def set(self, job_id: str, **attributes: dict[str, Any]) -> None:
         """Change or create a row."""
         self.dynamodb.update_item(
@@ -176,14 +164,14 @@ class Machine:
             )["executionArn"]
         )
 
+    def put(self, entries: list[dict[str, Any]]) -> None:
+        """Note the events that were put on JobBus."""
+        self._put += entries
+
     def take_events(self) -> list[tuple[str, dict[str, Any]]]:
-        answer = self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
-        taken = []
-        for message in answer.get("Messages", []):
-            self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
-            event = json.loads(message["Body"])
-            taken.append((event["detail-type"], event["detail"]))
-        return taken
+        """The events on JobBus since the last time."""
+        taken = [self._put.pop(0) for _ in range(len(self._put))]
+        return [(entry["DetailType"], json.loads(entry["Detail"])) for entry in taken]
 
     def latest(self, arn: str) -> list[dict[str, Any]]:
         """The end of an execution's history, the latest event first."""
@@ -192,13 +180,11 @@ class Machine:
         )["events"]
         return events
 
-    def row_token(self, arn: str) -> tuple[str, str] | None:
-        """The state that waits with a token in a row of the table, if any, and the token."""
-        return self.row_token_in(self.latest(arn))
-
-    def row_token_in(self, events: list[dict[str, Any]]) -> tuple[str, str] | None:
+    @staticmethod
+    def row_token(events: list[dict[str, Any]]) -> tuple[str, str]:
+        """The state that waits with a token in a row of the table, and the token; or "" for both."""
         if events[0].get("taskSubmittedEventDetails", {}).get("resource") != WAITS_IN_ROW:
-            return None
+            return "", ""
         (scheduled,) = (
             event["taskScheduledEventDetails"]["parameters"]
             for event in events
@@ -237,7 +223,7 @@ class Machine:
             "Job In Progress": list(script.work),
         }
         rows = {state: list(answers) for state, answers in script.rows.items()}
-        seen = set[str]()
+        self.answered.clear()
         newest = 0
 
         def ended() -> Any:
@@ -247,10 +233,10 @@ class Machine:
             if latest[0]["id"] == newest and latest[0]["type"] not in ENDS:
                 return None
             newest = latest[0]["id"]
-            waits = self.row_token_in(latest)
-            if waits and waits[1] not in seen:
-                seen.add(waits[1])
-                self.answer(waits[1], rows.get(waits[0], [{}]))
+            state, token = self.row_token(latest)
+            if token != self.answered.get(state, ""):
+                self.answered[state] = token
+                self.answer(token, rows.get(state, [{}]))
             for kind, detail in self.take_events():
                 events.append((kind, detail))
                 if kind in answers:
@@ -292,6 +278,11 @@ def machine() -> Iterator[Machine]:
     ) -> bytes:
         return made[0].answer_report(body, response_headers)
 
+    def put(backend: EventsBackend, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        answer = put_events(backend, entries)
+        made[0].put(entries)
+        return answer
+
     config: Any = {
         "lambda": {"use_docker": False},
         "stepfunctions": {"execute_state_machine": True},
@@ -299,6 +290,8 @@ def machine() -> Iterator[Machine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         replaced.install("events", "jsonata", "stepfunctions")
+        put_events = EventsBackend.put_events
+        patch.setattr(EventsBackend, "put_events", put)
         patch.setattr(stepfunctions, "retry_scale", 0.0001)
         patch.setattr(LambdaSimpleBackend, "invoke", invoke)
         with mock_aws(config=config):

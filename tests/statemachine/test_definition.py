@@ -111,6 +111,14 @@ def test_every_error_of_ours_that_is_caught_or_retried_is_defined():
     assert caught <= OUR_ERRORS
 
 
+def test_an_execution_stands_down_at_every_error_that_says_so():
+    catch, _ = STATES["Dispatched"]["Catch"]
+    assert catch["Next"] == "StandDown"
+    assert set(catch["ErrorEquals"]) == {
+        kind.__name__ for kind in errors.StandDown.__subclasses__()
+    }
+
+
 def test_no_expression_requires_a_workers_error_or_cause():
     """A worker may give neither, and Report decides what null means."""
     for name, state in STATES.items():

@@ -10,18 +10,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.hostile import fits, mutated, settled, texts, values
-from tests.statemachine.conftest import DEFINITION, Ended, Script, as_sent
+from tests.statemachine.conftest import DEFINITION, PATIENT, Ended, Script, as_sent
 from tests.support import load_event
 
 STATES = json.loads(DEFINITION)["States"]
 RESULT = load_event("report-succeeded")["outcome"]["result"]
 UNCAUGHT = ("States.Runtime", "States.DataLimitExceeded")
 MOST_ERROR, MOST_CAUSE, MOST_OUTPUT = 256, 32_768, 262_144
-
-# These tests aren't about time, and generated input may take some.
-UNHURRIED = dict.fromkeys(
-    ("AcknowledgeTimeoutSeconds", "HeartbeatTimeoutSeconds", "JobTimeoutSeconds"), 60
-)
 
 Job = Callable[..., dict[str, Any]]
 
@@ -71,7 +66,7 @@ def check(ended: Ended) -> None:
     ).filter(sayable)
 )
 def test_a_workers_answer_reaches_report_unchanged(machine, job, result):
-    ended = machine.run(job(), Script(work=[result]), timeouts=UNHURRIED)
+    ended = machine.run(job(), Script(work=[result]))
     check(ended)
     (told,) = ended.reports
     if told["outcome"] == {"tooLong": True}:
@@ -83,7 +78,7 @@ def test_a_workers_answer_reaches_report_unchanged(machine, job, result):
 @settled(4)
 @given(error=said(MOST_ERROR), cause=said(MOST_CAUSE))
 def test_a_workers_failure_reaches_report_unchanged(machine, job, error, cause):
-    ended = machine.run(job(), Script(work=[(error, cause)]), timeouts=UNHURRIED)
+    ended = machine.run(job(), Script(work=[(error, cause)]))
     if error in UNCAUGHT:
         # Stop fails the job of an execution that ended like this.
         assert (ended.status, ended.error, ended.path[-1]) == ("FAILED", error, "InProgress")
@@ -97,7 +92,7 @@ def test_a_workers_failure_reaches_report_unchanged(machine, job, error, cause):
 @settled(4)
 @given(error=said(MOST_ERROR).filter(is_not_step_functions), cause=said(MOST_CAUSE))
 def test_a_refused_acknowledgment_keeps_its_error_and_cause(machine, job, error, cause):
-    ended = machine.run(job(), Script(acknowledge=[(error, cause)] * 20), timeouts=UNHURRIED)
+    ended = machine.run(job(), Script(acknowledge=[(error, cause)] * 20))
     assert "QueryEvaluation" not in f"{ended.error} {ended.cause}".replace(error, "")
     if ended.path[-1] == "StandDown":
         assert ended.output is not None
@@ -129,7 +124,7 @@ def test_texts_in_a_job_stay_text(machine, job, names, more):
     # The job must leave space for what Intake adds to the execution's input.
     assume(len(as_sent(own).encode()) < MOST_OUTPUT - 10_000)
     changes = {"configurationError": problem} if problem else {}
-    ended = machine.run(own, Script(), timeouts=UNHURRIED, **changes)
+    ended = machine.run(own, Script(), **changes)
     check(ended)
     assert ended.row is not None
     for column, text in (("pipelineName", pipeline), ("stageName", stage), ("actionName", action)):
@@ -150,7 +145,7 @@ def test_an_execution_that_was_started_by_hand_ends(machine, job, data):
         "job": job(),
         "actionType": "Custom/Build/Acknowledger/1",
         "offeredAt": "2026-01-01T00:00:00.000Z",
-        "timeouts": UNHURRIED,
+        "timeouts": PATIENT,
         "room": True,
         "continues": "",
         "configurationError": "",

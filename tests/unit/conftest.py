@@ -13,7 +13,7 @@ from cfnlint.decode import cfn_yaml
 from moto import mock_aws
 
 from acknowledger import acknowledgment, aws, client_tokens, job_api, job_table, table
-from acknowledger.config import config
+from acknowledger.config import ActionType, config
 from acknowledger.log import logger
 from acknowledger.moments import ago
 from acknowledger.room import GIVEN
@@ -45,11 +45,6 @@ class Context:
 
     def get_remaining_time_in_millis(self) -> int:
         return self.remaining_ms
-
-
-@pytest.fixture
-def context() -> Context:
-    return Context()
 
 
 class Clients:
@@ -165,6 +160,23 @@ class Aws:
             self.expects_error("codepipeline", "acknowledge_job", answer)
         else:
             self.expects("codepipeline", "acknowledge_job", {"status": answer}, request)
+
+    def expects_listed(self, action_type: str | None, *queryable: str) -> None:
+        """CodePipeline lists one action type, or none, with a secret property and further ones."""
+        known = {"required": True, "key": True}
+        secret: dict[str, Any] = {"name": "Password", "secret": True, **known}
+        more = [{"name": n, "secret": False, "queryable": True, **known} for n in queryable]
+        count = {"minimumCount": 0, "maximumCount": 5}
+        listed = [
+            {
+                "id": ActionType.parse(action_type).as_id(),
+                "inputArtifactDetails": count,
+                "outputArtifactDetails": count,
+                "actionConfigurationProperties": [secret, *more],
+            }
+            for action_type in filter(None, [action_type])
+        ]
+        self.expects("codepipeline", "list_action_types", {"actionTypes": listed})
 
     def expects_described(self, arn: str, status: str | None, **more: Any) -> None:
         """An execution is described; without a status, there is none of that name."""
@@ -341,21 +353,13 @@ def table_properties() -> dict[str, dict[str, Any]]:
     """The tables' properties in the template, as CreateTable takes them."""
     resources = cfn_yaml.load(str(ROOT / "template.yaml"))["Resources"]
     later = ("PointInTimeRecoverySpecification", "SSESpecification", "TimeToLiveSpecification")
+    tables = {name: resources[name]["Properties"] for name in ("JobTable", "IntakeTable")}
+    # As ordinary dicts and strings instead of cfn-lint's nodes.
+    plain: dict[str, dict[str, Any]] = json.loads(json.dumps(tables))
     return {
-        table: {
-            name: plain(value)
-            for name, value in resources[table]["Properties"].items()
-            if name not in later
-        }
-        for table in ("JobTable", "IntakeTable")
+        table: {name: value for name, value in properties.items() if name not in later}
+        for table, properties in plain.items()
     }
-
-
-def plain(value: Any) -> Any:
-    """cfn-lint's decoded nodes as ordinary dicts and lists."""
-    if isinstance(value, dict):
-        return {str(name): plain(member) for name, member in value.items()}
-    return [plain(member) for member in value] if isinstance(value, list) else value
 
 
 @pytest.fixture

@@ -40,6 +40,9 @@ def test_codepipelines_errors_become_ours(raised, expected):
     with pytest.raises(errors.AcknowledgerError) as told, errors.codepipeline_errors():
         raise raised
     assert type(told.value) is expected
+    if isinstance(raised, ClientError):
+        code = raised.response["Error"]["Code"]
+        assert str(told.value) == ("m" if expected.__name__ == code else f"{code}: m")
 
 
 def test_a_member_of_the_wrong_type_is_refused_permanently_without_its_value():

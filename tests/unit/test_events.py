@@ -127,6 +127,24 @@ def test_an_optional_member_must_be_valid(of, event, optional):
         events.parse({**event, "detail": {**event["detail"], optional: 7}}, of)
 
 
+@pytest.mark.parametrize("job_id", ["", "x" * 513])
+def test_a_job_id_has_1_to_512_characters(job_id):
+    with pytest.raises(EventInvalid, match=r"^detail\.jobId must have length"):
+        events.parse({**PROGRESS, "detail": {"jobId": job_id}}, "Report")
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *(None, 1790616937, "", "2026-09-28", "2026-09-28T17:35:37+02:00"),
+        "2026-09-28T17:35:37Z\n",
+    ],
+)
+def test_the_time_of_progress_is_a_moment_in_utc(time):
+    with pytest.raises(EventInvalid, match=r"^time must "):
+        events.parse({**PROGRESS, "time": time}, "Report")
+
+
 def test_the_message_repeats_no_value():
     with pytest.raises(EventInvalid) as refused:
         events.parse(DISPATCHED | {"detail": {"taskToken": "secret" * 2048}}, "Acknowledge")

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from acknowledger import offers
+from acknowledger.aws import operation_model
 from acknowledger.config import ActionType, Timeouts
 from acknowledger.errors import ContinuedElsewhere
-from acknowledger.offers import token
+from acknowledger.offers import PREFIX, continued, token
 from acknowledger.room import Room
 from tests.support import load_event
 from tests.unit.conftest import offered
@@ -18,11 +19,8 @@ MOST = Timeouts(60, 900, 3600)
 OFFER = offered({"Input": "x", "Password": "hunter2"})
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Job"
 AMPLE = Room("Custom/Build/Acknowledger/1")
+EXECUTION = f"{MACHINE.replace(':stateMachine:', ':execution:')}:first"
 NONE_LEFT = Room("Custom/Build/Acknowledger/1", 1, holders={"x": {}})
-
-
-def arn_of(machine):
-    return f"{machine.replace(':stateMachine:', ':execution:')}:first"
 
 
 def decide(offer=OFFER, room=AMPLE, **changes):
@@ -122,23 +120,26 @@ def test_ids_that_differ_only_in_invalid_characters_get_different_names():
 
 
 def test_only_the_input_of_a_continuing_job_names_the_first_job():
-    continuing = with_token(token(arn_of(MACHINE), "first", "second"))
+    continuing = with_token(token(EXECUTION, "first", "second"))
     assert start_input(continuing)["continues"] == {"jobId": "first", "after": "second"}
     for other in (OFFER, with_token("the worker's own")):
-        assert "continues" not in start_input(other)
+        made = start_input(other)
+        assert "continues" not in made
+        assert made["job"]["data"].get("continuationToken") == other["data"].get(
+            "continuationToken"
+        )
 
 
 def test_without_room_only_jobs_that_continue_one_in_flight_are_taken():
-    continuing = with_token(token(arn_of(MACHINE), "first", "second"))
+    continuing = with_token(token(EXECUTION, "first", "second"))
     assert decide(room=NONE_LEFT) is None
     assert decide(with_token("the worker's own"), NONE_LEFT) is None
     assert decide(continuing, NONE_LEFT) == decide(continuing)
 
 
 def test_a_job_that_continues_work_of_another_deployment_is_not_taken():
-    theirs = arn_of(f"{MACHINE}OfTheirs")
     with pytest.raises(ContinuedElsewhere):
-        decide(with_token(token(theirs, "first", "second")))
+        decide(with_token(token(EXECUTION.replace(":Job:", ":JobOfTheirs:"), "first", "second")))
 
 
 @pytest.mark.parametrize("event", ["intake-action-started", "intake-action-started-older"])
@@ -160,3 +161,51 @@ def test_an_id_that_is_null_counts_as_missing():
 )
 def test_the_id_of_an_offer_is_found_if_it_has_one(offer, job_id):
     assert offers.job_id(offer) == job_id
+
+
+@pytest.mark.parametrize(
+    "job_id", ["f4f4ff82-2d11-11ea-9a5c-0242ac110002", "customer-7/deploy #42", "a:b:c", ":", "ü"]
+)
+@pytest.mark.parametrize("after", ["0f1e", 'a "quoted" [job], \\'])
+def test_a_continuation_token_names_the_first_job_and_the_previous_one(job_id, after):
+    made = token(EXECUTION, job_id, after)
+    assert continued(made, MACHINE) == {"jobId": job_id, "after": after}
+    assert token(EXECUTION, job_id, after) == made
+
+
+def test_each_job_of_a_chain_has_a_different_token():
+    assert token(EXECUTION, "a", "a") != token(EXECUTION, "a", "b")
+
+
+@pytest.mark.parametrize("given", [None, "", "build-1742", "Acknowledger:x", "x" + PREFIX])
+def test_a_continuation_token_of_a_worker_continues_no_job(given):
+    assert continued(given, MACHINE) is None
+
+
+OTHER = token(EXECUTION.replace(":Job:", ":Other:"), "job", "job")
+
+
+@pytest.mark.parametrize("given", [OTHER, f"{PREFIX}job", PREFIX, f'{PREFIX}Jo:["b","b"]'])
+def test_a_token_of_another_deployment_is_refused_and_the_deployment_named(given):
+    machine = given.removeprefix(PREFIX).partition(":")[0]
+    with pytest.raises(ContinuedElsewhere, match=f"another deployment, {machine}$"):
+        continued(given, MACHINE)
+
+
+@pytest.mark.parametrize("given", ["", "job", '["job"]', '["a","b","c"]', "{", "[]"])
+def test_a_malformed_token_with_our_prefix_is_an_error(given):
+    with pytest.raises(ValueError, match=r"."):
+        continued(f"{PREFIX}Job:{given}", MACHINE)
+
+
+def test_the_longest_token_is_within_codepipelines_limit():
+    shape = operation_model("codepipeline", "PutJobSuccessResult").input_shape.members[
+        "continuationToken"
+    ]
+    machine = "m" * 80
+    longest = token(
+        f"arn:aws:states:us-east-1:123456789012:execution:{machine}:n", "x" * 512, "y" * 512
+    )
+    assert len(longest) <= shape.metadata["max"]
+    job_id = "f4f4ff82-2d11-11ea-9a5c-0242ac110002"
+    assert re.fullmatch(r"[!-~ ]+", token(EXECUTION, job_id, job_id))

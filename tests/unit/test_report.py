@@ -125,7 +125,7 @@ def test_a_result_that_is_refused_is_counted_and_logged_with_its_job(job, cloud,
 def test_a_retryable_error_is_raised(code, status, error, job, cloud):
     job()
     cloud.expects_error("codepipeline", "put_job_success_result", code, "No.", status)
-    with pytest.raises(error):
+    with pytest.raises(error, match=f"^{code}: No"):
         report.handler(SUCCEEDED, Context())
     assert cloud.job(JOB_ID)["status"] == "InProgress"
 

@@ -202,12 +202,6 @@ class TestAction:
         assert cloud.announced[0]["cause"] == OVER_CAUSE
         assert pauses == [0]
 
-    def test_an_error_of_step_functions_is_raised_as_retryable(self, cloud):
-        put_job(cloud, **ACTION)
-        cloud.expects_error("stepfunctions", "get_execution_history", "ThrottlingException")
-        with pytest.raises(errors.StepFunctionsUnavailable):
-            stop.handler(ABANDONED, Context())
-
 
 class TestExecution:
     """An execution was ended from outside."""
@@ -305,15 +299,6 @@ class TestExecution:
         cloud.expects("codepipeline", PUT, {})
         cloud.expects_event()
         assert ended(with_detail(ABORTED, input=None)) == [JOB_ID]
-
-    def test_an_error_of_codepipeline_is_raised_as_retryable_and_leaves_the_row(self, cloud):
-        put_job(cloud)
-        before = cloud.job(JOB_ID)
-        expect_report(cloud)
-        cloud.expects_error("codepipeline", PUT, "InternalFailure", "No.", 500)
-        with pytest.raises(errors.CodePipelineUnavailable):
-            stop.handler(ABORTED, Context())
-        assert cloud.job(JOB_ID) == before
 
 
 class TestDue:

@@ -1,11 +1,10 @@
-import json
 import random
 import re
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -32,6 +31,8 @@ TYPE, OTHER_TYPE = ENVIRONMENT["ACTION_TYPES"].split(",")
 PARTNER = "ThirdParty/Deploy/Partner/1"
 RESUME_ONE = {"detail-type": "Resume Intake", "detail": {"actionTypes": [TYPE]}}
 ARN = ENVIRONMENT["STATE_MACHINE_ARN"].replace("stateMachine", "execution")
+#: The number of an offer that continues the work of the job "first".
+NEXT = 1000
 
 
 def offer(number=1, execution=ACTION, **data):
@@ -225,7 +226,12 @@ def test_an_error_in_counting_the_jobs_in_flight_is_raised_after_everything_else
 
 @pytest.mark.parametrize(
     "bad",
-    [{"id": "x"}, offer(9) | {"data": None}, offer(9) | {"data": {"actionConfiguration": []}}],
+    [
+        {"id": "x"},
+        offer(9) | {"data": None},
+        offer(9) | {"data": {"actionConfiguration": []}},
+        offer(9, continuationToken=f"{PREFIX}Job:x"),
+    ],
 )
 def test_an_offer_that_cannot_be_read_does_not_affect_the_others(bad, cloud):
     cloud.service("codepipeline").client.meta.events.register(
@@ -234,7 +240,7 @@ def test_an_offer_that_cannot_be_read_does_not_affect_the_others(bad, cloud):
     )
     expect_poll(cloud, offer(), starts=1)
     expect_poll(cloud)
-    with pytest.raises(errors.IntakeIncomplete, match="starting job"):
+    with pytest.raises(errors.IntakeIncomplete, match=f"starting job {bad['id']}"):
         handle(STARTED)
 
 
@@ -287,8 +293,85 @@ def test_an_offer_with_the_same_nonce_is_left_to_its_execution_if_that_waits_or_
     assert all(re.fullmatch(rf"{first}-\d{{13}}", name) for name in others)
 
 
+def without_room(limits, paused):
+    """A limit, and a row with no room left, in which a job is awaited."""
+    return limits, {"holders": {"x": holder(8)}, "awaiting": {"first": ago(9)}, "paused": paused}
+
+
+PAUSED = {"paused": True, "awaiting": {"first": ago(9)}}
+NO_ROOM = [without_room(*each) for each in (("0", True), ("1", True), ("1", False))]
+POLLS: list[Any] = [
+    ("3,0", {}, [(3, [1]), (2, [2, 3])], dict.fromkeys([1, 2, 3], GIVEN)),
+    # Neither room nor an awaited job: no poll.
+    ("1", {"holders": {"x": holder(8)}}, [], {}),
+    # A job that continues one in flight uses its room.
+    *((*given, [(1, [NEXT])], {NEXT: None}) for given in NO_ROOM),
+    # During a pause, as many jobs are requested as are awaited. The others are offered again: an
+    # execution that waits for room would hold them.
+    (
+        "0",
+        PAUSED | {"awaiting": dict.fromkeys(("first", "2nd"), ago(9))},
+        [(2, [NEXT])],
+        {NEXT: None},
+    ),
+    ("0", PAUSED, [(1, [1]), (2, [])], {}),
+    # Without room, batches grow until the awaited job has come, or until one isn't full.
+    *((*given, [(1, [1]), (2, [2, 3]), (4, [4, NEXT, 6])], {NEXT: None}) for given in NO_ROOM),
+    *((*given, [(1, [1]), (2, [2, 3]), (4, [4, 5, 6])], {}) for given in NO_ROOM),
+    # Other jobs are taken while room is left.
+    (
+        *without_room("2", paused=False),
+        [(2, [1, 2]), (4, range(3, 7)), (8, [7])],
+        {1: GIVEN, 2: AWAITED},
+    ),
+    (*without_room("2", paused=False), [(2, [1])], {1: GIVEN}),
+    # Too many batches without a job to take.
+    ("0", PAUSED, [(n, range(n)) for n in (1, 2, 4, 8, 16, 32, 64, *[BATCH_SIZE] * 3)], {}),
+]
+
+
+@pytest.mark.parametrize(("limits", "row", "batches", "rooms"), POLLS)
+def test_jobs_are_requested_while_there_is_room_or_one_is_awaited(
+    cloud, limit, pauses, limits, row, batches, rooms
+):
+    """Given: the size of each poll and the offers' numbers, and those taken, each with its room."""
+    limit(limits)
+    cloud.put_intake(**row)
+    if "awaiting" in row:
+        already_taken(cloud)
+    for size, numbers in batches:
+        jobs = [continuing(n) if n == NEXT else offer(n) for n in numbers]
+        expect_poll(cloud, *jobs, size=size, starts=len(rooms.keys() & {*numbers}))
+    offered_now = sum(len(numbers) for _, numbers in batches)
+    assert handle(STARTED) == {"offered": offered_now, "taken": len(rooms)}
+    started = {name: given.get("room") for name, given in cloud.started.items()}
+    assert started == {name_of(number): room for number, room in rooms.items()}
+    # The event of an execution that ends will find the job of this event.
+    assert pauses == [0]
+    holders, waiting = (
+        [name for name, room in started.items() if room == given] for given in (GIVEN, AWAITED)
+    )
+    awaited = row.get("awaiting", {}).keys() - ({"first"} if NEXT in rooms else set())
+    assert places(cloud) == (sorted([*row.get("holders", {}), *holders]), waiting, sorted(awaited))
+
+
+def test_polling_ends_after_ten_batches_in_a_row_without_a_job_to_take(cloud, monkeypatch):
+    assert taking.FRUITLESS_BATCHES == 10
+    monkeypatch.setattr(taking, "FRUITLESS_BATCHES", 2)
+    awaiting = dict.fromkeys(("first", "second", "third"), ago(9))
+    cloud.put_intake(paused=True, awaiting=awaiting)
+    already_taken(cloud)
+    others = [offer(number, execution="x") for number in range(24)]
+    expect_poll(cloud, *others[:3], size=3)
+    expect_poll(cloud, continuing(10, execution="x"), *others[:5], size=6, starts=1)
+    for size in (12, 24):
+        expect_poll(cloud, *others[:size], size=size)
+    assert handle(STARTED) == {"offered": 45, "taken": 1}
+    assert sorted(cloud.intake()["awaiting"]) == ["second", "third"]
+
+
 class TestRoom:
-    """How many jobs are requested, and which executions have to wait."""
+    """Which executions have room, and which have to wait."""
 
     def test_jobs_are_not_counted_without_a_limit(self, cloud):
         expect_poll(cloud, offer(1), starts=1)
@@ -296,17 +379,6 @@ class TestRoom:
         assert handle(STARTED) == {"offered": 1, "taken": 1}
         assert "room" not in cloud.started[name_of(1)]
         assert [call for call in cloud.calls if "IntakeTable" in call] == ["IntakeTable GetItem"]
-
-    def test_as_many_jobs_are_requested_as_there_is_room_for(self, cloud, limit, pauses):
-        limit("3,0")
-        expect_poll(cloud, offer(1), size=3, starts=1)
-        expect_poll(cloud, offer(2), offer(3), size=2, starts=2)
-        assert handle(STARTED) == {"offered": 3, "taken": 3}
-        given = {name: started["room"] for name, started in cloud.started.items()}
-        assert given == {name_of(number): GIVEN for number in (1, 2, 3)}
-        assert sorted(cloud.intake()["holders"]) == sorted(given)
-        # The event of an execution that ends will find the job of this event.
-        assert pauses == [0]
 
     def test_a_job_whose_room_another_intake_took_meanwhile_waits(self, cloud, limit):
         limit("1")
@@ -355,20 +427,39 @@ class TestRoom:
         with pytest.raises(errors.IntakeIncomplete, match="TableUnavailable"):
             handle(STARTED)
 
-    def test_a_sweep_gives_back_leaked_room(self, cloud, waiting, limit):
+    @pytest.mark.parametrize(("event", "kept"), [(SCHEDULE, []), (STARTED, [name_of(1)])])
+    def test_only_a_sweep_gives_back_leaked_room(self, cloud, waiting, limit, event, kept):
         limit("1,0")
         cloud.put_intake(holders={name_of(1): holder(1, 300)})
-        cloud.expects("stepfunctions", "list_executions", {"executions": []})
-        cloud.expects_described(arn_of(name_of(1)), "ABORTED")
-        handle(SCHEDULE)
-        assert cloud.intake()["holders"] == {}
-        assert waiting == {TYPE: [], OTHER_TYPE: []}
+        if not kept:
+            cloud.expects("stepfunctions", "list_executions", {"executions": []})
+            cloud.expects_described(arn_of(name_of(1)), "ABORTED")
+        handle(event)
+        assert list(cloud.intake()["holders"]) == kept
+        assert waiting[TYPE] == [[]] * len(kept)
 
-    def test_a_started_event_leaves_leaked_room_to_the_sweep(self, cloud, limit):
-        limit("1")
-        cloud.put_intake(holders={name_of(1): holder(1, 300)})
-        assert handle(STARTED) == {"offered": 0, "taken": 0}
-        assert list(cloud.intake()["holders"]) == [name_of(1)]
+    def test_a_job_of_another_deployment_does_not_affect_the_rest_of_the_batch(
+        self, cloud, limit, log
+    ):
+        limit("5")
+        theirs = f"{ARN.rpartition(':')[0]}:Theirs:x"
+        expect_poll(cloud, continuing(1, theirs), offer(2), size=5, starts=1)
+        expect_poll(cloud, size=4)
+        assert handle(STARTED) == {"offered": 2, "taken": 1}
+        assert list(cloud.started) == list(cloud.intake()["holders"]) == [name_of(2)]
+        (line,) = [line for line in log.lines if "reason" in line]
+        assert (line["level"], line["job_id"]) == ("WARNING", offer(1)["id"])
+        assert "another deployment, Theirs" in line["reason"]
+
+    def test_a_job_that_is_awaited_again_meanwhile_stays_awaited(self, cloud):
+        """By the time its execution is started, the job that came may have been continued itself."""
+        awaited, again = ({"paused": True, "awaiting": {"first": ago(age)}} for age in (9, 0))
+        cloud.put_intake(**awaited)
+        cloud.before("UpdateItem", lambda: cloud.put_intake(**again))
+        expect_poll(cloud, continuing(1), size=1, starts=1)
+        expect_poll(cloud, size=2)
+        assert handle(STARTED)["taken"] == 1
+        assert cloud.intake()["awaiting"] == again["awaiting"]
 
 
 class TestEnded:
@@ -418,14 +509,6 @@ class TestEnded:
         handle(self.event(input=given))
         assert bool(cloud.calls) is bool(polled)
 
-    def test_a_repeated_event_gives_room_once(self, cloud, limit):
-        limit("2")
-        cloud.put_intake(holders={HELD: holder(9), "x": holder(8)})
-        for _ in range(2):
-            expect_poll(cloud, size=1)
-            handle(ENDED)
-        assert list(cloud.intake()["holders"]) == ["x"]
-
 
 class TestPause:
     """An operator stops intake for a while."""
@@ -451,171 +534,6 @@ class TestPause:
         assert polled == [TYPE]
         assert handle(RESUME) == {"paused": []}
         assert sorted(polled) == sorted([TYPE, TYPE, OTHER_TYPE])
-
-    def test_a_pause_changes_nothing_else(self, cloud):
-        cloud.put_intake(holders={"a": holder(1)}, awaiting={"first": ago(1)})
-        before = cloud.intake()
-        for _ in range(2):
-            handle(PAUSE)
-            assert cloud.intake() == before | {"paused": True}
-
-    def test_during_a_pause_as_many_jobs_are_requested_as_are_awaited(self, cloud):
-        cloud.put_intake(paused=True, awaiting={"first": ago(9), "second": ago(9)})
-        expect_poll(cloud, continuing(1), size=2, starts=1)
-        assert handle(STARTED)["taken"] == 1
-        assert cloud.started[name_of(1)]["continues"] == {"jobId": "first", "after": "before"}
-        assert list(cloud.intake()["awaiting"]) == ["second"]
-
-    def test_during_a_pause_a_job_that_is_not_awaited_is_left_alone(self, cloud):
-        """CodePipeline offers it again. An execution that waits for room would hold it."""
-        cloud.put_intake(paused=True, awaiting={"first": ago(9)})
-        already_taken(cloud)
-        before = cloud.intake()
-        expect_poll(cloud, offer(1), size=1)
-        expect_poll(cloud, size=2)
-        assert handle(STARTED) == {"offered": 1, "taken": 0}
-        assert (cloud.started, cloud.intake()) == ({}, before)
-
-    def test_after_a_pause_all_waiting_executions_go_on_before_any_poll(self, cloud):
-        cloud.put_intake(paused=True, waiting={name_of(n): entry(n, 9 - n) for n in (1, 2, 3)})
-        for number in (1, 2, 3):
-            row = {"execution": arn_of(name_of(number)), "room": AWAITED}
-            cloud.put_job(offer(number)["id"], roomToken=f"t{number}", **row)
-            request = {"taskToken": f"t{number}", "output": "{}"}
-            cloud.expects("stepfunctions", "send_task_success", {}, request)
-        expect_poll(cloud)
-        handle(RESUME_ONE)
-        assert places(cloud) == ([], [], [])
-
-
-NO_ROOM = [("0", True), ("1", True), ("1", False)]
-
-
-class TestContinuation:
-    """Jobs with a continuation token."""
-
-    @pytest.mark.parametrize(("limits", "paused"), [("0", True), ("1", False)])
-    def test_a_job_that_continues_one_in_flight_uses_its_room(self, cloud, limit, limits, paused):
-        limit(limits)
-        cloud.put_intake(holders={"x": holder(8)}, awaiting={"first": ago(9)}, paused=paused)
-        expect_poll(cloud, continuing(1), size=1, starts=1)
-        assert handle(STARTED)["taken"] == 1
-        assert cloud.started[name_of(1)]["continues"] == {"jobId": "first", "after": "before"}
-        assert "room" not in cloud.started[name_of(1)]
-        assert places(cloud) == (["x"], [], [])
-
-    def test_a_continuation_token_of_a_worker_is_passed_on(self, cloud):
-        expect_poll(cloud, offer(1, continuationToken="build-1742"), starts=1)
-        expect_poll(cloud)
-        handle(STARTED)
-        assert "continues" not in cloud.started[name_of(1)]
-        assert cloud.started[name_of(1)]["job"]["data"]["continuationToken"] == "build-1742"
-
-    def test_a_job_of_another_deployment_does_not_affect_the_rest_of_the_batch(
-        self, cloud, limit, log
-    ):
-        limit("5")
-        theirs = f"{ARN.rpartition(':')[0]}:Theirs:x"
-        expect_poll(cloud, continuing(1, theirs), offer(2), size=5, starts=1)
-        expect_poll(cloud, size=4)
-        assert handle(STARTED) == {"offered": 2, "taken": 1}
-        assert list(cloud.started) == list(cloud.intake()["holders"]) == [name_of(2)]
-        (line,) = [line for line in log.lines if "reason" in line]
-        assert (line["level"], line["job_id"]) == ("WARNING", offer(1)["id"])
-        assert "another deployment, Theirs" in line["reason"]
-
-    def test_a_malformed_token_with_our_prefix_does_not_affect_the_other_jobs(self, cloud):
-        expect_poll(cloud, offer(1, continuationToken=f"{PREFIX}Job:x"), offer(2), starts=1)
-        expect_poll(cloud)
-        with pytest.raises(errors.IntakeIncomplete, match=f"starting job {offer(1)['id']}"):
-            handle(STARTED)
-        assert list(cloud.started) == [name_of(2)]
-
-    @pytest.mark.parametrize(("limits", "paused"), NO_ROOM)
-    def test_without_room_batches_grow_until_the_awaited_job_has_come(
-        self, cloud, limit, limits, paused
-    ):
-        limit(limits)
-        cloud.put_intake(holders={"x": holder(8)}, awaiting={"first": ago(9)}, paused=paused)
-        expect_poll(cloud, offer(1), size=1)
-        expect_poll(cloud, offer(2), offer(3), size=2)
-        expect_poll(cloud, offer(4), continuing(5), offer(6), size=4, starts=1)
-        assert handle(STARTED) == {"offered": 6, "taken": 1}
-        assert list(cloud.started) == [name_of(5)]
-        assert places(cloud) == (["x"], [], [])
-
-    def test_other_jobs_are_taken_while_room_is_left(self, cloud, limit):
-        limit("2")
-        cloud.put_intake(holders={"x": holder(8)}, awaiting={"first": ago(9)})
-        expect_poll(cloud, offer(1), offer(2), size=2, starts=2)
-        # Now no room is left.
-        expect_poll(cloud, *map(offer, range(3, 7)), size=4)
-        expect_poll(cloud, offer(7), size=8)
-        assert handle(STARTED) == {"offered": 7, "taken": 2}
-        assert [cloud.started[name_of(number)]["room"] for number in (1, 2)] == [GIVEN, AWAITED]
-        assert places(cloud) == (sorted(["x", name_of(1)]), [name_of(2)], ["first"])
-
-    def test_polling_ends_when_the_last_room_is_taken_and_the_batch_was_not_full(
-        self, cloud, limit
-    ):
-        limit("2")
-        cloud.put_intake(holders={"x": holder(8)}, awaiting={"first": ago(9)})
-        expect_poll(cloud, offer(1), size=2, starts=1)
-        assert handle(STARTED) == {"offered": 1, "taken": 1}
-        assert cloud.started[name_of(1)]["room"] == GIVEN
-        assert list(cloud.intake()["awaiting"]) == ["first"]
-
-    @pytest.mark.parametrize(("limits", "paused"), NO_ROOM)
-    def test_without_room_polling_ends_at_a_batch_that_is_not_full(
-        self, cloud, limit, limits, paused
-    ):
-        limit(limits)
-        cloud.put_intake(holders={"x": holder(8)}, awaiting={"first": ago(9)}, paused=paused)
-        already_taken(cloud)
-        before = cloud.intake()
-        expect_poll(cloud, offer(1), size=1)
-        expect_poll(cloud, offer(2), offer(3), size=2)
-        expect_poll(cloud, offer(4), offer(5), offer(6), size=4)
-        assert handle(STARTED) == {"offered": 6, "taken": 0}
-        assert (cloud.started, cloud.intake()) == ({}, before)
-
-    def test_polling_ends_after_too_many_batches_without_a_job_to_take(self, cloud):
-        cloud.put_intake(paused=True, awaiting={"first": ago(9)})
-        already_taken(cloud)
-        sizes = [1, 2, 4, 8, 16, 32, 64, *[BATCH_SIZE] * 3]
-        assert len(sizes) == taking.FRUITLESS_BATCHES
-        for size in sizes:
-            expect_poll(cloud, *map(offer, range(size)), size=size)
-        assert handle(STARTED) == {"offered": sum(sizes), "taken": 0}
-        assert (cloud.started, list(cloud.intake()["awaiting"])) == ({}, ["first"])
-
-    def test_only_consecutive_batches_without_a_job_to_take_are_counted(self, cloud, monkeypatch):
-        monkeypatch.setattr(taking, "FRUITLESS_BATCHES", 2)
-        awaiting = dict.fromkeys(("first", "second", "third"), ago(9))
-        cloud.put_intake(paused=True, awaiting=awaiting)
-        already_taken(cloud)
-        others = [offer(number, execution="x") for number in range(24)]
-        expect_poll(cloud, *others[:3], size=3)
-        expect_poll(cloud, continuing(10, execution="x"), *others[:5], size=6, starts=1)
-        for size in (12, 24):
-            expect_poll(cloud, *others[:size], size=size)
-        assert handle(STARTED) == {"offered": 45, "taken": 1}
-        assert sorted(cloud.intake()["awaiting"]) == ["second", "third"]
-
-    def test_without_room_and_awaited_jobs_there_is_no_poll(self, cloud, limit):
-        limit("1")
-        cloud.put_intake(holders={"x": holder(8)})
-        assert handle(STARTED) == {"offered": 0, "taken": 0}
-
-    def test_a_job_that_is_awaited_again_meanwhile_stays_awaited(self, cloud):
-        """By the time its execution is started, the job that came may have been continued itself."""
-        awaited, again = ({"paused": True, "awaiting": {"first": ago(age)}} for age in (9, 0))
-        cloud.put_intake(**awaited)
-        cloud.before("UpdateItem", lambda: cloud.put_intake(**again))
-        expect_poll(cloud, continuing(1), size=1, starts=1)
-        expect_poll(cloud, size=2)
-        assert handle(STARTED)["taken"] == 1
-        assert cloud.intake()["awaiting"] == again["awaiting"]
 
 
 class TestReminders:
@@ -656,75 +574,42 @@ class TestDueJobs:
         handle(SCHEDULE)
         assert cloud.calls.count("JobTable Query") == len(cloud.calls) - 2 == 7
 
-    def test_an_event_that_cannot_be_put_is_an_error_after_everything_else(self, cloud):
-        cloud.put_job("due", dueAt=ago(1))
-        cloud.expects_error("events", "put_events", "ThrottlingException")
-        with pytest.raises(errors.IntakeIncomplete, match="checking the jobs in flight"):
-            handle(SCHEDULE)
+
+QUERIED = f"{OTHER_TYPE}?ProjectName=one,{OTHER_TYPE}?ProjectName=two"
+HAS = "the parameter Queries has a value for ProjectName, but"
 
 
 class TestProperties:
     """What action types declare: secret properties, and the one whose values are polled for."""
 
-    QUERIED = "Custom/Test/Other/2?ProjectName=one,Custom/Test/Other/2?ProjectName=two"
-    SWEEP: ClassVar = {"detail-type": "Resume Intake", "detail": {"actionTypes": [OTHER_TYPE]}}
-    RESUME_ALL: ClassVar = {"detail-type": "Resume Intake"}
-
     @pytest.fixture(autouse=True)
     def known_properties(self):
         """The action types are listed."""
 
-    @staticmethod
-    def expect_listed(cloud, *queryable, kind=OTHER_TYPE, listed=True):
-        known = {"required": True, "key": True}
-        properties: list[Any] = [{"name": "Password", "secret": True, **known}]
-        properties += [
-            {"name": name, "secret": False, "queryable": True, **known} for name in queryable
-        ]
-        found = {
-            "id": ActionType.parse(kind).as_id(),
-            "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
-            "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
-            "actionConfigurationProperties": properties,
-        }
-        answer = {"actionTypes": [found] if listed else []}
-        cloud.expects("codepipeline", "list_action_types", answer)
-
-    def test_no_secret_reaches_the_execution_or_the_log(self, cloud, capsys, log):
-        self.expect_listed(cloud, kind=TYPE)
-        expect_poll(cloud, offer(), starts=1)
-        expect_poll(cloud)
-        handle(STARTED)
-        captured, sent = capsys.readouterr(), json.dumps(cloud.started)
-        assert offer()["id"] in sent
-        assert offer()["id"] in log.getvalue()
-        for written in (sent, captured.out, captured.err, log.getvalue()):
-            assert "SECRET" not in written
-            assert "hunter2" not in written
-
     def test_an_action_type_that_is_not_registered_yet_is_looked_up_again(self, cloud):
-        self.expect_listed(cloud, listed=False)
+        cloud.expects_listed(None)
         with pytest.raises(errors.IntakeIncomplete, match="is not registered"):
             handle(STARTED)
-        self.expect_listed(cloud, kind=TYPE)
+        cloud.expects_listed(TYPE)
         expect_poll(cloud, offer(), starts=1)
         expect_poll(cloud)
         assert handle(STARTED) == {"offered": 1, "taken": 1}
 
     def test_an_action_type_is_polled_with_each_value(self, cloud, monkeypatch):
-        monkeypatch.setenv("QUERIES", self.QUERIED)
+        monkeypatch.setenv("ACTION_TYPES", OTHER_TYPE)
+        monkeypatch.setenv("QUERIES", QUERIED)
         monkeypatch.setattr(random, "sample", lambda values, _: list(values))
-        self.expect_listed(cloud, "ProjectName")
+        cloud.expects_listed(OTHER_TYPE, "ProjectName")
         for value in ("one", "two"):
             expect_poll(cloud, kind=OTHER_TYPE, queryParam={"ProjectName": value})
-        assert handle(self.SWEEP) == {"paused": []}
+        assert handle(RESUME) == {"paused": []}
 
     def test_a_started_event_polls_its_action_type_with_the_values(self, cloud, monkeypatch):
         event = load_event("intake-action-started-queried")
         kind = "Custom/Build/MyTool/1"
         monkeypatch.setenv("ACTION_TYPES", f"{TYPE},{kind}")
         monkeypatch.setenv("QUERIES", f"{kind}?ProjectName=MyProject")
-        self.expect_listed(cloud, "ProjectName", kind=kind)
+        cloud.expects_listed(kind, "ProjectName")
         found = offer(execution=event["detail"]["action-execution-id"])
         for jobs in ([found], []):
             expect_poll(
@@ -733,22 +618,49 @@ class TestProperties:
         assert handle(event) == {"offered": 1, "taken": 1}
 
     @pytest.mark.parametrize(
-        ("queries", "queryable", "told"),
+        ("kind", "parameters", "listed", "told"),
         [
-            ("", ["ProjectName"], "its property ProjectName is queryable, so that the parameter"),
-            (QUERIED, [], "has a value for ProjectName, but it has no queryable property"),
-            (QUERIED, ["Job"], "has a value for ProjectName, but its queryable property is Job"),
+            (
+                OTHER_TYPE,
+                {},
+                [OTHER_TYPE, "ProjectName"],
+                "its property ProjectName is queryable, so that the parameter Queries must have a "
+                f"value for it, for example {OTHER_TYPE}?ProjectName=MyProject",
+            ),
+            (OTHER_TYPE, {"QUERIES": QUERIED}, [OTHER_TYPE], f"{HAS} it has no queryable property"),
+            (
+                OTHER_TYPE,
+                {"QUERIES": QUERIED},
+                [OTHER_TYPE, "Job"],
+                f"{HAS} its queryable property is Job",
+            ),
+            # PollForThirdPartyJobs takes no value.
+            *(
+                (
+                    PARTNER,
+                    {"QUERIES": f"{PARTNER}?ProjectName=one"},
+                    listed,
+                    f"{HAS} it has no queryable property",
+                )
+                for listed in ([PARTNER, "ProjectName"], [None])
+            ),
+            (
+                PARTNER,
+                {"CLIENT_TOKEN_PREFIX": ""},
+                [PARTNER],
+                "a partner's jobs need the parameter ClientTokenPrefix",
+            ),
         ],
     )
-    def test_a_mismatch_is_reported_with_the_action_type_the_property_and_the_parameter(
-        self, cloud, monkeypatch, capsys, queries, queryable, told
+    def test_an_action_type_that_cannot_be_polled_is_named_with_the_parameter(
+        self, cloud, monkeypatch, capsys, kind, parameters, listed, told
     ):
-        monkeypatch.setenv("QUERIES", queries)
-        self.expect_listed(cloud, *queryable)
-        with pytest.raises(errors.IntakeIncomplete, match=told) as caught:
-            handle(self.SWEEP)
-        assert f"polling {OTHER_TYPE}: ActionTypeNotServed: " in str(caught.value)
-        assert "Queries" in str(caught.value)
+        for name, value in ({"ACTION_TYPES": kind} | parameters).items():
+            monkeypatch.setenv(name, value)
+        cloud.expects_listed(*listed)
+        with pytest.raises(errors.IntakeIncomplete) as caught:
+            handle(RESUME)
+        assert str(caught.value) == f"polling {kind}: ActionTypeNotServed: {told}"
         assert metrics_in(capsys.readouterr().out)["ActionTypesNotServed"] == (1, "Count")
 
     @pytest.mark.parametrize("unknown", ["Custom/Build/NotServed/1", "ThirdParty/Build/Partner/1"])
@@ -767,37 +679,14 @@ class TestProperties:
         found = metrics_in(capsys.readouterr().out)
         assert (found["ActionTypesNotServed"], found["Sweeps"]) == ((1, "Count"), (2, "Count"))
 
-    @pytest.mark.parametrize("listed", [True, False])
-    def test_a_value_for_a_partners_action_type_is_a_mismatch(self, cloud, monkeypatch, listed):
-        monkeypatch.setenv("ACTION_TYPES", PARTNER)
-        monkeypatch.setenv("QUERIES", f"{PARTNER}?ProjectName=one")
-        self.expect_listed(cloud, "ProjectName", kind=PARTNER, listed=listed)
-        told = "has a value for ProjectName, but it has no queryable property"
-        with pytest.raises(errors.IntakeIncomplete, match=told):
-            handle(self.RESUME_ALL)
-
-    @pytest.mark.parametrize("listed", [True, False])
+    @pytest.mark.parametrize("listed", [[PARTNER, "ProjectName"], [None]])
     def test_a_partners_action_type_is_polled_without_a_value(self, cloud, monkeypatch, listed):
-        """PollForThirdPartyJobs takes none, whether or not a property is queryable."""
+        """Whether or not a property is queryable."""
         monkeypatch.setenv("ACTION_TYPES", PARTNER)
-        self.expect_listed(cloud, "ProjectName", kind=PARTNER, listed=listed)
+        cloud.expects_listed(*listed)
         request = {"actionTypeId": ActionType.parse(PARTNER).as_id(), "maxBatchSize": BATCH_SIZE}
         cloud.expects("codepipeline", "poll_for_third_party_jobs", {"jobs": []}, request)
-        assert handle(self.RESUME_ALL) == {"paused": []}
-
-    def test_a_partners_action_type_without_client_tokens_is_not_served(
-        self, cloud, monkeypatch, capsys
-    ):
-        monkeypatch.setenv("ACTION_TYPES", PARTNER)
-        monkeypatch.setenv("CLIENT_TOKEN_PREFIX", "")
-        self.expect_listed(cloud, "ProjectName", kind=PARTNER)
-        with pytest.raises(errors.IntakeIncomplete) as caught:
-            handle(self.RESUME_ALL)
-        assert str(caught.value) == (
-            f"polling {PARTNER}: ActionTypeNotServed: "
-            "a partner's jobs need the parameter ClientTokenPrefix"
-        )
-        assert metrics_in(capsys.readouterr().out)["ActionTypesNotServed"] == (1, "Count")
+        assert handle(RESUME) == {"paused": []}
 
 
 def test_a_refused_batch_size_is_halved_down_to_ten_and_remembered(aws_calls, log):
