@@ -14,7 +14,7 @@ from moto.stepfunctions.parser import models
 
 import moto_codepipeline
 from acknowledger import executions, table
-from acknowledger.moments import ago
+from acknowledger.moments import now
 from acknowledger.offers import execution_name
 from local import acknowledger
 from local.aws import dynamodb, functions, stepfunctions
@@ -219,7 +219,7 @@ class World:
 
     def expect_one_more(self) -> None:
         """Let Intake expect a job that continues another: it polls then even without room."""
-        self._awaiting({"some other job": {"S": ago(0)}})
+        self._awaiting({"some other job": {"S": now()}})
 
     def overflow(self, count: int) -> list[str]:
         """Start pipelines with room for one job; return their names, once one works and the others wait.

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from acknowledger.moments import ago
+from acknowledger.moments import ago, now
 from local.aws import permissions
 from local.aws.permissions import Call, Grant
 from tests.integration.alarms import DEAD_LETTERS
@@ -89,7 +89,7 @@ def is_repaired_by_a_sweep(world: World, jobs: Matrix) -> None:
     ended, untold = (f"Custom/Build/{lane}/1" for lane in LIMITED)
     holder = {"jobId": "x", "since": ago(300), "told": True}
     jobs.put_room(ended, {"ended": holder})
-    jobs.put_room(untold, {"untold": holder | {"since": ago(0), "told": False}})
+    jobs.put_room(untold, {"untold": holder | {"since": now(), "told": False}})
     start(world, "Hang")
     wait_for(lambda: not jobs.room(ended)["holders"], "the room to be given back", seconds=20)
     jobs.rest()

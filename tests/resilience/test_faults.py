@@ -35,7 +35,7 @@ from unittest.mock import patch
 import pytest
 
 import moto_codepipeline
-from acknowledger.moments import ago
+from acknowledger.moments import ago, now
 from acknowledger.table import plain, typed
 from acknowledger.upkeep import LEAK_SECONDS
 from local import acknowledger
@@ -248,7 +248,7 @@ class Matrix:
         takes_room = (call.caller, call.name) == ("Intake", "UpdateItem IntakeTable")
         if trial.way == "waits" and takes_room and not trial.forestalled:
             trial.forestalled = True
-            holder = {"jobId": "another's", "since": ago(0), "told": True}
+            holder = {"jobId": "another's", "since": now(), "told": True}
             self.put_room(self.kind(trial.owner, trial.lane), {self.other(trial): holder})
         if trial.way == "late" and call.name == "Query JobTable":
             self.be_offered(trial.job_id)

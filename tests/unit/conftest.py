@@ -15,7 +15,7 @@ from moto import mock_aws
 from acknowledger import acknowledgment, aws, client_tokens, job_api, job_table, table
 from acknowledger.config import ActionType, config
 from acknowledger.log import logger
-from acknowledger.moments import ago
+from acknowledger.moments import ago, now
 from acknowledger.room import GIVEN
 from local.aws import replaced
 from tests.support import FUNCTIONS_ENVIRONMENT, ROOT, load_event
@@ -300,7 +300,7 @@ class Cloud(Aws):
 
     def put_job(self, job_id: str, **row: Any) -> None:
         """Put a job's row, by default in progress since now."""
-        moment = row.get("updatedAt", ago(0))
+        moment = row.get("updatedAt", now())
         ended = row.get("status") in job_table.ENDED
         row = {
             "jobId": job_id,

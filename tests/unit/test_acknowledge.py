@@ -4,7 +4,7 @@ import pytest
 
 import acknowledge
 from acknowledger import errors
-from acknowledger.moments import ago
+from acknowledger.moments import ago, now
 from tests.support import load_event
 from tests.unit.conftest import Context, metrics_in, noted
 
@@ -46,11 +46,13 @@ def test_an_offered_job_is_acknowledged_and_its_status_returned(event, aws_calls
     assert acknowledge.handler(load_event(event), Context()) == IN_PROGRESS
 
 
-def test_the_status_is_sent_to_the_waiting_execution(job, cloud):
+@pytest.mark.parametrize("more", [{}, {"priority": 1}], ids=["as sent", "with a later field"])
+def test_the_status_is_sent_to_the_waiting_execution(more, job, cloud):
     job()
     cloud.expects("codepipeline", "acknowledge_job", IN_PROGRESS, BY_HAND)
     expect_told(cloud, IN_PROGRESS)
-    assert acknowledge.handler(DISPATCHED, Context()) == IN_PROGRESS
+    event = {**DISPATCHED, "detail": DISPATCHED["detail"] | more}
+    assert acknowledge.handler(event, Context()) == IN_PROGRESS
     assert cloud.job(JOB_ID)["status"] == "InProgress"
 
 
@@ -141,7 +143,7 @@ def test_the_sweep_checks_the_job_of_an_execution_that_no_longer_waits(code, sta
         cloud.expects("codepipeline", "acknowledge_job", IN_PROGRESS)
     cloud.expects_error("stepfunctions", "send_task_success", code)
     assert acknowledge.handler(DISPATCHED, Context()) == IN_PROGRESS
-    assert cloud.job(JOB_ID)["dueAt"] <= ago(0)
+    assert cloud.job(JOB_ID)["dueAt"] <= now()
 
 
 @pytest.mark.parametrize("code", ["TaskDoesNotExist", "TaskTimedOut"])
@@ -150,9 +152,16 @@ def test_a_job_given_back_by_an_execution_that_no_longer_waits_is_left_alone(cod
     assert acknowledge.handler(DISPATCHED, Context())["error"] == "ClaimTakenOver"
 
 
-def test_an_invalid_task_token_is_an_error(cloud):
-    cloud.expects_error("stepfunctions", "send_task_failure", "InvalidToken")
-    with pytest.raises(errors.TaskTokenGone, match="taskToken"):
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("InvalidToken", errors.TaskTokenGone),
+        ("KmsThrottlingException", errors.StepFunctionsUnavailable),
+    ],
+)
+def test_an_answer_that_cannot_be_sent_is_an_error(code, error, cloud):
+    cloud.expects_error("stepfunctions", "send_task_failure", code)
+    with pytest.raises(error, match=code if "Kms" in code else "taskToken"):
         acknowledge.handler(DISPATCHED, Context())
 
 

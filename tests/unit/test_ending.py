@@ -6,7 +6,7 @@ import pytest
 
 from acknowledger import ending, errors
 from acknowledger.job_table import EXPIRES_AFTER_SECONDS
-from acknowledger.moments import ago
+from acknowledger.moments import ago, now
 from tests.support import load_event
 
 SUCCEEDED, FAILED, TIMED_OUT, LATE = (
@@ -42,7 +42,7 @@ def test_a_success_is_reported_recorded_and_announced(job, cloud):
     cloud.expects_event()
     cloud.calls.clear()
     ended = end()
-    assert (ended.said, ended.first, ended.refused) == ({"status": "Succeeded"}, True, "")
+    assert (ended.answer, ended.first, ended.refused) == ({"status": "Succeeded"}, True, "")
     assert cloud.calls == ["JobTable GetItem", "JobTable UpdateItem"]
     row = cloud.job(JOB_ID)
     assert (row["status"], row["updatedAt"]) == ("Succeeded", row["times"]["Succeeded"])
@@ -79,7 +79,7 @@ def test_a_failure_is_reported_recorded_and_announced_in_the_same_words(
     job()
     cloud.expects("codepipeline", FAILURE, {})
     cloud.expects_event()
-    said = end(outcome).said
+    said = end(outcome).answer
     assert (said["status"], said["error"]) == (status, kind)
     assert said["cause"].startswith(message)
     details = {"type": kind, "message": said["cause"]}
@@ -95,10 +95,10 @@ def test_a_result_that_breaks_a_limit_fails_the_job_with_one_sentence(job, cloud
     cloud.expects_event()
     ended = end(load_event("bad/report-result")["outcome"])
     assert ended.refused == "ValidationException"
-    assert (ended.said["status"], ended.said["error"]) == ("Failed", "JobFailed")
+    assert (ended.answer["status"], ended.answer["error"]) == ("Failed", "JobFailed")
     told = "The worker's result was not accepted: 4 validation errors detected: Value at '"
-    assert ended.said["cause"].startswith(told)
-    assert cloud.announced[0]["cause"] == ended.said["cause"]
+    assert ended.answer["cause"].startswith(told)
+    assert cloud.announced[0]["cause"] == ended.answer["cause"]
 
 
 def test_output_variables_that_are_too_large_together_fail_the_job_with_one_sentence(job, cloud):
@@ -108,7 +108,7 @@ def test_output_variables_that_are_too_large_together_fail_the_job_with_one_sent
     )
     cloud.expects("codepipeline", FAILURE, {})
     cloud.expects_event()
-    assert end().said["cause"] == "The worker's result was not accepted: Over 122,880 bytes"
+    assert end().answer["cause"] == "The worker's result was not accepted: Over 122,880 bytes"
 
 
 @pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED, TIMED_OUT])
@@ -136,17 +136,17 @@ def test_a_repeated_ending_announces_the_recorded_one_and_changes_nothing(row, o
     before = cloud.job(JOB_ID)
     cloud.expects_event()
     ended = end(outcome)
-    assert (ended.said, ended.first) == (row, False)
+    assert (ended.answer, ended.first) == (row, False)
     assert cloud.job(JOB_ID) == before
     assert cloud.announced[0]["status"] == row["status"]
     # If the execution is over, it has put the event already.
-    assert end(outcome, running=False).said == row
+    assert end(outcome, running=False).answer == row
 
 
 def test_an_unannounced_ending_is_announced_once(job, cloud):
-    job(status="Failed", **OVER, unannounced=ago(60), dueAt=ago(0))
+    job(status="Failed", **OVER, unannounced=ago(60), dueAt=now())
     cloud.expects_event()
-    assert end(STOPPED, running=False).said == {"status": "Failed", **OVER}
+    assert end(STOPPED, running=False).answer == {"status": "Failed", **OVER}
     row = cloud.job(JOB_ID)
     assert ("unannounced" in row, row["dueAt"] > ago(-86_400)) == (False, True)
     end(STOPPED, running=False)
@@ -164,7 +164,7 @@ def test_an_event_that_could_not_be_put_is_put_by_the_next_try_or_the_sweep(runn
     assert row["status"] == "Succeeded"
     assert ("unannounced" in row, row["dueAt"] <= ago(-60)) == (True, True)
     cloud.expects_event()
-    assert end(running=running).said == {"status": "Succeeded"}
+    assert end(running=running).answer == {"status": "Succeeded"}
     row = cloud.job(JOB_ID)
     assert ("unannounced" in row, row["dueAt"] > ago(-86_400)) == (False, True)
 
@@ -185,7 +185,7 @@ def test_a_job_whose_row_belongs_to_another_execution_is_left_alone(job, cloud):
     job(execution="arn:of:a:newer:offer", status="Dispatched")
     before = cloud.job(JOB_ID)
     for outcome in (SUCCEEDED, LATE, STOPPED):
-        said = end(outcome).said
+        said = end(outcome).answer
         assert (said["status"], said["error"]) == ("StandDown", "ClaimTakenOver")
     assert cloud.job(JOB_ID) == before
 
@@ -193,13 +193,13 @@ def test_a_job_whose_row_belongs_to_another_execution_is_left_alone(job, cloud):
 def test_a_workers_result_is_reported_even_if_the_row_was_deleted(cloud):
     cloud.expects("codepipeline", SUCCESS, {})
     cloud.expects_event()
-    assert end().said == {"status": "Succeeded"}
+    assert end().answer == {"status": "Succeeded"}
     assert cloud.job(JOB_ID) == {}
 
 
 @pytest.mark.parametrize("outcome", [LATE, STOPPED])
 def test_without_a_row_nothing_but_a_workers_result_is_reported(outcome, cloud):
-    assert end(outcome).said["status"] == "StandDown"
+    assert end(outcome).answer["status"] == "StandDown"
 
 
 class TestNotAcknowledged:
@@ -213,7 +213,7 @@ class TestNotAcknowledged:
         cloud.expects("codepipeline", FAILURE, {})
         cloud.expects_event()
         ended = end(outcome)
-        assert ended.said["status"] == cloud.job(JOB_ID)["status"]
+        assert ended.answer["status"] == cloud.job(JOB_ID)["status"]
         assert "InProgress" in cloud.job(JOB_ID)["times"]
 
     @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ class TestNotAcknowledged:
     ):
         job(status="Dispatched")
         cloud.expects_acknowledgment(answer)
-        said = end(LATE).said
+        said = end(LATE).answer
         assert (said["status"], said["error"]) == (status, error)
         assert cloud.job(JOB_ID) == {}
 
@@ -237,7 +237,7 @@ class TestNotAcknowledged:
         job(status="Dispatched")
         cloud.expects_acknowledgment("Failed")
         cloud.expects_event()
-        assert end(LATE).said["error"] == "EndedElsewhere"
+        assert end(LATE).answer["error"] == "EndedElsewhere"
         row = cloud.job(JOB_ID)
         assert (row["status"], "unannounced" in row) == ("Failed", False)
 
@@ -246,7 +246,7 @@ class TestNotAcknowledged:
         cloud.put_job("work", continuing={"jobId": "work", "sent": True})
         cloud.expects_acknowledgment("InProgress")
         offer = OFFER | {"continues": {"jobId": "work", "after": "work"}}
-        assert ending.end(ARN, offer, LATE).said["error"] == "Joined"
+        assert ending.end(ARN, offer, LATE).answer["error"] == "Joined"
         assert cloud.job("work")["currentJobId"] == JOB_ID
 
     @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ class TestNotAcknowledged:
         self, state, error, told, job, cloud
     ):
         job(status="Queued")
-        said = end({"state": state, "failure": {"Error": error, "Cause": "No."}}).said
+        said = end({"state": state, "failure": {"Error": error, "Cause": "No."}}).answer
         assert (said["status"], said["error"]) == ("Refused", told)
         assert said["cause"]
         assert cloud.job(JOB_ID) == {}
@@ -277,7 +277,7 @@ class TestNotAcknowledged:
         cloud.expects("codepipeline", FAILURE, {})
         cloud.expects_event()
         refused = {"Error": "CodePipelineRefused", "Cause": "No."}
-        assert end({"state": "Dispatched", "failure": refused}).said["status"] == "TimedOut"
+        assert end({"state": "Dispatched", "failure": refused}).answer["status"] == "TimedOut"
 
     def test_a_refusal_that_may_be_temporary_is_retried(self, job, cloud):
         job(status="Dispatched")
@@ -297,7 +297,7 @@ class TestOver:
         heard = {"Error": OVER["error"], "Cause": OVER["cause"]}
         state = "InProgress" if status == "InProgress" else "Dispatched"
         outcome = {"state": state, "failure": heard, "milliseconds": 1}
-        assert end(outcome).said == {"status": "Failed", **OVER}
+        assert end(outcome).answer == {"status": "Failed", **OVER}
         row = cloud.job(JOB_ID)
         assert (row["status"], row["error"], "over" in row) == ("Failed", OVER["error"], False)
 
@@ -306,7 +306,7 @@ class TestOver:
         cloud.expects("codepipeline", FAILURE, {})
         cloud.expects_event()
         heard = {"Error": "EndedElsewhere", "Cause": "I say"}
-        said = end({"state": "InProgress", "failure": heard, "milliseconds": 1}).said
+        said = end({"state": "InProgress", "failure": heard, "milliseconds": 1}).answer
         assert (said["error"], said["cause"]) == ("JobFailed", "EndedElsewhere: I say")
 
     @pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED, TIMED_OUT, STOPPED])
@@ -320,7 +320,7 @@ class TestOver:
         cloud.expects_event()
         ended = end(outcome)
         cause = "CodePipeline has already ended the job: It has terminated"
-        assert ended.said == {"status": "Failed", "error": "EndedElsewhere", "cause": cause}
+        assert ended.answer == {"status": "Failed", "error": "EndedElsewhere", "cause": cause}
         assert ended.refused == code
         assert cloud.job(JOB_ID)["cause"] == cause
 
@@ -330,7 +330,7 @@ class TestOver:
         job(over=OVER, continuing={"jobId": JOB_ID, "sent": True})
         cloud.expects_error("codepipeline", SUCCESS, "InvalidJobStateException")
         cloud.expects_event()
-        assert end().said == {"status": "Failed", **OVER}
+        assert end().answer == {"status": "Failed", **OVER}
 
 
 class TestContinued:
@@ -350,7 +350,7 @@ class TestContinued:
         cloud.expects_error("codepipeline", SUCCESS, "InvalidJobStateException")
         if waited:
             cloud.expects_event()
-        said = end(SUCCEEDED | {"waited": waited}).said
+        said = end(SUCCEEDED | {"waited": waited}).answer
         status = "Failed" if waited else "NextJobNotHere"
         assert (said["status"], said["error"]) == (status, "NextJobNotHere")
         assert cloud.job(JOB_ID)["status"] == ("Failed" if waited else "InProgress")
@@ -372,7 +372,7 @@ class TestContinued:
             cloud.before("UpdateItem", joined)
         cloud.expects("codepipeline", SUCCESS, {}, {"jobId": SECOND, **SUCCEEDED["result"]})
         cloud.expects_event()
-        assert end().said == {"status": "Succeeded"}
+        assert end().answer == {"status": "Succeeded"}
         assert len(cloud.announced) == 1
 
 

@@ -87,7 +87,7 @@ def changes(room):
         "take room": lambda: intake_table.take(room, "c", "job", NOW),
         "take a place": lambda: intake_table.take(Room(TYPE, 1), "c", "job", NOW),
         "give": lambda: intake_table.give(room, "b"),
-        "told": lambda: intake_table.told(TYPE, "a"),
+        "told": lambda: intake_table.notified(TYPE, "a"),
         "give back room": lambda: intake_table.give_back(TYPE, "a"),
         "give back a place": lambda: intake_table.give_back(TYPE, "b"),
         "give back nothing": lambda: intake_table.give_back(TYPE, "z"),
@@ -116,9 +116,9 @@ def test_a_new_holder_keeps_its_start_of_waiting_and_is_not_notified_yet(cloud):
     cloud.put_intake(waiting={"b": WAITS})
     intake_table.give(intake_table.read(TYPE, 1), "b")
     assert cloud.intake()["holders"] == {"b": {**WAITS, "told": False}}
-    assert intake_table.read(TYPE, 1).untold == ["b"]
-    intake_table.told(TYPE, "b")
-    assert intake_table.read(TYPE, 1).untold == []
+    assert intake_table.read(TYPE, 1).not_notified == ["b"]
+    intake_table.notified(TYPE, "b")
+    assert intake_table.read(TYPE, 1).not_notified == []
 
 
 @pytest.mark.parametrize("limit", [0, 5])
@@ -139,7 +139,7 @@ def test_without_a_limit_all_waiting_executions_are_given_room(cloud):
 
 def test_giving_back_nothing_creates_no_row(cloud):
     intake_table.give_back(TYPE, "a")
-    intake_table.told(TYPE, "a")
+    intake_table.notified(TYPE, "a")
     intake_table.expect_no_more(TYPE, "j", NOW)
     intake_table.forget(TYPE, "j", LATER)
     assert cloud.intake() == {}

@@ -69,7 +69,7 @@ def test_executions_with_the_same_waiting_time_are_ordered_by_name():
 
 
 def test_executions_not_yet_notified_of_their_room_are_listed():
-    assert room(3, holders="aBC").untold == ["B", "C"]
+    assert room(3, holders="aBC").not_notified == ["B", "C"]
 
 
 @pytest.mark.parametrize(

@@ -92,16 +92,16 @@ def test_an_execution_that_does_not_wait_yet_finds_its_room_in_the_row(cloud, st
     """It may still write its row again, so it is notified again until it can't."""
     cloud.put_intake(waiting={"b": entry("b")})
     put_job(cloud, "b", status=status, room=AWAITED)
-    assert look(limit).untold == ["b"]
+    assert look(limit).not_notified == ["b"]
     assert cloud.job("job of b")["room"] == GIVEN
     put_job(cloud, "b", status=status, room=AWAITED)
-    assert look(limit).untold == ["b"]
+    assert look(limit).not_notified == ["b"]
     assert cloud.job("job of b")["room"] == GIVEN
     put_waiting_job(cloud, "b")
     expect_go_on(cloud, "b")
     look(limit)
     assert list(cloud.intake()["holders"]) == (["b"] if limit else [])
-    assert look(limit).untold == []
+    assert look(limit).not_notified == []
 
 
 @pytest.mark.parametrize("status", ["Dispatched", "InProgress", "Succeeded", "Failed", "TimedOut"])
@@ -109,14 +109,14 @@ def test_a_job_that_has_gone_on_without_waiting_counts_as_notified(cloud, status
     cloud.put_intake(holders={"b": holder("b", told=False)})
     put_job(cloud, "b", status=status)
     look(1)
-    assert look(1).untold == []
+    assert look(1).not_notified == []
     assert list(cloud.intake()["holders"]) == ["b"]
 
 
 @pytest.mark.parametrize("limit", [1, 0])
 def test_an_execution_whose_row_is_not_written_yet_is_notified_later(cloud, limit):
     cloud.put_intake(waiting={"b": entry("b")})
-    assert look(limit).untold == ["b"]
+    assert look(limit).not_notified == ["b"]
     put_waiting_job(cloud, "b")
     expect_go_on(cloud, "b")
     look(limit)
@@ -152,7 +152,7 @@ def test_a_row_of_another_execution_is_left_alone_and_tells_whether_the_room_is_
     put_waiting_job(cloud, "b", status=status, **other)
     before = cloud.job("job of b")
     look(limit)
-    assert look(limit).untold == ([] if stands_down else ["b"])
+    assert look(limit).not_notified == ([] if stands_down else ["b"])
     assert list(cloud.intake()["holders"]) == ([] if stands_down else ["b"])
     assert cloud.intake()["waiting"] == {}
     assert cloud.job("job of b") == before
@@ -162,14 +162,14 @@ def test_another_execution_for_the_same_offer_is_not_a_newer_offer(cloud):
     waits = entry("b", 30)
     cloud.put_intake(waiting={"b": waits})
     put_waiting_job(cloud, "b", execution=arn_of("other"), offeredAt=waits["since"])
-    assert look(1).untold == ["b"]
+    assert look(1).not_notified == ["b"]
 
 
 def test_an_execution_that_stopped_waiting_meanwhile_counts_as_notified(cloud):
     cloud.put_intake(waiting={"b": entry("b")})
     put_waiting_job(cloud, "b")
     cloud.expects_error("stepfunctions", "send_task_success", "TaskTimedOut")
-    assert look(1).untold == []
+    assert look(1).not_notified == []
 
 
 def test_an_execution_that_cannot_be_notified_now_is_notified_the_next_time(cloud):
