@@ -221,21 +221,6 @@ def test_nothing_is_said_about_a_larger_throttle_than_the_calls_reach(
     assert record.content["unanswered"]["throttle"] == told
 
 
-def test_a_poll_for_more_jobs_may_be_refused(tmp_path: Path) -> None:
-    with asked({"default_batch_size": 3}) as there:
-        poll = there.service.poll_for_jobs
-
-        def refusing(type_id: Any, number: int | None, query: Any) -> Any:
-            if number and number > 10:
-                raise exceptions.ValidationError("No more than 10")
-            return poll(type_id, number, query)
-
-        there.service.poll_for_jobs = refusing  # type: ignore[method-assign, assignment]
-        record = answers_of(there, tmp_path, "batch_cap", "texts")
-    assert record.content["switches"] == {"batch_cap": 10, "default_batch_size": 3}
-    assert record.content["facts"]["poll_for_100"] == "ValidationException: No more than 10"
-
-
 def test_the_probe_reports_that_all_calls_are_throttled(tmp_path: Path) -> None:
     with asked({"throttle": 0}) as there:
         record = answers_of(there, tmp_path, "acknowledge_seconds", "throttle")

@@ -123,6 +123,9 @@ def forbidden(text: str) -> Error:
     return Error("ValidationException", text)
 
 
+COUNTS = forbidden("The minimumCount of inputArtifactDetails is larger than its maximumCount")
+
+
 def returns(member: str, value: Any) -> Output:
     return Output(lambda output: output[member], value)
 
@@ -419,10 +422,9 @@ def _action_type_cases() -> Iterator[Row]:
     for change in ({"secret": True}, {"required": False}):
         with_one = action_type(configurationProperties=[QUERYABLE | change])
         yield create, f"a queryable property with {change}", nothing, with_one, secret
-    counts = forbidden("The minimumCount of inputArtifactDetails is larger than its maximumCount")
     reverse = {"minimumCount": 2, "maximumCount": 1}
     reversed_counts = action_type(inputArtifactDetails=reverse)
-    yield create, "counts the wrong way round", nothing, reversed_counts, counts
+    yield create, "counts the wrong way round", nothing, reversed_counts, COUNTS
     yield delete, "a type that exists", idle, identity, EMPTY
     yield delete, "a type that does not exist", nothing, identity, EMPTY
 
@@ -592,13 +594,10 @@ def _partner_type_cases() -> Iterator[Row]:
     function = "arn:aws:lambda:eu-west-1:123456789012:function:build"
     configuration = {"lambdaExecutorConfiguration": {"lambdaFunctionArn": function}}
     executor = {"type": "Lambda", "configuration": configuration}
-    text = "This CodePipeline has only executors of type JobWorker"
-    refused = forbidden(text)
+    refused = forbidden("This CodePipeline has only executors of type JobWorker")
     yield update, "a Lambda executor", idle, declared(executor=executor), refused
     reverse = {"minimumCount": 2, "maximumCount": 1}
-    text = "The minimumCount of inputArtifactDetails is larger than its maximumCount"
-    counts = forbidden(text)
-    yield update, "counts the wrong way round", idle, declared(inputArtifactDetails=reverse), counts
+    yield update, "counts the wrong way round", idle, declared(inputArtifactDetails=reverse), COUNTS
 
 
 def _cases() -> Iterator[Case]:
