@@ -78,10 +78,7 @@ def stack_pipeline(**changes: Any) -> dict[str, Any]:
         "PipelineType": "V2",
         "ExecutionMode": "QUEUED",
         "Tags": [{"Key": "team", "Value": "web"}],
-        "Stages": [
-            {"Name": "Source", "Actions": [fetch]},
-            {"Name": "Stage2", "Actions": [build]},
-        ],
+        "Stages": [{"Name": "Source", "Actions": [fetch]}, {"Name": "Stage2", "Actions": [build]}],
     } | changes
     pipeline = {"Type": "AWS::CodePipeline::Pipeline", "Properties": properties}
     shown = {"Name": {"Ref": "Release"}, "Version": {"Fn::GetAtt": ["Release", "Version"]}}

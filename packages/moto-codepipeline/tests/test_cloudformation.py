@@ -25,6 +25,7 @@ from codepipeline_fixtures import (
 )
 from codepipeline_fixtures import configuration_property as configured
 from codepipeline_stacks import Stack, Template, stack_pipeline, stack_type
+from moto_codepipeline.http import serve
 
 KINDS = ["CustomActionType", "Pipeline"]
 
@@ -99,39 +100,6 @@ def test_an_update_of_its_tags_changes_the_type_in_place(service: Service, types
     assert kind.tags == [{"key": "b", "value": "2"}]
     types.delete()
     assert registered(service) == []
-
-
-@pytest.mark.parametrize(
-    "changes", [{"Provider": "no spaces"}, {"Category": "Cooking"}, {"Version": "0123456789"}]
-)
-def test_a_template_is_checked_like_a_request(
-    service: Service, types: Stack, changes: dict[str, str]
-) -> None:
-    assert "failed to satisfy constraint" in refused(types.create, stack_type(**changes))
-    assert registered(service) == []
-
-
-#: What neither a type nor a pipeline can have.
-REFUSED_TAGS: list[dict[str, str]] = [
-    {"aws:x": "1"},
-    {f"k{number}": "" for number in range(51)},
-    {"k" * 129: ""},
-    {"": "v"},
-    {"k": "v" * 257},
-]
-
-
-@pytest.mark.parametrize("tags", REFUSED_TAGS)
-def test_tags_that_a_type_can_not_have_are_refused(
-    service: Service, types: Stack, tags: dict[str, str]
-) -> None:
-    assert "tag" in refused(types.create, stack_type(**tagged(tags))).lower()
-    assert registered(service) == []
-    others = Stack(client("cloudformation"), "others")
-    others.create(stack_type(**tagged({"a": ""})))
-    assert "tag" in refused(others.update, stack_type(**tagged(tags))).lower()
-    [kind] = service.backend.action_types.values()
-    assert kind.tags == [{"key": "a", "value": ""}]
 
 
 @pytest.mark.parametrize("properties", [[], ["Name"], "", "Name", 0, 1, 1.5, True])
@@ -350,70 +318,6 @@ def test_a_transition_is_disabled_while_the_template_says_so(
     assert service.stage("Stage2")["inboundTransitionState"]["enabled"] is True
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"Colour": "red"}, "unsupported property /Colour"),
-        ({"Version": 2}, "unsupported property /Version"),
-        ({"Stages": "Source"}, "/Stages must be a list"),
-        ({"ArtifactStores": {REGION: {}}}, "/ArtifactStores must be a list"),
-        (
-            {"ArtifactStores": [{"ArtifactStore": {"Type": "S3", "Location": "a"}}]},
-            "/ArtifactStores/0/Region is required",
-        ),
-        (
-            {"DisableInboundStageTransitions": [{"StageName": "Stage2"}]},
-            "/DisableInboundStageTransitions/0/Reason is required",
-        ),
-        (
-            {"DisableInboundStageTransitions": [{"StageName": "Stage9", "Reason": "r"}]},
-            "does not have a stage with name 'Stage9'",
-        ),
-        (
-            {"DisableInboundStageTransitions": [{"StageName": "Stage2", "Reason": "r" * 301}]},
-            "Value at 'reason' failed to satisfy constraint",
-        ),
-        ({"RestartExecutionOnUpdate": "often"}, "OnUpdate must be true or false"),
-        *((tagged(tags), "(?i)tag") for tags in REFUSED_TAGS),
-    ],
-)
-def test_a_refused_property_is_named_and_changes_nothing(
-    service: Service, stack: Stack, changes: dict[str, Any], said: str
-) -> None:
-    bad = stack_pipeline(**changes)
-    assert re.search(said, refused(Stack(stack.api, "refused").create, bad))
-    assert names(service) == []
-    stack.create(stack_pipeline())
-    assert re.search(said, refused(stack.update, bad))
-    assert service.api.get_pipeline(name="release")["pipeline"]["version"] == 1
-    assert service.backend.pipelines["release"].tags == {"team": "web"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"RunOrder": "abc"}, "Actions/0/RunOrder must be a whole number"),
-        ({"RunOrder": True}, "Actions/0/RunOrder must be a whole number"),
-        ({"RunOrder": "9" * 5000}, "Actions/0/RunOrder must be a whole number"),
-        ({"Configuration": ["a"]}, "Actions/0/Configuration must be an object"),
-        ({"Configuration": "a"}, "Actions/0/Configuration must be an object"),
-        ({"Configuration": {"Project": {}}}, "Configuration/Project must be a string"),
-        ({"Runorder": 1}, "unsupported property /Stages/1/Actions/0/Runorder"),
-    ],
-)
-def test_a_refused_property_of_an_action_is_named(
-    service: Service, stack: Stack, changes: dict[str, Any], said: str
-) -> None:
-    body = stack_pipeline()
-    body["Resources"]["Release"]["Properties"]["Stages"][1]["Actions"][0] |= changes
-    assert said in refused(stack.create, body)
-    assert names(service) == []
-
-
-def test_a_pipeline_without_properties_is_refused(stack: Stack) -> None:
-    assert "is required" in refused(stack.create, only("Release", "CodePipeline::Pipeline"))
-
-
 def test_artifact_stores_can_be_by_region(service: Service, stack: Stack) -> None:
     store = {"Type": "S3", "Location": "artifacts"}
     body = stack_pipeline(ArtifactStores=[{"Region": REGION, "ArtifactStore": store}])
@@ -428,7 +332,93 @@ def test_a_pipeline_is_deleted_with_its_stack(service: Service, stack: Stack) ->
     assert names(service) == []
 
 
-def test_a_refused_pipeline_is_a_stack_error(service: Service, stack: Stack) -> None:
-    told = refused(stack.create, stack_pipeline(PipelineType="V1"))
-    assert "QUEUED needs a pipeline of type V2" in told
+# Both
+
+
+def test_a_type_and_its_pipeline_are_updated_together_over_http(service: Service) -> None:
+    def template(version: str) -> dict[str, Any]:
+        kind, pipeline = stack_type(Version=version), stack_pipeline()
+        [declared] = pipeline["Resources"].values()
+        declared["DependsOn"] = "BuilderType"
+        declared["Properties"]["Stages"][1]["Actions"][0]["ActionTypeId"]["Version"] = version
+        return {name: kind[name] | pipeline[name] for name in kind}
+
+    with serve(REGION) as url:
+        stack = Stack(client("cloudformation", url))
+        stack.create(template("2"))
+        first = stack.outputs["Id"]
+        assert stack.outputs["Version"] == "1"
+        stack.update(template("3"))
+        assert stack.outputs["Id"] != first
+        assert stack.outputs["Version"] == "2"
+        assert service.api.get_pipeline(name="release")["pipeline"]["version"] == 2
+        stack.delete()
     assert names(service) == []
+
+
+def of_action(**changes: Any) -> dict[str, Any]:
+    """A template of a pipeline, with a changed action."""
+    template = stack_pipeline()
+    template["Resources"]["Release"]["Properties"]["Stages"][1]["Actions"][0] |= changes
+    return template
+
+
+def holding(**transition: str) -> dict[str, Any]:
+    """A template of a pipeline with a disabled transition."""
+    return stack_pipeline(DisableInboundStageTransitions=[transition])
+
+
+REFUSED_TAGS: list[dict[str, str]] = [
+    {"aws:x": "1"},
+    {f"k{number}": "" for number in range(51)},
+    {"k" * 129: ""},
+    {"": "v"},
+    {"k": "v" * 257},
+]
+NOT_WHOLE = "Actions/0/RunOrder must be a whole number"
+WITHOUT_REGION = {"ArtifactStore": {"Type": "S3", "Location": "a"}}
+REFUSED = [
+    (stack_type(Provider="no spaces"), "failed to satisfy constraint"),
+    (stack_type(Category="Cooking"), "failed to satisfy constraint"),
+    (stack_type(Version="0123456789"), "failed to satisfy constraint"),
+    *((stack_type(Version="2", **tagged(tags)), "(?i)tag") for tags in REFUSED_TAGS),
+    *((stack_pipeline(**tagged(tags)), "(?i)tag") for tags in REFUSED_TAGS),
+    (only("Release", "CodePipeline::Pipeline"), "is required"),
+    (stack_pipeline(PipelineType="V1"), "QUEUED needs a pipeline of type V2"),
+    (stack_pipeline(Colour="red"), "unsupported property /Colour"),
+    (stack_pipeline(Version=2), "unsupported property /Version"),
+    (stack_pipeline(Stages="Source"), "/Stages must be a list"),
+    (stack_pipeline(ArtifactStores={REGION: {}}), "/ArtifactStores must be a list"),
+    (stack_pipeline(ArtifactStores=[WITHOUT_REGION]), "/ArtifactStores/0/Region is required"),
+    (stack_pipeline(RestartExecutionOnUpdate="often"), "OnUpdate must be true or false"),
+    (holding(StageName="Stage2"), "/DisableInboundStageTransitions/0/Reason is required"),
+    (holding(StageName="Stage9", Reason="r"), "does not have a stage with name 'Stage9'"),
+    (holding(StageName="Stage2", Reason="r" * 301), "Value at 'reason' failed to satisfy"),
+    (of_action(RunOrder="abc"), NOT_WHOLE),
+    (of_action(RunOrder=True), NOT_WHOLE),
+    (of_action(RunOrder="9" * 5000), NOT_WHOLE),
+    (of_action(Configuration=["a"]), "Actions/0/Configuration must be an object"),
+    (of_action(Configuration="a"), "Actions/0/Configuration must be an object"),
+    (of_action(Configuration={"Project": {}}), "Configuration/Project must be a string"),
+    (of_action(Runorder=1), "unsupported property /Stages/1/Actions/0/Runorder"),
+]
+
+
+def everything(service: Service) -> str:
+    """All types and pipelines, with their tags."""
+    types = [(each.definition, each.tags) for each in service.backend.action_types.values()]
+    return repr([types, *(vars(each) for each in service.backend.pipelines.values())])
+
+
+@pytest.mark.parametrize(("bad", "said"), REFUSED, ids=range(len(REFUSED)))
+def test_a_refused_template_is_explained_and_changes_nothing(
+    service: Service, stack: Stack, bad: dict[str, Any], said: str
+) -> None:
+    before = everything(service)
+    assert re.search(said, refused(Stack(stack.api, "refused").create, bad))
+    assert everything(service) == before
+    of_pipeline = "Release" in bad["Resources"]
+    stack.create(stack_pipeline() if of_pipeline else stack_type(Version="2", Tags=[]))
+    before = everything(service)
+    assert re.search(said, refused(stack.update, bad))
+    assert everything(service) == before

@@ -6,15 +6,7 @@ from typing import Any
 
 import pytest
 
-from codepipeline_fixtures import (
-    ACCOUNT,
-    REGION,
-    TYPE,
-    Service,
-    action,
-    client,
-    context,
-)
+from codepipeline_fixtures import ACCOUNT, REGION, TYPE, Service, client, context
 from moto_codepipeline import JobBackend
 from moto_codepipeline.events import put_on_default_bus
 
@@ -87,48 +79,6 @@ def test_stage_and_pipeline_details(service: Service) -> None:
     assert service.details("Stage", "STARTED")[1] == common | {
         "stage": "Stage2",
         "pipeline-execution-attempt": 0.0,
-    }
-
-
-def test_success_has_artifacts_and_result(service: Service) -> None:
-    service.register(settings={"executionUrlTemplate": "https://ci.example/{ExternalExecutionId}"})
-    build = action("Build", inputArtifacts=["SourceOutput"], outputArtifacts=["Package"])
-    service.begin([build])
-    [started] = [e for e in service.details("Action", "STARTED") if e["action"] == "Build"]
-    assert [each["name"] for each in started["input-artifacts"]] == ["SourceOutput"]
-    assert "output-artifacts" not in started
-    job = service.take()
-    details = {"summary": "well", "externalExecutionId": "42"}
-    service.succeed(job, executionDetails=details)
-    [_, ended] = service.details("Action", "SUCCEEDED")
-    assert ended["execution-result"] == {
-        "external-execution-summary": "well",
-        "external-execution-id": "42",
-        "external-execution-url": "https://ci.example/42",
-    }
-    location = job["data"]["outputArtifacts"][0]["location"]["s3Location"]
-    assert ended["output-artifacts"] == [
-        {
-            "name": "Package",
-            "s3location": {"bucket": location["bucketName"], "key": location["objectKey"]},
-        }
-    ]
-
-
-def test_failure_has_code_and_message(service: Service) -> None:
-    details = {"type": "ConfigurationError", "message": "no such project"}
-    details["externalExecutionId"] = "42"
-    service.worker.fail(service.job(), failureDetails=details)
-    assert service.events()[-3:] == [
-        ("Action", "Build", "FAILED"),
-        ("Stage", "Stage2", "FAILED"),
-        ("Pipeline", "release", "FAILED"),
-    ]
-    [failed] = service.details("Action", "FAILED")
-    assert failed["execution-result"] == {
-        "external-execution-summary": "no such project",
-        "external-execution-id": "42",
-        "error-code": "ConfigurationError",
     }
 
 

@@ -11,7 +11,7 @@ from moto.codepipeline.models import codepipeline_backends
 
 import moto_codepipeline
 from codepipeline_fixtures import ACCOUNT, REGION, running_service
-from moto_codepipeline import JobBackend, ManualClock, backend, install
+from moto_codepipeline import JobBackend, backend, install
 
 
 def test_importing_installs_it() -> None:
@@ -93,15 +93,3 @@ def test_it_can_be_installed_after_moto_was_used() -> None:
         cwd=Path(__file__).parent,
     )
     assert answer.stdout == "installed\n", answer.stderr
-
-
-def test_the_clock_can_be_replaced() -> None:
-    with running_service() as service:
-        clock = ManualClock(5.0)
-        service.backend.clock = clock
-        assert service.backend.clock is clock
-
-
-@pytest.mark.parametrize("name", moto_codepipeline.__all__)
-def test_every_exported_name_exists(name: str) -> None:
-    assert getattr(moto_codepipeline, name) is not None

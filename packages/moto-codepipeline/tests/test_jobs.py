@@ -13,6 +13,7 @@ from codepipeline_fixtures import (
     configuration_property,
     context,
     each_owner,
+    refusal_of,
 )
 from moto_codepipeline import CREDENTIAL_MARKS
 from moto_codepipeline.action_types import TypeKey
@@ -123,3 +124,26 @@ def test_waiting_shows_how_long_jobs_of_each_type_and_value_have_waited(service:
     assert web[0] == api[0] == TypeKey.of(TYPE)
     service.poll(queryParam={"Project": "web"})
     assert service.backend.waiting() == [api]
+
+
+@each_owner
+def test_a_job_may_be_queued_after_its_event(service: Service) -> None:
+    service.behaviour.started_before_queued_seconds = 5
+    service.register()
+    service.begin()
+    assert service.events()[-1] == ("Action", "Build", "STARTED")
+    assert service.poll() == []
+    service.clock.advance(5)
+    assert len(service.poll()) == 1
+
+
+@each_owner
+def test_throttled_calls_fail_until_the_second_is_over(service: Service) -> None:
+    service.behaviour.throttle = 2
+    service.register()
+    service.begin()
+    assert len(service.poll()) + len(service.poll()) == 1
+    assert refusal_of(service.poll) == ("ThrottlingException", "Rate exceeded")
+    service.api.list_pipelines()
+    service.clock.advance(1)
+    assert service.poll() == []

@@ -6,12 +6,7 @@ from typing import Any
 
 import pytest
 
-from codepipeline_fixtures import (
-    Service,
-    action_type,
-    at_once,
-    configuration_property,
-)
+from codepipeline_fixtures import Service, action_type, at_once, configuration_property
 from codepipeline_served import call, served_service
 
 

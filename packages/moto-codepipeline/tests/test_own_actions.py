@@ -175,7 +175,7 @@ def test_a_summary_may_be_required(service: Service) -> None:
     answer(service)
 
 
-def test_a_topic_is_notified(service: Service) -> None:
+def test_a_topic_is_notified_with_links_to_the_pipeline_and_to_the_review(service: Service) -> None:
     sns, sqs = client("sns"), client("sqs")
     topic = sns.create_topic(Name="asked")["TopicArn"]
     queue = sqs.create_queue(QueueName="asked")["QueueUrl"]
@@ -185,24 +185,15 @@ def test_a_topic_is_notified(service: Service) -> None:
     [received] = sqs.receive_message(QueueUrl=queue)["Messages"]
     notice = json.loads(received["Body"])
     assert notice["Subject"] == "APPROVAL NEEDED: AWS CodePipeline release for action Ask"
-    approval = json.loads(notice["Message"])["approval"]
+    message = json.loads(notice["Message"])
+    site = "https://console.aws.amazon.com/codesuite/codepipeline/pipelines"
+    assert message["consoleLink"] == f"{site}/release/view?region={REGION}"
+    approval, token = message["approval"], service.latest()["token"]
     assert (approval["actionName"], approval["customData"]) == ("Ask", "Look")
+    assert approval["approvalReviewLink"] == f"{message['consoleLink']}#/Stage2/Ask/approve/{token}"
+    assert approval["externalEntityLink"] is None
     answer(service, token=approval["token"])
     assert service.take()
-
-
-def test_the_notification_links_to_the_pipeline_and_to_the_review(
-    service: Service, sent: list[tuple[str, str]]
-) -> None:
-    ask(service, configuration=NOTIFY)
-    [(_, message)] = sent
-    notice = json.loads(message)
-    site = "https://console.aws.amazon.com/codesuite/codepipeline/pipelines"
-    assert notice["consoleLink"] == f"{site}/release/view?region={REGION}"
-    approval, token = notice["approval"], service.latest()["token"]
-    review = f"{notice['consoleLink']}#/Stage2/Ask/approve/{token}"
-    assert approval["approvalReviewLink"] == review
-    assert approval["externalEntityLink"] is None
 
 
 @pytest.mark.parametrize(
@@ -414,10 +405,7 @@ def test_a_missing_function_fails_the_action_which_shows_only_the_error(service:
         "status": "Failed",
         "errorDetails": {"code": code, "message": message},
     }
-    assert result(service) == {
-        "externalExecutionSummary": message,
-        "errorDetails": {"code": code},
-    }
+    assert result(service) == {"externalExecutionSummary": message, "errorDetails": {"code": code}}
     [failed] = service.details("Action", "FAILED")
     told = {"external-execution-summary": message, "error-code": code}
     assert failed["execution-result"] == told

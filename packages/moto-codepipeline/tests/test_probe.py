@@ -14,14 +14,7 @@ from typing import Any
 import pytest
 
 from codepipeline_fixtures import REGION
-from moto_codepipeline import (
-    CREDENTIAL_MARKS,
-    Behaviour,
-    Clock,
-    answers,
-    exceptions,
-    switches,
-)
+from moto_codepipeline import CREDENTIAL_MARKS, Behaviour, Clock, answers, exceptions, switches
 from moto_codepipeline.probe import __main__ as command
 from moto_codepipeline.probe.answers import write
 from moto_codepipeline.probe.calls import Answer, Calls, ProbeError
@@ -142,15 +135,6 @@ def test_the_table_has_each_answer_below_its_question(there: Asked, tmp_path: Pa
 
 # -- What is left behind --------------------------------------------------------------------------
 
-SHORT = named("repeated_acknowledgment", "event_lag_seconds", "texts")
-
-
-def test_only_the_probes_own_resources_are_changed(there: Asked, tmp_path: Path) -> None:
-    make_neighbors(there)
-    before = left(there.service), list(there.service.overview())
-    run(there.probe(), record_of(there, tmp_path), SHORT, quietly)
-    assert (left(there.service), list(there.service.overview())) == before
-
 
 def test_the_probe_reports_what_an_earlier_run_left_behind(there: Asked, tmp_path: Path) -> None:
     there.probe().place.make()
@@ -237,21 +221,6 @@ def test_nothing_is_said_about_a_larger_throttle_than_the_calls_reach(
     assert record.content["unanswered"]["throttle"] == told
 
 
-def test_a_poll_for_more_jobs_may_be_refused(tmp_path: Path) -> None:
-    with asked({"default_batch_size": 3}) as there:
-        poll = there.service.poll_for_jobs
-
-        def refusing(type_id: Any, number: int | None, query: Any) -> Any:
-            if number and number > 10:
-                raise exceptions.ValidationError("No more than 10")
-            return poll(type_id, number, query)
-
-        there.service.poll_for_jobs = refusing  # type: ignore[method-assign, assignment]
-        record = answers_of(there, tmp_path, "batch_cap", "texts")
-    assert record.content["switches"] == {"batch_cap": 10, "default_batch_size": 3}
-    assert record.content["facts"]["poll_for_100"] == "ValidationException: No more than 10"
-
-
 def test_the_probe_reports_that_all_calls_are_throttled(tmp_path: Path) -> None:
     with asked({"throttle": 0}) as there:
         record = answers_of(there, tmp_path, "acknowledge_seconds", "throttle")
@@ -301,17 +270,12 @@ def test_no_secret_is_written_or_printed(
     assert [secret for secret in (token, *CREDENTIAL_MARKS) if secret in written] == []
 
 
-def test_every_call_is_recorded_with_its_question(there: Asked, tmp_path: Path) -> None:
-    record = answers_of(there, tmp_path, "acknowledge_of_ended")
+def test_every_call_is_recorded_with_its_question_and_fact(there: Asked, tmp_path: Path) -> None:
+    record = answers_of(there, tmp_path, "acknowledge_of_ended", "types")
     lines = calls_of(record)
     asked_for = [line for line in lines if line["question"] == "acknowledge_of_ended"]
     told = [str(line["answer"]) for line in asked_for if "acknowledge_job" in line["call"]]
     assert [text.partition(":")[0] for text in told] == ["{'status'", "InvalidNonceException"] * 2
-
-
-def test_every_call_about_a_fact_is_recorded_with_it(there: Asked, tmp_path: Path) -> None:
-    record = answers_of(there, tmp_path, "types")
-    lines = calls_of(record)
     of_it = [line for line in lines if line["fact"] == "type_that_exists"]
     code, _, text = record.content["facts"]["type_that_exists"].partition("'<TYPE>'")
     [answer] = [line["answer"] for line in of_it]
@@ -388,14 +352,6 @@ def test_a_codepipeline_begins_with_the_packages_own_file(
     monkeypatch.setattr(answers, "SHIPPED", path)
     with asked({}) as there:
         assert there.service.behaviour == Behaviour(acknowledge_seconds=45, nonce_rotates=False)
-
-
-def test_the_answers_can_be_set_in_another_codepipeline(tmp_path: Path) -> None:
-    setting = {"nonce_rotates": False, "acknowledge_seconds": 45}
-    with asked(setting) as there:
-        record = answers_of(there, tmp_path, "nonce_rotates")
-    with asked(answers.load(record.path)) as there:
-        assert there.service.behaviour == Behaviour(nonce_rotates=False, acknowledge_seconds=45)
 
 
 # -- The command ----------------------------------------------------------------------------------

@@ -34,11 +34,11 @@ from probing import Asked, asked
 
 Patch = pytest.MonkeyPatch
 
-#: The questions about facts, with those whose answers they need.
+#: The questions about facts, with those whose answers they need, and one that a change answers.
 ALL = [
     each
     for each in QUESTIONS
-    if each.facts or {"update_under_way", "continuation_seconds"} & set(each.words)
+    if each.facts or {"update_under_way", "continuation_seconds", "batch_cap"} & set(each.words)
 ]
 HERE = {name: fact["here"] for name, fact in FACTS.items()}
 ERROR = re.compile(r"\w+Exception: ")
@@ -288,6 +288,7 @@ def test_every_other_fact_is_found_if_it_is_another(tmp_path: Path, monkeypatch:
         record = record_of(there, tmp_path, ALL, [])
     assert record.content["facts"] == HERE | other
     assert record.content["differs"] == {name: HERE[name] for name in other}
+    assert record.content["switches"]["batch_cap"] == 10
 
 
 def test_a_refused_retry_of_a_disabled_stage_is_found(tmp_path: Path, monkeypatch: Patch) -> None:

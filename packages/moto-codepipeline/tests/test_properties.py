@@ -258,26 +258,6 @@ class Workers(RuleBasedStateMachine):
 
     @precondition(lambda self: self._any_offer())
     @rule(data=st.data())
-    def put_a_token_with_variables(self, data: st.DataObject) -> None:
-        job = self._some_offer(data)[1].job
-        result = {"continuationToken": "more", "outputVariables": {"a": "1"}}
-        assert self._put(job, result) == "ValidationException"
-
-    @precondition(lambda self: self._any_offer())
-    @rule(data=st.data())
-    def use_a_wrong_token(self, data: st.DataObject) -> None:
-        """Without the client's token, nothing can change a partner's job."""
-        job = self._some_offer(data)[1].job
-        job_id, nonce = job.id or "", job.nonce or ""
-        for call in (
-            lambda: self.backend.acknowledge_third_party_job(job_id, nonce, "wrong"),
-            lambda: self.backend.put_third_party_job_success_result(job_id, "wrong", {}),
-        ):
-            codes = {"ThirdParty": "InvalidClientTokenException", "Custom": "JobNotFoundException"}
-            assert _outcome(call) == codes[job.owner]
-
-    @precondition(lambda self: self._any_offer())
-    @rule(data=st.data())
     def get_details(self, data: st.DataObject) -> None:
         job = self._some_offer(data)[1].job
         ended = job.told(self.now) in ENDED

@@ -1,30 +1,37 @@
 """The examples of README and docs/testing.md run as they are written, in their own processes."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from botocore import xform_name
+from moto import mock_aws
 
-from codepipeline_fixtures import TYPE, action_type, running_service
-from moto_codepipeline import Behaviour
+from codepipeline_fixtures import ACCOUNT, REGION, TYPE, action_type, running_service
+from moto_codepipeline import Behaviour, backend
+from moto_codepipeline.http import serve
 from moto_codepipeline.responses import JobResponse
 from moto_codepipeline.validation import service_model
 
+
+def blocks(text: str, language: str = "python") -> list[str]:
+    """The blocks of code of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+EXAMPLES = blocks(README)
 PEERS = (Path(__file__).parents[1] / "docs" / "peers.md").read_text()
 PAGE = (Path(__file__).parents[1] / "docs" / "testing.md").read_text()
 TESTS = [example for example in EXAMPLES if "def test_" in example]
-PAGE_TESTS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+PAGE_TESTS = blocks(PAGE)
 BEHAVIOUR = (Path(__file__).parents[1] / "docs" / "behaviour.md").read_text()
-FRAGMENTS = re.findall(r"^```python\n(.*?)^```", BEHAVIOUR, re.DOTALL | re.MULTILINE)
-PROGRAMS = [
-    *(example for example in EXAMPLES if "def test_" not in example),
-    *re.findall(r"^```python\n(.*?)^```", PEERS, re.DOTALL | re.MULTILINE),
-]
+REQUESTS = blocks(BEHAVIOUR, "sh")
+FRAGMENTS = blocks(BEHAVIOUR)
+PROGRAMS = [*(example for example in EXAMPLES if "def test_" not in example), *blocks(PEERS)]
 
 
 def test_the_table_of_operations_says_which_are_served() -> None:
@@ -106,3 +113,17 @@ def test_the_page_of_behavior_changes_a_switch(fragment: str) -> None:
         before = service.backend.behaviour.nonce_rotates
         exec(fragment, {"backend": service.backend})  # noqa: S102 - the page's own
         assert service.backend.behaviour.nonce_rotates != before
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+@pytest.mark.parametrize("requests", REQUESTS, ids=range(len(REQUESTS)))
+def test_the_requests_of_the_page_of_behavior_are_answered(requests: str) -> None:
+    with mock_aws(), serve(REGION) as url:
+        script = requests.replace("http://127.0.0.1:4566", url).replace("curl ", "curl -sSf ")
+        ended = subprocess.run(
+            ["/bin/sh", "-ec", script], check=False, capture_output=True, text=True, timeout=60
+        )
+        assert ended.returncode == 0, ended.stderr
+        service = backend(ACCOUNT, REGION)
+        told = (service.behaviour.nonce_rotates, len(service.next_jobs))
+    assert told == ((False, 0) if "behaviour" in requests else (True, 2))

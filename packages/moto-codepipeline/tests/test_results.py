@@ -4,13 +4,7 @@ from typing import Any
 
 import pytest
 
-from codepipeline_fixtures import (
-    Service,
-    code_of,
-    configuration_property,
-    context,
-    each_owner,
-)
+from codepipeline_fixtures import Service, code_of, configuration_property, context, each_owner
 from moto_codepipeline import switches
 
 RESULT: dict[str, Any] = {

@@ -4,14 +4,7 @@ from typing import Any
 
 import pytest
 
-from codepipeline_fixtures import (
-    SIDE_BY_SIDE,
-    UNKNOWN_JOB,
-    Service,
-    code_of,
-    context,
-    each_owner,
-)
+from codepipeline_fixtures import SIDE_BY_SIDE, Service, code_of, context, each_owner
 
 
 def failed(service: Service, *stages: list[dict[str, Any]]) -> str:
@@ -150,38 +143,6 @@ def test_a_retried_action_overrides_artifacts_and_revisions(service: Service) ->
     assert found == ["2"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "error"),
-    [
-        ({"pipelineName": "other"}, "PipelineNotFoundException"),
-        ({"stageName": "other"}, "StageNotFoundException"),
-        ({"stageName": "Source"}, "StageNotRetryableException"),
-        ({"pipelineExecutionId": UNKNOWN_JOB}, "NotLatestPipelineExecutionException"),
-        ({"pipelineExecutionId": "nope"}, "ValidationException"),
-        ({"retryMode": "SOME_ACTIONS"}, "ValidationException"),
-    ],
-)
-def test_an_invalid_retry_is_refused(service: Service, changes: dict[str, str], error: str) -> None:
-    execution_id = failed(service)
-    assert code_of(service.retry, execution_id, **changes) == error
-    assert service.status(execution_id) == "Failed"
-
-
-def test_a_stage_cannot_be_retried_after_the_structure_was_changed(service: Service) -> None:
-    execution_id = failed(service)
-    service.api.update_pipeline(pipeline=service.structure([service.action("Build")]))
-    assert code_of(service.retry, execution_id) == "StageNotRetryableException"
-
-
-def test_only_the_latest_execution_in_a_stage_can_be_retried(service: Service) -> None:
-    execution_id = failed(service)
-    later = service.start()
-    code = code_of(service.retry, execution_id)
-    assert code == "NotLatestPipelineExecutionException"
-    service.fail(service.take())
-    assert service.retry(later) == later
-
-
 def test_parallel_executions_can_each_be_retried(service: Service) -> None:
     service.register()
     service.create(**SIDE_BY_SIDE)
@@ -190,12 +151,3 @@ def test_parallel_executions_can_each_be_retried(service: Service) -> None:
         service.acknowledge(job)
         service.fail(job)
     assert service.retry(first) == first
-
-
-def test_a_stage_whose_transition_is_disabled_can_be_retried(service: Service) -> None:
-    execution_id = failed(service)
-    place = {"pipelineName": "release", "stageName": "Stage2", "transitionType": "Inbound"}
-    service.api.disable_stage_transition(**place, reason="Not now")
-    service.retry(execution_id)
-    service.succeed(service.take())
-    assert service.status(execution_id) == "Succeeded"

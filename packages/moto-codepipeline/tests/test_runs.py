@@ -1,4 +1,7 @@
-"""Executions with their stages and actions, and what the API shows of them."""
+"""Executions with their stages and actions, and what the API shows of them.
+
+``test_pipelines`` has any sequence of several executions, in each mode.
+"""
 
 from typing import Any
 
@@ -13,6 +16,7 @@ from codepipeline_fixtures import (
     action,
     code_of,
     configuration_property,
+    context,
     refusal_of,
 )
 
@@ -42,17 +46,38 @@ def test_actions_run_by_run_order_and_in_parallel_within_one(service: Service) -
 
 def test_a_failed_action_fails_stage_and_execution(service: Service) -> None:
     service.register()
-    execution_id = service.begin([action("Build"), action("Test", runOrder=2)], [action("Deploy")])
-    service.fail(service.take(), "Tests are red")
+    build = action("Build", outputArtifacts=["Package"])
+    execution_id = service.begin([build, action("Test", runOrder=2)], [action("Deploy")])
+    details = {"type": "PermissionError", "message": "No licence", "externalExecutionId": "42"}
+    service.worker.fail(service.take(), failureDetails=details)
     assert service.status(execution_id) == "Failed"
     assert service.poll() == []
     stage = service.stage("Stage2")
     assert stage["latestExecution"] == {"pipelineExecutionId": execution_id, "status": "Failed"}
     shown = stage["actionStates"][0]["latestExecution"]
     assert shown["status"] == "Failed"
-    assert shown["errorDetails"] == {"code": "JobFailed", "message": "Tests are red"}
+    assert shown["errorDetails"] == {"code": "PermissionError", "message": "No licence"}
     assert "latestExecution" not in stage["actionStates"][1]
     assert "latestExecution" not in service.stage("Stage3")
+    [listed, _] = service.action_executions()
+    assert listed["status"] == "Failed"
+    assert listed["output"]["outputArtifacts"] == []
+    assert listed["output"]["executionResult"] == {
+        "externalExecutionId": "42",
+        "externalExecutionSummary": "No licence",
+        "errorDetails": {"code": "PermissionError"},
+    }
+    assert service.events()[-3:] == [
+        ("Action", "Build", "FAILED"),
+        ("Stage", "Stage2", "FAILED"),
+        ("Pipeline", "release", "FAILED"),
+    ]
+    [failed] = service.details("Action", "FAILED")
+    assert failed["execution-result"] == {
+        "external-execution-summary": "No licence",
+        "external-execution-id": "42",
+        "error-code": "PermissionError",
+    }
 
 
 def test_an_action_that_has_not_begun_shows_nothing_of_an_earlier_execution(
@@ -93,11 +118,12 @@ def test_a_type_that_is_deleted_during_an_execution_fails_the_action(service: Se
     )
 
 
-def test_urls_are_filled_in(service: Service) -> None:
+def test_a_successful_action_is_shown_with_what_it_used_and_made(service: Service) -> None:
+    site = "https://ci.example/{Config:Project}"
     service.register(
         settings={
-            "entityUrlTemplate": "https://ci.example/{Config:Project}",
-            "executionUrlTemplate": "https://ci.example/{Config:Project}/{ExternalExecutionId}",
+            "entityUrlTemplate": site,
+            "executionUrlTemplate": f"{site}/{{ExternalExecutionId}}",
             "revisionUrlTemplate": "https://ci.example/{Config:Token}",
         },
         configurationProperties=[
@@ -105,32 +131,28 @@ def test_urls_are_filled_in(service: Service) -> None:
             configuration_property("Token", secret=True),
         ],
     )
-    service.begin([action("Build", configuration={"Project": "web", "Token": "t"})])
-    state = service.state()
-    assert state["entityUrl"] == "https://ci.example/web"
-    assert "revisionUrl" not in state
-    assert "externalExecutionUrl" not in state["latestExecution"]
-    service.succeed(service.take(), executionDetails={"externalExecutionId": "42"})
-    assert service.latest()["externalExecutionId"] == "42"
-    assert service.latest()["externalExecutionUrl"] == "https://ci.example/web/42"
-
-
-def test_action_executions_have_their_input_and_output(service: Service) -> None:
-    service.register(configurationProperties=[configuration_property("Project")])
+    configuration = {"Project": "web", "Token": "t"}
     build = action(
         "Build",
-        configuration={"Project": "web"},
+        configuration=configuration,
         inputArtifacts=["SourceOutput"],
         outputArtifacts=["Package"],
         namespace="Built",
     )
     execution_id = service.begin([build])
+    state = service.state()
+    assert state["entityUrl"] == "https://ci.example/web"
+    assert "revisionUrl" not in state
+    assert "externalExecutionUrl" not in state["latestExecution"]
+    [started] = [e for e in service.details("Action", "STARTED") if e["action"] == "Build"]
+    assert [each["name"] for each in started["input-artifacts"]] == ["SourceOutput"]
+    assert "output-artifacts" not in started
+
     service.clock.advance(7)
-    service.succeed(
-        service.take(),
-        executionDetails={"summary": "all well", "externalExecutionId": "42"},
-        outputVariables={"Tag": "v1"},
-    )
+    details = {"summary": "all well", "externalExecutionId": "42"}
+    service.succeed(service.take(), executionDetails=details, outputVariables={"Tag": "v1"})
+    assert service.latest()["externalExecutionId"] == "42"
+    assert service.latest()["externalExecutionUrl"] == "https://ci.example/web/42"
     answer = service.api.list_action_executions(pipelineName="release")
     assert "nextToken" not in answer
     [built, fetched] = answer["actionExecutionDetails"]
@@ -141,27 +163,23 @@ def test_action_executions_have_their_input_and_output(service: Service) -> None
     assert artifact["s3location"]["bucket"] == "artifacts"
     assert built["pipelineExecutionId"] == execution_id
     assert (built["lastUpdateTime"] - built["startTime"]).total_seconds() == 7
-    assert built["input"]["configuration"] == {"Project": "web"}
+    assert built["input"]["configuration"] == configuration | {"Token": "****"}
     assert built["input"]["namespace"] == "Built"
     assert built["output"]["outputVariables"] == {"Tag": "v1"}
     assert built["output"]["executionResult"] == {
         "externalExecutionId": "42",
         "externalExecutionSummary": "all well",
+        "externalExecutionUrl": "https://ci.example/web/42",
     }
-    assert [each["name"] for each in built["output"]["outputArtifacts"]] == ["Package"]
-
-
-def test_a_failed_action_execution_has_its_error(service: Service) -> None:
-    service.register()
-    service.begin([action("Build", outputArtifacts=["Package"])])
-    service.fail(service.take(), "no licence", "PermissionError")
-    [built, _] = service.action_executions()
-    assert built["status"] == "Failed"
-    assert built["output"]["outputArtifacts"] == []
-    assert built["output"]["executionResult"] == {
-        "externalExecutionSummary": "no licence",
-        "errorDetails": {"code": "PermissionError"},
+    [package] = built["output"]["outputArtifacts"]
+    assert package["name"] == "Package"
+    [_, ended] = service.details("Action", "SUCCEEDED")
+    assert ended["execution-result"] == {
+        "external-execution-summary": "all well",
+        "external-execution-id": "42",
+        "external-execution-url": "https://ci.example/web/42",
     }
+    assert ended["output-artifacts"] == [package]
 
 
 def test_variables_are_resolved_for_the_job(service: Service) -> None:
@@ -258,6 +276,8 @@ def test_action_executions_can_be_filtered_and_paged(service: Service) -> None:
     assert len(rest["actionExecutionDetails"]) == 1
 
 
+RETRY = {"stageName": "Stage2", "pipelineExecutionId": UNKNOWN_JOB, "retryMode": "ALL_ACTIONS"}
+RETRY["pipelineName"] = "release"
 NO_PIPELINE = f"Account '{ACCOUNT}' does not have a pipeline with name 'release'"
 NOT_INCLUDED = (
     f"The account with AWS account ID '{ACCOUNT}' does not include a pipeline named 'release'"
@@ -271,6 +291,7 @@ NOT_INCLUDED = (
         ("get_pipeline_state", {"name": "release"}, NO_PIPELINE),
         ("list_action_executions", {"pipelineName": "release"}, NOT_INCLUDED),
         ("list_pipeline_executions", {"pipelineName": "release"}, NO_PIPELINE),
+        ("retry_stage_execution", RETRY, NO_PIPELINE),
     ],
 )
 def test_a_missing_pipeline_is_not_found(
@@ -288,12 +309,6 @@ def test_a_missing_execution_is_not_found(service: Service) -> None:
     assert code_of(service.action_executions, **only) == code
 
 
-def test_an_invented_page_token_is_refused(service: Service) -> None:
-    service.create([action("Deploy", IDLE)])
-    code = code_of(service.action_executions, nextToken="made up")
-    assert code == "InvalidNextTokenException"
-
-
 def test_the_latest_attempts_are_not_listed_apart(service: Service) -> None:
     service.register()
     service.create()
@@ -305,3 +320,50 @@ def test_the_latest_attempts_are_not_listed_apart(service: Service) -> None:
 
     assert len(listed("All")) == 2
     assert "no startTimeRange Latest: use All" in refusal_of(listed, "Latest")[1]
+
+
+# Several executions
+
+
+def finish_only(service: Service) -> str:
+    """Let the only queued job succeed; return its execution."""
+    job = service.take()
+    service.succeed(job)
+    return str(context(job)["pipelineExecutionId"])
+
+
+def test_a_newer_execution_supersedes_one_that_waits(service: Service) -> None:
+    service.register()
+    service.create()
+    first, second, third, fourth = (service.start() for _ in range(4))
+    superseded = service.details("Pipeline", "SUPERSEDED")
+    assert [each["execution-id"] for each in superseded] == [second, third]
+    service.clock.advance(7)
+    assert [finish_only(service), finish_only(service)] == [first, fourth]
+    begun = [each for each in service.details("Action", "STARTED") if each["action"] == "Build"]
+    assert [(each["execution-id"], each["start-time"]) for each in begun] == [
+        (first, "2027-01-15T08:00:00.000Z"),
+        (fourth, "2027-01-15T08:00:07.000Z"),
+    ]
+
+
+def test_the_first_stage_is_locked_too(service: Service) -> None:
+    repository = service.register(category="Source", provider="Repository")
+    service.register()
+    structure = service.structure([action("Build")])
+    structure["stages"][0]["actions"] = [action("Fetch", repository)]
+    service.api.create_pipeline(pipeline=structure)
+    first, second, third = (service.start() for _ in range(3))
+    assert service.status(second) == "Superseded"
+    for expected in (first, third):
+        [job] = service.poll(actionTypeId=repository)
+        assert context(job)["pipelineExecutionId"] == expected
+        service.acknowledge(job)
+        service.succeed(job)
+
+
+def test_a_pipeline_that_is_created_again_has_no_old_locks(service: Service) -> None:
+    service.job()
+    service.api.delete_pipeline(name="release")
+    service.begin()
+    assert len(service.poll()) == 1

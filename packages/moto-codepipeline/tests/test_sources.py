@@ -148,23 +148,6 @@ def test_without_the_object_the_action_fails(service: Service, where: dict[str, 
     assert service.poll() == []
 
 
-def test_a_bucket_without_versions_is_refused(service: Service) -> None:
-    s3 = client("s3")
-    s3.put_bucket_versioning(Bucket="code", VersioningConfiguration={"Status": "Suspended"})
-    s3.put_object(Bucket="code", Key="plain.zip", Body=b"zip")
-    create(service, S3ObjectKey="plain.zip")
-    assert service.status(service.start()) == "Failed"
-    assert "not versioned" in service.latest("Source")["errorDetails"]["message"]
-
-
-def test_without_an_artifact_bucket_the_source_fails(service: Service) -> None:
-    structure = service.structure([service.action("Build")])
-    structure["artifactStore"]["location"] = "no-such-bucket"
-    service.api.create_pipeline(pipeline=structure)
-    assert service.status(service.start()) == "Failed"
-    assert "no-such-bucket" in service.latest("Source")["errorDetails"]["message"]
-
-
 def test_a_switch_lets_a_source_succeed_without_a_version(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:

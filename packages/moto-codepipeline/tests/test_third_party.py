@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from moto.codepipeline.exceptions import InvalidTagsException
 
 from codepipeline_fixtures import (
     ACCOUNT,
@@ -27,7 +26,7 @@ from codepipeline_fixtures import (
 )
 from conformance.cases import DECLARATION
 from moto_codepipeline import backend
-from moto_codepipeline.exceptions import CodePipelineError, ValidationError
+from moto_codepipeline.exceptions import ValidationError
 from moto_codepipeline.validation import read_request
 
 CLIENT, OTHER = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"
@@ -246,22 +245,6 @@ def declared(**changes: Any) -> dict[str, Any]:
 def test_a_type_is_checked_like_a_request(service: Service, request_: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         service.backend.register_third_party_action_type(request_)
-
-
-def test_a_types_tags_are_checked_like_a_custom_types(service: Service) -> None:
-    with pytest.raises(InvalidTagsException):
-        service.register(tags=[{"key": "aws:x", "value": ""}])
-
-
-def test_a_type_is_registered_once_and_restored_as_it_was(service: Service) -> None:
-    service.register()
-    with pytest.raises(CodePipelineError):
-        service.register()
-    service.unregister()
-    with pytest.raises(CodePipelineError):
-        service.register(settings={"entityUrlTemplate": "https://other.example"})
-    service.register()
-    assert service.poll() == []
 
 
 def test_types_of_partners_do_not_count_as_custom_ones(service: Service) -> None:

@@ -30,6 +30,8 @@ def test_an_execution_in_progress_is_canceled(service: Service) -> None:
     [canceled] = service.details("Action", "CANCELED")
     assert canceled["action-execution-id"] == context(job)["action"]["actionExecutionId"]
     assert "execution-result" not in canceled
+    assert code_of(service.retry, execution_id) == "StageNotRetryableException"
+    assert code_of(service.stop, execution_id) == "PipelineExecutionNotStoppableException"
 
 
 def test_the_job_of_a_canceled_action_is_like_that_of_an_abandoned_one(service: Service) -> None:
@@ -65,17 +67,6 @@ def test_executions_that_have_ended_stay_as_they_are(service: Service) -> None:
     update(service)
     assert service.status(execution_id) == "Succeeded"
     assert service.entries == []
-
-
-def test_a_canceled_execution_can_be_neither_retried_nor_stopped(service: Service) -> None:
-    service.job()
-    [execution_id] = service.summaries()
-    update(service)
-    for call in (service.retry, service.stop):
-        assert code_of(call, execution_id) in (
-            "StageNotRetryableException",
-            "PipelineExecutionNotStoppableException",
-        )
 
 
 def test_an_update_that_is_refused_cancels_nothing(service: Service) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache, partial
+from functools import cache
 
 import boto3
 import pytest
@@ -17,7 +17,6 @@ from conformance.service import new_service
 from moto_codepipeline.http import serve
 
 Client = Callable[[str], Call]
-Tried = Callable[[str], None]
 
 
 # Not for the session: the process has one state of moto, and other modules' tests run in it.
@@ -52,9 +51,3 @@ def client(url: str) -> Iterator[Client]:
                 pytest.skip(f"{name} cannot be installed: {error}")
 
         yield find
-
-
-@pytest.fixture
-def tried(record_property: Callable[[str, object], None]) -> Tried:
-    """Count this test, by what it tries."""
-    return partial(record_property, "tried")

@@ -95,12 +95,24 @@ def bad_requests(operation: str) -> Iterator[Bad]:
         for kind, value, broken in place.broken():
             request = deepcopy(good)
             place.put(request, value)
-            constraints = broken if nested is None else _all_constraints(place.shape)
+            constraints = broken if nested is None else _constraints(place.shape)
             yield Bad(operation, kind, path, constraints, nested, request, value)
 
 
-def wrong_types(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Requests with one member of the wrong JSON type each."""
+WRONG_TYPE = {
+    "structure": "Expected a structure.",
+    "map": "Expected a map.",
+    "list": "Expected list or null",
+    "string": "Start of structure or map found where not expected.",
+    "integer": "STRING_VALUE cannot be converted to Integer",
+    "boolean": "STRING_VALUE cannot be converted to Boolean",
+    "timestamp": "STRING_VALUE cannot be converted to Timestamp",
+}
+"""The errors for a structure where a text belongs, and for a text anywhere else."""
+
+
+def wrong_types(operation: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Requests with one member of the wrong JSON type each, and the expected messages."""
     good = good_request(operation)
     for place in _places_of(operation):
         if place.is_key:
@@ -108,7 +120,7 @@ def wrong_types(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
         wrong: Any = MARK if place.shape.type_name != "string" else {MARK: MARK}
         request = deepcopy(good)
         place.put(request, wrong)
-        yield ".".join(str(step) for step in place.steps), request
+        yield place.name, WRONG_TYPE[place.shape.type_name], request
 
 
 def limits(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -122,7 +134,7 @@ def limits(operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
                     continue
                 request = deepcopy(good)
                 place.put(request, value)
-                yield f"{'.'.join(str(step) for step in place.steps)}-{name}", request
+                yield f"{place.name}-{name}", request
 
 
 @dataclass
@@ -133,6 +145,10 @@ class _Place:
     steps: tuple[Step, ...]
     holder: Shape
     is_key: bool = False
+
+    @property
+    def name(self) -> str:
+        return ".".join(str(step) for step in self.steps)
 
     def broken(self) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
         """Kinds of violations, with values that have them and the expected constraints."""
@@ -228,11 +244,7 @@ def _good(shape: Shape) -> Any:
 
 
 def _good_string(shape: StringShape) -> str:
-    candidates: list[str] = shape.enum or [
-        *_SAMPLES,
-        MARK * shape.metadata.get("min", 0),
-        MARK[0],
-    ]
+    candidates: list[str] = shape.enum or [*_SAMPLES, MARK * shape.metadata.get("min", 0), MARK[0]]
     return next(each for each in candidates if not _constraints(shape, each))
 
 
@@ -259,32 +271,18 @@ def _without_pattern(rules: dict[str, Any]) -> str:
     )
 
 
-def _constraints(shape: Shape, value: Any) -> tuple[str, ...]:
-    """The constraints of the shape itself that a value breaks, in AWS's words."""
-    rules = shape.metadata
+def _constraints(shape: Shape, value: Any = None) -> tuple[str, ...]:
+    """The constraints of the shape itself that a value breaks, or all of them, in AWS's words."""
+    rules, every = shape.metadata, value is None
     number = shape.type_name == "integer"
-    what, size = ("value", value) if number else ("length", len(value))
-    broken = []
-    if size > rules.get("max", size):
-        broken.append(f"Member must have {what} less than or equal to {rules['max']}")
-    if size < rules.get("min", size):
-        broken.append(f"Member must have {what} greater than or equal to {rules['min']}")
-    if "pattern" in rules and not re.fullmatch(rules["pattern"], value):
-        broken.append(f"Member must satisfy regular expression pattern: {rules['pattern']}")
+    what, size = ("value", value) if number else ("length", 0 if every else len(value))
+    said = []
+    if "max" in rules and (every or size > rules["max"]):
+        said.append(f"Member must have {what} less than or equal to {rules['max']}")
+    if "min" in rules and (every or size < rules["min"]):
+        said.append(f"Member must have {what} greater than or equal to {rules['min']}")
+    if "pattern" in rules and (every or not re.fullmatch(rules["pattern"], value)):
+        said.append(f"Member must satisfy regular expression pattern: {rules['pattern']}")
     if isinstance(shape, StringShape) and shape.enum and value not in shape.enum:
-        broken.append(f"Member must satisfy enum value set: [{', '.join(sorted(shape.enum))}]")
-    return tuple(broken)
-
-
-def _all_constraints(shape: Shape) -> tuple[str, ...]:
-    """All constraints of a map key, a map value or a list member, in AWS's words."""
-    rules = shape.metadata
-    texts = {
-        "max": "Member must have length less than or equal to {}",
-        "min": "Member must have length greater than or equal to {}",
-        "pattern": "Member must satisfy regular expression pattern: {}",
-    }
-    asked = [text.format(rules[rule]) for rule, text in texts.items() if rule in rules]
-    if isinstance(shape, StringShape) and shape.enum:
-        asked.append(f"Member must satisfy enum value set: [{', '.join(sorted(shape.enum))}]")
-    return tuple(asked)
+        said.append(f"Member must satisfy enum value set: [{', '.join(sorted(shape.enum))}]")
+    return tuple(said)

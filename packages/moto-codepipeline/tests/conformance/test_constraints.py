@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conformance.clients import Answer
-from conformance.conftest import Client, Tried
+from conformance.conftest import Client
 from conformance.constraints import (
     MARK,
     Bad,
@@ -31,6 +31,10 @@ LIMITS = [(operation, *limit) for operation in served() for limit in limits(oper
 WRONG = [(operation, *wrong) for operation in served() for wrong in wrong_types(operation)]
 
 
+def test_the_service_model_is_not_empty() -> None:
+    assert len(BAD) > 1000
+
+
 @pytest.fixture(scope="module", autouse=True)
 def empty(url: str) -> None:
     new_service()
@@ -44,40 +48,32 @@ def check_refusal(answer: Answer, bad: Bad) -> None:
 
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize("bad", BAD, ids=str)
-def test_a_broken_constraint_is_reported(client: Client, bad: Bad, tried: Tried) -> None:
+def test_a_broken_constraint_is_reported(client: Client, bad: Bad) -> None:
     check_refusal(client("boto3")(bad.operation, bad.request), bad)
-    tried("broken constraints through boto3")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bad", FIRST.values(), ids=str)
-def test_a_broken_constraint_is_reported_to_javascript(
-    client: Client, bad: Bad, tried: Tried
-) -> None:
+def test_a_broken_constraint_is_reported_to_javascript(client: Client, bad: Bad) -> None:
     check_refusal(client("javascript")(bad.operation, bad.request), bad)
-    tried("broken constraints through javascript")
 
 
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize(("operation", "where", "request_"), LIMITS, ids=str)
-def test_a_member_may_be_at_its_limit(
-    url: str, operation: str, where: str, request_: Any, tried: Tried
-) -> None:
+def test_a_member_may_be_at_its_limit(url: str, operation: str, where: str, request_: Any) -> None:
     answer = post(url, operation, json.dumps(request_))
     assert answer.status in (200, 400)
     assert "detected" not in answer.body
-    tried("limits")
 
 
 @pytest.mark.sampled(8)
-@pytest.mark.parametrize(("operation", "where", "request_"), WRONG, ids=str)
+@pytest.mark.parametrize(("operation", "where", "text", "request_"), WRONG, ids=str)
 def test_a_member_of_the_wrong_json_type_is_reported(
-    url: str, operation: str, where: str, request_: Any, tried: Tried
+    url: str, operation: str, where: str, text: str, request_: Any
 ) -> None:
     answer = post(url, operation, json.dumps(request_))
-    assert (answer.status, answer.error) == (400, "SerializationException")
-    assert MARK not in answer.body
-    tried("wrong JSON types")
+    assert answer.status == 400
+    assert json.loads(answer.body) == {"__type": "SerializationException", "message": text}
 
 
 @pytest.mark.parametrize("operation", served())

@@ -7,7 +7,7 @@ import pytest
 from codepipeline_fixtures import REGION, UNKNOWN_JOB, Service
 from conformance import clients, installs
 from conformance.cases import CASES, REPRESENTATIVE, Case
-from conformance.conftest import Client, Tried
+from conformance.conftest import Client
 from conformance.service import new_service, status_of
 
 # A call of the AWS CLI takes a tenth of a second, so it makes only some of the calls.
@@ -24,15 +24,12 @@ ASKED = {"boto3": CASES, "javascript": CASES, "aws-cli": REPRESENTATIVE}
         for case in cases
     ],
 )
-def test_an_operation_returns_what_it_should(
-    client: Client, name: str, case: Case, tried: Tried
-) -> None:
+def test_an_operation_returns_what_it_should(client: Client, name: str, case: Case) -> None:
     call, service = client(name), new_service(case.type_id["owner"])
     job = case.state(service)
     case.answer.check(call(case.operation, case.params(job)), job)
     if case.leaves is not None:
         assert status_of(service, job) == case.leaves
-    tried(f"answers to {name}")
 
 
 @pytest.mark.slow

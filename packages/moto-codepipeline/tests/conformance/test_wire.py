@@ -1,14 +1,15 @@
 """The wire format, without an SDK."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from codepipeline_fixtures import UNKNOWN_JOB, Service
+from codepipeline_fixtures import UNKNOWN_JOB, Service, action_type
 from conformance.cases import KINDS, Kind
 from conformance.constraints import good_request, model, served
-from conformance.service import FAILURE, claimed, idle, new_service
+from conformance.service import FAILURE, QUERYABLE, RELEASE, claimed, idle, new_service, succeeded
 from conformance.wire import JSON, post
 
 NOT_SERVED = sorted(set(model().operation_names) - set(served()))
@@ -35,6 +36,20 @@ def test_an_output_is_json_1_1(url: str, kind: Kind) -> None:
     assert reply.headers["x-amzn-RequestId"]
 
 
+def test_timestamps_are_numbers(url: str, service: Service) -> None:
+    succeeded(service)
+    for operation, request in (
+        ("ListPipelines", {}),
+        ("GetPipeline", {"name": "release"}),
+        ("GetPipelineState", {"name": "release"}),
+        ("ListPipelineExecutions", RELEASE),
+        ("ListActionExecutions", RELEASE),
+    ):
+        reply = post(url, operation, json.dumps(request))
+        assert reply.status == 200
+        assert not re.search(r'"\d{4}-\d\d-\d\dT', reply.body), reply.body
+
+
 def test_every_response_has_its_own_request_id(url: str, service: Service) -> None:
     replies = [post(url, "ListPipelines", "{}") for _ in range(3)]
     assert len({reply.headers["x-amzn-RequestId"] for reply in replies}) == 3
@@ -52,17 +67,63 @@ def test_a_result_is_accepted_with_an_empty_body(url: str, kind: Kind, outcome: 
         assert reply.headers["x-amzn-RequestId"]
 
 
+NOT_JSON = "The request body is not valid JSON."
+NO_OBJECT = "The request body is not a JSON object."
+
+
 @pytest.mark.parametrize(
-    "body", ["{", "[]", '"text"', b"\xff\xfe", "[" * 50_000, '{"jobId": NaN}'], ids=range(6)
+    ("body", "text"),
+    [
+        ("{", NOT_JSON),
+        ("[]", NO_OBJECT),
+        ('"text"', NO_OBJECT),
+        (b"\xff\xfe", NOT_JSON),
+        ("[" * 50_000, NOT_JSON),
+        ('{"jobId": NaN}', NOT_JSON),
+        ('{"jobId": true}', "TRUE_VALUE cannot be converted to String"),
+        ('{"jobId": 7}', "NUMBER_VALUE cannot be converted to String"),
+        ('{"jobId": []}', "Start of list found where not expected"),
+    ],
+    ids=range(9),
 )
-def test_an_invalid_body_is_refused(url: str, service: Service, body: Any) -> None:
+def test_an_invalid_body_is_refused(url: str, service: Service, body: Any, text: str) -> None:
     reply = post(url, "GetJobDetails", body)
     assert (reply.status, reply.error) == (400, "SerializationException")
+    assert json.loads(reply.body)["message"] == text
+
+
+@pytest.mark.parametrize("number", ["1.5", "1e999"])
+def test_a_number_that_is_not_whole_is_refused(url: str, service: Service, number: str) -> None:
+    reply = post(url, "PollForJobs", f'{{"maxBatchSize": {number}}}')
+    text = "NUMBER_VALUE cannot be converted to Integer"
+    assert json.loads(reply.body) == {"__type": "SerializationException", "message": text}
 
 
 def test_a_request_without_a_body_is_an_empty_one(url: str, service: Service) -> None:
     assert post(url, "ListPipelines", "").status == 200
-    assert post(url, "GetJobDetails", "").error == "ValidationException"
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "paths"),
+    [
+        ("AcknowledgeThirdPartyJob", None, ["jobId", "nonce", "clientToken"]),
+        ("AcknowledgeJob", {"jobId": UNKNOWN_JOB, "nonce": None}, ["nonce"]),
+        (
+            "CreateCustomActionType",
+            action_type(configurationProperties=[QUERYABLE, {"name": "a"}]),
+            [f"configurationProperties.2.member.{name}" for name in ("required", "key", "secret")],
+        ),
+    ],
+)
+def test_what_is_missing_is_reported_together(
+    url: str, service: Service, operation: str, request_: Any, paths: list[str]
+) -> None:
+    reply = post(url, operation, json.dumps(request_) if request_ else "")
+    null = "failed to satisfy constraint: Member must not be null"
+    errors = "error" if len(paths) == 1 else "errors"
+    said = "; ".join(f"Value at '{path}' {null}" for path in paths)
+    text = f"{len(paths)} validation {errors} detected: {said}"
+    assert json.loads(reply.body) == {"__type": "ValidationException", "message": text}
 
 
 def test_unknown_members_and_nulls_are_ignored(url: str, service: Service) -> None:
@@ -71,22 +132,16 @@ def test_unknown_members_and_nulls_are_ignored(url: str, service: Service) -> No
     assert reply.status == 200
 
 
-@pytest.mark.parametrize("operation", ["Dance", "", None])
-def test_an_unknown_operation_is_an_error(
+@pytest.mark.parametrize("operation", ["Dance", "", None, *NOT_SERVED])
+def test_an_operation_that_is_unknown_or_not_emulated_is_an_error(
     url: str, service: Service, operation: str | None
 ) -> None:
-    reply = post(url, operation, "{}")
+    known = operation in NOT_SERVED
+    reply = post(url, operation, json.dumps(good_request(str(operation)) if known else {}))
     assert (reply.status, reply.error) == (400, "UnknownOperationException")
     assert reply.headers.get_all("Content-Type") == [JSON]
-
-
-@pytest.mark.parametrize("operation", NOT_SERVED)
-def test_an_operation_that_is_not_emulated_is_an_error(
-    url: str, service: Service, operation: str
-) -> None:
-    reply = post(url, operation, json.dumps(good_request(operation)))
-    assert (reply.status, reply.error) == (400, "UnknownOperationException")
-    assert operation in reply.body
+    if known:
+        assert str(operation) in reply.body
 
 
 def test_a_client_that_speaks_cbor_is_refused_in_cbor(url: str, service: Service) -> None:
