@@ -271,7 +271,7 @@ class Workers(RuleBasedStateMachine):
         job_id, nonce = job.id or "", job.nonce or ""
         for call in (
             lambda: self.backend.acknowledge_third_party_job(job_id, nonce, "wrong"),
-            lambda: self.backend.put_third_party_job_success_result(job_id, "wrong", {}),
+            lambda: self.backend.put_third_party_job_success_result(job_id, {}, "wrong"),
         ):
             codes = {"ThirdParty": "InvalidClientTokenException", "Custom": "JobNotFoundException"}
             assert _outcome(call) == codes[job.owner]
