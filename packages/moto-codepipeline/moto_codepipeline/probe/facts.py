@@ -20,7 +20,11 @@ from .trials import UNKNOWN_JOB, Probe, Trial, error_of, jobs
 DATA = tomllib.loads(Path(__file__).with_name("facts.toml").read_text())
 GROUPS: dict[str, dict[str, str]] = DATA["groups"]
 ROWS_NOT_ASKED: dict[str, str] = DATA["rows_not_asked"]
-FACTS: dict[str, dict[str, Any]] = DATA["facts"]
+FACTS: dict[str, dict[str, Any]] = {
+    name: {"group": group, "row": ""} | DATA["defaults"].get(group, {}) | fact
+    for group, facts in DATA["facts"].items()
+    for name, fact in facts.items()
+}
 SWITCHES: dict[str, dict[str, Any]] = DATA["switches"]
 
 
