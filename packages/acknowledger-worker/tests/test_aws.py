@@ -219,6 +219,6 @@ def test_a_partners_job_needs_its_clients_token(job):
     job.told["clientId"] = "unknown"
     with pytest.raises(ConfigurationError, match="no client token at /client-tokens/unknown"):
         job.services.details()
-    job.services._client_token_prefix = None
+    job.services.client_token_prefix = None
     with pytest.raises(ConfigurationError, match="needs CLIENT_TOKEN_PREFIX"):
         job.services.details()

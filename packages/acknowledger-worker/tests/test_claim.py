@@ -78,7 +78,7 @@ def test_a_claim_that_can_not_be_renewed_is_valid_until_it_expires(dynamodb, cla
 
     claim = claims[0]
     claim.take()
-    monkeypatch.setattr(claim, "_client", lambda service: Broken())
+    monkeypatch.setattr(claim, "client", lambda service: Broken())
     with pytest.raises(AWSUnavailable):
         claim.keep()
     monkeypatch.setattr(claim, "_lapses", 0)

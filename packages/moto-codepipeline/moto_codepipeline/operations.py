@@ -13,7 +13,7 @@ from .exceptions import ActionTypeNotFoundError, JobNotFoundError, ValidationErr
 from .jobs import Job, JobBoard, NextJob
 from .lambdas import check_function, event, invoke_in_moto
 from .runs import ActionRun
-from .sources import S3Source
+from .sources import run_source
 from .steps import operation
 
 
@@ -37,7 +37,7 @@ class JobOperations(ClientOperations):
         self.next_jobs: list[NextJob] = []
         self._credentials = ArtifactCredentials(self._timeline, lambda: self.behaviour)
         own_actions: dict[TypeKey, OwnAction] = {
-            S3_SOURCE: S3Source(lambda: self.behaviour),
+            S3_SOURCE: self._run_source,
             LAMBDA: self._open_function_job,
         }
         self._engine = Engine(
@@ -192,6 +192,9 @@ class JobOperations(ClientOperations):
             self._approvals.withdraw(action)
         else:
             self._board.withdraw(action)
+
+    def _run_source(self, action: ActionRun) -> dict[str, Any]:
+        return run_source(action, self.behaviour.source_without_version)
 
     def _open_function_job(self, action: ActionRun) -> None:
         name = action.configuration["FunctionName"]
