@@ -80,11 +80,7 @@ class Worker:
         self.deliver(event, deadline=time.monotonic() + seconds - min(5, seconds / 10))
 
     def deliver(
-        self,
-        event: Any,
-        *,
-        deadline: float | None = None,
-        keep: Callable[[], None] | None = None,
+        self, event: Any, *, deadline: float | None = None, keep: Callable[[], None] | None = None
     ) -> None:
         """Run a job to its end.
 

@@ -73,7 +73,7 @@ class Asked:
         self.clock, self.clients, self.details = codepipeline.clock, clients, 0
         self.told = copy.deepcopy({**job, "data": {**job["data"], "artifactCredentials": None}})
         self.current_job_id = job["id"]
-        delivery = Delivery(job["id"], "a/b/c/1", "token", 60, 60, self.told)
+        delivery = Delivery(job["id"], "a/b/c/1", "token", 60, self.told)
         self.services = JobServices(
             delivery, self.client, None, PREFIX, lambda: self.current_job_id
         )

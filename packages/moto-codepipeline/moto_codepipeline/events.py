@@ -91,10 +91,7 @@ def _result(action: ActionRun) -> dict[str, str]:
 
 
 def _version(run: PipelineRun, attempt: int) -> dict[str, float]:
-    return {
-        "version": float(run.pipeline_version),
-        "pipeline-execution-attempt": float(attempt),
-    }
+    return {"version": float(run.pipeline_version), "pipeline-execution-attempt": float(attempt)}
 
 
 def _timestamp(at: float) -> str:

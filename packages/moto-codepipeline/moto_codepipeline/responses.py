@@ -128,7 +128,7 @@ class JobResponse(CodePipelineResponse):
 
     def put_action_revision(self) -> str:
         new, execution_id = self.codepipeline_backend.put_action_revision(
-            *self._given("pipelineName", "stageName", "actionName", "actionRevision"),
+            *self._given("pipelineName", "stageName", "actionName", "actionRevision")
         )
         return json.dumps({"newRevision": new, "pipelineExecutionId": execution_id})
 

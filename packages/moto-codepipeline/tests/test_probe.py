@@ -90,7 +90,7 @@ def test_the_package_has_the_facts_about_its_codepipeline(there: Asked, tmp_path
 
 
 def test_a_fact_is_unanswered_if_a_call_before_it_is_refused(there: Asked, tmp_path: Path) -> None:
-    def refuse(job_id: str, *_: Any) -> None:
+    def refuse(job_id: str, result: Any, client_token: str | None = None) -> None:
         raise exceptions.JobNotFoundError(job_id)
 
     there.service.put_job_failure_result = refuse  # type: ignore[method-assign]
