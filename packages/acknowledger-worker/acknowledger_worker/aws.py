@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def client(service: str) -> Any:
     return boto3.client(service, config=_PATIENT if service == "sqs" else _CONFIG)
 
 
+@dataclass
 class JobServices:
     """A job's `Services` in AWS. Methods raise the errors of `aws_errors`.
 
@@ -57,20 +59,12 @@ class JobServices:
         current_job_id: returns the job that continues this one, once progress was shown.
     """
 
-    def __init__(
-        self,
-        delivery: Delivery,
-        client: Client,
-        job_bus_name: str | None,
-        client_token_prefix: str | None,
-        current_job_id: Callable[[], str],
-    ) -> None:
-        self._delivery = delivery
-        self._client = client
-        self._job_bus_name = job_bus_name
-        self._client_token_prefix = client_token_prefix
-        self._current_job_id = current_job_id
-        self._check: Callable[[], None] = lambda: None
+    delivery: Delivery
+    client: Client
+    job_bus_name: str | None
+    client_token_prefix: str | None
+    current_job_id: Callable[[], str]
+    _check: Callable[[], None] = field(default=lambda: None, init=False)
 
     def details(self) -> dict[str, Any]:
         """The job's data, with new credentials and the real values of secret properties.
@@ -80,10 +74,10 @@ class JobServices:
 
         Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetJobDetails.html
         """
-        codepipeline = self._client("codepipeline")
-        job_id = self._current_job_id()
+        codepipeline = self.client("codepipeline")
+        job_id = self.current_job_id()
         what = "the job's details could not be read"
-        if client_id := self._delivery.job.get("clientId"):
+        if client_id := self.delivery.job.get("clientId"):
             token = self._client_token(client_id)
             with aws_errors(what):
                 answer = codepipeline.get_third_party_job_details(jobId=job_id, clientToken=token)
@@ -106,7 +100,7 @@ class JobServices:
         """Upload a file as an artifact's object, encrypted with the artifact store's key."""
         # An artifact store without its own key accepts only objects encrypted with AWS's key.
         encryption = {"ServerSideEncryption": "aws:kms"}
-        if key := self._delivery.job["data"].get("encryptionKey"):
+        if key := self.delivery.job["data"].get("encryptionKey"):
             encryption["SSEKMSKeyId"] = key["id"]
 
         def put(place: dict[str, Any]) -> None:
@@ -143,33 +137,33 @@ class JobServices:
         Raises:
             ConfigurationError: JobBus's name is not set.
         """
-        if not self._job_bus_name:
+        if not self.job_bus_name:
             raise ConfigurationError("the worker needs JOB_BUS_NAME to report progress")
         entry = {
-            "EventBusName": self._job_bus_name,
+            "EventBusName": self.job_bus_name,
             "Source": "acknowledger-worker",
             "DetailType": "Job Progress",
-            "Detail": json.dumps({"jobId": self._delivery.job_id, **progress}),
+            "Detail": json.dumps({"jobId": self.delivery.job_id, **progress}),
         }
         try:
             with aws_errors("progress could not be reported"):
-                answer = self._client("events").put_events(Entries=[entry])
+                answer = self.client("events").put_events(Entries=[entry])
         except (AWSUnavailable, errors.PermissionError) as error:
-            logger.warning("job %s: %s", self._delivery.job_id, error)
+            logger.warning("job %s: %s", self.delivery.job_id, error)
             return
         if answer["FailedEntryCount"]:
             code = answer["Entries"][0].get("ErrorCode")
             told = "job %s: progress could not be reported: %s"
-            logger.warning(told, self._delivery.job_id, code)
+            logger.warning(told, self.delivery.job_id, code)
 
     def _client_token(self, client_id: str) -> str:
-        if not self._client_token_prefix:
+        if not self.client_token_prefix:
             raise ConfigurationError("the worker needs CLIENT_TOKEN_PREFIX for partners' jobs")
-        name = f"{self._client_token_prefix}{client_id}"
+        name = f"{self.client_token_prefix}{client_id}"
         with aws_errors(f"the client token at {name} could not be read"):
             try:
-                found = self._client("ssm").get_parameter(Name=name, WithDecryption=True)
-            except self._client("ssm").exceptions.ParameterNotFound:
+                found = self.client("ssm").get_parameter(Name=name, WithDecryption=True)
+            except self.client("ssm").exceptions.ParameterNotFound:
                 raise ConfigurationError(f"there is no client token at {name}") from None
         return str(found["Parameter"]["Value"]).strip()
 
@@ -181,7 +175,7 @@ class JobServices:
         session.register_component(
             "credential_provider", CredentialResolver([_ArtifactCredentials(self._credentials)])
         )
-        region = self._client("codepipeline").meta.region_name
+        region = self.client("codepipeline").meta.region_name
         s3 = boto3.Session(botocore_session=session, region_name=region).client(
             "s3", config=_CONFIG
         )
@@ -247,6 +241,7 @@ class Task:
             )
 
 
+@dataclass
 class Claim:
     """A delivery's claim on a job, in the job's row of JobTable.
 
@@ -259,12 +254,11 @@ class Claim:
         table_name: JobTable; without it, other deliveries are not prevented.
     """
 
-    def __init__(self, job_id: str, client: Client, table_name: str | None) -> None:
-        self._job_id = job_id
-        self._client = client
-        self._table_name = table_name
-        self._owner = str(uuid.uuid4())
-        self._lapses = 0.0
+    job_id: str
+    client: Client
+    table_name: str | None
+    _owner: str = field(default_factory=lambda: str(uuid.uuid4()), init=False)
+    _lapses: float = field(default=0.0, init=False)
 
     def take(self) -> None:
         """Claim the job.
@@ -275,7 +269,7 @@ class Claim:
         """
         free = "attribute_not_exists(worker) OR workerUntil < :now OR worker = :owner"
         if not self._update(f"attribute_exists(jobId) AND ({free})"):
-            raise JobHeld(f"job {self._job_id} is being processed elsewhere, or has no row")
+            raise JobHeld(f"job {self.job_id} is being processed elsewhere, or has no row")
 
     def keep(self) -> None:
         """Renew the claim.
@@ -291,7 +285,7 @@ class Claim:
                 raise
             kept = False
         if not kept:
-            raise JobHeld(f"job {self._job_id} has been taken over by another delivery")
+            raise JobHeld(f"job {self.job_id} has been taken over by another delivery")
 
     def release(self) -> None:
         """Let the next delivery have the job at once."""
@@ -303,21 +297,21 @@ class Claim:
         Raises:
             PermissionError, AWSUnavailable
         """
-        if not self._table_name:
-            return self._job_id
+        if not self.table_name:
+            return self.job_id
         with aws_errors("the job's row could not be read"):
-            row = self._client("dynamodb").get_item(
-                TableName=self._table_name,
-                Key={"jobId": {"S": self._job_id}},
+            row = self.client("dynamodb").get_item(
+                TableName=self.table_name,
+                Key={"jobId": {"S": self.job_id}},
                 ProjectionExpression="currentJobId",
                 ConsistentRead=True,
             )
-        found = row.get("Item", {}).get("currentJobId", {}).get("S", self._job_id)
+        found = row.get("Item", {}).get("currentJobId", {}).get("S", self.job_id)
         return str(found)
 
     def _update(self, condition: str, seconds: float = CLAIM_SECONDS) -> bool:
         """Write the claim; False if the condition doesn't hold."""
-        if not self._table_name:
+        if not self.table_name:
             return True
         lapses = time.monotonic() + seconds
         values = {":owner": {"S": self._owner}, ":until": {"S": _moment(seconds)}}
@@ -325,9 +319,9 @@ class Claim:
             values[":now"] = {"S": _moment(0)}
         with aws_errors("the job's row could not be written"):
             try:
-                self._client("dynamodb").update_item(
-                    TableName=self._table_name,
-                    Key={"jobId": {"S": self._job_id}},
+                self.client("dynamodb").update_item(
+                    TableName=self.table_name,
+                    Key={"jobId": {"S": self.job_id}},
                     UpdateExpression="SET worker = :owner, workerUntil = :until",
                     ConditionExpression=condition,
                     ExpressionAttributeValues=values,

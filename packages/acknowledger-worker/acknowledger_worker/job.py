@@ -46,7 +46,6 @@ class Delivery:
     action_type: str
     task_token: str
     heartbeat_timeout_seconds: float
-    job_timeout_seconds: float
     job: Mapping[str, Any]
 
     def __repr__(self) -> str:
@@ -190,12 +189,7 @@ class Job:
             packed.unlink(missing_ok=True)
             try:
                 archive.pack(
-                    path,
-                    packed,
-                    files=files,
-                    links=links,
-                    format=format or "zip",
-                    check=self.check,
+                    path, packed, files=files, links=links, format=format or "zip", check=self.check
                 )
             except ArtifactInvalid as error:
                 raise ArtifactInvalid(f"output artifact {artifact['name']}: {error}") from None
@@ -340,7 +334,6 @@ def parse(event: Any) -> Delivery:
         action_type=detail["actionType"],
         task_token=detail["taskToken"],
         heartbeat_timeout_seconds=detail["heartbeatTimeoutSeconds"],
-        job_timeout_seconds=detail["jobTimeoutSeconds"],
         job=detail["job"],
     )
 

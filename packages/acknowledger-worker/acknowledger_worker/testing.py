@@ -95,7 +95,7 @@ def run(
     if client_id:
         job["clientId"] = client_id
     owner = "ThirdParty" if client_id else "Custom"
-    given = Job(Delivery(job_id, f"Build/{owner}/Test/1", "token", 60, 3600, job), services, root)
+    given = Job(Delivery(job_id, f"Build/{owner}/Test/1", "token", 60, job), services, root)
     if cancelled:
         given.cancel("the test says so")
     outcome = work(function, given)

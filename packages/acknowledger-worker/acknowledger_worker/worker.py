@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -79,11 +80,7 @@ class Worker:
         self.deliver(event, deadline=time.monotonic() + seconds - min(5, seconds / 10))
 
     def deliver(
-        self,
-        event: Any,
-        *,
-        deadline: float | None = None,
-        keep: Callable[[], None] | None = None,
+        self, event: Any, *, deadline: float | None = None, keep: Callable[[], None] | None = None
     ) -> None:
         """Run a job to its end.
 
@@ -194,6 +191,7 @@ def _check_outputs(job: Job, outcome: Outcome) -> None:
         raise JobFailed(f"output artifacts were not uploaded: {', '.join(job.missing)}")
 
 
+@dataclass
 class _Heart:
     """Sends heartbeats while a job runs, and cancels the job when nobody waits for it.
 
@@ -202,22 +200,15 @@ class _Heart:
         deadline: in the time of `time.monotonic()`, when the job fails.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        task: Task,
-        beats: Mapping[Callable[[], None], float],
-        deadline: float | None,
-    ) -> None:
-        self.held: JobHeld | None = None
-        self._job = job
-        self._task = task
-        self._beats = beats
-        self._deadline = math.inf if deadline is None else deadline
-        self._stopped = threading.Event()
+    job: Job
+    task: Task
+    beats: Mapping[Callable[[], None], float]
+    deadline: float | None
+    held: JobHeld | None = field(default=None, init=False)
+    _stopped: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __enter__(self) -> Self:
-        name = f"heart of {self._job.id}"
+        name = f"heart of {self.job.id}"
         threading.Thread(target=self._run, name=name, daemon=True).start()
         return self
 
@@ -226,27 +217,28 @@ class _Heart:
 
     def _run(self) -> None:
         now = time.monotonic()
-        due = {beat: now + interval for beat, interval in self._beats.items()}
-        while not self._job.cancelled.is_set():
-            left = min(self._deadline, *due.values()) - time.monotonic()
+        end = math.inf if self.deadline is None else self.deadline
+        due = {beat: now + interval for beat, interval in self.beats.items()}
+        while not self.job.cancelled.is_set():
+            left = min(end, *due.values()) - time.monotonic()
             if self._stopped.wait(max(0, left)):
                 return
-            if time.monotonic() >= self._deadline:
-                self._do(lambda: self._task.fail(_OUT_OF_TIME))
-                self._job.cancel(_OUT_OF_TIME.message)
+            if time.monotonic() >= end:
+                self._do(lambda: self.task.fail(_OUT_OF_TIME))
+                self.job.cancel(_OUT_OF_TIME.message)
                 return
             for beat, at in due.items():
                 if at <= time.monotonic():
                     self._do(beat)
-                    due[beat] = time.monotonic() + self._beats[beat]
+                    due[beat] = time.monotonic() + self.beats[beat]
 
     def _do(self, beat: Callable[[], None]) -> None:
         try:
             beat()
         except JobCancelled as reason:
-            self._job.cancel(str(reason))
+            self.job.cancel(str(reason))
         except JobHeld as held:
             self.held = held
-            self._job.cancel(str(held))
+            self.job.cancel(str(held))
         except WorkerError as error:
-            logger.warning("job %s: %s", self._job.id, error)
+            logger.warning("job %s: %s", self.job.id, error)

@@ -73,7 +73,7 @@ class Asked:
         self.clock, self.clients, self.details = codepipeline.clock, clients, 0
         self.told = copy.deepcopy({**job, "data": {**job["data"], "artifactCredentials": None}})
         self.current_job_id = job["id"]
-        delivery = Delivery(job["id"], "a/b/c/1", "token", 60, 60, self.told)
+        delivery = Delivery(job["id"], "a/b/c/1", "token", 60, self.told)
         self.services = JobServices(
             delivery, self.client, None, PREFIX, lambda: self.current_job_id
         )
@@ -219,6 +219,6 @@ def test_a_partners_job_needs_its_clients_token(job):
     job.told["clientId"] = "unknown"
     with pytest.raises(ConfigurationError, match="no client token at /client-tokens/unknown"):
         job.services.details()
-    job.services._client_token_prefix = None
+    job.services.client_token_prefix = None
     with pytest.raises(ConfigurationError, match="needs CLIENT_TOKEN_PREFIX"):
         job.services.details()

@@ -72,7 +72,7 @@ def test_a_job_has_the_pipeline_and_configuration_of_its_event(whole_event, tmp_
 
 
 def test_a_job_may_have_no_data(tmp_path):
-    job = Job(Delivery("1", "a/b/c/1", "t", 1, 1, {"data": {}}), None, tmp_path)
+    job = Job(Delivery("1", "a/b/c/1", "t", 1, {"data": {}}), None, tmp_path)
     assert (job.inputs, job.outputs, dict(job.configuration)) == ((), (), {})
     assert job.pipeline == Pipeline("", "", "", None, None)
 

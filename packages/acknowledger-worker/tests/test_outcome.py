@@ -7,14 +7,7 @@ from typing import Any, cast
 import botocore.session
 import pytest
 
-from acknowledger_worker import (
-    Continuation,
-    JobFailed,
-    Revision,
-    Success,
-    errors,
-    outcome,
-)
+from acknowledger_worker import Continuation, JobFailed, Revision, Success, errors, outcome
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The file of answers, which the probe writes: a CodePipeline uses them as its switches.
+"""The file of the probe's answers: a CodePipeline uses them as its switches.
 
     date = "2026-11-28"
     endpoint = "AWS"
@@ -8,9 +8,11 @@
     acknowledge_seconds = 60
     batch_cap = "null"
 
-TOML has no null. Further tables are for people.
+TOML has no null. Further tables are for people: how each was found, what could not be answered, and
+facts without a switch.
 """
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -53,3 +55,25 @@ def default() -> Behaviour:
     if SHIPPED.is_file():
         change(behaviour, load(SHIPPED))
     return behaviour
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write texts, numbers and booleans, and tables of them, atomically."""
+    plain = {name: each for name, each in content.items() if not isinstance(each, dict)}
+    lines = ["# Written by python -m moto_codepipeline.probe", *_lines(plain)]
+    for name, table in content.items():
+        if isinstance(table, dict) and table:
+            lines += ["", f"[{name}]", *_lines(table)]
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.write_text("\n".join(lines) + "\n")
+    unfinished.replace(path)
+
+
+def _lines(values: dict[str, Any]) -> list[str]:
+    # TOML has everything that JSON has, except null and DEL.
+    return [
+        f"{name} = {json.dumps('null' if value is None else value, ensure_ascii=False)}".replace(
+            "\x7f", "\\u007f"
+        )
+        for name, value in values.items()
+    ]

@@ -1,7 +1,8 @@
 """Switches for what is not known about CodePipeline outside AWS.
 
-Every field is a question that neither AWS's documentation nor any recording answers. A worker has
-to be right in either case, so tests run it in both. The default is the case that is harder for it.
+Every field is a question that neither AWS's documentation nor any recording answers: what is known
+is in docs/behaviour.md. A worker has to be right in either case, so tests run it in both. The
+default is the case that is harder for it.
 Limits on the number of calls or jobs are off, since any number would be invented.
 """
 
@@ -24,8 +25,7 @@ class Behaviour:
     begun keeps its length.
 
     acknowledge_seconds
-        How long an offered job waits for its acknowledgment before it is offered again. AWS's own
-        worker shows that it is offered again, but not after how long: 60 is a choice.
+        How long an offered job waits for its acknowledgment before it is offered again.
     nonce_rotates
         True: every offer of a job has a new nonce, so that a slow worker loses the job to a quick
         one. False: a job keeps its nonce, so that two workers hold the same nonce.
@@ -44,8 +44,7 @@ class Behaviour:
         as usual, and the action stays as it is, as was recorded for a Lambda action.
         "InvalidJobStateException": refused.
     continuation_seconds
-        How long after a result with a continuation token the next job can be polled. 30 is
-        documented for Lambda actions (27.85 were measured); nothing is known for custom actions.
+        How long after a result with a continuation token the next job can be polled.
     batch_cap
         The largest number of jobs that a poll returns. None: as many as it asks for.
     default_batch_size
@@ -53,54 +52,49 @@ class Behaviour:
     started_before_queued_seconds
         How long an action's job stays Created, and can't be polled, after the action's STARTED
         event. 0: the job can be polled when the event arrives. More: a worker that polls at the
-        event gets no job. AWS's samples expect such a time; its length is a choice.
+        event gets no job.
     event_lag_seconds
-        How long events take to arrive. 2 to 11 were recorded.
+        How long events take to arrive.
     events_shuffled
         True: each event takes a random time up to ``event_lag_seconds``, so that a later one may
-        arrive first, as was recorded. False: each takes exactly that time.
+        arrive first. False: each takes exactly that time.
     events_seed
         The seed of these random times. They start again when the seed changes: the same events with
         the same seed arrive in the same order.
     events_twice
-        True: every event is delivered twice, as at-least-once delivery allows. Shuffled events
-        have a random time for each delivery.
+        True: every event is delivered twice. Shuffled events have a random time for each delivery.
     throttle
         How many calls of each job operation are accepted in a second; the others get
-        ThrottlingException. None: no call is throttled. The real quotas are unknown.
+        ThrottlingException. None: no call is throttled.
     action_timeout_seconds
-        How long a custom action may wait for its job. 24 hours are documented (2023).
+        How long a custom action may wait for its job.
     third_party_timeout_seconds
-        How long a partner action may wait for its job. The quotas page names no partner actions,
-        but gives "all other actions" one hour.
+        How long a partner action may wait for its job.
     lambda_timeout_seconds
-        How long a Lambda action may wait for a result, over all its jobs. 24 hours are documented.
+        How long a Lambda action may wait for a result, over all its jobs.
     lambda_silence_seconds
-        How long each invocation of a Lambda action may take to put a result. 20 minutes are
-        documented.
+        How long each invocation of a Lambda action may take to put a result.
     timeout_counts
         What the limits of custom and partner actions apply to. "action": all jobs of an action
         together. "job": each job, from its creation.
     update_under_way
         What UpdatePipeline does to executions in progress. "cancel": all are Cancelled, and their
-        actions in progress are CANCELED; this is documented, but not for which executions.
+        actions in progress are CANCELED.
         "leave": they go on with the structure that they began with.
     third_party_job_ids
-        Returns the id of each new partner job: 1 to 512 characters, none twice. The service model
-        contradicts itself: every request takes any 1 to 512 characters, but the response of
-        PollForThirdPartyJobs has a UUID. The default is not a UUID. Custom jobs always have UUIDs.
+        Returns the id of each new partner job: 1 to 512 characters, none twice. The default is not
+        a UUID. Custom jobs always have UUIDs.
     third_party_details_of_ended
         GetThirdPartyJobDetails for a partner job that is Succeeded, Failed or TimedOut, or whose
         action was abandoned or canceled.
         "InvalidJobException": refused. "details": returned, with the nonce of its last offer.
     source_without_version
         What an S3 source action does without a version to read: the object or a bucket is missing,
-        or the bucket is not versioned. "ConfigurationError": it fails, as was recorded for a
-        missing object. "succeed": it succeeds, and says in its summary and the log what is missing,
-        so that a worker can be tried without a source.
+        or the bucket is not versioned. "ConfigurationError": it fails. "succeed": it succeeds, and
+        says in its summary and the log what is missing, so that a worker can be tried without a
+        source.
     artifact_credentials_seconds
-        How long a job's artifact credentials are valid. AWS's Jenkins plugin relies on 15 minutes,
-        and 896 seconds were recorded for Lambda actions.
+        How long a job's artifact credentials are valid.
     """
 
     acknowledge_seconds: float = 60

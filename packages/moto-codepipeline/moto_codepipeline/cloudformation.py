@@ -118,16 +118,11 @@ class CustomActionTypeResource(_Resource, CloudFormationModel):
     @classmethod
     @_errors_of_the_stack()
     def create_from_cloudformation_json(
-        cls,
-        resource_name: str,
-        cloudformation_json: dict[str, Any],
-        account_id: str,
-        region_name: str,
-        **kwargs: Any,
+        cls, resource_name: str, cloudformation_json: dict[str, Any], *where: str, **kwargs: Any
     ) -> CustomActionTypeResource:
         """Register the type that a template describes."""
         request = _type(cloudformation_json)
-        action_type = backend(account_id, region_name).create_custom_action_type(request)
+        action_type = backend(*where).create_custom_action_type(request)
         return cls(_physical_name(resource_name, kwargs["LogicalId"]), action_type.key, request)
 
     @classmethod
@@ -172,18 +167,12 @@ class PipelineResource(_Resource, CloudFormationModel):
     @classmethod
     @_errors_of_the_stack()
     def create_from_cloudformation_json(
-        cls,
-        resource_name: str,
-        cloudformation_json: dict[str, Any],
-        account_id: str,
-        region_name: str,
-        **_: Any,
+        cls, resource_name: str, cloudformation_json: dict[str, Any], *where: str, **_: Any
     ) -> PipelineResource:
         """Create the pipeline that a template describes. It is not started."""
-        where = backend(account_id, region_name)
         pipeline, more = _pipeline(cloudformation_json, resource_name)
-        created, _tags = where.create_pipeline(pipeline, more["tags"])
-        _disable(where, pipeline["name"], more)
+        created, _tags = backend(*where).create_pipeline(pipeline, more["tags"])
+        _disable(backend(*where), pipeline["name"], more)
         return cls(pipeline["name"], str(created["version"]))
 
     @classmethod

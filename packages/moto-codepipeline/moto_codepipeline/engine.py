@@ -13,15 +13,7 @@ from typing import Any
 
 from .action_types import LAMBDA, ActionType, TypeKey, aws_types
 from .clock import Timeline
-from .events import (
-    CANCELED,
-    RESUMED,
-    STARTED,
-    action_event,
-    pipeline_event,
-    stage_event,
-    state_of,
-)
+from .events import CANCELED, RESUMED, STARTED, action_event, pipeline_event, stage_event, state_of
 from .exceptions import ActionTypeNotFoundError
 from .runs import (
     ABANDONED,

@@ -26,8 +26,7 @@ def state_of(status: str) -> str:
 
 def pipeline_event(run: PipelineRun, state: str, at: float) -> dict[str, Any]:
     """An entry for PutEvents: a pipeline execution's new state."""
-    detail: dict[str, Any] = {"pipeline": run.pipeline_name}
-    detail["execution-id"] = run.pipeline_execution_id
+    detail: dict[str, Any] = {}
     if state == STARTED:
         detail["execution-trigger"] = {
             "trigger-type": run.trigger["triggerType"],
@@ -45,8 +44,7 @@ def pipeline_event(run: PipelineRun, state: str, at: float) -> dict[str, Any]:
 def stage_event(stage: StageRun, state: str, at: float) -> dict[str, Any]:
     """An entry for PutEvents: a stage's new state."""
     run = stage.run
-    detail: dict[str, Any] = {"pipeline": run.pipeline_name}
-    detail["execution-id"] = run.pipeline_execution_id
+    detail: dict[str, Any] = {}
     if stage.retried is not None:
         detail["stage-last-retry-attempt-time"] = _timestamp(stage.retried)
     detail |= {
@@ -61,12 +59,8 @@ def stage_event(stage: StageRun, state: str, at: float) -> dict[str, Any]:
 def action_event(action: ActionRun, state: str, at: float) -> dict[str, Any]:
     """An entry for PutEvents: an action's new state."""
     run = action.run
-    detail: dict[str, Any] = {
-        "pipeline": run.pipeline_name,
-        "execution-id": run.pipeline_execution_id,
-        "start-time": _timestamp(action.started),
-        "stage": action.stage.name,
-    }
+    detail: dict[str, Any] = {"start-time": _timestamp(action.started)}
+    detail["stage"] = action.stage.name
     if action.status in (SUCCEEDED, FAILED) and (result := _result(action)):
         detail["execution-result"] = result
     if action.inputs:
@@ -97,10 +91,7 @@ def _result(action: ActionRun) -> dict[str, str]:
 
 
 def _version(run: PipelineRun, attempt: int) -> dict[str, float]:
-    return {
-        "version": float(run.pipeline_version),
-        "pipeline-execution-attempt": float(attempt),
-    }
+    return {"version": float(run.pipeline_version), "pipeline-execution-attempt": float(attempt)}
 
 
 def _timestamp(at: float) -> str:
@@ -108,7 +99,8 @@ def _timestamp(at: float) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
-def _entry(what: str, run: PipelineRun, detail: dict[str, Any], at: float) -> dict[str, Any]:
+def _entry(what: str, run: PipelineRun, more: dict[str, Any], at: float) -> dict[str, Any]:
+    detail = {"pipeline": run.pipeline_name, "execution-id": run.pipeline_execution_id} | more
     return {
         "Source": "aws.codepipeline",
         "DetailType": f"CodePipeline {what} Execution State Change",

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from contextlib import suppress
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeVar
 
 from moto.codepipeline.exceptions import (
     PipelineExecutionNotFoundException,
@@ -11,13 +11,14 @@ from moto.codepipeline.exceptions import (
 )
 from moto.codepipeline.models import CodePipeline
 
-from .action_types import APPROVAL, actions_of
+from .action_types import APPROVAL, TypeKey, actions_of, aws_types
 from .clock import Appointment
 from .exceptions import (
     ActionNotFoundError,
     ConcurrentPipelineExecutionsLimitExceededError,
     DuplicatedStopRequestError,
     InvalidApprovalTokenError,
+    InvalidNextTokenError,
     NotLatestPipelineExecutionError,
     PipelineExecutionNotStoppableError,
     StageNotFoundError,
@@ -38,7 +39,6 @@ from .runs import (
     without_none,
 )
 from .sources import LOOK_SECONDS, VERSION_ID, polls, version_of
-from .states import States, page
 from .steps import operation
 from .structure import repeated
 from .traffic import PARALLEL, SUPERSEDING, Traffic
@@ -46,13 +46,15 @@ from .traffic import PARALLEL, SUPERSEDING, Traffic
 EXECUTIONS = 50
 """How many can be in progress in a mode other than SUPERSEDED (documented)."""
 
+Item = TypeVar("Item")
+
 
 class ExecutionOperations(JobOperations):
     """The executions of an account's and region's pipelines."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
-        self._start_tokens: dict[tuple[str, str | None], str] = {}
+        self._start_tokens: dict[str, dict[str | None, str]] = defaultdict(dict)
         self._traffic: dict[str, Traffic] = defaultdict(Traffic)
         self._looks: dict[str, Appointment] = {}
         self._seen_versions: dict[str, dict[str, str]] = defaultdict(dict)
@@ -74,12 +76,12 @@ class ExecutionOperations(JobOperations):
         """
         pipeline = self._pipeline(name)
         _check_start(pipeline.pipeline, variables or [], source_revisions or [])
-        token = (name, client_request_token)
-        if client_request_token and token in self._start_tokens:
-            return self._start_tokens[token]
+        started = self._start_tokens[name]
+        if client_request_token and client_request_token in started:
+            return started[client_request_token]
         revisions = {each["actionName"]: each["revisionValue"] for each in source_revisions or []}
         execution_id = self._begin(pipeline, variables, source_revisions=revisions)
-        self._start_tokens[token] = execution_id
+        started[client_request_token] = execution_id
         return execution_id
 
     def _begin(
@@ -290,23 +292,64 @@ class ExecutionOperations(JobOperations):
             if succeeded_in is None
             or any(each.name == succeeded_in and each.status == SUCCEEDED for each in run.stages)
         ]
-        shown, next_token = page(runs, limit, token)
+        shown, next_token = _page(runs, limit, token)
         return [run.to_summary_dict() for run in shown], next_token
 
     @operation
     def get_pipeline_state(self, name: str) -> dict[str, Any]:
         """The answer of GetPipelineState."""
         pipeline = self._pipeline(name)
-        runs, traffic = self._runs(pipeline), self._traffic[name]
-        states = States(self.region_name, runs, traffic, self.action_types)
+        stages = [self._stage_state(pipeline, each) for each in pipeline.pipeline["stages"]]
         return deepcopy(
             {
                 "pipelineName": name,
                 "pipelineVersion": pipeline.pipeline["version"],
-                "stageStates": [states.of_stage(each) for each in pipeline.pipeline["stages"]],
+                "stageStates": stages,
                 "created": pipeline.metadata["created"],
                 "updated": pipeline.metadata["updated"],
             }
+        )
+
+    def _stage_state(self, pipeline: CodePipeline, declared: dict[str, Any]) -> dict[str, Any]:
+        """The API's ``StageState`` of a declared stage."""
+        name, traffic = declared["name"], self._traffic[pipeline.pipeline["name"]]
+        stages = (each for run in self._runs(pipeline) for each in run.stages)
+        latest = next((each for each in stages if each.name == name and each.status), None)
+        inbound = [
+            each.execution()
+            for run in traffic.before(name)
+            for each in run.stages
+            if each.name == name
+        ]
+        return without_none(
+            stageName=name,
+            inboundExecution=inbound[0] if inbound else None,
+            inboundExecutions=inbound,
+            inboundTransitionState=traffic.transition(name),
+            actionStates=[self._action_state(latest, action) for action in declared["actions"]],
+            latestExecution=latest.execution() if latest else None,
+            retryStageMetadata=latest.retry_metadata() if latest else None,
+        )
+
+    def _action_state(self, stage: StageRun | None, action: dict[str, Any]) -> dict[str, Any]:
+        """The API's ``ActionState`` of a declared action, in the stage's latest execution."""
+        begun = stage.run.begun if stage else []
+        mine = (e for e in reversed(begun) if (e.stage, e.name) == (stage, action["name"]))
+        latest = next(mine, None)  # recorded: none of an earlier execution
+        known = aws_types(action.get("region", self.region_name)) | self.action_types
+        action_type = known.get(TypeKey.of(action["actionTypeId"]))
+        configuration = latest.configuration if latest else action["configuration"]
+        external_id = latest.external_id if latest else None
+
+        def url(template: str) -> str | None:
+            return action_type.url(template, configuration, external_id) if action_type else None
+
+        return without_none(
+            actionName=action["name"],
+            currentRevision=latest.revision if latest else None,
+            latestExecution=latest.state() if latest else None,
+            entityUrl=url("entityUrlTemplate"),
+            revisionUrl=url("revisionUrlTemplate"),
         )
 
     @operation
@@ -333,7 +376,7 @@ class ExecutionOperations(JobOperations):
             for action in reversed(run.begun)
         ]
         actions.sort(key=lambda action: action.started, reverse=True)
-        shown, next_token = page(actions, limit, token)
+        shown, next_token = _page(actions, limit, token)
         return deepcopy([action.detail() for action in shown]), next_token
 
     @operation
@@ -387,6 +430,15 @@ class ExecutionOperations(JobOperations):
     def _runs(pipeline: CodePipeline) -> list[PipelineRun]:
         runs = reversed(pipeline.executions.values())
         return [run for run in runs if isinstance(run, PipelineRun)]
+
+
+def _page(items: list[Item], limit: int, token: str | None) -> tuple[list[Item], str | None]:
+    """One page of ``items``, and the token of the next page if there is one."""
+    if token is not None and not (token.isdecimal() and token.isascii()):
+        raise InvalidNextTokenError
+    begin = int(token or 0)
+    end = begin + limit
+    return items[begin:end], str(end) if end < len(items) else None
 
 
 def _check_start(

@@ -118,27 +118,22 @@ class Job:
         )
 
 
+@dataclass(eq=False)
 class JobBoard:
     """All jobs of an account and region.
 
-    ``succeed`` and ``fail`` are called with an action and its result, ``invoke`` with the job of a
-    Lambda function, which is never offered; ``behaviour`` returns the present switches. Not
+    ``succeeded`` and ``failed`` are called with an action and its result, ``invoke`` with the job
+    of a Lambda function, which is never offered; ``behaviour`` returns the present switches. Not
     thread-safe: its owner holds a lock.
     """
 
-    def __init__(
-        self,
-        timeline: Timeline,
-        behaviour: Callable[[], Behaviour],
-        succeed: Callable[[ActionRun, dict[str, Any]], None],
-        fail: Callable[[ActionRun, str, str], None],
-        invoke: Callable[[Job], None],
-    ) -> None:
-        self._timeline = timeline
-        self._behaviour = behaviour
-        self._succeed = succeed
-        self._fail = fail
-        self._invoke = invoke
+    timeline: Timeline
+    behaviour: Callable[[], Behaviour]
+    succeeded: Callable[[ActionRun, dict[str, Any]], None]
+    failed: Callable[[ActionRun, str, str], None]
+    invoke: Callable[[Job], None]
+
+    def __post_init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._queues: dict[tuple[TypeKey, str | None], list[tuple[int, Job]]] = defaultdict(list)
         self._newest: dict[ActionRun, Job] = {}
@@ -157,7 +152,7 @@ class JobBoard:
         """Create an action's first job. The action's time limit begins now."""
         self._limit(action)
         waits = action.type_id["owner"] != "AWS"
-        delay = self._behaviour().started_before_queued_seconds if waits else 0
+        delay = self.behaviour().started_before_queued_seconds if waits else 0
         return self._create(action, None, delay)
 
     def withdraw(self, action: ActionRun) -> None:
@@ -185,7 +180,7 @@ class JobBoard:
             while queue and (queue[0][1].status is not JobStatus.QUEUED or queue[0][1].withdrawn):
                 heapq.heappop(queue)
             if queue:
-                found.append((key, value, self._timeline.now() - queue[0][1].story[-1][0]))
+                found.append((key, value, self.timeline.now() - queue[0][1].story[-1][0]))
         return found
 
     def nonce(self, job: Job) -> str:
@@ -194,7 +189,7 @@ class JobBoard:
         Raises InvalidJobError if it was never offered, or has ended (unless ``behaviour`` allows
         it).
         """
-        behaviour = self._behaviour()
+        behaviour = self.behaviour()
         gone = job.told.ended and behaviour.third_party_details_of_ended != "details"
         if job.nonce is None or gone:
             raise InvalidJobError(job.id, job.told)
@@ -205,7 +200,7 @@ class JobBoard:
 
         If it was not acknowledged in time, its last nonce is valid until it is offered again.
         """
-        behaviour = self._behaviour()
+        behaviour = self.behaviour()
         if job.nonce != nonce:
             raise InvalidNonceError(job.id)
         if job.told.ended:
@@ -233,12 +228,12 @@ class JobBoard:
             return
         if token is None:
             self._close(job.action)
-            self._succeed(job.action, result)
+            self.succeeded(job.action, result)
             return
         job.action.take_details(result.get("executionDetails", {}))
-        if self._behaviour().timeout_counts == "job" or job.action.job_timeout:
+        if self.behaviour().timeout_counts == "job" or job.action.job_timeout:
             self._limit(job.action)
-        self._create(job.action, token, self._behaviour().continuation_seconds)
+        self._create(job.action, token, self.behaviour().continuation_seconds)
 
     def fail(self, job: Job, result: dict[str, Any]) -> None:
         """Take a failure."""
@@ -247,14 +242,14 @@ class JobBoard:
         details = result["failureDetails"]
         job.action.take_details(details)
         self._close(job.action)
-        self._fail(job.action, details["type"], details["message"])
+        self.failed(job.action, details["type"], details["message"])
 
     def _create(self, action: ActionRun, token: str | None, delay: float) -> Job:
         job = Job(self._new_id(action), action, next(self._ages), token)
         self._jobs[job.id] = self._newest[action] = job
         action.job_id = job.id
         if delay > 0:
-            job.deadline = self._timeline.after(delay, lambda: self._queue(job))
+            job.deadline = self.timeline.after(delay, lambda: self._queue(job))
         else:
             self._queue(job)
         return job
@@ -262,7 +257,7 @@ class JobBoard:
     def _new_id(self, action: ActionRun) -> str:
         if action.type_id["owner"] != "ThirdParty":
             return str(uuid.uuid4())
-        job_id = self._behaviour().third_party_job_ids()
+        job_id = self.behaviour().third_party_job_ids()
         if not 1 <= len(job_id) <= THIRD_PARTY_JOB_ID_CHARACTERS or job_id in self._jobs:
             raise ValueError(f"third_party_job_ids returned an invalid or repeated id: {job_id!r}")
         return job_id
@@ -270,9 +265,9 @@ class JobBoard:
     def _queue(self, job: Job) -> None:
         if job.owner == "AWS":
             self._enter(job, JobStatus.IN_PROGRESS)
-            silence = self._behaviour().lambda_silence_seconds
-            job.deadline = self._timeline.after(silence, lambda: self._time_out(job.action))
-            self._invoke(job)
+            silence = self.behaviour().lambda_silence_seconds
+            job.deadline = self.timeline.after(silence, lambda: self._time_out(job.action))
+            self.invoke(job)
             return
         self._enter(job, JobStatus.QUEUED)
         action_type = job.action.action_type
@@ -281,13 +276,13 @@ class JobBoard:
         heapq.heappush(self._queues[(job.action.type_key, query_value)], (job.age, job))
 
     def _dispatch(self, job: Job) -> None:
-        behaviour = self._behaviour()
+        behaviour = self.behaviour()
         if job.nonce is None or behaviour.nonce_rotates:
             job.nonce = str(secrets.randbelow(9 * 10**17) + 10**17)
         self._enter(job, JobStatus.DISPATCHED)
         seconds = 0 if job.offer_twice else behaviour.acknowledge_seconds
         job.offer_twice = False
-        job.deadline = self._timeline.after(seconds, lambda: self._queue(job))
+        job.deadline = self.timeline.after(seconds, lambda: self._queue(job))
 
     def _end(self, job: Job, status: JobStatus, result: dict[str, Any]) -> bool:
         """Set a job's terminal status. False: it already has this result."""
@@ -296,11 +291,11 @@ class JobBoard:
             if job.result == canonical:
                 return False
             raise InvalidJobStateError.differs(job.id)
-        late = job.withdrawn and self._behaviour().result_after_abandonment != "accept"
+        late = job.withdrawn and self.behaviour().result_after_abandonment != "accept"
         if job.status.ended or late:
             raise InvalidJobStateError.terminated(job.id)
         acknowledged = job.status is JobStatus.IN_PROGRESS
-        if not acknowledged and self._behaviour().result_before_acknowledgment != "accept":
+        if not acknowledged and self.behaviour().result_before_acknowledgment != "accept":
             raise InvalidJobStateError.not_acknowledged(job.id, job.status)
         job.result = canonical
         self._enter(job, status)
@@ -308,7 +303,7 @@ class JobBoard:
 
     def _limit(self, action: ActionRun) -> None:
         """Start an action's time limit, or restart it."""
-        behaviour = self._behaviour()
+        behaviour = self.behaviour()
         limit = {
             "Custom": behaviour.action_timeout_seconds,
             "ThirdParty": behaviour.third_party_timeout_seconds,
@@ -317,7 +312,7 @@ class JobBoard:
         if action in self._timeouts:
             self._timeouts[action].cancel()
         seconds = action.job_timeout or limit
-        self._timeouts[action] = self._timeline.after(seconds, lambda: self._time_out(action))
+        self._timeouts[action] = self.timeline.after(seconds, lambda: self._time_out(action))
 
     def _time_out(self, action: ActionRun) -> None:
         self._enter(self._newest[action], JobStatus.TIMED_OUT)
@@ -325,7 +320,7 @@ class JobBoard:
         text = "The action timed out: no result came for its job in time."
         if action.type_id["owner"] == "AWS":
             text = NO_RESULT.format(action.configuration["FunctionName"])
-        self._fail(action, "JobFailed", text)
+        self.failed(action, "JobFailed", text)
 
     def _close(self, action: ActionRun) -> None:
         del self._newest[action]
@@ -336,4 +331,4 @@ class JobBoard:
             job.deadline.cancel()
             job.deadline = None
         job.status = status
-        job.story.append((self._timeline.now(), status))
+        job.story.append((self.timeline.now(), status))

@@ -176,9 +176,8 @@ class JobBackend(ExecutionOperations):
     def delete_pipeline(self, name: str) -> None:
         """moto's. Executions in progress go on, but can no longer be described."""
         super().delete_pipeline(name)
-        self._versions.pop(name, None)
-        self._traffic.pop(name, None)
-        self._seen_versions.pop(name, None)
+        for kept in (self._versions, self._traffic, self._seen_versions, self._start_tokens):
+            kept.pop(name, None)
         self._look_at_sources(name)
 
     @operation

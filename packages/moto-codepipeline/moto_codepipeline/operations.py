@@ -1,11 +1,11 @@
-"""The job operations for custom and partner jobs, and the clients of partner jobs."""
+"""The job operations, for custom and partner jobs."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .action_types import APPROVAL, LAMBDA, S3_SOURCE, ActionType, TypeKey
 from .approvals import Approvals
-from .clients import Clients
+from .clients import ClientOperations
 from .credentials import ArtifactCredentials, S3Request
 from .engine import Engine, OwnAction
 from .events import publish_in_moto
@@ -13,11 +13,11 @@ from .exceptions import ActionTypeNotFoundError, JobNotFoundError, ValidationErr
 from .jobs import Job, JobBoard, NextJob
 from .lambdas import check_function, event, invoke_in_moto
 from .runs import ActionRun
-from .sources import S3Source
-from .steps import SteppedBackend, operation
+from .sources import run_source
+from .steps import operation
 
 
-class JobOperations(SteppedBackend):
+class JobOperations(ClientOperations):
     """The jobs of an account and region.
 
     Both kinds of jobs are on one board and follow the same rules. Operations on one kind do not
@@ -35,10 +35,9 @@ class JobOperations(SteppedBackend):
         super().__init__(region_name, account_id)
         self.action_types: dict[TypeKey, ActionType] = {}
         self.next_jobs: list[NextJob] = []
-        self._clients = Clients(account_id)
         self._credentials = ArtifactCredentials(self._timeline, lambda: self.behaviour)
         own_actions: dict[TypeKey, OwnAction] = {
-            S3_SOURCE: S3Source(lambda: self.behaviour),
+            S3_SOURCE: self._run_source,
             LAMBDA: self._open_function_job,
         }
         self._engine = Engine(
@@ -61,7 +60,7 @@ class JobOperations(SteppedBackend):
         )
         own_actions[APPROVAL] = self._approvals
 
-    # Custom jobs
+    # Jobs. Operations on a partner's job take its client's token.
 
     @operation
     def poll_for_jobs(
@@ -79,38 +78,6 @@ class JobOperations(SteppedBackend):
         ]
 
     @operation
-    def acknowledge_job(self, job_id: str, nonce: str) -> str:
-        """Acknowledge an offered custom job; return its status.
-
-        Raises JobNotFoundError and InvalidNonceError. Which comes first is unknown, and so is the
-        response to a second acknowledgment: see Behaviour.
-        """
-        return self._board.acknowledge(self._job(job_id, "Custom"), nonce)
-
-    @operation
-    def get_job_details(self, job_id: str) -> dict[str, Any]:
-        """The API's ``JobDetails`` of a custom job, in any status. It has no nonce."""
-        job = self._job(job_id, "Custom")
-        return {"id": job.id, "data": self._data(job), "accountId": self.account_id}
-
-    @operation
-    def put_job_success_result(self, job_id: str, result: dict[str, Any]) -> None:
-        """Take a success. ``result`` is the request without its job id.
-
-        An identical repeat is accepted. Raises JobNotFoundError, InvalidJobStateError (texts
-        recorded), ValidationError for a token together with variables (text recorded) and
-        OutputVariablesSizeExceededError.
-        """
-        self._board.succeed(self._job(job_id, "Custom"), result)
-
-    @operation
-    def put_job_failure_result(self, job_id: str, result: dict[str, Any]) -> None:
-        """Take a failure. ``result`` is the request without its job id."""
-        self._board.fail(self._job(job_id, "Custom"), result)
-
-    # Partner jobs
-
-    @operation
     def poll_for_third_party_jobs(
         self, type_id: dict[str, str], max_batch_size: int | None
     ) -> list[dict[str, Any]]:
@@ -124,6 +91,12 @@ class JobOperations(SteppedBackend):
         return [{"clientId": job.action.client_id, "jobId": job.id} for job in jobs]
 
     @operation
+    def get_job_details(self, job_id: str) -> dict[str, Any]:
+        """The API's ``JobDetails`` of a custom job, in any status. It has no nonce."""
+        job = self._job(job_id)
+        return {"id": job.id, "data": self._data(job), "accountId": self.account_id}
+
+    @operation
     def get_third_party_job_details(self, job_id: str, client_token: str) -> dict[str, Any]:
         """The API's ``ThirdPartyJobDetails``, with the nonce of the job's present offer.
 
@@ -131,79 +104,42 @@ class JobOperations(SteppedBackend):
         credentials are new each time. Raises JobNotFoundError, InvalidClientTokenError, and
         InvalidJobError for a job that was never offered or has ended (unknown: see Behaviour).
         """
-        job = self._third_party_job(job_id, client_token)
+        job = self._job(job_id, client_token)
         nonce = self._board.nonce(job)
         return {"id": job.id, "data": self._data(job), "nonce": nonce}
 
     @operation
-    def acknowledge_third_party_job(self, job_id: str, nonce: str, client_token: str) -> str:
-        """Acknowledge an offered partner job; return its status.
+    def acknowledge_job(self, job_id: str, nonce: str, client_token: str | None = None) -> str:
+        """Acknowledge an offered job; return its status.
 
-        Raises JobNotFoundError, InvalidClientTokenError and InvalidNonceError.
+        Raises JobNotFoundError, InvalidClientTokenError and InvalidNonceError. Which comes first is
+        unknown, and so is the response to a second acknowledgment: see Behaviour.
         """
-        return self._board.acknowledge(self._third_party_job(job_id, client_token), nonce)
+        return self._board.acknowledge(self._job(job_id, client_token), nonce)
 
     @operation
-    def put_third_party_job_success_result(
-        self, job_id: str, client_token: str, result: dict[str, Any]
+    def put_job_success_result(
+        self, job_id: str, result: dict[str, Any], client_token: str | None = None
     ) -> None:
         """Take a success. ``result`` is the request without job id and client token.
 
         An identical repeat is accepted, also after a change of the client's token. Raises
-        JobNotFoundError, InvalidClientTokenError and InvalidJobStateError. A partner job has no
-        output variables (documented).
+        JobNotFoundError, InvalidClientTokenError, InvalidJobStateError (texts recorded),
+        ValidationError for a token together with variables (text recorded) and
+        OutputVariablesSizeExceededError. A partner job has no output variables (documented).
         """
-        self._board.succeed(self._third_party_job(job_id, client_token), result)
+        self._board.succeed(self._job(job_id, client_token), result)
 
     @operation
-    def put_third_party_job_failure_result(
-        self, job_id: str, client_token: str, result: dict[str, Any]
+    def put_job_failure_result(
+        self, job_id: str, result: dict[str, Any], client_token: str | None = None
     ) -> None:
         """Take a failure. ``result`` is the request without job id and client token."""
-        self._board.fail(self._third_party_job(job_id, client_token), result)
+        self._board.fail(self._job(job_id, client_token), result)
 
-    # Clients: not AWS operations; AWS does not publish how partners and customers get them
-
-    @property
-    def default_client_id(self) -> str:
-        """The client of every partner action that is not bound: one for each account.
-
-        It always exists, and begins with a random token.
-        """
-        return self._clients.default_id
-
-    @operation
-    def put_client(self, client_id: str, client_token: str) -> None:
-        """Add a client, or replace a client's token; the old token is refused from then on.
-
-        ``client_id`` is a UUID in lower case, ``client_token`` has 1 to 256 characters (documented
-        as the API's shapes). Raises ValueError.
-        """
-        self._clients.put(client_id, client_token)
-
-    @operation
-    def remove_client(self, client_id: str) -> None:
-        """Forget a client's token. Raises LookupError if there is no such client.
-
-        Its jobs are offered as before, but refuse every token until the client is added again.
-        """
-        self._clients.remove(client_id)
-
-    @operation
-    def client_token(self, client_id: str) -> str:
-        """A client's token, for the partner's store. Raises LookupError."""
-        return self._clients.token(client_id)
-
-    @operation
-    def bind_client(self, client_id: str, pipeline: str, action: str | None = None) -> None:
-        """Give a client the partner actions of a pipeline, or only those named ``action``.
-
-        Names need not exist yet. An action that has begun keeps its client. Raises LookupError if
-        there is no such client.
-        """
-        self._clients.bind(client_id, pipeline, action)
-
-    # Both kinds of jobs
+    acknowledge_third_party_job = acknowledge_job
+    put_third_party_job_success_result = put_job_success_result
+    put_third_party_job_failure_result = put_job_failure_result
 
     @operation
     def check_artifact_credentials(self, access_key: str, request: S3Request | None) -> None:
@@ -236,7 +172,7 @@ class JobOperations(SteppedBackend):
 
     def _open_job(self, action: ActionRun) -> None:
         if action.type_id["owner"] == "ThirdParty":
-            action.client_id = self._clients.owning(action.run.pipeline_name, action.name)
+            action.client_id = self._client_of(action.run.pipeline_name, action.name)
         wish = self._wish(action)
         action.configuration = action.configuration | wish.configuration
         self._board.open(action).offer_twice = wish.offer_twice
@@ -257,6 +193,9 @@ class JobOperations(SteppedBackend):
         else:
             self._board.withdraw(action)
 
+    def _run_source(self, action: ActionRun) -> dict[str, Any]:
+        return run_source(action, self.behaviour.source_without_version)
+
     def _open_function_job(self, action: ActionRun) -> None:
         name = action.configuration["FunctionName"]
         check_function(self.account_id, action.region, name)
@@ -274,16 +213,13 @@ class JobOperations(SteppedBackend):
         notice = (topic, subject, message)
         self._send_later("an approval's notification", type(self).publish_notice, *notice)
 
-    def _job(self, job_id: str, owner: str) -> Job:
+    def _job(self, job_id: str, client_token: str | None = None) -> Job:
+        """A partner's job if there is a client token, or else one of another owner."""
         job = self._board.find(job_id)
-        owners = ("Custom", "AWS") if owner == "Custom" else (owner,)
-        if job is None or job.owner not in owners:
+        if job is None or (job.owner == "ThirdParty") != (client_token is not None):
             raise JobNotFoundError(job_id)
-        return job
-
-    def _third_party_job(self, job_id: str, client_token: str) -> Job:
-        job = self._job(job_id, "ThirdParty")
-        self._clients.check(job.action.client_id, client_token, job_id)
+        if client_token is not None:
+            self._check_client_token(job.action.client_id, client_token, job_id)
         return job
 
     def _available_type(self, type_id: dict[str, str]) -> ActionType:

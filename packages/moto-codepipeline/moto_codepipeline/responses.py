@@ -128,7 +128,7 @@ class JobResponse(CodePipelineResponse):
 
     def put_action_revision(self) -> str:
         new, execution_id = self.codepipeline_backend.put_action_revision(
-            *self._given("pipelineName", "stageName", "actionName", "actionRevision"),
+            *self._given("pipelineName", "stageName", "actionName", "actionRevision")
         )
         return json.dumps({"newRevision": new, "pipelineExecutionId": execution_id})
 
@@ -169,8 +169,8 @@ class JobResponse(CodePipelineResponse):
     poll_for_third_party_jobs = _returns("jobs", "actionTypeId", "maxBatchSize")
     acknowledge_third_party_job = _returns("status", "jobId", "nonce", "clientToken")
     get_third_party_job_details = _returns("jobDetails", "jobId", "clientToken")
-    put_third_party_job_success_result = _returns("", "jobId", "clientToken", REST)
-    put_third_party_job_failure_result = _returns("", "jobId", "clientToken", REST)
+    put_third_party_job_success_result = _returns("", "jobId", REST, "clientToken")
+    put_third_party_job_failure_result = _returns("", "jobId", REST, "clientToken")
 
 
 def _page(name: str, items: list[dict[str, Any]], next_token: str | None) -> str:

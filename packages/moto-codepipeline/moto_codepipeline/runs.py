@@ -66,9 +66,7 @@ class Artifact:
         """The API's ``Artifact``."""
         location = {"bucketName": self.bucket, "objectKey": self.key}
         return without_none(
-            name=self.name,
-            revision=self.revision,
-            location={"type": "S3", "s3Location": location},
+            name=self.name, revision=self.revision, location={"type": "S3", "s3Location": location}
         )
 
     def detail(self) -> dict[str, Any]:

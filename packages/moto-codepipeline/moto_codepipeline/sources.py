@@ -7,11 +7,9 @@ although AWS's default is true: otherwise a test would have executions that it d
 """
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from .action_types import S3_SOURCE, TypeKey
-from .behaviour import Behaviour
 from .runs import ActionFailedError, ActionRun
 
 LOOK_SECONDS = 120
@@ -35,54 +33,48 @@ def version_of(action: dict[str, Any]) -> str | None:
     return None if found is None else str(found.version_id)
 
 
-class S3Source:
-    """Runs S3 source actions."""
+def run_source(action: ActionRun, without_version: str) -> dict[str, Any]:
+    """Run an S3 source action: its result, like a job's.
 
-    def __init__(self, behaviour: Callable[[], Behaviour]) -> None:
-        self._behaviour = behaviour
-
-    def __call__(self, action: ActionRun) -> dict[str, Any]:
-        """The action's result, like a job's.
-
-        Raises ActionFailedError if there is no version to read, or no bucket for the artifact,
-        unless ``behaviour.source_without_version`` lets it succeed.
-        """
-        bucket = action.configuration.get("S3Bucket", "")
-        key = action.configuration.get("S3ObjectKey", "")
-        wanted = action.run.source_revisions.get(action.name)
-        found = _object(bucket, key, wanted)
-        problem = None
-        if found is None:
-            # Recorded.
-            problem = (
-                f'Could not access the Amazon S3 object: "{bucket}/{key}". '
-                "Make sure that the names of the bucket and object are both correct."
-            )
-        elif found.version_id in (None, "null"):
-            problem = f'The Amazon S3 bucket "{bucket}" of the source is not versioned.'
-        elif lost := [each.bucket for each in action.outputs if _bucket(each.bucket) is None]:
-            problem = f'There is no Amazon S3 bucket "{lost[0]}" for the artifacts.'
-        if problem and self._behaviour().source_without_version == "ConfigurationError":
-            raise ActionFailedError("ConfigurationError", problem)
-        if problem:
-            logger.warning("%s in %s: %s", action.name, action.run.pipeline_name, problem)
-        if found is None:
-            return {"executionDetails": {"summary": f"Succeeded without an artifact: {problem}"}}
-        for artifact in action.outputs:
-            if (store := _bucket(artifact.bucket)) is not None:
-                store.put_object(artifact.bucket, artifact.key, found.value)
-        version = str(found.version_id)
-        summary = f"Amazon S3 version id: {version}"
-        return {
-            "currentRevision": {"revision": version, "revisionSummary": summary},
-            "executionDetails": {"summary": summary, "externalExecutionId": version},
-            "outputVariables": {
-                "BucketName": bucket,
-                "ETag": found.etag.strip('"'),
-                "ObjectKey": key,
-                "VersionId": version,
-            },
-        }
+    Raises ActionFailedError if there is no version to read, or no bucket for the artifact,
+    unless ``without_version``, as in ``behaviour``, lets it succeed.
+    """
+    bucket = action.configuration.get("S3Bucket", "")
+    key = action.configuration.get("S3ObjectKey", "")
+    wanted = action.run.source_revisions.get(action.name)
+    found = _object(bucket, key, wanted)
+    problem = None
+    if found is None:
+        # Recorded.
+        problem = (
+            f'Could not access the Amazon S3 object: "{bucket}/{key}". '
+            "Make sure that the names of the bucket and object are both correct."
+        )
+    elif found.version_id in (None, "null"):
+        problem = f'The Amazon S3 bucket "{bucket}" of the source is not versioned.'
+    elif lost := [each.bucket for each in action.outputs if _bucket(each.bucket) is None]:
+        problem = f'There is no Amazon S3 bucket "{lost[0]}" for the artifacts.'
+    if problem and without_version == "ConfigurationError":
+        raise ActionFailedError("ConfigurationError", problem)
+    if problem:
+        logger.warning("%s in %s: %s", action.name, action.run.pipeline_name, problem)
+    if found is None:
+        return {"executionDetails": {"summary": f"Succeeded without an artifact: {problem}"}}
+    for artifact in action.outputs:
+        if (store := _bucket(artifact.bucket)) is not None:
+            store.put_object(artifact.bucket, artifact.key, found.value)
+    version = str(found.version_id)
+    summary = f"Amazon S3 version id: {version}"
+    return {
+        "currentRevision": {"revision": version, "revisionSummary": summary},
+        "executionDetails": {"summary": summary, "externalExecutionId": version},
+        "outputVariables": {
+            "BucketName": bucket,
+            "ETag": found.etag.strip('"'),
+            "ObjectKey": key,
+            "VersionId": version,
+        },
+    }
 
 
 def _bucket(name: str) -> Any:

@@ -16,7 +16,6 @@ import pytest
 from codepipeline_fixtures import REGION
 from moto_codepipeline import CREDENTIAL_MARKS, Behaviour, Clock, answers, exceptions, switches
 from moto_codepipeline.probe import __main__ as command
-from moto_codepipeline.probe.answers import write
 from moto_codepipeline.probe.calls import Answer, Calls, ProbeError
 from moto_codepipeline.probe.facts import FACTS, GROUPS
 from moto_codepipeline.probe.place import Place
@@ -84,7 +83,7 @@ def test_the_package_has_the_facts_about_its_codepipeline(there: Asked, tmp_path
 
 
 def test_a_fact_is_unanswered_if_a_call_before_it_is_refused(there: Asked, tmp_path: Path) -> None:
-    def refuse(job_id: str, result: Any) -> None:
+    def refuse(job_id: str, result: Any, client_token: str | None = None) -> None:
         raise exceptions.JobNotFoundError(job_id)
 
     there.service.put_job_failure_result = refuse  # type: ignore[method-assign]
@@ -309,7 +308,7 @@ def test_a_run_continues_where_an_earlier_one_ended(there: Asked, tmp_path: Path
 
 def test_a_run_does_not_continue_the_answers_of_another_endpoint(tmp_path: Path) -> None:
     path = tmp_path / "behaviour.toml"
-    write(path, {"date": "", "endpoint": "AWS", "region": "eu-west-1"})
+    answers.write(path, {"date": "", "endpoint": "AWS", "region": "eu-west-1"})
     with pytest.raises(ProbeError, match="has the answers of another endpoint"):
         Record(path, "AWS", "eu-west-2")
 
@@ -321,7 +320,7 @@ def test_a_written_file_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "behaviour.toml"
     texts = {"odd": 'a "quoted"\n\x7f\\ text with ümlauts'}
     changes = {"acknowledge_seconds": 45.5, "batch_cap": None, "nonce_rotates": False}
-    write(path, {"date": "2026-11-28", "switches": changes, "facts": texts})
+    answers.write(path, {"date": "2026-11-28", "switches": changes, "facts": texts})
     assert answers.load(path) == changes
     assert answers.read(path)["facts"] == texts
 
@@ -348,7 +347,7 @@ def test_a_codepipeline_begins_with_the_packages_own_file(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
     path = tmp_path / "behaviour.toml"
-    write(path, {"switches": {"acknowledge_seconds": 45, "nonce_rotates": False}})
+    answers.write(path, {"switches": {"acknowledge_seconds": 45, "nonce_rotates": False}})
     monkeypatch.setattr(answers, "SHIPPED", path)
     with asked({}) as there:
         assert there.service.behaviour == Behaviour(acknowledge_seconds=45, nonce_rotates=False)

@@ -101,6 +101,10 @@ def test_a_client_request_token_starts_one_execution(service: Service) -> None:
     ]
     first, again, second = (each["pipelineExecutionId"] for each in ids)
     assert first == again != second
+    service.api.delete_pipeline(name="release")
+    service.create([action("Deploy", IDLE)])
+    started = service.api.start_pipeline_execution(name="release", clientRequestToken="one")
+    assert started["pipelineExecutionId"] not in (first, second)
 
 
 def test_a_type_that_is_deleted_during_an_execution_fails_the_action(service: Service) -> None:

@@ -1,8 +1,8 @@
 """Facts: what an endpoint does where there is no switch, and the texts of its errors.
 
-``facts.toml`` has a table of each: the row of docs/behaviour.md that it belongs to, how it is
-found, and what it is for this package's CodePipeline. Its text is that of the last step: an error,
-a member of a response, or how an action ended, without ids and names that differ between runs.
+``facts.toml`` has a table of each: how it is found, and what it is for this package's CodePipeline.
+Its text is that of the last step: an error, a member of a response, or how an action ended, without
+ids and names that differ between runs. docs/probe.md has its row of docs/behaviour.md.
 """
 
 import json
@@ -19,8 +19,11 @@ from .trials import UNKNOWN_JOB, Probe, Trial, error_of, jobs
 
 DATA = tomllib.loads(Path(__file__).with_name("facts.toml").read_text())
 GROUPS: dict[str, dict[str, str]] = DATA["groups"]
-ROWS_NOT_ASKED: dict[str, str] = DATA["rows_not_asked"]
-FACTS: dict[str, dict[str, Any]] = DATA["facts"]
+FACTS: dict[str, dict[str, Any]] = {
+    name: {"group": group} | DATA["defaults"].get(group, {}) | fact
+    for group, facts in DATA["facts"].items()
+    for name, fact in facts.items()
+}
 SWITCHES: dict[str, dict[str, Any]] = DATA["switches"]
 
 

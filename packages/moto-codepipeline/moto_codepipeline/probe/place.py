@@ -78,11 +78,7 @@ class Place:
         } | changes
 
     def pipeline(
-        self,
-        stage: list[dict[str, Any]],
-        key: str = "source.zip",
-        bucket: str = "",
-        **changes: Any,
+        self, stage: list[dict[str, Any]], key: str = "source.zip", bucket: str = "", **changes: Any
     ) -> dict[str, Any]:
         """The pipeline's structure: a source, and a stage of actions."""
         source = {"S3Bucket": bucket or self.bucket, "S3ObjectKey": key}

@@ -265,8 +265,7 @@ def burst(probe: Probe) -> Interval | None:
 
 
 @question(
-    "6 times the answer",
-    artifact_credentials_seconds="How long are artifact credentials valid?",
+    "6 times the answer", artifact_credentials_seconds="How long are artifact credentials valid?"
 )
 def credentials(probe: Probe) -> Findings:
     """Downloaded the source artifact with a job's credentials until they had expired."""

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..answers import read
-from .answers import write
+from ..answers import read, write
 from .calls import ProbeError, UnansweredError
 from .facts import FACTS
 from .questions import NOT_ASKED, Found, Question, Unanswered
