@@ -882,43 +882,16 @@ def told(operation: str, request: str, answer: str, fault: str) -> str:
 # -- DynamoDB ------------------------------------------------------------------------------------
 
 
+CALL = re.compile(r"call-\d{4}")
+
+
 @functools.lru_cache(500_000)
 def written(
     operation: str, old: str | None, request: str
 ) -> tuple[str | None, str | dict[str, Any]]:
-    """A row after a write, and the answer: JSON, or how it was refused.
-
-    Only the order of times and call ids matters. They are numbered, so that results of moto,
-    which is slow, can be cached.
-    """
-    texts = set(NUMBERED.findall(f"{old} {request}"))
-    numbers = {text: numbered(text, texts) for text in texts}
-    asked = NUMBERED.sub(lambda match: numbers[match[0]], dumps([old, request]))
-    back = dict(zip(numbers.values(), numbers, strict=True))
-    new, answer = json.loads(NUMBERED.sub(lambda match: back[match[0]], _written(operation, asked)))
+    """A row after a write, and the answer: JSON, or how it was refused."""
+    new, answer = _write(operation, old, json.loads(request))
     return new, answer if "code" in answer else dumps(answer)
-
-
-#: Times, the ids of calls, and seconds since 1970.
-NUMBERED = re.compile(r"20\d\d-[-0-9T:.]+Z|call-\d{4}|\b1[89]\d{8}\b")
-
-
-CALL = re.compile(r"call-\d{4}")
-
-
-def numbered(text: str, texts: set[str]) -> str:
-    """A text's replacement, by its rank among the texts of its kind."""
-    number = sum(other[0] == text[0] and other < text for other in texts)
-    if text[0] == "2":
-        return moment(number)
-    return f"call-{number:04}" if text[0] == "c" else str(1_893_456_000 + number)
-
-
-@functools.lru_cache(500_000)
-def _written(operation: str, asked: str) -> str:
-    """The result of `written`, as JSON."""
-    old, request = json.loads(asked)
-    return dumps(_write(operation, old, json.loads(request)))
 
 
 def _write(operation: str, old: str | None, given: dict[str, Any]) -> Any:
