@@ -21,7 +21,7 @@ from tests.resilience.explorer import search as searching
 from tests.resilience.explorer.processes import Broken
 from tests.resilience.explorer.scenarios import usual_steps, variants
 from tests.resilience.explorer.search import Found, Left, replayed, search, shortened
-from tests.resilience.explorer.world import ARN, Actor, Settings, World
+from tests.resilience.explorer.world import ARN, Actor, Refused, Settings, World
 from tests.statemachine.conftest import SILENT, WORDLESS, Machine
 from tests.statemachine.test_job import SCENARIOS as WAYS
 from tests.support import ROOT
@@ -219,6 +219,30 @@ def test_a_job_takes_the_same_path_as_on_the_local_stack(scenario):
         assert (report["execution"], report["offer"]["job"]) == (f"{ARN}x", job)
         report["outcome"].pop("milliseconds", None)
     assert [report["outcome"] for report in reports] == scenario.outcomes
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+@pytest.mark.parametrize("repeated", ["InvalidNonceException", "status"])
+def test_the_simulated_codepipeline_has_the_switches_of_the_local_one(rotates, repeated):
+    simulated = World(Settings(nonce_rotates=rotates, repeated=repeated, events_lost=True))
+    simulated.open_action()
+    worker = Actor("Foreign", processes.process("x", lambda _: None, "{}"))
+
+    def acknowledged(offer: dict[str, Any]) -> str:
+        request = {"jobId": offer["id"], "nonce": offer["nonce"]}
+        try:
+            return str(simulated.codepipeline(worker, "acknowledge_job", request)["status"])
+        except Refused as refused:
+            return str(refused.answer["code"])
+
+    (first,) = simulated.codepipeline(worker, "poll_for_jobs", {})["jobs"]
+    simulated.pass_time()
+    (second,) = simulated.codepipeline(worker, "poll_for_jobs", {})["jobs"]
+    assert (first == second) is not rotates
+    assert acknowledged(second) == "InProgress"
+    again = "InProgress" if repeated == "status" else repeated
+    assert acknowledged(second) == again
+    assert acknowledged(first) == ("InvalidNonceException" if rotates else again)
 
 
 def test_a_broken_promise_is_found_with_the_schedule_that_shows_it(monkeypatch):
