@@ -30,10 +30,11 @@ def measure() -> list[Figure]:
     over = [mine - theirs for mine, theirs in zip(ours, bare, strict=True)]
     reference = statistics.median(bare)
     return [
-        Figure.of(
+        Figure.ratio(
             "Acknowledge, warm: our own processor time per job",
-            [one / theirs for one, theirs in zip(over, bare, strict=True)],
-            f"× ({statistics.median(over):.2f} ms)",
+            over,
+            bare,
+            f"({statistics.median(over):.2f} ms)",
             reference=f"the same four calls with boto3 alone: {reference:.2f} ms",
             at_most=round(MOST_MILLISECONDS / reference, 2),
             tolerance=0.4,

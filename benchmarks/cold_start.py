@@ -14,9 +14,8 @@ from tempfile import TemporaryDirectory
 import boto3
 import botocore
 
-from benchmarks.endpoint import ENVIRONMENT
+from benchmarks.endpoint import printed
 from benchmarks.figures import Figure
-from local.aws.isolation import NO_HOME
 
 ROOT = Path(__file__).parent.parent
 RUNTIME = "python3.13"
@@ -28,6 +27,7 @@ FUNCTIONS = {
     "stop": ("Stop", ("dynamodb", "stepfunctions"), 1.05),
 }
 READY = "import time; print(time.process_time(), flush=True); import os; os._exit(0)"
+UNCOMPILED = {"PYTHONDONTWRITEBYTECODE": "1"}
 # boto3 and its dependencies, as in Lambda's Python.
 SDK = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
 
@@ -54,21 +54,23 @@ def measure() -> list[Figure]:
         # The first round warms up, and lets the SDK be compiled.
         for counted in [False] + [True] * ROUNDS:
             for function, (ours, theirs) in times.items():
-                pair = (
-                    seconds(python, bare[function], [folder / "sdk"], counted=counted),
-                    seconds(python, starts[function], [folder / "task", folder / "sdk"]),
-                )
+                compiles = UNCOMPILED if counted else {}
+                sdk_path = str(folder / "sdk")
+                paths = f"{folder / 'task'}{os.pathsep}{sdk_path}"
+                [bare_seconds] = printed(python, bare[function], PYTHONPATH=sdk_path, **compiles)
+                [seconds] = printed(python, starts[function], PYTHONPATH=paths, **UNCOMPILED)
                 if counted:
-                    theirs.append(pair[0] * 1000)
-                    ours.append(pair[1] * 1000)
+                    theirs.append(bare_seconds * 1000)
+                    ours.append(seconds * 1000)
     figures = []
     for function, (ours, theirs) in times.items():
         title, services, most = FUNCTIONS[function]
         figures.append(
-            Figure.of(
+            Figure.ratio(
                 f"{title}'s cold start, as packaged",
-                [mine / reference for mine, reference in zip(ours, theirs, strict=True)],
-                f"× ({statistics.median(ours):.0f} ms of processor time)",
+                ours,
+                theirs,
+                f"({statistics.median(ours):.0f} ms of processor time)",
                 reference=f"`import boto3` and clients of {', '.join(services)}: "
                 f"{statistics.median(theirs):.0f} ms",
                 at_most=most,
@@ -118,13 +120,3 @@ def sdk(folder: Path) -> None:
         else:
             shutil.copy(here / name, folder)
     (folder / "botocore" / "data").symlink_to(data)
-
-
-def seconds(python: str, code: str, path: list[Path], *, counted: bool = True) -> float:
-    """The processor time of a new process until it is ready."""
-    environment = {**ENVIRONMENT, **NO_HOME, "PYTHONPATH": os.pathsep.join(map(str, path))}
-    if counted:
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    command = [python, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return float(done.stdout)

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, TextIO
 
-from local.aws.isolation import NO_FILES
+from local.aws.isolation import NO_FILES, NO_HOME
 from tests.support import FUNCTIONS_ENVIRONMENT
 
 ACTION_TYPE = {"owner": "Custom", "category": "Build", "provider": "Builder", "version": "1"}
@@ -107,6 +107,18 @@ def told_by(module: str, *arguments: str) -> Any:
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
+
+
+def printed(python: str, code: str, **environment: str) -> list[float]:
+    """The numbers that some code prints in a new process, with nothing of the user's settings."""
+    done = subprocess.run(
+        [python, "-c", code],
+        env={**ENVIRONMENT, **NO_HOME, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [float(number) for number in done.stdout.split()]
 
 
 def function(name: str, url: str, log: TextIO) -> tuple[Callable[[Any], Any], TextIO]:

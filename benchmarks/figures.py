@@ -46,6 +46,14 @@ class Figure:
         low, median, high = statistics.quantiles(values, n=4)
         return cls(what, median, unit, runs=len(values), low=low, high=high, **more)
 
+    @classmethod
+    def ratio(
+        cls, what: str, ours: Sequence[float], theirs: Sequence[float], unit: str, **more: Any
+    ) -> "Figure":
+        """How many times as much ours is, from pairs of runs; the unit explains that."""
+        pairs = zip(ours, theirs, strict=True)
+        return cls.of(what, [mine / other for mine, other in pairs], f"× {unit}".strip(), **more)
+
     def line(self) -> str:
         """The line in the table."""
         spread = "—"

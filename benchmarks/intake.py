@@ -1,9 +1,13 @@
 """How many offers one invocation of Intake takes per second if every AWS call takes 50 ms."""
 
 import json
+import os
+import re
 import statistics
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -30,7 +34,7 @@ def measure() -> list[Figure]:
     with endpoint.running(DELAY) as url:
         for _ in range(ROUNDS):
             bare.append(by_boto3(url, some))
-            told = endpoint.told_by("intake_process", url, "0", *map(str, WAITING))
+            told = endpoint.told_by("intake", url, "0", *map(str, WAITING))
             # The first sweep was a cold start, and found nothing.
             seconds = dict(zip(WAITING, told["seconds"][1:], strict=True))
             for count, taken in seconds.items():
@@ -41,10 +45,11 @@ def measure() -> list[Figure]:
     calls = f"only these calls, with boto3 and as many threads: {statistics.median(bare):.0f}"
     return [
         *(
-            Figure.of(
+            Figure.ratio(
                 f"Intake: offers taken in one invocation, {count:,} waiting, AWS calls of 50 ms",
-                [rate / alone for rate, alone in zip(taken, bare, strict=True)],
-                f"× ({statistics.median(taken):.0f} per second)",
+                taken,
+                bare,
+                f"({statistics.median(taken):.0f} per second)",
                 reference=calls,
                 at_least=0.7 if count == many else None,
                 tolerance=0.3,
@@ -81,3 +86,22 @@ def by_boto3(url: str, offers: int) -> float:
         while jobs := codepipeline.poll_for_jobs(**asked)["jobs"]:
             list(starters.map(start, jobs))
     return offers / (time.perf_counter() - begun)
+
+
+def main(url: str, counts: list[int]) -> None:
+    """Take these numbers of offers, each in a sweep; print the seconds of each, and peak memory."""
+    intake, told = endpoint.function("intake", url, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    seconds = []
+    for count in counts:
+        endpoint.offer(url, count)
+        begun = time.perf_counter()
+        answer = intake({"detail-type": "Scheduled Event"})
+        seconds.append(time.perf_counter() - begun)
+        if answer["taken"] != count:
+            raise RuntimeError(f"{answer['taken']} of {count} offers were taken")
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    told.write(json.dumps({"seconds": seconds, "megabytes": int(peak[1]) / 1024 if peak else 0}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], [int(count) for count in sys.argv[2:]])

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import statistics
-import subprocess
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from unittest.mock import patch
 
 from moto.logs.models import logs_backends
 
+from benchmarks import endpoint
 from benchmarks.figures import Figure
 from benchmarks.prices import cost
 from local import acknowledger
@@ -259,8 +258,7 @@ def bare_moto(calls: Counter[tuple[str, str]]) -> float:
         if name in ("UpdateItem", "GetItem", "PutEvents"):
             counts[name] += number
     asked = [f"{name}={number / MANY_JOBS}" for name, number in counts.items()]
-    command = [sys.executable, "-m", "benchmarks.bare_moto", *asked]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return float(endpoint.told_by("bare_moto", *asked))
 
 
 def at_rest() -> float:

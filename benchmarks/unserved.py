@@ -35,10 +35,11 @@ def measure() -> list[Figure]:
         "traces": 1,
     }
     return [
-        Figure.of(
+        Figure.ratio(
             "Intake, warm: an event of an action type that is not served",
-            [one / poll for one, poll in zip(ours, polls, strict=True)],
-            f"× ({milliseconds:.2f} ms of processor time)",
+            ours,
+            polls,
+            f"({milliseconds:.2f} ms of processor time)",
             reference=f"one empty PollForJobs with boto3 alone: {statistics.median(polls):.2f} ms",
             at_most=1,
             tolerance=0.4,

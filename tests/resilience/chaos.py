@@ -118,37 +118,37 @@ class ForeignWorker:
         client, type_id = self._client, acknowledger.action_type_id(kind)
         if kind.startswith("ThirdParty/"):
             for job in client.poll_for_third_party_jobs(actionTypeId=type_id).get("jobs", []):
-                token = self._chaos.emulator.client_token(job["clientId"])
-                request = {"jobId": job["jobId"], "clientToken": token}
+                request = self._about(job["jobId"])
                 nonce = client.get_third_party_job_details(**request)["jobDetails"]["nonce"]
-                self._take(client.acknowledge_third_party_job, nonce=nonce, **request)
+                self._take(client.acknowledge_third_party_job, job["jobId"], nonce)
         else:
             for job in client.poll_for_jobs(actionTypeId=type_id).get("jobs", []):
-                self._take(client.acknowledge_job, jobId=job["id"], nonce=job["nonce"])
+                self._take(client.acknowledge_job, job["id"], job["nonce"])
 
-    def _take(self, operation: Any, **request: str) -> None:
-        job_id = request["jobId"]
+    def _about(self, job_id: str) -> dict[str, str]:
+        """The members of a request that name a job."""
+        action = self._chaos.job(job_id).action
+        if action.type_id["owner"] != "ThirdParty":
+            return {"jobId": job_id}
+        token = self._chaos.emulator.client_token(str(action.client_id))
+        return {"jobId": job_id, "clientToken": token}
+
+    def _take(self, acknowledge: Any, job_id: str, nonce: str) -> None:
         if self._chaos.chance("foreign", self._chaos.name_of(job_id)) < 0.5:
             self.dropped[job_id] += 1
             self._chaos.note(job_id, "another worker polled it, and dropped it")
             return
-        if operation(**request)["status"] == "InProgress":
+        if acknowledge(nonce=nonce, **self._about(job_id))["status"] == "InProgress":
             self.held[job_id] = ""
             self._chaos.note(job_id, "another worker acknowledged it")
 
     def _answer(self, job_id: str) -> None:
-        client, emulator = self._client, self._chaos.emulator
         self.held[job_id] = "Succeed"
-        request: dict[str, Any] = {"executionDetails": {"externalExecutionId": f"foreign {job_id}"}}
+        request = self._about(job_id)
+        third = "third_party_" if "clientToken" in request else ""
+        report = getattr(self._client, f"put_{third}job_success_result")
         try:
-            job = self._chaos.job(job_id)
-            if job.owner == "ThirdParty":
-                token = emulator.client_token(str(job.action.client_id))
-                client.put_third_party_job_success_result(
-                    jobId=job_id, clientToken=token, **request
-                )
-            else:
-                client.put_job_success_result(jobId=job_id, **request)
+            report(executionDetails={"externalExecutionId": f"foreign {job_id}"}, **request)
             self._chaos.note(job_id, "the other worker reported it")
         except ClientError as error:
             self._chaos.note(job_id, f"the other worker could not report it: {error}")
@@ -471,26 +471,23 @@ class Chaos:
         if any(one.status == "RUNNING" for one in executions):
             wrong.append("its execution still runs")
         result = json.loads(job.result or "{}")
-        told = str(result.get("executionDetails", {}).get("externalExecutionId", ""))
+        by_whom = str(result.get("executionDetails", {}).get("externalExecutionId", ""))
         if job.id in self.foreign.held:
-            if work or told != f"foreign {job.id}":
+            if work or by_whom != f"foreign {job.id}":
                 wrong.append("worked on or reported, although the other worker has it")
             return wrong
         if not job.status.ended and not letters:
             wrong.append("lost: it has not ended, and no dead letter is about it")
         if row in IN_FLIGHT and not letters:
             wrong.append("its row is still in flight")
-        if job.status is JobStatus.SUCCEEDED and (
-            not work or work.answer != "Succeed" or told != job.id
-        ):
+        succeeded = job.status is JobStatus.SUCCEEDED
+        if succeeded and (not work or work.answer != "Succeed" or by_whom != job.id):
             wrong.append("reported as succeeded, although it did not succeed")
         if job.status is JobStatus.FAILED and work and work.accepted:
             message = result["failureDetails"]["message"]
             if work.answer != "Fail" or job.id not in message:
                 wrong.append(f"reported as failed, although its worker's answer was {work.answer}")
-        if row == "Succeeded" and job.status is not JobStatus.SUCCEEDED:
-            wrong.append(f"its row says {row}, CodePipeline {job.status.value}")
-        if row in ("Failed", "TimedOut") and job.status is JobStatus.SUCCEEDED:
+        if row not in (*IN_FLIGHT, "none") and (row == "Succeeded") != succeeded:
             wrong.append(f"its row says {row}, CodePipeline {job.status.value}")
         return wrong
 

@@ -30,6 +30,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.awsrequest import AWSResponse
+from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response
 
 from local.aws import functions, stepfunctions
@@ -117,10 +118,15 @@ class Faults:
             cut(environ)
         if fault in ("error", "throttled"):
             service = environ.get("HTTP_X_AMZ_TARGET", "").partition("_")[0]
-            return refusal(fault, service)(environ, start_response)
+            status, code = refusal(fault)
+            if service.startswith("DynamoDB") and fault == "error":
+                code = "InternalServerError"
+            body = json.dumps({"__type": code, "message": f"A fault: {fault}"})
+            answer = Response(body, status, content_type="application/x-amz-json-1.1")
+            return answer(environ, start_response)
         if fault is None:
             return self._application(environ, start_response)
-        drop(self._application(environ, ignore))
+        run_wsgi_app(self._application, environ, buffered=True)
         if fault == "dies after":
             sandbox.kill()
         return cut(environ)
@@ -159,19 +165,20 @@ class Faults:
         text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
         fault = self._choose(Call(f"{state} state", named(operation, text), 1, text, ""))
         if fault in ("error", "throttled"):
-            return refused(fault)
+            status, code = refusal(fault)
+            return parsed(status, {"Error": {"Code": code, "Message": f"A fault: {fault}"}})
         if fault == "swallowed":
             count = len(json.loads(text)["Entries"])
-            return taken({"FailedEntryCount": 0, "Entries": [{"EventId": "-"}] * count})
+            return parsed(200, {"FailedEntryCount": 0, "Entries": [{"EventId": "-"}] * count})
         context["fault"] = fault
         return None
 
-    def after(self, context: dict[str, Any], response: Any, parsed: dict[str, Any]) -> None:
+    def after(self, context: dict[str, Any], response: Any, answer: dict[str, Any]) -> None:
         """Turn a lost answer into the error that Step Functions reports."""
         if context.get("fault") is not None and response.status_code < 300:
             response.status_code = 500
-            parsed["Error"] = {"Code": "SdkClientException", "Message": "The answer was lost"}
-            parsed["ResponseMetadata"]["HTTPStatusCode"] = 500
+            answer["Error"] = {"Code": "SdkClientException", "Message": "The answer was lost"}
+            answer["ResponseMetadata"]["HTTPStatusCode"] = 500
 
 
 def named(operation: str, body: str) -> str:
@@ -184,45 +191,15 @@ def named(operation: str, body: str) -> str:
     return f"{operation} {found['name']}" if found else operation
 
 
-def refusal(fault: Fault, service: str) -> Response:
-    """A service's response when it fails or throttles."""
-    status, code = (400, "ThrottlingException") if fault == "throttled" else (500, "InternalError")
-    if fault == "error" and service.startswith("DynamoDB"):
-        code = "InternalServerError"
-    body = {"__type": code, "message": f"A fault: {fault}"}
-    return Response(json.dumps(body), status, content_type="application/x-amz-json-1.1")
+def refusal(fault: Fault) -> tuple[int, str]:
+    """The status and error code of a service that fails or throttles."""
+    return (400, "ThrottlingException") if fault == "throttled" else (500, "InternalException")
 
 
-def refused(fault: Fault) -> tuple[Any, dict[str, Any]]:
-    """The same response as botocore parses it."""
-    status, code = (
-        (400, "ThrottlingException") if fault == "throttled" else (500, "InternalException")
-    )
-    parsed = {
-        "Error": {"Code": code, "Message": f"A fault: {fault}"},
-        "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "local", "HTTPHeaders": {}},
-    }
-    return AWSResponse("", status, {}, None), parsed
-
-
-def taken(parsed: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """A successful response as botocore parses it."""
-    told = {"HTTPStatusCode": 200, "RequestId": "local", "HTTPHeaders": {}}
-    return AWSResponse("", 200, {}, None), {**parsed, "ResponseMetadata": told}
-
-
-def ignore(*_: Any, **__: Any) -> Callable[[bytes], object]:
-    """Start a response that is dropped."""
-    return lambda _: None
-
-
-def drop(answer: Iterable[bytes]) -> None:
-    """Read a response to its end, and drop it."""
-    for _ in answer:
-        pass
-    close = getattr(answer, "close", None)
-    if close:
-        close()
+def parsed(status: int, answer: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A response as botocore parses it."""
+    told = {"HTTPStatusCode": status, "RequestId": "local", "HTTPHeaders": {}}
+    return AWSResponse("", status, {}, None), {**answer, "ResponseMetadata": told}
 
 
 def cut(environ: WSGIEnvironment) -> Iterable[bytes]:

@@ -9,15 +9,11 @@ import itertools
 import json
 import subprocess
 import uuid
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from moto_codepipeline.behaviour import Behaviour
-from moto_codepipeline.clock import ManualClock, Timeline
-from moto_codepipeline.exceptions import InvalidJobStateError, InvalidNonceError
-from moto_codepipeline.jobs import JobBoard
 from tests.documentation import Blocks
 from tests.resilience.breaks import BREAKS, Break
 from tests.resilience.explorer import processes, world
@@ -225,96 +221,28 @@ def test_a_job_takes_the_same_path_as_on_the_local_stack(scenario):
     assert [report["outcome"] for report in reports] == scenario.outcomes
 
 
-# -- CodePipeline --------------------------------------------------------------------------------
-
-
-class Action:
-    """An action, with what a `JobBoard` reads."""
-
-    type_id = MappingProxyType({"owner": "Custom"})
-    type_key = "type"
-    configuration: MappingProxyType[str, str] = MappingProxyType({})
-    action_type = external_id = job_timeout = None
-
-    def take_details(self, details: Any) -> None: ...
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("rotates", [True, False])
 @pytest.mark.parametrize("repeated", ["InvalidNonceException", "status"])
-def test_the_simulated_codepipeline_answers_as_the_local_one(rotates, repeated):
-    """For every sequence of four requests."""
-    asked = ("poll", "acknowledge", "acknowledge the first", "succeed", "fail", "wait")
-    for questions in itertools.product(asked, repeat=4):
-        assert by_board(questions, rotates, repeated) == by_world(questions, rotates, repeated), (
-            questions
-        )
+def test_the_simulated_codepipeline_has_the_switches_of_the_local_one(rotates, repeated):
+    simulated = World(Settings(nonce_rotates=rotates, repeated=repeated, events_lost=True))
+    simulated.open_action()
+    worker = Actor("Foreign", processes.process("x", lambda _: None, "{}"))
 
+    def acknowledged(offer: dict[str, Any]) -> str:
+        request = {"jobId": offer["id"], "nonce": offer["nonce"]}
+        try:
+            return str(simulated.codepipeline(worker, "acknowledge_job", request)["status"])
+        except Refused as refused:
+            return str(refused.answer["code"])
 
-def by_board(questions: tuple[str, ...], rotates: bool, repeated: Any) -> list[Any]:
-    clock = ManualClock()
-    timeline, behaviour = Timeline(clock), Behaviour()
-    behaviour.nonce_rotates, behaviour.repeated_acknowledgment = rotates, repeated
-    behaviour.acknowledge_of_ended = repeated
-    behaviour.acknowledge_seconds = world.OFFERED_AGAIN_SECONDS
-    behaviour.started_before_queued_seconds = 0
-    ignore = lambda *_: None  # noqa: E731
-    board: Any = JobBoard(timeline, lambda: behaviour, ignore, ignore, ignore)
-    job = board.open(Action())
-    nonces: list[Any] = []
-
-    def ask(question: str) -> Any:
-        if question == "poll":
-            nonces.extend(each.nonce for each in board.offer("type", None, 10))
-            return len(nonces), len(set(nonces))
-        if question.startswith("acknowledge"):
-            nonce = nonces[0 if "first" in question else -1] if nonces else "none"
-            return str(board.acknowledge(job, nonce))
-        if question == "wait":
-            clock.advance(50)
-            timeline.keep_due()
-            return None
-        details = {"failureDetails": {"type": "JobFailed", "message": "x"}}
-        return board.succeed(job, {}) if question == "succeed" else board.fail(job, details)
-
-    return [answered(lambda each=each: ask(each)) for each in questions]
-
-
-def by_world(questions: tuple[str, ...], rotates: bool, repeated: str) -> list[Any]:
-    stand_in = World(Settings(nonce_rotates=rotates, repeated=repeated, events_lost=True))
-    stand_in.open_action()
-    (job_id,) = stand_in.jobs
-    somebody = Actor("Foreign", processes.process("x", lambda _: None, "{}"))
-    nonces: list[str] = []
-
-    def ask(question: str) -> Any:
-        call = lambda operation, **given: stand_in.codepipeline(somebody, operation, given)  # noqa: E731
-        if question == "poll":
-            nonces.extend(each["nonce"] for each in call("poll_for_jobs")["jobs"])
-            return len(nonces), len(set(nonces))
-        if question.startswith("acknowledge"):
-            nonce = nonces[0 if "first" in question else -1] if nonces else "none"
-            return call("acknowledge_job", jobId=job_id, nonce=nonce)["status"]
-        if question == "wait":
-            due = stand_in.jobs[job_id].due
-            stand_in.clock += 50
-            if due is not None and due <= stand_in.clock:
-                stand_in.pass_time()
-            return None
-        done = "success" if question == "succeed" else "failure"
-        return call(f"put_job_{done}_result", jobId=job_id)
-
-    return [answered(lambda each=each: ask(each)) for each in questions]
-
-
-def answered(ask: Any) -> Any:
-    """An answer, or the name of the error."""
-    try:
-        return ask()
-    except (InvalidNonceError, InvalidJobStateError) as error:
-        return type(error).__name__.replace("Error", "Exception")
-    except Refused as refused:
-        return refused.answer["code"]
+    (first,) = simulated.codepipeline(worker, "poll_for_jobs", {})["jobs"]
+    simulated.pass_time()
+    (second,) = simulated.codepipeline(worker, "poll_for_jobs", {})["jobs"]
+    assert (first == second) is not rotates
+    assert acknowledged(second) == "InProgress"
+    again = "InProgress" if repeated == "status" else repeated
+    assert acknowledged(second) == again
+    assert acknowledged(first) == ("InvalidNonceException" if rotates else again)
 
 
 def test_a_broken_promise_is_found_with_the_schedule_that_shows_it(monkeypatch):

@@ -207,16 +207,13 @@ class Witness:
         """All executions, or those whose input contains a text, the oldest first."""
         return [told(one) for one in self._executions() if of in one.execution_input]
 
-    def running_executions(self, of: str = "") -> list[Execution]:
-        """The executions that run, or have ended without having put their event yet."""
-        return [told(one) for one in self._running() if of in one.execution_input]
-
-    def running(self) -> int:
-        """How many there are of them."""
-        return len(self._running())
-
-    def _running(self) -> list[Any]:
+    def running(self) -> list[Any]:
+        """Moto's executions that run, or have ended without having put their event yet."""
         return [execution for execution in self._executions() if not execution._ended.is_set()]
+
+    def running_executions(self) -> list[Execution]:
+        """The same as `Execution`s."""
+        return list(map(told, self.running()))
 
     def _executions(self) -> list[Any]:
         backends = stepfunctions_models.stepfunctions_parser_backends
@@ -246,7 +243,7 @@ class Witness:
         """Wait until nothing changes any more; `waiting` executions may still run."""
 
         def quiet() -> bool:
-            return self.idle() and self.running() <= waiting and self.idle()
+            return self.idle() and len(self.running()) <= waiting and self.idle()
 
         wait_for(quiet, "all activity to end", seconds)
 

@@ -53,8 +53,11 @@ def main() -> int:
     parser.add_argument("--schedule", help="print what happens in this schedule of the scenario")
     given = parser.parse_args()
     one = given.only or given.schedule is not None
-    is_meant = (lambda name: name == given.scenario) if one else partial(_begins, given.scenario)
-    names = list(filter(is_meant, variants()))
+    names = [
+        name
+        for name in variants()
+        if name == given.scenario or (name.startswith(given.scenario) and not one)
+    ]
     if not names:
         what = "be the name of a scenario" if one else "be the beginning of a scenario's name"
         known = ", ".join(SCENARIOS)
@@ -76,22 +79,15 @@ def main() -> int:
             every.append(found)
             sys.stdout.write(f"{found}\n")
             sys.stdout.flush()
-    sys.stdout.write(total(every, sum(bound)))
+    sums = total(every, sum(bound))
+    sys.stdout.write(sums)
     if any(found.broken for found in every):
         return 1
     if given.write:
-        write("".join([HEADER, *(f"{found}\n" for found in every), total(every, sum(bound))]))
+        before, fence, rest = PAGE.read_text().partition("```text\n")
+        printed = "".join([HEADER, *(f"{found}\n" for found in every), sums])
+        PAGE.write_text(f"{before}{fence}{printed}```{rest.partition('```')[2]}")
     return 0
-
-
-def write(printed: str) -> None:
-    """Put what was printed into the page."""
-    before, fence, rest = PAGE.read_text().partition("```text\n")
-    PAGE.write_text(f"{before}{fence}{printed}```{rest.partition('```')[2]}")
-
-
-def _begins(beginning: str, name: str) -> bool:
-    return name.startswith(beginning)
 
 
 def tell(scenario: str, schedule: str) -> int:

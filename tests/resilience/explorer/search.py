@@ -251,40 +251,32 @@ def check(world: World, steps: int) -> bool:
 
 
 class Path(NamedTuple):
-    """A schedule: the last step's label, "" for the default, and the schedule before it."""
+    """A schedule as text: a number of default steps, then a deviation, and so on."""
 
-    before: Path | None = None
-    label: str = ""
+    schedule: str = ""
+    by_default: int = 0
     length: int = 0
 
-    def and_then(self, label: str) -> Path:
-        return Path(self, label, self.length + 1)
-
-    def with_words(self, label: str, words: str) -> Path:
-        """The same, with words after the last step's label."""
-        return self._replace(label=f"{self.label or label}{words}") if words else self
-
-    def written(self) -> str:
-        """The schedule as text: a number of default steps, then a deviation, and so on."""
-        labels, path = list[str](), self
-        while path.before:
-            labels.append(path.label)
-            path = path.before
-        parts, by_default = [], 0
-        for label in reversed(labels):
-            if label:
-                parts.append(f"{by_default}:{label}")
-            by_default = 0 if label else by_default + 1
-        return ", ".join(parts)
+    def and_then(self, deviation: str) -> Path:
+        """The path after one more step, "" for the default one."""
+        if not deviation:
+            return self._replace(by_default=self.by_default + 1, length=self.length + 1)
+        parts = filter(None, (self.schedule, f"{self.by_default}:{deviation}"))
+        return Path(", ".join(parts), 0, self.length + 1)
 
 
 class Way(NamedTuple):
-    """A next step that is still to be followed."""
+    """A next step that is still to be followed.
+
+    path: the steps before it.
+    deviation: "" for the default step; else its label, and the words for what it decides.
+    """
 
     world: World
     option: Option
     left: Left
     path: Path
+    deviation: str
 
 
 @dataclass
@@ -323,21 +315,23 @@ def search(scenario: Scenario, bound: Left, steps: int = 10**9, *, merges: bool 
 
     merges: whether a state that was reached before is not followed again.
     """
-    found, began, path = Found(scenario.name, bound), time.process_time(), Path()
+    found, began = Found(scenario.name, bound), time.process_time()
     seen: dict[int, list[Left]] = {}
     start = Option("", 0, 0, lambda _: None)
-    level, following = [Way(scenario.world(), start, bound, path)], list[Way]()
+    level, following = [Way(scenario.world(), start, bound, Path("", -1, -1), "")], list[Way]()
     collects = gc.isenabled()
     gc.disable()  # it would scan all states again and again
     try:
         while level and found.steps < steps:
-            world, option, left, path = level.pop()
+            way = level.pop()
+            option, left, path = way.option, way.left, way.path.and_then(way.deviation)
             try:
-                world = follow(world, option)
+                world = follow(way.world, option)
             except Undecided as unknown:
                 for value, words in reversed(UNKNOWN[unknown.setting].items()):
-                    decided = world.decided(unknown.setting, value)
-                    level.append(Way(decided, option, left, path.with_words(option.label, words)))
+                    decided = way.world.decided(unknown.setting, value)
+                    deviation = words and f"{way.deviation or option.label}{words}"
+                    level.append(way._replace(world=decided, deviation=deviation or way.deviation))
                 continue
             found.steps += 1
             if merges and not _is_new(seen.setdefault(world.key(), []), left):
@@ -352,13 +346,13 @@ def search(scenario: Scenario, bound: Left, steps: int = 10**9, *, merges: bool 
                     if min(rest) < 0:
                         found.left_out["preemptions" if rest.preemptions < 0 else "faults"] += 1
                         continue
-                    way = Way(world, each, rest, path.and_then(each.label if number else ""))
+                    way = Way(world, each, rest, path, each.label if number else "")
                     (level if rest == left else following).append(way)
             if not level:
                 found.whole += 1
                 level, following = following[::-1], []
     except Broken as broken:
-        found.broken, found.schedule = str(broken), path.written()
+        found.broken, found.schedule = str(broken), path.schedule
     finally:
         if collects:
             gc.enable()

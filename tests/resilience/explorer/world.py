@@ -2,8 +2,8 @@
 
 Services are simulated at the level of what they guarantee. DynamoDB's writes are atomic; moto makes
 them. EventBridge delivers the events that match the template's rules, in any order. Lambda retries
-as the template says. Step Functions runs the definition's states, each as a process. CodePipeline
-has the rules of `moto_codepipeline.jobs`, with the same switches.
+as the template says. Step Functions runs the definition's states, each as a process. CodePipeline's
+rules are those of `moto_codepipeline.jobs`.
 
 A `World` is never changed once it is complete: each next step takes a copy. It consists of values
 that can be compared.
@@ -27,6 +27,10 @@ from moto.events.models import EventPattern
 
 from acknowledger.job_table import ENDED, SLACK_SECONDS
 from acknowledger.table import plain
+from moto_codepipeline.clock import ManualClock, Timeline
+from moto_codepipeline.exceptions import CodePipelineError
+from moto_codepipeline.jobs import Job as LocalJob
+from moto_codepipeline.jobs import JobBoard, JobStatus
 from tests.resilience.explorer import machine
 from tests.resilience.explorer.processes import (
     ENVIRONMENT,
@@ -254,7 +258,8 @@ class World:
         new.settings = replace(self.settings, **{setting: value})
         return new
 
-    def _known(self, setting: str) -> Any:
+    def known(self, setting: str) -> Any:
+        """A setting in UNKNOWN, if it is decided."""
         value = getattr(self.settings, setting)
         if value is None:
             raise Undecided(setting)
@@ -753,19 +758,20 @@ class World:
                 raise Refused("InvalidJobException")
             details = {"id": job.id, "nonce": str(job.nonce), "data": self._data(job)}
             return {"jobDetails": details}
-        if operation.startswith("acknowledge"):
-            return self._acknowledge(job, given["nonce"], whose)
-        result = {name: value for name, value in given.items() if name != "clientToken"}
-        status = "Succeeded" if "success" in operation else "Failed"
-        return self._end(job, status, result, whose)
+        try:
+            if operation.startswith("acknowledge"):
+                return self._acknowledge(job, given["nonce"], whose)
+            result = {name: value for name, value in given.items() if name != "clientToken"}
+            status = "Succeeded" if "success" in operation else "Failed"
+            return self._end(job, status, result, whose)
+        except CodePipelineError as error:
+            raise Refused(error.error_type) from error
 
     def _poll(self) -> list[dict[str, Any]]:
         offered = []
         for job in list(self.jobs.values()):
             if job.status == "Queued" and not job.withdrawn:
-                same = job.nonce and not self._known("nonce_rotates")
-                nonce = job.nonce if same else job.nonce + 1
-                due = self.clock + OFFERED_AGAIN_SECONDS
+                nonce, due = Rules(self, job).next_nonce(), self.clock + OFFERED_AGAIN_SECONDS
                 job = job._replace(status="Dispatched", nonce=nonce, due=due)  # noqa: PLW2901
                 self.jobs[job.id] = job
                 if self.settings.owner == "Custom":
@@ -785,28 +791,27 @@ class World:
         return {"pipelineContext": context, **token}
 
     def _acknowledge(self, job: Job, nonce: str, whose: str) -> dict[str, str]:
-        claimed = job.status == "InProgress" or job.told in ENDED
-        if str(job.nonce) != nonce or (claimed and self._known("repeated") != "status"):
-            raise Refused("InvalidNonceException")
-        if job.told in ENDED:
-            return {"status": job.told}
-        holder = job.holder or whose
-        self.jobs[job.id] = job._replace(status="InProgress", due=None, holder=holder)
-        return {"status": "InProgress"}
+        rules = Rules(self, job)
+        status = str(rules.acknowledge(rules.job, nonce))
+        if status == "InProgress":
+            holder = job.holder or whose
+            self.jobs[job.id] = job._replace(status=status, due=None, holder=holder)
+        return {"status": status}
 
     def _end(self, job: Job, status: str, result: dict[str, Any], whose: str) -> None:
-        words = dumps(result)
-        if job.status in ENDED:
-            if (job.status, job.result) == (status, words):
-                return
-            progress = "acknowledger:" in job.result + words
-            if (whose, job.holder) == ("ours", "ours") and not (progress or job.withdrawn):
-                raise Broken("two results were reported")
-            raise Refused("InvalidJobStateException")
-        if whose == "ours":
+        if job.status not in ENDED and whose == "ours":
             self.check_result(job, status, result)
-        if job.status != "InProgress" and not job.holder:
-            raise Refused("InvalidJobStateException")
+        rules = Rules(self, job)
+        try:
+            if not rules._end(rules.job, JobStatus(status), result):
+                return
+        except CodePipelineError:
+            ours = job.status in ENDED and (whose, job.holder) == ("ours", "ours")
+            progress = "acknowledger:" in job.result + dumps(result)
+            if ours and not (progress or job.withdrawn):
+                raise Broken("two results were reported") from None
+            raise
+        words = str(rules.job.result)
         self.jobs[job.id] = job._replace(status=status, result=words, due=None, holder=whose)
         if job.withdrawn:
             return
@@ -833,6 +838,35 @@ class World:
             raise Broken("reported a success that the worker did not report")
         if status == "Failed" and answers and execution not in self.stopped:
             raise Broken("reported a failure of a job whose worker succeeded")
+
+
+class Rules(JobBoard):
+    """The rules of the local CodePipeline, and one job of a world, to which they are applied.
+
+    Switches that are not decided yet are Undecided when they make a difference.
+    """
+
+    acknowledge_seconds, result_after_abandonment = OFFERED_AGAIN_SECONDS, "accept"
+    nonce_rotates = property(lambda self: self.world.known("nonce_rotates"))
+    repeated_acknowledgment = property(lambda self: self.world.known("repeated"))
+    acknowledge_of_ended = repeated_acknowledgment
+
+    def __init__(self, world: World, job: Job) -> None:
+        switches: Any = self
+        nothing: Any = lambda *_: None  # noqa: E731
+        super().__init__(Timeline(ManualClock()), lambda: switches, nothing, nothing, nothing)
+        self.world, self.number = world, job.nonce
+        self.job = LocalJob(job.id, nothing, 0, None, JobStatus(job.status))
+        self.job.nonce, self.job.result = str(job.nonce) if job.nonce else None, job.result or None
+        self.job.withdrawn = job.withdrawn
+        # A job that somebody has acknowledged may be offered again.
+        self.result_before_acknowledgment = "accept" if job.holder else "refuse"
+
+    def next_nonce(self) -> int:
+        """The number of the nonce with which the job is offered now."""
+        before = self.job.nonce
+        self._dispatch(self.job)
+        return self.number + (self.job.nonce != before)
 
 
 SERVICES: dict[str, Callable[[World, Actor, str, Any], Any]] = {
@@ -882,43 +916,16 @@ def told(operation: str, request: str, answer: str, fault: str) -> str:
 # -- DynamoDB ------------------------------------------------------------------------------------
 
 
+CALL = re.compile(r"call-\d{4}")
+
+
 @functools.lru_cache(500_000)
 def written(
     operation: str, old: str | None, request: str
 ) -> tuple[str | None, str | dict[str, Any]]:
-    """A row after a write, and the answer: JSON, or how it was refused.
-
-    Only the order of times and call ids matters. They are numbered, so that results of moto,
-    which is slow, can be cached.
-    """
-    texts = set(NUMBERED.findall(f"{old} {request}"))
-    numbers = {text: numbered(text, texts) for text in texts}
-    asked = NUMBERED.sub(lambda match: numbers[match[0]], dumps([old, request]))
-    back = dict(zip(numbers.values(), numbers, strict=True))
-    new, answer = json.loads(NUMBERED.sub(lambda match: back[match[0]], _written(operation, asked)))
+    """A row after a write, and the answer: JSON, or how it was refused."""
+    new, answer = _write(operation, old, json.loads(request))
     return new, answer if "code" in answer else dumps(answer)
-
-
-#: Times, the ids of calls, and seconds since 1970.
-NUMBERED = re.compile(r"20\d\d-[-0-9T:.]+Z|call-\d{4}|\b1[89]\d{8}\b")
-
-
-CALL = re.compile(r"call-\d{4}")
-
-
-def numbered(text: str, texts: set[str]) -> str:
-    """A text's replacement, by its rank among the texts of its kind."""
-    number = sum(other[0] == text[0] and other < text for other in texts)
-    if text[0] == "2":
-        return moment(number)
-    return f"call-{number:04}" if text[0] == "c" else str(1_893_456_000 + number)
-
-
-@functools.lru_cache(500_000)
-def _written(operation: str, asked: str) -> str:
-    """The result of `written`, as JSON."""
-    old, request = json.loads(asked)
-    return dumps(_write(operation, old, json.loads(request)))
 
 
 def _write(operation: str, old: str | None, given: dict[str, Any]) -> Any:
