@@ -31,7 +31,6 @@ Where AWS differs:
 """
 
 import functools
-import json
 import logging
 import math
 import re
@@ -39,28 +38,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal
 
 from moto.cloudwatch.models import CloudWatchBackend, Statistics, cloudwatch_backends
 from moto.sqs.models import SQSBackend, sqs_backends
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 logger = logging.getLogger(__name__)
 
 #: One or more values of a metric, in the shape of PutMetricData.
 Datum = dict[str, Any]
-T = TypeVar("T")
-
-AMOUNTS = {
-    "Bits",
-    "Bytes",
-    "Count",
-    *(f"{size}{unit}" for size in ("Kilo", "Mega", "Giga", "Tera") for unit in ("bits", "bytes")),
-}
-UNITS = {
-    *("Seconds", "Microseconds", "Milliseconds", "Percent", "None"),
-    *AMOUNTS,
-    *(f"{amount}/Second" for amount in AMOUNTS),
-}
 
 #: The units of the services' metrics that are not counts.
 SERVICE_UNITS = {
@@ -70,12 +57,6 @@ SERVICE_UNITS = {
     "ExecutionTime": "Milliseconds",
 }
 
-MAX_NAME = 255
-MAX_DIMENSIONS = 30
-MAX_DIMENSION_VALUE = 1024
-MAX_METRICS = 100
-MAX_VALUES = 100
-MAX_VALUE = 2**360
 #: How many seconds a timestamp may lie in the past and in the future.
 OLDEST = 14 * 24 * 60 * 60
 NEWEST = 2 * 60 * 60
@@ -199,9 +180,38 @@ def of_queue(queue: Any, **values: float) -> None:
 
 # -- The embedded metric format -------------------------------------------------------------------
 
+Text = Annotated[str, Field(min_length=1, max_length=255)]
+Number = Annotated[float, Field(strict=True, ge=-(2**360), le=2**360)]
+DIMENSION_VALUE = TypeAdapter[str](Annotated[str, Field(min_length=1, max_length=1024)])
+VALUES = TypeAdapter[list[float]](Annotated[list[Number], Field(max_length=100)])
+UNIT = (
+    "^(Seconds|Microseconds|Milliseconds|Percent|None|"
+    "(Bits|Bytes|Count|(Kilo|Mega|Giga|Tera)(bits|bytes))(/Second)?)$"
+)
 
-class MalformedError(ValueError):
-    """A document breaks a rule of the embedded metric format."""
+
+class Metric(BaseModel):
+    Name: Text
+    Unit: Annotated[str, Field(pattern=UNIT)] = "None"
+    StorageResolution: Literal[1, 60] = 60
+
+
+class Directive(BaseModel):
+    Namespace: Text
+    Dimensions: Annotated[list[Annotated[list[Text], Field(max_length=30)]], Field(min_length=1)]
+    Metrics: Annotated[list[Metric], Field(max_length=100)]
+
+
+class Metadata(BaseModel):
+    Timestamp: Number
+    CloudWatchMetrics: list[Directive]
+
+
+class Document(BaseModel):
+    """A document in the embedded metric format; its other members are dimensions and values."""
+
+    metadata: Metadata = Field(alias="_aws")
+    model_config = ConfigDict(extra="allow")
 
 
 def embedded(line: str) -> list[tuple[str, Datum]]:
@@ -212,91 +222,39 @@ def embedded(line: str) -> list[tuple[str, Datum]]:
     if '"_aws"' not in line:
         return []
     try:
-        return list(extracted(json.loads(line)))
-    except (ValueError, RecursionError):
+        return list(extracted(Document.model_validate_json(line)))
+    except ValueError:
         return []
 
 
-def extracted(document: Any) -> Iterator[tuple[str, Datum]]:
-    """Yield the namespace and data of every metric and dimension set; raises MalformedError."""
-    metadata = member(document, "_aws", dict)
-    [milliseconds] = numbers([metadata.get("Timestamp")])
-    check(-NEWEST <= time.time() - milliseconds / 1000 <= OLDEST, "Timestamp is out of range")
-    when = datetime.fromtimestamp(milliseconds / 1000, UTC).replace(tzinfo=None)
-    for directive in member(metadata, "CloudWatchMetrics", list):
-        namespace = named(directive, "Namespace")
+def extracted(document: Document) -> Iterator[tuple[str, Datum]]:
+    """Yield the namespace and data of every metric and dimension set. Raises ValueError."""
+    seconds = document.metadata.Timestamp / 1000
+    if not -NEWEST <= time.time() - seconds <= OLDEST:
+        raise ValueError("Timestamp is out of range")
+    members = document.model_extra or {}
+    for directive in document.metadata.CloudWatchMetrics:
         dimension_sets = [
-            dimensions(document, keys) for keys in member(directive, "Dimensions", list)
+            [
+                {"Name": key, "Value": DIMENSION_VALUE.validate_python(members.get(key))}
+                for key in keys
+            ]
+            for keys in directive.Dimensions
         ]
-        check(bool(dimension_sets), "Dimensions is empty")
-        metrics = member(directive, "Metrics", list)
-        check(len(metrics) <= MAX_METRICS, "too many metrics")
-        for metric in metrics:
-            name = named(metric, "Name")
-            unit = metric.get("Unit", "None")
-            check(isinstance(unit, str) and unit in UNITS, f"{unit} is not a unit")
-            check(
-                metric.get("StorageResolution", 60) in (1, 60), "StorageResolution is not 1 or 60"
-            )
-            if found := values(document, name):
-                for dimension_set in dimension_sets:
-                    yield (
-                        namespace,
-                        {
-                            "MetricName": name,
-                            "Dimensions": dimension_set,
-                            "Unit": unit,
-                            "Timestamp": when,
-                            "Values": found,
-                        },
-                    )
-
-
-def dimensions(document: dict[str, Any], keys: Any) -> list[dict[str, str]]:
-    """Return the dimensions of a dimension set, in the shape of PutMetricData."""
-    check(isinstance(keys, list) and len(keys) <= MAX_DIMENSIONS, "not a dimension set")
-    for key in keys:
-        check(isinstance(key, str) and 1 <= len(key) <= MAX_NAME, "not a dimension key")
-    found = {key: member(document, key, str) for key in keys}
-    for value in found.values():
-        check(1 <= len(value) <= MAX_DIMENSION_VALUE, "a dimension's value is empty or too long")
-    return [{"Name": key, "Value": value} for key, value in found.items()]
-
-
-def values(document: dict[str, Any], name: str) -> list[float]:
-    """Return the values of a metric."""
-    value = document.get(name)
-    found = numbers(value if isinstance(value, list) else [value])
-    check(len(found) <= MAX_VALUES, f"{name} has too many values")
-    return found
-
-
-def numbers(items: list[Any]) -> list[float]:
-    """Check that all items are numbers that CloudWatch accepts: no NaN and no infinity."""
-    for item in items:
-        is_number = isinstance(item, int | float) and not isinstance(item, bool)
-        check(is_number and abs(item) <= MAX_VALUE, f"{item!r} is not a number")
-    return items
-
-
-def named(owner: Any, name: str) -> str:
-    """Return a member that is a name."""
-    value = member(owner, name, str)
-    check(1 <= len(value) <= MAX_NAME, f"{name} is empty or too long")
-    return value
-
-
-def member(owner: Any, name: str, kind: type[T]) -> T:
-    """Return a required member of an object, which must have a type."""
-    value = owner.get(name) if isinstance(owner, dict) else None
-    if not isinstance(value, kind):
-        raise MalformedError(f"no {name} that is a {kind.__name__}")
-    return value
-
-
-def check(is_kept: bool, rule: str) -> None:
-    if not is_kept:
-        raise MalformedError(rule)
+        for metric in directive.Metrics:
+            value = members.get(metric.Name)
+            found = VALUES.validate_python(value if isinstance(value, list) else [value])
+            for dimensions in dimension_sets if found else ():
+                yield (
+                    directive.Namespace,
+                    {
+                        "MetricName": metric.Name,
+                        "Dimensions": dimensions,
+                        "Unit": metric.Unit,
+                        "Timestamp": datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None),
+                        "Values": found,
+                    },
+                )
 
 
 # -- Sampling -------------------------------------------------------------------------------------
