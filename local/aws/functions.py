@@ -469,7 +469,7 @@ def environment(
         "AWS_REGION": function.region,
         "AWS_DEFAULT_REGION": function.region,
         # The endpoint recognizes the function's role by this key.
-        "AWS_ACCESS_KEY_ID": permissions.access_key(function.role),
+        "AWS_ACCESS_KEY_ID": permissions.record.access_key(function.role),
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_SESSION_TOKEN": "local",
         # These come last, so the function's own variables can't lead its calls elsewhere.

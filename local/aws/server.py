@@ -201,7 +201,6 @@ class LocalCloud:
         self.permissions = permissions.start(
             self.account_id, self.region, enforce=self.enforce_permissions
         )
-        started.callback(permissions.stop)
         functions.start(
             self.endpoint_url, retry_delays=self.retry_delays, sleep_scale=self.sleep_scale
         )

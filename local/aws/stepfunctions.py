@@ -286,7 +286,7 @@ def update_task_token(self: Any) -> str:
     """Make a token with the length and characters of AWS's tokens."""
     token = "AQC" + base64.b64encode(secrets.token_bytes(480)).decode()
     self.context_object_data["Task"] = TaskData(Token=token)
-    permissions.token_made(token, self.context_object_data["StateMachine"]["Id"])
+    permissions.record.token_made(token, self.context_object_data["StateMachine"]["Id"])
     return token
 
 
