@@ -14,7 +14,7 @@ import logging
 import re
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 from xml.sax.saxutils import escape
 
 from flask import Flask, Response, request
@@ -82,6 +82,11 @@ def refuse_operation() -> Response:
     if service() in XML:
         return refuse("NotImplemented", message, 501)
     return refuse("UnknownOperationException", message)
+
+
+def missing(_: Any) -> NoReturn:
+    """Stands for an operation of moto that answers wrongly."""
+    raise NotImplementedError
 
 
 def refuse(code: str, message: str, status: int = 400) -> Response:
