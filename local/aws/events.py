@@ -3,16 +3,7 @@
 moto matches events with rules and supports a few kinds of targets. This replaces the delivery.
 Lambda functions (invoked asynchronously), SQS queues, SNS topics, event buses, log groups and state
 machines get the event as EventBridge writes it, changed by the target's `Input`, `InputPath` or
-`InputTransformer`. Other kinds of targets are not supported.
-
-Where AWS differs:
-
-- delivery to a target that can't be reached is tried once (AWS: retried for up to 24 hours); then
-  the event goes to the target's dead-letter queue, as on AWS;
-- the permissions of rules to reach their targets are not checked;
-- patterns don't match objects inside arrays, and treat `true` and 1.0 as 1;
-- a `rate` schedule first fires one period after it was first seen; `cron` schedules never fire, and
-  the log names them.
+`InputTransformer`. docs/local.md lists where AWS differs.
 """
 
 import copy

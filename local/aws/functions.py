@@ -7,16 +7,9 @@ at a time and stays warm for the next. While events wait, more sandboxes are sta
 Asynchronous invocation works as on AWS: an event is queued and retried up to twice. An event that
 still fails goes to the function's dead-letter queue and its on-failure destination.
 
-Where AWS differs:
-
-- the two retries come after 1 and 2 seconds (AWS: 1 and 2 minutes), unless
-  `Runner(retry_delays=...)` sets other times; `sleep_scale` multiplies the time that a function
-  and the SDK in it sleep;
-- a function has at most 4 sandboxes (AWS: 1000 per account); further events wait for one, unless
-  `ReservedConcurrentExecutions` throttles them;
-- the code can import whatever this interpreter has installed, layers are not unpacked, and the
-  permissions of the role are checked only on request: see `permissions`;
-- output below the level of a JSON log is logged nevertheless.
+docs/local.md lists where AWS differs. `Runner(retry_delays=...)` sets other times between retries;
+`sleep_scale` multiplies the time that a function and the SDK in it sleep. The permissions of the
+role are checked only on request: see `permissions`.
 """
 
 import atexit

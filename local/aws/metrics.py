@@ -18,16 +18,10 @@ units:
   ApproximateNumberOfMessagesVisible and ApproximateAgeOfOldestMessage:
   https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 
-Where AWS differs:
-
-- data is available at once (AWS: after a minute or more), with the time to which it refers;
-- the services' metrics have only the dimensions above: there are none for a function's versions,
-  and none for all functions together;
-- queues are sampled every 5 seconds (AWS: every minute, unless the queue was not used for six
-  hours); an empty queue has an age of 0;
-- data is kept for three hours, or less if there is a lot; `StorageResolution` has no effect;
-- an embedded metric format document that breaks a rule of the format yields no metrics, and no
-  error; text before or after the document, such as a logger's prefix, breaks the format.
+Where AWS differs, apart from docs/local.md: data is available at once, with the time to which it
+refers; the services' metrics have only the dimensions above; an empty queue has an age of 0;
+`StorageResolution` has no effect. A document in the embedded metric format that breaks a rule of
+the format yields no metrics, and no error; so does one with text before or after it.
 """
 
 import functools

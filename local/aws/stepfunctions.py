@@ -4,22 +4,16 @@ moto can run state machines with its own interpreter. This module adds what the 
 (JSONata) and corrects what differs from AWS; `replaced` lists what is replaced, and why. As on AWS:
 
 - JSONata expressions get variables and `$states` as values, which never become part of the
-  expression's text. An undefined or failing expression raises States.QueryEvaluationError. `Assign`
-  and `Output` both see the variables as they were when the state was entered.
+  expression's text. `Assign` and `Output` both see the variables as they were when the state was
+  entered.
 - A task token is used up by its first result, its timeout or the end of its execution; later calls
-  with it get TaskTimedOut. A retry has a new token. An unknown token gets InvalidToken.
+  with it get TaskTimedOut. A retry has a new token.
 - A missed heartbeat ends the task with the error States.Timeout, as AWS records it. Retriers and
   catchers match it as States.HeartbeatTimeout or as States.Timeout.
-- StartExecution with the name and input of a running execution returns that execution; any other
-  use of an existing name gets ExecutionAlreadyExists.
 - StopExecution ends the execution at once, whatever it is waiting for.
 - EventBridge gets an event for the start and the end of every execution, on the default bus.
-- The history events that the LoggingConfiguration selects are written to the log group:
-  https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
 
-Where AWS differs: permissions are checked only on request (see `permissions`), and no execution can
-be redriven. A log without execution data has no `parameters` either; whether AWS leaves them out is
-not documented. An execution's whole log is in one log stream.
+docs/local.md lists where AWS differs. Permissions are checked only on request: see `permissions`.
 """
 
 import base64
@@ -655,7 +649,8 @@ def wait_for_task_token(_: Any, env: Any, callback_endpoint: TaskToken, **__: An
 
 # -- The log of a state machine -------------------------------------------------------------------
 
-#: Members that a log without execution data does not have.
+#: Members that a log without execution data does not have. Whether AWS leaves out `parameters` is
+#: not documented. https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
 EXECUTION_DATA = {"input", "inputDetails", "output", "outputDetails", "parameters"}
 
 #: If two executions created the same log stream at once, one log would be lost.

@@ -1,11 +1,8 @@
 """The CloudFormation resource types that moto lacks, creates incompletely, or can't update.
 
 As in CloudFormation, a change of one of the properties in `FIXED` replaces the resource; a change
-of any other property is made in place, by `update`.
-
-Where AWS differs: a resource that can't be created here fails, or with `allow_not_made` becomes a
-placeholder that other resources can refer to, named by `lacking`; statements of a bucket policy
-with a condition are left out, since moto would ignore the condition.
+of any other property is made in place, by `update`. With `allow_not_made`, a resource that can't be
+created here becomes a placeholder, which `lacking` names.
 """
 
 import base64
