@@ -10,7 +10,6 @@ import copy
 import json
 import logging
 import re
-import threading
 import time
 import uuid
 from collections import OrderedDict
@@ -305,24 +304,6 @@ class Schedule:
 
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        if self._thread:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(0.5):
-            try:
-                self.tick(time.monotonic())
-            except Exception:  # one bad rule must not stop the schedules of the others
-                logger.exception("schedules")
 
     def restart(self) -> None:
         """Let each schedule fire in a whole period at the earliest."""

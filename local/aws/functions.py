@@ -297,10 +297,8 @@ class Sandbox:
                 "timeout": timeout,
                 "traceId": f"Root=1-{int(time.time()):x}-{secrets.token_hex(12)};Sampled=0",
             }
-            try:
+            with contextlib.suppress(OSError):  # the process has died, as `_answer` will find
                 print(json.dumps(request), file=self._requests, flush=True)
-            except OSError:  # the process has died, as `_answer` will find
-                logger.debug("%s: sandbox gone", function.function_name)
             answer, timed_out = self._answer(timeout)
         seconds = time.monotonic() - began
         if timed_out:
@@ -310,12 +308,8 @@ class Sandbox:
             self._lines.append(f"{_now()} {request_id} {message}")
         elif answer is None:
             status = self._process.wait()
-            reason = "exited with error: "
-            reason += (
-                f"signal: {signal.strsignal(-status)}" if status < 0 else (f"exit status {status}")
-            )
-            if status == 0:
-                reason = "exited without providing a reason"
+            how = f"signal: {signal.strsignal(-status)}" if status < 0 else f"exit status {status}"
+            reason = f"exited with error: {how}" if status else "exited without providing a reason"
             payload = self._crash("Runtime.ExitError", request_id, f"Runtime {reason}")
             self._lines.append(f"RequestId: {request_id} Error: Runtime {reason}")
         else:
@@ -334,10 +328,8 @@ class Sandbox:
             return None, True
         # Before the log is written, read everything that was printed before the answer. Processes
         # that the function has started may keep the output open, so don't wait long.
-        try:
+        with contextlib.suppress(queue.Empty):
             self._printed.get(timeout=1)
-        except queue.Empty:
-            logger.debug("output still open")
         return answer, False
 
     @staticmethod
@@ -374,15 +366,10 @@ class Sandbox:
 
     def close(self) -> None:
         """End the process, and what it started."""
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            logger.debug("sandbox already gone")
+        self.kill()
         self._process.wait()
-        try:
+        with contextlib.suppress(OSError):  # a request was not sent
             self._requests.close()
-        except OSError:
-            logger.debug("unsent request dropped")
 
 
 def _now() -> str:

@@ -30,10 +30,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from flask import Request
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 from moto.utilities.utils import get_partition
-from werkzeug.wrappers import Request, Response
+
+from local.aws import refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -318,7 +320,8 @@ class Watch:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         role = record.role_of(environ.get("HTTP_AUTHORIZATION", ""))
         if role:
-            body = Request(environ).get_data()
+            request = Request(environ)
+            body = request.get_data()
             environ["wsgi.input"] = BytesIO(body)
             prefix, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
             try:
@@ -328,15 +331,6 @@ class Watch:
             try:
                 record.check(role, SERVICES.get(prefix, UNKNOWN), operation, parameters)
             except NotAllowedError as error:
-                return _denied(error)(environ, start_response)
+                denied = refusal.refuse("AccessDeniedException", str(error), request=request)
+                return denied(environ, start_response)
         return self._application(environ, start_response)
-
-
-def _denied(error: NotAllowedError) -> Response:
-    body = {"__type": "AccessDeniedException", "message": str(error)}
-    return Response(
-        json.dumps(body),
-        400,
-        content_type="application/x-amz-json-1.1",
-        headers={"x-amzn-ErrorType": "AccessDeniedException"},
-    )

@@ -231,8 +231,8 @@ jsonata.functions:Functions.Encoder
     instead stepfunctions:error_output: moto returns empty strings for a missing error and cause
 {ASL}.common.error_name.error_equals_decl:ErrorEqualsDecl._eval_body
     instead stepfunctions:error_equals: moto's wildcards match errors that can't be caught
-{ASL}.common.retry.retrier_decl:RetrierDecl._eval_body
-    instead stepfunctions:retrier: moto keeps sleeping when the execution ends
+{ASL}.common.retry.jitter_strategy_decl:JitterStrategyDecl._eval_body
+    around stepfunctions:wait_for_retry: moto keeps sleeping when the execution ends
 {ASL}.state.wait.wait_function.wait_function:WaitFunction._wait_interval
     instead stepfunctions:wait_interval: moto keeps sleeping when the execution ends
 {ASL}.common.path.result_path:parse

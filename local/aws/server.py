@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -231,11 +232,13 @@ class LocalCloud:
         ticker.start()
         started.callback(ticker.join)
         started.callback(stopped.set)
-        self.schedule.start()
-        started.callback(self.schedule.stop)
 
     def _tick(self, stopped: threading.Event) -> None:
-        ticks: tuple[Callable[[], object], ...] = (*self.ticks, metrics.Sampler())
+        ticks: tuple[Callable[[], object], ...] = (
+            *self.ticks,
+            metrics.Sampler(),
+            lambda: self.schedule.tick(time.monotonic()),
+        )
         while not stopped.wait(TICK_SECONDS):
             for tick in ticks:
                 try:
