@@ -29,7 +29,7 @@ from moto.stepfunctions.responses import get_backend as get_stepfunctions_backen
 from moto.utilities.arns import parse_arn
 from werkzeug.exceptions import HTTPException
 
-from local.aws import functions, metrics
+from local.aws import functions
 
 logger = logging.getLogger(__name__)
 
@@ -137,9 +137,7 @@ def transform(transformer: dict[str, Any], rule: Any, event: Event) -> str:
 
 def send_to_targets(rule: Any, event: Event) -> None:
     """Deliver an event to every target of a rule, even if one of them fails."""
-    metrics.of_rule(rule, TriggeredRules=1)
     for target in list(rule.targets):
-        metrics.of_rule(rule, Invocations=1)
         try:
             deliver(rule, target, event)
         except (ServiceException, HTTPException, LookupError) as error:
@@ -190,7 +188,6 @@ def dead_letter(
     rule: Any, target: dict[str, Any], event: Event, code: str, error: Exception
 ) -> None:
     """Send an event that could not be delivered to the target's dead-letter queue."""
-    metrics.of_rule(rule, FailedInvocations=1)
     queue_arn = target.get("DeadLetterConfig", {}).get("Arn")
     if queue_arn:
         attributes: dict[str, str | int] = {
@@ -199,10 +196,7 @@ def dead_letter(
             "ERROR_CODE": code,
             "ERROR_MESSAGE": str(error) or type(error).__name__,
         }
-        if functions.send_to_queue(queue_arn, target_input(target, rule, event), attributes):
-            metrics.of_rule(rule, InvocationsSentToDlq=1)
-        else:
-            metrics.of_rule(rule, InvocationsFailedToBeSentToDlq=1)
+        functions.send_to_queue(queue_arn, target_input(target, rule, event), attributes)
 
 
 def offer(rule: Any, event: Event) -> None:
@@ -212,7 +206,6 @@ def offer(rule: Any, event: Event) -> None:
     """
     kind = {name: event[name] for name in ("source", "detail-type")}
     if may_match(rule, **kind) and rule.event_pattern.matches_event(event):
-        metrics.of_rule(rule, MatchedEvents=1)
         send_to_targets(rule, event)
 
 

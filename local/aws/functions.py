@@ -671,7 +671,6 @@ class Runner:
             if self._workers.get(arn, 0) < self._sandboxes:
                 self._workers[arn] = self._workers.get(arn, 0) + 1
                 threading.Thread(target=self._work, args=(arn,), daemon=True).start()
-        metrics.of_function(function, AsyncEventsReceived=1)
         return request_id
 
     def wait_until_idle(self, timeout: float) -> bool:
@@ -717,7 +716,6 @@ class Runner:
         retries = config.get("MaximumRetryAttempts", DEFAULT_RETRIES)
         result = None
         error = "Rate Exceeded."
-        metrics.of_function(function, AsyncEventAge=(time.monotonic() - event.queued) * 1000)
         try:
             result = self.invoke(function, event.payload, event.request_id)
             event.attempts += 1
@@ -762,12 +760,8 @@ class Runner:
             "ErrorCode": 200 if result else 429,
             "ErrorMessage": error[:1024],
         }
-        if target and not (
-            permissions.may_send(event.function.role, target)
-            and send_to_queue(target, event.payload, attributes)
-        ):
-            metrics.of_function(event.function, DeadLetterErrors=1)
-        metrics.of_function(event.function, AsyncEventsDropped=1)
+        if target and permissions.may_send(event.function.role, target):
+            send_to_queue(target, event.payload, attributes)
 
     @staticmethod
     def _send_record(
@@ -795,8 +789,7 @@ class Runner:
                 context["functionError"] = "Unhandled"
             record["responseContext"] = context
             record["responsePayload"] = json.loads(result.payload)
-        if not send_to_queue(target, json.dumps(record), {}):
-            metrics.of_function(function, DestinationDeliveryFailures=1)
+        send_to_queue(target, json.dumps(record), {})
 
     # -- The end ------------------------------------------------------------------------------
 
@@ -836,15 +829,12 @@ def _revision(function: Any) -> str:
     return json.dumps(configuration, sort_keys=True, default=str)
 
 
-def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> bool:
-    """Send a message to an SQS queue, and return whether it was sent.
-
-    If it can't be sent, the log says so, since no caller waits for it.
-    """
+def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> None:
+    """Send a message to an SQS queue; if it can't be sent, the log says so."""
     queue_arn = parse_arn(arn)
     if queue_arn.service != "sqs":
         logger.warning("not sent: %s is not an SQS queue", arn)
-        return False
+        return
     message_attributes = {
         name: {
             "DataType": "Number" if isinstance(value, int) else "String",
@@ -859,8 +849,6 @@ def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> b
         )
     except Exception:  # an error of the queue must not reach the sender of the event
         logger.exception("not sent to %s", arn)
-        return False
-    return True
 
 
 # -- Replacements in moto -------------------------------------------------------------------------

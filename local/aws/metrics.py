@@ -5,17 +5,13 @@ units:
 
 - the metrics in every line that a function prints in the embedded metric format:
   https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-- AWS/Lambda (FunctionName): Invocations, Errors, Throttles, Duration, DeadLetterErrors,
-  DestinationDeliveryFailures, AsyncEventsReceived, AsyncEventAge, AsyncEventsDropped:
+- AWS/Lambda (FunctionName): Invocations, Errors, Throttles, Duration:
   https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 - AWS/States (StateMachineArn): ExecutionsStarted, ExecutionsSucceeded, ExecutionsFailed,
   ExecutionsAborted, ExecutionsTimedOut, ExecutionTime:
   https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
-- AWS/Events (RuleName; EventBusName if not the default bus): MatchedEvents, TriggeredRules,
-  Invocations, FailedInvocations, InvocationsSentToDlq, InvocationsFailedToBeSentToDlq:
-  https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
-- AWS/SQS (QueueName): NumberOfMessagesSent, and every few seconds
-  ApproximateNumberOfMessagesVisible and ApproximateAgeOfOldestMessage:
+- AWS/SQS (QueueName), every few seconds: ApproximateNumberOfMessagesVisible and
+  ApproximateAgeOfOldestMessage:
   https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 
 Where AWS differs, apart from docs/local.md: data is available at once, with the time to which it
@@ -35,7 +31,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 from moto.cloudwatch.models import CloudWatchBackend, Statistics, cloudwatch_backends
-from moto.sqs.models import SQSBackend, sqs_backends
+from moto.sqs.models import sqs_backends
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 logger = logging.getLogger(__name__)
@@ -46,7 +42,6 @@ Datum = dict[str, Any]
 #: The units of the services' metrics that are not counts.
 SERVICE_UNITS = {
     "ApproximateAgeOfOldestMessage": "Seconds",
-    "AsyncEventAge": "Milliseconds",
     "Duration": "Milliseconds",
     "ExecutionTime": "Milliseconds",
 }
@@ -62,7 +57,6 @@ MAX_KEPT = 100_000
 moto_get_metric_statistics: Any = CloudWatchBackend.get_metric_statistics
 moto_get_metric_data: Any = CloudWatchBackend.get_metric_data
 moto_statistic: Any = Statistics.get_statistics_for_type
-moto_send_message: Any = SQSBackend.send_message
 
 
 # -- Putting data ---------------------------------------------------------------------------------
@@ -155,15 +149,6 @@ def of_end(execution: Any) -> None:
     }[str(execution.status)]
     took = execution.stop_date - execution.start_date
     of_execution(execution, **{how: 1, "ExecutionTime": took.total_seconds() * 1000})
-
-
-@harmless
-def of_rule(rule: Any, **values: float) -> None:
-    """Put metrics of an EventBridge rule."""
-    dimensions = {"RuleName": str(rule.name)}
-    if rule.event_bus_name != "default":
-        dimensions = {"EventBusName": str(rule.event_bus_name), **dimensions}
-    put(rule.account_id, rule.region_name, "AWS/Events", dimensions, values)
 
 
 @harmless
@@ -333,33 +318,21 @@ def get_metric_statistics(
 
 def get_metric_data(self: Any, queries: list[dict[str, Any]], **settings: Any) -> Any:
     results: dict[str, Any] = {}
-    for query in queries:
-        if "MetricStat" in query:
-            stat = query["MetricStat"]
+    # The only metric math that moto supports is the id of another query.
+    for query in sorted(queries, key=lambda query: "MetricStat" not in query):
+        name = query["Id"]
+        if stat := query.get("MetricStat"):
             metric = stat["Metric"]
-            view = only(
-                self, metric["Namespace"], metric["MetricName"], metric.get("Dimensions", [])
-            )
-            alone = {
-                "Id": query["Id"],
-                "Label": query.get("Label"),
-                "MetricStat": {**stat, "Metric": {**metric, "Dimensions": []}},
-            }
-            [results[query["Id"]]] = moto_get_metric_data(view, [alone], **settings)
-    answers = []
-    for query in queries:
-        if "MetricStat" not in query and query["Expression"] in results:
-            # The only metric math that moto supports is the id of another query.
-            label = query.get("Label") or query["Id"]
-            results[query["Id"]] = results[query["Expression"]] | {
-                "id": query["Id"],
-                "label": label,
-            }
-        elif "MetricStat" not in query:
-            [results[query["Id"]]] = moto_get_metric_data(self, [query], **settings)
-        if query.get("ReturnData", True):
-            answers.append(results[query["Id"]])
-    return answers
+            dimensions = metric.get("Dimensions", [])
+            view = only(self, metric["Namespace"], metric["MetricName"], dimensions)
+            alone = {**query, "MetricStat": {**stat, "Metric": {**metric, "Dimensions": []}}}
+            [found] = moto_get_metric_data(view, [alone | {"ReturnData": True}], **settings)
+        elif of_other := results.get(query["Expression"]):
+            found = of_other | {"id": name, "label": query.get("Label") or name}
+        else:
+            [found] = moto_get_metric_data(self, [query], **settings)
+        results[name] = found
+    return [results[query["Id"]] for query in queries if query.get("ReturnData", True)]
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
@@ -383,10 +356,3 @@ def get_filtered_metrics(
         if datum.filter(namespace=namespace, name=metric_name, dimensions=dimensions):
             found.setdefault(identity(datum), datum)
     return list(found.values())
-
-
-def send_message(self: Any, queue_name: str, *args: Any, **kwargs: Any) -> Any:
-    message = moto_send_message(self, queue_name, *args, **kwargs)
-    if queue := self.queues.get(queue_name):
-        of_queue(queue, NumberOfMessagesSent=1)
-    return message

@@ -113,8 +113,6 @@ moto.awslambda.models:LambdaBackend.put_function_event_invoke_config
     reads the first one
 
 # CloudWatch
-moto.sqs.models:SQSBackend.send_message
-    instead metrics:send_message: moto puts no metrics of queues
 moto.cloudwatch.models:CloudWatchBackend.get_metric_statistics
 moto.cloudwatch.models:CloudWatchBackend.get_metric_data
     instead metrics:*: moto includes metrics with more dimensions, or in other namespaces, and
@@ -252,6 +250,8 @@ jsonata.functions:Functions.Encoder
 {TASK}.state_task_service_callback:StateTaskServiceCallback._eval_wait_for_task_token
     instead stepfunctions:wait_for_task_token: moto misses a result that comes before it waits,
     and never reports a used token
+{SFN}.backend.execution:ExecutionWorker
+    instead stepfunctions:Worker: moto has no environment to stop before an execution's thread runs
 {SFN}.quotas:to_json_str
     instead stepfunctions:counted: moto counts a state's data with non-ASCII characters escaped
 {EVAL}.event.event_manager:EventManager._publish_history_log

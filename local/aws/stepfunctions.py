@@ -779,15 +779,6 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
     def _get_start_execution_worker_comm(self) -> Communication:
         return Communication(self)
 
-    def _get_start_execution_worker(self) -> Worker:
-        moto_worker = super()._get_start_execution_worker()
-        return Worker(
-            evaluation_details=moto_worker._evaluation_details,
-            exec_comm=moto_worker._execution_communication,
-            cloud_watch_logging_session=self._cloud_watch_logging_session,
-            activity_store=self._activity_store,
-        )
-
     def start(self) -> None:
         metrics.of_execution(self, ExecutionsStarted=1)
         self._tell()
