@@ -728,9 +728,7 @@ class Runner:
             logger.exception("%s could not be run", function.function_name)
             event.attempts += 1
             error = str(failure)
-        if self._closed:
-            return None
-        if result and not result.failed:
+        if self._closed or (result and not result.failed):
             return None
         if event.attempts > retries:
             self._give_up(event, result, error)
