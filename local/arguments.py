@@ -208,35 +208,24 @@ def parser() -> Parser:
     serving.add_argument(
         "--port", default=str(Serving.port), help="default: %(default)s; 0 for any free port"
     )
-    serving.add_argument(
-        "--origins",
-        default="",
-        metavar="TEXT",
-        help="web applications that may use the endpoint: http://HOST:PORT …",
-    )
-    serving.add_argument(
-        "--parameters", default="", metavar="TEXT", help="template parameters: Name=value …"
-    )
-    serving.add_argument("--empty", action="store_true", help="start with nothing deployed")
-    serving.add_argument(
-        "--allow-not-made", action="store_true", help="leave out resources that can't be created"
-    )
-    serving.add_argument("--no-worker", action="store_true", help="run no worker")
-    serving.add_argument(
-        "--worker",
-        default="",
-        metavar="MODULE:NAME",
-        help="your worker, instead of the sample worker",
-    )
-    serving.add_argument(
-        "--behaviour",
-        default="",
-        metavar="TEXT",
-        help="CodePipeline's switches (moto-codepipeline's docs/behaviour.md): name=value …",
-    )
-    serving.add_argument(
-        "--behaviour-file", default="", metavar="FILE", help="the switches that make probe wrote"
-    )
+    for name, metavar, told in (
+        ("--origins", "TEXT", "web applications that may use the endpoint: http://HOST:PORT …"),
+        ("--parameters", "TEXT", "template parameters: Name=value …"),
+        ("--worker", "MODULE:NAME", "your worker, instead of the sample worker"),
+        (
+            "--behaviour",
+            "TEXT",
+            "CodePipeline's switches (moto-codepipeline's docs/behaviour.md): name=value …",
+        ),
+        ("--behaviour-file", "FILE", "the switches that make probe wrote"),
+    ):
+        serving.add_argument(name, default="", metavar=metavar, help=told)
+    for name, told in (
+        ("--empty", "start with nothing deployed"),
+        ("--allow-not-made", "leave out resources that can't be created"),
+        ("--no-worker", "run no worker"),
+    ):
+        serving.add_argument(name, action="store_true", help=told)
     event = commands.add_parser("event", help="create a waiting job and an event to acknowledge it")
     event.add_argument("--port", default=str(Serving.port), help="default: %(default)s")
     commands.add_parser("demo", help="run a pipeline with all three outcomes and check it")

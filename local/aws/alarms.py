@@ -1,8 +1,7 @@
 """CloudWatch alarms, whose state is computed when DescribeAlarms is called.
 
-No alarm calls an action. Periods end at the time of the call; on AWS they begin on whole minutes.
-The only metric math is a sum of metrics whose gaps are filled with 0; an alarm on any other
-expression stays INSUFFICIENT_DATA, and its reason says so.
+Periods end at the time of the call; on AWS they begin on whole minutes. The only metric math is a
+sum of metrics whose gaps are filled with 0.
 """
 
 import operator

@@ -1,9 +1,4 @@
-"""Validates the definition of a state machine when it is created.
-
-Where AWS differs: moto's grammar checks fields, their types, JSONPath and intrinsic functions, with
-its own messages. It does not support ItemBatcher, nor JSONPath in a Map or Parallel state in
-JSONata.
-"""
+"""Validates definitions of state machines: first in AWS's words, and then with moto's grammar."""
 
 import json
 from collections.abc import Iterator

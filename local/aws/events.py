@@ -3,23 +3,13 @@
 moto matches events with rules and supports a few kinds of targets. This replaces the delivery.
 Lambda functions (invoked asynchronously), SQS queues, SNS topics, event buses, log groups and state
 machines get the event as EventBridge writes it, changed by the target's `Input`, `InputPath` or
-`InputTransformer`. Other kinds of targets are not supported.
-
-Where AWS differs:
-
-- delivery to a target that can't be reached is tried once (AWS: retried for up to 24 hours); then
-  the event goes to the target's dead-letter queue, as on AWS;
-- the permissions of rules to reach their targets are not checked;
-- patterns don't match objects inside arrays, and treat `true` and 1.0 as 1;
-- a `rate` schedule first fires one period after it was first seen; `cron` schedules never fire, and
-  the log names them.
+`InputTransformer`. docs/local.md lists where AWS differs.
 """
 
 import copy
 import json
 import logging
 import re
-import threading
 import time
 import uuid
 from collections import OrderedDict
@@ -39,7 +29,7 @@ from moto.stepfunctions.responses import get_backend as get_stepfunctions_backen
 from moto.utilities.arns import parse_arn
 from werkzeug.exceptions import HTTPException
 
-from local.aws import functions, metrics
+from local.aws import functions
 
 logger = logging.getLogger(__name__)
 
@@ -147,9 +137,7 @@ def transform(transformer: dict[str, Any], rule: Any, event: Event) -> str:
 
 def send_to_targets(rule: Any, event: Event) -> None:
     """Deliver an event to every target of a rule, even if one of them fails."""
-    metrics.of_rule(rule, TriggeredRules=1)
     for target in list(rule.targets):
-        metrics.of_rule(rule, Invocations=1)
         try:
             deliver(rule, target, event)
         except (ServiceException, HTTPException, LookupError) as error:
@@ -200,7 +188,6 @@ def dead_letter(
     rule: Any, target: dict[str, Any], event: Event, code: str, error: Exception
 ) -> None:
     """Send an event that could not be delivered to the target's dead-letter queue."""
-    metrics.of_rule(rule, FailedInvocations=1)
     queue_arn = target.get("DeadLetterConfig", {}).get("Arn")
     if queue_arn:
         attributes: dict[str, str | int] = {
@@ -209,10 +196,7 @@ def dead_letter(
             "ERROR_CODE": code,
             "ERROR_MESSAGE": str(error) or type(error).__name__,
         }
-        if functions.send_to_queue(queue_arn, target_input(target, rule, event), attributes):
-            metrics.of_rule(rule, InvocationsSentToDlq=1)
-        else:
-            metrics.of_rule(rule, InvocationsFailedToBeSentToDlq=1)
+        functions.send_to_queue(queue_arn, target_input(target, rule, event), attributes)
 
 
 def offer(rule: Any, event: Event) -> None:
@@ -222,7 +206,6 @@ def offer(rule: Any, event: Event) -> None:
     """
     kind = {name: event[name] for name in ("source", "detail-type")}
     if may_match(rule, **kind) and rule.event_pattern.matches_event(event):
-        metrics.of_rule(rule, MatchedEvents=1)
         send_to_targets(rule, event)
 
 
@@ -314,24 +297,6 @@ class Schedule:
 
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        if self._thread:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(0.5):
-            try:
-                self.tick(time.monotonic())
-            except Exception:  # one bad rule must not stop the schedules of the others
-                logger.exception("schedules")
 
     def restart(self) -> None:
         """Let each schedule fire in a whole period at the earliest."""

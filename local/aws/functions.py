@@ -5,18 +5,11 @@ has the function's code and configuration, and the endpoint of the local stack. 
 at a time and stays warm for the next. While events wait, more sandboxes are started, up to a limit.
 
 Asynchronous invocation works as on AWS: an event is queued and retried up to twice. An event that
-still fails goes to the function's dead-letter queue and its on-failure destination.
+still fails goes to the function's dead-letter queue.
 
-Where AWS differs:
-
-- the two retries come after 1 and 2 seconds (AWS: 1 and 2 minutes), unless
-  `Runner(retry_delays=...)` sets other times; `sleep_scale` multiplies the time that a function
-  and the SDK in it sleep;
-- a function has at most 4 sandboxes (AWS: 1000 per account); further events wait for one, unless
-  `ReservedConcurrentExecutions` throttles them;
-- the code can import whatever this interpreter has installed, layers are not unpacked, and the
-  permissions of the role are checked only on request: see `permissions`;
-- output below the level of a JSON log is logged nevertheless.
+docs/local.md lists where AWS differs. `Runner(retry_delays=...)` sets other times between retries;
+`sleep_scale` multiplies the time that a function and the SDK in it sleep. The permissions of the
+role are checked only on request: see `permissions`.
 """
 
 import atexit
@@ -304,10 +297,8 @@ class Sandbox:
                 "timeout": timeout,
                 "traceId": f"Root=1-{int(time.time()):x}-{secrets.token_hex(12)};Sampled=0",
             }
-            try:
+            with contextlib.suppress(OSError):  # the process has died, as `_answer` will find
                 print(json.dumps(request), file=self._requests, flush=True)
-            except OSError:  # the process has died, as `_answer` will find
-                logger.debug("%s: sandbox gone", function.function_name)
             answer, timed_out = self._answer(timeout)
         seconds = time.monotonic() - began
         if timed_out:
@@ -317,12 +308,8 @@ class Sandbox:
             self._lines.append(f"{_now()} {request_id} {message}")
         elif answer is None:
             status = self._process.wait()
-            reason = "exited with error: "
-            reason += (
-                f"signal: {signal.strsignal(-status)}" if status < 0 else (f"exit status {status}")
-            )
-            if status == 0:
-                reason = "exited without providing a reason"
+            how = f"signal: {signal.strsignal(-status)}" if status < 0 else f"exit status {status}"
+            reason = f"exited with error: {how}" if status else "exited without providing a reason"
             payload = self._crash("Runtime.ExitError", request_id, f"Runtime {reason}")
             self._lines.append(f"RequestId: {request_id} Error: Runtime {reason}")
         else:
@@ -341,10 +328,8 @@ class Sandbox:
             return None, True
         # Before the log is written, read everything that was printed before the answer. Processes
         # that the function has started may keep the output open, so don't wait long.
-        try:
+        with contextlib.suppress(queue.Empty):
             self._printed.get(timeout=1)
-        except queue.Empty:
-            logger.debug("output still open")
         return answer, False
 
     @staticmethod
@@ -381,15 +366,10 @@ class Sandbox:
 
     def close(self) -> None:
         """End the process, and what it started."""
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            logger.debug("sandbox already gone")
+        self.kill()
         self._process.wait()
-        try:
+        with contextlib.suppress(OSError):  # a request was not sent
             self._requests.close()
-        except OSError:
-            logger.debug("unsent request dropped")
 
 
 def _now() -> str:
@@ -469,7 +449,7 @@ def environment(
         "AWS_REGION": function.region,
         "AWS_DEFAULT_REGION": function.region,
         # The endpoint recognizes the function's role by this key.
-        "AWS_ACCESS_KEY_ID": permissions.access_key(function.role),
+        "AWS_ACCESS_KEY_ID": permissions.record.access_key(function.role),
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_SESSION_TOKEN": "local",
         # These come last, so the function's own variables can't lead its calls elsewhere.
@@ -691,7 +671,6 @@ class Runner:
             if self._workers.get(arn, 0) < self._sandboxes:
                 self._workers[arn] = self._workers.get(arn, 0) + 1
                 threading.Thread(target=self._work, args=(arn,), daemon=True).start()
-        metrics.of_function(function, AsyncEventsReceived=1)
         return request_id
 
     def wait_until_idle(self, timeout: float) -> bool:
@@ -737,7 +716,6 @@ class Runner:
         retries = config.get("MaximumRetryAttempts", DEFAULT_RETRIES)
         result = None
         error = "Rate Exceeded."
-        metrics.of_function(function, AsyncEventAge=(time.monotonic() - event.queued) * 1000)
         try:
             result = self.invoke(function, event.payload, event.request_id)
             event.attempts += 1
@@ -750,73 +728,31 @@ class Runner:
             logger.exception("%s could not be run", function.function_name)
             event.attempts += 1
             error = str(failure)
-        if self._closed:
-            return None
-        if result and not result.failed:
-            self._send_record(event, config, "OnSuccess", "Success", result)
+        if self._closed or (result and not result.failed):
             return None
         if event.attempts > retries:
-            self._give_up(event, config, "RetriesExhausted", result, error)
+            self._give_up(event, result, error)
             return None
         if result is None and event.throttles:  # these retries are limited only by the event's age
             delay: float = self.retry_delays[0] * min(2 ** (event.throttles - 1), 300)
         else:
             delay = self.retry_delays[event.attempts - 1]
         if time.monotonic() + delay - event.queued > max_age:
-            self._give_up(event, config, "EventAgeExceeded", result, error)
+            self._give_up(event, result, error)
             return None
         return delay
 
-    def _give_up(
-        self,
-        event: QueuedEvent,
-        config: dict[str, Any],
-        condition: str,
-        result: Result | None,
-        error: str,
-    ) -> None:
-        self._send_record(event, config, "OnFailure", condition, result)
+    @staticmethod
+    def _give_up(event: QueuedEvent, result: Result | None, error: str) -> None:
+        """Send an event to the function's dead-letter queue."""
         target = event.function.dead_letter_config.get("TargetArn")
         attributes = {
             "RequestID": event.request_id,
             "ErrorCode": 200 if result else 429,
             "ErrorMessage": error[:1024],
         }
-        if target and not (
-            permissions.may_send(event.function.role, target)
-            and send_to_queue(target, event.payload, attributes)
-        ):
-            metrics.of_function(event.function, DeadLetterErrors=1)
-        metrics.of_function(event.function, AsyncEventsDropped=1)
-
-    @staticmethod
-    def _send_record(
-        event: QueuedEvent, config: dict[str, Any], on: str, condition: str, result: Result | None
-    ) -> None:
-        """Send the invocation record to a destination, which must be an SQS queue."""
-        target = config.get("DestinationConfig", {}).get(on, {}).get("Destination")
-        if not target:
-            return
-        function = event.function
-        record: dict[str, Any] = {
-            "version": "1.0",
-            "timestamp": _now(),
-            "requestContext": {
-                "requestId": event.request_id,
-                "functionArn": f"{function.function_arn}:{function.version}",
-                "condition": condition,
-                "approximateInvokeCount": event.attempts,
-            },
-            "requestPayload": json.loads(event.payload),
-        }
-        if result:
-            context = {"statusCode": 200, "executedVersion": result.version}
-            if result.failed:
-                context["functionError"] = "Unhandled"
-            record["responseContext"] = context
-            record["responsePayload"] = json.loads(result.payload)
-        if not send_to_queue(target, json.dumps(record), {}):
-            metrics.of_function(function, DestinationDeliveryFailures=1)
+        if target and permissions.may_send(event.function.role, target):
+            send_to_queue(target, event.payload, attributes)
 
     # -- The end ------------------------------------------------------------------------------
 
@@ -856,15 +792,12 @@ def _revision(function: Any) -> str:
     return json.dumps(configuration, sort_keys=True, default=str)
 
 
-def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> bool:
-    """Send a message to an SQS queue, and return whether it was sent.
-
-    If it can't be sent, the log says so, since no caller waits for it.
-    """
+def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> None:
+    """Send a message to an SQS queue; if it can't be sent, the log says so."""
     queue_arn = parse_arn(arn)
     if queue_arn.service != "sqs":
         logger.warning("not sent: %s is not an SQS queue", arn)
-        return False
+        return
     message_attributes = {
         name: {
             "DataType": "Number" if isinstance(value, int) else "String",
@@ -879,8 +812,6 @@ def send_to_queue(arn: str, body: str, attributes: Mapping[str, str | int]) -> b
         )
     except Exception:  # an error of the queue must not reach the sender of the event
         logger.exception("not sent to %s", arn)
-        return False
-    return True
 
 
 # -- Replacements in moto -------------------------------------------------------------------------
@@ -956,7 +887,13 @@ def delete_function(moto_delete: Callable[..., None]) -> Callable[..., None]:
 def put_event_invoke_config(
     self: Any, function_name: str, config: dict[str, Any]
 ) -> dict[str, Any]:
-    """Replace a function's event invoke config."""
+    """Replace a function's event invoke config. It can't have destinations here."""
+    if any(config.get("DestinationConfig", {}).values()):
+        raise LambdaClientError(
+            "InvalidParameterValueException",
+            "The local stack has no destinations of asynchronous invocations. Use a dead-letter "
+            "queue.",
+        )
     function = self.get_function(function_name)
     function.event_invoke_config = [
         models.EventInvokeConfig(function.function_arn, function.last_modified, config)

@@ -117,29 +117,9 @@ def whole(text: str) -> str:
     return text
 
 
-def _parse(text: str | None, *_: Any) -> Any:
-    return None if text is None else json.loads(text)
-
-
-def _uuid(*_: Any) -> str:
-    return str(uuid.uuid4())
-
-
-def _random(seed: float | None = None, *_: Any) -> float:
-    return random.random() if seed is None else random.Random(seed).random()
-
-
 def _hash(value: Any, algorithm: str, *_: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(plain(value), separators=(",", ":"))
     return hashlib.new(algorithm.replace("-", "").lower(), text.encode()).hexdigest()
-
-
-def _partition(array: list[Any], size: int, *_: Any) -> list[Any]:
-    return [array[start : start + size] for start in range(0, len(array), size)]
-
-
-def _range(first: int, last: int, step: int, *_: Any) -> list[int]:
-    return list(range(first, last + (1 if step > 0 else -1), step))
 
 
 def _eval(*_: Any) -> Any:
@@ -150,12 +130,12 @@ def _eval(*_: Any) -> Any:
 FUNCTIONS = {
     name: Jsonata.JLambda(function)
     for name, function in {
-        "parse": _parse,
-        "uuid": _uuid,
-        "random": _random,
+        "parse": lambda text=None, *_: None if text is None else json.loads(text),
+        "uuid": lambda *_: str(uuid.uuid4()),
+        "random": lambda seed=None, *_: random.Random(seed).random(),
         "hash": _hash,
-        "partition": _partition,
-        "range": _range,
+        "partition": lambda all_, size, *_: [all_[i : i + size] for i in range(0, len(all_), size)],
+        "range": lambda a, b, step, *_: [*range(a, b + (1 if step > 0 else -1), step)],
         "eval": _eval,
     }.items()
 }

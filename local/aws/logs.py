@@ -1,9 +1,7 @@
-"""CloudWatch Logs: queries can be saved but not run; most filter patterns are refused.
+"""CloudWatch Logs: queries can be saved, and most filter patterns are refused.
 
-moto can't save queries, and runs them as if they had only `fields`, `sort` and `limit`. Here
-StartQuery and related operations get UnknownOperationException. Of filter patterns, moto supports
-words, the first of which begins with a letter, or one phrase, and lets any other match everything.
-Here any other is refused.
+moto can't save queries. Of filter patterns, it supports words, the first of which begins with a
+letter, or one phrase, and lets any other match everything. Here any other is refused.
 """
 
 import json
@@ -12,7 +10,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from moto.core.exceptions import JsonRESTError
 from moto.core.utils import unix_time_millis, utcnow
 from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundException
 
@@ -67,22 +64,6 @@ def delete_query_definition(self: Any) -> str:
     saved = existing(self.logs_backend, self._get_param("queryDefinitionId"))
     del definitions(self.logs_backend)[saved["queryDefinitionId"]]
     return json.dumps({"success": True})
-
-
-def refusal(operation: str) -> Callable[[Any], str]:
-    """Return a handler that refuses an operation for running queries."""
-
-    def refuse(_: Any) -> str:
-        said = f"The local stack can't run Logs Insights queries: it has no {operation}."
-        raise JsonRESTError("UnknownOperationException", said)
-
-    return refuse
-
-
-start_query = refusal("StartQuery")
-stop_query = refusal("StopQuery")
-get_query_results = refusal("GetQueryResults")
-describe_queries = refusal("DescribeQueries")
 
 
 def filtering(moto_filter: Callable[[Any], str]) -> Callable[[Any], str]:

@@ -5,33 +5,22 @@ units:
 
 - the metrics in every line that a function prints in the embedded metric format:
   https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-- AWS/Lambda (FunctionName): Invocations, Errors, Throttles, Duration, DeadLetterErrors,
-  DestinationDeliveryFailures, AsyncEventsReceived, AsyncEventAge, AsyncEventsDropped:
+- AWS/Lambda (FunctionName): Invocations, Errors, Throttles, Duration:
   https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 - AWS/States (StateMachineArn): ExecutionsStarted, ExecutionsSucceeded, ExecutionsFailed,
   ExecutionsAborted, ExecutionsTimedOut, ExecutionTime:
   https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
-- AWS/Events (RuleName; EventBusName if not the default bus): MatchedEvents, TriggeredRules,
-  Invocations, FailedInvocations, InvocationsSentToDlq, InvocationsFailedToBeSentToDlq:
-  https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
-- AWS/SQS (QueueName): NumberOfMessagesSent, and every few seconds
-  ApproximateNumberOfMessagesVisible and ApproximateAgeOfOldestMessage:
+- AWS/SQS (QueueName), every few seconds: ApproximateNumberOfMessagesVisible and
+  ApproximateAgeOfOldestMessage:
   https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 
-Where AWS differs:
-
-- data is available at once (AWS: after a minute or more), with the time to which it refers;
-- the services' metrics have only the dimensions above: there are none for a function's versions,
-  and none for all functions together;
-- queues are sampled every 5 seconds (AWS: every minute, unless the queue was not used for six
-  hours); an empty queue has an age of 0;
-- data is kept for three hours, or less if there is a lot; `StorageResolution` has no effect;
-- an embedded metric format document that breaks a rule of the format yields no metrics, and no
-  error; text before or after the document, such as a logger's prefix, breaks the format.
+Where AWS differs, apart from docs/local.md: data is available at once, with the time to which it
+refers; the services' metrics have only the dimensions above; an empty queue has an age of 0;
+`StorageResolution` has no effect. A document in the embedded metric format that breaks a rule of
+the format yields no metrics, and no error; so does one with text before or after it.
 """
 
 import functools
-import json
 import logging
 import math
 import re
@@ -39,43 +28,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal
 
 from moto.cloudwatch.models import CloudWatchBackend, Statistics, cloudwatch_backends
-from moto.sqs.models import SQSBackend, sqs_backends
+from moto.sqs.models import sqs_backends
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 logger = logging.getLogger(__name__)
 
 #: One or more values of a metric, in the shape of PutMetricData.
 Datum = dict[str, Any]
-T = TypeVar("T")
-
-AMOUNTS = {
-    "Bits",
-    "Bytes",
-    "Count",
-    *(f"{size}{unit}" for size in ("Kilo", "Mega", "Giga", "Tera") for unit in ("bits", "bytes")),
-}
-UNITS = {
-    *("Seconds", "Microseconds", "Milliseconds", "Percent", "None"),
-    *AMOUNTS,
-    *(f"{amount}/Second" for amount in AMOUNTS),
-}
 
 #: The units of the services' metrics that are not counts.
 SERVICE_UNITS = {
     "ApproximateAgeOfOldestMessage": "Seconds",
-    "AsyncEventAge": "Milliseconds",
     "Duration": "Milliseconds",
     "ExecutionTime": "Milliseconds",
 }
 
-MAX_NAME = 255
-MAX_DIMENSIONS = 30
-MAX_DIMENSION_VALUE = 1024
-MAX_METRICS = 100
-MAX_VALUES = 100
-MAX_VALUE = 2**360
 #: How many seconds a timestamp may lie in the past and in the future.
 OLDEST = 14 * 24 * 60 * 60
 NEWEST = 2 * 60 * 60
@@ -87,7 +57,6 @@ MAX_KEPT = 100_000
 moto_get_metric_statistics: Any = CloudWatchBackend.get_metric_statistics
 moto_get_metric_data: Any = CloudWatchBackend.get_metric_data
 moto_statistic: Any = Statistics.get_statistics_for_type
-moto_send_message: Any = SQSBackend.send_message
 
 
 # -- Putting data ---------------------------------------------------------------------------------
@@ -183,15 +152,6 @@ def of_end(execution: Any) -> None:
 
 
 @harmless
-def of_rule(rule: Any, **values: float) -> None:
-    """Put metrics of an EventBridge rule."""
-    dimensions = {"RuleName": str(rule.name)}
-    if rule.event_bus_name != "default":
-        dimensions = {"EventBusName": str(rule.event_bus_name), **dimensions}
-    put(rule.account_id, rule.region_name, "AWS/Events", dimensions, values)
-
-
-@harmless
 def of_queue(queue: Any, **values: float) -> None:
     """Put metrics of an SQS queue."""
     put(queue.account_id, queue.region, "AWS/SQS", {"QueueName": str(queue.name)}, values)
@@ -199,9 +159,38 @@ def of_queue(queue: Any, **values: float) -> None:
 
 # -- The embedded metric format -------------------------------------------------------------------
 
+Text = Annotated[str, Field(min_length=1, max_length=255)]
+Number = Annotated[float, Field(strict=True, ge=-(2**360), le=2**360)]
+DIMENSION_VALUE = TypeAdapter[str](Annotated[str, Field(min_length=1, max_length=1024)])
+VALUES = TypeAdapter[list[float]](Annotated[list[Number], Field(max_length=100)])
+UNIT = (
+    "^(Seconds|Microseconds|Milliseconds|Percent|None|"
+    "(Bits|Bytes|Count|(Kilo|Mega|Giga|Tera)(bits|bytes))(/Second)?)$"
+)
 
-class MalformedError(ValueError):
-    """A document breaks a rule of the embedded metric format."""
+
+class Metric(BaseModel):
+    Name: Text
+    Unit: Annotated[str, Field(pattern=UNIT)] = "None"
+    StorageResolution: Literal[1, 60] = 60
+
+
+class Directive(BaseModel):
+    Namespace: Text
+    Dimensions: Annotated[list[Annotated[list[Text], Field(max_length=30)]], Field(min_length=1)]
+    Metrics: Annotated[list[Metric], Field(max_length=100)]
+
+
+class Metadata(BaseModel):
+    Timestamp: Number
+    CloudWatchMetrics: list[Directive]
+
+
+class Document(BaseModel):
+    """A document in the embedded metric format; its other members are dimensions and values."""
+
+    metadata: Metadata = Field(alias="_aws")
+    model_config = ConfigDict(extra="allow")
 
 
 def embedded(line: str) -> list[tuple[str, Datum]]:
@@ -212,91 +201,39 @@ def embedded(line: str) -> list[tuple[str, Datum]]:
     if '"_aws"' not in line:
         return []
     try:
-        return list(extracted(json.loads(line)))
-    except (ValueError, RecursionError):
+        return list(extracted(Document.model_validate_json(line)))
+    except ValueError:
         return []
 
 
-def extracted(document: Any) -> Iterator[tuple[str, Datum]]:
-    """Yield the namespace and data of every metric and dimension set; raises MalformedError."""
-    metadata = member(document, "_aws", dict)
-    [milliseconds] = numbers([metadata.get("Timestamp")])
-    check(-NEWEST <= time.time() - milliseconds / 1000 <= OLDEST, "Timestamp is out of range")
-    when = datetime.fromtimestamp(milliseconds / 1000, UTC).replace(tzinfo=None)
-    for directive in member(metadata, "CloudWatchMetrics", list):
-        namespace = named(directive, "Namespace")
+def extracted(document: Document) -> Iterator[tuple[str, Datum]]:
+    """Yield the namespace and data of every metric and dimension set. Raises ValueError."""
+    seconds = document.metadata.Timestamp / 1000
+    if not -NEWEST <= time.time() - seconds <= OLDEST:
+        raise ValueError("Timestamp is out of range")
+    members = document.model_extra or {}
+    for directive in document.metadata.CloudWatchMetrics:
         dimension_sets = [
-            dimensions(document, keys) for keys in member(directive, "Dimensions", list)
+            [
+                {"Name": key, "Value": DIMENSION_VALUE.validate_python(members.get(key))}
+                for key in keys
+            ]
+            for keys in directive.Dimensions
         ]
-        check(bool(dimension_sets), "Dimensions is empty")
-        metrics = member(directive, "Metrics", list)
-        check(len(metrics) <= MAX_METRICS, "too many metrics")
-        for metric in metrics:
-            name = named(metric, "Name")
-            unit = metric.get("Unit", "None")
-            check(isinstance(unit, str) and unit in UNITS, f"{unit} is not a unit")
-            check(
-                metric.get("StorageResolution", 60) in (1, 60), "StorageResolution is not 1 or 60"
-            )
-            if found := values(document, name):
-                for dimension_set in dimension_sets:
-                    yield (
-                        namespace,
-                        {
-                            "MetricName": name,
-                            "Dimensions": dimension_set,
-                            "Unit": unit,
-                            "Timestamp": when,
-                            "Values": found,
-                        },
-                    )
-
-
-def dimensions(document: dict[str, Any], keys: Any) -> list[dict[str, str]]:
-    """Return the dimensions of a dimension set, in the shape of PutMetricData."""
-    check(isinstance(keys, list) and len(keys) <= MAX_DIMENSIONS, "not a dimension set")
-    for key in keys:
-        check(isinstance(key, str) and 1 <= len(key) <= MAX_NAME, "not a dimension key")
-    found = {key: member(document, key, str) for key in keys}
-    for value in found.values():
-        check(1 <= len(value) <= MAX_DIMENSION_VALUE, "a dimension's value is empty or too long")
-    return [{"Name": key, "Value": value} for key, value in found.items()]
-
-
-def values(document: dict[str, Any], name: str) -> list[float]:
-    """Return the values of a metric."""
-    value = document.get(name)
-    found = numbers(value if isinstance(value, list) else [value])
-    check(len(found) <= MAX_VALUES, f"{name} has too many values")
-    return found
-
-
-def numbers(items: list[Any]) -> list[float]:
-    """Check that all items are numbers that CloudWatch accepts: no NaN and no infinity."""
-    for item in items:
-        is_number = isinstance(item, int | float) and not isinstance(item, bool)
-        check(is_number and abs(item) <= MAX_VALUE, f"{item!r} is not a number")
-    return items
-
-
-def named(owner: Any, name: str) -> str:
-    """Return a member that is a name."""
-    value = member(owner, name, str)
-    check(1 <= len(value) <= MAX_NAME, f"{name} is empty or too long")
-    return value
-
-
-def member(owner: Any, name: str, kind: type[T]) -> T:
-    """Return a required member of an object, which must have a type."""
-    value = owner.get(name) if isinstance(owner, dict) else None
-    if not isinstance(value, kind):
-        raise MalformedError(f"no {name} that is a {kind.__name__}")
-    return value
-
-
-def check(is_kept: bool, rule: str) -> None:
-    if not is_kept:
-        raise MalformedError(rule)
+        for metric in directive.Metrics:
+            value = members.get(metric.Name)
+            found = VALUES.validate_python(value if isinstance(value, list) else [value])
+            for dimensions in dimension_sets if found else ():
+                yield (
+                    directive.Namespace,
+                    {
+                        "MetricName": metric.Name,
+                        "Dimensions": dimensions,
+                        "Unit": metric.Unit,
+                        "Timestamp": datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None),
+                        "Values": found,
+                    },
+                )
 
 
 # -- Sampling -------------------------------------------------------------------------------------
@@ -381,33 +318,21 @@ def get_metric_statistics(
 
 def get_metric_data(self: Any, queries: list[dict[str, Any]], **settings: Any) -> Any:
     results: dict[str, Any] = {}
-    for query in queries:
-        if "MetricStat" in query:
-            stat = query["MetricStat"]
+    # The only metric math that moto supports is the id of another query.
+    for query in sorted(queries, key=lambda query: "MetricStat" not in query):
+        name = query["Id"]
+        if stat := query.get("MetricStat"):
             metric = stat["Metric"]
-            view = only(
-                self, metric["Namespace"], metric["MetricName"], metric.get("Dimensions", [])
-            )
-            alone = {
-                "Id": query["Id"],
-                "Label": query.get("Label"),
-                "MetricStat": {**stat, "Metric": {**metric, "Dimensions": []}},
-            }
-            [results[query["Id"]]] = moto_get_metric_data(view, [alone], **settings)
-    answers = []
-    for query in queries:
-        if "MetricStat" not in query and query["Expression"] in results:
-            # The only metric math that moto supports is the id of another query.
-            label = query.get("Label") or query["Id"]
-            results[query["Id"]] = results[query["Expression"]] | {
-                "id": query["Id"],
-                "label": label,
-            }
-        elif "MetricStat" not in query:
-            [results[query["Id"]]] = moto_get_metric_data(self, [query], **settings)
-        if query.get("ReturnData", True):
-            answers.append(results[query["Id"]])
-    return answers
+            dimensions = metric.get("Dimensions", [])
+            view = only(self, metric["Namespace"], metric["MetricName"], dimensions)
+            alone = {**query, "MetricStat": {**stat, "Metric": {**metric, "Dimensions": []}}}
+            [found] = moto_get_metric_data(view, [alone | {"ReturnData": True}], **settings)
+        elif of_other := results.get(query["Expression"]):
+            found = of_other | {"id": name, "label": query.get("Label") or name}
+        else:
+            [found] = moto_get_metric_data(self, [query], **settings)
+        results[name] = found
+    return [results[query["Id"]] for query in queries if query.get("ReturnData", True)]
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
@@ -431,10 +356,3 @@ def get_filtered_metrics(
         if datum.filter(namespace=namespace, name=metric_name, dimensions=dimensions):
             found.setdefault(identity(datum), datum)
     return list(found.values())
-
-
-def send_message(self: Any, queue_name: str, *args: Any, **kwargs: Any) -> Any:
-    message = moto_send_message(self, queue_name, *args, **kwargs)
-    if queue := self.queues.get(queue_name):
-        of_queue(queue, NumberOfMessagesSent=1)
-    return message

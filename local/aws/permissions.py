@@ -6,7 +6,7 @@ the role's policies don't allow gets AccessDeniedException, as on AWS.
 
 Callers with any other credentials may do everything, and their calls are not recorded.
 
-`SERVICES` and `_RESOURCES` say how IAM sees an operation. A call of any other operation is recorded
+`SERVICES` and `Record` know how IAM sees an operation. A call of any other operation is recorded
 with the resource UNKNOWN, which no policy allows, so it is noticed. Policies are read from moto's
 IAM at the time of the call. moto's own evaluation is not used: it is for users' access keys, does
 not support "?" in a resource, and treats a condition that it can't evaluate as a Deny.
@@ -22,8 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -31,9 +30,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from flask import Request
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 from moto.utilities.utils import get_partition
-from werkzeug.wrappers import Request, Response
+
+from local.aws import refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -49,6 +51,9 @@ SERVICES = {
     "CodePipeline_20150709": "codepipeline",
     "DynamoDB_20120810": "dynamodb",
 }
+
+#: The operations with another name in IAM.
+ACTIONS = {("lambda", "Invoke"): "lambda:InvokeFunction"}
 
 #: The actions without resource-level permissions: they are allowed on "*" or not at all.
 WITHOUT_RESOURCE = re.compile(
@@ -73,16 +78,8 @@ class Call:
     resource: str
 
 
-@dataclass(frozen=True)
-class Grant:
-    """One action and one resource of an Allow statement, as they are written.
-
-    role: the ARN of the role.
-    """
-
-    role: str
-    action: str
-    resource: str
+class Grant(Call):
+    """One action and one resource of an Allow statement, as they are written."""
 
     def allows(self, call: Call) -> bool:
         return (
@@ -99,26 +96,23 @@ class Record:
     """
 
     def __init__(self, account_id: str, region: str, *, enforce: bool = False) -> None:
-        self.enforce = enforce
-        self.region = region
-        self.account_id = account_id
+        self._enforce = enforce
+        self._place = f"{region}:{account_id}"
+        self._partition = get_partition(region)
         self._calls: dict[Call, None] = {}
         self._refused: dict[Call, None] = {}
         self._roles: dict[str, str] = {}
         self._machines: dict[str, str] = {}
-        self._lock = threading.Lock()
 
     @property
     def calls(self) -> list[Call]:
         """The distinct calls, in the order in which they were first made."""
-        with self._lock:
-            return list(self._calls)
+        return list(self._calls)
 
     @property
     def refused(self) -> list[Call]:
         """The distinct calls that were refused."""
-        with self._lock:
-            return list(self._refused)
+        return list(self._refused)
 
     # -- Callers ------------------------------------------------------------------------------
 
@@ -148,30 +142,58 @@ class Record:
 
     def check_all(self, calls: list[Call]) -> None:
         """Record the calls of one operation; raises NotAllowedError if any of them is refused."""
-        with self._lock:
-            self._calls.update(dict.fromkeys(calls))
-        for call in calls if self.enforce else ():
+        self._calls.update(dict.fromkeys(calls))
+        for call in calls if self._enforce else ():
             if not any(grant.allows(call) for grant in grants(call.role)):
-                with self._lock:
-                    self._refused[call] = None
+                self._refused[call] = None
                 raise NotAllowedError(call)
 
+    # -- IAM's view of an operation -----------------------------------------------------------
+
     def _resources(self, action: str, parameters: dict[str, Any]) -> list[str]:
+        """Return the ARNs of the resources of an operation."""
         if WITHOUT_RESOURCE.fullmatch(action):
             return ["*"]
-        find = _RESOURCES.get(action.partition(":")[0])
         try:
-            found = find(self, parameters) if find else [UNKNOWN]
+            return self._named(action.partition(":")[0], parameters)
         except (KeyError, TypeError, AttributeError):
-            found = [UNKNOWN]
+            return [UNKNOWN]
+
+    def _named(self, service: str, given: dict[str, Any]) -> list[str]:
+        """Return the resources that a request names. Fails if it names none."""
+        match service:
+            case "codepipeline":
+                kind = given["actionTypeId"]
+                parts = (kind[name] for name in ("owner", "category", "provider", "version"))
+                found = [self._arn(service, "actiontype:", "/".join(parts))]
+            case "dynamodb":
+                table = self._arn(service, "table/", given["TableName"])
+                found = [f"{table}/index/{given['IndexName']}" if "IndexName" in given else table]
+            case "events":
+                names = dict.fromkeys(
+                    each.get("EventBusName", "default") for each in given["Entries"]
+                )
+                found = [self._arn(service, "event-bus/", name) for name in names]
+            case "lambda":
+                found = [self._arn(service, "function:", given["FunctionName"])]
+            case "sqs":
+                found = [self._arn(service, "", given["QueueUrl"].rpartition("/")[2])]
+            case "ssm":
+                found = [self._arn(service, "parameter/", given["Name"].removeprefix("/"))]
+            case "states" if "taskToken" in given:
+                machine = self._machines.get(given["taskToken"])
+                # An unknown task token is refused before permissions are checked.
+                found = [machine] if machine else []
+            case "states":
+                found = [given.get("executionArn") or given["stateMachineArn"]]
+            case _:
+                found = [UNKNOWN]
         return found
 
-    def arn(self, service: str, resource: str) -> str:
-        partition = get_partition(self.region)
-        return f"arn:{partition}:{service}:{self.region}:{self.account_id}:{resource}"
-
-    def machine_of(self, token: str) -> str | None:
-        return self._machines.get(token)
+    def _arn(self, service: str, kind: str, name: str) -> str:
+        """Return the ARN of a resource that a request gives by name or ARN."""
+        place = f"arn:{self._partition}:{service}:{self._place}"
+        return name if name.startswith("arn:") else f"{place}:{kind}{name}"
 
 
 class NotAllowedError(Exception):
@@ -183,65 +205,6 @@ class NotAllowedError(Exception):
             f"User: {role} is not authorized to perform: {call.action} on resource: "
             f"{call.resource} because no identity-based policy allows the {call.action} action"
         )
-
-
-# -- IAM's view of an operation -------------------------------------------------------------------
-
-#: The operations with another name in IAM.
-ACTIONS = {("lambda", "Invoke"): "lambda:InvokeFunction"}
-
-
-def _named(record: Record, service: str, kind: str, name: str) -> str:
-    """Return the ARN of a resource that a request gives by name or ARN."""
-    return name if name.startswith("arn:") else record.arn(service, f"{kind}{name}")
-
-
-def _table(record: Record, parameters: dict[str, Any]) -> list[str]:
-    table = _named(record, "dynamodb", "table/", parameters["TableName"])
-    return [f"{table}/index/{parameters['IndexName']}" if "IndexName" in parameters else table]
-
-
-def _buses(record: Record, parameters: dict[str, Any]) -> list[str]:
-    names = [entry.get("EventBusName", "default") for entry in parameters["Entries"]]
-    return [_named(record, "events", "event-bus/", name) for name in dict.fromkeys(names)]
-
-
-def _machine_or_execution(record: Record, parameters: dict[str, Any]) -> list[str]:
-    if "taskToken" in parameters:
-        machine = record.machine_of(parameters["taskToken"])
-        # An unknown task token is refused before permissions are checked.
-        return [machine] if machine else []
-    return [parameters.get("executionArn") or parameters["stateMachineArn"]]
-
-
-def _action_type(record: Record, parameters: dict[str, Any]) -> list[str]:
-    kind = parameters["actionTypeId"]
-    parts = (kind[name] for name in ("owner", "category", "provider", "version"))
-    return [record.arn("codepipeline", f"actiontype:{'/'.join(parts)}")]
-
-
-def _parameter(record: Record, parameters: dict[str, Any]) -> list[str]:
-    name = parameters["Name"]
-    return [record.arn("ssm", f"parameter{name}" if name.startswith("/") else f"parameter/{name}")]
-
-
-def _function(record: Record, parameters: dict[str, Any]) -> list[str]:
-    return [_named(record, "lambda", "function:", parameters["FunctionName"])]
-
-
-def _queue(record: Record, parameters: dict[str, Any]) -> list[str]:
-    return [record.arn("sqs", parameters["QueueUrl"].rpartition("/")[2])]
-
-
-_RESOURCES: dict[str, Callable[[Record, dict[str, Any]], list[str]]] = {
-    "codepipeline": _action_type,
-    "dynamodb": _table,
-    "events": _buses,
-    "lambda": _function,
-    "sqs": _queue,
-    "ssm": _parameter,
-    "states": _machine_or_execution,
-}
 
 
 # -- Policies -------------------------------------------------------------------------------------
@@ -294,35 +257,18 @@ def _matches(pattern: str, text: str) -> bool:
 
 # -- Interception of calls ------------------------------------------------------------------------
 
-#: There is one local stack at a time.
-_record: Record | None = None
+#: The record of the running stack. There is one at a time.
+record = Record(DEFAULT_ACCOUNT_ID, "us-east-1")
 
 #: The role of the state machine that runs in this thread.
 _acting: ContextVar[str | None] = ContextVar("acting", default=None)
 
 
 def start(account_id: str, region: str, *, enforce: bool = False) -> Record:
-    """Start recording."""
-    global _record  # noqa: PLW0603 - as global as moto's backends
-    _record = Record(account_id, region, enforce=enforce)
-    return _record
-
-
-def stop() -> None:
-    """Stop recording."""
-    global _record  # noqa: PLW0603
-    _record = None
-
-
-def access_key(role: str) -> str:
-    """Return the access key id for a process that uses a role."""
-    return _record.access_key(role) if _record else "local"
-
-
-def token_made(token: str, machine: str) -> None:
-    """Remember the state machine of a task token."""
-    if _record:
-        _record.token_made(token, machine)
+    """Start a new record."""
+    global record  # noqa: PLW0603 - as global as moto's backends
+    record = Record(account_id, region, enforce=enforce)
+    return record
 
 
 @contextmanager
@@ -343,11 +289,11 @@ def watch(client: Any) -> Any:
 
 def _check_parameters(params: dict[str, Any], model: Any, **_: Any) -> None:
     role = _acting.get()
-    if not role or not _record:
+    if not role:
         return
-    service = {"stepfunctions": "states"}.get(model.service_model.service_name)
+    service = model.service_model.service_name
     try:
-        _record.check(role, service or model.service_model.service_name, model.name, params)
+        record.check(role, {"stepfunctions": "states"}.get(service, service), model.name, params)
     except NotAllowedError as error:
         answer: Any = {
             "Error": {"Code": "AccessDeniedException", "Message": str(error)},
@@ -358,10 +304,8 @@ def _check_parameters(params: dict[str, Any], model: Any, **_: Any) -> None:
 
 def may_send(role: str, queue_arn: str) -> bool:
     """Record that Lambda sends a dead letter with a function's role; return whether it may."""
-    if not _record:
-        return True
     try:
-        _record.check_all([Call(role, "sqs:SendMessage", queue_arn)])
+        record.check_all([Call(role, "sqs:SendMessage", queue_arn)])
     except NotAllowedError:
         return False
     return True
@@ -374,9 +318,10 @@ class Watch:
         self._application = application
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        role = _record and _record.role_of(environ.get("HTTP_AUTHORIZATION", ""))
-        if role and _record:
-            body = Request(environ).get_data()
+        role = record.role_of(environ.get("HTTP_AUTHORIZATION", ""))
+        if role:
+            request = Request(environ)
+            body = request.get_data()
             environ["wsgi.input"] = BytesIO(body)
             prefix, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
             try:
@@ -384,17 +329,8 @@ class Watch:
             except ValueError:
                 parameters = {}
             try:
-                _record.check(role, SERVICES.get(prefix, UNKNOWN), operation, parameters)
+                record.check(role, SERVICES.get(prefix, UNKNOWN), operation, parameters)
             except NotAllowedError as error:
-                return _denied(error)(environ, start_response)
+                denied = refusal.refuse("AccessDeniedException", str(error), request=request)
+                return denied(environ, start_response)
         return self._application(environ, start_response)
-
-
-def _denied(error: NotAllowedError) -> Response:
-    body = {"__type": "AccessDeniedException", "message": str(error)}
-    return Response(
-        json.dumps(body),
-        400,
-        content_type="application/x-amz-json-1.1",
-        headers={"x-amzn-ErrorType": "AccessDeniedException"},
-    )

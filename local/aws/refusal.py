@@ -14,10 +14,10 @@ import logging
 import re
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 from xml.sax.saxutils import escape
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 from moto.core.exceptions import ServiceException
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.exceptions import HTTPException
@@ -59,8 +59,8 @@ def application(backend: Any) -> Flask:
     return app
 
 
-def service() -> str:
-    """The service for which the current request is signed; S3 if it is not signed."""
+def service(request: Request = request) -> str:
+    """The service for which a request is signed; S3 if it is not signed."""
     found = _SCOPE.search(request.headers.get("Authorization", ""))
     return found["service"] if found else "s3"
 
@@ -84,18 +84,23 @@ def refuse_operation() -> Response:
     return refuse("UnknownOperationException", message)
 
 
-def refuse(code: str, message: str, status: int = 400) -> Response:
-    """An error in the protocol of the current request."""
+def missing(_: Any) -> NoReturn:
+    """Stands for an operation of moto that answers wrongly."""
+    raise NotImplementedError
+
+
+def refuse(code: str, message: str, status: int = 400, request: Request = request) -> Response:
+    """An error in the protocol of a request."""
     if request.headers.get("Smithy-Protocol") == "rpc-v2-cbor":
         members = b"".join(map(cbor, ("__type", code, "message", message)))
         headers = {"Smithy-Protocol": "rpc-v2-cbor"}
         return Response(b"\xa2" + members, status, headers, None, "application/cbor")
     error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
-    if service() == "ec2":
+    if service(request) == "ec2":
         return xml(f"<Response><Errors>{error}</Errors></Response>", status)
     if "Action" in request.values:
         return xml(f"<ErrorResponse>{error}</ErrorResponse>", status)
-    if service() in XML:
+    if service(request) in XML:
         return xml(error, status)
     body = json.dumps({"__type": code, "message": message})
     return Response(body, status, {"x-amzn-ErrorType": code}, None, "application/json")

@@ -4,11 +4,14 @@ import gc
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import patch
 
 import boto3
 from flask import Response
@@ -98,21 +101,6 @@ class Dispatcher(DomainDispatcherApplication):
 
 
 @contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Set variables of this process's environment, and restore them afterwards."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
 def one_core() -> Iterator[None]:
     """Keep the threads that are started here, and the threads that they start, on one core.
 
@@ -131,6 +119,7 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
+@dataclass(kw_only=True, eq=False)
 class LocalCloud:
     """The parts of AWS that the stack needs, in this process, behind one HTTP endpoint.
 
@@ -155,39 +144,25 @@ class LocalCloud:
 
     account_id = DEFAULT_ACCOUNT_ID
 
-    def __init__(
-        self,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 4566,
-        origins: Iterable[str] = (),
-        page: str = "",
-        region: str | None = None,
-        ticks: tuple[Callable[[], object], ...] = (),
-        retry_delays: tuple[float, float] = (1.0, 2.0),
-        retry_scale: float = 1.0,
-        sleep_scale: float = 1.0,
-        layers: "tuple[Layer, ...]" = (),
-        enforce_permissions: bool = False,
-        allow_not_made: bool = False,
-    ) -> None:
-        self.region = region or isolation.region()
+    host: str = "127.0.0.1"
+    port: int = 4566
+    origins: Iterable[str] = ()
+    page: str = ""
+    region: str = field(default_factory=isolation.region)
+    ticks: tuple[Callable[[], object], ...] = ()
+    retry_delays: tuple[float, float] = (1.0, 2.0)
+    retry_scale: float = 1.0
+    sleep_scale: float = 1.0
+    layers: "tuple[Layer, ...]" = ()
+    enforce_permissions: bool = False
+    allow_not_made: bool = False
+
+    def __post_init__(self) -> None:
         self.schedule = events.Schedule()
         self.permissions = permissions.Record(self.account_id, self.region)
         self.endpoint_url = ""
         #: Notices for the user, by subject.
         self.notices: dict[str, str] = {}
-        self._host = host
-        self._port = port
-        self._origins = origins
-        self._page = page
-        self._ticks = ticks
-        self._retry_delays = retry_delays
-        self._retry_scale = retry_scale
-        self._sleep_scale = sleep_scale
-        self._layers = layers
-        self._enforce_permissions = enforce_permissions
-        self._allow_not_made = allow_not_made
         self._session = boto3.Session(
             region_name=self.region,
             aws_access_key_id="local",
@@ -211,9 +186,9 @@ class LocalCloud:
         self._started.close()
 
     def _start(self, started: ExitStack) -> None:
-        listener = started.enter_context(listen(self._host, self._port))
+        listener = started.enter_context(listen(self.host, self.port))
         port = listener.getsockname()[1]
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
         self.endpoint_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._clients.clear()
         self.schedule = events.Schedule()
@@ -221,28 +196,27 @@ class LocalCloud:
         started.callback(gc.set_threshold, *gc.get_threshold())
         gc.set_threshold(*GARBAGE_COLLECTION)
         replaced.install()
-        resources.allow_not_made = self._allow_not_made
-        started.enter_context(environment(AWS_REGION=self.region, AWS_DEFAULT_REGION=self.region))
+        resources.allow_not_made = self.allow_not_made
+        started.enter_context(patch.dict(os.environ, dict.fromkeys(isolation.REGIONS, self.region)))
         started.enter_context(mock_aws(config={"stepfunctions": {"execute_state_machine": True}}))
         self.permissions = permissions.start(
-            self.account_id, self.region, enforce=self._enforce_permissions
+            self.account_id, self.region, enforce=self.enforce_permissions
         )
-        started.callback(permissions.stop)
         functions.start(
-            self.endpoint_url, retry_delays=self._retry_delays, sleep_scale=self._sleep_scale
+            self.endpoint_url, retry_delays=self.retry_delays, sleep_scale=self.sleep_scale
         )
         started.callback(functions.stop)
-        stepfunctions.retry_scale = self._retry_scale
+        stepfunctions.retry_scale = self.retry_scale
         started.callback(stepfunctions.stop_all)
 
         application: WSGIApplication = permissions.Watch(Dispatcher())
-        for layer in self._layers:
+        for layer in self.layers:
             application = layer(application, self)
             started.callback(getattr(application, "stop", lambda: None))
         server = http.Server(
-            self._host,
+            self.host,
             port,
-            Guard(application, host=self._host, page=self._page, origins=self._origins),
+            Guard(application, host=self.host, page=self.page, origins=self.origins),
             http.Handler,
             fd=listener.fileno(),
         )
@@ -258,11 +232,13 @@ class LocalCloud:
         ticker.start()
         started.callback(ticker.join)
         started.callback(stopped.set)
-        self.schedule.start()
-        started.callback(self.schedule.stop)
 
     def _tick(self, stopped: threading.Event) -> None:
-        ticks: tuple[Callable[[], object], ...] = (*self._ticks, metrics.Sampler())
+        ticks: tuple[Callable[[], object], ...] = (
+            *self.ticks,
+            metrics.Sampler(),
+            lambda: self.schedule.tick(time.monotonic()),
+        )
         while not stopped.wait(TICK_SECONDS):
             for tick in ticks:
                 try:

@@ -4,22 +4,16 @@ moto can run state machines with its own interpreter. This module adds what the 
 (JSONata) and corrects what differs from AWS; `replaced` lists what is replaced, and why. As on AWS:
 
 - JSONata expressions get variables and `$states` as values, which never become part of the
-  expression's text. An undefined or failing expression raises States.QueryEvaluationError. `Assign`
-  and `Output` both see the variables as they were when the state was entered.
+  expression's text. `Assign` and `Output` both see the variables as they were when the state was
+  entered.
 - A task token is used up by its first result, its timeout or the end of its execution; later calls
-  with it get TaskTimedOut. A retry has a new token. An unknown token gets InvalidToken.
+  with it get TaskTimedOut. A retry has a new token.
 - A missed heartbeat ends the task with the error States.Timeout, as AWS records it. Retriers and
   catchers match it as States.HeartbeatTimeout or as States.Timeout.
-- StartExecution with the name and input of a running execution returns that execution; any other
-  use of an existing name gets ExecutionAlreadyExists.
 - StopExecution ends the execution at once, whatever it is waiting for.
 - EventBridge gets an event for the start and the end of every execution, on the default bus.
-- The history events that the LoggingConfiguration selects are written to the log group:
-  https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
 
-Where AWS differs: permissions are checked only on request (see `permissions`), and no execution can
-be redriven. A log without execution data has no `parameters` either; whether AWS leaves them out is
-not documented. An execution's whole log is in one log stream.
+docs/local.md lists where AWS differs. Permissions are checked only on request: see `permissions`.
 """
 
 import base64
@@ -61,10 +55,6 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
     FailureEvent,
     FailureEventException,
 )
-from moto.stepfunctions.parser.asl.component.common.retry.max_attempts_decl import (
-    MaxAttemptsOutcome,
-)
-from moto.stepfunctions.parser.asl.component.common.retry.retrier_outcome import RetrierOutcome
 from moto.stepfunctions.parser.asl.component.common.retry.retry_outcome import RetryOutcome
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: E501
@@ -286,7 +276,7 @@ def update_task_token(self: Any) -> str:
     """Make a token with the length and characters of AWS's tokens."""
     token = "AQC" + base64.b64encode(secrets.token_bytes(480)).decode()
     self.context_object_data["Task"] = TaskData(Token=token)
-    permissions.token_made(token, self.context_object_data["StateMachine"]["Id"])
+    permissions.record.token_made(token, self.context_object_data["StateMachine"]["Id"])
     return token
 
 
@@ -385,22 +375,15 @@ def name_error(self: Any, error_name: str | None) -> None:
     ErrorName.__init__(self, error_name)
 
 
-def retrier(self: Any, env: Any) -> None:
-    """Wait for the next attempt, unless no attempt is left or the execution ends."""
-    self.error_equals.eval(env)
-    if not env.stack.pop():
-        env.stack.append(RetrierOutcome.Skipped)
-        return
-    self.max_attempts.eval(env)
-    if env.stack.pop() == MaxAttemptsOutcome.EXHAUSTED:
-        env.stack.append(RetrierOutcome.Failed)
-        return
-    self.interval_seconds.eval(env)
-    self.backoff_rate.eval(env)
-    self.max_delay_seconds.eval(env)
-    self.jitter_strategy.eval(env)
-    sleep(env, env.stack.pop() * retry_scale)
-    env.stack.append(RetrierOutcome.Executed)
+def wait_for_retry(moto_eval: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(moto_eval)
+    def evaluate(self: Any, env: Any) -> None:
+        """Wait as long as moto would wait next, but no longer than the execution runs."""
+        moto_eval(self, env)
+        sleep(env, env.stack.pop() * retry_scale)
+        env.stack.append(0)
+
+    return evaluate
 
 
 def enter_state(moto_eval: Callable[..., None]) -> Callable[..., None]:
@@ -456,8 +439,8 @@ def run_state(self: Any, env: Any) -> None:
         else:
             return
         if failed.event_type != HistoryEventType.EvaluationFailed:  # it is in the history
-            told = cast(dict[str, Any], failed.event_details)
-            details: Any = {name: without_none(of) for name, of in told.items()}
+            [(name, about)] = cast(dict[str, Any], failed.event_details).items()
+            details: Any = {name: {key: of for key, of in about.items() if of is not None}}
             env.event_manager.add_event(
                 context=env.event_history_context,
                 event_type=failed.event_type,
@@ -655,7 +638,8 @@ def wait_for_task_token(_: Any, env: Any, callback_endpoint: TaskToken, **__: An
 
 # -- The log of a state machine -------------------------------------------------------------------
 
-#: Members that a log without execution data does not have.
+#: Members that a log without execution data does not have. Whether AWS leaves out `parameters` is
+#: not documented. https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
 EXECUTION_DATA = {"input", "inputDetails", "output", "outputDetails", "parameters"}
 
 #: If two executions created the same log stream at once, one log would be lost.
@@ -794,15 +778,6 @@ class LocalExecution(MotoExecution):  # type: ignore[misc]
 
     def _get_start_execution_worker_comm(self) -> Communication:
         return Communication(self)
-
-    def _get_start_execution_worker(self) -> Worker:
-        moto_worker = super()._get_start_execution_worker()
-        return Worker(
-            evaluation_details=moto_worker._evaluation_details,
-            exec_comm=moto_worker._execution_communication,
-            cloud_watch_logging_session=self._cloud_watch_logging_session,
-            activity_store=self._activity_store,
-        )
 
     def start(self) -> None:
         metrics.of_execution(self, ExecutionsStarted=1)
@@ -1006,8 +981,8 @@ class Backend(MotoBackend):  # type: ignore[misc]
     def stop_execution(
         self, execution_arn: str, error: str | None = None, cause: str | None = None
     ) -> LocalExecution:
-        check_length("error", error or "", MAX_ERROR)
-        check_length("cause", cause or "", MAX_CAUSE)
+        check_length("error", error, MAX_ERROR)
+        check_length("cause", cause, MAX_CAUSE)
         execution = self.describe_execution(execution_arn)
         if execution.status == ExecutionStatus.RUNNING:
             execution.stop(datetime.now(UTC), error, cause)
@@ -1030,36 +1005,31 @@ class Backend(MotoBackend):  # type: ignore[misc]
     def send_task_failure(
         self, task_token: str, error: str | None = None, cause: str | None = None
     ) -> None:
-        check_length("error", error or "", MAX_ERROR)
-        check_length("cause", cause or "", MAX_CAUSE)
+        check_length("error", error, MAX_ERROR)
+        check_length("cause", cause, MAX_CAUSE)
         find_token(task_token).notify(callback.CallbackOutcomeFailure(task_token, error, cause))
 
     def send_task_heartbeat(self, task_token: str) -> None:
         find_token(task_token).notify_heartbeat()
 
 
-def check_length(member: str, value: str, limit: int) -> None:
-    if len(value) > limit:
+def check(member: str, fits: bool, rule: str, value: str | int | None = None) -> None:
+    if not fits:
+        shown = "" if value is None else f" '{value}'"
         raise exceptions.ValidationException(
-            f"1 validation error detected: Value at '{member}' failed to satisfy constraint: "
-            f"Member must have length less than or equal to {limit}"
+            f"1 validation error detected: Value{shown} at '{member}' failed to satisfy "
+            f"constraint: Member must {rule}"
         )
+
+
+def check_length(member: str, value: str | None, limit: int) -> None:
+    fits = len(value or "") <= limit
+    check(member, fits, f"have length less than or equal to {limit}")
 
 
 def check_one_of(member: str, value: str, allowed: Iterable[str]) -> None:
-    if value not in allowed:
-        raise exceptions.ValidationException(
-            f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy "
-            f"constraint: Member must satisfy enum value set: [{', '.join(allowed)}]"
-        )
-
-
-def check_range(member: str, value: int, limit: int) -> None:
-    if value > limit:
-        raise exceptions.ValidationException(
-            f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy "
-            f"constraint: Member must have value less than or equal to {limit}"
-        )
+    rule = f"satisfy enum value set: [{', '.join(allowed)}]"
+    check(member, value in allowed, rule, value)
 
 
 # -- Answers --------------------------------------------------------------------------------------
@@ -1097,7 +1067,7 @@ def answer_describe_execution(self: Any) -> ActionResult:
         "cause": execution.cause,
         **execution.redrive,
     }
-    return ActionResult(without_none(answer))
+    return ActionResult(answer)
 
 
 def answer_list_executions(self: Any) -> ActionResult:
@@ -1110,17 +1080,15 @@ def answer_list_executions(self: Any) -> ActionResult:
             "executions",
             executions,
             place=lambda execution: [execution.start_date.timestamp(), execution.exec_arn],
-            told=lambda execution: without_none(
-                {
-                    "executionArn": execution.exec_arn,
-                    "stateMachineArn": execution.state_machine.arn,
-                    "name": execution.name,
-                    "status": execution.status,
-                    "startDate": execution.start_date,
-                    "stopDate": execution.stop_date,
-                    "redriveCount": 0,
-                }
-            ),
+            told=lambda execution: {
+                "executionArn": execution.exec_arn,
+                "stateMachineArn": execution.state_machine.arn,
+                "name": execution.name,
+                "status": execution.status,
+                "startDate": execution.start_date,
+                "stopDate": execution.stop_date,
+                "redriveCount": 0,
+            },
             newest_first=True,
         )
     )
@@ -1146,8 +1114,9 @@ def answer_list_state_machine_versions(self: Any) -> ActionResult:
 def answer_validate_state_machine_definition(self: Any) -> ActionResult:
     kind = self._get_param("type", "STANDARD")
     found = definitions.problems(self._get_param("definition"), kind)
-    told = [without_none({**vars(each), "location": each.location or None}) for each in found]
-    diagnostics = [{"severity": "ERROR", **each} for each in told]
+    diagnostics = [
+        {"severity": "ERROR", **vars(each), "location": each.location or None} for each in found
+    ]
     result = "FAIL" if found else "OK"
     return ActionResult({"result": result, "diagnostics": diagnostics, "truncated": False})
 
@@ -1189,7 +1158,7 @@ def page(
     or removed.
     """
     size = request._get_param("maxResults") or DEFAULT_PAGE
-    check_range("maxResults", size, MAX_PAGE)
+    check("maxResults", size <= MAX_PAGE, f"have value less than or equal to {MAX_PAGE}", size)
     items = sorted(items, key=place, reverse=newest_first)
     if token := request._get_param("nextToken"):
         try:
@@ -1206,10 +1175,6 @@ def page(
         end = json.dumps(place(items[size - 1]))
         answer["nextToken"] = base64.b64encode(end.encode()).decode()
     return answer
-
-
-def without_none(members: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
 
 
 # -- Replacements in moto -------------------------------------------------------------------------

@@ -58,5 +58,6 @@ def test_moto_has_everything_that_is_replaced():
 
 def test_everything_is_replaced_once_and_for_a_reason():
     places = [each.what for each in replaced.REPLACED]
+    assert places == re.findall(r"^[^ #\n].*", replaced.TABLE, re.MULTILINE)
     assert len(places) == len(set(places))
     assert all(each.why for each in replaced.REPLACED)

@@ -5,8 +5,6 @@ change a stack. SAM's translator transforms a template. Then the resources whose
 with all references resolved, are updated in place or replaced, as CloudFormation would. Resources
 that are no longer needed are deleted last.
 
-Where AWS differs: everything is done before an operation answers, one resource after another; if
-CreateStack or UpdateStack fails, its answer says so as well (the stack and its events are as on
-AWS); the only macro is AWS::Serverless-2016-10-31; there are no nested stacks of transformed
-templates, no stack policies, no drift detection and no imports.
+docs/local.md lists where AWS differs. There are also no nested stacks of transformed templates,
+and no imports.
 """

@@ -1,11 +1,8 @@
 """The CloudFormation resource types that moto lacks, creates incompletely, or can't update.
 
 As in CloudFormation, a change of one of the properties in `FIXED` replaces the resource; a change
-of any other property is made in place, by `update`.
-
-Where AWS differs: a resource that can't be created here fails, or with `allow_not_made` becomes a
-placeholder that other resources can refer to, named by `lacking`; statements of a bucket policy
-with a condition are left out, since moto would ignore the condition.
+of any other property is made in place, by `update`. With `allow_not_made`, a resource that can't be
+created here becomes a placeholder, which `lacking` names.
 """
 
 import base64
@@ -383,23 +380,20 @@ def missing(logical_id: str, declared: dict[str, Any]) -> str | None:
 
 def lacking(made: dict[str, Any]) -> list[str]:
     """Return what was not created for a stack, as "AWS::X::Y (LogicalId)"."""
-    return [
-        f"{what} ({logical_id})"
-        for logical_id, one in made.items()
-        for what in (
-            [one.declared["Type"]]
-            if isinstance(one.resource, Placeholder)
-            else unknown_layers(one.properties, one.resource)
-            if isinstance(one.resource, LambdaFunction)
-            else []
-        )
-    ]
+    found = []
+    for logical_id, one in made.items():
+        if isinstance(one.resource, Placeholder):
+            found.append(f"{one.declared['Type']} ({logical_id})")
+        elif isinstance(one.resource, LambdaFunction):
+            where = one.resource.account_id, one.resource.region
+            layers = unknown_layers(one.properties, *where)
+            found += [f"layer {layer} ({logical_id})" for layer in layers]
+    return found
 
 
-def unknown_layers(properties: Properties, function: Any) -> list[str]:
-    backend = get_lambda_backend(function.account_id, function.region)
-    layers = properties.get("Layers", [])
-    return [f"layer {one}" for one in layers if not backend.layers_versions_by_arn(one)]
+def unknown_layers(properties: Properties, *where: str) -> list[str]:
+    known = get_lambda_backend(*where).layers_versions_by_arn
+    return [layer for layer in properties.get("Layers", []) if not known(layer)]
 
 
 moto_resource_class = parsing.resource_class_from_type
@@ -465,12 +459,9 @@ def parse_resource(declared: dict[str, Any], having: Any) -> Any:
 
 def function_spec(properties: Properties, *where: str) -> Properties:
     """Return the properties of a function in the shape of Lambda's API."""
-    backend = get_lambda_backend(*where)
-    layers = properties.get("Layers", [])
-    known = [layer for layer in layers if backend.layers_versions_by_arn(layer)]
-    if known != layers and not allow_not_made:
-        gone = [f"layer {layer}" for layer in layers if layer not in known]
-        raise ValidationError(message=refusal(*gone))
+    unknown = unknown_layers(properties, *where)
+    if unknown and not allow_not_made:
+        raise ValidationError(message=refusal(*(f"layer {layer}" for layer in unknown)))
     code = dict(properties["Code"])
     if "ZipFile" in code:  # in a template, ZipFile is source code
         code["ZipFile"] = base64.b64encode(
@@ -480,7 +471,7 @@ def function_spec(properties: Properties, *where: str) -> Properties:
     return {
         **properties,
         "Code": code,
-        "Layers": known,
+        "Layers": [each for each in properties.get("Layers", []) if each not in unknown],
         "Environment": {"Variables": {name: text(value) for name, value in variables.items()}},
         "Tags": {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])},
     }
