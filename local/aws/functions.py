@@ -5,7 +5,7 @@ has the function's code and configuration, and the endpoint of the local stack. 
 at a time and stays warm for the next. While events wait, more sandboxes are started, up to a limit.
 
 Asynchronous invocation works as on AWS: an event is queued and retried up to twice. An event that
-still fails goes to the function's dead-letter queue.
+still fails goes to the function's dead-letter queue and its on-failure destination.
 
 docs/local.md lists where AWS differs. `Runner(retry_delays=...)` sets other times between retries;
 `sleep_scale` multiplies the time that a function and the SDK in it sleep. The permissions of the
@@ -728,23 +728,32 @@ class Runner:
             logger.exception("%s could not be run", function.function_name)
             event.attempts += 1
             error = str(failure)
-        if self._closed or (result and not result.failed):
+        if self._closed:
+            return None
+        if result and not result.failed:
+            self._send_record(event, config, "OnSuccess", "Success", result)
             return None
         if event.attempts > retries:
-            self._give_up(event, result, error)
+            self._give_up(event, config, "RetriesExhausted", result, error)
             return None
         if result is None and event.throttles:  # these retries are limited only by the event's age
             delay: float = self.retry_delays[0] * min(2 ** (event.throttles - 1), 300)
         else:
             delay = self.retry_delays[event.attempts - 1]
         if time.monotonic() + delay - event.queued > max_age:
-            self._give_up(event, result, error)
+            self._give_up(event, config, "EventAgeExceeded", result, error)
             return None
         return delay
 
-    @staticmethod
-    def _give_up(event: QueuedEvent, result: Result | None, error: str) -> None:
-        """Send an event to the function's dead-letter queue."""
+    def _give_up(
+        self,
+        event: QueuedEvent,
+        config: dict[str, Any],
+        condition: str,
+        result: Result | None,
+        error: str,
+    ) -> None:
+        self._send_record(event, config, "OnFailure", condition, result)
         target = event.function.dead_letter_config.get("TargetArn")
         attributes = {
             "RequestID": event.request_id,
@@ -753,6 +762,34 @@ class Runner:
         }
         if target and permissions.may_send(event.function.role, target):
             send_to_queue(target, event.payload, attributes)
+
+    @staticmethod
+    def _send_record(
+        event: QueuedEvent, config: dict[str, Any], on: str, condition: str, result: Result | None
+    ) -> None:
+        """Send the invocation record to a destination, which must be an SQS queue."""
+        target = config.get("DestinationConfig", {}).get(on, {}).get("Destination")
+        if not target:
+            return
+        function = event.function
+        record: dict[str, Any] = {
+            "version": "1.0",
+            "timestamp": _now(),
+            "requestContext": {
+                "requestId": event.request_id,
+                "functionArn": f"{function.function_arn}:{function.version}",
+                "condition": condition,
+                "approximateInvokeCount": event.attempts,
+            },
+            "requestPayload": json.loads(event.payload),
+        }
+        if result:
+            context = {"statusCode": 200, "executedVersion": result.version}
+            if result.failed:
+                context["functionError"] = "Unhandled"
+            record["responseContext"] = context
+            record["responsePayload"] = json.loads(result.payload)
+        send_to_queue(target, json.dumps(record), {})
 
     # -- The end ------------------------------------------------------------------------------
 
@@ -887,13 +924,7 @@ def delete_function(moto_delete: Callable[..., None]) -> Callable[..., None]:
 def put_event_invoke_config(
     self: Any, function_name: str, config: dict[str, Any]
 ) -> dict[str, Any]:
-    """Replace a function's event invoke config. It can't have destinations here."""
-    if any(config.get("DestinationConfig", {}).values()):
-        raise LambdaClientError(
-            "InvalidParameterValueException",
-            "The local stack has no destinations of asynchronous invocations. Use a dead-letter "
-            "queue.",
-        )
+    """Replace a function's event invoke config."""
     function = self.get_function(function_name)
     function.event_invoke_config = [
         models.EventInvokeConfig(function.function_arn, function.last_modified, config)

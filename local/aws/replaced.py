@@ -110,7 +110,7 @@ moto.awslambda.models:LambdaFunction.update_configuration
     events and logs go
 moto.awslambda.models:LambdaBackend.put_function_event_invoke_config
     instead functions:put_event_invoke_config: moto appends a new event invoke config, but still
-    reads the first one, and accepts destinations
+    reads the first one
 
 # CloudWatch
 moto.cloudwatch.models:CloudWatchBackend.get_metric_statistics
@@ -136,6 +136,7 @@ moto.cloudwatch.responses:CloudWatchResponse.describe_alarms
 {STACKS}.get_template
 {STACKS}.list_change_sets
 {STACKS}.update_stack
+{STACKS}.validate_template
     instead cloudformation.operations:*: moto has no transforms, loses the outputs of a stack
     created by a change set, ignores changes of parameters, replaces most resources when they
     change, and never rolls back

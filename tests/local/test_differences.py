@@ -102,15 +102,6 @@ def test_retries_come_after_one_and_two_seconds():
     assert runner.retry_delays == (1.0, 2.0)
 
 
-def test_destinations_are_refused(cloud):
-    make_function(cloud, "sends", "def handler(event, context): return 1")
-    target = {"Destination": f"arn:aws:sqs:{REGION}:{ACCOUNT}:any"}
-    with pytest.raises(ClientError, match="no destinations of asynchronous invocations"):
-        cloud.client("lambda").put_function_event_invoke_config(
-            FunctionName="sends", DestinationConfig={"OnFailure": target}
-        )
-
-
 def test_a_function_may_import_what_is_installed_here(cloud):
     source = "import moto\ndef handler(event, context): return moto.__name__"
     assert answer(cloud, "imports", source) == "moto"

@@ -352,43 +352,58 @@ def test_an_event_that_fails_three_times_becomes_a_dead_letter(cloud):
 
 
 def test_an_event_that_succeeds_on_a_retry_is_not_a_dead_letter(cloud):
-    dead_letters = Queue(cloud, "none")
+    dead_letters, done = Queue(cloud, "none"), Queue(cloud, "done")
     make_function(cloud, "recovers", FAILS_UNTIL, DeadLetterConfig={"TargetArn": dead_letters.arn})
+    cloud.client("lambda").put_function_event_invoke_config(
+        FunctionName="recovers", DestinationConfig={"OnSuccess": {"Destination": done.arn}}
+    )
     invoke(cloud, "recovers", {"failures": 2}, InvocationType="Event")
-    assert functions.runner().wait_until_idle(SECONDS)
-    attempts = [line for line in log_lines(cloud, "/aws/lambda/recovers") if "attempt" in line]
-    assert len(attempts) == 3
+    assert done.body()["requestContext"]["condition"] == "Success"
     assert dead_letters.receive() is None
 
 
-def test_the_invoke_config_limits_attempts(cloud):
+def test_the_invoke_config_limits_attempts_and_sends_the_record(cloud):
     failed = Queue(cloud, "failed")
-    config = {"TargetArn": failed.arn}
-    make_function(cloud, "configured", FAILS_UNTIL, DeadLetterConfig=config)
+    arn = make_function(cloud, "configured", FAILS_UNTIL)
     client = cloud.client("lambda")
-    for attempts in (2, 0):
-        client.put_function_event_invoke_config(
-            FunctionName="configured", MaximumRetryAttempts=attempts
-        )
+    client.put_function_event_invoke_config(FunctionName="configured", MaximumRetryAttempts=2)
+    client.put_function_event_invoke_config(
+        FunctionName="configured",
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnFailure": {"Destination": failed.arn}},
+    )
     invoke(cloud, "configured", {"failures": 9}, InvocationType="Event")
-    assert attributes_of(failed.message())["ErrorMessage"] == "failure 1"
+    record = failed.body()
+    assert record["version"] == "1.0"
+    assert record["requestContext"]["functionArn"] == f"{arn}:$LATEST"
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 1
+    assert record["requestPayload"] == {"failures": 9}
+    assert record["responseContext"] == {
+        "statusCode": 200,
+        "executedVersion": "$LATEST",
+        "functionError": "Unhandled",
+    }
+    assert record["responsePayload"]["errorMessage"] == "failure 1"
 
 
 def test_reserved_concurrency_throttles_and_an_event_is_retried_until_it_runs(cloud):
-    letters = Queue(cloud, "unthrottled")
-    config = {"TargetArn": letters.arn}
-    make_function(cloud, "throttled", f"{HANDLER} print('ran')", DeadLetterConfig=config)
+    done = Queue(cloud, "unthrottled")
+    make_function(cloud, "throttled", f"{HANDLER} return 'ran'")
     client = cloud.client("lambda")
-    client.put_function_event_invoke_config(FunctionName="throttled", MaximumRetryAttempts=0)
+    client.put_function_event_invoke_config(
+        FunctionName="throttled",
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnSuccess": {"Destination": done.arn}},
+    )
     client.put_function_concurrency(FunctionName="throttled", ReservedConcurrentExecutions=0)
     with pytest.raises(client.exceptions.TooManyRequestsException) as caught:
         client.invoke(FunctionName="throttled")
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
     client.invoke(FunctionName="throttled", InvocationType="Event")
-    assert letters.receive() is None
+    assert done.receive() is None
     client.delete_function_concurrency(FunctionName="throttled")
-    assert functions.runner().wait_until_idle(SECONDS)
-    assert "ran" in log_lines(cloud, "/aws/lambda/throttled")
+    assert done.body()["responsePayload"] == "ran"
 
 
 # -- Results of bytes, and deletion ---------------------------------------------------------------

@@ -100,6 +100,9 @@ def test_a_function_has_its_concurrency_and_invoke_config(cloud, small):
     assert concurrency["ReservedConcurrentExecutions"] == 1
     config = client.get_function_event_invoke_config(FunctionName=name)
     assert config["MaximumRetryAttempts"] == 1
+    queue = small.resources["Letters"].rpartition("/")[2]
+    destination = {"Destination": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"}
+    assert config["DestinationConfig"]["OnFailure"] == destination
     policy = json.loads(client.get_policy(FunctionName=name)["Policy"])
     assert policy["Statement"][0]["Principal"] == {"Service": "events.amazonaws.com"}
 
@@ -417,11 +420,12 @@ def test_a_template_is_found_in_s3(cloud, templates, address):
     body = json.dumps({"Description": "Found", "Resources": {"Letters": queue()}})
     s3.put_object(Bucket="templates", Key="a/b.json", Body=body)
     url = address.format(endpoint=cloud.endpoint_url)
+    assert templates.client.validate_template(TemplateURL=url)["Description"] == "Found"
     templates.client.create_stack(StackName="found", TemplateURL=url)
     told = templates.client.get_template(StackName="found")
     assert told["TemplateBody"] == json.loads(body)
     with pytest.raises(ClientError, match="S3 error"):
-        templates.client.create_stack(StackName="lost", TemplateURL=url.replace("b.", "c."))
+        templates.client.validate_template(TemplateURL=url.replace("b.json", "c.json"))
 
 
 def test_policies_are_put_into_roles_and_attached_to_them(cloud, templates):

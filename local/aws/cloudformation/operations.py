@@ -39,10 +39,12 @@ from local.aws.cloudformation.templates import (
     all_parameters,
     check_capabilities,
     parse,
+    required_capability,
     submit,
     template_at,
     transforms,
 )
+from local.aws.parameters import text
 
 #: AWS::URLSuffix of partitions that don't use amazonaws.com.
 SUFFIXES = {"aws-cn": "amazonaws.com.cn"}
@@ -406,6 +408,31 @@ def get_template(response: Any) -> ActionResult:
     if request.get("TemplateStage") == "Processed":
         body = json.dumps(processed or {})
     return ActionResult({"TemplateBody": body, "StagesAvailable": ["Original", "Processed"]})
+
+
+def validate_template(response: Any) -> ActionResult:
+    request = Request(response)
+    document = parse(request.body())
+    declared = document.get("Parameters") or {}
+    defaults = {name: text(each.get("Default", "")) for name, each in declared.items()}
+    given = [
+        {
+            "ParameterKey": name,
+            "DefaultValue": defaults[name],
+            "NoEcho": bool(each.get("NoEcho", False)),
+            "Description": each.get("Description", ""),
+        }
+        for name, each in declared.items()
+    ]
+    capability = required_capability(document)
+    return ActionResult(
+        {
+            "Parameters": given,
+            "Description": document.get("Description", ""),
+            "Capabilities": [capability] if capability else [],
+            "DeclaredTransforms": transforms(document),
+        }
+    )
 
 
 # -- Replacements in moto -------------------------------------------------------------------------
