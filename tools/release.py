@@ -70,8 +70,10 @@ def build_packages(folder: Path, day: datetime) -> None:
             source, copied = (Path(root, "packages", package) for root in (ROOT, copy))
             shutil.copytree(source, copied, ignore=ignored)
             (copied / "README.md").write_text(published_page(source / "README.md"))
-            command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
-            subprocess.run((*command, copied), env=environment, check=True)
+            uv = Path(sys.executable).with_name("uv")
+            command = (uv, "build", "--quiet", "--offline", "--no-config", "--python", sys.executable)
+            options = ("--no-build-isolation", "--no-create-gitignore", "--out-dir", folder)
+            subprocess.run((*command, *options, copied), env=environment, check=True)
 
 
 def write_zip(path: Path, files: dict[str, bytes], day: datetime) -> None:
