@@ -630,20 +630,39 @@ def test_a_state_machine_does_not_work_on_a_job_that_is_over(world):
 # -- Notifications --------------------------------------------------------------------------------
 
 
-def test_a_webhook_is_called_for_a_job_that_fails(world):
-    deployed = world.deploy("notify_webhook", WebhookUrl="https://hooks.example.com/1")
-    take = world.overhear(deployed, "Rule")
+@pytest.mark.parametrize("example", ["notify", "notify_webhook"])
+@pytest.mark.parametrize(
+    ("error", "what"), [("ConfigurationError", "Job Failed"), ("States.Timeout", "Job Timed Out")]
+)
+def test_a_message_is_sent_for_a_job_that_fails_or_times_out_and_for_no_other(
+    world, example, error, what
+):
+    if example == "notify":
+        topic = world.deploy(example, Email="you@example.com").outputs["TopicArn"]
+        queue = Queue(world.cloud, "subscribed")
+        world.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
+    else:
+        deployed = world.deploy(example, WebhookUrl="https://hooks.example.com/1")
+        take = world.overhear(deployed, "Rule")
     take_job = world.overhear(world.deploy("ecs_task", ActionType=ECS, Subnets="subnet-1"))
-    job = world.start(ECS, b"")
-    (override,) = take_job()["containerOverrides"]
-    world.client("stepfunctions").send_task_failure(
-        taskToken=variables(override["environment"])["TASK_TOKEN"],
-        error="ConfigurationError",
-        cause="Release is missing",
-    )
-    assert take() == {
-        "text": f"Job Failed: Count of {job.action.run.pipeline_name} (ConfigurationError): Release is missing"
-    }
+
+    def taken() -> tuple[moto_codepipeline.jobs.Job, str]:
+        job = world.start(ECS, b"")
+        (override,) = take_job()["containerOverrides"]
+        return job, variables(override["environment"])["TASK_TOKEN"]
+
+    job, token = taken()
+    world.client("stepfunctions").send_task_success(taskToken=token, output="{}")
+    world.row(job, "Succeeded")
+    job, token = taken()
+    world.client("stepfunctions").send_task_failure(taskToken=token, error=error, cause="It broke")
+    row = world.row(job, "Failed", "TimedOut")
+    pipeline = job.action.run.pipeline_name
+    said = f"{what}: Count of {pipeline} ({row['error']['S']}): {row['cause']['S']}"
+    if example == "notify":
+        assert json.loads(queue.body()["Message"]) == f"{said} [job {job.id}]"
+    else:
+        assert take() == {"text": said}
 
 
 # -- Other ways to deploy --------------------------------------------------------------------------
