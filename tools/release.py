@@ -70,10 +70,10 @@ def build_packages(folder: Path, day: datetime) -> None:
             source, copied = (Path(root, "packages", package) for root in (ROOT, copy))
             shutil.copytree(source, copied, ignore=ignored)
             (copied / "README.md").write_text(published_page(source / "README.md"))
-            uv = Path(sys.executable).with_name("uv")
-            command = (uv, "build", "--quiet", "--offline", "--no-config", "--python", sys.executable)
-            options = ("--no-build-isolation", "--no-create-gitignore", "--out-dir", folder)
-            subprocess.run((*command, *options, copied), env=environment, check=True)
+            command = (Path(sys.executable).with_name("uv"), "build", "--quiet", "--offline")
+            python = ("--no-config", "--no-build-isolation", "--python", sys.executable)
+            target = ("--no-create-gitignore", "--out-dir", folder)
+            subprocess.run((*command, *python, *target, copied), env=environment, check=True)
 
 
 def write_zip(path: Path, files: dict[str, bytes], day: datetime) -> None:
