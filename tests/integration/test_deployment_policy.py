@@ -16,7 +16,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from local import acknowledger
 from local.arguments import TEMPLATE
-from tests.documentation import blocks_of
+from tests.documentation import texts_of
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +74,7 @@ OF_SAM = re.compile(r"(cloudformation|s3):.+")
 ENCRYPTED = {"DynamoDB::Table", "SQS::Queue", "SNS::Topic", "Logs::LogGroup"}
 
 
-BLOCKS = [block.text for block in blocks_of("docs/deployment.md") if block.language == "json"]
+BLOCKS = texts_of("docs/deployment.md", "json")
 
 
 def actions(statements: list[dict[str, Any]]) -> set[str]:

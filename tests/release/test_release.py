@@ -19,7 +19,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local import acknowledger
 from local.aws.server import LocalCloud
-from tests.documentation import blocks_of
+from tests.documentation import texts_of
 from tests.local.fixtures import programs
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
@@ -100,13 +100,6 @@ def test_pypi_takes_the_metadata_and_the_description_of_each_package(release):
         assert not re.search(r"\]\((?!https:)", metadata.description)
 
 
-def python_of(page: str) -> list[str]:
-    """A page's Python blocks."""
-    found = [block.text for block in blocks_of(page) if block.language == "python"]
-    assert found
-    return found
-
-
 @pytest.mark.parametrize(
     ("package", "heading"),
     [("acknowledger-worker", "Write a worker"), ("moto-codepipeline", "Over HTTP")],
@@ -129,7 +122,7 @@ def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
         run(*install, f"{name}=={VERSION}", folder=tmp_path)
     run(*install, "pytest", folder=tmp_path)
 
-    examples = python_of(f"packages/{package}/README.md")
+    examples = texts_of(f"packages/{package}/README.md", "python")
     for number, example in enumerate(examples):
         name = f"test_{number}.py"
         (tmp_path / name).write_text(example)
@@ -139,7 +132,7 @@ def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
         else:
             run(alone, "-W", "error", name, folder=tmp_path)
     if package == "acknowledger-worker":
-        tutorial = python_of("docs/tutorial-laptop.md")
+        tutorial = texts_of("docs/tutorial-laptop.md", "python")
         assert "run(count_lines" in tutorial[-1]
         (tmp_path / "tutorial.py").write_text("\n".join(tutorial))
         run(alone, "-W", "error", "tutorial.py", folder=tmp_path)
