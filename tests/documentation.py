@@ -58,6 +58,13 @@ def blocks_of(page: str) -> list[Block]:
     return found
 
 
+def texts_of(page: str, language: str) -> list[str]:
+    """The texts of a page's blocks in a language; there must be some."""
+    found = [block.text for block in blocks_of(page) if block.language == language]
+    assert found
+    return found
+
+
 def rows() -> list[Row]:
     """The rows of blocks.txt."""
     lines = Path(__file__).with_name("blocks.txt").read_text().splitlines()

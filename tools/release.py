@@ -79,8 +79,10 @@ def build_packages(folder: Path) -> None:
             environment = {**os.environ, "SOURCE_DATE_EPOCH": f"{day.timestamp():.0f}"}
             shutil.copytree(source, copied, ignore=ignored)
             (copied / "README.md").write_text(published_page(source / "README.md"))
-            command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
-            subprocess.run((*command, copied), env=environment, check=True)
+            command = (Path(sys.executable).with_name("uv"), "build", "--quiet", "--offline")
+            python = ("--no-config", "--no-build-isolation", "--python", sys.executable)
+            target = ("--no-create-gitignore", "--out-dir", folder)
+            subprocess.run((*command, *python, *target, copied), env=environment, check=True)
 
 
 def write_zip(path: Path, files: dict[str, bytes], day: datetime) -> None:

@@ -230,14 +230,11 @@ def policies(role: str) -> list[dict[str, Any]]:
     ]
 
 
-def grants(role: str, documents: Iterable[dict[str, Any]] | None = None) -> list[Grant]:
-    """Return all grants of a role's policies.
-
-    `documents` are policies to use instead of the role's own.
-    """
+def grants(role: str) -> list[Grant]:
+    """Return all grants of a role's policies."""
     return [
         Grant(role, action, resource)
-        for document in (policies(role) if documents is None else documents)
+        for document in policies(role)
         for statement in _listed(document["Statement"])
         if statement["Effect"] == "Allow"
         for action in _listed(statement["Action"])

@@ -14,7 +14,7 @@ from botocore import xform_name
 from botocore.session import Session
 from mypy import api
 
-from tests.documentation import assigned, blocks_of, pages, rows
+from tests.documentation import assigned, blocks_of, pages, rows, texts_of
 from tests.support import ROOT
 
 # -- Every block is run ---------------------------------------------------------------------------
@@ -157,13 +157,9 @@ def check_types(folder: Path, *examples: str, options: tuple[str, ...] = ()) -> 
     assert status == 0, said
 
 
-def python_of(page: str) -> list[str]:
-    return [block.text for block in blocks_of(page) if block.language == "python"]
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_each_example_is_typed(page, tmp_path):
-    code = "\n\n".join(python_of(page))
+    code = "\n\n".join(texts_of(page, "python"))
     assert "import run\n" in code
     check_types(tmp_path, code)
 
@@ -173,6 +169,5 @@ def test_each_example_is_typed(page, tmp_path):
 @pytest.mark.parametrize("page", ["README.md", "docs/testing.md", "docs/peers.md"])
 def test_each_example_of_the_local_codepipeline_is_typed(page, tmp_path):
     """Each is a separate file, which its package's tests run; tests are seldom typed."""
-    examples = python_of(f"packages/moto-codepipeline/{page}")
-    assert examples
+    examples = texts_of(f"packages/moto-codepipeline/{page}", "python")
     check_types(tmp_path, *examples, options=UNTYPED)

@@ -31,7 +31,7 @@ from local import acknowledger
 from local.aws import functions, isolation
 from local.aws.server import LocalCloud
 from local.aws.stack import Stack
-from tests.documentation import blocks_of
+from tests.documentation import texts_of
 from tests.local.fixtures import programs
 from tests.local.fixtures.cloud import Queue, ended, make_rule
 from tests.support import ROOT, wait_for
@@ -186,8 +186,7 @@ def test_lines_are_counted(tmp_path):
 
 
 def test_the_tutorials_worker_is_the_example():
-    page = blocks_of("docs/tutorial-laptop.md")
-    (worker, *_) = (block.text for block in page if block.language == "python")
+    (worker, *_) = texts_of("docs/tutorial-laptop.md", "python")
     assert worker == (EXAMPLES / "count_lines" / "worker.py").read_text()
 
 
@@ -630,20 +629,31 @@ def test_a_state_machine_does_not_work_on_a_job_that_is_over(world):
 # -- Notifications --------------------------------------------------------------------------------
 
 
-def test_a_webhook_is_called_for_a_job_that_fails(world):
-    deployed = world.deploy("notify_webhook", WebhookUrl="https://hooks.example.com/1")
-    take = world.overhear(deployed, "Rule")
+def test_messages_are_sent_for_a_job_that_fails_or_times_out_and_for_no_other(world):
+    topic = world.deploy("notify", Email="you@example.com").outputs["TopicArn"]
+    queue = Queue(world.cloud, "subscribed")
+    world.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
+    webhook = world.deploy("notify_webhook", WebhookUrl="https://hooks.example.com/1")
+    take = world.overhear(webhook, "Rule")
     take_job = world.overhear(world.deploy("ecs_task", ActionType=ECS, Subnets="subnet-1"))
-    job = world.start(ECS, b"")
-    (override,) = take_job()["containerOverrides"]
-    world.client("stepfunctions").send_task_failure(
-        taskToken=variables(override["environment"])["TASK_TOKEN"],
-        error="ConfigurationError",
-        cause="Release is missing",
-    )
-    assert take() == {
-        "text": f"Job Failed: Count of {job.action.run.pipeline_name} (ConfigurationError): Release is missing"
-    }
+
+    def taken() -> tuple[moto_codepipeline.jobs.Job, str]:
+        job = world.start(ECS, b"")
+        (override,) = take_job()["containerOverrides"]
+        return job, variables(override["environment"])["TASK_TOKEN"]
+
+    step_functions = world.client("stepfunctions")
+    job, token = taken()
+    step_functions.send_task_success(taskToken=token, output="{}")
+    world.row(job, "Succeeded")
+    for error, what in (("ConfigurationError", "Job Failed"), ("States.Timeout", "Job Timed Out")):
+        job, token = taken()
+        step_functions.send_task_failure(taskToken=token, error=error, cause="It broke")
+        row = world.row(job, "Failed", "TimedOut")
+        pipeline = job.action.run.pipeline_name
+        said = f"{what}: Count of {pipeline} ({row['error']['S']}): {row['cause']['S']}"
+        assert json.loads(queue.body()["Message"]) == f"{said} [job {job.id}]"
+        assert take() == {"text": said}
 
 
 # -- Other ways to deploy --------------------------------------------------------------------------

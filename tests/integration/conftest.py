@@ -25,6 +25,13 @@ from tests.support import wait_for
 
 CLIENT_TOKEN = "client-token-that-nobody-may-see"
 PASSWORD = "password-that-nobody-may-see"
+#: For each function, an event that it can't handle.
+DEAD_LETTERS = {
+    "Intake": "bad/intake-not-ours",
+    "Acknowledge": "bad/acknowledge-nonce-missing",
+    "Report": "bad/report-outcome",
+    "Stop": "bad/stop-action-state",
+}
 
 numbers = itertools.count(1)
 
@@ -68,13 +75,39 @@ class World:
         if configuration:
             configuration = {"Password": PASSWORD, **configuration}
         stages = stages or {"Build": [{"name": "Work", "configuration": configuration}]}
-        role = acknowledger.pipeline_role(self.cloud)
-        client = self.client("codepipeline")
-        client.create_pipeline(pipeline=acknowledger.pipeline(name, kind, stages, role))
-        client.start_pipeline_execution(name=name)
+        acknowledger.create_pipeline(self.cloud, name, kind, stages)
+        self.client("codepipeline").start_pipeline_execution(name=name)
         if sweep and kind.startswith("ThirdParty/"):
             self.cloud.schedule.fire()
         return name
+
+    def hang(self, **configuration: str) -> tuple[str, dict[str, Any]]:
+        """Start a job that hangs until a test answers for it; return its pipeline and its row."""
+        name = self.start({"Outcome": "Hang", **configuration})
+        return name, self.row(name, "InProgress")
+
+    def answer(self, row: dict[str, Any], **result: Any) -> None:
+        """As the worker, report a job's success."""
+        self.client("stepfunctions").send_task_success(
+            taskToken=self.task_token(row), output=json.dumps(result)
+        )
+
+    def fail(self, row: dict[str, Any], **why: str) -> None:
+        """As the worker or an earlier state, report a job's failure."""
+        self.client("stepfunctions").send_task_failure(taskToken=self.task_token(row), **why)
+
+    def stop(self, row: dict[str, Any], **why: str) -> None:
+        """As an operator, stop a job's execution."""
+        self.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"], **why)
+
+    def put_token(self, client_id: str, token: str) -> None:
+        """Put a client's token where the stack looks for it."""
+        self.client("ssm").put_parameter(
+            Name=self.stack.parameters["ClientTokenPrefix"] + client_id,
+            Value=token,
+            Type="SecureString",
+            Overwrite=True,
+        )
 
     def poll(self) -> dict[str, Any]:
         """As another worker, poll the only offer; return the request to acknowledge it."""
@@ -106,20 +139,19 @@ class World:
         else:
             client.put_job_success_result(jobId=request["jobId"])
 
+    def pipeline_execution(self, name: str) -> dict[str, Any]:
+        """The only execution of a pipeline."""
+        listed = self.client("codepipeline").list_pipeline_executions(pipelineName=name)
+        (summary,) = listed["pipelineExecutionSummaries"]
+        return dict(summary)
+
     def pipeline_status(self, name: str) -> str:
-        client = self.client("codepipeline")
-        (summary,) = client.list_pipeline_executions(pipelineName=name)[
-            "pipelineExecutionSummaries"
-        ]
-        return str(summary["status"])
+        return str(self.pipeline_execution(name)["status"])
 
     def action(self, name: str) -> dict[str, Any]:
         """The latest execution of a pipeline's only custom action."""
         state = self.client("codepipeline").get_pipeline_state(name=name)
-        latest: dict[str, Any] = state["stageStates"][1]["actionStates"][0].get(
-            "latestExecution", {}
-        )
-        return latest
+        return dict(state["stageStates"][1]["actionStates"][0].get("latestExecution", {}))
 
     def pipeline_ended(self, name: str, seconds: float = 20) -> str:
         def ended() -> str | None:
@@ -198,6 +230,14 @@ class World:
             if json.loads(letter["Body"]) == event
         ]
 
+    def letters_left(self, function: str) -> int:
+        """How many messages are in a function's dead-letter queue, visible or not."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = self.client("sqs").get_queue_attributes(
+            QueueUrl=self.stack.outputs[f"{function}DeadLettersUrl"], AttributeNames=names
+        )["Attributes"]
+        return sum(int(attributes[name]) for name in names)
+
     def rule(self, bus_name: str, text: str) -> str:
         """The name of the stack's rule whose pattern has a text in it."""
         rules = self.client("events").list_rules(EventBusName=bus_name)["Rules"]
@@ -217,9 +257,14 @@ class World:
         )
         return table.plain(found.get("Item", {}))
 
-    def expect_one_more(self) -> None:
-        """Let Intake expect a job that continues another: it polls then even without room."""
-        self._awaiting({"some other job": {"S": now()}})
+    def expect(self, *jobs: str) -> None:
+        """Let Intake expect jobs that continue these: it polls for them even without room."""
+        self.client("dynamodb").update_item(
+            TableName=self.stack.outputs["IntakeTableName"],
+            Key={"actionType": {"S": self.action_type}},
+            UpdateExpression="SET awaiting = :jobs",
+            ExpressionAttributeValues={":jobs": {"M": {job: {"S": now()} for job in jobs}}},
+        )
 
     def overflow(self, count: int) -> list[str]:
         """Start pipelines with room for one job; return their names, once one works and the others wait.
@@ -227,7 +272,7 @@ class World:
         All jobs are polled at once, as if several were awaited that continue others.
         """
         self.intake_quiet()
-        self.expect_one_more()
+        self.expect("some other job")
         names = [self.start({"Outcome": "Hang"}, sweep=False) for _ in range(count)]
         self.cloud.schedule.fire()
 
@@ -236,7 +281,7 @@ class World:
             return sorted(rows) == ["InProgress", *["Queued"] * (count - 1)]
 
         wait_for(settled, "one job to be in progress and the others to wait", seconds=20)
-        self.expect_no_more()
+        self.expect()
         return names
 
     @contextmanager
@@ -281,17 +326,6 @@ class World:
 
         wait_for(at_rest, "nothing to run", seconds=20)
 
-    def expect_no_more(self) -> None:
-        self._awaiting({})
-
-    def _awaiting(self, jobs: dict[str, Any]) -> None:
-        self.client("dynamodb").update_item(
-            TableName=self.stack.outputs["IntakeTableName"],
-            Key={"actionType": {"S": self.action_type}},
-            UpdateExpression="SET awaiting = :jobs",
-            ExpressionAttributeValues={":jobs": {"M": jobs}},
-        )
-
     def task_token(self, row: dict[str, Any]) -> str:
         """The task token that a job's execution waits with, once it has its row's status."""
         arn = row["execution"]["S"]
@@ -328,15 +362,13 @@ class World:
 
     def dispatched(self, job_id: str) -> dict[str, Any]:
         """The Job Dispatched event of a job, once it has been put."""
-        (event,) = wait_for(
-            lambda: [
-                one for one in self.bus_events("Job Dispatched") if one["detail"]["jobId"] == job_id
-            ],
-            "the event",
-            seconds=10,
-        )
-        found: dict[str, Any] = event
-        return found
+
+        def found() -> list[dict[str, Any]]:
+            events = self.bus_events("Job Dispatched")
+            return [event for event in events if event["detail"]["jobId"] == job_id]
+
+        (event,) = wait_for(found, "the event", seconds=10)
+        return dict(event)
 
     def announced(self, detail_type: str, job_id: str) -> list[dict[str, Any]]:
         """The details of the events of a type that are about a job."""
@@ -381,12 +413,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[World]:
         acknowledger.register(cloud, stack, second)
         world = World(cloud, stack, Written(cloud, stack))
         world.emulator.put_client(world.emulator.default_client_id, CLIENT_TOKEN)
-        cloud.client("ssm").put_parameter(
-            Name=stack.parameters["ClientTokenPrefix"] + world.emulator.default_client_id,
-            Value=CLIENT_TOKEN,
-            Type="SecureString",
-            Overwrite=True,
-        )
+        world.put_token(world.emulator.default_client_id, CLIENT_TOKEN)
         yield world
         # Whatever the tests have done, no secret may have been written anywhere.
         assert world.written.secrets([CLIENT_TOKEN, PASSWORD]) == []

@@ -3,17 +3,17 @@
 import json
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from moto.cloudwatch.models import cloudwatch_backends
+from moto.core.utils import utcnow
 
 from acknowledger.moments import ago
 from local import acknowledger
-from local.aws import metrics
-from tests.integration.alarms import DEAD_LETTERS, firing
-from tests.integration.conftest import CLIENT_TOKEN, World
+from local.aws import alarms, metrics
+from tests.integration.conftest import CLIENT_TOKEN, DEAD_LETTERS, World
 from tests.support import documented_metrics, load_event, wait_for, written_out
 
 pytestmark = pytest.mark.slow
@@ -23,6 +23,34 @@ PARAMETERS = {"MaxJobsInFlight": "0,0,1"}
 
 #: A namespace, a name and the dimensions, each a name and a value.
 Metric = tuple[Any, ...]
+#: CloudWatch's data points cover whole periods; here, one data point covers this window.
+WINDOW = timedelta(hours=1)
+
+
+def firing(world: World) -> set[str]:
+    """The alarms, by their names in the template, that would fire if the metrics stayed the same.
+
+    The metrics of the last hour count as one data point, which stands for all that an alarm needs.
+    No notification is sent.
+    """
+    metrics.sample_queues()
+    names = {physical: logical for logical, physical in world.stack.resources.items()}
+    backend = cloudwatch_backends[world.cloud.account_id][world.cloud.region]
+    end, found = utcnow() + timedelta(minutes=1), set()
+    for alarm in list(backend.alarms.values()):
+        value = alarms.figure(backend, alarm, end - WINDOW, end)
+        if value is None:
+            # INSUFFICIENT_DATA, which also notifies if there had been data before.
+            fires = alarm.treat_missing_data in ("breaching", "missing")
+        else:
+            fires = alarms.COMPARED[alarm.comparison_operator](value, alarm.threshold)
+        if fires:
+            found.add(names[alarm.name])
+    return found
+
+
+def wait_for_alarms(world: World, *names: str) -> None:
+    wait_for(lambda: firing(world) == {*names}, f"only {names} to fire", seconds=20)
 
 
 @pytest.fixture
@@ -68,17 +96,13 @@ def test_an_intake_that_only_handles_events(quiet):
 def test_an_event_that_a_function_cannot_handle(function, event, quiet):
     sweep(quiet)
     quiet.invoke(function, load_event(event), kind="Event")
-    wait_for(
-        lambda: firing(quiet) == {"DeadLettersAlarm", "FunctionErrorsAlarm"},
-        "the alarm",
-        seconds=20,
-    )
+    wait_for_alarms(quiet, "DeadLettersAlarm", "FunctionErrorsAlarm")
 
 
 def test_a_job_that_times_out(quiet):
     sweep(quiet)
     quiet.row(quiet.start({"Outcome": "Hang", "JobTimeoutSeconds": "1"}), "TimedOut")
-    wait_for(lambda: firing(quiet) == {"JobsTimedOutAlarm"}, "the alarm", seconds=20)
+    wait_for_alarms(quiet, "JobsTimedOutAlarm")
 
 
 def was_offered(world, row, *, seconds_ago):
@@ -97,14 +121,13 @@ def test_an_offer_that_waits_too_long_for_its_acknowledgment(quiet):
     was_offered(quiet, row, seconds_ago=90)
     event = quiet.dispatched(row["jobId"]["S"])
     assert quiet.invoke("Acknowledge", event) == {"status": "InProgress"}
-    wait_for(lambda: firing(quiet) == {"SlowAcknowledgmentsAlarm"}, "the alarm", seconds=20)
+    wait_for_alarms(quiet, "SlowAcknowledgmentsAlarm")
 
 
 def test_an_execution_that_is_stopped_by_hand(quiet):
     sweep(quiet)
-    row = quiet.row(quiet.start({"Outcome": "Hang"}), "InProgress")
-    quiet.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
-    wait_for(lambda: firing(quiet) == {"ExecutionsEndedAlarm"}, "the alarm", seconds=20)
+    quiet.stop(quiet.hang()[1])
+    wait_for_alarms(quiet, "ExecutionsEndedAlarm")
 
 
 def test_a_function_that_is_throttled(quiet):
@@ -112,16 +135,16 @@ def test_a_function_that_is_throttled(quiet):
     with quiet.throttled_report():
         row = quiet.row(quiet.start({"Outcome": "Succeed"}), "Succeeded")
     assert quiet.execution(row["execution"]["S"])["error"] == "Unreported"
-    wait_for(lambda: firing(quiet) == {"FunctionThrottlesAlarm"}, "the alarm", seconds=20)
+    wait_for_alarms(quiet, "FunctionThrottlesAlarm")
 
 
 def test_the_alarm_on_the_oldest_job_fires_if_it_is_in_flight_for_too_long(quiet):
-    row = quiet.row(quiet.start({"Outcome": "Hang"}), "InProgress")
+    name, row = quiet.hang()
     was_offered(quiet, row, seconds_ago=86_500)
     sweep(quiet)
-    wait_for(lambda: firing(quiet) == {"OldestJobAlarm"}, "the alarm", seconds=20)
-    quiet.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
-    quiet.row(row["pipelineName"]["S"], "Failed")
+    wait_for_alarms(quiet, "OldestJobAlarm")
+    quiet.stop(row)
+    quiet.row(name, "Failed")
 
 
 def test_an_action_type_that_is_not_served(quiet):
@@ -139,20 +162,10 @@ def test_an_action_type_that_is_not_served(quiet):
 def test_executions_that_are_throttled(quiet):
     """The local Step Functions never throttles: the metric is put as AWS would."""
     sweep(quiet)
-    quiet.client("cloudwatch").put_metric_data(
-        Namespace="AWS/States",
-        MetricData=[
-            {
-                "MetricName": "ExecutionThrottled",
-                "Dimensions": [
-                    {"Name": "StateMachineArn", "Value": quiet.stack.outputs["JobStateMachineArn"]}
-                ],
-                "Timestamp": datetime.now(UTC),
-                "Value": 3,
-                "Unit": "Count",
-            }
-        ],
-    )
+    machine = {"Name": "StateMachineArn", "Value": quiet.stack.outputs["JobStateMachineArn"]}
+    metric: dict[str, Any] = {"MetricName": "ExecutionThrottled", "Dimensions": [machine]}
+    metric |= {"Timestamp": datetime.now(UTC), "Value": 3, "Unit": "Count"}
+    quiet.client("cloudwatch").put_metric_data(Namespace="AWS/States", MetricData=[metric])
     assert firing(quiet) == {"ExecutionsThrottledAlarm"}
 
 
@@ -197,8 +210,7 @@ def waits_for_room(partner: World) -> None:
 
     for _ in names:
         row = wait_for(working, "a job to be in progress", seconds=20)
-        token = partner.task_token(row)
-        partner.client("stepfunctions").send_task_success(taskToken=token, output="{}")
+        partner.answer(row)
         partner.row(row["pipelineName"]["S"], "Succeeded")
     partner.client("events").enable_rule(Name=partner.rule("default", "STARTED"))
 
@@ -208,7 +220,7 @@ def cause_all_metrics(world: World) -> None:
     for outcome, status in (("Succeed", "Succeeded"), ("Fail", "Failed")):
         world.row(world.start({"Outcome": outcome}), status)
     world.row(world.start({"Outcome": "Hang", "JobTimeoutSeconds": "1"}), "TimedOut")
-    row = world.row(world.start({"Outcome": "Hang"}), "InProgress")
+    name, row = world.hang()
     job_id, arn = row["jobId"]["S"], row["execution"]["S"]
     world.tell_progress(job_id, percentComplete=10)
     execution = world.client("stepfunctions").describe_execution(executionArn=arn)
@@ -218,8 +230,8 @@ def cause_all_metrics(world: World) -> None:
     world.invoke("Acknowledge", load_event("acknowledge-job-dispatched"))
     world.invoke("Report", load_event("report-succeeded"))
     world.invoke("Intake", load_event("intake-action-type-not-served"))
-    world.client("stepfunctions").stop_execution(executionArn=arn)
-    world.row(row["pipelineName"]["S"], "Failed")
+    world.stop(row)
+    world.row(name, "Failed")
     partner = replace(world, owner="ThirdParty")
     waits_for_room(partner)
     partner.emulator.put_client(unknown, f"{CLIENT_TOKEN}-other")

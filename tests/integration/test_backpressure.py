@@ -59,15 +59,10 @@ def test_with_a_fifth_of_the_starts_every_job_is_acknowledged_and_no_invocation_
         cloud.client("lambda").update_function_configuration(
             FunctionName=intake, Timeout=INTAKE_TIMEOUT
         )
-        role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
         actions = [{"name": f"Work{number}", "configuration": {}} for number in range(JOBS)]
-        codepipeline = cloud.client("codepipeline")
-        codepipeline.create_pipeline(
-            pipeline=acknowledger.pipeline(
-                "burst", acknowledger.CUSTOM_ACTION_TYPE, {"Build": actions}, role
-            )
-        )
-        codepipeline.start_pipeline_execution(name="burst")
+        kind = acknowledger.CUSTOM_ACTION_TYPE
+        acknowledger.create_pipeline(cloud, "burst", kind, {"Build": actions})
+        cloud.client("codepipeline").start_pipeline_execution(name="burst")
 
         def acknowledged() -> bool:
             jobs = witness.jobs()

@@ -54,8 +54,7 @@ def update(world: World, template: Path) -> None:
 def succeed(world: World, name: str) -> dict[str, Any]:
     """As the worker, report that a job is done, and check that it ends."""
     row = world.row(name, "InProgress")
-    token = world.task_token(row)
-    world.client("stepfunctions").send_task_success(taskToken=token, output="{}")
+    world.answer(row)
     ended = world.row(name, "Succeeded")
     assert world.pipeline_ended(name) == "Succeeded"
     assert world.execution(row["execution"]["S"])["status"] == "SUCCEEDED"
@@ -67,11 +66,10 @@ def test_jobs_in_flight_end_correctly_after_a_deployment_and_its_rollback(world,
     world.emulator.behaviour.continuation_seconds = 3600
     # The offer of the job that is held back must still be the only one after both updates.
     world.emulator.behaviour.acknowledge_seconds = 3600
-    reported = world.start({"Outcome": "Hang"})
-    row = world.row(reported, "InProgress")
+    reported, row = world.hang()
     world.tell_progress(row["jobId"]["S"], percentComplete=1)
     wait_for(lambda: "continuing" in world.rows(reported)[0], "progress to show", seconds=20)
-    world.client("stepfunctions").send_task_success(taskToken=world.task_token(row), output="{}")
+    world.answer(row)
     arn = row["execution"]["S"]
     wait_for(lambda: "WaitForNextJob" in world.path(arn), "the report to wait", seconds=20)
     let_go = world.hold_back_acknowledge()
@@ -105,8 +103,7 @@ def test_jobs_in_flight_end_correctly_after_a_deployment_and_its_rollback(world,
 
 
 def test_after_a_deployment_the_new_code_reports(world, next_version):
-    name = world.start({"Outcome": "Hang"})
-    world.row(name, "InProgress")
+    name, _ = world.hang()
     update(world, next_version)
     job_id = succeed(world, name)["jobId"]["S"]
     lines = [json.loads(line) for line in world.written.logs() if job_id in line]

@@ -16,7 +16,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from local import acknowledger
 from local.arguments import TEMPLATE
-from tests.documentation import blocks_of
+from tests.documentation import texts_of
 
 pytestmark = pytest.mark.slow
 
@@ -74,17 +74,18 @@ OF_SAM = re.compile(r"(cloudformation|s3):.+")
 ENCRYPTED = {"DynamoDB::Table", "SQS::Queue", "SNS::Topic", "Logs::LogGroup"}
 
 
-BLOCKS = [block.text for block in blocks_of("docs/deployment.md") if block.language == "json"]
-
-
-def statements(blocks: list[str] = BLOCKS) -> list[list[dict[str, Any]]]:
-    """The page's policies: to deploy, for the key's services, and to deploy with a key."""
-    found = [json.loads(block) for block in blocks]
-    return [each["Statement"] if isinstance(each, dict) else each for each in found]
+BLOCKS = texts_of("docs/deployment.md", "json")
 
 
 def actions(statements: list[dict[str, Any]]) -> set[str]:
     return {action for one in statements for action in one["Action"]}
+
+
+# The page's policies: to deploy, for the key's services, and to deploy with a key.
+POLICY, OF_KEY, WITH_KEY = map(json.loads, BLOCKS)
+DEPLOYING = POLICY["Statement"]
+EVERY = DEPLOYING + WITH_KEY
+ALLOWED = actions(EVERY)
 
 
 def needed(kind: str) -> set[str]:
@@ -146,12 +147,14 @@ def arns_of(resources: list[dict[str, Any]]) -> dict[str, set[str]]:
 class Made:
     """What was deployed.
 
-    kinds: the types of the resources created, updated and deleted.
+    listed: what the schemas list for the types of the resources created, updated and deleted.
+    needed: the permissions of these that are needed here.
     template: the processed template.
     arns: the ARNs of the resources, by service.
     """
 
-    kinds: set[str]
+    listed: set[str]
+    needed: set[str]
     template: str
     arns: dict[str, set[str]]
 
@@ -172,66 +175,51 @@ def made() -> Made:
     done = {(event["ResourceType"], event["ResourceStatus"]) for event in events}
     assert not [each for each in done if each[1].endswith("FAILED")]
     kinds = {kind for kind, _ in done} - {"AWS::CloudFormation::Stack"}
+    listed = {permission for kind in kinds for permission in needed(kind)}
+    left_out = re.compile("|".join([*FOR_PROPERTIES, *NEVER]))
+    here = {permission for permission in listed if not left_out.fullmatch(permission)}
     assert {"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"} <= {how for _, how in done}
-    return Made(kinds, json.dumps(body["TemplateBody"]), arns_of(resources))
+    return Made(listed, here, json.dumps(body["TemplateBody"]), arns_of(resources))
 
 
 def test_everything_that_cloudformation_calls_is_allowed(made, blocks):
-    kinds = made.kinds
-    deploying, _, with_key = statements(blocks.take_all())
-    allowed = actions(deploying) | actions(with_key)
-    left_out = [*FOR_PROPERTIES, *NEVER]
-    for kind in kinds:
-        lacking = {each for each in needed(kind) if not is_allowed(each, allowed)}
-        unexplained = {e for e in lacking if not any(re.fullmatch(one, e) for one in left_out)}
-        assert unexplained == set(), kind
+    assert blocks.take_all() == BLOCKS
+    assert {each for each in made.needed if not is_allowed(each, ALLOWED)} == set()
 
 
 def test_it_is_allowed_on_the_stacks_resources_and_on_no_others(made):
-    deploying, _, with_key = statements()
     assert made.arns.keys() == {
         *("cloudwatch", "dynamodb", "events", "iam", "lambda", "logs", "sns", "sqs", "states")
     }
-    anywhere = {one for s in deploying if s["Resource"] == "*" for one in s["Action"]}
-    left_out = [*FOR_PROPERTIES, *NEVER]
-    of_services = {
-        permission
-        for kind in made.kinds
-        for permission in needed(kind)
-        if permission.partition(":")[0] in made.arns
-        and not any(re.fullmatch(one, permission) for one in left_out)
-    }
+    anywhere = {one for s in DEPLOYING if s["Resource"] == "*" for one in s["Action"]}
+    of_services = {each for each in made.needed if each.partition(":")[0] in made.arns}
     assert len(of_services) > 100
     for permission in of_services:
         for arn in made.arns[permission.partition(":")[0]]:
-            assert is_allowed_on(permission, arn, deploying + with_key), (permission, arn)
+            assert is_allowed_on(permission, arn, EVERY), (permission, arn)
             other = arn.replace("acknowledger", "other").replace("JobStateMachine", "Other")
-            allowed = is_allowed_on(permission, other, deploying + with_key)
+            allowed = is_allowed_on(permission, other, EVERY)
             assert allowed == is_allowed(permission, anywhere), (permission, other)
 
 
 def test_permissions_are_left_out_only_for_properties_that_the_template_does_not_have(made):
-    kinds, template = made.kinds, made.template
-    everything = {permission for kind in kinds for permission in needed(kind)}
-    for pattern, name in FOR_PROPERTIES.items():
-        assert f'"{name}":' not in template, name
-        assert any(re.fullmatch(pattern, each) for each in everything), pattern
-    for pattern in NEVER:
-        assert any(re.fullmatch(pattern, each) for each in everything), pattern
+    for name in FOR_PROPERTIES.values():
+        assert f'"{name}":' not in made.template, name
+    for pattern in (*FOR_PROPERTIES, *NEVER):
+        assert any(re.fullmatch(pattern, each) for each in made.listed), pattern
 
 
 def test_only_a_stack_with_a_key_needs_permissions_for_it(made):
-    deploying, _, with_key = statements()
-    assert not [each for each in actions(deploying) if each.startswith("kms:")]
-    kinds = made.kinds
-    of_keys = {each for kind in kinds for each in needed(kind) if each.startswith("kms:")}
-    assert of_keys == {each for each in actions(with_key) if each.startswith("kms:")}
+    def of_keys(permissions: set[str]) -> set[str]:
+        return {each for each in permissions if each.startswith("kms:")}
+
+    assert of_keys(actions(DEPLOYING)) == set()
+    assert of_keys(actions(WITH_KEY)) == of_keys(made.listed)
 
 
 def test_the_policy_of_the_key_is_for_the_services_that_use_it(made):
-    _, of_key, _ = statements()
     found = {}
-    for one in of_key:
+    for one in OF_KEY:
         services = one["Principal"]["Service"]
         for service in [services] if isinstance(services, str) else services:
             found[service] = {*one["Action"]}
@@ -256,18 +244,7 @@ def test_the_policy_of_the_key_is_for_the_services_that_use_it(made):
 
 
 def test_only_what_is_needed_is_allowed(made):
-    kinds = made.kinds
-    deploying, _, with_key = statements()
-    allowed = actions(deploying) | actions(with_key)
-    left_out = [*FOR_PROPERTIES, *NEVER]
-    for action in allowed:
-        if OF_SAM.fullmatch(action):
-            continue
-        gone = {
-            each
-            for kind in kinds
-            for each in needed(kind)
-            if not is_allowed(each, allowed - {action})
-            and not any(re.fullmatch(one, each) for one in left_out)
-        }
-        assert gone, action
+    for action in ALLOWED:
+        others = ALLOWED - {action}
+        is_needed = not all(is_allowed(each, others) for each in made.needed)
+        assert is_needed or OF_SAM.fullmatch(action), action

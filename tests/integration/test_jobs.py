@@ -65,50 +65,6 @@ def test_a_job_ends_with_the_same_status_everywhere(
         assert message in action["summary"]
 
 
-def test_a_success_continues_the_pipeline_and_a_failure_stops_it(world):
-    def action(name, outcome):
-        return [{"name": name, "configuration": {"Outcome": outcome}}]
-
-    stages = {
-        "Build": action("A", "Succeed"),
-        "Test": action("B", "Fail"),
-        "Ship": action("C", "Succeed"),
-    }
-    name = world.start({}, **stages)
-    assert world.pipeline_ended(name) == "Failed"
-    assert {row["actionName"]["S"] for row in world.rows(name)} == {"A", "B"}
-
-
-def test_a_job_that_another_worker_acknowledged_is_left_to_it(owners_world):
-    world = owners_world
-    world.hold_back_acknowledge()
-    name = world.start({"Outcome": "Fail"})
-    ours = world.row(name, "Created")
-    token = world.task_token(ours)
-    world.intake_quiet()
-    world.emulator.clock.advance(seconds=61)
-    request = world.poll()
-    assert request["jobId"] == ours["jobId"]["S"]
-    world.acknowledge(request)
-    world.client("stepfunctions").send_task_failure(taskToken=token, error="States.Timeout")
-    assert world.execution(ours["execution"]["S"])["status"] == "SUCCEEDED"
-    assert world.path(ours["execution"]["S"])[-1] == "StandDown"
-    assert world.rows(name) == []
-    assert world.pipeline_status(name) == "InProgress"
-    world.succeed(request)
-    assert world.pipeline_ended(name) == "Succeeded"
-
-
-def test_a_job_that_is_not_acknowledged_in_time_is_failed_naming_the_limit(owners_world):
-    world = owners_world
-    world.hold_back_acknowledge()
-    name = world.start({"Outcome": "Succeed", "AcknowledgeTimeoutSeconds": "1"})
-    world.row(name, "TimedOut")
-    assert world.pipeline_ended(name) == "Failed"
-    message = world.action(name)["errorDetails"]["message"]
-    assert message == "The job was not acknowledged within 1 seconds (AcknowledgeTimeoutSeconds)"
-
-
 def test_an_execution_that_ended_without_an_acknowledgment_is_followed_by_another(owners_world):
     """The nonce, and so the execution's name, stays the same."""
     world = owners_world
@@ -116,9 +72,7 @@ def test_an_execution_that_ended_without_an_acknowledgment_is_followed_by_anothe
     let_go = world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed"})
     row = world.row(name, "Created")
-    world.client("stepfunctions").send_task_failure(
-        taskToken=world.task_token(row), error="JobNotFoundException"
-    )
+    world.fail(row, error="JobNotFoundException")
     assert world.execution(row["execution"]["S"])["status"] == "FAILED"
     let_go()
     world.emulator.clock.advance(seconds=61)

@@ -1,11 +1,9 @@
 """AWS's own actions on the local stack: a pipeline with a Lambda invoke action."""
 
-import io
-import json
-import zipfile
 from typing import Any
 
 from local import acknowledger
+from tests.local.fixtures.cloud import SECONDS, make_function
 from tests.support import wait_for
 
 CODE = """
@@ -29,40 +27,15 @@ def handler(event, context):
     parameters = job["data"]["actionConfiguration"]["configuration"]["UserParameters"]
     service.put_job_success_result(jobId=job["id"], outputVariables={"How": parameters})
 """
-SECONDS = 60
-
-
-def function_role(iam: Any) -> str:
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "lambda.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-    }
-    trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    return str(iam.create_role(RoleName="work", AssumeRolePolicyDocument=trust)["Role"]["Arn"])
 
 
 def test_a_function_is_given_a_job_and_reads_its_input():
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as zipped:
-        zipped.writestr("work.py", CODE)
     with acknowledger.empty(behaviour={"continuation_seconds": 0.2}) as cloud:
-        cloud.client("lambda").create_function(
-            FunctionName="work",
-            Runtime="python3.13",
-            Handler="work.handler",
-            Role=function_role(cloud.client("iam")),
-            Code={"ZipFile": archive.getvalue()},
-            Timeout=30,
-        )
-        action = {
-            "name": "Work",
-            "configuration": {"FunctionName": "work", "UserParameters": "read"},
-        }
-        role = f"arn:aws:iam::{cloud.account_id}:role/{acknowledger.PIPELINE_ROLE}"
+        make_function(cloud, "work", CODE, Timeout=30)
+        configuration = {"FunctionName": "work", "UserParameters": "read"}
+        stages = {"Work": [{"name": "Work", "configuration": configuration}]}
+        acknowledger.create_pipeline(cloud, "own", "AWS/Invoke/Lambda/1", stages)
         service = cloud.client("codepipeline")
-        declared = acknowledger.pipeline("own", "AWS/Invoke/Lambda/1", {"Work": [action]}, role)
-        service.create_pipeline(pipeline=declared)
         service.start_pipeline_execution(name="own")
 
         def ended() -> Any:

@@ -14,35 +14,12 @@ def partner(world):
     return replace(world, owner="ThirdParty")
 
 
-def put_token(world, client_id, token):
-    world.client("ssm").put_parameter(
-        Name=world.stack.parameters["ClientTokenPrefix"] + client_id,
-        Value=token,
-        Type="SecureString",
-        Overwrite=True,
-    )
-
-
-def test_a_rotated_client_token_is_noticed(partner):
-    """The functions have the old token in memory."""
-    partner.row(partner.start({"Outcome": "Succeed"}), "Succeeded")
-    client_id = partner.emulator.default_client_id
-    rotated = f"{CLIENT_TOKEN}-2"
-    partner.emulator.put_client(client_id, rotated)
-    put_token(partner, client_id, rotated)
-    try:
-        partner.row(partner.start({"Outcome": "Succeed"}), "Succeeded")
-    finally:
-        partner.emulator.put_client(client_id, CLIENT_TOKEN)
-        put_token(partner, client_id, CLIENT_TOKEN)
-
-
 @pytest.mark.parametrize("token", [None, f"{CLIENT_TOKEN}-that-is-wrong"])
 def test_a_client_with_a_missing_or_wrong_token_does_not_affect_other_clients(partner, token):
     other, theirs = str(uuid.uuid4()), "wrong" if token else "missing"
     partner.emulator.put_client(other, f"{CLIENT_TOKEN}-other")
     if token:
-        put_token(partner, other, token)
+        partner.put_token(other, token)
     name = partner.start({"Outcome": "Succeed"}, sweep=False)
     partner.emulator.bind_client(other, theirs)
     partner.start({"Outcome": "Succeed"}, name=theirs)
@@ -62,7 +39,7 @@ def test_a_client_with_a_missing_or_wrong_token_does_not_affect_other_clients(pa
     )
     parameter = partner.stack.parameters["ClientTokenPrefix"] + other
     assert token or parameter in said["message"]
-    put_token(partner, other, f"{CLIENT_TOKEN}-other")
+    partner.put_token(other, f"{CLIENT_TOKEN}-other")
     partner.emulator.clock.advance(seconds=61)
     partner.cloud.schedule.fire()
     partner.row(theirs, "Succeeded")

@@ -9,7 +9,6 @@ other module of these tests.
 
 import itertools
 import re
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,8 +18,7 @@ import pytest
 from acknowledger.moments import ago, now
 from local.aws import permissions
 from local.aws.permissions import Call, Grant
-from tests.integration.alarms import DEAD_LETTERS
-from tests.integration.conftest import World
+from tests.integration.conftest import DEAD_LETTERS, World
 from tests.integration.written import Written
 from tests.resilience.test_faults import LIMITED, Matrix, Trial
 from tests.resilience.test_faults import running as matrix
@@ -110,7 +108,7 @@ def could_not_be_reported(world: World, _: Matrix) -> None:
 def ends_before_its_acknowledgment(world: World, jobs: Matrix) -> None:
     """Report or Stop acknowledges the job, or deletes the row if another worker has the job."""
     let_go = world.hold_back_acknowledge()
-    for end, taken in itertools.product((is_late, is_stopped), (False, True)):
+    for end, taken in itertools.product((is_late, World.stop), (False, True)):
         name = start(world, "Hang")
         row = world.row(name, "Created")
         world.task_token(row)
@@ -124,7 +122,7 @@ def ends_before_its_acknowledgment(world: World, jobs: Matrix) -> None:
 
 def is_awaited_by_a_report_that_its_late_acknowledgment_wakes(world: World, jobs: Matrix) -> None:
     """Report, or Stop, acknowledges the next job of a chain."""
-    for end in (is_late, is_stopped):
+    for end in (is_late, World.stop):
         trial = jobs.begin(None, "ends first", "Custom")
         jobs.play([trial], until=-1)
         let_go = world.hold_back_acknowledge()
@@ -143,12 +141,7 @@ def next_rows(world: World, trial: Trial) -> list[dict[str, Any]]:
 
 
 def is_late(world: World, row: dict[str, Any]) -> None:
-    token = world.task_token(row)
-    world.client("stepfunctions").send_task_failure(taskToken=token, error="States.Timeout")
-
-
-def is_stopped(world: World, row: dict[str, Any]) -> None:
-    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+    world.fail(row, error="States.Timeout")
 
 
 def has_rows(world: World, name: str, statuses: list[str]) -> bool:
@@ -170,26 +163,22 @@ SCENARIOS = [
 
 @dataclass
 class Recorded:
-    """The calls of the stack's roles, and the policies of each role, by its ARN."""
+    """The calls of the stack's roles, and what their policies grant."""
 
     calls: list[Call]
     refused: list[Call]
-    policies: dict[str, list[dict[str, Any]]]
+    grants: list[Grant]
 
     @property
-    def grants(self) -> list[Grant]:
-        found = [
-            grant
-            for role, documents in self.policies.items()
-            for grant in permissions.grants(role, documents)
-            if not (grant.action == VOID[0] and re.fullmatch(VOID[1], grant.resource))
-        ]
-        return list(dict.fromkeys(found))
+    def roles(self) -> set[str]:
+        return {grant.role for grant in self.grants}
+
+    def having(self, added: Grant) -> "Recorded":
+        return replace(self, grants=[*self.grants, added])
 
     def denied(self) -> list[Call]:
         """Calls that aren't allowed."""
-        grants = self.grants
-        return [call for call in self.calls if not any(grant.allows(call) for grant in grants)]
+        return [call for call in self.calls if not any(grant.allows(call) for grant in self.grants)]
 
     def unused(self) -> list[Grant]:
         """Grants that weren't used, apart from those whose use can't be observed."""
@@ -235,8 +224,12 @@ def recorded() -> Recorded:
         made = set(stack.resources.values())
         of_stack = [arn for arn in roles if arn.rpartition("/")[2] in made]
         assert len(of_stack) == 5
-        policies = {role: permissions.policies(role) for role in of_stack}
-        return Recorded(cloud.permissions.calls, cloud.permissions.refused, policies)
+        grants = [
+            grant
+            for grant in dict.fromkeys(itertools.chain(*map(permissions.grants, of_stack)))
+            if not (grant.action == VOID[0] and re.fullmatch(VOID[1], grant.resource))
+        ]
+        return Recorded(cloud.permissions.calls, cloud.permissions.refused, grants)
 
 
 def test_every_call_is_allowed_by_its_role(recorded):
@@ -246,10 +239,6 @@ def test_every_call_is_allowed_by_its_role(recorded):
 
 def test_every_permission_is_used_by_a_scenario(recorded):
     assert recorded.unused() == []
-
-
-def test_every_role_of_the_stack_has_called_something(recorded):
-    assert {call.role for call in recorded.calls} == set(recorded.policies)
 
 
 def test_permissions_that_cannot_be_observed_are_granted_and_were_not_observed(recorded):
@@ -265,26 +254,14 @@ def test_no_action_or_resource_is_a_pattern_without_need(recorded):
 # -- That changed policies are noticed ------------------------------------------------------------
 
 
-def without(documents: list[dict[str, Any]], gone: Grant) -> list[dict[str, Any]]:
-    """A copy of a role's policies without one grant."""
-    copies = deepcopy(documents)
-    for document in copies:
-        document["Statement"] = [
-            {"Effect": "Allow", "Action": grant.action, "Resource": grant.resource}
-            for grant in permissions.grants(gone.role, [document])
-            if grant != gone
-        ]
-    return copies
-
-
 def test_the_removal_of_any_permission_is_noticed(recorded):
     seen = [g for g in recorded.grants if not any(re.fullmatch(a, g.action) for a in UNSEEN)]
     assert len(seen) > 60
     for grant in seen:
         if re.fullmatch(SHARED, grant.action) and not any(map(grant.allows, recorded.calls)):
             continue
-        less = recorded.policies | {grant.role: without(recorded.policies[grant.role], grant)}
-        denied = replace(recorded, policies=less).denied()
+        others = [each for each in recorded.grants if each != grant]
+        denied = replace(recorded, grants=others).denied()
         assert denied, grant
         assert all(grant.allows(call) for call in denied)
 
@@ -307,22 +284,19 @@ TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/"
     ],
 )
 def test_an_added_permission_is_noticed(recorded, action, resource):
-    for role, documents in recorded.policies.items():
-        statement = {"Effect": "Allow", "Action": action, "Resource": resource}
-        more = recorded.policies | {role: [*documents, {"Statement": [statement]}]}
-        changed = replace(recorded, policies=more)
+    for role in recorded.roles:
         added = Grant(role, action, resource)
+        changed = recorded.having(added)
         assert {*changed.unused(), *changed.too_wide()} == {added}
 
 
 def test_a_permission_of_one_role_added_to_another_is_noticed(recorded):
     """What one role needs, another doesn't."""
     everything = {(grant.action, grant.resource) for grant in recorded.grants}
-    for role, documents in recorded.policies.items():
-        own = {(grant.action, grant.resource) for grant in permissions.grants(role, documents)}
+    for role in recorded.roles:
+        own = {(grant.action, grant.resource) for grant in recorded.grants if grant.role == role}
         for action, resource in sorted(everything - own):
             if any(re.fullmatch(unseen, action) for unseen in (*UNSEEN, SHARED)):
                 continue
-            statement = {"Effect": "Allow", "Action": action, "Resource": resource}
-            more = recorded.policies | {role: [*documents, {"Statement": statement}]}
-            assert replace(recorded, policies=more).unused() == [Grant(role, action, resource)]
+            added = Grant(role, action, resource)
+            assert recorded.having(added).unused() == [added]

@@ -1,6 +1,5 @@
 """Progress, long work and continuation in the whole stack."""
 
-import json
 import time
 
 import pytest
@@ -18,12 +17,6 @@ def quick(owners_world):
     """A CodePipeline that soon creates the next job of a chain."""
     owners_world.emulator.behaviour.continuation_seconds = 0.5
     return owners_world
-
-
-def begin(world, **configuration):
-    """Start a job that hangs until the test answers for it; return its pipeline and its row."""
-    name = world.start({"Outcome": "Hang", **configuration})
-    return name, world.row(name, "InProgress")
 
 
 def show(world, name, row, *, joined=True, **progress):
@@ -75,12 +68,6 @@ def first_row(world, row):
     return found["Item"]
 
 
-def answer(world, row, **result):
-    world.client("stepfunctions").send_task_success(
-        taskToken=world.task_token(row), output=json.dumps(result)
-    )
-
-
 def ended(world, row, status):
     wait_for(
         lambda: first_row(world, row)["status"]["S"] == status,
@@ -90,7 +77,7 @@ def ended(world, row, status):
 
 
 def test_progress_is_shown_by_a_chain_of_jobs_while_the_work_goes_on(quick):
-    name, row = begin(quick)
+    name, row = quick.hang()
     token = quick.task_token(row)
     jobs = {row["jobId"]["S"]}
     show(quick, name, row, percentComplete=10, summary="Begun", externalExecutionId="run-1")
@@ -107,7 +94,7 @@ def test_progress_is_shown_by_a_chain_of_jobs_while_the_work_goes_on(quick):
     # The worker has noticed nothing.
     assert quick.task_token(row) == token
     details = {"summary": "Done", "percentComplete": 100}
-    answer(quick, row, executionDetails=details)
+    quick.answer(row, executionDetails=details)
     assert quick.pipeline_ended(name) == "Succeeded"
     assert shows(quick.action(name), details)
     ended(quick, row, "Succeeded")
@@ -120,14 +107,14 @@ def test_progress_is_shown_by_a_chain_of_jobs_while_the_work_goes_on(quick):
 
 
 def test_progress_reported_within_the_interval_is_shown_by_a_later_sweep(quick):
-    name, row = begin(quick)
+    name, row = quick.hang()
     show(quick, name, row, joined=False, percentComplete=1)
     quick.tell_progress(row["jobId"]["S"], percentComplete=2)
     last = {"percentComplete": 2}
     sweep_until(quick, lambda: shows(quick.action(name), last), "the last progress to show")
     sweep_until(quick, lambda: not quick.intake_row()["unshown"], "nothing more to show")
     sweep_until(quick, lambda: "continuing" not in first_row(quick, row), "the last job")
-    answer(quick, row)
+    quick.answer(row)
     assert quick.pipeline_ended(name) == "Succeeded"
 
 
@@ -135,14 +122,12 @@ def test_progress_reported_within_the_interval_is_shown_by_a_later_sweep(quick):
 def test_a_result_waits_for_the_next_job_of_the_chain(status, quick):
     """The work ends before CodePipeline has created the next job of the chain."""
     quick.emulator.behaviour.continuation_seconds = 3
-    name, row = begin(quick, JobTimeoutSeconds="10" if status == "TimedOut" else "60")
+    name, row = quick.hang(JobTimeoutSeconds="10" if status == "TimedOut" else "60")
     show(quick, name, row, joined=False, percentComplete=50)
     if status == "Succeeded":
-        answer(quick, row)
+        quick.answer(row)
     elif status == "Failed":
-        quick.client("stepfunctions").send_task_failure(
-            taskToken=quick.task_token(row), error="JobFailed", cause="It broke"
-        )
+        quick.fail(row, error="JobFailed", cause="It broke")
     arn = row["execution"]["S"]
     wait_for(lambda: "WaitForNextJob" in quick.path(arn), "the report to wait", seconds=20)
     join(quick, name, "")
@@ -152,19 +137,17 @@ def test_a_result_waits_for_the_next_job_of_the_chain(status, quick):
 
 def test_an_execution_that_is_stopped_between_two_jobs_of_a_chain_fails_the_next(quick):
     quick.emulator.behaviour.continuation_seconds = 2
-    name, row = begin(quick)
+    name, row = quick.hang()
     show(quick, name, row, joined=False, percentComplete=50)
-    quick.client("stepfunctions").stop_execution(
-        executionArn=row["execution"]["S"], error="Operator", cause="not today"
-    )
+    quick.stop(row, error="Operator", cause="not today")
     ended(quick, row, "Failed")
     sweep_until(quick, lambda: quick.pipeline_status(name) == "Failed", "the pipeline to fail")
     assert "not today" in quick.action(name)["errorDetails"]["message"]
 
 
 def test_a_worker_that_answers_with_a_continuation_token_gets_it_in_a_new_job(quick):
-    name, row = begin(quick)
-    answer(quick, row, continuationToken="page-2")
+    name, row = quick.hang()
+    quick.answer(row, continuationToken="page-2")
     ended(quick, row, "Succeeded")
     (told,) = quick.heard("Job Succeeded", row)
     assert told["continuationToken"] == "page-2"
@@ -181,29 +164,5 @@ def test_a_worker_that_answers_with_a_continuation_token_gets_it_in_a_new_job(qu
     assert again["actionExecutionId"] == row["actionExecutionId"]
     (asked,) = quick.heard("Job In Progress", again)
     assert asked["job"]["data"]["continuationToken"] == "page-2"
-    answer(quick, again, executionDetails={"summary": "All pages"})
+    quick.answer(again, executionDetails={"summary": "All pages"})
     assert quick.pipeline_ended(name) == "Succeeded"
-
-
-def test_a_continuation_token_with_our_prefix_from_a_worker_fails_the_job(world):
-    name, row = begin(world)
-    answer(world, row, continuationToken="acknowledger:x:y")
-    assert world.pipeline_ended(name) == "Failed"
-    assert "must not begin with" in world.action(name)["errorDetails"]["message"]
-
-
-def test_progress_of_an_unknown_job_is_ignored_and_invalid_progress_is_dead_lettered(world):
-    name, row = begin(world)
-    world.tell_progress("no such job", percentComplete=1)
-    job_id = row["jobId"]["S"]
-    world.tell_progress(job_id, percentComplete=101)
-    (letter,) = wait_for(
-        lambda: [one for one in world.written.letters("Report") if job_id in one["Body"]],
-        "a dead letter",
-        seconds=20,
-    )
-    said = letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
-    assert "executionDetails.percentComplete" in said
-    assert "100" in said
-    answer(world, row)
-    assert world.pipeline_ended(name) == "Succeeded"

@@ -41,25 +41,6 @@ def test_a_job_of_each_value_is_found_by_its_event_and_by_the_sweep(queried, wor
         assert len(world.executions(row["jobId"]["S"])) == 1
 
 
-@pytest.mark.parametrize("rotates", [True, False])
-def test_a_job_that_is_offered_again_is_worked_on_once(queried, world, rotates):
-    world.emulator.behaviour.nonce_rotates = rotates
-    let_go = world.hold_back_acknowledge()
-    name = start(world, "first")
-    world.task_token(world.row(name, "Created"))
-    let_go()
-    world.emulator.clock.advance(seconds=61)
-    world.cloud.schedule.fire()
-    if not rotates:
-        # With the same nonce there is no other execution: the first still waits.
-        (row,) = world.rows(name)
-        assert "errorType" not in world.invoke("Acknowledge", world.dispatched(row["jobId"]["S"]))
-    row = world.row(name, "Succeeded")
-    assert world.pipeline_ended(name) == "Succeeded"
-    paths = [world.path(found["executionArn"]) for found in world.executions(row["jobId"]["S"])]
-    assert sum("InProgress" in path for path in paths) == 1
-
-
 def test_a_job_of_another_value_is_not_taken(queried, world):
     name = start(world, "third")
     event = STARTED | {"detail": {**STARTED["detail"], "pipeline": name}}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local.aws import functions, isolation
+from local.aws import functions, isolation, permissions
 from tests.support import ROOT, load_event, wait_for
 from tests.warm import Run, warm
 
@@ -67,15 +67,6 @@ def idle():
     assert functions.runner().wait_until_idle(120)
 
 
-def waiting(world, function):
-    """How many messages are in a dead-letter queue, visible or not."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    attributes = world.client("sqs").get_queue_attributes(
-        QueueUrl=world.stack.outputs[f"{function}DeadLettersUrl"], AttributeNames=names
-    )["Attributes"]
-    return sum(int(attributes[name]) for name in names)
-
-
 def lay(world, function, event, **attributes):
     """Send a dead letter, by default with the attributes that Lambda sets."""
     attributes = attributes or {"ErrorMessage": "It broke", "RequestID": "1"}
@@ -104,14 +95,14 @@ def empty(world):
 def test_a_list_names_the_job_and_the_reason_and_changes_nothing(world):
     event = load_event("acknowledge-job-dispatched")
     world.invoke("Acknowledge", event, kind="Event")
-    wait_for(lambda: waiting(world, "Acknowledge"), "the dead letter", seconds=20)
+    wait_for(lambda: world.letters_left("Acknowledge"), "the dead letter", seconds=20)
     for run in (redrive_anew, redrive):
         said = run(world, "Acknowledge", "--list")
         assert f"job {event['detail']['jobId']}" in said
         assert "taskToken: Step Functions does not know it" in said
         assert "queues: 1" in said
         assert re.search(r"since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", said)
-    assert waiting(world, "Acknowledge") == 1
+    assert world.letters_left("Acknowledge") == 1
 
 
 def test_a_list_says_why_eventbridge_could_not_deliver(world):
@@ -148,7 +139,7 @@ def test_a_list_reads_the_attributes_that_eventbridge_sets(world):
         detail = json.dumps({"jobId": "lost-job"})
         entry = {"EventBusName": bus, "Source": "x", "DetailType": "Job Lost", "Detail": detail}
         events.put_events(Entries=[entry])
-        wait_for(lambda: waiting(world, "Report"), "the dead letter", seconds=20)
+        wait_for(lambda: world.letters_left("Report"), "the dead letter", seconds=20)
     finally:
         events.remove_targets(Rule="lost", EventBusName=bus, Ids=["1"])
         events.delete_rule(Name="lost", EventBusName=bus)
@@ -171,7 +162,7 @@ def test_an_event_that_cannot_be_redriven_stays_and_the_others_are_redriven(worl
     assert "NOT REDRIVEN" in said
     assert "1 redriven, 0 dropped, 1 not redriven" in said
     idle()
-    assert waiting(world, "Report") == 1
+    assert world.letters_left("Report") == 1
 
 
 def test_an_event_that_fails_again_is_reported_with_its_new_reason(world):
@@ -183,7 +174,7 @@ def test_an_event_that_fails_again_is_reported_with_its_new_reason(world):
     assert "job fails-again" in again
     assert "outcome must not be null" in again
     assert "1 redriven, 0 dropped, 0 not redriven, 1 failed again" in again
-    assert waiting(world, "Report") == 1
+    assert world.letters_left("Report") == 1
 
 
 def test_the_wait_ends_if_no_event_fails_again(world):
@@ -216,56 +207,36 @@ def test_a_missing_stack_is_reported(world):
 @contextmanager
 def without(world, role, action):
     """Take an action from a role for a while."""
-    iam, name = world.client("iam"), world.stack.resources[role]
-    policies = iam.list_role_policies(RoleName=name)["PolicyNames"]
-    (policy, before) = next(
-        (one, document)
-        for one in policies
-        if action
-        in json.dumps(
-            document := iam.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"]
-        )
-    )
-    statements = [
-        {**each, "Action": [one for one in listed(each["Action"]) if one != action]}
-        for each in before["Statement"]
-    ]
+    grants, arn_ends = permissions.grants, f"/{world.stack.resources[role]}"
 
-    def put(statements):
-        document = {**before, "Statement": [each for each in statements if each["Action"]]}
-        iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
+    def fewer(arn):
+        gone = action if arn.endswith(arn_ends) else None
+        return [grant for grant in grants(arn) if grant.action != gone]
 
-    put(statements)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(permissions, "grants", fewer)
         yield
-    finally:
-        put(before["Statement"])
-
-
-def listed(value):
-    return value if isinstance(value, list) else [value]
 
 
 def test_a_job_whose_event_intake_could_not_handle_is_taken(world):
     with without(world, "IntakeRole", "codepipeline:PollForJobs"):
         name = world.start({"Outcome": "Succeed"})
-        wait_for(lambda: waiting(world, "Intake"), "the dead letter", seconds=30)
+        wait_for(lambda: world.letters_left("Intake"), "the dead letter", seconds=30)
     said = redrive(world, "Intake")
     assert f"pipeline {name}" in said
     assert "is not authorized to perform: codepipeline:PollForJobs" in said
     world.row(name, "Succeeded")
     idle()
-    assert waiting(world, "Intake") == 0
+    assert world.letters_left("Intake") == 0
 
 
 def test_a_job_that_stop_could_not_fail_is_failed(owners_world):
     world = owners_world
-    name = world.start({"Outcome": "Hang"})
-    row = world.row(name, "InProgress")
+    name, row = world.hang()
     partner = "ThirdParty" if world.owner == "ThirdParty" else ""
     with without(world, "StopRole", f"codepipeline:Put{partner}JobFailureResult"):
-        world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
-        wait_for(lambda: waiting(world, "Stop"), "the dead letter", seconds=30)
+        world.stop(row)
+        wait_for(lambda: world.letters_left("Stop"), "the dead letter", seconds=30)
     assert world.pipeline_status(name) == "InProgress"
     assert f"job {row['jobId']['S']}" in redrive(world, "Stop")
     assert world.pipeline_ended(name) == "Failed"
@@ -273,23 +244,22 @@ def test_a_job_that_stop_could_not_fail_is_failed(owners_world):
 
 
 def test_progress_that_report_could_not_show_is_shown(world):
-    name = world.start({"Outcome": "Hang"})
-    row = world.row(name, "InProgress")
+    name, row = world.hang()
     with without(world, "ReportRole", "dynamodb:GetItem"):
         world.tell_progress(row["jobId"]["S"], percentComplete=30)
-        wait_for(lambda: waiting(world, "Report"), "the dead letter", seconds=30)
+        wait_for(lambda: world.letters_left("Report"), "the dead letter", seconds=30)
     redrive(world, "Report")
     wait_for(
         lambda: world.action(name).get("percentComplete") == 30, "progress to show", seconds=20
     )
-    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+    world.stop(row)
 
 
 def test_an_acknowledgment_that_could_not_be_sent_to_the_execution_is_sent(owners_world):
     world = owners_world
     with without(world, "AcknowledgeRole", "states:SendTaskSuccess"):
         name = world.start({"Outcome": "Succeed"})
-        wait_for(lambda: waiting(world, "Acknowledge"), "the dead letter", seconds=30)
+        wait_for(lambda: world.letters_left("Acknowledge"), "the dead letter", seconds=30)
     row = world.row(name, "InProgress")
     assert f"job {row['jobId']['S']}" in redrive(world, "Acknowledge")
     assert world.pipeline_ended(name) == "Succeeded"
@@ -343,7 +313,6 @@ def letters_of(world, row):
     yield "Stop", of_execution(world, row, status="ABORTED")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("repeated", ["status", "InvalidNonceException"])
 def test_redriving_events_that_were_handled_changes_nothing(repeated, owners_world):
     world = owners_world
@@ -366,25 +335,22 @@ def test_redriving_events_that_were_handled_changes_nothing(repeated, owners_wor
         # There is one more call, with the same answer as the first.
         one.pop("acknowledgeCalls")
     assert after == before
-    assert [waiting(world, function) for function, _ in letters] == [0] * len(letters)
+    assert [world.letters_left(function) for function, _ in letters] == [0] * len(letters)
 
 
-@pytest.mark.slow
 def test_a_job_that_its_execution_gave_back_is_not_acknowledged(world):
     """The offer is still valid, but no execution would work on it; CodePipeline offers it again."""
     let_go = world.hold_back_acknowledge()
     name = world.start({"Outcome": "Succeed"})
     row = world.row(name, "Created")
     dispatched = world.dispatched(row["jobId"]["S"])
-    world.client("stepfunctions").send_task_failure(
-        taskToken=world.task_token(row), error="ClientTokenMissing", cause="as it was then"
-    )
+    world.fail(row, error="ClientTokenMissing", cause="as it was then")
     assert world.execution(row["execution"]["S"])["status"] == "FAILED"
     let_go()
     lay(world, "Acknowledge", dispatched)
     assert "dropped: no execution waits for it any more" in redrive(world, "Acknowledge")
     idle()
-    assert waiting(world, "Acknowledge") == 0
+    assert world.letters_left("Acknowledge") == 0
     world.emulator.clock.advance(seconds=61)
     world.cloud.schedule.fire()
     assert world.pipeline_ended(name) == "Succeeded"

@@ -12,41 +12,29 @@ def statuses(world, names):
     return [row["status"]["S"] for name in names for row in world.rows(name)]
 
 
-def sweep(world):
-    world.cloud.schedule.fire()
-
-
-def fill(world, count):
-    """Start jobs that hold room; return their pipelines."""
-    names = [world.start({"Outcome": "Hang"}) for _ in range(count)]
-    for name in names:
-        world.row(name, "InProgress")
-    return names
-
-
-def stop(world, name):
-    (row,) = world.rows(name)
-    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
-
-
 def room_came_back(world):
-    world.expect_no_more()
+    world.expect()
     wait_for(lambda: world.intake_row()["holders"] == {}, "all room to be given back", seconds=20)
 
 
 @pytest.mark.slow
 def test_of_ten_jobs_with_room_for_three_at_most_three_run_at_once_and_all_end(owners_world):
     world = owners_world
-    configuration = {"Outcome": "Succeed", "Seconds": "1"}
-    names = [world.start(configuration, sweep=False) for _ in range(10)]
-    sweep(world)
+    outcomes = {
+        "Succeeded": {"Outcome": "Succeed", "Seconds": "1"},
+        "Failed": {"Outcome": "Fail", "Seconds": "1"},
+        "TimedOut": {"Outcome": "Hang", "JobTimeoutSeconds": "1"},
+    }
+    wanted = [*["Succeeded"] * 6, "Failed", "Failed", "TimedOut", "TimedOut"]
+    names = [world.start(outcomes[status], sweep=False) for status in wanted]
+    world.cloud.schedule.fire()
     most = 0
 
     def all_ended():
         nonlocal most
         now = statuses(world, names)
         most = max(most, now.count("InProgress"))
-        return now.count("Succeeded") == len(names)
+        return now == wanted
 
     wait_for(all_ended, "ten jobs to end", seconds=60)
     assert most == 3
@@ -60,11 +48,10 @@ def test_of_ten_jobs_with_room_for_three_at_most_three_run_at_once_and_all_end(o
 def test_a_job_beyond_the_limit_waits_in_queued_until_there_is_room(owners_world):
     """Intake expects a job that needs no room, and so takes one more than there is room for."""
     world = owners_world
-    held = fill(world, 2)
+    held = [world.hang()[0] for _ in range(2)]
     late = world.overflow(2)
-    (working,) = [name for name in late if statuses(world, [name]) == ["InProgress"]]
-    (waiting,) = [name for name in late if name != working]
-    stop(world, held[0])
+    (waiting,) = [name for name in late if statuses(world, [name]) == ["Queued"]]
+    world.stop(world.rows(held[0])[0])
     row = world.row(waiting, "InProgress")
     assert world.path(row["execution"]["S"])[:4] == [
         "Created",
@@ -73,22 +60,5 @@ def test_a_job_beyond_the_limit_waits_in_queued_until_there_is_room(owners_world
         "Dispatched",
     ]
     for name in (held[1], *late):
-        stop(world, name)
-    room_came_back(world)
-
-
-@pytest.mark.slow
-def test_room_is_given_back_no_matter_how_an_execution_ends(owners_world):
-    world = owners_world
-    ends = [
-        {"Outcome": "Succeed"},
-        {"Outcome": "Fail"},
-        {"Outcome": "Hang", "JobTimeoutSeconds": "1"},
-    ]
-    for configuration in ends:
-        world.start(configuration)
-    stopped = world.start({"Outcome": "Hang"}, sweep=False)
-    wait_for(lambda: sweep(world) or world.rows(stopped), "the fourth job to be taken", seconds=20)
-    world.row(stopped, "InProgress")
-    stop(world, stopped)
+        world.stop(*world.rows(name))
     room_came_back(world)

@@ -16,18 +16,18 @@ PARAMETERS = {"MaxJobsInFlight": "1"}
 
 def cut(world, name, how):
     client = world.client("codepipeline")
-    (summary,) = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
     if how == "abandon":
-        client.stop_pipeline_execution(
-            pipelineName=name,
-            pipelineExecutionId=summary["pipelineExecutionId"],
-            abandon=True,
-            reason="lunch",
-        )
+        client.stop_pipeline_execution(**execution_of(world, name), abandon=True, reason="lunch")
     elif how == "update":
         client.update_pipeline(pipeline=client.get_pipeline(name=name)["pipeline"])
     else:
         world.emulator.clock.advance(61)
+
+
+def execution_of(world, name):
+    """The parameters that name the execution of a pipeline."""
+    execution_id = world.pipeline_execution(name)["pipelineExecutionId"]
+    return {"pipelineName": name, "pipelineExecutionId": execution_id}
 
 
 def begin(world, status):
@@ -89,9 +89,7 @@ def test_a_job_that_codepipeline_has_ended_ends_here_and_is_not_reported(how, st
 def test_a_job_whose_execution_is_stopped_is_failed_in_codepipeline(status, stoppable):
     world = stoppable
     name, row = begin(world, status)
-    world.client("stepfunctions").stop_execution(
-        executionArn=row["execution"]["S"], error="Operator", cause="not today"
-    )
+    world.stop(row, error="Operator", cause="not today")
     assert world.pipeline_ended(name) == "Failed"
     assert "Operator: not today" in world.action(name)["errorDetails"]["message"]
     assert "Operator: not today" in world.row(name, "Failed")["cause"]["S"]
@@ -100,14 +98,9 @@ def test_a_job_whose_execution_is_stopped_is_failed_in_codepipeline(status, stop
 
 def test_a_pipeline_that_is_stopped_with_stop_and_wait_lets_its_jobs_end(stoppable):
     world = stoppable
-    name = world.start({"Outcome": "Hang"})
-    row = world.row(name, "InProgress")
-    client = world.client("codepipeline")
-    (summary,) = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
-    client.stop_pipeline_execution(
-        pipelineName=name, pipelineExecutionId=summary["pipelineExecutionId"]
-    )
-    world.client("stepfunctions").send_task_success(taskToken=world.task_token(row), output="{}")
+    name, row = world.hang()
+    world.client("codepipeline").stop_pipeline_execution(**execution_of(world, name))
+    world.answer(row)
     world.row(name, "Succeeded")
     wait_for(lambda: world.pipeline_status(name) == "Stopped", "the pipeline to stop", seconds=10)
     assert world.action(name)["status"] == "Succeeded"
@@ -115,21 +108,13 @@ def test_a_pipeline_that_is_stopped_with_stop_and_wait_lets_its_jobs_end(stoppab
 
 def test_an_event_of_an_older_attempt_does_not_end_the_retried_job(stoppable):
     world = stoppable
-    name = world.start({"Outcome": "Hang"})
-    first = world.row(name, "InProgress")
-    world.client("stepfunctions").send_task_failure(
-        taskToken=world.task_token(first), error="JobFailed", cause="try again"
-    )
+    name, first = world.hang()
+    world.fail(first, error="JobFailed", cause="try again")
     world.row(name, "Failed")
     assert world.pipeline_ended(name) == "Failed"
     failed = world.action_event(name, "FAILED")
-    client = world.client("codepipeline")
-    (summary,) = client.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
-    client.retry_stage_execution(
-        pipelineName=name,
-        stageName="Build",
-        pipelineExecutionId=summary["pipelineExecutionId"],
-        retryMode="FAILED_ACTIONS",
+    world.client("codepipeline").retry_stage_execution(
+        **execution_of(world, name), stageName="Build", retryMode="FAILED_ACTIONS"
     )
     if world.owner == "ThirdParty":
         world.cloud.schedule.fire()
@@ -145,19 +130,16 @@ def test_an_event_of_an_older_attempt_does_not_end_the_retried_job(stoppable):
     # The event comes late, and twice.
     for _ in range(2):
         assert world.invoke("Stop", failed) == {"ended": []}
-    world.client("stepfunctions").send_task_success(taskToken=world.task_token(second), output="{}")
+    world.answer(second)
     assert world.pipeline_ended(name) == "Succeeded"
 
 
 def test_a_job_whose_execution_is_gone_ends_when_codepipeline_ends_it(stoppable):
     """As after Unreported: no execution waits for the event."""
     world = stoppable
-    events = world.client("events")
-    stopped = world.rule("default", '["ABORTED", "TIMED_OUT"]')
-    events.disable_rule(Name=stopped)
-    name = world.start({"Outcome": "Hang"})
-    row = world.row(name, "InProgress")
-    world.client("stepfunctions").stop_execution(executionArn=row["execution"]["S"])
+    world.client("events").disable_rule(Name=world.rule("default", '["ABORTED", "TIMED_OUT"]'))
+    name, row = world.hang()
+    world.stop(row)
     cut(world, name, "abandon")
     assert "ABANDONED" in world.row(name, "Failed")["cause"]["S"]
     assert world.heard("Job Failed", row)

@@ -59,7 +59,7 @@ def granted(cloud: Any, stack: Any, role: str) -> list[permissions.Grant]:
         for each in cloud.client("iam").list_roles()["Roles"]
         if each["RoleName"] == name
     )
-    return list(permissions.grants(arn, permissions.policies(arn)))
+    return permissions.grants(arn)
 
 
 PARTITIONS = {

@@ -17,7 +17,7 @@ from tests.local.fixtures import programs
 from tests.local.fixtures.checkout import ENDPOINT, Checkout, python_3_13, said_until
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import SAM, processed
-from tests.support import ROOT
+from tests.support import ROOT, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,6 +42,13 @@ def cloud(checkout: Checkout) -> Iterator[LocalCloud]:
     """An empty endpoint, which the checkout's commands use."""
     with acknowledger.empty(port=0, region=REGION) as cloud:
         checkout.use(cloud)
+        yield cloud
+
+
+@pytest.fixture
+def account() -> Iterator[LocalCloud]:
+    """An empty account."""
+    with acknowledger.cloud_with_codepipeline(port=0, region=REGION) as cloud:
         yield cloud
 
 
@@ -186,3 +193,33 @@ def test_sam_local_invoke_takes_the_events_and_the_settings_of_make_local(blocks
             assert NO_DOCKER.search(answer.splitlines()[-1]), answer
         folder = checkout.folder / ".aws-sam" / f"local-{port}"
         assert {"jobId", "nonce"} == set(json.loads((folder / "acknowledge.json").read_text()))
+
+
+@pytest.mark.skipif(not python_3_13(), reason="needs Python 3.13 with pip")
+def test_the_aws_tutorial_works_as_written(blocks, checkout, account):
+    checkout.use(account)
+    assert "123456789012" in checkout.run(blocks.take("aws sts"))
+    checkout.run(blocks.take("sam build"), answers=YES)
+    checkout.run(blocks.take("outputs()"), answers=YES)
+    checkout.run(blocks.take("aws cloudformation deploy"))
+    *_, bucket = checkout.run(blocks.take("BUCKET=") + "echo $BUCKET").split()
+    assert (checkout.folder / "app.zip").exists()
+    checkout.run(blocks.take("aws codepipeline start-pipeline-execution"))
+    ask = blocks.take("aws codepipeline list-action-executions")
+
+    def answered() -> str:
+        said = checkout.run(ask)
+        return said if "InProgress" not in said else ""
+
+    status, summary, lines = wait_for(answered, "the action to end", seconds=60).split("\t")
+    files = (checkout.folder / "functions").rglob("*.py")
+    counted = sum(len(path.read_bytes().splitlines()) for path in files)
+    assert (status, summary, int(lines)) == ("Succeeded", f"{counted} lines", counted)
+
+    for rest in blocks.take_all():
+        checkout.run(rest, BUCKET=bucket)
+    cloudformation = account.client("cloudformation")
+    left = {each["StackName"] for each in cloudformation.describe_stacks()["Stacks"]}
+    assert left == {"aws-sam-cli-managed-default"}
+    codepipeline = account.client("codepipeline")
+    assert codepipeline.list_action_types(actionOwnerFilter="Custom")["actionTypes"] == []

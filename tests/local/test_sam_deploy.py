@@ -110,9 +110,9 @@ def test_sam_creates_the_same_stack_as_the_local_deployment(project, deployed):
 
 
 def test_the_documented_permissions_allow_what_sam_calls(deployed, recorder):
-    deploying, *_ = deployment_policy.statements()
     names = {name for name, _ in recorder.calls}
     assert {"s3:PutObject", "cloudformation:ExecuteChangeSet"} <= names
+    deploying = deployment_policy.DEPLOYING
     for name, resource in recorder.calls:
         assert deployment_policy.is_allowed_on(name, resource, deploying), (name, resource)
 
@@ -137,7 +137,7 @@ def test_the_documented_permissions_allow_what_sams_bucket_needs(project, deploy
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).schema["handlers"]
         needed |= set(schema["read"]["permissions"])
         assert needed & set(schema["create"]["permissions"])
-    deploying, *_ = deployment_policy.statements()
+    deploying = deployment_policy.DEPLOYING
     bucket = f"arn:aws:s3:::{described(client, MANAGED).outputs['SourceBucket']}"
     for each in needed:
         assert deployment_policy.is_allowed_on(each, bucket, deploying), each

@@ -7,18 +7,19 @@ import re
 import shlex
 import shutil
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
-from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from packaging.metadata import Metadata
 from samtranslator.yaml_helper import yaml_parse
 
 from local import acknowledger
 from local.aws.server import LocalCloud
-from tests.documentation import blocks_of
+from tests.documentation import texts_of
 from tests.local.fixtures import programs
 from tests.local.fixtures.cloud import REGION
 from tests.local.fixtures.sam import NO_PROMPTS, SAM, Project
@@ -62,10 +63,17 @@ def application(release: Path) -> dict[str, bytes]:
         }
 
 
-def metadata_of(wheel: Path) -> Message:
-    with zipfile.ZipFile(wheel) as archive:
-        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-        return Parser().parsestr(archive.read(name).decode())
+def metadata_of(package: Path) -> Metadata:
+    """The valid metadata of a wheel or a source distribution."""
+    if package.suffix == ".whl":
+        with zipfile.ZipFile(package) as archive:
+            [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+            return Metadata.from_email(archive.read(name))
+    with tarfile.open(package) as opened:
+        [name] = [name for name in opened.getnames() if name.endswith("/PKG-INFO")]
+        member = opened.extractfile(name)
+        assert member
+        return Metadata.from_email(member.read())
 
 
 def test_two_builds_have_the_same_bytes(release, tmp_path):
@@ -82,21 +90,14 @@ def test_two_builds_have_the_same_bytes(release, tmp_path):
     assert [name for name in first if first[name] != again[name]] == []
 
 
-def test_pypi_can_render_the_description_of_each_package(release):
+def test_pypi_takes_the_metadata_and_the_description_of_each_package(release):
     packages = [path for path in release.iterdir() if path.suffix in (".whl", ".gz")]
     assert len(packages) == 4
-    run(BUILDER, "-m", "twine", "check", "--strict", *packages, folder=release)
-    for wheel in release.glob("*.whl"):
-        description = str(metadata_of(wheel).get_payload())
-        assert "# " in description
-        assert not re.search(r"\]\((?!https:)", description)
-
-
-def python_of(page: str) -> list[str]:
-    """A page's Python blocks."""
-    found = [block.text for block in blocks_of(page) if block.language == "python"]
-    assert found
-    return found
+    for package in packages:
+        metadata = metadata_of(package)
+        assert metadata.description_content_type == "text/markdown"
+        assert "# " in metadata.description
+        assert not re.search(r"\]\((?!https:)", metadata.description)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
         run(*install, f"{name}=={version_of(ROOT / 'packages' / package)}", folder=tmp_path)
     run(*install, "pytest", folder=tmp_path)
 
-    examples = python_of(f"packages/{package}/README.md")
+    examples = texts_of(f"packages/{package}/README.md", "python")
     for number, example in enumerate(examples):
         name = f"test_{number}.py"
         (tmp_path / name).write_text(example)
@@ -131,7 +132,7 @@ def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
         else:
             run(alone, "-W", "error", name, folder=tmp_path)
     if package == "acknowledger-worker":
-        tutorial = python_of("docs/tutorial-laptop.md")
+        tutorial = texts_of("docs/tutorial-laptop.md", "python")
         assert "run(count_lines" in tutorial[-1]
         (tmp_path / "tutorial.py").write_text("\n".join(tutorial))
         run(alone, "-W", "error", "tutorial.py", folder=tmp_path)
@@ -141,7 +142,7 @@ def test_the_examples_of_a_readme_run_with_only_the_wheel_installed(
 
 def test_the_application_and_each_package_have_their_own_version(release, application):
     wheels = [metadata_of(wheel) for wheel in release.glob("*.whl")]
-    assert {wheel["Name"]: wheel["Version"] for wheel in wheels} == {
+    assert {wheel.name: str(wheel.version) for wheel in wheels} == {
         package: version_of(ROOT / "packages" / package) for package in PACKAGES
     }
     template = yaml_parse(application["template.yaml"].decode())
