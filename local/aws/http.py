@@ -1,7 +1,7 @@
 """An HTTP server that keeps connections open, as AWS's endpoints do.
 
-werkzeug's closes each one after its response: a job's fifteen requests would need as many
-connections and threads.
+werkzeug's closes each one after its response: fifteen requests would need as many connections
+and threads.
 """
 
 import logging

@@ -76,7 +76,7 @@ def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
 
 
 def _member(expression: str, variables: Mapping[str, Any]) -> Any:
-    """The value of a path through objects, such as `$states.input.job`; None for all else.
+    """The value of a path through objects, such as `$states.input.name`; None for all else.
 
     Most expressions are such paths, and the library takes ten times as long for them.
     """

@@ -1,7 +1,6 @@
 """Saves what moto does anew for every request, and frees what moto keeps forever.
 
-`make bench` needs this for its jobs per second and memory. The reasons in `replaced` say how many
-Python instructions each replacement saves.
+The reasons in `replaced` say how many Python instructions each replacement saves.
 """
 
 import functools

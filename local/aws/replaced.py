@@ -32,7 +32,7 @@ moto.core.responses:method_names_from_class
     request: 15 % more for a GetItem, 35 % for a PutEvents
 moto.core.common_models:BaseModel.__new__
     instead once:new_model: moto keeps every log line, metric, item and message forever, for its
-    dashboard: 120 for each job
+    dashboard
 moto.sqs.models:camelcase_to_underscores
     around once:cached: moto converts the names of a queue's attributes for each message: three
     times as much for a ReceiveMessage, seven times for a SendMessage
@@ -59,7 +59,7 @@ moto.dynamodb.parsing.validators:deepcopy
     instead dynamodb:same: moto copies an expression's tree, since it changes it
 moto.dynamodb.parsing.validators:Validator.validate
     around dynamodb:validate: moto walks through an expression's tree ten times: three times as
-    much for the UpdateItem of a new job
+    much for an UpdateItem of a new item
 moto.dynamodb.comparisons:ConditionExpressionParser._lex_condition_expression
     instead dynamodb:words: moto reads a condition's text twice for each request: 11 % more for
     an UpdateItem

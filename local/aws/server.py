@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.2
 
 #: How many objects are made between two searches for unreachable ones. This process keeps half a
-#: million objects, and with Python's default, all of them are visited every hundred jobs.
+#: million objects, and with Python's default, all of them are visited again and again.
 GARBAGE_COLLECTION = (100_000, 10, 10)
 
 

@@ -301,6 +301,21 @@ class Job:
         return folder
 
 
+#: What each member of a `Job In Progress` event must be, and whether a value is.
+_MEMBERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "detail-type": ("'Job In Progress'", lambda value: bool(value == "Job In Progress")),
+    **dict.fromkeys(
+        ("detail.jobId", "detail.actionType", "detail.taskToken"),
+        ("a string", lambda value: isinstance(value, str)),
+    ),
+    **dict.fromkeys(
+        ("detail.heartbeatTimeoutSeconds", "detail.jobTimeoutSeconds"),
+        ("a number above 0", lambda value: type(value) in (int, float) and value > 0),
+    ),
+    "detail.job.data": ("an object", lambda value: isinstance(value, dict)),
+}
+
+
 def parse(event: Any) -> Delivery:
     """A `Job In Progress` event as EventBridge delivers it.
 
@@ -309,26 +324,14 @@ def parse(event: Any) -> Delivery:
     """
     if not isinstance(event, dict):
         raise EventInvalid("the event must be a JSON object")
-    wrong = []
-    if event.get("detail-type") != "Job In Progress":
-        wrong.append("detail-type must be 'Job In Progress'")
-    detail = event.get("detail")
-    if not isinstance(detail, dict):
-        raise EventInvalid("; ".join([*wrong, "detail must be an object"]))
-    wrong += [
-        f"detail.{name} must be a string"
-        for name in ("jobId", "actionType", "taskToken")
-        if not isinstance(detail.get(name), str)
+    wrong = [
+        f"{path} must be {what}"
+        for path, (what, holds) in _MEMBERS.items()
+        if not holds(_member(event, path))
     ]
-    for name in ("heartbeatTimeoutSeconds", "jobTimeoutSeconds"):
-        seconds = detail.get(name)
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
-            wrong.append(f"detail.{name} must be a number above 0")
-    job = detail.get("job")
-    if not isinstance(job, dict) or not isinstance(job.get("data"), dict):
-        wrong.append("detail.job.data must be an object")
     if wrong:
         raise EventInvalid("; ".join(wrong))
+    detail = event["detail"]
     return Delivery(
         job_id=detail["jobId"],
         action_type=detail["actionType"],
@@ -336,6 +339,12 @@ def parse(event: Any) -> Delivery:
         heartbeat_timeout_seconds=detail["heartbeatTimeoutSeconds"],
         job=detail["job"],
     )
+
+
+def _member(event: Any, path: str) -> Any:
+    for name in path.split("."):
+        event = event.get(name) if isinstance(event, dict) else None
+    return event
 
 
 def _by_name(artifacts: Iterable[Mapping[str, Any]] | None) -> dict[str, Mapping[str, Any]]:

@@ -37,7 +37,7 @@ def test_an_event_is_parsed(event):
     ("change", "words"),
     [
         ({"detail-type": "Job Failed"}, "detail-type must be 'Job In Progress'"),
-        ({"detail": []}, "detail must be an object"),
+        ({"detail": []}, "detail.jobId must be a string; detail.actionType must be a string; .*"),
         ({"jobId": 1, "taskToken": None}, "detail.jobId must be a string; detail.taskToken must"),
         ({"heartbeatTimeoutSeconds": True}, "detail.heartbeatTimeoutSeconds must be a number"),
         ({"jobTimeoutSeconds": 0}, "detail.jobTimeoutSeconds must be a number above 0"),

@@ -131,7 +131,7 @@ class Engine:
         self._end(action, SUCCEEDED if approved else FAILED)
         self._advance(action.run)
 
-    def admit(self, traffic: Traffic) -> None:
+    def admit(self, traffic: Traffic[PipelineRun]) -> None:
         """Continue the executions that waited for a stage and may now enter it."""
         for run in traffic.admit():
             self._advance(run)

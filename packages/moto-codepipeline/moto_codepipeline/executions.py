@@ -55,7 +55,7 @@ class ExecutionOperations(JobOperations):
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self._start_tokens: dict[str, dict[str | None, str]] = defaultdict(dict)
-        self._traffic: dict[str, Traffic] = defaultdict(Traffic)
+        self._traffic: dict[str, Traffic[PipelineRun]] = defaultdict(Traffic)
         self._looks: dict[str, Appointment] = {}
         self._seen_versions: dict[str, dict[str, str]] = defaultdict(dict)
 

@@ -116,7 +116,9 @@ class JobBackend(ExecutionOperations):
             raise LimitExceededError(
                 f"There can be no more than {CUSTOM_ACTION_TYPES} custom actions"
             )
-        action_type.tags = checked_tags(action_type.tags, "/".join(action_type.key))
+        key = action_type.key
+        name = f"{key.owner}/{key.category}/{key.provider}/{key.version}"
+        action_type.tags = checked_tags(action_type.tags, name)
         self.action_types[action_type.key] = action_type
         return action_type
 

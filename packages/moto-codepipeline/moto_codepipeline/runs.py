@@ -273,7 +273,7 @@ class PipelineRun(PipelineExecution):
         variables: list[dict[str, str]] | None,
         started: float,
         *,
-        traffic: Traffic,
+        traffic: Traffic[PipelineRun],
         trigger: dict[str, str],
         source_revisions: dict[str, str] | None = None,
     ) -> None:

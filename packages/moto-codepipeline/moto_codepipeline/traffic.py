@@ -10,33 +10,40 @@ all wait.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .runs import PipelineRun
+from typing import Any, Generic, Protocol, TypeVar
 
 SUPERSEDING, PARALLEL = "SUPERSEDED", "PARALLEL"
 
 
-class Traffic:
+class Run(Protocol):
+    """An execution, as far as it matters here."""
+
+    @property
+    def execution_mode(self) -> str: ...
+
+
+AnyRun = TypeVar("AnyRun", bound=Run)
+
+
+class Traffic(Generic[AnyRun]):
     """The executions of one pipeline. Not thread-safe: its owner holds a lock."""
 
     def __init__(self) -> None:
-        self._inside: dict[str, PipelineRun] = {}
-        self._waiting: dict[str, list[PipelineRun]] = defaultdict(list)
+        self._inside: dict[str, AnyRun] = {}
+        self._waiting: dict[str, list[AnyRun]] = defaultdict(list)
         self._transitions: dict[str, dict[str, Any]] = {}
 
-    def enter(self, stage_name: str, execution: PipelineRun) -> bool:
+    def enter(self, stage_name: str, execution: AnyRun) -> bool:
         """Lock a stage for an execution. False: it is locked, or its transition is disabled."""
         return self.transition(stage_name)["enabled"] and self.claim(stage_name, execution)
 
-    def claim(self, stage_name: str, execution: PipelineRun) -> bool:
+    def claim(self, stage_name: str, execution: AnyRun) -> bool:
         """Lock a stage for an execution, even if its transition is disabled."""
         if execution.execution_mode == PARALLEL:
             return True
         return self._inside.setdefault(stage_name, execution) is execution
 
-    def wait(self, stage_name: str, execution: PipelineRun) -> list[PipelineRun]:
+    def wait(self, stage_name: str, execution: AnyRun) -> list[AnyRun]:
         """Make an execution wait for a locked stage; return those that it supersedes."""
         waiting = self._waiting[stage_name]
         superseded = list(waiting) if execution.execution_mode == SUPERSEDING else []
@@ -44,12 +51,12 @@ class Traffic:
         self._waiting[stage_name].append(execution)
         return superseded
 
-    def leave(self, stage_name: str, execution: PipelineRun) -> None:
+    def leave(self, stage_name: str, execution: AnyRun) -> None:
         """Unlock a stage, if the execution is in it."""
         if self._inside.get(stage_name) is execution:
             del self._inside[stage_name]
 
-    def admit(self) -> list[PipelineRun]:
+    def admit(self) -> list[AnyRun]:
         """Lock each free stage for the execution that has waited longest; return these."""
         admitted = []
         for name, waiting in self._waiting.items():
@@ -57,7 +64,7 @@ class Traffic:
                 admitted.append(waiting.pop(0))
         return admitted
 
-    def forget(self, execution: PipelineRun) -> None:
+    def forget(self, execution: AnyRun) -> None:
         """Remove a waiting execution from its queue."""
         for waiting in self._waiting.values():
             if execution in waiting:
@@ -71,6 +78,6 @@ class Traffic:
         """The API's ``TransitionState`` of the transition to a stage."""
         return self._transitions.get(stage_name, {"enabled": True})
 
-    def before(self, stage_name: str) -> list[PipelineRun]:
+    def before(self, stage_name: str) -> list[AnyRun]:
         """The executions that wait for a stage, the next one first."""
         return list(self._waiting.get(stage_name, ()))

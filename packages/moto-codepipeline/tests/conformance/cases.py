@@ -170,6 +170,7 @@ STOPPING_ALREADY = Error(
     "chose to stop and abandon, you cannot make that request again.",
 )
 SYSTEM_TAGS = [{"key": "aws:team", "value": "build"}]
+MANY_TAGS = [{"key": f"k{number}", "value": ""} for number in range(51)]
 SYSTEM = Error("InvalidTagsException", "Not allowed to modify system tags: aws:team")
 THROTTLED = Error("ThrottlingException", "Rate exceeded")
 
@@ -401,6 +402,10 @@ def _action_type_cases() -> Iterator[Row]:
     yield create, "a type with properties", nothing, with_one, shown
     yield create, "a type with tags", nothing, action_type(tags=TAGS), returns("tags", TAGS)
     yield create, "a type with a system tag", nothing, action_type(tags=SYSTEM_TAGS), SYSTEM
+    too_many = Error(
+        "TooManyTagsException", "Tag limit exceeded for resource [Custom/Build/Builder/1]."
+    )
+    yield create, "a type with too many tags", nothing, action_type(tags=MANY_TAGS), too_many
     yield create, "a deleted type as it was", deleted, TYPE_REQUEST, created
     exists = forbidden(f"The action type {named} already exists")
     yield create, "a type that exists", idle, TYPE_REQUEST, exists
@@ -550,9 +555,8 @@ def _tag_cases() -> Iterator[Row]:
     yield tag, "an action type that does not exist", nothing, of_type(tags=TAGS), unknown
     yield untag, "an action type that does not exist", nothing, of_type(tagKeys=["team"]), unknown
     yield tag, "a system tag", queued, of_type(tags=SYSTEM_TAGS), SYSTEM
-    many = [{"key": f"k{number}", "value": ""} for number in range(51)]
     text = f"Tag limit exceeded for resource [{TYPE_ARN}]."
-    yield tag, "too many tags", queued, of_type(tags=many), Error("TooManyTagsException", text)
+    yield tag, "too many tags", queued, of_type(tags=MANY_TAGS), Error("TooManyTagsException", text)
 
 
 DECLARATION: dict[str, Any] = {
