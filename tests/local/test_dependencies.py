@@ -45,7 +45,12 @@ def test_local_aws_does_not_mention_the_product(module):
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_local_aws_replaces_parts_of_moto_only_by_the_list(module):
-    calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
+    nodes = list(ast.walk(ast.parse(module.read_text())))
+    imports = [n for n in nodes if isinstance(n, ast.ImportFrom) and n.module.startswith("moto.")]
+    of_moto = {each.asname or each.name for one in imports for each in one.names}
+    targets = [ast.unparse(one) for n in nodes if isinstance(n, ast.Assign) for one in n.targets]
+    assert [one for one in targets if "." in one and one.partition(".")[0] in of_moto] == []
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
     assert [call.lineno for call in calls if getattr(call.func, "id", "") == "setattr"] == []
 
 
