@@ -56,7 +56,8 @@ moto.dynamodb.parsing.expressions:UpdateExpressionParser.make
     around dynamodb:parsed: moto parses an expression each time, although its names and values
     are resolved later: 24 % more for an UpdateItem
 moto.dynamodb.parsing.validators:deepcopy
-    instead dynamodb:same: moto copies an expression's tree, since it changes it
+    instead dynamodb:same: moto copies an expression's tree, since it changes it: 65 % more for
+    an UpdateItem
 moto.dynamodb.parsing.validators:Validator.validate
     around dynamodb:validate: moto walks through an expression's tree ten times: three times as
     much for an UpdateItem of a new item
@@ -233,8 +234,6 @@ jsonata.functions:Functions.Encoder
     around stepfunctions:wait_for_retry: moto keeps sleeping when the execution ends
 {ASL}.state.wait.wait_function.wait_function:WaitFunction._wait_interval
     instead stepfunctions:wait_interval: moto keeps sleeping when the execution ends
-{ASL}.common.path.result_path:parse
-    around stepfunctions:parse_path: moto makes a parser for each ResultPath, each time
 {EVAL}.environment:Environment.set_ended
 {EVAL}.environment:Environment.set_error
 {EVAL}.environment:Environment.set_timed_out
@@ -261,9 +260,10 @@ jsonata.functions:Functions.Encoder
     instead stepfunctions:name_parameters: moto does not convert the names of a task's
     parameters to those of botocore
 {SFN}.asl.utils.boto_client:boto3
-    instead stepfunctions:clients: moto creates a client for every task
+    instead stepfunctions:clients: moto creates a client for every task: 5 to 14 ms
 {SFN}.asl.parse.asl_parser:AmazonStateLanguageParser.parse
-    around stepfunctions:parsed: moto parses the definition for every execution
+    around stepfunctions:parsed: moto parses the definition for every execution: 0.2 s for one
+    of 16 KB
 {SFN}.asl.parse.preprocessor:Preprocessor.__init__
     instead stepfunctions:begin_to_parse: moto can't parse a definition after one with an error,
     nor two at once

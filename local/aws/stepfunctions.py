@@ -1247,7 +1247,6 @@ def stop_all() -> None:
 backends = BackendDict(Backend, "stepfunctions")
 clients = Clients()
 parsed = functools.lru_cache(maxsize=64)
-parse_path = functools.lru_cache(maxsize=1000)
 own_id = property(lambda self: str(id(self)))
 
 # moto logs every failed state as an error on standard error.
