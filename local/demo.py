@@ -68,7 +68,7 @@ STAGES: dict[str, list[dict[str, Any]]] = {
 
 
 @dataclass(frozen=True)
-class Witness:
+class Comparison:
     """An action's configured outcome, and its status in the table, execution and CodePipeline."""
 
     action: str
@@ -110,7 +110,7 @@ def main() -> int:
         execution_id = start(cloud)
         table, sweep = stack.outputs["JobTableName"], sweeper(cloud)
         rows = watch(cloud.client, table, "demo", execution_id, len(actions), step=sweep)
-        witnesses = [
+        comparisons = [
             compare(
                 cloud.client,
                 "demo",
@@ -121,16 +121,16 @@ def main() -> int:
             )
             for action in actions
         ]
-        show(rows, witnesses)
+        show(rows, comparisons)
         status = pipeline_status(cloud.client, "demo", execution_id)
-    objections = [words for witness in witnesses if (words := witness.objection())]
+    objections = [words for comparison in comparisons if (words := comparison.objection())]
     if status != "Failed":
         objections.append(f"CodePipeline says that the pipeline is {status}, not Failed")
     for words in objections:
         say(f"✗ {words}", 2)
     if not objections:
         say(
-            f"✓ {len(witnesses)} jobs: the table, the executions and CodePipeline agree, and each "
+            f"✓ {len(comparisons)} jobs: the table, the executions and CodePipeline agree, and each "
             "job ended as its configuration asked.",
             2,
         )
@@ -261,7 +261,7 @@ def indent(status: str) -> str:
 
 def compare(
     client: Client, pipeline: str, execution_id: str, rows: dict[str, Any], *, name: str, asked: str
-) -> Witness:
+) -> Comparison:
     """Read an action's status from the table, Step Functions and CodePipeline."""
     said = {
         detail["actionName"]: detail["status"]
@@ -271,7 +271,7 @@ def compare(
         for detail in page["actionExecutionDetails"]
     }
     if name not in rows:
-        return Witness(name, asked, "nothing", "nothing", said.get(name, "nothing"), ())
+        return Comparison(name, asked, "nothing", "nothing", said.get(name, "nothing"), ())
     row = rows[name]
     step_functions = client("stepfunctions")
     arn = row["execution"]["S"]
@@ -282,7 +282,7 @@ def compare(
             break
         time.sleep(0.1)
     history = step_functions.get_paginator("get_execution_history").paginate(executionArn=arn)
-    return Witness(
+    return Comparison(
         action=name,
         asked=asked,
         row=row["status"]["S"],
@@ -297,24 +297,24 @@ def compare(
     )
 
 
-def show(rows: dict[str, Any], witnesses: list[Witness]) -> None:
+def show(rows: dict[str, Any], comparisons: list[Comparison]) -> None:
     """Print each job's statuses with their times, and its status in the three places."""
     print("\nEach job's statuses, in seconds after the first one:\n")
-    for witness in witnesses:
-        if witness.action not in rows:
+    for comparison in comparisons:
+        if comparison.action not in rows:
             continue
-        row = rows[witness.action]
+        row = rows[comparison.action]
         reached = sorted(times(row).items(), key=lambda item: item[1])
         first = reached[0][1]
         way = " → ".join(
             f"{status} {moment - first:.1f}" if moment > first else status
             for status, moment in reached
         )
-        print(f"  {witness.action} (asked to {witness.asked})")
+        print(f"  {comparison.action} (asked to {comparison.asked})")
         for words in (
             way,
-            f"table {witness.row}, execution {witness.execution}, "
-            f"CodePipeline {witness.codepipeline}",
+            f"table {comparison.row}, execution {comparison.execution}, "
+            f"CodePipeline {comparison.codepipeline}",
             *([f"{row['error']['S']}: {row['cause']['S']}"] if "cause" in row else []),
         ):
             say(f"    {words}", 6)

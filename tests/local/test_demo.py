@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from local.acknowledger import CUSTOM_ACTION_TYPE
-from local.demo import COLUMNS, STAGES, STATUSES, Witness, so_far
+from local.demo import COLUMNS, STAGES, STATUSES, Comparison, so_far
 from moto_codepipeline import CREDENTIAL_MARKS
 from tests.local.fixtures import programs
 from tests.local.fixtures.checkout import said_until
@@ -103,8 +103,8 @@ def test_the_progress_of_any_sixteen_jobs_fits_a_terminal(over):
     ],
 )
 def test_the_demo_reports_disagreements(asked, row, execution, codepipeline, way, objection):
-    witness = Witness("A", asked, row, execution, codepipeline, (*way, row))
-    assert objection in witness.objection() if objection else witness.objection() == ""
+    comparison = Comparison("A", asked, row, execution, codepipeline, (*way, row))
+    assert objection in comparison.objection() if objection else comparison.objection() == ""
 
 
 @pytest.mark.slow
