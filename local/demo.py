@@ -130,8 +130,8 @@ def main() -> int:
         say(f"✗ {words}", 2)
     if not objections:
         say(
-            f"✓ {len(comparisons)} jobs: the table, the executions and CodePipeline agree, and each "
-            "job ended as its configuration asked.",
+            f"✓ {len(comparisons)} jobs: the table, the executions and CodePipeline agree, and "
+            "each job ended as its configuration asked.",
             2,
         )
     print(f"{time.monotonic() - began:.0f} s in total.")

@@ -200,7 +200,7 @@ def test_a_lambda_function_works_on_a_job_once_if_it_is_delivered_twice(world):
     arn = world.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"]
     pattern = {"detail-type": ["Job In Progress"], "detail": {"actionType": [LAMBDA]}}
     bus = world.stack.outputs["JobBusName"]
-    make_rule(world.cloud, "again", pattern, {"Arn": arn}, EventBusName=bus)
+    make_rule(world.cloud, "again", pattern, {"Arn": arn}, bus=bus)
     job = world.start(LAMBDA, zipped(SOURCE))
     world.row(job, "Succeeded")
     assert functions.runner().wait_until_idle(120)
@@ -221,7 +221,7 @@ def test_a_rule_and_its_event_are_as_documented(world, blocks):
     pattern["detail"]["actionType"] = [acknowledger.CUSTOM_ACTION_TYPE]
     queue = Queue(world.cloud, "documented")
     bus = world.stack.outputs["JobBusName"]
-    make_rule(world.cloud, "documented", pattern, {"Arn": queue.arn}, EventBusName=bus)
+    make_rule(world.cloud, "documented", pattern, {"Arn": queue.arn}, bus=bus)
     job = world.start(acknowledger.CUSTOM_ACTION_TYPE, b"")
     event = queue.body()
     world.stop(job)

@@ -152,6 +152,14 @@ def test_a_job_given_back_by_an_execution_that_no_longer_waits_is_left_alone(cod
     assert acknowledge.handler(DISPATCHED, Context())["error"] == "ClaimTakenOver"
 
 
+def test_a_cause_is_no_longer_than_step_functions_takes(job, cloud):
+    job()
+    cloud.expects_error("codepipeline", "acknowledge_job", "ValidationException", "x" * 40_000)
+    sent = {"taskToken": TOKEN, "error": "ValidationException", "cause": "x" * 32_768}
+    cloud.expects("stepfunctions", "send_task_failure", {}, sent)
+    acknowledge.handler(DISPATCHED, Context())
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [
