@@ -10,9 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from benchmarks import endpoint
 from benchmarks.figures import Figure
 
@@ -70,6 +67,10 @@ def measure() -> list[Figure]:
 
 def by_boto3(url: str, offers: int) -> float:
     """Only poll and start executions; offers per second."""
+    # Imported here, since Intake's process has this module, too, and its memory is measured.
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
     session = boto3.Session("testing", "testing", region_name="us-east-1")
     codepipeline = session.client("codepipeline", endpoint_url=url)
     connections = Config(max_pool_connections=THREADS)

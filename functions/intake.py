@@ -69,15 +69,18 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if kind not in HANDLED:
         return operated
     with ThreadPoolExecutor(taking.STARTS_AT_ONCE) as starters:
-        taken = taking.Taking(
+        invocation = taking.Taking(
             lambda: context.get_remaining_time_in_millis() > TIME_TO_FINISH_MS, starters
         )
-        HANDLED[kind](taken, detail)
-    for name, count in taken.counts.items():
+        HANDLED[kind](invocation, detail)
+    for name, count in invocation.counts.items():
         unit = MetricUnit.Seconds if name == "OldestJobAge" else MetricUnit.Count
         metrics.add_metric(name, unit, count)
-    if problems := taken.problems[:PROBLEMS_NAMED]:
-        more = len(taken.problems) - len(problems)
+    if problems := invocation.problems[:PROBLEMS_NAMED]:
+        more = len(invocation.problems) - len(problems)
         problems += [f"and {more} more"] if more else []
         raise IntakeIncomplete(printable("; ".join(problems)))
-    return operated or {"offered": taken.counts["OffersSeen"], "taken": taken.counts["OffersTaken"]}
+    return operated or {
+        "offered": invocation.counts["OffersSeen"],
+        "taken": invocation.counts["OffersTaken"],
+    }

@@ -23,7 +23,7 @@ _PROGRESS = ("percentComplete", "summary", "externalExecutionId")
 STOPPED = "Stopped"
 # After these errors, an acknowledgment may have succeeded.
 _PASSING = ("States.Timeout", *(passing.__name__ for passing in Passing.__subclasses__()))
-_SAID = {
+_LIMIT_PASSED = {
     "AcknowledgeTimeoutSeconds": "The job was not acknowledged within {} seconds",
     "HeartbeatTimeoutSeconds": "The worker sent no heartbeat for {} seconds",
     "JobTimeoutSeconds": "The worker did not finish within {} seconds",
@@ -90,7 +90,7 @@ def failure(outcome: Mapping[str, Any], timeouts: Mapping[str, int]) -> dict[str
         return {
             "status": "TimedOut",
             "error": "SystemUnavailable" if ours else "JobFailed",
-            "cause": f"{_SAID[limit].format(timeouts[limit])} ({limit})",
+            "cause": f"{_LIMIT_PASSED[limit].format(timeouts[limit])} ({limit})",
         }
     if error not in FAILURE_TYPES:
         cause = f"{error}: {cause}" if error and cause else error or cause

@@ -21,6 +21,7 @@ the format yields no metrics, and no error; so does one with text before or afte
 """
 
 import functools
+import json
 import logging
 import math
 import re
@@ -32,7 +33,7 @@ from typing import Annotated, Any, Literal
 
 from moto.cloudwatch.models import CloudWatchBackend, Statistics, cloudwatch_backends
 from moto.sqs.models import sqs_backends
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 logger = logging.getLogger(__name__)
 
@@ -186,13 +187,6 @@ class Metadata(BaseModel):
     CloudWatchMetrics: list[Directive]
 
 
-class Document(BaseModel):
-    """A document in the embedded metric format; its other members are dimensions and values."""
-
-    metadata: Metadata = Field(alias="_aws")
-    model_config = ConfigDict(extra="allow")
-
-
 def embedded(line: str) -> list[tuple[str, Datum]]:
     """Return the namespaces and data in a line.
 
@@ -201,27 +195,27 @@ def embedded(line: str) -> list[tuple[str, Datum]]:
     if '"_aws"' not in line:
         return []
     try:
-        return list(extracted(Document.model_validate_json(line)))
-    except ValueError:
+        document = json.loads(line)
+        return list(extracted(document, Metadata.model_validate(document["_aws"])))
+    except (KeyError, RecursionError, TypeError, ValueError):
         return []
 
 
-def extracted(document: Document) -> Iterator[tuple[str, Datum]]:
+def extracted(document: dict[str, Any], metadata: Metadata) -> Iterator[tuple[str, Datum]]:
     """Yield the namespace and data of every metric and dimension set. Raises ValueError."""
-    seconds = document.metadata.Timestamp / 1000
+    seconds = metadata.Timestamp / 1000
     if not -NEWEST <= time.time() - seconds <= OLDEST:
         raise ValueError("Timestamp is out of range")
-    members = document.model_extra or {}
-    for directive in document.metadata.CloudWatchMetrics:
+    for directive in metadata.CloudWatchMetrics:
         dimension_sets = [
             [
-                {"Name": key, "Value": DIMENSION_VALUE.validate_python(members.get(key))}
+                {"Name": key, "Value": DIMENSION_VALUE.validate_python(document.get(key))}
                 for key in keys
             ]
             for keys in directive.Dimensions
         ]
         for metric in directive.Metrics:
-            value = members.get(metric.Name)
+            value = document.get(metric.Name)
             found = VALUES.validate_python(value if isinstance(value, list) else [value])
             for dimensions in dimension_sets if found else ():
                 yield (

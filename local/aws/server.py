@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from unittest.mock import patch
 
 import boto3
 from flask import Response
@@ -98,6 +97,14 @@ class Dispatcher(DomainDispatcherApplication):
             views = [flask.view_functions[rule].callback for rule in rules]
             self._views[flask] = next((v for v in views if v.__name__ == "dispatch"), None)
         return self._views[flask]
+
+
+def restore(variables: dict[str, str | None]) -> None:
+    """Give environment variables back the values that they had."""
+    for name, value in variables.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 @contextmanager
@@ -197,11 +204,13 @@ class LocalCloud:
         gc.set_threshold(*GARBAGE_COLLECTION)
         replaced.install()
         resources.allow_not_made = self.allow_not_made
-        started.enter_context(patch.dict(os.environ, dict.fromkeys(isolation.REGIONS, self.region)))
+        started.callback(restore, {name: os.environ.get(name) for name in isolation.REGIONS})
+        os.environ.update(dict.fromkeys(isolation.REGIONS, self.region))
         started.enter_context(mock_aws(config={"stepfunctions": {"execute_state_machine": True}}))
         self.permissions = permissions.start(
             self.account_id, self.region, enforce=self.enforce_permissions
         )
+        started.callback(permissions.start, self.account_id, self.region)
         functions.start(
             self.endpoint_url, retry_delays=self.retry_delays, sleep_scale=self.sleep_scale
         )

@@ -49,6 +49,9 @@ def test_local_aws_replaces_parts_of_moto_only_by_the_list(module):
     imports = [n for n in nodes if isinstance(n, ast.ImportFrom) and n.module.startswith("moto.")]
     of_moto = {each.asname or each.name for one in imports for each in one.names}
     targets = [ast.unparse(one) for n in nodes if isinstance(n, ast.Assign) for one in n.targets]
+    targets += [
+        ast.unparse(n.target) for n in nodes if isinstance(n, ast.AugAssign | ast.AnnAssign)
+    ]
     assert [one for one in targets if "." in one and one.partition(".")[0] in of_moto] == []
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     assert [call.lineno for call in calls if getattr(call.func, "id", "") == "setattr"] == []

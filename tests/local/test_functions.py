@@ -351,6 +351,15 @@ def test_an_event_that_fails_three_times_becomes_a_dead_letter(cloud):
     assert attempts == [f"attempt {n} {request_id}" for n in (1, 2, 3)]
 
 
+def test_a_dead_letter_that_cannot_be_sent_is_logged_and_stops_nothing(cloud, caplog):
+    gone = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gone"
+    make_function(cloud, "lost", FAILS_UNTIL, DeadLetterConfig={"TargetArn": gone})
+    for _ in range(2):
+        caplog.clear()
+        invoke(cloud, "lost", {"failures": 9}, InvocationType="Event")
+        wait_for(lambda: f"not sent to {gone}" in caplog.text, "the log", SECONDS)
+
+
 def test_an_event_that_succeeds_on_a_retry_is_not_a_dead_letter(cloud):
     dead_letters, done = Queue(cloud, "none"), Queue(cloud, "done")
     make_function(cloud, "recovers", FAILS_UNTIL, DeadLetterConfig={"TargetArn": dead_letters.arn})

@@ -299,7 +299,7 @@ def test_a_job_moves_through_the_lanes_and_a_click_shows_its_details(world):
         working = card(page, "held", "InProgress")
         expect(working).to_be_visible()
         totals = page.locator("p[aria-live=polite]")
-        expect(totals).to_contain_text("1 InProgress")
+        expect(totals).to_contain_text("InProgress")
         job_id = working.get_attribute("data-job")
         watched.worker.add(f"2026-01-01 10:00:00,000 INFO job {job_id}: {PASSWORD}")
         [row] = [item.attrs for key, item in world.rows.items.items() if key.value == job_id]
@@ -633,9 +633,14 @@ def test_a_refusal_is_shown_and_the_dialog_stays_open(world, held):
         expect(page.get_by_role("dialog", name="Stop held?")).to_be_visible()
         press(page, "Cancel")
         page.route("**/invocations", lambda route: route.abort())
-        press(page, f"Pause {acknowledger.CUSTOM_ACTION_TYPE}")
+        kind = acknowledger.CUSTOM_ACTION_TYPE
+        press(page, f"Pause {kind}")
         expect(spoken(page, "said")).to_have_text("The local stack does not answer.")
         page.unroute("**/invocations")
+        line = page.locator("#intake li").filter(has_text=kind)
+        for button, words in (("Pause", "paused"), ("Resume", "active")):
+            press(page, f"{button} {kind}")
+            expect(line.locator(".status")).to_have_text(words)
 
 
 def test_an_action_leads_to_its_job_and_a_link_to_the_job_opens_it(world):

@@ -166,6 +166,7 @@ def test_a_deleted_stack_leaves_nothing_behind_and_can_be_deployed_again(project
     assert again.resources["JobTable"] != deployed.resources["JobTable"]
 
 
+@pytest.mark.usefixtures("deployed")
 def test_sam_reports_why_a_stack_could_not_be_created(project):
     # The name of the event bus, which is that of the stack with -jobs, is already in use.
     project.cloud.client("events").create_event_bus(Name="failing-jobs")

@@ -20,6 +20,7 @@ from botocore.httpsession import URLLib3Session
 from moto.sqs.models import sqs_backends
 
 from local.aws import functions, stepfunctions
+from local.aws.address import AddressError
 from local.aws.server import LocalCloud
 from tests.local.fixtures.cloud import (
     ACCOUNT,
@@ -115,6 +116,21 @@ def test_the_region_is_the_one_in_the_environment(monkeypatch):
     assert "AWS_REGION" not in os.environ
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert LocalCloud(port=0).region == "us-east-1"
+
+
+def test_a_port_in_use_is_reported_in_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AddressError) as caught, LocalCloud(port=port):
+            pass
+    assert str(caught.value).startswith(f"PORT {port} is in use on 127.0.0.1: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_queue_urls_lead_to_the_endpoint():
+    with running() as cloud:
+        url = cloud.client("sqs").create_queue(QueueName="urls")["QueueUrl"]
+        assert url == f"{cloud.endpoint_url}/{ACCOUNT}/urls"
 
 
 def test_after_the_end_state_machines_and_the_sample_worker_send_nothing_to_aws(monkeypatch):

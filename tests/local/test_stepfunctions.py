@@ -325,6 +325,7 @@ def test_an_unknown_token_and_an_invalid_result_are_refused(states, machine, tok
     assert code_of(success, output=json.dumps("x" * 262144)) == "ValidationException"
     assert code_of(failure, error="x" * 257) == "ValidationException"
     assert code_of(failure, cause="x" * 32769) == "ValidationException"
+    states.send_task_heartbeat(taskToken=token)  # although the task has no HeartbeatSeconds
     success(output="1")
     assert ended(states, execution)["output"] == 1
 

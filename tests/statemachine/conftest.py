@@ -166,6 +166,8 @@ class Machine:
 
     def put(self, entries: list[dict[str, Any]]) -> None:
         """Note the events that were put on JobBus."""
+        for entry in entries:
+            assert (entry["EventBusName"], entry["Source"]) == ("JobBus", "acknowledger")
         self._put += entries
 
     def take_events(self) -> list[tuple[str, dict[str, Any]]]:

@@ -185,7 +185,7 @@ def test_progress_that_is_not_shown_is_kept_with_a_reminder_or_ignored(
 OLD = {"at": TOLD_AT, "percentComplete": 10, "summary": "old"}
 
 
-@pytest.mark.parametrize("told", [{}, KEEP_ALIVE, OLD])
+@pytest.mark.parametrize("told", [{"at": LATER}, KEEP_ALIVE | {"at": LATER}, OLD])
 def test_a_reminder_or_older_progress_shows_what_is_stored_if_it_is_due(cloud, told):
     put_job(cloud, progress=DETAILS, toldAt=KEPT_AT)
     expect_continuation(cloud)

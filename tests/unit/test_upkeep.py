@@ -207,7 +207,7 @@ def test_an_execution_that_is_not_listed_yet_keeps_its_room(cloud):
 @pytest.mark.parametrize(
     ("why", "age", "limit", "heal"),
     [
-        ("it may be about to start", 115, 1, True),
+        ("it may be about to start", 110, 1, True),
         ("there is room left", 300, 2, True),
         ("only the sweep looks", 300, 1, False),
     ],

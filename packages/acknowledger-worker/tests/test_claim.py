@@ -50,6 +50,26 @@ def test_only_one_of_two_deliveries_gets_the_job(dynamodb, claims):
     assert row(dynamodb)["status"] == "InProgress"
 
 
+def test_only_one_of_many_deliveries_at_once_gets_the_job(dynamodb, claims):
+    many = [Claim("job", lambda service: dynamodb, TABLE) for _ in range(8)]
+    line, taken = threading.Barrier(len(many)), []
+
+    def take(claim):
+        line.wait(60)
+        try:
+            claim.take()
+        except JobHeld:
+            return
+        taken.append(claim)
+
+    threads = [threading.Thread(target=take, args=(claim,)) for claim in many]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    assert len(taken) == 1
+
+
 def test_a_claim_expires_when_its_worker_stops_renewing_it(claims):
     first, second = claims
     first._update("attribute_exists(jobId)", seconds=-1)

@@ -1,8 +1,8 @@
 """Switches for what is not known about CodePipeline outside AWS.
 
-Every field is a question that neither AWS's documentation nor any recording answers: what is known
-is in docs/behaviour.md. A worker has to be right in either case, so tests run it in both. The
-default is the case that is harder for it.
+Most fields are a question that neither AWS's documentation nor any recording answers;
+docs/behaviour.md has the evidence for each. A worker has to be right in either case, so tests run
+it in both. The default is the case that is harder for it.
 Limits on the number of calls or jobs are off, since any number would be invented.
 """
 

@@ -33,6 +33,7 @@ WRONG = [(operation, *wrong) for operation in served() for wrong in wrong_types(
 
 def test_the_service_model_is_not_empty() -> None:
     assert len(BAD) > 1000
+    assert min(len(LIMITS), len(WRONG)) > 100
 
 
 @pytest.fixture(scope="module", autouse=True)
