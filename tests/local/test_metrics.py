@@ -98,7 +98,15 @@ TILL = {"Service": "till"}
             [("Shop", "Orders", TILL, "None", [3])],
         ),
     ],
-    ids=["one", "no unit", "an array", "an empty array", "dimension sets", "unknown members"],
+    ids=[
+        "one",
+        "odd",
+        "no unit",
+        "an array",
+        "an empty array",
+        "dimension sets",
+        "unknown members",
+    ],
 )
 def test_a_document_has_its_metrics(changes, metrics):
     assert found(document(**changes)) == metrics
