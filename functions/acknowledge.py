@@ -57,7 +57,8 @@ def parse(event: Any) -> tuple[dict[str, Any], str | None, Claim | None]:
     detail = events.parse(event, "Acknowledge")["detail"]
     if detail.get("taskToken") is None:
         # Any other member is refused, since it is probably a misspelled one.
-        return {name: of for name, of in detail.items() if name not in CLAIM}, None, None
+        request = {name: value for name, value in detail.items() if name not in CLAIM}
+        return request, None, None
     claim = events.check(detail, "Execution", "claim")
     dispatched = Claim(claim["execution"], claim["offer"], claim["dispatchedAt"])
     request = {name: detail[name] for name in dispatched.request if name in detail}

@@ -85,7 +85,7 @@ def refuse_operation() -> Response:
 
 
 def missing(_: Any) -> NoReturn:
-    """Stands for an operation of moto that answers wrongly."""
+    """Stands for an operation of moto that answers wrongly: it is refused like a missing one."""
     raise NotImplementedError
 
 

@@ -47,7 +47,7 @@ def client(service: str) -> Any:
     return boto3.client(service, config=_PATIENT if service == "sqs" else _CONFIG)
 
 
-@dataclass
+@dataclass(eq=False)
 class JobServices:
     """A job's `Services` in AWS. Methods raise the errors of `aws_errors`.
 
@@ -241,7 +241,7 @@ class Task:
             )
 
 
-@dataclass
+@dataclass(eq=False)
 class Claim:
     """A delivery's claim on a job, in the job's row of JobTable.
 

@@ -289,6 +289,7 @@ def test_every_other_fact_is_found_if_it_is_another(tmp_path: Path, monkeypatch:
     assert record.content["facts"] == HERE | other
     assert record.content["differs"] == {name: HERE[name] for name in other}
     assert record.content["switches"]["batch_cap"] == 10
+    assert record.content["switches"]["default_batch_size"] == 1
 
 
 def test_a_refused_retry_of_a_disabled_stage_is_found(tmp_path: Path, monkeypatch: Patch) -> None:

@@ -154,7 +154,8 @@ def test_a_successful_action_is_shown_with_what_it_used_and_made(service: Servic
 
     service.clock.advance(7)
     details = {"summary": "all well", "externalExecutionId": "42"}
-    service.succeed(service.take(), executionDetails=details, outputVariables={"Tag": "v1"})
+    job = service.take()
+    service.succeed(job, executionDetails=details, outputVariables={"Tag": "v1"})
     assert service.latest()["externalExecutionId"] == "42"
     assert service.latest()["externalExecutionUrl"] == "https://ci.example/web/42"
     answer = service.api.list_action_executions(pipelineName="release")
@@ -177,6 +178,8 @@ def test_a_successful_action_is_shown_with_what_it_used_and_made(service: Servic
     }
     [package] = built["output"]["outputArtifacts"]
     assert package["name"] == "Package"
+    place = job["data"]["outputArtifacts"][0]["location"]["s3Location"]
+    assert package["s3location"] == {"bucket": place["bucketName"], "key": place["objectKey"]}
     [_, ended] = service.details("Action", "SUCCEEDED")
     assert ended["execution-result"] == {
         "external-execution-summary": "all well",
